@@ -1,0 +1,128 @@
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use crate::AddressError;
+
+/// Most bytes of an address.
+pub(crate) const MAX_ADDRESS_BYTES: usize = 128;
+
+/// Where a node listens, as a libp2p multiaddress: `/ip4/192.0.2.1/tcp/4000` or
+/// `/dns/mix.example/udp/4000/quic-v1`. Parsing is strict: one spelling for each address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The host.
+    pub host: Host,
+    /// How it is spoken to.
+    pub transport: Transport,
+    /// The port, 1 to 65535.
+    pub port: u16,
+}
+
+/// The host of an [`Address`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// `/ip4/…`
+    Ip4(Ipv4Addr),
+    /// `/ip6/…`
+    Ip6(Ipv6Addr),
+    /// `/dns/…`: either family.
+    Dns(String),
+    /// `/dns4/…`
+    Dns4(String),
+    /// `/dns6/…`
+    Dns6(String),
+}
+
+/// The transport of an [`Address`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// `/tcp/PORT`
+    Tcp,
+    /// `/udp/PORT/quic-v1`
+    QuicV1,
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text.len() > MAX_ADDRESS_BYTES {
+            return Err(AddressError::TooLong);
+        }
+        let rest = text.strip_prefix('/').ok_or(AddressError::Form)?;
+        let parts: Vec<&str> = rest.split('/').collect();
+        let (kind, host, transport, port) = match parts.as_slice() {
+            [kind, host, "tcp", port] => (*kind, *host, Transport::Tcp, *port),
+            [kind, host, "udp", port, "quic-v1"] => (*kind, *host, Transport::QuicV1, *port),
+            _ => return Err(AddressError::Form),
+        };
+        Ok(Self {
+            host: parse_host(kind, host)?,
+            transport,
+            port: parse_port(port)?,
+        })
+    }
+}
+
+fn parse_host(kind: &str, host: &str) -> Result<Host, AddressError> {
+    let name = || {
+        let valid = is_dns_name(host).then(|| host.to_owned());
+        valid.ok_or(AddressError::Host)
+    };
+    match kind {
+        "ip4" => host.parse().map(Host::Ip4).map_err(|_| AddressError::Host),
+        "ip6" => {
+            let ip: Ipv6Addr = host.parse().map_err(|_| AddressError::Host)?;
+            if ip.to_string() == host {
+                Ok(Host::Ip6(ip))
+            } else {
+                Err(AddressError::Host)
+            }
+        }
+        "dns" => name().map(Host::Dns),
+        "dns4" => name().map(Host::Dns4),
+        "dns6" => name().map(Host::Dns6),
+        _ => Err(AddressError::Form),
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, AddressError> {
+    let port: u16 = text.parse().map_err(|_| AddressError::Port)?;
+    // One spelling only: no sign, no leading zero; and a port that can be dialled.
+    if port == 0 || port.to_string() != text {
+        Err(AddressError::Port)
+    } else {
+        Ok(port)
+    }
+}
+
+/// RFC 1123 host names, in lower case, without the final dot.
+fn is_dns_name(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    name.len() <= 100 && name.split('.').all(label)
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Ip4(ip) => write!(f, "/ip4/{ip}")?,
+            Host::Ip6(ip) => write!(f, "/ip6/{ip}")?,
+            Host::Dns(name) => write!(f, "/dns/{name}")?,
+            Host::Dns4(name) => write!(f, "/dns4/{name}")?,
+            Host::Dns6(name) => write!(f, "/dns6/{name}")?,
+        }
+        match self.transport {
+            Transport::Tcp => write!(f, "/tcp/{}", self.port),
+            Transport::QuicV1 => write!(f, "/udp/{}/quic-v1", self.port),
+        }
+    }
+}

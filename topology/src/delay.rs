@@ -1,0 +1,25 @@
+//! How long a mix holds a packet: exponential with one mean for the whole network ("The Loopix
+//! Anonymity System", section 4.2), so that the pool is memoryless.
+
+use rand::{CryptoRng, RngExt};
+use rand_distr::Exp1;
+use shoal_proto::Span;
+
+/// The 1 - 1e-12 quantile of the exponential distribution, in means: -ln(1e-12), rounded down.
+/// High enough that the cap does not spoil the memorylessness.
+const CAP_PER_MILLE: u64 = 27_630;
+/// What a node clamps to: just above the cap, so that rounding never shortens an honest delay.
+const CLAMP_PER_MILLE: u64 = 27_640;
+
+/// A delay with this mean, at most 27.63 times it. A mean of zero gives zero.
+#[must_use]
+pub fn sample<R: CryptoRng + ?Sized>(rng: &mut R, mean: Span) -> Span {
+    let unit: f64 = rng.sample(Exp1);
+    Span::from_secs_f64(unit * mean.as_secs_f64()).min(mean.scale(CAP_PER_MILLE, 1_000))
+}
+
+/// What a node makes of a delay that a packet asks for: never more than 27.64 means.
+#[must_use]
+pub fn clamp(delay: Span, mean: Span) -> Span {
+    delay.min(mean.scale(CLAMP_PER_MILLE, 1_000))
+}

@@ -1,0 +1,357 @@
+use std::fmt;
+use std::str::FromStr;
+
+use prost::Message;
+use shoal_packet::SphinxPublic;
+use shoal_proto::size::MAX_DESCRIPTOR_BYTES;
+use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time, wire};
+
+use crate::identity::{usable, verify};
+use crate::{Address, DescriptorError, Identity, NetworkParameters};
+
+/// The packet version that every member has to speak.
+pub const PACKET_VERSION: u32 = 260;
+/// Most addresses of a node.
+pub const MAX_ADDRESSES: usize = 8;
+/// Most keys, for consecutive epochs, in a descriptor.
+pub const MAX_KEYS: usize = 4;
+/// Most bytes of a family's name.
+pub const MAX_FAMILY_BYTES: usize = 32;
+/// Most versions that a descriptor may list.
+const MAX_VERSIONS: usize = 8;
+/// In front of what is signed, so that the signature means nothing elsewhere.
+const DOMAIN: &[u8] = b"shoal descriptor 1";
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Sits in one of the layers.
+    Mix,
+    /// Entry for clients, and keeper of mailboxes.
+    Provider,
+}
+
+impl Role {
+    /// `mix` or `provider`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mix => "mix",
+            Self::Provider => "provider",
+        }
+    }
+
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Mix => 1,
+            Self::Provider => 2,
+        }
+    }
+
+    const fn to_wire(self) -> wire::Role {
+        match self {
+            Self::Mix => wire::Role::Mix,
+            Self::Provider => wire::Role::Provider,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// From `mix` or `provider`.
+impl FromStr for Role {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "mix" => Ok(Self::Mix),
+            "provider" => Ok(Self::Provider),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What a node says about itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Who says it.
+    pub identity: NodeId,
+    /// What it does.
+    pub role: Role,
+    /// Grows with every descriptor that the node issues; the highest one counts.
+    pub sequence: u64,
+    /// When it was issued.
+    pub issued_at: Time,
+    /// Until when it is valid: at most the end of the last epoch with a key.
+    pub expires_at: Time,
+    /// The epoch of the first key.
+    pub first_epoch: Epoch,
+    /// Sphinx keys for consecutive epochs: 1 to [`MAX_KEYS`].
+    pub keys: Vec<SphinxPublic>,
+    /// Where it listens: 1 to [`MAX_ADDRESSES`] of the form of [`Address`].
+    pub addresses: Vec<String>,
+    /// Packet versions that it speaks; [`PACKET_VERSION`] is among them.
+    pub versions: Vec<u32>,
+    /// 0 is unknown; each further class is about twice the packets per second.
+    pub capacity_class: u32,
+    /// Providers: storage on offer, in MiB.
+    pub storage_mib: u64,
+    /// Nodes of one operator name the same family and are put into one layer. At most
+    /// [`MAX_FAMILY_BYTES`] of `a-z`, `0-9`, `-`, `.` and `_`; empty for none. Nobody vouches for it.
+    pub family: String,
+    /// Proof of admission: empty while the network admits everybody.
+    pub admission: Vec<u8>,
+}
+
+impl Descriptor {
+    /// The Sphinx key for this epoch.
+    #[must_use]
+    pub fn key_for(&self, epoch: Epoch) -> Option<SphinxPublic> {
+        let index = epoch.number().checked_sub(self.first_epoch.number())?;
+        self.keys.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// How long a descriptor may be valid: four epochs.
+    pub(crate) fn max_lifetime(params: &NetworkParameters) -> Span {
+        params.epoch.scale(4, 1)
+    }
+
+    /// How far in the future a descriptor may be issued by a clock that is ahead.
+    pub(crate) fn clock_tolerance(params: &NetworkParameters) -> Span {
+        params.epoch.scale(1, 20).min(Span::from_secs(120))
+    }
+
+    fn to_wire(&self) -> wire::Descriptor {
+        wire::Descriptor {
+            identity: self.identity.as_bytes().to_vec(),
+            role: self.role.to_wire().into(),
+            sequence: self.sequence,
+            issued_at_us: self.issued_at.as_micros(),
+            expires_at_us: self.expires_at.as_micros(),
+            first_epoch: self.first_epoch.number(),
+            sphinx_keys: self
+                .keys
+                .iter()
+                .map(|key| key.as_bytes().to_vec())
+                .collect(),
+            addresses: self.addresses.clone(),
+            versions: self.versions.clone(),
+            capacity_class: self.capacity_class,
+            storage_mib: self.storage_mib,
+            family: self.family.clone(),
+            admission: self.admission.clone(),
+        }
+    }
+
+    fn from_wire(wire: wire::Descriptor) -> Result<Self, DescriptorError> {
+        let identity = NodeId::try_from(wire.identity.as_slice())
+            .ok()
+            .filter(usable)
+            .ok_or(DescriptorError::Identity)?;
+        let role = match wire::Role::try_from(wire.role) {
+            Ok(wire::Role::Mix) => Role::Mix,
+            Ok(wire::Role::Provider) => Role::Provider,
+            _ => return Err(DescriptorError::Role),
+        };
+        if wire.sphinx_keys.is_empty() || wire.sphinx_keys.len() > MAX_KEYS {
+            return Err(DescriptorError::Keys);
+        }
+        let key = |bytes: &Vec<u8>| {
+            let bytes: [u8; 32] = bytes
+                .as_slice()
+                .try_into()
+                .map_err(|_| DescriptorError::Keys)?;
+            SphinxPublic::parse(bytes).map_err(|_| DescriptorError::Keys)
+        };
+        Ok(Self {
+            identity,
+            role,
+            sequence: wire.sequence,
+            issued_at: Time::from_micros(wire.issued_at_us),
+            expires_at: Time::from_micros(wire.expires_at_us),
+            first_epoch: Epoch::new(wire.first_epoch),
+            keys: wire.sphinx_keys.iter().map(key).collect::<Result<_, _>>()?,
+            addresses: wire.addresses,
+            versions: wire.versions,
+            capacity_class: wire.capacity_class,
+            storage_mib: wire.storage_mib,
+            family: wire.family,
+            admission: wire.admission,
+        })
+    }
+
+    /// What can be checked without a clock.
+    fn check(&self, params: &NetworkParameters) -> Result<(), DescriptorError> {
+        self.check_dates(params)?;
+        if self.keys.is_empty() || self.keys.len() > MAX_KEYS {
+            return Err(DescriptorError::Keys);
+        }
+        if self.addresses.is_empty() || self.addresses.len() > MAX_ADDRESSES {
+            return Err(DescriptorError::AddressCount(self.addresses.len()));
+        }
+        for address in &self.addresses {
+            address
+                .parse::<Address>()
+                .map_err(DescriptorError::Address)?;
+        }
+        if self.versions.len() > MAX_VERSIONS || !self.versions.contains(&PACKET_VERSION) {
+            return Err(DescriptorError::Versions);
+        }
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
+        if self.family.len() > MAX_FAMILY_BYTES || !self.family.bytes().all(plain) {
+            return Err(DescriptorError::Family);
+        }
+        if !self.admission.is_empty() {
+            return Err(DescriptorError::Admission);
+        }
+        Ok(())
+    }
+
+    fn check_dates(&self, params: &NetworkParameters) -> Result<(), DescriptorError> {
+        let lifetime = self.expires_at.since(self.issued_at);
+        if self.expires_at <= self.issued_at || lifetime > Self::max_lifetime(params) {
+            return Err(DescriptorError::Lifetime);
+        }
+        let count = u64::try_from(self.keys.len()).unwrap_or(u64::MAX);
+        let end = Epoch::new(self.first_epoch.number().saturating_add(count));
+        let first = params.epoch_at(self.issued_at).next();
+        if self.first_epoch > first || self.expires_at > params.start_of(end) {
+            return Err(DescriptorError::KeyEpochs);
+        }
+        Ok(())
+    }
+}
+
+/// A descriptor with its signature, in the bytes that travel. Its signature has been verified, or
+/// made here.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedDescriptor {
+    descriptor: Descriptor,
+    bytes: Vec<u8>,
+}
+
+impl SignedDescriptor {
+    /// Signs a descriptor for the network.
+    ///
+    /// # Errors
+    /// When the descriptor breaks a rule that every other node would refuse it for, or does not
+    /// name this identity.
+    pub fn sign(
+        identity: &Identity,
+        params: &NetworkParameters,
+        descriptor: Descriptor,
+    ) -> Result<Self, DescriptorError> {
+        if descriptor.identity != identity.id() {
+            return Err(DescriptorError::Identity);
+        }
+        descriptor.check(params)?;
+        let inner = descriptor.to_wire().encode_to_vec();
+        let signature = identity.sign(&message(&params.hash(), &inner)).to_vec();
+        let bytes = wire::SignedDescriptor {
+            descriptor: inner,
+            signature,
+        }
+        .encode_to_vec();
+        if bytes.len() > MAX_DESCRIPTOR_BYTES {
+            return Err(DescriptorError::Size(bytes.len()));
+        }
+        Ok(Self { descriptor, bytes })
+    }
+
+    /// Decodes and verifies a descriptor that is to be valid now.
+    ///
+    /// # Errors
+    /// What is wrong with it, each in a variant of its own.
+    pub fn decode_verified(
+        bytes: &[u8],
+        params: &NetworkParameters,
+        now: Time,
+    ) -> Result<Self, DescriptorError> {
+        let signed = Self::decode(bytes, params, &params.hash())?;
+        signed.check_now(params, now)?;
+        Ok(signed)
+    }
+
+    /// Everything but the current time.
+    pub(crate) fn decode(
+        bytes: &[u8],
+        params: &NetworkParameters,
+        network: &NetworkHash,
+    ) -> Result<Self, DescriptorError> {
+        if bytes.len() > MAX_DESCRIPTOR_BYTES {
+            return Err(DescriptorError::Size(bytes.len()));
+        }
+        let outer =
+            wire::SignedDescriptor::decode(bytes).map_err(|_| DescriptorError::Malformed)?;
+        // One envelope for one signed text, or copies that differ would count as two.
+        if outer.encode_to_vec() != bytes {
+            return Err(DescriptorError::Malformed);
+        }
+        let inner = wire::Descriptor::decode(outer.descriptor.as_slice())
+            .map_err(|_| DescriptorError::Malformed)?;
+        let descriptor = Descriptor::from_wire(inner)?;
+        descriptor.check(params)?;
+        let signature = outer
+            .signature
+            .as_slice()
+            .try_into()
+            .map_err(|_| DescriptorError::Signature)?;
+        if !verify(
+            &descriptor.identity,
+            &message(network, &outer.descriptor),
+            signature,
+        ) {
+            return Err(DescriptorError::Signature);
+        }
+        Ok(Self {
+            descriptor,
+            bytes: bytes.to_vec(),
+        })
+    }
+
+    /// Whether it is valid at this time.
+    pub(crate) fn check_now(
+        &self,
+        params: &NetworkParameters,
+        now: Time,
+    ) -> Result<(), DescriptorError> {
+        if self.descriptor.issued_at > now + Descriptor::clock_tolerance(params) {
+            return Err(DescriptorError::IssuedInFuture);
+        }
+        if self.descriptor.expires_at <= now {
+            return Err(DescriptorError::Expired);
+        }
+        Ok(())
+    }
+
+    /// What it says.
+    #[must_use]
+    pub const fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// The bytes that travel, at most 1 KiB.
+    #[must_use]
+    pub fn encode(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Who issued it.
+    #[must_use]
+    pub const fn id(&self) -> NodeId {
+        self.descriptor.identity
+    }
+
+    /// Its place among the issuer's descriptors.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.descriptor.sequence
+    }
+}
+
+fn message(network: &NetworkHash, descriptor: &[u8]) -> Vec<u8> {
+    [DOMAIN, network.as_bytes(), descriptor].concat()
+}

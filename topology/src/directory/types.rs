@@ -1,0 +1,317 @@
+use std::fmt;
+use std::sync::Arc;
+
+use shoal_proto::{Epoch, NodeId};
+use zeroize::Zeroizing;
+
+use crate::{Identity, KeyRing, Role, View};
+
+/// Names a request of a neighbour until it is answered. Chosen by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What a node says about itself in its descriptors.
+pub struct LocalNode {
+    /// Its signing key.
+    pub identity: Arc<Identity>,
+    /// What it does.
+    pub role: Role,
+    /// Where others reach it: 1 to 8 addresses of the form of [`Address`](crate::Address).
+    pub addresses: Vec<String>,
+    /// Its family; empty for none.
+    pub family: String,
+    /// 0 is unknown; each further class is about twice the packets per second.
+    pub capacity_class: u32,
+    /// Providers: storage on offer, in MiB.
+    pub storage_mib: u64,
+}
+
+/// What was kept on disk: what the [`DirectoryChange`]s add up to. Empty for a new node. Rows
+/// that do not verify are passed over.
+#[derive(Default)]
+pub struct Restored {
+    /// Secrets by epoch.
+    pub keys: Vec<(Epoch, Zeroizing<[u8; 32]>)>,
+    /// Encoded documents.
+    pub documents: Vec<Vec<u8>>,
+    /// Encoded signed descriptors.
+    pub descriptors: Vec<Vec<u8>>,
+    /// The highest sequence number of the own descriptors; 0 if there was none.
+    pub sequence: u64,
+}
+
+/// What happens to a [`Directory`](crate::Directory).
+#[derive(Clone, Debug)]
+pub enum DirectoryInput {
+    /// A neighbour that can be asked.
+    PeerConnected(NodeId),
+    /// A neighbour is gone; what it was asked will not be answered.
+    PeerDisconnected(NodeId),
+    /// A neighbour, or a client, asks.
+    SyncRequest {
+        /// To name it in the answer.
+        from: Ticket,
+        /// An encoded `SyncRequest`.
+        request: Vec<u8>,
+    },
+    /// A neighbour has answered.
+    SyncResponse {
+        /// Who.
+        from: NodeId,
+        /// An encoded `SyncResponse`.
+        response: Vec<u8>,
+    },
+    /// A request could not be sent or was not answered.
+    SyncFailed {
+        /// Who was asked.
+        from: NodeId,
+    },
+    /// The own descriptor could not be published: it will be tried again.
+    PublishFailed,
+}
+
+/// What a [`Directory`](crate::Directory) wants done, in this order: a change has to be on disk
+/// before a later action is carried out, or a crash could reuse a sequence number or lose a key
+/// that others know.
+pub enum DirectoryAction {
+    /// Spread these bytes by gossip.
+    Publish(Vec<u8>),
+    /// Ask a neighbour. Exactly one `SyncResponse` or `SyncFailed` is expected.
+    Request {
+        /// Whom.
+        to: NodeId,
+        /// An encoded `SyncRequest`.
+        request: Vec<u8>,
+    },
+    /// Answer a request.
+    Respond {
+        /// Which.
+        to: Ticket,
+        /// An encoded `SyncResponse`.
+        response: Vec<u8>,
+    },
+    /// The documents have changed.
+    View(Arc<View>),
+    /// The own secrets have changed: a new one, or expired ones gone.
+    Keys(KeyRing),
+    /// Keep this on disk, durably.
+    Persist(DirectoryChange),
+    /// Tell the operator.
+    Warn(DirectoryWarning),
+}
+
+/// Names the kind of action only: secrets and bytes are not for logs.
+impl fmt::Debug for DirectoryAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Publish(_) => f.write_str("Publish"),
+            Self::Request { .. } => f.write_str("Request"),
+            Self::Respond { to, .. } => write!(f, "Respond({to:?})"),
+            Self::View(_) => f.write_str("View"),
+            Self::Keys(_) => f.write_str("Keys"),
+            Self::Persist(_) => f.write_str("Persist"),
+            Self::Warn(warning) => write!(f, "Warn({warning})"),
+        }
+    }
+}
+
+/// A change to what is kept on disk.
+pub enum DirectoryChange {
+    /// Keep a secret of an epoch.
+    Key {
+        /// The epoch.
+        epoch: Epoch,
+        /// The secret.
+        secret: Zeroizing<[u8; 32]>,
+    },
+    /// Delete the secret of an epoch so that it can't be recovered.
+    RemoveKey {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// Keep a document, in place of any other of its epoch.
+    Document {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Encoded.
+        bytes: Vec<u8>,
+    },
+    /// Delete a document.
+    RemoveDocument {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Keep a descriptor.
+    Descriptor {
+        /// Who issued it.
+        id: NodeId,
+        /// Its sequence number; with the identity it is the row's key.
+        sequence: u64,
+        /// Encoded with its signature.
+        bytes: Vec<u8>,
+    },
+    /// Delete a descriptor.
+    RemoveDescriptor {
+        /// Who issued it.
+        id: NodeId,
+        /// Its sequence number.
+        sequence: u64,
+    },
+    /// Never use this sequence number or a lower one again.
+    Sequence(u64),
+}
+
+/// What an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DirectoryWarning {
+    /// The first document needs every genesis member's descriptor, and some are missing.
+    WaitingForGenesis {
+        /// How many are missing.
+        missing: usize,
+    },
+    /// No document could be formed for an epoch.
+    NotFormed {
+        /// The epoch.
+        epoch: Epoch,
+        /// Why.
+        reason: crate::DocumentError,
+    },
+    /// An old document stays in force: its keys are kept, which costs forward secrecy.
+    Stale {
+        /// The epoch of the document in force.
+        document: Epoch,
+        /// The epoch now.
+        now: Epoch,
+        /// For how many further epochs it may stay.
+        left: u64,
+    },
+    /// No document is in force: packets can't be handled.
+    NoDocument {
+        /// The epoch now.
+        epoch: Epoch,
+    },
+    /// Neighbours have different documents of one epoch.
+    Contradiction {
+        /// The epoch.
+        epoch: Epoch,
+        /// Whether ours was given up for theirs.
+        replaced: bool,
+    },
+    /// A node has signed two descriptors with one sequence number.
+    Equivocation(NodeId),
+    /// A descriptor of our own identity that we have not issued: an old backup of the state, or a
+    /// copy of the key in use elsewhere.
+    OwnIdentityElsewhere,
+    /// This node is not a member of the epoch.
+    NotAMember {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// The own descriptor breaks a rule, so that others would refuse it.
+    OwnDescriptor(crate::DescriptorError),
+}
+
+impl fmt::Display for DirectoryWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WaitingForGenesis { missing } => {
+                write!(
+                    f,
+                    "the network can't start yet: {missing} genesis members have not been heard of"
+                )
+            }
+            Self::NotFormed { epoch, reason } => {
+                write!(f, "no document for epoch {epoch}: {reason}")
+            }
+            Self::Stale {
+                document,
+                now,
+                left,
+            } => write!(
+                f,
+                "epoch {now} has no document; that of epoch {document} stays in force for at most \
+                 {left} more epochs, and its keys are kept for so long, which costs forward secrecy"
+            ),
+            Self::NoDocument { epoch } => {
+                write!(
+                    f,
+                    "no document is in force in epoch {epoch}: packets are dropped"
+                )
+            }
+            Self::Contradiction {
+                epoch,
+                replaced: true,
+            } => {
+                write!(
+                    f,
+                    "neighbours had another document of epoch {epoch}, and theirs is taken over"
+                )
+            }
+            Self::Contradiction {
+                epoch,
+                replaced: false,
+            } => {
+                write!(
+                    f,
+                    "neighbours have another document of epoch {epoch}; ours is kept"
+                )
+            }
+            Self::Equivocation(id) => {
+                write!(
+                    f,
+                    "node {} has signed two descriptors with one number",
+                    id.short()
+                )
+            }
+            Self::OwnIdentityElsewhere => f.write_str(
+                "others have a newer descriptor of this identity: its key is in use elsewhere, or \
+                 the state directory is an old copy",
+            ),
+            Self::NotAMember { epoch } => write!(f, "this node is not a member of epoch {epoch}"),
+            Self::OwnDescriptor(error) => write!(f, "the own descriptor is not valid: {error}"),
+        }
+    }
+}
+
+/// What to do with gossip: the answers that gossipsub's validation asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// New and valid: pass it on.
+    Accept,
+    /// Known, of no use, or too much at once: don't pass it on, and hold it against nobody.
+    Ignore,
+    /// Invalid: don't pass it on, and hold it against who sent it.
+    Reject,
+}
+
+/// Counts since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DirectoryCounters {
+    /// Descriptors that were new and valid.
+    pub accepted: u64,
+    /// Descriptors that were known already or older than what is known.
+    pub known: u64,
+    /// Descriptors that were refused, by [`DescriptorError::reason`](crate::DescriptorError::reason).
+    pub refused: std::collections::BTreeMap<&'static str, u64>,
+    /// Gossip beyond what one neighbour may send.
+    pub rate_limited: u64,
+    /// Descriptors for which there was no room.
+    pub no_room: u64,
+    /// Second descriptors with one sequence number.
+    pub equivocations: u64,
+    /// Documents formed here.
+    pub formed: u64,
+    /// Documents taken over from neighbours.
+    pub adopted: u64,
+    /// Documents of neighbours that were refused.
+    pub documents_refused: u64,
+    /// Requests to neighbours.
+    pub requests: u64,
+    /// Answers of neighbours that could not be read.
+    pub malformed_responses: u64,
+    /// Requests of others that could not be read.
+    pub malformed_requests: u64,
+    /// Requests of others that went unanswered because too many waited.
+    pub requests_dropped: u64,
+}

@@ -1,0 +1,346 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use prost::Message;
+use shoal_packet::SphinxPublic;
+use shoal_proto::{Epoch, NodeId, wire};
+
+use crate::canonical::Canonical;
+use crate::layers::assign;
+use crate::{DocumentError, NetworkParameters, Role, SignedDescriptor};
+
+/// Most members of a document.
+pub const MAX_MEMBERS: usize = 1024;
+/// Most bytes of an encoded document: its members and 16 bytes around each.
+pub const MAX_DOCUMENT_BYTES: usize =
+    64 + MAX_MEMBERS * (shoal_proto::size::MAX_DESCRIPTOR_BYTES + 16);
+
+/// A member of one epoch.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its identity.
+    pub id: NodeId,
+    /// What it does.
+    pub role: Role,
+    /// 1 to L for a mix, 0 for a provider.
+    pub layer: u8,
+    /// Its Sphinx key of the document's epoch.
+    pub key: SphinxPublic,
+    /// Where it listens, as multiaddresses.
+    pub addresses: Vec<String>,
+    /// Its family; empty for none.
+    pub family: String,
+}
+
+/// The members of one epoch, each with its layer. Made from descriptors, or verified.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Document {
+    epoch: Epoch,
+    previous: [u8; 32],
+    hash: [u8; 32],
+    members: BTreeMap<NodeId, Member>,
+    descriptors: BTreeMap<NodeId, SignedDescriptor>,
+    /// Providers first, then layer 1 and on; each ascending by identity.
+    positions: Vec<Vec<NodeId>>,
+    bytes: Vec<u8>,
+}
+
+impl Document {
+    /// The document that follows from a set of descriptors and the document before. Of several
+    /// descriptors of one node the one with the highest sequence counts; those without a key for
+    /// the epoch are left out. If there are more than [`MAX_MEMBERS`], genesis members come first
+    /// and then those with the smallest hash.
+    ///
+    /// # Errors
+    /// When a layer would be empty or there is no provider.
+    pub fn form<'a>(
+        params: &NetworkParameters,
+        epoch: Epoch,
+        previous: Option<&Self>,
+        descriptors: impl IntoIterator<Item = &'a SignedDescriptor>,
+    ) -> Result<Self, DocumentError> {
+        let mut chosen: BTreeMap<NodeId, SignedDescriptor> = BTreeMap::new();
+        for signed in descriptors {
+            let newer = chosen
+                .get(&signed.id())
+                .is_none_or(|c| c.sequence() < signed.sequence());
+            if newer && signed.descriptor().key_for(epoch).is_some() {
+                chosen.insert(signed.id(), signed.clone());
+            }
+        }
+        limit(params, epoch, &mut chosen);
+        let is_mix = |signed: &&SignedDescriptor| signed.descriptor().role == Role::Mix;
+        let mixes: BTreeMap<NodeId, String> = chosen
+            .values()
+            .filter(is_mix)
+            .map(|signed| (signed.id(), signed.descriptor().family.clone()))
+            .collect();
+        let before = |id: &NodeId| {
+            previous
+                .and_then(|p| p.member(id))
+                .map(|m| m.layer)
+                .filter(|layer| *layer > 0)
+        };
+        let layers = assign(&params.hash(), epoch, params.layers, &mixes, before);
+        let hash = previous.map_or([0; 32], |document| document.hash);
+        Self::build(params, epoch, hash, chosen, &layers)
+    }
+
+    fn build(
+        params: &NetworkParameters,
+        epoch: Epoch,
+        previous: [u8; 32],
+        descriptors: BTreeMap<NodeId, SignedDescriptor>,
+        layers: &BTreeMap<NodeId, u8>,
+    ) -> Result<Self, DocumentError> {
+        let mut members = BTreeMap::new();
+        let mut positions = vec![Vec::new(); usize::from(params.layers) + 1];
+        for (id, signed) in &descriptors {
+            let descriptor = signed.descriptor();
+            let layer = layers.get(id).copied().unwrap_or(0);
+            if (descriptor.role == Role::Provider) != (layer == 0) {
+                return Err(DocumentError::Layer(layer.into()));
+            }
+            positions
+                .get_mut(usize::from(layer))
+                .ok_or(DocumentError::Layer(layer.into()))?
+                .push(*id);
+            let member = Member {
+                id: *id,
+                role: descriptor.role,
+                layer,
+                key: descriptor
+                    .key_for(epoch)
+                    .ok_or(DocumentError::NoKey(epoch))?,
+                addresses: descriptor.addresses.clone(),
+                family: descriptor.family.clone(),
+            };
+            members.insert(*id, member);
+        }
+        for (layer, ids) in (0..).zip(&positions) {
+            if ids.is_empty() {
+                return Err(if layer == 0 {
+                    DocumentError::NoProvider
+                } else {
+                    DocumentError::EmptyLayer(layer)
+                });
+            }
+        }
+        let member = |(id, signed): (&NodeId, &SignedDescriptor)| wire::Member {
+            signed_descriptor: signed.encode().to_vec(),
+            layer: members.get(id).map_or(0, |member| member.layer.into()),
+        };
+        let bytes = wire::Document {
+            epoch: epoch.number(),
+            previous: previous.to_vec(),
+            members: descriptors.iter().map(member).collect(),
+        }
+        .encode_to_vec();
+        let hash = Canonical::new("shoal document 1")
+            .bytes(params.hash().as_bytes())
+            .bytes(&bytes)
+            .finish();
+        Ok(Self {
+            epoch,
+            previous,
+            hash,
+            members,
+            descriptors,
+            positions,
+            bytes,
+        })
+    }
+
+    /// Decodes a document and verifies it by itself: every member's descriptor and key for the
+    /// epoch, its layer, no member twice, no layer empty, a provider, one canonical encoding.
+    /// Whether the layers follow from the document before is for who has that.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn decode_verified(
+        bytes: &[u8],
+        params: &NetworkParameters,
+    ) -> Result<Self, DocumentError> {
+        if bytes.len() > MAX_DOCUMENT_BYTES {
+            return Err(DocumentError::Size(bytes.len()));
+        }
+        let wire = wire::Document::decode(bytes).map_err(|_| DocumentError::Malformed)?;
+        if wire.members.len() > MAX_MEMBERS {
+            return Err(DocumentError::TooManyMembers(wire.members.len()));
+        }
+        let previous = wire
+            .previous
+            .as_slice()
+            .try_into()
+            .map_err(|_| DocumentError::Malformed)?;
+        let epoch = Epoch::new(wire.epoch);
+        let network = params.hash();
+        let mut descriptors = BTreeMap::new();
+        let mut layers = BTreeMap::new();
+        let mut last = None;
+        for member in wire.members {
+            let signed = SignedDescriptor::decode(&member.signed_descriptor, params, &network)
+                .map_err(DocumentError::Descriptor)?;
+            check_dates(params, epoch, &signed)?;
+            if last >= Some(signed.id()) {
+                return Err(DocumentError::Order);
+            }
+            last = Some(signed.id());
+            let layer =
+                u8::try_from(member.layer).map_err(|_| DocumentError::Layer(member.layer))?;
+            layers.insert(signed.id(), layer);
+            descriptors.insert(signed.id(), signed);
+        }
+        let document = Self::build(params, epoch, previous, descriptors, &layers)?;
+        if document.bytes != bytes {
+            return Err(DocumentError::Malformed);
+        }
+        Ok(document)
+    }
+
+    /// The epoch it is for.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The hash of the document before; all zeros if it was formed without one.
+    #[must_use]
+    pub const fn previous(&self) -> &[u8; 32] {
+        &self.previous
+    }
+
+    /// BLAKE2b-256 of the network's hash and the encoded document.
+    #[must_use]
+    pub const fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
+    /// The canonical encoding.
+    #[must_use]
+    pub fn encode(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many layers of mixes there are.
+    #[must_use]
+    pub fn layers(&self) -> u8 {
+        u8::try_from(self.positions.len().saturating_sub(1)).unwrap_or(u8::MAX)
+    }
+
+    /// The member with this identity.
+    #[must_use]
+    pub fn member(&self, id: &NodeId) -> Option<&Member> {
+        self.members.get(id)
+    }
+
+    /// The mixes of a layer from 1, ascending; none for another layer.
+    #[must_use]
+    pub fn mixes(&self, layer: u8) -> &[NodeId] {
+        if layer == 0 {
+            &[]
+        } else {
+            self.position(layer)
+        }
+    }
+
+    /// The providers, ascending.
+    #[must_use]
+    pub fn providers(&self) -> &[NodeId] {
+        self.position(0)
+    }
+
+    /// All members, ascending by identity.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// The members' descriptors, ascending by identity.
+    pub fn descriptors(&self) -> impl ExactSizeIterator<Item = &SignedDescriptor> {
+        self.descriptors.values()
+    }
+
+    /// The descriptor of a member.
+    #[must_use]
+    pub fn descriptor(&self, id: &NodeId) -> Option<&SignedDescriptor> {
+        self.descriptors.get(id)
+    }
+
+    /// Whether packets go from the one to the other: provider, layer 1, 2, ..., L, provider.
+    #[must_use]
+    pub fn position_ok(&self, from: &NodeId, to: &NodeId) -> bool {
+        let (Some(from), Some(to)) = (self.member(from), self.member(to)) else {
+            return false;
+        };
+        let after = if from.layer == self.layers() {
+            0
+        } else {
+            from.layer + 1
+        };
+        to.layer == after
+    }
+
+    fn position(&self, layer: u8) -> &[NodeId] {
+        self.positions
+            .get(usize::from(layer))
+            .map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Tells the epoch, the hash's beginning and how many members, not who they are.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.hash;
+        f.debug_struct("Document")
+            .field("epoch", &self.epoch.number())
+            .field("hash", &format_args!("{a:02x}{b:02x}{c:02x}{d:02x}"))
+            .field("members", &self.members.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A member's descriptor is issued before its epoch ends and outlasts it.
+fn check_dates(
+    params: &NetworkParameters,
+    epoch: Epoch,
+    signed: &SignedDescriptor,
+) -> Result<(), DocumentError> {
+    let end = params.start_of(epoch.next());
+    if signed.descriptor().key_for(epoch).is_none() {
+        return Err(DocumentError::NoKey(epoch));
+    }
+    if signed.descriptor().issued_at >= end {
+        return Err(DocumentError::Descriptor(
+            crate::DescriptorError::IssuedInFuture,
+        ));
+    }
+    if signed.descriptor().expires_at < end {
+        return Err(DocumentError::Descriptor(crate::DescriptorError::Expired));
+    }
+    Ok(())
+}
+
+/// Keeps at most [`MAX_MEMBERS`], the same ones everywhere.
+fn limit(
+    params: &NetworkParameters,
+    epoch: Epoch,
+    chosen: &mut BTreeMap<NodeId, SignedDescriptor>,
+) {
+    if chosen.len() <= MAX_MEMBERS {
+        return;
+    }
+    let network = params.hash();
+    let rank = |id: &NodeId| {
+        let hash = Canonical::new("shoal member rank 1")
+            .bytes(network.as_bytes())
+            .number(epoch.number())
+            .bytes(id.as_bytes())
+            .finish();
+        (!params.is_genesis(id), hash)
+    };
+    let mut ids: Vec<NodeId> = chosen.keys().copied().collect();
+    ids.sort_by_cached_key(rank);
+    for id in ids.iter().skip(MAX_MEMBERS) {
+        chosen.remove(id);
+    }
+}

@@ -1,0 +1,235 @@
+use shoal_packet::PacketError;
+use shoal_proto::{Epoch, NodeId};
+use thiserror::Error;
+
+/// Why network parameters were refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ParameterError {
+    /// Not TOML, an unknown or missing key, or a value of the wrong type.
+    #[error("not valid network parameters: {0}")]
+    Toml(String),
+    /// A value is outside its range.
+    #[error("{key} = {value} is out of range: {range}")]
+    Range {
+        /// The key, as written in the file.
+        key: String,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        range: &'static str,
+    },
+    /// An address is not one that nodes can be reached at.
+    #[error("{key} = {value:?}: {error}")]
+    Address {
+        /// The key, as written in the file.
+        key: String,
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        error: AddressError,
+    },
+    /// A genesis member is listed twice.
+    #[error("genesis_members lists {0} twice")]
+    DuplicateMember(NodeId),
+}
+
+/// Why a text is not an address of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Longer than 128 bytes.
+    #[error("longer than {} bytes", crate::address::MAX_ADDRESS_BYTES)]
+    TooLong,
+    /// Not of the form `/host/name/transport/port`.
+    #[error("not of the form /ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT or /…/HOST/udp/PORT/quic-v1")]
+    Form,
+    /// The host does not fit its protocol.
+    #[error("the host is not a valid name or address of its kind")]
+    Host,
+    /// The port is not a number from 1 to 65535 in its shortest form.
+    #[error("the port is not a number from 1 to 65535")]
+    Port,
+}
+
+/// Why a descriptor was refused. Each is the fault of who signed or relayed it, except
+/// [`IssuedInFuture`](Self::IssuedInFuture) and [`Expired`](Self::Expired), where a clock may be
+/// wrong, ours included.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DescriptorError {
+    /// Larger than 1 KiB with its signature.
+    #[error("{0} bytes, more than a descriptor may have")]
+    Size(usize),
+    /// Not the encoding of a signed descriptor.
+    #[error("not the encoding of a signed descriptor")]
+    Malformed,
+    /// The identity is not a usable Ed25519 key.
+    #[error("the identity is not a usable Ed25519 key")]
+    Identity,
+    /// The signature does not verify for this network.
+    #[error("the signature does not verify for this network")]
+    Signature,
+    /// Issued later than the clock allows.
+    #[error("issued in the future")]
+    IssuedInFuture,
+    /// No longer valid.
+    #[error("expired")]
+    Expired,
+    /// Valid for longer than allowed, or expires before it was issued.
+    #[error("its lifetime is negative or too long")]
+    Lifetime,
+    /// The epochs of its keys do not fit its dates.
+    #[error("the epochs of its keys do not fit its dates")]
+    KeyEpochs,
+    /// No keys, too many, or one that is not a safe X25519 public key.
+    #[error("no usable set of Sphinx keys")]
+    Keys,
+    /// No role that is known.
+    #[error("unknown role")]
+    Role,
+    /// No addresses, or too many.
+    #[error("{0} addresses, outside 1 to {max}", max = crate::MAX_ADDRESSES)]
+    AddressCount(usize),
+    /// An address that does not parse.
+    #[error("address: {0}")]
+    Address(AddressError),
+    /// It does not speak the packet version of this network, or lists too many.
+    #[error("does not speak the network's packet version")]
+    Versions,
+    /// The family's name is too long or not plain.
+    #[error(
+        "the family is longer than {} bytes or has other than a-z 0-9 - . _",
+        crate::MAX_FAMILY_BYTES
+    )]
+    Family,
+    /// The proof of admission is not what the network asks for.
+    #[error("the proof of admission is not what the network asks for")]
+    Admission,
+}
+
+impl DescriptorError {
+    /// A bounded label for counters.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Size(_) => "size",
+            Self::Malformed => "malformed",
+            Self::Identity => "identity",
+            Self::Signature => "signature",
+            Self::IssuedInFuture => "issued_in_future",
+            Self::Expired => "expired",
+            Self::Lifetime => "lifetime",
+            Self::KeyEpochs => "key_epochs",
+            Self::Keys => "keys",
+            Self::Role => "role",
+            Self::AddressCount(_) => "address_count",
+            Self::Address(_) => "address",
+            Self::Versions => "versions",
+            Self::Family => "family",
+            Self::Admission => "admission",
+        }
+    }
+
+    /// Whether a wrong clock, ours or the issuer's, can be the cause.
+    #[must_use]
+    pub const fn may_be_a_clock(&self) -> bool {
+        matches!(self, Self::IssuedInFuture | Self::Expired)
+    }
+}
+
+/// Why there is no document, or why one was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// Larger than a document may be.
+    #[error("{0} bytes, more than a document may have")]
+    Size(usize),
+    /// Not the canonical encoding of a document.
+    #[error("not the canonical encoding of a document")]
+    Malformed,
+    /// More members than allowed.
+    #[error("{0} members, more than a document may have")]
+    TooManyMembers(usize),
+    /// The members are not in strictly ascending order, so one may be there twice.
+    #[error("members out of order, or one twice")]
+    Order,
+    /// A member's descriptor was refused.
+    #[error("a member's descriptor: {0}")]
+    Descriptor(DescriptorError),
+    /// A member has no key for the document's epoch.
+    #[error("a member has no key for epoch {0}")]
+    NoKey(Epoch),
+    /// A member's layer does not fit its role or the network.
+    #[error("layer {0} does not fit the member's role")]
+    Layer(u32),
+    /// A layer without mixes.
+    #[error("no mix in layer {0}")]
+    EmptyLayer(u8),
+    /// No provider.
+    #[error("no provider")]
+    NoProvider,
+    /// The document is not what follows from its members and its predecessor.
+    #[error("the layers are not those that follow from the document before")]
+    NotDerived,
+    /// The document is for an epoch that it can't be made for yet, or that is long past.
+    #[error("a document for epoch {0} has no place now")]
+    Epoch(Epoch),
+}
+
+/// Why there is no path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PathError {
+    /// The entry is not a provider in the document.
+    #[error("the entry is not a provider of this epoch")]
+    Entry,
+    /// The mailbox's node is not a provider in the document.
+    #[error("the mailbox is not at a provider of this epoch")]
+    Mailbox,
+    /// The node that wants a loop is not in the document.
+    #[error("the node itself is not a member of this epoch")]
+    NotAMember,
+    /// A layer has no mix; verified documents never have such a layer.
+    #[error("no mix in layer {0}")]
+    EmptyLayer(u8),
+}
+
+/// Why a client can't go by what the nodes answered.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// No answer was given.
+    #[error("no node has answered")]
+    NoAnswers,
+    /// None of the answers could be read.
+    #[error("none of {0} answers could be read")]
+    Unreadable(usize),
+    /// No answer has a document that is in force now.
+    #[error("none of {answers} answers has a document in force now (epoch {epoch}){}", last.as_ref().map(|e| format!("; last refused: {e}")).unwrap_or_default())]
+    NoDocument {
+        /// Answers that could be read.
+        answers: usize,
+        /// The epoch now, by the nodes' clocks.
+        epoch: Epoch,
+        /// Why the last document that was refused was refused.
+        last: Option<DocumentError>,
+    },
+    /// Nodes answered with different documents for the epoch in force: somebody is lying or the
+    /// network is split. Nothing should be sent.
+    #[error(
+        "nodes contradict each other about epoch {epoch}: {variants} different documents; not sending"
+    )]
+    Contradiction {
+        /// The epoch.
+        epoch: Epoch,
+        /// How many different documents there are.
+        variants: usize,
+    },
+}
+
+impl From<PacketError> for DescriptorError {
+    fn from(_: PacketError) -> Self {
+        Self::Keys
+    }
+}

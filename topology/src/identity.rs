@@ -1,0 +1,56 @@
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use rand::CryptoRng;
+use shoal_proto::NodeId;
+use zeroize::Zeroizing;
+
+/// A node's Ed25519 signing key, which is its libp2p identity too. Wiped when dropped; no
+/// `Debug`, no `Clone`.
+pub struct Identity(SigningKey);
+
+impl Identity {
+    /// A new identity.
+    #[must_use]
+    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+        let mut seed = Zeroizing::new([0; 32]);
+        rng.fill_bytes(seed.as_mut());
+        Self(SigningKey::from_bytes(&seed))
+    }
+
+    /// From the 32-byte seed of RFC 8032.
+    #[must_use]
+    pub fn from_bytes(seed: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(seed))
+    }
+
+    /// The 32-byte seed of RFC 8032.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The public key, by which everybody names this node.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        NodeId::new(self.0.verifying_key().to_bytes())
+    }
+
+    /// Ed25519 signature of a message, which must begin with a domain of its own.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
+    }
+}
+
+/// Whether the signature is the node's, by strict verification: no weak keys, no second form of
+/// the same signature.
+pub(crate) fn verify(id: &NodeId, message: &[u8], signature: &[u8; 64]) -> bool {
+    VerifyingKey::from_bytes(id.as_bytes()).is_ok_and(|key| {
+        key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature))
+            .is_ok()
+    })
+}
+
+/// Whether the identifier is a key that signatures can be verified with.
+pub(crate) fn usable(id: &NodeId) -> bool {
+    VerifyingKey::from_bytes(id.as_bytes()).is_ok_and(|key| !key.is_weak())
+}

@@ -1,0 +1,67 @@
+//! Who is in the network, where, and which way packets go: network parameters, signed
+//! descriptors, epochs and their documents, layers, path choice, and the gossip state machine
+//! that lets every node arrive at the same document without a directory authority.
+//!
+//! This crate opens no socket, reads no clock and draws no ambient randomness: time and bytes go
+//! in, actions come out. It never looks at packets.
+//!
+//! - [`NetworkParameters`]: the one file that defines a network; its hash names it everywhere.
+//! - [`Identity`], [`Descriptor`], [`SignedDescriptor`], [`KeyRing`]: what a node says about itself.
+//! - [`Document`], [`View`]: the members of one epoch, and the documents that count at a time.
+//! - [`path`], [`delay`]: routes and delays for every kind of packet.
+//! - [`Directory`]: the state machine that nodes run; [`adopt_documents`] is what clients do.
+//!
+//! ```
+//! use shoal_proto::{Epoch, Time};
+//! use shoal_topology::NetworkParameters;
+//!
+//! let params = NetworkParameters::example();
+//! let text = params.to_toml();
+//! assert_eq!(NetworkParameters::from_toml(&text)?.hash(), params.hash());
+//! let start = params.start_of(Epoch::new(3));
+//! assert_eq!(params.epoch_at(start), Epoch::new(3));
+//! # Ok::<(), shoal_topology::ParameterError>(())
+//! ```
+//!
+//! Sources: the stratified topology and the path distribution of "The Loopix Anonymity System"
+//! (2017), sections 3 and 4; Ed25519 with strict verification, RFC 8032 and "Taming the many
+//! EdDSAs" (2020).
+
+mod address;
+mod adopt;
+mod canonical;
+pub mod delay;
+mod descriptor;
+mod directory;
+mod document;
+pub mod duration;
+mod error;
+#[doc(hidden)]
+pub mod fuzz;
+mod identity;
+mod keyring;
+mod layers;
+mod parameters;
+mod parameters_toml;
+pub mod path;
+pub mod sample;
+mod view;
+
+pub use address::{Address, Host, Transport};
+pub use adopt::{ClientDirectory, adopt_documents};
+pub use descriptor::{
+    Descriptor, MAX_ADDRESSES, MAX_FAMILY_BYTES, MAX_KEYS, PACKET_VERSION, Role, SignedDescriptor,
+};
+pub use directory::{
+    Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryInput,
+    DirectoryWarning, LocalNode, MAX_DESCRIPTORS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES,
+    Restored, Ticket, Verdict,
+};
+pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_MEMBERS, Member};
+pub use error::{
+    AddressError, AdoptError, DescriptorError, DocumentError, ParameterError, PathError,
+};
+pub use identity::Identity;
+pub use keyring::KeyRing;
+pub use parameters::{Admission, GenesisMember, NetworkParameters, Profile};
+pub use view::{MAX_STALE_EPOCHS, View};

@@ -1,0 +1,344 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use shoal_proto::size::{MAX_HOPS, PAYLOAD_BYTES};
+use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
+
+use crate::canonical::Canonical;
+use crate::{Address, MAX_ADDRESSES, ParameterError, Role, duration};
+
+/// What defines a network. Its hash is part of every protocol name, so that nodes with other
+/// parameters never meet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkParameters {
+    /// The network's name: 1 to 32 of a-z, 0-9 and `-`.
+    pub name: String,
+    /// When epoch 0 starts. Whole seconds.
+    pub genesis: Time,
+    /// Length of an epoch: 10 s to 7 days, and at least 100 mean delays. One hour by default.
+    pub epoch: Span,
+    /// Layers of mixes: 1 to 3.
+    pub layers: u8,
+    /// Bytes of a packet's payload: 2048, the only size there is.
+    pub payload_bytes: u32,
+    /// Mean of the exponential delay at every hop (1/mu): 1 ms to 10 s.
+    pub mean_delay: Span,
+    /// Loops that each mix and each provider sends, per second: 0 to 100.
+    pub loop_rate: f64,
+    /// Who may join.
+    pub admission: Admission,
+    /// Rates that clients choose from by name: 1 to 16 profiles.
+    pub profiles: BTreeMap<String, Profile>,
+    /// The nodes that the network starts with, and that newcomers ask first.
+    pub genesis_members: Vec<GenesisMember>,
+}
+
+/// Who may join the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Admission {
+    /// Anybody with a valid descriptor, from the next epoch on.
+    Open,
+}
+
+/// The rates of a client's four Poisson processes, of its mailbox's clock and of its downlink.
+/// All are events per second, 0 to 1000. Nothing the user does changes them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Profile {
+    /// Packets with a message, or dummies in their stead.
+    pub real: f64,
+    /// Loops from the client to itself.
+    pub loops: f64,
+    /// Packets that a provider drops.
+    pub drops: f64,
+    /// Packets that bring SURBs and commands to the own mailbox.
+    pub mailbox: f64,
+    /// SURBs that the mailbox spends.
+    pub mailbox_clock: f64,
+    /// Frames from the entry provider to the client.
+    pub downlink: f64,
+}
+
+/// A node that the network starts with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenesisMember {
+    /// Its identity.
+    pub id: NodeId,
+    /// Its role.
+    pub role: Role,
+    /// Where to reach it: 0 to 8 addresses.
+    pub addresses: Vec<String>,
+}
+
+/// Most profiles of a network.
+const MAX_PROFILES: usize = 16;
+/// Most genesis members of a network.
+const MAX_GENESIS_MEMBERS: usize = 256;
+/// Packets take an entry, one mix of each layer and a mailbox.
+#[expect(clippy::cast_possible_truncation, reason = "5 - 2")]
+const MAX_LAYERS: u8 = (MAX_HOPS - 2) as u8;
+
+impl NetworkParameters {
+    /// A small network for examples and tests: three layers, epochs of an hour, no genesis
+    /// members yet. Change fields as needed and [`validate`](Self::validate).
+    #[must_use]
+    pub fn example() -> Self {
+        Self {
+            name: "example".to_owned(),
+            genesis: Time::from_micros(1_760_000_400_000_000),
+            epoch: Span::from_secs(3600),
+            layers: 3,
+            payload_bytes: 2048,
+            mean_delay: Span::from_millis(100),
+            loop_rate: 0.5,
+            admission: Admission::Open,
+            profiles: Self::default_profiles(),
+            genesis_members: Vec::new(),
+        }
+    }
+
+    /// `default`, which meets the latency promise of 5 s, and `mobile` at a tenth of its rates.
+    #[must_use]
+    pub fn default_profiles() -> BTreeMap<String, Profile> {
+        let default = Profile {
+            real: 2.0,
+            loops: 0.5,
+            drops: 0.5,
+            mailbox: 0.6,
+            mailbox_clock: 2.0,
+            downlink: 8.0,
+        };
+        let mobile = Profile {
+            real: 0.2,
+            loops: 0.05,
+            drops: 0.05,
+            mailbox: 0.06,
+            mailbox_clock: 0.2,
+            downlink: 0.8,
+        };
+        BTreeMap::from([
+            ("default".to_owned(), default),
+            ("mobile".to_owned(), mobile),
+        ])
+    }
+
+    /// The profile of this name.
+    #[must_use]
+    pub fn profile(&self, name: &str) -> Option<&Profile> {
+        self.profiles.get(name)
+    }
+
+    /// The number by which packets name a profile: its place among the names in order.
+    #[must_use]
+    pub fn profile_index(&self, name: &str) -> Option<u8> {
+        self.profiles
+            .keys()
+            .position(|key| key == name)
+            .and_then(|index| u8::try_from(index).ok())
+    }
+
+    /// The profile with this number.
+    #[must_use]
+    pub fn profile_at(&self, index: u8) -> Option<(&str, &Profile)> {
+        self.profiles
+            .iter()
+            .nth(usize::from(index))
+            .map(|(name, profile)| (name.as_str(), profile))
+    }
+
+    /// Whether the node is one that the network starts with.
+    #[must_use]
+    pub fn is_genesis(&self, id: &NodeId) -> bool {
+        self.genesis_members.iter().any(|member| member.id == *id)
+    }
+
+    /// The epoch at this time; 0 before genesis.
+    #[must_use]
+    pub fn epoch_at(&self, now: Time) -> Epoch {
+        Epoch::new(now.since(self.genesis).as_micros() / self.epoch.as_micros().max(1))
+    }
+
+    /// When the epoch starts.
+    #[must_use]
+    pub fn start_of(&self, epoch: Epoch) -> Time {
+        self.genesis + self.epoch.scale(epoch.number(), 1)
+    }
+
+    /// For how long around a switch both epochs' keys and layers count: a tenth of an epoch.
+    #[must_use]
+    pub fn switch_margin(&self) -> Span {
+        self.epoch.scale(1, 10)
+    }
+
+    /// When the document of this epoch is formed: at three quarters of the epoch before.
+    #[must_use]
+    pub fn freeze_time(&self, epoch: Epoch) -> Time {
+        self.start_of(epoch) - self.epoch.scale(1, 4)
+    }
+
+    /// Descriptors count for this epoch if they were issued before the half of the epoch before,
+    /// so that a quarter of an epoch is left for them to spread.
+    #[must_use]
+    pub fn issue_deadline(&self, epoch: Epoch) -> Time {
+        self.start_of(epoch) - self.epoch.scale(1, 2)
+    }
+
+    /// The hash that names the network: BLAKE2b-256 over a canonical encoding of the values, not
+    /// over the file, so that comments and order do not matter.
+    #[must_use]
+    pub fn hash(&self) -> NetworkHash {
+        let mut h = Canonical::new("shoal network parameters 1")
+            .bytes(self.name.as_bytes())
+            .number(self.genesis.as_micros())
+            .number(self.epoch.as_micros())
+            .number(u64::from(self.layers))
+            .number(u64::from(self.payload_bytes))
+            .number(self.mean_delay.as_micros())
+            .float(self.loop_rate)
+            .number(match self.admission {
+                Admission::Open => 0,
+            })
+            .number(self.profiles.len().try_into().unwrap_or(u64::MAX));
+        for (name, profile) in &self.profiles {
+            h = h.bytes(name.as_bytes());
+            for (_, rate) in profile.rates() {
+                h = h.float(rate);
+            }
+        }
+        let mut members: Vec<_> = self.genesis_members.iter().collect();
+        members.sort_by_key(|member| member.id);
+        h = h.number(members.len().try_into().unwrap_or(u64::MAX));
+        for member in members {
+            h = h
+                .bytes(member.id.as_bytes())
+                .number(u64::from(member.role.number()));
+            h = h.number(member.addresses.len().try_into().unwrap_or(u64::MAX));
+            for address in &member.addresses {
+                h = h.bytes(address.as_bytes());
+            }
+        }
+        NetworkHash::new(h.finish())
+    }
+
+    /// Checks every value against its range.
+    ///
+    /// # Errors
+    /// The first value that is out of range, with its key and the range.
+    pub fn validate(&self) -> Result<(), ParameterError> {
+        check_name("name", &self.name)?;
+        self.validate_times()?;
+        if self.layers == 0 || self.layers > MAX_LAYERS {
+            return Err(range("layers", &self.layers, "1 to 3"));
+        }
+        if usize::try_from(self.payload_bytes) != Ok(PAYLOAD_BYTES) {
+            return Err(range(
+                "payload_bytes",
+                &self.payload_bytes,
+                "2048, the only size there is",
+            ));
+        }
+        if !(0.0..=100.0).contains(&self.loop_rate) {
+            return Err(range("loop_rate", &self.loop_rate, "0 to 100 per second"));
+        }
+        if self.profiles.is_empty() || self.profiles.len() > MAX_PROFILES {
+            let count = format!("{} profiles", self.profiles.len());
+            return Err(range("profiles", &count, "1 to 16 profiles"));
+        }
+        for (name, profile) in &self.profiles {
+            check_name("profiles", name)?;
+            for (key, rate) in profile.rates() {
+                if !(0.0..=1000.0).contains(&rate) {
+                    let key = format!("profiles.{name}.{key}");
+                    return Err(range(&key, &rate, "0 to 1000 per second"));
+                }
+            }
+        }
+        self.validate_members()
+    }
+
+    fn validate_times(&self) -> Result<(), ParameterError> {
+        const LAST_SECOND: u64 = 253_402_300_799;
+        let micros = self.genesis.as_micros();
+        if !micros.is_multiple_of(1_000_000) || self.genesis.as_secs() > LAST_SECOND {
+            let value = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+            let allowed = "whole seconds since 1970, before the year 10000";
+            return Err(range("genesis_time", &value, allowed));
+        }
+        if self.epoch < Span::from_secs(10) || self.epoch > Span::from_secs(7 * 86_400) {
+            return Err(range("epoch", &duration::format(self.epoch), "10s to 7d"));
+        }
+        let (delay, text) = (self.mean_delay, duration::format(self.mean_delay));
+        if delay < Span::from_millis(1) || delay > Span::from_secs(10) {
+            return Err(range("mean_delay", &text, "1ms to 10s"));
+        }
+        if delay > self.epoch.scale(1, 100) {
+            return Err(range(
+                "mean_delay",
+                &text,
+                "at most a hundredth of an epoch",
+            ));
+        }
+        Ok(())
+    }
+
+    fn validate_members(&self) -> Result<(), ParameterError> {
+        if self.genesis_members.len() > MAX_GENESIS_MEMBERS {
+            let count = format!("{} members", self.genesis_members.len());
+            return Err(range("genesis_members", &count, "at most 256 members"));
+        }
+        let mut seen = BTreeSet::new();
+        for member in &self.genesis_members {
+            if !seen.insert(member.id) {
+                return Err(ParameterError::DuplicateMember(member.id));
+            }
+            let key = format!("genesis_members.{}.addresses", member.id);
+            if member.addresses.len() > MAX_ADDRESSES {
+                let count = format!("{} addresses", member.addresses.len());
+                return Err(range(&key, &count, "at most 8 addresses"));
+            }
+            for address in &member.addresses {
+                if let Err(error) = address.parse::<Address>() {
+                    return Err(ParameterError::Address {
+                        key,
+                        value: address.clone(),
+                        error,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Profile {
+    /// The rates with their keys, in a fixed order.
+    pub(crate) const fn rates(&self) -> [(&'static str, f64); 6] {
+        [
+            ("real", self.real),
+            ("loops", self.loops),
+            ("drops", self.drops),
+            ("mailbox", self.mailbox),
+            ("mailbox_clock", self.mailbox_clock),
+            ("downlink", self.downlink),
+        ]
+    }
+}
+
+fn check_name(key: &str, name: &str) -> Result<(), ParameterError> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if name.is_empty() || name.len() > 32 || !name.bytes().all(plain) {
+        return Err(range(
+            key,
+            &format!("{name:?}"),
+            "names are 1 to 32 of a-z, 0-9 and -",
+        ));
+    }
+    Ok(())
+}
+
+fn range(key: &str, value: &impl ToString, range: &'static str) -> ParameterError {
+    ParameterError::Range {
+        key: key.to_owned(),
+        value: value.to_string(),
+        range,
+    }
+}

@@ -1,0 +1,147 @@
+//! Routes. Every kind of packet draws its mixes from one distribution, one uniform mix for each
+//! layer and nothing that depends on the providers at the ends: otherwise the choice itself would
+//! tell the kinds apart.
+
+use rand::{CryptoRng, RngExt};
+use shoal_packet::Hop;
+use shoal_proto::{NodeId, Span};
+
+use crate::{Document, Member, NetworkParameters, PathError, Role, delay};
+
+/// A deposit, or a dummy in its stead: entry, a mix of each layer, the mailbox's provider.
+///
+/// # Errors
+/// When the entry or the mailbox's node is not a provider in the document.
+pub fn deposit<R: CryptoRng + ?Sized>(
+    rng: &mut R,
+    document: &Document,
+    params: &NetworkParameters,
+    entry: &NodeId,
+    mailbox: &NodeId,
+) -> Result<Vec<Hop>, PathError> {
+    let entry = provider(document, entry).ok_or(PathError::Entry)?;
+    let mailbox = provider(document, mailbox).ok_or(PathError::Mailbox)?;
+    let mut members = vec![entry];
+    members.extend(mixes(rng, document)?);
+    members.push(mailbox);
+    Ok(hops(rng, params, &members))
+}
+
+/// The way of a SURB: a mix of each layer, then the entry of the client that made it. It starts
+/// at whoever spends it.
+///
+/// # Errors
+/// When the entry is not a provider in the document.
+pub fn reply<R: CryptoRng + ?Sized>(
+    rng: &mut R,
+    document: &Document,
+    params: &NetworkParameters,
+    entry: &NodeId,
+) -> Result<Vec<Hop>, PathError> {
+    let entry = provider(document, entry).ok_or(PathError::Entry)?;
+    let mut members = mixes(rng, document)?;
+    members.push(entry);
+    Ok(hops(rng, params, &members))
+}
+
+/// A client's loop: from its entry around through all layers and back to it.
+///
+/// # Errors
+/// When the entry is not a provider in the document.
+pub fn client_loop<R: CryptoRng + ?Sized>(
+    rng: &mut R,
+    document: &Document,
+    params: &NetworkParameters,
+    entry: &NodeId,
+) -> Result<Vec<Hop>, PathError> {
+    deposit(rng, document, params, entry, entry)
+}
+
+/// A node's loop: once around from the position after its own, through a random provider unless
+/// it is one, and back to itself. The first hop is the node to send to.
+///
+/// # Errors
+/// When the node is not in the document.
+pub fn node_loop<R: CryptoRng + ?Sized>(
+    rng: &mut R,
+    document: &Document,
+    params: &NetworkParameters,
+    own: &NodeId,
+) -> Result<Vec<Hop>, PathError> {
+    let own = document.member(own).ok_or(PathError::NotAMember)?;
+    let mut mixes = mixes(rng, document)?;
+    let members = match own.role {
+        Role::Provider => {
+            mixes.push(own);
+            mixes
+        }
+        Role::Mix => {
+            let through = random_provider(rng, document);
+            let through = provider(document, &through).ok_or(PathError::EmptyLayer(0))?;
+            let before = usize::from(own.layer).saturating_sub(1).min(mixes.len());
+            let mut members: Vec<&Member> = mixes.iter().skip(before + 1).copied().collect();
+            members.push(through);
+            members.extend(mixes.iter().take(before));
+            members.push(own);
+            members
+        }
+    };
+    Ok(hops(rng, params, &members))
+}
+
+/// A provider, each as likely as any other. All zeros if the document has none; verified
+/// documents always have one.
+#[must_use]
+pub fn random_provider<R: CryptoRng + ?Sized>(rng: &mut R, document: &Document) -> NodeId {
+    choose(rng, document.providers()).unwrap_or(NodeId::new([0; 32]))
+}
+
+fn provider<'a>(document: &'a Document, id: &NodeId) -> Option<&'a Member> {
+    document
+        .member(id)
+        .filter(|member| member.role == Role::Provider)
+}
+
+/// One uniform mix of each layer.
+fn mixes<'a, R: CryptoRng + ?Sized>(
+    rng: &mut R,
+    document: &'a Document,
+) -> Result<Vec<&'a Member>, PathError> {
+    (1..=document.layers())
+        .map(|layer| {
+            choose(rng, document.mixes(layer))
+                .and_then(|id| document.member(&id))
+                .ok_or(PathError::EmptyLayer(layer))
+        })
+        .collect()
+}
+
+fn choose<R: CryptoRng + ?Sized>(rng: &mut R, ids: &[NodeId]) -> Option<NodeId> {
+    if ids.is_empty() {
+        None
+    } else {
+        ids.get(rng.random_range(0..ids.len())).copied()
+    }
+}
+
+/// With a delay for each hop but the last, which has none on the wire.
+fn hops<R: CryptoRng + ?Sized>(
+    rng: &mut R,
+    params: &NetworkParameters,
+    members: &[&Member],
+) -> Vec<Hop> {
+    let last = members.len().saturating_sub(1);
+    let delay = |rng: &mut R, index: usize| {
+        if index < last {
+            delay::sample(rng, params.mean_delay)
+        } else {
+            Span::ZERO
+        }
+    };
+    let hop = |(index, member): (usize, &&Member)| Hop {
+        node: member.id,
+        key: member.key,
+        delay: delay(rng, index),
+    };
+    members.iter().enumerate().map(hop).collect()
+}

@@ -1,0 +1,149 @@
+//! Small networks out of thin air, for tests, examples and simulations of the other crates: no
+//! gossip, just identities, keys and documents that belong together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::CryptoRng;
+use shoal_proto::{Epoch, NodeId};
+
+use crate::{
+    Descriptor, DescriptorError, Document, DocumentError, GenesisMember, Identity, KeyRing,
+    NetworkParameters, PACKET_VERSION, Role, SignedDescriptor, View,
+};
+
+/// A node of a [`Network`].
+pub struct Node {
+    /// Its signing key.
+    pub identity: Identity,
+    /// What it does.
+    pub role: Role,
+    /// Its Sphinx secrets.
+    pub keys: KeyRing,
+}
+
+/// A network that exists in memory only.
+pub struct Network {
+    /// Its parameters, with the nodes as genesis members.
+    pub params: Arc<NetworkParameters>,
+    /// The nodes by identity.
+    pub nodes: BTreeMap<NodeId, Node>,
+}
+
+impl Network {
+    /// A network of so many mixes for each layer and so many providers, on made-up loopback
+    /// addresses. The parameters' genesis members are replaced by these nodes.
+    #[must_use]
+    pub fn new<R: CryptoRng + ?Sized>(
+        rng: &mut R,
+        mut params: NetworkParameters,
+        mixes_per_layer: u8,
+        providers: u8,
+    ) -> Self {
+        let mixes = u16::from(params.layers) * u16::from(mixes_per_layer);
+        let mut nodes = BTreeMap::new();
+        params.genesis_members.clear();
+        for index in 0..mixes + u16::from(providers) {
+            let role = if index < mixes {
+                Role::Mix
+            } else {
+                Role::Provider
+            };
+            let identity = Identity::generate(rng);
+            let id = identity.id();
+            let addresses = vec![format!("/ip4/127.0.0.1/tcp/{}", 4000 + index)];
+            params.genesis_members.push(GenesisMember {
+                id,
+                role,
+                addresses,
+            });
+            nodes.insert(
+                id,
+                Node {
+                    identity,
+                    role,
+                    keys: KeyRing::new(),
+                },
+            );
+        }
+        Self {
+            params: Arc::new(params),
+            nodes,
+        }
+    }
+
+    /// The document of an epoch, made without one before it. Makes the nodes' keys for it.
+    ///
+    /// # Errors
+    /// When there are too few nodes, or the parameters leave no valid descriptors.
+    pub fn document<R: CryptoRng + ?Sized>(
+        &mut self,
+        rng: &mut R,
+        epoch: Epoch,
+        previous: Option<&Document>,
+    ) -> Result<Arc<Document>, DocumentError> {
+        let mut descriptors = Vec::new();
+        for member in &self.params.genesis_members {
+            let Some(node) = self.nodes.get_mut(&member.id) else {
+                continue;
+            };
+            node.keys.ensure(rng, epoch);
+            let keys = node.keys.public(epoch).into_iter().collect();
+            let signed = describe(&self.params, node, epoch, keys, member.addresses.clone());
+            descriptors.push(signed.map_err(DocumentError::Descriptor)?);
+        }
+        Document::form(&self.params, epoch, previous, &descriptors).map(Arc::new)
+    }
+
+    /// A view with the documents of these epochs, each following the one before.
+    ///
+    /// # Errors
+    /// As [`document`](Self::document).
+    pub fn view<R: CryptoRng + ?Sized>(
+        &mut self,
+        rng: &mut R,
+        epochs: impl IntoIterator<Item = Epoch>,
+    ) -> Result<Arc<View>, DocumentError> {
+        let mut view = View::default();
+        let mut previous: Option<Arc<Document>> = None;
+        for epoch in epochs {
+            let document = self.document(rng, epoch, previous.as_deref())?;
+            view.documents.insert(epoch, Arc::clone(&document));
+            previous = Some(document);
+        }
+        Ok(Arc::new(view))
+    }
+
+    /// The nodes of a role, ascending.
+    pub fn ids(&self, role: Role) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes
+            .iter()
+            .filter(move |(_, node)| node.role == role)
+            .map(|(id, _)| *id)
+    }
+}
+
+fn describe(
+    params: &NetworkParameters,
+    node: &Node,
+    epoch: Epoch,
+    keys: Vec<shoal_packet::SphinxPublic>,
+    addresses: Vec<String>,
+) -> Result<SignedDescriptor, DescriptorError> {
+    let descriptor = Descriptor {
+        identity: node.identity.id(),
+        role: node.role,
+        sequence: epoch.number(),
+        issued_at: params.start_of(epoch),
+        expires_at: params.start_of(epoch.next()),
+        first_epoch: epoch,
+        keys,
+        addresses,
+        versions: vec![PACKET_VERSION],
+        capacity_class: 0,
+        storage_mib: 0,
+        family: String::new(),
+        admission: Vec::new(),
+    };
+    SignedDescriptor::sign(&node.identity, params, descriptor)
+}
