@@ -1,0 +1,72 @@
+use thiserror::Error;
+
+/// Why a store could not do what it was asked. Nothing of the group of operations that met it was
+/// kept.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process holds the database.
+    #[error(
+        "the mailbox database is in use by another process: stop the other node, or give this one \
+         a state directory of its own"
+    )]
+    Busy,
+    /// No room is left, or less than the reserve that deletions need.
+    #[error(
+        "the disk with the mailbox database is full: free some space; deposits are refused until \
+         then, and everything stored before is kept"
+    )]
+    DiskFull,
+    /// The operating system failed to read or write.
+    #[error("the mailbox database cannot be read or written ({0}): check the disk and its mount")]
+    Io(String),
+    /// The directory or the file does not let us write.
+    #[error(
+        "the mailbox database cannot be opened for writing ({0}): check that the state directory \
+         exists and belongs to the node's user"
+    )]
+    Permission(String),
+    /// The file is a database of ours, and damaged.
+    #[error(
+        "the mailbox database is damaged ({0}): stop the node, move the file away together with \
+         its -wal file, and restore a backup or start empty"
+    )]
+    Corrupt(String),
+    /// The file is something else.
+    #[error(
+        "the file is not a mailbox database of Shoal ({0}): name another file, or move this one \
+         away"
+    )]
+    Foreign(String),
+    /// The database was written by another release.
+    #[error(
+        "the mailbox database has schema version {found}, and this release knows {known}: run the \
+         release that wrote it, or a newer one"
+    )]
+    Version {
+        /// The version in the file.
+        found: i64,
+        /// The version that this release reads and writes.
+        known: i64,
+    },
+    /// A mistake of ours.
+    #[error("the mailbox database met an error that should not happen ({0}): please report it")]
+    Bug(String),
+}
+
+impl StoreError {
+    /// A label for counters: one word out of a fixed set.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::DiskFull => "disk_full",
+            Self::Io(_) => "io",
+            Self::Permission(_) => "permission",
+            Self::Corrupt(_) => "corrupt",
+            Self::Foreign(_) => "foreign",
+            Self::Version { .. } => "version",
+            Self::Bug(_) => "bug",
+        }
+    }
+}

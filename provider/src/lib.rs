@@ -1,0 +1,23 @@
+//! The provider role of Shoal.
+
+mod counters;
+mod error;
+mod io;
+mod limits;
+mod memory;
+mod provider;
+mod reason;
+mod sqlite;
+mod store;
+mod window;
+
+pub use counters::Counters;
+pub use error::StoreError;
+pub use io::{AttachAnswer, Delivered, ProviderAction, ProviderInput, SendKind};
+pub use limits::{ENTRY_BYTES, Limits, REMEMBERED_BYTES, StoreLimits};
+pub use memory::MemoryStore;
+pub use provider::Provider;
+pub use reason::DropReason;
+pub use sqlite::{SqliteOptions, SqliteStore};
+pub use store::{Change, EntryId, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage};
+pub use window::Window;

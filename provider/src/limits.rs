@@ -1,0 +1,100 @@
+use shoal_proto::Span;
+use shoal_proto::size::BLOB_BYTES;
+
+/// What a store counts for one entry that waits: its blob and what surrounds it in the database.
+pub const ENTRY_BYTES: u64 = BLOB_BYTES as u64 + REMEMBERED_BYTES;
+/// What a store counts for one entry of which only the name is remembered.
+pub const REMEMBERED_BYTES: u64 = 160;
+
+/// The quotas of a store. Beyond each, it refuses and keeps what it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Entries that wait under one drop id.
+    pub entries_per_drop: u64,
+    /// Acknowledged entries that one drop id remembers, so that a late duplicate is not delivered
+    /// again. Beyond it the oldest is forgotten.
+    pub remembered_per_drop: u64,
+    /// Entries that wait in one mailbox.
+    pub entries_per_mailbox: u64,
+    /// Drop ids of one mailbox, revoked ones included.
+    pub drops_per_mailbox: u64,
+    /// Mailboxes.
+    pub mailboxes: u64,
+    /// Bytes of everything: [`ENTRY_BYTES`] for an entry that waits, [`REMEMBERED_BYTES`] for one
+    /// that is only remembered.
+    pub bytes: u64,
+    /// A mailbox is given up when it is empty and nobody put anything in or asked for it this
+    /// long.
+    pub mailbox_idle: Span,
+    /// How long a revoked drop id is remembered: longer than any grant may last.
+    pub revoked_memory: Span,
+    /// Rows that one expiry removes at most, so that a group of operations stays short.
+    pub expire_batch: u32,
+}
+
+const DAY: Span = Span::from_secs(24 * 60 * 60);
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self {
+            entries_per_drop: 256,
+            remembered_per_drop: 4096,
+            entries_per_mailbox: 4096,
+            drops_per_mailbox: 1024,
+            mailboxes: 10_000,
+            bytes: 1 << 30,
+            mailbox_idle: DAY.scale(90, 1),
+            revoked_memory: DAY.scale(400, 1),
+            expire_batch: 1000,
+        }
+    }
+}
+
+/// The bounds of the provider's core. Each names what is bounded; the memory bound is stated where
+/// it matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Clients attached at once.
+    pub clients: usize,
+    /// Payloads that wait for one client's downlink clock: about 2 KiB each.
+    pub downlink_queue: usize,
+    /// Replies held at once: about 500 bytes each.
+    pub replies: usize,
+    /// Operations that the store has not finished: at most about 2 KiB each.
+    pub store_operations: usize,
+    /// Mailboxes that are being delivered: about 100 KiB each at most.
+    pub active_mailboxes: usize,
+    /// SURBs in stock for one mailbox and epoch.
+    pub stock: usize,
+    /// Entries of one drop id that were pushed and not acknowledged.
+    pub unacknowledged_per_drop: usize,
+    /// An entry that was pushed and not acknowledged is pushed again after this long.
+    pub push_again: Span,
+    /// A mailbox's clock stops when its stock was empty for this long.
+    pub linger: Span,
+    /// The longest time to live of a deposit; longer ones are cut to it.
+    pub time_to_live: Span,
+    /// A grant that lasts longer than this from now is not honoured.
+    pub grant_life: Span,
+    /// How often the store is asked to remove what expired.
+    pub expire_every: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            clients: 1000,
+            downlink_queue: 256,
+            replies: 20_000,
+            store_operations: 10_000,
+            active_mailboxes: 2000,
+            stock: 120,
+            unacknowledged_per_drop: 32,
+            push_again: Span::from_secs(20),
+            linger: Span::from_secs(600),
+            time_to_live: DAY.scale(14, 1),
+            grant_life: DAY.scale(400, 1),
+            expire_every: Span::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+mod database;
+mod mailboxes;
+mod messages;
+
+use std::path::PathBuf;
+
+use rusqlite::{Connection, TransactionBehavior};
+use shoal_proto::{Span, Time};
+
+use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
+use crate::{StoreError, StoreLimits};
+use database::failure;
+
+/// Where a database is, and how it is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// The file; made if it does not exist, with mode 0600. Its `-wal` file lies beside it.
+    pub path: PathBuf,
+    /// The quotas.
+    pub limits: StoreLimits,
+    /// Deposits are refused while the disk has fewer free bytes than this, so that
+    /// acknowledgements and expiry still have room to free some.
+    pub reserve: u64,
+    /// How long to wait for another process that holds the database.
+    pub patience: Span,
+    /// Most pages of the file, 4096 bytes each; none for no limit of SQLite's own.
+    pub max_pages: Option<u32>,
+}
+
+impl SqliteOptions {
+    /// The defaults: 64 MiB in reserve, 2 s of patience.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, limits: StoreLimits) -> Self {
+        Self {
+            path: path.into(),
+            limits,
+            reserve: 64 << 20,
+            patience: Span::from_secs(2),
+            max_pages: None,
+        }
+    }
+}
+
+/// A store in one SQLite file: the embedded default.
+///
+/// The journal is a write-ahead log with `synchronous=FULL`, so what [`Store::apply`] answered
+/// survives a loss of power. Each group of operations is one transaction. One process holds the
+/// file; deleted payloads are overwritten (`secure_delete`).
+///
+/// Memory: SQLite's page cache, 2 MiB, and what the operations and answers of one group hold.
+pub struct SqliteStore {
+    connection: Connection,
+    options: SqliteOptions,
+    usage: Usage,
+}
+
+/// What one operation works with.
+struct Work<'a> {
+    connection: &'a Connection,
+    limits: &'a StoreLimits,
+    usage: &'a mut Usage,
+    now: i64,
+}
+
+impl SqliteStore {
+    /// Opens the database, and makes it if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`]: in use, not ours, damaged, written by another release, or the system
+    /// refuses. A file that is not ours stays as it is.
+    pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
+        let connection = database::open(&options)?;
+        let usage = database::usage(&connection)?;
+        Ok(Self {
+            connection,
+            options,
+            usage,
+        })
+    }
+
+    /// The group in one transaction. On an error nothing of it is kept.
+    fn group(&mut self, now: Time, ops: &[StoreOp]) -> Result<Vec<StoreOutcome>, StoreError> {
+        let mut usage = self.usage;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Deferred)
+            .map_err(failure)?;
+        let mut work = Work {
+            connection: &transaction,
+            limits: &self.options.limits,
+            usage: &mut usage,
+            now: database::micros(now),
+        };
+        let mut outcomes = Vec::with_capacity(ops.len());
+        for op in ops {
+            outcomes.push(work.perform(op)?);
+        }
+        transaction.commit().map_err(failure)?;
+        self.usage = usage;
+        Ok(outcomes)
+    }
+
+    /// A full disk must not keep owners from freeing room: everything but deposits once more.
+    fn without_puts(&mut self, now: Time, ops: Vec<StoreOp>) -> Vec<StoreResult> {
+        let puts: Vec<bool> = ops.iter().map(is_put).collect();
+        let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !is_put(op)).collect();
+        let mut results = match self.group(now, &rest) {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error); rest.len()],
+        }
+        .into_iter();
+        puts.into_iter()
+            .map(|put| {
+                if put {
+                    Err(StoreError::DiskFull)
+                } else {
+                    results.next().unwrap_or(Err(StoreError::DiskFull))
+                }
+            })
+            .collect()
+    }
+
+    /// Pages that were freed are overwritten in the file only when the log is folded into it.
+    /// What was committed is durable already, so a failure costs nothing but time.
+    fn fold_log(&self) {
+        let _ = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+}
+
+const fn is_put(op: &StoreOp) -> bool {
+    matches!(op, StoreOp::Put { .. })
+}
+
+impl Work<'_> {
+    fn perform(&mut self, op: &StoreOp) -> Result<StoreOutcome, StoreError> {
+        match op {
+            StoreOp::Put {
+                drop,
+                message,
+                grant,
+                blob,
+                expires,
+            } => self.put(
+                drop,
+                message,
+                grant.as_ref(),
+                blob,
+                database::micros(*expires),
+            ),
+            StoreOp::Attend {
+                mailbox,
+                generation,
+                counter,
+                stream,
+                acks,
+                changes,
+            } => {
+                let attendance = mailboxes::Attendance {
+                    generation: *generation,
+                    counter: *counter,
+                    stream: *stream,
+                };
+                self.attend(mailbox, &attendance, acks, changes)
+            }
+            StoreOp::Waiting { mailbox } => self.waiting(mailbox),
+            StoreOp::List {
+                mailbox,
+                drop,
+                after,
+                limit,
+            } => self.list(mailbox, drop, *after, *limit),
+            StoreOp::Expire => self.expire(),
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn apply(&mut self, now: Time, ops: Vec<StoreOp>) -> Vec<StoreResult> {
+        let expires = ops.iter().any(|op| matches!(op, StoreOp::Expire));
+        let full = ops.iter().any(is_put) && database::disk_is_full(&self.options);
+        let results = if full {
+            self.without_puts(now, ops)
+        } else {
+            match self.group(now, &ops) {
+                Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+                Err(StoreError::DiskFull) => self.without_puts(now, ops),
+                Err(error) => vec![Err(error); ops.len()],
+            }
+        };
+        if expires {
+            self.fold_log();
+        }
+        results
+    }
+
+    fn usage(&self) -> Usage {
+        self.usage
+    }
+}

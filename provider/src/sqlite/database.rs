@@ -1,0 +1,259 @@
+//! The file: how it is opened, what makes it ours, and what its errors mean.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rusqlite::types::FromSqlError;
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
+use shoal_proto::Time;
+
+use super::SqliteOptions;
+use crate::StoreError;
+use crate::store::Usage;
+
+/// Marks a file as ours: "Shol".
+const APPLICATION: i64 = 0x5368_6f6c;
+/// Grows with every change of the tables.
+const VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE mailboxes (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    -- NULL until the owner's first command. Numbers of 64 bits are kept by their bits.
+    generation INTEGER,
+    window_highest INTEGER NOT NULL DEFAULT 0,
+    window_bits INTEGER NOT NULL DEFAULT 0,
+    stream INTEGER NOT NULL DEFAULT 0,
+    used_us INTEGER NOT NULL,
+    next_entry INTEGER NOT NULL DEFAULT 1,
+    waiting INTEGER NOT NULL DEFAULT 0,
+    remembered INTEGER NOT NULL DEFAULT 0,
+    drops INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX mailboxes_used ON mailboxes (used_us) WHERE waiting = 0 AND remembered = 0;
+CREATE TABLE drops (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    mailbox INTEGER NOT NULL,
+    revoked_us INTEGER,
+    waiting INTEGER NOT NULL DEFAULT 0,
+    remembered INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX drops_mailbox ON drops (mailbox, key);
+CREATE INDEX drops_revoked ON drops (revoked_us) WHERE revoked_us IS NOT NULL;
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    mailbox INTEGER NOT NULL,
+    entry INTEGER NOT NULL,
+    drop_id INTEGER NOT NULL,
+    message BLOB NOT NULL,
+    expires_us INTEGER NOT NULL,
+    -- NULL once acknowledged.
+    blob BLOB
+) STRICT;
+CREATE UNIQUE INDEX entries_message ON entries (drop_id, message);
+CREATE UNIQUE INDEX entries_number ON entries (mailbox, entry);
+CREATE INDEX entries_waiting ON entries (drop_id, entry) WHERE blob IS NOT NULL;
+CREATE INDEX entries_remembered ON entries (drop_id, id) WHERE blob IS NULL;
+CREATE INDEX entries_expiry ON entries (expires_us, id);
+";
+
+pub(super) fn open(options: &SqliteOptions) -> Result<Connection, StoreError> {
+    create_file(&options.path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&options.path, flags).map_err(failure)?;
+    connection
+        .busy_timeout(options.patience.into())
+        .map_err(failure)?;
+    // One process, and no shared memory beside the file.
+    connection
+        .pragma_update(None, "locking_mode", "EXCLUSIVE")
+        .map_err(failure)?;
+    connection
+        .pragma_update(None, "trusted_schema", "OFF")
+        .map_err(failure)?;
+    let new = recognise(&connection)?;
+    configure(&connection, options)?;
+    if new {
+        create_schema(&connection)?;
+    }
+    check(&connection)?;
+    Ok(connection)
+}
+
+/// SQLite would make it readable for others, as far as the process's mask allows.
+fn create_file(path: &Path) -> Result<(), StoreError> {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
+        Ok(_) => Ok(()),
+        Err(error) => match error.kind() {
+            ErrorKind::AlreadyExists => Ok(()),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Err(StoreError::DiskFull),
+            ErrorKind::PermissionDenied
+            | ErrorKind::NotFound
+            | ErrorKind::NotADirectory
+            | ErrorKind::ReadOnlyFilesystem => Err(StoreError::Permission(error.to_string())),
+            _ => Err(StoreError::Io(error.to_string())),
+        },
+    }
+}
+
+/// Whether the file is empty. Neither that nor ours is an error; nothing is written.
+fn recognise(connection: &Connection) -> Result<bool, StoreError> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let objects = number("SELECT count(*) FROM sqlite_schema").map_err(foreign)?;
+    let application = number("PRAGMA application_id").map_err(foreign)?;
+    let version = number("PRAGMA user_version").map_err(foreign)?;
+    match (objects, application, version) {
+        (0, 0, 0) => Ok(true),
+        (_, APPLICATION, VERSION) => Ok(false),
+        (_, APPLICATION, found) => Err(StoreError::Version {
+            found,
+            known: VERSION,
+        }),
+        _ => Err(StoreError::Foreign(
+            "a database of another program".to_owned(),
+        )),
+    }
+}
+
+fn configure(connection: &Connection, options: &SqliteOptions) -> Result<(), StoreError> {
+    let set = |name: &str, value: &dyn rusqlite::ToSql| {
+        connection
+            .pragma_update_and_check(None, name, value, |_| Ok(()))
+            .or_else(|error| {
+                // Some pragmas answer with a row and some do not.
+                if matches!(error, Error::QueryReturnedNoRows) {
+                    Ok(())
+                } else {
+                    Err(failure(error))
+                }
+            })
+    };
+    set("journal_mode", &"WAL")?;
+    set("synchronous", &"FULL")?;
+    set("secure_delete", &"ON")?;
+    set("cell_size_check", &"ON")?;
+    set("temp_store", &"MEMORY")?;
+    // A negative number is in KiB.
+    set("cache_size", &-2048)?;
+    set("journal_size_limit", &(16_i64 << 20))?;
+    if let Some(pages) = options.max_pages {
+        set("max_page_count", &i64::from(pages))?;
+    }
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .map_err(failure)?;
+    if mode == "wal" {
+        Ok(())
+    } else {
+        Err(StoreError::Io(format!(
+            "the file system does not support SQLite's WAL, only {mode}"
+        )))
+    }
+}
+
+fn create_schema(connection: &Connection) -> Result<(), StoreError> {
+    let sql = format!(
+        "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; \
+         PRAGMA user_version = {VERSION}; {SCHEMA} COMMIT;"
+    );
+    connection.execute_batch(&sql).map_err(failure)
+}
+
+/// A small database is checked whole, which takes milliseconds. In a large one, damage shows when
+/// a damaged page is read.
+fn check(connection: &Connection) -> Result<(), StoreError> {
+    const SMALL_PAGES: i64 = 4096;
+    let pages: i64 = connection
+        .query_row("PRAGMA page_count", [], |row| row.get(0))
+        .map_err(failure)?;
+    if pages > SMALL_PAGES {
+        return Ok(());
+    }
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(failure)?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(StoreError::Corrupt(verdict))
+    }
+}
+
+pub(super) fn usage(connection: &Connection) -> Result<Usage, StoreError> {
+    connection
+        .query_row(
+            "SELECT count(*), coalesce(sum(waiting), 0), coalesce(sum(remembered), 0) \
+             FROM mailboxes",
+            [],
+            |row| {
+                Ok(Usage {
+                    mailboxes: row.get::<_, i64>(0)?.cast_unsigned(),
+                    entries: row.get::<_, i64>(1)?.cast_unsigned(),
+                    remembered: row.get::<_, i64>(2)?.cast_unsigned(),
+                })
+            },
+        )
+        .map_err(|error| match failure(error) {
+            StoreError::Bug(text) => StoreError::Corrupt(text),
+            other => other,
+        })
+}
+
+/// Less than the reserve is free. If that can't be found out, SQLite will say.
+pub(super) fn disk_is_full(options: &SqliteOptions) -> bool {
+    let directory = match options.path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    rustix::fs::statvfs(directory)
+        .is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < options.reserve)
+}
+
+/// SQLite's integers are signed; the year 292277 is late enough.
+pub(super) fn micros(time: Time) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// An error met while reading the head of a file that may be anything.
+fn foreign(error: Error) -> StoreError {
+    match failure(error) {
+        StoreError::Bug(text) => StoreError::Foreign(text),
+        other => other,
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn failure(error: Error) -> StoreError {
+    let text = error.to_string();
+    match &error {
+        Error::SqliteFailure(code, _) => match code.code {
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy,
+            ErrorCode::DiskFull => StoreError::DiskFull,
+            ErrorCode::SystemIoFailure => StoreError::Io(text),
+            ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+                StoreError::Permission(text)
+            }
+            ErrorCode::DatabaseCorrupt => StoreError::Corrupt(text),
+            ErrorCode::NotADatabase => StoreError::Foreign(text),
+            _ => StoreError::Bug(text),
+        },
+        Error::InvalidColumnType(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::FromSqlConversionFailure(..) => StoreError::Corrupt(text),
+        _ => StoreError::Bug(text),
+    }
+}
+
+/// A column of a length that we never wrote.
+pub(super) fn wrong_length<E>(_: E) -> FromSqlError {
+    FromSqlError::Other("a column has a length that was never written".into())
+}

@@ -1,0 +1,271 @@
+//! Mailboxes and drop ids: attending, registering, revoking.
+
+use rusqlite::{OptionalExtension, params};
+use shoal_proto::{DropId, MailboxId};
+
+use super::Work;
+use super::database::failure;
+use crate::store::{Change, EntryId, StoreOutcome};
+use crate::{StoreError, Window};
+
+/// What an owner's command says about itself.
+pub(super) struct Attendance {
+    pub(super) generation: u64,
+    pub(super) counter: u64,
+    pub(super) stream: u64,
+}
+
+/// A mailbox, as far as deciding needs it.
+pub(super) struct MailboxRow {
+    pub(super) id: i64,
+    pub(super) waiting: u64,
+    drops: u64,
+}
+
+/// A drop id.
+pub(super) struct DropRow {
+    pub(super) id: i64,
+    pub(super) mailbox: i64,
+    pub(super) revoked: bool,
+    pub(super) waiting: u64,
+    pub(super) remembered: u64,
+}
+
+impl Work<'_> {
+    pub(super) fn mailbox(&self, key: &MailboxId) -> Result<Option<MailboxRow>, StoreError> {
+        self.connection
+            .prepare_cached("SELECT id, waiting, drops FROM mailboxes WHERE key = ?1")
+            .map_err(failure)?
+            .query_row([key.as_bytes()], |row| {
+                Ok(MailboxRow {
+                    id: row.get(0)?,
+                    waiting: row.get::<_, i64>(1)?.cast_unsigned(),
+                    drops: row.get::<_, i64>(2)?.cast_unsigned(),
+                })
+            })
+            .optional()
+            .map_err(failure)
+    }
+
+    pub(super) fn drop_row(&self, key: &DropId) -> Result<Option<DropRow>, StoreError> {
+        self.connection
+            .prepare_cached(
+                "SELECT id, mailbox, revoked_us IS NOT NULL, waiting, remembered \
+                 FROM drops WHERE key = ?1",
+            )
+            .map_err(failure)?
+            .query_row([key.as_bytes()], |row| {
+                Ok(DropRow {
+                    id: row.get(0)?,
+                    mailbox: row.get(1)?,
+                    revoked: row.get(2)?,
+                    waiting: row.get::<_, i64>(3)?.cast_unsigned(),
+                    remembered: row.get::<_, i64>(4)?.cast_unsigned(),
+                })
+            })
+            .optional()
+            .map_err(failure)
+    }
+
+    /// Whether one more drop id fits a mailbox, which may not exist yet.
+    pub(super) const fn may_register(&self, mailbox: Option<&MailboxRow>) -> bool {
+        match mailbox {
+            Some(row) => row.drops < self.limits.drops_per_mailbox,
+            None => {
+                self.usage.mailboxes < self.limits.mailboxes && self.limits.drops_per_mailbox > 0
+            }
+        }
+    }
+
+    pub(super) fn create(&mut self, key: &MailboxId) -> Result<i64, StoreError> {
+        self.connection
+            .prepare_cached("INSERT INTO mailboxes (key, used_us) VALUES (?1, ?2)")
+            .map_err(failure)?
+            .execute(params![key.as_bytes(), self.now])
+            .map_err(failure)?;
+        self.usage.mailboxes += 1;
+        Ok(self.connection.last_insert_rowid())
+    }
+
+    pub(super) fn register(
+        &self,
+        mailbox: i64,
+        key: &DropId,
+        revoked: Option<i64>,
+    ) -> Result<i64, StoreError> {
+        self.connection
+            .prepare_cached("INSERT INTO drops (key, mailbox, revoked_us) VALUES (?1, ?2, ?3)")
+            .map_err(failure)?
+            .execute(params![key.as_bytes(), mailbox, revoked])
+            .map_err(failure)?;
+        let id = self.connection.last_insert_rowid();
+        self.connection
+            .prepare_cached("UPDATE mailboxes SET drops = drops + 1 WHERE id = ?1")
+            .map_err(failure)?
+            .execute([mailbox])
+            .map_err(failure)?;
+        Ok(id)
+    }
+
+    pub(super) fn attend(
+        &mut self,
+        key: &MailboxId,
+        attendance: &Attendance,
+        acks: &[EntryId],
+        changes: &[Change],
+    ) -> Result<StoreOutcome, StoreError> {
+        let mailbox = match self.mailbox(key)? {
+            Some(row) => row.id,
+            None if self.usage.mailboxes >= self.limits.mailboxes => {
+                return Ok(StoreOutcome::Refused);
+            }
+            None => self.create(key)?,
+        };
+        let Some((fresh, window, stream)) = self.pass(mailbox, attendance)? else {
+            return Ok(StoreOutcome::Replayed);
+        };
+        self.connection
+            .prepare_cached(
+                "UPDATE mailboxes SET generation = ?2, window_highest = ?3, window_bits = ?4, \
+                 stream = ?5, used_us = max(used_us, ?6) WHERE id = ?1",
+            )
+            .map_err(failure)?
+            .execute(params![
+                mailbox,
+                attendance.generation.cast_signed(),
+                window.highest().cast_signed(),
+                window.bits().cast_signed(),
+                stream.cast_signed(),
+                self.now,
+            ])
+            .map_err(failure)?;
+        for entry in acks {
+            self.ack(mailbox, *entry)?;
+        }
+        let mut refused = 0;
+        for change in changes {
+            refused += u32::from(!self.change(key, mailbox, change)?);
+        }
+        Ok(StoreOutcome::Attended {
+            fresh,
+            window,
+            stream,
+            refused,
+        })
+    }
+
+    /// Whether the generation is fresh, the window with this command and the stream's number;
+    /// none for a replay.
+    fn pass(
+        &self,
+        mailbox: i64,
+        attendance: &Attendance,
+    ) -> Result<Option<(bool, Window, u64)>, StoreError> {
+        let known = self
+            .connection
+            .prepare_cached(
+                "SELECT generation, window_highest, window_bits, stream FROM mailboxes \
+                 WHERE id = ?1 AND generation IS NOT NULL",
+            )
+            .map_err(failure)?
+            .query_row([mailbox], |row| {
+                Ok((
+                    row.get::<_, i64>(0)?.cast_unsigned(),
+                    Window::from_parts(
+                        row.get::<_, i64>(1)?.cast_unsigned(),
+                        row.get::<_, i64>(2)?.cast_unsigned(),
+                    ),
+                    row.get::<_, i64>(3)?.cast_unsigned(),
+                ))
+            })
+            .optional()
+            .map_err(failure)?;
+        Ok(match known {
+            Some((generation, ..)) if generation > attendance.generation => None,
+            Some((generation, window, stream)) if generation == attendance.generation => window
+                .accept(attendance.counter)
+                .map(|window| (false, window, stream.max(attendance.stream))),
+            _ => Some((true, Window::first(attendance.counter), attendance.stream)),
+        })
+    }
+
+    /// Whether the change is done, or was.
+    fn change(&self, key: &MailboxId, mailbox: i64, change: &Change) -> Result<bool, StoreError> {
+        let (drop, revoked) = match change {
+            Change::Register(drop) => (drop, None),
+            Change::Revoke(drop) => (drop, Some(self.now)),
+        };
+        match self.drop_row(drop)? {
+            None if !self.may_register(self.mailbox(key)?.as_ref()) => Ok(false),
+            None => self.register(mailbox, drop, revoked).map(|_| true),
+            Some(row) if row.mailbox != mailbox => Ok(false),
+            Some(row) if revoked.is_none() || row.revoked => Ok(row.revoked == revoked.is_some()),
+            Some(row) => {
+                self.connection
+                    .prepare_cached("UPDATE drops SET revoked_us = ?2 WHERE id = ?1")
+                    .map_err(failure)?
+                    .execute(params![row.id, revoked])
+                    .map_err(failure)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Gives up revoked drop ids that are old enough, and mailboxes that nobody uses: so many
+    /// of each.
+    pub(super) fn give_up(&mut self) -> Result<(u64, u64), StoreError> {
+        let revoked_before = self.ago(self.limits.revoked_memory.as_micros());
+        let old: Vec<(i64, i64)> = self
+            .connection
+            .prepare_cached(
+                "SELECT id, mailbox FROM drops WHERE revoked_us <= ?1 AND waiting = 0 \
+                 AND remembered = 0 ORDER BY key LIMIT ?2",
+            )
+            .map_err(failure)?
+            .query_map(params![revoked_before, self.limits.expire_batch], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .and_then(Iterator::collect)
+            .map_err(failure)?;
+        for (drop, mailbox) in &old {
+            self.run("DELETE FROM drops WHERE id = ?1", *drop)?;
+            self.run(
+                "UPDATE mailboxes SET drops = drops - 1 WHERE id = ?1",
+                *mailbox,
+            )?;
+        }
+        let used_before = self.ago(self.limits.mailbox_idle.as_micros());
+        let idle: Vec<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM mailboxes WHERE used_us <= ?1 AND waiting = 0 \
+                 AND remembered = 0 ORDER BY key LIMIT ?2",
+            )
+            .map_err(failure)?
+            .query_map(params![used_before, crate::memory::IDLE_BATCH], |row| {
+                row.get(0)
+            })
+            .and_then(Iterator::collect)
+            .map_err(failure)?;
+        for mailbox in &idle {
+            self.run("DELETE FROM drops WHERE mailbox = ?1", *mailbox)?;
+            self.run("DELETE FROM mailboxes WHERE id = ?1", *mailbox)?;
+            self.usage.mailboxes = self.usage.mailboxes.saturating_sub(1);
+        }
+        Ok((old.len() as u64, idle.len() as u64))
+    }
+
+    /// A point in time so long ago, in microseconds; before all time if there was none.
+    fn ago(&self, micros: u64) -> i64 {
+        i64::try_from(micros).map_or(-1, |micros| self.now.saturating_sub(micros).max(-1))
+    }
+
+    pub(super) fn run(&self, sql: &str, id: i64) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .map_err(failure)?
+            .execute([id])
+            .map_err(failure)?;
+        Ok(())
+    }
+}

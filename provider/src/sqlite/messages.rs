@@ -1,0 +1,304 @@
+//! Entries: put, list, ack, expire.
+
+use rusqlite::types::FromSqlError;
+use rusqlite::{OptionalExtension, Row, params};
+use shoal_packet::command::Blob;
+use shoal_proto::{DropId, MailboxId, MessageId};
+
+use super::Work;
+use super::database::{failure, wrong_length};
+use crate::StoreError;
+use crate::limits::ENTRY_BYTES;
+use crate::store::{EntryId, StoreOutcome, StoredEntry};
+
+/// An entry as removing it needs it.
+struct Gone {
+    id: i64,
+    mailbox: i64,
+    drop: i64,
+    waited: bool,
+}
+
+impl Work<'_> {
+    pub(super) fn put(
+        &mut self,
+        drop: &DropId,
+        message: &MessageId,
+        grant: Option<&MailboxId>,
+        blob: &Blob,
+        expires: i64,
+    ) -> Result<StoreOutcome, StoreError> {
+        let row = self.drop_row(drop)?;
+        let key = match (&row, grant) {
+            (Some(row), _) if row.revoked => return Ok(StoreOutcome::Refused),
+            (Some(row), _) => self.owner(row.mailbox)?,
+            (None, Some(grant)) => *grant,
+            (None, None) => return Ok(StoreOutcome::Refused),
+        };
+        let mailbox = self.mailbox(&key)?;
+        if row.is_none() && !self.may_register(mailbox.as_ref()) {
+            return Ok(StoreOutcome::Refused);
+        }
+        let mut in_drop = row.as_ref().map_or(0, |row| row.waiting);
+        let mut in_mailbox = mailbox.as_ref().map_or(0, |row| row.waiting);
+        if let Some(row) = &row
+            && let Some((gone, entry, until)) = self.find(row.id, message)?
+        {
+            if until > self.now {
+                let entry = gone.waited.then_some(entry);
+                return Ok(StoreOutcome::Stored {
+                    mailbox: key,
+                    entry,
+                });
+            }
+            self.remove(&gone)?;
+            in_drop = in_drop.saturating_sub(u64::from(gone.waited));
+            in_mailbox = in_mailbox.saturating_sub(u64::from(gone.waited));
+        }
+        let room = in_drop < self.limits.entries_per_drop
+            && in_mailbox < self.limits.entries_per_mailbox
+            && self.usage.bytes().saturating_add(ENTRY_BYTES) <= self.limits.bytes;
+        if expires <= self.now || !room {
+            return Ok(StoreOutcome::Refused);
+        }
+        let mailbox = match mailbox {
+            Some(row) => row.id,
+            None => self.create(&key)?,
+        };
+        let drop = match row {
+            Some(row) => row.id,
+            None => self.register(mailbox, drop, None)?,
+        };
+        let entry = self.insert(mailbox, drop, message, blob, expires)?;
+        Ok(StoreOutcome::Stored {
+            mailbox: key,
+            entry: Some(entry),
+        })
+    }
+
+    fn owner(&self, mailbox: i64) -> Result<MailboxId, StoreError> {
+        self.connection
+            .prepare_cached("SELECT key FROM mailboxes WHERE id = ?1")
+            .map_err(failure)?
+            .query_row([mailbox], |row| Ok(MailboxId::new(row.get(0)?)))
+            .map_err(failure)
+    }
+
+    fn find(
+        &self,
+        drop: i64,
+        message: &MessageId,
+    ) -> Result<Option<(Gone, EntryId, i64)>, StoreError> {
+        self.connection
+            .prepare_cached(
+                "SELECT id, mailbox, drop_id, blob IS NOT NULL, entry, expires_us FROM entries \
+                 WHERE drop_id = ?1 AND message = ?2",
+            )
+            .map_err(failure)?
+            .query_row(params![drop, message.as_bytes()], |row| {
+                Ok((
+                    gone(row)?,
+                    EntryId::new(row.get::<_, i64>(4)?.cast_unsigned()),
+                    row.get(5)?,
+                ))
+            })
+            .optional()
+            .map_err(failure)
+    }
+
+    fn insert(
+        &mut self,
+        mailbox: i64,
+        drop: i64,
+        message: &MessageId,
+        blob: &Blob,
+        expires: i64,
+    ) -> Result<EntryId, StoreError> {
+        let entry: i64 = self
+            .connection
+            .prepare_cached(
+                "UPDATE mailboxes SET next_entry = next_entry + 1, waiting = waiting + 1, \
+                 used_us = max(used_us, ?2) WHERE id = ?1 RETURNING next_entry - 1",
+            )
+            .map_err(failure)?
+            .query_row(params![mailbox, self.now], |row| row.get(0))
+            .map_err(failure)?;
+        self.run("UPDATE drops SET waiting = waiting + 1 WHERE id = ?1", drop)?;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO entries (mailbox, entry, drop_id, message, expires_us, blob) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )
+            .map_err(failure)?
+            .execute(params![
+                mailbox,
+                entry,
+                drop,
+                message.as_bytes(),
+                expires,
+                blob.as_bytes().as_slice()
+            ])
+            .map_err(failure)?;
+        self.usage.entries += 1;
+        Ok(EntryId::new(entry.cast_unsigned()))
+    }
+
+    pub(super) fn ack(&mut self, mailbox: i64, entry: EntryId) -> Result<(), StoreError> {
+        let Ok(number) = i64::try_from(entry.number()) else {
+            return Ok(());
+        };
+        let drop: Option<i64> = self
+            .connection
+            .prepare_cached(
+                "UPDATE entries SET blob = NULL \
+                 WHERE mailbox = ?1 AND entry = ?2 AND blob IS NOT NULL RETURNING drop_id",
+            )
+            .map_err(failure)?
+            .query_row([mailbox, number], |row| row.get(0))
+            .optional()
+            .map_err(failure)?;
+        let Some(drop) = drop else {
+            return Ok(());
+        };
+        let moved = "SET waiting = waiting - 1, remembered = remembered + 1 WHERE id = ?1";
+        self.run(&format!("UPDATE mailboxes {moved}"), mailbox)?;
+        self.run(&format!("UPDATE drops {moved}"), drop)?;
+        self.usage.entries = self.usage.entries.saturating_sub(1);
+        self.usage.remembered += 1;
+        self.forget_oldest(drop)
+    }
+
+    fn forget_oldest(&mut self, drop: i64) -> Result<(), StoreError> {
+        let remembered: i64 = self
+            .connection
+            .prepare_cached("SELECT remembered FROM drops WHERE id = ?1")
+            .map_err(failure)?
+            .query_row([drop], |row| row.get(0))
+            .map_err(failure)?;
+        if remembered.cast_unsigned() <= self.limits.remembered_per_drop {
+            return Ok(());
+        }
+        let oldest = self
+            .connection
+            .prepare_cached(
+                "SELECT id, mailbox, drop_id, blob IS NOT NULL FROM entries \
+                 WHERE drop_id = ?1 AND blob IS NULL ORDER BY id LIMIT 1",
+            )
+            .map_err(failure)?
+            .query_row([drop], gone)
+            .optional()
+            .map_err(failure)?;
+        match oldest {
+            Some(oldest) => self.remove(&oldest),
+            None => Ok(()),
+        }
+    }
+
+    fn remove(&mut self, gone: &Gone) -> Result<(), StoreError> {
+        self.run("DELETE FROM entries WHERE id = ?1", gone.id)?;
+        let (column, total) = if gone.waited {
+            ("waiting", &mut self.usage.entries)
+        } else {
+            ("remembered", &mut self.usage.remembered)
+        };
+        *total = total.saturating_sub(1);
+        let less = format!("SET {column} = {column} - 1 WHERE id = ?1");
+        self.run(&format!("UPDATE mailboxes {less}"), gone.mailbox)?;
+        self.run(&format!("UPDATE drops {less}"), gone.drop)
+    }
+
+    pub(super) fn waiting(&self, key: &MailboxId) -> Result<StoreOutcome, StoreError> {
+        let Some(mailbox) = self.mailbox(key)? else {
+            return Ok(StoreOutcome::Waiting(Vec::new()));
+        };
+        let drops = self
+            .connection
+            .prepare_cached(
+                "SELECT drops.key, max(entries.entry) FROM drops \
+                 JOIN entries ON entries.drop_id = drops.id \
+                 WHERE drops.mailbox = ?1 AND drops.waiting > 0 \
+                 AND entries.blob IS NOT NULL AND entries.expires_us > ?2 \
+                 GROUP BY drops.id ORDER BY drops.key",
+            )
+            .map_err(failure)?
+            .query_map([mailbox.id, self.now], |row| {
+                let newest: i64 = row.get(1)?;
+                Ok((
+                    DropId::new(row.get(0)?),
+                    EntryId::new(newest.cast_unsigned()),
+                ))
+            })
+            .and_then(Iterator::collect)
+            .map_err(failure)?;
+        Ok(StoreOutcome::Waiting(drops))
+    }
+
+    pub(super) fn list(
+        &self,
+        key: &MailboxId,
+        drop: &DropId,
+        after: EntryId,
+        limit: u32,
+    ) -> Result<StoreOutcome, StoreError> {
+        let mine = match (self.mailbox(key)?, self.drop_row(drop)?) {
+            (Some(mailbox), Some(row)) if row.mailbox == mailbox.id => row.id,
+            _ => return Ok(StoreOutcome::Entries(Vec::new())),
+        };
+        let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
+        let entries = self
+            .connection
+            .prepare_cached(
+                "SELECT entry, message, blob FROM entries WHERE drop_id = ?1 AND entry > ?2 \
+                 AND blob IS NOT NULL AND expires_us > ?3 ORDER BY entry LIMIT ?4",
+            )
+            .map_err(failure)?
+            .query_map(params![mine, after, self.now, limit], listed)
+            .and_then(Iterator::collect)
+            .map_err(failure)?;
+        Ok(StoreOutcome::Entries(entries))
+    }
+
+    pub(super) fn expire(&mut self) -> Result<StoreOutcome, StoreError> {
+        let batch = u64::from(self.limits.expire_batch);
+        let expired: Vec<Gone> = self
+            .connection
+            .prepare_cached(
+                "SELECT id, mailbox, drop_id, blob IS NOT NULL FROM entries \
+                 WHERE expires_us <= ?1 ORDER BY expires_us, id LIMIT ?2",
+            )
+            .map_err(failure)?
+            .query_map(params![self.now, self.limits.expire_batch], gone)
+            .and_then(Iterator::collect)
+            .map_err(failure)?;
+        for entry in &expired {
+            self.remove(entry)?;
+        }
+        let (drops, mailboxes) = self.give_up()?;
+        let entries = expired.len() as u64;
+        Ok(StoreOutcome::Expired {
+            removed: entries + drops + mailboxes,
+            more: entries == batch
+                || drops == batch
+                || mailboxes == u64::from(crate::memory::IDLE_BATCH),
+        })
+    }
+}
+
+fn gone(row: &Row<'_>) -> rusqlite::Result<Gone> {
+    Ok(Gone {
+        id: row.get(0)?,
+        mailbox: row.get(1)?,
+        drop: row.get(2)?,
+        waited: row.get(3)?,
+    })
+}
+
+fn listed(row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
+    let bytes = row.get_ref(2)?.as_blob()?;
+    let blob = Blob::from_bytes(bytes).map_err(|error| -> FromSqlError { wrong_length(error) })?;
+    Ok(StoredEntry {
+        entry: EntryId::new(row.get::<_, i64>(0)?.cast_unsigned()),
+        message: MessageId::new(row.get(1)?),
+        blob: Box::new(blob),
+    })
+}

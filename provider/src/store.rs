@@ -1,0 +1,189 @@
+use shoal_packet::command::Blob;
+use shoal_proto::{DropId, MailboxId, MessageId, Time};
+
+use crate::{StoreError, Window};
+
+/// The number of an entry within its mailbox, from 1. Never given twice, and it tells nothing of
+/// other mailboxes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(u64);
+
+impl EntryId {
+    /// Before every entry: the cursor to list from the start.
+    pub const START: Self = Self(0);
+
+    /// The entry with this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The cursor just before this entry.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+/// What an owner changes of the drop ids of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The drop id belongs to the mailbox from now on.
+    Register(DropId),
+    /// Nothing is accepted under the drop id any more, and no grant registers it.
+    Revoke(DropId),
+}
+
+/// One operation on a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreOp {
+    /// Store a blob, once per drop id and message id until `expires`, also after it was
+    /// acknowledged. Answered by `Stored` or `Refused`.
+    Put {
+        /// Where to.
+        drop: DropId,
+        /// Which message.
+        message: MessageId,
+        /// The mailbox of a grant, verified by the caller: an unknown drop id is registered for
+        /// it.
+        grant: Option<MailboxId>,
+        /// What is stored.
+        blob: Box<Blob>,
+        /// When it may be forgotten.
+        expires: Time,
+    },
+    /// An owner's command, authenticated by the caller: passes the anti-replay window, then acks
+    /// and changes are done. Creates the mailbox. Answered by `Attended`, `Replayed` or `Refused`.
+    Attend {
+        /// Whose.
+        mailbox: MailboxId,
+        /// The owner's generation: an older one than known is a replay, a newer one starts a new
+        /// window.
+        generation: u64,
+        /// Counts the owner's commands within the generation.
+        counter: u64,
+        /// How many stream packets of this generation were sent; the store keeps the maximum.
+        stream: u64,
+        /// Entries to delete. Those of other mailboxes can't be named.
+        acks: Vec<EntryId>,
+        /// Drop ids to register and revoke.
+        changes: Vec<Change>,
+    },
+    /// Which drop ids have entries that wait? Answered by `Waiting`.
+    Waiting {
+        /// Whose.
+        mailbox: MailboxId,
+    },
+    /// The entries of a drop id after a cursor, oldest first. Answered by `Entries`.
+    List {
+        /// Whose.
+        mailbox: MailboxId,
+        /// Under which drop id.
+        drop: DropId,
+        /// Only entries with greater numbers.
+        after: EntryId,
+        /// At most so many.
+        limit: u32,
+    },
+    /// Remove what expired, a bounded number of rows. Answered by `Expired`.
+    Expire,
+}
+
+/// One entry as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// Its number in the mailbox.
+    pub entry: EntryId,
+    /// The message id that the sender chose.
+    pub message: MessageId,
+    /// The sealed blob.
+    pub blob: Box<Blob>,
+}
+
+/// How an operation ended that the store could do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreOutcome {
+    /// On disk. The entry is none if it was acknowledged before.
+    Stored {
+        /// Whose mailbox.
+        mailbox: MailboxId,
+        /// The entry, if it still waits.
+        entry: Option<EntryId>,
+    },
+    /// Not accepted: unknown, revoked or full; on purpose not told apart.
+    Refused,
+    /// The command counts and was done.
+    Attended {
+        /// The generation is newer than every one before.
+        fresh: bool,
+        /// The window with this command.
+        window: Window,
+        /// The highest `stream` of this generation before this command.
+        stream: u64,
+        /// Changes that were not done: the drop id is another mailbox's or was revoked, or there
+        /// are too many.
+        refused: u32,
+    },
+    /// The command was received before, or is too old to tell.
+    Replayed,
+    /// Drop ids with entries that wait, in order, each with its newest.
+    Waiting(Vec<(DropId, EntryId)>),
+    /// Entries, oldest first.
+    Entries(Vec<StoredEntry>),
+    /// So many rows were removed.
+    Expired {
+        /// Rows.
+        removed: u64,
+        /// There may be more.
+        more: bool,
+    },
+}
+
+/// How an operation ended.
+pub type StoreResult = Result<StoreOutcome, StoreError>;
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Mailboxes.
+    pub mailboxes: u64,
+    /// Entries that wait.
+    pub entries: u64,
+    /// Acknowledged entries that are remembered.
+    pub remembered: u64,
+}
+
+impl Usage {
+    /// What the quota in bytes counts.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.entries
+            .saturating_mul(crate::limits::ENTRY_BYTES)
+            .saturating_add(
+                self.remembered
+                    .saturating_mul(crate::limits::REMEMBERED_BYTES),
+            )
+    }
+}
+
+/// Where mailboxes are kept. Every engine passes one conformance suite.
+///
+/// The caller runs a store on a thread of its own and gives it whatever operations have come in
+/// since the last group.
+pub trait Store: Send {
+    /// Does the operations in order, as one durable group, and answers each in its place. When
+    /// this returns, everything that was answered with success survives a crash; an operation
+    /// answered with an error left no trace.
+    fn apply(&mut self, now: Time, ops: Vec<StoreOp>) -> Vec<StoreResult>;
+
+    /// How much is held now.
+    fn usage(&self) -> Usage;
+}
