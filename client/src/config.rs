@@ -1,0 +1,133 @@
+use shoal_proto::{NodeId, Span};
+
+use crate::error::ClientError;
+
+/// What the user chooses, and the waits and bounds of a client.
+///
+/// Rates are not among it: they come from the profile of the network parameters, because a rate
+/// of one's own is a fingerprint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientConfig {
+    /// The provider to enter by; `None` leaves the choice to
+    /// [`Client::choose_entry`](crate::Client::choose_entry).
+    pub entry: Option<NodeId>,
+    /// The provider that holds the mailbox. Should not be the entry: the two together can link
+    /// the owner.
+    pub mailbox_provider: NodeId,
+    /// Name of a profile of the network parameters.
+    pub profile: String,
+    /// Mean of the exponential wait between attaching and the first mailbox packet, so that the
+    /// hour at which a mailbox is first served does not give the hour of attaching. Default 1 s.
+    pub first_contact_mean: Span,
+    /// First wait before a fragment without a "stored" receipt is sent again; it doubles with
+    /// every try. Default 8 s.
+    pub retry_after: Span,
+    /// Longest wait between two tries. Default 5 min.
+    pub retry_max: Span,
+    /// How long a message is tried, and how long a mailbox keeps it. Default 7 days.
+    pub time_to_live: Span,
+    /// When a loop or an answer that has not come back counts as lost. Default 30 s.
+    pub reply_timeout: Span,
+    /// After how many mean gaps of the mailbox clock without any stream packet the stream counts
+    /// as paused. Default 20.
+    pub pause_gaps: u32,
+    /// How long an address handed out by [`Client::address`](crate::Client::address) is good.
+    /// Default 365 days.
+    pub address_validity: Span,
+    /// Bounds of everything that grows.
+    pub limits: Limits,
+}
+
+/// Bounds of everything in a client that grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Fragments not yet stored at a mailbox, of all messages. Default 4096 (about 7 MB).
+    pub outbox_fragments: usize,
+    /// Sent messages that are stored or expired and whose state is remembered. Default 1000.
+    pub sent_history: usize,
+    /// Keys of reply blocks not yet used. The oldest are forgotten first. Default 8192
+    /// (about 8 MB).
+    pub reply_keys: usize,
+    /// Messages received and not read. More stay at the mailbox. Default 1024.
+    pub unread: usize,
+    /// Fragments kept of messages that are not complete. Default 4096 (about 6 MB).
+    pub partial_fragments: usize,
+    /// Received fragments remembered, so that each is delivered once. Default 65536.
+    pub seen: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            outbox_fragments: 4096,
+            sent_history: 1000,
+            reply_keys: 8192,
+            unread: 1024,
+            partial_fragments: 4096,
+            seen: 65_536,
+        }
+    }
+}
+
+impl ClientConfig {
+    /// The defaults, with this mailbox provider and the profile `default`.
+    #[must_use]
+    pub fn new(mailbox_provider: NodeId) -> Self {
+        Self {
+            entry: None,
+            mailbox_provider,
+            profile: "default".into(),
+            first_contact_mean: Span::from_secs(1),
+            retry_after: Span::from_secs(8),
+            retry_max: Span::from_secs(300),
+            time_to_live: Span::from_secs(7 * 86_400),
+            reply_timeout: Span::from_secs(30),
+            pause_gaps: 20,
+            address_validity: Span::from_secs(365 * 86_400),
+            limits: Limits::default(),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ClientError> {
+        let positive = [
+            ("retry_after", self.retry_after),
+            ("reply_timeout", self.reply_timeout),
+            ("address_validity", self.address_validity),
+        ];
+        for (field, span) in positive {
+            if span == Span::ZERO {
+                return Err(ClientError::Config { field, reason: "must be longer than nothing" });
+            }
+        }
+        if self.time_to_live < Span::from_secs(1) {
+            let reason = "must be a second or more";
+            return Err(ClientError::Config { field: "time_to_live", reason });
+        }
+        if self.retry_max < self.retry_after {
+            let reason = "must not be shorter than retry_after";
+            return Err(ClientError::Config { field: "retry_max", reason });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senseless_waits_are_refused_by_name() {
+        let mut config = ClientConfig::new(NodeId::new([1; 32]));
+        assert_eq!(config.validate(), Ok(()));
+        config.retry_max = Span::from_secs(1);
+        assert!(matches!(
+            config.validate(),
+            Err(ClientError::Config { field: "retry_max", .. })
+        ));
+        config.retry_after = Span::ZERO;
+        assert!(matches!(
+            config.validate(),
+            Err(ClientError::Config { field: "retry_after", .. })
+        ));
+    }
+}

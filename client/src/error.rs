@@ -1,0 +1,108 @@
+use thiserror::Error;
+
+use crate::rows::Table;
+
+/// What can keep a client from being built or restored.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The network parameters have no profile of this name.
+    #[error("the network has no profile {name:?}; it has: {known}")]
+    UnknownProfile {
+        /// The name in the configuration.
+        name: String,
+        /// The names in the network parameters.
+        known: String,
+    },
+    /// A value of the configuration makes no sense.
+    #[error("{field}: {reason}")]
+    Config {
+        /// The field of [`ClientConfig`](crate::ClientConfig).
+        field: &'static str,
+        /// What it has to be.
+        reason: &'static str,
+    },
+    /// A stored row can't be read: the client's database is damaged, or was written by a newer
+    /// version.
+    #[error(
+        "row {key} of table {table} is damaged or from a newer version ({reason}); restore the \
+         client's state from a backup, or move it away to start with an empty one"
+    )]
+    Row {
+        /// Where the row is.
+        table: Table,
+        /// The row's key in base58.
+        key: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The bytes are not a key file of a client.
+    #[error("not a usable client key file: {0}")]
+    Keys(&'static str),
+}
+
+/// Why a message was not accepted for sending. Nothing was stored and nothing will be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The text does not fit the largest message.
+    #[error("the text has {bytes} bytes; a message takes at most {limit}")]
+    TooLong {
+        /// Bytes of the text.
+        bytes: usize,
+        /// Bytes that fit.
+        limit: usize,
+    },
+    /// The address belongs to another network.
+    #[error("the address belongs to another network than the one this client is on")]
+    OtherNetwork,
+    /// The address' grant is over: deposits to it are refused.
+    #[error("the address has expired; ask its owner for a fresh one")]
+    AddressExpired,
+    /// Too much is waiting to be sent.
+    #[error("{waiting} packets wait to be sent already, and no more than {limit} may")]
+    OutboxFull {
+        /// Fragments that are not stored yet.
+        waiting: usize,
+        /// [`Limits::outbox_fragments`](crate::Limits::outbox_fragments).
+        limit: usize,
+    },
+    /// The message could not be written to disk.
+    #[error("the message could not be saved: {0}")]
+    Storage(String),
+    /// A fault of ours.
+    #[error("the message could not be sealed")]
+    Seal,
+}
+
+/// Why a sealed blob was not opened or could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The other side's key is unusable: of low order, or not canonical.
+    #[error("the other side's key is not a sound X25519 key")]
+    BadKey,
+    /// Not for us, not from whom it claims, or damaged.
+    #[error("the blob does not open")]
+    Open,
+    /// The plaintext has not the size of a blob's inside.
+    #[error("a blob holds exactly {0} bytes")]
+    Size(usize),
+    /// The Noise library refused to do its work.
+    #[error("the sealing failed")]
+    Internal,
+}
+
+/// Why a tick of one of the processes sent nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub(crate) enum BuildError {
+    #[error("no document is in force, or no entry is attached to")]
+    NoDocument,
+    #[error("the entry is not a provider of the epoch")]
+    Entry,
+    #[error("the last hop is not a provider of the epoch")]
+    LastHop,
+    #[error("the packet could not be built")]
+    Packet,
+}

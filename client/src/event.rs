@@ -1,0 +1,190 @@
+use std::fmt;
+use std::sync::Arc;
+
+use shoal_packet::Frame;
+use shoal_proto::{ClientHandle, MessageId, NodeId, Span, Time};
+use shoal_topology::View;
+use zeroize::Zeroizing;
+
+use crate::address::Address;
+use crate::error::SendError;
+use crate::keys::PeerKey;
+use crate::rows::Change;
+
+/// What the host tells the client.
+#[non_exhaustive]
+pub enum ClientInput {
+    /// The documents known now.
+    View(Arc<View>),
+    /// A connection to an entry provider stands, under this handle, which must be random and of
+    /// this connection only.
+    Attached {
+        /// The provider entered by.
+        entry: NodeId,
+        /// What the entry knows this client by.
+        handle: ClientHandle,
+    },
+    /// The connection is gone.
+    Detached,
+    /// A frame came from the entry.
+    Frame(Frame),
+    /// The user sends a message.
+    Send {
+        /// Names the request in [`ClientEvent::Accepted`] and [`ClientEvent::Refused`].
+        request: u64,
+        /// To whom.
+        to: Box<Address>,
+        /// What; at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES).
+        text: Vec<u8>,
+    },
+    /// The changes of this ticket are on disk.
+    Persisted {
+        /// From [`ClientAction::Persist`].
+        ticket: u64,
+    },
+    /// The changes of this ticket could not be stored, none of them.
+    PersistFailed {
+        /// From [`ClientAction::Persist`].
+        ticket: u64,
+        /// Why, for the user.
+        reason: String,
+    },
+    /// The user has this message: it is deleted here.
+    Read {
+        /// From [`ClientEvent::Received`].
+        message: MessageId,
+    },
+}
+
+/// What the client asks of the host.
+#[non_exhaustive]
+pub enum ClientAction {
+    /// Send this to the entry, now.
+    SendFrame(Frame),
+    /// Store these changes, together or not at all and in the order of the tickets, and answer
+    /// with [`ClientInput::Persisted`] once they survive a crash.
+    Persist {
+        /// Names the changes in the answer.
+        ticket: u64,
+        /// The changes.
+        changes: Vec<Change>,
+    },
+    /// Something the user may want to know.
+    Event(ClientEvent),
+}
+
+/// One hop of a route that this client chose. Local knowledge: it never leaves the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HopTrace {
+    /// The node.
+    pub node: NodeId,
+    /// Its layer; 0 for a provider.
+    pub layer: u8,
+    /// How long it was asked to hold the packet; zero at the last hop, which has no such field.
+    pub delay: Span,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// The message is on this machine's disk and will be sent: it is not lost any more.
+    Accepted {
+        /// From [`ClientInput::Send`].
+        request: u64,
+        /// The message's id from now on; its receiver sees the same one.
+        message: MessageId,
+    },
+    /// The message was not accepted.
+    Refused {
+        /// From [`ClientInput::Send`].
+        request: u64,
+        /// Why.
+        reason: SendError,
+    },
+    /// A part of a message left, for the first time or again.
+    Sent {
+        /// The message.
+        message: MessageId,
+        /// Which part, from 0.
+        fragment: u16,
+        /// The route to the receiver's mailbox.
+        trace: Vec<HopTrace>,
+    },
+    /// All of the message is on the disk of the receiver's mailbox.
+    Stored {
+        /// The message.
+        message: MessageId,
+    },
+    /// The message's time to live passed before all of it was stored.
+    Expired {
+        /// The message.
+        message: MessageId,
+    },
+    /// A whole message is here and on this machine's disk. Told again after a restart, until
+    /// [`ClientInput::Read`].
+    Received {
+        /// The sender's id of the message.
+        message: MessageId,
+        /// Who wrote it, proven.
+        from: PeerKey,
+        /// Where answers go.
+        reply_to: Box<Address>,
+        /// The text.
+        text: Zeroizing<Vec<u8>>,
+        /// When it was written, by the sender's clock.
+        sent_at: Time,
+        /// The sender's count of messages to us, from 0.
+        sequence: u64,
+        /// The route of the packet that completed it, from our mailbox to here; empty after a
+        /// restart.
+        trace: Vec<HopTrace>,
+    },
+    /// Something is wrong that a change of provider may mend.
+    Alarm(Alarm),
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Alarm {
+    /// No document is in force: nothing is sent.
+    NoDocument,
+    /// The entry provider is not in the document in force, so there is no path.
+    EntryMissing,
+    /// The mailbox's provider is not in the document in force: nothing is received.
+    MailboxMissing,
+    /// Entry and mailbox are one provider, which can link the two.
+    EntryIsMailbox,
+    /// This many of the last 64 loops did not return: the entry or the mixes lose packets.
+    LoopsLost(u32),
+    /// This many of the last 64 deposits were not answered.
+    ReceiptsLost(u32),
+    /// This many of the last 64 packets of the mailbox's stream did not come.
+    StreamLost(u32),
+    /// The mailbox has sent nothing for this long.
+    StreamPaused(Span),
+    /// Something could not be saved; it will be tried again when it comes again.
+    Storage,
+    /// As many messages as fit wait to be read; more stay at the mailbox.
+    InboxFull,
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDocument => f.write_str("no document is in force: nothing is sent"),
+            Self::EntryMissing => f.write_str("the entry provider is not in the document"),
+            Self::MailboxMissing => f.write_str("the mailbox's provider is not in the document"),
+            Self::EntryIsMailbox => f.write_str("entry and mailbox are the same provider"),
+            Self::LoopsLost(lost) => write!(f, "{lost} of the last 64 loops were lost"),
+            Self::ReceiptsLost(lost) => write!(f, "{lost} of the last 64 receipts were lost"),
+            Self::StreamLost(lost) => {
+                write!(f, "{lost} of the last 64 packets from the mailbox were lost")
+            }
+            Self::StreamPaused(silent) => write!(f, "nothing from the mailbox for {silent}"),
+            Self::Storage => f.write_str("the client's state could not be saved"),
+            Self::InboxFull => f.write_str("too many unread messages: the rest stay at the mailbox"),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! What a client is: its keys, and the drop ids that follow from them.
+
+use std::fmt;
+
+use blake2::{Blake2b256, Digest};
+use ed25519_dalek::SigningKey;
+use rand::CryptoRng;
+use shoal_packet::SphinxPublic;
+use shoal_proto::{DropId, MailboxId};
+use subtle::ConstantTimeEq;
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
+
+use crate::error::{ClientError, SealError};
+
+/// The key by which people know each other: X25519, canonical and of prime order. Redacted in
+/// debug output, because logs must not tell who talks to whom.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerKey([u8; 32]);
+
+impl PeerKey {
+    /// Takes the key if messages to it and from it mean something.
+    ///
+    /// # Errors
+    /// [`SealError::BadKey`] for a key of low order, with torsion, on the twist, or not canonical:
+    /// anybody could speak in the name of some of them.
+    pub fn parse(bytes: [u8; 32]) -> Result<Self, SealError> {
+        SphinxPublic::parse(bytes).map_err(|_| SealError::BadKey)?;
+        Ok(Self(bytes))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first bytes in base58: enough to tell a few apart in a table, not a name.
+    #[must_use]
+    pub fn short(&self) -> String {
+        bs58::encode(&self.0[..8]).into_string()
+    }
+}
+
+impl fmt::Debug for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerKey(..)")
+    }
+}
+
+/// The whole key in base58.
+impl fmt::Display for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&bs58::encode(&self.0).into_string())
+    }
+}
+
+/// Where a drop id comes from.
+#[derive(Clone, Copy)]
+enum DropUse<'a> {
+    Public,
+    Contact(&'a PeerKey),
+    Decoy(&'a PeerKey, u8),
+}
+
+/// The secrets of a client: the static X25519 key that seals and opens messages, the Ed25519 key
+/// that owns the mailbox, and the secret that drop ids are derived from. Wiped when dropped.
+pub struct ClientKeys {
+    sealing: StaticSecret,
+    mailbox: SigningKey,
+    drops: Zeroizing<[u8; 32]>,
+}
+
+const MAGIC: &[u8; 8] = b"shoalck1";
+const CHECK_BYTES: usize = 8;
+
+impl ClientKeys {
+    /// Bytes of [`ClientKeys::to_bytes`]: magic 8, three keys of 32, check 8.
+    pub const BYTES: usize = 8 + 96 + CHECK_BYTES;
+
+    /// Fresh keys.
+    #[must_use]
+    pub fn generate<R: CryptoRng>(rng: &mut R) -> Self {
+        let mut draw = || {
+            let mut secret = Zeroizing::new([0; 32]);
+            rng.fill_bytes(secret.as_mut_slice());
+            secret
+        };
+        Self {
+            sealing: StaticSecret::from(*draw()),
+            mailbox: SigningKey::from_bytes(&draw()),
+            drops: draw(),
+        }
+    }
+
+    /// From what [`ClientKeys::to_bytes`] gave.
+    ///
+    /// # Errors
+    /// [`ClientError::Keys`] for another length, another kind of file, or a damaged one.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ClientError> {
+        let bytes: &[u8; Self::BYTES] =
+            bytes.try_into().map_err(|_| ClientError::Keys("it has not the length of one"))?;
+        let (body, check) = bytes.split_at(Self::BYTES - CHECK_BYTES);
+        if !bool::from(check_of(body)[..].ct_eq(check)) {
+            return Err(ClientError::Keys("it is damaged: its check value does not fit"));
+        }
+        let Some(body) = body.strip_prefix(MAGIC) else {
+            return Err(ClientError::Keys("it is of another kind or a newer version"));
+        };
+        let part = |at: usize| {
+            let mut key = Zeroizing::new([0; 32]);
+            key.copy_from_slice(&body[at..at + 32]);
+            key
+        };
+        Ok(Self {
+            sealing: StaticSecret::from(*part(0)),
+            mailbox: SigningKey::from_bytes(&part(32)),
+            drops: part(64),
+        })
+    }
+
+    /// For a file that only the owner can read. Layout: magic, sealing key, mailbox key, drop
+    /// secret, check value over all before it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(Self::BYTES));
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(self.sealing.as_bytes());
+        bytes.extend_from_slice(self.mailbox.as_bytes());
+        bytes.extend_from_slice(self.drops.as_slice());
+        let check = check_of(&bytes);
+        bytes.extend_from_slice(&check);
+        bytes
+    }
+
+    /// The key by which others know this client.
+    #[must_use]
+    pub fn public(&self) -> PeerKey {
+        PeerKey(PublicKey::from(&self.sealing).to_bytes())
+    }
+
+    /// The mailbox that these keys own.
+    #[must_use]
+    pub fn mailbox_id(&self) -> MailboxId {
+        MailboxId::new(self.mailbox.verifying_key().to_bytes())
+    }
+
+    pub(crate) fn sealing(&self) -> &StaticSecret {
+        &self.sealing
+    }
+
+    pub(crate) fn mailbox(&self) -> &SigningKey {
+        &self.mailbox
+    }
+
+    /// The drop id in the address that this client hands out.
+    #[must_use]
+    pub fn public_drop(&self) -> DropId {
+        self.derive(DropUse::Public)
+    }
+
+    /// The drop id for one contact's answers.
+    #[must_use]
+    pub fn contact_drop(&self, contact: &PeerKey) -> DropId {
+        self.derive(DropUse::Contact(contact))
+    }
+
+    /// The contact's drop id among three decoys, in an order that tells nothing: what is
+    /// registered at the mailbox. The same set for the same contact, so that registering it
+    /// again adds nothing.
+    #[must_use]
+    pub fn contact_drop_set(&self, contact: &PeerKey) -> [DropId; 4] {
+        let mut set = [
+            self.derive(DropUse::Contact(contact)),
+            self.derive(DropUse::Decoy(contact, 0)),
+            self.derive(DropUse::Decoy(contact, 1)),
+            self.derive(DropUse::Decoy(contact, 2)),
+        ];
+        // They are hashes: sorted, the real one is anywhere.
+        set.sort_unstable();
+        set
+    }
+
+    fn derive(&self, purpose: DropUse<'_>) -> DropId {
+        let mut hash = Blake2b256::new_with_prefix(b"shoal drop id 1");
+        hash.update(self.drops.as_slice());
+        match purpose {
+            DropUse::Public => hash.update([0]),
+            DropUse::Contact(key) => hash.update([&[1][..], key.as_bytes()].concat()),
+            DropUse::Decoy(key, index) => hash.update([&[2, index][..], key.as_bytes()].concat()),
+        }
+        DropId::new(hash.finalize().into())
+    }
+}
+
+fn check_of(body: &[u8]) -> [u8; CHECK_BYTES] {
+    let digest = Blake2b256::new_with_prefix(b"shoal client keys 1").chain_update(body).finalize();
+    let mut check = [0; CHECK_BYTES];
+    check.copy_from_slice(&digest[..CHECK_BYTES]);
+    check
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+
+    fn keys(seed: u64) -> ClientKeys {
+        ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(seed))
+    }
+
+    #[test]
+    fn a_key_file_round_trips() {
+        let keys = keys(1);
+        let bytes = keys.to_bytes();
+        let again = ClientKeys::from_bytes(&bytes).unwrap();
+        assert_eq!(again.public(), keys.public());
+        assert_eq!(again.mailbox_id(), keys.mailbox_id());
+        assert_eq!(again.public_drop(), keys.public_drop());
+    }
+
+    #[test]
+    fn drop_ids_differ_by_contact_and_client() {
+        let (a, b, c) = (keys(1), keys(2), keys(3));
+        assert_ne!(a.contact_drop(&b.public()), a.contact_drop(&c.public()));
+        assert_ne!(a.contact_drop(&b.public()), c.contact_drop(&b.public()));
+        assert_ne!(a.contact_drop(&b.public()), a.public_drop());
+        let set = a.contact_drop_set(&b.public());
+        assert!(set.contains(&a.contact_drop(&b.public())));
+        assert_eq!(set, a.contact_drop_set(&b.public()));
+    }
+
+    #[test]
+    fn the_real_drop_is_anywhere_in_its_set() {
+        let me = keys(1);
+        let mut places = [0; 4];
+        for seed in 10..90 {
+            let contact = keys(seed).public();
+            let real = me.contact_drop(&contact);
+            let set = me.contact_drop_set(&contact);
+            places[set.iter().position(|drop| *drop == real).unwrap()] += 1;
+        }
+        assert!(places.iter().all(|count| *count > 5), "{places:?}");
+    }
+
+    #[test]
+    fn low_order_keys_are_refused() {
+        assert_eq!(PeerKey::parse([0; 32]), Err(SealError::BadKey));
+        let mut one = [0; 32];
+        one[0] = 1;
+        assert_eq!(PeerKey::parse(one), Err(SealError::BadKey));
+    }
+
+    proptest! {
+        #[test]
+        fn damage_is_noticed(at in 0..ClientKeys::BYTES, flip in 1u8..) {
+            let mut bytes = keys(1).to_bytes();
+            bytes[at] ^= flip;
+            prop_assert!(ClientKeys::from_bytes(&bytes).is_err());
+            prop_assert!(ClientKeys::from_bytes(&bytes[..at]).is_err());
+        }
+    }
+}

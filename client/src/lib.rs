@@ -1,0 +1,88 @@
+//! The client role of Shoal: cover traffic, messages that are sent again until they are stored,
+//! reply blocks for the own mailbox, and sealing from end to end.
+//!
+//! [`Client`] is a core without sockets, clocks or randomness of its own. It never sends because
+//! the user does something: four Poisson processes ([`Process`]) say when a frame leaves, and
+//! what the user does changes only what is inside.
+//!
+//! # How to drive it
+//! Give it what happens with [`Client::handle_input`], then call [`Client::poll_action`] until it
+//! gives none; do so again at [`Client::poll_deadline`]. Answer every [`ClientAction::Persist`]
+//! once the changes are on disk: until then a message is not accepted, and nothing received is
+//! acknowledged or told. After a restart, give [`Client::new`] the rows.
+//!
+//! # What it promises
+//! - An accepted message is not lost: its fragments are sent again, over fresh routes, until each
+//!   is stored at the receiver's mailbox or the time to live has passed.
+//! - A message is told of at least once and, within one run, at most once; it is written by whom
+//!   it says.
+//! - A first wait, exponential with the mean [`ClientConfig::first_contact_mean`], lies between
+//!   attaching and the first mailbox packet.
+//!
+//! # What it does not promise yet
+//! - Drop ids, in the address and per contact, stay the same over epochs: they will be rotated.
+//! - Sealing is Noise X: who steals a receiver's key reads what was recorded before. A double
+//!   ratchet comes in its place.
+//! - A message that is stored says nothing of being read.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use rand::SeedableRng;
+//! use rand_chacha::ChaCha20Rng;
+//! use shoal_client::{Address, Client, ClientAction, ClientConfig, ClientInput, ClientKeys};
+//! use shoal_proto::{NodeId, Time};
+//! use shoal_topology::NetworkParameters;
+//!
+//! let params = Arc::new(NetworkParameters::example());
+//! let now = Time::from_micros(1_760_000_400_000_000);
+//! let mut rng = ChaCha20Rng::seed_from_u64(1);
+//! let config = ClientConfig::new(NodeId::new([7; 32]));
+//! let keys = ClientKeys::generate(&mut rng);
+//! let bob = Client::new(params.clone(), config.clone(), keys, rng.clone(), &[], now)?;
+//! let address: Address = bob.address(now).to_string().parse()?;
+//!
+//! let keys = ClientKeys::generate(&mut rng);
+//! let mut alice = Client::new(params, config, keys, rng, &[], now)?;
+//! let (to, text) = (Box::new(address), b"hello".to_vec());
+//! alice.handle_input(now, ClientInput::Send { request: 1, to, text });
+//! // First to disk; nothing is sent before Alice is attached, and then on her clock.
+//! assert!(matches!(alice.poll_action(now), Some(ClientAction::Persist { .. })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Sources: "The Loopix Anonymity System" (2017), section 4; the Noise Protocol Framework,
+//! revision 34, pattern X.
+
+mod address;
+mod client;
+mod config;
+mod counters;
+mod error;
+mod event;
+#[doc(hidden)]
+pub mod fuzz;
+mod inbox;
+mod keys;
+mod mailbox;
+mod outbox;
+mod receive;
+mod replies;
+mod rows;
+mod schedule;
+pub mod seal;
+mod send;
+mod tick;
+mod watch;
+
+pub use address::{Address, AddressError};
+pub use client::Client;
+pub use config::{ClientConfig, Limits};
+pub use counters::Counters;
+pub use error::{ClientError, SealError, SendError};
+pub use event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace};
+pub use keys::{ClientKeys, PeerKey};
+pub use outbox::MessageStatus;
+pub use rows::{Change, MessageState, Row, Table};
+pub use schedule::Process;
+pub use shoal_packet::fragment::MAX_TEXT_BYTES;

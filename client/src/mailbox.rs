@@ -1,0 +1,195 @@
+//! What the client tells its mailbox: acks and drop ids, again and again until the mailbox's
+//! window report says that the packet which carried them was received.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shoal_packet::command::{DropChange, MAX_ACKS, StreamItem};
+use shoal_proto::{Epoch, Span, Time};
+use shoal_topology::{NetworkParameters, View};
+
+use crate::keys::{ClientKeys, PeerKey};
+
+/// Acks remembered. Beyond that the oldest are forgotten: the mailbox pushes those entries again.
+const MAX_PENDING_ACKS: usize = 4096;
+/// Packets on their way whose content is remembered; the mailbox's window covers 64.
+const MAX_IN_FLIGHT: usize = 64;
+
+struct InFlight {
+    acks: Vec<u64>,
+    contact: Option<PeerKey>,
+}
+
+/// What one mailbox packet says beside its reply blocks.
+pub(crate) struct Commands {
+    pub(crate) generation: u64,
+    pub(crate) counter: u64,
+    pub(crate) acks: Vec<u64>,
+    pub(crate) drops: Vec<DropChange>,
+}
+
+/// The owner's side of a mailbox.
+pub(crate) struct MailboxLink {
+    generation: u64,
+    counter: u64,
+    /// Entries to acknowledge, with the counter of the packet that last did (0 for none).
+    acks: BTreeMap<u64, u64>,
+    /// Contacts whose drop sets the mailbox has not confirmed, with that counter.
+    contacts: BTreeMap<PeerKey, u64>,
+    in_flight: BTreeMap<u64, InFlight>,
+    stock: u16,
+    /// The epoch that reply blocks are stocked for once its switch is near.
+    ahead: Option<Epoch>,
+}
+
+impl MailboxLink {
+    pub(crate) fn new(generation: u64) -> Self {
+        Self {
+            generation,
+            counter: 0,
+            acks: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            stock: 0,
+            ahead: None,
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) fn stock(&self) -> u16 {
+        self.stock
+    }
+
+    pub(crate) fn pending_acks(&self) -> usize {
+        self.acks.len()
+    }
+
+    pub(crate) fn pending_contacts(&self) -> usize {
+        self.contacts.len()
+    }
+
+    /// A new connection: the reply blocks at the mailbox lead to the old one. The generation is
+    /// the time in microseconds, or one more than the last if the clock went back.
+    pub(crate) fn restart(&mut self, now: Time) {
+        self.generation = now.as_micros().max(self.generation.saturating_add(1));
+        self.counter = 0;
+        self.in_flight.clear();
+        self.stock = 0;
+        self.ahead = None;
+        for last in self.acks.values_mut().chain(self.contacts.values_mut()) {
+            *last = 0;
+        }
+    }
+
+    /// The entry is safely here.
+    pub(crate) fn acknowledge(&mut self, entry: u64) {
+        self.acks.entry(entry).or_insert(0);
+        if self.acks.len() > MAX_PENDING_ACKS {
+            self.acks.pop_first();
+        }
+    }
+
+    /// The contact's drop set is to be registered.
+    pub(crate) fn register(&mut self, contact: PeerKey) {
+        self.contacts.entry(contact).or_insert(0);
+    }
+
+    /// What the next packet says: what was said the longest ago goes first. One contact's set of
+    /// drop ids at most, so that a packet has four changes or none.
+    pub(crate) fn next_commands(&mut self, keys: &ClientKeys) -> Commands {
+        self.counter += 1;
+        let counter = self.counter;
+        let mut waiting: Vec<(u64, u64)> =
+            self.acks.iter().map(|(entry, last)| (*last, *entry)).collect();
+        waiting.sort_unstable();
+        waiting.truncate(MAX_ACKS);
+        let acks: Vec<u64> = waiting.into_iter().map(|(_, entry)| entry).collect();
+        for entry in &acks {
+            self.acks.insert(*entry, counter);
+        }
+        let contact =
+            self.contacts.iter().min_by_key(|(_, last)| **last).map(|(contact, _)| *contact);
+        let mut drops = Vec::new();
+        if let Some(contact) = contact {
+            self.contacts.insert(contact, counter);
+            drops.extend(keys.contact_drop_set(&contact).map(DropChange::Register));
+        }
+        self.in_flight.insert(counter, InFlight { acks: acks.clone(), contact });
+        while self.in_flight.len() > MAX_IN_FLIGHT {
+            self.in_flight.pop_first();
+        }
+        Commands { generation: self.generation, counter, acks, drops }
+    }
+
+    /// The mailbox tells what it has received: what those packets said need not be said again.
+    /// Returns the contacts that are registered now.
+    pub(crate) fn report(&mut self, item: &StreamItem) -> BTreeSet<PeerKey> {
+        let mut registered = BTreeSet::new();
+        if item.generation != self.generation {
+            return registered;
+        }
+        self.stock = item.stock;
+        let received: Vec<u64> = self
+            .in_flight
+            .keys()
+            .copied()
+            .filter(|counter| window_has(item, *counter))
+            .collect();
+        for counter in received {
+            let Some(said) = self.in_flight.remove(&counter) else { continue };
+            for entry in said.acks {
+                self.acks.remove(&entry);
+            }
+            if let Some(contact) = said.contact {
+                self.contacts.remove(&contact);
+                registered.insert(contact);
+            }
+        }
+        registered
+    }
+
+    /// The epoch to stock reply blocks for: the one in force, until the switch to the next is
+    /// nearer than the time for which a block made now would lie at the mailbox and travel. From
+    /// then on the next one, for good: the older blocks, spent first, last until the switch.
+    pub(crate) fn stock_epoch(
+        &mut self,
+        params: &NetworkParameters,
+        view: &View,
+        now: Time,
+        clock: f64,
+    ) -> Option<Epoch> {
+        let in_force = view.current(params, now)?.epoch();
+        let next = params.epoch_at(now).next();
+        if self.ahead.is_some_and(|ahead| ahead != next) {
+            self.ahead = None;
+        }
+        if self.ahead.is_none() && view.documents.contains_key(&next) {
+            let lies = if clock > 0.0 { f64::from(self.stock) / clock } else { 0.0 };
+            let lead = Span::from_secs_f64(lies) + travel_time(params);
+            if now + lead >= params.start_of(next) {
+                self.ahead = Some(next);
+            }
+        }
+        Some(self.ahead.unwrap_or(in_force))
+    }
+}
+
+/// Longer than nearly every way to the mailbox and back: seven hops with a delay and two waits at
+/// providers have a mean of nine delays, and links and queues take their time too.
+fn travel_time(params: &NetworkParameters) -> Span {
+    params.mean_delay.scale(30, 1) + Span::from_secs(1)
+}
+
+/// Whether the report says that the packet with this counter, which is never 0, was received.
+fn window_has(item: &StreamItem, counter: u64) -> bool {
+    match item.window_highest.checked_sub(counter) {
+        None => false,
+        Some(0) => true,
+        Some(back) => {
+            let bit = u32::try_from(back - 1).ok().and_then(|bit| item.window_bits.checked_shr(bit));
+            bit.unwrap_or(0) & 1 == 1
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Messages on their way: what is sent next, and what is sent again.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use shoal_packet::command::ReceiptStatus;
+use shoal_proto::{MessageId, Span, Time};
+
+use crate::error::ClientError;
+use crate::rows::{Change, MessageState, OutboxRow, Row, SentRow, Table};
+
+/// A fragment that waits for its "stored" receipt.
+pub(crate) struct Part {
+    pub(crate) row: OutboxRow,
+    attempts: u32,
+    due: Time,
+    wait: Span,
+}
+
+struct Outgoing {
+    message: MessageId,
+    row: SentRow,
+    parts: BTreeMap<u16, Part>,
+}
+
+/// A sent message and how far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageStatus {
+    /// The message.
+    pub message: MessageId,
+    /// Its state.
+    pub state: MessageState,
+    /// When it was accepted.
+    pub accepted_at: Time,
+    /// When it is given up.
+    pub expires: Time,
+    /// Its fragments.
+    pub fragments: u16,
+    /// Fragments of it on the disk of the receiver's mailbox.
+    pub stored: u16,
+}
+
+/// The fragment to send now.
+pub(crate) struct Due {
+    pub(crate) message: MessageId,
+    pub(crate) index: u16,
+    pub(crate) row: OutboxRow,
+    pub(crate) expires: Time,
+    pub(crate) again: bool,
+}
+
+/// What a receipt changed.
+pub(crate) enum Settled {
+    /// Nothing: it was settled, or is no fragment of ours.
+    Nothing,
+    /// It will be tried again later.
+    Refused,
+    /// A fragment is stored.
+    Fragment(Vec<Change>),
+    /// With it, the message is.
+    Message(Vec<Change>),
+}
+
+/// Sent messages in the order of their acceptance.
+pub(crate) struct Outbox {
+    by_order: BTreeMap<u64, Outgoing>,
+    orders: BTreeMap<MessageId, u64>,
+    /// Served last; the next due one after it is next.
+    served: u64,
+    next_order: u64,
+    waiting: usize,
+    retry_after: Span,
+    retry_max: Span,
+    history: usize,
+}
+
+impl Outbox {
+    pub(crate) fn new(retry_after: Span, retry_max: Span, history: usize) -> Self {
+        Self {
+            by_order: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            served: 0,
+            next_order: 1,
+            waiting: 0,
+            retry_after,
+            retry_max,
+            history,
+        }
+    }
+
+    /// Fragments that wait for a receipt.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// The place of the next message; each is given out once.
+    pub(crate) fn draw_order(&mut self) -> u64 {
+        let order = self.next_order;
+        self.next_order += 1;
+        order
+    }
+
+    /// Takes a message that is on disk.
+    pub(crate) fn add(
+        &mut self,
+        message: MessageId,
+        row: SentRow,
+        parts: impl IntoIterator<Item = (u16, OutboxRow)>,
+        now: Time,
+    ) {
+        let wait = self.retry_after;
+        let parts: BTreeMap<u16, Part> = parts
+            .into_iter()
+            .map(|(index, row)| (index, Part { row, attempts: 0, due: now, wait }))
+            .collect();
+        self.waiting += parts.len();
+        self.orders.insert(message, row.order);
+        self.next_order = self.next_order.max(row.order.saturating_add(1));
+        self.by_order.insert(row.order, Outgoing { message, row, parts });
+    }
+
+    /// Rebuilds messages from their rows. Fragments are due at once.
+    pub(crate) fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
+        let mut parts: BTreeMap<MessageId, Vec<(u16, OutboxRow)>> = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.table == Table::Outbox) {
+            let (message, index) = OutboxRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
+            let part = OutboxRow::decode(&row.value).map_err(|e| row.fault(e))?;
+            parts.entry(message).or_default().push((index, part));
+        }
+        for row in rows.iter().filter(|row| row.table == Table::Sent) {
+            let message = MessageId::try_from(row.key.as_slice())
+                .map_err(|_| row.fault("the key is no message's"))?;
+            let sent = SentRow::decode(&row.value).map_err(|e| row.fault(e))?;
+            if self.by_order.contains_key(&sent.order) {
+                return Err(row.fault("another message has its place"));
+            }
+            let parts = parts.remove(&message).unwrap_or_default();
+            self.add(message, sent, parts, now);
+        }
+        match rows.iter().find(|row| {
+            row.table == Table::Outbox
+                && OutboxRow::decode_key(&row.key).is_ok_and(|(id, _)| parts.contains_key(&id))
+        }) {
+            Some(row) => Err(row.fault("its message is missing")),
+            None => Ok(()),
+        }
+    }
+
+    /// The fragment whose turn it is: messages take turns, so that a long one holds up nobody,
+    /// and within a message the first that is due goes first.
+    pub(crate) fn next_due(&self, now: Time) -> Option<Due> {
+        let after = self.by_order.range((Bound::Excluded(self.served), Bound::Unbounded));
+        let before = self.by_order.range(..=self.served);
+        after.chain(before).find_map(|(_, outgoing)| {
+            let (index, part) = outgoing.parts.iter().find(|(_, part)| part.due <= now)?;
+            Some(Due {
+                message: outgoing.message,
+                index: *index,
+                row: part.row.clone(),
+                expires: outgoing.row.expires,
+                again: part.attempts > 0,
+            })
+        })
+    }
+
+    /// Notes a try, sent or not: the next one comes after the wait, and the wait doubles.
+    /// Returns the message's row if this changes it.
+    pub(crate) fn tried(
+        &mut self,
+        message: &MessageId,
+        index: u16,
+        sent: bool,
+        now: Time,
+    ) -> Option<Change> {
+        let order = *self.orders.get(message)?;
+        self.served = order;
+        let outgoing = self.by_order.get_mut(&order)?;
+        let part = outgoing.parts.get_mut(&index)?;
+        part.due = now + part.wait;
+        part.wait = Span::from_micros(part.wait.as_micros().saturating_mul(2)).min(self.retry_max);
+        if !sent {
+            return None;
+        }
+        part.attempts = part.attempts.saturating_add(1);
+        if outgoing.row.state != MessageState::Queued {
+            return None;
+        }
+        outgoing.row.state = MessageState::Sent;
+        Some(outgoing.change())
+    }
+
+    /// A receipt for a fragment came.
+    pub(crate) fn receipt(
+        &mut self,
+        message: &MessageId,
+        index: u16,
+        status: ReceiptStatus,
+    ) -> Settled {
+        let outgoing = self.orders.get(message).and_then(|order| self.by_order.get_mut(order));
+        let Some(outgoing) = outgoing else { return Settled::Nothing };
+        if !outgoing.parts.contains_key(&index) {
+            return Settled::Nothing;
+        }
+        if !matches!(status, ReceiptStatus::Stored) {
+            return Settled::Refused;
+        }
+        outgoing.parts.remove(&index);
+        self.waiting -= 1;
+        let mut changes = vec![Change::delete(Table::Outbox, OutboxRow::key(message, index))];
+        if !outgoing.parts.is_empty() {
+            return Settled::Fragment(changes);
+        }
+        outgoing.row.state = MessageState::Stored;
+        changes.push(outgoing.change());
+        changes.extend(self.forget_old());
+        Settled::Message(changes)
+    }
+
+    /// The earliest instant at which a message is given up.
+    pub(crate) fn next_expiry(&self) -> Option<Time> {
+        self.open().map(|outgoing| outgoing.row.expires).min()
+    }
+
+    /// Gives up one message whose time is over.
+    pub(crate) fn expire(&mut self, now: Time) -> Option<(MessageId, Vec<Change>)> {
+        let message = self.open().find(|outgoing| outgoing.row.expires <= now)?.message;
+        let outgoing = self.by_order.get_mut(self.orders.get(&message)?)?;
+        let parts = std::mem::take(&mut outgoing.parts);
+        outgoing.row.state = MessageState::Expired;
+        let mut changes = vec![outgoing.change()];
+        self.waiting -= parts.len();
+        changes.extend(
+            parts.keys().map(|i| Change::delete(Table::Outbox, OutboxRow::key(&message, *i))),
+        );
+        changes.extend(self.forget_old());
+        Some((message, changes))
+    }
+
+    /// Everything that waits is due: the answers on their way to the last handle are lost.
+    pub(crate) fn hurry(&mut self, now: Time) {
+        for outgoing in self.by_order.values_mut() {
+            for part in outgoing.parts.values_mut() {
+                part.due = now;
+                part.wait = self.retry_after;
+            }
+        }
+    }
+
+    /// How far one message has come.
+    pub(crate) fn status(&self, message: &MessageId) -> Option<MessageStatus> {
+        self.orders.get(message).and_then(|order| self.by_order.get(order)).map(Outgoing::status)
+    }
+
+    /// All that are remembered, oldest first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = MessageStatus> + '_ {
+        self.by_order.values().map(Outgoing::status)
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Outgoing> {
+        self.by_order.values().filter(|outgoing| !outgoing.finished())
+    }
+
+    fn forget_old(&mut self) -> Vec<Change> {
+        let finished: Vec<u64> = self
+            .by_order
+            .iter()
+            .filter(|(_, outgoing)| outgoing.finished())
+            .map(|(order, _)| *order)
+            .collect();
+        let excess = finished.len().saturating_sub(self.history);
+        let mut changes = Vec::new();
+        for order in finished.into_iter().take(excess) {
+            if let Some(outgoing) = self.by_order.remove(&order) {
+                self.orders.remove(&outgoing.message);
+                let key = outgoing.message.as_bytes().to_vec();
+                changes.push(Change::delete(Table::Sent, key));
+            }
+        }
+        changes
+    }
+}
+
+impl Outgoing {
+    fn finished(&self) -> bool {
+        matches!(self.row.state, MessageState::Stored | MessageState::Expired)
+    }
+
+    fn change(&self) -> Change {
+        Change::put(Table::Sent, self.message.as_bytes().to_vec(), self.row.encode())
+    }
+
+    fn status(&self) -> MessageStatus {
+        let waiting = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
+        let stored = match self.row.state {
+            MessageState::Expired => 0,
+            _ => self.row.fragments.saturating_sub(waiting),
+        };
+        MessageStatus {
+            message: self.message,
+            state: self.row.state,
+            accepted_at: self.row.accepted_at,
+            expires: self.row.expires,
+            fragments: self.row.fragments,
+            stored,
+        }
+    }
+}
