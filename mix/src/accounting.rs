@@ -1,0 +1,461 @@
+use crate::{DropReason, Excess};
+use shoal_proto::Span;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Where a packet is while it is inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Admitted, waits for an unwrap worker.
+    Queued,
+    /// An unwrap worker has it, or the way from there to the pool.
+    Unwrapping,
+    /// In the delay pool, and its replay tag is not durable yet.
+    AwaitingLog,
+    /// In the delay pool, waits for its moment only.
+    Pooled,
+    /// Left the pool, waits in a ring for the link to take it.
+    Departing,
+}
+
+impl Stage {
+    /// Every stage, in the order in which a packet passes them.
+    pub const ALL: &'static [Self] = &[
+        Self::Queued,
+        Self::Unwrapping,
+        Self::AwaitingLog,
+        Self::Pooled,
+        Self::Departing,
+    ];
+    const COUNT: usize = Self::ALL.len();
+
+    /// The label of this stage in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Unwrapping => "unwrapping",
+            Self::AwaitingLog => "awaiting_log",
+            Self::Pooled => "pooled",
+            Self::Departing => "departing",
+        }
+    }
+}
+
+/// What a node sends on its own account, beside what it relays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OwnKind {
+    /// A loop of the node's own.
+    Loop,
+    /// A packet of the provider role: receipt, dummy or mailbox stream.
+    Provider,
+}
+
+impl OwnKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[Self::Loop, Self::Provider];
+    const COUNT: usize = Self::ALL.len();
+
+    /// The label of this kind in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loop => "loop",
+            Self::Provider => "provider",
+        }
+    }
+}
+
+/// The books of a node's packets, shared by all its threads.
+///
+/// One lock guards them, and each move of a packet from one place to another is one change under
+/// it. So a [`Snapshot`] taken at any moment balances:
+/// received = forwarded + delivered + loops returned + dropped + inside. The places inside are
+/// counted apart, by the packets' own [`Passage`]s, and not as the difference of the rest.
+#[derive(Default)]
+pub struct Accounting {
+    books: Mutex<Snapshot>,
+}
+
+/// Where a packet's books stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Inside(Stage),
+    Own(OwnKind),
+}
+
+/// One packet's line in the books. It goes with the packet from thread to thread and ends in
+/// exactly one way; dropped without a word it counts as [`DropReason::Abandoned`].
+#[must_use = "a passage that is let go counts its packet as abandoned"]
+pub struct Passage {
+    accounting: Arc<Accounting>,
+    place: Option<Place>,
+}
+
+/// The books at one instant. Every number but [`inside`](Self::inside) and
+/// [`OwnTraffic::departing`] only grows.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Frames that came in, from peers and attached clients, well-formed or not.
+    pub received: u64,
+    /// Packets that left for their next hop: handed to the link.
+    pub forwarded: u64,
+    /// Packets that ended here and went to the provider role.
+    pub delivered: u64,
+    /// The node's own loops that came back.
+    pub loops_returned: u64,
+    /// The node's own loops that did not come back in time.
+    pub loops_lost: u64,
+    /// Ticks of the loop clock without a loop: no document, no route, or too many under way.
+    pub loops_skipped: u64,
+    /// Received packets that left later than the limit for lateness allows.
+    pub late: u64,
+    /// How much later than at their moment received packets left the pool.
+    pub excess: Excess,
+    dropped: Counts<{ DropReason::COUNT }>,
+    provider_dropped: Counts<{ DropReason::COUNT }>,
+    inside: Counts<{ Stage::COUNT }>,
+    own: [OwnTraffic; OwnKind::COUNT],
+}
+
+/// What the node sent on its own account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnTraffic {
+    /// Packets made.
+    pub originated: u64,
+    /// Packets handed to a link.
+    pub sent: u64,
+    /// Packets that no link took.
+    pub dropped: u64,
+    /// Packets that wait in a ring.
+    pub departing: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts<const N: usize>([u64; N]);
+
+impl<const N: usize> Default for Counts<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> Counts<N> {
+    fn of(&self, index: usize) -> u64 {
+        self.0.get(index).copied().unwrap_or(0)
+    }
+
+    fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    fn add(&mut self, index: usize) {
+        if let Some(count) = self.0.get_mut(index) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn remove(&mut self, index: usize) {
+        if let Some(count) = self.0.get_mut(index) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+impl Accounting {
+    /// Empty books.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// The books as they are at this instant.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.lock().clone()
+    }
+
+    /// A frame came in. The gate calls this on admission; call it only for what never reaches the
+    /// gate.
+    pub fn receive(self: &Arc<Self>) -> Passage {
+        self.receive_after().0
+    }
+
+    /// The same, with how many waited for unwrapping or were in it before.
+    pub(crate) fn receive_after(self: &Arc<Self>) -> (Passage, Backlog) {
+        let mut books = self.lock();
+        let backlog = Backlog {
+            queued: books.inside(Stage::Queued),
+            unwrapping: books.inside(Stage::Unwrapping),
+        };
+        books.received = books.received.saturating_add(1);
+        books.inside.add(Stage::Queued as usize);
+        drop(books);
+        (self.passage(Place::Inside(Stage::Queued)), backlog)
+    }
+
+    /// The node made a packet itself; it waits for a link from now on.
+    pub fn originate(self: &Arc<Self>, kind: OwnKind) -> Passage {
+        if let Some(own) = self.lock().own.get_mut(kind as usize) {
+            own.originated = own.originated.saturating_add(1);
+            own.departing = own.departing.saturating_add(1);
+        }
+        self.passage(Place::Own(kind))
+    }
+
+    /// The provider role dropped something that was delivered to it. It stays counted as
+    /// delivered: this table tells what became of it.
+    pub fn provider_dropped(&self, reason: DropReason) {
+        self.lock().provider_dropped.add(reason as usize);
+    }
+
+    pub(crate) fn loops_lost(&self, count: u64) {
+        let mut books = self.lock();
+        books.loops_lost = books.loops_lost.saturating_add(count);
+    }
+
+    pub(crate) fn loop_skipped(&self) {
+        let mut books = self.lock();
+        books.loops_skipped = books.loops_skipped.saturating_add(1);
+    }
+
+    pub(crate) fn departed(&self, excess: Span, late_after: Span) {
+        let mut books = self.lock();
+        books.excess.record(excess);
+        if excess > late_after {
+            books.late = books.late.saturating_add(1);
+        }
+    }
+
+    fn passage(self: &Arc<Self>, place: Place) -> Passage {
+        Passage {
+            accounting: Arc::clone(self),
+            place: Some(place),
+        }
+    }
+
+    /// Counters are whole after each single change, so those of a thread that panicked are as
+    /// good as any.
+    fn lock(&self) -> MutexGuard<'_, Snapshot> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What waited when a frame came.
+pub(crate) struct Backlog {
+    pub(crate) queued: u64,
+    pub(crate) unwrapping: u64,
+}
+
+impl Passage {
+    /// The packet was handed to a link: forwarded if it was received, sent if it is the node's own.
+    pub fn sent(mut self) {
+        self.end(|books, place| match place {
+            Place::Inside(_) => books.forwarded = books.forwarded.saturating_add(1),
+            Place::Own(kind) => {
+                if let Some(own) = books.own.get_mut(kind as usize) {
+                    own.sent = own.sent.saturating_add(1);
+                }
+            }
+        });
+    }
+
+    /// The packet is dropped, for this reason.
+    pub fn drop_as(mut self, reason: DropReason) {
+        self.end_dropped(reason);
+    }
+
+    pub(crate) fn delivered(mut self) {
+        self.end(|books, _| books.delivered = books.delivered.saturating_add(1));
+    }
+
+    pub(crate) fn loop_returned(mut self) {
+        self.end(|books, _| books.loops_returned = books.loops_returned.saturating_add(1));
+    }
+
+    /// The packet moved on inside.
+    pub(crate) fn enter(&mut self, stage: Stage) {
+        if let Some(Place::Inside(before)) = self.place {
+            let mut books = self.accounting.lock();
+            books.inside.remove(before as usize);
+            books.inside.add(stage as usize);
+            self.place = Some(Place::Inside(stage));
+        }
+    }
+
+    fn end_dropped(&mut self, reason: DropReason) {
+        self.end(|books, place| match place {
+            Place::Inside(_) => books.dropped.add(reason as usize),
+            Place::Own(kind) => {
+                if let Some(own) = books.own.get_mut(kind as usize) {
+                    own.dropped = own.dropped.saturating_add(1);
+                }
+            }
+        });
+    }
+
+    fn end(&mut self, count: impl FnOnce(&mut Snapshot, Place)) {
+        let Some(place) = self.place.take() else {
+            return;
+        };
+        let mut books = self.accounting.lock();
+        match place {
+            Place::Inside(stage) => books.inside.remove(stage as usize),
+            Place::Own(kind) => {
+                if let Some(own) = books.own.get_mut(kind as usize) {
+                    own.departing = own.departing.saturating_sub(1);
+                }
+            }
+        }
+        count(&mut books, place);
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.end_dropped(DropReason::Abandoned);
+    }
+}
+
+impl Snapshot {
+    /// Received packets that were dropped for this reason.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped.of(reason as usize)
+    }
+
+    /// Received packets that were dropped, for any reason.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.total()
+    }
+
+    /// Delivered packets that the provider role dropped for this reason.
+    #[must_use]
+    pub fn provider_dropped(&self, reason: DropReason) -> u64 {
+        self.provider_dropped.of(reason as usize)
+    }
+
+    /// Received packets that are in this stage.
+    #[must_use]
+    pub fn inside(&self, stage: Stage) -> u64 {
+        self.inside.of(stage as usize)
+    }
+
+    /// Received packets that are in any stage.
+    #[must_use]
+    pub fn inside_total(&self) -> u64 {
+        self.inside.total()
+    }
+
+    /// What the node sent on its own account.
+    #[must_use]
+    pub fn own(&self, kind: OwnKind) -> OwnTraffic {
+        self.own.get(kind as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether every packet is accounted for, the received ones and the node's own.
+    #[must_use]
+    pub fn balanced(&self) -> bool {
+        let ended = self.forwarded + self.delivered + self.loops_returned + self.dropped_total();
+        self.received == ended + self.inside_total()
+            && self
+                .own
+                .iter()
+                .all(|own| own.originated == own.sent + own.dropped + own.departing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_passage_ends_once() {
+        let accounting = Accounting::new();
+        let mut passage = accounting.receive();
+        passage.enter(Stage::Unwrapping);
+        assert_eq!(accounting.snapshot().inside(Stage::Unwrapping), 1);
+        passage.sent();
+        let books = accounting.snapshot();
+        assert_eq!(
+            (books.received, books.forwarded, books.inside_total()),
+            (1, 1, 0)
+        );
+        assert_eq!(books.dropped_total(), 0);
+        assert!(books.balanced());
+    }
+
+    #[test]
+    fn a_passage_that_is_let_go_is_abandoned() {
+        let accounting = Accounting::new();
+        drop(accounting.receive());
+        drop(accounting.originate(OwnKind::Loop));
+        let books = accounting.snapshot();
+        assert_eq!(books.dropped(DropReason::Abandoned), 1);
+        assert_eq!(books.own(OwnKind::Loop).dropped, 1);
+        assert!(books.balanced());
+    }
+
+    #[test]
+    fn own_packets_have_books_of_their_own() {
+        let accounting = Accounting::new();
+        accounting.originate(OwnKind::Loop).sent();
+        let waiting = accounting.originate(OwnKind::Provider);
+        let books = accounting.snapshot();
+        assert_eq!(
+            (books.received, books.forwarded, books.inside_total()),
+            (0, 0, 0)
+        );
+        assert_eq!(books.own(OwnKind::Loop).sent, 1);
+        assert_eq!(books.own(OwnKind::Provider).departing, 1);
+        assert!(books.balanced());
+        waiting.drop_as(DropReason::RingFull);
+        assert_eq!(accounting.snapshot().own(OwnKind::Provider).dropped, 1);
+        assert_eq!(accounting.snapshot().dropped_total(), 0);
+    }
+
+    #[test]
+    fn snapshots_balance_while_threads_move_packets() {
+        let accounting = Accounting::new();
+        std::thread::scope(|scope| {
+            for thread in 0..4_u32 {
+                let accounting = &accounting;
+                scope.spawn(move || {
+                    for round in 0..2_000_u32 {
+                        let mut passage = accounting.receive();
+                        passage.enter(Stage::Unwrapping);
+                        passage.enter(Stage::Pooled);
+                        match (round + thread) % 3 {
+                            0 => passage.sent(),
+                            1 => passage.drop_as(DropReason::RingFull),
+                            _ => passage.delivered(),
+                        }
+                    }
+                });
+            }
+            for _ in 0..2_000 {
+                assert!(accounting.snapshot().balanced());
+            }
+        });
+        let books = accounting.snapshot();
+        assert_eq!((books.received, books.inside_total()), (8_000, 0));
+        assert!(books.balanced());
+    }
+
+    #[test]
+    fn a_panicking_thread_does_not_close_the_books() {
+        let accounting = Accounting::new();
+        let inner = Arc::clone(&accounting);
+        let result = std::thread::spawn(move || {
+            let _guard = inner.lock();
+            panic!("on purpose");
+        })
+        .join();
+        assert!(result.is_err());
+        accounting.receive().sent();
+        assert!(accounting.snapshot().balanced());
+    }
+}

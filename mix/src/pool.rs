@@ -1,0 +1,174 @@
+use shoal_proto::Time;
+use std::collections::BTreeMap;
+
+/// Packets on their way out: each leaves when its moment has come and its replay tag is durable,
+/// whichever is later. Ordered by moment, and by sequence within one, so that a seed replays.
+///
+/// Insertion, departure: O(log n).
+pub(crate) struct Pool<T> {
+    bound: usize,
+    issued: u64,
+    /// By sequence: the tag is not durable yet.
+    awaiting_log: BTreeMap<u64, (Time, T)>,
+    /// By moment: the tag is durable.
+    ready: BTreeMap<(Time, u64), T>,
+}
+
+impl<T> Pool<T> {
+    pub(crate) const fn new(bound: usize) -> Self {
+        Self {
+            bound,
+            issued: 0,
+            awaiting_log: BTreeMap::new(),
+            ready: BTreeMap::new(),
+        }
+    }
+
+    /// Takes an item that may leave at `due`, once the sequence returned is durable. Sequences
+    /// start at 1 and grow by 1.
+    ///
+    /// # Errors
+    /// Gives the item back if the pool is full.
+    pub(crate) fn insert(&mut self, due: Time, item: T) -> Result<u64, T> {
+        if self.len() >= self.bound {
+            return Err(item);
+        }
+        self.issued = self.issued.saturating_add(1);
+        self.awaiting_log.insert(self.issued, (due, item));
+        Ok(self.issued)
+    }
+
+    /// The tags of everything up to `upto` are durable. A sequence that was never issued is
+    /// durable to nobody: what comes later still waits.
+    pub(crate) fn durable(&mut self, upto: u64, mut moved: impl FnMut(&mut T)) {
+        let later = self.awaiting_log.split_off(&upto.saturating_add(1));
+        for (sequence, (due, mut item)) in std::mem::replace(&mut self.awaiting_log, later) {
+            moved(&mut item);
+            self.ready.insert((due, sequence), item);
+        }
+    }
+
+    /// Everything whose tag is not durable, taken out.
+    pub(crate) fn take_undurable(&mut self) -> impl Iterator<Item = T> + use<T> {
+        std::mem::take(&mut self.awaiting_log)
+            .into_values()
+            .map(|(_, item)| item)
+    }
+
+    /// The earliest item that may leave by now, with the moment at which it was to leave.
+    pub(crate) fn pop(&mut self, now: Time) -> Option<(Time, T)> {
+        let entry = self.ready.first_entry()?;
+        let (due, _) = *entry.key();
+        (due <= now).then(|| (due, entry.remove()))
+    }
+
+    /// When the next item may leave, as far as it is known: those that wait for the log have no
+    /// moment of their own.
+    pub(crate) fn next_due(&self) -> Option<Time> {
+        self.ready.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.awaiting_log.len() + self.ready.len()
+    }
+
+    pub(crate) fn awaiting_log(&self) -> usize {
+        self.awaiting_log.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn at(micros: u64) -> Time {
+        Time::from_micros(micros)
+    }
+
+    #[test]
+    fn leaves_by_moment_and_then_by_sequence() {
+        let mut pool = Pool::new(10);
+        for (due, name) in [(30, 'a'), (10, 'b'), (30, 'c'), (20, 'd')] {
+            pool.insert(at(due), name).unwrap();
+        }
+        pool.durable(4, |_| {});
+        assert_eq!(pool.next_due(), Some(at(10)));
+        assert_eq!(pool.pop(at(9)), None);
+        let mut order = Vec::new();
+        while let Some((_, name)) = pool.pop(at(30)) {
+            order.push(name);
+        }
+        assert_eq!(order, ['b', 'd', 'a', 'c']);
+    }
+
+    #[test]
+    fn what_is_not_durable_stays() {
+        let mut pool = Pool::new(10);
+        assert_eq!(pool.insert(at(1), 'a'), Ok(1));
+        assert_eq!(pool.insert(at(1), 'b'), Ok(2));
+        assert_eq!((pool.pop(at(9)), pool.next_due()), (None, None));
+        pool.durable(1, |_| {});
+        assert_eq!(pool.pop(at(9)), Some((at(1), 'a')));
+        assert_eq!(pool.pop(at(9)), None);
+        assert_eq!(pool.take_undurable().collect::<Vec<_>>(), ['b']);
+        assert_eq!(pool.len(), 0);
+    }
+
+    #[test]
+    fn durability_is_not_promised_ahead() {
+        let mut pool = Pool::new(10);
+        pool.durable(u64::MAX, |_| {});
+        pool.insert(at(1), 'a').unwrap();
+        assert_eq!(pool.pop(at(9)), None);
+    }
+
+    #[test]
+    fn a_full_pool_gives_back() {
+        let mut pool = Pool::new(1);
+        assert_eq!(pool.insert(at(1), 'a'), Ok(1));
+        assert_eq!(pool.insert(at(1), 'b'), Err('b'));
+    }
+
+    proptest! {
+        /// Against a list that is searched: the same departures, in the same order.
+        #[test]
+        fn agrees_with_a_plain_list(steps in prop::collection::vec((0u8..4, 0u64..50), 0..200)) {
+            let mut pool = Pool::new(20);
+            let mut list: BTreeMap<u64, (u64, bool)> = BTreeMap::new();
+            let mut now = 0;
+            for (kind, value) in steps {
+                match kind {
+                    0 => match pool.insert(at(now + value), now + value) {
+                        Ok(sequence) => { list.insert(sequence, (now + value, false)); }
+                        Err(_) => prop_assert_eq!(list.len(), 20),
+                    },
+                    1 => {
+                        pool.durable(value, |_| {});
+                        list.range_mut(..=value).for_each(|(_, entry)| entry.1 = true);
+                    }
+                    2 => {
+                        let expected = list.values().filter(|entry| !entry.1).count();
+                        prop_assert_eq!(pool.take_undurable().count(), expected);
+                        list.retain(|_, entry| entry.1);
+                    }
+                    _ => {
+                        now += value;
+                        while let Some((due, item)) = pool.pop(at(now)) {
+                            prop_assert_eq!(due, at(item));
+                            let first = list.iter().filter(|(_, entry)| entry.1)
+                                .min_by_key(|(sequence, entry)| (entry.0, **sequence))
+                                .map(|(sequence, entry)| (*sequence, entry.0)).unwrap();
+                            prop_assert_eq!(first.1, item);
+                            list.remove(&first.0);
+                        }
+                        prop_assert!(list.values().all(|entry| !entry.1 || entry.0 > now));
+                    }
+                }
+                prop_assert_eq!(pool.len(), list.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,375 @@
+use crate::loops::{LoopTracker, LoopVerdict};
+use crate::pool::Pool;
+use crate::{
+    Accounting, DropReason, FinalHop, LoopReturns, OwnKind, Passage, Processed, ProcessedKind,
+    RelayLimits, Stage,
+};
+use rand::CryptoRng;
+use shoal_packet::command::Command;
+use shoal_packet::{Frame, Payload, ReplayTag, build_forward};
+use shoal_proto::{Epoch, NodeId, Span, SurbId, Time};
+use shoal_topology::{NetworkParameters, View, delay, path};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// What happens to a relay.
+pub enum RelayInput {
+    /// A packet came out of [`Gate::unwrap`](crate::Gate::unwrap).
+    Processed(Processed),
+    /// The replay log has every tag up to this sequence on disk.
+    TagsDurable {
+        /// The sequence of a [`RelayAction::LogTag`].
+        upto: u64,
+    },
+    /// The replay log could not write. What waits for it is dropped, and so is what comes, but
+    /// for one packet now and then that tries again, until tags are durable once more.
+    TagsFailed,
+    /// The documents that count from now on.
+    View(Arc<View>),
+}
+
+/// What a relay wants done.
+pub enum RelayAction {
+    /// Write a frame to this member's link.
+    Send {
+        /// The member.
+        to: NodeId,
+        /// The frame.
+        frame: Frame,
+        /// Whose it is; the books know too.
+        kind: SendKind,
+        /// Goes with the frame: [`Passage::sent`] once a link took it, or
+        /// [`Passage::drop_as`].
+        passage: Passage,
+    },
+    /// Write this tag to the replay log, in this order, and say when it is durable.
+    LogTag {
+        /// Starts at 1 and grows by 1.
+        sequence: u64,
+        /// The epoch that the tag belongs to: the log forgets it when the epoch's key goes.
+        epoch: Epoch,
+        /// The tag.
+        tag: ReplayTag,
+    },
+    /// Give this to the provider role.
+    Deliver(Delivery),
+    /// Too few of the node's own loops come back.
+    LoopAlarm(LoopReturns),
+    /// Enough of them come back again.
+    LoopRecovered(LoopReturns),
+}
+
+/// Whose frame leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SendKind {
+    /// One that was received.
+    Forwarded,
+    /// A loop of the node's own.
+    OwnLoop,
+}
+
+/// A packet whose final hop is this provider.
+pub struct Delivery {
+    /// Where to: a client's handle, if the payload is a reply.
+    pub destination: [u8; 32],
+    /// Which keys open the payload, if it is a reply.
+    pub id: SurbId,
+    /// The payload as it came out of the last layer.
+    pub payload: Payload,
+    /// The plaintext, if it can be recovered: then it is a command for the provider.
+    pub plaintext: Option<Zeroizing<Vec<u8>>>,
+    /// The epoch whose key opened the packet.
+    pub epoch: Epoch,
+    /// When its frame came in.
+    pub arrival: Time,
+}
+
+/// A packet in the pool.
+struct Held {
+    passage: Passage,
+    exit: Exit,
+}
+
+/// How it leaves the pool.
+enum Exit {
+    Forward {
+        next: NodeId,
+        frame: Frame,
+    },
+    Deliver {
+        hop: Box<FinalHop>,
+        epoch: Epoch,
+        arrival: Time,
+    },
+}
+
+enum Log {
+    Working,
+    Failed { retry_at: Time },
+}
+
+/// The relay core of a node, whatever its role: the delay pool and the node's own loops.
+///
+/// Call [`handle_input`](Self::handle_input) with what happens, do what
+/// [`poll_action`](Self::poll_action) says until it says nothing more, and come back at
+/// [`poll_deadline`](Self::poll_deadline) or with the next input.
+///
+/// A packet leaves at its arrival plus its delay, or when its replay tag is durable, if that is
+/// later. Memory: see [`RelayLimits`].
+pub struct Relay<R> {
+    params: Arc<NetworkParameters>,
+    local: NodeId,
+    limits: RelayLimits,
+    rng: R,
+    accounting: Arc<Accounting>,
+    view: Option<Arc<View>>,
+    pool: Pool<Held>,
+    log: Log,
+    loops: LoopTracker,
+    /// None if the network's loop rate is zero.
+    next_loop: Option<Time>,
+    actions: VecDeque<RelayAction>,
+}
+
+impl<R: CryptoRng> Relay<R> {
+    /// A relay with an empty pool. `accounting` are the same books that the node's
+    /// [`Gate`](crate::Gate) writes to. The first loop is due one exponential gap after `now`.
+    #[must_use]
+    pub fn new(
+        params: Arc<NetworkParameters>,
+        local: NodeId,
+        limits: RelayLimits,
+        accounting: Arc<Accounting>,
+        rng: R,
+        now: Time,
+    ) -> Self {
+        let mut relay = Self {
+            pool: Pool::new(limits.pool),
+            loops: LoopTracker::new(params.mean_delay, &limits),
+            log: Log::Working,
+            view: None,
+            next_loop: None,
+            actions: VecDeque::new(),
+            params,
+            local,
+            limits,
+            rng,
+            accounting,
+        };
+        relay.next_loop = relay.loop_gap().map(|gap| now + gap);
+        relay
+    }
+
+    /// The node's books.
+    #[must_use]
+    pub const fn accounting(&self) -> &Arc<Accounting> {
+        &self.accounting
+    }
+
+    /// How the node's own loops fared, as far as the window looks back.
+    #[must_use]
+    pub fn loop_returns(&self) -> LoopReturns {
+        self.loops.returns()
+    }
+
+    /// Takes what happened.
+    pub fn handle_input(&mut self, now: Time, input: RelayInput) {
+        match input {
+            RelayInput::Processed(packet) => self.take(now, packet),
+            RelayInput::TagsDurable { upto } => {
+                self.pool
+                    .durable(upto, |held| held.passage.enter(Stage::Pooled));
+                self.log = Log::Working;
+            }
+            RelayInput::TagsFailed => {
+                for held in self.pool.take_undurable() {
+                    held.passage.drop_as(DropReason::LogUnavailable);
+                }
+                self.log = Log::Failed {
+                    retry_at: now + self.limits.log_retry,
+                };
+            }
+            RelayInput::View(view) => self.view = Some(view),
+        }
+    }
+
+    /// What to do next, if anything.
+    pub fn poll_action(&mut self, now: Time) -> Option<RelayAction> {
+        self.run_timers(now);
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        let (due, held) = self.pool.pop(now)?;
+        Some(self.leave(now, due, held))
+    }
+
+    /// When to call [`poll_action`](Self::poll_action) again if nothing happens before.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<Time> {
+        if !self.actions.is_empty() {
+            return Some(Time::default());
+        }
+        let deadlines = [
+            self.pool.next_due(),
+            self.next_loop,
+            self.loops.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn take(&mut self, now: Time, packet: Processed) {
+        let Processed {
+            epoch,
+            tag,
+            arrival,
+            kind,
+            mut passage,
+        } = packet;
+        let (due, exit) = match kind {
+            ProcessedKind::Loop(id) => return self.take_loop(now, &id, passage),
+            ProcessedKind::Forward { next, frame, delay } => {
+                (arrival + delay, Exit::Forward { next, frame })
+            }
+            ProcessedKind::Final(hop) => (
+                arrival,
+                Exit::Deliver {
+                    hop,
+                    epoch,
+                    arrival,
+                },
+            ),
+        };
+        if !self.log_takes_one_more(now) {
+            return passage.drop_as(DropReason::LogUnavailable);
+        }
+        passage.enter(Stage::AwaitingLog);
+        match self.pool.insert(due, Held { passage, exit }) {
+            Ok(sequence) => self.actions.push_back(RelayAction::LogTag {
+                sequence,
+                epoch,
+                tag,
+            }),
+            Err(held) => held.passage.drop_as(DropReason::PoolFull),
+        }
+    }
+
+    /// A loop leaves nothing to be replayed: it is awaited once.
+    fn take_loop(&mut self, now: Time, id: &SurbId, passage: Passage) {
+        if self.loops.returned(now, id) {
+            passage.loop_returned();
+        } else {
+            passage.drop_as(DropReason::LoopUnknown);
+        }
+    }
+
+    /// While the log fails, one packet at a time tries whether it still does.
+    fn log_takes_one_more(&mut self, now: Time) -> bool {
+        match self.log {
+            Log::Working => true,
+            Log::Failed { retry_at } if now < retry_at || self.pool.awaiting_log() > 0 => false,
+            Log::Failed { .. } => {
+                self.log = Log::Failed {
+                    retry_at: now + self.limits.log_retry,
+                };
+                true
+            }
+        }
+    }
+
+    fn leave(&mut self, now: Time, due: Time, held: Held) -> RelayAction {
+        let Held { mut passage, exit } = held;
+        match exit {
+            Exit::Forward { next, frame } => {
+                self.accounting
+                    .departed(now.since(due), self.limits.late_after);
+                passage.enter(Stage::Departing);
+                RelayAction::Send {
+                    to: next,
+                    frame,
+                    kind: SendKind::Forwarded,
+                    passage,
+                }
+            }
+            Exit::Deliver {
+                hop,
+                epoch,
+                arrival,
+            } => {
+                passage.delivered();
+                let FinalHop {
+                    destination,
+                    id,
+                    payload,
+                    plaintext,
+                } = *hop;
+                RelayAction::Deliver(Delivery {
+                    destination,
+                    id,
+                    payload,
+                    plaintext,
+                    epoch,
+                    arrival,
+                })
+            }
+        }
+    }
+
+    fn run_timers(&mut self, now: Time) {
+        let lost = self.loops.expire(now);
+        if lost > 0 {
+            self.accounting.loops_lost(lost);
+        }
+        match self.loops.verdict() {
+            Some(LoopVerdict::Alarm(returns)) => {
+                self.actions.push_back(RelayAction::LoopAlarm(returns));
+            }
+            Some(LoopVerdict::Recovered(returns)) => {
+                self.actions.push_back(RelayAction::LoopRecovered(returns));
+            }
+            None => {}
+        }
+        while let Some(due) = self.next_loop.filter(|due| *due <= now) {
+            self.next_loop = self.loop_gap().map(|gap| due.max(now - CATCH_UP) + gap);
+            if let Some(action) = self.make_loop(now) {
+                self.actions.push_back(action);
+            } else {
+                self.accounting.loop_skipped();
+            }
+        }
+    }
+
+    /// The time to the next loop, exponential.
+    fn loop_gap(&mut self) -> Option<Span> {
+        let rate = self.params.loop_rate;
+        let mean = Span::from_secs_f64(1.0 / rate);
+        // A gap of zero would never let the clock move on.
+        (rate > 0.0).then(|| delay::sample(&mut self.rng, mean).max(Span::from_micros(1)))
+    }
+
+    /// None if this node is in no document, the network has no route, or too many loops are out.
+    fn make_loop(&mut self, now: Time) -> Option<RelayAction> {
+        let document = Arc::clone(self.view.as_ref()?.current(&self.params, now)?);
+        if !self.loops.has_room() || document.member(&self.local).is_none() {
+            return None;
+        }
+        let route = path::node_loop(&mut self.rng, &document, &self.params, &self.local).ok()?;
+        let to = route.first()?.node;
+        let mut id = [0; SurbId::BYTES];
+        self.rng.fill_bytes(&mut id);
+        let id = SurbId::new(id);
+        let plaintext = Command::NodeLoop(id).encode(&mut self.rng);
+        let packet = build_forward(&mut self.rng, &route, &plaintext).ok()?;
+        self.loops.sent(now, id);
+        Some(RelayAction::Send {
+            to,
+            frame: Frame::new(document.epoch(), packet),
+            kind: SendKind::OwnLoop,
+            passage: self.accounting.originate(OwnKind::Loop),
+        })
+    }
+}
+
+/// Loops whose tick is longer ago than this are not made up for: a burst would show that the node
+/// was away.
+const CATCH_UP: Span = Span::from_secs(1);
