@@ -20,7 +20,7 @@ use sphinx_packet::crypto::{
 };
 use sphinx_packet::header::mac::HeaderIntegrityMac;
 use sphinx_packet::header::routing::{ENCRYPTED_ROUTING_INFO_SIZE, FINAL_HOP, FORWARD_HOP};
-use sphinx_packet::payload::key::derive_payload_key;
+use sphinx_packet::payload::key::{PayloadKey, derive_payload_key};
 use sphinx_packet::version::SINGLE_SEED_SURB_VERSION;
 use std::fmt;
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -209,8 +209,9 @@ fn decrypt_routing(keys: &HopKeys, encrypted: &[u8]) -> Zeroizing<Vec<u8>> {
 
 fn peel(keys: &HopKeys, payload: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnwrapError> {
     let key = Zeroizing::new(derive_payload_key(&keys.payload_seed));
+    let key: &PayloadKey = &key;
     sphinx_packet::payload::Payload::from_bytes(payload)
-        .and_then(|payload| payload.unwrap(&*key))
+        .and_then(|payload| payload.unwrap(key))
         .map(|payload| Zeroizing::new(payload.into_bytes()))
         .map_err(|_| UnwrapError::Malformed)
 }
@@ -257,5 +258,163 @@ impl<'a> Routing<'a> {
             destination: reader.array()?,
             id: SurbId::new(reader.array()?),
         })
+    }
+}
+
+/// Reads bytes as decrypted routing information.
+pub(crate) fn fuzz_routing(bytes: &[u8]) {
+    let _ = Routing::parse(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+    use crate::build::{Hop, build_forward};
+    use curve25519_dalek::constants::EIGHT_TORSION;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use sphinx_packet::SphinxPacket;
+    use sphinx_packet::crypto::compute_keyed_hmac;
+
+    fn one_hop() -> (SphinxSecret, Packet) {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let secret = SphinxSecret::generate(&mut rng);
+        let hop = Hop {
+            node: NodeId::new([1; 32]),
+            key: secret.public(),
+            delay: Span::ZERO,
+        };
+        let packet = build_forward(&mut rng, &[hop], b"text").unwrap();
+        (secret, packet)
+    }
+
+    /// Routing information and MAC as a sender makes them who knows these keys.
+    fn seal(keys: &HopKeys, mut routing: Vec<u8>) -> Vec<u8> {
+        let stream =
+            generate_pseudorandom_bytes(&keys.stream, &STREAM_CIPHER_INIT_VECTOR, routing.len());
+        routing
+            .iter_mut()
+            .zip(stream)
+            .for_each(|(byte, key)| *byte ^= key);
+        let mac = compute_keyed_hmac::<Sha256>(&keys.mac, &routing)
+            .unwrap()
+            .into_bytes();
+        [&mac[..HEADER_INTEGRITY_MAC_SIZE], &routing].concat()
+    }
+
+    /// A packet whose routing information the sender chose as `change` says.
+    fn with_routing(change: impl FnOnce(&mut [u8])) -> (SphinxSecret, Packet) {
+        let (secret, packet) = one_hop();
+        let header = Header::read(&packet).unwrap();
+        let keys = HopKeys::derive(&secret, &header.alpha).unwrap();
+        let mut routing = decrypt_routing(&keys, header.routing)[..300].to_vec();
+        change(&mut routing);
+        let sealed = seal(&keys, routing);
+        let bytes = [header.alpha.as_bytes(), sealed.as_slice(), packet.payload()].concat();
+        (secret, Packet::from_bytes(&bytes).unwrap())
+    }
+
+    #[test]
+    fn versions_are_told_by_all_three_bytes() {
+        for bytes in [
+            [0, 1, 4],
+            [1, 1, 4],
+            [255, 1, 4],
+            [0, 1, 3],
+            [0, 1, 5],
+            [0, 0, 4],
+            [1, 0, 0],
+        ] {
+            let (secret, packet) = with_routing(|routing| routing[1..4].copy_from_slice(&bytes));
+            let result = unwrap(&secret, packet, |_| true).map(|_| ());
+            let expected = if bytes == [0, 1, 4] {
+                Ok(())
+            } else {
+                Err(UnwrapError::Version)
+            };
+            assert_eq!(result, expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_routing_information_are_two() {
+        for flag in 0..=255 {
+            let (secret, packet) = with_routing(|routing| routing[0] = flag);
+            match (flag, unwrap(&secret, packet, |_| true)) {
+                (FORWARD_HOP, Ok(Unwrapped::Forward { .. }))
+                | (FINAL_HOP, Ok(Unwrapped::Final { .. }))
+                | (0 | 3.., Err(UnwrapError::Routing)) => {}
+                (flag, result) => panic!("{flag}: {result:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn delays_are_read_whatever_the_sender_says() {
+        for nanos in [0, 999, 1_000, u64::MAX] {
+            let (secret, packet) = with_routing(|routing| {
+                routing[0] = FORWARD_HOP;
+                routing[36..44].copy_from_slice(&nanos.to_be_bytes());
+            });
+            let Ok(Unwrapped::Forward { delay, .. }) = unwrap(&secret, packet, |_| true) else {
+                panic!("{nanos}");
+            };
+            assert_eq!(delay, Span::from_micros(nanos / 1_000));
+        }
+    }
+
+    /// Every encoding of a point of low order: on the curve, on the twist, not canonical, and
+    /// with the bit that X25519 ignores.
+    fn low_order_encodings() -> Vec<[u8; 32]> {
+        let mut found: Vec<_> = EIGHT_TORSION
+            .iter()
+            .map(|point| point.to_montgomery().to_bytes())
+            .collect();
+        let minus = |low: u8| {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (low, 0x7f);
+            bytes
+        };
+        // p - 1 (of order four on the twist), p and p + 1.
+        found.extend([minus(0xec), minus(0xed), minus(0xee)]);
+        found.sort_unstable();
+        found.dedup();
+        let masked = found.iter().map(|bytes| {
+            let mut bytes = *bytes;
+            bytes[31] |= 0x80;
+            bytes
+        });
+        let masked: Vec<_> = masked.collect();
+        found.extend(masked);
+        found
+    }
+
+    #[test]
+    fn nobody_sends_with_a_public_secret() {
+        let encodings = low_order_encodings();
+        assert_eq!(encodings.len(), 14);
+        // What anybody can derive from a shared secret of zeros.
+        let mut output = [0; EXPANDED_SHARED_SECRET_LENGTH];
+        Hkdf::<Sha256>::new(Some(EXPANDED_SHARED_SECRET_HKDF_SALT), &[0; 32])
+            .expand(EXPANDED_SHARED_SECRET_HKDF_INFO, &mut output)
+            .unwrap();
+        let keys = HopKeys::split(&output).unwrap();
+        let (secret, packet) = one_hop();
+        let mut routing = vec![0; ENCRYPTED_ROUTING_INFO_SIZE];
+        routing[..4].copy_from_slice(&[FINAL_HOP, 0, 1, 4]);
+        let sealed = seal(&keys, routing);
+        for alpha in encodings {
+            let bytes = [&alpha[..], &sealed, packet.payload()].concat();
+            let reference = SphinxPacket::from_bytes(&bytes).unwrap();
+            assert!(
+                reference.process(secret.inner()).is_ok(),
+                "the reference takes it"
+            );
+            let packet = Packet::from_bytes(&bytes).unwrap();
+            let result = unwrap(&secret, packet, |_| panic!("asked about a forgery"));
+            assert_eq!(result.err(), Some(UnwrapError::LowOrder));
+        }
     }
 }

@@ -1,0 +1,376 @@
+use crate::rng;
+use ed25519_dalek::SigningKey;
+use proptest::prelude::*;
+use shoal_packet::Surb;
+use shoal_packet::command::{
+    Blob, Command, CommandError, Deposit, DropChange, DropGrant, MAX_ACKS, MAX_DROP_CHANGES,
+    MailboxPacket, MailboxRequest, ReceiptStatus, Reply, StreamEntry, StreamItem,
+};
+use shoal_proto::size::{BLOB_BYTES, PLAINTEXT_BYTES, SURB_BYTES, TOKEN_BYTES};
+use shoal_proto::{DropId, MailboxId, MessageId, NetworkHash, NodeId, SurbId, Time};
+
+const NETWORK: NetworkHash = NetworkHash::new([1; 32]);
+const PROVIDER: NodeId = NodeId::new([2; 32]);
+
+fn owner() -> SigningKey {
+    SigningKey::from_bytes(&[3; 32])
+}
+
+fn surb(fill: u8) -> Surb {
+    Surb::from_bytes(&[fill; SURB_BYTES]).unwrap()
+}
+
+fn blob(fill: u8) -> Box<Blob> {
+    Box::new(Blob::from_bytes(&[fill; BLOB_BYTES]).unwrap())
+}
+
+fn grant() -> DropGrant {
+    DropGrant::issue(
+        &owner(),
+        &NETWORK,
+        &PROVIDER,
+        &DropId::new([4; 32]),
+        500_000,
+    )
+}
+
+prop_compose! {
+    fn deposits()(
+        surb_epoch: u8, fill: u8, drop: [u8; 32], message: [u8; 16], ttl_secs: u32, granted: bool,
+    ) -> Deposit {
+        Deposit {
+            surb_epoch,
+            surb: surb(fill),
+            drop: DropId::new(drop),
+            message: MessageId::new(message),
+            ttl_secs,
+            grant: granted.then(grant),
+            blob: blob(fill.wrapping_add(1)),
+        }
+    }
+}
+
+prop_compose! {
+    fn requests()(
+        surb_epoch: u8, fill: u8, generation: u64, counter: u64, profile: u8,
+        acks in prop::collection::vec(any::<u64>(), 0..=MAX_ACKS),
+        drops in prop::collection::vec(any::<(bool, [u8; 32])>(), 0..=MAX_DROP_CHANGES),
+    ) -> MailboxRequest {
+        MailboxRequest {
+            surb_epoch,
+            surbs: [0, 1, 2, 3].map(|index: u8| surb(fill.wrapping_add(index))),
+            mailbox: MailboxId::new(owner().verifying_key().to_bytes()),
+            generation,
+            counter,
+            profile,
+            acks,
+            drops: drops.into_iter().map(|(register, id)| match register {
+                true => DropChange::Register(DropId::new(id)),
+                false => DropChange::Revoke(DropId::new(id)),
+            }).collect(),
+        }
+    }
+}
+
+fn commands() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        deposits().prop_map(|deposit| Command::Deposit(Box::new(deposit))),
+        any::<(u8, u8)>().prop_map(|(surb_epoch, fill)| Command::Dummy {
+            surb_epoch,
+            surb: surb(fill)
+        }),
+        Just(Command::Drop),
+        any::<[u8; 16]>().prop_map(|id| Command::NodeLoop(SurbId::new(id))),
+        requests().prop_map(|request| Command::Mailbox(Box::new(sign(request)))),
+    ]
+}
+
+fn sign(request: MailboxRequest) -> MailboxPacket {
+    MailboxPacket::sign(&mut rng(60), &owner(), &NETWORK, &PROVIDER, request).unwrap()
+}
+
+prop_compose! {
+    fn items()(numbers: [u64; 4], stock: u16, entry: Option<(u64, [u8; 32], [u8; 16], u8)>)
+    -> StreamItem {
+        StreamItem {
+            generation: numbers[0],
+            number: numbers[1],
+            window_highest: numbers[2],
+            window_bits: numbers[3],
+            stock,
+            entry: entry.map(|(entry, drop, message, fill)| StreamEntry {
+                entry,
+                drop: DropId::new(drop),
+                message: MessageId::new(message),
+                blob: blob(fill),
+            }),
+        }
+    }
+}
+
+fn replies() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        Just(Reply::Dummy),
+        any::<([u8; 16], bool)>().prop_map(|(message, stored)| Reply::Receipt {
+            message: MessageId::new(message),
+            status: if stored {
+                ReceiptStatus::Stored
+            } else {
+                ReceiptStatus::Refused
+            },
+        }),
+        items().prop_map(|item| Reply::Stream(Box::new(item))),
+    ]
+}
+
+/// How many bytes at the end differ with the randomness: where the padding starts.
+fn padding(encode: impl Fn(u64) -> Vec<u8>) -> usize {
+    let encodings: Vec<_> = (0..8).map(encode).collect();
+    let same = |position: usize| {
+        encodings
+            .iter()
+            .all(|bytes| bytes[position] == encodings[0][position])
+    };
+    PLAINTEXT_BYTES
+        - (0..PLAINTEXT_BYTES)
+            .take_while(|position| same(*position))
+            .count()
+}
+
+#[test]
+fn layouts_leave_what_the_budget_says() {
+    let deposit = Deposit {
+        surb_epoch: 1,
+        surb: surb(1),
+        drop: DropId::new([4; 32]),
+        message: MessageId::new([5; 16]),
+        ttl_secs: 6,
+        grant: Some(grant()),
+        blob: blob(7),
+    };
+    let deposit = Command::Deposit(Box::new(deposit));
+    assert_eq!(padding(|seed| deposit.encode(&mut rng(seed)).to_vec()), 9);
+    let dummy = Command::Dummy {
+        surb_epoch: 1,
+        surb: surb(1),
+    };
+    assert_eq!(
+        padding(|seed| dummy.encode(&mut rng(seed)).to_vec()),
+        PLAINTEXT_BYTES - 398
+    );
+    assert_eq!(
+        padding(|seed| Command::Drop.encode(&mut rng(seed)).to_vec()),
+        PLAINTEXT_BYTES - 1
+    );
+    let receipt = Reply::Receipt {
+        message: MessageId::new([1; 16]),
+        status: ReceiptStatus::Stored,
+    };
+    assert_eq!(
+        padding(|seed| receipt.encode(&mut rng(seed)).to_vec()),
+        PLAINTEXT_BYTES - 18
+    );
+}
+
+#[test]
+fn a_grant_is_for_one_network_provider_drop_id_and_hour() {
+    let drop = DropId::new([4; 32]);
+    let grant = grant();
+    assert!(grant.verify(&NETWORK, &PROVIDER, &drop));
+    assert_eq!(
+        grant.expires(),
+        Time::from_micros(500_000 * 3_600 * 1_000_000)
+    );
+    assert!(!grant.verify(&NetworkHash::new([9; 32]), &PROVIDER, &drop));
+    assert!(!grant.verify(&NETWORK, &NodeId::new([9; 32]), &drop));
+    assert!(!grant.verify(&NETWORK, &PROVIDER, &DropId::new([9; 32])));
+    let token = grant.to_bytes();
+    assert_eq!(DropGrant::from_token(&token), Some(grant));
+    assert_eq!(DropGrant::from_token(&[0; TOKEN_BYTES]), None);
+    for position in 0..TOKEN_BYTES {
+        let mut altered = token;
+        altered[position] ^= 1;
+        let altered = DropGrant::from_token(&altered).unwrap();
+        assert!(
+            !altered.verify(&NETWORK, &PROVIDER, &drop),
+            "byte {position}"
+        );
+    }
+}
+
+/// With the identity as key, R the identity and S zero, every message verifies unless the
+/// verification is strict: a mailbox that belongs to everybody.
+#[test]
+fn keys_of_low_order_sign_nothing() {
+    let mut identity = [0; 32];
+    identity[0] = 1;
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    let key = ed25519_dalek::VerifyingKey::from_bytes(&identity).unwrap();
+    let parsed = ed25519_dalek::Signature::from_bytes(&signature);
+    assert!(ed25519_dalek::Verifier::verify(&key, b"anything", &parsed).is_ok());
+
+    let drop = DropId::new([4; 32]);
+    let grant = DropGrant {
+        mailbox: MailboxId::new(identity),
+        expires_hour: 1,
+        signature,
+    };
+    assert!(!grant.verify(&NETWORK, &PROVIDER, &drop));
+
+    let encoded = Command::Mailbox(Box::new(sign(request()))).encode(&mut rng(61));
+    let mut forged = encoded.to_vec();
+    let mailbox = 2 + 4 * SURB_BYTES;
+    forged[mailbox..mailbox + 32].copy_from_slice(&identity);
+    forged[PLAINTEXT_BYTES - 64..].copy_from_slice(&signature);
+    let Ok(Command::Mailbox(forged)) = Command::decode(&forged) else {
+        panic!("not a mailbox packet");
+    };
+    assert_eq!(forged.request().mailbox, MailboxId::new(identity));
+    assert!(!forged.verify(&NETWORK, &PROVIDER));
+}
+
+fn request() -> MailboxRequest {
+    MailboxRequest {
+        surb_epoch: 1,
+        surbs: [1, 2, 3, 4].map(surb),
+        mailbox: MailboxId::new([0; 32]),
+        generation: 2,
+        counter: 3,
+        profile: 0,
+        acks: vec![7; MAX_ACKS],
+        drops: vec![DropChange::Register(DropId::new([8; 32])); MAX_DROP_CHANGES],
+    }
+}
+
+#[test]
+fn every_byte_of_a_mailbox_packet_is_signed() {
+    let packet = sign(request());
+    assert!(packet.verify(&NETWORK, &PROVIDER));
+    assert!(!packet.verify(&NetworkHash::new([9; 32]), &PROVIDER));
+    assert!(!packet.verify(&NETWORK, &NodeId::new([9; 32])));
+    assert_eq!(
+        packet.request().mailbox.as_bytes(),
+        owner().verifying_key().as_bytes()
+    );
+    let encoded = Command::Mailbox(Box::new(packet)).encode(&mut rng(62));
+    assert_eq!(encoded.len(), PLAINTEXT_BYTES);
+    for position in (0..1_584).step_by(97).chain(1_584..PLAINTEXT_BYTES) {
+        let mut altered = encoded.to_vec();
+        altered[position] ^= 1;
+        if let Ok(Command::Mailbox(packet)) = Command::decode(&altered) {
+            assert!(!packet.verify(&NETWORK, &PROVIDER), "byte {position}");
+        }
+    }
+}
+
+#[test]
+fn too_much_for_a_packet_is_refused() {
+    let mut acks = request();
+    acks.acks.push(1);
+    let mut drops = request();
+    drops.drops.push(DropChange::Revoke(DropId::new([1; 32])));
+    for request in [acks, drops] {
+        let result = MailboxPacket::sign(&mut rng(64), &owner(), &NETWORK, &PROVIDER, request);
+        assert!(matches!(result, Err(CommandError::TooMany { .. })));
+    }
+}
+
+#[test]
+fn unused_slots_look_like_used_ones() {
+    let empty = MailboxRequest {
+        acks: vec![],
+        drops: vec![],
+        ..request()
+    };
+    let encoded = Command::Mailbox(Box::new(sign(empty))).encode(&mut rng(65));
+    // Past the fixed fields there is nothing but random bytes and kinds of changes.
+    let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1 + 1;
+    let zeros = encoded[acks..acks + 8 * MAX_ACKS]
+        .iter()
+        .filter(|byte| **byte == 0)
+        .count();
+    assert!(zeros < 8, "{zeros} zeros");
+}
+
+#[test]
+fn wrong_fields_are_named() {
+    let mut rng = rng(66);
+    let mut bytes = Command::Drop.encode(&mut rng).to_vec();
+    bytes[0] = 99;
+    assert_eq!(Command::decode(&bytes), Err(CommandError::Kind(99)));
+    assert_eq!(Reply::decode(&bytes), Err(CommandError::Kind(99)));
+    for length in [0, 1, PLAINTEXT_BYTES - 1, PLAINTEXT_BYTES + 1] {
+        assert_eq!(Command::decode(&vec![1; length]), Err(CommandError::Length));
+        assert_eq!(Reply::decode(&vec![1; length]), Err(CommandError::Length));
+    }
+    let mut bytes = Command::Mailbox(Box::new(sign(request())))
+        .encode(&mut rng)
+        .to_vec();
+    let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1;
+    bytes[acks] = 25;
+    assert_eq!(
+        Command::decode(&bytes),
+        Err(CommandError::Field("number of acks"))
+    );
+    bytes[acks] = 24;
+    bytes[acks + 1 + 8 * MAX_ACKS] = 3;
+    assert_eq!(
+        Command::decode(&bytes),
+        Err(CommandError::Field("kind of drop change"))
+    );
+    let receipt = Reply::Receipt {
+        message: MessageId::new([1; 16]),
+        status: ReceiptStatus::Stored,
+    };
+    let mut bytes = receipt.encode(&mut rng).to_vec();
+    bytes[17] = 0;
+    assert_eq!(
+        Reply::decode(&bytes),
+        Err(CommandError::Field("status of a receipt"))
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn commands_round_trip(command in commands(), seed: u64) {
+        let encoded = command.encode(&mut rng(seed));
+        prop_assert_eq!(encoded.len(), PLAINTEXT_BYTES);
+        let decoded = Command::decode(&encoded).unwrap();
+        prop_assert!(decoded == command);
+        if let Command::Mailbox(packet) = &decoded {
+            prop_assert!(packet.verify(&NETWORK, &PROVIDER));
+        }
+    }
+
+    #[test]
+    fn requests_round_trip(request in requests()) {
+        let encoded = Command::Mailbox(Box::new(sign(request.clone()))).encode(&mut rng(0));
+        let Ok(Command::Mailbox(decoded)) = Command::decode(&encoded) else {
+            panic!("not a mailbox packet");
+        };
+        prop_assert!(decoded.into_request() == request);
+    }
+
+    #[test]
+    fn replies_round_trip(reply in replies(), seed: u64) {
+        let encoded = reply.encode(&mut rng(seed));
+        prop_assert_eq!(encoded.len(), PLAINTEXT_BYTES);
+        prop_assert!(Reply::decode(&encoded).unwrap() == reply);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_plaintext_makes_a_decoder_panic(kind in 0..8_u8, seed: u64, zeros: bool) {
+        let mut bytes = [0; PLAINTEXT_BYTES];
+        if !zeros {
+            rand::Rng::fill_bytes(&mut rng(seed), &mut bytes);
+        }
+        bytes[0] = kind;
+        shoal_packet::fuzz::fuzz_command(&bytes);
+        shoal_packet::fuzz::fuzz_reply(&bytes);
+    }
+}

@@ -1,0 +1,218 @@
+//! The corpus of each fuzz target, replayed; and how it was made.
+
+use crate::rng;
+use proptest::prelude::*;
+use shoal_packet::command::{
+    Blob, Command, Deposit, DropChange, DropGrant, MailboxPacket, MailboxRequest, ReceiptStatus,
+    Reply, StreamEntry, StreamItem,
+};
+use shoal_packet::fragment::{Envelope, split};
+use shoal_packet::fuzz::{TARGETS, node_key};
+use shoal_packet::{Frame, Hop, SphinxSecret, Unwrapped, build_forward, build_surb, unwrap};
+use shoal_proto::size::BLOB_BYTES;
+use shoal_proto::{
+    ClientHandle, DropId, Epoch, MailboxId, MessageId, NetworkHash, NodeId, Span, SurbId, Time,
+};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn directory(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target)
+}
+
+#[test]
+fn the_corpus_makes_nothing_panic() {
+    for (name, target) in TARGETS {
+        let files: Vec<_> = fs::read_dir(directory(name)).unwrap().collect();
+        assert!(!files.is_empty(), "{name} has no corpus");
+        for file in files {
+            let data = fs::read(file.unwrap().path()).unwrap();
+            target(&data);
+            // Cut short, and with single bytes altered.
+            for position in (0..data.len()).step_by(data.len() / 16 + 1) {
+                target(&data[..position]);
+                let mut altered = data.clone();
+                altered[position] ^= 0xff;
+                target(&altered);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn no_bytes_make_anything_panic(data in prop::collection::vec(any::<u8>(), 0..2_500)) {
+        for (_, target) in TARGETS {
+            target(&data);
+        }
+    }
+}
+
+fn hop(node: u8, secret: &SphinxSecret) -> Hop {
+    Hop {
+        node: NodeId::new([node; 32]),
+        key: secret.public(),
+        delay: Span::from_millis(100),
+    }
+}
+
+fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let mut rng = rng(70);
+    let owner = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
+    let (network, provider) = (NetworkHash::new([0; 32]), NodeId::new([0; 32]));
+    let drop = DropId::new([0; 32]);
+    let route = [hop(1, &node_key()), hop(2, &node_key())];
+    let handle = ClientHandle::new([3; 32]);
+    let (surb, keys) = build_surb(&mut rng, &route, &handle, SurbId::new([4; 16])).unwrap();
+    let grant = DropGrant::issue(&owner, &network, &provider, &drop, 500_000);
+    let blob = Box::new(Blob::from_bytes(&[6; BLOB_BYTES]).unwrap());
+    let message = MessageId::new([5; 16]);
+    let deposit = |grant| {
+        let (surb, blob) = (surb.clone(), blob.clone());
+        let deposit = Deposit {
+            surb_epoch: 1,
+            surb,
+            drop,
+            message,
+            ttl_secs: 60,
+            grant,
+            blob,
+        };
+        Command::Deposit(Box::new(deposit))
+    };
+    let request = MailboxRequest {
+        surb_epoch: 1,
+        surbs: [0; 4].map(|_| surb.clone()),
+        mailbox: MailboxId::new([0; 32]),
+        generation: 1,
+        counter: 2,
+        profile: 0,
+        acks: vec![1, 2],
+        drops: vec![DropChange::Register(drop), DropChange::Revoke(drop)],
+    };
+    let packet = MailboxPacket::sign(&mut rng, &owner, &network, &provider, request).unwrap();
+    let entry = StreamEntry {
+        entry: 1,
+        drop,
+        message,
+        blob: blob.clone(),
+    };
+    let item = |entry| {
+        let item = StreamItem {
+            generation: 1,
+            number: 2,
+            window_highest: 3,
+            window_bits: 4,
+            stock: 5,
+            entry,
+        };
+        Reply::Stream(Box::new(item))
+    };
+    let receipt = Reply::Receipt {
+        message,
+        status: ReceiptStatus::Refused,
+    };
+    let commands = [
+        ("deposit", deposit(None)),
+        ("deposit-granted", deposit(Some(grant))),
+        (
+            "dummy",
+            Command::Dummy {
+                surb_epoch: 1,
+                surb: surb.clone(),
+            },
+        ),
+        ("drop", Command::Drop),
+        ("node-loop", Command::NodeLoop(SurbId::new([1; 16]))),
+        ("mailbox", Command::Mailbox(Box::new(packet))),
+    ];
+    let replies = [
+        ("dummy", Reply::Dummy),
+        ("receipt", receipt),
+        ("stream-idle", item(None)),
+        ("stream", item(Some(entry))),
+    ];
+    let mut files = vec![
+        ("surb", "block", surb.to_bytes().to_vec()),
+        ("surb", "keys", keys.to_bytes().to_vec()),
+    ];
+    for (name, command) in commands {
+        files.push(("command", name, command.encode(&mut rng).to_vec()));
+    }
+    for (name, reply) in replies {
+        files.push(("reply", name, reply.encode(&mut rng).to_vec()));
+    }
+    files
+}
+
+fn packets() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let mut rng = rng(71);
+    let route = [hop(1, &node_key()), hop(2, &node_key())];
+    let forward = build_forward(&mut rng, &route, b"text").unwrap();
+    let Ok(Unwrapped::Forward { packet, .. }) = unwrap(&node_key(), forward.clone(), |_| true)
+    else {
+        panic!("not forward");
+    };
+    let Ok(Unwrapped::Final { payload, .. }) = unwrap(&node_key(), packet.clone(), |_| true) else {
+        panic!("not final");
+    };
+    let last = Frame::last_link(&mut rng, 1, SurbId::new([1; 16]), &payload);
+    let mut routing = [0; 360];
+    routing[..4].copy_from_slice(&[1, 0, 1, 4]);
+    let mut delivery = routing;
+    delivery[0] = 2;
+    let mut low_order = [0; 32];
+    low_order[0] = 1;
+    let mut packets = vec![
+        ("packet", "forward", forward.as_bytes().to_vec()),
+        ("packet", "final", packet.as_bytes().to_vec()),
+        ("packet", "low-order", vec![0; 348]),
+        (
+            "frame",
+            "packet",
+            Frame::new(Epoch::new(1), forward).as_bytes().to_vec(),
+        ),
+        ("frame", "last-link", last.as_bytes().to_vec()),
+        ("routing", "forward", routing.to_vec()),
+        ("routing", "final", delivery.to_vec()),
+        ("routing", "version", [1, 1, 1, 4].to_vec()),
+        ("key", "good", node_key().public().as_bytes().to_vec()),
+        ("key", "low-order", low_order.to_vec()),
+        ("key", "not-canonical", vec![0xff; 32]),
+        (
+            "reassembly",
+            "two-messages",
+            vec![0, 0, 2, 1, 0, 2, 0, 1, 2, 1, 1, 2],
+        ),
+        (
+            "reassembly",
+            "contradiction",
+            vec![0, 0, 2, 0, 1, 3, 0, 0, 2, 0, 9, 2],
+        ),
+    ];
+    let envelope = Envelope {
+        message: MessageId::new([1; 16]),
+        sequence: 1,
+        sent_at: Time::from_micros(1),
+        reply_provider: NodeId::new([1; 32]),
+        reply_drop: DropId::new([1; 32]),
+    };
+    let fragments = split(&envelope, &[b'a'; 1_300]).unwrap();
+    for (name, fragment) in ["first", "last"].into_iter().zip(fragments) {
+        packets.push(("fragment", name, fragment.encode().unwrap().to_vec()));
+    }
+    packets
+}
+
+#[test]
+#[ignore = "writes the corpus anew"]
+fn write_the_corpus() {
+    for (target, name, data) in commands().into_iter().chain(packets()) {
+        fs::create_dir_all(directory(target)).unwrap();
+        fs::write(directory(target).join(name), data).unwrap();
+    }
+}
