@@ -1,0 +1,246 @@
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shoal_proto::{Epoch, NodeId, Time};
+
+use super::MAX_PEERS;
+use super::pool::{covers, eligible};
+use crate::{Descriptor, Document, DocumentError, MAX_STALE_EPOCHS, NetworkParameters, View};
+
+/// The documents that are known, at most one for each epoch, and why they are believed.
+///
+/// Documents of one epoch that differ are put in an order that is the same everywhere: more
+/// genesis members, then following another document, then more members, then the smaller hash.
+/// The first in that order wins wherever both are known, so that nodes that were apart agree
+/// again. A document only takes part if its layers follow from the document before and its
+/// descriptors were issued in time, so that it can't be bent by who made it.
+#[derive(Default)]
+pub(super) struct Archive {
+    view: View,
+    /// Epochs whose document was taken on a neighbour's word, for want of the one before.
+    adopted: BTreeMap<Epoch, BTreeMap<NodeId, [u8; 32]>>,
+}
+
+/// What became of a document.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Considered {
+    /// It is known already.
+    Known,
+    /// It is the first of its epoch.
+    Added,
+    /// It was preferred to the one that was known; later ones that followed from that are gone.
+    Replaced,
+    /// The one that is known was kept.
+    Kept,
+}
+
+impl Archive {
+    pub(super) const fn view(&self) -> &View {
+        &self.view
+    }
+
+    pub(super) fn get(&self, epoch: Epoch) -> Option<&Arc<Document>> {
+        self.view.documents.get(&epoch)
+    }
+
+    pub(super) fn documents(&self) -> impl Iterator<Item = &Arc<Document>> {
+        self.view.documents.values()
+    }
+
+    pub(super) fn knows(&self, bytes: &[u8]) -> Option<&Arc<Document>> {
+        self.documents().find(|document| document.encode() == bytes)
+    }
+
+    /// Weighs a verified document. `from` is the neighbour that sent it; none if it was formed
+    /// here or comes from disk.
+    ///
+    /// # Errors
+    /// When it has no place now, or does not follow from what is known.
+    pub(super) fn consider(
+        &mut self,
+        params: &NetworkParameters,
+        now: Time,
+        document: Arc<Document>,
+        from: Option<NodeId>,
+    ) -> Result<Considered, DocumentError> {
+        let epoch = document.epoch();
+        check_epoch(params, now, epoch)?;
+        let derived = self.is_derived(params, &document);
+        let Some(ours) = self.get(epoch) else {
+            if !derived && !self.may_adopt(params, &document) {
+                return Err(DocumentError::NotDerived);
+            }
+            if !derived {
+                self.adopted.insert(epoch, BTreeMap::new());
+                self.vote(epoch, from, *document.hash());
+            }
+            self.view.documents.insert(epoch, document);
+            return Ok(Considered::Added);
+        };
+        if ours.hash() == document.hash() {
+            if derived {
+                self.adopted.remove(&epoch);
+            }
+            return Ok(Considered::Known);
+        }
+        let ours = Arc::clone(ours);
+        self.vote(epoch, from, *document.hash());
+        let better = if derived {
+            rank(params, &document) > rank(params, &ours)
+        } else {
+            genesis_members(params, &document) > genesis_members(params, &ours)
+                || self.outvoted(epoch, document.hash())
+        };
+        if !better {
+            return Ok(Considered::Kept);
+        }
+        self.replace(document, derived);
+        Ok(Considered::Replaced)
+    }
+
+    fn replace(&mut self, document: Arc<Document>, derived: bool) {
+        let epoch = document.epoch();
+        if derived {
+            self.adopted.remove(&epoch);
+        } else {
+            self.adopted.entry(epoch).or_default();
+        }
+        // What was formed on top of the other one is formed anew.
+        self.view.documents.split_off(&epoch.next());
+        self.adopted.split_off(&epoch.next());
+        self.view.documents.insert(epoch, document);
+    }
+
+    /// Notes that a neighbour goes by this document, where ours is taken on others' word.
+    pub(super) fn vote(&mut self, epoch: Epoch, from: Option<NodeId>, hash: [u8; 32]) {
+        let (Some(votes), Some(from)) = (self.adopted.get_mut(&epoch), from) else {
+            return;
+        };
+        if votes.len() < MAX_PEERS || votes.contains_key(&from) {
+            votes.insert(from, hash);
+        }
+    }
+
+    /// Notes that a neighbour that answered had nothing against our document of this epoch.
+    pub(super) fn vote_for_ours(&mut self, epoch: Epoch, from: NodeId) {
+        if let Some(hash) = self.get(epoch).map(|document| *document.hash()) {
+            self.vote(epoch, Some(from), hash);
+        }
+    }
+
+    /// Epochs whose document was taken on a neighbour's word.
+    pub(super) fn adopted(&self) -> impl Iterator<Item = Epoch> + '_ {
+        self.adopted.keys().copied()
+    }
+
+    /// Whether most neighbours that have said anything go by another document than ours, where
+    /// ours is only taken on others' word.
+    fn outvoted(&self, epoch: Epoch, hash: &[u8; 32]) -> bool {
+        self.adopted.get(&epoch).is_some_and(|votes| {
+            let theirs = votes.values().filter(|vote| *vote == hash).count();
+            theirs * 2 > votes.len()
+        })
+    }
+
+    /// Forgets documents that can't be in force any more. Gives their epochs.
+    pub(super) fn prune(&mut self, params: &NetworkParameters, now: Time) -> Vec<Epoch> {
+        let oldest = oldest(params, now);
+        let kept = self.view.documents.split_off(&oldest);
+        self.adopted = self.adopted.split_off(&oldest);
+        std::mem::replace(&mut self.view.documents, kept)
+            .into_keys()
+            .collect()
+    }
+
+    /// Whether the document is exactly what anybody would form from its descriptors and a
+    /// document that we know, or, for one without a predecessor, from its descriptors and two
+    /// thirds of the genesis members.
+    fn is_derived(&self, params: &NetworkParameters, document: &Document) -> bool {
+        let epoch = document.epoch();
+        let base = if *document.previous() == [0; 32] {
+            if !enough_genesis(params, genesis_members(params, document)) {
+                return false;
+            }
+            None
+        } else {
+            let before = self.view.documents.range(..epoch);
+            let base = before
+                .map(|(_, d)| d)
+                .find(|d| d.hash() == document.previous());
+            if base.is_none() {
+                return false;
+            }
+            base
+        };
+        // The first document lists genesis members only, who need not wait for a deadline.
+        let first = base.is_none() && document.members().all(|m| params.is_genesis(&m.id));
+        let counts = |signed| {
+            (first && covers(params, epoch, signed))
+                || eligible(params, epoch, base.map(Arc::as_ref), signed)
+        };
+        if !document.descriptors().all(counts) {
+            return false;
+        }
+        let formed = Document::form(params, epoch, base.map(Arc::as_ref), document.descriptors());
+        formed.is_ok_and(|formed| formed.hash() == document.hash())
+    }
+
+    /// Whether a document that can't be derived may be believed: we have nothing that it should
+    /// follow from, or what we have is believed on others' word too, or by fewer genesis members.
+    fn may_adopt(&self, params: &NetworkParameters, document: &Document) -> bool {
+        let Some(epoch_before) = document.epoch().previous() else {
+            return true;
+        };
+        let Some(before) = self.get(epoch_before) else {
+            return true;
+        };
+        self.adopted.contains_key(&epoch_before)
+            || genesis_members(params, document) > genesis_members(params, before)
+    }
+}
+
+/// Whether a document without a predecessor has enough of the genesis members: two thirds.
+pub(super) fn enough_genesis(params: &NetworkParameters, count: usize) -> bool {
+    count * 3 >= params.genesis_members.len() * 2
+}
+
+pub(super) fn genesis_members(params: &NetworkParameters, document: &Document) -> usize {
+    params
+        .genesis_members
+        .iter()
+        .filter(|member| document.member(&member.id).is_some())
+        .count()
+}
+
+/// The oldest epoch whose document can still be in force, here or at a neighbour.
+fn oldest(params: &NetworkParameters, now: Time) -> Epoch {
+    Epoch::new(
+        params
+            .epoch_at(now)
+            .number()
+            .saturating_sub(MAX_STALE_EPOCHS + 1),
+    )
+}
+
+fn check_epoch(params: &NetworkParameters, now: Time, epoch: Epoch) -> Result<(), DocumentError> {
+    let soon = now + Descriptor::clock_tolerance(params);
+    let early = epoch > params.epoch_at(now) && soon < params.freeze_time(epoch);
+    if epoch < oldest(params, now) || epoch > params.epoch_at(soon).next() || early {
+        return Err(DocumentError::Epoch(epoch));
+    }
+    Ok(())
+}
+
+/// Higher wins.
+fn rank(
+    params: &NetworkParameters,
+    document: &Document,
+) -> (usize, bool, usize, Reverse<[u8; 32]>) {
+    (
+        genesis_members(params, document),
+        *document.previous() != [0; 32],
+        document.members().len(),
+        Reverse(*document.hash()),
+    )
+}

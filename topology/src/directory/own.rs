@@ -1,0 +1,219 @@
+use rand::{CryptoRng, RngExt};
+use shoal_proto::{Epoch, Span, Time};
+
+use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning};
+use crate::{Descriptor, DescriptorError, NetworkParameters, PACKET_VERSION, SignedDescriptor};
+
+/// What the node keeps about its own descriptors.
+pub(super) struct Own {
+    /// The highest sequence number that was used, here or, as far as is known, anywhere.
+    sequence: u64,
+    /// When to issue the next descriptor.
+    issue_at: Time,
+    /// When to publish the latest descriptor again, because it could not be published.
+    publish_at: Option<Time>,
+    failures: u32,
+    latest: Option<Vec<u8>>,
+    last_issued: Option<Time>,
+    /// The highest epoch whose freeze has passed.
+    frozen: Option<Epoch>,
+    /// The highest epoch in which the keys of those before have been looked through.
+    expired: Option<Epoch>,
+}
+
+impl Own {
+    pub(super) const fn new(sequence: u64, now: Time) -> Self {
+        Self {
+            sequence,
+            issue_at: now,
+            publish_at: None,
+            failures: 0,
+            latest: None,
+            last_issued: None,
+            frozen: None,
+            expired: None,
+        }
+    }
+
+    /// Tries again after 1 s, then 2 s, up to 32 s.
+    pub(super) fn publish_failed(&mut self, now: Time) {
+        self.publish_at = Some(now + Span::from_secs(1 << self.failures.min(5)));
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        self.publish_at
+            .map_or(self.issue_at, |publish_at| publish_at.min(self.issue_at))
+    }
+
+    /// Whether forming the document of this epoch was already tried at its freeze.
+    pub(super) fn freeze_passed(&self, epoch: Epoch) -> bool {
+        self.frozen >= Some(epoch)
+    }
+
+    pub(super) fn note_freeze(&mut self, epoch: Epoch) {
+        self.frozen = self.frozen.max(Some(epoch));
+    }
+
+    /// Whether keys have been looked through after the margin of this epoch.
+    fn expired_in(&self, epoch: Epoch) -> bool {
+        self.expired >= Some(epoch)
+    }
+
+    fn note_expiry(&mut self, epoch: Epoch) {
+        self.expired = self.expired.max(Some(epoch));
+    }
+}
+
+impl<R: CryptoRng> Directory<R> {
+    /// Issues the own descriptor when it is due, and publishes it again if that failed.
+    pub(super) fn keep_own(&mut self, now: Time) {
+        if self.local.is_none() {
+            return;
+        }
+        if now >= self.own.issue_at {
+            self.make_keys();
+            self.schedule(now);
+            match self.issue(now) {
+                Ok(signed) => {
+                    let bytes = signed.encode().to_vec();
+                    self.own.last_issued = Some(now);
+                    self.own.latest = Some(bytes.clone());
+                    self.own.publish_at = None;
+                    self.own.failures = 0;
+                    self.insert(signed);
+                    self.actions.push_back(DirectoryAction::Publish(bytes));
+                }
+                Err(error) => self.warn(DirectoryWarning::OwnDescriptor(error)),
+            }
+        }
+        if self
+            .own
+            .publish_at
+            .is_some_and(|publish_at| now >= publish_at)
+        {
+            self.own.publish_at = None;
+            if let Some(bytes) = self.own.latest.clone() {
+                self.actions.push_back(DirectoryAction::Publish(bytes));
+            }
+        }
+    }
+
+    /// Once in each epoch, early, and not everybody at once. Long before genesis, when epoch 0
+    /// lasts longer than a descriptor, more often.
+    fn schedule(&mut self, now: Time) {
+        let epoch = self.params.epoch;
+        let jitter = epoch.scale(1, 5).as_micros().max(1);
+        let jitter = Span::from_micros(self.rng.random_range(0..jitter));
+        let next = self.params.start_of(self.epoch.next()) + epoch.scale(1, 20) + jitter;
+        self.own.issue_at = next.min(now + epoch.scale(2, 1));
+    }
+
+    /// Keys of this and the next epoch, on disk before anybody hears of them.
+    fn make_keys(&mut self) {
+        let mut made = false;
+        for epoch in [self.epoch, self.epoch.next()] {
+            if self.keys.ensure(&mut self.rng, epoch) {
+                made = true;
+                if let Some(secret) = self.keys.secret(epoch) {
+                    let secret = secret.to_bytes();
+                    self.persist(DirectoryChange::Key { epoch, secret });
+                }
+            }
+        }
+        if made {
+            self.actions
+                .push_back(DirectoryAction::Keys(self.keys.clone()));
+        }
+    }
+
+    fn issue(&mut self, now: Time) -> Result<SignedDescriptor, DescriptorError> {
+        let local = self.local.as_ref().ok_or(DescriptorError::Identity)?;
+        let sequence = self.own.sequence.saturating_add(1);
+        let keys = [self.epoch, self.epoch.next()];
+        let end = self.params.start_of(self.epoch.next().next());
+        let descriptor = Descriptor {
+            identity: local.identity.id(),
+            role: local.role,
+            sequence,
+            issued_at: now,
+            expires_at: end.min(now + Descriptor::max_lifetime(&self.params)),
+            first_epoch: self.epoch,
+            keys: keys
+                .iter()
+                .filter_map(|epoch| self.keys.public(*epoch))
+                .collect(),
+            addresses: local.addresses.clone(),
+            versions: vec![PACKET_VERSION],
+            capacity_class: local.capacity_class,
+            storage_mib: local.storage_mib,
+            family: local.family.clone(),
+            admission: Vec::new(),
+        };
+        let signed = SignedDescriptor::sign(&local.identity, &self.params, descriptor)?;
+        self.own.sequence = sequence;
+        self.persist(DirectoryChange::Sequence(sequence));
+        Ok(signed)
+    }
+
+    /// A descriptor of ours that we did not issue since the start: what we say now has to beat it.
+    pub(super) fn own_from_elsewhere(&mut self, now: Time, signed: &SignedDescriptor) {
+        let known = self.pool.contains(&signed.id(), signed.encode());
+        if known || signed.sequence() < self.own.sequence {
+            return;
+        }
+        self.own.sequence = signed.sequence();
+        self.warn(DirectoryWarning::OwnIdentityElsewhere);
+        // Not at once every time: two nodes with one key would drive each other on.
+        let pause = self.params.epoch.scale(1, 20);
+        let soonest = self.own.last_issued.map_or(now, |issued| issued + pause);
+        self.own.issue_at = self.own.issue_at.min(soonest);
+    }
+
+    /// When the keys of an epoch that is over are to be deleted next.
+    pub(super) fn key_expiry(&self) -> Option<Time> {
+        let (oldest, _) = self.keys.iter().next()?;
+        (oldest < self.epoch).then(|| {
+            let margin = self.params.start_of(self.epoch) + self.params.switch_margin();
+            if self.own.expired_in(self.epoch) {
+                Time::MAX
+            } else {
+                margin
+            }
+        })
+    }
+
+    /// Deletes the keys that no document that counts now needs any more.
+    pub(super) fn expire_keys(&mut self, now: Time) {
+        let needed = oldest_needed(&self.params, &self.view, now);
+        let expired = self.keys.expire(needed);
+        if now >= self.params.start_of(self.epoch) + self.params.switch_margin() {
+            self.own.note_expiry(self.epoch);
+        }
+        if expired.is_empty() {
+            return;
+        }
+        for epoch in expired {
+            self.persist(DirectoryChange::RemoveKey { epoch });
+        }
+        self.actions
+            .push_back(DirectoryAction::Keys(self.keys.clone()));
+    }
+}
+
+/// The epoch of the oldest key that packets may still name: that of the oldest document that
+/// counts, and of this epoch and, within the margin, the one before.
+fn oldest_needed(params: &NetworkParameters, view: &crate::View, now: Time) -> Epoch {
+    let epoch = params.epoch_at(now);
+    let recent = now < params.start_of(epoch) + params.switch_margin();
+    let by_time = if recent {
+        epoch.previous().unwrap_or(epoch)
+    } else {
+        epoch
+    };
+    let by_view = view
+        .accepted(params, now)
+        .map(|document| document.epoch())
+        .min();
+    by_view.map_or(by_time, |by_view| by_view.min(by_time))
+}
