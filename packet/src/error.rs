@@ -36,6 +36,12 @@ pub enum PacketError {
     /// The payload does not open under these keys: altered on the way, or another reply's.
     #[error("the reply does not open: altered on its way, or not for this reply block")]
     Unreadable,
+    /// What was kept to read a reply is damaged.
+    #[error("{found} bytes are not the keys to a reply")]
+    Keys {
+        /// Bytes that were given.
+        found: usize,
+    },
     /// A fault of ours or of the reference implementation.
     #[error("the Sphinx implementation failed: {0}")]
     Internal(String),

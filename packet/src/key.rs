@@ -1,6 +1,7 @@
 use crate::error::{KeyFault, PacketError};
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use rand::CryptoRng;
+use std::fmt;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
@@ -42,7 +43,7 @@ impl SphinxSecret {
 
 /// The public half of a node's Sphinx key: canonical, on the curve, in the subgroup of prime
 /// order. Only there may blinding factors be multiplied modulo the group's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SphinxPublic([u8; 32]);
 
 impl SphinxPublic {
@@ -66,6 +67,13 @@ impl SphinxPublic {
 
     pub(crate) fn inner(&self) -> PublicKey {
         PublicKey::from(self.0)
+    }
+}
+
+/// Redacted: keys of a route's hops name the hops.
+impl fmt::Debug for SphinxPublic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SphinxPublic(..)")
     }
 }
 

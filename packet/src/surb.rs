@@ -126,11 +126,11 @@ impl SurbKeys {
     /// The keys that [`SurbKeys::to_bytes`] gave.
     ///
     /// # Errors
-    /// [`PacketError::Internal`] if the length is impossible.
+    /// [`PacketError::Keys`] if the length is impossible.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PacketError> {
         SurbReplyRecovery::from_bytes(bytes)
             .map(Self)
-            .map_err(internal)
+            .map_err(|_| PacketError::Keys { found: bytes.len() })
     }
 }
 

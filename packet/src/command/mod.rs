@@ -1,7 +1,7 @@
 //! What a provider is told by a plaintext that it can read, and what it answers.
 //!
 //! Every command and every [`Reply`] fills a plaintext exactly
-//! ([`PLAINTEXT_BYTES`](shoal_proto::size::PLAINTEXT_BYTES)): a first byte that names its kind,
+//! ([`PLAINTEXT_BYTES`]): a first byte that names its kind,
 //! fields of fixed length, numbers big-endian, and random bytes up to the end.
 
 mod deposit;

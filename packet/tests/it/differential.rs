@@ -253,17 +253,31 @@ proptest! {
 
     #[test]
     fn payloads_are_read_alike(
-        zeros in 14..=17_usize,
+        spoiled in prop::option::of(0..17_usize),
         tail in prop::collection::vec(0..=2_u8, 1..40),
         fill in 0..=2_u8,
     ) {
         let mut bytes = vec![fill; PAYLOAD_BYTES];
-        bytes[..zeros].fill(0);
+        bytes[..16].fill(0);
+        if let Some(position) = spoiled {
+            bytes[position] = 1;
+        }
         let start = PAYLOAD_BYTES - tail.len();
         bytes[start..].copy_from_slice(&tail);
         let expected = sphinx_packet::payload::Payload::from_bytes(&bytes).unwrap();
         let expected = expected.recover_plaintext().ok();
         let ours = Payload::from_bytes(&bytes).unwrap().plaintext();
         prop_assert_eq!(expected.as_ref(), ours.as_deref());
+    }
+}
+
+#[test]
+fn each_of_the_zeros_counts() {
+    for position in 0..16 {
+        let mut bytes = vec![0; PAYLOAD_BYTES];
+        bytes[PAYLOAD_BYTES - 1] = 1;
+        assert!(Payload::from_bytes(&bytes).unwrap().plaintext().is_some());
+        bytes[position] = 0x80;
+        assert!(Payload::from_bytes(&bytes).unwrap().plaintext().is_none());
     }
 }

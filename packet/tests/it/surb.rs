@@ -95,6 +95,10 @@ fn altered_or_foreign_replies_do_not_open() {
     }
     let kept = SurbKeys::from_bytes(&keys.to_bytes()).unwrap();
     assert_eq!(kept.open(&payload).unwrap().as_slice(), b"reply");
+    for found in [0, 16, 31, 33, 112] {
+        let damaged = SurbKeys::from_bytes(&vec![1; found]);
+        assert_eq!(damaged.err(), Some(PacketError::Keys { found }));
+    }
 }
 
 #[test]
