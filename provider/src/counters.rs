@@ -21,7 +21,7 @@ pub struct Counters {
     pub client_payloads: u64,
     /// Commands from owners that wait for the store. A level.
     pub mailbox_pending: u64,
-    dropped: [u64; DropReason::COUNT],
+    pub(crate) dropped: [u64; DropReason::COUNT],
 
     /// Deposits that were on disk when they were answered.
     pub receipts_stored: u64,

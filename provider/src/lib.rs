@@ -1,12 +1,17 @@
 //! The provider role of Shoal.
 
+mod clock;
 mod counters;
+mod delivery;
+mod entry;
 mod error;
 mod io;
 mod limits;
+mod mailboxes;
 mod memory;
 mod provider;
 mod reason;
+mod replies;
 mod sqlite;
 mod store;
 mod window;

@@ -1,7 +1,7 @@
-/// Which counters of a mailbox's commands were received: the highest and, of the 63 before it,
+/// Which counters of a mailbox's commands were received: the highest and, of the 64 before it,
 /// one bit each. What lies further back counts as received.
 ///
-/// The same scheme as in RFC 6479 and in IPsec (RFC 4303, section 3.4.3).
+/// The same scheme as in IPsec (RFC 4303, section 3.4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     highest: u64,
@@ -9,7 +9,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Counters that the window tells apart.
+    /// Counters before the highest that the window tells apart.
     pub const LENGTH: u64 = 64;
 
     /// The window after one command, the first.
@@ -17,17 +17,14 @@ impl Window {
     pub const fn first(counter: u64) -> Self {
         Self {
             highest: counter,
-            bits: 1,
+            bits: 0,
         }
     }
 
     /// A window as it was saved.
     #[must_use]
     pub const fn from_parts(highest: u64, bits: u64) -> Self {
-        Self {
-            highest,
-            bits: bits | 1,
-        }
+        Self { highest, bits }
     }
 
     /// The highest counter received.
@@ -36,7 +33,7 @@ impl Window {
         self.highest
     }
 
-    /// Bit `i` says that `highest - i` was received; bit 0 is always set.
+    /// Bit `i` says that `highest - 1 - i` was received.
     #[must_use]
     pub const fn bits(self) -> u64 {
         self.bits
@@ -48,23 +45,29 @@ impl Window {
     pub const fn accept(self, counter: u64) -> Option<Self> {
         if counter > self.highest {
             let ahead = counter - self.highest;
+            // The old highest becomes a bit, and all move on; what moves out is forgotten.
             let bits = if ahead < Self::LENGTH {
-                self.bits << ahead
+                (self.bits << ahead) | (1 << (ahead - 1))
+            } else if ahead == Self::LENGTH {
+                1 << (Self::LENGTH - 1)
             } else {
                 0
             };
             return Some(Self {
                 highest: counter,
-                bits: bits | 1,
+                bits,
             });
         }
-        let behind = self.highest - counter;
-        if behind >= Self::LENGTH || self.bits & (1 << behind) != 0 {
+        if counter == self.highest {
+            return None;
+        }
+        let bit = self.highest - counter - 1;
+        if bit >= Self::LENGTH || self.bits & (1 << bit) != 0 {
             return None;
         }
         Some(Self {
             highest: self.highest,
-            bits: self.bits | (1 << behind),
+            bits: self.bits | (1 << bit),
         })
     }
 }
@@ -80,29 +83,31 @@ mod tests {
     #[test]
     fn the_far_end_of_the_window_is_closed() {
         let window = Window::first(100);
-        assert!(window.accept(37).is_some());
-        assert_eq!(window.accept(36), None);
+        assert!(window.accept(36).is_some());
+        assert_eq!(window.accept(35), None);
         assert_eq!(window.accept(100), None);
-        assert_eq!(
-            window.accept(u64::MAX).map(Window::bits),
-            Some(1),
-            "a long jump forgets everything before"
-        );
+        assert_eq!(window.accept(164).map(Window::bits), Some(1 << 63));
+        assert_eq!(window.accept(u64::MAX).map(Window::bits), Some(0));
     }
 
     proptest! {
         #[test]
-        fn no_counter_is_accepted_twice(counters in prop::collection::vec(0u64..200, 1..200)) {
+        fn the_window_remembers_exactly_the_last_counters(
+            counters in prop::collection::vec(0u64..300, 1..200),
+        ) {
             let mut seen = BTreeSet::from([counters[0]]);
             let mut window = Window::first(counters[0]);
             for counter in counters.into_iter().skip(1) {
-                let recent = counter + Window::LENGTH > window.highest();
-                match window.accept(counter) {
-                    Some(next) => {
-                        prop_assert!(seen.insert(counter));
-                        window = next;
-                    }
-                    None => prop_assert!(seen.contains(&counter) || !recent),
+                let old = counter + Window::LENGTH < window.highest();
+                let next = window.accept(counter);
+                prop_assert_eq!(next.is_none(), old || seen.contains(&counter));
+                if let Some(next) = next {
+                    seen.insert(counter);
+                    window = next;
+                }
+                for bit in 0..Window::LENGTH.min(window.highest()) {
+                    let received = window.bits() & (1 << bit) != 0;
+                    prop_assert_eq!(received, seen.contains(&(window.highest() - 1 - bit)));
                 }
             }
         }

@@ -28,7 +28,6 @@ pub(super) struct DropRow {
     pub(super) mailbox: i64,
     pub(super) revoked: bool,
     pub(super) waiting: u64,
-    pub(super) remembered: u64,
 }
 
 impl Work<'_> {
@@ -50,7 +49,7 @@ impl Work<'_> {
     pub(super) fn drop_row(&self, key: &DropId) -> Result<Option<DropRow>, StoreError> {
         self.connection
             .prepare_cached(
-                "SELECT id, mailbox, revoked_us IS NOT NULL, waiting, remembered \
+                "SELECT id, mailbox, revoked_us IS NOT NULL, waiting \
                  FROM drops WHERE key = ?1",
             )
             .map_err(failure)?
@@ -60,7 +59,6 @@ impl Work<'_> {
                     mailbox: row.get(1)?,
                     revoked: row.get(2)?,
                     waiting: row.get::<_, i64>(3)?.cast_unsigned(),
-                    remembered: row.get::<_, i64>(4)?.cast_unsigned(),
                 })
             })
             .optional()
