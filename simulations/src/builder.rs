@@ -1,0 +1,359 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shoal_client::{ClientConfig, ClientKeys};
+use shoal_mix::RelayLimits;
+use shoal_proto::{Span, Time};
+use shoal_provider::{Limits, StoreLimits};
+use shoal_topology::{GenesisMember, Identity, NetworkParameters, Profile, Role};
+
+use crate::client::{self, ClientHost};
+use crate::link::LinkDelay;
+use crate::network::Network;
+use crate::node::{self, Node};
+use crate::world::{Physics, World};
+use crate::{Party, SimulationError};
+
+/// Describes a network to be simulated. Every value has a default: three layers of two mixes,
+/// three providers, no clients, links of 40 ms without losses, and the parameters of
+/// [`NetworkParameters::example`].
+#[derive(Clone, Debug)]
+pub struct NetworkBuilder {
+    seed: u64,
+    params: NetworkParameters,
+    start: Option<Time>,
+    width: usize,
+    providers: usize,
+    clients: Vec<ClientPlan>,
+    delay: LinkDelay,
+    loss: f64,
+    fsync: LinkDelay,
+    keep_trace: bool,
+    observe: bool,
+    relay_limits: RelayLimits,
+    provider_limits: Limits,
+    store_limits: StoreLimits,
+    client_template: ClientConfig,
+}
+
+#[derive(Clone, Debug)]
+struct ClientPlan {
+    profile: String,
+    /// Places of entry and mailbox among the providers.
+    providers: (usize, usize),
+}
+
+impl NetworkBuilder {
+    pub(crate) fn new(seed: u64) -> Self {
+        let params = NetworkParameters { name: "simulation".into(), ..NetworkParameters::example() };
+        Self {
+            seed,
+            params,
+            start: None,
+            width: 2,
+            providers: 3,
+            clients: Vec::new(),
+            delay: LinkDelay::Fixed(Span::from_millis(40)),
+            loss: 0.0,
+            fsync: LinkDelay::Uniform(Span::from_millis(1), Span::from_millis(8)),
+            keep_trace: false,
+            observe: false,
+            relay_limits: RelayLimits::default(),
+            provider_limits: Limits::default(),
+            store_limits: StoreLimits::default(),
+            client_template: ClientConfig::new(shoal_proto::NodeId::new([0; 32])),
+        }
+    }
+
+    /// So many layers of so many mixes each.
+    #[must_use]
+    pub fn mixes(mut self, layers: u8, width: usize) -> Self {
+        self.params.layers = layers;
+        self.width = width;
+        self
+    }
+
+    /// So many providers. Before [`clients`](Self::clients), which divides clients among them.
+    #[must_use]
+    pub fn providers(mut self, count: usize) -> Self {
+        self.providers = count;
+        self
+    }
+
+    /// So many more clients of this profile, each with an entry and another provider for its
+    /// mailbox, all pairs of providers in turn.
+    #[must_use]
+    pub fn clients(mut self, count: usize, profile: &str) -> Self {
+        let others = self.providers.saturating_sub(1).max(1);
+        for _ in 0..count {
+            let index = self.clients.len();
+            let entry = index % self.providers.max(1);
+            let step = 1 + index / self.providers.max(1) % others;
+            let mailbox = (entry + step) % self.providers.max(1);
+            self = self.client(profile, entry, mailbox);
+        }
+        self
+    }
+
+    /// One more client of this profile. Its providers are given by their places among the
+    /// providers, from 0; they have to differ.
+    #[must_use]
+    pub fn client(mut self, profile: &str, entry: usize, mailbox: usize) -> Self {
+        let providers = (entry, mailbox);
+        self.clients.push(ClientPlan { profile: profile.to_owned(), providers });
+        self
+    }
+
+    /// How long every link takes.
+    #[must_use]
+    pub const fn link_delay(mut self, delay: LinkDelay) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// The probability that a link loses a frame, and a directory's link a message: 0 to 1.
+    #[must_use]
+    pub const fn loss(mut self, loss: f64) -> Self {
+        self.loss = loss;
+        self
+    }
+
+    /// How long a disk takes for one group of what is to be durable.
+    #[must_use]
+    pub const fn fsync(mut self, delay: LinkDelay) -> Self {
+        self.fsync = delay;
+        self
+    }
+
+    /// The length of an epoch: 10 s or more.
+    #[must_use]
+    pub const fn epoch(mut self, epoch: Span) -> Self {
+        self.params.epoch = epoch;
+        self
+    }
+
+    /// When the simulation starts; the network's genesis by default.
+    #[must_use]
+    pub const fn start(mut self, start: Time) -> Self {
+        self.start = Some(start);
+        self
+    }
+
+    /// One more profile, or another one of this name.
+    #[must_use]
+    pub fn profile(mut self, name: &str, profile: Profile) -> Self {
+        self.params.profiles.insert(name.to_owned(), profile);
+        self
+    }
+
+    /// Loops that each node sends per second.
+    #[must_use]
+    pub const fn loop_rate(mut self, rate: f64) -> Self {
+        self.params.loop_rate = rate;
+        self
+    }
+
+    /// Changes any of the network's parameters. Members, and what the other methods set after it,
+    /// are overwritten.
+    #[must_use]
+    pub fn parameters(mut self, change: impl FnOnce(&mut NetworkParameters)) -> Self {
+        change(&mut self.params);
+        self
+    }
+
+    /// Changes the waits and bounds of all clients. Providers and profile are overwritten.
+    #[must_use]
+    pub fn client_config(mut self, change: impl FnOnce(&mut ClientConfig)) -> Self {
+        change(&mut self.client_template);
+        self
+    }
+
+    /// The bounds of all relays.
+    #[must_use]
+    pub fn relay_limits(mut self, limits: RelayLimits) -> Self {
+        self.relay_limits = limits;
+        self
+    }
+
+    /// The bounds of all providers' cores.
+    #[must_use]
+    pub fn provider_limits(mut self, limits: Limits) -> Self {
+        self.provider_limits = limits;
+        self
+    }
+
+    /// The quotas of all providers' stores.
+    #[must_use]
+    pub fn store_limits(mut self, limits: StoreLimits) -> Self {
+        self.store_limits = limits;
+        self
+    }
+
+    /// Keeps the lines of the trace: 40 bytes each.
+    #[must_use]
+    pub const fn keep_trace(mut self) -> Self {
+        self.keep_trace = true;
+        self
+    }
+
+    /// Keeps what entries see of packets for their clients: about 2 KiB each.
+    #[must_use]
+    pub const fn observe(mut self) -> Self {
+        self.observe = true;
+        self
+    }
+
+    /// Builds the network and starts every process; clients are offline.
+    ///
+    /// # Errors
+    /// [`SimulationError`] names the first value that makes no sense.
+    pub fn build(self) -> Result<Network, SimulationError> {
+        let mixes = usize::from(self.params.layers) * self.width;
+        let nodes = mixes + self.providers;
+        let parties = nodes + self.clients.len();
+        if u32::try_from(parties).is_err() || nodes > 1000 {
+            return Err(SimulationError::Range { what: "the number of parties" });
+        }
+        if !(0.0..=1.0).contains(&self.loss) {
+            return Err(SimulationError::Range { what: "the loss" });
+        }
+        let mut params = self.params.clone();
+        let identities = self.identities(nodes);
+        params.genesis_members = members(&identities, mixes);
+        params.validate()?;
+        let (params, start) = (Arc::new(params), self.start.unwrap_or(self.params.genesis));
+        let physics = Physics { delay: self.delay, loss: self.loss, fsync: self.fsync };
+        let world =
+            World::new(self.seed, start, Arc::clone(&params), physics, self.keep_trace, parties);
+        let clients = self.client_hosts(&world, &params, mixes)?;
+        let nodes = self.nodes(identities, &params);
+        Network::assemble(world, nodes, clients, mixes, self.observe)
+    }
+
+    fn identities(&self, count: usize) -> Vec<Identity> {
+        let params = Arc::new(NetworkParameters::example());
+        let physics = Physics { delay: self.delay, loss: self.loss, fsync: self.fsync };
+        let world = World::new(self.seed, Time::default(), params, physics, false, 0);
+        let identity = |index| Identity::generate(&mut world.generator("identity", index, 0));
+        (0..count as u64).map(identity).collect()
+    }
+
+    fn nodes(&self, identities: Vec<Identity>, params: &NetworkParameters) -> Vec<Node> {
+        let count = identities.len();
+        let plans = identities.into_iter().zip(&params.genesis_members).enumerate();
+        let node = |(index, (identity, member)): (usize, (Identity, &GenesisMember))| {
+            Node::new(node::Plan {
+                party: party(index),
+                identity,
+                role: member.role,
+                address: member.addresses.first().cloned().unwrap_or_default(),
+                neighbours: neighbours(index, count),
+                relay: self.relay_limits.clone(),
+                provider: self.provider_limits.clone(),
+                store: self.store_limits.clone(),
+            })
+        };
+        plans.map(node).collect()
+    }
+
+    fn client_hosts(
+        &self,
+        world: &World,
+        params: &NetworkParameters,
+        mixes: usize,
+    ) -> Result<Vec<ClientHost>, SimulationError> {
+        let nodes = params.genesis_members.len();
+        let mut hosts = Vec::new();
+        for (index, plan) in self.clients.iter().enumerate() {
+            let (entry, mailbox) = plan.providers;
+            let id = |place: usize| params.genesis_members.get(mixes + place).map(|m| m.id);
+            let (Some(entry_id), Some(mailbox_id), true) =
+                (id(entry), id(mailbox), entry != mailbox)
+            else {
+                let providers = self.providers;
+                return Err(SimulationError::Providers { client: index, providers });
+            };
+            let mut rng = world.generator("client keys", index as u64, 0);
+            let config = ClientConfig {
+                entry: Some(entry_id),
+                mailbox_provider: mailbox_id,
+                profile: plan.profile.clone(),
+                ..self.client_template.clone()
+            };
+            hosts.push(ClientHost::new(client::Plan {
+                party: party(nodes + index),
+                entry: party(mixes + entry),
+                config,
+                keys: ClientKeys::generate(&mut rng),
+                sources: (0..self.providers).map(|place| party(mixes + place)).collect(),
+            }));
+        }
+        Ok(hosts)
+    }
+}
+
+/// Numbers of parties were checked to fit.
+fn party(index: usize) -> Party {
+    Party(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+fn members(identities: &[Identity], mixes: usize) -> Vec<GenesisMember> {
+    let member = |(index, identity): (usize, &Identity)| GenesisMember {
+        id: identity.id(),
+        role: if index < mixes { Role::Mix } else { Role::Provider },
+        addresses: vec![format!("/ip4/10.0.{}.{}/tcp/4000", index / 250, index % 250 + 1)],
+    };
+    identities.iter().enumerate().map(member).collect()
+}
+
+/// Two to either side on a ring, and the one across: enough that losses and crashes do not cut
+/// the network in two.
+fn neighbours(index: usize, count: usize) -> Vec<Party> {
+    let steps = [1, 2, count / 2, count.saturating_sub(2), count.saturating_sub(1)];
+    let across = (count % 2 == 1).then_some(count / 2 + 1);
+    let near: BTreeMap<usize, ()> = steps
+        .into_iter()
+        .chain(across)
+        .map(|step| ((index + step) % count.max(1), ()))
+        .filter(|(other, ())| *other != index)
+        .collect();
+    near.into_keys().map(party).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbourhood_is_mutual() {
+        for count in 1..30 {
+            for index in 0..count {
+                for other in neighbours(index, count) {
+                    assert_ne!(other.index(), index);
+                    assert!(neighbours(other.index(), count).contains(&party(index)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn senseless_networks_are_refused() {
+        let error = |builder: NetworkBuilder| builder.build().map(|_| ()).unwrap_err();
+        assert!(matches!(
+            error(Network::builder(1).loss(1.5)),
+            SimulationError::Range { what: "the loss" }
+        ));
+        assert!(matches!(
+            error(Network::builder(1).client("default", 1, 1)),
+            SimulationError::Providers { client: 0, providers: 3 }
+        ));
+        assert!(matches!(
+            error(Network::builder(1).client("none such", 0, 1)),
+            SimulationError::Client { .. }
+        ));
+        assert!(matches!(
+            error(Network::builder(1).epoch(Span::from_secs(1))),
+            SimulationError::Parameters(_)
+        ));
+    }
+}

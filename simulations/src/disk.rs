@@ -1,0 +1,104 @@
+//! Simulated disks: all that a crash leaves.
+
+use std::collections::BTreeMap;
+
+use shoal_client::{Change, Row, Table};
+use shoal_packet::ReplayTag;
+use shoal_proto::{Epoch, NodeId};
+use shoal_provider::MemoryStore;
+use shoal_topology::{DirectoryChange, Restored};
+use zeroize::Zeroizing;
+
+/// The disk of a node.
+pub(crate) struct NodeDisk {
+    keys: BTreeMap<Epoch, Zeroizing<[u8; 32]>>,
+    documents: BTreeMap<Epoch, Vec<u8>>,
+    descriptors: BTreeMap<(NodeId, u64), Vec<u8>>,
+    sequence: u64,
+    tags: BTreeMap<Epoch, Vec<ReplayTag>>,
+    pub(crate) store: MemoryStore,
+}
+
+impl NodeDisk {
+    pub(crate) fn new(store: MemoryStore) -> Self {
+        Self {
+            keys: BTreeMap::new(),
+            documents: BTreeMap::new(),
+            descriptors: BTreeMap::new(),
+            sequence: 0,
+            tags: BTreeMap::new(),
+            store,
+        }
+    }
+
+    pub(crate) fn change(&mut self, change: DirectoryChange) {
+        match change {
+            DirectoryChange::Key { epoch, secret } => {
+                self.keys.insert(epoch, secret);
+            }
+            DirectoryChange::RemoveKey { epoch } => {
+                self.keys.remove(&epoch);
+                self.tags.remove(&epoch);
+            }
+            DirectoryChange::Document { epoch, bytes } => {
+                self.documents.insert(epoch, bytes);
+            }
+            DirectoryChange::RemoveDocument { epoch } => {
+                self.documents.remove(&epoch);
+            }
+            DirectoryChange::Descriptor { id, sequence, bytes } => {
+                self.descriptors.insert((id, sequence), bytes);
+            }
+            DirectoryChange::RemoveDescriptor { id, sequence } => {
+                self.descriptors.remove(&(id, sequence));
+            }
+            DirectoryChange::Sequence(sequence) => self.sequence = self.sequence.max(sequence),
+        }
+    }
+
+    pub(crate) fn restored(&self) -> Restored {
+        Restored {
+            keys: self.keys.iter().map(|(epoch, key)| (*epoch, key.clone())).collect(),
+            documents: self.documents.values().cloned().collect(),
+            descriptors: self.descriptors.values().cloned().collect(),
+            sequence: self.sequence,
+        }
+    }
+
+    /// A tag of an epoch whose key went meanwhile is of no use.
+    pub(crate) fn write_tag(&mut self, epoch: Epoch, tag: ReplayTag) {
+        if self.keys.contains_key(&epoch) {
+            self.tags.entry(epoch).or_default().push(tag);
+        }
+    }
+
+    pub(crate) fn tags(&self) -> impl Iterator<Item = (Epoch, &[ReplayTag])> {
+        self.tags.iter().map(|(epoch, tags)| (*epoch, tags.as_slice()))
+    }
+}
+
+/// The disk of a client.
+#[derive(Default)]
+pub(crate) struct ClientDisk {
+    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+}
+
+impl ClientDisk {
+    pub(crate) fn write(&mut self, changes: Vec<Change>) {
+        for Change { table, key, value } in changes {
+            match value {
+                Some(value) => self.rows.insert((table, key), value),
+                None => self.rows.remove(&(table, key)),
+            };
+        }
+    }
+
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let row = |((table, key), value): (&(Table, Vec<u8>), &Vec<u8>)| Row {
+            table: *table,
+            key: key.clone(),
+            value: value.clone(),
+        };
+        self.rows.iter().map(row).collect()
+    }
+}

@@ -1,0 +1,208 @@
+//! Statistics that the experiments and tests share: quantiles, means, and the two-sample
+//! Kolmogorov-Smirnov test.
+//!
+//! ```
+//! use shoal_simulations::stats;
+//!
+//! let idle: Vec<f64> = (0..500).map(|i| f64::from(i) / 500.0).collect();
+//! let busy: Vec<f64> = idle.iter().map(|x| x * 0.5).collect();
+//! assert_eq!(stats::quantile(&idle, 0.5), Some(0.498));
+//! assert!(stats::ks_two_sample(&idle, &busy).is_some_and(|ks| ks.p_value < 1e-6));
+//! ```
+
+use shoal_proto::Time;
+
+/// What a two-sample Kolmogorov-Smirnov test found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KolmogorovSmirnov {
+    /// The largest distance between the two empirical distributions, 0 to 1.
+    pub statistic: f64,
+    /// The probability of a distance at least as large if both samples come from one continuous
+    /// distribution, 0 to 1. Asymptotic, with Stephens' correction: good from about 4 values a
+    /// side, and conservative for samples with ties.
+    pub p_value: f64,
+}
+
+/// Compares two samples (Smirnov 1948; the p-value after Stephens 1970, as in Numerical Recipes,
+/// section 14.3.3). Values that are not numbers are left out. `None` if a sample is empty.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "samples are far smaller than 2^52")]
+pub fn ks_two_sample(a: &[f64], b: &[f64]) -> Option<KolmogorovSmirnov> {
+    let (a, b) = (sorted(a), sorted(b));
+    if a.is_empty() || b.is_empty() {
+        return None;
+    }
+    let (n, m) = (a.len() as f64, b.len() as f64);
+    let (mut left, mut right) = (a.iter().peekable(), b.iter().peekable());
+    let (mut seen_a, mut seen_b) = (0_usize, 0_usize);
+    let mut statistic = 0.0_f64;
+    // Both run to the end of a tie before the distributions are compared.
+    while let (Some(x), Some(y)) = (left.peek(), right.peek()) {
+        let value = x.min(**y);
+        while left.next_if(|x| **x <= value).is_some() {
+            seen_a += 1;
+        }
+        while right.next_if(|y| **y <= value).is_some() {
+            seen_b += 1;
+        }
+        statistic = statistic.max((seen_a as f64 / n - seen_b as f64 / m).abs());
+    }
+    let effective = (n * m / (n + m)).sqrt();
+    let lambda = (effective + 0.12 + 0.11 / effective) * statistic;
+    Some(KolmogorovSmirnov { statistic, p_value: kolmogorov_tail(lambda) })
+}
+
+/// The probability that Kolmogorov's distribution exceeds `lambda`: 2 Σ (-1)^(k-1) exp(-2k²λ²).
+/// 0 to 1.
+#[must_use]
+pub fn kolmogorov_tail(lambda: f64) -> f64 {
+    // Below this the series converges slowly, and the sum is one to twelve digits.
+    if lambda.is_nan() || lambda < 0.2 {
+        return 1.0;
+    }
+    let mut sum = 0.0;
+    let mut sign = 1.0;
+    for k in 1..=100_u32 {
+        let k = f64::from(k);
+        let term = (-2.0 * k * k * lambda * lambda).exp();
+        sum += sign * term;
+        if term < 1e-16 {
+            break;
+        }
+        sign = -sign;
+    }
+    (2.0 * sum).clamp(0.0, 1.0)
+}
+
+/// The value below or at which a share `q` (0 to 1) of the sample lies: the nearest rank, so
+/// always a value of the sample. Values that are not numbers are left out. `None` if there are
+/// none.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a rank between 0 and the length of the sample"
+)]
+pub fn quantile(sample: &[f64], q: f64) -> Option<f64> {
+    let sorted = sorted(sample);
+    let rank = (q.clamp(0.0, 1.0) * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// The arithmetic mean; `None` of nothing.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "samples are far smaller than 2^52")]
+pub fn mean(sample: &[f64]) -> Option<f64> {
+    (!sample.is_empty()).then(|| sample.iter().sum::<f64>() / sample.len() as f64)
+}
+
+/// The gaps between consecutive instants, in seconds; one fewer than there are instants. A step
+/// back in time counts as no gap.
+#[must_use]
+pub fn intervals(instants: &[Time]) -> Vec<f64> {
+    let pairs = instants.iter().zip(instants.iter().skip(1));
+    pairs.map(|(earlier, later)| later.since(*earlier).as_secs_f64()).collect()
+}
+
+/// The probability that a chi-squared variable with `degrees` degrees of freedom exceeds
+/// `statistic`, by the Wilson-Hilferty cube root: within about 0.01 from three degrees on.
+#[must_use]
+pub fn chi_squared_tail(statistic: f64, degrees: u32) -> f64 {
+    let k = f64::from(degrees.max(1));
+    let spread = 2.0 / (9.0 * k);
+    let z = ((statistic.max(0.0) / k).cbrt() - (1.0 - spread)) / spread.sqrt();
+    normal_tail(z)
+}
+
+/// The probability that a standard normal variable exceeds `z` (Abramowitz and Stegun 26.2.17,
+/// error below 1e-7).
+#[must_use]
+pub fn normal_tail(z: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
+    let coefficients = [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_53];
+    let polynomial = coefficients.iter().fold(0.0, |sum, c| (sum + c) * t);
+    let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let upper = (density * polynomial).clamp(0.0, 1.0);
+    if z >= 0.0 { upper } else { 1.0 - upper }
+}
+
+fn sorted(sample: &[f64]) -> Vec<f64> {
+    let mut values: Vec<f64> = sample.iter().copied().filter(|x| !x.is_nan()).collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+
+    #[test]
+    fn the_kolmogorov_distribution_matches_its_table() {
+        // Critical values of the two-sided test, from Smirnov's table.
+        for (lambda, p) in [(1.2238, 0.10), (1.3581, 0.05), (1.6276, 0.01), (1.9495, 0.001)] {
+            assert!((kolmogorov_tail(lambda) - p).abs() < p * 0.002, "{lambda}");
+        }
+        assert!((kolmogorov_tail(0.0) - 1.0).abs() < 1e-12);
+        assert!((kolmogorov_tail(0.200_001) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_statistic_of_small_samples_is_exact() {
+        let ks = ks_two_sample(&[1.0, 2.0, 3.0, 4.0], &[3.0, 4.0, 5.0, 6.0]).unwrap();
+        assert!((ks.statistic - 0.5).abs() < 1e-12);
+        let ties = ks_two_sample(&[1.0, 1.0, 1.0], &[1.0, 1.0]).unwrap();
+        assert!(ties.statistic.abs() < 1e-12);
+        assert!((ties.p_value - 1.0).abs() < 1e-12);
+        assert_eq!(ks_two_sample(&[], &[1.0]), None);
+        assert_eq!(ks_two_sample(&[f64::NAN], &[1.0]), None);
+    }
+
+    #[test]
+    fn p_values_are_uniform_when_there_is_nothing_to_find() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut draw = |n: usize| (0..n).map(|_| rng.random::<f64>()).collect::<Vec<_>>();
+        let rejected = (0..1000)
+            .filter(|_| ks_two_sample(&draw(200), &draw(150)).unwrap().p_value < 0.05)
+            .count();
+        // Binomial(1000, 0.05): mean 50, standard deviation 6.9; four of them either way.
+        assert!((23..=77).contains(&rejected), "{rejected} of 1000");
+    }
+
+    #[test]
+    fn a_shifted_sample_is_found() {
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        let a: Vec<f64> = (0..500).map(|_| rng.random::<f64>()).collect();
+        let b: Vec<f64> = (0..500).map(|_| rng.random::<f64>() + 0.2).collect();
+        assert!(ks_two_sample(&a, &b).unwrap().p_value < 1e-6);
+    }
+
+    #[test]
+    fn quantiles_are_values_of_the_sample() {
+        let sample = [5.0, 1.0, 4.0, 2.0, 3.0];
+        assert_eq!(quantile(&sample, 0.0), Some(1.0));
+        assert_eq!(quantile(&sample, 0.5), Some(3.0));
+        assert_eq!(quantile(&sample, 0.99), Some(5.0));
+        assert_eq!(quantile(&[], 0.5), None);
+        assert_eq!(mean(&sample), Some(3.0));
+    }
+
+    #[test]
+    fn tails_match_their_tables() {
+        assert!((normal_tail(1.959_964) - 0.025).abs() < 1e-6);
+        assert!((normal_tail(-1.959_964) - 0.975).abs() < 1e-6);
+        assert!((chi_squared_tail(18.307, 10) - 0.05).abs() < 0.002);
+        assert!((chi_squared_tail(9.348, 3) - 0.025).abs() < 0.003);
+    }
+
+    #[test]
+    fn intervals_never_go_back() {
+        let instants = [3, 5, 4].map(Time::from_micros);
+        assert_eq!(intervals(&instants), vec![2e-6, 0.0]);
+    }
+}

@@ -1,0 +1,6 @@
+//! Whole networks in virtual time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+mod boot;
