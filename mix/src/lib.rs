@@ -65,8 +65,9 @@ mod pool;
 mod reason;
 mod relay;
 mod replay;
+mod snapshot;
 
-pub use accounting::{Accounting, OwnKind, OwnTraffic, Passage, Snapshot, Stage};
+pub use accounting::{Accounting, Passage};
 pub use config::RelayLimits;
 pub use error::LimitError;
 pub use excess::Excess;
@@ -74,3 +75,4 @@ pub use gate::{Admitted, FinalHop, Gate, Origin, Processed, ProcessedKind};
 pub use loops::LoopReturns;
 pub use reason::{DropReason, Fault};
 pub use relay::{Delivery, Relay, RelayAction, RelayInput, SendKind};
+pub use snapshot::{OwnKind, OwnTraffic, Snapshot, Stage};

@@ -187,7 +187,7 @@ impl Model {
                 self.awaiting.clear();
                 self.relay.handle_input(self.now, RelayInput::TagsFailed);
             }
-            Step::Wait { millis } => self.now = self.now + Span::from_millis(millis),
+            Step::Wait { millis } => self.now += Span::from_millis(millis),
             Step::Poll => self.poll_log(),
             Step::RingSends => {
                 if let Some((forwarded, passage)) = self.ring.pop_front() {

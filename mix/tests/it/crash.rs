@@ -46,7 +46,7 @@ fn no_packet_leaves_twice_over_crashes() {
         // The forwarded payload tells which packet it is: unwrapping is deterministic.
         let mut known: Vec<(Frame, usize)> = Vec::new();
         for (index, frame) in frames.iter().enumerate() {
-            now = now + Span::from_millis(1);
+            now += Span::from_millis(1);
             match door.pass(now, origin, frame) {
                 Ok(packet) => {
                     if let shoal_mix::ProcessedKind::Forward { frame, .. } = &packet.kind {

@@ -6,7 +6,7 @@ use shoal_mix::{
     DropReason, Origin, OwnKind, Relay, RelayAction, RelayInput, RelayLimits, SendKind, Stage,
 };
 use shoal_packet::Frame;
-use shoal_proto::{NodeId, Span, Time};
+use shoal_proto::{Span, Time};
 use shoal_topology::delay;
 
 /// A mix of the last layer that gets packets from the layer before.
@@ -73,9 +73,8 @@ impl Mix {
     }
 }
 
-fn sent(action: RelayAction) -> NodeId {
+fn sent(action: RelayAction) {
     let RelayAction::Send {
-        to,
         kind: SendKind::Forwarded,
         passage,
         ..
@@ -84,7 +83,6 @@ fn sent(action: RelayAction) -> NodeId {
         panic!("a packet is forwarded");
     };
     passage.sent();
-    to
 }
 
 const fn ms(millis: u64) -> Span {
@@ -101,9 +99,7 @@ fn packets_leave_at_arrival_plus_delay() {
     // This one waited 40 ms before it was unwrapped: that is part of its delay.
     let frame = mix.net.frame(ms(50));
     mix.receive_frame(start, start + ms(40), &frame);
-    drain(&mut mix.relay, start)
-        .into_iter()
-        .for_each(|action| drop(sent(action)));
+    drain(&mut mix.relay, start).into_iter().for_each(sent);
     let departures = mix.departures();
     let expected = [20, 20, 50, 150, 300].map(|delay| start + ms(delay));
     assert_eq!(departures, expected);
@@ -235,7 +231,7 @@ fn a_failing_log_stops_everything_and_is_tried_again() {
                     .handle_input(again, RelayInput::TagsDurable { upto: sequence });
             }
             // The one from the start.
-            action => drop(sent(action)),
+            action => sent(action),
         }
     }
     mix.receive(again, ms(10));
@@ -309,7 +305,7 @@ const CRITICAL: f64 = 1.95;
 #[test]
 fn exponential_delays_leave_poisson_departures() {
     let mean = ms(100);
-    let mut burst = |seed, delay: &mut dyn FnMut(&mut ChaCha20Rng) -> Span| {
+    let burst = |seed, delay: &mut dyn FnMut(&mut ChaCha20Rng) -> Span| {
         let mut mix = Mix::new(seed, RelayLimits::default());
         for _ in 0..500 {
             let delay = delay(&mut mix.net.rng);
