@@ -1,0 +1,150 @@
+use std::fmt;
+
+use libp2p::gossipsub::MessageId as GossipId;
+use libp2p::request_response::ResponseChannel;
+use libp2p::{Multiaddr, PeerId};
+use shoal_packet::Frame;
+use shoal_proto::NodeId;
+
+use super::error::{DialFailure, RequestFailure};
+
+/// Takes the frames that come in. Called on the reader task of the peer that they came from, so
+/// it must not block: what it cannot take it drops and counts itself.
+pub trait FrameSink: Send + Sync + 'static {
+    /// A frame came from this peer.
+    fn frame(&self, from: NodeId, frame: Frame);
+    /// A substream of this peer ended in the middle of a frame.
+    fn malformed(&self, from: NodeId);
+    /// A substream of this peer ended, or was refused or replaced by us. Another may be open.
+    fn closed(&self, from: NodeId);
+}
+
+/// The kinds of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RequestKind {
+    /// Directory synchronisation.
+    Directory,
+    /// A client introducing itself to its entry provider.
+    Attach,
+}
+
+/// Names a request of ours until its response or failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(super) u64);
+
+/// The right to answer one request of a peer. Dropped unanswered, it refuses the request.
+pub struct Ticket {
+    pub(super) kind: RequestKind,
+    pub(super) channel: ResponseChannel<Vec<u8>>,
+    /// Counts the requests that wait; its drop gives the place back.
+    pub(super) _place: super::driver::Place,
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({:?})", self.kind)
+    }
+}
+
+/// Names a gossip message until its verdict.
+#[derive(Clone)]
+pub struct GossipToken {
+    pub(super) id: GossipId,
+    pub(super) source: PeerId,
+}
+
+/// Redacted: says not from whom.
+impl fmt::Debug for GossipToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GossipToken(..)")
+    }
+}
+
+/// What becomes of a gossip message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Valid: pass it on.
+    Accept,
+    /// Not for us to judge, or old: do not pass it on, blame nobody.
+    Ignore,
+    /// Invalid: do not pass it on.
+    Reject,
+}
+
+/// What happens on the network, packets excepted.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NetEvent {
+    /// We listen on this address (the port that the system chose, if it was 0).
+    Listening(Multiaddr),
+    /// The first connection to this peer is up.
+    Connected {
+        /// The peer, authenticated.
+        peer: NodeId,
+        /// `tcp` or `quic`.
+        transport: &'static str,
+    },
+    /// The last connection to this peer closed.
+    Disconnected {
+        /// The peer.
+        peer: NodeId,
+    },
+    /// Frames can be sent to this peer.
+    PacketLinkUp {
+        /// The peer.
+        peer: NodeId,
+    },
+    /// Frames cannot be sent to this peer any more.
+    PacketLinkDown {
+        /// The peer.
+        peer: NodeId,
+    },
+    /// A gossip message: waits for [`report_gossip`](super::NetHandle::report_gossip).
+    Gossip {
+        /// To report the verdict with.
+        token: GossipToken,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// A peer asks; answer with [`respond`](super::NetHandle::respond).
+    Request {
+        /// Who asks.
+        from: NodeId,
+        /// What kind of request it is.
+        kind: RequestKind,
+        /// To answer with.
+        ticket: Ticket,
+        /// The request.
+        bytes: Vec<u8>,
+    },
+    /// A peer answered.
+    Response {
+        /// Who answered.
+        from: NodeId,
+        /// Which request.
+        id: RequestId,
+        /// The response.
+        bytes: Vec<u8>,
+    },
+    /// A request of ours got no response.
+    RequestFailed {
+        /// Who was asked.
+        from: NodeId,
+        /// Which request.
+        id: RequestId,
+        /// Why.
+        why: RequestFailure,
+    },
+    /// What was last published reached nobody: try again after
+    /// [`GossipPeerSubscribed`](Self::GossipPeerSubscribed).
+    PublishFailed,
+    /// A peer subscribed to our gossip.
+    GossipPeerSubscribed,
+    /// Dialling this peer failed; members are dialled again by themselves.
+    DialFailed {
+        /// The peer.
+        peer: NodeId,
+        /// Why.
+        why: DialFailure,
+    },
+}

@@ -1,0 +1,53 @@
+//! Networking: libp2p connections over TCP and QUIC, packet links, gossip and requests.
+//!
+//! Frames never pass the swarm loop. A behaviour of our own negotiates one long-lived, one-way
+//! substream per direction and peer, and gives it to a task of its own: a *reader* that hands
+//! whole frames to the [`FrameSink`], or a *writer* that empties the peer's bounded *ring* with
+//! coalesced writes. A peer that does not read fills its own ring and nothing else.
+//!
+//! [`spawn`] starts it; [`NetHandle`] is how the rest of the node speaks to it, and [`NetEvent`]s
+//! are what it says. Nobody runs libp2p's identify: addresses come from descriptors. Protocol
+//! names carry the hash of the network parameters, so nodes of other networks never have links.
+//!
+//! It never decides who is a member or what a message means: that is said by `set_peers`,
+//! `set_packet_peers` and the verdicts.
+
+mod backoff;
+mod codec;
+mod config;
+mod dialer;
+mod driver;
+mod error;
+mod event;
+mod gossip;
+mod handle;
+mod id;
+mod link;
+mod links;
+mod packets;
+mod rings;
+mod stats;
+mod transport;
+
+use std::sync::Arc;
+
+pub use config::{Mode, NetConfig, NetLimits};
+pub use error::{DialFailure, NetError, RequestError, RequestFailure, SendError};
+pub use event::{FrameSink, GossipToken, NetEvent, RequestId, RequestKind, Ticket, Verdict};
+pub use handle::NetHandle;
+pub use libp2p::Multiaddr;
+pub use stats::NetStats;
+use tokio::sync::mpsc;
+
+/// Starts networking: binds the listen addresses and runs until
+/// [`shutdown`](NetHandle::shutdown), or until the receiver of events is dropped.
+///
+/// # Errors
+/// If there is no Tokio runtime, the identity is no key, or an address cannot be listened on
+/// (a port that is taken is said as such).
+pub fn spawn(
+    config: NetConfig,
+    frames: Arc<dyn FrameSink>,
+) -> Result<(NetHandle, mpsc::Receiver<NetEvent>), NetError> {
+    driver::spawn(config, frames)
+}

@@ -1,0 +1,299 @@
+use std::time::Duration;
+
+use libp2p::swarm::{ConnectionId, Stream};
+use shoal_proto::NodeId;
+use tokio::time::Instant;
+
+use super::{LinkId, STEADY};
+use crate::net::backoff::Backoff;
+
+/// Connections that came up within this time of each other were dialled at once; one that comes
+/// later replaces the earlier ones.
+const SIMULTANEOUS: Duration = Duration::from_secs(5);
+/// Room for connections that are replaced but not closed yet.
+const CLOSING: usize = 2;
+/// Failures that a peer without the protocol counts as at once: it is asked seldom.
+const UNSUPPORTED: u32 = 6;
+
+struct Connection {
+    id: ConnectionId,
+    since: Instant,
+    /// Dialled by the peer with the lower identity: both ends prefer that one.
+    by_lower: bool,
+    closing: bool,
+}
+
+enum Out {
+    Closed {
+        retry: Instant,
+    },
+    Opening(ConnectionId),
+    Up {
+        connection: ConnectionId,
+        link: LinkId,
+        since: Instant,
+    },
+}
+
+/// An incoming substream of a peer that is not allowed to have one yet.
+pub(super) struct Waiting {
+    pub(super) stream: Stream,
+    pub(super) connection: ConnectionId,
+    pub(super) until: Instant,
+}
+
+/// What is known about a connected peer.
+pub(super) struct Peer {
+    pub(super) node: NodeId,
+    pub(super) waiting: Option<Waiting>,
+    /// What its connections were last told.
+    pub(super) keep: bool,
+    connections: Vec<Connection>,
+    out: Out,
+    failures: u32,
+}
+
+impl Peer {
+    pub(super) fn new(node: NodeId, now: Instant) -> Self {
+        Self {
+            node,
+            waiting: None,
+            keep: false,
+            connections: Vec::new(),
+            out: Out::Closed { retry: now },
+            failures: 0,
+        }
+    }
+
+    /// Whether one more connection may come up.
+    pub(super) fn has_room(&self, most: usize, now: Instant) -> bool {
+        let young = |connection: &&Connection| now - connection.since < SIMULTANEOUS;
+        self.connections.iter().filter(young).count() < most
+            && self.connections.len() < most.saturating_add(CLOSING)
+    }
+
+    pub(super) fn connection_ids(&self) -> impl Iterator<Item = ConnectionId> {
+        self.connections.iter().map(|connection| connection.id)
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(self.out, Out::Opening(_))
+    }
+
+    /// A connection is up. Names the older ones that it replaces.
+    pub(super) fn add(
+        &mut self,
+        id: ConnectionId,
+        by_lower: bool,
+        now: Instant,
+    ) -> Vec<ConnectionId> {
+        let mut replaced = Vec::new();
+        for old in &mut self.connections {
+            if !old.closing && now - old.since >= SIMULTANEOUS {
+                old.closing = true;
+                replaced.push(old.id);
+            }
+        }
+        self.connections.push(Connection {
+            id,
+            since: now,
+            by_lower,
+            closing: false,
+        });
+        replaced
+    }
+
+    /// A connection has closed. An open link on it is ended by its writer, which notices too.
+    pub(super) fn remove(&mut self, id: ConnectionId, now: Instant) {
+        self.connections.retain(|connection| connection.id != id);
+        if self
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.connection == id)
+        {
+            self.waiting = None;
+        }
+        if matches!(self.out, Out::Opening(opening) if opening == id) {
+            self.out = Out::Closed { retry: now };
+        }
+    }
+
+    pub(super) fn allow(&mut self, now: Instant) {
+        self.failures = 0;
+        self.out = Out::Closed { retry: now };
+    }
+
+    pub(super) fn forbid(&mut self, now: Instant) {
+        self.out = Out::Closed { retry: now };
+        self.waiting = None;
+    }
+
+    /// If a substream is to be opened now: on which connection.
+    pub(super) fn start_opening(&mut self, now: Instant) -> Option<ConnectionId> {
+        match self.out {
+            Out::Closed { retry } if retry <= now => {}
+            _ => return None,
+        }
+        let usable = self
+            .connections
+            .iter()
+            .filter(|connection| !connection.closing);
+        let best = usable
+            .max_by_key(|connection| (connection.by_lower, connection.since))?
+            .id;
+        self.out = Out::Opening(best);
+        Some(best)
+    }
+
+    /// A substream is open. Whether it is the one that was wanted.
+    pub(super) fn opened(&mut self, connection: ConnectionId, link: LinkId, now: Instant) -> bool {
+        let wanted = matches!(self.out, Out::Opening(opening) if opening == connection);
+        if wanted {
+            self.out = Out::Up {
+                connection,
+                link,
+                since: now,
+            };
+        }
+        wanted
+    }
+
+    /// No substream could be opened. Whether it was the one that was wanted.
+    pub(super) fn open_failed(
+        &mut self,
+        connection: ConnectionId,
+        unsupported: bool,
+        now: Instant,
+        backoff: &mut Backoff,
+    ) -> bool {
+        let wanted = matches!(self.out, Out::Opening(opening) if opening == connection);
+        if wanted {
+            self.failures = self.failures.saturating_add(1);
+            if unsupported {
+                self.failures = self.failures.max(UNSUPPORTED);
+            }
+            self.out = Out::Closed {
+                retry: now + backoff.wait(self.failures),
+            };
+        }
+        wanted
+    }
+
+    /// The writer of this link has ended. If its connection is gone or the link lasted, another
+    /// one may be opened at once; else a peer that refuses would be asked without end.
+    pub(super) fn link_ended(&mut self, link: LinkId, now: Instant, backoff: &mut Backoff) {
+        let Out::Up {
+            connection,
+            link: ended,
+            since,
+        } = self.out
+        else {
+            return;
+        };
+        if ended != link {
+            return;
+        }
+        let usable = self
+            .connections
+            .iter()
+            .any(|open| open.id == connection && !open.closing);
+        self.failures = if !usable || now - since >= STEADY {
+            0
+        } else {
+            self.failures.saturating_add(1)
+        };
+        self.out = Out::Closed {
+            retry: now + backoff.wait(self.failures),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(number)
+    }
+
+    fn parts() -> (Peer, Instant, Backoff) {
+        let now = Instant::now();
+        let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1), 1);
+        (Peer::new(NodeId::new([1; 32]), now), now, backoff)
+    }
+
+    #[test]
+    fn both_ends_prefer_the_connection_that_the_lower_identity_dialled() {
+        let (mut peer, now, _) = parts();
+        assert!(peer.add(id(1), true, now).is_empty());
+        assert!(
+            peer.add(id(2), false, now + Duration::from_millis(1))
+                .is_empty()
+        );
+        assert_eq!(peer.start_opening(now), Some(id(1)));
+        assert_eq!(peer.start_opening(now), None, "one at a time");
+    }
+
+    #[test]
+    fn a_third_connection_needs_the_first_to_be_old_which_it_replaces() {
+        let (mut peer, now, _) = parts();
+        peer.add(id(1), true, now);
+        peer.add(id(2), false, now);
+        assert!(!peer.has_room(2, now));
+        let later = now + SIMULTANEOUS;
+        assert!(peer.has_room(2, later));
+        assert_eq!(peer.add(id(3), false, later), [id(1), id(2)]);
+        assert_eq!(peer.start_opening(later), Some(id(3)));
+        peer.add(id(4), false, later);
+        assert!(
+            !peer.has_room(2, later + SIMULTANEOUS),
+            "those that close count in the end"
+        );
+    }
+
+    #[test]
+    fn a_lost_connection_fails_over_at_once() {
+        let (mut peer, now, mut backoff) = parts();
+        peer.add(id(1), true, now);
+        peer.add(id(2), false, now);
+        peer.start_opening(now);
+        assert!(peer.opened(id(1), LinkId(7), now));
+        peer.remove(id(1), now);
+        peer.link_ended(LinkId(6), now, &mut backoff);
+        assert_eq!(
+            peer.start_opening(now),
+            None,
+            "an older link's end is no news"
+        );
+        peer.link_ended(LinkId(7), now, &mut backoff);
+        assert_eq!(peer.start_opening(now), Some(id(2)));
+    }
+
+    #[test]
+    fn who_refuses_is_asked_less_and_less_often() {
+        let (mut peer, now, mut backoff) = parts();
+        peer.add(id(1), true, now);
+        peer.start_opening(now);
+        assert!(peer.opened(id(1), LinkId(1), now));
+        peer.link_ended(LinkId(1), now, &mut backoff);
+        assert_eq!(peer.start_opening(now), None);
+        let soon = now + Duration::from_millis(100);
+        assert_eq!(peer.start_opening(soon), Some(id(1)));
+        assert!(peer.open_failed(id(1), true, soon, &mut backoff));
+        assert_eq!(peer.start_opening(soon + Duration::from_millis(499)), None);
+        assert!(peer.start_opening(soon + Duration::from_secs(1)).is_some());
+    }
+
+    #[test]
+    fn a_stream_that_nobody_waits_for_is_not_used() {
+        let (mut peer, now, _) = parts();
+        peer.add(id(1), true, now);
+        peer.start_opening(now);
+        peer.forbid(now);
+        assert!(!peer.opened(id(1), LinkId(1), now));
+    }
+}

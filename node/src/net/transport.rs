@@ -1,0 +1,298 @@
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::ConnectedPoint;
+use libp2p::core::transport::TransportError;
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
+use libp2p::request_response::{self, ProtocolSupport};
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, memory_connection_limits, noise, quic,
+    tcp, yamux,
+};
+use shoal_proto::{NetworkHash, NodeId, name};
+
+use super::codec::Codec;
+use super::gossip::{Gossip, gossip};
+use super::packets;
+use super::stats::Stats;
+use super::{Mode, NetError, NetLimits};
+
+/// Substreams of one connection at a time: packets, gossip and requests, with room to spare.
+const SUBSTREAMS: u16 = 128;
+/// Events and commands of one connection that wait; the swarm's defaults are 7 and 32.
+const CONNECTION_BUFFER: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(8);
+const QUIC_IDLE_MILLIS: u32 = 30_000;
+
+/// Every protocol that is spoken on a connection.
+#[derive(NetworkBehaviour)]
+pub(super) struct Protocols {
+    pub(super) limits: connection_limits::Behaviour,
+    pub(super) memory: memory_connection_limits::Behaviour,
+    pub(super) packets: packets::Behaviour,
+    pub(super) directory: request_response::Behaviour<Codec>,
+    pub(super) attach: request_response::Behaviour<Codec>,
+    pub(super) gossip: Toggle<Gossip>,
+}
+
+/// What the swarm is built from.
+pub(super) struct Parts<'a> {
+    pub(super) keypair: Keypair,
+    pub(super) local: NodeId,
+    pub(super) network: &'a NetworkHash,
+    pub(super) mode: Mode,
+    pub(super) limits: &'a NetLimits,
+    pub(super) stats: Arc<Stats>,
+    pub(super) seed: u64,
+}
+
+fn setup(what: &'static str) -> impl Fn(String) -> NetError {
+    move |why| NetError::Setup { what, why }
+}
+
+/// A swarm that listens nowhere yet.
+pub(super) fn swarm(parts: &Parts<'_>) -> Result<Swarm<Protocols>, NetError> {
+    let protocols = protocols(parts)?;
+    let prologue = parts.network.as_bytes().to_vec();
+    let (stream_bytes, connection_bytes) = (
+        parts.limits.quic_stream_bytes,
+        parts.limits.quic_connection_bytes,
+    );
+    let swarm = SwarmBuilder::with_existing_identity(parts.keypair.clone())
+        .with_tokio()
+        .with_tcp(
+            tcp::Config::default().nodelay(true),
+            // Nodes with other parameters fail in the handshake already.
+            |keypair: &Keypair| {
+                Ok::<_, noise::Error>(noise::Config::new(keypair)?.with_prologue(prologue))
+            },
+            || {
+                let mut config = yamux::Config::default();
+                config.set_max_num_streams(usize::from(SUBSTREAMS));
+                config
+            },
+        )
+        .map_err(|error| setup("TCP")(error.to_string()))?
+        .with_quic_config(|mut config: quic::Config| {
+            config.max_stream_data = stream_bytes;
+            config.max_connection_data = connection_bytes;
+            config.max_concurrent_stream_limit = u32::from(SUBSTREAMS);
+            config.handshake_timeout = HANDSHAKE;
+            config.keep_alive_interval = QUIC_KEEP_ALIVE;
+            config.max_idle_timeout = QUIC_IDLE_MILLIS;
+            config
+        })
+        .with_behaviour(|_| protocols)
+        .map_err(|error| setup("protocols")(error.to_string()))?
+        .with_swarm_config(|config| {
+            config
+                .with_notify_handler_buffer_size(CONNECTION_BUFFER)
+                .with_per_connection_event_buffer_size(CONNECTION_BUFFER.get())
+                .with_max_negotiating_inbound_streams(usize::from(SUBSTREAMS) / 4)
+                .with_idle_connection_timeout(parts.limits.unused_deadline)
+                // QUIC before TCP: its key exchange withstands a recording's later decryption.
+                .with_smart_dial()
+        })
+        .build();
+    Ok(swarm)
+}
+
+fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
+    let Parts {
+        local,
+        network,
+        mode,
+        limits,
+        ..
+    } = parts;
+    let protocol = |name: String| {
+        StreamProtocol::try_from_owned(name).map_err(|error| setup("protocols")(error.to_string()))
+    };
+    let support = match mode {
+        Mode::Node => ProtocolSupport::Full,
+        Mode::Client => ProtocolSupport::Outbound,
+    };
+    let requests = |name, request_bytes, response_bytes| {
+        let config = request_response::Config::default()
+            .with_request_timeout(limits.request_timeout)
+            .with_max_concurrent_streams(limits.requests_per_connection);
+        let codec = Codec {
+            request_bytes,
+            response_bytes,
+        };
+        Ok(request_response::Behaviour::with_codec(
+            codec,
+            [(protocol(name)?, support.clone())],
+            config,
+        ))
+    };
+    let connections = ConnectionLimits::default()
+        .with_max_pending_incoming(Some(limits.pending_connections))
+        .with_max_pending_outgoing(Some(limits.pending_connections))
+        .with_max_established(Some(limits.connections))
+        .with_max_established_per_peer(Some(limits.connections_per_peer.saturating_add(2)));
+    let packet_protocol = protocol(name::packets(network))?;
+    Ok(Protocols {
+        limits: connection_limits::Behaviour::new(connections),
+        memory: memory_connection_limits::Behaviour::with_max_bytes(limits.memory_bytes),
+        packets: packets::Behaviour::new(
+            packet_protocol,
+            *local,
+            limits,
+            parts.seed,
+            Arc::clone(&parts.stats),
+        ),
+        directory: requests(
+            name::directory(network),
+            limits.directory_request_bytes,
+            limits.directory_response_bytes,
+        )?,
+        attach: requests(
+            name::attach(network),
+            limits.attach_bytes,
+            limits.attach_bytes,
+        )?,
+        gossip: match mode {
+            Mode::Node => Some(gossip(network, limits)?).into(),
+            Mode::Client => None.into(),
+        },
+    })
+}
+
+/// The kinds of addresses that are spoken here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Tcp,
+    Quic,
+}
+
+/// What an address means, if it is of a kind that is spoken here. A peer's name at its end is
+/// given apart.
+fn parse(address: &Multiaddr) -> Option<(Kind, SocketAddr, Option<PeerId>)> {
+    let mut parts = address.iter();
+    let ip = match parts.next()? {
+        Protocol::Ip4(ip) => IpAddr::V4(ip),
+        Protocol::Ip6(ip) => IpAddr::V6(ip),
+        _ => return None,
+    };
+    let (kind, port) = match parts.next()? {
+        Protocol::Tcp(port) => (Kind::Tcp, port),
+        Protocol::Udp(port) if parts.next()? == Protocol::QuicV1 => (Kind::Quic, port),
+        _ => return None,
+    };
+    let peer = match parts.next() {
+        None => None,
+        Some(Protocol::P2p(peer)) => Some(peer),
+        Some(_) => return None,
+    };
+    parts
+        .next()
+        .is_none()
+        .then_some((kind, SocketAddr::new(ip, port), peer))
+}
+
+/// The addresses that can be dialled, at most so many, without the names of peers. One that names
+/// another peer is left out.
+pub(super) fn dialable(addresses: &[Multiaddr], peer: &PeerId, most: usize) -> Vec<Multiaddr> {
+    let usable = addresses.iter().filter_map(|address| {
+        let (_, socket, named) = parse(address)?;
+        if socket.port() == 0 || named.is_some_and(|named| named != *peer) {
+            return None;
+        }
+        let mut address = address.clone();
+        if named.is_some() {
+            address.pop();
+        }
+        Some(address)
+    });
+    usable.take(most).collect()
+}
+
+/// Listens on this address.
+///
+/// Whether the port is free is asked of the operating system first: libp2p's TCP shares ports, so
+/// a second node would get half of the first one's connections.
+pub(super) fn listen(swarm: &mut Swarm<Protocols>, address: &Multiaddr) -> Result<(), NetError> {
+    let parsed = parse(address).filter(|(_, _, peer)| peer.is_none());
+    let (kind, socket, _) = parsed.ok_or_else(|| NetError::ListenAddress(address.clone()))?;
+    let free = match kind {
+        Kind::Tcp => TcpListener::bind(socket).map(drop),
+        Kind::Quic => UdpSocket::bind(socket).map(drop),
+    };
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => NetError::PortTaken(address.clone()),
+        _ => NetError::Listen {
+            address: address.clone(),
+            source,
+        },
+    };
+    free.map_err(failed)?;
+    match swarm.listen_on(address.clone()) {
+        Ok(_) => Ok(()),
+        Err(TransportError::MultiaddrNotSupported(address)) => {
+            Err(NetError::ListenAddress(address))
+        }
+        Err(TransportError::Other(source)) => Err(failed(source)),
+    }
+}
+
+/// Which transport a connection uses: a word for a label.
+pub(super) fn transport_of(endpoint: &ConnectedPoint) -> &'static str {
+    let mut parts = endpoint.get_remote_address().iter();
+    if parts.any(|part| part == Protocol::QuicV1) {
+        "quic"
+    } else {
+        "tcp"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn usable(address: &str, peer: &PeerId) -> Vec<String> {
+        let addresses = [address.parse().unwrap()];
+        dialable(&addresses, peer, 8)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn only_tcp_and_quic_to_plain_addresses_are_dialled() {
+        let peer = PeerId::random();
+        for address in ["/ip4/127.0.0.1/tcp/1", "/ip6/::1/udp/9/quic-v1"] {
+            assert_eq!(usable(address, &peer), [address]);
+            assert_eq!(usable(&format!("{address}/p2p/{peer}"), &peer), [address]);
+            let other = PeerId::random();
+            assert!(usable(&format!("{address}/p2p/{other}"), &peer).is_empty());
+        }
+        for address in [
+            "/dns/localhost/tcp/1",
+            "/ip4/127.0.0.1/tcp/0",
+            "/ip4/127.0.0.1/udp/1",
+            "/ip4/127.0.0.1/tcp/1/ws",
+            "/unix/tmp",
+            "/memory/1",
+        ] {
+            assert!(usable(address, &peer).is_empty(), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_of_addresses_is_cut() {
+        let addresses: Vec<Multiaddr> = (1..=100)
+            .map(|port| format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap())
+            .collect();
+        assert_eq!(dialable(&addresses, &PeerId::random(), 8).len(), 8);
+    }
+}

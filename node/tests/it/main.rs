@@ -1,0 +1,13 @@
+//! The binary's parts over real sockets and real files.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod net;
+mod net_hostile;
+mod net_support;
