@@ -1,9 +1,14 @@
 //! Every decoder as a plain function that must not panic on any bytes. The corpus lies in
 //! `corpus/`, a folder for each function, and the tests replay it.
 
-use shoal_proto::Time;
+use std::sync::Arc;
 
-use crate::{Address, Document, NetworkParameters, SignedDescriptor, adopt_documents};
+use shoal_proto::{NodeId, Time};
+
+use crate::{
+    Address, Directory, DirectoryInput, Document, NetworkParameters, Restored, SignedDescriptor,
+    Ticket, adopt_documents,
+};
 
 /// Descriptors from anybody.
 pub fn fuzz_descriptor(data: &[u8]) {
@@ -39,3 +44,59 @@ pub fn fuzz_address(data: &[u8]) {
         }
     }
 }
+
+/// Everything that a neighbour can send to a directory.
+pub fn fuzz_directory(data: &[u8]) {
+    let params = Arc::new(NetworkParameters::example());
+    let now = params.genesis + params.epoch;
+    let from = NodeId::new([7; 32]);
+    let rng = Counter(0);
+    let mut directory = Directory::new(params, None, rng, Restored::default(), now);
+    directory.handle_input(now, DirectoryInput::PeerConnected(from));
+    directory.handle_gossip(now, &from, data);
+    let request = data.to_vec();
+    directory.handle_input(
+        now,
+        DirectoryInput::SyncRequest {
+            from: Ticket(1),
+            request,
+        },
+    );
+    let response = data.to_vec();
+    directory.handle_input(now, DirectoryInput::SyncResponse { from, response });
+    // What has come must not leave it without an end to what it wants done.
+    let actions = std::iter::from_fn(|| directory.poll_action(now))
+        .take(10_000)
+        .count();
+    assert!(actions < 10_000, "the directory never comes to rest");
+    let _ = directory.client_response(Time::MAX);
+}
+
+/// Numbers without secrets, good enough for jitter.
+struct Counter(u64);
+
+impl rand::TryRng for Counter {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        let [a, b, c, d, ..] = self.try_next_u64()?.to_be_bytes();
+        Ok(u32::from_be_bytes([a, b, c, d]))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        Ok(self.0)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        for byte in bytes {
+            *byte = self.try_next_u64()?.to_be_bytes()[0];
+        }
+        Ok(())
+    }
+}
+
+impl rand::TryCryptoRng for Counter {}

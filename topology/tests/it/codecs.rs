@@ -1,0 +1,386 @@
+use proptest::prelude::*;
+use shoal_proto::{Epoch, Span, Time};
+use shoal_topology::{
+    AdoptError, DescriptorError, NetworkParameters, ParameterError, Role, SignedDescriptor,
+    adopt_documents, fuzz,
+};
+
+use crate::documents::{describe, identity};
+
+const EPOCH: Epoch = Epoch::new(5);
+
+fn refused(change: impl Fn(&mut shoal_topology::Descriptor)) -> DescriptorError {
+    let params = NetworkParameters::example();
+    let mut descriptor = describe(&params, 1, Role::Mix);
+    change(&mut descriptor);
+    SignedDescriptor::sign(&identity(1), &params, descriptor)
+        .err()
+        .expect("refused")
+}
+
+#[test]
+fn each_rule_has_its_error() {
+    use DescriptorError as E;
+    let hour = Span::from_secs(3600);
+    assert_eq!(refused(|d| d.identity = identity(2).id()), E::Identity);
+    assert_eq!(refused(|d| d.expires_at = d.issued_at), E::Lifetime);
+    assert_eq!(
+        refused(|d| d.expires_at = d.issued_at + hour.scale(5, 1)),
+        E::Lifetime
+    );
+    assert_eq!(
+        refused(|d| d.expires_at = d.issued_at + hour.scale(3, 1)),
+        E::KeyEpochs
+    );
+    assert_eq!(refused(|d| d.first_epoch = Epoch::new(7)), E::KeyEpochs);
+    assert_eq!(
+        refused(|d| d.first_epoch = Epoch::new(u64::MAX)),
+        E::KeyEpochs
+    );
+    assert_eq!(refused(|d| d.addresses.clear()), E::AddressCount(0));
+    assert_eq!(
+        refused(|d| d.addresses = vec!["/ip4/1.2.3.4/tcp/1".into(); 9]),
+        E::AddressCount(9)
+    );
+    assert!(matches!(
+        refused(|d| d.addresses = vec!["1.2.3.4:1".into()]),
+        E::Address(_)
+    ));
+    assert_eq!(refused(|d| d.versions = vec![258]), E::Versions);
+    assert_eq!(refused(|d| d.family = "f".repeat(33)), E::Family);
+    assert_eq!(refused(|d| d.family = "two words".into()), E::Family);
+    assert_eq!(refused(|d| d.admission = vec![1]), E::Admission);
+    let long = format!(
+        "/dns/{}/tcp/4000",
+        ["a".repeat(45), "b".repeat(45)].join(".")
+    );
+    assert!(matches!(
+        refused(|d| d.addresses = vec![long.clone(); 8]),
+        E::Size(_)
+    ));
+}
+
+#[test]
+fn dates_depend_on_the_clock() {
+    let params = NetworkParameters::example();
+    let descriptor = describe(&params, 1, Role::Mix);
+    let (issued, expires) = (descriptor.issued_at, descriptor.expires_at);
+    let signed = SignedDescriptor::sign(&identity(1), &params, descriptor).unwrap();
+    let at = |now| SignedDescriptor::decode_verified(signed.encode(), &params, now).map(|_| ());
+    assert_eq!(at(issued), Ok(()));
+    assert_eq!(at(issued - Span::from_secs(120)), Ok(()));
+    assert_eq!(
+        at(issued - Span::from_secs(121)),
+        Err(DescriptorError::IssuedInFuture)
+    );
+    assert_eq!(at(expires - Span::from_micros(1)), Ok(()));
+    assert_eq!(at(expires), Err(DescriptorError::Expired));
+}
+
+#[test]
+fn what_is_signed_cannot_be_changed() {
+    use prost::Message;
+    use shoal_proto::wire;
+    let params = NetworkParameters::example();
+    let descriptor = describe(&params, 1, Role::Mix);
+    let now = descriptor.issued_at;
+    let signed = SignedDescriptor::sign(&identity(1), &params, descriptor.clone()).unwrap();
+    let back = SignedDescriptor::decode_verified(signed.encode(), &params, now).unwrap();
+    assert!(back == signed && *back.descriptor() == descriptor);
+    let outer = wire::SignedDescriptor::decode(signed.encode()).unwrap();
+    let change = |change: &dyn Fn(&mut wire::Descriptor)| {
+        let mut inner = wire::Descriptor::decode(outer.descriptor.as_slice()).unwrap();
+        change(&mut inner);
+        let outer = wire::SignedDescriptor {
+            descriptor: inner.encode_to_vec(),
+            signature: outer.signature.clone(),
+        };
+        SignedDescriptor::decode_verified(&outer.encode_to_vec(), &params, now)
+            .err()
+            .unwrap()
+    };
+    use DescriptorError as E;
+    assert_eq!(change(&|d| d.sequence += 1), E::Signature);
+    assert_eq!(change(&|d| d.role = 2), E::Signature);
+    assert_eq!(change(&|d| d.role = 0), E::Role);
+    assert_eq!(change(&|d| d.role = 77), E::Role);
+    assert_eq!(change(&|d| d.identity = vec![1; 31]), E::Identity);
+    // A point of small order can sign anything for everybody.
+    assert_eq!(
+        change(&|d| {
+            d.identity = vec![0; 32];
+            d.identity[0] = 1
+        }),
+        E::Identity
+    );
+    assert_eq!(change(&|d| d.sphinx_keys.clear()), E::Keys);
+    assert_eq!(
+        change(&|d| d.sphinx_keys = vec![d.sphinx_keys[0].clone(); 5]),
+        E::Keys
+    );
+    assert_eq!(change(&|d| d.sphinx_keys[0] = vec![0; 32]), E::Keys);
+    assert_eq!(change(&|d| d.sphinx_keys[0].truncate(31)), E::Keys);
+    for index in 0..signed.encode().len() {
+        let mut bytes = signed.encode().to_vec();
+        bytes[index] ^= 0x10;
+        assert!(
+            SignedDescriptor::decode_verified(&bytes, &params, now).is_err(),
+            "byte {index}"
+        );
+    }
+    let longer = [signed.encode(), &[0x78, 1]].concat();
+    let read = |bytes: &[u8], params| SignedDescriptor::decode_verified(bytes, params, now).err();
+    assert_eq!(read(&longer, &params), Some(E::Malformed));
+    assert_eq!(read(&[0; 1025], &params), Some(E::Size(1025)));
+    let other = NetworkParameters {
+        name: "other".to_owned(),
+        ..params.clone()
+    };
+    assert_eq!(read(signed.encode(), &other), Some(E::Signature));
+}
+
+#[test]
+fn parameters_name_the_key_at_fault() {
+    let text = NetworkParameters::example().to_toml();
+    let error = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        NetworkParameters::from_toml(&text.replacen(from, to, 1))
+            .expect_err(to)
+            .to_string()
+    };
+    for (from, to, part) in [
+        (
+            "layers = 3",
+            "layers = 4",
+            "layers = 4 is out of range: 1 to 3",
+        ),
+        ("layers = 3", "layers = 0", "layers"),
+        ("layers = 3", "layer = 3", "unknown field `layer`"),
+        ("drops = 0.5", "drop = 0.5", "unknown field `drop`"),
+        (
+            "payload_bytes = 2048",
+            "payload_bytes = 4096",
+            "payload_bytes = 4096",
+        ),
+        (
+            "epoch = \"1h\"",
+            "epoch = \"9s\"",
+            "epoch = 9s is out of range: 10s to 7d",
+        ),
+        ("epoch = \"1h\"", "epoch = \"8d\"", "epoch"),
+        ("epoch = \"1h\"", "epoch = \"soon\"", "epoch = soon"),
+        ("epoch = \"1h\"", "epoch = 3600", "epoch"),
+        (
+            "mean_delay = \"100ms\"",
+            "mean_delay = \"11s\"",
+            "mean_delay",
+        ),
+        (
+            "mean_delay = \"100ms\"",
+            "mean_delay = \"100us\"",
+            "mean_delay",
+        ),
+        ("loop_rate = 0.5", "loop_rate = -0.5", "loop_rate = -0.5"),
+        ("loop_rate = 0.5", "loop_rate = nan", "loop_rate"),
+        (
+            "downlink = 8.0",
+            "downlink = inf",
+            "profiles.default.downlink",
+        ),
+        (
+            "admission = \"open\"",
+            "admission = \"closed\"",
+            "admission = closed",
+        ),
+        ("name = \"example\"", "name = \"No spaces\"", "name"),
+        ("[profiles.default]", "[profiles.\"De fault\"]", "profiles"),
+        (
+            "genesis_time = 1760000400",
+            "genesis_time = 253402300800",
+            "genesis_time",
+        ),
+        (
+            "genesis_time = 1760000400",
+            "genesis_time = 9223372036854775807",
+            "genesis_time",
+        ),
+        (
+            "genesis_time = 1760000400",
+            "",
+            "missing field `genesis_time`",
+        ),
+    ] {
+        assert!(error(from, to).contains(part), "{to}: {}", error(from, to));
+    }
+}
+
+#[test]
+fn genesis_members_are_checked() {
+    let member = |id: u32, address: &str| shoal_topology::GenesisMember {
+        id: identity(id).id(),
+        role: Role::Mix,
+        addresses: vec![address.to_owned()],
+    };
+    let mut params = NetworkParameters::example();
+    params.genesis_members = vec![
+        member(1, "/dns/a.example/udp/9/quic-v1"),
+        member(2, "/ip6/::1/tcp/4"),
+    ];
+    let back = NetworkParameters::from_toml(&params.to_toml()).unwrap();
+    assert_eq!(back, params);
+    params.genesis_members[1].addresses[0] = "localhost:4".to_owned();
+    assert!(matches!(
+        params.validate(),
+        Err(ParameterError::Address { .. })
+    ));
+    params.genesis_members[1] = member(1, "/ip6/::1/tcp/4");
+    assert!(matches!(
+        params.validate(),
+        Err(ParameterError::DuplicateMember(_))
+    ));
+}
+
+/// The hash names the network: every value is in it, comments and order are not.
+#[test]
+fn every_value_is_in_the_hash() {
+    let base = NetworkParameters::example();
+    let mut hashes = std::collections::BTreeSet::from([*base.hash().as_bytes()]);
+    let member = |id| shoal_topology::GenesisMember {
+        id: identity(id).id(),
+        role: Role::Mix,
+        addresses: Vec::new(),
+    };
+    let mut changes: Vec<Box<dyn Fn(&mut NetworkParameters)>> = vec![
+        Box::new(|p| p.name.push('x')),
+        Box::new(|p| p.genesis = Time::from_micros(0)),
+        Box::new(|p| p.epoch = Span::from_secs(7200)),
+        Box::new(|p| p.layers = 2),
+        Box::new(|p| p.payload_bytes = 1024),
+        Box::new(|p| p.mean_delay = Span::from_millis(99)),
+        Box::new(|p| p.loop_rate = 0.25),
+        Box::new(|p| p.profiles.retain(|name, _| name != "mobile")),
+        Box::new(move |p| p.genesis_members = vec![member(1)]),
+        Box::new(move |p| p.genesis_members = vec![member(1), member(2)]),
+        Box::new(move |p| {
+            p.genesis_members = vec![member(1)];
+            p.genesis_members[0].role = Role::Provider;
+        }),
+        Box::new(move |p| {
+            p.genesis_members = vec![member(1)];
+            p.genesis_members[0]
+                .addresses
+                .push("/ip4/1.2.3.4/tcp/5".to_owned());
+        }),
+    ];
+    for rate in 0..6 {
+        changes.push(Box::new(move |p| {
+            let profile = p.profiles.get_mut("default").unwrap();
+            let rates = [
+                &mut profile.real,
+                &mut profile.loops,
+                &mut profile.drops,
+                &mut profile.mailbox,
+                &mut profile.mailbox_clock,
+                &mut profile.downlink,
+            ];
+            *rates.into_iter().nth(rate).unwrap() += 0.125;
+        }));
+    }
+    let count = changes.len();
+    for change in changes {
+        let mut params = base.clone();
+        change(&mut params);
+        hashes.insert(*params.hash().as_bytes());
+    }
+    assert_eq!(hashes.len(), count + 1);
+    // Stored networks must keep their name: a change here needs a new version of the encoding.
+    assert_eq!(
+        base.hash().to_string(),
+        "GhiUzjUgBW6AWo6FANmAzuL4vMiPs1DgTadVAiGT88Xq"
+    );
+}
+
+#[test]
+fn clients_refuse_contradictions() {
+    use prost::Message;
+    use rand::SeedableRng;
+    use shoal_proto::wire;
+    use shoal_topology::sample::Network;
+    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(5);
+    let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+    let five = net.document(&mut rng, EPOCH, None).unwrap();
+    let six = net.document(&mut rng, EPOCH.next(), Some(&five)).unwrap();
+    let other_six = net.document(&mut rng, EPOCH.next(), None).unwrap();
+    assert!(six.hash() != other_six.hash());
+    let now = net.params.start_of(EPOCH) + Span::from_secs(3500);
+    let answer = |documents: &[&std::sync::Arc<shoal_topology::Document>], ahead: u64| {
+        wire::SyncResponse {
+            documents: documents.iter().map(|d| d.encode().to_vec()).collect(),
+            now_us: now.as_micros() + ahead,
+            ..Default::default()
+        }
+        .encode_to_vec()
+    };
+    let adopt = |answers: &[Vec<u8>]| adopt_documents(&net.params, answers, now);
+    // About an epoch to come the majority counts, and without one there is no document yet.
+    let answers = [
+        answer(&[&five, &six], 5),
+        answer(&[&five, &other_six], 1),
+        answer(&[&five, &six], 9),
+    ];
+    let adopted = adopt(&answers).unwrap();
+    assert_eq!(adopted.documents[&EPOCH.next()].hash(), six.hash());
+    assert_eq!(adopted.clock_offset_us, 5);
+    assert_eq!(adopt(&answers[..2]).unwrap().documents.len(), 1);
+    // About the one in force, nobody may differ.
+    let later = now + net.params.epoch;
+    let hour = net.params.epoch.as_micros();
+    let answers = [
+        answer(&[&six], hour),
+        answer(&[&six], hour),
+        answer(&[&other_six], hour),
+    ];
+    assert_eq!(
+        adopt_documents(&net.params, &answers, later).unwrap_err(),
+        AdoptError::Contradiction {
+            epoch: EPOCH.next(),
+            variants: 2
+        }
+    );
+    // Who can't be read is passed over, and a minority of wrong clocks moves nothing.
+    let answers = [
+        vec![0xff; 9],
+        answer(&[&five], 7),
+        answer(&[&five], 1 << 60),
+        answer(&[&five], 6),
+    ];
+    assert_eq!(adopt(&answers).unwrap().clock_offset_us, 7);
+    assert_eq!(adopt(&[]).unwrap_err(), AdoptError::NoAnswers);
+    assert_eq!(
+        adopt(&[vec![0xff; 9]]).unwrap_err(),
+        AdoptError::Unreadable(1)
+    );
+    let old = adopt_documents(
+        &net.params,
+        &[answer(&[&five], 5 * hour)],
+        now + net.params.epoch.scale(5, 1),
+    );
+    assert!(matches!(old.unwrap_err(), AdoptError::NoDocument { .. }));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fuzz::fuzz_descriptor(&bytes);
+        fuzz::fuzz_document(&bytes);
+        fuzz::fuzz_response(&bytes);
+        fuzz::fuzz_parameters(&bytes);
+        fuzz::fuzz_address(&bytes);
+        fuzz::fuzz_directory(&bytes);
+    }
+
+    #[test]
+    fn addresses_have_one_spelling(text in "/(ip4|ip6|dns)/[0-9a-f.:]{1,8}/(tcp/[0-9]{1,5}|udp/[0-9]{1,5}/quic-v1)") {
+        fuzz::fuzz_address(text.as_bytes());
+    }
+}

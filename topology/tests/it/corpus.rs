@@ -1,0 +1,114 @@
+//! Replays the corpus of every fuzz target, and whatever mutations of it are cheap.
+
+use std::path::Path;
+
+use shoal_topology::fuzz;
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 2, "{target} has a corpus");
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        run(&bytes);
+        for cut in (0..bytes.len()).step_by(bytes.len() / 64 + 1) {
+            run(&bytes[..cut]);
+            let mut flipped = bytes.clone();
+            flipped[cut] ^= 0x41;
+            run(&flipped);
+        }
+    }
+}
+
+#[test]
+fn every_corpus_is_survived() {
+    replay("descriptor", fuzz::fuzz_descriptor);
+    replay("document", fuzz::fuzz_document);
+    replay("response", fuzz::fuzz_response);
+    replay("parameters", fuzz::fuzz_parameters);
+    replay("address", fuzz::fuzz_address);
+    replay("directory", fuzz::fuzz_directory);
+}
+
+/// Writes seeds that decode, after a change of the formats: run with `--ignored`.
+#[test]
+#[ignore = "writes into the source tree"]
+fn write_seeds() {
+    use prost::Message;
+    use rand::SeedableRng;
+    use shoal_proto::{Epoch, wire};
+    use shoal_topology::{Document, NetworkParameters, Role, SignedDescriptor};
+    let params = NetworkParameters::example();
+    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(9);
+    let net = shoal_topology::sample::Network::new(&mut rng, params.clone(), 1, 1);
+    let signed: Vec<SignedDescriptor> = net
+        .nodes
+        .values()
+        .map(|node| {
+            let key = shoal_packet::SphinxSecret::generate(&mut rng).public();
+            let descriptor = shoal_topology::Descriptor {
+                identity: node.identity.id(),
+                role: node.role,
+                sequence: 1,
+                issued_at: params.genesis,
+                expires_at: params.start_of(Epoch::new(2)),
+                first_epoch: Epoch::new(0),
+                keys: vec![key, key],
+                addresses: vec!["/dns/node.example/udp/4000/quic-v1".to_owned()],
+                versions: vec![260],
+                capacity_class: 1,
+                storage_mib: if node.role == Role::Provider { 512 } else { 0 },
+                family: "crew".to_owned(),
+                admission: Vec::new(),
+            };
+            let mut single = descriptor;
+            single.family = String::new();
+            SignedDescriptor::sign(&node.identity, &params, single).unwrap()
+        })
+        .collect();
+    let document = Document::form(&params, Epoch::new(1), None, &signed).unwrap();
+    let response = wire::SyncResponse {
+        descriptors: signed.iter().map(|s| s.encode().to_vec()).collect(),
+        documents: vec![document.encode().to_vec()],
+        now_us: params.start_of(Epoch::new(1)).as_micros(),
+        more: true,
+    }
+    .encode_to_vec();
+    let request = wire::SyncRequest {
+        have: vec![wire::DescriptorId {
+            identity: vec![1; 32],
+            sequence: 9,
+        }],
+        documents: vec![document.hash().to_vec()],
+    }
+    .encode_to_vec();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let write = |target: &str, name: &str, bytes: &[u8]| {
+        std::fs::create_dir_all(root.join(target)).unwrap();
+        std::fs::write(root.join(target).join(name), bytes).unwrap();
+    };
+    write("descriptor", "valid", signed[0].encode());
+    write("descriptor", "empty", b"");
+    write("document", "valid", document.encode());
+    write("document", "empty", b"");
+    write("response", "valid", &response);
+    write(
+        "response",
+        "documents-twice",
+        &[response.clone(), response.clone()].concat(),
+    );
+    write("parameters", "valid", params.to_toml().as_bytes());
+    write("parameters", "unknown-key", b"name = \"x\"\nnose = 1\n");
+    write("address", "tcp", b"/ip4/192.0.2.1/tcp/4000");
+    write("address", "leading-zero", b"/ip4/192.0.2.1/tcp/04000");
+    write("address", "quic", b"/ip6/2001:db8::1/udp/4000/quic-v1");
+    write("directory", "descriptor", signed[0].encode());
+    write("directory", "request", &request);
+    write("directory", "response", &response);
+}

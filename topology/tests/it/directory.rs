@@ -1,0 +1,392 @@
+use shoal_proto::{Epoch, Span};
+use shoal_topology::{DirectoryInput, DirectoryWarning, Verdict, adopt_documents};
+
+use crate::harness::Harness;
+
+/// Everybody up from the start, no loss.
+fn quiet(seed: u64) -> Harness {
+    let mut net = Harness::new(seed, 6, 2, 6);
+    net.start_all();
+    net
+}
+
+#[test]
+fn all_form_the_same_documents() {
+    let mut net = quiet(1);
+    net.run_to(0, 300);
+    let mut previous = net.agreed(0);
+    assert_eq!(*previous.previous(), [0; 32]);
+    for epoch in 1..5 {
+        net.run_to(epoch, 1);
+        let document = net.agreed(epoch);
+        assert_eq!(document.previous(), previous.hash());
+        assert_eq!(document.members().len(), 8);
+        previous = document;
+    }
+    assert!(net.warnings.is_empty(), "{:?}", net.warnings);
+}
+
+#[test]
+fn the_first_document_comes_within_seconds() {
+    let mut net = quiet(2);
+    net.run_until(net.now + Span::from_secs(2));
+    net.agreed(0);
+}
+
+/// Started late in an epoch, the first document's members carry over to the next one.
+#[test]
+fn a_network_started_late_in_an_epoch_runs_on() {
+    for late in [400, 600, 800, 970] {
+        let mut net = Harness::new(3, 6, 2, 6);
+        net.now = net.params.start_of(Epoch::new(0)) + net.params.epoch.scale(late, 1000);
+        net.start_all();
+        for epoch in 1..4 {
+            net.run_to(epoch, 100);
+            net.agreed(epoch);
+        }
+        let stale = net
+            .warnings
+            .iter()
+            .any(|(_, w)| matches!(w, DirectoryWarning::Stale { .. }));
+        assert!(!stale, "{late}: {:?}", net.warnings);
+    }
+}
+
+/// Eight nodes, a lossy network, a late joiner, a node that is off for two epochs, a partition
+/// and its end: at every epoch all have the same document.
+fn eventful(seed: u64) -> Harness {
+    let mut net = Harness::new(seed, 6, 2, 5);
+    net.loss = 300;
+    let late = 5;
+    for index in (0..8).filter(|index| *index != late) {
+        net.start(index);
+    }
+    net.run_to(1, 1);
+    assert_eq!(net.agreed(1).members().len(), 7);
+    net.run_to(1, 200);
+    net.start(late);
+    net.run_to(1, 400);
+    // It goes by the others' document at once, and is a member from the next epoch on.
+    net.agreed(1);
+    net.run_to(2, 1);
+    assert_eq!(net.agreed(2).members().len(), 8);
+
+    net.stop(3);
+    net.run_to(3, 1);
+    net.agreed(3);
+    net.run_to(4, 1);
+    assert_eq!(net.agreed(4).members().len(), 7);
+    net.start(3);
+    net.run_to(4, 150);
+    net.agreed(4);
+    net.run_to(5, 1);
+    assert_eq!(net.agreed(5).members().len(), 8);
+
+    // Apart while descriptors are issued, together again before the switch.
+    net.partition(|index| u8::from(index % 2 == 0));
+    net.run_to(5, 790);
+    net.heal();
+    net.run_to(6, 1);
+    assert_eq!(net.agreed(6).members().len(), 8);
+    net.run_to(7, 1);
+    net.agreed(7);
+    net
+}
+
+#[test]
+fn all_agree_through_loss_absence_and_partition() {
+    for seed in 10..13 {
+        eventful(seed);
+    }
+}
+
+#[test]
+fn a_seed_gives_one_trace() {
+    let (first, second) = (eventful(10), eventful(10));
+    assert!(first.trace.len() > 1000);
+    assert_eq!(first.trace, second.trace);
+    assert_ne!(first.trace, eventful(11).trace);
+}
+
+/// Apart over a whole switch, each side big enough to go on alone: once together, all go by one
+/// side's documents.
+#[test]
+fn sides_that_went_on_alone_agree_again() {
+    let mut net = Harness::new(20, 8, 2, 8);
+    net.start_all();
+    net.run_to(1, 10);
+    // Sides of six and four genesis members, with mixes of both layers and a provider each.
+    let document = net.agreed(1);
+    let mut places = std::collections::BTreeMap::<u8, u8>::new();
+    let sides: Vec<u8> = net
+        .nodes
+        .iter()
+        .map(|node| {
+            let layer = document.member(&node.id).unwrap().layer;
+            let place = places.entry(layer).or_default();
+            *place += 1;
+            let small = if layer == 0 { *place == 1 } else { *place <= 1 };
+            u8::from(small)
+        })
+        .collect();
+    net.partition(|index| sides[index]);
+    net.run_to(3, 100);
+    let (small, large) = (
+        net.document(sides.iter().position(|s| *s == 1).unwrap())
+            .unwrap(),
+        net.document(sides.iter().position(|s| *s == 0).unwrap())
+            .unwrap(),
+    );
+    assert_eq!((small.epoch().number(), large.epoch().number()), (3, 3));
+    assert_eq!((small.members().len(), large.members().len()), (3, 7));
+    net.heal();
+    net.run_to(3, 400);
+    assert_eq!(
+        net.agreed(3).hash(),
+        large.hash(),
+        "more genesis members win"
+    );
+    assert!(
+        net.warnings
+            .iter()
+            .any(|(_, w)| matches!(w, DirectoryWarning::Contradiction { .. }))
+    );
+    net.run_to(4, 10);
+    assert_eq!(net.agreed(4).members().len(), 10);
+}
+
+/// Without a provider no document can be formed: the last one stays in force, with its keys, for
+/// three further epochs and not longer.
+#[test]
+fn the_last_document_stays_in_force_for_three_epochs() {
+    let mut net = Harness::new(30, 4, 1, 4);
+    net.start_all();
+    net.run_to(1, 10);
+    net.agreed(1);
+    net.stop(4);
+    for epoch in 2..=4 {
+        net.run_to(epoch, 500);
+        net.agreed(1);
+        for node in &net.nodes[..4] {
+            assert!(
+                node.disk.keys.contains_key(&Epoch::new(1)),
+                "its keys stay too"
+            );
+        }
+    }
+    net.run_to(5, 500);
+    assert!(net.document(0).is_none());
+    for node in &net.nodes[..4] {
+        let kept: Vec<_> = node.disk.keys.keys().map(|epoch| epoch.number()).collect();
+        assert_eq!(kept, [5, 6], "expired keys are gone from disk");
+    }
+    let stale = |left| {
+        let warned = |(index, w): &(usize, DirectoryWarning)| {
+            *index == 0 && matches!(w, DirectoryWarning::Stale { left: l, .. } if *l == left)
+        };
+        net.warnings.iter().filter(|w| warned(w)).count()
+    };
+    assert_eq!([stale(2), stale(1), stale(0)], [1, 1, 1]);
+    assert!(
+        net.warnings
+            .iter()
+            .any(|(_, w)| matches!(w, DirectoryWarning::NoDocument { .. }))
+    );
+
+    // When the provider is back, all genesis members are heard of, and a first document is formed.
+    net.start(4);
+    net.run_to(5, 700);
+    assert_eq!(*net.agreed(5).previous(), [0; 32]);
+    net.run_to(6, 500);
+    net.agreed(6);
+}
+
+#[test]
+fn keys_are_deleted_a_margin_after_their_epoch() {
+    let mut net = quiet(40);
+    net.run_to(2, 90);
+    let kept = |net: &Harness| -> Vec<u64> {
+        net.nodes[0]
+            .disk
+            .keys
+            .keys()
+            .map(|epoch| epoch.number())
+            .collect()
+    };
+    assert_eq!(kept(&net).first(), Some(&1));
+    net.run_to(2, 101);
+    assert_eq!(kept(&net).first(), Some(&2));
+    let held: Vec<u64> = net.nodes[0]
+        .directory
+        .as_ref()
+        .unwrap()
+        .keys()
+        .iter()
+        .map(|(e, _)| e.number())
+        .collect();
+    assert_eq!(held, kept(&net));
+}
+
+/// A restart keeps the place: same keys, a higher sequence number, no other document.
+#[test]
+fn a_restart_changes_nothing() {
+    for (down, up) in [(100, 300), (300, 550), (600, 700), (740, 760), (950, 990)] {
+        let mut net = quiet(50);
+        net.run_to(2, down);
+        net.stop(1);
+        net.run_to(2, up);
+        let before = net.nodes[1].disk.keys.get(&Epoch::new(2)).unwrap().clone();
+        net.start(1);
+        net.run_to(2, 999);
+        assert_eq!(*net.nodes[1].disk.keys.get(&Epoch::new(2)).unwrap(), before);
+        net.agreed(2);
+        net.run_to(3, 10);
+        assert_eq!(net.agreed(3).members().len(), 8, "down {down}, up {up}");
+        net.run_to(4, 10);
+        assert_eq!(net.agreed(4).members().len(), 8);
+    }
+}
+
+/// A node that lost its disk, but not its key, is a member again by the next epoch.
+#[test]
+fn a_node_that_lost_its_disk_comes_back() {
+    let mut net = quiet(51);
+    net.run_to(2, 400);
+    net.stop(1);
+    net.nodes[1].disk = crate::harness::Disk::default();
+    net.run_to(3, 30);
+    net.start(1);
+    net.run_to(4, 10);
+    assert_eq!(net.agreed(4).members().len(), 8);
+    let warned = |(index, w): &(usize, DirectoryWarning)| {
+        *index == 1 && *w == DirectoryWarning::OwnIdentityElsewhere
+    };
+    assert!(net.warnings.iter().any(warned));
+    assert!(net.nodes[1].disk.sequence > 3);
+}
+
+/// A clock two epochs ahead keeps its owner out and harms nobody else.
+#[test]
+fn a_clock_two_epochs_ahead_is_alone() {
+    let mut net = Harness::new(60, 6, 2, 5);
+    net.nodes[5].ahead = net.params.epoch.scale(2, 1);
+    net.start_all();
+    for epoch in 1..4 {
+        net.run_to(epoch, 10);
+        let documents: Vec<_> = (0..8)
+            .filter(|i| *i != 5)
+            .map(|i| net.document(i))
+            .collect();
+        let first = documents[0].clone().unwrap();
+        assert_eq!(first.epoch().number(), epoch);
+        assert!(
+            documents
+                .iter()
+                .all(|d| d.as_ref().unwrap().hash() == first.hash())
+        );
+        assert!(first.member(&net.nodes[5].id).is_none());
+    }
+}
+
+#[test]
+fn a_family_sits_in_one_layer() {
+    let mut net = Harness::new(61, 8, 2, 8);
+    for index in [1, 4, 6] {
+        net.nodes[index].family = "crew".to_owned();
+    }
+    net.start_all();
+    net.run_to(2, 10);
+    let document = net.agreed(2);
+    let layers: Vec<u8> = [1, 4, 6]
+        .map(|i| document.member(&net.nodes[i].id).unwrap().layer)
+        .to_vec();
+    assert!(layers.iter().all(|layer| *layer == layers[0]));
+    assert_eq!(document.mixes(1).len(), 4);
+}
+
+#[test]
+fn clients_take_what_nodes_agree_on() {
+    let mut net = quiet(70);
+    net.run_to(2, 950);
+    let answers: Vec<Vec<u8>> = net
+        .nodes
+        .iter()
+        .map(|node| node.directory.as_ref().unwrap().client_response(net.now))
+        .collect();
+    let slow = net.now - Span::from_secs(7);
+    let adopted = adopt_documents(&net.params, &answers, slow).unwrap();
+    assert_eq!(adopted.clock_offset_us, 7_000_000);
+    let epochs: Vec<u64> = adopted
+        .documents
+        .keys()
+        .map(|epoch| epoch.number())
+        .collect();
+    assert_eq!(epochs, [1, 2, 3]);
+    assert_eq!(
+        adopted.documents[&Epoch::new(2)].hash(),
+        net.agreed(2).hash()
+    );
+    let view = adopted.view();
+    assert_eq!(
+        view.current(&net.params, net.now).unwrap().epoch().number(),
+        2
+    );
+    assert_eq!(view.next(&net.params, net.now).unwrap().epoch().number(), 3);
+}
+
+/// Nothing that comes from outside makes a node fail, and nonsense is held against its sender.
+#[test]
+fn nonsense_is_survived() {
+    let mut net = quiet(80);
+    net.run_to(1, 300);
+    let now = net.now;
+    let stranger = shoal_proto::NodeId::new([9; 32]);
+    let peer = net.nodes[1].id;
+    let descriptor = {
+        let directory = net.nodes[0].directory.as_ref().unwrap();
+        directory.descriptor(&peer).unwrap().encode().to_vec()
+    };
+    let directory = net.nodes[0].directory.as_mut().unwrap();
+    assert_eq!(
+        directory.handle_gossip(now, &peer, &descriptor),
+        Verdict::Ignore
+    );
+    for index in 0..2 * descriptor.len() {
+        let mut bad = descriptor.clone();
+        bad[index / 2] ^= [1, 0x40][index % 2];
+        assert_ne!(
+            directory.handle_gossip(now, &peer, &bad),
+            Verdict::Accept,
+            "byte {index}"
+        );
+    }
+    let counters = directory.counters();
+    assert!(counters.refused["signature"] > 50, "{counters:?}");
+    assert!(
+        counters.rate_limited > 0,
+        "one neighbour can't keep us verifying"
+    );
+    assert_eq!(
+        directory.handle_gossip(now, &stranger, b"nonsense"),
+        Verdict::Reject
+    );
+    for bytes in [vec![], vec![0xff; 100], vec![0; 300_000]] {
+        let from = shoal_topology::Ticket(7);
+        directory.handle_input(
+            now,
+            DirectoryInput::SyncRequest {
+                from,
+                request: bytes.clone(),
+            },
+        );
+        directory.handle_input(
+            now,
+            DirectoryInput::SyncResponse {
+                from: peer,
+                response: bytes,
+            },
+        );
+    }
+    directory.handle_input(now, DirectoryInput::SyncFailed { from: stranger });
+    assert_eq!(directory.counters().malformed_requests, 2);
+}

@@ -1,0 +1,267 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use shoal_packet::SphinxSecret;
+use shoal_proto::{Epoch, NodeId, Span};
+use shoal_topology::sample::Network;
+use shoal_topology::{
+    Descriptor, DescriptorError, Document, DocumentError, Identity, NetworkParameters,
+    PACKET_VERSION, Role, SignedDescriptor, View,
+};
+
+const EPOCH: Epoch = Epoch::new(5);
+
+pub(crate) fn identity(index: u32) -> Identity {
+    Identity::generate(&mut ChaCha20Rng::seed_from_u64(u64::from(index)))
+}
+
+pub(crate) fn describe(params: &NetworkParameters, index: u32, role: Role) -> Descriptor {
+    let mut rng = ChaCha20Rng::seed_from_u64(1_000_000 + u64::from(index));
+    let key = SphinxSecret::generate(&mut rng).public();
+    Descriptor {
+        identity: identity(index).id(),
+        role,
+        sequence: 1,
+        issued_at: params.start_of(EPOCH),
+        expires_at: params.start_of(EPOCH.next().next()),
+        first_epoch: EPOCH,
+        keys: vec![key, key],
+        addresses: vec!["/ip4/192.0.2.1/tcp/4000".to_owned()],
+        versions: vec![PACKET_VERSION],
+        capacity_class: 3,
+        storage_mib: 100,
+        family: String::new(),
+        admission: Vec::new(),
+    }
+}
+
+fn sign(params: &NetworkParameters, index: u32, descriptor: Descriptor) -> SignedDescriptor {
+    SignedDescriptor::sign(&identity(index), params, descriptor).unwrap()
+}
+
+/// Two providers, and a mix for each family that is named.
+fn descriptors(params: &NetworkParameters, families: &[u8]) -> Vec<SignedDescriptor> {
+    let mut all = Vec::new();
+    for index in 0..2 {
+        all.push(sign(params, index, describe(params, index, Role::Provider)));
+    }
+    for (index, family) in (2..).zip(families) {
+        let mut descriptor = describe(params, index, Role::Mix);
+        // Most have no family.
+        descriptor.family = if *family < 4 {
+            format!("f{family}")
+        } else {
+            String::new()
+        };
+        all.push(sign(params, index, descriptor));
+    }
+    all
+}
+
+fn layers(document: &Document) -> BTreeMap<NodeId, u8> {
+    document
+        .members()
+        .map(|member| (member.id, member.layer))
+        .collect()
+}
+
+fn sizes(document: &Document) -> Vec<usize> {
+    (1..=document.layers())
+        .map(|layer| document.mixes(layer).len())
+        .collect()
+}
+
+fn spread(document: &Document) -> usize {
+    let sizes = sizes(document);
+    sizes.iter().max().unwrap() - sizes.iter().min().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn order_of_arrival_does_not_matter(
+        families in prop::collection::vec(0_u8..12, 12..24),
+        shuffle in any::<u64>(),
+    ) {
+        let params = NetworkParameters::example();
+        let mut all = descriptors(&params, &families);
+        let Ok(first) = Document::form(&params, EPOCH, None, &all) else { return Ok(()) };
+        let base = Document::form(&params, EPOCH.next(), Some(&first), &all).unwrap();
+        // Ordering by a hash of the key and the seed is a shuffle.
+        let mut rank = shuffle;
+        all.sort_by_cached_key(|signed| {
+            rank = rank.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (rank, signed.id())
+        });
+        let again = Document::form(&params, EPOCH, None, &all).unwrap();
+        prop_assert_eq!(again.encode(), first.encode());
+        let next = Document::form(&params, EPOCH.next(), Some(&again), &all).unwrap();
+        prop_assert_eq!(next.hash(), base.hash());
+    }
+
+    #[test]
+    fn families_stay_together_and_the_rest_is_balanced(
+        families in prop::collection::vec(0_u8..12, 6..24),
+    ) {
+        let params = NetworkParameters::example();
+        let all = descriptors(&params, &families);
+        let Ok(document) = Document::form(&params, EPOCH, None, &all) else { return Ok(()) };
+        let mut seen: BTreeMap<String, u8> = BTreeMap::new();
+        let mut largest = 1;
+        for member in document.members().filter(|member| member.role == Role::Mix) {
+            if !member.family.is_empty() {
+                let layer = *seen.entry(member.family.clone()).or_insert(member.layer);
+                prop_assert_eq!(layer, member.layer);
+                let size = document.members().filter(|m| m.family == member.family).count();
+                largest = largest.max(size);
+            }
+        }
+        // Units of one are as many as it takes to fill up whatever the largest family leaves.
+        prop_assert!(spread(&document) <= largest, "{:?}", sizes(&document));
+        let alone = document.members().filter(|m| m.layer > 0 && m.family.is_empty()).count();
+        if alone >= 3 * largest {
+            prop_assert!(spread(&document) <= 1, "{:?}", sizes(&document));
+        }
+    }
+
+    #[test]
+    fn joins_and_leaves_move_few(count in 6_usize..24, gone in any::<prop::sample::Index>()) {
+        let params = NetworkParameters::example();
+        let all = descriptors(&params, &vec![9; count]);
+        let first = Document::form(&params, EPOCH, None, &all[..all.len() - 1]).unwrap();
+        prop_assert!(spread(&first) <= 1);
+        let joined = Document::form(&params, EPOCH.next(), Some(&first), &all).unwrap();
+        prop_assert!(spread(&joined) <= 1);
+        let (before, after) = (layers(&first), layers(&joined));
+        prop_assert!(before.iter().all(|(id, layer)| after[id] == *layer), "a join moves nobody");
+
+        let gone = 2 + gone.index(all.len() - 2);
+        let left = all.iter().enumerate().filter(|(index, _)| *index != gone).map(|(_, d)| d);
+        let left = Document::form(&params, EPOCH.next(), Some(&joined), left).unwrap();
+        prop_assert!(spread(&left) <= 1);
+        let moved = layers(&left).iter().filter(|(id, layer)| after[id] != **layer).count();
+        prop_assert!(moved <= 1, "a leave moves one at most: {}", moved);
+    }
+}
+
+fn resign(bytes: &[u8], change: impl FnOnce(&mut shoal_proto::wire::Document)) -> Vec<u8> {
+    use prost::Message;
+    let mut wire = shoal_proto::wire::Document::decode(bytes).unwrap();
+    change(&mut wire);
+    wire.encode_to_vec()
+}
+
+#[test]
+fn documents_are_verified() {
+    let params = NetworkParameters::example();
+    let document = Document::form(&params, EPOCH, None, &descriptors(&params, &[9; 6])).unwrap();
+    let bytes = document.encode();
+    assert!(Document::decode_verified(bytes, &params).unwrap() == document);
+    let check = |change: &dyn Fn(&mut shoal_proto::wire::Document)| {
+        Document::decode_verified(&resign(bytes, change), &params).unwrap_err()
+    };
+    assert_eq!(check(&|d| d.members.swap(0, 1)), DocumentError::Order);
+    assert_eq!(
+        check(&|d| d.members[1] = d.members[0].clone()),
+        DocumentError::Order
+    );
+    assert_eq!(check(&|d| d.epoch = 9), DocumentError::NoKey(Epoch::new(9)));
+    assert_eq!(check(&|d| d.previous.clear()), DocumentError::Malformed);
+    assert_eq!(
+        check(&|d| d.members.retain(|m| m.layer != 0)),
+        DocumentError::NoProvider
+    );
+    assert_eq!(
+        check(&|d| d.members.retain(|m| m.layer != 2)),
+        DocumentError::EmptyLayer(2)
+    );
+    let mix = |d: &mut shoal_proto::wire::Document, layer| {
+        d.members.iter_mut().find(|m| m.layer > 0).unwrap().layer = layer;
+    };
+    for layer in [0, 4, 255, 256, u32::MAX] {
+        assert_eq!(check(&|d| mix(d, layer)), DocumentError::Layer(layer));
+    }
+    assert_eq!(
+        check(&|d| *d.members[0].signed_descriptor.last_mut().unwrap() ^= 1),
+        DocumentError::Descriptor(DescriptorError::Signature)
+    );
+    let many = |d: &mut shoal_proto::wire::Document| {
+        d.members = vec![shoal_proto::wire::Member::default(); 1025];
+    };
+    assert_eq!(check(&many), DocumentError::TooManyMembers(1025));
+    assert!(matches!(
+        Document::decode_verified(&vec![0; 2_000_000], &params),
+        Err(DocumentError::Size(2_000_000))
+    ));
+    // One encoding only: an unknown field makes it another text.
+    let longer = [bytes, &[0x78, 1]].concat();
+    assert_eq!(
+        Document::decode_verified(&longer, &params),
+        Err(DocumentError::Malformed)
+    );
+    let other = NetworkParameters {
+        name: "other".to_owned(),
+        ..params
+    };
+    assert!(Document::decode_verified(bytes, &other).is_err());
+}
+
+#[test]
+fn packets_go_round_in_one_direction() {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+    let document = net.document(&mut rng, EPOCH, None).unwrap();
+    let at = |layer: usize| match layer {
+        0 => document.providers()[0],
+        layer => document.mixes(u8::try_from(layer).unwrap())[0],
+    };
+    for from in 0..4 {
+        for to in 0..4 {
+            let ok = (from + 1) % 4 == to;
+            assert_eq!(
+                document.position_ok(&at(from), &at(to)),
+                ok,
+                "{from} to {to}"
+            );
+        }
+    }
+    assert!(!document.position_ok(&NodeId::new([1; 32]), &at(1)));
+}
+
+#[test]
+fn views_accept_two_epochs_around_a_switch() {
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let mut net = Network::new(&mut rng, NetworkParameters::example(), 1, 1);
+    let epochs = [EPOCH, EPOCH.next(), EPOCH.next().next()];
+    let view = net.view(&mut rng, epochs).unwrap();
+    let params = &net.params;
+    let margin = params.switch_margin();
+    let tick = Span::from_micros(1);
+    let accepted = |now| {
+        view.accepted(params, now)
+            .map(|d| d.epoch().number())
+            .collect::<Vec<_>>()
+    };
+    let start = params.start_of(EPOCH.next());
+    assert_eq!(accepted(start - margin - tick), [5]);
+    assert_eq!(accepted(start - margin), [5, 6]);
+    assert_eq!(accepted(start - tick), [5, 6]);
+    assert_eq!(accepted(start), [5, 6]);
+    assert_eq!(accepted(start + margin - tick), [5, 6]);
+    assert_eq!(accepted(start + margin), [6]);
+    assert_eq!(view.by_epoch_byte(params, start, 5).unwrap().epoch(), EPOCH);
+    assert!(view.by_epoch_byte(params, start + margin, 5).is_none());
+    assert!(view.by_epoch_byte(params, start, 7).is_none());
+    assert_eq!(view.counts_until(params, EPOCH), start + margin);
+
+    // The last document stays in force for three further epochs.
+    let last = params.start_of(Epoch::new(11));
+    assert_eq!(accepted(last - tick), [7]);
+    assert_eq!(accepted(last), [7], "and a margin");
+    assert!(accepted(last + margin).is_empty());
+    assert_eq!(view.counts_until(params, Epoch::new(7)), last + margin);
+    assert!(View::default().current(params, last).is_none());
+}

@@ -1,0 +1,15 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+//! Tests of the crate as a whole, in one binary.
+
+mod codecs;
+mod corpus;
+mod directory;
+mod documents;
+mod harness;
+mod statistics;
