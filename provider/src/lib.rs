@@ -1,10 +1,70 @@
-//! The provider role of Shoal.
+//! The provider role of Shoal: what happens at the final hop. Two jobs in one role.
+//!
+//! - **Entry**: the live connection of a client. Payloads for it wait in a bounded queue, and a
+//!   Poisson clock at the rate of its profile sends one frame for each tick: what waits, or
+//!   random filler. An entry can't tell a client's loops from replies to it.
+//! - **Mailbox**: storage for people who are away. Deposits are stored and answered, each once
+//!   and an exponential time after it came in. Owners bring reply blocks; a Poisson clock for
+//!   each mailbox spends one for each tick, on an entry or on nothing.
+//!
+//! This crate opens no socket, reads no clock, draws no ambient randomness, and reads no message:
+//! what it stores is sealed for somebody else. The one kind of IO is that of [`SqliteStore`].
+//!
+//! - [`Provider`] is the core: [`ProviderInput`] and the time go in, [`ProviderAction`] and the
+//!   next deadline come out. [`Limits`] bounds all it holds, [`Counters`] tells what it did.
+//! - [`Store`] is where mailboxes are kept: [`SqliteStore`] on disk, [`MemoryStore`] for virtual
+//!   time. The caller runs it, on a thread of its own, and carries [`StoreOp`]s to it and
+//!   [`StoreResult`]s back.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+//! use shoal_proto::{ClientHandle, NodeId, Span};
+//! use shoal_provider::{
+//!     Limits, MemoryStore, Provider, ProviderAction, ProviderInput, Store, StoreLimits,
+//! };
+//! use shoal_topology::NetworkParameters;
+//!
+//! let params = Arc::new(NetworkParameters::example());
+//! let mut now = params.genesis;
+//! let mut store = MemoryStore::new(StoreLimits::default());
+//! let rng = ChaCha20Rng::seed_from_u64(1);
+//! let local = NodeId::new([1; 32]);
+//! let mut provider = Provider::new(params, local, Limits::default(), rng, now);
+//!
+//! let handle = ClientHandle::new([2; 32]);
+//! let attached = ProviderInput::Attached { handle, profile: "default".to_owned() };
+//! provider.handle_input(now, attached);
+//! let end = now + Span::from_secs(10);
+//! let mut frames = 0;
+//! while now < end {
+//!     while let Some(action) = provider.poll_action(now) {
+//!         match action {
+//!             ProviderAction::ToClient { .. } => frames += 1,
+//!             ProviderAction::Store { ticket, op } => {
+//!                 for result in store.apply(now, vec![op]) {
+//!                     let done = ProviderInput::StoreDone { ticket, result };
+//!                     provider.handle_input(now, done);
+//!                 }
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//!     now = provider.poll_deadline().unwrap_or(end);
+//! }
+//! assert!((40..120).contains(&frames), "about 8 a second: {frames}");
+//! ```
+//!
+//! Sources: "The Loopix Anonymity System" (2017), sections 3 and 4 (providers, loops, Poisson
+//! traffic); single-use reply blocks: "Sphinx" (2009), section 3.2; anti-replay windows: RFC 4303.
 
 mod clock;
 mod counters;
 mod delivery;
 mod entry;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod io;
 mod limits;
 mod mailboxes;

@@ -7,6 +7,11 @@
     reason = "tests"
 )]
 
+mod clients;
 mod conformance;
 mod crash;
 mod files;
+mod mailboxes;
+mod replies;
+mod statistics;
+mod world;

@@ -1,0 +1,445 @@
+//! Mailboxes: who may command them, and how what is in them reaches their owners.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ed25519_dalek::SigningKey;
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use shoal_packet::command::{
+    Command, DropChange, MailboxPacket, MailboxRequest, Reply, StreamItem,
+};
+use shoal_proto::{NodeId, Span, Time};
+use shoal_provider::{DropReason, Limits, SqliteOptions, SqliteStore, StoreError, StoreLimits};
+
+use crate::conformance::drop_id;
+use crate::statistics::is_exponential;
+use crate::world::{FIRST, Owner, World};
+
+/// The stream packets that were sent since the last time, opened.
+fn stream(world: &mut World) -> Vec<(Time, StreamItem)> {
+    let item = |(at, reply)| match reply {
+        Reply::Stream(item) => Some((at, *item)),
+        _ => None,
+    };
+    world.open_all().into_iter().filter_map(item).collect()
+}
+
+fn entries(items: &[(Time, StreamItem)]) -> Vec<u64> {
+    items
+        .iter()
+        .filter_map(|(_, item)| item.entry.as_ref().map(|entry| entry.entry))
+        .collect()
+}
+
+const REGISTER: [DropChange; 2] = [
+    DropChange::Register(drop_of(1)),
+    DropChange::Register(drop_of(2)),
+];
+
+const fn drop_of(n: u8) -> shoal_proto::DropId {
+    shoal_proto::DropId::new([n; 32])
+}
+
+/// An owner with two drop ids and some stock.
+fn attended(world: &mut World, commands: usize) -> Owner {
+    let mut owner = Owner::new(1);
+    for _ in 0..commands {
+        world.attend(&mut owner, &[], &REGISTER);
+    }
+    world.run(Span::from_millis(10));
+    owner
+}
+
+#[test]
+fn a_message_reaches_its_owner_and_is_gone_once_acknowledged() {
+    let mut world = World::new(1);
+    let mut owner = attended(&mut world, 8);
+    world.deposit(1, 77, None);
+    world.run_secs(6);
+    let items = stream(&mut world);
+    assert_eq!(entries(&items), [1]);
+    let entry = items
+        .iter()
+        .find_map(|(_, item)| item.entry.clone())
+        .unwrap();
+    assert_eq!(
+        (entry.drop, entry.message),
+        (drop_id(1), crate::world::message_id(77))
+    );
+    assert_eq!(entry.blob.as_bytes(), &[77; 1472]);
+    // Numbered from 0, with the window and the stock.
+    let numbers: Vec<u64> = items.iter().map(|(_, item)| item.number).collect();
+    assert_eq!(numbers, (0..items.len() as u64).collect::<Vec<_>>());
+    let (_, last) = items.last().unwrap();
+    assert_eq!(
+        (last.generation, last.window_highest, last.window_bits),
+        (1, 8, 0x7f)
+    );
+    assert_eq!(usize::from(last.stock), 32 - items.len());
+    world.attend(&mut owner, &[1], &[]);
+    world.run_secs(25);
+    assert_eq!(entries(&stream(&mut world)), [] as [u64; 0]);
+    assert_eq!(world.store.usage().entries, 0);
+}
+
+#[test]
+fn only_the_owner_commands() {
+    let mut world = World::new(2);
+    let (mut owner, mut thief) = (attended(&mut world, 1), Owner::new(2));
+    let surbs = world.surbs(FIRST);
+    let (network, local) = (world.params.hash(), world.local);
+    let elsewhere = NodeId::new([8; 32]);
+    let request = thief.request(surbs.clone(), &[1], &REGISTER);
+    let sign = |world: &mut World, key: &SigningKey, provider: &NodeId, request: MailboxRequest| {
+        let packet = MailboxPacket::sign(&mut world.rng, key, &network, provider, request).unwrap();
+        Command::Mailbox(Box::new(packet))
+            .encode(&mut world.rng)
+            .to_vec()
+    };
+    // Somebody else's mailbox in one's own command.
+    let mut forged = sign(&mut world, &thief.key.clone(), &local, request);
+    let at = forged
+        .windows(32)
+        .position(|w| w == thief.mailbox().as_bytes())
+        .unwrap();
+    forged[at..at + 32].copy_from_slice(owner.mailbox().as_bytes());
+    // The owner's own command, for another provider.
+    let request = owner.request(surbs.clone(), &[], &[]);
+    let misdirected = sign(&mut world, &owner.key.clone(), &elsewhere, request);
+    let request = owner.request(surbs, &[], &[]);
+    let mut altered = sign(&mut world, &owner.key.clone(), &local, request);
+    altered[1600] ^= 1;
+    let before = world.provider.counters();
+    for plaintext in [forged, misdirected, altered] {
+        world.plaintext(plaintext);
+    }
+    assert_eq!(world.dropped, [DropReason::MailboxSignature; 3]);
+    assert_eq!(
+        world.provider.counters().mailbox_commands,
+        before.mailbox_commands
+    );
+    // Another owner can't have the drop ids or the entries.
+    world.deposit(1, 1, None);
+    world.attend(&mut thief, &[1], &REGISTER);
+    world.run_secs(4);
+    assert_eq!(world.provider.counters().changes_refused, 2);
+    assert_eq!(world.store.usage().entries, 1);
+}
+
+#[test]
+fn a_command_counts_once_also_after_a_restart() {
+    let mut world = World::new(3);
+    let mut owner = Owner::new(1);
+    let surbs = world.surbs(FIRST);
+    let first = owner.request(surbs.clone(), &[], &[]);
+    world.owner_command(&owner, first.clone());
+    owner.generation = 2;
+    let newer = owner.request(surbs.clone(), &[], &[]);
+    world.owner_command(&owner, newer.clone());
+    world.run(Span::from_millis(20));
+    assert!(world.dropped.is_empty());
+    for restarted in [false, true] {
+        if restarted {
+            world.restart();
+        }
+        world.dropped.clear();
+        world.owner_command(&owner, newer.clone());
+        world.owner_command(&owner, first.clone());
+        world.run(Span::from_millis(20));
+        assert_eq!(world.dropped, [DropReason::MailboxReplayed; 2]);
+    }
+    let next = owner.request(surbs.clone(), &[], &[]);
+    world.owner_command(&owner, next);
+    let unknown = MailboxRequest {
+        profile: 9,
+        ..owner.request(surbs, &[], &[])
+    };
+    world.owner_command(&owner, unknown);
+    world.run(Span::from_millis(20));
+    assert_eq!(world.dropped.last(), Some(&DropReason::MailboxProfile));
+    assert_eq!(
+        world.provider.counters().mailbox_commands,
+        1,
+        "of the restarted core"
+    );
+}
+
+#[test]
+fn the_stock_never_exceeds_its_cap() {
+    let mut world = World::new(4);
+    let mut owner = attended(&mut world, 40);
+    assert_eq!(world.provider.counters().stock, 120);
+    assert_eq!(world.provider.counters().stock_overflow, 40);
+    // The oldest went: what is sent comes from the newest 120.
+    owner.epoch = FIRST.next();
+    for _ in 0..40 {
+        world.attend(&mut owner, &[], &[]);
+        world.run(Span::from_millis(50));
+        let counters = world.provider.counters();
+        assert!(counters.stock <= 240);
+        assert_eq!(
+            counters.stock_added,
+            counters.stock + counters.stock_overflow + counters.stock_void + counters.stream_idle
+        );
+    }
+}
+
+#[test]
+fn the_clock_is_poisson_and_spends_one_a_tick() {
+    let mut world = World::new(5);
+    let mut owner = attended(&mut world, 30);
+    let mut times = Vec::new();
+    let end = world.now + Span::from_secs(480);
+    let mut message = 0;
+    while world.now < end {
+        world.attend(&mut owner, &[], &[]);
+        // Whether there are messages makes no difference.
+        if message < 100 {
+            world.deposit(1, message, None);
+            message += 1;
+        }
+        world.run_secs(2);
+        times.extend(
+            world
+                .sent
+                .drain(..)
+                .filter(|sent| sent.kind == shoal_provider::SendKind::Stream)
+                .map(|sent| sent.at),
+        );
+    }
+    let intervals: Vec<f64> = times
+        .windows(2)
+        .map(|pair| pair[1].since(pair[0]).as_secs_f64())
+        .collect();
+    assert!(intervals.len() > 800, "{}", intervals.len());
+    assert!(is_exponential(&intervals, 0.5));
+}
+
+#[test]
+fn a_flood_on_one_drop_id_delays_no_other() {
+    let mut world = World::new(6);
+    attended(&mut world, 30);
+    for message in 0..100 {
+        world.deposit(1, message, None);
+    }
+    world.run_secs(5);
+    stream(&mut world);
+    world.deposit(2, 1000, None);
+    world.run_secs(10);
+    let drops: Vec<_> = stream(&mut world)
+        .iter()
+        .filter_map(|(_, item)| item.entry.as_ref().map(|entry| entry.drop))
+        .collect();
+    let position = drops.iter().position(|drop| *drop == drop_id(2)).unwrap();
+    assert!(
+        position <= 2,
+        "after at most the one that was ready: {position}"
+    );
+    assert!(drops.len() > 5);
+}
+
+#[test]
+fn what_is_not_acknowledged_is_pushed_again_after_a_while() {
+    let mut world = World::new(7);
+    let mut owner = attended(&mut world, 30);
+    world.deposit(1, 1, None);
+    world.run_secs(45);
+    let items = stream(&mut world);
+    let pushes: Vec<Time> = items
+        .iter()
+        .filter(|(_, item)| item.entry.is_some())
+        .map(|(at, _)| *at)
+        .collect();
+    assert!(pushes.len() >= 2, "{}", pushes.len());
+    for pair in pushes.windows(2) {
+        let gap = pair[1].since(pair[0]);
+        assert!(
+            gap >= Span::from_secs(20) && gap < Span::from_secs(27),
+            "{gap}"
+        );
+    }
+    // At once for a new generation, whose numbers start anew.
+    owner.generation = 2;
+    for _ in 0..8 {
+        world.attend(&mut owner, &[], &[]);
+    }
+    assert_eq!(world.provider.counters().stock_void, 0);
+    world.run_secs(3);
+    let items = stream(&mut world);
+    let first = items.iter().find(|(_, item)| item.entry.is_some()).unwrap();
+    assert_eq!((items[0].1.generation, items[0].1.number), (2, 0));
+    assert!(first.1.number <= 1);
+    assert!(
+        world.provider.counters().stock_void > 0,
+        "the old generation's are void"
+    );
+}
+
+#[test]
+fn after_a_restart_every_message_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let open = || {
+        let options = SqliteOptions::new(&path, StoreLimits::default());
+        Box::new(
+            SqliteStore::open(SqliteOptions {
+                reserve: 0,
+                ..options
+            })
+            .unwrap(),
+        )
+    };
+    let mut world = World::new(8);
+    world.store = open();
+    let mut owner = attended(&mut world, 20);
+    for message in 0..20 {
+        world.deposit(u8::try_from(message % 2).unwrap() + 1, message, None);
+    }
+    world.run_secs(8);
+    let before = stream(&mut world);
+    let pushed = entries(&before);
+    assert!(pushed.len() > 5 && pushed.len() < 20, "{}", pushed.len());
+    let acked = pushed[..5].to_vec();
+    world.attend(&mut owner, &acked, &[]);
+    world.run(Span::from_millis(50));
+    let highest = stream(&mut world)
+        .into_iter()
+        .chain(before)
+        .map(|(_, i)| i.number)
+        .max();
+
+    world.restart();
+    world.store = Box::new(shoal_provider::MemoryStore::new(StoreLimits::default()));
+    world.store = open();
+    for _ in 0..12 {
+        world.attend(&mut owner, &[], &[]);
+    }
+    world.run_secs(15);
+    let items = stream(&mut world);
+    let found: BTreeSet<u64> = entries(&items).into_iter().collect();
+    let missing: Vec<u64> = (1..=20)
+        .filter(|entry| !acked.contains(entry) && !found.contains(entry))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(acked.iter().all(|entry| !found.contains(entry)));
+    assert!(
+        items.iter().map(|(_, item)| item.number).min() > highest,
+        "no number twice"
+    );
+}
+
+#[test]
+fn reply_blocks_of_an_epoch_are_void_after_it() {
+    let mut world = World::new(9);
+    let mut owner = attended(&mut world, 20);
+    owner.epoch = FIRST.next();
+    for _ in 0..5 {
+        world.attend(&mut owner, &[], &[]);
+    }
+    let switch = world.params.start_of(FIRST.next());
+    world.run(switch.since(world.now) - Span::from_millis(1));
+    stream(&mut world);
+    for _ in 0..5 {
+        owner.epoch = FIRST;
+        world.attend(&mut owner, &[], &[]);
+    }
+    world.run_secs(5);
+    let sent: BTreeMap<u8, usize> = world.sent.iter().fold(BTreeMap::new(), |mut map, sent| {
+        *map.entry(sent.frame.epoch_byte()).or_default() += 1;
+        map
+    });
+    assert!(!sent.contains_key(&FIRST.byte()), "void from the switch on");
+    assert!(sent[&FIRST.next().byte()] > 3);
+    assert!(world.provider.counters().stock_void >= 20);
+    // Reply blocks of the old epoch are not taken any more.
+    let before = world.provider.counters();
+    world.attend(&mut owner, &[], &[]);
+    world.run(Span::from_millis(10));
+    let after = world.provider.counters();
+    assert_eq!(after.stock_void, before.stock_void + 4);
+    assert_eq!(after.stock_added, before.stock_added);
+}
+
+#[test]
+fn a_mailbox_whose_owner_left_is_let_go_and_taken_up_again() {
+    let limits = Limits {
+        linger: Span::from_secs(30),
+        ..Limits::default()
+    };
+    let mut world = World::with(10, limits, StoreLimits::default());
+    let mut owner = attended(&mut world, 3);
+    world.deposit(1, 1, None);
+    world.run_secs(80);
+    let numbers: Vec<u64> = stream(&mut world)
+        .iter()
+        .map(|(_, item)| item.number)
+        .collect();
+    assert_eq!(numbers.len(), 12);
+    assert_eq!(world.provider.counters().mailboxes_active, 0);
+    for _ in 0..3 {
+        world.attend(&mut owner, &[], &[]);
+    }
+    world.run_secs(5);
+    let items = stream(&mut world);
+    assert_eq!(entries(&items)[0], 1, "not acknowledged");
+    assert!(items[0].1.number > 11, "the same generation goes on");
+}
+
+#[test]
+fn a_store_that_fails_loses_nothing() {
+    let mut world = World::new(11);
+    let mut owner = attended(&mut world, 5);
+    world.deposit(1, 1, None);
+    world.run(Span::from_millis(1));
+    world.store_fails = Some(StoreError::Io("gone".to_owned()));
+    world.attend(&mut owner, &[], &[]);
+    world.run_secs(3);
+    assert_eq!(world.dropped, [DropReason::StoreFailed]);
+    world.store_fails = None;
+    world.deposit(1, 1, None);
+    world.attend(&mut owner, &[], &[]);
+    world.run_secs(4);
+    assert_eq!(entries(&stream(&mut world)), [1]);
+}
+
+#[test]
+fn mailboxes_in_delivery_are_bounded() {
+    let limits = Limits {
+        active_mailboxes: 2,
+        ..Limits::default()
+    };
+    let mut world = World::with(12, limits, StoreLimits::default());
+    for n in 1..=3 {
+        let mut owner = Owner::new(n);
+        world.attend(&mut owner, &[], &[]);
+    }
+    world.run(Span::from_millis(20));
+    assert_eq!(world.dropped, [DropReason::MailboxFull]);
+    assert_eq!(world.provider.counters().mailboxes_active, 2);
+}
+
+#[test]
+fn the_corpus_does_no_harm() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/delivered");
+    let mut files = 0;
+    for file in std::fs::read_dir(corpus).unwrap() {
+        let data = std::fs::read(file.unwrap().path()).unwrap();
+        shoal_provider::fuzz::fuzz_delivered(ChaCha20Rng::seed_from_u64(1), &data);
+        files += 1;
+    }
+    assert!(files >= 5);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_do_harm(kind in 0u8..8, data in prop::collection::vec(any::<u8>(), 0..5000)) {
+        let mut data = data;
+        if let Some(first) = data.first_mut() {
+            *first = kind;
+        }
+        shoal_provider::fuzz::fuzz_delivered(ChaCha20Rng::seed_from_u64(1), &data);
+    }
+}

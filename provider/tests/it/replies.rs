@@ -1,0 +1,317 @@
+//! Answers to deposits and dummies: one each, held alike, and honest.
+
+use shoal_packet::Hop;
+use shoal_packet::command::{Command, DropChange, ReceiptStatus, Reply};
+use shoal_proto::{ClientHandle, Span, Time};
+use shoal_provider::{DropReason, Limits, SendKind, StoreError, StoreLimits};
+
+use crate::conformance::drop_id;
+use crate::statistics::{are_alike, is_exponential};
+use crate::world::{FIRST, Owner, World, delivered, message_id, payload, statuses};
+
+const STORED: Option<ReceiptStatus> = Some(ReceiptStatus::Stored);
+const REFUSED: Option<ReceiptStatus> = Some(ReceiptStatus::Refused);
+
+/// A world with a mailbox that owns the drop id 1, and nothing in the air.
+fn with_mailbox(mut world: World) -> (World, Owner) {
+    let mut owner = Owner::new(1);
+    let request = owner.request(world.surbs(FIRST), &[], &[DropChange::Register(drop_id(1))]);
+    // Its reply blocks are of an epoch that does not count, so its clock stays silent.
+    let request = shoal_packet::command::MailboxRequest {
+        surb_epoch: 0,
+        ..request
+    };
+    world.owner_command(&owner, request);
+    world.run_secs(1);
+    assert!(world.sent.is_empty());
+    (world, owner)
+}
+
+#[test]
+fn each_is_answered_once_and_a_late_store_means_try_again() {
+    let (mut world, _) = with_mailbox(World::new(1));
+    world.store_delay = Span::from_millis(100);
+    let mut unanswered: Vec<u32> = (0..40).collect();
+    let mut rounds = 0;
+    while !unanswered.is_empty() {
+        rounds += 1;
+        assert!(rounds < 20);
+        for message in &unanswered {
+            world.deposit(1, *message, None);
+            let surb = world.surb(FIRST);
+            world.command(&Command::Dummy {
+                surb_epoch: FIRST.byte(),
+                surb,
+            });
+        }
+        world.run_secs(5);
+        let kinds: Vec<SendKind> = world.sent.iter().map(|sent| sent.kind).collect();
+        let replies = world.open_all();
+        assert_eq!(replies.len(), 2 * unanswered.len(), "one each");
+        for ((_, reply), kind) in replies.iter().zip(kinds) {
+            match reply {
+                Reply::Receipt { message, status } => {
+                    assert_eq!((*status, kind), (ReceiptStatus::Stored, SendKind::Receipt));
+                    unanswered.retain(|id| message_id(*id) != *message);
+                }
+                Reply::Dummy => assert_eq!(kind, SendKind::Dummy),
+                _ => panic!("a stream packet"),
+            }
+        }
+    }
+    assert!(rounds > 2, "the store was late for most: {rounds}");
+    assert_eq!(world.store.usage().entries, 40);
+    let counters = world.provider.counters();
+    assert_eq!(counters.receipts_stored, 40);
+    assert_eq!(counters.replies_late, counters.deposits - 40);
+    assert_eq!(counters.replies_dummy, counters.dummies);
+    assert_eq!(counters.replies_held, 0);
+}
+
+/// The times from arrival to answer.
+fn holds(deposits: bool, lag: Span, seed: u64) -> Vec<f64> {
+    let mut world = World::new(seed);
+    let surb = world.surb(FIRST);
+    let arrival = world.now - lag;
+    for message in 0..1500 {
+        let command = if deposits {
+            let deposit = shoal_packet::command::Deposit {
+                surb_epoch: FIRST.byte(),
+                surb: surb.clone(),
+                drop: drop_id(1),
+                message: message_id(message),
+                ttl_secs: 100,
+                grant: None,
+                blob: crate::conformance::blob(1),
+            };
+            Command::Deposit(Box::new(deposit))
+        } else {
+            Command::Dummy {
+                surb_epoch: FIRST.byte(),
+                surb: surb.clone(),
+            }
+        };
+        let plaintext = command.encode(&mut world.rng).to_vec();
+        let nothing = payload(&mut world.rng);
+        world.input(delivered(Some(plaintext), [0; 32], nothing, arrival));
+    }
+    world.run_secs(3);
+    assert_eq!(world.sent.len(), 1500);
+    world
+        .sent
+        .iter()
+        .map(|sent| sent.at.since(arrival).as_secs_f64())
+        .collect()
+}
+
+#[test]
+fn answers_are_held_exponentially_whatever_they_say() {
+    let (dummies, deposits) = (holds(false, Span::ZERO, 2), holds(true, Span::ZERO, 3));
+    assert!(is_exponential(&dummies, 0.1));
+    assert!(is_exponential(&deposits, 0.1));
+    assert!(are_alike(&dummies, &deposits));
+}
+
+#[test]
+fn the_hold_runs_from_arrival() {
+    let lag = Span::from_millis(50);
+    let late = holds(false, lag, 4);
+    let at_once = late.iter().filter(|hold| **hold <= 0.050_001).count() as f64 / 1500.0;
+    assert!(
+        (at_once - (1.0 - (-0.5_f64).exp())).abs() < 0.04,
+        "{at_once}"
+    );
+    // The rest is memoryless.
+    let rest: Vec<f64> = late
+        .iter()
+        .filter(|hold| **hold > 0.050_001)
+        .map(|h| h - 0.05)
+        .collect();
+    assert!(is_exponential(&rest, 0.1));
+}
+
+#[test]
+fn unknown_revoked_and_full_are_answered_alike() {
+    let quotas = StoreLimits {
+        entries_per_drop: 1,
+        ..StoreLimits::default()
+    };
+    let (mut world, mut owner) = with_mailbox(World::with(5, Limits::default(), quotas));
+    let request = owner.request(
+        world.surbs(FIRST),
+        &[],
+        &[
+            DropChange::Register(drop_id(2)),
+            DropChange::Revoke(drop_id(2)),
+        ],
+    );
+    let request = shoal_packet::command::MailboxRequest {
+        surb_epoch: 0,
+        ..request
+    };
+    world.owner_command(&owner, request);
+    world.run_secs(1);
+    world.store_delay = Span::ZERO;
+    for (drop, message) in [(1, 1), (1, 2), (2, 3), (9, 4)] {
+        world.deposit(drop, message, None);
+        world.run_secs(4);
+    }
+    let replies = world.open_all();
+    assert_eq!(statuses(&replies), [STORED, REFUSED, REFUSED, REFUSED]);
+    assert_eq!(world.store.usage().entries, 1);
+}
+
+#[test]
+fn a_grant_opens_a_drop_id_while_it_lasts() {
+    let mut world = World::new(6);
+    world.store_delay = Span::ZERO;
+    let (owner, other) = (Owner::new(1), Owner::new(2));
+    let hour = Span::from_secs(3600);
+    let good = world.grant(&owner, 1, world.now + hour + hour);
+    let expired = world.grant(&owner, 2, world.now - hour);
+    let endless = world.grant(&owner, 2, world.now + hour.scale(24 * 800, 1));
+    let for_another = world.grant(&owner, 3, world.now + hour + hour);
+    let mut forged = world.grant(&other, 2, world.now + hour + hour);
+    forged.mailbox = owner.mailbox();
+    let mut message = 0;
+    for (drop, grant) in [
+        (2, Some(expired)),
+        (2, Some(endless)),
+        (2, Some(for_another)),
+        (2, Some(forged)),
+        (1, None),
+        (1, Some(good)),
+        (1, None),
+    ] {
+        message += 1;
+        world.deposit(drop, message, grant);
+        world.run_secs(4);
+    }
+    let statuses = statuses(&world.open_all());
+    assert_eq!(
+        statuses,
+        [REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, STORED, STORED]
+    );
+    assert_eq!(world.provider.counters().grants_invalid, 4);
+    assert_eq!(world.store.usage().mailboxes, 1);
+}
+
+#[test]
+fn a_full_disk_refuses_and_another_failure_says_nothing() {
+    let (mut world, _) = with_mailbox(World::new(7));
+    world.store_delay = Span::ZERO;
+    for (message, error) in [
+        (1, StoreError::DiskFull),
+        (2, StoreError::DiskFull),
+        (3, StoreError::Busy),
+    ] {
+        world.store_fails = Some(error);
+        world.deposit(1, message, None);
+        world.run_secs(4);
+    }
+    world.store_fails = None;
+    world.deposit(1, 3, None);
+    world.run_secs(4);
+    assert_eq!(
+        statuses(&world.open_all()),
+        [REFUSED, REFUSED, None, STORED]
+    );
+    assert_eq!(world.provider.counters().store_errors, 3);
+    assert_eq!(world.troubles, 3, "full, busy, recovered: each said once");
+}
+
+#[test]
+fn nothing_is_sent_to_who_is_no_member_of_layer_one() {
+    let mut world = World::new(8);
+    let document = std::sync::Arc::clone(&world.view.documents[&FIRST]);
+    let hop = |node, key| Hop {
+        node,
+        key,
+        delay: Span::ZERO,
+    };
+    let first = document.member(&document.mixes(1)[0]).unwrap();
+    let second = document.member(&document.mixes(2)[0]).unwrap();
+    let stranger = shoal_proto::NodeId::new([9; 32]);
+    let good = hop(first.id, first.key);
+    let mut surb_from = |from: Hop| {
+        let route = [from, good.clone()];
+        world.surb_on(&route, ClientHandle::new([1; 32]))
+    };
+    let bad = [
+        surb_from(hop(stranger, first.key)),
+        surb_from(hop(second.id, second.key)),
+        surb_from(hop(document.providers()[1], first.key)),
+    ];
+    for surb in bad {
+        world.command(&Command::Dummy {
+            surb_epoch: FIRST.byte(),
+            surb,
+        });
+    }
+    // And an epoch that does not count now.
+    let surb = world.surb(FIRST.next());
+    world.command(&Command::Dummy {
+        surb_epoch: FIRST.next().byte(),
+        surb,
+    });
+    world.run_secs(5);
+    assert!(world.sent.is_empty());
+    assert_eq!(world.provider.counters().replies_void, 4);
+}
+
+#[test]
+fn what_is_no_command_is_dropped_by_reason() {
+    let mut world = World::new(9);
+    world.plaintext(Vec::new());
+    world.plaintext(vec![99; 2031]);
+    world.command(&Command::NodeLoop(shoal_proto::SurbId::new([5; 16])));
+    world.command(&Command::Drop);
+    assert_eq!(
+        world.dropped,
+        [
+            DropReason::BadCommand,
+            DropReason::BadCommand,
+            DropReason::ForeignLoop
+        ]
+    );
+    assert_eq!(world.provider.counters().drops, 1);
+}
+
+#[test]
+fn bounds_hold() {
+    let limits = Limits {
+        replies: 3,
+        store_operations: 2,
+        ..Limits::default()
+    };
+    let mut world = World::with(10, limits, StoreLimits::default());
+    world.store_delay = Span::from_secs(50);
+    for message in 0..4 {
+        world.deposit(1, message, None);
+    }
+    assert_eq!(world.dropped, [DropReason::Busy; 2], "the store is behind");
+    let surb = world.surb(FIRST);
+    for _ in 0..3 {
+        world.command(&Command::Dummy {
+            surb_epoch: FIRST.byte(),
+            surb: surb.clone(),
+        });
+    }
+    assert_eq!(world.dropped, [DropReason::Busy; 4], "too many replies");
+    assert_eq!(world.provider.counters().replies_held, 3);
+}
+
+#[test]
+fn a_run_repeats_from_its_seed() {
+    let run = || {
+        let (mut world, _) = with_mailbox(World::new(11));
+        for message in 0..20 {
+            world.deposit(1, message, None);
+            world.run(Span::from_millis(30));
+        }
+        world.run_secs(3);
+        let times: Vec<(Time, SendKind)> = world.sent.iter().map(|s| (s.at, s.kind)).collect();
+        (times, world.provider.counters())
+    };
+    assert_eq!(run(), run());
+}

@@ -1,0 +1,404 @@
+//! One provider in virtual time: its core, a store, and a network around it that exists as keys
+//! and documents only. What it sends is unwrapped hop by hop with the real keys.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use rand::CryptoRng;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use shoal_packet::command::{
+    Command, Deposit, DropChange, DropGrant, MailboxPacket, MailboxRequest, ReceiptStatus, Reply,
+};
+use shoal_packet::{Frame, Packet, Payload, Surb, SurbKeys, Unwrapped, build_surb, unwrap};
+use shoal_proto::{ClientHandle, Epoch, MailboxId, MessageId, NodeId, Span, SurbId, Time};
+use shoal_provider::{
+    AttachAnswer, Delivered, DropReason, Limits, MemoryStore, Provider, ProviderAction,
+    ProviderInput, SendKind, Store, StoreLimits, StoreOp, StoreResult,
+};
+use shoal_topology::sample::Network;
+use shoal_topology::{NetworkParameters, Role, View, path};
+
+use crate::conformance::{blob, drop_id};
+
+pub const FIRST: Epoch = Epoch::new(100);
+
+/// A frame on its way to layer 1.
+pub struct Sent {
+    pub at: Time,
+    pub to: NodeId,
+    pub frame: Frame,
+    pub kind: SendKind,
+}
+
+pub struct World {
+    pub rng: ChaCha20Rng,
+    pub network: Network,
+    pub params: Arc<NetworkParameters>,
+    pub view: Arc<View>,
+    pub local: NodeId,
+    pub entry: NodeId,
+    pub provider: Provider<ChaCha20Rng>,
+    pub store: Box<dyn Store>,
+    /// How long the store takes.
+    pub store_delay: Span,
+    /// What the store answers instead of working.
+    pub store_fails: Option<shoal_provider::StoreError>,
+    waiting_for_store: BTreeMap<(Time, u64), StoreOp>,
+    pub now: Time,
+    pub sent: Vec<Sent>,
+    pub to_client: Vec<(Time, ClientHandle, Frame)>,
+    pub dropped: Vec<DropReason>,
+    pub attached: Vec<AttachAnswer>,
+    pub troubles: usize,
+    pub limits: Limits,
+    keys: BTreeMap<SurbId, SurbKeys>,
+    next_id: u64,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        Self::with(seed, Limits::default(), StoreLimits::default())
+    }
+
+    pub fn with(seed: u64, limits: Limits, quotas: StoreLimits) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut params = NetworkParameters::example();
+        params.epoch = Span::from_secs(600);
+        let mut network = Network::new(&mut rng, params, 2, 2);
+        let params = Arc::clone(&network.params);
+        let view = network.view(&mut rng, [FIRST, FIRST.next()]).unwrap();
+        let providers: Vec<NodeId> = network.ids(Role::Provider).collect();
+        let now = params.start_of(FIRST) + Span::from_secs(100);
+        let local = providers[0];
+        let core = Self::core(&params, &view, local, &limits, seed, now);
+        Self {
+            rng,
+            network,
+            params,
+            view,
+            local,
+            entry: providers[1],
+            provider: core,
+            store: Box::new(MemoryStore::new(quotas)),
+            store_delay: Span::from_millis(5),
+            store_fails: None,
+            waiting_for_store: BTreeMap::new(),
+            now,
+            sent: Vec::new(),
+            to_client: Vec::new(),
+            dropped: Vec::new(),
+            attached: Vec::new(),
+            troubles: 0,
+            limits,
+            keys: BTreeMap::new(),
+            next_id: 1,
+        }
+    }
+
+    fn core(
+        params: &Arc<NetworkParameters>,
+        view: &Arc<View>,
+        local: NodeId,
+        limits: &Limits,
+        seed: u64,
+        now: Time,
+    ) -> Provider<ChaCha20Rng> {
+        let rng = ChaCha20Rng::seed_from_u64(seed ^ 0xc0fe);
+        let mut core = Provider::new(Arc::clone(params), local, limits.clone(), rng, now);
+        core.handle_input(now, ProviderInput::View(Arc::clone(view)));
+        core
+    }
+
+    /// The core dies with all it held; the store stays.
+    pub fn restart(&mut self) {
+        self.waiting_for_store.clear();
+        let (params, view) = (&self.params, &self.view);
+        self.provider = Self::core(params, view, self.local, &self.limits, 77, self.now);
+    }
+
+    pub fn input(&mut self, input: ProviderInput) {
+        self.provider.handle_input(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(action) = self.provider.poll_action(self.now) {
+            match action {
+                ProviderAction::Send { to, frame, kind } => {
+                    self.sent.push(Sent {
+                        at: self.now,
+                        to,
+                        frame,
+                        kind,
+                    });
+                }
+                ProviderAction::ToClient { handle, frame } => {
+                    self.to_client.push((self.now, handle, frame));
+                }
+                ProviderAction::Store { ticket, op } => {
+                    self.waiting_for_store
+                        .insert((self.now + self.store_delay, ticket), op);
+                }
+                ProviderAction::Dropped(reason) => self.dropped.push(reason),
+                ProviderAction::Attach { answer, .. } => self.attached.push(answer),
+                ProviderAction::StoreTrouble(_) | ProviderAction::StoreRecovered => {
+                    self.troubles += 1;
+                }
+                _ => panic!("an action that the tests do not know"),
+            }
+        }
+        assert!(self.provider.counters().balanced());
+        assert!(self.provider.counters().stock <= 2 * self.limits.stock as u64);
+    }
+
+    pub fn run(&mut self, span: Span) {
+        let end = self.now + span;
+        loop {
+            let store = self.waiting_for_store.keys().next().map(|(at, _)| *at);
+            let deadline = self.provider.poll_deadline();
+            let next = [store, deadline].into_iter().flatten().min().unwrap_or(end);
+            if next > end {
+                break;
+            }
+            self.now = self.now.max(next);
+            if store.is_some_and(|at| at <= self.now) {
+                let ((_, ticket), op) = self.waiting_for_store.pop_first().unwrap();
+                let result: StoreResult = match &self.store_fails {
+                    Some(error) => Err(error.clone()),
+                    None => self.store.apply(self.now, vec![op]).pop().unwrap(),
+                };
+                self.provider
+                    .handle_input(self.now, ProviderInput::StoreDone { ticket, result });
+            }
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    pub fn run_secs(&mut self, secs: u64) {
+        self.run(Span::from_secs(secs));
+    }
+
+    /// A reply block of this epoch, back to a client at the other provider.
+    pub fn surb(&mut self, epoch: Epoch) -> Surb {
+        let document = Arc::clone(&self.view.documents[&epoch]);
+        let route = path::reply(&mut self.rng, &document, &self.params, &self.entry).unwrap();
+        self.surb_on(&route, ClientHandle::new([0xcc; 32]))
+    }
+
+    pub fn surb_on(&mut self, route: &[shoal_packet::Hop], handle: ClientHandle) -> Surb {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.next_id.to_be_bytes());
+        self.next_id += 1;
+        let id = SurbId::new(id);
+        let (surb, keys) = build_surb(&mut self.rng, route, &handle, id).unwrap();
+        self.keys.insert(id, keys);
+        surb
+    }
+
+    pub fn surbs(&mut self, epoch: Epoch) -> [Surb; 4] {
+        std::array::from_fn(|_| self.surb(epoch))
+    }
+
+    /// Carries a packet through the network to where it ends.
+    pub fn travel(
+        &mut self,
+        epoch: Epoch,
+        mut to: NodeId,
+        mut packet: Packet,
+    ) -> (NodeId, [u8; 32], SurbId, Payload) {
+        for _ in 0..5 {
+            let secret = self.network.nodes[&to].keys.secret(epoch).unwrap();
+            match unwrap(secret, packet, |_| true).unwrap() {
+                Unwrapped::Forward {
+                    next,
+                    packet: inner,
+                    ..
+                } => {
+                    assert!(self.view.documents[&epoch].position_ok(&to, &next));
+                    to = next;
+                    packet = inner;
+                }
+                Unwrapped::Final {
+                    destination,
+                    id,
+                    payload,
+                } => {
+                    return (to, destination, id, payload);
+                }
+            }
+        }
+        panic!("it never ends");
+    }
+
+    /// What the client at the end of the way reads; each reply block serves once.
+    pub fn open(&mut self, sent: &Sent) -> Reply {
+        let byte = sent.frame.epoch_byte();
+        let epoch = [FIRST, FIRST.next()]
+            .into_iter()
+            .find(|epoch| epoch.byte() == byte)
+            .unwrap();
+        assert_eq!(
+            self.view.documents[&epoch].member(&sent.to).unwrap().layer,
+            1
+        );
+        let (at, _, id, payload) = self.travel(epoch, sent.to, sent.frame.clone().into_packet());
+        assert_eq!(at, self.entry);
+        let keys = self
+            .keys
+            .remove(&id)
+            .expect("never two answers by one reply block");
+        Reply::decode(&keys.open(&payload).unwrap()).unwrap()
+    }
+
+    pub fn open_all(&mut self) -> Vec<(Time, Reply)> {
+        let sent = std::mem::take(&mut self.sent);
+        sent.iter().map(|sent| (sent.at, self.open(sent))).collect()
+    }
+
+    pub fn command(&mut self, command: &Command) {
+        let plaintext = command.encode(&mut self.rng);
+        self.plaintext(plaintext.to_vec());
+    }
+
+    pub fn plaintext(&mut self, plaintext: Vec<u8>) {
+        let now = self.now;
+        self.input(delivered(
+            Some(plaintext),
+            [0; 32],
+            payload(&mut ChaCha20Rng::seed_from_u64(1)),
+            now,
+        ));
+    }
+
+    pub fn deposit(&mut self, drop: u8, message: u32, grant: Option<DropGrant>) {
+        let surb = self.surb(FIRST);
+        self.deposit_with(surb, drop, message, grant);
+    }
+
+    pub fn deposit_with(&mut self, surb: Surb, drop: u8, message: u32, grant: Option<DropGrant>) {
+        let deposit = Deposit {
+            surb_epoch: FIRST.byte(),
+            surb,
+            drop: drop_id(drop),
+            message: message_id(message),
+            ttl_secs: 500,
+            grant,
+            blob: blob(message.to_be_bytes()[3]),
+        };
+        self.command(&Command::Deposit(Box::new(deposit)));
+    }
+
+    pub fn owner_command(&mut self, owner: &Owner, request: MailboxRequest) {
+        let packet = MailboxPacket::sign(
+            &mut self.rng,
+            &owner.key,
+            &self.params.hash(),
+            &self.local,
+            request,
+        )
+        .unwrap();
+        self.command(&Command::Mailbox(Box::new(packet)));
+    }
+
+    /// The owner's next command.
+    pub fn attend(&mut self, owner: &mut Owner, acks: &[u64], drops: &[DropChange]) {
+        let surbs = self.surbs(owner.epoch);
+        let request = owner.request(surbs, acks, drops);
+        self.owner_command(owner, request);
+    }
+
+    pub fn grant(&self, owner: &Owner, drop: u8, expires: Time) -> DropGrant {
+        let hour = u32::try_from(expires.as_secs() / 3600).unwrap();
+        DropGrant::issue(
+            &owner.key,
+            &self.params.hash(),
+            &self.local,
+            &drop_id(drop),
+            hour,
+        )
+    }
+}
+
+/// The owner of a mailbox.
+pub struct Owner {
+    pub key: SigningKey,
+    pub generation: u64,
+    pub counter: u64,
+    pub epoch: Epoch,
+}
+
+impl Owner {
+    pub fn new(n: u8) -> Self {
+        Self {
+            key: SigningKey::from_bytes(&[n; 32]),
+            generation: 1,
+            counter: 0,
+            epoch: FIRST,
+        }
+    }
+
+    pub fn mailbox(&self) -> MailboxId {
+        MailboxId::new(self.key.verifying_key().to_bytes())
+    }
+
+    pub fn request(
+        &mut self,
+        surbs: [Surb; 4],
+        acks: &[u64],
+        drops: &[DropChange],
+    ) -> MailboxRequest {
+        self.counter += 1;
+        MailboxRequest {
+            surb_epoch: self.epoch.byte(),
+            surbs,
+            mailbox: self.mailbox(),
+            generation: self.generation,
+            counter: self.counter,
+            profile: 0,
+            acks: acks.to_vec(),
+            drops: drops.to_vec(),
+        }
+    }
+}
+
+pub fn message_id(n: u32) -> MessageId {
+    let mut id = [7; 16];
+    id[..4].copy_from_slice(&n.to_be_bytes());
+    MessageId::new(id)
+}
+
+pub fn payload<R: CryptoRng>(rng: &mut R) -> Payload {
+    let mut bytes = [0; 2048];
+    rng.fill_bytes(&mut bytes);
+    Payload::from_bytes(&bytes).unwrap()
+}
+
+pub fn delivered(
+    plaintext: Option<Vec<u8>>,
+    destination: [u8; 32],
+    payload: Payload,
+    arrival: Time,
+) -> ProviderInput {
+    ProviderInput::Delivered(Delivered {
+        destination,
+        id: SurbId::new([3; 16]),
+        payload,
+        plaintext: plaintext.map(Into::into),
+        epoch_byte: FIRST.byte(),
+        arrival,
+    })
+}
+
+pub fn statuses(replies: &[(Time, Reply)]) -> Vec<Option<ReceiptStatus>> {
+    replies
+        .iter()
+        .map(|(_, reply)| match reply {
+            Reply::Receipt { status, .. } => Some(*status),
+            Reply::Dummy => None,
+            _ => panic!("a stream packet"),
+        })
+        .collect()
+}
