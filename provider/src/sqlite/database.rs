@@ -51,14 +51,24 @@ CREATE TABLE entries (
     drop_id INTEGER NOT NULL,
     message BLOB NOT NULL,
     expires_us INTEGER NOT NULL,
-    -- NULL once acknowledged.
-    blob BLOB
+    blob BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX entries_message ON entries (drop_id, message);
 CREATE UNIQUE INDEX entries_number ON entries (mailbox, entry);
-CREATE INDEX entries_waiting ON entries (drop_id, entry) WHERE blob IS NOT NULL;
-CREATE INDEX entries_remembered ON entries (drop_id, id) WHERE blob IS NULL;
+CREATE INDEX entries_waiting ON entries (drop_id, entry);
 CREATE INDEX entries_expiry ON entries (expires_us, id);
+-- The names of acknowledged entries. They are moved here because a row that shrinks in its place
+-- gives no page back. The id is the entry's.
+CREATE TABLE remembered (
+    id INTEGER PRIMARY KEY,
+    mailbox INTEGER NOT NULL,
+    drop_id INTEGER NOT NULL,
+    message BLOB NOT NULL,
+    expires_us INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX remembered_message ON remembered (drop_id, message);
+CREATE INDEX remembered_drop ON remembered (drop_id, id);
+CREATE INDEX remembered_expiry ON remembered (expires_us, id);
 ";
 
 pub(super) fn open(options: &SqliteOptions) -> Result<Connection, StoreError> {

@@ -45,7 +45,6 @@ impl Work<'_> {
             && let Some((gone, entry, until)) = self.find(row.id, message)?
         {
             if until > self.now {
-                let entry = gone.waited.then_some(entry);
                 return Ok(StoreOutcome::Stored {
                     mailbox: key,
                     entry,
@@ -84,23 +83,24 @@ impl Work<'_> {
             .map_err(failure)
     }
 
+    /// The entry of this name, its number if it waits, and when it expires.
     fn find(
         &self,
         drop: i64,
         message: &MessageId,
-    ) -> Result<Option<(Gone, EntryId, i64)>, StoreError> {
+    ) -> Result<Option<(Gone, Option<EntryId>, i64)>, StoreError> {
         self.connection
             .prepare_cached(
-                "SELECT id, mailbox, drop_id, blob IS NOT NULL, entry, expires_us FROM entries \
+                "SELECT id, mailbox, drop_id, 1, entry, expires_us FROM entries \
+                 WHERE drop_id = ?1 AND message = ?2 \
+                 UNION ALL SELECT id, mailbox, drop_id, 0, NULL, expires_us FROM remembered \
                  WHERE drop_id = ?1 AND message = ?2",
             )
             .map_err(failure)?
             .query_row(params![drop, message.as_bytes()], |row| {
-                Ok((
-                    gone(row)?,
-                    EntryId::new(row.get::<_, i64>(4)?.cast_unsigned()),
-                    row.get(5)?,
-                ))
+                let entry = row.get::<_, Option<i64>>(4)?;
+                let entry = entry.map(|entry| EntryId::new(entry.cast_unsigned()));
+                Ok((gone(row)?, entry, row.get(5)?))
             })
             .optional()
             .map_err(failure)
@@ -147,19 +147,21 @@ impl Work<'_> {
         let Ok(number) = i64::try_from(entry.number()) else {
             return Ok(());
         };
-        let drop: Option<i64> = self
+        let moved: Option<(i64, i64)> = self
             .connection
             .prepare_cached(
-                "UPDATE entries SET blob = NULL \
-                 WHERE mailbox = ?1 AND entry = ?2 AND blob IS NOT NULL RETURNING drop_id",
+                "INSERT INTO remembered (id, mailbox, drop_id, message, expires_us) \
+                 SELECT id, mailbox, drop_id, message, expires_us FROM entries \
+                 WHERE mailbox = ?1 AND entry = ?2 RETURNING id, drop_id",
             )
             .map_err(failure)?
-            .query_row([mailbox, number], |row| row.get(0))
+            .query_row([mailbox, number], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
             .map_err(failure)?;
-        let Some(drop) = drop else {
+        let Some((id, drop)) = moved else {
             return Ok(());
         };
+        self.run("DELETE FROM entries WHERE id = ?1", id)?;
         let moved = "SET waiting = waiting - 1, remembered = remembered + 1 WHERE id = ?1";
         self.run(&format!("UPDATE mailboxes {moved}"), mailbox)?;
         self.run(&format!("UPDATE drops {moved}"), drop)?;
@@ -181,8 +183,8 @@ impl Work<'_> {
         let oldest = self
             .connection
             .prepare_cached(
-                "SELECT id, mailbox, drop_id, blob IS NOT NULL FROM entries \
-                 WHERE drop_id = ?1 AND blob IS NULL ORDER BY id LIMIT 1",
+                "SELECT id, mailbox, drop_id, 0 FROM remembered \
+                 WHERE drop_id = ?1 ORDER BY id LIMIT 1",
             )
             .map_err(failure)?
             .query_row([drop], gone)
@@ -195,13 +197,13 @@ impl Work<'_> {
     }
 
     fn remove(&mut self, gone: &Gone) -> Result<(), StoreError> {
-        self.run("DELETE FROM entries WHERE id = ?1", gone.id)?;
-        let (column, total) = if gone.waited {
-            ("waiting", &mut self.usage.entries)
+        let (table, column, total) = if gone.waited {
+            ("entries", "waiting", &mut self.usage.entries)
         } else {
-            ("remembered", &mut self.usage.remembered)
+            ("remembered", "remembered", &mut self.usage.remembered)
         };
         *total = total.saturating_sub(1);
+        self.run(&format!("DELETE FROM {table} WHERE id = ?1"), gone.id)?;
         let less = format!("SET {column} = {column} - 1 WHERE id = ?1");
         self.run(&format!("UPDATE mailboxes {less}"), gone.mailbox)?;
         self.run(&format!("UPDATE drops {less}"), gone.drop)
@@ -217,7 +219,7 @@ impl Work<'_> {
                 "SELECT drops.key, max(entries.entry) FROM drops \
                  JOIN entries ON entries.drop_id = drops.id \
                  WHERE drops.mailbox = ?1 AND drops.waiting > 0 \
-                 AND entries.blob IS NOT NULL AND entries.expires_us > ?2 \
+                 AND entries.expires_us > ?2 \
                  GROUP BY drops.id ORDER BY drops.key",
             )
             .map_err(failure)?
@@ -249,7 +251,7 @@ impl Work<'_> {
             .connection
             .prepare_cached(
                 "SELECT entry, message, blob FROM entries WHERE drop_id = ?1 AND entry > ?2 \
-                 AND blob IS NOT NULL AND expires_us > ?3 ORDER BY entry LIMIT ?4",
+                 AND expires_us > ?3 ORDER BY entry LIMIT ?4",
             )
             .map_err(failure)?
             .query_map(params![mine, after, self.now, limit], listed)
@@ -263,7 +265,9 @@ impl Work<'_> {
         let expired: Vec<Gone> = self
             .connection
             .prepare_cached(
-                "SELECT id, mailbox, drop_id, blob IS NOT NULL FROM entries \
+                "SELECT id, mailbox, drop_id, 1, expires_us FROM entries WHERE expires_us <= ?1 \
+                 UNION ALL \
+                 SELECT id, mailbox, drop_id, 0, expires_us FROM remembered \
                  WHERE expires_us <= ?1 ORDER BY expires_us, id LIMIT ?2",
             )
             .map_err(failure)?

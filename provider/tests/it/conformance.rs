@@ -681,7 +681,7 @@ fn any_op() -> impl Strategy<Value = StoreOp> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     /// Every engine answers like every other, and also after it was opened again.
     #[test]

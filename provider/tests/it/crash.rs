@@ -40,7 +40,7 @@ fn copies_of_the_files_taken_after_every_commit_hold_all_that_was_answered() {
     let path = directory.path().join("store.db");
     let mut store = sqlite_store(&path, StoreLimits::default());
     one(&mut store, T0, attend(1, 1, &[], &[register(1)]));
-    for round in 1..=30 {
+    for round in 1..=15 {
         for result in store.apply(T0, group(round)) {
             result.unwrap();
         }
@@ -74,7 +74,7 @@ fn a_torn_log_loses_only_what_was_not_answered() {
         ends.push(fs::metadata(&wal).unwrap().len());
     }
     let (database, log) = (fs::read(&path).unwrap(), fs::read(&wal).unwrap());
-    for cut in (ends[0]..=log.len() as u64).step_by(997) {
+    for cut in (ends[0]..=log.len() as u64).step_by(1999) {
         let torn = directory.path().join("torn.db");
         fs::write(&torn, &database).unwrap();
         fs::write(
@@ -102,7 +102,7 @@ fn victim() {
     };
     let mut store = sqlite_store(Path::new(&path), StoreLimits::default());
     one(&mut store, T0, attend(1, 1, &[], &[register(1)]));
-    for round in 1..=250 {
+    for round in 1..=100 {
         for result in store.apply(T0, group(round)) {
             result.unwrap();
         }
@@ -115,7 +115,7 @@ fn victim() {
 
 #[test]
 fn a_killed_process_leaves_all_that_it_answered() {
-    for rounds in [1, 2, 5, 13, 60, 250] {
+    for rounds in [1, 2, 13, 60] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.db");
         let mut child = Command::new(std::env::current_exe().unwrap())
