@@ -159,7 +159,7 @@ impl<R: CryptoRng> Provider<R> {
         self.counters.received += 1;
         let arrival = delivered.arrival;
         let outcome = match &delivered.plaintext {
-            None => self.to_client(delivered),
+            None => self.for_client(delivered),
             Some(plaintext) => match Command::decode(plaintext) {
                 Ok(Command::Deposit(deposit)) => self.deposit(now, arrival, *deposit),
                 Ok(Command::Dummy { surb_epoch, surb }) => self.dummy(arrival, surb_epoch, surb),
@@ -183,7 +183,7 @@ impl<R: CryptoRng> Provider<R> {
     }
 
     /// A reply or a loop: all that is looked at is which client it is for.
-    fn to_client(&mut self, delivered: Delivered) -> Result<(), DropReason> {
+    fn for_client(&mut self, delivered: Delivered) -> Result<(), DropReason> {
         let Delivered {
             destination,
             id,

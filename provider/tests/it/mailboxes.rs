@@ -188,12 +188,18 @@ fn the_stock_never_exceeds_its_cap() {
 #[test]
 fn the_clock_is_poisson_and_spends_one_a_tick() {
     let mut world = World::new(5);
-    let mut owner = attended(&mut world, 30);
+    let mut owner = attended(&mut world, 1);
+    let surbs = world.surbs(FIRST);
+    for _ in 0..29 {
+        let request = owner.request(surbs.clone(), &[], &[]);
+        world.owner_command(&owner, request);
+    }
     let mut times = Vec::new();
     let end = world.now + Span::from_secs(480);
     let mut message = 0;
     while world.now < end {
-        world.attend(&mut owner, &[], &[]);
+        let request = owner.request(surbs.clone(), &[], &[]);
+        world.owner_command(&owner, request);
         // Whether there are messages makes no difference.
         if message < 100 {
             world.deposit(1, message, None);
