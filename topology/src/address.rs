@@ -126,3 +126,52 @@ impl fmt::Display for Address {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_round_trip() {
+        for text in [
+            "/ip4/192.0.2.1/tcp/4000",
+            "/ip6/2001:db8::1/udp/65535/quic-v1",
+            "/dns/mix-1.example.org/tcp/1",
+            "/dns4/a/tcp/80",
+            "/dns6/a.b/udp/80/quic-v1",
+        ] {
+            assert_eq!(
+                text.parse::<Address>().map(|a| a.to_string()).as_deref(),
+                Ok(text)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        use AddressError as E;
+        let long = format!("/dns/{}/tcp/1", "a.".repeat(64));
+        for (text, error) in [
+            ("", E::Form),
+            ("ip4/1.2.3.4/tcp/1", E::Form),
+            ("/ip4/1.2.3.4/udp/1", E::Form),
+            ("/ip4/1.2.3.4/udp/1/quic", E::Form),
+            ("/ip4/1.2.3.4/tcp/1/p2p/x", E::Form),
+            ("/memory/1/tcp/1", E::Form),
+            ("/ip4/1.2.3/tcp/1", E::Host),
+            ("/ip4/01.2.3.4/tcp/1", E::Host),
+            ("/ip6/2001:DB8::1/tcp/1", E::Host),
+            ("/ip6/0:0:0:0:0:0:0:1/tcp/1", E::Host),
+            ("/dns/-a/tcp/1", E::Host),
+            ("/dns/a..b/tcp/1", E::Host),
+            ("/dns/A/tcp/1", E::Host),
+            ("/ip4/1.2.3.4/tcp/0", E::Port),
+            ("/ip4/1.2.3.4/tcp/01", E::Port),
+            ("/ip4/1.2.3.4/tcp/+1", E::Port),
+            ("/ip4/1.2.3.4/tcp/65536", E::Port),
+            (long.as_str(), E::TooLong),
+        ] {
+            assert_eq!(text.parse::<Address>(), Err(error), "{text}");
+        }
+    }
+}

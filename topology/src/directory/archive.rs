@@ -244,3 +244,103 @@ fn rank(
         Reverse(*document.hash()),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+    use shoal_proto::wire;
+
+    use super::*;
+    use crate::sample::Network;
+
+    const FIRST: Epoch = Epoch::new(3);
+
+    fn network() -> (ChaCha20Rng, Network, Arc<Document>) {
+        let mut rng = ChaCha20Rng::seed_from_u64(3);
+        let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+        let first = net.document(&mut rng, FIRST, None).unwrap();
+        (rng, net, first)
+    }
+
+    /// The same members in layers that do not follow from anything.
+    fn bent(params: &NetworkParameters, document: &Document) -> Arc<Document> {
+        use prost::Message;
+        let mut wire = wire::Document::decode(document.encode()).unwrap();
+        let mixes = wire.members.iter_mut().filter(|member| member.layer > 0);
+        mixes.for_each(|member| member.layer = member.layer % 3 + 1);
+        Arc::new(Document::decode_verified(&wire.encode_to_vec(), params).unwrap())
+    }
+
+    #[test]
+    fn bent_layers_are_taken_from_nobody_who_can_check() {
+        let (mut rng, mut net, first) = network();
+        let (params, now) = (Arc::clone(&net.params), net.params.start_of(FIRST));
+        let mut archive = Archive::default();
+        let consider = |archive: &mut Archive, document: &Arc<Document>, from: u8| {
+            let from = Some(NodeId::new([from; 32]));
+            archive.consider(&params, now, Arc::clone(document), from)
+        };
+        assert_eq!(consider(&mut archive, &first, 1), Ok(Considered::Added));
+        assert_eq!(consider(&mut archive, &first, 2), Ok(Considered::Known));
+        let rival = bent(&params, &first);
+        for from in 1..9 {
+            assert_eq!(consider(&mut archive, &rival, from), Ok(Considered::Kept));
+        }
+        let second = net.document(&mut rng, FIRST.next(), Some(&first)).unwrap();
+        let early = consider(&mut archive, &second, 1);
+        assert_eq!(early, Err(DocumentError::Epoch(FIRST.next())));
+        let now = params.start_of(FIRST.next());
+        let rival = bent(&params, &second);
+        assert_eq!(
+            archive.consider(&params, now, rival, None),
+            Err(DocumentError::NotDerived)
+        );
+        // Its descriptors were issued after the deadline, so it does not follow either.
+        let late = archive.consider(&params, now, second, None);
+        assert_eq!(late, Err(DocumentError::NotDerived));
+    }
+
+    #[test]
+    fn who_cannot_check_goes_by_the_majority() {
+        let (mut rng, mut net, first) = network();
+        let params = Arc::clone(&net.params);
+        let second = net.document(&mut rng, FIRST.next(), Some(&first)).unwrap();
+        let rival = bent(&params, &second);
+        let now = params.start_of(FIRST.next());
+        let mut archive = Archive::default();
+        let mut consider = |document: &Arc<Document>, from: u8| {
+            let from = Some(NodeId::new([from; 32]));
+            archive.consider(&params, now, Arc::clone(document), from)
+        };
+        assert_eq!(consider(&rival, 1), Ok(Considered::Added));
+        assert_eq!(
+            consider(&second, 2),
+            Ok(Considered::Kept),
+            "one against one"
+        );
+        assert_eq!(
+            consider(&second, 2),
+            Ok(Considered::Kept),
+            "who repeats itself counts once"
+        );
+        assert_eq!(consider(&second, 3), Ok(Considered::Replaced));
+        assert_eq!(consider(&rival, 4), Ok(Considered::Kept));
+    }
+
+    #[test]
+    fn old_documents_are_forgotten() {
+        let (_, net, first) = network();
+        let params = &net.params;
+        let mut archive = Archive::default();
+        archive
+            .consider(params, params.start_of(FIRST), first, None)
+            .unwrap();
+        let at = |epoch| params.start_of(Epoch::new(epoch));
+        assert!(archive.prune(params, at(7)).is_empty());
+        assert_eq!(archive.prune(params, at(8)), [FIRST]);
+        assert!(archive.documents().next().is_none());
+    }
+}

@@ -279,10 +279,10 @@ impl<R: CryptoRng> Directory<R> {
 
     fn verify_descriptor(&mut self, now: Time, bytes: &[u8]) -> Result<Inserted, DescriptorError> {
         // Most of what comes is known, and comparing is cheaper than verifying.
-        if let Some(id) = sync::claimed_identity(bytes) {
-            if self.pool.contains(&id, bytes) {
-                return Ok(Inserted::Known);
-            }
+        if let Some(id) = sync::claimed_identity(bytes)
+            && self.pool.contains(&id, bytes)
+        {
+            return Ok(Inserted::Known);
         }
         let signed = SignedDescriptor::decode(bytes, &self.params, &self.network)?;
         signed.check_now(&self.params, now)?;

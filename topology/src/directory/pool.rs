@@ -160,3 +160,95 @@ pub(super) fn eligible(
     };
     covers(params, epoch, signed) && (in_time(params, epoch, signed) || listed())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+    use shoal_proto::Span;
+
+    use super::*;
+    use crate::{Descriptor, Identity, PACKET_VERSION, Role};
+
+    fn issue(params: &NetworkParameters, who: u64, sequence: u64, issued: u64) -> SignedDescriptor {
+        let mut rng = ChaCha20Rng::seed_from_u64(who);
+        let identity = Identity::generate(&mut rng);
+        let key = shoal_packet::SphinxSecret::generate(&mut rng).public();
+        let descriptor = Descriptor {
+            identity: identity.id(),
+            role: Role::Mix,
+            sequence,
+            issued_at: params.genesis + Span::from_secs(issued),
+            expires_at: params.start_of(Epoch::new(2)),
+            first_epoch: Epoch::new(0),
+            keys: vec![key, key],
+            addresses: vec!["/ip4/192.0.2.1/tcp/1".to_owned()],
+            versions: vec![PACKET_VERSION],
+            capacity_class: 0,
+            storage_mib: issued,
+            family: String::new(),
+            admission: Vec::new(),
+        };
+        SignedDescriptor::sign(&identity, params, descriptor).unwrap()
+    }
+
+    const NEXT: Epoch = Epoch::new(1);
+
+    #[test]
+    fn the_latest_and_the_one_that_counts_are_kept() {
+        let params = NetworkParameters::example();
+        let mut pool = Pool::default();
+        let id = issue(&params, 1, 1, 0).id();
+        let mut take = |sequence, issued| {
+            let (inserted, removed) =
+                pool.insert(&params, NEXT, issue(&params, 1, sequence, issued));
+            let kept: Vec<u64> = pool
+                .of(&id)
+                .iter()
+                .map(SignedDescriptor::sequence)
+                .collect();
+            (inserted, kept, removed.len())
+        };
+        assert_eq!(take(2, 10), (Inserted::New, vec![2], 0));
+        assert_eq!(take(2, 10), (Inserted::Known, vec![2], 0));
+        assert_eq!(take(2, 11), (Inserted::Equivocation, vec![2], 0));
+        assert_eq!(take(1, 9), (Inserted::Known, vec![2], 0));
+        assert_eq!(take(3, 20), (Inserted::New, vec![3], 1));
+        // After the half of the epoch, 3 is what counts for the next one.
+        assert_eq!(take(5, 1900), (Inserted::New, vec![3, 5], 0));
+        assert_eq!(take(4, 1850), (Inserted::Known, vec![3, 5], 0));
+        assert_eq!(take(6, 2000), (Inserted::New, vec![3, 6], 1));
+        assert_eq!(pool.prune(&params, NEXT.next(), params.genesis).len(), 1);
+        assert_eq!(
+            pool.prune(&params, NEXT, params.start_of(Epoch::new(2)))
+                .len(),
+            1
+        );
+        assert_eq!(pool.len(), 0);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_genesis_members_have_their_place() {
+        let mut params = NetworkParameters::example();
+        let late = issue(&params, 1_000_000, 1, 0).id();
+        params.genesis_members.push(crate::GenesisMember {
+            id: late,
+            role: Role::Mix,
+            addresses: Vec::new(),
+        });
+        let mut pool = Pool::default();
+        for who in 0..MAX_DESCRIPTORS as u64 {
+            assert_eq!(
+                pool.insert(&params, NEXT, issue(&params, who, 1, 0)).0,
+                Inserted::New
+            );
+        }
+        let (inserted, _) = pool.insert(&params, NEXT, issue(&params, 999_999, 1, 0));
+        assert_eq!((inserted, pool.len()), (Inserted::NoRoom, MAX_DESCRIPTORS));
+        let (inserted, removed) = pool.insert(&params, NEXT, issue(&params, 1_000_000, 1, 0));
+        assert_eq!((inserted, removed.len()), (Inserted::New, 1));
+        assert_eq!(pool.len(), MAX_DESCRIPTORS);
+    }
+}

@@ -250,7 +250,8 @@ fn every_value_is_in_the_hash() {
         role: Role::Mix,
         addresses: Vec::new(),
     };
-    let mut changes: Vec<Box<dyn Fn(&mut NetworkParameters)>> = vec![
+    type Change = Box<dyn Fn(&mut NetworkParameters)>;
+    let mut changes: Vec<Change> = vec![
         Box::new(|p| p.name.push('x')),
         Box::new(|p| p.genesis = Time::from_micros(0)),
         Box::new(|p| p.epoch = Span::from_secs(7200)),
