@@ -551,12 +551,14 @@ impl Driver {
                 message_id,
                 message,
             } => {
+                let Some(from) = node_of(&propagation_source) else { return };
                 let token = GossipToken {
                     id: message_id,
                     source: propagation_source,
                 };
                 self.say(NetEvent::Gossip {
                     token,
+                    from,
                     bytes: message.data,
                 });
             }

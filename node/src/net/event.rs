@@ -103,6 +103,8 @@ pub enum NetEvent {
     Gossip {
         /// To report the verdict with.
         token: GossipToken,
+        /// The neighbour that it came from, which need not have made it.
+        from: NodeId,
         /// The message.
         bytes: Vec<u8>,
     },

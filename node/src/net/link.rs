@@ -235,3 +235,260 @@ async fn ended<S: AsyncRead + Unpin>(stream: &mut S) {
 pub(super) fn batch(limits: &NetLimits) -> usize {
     limits.write_bytes.clamp(16 * 1024, 64 * 1024) / FRAME_BYTES
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use std::pin::Pin;
+    use std::sync::Mutex;
+    use std::task::{Context, Poll};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Gives its bytes in pieces of these sizes, then ends; takes what is written.
+    struct Pieces {
+        bytes: Vec<u8>,
+        sizes: Vec<usize>,
+        at: usize,
+        written: Vec<u8>,
+        flushes: usize,
+        /// Neither ends nor takes more than this.
+        room: Option<usize>,
+    }
+
+    impl Pieces {
+        fn new(bytes: Vec<u8>, sizes: Vec<usize>) -> Self {
+            Self {
+                bytes,
+                sizes,
+                at: 0,
+                written: Vec::new(),
+                flushes: 0,
+                room: None,
+            }
+        }
+
+        fn taking(room: usize) -> Self {
+            Self {
+                room: Some(room),
+                ..Self::new(Vec::new(), Vec::new())
+            }
+        }
+    }
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.room.is_some() {
+                return Poll::Pending;
+            }
+            let size = self.sizes.pop().unwrap_or(usize::MAX).max(1);
+            let rest = &self.bytes[self.at..];
+            let taken = size.min(rest.len()).min(buffer.len());
+            buffer[..taken].copy_from_slice(&rest[..taken]);
+            self.at += taken;
+            Poll::Ready(Ok(taken))
+        }
+    }
+
+    impl AsyncWrite for Pieces {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let room = self
+                .room
+                .unwrap_or(usize::MAX)
+                .saturating_sub(self.written.len());
+            if room == 0 {
+                return Poll::Pending;
+            }
+            let taken = room.min(bytes.len());
+            self.written.extend_from_slice(&bytes[..taken]);
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncRead for &mut Pieces {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut **self).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for &mut Pieces {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut **self).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut **self).poll_flush(cx)
+        }
+
+        fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut **self).poll_close(cx)
+        }
+    }
+
+    #[derive(Default)]
+    struct Seen {
+        frames: Mutex<Vec<u8>>,
+        malformed: AtomicU64,
+        closed: AtomicU64,
+    }
+
+    impl FrameSink for Seen {
+        fn frame(&self, _: NodeId, frame: Frame) {
+            self.frames
+                .lock()
+                .unwrap()
+                .extend_from_slice(frame.as_bytes());
+        }
+        fn malformed(&self, _: NodeId) {
+            count(&self.malformed);
+        }
+        fn closed(&self, _: NodeId) {
+            count(&self.closed);
+        }
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
+            .block_on(future)
+    }
+
+    fn read(stream: Pieces) -> (ReadEnd, Arc<Seen>) {
+        let seen = Arc::new(Seen::default());
+        let reader = Reader {
+            stream,
+            from: NodeId::new([1; 32]),
+            sink: Arc::clone(&seen) as Arc<dyn FrameSink>,
+            stats: Arc::default(),
+            heard: block_on(async { Arc::new(Heard::new()) }),
+            most: 16 * 1024,
+        };
+        let (_stop, stopped) = oneshot::channel();
+        (block_on(reader.run(stopped)), seen)
+    }
+
+    fn frames(count: usize) -> Vec<Frame> {
+        (0_u8..)
+            .take(count)
+            .map(|n| Frame::from_bytes(&[n; FRAME_BYTES]).unwrap())
+            .collect()
+    }
+
+    fn writer(stream: &mut Pieces, ring: mpsc::Receiver<Frame>) -> Writer<&mut Pieces> {
+        let batch = batch(&NetLimits::default());
+        Writer {
+            stream,
+            ring,
+            stats: Arc::default(),
+            batch,
+            stall: Duration::from_millis(20),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn any_bytes_in_any_pieces_are_their_whole_frames(
+            length in 0..12 * FRAME_BYTES,
+            seed: u8,
+            sizes in proptest::collection::vec(1..9000_usize, 0..40),
+        ) {
+            let bytes: Vec<u8> = (0..length).map(|n| seed.wrapping_add((n / 7) as u8)).collect();
+            let (end, seen) = read(Pieces::new(bytes.clone(), sizes));
+            let whole = length - length % FRAME_BYTES;
+            prop_assert_eq!(seen.frames.lock().unwrap().as_slice(), &bytes[..whole]);
+            let cut = whole < length;
+            prop_assert_eq!(end, if cut { ReadEnd::Malformed } else { ReadEnd::Closed });
+            prop_assert_eq!(seen.malformed.load(Ordering::Relaxed), u64::from(cut));
+            prop_assert_eq!(seen.closed.load(Ordering::Relaxed), 1);
+        }
+    }
+
+    #[test]
+    fn what_waits_together_is_written_and_flushed_together() {
+        let mut stream = Pieces::taking(usize::MAX);
+        let (sender, ring) = mpsc::channel(64);
+        for frame in frames(45) {
+            sender.try_send(frame).unwrap();
+        }
+        drop(sender);
+        let writer = writer(&mut stream, ring);
+        let stats = Arc::clone(&writer.stats);
+        let (_stop, stopped) = oneshot::channel();
+        let (_, end) = block_on(writer.run(stopped));
+        assert_eq!(end, WriteEnd::Stopped);
+        let sent: Vec<u8> = frames(45)
+            .iter()
+            .flat_map(|frame| *frame.as_bytes())
+            .collect();
+        assert!(stream.written == sent);
+        // 48 KiB are 20 frames: three writes, a flush each.
+        assert_eq!((stats.snapshot().writes, stream.flushes), (3, 3));
+    }
+
+    #[test]
+    fn a_write_that_is_not_taken_ends_the_link_and_gives_the_rest_back() {
+        let mut stream = Pieces::taking(5_000);
+        let (sender, ring) = mpsc::channel(64);
+        for frame in frames(30) {
+            sender.try_send(frame).unwrap();
+        }
+        let writer = writer(&mut stream, ring);
+        let stats = Arc::clone(&writer.stats);
+        let (_stop, stopped) = oneshot::channel();
+        let (ring, end) = block_on(writer.run(stopped));
+        assert_eq!((end, ring.len()), (WriteEnd::Stalled, 10));
+        assert_eq!(stats.snapshot().frames_abandoned, 20);
+    }
+
+    #[test]
+    fn a_stopped_writer_empties_its_ring_and_a_refused_one_gives_it_back() {
+        let (sender, ring) = mpsc::channel(64);
+        for frame in frames(3) {
+            sender.try_send(frame).unwrap();
+        }
+        let mut refusing = Pieces::new(Vec::new(), Vec::new());
+        let (stop, stopped) = oneshot::channel();
+        let (ring, end) = block_on(writer(&mut refusing, ring).run(stopped));
+        assert_eq!((end, ring.len()), (WriteEnd::Closed, 3));
+        drop(stop);
+
+        let mut stream = Pieces::taking(usize::MAX);
+        let (stop, stopped) = oneshot::channel();
+        drop(stop);
+        let (ring, end) = block_on(writer(&mut stream, ring).run(stopped));
+        assert_eq!((end, ring.len()), (WriteEnd::Stopped, 0));
+        assert_eq!(stream.written.len(), 3 * FRAME_BYTES);
+        assert!(sender.is_closed());
+    }
+}

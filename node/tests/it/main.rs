@@ -11,3 +11,7 @@
 mod net;
 mod net_hostile;
 mod net_support;
+mod cli;
+mod cli_control;
+mod config;
+mod state;

@@ -15,14 +15,14 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-pub const NETWORK: NetworkHash = NetworkHash::new([1; 32]);
-pub const TCP: &str = "/ip4/127.0.0.1/tcp/0";
-pub const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+pub(crate) const NETWORK: NetworkHash = NetworkHash::new([1; 32]);
+pub(crate) const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+pub(crate) const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 const LONG: Duration = Duration::from_secs(30);
 
 /// What a sink was told.
 #[derive(Clone, PartialEq)]
-pub enum Got {
+pub(crate) enum Got {
     Frame(NodeId, u64),
     Malformed(NodeId),
     Closed(NodeId),
@@ -43,7 +43,7 @@ impl FrameSink for Sink {
 }
 
 /// A frame with a number in it.
-pub fn frame(number: u64) -> Frame {
+pub(crate) fn frame(number: u64) -> Frame {
     let mut bytes = [0x5a; FRAME_BYTES];
     bytes[..8].copy_from_slice(&number.to_be_bytes());
     bytes[FRAME_BYTES - 8..].copy_from_slice(&number.to_be_bytes());
@@ -57,15 +57,15 @@ fn number(frame: &Frame) -> u64 {
     u64::from_be_bytes(head.try_into().unwrap())
 }
 
-pub struct Node {
-    pub id: NodeId,
-    pub net: NetHandle,
-    pub events: mpsc::Receiver<NetEvent>,
-    pub got: mpsc::UnboundedReceiver<Got>,
-    pub addresses: Vec<Multiaddr>,
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) net: NetHandle,
+    pub(crate) events: mpsc::Receiver<NetEvent>,
+    pub(crate) got: mpsc::UnboundedReceiver<Got>,
+    pub(crate) addresses: Vec<Multiaddr>,
 }
 
-pub fn config(seed: u8, listen: &[&str]) -> NetConfig {
+pub(crate) fn config(seed: u8, listen: &[&str]) -> NetConfig {
     NetConfig {
         secret: Zeroizing::new([seed; 32]),
         network: NETWORK,
@@ -79,11 +79,11 @@ pub fn config(seed: u8, listen: &[&str]) -> NetConfig {
 }
 
 impl Node {
-    pub async fn new(seed: u8, listen: &[&str]) -> Self {
+    pub(crate) async fn new(seed: u8, listen: &[&str]) -> Self {
         Self::start(config(seed, listen)).await.unwrap()
     }
 
-    pub async fn start(config: NetConfig) -> Result<Self, NetError> {
+    pub(crate) async fn start(config: NetConfig) -> Result<Self, NetError> {
         let listens = if config.mode == Mode::Node {
             config.listen.len()
         } else {
@@ -111,7 +111,7 @@ impl Node {
     }
 
     /// The next event that `wanted` takes; the others are skipped.
-    pub async fn event<T>(&mut self, mut wanted: impl FnMut(NetEvent) -> Option<T>) -> T {
+    pub(crate) async fn event<T>(&mut self, mut wanted: impl FnMut(NetEvent) -> Option<T>) -> T {
         let waiting = async {
             loop {
                 let event = self.events.recv().await.expect("networking runs");
@@ -125,21 +125,21 @@ impl Node {
             .expect("the event comes in time")
     }
 
-    pub async fn link_up(&mut self, to: NodeId) {
+    pub(crate) async fn link_up(&mut self, to: NodeId) {
         self.event(|event| {
             matches!(event, NetEvent::PacketLinkUp { peer } if peer == to).then_some(())
         })
         .await;
     }
 
-    pub async fn link_down(&mut self, to: NodeId) {
+    pub(crate) async fn link_down(&mut self, to: NodeId) {
         self.event(|event| {
             matches!(event, NetEvent::PacketLinkDown { peer } if peer == to).then_some(())
         })
         .await;
     }
 
-    pub async fn connected(&mut self, to: NodeId) -> &'static str {
+    pub(crate) async fn connected(&mut self, to: NodeId) -> &'static str {
         self.event(|event| match event {
             NetEvent::Connected { peer, transport } if peer == to => Some(transport),
             _ => None,
@@ -148,7 +148,7 @@ impl Node {
     }
 
     /// The next thing that the sink is told.
-    pub async fn next(&mut self) -> Got {
+    pub(crate) async fn next(&mut self) -> Got {
         timeout(LONG, self.got.recv())
             .await
             .expect("it comes in time")
@@ -156,7 +156,7 @@ impl Node {
     }
 
     /// The number of the next frame; nothing else may come before it.
-    pub async fn frame(&mut self, from: NodeId) -> u64 {
+    pub(crate) async fn frame(&mut self, from: NodeId) -> u64 {
         match self.next().await {
             Got::Frame(peer, number) if peer == from => number,
             Got::Frame(..) => panic!("a frame of somebody else"),
@@ -166,7 +166,7 @@ impl Node {
     }
 
     /// Sends, and waits while the ring is full.
-    pub async fn send(&self, to: &NodeId, number: u64) {
+    pub(crate) async fn send(&self, to: &NodeId, number: u64) {
         let mut frame = frame(number);
         let sending = async {
             while let Err(error) = self.net.try_send(to, frame) {
@@ -178,7 +178,7 @@ impl Node {
         timeout(LONG, sending).await.expect("the ring empties");
     }
 
-    pub fn members(&self, nodes: &[&Self]) {
+    pub(crate) fn members(&self, nodes: &[&Self]) {
         let peers: BTreeMap<_, _> = nodes
             .iter()
             .map(|node| (node.id, node.addresses.clone()))
@@ -186,14 +186,14 @@ impl Node {
         self.net.set_peers(peers);
     }
 
-    pub fn packets(&self, nodes: &[NodeId]) {
+    pub(crate) fn packets(&self, nodes: &[NodeId]) {
         self.net
             .set_packet_peers(nodes.iter().copied().collect::<BTreeSet<_>>());
     }
 }
 
 /// Two nodes with links both ways, over this kind of address.
-pub async fn pair(listen: &str) -> (Node, Node) {
+pub(crate) async fn pair(listen: &str) -> (Node, Node) {
     let (mut a, mut b) = (Node::new(1, &[listen]).await, Node::new(2, &[listen]).await);
     a.packets(&[b.id]);
     b.packets(&[a.id]);

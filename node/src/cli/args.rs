@@ -1,0 +1,344 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use shoal_proto::{NodeId, Span};
+
+use crate::config::{LogLevel, parse_span};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    it failed while it ran
+  2    the command line, the environment or a configuration file is wrong
+  3    nobody answered, or not in time
+  130  interrupted
+
+Configuration: defaults < file < environment (SHOAL_…) < flags.";
+
+/// A mixnet: people hide in a crowd of packets that all look and move alike.
+#[derive(Debug, Parser)]
+#[command(name = "shoal", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    /// Print JSON on standard output.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// How much of the log is written (to standard error); SHOAL_LOG does the same.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(super) log_level: Option<LogLevel>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a node's directory: configuration and identity.
+    Init(Init),
+    /// Make or look at the file that defines a network.
+    #[command(subcommand)]
+    Network(Network),
+    /// Run a node.
+    #[command(subcommand)]
+    Node(Node),
+    /// Send and receive messages.
+    #[command(subcommand)]
+    Client(Client),
+    /// Run a whole network on this machine, and send a message through it.
+    Demo(Demo),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum RoleName {
+    /// Passes packets on.
+    Mix,
+    /// Lets clients in and keeps their mailboxes.
+    Provider,
+}
+
+impl RoleName {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mix => "mix",
+            Self::Provider => "provider",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal init --role mix --dir mix1
+  shoal init --role provider --dir prov1 --network network.toml \\
+      --listen /ip4/127.0.0.1/tcp/4200 --listen /ip4/127.0.0.1/udp/4200/quic-v1
+
+Nothing that exists is overwritten.")]
+pub(super) struct Init {
+    /// What the node will do.
+    #[arg(long)]
+    pub(super) role: RoleName,
+    /// The directory to make.
+    #[arg(long, env = "SHOAL_DIR")]
+    pub(super) dir: PathBuf,
+    /// The file with the network parameters; it may come later.
+    #[arg(long, value_name = "FILE")]
+    pub(super) network: Option<PathBuf>,
+    /// A multiaddress to listen on; repeat for several.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Vec<String>,
+    /// A multiaddress that others dial; repeat for several.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) advertise: Vec<String>,
+    /// Where metrics are served.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) metrics: Option<String>,
+    /// Name of the operator's family of nodes.
+    #[arg(long, value_name = "NAME")]
+    pub(super) family: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Network {
+    /// Make the file that defines a new network.
+    New(NetworkNew),
+    /// Show a network: its hash, the epoch now, and what each profile costs.
+    #[command(after_help = "Example:\n  shoal network show network.toml")]
+    Show {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal network new --name home --from-dir mix1 mix2 mix3 prov1 prov2 --out network.toml
+  shoal network new --name home --out network.toml \\
+      --member 9xQe…,mix,/ip4/192.0.2.1/tcp/4140,/ip4/192.0.2.1/udp/4140/quic-v1 \\
+      --member 4vJ9…,provider,/dns/prov.example/tcp/4140
+
+Every node and client of a network needs the same file: its hash is the network's name.")]
+pub(super) struct NetworkNew {
+    /// Name of the network: a-z, 0-9 and `-`.
+    #[arg(long)]
+    pub(super) name: String,
+    /// A node that the network starts with: its id, its role, its addresses.
+    #[arg(long, value_name = "ID,ROLE,ADDRESS…", required_unless_present = "from_dir")]
+    pub(super) member: Vec<String>,
+    /// Directories that `shoal init` made; their nodes become members.
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    pub(super) from_dir: Vec<PathBuf>,
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: PathBuf,
+    /// Seconds from now until the first epoch starts.
+    #[arg(long, value_name = "SECS", default_value_t = 0)]
+    pub(super) genesis_in: u64,
+    /// Length of an epoch.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_span)]
+    pub(super) epoch: Span,
+    /// Layers of mixes.
+    #[arg(long, default_value_t = 3)]
+    pub(super) layers: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Node {
+    /// Run a mix or a provider until SIGINT or SIGTERM.
+    Run(NodeRun),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal node run --role mix --dir mix1
+  SHOAL_METRICS_LISTEN=127.0.0.1:9500 shoal node run --config /etc/shoal/shoal.toml --dir /var/lib/shoal")]
+pub(super) struct NodeRun {
+    /// What the node does.
+    #[arg(long)]
+    pub(super) role: Option<RoleName>,
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// The file with the network parameters.
+    #[arg(long, value_name = "FILE")]
+    pub(super) network: Option<PathBuf>,
+    /// A multiaddress to listen on; repeat for several.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Vec<String>,
+    /// A multiaddress that others dial; repeat for several.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) advertise: Vec<String>,
+    /// Where metrics are served.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) metrics: Option<String>,
+    #[command(flatten)]
+    pub(super) daemon: Daemon,
+}
+
+/// Where a daemon's state and configuration are.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Place {
+    /// The state directory; the configuration's directory if only that is given.
+    #[arg(long, env = "SHOAL_DIR", required_unless_present = "config")]
+    pub(super) dir: Option<PathBuf>,
+    /// The configuration file, if it is not in the state directory.
+    #[arg(long, env = "SHOAL_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// What all daemons take.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Daemon {
+    /// Stop when standard input ends: for a parent that holds the other end of a pipe.
+    #[arg(long)]
+    pub(super) stop_with_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Client {
+    /// Make a client's directory: configuration and keys.
+    Init(ClientInit),
+    /// Print the address to give to others.
+    #[command(after_help = "Example:\n  shoal client address --dir alice")]
+    Address {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Run the daemon: it holds the connection, the cover traffic and the messages.
+    Run(ClientRun),
+    /// Send a text through the daemon.
+    Send(ClientSend),
+    /// Print what was received; what was printed is deleted here unless told otherwise.
+    Receive(ClientReceive),
+    /// Show how the daemon is.
+    #[command(after_help = "Example:\n  shoal client status --dir alice --json")]
+    Status {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Stop the daemon in good order.
+    Stop {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shoal client init --dir alice --network network.toml
+
+The mailbox's provider is chosen at random unless given. Nothing that exists is overwritten.")]
+pub(super) struct ClientInit {
+    /// The directory to make.
+    #[arg(long, env = "SHOAL_DIR")]
+    pub(super) dir: PathBuf,
+    /// The file with the network parameters.
+    #[arg(long, value_name = "FILE")]
+    pub(super) network: PathBuf,
+    /// Node id of the provider that will keep the mailbox.
+    #[arg(long, value_name = "NODE")]
+    pub(super) mailbox: Option<NodeId>,
+    /// Node id of the provider to enter by; at random at each start unless given.
+    #[arg(long, value_name = "NODE")]
+    pub(super) entry: Option<NodeId>,
+    /// A profile of the network: what the client costs and how fast it is.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(super) profile: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shoal client run --dir alice
+
+Leave it running: promises about who receives what hold for daemons that stay on.")]
+pub(super) struct ClientRun {
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// The file with the network parameters.
+    #[arg(long, value_name = "FILE")]
+    pub(super) network: Option<PathBuf>,
+    /// Node id of the provider to enter by, or `random`.
+    #[arg(long, value_name = "NODE")]
+    pub(super) entry: Option<String>,
+    /// A profile of the network.
+    #[arg(long, value_name = "NAME")]
+    pub(super) profile: Option<String>,
+    /// Where metrics are served; nowhere unless given.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) metrics: Option<String>,
+    #[command(flatten)]
+    pub(super) daemon: Daemon,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum WaitFor {
+    /// Until the receiver's mailbox has it on disk.
+    Stored,
+    /// Only until the daemon has it on disk.
+    None,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal client send --dir alice shoal1… 'Hello Bob'
+  fortune | shoal client send --dir alice shoal1… -
+
+When you send can't be seen while the daemon runs: its traffic is the same with and without messages.")]
+pub(super) struct ClientSend {
+    /// The receiver's address.
+    pub(super) address: String,
+    /// The text; `-` or nothing reads standard input.
+    pub(super) text: Option<String>,
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// What to wait for.
+    #[arg(long, default_value = "stored")]
+    pub(super) wait: WaitFor,
+    /// How long to wait. The daemon goes on trying afterwards.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_span)]
+    pub(super) timeout: Span,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal client receive --dir bob
+  shoal client receive --dir bob --wait --timeout 1m
+  shoal client receive --dir bob --follow --json
+
+With --json there is one object a line for each message.")]
+pub(super) struct ClientReceive {
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// If there is nothing, wait until there is.
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// How long to wait; without it, for ever.
+    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    pub(super) timeout: Option<Span>,
+    /// Go on printing what comes, until interrupted or the time is over.
+    #[arg(long)]
+    pub(super) follow: bool,
+    /// Leave what was printed where it is.
+    #[arg(long)]
+    pub(super) keep: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal demo
+  echo 'Meet me at noon' | shoal demo --message - --json
+  shoal demo --keep --dir /tmp/shoal")]
+pub(super) struct Demo {
+    /// What Alice sends; `-` reads standard input.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) message: Option<String>,
+    /// Leave the network up, and say how to use it.
+    #[arg(long)]
+    pub(super) keep: bool,
+    /// Where the nodes keep their state; a temporary directory unless given.
+    #[arg(long)]
+    pub(super) dir: Option<PathBuf>,
+}

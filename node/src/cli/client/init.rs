@@ -1,0 +1,100 @@
+use anyhow::anyhow;
+use rand::RngExt;
+use serde::Serialize;
+use shoal_proto::NodeId;
+use shoal_topology::{NetworkParameters, Role};
+use toml::Value;
+
+use super::own_address;
+use crate::cli::args::ClientInit;
+use crate::cli::init::{refuse_existing, whole};
+use crate::cli::{CliError, output, seeded, template};
+use crate::config::{ClientConfig, ClientFile, DEFAULT_CLIENT_FILE, Layered, load_network};
+use crate::state::keys::CLIENT_FILE;
+use crate::state::{StateDir, create_client_keys, write_new};
+
+/// What `shoal client init --json` prints.
+#[derive(Serialize)]
+struct Made {
+    dir: String,
+    config: String,
+    keys: String,
+    mailbox: String,
+    profile: String,
+    address: String,
+    next: String,
+}
+
+pub(super) fn run(args: &ClientInit, json: bool) -> Result<(), CliError> {
+    let params = load_network(&args.network).map_err(CliError::usage)?;
+    let mailbox = choose_mailbox(args, &params)?;
+    let path = args.dir.join(DEFAULT_CLIENT_FILE);
+    let keys = args.dir.join(CLIENT_FILE);
+    let text = config_text(args, &mailbox)?;
+    let layered =
+        Layered::<ClientFile>::parse(Some((&path, &text)), &[], &[]).map_err(CliError::usage)?;
+    let config = ClientConfig::validate(args.dir.clone(), &args.dir, layered);
+    let config = config.map_err(CliError::usage)?;
+    refuse_existing(&[&path, &keys])?;
+    StateDir::create(&args.dir).map_err(CliError::failed)?;
+    create_client_keys(&args.dir, &mut seeded()?).map_err(CliError::failed)?;
+    write_new(&path, text.as_bytes(), 0o600).map_err(CliError::failed)?;
+    let made = Made {
+        dir: args.dir.display().to_string(),
+        config: path.display().to_string(),
+        keys: keys.display().to_string(),
+        mailbox: mailbox.to_string(),
+        profile: args.profile.clone(),
+        address: own_address(&config)?.address,
+        next: format!("shoal client run --dir {}", args.dir.display()),
+    };
+    let words = format!(
+        "Made a client in {}\n  configuration  {}\n  keys           {} (keep them secret, keep a \
+         backup)\n  mailbox at     {}\n  address        {}\n\nNext:\n  {}",
+        made.dir, made.config, made.keys, made.mailbox, made.address, made.next
+    );
+    output::show(json, &made, &words)
+}
+
+/// The provider that was asked for, or one at random, but not the entry: the two together could
+/// link the owner.
+fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeId, CliError> {
+    if params.profile(&args.profile).is_none() {
+        let known = params.profiles.keys().cloned().collect::<Vec<_>>().join(", ");
+        let (name, profile) = (&params.name, &args.profile);
+        return Err(CliError::Usage(anyhow!(
+            "the network {name} has no profile `{profile}`; it has: {known}"
+        )));
+    }
+    if let Some(mailbox) = args.mailbox {
+        return Ok(mailbox);
+    }
+    let members = params.genesis_members.iter();
+    let providers: Vec<NodeId> = members
+        .filter(|member| member.role == Role::Provider && Some(member.id) != args.entry)
+        .map(|member| member.id)
+        .collect();
+    let index = match providers.len() {
+        0 => None,
+        count => Some(seeded()?.random_range(0..count)),
+    };
+    index.and_then(|index| providers.get(index)).copied().ok_or_else(|| {
+        CliError::Usage(anyhow!(
+            "the network file names no provider that could keep the mailbox; name one with \
+             --mailbox"
+        ))
+    })
+}
+
+fn config_text(args: &ClientInit, mailbox: &NodeId) -> Result<String, CliError> {
+    let mut values = vec![
+        ("network", Value::String(whole(&args.network)?)),
+        ("mailbox", Value::String(mailbox.to_string())),
+        ("profile", Value::String(args.profile.clone())),
+    ];
+    if let Some(entry) = args.entry {
+        values.push(("entry", Value::String(entry.to_string())));
+    }
+    template::fill(template::CLIENT, &values)
+        .ok_or_else(|| CliError::Failed(anyhow!("the template lacks a key")))
+}

@@ -1,0 +1,15 @@
+use super::args::Demo;
+use super::{CliError, output};
+use crate::demo::{DemoOptions, run as run_demo};
+
+pub(super) async fn run(args: Demo, json: bool) -> Result<(), CliError> {
+    let message = match args.message {
+        Some(text) if text == "-" => Some(output::read_text(shoal_client::MAX_TEXT_BYTES)?),
+        Some(text) => {
+            output::check_length(&text, shoal_client::MAX_TEXT_BYTES)?;
+            Some(text)
+        }
+        None => None,
+    };
+    run_demo(DemoOptions { message, json, keep: args.keep, dir: args.dir }).await
+}

@@ -1,0 +1,167 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use shoal_proto::{NodeId, Span};
+
+use super::error::ConfigError;
+use super::layers::{Layered, Override};
+use super::log::LogConfig;
+use super::node::Metrics;
+use super::units::span;
+
+/// Name of a client's configuration file in its directory.
+pub const DEFAULT_CLIENT_FILE: &str = "client.toml";
+
+/// What `entry` says to leave the choice to the client.
+const RANDOM: &str = "random";
+
+/// A client's configuration file: every key with its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientFile {
+    /// The file with the network parameters, relative to this file.
+    pub network: PathBuf,
+    /// Node id of the provider that keeps the mailbox.
+    pub mailbox: String,
+    /// Node id of the provider to enter by, or `random`.
+    pub entry: String,
+    /// A profile of the network parameters.
+    pub profile: String,
+    /// How messages are sent.
+    pub messages: Messages,
+    /// The HTTP server for metrics.
+    pub metrics: Metrics,
+    /// The log.
+    pub log: LogConfig,
+}
+
+/// `[messages]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Messages {
+    /// How long a message is tried, and how long a mailbox keeps it.
+    #[serde(with = "span")]
+    pub keep: Span,
+    /// How long an address that was handed out stays good.
+    #[serde(with = "span")]
+    pub address_validity: Span,
+}
+
+impl Default for ClientFile {
+    fn default() -> Self {
+        Self {
+            network: PathBuf::from("network.toml"),
+            mailbox: String::new(),
+            entry: RANDOM.to_owned(),
+            profile: "default".to_owned(),
+            messages: Messages::default(),
+            metrics: Metrics { listen: String::new(), ..Metrics::default() },
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for Messages {
+    fn default() -> Self {
+        let core = shoal_client::ClientConfig::new(NodeId::new([0; 32]));
+        Self { keep: core.time_to_live, address_validity: core.address_validity }
+    }
+}
+
+/// What flags say about a client's configuration.
+#[derive(Clone, Debug, Default)]
+pub struct ClientFlags {
+    /// The client's directory.
+    pub dir: PathBuf,
+    /// The configuration file, if it is not `client.toml` in the directory.
+    pub config: Option<PathBuf>,
+    /// Values that replace those of the file and the environment.
+    pub overrides: Vec<Override>,
+}
+
+/// A client's configuration, valid and complete.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The state directory: keys, messages, the control socket.
+    pub dir: PathBuf,
+    /// The file with the network parameters.
+    pub network: PathBuf,
+    /// What the client role works with: providers, profile, waits, bounds.
+    pub core: shoal_client::ClientConfig,
+    /// Where `/metrics` is served; none, the default, for nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// The log.
+    pub log: LogConfig,
+    /// Variables that look like ours and set nothing, each with the nearest that would.
+    pub ignored_variables: Vec<(String, Option<String>)>,
+}
+
+impl ClientConfig {
+    /// Reads the file, lays environment and flags over it, and checks the whole.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn load(
+        flags: &ClientFlags,
+        environment: &[(String, String)],
+    ) -> Result<Self, ConfigError> {
+        let path = flags.config.clone().unwrap_or_else(|| flags.dir.join(DEFAULT_CLIENT_FILE));
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| ConfigError::Read { path: path.clone(), error })?;
+        let layered = Layered::<ClientFile>::parse(
+            Some((&path, &text)),
+            environment,
+            &flags.overrides,
+        )?;
+        let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
+        Self::validate(flags.dir.clone(), &base, layered)
+    }
+
+    /// Checks values that parsed, and makes them into what the client works with.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] names the first key that can't be right.
+    pub fn validate(
+        dir: PathBuf,
+        base: &Path,
+        layered: Layered<ClientFile>,
+    ) -> Result<Self, ConfigError> {
+        let file = &layered.values;
+        if file.mailbox.is_empty() {
+            let message = "is not set; `shoal client init` chooses a provider and writes it here";
+            return Err(ConfigError::invalid("mailbox", message));
+        }
+        let mailbox = node_id("mailbox", &file.mailbox)?;
+        let entry = match file.entry.as_str() {
+            RANDOM | "" => None,
+            text => Some(node_id("entry", text)?),
+        };
+        if entry == Some(mailbox) {
+            let message = "is the mailbox's provider too; the two jobs together show it who reads \
+                           which mailbox, so choose another, or `random`";
+            return Err(ConfigError::invalid("entry", message));
+        }
+        let core = shoal_client::ClientConfig {
+            entry,
+            profile: file.profile.clone(),
+            time_to_live: file.messages.keep,
+            address_validity: file.messages.address_validity,
+            ..shoal_client::ClientConfig::new(mailbox)
+        };
+        Ok(Self {
+            dir,
+            network: layered.resolve("network", base, &file.network),
+            core,
+            metrics: file.metrics.address()?,
+            log: file.log,
+            ignored_variables: layered.ignored,
+        })
+    }
+}
+
+fn node_id(key: &'static str, text: &str) -> Result<NodeId, ConfigError> {
+    text.parse().map_err(|error| {
+        ConfigError::invalid(key, format!("`{text}` is not a node id: {error}"))
+    })
+}

@@ -1,0 +1,69 @@
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// What is wrong with a configuration. Every message says where to look.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file is not there or can't be read.
+    #[error("can't read {path}: {error}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file is not TOML, or a value has the wrong type or makes no sense.
+    #[error("{path}:{line}: {message}", path = path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A key that does not exist.
+    #[error("{path}:{line}: unknown key `{key}`{}", nearest.as_ref().map_or_else(String::new, |n| format!("; did you mean `{n}`?")), path = path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The key, with the tables it is in.
+        key: String,
+        /// The valid key that looks most like it.
+        nearest: Option<String>,
+    },
+    /// A value from the environment or from a flag does not fit its key.
+    #[error("{origin}: {message}")]
+    Override {
+        /// The variable or the flag.
+        origin: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The network file can't be used.
+    #[error("the network file {path} {message}", path = path.display())]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
+    /// A value that parses and still can't be right.
+    #[error("{key}: {message}")]
+    Invalid {
+        /// The key.
+        key: &'static str,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+}
+
+impl ConfigError {
+    pub(super) fn invalid(key: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid { key, message: message.into() }
+    }
+}

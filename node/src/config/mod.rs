@@ -1,0 +1,20 @@
+//! Configuration: defaults, then the file, then the environment, then flags; each later one wins.
+//! It is parsed once, into [`NodeConfig`] or [`ClientConfig`], and nothing reads it afterwards.
+
+mod client;
+mod distance;
+mod error;
+mod layers;
+mod log;
+mod network;
+mod node;
+mod units;
+
+pub use client::{ClientConfig, ClientFile, ClientFlags, DEFAULT_CLIENT_FILE};
+pub use error::ConfigError;
+pub use layers::{Layered, Override, Source, environment_name, known_keys};
+pub use network::load_network;
+pub use log::{LogConfig, LogFormat, LogLevel};
+pub use node::{DEFAULT_NODE_FILE, LinkLimits, NodeConfig, NodeFile, NodeFlags};
+pub use shoal_topology::Role;
+pub use units::{ByteSize, UnitError, parse_span};

@@ -1,0 +1,430 @@
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use libp2p::Multiaddr;
+use serde::{Deserialize, Serialize};
+use shoal_mix::RelayLimits;
+use shoal_proto::Span;
+use shoal_topology::{MAX_FAMILY_BYTES, Role};
+
+use super::error::ConfigError;
+use super::layers::{Layered, Override};
+use super::log::LogConfig;
+use super::units::{ByteSize, span};
+
+/// Name of a node's configuration file in its directory.
+pub const DEFAULT_NODE_FILE: &str = "shoal.toml";
+
+/// A node's configuration file: every key with its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeFile {
+    /// `mix` or `provider`.
+    pub role: String,
+    /// The file with the network parameters, relative to this file.
+    pub network: PathBuf,
+    /// Multiaddresses to listen on.
+    pub listen: Vec<String>,
+    /// Multiaddresses that others dial; empty for those of `listen`.
+    pub advertise: Vec<String>,
+    /// Names the nodes of one operator.
+    pub family: String,
+    /// 0 is unknown; each further class is about twice the packets per second.
+    pub capacity_class: u32,
+    /// Threads.
+    pub threads: Threads,
+    /// Bounds on what the node holds at a time.
+    pub queues: Queues,
+    /// Bounds on who is connected at a time.
+    pub connections: Connections,
+    /// What a provider keeps for its mailboxes.
+    pub storage: Storage,
+    /// The HTTP server for metrics.
+    pub metrics: Metrics,
+    /// The log.
+    pub log: LogConfig,
+}
+
+/// `[threads]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Threads {
+    /// Threads that unwrap packets; 0 for one per core.
+    pub unwrap: usize,
+}
+
+/// `[queues]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Queues {
+    /// Packets that wait for an unwrap thread.
+    pub unwrap_packets: usize,
+    /// Packets in the delay pool.
+    pub pool_packets: usize,
+    /// Frames that wait for the writer of one peer.
+    pub ring_frames: usize,
+    /// Tags that wait for the replay log.
+    pub log_tags: usize,
+    /// Tags that the replay filter of one epoch remembers.
+    pub replay_tags: usize,
+    /// Payloads that wait for one client's downlink clock.
+    pub downlink_payloads: usize,
+}
+
+/// `[connections]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Connections {
+    /// Nodes.
+    pub nodes: u32,
+    /// Clients of a provider.
+    pub clients: u32,
+    /// A connection that carries nothing for this long is closed.
+    #[serde(with = "span")]
+    pub idle: Span,
+}
+
+/// `[storage]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// Everything that all mailboxes hold.
+    pub total: ByteSize,
+    /// Mailboxes.
+    pub mailboxes: u64,
+    /// Messages in one mailbox.
+    pub entries_per_mailbox: u64,
+    /// Messages under one drop id.
+    pub entries_per_drop: u64,
+    /// Drop ids of one mailbox.
+    pub drops_per_mailbox: u64,
+    /// Longest time that a message is kept.
+    #[serde(with = "span")]
+    pub keep: Span,
+    /// A mailbox that its owner has not served for this long is removed.
+    #[serde(with = "span")]
+    pub mailbox_idle: Span,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Address and port; empty for no server.
+    pub listen: String,
+    /// Listen on an address that others can reach.
+    pub allow_public: bool,
+}
+
+impl Default for NodeFile {
+    fn default() -> Self {
+        Self {
+            role: "mix".to_owned(),
+            network: PathBuf::from("network.toml"),
+            listen: ["/ip4/0.0.0.0/tcp/4140", "/ip4/0.0.0.0/udp/4140/quic-v1"]
+                .map(str::to_owned)
+                .to_vec(),
+            advertise: Vec::new(),
+            family: String::new(),
+            capacity_class: 0,
+            threads: Threads::default(),
+            queues: Queues::default(),
+            connections: Connections::default(),
+            storage: Storage::default(),
+            metrics: Metrics::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        let (relay, provider) = (RelayLimits::default(), shoal_provider::Limits::default());
+        Self {
+            unwrap_packets: relay.queue,
+            pool_packets: relay.pool,
+            ring_frames: 256,
+            log_tags: 65_536,
+            replay_tags: relay.replay_tags,
+            downlink_payloads: provider.downlink_queue,
+        }
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { nodes: 1024, clients: 1000, idle: Span::from_secs(60) }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        let store = shoal_provider::StoreLimits::default();
+        Self {
+            total: ByteSize::bytes(store.bytes),
+            mailboxes: store.mailboxes,
+            entries_per_mailbox: store.entries_per_mailbox,
+            entries_per_drop: store.entries_per_drop,
+            drops_per_mailbox: store.drops_per_mailbox,
+            keep: shoal_provider::Limits::default().time_to_live,
+            mailbox_idle: store.mailbox_idle,
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9464".to_owned(), allow_public: false }
+    }
+}
+
+/// What flags say about a node's configuration.
+#[derive(Clone, Debug, Default)]
+pub struct NodeFlags {
+    /// The node's directory.
+    pub dir: PathBuf,
+    /// The configuration file, if it is not `shoal.toml` in the directory.
+    pub config: Option<PathBuf>,
+    /// Values that replace those of the file and the environment.
+    pub overrides: Vec<Override>,
+}
+
+/// A node's configuration, valid and complete.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The state directory: keys, replay log, directory, mailboxes.
+    pub dir: PathBuf,
+    /// What the node does.
+    pub role: Role,
+    /// The file with the network parameters.
+    pub network: PathBuf,
+    /// Where to listen; at least one, TCP or QUIC.
+    pub listen: Vec<Multiaddr>,
+    /// What others dial, as the user set it. Empty if the addresses that the node listens on are
+    /// to be used.
+    pub advertise: Vec<shoal_topology::Address>,
+    /// The operator's family; empty for none.
+    pub family: String,
+    /// The capacity class for the descriptor.
+    pub capacity_class: u32,
+    /// Unwrap threads.
+    pub unwrap_threads: NonZeroUsize,
+    /// Bounds of the relay.
+    pub relay: RelayLimits,
+    /// Bounds of the provider role.
+    pub provider: shoal_provider::Limits,
+    /// Bounds of the mailbox store.
+    pub store: shoal_provider::StoreLimits,
+    /// Bounds of links and of the replay log's queue.
+    pub links: LinkLimits,
+    /// Where `/metrics` is served; none for nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// The log.
+    pub log: LogConfig,
+    /// Variables that look like ours and set nothing, each with the nearest that would.
+    pub ignored_variables: Vec<(String, Option<String>)>,
+}
+
+/// Bounds on connections and on the queues beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkLimits {
+    /// Frames that wait for the writer of one peer.
+    pub ring_frames: usize,
+    /// Tags that wait for the replay log.
+    pub log_tags: usize,
+    /// Connected nodes.
+    pub nodes: u32,
+    /// Connected clients.
+    pub clients: u32,
+    /// A connection that carries nothing for this long is closed.
+    pub idle: Span,
+}
+
+impl NodeConfig {
+    /// Reads the file, lays environment and flags over it, and checks the whole.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn load(flags: &NodeFlags, environment: &[(String, String)]) -> Result<Self, ConfigError> {
+        let path = flags.config.clone().unwrap_or_else(|| flags.dir.join(DEFAULT_NODE_FILE));
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| ConfigError::Read { path: path.clone(), error })?;
+        let layered = Layered::<NodeFile>::parse(
+            Some((&path, &text)),
+            environment,
+            &flags.overrides,
+        )?;
+        let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
+        Self::validate(flags.dir.clone(), &base, layered)
+    }
+
+    /// Checks values that parsed, and makes them into what the node works with.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] names the first key that can't be right.
+    pub fn validate(
+        dir: PathBuf,
+        base: &Path,
+        layered: Layered<NodeFile>,
+    ) -> Result<Self, ConfigError> {
+        let file = &layered.values;
+        let listen = file.listen.iter().map(|text| listen_address(text));
+        let listen = listen.collect::<Result<Vec<_>, _>>()?;
+        if listen.is_empty() {
+            return Err(ConfigError::invalid("listen", "needs at least one address"));
+        }
+        if file.family.len() > MAX_FAMILY_BYTES {
+            let message = format!("has {} bytes; {MAX_FAMILY_BYTES} are allowed", file.family.len());
+            return Err(ConfigError::invalid("family", message));
+        }
+        check_bounds(file)?;
+        Ok(Self {
+            dir,
+            role: parse_role(&file.role)?,
+            network: layered.resolve("network", base, &file.network),
+            listen,
+            advertise: advertised(&file.advertise)?,
+            family: file.family.clone(),
+            capacity_class: file.capacity_class,
+            unwrap_threads: threads(file.threads.unwrap),
+            relay: relay_limits(&file.queues)?,
+            provider: provider_limits(file),
+            store: store_limits(&file.storage),
+            links: LinkLimits {
+                ring_frames: file.queues.ring_frames,
+                log_tags: file.queues.log_tags,
+                nodes: file.connections.nodes,
+                clients: file.connections.clients,
+                idle: file.connections.idle,
+            },
+            metrics: file.metrics.address()?,
+            log: file.log,
+            ignored_variables: layered.ignored,
+        })
+    }
+}
+
+impl Metrics {
+    /// The address to serve on, which must be this machine's own unless the file says otherwise.
+    pub(super) fn address(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        if self.listen.is_empty() {
+            return Ok(None);
+        }
+        let address: SocketAddr = self.listen.parse().map_err(|_| {
+            let message = format!("`{}` is not an address and a port", self.listen);
+            ConfigError::invalid("metrics.listen", message)
+        })?;
+        if !address.ip().is_loopback() && !self.allow_public {
+            let message = format!(
+                "{address} can be reached by others, who would see when this node is used; \
+                 listen on 127.0.0.1, or set metrics.allow_public = true"
+            );
+            return Err(ConfigError::invalid("metrics.listen", message));
+        }
+        Ok(Some(address))
+    }
+}
+
+/// Reads a role as it is written in files and on the command line.
+///
+/// # Errors
+/// [`ConfigError::Invalid`] for `role`.
+pub(crate) fn parse_role(text: &str) -> Result<Role, ConfigError> {
+    match text {
+        "mix" => Ok(Role::Mix),
+        "provider" => Ok(Role::Provider),
+        other => {
+            let message = format!("`{other}` is neither `mix` nor `provider`");
+            Err(ConfigError::invalid("role", message))
+        }
+    }
+}
+
+/// An address to listen on: like those of a descriptor, and port 0 leaves the choice to the
+/// system.
+fn listen_address(text: &str) -> Result<Multiaddr, ConfigError> {
+    use libp2p::multiaddr::Protocol;
+    let address: Multiaddr = text.parse().map_err(|error| {
+        ConfigError::invalid("listen", format!("`{text}` is not a multiaddress: {error}"))
+    })?;
+    let parts: Vec<Protocol<'_>> = address.iter().collect();
+    let known = matches!(
+        parts.as_slice(),
+        [Protocol::Ip4(_) | Protocol::Ip6(_), Protocol::Tcp(_)]
+            | [Protocol::Ip4(_) | Protocol::Ip6(_), Protocol::Udp(_), Protocol::QuicV1]
+    );
+    if known {
+        return Ok(address);
+    }
+    let message = format!(
+        "`{text}` is neither TCP nor QUIC; write /ip4/ADDRESS/tcp/PORT or \
+         /ip4/ADDRESS/udp/PORT/quic-v1"
+    );
+    Err(ConfigError::invalid("listen", message))
+}
+
+fn advertised(texts: &[String]) -> Result<Vec<shoal_topology::Address>, ConfigError> {
+    let parse = |text: &String| {
+        text.parse::<shoal_topology::Address>().map_err(|error| {
+            ConfigError::invalid("advertise", format!("`{text}` can't be dialled: {error}"))
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn threads(wanted: usize) -> NonZeroUsize {
+    NonZeroUsize::new(wanted)
+        .or_else(|| std::thread::available_parallelism().ok())
+        .unwrap_or(NonZeroUsize::MIN)
+}
+
+fn check_bounds(file: &NodeFile) -> Result<(), ConfigError> {
+    let (queues, connections) = (&file.queues, &file.connections);
+    let bounds = [
+        ("queues.unwrap_packets", queues.unwrap_packets),
+        ("queues.pool_packets", queues.pool_packets),
+        ("queues.ring_frames", queues.ring_frames),
+        ("queues.log_tags", queues.log_tags),
+        ("queues.replay_tags", queues.replay_tags),
+        ("queues.downlink_payloads", queues.downlink_payloads),
+        ("connections.nodes", usize::try_from(connections.nodes).unwrap_or(usize::MAX)),
+    ];
+    match bounds.into_iter().find(|(_, bound)| *bound == 0) {
+        Some((key, _)) => Err(ConfigError::invalid(key, "must be at least 1")),
+        None => Ok(()),
+    }
+}
+
+fn relay_limits(queues: &Queues) -> Result<RelayLimits, ConfigError> {
+    let limits = RelayLimits {
+        queue: queues.unwrap_packets,
+        pool: queues.pool_packets,
+        replay_tags: queues.replay_tags,
+        ..RelayLimits::default()
+    };
+    let checked = limits.validate();
+    checked.map_err(|error| ConfigError::invalid("queues", error.to_string()))?;
+    Ok(limits)
+}
+
+fn provider_limits(file: &NodeFile) -> shoal_provider::Limits {
+    shoal_provider::Limits {
+        clients: usize::try_from(file.connections.clients).unwrap_or(usize::MAX),
+        downlink_queue: file.queues.downlink_payloads,
+        time_to_live: file.storage.keep,
+        ..shoal_provider::Limits::default()
+    }
+}
+
+fn store_limits(storage: &Storage) -> shoal_provider::StoreLimits {
+    shoal_provider::StoreLimits {
+        bytes: storage.total.as_bytes(),
+        mailboxes: storage.mailboxes,
+        entries_per_mailbox: storage.entries_per_mailbox,
+        entries_per_drop: storage.entries_per_drop,
+        drops_per_mailbox: storage.drops_per_mailbox,
+        mailbox_idle: storage.mailbox_idle,
+        ..shoal_provider::StoreLimits::default()
+    }
+}

@@ -1,0 +1,337 @@
+//! What goes over the control socket, one JSON object a line. The same types are what the client
+//! commands print with `--json`.
+//!
+//! A request is `{"version":1,"id":7,"request":"status"}`; its answer repeats the id and has either
+//! `ok` or `error`. After the request `events`, a connection carries events only.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of this protocol. Another one is refused.
+pub const VERSION: u32 = 1;
+
+/// Most bytes of a line from an application, its end included. A message of the longest text fits,
+/// even if JSON escapes each of its bytes.
+pub const MAX_REQUEST_BYTES: usize = 1 << 20;
+
+/// Most bytes of a line from the daemon: a page of [`MAX_PAGE`] messages fits only if they are not
+/// all of the longest, so the daemon ends a page before it.
+pub const MAX_RESPONSE_BYTES: usize = 8 << 20;
+
+/// Most messages in one answer to `messages`.
+pub const MAX_PAGE: u32 = 256;
+
+/// A line from an application.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestLine {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Chosen by the application; the answer repeats it.
+    pub id: u64,
+    /// What is asked.
+    #[serde(flatten)]
+    pub request: Request,
+}
+
+/// What an application asks of the daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Request {
+    /// Send a text. Answered with [`Response::Accepted`] once the message is on disk.
+    Send {
+        /// The receiver's address, `shoal1…`.
+        to: String,
+        /// The text.
+        text: String,
+    },
+    /// Messages received, oldest first. Answered with [`Response::Messages`].
+    Messages {
+        /// Only those after this cursor; 0 for all that are unread.
+        #[serde(default)]
+        after: u64,
+        /// At most this many; [`MAX_PAGE`] if more.
+        #[serde(default = "page")]
+        limit: u32,
+        /// If there are none, wait this long for one, in milliseconds.
+        #[serde(default)]
+        wait_ms: u64,
+    },
+    /// The user has this message: the daemon deletes its copy. Answered with [`Response::Done`].
+    Read {
+        /// From [`Received::message`].
+        message: String,
+    },
+    /// How the daemon is. Answered with [`Response::Status`].
+    Status,
+    /// The address to give to others. Answered with [`Response::Address`].
+    Address,
+    /// From now on, this connection carries [`Event`]s. Answered with [`Response::Following`].
+    Events,
+    /// Stop in good order. Answered with [`Response::Done`].
+    Stop,
+}
+
+const fn page() -> u32 {
+    MAX_PAGE
+}
+
+/// A line from the daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResponseLine {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The request's id; 0 if the request had none that could be read.
+    pub id: u64,
+    /// The answer or the error.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// How a request ended, or an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was done.
+    Ok(Response),
+    /// It was not.
+    Error(Refusal),
+    /// Something happened; only after [`Request::Events`].
+    Event(Event),
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "response", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Response {
+    /// The message is on this machine's disk and will be sent.
+    Accepted(Accepted),
+    /// Messages.
+    Messages(Messages),
+    /// Done; there is nothing to tell.
+    Done,
+    /// How the daemon is.
+    Status(Box<Status>),
+    /// The own address.
+    Address(OwnAddress),
+    /// Events follow.
+    Following,
+}
+
+/// A message that was accepted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The message's id, base58; its receiver sees the same one.
+    pub message: String,
+    /// Packets that it takes.
+    pub fragments: u32,
+    /// How long it takes in the mean until the receiver's mailbox has it, in milliseconds.
+    pub expected_stored_ms: u64,
+}
+
+/// A page of messages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Messages {
+    /// The messages, oldest first.
+    pub messages: Vec<Received>,
+    /// Where the next page starts: the `after` of the next request.
+    pub next: u64,
+}
+
+/// A message that was received.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Received {
+    /// Where it stands among the messages received; grows.
+    pub cursor: u64,
+    /// Its id, base58.
+    pub message: String,
+    /// The sender's key, base58: proven.
+    pub from: String,
+    /// Where answers go, `shoal1…`.
+    pub reply_to: String,
+    /// The text. What is not UTF-8 in it is replaced.
+    pub text: String,
+    /// When it was written by the sender's clock, microseconds since the Unix epoch.
+    pub sent_at_us: u64,
+    /// When it was complete here, microseconds since the Unix epoch; after a restart, that of the
+    /// restart.
+    pub received_at_us: u64,
+    /// The way of the packet that completed it, from our mailbox to here.
+    #[serde(default)]
+    pub hops: Vec<Hop>,
+}
+
+/// One hop of a packet's way. Local knowledge: it never leaves the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hop {
+    /// The node's id, base58.
+    pub node: String,
+    /// Its layer; 0 for a provider.
+    pub layer: u8,
+    /// How long it was asked to hold the packet, in microseconds.
+    pub delay_us: u64,
+}
+
+/// The address to give to others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnAddress {
+    /// `shoal1…`
+    pub address: String,
+    /// The own key, by which receivers know who wrote, base58.
+    pub key: String,
+    /// The provider that keeps the mailbox, base58.
+    pub mailbox: String,
+}
+
+/// How the daemon is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The network's name.
+    pub network: String,
+    /// Hash of its parameters, base58.
+    pub network_hash: String,
+    /// The profile in use.
+    pub profile: String,
+    /// Whether the entry provider has this client attached.
+    pub online: bool,
+    /// The provider entered by, base58, if one is chosen.
+    pub entry: Option<String>,
+    /// The provider that keeps the mailbox, base58.
+    pub mailbox: String,
+    /// The epoch now.
+    pub epoch: u64,
+    /// The epoch of the document in force, if there is one.
+    pub document_epoch: Option<u64>,
+    /// The network's clock less ours, in microseconds.
+    pub clock_offset_us: i64,
+    /// Seconds since the daemon started.
+    pub uptime_secs: u64,
+    /// Messages that are not stored yet, each with its state.
+    pub outgoing: Vec<Outgoing>,
+    /// Messages that are here and not read.
+    pub unread: u64,
+    /// Reply blocks at the mailbox, as it last said.
+    pub stock: u64,
+    /// Every counter of the client, by name.
+    pub counters: BTreeMap<String, u64>,
+    /// What is wrong now, in words.
+    pub alarms: Vec<String>,
+}
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// Its id, base58.
+    pub message: String,
+    /// How far it is.
+    pub state: MessageState,
+    /// When it was accepted, microseconds since the Unix epoch.
+    pub accepted_at_us: u64,
+}
+
+/// How far a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MessageState {
+    /// On this machine's disk.
+    Queued,
+    /// A part of it left.
+    Sent,
+    /// All of it is on the disk of the receiver's mailbox.
+    Stored,
+    /// Its time to live passed before.
+    Expired,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A message was accepted.
+    Accepted {
+        /// Its id, base58.
+        message: String,
+    },
+    /// A part of a message left, for the first time or again.
+    Sent {
+        /// Its id, base58.
+        message: String,
+        /// Which part, from 0.
+        fragment: u16,
+        /// The way to the receiver's mailbox.
+        hops: Vec<Hop>,
+    },
+    /// All of a message is on the disk of the receiver's mailbox.
+    Stored {
+        /// Its id, base58.
+        message: String,
+        /// Time since it was accepted, in milliseconds; none if that was before a restart.
+        after_ms: Option<u64>,
+    },
+    /// A message's time to live passed before all of it was stored.
+    Expired {
+        /// Its id, base58.
+        message: String,
+    },
+    /// A message is here.
+    Received(Box<Received>),
+    /// The entry provider has attached this client.
+    Attached {
+        /// The provider, base58.
+        entry: String,
+    },
+    /// The connection to the entry provider is gone.
+    Detached,
+    /// Something is wrong.
+    Alarm {
+        /// What, in words.
+        text: String,
+    },
+    /// This many events were lost, because the application read too slowly.
+    Missed {
+        /// How many.
+        events: u64,
+    },
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// For programs.
+    pub code: RefusalCode,
+    /// For people.
+    pub message: String,
+}
+
+/// The kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RefusalCode {
+    /// The line is no request, or too long.
+    Malformed,
+    /// The version is not ours.
+    Version,
+    /// A value in it is not valid: an address, an id, a text that is too long.
+    Invalid,
+    /// A queue is full; later it may work.
+    Busy,
+    /// There is no such message.
+    NotFound,
+    /// The daemon failed; its log says more.
+    Internal,
+}
+
+impl Refusal {
+    /// A refusal of this kind.
+    #[must_use]
+    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}

@@ -1,0 +1,161 @@
+//! The nodes' metrics, read as an operator's Prometheus would read them.
+
+use std::collections::BTreeMap;
+
+use crate::metrics::names;
+
+/// One node's samples: name and labels to value.
+type Samples = BTreeMap<(String, BTreeMap<String, String>), f64>;
+
+/// The metrics of all nodes.
+#[derive(Default)]
+pub(super) struct Books {
+    nodes: BTreeMap<String, Samples>,
+}
+
+impl Books {
+    /// Takes a node's page.
+    pub(super) fn add(&mut self, node: &str, page: &str) {
+        self.nodes.insert(node.to_owned(), page.lines().filter_map(sample).collect());
+    }
+
+    /// The parts of the equation that every node's packets obey, summed over all nodes.
+    pub(super) fn totals(&self) -> BTreeMap<&'static str, u64> {
+        let mut totals = BTreeMap::new();
+        for samples in self.nodes.values() {
+            for (part, count) in parts(samples) {
+                *totals.entry(part).or_default() += count;
+            }
+        }
+        totals
+    }
+
+    /// Whether received = forwarded + delivered + loops returned + dropped + inside, at each node.
+    pub(super) fn balanced(&self) -> bool {
+        !self.nodes.is_empty()
+            && self.nodes.values().all(|samples| {
+                let parts = parts(samples);
+                let part = |name: &str| parts.get(name).copied().unwrap_or(0);
+                let accounted = part("forwarded")
+                    + part("delivered")
+                    + part("loops_returned")
+                    + part("dropped")
+                    + part("inside");
+                part("received") > 0 && part("received") == accounted
+            })
+    }
+
+    /// Dropped packets of all nodes by reason; reasons that never occurred are left out.
+    pub(super) fn drops_by_reason(&self) -> BTreeMap<String, u64> {
+        let mut drops = self.by_label(names::DROPPED, "reason");
+        for (reason, count) in self.by_label(names::PROVIDER_DROPPED, "reason") {
+            *drops.entry(reason).or_default() += count;
+        }
+        drops.retain(|_, count| *count > 0);
+        drops
+    }
+
+    /// What nodes sent on their own account, by kind.
+    pub(super) fn sent_by_kind(&self) -> BTreeMap<String, u64> {
+        let own = self.by_label(names::ORIGINATED, "kind");
+        let events = self.by_label(names::PROVIDER_EVENTS, "event");
+        let of = |counts: &BTreeMap<String, u64>, names: &[&str]| {
+            names.iter().filter_map(|name| counts.get(*name)).sum::<u64>()
+        };
+        [
+            ("node_loop", of(&own, &["loop"])),
+            ("provider_receipt", of(&events, &["receipts_stored", "receipts_refused"])),
+            ("provider_dummy", of(&events, &["replies_dummy", "stream_idle"])),
+            ("provider_message", of(&events, &["stream_entries"])),
+            ("downlink_payload", of(&events, &["downlink_payloads"])),
+            ("downlink_filler", of(&events, &["downlink_filler"])),
+        ]
+        .map(|(kind, count)| (kind.to_owned(), count))
+        .into()
+    }
+
+    fn by_label(&self, name: &str, label: &str) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for ((metric, labels), value) in self.nodes.values().flatten() {
+            if metric == name
+                && let Some(label) = labels.get(label)
+            {
+                *counts.entry(label.clone()).or_default() += whole(*value);
+            }
+        }
+        counts
+    }
+}
+
+fn parts(samples: &Samples) -> BTreeMap<&'static str, u64> {
+    [
+        ("received", names::RECEIVED),
+        ("forwarded", names::FORWARDED),
+        ("delivered", names::DELIVERED),
+        ("loops_returned", names::LOOPS_RETURNED),
+        ("dropped", names::DROPPED),
+        ("inside", names::INSIDE),
+    ]
+    .into_iter()
+    .map(|(part, name)| (part, sum(samples, name)))
+    .collect()
+}
+
+fn sum(samples: &Samples, name: &str) -> u64 {
+    samples.iter().filter(|((metric, _), _)| metric == name).map(|(_, value)| whole(*value)).sum()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counters are whole and far below 2^53; `as` saturates"
+)]
+fn whole(value: f64) -> u64 {
+    value as u64
+}
+
+/// One line of the text format: `name{label="value",…} number`.
+fn sample(line: &str) -> Option<((String, BTreeMap<String, String>), f64)> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let (key, value) = line.rsplit_once(' ')?;
+    let (name, labels) = match key.split_once('{') {
+        Some((name, labels)) => (name, labels.strip_suffix('}')?),
+        None => (key, ""),
+    };
+    let label = |text: &str| {
+        let (name, value) = text.split_once('=')?;
+        Some((name.to_owned(), value.trim_matches('"').to_owned()))
+    };
+    let labels = labels.split(',').filter_map(label).collect();
+    Some(((name.to_owned(), labels), value.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(received: u64) -> String {
+        format!(
+            "# HELP x y\n{} {received}\n{} 5\n{} 2\n{}{{reason=\"mac\"}} 2\n{}{{stage=\"pooled\"}} 1\n",
+            names::RECEIVED,
+            names::FORWARDED,
+            names::DELIVERED,
+            names::DROPPED,
+            names::INSIDE,
+        )
+    }
+
+    #[test]
+    fn a_packet_that_is_missing_shows() {
+        let mut books = Books::default();
+        assert!(!books.balanced(), "nothing is no proof");
+        books.add("a", &page(10));
+        assert!(books.balanced());
+        assert_eq!(books.drops_by_reason(), BTreeMap::from([("mac".to_owned(), 2)]));
+        assert_eq!(books.totals().get("received"), Some(&10));
+        books.add("b", &page(11));
+        assert!(!books.balanced());
+    }
+}

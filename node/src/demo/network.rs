@@ -1,0 +1,234 @@
+//! The demo's network: set up and started with the commands that an operator would give.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use super::books::Books;
+use super::children::Process;
+use super::ports::Ports;
+use super::report::Narrator;
+use super::workplace::Workplace;
+use crate::cli::CliError;
+use crate::control::ControlClient;
+
+/// Mixes: three layers of two.
+pub(super) const MIXES: usize = 6;
+/// Providers: Alice's and Bob's mailboxes are at two, so a third is an entry for both.
+pub(super) const PROVIDERS: usize = 3;
+/// How long a node may take to answer for its metrics.
+const METRICS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A node of the demo.
+struct Node {
+    name: String,
+    role: &'static str,
+    metrics: u16,
+}
+
+/// The processes and their directory.
+pub(super) struct Network {
+    workplace: Workplace,
+    pub(super) narrator: Narrator,
+    nodes: Vec<Node>,
+    running: Vec<Process>,
+    ports: Option<Ports>,
+}
+
+impl Network {
+    pub(super) fn new(workplace: Workplace, narrator: Narrator) -> Self {
+        Self { workplace, narrator, nodes: Vec::new(), running: Vec::new(), ports: None }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        self.workplace.path()
+    }
+
+    /// `shoal init` for every node, then one network file of all.
+    pub(super) async fn set_up(&mut self) -> Result<(), CliError> {
+        let mut ports = Ports::reserve(std::process::id()).map_err(CliError::failed)?;
+        let mut next = || {
+            ports.next().ok_or_else(|| CliError::failed(anyhow::anyhow!("too few ports reserved")))
+        };
+        let names = (1..=MIXES)
+            .map(|n| (format!("mix-{n}"), "mix"))
+            .chain((1..=PROVIDERS).map(|n| (format!("provider-{n}"), "provider")));
+        let mut addresses = Vec::new();
+        for (name, role) in names {
+            addresses.push((name.clone(), role, next()?));
+            self.nodes.push(Node { name, role, metrics: next()? });
+        }
+        self.ports = Some(ports);
+        let file = self.network_file();
+        let mut make = vec!["network".into(), "new".into(), "--name".into(), "demo".into()];
+        for ((name, role, port), node) in addresses.into_iter().zip(&self.nodes) {
+            let dir = self.workplace.of(&name);
+            let tcp = format!("/ip4/127.0.0.1/tcp/{port}");
+            let quic = format!("/ip4/127.0.0.1/udp/{port}/quic-v1");
+            let metrics = format!("127.0.0.1:{}", node.metrics);
+            shoal(&[
+                "init", "--role", role, "--dir", &dir, "--network", &file, "--listen", &tcp,
+                "--listen", &quic, "--advertise", &tcp, "--advertise", &quic, "--metrics", &metrics,
+            ])
+            .await?;
+            make.extend(["--from-dir".into(), dir]);
+        }
+        make.extend(["--out".into(), file]);
+        shoal(&make.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        Ok(())
+    }
+
+    /// Starts every node, and waits until each is a member and has its links.
+    pub(super) async fn start(&mut self) -> Result<(), CliError> {
+        for index in 0..self.nodes.len() {
+            let Some(node) = self.nodes.get(index) else { break };
+            let (name, role) = (node.name.clone(), node.role);
+            let dir = self.workplace.of(&name);
+            self.run(&name, &["node", "run", "--role", role, "--dir", &dir])?;
+        }
+        let mut layers: Vec<Vec<&str>> = vec![Vec::new(); 4];
+        for process in &mut self.running {
+            let ready = process.wait_for("ready").await.map_err(CliError::failed)?;
+            let layer = ready["layer"].as_u64().unwrap_or(0) as usize;
+            if let Some(layer) = layers.get_mut(layer) {
+                layer.push(&process.name);
+            }
+        }
+        for (layer, names) in layers.iter().enumerate().skip(1) {
+            self.narrator.line(&format!("  layer {layer}: {}", names.join(", ")));
+        }
+        if let Some(providers) = layers.first() {
+            self.narrator.line(&format!("  providers: {}", providers.join(", ")));
+        }
+        Ok(())
+    }
+
+    /// `shoal client init`; gives the address that `shoal client address` prints.
+    pub(super) async fn make_client(&self, name: &str) -> Result<String, CliError> {
+        let (dir, file) = (self.workplace.of(name), self.network_file());
+        shoal(&["client", "init", "--dir", &dir, "--network", &file]).await?;
+        let told = shoal(&["client", "address", "--dir", &dir]).await?;
+        told["address"].as_str().map(str::to_owned).ok_or_else(|| {
+            CliError::failed(anyhow::anyhow!("`shoal client address` printed no address"))
+        })
+    }
+
+    /// `shoal client run`, until the daemon is attached; gives a connection to its control socket.
+    pub(super) async fn start_client(&mut self, name: &str) -> Result<ControlClient, CliError> {
+        let dir = self.workplace.of(name);
+        self.run(name, &["client", "run", "--dir", &dir])?;
+        if let Some(process) = self.running.last_mut() {
+            process.wait_for("online").await.map_err(CliError::failed)?;
+        }
+        self.control(name).await
+    }
+
+    /// Another connection to a client's control socket.
+    pub(super) async fn control(&self, name: &str) -> Result<ControlClient, CliError> {
+        let dir = self.workplace.path().join(name);
+        ControlClient::connect(&dir).await.map_err(CliError::unreachable)
+    }
+
+    fn run(&mut self, name: &str, args: &[&str]) -> Result<(), CliError> {
+        let log = self.workplace.path().join(format!("{name}.log"));
+        let process = Process::start(name, args, &log).map_err(CliError::failed)?;
+        self.running.push(process);
+        Ok(())
+    }
+
+    /// What the nodes' metrics say.
+    pub(super) async fn books(&self) -> Result<Books, CliError> {
+        let mut books = Books::default();
+        for node in &self.nodes {
+            let page = tokio::time::timeout(METRICS_PATIENCE, scrape(node.metrics)).await;
+            let page = page.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+            let page = page.map_err(|error| {
+                CliError::failed(anyhow::anyhow!("no metrics from {}: {error}", node.name))
+            })?;
+            books.add(&node.name, &page);
+        }
+        Ok(books)
+    }
+
+    /// Stops everything, the clients first.
+    pub(super) async fn stop(&mut self) {
+        let stopping = self.running.drain(..).rev().map(|process| async {
+            let name = process.name.clone();
+            (name, process.stop().await)
+        });
+        for (name, status) in futures::future::join_all(stopping).await {
+            match status {
+                Ok(status) if status.success() => {}
+                Ok(status) => self.narrator.line(&format!("{name} ended badly: {status}")),
+                Err(error) => self.narrator.line(&format!("{name} could not be stopped: {error}")),
+            }
+        }
+    }
+
+    /// Deletes the directory unless it is to stay.
+    pub(super) fn remove_unless(&self, stay: bool) {
+        if !stay {
+            self.workplace.remove();
+        }
+    }
+
+    /// How to use the network that was left up.
+    pub(super) fn explain_use(&self) {
+        let [alice, bob] = ["alice", "bob"].map(|name| self.workplace.of(name));
+        self.narrator.line(&format!(
+            "\nThe network stays up until Ctrl-C. In another terminal:\n\
+             \x20 shoal client send --dir {alice} \"$(shoal client address --dir {bob})\" 'Hi Bob'\n\
+             \x20 shoal client receive --dir {bob} --wait\n\
+             \x20 shoal client status --dir {alice}\n\
+             or with `cargo run --` in place of `shoal`. Logs: {}/*.log\n\
+             Processes: {}",
+            self.dir().display(),
+            self.running
+                .iter()
+                .filter_map(|process| Some(format!("{} {}", process.name, process.id()?)))
+                .collect::<Vec<_>>()
+                .join(", "),
+        ));
+    }
+
+    fn network_file(&self) -> String {
+        self.workplace.of("network.toml")
+    }
+}
+
+/// Runs one command of this same binary to its end and gives what it prints with `--json`.
+async fn shoal(args: &[&str]) -> Result<Value, CliError> {
+    let program = std::env::current_exe().map_err(CliError::failed)?;
+    let output = Command::new(program)
+        .args(args)
+        .arg("--json")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(CliError::failed)?;
+    if !output.status.success() {
+        return Err(CliError::failed(anyhow::anyhow!(
+            "`shoal {}` failed: {}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        )));
+    }
+    serde_json::from_slice(&output.stdout).map_err(CliError::failed)
+}
+
+/// Fetches a metrics page from loopback.
+async fn scrape(port: u16) -> std::io::Result<String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.take(1 << 22).read_to_string(&mut answer).await?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
+        _ => Err(std::io::Error::other("not a metrics page")),
+    }
+}

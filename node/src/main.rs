@@ -1,0 +1,7 @@
+//! The command line of `shoal`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shoal_node::cli::main()
+}

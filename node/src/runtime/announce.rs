@@ -1,0 +1,95 @@
+//! What a daemon says on standard output: a line for each event, for people or as JSON.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+/// An event worth a line on standard output.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Announce {
+    /// A listener is up.
+    Listening {
+        /// Its multiaddress.
+        address: String,
+    },
+    /// A node is a member of the document in force and has its links.
+    Ready {
+        /// The node's identity.
+        node: String,
+        /// `mix` or `provider`.
+        role: &'static str,
+        /// 1 to L for a mix, 0 for a provider.
+        layer: u8,
+        /// The epoch in force.
+        epoch: u64,
+    },
+    /// A client daemon answers on its control socket.
+    Serving {
+        /// The client's address.
+        address: String,
+    },
+    /// A client is attached to its entry provider and its cover traffic runs.
+    Online {
+        /// The entry provider.
+        entry: String,
+    },
+    /// A client lost its entry provider.
+    Offline {
+        /// Why, in words.
+        reason: String,
+    },
+    /// The daemon ended in good order.
+    Stopped,
+}
+
+/// Prints [`Announce`]ments.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Announcer {
+    /// One JSON object a line instead of words.
+    pub json: bool,
+}
+
+impl Announcer {
+    /// Prints a line. A closed standard output is not an error.
+    pub fn say(&self, event: &Announce) {
+        let line = if self.json {
+            serde_json::to_string(event).unwrap_or_default()
+        } else {
+            in_words(event)
+        };
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{line}");
+        let _ = out.flush();
+    }
+}
+
+fn in_words(event: &Announce) -> String {
+    match event {
+        Announce::Listening { address } => format!("listening on {address}"),
+        Announce::Ready { role, layer: 0, epoch, .. } => format!("ready: {role}, epoch {epoch}"),
+        Announce::Ready { role, layer, epoch, .. } => {
+            format!("ready: {role} in layer {layer}, epoch {epoch}")
+        }
+        Announce::Serving { address } => format!("your address: {address}"),
+        Announce::Online { entry } => format!("online through {entry}"),
+        Announce::Offline { reason } => format!("offline: {reason}"),
+        Announce::Stopped => "stopped".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_can_tell_events_by_name() {
+        let ready =
+            Announce::Ready { node: "n".into(), role: "mix", layer: 2, epoch: 7 };
+        let json = serde_json::to_value(&ready).expect("json");
+        assert_eq!(json["event"], "ready");
+        assert_eq!(json["layer"], 2);
+        assert_eq!(in_words(&ready), "ready: mix in layer 2, epoch 7");
+    }
+}

@@ -1,0 +1,402 @@
+//! A client's connections: fetching the documents, and staying attached to an entry provider.
+//!
+//! Each connection has an identity of its own, made for it and forgotten with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message as _;
+use rand::seq::SliceRandom as _;
+use rand::{CryptoRng, Rng, RngExt as _};
+use rand_chacha::ChaCha20Rng;
+use shoal_packet::Frame;
+use shoal_proto::{ClientHandle, NodeId, Time, wire};
+use shoal_topology::{AdoptError, ClientDirectory, NetworkParameters, Role, adopt_documents};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use zeroize::Zeroizing;
+
+use crate::net::{
+    FrameSink, Mode, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, NetLimits, RequestKind,
+    spawn,
+};
+use crate::runtime::clock::Clock;
+
+/// Nodes that are asked for the documents each time; their answers have to agree.
+const ASKED: usize = 3;
+/// How long to wait for the documents of all who are asked.
+const DIRECTORY_PATIENCE: Duration = Duration::from_secs(8);
+/// How long the slower ones get once one has answered.
+const STRAGGLERS: Duration = Duration::from_millis(1500);
+/// How long dialling and attaching may take.
+const ATTACH_PATIENCE: Duration = Duration::from_secs(15);
+/// Waits between attempts: the first, and the longest after doubling.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// How far the local clock may be off the nodes' median before it is corrected. Epochs and dates
+/// need minutes; answers are off by the time they take.
+const TOLERANCE_US: u64 = 1_000_000;
+/// Frames from the entry that wait for the core.
+const FRAMES: usize = 256;
+
+/// What the session tells the loop around the client core.
+pub(super) enum SessionEvent {
+    /// Documents, checked, and a clock that agrees with the nodes' within [`TOLERANCE_US`].
+    Directory(ClientDirectory, Clock),
+    /// Attached; frames for the entry go out by this handle.
+    Attached { entry: NodeId, handle: ClientHandle, net: NetHandle },
+    /// Not attached any more, or not yet, and why.
+    Detached(String),
+    /// A frame from the entry.
+    Frame(Frame),
+}
+
+/// Why a step of the session failed.
+#[derive(Debug, Error)]
+enum SessionError {
+    #[error("networking could not start: {0}")]
+    Net(#[source] NetError),
+    #[error("none of the nodes that were asked for the directory answered")]
+    NobodyAnswered,
+    #[error("{0}")]
+    Adopt(#[source] AdoptError),
+    #[error("there is no entry provider besides the mailbox's own")]
+    NoEntry,
+    #[error("the entry provider did not answer in time")]
+    AttachTimeout,
+    #[error("the entry provider refused: {0}")]
+    Refused(&'static str),
+    #[error("the connection to the entry provider closed")]
+    Closed,
+}
+
+/// What a session needs to know.
+pub(super) struct Session {
+    pub(super) params: Arc<NetworkParameters>,
+    pub(super) clock: Clock,
+    pub(super) entry: Option<NodeId>,
+    pub(super) mailbox: NodeId,
+    pub(super) profile: String,
+    pub(super) rng: ChaCha20Rng,
+    pub(super) events: mpsc::Sender<SessionEvent>,
+}
+
+impl Session {
+    /// Fetches documents, attaches, and starts again when the connection is lost, until the
+    /// receiver of the events is gone.
+    pub(super) async fn run(mut self) {
+        let mut known = None;
+        let mut wait = RETRY.0;
+        loop {
+            let started = Instant::from_std(self.clock.now_instant());
+            let error = match self.once(&mut known).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            let reason = error.to_string();
+            if self.events.send(SessionEvent::Detached(reason)).await.is_err() {
+                return;
+            }
+            if started.elapsed() > RETRY.1 {
+                wait = RETRY.0;
+            }
+            sleep(wait.mul_f64(self.rng.random_range(0.5..1.5))).await;
+            wait = (wait * 2).min(RETRY.1);
+        }
+    }
+
+    /// One connection's life. `Ok` when nobody listens to the events any more.
+    async fn once(&mut self, known: &mut Option<ClientDirectory>) -> Result<(), SessionError> {
+        let directory = self.fetch(known.as_ref()).await?;
+        *known = Some(directory.clone());
+        let entry = self.choose_entry(&directory)?;
+        if self.events.send(SessionEvent::Directory(directory.clone(), self.clock)).await.is_err() {
+            return Ok(());
+        }
+        let (net, mut events, handle) = self.attach(&directory, entry).await?;
+        let attached = SessionEvent::Attached { entry, handle, net: net.clone() };
+        let outcome = match self.events.send(attached).await {
+            Ok(()) => self.stay(&mut events, entry, known).await,
+            Err(_) => Ok(()),
+        };
+        net.shutdown();
+        outcome
+    }
+
+    /// Stays until the link is lost; fetches the documents of each coming epoch on the way.
+    async fn stay(
+        &mut self,
+        events: &mut mpsc::Receiver<NetEvent>,
+        entry: NodeId,
+        known: &mut Option<ClientDirectory>,
+    ) -> Result<(), SessionError> {
+        let mut refresh = self.refresh_time();
+        loop {
+            let at = self.clock.instant(refresh);
+            tokio::select! {
+                event = events.recv() => match event {
+                    None => return Err(SessionError::Closed),
+                    Some(NetEvent::Disconnected { peer } | NetEvent::PacketLinkDown { peer })
+                        if peer == entry => return Err(SessionError::Closed),
+                    Some(_) => {}
+                },
+                () = self.events.closed() => return Ok(()),
+                () = sleep_until(at) => {
+                    refresh = self.refresh_time();
+                    match self.fetch(known.as_ref()).await {
+                        Ok(directory) => {
+                            *known = Some(directory.clone());
+                            let event = SessionEvent::Directory(directory, self.clock);
+                            if self.events.send(event).await.is_err() {
+                                return Ok(());
+                            }
+                        }
+                        Err(error) => tracing::warn!(%error, "the directory was not renewed"),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Some random moment after the next epoch's document is complete, on a schedule that depends
+    /// on nothing that the user does.
+    fn refresh_time(&mut self) -> Time {
+        let now = self.clock.now();
+        let epoch = self.params.epoch_at(now);
+        let window = self.params.epoch.scale(1, 8);
+        let spread = window.scale(self.rng.random_range(1_000..=10_000), 10_000);
+        let [this, next] = [epoch.next(), epoch.next().next()]
+            .map(|epoch| self.params.freeze_time(epoch) + spread);
+        // Not twice for one document: the window has to be ahead as a whole.
+        if this > now + window { this } else { next }
+    }
+
+    fn choose_entry(&mut self, directory: &ClientDirectory) -> Result<NodeId, SessionError> {
+        if let Some(entry) = self.entry {
+            return Ok(entry);
+        }
+        let view = directory.view();
+        let document = view.current(&self.params, self.clock.now());
+        let providers = document.map_or(&[][..], |document| document.providers());
+        let mut candidates: Vec<NodeId> =
+            providers.iter().copied().filter(|id| *id != self.mailbox).collect();
+        candidates.shuffle(&mut self.rng);
+        candidates.first().copied().ok_or(SessionError::NoEntry)
+    }
+
+    /// Asks several nodes for the documents over a connection that is used for nothing else.
+    async fn fetch(
+        &mut self,
+        known: Option<&ClientDirectory>,
+    ) -> Result<ClientDirectory, SessionError> {
+        let mut nodes = self.addresses(known);
+        nodes.shuffle(&mut self.rng);
+        nodes.truncate(ASKED);
+        let (net, mut events) = self.network(Arc::new(NoFrames))?;
+        let asked = nodes.len();
+        for (node, addresses) in nodes {
+            net.dial(node, addresses);
+        }
+        let mut answers: BTreeMap<NodeId, Vec<u8>> = BTreeMap::new();
+        let mut failed = 0;
+        let mut until = Instant::from_std(self.clock.now_instant()) + DIRECTORY_PATIENCE;
+        while answers.len() + failed < asked {
+            let Ok(Some(event)) = timeout_at(until, events.recv()).await else { break };
+            match event {
+                NetEvent::Connected { peer, .. } => {
+                    if net.request(peer, RequestKind::Directory, Vec::new()).is_err() {
+                        failed += 1;
+                    }
+                }
+                NetEvent::Response { from, bytes, .. } => {
+                    answers.insert(from, bytes);
+                    let soon = Instant::from_std(self.clock.now_instant()) + STRAGGLERS;
+                    until = until.min(soon);
+                }
+                NetEvent::RequestFailed { .. } | NetEvent::DialFailed { .. } => failed += 1,
+                _ => {}
+            }
+        }
+        net.shutdown();
+        if answers.is_empty() {
+            return Err(SessionError::NobodyAnswered);
+        }
+        let answers: Vec<Vec<u8>> = answers.into_values().collect();
+        let directory = adopt_documents(&self.params, &answers, self.clock.now());
+        let directory = directory.map_err(SessionError::Adopt)?;
+        if directory.clock_offset_us.unsigned_abs() > TOLERANCE_US {
+            self.clock = self.clock.corrected(directory.clock_offset_us);
+        }
+        Ok(directory)
+    }
+
+    /// Who can be asked for the documents: the members that are known, or the genesis members.
+    fn addresses(&self, known: Option<&ClientDirectory>) -> Vec<(NodeId, Vec<Multiaddr>)> {
+        let view = known.map(ClientDirectory::view);
+        let document = view.as_ref().and_then(|v| v.current(&self.params, self.clock.now()));
+        match document {
+            Some(document) => {
+                document.members().map(|member| (member.id, parse(&member.addresses))).collect()
+            }
+            None => {
+                let members = self.params.genesis_members.iter();
+                members.map(|member| (member.id, parse(&member.addresses))).collect()
+            }
+        }
+    }
+
+    async fn attach(
+        &mut self,
+        directory: &ClientDirectory,
+        entry: NodeId,
+    ) -> Result<(NetHandle, mpsc::Receiver<NetEvent>, ClientHandle), SessionError> {
+        let view = directory.view();
+        let document = view.current(&self.params, self.clock.now());
+        let member = document
+            .and_then(|document| document.member(&entry))
+            .filter(|member| member.role == Role::Provider)
+            .ok_or(SessionError::NoEntry)?;
+        let addresses = parse(&member.addresses);
+        let sink = FrameChannel { entry, frames: self.frame_channel() };
+        let (net, mut events) = self.network(Arc::new(sink))?;
+        net.set_packet_peers([entry].into());
+        net.dial(entry, addresses);
+        let mut handle = [0; ClientHandle::BYTES];
+        self.rng.fill_bytes(&mut handle);
+        let handle = ClientHandle::new(handle);
+        let until = Instant::from_std(self.clock.now_instant()) + ATTACH_PATIENCE;
+        match timeout_at(until, self.introduce(&net, &mut events, entry, handle)).await {
+            Ok(Ok(())) => Ok((net, events, handle)),
+            Ok(Err(error)) => {
+                net.shutdown();
+                Err(error)
+            }
+            Err(_) => {
+                net.shutdown();
+                Err(SessionError::AttachTimeout)
+            }
+        }
+    }
+
+    /// Until the entry has accepted us and the packet link is up.
+    async fn introduce(
+        &self,
+        net: &NetHandle,
+        events: &mut mpsc::Receiver<NetEvent>,
+        entry: NodeId,
+        handle: ClientHandle,
+    ) -> Result<(), SessionError> {
+        let request = wire::AttachRequest {
+            handle: handle.as_bytes().to_vec(),
+            profile: self.profile.clone(),
+        };
+        let (mut accepted, mut linked) = (false, false);
+        while !(accepted && linked) {
+            match events.recv().await {
+                Some(NetEvent::Connected { peer, .. }) if peer == entry => {
+                    if net.request(entry, RequestKind::Attach, request.encode_to_vec()).is_err() {
+                        return Err(SessionError::Closed);
+                    }
+                }
+                Some(NetEvent::Response { bytes, .. }) => {
+                    check_answer(&bytes)?;
+                    accepted = true;
+                }
+                Some(NetEvent::PacketLinkUp { .. }) => linked = true,
+                Some(NetEvent::PacketLinkDown { .. }) => linked = false,
+                Some(
+                    NetEvent::RequestFailed { .. }
+                    | NetEvent::DialFailed { .. }
+                    | NetEvent::Disconnected { .. },
+                )
+                | None => return Err(SessionError::Closed),
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Frames go to the loop in order; a task of its own keeps the reader from waiting.
+    fn frame_channel(&self) -> mpsc::Sender<Frame> {
+        let (frames, mut queue) = mpsc::channel(FRAMES);
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            while let Some(frame) = queue.recv().await {
+                if events.send(SessionEvent::Frame(frame)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        frames
+    }
+
+    fn network(
+        &mut self,
+        sink: Arc<dyn FrameSink>,
+    ) -> Result<(NetHandle, mpsc::Receiver<NetEvent>), SessionError> {
+        let config = NetConfig {
+            secret: ephemeral(&mut self.rng),
+            network: self.params.hash(),
+            mode: Mode::Client,
+            listen: Vec::new(),
+            limits: NetLimits::default(),
+        };
+        spawn(config, sink).map_err(SessionError::Net)
+    }
+}
+
+fn ephemeral<R: CryptoRng>(rng: &mut R) -> Zeroizing<[u8; 32]> {
+    let mut secret = Zeroizing::new([0; 32]);
+    rng.fill_bytes(secret.as_mut());
+    secret
+}
+
+fn parse(addresses: &[String]) -> Vec<Multiaddr> {
+    addresses.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+fn check_answer(bytes: &[u8]) -> Result<(), SessionError> {
+    use wire::AttachStatus as Status;
+    let answer = wire::AttachResponse::decode(bytes)
+        .map_err(|_| SessionError::Refused("its answer makes no sense"))?;
+    match answer.status() {
+        Status::Accepted => Ok(()),
+        Status::UnknownProfile => Err(SessionError::Refused("it does not know the profile")),
+        Status::Full => Err(SessionError::Refused("it is full")),
+        Status::NotAProvider => Err(SessionError::Refused("it is no provider")),
+        Status::Malformed | Status::Unspecified => {
+            Err(SessionError::Refused("it does not understand us"))
+        }
+    }
+}
+
+/// Takes frames from the entry and from nobody else. When the loop is far behind, frames are lost
+/// as on any link.
+struct FrameChannel {
+    entry: NodeId,
+    frames: mpsc::Sender<Frame>,
+}
+
+impl FrameSink for FrameChannel {
+    fn frame(&self, from: NodeId, frame: Frame) {
+        if from == self.entry && self.frames.try_send(frame).is_err() {
+            tracing::warn!("frames from the entry come faster than they are processed");
+        }
+    }
+
+    fn malformed(&self, _from: NodeId) {}
+
+    fn closed(&self, _from: NodeId) {}
+}
+
+/// For connections that carry no packets.
+struct NoFrames;
+
+impl FrameSink for NoFrames {
+    fn frame(&self, _from: NodeId, _frame: Frame) {}
+
+    fn malformed(&self, _from: NodeId) {}
+
+    fn closed(&self, _from: NodeId) {}
+}

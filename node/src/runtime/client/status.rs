@@ -1,0 +1,46 @@
+//! The core's words in the control protocol's.
+
+use std::collections::BTreeMap;
+
+use shoal_client::{Counters, HopTrace, SendError};
+use shoal_topology::NetworkParameters;
+
+use crate::control::protocol::{Hop, Refusal, RefusalCode};
+
+/// A hop that this client chose.
+pub(super) fn hop(trace: &HopTrace) -> Hop {
+    Hop {
+        node: trace.node.to_string(),
+        layer: trace.layer,
+        delay_us: trace.delay.as_micros(),
+    }
+}
+
+/// Why a message was not accepted.
+pub(super) fn refusal(reason: &SendError) -> Refusal {
+    Refusal::new(RefusalCode::Invalid, reason.to_string())
+}
+
+/// The mean time until the receipt of a message's last fragment: each waits for a tick of the
+/// `real` process, goes five hops there (four delays; the last has none), is held, comes back
+/// over three mixes, and waits for a tick of the downlink.
+pub(super) fn expected_stored_ms(
+    params: &NetworkParameters,
+    profile: &str,
+    fragments: u16,
+) -> u64 {
+    let Some(profile) = params.profile(profile) else { return 0 };
+    let gap = |rate: f64| if rate > 0.0 { 1.0 / rate } else { 0.0 };
+    let mixes = f64::from(params.layers);
+    let delays = (2.0 * mixes + 2.0) * params.mean_delay.as_secs_f64();
+    let seconds = f64::from(fragments) * gap(profile.real) + delays + gap(profile.downlink);
+    shoal_proto::Span::from_secs_f64(seconds).as_micros() / 1000
+}
+
+/// Every counter by name.
+pub(super) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
+    crate::metrics::client_counters(counters)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

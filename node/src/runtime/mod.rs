@@ -1,0 +1,76 @@
+//! The daemons: threads, queues and sockets around the roles.
+//!
+//! [`run_node`] is a mix or a provider, [`run_client`] a client. What comes from outside, signals
+//! and standard streams, is an [`Outside`].
+
+mod announce;
+mod client;
+mod clock;
+mod node;
+mod stop;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha20Rng;
+use shoal_topology::NetworkParameters;
+use zeroize::Zeroizing;
+
+pub use announce::{Announce, Announcer};
+pub use client::run_client;
+pub use clock::Clock;
+pub use node::run_node;
+pub use stop::stop_requested;
+
+use crate::cli::CliError;
+use crate::config::load_network;
+use crate::http::{Exporter, HttpServer, Snapshot};
+
+/// Where a daemon hears that it should stop, and how it says what happens.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outside {
+    /// Prints events to standard output.
+    pub announcer: Announcer,
+    /// Stop when standard input ends: a parent holds the other end of the pipe.
+    pub stop_with_stdin: bool,
+}
+
+impl Outside {
+    fn stop(self) -> io::Result<impl Future<Output = ()>> {
+        stop::stop_requested(self.stop_with_stdin)
+    }
+}
+
+fn load_parameters(path: &Path) -> Result<Arc<NetworkParameters>, CliError> {
+    load_network(path).map(Arc::new).map_err(CliError::usage)
+}
+
+/// A generator of our own, seeded by the system.
+fn seeded() -> Result<ChaCha20Rng, CliError> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut())
+        .map_err(|error| CliError::failed(anyhow::anyhow!("the system has no randomness: {error}")))?;
+    Ok(ChaCha20Rng::from_seed(*seed))
+}
+
+/// Serves `/metrics` and `/healthz` until the task is aborted.
+async fn serve_http(
+    address: SocketAddr,
+    snapshot: Snapshot,
+) -> Result<tokio::task::JoinHandle<()>, CliError> {
+    let handle = crate::metrics::install().map_err(CliError::failed)?;
+    let exporter = Exporter::new(handle, snapshot, Arc::new(|| Ok(())));
+    let server = HttpServer::bind(address, exporter).await.map_err(|error| {
+        CliError::failed(anyhow::anyhow!(
+            "can't serve metrics on {address}: {error}; set metrics.listen to another port"
+        ))
+    })?;
+    Ok(tokio::spawn(async move {
+        if let Err(error) = server.serve(std::future::pending()).await {
+            tracing::error!(%error, "the metrics server ended");
+        }
+    }))
+}

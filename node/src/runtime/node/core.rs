@@ -1,0 +1,576 @@
+//! The loop around a node's cores: events and deadlines go in, actions come out.
+//!
+//! Packets reach the loop unwrapped and leave it into rings, so nothing here waits for a disk, a
+//! socket or a cryptographic operation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use prost::Message as _;
+use rand_chacha::ChaCha20Rng;
+use shoal_mix::{
+    Accounting, Delivery, DropReason, Gate, OwnKind, Passage, Processed, Relay, RelayAction,
+    RelayInput,
+};
+use shoal_packet::Frame;
+use shoal_proto::{ClientHandle, NodeId, Time, wire};
+use shoal_provider::{
+    AttachAnswer, Delivered, Provider, ProviderAction, ProviderInput, StoreError, StoreOp,
+};
+use shoal_topology::{
+    Directory, DirectoryAction, DirectoryInput, DirectoryWarning, NetworkParameters, Ticket, View,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::intake::Attachments;
+use crate::metrics;
+use super::store::{StoreDone, StoreThread};
+use crate::net::{Multiaddr, NetEvent, NetHandle, RequestKind, SendError, Verdict};
+use crate::runtime::announce::{Announce, Announcer};
+use crate::runtime::clock::Clock;
+use super::files::FilesThread;
+use crate::state::ReplayWriter;
+
+/// Requests that may wait for the directory's answer.
+const MAX_TICKETS: usize = 1024;
+
+/// What a metrics page is made of: everything at one instant.
+pub(super) struct Figures {
+    pub(super) books: shoal_mix::Snapshot,
+    pub(super) loop_ratio: f64,
+    pub(super) provider: Option<shoal_provider::Counters>,
+    pub(super) directory: shoal_topology::DirectoryCounters,
+    pub(super) net: crate::net::NetStats,
+    pub(super) epoch: u64,
+    pub(super) members: u64,
+    pub(super) replay_log_failures: u64,
+}
+
+impl Figures {
+    /// Hands everything to the metrics page.
+    pub(super) fn export(&self) {
+        metrics::export_relay(&self.books, self.loop_ratio);
+        if let Some(counters) = &self.provider {
+            metrics::export_provider(counters);
+        }
+        metrics::export_directory(&self.directory);
+        metrics::export_net(&self.net);
+        metrics::export_node(self.epoch, self.members, self.replay_log_failures);
+    }
+}
+
+/// What the loop waits for besides deadlines.
+pub(super) struct Inputs {
+    pub(super) net: mpsc::Receiver<NetEvent>,
+    pub(super) processed: mpsc::Receiver<Processed>,
+    pub(super) durable: mpsc::Receiver<Durable>,
+    pub(super) store: mpsc::Receiver<StoreDone>,
+    pub(super) figures: mpsc::Receiver<oneshot::Sender<Figures>>,
+}
+
+/// What the replay log says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Durable {
+    /// Every tag up to this sequence is on disk.
+    Upto(u64),
+    /// A write failed.
+    Failed,
+}
+
+/// The provider role and its store.
+pub(super) struct ProviderSide {
+    pub(super) core: Provider<ChaCha20Rng>,
+    pub(super) store: StoreThread,
+}
+
+/// A node's cores and what they act on.
+pub(super) struct Core {
+    pub(super) params: Arc<NetworkParameters>,
+    pub(super) local: NodeId,
+    pub(super) clock: Clock,
+    pub(super) net: NetHandle,
+    pub(super) gate: Arc<Gate>,
+    pub(super) accounting: Arc<Accounting>,
+    pub(super) attachments: Arc<Attachments>,
+    pub(super) relay: Relay<ChaCha20Rng>,
+    pub(super) directory: Directory<ChaCha20Rng>,
+    pub(super) provider: Option<ProviderSide>,
+    pub(super) replay: Arc<ReplayWriter>,
+    pub(super) files: FilesThread,
+    pub(super) announcer: Announcer,
+    pub(super) desk: Desk,
+}
+
+/// Requests that wait for an answer of a core, and who is attached.
+#[derive(Default)]
+pub(super) struct Desk {
+    tickets: BTreeMap<u64, crate::net::Ticket>,
+    next_ticket: u64,
+    attaching: BTreeMap<ClientHandle, (NodeId, crate::net::Ticket)>,
+    clients: BTreeMap<ClientHandle, NodeId>,
+    links: BTreeSet<NodeId>,
+    ready: bool,
+    replay_log_failures: u64,
+}
+
+impl Core {
+    /// Runs until `stop` resolves. Then what is in the pool and due soon is let out.
+    pub(super) async fn run(
+        &mut self,
+        mut inputs: Inputs,
+        stop: impl Future<Output = ()>,
+        close_admission: impl FnOnce(),
+    ) {
+        tokio::pin!(stop);
+        let mut batch = Vec::new();
+        loop {
+            self.pump();
+            let deadline = self.clock.instant(self.deadline());
+            tokio::select! {
+                () = &mut stop => break,
+                Some(event) = inputs.net.recv() => self.on_net(event),
+                count = inputs.processed.recv_many(&mut batch, 64), if !inputs.processed.is_closed() => {
+                    if count > 0 {
+                        self.on_processed(batch.drain(..));
+                    }
+                }
+                Some(durable) = inputs.durable.recv() => self.on_durable(durable),
+                Some(done) = inputs.store.recv() => self.on_store(done),
+                Some(reply) = inputs.figures.recv() => {
+                    // Who asked may have gone away.
+                    let _ = reply.send(self.figures());
+                }
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+        }
+        close_admission();
+        self.drain(inputs).await;
+    }
+
+    /// Lets out what was accepted: a packet in the pool leaves at its moment, up to a bound.
+    async fn drain(&mut self, mut inputs: Inputs) {
+        let until = self.clock.now() + self.params.mean_delay.scale(5, 1);
+        let mut batch = Vec::new();
+        while self.accounting.snapshot().inside_total() > 0 && self.clock.now() < until {
+            self.pump();
+            let deadline = self.clock.instant(self.deadline().min(until));
+            tokio::select! {
+                count = inputs.processed.recv_many(&mut batch, 64), if !inputs.processed.is_closed() => {
+                    if count > 0 {
+                        self.on_processed(batch.drain(..));
+                    }
+                }
+                Some(durable) = inputs.durable.recv() => self.on_durable(durable),
+                Some(done) = inputs.store.recv() => self.on_store(done),
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+        }
+        // Deposits that reached the provider are committed; their receipts go with the network.
+        self.pump();
+    }
+
+    fn deadline(&self) -> Time {
+        let provider = self.provider.as_ref().and_then(|side| side.core.poll_deadline());
+        [self.relay.poll_deadline(), self.directory.poll_deadline(), provider]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Time::MAX)
+    }
+
+    /// Carries out what the cores want until they want nothing more.
+    fn pump(&mut self) {
+        loop {
+            let now = self.clock.now();
+            let mut idle = true;
+            while let Some(action) = self.relay.poll_action(now) {
+                idle = false;
+                self.relay_action(action);
+            }
+            while let Some(action) =
+                self.provider.as_mut().and_then(|side| side.core.poll_action(now))
+            {
+                idle = false;
+                self.provider_action(now, action);
+            }
+            while let Some(action) = self.directory.poll_action(now) {
+                idle = false;
+                self.directory_action(now, action);
+            }
+            if idle {
+                return;
+            }
+        }
+    }
+
+    fn on_processed(&mut self, batch: impl Iterator<Item = Processed>) {
+        let now = self.clock.now();
+        for packet in batch {
+            self.relay.handle_input(now, RelayInput::Processed(packet));
+        }
+    }
+
+    fn on_durable(&mut self, durable: Durable) {
+        let input = match durable {
+            Durable::Upto(upto) => RelayInput::TagsDurable { upto },
+            Durable::Failed => {
+                self.desk.replay_log_failures = self.desk.replay_log_failures.saturating_add(1);
+                RelayInput::TagsFailed
+            }
+        };
+        self.relay.handle_input(self.clock.now(), input);
+    }
+
+    fn on_store(&mut self, done: StoreDone) {
+        let now = self.clock.now();
+        if let Some(side) = &mut self.provider {
+            let StoreDone { ticket, result } = done;
+            side.core.handle_input(now, ProviderInput::StoreDone { ticket, result });
+        }
+    }
+
+    fn relay_action(&mut self, action: RelayAction) {
+        match action {
+            RelayAction::Send { to, frame, passage, .. } => self.send(&to, frame, passage),
+            RelayAction::LogTag { sequence, epoch, tag } => self.log_tag(sequence, epoch, tag),
+            RelayAction::Deliver(delivery) => self.deliver(delivery),
+            RelayAction::LoopAlarm(returns) => tracing::warn!(
+                returned = returns.returned,
+                lost = returns.lost,
+                "own loops do not come back: packets are lost, or somebody drops them"
+            ),
+            RelayAction::LoopRecovered(_) => tracing::info!("own loops come back again"),
+        }
+    }
+
+    fn send(&self, to: &NodeId, frame: Frame, passage: Passage) {
+        match self.net.try_send(to, frame) {
+            Ok(()) => passage.sent(),
+            Err(SendError::Full(_)) => passage.drop_as(DropReason::RingFull),
+            Err(SendError::NotConnected(_)) => passage.drop_as(DropReason::Unreachable),
+        }
+    }
+
+    fn log_tag(
+        &mut self,
+        sequence: u64,
+        epoch: shoal_proto::Epoch,
+        tag: shoal_packet::ReplayTag,
+    ) {
+        if !self.replay.append(sequence, epoch, tag) {
+            self.on_durable(Durable::Failed);
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        let now = self.clock.now();
+        let Some(side) = &mut self.provider else {
+            return; // the gate lets nothing but loops end at a mix
+        };
+        let delivered = Delivered {
+            destination: delivery.destination,
+            id: delivery.id,
+            payload: delivery.payload,
+            plaintext: delivery.plaintext,
+            epoch_byte: delivery.epoch.byte(),
+            arrival: delivery.arrival,
+        };
+        side.core.handle_input(now, ProviderInput::Delivered(delivered));
+    }
+
+    fn provider_action(&mut self, now: Time, action: ProviderAction) {
+        match action {
+            ProviderAction::Send { to, frame, .. } => {
+                let passage = self.accounting.originate(OwnKind::Provider);
+                self.send(&to, frame, passage);
+            }
+            ProviderAction::ToClient { handle, frame } => self.to_client(now, handle, frame),
+            ProviderAction::Store { ticket, op } => self.store(now, ticket, op),
+            ProviderAction::Attach { handle, answer } => self.attached(handle, answer),
+            ProviderAction::StoreTrouble(error) => {
+                tracing::error!(%error, "the mailbox store is in trouble");
+            }
+            ProviderAction::StoreRecovered => tracing::info!("the mailbox store works again"),
+            // Counted by the provider; what it will come to say later changes nothing here.
+            _ => {}
+        }
+    }
+
+    fn to_client(&mut self, now: Time, handle: ClientHandle, frame: Frame) {
+        let peer = self.desk.clients.get(&handle);
+        let sent = peer.is_some_and(|peer| self.net.try_send(peer, frame).is_ok());
+        if !sent && let Some(side) = &mut self.provider {
+            side.core.handle_input(now, ProviderInput::LinkFull { handle });
+        }
+    }
+
+    fn store(&mut self, now: Time, ticket: u64, op: StoreOp) {
+        if let Some(side) = &mut self.provider
+            && !side.store.apply(ticket, op)
+        {
+            let result = Err(StoreError::Busy);
+            side.core.handle_input(now, ProviderInput::StoreDone { ticket, result });
+        }
+    }
+
+    fn directory_action(&mut self, now: Time, action: DirectoryAction) {
+        match action {
+            DirectoryAction::Publish(bytes) => self.net.publish(bytes),
+            DirectoryAction::Request { to, request } => {
+                if self.net.request(to, RequestKind::Directory, request).is_err() {
+                    self.directory.handle_input(now, DirectoryInput::SyncFailed { from: to });
+                }
+            }
+            DirectoryAction::Respond { to, response } => {
+                if let Some(ticket) = self.desk.tickets.remove(&to.0) {
+                    self.net.respond(ticket, response);
+                }
+            }
+            DirectoryAction::View(view) => self.on_view(now, &view),
+            DirectoryAction::Keys(keys) => self.gate.set_keys(&keys),
+            DirectoryAction::Persist(change) => {
+                self.files.apply(change);
+            }
+            DirectoryAction::Warn(warning) => warn(&warning),
+        }
+    }
+
+    fn on_view(&mut self, now: Time, view: &Arc<View>) {
+        self.gate.set_view(Arc::clone(view));
+        self.relay.handle_input(now, RelayInput::View(Arc::clone(view)));
+        if let Some(side) = &mut self.provider {
+            side.core.handle_input(now, ProviderInput::View(Arc::clone(view)));
+        }
+        self.net.set_peers(wanted_peers(&self.params, view, &self.local));
+        self.allow_packets();
+        self.announce_ready();
+    }
+
+    /// Who may send us packets: members of the documents, and attached clients.
+    fn allow_packets(&self) {
+        let members = self.directory.view().documents.values().flat_map(|document| {
+            document.members().map(|member| member.id).collect::<Vec<_>>()
+        });
+        let allowed = members.chain(self.attachments.peers()).collect();
+        self.net.set_packet_peers(allowed);
+    }
+
+    /// Says once that this node can do its work: it is a member of the document in force, and has
+    /// links to everybody in the position after its own.
+    fn announce_ready(&mut self) {
+        if self.desk.ready {
+            return;
+        }
+        let view = self.directory.view();
+        let Some(document) = view.current(&self.params, self.clock.now()) else { return };
+        let Some(own) = document.member(&self.local) else { return };
+        let mut after = document.members().filter(|m| document.position_ok(&own.id, &m.id));
+        if after.any(|member| !self.desk.links.contains(&member.id)) {
+            return;
+        }
+        self.desk.ready = true;
+        tracing::info!(epoch = document.epoch().number(), layer = own.layer, "ready");
+        self.announcer.say(&Announce::Ready {
+            node: self.local.to_string(),
+            role: own.role.as_str(),
+            layer: own.layer,
+            epoch: document.epoch().number(),
+        });
+    }
+
+    fn on_net(&mut self, event: NetEvent) {
+        let now = self.clock.now();
+        match event {
+            NetEvent::Listening(address) => {
+                tracing::info!(%address, "listening");
+                self.announcer.say(&Announce::Listening { address: address.to_string() });
+            }
+            NetEvent::Connected { peer, .. } => {
+                if self.is_node(&peer) {
+                    self.directory.handle_input(now, DirectoryInput::PeerConnected(peer));
+                }
+            }
+            NetEvent::Disconnected { peer } => self.on_disconnected(now, peer),
+            NetEvent::PacketLinkUp { peer } => {
+                self.desk.links.insert(peer);
+                self.announce_ready();
+            }
+            NetEvent::PacketLinkDown { peer } => {
+                self.desk.links.remove(&peer);
+            }
+            NetEvent::Gossip { token, from, bytes } => {
+                let verdict = match self.directory.handle_gossip(now, &from, &bytes) {
+                    shoal_topology::Verdict::Accept => Verdict::Accept,
+                    shoal_topology::Verdict::Ignore => Verdict::Ignore,
+                    shoal_topology::Verdict::Reject => Verdict::Reject,
+                };
+                self.net.report_gossip(token, verdict);
+            }
+            NetEvent::Request { from, kind, ticket, bytes } => {
+                self.on_request(now, from, kind, ticket, &bytes);
+            }
+            NetEvent::Response { from, bytes, .. } => {
+                let input = DirectoryInput::SyncResponse { from, response: bytes };
+                self.directory.handle_input(now, input);
+            }
+            NetEvent::RequestFailed { from, .. } => {
+                self.directory.handle_input(now, DirectoryInput::SyncFailed { from });
+            }
+            NetEvent::PublishFailed => {
+                self.directory.handle_input(now, DirectoryInput::PublishFailed);
+            }
+            NetEvent::GossipPeerSubscribed | NetEvent::DialFailed { .. } => {}
+        }
+    }
+
+    fn is_node(&self, peer: &NodeId) -> bool {
+        let documents = &self.directory.view().documents;
+        self.params.is_genesis(peer)
+            || documents.values().any(|document| document.member(peer).is_some())
+    }
+
+    fn on_disconnected(&mut self, now: Time, peer: NodeId) {
+        self.desk.links.remove(&peer);
+        self.directory.handle_input(now, DirectoryInput::PeerDisconnected(peer));
+        if let Some(handle) = self.attachments.remove(&peer) {
+            self.desk.clients.remove(&handle);
+            self.detach(now, handle);
+            self.allow_packets();
+        }
+    }
+
+    fn detach(&mut self, now: Time, handle: ClientHandle) {
+        if let Some(side) = &mut self.provider {
+            side.core.handle_input(now, ProviderInput::Detached { handle });
+        }
+    }
+
+    fn on_request(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        kind: RequestKind,
+        ticket: crate::net::Ticket,
+        bytes: &[u8],
+    ) {
+        match kind {
+            RequestKind::Directory => {
+                if self.desk.tickets.len() >= MAX_TICKETS {
+                    self.desk.tickets.pop_first(); // its asker has waited longest
+                }
+                self.desk.next_ticket = self.desk.next_ticket.wrapping_add(1);
+                let number = self.desk.next_ticket;
+                self.desk.tickets.insert(number, ticket);
+                let from = Ticket(number);
+                let request = bytes.to_vec();
+                self.directory.handle_input(now, DirectoryInput::SyncRequest { from, request });
+            }
+            RequestKind::Attach => self.on_attach(now, from, ticket, bytes),
+        }
+    }
+
+    fn on_attach(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        ticket: crate::net::Ticket,
+        bytes: &[u8],
+    ) {
+        use wire::AttachStatus::{Malformed, NotAProvider};
+        let Some(side) = &mut self.provider else {
+            return self.answer_attach(ticket, NotAProvider);
+        };
+        let request = wire::AttachRequest::decode(bytes).ok();
+        let parsed = request.and_then(|request| {
+            let handle = ClientHandle::try_from(request.handle.as_slice()).ok()?;
+            Some((handle, request.profile))
+        });
+        let Some((handle, profile)) = parsed else {
+            return self.answer_attach(ticket, Malformed);
+        };
+        let taken = self.desk.clients.contains_key(&handle)
+            || self.desk.attaching.contains_key(&handle)
+            || self.params.is_genesis(&peer);
+        if taken {
+            return self.answer_attach(ticket, Malformed);
+        }
+        self.desk.attaching.insert(handle, (peer, ticket));
+        side.core.handle_input(now, ProviderInput::Attached { handle, profile });
+    }
+
+    fn attached(&mut self, handle: ClientHandle, answer: AttachAnswer) {
+        use wire::AttachStatus::{Accepted, Full, UnknownProfile};
+        let Some((peer, ticket)) = self.desk.attaching.remove(&handle) else { return };
+        let status = match answer {
+            AttachAnswer::Accepted => Accepted,
+            AttachAnswer::UnknownProfile => UnknownProfile,
+            _ => Full,
+        };
+        if status == Accepted {
+            self.desk.clients.insert(handle, peer);
+            if let Some(old) = self.attachments.insert(peer, handle) {
+                self.desk.clients.remove(&old);
+                self.detach(self.clock.now(), old);
+            }
+            self.allow_packets();
+        }
+        self.answer_attach(ticket, status);
+    }
+
+    fn answer_attach(&self, ticket: crate::net::Ticket, status: wire::AttachStatus) {
+        let now_us = self.clock.now().as_micros();
+        let response = wire::AttachResponse { status: status.into(), now_us };
+        self.net.respond(ticket, response.encode_to_vec());
+    }
+
+    fn figures(&self) -> Figures {
+        let now = self.clock.now();
+        let document = self.directory.view().current(&self.params, now);
+        Figures {
+            books: self.accounting.snapshot(),
+            loop_ratio: self.relay.loop_returns().ratio(),
+            provider: self.provider.as_ref().map(|side| side.core.counters().clone()),
+            directory: self.directory.counters().clone(),
+            net: self.net.stats(),
+            epoch: self.params.epoch_at(now).number(),
+            members: document.map_or(0, |document| document.members().len() as u64),
+            replay_log_failures: self.desk.replay_log_failures,
+        }
+    }
+}
+
+/// Members of the documents and, to be found by newcomers and to find them, the genesis members.
+fn wanted_peers(
+    params: &NetworkParameters,
+    view: &View,
+    local: &NodeId,
+) -> BTreeMap<NodeId, Vec<Multiaddr>> {
+    let parse = |addresses: &[String]| {
+        addresses.iter().filter_map(|text| text.parse().ok()).collect::<Vec<Multiaddr>>()
+    };
+    let genesis = params.genesis_members.iter().map(|m| (m.id, parse(&m.addresses)));
+    let members = view.documents.values().flat_map(|document| {
+        document.members().map(|m| (m.id, parse(&m.addresses))).collect::<Vec<_>>()
+    });
+    let mut peers: BTreeMap<_, _> = genesis.chain(members).collect();
+    peers.remove(local);
+    peers
+}
+
+/// Peers to connect to before there is a document.
+pub(super) fn first_peers(
+    params: &NetworkParameters,
+    local: &NodeId,
+) -> BTreeMap<NodeId, Vec<Multiaddr>> {
+    wanted_peers(params, &View { documents: BTreeMap::new() }, local)
+}
+
+fn warn(warning: &DirectoryWarning) {
+    match warning {
+        DirectoryWarning::WaitingForGenesis { .. } => tracing::info!("{warning}"),
+        DirectoryWarning::Stale { .. } | DirectoryWarning::NoDocument { .. } => {
+            tracing::error!("{warning}");
+        }
+        _ => tracing::warn!("{warning}"),
+    }
+}

@@ -1,0 +1,127 @@
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::error::StateError;
+use super::files::{PRIVATE, check_private};
+
+/// Name of the file that the lock is on.
+const LOCK_FILE: &str = "lock";
+
+/// A state directory that this process alone uses, until this is dropped or the process ends in
+/// any way.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes the directory if it is not there, with mode 0700.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn create(path: &Path) -> Result<(), StateError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(StateError::io("create", path))
+    }
+
+    /// Locks a directory that is there.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] if another process has it, [`StateError::Mode`] and
+    /// [`StateError::Owner`] if others may write in it or it is somebody else's,
+    /// [`StateError::Missing`].
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => StateError::Missing {
+                path: path.to_owned(),
+                advice: "`shoal init` makes a node's directory, `shoal client init` a client's",
+            },
+            _ => StateError::io("look at", path)(error),
+        })?;
+        check_private(path, &metadata, 0o700)?;
+        let lock_path = path.join(LOCK_FILE);
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(PRIVATE)
+            .open(&lock_path)
+            .map_err(StateError::io("open", &lock_path))?;
+        // The lock is the system's: it goes with the process, however that ends.
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                let _ = lock.take(16).read_to_string(&mut text);
+                let process = text.trim().parse().ok();
+                return Err(StateError::Locked { path: path.to_owned(), process });
+            }
+            Err(error) => return Err(StateError::io("lock", &lock_path)(error.into())),
+        }
+        // Who has it, for the error message of the next.
+        let note = || -> std::io::Result<()> {
+            lock.set_len(0)?;
+            lock.rewind()?;
+            writeln!(lock, "{}", std::process::id())
+        };
+        let mut note = note;
+        note().map_err(StateError::io("write", &lock_path))?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file in it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn one_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/state");
+        StateDir::create(&path).unwrap();
+        let first = StateDir::open(&path).unwrap();
+        let error = StateDir::open(&path).unwrap_err();
+        let number = std::process::id().to_string();
+        assert!(matches!(error, StateError::Locked { .. }));
+        assert!(error.to_string().contains(&number), "{error}");
+        drop(first);
+        StateDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let error = StateDir::open(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("chmod 700"), "{error}");
+        assert!(matches!(
+            StateDir::open(&dir.path().join("none")),
+            Err(StateError::Missing { .. })
+        ));
+    }
+}

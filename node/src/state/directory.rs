@@ -1,0 +1,299 @@
+use std::path::{Path, PathBuf};
+
+use shoal_packet::{ReplayTag, SphinxSecret};
+use shoal_proto::{Epoch, NodeId};
+use shoal_topology::{DirectoryChange, Restored};
+use zeroize::Zeroizing;
+
+use super::dir::StateDir;
+use super::error::StateError;
+use super::files::{read_secret, remove_secret, sync_parent, write_secret};
+use super::keys::{decode, encode};
+use super::replay::{ReplayError, ReplayLog, ReplayWriter};
+use super::rows::{RowChange, Rows};
+
+const FILE: &str = "directory.db";
+const KEY_DIR: &str = "epoch-keys";
+const KEY_KIND: &str = "shoal-epoch-key-1";
+
+const ADVICE: &str = "move it away: the node gets documents and descriptors from the others again";
+
+const DOCUMENT: &str = "document";
+const DESCRIPTOR: &str = "descriptor";
+const META: &str = "meta";
+const SEQUENCE: &[u8] = b"sequence";
+
+/// What the directory's state machine asks a node to keep: documents, descriptors and the own
+/// sequence number in a database, the secret of each epoch in a file of its own beside it.
+///
+/// A secret is only ever on disk together with its replay log: the log is made before the secret
+/// is kept, and a secret whose log is gone or damaged is forgotten.
+#[derive(Debug)]
+pub struct DirectoryFiles {
+    rows: Rows,
+    keys: PathBuf,
+}
+
+/// What was kept.
+#[derive(Default)]
+pub struct LoadedDirectory {
+    /// For [`shoal_topology::Directory::new`].
+    pub restored: Restored,
+    /// For the replay filter: the tags of each secret that was restored.
+    pub tags: Vec<(Epoch, Vec<ReplayTag>)>,
+    /// Secrets that had to be forgotten, and why, for the operator.
+    pub forgotten: Vec<(Epoch, String)>,
+}
+
+impl DirectoryFiles {
+    /// Opens the database in a state directory, or makes it.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn open(dir: &Path) -> Result<Self, StateError> {
+        let keys = dir.join(KEY_DIR);
+        StateDir::create(&keys)?;
+        sync_parent(&keys)?;
+        Ok(Self { rows: Rows::open(&dir.join(FILE), ADVICE)?, keys })
+    }
+
+    /// Everything that was kept. Opens the replay log of each secret for more tags, and removes
+    /// secrets without a log and logs without a secret.
+    ///
+    /// # Errors
+    /// [`StateError`]. Damage to a secret or to its log is none: it is told of in
+    /// [`LoadedDirectory::forgotten`].
+    pub fn load(&self, log: &mut ReplayLog) -> Result<LoadedDirectory, StateError> {
+        let mut loaded = LoadedDirectory::default();
+        self.load_rows(&mut loaded.restored)?;
+        for epoch in self.key_epochs()? {
+            match self.load_key(epoch, log)? {
+                Ok((secret, tags)) => {
+                    loaded.restored.keys.push((epoch, secret));
+                    loaded.tags.push((epoch, tags));
+                }
+                Err(why) => {
+                    remove_secret(&self.key_path(epoch))?;
+                    log.remove(epoch)?;
+                    loaded.forgotten.push((epoch, why));
+                }
+            }
+        }
+        // A crash between the making of a log and the keeping of its key leaves these.
+        for epoch in log.epochs()? {
+            if !loaded.restored.keys.iter().any(|(kept, _)| *kept == epoch) {
+                log.remove(epoch)?;
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Keeps one change durably. It waits for the disk.
+    ///
+    /// # Errors
+    /// [`StateError`]; nothing was changed then, or only a replay log without a secret was made.
+    pub fn apply(
+        &mut self,
+        change: &DirectoryChange,
+        log: &ReplayWriter,
+    ) -> Result<(), StateError> {
+        match change {
+            DirectoryChange::Key { epoch, secret } => self.keep_key(*epoch, secret, log),
+            DirectoryChange::RemoveKey { epoch } => {
+                remove_secret(&self.key_path(*epoch))?;
+                log.remove(*epoch)
+            }
+            DirectoryChange::Document { epoch, bytes } => {
+                self.row(DOCUMENT, &epoch_key(*epoch), Some(bytes))
+            }
+            DirectoryChange::RemoveDocument { epoch } => {
+                self.row(DOCUMENT, &epoch_key(*epoch), None)
+            }
+            DirectoryChange::Descriptor { id, sequence, bytes } => {
+                self.row(DESCRIPTOR, &descriptor_key(id, *sequence), Some(bytes))
+            }
+            DirectoryChange::RemoveDescriptor { id, sequence } => {
+                self.row(DESCRIPTOR, &descriptor_key(id, *sequence), None)
+            }
+            DirectoryChange::Sequence(number) => {
+                self.row(META, SEQUENCE, Some(&number.to_be_bytes()))
+            }
+        }
+    }
+
+    fn row(&mut self, kind: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError> {
+        self.rows.apply([RowChange { kind, key, value }])
+    }
+
+    fn keep_key(
+        &self,
+        epoch: Epoch,
+        secret: &Zeroizing<[u8; 32]>,
+        log: &ReplayWriter,
+    ) -> Result<(), StateError> {
+        let public = SphinxSecret::from_bytes(**secret).public();
+        log.create(epoch, &public).map_err(|error| match error {
+            ReplayError::Io(error) => error,
+            other => StateError::io("make the replay log beside", &self.key_path(epoch))(
+                std::io::Error::other(other),
+            ),
+        })?;
+        write_secret(&self.key_path(epoch), encode(KEY_KIND, secret).as_bytes())
+    }
+
+    fn load_rows(&self, restored: &mut Restored) -> Result<(), StateError> {
+        self.rows.load(|kind, key, value| {
+            match kind {
+                DOCUMENT => restored.documents.push(value),
+                DESCRIPTOR => restored.descriptors.push(value),
+                META if key == SEQUENCE => {
+                    let bytes = value.try_into();
+                    let bytes = bytes.map_err(|_| "its sequence number is no number".to_owned())?;
+                    restored.sequence = u64::from_be_bytes(bytes);
+                }
+                other => return Err(format!("it has rows of a kind `{other}`")),
+            }
+            Ok(())
+        })
+    }
+
+    fn key_epochs(&self) -> Result<Vec<Epoch>, StateError> {
+        let mut epochs = Vec::new();
+        let entries = std::fs::read_dir(&self.keys).map_err(StateError::io("list", &self.keys))?;
+        for entry in entries {
+            let name = entry.map_err(StateError::io("list", &self.keys))?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".key")?.parse().ok());
+            epochs.extend(number.map(Epoch::new));
+        }
+        epochs.sort_unstable();
+        Ok(epochs)
+    }
+
+    /// The secret and its tags; or why it must be forgotten.
+    #[expect(clippy::type_complexity, reason = "used once")]
+    fn load_key(
+        &self,
+        epoch: Epoch,
+        log: &mut ReplayLog,
+    ) -> Result<Result<(Zeroizing<[u8; 32]>, Vec<ReplayTag>), String>, StateError> {
+        let path = self.key_path(epoch);
+        let content = read_secret(&path, "the node makes it")?;
+        let secret = match decode(KEY_KIND, &content) {
+            Ok(secret) => secret,
+            Err(what) => return Ok(Err(format!("{} is damaged: {what}", path.display()))),
+        };
+        match log.load(epoch, &SphinxSecret::from_bytes(*secret).public()) {
+            Ok(loaded) => Ok(Ok((secret, loaded.tags))),
+            Err(ReplayError::Io(error)) => Err(error),
+            Err(lost) => Ok(Err(lost.to_string())),
+        }
+    }
+
+    fn key_path(&self, epoch: Epoch) -> PathBuf {
+        self.keys.join(format!("{epoch}.key"))
+    }
+}
+
+fn epoch_key(epoch: Epoch) -> [u8; 8] {
+    epoch.number().to_be_bytes()
+}
+
+fn descriptor_key(id: &NodeId, sequence: u64) -> Vec<u8> {
+    [id.as_bytes().as_slice(), &sequence.to_be_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn key(epoch: u64) -> DirectoryChange {
+        let secret = Zeroizing::new([epoch.to_le_bytes()[0] + 1; 32]);
+        DirectoryChange::Key { epoch: Epoch::new(epoch), secret }
+    }
+
+    fn store(dir: &Path, changes: &[DirectoryChange]) {
+        let mut store = DirectoryFiles::open(dir).unwrap();
+        let mut log = ReplayLog::open(dir).unwrap();
+        store.load(&mut log).unwrap();
+        let writer = ReplayWriter::spawn(log, 16, |_| {}).unwrap();
+        for change in changes {
+            store.apply(change, &writer).unwrap();
+        }
+        assert!(writer.append(0, Epoch::new(1), ReplayTag::new([5; 32])));
+    }
+
+    fn load(dir: &Path) -> LoadedDirectory {
+        let mut log = ReplayLog::open(dir).unwrap();
+        DirectoryFiles::open(dir).unwrap().load(&mut log).unwrap()
+    }
+
+    fn epochs(loaded: &LoadedDirectory) -> Vec<u64> {
+        loaded.restored.keys.iter().map(|(epoch, _)| epoch.number()).collect()
+    }
+
+    #[test]
+    fn changes_add_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = NodeId::new([3; 32]);
+        let descriptor = |sequence, bytes| DirectoryChange::Descriptor { id, sequence, bytes };
+        store(
+            dir.path(),
+            &[
+                key(1),
+                key(2),
+                DirectoryChange::Document { epoch: Epoch::new(1), bytes: vec![1] },
+                DirectoryChange::Document { epoch: Epoch::new(2), bytes: vec![2] },
+                descriptor(7, vec![7]),
+                descriptor(8, vec![8]),
+                DirectoryChange::Sequence(9),
+                DirectoryChange::RemoveDocument { epoch: Epoch::new(1) },
+                DirectoryChange::RemoveDescriptor { id, sequence: 7 },
+                DirectoryChange::RemoveKey { epoch: Epoch::new(2) },
+            ],
+        );
+        let loaded = load(dir.path());
+        assert_eq!(epochs(&loaded), [1]);
+        assert_eq!(loaded.restored.documents, [vec![2]]);
+        assert_eq!(loaded.restored.descriptors, [vec![8]]);
+        assert_eq!(loaded.restored.sequence, 9);
+        assert_eq!(loaded.tags, [(Epoch::new(1), vec![ReplayTag::new([5; 32])])]);
+        assert!(loaded.forgotten.is_empty());
+    }
+
+    #[test]
+    fn a_key_without_its_replay_log_is_forgotten() {
+        for damage in ["remove", "flip", "other"] {
+            let dir = tempfile::tempdir().unwrap();
+            store(dir.path(), &[key(1), key(2)]);
+            let log = dir.path().join("replay/1.log");
+            match damage {
+                "remove" => std::fs::remove_file(&log).unwrap(),
+                "flip" => {
+                    let mut bytes = std::fs::read(&log).unwrap();
+                    bytes[20] ^= 1;
+                    std::fs::write(&log, bytes).unwrap();
+                }
+                _ => {
+                    std::fs::copy(dir.path().join("replay/2.log"), &log).unwrap();
+                }
+            }
+            let loaded = load(dir.path());
+            assert_eq!(epochs(&loaded), [2], "{damage}");
+            assert_eq!(loaded.forgotten.len(), 1, "{damage}");
+            // For good: it is not on disk any more.
+            assert_eq!(epochs(&load(dir.path())), [2]);
+            assert!(load(dir.path()).forgotten.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_log_without_its_key_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        store(dir.path(), &[key(1), key(2)]);
+        std::fs::remove_file(dir.path().join("epoch-keys/2.key")).unwrap();
+        assert_eq!(epochs(&load(dir.path())), [1]);
+        assert!(!dir.path().join("replay/2.log").exists());
+    }
+}

@@ -1,0 +1,92 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// What is wrong with the files of a node or client. Every message says what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The system refused.
+    #[error("can't {action} {path}: {error}", path = path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// There is something already.
+    #[error("{path} exists already, and is not overwritten; move it away first", path = .0.display())]
+    Exists(PathBuf),
+    /// A file that should be there is not.
+    #[error("{path} does not exist: {advice}", path = path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Where it comes from.
+        advice: &'static str,
+    },
+    /// Others can read or change a secret.
+    #[error(
+        "{path} has mode {mode:04o}, so others on this machine may have read or changed it; if \
+         they have not, run `chmod {right:o} {path}`",
+        path = path.display()
+    )]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// What they should be.
+        right: u32,
+    },
+    /// A secret belongs to somebody else.
+    #[error(
+        "{path} belongs to user {owner} and this process runs as user {user}; run it as the \
+         owner, or give the directory to the right user with chown",
+        path = path.display()
+    )]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
+    /// Not a regular file: a link, a device, a directory.
+    #[error("{path} is not a regular file; put the file itself there", path = .0.display())]
+    Kind(PathBuf),
+    /// The content can't be right.
+    #[error("{path} is damaged: {what}; {advice}", path = path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Another process uses the directory.
+    #[error(
+        "{path} is in use by another process{}; stop that one first",
+        process.map_or_else(String::new, |process| format!(" (number {process})")),
+        path = path.display()
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The other process, if it said which it is.
+        process: Option<u32>,
+    },
+}
+
+impl StateError {
+    /// An error of the system's, while doing something to a path.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Io { action, path, error }
+    }
+}

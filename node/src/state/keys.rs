@@ -1,0 +1,100 @@
+//! Key files. Each holds only what nobody else may know; whoever copies one speaks in its owner's
+//! name.
+
+use std::path::Path;
+
+use rand::CryptoRng;
+use shoal_client::ClientKeys;
+use shoal_topology::Identity;
+use zeroize::Zeroizing;
+
+use super::error::StateError;
+use super::files::{PRIVATE, read_secret, write_new};
+
+/// Name of a node's identity key in its directory.
+pub const IDENTITY_FILE: &str = "identity.key";
+/// Name of a client's keys in its directory.
+pub const CLIENT_FILE: &str = "client.key";
+
+const IDENTITY_KIND: &str = "shoal-identity-1";
+
+/// Makes a node's identity. Refuses if there is one.
+///
+/// # Errors
+/// [`StateError::Exists`], [`StateError::Io`].
+pub fn create_identity<R: CryptoRng>(dir: &Path, rng: &mut R) -> Result<Identity, StateError> {
+    let identity = Identity::generate(rng);
+    let line = encode(IDENTITY_KIND, &identity.to_bytes());
+    write_new(&dir.join(IDENTITY_FILE), line.as_bytes(), PRIVATE)?;
+    Ok(identity)
+}
+
+/// Reads a node's identity.
+///
+/// # Errors
+/// [`StateError`] for a file that is missing, damaged, somebody else's or readable by others.
+pub fn load_identity(dir: &Path) -> Result<Identity, StateError> {
+    let path = dir.join(IDENTITY_FILE);
+    let content = read_secret(&path, "`shoal init` makes it")?;
+    let secret = decode(IDENTITY_KIND, &content).map_err(|what| StateError::Corrupt {
+        path,
+        what: what.to_owned(),
+        advice: "restore it from a backup; without one, the node needs a new identity from \
+                 `shoal init`",
+    })?;
+    Ok(Identity::from_bytes(&secret))
+}
+
+/// Makes a client's keys. Refuses if there are some.
+///
+/// # Errors
+/// [`StateError::Exists`], [`StateError::Io`].
+pub fn create_client_keys<R: CryptoRng>(dir: &Path, rng: &mut R) -> Result<ClientKeys, StateError> {
+    let keys = ClientKeys::generate(rng);
+    write_new(&dir.join(CLIENT_FILE), &keys.to_bytes(), PRIVATE)?;
+    Ok(keys)
+}
+
+/// Reads a client's keys.
+///
+/// # Errors
+/// [`StateError`] for a file that is missing, damaged, somebody else's or readable by others.
+pub fn load_client_keys(dir: &Path) -> Result<ClientKeys, StateError> {
+    let path = dir.join(CLIENT_FILE);
+    let content = read_secret(&path, "`shoal client init` makes it")?;
+    ClientKeys::from_bytes(&content).map_err(|error| StateError::Corrupt {
+        path,
+        what: error.to_string(),
+        advice: "restore it from a backup; without one, the mailbox and the address are lost, \
+                 and `shoal client init` makes new ones in another directory",
+    })
+}
+
+/// `KIND:BASE58`, where the base58 holds 32 secret bytes and 4 bytes to check them by.
+pub(super) fn encode(kind: &str, secret: &[u8; 32]) -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(36));
+    bytes.extend_from_slice(secret);
+    bytes.extend_from_slice(&check(kind, secret));
+    let text = Zeroizing::new(bs58::encode(bytes.as_slice()).into_string());
+    let mut line = Zeroizing::new(String::with_capacity(kind.len() + text.len() + 2));
+    for part in [kind, ":", text.as_str(), "\n"] {
+        line.push_str(part);
+    }
+    line
+}
+
+pub(super) fn decode(kind: &str, content: &[u8]) -> Result<Zeroizing<[u8; 32]>, &'static str> {
+    let text = std::str::from_utf8(content).map_err(|_| "it is not text")?.trim_end();
+    let rest = text.strip_prefix(kind).and_then(|rest| rest.strip_prefix(':'));
+    let rest = rest.ok_or("it is another kind of file, or of a newer version")?;
+    let bytes = bs58::decode(rest).into_vec().map_err(|_| "it is not base58")?;
+    let bytes = Zeroizing::new(bytes);
+    let (secret, found) = bytes.split_at_checked(32).ok_or("it is cut short")?;
+    let mut key = Zeroizing::new([0; 32]);
+    key.copy_from_slice(secret);
+    if check(kind, &key) == found { Ok(key) } else { Err("its check value does not fit") }
+}
+
+fn check(kind: &str, secret: &[u8; 32]) -> [u8; 4] {
+    super::replay::crc32(&[kind.as_bytes(), secret]).to_le_bytes()
+}

@@ -1,0 +1,26 @@
+//! What a node or a client keeps on disk. Everything secret has mode 0600 in a directory of mode
+//! 0700; everything that replaces something else is written beside it, flushed, and renamed over
+//! it, so that a crash leaves the old or the new.
+//!
+//! * [`StateDir`]: the directory, locked: two processes never share one.
+//! * [`keys`]: identity, epoch keys, client keys.
+//! * [`replay`]: the replay log, one file for each epoch key, deleted with the key.
+//! * [`DirectoryFiles`]: documents, descriptors and the own sequence number.
+//! * [`ClientDb`]: what the client role asks to be kept.
+
+mod client_db;
+mod dir;
+mod directory;
+mod error;
+mod files;
+pub mod keys;
+pub mod replay;
+mod rows;
+
+pub use client_db::ClientDb;
+pub use dir::StateDir;
+pub use directory::{DirectoryFiles, LoadedDirectory};
+pub use error::StateError;
+pub use keys::{create_client_keys, create_identity, load_client_keys, load_identity};
+pub use replay::{Durable, ReplayError, ReplayLog, ReplayWriter};
+pub use files::{MAX_SECRET_BYTES, read_secret, write_atomic, write_new, write_secret};

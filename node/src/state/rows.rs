@@ -1,0 +1,139 @@
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::StateError;
+use super::files::{PRIVATE, check_private};
+
+const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS rows (
+    kind TEXT NOT NULL,
+    key BLOB NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (kind, key)
+) STRICT, WITHOUT ROWID";
+
+/// The layout that we read and write, kept as SQLite's `user_version`.
+const LAYOUT: i64 = 1;
+
+/// Rows of (kind, key, value) in an SQLite file. Whoever holds the state directory's lock is its
+/// only user.
+#[derive(Debug)]
+pub(super) struct Rows {
+    path: PathBuf,
+    advice: &'static str,
+    connection: Connection,
+}
+
+/// One change; without a value, the row is deleted.
+pub(super) struct RowChange<'a> {
+    pub(super) kind: &'a str,
+    pub(super) key: &'a [u8],
+    pub(super) value: Option<&'a [u8]>,
+}
+
+impl Rows {
+    /// Opens the file or makes it. `advice` is what to do if it is damaged.
+    pub(super) fn open(path: &Path, advice: &'static str) -> Result<Self, StateError> {
+        // SQLite gives its other files the mode of this one.
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(PRIVATE);
+        let file = file.open(path).map_err(StateError::io("open", path))?;
+        let metadata = file.metadata().map_err(StateError::io("look at", path))?;
+        check_private(path, &metadata, PRIVATE)?;
+        drop(file);
+        let fail = |error| explain(path, advice, error);
+        let connection = Connection::open(path).map_err(fail)?;
+        prepare(&connection).map_err(fail)?;
+        let rows = Self { path: path.to_owned(), advice, connection };
+        rows.check()?;
+        Ok(rows)
+    }
+
+    fn check(&self) -> Result<(), StateError> {
+        let connection = &self.connection;
+        let fail = |error| explain(&self.path, self.advice, error);
+        let found: String = connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .optional()
+            .map_err(fail)?
+            .unwrap_or_default();
+        if found != "ok" {
+            return Err(self.corrupt(found));
+        }
+        let layout: i64 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fail)?;
+        match layout {
+            0 => {
+                connection.execute_batch(SCHEMA).map_err(fail)?;
+                connection.pragma_update(None, "user_version", LAYOUT).map_err(fail)
+            }
+            LAYOUT => Ok(()),
+            other => Err(self.corrupt(format!("its layout is {other}, which is not ours"))),
+        }
+    }
+
+    /// Every row, by kind and key.
+    pub(super) fn load(
+        &self,
+        mut each: impl FnMut(&str, Vec<u8>, Vec<u8>) -> Result<(), String>,
+    ) -> Result<(), StateError> {
+        let fail = |error| explain(&self.path, self.advice, error);
+        let query = "SELECT kind, key, value FROM rows ORDER BY kind, key";
+        let mut statement = self.connection.prepare(query).map_err(fail)?;
+        let mut rows = statement.query([]).map_err(fail)?;
+        while let Some(row) = rows.next().map_err(fail)? {
+            let kind: String = row.get(0).map_err(fail)?;
+            let (key, value) = (row.get(1).map_err(fail)?, row.get(2).map_err(fail)?);
+            each(&kind, key, value).map_err(|what| self.corrupt(what))?;
+        }
+        Ok(())
+    }
+
+    /// Makes all changes or none; when it returns, they survive a crash.
+    pub(super) fn apply<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = RowChange<'a>>,
+    ) -> Result<(), StateError> {
+        let transaction = self.connection.transaction();
+        let write = |transaction: rusqlite::Transaction<'_>| {
+            for change in changes {
+                match change.value {
+                    Some(value) => transaction
+                        .prepare_cached("INSERT OR REPLACE INTO rows VALUES (?1, ?2, ?3)")?
+                        .execute(params![change.kind, change.key, value])?,
+                    None => transaction
+                        .prepare_cached("DELETE FROM rows WHERE kind = ?1 AND key = ?2")?
+                        .execute(params![change.kind, change.key])?,
+                };
+            }
+            transaction.commit()
+        };
+        transaction.and_then(write).map_err(|error| explain(&self.path, self.advice, error))
+    }
+
+    fn corrupt(&self, what: String) -> StateError {
+        StateError::Corrupt { path: self.path.clone(), what, advice: self.advice }
+    }
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    // One user only: no shared memory file, and nobody reads what we are about to delete.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update_and_check(None, "secure_delete", "ON", |_| Ok(()))
+}
+
+fn explain(path: &Path, advice: &'static str, error: rusqlite::Error) -> StateError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => StateError::Corrupt {
+            path: path.to_owned(),
+            what: error.to_string(),
+            advice,
+        },
+        _ => StateError::io("use the database", path)(std::io::Error::other(error)),
+    }
+}

@@ -1,0 +1,244 @@
+//! The commands that need no network, run as a user runs them.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+        command.args(arguments).current_dir(self.0.path());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SHOAL_")) {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.command(arguments).arg("--json").output().unwrap();
+        assert!(output.status.success(), "{}", error_of(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Six mixes and three providers, and the network of them.
+    fn network(&self) -> Value {
+        let names: Vec<String> = (0..9).map(|number| format!("n{number}")).collect();
+        for (name, port) in names.iter().zip(4200..) {
+            let role = if port < 4206 { "mix" } else { "provider" };
+            let listen = format!("/ip4/127.0.0.1/tcp/{port}");
+            self.json(&["init", "--role", role, "--dir", name, "--listen", &listen]);
+        }
+        let mut arguments = vec!["network", "new", "--name", "test", "--out", "network.toml"];
+        arguments.extend(["--genesis-in", "5", "--epoch", "10m", "--from-dir"]);
+        arguments.extend(names.iter().map(String::as_str));
+        self.json(&arguments)
+    }
+}
+
+fn error_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn init_makes_private_files_once() {
+    let place = Place::new();
+    let made = place.json(&["init", "--role", "mix", "--dir", "node"]);
+    assert!(made["node"].as_str().unwrap().parse::<shoal_proto::NodeId>().is_ok());
+    let identity = place.path("node/identity.key");
+    assert_eq!(mode(&identity), 0o600);
+    assert_eq!(mode(&place.path("node")), 0o700);
+    let before = (
+        std::fs::read(&identity).unwrap(),
+        std::fs::read(place.path("node/shoal.toml")).unwrap(),
+    );
+    let again = place.run(&["init", "--role", "provider", "--dir", "node"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(error_of(&again).contains("is not overwritten"), "{}", error_of(&again));
+    // Also if only one of the two is left.
+    std::fs::remove_file(place.path("node/shoal.toml")).unwrap();
+    assert_eq!(place.run(&["init", "--role", "mix", "--dir", "node"]).status.code(), Some(1));
+    assert_eq!(std::fs::read(&identity).unwrap(), before.0);
+    let text = String::from_utf8(before.1).unwrap();
+    assert!(text.contains("role = \"mix\"") && text.contains("# Where the node listens"));
+}
+
+#[test]
+fn init_refuses_what_a_node_would_refuse() {
+    let place = Place::new();
+    let output = place.run(&["init", "--role", "mix", "--dir", "node", "--listen", "/ip4/1.2.3.4"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!place.path("node").exists());
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_nearest() {
+    let place = Place::new();
+    place.json(&["init", "--role", "mix", "--dir", "node"]);
+    let path = place.path("node/shoal.toml");
+    let text = std::fs::read_to_string(&path).unwrap().replace("family = ", "famly = ");
+    let line = 1 + text.lines().position(|line| line.starts_with("famly")).unwrap();
+    std::fs::write(&path, text).unwrap();
+    let output = place.run(&["node", "run", "--dir", "node"]);
+    assert_eq!(output.status.code(), Some(2));
+    let expected = format!("node/shoal.toml:{line}: unknown key `famly`; did you mean `family`?");
+    assert!(error_of(&output).contains(&expected), "{}", error_of(&output));
+}
+
+/// The refusal of a public metrics address names the address, and so tells which source won.
+#[test]
+fn defaults_file_environment_flags() {
+    let place = Place::new();
+    place.json(&["init", "--role", "mix", "--dir", "node"]);
+    let path = place.path("node/shoal.toml");
+    let defaults = place.run(&["node", "run", "--dir", "node"]);
+    assert!(error_of(&defaults).contains("network.toml"), "{}", error_of(&defaults));
+
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("127.0.0.1:9464", "192.0.2.1:1")).unwrap();
+    let said = |command: &mut Command| error_of(&command.output().unwrap());
+    let file = said(&mut place.command(&["node", "run", "--dir", "node"]));
+    assert!(file.contains("192.0.2.1:1 can be reached"), "{file}");
+
+    let mut command = place.command(&["node", "run", "--dir", "node"]);
+    let environment = said(command.env("SHOAL_METRICS_LISTEN", "192.0.2.2:2"));
+    assert!(environment.contains("192.0.2.2:2 can be reached"), "{environment}");
+
+    let mut command = place.command(&["node", "run", "--dir", "node", "--metrics", "192.0.2.3:3"]);
+    let flag = said(command.env("SHOAL_METRICS_LISTEN", "192.0.2.2:2"));
+    assert!(flag.contains("192.0.2.3:3 can be reached"), "{flag}");
+}
+
+#[test]
+fn a_network_is_made_and_shown() {
+    let place = Place::new();
+    let made = place.network();
+    assert_eq!(made["members"], 9);
+    let shown = place.json(&["network", "show", "network.toml"]);
+    assert_eq!(shown["hash"], made["hash"]);
+    assert_eq!((&shown["mixes"], &shown["providers"]), (&6.into(), &3.into()));
+    assert_eq!(shown["epoch"], "10m");
+    assert_eq!(shown["epoch_now"], 0);
+    let cost = &shown["profiles"]["default"];
+    assert!(cost["p99_secs"].as_f64().unwrap() < 5.0);
+    let words = place.run(&["network", "show", "network.toml"]);
+    assert!(String::from_utf8_lossy(&words.stdout).contains("mobile"));
+    // The file is what the hash names: it is never replaced.
+    let again = place.run(&[
+        "network", "new", "--name", "test", "--from-dir", "n0", "n1", "n2", "n6", "n7", "--out",
+        "network.toml",
+    ]);
+    assert_eq!(again.status.code(), Some(1));
+}
+
+#[test]
+fn members_can_be_named() {
+    let place = Place::new();
+    let member = |byte: u8, role: &str| {
+        let id = shoal_proto::NodeId::new([byte; 32]);
+        format!("{id},{role},/ip4/192.0.2.{byte}/tcp/4140")
+    };
+    let members: Vec<String> = (1..=5u8)
+        .map(|byte| member(byte, if byte <= 3 { "mix" } else { "provider" }))
+        .collect();
+    let new = |out: &str, members: &[String]| {
+        let mut arguments = vec!["network", "new", "--name", "test", "--out", out];
+        members.iter().for_each(|member| arguments.extend(["--member", member.as_str()]));
+        place.run(&arguments)
+    };
+    assert!(new("a.toml", &members).status.success());
+    let too_few = new("b.toml", &members[..4]);
+    assert_eq!(too_few.status.code(), Some(2));
+    assert!(error_of(&too_few).contains("2 providers"), "{}", error_of(&too_few));
+    for wrong in ["x,mix,/ip4/1.2.3.4/tcp/1", "nonsense", &format!("{},mix", members[0])] {
+        let mut members = members.clone();
+        members[0] = wrong.to_owned();
+        let output = new("c.toml", &members);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(error_of(&output).contains("--member") || wrong.contains("mix,mix"));
+    }
+}
+
+#[test]
+fn a_client_has_an_address_before_it_ever_ran() {
+    let place = Place::new();
+    place.network();
+    let made = place.json(&["client", "init", "--dir", "bob", "--network", "network.toml"]);
+    assert_eq!(mode(&place.path("bob/client.key")), 0o600);
+    let told = place.json(&["client", "address", "--dir", "bob"]);
+    assert!(told["address"].as_str().unwrap().starts_with("shoal1"));
+    assert_eq!(told["mailbox"], made["mailbox"]);
+    let again = place.run(&["client", "init", "--dir", "bob", "--network", "network.toml"]);
+    assert_eq!(again.status.code(), Some(1));
+    let profile = ["client", "init", "--dir", "x", "--network", "network.toml", "--profile", "y"];
+    let output = place.run(&profile);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error_of(&output).contains("it has: default, mobile"), "{}", error_of(&output));
+}
+
+#[test]
+fn without_a_daemon_the_commands_say_how_to_start_one() {
+    let place = Place::new();
+    place.network();
+    place.json(&["client", "init", "--dir", "bob", "--network", "network.toml"]);
+    let told = place.json(&["client", "address", "--dir", "bob"]);
+    let address = told["address"].as_str().unwrap();
+    for arguments in [
+        &["client", "send", "--dir", "bob", address, "hello"][..],
+        &["client", "receive", "--dir", "bob"],
+        &["client", "status", "--dir", "bob"],
+    ] {
+        let output = place.run(arguments);
+        assert_eq!(output.status.code(), Some(3));
+        assert!(error_of(&output).contains("shoal client run --dir bob"), "{}", error_of(&output));
+    }
+    let output = place.run(&["client", "send", "--dir", "bob", "shoal1nonsense", "hello"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_2_and_help_is_0() {
+    let place = Place::new();
+    assert_eq!(place.run(&["sing"]).status.code(), Some(2));
+    assert_eq!(place.run(&["init"]).status.code(), Some(2));
+    for arguments in [&["--help"][..], &["client", "send", "--help"], &["demo", "--help"]] {
+        let output = place.run(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("Usage"));
+    }
+}
+
+#[test]
+fn a_key_that_others_can_read_keeps_a_node_from_starting() {
+    let place = Place::new();
+    place.network();
+    let key = place.path("n0/identity.key");
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
+    let arguments = ["node", "run", "--dir", "n0", "--network", "network.toml", "--metrics", ""];
+    let output = place.run(&arguments);
+    assert!(!output.status.success());
+    assert!(error_of(&output).contains("chmod 600"), "{}", error_of(&output));
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::write(&key, b"shoal-identity-1:3mJr7AoUXx2Wqd\n").unwrap();
+    let output = place.run(&arguments);
+    assert!(error_of(&output).contains("is damaged"), "{}", error_of(&output));
+}

@@ -1,0 +1,180 @@
+//! Configuration: the example files, and how the four sources are laid over each other.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shoal_node::config::{
+    ClientConfig, ClientFile, ConfigError, Layered, NodeConfig, NodeFile, Override,
+    environment_name, known_keys,
+};
+
+fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name);
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn keys_of(table: &toml::Table, prefix: &str, keys: &mut BTreeSet<String>) {
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(inner) => keys_of(inner, &format!("{prefix}{name}."), keys),
+            _ => {
+                keys.insert(format!("{prefix}{name}"));
+            }
+        }
+    }
+}
+
+fn complete<F: Default + Serialize + DeserializeOwned>(name: &str) -> Layered<F> {
+    let text = example(name);
+    let mut keys = BTreeSet::new();
+    keys_of(&toml::from_str(&text).unwrap(), "", &mut keys);
+    assert_eq!(keys, known_keys::<F>(), "{name} has exactly the keys that exist");
+    let table = text.lines().filter(|line| line.starts_with('[')).count();
+    let documented = text.lines().filter(|line| line.starts_with('#')).count();
+    assert!(documented > table, "{name} is commented");
+    Layered::parse(Some((Path::new(name), &text)), &[], &[]).unwrap()
+}
+
+#[test]
+fn the_examples_have_every_key_with_its_default() {
+    let mix = complete::<NodeFile>("mix.toml");
+    assert_eq!(mix.values, NodeFile::default());
+    let provider = complete::<NodeFile>("provider.toml");
+    let expected = NodeFile { role: "provider".to_owned(), ..NodeFile::default() };
+    assert_eq!(provider.values, expected);
+    assert_eq!(complete::<ClientFile>("client.toml").values, ClientFile::default());
+    for layered in [mix, provider] {
+        NodeConfig::validate(PathBuf::from("."), Path::new("."), layered).unwrap();
+    }
+}
+
+#[test]
+fn every_key_has_a_variable_of_its_own() {
+    for keys in [known_keys::<NodeFile>(), known_keys::<ClientFile>()] {
+        let names: BTreeSet<String> = keys.iter().map(|key| environment_name(key)).collect();
+        assert_eq!(names.len(), keys.len());
+    }
+}
+
+fn parse(
+    text: &str,
+    environment: &[(&str, &str)],
+    flags: &[Override],
+) -> Result<Layered<NodeFile>, ConfigError> {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let environment: Vec<_> = environment.iter().map(owned).collect();
+    Layered::parse(Some((Path::new("shoal.toml"), text)), &environment, flags)
+}
+
+#[test]
+fn later_sources_win() {
+    let file = "family = 'file'\n";
+    let environment = [("SHOAL_FAMILY", "environment")];
+    let flag = [Override::flag("family", "family", "flag")];
+    assert_eq!(parse("", &[], &[]).unwrap().values.family, "");
+    assert_eq!(parse(file, &[], &[]).unwrap().values.family, "file");
+    assert_eq!(parse(file, &environment, &[]).unwrap().values.family, "environment");
+    assert_eq!(parse(file, &environment, &flag).unwrap().values.family, "flag");
+}
+
+#[test]
+fn values_have_the_type_of_their_key() {
+    let environment = [
+        ("SHOAL_LISTEN", "/ip4/127.0.0.1/tcp/1, /ip4/127.0.0.1/tcp/2"),
+        ("SHOAL_CONNECTIONS_IDLE", "90s"),
+        ("SHOAL_STORAGE_TOTAL", "3 MiB"),
+        ("SHOAL_QUEUES_POOL_PACKETS", "7"),
+        ("SHOAL_METRICS_ALLOW_PUBLIC", "true"),
+        ("SHOAL_LOG", "trace"),
+    ];
+    let values = parse("", &environment, &[]).unwrap().values;
+    assert_eq!(values.listen, ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/2"]);
+    assert_eq!(values.connections.idle.as_micros(), 90_000_000);
+    assert_eq!(values.storage.total.as_bytes(), 3 << 20);
+    assert_eq!(values.queues.pool_packets, 7);
+    assert!(values.metrics.allow_public);
+    assert_eq!(values.log.level.as_str(), "trace");
+}
+
+#[test]
+fn errors_name_their_place() {
+    let cases = [
+        ("family = ''\n\nlisen = []\n", "shoal.toml:3: unknown key `lisen`; did you mean `listen`?"),
+        ("[log]\nlevle = 'info'\n", "shoal.toml:2: unknown key `log.levle`; did you mean `log.level`?"),
+        ("[metric]\nlisten = ''\n", "shoal.toml:1: unknown key `metric`; did you mean `metrics.listen`?"),
+        ("\n[log]\nlevel = 'loud'\n", "shoal.toml:3: unknown variant `loud`"),
+        ("[connections]\nidle = '5'\n", "shoal.toml:2: `5` is not a duration"),
+        ("[storage]\ntotal = '1 GB'\n", "shoal.toml:2: `1 GB` is not a size"),
+        ("family = 3\n", "shoal.toml:1: invalid type"),
+        ("family = \n", "shoal.toml:1:"),
+    ];
+    for (text, expected) in cases {
+        let error = parse(text, &[], &[]).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}\nis not\n{expected}");
+    }
+    let error = parse("", &[("SHOAL_QUEUES_POOL_PACKETS", "many")], &[]).unwrap_err();
+    assert!(error.to_string().starts_with("SHOAL_QUEUES_POOL_PACKETS: `many` is not a number"));
+    let error = parse("", &[], &[Override::flag("log-level", "log.level", "loud")]).unwrap_err();
+    assert!(error.to_string().starts_with("--log-level: unknown variant"), "{error}");
+}
+
+#[test]
+fn variables_that_set_nothing_are_told_of_and_harm_nothing() {
+    let environment = [("SHOAL_FAMILLY", "x"), ("SHOAL_SERVICE_HOST", "y"), ("SHOAL_DIR", "z")];
+    let ignored = parse("", &environment, &[]).unwrap().ignored;
+    let expected = [
+        ("SHOAL_FAMILLY".to_owned(), Some("SHOAL_FAMILY".to_owned())),
+        ("SHOAL_SERVICE_HOST".to_owned(), None),
+    ];
+    assert_eq!(ignored, expected);
+}
+
+fn node(text: &str) -> Result<NodeConfig, ConfigError> {
+    NodeConfig::validate(PathBuf::from("/state"), Path::new("/etc"), parse(text, &[], &[])?)
+}
+
+#[test]
+fn what_can_not_be_right_is_refused() {
+    let cases = [
+        ("role = 'exit'", "role: `exit`"),
+        ("listen = []", "listen: needs"),
+        ("listen = ['/ip4/127.0.0.1']", "listen: `/ip4/127.0.0.1` is neither TCP nor QUIC"),
+        ("listen = ['/ip4/127.0.0.1/tcp/1/ws']", "listen: `/ip4/127.0.0.1/tcp/1/ws` is neither"),
+        ("advertise = ['/ip4/127.0.0.1/tcp/0']", "advertise:"),
+        ("[metrics]\nlisten = '192.0.2.1:1'", "metrics.listen: 192.0.2.1:1 can be reached"),
+        ("[metrics]\nlisten = 'here'", "metrics.listen: `here`"),
+        ("[queues]\nring_frames = 0", "queues.ring_frames: must be at least 1"),
+        ("family = 'a family with a name of more bytes'", "family: has"),
+    ];
+    for (text, expected) in cases {
+        let error = node(text).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}\nis not\n{expected}");
+    }
+    assert!(node("[metrics]\nlisten = '192.0.2.1:1'\nallow_public = true").is_ok());
+    assert_eq!(node("[metrics]\nlisten = ''").unwrap().metrics, None);
+}
+
+#[test]
+fn paths_are_relative_to_who_names_them() {
+    assert_eq!(node("").unwrap().network, Path::new("/etc/network.toml"));
+    let flag = [Override::flag("network", "network", "mine.toml")];
+    let layered = parse("", &[], &flag).unwrap();
+    let config = NodeConfig::validate("/state".into(), Path::new("/etc"), layered).unwrap();
+    assert_eq!(config.network, Path::new("mine.toml"));
+}
+
+#[test]
+fn a_client_enters_by_another_than_keeps_its_mailbox() {
+    let client = |text: &str| {
+        let layered = Layered::<ClientFile>::parse(Some((Path::new("c"), text)), &[], &[])?;
+        ClientConfig::validate("/state".into(), Path::new("/etc"), layered)
+    };
+    let [a, b] = [1, 2].map(|byte| shoal_proto::NodeId::new([byte; 32]).to_string());
+    assert!(client(&format!("mailbox = '{a}'\nentry = '{b}'")).is_ok());
+    assert!(client(&format!("mailbox = '{a}'")).unwrap().core.entry.is_none());
+    let error = client(&format!("mailbox = '{a}'\nentry = '{a}'")).unwrap_err();
+    assert!(error.to_string().starts_with("entry: is the mailbox's provider too"));
+    assert!(client("").unwrap_err().to_string().starts_with("mailbox: is not set"));
+}
