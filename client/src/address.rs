@@ -71,9 +71,7 @@ pub enum AddressError {
     #[error("the address holds a key that protects nothing; do not use it, ask for another")]
     Key,
     /// It is good, but not here.
-    #[error(
-        "the address belongs to another network; ask for one of the network this client is on"
-    )]
+    #[error("the address belongs to another network; ask for one of the network this client is on")]
     OtherNetwork,
 }
 
@@ -100,7 +98,9 @@ impl Address {
 }
 
 fn check_of(body: &[u8]) -> [u8; CHECK_BYTES] {
-    let hash = Blake2b256::new_with_prefix(b"shoal address").chain_update(body).finalize();
+    let hash = Blake2b256::new_with_prefix(b"shoal address")
+        .chain_update(body)
+        .finalize();
     let mut check = [0; CHECK_BYTES];
     check.copy_from_slice(&hash[..CHECK_BYTES]);
     check
@@ -116,7 +116,10 @@ impl fmt::Debug for Address {
 /// The text form.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let grant = self.grant.as_ref().map_or([0; TOKEN_BYTES], DropGrant::to_bytes);
+        let grant = self
+            .grant
+            .as_ref()
+            .map_or([0; TOKEN_BYTES], DropGrant::to_bytes);
         let parts: [&[u8]; 6] = [
             &[VERSION],
             &self.network,
@@ -142,8 +145,12 @@ impl FromStr for Address {
         if encoded.len() > 2 * ALL_BYTES {
             return Err(AddressError::TooLong);
         }
-        let bytes = bs58::decode(encoded).into_vec().map_err(|_| wrong_character(text))?;
-        let (version, _) = bytes.split_first().ok_or(AddressError::TooShort { found: 0 })?;
+        let bytes = bs58::decode(encoded)
+            .into_vec()
+            .map_err(|_| wrong_character(text))?;
+        let (version, _) = bytes
+            .split_first()
+            .ok_or(AddressError::TooShort { found: 0 })?;
         match bytes.len() {
             found if found < ALL_BYTES => return Err(AddressError::TooShort { found }),
             found if found > ALL_BYTES => return Err(AddressError::TooLong),
@@ -180,9 +187,16 @@ impl Address {
 
 fn wrong_character(text: &str) -> AddressError {
     let odd = |character: &char| !character.is_ascii_alphanumeric() || "0OIl".contains(*character);
-    let found = text.chars().enumerate().skip(PREFIX.len()).find(|(_, character)| odd(character));
+    let found = text
+        .chars()
+        .enumerate()
+        .skip(PREFIX.len())
+        .find(|(_, character)| odd(character));
     match found {
-        Some((place, character)) => AddressError::Character { character, place: place + 1 },
+        Some((place, character)) => AddressError::Character {
+            character,
+            place: place + 1,
+        },
         None => AddressError::Checksum,
     }
 }
@@ -219,13 +233,28 @@ mod tests {
         let parse = |text: &str| text.parse::<Address>().err();
         assert_eq!(parse("hello"), Some(AddressError::Prefix));
         assert_eq!(parse("shoal1"), Some(AddressError::TooShort { found: 0 }));
-        assert!(matches!(parse(&text[..100]), Some(AddressError::TooShort { .. })));
+        assert!(matches!(
+            parse(&text[..100]),
+            Some(AddressError::TooShort { .. })
+        ));
         assert_eq!(parse(&format!("{text}abc")), Some(AddressError::TooLong));
-        assert_eq!(parse(&format!("{text}{text}{text}")), Some(AddressError::TooLong));
+        assert_eq!(
+            parse(&format!("{text}{text}{text}")),
+            Some(AddressError::TooLong)
+        );
         let wrong = format!("{}0{}", &text[..40], &text[41..]);
-        assert_eq!(parse(&wrong), Some(AddressError::Character { character: '0', place: 41 }));
+        assert_eq!(
+            parse(&wrong),
+            Some(AddressError::Character {
+                character: '0',
+                place: 41
+            })
+        );
         let other = AddressError::OtherNetwork;
-        assert_eq!(address(1).check_network(&NetworkHash::new([0; 32])), Err(other));
+        assert_eq!(
+            address(1).check_network(&NetworkHash::new([0; 32])),
+            Err(other)
+        );
     }
 
     #[test]

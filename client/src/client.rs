@@ -34,7 +34,10 @@ pub(crate) struct Link {
 /// What waits for the host's word that it is on disk.
 pub(crate) enum Pending {
     /// A message to send, until then not accepted.
-    Send { request: u64, prepared: Box<Prepared> },
+    Send {
+        request: u64,
+        prepared: Box<Prepared>,
+    },
     /// Something received, until then not acknowledged.
     Arrival { entry: u64, kept: Kept },
     /// A note whose loss costs work and nothing else.
@@ -97,7 +100,12 @@ impl<R: CryptoRng> Client<R> {
         config.validate()?;
         let known = || ClientError::UnknownProfile {
             name: config.profile.clone(),
-            known: params.profiles.keys().cloned().collect::<Vec<_>>().join(", "),
+            known: params
+                .profiles
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", "),
         };
         let profile = *params.profile(&config.profile).ok_or_else(known)?;
         let profile_index = params.profile_index(&config.profile).ok_or_else(known)?;
@@ -202,7 +210,9 @@ impl<R: CryptoRng> Client<R> {
     pub fn address(&self, now: Time) -> Address {
         let drop = self.keys.public_drop();
         let provider = self.config.mailbox_provider;
-        let ends = (now + self.config.address_validity).as_secs().div_ceil(3600);
+        let ends = (now + self.config.address_validity)
+            .as_secs()
+            .div_ceil(3600);
         let hour = u32::try_from(ends).unwrap_or(u32::MAX);
         let grant = DropGrant::issue(self.keys.mailbox(), &self.network, &provider, &drop, hour);
         Address {
@@ -222,12 +232,17 @@ impl<R: CryptoRng> Client<R> {
         }
         let document = Arc::clone(self.view.as_ref()?.current(&self.params, now)?);
         let mailbox = self.config.mailbox_provider;
-        let others: Vec<&NodeId> =
-            document.providers().iter().filter(|id| **id != mailbox).collect();
+        let others: Vec<&NodeId> = document
+            .providers()
+            .iter()
+            .filter(|id| **id != mailbox)
+            .collect();
         if others.is_empty() {
             return document.providers().first().copied();
         }
-        others.get(self.rng.random_range(0..others.len())).map(|id| **id)
+        others
+            .get(self.rng.random_range(0..others.len()))
+            .map(|id| **id)
     }
 
     /// How far a sent message has come; `None` if it is not remembered (any more).
@@ -272,7 +287,11 @@ impl<R: CryptoRng> Client<R> {
         self.mailbox.restart(now);
         self.outbox.hurry(now);
         let generation = rows::encode_number(self.mailbox.generation());
-        self.note(vec![Change::put(Table::Meta, rows::GENERATION.to_vec(), generation)]);
+        self.note(vec![Change::put(
+            Table::Meta,
+            rows::GENERATION.to_vec(),
+            generation,
+        )]);
         if link.entry == self.config.mailbox_provider {
             self.alarm(Alarm::EntryIsMailbox);
         }
@@ -288,7 +307,10 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn start_if_ready(&mut self, now: Time) {
-        let documents = self.view.as_ref().is_some_and(|view| !view.documents.is_empty());
+        let documents = self
+            .view
+            .as_ref()
+            .is_some_and(|view| !view.documents.is_empty());
         if self.link.is_none() || !documents || self.schedule.running() {
             return;
         }
@@ -325,7 +347,8 @@ impl<R: CryptoRng> Client<R> {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.pending.insert(ticket, pending);
-        self.actions.push_back(ClientAction::Persist { ticket, changes });
+        self.actions
+            .push_back(ClientAction::Persist { ticket, changes });
     }
 
     /// Asks the host to store changes that nothing waits for.
@@ -344,7 +367,9 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn persist_failed(&mut self, ticket: u64, reason: String) {
-        let Some(pending) = self.pending.remove(&ticket) else { return };
+        let Some(pending) = self.pending.remove(&ticket) else {
+            return;
+        };
         self.counters.persist_failures += 1;
         match pending {
             Pending::Send { request, prepared } => {

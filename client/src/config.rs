@@ -96,16 +96,25 @@ impl ClientConfig {
         ];
         for (field, span) in positive {
             if span == Span::ZERO {
-                return Err(ClientError::Config { field, reason: "must be longer than nothing" });
+                return Err(ClientError::Config {
+                    field,
+                    reason: "must be longer than nothing",
+                });
             }
         }
         if self.time_to_live < Span::from_secs(1) {
             let reason = "must be a second or more";
-            return Err(ClientError::Config { field: "time_to_live", reason });
+            return Err(ClientError::Config {
+                field: "time_to_live",
+                reason,
+            });
         }
         if self.retry_max < self.retry_after {
             let reason = "must not be shorter than retry_after";
-            return Err(ClientError::Config { field: "retry_max", reason });
+            return Err(ClientError::Config {
+                field: "retry_max",
+                reason,
+            });
         }
         Ok(())
     }
@@ -122,12 +131,18 @@ mod tests {
         config.retry_max = Span::from_secs(1);
         assert!(matches!(
             config.validate(),
-            Err(ClientError::Config { field: "retry_max", .. })
+            Err(ClientError::Config {
+                field: "retry_max",
+                ..
+            })
         ));
         config.retry_after = Span::ZERO;
         assert!(matches!(
             config.validate(),
-            Err(ClientError::Config { field: "retry_after", .. })
+            Err(ClientError::Config {
+                field: "retry_after",
+                ..
+            })
         ));
     }
 }

@@ -180,11 +180,16 @@ impl fmt::Display for Alarm {
             Self::LoopsLost(lost) => write!(f, "{lost} of the last 64 loops were lost"),
             Self::ReceiptsLost(lost) => write!(f, "{lost} of the last 64 receipts were lost"),
             Self::StreamLost(lost) => {
-                write!(f, "{lost} of the last 64 packets from the mailbox were lost")
+                write!(
+                    f,
+                    "{lost} of the last 64 packets from the mailbox were lost"
+                )
             }
             Self::StreamPaused(silent) => write!(f, "nothing from the mailbox for {silent}"),
             Self::Storage => f.write_str("the client's state could not be saved"),
-            Self::InboxFull => f.write_str("too many unread messages: the rest stay at the mailbox"),
+            Self::InboxFull => {
+                f.write_str("too many unread messages: the rest stay at the mailbox")
+            }
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::rows::{self, ContactRow, InboxKey, InboxRow, OutboxRow, SeenKey, Sent
 
 /// Addresses: a text that parses is written the same way again.
 pub fn fuzz_address(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     if let Ok(address) = text.parse::<Address>() {
         assert_eq!(address.to_string(), text.trim());
     }
@@ -24,7 +26,11 @@ pub fn fuzz_keys(data: &[u8]) {
 pub fn fuzz_rows(data: &[u8]) {
     let _ = (rows::decode_number(data), rows::decode_partial(data));
     let _ = (ContactRow::decode_key(data), OutboxRow::decode_key(data));
-    let _ = (InboxKey::decode(data), InboxKey::decode_partial(data), SeenKey::decode(data));
+    let _ = (
+        InboxKey::decode(data),
+        InboxKey::decode_partial(data),
+        SeenKey::decode(data),
+    );
     if let Ok(row) = ContactRow::decode(data) {
         assert_eq!(row.encode(), data);
     }

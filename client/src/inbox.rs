@@ -102,7 +102,13 @@ impl Inbox {
                 Table::Inbox => {
                     let key = InboxKey::decode(&row.key).map_err(|e| row.fault(e))?;
                     let message = InboxRow::decode(&row.value).map_err(|e| row.fault(e))?;
-                    self.unread.insert(key, Unread { row: message, told: true });
+                    self.unread.insert(
+                        key,
+                        Unread {
+                            row: message,
+                            told: true,
+                        },
+                    );
                 }
                 Table::Seen => {
                     let key = SeenKey::decode(&row.key).map_err(|e| row.fault(e))?;
@@ -132,8 +138,11 @@ impl Inbox {
         for (_, key, fragment) in partial {
             self.insert(key, fragment);
         }
-        let mut untold: Vec<(Time, InboxKey)> =
-            self.unread.iter().map(|(key, unread)| (unread.row.arrived, *key)).collect();
+        let mut untold: Vec<(Time, InboxKey)> = self
+            .unread
+            .iter()
+            .map(|(key, unread)| (unread.row.arrived, *key))
+            .collect();
         untold.sort_unstable();
         Ok(untold.into_iter().map(|(_, key)| key).collect())
     }
@@ -147,7 +156,10 @@ impl Inbox {
         entry: &StreamEntry,
         trace: Vec<HopTrace>,
     ) -> Arrival {
-        let seen = SeenKey { drop: entry.drop, deposit: entry.message };
+        let seen = SeenKey {
+            drop: entry.drop,
+            deposit: entry.message,
+        };
         match self.seen.get(&seen) {
             Some((_, Seen::Safe)) => return Arrival::Known,
             Some((_, Seen::Saving)) => return Arrival::Saving,
@@ -156,11 +168,22 @@ impl Inbox {
         if self.unread.len() >= self.limits.unread {
             return Arrival::Full;
         }
-        let binding = Binding { network: *network, drop: entry.drop, message: entry.message };
+        let binding = Binding {
+            network: *network,
+            drop: entry.drop,
+            message: entry.message,
+        };
         let opened = seal::open(keys, &binding, &entry.blob);
-        let Ok((sender, plaintext)) = opened else { return Arrival::Bad };
-        let Ok(fragment) = Fragment::decode(&plaintext) else { return Arrival::Bad };
-        let key = InboxKey { sender, message: fragment.envelope.message };
+        let Ok((sender, plaintext)) = opened else {
+            return Arrival::Bad;
+        };
+        let Ok(fragment) = Fragment::decode(&plaintext) else {
+            return Arrival::Bad;
+        };
+        let key = InboxKey {
+            sender,
+            message: fragment.envelope.message,
+        };
         if self.contradicts(&key, &fragment) {
             return Arrival::Bad;
         }
@@ -176,7 +199,14 @@ impl Inbox {
             rows::encode_number(now.as_micros()),
         ));
         changes.extend(self.mark(seen, Seen::Saving));
-        Arrival::New { changes, kept: Kept { seen, complete, trace } }
+        Arrival::New {
+            changes,
+            kept: Kept {
+                seen,
+                complete,
+                trace,
+            },
+        }
     }
 
     /// What was saved with this is safe now.
@@ -247,21 +277,30 @@ impl Inbox {
                 return (None, Vec::new());
             }
             let row = unread.row.encode();
-            return (Some(key), vec![Change::put(Table::Inbox, key.to_bytes(), row)]);
+            return (
+                Some(key),
+                vec![Change::put(Table::Inbox, key.to_bytes(), row)],
+            );
         }
         self.insert(key, fragment);
         let complete = |partial: &Partial| partial.parts.len() == usize::from(partial.count);
         if !self.partial.get(&key).is_some_and(complete) {
             return (None, self.make_room(&key));
         }
-        let Some(partial) = self.remove(&key) else { return (None, Vec::new()) };
+        let Some(partial) = self.remove(&key) else {
+            return (None, Vec::new());
+        };
         let row = InboxRow {
             arrived: now,
             sent_at: partial.envelope.sent_at,
             sequence: partial.envelope.sequence,
             reply_provider: partial.envelope.reply_provider,
             reply_drop: partial.envelope.reply_drop,
-            text: partial.parts.values().flat_map(|part| part.iter().copied()).collect(),
+            text: partial
+                .parts
+                .values()
+                .flat_map(|part| part.iter().copied())
+                .collect(),
         };
         let mut changes = vec![Change::put(Table::Inbox, key.to_bytes(), row.encode())];
         changes.extend(deletions(&key, &partial));
@@ -277,7 +316,11 @@ impl Inbox {
             age,
             parts: BTreeMap::new(),
         });
-        if partial.parts.insert(fragment.index, fragment.text).is_none() {
+        if partial
+            .parts
+            .insert(fragment.index, fragment.text)
+            .is_none()
+        {
             self.fragments += 1;
         }
     }
@@ -334,4 +377,123 @@ impl Inbox {
 fn deletions(key: &InboxKey, partial: &Partial) -> Vec<Change> {
     let row = |index: &u16| Change::delete(Table::Partial, key.partial(*index));
     partial.parts.keys().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+    use shoal_packet::fragment;
+    use shoal_proto::{DropId, NodeId};
+
+    use super::*;
+
+    fn fragments(seed: u64, length: usize) -> (ClientKeys, Vec<(MessageId, Vec<u8>)>) {
+        let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(seed));
+        let envelope = Envelope {
+            message: MessageId::new([seed.to_le_bytes()[0]; 16]),
+            sequence: 0,
+            sent_at: Time::default(),
+            reply_provider: NodeId::new([1; 32]),
+            reply_drop: DropId::new([2; 32]),
+        };
+        let parts = fragment::split(&envelope, &vec![9; length]).unwrap();
+        let parts = parts.iter().map(|part| {
+            let mut id = *envelope.message.as_bytes();
+            id[15] = part.index.to_le_bytes()[0];
+            (MessageId::new(id), part.encode().unwrap().to_vec())
+        });
+        (keys, parts.collect())
+    }
+
+    fn arrive(
+        inbox: &mut Inbox,
+        me: &ClientKeys,
+        from: &ClientKeys,
+        part: &(MessageId, Vec<u8>),
+    ) -> Arrival {
+        let mut rng = ChaCha20Rng::seed_from_u64(5);
+        let (network, drop) = (NetworkHash::new([0; 32]), DropId::new([3; 32]));
+        let binding = Binding {
+            network,
+            drop,
+            message: part.0,
+        };
+        let blob = seal::seal(&mut rng, from, &me.public(), &binding, &part.1).unwrap();
+        let entry = StreamEntry {
+            entry: 0,
+            drop,
+            message: part.0,
+            blob,
+        };
+        inbox.arrive(Time::from_micros(1), me, &network, &entry, Vec::new())
+    }
+
+    #[test]
+    fn fragments_come_in_any_order_and_once() {
+        let me = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(99));
+        let (from, parts) = fragments(1, 3_000);
+        let mut inbox = Inbox::new(Limits::default());
+        let mut told = 0;
+        for index in [2, 0, 2, 1, 0] {
+            match arrive(&mut inbox, &me, &from, &parts[index]) {
+                Arrival::New { kept, .. } => {
+                    inbox.safe(&kept);
+                    if let Some(key) = kept.complete {
+                        assert_eq!(inbox.tell(&key).unwrap().text, vec![9; 3_000]);
+                        told += 1;
+                    }
+                }
+                Arrival::Known => {}
+                _ => panic!("neither new nor known"),
+            }
+        }
+        assert_eq!((told, inbox.partial.len(), inbox.fragments), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_flood_of_fragments_is_its_senders_loss() {
+        let me = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(99));
+        let limits = Limits {
+            partial_fragments: 8,
+            ..Limits::default()
+        };
+        let mut inbox = Inbox::new(limits);
+        let (honest, parts) = fragments(1, 3_000);
+        arrive(&mut inbox, &me, &honest, &parts[0]);
+        let mut deleted = 0;
+        for seed in 2..30 {
+            let (_, flood) = fragments(seed, 3_000);
+            let (flooder, _) = fragments(50, 0);
+            let Arrival::New { changes, .. } = arrive(&mut inbox, &me, &flooder, &flood[0]) else {
+                panic!("new");
+            };
+            deleted += changes
+                .iter()
+                .filter(|change| change.value.is_none())
+                .count();
+            assert!(inbox.fragments <= 8);
+        }
+        assert_eq!((deleted as u64, inbox.discarded()), (21, 21));
+        arrive(&mut inbox, &me, &honest, &parts[1]);
+        let Arrival::New { kept, .. } = arrive(&mut inbox, &me, &honest, &parts[2]) else {
+            panic!("new");
+        };
+        assert!(kept.complete.is_some());
+    }
+
+    #[test]
+    fn a_contradicting_fragment_changes_nothing() {
+        let me = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(99));
+        let (from, parts) = fragments(1, 3_000);
+        let mut inbox = Inbox::new(Limits::default());
+        arrive(&mut inbox, &me, &from, &parts[0]);
+        let mut other = parts[0].clone();
+        other.0 = MessageId::new([7; 16]);
+        other.1[200] ^= 1;
+        assert!(matches!(
+            arrive(&mut inbox, &me, &from, &other),
+            Arrival::Bad
+        ));
+    }
 }

@@ -98,14 +98,19 @@ impl ClientKeys {
     /// # Errors
     /// [`ClientError::Keys`] for another length, another kind of file, or a damaged one.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ClientError> {
-        let bytes: &[u8; Self::BYTES] =
-            bytes.try_into().map_err(|_| ClientError::Keys("it has not the length of one"))?;
+        let bytes: &[u8; Self::BYTES] = bytes
+            .try_into()
+            .map_err(|_| ClientError::Keys("it has not the length of one"))?;
         let (body, check) = bytes.split_at(Self::BYTES - CHECK_BYTES);
         if !bool::from(check_of(body)[..].ct_eq(check)) {
-            return Err(ClientError::Keys("it is damaged: its check value does not fit"));
+            return Err(ClientError::Keys(
+                "it is damaged: its check value does not fit",
+            ));
         }
         let Some(body) = body.strip_prefix(MAGIC) else {
-            return Err(ClientError::Keys("it is of another kind or a newer version"));
+            return Err(ClientError::Keys(
+                "it is of another kind or a newer version",
+            ));
         };
         let part = |at: usize| {
             let mut key = Zeroizing::new([0; 32]);
@@ -194,7 +199,9 @@ impl ClientKeys {
 }
 
 fn check_of(body: &[u8]) -> [u8; CHECK_BYTES] {
-    let digest = Blake2b256::new_with_prefix(b"shoal client keys 1").chain_update(body).finalize();
+    let digest = Blake2b256::new_with_prefix(b"shoal client keys 1")
+        .chain_update(body)
+        .finalize();
     let mut check = [0; CHECK_BYTES];
     check.copy_from_slice(&digest[..CHECK_BYTES]);
     check

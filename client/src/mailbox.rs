@@ -101,26 +101,43 @@ impl MailboxLink {
     pub(crate) fn next_commands(&mut self, keys: &ClientKeys) -> Commands {
         self.counter += 1;
         let counter = self.counter;
-        let mut waiting: Vec<(u64, u64)> =
-            self.acks.iter().map(|(entry, last)| (*last, *entry)).collect();
+        let mut waiting: Vec<(u64, u64)> = self
+            .acks
+            .iter()
+            .map(|(entry, last)| (*last, *entry))
+            .collect();
         waiting.sort_unstable();
         waiting.truncate(MAX_ACKS);
         let acks: Vec<u64> = waiting.into_iter().map(|(_, entry)| entry).collect();
         for entry in &acks {
             self.acks.insert(*entry, counter);
         }
-        let contact =
-            self.contacts.iter().min_by_key(|(_, last)| **last).map(|(contact, _)| *contact);
+        let contact = self
+            .contacts
+            .iter()
+            .min_by_key(|(_, last)| **last)
+            .map(|(contact, _)| *contact);
         let mut drops = Vec::new();
         if let Some(contact) = contact {
             self.contacts.insert(contact, counter);
             drops.extend(keys.contact_drop_set(&contact).map(DropChange::Register));
         }
-        self.in_flight.insert(counter, InFlight { acks: acks.clone(), contact });
+        self.in_flight.insert(
+            counter,
+            InFlight {
+                acks: acks.clone(),
+                contact,
+            },
+        );
         while self.in_flight.len() > MAX_IN_FLIGHT {
             self.in_flight.pop_first();
         }
-        Commands { generation: self.generation, counter, acks, drops }
+        Commands {
+            generation: self.generation,
+            counter,
+            acks,
+            drops,
+        }
     }
 
     /// The mailbox tells what it has received: what those packets said need not be said again.
@@ -138,7 +155,9 @@ impl MailboxLink {
             .filter(|counter| window_has(item, *counter))
             .collect();
         for counter in received {
-            let Some(said) = self.in_flight.remove(&counter) else { continue };
+            let Some(said) = self.in_flight.remove(&counter) else {
+                continue;
+            };
             for entry in said.acks {
                 self.acks.remove(&entry);
             }
@@ -166,7 +185,11 @@ impl MailboxLink {
             self.ahead = None;
         }
         if self.ahead.is_none() && view.documents.contains_key(&next) {
-            let lies = if clock > 0.0 { f64::from(self.stock) / clock } else { 0.0 };
+            let lies = if clock > 0.0 {
+                f64::from(self.stock) / clock
+            } else {
+                0.0
+            };
             let lead = Span::from_secs_f64(lies) + travel_time(params);
             if now + lead >= params.start_of(next) {
                 self.ahead = Some(next);
@@ -188,8 +211,72 @@ fn window_has(item: &StreamItem, counter: u64) -> bool {
         None => false,
         Some(0) => true,
         Some(back) => {
-            let bit = u32::try_from(back - 1).ok().and_then(|bit| item.window_bits.checked_shr(bit));
+            let bit = u32::try_from(back - 1)
+                .ok()
+                .and_then(|bit| item.window_bits.checked_shr(bit));
             bit.unwrap_or(0) & 1 == 1
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+
+    fn item(link: &MailboxLink, window_highest: u64, window_bits: u64) -> StreamItem {
+        let generation = link.generation;
+        StreamItem {
+            generation,
+            number: 0,
+            window_highest,
+            window_bits,
+            stock: 7,
+            entry: None,
+        }
+    }
+
+    #[test]
+    fn the_window_names_the_highest_and_64_before_it() {
+        let link = MailboxLink::new(1);
+        let report = item(&link, 100, 0b101 | 1 << 63);
+        let has: Vec<u64> = (1..130)
+            .filter(|counter| window_has(&report, *counter))
+            .collect();
+        assert_eq!(has, [36, 97, 99, 100]);
+        assert!(!window_has(&item(&link, u64::MAX, u64::MAX), 1));
+        assert!(!window_has(&item(&link, 0, 0), 1));
+    }
+
+    #[test]
+    fn acks_repeat_in_turn_until_reported() {
+        let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(1));
+        let mut link = MailboxLink::new(1);
+        (0..30).for_each(|entry| link.acknowledge(entry));
+        let first = link.next_commands(&keys);
+        assert_eq!((first.counter, first.acks.len()), (1, MAX_ACKS));
+        let second = link.next_commands(&keys);
+        assert!((24..30).all(|entry| second.acks.contains(&entry)));
+        // Only the second was received.
+        link.report(&item(&link, 2, 0));
+        assert_eq!(link.pending_acks(), 30 - MAX_ACKS);
+        assert_eq!(link.stock(), 7);
+        let third = link.next_commands(&keys);
+        assert!(third.acks.iter().all(|entry| !second.acks.contains(entry)));
+        // A report about another generation says nothing.
+        link.restart(Time::from_micros(99));
+        let mut foreign = item(&link, 3, u64::MAX);
+        foreign.generation += 1;
+        link.report(&foreign);
+        assert_eq!(link.pending_acks(), 30 - MAX_ACKS);
+    }
+
+    #[test]
+    fn pending_acks_are_bounded() {
+        let mut link = MailboxLink::new(1);
+        (0..10_000).for_each(|entry| link.acknowledge(entry));
+        assert_eq!(link.pending_acks(), MAX_PENDING_ACKS);
     }
 }

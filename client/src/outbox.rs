@@ -111,12 +111,29 @@ impl Outbox {
         let wait = self.retry_after;
         let parts: BTreeMap<u16, Part> = parts
             .into_iter()
-            .map(|(index, row)| (index, Part { row, attempts: 0, due: now, wait }))
+            .map(|(index, row)| {
+                (
+                    index,
+                    Part {
+                        row,
+                        attempts: 0,
+                        due: now,
+                        wait,
+                    },
+                )
+            })
             .collect();
         self.waiting += parts.len();
         self.orders.insert(message, row.order);
         self.next_order = self.next_order.max(row.order.saturating_add(1));
-        self.by_order.insert(row.order, Outgoing { message, row, parts });
+        self.by_order.insert(
+            row.order,
+            Outgoing {
+                message,
+                row,
+                parts,
+            },
+        );
     }
 
     /// Rebuilds messages from their rows. Fragments are due at once.
@@ -149,7 +166,9 @@ impl Outbox {
     /// The fragment whose turn it is: messages take turns, so that a long one holds up nobody,
     /// and within a message the first that is due goes first.
     pub(crate) fn next_due(&self, now: Time) -> Option<Due> {
-        let after = self.by_order.range((Bound::Excluded(self.served), Bound::Unbounded));
+        let after = self
+            .by_order
+            .range((Bound::Excluded(self.served), Bound::Unbounded));
         let before = self.by_order.range(..=self.served);
         after.chain(before).find_map(|(_, outgoing)| {
             let (index, part) = outgoing.parts.iter().find(|(_, part)| part.due <= now)?;
@@ -196,8 +215,13 @@ impl Outbox {
         index: u16,
         status: ReceiptStatus,
     ) -> Settled {
-        let outgoing = self.orders.get(message).and_then(|order| self.by_order.get_mut(order));
-        let Some(outgoing) = outgoing else { return Settled::Nothing };
+        let outgoing = self
+            .orders
+            .get(message)
+            .and_then(|order| self.by_order.get_mut(order));
+        let Some(outgoing) = outgoing else {
+            return Settled::Nothing;
+        };
         if !outgoing.parts.contains_key(&index) {
             return Settled::Nothing;
         }
@@ -206,7 +230,10 @@ impl Outbox {
         }
         outgoing.parts.remove(&index);
         self.waiting -= 1;
-        let mut changes = vec![Change::delete(Table::Outbox, OutboxRow::key(message, index))];
+        let mut changes = vec![Change::delete(
+            Table::Outbox,
+            OutboxRow::key(message, index),
+        )];
         if !outgoing.parts.is_empty() {
             return Settled::Fragment(changes);
         }
@@ -223,14 +250,19 @@ impl Outbox {
 
     /// Gives up one message whose time is over.
     pub(crate) fn expire(&mut self, now: Time) -> Option<(MessageId, Vec<Change>)> {
-        let message = self.open().find(|outgoing| outgoing.row.expires <= now)?.message;
+        let message = self
+            .open()
+            .find(|outgoing| outgoing.row.expires <= now)?
+            .message;
         let outgoing = self.by_order.get_mut(self.orders.get(&message)?)?;
         let parts = std::mem::take(&mut outgoing.parts);
         outgoing.row.state = MessageState::Expired;
         let mut changes = vec![outgoing.change()];
         self.waiting -= parts.len();
         changes.extend(
-            parts.keys().map(|i| Change::delete(Table::Outbox, OutboxRow::key(&message, *i))),
+            parts
+                .keys()
+                .map(|i| Change::delete(Table::Outbox, OutboxRow::key(&message, *i))),
         );
         changes.extend(self.forget_old());
         Some((message, changes))
@@ -248,7 +280,10 @@ impl Outbox {
 
     /// How far one message has come.
     pub(crate) fn status(&self, message: &MessageId) -> Option<MessageStatus> {
-        self.orders.get(message).and_then(|order| self.by_order.get(order)).map(Outgoing::status)
+        self.orders
+            .get(message)
+            .and_then(|order| self.by_order.get(order))
+            .map(Outgoing::status)
     }
 
     /// All that are remembered, oldest first.
@@ -257,7 +292,9 @@ impl Outbox {
     }
 
     fn open(&self) -> impl Iterator<Item = &Outgoing> {
-        self.by_order.values().filter(|outgoing| !outgoing.finished())
+        self.by_order
+            .values()
+            .filter(|outgoing| !outgoing.finished())
     }
 
     fn forget_old(&mut self) -> Vec<Change> {
@@ -286,7 +323,11 @@ impl Outgoing {
     }
 
     fn change(&self) -> Change {
-        Change::put(Table::Sent, self.message.as_bytes().to_vec(), self.row.encode())
+        Change::put(
+            Table::Sent,
+            self.message.as_bytes().to_vec(),
+            self.row.encode(),
+        )
     }
 
     fn status(&self) -> MessageStatus {

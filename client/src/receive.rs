@@ -35,8 +35,15 @@ impl<R: CryptoRng> Client<R> {
                 self.counters.answers_dummy += 1;
             }
             (
-                Purpose::Deposit { message, index, deposit },
-                Ok(Reply::Receipt { message: about, status }),
+                Purpose::Deposit {
+                    message,
+                    index,
+                    deposit,
+                },
+                Ok(Reply::Receipt {
+                    message: about,
+                    status,
+                }),
             ) if about == deposit => self.receipt(message, index, status),
             (Purpose::Stock, Ok(Reply::Stream(item))) => self.stream(now, &item, reply.trace),
             _ => self.counters.unexpected += 1,
@@ -85,7 +92,9 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn arrive(&mut self, now: Time, entry: &StreamEntry, trace: Vec<HopTrace>) {
-        let arrival = self.inbox.arrive(now, &self.keys, &self.network, entry, trace);
+        let arrival = self
+            .inbox
+            .arrive(now, &self.keys, &self.network, entry, trace);
         self.counters.partial_dropped = self.inbox.discarded();
         let full = matches!(arrival, Arrival::Full);
         match arrival {
@@ -104,7 +113,13 @@ impl<R: CryptoRng> Client<R> {
                 self.mailbox.acknowledge(entry.entry);
             }
             Arrival::New { changes, kept } => {
-                self.persist(changes, Pending::Arrival { entry: entry.entry, kept });
+                self.persist(
+                    changes,
+                    Pending::Arrival {
+                        entry: entry.entry,
+                        kept,
+                    },
+                );
             }
         }
         self.standing.inbox = full;
@@ -166,10 +181,13 @@ impl<R: CryptoRng> Client<R> {
                 }
             }
         }
-        let Some(view) = self.view.as_ref().filter(|_| now >= self.next_sweep) else { return };
+        let Some(view) = self.view.as_ref().filter(|_| now >= self.next_sweep) else {
+            return;
+        };
         self.next_sweep = now + self.params.switch_margin();
         let (params, wait) = (&self.params, self.config.reply_timeout);
-        self.replies.retain_epochs(|epoch| view.counts_until(params, epoch) + wait >= now);
+        self.replies
+            .retain_epochs(|epoch| view.counts_until(params, epoch) + wait >= now);
     }
 
     fn stream_lost(&mut self, lost: u64) {

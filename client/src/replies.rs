@@ -13,7 +13,11 @@ pub(crate) enum Purpose {
     /// A loop to oneself.
     Loop,
     /// The answer to a deposit of this fragment, under this deposit id.
-    Deposit { message: MessageId, index: u16, deposit: MessageId },
+    Deposit {
+        message: MessageId,
+        index: u16,
+        deposit: MessageId,
+    },
     /// The answer to a dummy deposit.
     Dummy,
     /// The stream of the mailbox.
@@ -60,7 +64,9 @@ impl ReplyBook {
     pub(crate) fn insert(&mut self, outstanding: Outstanding, timeout: Option<Time>) -> u64 {
         let mut evicted = 0;
         while self.by_id.len() >= self.limit {
-            let Some((_, oldest)) = self.by_age.pop_first() else { break };
+            let Some((_, oldest)) = self.by_age.pop_first() else {
+                break;
+            };
             self.by_id.remove(&oldest);
             evicted += 1;
         }
@@ -95,7 +101,8 @@ impl ReplyBook {
 
     /// Forgets the keys of epochs that are void.
     pub(crate) fn retain_epochs(&mut self, keep: impl Fn(Epoch) -> bool) {
-        self.by_id.retain(|_, (_, outstanding)| keep(outstanding.epoch));
+        self.by_id
+            .retain(|_, (_, outstanding)| keep(outstanding.epoch));
         self.by_age.retain(|_, id| self.by_id.contains_key(id));
     }
 

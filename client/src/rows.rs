@@ -73,7 +73,10 @@ impl FromStr for Table {
 
     fn from_str(text: &str) -> Result<Self, ClientError> {
         let found = Self::ALL.into_iter().find(|table| table.as_str() == text);
-        found.ok_or(ClientError::Config { field: "table", reason: "is none of a client's tables" })
+        found.ok_or(ClientError::Config {
+            field: "table",
+            reason: "is none of a client's tables",
+        })
     }
 }
 
@@ -108,7 +111,11 @@ impl fmt::Debug for Row {
 
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.value.is_some() { "put" } else { "delete" };
+        let what = if self.value.is_some() {
+            "put"
+        } else {
+            "delete"
+        };
         write!(f, "Change({what} {}, ..)", self.table)
     }
 }
@@ -117,17 +124,29 @@ impl Row {
     /// The error for this row.
     pub(crate) fn fault(&self, reason: Fault) -> ClientError {
         let key = bs58::encode(&self.key).into_string();
-        ClientError::Row { table: self.table, key, reason }
+        ClientError::Row {
+            table: self.table,
+            key,
+            reason,
+        }
     }
 }
 
 impl Change {
     pub(crate) fn put(table: Table, key: Vec<u8>, value: Vec<u8>) -> Self {
-        Self { table, key, value: Some(value) }
+        Self {
+            table,
+            key,
+            value: Some(value),
+        }
     }
 
     pub(crate) fn delete(table: Table, key: Vec<u8>) -> Self {
-        Self { table, key, value: None }
+        Self {
+            table,
+            key,
+            value: None,
+        }
     }
 }
 
@@ -181,7 +200,11 @@ impl<'a> Reader<'a> {
     }
 
     fn end(self) -> Result<(), Fault> {
-        if self.0.is_empty() { Ok(()) } else { Err("too long") }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err("too long")
+        }
     }
 }
 
@@ -225,11 +248,16 @@ impl ContactRow {
             _ => return Err("unknown registration"),
         };
         reader.end()?;
-        Ok(Self { sequence, registered_at })
+        Ok(Self {
+            sequence,
+            registered_at,
+        })
     }
 
     pub(crate) fn decode_key(key: &[u8]) -> Result<PeerKey, Fault> {
-        let key = key.try_into().map_err(|_| "the key has not the length of one")?;
+        let key = key
+            .try_into()
+            .map_err(|_| "the key has not the length of one")?;
         PeerKey::parse(key).map_err(|_| "the contact's key is unsound")
     }
 }
@@ -280,8 +308,14 @@ impl SentRow {
             MessageState::Stored => 2,
             MessageState::Expired => 3,
         };
-        let writer = Writer::new().u64(self.order).time(self.accepted_at).time(self.expires);
-        writer.bytes(&self.fragments.to_be_bytes()).bytes(&[state]).0
+        let writer = Writer::new()
+            .u64(self.order)
+            .time(self.accepted_at)
+            .time(self.expires);
+        writer
+            .bytes(&self.fragments.to_be_bytes())
+            .bytes(&[state])
+            .0
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
@@ -328,7 +362,10 @@ impl OutboxRow {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let grant = self.grant.as_ref().map_or([0; TOKEN_BYTES], DropGrant::to_bytes);
+        let grant = self
+            .grant
+            .as_ref()
+            .map_or([0; TOKEN_BYTES], DropGrant::to_bytes);
         Writer::new()
             .bytes(self.provider.as_bytes())
             .bytes(self.drop.as_bytes())
@@ -368,7 +405,10 @@ impl InboxKey {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
         let sender = PeerKey::parse(*reader.take()?).map_err(|_| "the sender's key is unsound")?;
-        Ok(Self { sender, message: MessageId::new(*reader.take()?) })
+        Ok(Self {
+            sender,
+            message: MessageId::new(*reader.take()?),
+        })
     }
 
     pub(crate) fn decode(key: &[u8]) -> Result<Self, Fault> {
@@ -422,20 +462,27 @@ impl InboxRow {
             .u64(self.sequence)
             .bytes(self.reply_provider.as_bytes())
             .bytes(self.reply_drop.as_bytes())
+            .u64(self.text.len() as u64)
             .bytes(&self.text)
             .0
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader::value(value)?;
-        Ok(Self {
+        let mut row = Self {
             arrived: reader.time()?,
             sent_at: reader.time()?,
             sequence: reader.u64()?,
             reply_provider: NodeId::new(*reader.take()?),
             reply_drop: DropId::new(*reader.take()?),
-            text: reader.0.to_vec(),
-        })
+            text: Vec::new(),
+        };
+        let length = reader.u64()?;
+        if u64::try_from(reader.0.len()) != Ok(length) {
+            return Err("the text has not its length");
+        }
+        row.text = reader.0.to_vec();
+        Ok(row)
     }
 }
 

@@ -80,7 +80,10 @@ impl Schedule {
             rng: ChaCha20Rng::from_rng(rng),
             due: None,
         });
-        Self { clocks, first_contact_mean }
+        Self {
+            clocks,
+            first_contact_mean,
+        }
     }
 
     pub(crate) fn running(&self) -> bool {
@@ -125,7 +128,10 @@ impl Schedule {
         // the same process.
         let base = if missed { now } else { due };
         clock.due = clock.gap().map(|gap| base + gap.max(Span::from_micros(1)));
-        Some(Tick { process: clock.process, missed })
+        Some(Tick {
+            process: clock.process,
+            missed,
+        })
     }
 }
 

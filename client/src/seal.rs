@@ -69,8 +69,13 @@ pub fn seal<R: CryptoRng>(
         .and_then(snow::Builder::build_initiator)
         .map_err(|_| SealError::Internal)?;
     let mut bytes = [0; BLOB_BYTES];
-    let length = state.write_message(plaintext, &mut bytes).map_err(|_| SealError::Internal)?;
-    bytes.get(..length).and_then(|bytes| Blob::from_bytes(bytes).ok()).map(Box::new)
+    let length = state
+        .write_message(plaintext, &mut bytes)
+        .map_err(|_| SealError::Internal)?;
+    bytes
+        .get(..length)
+        .and_then(|bytes| Blob::from_bytes(bytes).ok())
+        .map(Box::new)
         .ok_or(SealError::Internal)
 }
 
@@ -91,17 +96,20 @@ pub fn open(
         .and_then(snow::Builder::build_responder)
         .map_err(|_| SealError::Internal)?;
     let mut plaintext = Zeroizing::new(vec![0; BLOB_BYTES]);
-    let length = state.read_message(blob.as_bytes(), &mut plaintext).map_err(|_| SealError::Open)?;
+    let length = state
+        .read_message(blob.as_bytes(), &mut plaintext)
+        .map_err(|_| SealError::Open)?;
     plaintext.truncate(length);
-    let sender = state.get_remote_static().and_then(|key| key.try_into().ok());
+    let sender = state
+        .get_remote_static()
+        .and_then(|key| key.try_into().ok());
     let sender = PeerKey::parse(sender.ok_or(SealError::Internal)?)?;
     Ok((sender, plaintext))
 }
 
 fn builder<'a>(entropy: Option<Zeroizing<[u8; 32]>>) -> Result<snow::Builder<'a>, SealError> {
     let params: NoiseParams = PATTERN.parse().map_err(|_| SealError::Internal)?;
-    let resolver =
-        FallbackResolver::new(Box::new(Drawn(entropy)), Box::new(DefaultResolver));
+    let resolver = FallbackResolver::new(Box::new(Drawn(entropy)), Box::new(DefaultResolver));
     Ok(snow::Builder::with_resolver(params, Box::new(resolver)))
 }
 
@@ -185,9 +193,18 @@ mod tests {
         let (alice, bob) = (keys(1), keys(2));
         let blob = sealed(&alice, &bob.public());
         let moved = [
-            Binding { network: NetworkHash::new([9; 32]), ..binding() },
-            Binding { drop: DropId::new([9; 32]), ..binding() },
-            Binding { message: MessageId::new([9; 16]), ..binding() },
+            Binding {
+                network: NetworkHash::new([9; 32]),
+                ..binding()
+            },
+            Binding {
+                drop: DropId::new([9; 32]),
+                ..binding()
+            },
+            Binding {
+                message: MessageId::new([9; 16]),
+                ..binding()
+            },
         ];
         for binding in moved {
             assert_eq!(open(&bob, &binding, &blob).err(), Some(SealError::Open));
@@ -209,7 +226,11 @@ mod tests {
             }
             fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
                 let inner = DefaultResolver.resolve_dh(choice)?;
-                Some(Box::new(LyingDh { inner, secret: self.secret, claimed: self.claimed }))
+                Some(Box::new(LyingDh {
+                    inner,
+                    secret: self.secret,
+                    claimed: self.claimed,
+                }))
             }
             fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
                 DefaultResolver.resolve_hash(choice)
@@ -240,7 +261,11 @@ mod tests {
                 self.inner.generate(rng)
             }
             fn pubkey(&self) -> &[u8] {
-                if self.inner.privkey() == self.secret { &self.claimed } else { self.inner.pubkey() }
+                if self.inner.privkey() == self.secret {
+                    &self.claimed
+                } else {
+                    self.inner.pubkey()
+                }
             }
             fn privkey(&self) -> &[u8] {
                 self.inner.privkey()
@@ -250,19 +275,21 @@ mod tests {
             }
         }
         let write = |claimed: [u8; 32]| {
-            let liar = Liar { secret: *eve.sealing().as_bytes(), claimed };
+            let liar = Liar {
+                secret: *eve.sealing().as_bytes(),
+                claimed,
+            };
             let prologue = binding().prologue();
             let bob = bob.public();
-            let mut state =
-                snow::Builder::with_resolver(PATTERN.parse().unwrap(), Box::new(liar))
-                    .local_private_key(eve.sealing().as_bytes())
-                    .unwrap()
-                    .remote_public_key(bob.as_bytes())
-                    .unwrap()
-                    .prologue(&prologue)
-                    .unwrap()
-                    .build_initiator()
-                    .unwrap();
+            let mut state = snow::Builder::with_resolver(PATTERN.parse().unwrap(), Box::new(liar))
+                .local_private_key(eve.sealing().as_bytes())
+                .unwrap()
+                .remote_public_key(bob.as_bytes())
+                .unwrap()
+                .prologue(&prologue)
+                .unwrap()
+                .build_initiator()
+                .unwrap();
             let mut bytes = [0; BLOB_BYTES];
             state.write_message(&[7; SEALED_BYTES], &mut bytes).unwrap();
             Blob::from_bytes(&bytes).unwrap()
@@ -281,10 +308,22 @@ mod tests {
         let (alice, bob) = (keys(1), keys(2));
         let mut rng = ChaCha20Rng::seed_from_u64(9);
         let mut seal = || {
-            seal(&mut rng, &alice, &bob.public(), &binding(), &[7; SEALED_BYTES]).unwrap()
+            seal(
+                &mut rng,
+                &alice,
+                &bob.public(),
+                &binding(),
+                &[7; SEALED_BYTES],
+            )
+            .unwrap()
         };
         let (one, two) = (seal(), seal());
-        let same = one.as_bytes().iter().zip(two.as_bytes()).filter(|(a, b)| a == b).count();
+        let same = one
+            .as_bytes()
+            .iter()
+            .zip(two.as_bytes())
+            .filter(|(a, b)| a == b)
+            .count();
         assert!(same < 30, "{same}");
     }
 

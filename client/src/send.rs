@@ -34,12 +34,20 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn prepare(&mut self, now: Time, to: &Address, text: &[u8]) -> Result<Prepared, SendError> {
-        to.check_network(&self.network).map_err(|_| SendError::OtherNetwork)?;
-        if to.grant.as_ref().is_some_and(|grant| grant.expires() <= now) {
+        to.check_network(&self.network)
+            .map_err(|_| SendError::OtherNetwork)?;
+        if to
+            .grant
+            .as_ref()
+            .is_some_and(|grant| grant.expires() <= now)
+        {
             return Err(SendError::AddressExpired);
         }
         let message = MessageId::new(self.random());
-        let sequence = self.contacts.get(&to.key).map_or(0, |contact| contact.sequence);
+        let sequence = self
+            .contacts
+            .get(&to.key)
+            .map_or(0, |contact| contact.sequence);
         let envelope = Envelope {
             message,
             sequence,
@@ -47,8 +55,10 @@ impl<R: CryptoRng> Client<R> {
             reply_provider: self.config.mailbox_provider,
             reply_drop: self.keys.contact_drop(&to.key),
         };
-        let fragments = fragment::split(&envelope, text)
-            .map_err(|_| SendError::TooLong { bytes: text.len(), limit: MAX_TEXT_BYTES })?;
+        let fragments = fragment::split(&envelope, text).map_err(|_| SendError::TooLong {
+            bytes: text.len(),
+            limit: MAX_TEXT_BYTES,
+        })?;
         let limit = self.config.limits.outbox_fragments;
         let waiting = self.outbox.waiting() + self.pending_fragments();
         if waiting + fragments.len() > limit {
@@ -67,28 +77,51 @@ impl<R: CryptoRng> Client<R> {
             parts.push((fragment.index, self.seal(to, &plaintext)?));
         }
         let next = sequence.saturating_add(1);
-        let fresh = ContactRow { sequence: 0, registered_at: None };
+        let fresh = ContactRow {
+            sequence: 0,
+            registered_at: None,
+        };
         self.contacts.entry(to.key).or_insert(fresh).sequence = next;
         self.register_contact(to.key);
-        Ok(Prepared { message, to: to.key, sequence, row, parts })
+        Ok(Prepared {
+            message,
+            to: to.key,
+            sequence,
+            row,
+            parts,
+        })
     }
 
     fn seal(&mut self, to: &Address, plaintext: &[u8]) -> Result<OutboxRow, SendError> {
         // A deposit id of its own for each fragment: the mailbox must not see which belong
         // together.
         let deposit = MessageId::new(self.random());
-        let binding = Binding { network: self.network, drop: to.drop, message: deposit };
+        let binding = Binding {
+            network: self.network,
+            drop: to.drop,
+            message: deposit,
+        };
         let blob = seal::seal(&mut self.rng, &self.keys, &to.key, &binding, plaintext)
             .map_err(|_| SendError::Seal)?;
         let grant = to.grant.clone();
-        Ok(OutboxRow { provider: to.provider, drop: to.drop, grant, deposit, blob })
+        Ok(OutboxRow {
+            provider: to.provider,
+            drop: to.drop,
+            grant,
+            deposit,
+            blob,
+        })
     }
 
     fn changes_of(&self, prepared: &Prepared) -> Vec<Change> {
         let message = prepared.message.as_bytes().to_vec();
         let mut changes = vec![Change::put(Table::Sent, message, prepared.row.encode())];
         changes.extend(prepared.parts.iter().map(|(index, row)| {
-            Change::put(Table::Outbox, OutboxRow::key(&prepared.message, *index), row.encode())
+            Change::put(
+                Table::Outbox,
+                OutboxRow::key(&prepared.message, *index),
+                row.encode(),
+            )
         }));
         changes.extend(self.contact_change(&prepared.to));
         changes
@@ -96,13 +129,20 @@ impl<R: CryptoRng> Client<R> {
 
     pub(crate) fn contact_change(&self, contact: &PeerKey) -> Option<Change> {
         let row = self.contacts.get(contact)?.encode();
-        Some(Change::put(Table::Contact, contact.as_bytes().to_vec(), row))
+        Some(Change::put(
+            Table::Contact,
+            contact.as_bytes().to_vec(),
+            row,
+        ))
     }
 
     /// Has the contact's drop ids registered, if the mailbox is not known to have them.
     pub(crate) fn register_contact(&mut self, contact: PeerKey) {
         let provider = Some(self.config.mailbox_provider);
-        let known = self.contacts.get(&contact).is_some_and(|row| row.registered_at == provider);
+        let known = self
+            .contacts
+            .get(&contact)
+            .is_some_and(|row| row.registered_at == provider);
         if !known {
             self.mailbox.register(contact);
         }

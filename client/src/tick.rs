@@ -74,9 +74,18 @@ impl<R: CryptoRng> Client<R> {
         route: &[Hop],
     ) -> Result<(), BuildError> {
         let (message, index, deposit) = (due.message, due.index, due.row.deposit);
-        let purpose = Purpose::Deposit { message, index, deposit };
+        let purpose = Purpose::Deposit {
+            message,
+            index,
+            deposit,
+        };
         let surb = self.surb(now, document, link, purpose)?;
-        let left = due.expires.since(now).as_micros().div_ceil(1_000_000).max(1);
+        let left = due
+            .expires
+            .since(now)
+            .as_micros()
+            .div_ceil(1_000_000)
+            .max(1);
         let command = Command::Deposit(Box::new(Deposit {
             surb_epoch: document.epoch().byte(),
             surb,
@@ -92,7 +101,11 @@ impl<R: CryptoRng> Client<R> {
         let change = self.outbox.tried(&message, index, true, now);
         self.note(change.into_iter().collect());
         let trace = trace(document, route);
-        self.event(ClientEvent::Sent { message, fragment: index, trace });
+        self.event(ClientEvent::Sent {
+            message,
+            fragment: index,
+            trace,
+        });
         Ok(())
     }
 
@@ -103,8 +116,13 @@ impl<R: CryptoRng> Client<R> {
         let surb = self.surb_along(now, &document, &link, &route, Purpose::Loop)?;
         // A reply to oneself: at its end the entry sees what it sees of every other reply.
         let plaintext = Reply::Dummy.encode(&mut self.rng);
-        let (_, packet) = surb.into_packet(&plaintext).map_err(|_| BuildError::Packet)?;
-        self.act(ClientAction::SendFrame(Frame::new(document.epoch(), packet)));
+        let (_, packet) = surb
+            .into_packet(&plaintext)
+            .map_err(|_| BuildError::Packet)?;
+        self.act(ClientAction::SendFrame(Frame::new(
+            document.epoch(),
+            packet,
+        )));
         self.counters.sent_loop += 1;
         Ok(())
     }
@@ -162,8 +180,13 @@ impl<R: CryptoRng> Client<R> {
     /// The document in force, and where we are attached.
     fn ground(&self, now: Time) -> Result<(Arc<Document>, Link), BuildError> {
         let view = self.view.as_ref().ok_or(BuildError::NoDocument)?;
-        let document = view.current(&self.params, now).ok_or(BuildError::NoDocument)?;
-        Ok((Arc::clone(document), self.link.ok_or(BuildError::NoDocument)?))
+        let document = view
+            .current(&self.params, now)
+            .ok_or(BuildError::NoDocument)?;
+        Ok((
+            Arc::clone(document),
+            self.link.ok_or(BuildError::NoDocument)?,
+        ))
     }
 
     /// The document that the mailbox's stock is made for: the one in force, or the next.
@@ -173,7 +196,9 @@ impl<R: CryptoRng> Client<R> {
         in_force: &Arc<Document>,
         link: &Link,
     ) -> Arc<Document> {
-        let Some(view) = &self.view else { return Arc::clone(in_force) };
+        let Some(view) = &self.view else {
+            return Arc::clone(in_force);
+        };
         let clock = self.profile.mailbox_clock;
         let epoch = self.mailbox.stock_epoch(&self.params, view, now, clock);
         let wanted = epoch.and_then(|epoch| view.documents.get(&epoch));
@@ -205,7 +230,10 @@ impl<R: CryptoRng> Client<R> {
         let plaintext = command.encode(&mut self.rng);
         let packet =
             build_forward(&mut self.rng, route, &plaintext).map_err(|_| BuildError::Packet)?;
-        self.act(ClientAction::SendFrame(Frame::new(document.epoch(), packet)));
+        self.act(ClientAction::SendFrame(Frame::new(
+            document.epoch(),
+            packet,
+        )));
         Ok(())
     }
 
@@ -242,7 +270,13 @@ impl<R: CryptoRng> Client<R> {
         };
         let trace = trace(document, route);
         let epoch = document.epoch();
-        let outstanding = Outstanding { keys, purpose, epoch, trace, overdue: false };
+        let outstanding = Outstanding {
+            keys,
+            purpose,
+            epoch,
+            trace,
+            overdue: false,
+        };
         self.counters.keys_evicted += self.replies.insert(outstanding, timeout);
         Ok(surb)
     }
@@ -252,6 +286,10 @@ fn trace(document: &Document, route: &[Hop]) -> Vec<HopTrace> {
     let layer = |node| document.member(node).map_or(0, |member| member.layer);
     route
         .iter()
-        .map(|hop| HopTrace { node: hop.node, layer: layer(&hop.node), delay: hop.delay })
+        .map(|hop| HopTrace {
+            node: hop.node,
+            layer: layer(&hop.node),
+            delay: hop.delay,
+        })
         .collect()
 }

@@ -63,7 +63,14 @@ pub(crate) struct StreamWatch {
 
 impl StreamWatch {
     pub(crate) fn new(patience: Span, pause: Span) -> Self {
-        Self { next: 0, missing: BTreeMap::new(), patience, pause, last: None, paused: false }
+        Self {
+            next: 0,
+            missing: BTreeMap::new(),
+            patience,
+            pause,
+            last: None,
+            paused: false,
+        }
     }
 
     /// From here on the mailbox has reply blocks and silence means something.
@@ -157,7 +164,10 @@ mod tests {
         assert_eq!(watch.check(at(100)), None);
         watch.expect_from(at(100));
         assert_eq!(watch.check(at(110)), None);
-        assert_eq!(watch.check(at(111)), Some(StreamFinding::Paused(Span::from_secs(11))));
+        assert_eq!(
+            watch.check(at(111)),
+            Some(StreamFinding::Paused(Span::from_secs(11)))
+        );
         assert_eq!(watch.check(at(112)), None);
         watch.note(at(113), 0);
         assert!(watch.check(at(130)).is_some());

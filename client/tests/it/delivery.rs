@@ -1,0 +1,459 @@
+use shoal_client::{Alarm, ClientEvent, ClientInput, MAX_TEXT_BYTES, MessageState, SendError};
+use shoal_packet::command::DropChange;
+use shoal_proto::Span;
+
+use crate::world::{Answer, World, params, random_bytes, secs};
+
+const ALICE: usize = 0;
+const BOB: usize = 1;
+
+/// Alice's mailbox is at provider 0, Bob's at 1; both are attached elsewhere.
+fn two(seed: u64) -> World {
+    let mut world = World::new(seed, params(3600));
+    world.add(0, "quick");
+    world.add(1, "calm");
+    world.attach(ALICE, 1);
+    world.attach(BOB, 2);
+    world
+}
+
+/// Alice is attached; Bob is away.
+fn alone(seed: u64) -> World {
+    let mut world = World::new(seed, params(3600));
+    world.add(0, "quick");
+    world.add(1, "calm");
+    world.attach(ALICE, 1);
+    world
+}
+
+#[test]
+fn a_message_and_its_answer_cross() {
+    let mut world = World::new(1, params(3600));
+    world.add(0, "quick");
+    world.add(1, "calm");
+    world.attach(ALICE, 1);
+    // Bob was never online: his address works all the same.
+    let to = world.address(BOB);
+    world.send(ALICE, 7, &to, b"hello");
+    let stored = |world: &World| {
+        world.hosts[ALICE].count(|event| matches!(event, ClientEvent::Stored { .. })) == 1
+    };
+    assert!(world.run_until(secs(20.0), stored));
+    world.attach(BOB, 2);
+    assert!(world.run_until(secs(20.0), |world| !world.hosts[BOB].texts().is_empty()));
+    let (text, reply_to) = world.hosts[BOB].received().next().unwrap();
+    assert_eq!(text, b"hello");
+    assert_eq!(reply_to.key, world.hosts[ALICE].client.public_key());
+    assert!(reply_to.grant.is_none());
+    world.send(BOB, 8, &reply_to, b"hello back");
+    assert!(world.run_until(secs(30.0), |world| !world.hosts[ALICE].texts().is_empty()));
+    assert_eq!(world.hosts[ALICE].texts(), vec![b"hello back".to_vec()]);
+    // Acknowledged: the mailboxes are empty, and nothing is told twice.
+    assert!(world.run_until(secs(20.0), |world| world.stored() == 0));
+    world.run(secs(10.0));
+    assert_eq!(world.hosts[BOB].texts().len(), 1);
+}
+
+#[test]
+fn every_fragment_is_traced_there_and_back() {
+    let mut world = two(2);
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, b"hello");
+    assert!(world.run_until(secs(30.0), |world| !world.hosts[BOB].texts().is_empty()));
+    let layers = |event: &ClientEvent| match event {
+        ClientEvent::Sent { trace, .. } | ClientEvent::Received { trace, .. } => {
+            Some(trace.iter().map(|hop| hop.layer).collect::<Vec<_>>())
+        }
+        _ => None,
+    };
+    let sent = world.hosts[ALICE]
+        .events
+        .iter()
+        .find_map(|(_, event)| layers(event));
+    assert_eq!(sent, Some(vec![0, 1, 2, 3, 0]));
+    let received = world.hosts[BOB]
+        .events
+        .iter()
+        .find_map(|(_, event)| layers(event));
+    assert_eq!(received, Some(vec![1, 2, 3, 0]));
+}
+
+#[test]
+fn a_long_text_is_put_together_in_spite_of_loss() {
+    let mut world = two(3);
+    world.loss = 0.2;
+    let text = random_bytes(&mut world.rng, 9_000);
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, &text);
+    assert!(world.run_until(secs(90.0), |world| world.hosts[BOB].texts().len() == 1));
+    assert!(world.hosts[BOB].texts()[0] == text);
+    let settled = |world: &World| world.hosts[ALICE].client.counters().outbox_fragments == 0;
+    assert!(world.run_until(secs(90.0), settled));
+    let counters = world.hosts[ALICE].client.counters();
+    assert!(counters.retransmissions > 0, "{counters:?}");
+    assert_eq!(counters.sent_real, 8 + counters.retransmissions);
+}
+
+#[test]
+fn a_long_message_holds_up_no_other() {
+    let mut world = two(18);
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, &[1; 20_000]);
+    world.send(ALICE, 2, &to, b"short");
+    assert!(world.run_until(secs(60.0), |world| world.hosts[BOB].texts().len() == 2));
+    assert_eq!(world.hosts[BOB].texts()[0], b"short");
+}
+
+#[test]
+fn fragments_are_deposited_under_ids_that_do_not_tell_they_belong_together() {
+    let mut world = two(4);
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, &[1; 3_000]);
+    assert!(world.run_until(secs(30.0), |world| !world.hosts[BOB].texts().is_empty()));
+    let mut ids: Vec<_> = world
+        .deposits
+        .iter()
+        .map(|deposit| deposit.message)
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+}
+
+#[test]
+fn a_fragment_is_sent_again_until_it_is_stored() {
+    let mut world = alone(5);
+    world.answer = Answer::Silent;
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, b"again");
+    world.run(secs(40.0));
+    let tries = world.deposits.clone();
+    // After 2, 4, 8 and 16 s: five tries within 40 s, and not one on the next tick.
+    assert!((4..=5).contains(&tries.len()), "{}", tries.len());
+    for pair in tries.windows(2) {
+        assert_eq!(
+            (&pair[0].drop, &pair[0].message, &pair[0].blob),
+            (&pair[1].drop, &pair[1].message, &pair[1].blob)
+        );
+        assert_ne!(pair[0].surb, pair[1].surb);
+        assert_eq!(pair[0].provider, pair[1].provider);
+    }
+    let gaps: Vec<f64> = tries
+        .windows(2)
+        .map(|pair| pair[1].at.since(pair[0].at).as_secs_f64())
+        .collect();
+    assert!(
+        gaps.windows(2).all(|pair| pair[1] > pair[0] * 1.5),
+        "{gaps:?}"
+    );
+    world.answer = Answer::Honest;
+    let done = |world: &World| world.hosts[ALICE].client.counters().outbox_fragments == 0;
+    assert!(world.run_until(secs(40.0), done));
+    let settled = world.deposits.len();
+    world.run(secs(20.0));
+    assert_eq!(world.deposits.len(), settled);
+}
+
+#[test]
+fn a_late_commit_is_told_at_the_next_try() {
+    let mut world = two(6);
+    world.answer = Answer::Late;
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, b"late");
+    world.run(secs(3.0));
+    world.answer = Answer::Honest;
+    let stored = |world: &World| world.hosts[ALICE].client.counters().stored == 1;
+    assert!(world.run_until(secs(20.0), stored));
+    world.run(secs(10.0));
+    assert_eq!(world.hosts[BOB].texts().len(), 1);
+}
+
+#[test]
+fn a_refused_fragment_backs_off() {
+    let mut world = alone(7);
+    world.answer = Answer::Refuse;
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, b"no");
+    world.run(secs(40.0));
+    assert!(
+        (4..=5).contains(&world.deposits.len()),
+        "{}",
+        world.deposits.len()
+    );
+    let counters = world.hosts[ALICE].client.counters();
+    assert_eq!(counters.receipts_refused as usize, world.deposits.len());
+    world.answer = Answer::Honest;
+    let stored = |world: &World| world.hosts[ALICE].client.counters().stored == 1;
+    assert!(world.run_until(secs(40.0), stored));
+}
+
+#[test]
+fn a_message_expires() {
+    let mut world = World::new(8, params(3600));
+    let mut config = shoal_client::ClientConfig::new(world.providers()[0]);
+    config.profile = "quick".into();
+    config.time_to_live = Span::from_secs(20);
+    world.add_with(config);
+    world.add(1, "calm");
+    world.attach(ALICE, 1);
+    world.answer = Answer::Silent;
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, &[0; 4_000]);
+    world.run(secs(10.0));
+    // Also while nobody is attached.
+    world.detach(ALICE);
+    world.run(secs(15.0));
+    let expired = |event: &ClientEvent| matches!(event, ClientEvent::Expired { .. });
+    assert_eq!(world.hosts[ALICE].count(expired), 1);
+    let status = world.hosts[ALICE].client.sent_messages().next().unwrap();
+    assert_eq!(status.state, MessageState::Expired);
+    assert_eq!(world.hosts[ALICE].client.counters().outbox_fragments, 0);
+    let outbox =
+        |(table, _): &&(shoal_client::Table, Vec<u8>)| *table == shoal_client::Table::Outbox;
+    assert_eq!(world.hosts[ALICE].rows.keys().filter(outbox).count(), 0);
+}
+
+#[test]
+fn what_does_not_open_blocks_nothing() {
+    let mut world = two(9);
+    world.run(secs(3.0));
+    let (node, to) = (world.providers()[1], world.address(BOB));
+    for length in 0..20 {
+        let mut blob = random_bytes(&mut world.rng, 1472);
+        blob[0] = length;
+        world.plant(node, to.drop, &blob);
+    }
+    world.send(ALICE, 1, &to, b"through");
+    assert!(world.run_until(secs(60.0), |world| !world.hosts[BOB].texts().is_empty()));
+    assert!(world.run_until(secs(30.0), |world| world.stored() == 0));
+    assert!(world.hosts[BOB].client.counters().undecryptable >= 20);
+}
+
+#[test]
+fn an_entry_pushed_again_is_told_once() {
+    let mut world = two(10);
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, b"once");
+    assert!(world.run_until(secs(30.0), |world| !world.hosts[BOB].texts().is_empty()));
+    // The provider forgets the acks: the same deposit comes again and again.
+    let deposit = world.deposits.last().unwrap().clone();
+    world.run(secs(5.0));
+    for _ in 0..3 {
+        world.replay(&deposit);
+        world.run(secs(8.0));
+    }
+    assert_eq!(world.hosts[BOB].texts().len(), 1);
+    assert!(world.hosts[BOB].client.counters().duplicates >= 3);
+    assert!(world.run_until(secs(20.0), |world| world.stored() == 0));
+}
+
+#[test]
+fn drop_ids_are_registered_in_padded_sets_until_confirmed() {
+    let mut world = two(11);
+    world.loss = 0.3;
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, b"hello");
+    let pending = |world: &World| world.hosts[ALICE].client.counters().pending_registrations;
+    assert_eq!(pending(&world), 1);
+    assert!(world.run_until(secs(60.0), |world| pending(world) == 0));
+    let sets = world.drop_sets.clone();
+    for set in &sets {
+        assert_eq!(set.len(), 4);
+        assert_eq!(*set, sets[0], "the decoys stay the same");
+        assert!(
+            set.iter()
+                .all(|change| matches!(change, DropChange::Register(_)))
+        );
+    }
+    world.run(secs(20.0));
+    assert_eq!(
+        world.drop_sets.len(),
+        sets.len(),
+        "confirmed, and not said again"
+    );
+}
+
+#[test]
+fn a_full_disk_is_told_and_loses_nothing() {
+    let mut world = two(12);
+    let to = world.address(BOB);
+    world.hosts[ALICE].disk_full = true;
+    world.send(ALICE, 1, &to, b"refused");
+    let refused = |event: &ClientEvent| {
+        matches!(
+            event,
+            ClientEvent::Refused {
+                request: 1,
+                reason: SendError::Storage(_)
+            }
+        )
+    };
+    assert_eq!(world.hosts[ALICE].count(refused), 1);
+    world.hosts[ALICE].disk_full = false;
+    world.hosts[BOB].disk_full = true;
+    world.send(ALICE, 2, &to, &[5; 2_000]);
+    world.run(secs(15.0));
+    assert!(world.hosts[BOB].texts().is_empty());
+    assert_eq!(world.stored(), 2, "not acknowledged");
+    world.hosts[BOB].disk_full = false;
+    assert!(world.run_until(secs(30.0), |world| world.hosts[BOB].texts().len() == 1));
+    assert!(world.run_until(secs(30.0), |world| world.stored() == 0));
+    let events = &world.hosts[BOB].events;
+    let sequence = events.iter().find_map(|(_, event)| match event {
+        ClientEvent::Received { sequence, .. } => Some(*sequence),
+        _ => None,
+    });
+    assert_eq!(sequence, Some(0), "what was refused took no number");
+}
+
+#[test]
+fn senseless_requests_are_refused_with_the_reason() {
+    let mut world = two(13);
+    let to = world.address(BOB);
+    let mut other = to.clone();
+    other.network = [0; 8];
+    world.send(ALICE, 1, &other, b"x");
+    world.send(ALICE, 2, &to, &vec![0; MAX_TEXT_BYTES + 1]);
+    let mut expired = to.clone();
+    expired.grant.as_mut().unwrap().expires_hour = 1;
+    world.send(ALICE, 3, &expired, b"x");
+    let reasons: Vec<_> = world.hosts[ALICE]
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            ClientEvent::Refused { reason, .. } => Some(reason.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            SendError::OtherNetwork,
+            SendError::TooLong {
+                bytes: MAX_TEXT_BYTES + 1,
+                limit: MAX_TEXT_BYTES
+            },
+            SendError::AddressExpired
+        ]
+    );
+}
+
+#[test]
+fn the_outbox_has_a_bound() {
+    let mut world = World::new(14, params(3600));
+    let mut config = shoal_client::ClientConfig::new(world.providers()[0]);
+    config.limits.outbox_fragments = 5;
+    world.add_with(config);
+    world.add(1, "calm");
+    let to = world.address(BOB);
+    for request in 0..3 {
+        world.send(ALICE, request, &to, &[0; 2_000]);
+    }
+    let full = SendError::OutboxFull {
+        waiting: 4,
+        limit: 5,
+    };
+    let refused = |event: &ClientEvent| {
+        *event
+            == ClientEvent::Refused {
+                request: 2,
+                reason: full.clone(),
+            }
+    };
+    assert_eq!(world.hosts[ALICE].count(refused), 1);
+}
+
+#[test]
+fn unread_messages_beyond_the_bound_stay_at_the_mailbox() {
+    let mut world = World::new(15, params(3600));
+    world.add(0, "quick");
+    let mut config = shoal_client::ClientConfig::new(world.providers()[1]);
+    config.profile = "calm".into();
+    config.limits.unread = 1;
+    world.add_with(config);
+    world.attach(ALICE, 1);
+    world.attach(BOB, 2);
+    let to = world.address(BOB);
+    for request in 0..2 {
+        world.send(ALICE, request, &to, b"hello");
+    }
+    world.run(secs(20.0));
+    assert_eq!(world.hosts[BOB].texts().len(), 1);
+    assert_eq!(world.stored(), 1);
+    let full = ClientEvent::Alarm(Alarm::InboxFull);
+    assert_eq!(world.hosts[BOB].count(|event| *event == full), 1);
+    let message = world.hosts[BOB]
+        .events
+        .iter()
+        .find_map(|(_, event)| match event {
+            ClientEvent::Received { message, .. } => Some(*message),
+            _ => None,
+        });
+    world.input(
+        BOB,
+        ClientInput::Read {
+            message: message.unwrap(),
+        },
+    );
+    assert!(world.run_until(secs(20.0), |world| world.hosts[BOB].texts().len() == 2));
+}
+
+#[test]
+fn losses_are_counted_apart_and_raise_alarms() {
+    let mut world = World::new(16, params(3600));
+    let mut config = shoal_client::ClientConfig::new(world.providers()[0]);
+    config.profile = "quick".into();
+    config.reply_timeout = Span::from_secs(5);
+    world.add_with(config);
+    world.add(1, "calm");
+    world.attach(ALICE, 1);
+    world.attach(BOB, 2);
+    world.run(secs(5.0));
+    world.hosts[ALICE].deaf = true;
+    world.run(secs(45.0));
+    let counters = world.hosts[ALICE].client.counters();
+    assert!(
+        counters.loops_lost > 8 && counters.receipts_lost > 40,
+        "{counters:?}"
+    );
+    assert_eq!(counters.stream_pauses, 1);
+    let raised = |alarm: fn(&Alarm) -> bool| {
+        world.hosts[ALICE].count(|event| matches!(event, ClientEvent::Alarm(it) if alarm(it)))
+    };
+    assert_eq!(raised(|alarm| matches!(alarm, Alarm::LoopsLost(_))), 1);
+    assert_eq!(raised(|alarm| matches!(alarm, Alarm::ReceiptsLost(_))), 1);
+    assert_eq!(raised(|alarm| matches!(alarm, Alarm::StreamPaused(_))), 1);
+    let fine = world.hosts[BOB].client.counters();
+    assert_eq!(
+        (fine.loops_lost, fine.receipts_lost, fine.stream_gaps),
+        (0, 0, 0)
+    );
+    assert!(fine.loops_returned > 5);
+}
+
+#[test]
+fn every_process_sends_at_its_rate_and_is_answered() {
+    let mut world = alone(17);
+    world.run(secs(60.0));
+    let counters = world.hosts[ALICE].client.counters();
+    // Three standard deviations of a Poisson count.
+    for (sent, rate) in [
+        (counters.sent_dummy, 2.5),
+        (counters.sent_loop, 0.5),
+        (counters.sent_drop, 0.3),
+        (counters.sent_mailbox, 0.8),
+    ] {
+        let mean: f64 = rate * 60.0;
+        assert!(
+            (sent as f64 - mean).abs() < 3.0 * mean.sqrt(),
+            "{sent} at {rate}/s"
+        );
+    }
+    assert!(counters.answers_dummy + 20 > counters.sent_dummy);
+    assert_eq!(
+        counters.unexpected + counters.corrupted + counters.filler,
+        0
+    );
+    assert_eq!(counters.skipped_ticks + counters.missed_ticks, 0);
+    assert_eq!(world.bad_epochs, 0);
+}

@@ -1,0 +1,16 @@
+//! Clients in virtual time against a small network whose nodes are played by the test: packets
+//! are unwrapped with the nodes' real secrets, hop by hop.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod acceptance;
+mod corpus;
+mod delivery;
+mod epochs;
+mod restart;
+mod timing;
+mod world;

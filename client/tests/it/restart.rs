@@ -1,0 +1,242 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use shoal_client::{Client, ClientError, ClientEvent, ClientInput, ClientKeys, Row, Table};
+
+use crate::world::{World, params, secs};
+
+const ALICE: usize = 0;
+const BOB: usize = 1;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Send {
+        length: usize,
+    },
+    Run {
+        millis: u64,
+    },
+    /// The process does this many more of its actions, and dies.
+    Crash {
+        who: usize,
+        actions: usize,
+    },
+    Reattach {
+        who: usize,
+    },
+    Disk {
+        who: usize,
+        full: bool,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (0usize..4_000).prop_map(|length| Step::Send { length }),
+        4 => (10u64..1_500).prop_map(|millis| Step::Run { millis }),
+        3 => (0usize..2, 0usize..4).prop_map(|(who, actions)| Step::Crash { who, actions }),
+        1 => (0usize..2).prop_map(|who| Step::Reattach { who }),
+        1 => (0usize..2, any::<bool>()).prop_map(|(who, full)| Step::Disk { who, full }),
+    ];
+    proptest::collection::vec(step, 4..14)
+}
+
+fn play(seed: u64, steps: &[Step]) {
+    let mut world = World::new(seed, params(3600));
+    world.add(0, "quick");
+    world.add(1, "calm");
+    world.loss = 0.02;
+    world.attach(ALICE, 1);
+    world.attach(BOB, 2);
+    let to = world.address(BOB);
+    let mut request = 0;
+    for step in steps {
+        match step {
+            Step::Send { length } => {
+                let mut text = vec![b'x'; *length];
+                text.extend_from_slice(format!("-{request}").as_bytes());
+                let input = ClientInput::Send {
+                    request,
+                    to: Box::new(to.clone()),
+                    text,
+                };
+                // Not pumped: a crash may come before the disk has it.
+                world.hosts[ALICE].client.handle_input(world.now, input);
+                request += 1;
+            }
+            Step::Run { millis } => {
+                world.pump(ALICE, usize::MAX);
+                world.run(secs(*millis as f64 / 1e3));
+            }
+            Step::Crash { who, actions } => {
+                world.pump(*who, *actions);
+                world.crash(*who);
+                world.attach(*who, 1 + *who);
+            }
+            Step::Reattach { who } => {
+                world.detach(*who);
+                world.attach(*who, 1 + *who);
+            }
+            Step::Disk { who, full } => world.hosts[*who].disk_full = *full,
+        }
+    }
+    for who in [ALICE, BOB] {
+        world.hosts[who].disk_full = false;
+        world.pump(who, usize::MAX);
+    }
+    let accepted: BTreeSet<_> = world.hosts[ALICE]
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            ClientEvent::Accepted { message, .. } => Some(*message),
+            _ => None,
+        })
+        .collect();
+    let told = |world: &World| -> BTreeSet<_> {
+        let received = |event: &ClientEvent| match event {
+            ClientEvent::Received { message, .. } => Some(*message),
+            _ => None,
+        };
+        world.hosts[BOB]
+            .events
+            .iter()
+            .filter_map(|(_, event)| received(event))
+            .collect()
+    };
+    let all = |world: &World| told(world).is_superset(&accepted);
+    assert!(
+        world.run_until(secs(180.0), all),
+        "an accepted message is lost"
+    );
+    assert!(
+        world.run_until(secs(60.0), |world| world.stored() == 0),
+        "all is acknowledged"
+    );
+    let rows = |world: &World, table| {
+        world.hosts[BOB]
+            .rows
+            .keys()
+            .filter(|(in_table, _)| *in_table == table)
+            .count()
+    };
+    assert_eq!(rows(&world, Table::Partial), 0, "no fragment is left over");
+    // Whatever was told is on disk until it is read, and then it is not.
+    for message in told(&world) {
+        world.input(BOB, ClientInput::Read { message });
+    }
+    assert_eq!(rows(&world, Table::Inbox), 0);
+    let before = world.hosts[BOB].events.len();
+    world.crash(BOB);
+    assert_eq!(
+        world.hosts[BOB].events.len(),
+        before,
+        "what was read is not told again"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 10,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(2),
+        failure_persistence: None,
+        max_shrink_iters: 60,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn no_accepted_message_is_lost(seed in 0u64..1000, steps in steps()) {
+        play(seed, &steps);
+    }
+
+    #[test]
+    fn damaged_rows_are_told_and_never_panic(
+        table in 0usize..7,
+        key in proptest::collection::vec(any::<u8>(), 0..60),
+        value in proptest::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let world = World::new(1, params(3600));
+        let rows = [Row { table: Table::ALL[table], key, value }];
+        let made = make(&world, &rows);
+        if let Err(error) = made {
+            let message = error.to_string();
+            prop_assert!(message.contains(Table::ALL[table].as_str()), "{}", message);
+        }
+    }
+}
+
+fn make(world: &World, rows: &[Row]) -> Result<(), ClientError> {
+    let mut rng = world.rng.clone();
+    let keys = ClientKeys::generate(&mut rng);
+    let config = shoal_client::ClientConfig::new(world.providers()[0]);
+    Client::new(world.params.clone(), config, keys, rng, rows, world.now).map(|_| ())
+}
+
+#[test]
+fn every_truncated_or_altered_row_is_an_error_or_harmless() {
+    let mut world = World::new(4, params(3600));
+    world.add(0, "quick");
+    world.add(1, "calm");
+    world.attach(ALICE, 1);
+    world.attach(BOB, 2);
+    let to = world.address(BOB);
+    for request in 0..3 {
+        world.send(ALICE, request, &to, &[3; 2_000]);
+        world.run(secs(1.0));
+    }
+    let rows: Vec<Row> = world
+        .hosts
+        .iter()
+        .flat_map(|host| host.rows.iter())
+        .map(|((table, key), value)| Row {
+            table: *table,
+            key: key.clone(),
+            value: value.clone(),
+        })
+        .collect();
+    assert!(rows.len() > 8);
+    for row in &rows {
+        let cut = Row {
+            value: row.value[..row.value.len() / 2].to_vec(),
+            ..row.clone()
+        };
+        let newer = {
+            let mut value = row.value.clone();
+            value[0] = 9;
+            Row {
+                value,
+                ..row.clone()
+            }
+        };
+        for bad in [cut, newer] {
+            let error = make(&world, std::slice::from_ref(&bad)).err().unwrap();
+            assert!(matches!(error, ClientError::Row { table, .. } if table == row.table));
+        }
+    }
+}
+
+#[test]
+fn an_unread_message_is_told_again_after_a_restart() {
+    let mut world = World::new(5, params(3600));
+    world.add(0, "quick");
+    world.add(1, "calm");
+    world.attach(ALICE, 1);
+    world.attach(BOB, 2);
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, b"keep me");
+    assert!(world.run_until(secs(30.0), |world| world.hosts[BOB].texts().len() == 1));
+    world.crash(BOB);
+    assert_eq!(world.hosts[BOB].texts(), vec![b"keep me".to_vec(); 2]);
+}
+
+#[test]
+fn the_generation_grows_even_if_the_clock_goes_back() {
+    let mut world = World::new(6, params(3600));
+    world.add(0, "quick");
+    world.attach(ALICE, 1);
+    let key = (Table::Meta, b"generation".to_vec());
+    let first = world.hosts[ALICE].rows[&key].clone();
+    world.now = world.params.start_of(crate::world::EPOCH);
+    world.crash(ALICE);
+    world.attach(ALICE, 1);
+    assert!(world.hosts[ALICE].rows[&key] > first);
+}

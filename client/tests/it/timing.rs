@@ -1,0 +1,128 @@
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use shoal_client::{Client, ClientAction, ClientConfig, ClientInput, ClientKeys};
+use shoal_packet::Frame;
+use shoal_proto::{ClientHandle, Span, Time};
+
+use crate::world::{World, params, secs};
+
+/// The instants at which a client of a fixed seed sends, while the user does `act` every second.
+fn instants(act: impl Fn(&mut Client<ChaCha20Rng>, Time, u64)) -> Vec<(Time, usize)> {
+    let world = World::new(5, params(3600));
+    let mut rng = ChaCha20Rng::seed_from_u64(42);
+    let keys = ClientKeys::generate(&mut rng);
+    let config = ClientConfig::new(world.providers()[0]);
+    let mut now = world.now;
+    let mut client = Client::new(world.params.clone(), config, keys, rng, &[], now).unwrap();
+    let (entry, handle) = (world.providers()[1], ClientHandle::new([9; 32]));
+    client.handle_input(now, ClientInput::View(Arc::clone(&world.view)));
+    client.handle_input(now, ClientInput::Attached { entry, handle });
+    let mut sent = Vec::new();
+    let (mut next_act, mut acts) = (now + secs(1.0), 0);
+    let end = now + secs(40.0);
+    while now < end {
+        while let Some(action) = client.poll_action(now) {
+            match action {
+                ClientAction::SendFrame(frame) => sent.push((now, frame.as_bytes().len())),
+                ClientAction::Persist { ticket, .. } => {
+                    client.handle_input(now, ClientInput::Persisted { ticket });
+                }
+                _ => {}
+            }
+        }
+        now = client.poll_deadline().unwrap().min(next_act);
+        if now == next_act {
+            act(&mut client, now, acts);
+            acts += 1;
+            next_act += secs(1.0);
+        }
+    }
+    sent
+}
+
+#[test]
+fn what_the_user_does_moves_no_frame() {
+    let idle = instants(|_, _, _| {});
+    assert!(idle.len() > 100, "{}", idle.len());
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let friend = ClientKeys::generate(&mut rng);
+    let world = World::new(5, params(3600));
+    let config = ClientConfig::new(world.providers()[2]);
+    let friend = Client::new(
+        world.params.clone(),
+        config,
+        friend,
+        rng.clone(),
+        &[],
+        world.now,
+    )
+    .unwrap();
+    let to = friend.address(world.now);
+    let busy = instants(|client, now, request| {
+        let (to, text) = (Box::new(to.clone()), vec![7; 5000]);
+        client.handle_input(now, ClientInput::Send { request, to, text });
+    });
+    let receiving = instants(|client, now, seed| {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        client.handle_input(now, ClientInput::Frame(Frame::filler(&mut rng, 3)));
+    });
+    assert_eq!(idle, busy);
+    assert_eq!(idle, receiving);
+}
+
+#[test]
+fn nothing_runs_without_link_or_view() {
+    let mut world = World::new(6, params(3600));
+    let who = world.add(0, "quick");
+    let view = Arc::clone(&world.view);
+    world.input(who, ClientInput::View(view));
+    world.run(secs(10.0));
+    assert!(world.hosts[who].frames.is_empty());
+    world.attach(who, 1);
+    world.run(secs(10.0));
+    let sent = world.hosts[who].frames.len();
+    assert!(sent > 30, "{sent}");
+    world.detach(who);
+    world.run(secs(10.0));
+    assert_eq!(world.hosts[who].frames.len(), sent);
+    assert!(!world.hosts[who].client.is_running());
+}
+
+#[test]
+fn a_new_view_restarts_nothing() {
+    let mut world = World::new(6, params(3600));
+    let who = world.add(0, "quick");
+    world.attach(who, 1);
+    let before = world.hosts[who].client.poll_deadline();
+    for _ in 0..5 {
+        let view = Arc::clone(&world.view);
+        world.input(who, ClientInput::View(view));
+    }
+    assert_eq!(world.hosts[who].client.poll_deadline(), before);
+}
+
+#[test]
+fn the_first_mailbox_packet_waits_as_configured() {
+    let firsts = (0..40).map(|seed| {
+        let mut world = World::new(seed, params(3600));
+        let mut config = ClientConfig::new(world.providers()[0]);
+        config.profile = "calm".into();
+        config.first_contact_mean = Span::from_secs(20);
+        let who = world.add_with(config);
+        world.attach(who, 1);
+        let start = world.now;
+        let sent = |world: &World| world.hosts[who].client.counters().sent_mailbox > 0;
+        while !sent(&world) {
+            world.hosts[who].deaf = true;
+            let next = world.hosts[who].client.poll_deadline().unwrap();
+            world.now = next;
+            // Frames go nowhere: only the instants matter.
+            while let Some(_action) = world.hosts[who].client.poll_action(next) {}
+        }
+        world.now.since(start).as_secs_f64()
+    });
+    let mean = firsts.sum::<f64>() / 40.0;
+    assert!((10.0..32.0).contains(&mean), "{mean}");
+}
