@@ -158,10 +158,12 @@ fn check_keys(
             DeValue::Table(table) if is_table => check_keys(path, text, table, &key, known)?,
             _ if is_table || known.contains(&key) => {}
             _ => {
+                let tables = known.iter().filter_map(|key| Some(key.rsplit_once('.')?.0));
+                let candidates = known.iter().map(String::as_str).chain(tables);
                 return Err(ConfigError::UnknownKey {
                     path: path.to_owned(),
                     line: line_of(text, name.span().start),
-                    nearest: nearest(&key, known.iter().map(String::as_str)).map(str::to_owned),
+                    nearest: nearest(&key, candidates).map(str::to_owned),
                     key,
                 });
             }

@@ -11,5 +11,7 @@ mod server;
 mod socket;
 
 pub use client::{ControlClient, ControlError, unexpected};
+#[doc(hidden)]
+pub use server::is_request;
 pub use server::{ControlServer, Handler};
 pub use socket::SOCKET_FILE;

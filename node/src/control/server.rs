@@ -187,7 +187,8 @@ async fn respond(write: &mut OwnedWriteHalf, id: u64, outcome: Outcome) -> io::R
     written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
-/// Parses a line as the daemon would; for tests and fuzzing.
-pub(crate) fn parses(line: &[u8]) -> bool {
+/// Whether the daemon takes these bytes for a request; for fuzzing.
+#[must_use]
+pub fn is_request(line: &[u8]) -> bool {
     parse(line).1.is_ok()
 }

@@ -58,20 +58,17 @@ impl Books {
     /// What nodes sent on their own account, by kind.
     pub(super) fn sent_by_kind(&self) -> BTreeMap<String, u64> {
         let own = self.by_label(names::ORIGINATED, "kind");
-        let events = self.by_label(names::PROVIDER_EVENTS, "event");
-        let of = |counts: &BTreeMap<String, u64>, names: &[&str]| {
-            names.iter().filter_map(|name| counts.get(*name)).sum::<u64>()
-        };
-        [
-            ("node_loop", of(&own, &["loop"])),
-            ("provider_receipt", of(&events, &["receipts_stored", "receipts_refused"])),
-            ("provider_dummy", of(&events, &["replies_dummy", "stream_idle"])),
-            ("provider_message", of(&events, &["stream_entries"])),
-            ("downlink_payload", of(&events, &["downlink_payloads"])),
-            ("downlink_filler", of(&events, &["downlink_filler"])),
-        ]
-        .map(|(kind, count)| (kind.to_owned(), count))
-        .into()
+        let mut sent = BTreeMap::new();
+        sent.insert("node_loop".to_owned(), own.get("loop").copied().unwrap_or(0));
+        for (kind, count) in self.by_label(names::PROVIDER_REPLIES, "kind") {
+            sent.insert(format!("provider_{kind}"), count);
+        }
+        sent
+    }
+
+    /// Frames that entry providers sent to their clients, by kind: one a tick, full or filler.
+    pub(super) fn downlink_by_kind(&self) -> BTreeMap<String, u64> {
+        self.by_label(names::PROVIDER_DOWNLINK, "kind")
     }
 
     fn by_label(&self, name: &str, label: &str) -> BTreeMap<String, u64> {

@@ -11,6 +11,14 @@ use crate::control::protocol::{Hop, Status};
 /// Kinds of packets that a client sends.
 const CLIENT_KINDS: [&str; 5] = ["real", "dummy", "loop", "drop", "mailbox"];
 
+/// Kinds of packets that a message needs.
+const REAL: [&str; 4] = [
+    "client_real",
+    "provider_receipt_stored",
+    "provider_receipt_refused",
+    "provider_stream_entry",
+];
+
 /// A path that one of the two clients chose, as it alone knows it.
 pub(super) struct Leg(pub(super) Vec<Hop>);
 
@@ -54,14 +62,11 @@ impl Outcome {
         packets
     }
 
-    /// Packets that carried a message or were needed to get one out, and those that were cover.
+    /// Packets that carried a part of a message or a receipt for one, and those that were cover or
+    /// kept a mailbox supplied, which goes on whether or not there is a message.
     fn real_and_cover(&self) -> (u64, u64) {
         let packets = self.packets();
-        let count = |name: &str| packets.get(name).copied().unwrap_or(0);
-        let real = count("client_real")
-            + count("client_mailbox")
-            + count("provider_receipt")
-            + count("provider_message");
+        let real = REAL.iter().filter_map(|kind| packets.get(*kind)).sum();
         (real, packets.values().sum::<u64>().saturating_sub(real))
     }
 
@@ -78,6 +83,7 @@ impl Outcome {
             "hops": self.hops(),
             "trace": { "to_mailbox": trace(&self.there), "from_mailbox": trace(&self.out) },
             "packets": self.packets(),
+            "downlink": self.books.downlink_by_kind(),
             "real": real,
             "cover": cover,
             "drops": self.books.drops_by_reason(),
@@ -145,6 +151,13 @@ impl Narrator {
         for (kind, count) in outcome.packets() {
             self.line(&format!("  {count:>7} {kind}"));
         }
+        let downlink = outcome.books.downlink_by_kind();
+        let frames = |kind: &str| downlink.get(kind).copied().unwrap_or(0);
+        self.line(&format!(
+            "Entry providers sent their clients {} frames, {} of them filler.",
+            frames("payload") + frames("filler"),
+            frames("filler"),
+        ));
         let drops = outcome.books.drops_by_reason();
         if drops.is_empty() {
             self.line("No packet was dropped.");

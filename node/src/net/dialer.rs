@@ -155,13 +155,14 @@ impl Dialer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::clock::now;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn parts(local: u8) -> (Dialer, Instant) {
         (
             Dialer::new(NodeId::new([local; 32]), &NetLimits::default(), 1),
-            Instant::now(),
+            now(),
         )
     }
 

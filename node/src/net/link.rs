@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::NetLimits;
+use super::clock::now;
 use super::event::FrameSink;
 use super::stats::{Stats, count, count_many};
 
@@ -28,7 +29,7 @@ pub(super) struct Heard {
 impl Heard {
     pub(super) fn new() -> Self {
         Self {
-            start: Instant::now(),
+            start: now(),
             millis: AtomicU64::new(0),
         }
     }

@@ -13,6 +13,7 @@
 //! `set_packet_peers` and the verdicts.
 
 mod backoff;
+mod clock;
 mod codec;
 mod config;
 mod dialer;

@@ -23,20 +23,21 @@ impl StateDir {
     /// Makes the directory if it is not there, with mode 0700.
     ///
     /// # Errors
-    /// [`StateError::Io`].
+    /// [`StateError::Io`]; [`StateError::Mode`] and [`StateError::Owner`] if it is there and others
+    /// may look into it or it is somebody else's.
     pub fn create(path: &Path) -> Result<(), StateError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(StateError::io("create", path))
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(path);
+        made.map_err(StateError::io("create", path))?;
+        let metadata = std::fs::metadata(path).map_err(StateError::io("look at", path))?;
+        check_private(path, &metadata, 0o700)
     }
 
     /// Locks a directory that is there.
     ///
     /// # Errors
     /// [`StateError::Locked`] if another process has it, [`StateError::Mode`] and
-    /// [`StateError::Owner`] if others may write in it or it is somebody else's,
+    /// [`StateError::Owner`] if others may look into it or it is somebody else's,
     /// [`StateError::Missing`].
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
@@ -67,14 +68,7 @@ impl StateDir {
             }
             Err(error) => return Err(StateError::io("lock", &lock_path)(error.into())),
         }
-        // Who has it, for the error message of the next.
-        let note = || -> std::io::Result<()> {
-            lock.set_len(0)?;
-            lock.rewind()?;
-            writeln!(lock, "{}", std::process::id())
-        };
-        let mut note = note;
-        note().map_err(StateError::io("write", &lock_path))?;
+        note_holder(&mut lock).map_err(StateError::io("write", &lock_path))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -89,6 +83,13 @@ impl StateDir {
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Writes down who has the lock, for the error message of the next.
+fn note_holder(lock: &mut File) -> std::io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
 }
 
 #[cfg(test)]

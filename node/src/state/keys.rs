@@ -45,6 +45,13 @@ pub fn load_identity(dir: &Path) -> Result<Identity, StateError> {
     Ok(Identity::from_bytes(&secret))
 }
 
+/// Whether this is the content of a sound identity file; for fuzzing.
+#[doc(hidden)]
+#[must_use]
+pub fn is_identity(content: &[u8]) -> bool {
+    decode(IDENTITY_KIND, content).is_ok()
+}
+
 /// Makes a client's keys. Refuses if there are some.
 ///
 /// # Errors

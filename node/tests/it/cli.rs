@@ -169,12 +169,20 @@ fn members_can_be_named() {
     let too_few = new("b.toml", &members[..4]);
     assert_eq!(too_few.status.code(), Some(2));
     assert!(error_of(&too_few).contains("2 providers"), "{}", error_of(&too_few));
-    for wrong in ["x,mix,/ip4/1.2.3.4/tcp/1", "nonsense", &format!("{},mix", members[0])] {
+    let id = shoal_proto::NodeId::new([1; 32]);
+    let address = "/ip4/1.2.3.4/tcp/1";
+    for wrong in [
+        format!("x,mix,{address}"),
+        "nonsense".to_owned(),
+        format!("{id},exit,{address}"),
+        format!("{id},mix"),
+    ] {
         let mut members = members.clone();
-        members[0] = wrong.to_owned();
+        members[0] = wrong.clone();
         let output = new("c.toml", &members);
         assert_eq!(output.status.code(), Some(2));
-        assert!(error_of(&output).contains("--member") || wrong.contains("mix,mix"));
+        let named = format!("--member {wrong}: ");
+        assert!(error_of(&output).contains(&named), "{}", error_of(&output));
     }
 }
 

@@ -103,7 +103,7 @@ fn errors_name_their_place() {
     let cases = [
         ("family = ''\n\nlisen = []\n", "shoal.toml:3: unknown key `lisen`; did you mean `listen`?"),
         ("[log]\nlevle = 'info'\n", "shoal.toml:2: unknown key `log.levle`; did you mean `log.level`?"),
-        ("[metric]\nlisten = ''\n", "shoal.toml:1: unknown key `metric`; did you mean `metrics.listen`?"),
+        ("[metric]\nlisten = ''\n", "shoal.toml:1: unknown key `metric`; did you mean `metrics`?"),
         ("\n[log]\nlevel = 'loud'\n", "shoal.toml:3: unknown variant `loud`"),
         ("[connections]\nidle = '5'\n", "shoal.toml:2: `5` is not a duration"),
         ("[storage]\ntotal = '1 GB'\n", "shoal.toml:2: `1 GB` is not a size"),

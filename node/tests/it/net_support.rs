@@ -28,17 +28,20 @@ pub(crate) enum Got {
     Closed(NodeId),
 }
 
-struct Sink(mpsc::UnboundedSender<Got>);
+/// What a sink remembers at most; no test waits for more.
+const REMEMBERED: usize = 100_000;
+
+struct Sink(mpsc::Sender<Got>);
 
 impl FrameSink for Sink {
     fn frame(&self, from: NodeId, frame: Frame) {
-        let _ = self.0.send(Got::Frame(from, number(&frame)));
+        let _ = self.0.try_send(Got::Frame(from, number(&frame)));
     }
     fn malformed(&self, from: NodeId) {
-        let _ = self.0.send(Got::Malformed(from));
+        let _ = self.0.try_send(Got::Malformed(from));
     }
     fn closed(&self, from: NodeId) {
-        let _ = self.0.send(Got::Closed(from));
+        let _ = self.0.try_send(Got::Closed(from));
     }
 }
 
@@ -61,7 +64,7 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) net: NetHandle,
     pub(crate) events: mpsc::Receiver<NetEvent>,
-    pub(crate) got: mpsc::UnboundedReceiver<Got>,
+    pub(crate) got: mpsc::Receiver<Got>,
     pub(crate) addresses: Vec<Multiaddr>,
 }
 
@@ -89,7 +92,7 @@ impl Node {
         } else {
             0
         };
-        let (sender, got) = mpsc::unbounded_channel();
+        let (sender, got) = mpsc::channel(REMEMBERED);
         let (net, events) = spawn(config, Arc::new(Sink(sender)))?;
         let mut node = Self {
             id: net.local(),

@@ -1,6 +1,7 @@
 //! What must survive a crash: the replay log with what it promises, and the lock between processes.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -120,10 +121,12 @@ fn making_it_twice_keeps_the_tags_and_removing_it_removes_them() {
 #[test]
 fn the_lock_is_between_processes_and_dies_with_them() {
     let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).unwrap();
     let lock = dir.path().join("lock");
     std::fs::write(&lock, b"").unwrap();
     // `flock` of util-linux holds the same kind of lock.
     let spawned = Command::new("flock")
+        .arg("--no-fork")
         .arg(&lock)
         .args(["sh", "-c", "echo held > \"$0\"; exec sleep 60"])
         .arg(dir.path().join("held"))
@@ -136,4 +139,5 @@ fn the_lock_is_between_processes_and_dies_with_them() {
     assert!(error.to_string().contains("in use by another process"), "{error}");
     holder.kill().unwrap();
     holder.wait().unwrap();
+    StateDir::open(dir.path()).unwrap();
 }

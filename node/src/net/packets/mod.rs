@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use super::NetLimits;
 use super::backoff::Backoff;
+use super::clock::now;
 use super::id::node_of;
 use super::stats::{Stats, count};
 
@@ -240,7 +241,7 @@ impl Behaviour {
         let room = self
             .peers
             .get(id)
-            .is_none_or(|peer| peer.has_room(self.connections_per_peer, Instant::now()));
+            .is_none_or(|peer| peer.has_room(self.connections_per_peer, now()));
         if !room {
             return Err(ConnectionDenied::new(Refused::TooMany));
         }
@@ -248,7 +249,7 @@ impl Behaviour {
     }
 
     fn established(&mut self, event: &ConnectionEstablished<'_>) {
-        let (id, connection, now) = (event.peer_id, event.connection_id, Instant::now());
+        let (id, connection, now) = (event.peer_id, event.connection_id, now());
         let Some(node) = node_of(&id) else { return };
         let by_lower = event.endpoint.is_dialer() == (self.local < node);
         let keep = self.keep(&node);
@@ -267,7 +268,7 @@ impl Behaviour {
     }
 
     fn closed(&mut self, id: PeerId, connection: ConnectionId) {
-        let now = Instant::now();
+        let now = now();
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
@@ -292,7 +293,7 @@ impl Behaviour {
         if self.allowed.contains(&node) {
             self.act(ToSwarm::GenerateEvent(Event::Inbound { node, stream }));
         } else if peer.waiting.is_none() && waiting < self.waiting_streams {
-            let until = Instant::now() + self.waiting_deadline;
+            let until = now() + self.waiting_deadline;
             peer.waiting = Some(Waiting {
                 stream,
                 connection,
@@ -308,7 +309,7 @@ impl Behaviour {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        if peer.opened(connection, link, Instant::now()) {
+        if peer.opened(connection, link, now()) {
             self.next_link = self.next_link.wrapping_add(1);
             let node = peer.node;
             self.act(ToSwarm::GenerateEvent(Event::Outbound {
@@ -324,7 +325,7 @@ impl Behaviour {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        if peer.open_failed(connection, unsupported, Instant::now(), &mut self.backoff) {
+        if peer.open_failed(connection, unsupported, now(), &mut self.backoff) {
             let node = peer.node;
             self.act(ToSwarm::GenerateEvent(Event::OpenFailed { node }));
         }

@@ -215,13 +215,14 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::clock::now;
 
     fn id(number: usize) -> ConnectionId {
         ConnectionId::new_unchecked(number)
     }
 
     fn parts() -> (Peer, Instant, Backoff) {
-        let now = Instant::now();
+        let now = now();
         let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1), 1);
         (Peer::new(NodeId::new([1; 32]), now), now, backoff)
     }

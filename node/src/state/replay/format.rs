@@ -35,7 +35,7 @@ pub(super) struct Decoded {
     pub(super) batches: u64,
 }
 
-pub(super) fn encode_header(epoch: Epoch, key: &[u8; KEY_ID_BYTES]) -> Vec<u8> {
+pub(crate) fn encode_header(epoch: Epoch, key: &[u8; KEY_ID_BYTES]) -> Vec<u8> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.extend_from_slice(FILE_MAGIC);
     header.extend_from_slice(&epoch.number().to_le_bytes());

@@ -1,0 +1,73 @@
+//! Fuzz targets: every decoder of what comes from outside this process. None may panic on any
+//! bytes. Their corpus lies in `corpus/` and is replayed by a test.
+
+use std::path::Path;
+
+use shoal_proto::Epoch;
+
+use crate::config::{ClientConfig, ClientFile, Layered, NodeConfig, NodeFile};
+use crate::control::is_request;
+use crate::state::{keys, replay};
+
+/// A line on the control socket.
+pub fn fuzz_control_line(data: &[u8]) {
+    let _ = is_request(data);
+}
+
+/// A replay log; with a sound header in front too.
+pub fn fuzz_replay_log(data: &[u8]) {
+    let (epoch, key) = (Epoch::new(1), [1; replay::KEY_ID_BYTES]);
+    let _ = replay::decode(data, epoch, &key);
+    let _ = replay::decode(&[replay::header(epoch, &key).as_slice(), data].concat(), epoch, &key);
+}
+
+/// A configuration file.
+pub fn fuzz_config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (name, dir) = (Path::new("fuzz.toml"), Path::new("."));
+    if let Ok(layered) = Layered::<NodeFile>::parse(Some((name, text)), &[], &[]) {
+        let _ = NodeConfig::validate(dir.to_owned(), dir, layered);
+    }
+    if let Ok(layered) = Layered::<ClientFile>::parse(Some((name, text)), &[], &[]) {
+        let _ = ClientConfig::validate(dir.to_owned(), dir, layered);
+    }
+}
+
+/// The content of a key file.
+pub fn fuzz_key_file(data: &[u8]) {
+    let _ = keys::is_identity(data);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn the_corpus_panics_nobody() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+        let targets: [(&str, fn(&[u8])); 4] = [
+            ("control_line", fuzz_control_line),
+            ("replay_log", fuzz_replay_log),
+            ("config", fuzz_config),
+            ("key_file", fuzz_key_file),
+        ];
+        for (name, target) in targets {
+            let mut files = 0;
+            for entry in std::fs::read_dir(corpus.join(name)).unwrap() {
+                let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+                // And what is left of it if it is cut, or has one byte changed.
+                for cut in 0..bytes.len().min(400) {
+                    target(&bytes[..cut]);
+                    let mut flipped = bytes.clone();
+                    flipped[cut] ^= 0x55;
+                    target(&flipped);
+                }
+                target(&bytes);
+                files += 1;
+            }
+            assert!(files > 1, "{name} has a corpus");
+        }
+    }
+}

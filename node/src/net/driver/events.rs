@@ -1,0 +1,218 @@
+//! What the swarm and the packet links say.
+
+use libp2p::request_response::{self, OutboundFailure};
+use libp2p::swarm::SwarmEvent;
+use libp2p::{PeerId, gossipsub};
+
+use super::commands::dial_failure;
+use super::{Driver, Place};
+use crate::net::clock::now;
+use crate::net::error::RequestFailure;
+use crate::net::event::{GossipToken, NetEvent, RequestKind, Ticket};
+use crate::net::id::{node_of, peer_of};
+use crate::net::links::Ended;
+use crate::net::packets;
+use crate::net::stats::count;
+use crate::net::transport::{ProtocolsEvent, transport_of};
+
+type Requests = request_response::Event<Vec<u8>, Vec<u8>>;
+
+impl Driver {
+    pub(super) fn link_ended(&mut self, ended: Ended) {
+        let node = ended.node;
+        if let Some(connection) = ended.stalled {
+            self.swarm.close_connection(connection);
+        }
+        let link = ended.link;
+        let reopening =
+            peer_of(&node).is_some_and(|peer| self.packets().link_ended(peer, link, now()));
+        if reopening {
+            self.links.keep_ring(ended);
+        } else {
+            self.links.drop_ring(ended);
+        }
+        self.say(NetEvent::PacketLinkDown { peer: node });
+    }
+
+    pub(super) fn swarm_event(&mut self, event: SwarmEvent<ProtocolsEvent>) {
+        match event {
+            SwarmEvent::Behaviour(ProtocolsEvent::Packets(event)) => self.packets_event(event),
+            SwarmEvent::Behaviour(ProtocolsEvent::Directory(event)) => {
+                self.requests_event(RequestKind::Directory, event);
+            }
+            SwarmEvent::Behaviour(ProtocolsEvent::Attach(event)) => {
+                self.requests_event(RequestKind::Attach, event);
+            }
+            SwarmEvent::Behaviour(ProtocolsEvent::Gossip(event)) => self.gossip_event(event),
+            SwarmEvent::NewListenAddr { address, .. } => self.say(NetEvent::Listening(address)),
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                endpoint,
+                num_established,
+                ..
+            } => {
+                if num_established.get() == 1 {
+                    self.connected(&peer_id, transport_of(&endpoint));
+                }
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                num_established: 0,
+                ..
+            } => {
+                self.disconnected(&peer_id);
+            }
+            SwarmEvent::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error,
+                ..
+            } => {
+                tracing::debug!(%error, "dial failed");
+                if let Some(node) = node_of(&peer).filter(|_| !self.swarm.is_connected(&peer)) {
+                    self.dial_failed(node, dial_failure(&error));
+                }
+            }
+            SwarmEvent::IncomingConnectionError { error, .. } => {
+                tracing::debug!(%error, "incoming connection failed");
+                count(&self.stats().incoming_failed);
+            }
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "listener"),
+            SwarmEvent::ListenerClosed {
+                reason: Err(error), ..
+            } => {
+                tracing::error!(%error, "a listener closed");
+            }
+            _ => {}
+        }
+    }
+
+    fn connected(&mut self, peer: &PeerId, transport: &'static str) {
+        if let Some(peer) = node_of(peer) {
+            self.dialer.connected(now(), &peer);
+            self.say(NetEvent::Connected { peer, transport });
+        }
+    }
+
+    fn disconnected(&mut self, peer: &PeerId) {
+        let Some(peer) = node_of(peer) else { return };
+        if self.links.stop_writing(&peer) {
+            self.say(NetEvent::PacketLinkDown { peer });
+        }
+        self.dialer.disconnected(now(), &peer);
+        self.say(NetEvent::Disconnected { peer });
+    }
+
+    fn packets_event(&mut self, event: packets::Event) {
+        match event {
+            packets::Event::Inbound { node, stream } => {
+                if self.packets().is_allowed(&node) {
+                    self.links.read(node, stream);
+                }
+            }
+            packets::Event::Outbound {
+                node,
+                link,
+                connection,
+                stream,
+            } => {
+                if self.packets().is_allowed(&node) {
+                    self.links.write(node, link, connection, stream);
+                    self.say(NetEvent::PacketLinkUp { peer: node });
+                }
+            }
+            packets::Event::OpenFailed { node } => self.links.forget_spare(&node),
+        }
+    }
+
+    fn requests_event(&mut self, kind: RequestKind, event: Requests) {
+        match event {
+            request_response::Event::Message { peer, message, .. } => {
+                let Some(from) = node_of(&peer) else { return };
+                match message {
+                    request_response::Message::Request {
+                        request, channel, ..
+                    } => {
+                        let most = self.shared.limits.waiting_requests;
+                        let Some(place) = Place::take(&self.waiting, most) else {
+                            return count(&self.stats().requests_refused);
+                        };
+                        let ticket = Ticket {
+                            kind,
+                            channel,
+                            _place: place,
+                        };
+                        self.say(NetEvent::Request {
+                            from,
+                            kind,
+                            ticket,
+                            bytes: request,
+                        });
+                    }
+                    request_response::Message::Response {
+                        request_id,
+                        response,
+                    } => {
+                        if let Some(id) = self.asked.remove(&(kind, request_id)) {
+                            self.say(NetEvent::Response {
+                                from,
+                                id,
+                                bytes: response,
+                            });
+                        }
+                    }
+                }
+            }
+            request_response::Event::OutboundFailure {
+                peer,
+                request_id,
+                error,
+                ..
+            } => {
+                let asked = self.asked.remove(&(kind, request_id));
+                if let (Some(id), Some(from)) = (asked, node_of(&peer)) {
+                    let why = request_failure(&error);
+                    self.say(NetEvent::RequestFailed { from, id, why });
+                }
+            }
+            request_response::Event::InboundFailure { error, .. } => {
+                tracing::debug!(%error, "a peer's request failed");
+            }
+            request_response::Event::ResponseSent { .. } => {}
+        }
+    }
+
+    fn gossip_event(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message {
+                propagation_source,
+                message_id,
+                message,
+            } => {
+                let Some(from) = node_of(&propagation_source) else {
+                    return;
+                };
+                let token = GossipToken {
+                    id: message_id,
+                    source: propagation_source,
+                };
+                self.say(NetEvent::Gossip {
+                    token,
+                    from,
+                    bytes: message.data,
+                });
+            }
+            gossipsub::Event::Subscribed { .. } => self.say(NetEvent::GossipPeerSubscribed),
+            _ => {}
+        }
+    }
+}
+
+fn request_failure(error: &OutboundFailure) -> RequestFailure {
+    match error {
+        OutboundFailure::DialFailure => RequestFailure::NotConnected,
+        OutboundFailure::Timeout => RequestFailure::Timeout,
+        OutboundFailure::ConnectionClosed => RequestFailure::Closed,
+        OutboundFailure::UnsupportedProtocols => RequestFailure::Unsupported,
+        OutboundFailure::Io(_) => RequestFailure::Malformed,
+    }
+}
