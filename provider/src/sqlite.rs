@@ -199,3 +199,37 @@ impl Store for SqliteStore {
         self.usage
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No test can take the power away: these settings are what SQLite's promise rests on.
+    #[test]
+    fn the_settings_that_durability_rests_on_are_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        for _ in 0..2 {
+            let options = SqliteOptions::new(&path, StoreLimits::default());
+            let store = SqliteStore::open(options).unwrap();
+            let number = |name: &str| {
+                let sql = format!("PRAGMA {name}");
+                store
+                    .connection
+                    .query_row(&sql, [], |row| row.get::<_, i64>(0))
+                    .unwrap()
+            };
+            let text = |name: &str| {
+                let sql = format!("PRAGMA {name}");
+                store
+                    .connection
+                    .query_row(&sql, [], |row| row.get::<_, String>(0))
+                    .unwrap()
+            };
+            assert_eq!(text("journal_mode"), "wal");
+            assert_eq!(text("locking_mode"), "exclusive");
+            assert_eq!(number("synchronous"), 2, "FULL");
+            assert_eq!(number("secure_delete"), 1);
+        }
+    }
+}

@@ -308,7 +308,8 @@ fn after_a_restart_every_message_is_there() {
     assert!(pushed.len() > 5 && pushed.len() < 20, "{}", pushed.len());
     let acked = pushed[..5].to_vec();
     world.attend(&mut owner, &acked, &[]);
-    world.run(Span::from_millis(50));
+    // Beyond the number that the store knows of.
+    world.run_secs(3);
     let highest = stream(&mut world)
         .into_iter()
         .chain(before)
