@@ -18,12 +18,18 @@ pub fn fuzz_control_line(data: &[u8]) {
 pub fn fuzz_replay_log(data: &[u8]) {
     let (epoch, key) = (Epoch::new(1), [1; replay::KEY_ID_BYTES]);
     let _ = replay::decode(data, epoch, &key);
-    let _ = replay::decode(&[replay::header(epoch, &key).as_slice(), data].concat(), epoch, &key);
+    let _ = replay::decode(
+        &[replay::header(epoch, &key).as_slice(), data].concat(),
+        epoch,
+        &key,
+    );
 }
 
 /// A configuration file.
 pub fn fuzz_config(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let (name, dir) = (Path::new("fuzz.toml"), Path::new("."));
     if let Ok(layered) = Layered::<NodeFile>::parse(Some((name, text)), &[], &[]) {
         let _ = NodeConfig::validate(dir.to_owned(), dir, layered);

@@ -35,7 +35,12 @@ impl Exporter {
     /// Shows what `handle` renders after `snapshot`.
     #[must_use]
     pub fn new(handle: PrometheusHandle, snapshot: Snapshot, health: Health) -> Self {
-        Self { handle, snapshot, health, rendering: Arc::default() }
+        Self {
+            handle,
+            snapshot,
+            health,
+            rendering: Arc::default(),
+        }
     }
 
     /// The metrics as text. One rendering at a time, so that none sees half of another's snapshot.
@@ -58,7 +63,10 @@ impl HttpServer {
     /// # Errors
     /// What the system says, if the port is taken for example.
     pub async fn bind(address: SocketAddr, exporter: Exporter) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, exporter })
+        Ok(Self {
+            listener: TcpListener::bind(address).await?,
+            exporter,
+        })
     }
 
     /// Where it listens: the port is the system's choice if 0 was asked for.
@@ -78,7 +86,9 @@ impl HttpServer {
             .route("/metrics", get(metrics))
             .route("/healthz", get(healthz))
             .with_state(self.exporter);
-        axum::serve(self.listener, router).with_graceful_shutdown(stop).await
+        axum::serve(self.listener, router)
+            .with_graceful_shutdown(stop)
+            .await
     }
 }
 

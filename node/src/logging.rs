@@ -18,14 +18,19 @@ use crate::config::{LogConfig, LogFormat, LogLevel};
 pub fn init(config: &LogConfig) -> Result<(), TryInitError> {
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let layer = match config.format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_ansi(colour).boxed(),
+        LogFormat::Text => fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(colour)
+            .boxed(),
         LogFormat::Json => fmt::layer()
             .json()
             .flatten_event(true)
             .with_writer(std::io::stderr)
             .boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter(config.level))).try_init()
+    tracing_subscriber::registry()
+        .with(layer.with_filter(filter(config.level)))
+        .try_init()
 }
 
 /// Only what Shoal's crates say: their targets start with `shoal`.
@@ -38,7 +43,9 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    Targets::new().with_default(LevelFilter::OFF).with_target("shoal", level)
+    Targets::new()
+        .with_default(LevelFilter::OFF)
+        .with_target("shoal", level)
 }
 
 #[cfg(test)]

@@ -174,9 +174,15 @@ pub fn export_relay(books: &Snapshot, loop_ratio: f64) {
 }
 
 fn export_excess(excess: &Excess) {
-    let bounds = Excess::BOUNDS_MS.iter().map(|millis| format!("{}", level(*millis) / 1000.0));
+    let bounds = Excess::BOUNDS_MS
+        .iter()
+        .map(|millis| format!("{}", level(*millis) / 1000.0));
     let mut below = 0u64;
-    for (count, bound) in excess.counts().iter().zip(bounds.chain(["+Inf".to_owned()])) {
+    for (count, bound) in excess
+        .counts()
+        .iter()
+        .zip(bounds.chain(["+Inf".to_owned()]))
+    {
         below = below.saturating_add(*count);
         counter!(EXCESS_BUCKET, "le" => bound).absolute(below);
     }
@@ -199,9 +205,10 @@ pub fn export_provider(counters: &shoal_provider::Counters) {
     ] {
         counter!(PROVIDER_REPLIES, "kind" => kind).absolute(count);
     }
-    for (kind, count) in
-        [("payload", counters.downlink_payloads), ("filler", counters.downlink_filler)]
-    {
+    for (kind, count) in [
+        ("payload", counters.downlink_payloads),
+        ("filler", counters.downlink_filler),
+    ] {
         counter!(PROVIDER_DOWNLINK, "kind" => kind).absolute(count);
     }
     for (event, count) in provider_events(counters) {
@@ -322,19 +329,39 @@ mod tests {
 
     #[test]
     fn names_follow_the_rule() {
-        let units = ["packets", "items", "events", "seconds", "ratio", "nodes", "number",
-            "failures", "clients", "descriptors"];
+        let units = [
+            "packets",
+            "items",
+            "events",
+            "seconds",
+            "ratio",
+            "nodes",
+            "number",
+            "failures",
+            "clients",
+            "descriptors",
+        ];
         let mut seen = BTreeSet::new();
         for metric in ALL {
             assert!(seen.insert(metric.name), "{} twice", metric.name);
             let rest = metric.name.strip_prefix("shoal_").unwrap();
             let histogram = rest.contains("_seconds_");
             let crates = ["mix", "provider", "topology", "client", "node"];
-            assert!(crates.iter().any(|name| rest.starts_with(&format!("{name}_"))));
+            assert!(
+                crates
+                    .iter()
+                    .any(|name| rest.starts_with(&format!("{name}_")))
+            );
             let unit = rest.strip_suffix("_total").unwrap_or(rest);
-            assert!(histogram || units.iter().any(|u| unit.ends_with(&format!("_{u}"))), "{rest}");
+            assert!(
+                histogram || units.iter().any(|u| unit.ends_with(&format!("_{u}"))),
+                "{rest}"
+            );
             let total = rest.ends_with("_total");
-            assert!(histogram || total == (metric.kind == Kind::Counter), "{rest}");
+            assert!(
+                histogram || total == (metric.kind == Kind::Counter),
+                "{rest}"
+            );
         }
     }
 
@@ -356,14 +383,18 @@ mod tests {
         let page = handle.render();
         let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
         let sum = |name: &str| -> f64 {
-            let of = |line: &&str| line.starts_with(&format!("{name} "))
-                || line.starts_with(&format!("{name}{{"));
+            let of = |line: &&str| {
+                line.starts_with(&format!("{name} ")) || line.starts_with(&format!("{name}{{"))
+            };
             page.lines().filter(of).map(value).sum()
         };
         assert_eq!(sum(RECEIVED), 4.0);
         let out = sum(FORWARDED) + sum(DELIVERED) + sum(LOOPS_RETURNED) + sum(DROPPED);
         assert_eq!(sum(RECEIVED), out + sum(INSIDE));
-        for line in page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        for line in page
+            .lines()
+            .filter(|line| !line.starts_with('#') && !line.is_empty())
+        {
             let name = line.split(['{', ' ']).next().unwrap();
             assert!(ALL.iter().any(|metric| metric.name == name), "{name}");
         }

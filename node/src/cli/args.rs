@@ -121,7 +121,11 @@ pub(super) struct NetworkNew {
     #[arg(long)]
     pub(super) name: String,
     /// A node that the network starts with: its id, its role, its addresses.
-    #[arg(long, value_name = "ID,ROLE,ADDRESS…", required_unless_present = "from_dir")]
+    #[arg(
+        long,
+        value_name = "ID,ROLE,ADDRESS…",
+        required_unless_present = "from_dir"
+    )]
     pub(super) member: Vec<String>,
     /// Directories that `shoal init` made; their nodes become members.
     #[arg(long, value_name = "DIR", num_args = 1..)]

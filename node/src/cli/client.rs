@@ -33,17 +33,17 @@ pub(super) async fn run(
     }
 }
 
-async fn daemon(
-    args: ClientRun,
-    log_level: Option<LogLevel>,
-    json: bool,
-) -> Result<(), CliError> {
+async fn daemon(args: ClientRun, log_level: Option<LogLevel>, json: bool) -> Result<(), CliError> {
     let texts = [
         ("network", "network", path_text(args.network.as_deref())),
         ("entry", "entry", args.entry.clone()),
         ("profile", "profile", args.profile.clone()),
         ("metrics", "metrics.listen", args.metrics.clone()),
-        ("log-level", "log.level", log_level.map(|level| level.as_str().to_owned())),
+        (
+            "log-level",
+            "log.level",
+            log_level.map(|level| level.as_str().to_owned()),
+        ),
     ];
     let mut flags = flags(&args.place);
     flags.overrides = overrides(texts);
@@ -77,7 +77,14 @@ fn own_address(config: &ClientConfig) -> Result<OwnAddress, CliError> {
     let keys = load_client_keys(&config.dir).map_err(CliError::usage)?;
     let key = keys.public().to_string();
     let now = Clock::start().now();
-    let core = Core::new(params.into(), config.core.clone(), keys, seeded()?, &[], now);
+    let core = Core::new(
+        params.into(),
+        config.core.clone(),
+        keys,
+        seeded()?,
+        &[],
+        now,
+    );
     let core = core.map_err(CliError::usage)?;
     Ok(OwnAddress {
         address: core.address(now).to_string(),
@@ -112,7 +119,9 @@ fn in_words(status: &Status) -> String {
         format!(
             "epoch      {}, document of {}",
             status.epoch,
-            status.document_epoch.map_or_else(none, |epoch| epoch.to_string())
+            status
+                .document_epoch
+                .map_or_else(none, |epoch| epoch.to_string())
         ),
         format!("unread     {}", status.unread),
         format!("on the way {}", status.outgoing.len()),
@@ -125,12 +134,19 @@ fn in_words(status: &Status) -> String {
             count("sent_mailbox"),
         ),
     ];
-    lines.extend(status.alarms.iter().map(|alarm| format!("ALARM      {alarm}")));
+    lines.extend(
+        status
+            .alarms
+            .iter()
+            .map(|alarm| format!("ALARM      {alarm}")),
+    );
     lines.join("\n")
 }
 
 async fn connect(place: &Place) -> Result<ControlClient, CliError> {
-    ControlClient::connect(&directory(place)).await.map_err(failed)
+    ControlClient::connect(&directory(place))
+        .await
+        .map_err(failed)
 }
 
 async fn ask(client: &mut ControlClient, request: Request) -> Result<Response, CliError> {

@@ -32,10 +32,15 @@ impl Cost {
         let up = (profile.real + profile.loops + profile.drops + profile.mailbox) * frame;
         let down = profile.downlink * frame;
         let mut rng = ChaCha20Rng::seed_from_u64(0);
-        let mut draws: Vec<f64> = (0..DRAWS).map(|_| draw(&mut rng, params, profile)).collect();
+        let mut draws: Vec<f64> = (0..DRAWS)
+            .map(|_| draw(&mut rng, params, profile))
+            .collect();
         draws.sort_by(f64::total_cmp);
         let quantile = |of_hundred: usize| {
-            draws.get(draws.len() * of_hundred / 100).copied().unwrap_or(f64::INFINITY)
+            draws
+                .get(draws.len() * of_hundred / 100)
+                .copied()
+                .unwrap_or(f64::INFINITY)
         };
         Self {
             up_bytes_per_sec: up,
@@ -56,8 +61,9 @@ fn draw(rng: &mut ChaCha20Rng, params: &NetworkParameters, profile: &Profile) ->
     };
     let clocks = wait(profile.real) + wait(profile.mailbox_clock) + wait(profile.downlink);
     let layers = usize::from(params.layers);
-    let delays: f64 =
-        (0..2 * layers + 1).map(|_| wait(1.0 / params.mean_delay.as_secs_f64())).sum();
+    let delays: f64 = (0..2 * layers + 1)
+        .map(|_| wait(1.0 / params.mean_delay.as_secs_f64()))
+        .sum();
     let links = f64::from(params.layers) * 2.0 + 4.0;
     clocks + delays + links * LINK_SECS
 }
@@ -82,7 +88,10 @@ mod tests {
     #[test]
     fn a_clock_that_never_ticks_delivers_never() {
         let params = NetworkParameters::example();
-        let still = Profile { real: 0.0, ..params.profiles["default"] };
+        let still = Profile {
+            real: 0.0,
+            ..params.profiles["default"]
+        };
         assert!(Cost::estimate(&params, &still).p50_secs.is_infinite());
     }
 }

@@ -11,5 +11,11 @@ pub(super) async fn run(args: Demo, json: bool) -> Result<(), CliError> {
         }
         None => None,
     };
-    run_demo(DemoOptions { message, json, keep: args.keep, dir: args.dir }).await
+    run_demo(DemoOptions {
+        message,
+        json,
+        keep: args.keep,
+        dir: args.dir,
+    })
+    .await
 }

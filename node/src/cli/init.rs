@@ -59,7 +59,10 @@ pub(super) fn refuse_existing(paths: &[&Path]) -> Result<(), CliError> {
 pub(super) fn whole(path: &Path) -> Result<String, CliError> {
     let whole = std::path::absolute(path).map_err(CliError::usage)?;
     whole.into_os_string().into_string().map_err(|path| {
-        CliError::Usage(anyhow::anyhow!("{} is not valid UTF-8", Path::new(&path).display()))
+        CliError::Usage(anyhow::anyhow!(
+            "{} is not valid UTF-8",
+            Path::new(&path).display()
+        ))
     })
 }
 

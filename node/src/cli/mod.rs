@@ -76,7 +76,10 @@ fn environment() -> Vec<(String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
-    std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with("SHOAL_")).collect()
+    std::env::vars_os()
+        .filter_map(text)
+        .filter(|(name, _)| name.starts_with("SHOAL_"))
+        .collect()
 }
 
 /// A generator for keys and choices, seeded by the system.

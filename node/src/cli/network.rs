@@ -82,7 +82,13 @@ fn new(args: &NetworkNew, json: bool) -> Result<(), CliError> {
 
 /// A network that could never form a path is a mistake.
 fn check_members(params: &NetworkParameters) -> Result<(), CliError> {
-    let count = |role| params.genesis_members.iter().filter(|member| member.role == role).count();
+    let count = |role| {
+        params
+            .genesis_members
+            .iter()
+            .filter(|member| member.role == role)
+            .count()
+    };
     let (mixes, providers) = (count(Role::Mix), count(Role::Provider));
     if mixes < usize::from(params.layers) || providers < 2 {
         return Err(CliError::Usage(anyhow!(
@@ -101,7 +107,9 @@ fn parse_member(text: &str) -> Result<GenesisMember, CliError> {
     let parse = || {
         let mut parts = text.split(',').map(str::trim);
         let id = parts.next().unwrap_or_default();
-        let id = id.parse().map_err(|error| anyhow!("`{id}` is not a node id: {error}"))?;
+        let id = id
+            .parse()
+            .map_err(|error| anyhow!("`{id}` is not a node id: {error}"))?;
         let role = match parts.next() {
             Some("mix") => Role::Mix,
             Some("provider") => Role::Provider,
@@ -112,15 +120,24 @@ fn parse_member(text: &str) -> Result<GenesisMember, CliError> {
         if addresses.is_empty() {
             return Err(anyhow!("the addresses are missing"));
         }
-        Ok(GenesisMember { id, role, addresses })
+        Ok(GenesisMember {
+            id,
+            role,
+            addresses,
+        })
     };
-    parse().with_context(|| format!("--member {text}")).map_err(CliError::Usage)
+    parse()
+        .with_context(|| format!("--member {text}"))
+        .map_err(CliError::Usage)
 }
 
 /// What a directory that `shoal init` made says about its node.
 fn member_from(dir: &Path) -> Result<GenesisMember, CliError> {
     let identity = load_identity(dir).map_err(CliError::usage)?;
-    let flags = NodeFlags { dir: dir.to_owned(), ..NodeFlags::default() };
+    let flags = NodeFlags {
+        dir: dir.to_owned(),
+        ..NodeFlags::default()
+    };
     // The file alone: flags and environment are for the one who runs this command.
     let config = NodeConfig::load(&flags, &[]).map_err(CliError::usage)?;
     let mut addresses: Vec<String> = config.advertise.iter().map(ToString::to_string).collect();
@@ -134,12 +151,18 @@ fn member_from(dir: &Path) -> Result<GenesisMember, CliError> {
             )));
         }
     }
-    Ok(GenesisMember { id: identity.id(), role: config.role, addresses })
+    Ok(GenesisMember {
+        id: identity.id(),
+        role: config.role,
+        addresses,
+    })
 }
 
 /// Every address of the machine, or any port.
 fn is_vague(address: &str) -> bool {
-    let any = ["/ip4/0.0.0.0/", "/ip6/::/"].iter().any(|any| address.starts_with(any));
+    let any = ["/ip4/0.0.0.0/", "/ip6/::/"]
+        .iter()
+        .any(|any| address.starts_with(any));
     any || address.parse::<shoal_topology::Address>().is_err()
 }
 
@@ -147,7 +170,13 @@ fn show(file: &Path, json: bool) -> Result<(), CliError> {
     let params = load_network(file).map_err(CliError::usage)?;
     let now = Clock::start().now();
     let epoch = params.epoch_at(now);
-    let count = |role| params.genesis_members.iter().filter(|member| member.role == role).count();
+    let count = |role| {
+        params
+            .genesis_members
+            .iter()
+            .filter(|member| member.role == role)
+            .count()
+    };
     let profiles = params.profiles.iter();
     let shown = Shown {
         name: params.name.clone(),
@@ -160,7 +189,9 @@ fn show(file: &Path, json: bool) -> Result<(), CliError> {
         mean_delay: duration::format(params.mean_delay),
         mixes: count(Role::Mix),
         providers: count(Role::Provider),
-        profiles: profiles.map(|(name, p)| (name.clone(), Cost::estimate(&params, p))).collect(),
+        profiles: profiles
+            .map(|(name, p)| (name.clone(), Cost::estimate(&params, p)))
+            .collect(),
     };
     output::show(json, &shown, &in_words(&shown))
 }

@@ -29,7 +29,11 @@ fn load(args: &NodeRun, log_level: Option<LogLevel>) -> Result<NodeConfig, CliEr
         ("listen", "listen", list_text(&args.listen)),
         ("advertise", "advertise", list_text(&args.advertise)),
         ("metrics", "metrics.listen", args.metrics.clone()),
-        ("log-level", "log.level", log_level.map(|level| level.as_str().to_owned())),
+        (
+            "log-level",
+            "log.level",
+            log_level.map(|level| level.as_str().to_owned()),
+        ),
     ];
     let flags = NodeFlags {
         dir: directory(&args.place),
@@ -40,9 +44,7 @@ fn load(args: &NodeRun, log_level: Option<LogLevel>) -> Result<NodeConfig, CliEr
 }
 
 /// The flags that were given: name, key, text.
-pub(super) fn overrides<const N: usize>(
-    texts: [(&str, &str, Option<String>); N],
-) -> Vec<Override> {
+pub(super) fn overrides<const N: usize>(texts: [(&str, &str, Option<String>); N]) -> Vec<Override> {
     let given = |(flag, key, text): (&str, &str, Option<String>)| {
         text.map(|text| Override::flag(flag, key, text))
     };
@@ -61,7 +63,13 @@ fn list_text(list: &[String]) -> Option<String> {
 pub(super) fn directory(place: &Place) -> PathBuf {
     let beside = || {
         let config = place.config.as_deref()?;
-        config.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir })
+        config.parent().map(|dir| {
+            if dir.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                dir
+            }
+        })
     };
     let named = place.dir.as_deref().or_else(beside);
     named.unwrap_or_else(|| Path::new(".")).to_owned()

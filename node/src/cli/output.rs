@@ -7,7 +7,11 @@ use super::CliError;
 
 /// Prints to standard output: an object with `--json`, else the words.
 pub(super) fn show<T: Serialize>(json: bool, value: &T, words: &str) -> Result<(), CliError> {
-    let line = if json { to_json(value)? } else { words.trim_end().to_owned() };
+    let line = if json {
+        to_json(value)?
+    } else {
+        words.trim_end().to_owned()
+    };
     print(&line)
 }
 
@@ -20,7 +24,9 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, CliError> {
 pub(super) fn print(line: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     let written = writeln!(out, "{line}").and_then(|()| out.flush());
-    written.context("can't write to standard output").map_err(CliError::Failed)
+    written
+        .context("can't write to standard output")
+        .map_err(CliError::Failed)
 }
 
 /// Prints one line for people, beside the output proper. Nobody may be there to read it.
@@ -55,7 +61,13 @@ pub(super) fn check_length(text: &str, limit: usize) -> Result<(), CliError> {
 /// What somebody else wrote, made fit for a terminal: control characters could move the cursor,
 /// retitle the window or hide text.
 pub(super) fn harmless(text: &str) -> String {
-    let visible = |c: char| if c == '\n' || c == '\t' || !is_control(c) { c } else { '\u{fffd}' };
+    let visible = |c: char| {
+        if c == '\n' || c == '\t' || !is_control(c) {
+            c
+        } else {
+            '\u{fffd}'
+        }
+    };
     text.chars().map(visible).collect()
 }
 
@@ -70,7 +82,10 @@ mod tests {
 
     #[test]
     fn escape_sequences_lose_their_power() {
-        assert_eq!(harmless("a\x1b[2Jb\r\u{9b}c\u{202e}d"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}d");
+        assert_eq!(
+            harmless("a\x1b[2Jb\r\u{9b}c\u{202e}d"),
+            "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}d"
+        );
         assert_eq!(harmless("Grüße,\n\tBob 🐟"), "Grüße,\n\tBob 🐟");
     }
 }

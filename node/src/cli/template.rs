@@ -21,7 +21,10 @@ pub(super) fn fill(template: &str, values: &[(&str, Value)]) -> Option<String> {
         let start = format!("{leaf} = ");
         let mut current = String::new();
         let line = lines.iter_mut().find(|line| {
-            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            if let Some(name) = line
+                .strip_prefix('[')
+                .and_then(|rest| rest.strip_suffix(']'))
+            {
                 current = name.to_owned();
             }
             current == table && line.starts_with(&start)
@@ -40,7 +43,10 @@ mod tests {
         let template = "# about\nlisten = 1\n\n[metrics]\n# more\nlisten = 2\n";
         let values = [("metrics.listen", Value::String("x\"y".into()))];
         let filled = fill(template, &values).unwrap_or_default();
-        assert_eq!(filled, "# about\nlisten = 1\n\n[metrics]\n# more\nlisten = 'x\"y'\n");
+        assert_eq!(
+            filled,
+            "# about\nlisten = 1\n\n[metrics]\n# more\nlisten = 'x\"y'\n"
+        );
         assert_eq!(fill(template, &[("other", Value::Integer(1))]), None);
     }
 }

@@ -56,7 +56,10 @@ impl Default for ClientFile {
             entry: RANDOM.to_owned(),
             profile: "default".to_owned(),
             messages: Messages::default(),
-            metrics: Metrics { listen: String::new(), ..Metrics::default() },
+            metrics: Metrics {
+                listen: String::new(),
+                ..Metrics::default()
+            },
             log: LogConfig::default(),
         }
     }
@@ -65,7 +68,10 @@ impl Default for ClientFile {
 impl Default for Messages {
     fn default() -> Self {
         let core = shoal_client::ClientConfig::new(NodeId::new([0; 32]));
-        Self { keep: core.time_to_live, address_validity: core.address_validity }
+        Self {
+            keep: core.time_to_live,
+            address_validity: core.address_validity,
+        }
     }
 }
 
@@ -106,14 +112,16 @@ impl ClientConfig {
         flags: &ClientFlags,
         environment: &[(String, String)],
     ) -> Result<Self, ConfigError> {
-        let path = flags.config.clone().unwrap_or_else(|| flags.dir.join(DEFAULT_CLIENT_FILE));
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| ConfigError::Read { path: path.clone(), error })?;
-        let layered = Layered::<ClientFile>::parse(
-            Some((&path, &text)),
-            environment,
-            &flags.overrides,
-        )?;
+        let path = flags
+            .config
+            .clone()
+            .unwrap_or_else(|| flags.dir.join(DEFAULT_CLIENT_FILE));
+        let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::Read {
+            path: path.clone(),
+            error,
+        })?;
+        let layered =
+            Layered::<ClientFile>::parse(Some((&path, &text)), environment, &flags.overrides)?;
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         Self::validate(flags.dir.clone(), &base, layered)
     }
@@ -161,7 +169,6 @@ impl ClientConfig {
 }
 
 fn node_id(key: &'static str, text: &str) -> Result<NodeId, ConfigError> {
-    text.parse().map_err(|error| {
-        ConfigError::invalid(key, format!("`{text}` is not a node id: {error}"))
-    })
+    text.parse()
+        .map_err(|error| ConfigError::invalid(key, format!("`{text}` is not a node id: {error}")))
 }

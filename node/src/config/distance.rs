@@ -4,7 +4,12 @@ pub(super) fn nearest<'a>(
     wrong: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let leaf = |key: &'_ str| key.rsplit('.').next().map(str::to_owned).unwrap_or_default();
+    let leaf = |key: &'_ str| {
+        key.rsplit('.')
+            .next()
+            .map(str::to_owned)
+            .unwrap_or_default()
+    };
     let wrong_leaf = leaf(wrong);
     candidates
         .into_iter()

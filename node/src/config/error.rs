@@ -64,6 +64,9 @@ pub enum ConfigError {
 
 impl ConfigError {
     pub(super) fn invalid(key: &'static str, message: impl Into<String>) -> Self {
-        Self::Invalid { key, message: message.into() }
+        Self::Invalid {
+            key,
+            message: message.into(),
+        }
     }
 }

@@ -105,25 +105,39 @@ impl<F: Default + Serialize + DeserializeOwned> Layered<F> {
         let mut overridden = BTreeSet::new();
         // One at a time, so that an error names the one that is wrong.
         for one in overrides {
-            let fail = |message| ConfigError::Override { origin: one.origin.clone(), message };
+            let fail = |message| ConfigError::Override {
+                origin: one.origin.clone(),
+                message,
+            };
             let value = typed(&one.text, lookup(&defaults, &one.key)).map_err(fail)?;
             insert(&mut table, &one.key, value);
             values = deserialize::<F>(&table).map_err(fail)?;
             overridden.insert(one.key.clone());
         }
-        Ok(Self { values, overridden, ignored })
+        Ok(Self {
+            values,
+            overridden,
+            ignored,
+        })
     }
 
     /// Where a path is relative to: to the working directory if a flag or the environment named
     /// it, to the file's directory otherwise.
     #[must_use]
     pub fn resolve(&self, key: &str, dir: &Path, path: &Path) -> PathBuf {
-        if self.overridden.contains(key) { path.to_owned() } else { dir.join(path) }
+        if self.overridden.contains(key) {
+            path.to_owned()
+        } else {
+            dir.join(path)
+        }
     }
 }
 
 fn deserialize<F: DeserializeOwned>(table: &Table) -> Result<F, String> {
-    table.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+    table
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| error.message().to_owned())
 }
 
 fn parse_file<F: DeserializeOwned>(
@@ -176,8 +190,10 @@ fn from_environment(
     environment: &[(String, String)],
     known: &BTreeSet<String>,
 ) -> (Vec<Override>, Vec<(String, Option<String>)>) {
-    let names: Vec<(String, &String)> =
-        known.iter().map(|key| (environment_name(key), key)).collect();
+    let names: Vec<(String, &String)> = known
+        .iter()
+        .map(|key| (environment_name(key), key))
+        .collect();
     let mut overrides = Vec::new();
     let mut ignored = Vec::new();
     for (variable, text) in environment {
@@ -205,7 +221,8 @@ fn typed(text: &str, default: Option<&Value>) -> Result<Value, String> {
     let number = |error: &dyn std::fmt::Display| format!("`{text}` is not a number: {error}");
     Ok(match default {
         Some(Value::Boolean(_)) => Value::Boolean(
-            text.parse().map_err(|_| format!("`{text}` is neither `true` nor `false`"))?,
+            text.parse()
+                .map_err(|_| format!("`{text}` is neither `true` nor `false`"))?,
         ),
         Some(Value::Integer(_)) => Value::Integer(text.parse().map_err(|e| number(&e))?),
         Some(Value::Float(_)) => Value::Float(text.parse().map_err(|e| number(&e))?),
@@ -230,7 +247,9 @@ fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
 fn insert(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         Some((head, tail)) => {
-            let inner = table.entry(head).or_insert_with(|| Value::Table(Table::new()));
+            let inner = table
+                .entry(head)
+                .or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(inner) = inner {
                 insert(inner, tail, value);
             }
@@ -254,9 +273,17 @@ fn leaves(table: &Table, prefix: &str, keys: &mut BTreeSet<String>) {
 }
 
 fn join(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+    if prefix.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{prefix}.{name}")
+    }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+    1 + text
+        .bytes()
+        .take(offset)
+        .filter(|byte| *byte == b'\n')
+        .count()
 }

@@ -154,7 +154,11 @@ impl Default for Queues {
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { nodes: 1024, clients: 1000, idle: Span::from_secs(60) }
+        Self {
+            nodes: 1024,
+            clients: 1000,
+            idle: Span::from_secs(60),
+        }
     }
 }
 
@@ -175,7 +179,10 @@ impl Default for Storage {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned(), allow_public: false }
+        Self {
+            listen: "127.0.0.1:9464".to_owned(),
+            allow_public: false,
+        }
     }
 }
 
@@ -247,14 +254,16 @@ impl NodeConfig {
     /// # Errors
     /// The first thing that is wrong, with its place.
     pub fn load(flags: &NodeFlags, environment: &[(String, String)]) -> Result<Self, ConfigError> {
-        let path = flags.config.clone().unwrap_or_else(|| flags.dir.join(DEFAULT_NODE_FILE));
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| ConfigError::Read { path: path.clone(), error })?;
-        let layered = Layered::<NodeFile>::parse(
-            Some((&path, &text)),
-            environment,
-            &flags.overrides,
-        )?;
+        let path = flags
+            .config
+            .clone()
+            .unwrap_or_else(|| flags.dir.join(DEFAULT_NODE_FILE));
+        let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::Read {
+            path: path.clone(),
+            error,
+        })?;
+        let layered =
+            Layered::<NodeFile>::parse(Some((&path, &text)), environment, &flags.overrides)?;
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         Self::validate(flags.dir.clone(), &base, layered)
     }
@@ -275,7 +284,10 @@ impl NodeConfig {
             return Err(ConfigError::invalid("listen", "needs at least one address"));
         }
         if file.family.len() > MAX_FAMILY_BYTES {
-            let message = format!("has {} bytes; {MAX_FAMILY_BYTES} are allowed", file.family.len());
+            let message = format!(
+                "has {} bytes; {MAX_FAMILY_BYTES} are allowed",
+                file.family.len()
+            );
             return Err(ConfigError::invalid("family", message));
         }
         check_bounds(file)?;
@@ -352,7 +364,11 @@ fn listen_address(text: &str) -> Result<Multiaddr, ConfigError> {
     let known = matches!(
         parts.as_slice(),
         [Protocol::Ip4(_) | Protocol::Ip6(_), Protocol::Tcp(_)]
-            | [Protocol::Ip4(_) | Protocol::Ip6(_), Protocol::Udp(_), Protocol::QuicV1]
+            | [
+                Protocol::Ip4(_) | Protocol::Ip6(_),
+                Protocol::Udp(_),
+                Protocol::QuicV1
+            ]
     );
     if known {
         return Ok(address);
@@ -388,7 +404,10 @@ fn check_bounds(file: &NodeFile) -> Result<(), ConfigError> {
         ("queues.log_tags", queues.log_tags),
         ("queues.replay_tags", queues.replay_tags),
         ("queues.downlink_payloads", queues.downlink_payloads),
-        ("connections.nodes", usize::try_from(connections.nodes).unwrap_or(usize::MAX)),
+        (
+            "connections.nodes",
+            usize::try_from(connections.nodes).unwrap_or(usize::MAX),
+        ),
     ];
     match bounds.into_iter().find(|(_, bound)| *bound == 0) {
         Some((key, _)) => Err(ConfigError::invalid(key, "must be at least 1")),

@@ -18,8 +18,13 @@ pub enum UnitError {
     Range(String),
 }
 
-const SIZE_UNITS: [(&str, u64); 5] =
-    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+const SIZE_UNITS: [(&str, u64); 5] = [
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+];
 
 /// Parses a duration: a whole number and one of `us`, `ms`, `s`, `m`, `h`, `d`, as in `50ms`.
 ///
@@ -66,12 +71,20 @@ impl std::str::FromStr for ByteSize {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
         let unit = unit.trim_start();
-        let (_, scale) = SIZE_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(malformed)?;
+        let (_, scale) = SIZE_UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(malformed)?;
         if number.is_empty() {
             return Err(malformed());
         }
-        let number = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*scale));
-        number.map(Self).ok_or_else(|| UnitError::Range(text.to_owned()))
+        let number = number
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(*scale));
+        number
+            .map(Self)
+            .ok_or_else(|| UnitError::Range(text.to_owned()))
     }
 }
 
@@ -136,9 +149,18 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(parse_span("50"), Err(UnitError::Duration("50".into())));
-        assert_eq!(parse_span("50 parsecs"), Err(UnitError::Duration("50 parsecs".into())));
-        assert_eq!("1 MB".parse::<ByteSize>(), Err(UnitError::Size("1 MB".into())));
-        assert_eq!("MiB".parse::<ByteSize>(), Err(UnitError::Size("MiB".into())));
+        assert_eq!(
+            parse_span("50 parsecs"),
+            Err(UnitError::Duration("50 parsecs".into()))
+        );
+        assert_eq!(
+            "1 MB".parse::<ByteSize>(),
+            Err(UnitError::Size("1 MB".into()))
+        );
+        assert_eq!(
+            "MiB".parse::<ByteSize>(),
+            Err(UnitError::Size("MiB".into()))
+        );
         let much = "99999999999 TiB";
         assert_eq!(much.parse::<ByteSize>(), Err(UnitError::Range(much.into())));
         assert_eq!("1MiB".parse(), Ok(ByteSize::mebibytes(1)));

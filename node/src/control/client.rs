@@ -57,7 +57,11 @@ impl ControlClient {
             _ => ControlError::Io(error),
         })?;
         let (read, writer) = stream.into_split();
-        Ok(Self { reader: BufReader::new(read), writer, next_id: 1 })
+        Ok(Self {
+            reader: BufReader::new(read),
+            writer,
+            next_id: 1,
+        })
     }
 
     /// Asks, and waits for the answer.
@@ -67,14 +71,20 @@ impl ControlClient {
     pub async fn ask(&mut self, request: Request) -> Result<Response, ControlError> {
         let id = self.next_id;
         self.next_id = self.next_id.saturating_add(1);
-        let line = RequestLine { version: VERSION, id, request };
-        let mut bytes = serde_json::to_vec(&line)
-            .map_err(|error| ControlError::Protocol(error.to_string()))?;
+        let line = RequestLine {
+            version: VERSION,
+            id,
+            request,
+        };
+        let mut bytes =
+            serde_json::to_vec(&line).map_err(|error| ControlError::Protocol(error.to_string()))?;
         bytes.push(b'\n');
         self.writer.write_all(&bytes).await.map_err(closed)?;
         let line = self.line().await?;
         if line.id != id {
-            return Err(ControlError::Protocol("it answers another request".to_owned()));
+            return Err(ControlError::Protocol(
+                "it answers another request".to_owned(),
+            ));
         }
         match line.outcome {
             Outcome::Ok(response) => Ok(response),
@@ -107,7 +117,10 @@ impl ControlClient {
     }
 
     async fn line(&mut self) -> Result<ResponseLine, ControlError> {
-        match read_line(&mut self.reader, MAX_RESPONSE_BYTES).await.map_err(closed)? {
+        match read_line(&mut self.reader, MAX_RESPONSE_BYTES)
+            .await
+            .map_err(closed)?
+        {
             Line::Whole(line) => serde_json::from_slice(&line)
                 .map_err(|error| ControlError::Protocol(error.to_string())),
             Line::TooLong => Err(ControlError::Protocol("a line is too long".to_owned())),

@@ -35,7 +35,11 @@ pub(super) async fn read_line<R: AsyncBufRead + Unpin>(
         }
         reader.consume(taken);
         if end.is_some() {
-            return Ok(if too_long { Line::TooLong } else { Line::Whole(line) });
+            return Ok(if too_long {
+                Line::TooLong
+            } else {
+                Line::Whole(line)
+            });
         }
     }
 }
@@ -50,7 +54,9 @@ mod tests {
     use super::*;
 
     fn lines(bytes: &[u8], buffer: usize, limit: usize) -> Vec<Line> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let mut reader = BufReader::with_capacity(buffer, bytes);
             let mut lines = Vec::new();
@@ -66,8 +72,11 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_costs_only_itself() {
         let found = lines(b"ab\nabcdef\ncd\nunfinished", 3, 5);
-        let expected =
-            [Line::Whole(b"ab".to_vec()), Line::TooLong, Line::Whole(b"cd".to_vec())];
+        let expected = [
+            Line::Whole(b"ab".to_vec()),
+            Line::TooLong,
+            Line::Whole(b"cd".to_vec()),
+        ];
         assert_eq!(found, expected);
     }
 

@@ -28,10 +28,7 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 /// come one after the other.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request. [`Request::Events`] never gets here.
-    fn handle(
-        &self,
-        request: Request,
-    ) -> impl Future<Output = Result<Response, Refusal>> + Send;
+    fn handle(&self, request: Request) -> impl Future<Output = Result<Response, Refusal>> + Send;
 
     /// The events from now on. The channel's capacity bounds what a slow reader holds up; what it
     /// loses is told to it as [`Event::Missed`].
@@ -51,7 +48,10 @@ impl ControlServer {
     /// # Errors
     /// What the system says.
     pub fn bind(dir: &Path) -> io::Result<Self> {
-        Ok(Self { listener: listen(dir)?, path: dir.join(SOCKET_FILE) })
+        Ok(Self {
+            listener: listen(dir)?,
+            path: dir.join(SOCKET_FILE),
+        })
     }
 
     /// Answers until the future is dropped, which closes every connection.
@@ -59,7 +59,9 @@ impl ControlServer {
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                return;
+            };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, Arc::clone(&handler), slot));
@@ -173,14 +175,24 @@ fn parse(line: &[u8]) -> (u64, Result<Request, Refusal>) {
     };
     if envelope.version != Some(VERSION) {
         let message = format!("this daemon speaks version {VERSION} of the control protocol");
-        return (envelope.id, Err(Refusal::new(RefusalCode::Version, message)));
+        return (
+            envelope.id,
+            Err(Refusal::new(RefusalCode::Version, message)),
+        );
     }
     let request = serde_json::from_slice::<RequestLine>(line);
-    (envelope.id, request.map(|line| line.request).map_err(malformed))
+    (
+        envelope.id,
+        request.map(|line| line.request).map_err(malformed),
+    )
 }
 
 async fn respond(write: &mut OwnedWriteHalf, id: u64, outcome: Outcome) -> io::Result<()> {
-    let line = ResponseLine { version: VERSION, id, outcome };
+    let line = ResponseLine {
+        version: VERSION,
+        id,
+        outcome,
+    };
     let mut bytes = serde_json::to_vec(&line).map_err(io::Error::other)?;
     bytes.push(b'\n');
     let written = tokio::time::timeout(WRITE_DEADLINE, write.write_all(&bytes)).await;

@@ -28,12 +28,18 @@ fn reach(dir: &Path) -> io::Result<Reached> {
         return Ok(Reached { path, _dir: None });
     }
     if !cfg!(target_os = "linux") {
-        let message = format!("{} is too long a path for a socket; move it", path.display());
+        let message = format!(
+            "{} is too long a path for a socket; move it",
+            path.display()
+        );
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let open = std::fs::File::open(dir)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd())).join(SOCKET_FILE);
-    Ok(Reached { path, _dir: Some(open) })
+    Ok(Reached {
+        path,
+        _dir: Some(open),
+    })
 }
 
 /// Listens. The caller holds the lock on the directory, so a socket that is there is a dead one's.

@@ -35,7 +35,9 @@ impl ClientDb {
     pub fn load(&self) -> Result<Vec<Row>, StateError> {
         let mut rows = Vec::new();
         self.0.load(|kind, key, value| {
-            let table = kind.parse().map_err(|_| format!("it has a table `{kind}`"))?;
+            let table = kind
+                .parse()
+                .map_err(|_| format!("it has a table `{kind}`"))?;
             rows.push(Row { table, key, value });
             Ok(())
         })?;
@@ -64,20 +66,32 @@ mod tests {
     use super::*;
 
     fn put(table: Table, key: &[u8], value: &[u8]) -> Change {
-        Change { table, key: key.to_vec(), value: Some(value.to_vec()) }
+        Change {
+            table,
+            key: key.to_vec(),
+            value: Some(value.to_vec()),
+        }
     }
 
     #[test]
     fn rows_survive_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let mut db = ClientDb::open(dir.path()).unwrap();
-        db.apply(&[put(Table::Inbox, b"a", b"1"), put(Table::Meta, b"a", b"2")]).unwrap();
-        let delete = Change { table: Table::Inbox, key: b"a".to_vec(), value: None };
+        db.apply(&[put(Table::Inbox, b"a", b"1"), put(Table::Meta, b"a", b"2")])
+            .unwrap();
+        let delete = Change {
+            table: Table::Inbox,
+            key: b"a".to_vec(),
+            value: None,
+        };
         db.apply(&[delete, put(Table::Meta, b"a", b"3")]).unwrap();
         drop(db);
         let rows = ClientDb::open(dir.path()).unwrap().load().unwrap();
         assert_eq!(rows.len(), 1);
-        assert_eq!((rows[0].table, rows[0].value.as_slice()), (Table::Meta, &b"3"[..]));
+        assert_eq!(
+            (rows[0].table, rows[0].value.as_slice()),
+            (Table::Meta, &b"3"[..])
+        );
     }
 
     #[test]
@@ -86,7 +100,12 @@ mod tests {
         let text = b"the eagle lands at noon, said nobody";
         let mut db = ClientDb::open(dir.path()).unwrap();
         db.apply(&[put(Table::Inbox, b"a", text)]).unwrap();
-        db.apply(&[Change { table: Table::Inbox, key: b"a".to_vec(), value: None }]).unwrap();
+        db.apply(&[Change {
+            table: Table::Inbox,
+            key: b"a".to_vec(),
+            value: None,
+        }])
+        .unwrap();
         drop(db);
         for entry in std::fs::read_dir(dir.path()).unwrap() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
@@ -99,7 +118,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut db = ClientDb::open(dir.path()).unwrap();
         for number in 0..200u32 {
-            db.apply(&[put(Table::Seen, &number.to_le_bytes(), &[7; 100])]).unwrap();
+            db.apply(&[put(Table::Seen, &number.to_le_bytes(), &[7; 100])])
+                .unwrap();
         }
         drop(db);
         let path = dir.path().join(FILE);
@@ -107,7 +127,11 @@ mod tests {
         let mut damaged = sound.clone();
         let middle = damaged.len() / 2;
         damaged[middle..].fill(0xee);
-        for bytes in [damaged.as_slice(), &sound[..5000], b"not a database at all, but a text"] {
+        for bytes in [
+            damaged.as_slice(),
+            &sound[..5000],
+            b"not a database at all, but a text",
+        ] {
             std::fs::write(&path, bytes).unwrap();
             let outcome = ClientDb::open(dir.path()).and_then(|db| db.load());
             let error = outcome.unwrap_err();

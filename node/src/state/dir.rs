@@ -64,12 +64,18 @@ impl StateDir {
                 let mut text = String::new();
                 let _ = lock.take(16).read_to_string(&mut text);
                 let process = text.trim().parse().ok();
-                return Err(StateError::Locked { path: path.to_owned(), process });
+                return Err(StateError::Locked {
+                    path: path.to_owned(),
+                    process,
+                });
             }
             Err(error) => return Err(StateError::io("lock", &lock_path)(error.into())),
         }
         note_holder(&mut lock).map_err(StateError::io("write", &lock_path))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// The directory.

@@ -54,7 +54,10 @@ impl DirectoryFiles {
         let keys = dir.join(KEY_DIR);
         StateDir::create(&keys)?;
         sync_parent(&keys)?;
-        Ok(Self { rows: Rows::open(&dir.join(FILE), ADVICE)?, keys })
+        Ok(Self {
+            rows: Rows::open(&dir.join(FILE), ADVICE)?,
+            keys,
+        })
     }
 
     /// Everything that was kept. Opens the replay log of each secret for more tags, and removes
@@ -109,9 +112,11 @@ impl DirectoryFiles {
             DirectoryChange::RemoveDocument { epoch } => {
                 self.row(DOCUMENT, &epoch_key(*epoch), None)
             }
-            DirectoryChange::Descriptor { id, sequence, bytes } => {
-                self.row(DESCRIPTOR, &descriptor_key(id, *sequence), Some(bytes))
-            }
+            DirectoryChange::Descriptor {
+                id,
+                sequence,
+                bytes,
+            } => self.row(DESCRIPTOR, &descriptor_key(id, *sequence), Some(bytes)),
             DirectoryChange::RemoveDescriptor { id, sequence } => {
                 self.row(DESCRIPTOR, &descriptor_key(id, *sequence), None)
             }
@@ -161,8 +166,12 @@ impl DirectoryFiles {
         let mut epochs = Vec::new();
         let entries = std::fs::read_dir(&self.keys).map_err(StateError::io("list", &self.keys))?;
         for entry in entries {
-            let name = entry.map_err(StateError::io("list", &self.keys))?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(".key")?.parse().ok());
+            let name = entry
+                .map_err(StateError::io("list", &self.keys))?
+                .file_name();
+            let number = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".key")?.parse().ok());
             epochs.extend(number.map(Epoch::new));
         }
         epochs.sort_unstable();
@@ -210,7 +219,10 @@ mod tests {
 
     fn key(epoch: u64) -> DirectoryChange {
         let secret = Zeroizing::new([epoch.to_le_bytes()[0] + 1; 32]);
-        DirectoryChange::Key { epoch: Epoch::new(epoch), secret }
+        DirectoryChange::Key {
+            epoch: Epoch::new(epoch),
+            secret,
+        }
     }
 
     fn store(dir: &Path, changes: &[DirectoryChange]) {
@@ -230,27 +242,46 @@ mod tests {
     }
 
     fn epochs(loaded: &LoadedDirectory) -> Vec<u64> {
-        loaded.restored.keys.iter().map(|(epoch, _)| epoch.number()).collect()
+        loaded
+            .restored
+            .keys
+            .iter()
+            .map(|(epoch, _)| epoch.number())
+            .collect()
     }
 
     #[test]
     fn changes_add_up() {
         let dir = tempfile::tempdir().unwrap();
         let id = NodeId::new([3; 32]);
-        let descriptor = |sequence, bytes| DirectoryChange::Descriptor { id, sequence, bytes };
+        let descriptor = |sequence, bytes| DirectoryChange::Descriptor {
+            id,
+            sequence,
+            bytes,
+        };
         store(
             dir.path(),
             &[
                 key(1),
                 key(2),
-                DirectoryChange::Document { epoch: Epoch::new(1), bytes: vec![1] },
-                DirectoryChange::Document { epoch: Epoch::new(2), bytes: vec![2] },
+                DirectoryChange::Document {
+                    epoch: Epoch::new(1),
+                    bytes: vec![1],
+                },
+                DirectoryChange::Document {
+                    epoch: Epoch::new(2),
+                    bytes: vec![2],
+                },
                 descriptor(7, vec![7]),
                 descriptor(8, vec![8]),
                 DirectoryChange::Sequence(9),
-                DirectoryChange::RemoveDocument { epoch: Epoch::new(1) },
+                DirectoryChange::RemoveDocument {
+                    epoch: Epoch::new(1),
+                },
                 DirectoryChange::RemoveDescriptor { id, sequence: 7 },
-                DirectoryChange::RemoveKey { epoch: Epoch::new(2) },
+                DirectoryChange::RemoveKey {
+                    epoch: Epoch::new(2),
+                },
             ],
         );
         let loaded = load(dir.path());
@@ -258,7 +289,10 @@ mod tests {
         assert_eq!(loaded.restored.documents, [vec![2]]);
         assert_eq!(loaded.restored.descriptors, [vec![8]]);
         assert_eq!(loaded.restored.sequence, 9);
-        assert_eq!(loaded.tags, [(Epoch::new(1), vec![ReplayTag::new([5; 32])])]);
+        assert_eq!(
+            loaded.tags,
+            [(Epoch::new(1), vec![ReplayTag::new([5; 32])])]
+        );
         assert!(loaded.forgotten.is_empty());
     }
 

@@ -52,7 +52,11 @@ fn write_beside(path: &Path, content: &[u8], mode: u32) -> Result<PathBuf, State
     let _ = std::fs::remove_file(&temporary);
     let write = || -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(mode).open(&temporary)?;
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()
     };
@@ -79,7 +83,11 @@ pub(super) fn sync_parent(path: &Path) -> Result<(), StateError> {
 /// # Errors
 /// [`StateError::Io`]; the old content may be gone only if the new is in place.
 pub fn write_secret(path: &Path, content: &[u8]) -> Result<(), StateError> {
-    let old = OpenOptions::new().write(true).custom_flags(no_follow()).open(path).ok();
+    let old = OpenOptions::new()
+        .write(true)
+        .custom_flags(no_follow())
+        .open(path)
+        .ok();
     write_atomic(path, content, PRIVATE)?;
     if let Some(old) = old {
         overwrite(&old).map_err(StateError::io("overwrite the former", path))?;
@@ -89,7 +97,11 @@ pub fn write_secret(path: &Path, content: &[u8]) -> Result<(), StateError> {
 
 /// Overwrites a secret file and removes it. That it is not there is no error.
 pub(super) fn remove_secret(path: &Path) -> Result<(), StateError> {
-    let file = match OpenOptions::new().write(true).custom_flags(no_follow()).open(path) {
+    let file = match OpenOptions::new()
+        .write(true)
+        .custom_flags(no_follow())
+        .open(path)
+    {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(StateError::io("open", path)(error)),
@@ -115,9 +127,10 @@ pub fn read_secret(path: &Path, advice: &'static str) -> Result<Zeroizing<Vec<u8
     let mut options = OpenOptions::new();
     let file = options.read(true).custom_flags(no_follow()).open(path);
     let mut file = file.map_err(|error| match error.raw_os_error() {
-        _ if error.kind() == io::ErrorKind::NotFound => {
-            StateError::Missing { path: path.to_owned(), advice }
-        }
+        _ if error.kind() == io::ErrorKind::NotFound => StateError::Missing {
+            path: path.to_owned(),
+            advice,
+        },
         Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
             StateError::Kind(path.to_owned())
         }
@@ -139,7 +152,9 @@ pub fn read_secret(path: &Path, advice: &'static str) -> Result<Zeroizing<Vec<u8
     let length = usize::try_from(metadata.len()).unwrap_or(0);
     let mut content = Zeroizing::new(Vec::with_capacity(length.saturating_add(1)));
     let mut limited = (&mut file).take(metadata.len());
-    limited.read_to_end(&mut content).map_err(StateError::io("read", path))?;
+    limited
+        .read_to_end(&mut content)
+        .map_err(StateError::io("read", path))?;
     Ok(content)
 }
 
@@ -151,11 +166,19 @@ pub(super) fn check_private(
 ) -> Result<(), StateError> {
     let user = rustix::process::geteuid().as_raw();
     if metadata.uid() != user {
-        return Err(StateError::Owner { path: path.to_owned(), owner: metadata.uid(), user });
+        return Err(StateError::Owner {
+            path: path.to_owned(),
+            owner: metadata.uid(),
+            user,
+        });
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(StateError::Mode { path: path.to_owned(), mode, right });
+        return Err(StateError::Mode {
+            path: path.to_owned(),
+            mode,
+            right,
+        });
     }
     Ok(())
 }
@@ -227,7 +250,10 @@ mod tests {
         write_secret(&path, b"x").unwrap();
         symlink(&path, &link).unwrap();
         assert!(matches!(read_secret(&link, ""), Err(StateError::Kind(_))));
-        assert!(matches!(read_secret(dir.path(), ""), Err(StateError::Kind(_))));
+        assert!(matches!(
+            read_secret(dir.path(), ""),
+            Err(StateError::Kind(_))
+        ));
         let missing = read_secret(&dir.path().join("none"), "run init").unwrap_err();
         assert!(missing.to_string().contains("run init"));
     }
@@ -237,7 +263,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         write_new(&path, b"one", 0o600).unwrap();
-        assert!(matches!(write_new(&path, b"two", 0o600), Err(StateError::Exists(_))));
+        assert!(matches!(
+            write_new(&path, b"two", 0o600),
+            Err(StateError::Exists(_))
+        ));
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }

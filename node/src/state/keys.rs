@@ -91,15 +91,25 @@ pub(super) fn encode(kind: &str, secret: &[u8; 32]) -> Zeroizing<String> {
 }
 
 pub(super) fn decode(kind: &str, content: &[u8]) -> Result<Zeroizing<[u8; 32]>, &'static str> {
-    let text = std::str::from_utf8(content).map_err(|_| "it is not text")?.trim_end();
-    let rest = text.strip_prefix(kind).and_then(|rest| rest.strip_prefix(':'));
+    let text = std::str::from_utf8(content)
+        .map_err(|_| "it is not text")?
+        .trim_end();
+    let rest = text
+        .strip_prefix(kind)
+        .and_then(|rest| rest.strip_prefix(':'));
     let rest = rest.ok_or("it is another kind of file, or of a newer version")?;
-    let bytes = bs58::decode(rest).into_vec().map_err(|_| "it is not base58")?;
+    let bytes = bs58::decode(rest)
+        .into_vec()
+        .map_err(|_| "it is not base58")?;
     let bytes = Zeroizing::new(bytes);
     let (secret, found) = bytes.split_at_checked(32).ok_or("it is cut short")?;
     let mut key = Zeroizing::new([0; 32]);
     key.copy_from_slice(secret);
-    if check(kind, &key) == found { Ok(key) } else { Err("its check value does not fit") }
+    if check(kind, &key) == found {
+        Ok(key)
+    } else {
+        Err("its check value does not fit")
+    }
 }
 
 fn check(kind: &str, secret: &[u8; 32]) -> [u8; 4] {

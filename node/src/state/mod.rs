@@ -21,6 +21,6 @@ pub use client_db::ClientDb;
 pub use dir::StateDir;
 pub use directory::{DirectoryFiles, LoadedDirectory};
 pub use error::StateError;
+pub use files::{MAX_SECRET_BYTES, read_secret, write_atomic, write_new, write_secret};
 pub use keys::{create_client_keys, create_identity, load_client_keys, load_identity};
 pub use replay::{Durable, ReplayError, ReplayLog, ReplayWriter};
-pub use files::{MAX_SECRET_BYTES, read_secret, write_atomic, write_new, write_secret};

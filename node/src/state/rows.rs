@@ -38,7 +38,12 @@ impl Rows {
     pub(super) fn open(path: &Path, advice: &'static str) -> Result<Self, StateError> {
         // SQLite gives its other files the mode of this one.
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(PRIVATE);
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(PRIVATE);
         let file = file.open(path).map_err(StateError::io("open", path))?;
         let metadata = file.metadata().map_err(StateError::io("look at", path))?;
         check_private(path, &metadata, PRIVATE)?;
@@ -46,7 +51,11 @@ impl Rows {
         let fail = |error| explain(path, advice, error);
         let connection = Connection::open(path).map_err(fail)?;
         prepare(&connection).map_err(fail)?;
-        let rows = Self { path: path.to_owned(), advice, connection };
+        let rows = Self {
+            path: path.to_owned(),
+            advice,
+            connection,
+        };
         rows.check()?;
         Ok(rows)
     }
@@ -62,12 +71,15 @@ impl Rows {
         if found != "ok" {
             return Err(self.corrupt(found));
         }
-        let layout: i64 =
-            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fail)?;
+        let layout: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(fail)?;
         match layout {
             0 => {
                 connection.execute_batch(SCHEMA).map_err(fail)?;
-                connection.pragma_update(None, "user_version", LAYOUT).map_err(fail)
+                connection
+                    .pragma_update(None, "user_version", LAYOUT)
+                    .map_err(fail)
             }
             LAYOUT => Ok(()),
             other => Err(self.corrupt(format!("its layout is {other}, which is not ours"))),
@@ -110,11 +122,17 @@ impl Rows {
             }
             transaction.commit()
         };
-        transaction.and_then(write).map_err(|error| explain(&self.path, self.advice, error))
+        transaction
+            .and_then(write)
+            .map_err(|error| explain(&self.path, self.advice, error))
     }
 
     fn corrupt(&self, what: String) -> StateError {
-        StateError::Corrupt { path: self.path.clone(), what, advice: self.advice }
+        StateError::Corrupt {
+            path: self.path.clone(),
+            what,
+            advice: self.advice,
+        }
     }
 }
 

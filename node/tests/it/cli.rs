@@ -63,7 +63,13 @@ fn mode(path: &Path) -> u32 {
 fn init_makes_private_files_once() {
     let place = Place::new();
     let made = place.json(&["init", "--role", "mix", "--dir", "node"]);
-    assert!(made["node"].as_str().unwrap().parse::<shoal_proto::NodeId>().is_ok());
+    assert!(
+        made["node"]
+            .as_str()
+            .unwrap()
+            .parse::<shoal_proto::NodeId>()
+            .is_ok()
+    );
     let identity = place.path("node/identity.key");
     assert_eq!(mode(&identity), 0o600);
     assert_eq!(mode(&place.path("node")), 0o700);
@@ -73,10 +79,20 @@ fn init_makes_private_files_once() {
     );
     let again = place.run(&["init", "--role", "provider", "--dir", "node"]);
     assert_eq!(again.status.code(), Some(1));
-    assert!(error_of(&again).contains("is not overwritten"), "{}", error_of(&again));
+    assert!(
+        error_of(&again).contains("is not overwritten"),
+        "{}",
+        error_of(&again)
+    );
     // Also if only one of the two is left.
     std::fs::remove_file(place.path("node/shoal.toml")).unwrap();
-    assert_eq!(place.run(&["init", "--role", "mix", "--dir", "node"]).status.code(), Some(1));
+    assert_eq!(
+        place
+            .run(&["init", "--role", "mix", "--dir", "node"])
+            .status
+            .code(),
+        Some(1)
+    );
     assert_eq!(std::fs::read(&identity).unwrap(), before.0);
     let text = String::from_utf8(before.1).unwrap();
     assert!(text.contains("role = \"mix\"") && text.contains("# Where the node listens"));
@@ -85,7 +101,15 @@ fn init_makes_private_files_once() {
 #[test]
 fn init_refuses_what_a_node_would_refuse() {
     let place = Place::new();
-    let output = place.run(&["init", "--role", "mix", "--dir", "node", "--listen", "/ip4/1.2.3.4"]);
+    let output = place.run(&[
+        "init",
+        "--role",
+        "mix",
+        "--dir",
+        "node",
+        "--listen",
+        "/ip4/1.2.3.4",
+    ]);
     assert_eq!(output.status.code(), Some(2));
     assert!(!place.path("node").exists());
 }
@@ -95,13 +119,22 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest() {
     let place = Place::new();
     place.json(&["init", "--role", "mix", "--dir", "node"]);
     let path = place.path("node/shoal.toml");
-    let text = std::fs::read_to_string(&path).unwrap().replace("family = ", "famly = ");
-    let line = 1 + text.lines().position(|line| line.starts_with("famly")).unwrap();
+    let text = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace("family = ", "famly = ");
+    let line = 1 + text
+        .lines()
+        .position(|line| line.starts_with("famly"))
+        .unwrap();
     std::fs::write(&path, text).unwrap();
     let output = place.run(&["node", "run", "--dir", "node"]);
     assert_eq!(output.status.code(), Some(2));
     let expected = format!("node/shoal.toml:{line}: unknown key `famly`; did you mean `family`?");
-    assert!(error_of(&output).contains(&expected), "{}", error_of(&output));
+    assert!(
+        error_of(&output).contains(&expected),
+        "{}",
+        error_of(&output)
+    );
 }
 
 /// The refusal of a public metrics address names the address, and so tells which source won.
@@ -111,7 +144,11 @@ fn defaults_file_environment_flags() {
     place.json(&["init", "--role", "mix", "--dir", "node"]);
     let path = place.path("node/shoal.toml");
     let defaults = place.run(&["node", "run", "--dir", "node"]);
-    assert!(error_of(&defaults).contains("network.toml"), "{}", error_of(&defaults));
+    assert!(
+        error_of(&defaults).contains("network.toml"),
+        "{}",
+        error_of(&defaults)
+    );
 
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("127.0.0.1:9464", "192.0.2.1:1")).unwrap();
@@ -121,7 +158,10 @@ fn defaults_file_environment_flags() {
 
     let mut command = place.command(&["node", "run", "--dir", "node"]);
     let environment = said(command.env("SHOAL_METRICS_LISTEN", "192.0.2.2:2"));
-    assert!(environment.contains("192.0.2.2:2 can be reached"), "{environment}");
+    assert!(
+        environment.contains("192.0.2.2:2 can be reached"),
+        "{environment}"
+    );
 
     let mut command = place.command(&["node", "run", "--dir", "node", "--metrics", "192.0.2.3:3"]);
     let flag = said(command.env("SHOAL_METRICS_LISTEN", "192.0.2.2:2"));
@@ -135,7 +175,10 @@ fn a_network_is_made_and_shown() {
     assert_eq!(made["members"], 9);
     let shown = place.json(&["network", "show", "network.toml"]);
     assert_eq!(shown["hash"], made["hash"]);
-    assert_eq!((&shown["mixes"], &shown["providers"]), (&6.into(), &3.into()));
+    assert_eq!(
+        (&shown["mixes"], &shown["providers"]),
+        (&6.into(), &3.into())
+    );
     assert_eq!(shown["epoch"], "10m");
     assert_eq!(shown["epoch_now"], 0);
     let cost = &shown["profiles"]["default"];
@@ -144,7 +187,17 @@ fn a_network_is_made_and_shown() {
     assert!(String::from_utf8_lossy(&words.stdout).contains("mobile"));
     // The file is what the hash names: it is never replaced.
     let again = place.run(&[
-        "network", "new", "--name", "test", "--from-dir", "n0", "n1", "n2", "n6", "n7", "--out",
+        "network",
+        "new",
+        "--name",
+        "test",
+        "--from-dir",
+        "n0",
+        "n1",
+        "n2",
+        "n6",
+        "n7",
+        "--out",
         "network.toml",
     ]);
     assert_eq!(again.status.code(), Some(1));
@@ -162,13 +215,19 @@ fn members_can_be_named() {
         .collect();
     let new = |out: &str, members: &[String]| {
         let mut arguments = vec!["network", "new", "--name", "test", "--out", out];
-        members.iter().for_each(|member| arguments.extend(["--member", member.as_str()]));
+        members
+            .iter()
+            .for_each(|member| arguments.extend(["--member", member.as_str()]));
         place.run(&arguments)
     };
     assert!(new("a.toml", &members).status.success());
     let too_few = new("b.toml", &members[..4]);
     assert_eq!(too_few.status.code(), Some(2));
-    assert!(error_of(&too_few).contains("2 providers"), "{}", error_of(&too_few));
+    assert!(
+        error_of(&too_few).contains("2 providers"),
+        "{}",
+        error_of(&too_few)
+    );
     let id = shoal_proto::NodeId::new([1; 32]);
     let address = "/ip4/1.2.3.4/tcp/1";
     for wrong in [
@@ -190,24 +249,58 @@ fn members_can_be_named() {
 fn a_client_has_an_address_before_it_ever_ran() {
     let place = Place::new();
     place.network();
-    let made = place.json(&["client", "init", "--dir", "bob", "--network", "network.toml"]);
+    let made = place.json(&[
+        "client",
+        "init",
+        "--dir",
+        "bob",
+        "--network",
+        "network.toml",
+    ]);
     assert_eq!(mode(&place.path("bob/client.key")), 0o600);
     let told = place.json(&["client", "address", "--dir", "bob"]);
     assert!(told["address"].as_str().unwrap().starts_with("shoal1"));
     assert_eq!(told["mailbox"], made["mailbox"]);
-    let again = place.run(&["client", "init", "--dir", "bob", "--network", "network.toml"]);
+    let again = place.run(&[
+        "client",
+        "init",
+        "--dir",
+        "bob",
+        "--network",
+        "network.toml",
+    ]);
     assert_eq!(again.status.code(), Some(1));
-    let profile = ["client", "init", "--dir", "x", "--network", "network.toml", "--profile", "y"];
+    let profile = [
+        "client",
+        "init",
+        "--dir",
+        "x",
+        "--network",
+        "network.toml",
+        "--profile",
+        "y",
+    ];
     let output = place.run(&profile);
     assert_eq!(output.status.code(), Some(2));
-    assert!(error_of(&output).contains("it has: default, mobile"), "{}", error_of(&output));
+    assert!(
+        error_of(&output).contains("it has: default, mobile"),
+        "{}",
+        error_of(&output)
+    );
 }
 
 #[test]
 fn without_a_daemon_the_commands_say_how_to_start_one() {
     let place = Place::new();
     place.network();
-    place.json(&["client", "init", "--dir", "bob", "--network", "network.toml"]);
+    place.json(&[
+        "client",
+        "init",
+        "--dir",
+        "bob",
+        "--network",
+        "network.toml",
+    ]);
     let told = place.json(&["client", "address", "--dir", "bob"]);
     let address = told["address"].as_str().unwrap();
     for arguments in [
@@ -217,7 +310,11 @@ fn without_a_daemon_the_commands_say_how_to_start_one() {
     ] {
         let output = place.run(arguments);
         assert_eq!(output.status.code(), Some(3));
-        assert!(error_of(&output).contains("shoal client run --dir bob"), "{}", error_of(&output));
+        assert!(
+            error_of(&output).contains("shoal client run --dir bob"),
+            "{}",
+            error_of(&output)
+        );
     }
     let output = place.run(&["client", "send", "--dir", "bob", "shoal1nonsense", "hello"]);
     assert_eq!(output.status.code(), Some(2));
@@ -228,7 +325,11 @@ fn mistakes_on_the_command_line_are_2_and_help_is_0() {
     let place = Place::new();
     assert_eq!(place.run(&["sing"]).status.code(), Some(2));
     assert_eq!(place.run(&["init"]).status.code(), Some(2));
-    for arguments in [&["--help"][..], &["client", "send", "--help"], &["demo", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["client", "send", "--help"],
+        &["demo", "--help"],
+    ] {
         let output = place.run(arguments);
         assert_eq!(output.status.code(), Some(0));
         assert!(String::from_utf8_lossy(&output.stdout).contains("Usage"));
@@ -241,12 +342,29 @@ fn a_key_that_others_can_read_keeps_a_node_from_starting() {
     place.network();
     let key = place.path("n0/identity.key");
     std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
-    let arguments = ["node", "run", "--dir", "n0", "--network", "network.toml", "--metrics", ""];
+    let arguments = [
+        "node",
+        "run",
+        "--dir",
+        "n0",
+        "--network",
+        "network.toml",
+        "--metrics",
+        "",
+    ];
     let output = place.run(&arguments);
     assert!(!output.status.success());
-    assert!(error_of(&output).contains("chmod 600"), "{}", error_of(&output));
+    assert!(
+        error_of(&output).contains("chmod 600"),
+        "{}",
+        error_of(&output)
+    );
     std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
     std::fs::write(&key, b"shoal-identity-1:3mJr7AoUXx2Wqd\n").unwrap();
     let output = place.run(&arguments);
-    assert!(error_of(&output).contains("is damaged"), "{}", error_of(&output));
+    assert!(
+        error_of(&output).contains("is damaged"),
+        "{}",
+        error_of(&output)
+    );
 }

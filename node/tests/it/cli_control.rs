@@ -25,9 +25,16 @@ impl Handler for Fake {
             }
             Request::Send { text, .. } => {
                 let message = "m1".to_owned();
-                let _ = self.events.send(Event::Stored { message: message.clone(), after_ms: Some(5) });
+                let _ = self.events.send(Event::Stored {
+                    message: message.clone(),
+                    after_ms: Some(5),
+                });
                 let fragments = u32::try_from(text.len()).unwrap();
-                Ok(Response::Accepted(Accepted { message, fragments, expected_stored_ms: 1 }))
+                Ok(Response::Accepted(Accepted {
+                    message,
+                    fragments,
+                    expected_stored_ms: 1,
+                }))
             }
             Request::Messages { after, .. } => Ok(Response::Messages(Messages {
                 messages: (after == 0).then(received).into_iter().collect(),
@@ -71,30 +78,61 @@ fn start(dir: &Path) -> tokio::task::JoinHandle<()> {
 async fn requests_and_events_come_through() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path());
-    let mode = std::fs::metadata(dir.path().join(SOCKET_FILE)).unwrap().permissions().mode();
+    let mode = std::fs::metadata(dir.path().join(SOCKET_FILE))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     let mut events = ControlClient::connect(dir.path()).await.unwrap();
     events.follow().await.unwrap();
     let mut client = ControlClient::connect(dir.path()).await.unwrap();
-    assert!(matches!(client.ask(Request::Status).await, Ok(Response::Status(_))));
-    assert!(matches!(client.ask(Request::Address).await, Ok(Response::Address(_))));
-    let send = |text: &str| Request::Send { to: "shoal1y".into(), text: text.into() };
+    assert!(matches!(
+        client.ask(Request::Status).await,
+        Ok(Response::Status(_))
+    ));
+    assert!(matches!(
+        client.ask(Request::Address).await,
+        Ok(Response::Address(_))
+    ));
+    let send = |text: &str| Request::Send {
+        to: "shoal1y".into(),
+        text: text.into(),
+    };
     // The longest text, each byte of it escaped, still fits a line.
     let longest = "\u{1}".repeat(shoal_client::MAX_TEXT_BYTES);
     let accepted = client.ask(send(&longest)).await.unwrap();
     assert!(matches!(accepted, Response::Accepted(a) if a.fragments as usize == longest.len()));
     assert_eq!(
         events.event().await.unwrap(),
-        Event::Stored { message: "m1".into(), after_ms: Some(5) }
+        Event::Stored {
+            message: "m1".into(),
+            after_ms: Some(5)
+        }
     );
     let refused = client.ask(send("")).await.unwrap_err();
     assert!(matches!(refused, ControlError::Refused(r) if r.code == RefusalCode::Invalid));
-    let page = client.ask(Request::Messages { after: 0, limit: 1, wait_ms: 0 }).await.unwrap();
-    assert_eq!(page, Response::Messages(Messages { messages: vec![received()], next: 1 }));
+    let page = client
+        .ask(Request::Messages {
+            after: 0,
+            limit: 1,
+            wait_ms: 0,
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        page,
+        Response::Messages(Messages {
+            messages: vec![received()],
+            next: 1
+        })
+    );
 
     server.abort();
     let _ = server.await;
-    assert!(matches!(client.ask(Request::Status).await, Err(ControlError::Closed)));
+    assert!(matches!(
+        client.ask(Request::Status).await,
+        Err(ControlError::Closed)
+    ));
     assert!(matches!(
         ControlClient::connect(dir.path()).await,
         Err(ControlError::NotRunning(_))
@@ -105,18 +143,36 @@ async fn requests_and_events_come_through() {
 async fn garbage_is_answered_and_harms_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let _server = start(dir.path());
-    let stream = tokio::net::UnixStream::connect(dir.path().join(SOCKET_FILE)).await.unwrap();
+    let stream = tokio::net::UnixStream::connect(dir.path().join(SOCKET_FILE))
+        .await
+        .unwrap();
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     let cases: [(&[u8], u64, Option<&str>); 8] = [
         (b"not json", 0, Some("malformed")),
         (b"\xff\xfe\x00", 0, Some("malformed")),
         (b"{\"version\":1,\"id\":5}", 5, Some("malformed")),
-        (b"{\"version\":1,\"id\":6,\"request\":\"sing\"}", 6, Some("malformed")),
-        (b"{\"version\":2,\"id\":7,\"request\":\"status\"}", 7, Some("version")),
+        (
+            b"{\"version\":1,\"id\":6,\"request\":\"sing\"}",
+            6,
+            Some("malformed"),
+        ),
+        (
+            b"{\"version\":2,\"id\":7,\"request\":\"status\"}",
+            7,
+            Some("version"),
+        ),
         (b"{\"id\":8,\"request\":\"status\"}", 8, Some("version")),
-        (b"{\"version\":1,\"id\":9,\"request\":\"send\",\"to\":\"x\"}", 9, Some("malformed")),
-        (b"{\"version\":1,\"id\":10,\"request\":\"status\"}", 10, None),
+        (
+            b"{\"version\":1,\"id\":9,\"request\":\"send\",\"to\":\"x\"}",
+            9,
+            Some("malformed"),
+        ),
+        (
+            b"{\"version\":1,\"id\":10,\"request\":\"status\"}",
+            10,
+            None,
+        ),
     ];
     let answer = |line: Option<String>| serde_json::from_str::<serde_json::Value>(&line.unwrap());
     for (line, id, code) in cases {
@@ -132,7 +188,10 @@ async fn garbage_is_answered_and_harms_nobody() {
     for _ in 0..=(MAX_REQUEST_BYTES / piece.len()) {
         write.write_all(&piece).await.unwrap();
     }
-    write.write_all(b"\n{\"version\":1,\"id\":11,\"request\":\"status\"}\n").await.unwrap();
+    write
+        .write_all(b"\n{\"version\":1,\"id\":11,\"request\":\"status\"}\n")
+        .await
+        .unwrap();
     let long = answer(lines.next_line().await.unwrap()).unwrap();
     assert_eq!(long["error"]["code"], "malformed");
     assert_eq!(answer(lines.next_line().await.unwrap()).unwrap()["id"], 11);
@@ -143,14 +202,18 @@ async fn a_reader_that_falls_behind_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let server = ControlServer::bind(dir.path()).unwrap();
     let (events, _) = broadcast::channel(4);
-    let handler = Arc::new(Fake { events: events.clone() });
+    let handler = Arc::new(Fake {
+        events: events.clone(),
+    });
     let _serving = tokio::spawn(server.serve(handler));
     let mut client = ControlClient::connect(dir.path()).await.unwrap();
     client.follow().await.unwrap();
     let mut missed = 0;
     let mut heard = 0;
     for _ in 0..20_000 {
-        let _ = events.send(Event::Alarm { text: "x".repeat(500) });
+        let _ = events.send(Event::Alarm {
+            text: "x".repeat(500),
+        });
     }
     while missed + heard < 20_000 {
         let event = tokio::time::timeout(Duration::from_secs(5), client.event()).await;
@@ -171,5 +234,8 @@ async fn a_dead_ones_socket_is_replaced_and_a_deep_directory_works() {
     std::fs::write(deep.join(SOCKET_FILE), b"").unwrap();
     let _server = start(&deep);
     let mut client = ControlClient::connect(&deep).await.unwrap();
-    assert!(matches!(client.ask(Request::Status).await, Ok(Response::Status(_))));
+    assert!(matches!(
+        client.ask(Request::Status).await,
+        Ok(Response::Status(_))
+    ));
 }

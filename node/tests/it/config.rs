@@ -11,7 +11,9 @@ use shoal_node::config::{
 };
 
 fn example(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../deploy")
+        .join(name);
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -30,7 +32,11 @@ fn complete<F: Default + Serialize + DeserializeOwned>(name: &str) -> Layered<F>
     let text = example(name);
     let mut keys = BTreeSet::new();
     keys_of(&toml::from_str(&text).unwrap(), "", &mut keys);
-    assert_eq!(keys, known_keys::<F>(), "{name} has exactly the keys that exist");
+    assert_eq!(
+        keys,
+        known_keys::<F>(),
+        "{name} has exactly the keys that exist"
+    );
     let table = text.lines().filter(|line| line.starts_with('[')).count();
     let documented = text.lines().filter(|line| line.starts_with('#')).count();
     assert!(documented > table, "{name} is commented");
@@ -42,9 +48,15 @@ fn the_examples_have_every_key_with_its_default() {
     let mix = complete::<NodeFile>("mix.toml");
     assert_eq!(mix.values, NodeFile::default());
     let provider = complete::<NodeFile>("provider.toml");
-    let expected = NodeFile { role: "provider".to_owned(), ..NodeFile::default() };
+    let expected = NodeFile {
+        role: "provider".to_owned(),
+        ..NodeFile::default()
+    };
     assert_eq!(provider.values, expected);
-    assert_eq!(complete::<ClientFile>("client.toml").values, ClientFile::default());
+    assert_eq!(
+        complete::<ClientFile>("client.toml").values,
+        ClientFile::default()
+    );
     for layered in [mix, provider] {
         NodeConfig::validate(PathBuf::from("."), Path::new("."), layered).unwrap();
     }
@@ -75,8 +87,14 @@ fn later_sources_win() {
     let flag = [Override::flag("family", "family", "flag")];
     assert_eq!(parse("", &[], &[]).unwrap().values.family, "");
     assert_eq!(parse(file, &[], &[]).unwrap().values.family, "file");
-    assert_eq!(parse(file, &environment, &[]).unwrap().values.family, "environment");
-    assert_eq!(parse(file, &environment, &flag).unwrap().values.family, "flag");
+    assert_eq!(
+        parse(file, &environment, &[]).unwrap().values.family,
+        "environment"
+    );
+    assert_eq!(
+        parse(file, &environment, &flag).unwrap().values.family,
+        "flag"
+    );
 }
 
 #[test]
@@ -90,7 +108,10 @@ fn values_have_the_type_of_their_key() {
         ("SHOAL_LOG", "trace"),
     ];
     let values = parse("", &environment, &[]).unwrap().values;
-    assert_eq!(values.listen, ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/2"]);
+    assert_eq!(
+        values.listen,
+        ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/2"]
+    );
     assert_eq!(values.connections.idle.as_micros(), 90_000_000);
     assert_eq!(values.storage.total.as_bytes(), 3 << 20);
     assert_eq!(values.queues.pool_packets, 7);
@@ -101,12 +122,30 @@ fn values_have_the_type_of_their_key() {
 #[test]
 fn errors_name_their_place() {
     let cases = [
-        ("family = ''\n\nlisen = []\n", "shoal.toml:3: unknown key `lisen`; did you mean `listen`?"),
-        ("[log]\nlevle = 'info'\n", "shoal.toml:2: unknown key `log.levle`; did you mean `log.level`?"),
-        ("[metric]\nlisten = ''\n", "shoal.toml:1: unknown key `metric`; did you mean `metrics`?"),
-        ("\n[log]\nlevel = 'loud'\n", "shoal.toml:3: unknown variant `loud`"),
-        ("[connections]\nidle = '5'\n", "shoal.toml:2: `5` is not a duration"),
-        ("[storage]\ntotal = '1 GB'\n", "shoal.toml:2: `1 GB` is not a size"),
+        (
+            "family = ''\n\nlisen = []\n",
+            "shoal.toml:3: unknown key `lisen`; did you mean `listen`?",
+        ),
+        (
+            "[log]\nlevle = 'info'\n",
+            "shoal.toml:2: unknown key `log.levle`; did you mean `log.level`?",
+        ),
+        (
+            "[metric]\nlisten = ''\n",
+            "shoal.toml:1: unknown key `metric`; did you mean `metrics`?",
+        ),
+        (
+            "\n[log]\nlevel = 'loud'\n",
+            "shoal.toml:3: unknown variant `loud`",
+        ),
+        (
+            "[connections]\nidle = '5'\n",
+            "shoal.toml:2: `5` is not a duration",
+        ),
+        (
+            "[storage]\ntotal = '1 GB'\n",
+            "shoal.toml:2: `1 GB` is not a size",
+        ),
         ("family = 3\n", "shoal.toml:1: invalid type"),
         ("family = \n", "shoal.toml:1:"),
     ];
@@ -115,14 +154,27 @@ fn errors_name_their_place() {
         assert!(error.starts_with(expected), "{error}\nis not\n{expected}");
     }
     let error = parse("", &[("SHOAL_QUEUES_POOL_PACKETS", "many")], &[]).unwrap_err();
-    assert!(error.to_string().starts_with("SHOAL_QUEUES_POOL_PACKETS: `many` is not a number"));
+    assert!(
+        error
+            .to_string()
+            .starts_with("SHOAL_QUEUES_POOL_PACKETS: `many` is not a number")
+    );
     let error = parse("", &[], &[Override::flag("log-level", "log.level", "loud")]).unwrap_err();
-    assert!(error.to_string().starts_with("--log-level: unknown variant"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("--log-level: unknown variant"),
+        "{error}"
+    );
 }
 
 #[test]
 fn variables_that_set_nothing_are_told_of_and_harm_nothing() {
-    let environment = [("SHOAL_FAMILLY", "x"), ("SHOAL_SERVICE_HOST", "y"), ("SHOAL_DIR", "z")];
+    let environment = [
+        ("SHOAL_FAMILLY", "x"),
+        ("SHOAL_SERVICE_HOST", "y"),
+        ("SHOAL_DIR", "z"),
+    ];
     let ignored = parse("", &environment, &[]).unwrap().ignored;
     let expected = [
         ("SHOAL_FAMILLY".to_owned(), Some("SHOAL_FAMILY".to_owned())),
@@ -132,7 +184,11 @@ fn variables_that_set_nothing_are_told_of_and_harm_nothing() {
 }
 
 fn node(text: &str) -> Result<NodeConfig, ConfigError> {
-    NodeConfig::validate(PathBuf::from("/state"), Path::new("/etc"), parse(text, &[], &[])?)
+    NodeConfig::validate(
+        PathBuf::from("/state"),
+        Path::new("/etc"),
+        parse(text, &[], &[])?,
+    )
 }
 
 #[test]
@@ -140,13 +196,28 @@ fn what_can_not_be_right_is_refused() {
     let cases = [
         ("role = 'exit'", "role: `exit`"),
         ("listen = []", "listen: needs"),
-        ("listen = ['/ip4/127.0.0.1']", "listen: `/ip4/127.0.0.1` is neither TCP nor QUIC"),
-        ("listen = ['/ip4/127.0.0.1/tcp/1/ws']", "listen: `/ip4/127.0.0.1/tcp/1/ws` is neither"),
+        (
+            "listen = ['/ip4/127.0.0.1']",
+            "listen: `/ip4/127.0.0.1` is neither TCP nor QUIC",
+        ),
+        (
+            "listen = ['/ip4/127.0.0.1/tcp/1/ws']",
+            "listen: `/ip4/127.0.0.1/tcp/1/ws` is neither",
+        ),
         ("advertise = ['/ip4/127.0.0.1/tcp/0']", "advertise:"),
-        ("[metrics]\nlisten = '192.0.2.1:1'", "metrics.listen: 192.0.2.1:1 can be reached"),
+        (
+            "[metrics]\nlisten = '192.0.2.1:1'",
+            "metrics.listen: 192.0.2.1:1 can be reached",
+        ),
         ("[metrics]\nlisten = 'here'", "metrics.listen: `here`"),
-        ("[queues]\nring_frames = 0", "queues.ring_frames: must be at least 1"),
-        ("family = 'a family with a name of more bytes'", "family: has"),
+        (
+            "[queues]\nring_frames = 0",
+            "queues.ring_frames: must be at least 1",
+        ),
+        (
+            "family = 'a family with a name of more bytes'",
+            "family: has",
+        ),
     ];
     for (text, expected) in cases {
         let error = node(text).unwrap_err().to_string();
@@ -173,8 +244,23 @@ fn a_client_enters_by_another_than_keeps_its_mailbox() {
     };
     let [a, b] = [1, 2].map(|byte| shoal_proto::NodeId::new([byte; 32]).to_string());
     assert!(client(&format!("mailbox = '{a}'\nentry = '{b}'")).is_ok());
-    assert!(client(&format!("mailbox = '{a}'")).unwrap().core.entry.is_none());
+    assert!(
+        client(&format!("mailbox = '{a}'"))
+            .unwrap()
+            .core
+            .entry
+            .is_none()
+    );
     let error = client(&format!("mailbox = '{a}'\nentry = '{a}'")).unwrap_err();
-    assert!(error.to_string().starts_with("entry: is the mailbox's provider too"));
-    assert!(client("").unwrap_err().to_string().starts_with("mailbox: is not set"));
+    assert!(
+        error
+            .to_string()
+            .starts_with("entry: is the mailbox's provider too")
+    );
+    assert!(
+        client("")
+            .unwrap_err()
+            .to_string()
+            .starts_with("mailbox: is not set")
+    );
 }

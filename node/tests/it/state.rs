@@ -30,7 +30,9 @@ fn written(dir: &Path, epoch: Epoch, sizes: &[u64]) -> Vec<usize> {
     let mut number = 0;
     let mut lengths = vec![std::fs::read(&path).unwrap().len()];
     for size in sizes {
-        let batch: Vec<_> = (number..number + size).map(|n| (epoch, tag(n), n)).collect();
+        let batch: Vec<_> = (number..number + size)
+            .map(|n| (epoch, tag(n), n))
+            .collect();
         log.append_batch(&batch).unwrap();
         number += size;
         lengths.push(std::fs::read(&path).unwrap().len());
@@ -39,7 +41,9 @@ fn written(dir: &Path, epoch: Epoch, sizes: &[u64]) -> Vec<usize> {
 }
 
 fn numbers(tags: &[ReplayTag]) -> BTreeSet<u64> {
-    tags.iter().map(|tag| u64::from_le_bytes(tag.as_bytes()[..8].try_into().unwrap())).collect()
+    tags.iter()
+        .map(|tag| u64::from_le_bytes(tag.as_bytes()[..8].try_into().unwrap()))
+        .collect()
 }
 
 proptest! {
@@ -85,7 +89,10 @@ fn damage_in_the_middle_fails_closed() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[lengths[0] + 30] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let error = ReplayLog::open(dir.path()).unwrap().load(epoch, &key(1)).unwrap_err();
+    let error = ReplayLog::open(dir.path())
+        .unwrap()
+        .load(epoch, &key(1))
+        .unwrap_err();
     assert!(matches!(error, ReplayError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("must not be used any more"));
 }
@@ -95,9 +102,15 @@ fn a_missing_file_or_another_key_fails_closed() {
     let dir = tempfile::tempdir().unwrap();
     let epoch = Epoch::new(4);
     let mut log = ReplayLog::open(dir.path()).unwrap();
-    assert!(matches!(log.load(epoch, &key(1)), Err(ReplayError::Missing { .. })));
+    assert!(matches!(
+        log.load(epoch, &key(1)),
+        Err(ReplayError::Missing { .. })
+    ));
     written(dir.path(), epoch, &[1]);
-    assert!(matches!(log.load(epoch, &key(2)), Err(ReplayError::OtherKey { .. })));
+    assert!(matches!(
+        log.load(epoch, &key(2)),
+        Err(ReplayError::OtherKey { .. })
+    ));
     assert!(log.append_batch(&[(Epoch::new(9), tag(1), 1)]).is_err());
 }
 
@@ -136,7 +149,10 @@ fn the_lock_is_between_processes_and_dies_with_them() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let error = StateDir::open(dir.path()).unwrap_err();
-    assert!(error.to_string().contains("in use by another process"), "{error}");
+    assert!(
+        error.to_string().contains("in use by another process"),
+        "{error}"
+    );
     holder.kill().unwrap();
     holder.wait().unwrap();
     StateDir::open(dir.path()).unwrap();

@@ -60,7 +60,12 @@ pub(super) fn run(args: &ClientInit, json: bool) -> Result<(), CliError> {
 /// link the owner.
 fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeId, CliError> {
     if params.profile(&args.profile).is_none() {
-        let known = params.profiles.keys().cloned().collect::<Vec<_>>().join(", ");
+        let known = params
+            .profiles
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
         let (name, profile) = (&params.name, &args.profile);
         return Err(CliError::Usage(anyhow!(
             "the network {name} has no profile `{profile}`; it has: {known}"
@@ -78,12 +83,15 @@ fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeI
         0 => None,
         count => Some(seeded()?.random_range(0..count)),
     };
-    index.and_then(|index| providers.get(index)).copied().ok_or_else(|| {
-        CliError::Usage(anyhow!(
-            "the network file names no provider that could keep the mailbox; name one with \
+    index
+        .and_then(|index| providers.get(index))
+        .copied()
+        .ok_or_else(|| {
+            CliError::Usage(anyhow!(
+                "the network file names no provider that could keep the mailbox; name one with \
              --mailbox"
-        ))
-    })
+            ))
+        })
 }
 
 fn config_text(args: &ClientInit, mailbox: &NodeId) -> Result<String, CliError> {

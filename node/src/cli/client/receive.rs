@@ -35,7 +35,11 @@ async fn receive(
     loop {
         let enough = *printed > 0 && !args.follow;
         let wait_ms = if wait && !enough { WAIT_MS } else { 0 };
-        let request = Request::Messages { after, limit: MAX_PAGE, wait_ms };
+        let request = Request::Messages {
+            after,
+            limit: MAX_PAGE,
+            wait_ms,
+        };
         let page = match ask(control, request).await? {
             Response::Messages(page) => page,
             other => return Err(failed(unexpected(&other))),
@@ -57,9 +61,15 @@ async fn show(
     json: bool,
 ) -> Result<(), CliError> {
     for message in &page.messages {
-        output::print(&if json { output::to_json(message)? } else { in_words(message) })?;
+        output::print(&if json {
+            output::to_json(message)?
+        } else {
+            in_words(message)
+        })?;
         if !keep {
-            let read = Request::Read { message: message.message.clone() };
+            let read = Request::Read {
+                message: message.message.clone(),
+            };
             ask(control, read).await?;
         }
     }

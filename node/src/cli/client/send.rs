@@ -30,14 +30,21 @@ pub(super) async fn run(args: ClientSend, json: bool) -> Result<(), CliError> {
     };
     // Before the message is sent, so that nothing about it is missed.
     events.follow().await.map_err(failed)?;
-    let request = Request::Send { to: args.address, text };
+    let request = Request::Send {
+        to: args.address,
+        text,
+    };
     let accepted = match ask(&mut control, request).await? {
         Response::Accepted(accepted) => accepted,
         other => return Err(failed(unexpected(&other))),
     };
     if args.wait == WaitFor::None {
         let words = format!("accepted   {}", accepted.message);
-        let sent = Sent { accepted, state: MessageState::Queued, stored_ms: None };
+        let sent = Sent {
+            accepted,
+            state: MessageState::Queued,
+            stored_ms: None,
+        };
         return output::show(json, &sent, &words);
     }
     let late = format!(
@@ -47,9 +54,15 @@ pub(super) async fn run(args: ClientSend, json: bool) -> Result<(), CliError> {
     );
     let stored = wait_stored(&mut events, &mut control, &accepted.message);
     let stored_ms = within(Some(args.timeout), &late, stored).await?;
-    let after = stored_ms.map(|ms| format!(" after {ms} ms")).unwrap_or_default();
+    let after = stored_ms
+        .map(|ms| format!(" after {ms} ms"))
+        .unwrap_or_default();
     let words = format!("stored     {}{after}", accepted.message);
-    let sent = Sent { accepted, state: MessageState::Stored, stored_ms };
+    let sent = Sent {
+        accepted,
+        state: MessageState::Stored,
+        stored_ms,
+    };
     output::show(json, &sent, &words)
 }
 

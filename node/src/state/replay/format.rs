@@ -62,18 +62,18 @@ pub(super) fn encode_batch(number: u64, tags: &[ReplayTag], to: &mut Vec<u8>) {
 /// Reads a file's bytes for fuzzing: how many tags it holds, if it is sound.
 #[must_use]
 pub fn decode(bytes: &[u8], epoch: Epoch, key: &[u8; KEY_ID_BYTES]) -> Option<usize> {
-    read(bytes, epoch, key).ok().map(|decoded| decoded.tags.len())
+    read(bytes, epoch, key)
+        .ok()
+        .map(|decoded| decoded.tags.len())
 }
 
-pub(super) fn read(
-    bytes: &[u8],
-    epoch: Epoch,
-    key: &[u8; KEY_ID_BYTES],
-) -> Result<Decoded, Fault> {
+pub(super) fn read(bytes: &[u8], epoch: Epoch, key: &[u8; KEY_ID_BYTES]) -> Result<Decoded, Fault> {
     let expected = encode_header(epoch, key);
     let (header, mut rest) = bytes.split_at_checked(HEADER_BYTES).ok_or(Fault::Header)?;
     if header != expected {
-        let (body, check) = header.split_at_checked(HEADER_BYTES - 4).ok_or(Fault::Header)?;
+        let (body, check) = header
+            .split_at_checked(HEADER_BYTES - 4)
+            .ok_or(Fault::Header)?;
         let sound = header.starts_with(FILE_MAGIC) && crc32(&[body]).to_le_bytes() == check;
         return Err(if sound { Fault::Key } else { Fault::Header });
     }
@@ -87,7 +87,11 @@ pub(super) fn read(
     if !is_torn_tail(rest, batches) {
         return Err(Fault::Batch { number: batches });
     }
-    Ok(Decoded { tags, length: bytes.len() - rest.len(), batches })
+    Ok(Decoded {
+        tags,
+        length: bytes.len() - rest.len(),
+        batches,
+    })
 }
 
 struct Batch<'a> {
@@ -114,7 +118,13 @@ fn read_batch(bytes: &[u8]) -> Option<(Batch<'_>, &[u8])> {
     }
     let (bodies, after) = rest.split_at_checked(tags * TAG_BYTES)?;
     let sound = crc32(&[count, number, bodies]) == u32::from_le_bytes(*check);
-    sound.then_some((Batch { number: u64::from_le_bytes(*number), bodies }, after))
+    sound.then_some((
+        Batch {
+            number: u64::from_le_bytes(*number),
+            bodies,
+        },
+        after,
+    ))
 }
 
 /// Whether what follows the last whole batch can be what a crash left of one more: not more than
@@ -149,7 +159,11 @@ const TABLE: [u32; 256] = {
         let mut crc = index as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+            crc = if crc & 1 == 1 {
+                (crc >> 1) ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            };
             bit += 1;
         }
         table[index] = crc;

@@ -83,7 +83,10 @@ impl ReplayLog {
         let dir = state.join("replay");
         StateDir::create(&dir)?;
         sync_parent(&dir)?;
-        Ok(Self { dir, open: BTreeMap::new() })
+        Ok(Self {
+            dir,
+            open: BTreeMap::new(),
+        })
     }
 
     /// The epochs that have a file, in order.
@@ -94,8 +97,12 @@ impl ReplayLog {
         let mut epochs = Vec::new();
         let entries = std::fs::read_dir(&self.dir).map_err(StateError::io("list", &self.dir))?;
         for entry in entries {
-            let name = entry.map_err(StateError::io("list", &self.dir))?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(".log")?.parse().ok());
+            let name = entry
+                .map_err(StateError::io("list", &self.dir))?
+                .file_name();
+            let number = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".log")?.parse().ok());
             epochs.extend(number.map(Epoch::new));
         }
         epochs.sort_unstable();
@@ -148,8 +155,18 @@ impl ReplayLog {
             };
             cut().map_err(io("cut the torn tail off"))?;
         }
-        self.open.insert(epoch, Open { file, end, batches: decoded.batches });
-        Ok(Loaded { tags: decoded.tags, torn_bytes: length - end })
+        self.open.insert(
+            epoch,
+            Open {
+                file,
+                end,
+                batches: decoded.batches,
+            },
+        );
+        Ok(Loaded {
+            tags: decoded.tags,
+            torn_bytes: length - end,
+        })
     }
 
     /// Writes tags and flushes them: when it returns, they survive a crash. The numbers beside
@@ -208,12 +225,15 @@ impl Open {
 fn explain(fault: Fault, path: PathBuf, epoch: Epoch) -> ReplayError {
     match fault {
         Fault::Key => ReplayError::OtherKey { path, epoch },
-        Fault::Header => {
-            ReplayError::Damaged { path, epoch, what: "its header does not fit".to_owned() }
-        }
-        Fault::Batch { number } => {
-            ReplayError::Damaged { path, epoch, what: format!("in batch {number}") }
-        }
+        Fault::Header => ReplayError::Damaged {
+            path,
+            epoch,
+            what: "its header does not fit".to_owned(),
+        },
+        Fault::Batch { number } => ReplayError::Damaged {
+            path,
+            epoch,
+            what: format!("in batch {number}"),
+        },
     }
 }
-

@@ -12,9 +12,9 @@ mod log;
 mod writer;
 
 pub(super) use format::crc32;
-pub(crate) use format::encode_header as header;
 #[doc(hidden)]
 pub use format::decode;
+pub(crate) use format::encode_header as header;
 pub use format::{KEY_ID_BYTES, MAX_BATCH_TAGS};
 pub use log::{Loaded, ReplayError, ReplayLog};
 pub use writer::{Durable, ReplayWriter};

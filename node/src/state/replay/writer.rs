@@ -29,7 +29,11 @@ pub enum Durable {
 
 enum Command {
     Append(Epoch, ReplayTag, u64),
-    Create(Epoch, Box<SphinxPublic>, SyncSender<Result<(), ReplayError>>),
+    Create(
+        Epoch,
+        Box<SphinxPublic>,
+        SyncSender<Result<(), ReplayError>>,
+    ),
     Remove(Epoch, SyncSender<Result<(), StateError>>),
 }
 
@@ -56,14 +60,19 @@ impl ReplayWriter {
         let thread = std::thread::Builder::new()
             .name("replay-log".to_owned())
             .spawn(move || run(log, &receiver, notify))?;
-        Ok(Self { commands, thread: Some(thread) })
+        Ok(Self {
+            commands,
+            thread: Some(thread),
+        })
     }
 
     /// Gives one tag to the writer; numbers must grow. False if as many as allowed wait for the
     /// disk already, or the thread is gone: the packet must be dropped then.
     #[must_use = "a tag that was not taken is not durable"]
     pub fn append(&self, sequence: u64, epoch: Epoch, tag: ReplayTag) -> bool {
-        self.commands.try_send(Command::Append(epoch, tag, sequence)).is_ok()
+        self.commands
+            .try_send(Command::Append(epoch, tag, sequence))
+            .is_ok()
     }
 
     /// [`ReplayLog::create`], after the tags given before. Waits for the disk.
@@ -72,7 +81,9 @@ impl ReplayWriter {
     /// As there.
     pub fn create(&self, epoch: Epoch, key: &SphinxPublic) -> Result<(), ReplayError> {
         let (reply, answer) = sync_channel(1);
-        let sent = self.commands.send(Command::Create(epoch, Box::new(*key), reply));
+        let sent = self
+            .commands
+            .send(Command::Create(epoch, Box::new(*key), reply));
         let answer = sent.ok().and_then(|()| answer.recv().ok());
         answer.unwrap_or_else(|| Err(ReplayError::Io(gone())))
     }
@@ -84,7 +95,9 @@ impl ReplayWriter {
     pub fn remove(&self, epoch: Epoch) -> Result<(), StateError> {
         let (reply, answer) = sync_channel(1);
         let sent = self.commands.send(Command::Remove(epoch, reply));
-        sent.ok().and_then(|()| answer.recv().ok()).unwrap_or_else(|| Err(gone()))
+        sent.ok()
+            .and_then(|()| answer.recv().ok())
+            .unwrap_or_else(|| Err(gone()))
     }
 
     /// Writes what waits, and ends the thread.
@@ -146,7 +159,9 @@ fn flush(
     batch: &mut Vec<(Epoch, ReplayTag, u64)>,
     notify: &mut impl FnMut(Durable),
 ) {
-    let (Some((_, _, from)), Some((_, _, upto))) = (batch.first(), batch.last()) else { return };
+    let (Some((_, _, from)), Some((_, _, upto))) = (batch.first(), batch.last()) else {
+        return;
+    };
     let (from, upto) = (*from, *upto);
     match log.append_batch(batch) {
         Ok(()) => notify(Durable::UpTo(upto)),
@@ -195,7 +210,10 @@ mod tests {
             .collect();
         assert!(told.is_sorted());
         assert_eq!(told.last(), Some(&9_999));
-        let loaded = ReplayLog::open(dir.path()).unwrap().load(epoch, &key()).unwrap();
+        let loaded = ReplayLog::open(dir.path())
+            .unwrap()
+            .load(epoch, &key())
+            .unwrap();
         assert_eq!(loaded.tags.len(), 10_000);
         assert_eq!(loaded.torn_bytes, 0);
     }
@@ -216,9 +234,17 @@ mod tests {
         assert!(matches!(
             told.as_slice(),
             [
-                Durable::Failed { from: 0, upto: 0, .. },
+                Durable::Failed {
+                    from: 0,
+                    upto: 0,
+                    ..
+                },
                 Durable::UpTo(1),
-                Durable::Failed { from: 2, upto: 2, .. },
+                Durable::Failed {
+                    from: 2,
+                    upto: 2,
+                    ..
+                },
             ]
         ));
     }
