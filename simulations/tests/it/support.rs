@@ -3,11 +3,26 @@
 use std::collections::BTreeMap;
 
 use shoal_client::ClientEvent;
-use shoal_proto::{Span, Time};
+use shoal_proto::{MessageId, Span, Time};
 use shoal_simulations::{Happening, Network, Party};
+use shoal_topology::Profile;
 
 /// Long enough for any of the tests' networks to come up.
-pub(crate) const START: Span = Span::from_secs(30);
+pub(crate) const START: Span = Span::from_secs(60);
+
+/// Rates for tests that promise nothing about time: few packets.
+pub(crate) const QUIET: Profile = Profile {
+    real: 0.6,
+    loops: 0.1,
+    drops: 0.1,
+    mailbox: 0.3,
+    mailbox_clock: 0.8,
+    downlink: 3.0,
+};
+
+pub(crate) fn secs(seconds: u64) -> Span {
+    Span::from_secs(seconds)
+}
 
 /// The texts that clients received, with how often.
 pub(crate) fn received(happenings: &[Happening]) -> BTreeMap<(Party, String), usize> {
@@ -21,24 +36,47 @@ pub(crate) fn received(happenings: &[Happening]) -> BTreeMap<(Party, String), us
     counts
 }
 
-/// When a client received this text.
-pub(crate) fn received_at(network: &Network, client: Party, wanted: &str) -> Option<Time> {
-    network.happenings().iter().find_map(|happening| match &happening.event {
-        ClientEvent::Received { text, .. }
-            if happening.client == client && text.as_slice() == wanted.as_bytes() =>
-        {
-            Some(happening.at)
+/// How often each message was reported stored to its sender.
+pub(crate) fn stored(happenings: &[Happening]) -> BTreeMap<(Party, MessageId), usize> {
+    let mut counts = BTreeMap::new();
+    for happening in happenings {
+        if let ClientEvent::Stored { message } = &happening.event {
+            *counts.entry((happening.client, *message)).or_default() += 1;
         }
-        _ => None,
-    })
+    }
+    counts
 }
 
-/// How many messages were reported stored.
-pub(crate) fn stored(network: &Network) -> usize {
-    let stored = |h: &&Happening| matches!(h.event, ClientEvent::Stored { .. });
-    network.happenings().iter().filter(stored).count()
+/// When this client was told something that `wanted` picks.
+pub(crate) fn told(
+    network: &Network,
+    client: Party,
+    wanted: impl Fn(&ClientEvent) -> bool,
+) -> Option<Time> {
+    let mut happenings = network.happenings().iter();
+    happenings.find(|h| h.client == client && wanted(&h.event)).map(|h| h.at)
 }
 
-pub(crate) fn seconds(from: Time, to: Time) -> f64 {
-    to.since(from).as_secs_f64()
+/// Whether an event says that this text was received.
+pub(crate) fn brings(wanted: &str) -> impl Fn(&ClientEvent) -> bool {
+    move |event| {
+        matches!(event, ClientEvent::Received { text, .. } if text.as_slice() == wanted.as_bytes())
+    }
+}
+
+/// Runs for a while, and checks the books of the whole network after every second.
+pub(crate) fn run_checked(network: &mut Network, seconds: u64) {
+    for _ in 0..seconds {
+        network.run_for(secs(1)).unwrap();
+        network.check().unwrap();
+    }
+}
+
+/// Ends everything, and checks that nothing is left anywhere.
+pub(crate) fn close_books(network: &mut Network) {
+    network.stop().unwrap();
+    let audit = network.check().unwrap();
+    let frames = audit.frames();
+    assert_eq!((frames.in_flight, audit.inside), (0, 0));
+    assert_eq!(frames.sent, frames.received + frames.lost + frames.unclaimed);
 }
