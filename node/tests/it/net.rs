@@ -363,7 +363,7 @@ async fn gossip_is_passed_on_after_its_verdict_only() {
         .await;
 
     let gossip = |event| match event {
-        NetEvent::Gossip { token, bytes } => Some((token, bytes)),
+        NetEvent::Gossip { token, bytes, .. } => Some((token, bytes)),
         _ => None,
     };
     let verdicts = [Verdict::Reject, Verdict::Ignore, Verdict::Accept];

@@ -50,11 +50,7 @@ impl Driver {
                 endpoint,
                 num_established,
                 ..
-            } => {
-                if num_established.get() == 1 {
-                    self.connected(&peer_id, transport_of(&endpoint));
-                }
-            }
+            } if num_established.get() == 1 => self.connected(&peer_id, transport_of(&endpoint)),
             SwarmEvent::ConnectionClosed {
                 peer_id,
                 num_established: 0,
