@@ -101,7 +101,18 @@ fn a_long_message_holds_up_no_other() {
     world.send(ALICE, 1, &to, &[1; 20_000]);
     world.send(ALICE, 2, &to, b"short");
     assert!(world.run_until(secs(60.0), |world| world.hosts[BOB].texts().len() == 2));
-    assert_eq!(world.hosts[BOB].texts()[0], b"short");
+    let sent = |(_, event): &(_, ClientEvent)| match event {
+        ClientEvent::Sent {
+            message, fragment, ..
+        } => Some((*message, *fragment)),
+        _ => None,
+    };
+    let order: Vec<_> = world.hosts[ALICE].events.iter().filter_map(sent).collect();
+    // The short one goes second, and the long one's fragments go in order.
+    assert_ne!(order[0].0, order[1].0);
+    let long = order.iter().filter(|(message, _)| *message == order[0].0);
+    let indices: Vec<u16> = long.map(|(_, index)| *index).take(5).collect();
+    assert_eq!(indices, [0, 1, 2, 3, 4]);
 }
 
 #[test]
