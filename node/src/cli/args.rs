@@ -113,7 +113,7 @@ Examples:
   shoal network new --name home --from-dir mix1 mix2 mix3 prov1 prov2 --out network.toml
   shoal network new --name home --out network.toml \\
       --member 9xQe…,mix,/ip4/192.0.2.1/tcp/4140,/ip4/192.0.2.1/udp/4140/quic-v1 \\
-      --member 4vJ9…,provider,/dns/prov.example/tcp/4140
+      --member 4vJ9…,provider,/ip4/203.0.113.9/tcp/4140
 
 Every node and client of a network needs the same file: its hash is the network's name.")]
 pub(super) struct NetworkNew {

@@ -140,30 +140,12 @@ fn member_from(dir: &Path) -> Result<GenesisMember, CliError> {
     };
     // The file alone: flags and environment are for the one who runs this command.
     let config = NodeConfig::load(&flags, &[]).map_err(CliError::usage)?;
-    let mut addresses: Vec<String> = config.advertise.iter().map(ToString::to_string).collect();
-    if addresses.is_empty() {
-        addresses = config.listen.iter().map(ToString::to_string).collect();
-        if let Some(vague) = addresses.iter().find(|address| is_vague(address)) {
-            return Err(CliError::Usage(anyhow!(
-                "{} listens on {vague}, which nobody can dial; set `advertise` in its \
-                 configuration",
-                dir.display()
-            )));
-        }
-    }
+    let addresses = config.dialled().map_err(CliError::usage)?;
     Ok(GenesisMember {
         id: identity.id(),
         role: config.role,
         addresses,
     })
-}
-
-/// Every address of the machine, or any port.
-fn is_vague(address: &str) -> bool {
-    let any = ["/ip4/0.0.0.0/", "/ip6/::/"]
-        .iter()
-        .any(|any| address.starts_with(any));
-    any || address.parse::<shoal_topology::Address>().is_err()
 }
 
 fn show(file: &Path, json: bool) -> Result<(), CliError> {

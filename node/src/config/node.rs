@@ -315,6 +315,23 @@ impl NodeConfig {
             ignored_variables: layered.ignored,
         })
     }
+
+    /// Where others dial this node: what it advertises, or else what it listens on.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] if it advertises nothing and what it listens on is every address of
+    /// the machine, or any port.
+    pub fn dialled(&self) -> Result<Vec<String>, ConfigError> {
+        if !self.advertise.is_empty() {
+            return Ok(self.advertise.iter().map(ToString::to_string).collect());
+        }
+        let addresses: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
+        if let Some(vague) = addresses.iter().find(|address| is_vague(address)) {
+            let message = format!("is empty, and {vague} is nothing that others can dial: set it");
+            return Err(ConfigError::invalid("advertise", message));
+        }
+        Ok(addresses)
+    }
 }
 
 impl Metrics {
@@ -386,7 +403,18 @@ fn advertised(texts: &[String]) -> Result<Vec<shoal_topology::Address>, ConfigEr
             ConfigError::invalid("advertise", format!("`{text}` can't be dialled: {error}"))
         })
     };
+    // Peers look up no names: a look-up tells a resolver who is about to be dialled.
+    if let Some(name) = texts.iter().find(|text| text.starts_with("/dns")) {
+        let message = format!("`{name}` is a name, which nobody looks up: give /ip4/… or /ip6/…");
+        return Err(ConfigError::invalid("advertise", message));
+    }
     texts.iter().map(parse).collect()
+}
+
+/// Every address of the machine, or any port.
+fn is_vague(address: &str) -> bool {
+    let any = ["/ip4/0.0.0.0/", "/ip6/::/"].iter().any(|any| address.starts_with(any));
+    any || address.parse::<shoal_topology::Address>().is_err()
 }
 
 fn threads(wanted: usize) -> NonZeroUsize {

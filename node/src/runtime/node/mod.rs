@@ -114,7 +114,7 @@ impl Starting {
             ),
             directory: Directory::new(
                 Arc::clone(&self.params),
-                Some(self.local_node()),
+                Some(self.local_node()?),
                 seeded()?,
                 loaded.restored,
                 now,
@@ -202,16 +202,15 @@ impl Starting {
         }
     }
 
-    fn local_node(&self) -> LocalNode {
-        let advertised = self.config.advertise.iter().map(ToString::to_string);
-        LocalNode {
+    fn local_node(&self) -> Result<LocalNode, CliError> {
+        Ok(LocalNode {
             identity: Arc::clone(&self.identity),
             role: self.config.role,
-            addresses: advertised.collect(),
+            addresses: self.config.dialled().map_err(CliError::usage)?,
             family: self.config.family.clone(),
             capacity_class: self.config.capacity_class,
             storage_mib: self.config.store.bytes >> 20,
-        }
+        })
     }
 }
 
