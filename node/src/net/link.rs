@@ -114,16 +114,16 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         let bytes = buffer.get(..filled).unwrap_or_default();
         let frames = bytes.chunks_exact(FRAME_BYTES);
         let (count, rest) = (frames.len(), frames.remainder().len());
+        if count > 0 {
+            self.heard.now();
+            count_many(&self.stats.frames_read, count);
+        }
         for frame in frames {
             if let Ok(frame) = Frame::from_bytes(frame) {
                 self.sink.frame(self.from, frame);
             }
         }
-        if count > 0 {
-            self.heard.now();
-            count_many(&self.stats.frames_read, count);
-            buffer.copy_within(count * FRAME_BYTES..filled, 0);
-        }
+        buffer.copy_within(count * FRAME_BYTES..filled, 0);
         rest
     }
 }
