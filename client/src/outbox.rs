@@ -243,6 +243,19 @@ impl Outbox {
         Settled::Message(changes)
     }
 
+    /// The answer to a fragment came before the mailbox's disk was done, so it says nothing. Another
+    /// try fetches the receipt; it need not wait as long as for an answer that is lost, but waits
+    /// longer each time too.
+    pub(crate) fn undecided(&mut self, message: &MessageId, index: u16, now: Time) {
+        let outgoing = self
+            .orders
+            .get(message)
+            .and_then(|order| self.by_order.get_mut(order));
+        if let Some(part) = outgoing.and_then(|outgoing| outgoing.parts.get_mut(&index)) {
+            part.due = part.due.min(now + part.wait.scale(1, 16));
+        }
+    }
+
     /// The earliest instant at which a message is given up.
     pub(crate) fn next_expiry(&self) -> Option<Time> {
         self.open().map(|outgoing| outgoing.row.expires).min()

@@ -31,8 +31,10 @@ impl<R: CryptoRng> Client<R> {
         let Ok(plaintext) = opened else { return };
         match (reply.purpose, Reply::decode(&plaintext)) {
             (Purpose::Loop, _) => self.counters.loops_returned += 1,
-            (Purpose::Dummy | Purpose::Deposit { .. }, Ok(Reply::Dummy)) => {
+            (Purpose::Dummy, Ok(Reply::Dummy)) => self.counters.answers_dummy += 1,
+            (Purpose::Deposit { message, index, .. }, Ok(Reply::Dummy)) => {
                 self.counters.answers_dummy += 1;
+                self.outbox.undecided(&message, index, now);
             }
             (
                 Purpose::Deposit {

@@ -180,6 +180,25 @@ fn a_late_commit_is_told_at_the_next_try() {
 }
 
 #[test]
+fn an_answer_that_says_nothing_is_asked_again_before_a_lost_one_would_be() {
+    let mut world = World::new(6, params(3600));
+    let mut config = shoal_client::ClientConfig::new(world.providers()[0]);
+    config.profile = "quick".into();
+    config.retry_after = Span::from_secs(60);
+    world.add_with(config);
+    world.add(1, "calm");
+    world.attach(ALICE, 1);
+    world.answer = Answer::Late;
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, b"late");
+    let tried = |world: &World| !world.deposits.is_empty();
+    assert!(world.run_until(secs(10.0), tried));
+    world.answer = Answer::Honest;
+    let stored = |world: &World| world.hosts[ALICE].client.counters().stored == 1;
+    assert!(world.run_until(secs(30.0), stored));
+}
+
+#[test]
 fn a_refused_fragment_backs_off() {
     let mut world = alone(7);
     world.answer = Answer::Refuse;
