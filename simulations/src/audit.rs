@@ -2,7 +2,7 @@ use thiserror::Error;
 
 use crate::Ledger;
 use crate::client::ClientHost;
-use crate::network::frames_in_queue;
+use crate::dispatch::frames_in_queue;
 use crate::node::Node;
 use crate::world::World;
 
@@ -122,37 +122,138 @@ impl Audit {
     /// # Errors
     /// The first sum that does not come out.
     pub fn check(&self) -> Result<(), Imbalance> {
-        let ended = |ledger: &Ledger| {
-            ledger.received + ledger.lost + ledger.unclaimed + ledger.in_flight
-        };
+        let ended =
+            |ledger: &Ledger| ledger.received + ledger.lost + ledger.unclaimed + ledger.in_flight;
         let inside = self.nodes_sent - self.nodes_originated
             + self.delivered
             + self.loops_returned
             + self.dropped
             + self.inside;
         let sums = [
-            ("links between members, sent and ended", self.members.sent, ended(&self.members)),
-            ("uplinks, sent and ended", self.uplinks.sent, ended(&self.uplinks)),
-            ("downlinks, sent and ended", self.downlinks.sent, ended(&self.downlinks)),
-            ("in flight between members", self.members.in_flight, self.on_links.0),
-            ("in flight on uplinks", self.uplinks.in_flight, self.on_links.1),
-            ("in flight on downlinks", self.downlinks.in_flight, self.on_links.2),
+            (
+                "links between members, sent and ended",
+                self.members.sent,
+                ended(&self.members),
+            ),
+            (
+                "uplinks, sent and ended",
+                self.uplinks.sent,
+                ended(&self.uplinks),
+            ),
+            (
+                "downlinks, sent and ended",
+                self.downlinks.sent,
+                ended(&self.downlinks),
+            ),
+            (
+                "in flight between members",
+                self.members.in_flight,
+                self.on_links.0,
+            ),
+            (
+                "in flight on uplinks",
+                self.uplinks.in_flight,
+                self.on_links.1,
+            ),
+            (
+                "in flight on downlinks",
+                self.downlinks.in_flight,
+                self.on_links.2,
+            ),
             ("nodes whose books do not balance", self.unbalanced_nodes, 0),
-            ("providers whose books do not balance", self.unbalanced_providers, 0),
+            (
+                "providers whose books do not balance",
+                self.unbalanced_providers,
+                0,
+            ),
             (
                 "frames out of links and into nodes",
                 self.members.received + self.uplinks.received,
                 self.nodes_received,
             ),
-            ("frames out of nodes and into links", self.nodes_sent, self.members.sent),
+            (
+                "frames out of nodes and into links",
+                self.nodes_sent,
+                self.members.sent,
+            ),
             ("packets into and out of nodes", self.nodes_received, inside),
-            ("packets delivered and taken by providers", self.delivered, self.provider_received),
-            ("frames to clients and into downlinks", self.provider_downlink, self.downlinks.sent),
-            ("frames out of clients and into uplinks", self.clients_sent, self.uplinks.sent),
+            (
+                "packets delivered and taken by providers",
+                self.delivered,
+                self.provider_received,
+            ),
+            (
+                "frames to clients and into downlinks",
+                self.provider_downlink,
+                self.downlinks.sent,
+            ),
+            (
+                "frames out of clients and into uplinks",
+                self.clients_sent,
+                self.uplinks.sent,
+            ),
         ];
         match sums.into_iter().find(|(_, left, right)| left != right) {
             Some((what, left, right)) => Err(Imbalance { what, left, right }),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sum_has_to_come_out() {
+        let sound = Audit {
+            members: Ledger {
+                sent: 7,
+                received: 4,
+                lost: 1,
+                in_flight: 2,
+                ..Ledger::default()
+            },
+            uplinks: Ledger {
+                sent: 1,
+                received: 1,
+                ..Ledger::default()
+            },
+            downlinks: Ledger {
+                sent: 2,
+                unclaimed: 2,
+                ..Ledger::default()
+            },
+            on_links: (2, 0, 0),
+            nodes_received: 5,
+            nodes_sent: 7,
+            nodes_originated: 5,
+            delivered: 1,
+            dropped: 1,
+            inside: 1,
+            provider_received: 1,
+            provider_downlink: 2,
+            clients_sent: 1,
+            ..Audit::default()
+        };
+        assert_eq!(sound.check(), Ok(()));
+        let frames = sound.frames();
+        assert!(frames.balanced());
+        assert_eq!((frames.sent, frames.received, frames.unclaimed), (10, 5, 2));
+        let faults: [fn(&mut Audit); 8] = [
+            |audit| audit.members.lost += 1,
+            |audit| audit.on_links.1 += 1,
+            |audit| audit.unbalanced_nodes += 1,
+            |audit| audit.nodes_received += 1,
+            |audit| audit.inside -= 1,
+            |audit| audit.provider_received += 1,
+            |audit| audit.provider_downlink -= 1,
+            |audit| audit.clients_sent += 1,
+        ];
+        for (index, fault) in faults.into_iter().enumerate() {
+            let mut audit = sound;
+            fault(&mut audit);
+            assert!(audit.check().is_err(), "fault {index}");
         }
     }
 }

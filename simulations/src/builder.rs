@@ -45,7 +45,10 @@ struct ClientPlan {
 
 impl NetworkBuilder {
     pub(crate) fn new(seed: u64) -> Self {
-        let params = NetworkParameters { name: "simulation".into(), ..NetworkParameters::example() };
+        let params = NetworkParameters {
+            name: "simulation".into(),
+            ..NetworkParameters::example()
+        };
         Self {
             seed,
             params,
@@ -100,7 +103,10 @@ impl NetworkBuilder {
     #[must_use]
     pub fn client(mut self, profile: &str, entry: usize, mailbox: usize) -> Self {
         let providers = (entry, mailbox);
-        self.clients.push(ClientPlan { profile: profile.to_owned(), providers });
+        self.clients.push(ClientPlan {
+            profile: profile.to_owned(),
+            providers,
+        });
         self
     }
 
@@ -189,7 +195,7 @@ impl NetworkBuilder {
         self
     }
 
-    /// Keeps the lines of the trace: 40 bytes each.
+    /// Keeps the lines of the trace: 32 bytes each.
     #[must_use]
     pub const fn keep_trace(mut self) -> Self {
         self.keep_trace = true;
@@ -212,7 +218,9 @@ impl NetworkBuilder {
         let nodes = mixes + self.providers;
         let parties = nodes + self.clients.len();
         if u32::try_from(parties).is_err() || nodes > 1000 {
-            return Err(SimulationError::Range { what: "the number of parties" });
+            return Err(SimulationError::Range {
+                what: "the number of parties",
+            });
         }
         if !(0.0..=1.0).contains(&self.loss) {
             return Err(SimulationError::Range { what: "the loss" });
@@ -222,9 +230,19 @@ impl NetworkBuilder {
         params.genesis_members = members(&identities, mixes);
         params.validate()?;
         let (params, start) = (Arc::new(params), self.start.unwrap_or(self.params.genesis));
-        let physics = Physics { delay: self.delay, loss: self.loss, fsync: self.fsync };
-        let world =
-            World::new(self.seed, start, Arc::clone(&params), physics, self.keep_trace, parties);
+        let physics = Physics {
+            delay: self.delay,
+            loss: self.loss,
+            fsync: self.fsync,
+        };
+        let world = World::new(
+            self.seed,
+            start,
+            Arc::clone(&params),
+            physics,
+            self.keep_trace,
+            parties,
+        );
         let clients = self.client_hosts(&world, &params, mixes)?;
         let nodes = self.nodes(identities, &params);
         Network::assemble(world, nodes, clients, mixes, self.observe)
@@ -232,7 +250,11 @@ impl NetworkBuilder {
 
     fn identities(&self, count: usize) -> Vec<Identity> {
         let params = Arc::new(NetworkParameters::example());
-        let physics = Physics { delay: self.delay, loss: self.loss, fsync: self.fsync };
+        let physics = Physics {
+            delay: self.delay,
+            loss: self.loss,
+            fsync: self.fsync,
+        };
         let world = World::new(self.seed, Time::default(), params, physics, false, 0);
         let identity = |index| Identity::generate(&mut world.generator("identity", index, 0));
         (0..count as u64).map(identity).collect()
@@ -240,7 +262,10 @@ impl NetworkBuilder {
 
     fn nodes(&self, identities: Vec<Identity>, params: &NetworkParameters) -> Vec<Node> {
         let count = identities.len();
-        let plans = identities.into_iter().zip(&params.genesis_members).enumerate();
+        let plans = identities
+            .into_iter()
+            .zip(&params.genesis_members)
+            .enumerate();
         let node = |(index, (identity, member)): (usize, (Identity, &GenesisMember))| {
             Node::new(node::Plan {
                 party: party(index),
@@ -271,7 +296,10 @@ impl NetworkBuilder {
                 (id(entry), id(mailbox), entry != mailbox)
             else {
                 let providers = self.providers;
-                return Err(SimulationError::Providers { client: index, providers });
+                return Err(SimulationError::Providers {
+                    client: index,
+                    providers,
+                });
             };
             let mut rng = world.generator("client keys", index as u64, 0);
             let config = ClientConfig {
@@ -285,7 +313,9 @@ impl NetworkBuilder {
                 entry: party(mixes + entry),
                 config,
                 keys: ClientKeys::generate(&mut rng),
-                sources: (0..self.providers).map(|place| party(mixes + place)).collect(),
+                sources: (0..self.providers)
+                    .map(|place| party(mixes + place))
+                    .collect(),
             }));
         }
         Ok(hosts)
@@ -300,8 +330,16 @@ fn party(index: usize) -> Party {
 fn members(identities: &[Identity], mixes: usize) -> Vec<GenesisMember> {
     let member = |(index, identity): (usize, &Identity)| GenesisMember {
         id: identity.id(),
-        role: if index < mixes { Role::Mix } else { Role::Provider },
-        addresses: vec![format!("/ip4/10.0.{}.{}/tcp/4000", index / 250, index % 250 + 1)],
+        role: if index < mixes {
+            Role::Mix
+        } else {
+            Role::Provider
+        },
+        addresses: vec![format!(
+            "/ip4/10.0.{}.{}/tcp/4000",
+            index / 250,
+            index % 250 + 1
+        )],
     };
     identities.iter().enumerate().map(member).collect()
 }
@@ -309,7 +347,13 @@ fn members(identities: &[Identity], mixes: usize) -> Vec<GenesisMember> {
 /// Two to either side on a ring, and the one across: enough that losses and crashes do not cut
 /// the network in two.
 fn neighbours(index: usize, count: usize) -> Vec<Party> {
-    let steps = [1, 2, count / 2, count.saturating_sub(2), count.saturating_sub(1)];
+    let steps = [
+        1,
+        2,
+        count / 2,
+        count.saturating_sub(2),
+        count.saturating_sub(1),
+    ];
     let across = (count % 2 == 1).then_some(count / 2 + 1);
     let near: BTreeMap<usize, ()> = steps
         .into_iter()
@@ -345,7 +389,10 @@ mod tests {
         ));
         assert!(matches!(
             error(Network::builder(1).client("default", 1, 1)),
-            SimulationError::Providers { client: 0, providers: 3 }
+            SimulationError::Providers {
+                client: 0,
+                providers: 3
+            }
         ));
         assert!(matches!(
             error(Network::builder(1).client("none such", 0, 1)),

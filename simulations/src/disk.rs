@@ -9,6 +9,39 @@ use shoal_provider::MemoryStore;
 use shoal_topology::{DirectoryChange, Restored};
 use zeroize::Zeroizing;
 
+/// A disk that does one group at a time: what comes meanwhile makes the next one.
+pub(crate) struct Writer<T> {
+    waiting: Vec<T>,
+    writing: Option<Vec<T>>,
+}
+
+impl<T> Writer<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            waiting: Vec::new(),
+            writing: None,
+        }
+    }
+
+    pub(crate) fn push(&mut self, item: T) {
+        self.waiting.push(item);
+    }
+
+    /// Begins the next group, if there is one and the last is done. True if one began.
+    pub(crate) fn begin(&mut self) -> bool {
+        let begins = self.writing.is_none() && !self.waiting.is_empty();
+        if begins {
+            self.writing = Some(std::mem::take(&mut self.waiting));
+        }
+        begins
+    }
+
+    /// The group that is being written; none is from then on.
+    pub(crate) fn end(&mut self) -> Vec<T> {
+        self.writing.take().unwrap_or_default()
+    }
+}
+
 /// The disk of a node.
 pub(crate) struct NodeDisk {
     keys: BTreeMap<Epoch, Zeroizing<[u8; 32]>>,
@@ -46,7 +79,11 @@ impl NodeDisk {
             DirectoryChange::RemoveDocument { epoch } => {
                 self.documents.remove(&epoch);
             }
-            DirectoryChange::Descriptor { id, sequence, bytes } => {
+            DirectoryChange::Descriptor {
+                id,
+                sequence,
+                bytes,
+            } => {
                 self.descriptors.insert((id, sequence), bytes);
             }
             DirectoryChange::RemoveDescriptor { id, sequence } => {
@@ -58,7 +95,11 @@ impl NodeDisk {
 
     pub(crate) fn restored(&self) -> Restored {
         Restored {
-            keys: self.keys.iter().map(|(epoch, key)| (*epoch, key.clone())).collect(),
+            keys: self
+                .keys
+                .iter()
+                .map(|(epoch, key)| (*epoch, key.clone()))
+                .collect(),
             documents: self.documents.values().cloned().collect(),
             descriptors: self.descriptors.values().cloned().collect(),
             sequence: self.sequence,
@@ -73,7 +114,9 @@ impl NodeDisk {
     }
 
     pub(crate) fn tags(&self) -> impl Iterator<Item = (Epoch, &[ReplayTag])> {
-        self.tags.iter().map(|(epoch, tags)| (*epoch, tags.as_slice()))
+        self.tags
+            .iter()
+            .map(|(epoch, tags)| (*epoch, tags.as_slice()))
     }
 }
 
@@ -100,5 +143,44 @@ impl ClientDisk {
             value: value.clone(),
         };
         self.rows.iter().map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_does_one_group_at_a_time() {
+        let mut writer = Writer::new();
+        assert!(!writer.begin());
+        writer.push(1);
+        assert!(writer.begin());
+        writer.push(2);
+        writer.push(3);
+        assert!(!writer.begin());
+        assert_eq!(writer.end(), [1]);
+        assert!(writer.begin());
+        assert_eq!(writer.end(), [2, 3]);
+        assert!(!writer.begin());
+    }
+
+    #[test]
+    fn rows_are_put_and_deleted() {
+        let mut disk = ClientDisk::default();
+        let change = |value: Option<&[u8]>| Change {
+            table: Table::Meta,
+            key: vec![1],
+            value: value.map(<[u8]>::to_vec),
+        };
+        disk.write(vec![change(Some(b"a")), change(Some(b"b"))]);
+        assert!(
+            disk.rows()
+                .iter()
+                .map(|row| row.value.as_slice())
+                .eq([b"b"])
+        );
+        disk.write(vec![change(None)]);
+        assert!(disk.rows().is_empty());
     }
 }

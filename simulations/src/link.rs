@@ -68,7 +68,13 @@ pub(crate) struct Link {
 impl Link {
     /// `loss` is a probability, 0 to 1.
     pub(crate) fn new(delay: LinkDelay, loss: f64, rng: ChaCha20Rng) -> Self {
-        Self { delay, loss, rng, last_arrival: Time::default(), bytes: 0 }
+        Self {
+            delay,
+            loss,
+            rng,
+            last_arrival: Time::default(),
+            bytes: 0,
+        }
     }
 
     /// Puts `bytes` bytes on the link at `now`.
@@ -104,7 +110,13 @@ mod tests {
     #[test]
     fn a_link_keeps_the_order() {
         let jitter = Span::from_millis(50);
-        let mut link = link(LinkDelay::Exponential { base: jitter, jitter }, 0.0);
+        let mut link = link(
+            LinkDelay::Exponential {
+                base: jitter,
+                jitter,
+            },
+            0.0,
+        );
         let mut last = Time::default();
         for micros in 0..2_000 {
             let at = link.carry(Time::from_micros(micros), 10).at();
@@ -142,7 +154,9 @@ mod tests {
             base: Span::from_millis(20),
             jitter: Span::from_millis(10),
         };
-        let sum: f64 = (0..20_000).map(|_| delay.sample(&mut rng).as_secs_f64()).sum();
+        let sum: f64 = (0..20_000)
+            .map(|_| delay.sample(&mut rng).as_secs_f64())
+            .sum();
         // Standard error 10 ms / sqrt(20000) = 0.07 ms.
         assert!((sum / 20_000.0 - 0.030).abs() < 0.000_35);
     }

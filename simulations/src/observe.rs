@@ -48,7 +48,10 @@ pub(crate) struct Observer {
 
 impl Observer {
     pub(crate) fn new(enabled: bool) -> Self {
-        Self { enabled, ..Self::default() }
+        Self {
+            enabled,
+            ..Self::default()
+        }
     }
 
     pub(crate) const fn enabled(&self) -> bool {
@@ -62,7 +65,11 @@ impl Observer {
 
     /// What the client made of the packet with this identifier.
     pub(crate) fn learn(&mut self, id: &SurbId, truth: Option<Truth>) {
-        if let Some(seen) = self.places.get(id).and_then(|place| self.seen.get_mut(*place)) {
+        if let Some(seen) = self
+            .places
+            .get(id)
+            .and_then(|place| self.seen.get_mut(*place))
+        {
             seen.truth = truth;
         }
     }

@@ -19,14 +19,21 @@ struct Entry<E> {
 impl<E> EventQueue<E> {
     /// With nothing in it.
     pub(crate) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), sequence: 0 }
+        Self {
+            heap: BinaryHeap::new(),
+            sequence: 0,
+        }
     }
 
     /// Has `event` happen at `at`, after everything that was put in for that instant before.
     pub(crate) fn push(&mut self, at: Time, event: E) {
         let sequence = self.sequence;
         self.sequence += 1;
-        self.heap.push(Entry { at, sequence, event });
+        self.heap.push(Entry {
+            at,
+            sequence,
+            event,
+        });
     }
 
     /// When the next event happens.

@@ -26,7 +26,10 @@ pub struct KolmogorovSmirnov {
 /// Compares two samples (Smirnov 1948; the p-value after Stephens 1970, as in Numerical Recipes,
 /// section 14.3.3). Values that are not numbers are left out. `None` if a sample is empty.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "samples are far smaller than 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "samples are far smaller than 2^52"
+)]
 pub fn ks_two_sample(a: &[f64], b: &[f64]) -> Option<KolmogorovSmirnov> {
     let (a, b) = (sorted(a), sorted(b));
     if a.is_empty() || b.is_empty() {
@@ -49,7 +52,10 @@ pub fn ks_two_sample(a: &[f64], b: &[f64]) -> Option<KolmogorovSmirnov> {
     }
     let effective = (n * m / (n + m)).sqrt();
     let lambda = (effective + 0.12 + 0.11 / effective) * statistic;
-    Some(KolmogorovSmirnov { statistic, p_value: kolmogorov_tail(lambda) })
+    Some(KolmogorovSmirnov {
+        statistic,
+        p_value: kolmogorov_tail(lambda),
+    })
 }
 
 /// The probability that Kolmogorov's distribution exceeds `lambda`: 2 Σ (-1)^(k-1) exp(-2k²λ²).
@@ -92,7 +98,10 @@ pub fn quantile(sample: &[f64], q: f64) -> Option<f64> {
 
 /// The arithmetic mean; `None` of nothing.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "samples are far smaller than 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "samples are far smaller than 2^52"
+)]
 pub fn mean(sample: &[f64]) -> Option<f64> {
     (!sample.is_empty()).then(|| sample.iter().sum::<f64>() / sample.len() as f64)
 }
@@ -102,7 +111,9 @@ pub fn mean(sample: &[f64]) -> Option<f64> {
 #[must_use]
 pub fn intervals(instants: &[Time]) -> Vec<f64> {
     let pairs = instants.iter().zip(instants.iter().skip(1));
-    pairs.map(|(earlier, later)| later.since(*earlier).as_secs_f64()).collect()
+    pairs
+        .map(|(earlier, later)| later.since(*earlier).as_secs_f64())
+        .collect()
 }
 
 /// The probability that a chi-squared variable with `degrees` degrees of freedom exceeds
@@ -120,7 +131,13 @@ pub fn chi_squared_tail(statistic: f64, degrees: u32) -> f64 {
 #[must_use]
 pub fn normal_tail(z: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
-    let coefficients = [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_53];
+    let coefficients = [
+        1.330_274_429,
+        -1.821_255_978,
+        1.781_477_937,
+        -0.356_563_782,
+        0.319_381_53,
+    ];
     let polynomial = coefficients.iter().fold(0.0, |sum, c| (sum + c) * t);
     let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
     let upper = (density * polynomial).clamp(0.0, 1.0);
@@ -145,7 +162,12 @@ mod tests {
     #[test]
     fn the_kolmogorov_distribution_matches_its_table() {
         // Critical values of the two-sided test, from Smirnov's table.
-        for (lambda, p) in [(1.2238, 0.10), (1.3581, 0.05), (1.6276, 0.01), (1.9495, 0.001)] {
+        for (lambda, p) in [
+            (1.2238, 0.10),
+            (1.3581, 0.05),
+            (1.6276, 0.01),
+            (1.9495, 0.001),
+        ] {
             assert!((kolmogorov_tail(lambda) - p).abs() < p * 0.002, "{lambda}");
         }
         assert!((kolmogorov_tail(0.0) - 1.0).abs() < 1e-12);

@@ -113,9 +113,13 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Keeps the lines if `keep`: 40 bytes each.
+    /// Keeps the lines if `keep`: 32 bytes each.
     pub(crate) fn new(keep: bool) -> Self {
-        Self { state: Blake2s256::new(), kept: keep.then(Vec::new), count: 0 }
+        Self {
+            state: Blake2s256::new(),
+            kept: keep.then(Vec::new),
+            count: 0,
+        }
     }
 
     pub(crate) fn record(&mut self, event: TraceEvent) {
@@ -157,7 +161,13 @@ mod tests {
     use super::*;
 
     fn event(detail: u64) -> TraceEvent {
-        TraceEvent { at: Time::from_micros(5), party: 1, kind: Kind::FrameSent, other: 2, detail }
+        TraceEvent {
+            at: Time::from_micros(5),
+            party: 1,
+            kind: Kind::FrameSent,
+            other: 2,
+            detail,
+        }
     }
 
     #[test]
@@ -171,11 +181,20 @@ mod tests {
         assert_eq!(hash_of(&[base, event(1)]), hash_of(&[base, event(1)]));
         let others = [
             event(1),
-            TraceEvent { at: Time::from_micros(6), ..base },
+            TraceEvent {
+                at: Time::from_micros(6),
+                ..base
+            },
             TraceEvent { party: 2, ..base },
-            TraceEvent { kind: Kind::FrameLost, ..base },
+            TraceEvent {
+                kind: Kind::FrameLost,
+                ..base
+            },
             TraceEvent { other: 3, ..base },
-            TraceEvent { detail: 1 << 56, ..base },
+            TraceEvent {
+                detail: 1 << 56,
+                ..base
+            },
         ];
         for other in others {
             assert_ne!(hash_of(&[base]), hash_of(&[other]), "{other:?}");

@@ -45,25 +45,60 @@ pub(crate) enum Event {
     /// A party's own deadline.
     Wake { party: Party },
     /// A frame comes out of a link, or would.
-    Frame { from: Party, to: Party, lane: Lane, frame: Option<Frame> },
+    Frame {
+        from: Party,
+        to: Party,
+        lane: Lane,
+        frame: Option<Frame>,
+    },
     /// A descriptor comes by gossip.
-    Gossip { from: Party, to: Party, bytes: Arc<[u8]> },
+    Gossip {
+        from: Party,
+        to: Party,
+        bytes: Arc<[u8]>,
+    },
     /// A directory is asked.
-    Ask { from: Party, to: Party, number: u64, request: Vec<u8> },
+    Ask {
+        from: Party,
+        to: Party,
+        number: u64,
+        request: Vec<u8>,
+    },
     /// A directory's answer comes.
-    Answer { to: Party, number: u64, response: Vec<u8> },
+    Answer {
+        to: Party,
+        number: u64,
+        response: Vec<u8>,
+    },
     /// An answer should be there by now.
     AskTimeout { party: Party, number: u64 },
     /// A node learns that a neighbour is there, or is not any more.
-    Neighbour { party: Party, other: Party, there: bool },
+    Neighbour {
+        party: Party,
+        other: Party,
+        there: bool,
+    },
     /// The disk of a process has done what it was asked.
-    Disk { party: Party, incarnation: u64, job: Job },
+    Disk {
+        party: Party,
+        incarnation: u64,
+        job: Job,
+    },
     /// A client asks an entry to be attached.
-    Attach { connection: Connection, profile: String },
+    Attach {
+        connection: Connection,
+        profile: String,
+    },
     /// An entry answers.
-    AttachAnswer { connection: Connection, accepted: bool },
+    AttachAnswer {
+        connection: Connection,
+        accepted: bool,
+    },
     /// The other end of a connection is gone.
-    Gone { party: Party, connection: Connection },
+    Gone {
+        party: Party,
+        connection: Connection,
+    },
     /// A client's turn to fetch documents or to try to attach.
     Housekeeping { party: Party, incarnation: u64 },
 }
@@ -159,8 +194,13 @@ impl World {
     }
 
     pub(crate) fn note(&mut self, party: Party, kind: Kind, other: Party, detail: u64) {
-        let event =
-            TraceEvent { at: self.now, party: party.0, kind, other: other.0, detail };
+        let event = TraceEvent {
+            at: self.now,
+            party: party.0,
+            kind,
+            other: other.0,
+            detail,
+        };
         self.trace.record(event);
     }
 
@@ -195,7 +235,11 @@ impl World {
         let Some(at) = deadline else { return Ok(()) };
         if at == self.now {
             let (time, last, count) = &mut self.wakes;
-            *count = if (*time, *last) == (at, party) { *count + 1 } else { 0 };
+            *count = if (*time, *last) == (at, party) {
+                *count + 1
+            } else {
+                0
+            };
             (*time, *last) = (at, party);
             if *count > MAX_WAKES {
                 return Err(SimulationError::Spin { party, at });
@@ -213,9 +257,19 @@ impl World {
         ledger.in_flight += 1;
         ledger.bytes += FRAME_BYTES as u64;
         let now = self.now;
-        let passage = self.link(Channel::Packets, from, to).carry(now, FRAME_BYTES);
+        let passage = self
+            .link(Channel::Packets, from, to)
+            .carry(now, FRAME_BYTES);
         let frame = matches!(passage, Passage::Arrives(_)).then_some(frame);
-        self.queue.push(passage.at(), Event::Frame { from, to, lane, frame });
+        self.queue.push(
+            passage.at(),
+            Event::Frame {
+                from,
+                to,
+                lane,
+                frame,
+            },
+        );
     }
 
     /// Takes a frame off a packet link; `taken` tells whether somebody was there.
@@ -269,7 +323,14 @@ impl World {
     pub(crate) fn write(&mut self, party: Party, incarnation: u64, job: Job) {
         let fsync = self.physics.fsync;
         let delay = fsync.sample(self.disk(party));
-        self.after(delay, Event::Disk { party, incarnation, job });
+        self.after(
+            delay,
+            Event::Disk {
+                party,
+                incarnation,
+                job,
+            },
+        );
     }
 
     /// Whether what a disk was doing when its process crashed is done.
@@ -286,7 +347,9 @@ impl World {
 
     /// Bytes put on the packet link between two parties, in this direction.
     pub(crate) fn bytes(&self, from: Party, to: Party) -> u64 {
-        self.links.get(&(Channel::Packets, from, to)).map_or(0, Link::bytes)
+        self.links
+            .get(&(Channel::Packets, from, to))
+            .map_or(0, Link::bytes)
     }
 
     pub(crate) fn ledger(&mut self, lane: Lane) -> &mut Ledger {
@@ -326,4 +389,54 @@ fn generator(seed: u64, purpose: &str, a: u64, b: u64) -> ChaCha20Rng {
         .chain_update(purpose)
         .finalize();
     ChaCha20Rng::from_seed(hash.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn world() -> World {
+        let params = Arc::new(NetworkParameters::example());
+        let physics = Physics {
+            delay: LinkDelay::Fixed(Span::from_millis(1)),
+            loss: 0.0,
+            fsync: LinkDelay::Fixed(Span::from_millis(1)),
+        };
+        World::new(1, params.genesis, params, physics, false, 2)
+    }
+
+    #[test]
+    fn a_core_that_spins_is_found() {
+        let mut world = world();
+        let (party, past) = (Party(0), Some(Time::default()));
+        let spun = (0..=MAX_WAKES).find_map(|_| world.wake(party, past, &mut None).err());
+        assert!(matches!(
+            spun,
+            Some(SimulationError::Spin {
+                party: Party(0),
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn a_wake_is_set_once() {
+        let mut world = world();
+        let mut set = None;
+        let deadline = Some(world.now + Span::from_secs(1));
+        for _ in 0..3 {
+            assert!(world.wake(Party(1), deadline, &mut set).is_ok());
+        }
+        assert_eq!(set, deadline);
+        assert_eq!(world.queue.iter().count(), 1);
+    }
+
+    #[test]
+    fn purposes_and_parties_draw_apart() {
+        let world = world();
+        let first = |purpose, a, b| world.generator(purpose, a, b).random::<u64>();
+        assert_eq!(first("x", 1, 2), first("x", 1, 2));
+        assert_ne!(first("x", 1, 2), first("y", 1, 2));
+        assert_ne!(first("x", 1, 2), first("x", 2, 1));
+    }
 }

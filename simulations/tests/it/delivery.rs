@@ -50,8 +50,7 @@ fn exchange(seed: u64) -> Outcome {
         }
     }
     let pairs = CLIENTS * (CLIENTS - 1);
-    while stored(network.happenings()).len() < pairs
-        || received(network.happenings()).len() < pairs
+    while stored(network.happenings()).len() < pairs || received(network.happenings()).len() < pairs
     {
         let second = network.now().since(genesis).as_secs_f64();
         assert!(second < 200.0, "not done in time");
@@ -61,7 +60,10 @@ fn exchange(seed: u64) -> Outcome {
     run_checked(&mut network, 25);
     judge(&network, &clients);
     close_books(&mut network);
-    Outcome { hash: network.trace_hash(), lines: network.trace_lines() }
+    Outcome {
+        hash: network.trace_hash(),
+        lines: network.trace_lines(),
+    }
 }
 
 fn run_until(network: &mut Network, until: Time) {
@@ -75,7 +77,11 @@ fn judge(network: &Network, clients: &[shoal_simulations::Party]) {
     let texts = received(happenings);
     for (i, _) in clients.iter().enumerate() {
         for (j, to) in clients.iter().enumerate().filter(|(j, _)| *j != i) {
-            assert_eq!(texts.get(&(*to, format!("{i} to {j}"))), Some(&1), "{i} to {j}");
+            assert_eq!(
+                texts.get(&(*to, format!("{i} to {j}"))),
+                Some(&1),
+                "{i} to {j}"
+            );
         }
     }
     assert_eq!(texts.len(), CLIENTS * (CLIENTS - 1));
@@ -93,10 +99,16 @@ fn judge(network: &Network, clients: &[shoal_simulations::Party]) {
     };
     let before = happenings.iter().filter(accepted).count();
     let done = happenings.iter().filter(delivered).count();
-    assert!(done > 0 && before > done, "{done} of {before} were delivered before the switch");
+    assert!(
+        done > 0 && before > done,
+        "{done} of {before} were delivered before the switch"
+    );
     let frames = network.audit().frames();
     let share = frames.lost as f64 / frames.sent as f64;
-    assert!((0.017..0.023).contains(&share), "{share} of the packets were lost");
+    assert!(
+        (0.017..0.023).contains(&share),
+        "{share} of the packets were lost"
+    );
     println!(
         "{} frames, {} lost; {before} accepted and {done} delivered before the switch",
         frames.sent, frames.lost
@@ -109,7 +121,7 @@ fn every_pair_exchanges_a_message_and_a_seed_repeats_it() {
     let other = thread::spawn(|| {
         let mut network = network(2);
         assert!(network.bring_up(START).unwrap());
-        network.run_for(secs(20)).unwrap();
+        network.run_for(secs(8)).unwrap();
         network.trace_hash()
     });
     let first = exchange(1);

@@ -10,15 +10,21 @@ use crate::support::{START, secs};
 /// The hashes that nodes have for a document, and how many have one.
 fn hashes(network: &Network, epoch: Epoch) -> (BTreeSet<[u8; 32]>, usize) {
     let views = network.nodes().filter_map(|node| network.view(node));
-    let found: Vec<[u8; 32]> =
-        views.filter_map(|view| view.documents.get(&epoch)).map(|d| *d.hash()).collect();
+    let found: Vec<[u8; 32]> = views
+        .filter_map(|view| view.documents.get(&epoch))
+        .map(|d| *d.hash())
+        .collect();
     (found.iter().copied().collect(), found.len())
 }
 
 #[test]
 fn all_nodes_arrive_at_the_same_documents() {
-    let mut network =
-        Network::builder(13).loss(0.1).epoch(secs(60)).loop_rate(0.0).build().unwrap();
+    let mut network = Network::builder(13)
+        .loss(0.1)
+        .epoch(secs(60))
+        .loop_rate(0.0)
+        .build()
+        .unwrap();
     assert!(network.bring_up(START).unwrap());
     let count = network.nodes().count();
     for number in 0..4 {
@@ -32,13 +38,21 @@ fn all_nodes_arrive_at_the_same_documents() {
 
 #[test]
 fn a_node_that_was_away_over_a_switch_catches_up() {
-    let mut network = Network::builder(14).epoch(secs(60)).loop_rate(0.0).build().unwrap();
+    let mut network = Network::builder(14)
+        .epoch(secs(60))
+        .loop_rate(0.0)
+        .build()
+        .unwrap();
     assert!(network.bring_up(START).unwrap());
     let away: Party = network.providers().next().unwrap();
-    network.run_until(network.params().start_of(Epoch::new(0)) + secs(20)).unwrap();
+    network
+        .run_until(network.params().start_of(Epoch::new(0)) + secs(20))
+        .unwrap();
     network.crash(away);
     // Its descriptor with the key of epoch 1 was issued before: it is a member.
-    network.run_until(network.params().start_of(Epoch::new(1)) + secs(10)).unwrap();
+    network
+        .run_until(network.params().start_of(Epoch::new(1)) + secs(10))
+        .unwrap();
     network.start(away).unwrap();
     network.run_for(secs(10)).unwrap();
     let view = network.view(away).unwrap();

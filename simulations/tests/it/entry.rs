@@ -41,15 +41,23 @@ fn watch() -> Seen {
     network.run_for(secs(10)).unwrap();
     for round in 0..5 {
         for (from, to) in [(0, 1), (1, 2), (2, 0)] {
-            network.send(clients[from], clients[to], format!("round {round}")).unwrap();
+            network
+                .send(clients[from], clients[to], format!("round {round}"))
+                .unwrap();
         }
         network.run_for(secs(10)).unwrap();
     }
     let of = |kind| {
         let seen = network.observations().iter();
-        seen.filter(|o| o.truth == Some(kind)).cloned().collect::<Vec<_>>()
+        seen.filter(|o| o.truth == Some(kind))
+            .cloned()
+            .collect::<Vec<_>>()
     };
-    Seen { loops: of(Truth::Loop), replies: of(Truth::Reply), network }
+    Seen {
+        loops: of(Truth::Loop),
+        replies: of(Truth::Reply),
+        network,
+    }
 }
 
 /// For each packet, what `measure` makes of its arrival and the instant before it.
@@ -90,12 +98,18 @@ fn byte_counts(kind: &[Observation]) -> Vec<u64> {
 }
 
 fn hop_counts(kind: &[Observation], hops: &BTreeSet<Party>) -> Vec<u64> {
-    hops.iter().map(|hop| kind.iter().filter(|o| o.from == *hop).count() as u64).collect()
+    hops.iter()
+        .map(|hop| kind.iter().filter(|o| o.from == *hop).count() as u64)
+        .collect()
 }
 
 #[test]
 fn loops_and_replies_look_alike_to_the_entry() {
-    let Seen { loops, replies, mut network } = watch();
+    let Seen {
+        loops,
+        replies,
+        mut network,
+    } = watch();
     println!("{} loops, {} replies", loops.len(), replies.len());
     assert!(loops.len() > 400 && replies.len() > 400);
 
@@ -105,7 +119,10 @@ fn loops_and_replies_look_alike_to_the_entry() {
         BTreeMap::new(),
         |mut handles: BTreeMap<Party, Vec<[u8; 32]>>, client| {
             let handle = network.handle(client).unwrap().unwrap();
-            handles.entry(network.entry(client).unwrap()).or_default().push(*handle.as_bytes());
+            handles
+                .entry(network.entry(client).unwrap())
+                .or_default()
+                .push(*handle.as_bytes());
             handles
         },
     );
@@ -120,8 +137,11 @@ fn loops_and_replies_look_alike_to_the_entry() {
     let hops: BTreeSet<Party> = all().map(|o| o.from).collect();
     let document = network.view(network.mixes().next().unwrap()).unwrap();
     let document = document.current(network.params(), network.now()).unwrap();
-    let last: BTreeSet<Party> =
-        document.mixes(3).iter().map(|id| network.party(id).unwrap()).collect();
+    let last: BTreeSet<Party> = document
+        .mixes(3)
+        .iter()
+        .map(|id| network.party(id).unwrap())
+        .collect();
     assert_eq!(hops, last);
     let previous = homogeneity(&hop_counts(&loops, &hops), &hop_counts(&replies, &hops));
     let bytes = homogeneity(&byte_counts(&loops), &byte_counts(&replies));
@@ -129,14 +149,20 @@ fn loops_and_replies_look_alike_to_the_entry() {
     // How long after the last packet for the same client, and after the client's last frame.
     let mut arrivals: BTreeMap<[u8; 32], Vec<Time>> = BTreeMap::new();
     for observation in network.observations() {
-        arrivals.entry(observation.destination).or_default().push(observation.arrival);
+        arrivals
+            .entry(observation.destination)
+            .or_default()
+            .push(observation.arrival);
     }
     let arrivals = |o: &Observation| arrivals[&o.destination].clone();
     let uplinks: BTreeMap<[u8; 32], Vec<Time>> = network
         .clients()
         .map(|client| {
             let handle = *network.handle(client).unwrap().unwrap().as_bytes();
-            (handle, network.sent_at(client, network.entry(client).unwrap()))
+            (
+                handle,
+                network.sent_at(client, network.entry(client).unwrap()),
+            )
         })
         .collect();
     let sendings = |o: &Observation| uplinks[&o.destination].clone();
@@ -150,7 +176,7 @@ fn loops_and_replies_look_alike_to_the_entry() {
         after_packet.p_value, after_frame.p_value
     );
     for p in [previous, bytes, after_packet.p_value, after_frame.p_value] {
-        assert!(p > SIGNIFICANCE);
+        assert!(p > SIGNIFICANCE, "something tells them apart");
     }
     close_books(&mut network);
 }

@@ -15,15 +15,22 @@ const MESSAGES: usize = 320;
 /// Every client sends to its neighbour, one message at a time.
 fn latencies(network: &mut Network, count: usize) -> Vec<f64> {
     let clients: Vec<Party> = network.clients().collect();
-    let pairs: BTreeMap<Party, Party> =
-        clients.iter().copied().zip(clients.iter().copied().cycle().skip(1)).collect();
+    let pairs: BTreeMap<Party, Party> = clients
+        .iter()
+        .copied()
+        .zip(clients.iter().copied().cycle().skip(1))
+        .collect();
     let back: BTreeMap<Party, Party> = pairs.iter().map(|(from, to)| (*to, *from)).collect();
     for (from, to) in &pairs {
         network.send(*from, *to, "a short message").unwrap();
     }
     let (mut accepted, mut latencies) = (BTreeMap::new(), Vec::new());
     while latencies.len() < count {
-        assert!(network.run_until_done(secs(60), |n| !n.happenings().is_empty()).unwrap());
+        assert!(
+            network
+                .run_until_done(secs(60), |n| !n.happenings().is_empty())
+                .unwrap()
+        );
         for happening in network.take_happenings() {
             match happening.event {
                 ClientEvent::Accepted { message, .. } => {

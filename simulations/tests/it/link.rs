@@ -2,6 +2,7 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, Exp1};
 use shoal_client::ClientEvent;
 use shoal_packet::Frame;
 use shoal_proto::size::FRAME_BYTES;
@@ -48,30 +49,40 @@ fn watch(seed: u64, life: Life, seconds: u64) -> Watched {
         assert!(count(watched) > 5 && count(other) > 5);
     }
     let entry = network.entry(watched).unwrap();
-    let since = |mut instants: Vec<Time>| {
-        instants.retain(|at| *at >= from);
+    let window = from..from + secs(seconds);
+    let within = |mut instants: Vec<Time>| {
+        instants.retain(|at| window.contains(at));
         instants
     };
     let up = network.sent_at(watched, entry);
     let down = network.sent_at(entry, watched);
-    assert_eq!(network.bytes(watched, entry), (up.len() * FRAME_BYTES) as u64);
-    assert_eq!(network.bytes(entry, watched), (down.len() * FRAME_BYTES) as u64);
-    let (up, down) = (since(up), since(down));
+    assert_eq!(
+        network.bytes(watched, entry),
+        (up.len() * FRAME_BYTES) as u64
+    );
+    assert_eq!(
+        network.bytes(entry, watched),
+        (down.len() * FRAME_BYTES) as u64
+    );
+    let (up, down) = (within(up), within(down));
     close_books(&mut network);
     Watched { up, down }
 }
 
-/// Four messages each way every eight seconds.
+/// Every four seconds, four messages one way and one the other.
 fn live(network: &mut Network, watched: Party, other: Party, life: Life, seconds: u64) {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
-    for round in 0..seconds / 8 {
+    for round in 0..seconds / 4 {
+        network
+            .send(other, watched, format!("answer {round}"))
+            .unwrap();
         for number in 0..4 {
-            let text = format!("{round} {number} {}", "x".repeat(1000));
-            network.send(watched, other, text.clone()).unwrap();
-            network.send(other, watched, text).unwrap();
+            network
+                .send(watched, other, format!("question {round} {number}"))
+                .unwrap();
             network.take_accepted(watched, life, &mut rng);
         }
-        network.run_for(secs(8)).unwrap();
+        network.run_for(secs(4)).unwrap();
     }
 }
 
@@ -101,24 +112,48 @@ impl Impatience for Network {
 
 #[test]
 fn a_link_shows_nothing_of_what_the_user_does() {
-    let idle = watch(10, Life::Idle, 56);
-    let busy = watch(10, Life::Busy, 56);
+    let idle = watch(10, Life::Idle, 60);
+    let busy = watch(10, Life::Busy, 60);
     assert!(idle.up.len() > 150 && idle.down.len() > 350);
     assert_eq!(idle.up, busy.up);
     assert_eq!(idle.down, busy.down);
 }
 
+fn exponential(rate: f64) -> Vec<f64> {
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let unit = || -> f64 { Exp1.sample(&mut rng) };
+    std::iter::repeat_with(unit)
+        .take(50_000)
+        .map(|x| x / rate)
+        .collect()
+}
+
 #[test]
 fn two_sample_tests_find_a_client_that_sends_at_once_and_no_other() {
     // Other seeds than each other's, as somebody on the link would have it.
-    let idle = watch(11, Life::Idle, 152);
-    let busy = watch(12, Life::Busy, 152);
-    let impatient = watch(12, Life::Impatient, 152);
-    assert!(idle.up.len() > 500 && impatient.up.len() > 500);
+    let idle = watch(11, Life::Idle, 100);
+    let busy = watch(12, Life::Busy, 100);
+    let impatient = watch(12, Life::Impatient, 100);
+    assert!(idle.up.len() > 300 && impatient.up.len() > 300);
     let compare = |a: &[Time], b: &[Time]| {
         stats::ks_two_sample(&stats::intervals(a), &stats::intervals(b)).unwrap()
     };
     let (up, down) = (compare(&idle.up, &busy.up), compare(&idle.down, &busy.down));
+    // Merged, the four processes of the default profile are one of 3.6 a second.
+    let memoryless = [
+        (&idle.up, 3.6),
+        (&busy.up, 3.6),
+        (&idle.down, 8.0),
+        (&busy.down, 8.0),
+    ];
+    for (instants, rate) in memoryless {
+        let exact = exponential(rate);
+        let ks = stats::ks_two_sample(&stats::intervals(instants), &exact).unwrap();
+        assert!(
+            ks.p_value > 0.001,
+            "not a Poisson process of {rate}/s: {ks:?}"
+        );
+    }
     let broken = compare(&idle.up, &impatient.up);
     println!(
         "p-values: up {:.3}, down {:.3}, broken {:.2e}",

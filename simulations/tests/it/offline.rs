@@ -21,7 +21,10 @@ fn a_message_waits_for_its_receiver_and_is_answered() {
     assert!(network.bring_up(START).unwrap());
     network.send_to(alice, address, "are you there?").unwrap();
     let stored = |n: &Network| {
-        told(n, alice, |event| matches!(event, ClientEvent::Stored { .. })).is_some()
+        told(n, alice, |event| {
+            matches!(event, ClientEvent::Stored { .. })
+        })
+        .is_some()
     };
     assert!(network.run_until_done(secs(60), stored).unwrap());
     network.run_for(secs(120)).unwrap();
@@ -31,10 +34,13 @@ fn a_message_waits_for_its_receiver_and_is_answered() {
     network.set_online(bob, true).unwrap();
     let arrived = |n: &Network| told(n, bob, brings("are you there?")).is_some();
     assert!(network.run_until_done(secs(60), arrived).unwrap());
-    let reply_to = network.happenings().iter().find_map(|happening| match &happening.event {
-        ClientEvent::Received { reply_to, .. } => Some((**reply_to).clone()),
-        _ => None,
-    });
+    let reply_to = network
+        .happenings()
+        .iter()
+        .find_map(|happening| match &happening.event {
+            ClientEvent::Received { reply_to, .. } => Some((**reply_to).clone()),
+            _ => None,
+        });
     network.send_to(bob, reply_to.unwrap(), "now I am").unwrap();
     let answered = |n: &Network| told(n, alice, brings("now I am")).is_some();
     assert!(network.run_until_done(secs(120), answered).unwrap());

@@ -3,7 +3,9 @@
 use shoal_client::ClientEvent;
 use shoal_simulations::{Network, Party};
 
-use crate::support::{QUIET, START, brings, close_books, received, run_checked, secs, stored, told};
+use crate::support::{
+    QUIET, START, brings, close_books, received, run_checked, secs, stored, told,
+};
 
 /// Six clients: every ordered pair of three providers is somebody's entry and mailbox.
 fn network(seed: u64) -> Network {
@@ -21,14 +23,20 @@ fn network(seed: u64) -> Network {
 }
 
 fn wait_until(network: &mut Network, seconds: u64, done: impl FnMut(&Network) -> bool) {
-    assert!(network.run_until_done(secs(seconds), done).unwrap(), "not done in {seconds} s");
+    assert!(
+        network.run_until_done(secs(seconds), done).unwrap(),
+        "not done in {seconds} s"
+    );
     network.check().unwrap();
 }
 
 /// The clients with their mailbox at this provider.
 fn owners(network: &Network, provider: Party) -> Vec<Party> {
     let id = network.id(provider).unwrap();
-    network.clients().filter(|c| network.address(*c).unwrap().provider == id).collect()
+    network
+        .clients()
+        .filter(|c| network.address(*c).unwrap().provider == id)
+        .collect()
 }
 
 #[test]
@@ -45,17 +53,26 @@ fn what_was_stored_is_found_after_each_provider_went_down() {
         // Of some it is told that they are stored, and at that moment the provider goes down;
         // others are under way.
         let before = stored(network.happenings()).len();
-        for from in network.clients().filter(|c| !owners.contains(c)).collect::<Vec<_>>() {
+        for from in network
+            .clients()
+            .filter(|c| !owners.contains(c))
+            .collect::<Vec<_>>()
+        {
             for to in &owners {
                 let text = format!("{from} to {to}");
                 network.send(from, *to, text.clone()).unwrap();
                 expected.push((*to, text));
             }
         }
-        wait_until(&mut network, 60, |n| stored(n.happenings()).len() >= before + 4);
+        wait_until(&mut network, 60, |n| {
+            stored(n.happenings()).len() >= before + 4
+        });
         network.crash(provider);
         run_checked(&mut network, 10);
-        assert!(stored(network.happenings()).len() < before + 8, "nothing was under way");
+        assert!(
+            stored(network.happenings()).len() < before + 8,
+            "nothing was under way"
+        );
         let at_crash = network.store_usage(provider).unwrap().entries;
         assert!(at_crash >= 4);
         network.start(provider).unwrap();
@@ -80,16 +97,23 @@ fn an_accepted_message_outlives_its_senders_process() {
     let mut network = network(6);
     let clients: Vec<_> = network.clients().collect();
     let (alice, bob) = (clients[0], clients[4]);
-    network.send(alice, bob, "once accepted, never lost").unwrap();
+    network
+        .send(alice, bob, "once accepted, never lost")
+        .unwrap();
     let accepted = |event: &ClientEvent| matches!(event, ClientEvent::Accepted { .. });
     wait_until(&mut network, 1, |n| told(n, alice, accepted).is_some());
     network.crash(alice);
     run_checked(&mut network, 5);
     network.start(alice).unwrap();
     wait_until(&mut network, 60, |n| {
-        told(n, alice, |event| matches!(event, ClientEvent::Stored { .. })).is_some()
+        told(n, alice, |event| {
+            matches!(event, ClientEvent::Stored { .. })
+        })
+        .is_some()
     });
-    wait_until(&mut network, 60, |n| told(n, bob, brings("once accepted, never lost")).is_some());
+    wait_until(&mut network, 60, |n| {
+        told(n, bob, brings("once accepted, never lost")).is_some()
+    });
     close_books(&mut network);
 }
 
@@ -109,7 +133,9 @@ fn a_receivers_crash_loses_nothing() {
         network.start(bob).unwrap();
     }
     wait_until(&mut network, 240, |n| {
-        texts.iter().all(|text| told(n, bob, brings(text)).is_some())
+        texts
+            .iter()
+            .all(|text| told(n, bob, brings(text)).is_some())
     });
     close_books(&mut network);
 }
@@ -131,6 +157,9 @@ fn a_mix_that_restarts_is_used_again() {
         .filter(|(_, count)| *count > 0)
         .collect();
     // Its own loops from before are the only packets that it can't place.
-    assert!(dropped.iter().all(|(reason, _)| *reason == "loop_unknown"), "{dropped:?}");
+    assert!(
+        dropped.iter().all(|(reason, _)| *reason == "loop_unknown"),
+        "{dropped:?}"
+    );
     close_books(&mut network);
 }

@@ -12,12 +12,12 @@ pub(crate) const START: Span = Span::from_secs(60);
 
 /// Rates for tests that promise nothing about time: few packets.
 pub(crate) const QUIET: Profile = Profile {
-    real: 0.6,
+    real: 0.5,
     loops: 0.1,
-    drops: 0.1,
-    mailbox: 0.3,
-    mailbox_clock: 0.8,
-    downlink: 3.0,
+    drops: 0.05,
+    mailbox: 0.2,
+    mailbox_clock: 0.6,
+    downlink: 2.0,
 };
 
 pub(crate) fn secs(seconds: u64) -> Span {
@@ -54,14 +54,14 @@ pub(crate) fn told(
     wanted: impl Fn(&ClientEvent) -> bool,
 ) -> Option<Time> {
     let mut happenings = network.happenings().iter();
-    happenings.find(|h| h.client == client && wanted(&h.event)).map(|h| h.at)
+    happenings
+        .find(|h| h.client == client && wanted(&h.event))
+        .map(|h| h.at)
 }
 
 /// Whether an event says that this text was received.
 pub(crate) fn brings(wanted: &str) -> impl Fn(&ClientEvent) -> bool {
-    move |event| {
-        matches!(event, ClientEvent::Received { text, .. } if text.as_slice() == wanted.as_bytes())
-    }
+    move |event| matches!(event, ClientEvent::Received { text, .. } if text.as_slice() == wanted.as_bytes())
 }
 
 /// Runs for a while, and checks the books of the whole network after every second.
@@ -78,5 +78,8 @@ pub(crate) fn close_books(network: &mut Network) {
     let audit = network.check().unwrap();
     let frames = audit.frames();
     assert_eq!((frames.in_flight, audit.inside), (0, 0));
-    assert_eq!(frames.sent, frames.received + frames.lost + frames.unclaimed);
+    assert_eq!(
+        frames.sent,
+        frames.received + frames.lost + frames.unclaimed
+    );
 }
