@@ -231,11 +231,12 @@ impl Session {
         Ok(directory)
     }
 
-    /// Who can be asked for the documents: the members that are known, or the genesis members.
+    /// Who can be asked for the documents: the members that are known, or the genesis members. Not
+    /// the mailbox's own provider, which would see from where its owner comes, and when.
     fn addresses(&self, known: Option<&ClientDirectory>) -> Vec<(NodeId, Vec<Multiaddr>)> {
         let view = known.map(ClientDirectory::view);
         let document = view.as_ref().and_then(|v| v.current(&self.params, self.clock.now()));
-        match document {
+        let mut nodes: Vec<_> = match document {
             Some(document) => {
                 document.members().map(|member| (member.id, parse(&member.addresses))).collect()
             }
@@ -243,7 +244,9 @@ impl Session {
                 let members = self.params.genesis_members.iter();
                 members.map(|member| (member.id, parse(&member.addresses))).collect()
             }
-        }
+        };
+        nodes.retain(|(node, _)| *node != self.mailbox);
+        nodes
     }
 
     async fn attach(

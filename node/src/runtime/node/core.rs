@@ -13,7 +13,7 @@ use shoal_mix::{
     RelayInput,
 };
 use shoal_packet::Frame;
-use shoal_proto::{ClientHandle, NodeId, Time, wire};
+use shoal_proto::{ClientHandle, NodeId, Span, Time, wire};
 use shoal_provider::{
     AttachAnswer, Delivered, Provider, ProviderAction, ProviderInput, StoreError, StoreOp,
 };
@@ -31,6 +31,8 @@ use crate::runtime::clock::Clock;
 use super::files::FilesThread;
 use crate::state::ReplayWriter;
 
+/// How long a node waits for its neighbours before it says that it is ready without some.
+const NEIGHBOURS_PATIENCE: Span = Span::from_secs(10);
 /// Requests that may wait for the directory's answer.
 const MAX_TICKETS: usize = 1024;
 
@@ -110,6 +112,8 @@ pub(super) struct Desk {
     clients: BTreeMap<ClientHandle, NodeId>,
     links: BTreeSet<NodeId>,
     ready: bool,
+    /// When it says that it is ready though some neighbours are not there.
+    ready_by: Option<Time>,
     replay_log_failures: u64,
 }
 
@@ -125,6 +129,7 @@ impl Core {
         let mut batch = Vec::new();
         loop {
             self.pump();
+            self.announce_ready();
             let deadline = self.clock.instant(self.deadline());
             tokio::select! {
                 () = &mut stop => break,
@@ -171,7 +176,9 @@ impl Core {
 
     fn deadline(&self) -> Time {
         let provider = self.provider.as_ref().and_then(|side| side.core.poll_deadline());
-        [self.relay.poll_deadline(), self.directory.poll_deadline(), provider]
+        let now = self.clock.now();
+        let ready = self.desk.ready_by.filter(|by| !self.desk.ready && *by > now);
+        [self.relay.poll_deadline(), self.directory.poll_deadline(), provider, ready]
             .into_iter()
             .flatten()
             .min()
@@ -343,7 +350,6 @@ impl Core {
         }
         self.net.set_peers(wanted_peers(&self.params, view, &self.local));
         self.allow_packets();
-        self.announce_ready();
     }
 
     /// Who may send us packets: members of the documents, and attached clients.
@@ -356,7 +362,7 @@ impl Core {
     }
 
     /// Says once that this node can do its work: it is a member of the document in force, and has
-    /// links to everybody in the position after its own.
+    /// links to everybody in the position after its own, or has waited for them long enough.
     fn announce_ready(&mut self) {
         if self.desk.ready {
             return;
@@ -365,7 +371,10 @@ impl Core {
         let Some(document) = view.current(&self.params, self.clock.now()) else { return };
         let Some(own) = document.member(&self.local) else { return };
         let mut after = document.members().filter(|m| document.position_ok(&own.id, &m.id));
-        if after.any(|member| !self.desk.links.contains(&member.id)) {
+        let alone = after.any(|member| !self.desk.links.contains(&member.id));
+        let now = self.clock.now();
+        let ready_by = *self.desk.ready_by.get_or_insert(now + NEIGHBOURS_PATIENCE);
+        if alone && now < ready_by {
             return;
         }
         self.desk.ready = true;
@@ -393,7 +402,6 @@ impl Core {
             NetEvent::Disconnected { peer } => self.on_disconnected(now, peer),
             NetEvent::PacketLinkUp { peer } => {
                 self.desk.links.insert(peer);
-                self.announce_ready();
             }
             NetEvent::PacketLinkDown { peer } => {
                 self.desk.links.remove(&peer);
