@@ -103,3 +103,64 @@ async fn healthz(State(exporter): State<Exporter>) -> impl IntoResponse {
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn fetch(address: SocketAddr, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn each_page_is_of_a_fresh_snapshot() {
+        let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
+        let handle = recorder.handle();
+        let taken = Arc::new(AtomicU64::new(0));
+        let snapshot: Snapshot = Arc::new(move || {
+            let number = taken.fetch_add(1, Ordering::Relaxed) + 1;
+            metrics::with_local_recorder(recorder.as_ref(), || {
+                metrics::counter!("taken").absolute(number);
+            });
+            Box::pin(async {})
+        });
+        let well = Arc::new(AtomicBool::new(true));
+        let seen = Arc::clone(&well);
+        let health: Health = Arc::new(move || match seen.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err("no document".to_owned()),
+        });
+        let exporter = Exporter::new(handle, snapshot, health);
+        let server = HttpServer::bind(([127, 0, 0, 1], 0).into(), exporter)
+            .await
+            .unwrap();
+        let address = server.local_address().unwrap();
+        let serving = tokio::spawn(server.serve(std::future::pending()));
+        for number in 1..=2 {
+            let page = fetch(address, "/metrics").await;
+            assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+            assert!(page.contains(&format!("taken {number}\n")), "{page}");
+        }
+        assert!(fetch(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        well.store(false, Ordering::Relaxed);
+        let ill = fetch(address, "/healthz").await;
+        assert!(
+            ill.starts_with("HTTP/1.1 503") && ill.ends_with("no document\n"),
+            "{ill}"
+        );
+        assert!(fetch(address, "/other").await.starts_with("HTTP/1.1 404"));
+        serving.abort();
+    }
+}

@@ -15,7 +15,7 @@ pub(super) fn nearest<'a>(
         .into_iter()
         .map(|candidate| {
             let whole = edits(wrong, candidate);
-            let last = edits(&wrong_leaf, &leaf(candidate)).saturating_add(1);
+            let last = edits(&wrong_leaf, &leaf(candidate)).saturating_add(2);
             (whole.min(last), candidate)
         })
         .min()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shoal_node::control::protocol::{
     Accepted, Event, MAX_REQUEST_BYTES, Messages, OwnAddress, Received, Refusal, RefusalCode,
-    Request, Response, Status,
+    Request, Response,
 };
 use shoal_node::control::{ControlClient, ControlError, ControlServer, Handler, SOCKET_FILE};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -40,7 +40,7 @@ impl Handler for Fake {
                 messages: (after == 0).then(received).into_iter().collect(),
                 next: 1,
             })),
-            Request::Status => Ok(Response::Status(Box::new(Status::default()))),
+            Request::Status => Ok(Response::Status(Box::default())),
             Request::Address => Ok(Response::Address(OwnAddress {
                 address: "shoal1x".into(),
                 key: "k".into(),
