@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
-use shoal_topology::NetworkParameters;
+use shoal_topology::{MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES, NetworkParameters};
 use zeroize::Zeroizing;
 
 pub use announce::{Announce, Announcer};
@@ -28,6 +28,7 @@ pub use stop::stop_requested;
 use crate::cli::CliError;
 use crate::config::load_network;
 use crate::http::{Exporter, HttpServer, Snapshot};
+use crate::net::NetLimits;
 
 /// Where a daemon hears that it should stop, and how it says what happens.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +47,15 @@ impl Outside {
 
 fn load_parameters(path: &Path) -> Result<Arc<NetworkParameters>, CliError> {
     load_network(path).map(Arc::new).map_err(CliError::usage)
+}
+
+/// Networking's limits, with room for the largest directory.
+fn net_limits() -> NetLimits {
+    NetLimits {
+        directory_request_bytes: MAX_SYNC_REQUEST_BYTES,
+        directory_response_bytes: MAX_SYNC_RESPONSE_BYTES,
+        ..NetLimits::default()
+    }
 }
 
 /// A generator of our own, seeded by the system.

@@ -19,8 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use zeroize::Zeroizing;
 
 use crate::net::{
-    FrameSink, Mode, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, NetLimits, RequestKind,
-    spawn,
+    FrameSink, Mode, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, RequestKind, spawn,
 };
 use crate::runtime::clock::Clock;
 
@@ -343,7 +342,7 @@ impl Session {
             network: self.params.hash(),
             mode: Mode::Client,
             listen: Vec::new(),
-            limits: NetLimits::default(),
+            limits: crate::runtime::net_limits(),
         };
         spawn(config, sink).map_err(SessionError::Net)
     }

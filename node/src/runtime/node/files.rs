@@ -31,9 +31,11 @@ impl FilesThread {
     }
 
     /// Queues a change. For a key it waits until the key and its replay log are on disk, so that
-    /// the key is used by nobody before: that is rare, and on a thread that may block.
+    /// nobody uses it before; and for the number of the own descriptor, so that no crash lets the
+    /// node sign two with one number. Both are rare, and wait on a thread that may block.
     pub(super) fn apply(&self, change: DirectoryChange) {
-        let sent = if matches!(change, DirectoryChange::Key { .. }) {
+        let awaited = matches!(change, DirectoryChange::Key { .. } | DirectoryChange::Sequence(_));
+        let sent = if awaited {
             let (done, wait) = sync_channel(1);
             let sent = self.jobs.try_send((change, Some(done)));
             if sent.is_ok() {

@@ -197,7 +197,7 @@ impl Starting {
                 ring_frames: links.ring_frames,
                 connections: links.nodes.saturating_add(links.clients),
                 idle_deadline: links.idle.into(),
-                ..NetLimits::default()
+                ..super::net_limits()
             },
         }
     }
