@@ -26,7 +26,7 @@ impl Network {
         self.world.trace.count()
     }
 
-    /// The trace so far; empty unless [`NetworkBuilder::keep_trace`] was called.
+    /// The trace so far; empty unless [`NetworkBuilder::keep_trace`](crate::NetworkBuilder::keep_trace) was called.
     #[must_use]
     pub fn trace(&self) -> &[TraceEvent] {
         self.world.trace.kept()
@@ -52,7 +52,7 @@ impl Network {
         self.world.bytes(from, to)
     }
 
-    /// What entries saw; empty unless [`NetworkBuilder::observe`] was called.
+    /// What entries saw; empty unless [`NetworkBuilder::observe`](crate::NetworkBuilder::observe) was called.
     #[must_use]
     pub fn observations(&self) -> &[Observation] {
         self.observer.seen()
