@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use rand::CryptoRng;
+use rand::{CryptoRng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
 use shoal_packet::{Frame, Payload};
 use shoal_proto::{ClientHandle, SurbId, Time};
 
@@ -21,6 +22,9 @@ pub(crate) struct Entry {
 struct Client {
     rate: f64,
     next: Option<Time>,
+    /// Of its own, so that nothing that the provider does for others or for this client moves an
+    /// instant at which it sends.
+    clock: ChaCha20Rng,
     queue: VecDeque<ForClient>,
 }
 
@@ -62,7 +66,8 @@ impl Entry {
         if self.clients.len() >= self.most_clients || self.clients.contains_key(&handle) {
             return AttachAnswer::Full;
         }
-        let next = next_tick(rng, rate, now, now);
+        let mut clock = ChaCha20Rng::from_rng(rng);
+        let next = next_tick(&mut clock, rate, now, now);
         if let Some(next) = next {
             self.clocks.insert((next, handle));
         }
@@ -71,6 +76,7 @@ impl Entry {
             Client {
                 rate,
                 next,
+                clock,
                 queue: VecDeque::new(),
             },
         );
@@ -122,7 +128,7 @@ impl Entry {
             .filter(|(due, _)| *due <= now)?;
         self.clocks.remove(&(due, handle));
         let client = self.clients.get_mut(&handle)?;
-        client.next = next_tick(rng, client.rate, due, now);
+        client.next = next_tick(&mut client.clock, client.rate, due, now);
         if let Some(next) = client.next {
             self.clocks.insert((next, handle));
         }

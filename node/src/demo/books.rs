@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::metrics::names;
 
-/// One node's samples: name and labels to value.
-type Samples = BTreeMap<(String, BTreeMap<String, String>), f64>;
+/// A metric's name and labels.
+type Key = (String, BTreeMap<String, String>);
+
+/// One node's samples.
+type Samples = BTreeMap<Key, f64>;
 
 /// The metrics of all nodes.
 #[derive(Default)]
@@ -112,7 +115,7 @@ fn whole(value: f64) -> u64 {
 }
 
 /// One line of the text format: `name{label="value",…} number`.
-fn sample(line: &str) -> Option<((String, BTreeMap<String, String>), f64)> {
+fn sample(line: &str) -> Option<(Key, f64)> {
     if line.starts_with('#') {
         return None;
     }

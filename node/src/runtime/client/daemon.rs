@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
-use shoal_client::{Address, Client, ClientAction, ClientEvent, ClientInput};
+use shoal_client::{Address, Change, Client, ClientAction, ClientEvent, ClientInput};
 use shoal_proto::{MessageId, NodeId, Time};
 use shoal_topology::{ClientDirectory, NetworkParameters};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -134,16 +134,17 @@ impl Daemon {
                         self.desk.uplink_dropped = self.desk.uplink_dropped.saturating_add(1);
                     }
                 }
-                ClientAction::Persist { ticket, changes } => {
-                    if !self.database.write(ticket, changes) {
-                        let reason = "the disk is too far behind".to_owned();
-                        let failed = ClientInput::PersistFailed { ticket, reason };
-                        self.core.handle_input(now, failed);
-                    }
-                }
+                ClientAction::Persist { ticket, changes } => self.persist(now, ticket, changes),
                 ClientAction::Event(event) => self.on_event(event),
                 _ => {}
             }
+        }
+    }
+
+    fn persist(&mut self, now: Time, ticket: u64, changes: Vec<Change>) {
+        if !self.database.write(ticket, changes) {
+            let reason = "the disk is too far behind".to_owned();
+            self.core.handle_input(now, ClientInput::PersistFailed { ticket, reason });
         }
     }
 

@@ -7,7 +7,12 @@ use shoal_client::ClientEvent;
 use shoal_proto::Time;
 
 use super::status;
-use crate::control::protocol::{MAX_PAGE, Messages, Received};
+use crate::control::protocol::{MAX_PAGE, MAX_RESPONSE_BYTES, Messages, Received};
+
+/// What a message takes in an answer besides its text: ids, an address, hops; with room to spare.
+const MESSAGE_BYTES: usize = 4096;
+/// A byte of text takes at most this many in JSON.
+const ESCAPED: usize = 6;
 
 /// Unread messages by cursor. Bounded by the core, which takes no more than its limit of unread
 /// messages from the mailbox.
@@ -44,11 +49,19 @@ impl Inbox {
         Some(received)
     }
 
-    /// A page of the messages after a cursor.
+    /// A page of the messages after a cursor: at least one if there is one, and no more than fit an
+    /// answer.
     pub(super) fn after(&self, cursor: u64, limit: u32) -> Messages {
         let range = self.messages.range(cursor.saturating_add(1)..);
         let limit = limit.min(MAX_PAGE) as usize;
-        let messages: Vec<Received> = range.take(limit).map(|(_, m)| m.clone()).collect();
+        let mut bytes = 0;
+        let fits = |message: &&Received| {
+            let first = bytes == 0;
+            bytes += MESSAGE_BYTES + ESCAPED * message.text.len();
+            first || bytes <= MAX_RESPONSE_BYTES
+        };
+        let messages = range.take(limit).map(|(_, message)| message).take_while(fits);
+        let messages: Vec<Received> = messages.cloned().collect();
         let next = messages.last().map_or(cursor, |message| message.cursor);
         Messages { messages, next }
     }
@@ -58,5 +71,53 @@ impl Inbox {
         let found = self.messages.iter().find(|(_, known)| known.message == message);
         let Some(cursor) = found.map(|(cursor, _)| *cursor) else { return false };
         self.messages.remove(&cursor).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inbox(texts: impl IntoIterator<Item = String>) -> Inbox {
+        let received = |(index, text): (u64, String)| Received {
+            cursor: index + 1,
+            message: format!("id {index}"),
+            from: String::new(),
+            reply_to: String::new(),
+            text,
+            sent_at_us: 0,
+            received_at_us: 0,
+            hops: Vec::new(),
+        };
+        let messages: BTreeMap<u64, Received> =
+            (0..).zip(texts).map(received).map(|m| (m.cursor, m)).collect();
+        Inbox { last: messages.len() as u64, messages }
+    }
+
+    #[test]
+    fn pages_fit_an_answer_and_reach_the_end() {
+        let count = 300;
+        // Control characters take six bytes each in JSON.
+        let inbox = inbox((0..count).map(|_| "\u{1}".repeat(80_000)));
+        let (mut cursor, mut seen) = (0, 0);
+        loop {
+            let page = inbox.after(cursor, MAX_PAGE);
+            if page.messages.is_empty() {
+                break;
+            }
+            let bytes = serde_json::to_vec(&page).expect("json").len();
+            assert!(bytes < MAX_RESPONSE_BYTES, "{bytes}");
+            seen += page.messages.len();
+            cursor = page.next;
+        }
+        assert_eq!(seen, count);
+    }
+
+    #[test]
+    fn what_was_read_is_gone() {
+        let mut inbox = inbox(["a".to_owned(), "b".to_owned()]);
+        assert!(inbox.remove("id 0"));
+        assert!(!inbox.remove("id 0"));
+        assert_eq!(inbox.after(0, 10).messages.len(), 1);
     }
 }

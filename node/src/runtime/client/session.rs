@@ -204,9 +204,8 @@ impl Session {
             let Ok(Some(event)) = timeout_at(until, events.recv()).await else { break };
             match event {
                 NetEvent::Connected { peer, .. } => {
-                    if net.request(peer, RequestKind::Directory, Vec::new()).is_err() {
-                        failed += 1;
-                    }
+                    let asked = net.request(peer, RequestKind::Directory, Vec::new());
+                    failed += usize::from(asked.is_err());
                 }
                 NetEvent::Response { from, bytes, .. } => {
                     answers.insert(from, bytes);

@@ -291,7 +291,7 @@ impl Core {
                 let passage = self.accounting.originate(OwnKind::Provider);
                 self.send(&to, frame, passage);
             }
-            ProviderAction::ToClient { handle, frame } => self.to_client(now, handle, frame),
+            ProviderAction::ToClient { handle, frame } => self.send_down(now, handle, frame),
             ProviderAction::Store { ticket, op } => self.store(now, ticket, op),
             ProviderAction::Attach { handle, answer } => self.attached(handle, answer),
             ProviderAction::StoreTrouble(error) => {
@@ -303,7 +303,7 @@ impl Core {
         }
     }
 
-    fn to_client(&mut self, now: Time, handle: ClientHandle, frame: Frame) {
+    fn send_down(&mut self, now: Time, handle: ClientHandle, frame: Frame) {
         let peer = self.desk.clients.get(&handle);
         let sent = peer.is_some_and(|peer| self.net.try_send(peer, frame).is_ok());
         if !sent && let Some(side) = &mut self.provider {
