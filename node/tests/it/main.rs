@@ -8,10 +8,14 @@
     reason = "tests"
 )]
 
-mod net;
-mod net_hostile;
-mod net_support;
 mod cli;
 mod cli_control;
 mod config;
+mod demo;
+mod e2e;
+mod link;
+mod net;
+mod net_hostile;
+mod net_support;
+mod relay;
 mod state;

@@ -1,0 +1,363 @@
+//! A network by hand: the commands of the README, each process a real one, on loopback.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// How long anything may take that is waited for; far more than it does.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// Ports of these tests: above those of demos, below those that the system gives away.
+const PORTS: std::ops::Range<u16> = 28_000..32_000;
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+/// A port that is free for TCP and UDP on loopback, and not given out twice by this process.
+pub(crate) fn free_port() -> u16 {
+    let spread = u16::try_from(std::process::id() % 40).unwrap() * 100;
+    loop {
+        let step = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (spread + step) % (PORTS.end - PORTS.start);
+        let address = ("127.0.0.1", port);
+        if std::net::TcpListener::bind(address).is_ok()
+            && std::net::UdpSocket::bind(address).is_ok()
+        {
+            return port;
+        }
+    }
+}
+
+/// The binary, without the environment that could configure it.
+pub(crate) fn shoal(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SHOAL_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A directory with the directories of nodes and clients in it.
+pub(crate) struct Place(tempfile::TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = shoal(arguments);
+        command.current_dir(self.path());
+        timeout(2 * LONG, command.output())
+            .await
+            .expect("it ends")
+            .unwrap()
+    }
+
+    /// Runs a command that succeeds, and gives what it prints with `--json`.
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
+        let mut arguments = arguments.to_vec();
+        arguments.push("--json");
+        let output = self.run(&arguments).await;
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}\n{}",
+            said(&output),
+            self.logs()
+        );
+        serde_json::from_slice(&output.stdout).expect("one JSON object")
+    }
+
+    /// A node that listens on this port and says that it is reached at that one. Gives its id.
+    pub(crate) async fn init(&self, role: &str, dir: &str, listen: u16, advertise: u16) -> String {
+        let [listen, advertise] =
+            [listen, advertise].map(|port| format!("/ip4/127.0.0.1/tcp/{port}"));
+        let made = self
+            .json(&[
+                "init",
+                "--role",
+                role,
+                "--dir",
+                dir,
+                "--network",
+                "network.toml",
+                "--listen",
+                &listen,
+                "--advertise",
+                &advertise,
+                "--metrics",
+                "127.0.0.1:0",
+            ])
+            .await;
+        made["node"].as_str().unwrap().to_owned()
+    }
+
+    /// Starts a daemon of this directory; its log is the file `name.log`.
+    pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Daemon {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.file(&format!("{name}.log")))
+            .unwrap();
+        let mut command = shoal(arguments);
+        command.args(["--json", "--stop-with-stdin", "--dir", name]);
+        command.current_dir(self.path());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut child = command.spawn().unwrap();
+        Daemon {
+            name: name.to_owned(),
+            _stdin: child.stdin.take().unwrap(),
+            lines: BufReader::new(child.stdout.take().unwrap()).lines(),
+            child,
+        }
+    }
+
+    pub(crate) fn start_node(&self, name: &str) -> Daemon {
+        self.start(name, &["node", "run"])
+    }
+
+    /// Starts a client daemon and waits until it is attached.
+    pub(crate) async fn start_client(&self, name: &str) -> Daemon {
+        let mut daemon = self.start(name, &["client", "run"]);
+        daemon.event("online").await;
+        daemon
+    }
+
+    /// The end of each log, for when something fails.
+    fn logs(&self) -> String {
+        let mut all = String::new();
+        for entry in std::fs::read_dir(self.path()).unwrap().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().collect();
+                let last = lines.len().saturating_sub(5);
+                let _ = writeln!(all, "{}: {}", path.display(), lines[last..].join("\n  "));
+            }
+        }
+        all
+    }
+}
+
+/// A daemon that runs. Its standard input is a pipe that ends with the test.
+pub(crate) struct Daemon {
+    name: String,
+    child: Child,
+    _stdin: ChildStdin,
+    lines: tokio::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Daemon {
+    /// Waits until it announces this.
+    pub(crate) async fn event(&mut self, wanted: &str) -> Value {
+        let waiting = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                let event: Value = serde_json::from_str(&line).expect("a JSON object a line");
+                if event["event"] == wanted {
+                    return event;
+                }
+            }
+            panic!("{} ended and was never {wanted}", self.name);
+        };
+        timeout(LONG, waiting)
+            .await
+            .unwrap_or_else(|_| panic!("{} is not {wanted}", self.name))
+    }
+
+    pub(crate) fn terminate(&self) {
+        signal(&self.child, Signal::TERM);
+    }
+
+    /// Waits until it says that it stopped, and has.
+    pub(crate) async fn stopped(mut self) -> ExitStatus {
+        self.event("stopped").await;
+        timeout(LONG, self.child.wait())
+            .await
+            .expect("it ends")
+            .unwrap()
+    }
+}
+
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    let pid = child
+        .id()
+        .and_then(|id| Pid::from_raw(id.try_into().unwrap()))
+        .expect("it runs");
+    kill_process(pid, signal).unwrap();
+}
+
+pub(crate) fn said(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    format!("{}\n{out}{err}", output.status)
+}
+
+const MIXES: [&str; 3] = ["mix-1", "mix-2", "mix-3"];
+const PROVIDERS: [&str; 2] = ["provider-4", "provider-5"];
+
+/// Makes and starts three mixes and two providers.
+async fn by_hand(place: &Place) -> Vec<Daemon> {
+    let mut make = vec![
+        "network",
+        "new",
+        "--name",
+        "try",
+        "--out",
+        "network.toml",
+        "--from-dir",
+    ];
+    for (dir, role) in MIXES
+        .iter()
+        .map(|dir| (*dir, "mix"))
+        .chain(PROVIDERS.iter().map(|dir| (*dir, "provider")))
+    {
+        let port = free_port();
+        place.init(role, dir, port, port).await;
+        make.push(dir);
+    }
+    let made = place.json(&make).await;
+    assert_eq!(made["members"], 5);
+    let names = MIXES.iter().chain(&PROVIDERS);
+    let mut nodes: Vec<Daemon> = names.map(|name| place.start_node(name)).collect();
+    let mut layers = Vec::new();
+    for node in &mut nodes {
+        layers.push(node.event("ready").await["layer"].as_u64().unwrap());
+    }
+    layers.sort_unstable();
+    assert_eq!(layers, [0, 0, 1, 2, 3]);
+    nodes
+}
+
+async fn stop(daemons: Vec<Daemon>) {
+    for daemon in &daemons {
+        daemon.terminate();
+    }
+    for daemon in daemons {
+        let name = daemon.name.clone();
+        assert_eq!(daemon.stopped().await.code(), Some(0), "{name}");
+    }
+}
+
+/// What keeps a node from starting is said, with the exit code of its kind.
+async fn refusals(place: &Place) {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    place.init("mix", "unlucky", port, port).await;
+    let output = place.run(&["node", "run", "--dir", "unlucky"]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("the port is taken"), "{error}");
+    assert!(
+        error.contains(&format!("/ip4/127.0.0.1/tcp/{port}")),
+        "{error}"
+    );
+
+    let output = place.run(&["node", "run", "--dir", "mix-1"]).await;
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("mix-1"), "{error}");
+    assert!(error.contains("another process"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
+    let place = Place::new();
+    let mut nodes = by_hand(&place).await;
+    refusals(&place).await;
+
+    place
+        .json(&[
+            "client",
+            "init",
+            "--dir",
+            "alice",
+            "--network",
+            "network.toml",
+        ])
+        .await;
+    place
+        .json(&[
+            "client",
+            "init",
+            "--dir",
+            "bob",
+            "--network",
+            "network.toml",
+        ])
+        .await;
+    let bobs = place.json(&["client", "address", "--dir", "bob"]).await;
+    let alice = place.start_client("alice").await;
+    let to = bobs["address"].as_str().unwrap();
+    let send = [
+        "client",
+        "send",
+        "--dir",
+        "alice",
+        to,
+        "Hello Bob",
+        "--wait",
+        "stored",
+    ];
+    let sent = place.json(&send).await;
+    assert_eq!(sent["state"], "stored");
+    assert!(sent["stored_ms"].is_u64() && sent["fragments"] == 1);
+
+    // What is stored survives that every provider stops; Bob has not run yet.
+    stop(nodes.split_off(MIXES.len())).await;
+    nodes.extend(PROVIDERS.map(|name| place.start_node(name)));
+    for provider in &mut nodes[MIXES.len()..] {
+        provider.event("ready").await;
+    }
+
+    let bob = place.start_client("bob").await;
+    let receive = ["client", "receive", "--wait", "--timeout", "1m", "--dir"];
+    let read = place.json(&[&receive[..], &["bob"]].concat()).await;
+    assert_eq!(read["text"], "Hello Bob");
+    assert_eq!(read["message"], sent["message"]);
+    assert_eq!(read["hops"].as_array().unwrap().len(), 4);
+
+    let back = read["reply_to"].as_str().unwrap();
+    let answer = place
+        .json(&["client", "send", "--dir", "bob", back, "Hello Alice"])
+        .await;
+    assert_eq!(answer["state"], "stored");
+    let answered = place.json(&[&receive[..], &["alice"]].concat()).await;
+    assert_eq!(answered["text"], "Hello Alice");
+    assert_eq!(answered["from"], bobs["key"]);
+
+    for name in ["alice", "bob"] {
+        let status = place.json(&["client", "status", "--dir", name]).await;
+        assert_eq!(status["online"], true);
+        assert_eq!(status["network"], "try");
+        assert_ne!(status["entry"], status["mailbox"]);
+        assert_eq!(status["outgoing"][0]["state"], "stored");
+        assert_eq!(status["counters"]["sent_real"], 1, "{status}");
+    }
+
+    // By SIGTERM, and by a request.
+    stop(vec![alice]).await;
+    place.json(&["client", "stop", "--dir", "bob"]).await;
+    assert_eq!(bob.stopped().await.code(), Some(0));
+    stop(nodes).await;
+}
