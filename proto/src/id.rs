@@ -149,7 +149,10 @@ mod tests {
         assert!(matches!("0OIl".parse::<NodeId>(), Err(IdError::Base58(_))));
         assert_eq!(
             "abc".parse::<MessageId>(),
-            Err(IdError::Length { expected: 16, found: 2 })
+            Err(IdError::Length {
+                expected: 16,
+                found: 2
+            })
         );
     }
 

@@ -12,7 +12,9 @@ use super::args::{Client, ClientRun, Place};
 use super::node::{directory, overrides, path_text, start_logging};
 use super::{CliError, environment, output, seeded};
 use crate::config::{ClientConfig, ClientFlags, LogLevel, load_network};
-use crate::control::protocol::{OwnAddress, RefusalCode, Request, Response, Status};
+use crate::control::protocol::{
+    MessageState, Outgoing, OwnAddress, RefusalCode, Request, Response, Status,
+};
 use crate::control::{ControlClient, ControlError, unexpected};
 use crate::runtime::{self, Announcer, Clock, Outside};
 use crate::state::load_client_keys;
@@ -109,6 +111,9 @@ async fn stop(place: &Place, json: bool) -> Result<(), CliError> {
 
 fn in_words(status: &Status) -> String {
     let none = || "none".to_owned();
+    let waiting =
+        |message: &&Outgoing| matches!(message.state, MessageState::Queued | MessageState::Sent);
+    let waiting = status.outgoing.iter().filter(waiting).count();
     let count = |name: &str| status.counters.get(name).copied().unwrap_or(0);
     let mut lines = vec![
         format!("network    {} ({})", status.network, status.network_hash),
@@ -124,7 +129,7 @@ fn in_words(status: &Status) -> String {
                 .map_or_else(none, |epoch| epoch.to_string())
         ),
         format!("unread     {}", status.unread),
-        format!("on the way {}", status.outgoing.len()),
+        format!("on the way {waiting}"),
         format!(
             "sent       {} real, {} dummies, {} loops, {} drops, {} to the mailbox",
             count("sent_real"),

@@ -413,7 +413,9 @@ fn advertised(texts: &[String]) -> Result<Vec<shoal_topology::Address>, ConfigEr
 
 /// Every address of the machine, or any port.
 fn is_vague(address: &str) -> bool {
-    let any = ["/ip4/0.0.0.0/", "/ip6/::/"].iter().any(|any| address.starts_with(any));
+    let any = ["/ip4/0.0.0.0/", "/ip6/::/"]
+        .iter()
+        .any(|any| address.starts_with(any));
     any || address.parse::<shoal_topology::Address>().is_err()
 }
 

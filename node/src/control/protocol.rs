@@ -209,7 +209,7 @@ pub struct Status {
     pub clock_offset_us: i64,
     /// Seconds since the daemon started.
     pub uptime_secs: u64,
-    /// Messages that are not stored yet, each with its state.
+    /// The messages sent last, each with its state.
     pub outgoing: Vec<Outgoing>,
     /// Messages that are here and not read.
     pub unread: u64,

@@ -19,7 +19,8 @@ pub(super) struct Books {
 impl Books {
     /// Takes a node's page.
     pub(super) fn add(&mut self, node: &str, page: &str) {
-        self.nodes.insert(node.to_owned(), page.lines().filter_map(sample).collect());
+        self.nodes
+            .insert(node.to_owned(), page.lines().filter_map(sample).collect());
     }
 
     /// The parts of the equation that every node's packets obey, summed over all nodes.
@@ -62,7 +63,10 @@ impl Books {
     pub(super) fn sent_by_kind(&self) -> BTreeMap<String, u64> {
         let own = self.by_label(names::ORIGINATED, "kind");
         let mut sent = BTreeMap::new();
-        sent.insert("node_loop".to_owned(), own.get("loop").copied().unwrap_or(0));
+        sent.insert(
+            "node_loop".to_owned(),
+            own.get("loop").copied().unwrap_or(0),
+        );
         for (kind, count) in self.by_label(names::PROVIDER_REPLIES, "kind") {
             sent.insert(format!("provider_{kind}"), count);
         }
@@ -102,7 +106,11 @@ fn parts(samples: &Samples) -> BTreeMap<&'static str, u64> {
 }
 
 fn sum(samples: &Samples, name: &str) -> u64 {
-    samples.iter().filter(|((metric, _), _)| metric == name).map(|(_, value)| whole(*value)).sum()
+    samples
+        .iter()
+        .filter(|((metric, _), _)| metric == name)
+        .map(|(_, value)| whole(*value))
+        .sum()
 }
 
 #[expect(
@@ -153,7 +161,10 @@ mod tests {
         assert!(!books.balanced(), "nothing is no proof");
         books.add("a", &page(10));
         assert!(books.balanced());
-        assert_eq!(books.drops_by_reason(), BTreeMap::from([("mac".to_owned(), 2)]));
+        assert_eq!(
+            books.drops_by_reason(),
+            BTreeMap::from([("mac".to_owned(), 2)])
+        );
         assert_eq!(books.totals().get("received"), Some(&10));
         books.add("b", &page(11));
         assert!(!books.balanced());

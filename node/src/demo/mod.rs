@@ -46,7 +46,10 @@ pub struct DemoOptions {
 /// [`CliError::Interrupted`] at SIGINT or SIGTERM; else what went wrong, and where the logs are. No
 /// child process is left behind in any case.
 pub async fn run(options: DemoOptions) -> Result<(), CliError> {
-    let text = options.message.clone().unwrap_or_else(|| GREETING.to_owned());
+    let text = options
+        .message
+        .clone()
+        .unwrap_or_else(|| GREETING.to_owned());
     check(&text)?;
     let stop = crate::runtime::stop_requested(false).map_err(CliError::failed)?;
     tokio::pin!(stop);
@@ -97,7 +100,9 @@ fn check(text: &str) -> Result<(), CliError> {
 }
 
 fn patience(text: &str) -> Duration {
-    let fragments = text.len().div_ceil(shoal_proto::size::TEXT_BYTES_PER_PACKET);
+    let fragments = text
+        .len()
+        .div_ceil(shoal_proto::size::TEXT_BYTES_PER_PACKET);
     PATIENCE + PER_FRAGMENT * u32::try_from(fragments).unwrap_or(u32::MAX)
 }
 
@@ -110,5 +115,7 @@ fn report(options: &DemoOptions, narrator: Narrator, outcome: &Outcome) -> Resul
     if outcome.complete() {
         return Ok(());
     }
-    Err(CliError::failed(anyhow::anyhow!("the books of the nodes do not balance")))
+    Err(CliError::failed(anyhow::anyhow!(
+        "the books of the nodes do not balance"
+    )))
 }

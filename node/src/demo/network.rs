@@ -40,7 +40,13 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn new(workplace: Workplace, narrator: Narrator) -> Self {
-        Self { workplace, narrator, nodes: Vec::new(), running: Vec::new(), ports: None }
+        Self {
+            workplace,
+            narrator,
+            nodes: Vec::new(),
+            running: Vec::new(),
+            ports: None,
+        }
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -51,7 +57,9 @@ impl Network {
     pub(super) async fn set_up(&mut self) -> Result<(), CliError> {
         let mut ports = Ports::reserve(std::process::id()).map_err(CliError::failed)?;
         let mut next = || {
-            ports.next().ok_or_else(|| CliError::failed(anyhow::anyhow!("too few ports reserved")))
+            ports
+                .next()
+                .ok_or_else(|| CliError::failed(anyhow::anyhow!("too few ports reserved")))
         };
         let names = (1..=MIXES)
             .map(|n| (format!("mix-{n}"), "mix"))
@@ -59,19 +67,43 @@ impl Network {
         let mut addresses = Vec::new();
         for (name, role) in names {
             addresses.push((name.clone(), role, next()?));
-            self.nodes.push(Node { name, role, metrics: next()? });
+            self.nodes.push(Node {
+                name,
+                role,
+                metrics: next()?,
+            });
         }
         self.ports = Some(ports);
         let file = self.network_file();
-        let mut make = vec!["network".into(), "new".into(), "--name".into(), "demo".into()];
+        let mut make = vec![
+            "network".into(),
+            "new".into(),
+            "--name".into(),
+            "demo".into(),
+        ];
         for ((name, role, port), node) in addresses.into_iter().zip(&self.nodes) {
             let dir = self.workplace.of(&name);
             let tcp = format!("/ip4/127.0.0.1/tcp/{port}");
             let quic = format!("/ip4/127.0.0.1/udp/{port}/quic-v1");
             let metrics = format!("127.0.0.1:{}", node.metrics);
             shoal(&[
-                "init", "--role", role, "--dir", &dir, "--network", &file, "--listen", &tcp,
-                "--listen", &quic, "--advertise", &tcp, "--advertise", &quic, "--metrics", &metrics,
+                "init",
+                "--role",
+                role,
+                "--dir",
+                &dir,
+                "--network",
+                &file,
+                "--listen",
+                &tcp,
+                "--listen",
+                &quic,
+                "--advertise",
+                &tcp,
+                "--advertise",
+                &quic,
+                "--metrics",
+                &metrics,
             ])
             .await?;
             make.extend(["--from-dir".into(), dir]);
@@ -84,7 +116,9 @@ impl Network {
     /// Starts every node, and waits until each is a member and has its links.
     pub(super) async fn start(&mut self) -> Result<(), CliError> {
         for index in 0..self.nodes.len() {
-            let Some(node) = self.nodes.get(index) else { break };
+            let Some(node) = self.nodes.get(index) else {
+                break;
+            };
             let (name, role) = (node.name.clone(), node.role);
             let dir = self.workplace.of(&name);
             self.run(&name, &["node", "run", "--role", role, "--dir", &dir])?;
@@ -98,10 +132,12 @@ impl Network {
             }
         }
         for (layer, names) in layers.iter().enumerate().skip(1) {
-            self.narrator.line(&format!("  layer {layer}: {}", names.join(", ")));
+            self.narrator
+                .line(&format!("  layer {layer}: {}", names.join(", ")));
         }
         if let Some(providers) = layers.first() {
-            self.narrator.line(&format!("  providers: {}", providers.join(", ")));
+            self.narrator
+                .line(&format!("  providers: {}", providers.join(", ")));
         }
         Ok(())
     }
@@ -129,7 +165,9 @@ impl Network {
     /// Another connection to a client's control socket.
     pub(super) async fn control(&self, name: &str) -> Result<ControlClient, CliError> {
         let dir = self.workplace.path().join(name);
-        ControlClient::connect(&dir).await.map_err(CliError::unreachable)
+        ControlClient::connect(&dir)
+            .await
+            .map_err(CliError::unreachable)
     }
 
     fn run(&mut self, name: &str, args: &[&str]) -> Result<(), CliError> {
@@ -163,7 +201,9 @@ impl Network {
             match status {
                 Ok(status) if status.success() => {}
                 Ok(status) => self.narrator.line(&format!("{name} ended badly: {status}")),
-                Err(error) => self.narrator.line(&format!("{name} could not be stopped: {error}")),
+                Err(error) => self
+                    .narrator
+                    .line(&format!("{name} could not be stopped: {error}")),
             }
         }
     }
@@ -224,7 +264,9 @@ async fn shoal(args: &[&str]) -> Result<Value, CliError> {
 async fn scrape(port: u16) -> std::io::Result<String> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
+    stream
+        .write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        .await?;
     let mut answer = String::new();
     stream.take(1 << 22).read_to_string(&mut answer).await?;
     match answer.split_once("\r\n\r\n") {

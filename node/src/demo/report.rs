@@ -118,7 +118,11 @@ impl Narrator {
         const SHOWN: usize = 400;
         let shown: String = text.chars().take(SHOWN).collect();
         let rest = text.chars().count().saturating_sub(SHOWN);
-        let more = if rest > 0 { format!(" … and {rest} more characters") } else { String::new() };
+        let more = if rest > 0 {
+            format!(" … and {rest} more characters")
+        } else {
+            String::new()
+        };
         self.line(&format!("  | {shown}{more}"));
     }
 
@@ -131,8 +135,11 @@ impl Narrator {
             };
             let short: String = hop.node.chars().take(6).collect();
             let last = index + 1 == hops.len();
-            let delay =
-                if last { String::new() } else { format!(" {} ms", hop.delay_us / 1000) };
+            let delay = if last {
+                String::new()
+            } else {
+                format!(" {} ms", hop.delay_us / 1000)
+            };
             format!("{place} {short}…{delay}")
         };
         let path: Vec<String> = hops.iter().enumerate().map(hop).collect();
@@ -147,7 +154,9 @@ impl Narrator {
             outcome.stored_ms as f64 / 1000.0,
             outcome.latency_ms as f64 / 1000.0,
         ));
-        self.line(&format!("Packets sent: {real} real and {cover} cover, by kind:"));
+        self.line(&format!(
+            "Packets sent: {real} real and {cover} cover, by kind:"
+        ));
         for (kind, count) in outcome.packets() {
             self.line(&format!("  {count:>7} {kind}"));
         }

@@ -43,7 +43,10 @@ pub(super) async fn tell(network: &mut Network, text: &str) -> Result<Outcome, C
     let mut bob = network.start_client("bob").await?;
     let received = first_message(&mut bob).await?;
     let latency = accepted_at.elapsed();
-    say.line(&format!("Bob reads, {:.1} s after Alice sent it:", latency.as_secs_f64()));
+    say.line(&format!(
+        "Bob reads, {:.1} s after Alice sent it:",
+        latency.as_secs_f64()
+    ));
     say.quote(&received.text);
     say.route("  it came out of his mailbox by", &received.hops);
 
@@ -72,7 +75,10 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-#[expect(clippy::disallowed_methods, reason = "measures what the user waits for")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measures what the user waits for"
+)]
 fn now() -> Instant {
     Instant::now()
 }
@@ -84,7 +90,10 @@ async fn follow(network: &Network, name: &str) -> Result<ControlClient, CliError
 }
 
 async fn send(client: &mut ControlClient, to: &str, text: &str) -> Result<Accepted, CliError> {
-    let request = Request::Send { to: to.to_owned(), text: text.to_owned() };
+    let request = Request::Send {
+        to: to.to_owned(),
+        text: text.to_owned(),
+    };
     match client.ask(request).await.map_err(CliError::unreachable)? {
         Response::Accepted(accepted) => Ok(accepted),
         other => Err(strange(&other)),
@@ -100,8 +109,14 @@ async fn until_stored(
     let mut first = Vec::new();
     loop {
         match events.event().await.map_err(CliError::unreachable)? {
-            Event::Sent { message, fragment, hops } if message == id => {
-                network.narrator.route(&format!("  packet {} leaves by", fragment + 1), &hops);
+            Event::Sent {
+                message,
+                fragment,
+                hops,
+            } if message == id => {
+                network
+                    .narrator
+                    .route(&format!("  packet {} leaves by", fragment + 1), &hops);
                 if first.is_empty() {
                     first = hops;
                 }
@@ -117,9 +132,15 @@ async fn until_stored(
 
 async fn first_message(client: &mut ControlClient) -> Result<Received, CliError> {
     loop {
-        let request = Request::Messages { after: 0, limit: 1, wait_ms: 60_000 };
+        let request = Request::Messages {
+            after: 0,
+            limit: 1,
+            wait_ms: 60_000,
+        };
         let response = client.ask(request).await.map_err(CliError::unreachable)?;
-        let Response::Messages(page) = response else { return Err(strange(&response)) };
+        let Response::Messages(page) = response else {
+            return Err(strange(&response));
+        };
         if let Some(message) = page.messages.into_iter().next() {
             return Ok(message);
         }
@@ -127,12 +148,18 @@ async fn first_message(client: &mut ControlClient) -> Result<Received, CliError>
 }
 
 async fn status(client: &mut ControlClient) -> Result<Status, CliError> {
-    match client.ask(Request::Status).await.map_err(CliError::unreachable)? {
+    match client
+        .ask(Request::Status)
+        .await
+        .map_err(CliError::unreachable)?
+    {
         Response::Status(status) => Ok(*status),
         other => Err(strange(&other)),
     }
 }
 
 fn strange(_: &Response) -> CliError {
-    CliError::failed(anyhow::anyhow!("a client daemon answered what nobody asked"))
+    CliError::failed(anyhow::anyhow!(
+        "a client daemon answered what nobody asked"
+    ))
 }

@@ -68,8 +68,15 @@ impl Announcer {
 fn in_words(event: &Announce) -> String {
     match event {
         Announce::Listening { address } => format!("listening on {address}"),
-        Announce::Ready { role, layer: 0, epoch, .. } => format!("ready: {role}, epoch {epoch}"),
-        Announce::Ready { role, layer, epoch, .. } => {
+        Announce::Ready {
+            role,
+            layer: 0,
+            epoch,
+            ..
+        } => format!("ready: {role}, epoch {epoch}"),
+        Announce::Ready {
+            role, layer, epoch, ..
+        } => {
             format!("ready: {role} in layer {layer}, epoch {epoch}")
         }
         Announce::Serving { address } => format!("your address: {address}"),
@@ -85,8 +92,12 @@ mod tests {
 
     #[test]
     fn programs_can_tell_events_by_name() {
-        let ready =
-            Announce::Ready { node: "n".into(), role: "mix", layer: 2, epoch: 7 };
+        let ready = Announce::Ready {
+            node: "n".into(),
+            role: "mix",
+            layer: 2,
+            epoch: 7,
+        };
         let json = serde_json::to_value(&ready).expect("json");
         assert_eq!(json["event"], "ready");
         assert_eq!(json["layer"], 2);

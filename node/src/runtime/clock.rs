@@ -53,7 +53,10 @@ impl Clock {
     fn at(&self, instant: Instant) -> u64 {
         let since = Span::from(instant.saturating_duration_since(self.started)).as_micros();
         let before = Span::from(self.started.saturating_duration_since(instant)).as_micros();
-        self.at_start.as_micros().saturating_add(since).saturating_sub(before)
+        self.at_start
+            .as_micros()
+            .saturating_add(since)
+            .saturating_sub(before)
     }
 
     /// The time now.

@@ -61,8 +61,9 @@ fn net_limits() -> NetLimits {
 /// A generator of our own, seeded by the system.
 fn seeded() -> Result<ChaCha20Rng, CliError> {
     let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut())
-        .map_err(|error| CliError::failed(anyhow::anyhow!("the system has no randomness: {error}")))?;
+    getrandom::fill(seed.as_mut()).map_err(|error| {
+        CliError::failed(anyhow::anyhow!("the system has no randomness: {error}"))
+    })?;
     Ok(ChaCha20Rng::from_seed(*seed))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{Address, Change, Client, ClientAction, ClientEvent, ClientInput};
-use shoal_proto::{MessageId, NodeId, Time};
+use shoal_proto::{MessageId, NodeId, Span, Time};
 use shoal_topology::{ClientDirectory, NetworkParameters};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -75,6 +75,10 @@ pub(super) struct Desk {
     alarms: Vec<String>,
     document_epoch: Option<u64>,
     uplink_dropped: u64,
+    /// Just before the core's next tick, while the timer for it has not fired.
+    before: Option<Time>,
+    /// The latest time that the core was told.
+    last: Time,
 }
 
 impl Daemon {
@@ -87,6 +91,7 @@ impl Daemon {
         loop {
             self.pump();
             let deadline = self.core.poll_deadline().unwrap_or(Time::MAX);
+            self.desk.before = Some(deadline - Span::from_micros(1));
             let deadline = self.clock.instant(deadline);
             tokio::select! {
                 () = &mut *stop => return Ended::Stopped,
@@ -107,29 +112,41 @@ impl Daemon {
                 Some(reply) = inputs.figures.recv() => {
                     let _ = reply.send(self.status());
                 }
-                () = tokio::time::sleep_until(deadline) => {}
+                () = tokio::time::sleep_until(deadline) => self.desk.before = None,
             }
         }
     }
 
+    /// The time, as far as the core may know it: until the timer fires, it stays before the next
+    /// tick. Else whatever wakes this loop, a local request too, would let a tick that is due leave
+    /// a little sooner than the timer does.
+    fn now(&mut self) -> Time {
+        let now = self.clock.now();
+        let now = self.desk.before.map_or(now, |before| now.min(before));
+        self.desk.last = now.max(self.desk.last);
+        self.desk.last
+    }
+
     /// Takes documents that were fetched before this core was made.
     pub(super) fn adopt(&mut self, directory: &ClientDirectory) {
-        let now = self.clock.now();
+        let now = self.now();
         self.desk.document_epoch = directory
             .view()
             .current(&self.params, now)
             .map(|document| document.epoch().number());
-        self.core.handle_input(now, ClientInput::View(directory.view()));
+        self.core
+            .handle_input(now, ClientInput::View(directory.view()));
     }
 
     fn pump(&mut self) {
-        let now = self.clock.now();
+        let now = self.now();
         while let Some(action) = self.core.poll_action(now) {
             match action {
                 ClientAction::SendFrame(frame) => {
-                    let sent = self.link.as_ref().is_some_and(|(entry, net)| {
-                        net.try_send(entry, frame).is_ok()
-                    });
+                    let sent = self
+                        .link
+                        .as_ref()
+                        .is_some_and(|(entry, net)| net.try_send(entry, frame).is_ok());
                     if !sent {
                         self.desk.uplink_dropped = self.desk.uplink_dropped.saturating_add(1);
                     }
@@ -144,12 +161,13 @@ impl Daemon {
     fn persist(&mut self, now: Time, ticket: u64, changes: Vec<Change>) {
         if !self.database.write(ticket, changes) {
             let reason = "the disk is too far behind".to_owned();
-            self.core.handle_input(now, ClientInput::PersistFailed { ticket, reason });
+            self.core
+                .handle_input(now, ClientInput::PersistFailed { ticket, reason });
         }
     }
 
     fn on_session(&mut self, event: SessionEvent) -> Option<Ended> {
-        let now = self.clock.now();
+        let now = self.now();
         match event {
             SessionEvent::Directory(directory, clock) => {
                 let ahead = clock.ahead_of(&self.clock);
@@ -164,9 +182,14 @@ impl Daemon {
             }
             SessionEvent::Attached { entry, handle, net } => {
                 self.link = Some((entry, net));
-                self.core.handle_input(now, ClientInput::Attached { entry, handle });
-                self.announcer.say(&Announce::Online { entry: entry.to_string() });
-                self.tell(Event::Attached { entry: entry.to_string() });
+                self.core
+                    .handle_input(now, ClientInput::Attached { entry, handle });
+                self.announcer.say(&Announce::Online {
+                    entry: entry.to_string(),
+                });
+                self.tell(Event::Attached {
+                    entry: entry.to_string(),
+                });
             }
             SessionEvent::Detached(reason) => {
                 if self.link.take().is_some() {
@@ -186,7 +209,8 @@ impl Daemon {
             Written::Done { ticket } => ClientInput::Persisted { ticket },
             Written::Failed { ticket, reason } => ClientInput::PersistFailed { ticket, reason },
         };
-        self.core.handle_input(self.clock.now(), input);
+        let now = self.now();
+        self.core.handle_input(now, input);
     }
 
     fn on_event(&mut self, event: ClientEvent) {
@@ -197,25 +221,41 @@ impl Daemon {
                     // Accepted is accepted, whether or not somebody still listens.
                     let _ = waiting.send(Ok(answer));
                 }
-                self.tell(Event::Accepted { message: message.to_string() });
+                self.tell(Event::Accepted {
+                    message: message.to_string(),
+                });
             }
             ClientEvent::Refused { request, reason } => {
                 if let Some(waiting) = self.desk.sending.remove(&request) {
                     let _ = waiting.send(Err(status::refusal(&reason)));
                 }
             }
-            ClientEvent::Sent { message, fragment, trace } => {
+            ClientEvent::Sent {
+                message,
+                fragment,
+                trace,
+            } => {
                 let hops = trace.iter().map(status::hop).collect();
-                self.tell(Event::Sent { message: message.to_string(), fragment, hops });
+                self.tell(Event::Sent {
+                    message: message.to_string(),
+                    fragment,
+                    hops,
+                });
             }
             ClientEvent::Stored { message } => {
-                let after_ms = self.core.status(&message).map(|status| {
-                    self.clock.now().since(status.accepted_at).as_micros() / 1000
+                let after_ms = self
+                    .core
+                    .status(&message)
+                    .map(|status| self.clock.now().since(status.accepted_at).as_micros() / 1000);
+                self.tell(Event::Stored {
+                    message: message.to_string(),
+                    after_ms,
                 });
-                self.tell(Event::Stored { message: message.to_string(), after_ms });
             }
             ClientEvent::Expired { message } => {
-                self.tell(Event::Expired { message: message.to_string() });
+                self.tell(Event::Expired {
+                    message: message.to_string(),
+                });
             }
             received @ ClientEvent::Received { .. } => self.on_received(received),
             ClientEvent::Alarm(alarm) => {
@@ -254,7 +294,10 @@ impl Daemon {
             Request::Read { message } => self.on_read(&message),
             Request::Status => Ok(Response::Status(Box::new(self.status()))),
             Request::Address => Ok(Response::Address(self.own_address())),
-            _ => Err(Refusal::new(RefusalCode::Invalid, "this daemon does not do that")),
+            _ => Err(Refusal::new(
+                RefusalCode::Invalid,
+                "this daemon does not do that",
+            )),
         };
         let _ = answer.send(outcome);
     }
@@ -277,7 +320,9 @@ impl Daemon {
         self.desk.sending.insert(request, answer);
         let to = Box::new(address);
         let text = text.into_bytes();
-        self.core.handle_input(self.clock.now(), ClientInput::Send { request, to, text });
+        let now = self.now();
+        self.core
+            .handle_input(now, ClientInput::Send { request, to, text });
     }
 
     fn on_read(&mut self, message: &str) -> Result<Response, Refusal> {
@@ -285,14 +330,22 @@ impl Daemon {
             Refusal::new(RefusalCode::Invalid, format!("not a message's id: {error}"))
         })?;
         if !self.inbox.remove(message) {
-            return Err(Refusal::new(RefusalCode::NotFound, "no unread message has this id"));
+            return Err(Refusal::new(
+                RefusalCode::NotFound,
+                "no unread message has this id",
+            ));
         }
-        self.core.handle_input(self.clock.now(), ClientInput::Read { message: id });
+        let now = self.now();
+        self.core
+            .handle_input(now, ClientInput::Read { message: id });
         Ok(Response::Done)
     }
 
     fn accepted(&self, message: &MessageId) -> Accepted {
-        let fragments = self.core.status(message).map_or(1, |status| status.fragments);
+        let fragments = self
+            .core
+            .status(message)
+            .map_or(1, |status| status.fragments);
         Accepted {
             message: message.to_string(),
             fragments: u32::from(fragments),

@@ -59,7 +59,10 @@ fn run(
     written: &mpsc::Sender<Written>,
 ) -> ClientDb {
     while let Ok(first) = queue.recv() {
-        let group: Vec<_> = std::iter::once(first).chain(queue.try_iter()).take(GROUP).collect();
+        let group: Vec<_> = std::iter::once(first)
+            .chain(queue.try_iter())
+            .take(GROUP)
+            .collect();
         for done in write_group(&mut db, group) {
             // Nobody waits any more while the daemon stops.
             let _ = written.blocking_send(done);
@@ -70,13 +73,22 @@ fn run(
 
 /// One commit for all; if it fails, one for each, so that a single bad change harms no other.
 fn write_group(db: &mut ClientDb, group: Vec<(u64, Vec<Change>)>) -> Vec<Written> {
-    let all: Vec<Change> = group.iter().flat_map(|(_, changes)| changes.clone()).collect();
+    let all: Vec<Change> = group
+        .iter()
+        .flat_map(|(_, changes)| changes.clone())
+        .collect();
     if db.apply(&all).is_ok() {
-        return group.into_iter().map(|(ticket, _)| Written::Done { ticket }).collect();
+        return group
+            .into_iter()
+            .map(|(ticket, _)| Written::Done { ticket })
+            .collect();
     }
     let one = |(ticket, changes): (u64, Vec<Change>)| match db.apply(&changes) {
         Ok(()) => Written::Done { ticket },
-        Err(error) => Written::Failed { ticket, reason: error.to_string() },
+        Err(error) => Written::Failed {
+            ticket,
+            reason: error.to_string(),
+        },
     };
     group.into_iter().map(one).collect()
 }

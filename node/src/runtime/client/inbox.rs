@@ -26,7 +26,15 @@ impl Inbox {
     /// Adds what a [`ClientEvent::Received`] says; `None` for other events and for a message that
     /// is here already.
     pub(super) fn add(&mut self, event: ClientEvent, now: Time) -> Option<Received> {
-        let ClientEvent::Received { message, from, reply_to, text, sent_at, trace, .. } = event
+        let ClientEvent::Received {
+            message,
+            from,
+            reply_to,
+            text,
+            sent_at,
+            trace,
+            ..
+        } = event
         else {
             return None;
         };
@@ -60,7 +68,10 @@ impl Inbox {
             bytes += MESSAGE_BYTES + ESCAPED * message.text.len();
             first || bytes <= MAX_RESPONSE_BYTES
         };
-        let messages = range.take(limit).map(|(_, message)| message).take_while(fits);
+        let messages = range
+            .take(limit)
+            .map(|(_, message)| message)
+            .take_while(fits);
         let messages: Vec<Received> = messages.cloned().collect();
         let next = messages.last().map_or(cursor, |message| message.cursor);
         Messages { messages, next }
@@ -68,8 +79,13 @@ impl Inbox {
 
     /// Forgets a message that was read.
     pub(super) fn remove(&mut self, message: &str) -> bool {
-        let found = self.messages.iter().find(|(_, known)| known.message == message);
-        let Some(cursor) = found.map(|(cursor, _)| *cursor) else { return false };
+        let found = self
+            .messages
+            .iter()
+            .find(|(_, known)| known.message == message);
+        let Some(cursor) = found.map(|(cursor, _)| *cursor) else {
+            return false;
+        };
         self.messages.remove(&cursor).is_some()
     }
 }
@@ -89,9 +105,15 @@ mod tests {
             received_at_us: 0,
             hops: Vec::new(),
         };
-        let messages: BTreeMap<u64, Received> =
-            (0..).zip(texts).map(received).map(|m| (m.cursor, m)).collect();
-        Inbox { last: messages.len() as u64, messages }
+        let messages: BTreeMap<u64, Received> = (0..)
+            .zip(texts)
+            .map(received)
+            .map(|m| (m.cursor, m))
+            .collect();
+        Inbox {
+            last: messages.len() as u64,
+            messages,
+        }
     }
 
     #[test]

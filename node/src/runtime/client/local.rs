@@ -34,16 +34,23 @@ impl Local {
         let wait = Duration::from_millis(wait_ms).min(LONGEST_WAIT);
         // Nothing came in time, or the daemon stops: the page says which.
         let _ = timeout(wait, unread.wait_for(|last| *last > after)).await;
-        self.ask(Request::Messages { after, limit, wait_ms: 0 }).await
+        self.ask(Request::Messages {
+            after,
+            limit,
+            wait_ms: 0,
+        })
+        .await
     }
 }
 
 impl Handler for Local {
     async fn handle(&self, request: Request) -> Result<Response, Refusal> {
         match request {
-            Request::Messages { after, limit, wait_ms } => {
-                self.messages(after, limit, wait_ms).await
-            }
+            Request::Messages {
+                after,
+                limit,
+                wait_ms,
+            } => self.messages(after, limit, wait_ms).await,
             request => self.ask(request).await,
         }
     }

@@ -51,10 +51,19 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Cl
     let (figures_in, figures) = mpsc::channel(4);
     let (events, _) = broadcast::channel(EVENTS);
     let (unread, unread_seen) = watch::channel(0);
-    let mut inputs = Inputs { session, asked, written, figures };
+    let mut inputs = Inputs {
+        session,
+        asked,
+        written,
+        figures,
+    };
 
     let server = ControlServer::bind(dir.path()).map_err(CliError::failed)?;
-    let local = Local { asked: asked_in, events: events.clone(), unread: unread_seen };
+    let local = Local {
+        asked: asked_in,
+        events: events.clone(),
+        unread: unread_seen,
+    };
     let serving = tokio::spawn(server.serve(Arc::new(local)));
     let exporter = match config.metrics {
         Some(address) => Some(serve_metrics(address, figures_in).await?),
@@ -99,7 +108,12 @@ fn check_profile(params: &NetworkParameters, config: &ClientConfig) -> Result<()
     if params.profile(name).is_some() {
         return Ok(());
     }
-    let known = params.profiles.keys().cloned().collect::<Vec<_>>().join(", ");
+    let known = params
+        .profiles
+        .keys()
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
     Err(CliError::usage(anyhow::anyhow!(
         "the network {} has no profile `{name}`; it has: {known}",
         params.name

@@ -44,7 +44,11 @@ pub(super) enum SessionEvent {
     /// Documents, checked, and a clock that agrees with the nodes' within [`TOLERANCE_US`].
     Directory(ClientDirectory, Clock),
     /// Attached; frames for the entry go out by this handle.
-    Attached { entry: NodeId, handle: ClientHandle, net: NetHandle },
+    Attached {
+        entry: NodeId,
+        handle: ClientHandle,
+        net: NetHandle,
+    },
     /// Not attached any more, or not yet, and why.
     Detached(String),
     /// A frame from the entry.
@@ -94,7 +98,12 @@ impl Session {
                 Err(error) => error,
             };
             let reason = error.to_string();
-            if self.events.send(SessionEvent::Detached(reason)).await.is_err() {
+            if self
+                .events
+                .send(SessionEvent::Detached(reason))
+                .await
+                .is_err()
+            {
                 return;
             }
             if started.elapsed() > RETRY.1 {
@@ -110,11 +119,20 @@ impl Session {
         let directory = self.fetch(known.as_ref()).await?;
         *known = Some(directory.clone());
         let entry = self.choose_entry(&directory)?;
-        if self.events.send(SessionEvent::Directory(directory.clone(), self.clock)).await.is_err() {
+        if self
+            .events
+            .send(SessionEvent::Directory(directory.clone(), self.clock))
+            .await
+            .is_err()
+        {
             return Ok(());
         }
         let (net, mut events, handle) = self.attach(&directory, entry).await?;
-        let attached = SessionEvent::Attached { entry, handle, net: net.clone() };
+        let attached = SessionEvent::Attached {
+            entry,
+            handle,
+            net: net.clone(),
+        };
         let outcome = match self.events.send(attached).await {
             Ok(()) => self.stay(&mut events, entry, known).await,
             Err(_) => Ok(()),
@@ -178,8 +196,11 @@ impl Session {
         let view = directory.view();
         let document = view.current(&self.params, self.clock.now());
         let providers = document.map_or(&[][..], |document| document.providers());
-        let mut candidates: Vec<NodeId> =
-            providers.iter().copied().filter(|id| *id != self.mailbox).collect();
+        let mut candidates: Vec<NodeId> = providers
+            .iter()
+            .copied()
+            .filter(|id| *id != self.mailbox)
+            .collect();
         candidates.shuffle(&mut self.rng);
         candidates.first().copied().ok_or(SessionError::NoEntry)
     }
@@ -201,7 +222,9 @@ impl Session {
         let mut failed = 0;
         let mut until = Instant::from_std(self.clock.now_instant()) + DIRECTORY_PATIENCE;
         while answers.len() + failed < asked {
-            let Ok(Some(event)) = timeout_at(until, events.recv()).await else { break };
+            let Ok(Some(event)) = timeout_at(until, events.recv()).await else {
+                break;
+            };
             match event {
                 NetEvent::Connected { peer, .. } => {
                     let asked = net.request(peer, RequestKind::Directory, Vec::new());
@@ -233,14 +256,19 @@ impl Session {
     /// the mailbox's own provider, which would see from where its owner comes, and when.
     fn addresses(&self, known: Option<&ClientDirectory>) -> Vec<(NodeId, Vec<Multiaddr>)> {
         let view = known.map(ClientDirectory::view);
-        let document = view.as_ref().and_then(|v| v.current(&self.params, self.clock.now()));
+        let document = view
+            .as_ref()
+            .and_then(|v| v.current(&self.params, self.clock.now()));
         let mut nodes: Vec<_> = match document {
-            Some(document) => {
-                document.members().map(|member| (member.id, parse(&member.addresses))).collect()
-            }
+            Some(document) => document
+                .members()
+                .map(|member| (member.id, parse(&member.addresses)))
+                .collect(),
             None => {
                 let members = self.params.genesis_members.iter();
-                members.map(|member| (member.id, parse(&member.addresses))).collect()
+                members
+                    .map(|member| (member.id, parse(&member.addresses)))
+                    .collect()
             }
         };
         nodes.retain(|(node, _)| *node != self.mailbox);
@@ -259,7 +287,10 @@ impl Session {
             .filter(|member| member.role == Role::Provider)
             .ok_or(SessionError::NoEntry)?;
         let addresses = parse(&member.addresses);
-        let sink = FrameChannel { entry, frames: self.frame_channel() };
+        let sink = FrameChannel {
+            entry,
+            frames: self.frame_channel(),
+        };
         let (net, mut events) = self.network(Arc::new(sink))?;
         net.set_packet_peers([entry].into());
         net.dial(entry, addresses);
@@ -296,7 +327,10 @@ impl Session {
         while !(accepted && linked) {
             match events.recv().await {
                 Some(NetEvent::Connected { peer, .. }) if peer == entry => {
-                    if net.request(entry, RequestKind::Attach, request.encode_to_vec()).is_err() {
+                    if net
+                        .request(entry, RequestKind::Attach, request.encode_to_vec())
+                        .is_err()
+                    {
                         return Err(SessionError::Closed);
                     }
                 }
@@ -354,7 +388,10 @@ fn ephemeral<R: CryptoRng>(rng: &mut R) -> Zeroizing<[u8; 32]> {
 }
 
 fn parse(addresses: &[String]) -> Vec<Multiaddr> {
-    addresses.iter().filter_map(|text| text.parse().ok()).collect()
+    addresses
+        .iter()
+        .filter_map(|text| text.parse().ok())
+        .collect()
 }
 
 fn check_answer(bytes: &[u8]) -> Result<(), SessionError> {

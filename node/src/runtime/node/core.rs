@@ -22,13 +22,13 @@ use shoal_topology::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use super::files::FilesThread;
 use super::intake::Attachments;
-use crate::metrics;
 use super::store::{StoreDone, StoreThread};
+use crate::metrics;
 use crate::net::{Multiaddr, NetEvent, NetHandle, RequestKind, SendError, Verdict};
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
-use super::files::FilesThread;
 use crate::state::ReplayWriter;
 
 /// How long a node waits for its neighbours before it says that it is ready without some.
@@ -175,14 +175,25 @@ impl Core {
     }
 
     fn deadline(&self) -> Time {
-        let provider = self.provider.as_ref().and_then(|side| side.core.poll_deadline());
+        let provider = self
+            .provider
+            .as_ref()
+            .and_then(|side| side.core.poll_deadline());
         let now = self.clock.now();
-        let ready = self.desk.ready_by.filter(|by| !self.desk.ready && *by > now);
-        [self.relay.poll_deadline(), self.directory.poll_deadline(), provider, ready]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(Time::MAX)
+        let ready = self
+            .desk
+            .ready_by
+            .filter(|by| !self.desk.ready && *by > now);
+        [
+            self.relay.poll_deadline(),
+            self.directory.poll_deadline(),
+            provider,
+            ready,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(Time::MAX)
     }
 
     /// Carries out what the cores want until they want nothing more.
@@ -194,8 +205,10 @@ impl Core {
                 idle = false;
                 self.relay_action(action);
             }
-            while let Some(action) =
-                self.provider.as_mut().and_then(|side| side.core.poll_action(now))
+            while let Some(action) = self
+                .provider
+                .as_mut()
+                .and_then(|side| side.core.poll_action(now))
             {
                 idle = false;
                 self.provider_action(now, action);
@@ -232,14 +245,21 @@ impl Core {
         let now = self.clock.now();
         if let Some(side) = &mut self.provider {
             let StoreDone { ticket, result } = done;
-            side.core.handle_input(now, ProviderInput::StoreDone { ticket, result });
+            side.core
+                .handle_input(now, ProviderInput::StoreDone { ticket, result });
         }
     }
 
     fn relay_action(&mut self, action: RelayAction) {
         match action {
-            RelayAction::Send { to, frame, passage, .. } => self.send(&to, frame, passage),
-            RelayAction::LogTag { sequence, epoch, tag } => self.log_tag(sequence, epoch, tag),
+            RelayAction::Send {
+                to, frame, passage, ..
+            } => self.send(&to, frame, passage),
+            RelayAction::LogTag {
+                sequence,
+                epoch,
+                tag,
+            } => self.log_tag(sequence, epoch, tag),
             RelayAction::Deliver(delivery) => self.deliver(delivery),
             RelayAction::LoopAlarm(returns) => tracing::warn!(
                 returned = returns.returned,
@@ -258,12 +278,7 @@ impl Core {
         }
     }
 
-    fn log_tag(
-        &mut self,
-        sequence: u64,
-        epoch: shoal_proto::Epoch,
-        tag: shoal_packet::ReplayTag,
-    ) {
+    fn log_tag(&mut self, sequence: u64, epoch: shoal_proto::Epoch, tag: shoal_packet::ReplayTag) {
         if !self.replay.append(sequence, epoch, tag) {
             self.on_durable(Durable::Failed);
         }
@@ -282,7 +297,8 @@ impl Core {
             epoch_byte: delivery.epoch.byte(),
             arrival: delivery.arrival,
         };
-        side.core.handle_input(now, ProviderInput::Delivered(delivered));
+        side.core
+            .handle_input(now, ProviderInput::Delivered(delivered));
     }
 
     fn provider_action(&mut self, now: Time, action: ProviderAction) {
@@ -307,7 +323,8 @@ impl Core {
         let peer = self.desk.clients.get(&handle);
         let sent = peer.is_some_and(|peer| self.net.try_send(peer, frame).is_ok());
         if !sent && let Some(side) = &mut self.provider {
-            side.core.handle_input(now, ProviderInput::LinkFull { handle });
+            side.core
+                .handle_input(now, ProviderInput::LinkFull { handle });
         }
     }
 
@@ -316,7 +333,8 @@ impl Core {
             && !side.store.apply(ticket, op)
         {
             let result = Err(StoreError::Busy);
-            side.core.handle_input(now, ProviderInput::StoreDone { ticket, result });
+            side.core
+                .handle_input(now, ProviderInput::StoreDone { ticket, result });
         }
     }
 
@@ -324,8 +342,13 @@ impl Core {
         match action {
             DirectoryAction::Publish(bytes) => self.net.publish(bytes),
             DirectoryAction::Request { to, request } => {
-                if self.net.request(to, RequestKind::Directory, request).is_err() {
-                    self.directory.handle_input(now, DirectoryInput::SyncFailed { from: to });
+                if self
+                    .net
+                    .request(to, RequestKind::Directory, request)
+                    .is_err()
+                {
+                    self.directory
+                        .handle_input(now, DirectoryInput::SyncFailed { from: to });
                 }
             }
             DirectoryAction::Respond { to, response } => {
@@ -344,19 +367,30 @@ impl Core {
 
     fn on_view(&mut self, now: Time, view: &Arc<View>) {
         self.gate.set_view(Arc::clone(view));
-        self.relay.handle_input(now, RelayInput::View(Arc::clone(view)));
+        self.relay
+            .handle_input(now, RelayInput::View(Arc::clone(view)));
         if let Some(side) = &mut self.provider {
-            side.core.handle_input(now, ProviderInput::View(Arc::clone(view)));
+            side.core
+                .handle_input(now, ProviderInput::View(Arc::clone(view)));
         }
-        self.net.set_peers(wanted_peers(&self.params, view, &self.local));
+        self.net
+            .set_peers(wanted_peers(&self.params, view, &self.local));
         self.allow_packets();
     }
 
     /// Who may send us packets: members of the documents, and attached clients.
     fn allow_packets(&self) {
-        let members = self.directory.view().documents.values().flat_map(|document| {
-            document.members().map(|member| member.id).collect::<Vec<_>>()
-        });
+        let members = self
+            .directory
+            .view()
+            .documents
+            .values()
+            .flat_map(|document| {
+                document
+                    .members()
+                    .map(|member| member.id)
+                    .collect::<Vec<_>>()
+            });
         let allowed = members.chain(self.attachments.peers()).collect();
         self.net.set_packet_peers(allowed);
     }
@@ -368,9 +402,15 @@ impl Core {
             return;
         }
         let view = self.directory.view();
-        let Some(document) = view.current(&self.params, self.clock.now()) else { return };
-        let Some(own) = document.member(&self.local) else { return };
-        let mut after = document.members().filter(|m| document.position_ok(&own.id, &m.id));
+        let Some(document) = view.current(&self.params, self.clock.now()) else {
+            return;
+        };
+        let Some(own) = document.member(&self.local) else {
+            return;
+        };
+        let mut after = document
+            .members()
+            .filter(|m| document.position_ok(&own.id, &m.id));
         let alone = after.any(|member| !self.desk.links.contains(&member.id));
         let now = self.clock.now();
         let ready_by = *self.desk.ready_by.get_or_insert(now + NEIGHBOURS_PATIENCE);
@@ -378,7 +418,11 @@ impl Core {
             return;
         }
         self.desk.ready = true;
-        tracing::info!(epoch = document.epoch().number(), layer = own.layer, "ready");
+        tracing::info!(
+            epoch = document.epoch().number(),
+            layer = own.layer,
+            "ready"
+        );
         self.announcer.say(&Announce::Ready {
             node: self.local.to_string(),
             role: own.role.as_str(),
@@ -392,11 +436,14 @@ impl Core {
         match event {
             NetEvent::Listening(address) => {
                 tracing::info!(%address, "listening");
-                self.announcer.say(&Announce::Listening { address: address.to_string() });
+                self.announcer.say(&Announce::Listening {
+                    address: address.to_string(),
+                });
             }
             NetEvent::Connected { peer, .. } => {
                 if self.is_node(&peer) {
-                    self.directory.handle_input(now, DirectoryInput::PeerConnected(peer));
+                    self.directory
+                        .handle_input(now, DirectoryInput::PeerConnected(peer));
                 }
             }
             NetEvent::Disconnected { peer } => self.on_disconnected(now, peer),
@@ -414,18 +461,28 @@ impl Core {
                 };
                 self.net.report_gossip(token, verdict);
             }
-            NetEvent::Request { from, kind, ticket, bytes } => {
+            NetEvent::Request {
+                from,
+                kind,
+                ticket,
+                bytes,
+            } => {
                 self.on_request(now, from, kind, ticket, &bytes);
             }
             NetEvent::Response { from, bytes, .. } => {
-                let input = DirectoryInput::SyncResponse { from, response: bytes };
+                let input = DirectoryInput::SyncResponse {
+                    from,
+                    response: bytes,
+                };
                 self.directory.handle_input(now, input);
             }
             NetEvent::RequestFailed { from, .. } => {
-                self.directory.handle_input(now, DirectoryInput::SyncFailed { from });
+                self.directory
+                    .handle_input(now, DirectoryInput::SyncFailed { from });
             }
             NetEvent::PublishFailed => {
-                self.directory.handle_input(now, DirectoryInput::PublishFailed);
+                self.directory
+                    .handle_input(now, DirectoryInput::PublishFailed);
             }
             NetEvent::GossipPeerSubscribed | NetEvent::DialFailed { .. } => {}
         }
@@ -434,12 +491,15 @@ impl Core {
     fn is_node(&self, peer: &NodeId) -> bool {
         let documents = &self.directory.view().documents;
         self.params.is_genesis(peer)
-            || documents.values().any(|document| document.member(peer).is_some())
+            || documents
+                .values()
+                .any(|document| document.member(peer).is_some())
     }
 
     fn on_disconnected(&mut self, now: Time, peer: NodeId) {
         self.desk.links.remove(&peer);
-        self.directory.handle_input(now, DirectoryInput::PeerDisconnected(peer));
+        self.directory
+            .handle_input(now, DirectoryInput::PeerDisconnected(peer));
         if let Some(handle) = self.attachments.remove(&peer) {
             self.desk.clients.remove(&handle);
             self.detach(now, handle);
@@ -449,7 +509,8 @@ impl Core {
 
     fn detach(&mut self, now: Time, handle: ClientHandle) {
         if let Some(side) = &mut self.provider {
-            side.core.handle_input(now, ProviderInput::Detached { handle });
+            side.core
+                .handle_input(now, ProviderInput::Detached { handle });
         }
     }
 
@@ -471,19 +532,14 @@ impl Core {
                 self.desk.tickets.insert(number, ticket);
                 let from = Ticket(number);
                 let request = bytes.to_vec();
-                self.directory.handle_input(now, DirectoryInput::SyncRequest { from, request });
+                self.directory
+                    .handle_input(now, DirectoryInput::SyncRequest { from, request });
             }
             RequestKind::Attach => self.on_attach(now, from, ticket, bytes),
         }
     }
 
-    fn on_attach(
-        &mut self,
-        now: Time,
-        peer: NodeId,
-        ticket: crate::net::Ticket,
-        bytes: &[u8],
-    ) {
+    fn on_attach(&mut self, now: Time, peer: NodeId, ticket: crate::net::Ticket, bytes: &[u8]) {
         use wire::AttachStatus::{Malformed, NotAProvider};
         let Some(side) = &mut self.provider else {
             return self.answer_attach(ticket, NotAProvider);
@@ -503,12 +559,15 @@ impl Core {
             return self.answer_attach(ticket, Malformed);
         }
         self.desk.attaching.insert(handle, (peer, ticket));
-        side.core.handle_input(now, ProviderInput::Attached { handle, profile });
+        side.core
+            .handle_input(now, ProviderInput::Attached { handle, profile });
     }
 
     fn attached(&mut self, handle: ClientHandle, answer: AttachAnswer) {
         use wire::AttachStatus::{Accepted, Full, UnknownProfile};
-        let Some((peer, ticket)) = self.desk.attaching.remove(&handle) else { return };
+        let Some((peer, ticket)) = self.desk.attaching.remove(&handle) else {
+            return;
+        };
         let status = match answer {
             AttachAnswer::Accepted => Accepted,
             AttachAnswer::UnknownProfile => UnknownProfile,
@@ -527,7 +586,10 @@ impl Core {
 
     fn answer_attach(&self, ticket: crate::net::Ticket, status: wire::AttachStatus) {
         let now_us = self.clock.now().as_micros();
-        let response = wire::AttachResponse { status: status.into(), now_us };
+        let response = wire::AttachResponse {
+            status: status.into(),
+            now_us,
+        };
         self.net.respond(ticket, response.encode_to_vec());
     }
 
@@ -537,7 +599,10 @@ impl Core {
         Figures {
             books: self.accounting.snapshot(),
             loop_ratio: self.relay.loop_returns().ratio(),
-            provider: self.provider.as_ref().map(|side| side.core.counters().clone()),
+            provider: self
+                .provider
+                .as_ref()
+                .map(|side| side.core.counters().clone()),
             directory: self.directory.counters().clone(),
             net: self.net.stats(),
             epoch: self.params.epoch_at(now).number(),
@@ -554,11 +619,20 @@ fn wanted_peers(
     local: &NodeId,
 ) -> BTreeMap<NodeId, Vec<Multiaddr>> {
     let parse = |addresses: &[String]| {
-        addresses.iter().filter_map(|text| text.parse().ok()).collect::<Vec<Multiaddr>>()
+        addresses
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect::<Vec<Multiaddr>>()
     };
-    let genesis = params.genesis_members.iter().map(|m| (m.id, parse(&m.addresses)));
+    let genesis = params
+        .genesis_members
+        .iter()
+        .map(|m| (m.id, parse(&m.addresses)));
     let members = view.documents.values().flat_map(|document| {
-        document.members().map(|m| (m.id, parse(&m.addresses))).collect::<Vec<_>>()
+        document
+            .members()
+            .map(|m| (m.id, parse(&m.addresses)))
+            .collect::<Vec<_>>()
     });
     let mut peers: BTreeMap<_, _> = genesis.chain(members).collect();
     peers.remove(local);
@@ -570,7 +644,13 @@ pub(super) fn first_peers(
     params: &NetworkParameters,
     local: &NodeId,
 ) -> BTreeMap<NodeId, Vec<Multiaddr>> {
-    wanted_peers(params, &View { documents: BTreeMap::new() }, local)
+    wanted_peers(
+        params,
+        &View {
+            documents: BTreeMap::new(),
+        },
+        local,
+    )
 }
 
 fn warn(warning: &DirectoryWarning) {

@@ -34,7 +34,10 @@ impl FilesThread {
     /// nobody uses it before; and for the number of the own descriptor, so that no crash lets the
     /// node sign two with one number. Both are rare, and wait on a thread that may block.
     pub(super) fn apply(&self, change: DirectoryChange) {
-        let awaited = matches!(change, DirectoryChange::Key { .. } | DirectoryChange::Sequence(_));
+        let awaited = matches!(
+            change,
+            DirectoryChange::Key { .. } | DirectoryChange::Sequence(_)
+        );
         let sent = if awaited {
             let (done, wait) = sync_channel(1);
             let sent = self.jobs.try_send((change, Some(done)));

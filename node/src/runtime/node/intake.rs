@@ -40,7 +40,8 @@ impl Attachments {
 
     fn origin(&self, peer: NodeId) -> Origin {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        map.get(&peer).map_or(Origin::Member(peer), |handle| Origin::Client(*handle))
+        map.get(&peer)
+            .map_or(Origin::Member(peer), |handle| Origin::Client(*handle))
     }
 }
 
@@ -59,7 +60,12 @@ impl Intake {
         attachments: Arc<Attachments>,
         bound: usize,
     ) -> Arc<Self> {
-        Arc::new(Self { gate, clock, attachments, queue: Queue::new(bound) })
+        Arc::new(Self {
+            gate,
+            clock,
+            attachments,
+            queue: Queue::new(bound),
+        })
     }
 
     /// Lets the workers finish what is queued, and then end. What comes later is dropped.
@@ -108,7 +114,10 @@ impl FrameSink for Intake {
     }
 
     fn malformed(&self, _from: NodeId) {
-        self.gate.accounting().receive().drop_as(DropReason::Malformed);
+        self.gate
+            .accounting()
+            .receive()
+            .drop_as(DropReason::Malformed);
     }
 
     fn closed(&self, _from: NodeId) {}

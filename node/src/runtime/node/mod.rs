@@ -43,7 +43,13 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), CliErr
     let dir = StateDir::open(&config.dir).map_err(CliError::usage)?;
     let identity = Arc::new(load_identity(dir.path()).map_err(CliError::usage)?);
     let stop = outside.stop().map_err(CliError::failed)?;
-    let starting = Starting { params, config, local: identity.id(), identity, clock: Clock::start() };
+    let starting = Starting {
+        params,
+        config,
+        local: identity.id(),
+        identity,
+        clock: Clock::start(),
+    };
     starting.run(&dir, outside, stop).await?;
     outside.announcer.say(&Announce::Stopped);
     Ok(())
@@ -90,8 +96,8 @@ impl Starting {
             Arc::clone(&attachments),
             self.config.relay.queue,
         );
-        let (net, events) = spawn(self.net_config(), Arc::clone(&intake) as _)
-            .map_err(CliError::failed)?;
+        let (net, events) =
+            spawn(self.net_config(), Arc::clone(&intake) as _).map_err(CliError::failed)?;
         net.set_peers(core::first_peers(&self.params, &self.local));
         let workers = intake
             .spawn_workers(self.config.unwrap_threads, &processed_in)
@@ -132,7 +138,13 @@ impl Starting {
             announcer: outside.announcer,
             desk: Desk::default(),
         };
-        let inputs = Inputs { net: events, processed, durable, store, figures };
+        let inputs = Inputs {
+            net: events,
+            processed,
+            durable,
+            store,
+            figures,
+        };
         core.run(inputs, stop, || intake.close()).await;
         net.shutdown();
         tokio::task::block_in_place(|| finish(core, workers));
