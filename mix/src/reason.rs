@@ -64,6 +64,8 @@ reasons! {
     WrongLayer = "wrong_layer", Peer;
     /// A client sent to a node that is no provider, or without being attached.
     NotAttached = "not_attached", Peer;
+    /// An attached client sends far more than its profile says.
+    OverRate = "over_rate", Peer;
     /// More packets wait for the unwrap workers than the bound allows.
     QueueFull = "queue_full", Overload;
     /// Packets wait for the unwrap workers longer than the mean delay: what comes is shed, or

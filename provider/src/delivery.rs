@@ -6,6 +6,9 @@ use shoal_proto::{DropId, MailboxId, Span, Time};
 use crate::store::{EntryId, StoredEntry};
 use crate::{Limits, Window};
 
+/// Ticks of the mailbox's clock that an acknowledgement is given at least.
+const PUSH_AGAIN_TICKS: f64 = 40.0;
+
 /// One mailbox that is being delivered: its stock of reply blocks, and what is where in the
 /// stream. Blobs stay in the store but for the one that is pushed next.
 pub(crate) struct Delivery {
@@ -173,7 +176,7 @@ impl Delivery {
             after.chain(before).find_map(|(drop, queue)| {
                 Some(Choice {
                     drop: *drop,
-                    want: queue.want(now, limits)?,
+                    want: queue.want(now, limits, self.rate)?,
                 })
             })
         }?;
@@ -241,8 +244,12 @@ impl Queue {
         self.pushed.is_empty() && self.cursor >= self.newest
     }
 
-    fn want(&self, now: Time, limits: &Limits) -> Option<Want> {
-        let overdue = |at: Time| now.since(at) >= limits.push_again;
+    fn want(&self, now: Time, limits: &Limits, rate: f64) -> Option<Want> {
+        // Slow profiles acknowledge slowly, and must not have everything pushed twice.
+        let patience = limits
+            .push_again
+            .max(Span::from_secs_f64(PUSH_AGAIN_TICKS / rate));
+        let overdue = |at: Time| now.since(at) >= patience;
         let again = self
             .pushed
             .iter()

@@ -84,7 +84,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             clients: 1000,
-            downlink_queue: 256,
+            downlink_queue: 64,
             replies: 20_000,
             store_operations: 10_000,
             active_mailboxes: 2000,

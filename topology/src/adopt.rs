@@ -27,7 +27,8 @@ impl ClientDirectory {
 
 /// Verifies the answers of several nodes to an empty request (see
 /// [`Directory::client_response`](crate::Directory::client_response)) and takes from them what
-/// they agree on. Every answer has to come from another node. Answers that can't be read and
+/// they agree on. Every answer has to come from another node, and is given with the time at which
+/// it came. Answers that can't be read and
 /// documents that don't verify are passed over. Of other epochs than the one in force, a document
 /// is taken if more answers name it than any other.
 ///
@@ -36,21 +37,23 @@ impl ClientDirectory {
 /// epoch in force.
 pub fn adopt_documents(
     params: &NetworkParameters,
-    responses: &[Vec<u8>],
+    responses: &[(Time, Vec<u8>)],
     now: Time,
 ) -> Result<ClientDirectory, AdoptError> {
     if responses.is_empty() {
         return Err(AdoptError::NoAnswers);
     }
-    let answers: Vec<wire::SyncResponse> = responses
-        .iter()
-        .filter(|bytes| bytes.len() <= crate::MAX_SYNC_RESPONSE_BYTES)
-        .filter_map(|bytes| wire::SyncResponse::decode(bytes.as_slice()).ok())
-        .collect();
+    let read = |(came, bytes): &(Time, Vec<u8>)| {
+        let fits = bytes.len() <= crate::MAX_SYNC_RESPONSE_BYTES;
+        let answer = wire::SyncResponse::decode(bytes.as_slice());
+        fits.then_some((*came, answer.ok()?))
+    };
+    let (came, answers): (Vec<Time>, Vec<wire::SyncResponse>) =
+        responses.iter().filter_map(read).unzip();
     if answers.is_empty() {
         return Err(AdoptError::Unreadable(responses.len()));
     }
-    let clock_offset_us = median_offset(&answers, now);
+    let clock_offset_us = median_offset(&came, &answers);
     let corrected = if clock_offset_us < 0 {
         now - Span::from_micros(clock_offset_us.unsigned_abs())
     } else {
@@ -142,11 +145,12 @@ fn favourite(candidates: Candidates) -> Option<Arc<Document>> {
 
 /// The median of how far the nodes' clocks are ahead of ours, so that a minority of wrong clocks
 /// moves it no further than a right one.
-fn median_offset(answers: &[wire::SyncResponse], now: Time) -> i64 {
-    let mut offsets: Vec<i64> = answers
+fn median_offset(came: &[Time], answers: &[wire::SyncResponse]) -> i64 {
+    let mut offsets: Vec<i64> = came
         .iter()
-        .map(|answer| {
-            let ours = i128::from(now.as_micros());
+        .zip(answers)
+        .map(|(came, answer)| {
+            let ours = i128::from(came.as_micros());
             let offset = i128::from(answer.now_us) - ours;
             i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX })
         })

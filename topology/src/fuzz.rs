@@ -25,8 +25,8 @@ pub fn fuzz_document(data: &[u8]) {
 pub fn fuzz_response(data: &[u8]) {
     let params = NetworkParameters::example();
     let now = params.genesis + params.epoch;
-    let _ = adopt_documents(&params, &[data.to_vec(), data.to_vec()], now);
-    let _ = adopt_documents(&params, &[data.to_vec()], Time::MAX);
+    let _ = adopt_documents(&params, &[(now, data.to_vec()), (now, data.to_vec())], now);
+    let _ = adopt_documents(&params, &[(Time::MAX, data.to_vec())], Time::MAX);
 }
 
 /// Parameter files.

@@ -49,7 +49,7 @@ pub struct NetLimits {
     /// Addresses of one peer that are dialled. 8 by default.
     pub addresses_per_peer: usize,
     /// Above this much memory of the whole process, in bytes, new connections are refused.
-    /// 768 MiB by default.
+    /// 512 MiB by default.
     pub memory_bytes: usize,
     /// Largest directory request in bytes. 64 KiB by default.
     pub directory_request_bytes: usize,
@@ -109,7 +109,7 @@ impl Default for NetLimits {
             pending_connections: 128,
             connections_per_peer: 2,
             addresses_per_peer: 8,
-            memory_bytes: 768 * 1024 * 1024,
+            memory_bytes: 512 * 1024 * 1024,
             directory_request_bytes: 64 * 1024,
             directory_response_bytes: 4 * 1024 * 1024,
             attach_bytes: 512,

@@ -415,7 +415,7 @@ async fn attach(
     let asked = (RequestKind::Directory, Vec::new());
     let documents = ask(&net, &mut events, params, mailbox, asked).await;
     net.shutdown();
-    let directory = adopt_documents(params, &[documents], clock.now()).unwrap();
+    let directory = adopt_documents(params, &[(clock.now(), documents)], clock.now()).unwrap();
 
     let (net, mut events, inbound) = networking(params, &mut rng);
     net.set_packet_peers([entry].into());

@@ -126,7 +126,7 @@ impl ClientHost {
             return;
         };
         if fetch.waiting.remove(&number) {
-            fetch.answers.push(response);
+            fetch.answers.push((world.now, response));
             if fetch.waiting.is_empty() {
                 process.adopt(world, self.party);
                 self.housekeep(world);

@@ -63,7 +63,7 @@ struct Process {
 /// Questions for documents under way.
 struct Fetch {
     waiting: BTreeSet<u64>,
-    answers: Vec<Vec<u8>>,
+    answers: Vec<(Time, Vec<u8>)>,
     until: Time,
 }
 

@@ -322,7 +322,11 @@ fn clients_refuse_contradictions() {
         }
         .encode_to_vec()
     };
-    let adopt = |answers: &[Vec<u8>]| adopt_documents(&net.params, answers, now);
+    let at = |time: Time, answers: &[Vec<u8>]| {
+        let answers: Vec<_> = answers.iter().map(|bytes| (time, bytes.clone())).collect();
+        adopt_documents(&net.params, &answers, time)
+    };
+    let adopt = |answers: &[Vec<u8>]| at(now, answers);
     // About an epoch to come the majority counts, and without one there is no document yet.
     let answers = [
         answer(&[&five, &six], 5),
@@ -342,7 +346,7 @@ fn clients_refuse_contradictions() {
         answer(&[&other_six], hour),
     ];
     assert_eq!(
-        adopt_documents(&net.params, &answers, later).unwrap_err(),
+        at(later, &answers).unwrap_err(),
         AdoptError::Contradiction {
             epoch: EPOCH.next(),
             variants: 2
@@ -361,11 +365,14 @@ fn clients_refuse_contradictions() {
         adopt(&[vec![0xff; 9]]).unwrap_err(),
         AdoptError::Unreadable(1)
     );
-    let old = adopt_documents(
-        &net.params,
-        &[answer(&[&five], 5 * hour)],
+    let old = at(
         now + net.params.epoch.scale(5, 1),
+        &[answer(&[&five], 5 * hour)],
     );
+    // An answer that waited to be looked at moves no clock.
+    let early = vec![(now, answer(&[&five], 3))];
+    let adopted = adopt_documents(&net.params, &early, now + Span::from_secs(2)).unwrap();
+    assert_eq!(adopted.clock_offset_us, 3);
     assert!(matches!(old.unwrap_err(), AdoptError::NoDocument { .. }));
 }
 

@@ -1,4 +1,4 @@
-use shoal_proto::{Epoch, Span};
+use shoal_proto::{Epoch, Span, Time};
 use shoal_topology::{DirectoryInput, DirectoryWarning, Verdict, adopt_documents};
 
 use crate::harness::Harness;
@@ -308,12 +308,13 @@ fn a_family_sits_in_one_layer() {
 fn clients_take_what_nodes_agree_on() {
     let mut net = quiet(70);
     net.run_to(2, 950);
-    let answers: Vec<Vec<u8>> = net
+    let slow = net.now - Span::from_secs(7);
+    let answers: Vec<(Time, Vec<u8>)> = net
         .nodes
         .iter()
-        .map(|node| node.directory.as_ref().unwrap().client_response(net.now))
+        .map(|node| node.directory.as_ref().unwrap())
+        .map(|directory| (slow, directory.client_response(net.now)))
         .collect();
-    let slow = net.now - Span::from_secs(7);
     let adopted = adopt_documents(&net.params, &answers, slow).unwrap();
     assert_eq!(adopted.clock_offset_us, 7_000_000);
     let epochs: Vec<u64> = adopted

@@ -8,6 +8,7 @@ mod session;
 mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{Client, Row};
@@ -31,6 +32,8 @@ use crate::state::{ClientDb, StateDir, load_client_keys};
 
 /// Events that a slow follower may fall behind.
 const EVENTS: usize = 1024;
+/// How long the session may take to close its connections.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// Local requests, writes and session events that wait for the loop.
 const INPUTS: usize = 256;
 
@@ -76,6 +79,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Cl
         clock,
         local_clock: clock,
         directory: None,
+        inbox: inbox::Inbox::default(),
         events,
         unread,
         announcer: outside.announcer,
@@ -84,6 +88,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Cl
     loop {
         let mut daemon = start.daemon(&config, dir.path(), &written_in)?;
         let ended = daemon.run(&mut inputs, &mut stop).await;
+        start.inbox = std::mem::take(&mut daemon.inbox);
         // What was accepted is on disk before the process ends.
         tokio::task::block_in_place(|| finish(daemon.database, &mut inputs.written));
         match ended {
@@ -94,7 +99,9 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Cl
             }
         }
     }
-    connecting.abort();
+    // The session ends when nobody hears it any more, and closes its connections.
+    drop(inputs);
+    let _ = tokio::time::timeout(CLOSE_PATIENCE, connecting).await;
     serving.abort();
     if let Some(exporter) = exporter {
         exporter.abort();
@@ -135,6 +142,8 @@ struct Start {
     clock: Clock,
     local_clock: Clock,
     directory: Option<ClientDirectory>,
+    /// Kept over a restart of the core, so that cursors go on counting.
+    inbox: inbox::Inbox,
     events: broadcast::Sender<crate::control::protocol::Event>,
     unread: watch::Sender<u64>,
     announcer: Announcer,
@@ -158,7 +167,7 @@ impl Start {
     }
 
     fn daemon(
-        &self,
+        &mut self,
         config: &ClientConfig,
         dir: &std::path::Path,
         written: &mpsc::Sender<database::Written>,
@@ -178,7 +187,7 @@ impl Start {
             started: now,
             core,
             database: Database::spawn(db, written.clone()).map_err(CliError::failed)?,
-            inbox: inbox::Inbox::default(),
+            inbox: std::mem::take(&mut self.inbox),
             events: self.events.clone(),
             unread: self.unread.clone(),
             announcer: self.announcer,

@@ -31,6 +31,8 @@ const DIRECTORY_PATIENCE: Duration = Duration::from_secs(8);
 const STRAGGLERS: Duration = Duration::from_millis(1500);
 /// How long dialling and attaching may take.
 const ATTACH_PATIENCE: Duration = Duration::from_secs(15);
+/// How long connections may take to close in good order.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(4);
 /// Waits between attempts: the first, and the longest after doubling.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// How far the local clock may be off the nodes' median before it is corrected. Epochs and dates
@@ -62,6 +64,15 @@ enum SessionError {
     Net(#[source] NetError),
     #[error("none of the nodes that were asked for the directory answered")]
     NobodyAnswered,
+    #[error("only one of the nodes that were asked for the directory answered; one is not enough")]
+    OneAnswer,
+    #[error(
+        "the document in force has {found} of the network's {all} first members, and does not follow \
+         from one that is known: somebody may be showing us another network"
+    )]
+    Strangers { found: usize, all: usize },
+    #[error("the local clock was off the network's")]
+    ClockMoved,
     #[error("{0}")]
     Adopt(#[source] AdoptError),
     #[error("there is no entry provider besides the mailbox's own")]
@@ -137,7 +148,7 @@ impl Session {
             Ok(()) => self.stay(&mut events, entry, known).await,
             Err(_) => Ok(()),
         };
-        net.shutdown();
+        closed(&net, &mut events).await;
         outcome
     }
 
@@ -148,6 +159,7 @@ impl Session {
         entry: NodeId,
         known: &mut Option<ClientDirectory>,
     ) -> Result<(), SessionError> {
+        let clock = self.clock;
         let mut refresh = self.refresh_time();
         loop {
             let at = self.clock.instant(refresh);
@@ -167,6 +179,10 @@ impl Session {
                             let event = SessionEvent::Directory(directory, self.clock);
                             if self.events.send(event).await.is_err() {
                                 return Ok(());
+                            }
+                            if self.clock.ahead_of(&clock) != 0 {
+                                // The core starts anew, and has to be attached anew.
+                                return Err(SessionError::ClockMoved);
                             }
                         }
                         Err(error) => tracing::warn!(%error, "the directory was not renewed"),
@@ -218,7 +234,7 @@ impl Session {
         for (node, addresses) in nodes {
             net.dial(node, addresses);
         }
-        let mut answers: BTreeMap<NodeId, Vec<u8>> = BTreeMap::new();
+        let mut answers: BTreeMap<NodeId, (Time, Vec<u8>)> = BTreeMap::new();
         let mut failed = 0;
         let mut until = Instant::from_std(self.clock.now_instant()) + DIRECTORY_PATIENCE;
         while answers.len() + failed < asked {
@@ -231,7 +247,7 @@ impl Session {
                     failed += usize::from(asked.is_err());
                 }
                 NetEvent::Response { from, bytes, .. } => {
-                    answers.insert(from, bytes);
+                    answers.insert(from, (self.clock.now(), bytes));
                     let soon = Instant::from_std(self.clock.now_instant()) + STRAGGLERS;
                     until = until.min(soon);
                 }
@@ -239,40 +255,64 @@ impl Session {
                 _ => {}
             }
         }
-        net.shutdown();
+        closed(&net, &mut events).await;
         if answers.is_empty() {
             return Err(SessionError::NobodyAnswered);
         }
-        let answers: Vec<Vec<u8>> = answers.into_values().collect();
+        if answers.len() < asked.min(2) {
+            return Err(SessionError::OneAnswer);
+        }
+        let answers: Vec<(Time, Vec<u8>)> = answers.into_values().collect();
         let directory = adopt_documents(&self.params, &answers, self.clock.now());
         let directory = directory.map_err(SessionError::Adopt)?;
         if directory.clock_offset_us.unsigned_abs() > TOLERANCE_US {
             self.clock = self.clock.corrected(directory.clock_offset_us);
         }
+        self.check_members(known, &directory)?;
         Ok(directory)
     }
 
-    /// Who can be asked for the documents: the members that are known, or the genesis members. Not
-    /// the mailbox's own provider, which would see from where its owner comes, and when.
+    /// The document in force has most of the members that the network file names, or follows from
+    /// one that was checked before. Without this, whoever answers could make up a network.
+    fn check_members(
+        &self,
+        known: Option<&ClientDirectory>,
+        directory: &ClientDirectory,
+    ) -> Result<(), SessionError> {
+        let view = directory.view();
+        let Some(document) = view.current(&self.params, self.clock.now()) else {
+            return Ok(());
+        };
+        let follows = known.is_some_and(|known| {
+            let mut hashes = known.documents.values().map(|document| document.hash());
+            hashes.any(|hash| hash == document.hash() || hash == document.previous())
+        });
+        let genesis = &self.params.genesis_members;
+        let listed = |id: &NodeId| document.member(id).is_some();
+        let found = genesis.iter().filter(|member| listed(&member.id)).count();
+        if follows || found * 2 > genesis.len() {
+            return Ok(());
+        }
+        let all = genesis.len();
+        Err(SessionError::Strangers { found, all })
+    }
+
+    /// Who can be asked for the documents: mixes that are known, or those among the genesis members.
+    /// No provider, so that who is asked does not depend on where the mailbox is, and the mailbox's
+    /// provider does not see from where its owner comes.
     fn addresses(&self, known: Option<&ClientDirectory>) -> Vec<(NodeId, Vec<Multiaddr>)> {
         let view = known.map(ClientDirectory::view);
-        let document = view
+        let now = self.clock.now();
+        if let Some(document) = view
             .as_ref()
-            .and_then(|v| v.current(&self.params, self.clock.now()));
-        let mut nodes: Vec<_> = match document {
-            Some(document) => document
-                .members()
-                .map(|member| (member.id, parse(&member.addresses)))
-                .collect(),
-            None => {
-                let members = self.params.genesis_members.iter();
-                members
-                    .map(|member| (member.id, parse(&member.addresses)))
-                    .collect()
-            }
-        };
-        nodes.retain(|(node, _)| *node != self.mailbox);
-        nodes
+            .and_then(|view| view.current(&self.params, now))
+        {
+            let mixes = document.members().filter(|member| member.role == Role::Mix);
+            return mixes.map(|mix| (mix.id, parse(&mix.addresses))).collect();
+        }
+        let genesis = self.params.genesis_members.iter();
+        let mixes = genesis.filter(|member| member.role == Role::Mix);
+        mixes.map(|mix| (mix.id, parse(&mix.addresses))).collect()
     }
 
     async fn attach(
@@ -379,6 +419,14 @@ impl Session {
         };
         spawn(config, sink).map_err(SessionError::Net)
     }
+}
+
+/// Closes connections and waits until they are.
+async fn closed(net: &NetHandle, events: &mut mpsc::Receiver<NetEvent>) {
+    net.shutdown();
+    let all = async { while events.recv().await.is_some() {} };
+    // What does not close in time is closed with the sockets.
+    let _ = tokio::time::timeout(CLOSE_PATIENCE, all).await;
 }
 
 fn ephemeral<R: CryptoRng>(rng: &mut R) -> Zeroizing<[u8; 32]> {

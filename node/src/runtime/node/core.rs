@@ -1,7 +1,8 @@
 //! The loop around a node's cores: events and deadlines go in, actions come out.
 //!
-//! Packets reach the loop unwrapped and leave it into rings, so nothing here waits for a disk, a
-//! socket or a cryptographic operation.
+//! Packets reach the loop unwrapped and leave it into rings, so nothing here waits for a socket or a
+//! cryptographic operation, and for a disk only when a new epoch's key has to be safe before it is
+//! used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -108,7 +109,7 @@ pub(super) struct Core {
 pub(super) struct Desk {
     tickets: BTreeMap<u64, crate::net::Ticket>,
     next_ticket: u64,
-    attaching: BTreeMap<ClientHandle, (NodeId, crate::net::Ticket)>,
+    attaching: BTreeMap<ClientHandle, Attaching>,
     clients: BTreeMap<ClientHandle, NodeId>,
     links: BTreeSet<NodeId>,
     ready: bool,
@@ -117,14 +118,23 @@ pub(super) struct Desk {
     replay_log_failures: u64,
 }
 
+/// A client that the provider has not accepted yet.
+struct Attaching {
+    peer: NodeId,
+    ticket: crate::net::Ticket,
+    /// What its profile makes it send, frames per second.
+    rate: f64,
+}
+
 impl Core {
-    /// Runs until `stop` resolves. Then what is in the pool and due soon is let out.
+    /// Runs until `stop` resolves. Then what is in the pool and due soon is let out. Gives back the
+    /// events of networking, which end when it has closed.
     pub(super) async fn run(
         &mut self,
         mut inputs: Inputs,
         stop: impl Future<Output = ()>,
         close_admission: impl FnOnce(),
-    ) {
+    ) -> mpsc::Receiver<NetEvent> {
         tokio::pin!(stop);
         let mut batch = Vec::new();
         loop {
@@ -149,11 +159,12 @@ impl Core {
             }
         }
         close_admission();
-        self.drain(inputs).await;
+        self.drain(&mut inputs).await;
+        inputs.net
     }
 
     /// Lets out what was accepted: a packet in the pool leaves at its moment, up to a bound.
-    async fn drain(&mut self, mut inputs: Inputs) {
+    async fn drain(&mut self, inputs: &mut Inputs) {
         let until = self.clock.now() + self.params.mean_delay.scale(5, 1);
         let mut batch = Vec::new();
         while self.accounting.snapshot().inside_total() > 0 && self.clock.now() < until {
@@ -558,16 +569,20 @@ impl Core {
         if taken {
             return self.answer_attach(ticket, Malformed);
         }
-        self.desk.attaching.insert(handle, (peer, ticket));
+        let uplink = self.params.profile(&profile);
+        let rate = uplink.map_or(0.0, |p| p.real + p.loops + p.drops + p.mailbox);
+        let attaching = Attaching { peer, ticket, rate };
+        self.desk.attaching.insert(handle, attaching);
         side.core
             .handle_input(now, ProviderInput::Attached { handle, profile });
     }
 
     fn attached(&mut self, handle: ClientHandle, answer: AttachAnswer) {
         use wire::AttachStatus::{Accepted, Full, UnknownProfile};
-        let Some((peer, ticket)) = self.desk.attaching.remove(&handle) else {
+        let Some(attaching) = self.desk.attaching.remove(&handle) else {
             return;
         };
+        let Attaching { peer, ticket, rate } = attaching;
         let status = match answer {
             AttachAnswer::Accepted => Accepted,
             AttachAnswer::UnknownProfile => UnknownProfile,
@@ -575,9 +590,10 @@ impl Core {
         };
         if status == Accepted {
             self.desk.clients.insert(handle, peer);
-            if let Some(old) = self.attachments.insert(peer, handle) {
+            let now = self.clock.now();
+            if let Some(old) = self.attachments.insert(now, peer, handle, rate) {
                 self.desk.clients.remove(&old);
-                self.detach(self.clock.now(), old);
+                self.detach(now, old);
             }
             self.allow_packets();
         }

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use shoal_topology::DirectoryChange;
 
@@ -11,6 +12,9 @@ use crate::state::{DirectoryFiles, ReplayWriter};
 
 /// Changes that wait for the disk: several epochs' worth of the largest directory.
 const BOUND: usize = 8192;
+
+/// How long the thread waits for a change before it does what was put off.
+const LATER: Duration = Duration::from_secs(3);
 
 /// A change, and who waits for it.
 type Job = (DirectoryChange, Option<SyncSender<()>>);
@@ -64,13 +68,59 @@ impl FilesThread {
 }
 
 fn run(mut files: DirectoryFiles, log: &ReplayWriter, queue: &Receiver<Job>) {
-    while let Ok((change, done)) = queue.recv() {
-        if let Err(error) = files.apply(&change, log) {
-            tracing::error!(%error, "the directory's state could not be saved");
+    let mut later = Vec::new();
+    loop {
+        match queue.recv_timeout(LATER) {
+            Ok((change, done)) => {
+                apply(&mut files, log, change, &mut later);
+                if let Some(done) = done {
+                    // Whoever waited has stopped.
+                    let _ = done.send(());
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                for change in std::mem::take(&mut later) {
+                    finish(&mut files, log, change, &mut later);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-        if let Some(done) = done {
-            // Whoever waited has stopped.
-            let _ = done.send(());
+    }
+    for change in std::mem::take(&mut later) {
+        finish(&mut files, log, change, &mut later);
+    }
+}
+
+/// Applies a change now, unless it is one that has to wait: packets of the epoch may still be on
+/// their way to the replay log when the epoch's key is given up.
+fn apply(
+    files: &mut DirectoryFiles,
+    log: &ReplayWriter,
+    change: DirectoryChange,
+    later: &mut Vec<DirectoryChange>,
+) {
+    if matches!(change, DirectoryChange::RemoveKey { .. }) {
+        later.push(change);
+    } else {
+        finish(files, log, change, later);
+    }
+}
+
+/// Applies a change. A key that could not be saved is tried again until it is: packets of its epoch
+/// are dropped meanwhile, because their tags can't be logged either.
+fn finish(
+    files: &mut DirectoryFiles,
+    log: &ReplayWriter,
+    change: DirectoryChange,
+    later: &mut Vec<DirectoryChange>,
+) {
+    if let Err(error) = files.apply(&change, log) {
+        tracing::error!(%error, "the directory's state could not be saved");
+        if matches!(
+            change,
+            DirectoryChange::Key { .. } | DirectoryChange::RemoveKey { .. }
+        ) {
+            later.push(change);
         }
     }
 }

@@ -7,6 +7,7 @@ mod queue;
 mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shoal_mix::{Accounting, Gate, Relay};
 use shoal_proto::NodeId;
@@ -30,6 +31,8 @@ use crate::state::{
 
 /// Unwrapped packets, durable tags and store results that wait for the loop.
 const INPUTS: usize = 4096;
+/// How long connections may take to close in good order; networking's own deadline comes first.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// The mailboxes' file.
 const STORE_FILE: &str = "mailboxes.db";
 
@@ -145,8 +148,13 @@ impl Starting {
             store,
             figures,
         };
-        core.run(inputs, stop, || intake.close()).await;
+        let mut events = core.run(inputs, stop, || intake.close()).await;
+        // What is in the rings leaves, and peers are told.
         net.shutdown();
+        let closed = async { while events.recv().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
+            tracing::warn!("some connections did not close in time");
+        }
         tokio::task::block_in_place(|| finish(core, workers));
         if let Some(exporter) = exporter {
             exporter.abort();
