@@ -17,7 +17,8 @@ pub struct ClientConfig {
     /// Name of a profile of the network parameters.
     pub profile: String,
     /// Mean of the exponential wait between attaching and the first mailbox packet, so that the
-    /// hour at which a mailbox is first served does not give the hour of attaching. Default 1 s.
+    /// two do not coincide to the millisecond. It hides no hour: who sees both sees that they are
+    /// close. Default 1 s.
     pub first_contact_mean: Span,
     /// First wait before a fragment without a "stored" receipt is sent again; it doubles with
     /// every try. Default 8 s.
