@@ -151,7 +151,7 @@ mod tests {
             "abc".parse::<MessageId>(),
             Err(IdError::Length {
                 expected: 16,
-                found: 2
+                found: 3
             })
         );
     }

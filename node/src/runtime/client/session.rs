@@ -486,3 +486,90 @@ impl FrameSink for NoFrames {
 
     fn closed(&self, _from: NodeId) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use shoal_proto::Epoch;
+    use shoal_topology::sample::Network;
+
+    use super::*;
+
+    /// A network of nine nodes, and a session of a client of it.
+    fn session(strangers: usize) -> (Network, Session, ClientDirectory) {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut params = NetworkParameters::example();
+        let clock = Clock::start();
+        params.genesis = Time::from_micros(clock.now().as_secs() * 1_000_000);
+        let mut network = Network::new(&mut rng, params, 2, 3);
+        let view = network.view(&mut rng, [Epoch::new(0)]).expect("view");
+        let mut params = (*network.params).clone();
+        for index in 0..strangers {
+            let mut member = params.genesis_members[0].clone();
+            member.id = NodeId::new([u8::try_from(index).expect("few"); 32]);
+            params.genesis_members.push(member);
+        }
+        let directory = ClientDirectory {
+            documents: view.documents.clone(),
+            clock_offset_us: 0,
+        };
+        let session = Session {
+            params: Arc::new(params),
+            clock,
+            entry: None,
+            mailbox: network.ids(Role::Provider).next().expect("provider"),
+            profile: "default".to_owned(),
+            rng,
+            events: mpsc::channel(1).0,
+        };
+        (network, session, directory)
+    }
+
+    #[test]
+    fn a_network_of_strangers_is_refused_unless_it_follows_from_a_known_one() {
+        let (_, session, directory) = session(8);
+        assert!(session.check_members(None, &directory).is_ok());
+        let (_, session, directory) = self::session(9);
+        let refused = session.check_members(None, &directory);
+        assert!(matches!(
+            refused,
+            Err(SessionError::Strangers { found: 9, all: 18 })
+        ));
+        assert!(session.check_members(Some(&directory), &directory).is_ok());
+    }
+
+    #[test]
+    fn who_is_asked_says_nothing_of_where_the_mailbox_is() {
+        let (network, session, directory) = session(0);
+        let mixes: Vec<NodeId> = network.ids(Role::Mix).collect();
+        for known in [None, Some(&directory)] {
+            let mut asked: Vec<NodeId> = session
+                .addresses(known)
+                .into_iter()
+                .map(|(id, _)| id)
+                .collect();
+            asked.sort();
+            assert_eq!(asked, mixes);
+        }
+    }
+
+    #[test]
+    fn the_entry_is_never_the_mailboxs_provider() {
+        let (_, mut session, directory) = session(0);
+        for _ in 0..50 {
+            let entry = session.choose_entry(&directory).expect("entry");
+            assert_ne!(entry, session.mailbox);
+        }
+    }
+
+    #[test]
+    fn documents_are_renewed_after_the_freeze_and_once_an_epoch() {
+        let (_, mut session, _) = session(0);
+        for _ in 0..50 {
+            let next = session.refresh_time();
+            let frozen = session.params.freeze_time(Epoch::new(1));
+            assert!(next > frozen);
+            assert!(next.since(frozen) <= session.params.epoch.scale(1, 8));
+        }
+    }
+}

@@ -124,3 +124,69 @@ fn finish(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Instant;
+
+    use shoal_proto::Epoch;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::state::ReplayLog;
+
+    fn thread(dir: &Path) -> FilesThread {
+        let mut log = ReplayLog::open(dir).expect("log");
+        let files = DirectoryFiles::open(dir).expect("files");
+        files.load(&mut log).expect("load");
+        let log = ReplayWriter::spawn(log, 16, |_| {}).expect("writer");
+        FilesThread::spawn(files, Arc::new(log)).expect("thread")
+    }
+
+    fn key(epoch: u64) -> DirectoryChange {
+        DirectoryChange::Key {
+            epoch: Epoch::new(epoch),
+            secret: Zeroizing::new([7; 32]),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_key_outlasts_what_is_under_way_and_no_longer() {
+        let dir = tempfile::tempdir().expect("dir");
+        let file = dir.path().join("epoch-keys/1.key");
+        let thread = thread(dir.path());
+        thread.apply(key(1));
+        assert!(file.exists(), "it is there before anybody uses it");
+        let epoch = Epoch::new(1);
+        thread.apply(DirectoryChange::RemoveKey { epoch });
+        thread.apply(key(2)); // waits for everything before it
+        assert!(file.exists());
+        thread.stop();
+        assert!(!file.exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a deadline for a test that fails"
+    )]
+    async fn a_key_that_could_not_be_saved_is_tried_again() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (keys, away) = (dir.path().join("epoch-keys"), dir.path().join("away"));
+        let thread = thread(dir.path());
+        std::fs::rename(&keys, &away).expect("rename");
+        thread.apply(key(1));
+        std::fs::rename(&away, &keys).expect("rename");
+        assert!(!keys.join("1.key").exists());
+        let start = Instant::now();
+        while !keys.join("1.key").exists() {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "never tried again"
+            );
+            tokio::task::yield_now().await;
+        }
+        thread.stop();
+    }
+}
