@@ -53,7 +53,8 @@ mod tests {
     #[test]
     fn the_corpus_panics_nobody() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-        let targets: [(&str, fn(&[u8])); 4] = [
+        type Target = (&'static str, fn(&[u8]));
+        let targets: [Target; 4] = [
             ("control_line", fuzz_control_line),
             ("replay_log", fuzz_replay_log),
             ("config", fuzz_config),

@@ -1,7 +1,7 @@
 //! The local control socket of the client daemon: a Unix domain socket in the state directory, of
 //! mode 0600, that only processes of the same user may speak to.
 //!
-//! [`serve`] is the daemon's side, with a [`Handler`] behind it; [`ControlClient`] is that of the
+//! [`ControlServer`] is the daemon's side, with a [`Handler`] behind it; [`ControlClient`] is that of the
 //! commands. [`protocol`] has what goes over it.
 
 mod client;

@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn tags_are_told_of_in_order_and_are_there_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let (told, durable) = std::sync::mpsc::channel();
+        let (told, durable) = sync_channel(1024);
         let log = ReplayLog::open(dir.path()).unwrap();
         let notify = move |what| told.send(what).unwrap();
         let writer = ReplayWriter::spawn(log, 10_000, notify).unwrap();
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn an_epoch_without_a_file_fails_and_others_go_on() {
         let dir = tempfile::tempdir().unwrap();
-        let (told, durable) = std::sync::mpsc::channel();
+        let (told, durable) = sync_channel(1024);
         let log = ReplayLog::open(dir.path()).unwrap();
         let writer = ReplayWriter::spawn(log, 10, move |what| told.send(what).unwrap()).unwrap();
         assert!(writer.append(0, Epoch::new(1), ReplayTag::new([1; 32])));
