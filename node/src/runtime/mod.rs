@@ -17,6 +17,8 @@ use std::sync::Arc;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_topology::{MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES, NetworkParameters};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 pub use announce::{Announce, Announcer};
@@ -67,11 +69,24 @@ fn seeded() -> Result<ChaCha20Rng, CliError> {
     Ok(ChaCha20Rng::from_seed(*seed))
 }
 
-/// Serves `/metrics` and `/healthz` until the task is aborted.
-async fn serve_http(
+/// Serves `/metrics` and `/healthz` until the task is aborted. For each page the daemon's loop is asked
+/// for its figures, all of one instant.
+async fn serve_metrics<F: Send + 'static>(
     address: SocketAddr,
-    snapshot: Snapshot,
-) -> Result<tokio::task::JoinHandle<()>, CliError> {
+    figures: mpsc::Sender<oneshot::Sender<F>>,
+    export: fn(&F),
+) -> Result<JoinHandle<()>, CliError> {
+    let snapshot: Snapshot = Arc::new(move || {
+        let figures = figures.clone();
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            if figures.send(reply).await.is_ok()
+                && let Ok(figures) = answer.await
+            {
+                export(&figures);
+            }
+        })
+    });
     let handle = crate::metrics::install().map_err(CliError::failed)?;
     let exporter = Exporter::new(handle, snapshot, Arc::new(|| Ok(())));
     let server = HttpServer::bind(address, exporter).await.map_err(|error| {

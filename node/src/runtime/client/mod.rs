@@ -14,7 +14,7 @@ use rand_chacha::ChaCha20Rng;
 use shoal_client::{Client, Row};
 use shoal_proto::NodeId;
 use shoal_topology::{ClientDirectory, NetworkParameters};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use self::daemon::{Daemon, Desk, Ended, Inputs};
 use self::database::Database;
@@ -26,7 +26,6 @@ use super::{Outside, seeded};
 use crate::cli::CliError;
 use crate::config::ClientConfig;
 use crate::control::ControlServer;
-use crate::control::protocol::Status;
 use crate::metrics;
 use crate::state::{ClientDb, StateDir, load_client_keys};
 
@@ -69,7 +68,9 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Cl
     };
     let serving = tokio::spawn(server.serve(Arc::new(local)));
     let exporter = match config.metrics {
-        Some(address) => Some(serve_metrics(address, figures_in).await?),
+        Some(address) => {
+            Some(super::serve_metrics(address, figures_in, metrics::export_client).await?)
+        }
         None => None,
     };
 
@@ -213,23 +214,4 @@ impl Start {
         Client::new(params, config.core.clone(), keys, seeded()?, rows, now)
             .map_err(CliError::failed)
     }
-}
-
-/// Serves the client's counters to Prometheus.
-async fn serve_metrics(
-    address: std::net::SocketAddr,
-    figures: mpsc::Sender<oneshot::Sender<Status>>,
-) -> Result<tokio::task::JoinHandle<()>, CliError> {
-    let export = move || -> futures::future::BoxFuture<'static, ()> {
-        let figures = figures.clone();
-        Box::pin(async move {
-            let (reply, answer) = oneshot::channel();
-            if figures.send(reply).await.is_ok()
-                && let Ok(status) = answer.await
-            {
-                metrics::export_client(&status);
-            }
-        })
-    };
-    super::serve_http(address, Arc::new(export)).await
 }

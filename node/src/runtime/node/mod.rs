@@ -1,6 +1,7 @@
 //! A mix or provider node.
 
 mod core;
+mod events;
 mod files;
 mod intake;
 mod queue;
@@ -13,7 +14,7 @@ use shoal_mix::{Accounting, Gate, Relay};
 use shoal_proto::NodeId;
 use shoal_provider::{Provider, SqliteOptions, SqliteStore};
 use shoal_topology::{Directory, Identity, LocalNode, NetworkParameters, Role};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use self::core::{Core, Desk, Durable, Figures, Inputs, ProviderSide};
 use self::files::FilesThread;
@@ -21,7 +22,7 @@ use self::intake::{Attachments, Intake};
 use self::store::{StoreDone, StoreThread};
 use super::announce::Announce;
 use super::clock::Clock;
-use super::{Outside, seeded, serve_http};
+use super::{Outside, seeded, serve_metrics};
 use crate::cli::CliError;
 use crate::config::NodeConfig;
 use crate::net::{Mode, NetConfig, NetLimits, spawn};
@@ -107,7 +108,7 @@ impl Starting {
             .map_err(CliError::failed)?;
         drop(processed_in);
         let exporter = match self.config.metrics {
-            Some(address) => Some(serve_metrics(address, figures_in).await?),
+            Some(address) => Some(serve_metrics(address, figures_in, Figures::export).await?),
             None => None,
         };
 
@@ -247,23 +248,4 @@ fn finish(core: Core, workers: Vec<std::thread::JoinHandle<()>>) {
     core.files.stop();
     // The last handle to the replay log: its thread writes what waits, and ends.
     drop(core.replay);
-}
-
-/// Serves the node's metrics to Prometheus.
-async fn serve_metrics(
-    address: std::net::SocketAddr,
-    figures: mpsc::Sender<oneshot::Sender<Figures>>,
-) -> Result<tokio::task::JoinHandle<()>, CliError> {
-    let export = move || -> futures::future::BoxFuture<'static, ()> {
-        let figures = figures.clone();
-        Box::pin(async move {
-            let (reply, answer) = oneshot::channel();
-            if figures.send(reply).await.is_ok()
-                && let Ok(figures) = answer.await
-            {
-                figures.export();
-            }
-        })
-    };
-    serve_http(address, Arc::new(export)).await
 }
