@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use rand::{CryptoRng, RngExt};
+use rand::CryptoRng;
 use shoal_packet::command::DropGrant;
 use shoal_proto::{ClientHandle, MessageId, NetworkHash, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, Profile, View};
@@ -222,27 +222,6 @@ impl<R: CryptoRng> Client<R> {
             key: self.keys.public(),
             grant: Some(grant),
         }
-    }
-
-    /// The provider to attach to: the configured one, else a random provider of the document in
-    /// force that is not the mailbox's, else the mailbox's. `None` without a document.
-    pub fn choose_entry(&mut self, now: Time) -> Option<NodeId> {
-        if self.config.entry.is_some() {
-            return self.config.entry;
-        }
-        let document = Arc::clone(self.view.as_ref()?.current(&self.params, now)?);
-        let mailbox = self.config.mailbox_provider;
-        let others: Vec<&NodeId> = document
-            .providers()
-            .iter()
-            .filter(|id| **id != mailbox)
-            .collect();
-        if others.is_empty() {
-            return document.providers().first().copied();
-        }
-        others
-            .get(self.rng.random_range(0..others.len()))
-            .map(|id| **id)
     }
 
     /// How far a sent message has come; `None` if it is not remembered (any more).

@@ -8,8 +8,8 @@ use crate::error::ClientError;
 /// of one's own is a fingerprint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientConfig {
-    /// The provider to enter by; `None` leaves the choice to
-    /// [`Client::choose_entry`](crate::Client::choose_entry).
+    /// The provider to enter by; `None` leaves the choice to whoever attaches
+    /// this client.
     pub entry: Option<NodeId>,
     /// The provider that holds the mailbox. Should not be the entry: the two together can link
     /// the owner.

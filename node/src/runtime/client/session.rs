@@ -38,8 +38,6 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// How far the local clock may be off the nodes' median before it is corrected. Epochs and dates
 /// need minutes; answers are off by the time they take.
 const TOLERANCE_US: u64 = 1_000_000;
-/// Frames from the entry that wait for the core.
-const FRAMES: usize = 256;
 
 /// What the session tells the loop around the client core.
 pub(super) enum SessionEvent {
@@ -329,7 +327,7 @@ impl Session {
         let addresses = parse(&member.addresses);
         let sink = FrameChannel {
             entry,
-            frames: self.frame_channel(),
+            events: self.events.clone(),
         };
         let (net, mut events) = self.network(Arc::new(sink))?;
         net.set_packet_peers([entry].into());
@@ -392,20 +390,6 @@ impl Session {
         Ok(())
     }
 
-    /// Frames go to the loop in order; a task of its own keeps the reader from waiting.
-    fn frame_channel(&self) -> mpsc::Sender<Frame> {
-        let (frames, mut queue) = mpsc::channel(FRAMES);
-        let events = self.events.clone();
-        tokio::spawn(async move {
-            while let Some(frame) = queue.recv().await {
-                if events.send(SessionEvent::Frame(frame)).await.is_err() {
-                    return;
-                }
-            }
-        });
-        frames
-    }
-
     fn network(
         &mut self,
         sink: Arc<dyn FrameSink>,
@@ -461,12 +445,12 @@ fn check_answer(bytes: &[u8]) -> Result<(), SessionError> {
 /// as on any link.
 struct FrameChannel {
     entry: NodeId,
-    frames: mpsc::Sender<Frame>,
+    events: mpsc::Sender<SessionEvent>,
 }
 
 impl FrameSink for FrameChannel {
     fn frame(&self, from: NodeId, frame: Frame) {
-        if from == self.entry && self.frames.try_send(frame).is_err() {
+        if from == self.entry && self.events.try_send(SessionEvent::Frame(frame)).is_err() {
             tracing::warn!("frames from the entry come faster than they are processed");
         }
     }
