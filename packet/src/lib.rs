@@ -42,6 +42,7 @@
 //! Sources: G. Danezis and I. Goldberg, "Sphinx", 2009; C. Kuhn et al., "Breaking and
 //! (Partially) Fixing Provably Secure Onion Routing", 2020 (the random padding); RFC 7748.
 
+mod backend;
 mod build;
 mod bytes;
 pub mod command;
@@ -51,11 +52,16 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 mod hop;
+#[allow(unsafe_code, reason = "vector instructions and a C library")]
+mod kernels;
 mod key;
+mod lioness;
 mod packet;
 pub mod reassembly;
 mod surb;
+mod x25519;
 
+pub use backend::Backend;
 pub use build::{Hop, build_forward};
 pub use error::{KeyFault, PacketError, UnwrapError};
 pub use frame::Frame;

@@ -1,0 +1,1 @@
+//! The only place with `unsafe`: what needs the processor's vector instructions, or a C library.
