@@ -52,6 +52,7 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 mod hop;
+mod kdf;
 #[allow(unsafe_code, reason = "vector instructions and a C library")]
 mod kernels;
 mod key;
