@@ -296,7 +296,7 @@ mod tests {
     fn every_length_as_the_reference() {
         for length in 33..=600 {
             check(&vec![length; length % 21]);
-            check(&vec![length; 8]);
+            check(&[length; 8]);
         }
     }
 
