@@ -1,3 +1,4 @@
+use crate::backend::Backend;
 use shoal_proto::size::{MAX_HOPS, PLAINTEXT_BYTES};
 use thiserror::Error;
 
@@ -46,6 +47,11 @@ pub enum PacketError {
     #[error("the Sphinx implementation failed: {0}")]
     Internal(String),
 }
+
+/// This machine, or this build, has not got a back end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the back end {0} is not available on this machine or in this build")]
+pub struct BackendMissing(pub Backend);
 
 /// What is wrong with a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -43,29 +43,37 @@
 //! (Partially) Fixing Provably Secure Onion Routing", 2020 (the random padding); RFC 7748.
 
 mod backend;
+mod buffer;
 mod build;
 mod bytes;
 pub mod command;
+mod engine;
 mod error;
 pub mod fragment;
 mod frame;
 #[doc(hidden)]
 pub mod fuzz;
+mod header;
 mod hop;
 #[allow(unsafe_code, reason = "vector instructions and a C library")]
 mod kernels;
 mod key;
+mod keys;
 mod lioness;
 mod packet;
 pub mod reassembly;
+mod replay;
 mod surb;
 mod x25519;
 
 pub use backend::Backend;
 pub use build::{Hop, build_forward};
-pub use error::{KeyFault, PacketError, UnwrapError};
+pub use engine::{Engine, Unwrapped, unwrap};
+pub use error::{BackendMissing, KeyFault, PacketError, UnwrapError};
 pub use frame::Frame;
-pub use hop::{ReplayTag, Unwrapped, unwrap};
+pub use header::Routing;
+pub use hop::Job;
 pub use key::{SphinxPublic, SphinxSecret};
 pub use packet::{Packet, Payload};
+pub use replay::ReplayTag;
 pub use surb::{Surb, SurbKeys, build_surb};

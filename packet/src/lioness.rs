@@ -21,6 +21,12 @@ const K4: std::ops::Range<usize> = 128..192;
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct PayloadKey(pub(crate) [u8; KEY_BYTES]);
 
+impl Default for PayloadKey {
+    fn default() -> Self {
+        Self([0; KEY_BYTES])
+    }
+}
+
 /// Removes a layer from each block, in place: `blocks[i]` under `keys[i]`. Blocks have more than
 /// 32 bytes and all the same length.
 pub(crate) fn decrypt(_backend: Backend, keys: &[PayloadKey], blocks: &mut [&mut [u8]]) {

@@ -160,7 +160,7 @@ fn packets() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let Ok(Unwrapped::Final { payload, .. }) = unwrap(&node_key(), packet.clone(), |_| true) else {
         panic!("not final");
     };
-    let last = Frame::last_link(&mut rng, 1, SurbId::new([1; 16]), &payload);
+    let last = Frame::last_link(&mut rng, 1, SurbId::new([1; 16]), payload);
     let mut routing = [0; 360];
     routing[..4].copy_from_slice(&[1, 0, 1, 4]);
     let mut delivery = routing;
