@@ -61,7 +61,7 @@ pub mod reassembly;
 mod surb;
 mod x25519;
 
-pub use backend::Backend;
+pub use backend::{Backend, UnknownBackend};
 pub use build::{Hop, build_forward};
 pub use error::{KeyFault, PacketError, UnwrapError};
 pub use frame::Frame;
