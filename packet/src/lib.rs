@@ -66,7 +66,7 @@ mod replay;
 mod surb;
 mod x25519;
 
-pub use backend::Backend;
+pub use backend::{Backend, UnknownBackend};
 pub use build::{Hop, build_forward};
 pub use engine::{Engine, Unwrapped, unwrap};
 pub use error::{BackendMissing, KeyFault, PacketError, UnwrapError};
