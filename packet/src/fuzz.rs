@@ -2,6 +2,7 @@
 //! encodes again. A libFuzzer target is one line around each; the corpus in `corpus/` is
 //! replayed by the tests.
 
+use crate::backend::Backend;
 use crate::command::{Command, DropGrant, Reply};
 use crate::fragment::Fragment;
 use crate::header::Routing;
@@ -34,6 +35,12 @@ pub const TARGETS: [Target; 9] = [
 #[must_use]
 pub fn node_key() -> SphinxSecret {
     SphinxSecret::from_bytes([0x42; 32])
+}
+
+/// The group arithmetic of a back end, for tests with vectors of others:
+/// `out[i] = X25519(scalars[i], points[i])` for slices of one length.
+pub fn x25519(backend: Backend, scalars: &[[u8; 32]], points: &[[u8; 32]], out: &mut [[u8; 32]]) {
+    crate::x25519::multiply(backend, scalars, points, out);
 }
 
 /// A packet from anybody.
