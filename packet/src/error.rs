@@ -43,9 +43,6 @@ pub enum PacketError {
         /// Bytes that were given.
         found: usize,
     },
-    /// A fault of ours or of the reference implementation.
-    #[error("the Sphinx implementation failed: {0}")]
-    Internal(String),
 }
 
 /// This machine, or this build, has not got a back end.
@@ -119,9 +116,4 @@ impl UnwrapError {
             Self::Routing => "routing",
         }
     }
-}
-
-/// A failure of the reference where ours is the only fault possible.
-pub(crate) fn internal(error: sphinx_packet::Error) -> PacketError {
-    PacketError::Internal(error.to_string())
 }

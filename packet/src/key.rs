@@ -69,10 +69,6 @@ impl SphinxPublic {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
-
-    pub(crate) fn inner(&self) -> PublicKey {
-        PublicKey::from(self.0)
-    }
 }
 
 /// Redacted: keys of a route's hops name the hops.

@@ -1,6 +1,6 @@
 use crate::buffer::Buffer;
 use crate::error::PacketError;
-use shoal_proto::size::{PACKET_BYTES, PAYLOAD_BYTES};
+use shoal_proto::size::{HEADER_BYTES, PACKET_BYTES, PAYLOAD_BYTES};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -32,10 +32,15 @@ impl Packet {
         self.0.packet_mut()
     }
 
-    pub(crate) fn from_reference(
-        packet: &sphinx_packet::SphinxPacket,
-    ) -> Result<Self, PacketError> {
-        Self::from_bytes(&Zeroizing::new(packet.to_bytes()))
+    /// With this header, and a payload of zeros.
+    pub(crate) fn with_header(header: &[u8; HEADER_BYTES]) -> Self {
+        let mut buffer = Buffer::new();
+        buffer.packet_mut()[..HEADER_BYTES].copy_from_slice(header);
+        Self(buffer)
+    }
+
+    pub(crate) fn payload_mut(&mut self) -> &mut [u8] {
+        self.0.payload_mut()
     }
 
     pub(crate) const fn from_buffer(buffer: Buffer) -> Self {
@@ -70,6 +75,10 @@ impl Payload {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; PAYLOAD_BYTES] {
         self.0.payload()
+    }
+
+    pub(crate) fn as_bytes_mut(&mut self) -> &mut [u8] {
+        self.0.payload_mut()
     }
 
     pub(crate) const fn from_buffer(buffer: Buffer) -> Self {
