@@ -34,7 +34,7 @@ fn wycheproof_agrees_in_every_place_of_a_batch() {
     let cases = wycheproof_cases();
     assert!(cases.len() > 500, "{}", cases.len());
     for engine in engines() {
-        for size in [1, 8, 32] {
+        for size in [1_usize, 8, 32] {
             // Each case comes to every place: batches start one case later each time. Without
             // lanes some of the places do.
             let step = if engine.backend() == Backend::Ifma {
