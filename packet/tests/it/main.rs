@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod build;
 mod command;
 mod corpus;
 mod differential;
