@@ -4,7 +4,7 @@ use crate::setup::{Forwarded, Network, Outcome, TEXT, reference_travel, referenc
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::{
-    Backend, Engine, Job, Packet, ReplayTag, Routing, UnwrapError, Unwrapped, build_forward,
+    Backend, Builder, Engine, Job, KeyTables, Packet, ReplayTag, Routing, UnwrapError, Unwrapped,
 };
 use shoal_proto::size::PAYLOAD_BYTES;
 use sphinx_packet::SphinxPacket;
@@ -46,14 +46,14 @@ pub(crate) fn rows(forced: Option<Backend>) -> Outcome<Vec<Row>> {
             "unwrap a forward hop, batches of 32",
             wide,
             32,
-            100,
+            160,
         )?,
         unwrap_batches(
             &mut network,
             "unwrap a forward hop, batches of 8",
             wide,
             8,
-            400,
+            600,
         )?,
         unwrap_single(&mut network, "unwrap a forward hop, single packet", scalar)?,
         build(&mut network, "build a 5-hop packet, warm tables", wide)?,
@@ -181,7 +181,7 @@ fn unwrap_batches(
 
 fn unwrap_single(network: &mut Network, name: &'static str, backend: Backend) -> Outcome<Row> {
     const SIZE: usize = 4;
-    const ROUNDS: usize = 600;
+    const ROUNDS: usize = 1_000;
     let engine = Engine::with(backend)?;
     let packets = network.packets((WARM_UP + ROUNDS) * SIZE, PAYLOAD_BYTES)?;
     let copies = packets.clone();
@@ -245,7 +245,7 @@ fn compare(
 /// In the buffers that the packets arrived in.
 fn unwrap_large(network: &mut Network, name: &'static str, backend: Backend) -> Outcome<Row> {
     const SIZE: usize = 32;
-    const ROUNDS: usize = 40;
+    const ROUNDS: usize = 60;
     let engine = Engine::with(backend)?;
     let mut packets = network.packets((WARM_UP + ROUNDS) * SIZE, LARGE_PAYLOAD_BYTES)?;
     let copies = packets.clone();
@@ -292,15 +292,20 @@ fn unwrap_large(network: &mut Network, name: &'static str, backend: Backend) -> 
 /// The padding of a header is random on both sides, so the packets themselves differ: what
 /// arrives of each at the end of its path is compared, and who is told what on the way.
 fn build(network: &mut Network, name: &'static str, backend: Backend) -> Outcome<Row> {
-    const ROUNDS: usize = 300;
+    const ROUNDS: usize = 500;
     let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let mut tables = KeyTables::new(network.route.len());
+    if !network.route.iter().all(|hop| tables.prepare(&hop.key)) {
+        return Err("a key has no table".into());
+    }
+    let builder = Builder::with(backend)?.with_tables(&tables);
     let mut times = Times::default();
     for round in 0..WARM_UP + ROUNDS {
         let initial = network.initial_secret();
         let (ours, theirs) = times.round(
             round,
             1,
-            || build_forward(&mut rng, &network.route, TEXT),
+            || builder.build_forward(&mut rng, &network.route, TEXT),
             || network.reference_build(&initial, 5, PAYLOAD_BYTES),
         );
         let ours = SphinxPacket::from_bytes(ours?.as_bytes())?;

