@@ -18,7 +18,7 @@ pub enum Backend {
 
 /// A setting names no back end.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no back end is called {name:?}: portable, scalar or ifma")]
+#[error("no back end is called `{name}`: portable, scalar or ifma")]
 pub struct UnknownBackend {
     /// What was given.
     pub name: String,
