@@ -176,6 +176,32 @@ fn strange_points(rng: &mut ChaCha20Rng) -> Vec<[u8; 32]> {
 }
 
 #[test]
+fn a_point_of_low_order_added_changes_nothing() {
+    let mut rng = rng(92);
+    let secret = SphinxSecret::generate(&mut rng);
+    let point = EdwardsPoint::mul_base(&Scalar::from(rng.random::<u64>()));
+    let alpha = point.to_montgomery().to_bytes();
+    let good = sealed(&mut rng, &Layer::of(&secret, &alpha), &alpha, 1);
+    let expected = judge(&secret, &good);
+    assert!(expected.outcome.is_ok());
+    for engine in engines() {
+        for torsion in &EIGHT_TORSION[1..] {
+            let mut bytes = good.clone();
+            bytes[..32].copy_from_slice(&(point + torsion).to_montgomery().to_bytes());
+            assert!(bytes != good);
+            let mut jobs = [Job::new(&secret, &mut bytes)];
+            engine.unwrap_in_place(&mut jobs, |_, tag| {
+                // No way around the replay filter.
+                assert_eq!(Some(*tag), expected.tag);
+                true
+            });
+            assert_eq!(jobs[0].outcome(), expected.outcome, "{engine:?}");
+            assert!(bytes == expected.after, "{engine:?}");
+        }
+    }
+}
+
+#[test]
 fn strange_group_elements_are_done_as_by_the_reference() {
     let mut rng = rng(91);
     let secret = SphinxSecret::generate(&mut rng);
