@@ -12,6 +12,14 @@ mod aws_lc;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod batch;
 #[cfg(any(test, target_arch = "x86_64"))]
+pub(crate) mod blake2b;
+#[cfg(any(test, target_arch = "x86_64"))]
+pub(crate) mod chacha;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod cpu;
+#[cfg(test)]
+pub(crate) mod emulated;
+#[cfg(any(test, target_arch = "x86_64"))]
 mod field;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod field_lanes;
@@ -21,6 +29,10 @@ mod ifma;
 mod ladder;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod lanes;
+#[cfg(any(test, target_arch = "x86_64"))]
+mod words;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 /// Whether this build contains AWS-LC.
 pub(crate) const HAS_SCALAR: bool = cfg!(all(
