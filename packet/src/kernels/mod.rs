@@ -71,6 +71,26 @@ pub(crate) fn scalar_x25519(
     HAS_SCALAR
 }
 
+/// `X25519(scalar, 9)` by AWS-LC, if this build contains it.
+pub(crate) fn scalar_x25519_base(scalar: &[u8; 32]) -> Option<[u8; 32]> {
+    #[cfg(all(
+        feature = "aws-lc",
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        not(target_family = "wasm")
+    ))]
+    let product = Some(aws_lc::x25519_base(scalar));
+    #[cfg(not(all(
+        feature = "aws-lc",
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        not(target_family = "wasm")
+    )))]
+    let product = {
+        let _ = scalar;
+        None
+    };
+    product
+}
+
 /// `out[i] = X25519(scalars[i], points[i])` by AVX-512 IFMA, in groups of eight. A group that is
 /// not full takes as long as one that is.
 pub(crate) fn ifma_x25519(scalars: &[[u8; 32]], points: &[[u8; 32]], out: &mut [[u8; 32]]) -> bool {
