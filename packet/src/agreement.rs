@@ -17,6 +17,7 @@ use crate::key::SphinxPublic;
 use crate::keys::HopKeys;
 use crate::tables::KeyTables;
 use crate::x25519;
+use curve25519_dalek::edwards::EdwardsPoint;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
 use std::slice::from_ref;
@@ -38,12 +39,13 @@ impl Multiplier<'_> {
     /// for each hop.
     pub(crate) fn agree(&self, secret: &Factor, route: &[Hop], keys: &mut [HopKeys]) -> [u8; 32] {
         let mut product = residue(secret);
+        let alpha = EdwardsPoint::mul_base(&product).to_montgomery().to_bytes();
         for (hop, keys) in route.iter().zip(keys) {
             let shared = self.multiply(&product, &hop.key);
             *keys = HopKeys::derive(&shared);
             *product *= &*residue(&keys.blinding);
         }
-        MontgomeryPoint::mul_base_clamped(*secret).to_bytes()
+        alpha
     }
 
     /// The u coordinate of a key's multiple. In constant time but for the key.

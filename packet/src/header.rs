@@ -9,11 +9,10 @@
 
 use crate::bytes::Reader;
 use crate::error::UnwrapError;
+use crate::kdf::HmacKey;
 use crate::keys::{HopKeys, MAC_KEY_BYTES, STREAM_KEY_BYTES};
 use aes::Aes128;
 use ctr::cipher::{KeyIvInit, StreamCipher};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use shoal_proto::size::{HEADER_BYTES, MAX_HOPS};
 use shoal_proto::{NodeId, Span, SurbId};
 use std::ops::Range;
@@ -52,11 +51,7 @@ pub(crate) fn apply_stream(key: &[u8; STREAM_KEY_BYTES], routing: &mut [u8]) {
 /// The MAC over encrypted routing information.
 pub(crate) fn mac(key: &[u8; MAC_KEY_BYTES], beta: &[u8]) -> [u8; MAC_BYTES] {
     let mut cut = [0; MAC_BYTES];
-    // HMAC takes a key of any length.
-    if let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) {
-        mac.update(beta);
-        cut.copy_from_slice(&mac.finalize().into_bytes()[..MAC_BYTES]);
-    }
+    cut.copy_from_slice(&HmacKey::new(key).mac(beta)[..MAC_BYTES]);
     cut
 }
 

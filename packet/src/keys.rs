@@ -2,10 +2,10 @@
 //! the random oracles h_mu, h_rho, h_pi, h_b and h_tau).
 
 use crate::bytes::Reader;
+use crate::kdf::{HmacKey, Info, hkdf};
 use crate::lioness::PayloadKey;
 use crate::replay::ReplayTag;
-use hkdf::Hkdf;
-use sha2::Sha256;
+use std::sync::LazyLock;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Bytes of the key that encrypts routing information (AES-128).
@@ -40,9 +40,14 @@ pub(crate) struct HopKeys {
 impl HopKeys {
     /// The keys that follow from a shared secret: HKDF-SHA256 without salt.
     pub(crate) fn derive(shared: &[u8; 32]) -> Self {
+        static NO_SALT: LazyLock<HmacKey> = LazyLock::new(|| HmacKey::new(&[]));
         let mut output = Zeroizing::new([0; EXPANDED_BYTES]);
-        // Expanding fails beyond 8160 bytes only.
-        let _ = Hkdf::<Sha256>::new(None, shared).expand(HOP_INFO, output.as_mut());
+        hkdf(
+            &NO_SALT,
+            shared,
+            const { Info::new(HOP_INFO) },
+            output.as_mut(),
+        );
         Self::split(output.as_slice()).unwrap_or_default()
     }
 
@@ -63,9 +68,9 @@ impl HopKeys {
 
 /// The key of a payload's layer: HKDF-SHA256 of its seed.
 pub(crate) fn payload_key(seed: &[u8; SEED_BYTES]) -> PayloadKey {
+    static SALT: LazyLock<HmacKey> = LazyLock::new(|| HmacKey::new(PAYLOAD_SALT));
     let mut key = PayloadKey::default();
-    // Expanding fails beyond 8160 bytes only.
-    let _ = Hkdf::<Sha256>::new(Some(PAYLOAD_SALT), seed).expand(PAYLOAD_INFO, &mut key.0);
+    hkdf(&SALT, seed, const { Info::new(PAYLOAD_INFO) }, &mut key.0);
     key
 }
 

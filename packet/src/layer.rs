@@ -8,13 +8,13 @@ use crate::packet::ZEROS;
 use shoal_proto::size::PLAINTEXT_BYTES;
 use std::slice::from_ref;
 
-/// Puts a plaintext in a payload of zeros: behind [`ZEROS`] of them, and before the marker and
-/// the rest. One longer than [`PLAINTEXT_BYTES`], which callers have refused, would be cut.
+/// Puts a plaintext in a packet's payload of zeros: behind [`ZEROS`] of them, and before the
+/// marker and the rest. One longer than [`PLAINTEXT_BYTES`], which callers have refused, would be cut.
 pub(crate) fn pad(payload: &mut [u8], plaintext: &[u8]) {
-    let room = payload.iter_mut().skip(ZEROS);
-    let text = plaintext.iter().take(PLAINTEXT_BYTES);
-    room.zip(text.chain(&[1]))
-        .for_each(|(to, from)| *to = *from);
+    let text = &plaintext[..plaintext.len().min(PLAINTEXT_BYTES)];
+    let (room, padding) = payload[ZEROS..].split_at_mut(text.len());
+    room.copy_from_slice(text);
+    padding[0] = 1;
 }
 
 /// Adds the layer of a hop with this seed.

@@ -57,6 +57,7 @@ mod frame;
 pub mod fuzz;
 mod header;
 mod hop;
+mod kdf;
 #[allow(unsafe_code, reason = "vector instructions and a C library")]
 mod kernels;
 mod key;

@@ -18,8 +18,9 @@ pub(crate) struct Destination {
     pub(crate) id: SurbId,
 }
 
-/// The header for a route whose hops have these keys, as many as hops and at least one. What is left of the final hop's routing information is random (Kuhn et al. 2020: zeros would
-/// tell it the path's length).
+/// The header for a route whose hops have these keys, as many as hops and at least one. What is
+/// left of the final hop's routing information is random (Kuhn et al. 2020: zeros would tell it
+/// the path's length).
 pub(crate) fn seal<R: CryptoRng + ?Sized>(
     rng: &mut R,
     alpha: &[u8; 32],

@@ -9,6 +9,7 @@
 
 mod batches;
 mod bits;
+mod build;
 mod command;
 mod corpus;
 mod curve;
