@@ -180,7 +180,7 @@ impl<R: CryptoRng> Client<R> {
             }
             ClientInput::Attached { entry, handle } => self.attach(now, Link { entry, handle }),
             ClientInput::Detached => self.detach(),
-            ClientInput::Frame(frame) => self.receive(now, &frame),
+            ClientInput::Frame(frame) => self.receive(now, frame),
             ClientInput::Send { request, to, text } => self.send(now, request, &to, &text),
             ClientInput::Persisted { ticket } => self.persisted(now, ticket),
             ClientInput::PersistFailed { ticket, reason } => self.persist_failed(ticket, reason),

@@ -16,8 +16,8 @@ use crate::rows::InboxKey;
 use crate::watch::StreamFinding;
 
 impl<R: CryptoRng> Client<R> {
-    pub(crate) fn receive(&mut self, now: Time, frame: &Frame) {
-        let (id, payload) = frame.parse_last_link();
+    pub(crate) fn receive(&mut self, now: Time, frame: Frame) {
+        let (id, payload) = frame.into_last_link();
         let Some(reply) = self.replies.take(&id) else {
             self.counters.filler += 1;
             return;

@@ -2,7 +2,9 @@ use crate::accounting::Backlog;
 use crate::replay::{ReplayFilter, Seen};
 use crate::{Accounting, DropReason, Passage, RelayLimits, Stage};
 use shoal_packet::command::Command;
-use shoal_packet::{Frame, Packet, Payload, ReplayTag, SphinxSecret, UnwrapError, Unwrapped};
+use shoal_packet::{
+    Engine, Frame, Packet, Payload, ReplayTag, SphinxSecret, UnwrapError, Unwrapped,
+};
 use shoal_proto::{ClientHandle, Epoch, NodeId, Span, SurbId, Time};
 use shoal_topology::{Document, KeyRing, NetworkParameters, Role, View, delay};
 use std::collections::BTreeMap;
@@ -80,6 +82,7 @@ pub struct Gate {
     role: Role,
     limits: RelayLimits,
     shed_after: Span,
+    engine: Engine,
     accounting: Arc<Accounting>,
     state: RwLock<State>,
     /// How long the packet that a worker took last had waited, in microseconds.
@@ -101,6 +104,26 @@ struct Context {
     filter: Arc<Mutex<ReplayFilter>>,
 }
 
+/// A packet that is being unwrapped, all but its bytes.
+struct Taken {
+    origin: Origin,
+    arrival: Time,
+    passage: Passage,
+    context: Context,
+    /// Its tag, and what the filter said of it.
+    seen: Option<(ReplayTag, Seen)>,
+}
+
+impl Taken {
+    fn remember(&mut self, tag: &ReplayTag, bound: usize) -> Seen {
+        let filter = &self.context.filter;
+        let mut filter = filter.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = filter.insert(tag, bound);
+        self.seen = Some((*tag, verdict));
+        verdict
+    }
+}
+
 impl Gate {
     /// A gate that refuses everything until it has a view and keys.
     #[must_use]
@@ -118,6 +141,7 @@ impl Gate {
             role,
             limits,
             shed_after,
+            engine: Engine::best(),
             accounting,
             state: RwLock::new(State {
                 view: None,
@@ -127,6 +151,19 @@ impl Gate {
             }),
             last_wait: AtomicU64::new(0),
         }
+    }
+
+    /// The same gate, unwrapping with this engine instead of the machine's fastest.
+    #[must_use]
+    pub const fn with_engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// What it unwraps with.
+    #[must_use]
+    pub const fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// The books that this gate writes to.
@@ -230,6 +267,48 @@ impl Gate {
     /// # Errors
     /// The reason, already counted.
     pub fn unwrap(&self, now: Time, admitted: Admitted) -> Result<Processed, DropReason> {
+        let mut outcome = Err(DropReason::Abandoned);
+        self.unwrap_batch(|| now, [admitted], |result| outcome = result);
+        outcome
+    }
+
+    /// Unwraps packets together and decides for each whether it may go on; `done` gets every
+    /// outcome, drops already counted. A batch costs less than its packets one by one, up to
+    /// [`Engine::BATCH`]; a bad packet harms no other. `clock` is asked as packets are taken up.
+    pub fn unwrap_batch(
+        &self,
+        clock: impl Fn() -> Time,
+        batch: impl IntoIterator<Item = Admitted>,
+        mut done: impl FnMut(Result<Processed, DropReason>),
+    ) {
+        let mut batch = batch.into_iter();
+        loop {
+            let mut taken: [Option<Taken>; Engine::BATCH] = [const { None }; Engine::BATCH];
+            let mut packets: [Option<Packet>; Engine::BATCH] = [const { None }; Engine::BATCH];
+            let mut count = 0;
+            let mut more = false;
+            for admitted in batch.by_ref() {
+                more = true;
+                match self.take_up(clock(), admitted) {
+                    Ok((item, packet)) => {
+                        (taken[count], packets[count]) = (Some(item), Some(packet));
+                        count += 1;
+                    }
+                    Err(reason) => done(Err(reason)),
+                }
+                if count == Engine::BATCH {
+                    break;
+                }
+            }
+            self.open(&mut taken, packets, &mut done);
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// What unwrapping needs, looked up again: the epoch may have ended while the frame waited.
+    fn take_up(&self, now: Time, admitted: Admitted) -> Result<(Taken, Packet), DropReason> {
         let Admitted {
             origin,
             frame,
@@ -239,9 +318,80 @@ impl Gate {
         passage.enter(Stage::Unwrapping);
         self.last_wait
             .store(now.since(arrival).as_micros(), Ordering::Relaxed);
-        match self.open(now, origin, frame) {
-            Ok((epoch, tag, kind)) => Ok(Processed {
-                epoch,
+        match self.context(now, frame.epoch_byte()) {
+            Ok(context) => {
+                let item = Taken {
+                    origin,
+                    arrival,
+                    passage,
+                    context,
+                    seen: None,
+                };
+                Ok((item, frame.into_packet()))
+            }
+            Err(reason) => {
+                passage.drop_as(reason);
+                Err(reason)
+            }
+        }
+    }
+
+    /// The cryptography, with the replay filter asked after the MAC, and what follows from it.
+    fn open(
+        &self,
+        taken: &mut [Option<Taken>; Engine::BATCH],
+        packets: [Option<Packet>; Engine::BATCH],
+        done: &mut impl FnMut(Result<Processed, DropReason>),
+    ) {
+        let secrets: [Option<Arc<SphinxSecret>>; Engine::BATCH] = std::array::from_fn(|index| {
+            let item = taken[index].as_ref()?;
+            Some(Arc::clone(&item.context.secret))
+        });
+        let jobs = secrets.iter().map(Option::as_deref).zip(packets);
+        let jobs = jobs.filter_map(|(secret, packet)| Some((secret?, packet?)));
+        let taken = std::cell::RefCell::new(taken);
+        self.engine.unwrap_batch(
+            jobs,
+            |index, tag| {
+                let mut taken = taken.borrow_mut();
+                let Some(item) = &mut taken[index] else {
+                    return false;
+                };
+                let verdict = item.remember(tag, self.limits.replay_tags);
+                verdict == Seen::Fresh
+            },
+            |index, outcome| {
+                if let Some(item) = taken.borrow_mut()[index].take() {
+                    done(self.conclude(item, outcome));
+                }
+            },
+        );
+    }
+
+    fn conclude(
+        &self,
+        item: Taken,
+        outcome: Result<Unwrapped, UnwrapError>,
+    ) -> Result<Processed, DropReason> {
+        let Taken {
+            origin,
+            arrival,
+            passage,
+            context,
+            seen,
+        } = item;
+        let decided = match (outcome, seen) {
+            (Ok(unwrapped), Some((tag, Seen::Fresh))) => self
+                .decide(&context.document, origin, unwrapped)
+                .map(|kind| (tag, kind)),
+            (Err(_), Some((_, Seen::Full))) => Err(DropReason::FilterFull),
+            (Err(error), _) => Err(reason_of(error)),
+            // Unwrapped without asking the filter: that would be a fault of ours. Fail closed.
+            (Ok(_), _) => Err(DropReason::Replayed),
+        };
+        match decided {
+            Ok((tag, kind)) => Ok(Processed {
+                epoch: context.document.epoch(),
                 tag,
                 arrival,
                 kind,
@@ -290,63 +440,32 @@ impl Gate {
         Ok(())
     }
 
-    fn open(
+    fn decide(
         &self,
-        now: Time,
+        document: &Document,
         origin: Origin,
-        frame: Frame,
-    ) -> Result<(Epoch, ReplayTag, ProcessedKind), DropReason> {
-        // Looked up again: the epoch may have ended while the frame waited.
-        let context = self.context(now, frame.epoch_byte())?;
-        let (tag, unwrapped) = self.open_packet(&context, frame.into_packet())?;
-        let epoch = context.document.epoch();
-        let kind = match unwrapped {
+        unwrapped: Unwrapped,
+    ) -> Result<ProcessedKind, DropReason> {
+        match unwrapped {
             Unwrapped::Forward {
                 next,
                 delay,
                 packet,
             } => {
-                if !context.document.position_ok(&self.local, &next) {
+                if !document.position_ok(&self.local, &next) {
                     return Err(DropReason::NextHop);
                 }
-                let delay = delay::clamp(delay, self.params.mean_delay);
-                ProcessedKind::Forward {
+                Ok(ProcessedKind::Forward {
                     next,
-                    frame: Frame::new(epoch, packet),
-                    delay,
-                }
+                    frame: Frame::new(document.epoch(), packet),
+                    delay: delay::clamp(delay, self.params.mean_delay),
+                })
             }
             Unwrapped::Final {
                 destination,
                 id,
                 payload,
-            } => self.classify(origin, destination, id, payload)?,
-        };
-        Ok((epoch, tag, kind))
-    }
-
-    /// The cryptography, with the replay filter asked after the MAC.
-    fn open_packet(
-        &self,
-        context: &Context,
-        packet: Packet,
-    ) -> Result<(ReplayTag, Unwrapped), DropReason> {
-        let mut seen = None;
-        let result = shoal_packet::unwrap(&context.secret, packet, |tag| {
-            let mut filter = context
-                .filter
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let verdict = filter.insert(tag, self.limits.replay_tags);
-            seen = Some((*tag, verdict));
-            verdict == Seen::Fresh
-        });
-        match (result, seen) {
-            (Ok(unwrapped), Some((tag, Seen::Fresh))) => Ok((tag, unwrapped)),
-            (Err(_), Some((_, Seen::Full))) => Err(DropReason::FilterFull),
-            (Err(error), _) => Err(reason_of(error)),
-            // Unwrapped without asking the filter: that would be a fault of ours. Fail closed.
-            (Ok(_), _) => Err(DropReason::Replayed),
+            } => self.classify(origin, destination, id, payload),
         }
     }
 

@@ -1,15 +1,16 @@
+use crate::agreement::{Factor, Multiplier};
+use crate::backend::Backend;
 use crate::bytes::nonzero;
-use crate::error::{PacketError, internal};
+use crate::error::{BackendMissing, PacketError};
 use crate::key::SphinxPublic;
+use crate::keys::HopKeys;
+use crate::layer;
 use crate::packet::Packet;
+use crate::seal::{Destination, seal};
+use crate::tables::KeyTables;
 use rand::CryptoRng;
-use shoal_proto::size::{MAX_HOPS, PAYLOAD_BYTES, PLAINTEXT_BYTES};
-use shoal_proto::{NodeId, Span};
-use sphinx_packet::SphinxPacketBuilder;
-use sphinx_packet::header::delays::Delay;
-use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
-use sphinx_packet::version::SINGLE_SEED_SURB_VERSION;
-use x25519_dalek::StaticSecret;
+use shoal_proto::size::{HEADER_BYTES, MAX_HOPS, PLAINTEXT_BYTES};
+use shoal_proto::{NodeId, Span, SurbId};
 use zeroize::Zeroizing;
 
 /// One hop of a route, as its sender picks it.
@@ -23,11 +24,110 @@ pub struct Hop {
     pub delay: Span,
 }
 
-/// Makes a packet whose plaintext the last hop of `route` can read. Destination and identifier,
-/// which only that hop sees, are random.
-///
-/// `route` has 1 to 5 hops, the first of which the packet is sent to; `plaintext` at most
-/// [`PLAINTEXT_BYTES`].
+/// Makes packets and reply blocks, with the work of one multiplication for each hop and one for
+/// the packet. A setting rather than a state: copy it, or make it anew for each packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Builder<'t> {
+    multiplier: Multiplier<'t>,
+}
+
+impl Default for Builder<'_> {
+    fn default() -> Self {
+        Self::best()
+    }
+}
+
+impl<'t> Builder<'t> {
+    /// With the fastest back end of this machine, and no tables.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::on(Backend::best())
+    }
+
+    /// With this back end, and no tables.
+    ///
+    /// # Errors
+    /// [`BackendMissing`] if this machine or this build has not got it.
+    pub fn with(backend: Backend) -> Result<Self, BackendMissing> {
+        if backend.is_available() {
+            Ok(Self::on(backend))
+        } else {
+            Err(BackendMissing(backend))
+        }
+    }
+
+    const fn on(backend: Backend) -> Self {
+        let multiplier = Multiplier {
+            backend,
+            tables: None,
+        };
+        Self { multiplier }
+    }
+
+    /// The same, but for keys that have tables it uses these.
+    #[must_use]
+    pub const fn with_tables(self, tables: &'t KeyTables) -> Self {
+        let multiplier = Multiplier {
+            backend: self.multiplier.backend,
+            tables: Some(tables),
+        };
+        Self { multiplier }
+    }
+
+    /// Its back end.
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        self.multiplier.backend
+    }
+
+    /// Makes a packet whose plaintext the last hop of `route` can read. Destination and
+    /// identifier, which only that hop sees, are random.
+    ///
+    /// `route` has 1 to 5 hops, the first of which the packet is sent to; `plaintext` at most
+    /// [`PLAINTEXT_BYTES`]. Allocates nothing but the packet.
+    ///
+    /// # Errors
+    /// [`PacketError::Route`], [`PacketError::Plaintext`].
+    pub fn build_forward<R: CryptoRng + ?Sized>(
+        &self,
+        rng: &mut R,
+        route: &[Hop],
+        plaintext: &[u8],
+    ) -> Result<Packet, PacketError> {
+        check_plaintext(plaintext)?;
+        let mut keys = <[HopKeys; MAX_HOPS]>::default();
+        let keys = places(&mut keys, route, 1)?;
+        let destination = Destination {
+            address: nonzero(rng),
+            id: SurbId::new(nonzero(rng)),
+        };
+        let header = self.make_header(rng, route, keys, &destination);
+        let mut packet = Packet::with_header(&header);
+        let payload = packet.payload_mut();
+        layer::pad(payload, plaintext);
+        for keys in keys.iter().rev() {
+            layer::add(self.backend(), &keys.payload_seed, payload);
+        }
+        Ok(packet)
+    }
+
+    /// The header of a packet for this route. Leaves the keys of its hops in `keys`, which has a
+    /// place for each.
+    pub(crate) fn make_header<R: CryptoRng + ?Sized>(
+        &self,
+        rng: &mut R,
+        route: &[Hop],
+        keys: &mut [HopKeys],
+        destination: &Destination,
+    ) -> [u8; HEADER_BYTES] {
+        let mut secret: Zeroizing<Factor> = Zeroizing::new([0; 32]);
+        rng.fill_bytes(secret.as_mut());
+        let alpha = self.multiplier.agree(&secret, route, keys);
+        seal(rng, &alpha, route, keys, destination)
+    }
+}
+
+/// [`Builder::build_forward`] with the fastest back end of this machine, and no tables.
 ///
 /// # Errors
 /// [`PacketError::Route`], [`PacketError::Plaintext`].
@@ -36,19 +136,7 @@ pub fn build_forward<R: CryptoRng + ?Sized>(
     route: &[Hop],
     plaintext: &[u8],
 ) -> Result<Packet, PacketError> {
-    check_plaintext(plaintext)?;
-    let (nodes, delays) = reference_route(route, 1)?;
-    let destination = Destination::new(
-        DestinationAddressBytes::from_bytes(nonzero(rng)),
-        nonzero(rng),
-    );
-    let packet = SphinxPacketBuilder::new()
-        .with_version(SINGLE_SEED_SURB_VERSION)
-        .with_payload_size(PAYLOAD_BYTES)
-        .with_initial_secret(&initial_secret(rng))
-        .build_packet(plaintext, &nodes, &destination, &delays)
-        .map_err(internal)?;
-    Packet::from_reference(&packet)
+    Builder::best().build_forward(rng, route, plaintext)
 }
 
 pub(crate) const fn check_plaintext(plaintext: &[u8]) -> Result<(), PacketError> {
@@ -60,33 +148,15 @@ pub(crate) const fn check_plaintext(plaintext: &[u8]) -> Result<(), PacketError>
     Ok(())
 }
 
-/// The secret a header starts from; fresh for each.
-pub(crate) fn initial_secret<R: CryptoRng + ?Sized>(rng: &mut R) -> StaticSecret {
-    let mut bytes = Zeroizing::new([0; 32]);
-    rng.fill_bytes(bytes.as_mut());
-    StaticSecret::from(*bytes)
-}
-
-/// The route as the reference wants it: as many delays as hops, of which it drops the last.
-pub(crate) fn reference_route(
+/// One place for each hop of a route of `least` to 5.
+pub(crate) fn places<'k>(
+    keys: &'k mut [HopKeys; MAX_HOPS],
     route: &[Hop],
     least: usize,
-) -> Result<(Vec<Node>, Vec<Delay>), PacketError> {
-    if route.len() < least || route.len() > MAX_HOPS {
-        return Err(PacketError::Route {
-            least,
-            found: route.len(),
-        });
+) -> Result<&'k mut [HopKeys], PacketError> {
+    let found = route.len();
+    match keys.get_mut(..found) {
+        Some(keys) if found >= least => Ok(keys),
+        _ => Err(PacketError::Route { least, found }),
     }
-    Ok(route
-        .iter()
-        .map(|hop| {
-            let address = NodeAddressBytes::from_bytes(*hop.node.as_bytes());
-            let nanos = hop.delay.as_micros().saturating_mul(1_000);
-            (
-                Node::new(address, hop.key.inner()),
-                Delay::new_from_nanos(nanos),
-            )
-        })
-        .unzip())
 }

@@ -1,3 +1,4 @@
+use crate::backend::Backend;
 use shoal_proto::size::{MAX_HOPS, PLAINTEXT_BYTES};
 use thiserror::Error;
 
@@ -42,10 +43,12 @@ pub enum PacketError {
         /// Bytes that were given.
         found: usize,
     },
-    /// A fault of ours or of the reference implementation.
-    #[error("the Sphinx implementation failed: {0}")]
-    Internal(String),
 }
+
+/// This machine, or this build, has not got a back end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the back end {0} is not available on this machine or in this build")]
+pub struct BackendMissing(pub Backend);
 
 /// What is wrong with a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -113,9 +116,4 @@ impl UnwrapError {
             Self::Routing => "routing",
         }
     }
-}
-
-/// A failure of the reference where ours is the only fault possible.
-pub(crate) fn internal(error: sphinx_packet::Error) -> PacketError {
-    PacketError::Internal(error.to_string())
 }

@@ -1,269 +1,262 @@
-//! A hop's work on a packet (Sphinx 2009, section 3.6), in the order in which it gets dearer.
-//!
-//! Key derivation and header are done here, on the reference's primitives, because the
-//! reference shows the version only after the payload was paid for, and its first byte never.
+//! A hop's work on packets (Sphinx 2009, section 3.6), in the order in which it gets dearer, and
+//! in each step on all packets of a pass that are still in it.
 
-use crate::bytes::Reader;
+use crate::backend::Backend;
 use crate::error::UnwrapError;
+use crate::header::{ALPHA, GAMMA, Opened, Routing, authentic};
 use crate::key::SphinxSecret;
-use crate::packet::{Packet, Payload};
-use hkdf::Hkdf;
-use sha2::Sha256;
-use shoal_proto::{NodeId, Span, SurbId};
-use sphinx_packet::constants::{
-    BLINDING_FACTOR_SIZE, EXPANDED_SHARED_SECRET_HKDF_INFO, EXPANDED_SHARED_SECRET_HKDF_SALT,
-    EXPANDED_SHARED_SECRET_LENGTH, HEADER_INTEGRITY_MAC_SIZE, INTEGRITY_MAC_KEY_SIZE,
-    PAYLOAD_KEY_SEED_SIZE, PAYLOAD_KEY_SIZE, REPLAY_TAG_SIZE, STREAM_CIPHER_OUTPUT_LENGTH,
-};
-use sphinx_packet::crypto::{
-    STREAM_CIPHER_INIT_VECTOR, STREAM_CIPHER_KEY_SIZE, generate_pseudorandom_bytes,
-};
-use sphinx_packet::header::mac::HeaderIntegrityMac;
-use sphinx_packet::header::routing::{ENCRYPTED_ROUTING_INFO_SIZE, FINAL_HOP, FORWARD_HOP};
-use sphinx_packet::payload::key::{PayloadKey, derive_payload_key};
-use sphinx_packet::version::SINGLE_SEED_SURB_VERSION;
-use std::fmt;
-use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use crate::keys::{HopKeys, payload_key};
+use crate::lioness::{self, PayloadKey};
+use crate::replay::ReplayTag;
+use crate::x25519;
+use shoal_proto::size::HEADER_BYTES;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
 
-/// Delays are nanoseconds on the wire.
-const NANOS_PER_MICRO: u64 = 1_000;
+/// Lanes of one vector.
+pub(crate) const GROUP: usize = 8;
+/// Packets of the widest pass: four groups, which share an inversion.
+pub(crate) const WIDE: usize = 32;
+/// A payload has a left half of 32 bytes and something to its right.
+const LEAST_PAYLOAD_BYTES: usize = 33;
 
-/// Names a packet at one hop under one key: the same for every copy of it, and to nobody else a
-/// link between hops.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReplayTag([u8; REPLAY_TAG_SIZE]);
+/// One packet of a batch that is worked on where it lies.
+pub struct Job<'a> {
+    secret: &'a SphinxSecret,
+    packet: &'a mut [u8],
+    outcome: Result<Routing, UnwrapError>,
+}
 
-impl ReplayTag {
-    /// The tag with these bytes, as read back from a log.
+impl<'a> Job<'a> {
+    /// The work of the node with this secret on the packet with these bytes.
     #[must_use]
-    pub const fn new(bytes: [u8; REPLAY_TAG_SIZE]) -> Self {
-        Self(bytes)
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; REPLAY_TAG_SIZE] {
-        &self.0
-    }
-}
-
-/// Redacted.
-impl fmt::Debug for ReplayTag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ReplayTag(..)")
-    }
-}
-
-/// What a packet turns out to be.
-#[derive(Debug)]
-pub enum Unwrapped {
-    /// To be passed on.
-    Forward {
-        /// Where to. Chosen by the sender: send only to members that fit the layers.
-        next: NodeId,
-        /// How long to hold it, from its arrival. Chosen by the sender: clamp it. Parts of a
-        /// microsecond are dropped.
-        delay: Span,
-        /// What to send.
-        packet: Packet,
-    },
-    /// It ends here.
-    Final {
-        /// The handle of a client, or random.
-        destination: [u8; 32],
-        /// The identifier of the reply block, or random. All zeros only if the sender broke the
-        /// rules.
-        id: SurbId,
-        /// What it carries: a command if the plaintext reads, else for the client.
-        payload: Payload,
-    },
-}
-
-/// Does this hop's work on a packet: removes one layer.
-///
-/// `fresh` is asked once, after the MAC held and before the costly half: it remembers the tag and
-/// says whether it is new. It is not asked for packets that anybody could have made up, so
-/// nobody can fill the filter without a valid header.
-///
-/// # Errors
-/// [`UnwrapError`] says why the packet is dropped; no bytes make this panic.
-pub fn unwrap(
-    secret: &SphinxSecret,
-    packet: Packet,
-    fresh: impl FnOnce(&ReplayTag) -> bool,
-) -> Result<Unwrapped, UnwrapError> {
-    let header = Header::read(&packet).ok_or(UnwrapError::Malformed)?;
-    let keys = HopKeys::derive(secret, &header.alpha)?;
-    let mac = HeaderIntegrityMac::from_bytes(header.mac);
-    if !mac
-        .verify(&keys.mac, header.routing)
-        .map_err(|_| UnwrapError::Malformed)?
-    {
-        return Err(UnwrapError::Mac);
-    }
-    if !fresh(&ReplayTag(keys.tag)) {
-        return Err(UnwrapError::Replayed);
-    }
-    let routing = decrypt_routing(&keys, header.routing);
-    match Routing::parse(&routing)? {
-        Routing::Forward {
-            next,
-            delay,
-            header: next_header,
-        } => {
-            let alpha = StaticSecret::from(keys.blinding).diffie_hellman(&header.alpha);
-            let payload = peel(&keys, packet.payload())?;
-            let parts = [alpha.as_bytes().as_slice(), next_header, &payload];
-            let packet = Packet::from_bytes(&Zeroizing::new(parts.concat()))
-                .map_err(|_| UnwrapError::Malformed)?;
-            Ok(Unwrapped::Forward {
-                next,
-                delay,
-                packet,
-            })
-        }
-        Routing::Final { destination, id } => {
-            let payload = Payload::from_bytes(&peel(&keys, packet.payload())?)
-                .map_err(|_| UnwrapError::Malformed)?;
-            Ok(Unwrapped::Final {
-                destination,
-                id,
-                payload,
-            })
-        }
-    }
-}
-
-/// The parts of a packet's header: alpha, gamma and beta in the paper.
-struct Header<'a> {
-    alpha: PublicKey,
-    mac: [u8; HEADER_INTEGRITY_MAC_SIZE],
-    routing: &'a [u8],
-}
-
-impl<'a> Header<'a> {
-    fn read(packet: &'a Packet) -> Option<Self> {
-        let mut reader = Reader::new(packet.header());
-        Some(Self {
-            alpha: PublicKey::from(reader.array::<32>()?),
-            mac: reader.array()?,
-            routing: reader.take(ENCRYPTED_ROUTING_INFO_SIZE)?,
-        })
-    }
-}
-
-/// What a hop derives from the secret it shares with the sender.
-#[derive(Zeroize, ZeroizeOnDrop)]
-struct HopKeys {
-    stream: [u8; STREAM_CIPHER_KEY_SIZE],
-    mac: [u8; INTEGRITY_MAC_KEY_SIZE],
-    payload_seed: [u8; PAYLOAD_KEY_SEED_SIZE],
-    blinding: [u8; BLINDING_FACTOR_SIZE],
-    tag: [u8; REPLAY_TAG_SIZE],
-}
-
-impl HopKeys {
-    fn derive(secret: &SphinxSecret, alpha: &PublicKey) -> Result<Self, UnwrapError> {
-        let shared = secret.inner().diffie_hellman(alpha);
-        // RFC 7748, section 6.1: with a point of low order everybody knows the secret.
-        if !shared.was_contributory() {
-            return Err(UnwrapError::LowOrder);
-        }
-        let mut output = Zeroizing::new([0; EXPANDED_SHARED_SECRET_LENGTH]);
-        Hkdf::<Sha256>::new(Some(EXPANDED_SHARED_SECRET_HKDF_SALT), shared.as_bytes())
-            .expand(EXPANDED_SHARED_SECRET_HKDF_INFO, output.as_mut())
-            .map_err(|_| UnwrapError::Malformed)?;
-        Self::split(output.as_slice()).ok_or(UnwrapError::Malformed)
-    }
-
-    fn split(output: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(output);
-        let (stream, mac) = (reader.array()?, reader.array()?);
-        // Older versions used a whole payload key; 260 uses its first bytes as the seed of one.
-        let payload_seed = reader.array()?;
-        reader.take(PAYLOAD_KEY_SIZE - PAYLOAD_KEY_SEED_SIZE)?;
-        Some(Self {
-            stream,
-            mac,
-            payload_seed,
-            blinding: reader.array()?,
-            tag: reader.array()?,
-        })
-    }
-}
-
-/// Routing information of this hop and the next header, one hop's worth longer than what came in
-/// because the next header gets its length back (the paper's rho and the zeros before it).
-fn decrypt_routing(keys: &HopKeys, encrypted: &[u8]) -> Zeroizing<Vec<u8>> {
-    let mut routing = Zeroizing::new(generate_pseudorandom_bytes(
-        &keys.stream,
-        &STREAM_CIPHER_INIT_VECTOR,
-        STREAM_CIPHER_OUTPUT_LENGTH,
-    ));
-    for (byte, encrypted) in routing.iter_mut().zip(encrypted) {
-        *byte ^= encrypted;
-    }
-    routing
-}
-
-fn peel(keys: &HopKeys, payload: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnwrapError> {
-    let key = Zeroizing::new(derive_payload_key(&keys.payload_seed));
-    let key: &PayloadKey = &key;
-    sphinx_packet::payload::Payload::from_bytes(payload)
-        .and_then(|payload| payload.unwrap(key))
-        .map(|payload| Zeroizing::new(payload.into_bytes()))
-        .map_err(|_| UnwrapError::Malformed)
-}
-
-/// What decrypted routing information says.
-enum Routing<'a> {
-    Forward {
-        next: NodeId,
-        delay: Span,
-        /// MAC and routing information for the next hop.
-        header: &'a [u8],
-    },
-    Final {
-        destination: [u8; 32],
-        id: SurbId,
-    },
-}
-
-impl<'a> Routing<'a> {
-    fn parse(routing: &'a [u8]) -> Result<Self, UnwrapError> {
-        let mut reader = Reader::new(routing);
-        let flag = reader.u8().ok_or(UnwrapError::Malformed)?;
-        let version: [u8; 3] = reader.array().ok_or(UnwrapError::Malformed)?;
-        if version != SINGLE_SEED_SURB_VERSION.to_bytes() {
-            return Err(UnwrapError::Version);
-        }
-        match flag {
-            FORWARD_HOP => Self::forward(reader).ok_or(UnwrapError::Malformed),
-            FINAL_HOP => Self::last(reader).ok_or(UnwrapError::Malformed),
-            _ => Err(UnwrapError::Routing),
+    pub const fn new(secret: &'a SphinxSecret, packet: &'a mut [u8]) -> Self {
+        Self {
+            secret,
+            packet,
+            outcome: Err(UnwrapError::Malformed),
         }
     }
 
-    fn forward(mut reader: Reader<'a>) -> Option<Self> {
-        Some(Self::Forward {
-            next: NodeId::new(reader.array()?),
-            delay: Span::from_micros(reader.u64()? / NANOS_PER_MICRO),
-            header: reader.rest(),
-        })
+    /// What came of it: until the work is done, [`UnwrapError::Malformed`].
+    ///
+    /// # Errors
+    /// Why the packet is dropped.
+    pub const fn outcome(&self) -> Result<Routing, UnwrapError> {
+        self.outcome
     }
 
-    fn last(mut reader: Reader<'a>) -> Option<Self> {
-        Some(Self::Final {
-            destination: reader.array()?,
-            id: SurbId::new(reader.array()?),
-        })
+    pub(crate) const fn length(&self) -> usize {
+        self.packet.len()
+    }
+
+    fn header(&mut self) -> Option<&mut [u8; HEADER_BYTES]> {
+        self.packet.first_chunk_mut()
     }
 }
 
-/// Reads bytes as decrypted routing information.
-pub(crate) fn fuzz_routing(bytes: &[u8]) {
-    let _ = Routing::parse(bytes);
+/// One pass over at most `N` packets, and the secrets it needs meanwhile. `keys[i]` belongs to
+/// the packet at place `i`; scalars, points and products to the packets in `live`, in order.
+pub(crate) struct Pass<const N: usize> {
+    backend: Backend,
+    live: Places<N>,
+    keys: [HopKeys; N],
+    scalars: [[u8; 32]; N],
+    points: [[u8; 32]; N],
+    products: [[u8; 32]; N],
+}
+
+impl<const N: usize> Pass<N> {
+    /// Does the work and leaves the outcome in each job. Looks at the first `N` jobs.
+    pub(crate) fn run(
+        backend: Backend,
+        length: usize,
+        jobs: &mut [Job<'_>],
+        fresh: &mut dyn FnMut(usize, &ReplayTag) -> bool,
+    ) {
+        let mut pass = Self {
+            backend,
+            live: Places::new(),
+            keys: std::array::from_fn(|_| HopKeys::default()),
+            scalars: [[0; 32]; N],
+            points: [[0; 32]; N],
+            products: [[0; 32]; N],
+        };
+        pass.check_length(length, jobs);
+        pass.share(jobs);
+        pass.authenticate(jobs, fresh);
+        pass.open(jobs);
+        pass.blind(jobs);
+        pass.peel(jobs);
+    }
+
+    fn check_length(&mut self, length: usize, jobs: &[Job<'_>]) {
+        for (place, job) in jobs.iter().enumerate() {
+            if job.length() == length && length >= HEADER_BYTES + LEAST_PAYLOAD_BYTES {
+                self.live.push(place);
+            }
+        }
+    }
+
+    /// The secret shared with each sender.
+    fn share(&mut self, jobs: &mut [Job<'_>]) {
+        for (order, place) in self.live.iter().enumerate() {
+            self.scalars[order] = *jobs[place].secret.as_bytes();
+            self.load_point(order, &mut jobs[place]);
+        }
+        self.multiply(self.live.count);
+        let (products, keys) = (&self.products, &mut self.keys);
+        self.live.retain(|order, place| {
+            let shared = &products[order];
+            // RFC 7748, section 6.1: with a point of low order everybody knows the secret.
+            if bool::from(shared.ct_eq(&[0; 32])) {
+                jobs[place].outcome = Err(UnwrapError::LowOrder);
+                return false;
+            }
+            keys[place] = HopKeys::derive(shared);
+            true
+        });
+    }
+
+    /// MAC first, then the caller's decision.
+    fn authenticate(
+        &mut self,
+        jobs: &mut [Job<'_>],
+        fresh: &mut dyn FnMut(usize, &ReplayTag) -> bool,
+    ) {
+        let keys = &self.keys;
+        self.live.retain(|_, place| {
+            let (job, keys) = (&mut jobs[place], &keys[place]);
+            let Some(header) = job.header() else {
+                return false;
+            };
+            if !authentic(keys, header) {
+                job.outcome = Err(UnwrapError::Mac);
+                return false;
+            }
+            if !fresh(place, &ReplayTag::new(keys.tag)) {
+                job.outcome = Err(UnwrapError::Replayed);
+                return false;
+            }
+            true
+        });
+    }
+
+    /// Reads the routing information and puts the next header in its place, but for alpha.
+    fn open(&mut self, jobs: &mut [Job<'_>]) {
+        let keys = &self.keys;
+        self.live.retain(|_, place| {
+            let (job, keys) = (&mut jobs[place], &keys[place]);
+            let Some(header) = job.header() else {
+                return false;
+            };
+            let opened = Opened::decrypt(keys, header);
+            let outcome = opened.parse();
+            match outcome {
+                Ok(Routing::Forward { .. }) => header[GAMMA.start..].copy_from_slice(opened.next()),
+                Ok(Routing::Final { .. }) => header.zeroize(),
+                Err(_) => {}
+            }
+            job.outcome = outcome;
+            outcome.is_ok()
+        });
+    }
+
+    /// The group element for the next hop.
+    fn blind(&mut self, jobs: &mut [Job<'_>]) {
+        let mut forward = self.live;
+        forward.retain(|_, place| matches!(jobs[place].outcome, Ok(Routing::Forward { .. })));
+        for (order, place) in forward.iter().enumerate() {
+            self.scalars[order] = self.keys[place].blinding;
+            self.load_point(order, &mut jobs[place]);
+        }
+        self.multiply(forward.count);
+        for (place, product) in forward.iter().zip(&self.products) {
+            if let Some(header) = jobs[place].header() {
+                header[ALPHA].copy_from_slice(product);
+            }
+        }
+    }
+
+    /// One layer of the payloads.
+    fn peel(&mut self, jobs: &mut [Job<'_>]) {
+        let mut keys: [PayloadKey; N] = std::array::from_fn(|_| PayloadKey::default());
+        let mut blocks: [&mut [u8]; N] = std::array::from_fn(|_| &mut [][..]);
+        let mut count = 0;
+        for (place, job) in jobs.iter_mut().enumerate() {
+            if self.live.contains(place) {
+                keys[count] = payload_key(&self.keys[place].payload_seed);
+                blocks[count] = &mut job.packet[HEADER_BYTES..];
+                count += 1;
+            }
+        }
+        lioness::decrypt(self.backend, &keys[..count], &mut blocks[..count]);
+    }
+
+    fn load_point(&mut self, order: usize, job: &mut Job<'_>) {
+        if let Some(header) = job.header() {
+            self.points[order].copy_from_slice(&header[ALPHA]);
+        }
+    }
+
+    fn multiply(&mut self, count: usize) {
+        x25519::multiply(
+            self.backend,
+            &self.scalars[..count],
+            &self.points[..count],
+            &mut self.products[..count],
+        );
+    }
+}
+
+impl<const N: usize> Drop for Pass<N> {
+    fn drop(&mut self) {
+        self.scalars.zeroize();
+        self.products.zeroize();
+    }
+}
+
+/// Places in a batch that are still in the running, in ascending order.
+#[derive(Clone, Copy)]
+struct Places<const N: usize> {
+    places: [usize; N],
+    count: usize,
+}
+
+impl<const N: usize> Places<N> {
+    const fn new() -> Self {
+        Self {
+            places: [0; N],
+            count: 0,
+        }
+    }
+
+    /// Adds a place, if there is room.
+    fn push(&mut self, place: usize) {
+        if let Some(free) = self.places.get_mut(self.count) {
+            *free = place;
+            self.count += 1;
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = usize> + use<N> {
+        self.places.into_iter().take(self.count)
+    }
+
+    fn contains(&self, place: usize) -> bool {
+        self.iter().any(|other| other == place)
+    }
+
+    /// Keeps those of which `keep` says so, told their order and place.
+    fn retain(&mut self, mut keep: impl FnMut(usize, usize) -> bool) {
+        let all = *self;
+        self.count = 0;
+        for (order, place) in all.iter().enumerate() {
+            if keep(order, place) {
+                self.push(place);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -272,11 +265,15 @@ mod tests {
 
     use super::*;
     use crate::build::{Hop, build_forward};
+    use crate::engine::{Unwrapped, unwrap};
+    use crate::header::{BETA, BETA_BYTES, FINAL, FORWARD, PADDED_BYTES, apply_stream, mac};
+    use crate::packet::Packet;
     use curve25519_dalek::constants::EIGHT_TORSION;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
+    use shoal_proto::{NodeId, Span};
     use sphinx_packet::SphinxPacket;
-    use sphinx_packet::crypto::compute_keyed_hmac;
+    use x25519_dalek::{StaticSecret, x25519};
 
     fn one_hop() -> (SphinxSecret, Packet) {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
@@ -290,29 +287,24 @@ mod tests {
         (secret, packet)
     }
 
-    /// Routing information and MAC as a sender makes them who knows these keys.
+    /// MAC and routing information as a sender makes them who knows these keys.
     fn seal(keys: &HopKeys, mut routing: Vec<u8>) -> Vec<u8> {
-        let stream =
-            generate_pseudorandom_bytes(&keys.stream, &STREAM_CIPHER_INIT_VECTOR, routing.len());
-        routing
-            .iter_mut()
-            .zip(stream)
-            .for_each(|(byte, key)| *byte ^= key);
-        let mac = compute_keyed_hmac::<Sha256>(&keys.mac, &routing)
-            .unwrap()
-            .into_bytes();
-        [&mac[..HEADER_INTEGRITY_MAC_SIZE], &routing].concat()
+        apply_stream(&keys.stream, &mut routing);
+        [&mac(&keys.mac, &routing)[..], &routing].concat()
     }
 
     /// A packet whose routing information the sender chose as `change` says.
     fn with_routing(change: impl FnOnce(&mut [u8])) -> (SphinxSecret, Packet) {
         let (secret, packet) = one_hop();
-        let header = Header::read(&packet).unwrap();
-        let keys = HopKeys::derive(&secret, &header.alpha).unwrap();
-        let mut routing = decrypt_routing(&keys, header.routing)[..300].to_vec();
+        let mut bytes = *packet.as_bytes();
+        let alpha = bytes[ALPHA].try_into().unwrap();
+        let keys = HopKeys::derive(&x25519(*secret.to_bytes(), alpha));
+        let mut routing = [0; PADDED_BYTES];
+        routing[..BETA_BYTES].copy_from_slice(&bytes[BETA]);
+        apply_stream(&keys.stream, &mut routing);
         change(&mut routing);
-        let sealed = seal(&keys, routing);
-        let bytes = [header.alpha.as_bytes(), sealed.as_slice(), packet.payload()].concat();
+        let sealed = seal(&keys, routing[..BETA_BYTES].to_vec());
+        bytes[GAMMA.start..HEADER_BYTES].copy_from_slice(&sealed);
         (secret, Packet::from_bytes(&bytes).unwrap())
     }
 
@@ -343,8 +335,8 @@ mod tests {
         for flag in 0..=255 {
             let (secret, packet) = with_routing(|routing| routing[0] = flag);
             match (flag, unwrap(&secret, packet, |_| true)) {
-                (FORWARD_HOP, Ok(Unwrapped::Forward { .. }))
-                | (FINAL_HOP, Ok(Unwrapped::Final { .. }))
+                (FORWARD, Ok(Unwrapped::Forward { .. }))
+                | (FINAL, Ok(Unwrapped::Final { .. }))
                 | (0 | 3.., Err(UnwrapError::Routing)) => {}
                 (flag, result) => panic!("{flag}: {result:?}"),
             }
@@ -355,7 +347,7 @@ mod tests {
     fn delays_are_read_whatever_the_sender_says() {
         for nanos in [0, 999, 1_000, u64::MAX] {
             let (secret, packet) = with_routing(|routing| {
-                routing[0] = FORWARD_HOP;
+                routing[0] = FORWARD;
                 routing[36..44].copy_from_slice(&nanos.to_be_bytes());
             });
             let Ok(Unwrapped::Forward { delay, .. }) = unwrap(&secret, packet, |_| true) else {
@@ -396,20 +388,18 @@ mod tests {
         let encodings = low_order_encodings();
         assert_eq!(encodings.len(), 14);
         // What anybody can derive from a shared secret of zeros.
-        let mut output = [0; EXPANDED_SHARED_SECRET_LENGTH];
-        Hkdf::<Sha256>::new(Some(EXPANDED_SHARED_SECRET_HKDF_SALT), &[0; 32])
-            .expand(EXPANDED_SHARED_SECRET_HKDF_INFO, &mut output)
-            .unwrap();
-        let keys = HopKeys::split(&output).unwrap();
+        let keys = HopKeys::derive(&[0; 32]);
         let (secret, packet) = one_hop();
-        let mut routing = vec![0; ENCRYPTED_ROUTING_INFO_SIZE];
-        routing[..4].copy_from_slice(&[FINAL_HOP, 0, 1, 4]);
+        let mut routing = vec![0; BETA_BYTES];
+        routing[..4].copy_from_slice(&[FINAL, 0, 1, 4]);
         let sealed = seal(&keys, routing);
         for alpha in encodings {
-            let bytes = [&alpha[..], &sealed, packet.payload()].concat();
+            let bytes = [&alpha[..], &sealed, &packet.as_bytes()[HEADER_BYTES..]].concat();
             let reference = SphinxPacket::from_bytes(&bytes).unwrap();
             assert!(
-                reference.process(secret.inner()).is_ok(),
+                reference
+                    .process(&StaticSecret::from(*secret.to_bytes()))
+                    .is_ok(),
                 "the reference takes it"
             );
             let packet = Packet::from_bytes(&bytes).unwrap();

@@ -36,8 +36,13 @@ impl SphinxSecret {
         SphinxPublic(PublicKey::from(&self.0).to_bytes())
     }
 
-    pub(crate) const fn inner(&self) -> &StaticSecret {
-        &self.0
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// Stands where there is no packet to work on.
+    pub(crate) fn idle() -> Self {
+        Self(StaticSecret::from([0; 32]))
     }
 }
 
@@ -63,10 +68,6 @@ impl SphinxPublic {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
-    }
-
-    pub(crate) fn inner(&self) -> PublicKey {
-        PublicKey::from(self.0)
     }
 }
 

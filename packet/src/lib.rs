@@ -6,11 +6,12 @@
 //! plaintext 2031.
 //!
 //! This crate does no IO, asks no clock, and never panics on bytes that somebody else chose.
-//! Randomness is an argument. The one exception is the reference's: it draws the padding of the
-//! last hop's routing information itself.
+//! Randomness is an argument, all of it: the same generator gives the same packets.
 //!
 //! - [`build_forward`] makes a packet that the last hop can read, [`build_surb`] a reply block
-//!   whose reply only its creator reads; [`unwrap`] does a hop's work on both.
+//!   whose reply only its creator reads; [`unwrap`] does a hop's work on both. [`Builder`] and
+//!   [`Engine`] do the same with a back end of one's choice, [`KeyTables`] for the keys that
+//!   packets are often built for, and batches.
 //! - [`Frame`], [`Packet`] and [`Payload`] are bytes of one size each.
 //! - [`command`] is what a provider is told and answers, [`fragment`] what the receiver of a
 //!   message finds in a blob, [`reassembly`] puts fragments together again.
@@ -42,31 +43,44 @@
 //! Sources: G. Danezis and I. Goldberg, "Sphinx", 2009; C. Kuhn et al., "Breaking and
 //! (Partially) Fixing Provably Secure Onion Routing", 2020 (the random padding); RFC 7748.
 
+mod agreement;
 mod backend;
+mod buffer;
 mod build;
 mod bytes;
 pub mod command;
+mod engine;
 mod error;
 pub mod fragment;
 mod frame;
 #[doc(hidden)]
 pub mod fuzz;
+mod header;
 mod hop;
 mod kdf;
 #[allow(unsafe_code, reason = "vector instructions and a C library")]
 mod kernels;
 mod key;
+mod keys;
+mod layer;
 mod lioness;
 mod packet;
 pub mod reassembly;
+mod replay;
+mod seal;
 mod surb;
+mod tables;
 mod x25519;
 
-pub use backend::Backend;
-pub use build::{Hop, build_forward};
-pub use error::{KeyFault, PacketError, UnwrapError};
+pub use backend::{Backend, UnknownBackend};
+pub use build::{Builder, Hop, build_forward};
+pub use engine::{Engine, Unwrapped, unwrap};
+pub use error::{BackendMissing, KeyFault, PacketError, UnwrapError};
 pub use frame::Frame;
-pub use hop::{ReplayTag, Unwrapped, unwrap};
+pub use header::Routing;
+pub use hop::Job;
 pub use key::{SphinxPublic, SphinxSecret};
 pub use packet::{Packet, Payload};
+pub use replay::ReplayTag;
 pub use surb::{Surb, SurbKeys, build_surb};
+pub use tables::KeyTables;

@@ -30,6 +30,12 @@ const HASH_KEY: usize = 64;
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct PayloadKey(pub(crate) [u8; KEY_BYTES]);
 
+impl Default for PayloadKey {
+    fn default() -> Self {
+        Self([0; KEY_BYTES])
+    }
+}
+
 impl PayloadKey {
     /// The part that starts there.
     #[inline]

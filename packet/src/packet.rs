@@ -1,16 +1,15 @@
-use crate::bytes::boxed;
+use crate::buffer::Buffer;
 use crate::error::PacketError;
 use shoal_proto::size::{HEADER_BYTES, PACKET_BYTES, PAYLOAD_BYTES};
-use sphinx_packet::SphinxPacket;
 use std::fmt;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Zeros in front of a plaintext that could be recovered (Sphinx's security parameter).
-const ZEROS: usize = 16;
+pub(crate) const ZEROS: usize = 16;
 
 /// A Sphinx packet: header (348 bytes) and payload (2048). Zeroized on drop.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Packet(Box<[u8; PACKET_BYTES]>);
+#[derive(Clone)]
+pub struct Packet(Buffer);
 
 impl Packet {
     /// The packet with these bytes. Only its size is checked.
@@ -18,38 +17,48 @@ impl Packet {
     /// # Errors
     /// [`PacketError::Length`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PacketError> {
-        boxed(bytes).map(Self).ok_or(PacketError::Length {
-            expected: PACKET_BYTES,
-            found: bytes.len(),
-        })
+        let mut buffer = Buffer::new();
+        copy_exactly(buffer.packet_mut(), bytes)?;
+        Ok(Self(buffer))
     }
 
     /// Its bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; PACKET_BYTES] {
-        &self.0
+        self.0.packet()
     }
 
-    pub(crate) fn from_reference(packet: &SphinxPacket) -> Result<Self, PacketError> {
-        Self::from_bytes(&Zeroizing::new(packet.to_bytes()))
+    pub(crate) const fn as_bytes_mut(&mut self) -> &mut [u8; PACKET_BYTES] {
+        self.0.packet_mut()
     }
 
-    pub(crate) const fn from_array(bytes: Box<[u8; PACKET_BYTES]>) -> Self {
-        Self(bytes)
+    /// With this header, and a payload of zeros.
+    pub(crate) fn with_header(header: &[u8; HEADER_BYTES]) -> Self {
+        let mut buffer = Buffer::new();
+        buffer.packet_mut()[..HEADER_BYTES].copy_from_slice(header);
+        Self(buffer)
     }
 
-    pub(crate) fn header(&self) -> &[u8] {
-        &self.0[..HEADER_BYTES]
+    pub(crate) fn payload_mut(&mut self) -> &mut [u8] {
+        self.0.payload_mut()
     }
 
-    pub(crate) fn payload(&self) -> &[u8] {
-        &self.0[HEADER_BYTES..]
+    pub(crate) const fn from_buffer(buffer: Buffer) -> Self {
+        Self(buffer)
+    }
+
+    pub(crate) fn into_buffer(self) -> Buffer {
+        self.0
+    }
+
+    pub(crate) fn into_payload(self) -> Payload {
+        Payload(self.0)
     }
 }
 
 /// What a packet carries, once unwrapped at its final hop. Zeroized on drop.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Payload(Box<[u8; PAYLOAD_BYTES]>);
+#[derive(Clone)]
+pub struct Payload(Buffer);
 
 impl Payload {
     /// The payload with these bytes. Only its size is checked.
@@ -57,20 +66,27 @@ impl Payload {
     /// # Errors
     /// [`PacketError::Length`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PacketError> {
-        boxed(bytes).map(Self).ok_or(PacketError::Length {
-            expected: PAYLOAD_BYTES,
-            found: bytes.len(),
-        })
+        let mut buffer = Buffer::new();
+        copy_exactly(buffer.payload_mut(), bytes)?;
+        Ok(Self(buffer))
     }
 
     /// Its bytes.
     #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; PAYLOAD_BYTES] {
-        &self.0
+    pub fn as_bytes(&self) -> &[u8; PAYLOAD_BYTES] {
+        self.0.payload()
     }
 
-    pub(crate) const fn from_array(bytes: Box<[u8; PAYLOAD_BYTES]>) -> Self {
-        Self(bytes)
+    pub(crate) fn as_bytes_mut(&mut self) -> &mut [u8] {
+        self.0.payload_mut()
+    }
+
+    pub(crate) const fn from_buffer(buffer: Buffer) -> Self {
+        Self(buffer)
+    }
+
+    pub(crate) fn into_buffer(self) -> Buffer {
+        self.0
     }
 
     /// What the sender said, if that can be recovered here: 16 zeros, then everything up to the
@@ -79,7 +95,7 @@ impl Payload {
     /// [`PLAINTEXT_BYTES`](shoal_proto::size::PLAINTEXT_BYTES).
     #[must_use]
     pub fn plaintext(&self) -> Option<Zeroizing<Vec<u8>>> {
-        let (zeros, padded) = self.0.split_at(ZEROS);
+        let (zeros, padded) = self.as_bytes().split_at(ZEROS);
         if zeros.iter().any(|byte| *byte != 0) {
             return None;
         }
@@ -89,17 +105,21 @@ impl Payload {
     }
 }
 
-impl Drop for Packet {
-    fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
+impl PartialEq for Packet {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
     }
 }
 
-impl Drop for Payload {
-    fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
+impl Eq for Packet {}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
     }
 }
+
+impl Eq for Payload {}
 
 /// Redacted.
 impl fmt::Debug for Packet {
@@ -113,4 +133,15 @@ impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Payload(..)")
     }
+}
+
+pub(crate) fn copy_exactly(to: &mut [u8], from: &[u8]) -> Result<(), PacketError> {
+    if to.len() != from.len() {
+        return Err(PacketError::Length {
+            expected: to.len(),
+            found: from.len(),
+        });
+    }
+    to.copy_from_slice(from);
+    Ok(())
 }

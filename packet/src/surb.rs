@@ -1,19 +1,27 @@
-use crate::build::{Hop, check_plaintext, initial_secret, reference_route};
+use crate::backend::Backend;
+use crate::build::{Builder, Hop, check_plaintext, places};
 use crate::bytes::boxed;
-use crate::error::{PacketError, internal};
+use crate::error::PacketError;
+use crate::keys::{HopKeys, SEED_BYTES};
+use crate::layer;
 use crate::packet::{Packet, Payload};
+use crate::seal::Destination;
 use rand::CryptoRng;
-use shoal_proto::size::{HEADER_BYTES, PAYLOAD_BYTES, SURB_BYTES};
+use shoal_proto::size::{HEADER_BYTES, MAX_HOPS, SURB_BYTES};
 use shoal_proto::{ClientHandle, NodeId, SurbId};
-use sphinx_packet::route::{Destination, DestinationAddressBytes};
-use sphinx_packet::version::SINGLE_SEED_SURB_VERSION;
-use sphinx_packet::{SURB, SURBMaterial, SurbReplyRecovery};
 use std::fmt;
+use std::ops::Range;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The fewest hops of a reply block. With one hop, that hop could read the reply.
 const LEAST_HOPS: usize = 2;
+/// Where a reply block has what.
+const HEADER: Range<usize> = 0..HEADER_BYTES;
+const FIRST_HOP: Range<usize> = HEADER.end..HEADER.end + NodeId::BYTES;
+const SEED: Range<usize> = FIRST_HOP.end..SURB_BYTES;
+
+const _: () = assert!(SEED.end - SEED.start == SEED_BYTES);
 
 /// A single-use reply block: lets its holder send one packet to its creator without learning
 /// where that is. 396 bytes: header, first hop, seed of the last hop's payload key. Valid for
@@ -50,7 +58,7 @@ impl Surb {
     #[must_use]
     pub fn first_hop(&self) -> NodeId {
         let mut node = [0; NodeId::BYTES];
-        node.copy_from_slice(&self.0[HEADER_BYTES..HEADER_BYTES + NodeId::BYTES]);
+        node.copy_from_slice(&self.0[FIRST_HOP]);
         NodeId::new(node)
     }
 
@@ -61,12 +69,14 @@ impl Surb {
     /// [`PacketError::Plaintext`].
     pub fn into_packet(self, plaintext: &[u8]) -> Result<(NodeId, Packet), PacketError> {
         check_plaintext(plaintext)?;
-        let surb = SURB::from_bytes(self.0.as_slice()).map_err(internal)?;
-        let (packet, first_hop) = surb.use_surb(plaintext, PAYLOAD_BYTES).map_err(internal)?;
-        Ok((
-            NodeId::new(*first_hop.as_bytes()),
-            Packet::from_reference(&packet)?,
-        ))
+        let mut header = [0; HEADER_BYTES];
+        header.copy_from_slice(&self.0[HEADER]);
+        let mut seed = Zeroizing::new([0; SEED_BYTES]);
+        seed.copy_from_slice(&self.0[SEED]);
+        let mut packet = Packet::with_header(&header);
+        layer::pad(packet.payload_mut(), plaintext);
+        layer::add(Backend::best(), &seed, packet.payload_mut());
+        Ok((self.first_hop(), packet))
     }
 }
 
@@ -94,33 +104,52 @@ impl fmt::Debug for Surb {
 /// What the creator of a reply block keeps in order to read the reply. Zeroized on drop; has no
 /// Debug.
 #[derive(Clone)]
-pub struct SurbKeys(SurbReplyRecovery);
+pub struct SurbKeys(Zeroizing<Vec<u8>>);
 
 impl SurbKeys {
+    fn new(id: SurbId, keys: &[HopKeys]) -> Self {
+        // As large as it gets, so that no copy is left behind.
+        let size = SurbId::BYTES + keys.len() * SEED_BYTES;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size));
+        bytes.extend_from_slice(id.as_bytes());
+        for keys in keys {
+            bytes.extend_from_slice(&keys.payload_seed);
+        }
+        Self(bytes)
+    }
+
     /// The identifier by which a reply is matched to these keys.
     #[must_use]
     pub fn id(&self) -> SurbId {
-        SurbId::new(*self.0.identifier())
+        SurbId::new(self.0.first_chunk().copied().unwrap_or_default())
     }
 
-    /// Opens a reply.
+    /// One for each hop, in order.
+    fn seeds(&self) -> &[[u8; SEED_BYTES]] {
+        let seeds = self.0.get(SurbId::BYTES..).unwrap_or_default();
+        seeds.as_chunks().0
+    }
+
+    /// Opens a reply: puts the layer back that each hop removed, and takes off the replier's.
     ///
     /// # Errors
     /// [`PacketError::Unreadable`] if it was altered on its way or is not for these keys.
     pub fn open(&self, payload: &Payload) -> Result<Zeroizing<Vec<u8>>, PacketError> {
-        let sealed =
-            sphinx_packet::payload::Payload::from_bytes(payload.as_bytes()).map_err(internal)?;
-        let opened = self.0.unseal(sealed).map_err(internal)?;
-        let opened = Zeroizing::new(opened.into_bytes());
-        Payload::from_bytes(&opened)?
-            .plaintext()
-            .ok_or(PacketError::Unreadable)
+        let backend = Backend::best();
+        let mut payload = payload.clone();
+        for seed in self.seeds().iter().rev() {
+            layer::add(backend, seed, payload.as_bytes_mut());
+        }
+        if let Some(last) = self.seeds().last() {
+            layer::remove(backend, last, payload.as_bytes_mut());
+        }
+        payload.plaintext().ok_or(PacketError::Unreadable)
     }
 
     /// Identifier and one seed per hop: 32 + 16 * (hops - 1) bytes, to be kept secret.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(self.0.to_bytes())
+        self.0.clone()
     }
 
     /// The keys that [`SurbKeys::to_bytes`] gave.
@@ -128,15 +157,50 @@ impl SurbKeys {
     /// # Errors
     /// [`PacketError::Keys`] if the length is impossible.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PacketError> {
-        SurbReplyRecovery::from_bytes(bytes)
-            .map(Self)
-            .map_err(|_| PacketError::Keys { found: bytes.len() })
+        let found = bytes.len();
+        let seeds = found.saturating_sub(SurbId::BYTES);
+        if !(1..=MAX_HOPS).contains(&(seeds / SEED_BYTES)) || !seeds.is_multiple_of(SEED_BYTES) {
+            return Err(PacketError::Keys { found });
+        }
+        Ok(Self(Zeroizing::new(bytes.to_vec())))
     }
 }
 
-/// Makes a reply block. `route` is the way a reply takes, 2 to 5 hops, and ends at the provider
-/// its creator is attached to; `handle` names the creator there. `id` comes back with the reply,
-/// is visible to that provider and on the last link, and must not be all zeros.
+impl Builder<'_> {
+    /// Makes a reply block. `route` is the way a reply takes, 2 to 5 hops, and ends at the
+    /// provider its creator is attached to; `handle` names the creator there. `id` comes back
+    /// with the reply, is visible to that provider and on the last link, and must not be all
+    /// zeros.
+    ///
+    /// # Errors
+    /// [`PacketError::Route`], [`PacketError::ZeroIdentifier`].
+    pub fn build_surb<R: CryptoRng + ?Sized>(
+        &self,
+        rng: &mut R,
+        route: &[Hop],
+        handle: &ClientHandle,
+        id: SurbId,
+    ) -> Result<(Surb, SurbKeys), PacketError> {
+        if *id.as_bytes() == [0; SurbId::BYTES] {
+            return Err(PacketError::ZeroIdentifier);
+        }
+        let mut keys = <[HopKeys; MAX_HOPS]>::default();
+        let keys = places(&mut keys, route, LEAST_HOPS)?;
+        let destination = Destination {
+            address: *handle.as_bytes(),
+            id,
+        };
+        let mut surb = Surb(Box::new([0; SURB_BYTES]));
+        surb.0[HEADER].copy_from_slice(&self.make_header(rng, route, keys, &destination));
+        if let (Some(first), Some(last)) = (route.first(), keys.last()) {
+            surb.0[FIRST_HOP].copy_from_slice(first.node.as_bytes());
+            surb.0[SEED].copy_from_slice(&last.payload_seed);
+        }
+        Ok((surb, SurbKeys::new(id, keys)))
+    }
+}
+
+/// [`Builder::build_surb`] with the fastest back end of this machine, and no tables.
 ///
 /// # Errors
 /// [`PacketError::Route`], [`PacketError::ZeroIdentifier`].
@@ -146,17 +210,5 @@ pub fn build_surb<R: CryptoRng + ?Sized>(
     handle: &ClientHandle,
     id: SurbId,
 ) -> Result<(Surb, SurbKeys), PacketError> {
-    if *id.as_bytes() == [0; SurbId::BYTES] {
-        return Err(PacketError::ZeroIdentifier);
-    }
-    let (nodes, delays) = reference_route(route, LEAST_HOPS)?;
-    let destination = Destination::new(
-        DestinationAddressBytes::from_bytes(*handle.as_bytes()),
-        *id.as_bytes(),
-    );
-    let material = SURBMaterial::new(nodes, delays, destination, SINGLE_SEED_SURB_VERSION);
-    let (surb, recovery) =
-        SURB::new_recoverable(initial_secret(rng), material).map_err(internal)?;
-    let surb = Surb::from_bytes(&Zeroizing::new(surb.to_bytes()))?;
-    Ok((surb, SurbKeys(recovery)))
+    Builder::best().build_surb(rng, route, handle, id)
 }

@@ -136,7 +136,7 @@ impl Entry {
         let filler = waiting.is_none();
         let frame = match waiting {
             Some(waiting) => {
-                Frame::last_link(rng, waiting.epoch_byte, waiting.id, &waiting.payload)
+                Frame::last_link(rng, waiting.epoch_byte, waiting.id, waiting.payload)
             }
             None => Frame::filler(rng, epoch_byte),
         };

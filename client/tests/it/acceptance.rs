@@ -41,7 +41,7 @@ fn an_altered_payload_is_corrupted_and_its_identifier_used_up() {
     );
     // The same identifiers again find nothing.
     for (id, payload) in world.tampered.clone() {
-        let frame = Frame::last_link(&mut world.rng, 0, id, &payload);
+        let frame = Frame::last_link(&mut world.rng, 0, id, payload);
         world.input(who, ClientInput::Frame(frame));
     }
     let after = world.hosts[who].client.counters();

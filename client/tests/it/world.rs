@@ -458,7 +458,7 @@ impl World {
         if self.hosts.iter().find(attached).is_some() {
             let frame = if self.tamper {
                 let (id, payload) = crate::acceptance::altered(id, payload);
-                let frame = Frame::last_link(&mut self.rng, byte, id, &payload);
+                let frame = Frame::last_link(&mut self.rng, byte, id, payload.clone());
                 self.tampered.push((id, payload));
                 frame
             } else {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 use shoal_mix::RelayLimits;
+use shoal_packet::Engine;
 use shoal_proto::Span;
 use shoal_topology::{MAX_FAMILY_BYTES, Role};
 
@@ -46,12 +47,26 @@ pub struct NodeFile {
     pub log: LogConfig,
 }
 
+/// The setting that leaves the choice of a back end to the machine.
+const AUTO: &str = "auto";
+
 /// `[threads]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Threads {
     /// Threads that unwrap packets; 0 for one per core.
     pub unwrap: usize,
+    /// What unwraps: `auto` for the fastest back end of the machine, or its name.
+    pub backend: String,
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        Self {
+            unwrap: 0,
+            backend: AUTO.to_owned(),
+        }
+    }
 }
 
 /// `[queues]`
@@ -217,6 +232,8 @@ pub struct NodeConfig {
     pub capacity_class: u32,
     /// Unwrap threads.
     pub unwrap_threads: NonZeroUsize,
+    /// What unwraps.
+    pub engine: Engine,
     /// Bounds of the relay.
     pub relay: RelayLimits,
     /// Bounds of the provider role.
@@ -300,6 +317,7 @@ impl NodeConfig {
             family: file.family.clone(),
             capacity_class: file.capacity_class,
             unwrap_threads: threads(file.threads.unwrap),
+            engine: parse_engine(&file.threads.backend)?,
             relay: relay_limits(&file.queues)?,
             provider: provider_limits(file),
             store: store_limits(&file.storage),
@@ -368,6 +386,18 @@ pub(crate) fn parse_role(text: &str) -> Result<Role, ConfigError> {
             Err(ConfigError::invalid("role", message))
         }
     }
+}
+
+/// The engine of a setting; one that this machine has not got is an error, not a slower one.
+fn parse_engine(name: &str) -> Result<Engine, ConfigError> {
+    if name == AUTO {
+        return Ok(Engine::best());
+    }
+    let invalid = |message: String| ConfigError::invalid("threads.backend", message);
+    let backend = name
+        .parse()
+        .map_err(|error| invalid(format!("{error}, or `{AUTO}`")))?;
+    Engine::with(backend).map_err(|error| invalid(format!("{error}; `{AUTO}` takes the fastest")))
 }
 
 /// An address to listen on: like those of a descriptor, and port 0 leaves the choice to the

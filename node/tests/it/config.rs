@@ -9,6 +9,7 @@ use shoal_node::config::{
     ClientConfig, ClientFile, ConfigError, Layered, NodeConfig, NodeFile, Override,
     environment_name, known_keys,
 };
+use shoal_packet::{Backend, Engine};
 
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -218,6 +219,10 @@ fn what_can_not_be_right_is_refused() {
             "family = 'a family with a name of more bytes'",
             "family: has",
         ),
+        (
+            "[threads]\nbackend = 'quantum'",
+            "threads.backend: no back end is called `quantum`",
+        ),
     ];
     for (text, expected) in cases {
         let error = node(text).unwrap_err().to_string();
@@ -225,6 +230,15 @@ fn what_can_not_be_right_is_refused() {
     }
     assert!(node("[metrics]\nlisten = '192.0.2.1:1'\nallow_public = true").is_ok());
     assert_eq!(node("[metrics]\nlisten = ''").unwrap().metrics, None);
+    assert_eq!(node("").unwrap().engine, Engine::best());
+    for backend in Backend::ALL {
+        let chosen = node(&format!("[threads]\nbackend = '{backend}'"));
+        assert_eq!(chosen.is_ok(), backend.is_available(), "{backend}");
+        assert!(
+            chosen.is_ok_and(|config| config.engine.backend() == backend)
+                || !backend.is_available()
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Keyed BLAKE2b (RFC 7693) of several messages of one length, one in each 64-bit lane.
 
-use super::lanes::Words64;
+use super::words::Words64;
 #[cfg(target_arch = "x86_64")]
 use super::{
     cpu::{Avx2, Avx512},

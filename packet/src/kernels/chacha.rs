@@ -1,6 +1,6 @@
 //! ChaCha20 (RFC 8439) from a nonce of zeros, one block of the stream in each 32-bit lane.
 
-use super::lanes::Words32;
+use super::words::Words32;
 #[cfg(target_arch = "x86_64")]
 use super::{
     cpu::{Avx2, Avx512},

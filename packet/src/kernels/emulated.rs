@@ -1,7 +1,7 @@
 //! The vectors of AVX-512 lane by lane, so that its kernels, shuffles included, are tested on
 //! every machine.
 
-use super::lanes::{Shuffle8, Shuffle16, Words32, Words64, load8, xor16};
+use super::words::{Shuffle8, Shuffle16, Words32, Words64, load8, xor16};
 use super::{blake2b, chacha};
 use std::array;
 use zeroize::Zeroize;

@@ -1,7 +1,7 @@
 //! The vectors of AVX2 and AVX-512.
 
 use super::cpu::{Avx2, Avx512};
-use super::lanes::{Shuffle8, Shuffle16, Words32, Words64, load8, xor16};
+use super::words::{Shuffle8, Shuffle16, Words32, Words64, load8, xor16};
 use std::arch::asm;
 use std::arch::x86_64::{
     __m128i, __m256i, __m512i, _mm_loadu_si128, _mm256_add_epi32, _mm256_add_epi64,

@@ -27,6 +27,8 @@ fn the_corpus_makes_nothing_panic() {
     for (name, target) in TARGETS {
         let files: Vec<_> = fs::read_dir(directory(name)).unwrap().collect();
         assert!(!files.is_empty(), "{name} has no corpus");
+        let wrapper = directory(name).join(format!("../../fuzz/fuzz_targets/{name}.rs"));
+        assert!(wrapper.exists(), "cargo fuzz has no {name}");
         for file in files {
             let data = fs::read(file.unwrap().path()).unwrap();
             target(&data);
@@ -160,14 +162,21 @@ fn packets() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let Ok(Unwrapped::Final { payload, .. }) = unwrap(&node_key(), packet.clone(), |_| true) else {
         panic!("not final");
     };
-    let last = Frame::last_link(&mut rng, 1, SurbId::new([1; 16]), &payload);
+    let last = Frame::last_link(&mut rng, 1, SurbId::new([1; 16]), payload);
     let mut routing = [0; 360];
     routing[..4].copy_from_slice(&[1, 0, 1, 4]);
     let mut delivery = routing;
     delivery[0] = 2;
     let mut low_order = [0; 32];
     low_order[0] = 1;
+    let mixture = [&[11], &forward.as_bytes()[..], packet.as_bytes(), &[0; 348]].concat();
     let mut packets = vec![
+        ("batch", "mixture", mixture),
+        ("batch", "one", [&[0], &forward.as_bytes()[..]].concat()),
+        ("sealed", "forward", routing.to_vec()),
+        ("sealed", "final", delivery.to_vec()),
+        ("sealed", "version", [1, 0, 1, 3].to_vec()),
+        ("sealed", "flag", [3, 0, 1, 4].to_vec()),
         ("packet", "forward", forward.as_bytes().to_vec()),
         ("packet", "final", packet.as_bytes().to_vec()),
         ("packet", "low-order", vec![0; 348]),

@@ -12,7 +12,7 @@ fn every_frame_has_one_size_and_names_its_epoch() {
     let payload = Payload::from_bytes(&[3; PAYLOAD_BYTES]).unwrap();
     let frames = [
         Frame::new(Epoch::new(0x1234), packet.clone()),
-        Frame::last_link(&mut rng, 0x34, SurbId::new([9; 16]), &payload),
+        Frame::last_link(&mut rng, 0x34, SurbId::new([9; 16]), payload.clone()),
         Frame::filler(&mut rng, 0x34),
     ];
     for frame in &frames {
@@ -21,7 +21,7 @@ fn every_frame_has_one_size_and_names_its_epoch() {
         assert_eq!(Frame::from_bytes(frame.as_bytes()).unwrap(), *frame);
     }
     assert_eq!(frames[0].clone().into_packet(), packet);
-    let (id, read) = frames[1].parse_last_link();
+    let (id, read) = frames[1].clone().into_last_link();
     assert!(id == SurbId::new([9; 16]) && read == payload);
 }
 
@@ -29,7 +29,8 @@ fn every_frame_has_one_size_and_names_its_epoch() {
 fn nothing_in_a_last_frame_repeats_but_what_must() {
     let mut rng = rng(41);
     let payload = Payload::from_bytes(&[3; PAYLOAD_BYTES]).unwrap();
-    let [a, b] = [0; 2].map(|_| Frame::last_link(&mut rng, 1, SurbId::new([9; 16]), &payload));
+    let [a, b] =
+        [0; 2].map(|_| Frame::last_link(&mut rng, 1, SurbId::new([9; 16]), payload.clone()));
     assert_ne!(a.as_bytes()[17..349], b.as_bytes()[17..349]);
     assert_eq!(a.as_bytes()[..17], b.as_bytes()[..17]);
     let [a, b] = [0; 2].map(|_| Frame::filler(&mut rng, 1));
@@ -67,7 +68,7 @@ proptest! {
         rand::Rng::fill_bytes(&mut rng(seed), &mut bytes);
         let frame = Frame::from_bytes(&bytes).unwrap();
         prop_assert_eq!(frame.as_bytes(), &bytes);
-        let (id, payload) = frame.parse_last_link();
+        let (id, payload) = frame.clone().into_last_link();
         prop_assert_eq!(id.as_bytes().as_slice(), &bytes[1..17]);
         prop_assert_eq!(payload.as_bytes().as_slice(), &bytes[349..]);
         let packet = frame.into_packet();

@@ -7,23 +7,39 @@
     reason = "tests"
 )]
 
+mod batches;
+mod bits;
+mod build;
 mod command;
 mod corpus;
+mod curve;
 mod differential;
 mod fragment;
 mod frame;
 mod key;
+mod layer;
 mod path;
+mod reference;
+mod statistics;
 mod surb;
+mod vectors;
 
 use rand::CryptoRng;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use shoal_packet::{Hop, Packet, ReplayTag, SphinxSecret, UnwrapError, Unwrapped, unwrap};
+use shoal_packet::{
+    Backend, Engine, Hop, Packet, ReplayTag, SphinxSecret, UnwrapError, Unwrapped, unwrap,
+};
 use shoal_proto::{NodeId, Span};
 
 fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
+}
+
+/// One of every back end that this machine has.
+fn engines() -> Vec<Engine> {
+    let engines = Backend::ALL.into_iter().map(Engine::with);
+    engines.filter_map(Result::ok).collect()
 }
 
 /// Nodes with their keys, and the route over them.

@@ -77,7 +77,7 @@ fn a_payload_comes_out_as_it_went_in_and_in_order() {
     world.run_secs(5);
     for (payload, (_, to, frame)) in payloads.iter().zip(&world.to_client) {
         assert_eq!(*to, handle(1));
-        let (id, found) = frame.parse_last_link();
+        let (id, found) = frame.clone().into_last_link();
         assert_eq!(id.as_bytes(), &[3; 16]);
         assert_eq!(found.as_bytes(), payload.as_bytes());
     }
@@ -208,7 +208,7 @@ fn clients_and_queues_are_bounded() {
     let to_first = world.to_client.iter().filter(|(_, to, _)| *to == handle(1));
     for ((_, _, frame), payload) in to_first.zip(&kept) {
         assert_eq!(
-            frame.parse_last_link().1.as_bytes(),
+            frame.clone().into_last_link().1.as_bytes(),
             payload.as_bytes(),
             "the oldest stay"
         );

@@ -193,7 +193,7 @@ impl ClientHost {
                 .client
                 .handle_input(world.now, ClientInput::Frame(frame));
         }
-        let (id, _) = frame.parse_last_link();
+        let id = frame.last_link_id();
         let before = process.client.counters();
         process
             .client

@@ -142,14 +142,19 @@ impl Intake {
     fn work(&self, out: &mpsc::Sender<Processed>) {
         let mut batch = Vec::new();
         while self.queue.take(&mut batch) {
-            for admitted in batch.drain(..) {
+            // What is there is unwrapped together; nobody waits for a full batch.
+            self.gate.unwrap_batch(
+                || self.clock.now(),
+                batch.drain(..),
                 // What the gate refuses it has counted.
-                if let Ok(processed) = self.gate.unwrap(self.clock.now(), admitted)
-                    && let Err(refused) = out.blocking_send(processed)
-                {
-                    refused.0.drop_as(DropReason::Abandoned);
-                }
-            }
+                |outcome| {
+                    if let Ok(processed) = outcome
+                        && let Err(refused) = out.blocking_send(processed)
+                    {
+                        refused.0.drop_as(DropReason::Abandoned);
+                    }
+                },
+            );
         }
     }
 }

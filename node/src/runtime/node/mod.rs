@@ -81,13 +81,15 @@ impl Starting {
         let (figures_in, figures) = mpsc::channel(4);
 
         let accounting = Accounting::new();
-        let gate = Arc::new(Gate::new(
+        let gate = Gate::new(
             Arc::clone(&self.params),
             self.local,
             self.config.role,
             self.config.relay.clone(),
             Arc::clone(&accounting),
-        ));
+        );
+        let gate = Arc::new(gate.with_engine(self.config.engine));
+        tracing::info!(backend = %gate.engine().backend(), "unwrapping");
         let (files, replay, loaded) = self.open_files(dir, durable_in)?;
         for (epoch, tags) in loaded.tags {
             gate.restore_tags(epoch, tags);

@@ -7,8 +7,10 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Most items that a worker takes at once.
-pub(super) const BATCH: usize = 32;
+use shoal_packet::Engine;
+
+/// Most items that a worker takes at once: what one pass of the cryptography handles.
+pub(super) const BATCH: usize = Engine::BATCH;
 
 /// A bounded queue between async producers that never wait and threads that do.
 pub(super) struct Queue<T> {

@@ -1,0 +1,503 @@
+//! The frozen vectors of docs/vectors, which both implementations have to meet on every back
+//! end; and how they were made.
+
+use crate::layer::{Layer, reseal};
+use crate::reference::{Judgement, judge, nodes, reference_packet, static_secret};
+use crate::{engines, rng};
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha20Rng;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use shoal_packet::{
+    Builder, Hop, Job, KeyTables, Payload, ReplayTag, Routing, SphinxSecret, Surb, SurbKeys,
+    UnwrapError,
+};
+use shoal_proto::size::{HEADER_BYTES, PAYLOAD_BYTES, PLAINTEXT_BYTES};
+use shoal_proto::{ClientHandle, NodeId, Span, SurbId};
+use sphinx_packet::header::delays::Delay;
+use sphinx_packet::route::{Destination, DestinationAddressBytes};
+use sphinx_packet::version::{CURRENT_VERSION, PAYLOAD_KEYS_SEEDS_VERSION};
+use sphinx_packet::{SURB, SURBMaterial, SphinxPacketBuilder, SurbReplyRecovery};
+use std::convert::Infallible;
+use std::fs;
+use std::path::{Path, PathBuf};
+use x25519_dalek::StaticSecret;
+
+/// SHA-256 of the file: it never changes.
+const FROZEN: &str = "3b54a224c0abdc8c4b51f8baaa006d8158ea16db690a90dc757f7fe68d45f3b1";
+
+fn file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/vectors/sphinx-260.json")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(value: &Value) -> Vec<u8> {
+    let digits = value.as_str().unwrap().as_bytes();
+    let pairs = digits.chunks(2).map(|pair| str::from_utf8(pair).unwrap());
+    pairs
+        .map(|pair| u8::from_str_radix(pair, 16).unwrap())
+        .collect()
+}
+
+fn array<const N: usize>(value: &Value) -> [u8; N] {
+    unhex(value).try_into().unwrap()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
+}
+
+fn load() -> Value {
+    serde_json::from_slice(&fs::read(file()).unwrap()).unwrap()
+}
+
+/// A node of the file.
+fn secret(vectors: &Value, node: &Value) -> SphinxSecret {
+    let node = usize::try_from(node.as_u64().unwrap()).unwrap();
+    SphinxSecret::from_bytes(array(&vectors["nodes"][node]["secret"]))
+}
+
+/// The keys along a path, and the path.
+fn path(vectors: &Value, item: &Value) -> (Vec<SphinxSecret>, Vec<Hop>) {
+    list(&item["path"])
+        .iter()
+        .zip(list(&item["delays_nanos"]))
+        .map(|(node, delay)| {
+            let secret = secret(vectors, node);
+            let id = &vectors["nodes"][usize::try_from(node.as_u64().unwrap()).unwrap()]["id"];
+            let hop = Hop {
+                node: NodeId::new(array(id)),
+                key: secret.public(),
+                delay: Span::from_micros(delay.as_u64().unwrap() / 1_000),
+            };
+            (secret, hop)
+        })
+        .unzip()
+}
+
+/// What the file says about one hop.
+fn stated(hop: &Value) -> Judgement {
+    let tag = Some(ReplayTag::new(array(&hop["tag"])));
+    if hop.get("next").is_some() {
+        let next = NodeId::new(array(&hop["next"]));
+        let delay = Span::from_micros(hop["delay_nanos"].as_u64().unwrap() / 1_000);
+        return Judgement {
+            outcome: Ok(Routing::Forward { next, delay }),
+            tag,
+            after: unhex(&hop["packet"]),
+        };
+    }
+    let routing = Routing::Final {
+        destination: array(&hop["destination"]),
+        id: SurbId::new(array(&hop["id"])),
+    };
+    Judgement {
+        outcome: Ok(routing),
+        tag,
+        after: [vec![0; HEADER_BYTES], unhex(&hop["payload"])].concat(),
+    }
+}
+
+/// Every packet of the file at every hop, with what has to become of it.
+fn steps(vectors: &Value) -> Vec<(SphinxSecret, Vec<u8>, Judgement)> {
+    let mut steps = Vec::new();
+    for item in list(&vectors["forward"])
+        .iter()
+        .chain(list(&vectors["replies"]))
+    {
+        let mut bytes = unhex(&item["packet"]);
+        for (secret, hop) in path(vectors, item).0.into_iter().zip(list(&item["hops"])) {
+            let expected = stated(hop);
+            let after = expected.after.clone();
+            steps.push((secret, std::mem::replace(&mut bytes, after), expected));
+        }
+    }
+    for item in list(&vectors["rejected"]) {
+        let bytes = unhex(&item["packet"]);
+        let reason = item["reason"].as_str().unwrap();
+        let error = UnwrapError::ALL
+            .into_iter()
+            .find(|error| error.reason() == reason);
+        let expected = Judgement {
+            outcome: Err(error.unwrap()),
+            tag: item.get("tag").map(|tag| ReplayTag::new(array(tag))),
+            after: bytes.clone(),
+        };
+        steps.push((secret(vectors, &item["node"]), bytes, expected));
+    }
+    steps
+}
+
+#[test]
+fn the_file_is_the_frozen_one() {
+    let bytes = fs::read(file()).unwrap();
+    assert_eq!(hex(&Sha256::digest(bytes)), FROZEN);
+}
+
+#[test]
+fn the_reference_meets_the_vectors() {
+    let vectors = load();
+    for (secret, bytes, expected) in steps(&vectors) {
+        let judgement = judge(&secret, &bytes);
+        assert_eq!(judgement.outcome, expected.outcome);
+        assert_eq!(judgement.tag, expected.tag);
+        assert!(judgement.after == expected.after);
+    }
+    for item in list(&vectors["replies"]) {
+        let surb = SURB::from_bytes(&unhex(&item["block"])).unwrap();
+        let text = unhex(&item["plaintext"]);
+        let (packet, _) = surb.use_surb(&text, PAYLOAD_BYTES).unwrap();
+        assert!(packet.to_bytes() == unhex(&item["packet"]));
+        let keys = SurbReplyRecovery::from_bytes(&unhex(&item["keys"])).unwrap();
+        let payload = unhex(&list(&item["hops"]).last().unwrap()["payload"]);
+        let payload = sphinx_packet::payload::Payload::from_bytes(&payload).unwrap();
+        assert!(keys.recover_plaintext(payload).unwrap() == text);
+    }
+}
+
+#[test]
+fn every_back_end_meets_the_vectors() {
+    let vectors = load();
+    let steps = steps(&vectors);
+    for engine in engines() {
+        for size in [1, 2, 8, steps.len()] {
+            for batch in steps.chunks(size) {
+                let mut buffers: Vec<_> = batch.iter().map(|(_, bytes, _)| bytes.clone()).collect();
+                let mut jobs: Vec<_> = batch
+                    .iter()
+                    .zip(&mut buffers)
+                    .map(|((secret, ..), bytes)| Job::new(secret, bytes))
+                    .collect();
+                let mut asked = vec![None; batch.len()];
+                engine.unwrap_in_place(&mut jobs, |place, tag| {
+                    asked[place] = Some(*tag);
+                    true
+                });
+                for ((job, asked), (_, _, expected)) in jobs.iter().zip(asked).zip(batch) {
+                    assert_eq!(job.outcome(), expected.outcome, "{engine:?}");
+                    assert_eq!(asked, expected.tag, "{engine:?}");
+                }
+                for (buffer, (_, _, expected)) in buffers.iter().zip(batch) {
+                    assert!(*buffer == expected.after, "{engine:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_arrives_is_what_was_said() {
+    let vectors = load();
+    for item in list(&vectors["forward"]) {
+        let payload = unhex(&list(&item["hops"]).last().unwrap()["payload"]);
+        let text = Payload::from_bytes(&payload).unwrap().plaintext().unwrap();
+        assert!(*text == unhex(&item["plaintext"]));
+    }
+    for item in list(&vectors["replies"]) {
+        let surb = Surb::from_bytes(&unhex(&item["block"])).unwrap();
+        let keys = SurbKeys::from_bytes(&unhex(&item["keys"])).unwrap();
+        let text = unhex(&item["plaintext"]);
+        let (first, packet) = surb.into_packet(&text).unwrap();
+        assert_eq!(first, path(&vectors, item).1[0].node);
+        assert!(packet.as_bytes()[..] == unhex(&item["packet"]));
+        let payload = unhex(&list(&item["hops"]).last().unwrap()["payload"]);
+        let payload = Payload::from_bytes(&payload).unwrap();
+        assert!(payload.plaintext().is_none());
+        assert!(*keys.open(&payload).unwrap() == text);
+        assert_eq!(keys.id(), SurbId::new(array(&item["id"])));
+    }
+}
+
+/// Gives what it was told to give, to a builder that then has no choice.
+struct Script(std::vec::IntoIter<u8>);
+
+impl Script {
+    fn new(parts: &[&Value]) -> Self {
+        let bytes: Vec<_> = parts.iter().flat_map(|part| unhex(part)).collect();
+        Self(bytes.into_iter())
+    }
+}
+
+impl rand::TryRng for Script {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        panic!("takes bytes")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        panic!("takes bytes")
+    }
+
+    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
+        for byte in to {
+            *byte = self.0.next().expect("as many as the file has");
+        }
+        Ok(())
+    }
+}
+
+impl rand::TryCryptoRng for Script {}
+
+#[test]
+fn every_back_end_builds_the_vectors() {
+    let vectors = load();
+    let mut tables = KeyTables::new(8);
+    for node in list(&vectors["nodes"]) {
+        let secret = SphinxSecret::from_bytes(array(&node["secret"]));
+        assert_eq!(secret.public().as_bytes(), &array(&node["public"]));
+        assert!(tables.prepare(&secret.public()));
+    }
+    let builders = engines().into_iter().flat_map(|engine| {
+        let builder = Builder::with(engine.backend()).unwrap();
+        [builder, builder.with_tables(&tables)]
+    });
+    for builder in builders {
+        for item in list(&vectors["forward"]) {
+            let drawn = ["destination", "id", "initial_secret", "padding"];
+            let mut script = Script::new(&drawn.map(|name| &item[name]));
+            let (_, route) = path(&vectors, item);
+            let text = unhex(&item["plaintext"]);
+            let packet = builder.build_forward(&mut script, &route, &text).unwrap();
+            assert!(
+                packet.as_bytes()[..] == unhex(&item["packet"]),
+                "{builder:?}"
+            );
+        }
+        for item in list(&vectors["replies"]) {
+            let mut script = Script::new(&["initial_secret", "padding"].map(|name| &item[name]));
+            let (_, route) = path(&vectors, item);
+            let handle = ClientHandle::new(array(&item["destination"]));
+            let id = SurbId::new(array(&item["id"]));
+            let (surb, keys) = builder
+                .build_surb(&mut script, &route, &handle, id)
+                .unwrap();
+            assert!(surb.to_bytes()[..] == unhex(&item["block"]), "{builder:?}");
+            assert!(*keys.to_bytes() == unhex(&item["keys"]), "{builder:?}");
+        }
+    }
+}
+
+/// How the file was made: by the reference, which draws the padding itself, so that it can't be
+/// made a second time.
+struct Maker {
+    rng: ChaCha20Rng,
+    secrets: Vec<SphinxSecret>,
+    hops: Vec<Hop>,
+}
+
+impl Maker {
+    fn new() -> Self {
+        let mut rng = rng(260);
+        let (secrets, hops) = (0..5)
+            .map(|_| {
+                let secret = SphinxSecret::generate(&mut rng);
+                let hop = Hop {
+                    node: NodeId::new(rng.random()),
+                    key: secret.public(),
+                    delay: Span::ZERO,
+                };
+                (secret, hop)
+            })
+            .unzip();
+        Self { rng, secrets, hops }
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    fn delays(&mut self, hops: usize) -> Vec<u64> {
+        let mut delays: Vec<_> = (1..hops)
+            .map(|_| 1_000 * self.rng.random_range(0..1_000_000))
+            .collect();
+        delays.push(0);
+        delays
+    }
+
+    fn destination(&mut self) -> Destination {
+        let address = DestinationAddressBytes::from_bytes(self.rng.random());
+        Destination::new(address, self.rng.random())
+    }
+
+    fn forward(&mut self, nodes_of_path: &[usize], text: &[u8]) -> Value {
+        let (destination, delays) = (self.destination(), self.delays(nodes_of_path.len()));
+        let initial = StaticSecret::from(self.rng.random::<[u8; 32]>());
+        let route: Vec<_> = nodes_of_path
+            .iter()
+            .map(|node| self.hops[*node].clone())
+            .collect();
+        let nanos: Vec<_> = delays.iter().copied().map(Delay::new_from_nanos).collect();
+        let packet = SphinxPacketBuilder::new()
+            .with_version(CURRENT_VERSION)
+            .with_payload_size(PAYLOAD_BYTES)
+            .with_initial_secret(&initial)
+            .build_packet(text, &nodes(&route), &destination, &nanos)
+            .unwrap()
+            .to_bytes();
+        let mut item = json!({
+            "path": nodes_of_path,
+            "delays_nanos": delays,
+            "destination": hex(&destination.address.as_bytes()),
+            "id": hex(&destination.identifier),
+            "initial_secret": hex(initial.as_bytes()),
+            "plaintext": hex(text),
+            "packet": hex(&packet),
+        });
+        self.follow(nodes_of_path, packet, &mut item);
+        item
+    }
+
+    fn reply(&mut self, nodes_of_path: &[usize], text: &[u8]) -> Value {
+        let (destination, delays) = (self.destination(), self.delays(nodes_of_path.len()));
+        let initial = StaticSecret::from(self.rng.random::<[u8; 32]>());
+        let route: Vec<_> = nodes_of_path
+            .iter()
+            .map(|node| self.hops[*node].clone())
+            .collect();
+        let nanos = delays.iter().copied().map(Delay::new_from_nanos).collect();
+        let (address, id) = (destination.address, destination.identifier);
+        let material = SURBMaterial::new(nodes(&route), nanos, destination, CURRENT_VERSION);
+        let (surb, keys) = SURB::new_recoverable(initial.clone(), material).unwrap();
+        let block = surb.to_bytes();
+        let packet = surb.use_surb(text, PAYLOAD_BYTES).unwrap().0.to_bytes();
+        let mut item = json!({
+            "path": nodes_of_path,
+            "delays_nanos": delays,
+            "destination": hex(&address.as_bytes()),
+            "id": hex(&id),
+            "initial_secret": hex(initial.as_bytes()),
+            "block": hex(&block),
+            "keys": hex(&keys.to_bytes()),
+            "plaintext": hex(text),
+            "packet": hex(&packet),
+        });
+        self.follow(nodes_of_path, packet, &mut item);
+        item
+    }
+
+    /// Adds what the reference does to a packet at each hop, and the padding that it drew.
+    fn follow(&self, nodes_of_path: &[usize], mut bytes: Vec<u8>, item: &mut Value) {
+        let mut hops = Vec::new();
+        for node in nodes_of_path {
+            let judgement = judge(&self.secrets[*node], &bytes);
+            let tag = hex(judgement.tag.unwrap().as_bytes());
+            hops.push(match judgement.outcome.unwrap() {
+                Routing::Forward { next, delay } => json!({
+                    "tag": tag,
+                    "next": hex(next.as_bytes()),
+                    "delay_nanos": delay.as_micros() * 1_000,
+                    "packet": hex(&judgement.after),
+                }),
+                Routing::Final { destination, id } => {
+                    let opened = Layer::of(&self.secrets[*node], &bytes).open(&bytes);
+                    let end = 300 - 60 * (nodes_of_path.len() - 1);
+                    item["padding"] = hex(&opened[52..end]).into();
+                    json!({
+                        "tag": tag,
+                        "destination": hex(&destination),
+                        "id": hex(id.as_bytes()),
+                        "payload": hex(&judgement.after[HEADER_BYTES..]),
+                    })
+                }
+            });
+            bytes = judgement.after;
+        }
+        item["hops"] = hops.into();
+    }
+
+    /// Packets that the first node drops.
+    fn rejected(&self) -> Vec<Value> {
+        let secret = &self.secrets[0];
+        let good = |version| reference_packet(&self.hops[..2], version, b"dropped").to_bytes();
+        let current = good(CURRENT_VERSION);
+        let altered = |change: &dyn Fn(&mut [u8])| {
+            let mut bytes = current.clone();
+            change(&mut bytes);
+            bytes
+        };
+        let resealed = |at: usize, value: u8| {
+            altered(&|bytes| reseal(secret, bytes, |routing| routing[at] = value))
+        };
+        let low_order = altered(&|bytes| {
+            bytes[..32].fill(0);
+            let mut routing = [0; 300];
+            routing[..4].copy_from_slice(&[2, 0, 1, 4]);
+            Layer::from_shared(&[0; 32]).seal(bytes, &routing);
+        });
+        [
+            ("a bit of the MAC flipped", altered(&|bytes| bytes[32] ^= 1)),
+            (
+                "the last bit of the header flipped",
+                altered(&|bytes| bytes[347] ^= 0x80),
+            ),
+            (
+                "a group element of zeros, sealed with what everybody can derive",
+                low_order,
+            ),
+            ("version 259", good(PAYLOAD_KEYS_SEEDS_VERSION)),
+            ("version 65536 + 260", resealed(1, 1)),
+            ("a flag of 0", resealed(0, 0)),
+            ("a flag of 3", resealed(0, 3)),
+        ]
+        .map(|(what, bytes)| {
+            let judgement = judge(secret, &bytes);
+            let mut item = json!({
+                "what": what,
+                "node": 0,
+                "reason": judgement.outcome.unwrap_err().reason(),
+                "packet": hex(&bytes),
+            });
+            if let Some(tag) = judgement.tag {
+                item["tag"] = hex(tag.as_bytes()).into();
+            }
+            item
+        })
+        .into()
+    }
+}
+
+#[test]
+#[ignore = "writes the vectors, once"]
+fn write_the_vectors() {
+    assert!(!file().exists(), "the vectors never change");
+    let mut maker = Maker::new();
+    let longest = maker.bytes(PLAINTEXT_BYTES);
+    let nodes: Vec<_> = maker
+        .secrets
+        .iter()
+        .zip(&maker.hops)
+        .map(|(secret, hop)| {
+            json!({
+                "id": hex(hop.node.as_bytes()),
+                "secret": hex(static_secret(secret).as_bytes()),
+                "public": hex(hop.key.as_bytes()),
+            })
+        })
+        .collect();
+    let vectors = json!({
+        "about": "Sphinx packets and reply blocks of version 260; see docs/packet-format.md",
+        "version": 260,
+        "payload_bytes": PAYLOAD_BYTES,
+        "nodes": nodes,
+        "forward": [
+            maker.forward(&[0], b""),
+            maker.forward(&[1, 2, 3], b"to the provider"),
+            maker.forward(&[4, 3, 2, 1, 0], &longest),
+        ],
+        "replies": [
+            maker.reply(&[2, 4], b""),
+            maker.reply(&[0, 1, 2, 3], b"to the client"),
+            maker.reply(&[4, 0, 3, 1, 4], &longest),
+        ],
+        "rejected": maker.rejected(),
+    });
+    fs::create_dir_all(file().parent().unwrap()).unwrap();
+    let text = serde_json::to_string_pretty(&vectors).unwrap() + "\n";
+    fs::write(file(), text).unwrap();
+}
