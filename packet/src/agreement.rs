@@ -17,7 +17,6 @@ use crate::key::SphinxPublic;
 use crate::keys::HopKeys;
 use crate::tables::KeyTables;
 use crate::x25519;
-use curve25519_dalek::edwards::EdwardsPoint;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
 use std::slice::from_ref;
@@ -39,7 +38,7 @@ impl Multiplier<'_> {
     /// for each hop.
     pub(crate) fn agree(&self, secret: &Factor, route: &[Hop], keys: &mut [HopKeys]) -> [u8; 32] {
         let mut product = residue(secret);
-        let alpha = EdwardsPoint::mul_base(&product).to_montgomery().to_bytes();
+        let alpha = x25519::multiply_base(self.backend, secret);
         for (hop, keys) in route.iter().zip(keys) {
             let shared = self.multiply(&product, &hop.key);
             *keys = HopKeys::derive(&shared);

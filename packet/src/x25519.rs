@@ -2,6 +2,7 @@
 
 use crate::backend::Backend;
 use crate::kernels;
+use curve25519_dalek::montgomery::MontgomeryPoint;
 use x25519_dalek::x25519;
 
 /// Multiplications in a group of the IFMA back end.
@@ -39,6 +40,14 @@ pub(crate) fn multiply(
     one_by_one(backend, scalars, points, out);
 }
 
+/// `X25519(scalar, 9)`: what a secret is made public by.
+pub(crate) fn multiply_base(backend: Backend, scalar: &[u8; 32]) -> [u8; 32] {
+    let product = (backend != Backend::Portable)
+        .then(|| kernels::scalar_x25519_base(scalar))
+        .flatten();
+    product.unwrap_or_else(|| MontgomeryPoint::mul_base_clamped(*scalar).to_bytes())
+}
+
 fn one_by_one(backend: Backend, scalars: &[[u8; 32]], points: &[[u8; 32]], out: &mut [[u8; 32]]) {
     if backend != Backend::Portable && kernels::scalar_x25519(scalars, points, out) {
         return;
@@ -54,6 +63,23 @@ mod tests {
     use rand::Rng;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
+
+    #[test]
+    fn the_base_point_is_nine() {
+        let mut rng = ChaCha20Rng::seed_from_u64(8);
+        let mut nine = [0; 32];
+        nine[0] = 9;
+        for case in 0..300 {
+            let scalar = match case {
+                0 => [0; 32],
+                1 => [0xff; 32],
+                _ => random(&mut rng),
+            };
+            for backend in Backend::ALL {
+                assert_eq!(multiply_base(backend, &scalar), x25519(scalar, nine));
+            }
+        }
+    }
 
     type Multiply = fn(&[[u8; 32]], &[[u8; 32]], &mut [[u8; 32]]);
 
