@@ -84,20 +84,17 @@ pub(super) fn run<L: Lanes>(m: L, starts: &[Start], ends: &mut [End]) {
     }
 }
 
-/// Bits of each word of [`Start::swaps`] that a ladder goes through, the highest word first. Bit
-/// 255 of a clamped scalar is zero.
-const BITS: [(usize, u32); 4] = [(3, 63), (2, 64), (1, 64), (0, 64)];
-
+/// Goes through all 256 bits. The first, which is zero, changes nothing.
 #[inline(always)]
 fn one<L: Lanes>(m: L, start: &Start, end: &mut End) {
     let constants = Constants::new(m);
     let (point, mut at) = begin(m, start);
-    for (word, bits) in BITS {
-        let mut swaps = load_swaps(m, start, word, bits);
-        for _ in 0..bits {
+    for swaps in start.swaps.iter().rev() {
+        let mut swaps = m.load(swaps);
+        for _ in 0..u64::BITS {
             let products = products(m, &constants, at, m.top_bit(swaps));
             at = advance(m, &constants, point, factors(m, products));
-            swaps = m.shl::<1>(swaps);
+            swaps = m.rotate::<1>(swaps);
         }
     }
     finish(m, at, end);
@@ -110,18 +107,17 @@ fn two<L: Lanes>(m: L, [start0, start1]: [&Start; 2], [end0, end1]: [&mut End; 2
     let constants = Constants::new(m);
     let (point0, mut at0) = begin(m, start0);
     let (point1, mut at1) = begin(m, start1);
-    for (word, bits) in BITS {
-        let mut swaps0 = load_swaps(m, start0, word, bits);
-        let mut swaps1 = load_swaps(m, start1, word, bits);
-        for _ in 0..bits {
+    for (swaps0, swaps1) in start0.swaps.iter().zip(&start1.swaps).rev() {
+        let (mut swaps0, mut swaps1) = (m.load(swaps0), m.load(swaps1));
+        for _ in 0..u64::BITS {
             let products0 = products(m, &constants, at0, m.top_bit(swaps0));
             let products1 = products(m, &constants, at1, m.top_bit(swaps1));
             let factors0 = factors(m, products0);
             let factors1 = factors(m, products1);
             at0 = advance(m, &constants, point0, factors0);
             at1 = advance(m, &constants, point1, factors1);
-            swaps0 = m.shl::<1>(swaps0);
-            swaps1 = m.shl::<1>(swaps1);
+            swaps0 = m.rotate::<1>(swaps0);
+            swaps1 = m.rotate::<1>(swaps1);
         }
     }
     finish(m, at0, end0);
@@ -174,13 +170,6 @@ impl<L: Lanes> Constants<L> {
             bias: Bias::of_304_p(m),
         }
     }
-}
-
-/// The swap bits of a word, the first at the top.
-#[inline(always)]
-fn load_swaps<L: Lanes>(m: L, start: &Start, word: usize, bits: u32) -> L::Word {
-    let swaps = m.load(&start.swaps[word]);
-    if bits == 63 { m.shl::<1>(swaps) } else { swaps }
 }
 
 /// The point's u, and (1 : 0) with (u : 1).
