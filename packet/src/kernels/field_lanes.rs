@@ -66,10 +66,10 @@ fn twice<L: Lanes>(m: L, a: L::Word) -> L::Word {
     m.add(a, a)
 }
 
-/// `9 t`: below 9 * 43 u for a limb t beyond the fourth.
+/// `9 t`. With shifts the compiler would see through it, and multiply, which is slower.
 #[inline(always)]
 fn nine<L: Lanes>(m: L, t: L::Word) -> L::Word {
-    m.add(m.shl::<3>(t), t)
+    m.add(m.rotate::<3>(t), t)
 }
 
 /// `a * b`.
@@ -136,14 +136,14 @@ pub(super) fn square<L: Lanes>(m: L, a: Tight<L>, bias: Bias<L>) -> Loose<L> {
     let x = chain!(m.high, x; a0 * a0);
     let r1 = m.add(twice(m, x), t6);
     // Or 19 t = t + 2 (t + 2 * 4 t), where the high parts are doubled twice.
-    let y = chain!(m.high, m.shl::<2>(t7); a0 * a1);
+    let y = chain!(m.high, m.rotate::<2>(t7); a0 * a1);
     let x = chain!(m.low, m.add(twice(m, y), t7); a0 * a2);
     let r2 = chain!(m.low, m.add(twice(m, x), t7); a1 * a1);
-    let y = chain!(m.high, m.shl::<2>(t8); a0 * a2);
+    let y = chain!(m.high, m.rotate::<2>(t8); a0 * a2);
     let x = chain!(m.low, m.add(twice(m, y), t8); a0 * a3, a1 * a2);
     let x = chain!(m.high, x; a1 * a1);
     let r3 = m.add(twice(m, x), t8);
-    let y = chain!(m.high, m.shl::<2>(t9); a0 * a3, a1 * a2);
+    let y = chain!(m.high, m.rotate::<2>(t9); a0 * a3, a1 * a2);
     let x = chain!(m.low, m.add(twice(m, y), t9); a0 * a4, a1 * a3);
     let r4 = chain!(m.low, m.add(twice(m, x), t9); a2 * a2);
     Loose([r0, r1, r2, r3, r4])

@@ -81,9 +81,9 @@ impl Lanes for Ifma {
     }
 
     #[inline(always)]
-    fn shl<const BITS: u32>(self, a: __m512i) -> __m512i {
+    fn rotate<const BITS: i32>(self, a: __m512i) -> __m512i {
         // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_slli_epi64::<BITS>(a) }
+        unsafe { _mm512_rol_epi64::<BITS>(a) }
     }
 
     #[inline(always)]

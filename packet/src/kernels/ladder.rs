@@ -1,4 +1,4 @@
-//! Eight Montgomery ladders (RFC 7748, section 5) side by side, and two such groups at once.
+//! Eight Montgomery ladders (RFC 7748, section 5) side by side.
 //!
 //! Of the two points that a ladder carries along, (x2 : z2) and (x3 : z3), only the sums and
 //! differences of coordinates are ever used. They are what is kept, made straight from the
@@ -72,60 +72,22 @@ fn limbs(bytes: &[u8; 32]) -> [u64; 5] {
     ]
 }
 
-/// `ends[i]` from `starts[i]`.
+/// `ends[i]` from `starts[i]`, one group after the other: within one there is enough to do at any
+/// time to keep the multipliers busy.
 #[inline(always)]
 pub(super) fn run<L: Lanes>(m: L, starts: &[Start], ends: &mut [End]) {
-    for (starts, ends) in starts.chunks(2).zip(ends.chunks_mut(2)) {
-        match (starts, ends) {
-            ([start0, start1], [end0, end1]) => two(m, [start0, start1], [end0, end1]),
-            ([start], [end]) => one(m, start, end),
-            _ => {}
+    for (start, end) in starts.iter().zip(ends) {
+        let (point, mut at) = begin(m, start);
+        // All 256 bits, though the first, which is zero, changes nothing.
+        for swaps in start.swaps.iter().rev() {
+            let mut swaps = m.load(swaps);
+            for _ in 0..u64::BITS {
+                at = step(m, point, at, m.top_bit(swaps));
+                swaps = m.rotate::<1>(swaps);
+            }
         }
+        finish(m, at, end);
     }
-}
-
-/// Bits of each word of [`Start::swaps`] that a ladder goes through, the highest word first. Bit
-/// 255 of a clamped scalar is zero.
-const BITS: [(usize, u32); 4] = [(3, 63), (2, 64), (1, 64), (0, 64)];
-
-#[inline(always)]
-fn one<L: Lanes>(m: L, start: &Start, end: &mut End) {
-    let constants = Constants::new(m);
-    let (point, mut at) = begin(m, start);
-    for (word, bits) in BITS {
-        let mut swaps = load_swaps(m, start, word, bits);
-        for _ in 0..bits {
-            let products = products(m, &constants, at, m.top_bit(swaps));
-            at = advance(m, &constants, point, factors(m, products));
-            swaps = m.shl::<1>(swaps);
-        }
-    }
-    finish(m, at, end);
-}
-
-/// As [`one`] does, for two groups. The steps alternate so that one group's instructions fill the
-/// time in which the other's wait for a result.
-#[inline(always)]
-fn two<L: Lanes>(m: L, [start0, start1]: [&Start; 2], [end0, end1]: [&mut End; 2]) {
-    let constants = Constants::new(m);
-    let (point0, mut at0) = begin(m, start0);
-    let (point1, mut at1) = begin(m, start1);
-    for (word, bits) in BITS {
-        let mut swaps0 = load_swaps(m, start0, word, bits);
-        let mut swaps1 = load_swaps(m, start1, word, bits);
-        for _ in 0..bits {
-            let products0 = products(m, &constants, at0, m.top_bit(swaps0));
-            let products1 = products(m, &constants, at1, m.top_bit(swaps1));
-            let factors0 = factors(m, products0);
-            let factors1 = factors(m, products1);
-            at0 = advance(m, &constants, point0, factors0);
-            at1 = advance(m, &constants, point1, factors1);
-            swaps0 = m.shl::<1>(swaps0);
-            swaps1 = m.shl::<1>(swaps1);
-        }
-    }
-    finish(m, at0, end0);
-    finish(m, at1, end1);
 }
 
 /// Sums and differences of the coordinates of both points: `A`, `B`, `C`, `D` of the RFC.
@@ -135,52 +97,6 @@ struct At<L: Lanes> {
     b: Tight<L>,
     c: Tight<L>,
     d: Tight<L>,
-}
-
-/// The RFC's `AA`, `BB`, `DA`, `CB`; the first of each pair is biased.
-#[derive(Clone, Copy)]
-struct Products<L: Lanes> {
-    aa: Loose<L>,
-    bb: Loose<L>,
-    da: Loose<L>,
-    cb: Loose<L>,
-}
-
-/// What the next points are products of.
-#[derive(Clone, Copy)]
-struct Factors<L: Lanes> {
-    aa: Tight<L>,
-    bb: Tight<L>,
-    /// `E = AA - BB`.
-    e: Tight<L>,
-    /// `AA + a24 * E`.
-    f: Tight<L>,
-    /// `DA + CB`.
-    sum: Tight<L>,
-    /// `DA - CB`.
-    difference: Tight<L>,
-}
-
-struct Constants<L: Lanes> {
-    zero: Bias<L>,
-    bias: Bias<L>,
-}
-
-impl<L: Lanes> Constants<L> {
-    #[inline(always)]
-    fn new(m: L) -> Self {
-        Self {
-            zero: Bias::zero(m),
-            bias: Bias::of_304_p(m),
-        }
-    }
-}
-
-/// The swap bits of a word, the first at the top.
-#[inline(always)]
-fn load_swaps<L: Lanes>(m: L, start: &Start, word: usize, bits: u32) -> L::Word {
-    let swaps = m.load(&start.swaps[word]);
-    if bits == 63 { m.shl::<1>(swaps) } else { swaps }
 }
 
 /// The point's u, and (1 : 0) with (u : 1).
@@ -209,46 +125,25 @@ fn begin<L: Lanes>(m: L, start: &Start) -> (Tight<L>, At<L>) {
     (Tight([u0, u1, u2, u3, u4]), at)
 }
 
-/// The first half of a step. The swap decides which of the points is doubled; their sum is the
-/// same either way, as its difference DA - CB is squared.
+/// The RFC's step: one point is doubled and comes first, the sum of both second. The swap decides
+/// which is doubled; for the sum it does not matter, as its difference `DA - CB` is squared.
 #[inline(always)]
-fn products<L: Lanes>(m: L, constants: &Constants<L>, at: At<L>, swap: L::Mask) -> Products<L> {
-    let Constants { zero, bias } = *constants;
-    Products {
-        da: mul(m, at.d, at.a, bias),
-        cb: mul(m, at.c, at.b, zero),
-        aa: square(m, select(m, swap, at.c, at.a), bias),
-        bb: square(m, select(m, swap, at.d, at.b), zero),
-    }
-}
+fn step<L: Lanes>(m: L, point: Tight<L>, at: At<L>, swap: L::Mask) -> At<L> {
+    let (zero, bias) = (Bias::zero(m), Bias::of_304_p(m));
+    let da = mul(m, at.d, at.a, bias);
+    let cb = mul(m, at.c, at.b, zero);
+    let aa = square(m, select(m, swap, at.c, at.a), bias);
+    let bb = square(m, select(m, swap, at.d, at.b), zero);
 
-#[inline(always)]
-fn factors<L: Lanes>(m: L, products: Products<L>) -> Factors<L> {
-    let Products { aa, bb, da, cb } = products;
+    // In an order in which each waits least for the one before.
     let e = sub(m, aa, bb);
-    Factors {
-        sum: add(m, da, cb),
-        difference: sub(m, da, cb),
-        aa: carry(m, aa),
-        bb: carry(m, bb),
-        f: carry(m, add_a24(m, aa, e)),
-        e,
-    }
-}
-
-/// The second half: the doubled point comes first, the sum second.
-#[inline(always)]
-fn advance<L: Lanes>(
-    m: L,
-    constants: &Constants<L>,
-    point: Tight<L>,
-    factors: Factors<L>,
-) -> At<L> {
-    let Constants { zero, bias } = *constants;
-    let squared = carry(m, square(m, factors.difference, zero));
-    let x3 = square(m, factors.sum, bias);
-    let x2 = mul(m, factors.aa, factors.bb, bias);
-    let z2 = mul(m, factors.e, factors.f, zero);
+    let (sum, difference) = (add(m, da, cb), sub(m, da, cb));
+    let f = carry(m, add_a24(m, aa, e));
+    let (aa, bb) = (carry(m, aa), carry(m, bb));
+    let squared = carry(m, square(m, difference, zero));
+    let x3 = square(m, sum, bias);
+    let x2 = mul(m, aa, bb, bias);
+    let z2 = mul(m, e, f, zero);
     let z3 = mul(m, squared, point, zero);
     At {
         a: add(m, x2, z2),

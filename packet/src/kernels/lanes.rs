@@ -18,7 +18,8 @@ pub(super) trait Lanes: Copy {
     fn add(self, a: Self::Word, b: Self::Word) -> Self::Word;
     fn sub(self, a: Self::Word, b: Self::Word) -> Self::Word;
     fn and(self, a: Self::Word, b: Self::Word) -> Self::Word;
-    fn shl<const BITS: u32>(self, a: Self::Word) -> Self::Word;
+    /// To the left.
+    fn rotate<const BITS: i32>(self, a: Self::Word) -> Self::Word;
     fn shr<const BITS: u32>(self, a: Self::Word) -> Self::Word;
     /// `sum` + bits 0..52 of `a * b`. Of both factors only bits 0..52 count.
     fn low(self, sum: Self::Word, a: Self::Word, b: Self::Word) -> Self::Word;
@@ -48,52 +49,63 @@ impl Emulated {
     }
 }
 
+// Not inlined: the ladder is so long that the compiler would take minutes.
 #[cfg(test)]
 impl Lanes for Emulated {
     type Word = [u64; 8];
     type Mask = [bool; 8];
 
+    #[inline(never)]
     fn load(self, lanes: &[u64; 8]) -> [u64; 8] {
         *lanes
     }
 
+    #[inline(never)]
     fn store(self, word: [u64; 8]) -> [u64; 8] {
         word
     }
 
+    #[inline(never)]
     fn splat(self, lane: u64) -> [u64; 8] {
         [lane; 8]
     }
 
+    #[inline(never)]
     fn add(self, a: [u64; 8], b: [u64; 8]) -> [u64; 8] {
         Self::zip(a, b, |a, b| {
             a.checked_add(b).expect("a sum exceeds 64 bits")
         })
     }
 
+    #[inline(never)]
     fn sub(self, a: [u64; 8], b: [u64; 8]) -> [u64; 8] {
         Self::zip(a, b, |a, b| {
             a.checked_sub(b).expect("a difference is negative")
         })
     }
 
+    #[inline(never)]
     fn and(self, a: [u64; 8], b: [u64; 8]) -> [u64; 8] {
         Self::zip(a, b, |a, b| a & b)
     }
 
-    fn shl<const BITS: u32>(self, a: [u64; 8]) -> [u64; 8] {
-        a.map(|a| a << BITS)
+    #[inline(never)]
+    fn rotate<const BITS: i32>(self, a: [u64; 8]) -> [u64; 8] {
+        a.map(|a| a.rotate_left(BITS.cast_unsigned()))
     }
 
+    #[inline(never)]
     fn shr<const BITS: u32>(self, a: [u64; 8]) -> [u64; 8] {
         a.map(|a| a >> BITS)
     }
 
+    #[inline(never)]
     fn low(self, sum: [u64; 8], a: [u64; 8], b: [u64; 8]) -> [u64; 8] {
         let product = Self::zip(a, b, |a, b| Self::product(a, b) as u64 & ((1 << 52) - 1));
         self.add(sum, product)
     }
 
+    #[inline(never)]
     fn high(self, sum: [u64; 8], a: [u64; 8], b: [u64; 8]) -> [u64; 8] {
         self.add(
             sum,
@@ -101,10 +113,12 @@ impl Lanes for Emulated {
         )
     }
 
+    #[inline(never)]
     fn top_bit(self, a: [u64; 8]) -> [bool; 8] {
         a.map(|a| a >> 63 == 1)
     }
 
+    #[inline(never)]
     fn select(self, mask: [bool; 8], set: [u64; 8], clear: [u64; 8]) -> [u64; 8] {
         std::array::from_fn(|lane| if mask[lane] { set[lane] } else { clear[lane] })
     }
