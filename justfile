@@ -21,6 +21,15 @@ doc:
 demo:
     cargo run -- demo
 
+# The packet crate for browsers and phones; needs `rustup target add` for each.
+portable:
+    cargo check -p shoal-packet --lib --no-default-features --target wasm32-unknown-unknown
+    cargo check -p shoal-packet --lib --no-default-features --target aarch64-unknown-linux-gnu
+
+# What the packet crate gains over its reference.
+compare:
+    cargo run --release -p shoal-packet --example compare
+
 # Licences and advisories; needs `cargo install cargo-deny`.
 deny:
     cargo deny check
