@@ -135,9 +135,7 @@ impl Entry {
         let waiting = client.queue.pop_front();
         let filler = waiting.is_none();
         let frame = match waiting {
-            Some(waiting) => {
-                Frame::last_link(rng, waiting.epoch_byte, waiting.id, waiting.payload)
-            }
+            Some(waiting) => Frame::last_link(rng, waiting.epoch_byte, waiting.id, waiting.payload),
             None => Frame::filler(rng, epoch_byte),
         };
         Some(Downlink {
