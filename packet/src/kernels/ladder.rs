@@ -138,8 +138,8 @@ fn step<L: Lanes>(m: L, point: Tight<L>, at: At<L>, swap: L::Mask) -> At<L> {
     // In an order in which each waits least for the one before.
     let e = sub(m, aa, bb);
     let (sum, difference) = (add(m, da, cb), sub(m, da, cb));
-    let f = carry(m, add_a24(m, aa, e));
-    let (aa, bb) = (carry(m, aa), carry(m, bb));
+    let f = add_a24(m, aa, e);
+    let (aa, bb, f) = (carry(m, aa), carry(m, bb), carry(m, f));
     let squared = carry(m, square(m, difference, zero));
     let x3 = square(m, sum, bias);
     let x2 = mul(m, aa, bb, bias);
