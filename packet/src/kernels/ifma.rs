@@ -116,3 +116,46 @@ impl Lanes for Ifma {
         unsafe { _mm512_mask_blend_epi64(mask, clear, set) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes::Emulated;
+    use super::*;
+    use rand::Rng;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    /// Words of at most `bits` bits, some of them extreme.
+    fn words(rng: &mut ChaCha20Rng, bits: u32) -> [u64; 8] {
+        let max = u64::MAX >> (64 - bits);
+        std::array::from_fn(|lane| match lane {
+            0 => 0,
+            1 => max,
+            _ => rng.next_u64() & max,
+        })
+    }
+
+    /// Each instruction does what the emulation does, on which the ladder is tested where there
+    /// is no such processor.
+    #[test]
+    fn operations_are_as_emulated() {
+        let Some(m) = Ifma::detect() else { return };
+        let e = Emulated;
+        let rng = &mut ChaCha20Rng::seed_from_u64(6);
+        for _ in 0..1_000 {
+            let (a, b) = (words(rng, 52), words(rng, 52));
+            let (sum, large) = (words(rng, 63), words(rng, 64));
+            let [x, y, z, w] = [a, b, sum, large].map(|word| m.load(&word));
+            assert_eq!(m.store(m.splat(a[2])), e.splat(a[2]));
+            assert_eq!(m.store(m.add(x, y)), e.add(a, b));
+            assert_eq!(m.store(m.sub(m.add(x, y), y)), a);
+            assert_eq!(m.store(m.and(x, w)), e.and(a, large));
+            assert_eq!(m.store(m.rotate::<3>(w)), e.rotate::<3>(large));
+            assert_eq!(m.store(m.shr::<51>(w)), e.shr::<51>(large));
+            assert_eq!(m.store(m.low(z, x, y)), e.low(sum, a, b));
+            assert_eq!(m.store(m.high(z, x, y)), e.high(sum, a, b));
+            let selected = m.select(m.top_bit(w), x, y);
+            assert_eq!(m.store(selected), e.select(e.top_bit(large), a, b));
+        }
+    }
+}
