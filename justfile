@@ -1,4 +1,4 @@
-# Exactly the commands that CI runs (.ci/run); `just ci` runs them all.
+# The commands that CI runs (.ci/run); `just ci` runs all that need nothing installed besides Rust.
 
 default: ci
 

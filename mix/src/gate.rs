@@ -286,9 +286,7 @@ impl Gate {
             let mut taken: [Option<Taken>; Engine::BATCH] = [const { None }; Engine::BATCH];
             let mut packets: [Option<Packet>; Engine::BATCH] = [const { None }; Engine::BATCH];
             let mut count = 0;
-            let mut more = false;
             for admitted in batch.by_ref() {
-                more = true;
                 match self.take_up(clock(), admitted) {
                     Ok((item, packet)) => {
                         (taken[count], packets[count]) = (Some(item), Some(packet));
@@ -301,7 +299,7 @@ impl Gate {
                 }
             }
             self.open(&mut taken, packets, &mut done);
-            if !more {
+            if count < Engine::BATCH {
                 return;
             }
         }
@@ -361,7 +359,8 @@ impl Gate {
                 verdict == Seen::Fresh
             },
             |index, outcome| {
-                if let Some(item) = taken.borrow_mut()[index].take() {
+                let item = taken.borrow_mut()[index].take();
+                if let Some(item) = item {
                     done(self.conclude(item, outcome));
                 }
             },

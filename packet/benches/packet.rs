@@ -152,7 +152,11 @@ fn unwrap_large(criterion: &mut Criterion) {
                 |mut buffers| {
                     let jobs = buffers.iter_mut().map(|bytes| Job::new(secret, bytes));
                     let mut jobs: Vec<_> = jobs.collect();
-                    engine.unwrap_in_place(&mut jobs, |_, tag| decide(&mut seen, tag));
+                    engine.unwrap_in_place(
+                        HEADER_BYTES + LARGE_PAYLOAD_BYTES,
+                        &mut jobs,
+                        |_, tag| decide(&mut seen, tag),
+                    );
                     buffers
                 },
                 BatchSize::LargeInput,

@@ -41,7 +41,7 @@ impl Multiplier<'_> {
         let alpha = x25519::multiply_base(self.backend, secret);
         for (hop, keys) in route.iter().zip(keys) {
             let shared = self.multiply(&product, &hop.key);
-            *keys = HopKeys::derive(&shared);
+            keys.derive(&shared);
             *product *= &*residue(&keys.blinding);
         }
         alpha

@@ -8,7 +8,8 @@ use thiserror::Error;
 pub enum Backend {
     /// Portable Rust: x25519-dalek and the RustCrypto crates. Everywhere.
     Portable,
-    /// The scalar assembly of AWS-LC, one multiplication at a time. Needs the feature `aws-lc`,
+    /// The scalar assembly of AWS-LC, one multiplication at a time, and AVX2 for payloads where the
+    /// processor has it. Needs the feature `aws-lc`,
     /// on `x86_64` and `aarch64`.
     Scalar,
     /// AVX-512 IFMA: eight multiplications at a time, one in each 64-bit lane. Needs a processor
@@ -30,8 +31,6 @@ impl Backend {
 
     /// Whether this machine can run it and this build contains it.
     ///
-    /// One that is not available does no harm: work that is given to it is done by the next
-    /// slower one that is.
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {

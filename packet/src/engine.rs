@@ -5,6 +5,7 @@ use crate::hop::{GROUP, Job, Pass, WIDE};
 use crate::key::SphinxSecret;
 use crate::packet::{Packet, Payload};
 use crate::replay::ReplayTag;
+use shoal_proto::size::PACKET_BYTES;
 use shoal_proto::{NodeId, Span, SurbId};
 
 /// What a packet turns out to be.
@@ -99,7 +100,7 @@ impl Engine {
     ) -> Result<Unwrapped, UnwrapError> {
         let mut fresh = Some(fresh);
         let mut jobs = [Job::new(secret, packet.as_bytes_mut())];
-        self.unwrap_in_place(&mut jobs, |_, tag| {
+        self.unwrap_in_place(PACKET_BYTES, &mut jobs, |_, tag| {
             fresh.take().is_some_and(|fresh| fresh(tag))
         });
         let [job] = jobs;
@@ -152,34 +153,32 @@ impl Engine {
             *job = Job::new(secret, packet.as_bytes_mut());
             count += 1;
         }
-        self.unwrap_in_place(&mut jobs[..count], fresh);
+        self.unwrap_in_place(PACKET_BYTES, &mut jobs[..count], fresh);
         for (outcome, job) in outcomes.iter_mut().zip(&jobs) {
             *outcome = job.outcome();
         }
         outcomes
     }
 
-    /// Does this hop's work on packets of any one size that is not the network's: for
-    /// simulations and measurements. Each must have a header of 348 bytes and a payload of more
-    /// than 32, and all of a call the same length: others are malformed. A packet that is
-    /// rejected keeps its bytes; of one that ends here the header is wiped.
+    /// Does this hop's work on packets of `packet_bytes` each, which need not be the network's
+    /// size: for simulations and measurements. A header has 348 bytes, a payload more than 32; a
+    /// packet of another length is malformed. One that is rejected keeps its bytes; of one that
+    /// ends here the header is wiped.
     ///
     /// `fresh` is asked as in [`unwrap_batch`](Self::unwrap_batch).
     pub fn unwrap_in_place(
         &self,
+        packet_bytes: usize,
         jobs: &mut [Job<'_>],
         mut fresh: impl FnMut(usize, &ReplayTag) -> bool,
     ) {
-        let Some(length) = jobs.first().map(Job::length) else {
-            return;
-        };
         for (chunk, jobs) in jobs.chunks_mut(WIDE).enumerate() {
             let mut fresh = |index: usize, tag: &ReplayTag| fresh(chunk * WIDE + index, tag);
             // Buffers on the stack are wiped after use: no larger than it takes.
             match jobs.len() {
-                1 => Pass::<1>::run(self.backend, length, jobs, &mut fresh),
-                2..=GROUP => Pass::<GROUP>::run(self.backend, length, jobs, &mut fresh),
-                _ => Pass::<WIDE>::run(self.backend, length, jobs, &mut fresh),
+                1 => Pass::<1>::run(self.backend, packet_bytes, jobs, &mut fresh),
+                2..=GROUP => Pass::<GROUP>::run(self.backend, packet_bytes, jobs, &mut fresh),
+                _ => Pass::<WIDE>::run(self.backend, packet_bytes, jobs, &mut fresh),
             }
         }
     }

@@ -107,7 +107,9 @@ fn in_place(engine: Engine, mut packets: Vec<Vec<u8>>) -> Vec<(Outcome, Vec<u8>)
         .iter_mut()
         .map(|packet| Job::new(&secret, packet))
         .collect();
-    engine.unwrap_in_place(&mut jobs, |_, tag| !tag.as_bytes()[0].is_multiple_of(4));
+    engine.unwrap_in_place(PACKET_BYTES, &mut jobs, |_, tag| {
+        !tag.as_bytes()[0].is_multiple_of(4)
+    });
     let outcomes: Vec<_> = jobs.iter().map(Job::outcome).collect();
     outcomes.into_iter().zip(packets).collect()
 }
@@ -125,7 +127,8 @@ pub fn fuzz_sealed(data: &[u8]) {
         &[point],
         &mut shared,
     );
-    let keys = HopKeys::derive(&shared[0]);
+    let mut keys = HopKeys::default();
+    keys.derive(&shared[0]);
     let mut bytes = data.to_vec();
     bytes.resize(BETA_BYTES + PAYLOAD_BYTES, 0);
     let (routing, payload) = bytes.split_at_mut(BETA_BYTES);
@@ -136,7 +139,7 @@ pub fn fuzz_sealed(data: &[u8]) {
         let mut unwrapped = packet.clone();
         let mut asked = 0;
         let mut jobs = [Job::new(&secret, &mut unwrapped)];
-        engine.unwrap_in_place(&mut jobs, |_, _| {
+        engine.unwrap_in_place(PACKET_BYTES, &mut jobs, |_, _| {
             asked += 1;
             true
         });

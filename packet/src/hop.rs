@@ -113,7 +113,7 @@ impl<const N: usize> Pass<N> {
                 jobs[place].outcome = Err(UnwrapError::LowOrder);
                 return false;
             }
-            keys[place] = HopKeys::derive(shared);
+            keys[place].derive(shared);
             true
         });
     }
@@ -185,7 +185,7 @@ impl<const N: usize> Pass<N> {
         let mut count = 0;
         for (place, job) in jobs.iter_mut().enumerate() {
             if self.live.contains(place) {
-                keys[count] = payload_key(&self.keys[place].payload_seed);
+                payload_key(&self.keys[place].payload_seed, &mut keys[count]);
                 blocks[count] = &mut job.packet[HEADER_BYTES..];
                 count += 1;
             }
@@ -298,7 +298,8 @@ mod tests {
         let (secret, packet) = one_hop();
         let mut bytes = *packet.as_bytes();
         let alpha = bytes[ALPHA].try_into().unwrap();
-        let keys = HopKeys::derive(&x25519(*secret.to_bytes(), alpha));
+        let mut keys = HopKeys::default();
+        keys.derive(&x25519(*secret.to_bytes(), alpha));
         let mut routing = [0; PADDED_BYTES];
         routing[..BETA_BYTES].copy_from_slice(&bytes[BETA]);
         apply_stream(&keys.stream, &mut routing);
@@ -388,7 +389,8 @@ mod tests {
         let encodings = low_order_encodings();
         assert_eq!(encodings.len(), 14);
         // What anybody can derive from a shared secret of zeros.
-        let keys = HopKeys::derive(&[0; 32]);
+        let mut keys = HopKeys::default();
+        keys.derive(&[0; 32]);
         let (secret, packet) = one_hop();
         let mut routing = vec![0; BETA_BYTES];
         routing[..4].copy_from_slice(&[FINAL, 0, 1, 4]);

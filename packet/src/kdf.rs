@@ -26,7 +26,7 @@ const IV: [u32; 8] = [
 ];
 
 /// A key of HMAC-SHA256, with both its pads hashed.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub(crate) struct HmacKey {
     inner: [u32; 8],
     outer: [u32; 8],
@@ -40,7 +40,7 @@ impl HmacKey {
         let mut pad = |byte| {
             block.iter_mut().for_each(|key| *key ^= byte);
             let mut state = IV;
-            compress256(&mut state, &[block]);
+            compress256(&mut state, std::slice::from_ref(&block));
             state
         };
         let inner = pad(0x36);

@@ -1,7 +1,6 @@
 //! What a hop and a packet's maker derive from the secret they share (Sphinx 2009, section 3.2:
 //! the random oracles h_mu, h_rho, h_pi, h_b and h_tau).
 
-use crate::bytes::Reader;
 use crate::kdf::{HmacKey, Info, hkdf};
 use crate::lioness::PayloadKey;
 use crate::replay::ReplayTag;
@@ -27,7 +26,7 @@ const PAYLOAD_SALT: &[u8] = b"sphinx-payload-key-V01-CS01-HKDF:SHA256-SALT";
 const PAYLOAD_INFO: &[u8] = b"sphinx-payload-key-V01-CS01-HKDF:SHA256-INFO";
 
 /// The keys of one packet at one hop.
-#[derive(Clone, Default, Zeroize, ZeroizeOnDrop)]
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct HopKeys {
     pub(crate) stream: [u8; STREAM_KEY_BYTES],
     pub(crate) mac: [u8; MAC_KEY_BYTES],
@@ -38,8 +37,9 @@ pub(crate) struct HopKeys {
 }
 
 impl HopKeys {
-    /// The keys that follow from a shared secret: HKDF-SHA256 without salt.
-    pub(crate) fn derive(shared: &[u8; 32]) -> Self {
+    /// Becomes the keys that follow from a shared secret: HKDF-SHA256 without salt. In place, as a
+    /// value that moves leaves copies behind.
+    pub(crate) fn derive(&mut self, shared: &[u8; 32]) {
         static NO_SALT: LazyLock<HmacKey> = LazyLock::new(|| HmacKey::new(&[]));
         let mut output = Zeroizing::new([0; EXPANDED_BYTES]);
         hkdf(
@@ -48,30 +48,29 @@ impl HopKeys {
             const { Info::new(HOP_INFO) },
             output.as_mut(),
         );
-        Self::split(output.as_slice()).unwrap_or_default()
-    }
-
-    fn split(output: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(output);
-        let (stream, mac) = (reader.array()?, reader.array()?);
-        let payload_seed = reader.array()?;
-        reader.take(OLD_PAYLOAD_KEY_BYTES - SEED_BYTES)?;
-        Some(Self {
-            stream,
-            mac,
-            payload_seed,
-            blinding: reader.array()?,
-            tag: reader.array()?,
-        })
+        // The sum of these is `EXPANDED_BYTES`.
+        let mut rest = output.as_slice();
+        for (part, unused) in [
+            (self.stream.as_mut_slice(), 0),
+            (self.mac.as_mut_slice(), 0),
+            (
+                self.payload_seed.as_mut_slice(),
+                OLD_PAYLOAD_KEY_BYTES - SEED_BYTES,
+            ),
+            (self.blinding.as_mut_slice(), 0),
+            (self.tag.as_mut_slice(), 0),
+        ] {
+            let (from, behind) = rest.split_at(part.len());
+            part.copy_from_slice(from);
+            rest = &behind[unused..];
+        }
     }
 }
 
-/// The key of a payload's layer: HKDF-SHA256 of its seed.
-pub(crate) fn payload_key(seed: &[u8; SEED_BYTES]) -> PayloadKey {
+/// Makes the key of a payload's layer of its seed: HKDF-SHA256. In place, as above.
+pub(crate) fn payload_key(seed: &[u8; SEED_BYTES], key: &mut PayloadKey) {
     static SALT: LazyLock<HmacKey> = LazyLock::new(|| HmacKey::new(PAYLOAD_SALT));
-    let mut key = PayloadKey::default();
     hkdf(&SALT, seed, const { Info::new(PAYLOAD_INFO) }, &mut key.0);
-    key
 }
 
 #[cfg(test)]
@@ -95,13 +94,16 @@ mod tests {
     fn payload_keys_are_those_of_the_reference() {
         for byte in 0..=255 {
             let seed = [byte; SEED_BYTES];
-            assert_eq!(payload_key(&seed).0, derive_payload_key(&seed));
+            let mut key = PayloadKey::default();
+            payload_key(&seed, &mut key);
+            assert_eq!(key.0, derive_payload_key(&seed));
         }
     }
 
     #[test]
     fn every_part_is_its_own() {
-        let keys = HopKeys::derive(&[7; 32]);
+        let mut keys = HopKeys::default();
+        keys.derive(&[7; 32]);
         let parts = [
             keys.stream.as_slice(),
             &keys.mac,

@@ -3,7 +3,7 @@
 
 use crate::backend::Backend;
 use crate::keys::{SEED_BYTES, payload_key};
-use crate::lioness;
+use crate::lioness::{self, PayloadKey};
 use crate::packet::ZEROS;
 use shoal_proto::size::PLAINTEXT_BYTES;
 use std::slice::from_ref;
@@ -19,10 +19,14 @@ pub(crate) fn pad(payload: &mut [u8], plaintext: &[u8]) {
 
 /// Adds the layer of a hop with this seed.
 pub(crate) fn add(backend: Backend, seed: &[u8; SEED_BYTES], payload: &mut [u8]) {
-    lioness::encrypt(backend, from_ref(&payload_key(seed)), &mut [payload]);
+    let mut key = PayloadKey::default();
+    payload_key(seed, &mut key);
+    lioness::encrypt(backend, from_ref(&key), &mut [payload]);
 }
 
 /// Removes it.
 pub(crate) fn remove(backend: Backend, seed: &[u8; SEED_BYTES], payload: &mut [u8]) {
-    lioness::decrypt(backend, from_ref(&payload_key(seed)), &mut [payload]);
+    let mut key = PayloadKey::default();
+    payload_key(seed, &mut key);
+    lioness::decrypt(backend, from_ref(&key), &mut [payload]);
 }

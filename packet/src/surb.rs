@@ -68,6 +68,16 @@ impl Surb {
     /// # Errors
     /// [`PacketError::Plaintext`].
     pub fn into_packet(self, plaintext: &[u8]) -> Result<(NodeId, Packet), PacketError> {
+        self.into_packet_on(Backend::best(), plaintext)
+    }
+
+    /// The same with this back end, or the next slower one that there is.
+    #[doc(hidden)]
+    pub fn into_packet_on(
+        self,
+        backend: Backend,
+        plaintext: &[u8],
+    ) -> Result<(NodeId, Packet), PacketError> {
         check_plaintext(plaintext)?;
         let mut header = [0; HEADER_BYTES];
         header.copy_from_slice(&self.0[HEADER]);
@@ -75,7 +85,7 @@ impl Surb {
         seed.copy_from_slice(&self.0[SEED]);
         let mut packet = Packet::with_header(&header);
         layer::pad(packet.payload_mut(), plaintext);
-        layer::add(Backend::best(), &seed, packet.payload_mut());
+        layer::add(backend, &seed, packet.payload_mut());
         Ok((self.first_hop(), packet))
     }
 }
@@ -135,7 +145,16 @@ impl SurbKeys {
     /// # Errors
     /// [`PacketError::Unreadable`] if it was altered on its way or is not for these keys.
     pub fn open(&self, payload: &Payload) -> Result<Zeroizing<Vec<u8>>, PacketError> {
-        let backend = Backend::best();
+        self.open_on(Backend::best(), payload)
+    }
+
+    /// The same with this back end, or the next slower one that there is.
+    #[doc(hidden)]
+    pub fn open_on(
+        &self,
+        backend: Backend,
+        payload: &Payload,
+    ) -> Result<Zeroizing<Vec<u8>>, PacketError> {
         let mut payload = payload.clone();
         for seed in self.seeds().iter().rev() {
             layer::add(backend, seed, payload.as_bytes_mut());

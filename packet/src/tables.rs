@@ -43,7 +43,7 @@ impl KeyTables {
     pub const TABLE_BYTES: usize = size_of::<EdwardsBasepointTable>();
 
     /// No tables yet, and never more than `capacity`: at most `capacity` times
-    /// [`KeyTables::TABLE_BYTES`] and 64 bytes more for each.
+    /// [`KeyTables::TABLE_BYTES`] and 128 bytes more for each, and a kilobyte.
     #[must_use]
     pub const fn new(capacity: usize) -> Self {
         Self {

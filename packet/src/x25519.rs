@@ -83,7 +83,7 @@ mod tests {
 
     type Multiply = fn(&[[u8; 32]], &[[u8; 32]], &mut [[u8; 32]]);
 
-    /// Two pairs of groups.
+    /// Four groups.
     const LANES: usize = 32;
 
     fn bytes(hex: &str) -> [u8; 32] {

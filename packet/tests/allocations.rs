@@ -275,11 +275,13 @@ fn packets_of_any_size_are_unwrapped_in_place_without_allocating() {
         for size in [1, 2, 8, 9, 32, 33] {
             let mut buffers =
                 vec![[bench.forward.as_bytes().as_slice(), &[0; 30_000]].concat(); size];
+            let packet_bytes = buffers[0].len();
             let mut jobs: Vec<_> = buffers
                 .iter_mut()
                 .map(|bytes| Job::new(&bench.secret, bytes))
                 .collect();
-            let (count, ()) = allocations(|| engine.unwrap_in_place(&mut jobs, |_, _| true));
+            let (count, ()) =
+                allocations(|| engine.unwrap_in_place(packet_bytes, &mut jobs, |_, _| true));
             assert!(jobs.iter().all(|job| job.outcome().is_ok()));
             assert_eq!(count, 0, "{engine:?}, {size}");
         }

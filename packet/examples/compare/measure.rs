@@ -6,7 +6,7 @@ use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::{
     Backend, Builder, Engine, Job, KeyTables, Packet, ReplayTag, Routing, UnwrapError, Unwrapped,
 };
-use shoal_proto::size::PAYLOAD_BYTES;
+use shoal_proto::size::{HEADER_BYTES, PAYLOAD_BYTES};
 use sphinx_packet::SphinxPacket;
 use std::collections::HashSet;
 use std::hint::black_box;
@@ -265,7 +265,9 @@ fn unwrap_large(network: &mut Network, name: &'static str, backend: Backend) -> 
             || {
                 let jobs = wire.iter_mut().map(|bytes| Job::new(secret, bytes));
                 let mut jobs: Vec<_> = jobs.collect();
-                engine.unwrap_in_place(&mut jobs, |_, tag| seen.insert(*tag));
+                engine.unwrap_in_place(HEADER_BYTES + LARGE_PAYLOAD_BYTES, &mut jobs, |_, tag| {
+                    seen.insert(*tag)
+                });
                 outcomes.extend(jobs.iter().map(Job::outcome));
             },
             || {

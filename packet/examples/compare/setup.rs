@@ -127,22 +127,31 @@ pub(crate) fn reference_unwrap(secret: &StaticSecret, bytes: &[u8]) -> Outcome<F
     }
 }
 
-/// Follows a packet over all nodes of a path with the reference, and says what arrives.
+/// Follows a packet over all nodes of a path with the reference, which must say of each hop what
+/// the route says, and gives what arrives.
 pub(crate) fn reference_travel(network: &Network, mut packet: SphinxPacket) -> Outcome<Vec<u8>> {
-    for (secret, hop) in network.secrets.iter().zip(&network.route) {
-        match packet
-            .process(&StaticSecret::from(*secret.to_bytes()))?
-            .data
-        {
-            ProcessedPacketData::ForwardHop {
-                next_hop_packet,
-                delay,
-                ..
-            } if delay.to_nanos() / 1_000 == hop.delay.as_micros() => packet = next_hop_packet,
-            ProcessedPacketData::ForwardHop { .. } => return Err("another delay".into()),
-            ProcessedPacketData::FinalHop { payload, .. } => {
+    for (index, (secret, hop)) in network.secrets.iter().zip(&network.route).enumerate() {
+        let next = network.route.get(index + 1);
+        let processed = packet.process(&StaticSecret::from(*secret.to_bytes()))?;
+        match (processed.data, next) {
+            (
+                ProcessedPacketData::ForwardHop {
+                    next_hop_packet,
+                    next_hop_address,
+                    delay,
+                },
+                Some(next),
+            ) => {
+                let told = (*next_hop_address.as_bytes(), delay.to_nanos() / 1_000);
+                if told != (*next.node.as_bytes(), hop.delay.as_micros()) {
+                    return Err("another next hop or delay".into());
+                }
+                packet = next_hop_packet;
+            }
+            (ProcessedPacketData::FinalHop { payload, .. }, None) => {
                 return Ok(payload.recover_plaintext()?);
             }
+            _ => return Err("another length of the path".into()),
         }
     }
     Err("no final hop".into())

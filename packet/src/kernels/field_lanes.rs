@@ -66,7 +66,8 @@ fn twice<L: Lanes>(m: L, a: L::Word) -> L::Word {
     m.add(a, a)
 }
 
-/// `9 t`. With shifts the compiler would see through it, and multiply, which is slower.
+/// `9 t` of a `t` below 58.1 u, which is 26.01 u and twice a bias of 16 u: nothing is rotated out
+/// of the top. With shifts the compiler would see through it, and multiply, which is slower.
 #[inline(always)]
 fn nine<L: Lanes>(m: L, t: L::Word) -> L::Word {
     m.add(m.rotate::<3>(t), t)
@@ -74,8 +75,8 @@ fn nine<L: Lanes>(m: L, t: L::Word) -> L::Word {
 
 /// `a * b`.
 ///
-/// A low part is below 4 u and a high one below 1.01 u. Limb 5 gathers the most of those beyond
-/// the fourth: 4 low and twice 5 high parts, below 27 u. Limb 0 gathers 1 low part and 19 times
+/// A low part is below 4 u and a high one below 1.0001 u. Limb 5 gathers the most of those beyond
+/// the fourth: 4 low and twice 5 high parts, below 26.01 u. Limb 0 gathers 1 low part and 19 times
 /// limb 5, hence less than 499 u, or 499 u + 38 * 16 u with the bias; the others gather less, as limb
 /// k has k + 1 low and 2 k high parts, and limb k + 5 has 4 - k low and 2 (5 - k) high ones.
 #[inline(always)]
@@ -149,7 +150,7 @@ pub(super) fn square<L: Lanes>(m: L, a: Tight<L>, bias: Bias<L>) -> Loose<L> {
     Loose([r0, r1, r2, r3, r4])
 }
 
-/// `a + 121665 b`: below 1107 u + 4 u + 2^18, for any `a`.
+/// `a + 121665 b`: below 1107 u + 4 u + 2^22, for any `a`.
 #[inline(always)]
 pub(super) fn add_a24<L: Lanes>(m: L, a: Loose<L>, b: Tight<L>) -> Loose<L> {
     let a24 = m.splat(121_665);

@@ -12,7 +12,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub(super) const LANES: usize = 8;
 
 /// What eight ladders start from.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
 pub(super) struct Start {
     /// For each bit of the scalar whether it differs from the one above it; the lowest 64 first.
     swaps: [[u64; LANES]; 4],
@@ -28,41 +28,38 @@ pub(super) struct End {
 }
 
 impl Start {
-    /// Up to eight scalars and points; lanes that are left over multiply zeros.
-    pub(super) fn new(scalars: &[[u8; 32]], points: &[[u8; 32]]) -> Self {
-        let mut start = Self {
-            swaps: [[0; LANES]; 4],
-            points: [[0; LANES]; 5],
-        };
+    /// Takes up to eight scalars and points; lanes that are left over multiply zeros. In place: what
+    /// it holds tells the scalars, and a value that moves leaves copies behind.
+    pub(super) fn fill(&mut self, scalars: &[[u8; 32]], points: &[[u8; 32]]) {
+        let mut words = [0; 4];
         for (lane, (scalar, point)) in scalars.iter().zip(points).enumerate().take(LANES) {
-            let mut words = words(scalar);
+            read_words(scalar, &mut words);
             words[0] &= !7;
             words[3] = words[3] & (u64::MAX >> 1) | 1 << 62;
             for i in 0..4 {
                 let above = words.get(i + 1).map_or(0, |word| word << 63);
-                start.swaps[i][lane] = words[i] ^ (words[i] >> 1 | above);
+                self.swaps[i][lane] = words[i] ^ (words[i] >> 1 | above);
             }
-            words.zeroize();
-            for (to, limb) in start.points.iter_mut().zip(limbs(point)) {
+            for (to, limb) in self.points.iter_mut().zip(limbs(point)) {
                 to[lane] = limb;
             }
         }
-        start
+        words.zeroize();
     }
 }
 
 /// Four words, lowest first.
-fn words(bytes: &[u8; 32]) -> [u64; 4] {
-    let mut words = [0; 4];
-    for (i, byte) in bytes.iter().enumerate() {
-        words[i / 8] |= u64::from(*byte) << (8 * (i % 8));
+fn read_words(bytes: &[u8; 32], words: &mut [u64; 4]) {
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
     }
-    words
 }
 
 /// Five limbs of 51 bits, lowest first, without bit 255.
 fn limbs(bytes: &[u8; 32]) -> [u64; 5] {
-    let [w0, w1, w2, w3] = words(bytes);
+    let mut words = [0; 4];
+    read_words(bytes, &mut words);
+    let [w0, w1, w2, w3] = words;
     [
         w0 & MASK,
         (w0 >> 51 | w1 << 13) & MASK,

@@ -175,7 +175,7 @@ fn check_in_place(engine: Engine, nodes: &Nodes, batch: &[Case]) {
         .map(|(case, buffer)| Job::new(&nodes.secrets[case.key], buffer))
         .collect();
     let mut asked = Vec::new();
-    engine.unwrap_in_place(&mut jobs, |place, tag| {
+    engine.unwrap_in_place(batch[0].bytes.len(), &mut jobs, |place, tag| {
         asked.push((place, *tag));
         fresh(tag)
     });
@@ -341,7 +341,7 @@ fn payloads_of_every_size_are_done_alike() {
 }
 
 #[test]
-fn other_lengths_than_the_first_are_malformed_and_harm_nobody() {
+fn other_lengths_are_malformed_and_harm_nobody() {
     let mut rng = rng(84);
     let nodes = Nodes::new(&mut rng);
     let (keys, path) = nodes.path(&mut rng, 2);
@@ -356,19 +356,44 @@ fn other_lengths_than_the_first_are_malformed_and_harm_nobody() {
         PACKET_BYTES + 1,
     ];
     for engine in engines() {
-        for length in lengths {
-            let mut odd = good.clone();
-            odd.resize(length, 7);
-            let before = odd.clone();
-            let mut buffers = [good.clone(), odd.clone(), good.clone()];
+        let mut opened = [good.clone()];
+        let mut jobs = opened.each_mut().map(|bytes| Job::new(secret, bytes));
+        engine.unwrap_in_place(PACKET_BYTES, &mut jobs, |_, _| true);
+        let expected = jobs[0].outcome();
+        assert!(expected.is_ok());
+        for (length, odd_place) in lengths
+            .iter()
+            .flat_map(|length| [(*length, 0), (*length, 1), (*length, 2)])
+        {
+            let mut buffers = [good.clone(), good.clone(), good.clone()];
+            buffers[odd_place].resize(length, 7);
+            let before = buffers[odd_place].clone();
             let mut jobs = buffers.each_mut().map(|bytes| Job::new(secret, bytes));
-            engine.unwrap_in_place(&mut jobs, |place, _| {
-                assert_ne!(place, 1);
+            engine.unwrap_in_place(PACKET_BYTES, &mut jobs, |place, _| {
+                assert_ne!(place, odd_place);
                 true
             });
-            assert!(jobs[0].outcome().is_ok() && jobs[2].outcome() == jobs[0].outcome());
-            assert_eq!(jobs[1].outcome(), Err(UnwrapError::Malformed));
-            assert!(buffers[1] == before && buffers[0] == buffers[2] && buffers[0] != good);
+            for (place, job) in jobs.iter().enumerate() {
+                let malformed = Err(UnwrapError::Malformed);
+                assert_eq!(
+                    job.outcome(),
+                    if place == odd_place {
+                        malformed
+                    } else {
+                        expected
+                    }
+                );
+            }
+            for (place, buffer) in buffers.iter().enumerate() {
+                assert!(
+                    *buffer
+                        == if place == odd_place {
+                            before.clone()
+                        } else {
+                            opened[0].clone()
+                        }
+                );
+            }
         }
         // Too short, all of them.
         for length in &lengths[..4] {
@@ -378,12 +403,12 @@ fn other_lengths_than_the_first_are_malformed_and_harm_nobody() {
                 .iter_mut()
                 .map(|bytes| Job::new(secret, bytes))
                 .collect();
-            engine.unwrap_in_place(&mut jobs, |_, _| panic!("asked about noise"));
+            engine.unwrap_in_place(*length, &mut jobs, |_, _| panic!("asked about noise"));
             for job in &jobs {
                 assert_eq!(job.outcome(), Err(UnwrapError::Malformed));
             }
             assert_eq!(buffers, before);
         }
-        engine.unwrap_in_place(&mut [], |_, _| panic!("asked about nothing"));
+        engine.unwrap_in_place(PACKET_BYTES, &mut [], |_, _| panic!("asked about nothing"));
     }
 }

@@ -1,4 +1,4 @@
-//! Every bit counts: of headers at the next hop, of payloads at the end.
+//! Every bit counts of headers at the next hop, and a bit of every byte of payloads at the end.
 
 use crate::{engines, rng, route};
 use rand::RngExt;
@@ -6,7 +6,7 @@ use shoal_packet::{
     Engine, Job, Packet, Payload, ReplayTag, SphinxSecret, SurbKeys, UnwrapError, Unwrapped,
     build_forward, build_surb,
 };
-use shoal_proto::size::{HEADER_BYTES, PAYLOAD_BYTES, PLAINTEXT_BYTES};
+use shoal_proto::size::{HEADER_BYTES, PACKET_BYTES, PAYLOAD_BYTES, PLAINTEXT_BYTES};
 use shoal_proto::{ClientHandle, SurbId};
 
 /// X25519 ignores it (RFC 7748, section 5).
@@ -36,7 +36,7 @@ fn every_bit_of_a_header_counts_but_one() {
                 .iter_mut()
                 .map(|bytes| Job::new(secret, bytes))
                 .collect();
-            engine.unwrap_in_place(&mut jobs, |place, asked| {
+            engine.unwrap_in_place(PACKET_BYTES, &mut jobs, |place, asked| {
                 // The same tag as without it: no way around the replay filter.
                 assert_eq!((batch[place], *asked), (IGNORED, tag));
                 true

@@ -196,9 +196,10 @@ impl Case {
     fn padding(&self, header: &[u8]) -> Vec<u8> {
         let (last, forward) = self.secrets.split_last().unwrap();
         let mut packet = [header, &[0; 64]].concat();
+        let packet_bytes = packet.len();
         for secret in forward {
             let mut jobs = [Job::new(secret, &mut packet)];
-            Engine::best().unwrap_in_place(&mut jobs, |_, _| true);
+            Engine::best().unwrap_in_place(packet_bytes, &mut jobs, |_, _| true);
             assert!(matches!(jobs[0].outcome(), Ok(Routing::Forward { .. })));
         }
         let shared = x25519(*last.to_bytes(), packet[..32].try_into().unwrap());

@@ -126,7 +126,7 @@ fn low_order_is_refused_in_every_place_of_a_batch() {
                     .iter_mut()
                     .map(|bytes| Job::new(&secrets[0], bytes))
                     .collect();
-                engine.unwrap_in_place(&mut jobs, |asked, _| {
+                engine.unwrap_in_place(PACKET_BYTES, &mut jobs, |asked, _| {
                     assert_ne!(asked, place, "asked about a forgery");
                     true
                 });
@@ -149,7 +149,9 @@ fn low_order_is_refused_in_every_place_of_a_batch() {
             .iter_mut()
             .map(|bytes| Job::new(&secrets[0], bytes))
             .collect();
-        engine.unwrap_in_place(&mut jobs, |_, _| panic!("asked about a forgery"));
+        engine.unwrap_in_place(PACKET_BYTES, &mut jobs, |_, _| {
+            panic!("asked about a forgery")
+        });
         assert!(
             jobs.iter()
                 .all(|job| job.outcome() == Err(UnwrapError::LowOrder))
@@ -190,7 +192,7 @@ fn a_point_of_low_order_added_changes_nothing() {
             bytes[..32].copy_from_slice(&(point + torsion).to_montgomery().to_bytes());
             assert!(bytes != good);
             let mut jobs = [Job::new(&secret, &mut bytes)];
-            engine.unwrap_in_place(&mut jobs, |_, tag| {
+            engine.unwrap_in_place(PACKET_BYTES, &mut jobs, |_, tag| {
                 // No way around the replay filter.
                 assert_eq!(Some(*tag), expected.tag);
                 true
@@ -225,7 +227,7 @@ fn strange_group_elements_are_done_as_by_the_reference() {
                     .iter_mut()
                     .map(|bytes| Job::new(&secret, bytes))
                     .collect();
-                engine.unwrap_in_place(&mut jobs, |place, tag| {
+                engine.unwrap_in_place(PACKET_BYTES, &mut jobs, |place, tag| {
                     assert_eq!(Some(*tag), batch[place].1.tag);
                     true
                 });

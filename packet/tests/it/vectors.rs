@@ -11,7 +11,7 @@ use shoal_packet::{
     Builder, Hop, Job, KeyTables, Payload, ReplayTag, Routing, SphinxSecret, Surb, SurbKeys,
     UnwrapError,
 };
-use shoal_proto::size::{HEADER_BYTES, PAYLOAD_BYTES};
+use shoal_proto::size::{HEADER_BYTES, PACKET_BYTES, PAYLOAD_BYTES};
 use shoal_proto::{ClientHandle, NodeId, Span, SurbId};
 use sphinx_packet::{SURB, SurbReplyRecovery};
 use std::convert::Infallible;
@@ -167,7 +167,7 @@ fn every_back_end_meets_the_vectors() {
                     .map(|((secret, ..), bytes)| Job::new(secret, bytes))
                     .collect();
                 let mut asked = vec![None; batch.len()];
-                engine.unwrap_in_place(&mut jobs, |place, tag| {
+                engine.unwrap_in_place(PACKET_BYTES, &mut jobs, |place, tag| {
                     asked[place] = Some(*tag);
                     true
                 });
