@@ -7,6 +7,7 @@ use shoal_proto::size::{FRAME_BYTES, PAYLOAD_BYTES};
 use shoal_proto::{Epoch, SurbId};
 use std::fmt;
 use std::ops::Range;
+use subtle::ConstantTimeEq;
 
 /// Parts of a frame on the last link: identifier, random bytes in the header's place, payload.
 const ID: Range<usize> = 1..1 + SurbId::BYTES;
@@ -100,9 +101,10 @@ impl Frame {
     }
 }
 
+/// In constant time.
 impl PartialEq for Frame {
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
+        self.as_bytes().as_slice().ct_eq(other.as_bytes()).into()
     }
 }
 

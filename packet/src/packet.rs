@@ -2,6 +2,7 @@ use crate::buffer::Buffer;
 use crate::error::PacketError;
 use shoal_proto::size::{HEADER_BYTES, PACKET_BYTES, PAYLOAD_BYTES};
 use std::fmt;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// Zeros in front of a plaintext that could be recovered (Sphinx's security parameter).
@@ -105,17 +106,19 @@ impl Payload {
     }
 }
 
+/// In constant time.
 impl PartialEq for Packet {
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
+        self.as_bytes().as_slice().ct_eq(other.as_bytes()).into()
     }
 }
 
 impl Eq for Packet {}
 
+/// In constant time.
 impl PartialEq for Payload {
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
+        self.as_bytes().as_slice().ct_eq(other.as_bytes()).into()
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) trait Lanes: Copy {
 }
 
 /// The lanes in portable Rust, for tests: slow, not in constant time, and strict, in that it
-/// panics where the ladder would go past the bounds that its comments state.
+/// panics where a factor exceeds 52 bits, a sum 64, or a difference is negative.
 #[cfg(test)]
 #[derive(Clone, Copy)]
 pub(super) struct Emulated;

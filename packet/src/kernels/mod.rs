@@ -1,7 +1,7 @@
 //! The only place with `unsafe`: what needs the processor's vector instructions, or a C library.
 //!
-//! The functions here do nothing and return `false` where this processor or this build lacks what
-//! they need; the caller has another way.
+//! Where this processor or this build lacks what a function needs, it does nothing and says so with
+//! `false` or `None`, or wants a proof that nothing lacks; the caller has another way.
 
 #[cfg(all(
     feature = "aws-lc",
@@ -9,6 +9,21 @@
     not(target_family = "wasm")
 ))]
 mod aws_lc;
+/// What stands in for it where it is missing.
+#[cfg(not(all(
+    feature = "aws-lc",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    not(target_family = "wasm")
+)))]
+mod aws_lc {
+    pub(super) const IS_BUILT: bool = false;
+
+    pub(super) fn x25519(_scalars: &[[u8; 32]], _points: &[[u8; 32]], _out: &mut [[u8; 32]]) {}
+
+    pub(super) fn x25519_base(_scalar: &[u8; 32]) -> [u8; 32] {
+        [0; 32]
+    }
+}
 #[cfg(any(test, target_arch = "x86_64"))]
 mod batch;
 #[cfg(any(test, target_arch = "x86_64"))]
@@ -35,11 +50,7 @@ mod words;
 mod x86;
 
 /// Whether this build contains AWS-LC.
-pub(crate) const HAS_SCALAR: bool = cfg!(all(
-    feature = "aws-lc",
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    not(target_family = "wasm")
-));
+pub(crate) const HAS_SCALAR: bool = aws_lc::IS_BUILT;
 
 /// Whether this processor has the instructions of the IFMA back end.
 pub(crate) fn has_ifma() -> bool {
@@ -56,39 +67,13 @@ pub(crate) fn scalar_x25519(
     points: &[[u8; 32]],
     out: &mut [[u8; 32]],
 ) -> bool {
-    #[cfg(all(
-        feature = "aws-lc",
-        any(target_arch = "x86_64", target_arch = "aarch64"),
-        not(target_family = "wasm")
-    ))]
     aws_lc::x25519(scalars, points, out);
-    #[cfg(not(all(
-        feature = "aws-lc",
-        any(target_arch = "x86_64", target_arch = "aarch64"),
-        not(target_family = "wasm")
-    )))]
-    let _ = (scalars, points, out);
     HAS_SCALAR
 }
 
 /// `X25519(scalar, 9)` by AWS-LC, if this build contains it.
 pub(crate) fn scalar_x25519_base(scalar: &[u8; 32]) -> Option<[u8; 32]> {
-    #[cfg(all(
-        feature = "aws-lc",
-        any(target_arch = "x86_64", target_arch = "aarch64"),
-        not(target_family = "wasm")
-    ))]
-    let product = Some(aws_lc::x25519_base(scalar));
-    #[cfg(not(all(
-        feature = "aws-lc",
-        any(target_arch = "x86_64", target_arch = "aarch64"),
-        not(target_family = "wasm")
-    )))]
-    let product = {
-        let _ = scalar;
-        None
-    };
-    product
+    HAS_SCALAR.then(|| aws_lc::x25519_base(scalar))
 }
 
 /// `out[i] = X25519(scalars[i], points[i])` by AVX-512 IFMA, in groups of eight. A group that is
