@@ -1,5 +1,7 @@
 use crate::{rng, route, travel};
-use shoal_packet::{PacketError, Payload, Surb, SurbKeys, Unwrapped, build_forward, build_surb};
+use shoal_packet::{
+    Backend, PacketError, Payload, Surb, SurbKeys, Unwrapped, build_forward, build_surb,
+};
 use shoal_proto::size::{PLAINTEXT_BYTES, SURB_BYTES};
 use shoal_proto::{ClientHandle, SurbId};
 
@@ -17,8 +19,12 @@ fn replies_arrive_at_the_handle_and_only_their_creator_reads_them() {
             let surb = Surb::from_bytes(&surb.to_bytes()).unwrap();
             assert_eq!(surb.first_hop(), route[0].node);
             let text = vec![0x55; length];
-            let (next, packet) = surb.into_packet(&text).unwrap();
+            let (next, packet) = surb.clone().into_packet(&text).unwrap();
             assert_eq!(next, route[0].node);
+            for backend in Backend::ALL {
+                let same = surb.clone().into_packet_on(backend, &text).unwrap();
+                assert_eq!(same, (next, packet.clone()), "{backend}");
+            }
             let Unwrapped::Final {
                 destination,
                 id,
@@ -30,6 +36,10 @@ fn replies_arrive_at_the_handle_and_only_their_creator_reads_them() {
             assert_eq!((destination, id), (*HANDLE.as_bytes(), ID));
             assert!(payload.plaintext().is_none(), "the final hop reads a reply");
             assert_eq!(keys.open(&payload).unwrap().as_slice(), text);
+            for backend in Backend::ALL {
+                let opened = keys.open_on(backend, &payload).unwrap();
+                assert_eq!(opened.as_slice(), text, "{backend}");
+            }
         }
     }
 }
