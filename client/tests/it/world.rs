@@ -462,7 +462,7 @@ impl World {
                 self.tampered.push((id, payload));
                 frame
             } else {
-                Frame::last_link(&mut self.rng, byte, id, payload)
+                Frame::last_link(&mut self.rng, byte, id, payload.clone())
             };
             self.schedule(at, Happening::Frame(handle, frame));
         }
