@@ -53,7 +53,8 @@ fn exchange(seed: u64) -> Outcome {
     while stored(network.happenings()).len() < pairs || received(network.happenings()).len() < pairs
     {
         let second = network.now().since(genesis).as_secs_f64();
-        assert!(second < 200.0, "not done in time");
+        // Twelve seeds took 119 to 266 s: one message of 90 is lost three times and backs off.
+        assert!(second < 400.0, "not done in time");
         run_checked(&mut network, 1);
     }
     // Long enough for what comes twice to come twice.
