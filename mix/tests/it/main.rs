@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod batch;
 mod books;
 mod crash;
 mod fixture;
