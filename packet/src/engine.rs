@@ -1,10 +1,11 @@
 use crate::backend::Backend;
 use crate::error::{BackendMissing, UnwrapError};
 use crate::header::Routing;
-use crate::hop::{GROUP, Job, Pass, WIDE};
+use crate::hop::{Job, Pass, WIDE};
 use crate::key::SphinxSecret;
 use crate::packet::{Packet, Payload};
 use crate::replay::ReplayTag;
+use crate::x25519::GROUP;
 use shoal_proto::size::PACKET_BYTES;
 use shoal_proto::{NodeId, Span, SurbId};
 

@@ -13,10 +13,8 @@ use shoal_proto::size::HEADER_BYTES;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-/// Lanes of one vector.
-pub(crate) const GROUP: usize = 8;
 /// Packets of the widest pass: four groups, which share an inversion.
-pub(crate) const WIDE: usize = 32;
+pub(crate) const WIDE: usize = 4 * x25519::GROUP;
 /// A payload has a left half of 32 bytes and something to its right.
 const LEAST_PAYLOAD_BYTES: usize = 33;
 

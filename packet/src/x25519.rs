@@ -5,8 +5,8 @@ use crate::kernels;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use x25519_dalek::x25519;
 
-/// Multiplications in a group of the IFMA back end.
-const GROUP: usize = 8;
+/// Multiplications in a group of the IFMA back end: one in each lane of a vector.
+pub(crate) const GROUP: usize = 8;
 
 /// `out[i] = X25519(scalars[i], points[i])`. Scalars are clamped, bit 255 of points is ignored,
 /// non-canonical points are reduced, as the RFC says. An all-zero result is left to the caller
