@@ -39,30 +39,36 @@
 //! Sources: the seeded network emulators of quinn-proto and str0m; "The Loopix Anonymity System"
 //! (2017) for what is simulated.
 
-mod audit;
-mod builder;
-mod client;
-mod disk;
-mod dispatch;
-mod error;
-mod inspect;
-mod ledger;
-mod link;
-mod network;
-mod node;
-mod observe;
-mod party;
-mod queue;
-pub mod stats;
-mod trace;
-mod world;
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests"
+    )
+)]
 
-pub use audit::{Audit, Imbalance};
-pub use builder::NetworkBuilder;
-pub use error::SimulationError;
-pub use ledger::Ledger;
-pub use link::LinkDelay;
-pub use network::{Happening, Network};
-pub use observe::{Observation, Truth};
-pub use party::Party;
-pub use trace::{Kind, TraceEvent, TraceHash};
+pub mod adversary;
+pub mod advise;
+pub mod clock;
+pub mod engine;
+mod harness;
+pub mod math;
+pub mod measure;
+pub mod metrics;
+pub mod network;
+pub mod plot;
+pub mod reproduce;
+pub mod run;
+pub mod scenario;
+pub mod seed;
+pub mod stats;
+pub mod sweep;
+pub mod table;
+pub mod theory;
+
+pub use harness::{
+    Audit, Happening, Imbalance, Kind, Ledger, LinkDelay, Network, NetworkBuilder, Observation,
+    Party, SimulationError, TraceEvent, TraceHash, Truth,
+};

@@ -12,6 +12,8 @@
 
 use shoal_proto::Time;
 
+use crate::math;
+
 /// What a two-sample Kolmogorov-Smirnov test found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KolmogorovSmirnov {
@@ -70,7 +72,7 @@ pub fn kolmogorov_tail(lambda: f64) -> f64 {
     let mut sign = 1.0;
     for k in 1..=100_u32 {
         let k = f64::from(k);
-        let term = (-2.0 * k * k * lambda * lambda).exp();
+        let term = math::exp(-2.0 * k * k * lambda * lambda);
         sum += sign * term;
         if term < 1e-16 {
             break;
@@ -122,7 +124,7 @@ pub fn intervals(instants: &[Time]) -> Vec<f64> {
 pub fn chi_squared_tail(statistic: f64, degrees: u32) -> f64 {
     let k = f64::from(degrees.max(1));
     let spread = 2.0 / (9.0 * k);
-    let z = ((statistic.max(0.0) / k).cbrt() - (1.0 - spread)) / spread.sqrt();
+    let z = (libm::cbrt(statistic.max(0.0) / k) - (1.0 - spread)) / spread.sqrt();
     normal_tail(z)
 }
 
@@ -139,7 +141,7 @@ pub fn normal_tail(z: f64) -> f64 {
         0.319_381_53,
     ];
     let polynomial = coefficients.iter().fold(0.0, |sum, c| (sum + c) * t);
-    let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let density = math::exp(-z * z / 2.0) / (2.0 * std::f64::consts::PI).sqrt();
     let upper = (density * polynomial).clamp(0.0, 1.0);
     if z >= 0.0 { upper } else { 1.0 - upper }
 }

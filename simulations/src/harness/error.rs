@@ -3,7 +3,7 @@ use shoal_proto::Time;
 use shoal_topology::ParameterError;
 use thiserror::Error;
 
-use crate::{Imbalance, Party};
+use crate::harness::{Imbalance, Party};
 
 /// Why a simulated network could not be built or driven on.
 #[derive(Debug, Error)]

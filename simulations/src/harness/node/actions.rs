@@ -10,9 +10,9 @@ use shoal_provider::{AttachAnswer, Delivered, ProviderAction, ProviderInput};
 use shoal_topology::{DirectoryAction, DirectoryInput, Ticket, View};
 
 use super::Node;
-use crate::Party;
-use crate::trace::Kind;
-use crate::world::{Connection, Event, Lane, World};
+use crate::harness::Party;
+use crate::harness::trace::Kind;
+use crate::harness::world::{Connection, Event, Lane, World};
 
 /// How long a directory waits for an answer.
 const ASK_TIMEOUT: Span = Span::from_secs(5);

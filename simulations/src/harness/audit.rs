@@ -1,10 +1,10 @@
 use thiserror::Error;
 
-use crate::Ledger;
-use crate::client::ClientHost;
-use crate::dispatch::frames_in_queue;
-use crate::node::Node;
-use crate::world::World;
+use crate::harness::Ledger;
+use crate::harness::client::ClientHost;
+use crate::harness::dispatch::frames_in_queue;
+use crate::harness::node::Node;
+use crate::harness::world::World;
 
 use shoal_mix::{OwnKind, Snapshot};
 

@@ -13,10 +13,10 @@ use shoal_proto::{ClientHandle, Epoch, NodeId, Time};
 use shoal_provider::{Counters, Limits, MemoryStore, Provider, Store, StoreLimits, StoreOp};
 use shoal_topology::{Directory, DirectoryCounters, Identity, LocalNode, Role, View};
 
-use crate::disk::{NodeDisk, Writer};
-use crate::trace::Kind;
-use crate::world::{Connection, Event, Job, World};
-use crate::{Party, SimulationError};
+use crate::harness::disk::{NodeDisk, Writer};
+use crate::harness::trace::Kind;
+use crate::harness::world::{Connection, Event, Job, World};
+use crate::harness::{Party, SimulationError};
 
 /// A node, up or down.
 pub(crate) struct Node {

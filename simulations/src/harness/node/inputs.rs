@@ -10,10 +10,10 @@ use shoal_topology::{DirectoryInput, Ticket, Verdict};
 
 use super::actions::{answer, fingerprint, refuse};
 use super::{Node, Process};
-use crate::Party;
-use crate::observe::{Observation, Observer};
-use crate::trace::Kind;
-use crate::world::{Connection, Fate, Job, Lane, World};
+use crate::harness::Party;
+use crate::harness::observe::{Observation, Observer};
+use crate::harness::trace::Kind;
+use crate::harness::world::{Connection, Fate, Job, Lane, World};
 
 impl Node {
     pub(crate) fn neighbour(&mut self, other: Party, there: bool, world: &World) {

@@ -9,9 +9,9 @@ use shoal_proto::{ClientHandle, Span};
 use shoal_topology::{View, adopt_documents};
 
 use super::{ClientHost, Fetch, Process};
-use crate::Party;
-use crate::trace::Kind;
-use crate::world::{Connection, Event, World};
+use crate::harness::Party;
+use crate::harness::trace::Kind;
+use crate::harness::world::{Connection, Event, World};
 
 /// How often a host looks whether it should fetch documents or attach.
 pub(super) const HOUSEKEEPING: Span = Span::from_secs(1);

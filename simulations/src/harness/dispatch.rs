@@ -1,10 +1,10 @@
 //! Whom an event happens to, and what it means to them.
 
-use crate::Party;
-use crate::client::ClientHost;
-use crate::node::Node;
-use crate::observe::Observer;
-use crate::world::{Event, Job, Lane, World};
+use crate::harness::Party;
+use crate::harness::client::ClientHost;
+use crate::harness::node::Node;
+use crate::harness::observe::Observer;
+use crate::harness::world::{Event, Job, Lane, World};
 
 impl Event {
     /// Whom it happens to.

@@ -11,11 +11,11 @@ use shoal_proto::size::FRAME_BYTES;
 use shoal_proto::{ClientHandle, NodeId, Span, Time};
 use shoal_topology::NetworkParameters;
 
-use crate::ledger::Ledger;
-use crate::link::{Link, LinkDelay, Passage};
-use crate::queue::EventQueue;
-use crate::trace::{Kind, Trace, TraceEvent};
-use crate::{Party, SimulationError};
+use crate::harness::ledger::Ledger;
+use crate::harness::link::{Link, LinkDelay, Passage};
+use crate::harness::queue::EventQueue;
+use crate::harness::trace::{Kind, Trace, TraceEvent};
+use crate::harness::{Party, SimulationError};
 
 /// Wakes of one party at one instant after which a core counts as spinning.
 const MAX_WAKES: u32 = 10_000;

@@ -7,11 +7,11 @@ use shoal_proto::{ClientHandle, NodeId, Time};
 use shoal_provider::{Store, Usage};
 use shoal_topology::{DirectoryCounters, View};
 
-use crate::audit::{Audit, Parts};
-use crate::node::Node;
-use crate::observe::Observation;
-use crate::trace::{Kind, TraceEvent, TraceHash};
-use crate::{Imbalance, Network, Party, SimulationError};
+use crate::harness::audit::{Audit, Parts};
+use crate::harness::node::Node;
+use crate::harness::observe::Observation;
+use crate::harness::trace::{Kind, TraceEvent, TraceHash};
+use crate::harness::{Imbalance, Network, Party, SimulationError};
 
 impl Network {
     /// What the trace is so far, in 32 bytes.

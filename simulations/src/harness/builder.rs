@@ -7,12 +7,12 @@ use shoal_proto::{Span, Time};
 use shoal_provider::{Limits, StoreLimits};
 use shoal_topology::{GenesisMember, Identity, NetworkParameters, Profile, Role};
 
-use crate::client::{self, ClientHost};
-use crate::link::LinkDelay;
-use crate::network::Network;
-use crate::node::{self, Node};
-use crate::world::{Physics, World};
-use crate::{Party, SimulationError};
+use crate::harness::client::{self, ClientHost};
+use crate::harness::link::LinkDelay;
+use crate::harness::network::Network;
+use crate::harness::node::{self, Node};
+use crate::harness::world::{Physics, World};
+use crate::harness::{Party, SimulationError};
 
 /// Describes a network to be simulated. Every value has a default: three layers of two mixes,
 /// three providers, no clients, links of 40 ms without losses, and the parameters of

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use shoal_packet::Payload;
 use shoal_proto::{ClientHandle, SurbId, Time};
 
-use crate::Party;
+use crate::harness::Party;
 
 /// What a packet for a client was, as only the client can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,11 +16,11 @@ use shoal_topology::View;
 use zeroize::Zeroizing;
 
 use self::connect::{ASKED, HOUSEKEEPING, hang_up};
-use crate::disk::{ClientDisk, Writer};
-use crate::observe::{Observer, Truth};
-use crate::trace::Kind;
-use crate::world::{Connection, Event, Fate, Job, Lane, World};
-use crate::{Happening, Party, SimulationError};
+use crate::harness::disk::{ClientDisk, Writer};
+use crate::harness::observe::{Observer, Truth};
+use crate::harness::trace::Kind;
+use crate::harness::world::{Connection, Event, Fate, Job, Lane, World};
+use crate::harness::{Happening, Party, SimulationError};
 
 /// A client, up or down.
 pub(crate) struct ClientHost {

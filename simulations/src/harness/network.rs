@@ -5,13 +5,13 @@ use shoal_packet::Frame;
 use shoal_proto::{Epoch, Span, Time};
 use shoal_topology::NetworkParameters;
 
-use crate::builder::NetworkBuilder;
-use crate::client::ClientHost;
-use crate::dispatch::{happen_to_client, happen_to_node};
-use crate::node::Node;
-use crate::observe::Observer;
-use crate::world::World;
-use crate::{Party, SimulationError};
+use crate::harness::builder::NetworkBuilder;
+use crate::harness::client::ClientHost;
+use crate::harness::dispatch::{happen_to_client, happen_to_node};
+use crate::harness::node::Node;
+use crate::harness::observe::Observer;
+use crate::harness::world::World;
+use crate::harness::{Party, SimulationError};
 
 /// Something that a client told its user.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,1 @@
+//! Proposes a network that fits its users' needs, and says what it costs.

@@ -1,0 +1,1 @@
+//! Metrics that adversaries and researchers read off a run.

@@ -1,0 +1,1 @@
+//! Scenarios for the real roles in virtual time.

@@ -1,0 +1,1 @@
+//! Figures in SVG and PNG, drawn from tables.

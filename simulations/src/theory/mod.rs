@@ -1,0 +1,1 @@
+//! Closed forms and exact solutions that the simulator is held against, each with its source.
