@@ -1,8 +1,12 @@
 //! The commands, one file each.
 
-use std::process::ExitCode;
+mod check;
+mod new;
+
+use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use shoal_simulations::scenario::ScenarioError;
 
 /// How a command ends: 0 done, 1 something failed, 2 the input was refused, 3 the answer is no (a
 /// gated point does not hold, or nothing fits what was asked for).
@@ -24,7 +28,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// What a command gives back: an error is printed with its causes, and the exit code is 1.
-pub(crate) type CommandResult = Result<Exit, Box<dyn std::error::Error>>;
+pub(crate) type CommandResult = Result<Exit, Box<dyn Error>>;
 
 /// Simulates mixnets and measures their anonymity, latency and cost.
 #[derive(Parser)]
@@ -35,8 +39,33 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    New(new::New),
+    Check(check::Check),
+}
 
 pub(crate) fn main() -> ExitCode {
-    match Cli::parse().command {}
+    let result = match Cli::parse().command {
+        Command::New(command) => new::run(&command),
+        Command::Check(command) => check::run(&command),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => failed(&*error),
+    }
+}
+
+/// Prints an error with its causes. A scenario that is refused is the input's fault.
+fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+    eprintln!("{error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("caused by: {error}");
+        cause = error.source();
+    }
+    if error.is::<ScenarioError>() {
+        Exit::Refused.into()
+    } else {
+        ExitCode::FAILURE
+    }
 }
