@@ -91,7 +91,7 @@ impl Disclosure {
         scores.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut places = wanted as f64;
         let mut found = 0.0;
-        for tie in scores.chunk_by(|a, b| a.0 >= b.0) {
+        for tie in scores.chunk_by(|a, b| a.0 <= b.0) {
             let here = tie.len() as f64;
             let contacts = tie.iter().filter(|(_, contact)| *contact).count() as f64;
             found += contacts * (places / here).min(1.0);

@@ -57,7 +57,7 @@ pub fn roc(scores: &[(f64, bool)]) -> Option<Roc> {
     let (mut hits, mut alarms, mut area) = (0.0_f64, 0.0_f64, 0.0_f64);
     // Equal scores pass a threshold together: the curve crosses them in one straight line, which
     // counts a tie half. (Zero and minus zero are one score.)
-    for tie in scores.chunk_by(|a, b| a.0 >= b.0) {
+    for tie in scores.chunk_by(|a, b| a.0 <= b.0) {
         let found = tie.iter().filter(|(_, truth)| *truth).count() as f64;
         let false_ones = tie.len() as f64 - found;
         area += false_ones * (hits + found / 2.0);
