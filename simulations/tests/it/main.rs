@@ -16,3 +16,4 @@ mod link;
 mod offline;
 mod restarts;
 mod support;
+mod table;
