@@ -77,6 +77,7 @@ pub fn run(
         scenario,
         start,
         up: start,
+        checked: start,
         network,
         progress,
         documents: BTreeMap::new(),
@@ -85,8 +86,8 @@ pub fn run(
     };
     let failure = run.drive().err().map(|broken| Failure {
         what: broken.0,
-        after: run.network.now().since(start),
-        epoch: run.network.epoch(),
+        after: run.checked.since(start),
+        epoch: run.network.params().epoch_at(run.checked),
     });
     let summary = Summary::of(&run, seed, failure.as_ref());
     Ok(Report {
@@ -154,6 +155,8 @@ pub(super) struct Run<'a, P> {
     progress: P,
     pub(super) start: Time,
     pub(super) up: Time,
+    /// When the last check was.
+    pub(super) checked: Time,
     /// The documents that nodes had, by epoch.
     pub(super) documents: BTreeMap<Epoch, BTreeSet<[u8; 32]>>,
     /// Messages that nobody was there to take: their senders' processes were down.
@@ -182,8 +185,7 @@ impl<P: FnMut(Progress)> Run<'_, P> {
             self.pass(end)?;
         }
         self.network.stop()?;
-        self.check()?;
-        let audit = self.network.audit();
+        let audit = self.network.check().map_err(SimulationError::from)?;
         let (in_flight, inside) = (audit.frames().in_flight, audit.inside);
         if in_flight + inside > 0 {
             let what = format!("{in_flight} frames on links and {inside} in nodes after the end");
@@ -201,6 +203,7 @@ impl<P: FnMut(Progress)> Run<'_, P> {
 
     fn check(&mut self) -> Result<(), Broken> {
         self.checks += 1;
+        self.checked = self.network.now();
         self.network.check().map_err(SimulationError::from)?;
         let happenings = self.network.take_happenings();
         self.judge.hear(happenings, self.network.crashes())?;

@@ -255,7 +255,7 @@ mod tests {
         let network = Network::builder(1).clients(2, "default").build().unwrap();
         let clients: Vec<Party> = network.clients().collect();
         let (alice, bob) = (clients[0], clients[1]);
-        let at = |millis| Time::from_micros(millis * 1000);
+        let at = |millis: u64| Time::from_micros(millis * 1000);
         let fresh = || {
             let mut judge = Judge::new(20, Span::from_secs(60));
             judge.sent(alice, bob, at(0));

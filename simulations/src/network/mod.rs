@@ -20,6 +20,7 @@ mod drive;
 mod error;
 mod file;
 mod judge;
+mod output;
 mod scenario;
 mod summary;
 mod who;

@@ -107,7 +107,7 @@ impl Summary {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             seed,
-            virtual_s: network.now().since(run.start).as_secs_f64(),
+            virtual_s: run.checked.since(run.start).as_secs_f64(),
             up_s: run.up.since(run.start).as_secs_f64(),
             messages: fates(messages, run.unsent),
             stored_after_s: Quantiles::of(messages, |message| message.stored),
@@ -120,7 +120,7 @@ impl Summary {
             frames_cut: faults.cut_frames,
             dropped,
             provider_dropped,
-            epochs: network.epoch().number() + 1,
+            epochs: network.params().epoch_at(run.checked).number() + 1,
             documents: run.documents.len() as u64,
             forks: run
                 .documents
@@ -143,6 +143,15 @@ impl Summary {
             trace_hash: network.trace_hash().to_string(),
             trace_lines: network.trace_lines(),
         }
+    }
+}
+
+impl Summary {
+    /// As JSON, indented.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Numbers, words and maps of them: nothing that JSON can't say.
+        serde_json::to_string_pretty(self).unwrap_or_default()
     }
 }
 
