@@ -142,13 +142,31 @@ mod tests {
         assert_eq!(global.revealed(&base), [false; 4]);
 
         let unsound: [fn(&mut Plan); 5] = [
-            |plan| plan.network.mix_delay = Delay::Uniform { least: 0.0, most: 1.0 },
-            |plan| plan.network.mix_delay = Delay::Gamma { shape: 2.0, mean: 1.0 },
+            |plan| {
+                plan.network.mix_delay = Delay::Uniform {
+                    least: 0.0,
+                    most: 1.0,
+                }
+            },
+            |plan| {
+                plan.network.mix_delay = Delay::Gamma {
+                    shape: 2.0,
+                    mean: 1.0,
+                }
+            },
             |plan| plan.network.routes = Routes::Free { hops: 2 },
-            |plan| plan.network.server = Some(Server { rate: 1.0, queue: 1 }),
+            |plan| {
+                plan.network.server = Some(Server {
+                    rate: 1.0,
+                    queue: 1,
+                })
+            },
             |plan| {
                 plan.network.providers = 2;
-                plan.network.provider_delay = Delay::Pareto { scale: 1.0, shape: 2.0 };
+                plan.network.provider_delay = Delay::Pareto {
+                    scale: 1.0,
+                    shape: 2.0,
+                };
             },
         ];
         for change in unsound {

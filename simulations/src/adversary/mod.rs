@@ -55,7 +55,11 @@ impl Adversary {
             knows_kinds: model.knows.contains(&Knowledge::Kinds),
             knows_loops: model.knows.contains(&Knowledge::Loops),
             drops: model.drops,
-            corrupt_mixes: count(corrupt.get(first_mix..first_mix + mixes).unwrap_or_default()),
+            corrupt_mixes: count(
+                corrupt
+                    .get(first_mix..first_mix + mixes)
+                    .unwrap_or_default(),
+            ),
             corrupt_providers: count(corrupt.get(..first_mix).unwrap_or_default()),
             corrupt,
         }
@@ -140,9 +144,7 @@ pub fn droppers(scenario: &Scenario, plan: &Plan, seed: u64, repetition: u32) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{
-        Class, Delay, Link, Links, Network, Phases, Receivers, Routes, Workload,
-    };
+    use crate::engine::{Class, Delay, Link, Links, Network, Phases, Receivers, Routes, Workload};
     use crate::scenario::{CorruptMixes, Placement};
 
     /// A stratified network of these weights without providers, and 10 clients at 1/s.
@@ -214,9 +216,6 @@ mod tests {
         let droppers = adversary.droppers();
         assert_eq!(droppers.len(), 2);
         assert!(droppers.iter().all(|d| adversary.owns(d.node)));
-        assert_eq!(
-            adversary.knowledge(),
-            "sees every link, 2 corrupt mixes"
-        );
+        assert_eq!(adversary.knowledge(), "sees every link, 2 corrupt mixes");
     }
 }

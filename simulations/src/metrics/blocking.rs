@@ -16,6 +16,7 @@ use rand::{Rng, RngExt};
 use shoal_mix::{LoopReturns, RelayLimits};
 
 use super::draw::{self, Trials};
+use crate::theory;
 
 /// An n-1 attack on one mix.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +62,7 @@ impl Blocking {
     /// rate, and the target is not part of it; so the target's delay races one exponential time.
     #[must_use]
     pub fn success_probability(&self) -> f64 {
-        1.0 / (1.0 + self.load())
+        theory::n_minus_one_success(self.load())
     }
 
     /// Plays the attack so many times on a mix that is in equilibrium under it, packet by packet,
@@ -234,7 +235,13 @@ mod tests {
     #[test]
     fn success_is_as_published_and_as_played() {
         let mut rng = seed::generator(12, 0, "n-1 test", 0);
-        let cases = [(0.1, 0.909), (0.5, 0.667), (1.0, 0.5), (2.0, 0.333), (5.0, 0.167)];
+        let cases = [
+            (0.1, 0.909),
+            (0.5, 0.667),
+            (1.0, 0.5),
+            (2.0, 0.333),
+            (5.0, 0.167),
+        ];
         for (rho, expected) in cases {
             let attack = attack(rho);
             assert!((attack.load() - rho).abs() < 1e-12);

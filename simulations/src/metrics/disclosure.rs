@@ -171,7 +171,9 @@ mod tests {
         let expected = rounds_needed(5.0, 100.0, 20.0, 2.0);
         assert!((expected - 59.36).abs() < 0.1, "{expected}");
         let runs = 20;
-        let total: u64 = (0..runs).map(|seed| rounds_until_found(seed, 5, 100, 20)).sum();
+        let total: u64 = (0..runs)
+            .map(|seed| rounds_until_found(seed, 5, 100, 20))
+            .sum();
         let mean = total / runs;
         // A condition on typical fluctuations, not a law: within a factor of two.
         assert!((30..=120).contains(&mean), "{mean}");

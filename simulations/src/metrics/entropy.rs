@@ -99,14 +99,23 @@ pub(super) fn put(
     let entropies = values(|p| p.entropy);
     let least = values(Posterior::min_entropy);
     let mut put = |name: &str, unit: &str, value| {
-        sheet.put(Some(adversary), (format!("{name}_{what}"), unit), value, claim);
+        sheet.put(
+            Some(adversary),
+            (format!("{name}_{what}"), unit),
+            value,
+            claim,
+        );
     };
     put("entropy", "bits", stats::mean(&entropies));
     put("entropy_p5", "bits", stats::quantile(&entropies, 0.05));
     put("min_entropy", "bits", stats::mean(&least));
     put("min_entropy_p5", "bits", stats::quantile(&least, 0.05));
     put("min_entropy_least", "bits", stats::quantile(&least, 0.0));
-    put("largest_probability", "1", stats::mean(&values(|p| p.largest)));
+    put(
+        "largest_probability",
+        "1",
+        stats::mean(&values(|p| p.largest)),
+    );
     put(
         "effective_set_size",
         "1",
@@ -124,7 +133,12 @@ pub(super) fn put_care(
     sheet: &mut Sheet,
 ) {
     let mut put = |name: &str, unit: &str, value, claim: &Claim| {
-        sheet.put(Some(adversary), (format!("{name}_{what}"), unit), value, claim);
+        sheet.put(
+            Some(adversary),
+            (format!("{name}_{what}"), unit),
+            value,
+            claim,
+        );
     };
     put("probability_of_truth", "1", stats::mean(truths), claim);
     let counted = if matches!(claim, Claim::Unsound(_)) {
@@ -135,7 +149,12 @@ pub(super) fn put_care(
     let targets = Some(count(residuals.len() as u64));
     put("targets", "targets", targets, counted);
     put("residual_mean", "1", stats::mean(residuals), counted);
-    put("residual_most", "1", stats::quantile(residuals, 1.0), counted);
+    put(
+        "residual_most",
+        "1",
+        stats::quantile(residuals, 1.0),
+        counted,
+    );
 }
 
 #[cfg(test)]

@@ -3,19 +3,7 @@
 //! Source: the arithmetic is that of C. Diaz, S. J. Murdoch, C. Troncoso, "Impact of Network
 //! Topology on Anonymity and Overhead in Low-Latency Anonymity Networks", 2010, section 4.
 
-/// The probability that all `length` mixes of a route are corrupt if `corrupt` of `mixes` are,
-/// drawn at random: `Π_{i<L} (B-i)/(N-i)`. It holds for every network in which no route takes a mix
-/// twice, on average over placements.
-#[must_use]
-pub fn all_corrupt_at_random(mixes: u32, corrupt: u32, length: u32) -> f64 {
-    (0..length)
-        .map(|i| {
-            let bad = f64::from(corrupt.saturating_sub(i));
-            let left = f64::from(mixes.saturating_sub(i));
-            if left > 0.0 { bad / left } else { 0.0 }
-        })
-        .product()
-}
+use crate::theory::all_corrupt_random;
 
 /// The probability in a layered network of which it is known who is corrupt: the product of the
 /// corrupt shares of the layers' weights. Each layer is a list of weights and whether that mix is
@@ -38,10 +26,12 @@ pub fn all_corrupt_in_layers(layers: &[Vec<(f64, bool)>]) -> f64 {
 #[must_use]
 pub fn all_corrupt_in_free_routes(mixes: &[(f64, bool)], length: u32) -> Option<f64> {
     let (first, _) = mixes.first()?;
-    let equal = mixes.iter().all(|(weight, _)| weight >= first && weight <= first);
+    let equal = mixes
+        .iter()
+        .all(|(weight, _)| weight >= first && weight <= first);
     let corrupt = mixes.iter().filter(|(_, corrupt)| *corrupt).count();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    equal.then(|| all_corrupt_at_random(count(mixes.len()), count(corrupt), length))
+    equal.then(|| all_corrupt_random(length, count(corrupt), count(mixes.len())))
 }
 
 #[cfg(test)]
@@ -53,14 +43,12 @@ mod tests {
         // 2 of 4 mixes corrupt in 2 layers of 2: of 6 placements 4 have one in each layer, with
         // 1/4, and 2 have none in one of them.
         let expected = 4.0 / 6.0 / 4.0;
-        assert!((all_corrupt_at_random(4, 2, 2) - expected).abs() < 1e-15);
+        assert!((all_corrupt_random(2, 2, 4) - expected).abs() < 1e-15);
         let split = [
             vec![(1.0, true), (1.0, false)],
             vec![(1.0, false), (1.0, true)],
         ];
         assert!((all_corrupt_in_layers(&split) - 0.25).abs() < 1e-15);
-        assert!(all_corrupt_at_random(9, 2, 3).abs() < 1e-15);
-        assert!((all_corrupt_at_random(9, 9, 3) - 1.0).abs() < 1e-15);
     }
 
     #[test]
@@ -72,6 +60,9 @@ mod tests {
         assert!((all_corrupt_in_layers(&layers) - 0.75).abs() < 1e-15);
         let free = [(1.0, true), (1.0, true), (1.0, false)];
         assert!((all_corrupt_in_free_routes(&free, 2).unwrap() - 1.0 / 3.0).abs() < 1e-15);
-        assert_eq!(all_corrupt_in_free_routes(&[(1.0, true), (2.0, false)], 1), None);
+        assert_eq!(
+            all_corrupt_in_free_routes(&[(1.0, true), (2.0, false)], 1),
+            None
+        );
     }
 }

@@ -24,7 +24,12 @@ pub(super) fn latency(asked: &Latency, outcome: &Outcome, sheet: &mut Sheet) {
                 continue;
             }
             let mut put = |what: String, value| {
-                sheet.put(None, (format!("{label}_{what}.{name}"), "s"), value, &Claim::Counted);
+                sheet.put(
+                    None,
+                    (format!("{label}_{what}.{name}"), "s"),
+                    value,
+                    &Claim::Counted,
+                );
             };
             put("mean".to_owned(), histogram.mean());
             put("deviation".to_owned(), histogram.variance().map(f64::sqrt));
@@ -58,27 +63,52 @@ pub(super) fn overhead(outcome: &Outcome, sheet: &mut Sheet) {
     }
     put_overhead(sheet, "all", &all, messages);
     let refused = count(outcome.refused);
-    sheet.put(None, ("messages_refused", "messages"), Some(refused), &Claim::Counted);
+    sheet.put(
+        None,
+        ("messages_refused", "messages"),
+        Some(refused),
+        &Claim::Counted,
+    );
 }
 
 fn put_overhead(sheet: &mut Sheet, kind: &str, counters: &Counters, messages: u64) {
     let mut put = |name: &str, unit: &str, value| {
-        sheet.put(None, (format!("{name}.{kind}"), unit), value, &Claim::Counted);
+        sheet.put(
+            None,
+            (format!("{name}.{kind}"), unit),
+            value,
+            &Claim::Counted,
+        );
     };
     let per_message = |number: u64| share(number, messages);
     put("packets_per_message", "packets", per_message(counters.sent));
-    put("hops_per_message", "packets", per_message(counters.crossings));
-    #[expect(clippy::cast_precision_loss, reason = "a packet has a few thousand bytes")]
+    put(
+        "hops_per_message",
+        "packets",
+        per_message(counters.crossings),
+    );
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a packet has a few thousand bytes"
+    )]
     let bytes = per_message(counters.crossings).map(|hops| hops * PACKET_BYTES as f64);
     put("bytes_per_message", "bytes", bytes);
     put("delivered", "1", share(counters.delivered, counters.sent));
     put("lost", "1", share(counters.lost_in_all(), counters.sent));
     for (reason, lost) in Loss::ALL.iter().zip(counters.lost) {
         if lost > 0 {
-            put(&format!("lost_{}", reason.as_str()), "1", share(lost, counters.sent));
+            put(
+                &format!("lost_{}", reason.as_str()),
+                "1",
+                share(lost, counters.sent),
+            );
         }
     }
-    put("under_way_at_end", "1", share(counters.under_way(), counters.sent));
+    put(
+        "under_way_at_end",
+        "1",
+        share(counters.under_way(), counters.sent),
+    );
 }
 
 #[cfg(test)]
@@ -111,7 +141,13 @@ mod tests {
         cover.latency.add(1.0);
         cover.latency.add(3.0);
         let outcome = Outcome {
-            flows: vec![[real, Flow::default(), cover, Flow::default(), Flow::default()]],
+            flows: vec![[
+                real,
+                Flow::default(),
+                cover,
+                Flow::default(),
+                Flow::default(),
+            ]],
             ..Outcome::default()
         };
         let mut sheet = Sheet::default();
