@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod check;
+mod network;
 mod new;
 
 use std::{error::Error, process::ExitCode};
@@ -42,12 +43,14 @@ struct Cli {
 enum Command {
     New(new::New),
     Check(check::Check),
+    Network(network::NetworkArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::New(command) => new::run(&command),
-        Command::Check(command) => check::run(&command),
+        Command::New(args) => new::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Network(args) => network::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),
@@ -57,10 +60,10 @@ pub(crate) fn main() -> ExitCode {
 
 /// Prints an error with its causes. A scenario that is refused is the input's fault.
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {
-    eprintln!("{error}");
+    eprintln!("error: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("caused by: {error}");
+        eprintln!("  because: {error}");
         cause = error.source();
     }
     if error.is::<ScenarioError>() {
