@@ -11,7 +11,6 @@ mod files;
 mod hash;
 mod keypath;
 mod model;
-mod placement;
 mod plan;
 mod presets;
 mod read;

@@ -8,7 +8,7 @@ use super::{
     Churn, ClientClass, Distribution, Matrix, Receivers, Scenario, TargetKind, TopologyKind,
     Workload,
 };
-use crate::{engine, math, seed};
+use crate::{adversary, engine, math, seed};
 
 /// The queue of a mix whose capacity is given without one.
 const DEFAULT_QUEUE: u32 = 10_000;
@@ -19,7 +19,7 @@ impl Scenario {
     #[must_use]
     pub fn plan(&self, repetition: u32) -> engine::Plan {
         let run = &self.model.run;
-        engine::Plan {
+        let mut plan = engine::Plan {
             network: self.network(),
             links: self.links(),
             classes: self.model.clients.iter().map(class).collect(),
@@ -29,11 +29,13 @@ impl Scenario {
                 measurement: run.measure.get(),
                 drain: run.drain.get(),
             },
-            droppers: self.droppers(repetition),
+            droppers: Vec::new(),
             targets: self.targets(),
             groups: self.groups(),
             bin: Some(run.bin.get()),
-        }
+        };
+        plan.droppers = adversary::droppers(self, &plan, run.seed, repetition);
+        plan
     }
 
     fn network(&self) -> engine::Network {
@@ -117,20 +119,6 @@ impl Scenario {
         groups.sort_unstable();
         groups.dedup();
         groups
-    }
-
-    fn droppers(&self, repetition: u32) -> Vec<engine::Dropper> {
-        let active = self.model.adversaries.iter().filter(|a| a.drops > 0.0);
-        active
-            .flat_map(|adversary| {
-                let nodes = self.corrupt_nodes(adversary, repetition);
-                let numbered = (0u32..).zip(nodes).filter(|(_, corrupt)| *corrupt);
-                numbered.map(|(node, _)| engine::Dropper {
-                    node,
-                    share: adversary.drops,
-                })
-            })
-            .collect()
     }
 
     /// The messages of all traces in order of time, with the receivers that they leave open.
