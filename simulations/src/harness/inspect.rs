@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rand_chacha::ChaCha20Rng;
 use shoal_client::Address;
 use shoal_proto::{ClientHandle, NodeId, Time};
 use shoal_provider::{Store, Usage};
@@ -11,7 +12,7 @@ use crate::harness::audit::{Audit, Parts};
 use crate::harness::node::Node;
 use crate::harness::observe::Observation;
 use crate::harness::trace::{Kind, TraceEvent, TraceHash};
-use crate::harness::{Imbalance, Network, Party, SimulationError};
+use crate::harness::{FlowEvent, Imbalance, Network, Party, SimulationError};
 
 impl Network {
     /// What the trace is so far, in 32 bytes.
@@ -24,6 +25,17 @@ impl Network {
     #[must_use]
     pub fn trace_lines(&self) -> u64 {
         self.world.trace.count()
+    }
+
+    /// How many lines of this kind the trace has so far, kept or not.
+    #[must_use]
+    pub fn trace_count(&self, kind: Kind) -> u64 {
+        self.world.trace.count_of(kind)
+    }
+
+    /// A generator for something that is done to a party, from the network's seed.
+    pub(crate) fn generator(&self, purpose: &str, party: Party) -> ChaCha20Rng {
+        self.world.generator(purpose, u64::from(party.0), 0)
     }
 
     /// The trace so far; empty unless [`NetworkBuilder::keep_trace`](crate::NetworkBuilder::keep_trace) was called.
@@ -56,6 +68,13 @@ impl Network {
     #[must_use]
     pub fn observations(&self) -> &[Observation] {
         self.observer.seen()
+    }
+
+    /// The steps of packets between clients' uplinks and the nodes where they end, in order of
+    /// time; empty unless [`NetworkBuilder::follow`](crate::NetworkBuilder::follow) was called.
+    #[must_use]
+    pub fn flow(&self) -> &[FlowEvent] {
+        self.world.flow.events()
     }
 
     /// The books of a node, one for each process it had, the last one's last; none for a client.

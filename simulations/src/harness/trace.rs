@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use blake2::{Blake2s256, Digest};
@@ -63,6 +64,14 @@ pub enum Kind {
     Alarm,
     /// Something else that a core reported; the detail tells what.
     Reported,
+    /// A fault began; the detail is its number. The party is the first one that it concerns.
+    FaultBegan,
+    /// A fault ended; the detail is its number.
+    FaultEnded,
+    /// A client was made to go offline.
+    Offline,
+    /// A client was let online again.
+    Online,
 }
 
 /// One line of the trace.
@@ -110,6 +119,7 @@ pub(crate) struct Trace {
     state: Blake2s256,
     kept: Option<Vec<TraceEvent>>,
     count: u64,
+    counts: BTreeMap<Kind, u64>,
 }
 
 impl Trace {
@@ -119,6 +129,7 @@ impl Trace {
             state: Blake2s256::new(),
             kept: keep.then(Vec::new),
             count: 0,
+            counts: BTreeMap::new(),
         }
     }
 
@@ -138,6 +149,7 @@ impl Trace {
         }
         self.state.update(line);
         self.count += 1;
+        *self.counts.entry(event.kind).or_default() += 1;
         if let Some(kept) = &mut self.kept {
             kept.push(event);
         }
@@ -153,6 +165,11 @@ impl Trace {
 
     pub(crate) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Lines of this kind.
+    pub(crate) fn count_of(&self, kind: Kind) -> u64 {
+        self.counts.get(&kind).copied().unwrap_or(0)
     }
 }
 
