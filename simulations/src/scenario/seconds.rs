@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn texts_are_read_and_written_exactly() {
         for (text, seconds, written) in [
-            ("50ms", 0.05, "0.05s"),
+            ("50ms", 0.05_f64, "0.05s"),
             ("0.05s", 0.05, "0.05s"),
             ("1.5m", 90.0, "90s"),
             ("1h", 3600.0, "3600s"),
