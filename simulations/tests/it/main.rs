@@ -18,5 +18,6 @@ mod network;
 mod network_and_run;
 mod offline;
 mod restarts;
+mod scenario;
 mod support;
 mod table;
