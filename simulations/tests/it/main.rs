@@ -13,6 +13,7 @@ mod directory;
 mod entry;
 mod latency;
 mod link;
+mod network;
 mod offline;
 mod restarts;
 mod support;
