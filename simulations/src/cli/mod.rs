@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod network;
+mod plot;
 
 use std::process::ExitCode;
 
@@ -39,11 +40,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Network(network::NetworkArgs),
+    Plot(plot::PlotArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Network(args) => network::run(&args),
+        Command::Plot(args) => plot::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -15,6 +15,7 @@ mod latency;
 mod link;
 mod network;
 mod offline;
+mod plot;
 mod restarts;
 mod support;
 mod table;
