@@ -22,7 +22,14 @@ fn sweep(folder: &Path) {
         .metadata("scenario_hash", "00ff00ff00ff00ff00ff")
         .metadata("seed", 7)
         .f64("rho", rho.to_vec())
-        .string("topology", ["one mix", "two & more"].map(str::to_owned).iter().flat_map(|t| vec![t.clone(); 3]).collect())
+        .string(
+            "topology",
+            ["one mix", "two & more"]
+                .map(str::to_owned)
+                .iter()
+                .flat_map(|t| vec![t.clone(); 3])
+                .collect(),
+        )
         .f64("entropy_bits", entropy.to_vec())
         .f64("entropy_bits.low", entropy.map(|h| h - 0.1).to_vec())
         .f64("entropy_bits.high", entropy.map(|h| h + 0.1).to_vec())
@@ -40,7 +47,15 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-const COLUMNS: [&str; 7] = ["--x", "rho", "--y", "entropy_bits", "--group", "topology", "--log-x"];
+const COLUMNS: [&str; 7] = [
+    "--x",
+    "rho",
+    "--y",
+    "entropy_bits",
+    "--group",
+    "topology",
+    "--log-x",
+];
 
 #[test]
 fn a_sweep_is_drawn_with_title_legend_and_origin() {
@@ -54,8 +69,14 @@ fn a_sweep_is_drawn_with_title_legend_and_origin() {
         let output = plot(&all, dir.path());
         assert!(output.status.success(), "{}", stderr(&output));
     }
-    assert!(read(dir.path(), "a.svg") == read(dir.path(), "b.svg"), "the same bytes");
-    assert!(read(dir.path(), "a.png") == read(dir.path(), "b.png"), "the same bytes");
+    assert!(
+        read(dir.path(), "a.svg") == read(dir.path(), "b.svg"),
+        "the same bytes"
+    );
+    assert!(
+        read(dir.path(), "a.png") == read(dir.path(), "b.png"),
+        "the same bytes"
+    );
     let svg = String::from_utf8(read(dir.path(), "a.svg")).unwrap();
     for text in [
         "<title>Entropy by &lt;load&gt;</title>",
@@ -88,10 +109,16 @@ fn what_cannot_be_drawn_is_refused_with_a_reason() {
     let unknown = ["results.csv", "--x", "rho", "--y", "latency_s"];
     refused(&unknown, "no column `latency_s`");
     refused(&unknown, "rho, topology, entropy_bits, entropy_bits.low");
-    refused(&["results.csv", "--x", "topology", "--y", "rho"], "columns of numbers are: rho,");
+    refused(
+        &["results.csv", "--x", "topology", "--y", "rho"],
+        "columns of numbers are: rho,",
+    );
     refused(&["results.csv"], "--x COLUMN and --y COLUMN");
     refused(&["absent.csv", "--x", "a", "--y", "b"], "absent.csv");
-    refused(&["results.csv", "--x", "rho", "--y", "rho", "--out", "a.pdf"], ".svg or .png");
+    refused(
+        &["results.csv", "--x", "rho", "--y", "rho", "--out", "a.pdf"],
+        ".svg or .png",
+    );
     refused(&["."], "holds none of the tables");
     refused(&[".", "--x", "rho"], "name its file");
     let left = std::fs::read_dir(dir.path()).unwrap().count();
@@ -151,7 +178,10 @@ fn a_run_s_folder_has_standard_figures() {
         "traffic_time",
     ] {
         for extension in ["svg", "png"] {
-            let path = dir.path().join("figures").join(format!("{name}.{extension}"));
+            let path = dir
+                .path()
+                .join("figures")
+                .join(format!("{name}.{extension}"));
             assert!(path.exists(), "{name}.{extension}");
         }
     }
