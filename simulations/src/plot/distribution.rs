@@ -11,26 +11,24 @@ use super::{Axis, Figure, PlotError, Point, Series, Style, label};
 const CURVE: f64 = 500.0;
 /// Bins of a density.
 const DENSITY_BINS: usize = 80;
-/// A bucket of a histogram begins where the one before ends, or this part of its upper bound below
-/// it if that is nearer: the engine's are narrower.
-const BUCKET: f64 = 1.0 / 64.0;
 /// The share of a distribution that is shown.
 const SHOWN: f64 = 0.999;
 
 /// Counts by value, of one kind or adversary.
 struct Counts {
     name: String,
-    values: BTreeMap<Ordered, f64>,
+    /// By the upper bound of a bucket: the lower bound, the count.
+    values: BTreeMap<Ordered, (f64, f64)>,
 }
 
 impl Counts {
     fn total(&self) -> f64 {
-        self.values.values().sum()
+        self.values.values().map(|(_, count)| count).sum()
     }
 
     fn quantile(&self, share: f64) -> f64 {
         let (mut seen, mut last) = (0.0, 0.0);
-        for (Ordered(value), count) in &self.values {
+        for (Ordered(value), (_, count)) in &self.values {
             (seen, last) = (seen + count, *value);
             if seen >= share * self.total() {
                 break;
@@ -44,7 +42,7 @@ impl Counts {
         let total = self.total();
         let mut points = Vec::new();
         let (mut seen, mut drawn) = (0.0, f64::NEG_INFINITY);
-        for (Ordered(value), count) in &self.values {
+        for (Ordered(value), (_, count)) in &self.values {
             if *value > up_to {
                 break;
             }
@@ -65,11 +63,8 @@ impl Counts {
         let width = up_to / DENSITY_BINS as f64;
         let total = self.total();
         let mut bins = [0.0; DENSITY_BINS];
-        let mut before = 0.0_f64;
-        for (Ordered(upper), count) in &self.values {
-            let lower = before.max(upper * (1.0 - BUCKET));
-            spread(&mut bins, width, (lower, *upper), *count);
-            before = *upper;
+        for (Ordered(upper), (lower, count)) in &self.values {
+            spread(&mut bins, width, (*lower, *upper), *count);
         }
         let middle = |index: usize| (index as f64 + 0.5) * width;
         bins.iter()
@@ -96,41 +91,59 @@ fn spread(bins: &mut [f64], width: f64, (lower, upper): (f64, f64), count: f64) 
     }
 }
 
+/// A value with its weight: the upper bound of a bucket, the lower bound, the count.
+type Bucket = (f64, f64, f64);
+
 /// Sums the weights of values by name, the names in order of appearance.
-fn counts(
-    names: Option<Vec<String>>,
-    values: &[Option<f64>],
-    weights: Option<&[Option<f64>]>,
-) -> Vec<Counts> {
+fn counts(rows: impl Iterator<Item = (String, Bucket)>) -> Vec<Counts> {
     let mut found: Vec<Counts> = Vec::new();
-    for (row, value) in values.iter().enumerate() {
-        let weight = weights.map_or(Some(1.0), |w| w.get(row).copied().flatten());
-        let (Some(value), Some(weight)) = (*value, weight) else {
-            continue;
-        };
-        if !value.is_finite() || weight <= 0.0 {
+    for (name, (upper, lower, weight)) in rows {
+        if !upper.is_finite() || weight <= 0.0 {
             continue;
         }
-        let name = names
-            .as_ref()
-            .and_then(|n| n.get(row))
-            .cloned()
-            .unwrap_or_default();
-        let index = found
-            .iter()
-            .position(|c| c.name == name)
-            .unwrap_or_else(|| {
-                found.push(Counts {
-                    name,
-                    values: BTreeMap::new(),
-                });
-                found.len() - 1
-            });
+        let index = found.iter().position(|c| c.name == name);
+        let index = index.unwrap_or_else(|| {
+            let values = BTreeMap::new();
+            found.push(Counts { name, values });
+            found.len() - 1
+        });
         if let Some(counts) = found.get_mut(index) {
-            *counts.values.entry(Ordered(value)).or_default() += weight;
+            let entry = counts.values.entry(Ordered(upper)).or_insert((lower, 0.0));
+            *entry = (entry.0.min(lower), entry.1 + weight);
         }
     }
     found
+}
+
+/// The rows of a table of latencies: what was measured, and the bucket.
+fn buckets(table: &Table) -> Result<Vec<(String, Bucket)>, PlotError> {
+    let upper = table.numbers(if table.has("to_s") {
+        "to_s"
+    } else {
+        "latency_s"
+    })?;
+    let lower = match table.has("from_s") {
+        true => table.numbers("from_s")?,
+        false => upper.clone(),
+    };
+    let weights = table.numbers("count")?;
+    let (kinds, measured) = (names(table, "kind"), names(table, "measured"));
+    let text = |column: &Option<Vec<String>>, row: usize| {
+        column
+            .as_ref()
+            .and_then(|c| c.get(row))
+            .cloned()
+            .unwrap_or_default()
+    };
+    let bucket = |row: usize| {
+        let at = |values: &[Option<f64>]| values.get(row).copied().flatten();
+        let name = match text(&measured, row).as_str() {
+            "with_buffer" => format!("{} with its wait in the buffer", text(&kinds, row)),
+            _ => text(&kinds, row),
+        };
+        Some((name, (at(&upper)?, at(&lower)?, at(&weights)?)))
+    };
+    Ok((0..table.rows()).filter_map(bucket).collect())
 }
 
 /// A column as text, if there is one.
@@ -152,9 +165,7 @@ fn series(all: &[Counts], style: Style, points: impl Fn(&Counts) -> Vec<Point>) 
 
 /// Latency by kind: the share that arrived within a time, and the density.
 pub(super) fn latency(table: &Table) -> Result<[Figure; 2], PlotError> {
-    let values = table.numbers("latency_s")?;
-    let weights = table.numbers("count")?;
-    let all = counts(names(table, "kind"), &values, Some(&weights));
+    let all = counts(buckets(table)?.into_iter());
     let up_to = all.iter().map(|c| c.quantile(SHOWN)).fold(0.0, f64::max);
     let note = format!("up to the {}% quantile of the slowest kind", SHOWN * 100.0);
     let share = Axis {
@@ -185,7 +196,12 @@ pub(super) fn latency(table: &Table) -> Result<[Figure; 2], PlotError> {
 /// How a measure of the targets is distributed, by adversary.
 pub(super) fn of_targets(table: &Table, column: &str) -> Result<Figure, PlotError> {
     let values = table.numbers(column)?;
-    let all = counts(names(table, "adversary"), &values, None);
+    let adversaries = names(table, "adversary");
+    let row = |(row, value): (usize, Option<f64>)| {
+        let name = adversaries.as_ref().and_then(|a| a.get(row)).cloned();
+        value.map(|value| (name.unwrap_or_default(), (value, value, 1.0)))
+    };
+    let all = counts(values.into_iter().enumerate().filter_map(row));
     let targets: f64 = all.iter().map(Counts::total).sum();
     Ok(Figure {
         title: format!("{} of the targets", capital(&label(column))),
@@ -213,8 +229,9 @@ mod tests {
 
     #[test]
     fn a_density_has_area_one_and_a_cumulative_share_ends_at_one() {
-        let values: Vec<_> = (1..=4000).map(|i| Some(f64::from(i) / 1000.0)).collect();
-        let all = counts(None, &values, None);
+        let value = |i: i32| f64::from(i) / 1000.0;
+        let rows = (1..=4000).map(|i| (String::new(), (value(i), value(i - 1), 2.0)));
+        let all = counts(rows);
         let [of_all] = all.as_slice() else {
             panic!("one kind");
         };

@@ -148,7 +148,14 @@ fn a_logarithmic_axis_shows_nothing_below_zero_and_says_so() {
 fn run_folder(folder: &Path) {
     let latency = Table::builder("latency")
         .string("kind", ["real", "real", "loop"].map(str::to_owned).to_vec())
-        .f64("latency_s", vec![0.5, 0.6, 0.9])
+        .string(
+            "measured",
+            ["network", "with_buffer", "network"]
+                .map(str::to_owned)
+                .to_vec(),
+        )
+        .f64("from_s", vec![0.4, 0.5, 0.8])
+        .f64("to_s", vec![0.5, 0.6, 0.9])
         .u64("count", vec![10, 20, 30]);
     let targets = Table::builder("targets")
         .u64("repetition", vec![0, 0, 1, 1])
@@ -158,7 +165,7 @@ fn run_folder(folder: &Path) {
     let bins = Table::builder("bins")
         .u64("repetition", vec![0, 0, 1, 1])
         .f64("start_s", vec![0.0, 1.0, 0.0, 1.0])
-        .u64("sent.real", vec![10, 12, 11, 9]);
+        .u64("sent", vec![10, 12, 11, 9]);
     for table in [latency, targets, bins] {
         table.build().unwrap().write_both(folder).unwrap();
     }
