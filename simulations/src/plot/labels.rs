@@ -13,7 +13,15 @@ const UNITS: [(&str, &str); 9] = [
     ("_s", "s"),
 ];
 
-/// A column's name as a label: `latency_s` is "latency (s)".
+/// Units of the metrics whose names begin so; their columns have no unit at the end.
+const METRICS: [(&str, &str); 3] = [
+    ("entropy_", "bits"),
+    ("min_entropy_", "bits"),
+    ("latency_", "s"),
+];
+
+/// A column's name as a label: `latency_s` is "latency (s)", and `latency_p99.real`, a metric,
+/// "latency p99.real (s)".
 #[must_use]
 pub fn label(column: &str) -> String {
     let found = UNITS.iter().find_map(|(suffix, unit)| {
@@ -22,7 +30,11 @@ pub fn label(column: &str) -> String {
     });
     match found {
         Some((rest, unit)) => format!("{} ({unit})", rest.replace('_', " ")),
-        None => column.replace('_', " "),
+        None => {
+            let name = column.replace('_', " ");
+            let metric = METRICS.iter().find(|(start, _)| column.starts_with(start));
+            metric.map_or(name.clone(), |(_, unit)| format!("{name} ({unit})"))
+        }
     }
 }
 
@@ -36,6 +48,11 @@ mod tests {
         assert_eq!(label("user_entropy_bits"), "user entropy (bits)");
         assert_eq!(label("rates.real_per_s"), "rates.real (1/s)");
         assert_eq!(label("layers"), "layers");
+        assert_eq!(label("latency_p99.real"), "latency p99.real (s)");
+        assert_eq!(
+            label("entropy_forward_users.gpa"),
+            "entropy forward users.gpa (bits)"
+        );
         assert_eq!(label("_s"), " s");
     }
 }
