@@ -1,16 +1,19 @@
 //! The engine that runs every scenario: a [`Plan`] goes in, an [`Observer`] sees what happens, an
 //! [`Outcome`] comes out.
 
+pub mod bench;
 mod buffers;
 mod calendar;
 mod clients;
 mod error;
+pub mod heap;
 mod histogram;
 mod law;
 pub mod mass;
 mod observer;
 mod outcome;
 mod plan;
+pub mod recording;
 mod router;
 mod run;
 mod slab;
