@@ -18,7 +18,7 @@ use shoal_simulations::engine::{
     self, Class, Delay, Link, Links, Loss, Observer, Outcome, Packet, Phases, Plan, Receivers,
     Routes, Targets, Workload,
 };
-use shoal_simulations::{Flow, LinkDelay, Network, PacketKind, Party, stats};
+use shoal_simulations::{Flow, LinkDelay, Network, PacketKind, Party, math, stats};
 use shoal_topology::Profile;
 
 use crate::support::{START, secs};
@@ -107,7 +107,7 @@ impl Judge {
             Step::Sent => {
                 let mut mass = vec![0.0; MAX_TARGETS];
                 if measures(time) {
-                    if self.measured % EVERY == 0 && self.targets.len() < MAX_TARGETS {
+                    if self.measured.is_multiple_of(EVERY) && self.targets.len() < MAX_TARGETS {
                         mass[self.targets.len()] = 1.0;
                         self.targets.push((0.0, 0.0));
                     }
@@ -143,7 +143,7 @@ impl Judge {
                 let masses = self.masses.remove(&packet).unwrap();
                 for ((sum, total), mass) in self.targets.iter_mut().zip(masses) {
                     if mass > 0.0 {
-                        *sum -= mass * mass.log2();
+                        *sum -= mass * math::log2(mass);
                         *total += mass;
                     }
                 }
