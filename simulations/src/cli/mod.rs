@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bench;
 mod check;
 mod network;
 mod new;
@@ -48,6 +49,7 @@ enum Command {
     Check(check::Check),
     Run(run::RunArgs),
     Network(network::NetworkArgs),
+    Bench(bench::Bench),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -56,6 +58,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Network(args) => network::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),
