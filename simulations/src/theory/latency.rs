@@ -51,6 +51,13 @@ impl Latency {
         self.constant + delays
     }
 
+    /// The standard deviation, in seconds.
+    #[must_use]
+    pub fn deviation(&self) -> f64 {
+        let squares = self.stages.iter().map(|(m, n)| m * m * f64::from(*n));
+        squares.sum::<f64>().sqrt()
+    }
+
     /// Pr(latency <= seconds).
     #[must_use]
     pub fn cdf(&self, seconds: f64) -> f64 {
