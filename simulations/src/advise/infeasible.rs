@@ -61,7 +61,11 @@ pub(super) fn explain(request: &Request) -> Infeasible {
 
 impl Relaxation {
     fn describe(&self) -> String {
-        let with_unit = |x: f64| format!("{} {}", rounded(x), self.unit).trim_end().to_owned();
+        let with_unit = |x: f64| {
+            format!("{} {}", rounded(x), self.unit)
+                .trim_end()
+                .to_owned()
+        };
         format!(
             "{} was {}, and with {} something fits",
             self.constraint,

@@ -237,8 +237,7 @@ fn claim(request: &Request, network: &Candidate) -> String {
 }
 
 fn packets_to_corrupt_path(network: &Candidate) -> Option<f64> {
-    let probability =
-        theory::all_corrupt_balanced(network.layers, network.corrupt, network.width);
+    let probability = theory::all_corrupt_balanced(network.layers, network.corrupt, network.width);
     let first = theory::FirstCorruptPath { probability };
     (probability > 0.0).then(|| first.mean_packets())
 }
@@ -292,7 +291,10 @@ mod tests {
         };
         // log2(999) messages, at 25 a day to 20 contacts.
         let days = disclosure(&half, 8.0).intersection_days;
-        assert!(days.is_some_and(|d| (d - 9.964 / 1.25).abs() < 0.01), "{days:?}");
+        assert!(
+            days.is_some_and(|d| (d - 9.964 / 1.25).abs() < 0.01),
+            "{days:?}"
+        );
         let silent = Request {
             message_rate: 0.0,
             ..always

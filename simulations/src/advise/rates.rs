@@ -138,7 +138,11 @@ impl Rates {
             return Some(there);
         }
         let back = Latency::path(2 * layers, 1, mean_delay, 2 * (layers + 2), request.link);
-        Some(waits.iter().fold(back, |sum, slack| sum.and(1, 1.0 / slack)))
+        Some(
+            waits
+                .iter()
+                .fold(back, |sum, slack| sum.and(1, 1.0 / slack)),
+        )
     }
 }
 

@@ -54,12 +54,7 @@ fn narrowest(request: &Request, layers: u32, share: f64, split: Split) -> Option
 
 /// The rates for a share of the bandwidth, or for as much of it as the mixes carry; `None` where
 /// there are too few mixes for so many layers.
-pub(super) fn rates_for(
-    request: &Request,
-    layers: u32,
-    share: f64,
-    split: Split,
-) -> Option<Rates> {
+pub(super) fn rates_for(request: &Request, layers: u32, share: f64, split: Split) -> Option<Rates> {
     let bandwidth = request.bandwidth * share;
     let rates = Rates::fitting(bandwidth, split);
     let Some(mixes) = request.max_mixes else {
@@ -98,7 +93,9 @@ pub(super) fn least_width(request: &Request, rates: &Rates) -> u32 {
 )]
 fn widths(request: &Request, layers: u32, rates: &Rates) -> Vec<u32> {
     let least = f64::from(least_width(request, rates));
-    let most = request.max_mixes.map_or(u32::MAX / 16, |mixes| mixes / layers);
+    let most = request
+        .max_mixes
+        .map_or(u32::MAX / 16, |mixes| mixes / layers);
     let mut widths: Vec<u32> = WIDTHS
         .into_iter()
         .map(|times| (least * times).ceil() as u32)

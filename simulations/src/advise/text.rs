@@ -113,7 +113,11 @@ impl Proposal {
         )?;
         writeln!(f, "  {}", self.claim)?;
         if self.simulated_users < self.request.online() {
-            writeln!(f, "  simulated with {:.0} users online", self.simulated_users)?;
+            writeln!(
+                f,
+                "  simulated with {:.0} users online",
+                self.simulated_users
+            )?;
         }
         Ok(())
     }
@@ -121,7 +125,12 @@ impl Proposal {
     fn sensitivity_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nThe same network with other numbers of users")?;
         for other in &self.sensitivity {
-            writeln!(f, "  {:>12.0} users  {} bits", other.users, interval(&other.bits))?;
+            writeln!(
+                f,
+                "  {:>12.0} users  {} bits",
+                other.users,
+                interval(&other.bits)
+            )?;
         }
         Ok(())
     }

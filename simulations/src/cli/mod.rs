@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod advise;
 mod check;
 mod network;
 mod new;
@@ -41,6 +42,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Advise(advise::Advise),
     New(new::New),
     Check(check::Check),
     Network(network::NetworkArgs),
@@ -48,6 +50,7 @@ enum Command {
 
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Advise(args) => advise::run(&args),
         Command::New(args) => new::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Network(args) => network::run(&args),

@@ -1,8 +1,6 @@
 //! The proposals of `advise`, where the answer is known.
 
-use shoal_simulations::advise::{
-    self, Answer, Latencies, Proposal, Request, Thoroughness, screen,
-};
+use shoal_simulations::advise::{self, Answer, Latencies, Proposal, Request, Thoroughness, screen};
 
 const TINY: Thoroughness = Thoroughness {
     front: 3,
@@ -122,7 +120,10 @@ fn what_is_asked_in_vain_names_what_binds() {
     };
     let mixes = infeasible.binding.iter().find(|r| r.constraint == "mixes");
     // 0.2^3 is within one in a hundred, and three layers of two are six.
-    assert!(mixes.is_some_and(|r| (r.needed - 6.0).abs() < 1e-9), "{infeasible:?}");
+    assert!(
+        mixes.is_some_and(|r| (r.needed - 6.0).abs() < 1e-9),
+        "{infeasible:?}"
+    );
     assert!(answer.to_string().contains("mixes"));
 }
 
@@ -135,7 +136,10 @@ fn it_never_says_that_something_is_secure() {
     };
     let proposal = proposal(&request);
     let text = proposal.to_string().to_lowercase();
-    assert!(!text.contains("secure") && text.contains("not modelled"), "{text}");
+    assert!(
+        !text.contains("secure") && text.contains("not modelled"),
+        "{text}"
+    );
     let json = serde_json::to_string(&proposal).unwrap();
     assert!(!json.to_lowercase().contains("secure"));
     assert_eq!(proposal.sensitivity.len(), 2);
