@@ -4,10 +4,13 @@ mod advise;
 mod check;
 mod network;
 mod new;
+mod progress;
+mod run;
 
 use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use shoal_simulations::run::RunError;
 use shoal_simulations::scenario::ScenarioError;
 
 /// How a command ends: 0 done, 1 something failed, 2 the input was refused, 3 the answer is no (a
@@ -45,6 +48,7 @@ enum Command {
     Advise(advise::Advise),
     New(new::New),
     Check(check::Check),
+    Run(run::RunArgs),
     Network(network::NetworkArgs),
 }
 
@@ -53,6 +57,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Advise(args) => advise::run(&args),
         Command::New(args) => new::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Network(args) => network::run(&args),
     };
     match result {
@@ -69,7 +74,11 @@ fn failed(error: &(dyn Error + 'static)) -> ExitCode {
         eprintln!("  because: {error}");
         cause = error.source();
     }
-    if error.is::<ScenarioError>() {
+    let refused = error.is::<ScenarioError>()
+        || error
+            .downcast_ref::<RunError>()
+            .is_some_and(RunError::is_refusal);
+    if refused {
         Exit::Refused.into()
     } else {
         ExitCode::FAILURE

@@ -16,6 +16,7 @@ mod faults;
 mod latency;
 mod link;
 mod network;
+mod network_and_run;
 mod offline;
 mod restarts;
 mod support;
