@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod bench;
+mod advise;
 mod check;
 mod network;
 mod new;
@@ -46,6 +47,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Advise(advise::Advise),
     New(new::New),
     Check(check::Check),
     Run(run::RunArgs),
@@ -56,6 +58,7 @@ enum Command {
 
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Advise(args) => advise::run(&args),
         Command::New(args) => new::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Run(args) => run::run(&args),

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod advise;
 mod delivery;
 mod directory;
 mod entry;
