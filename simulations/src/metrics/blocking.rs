@@ -123,9 +123,14 @@ impl Blocking {
         Some(self.patience() - way + losses / self.loops)
     }
 
-    /// Plays the loops for so many seconds. With `attack`, from that instant on only one of s
+    /// Plays the loops for so many seconds. With `attack`, between those two instants only one of s
     /// loops that reach the mix is let in.
-    pub fn loops<R: Rng + ?Sized>(&self, rng: &mut R, seconds: f64, attack: Option<f64>) -> Alarms {
+    pub fn loops<R: Rng + ?Sized>(
+        &self,
+        rng: &mut R,
+        seconds: f64,
+        attack: Option<(f64, f64)>,
+    ) -> Alarms {
         let patience = self.patience();
         let mut finished = Vec::new();
         let mut sent = 0.0;
@@ -138,8 +143,8 @@ impl Blocking {
             // Both are drawn for every loop, so that an attack moves no other number.
             let (lost, let_through) = (rng.random::<f64>(), rng.random::<f64>());
             let home = sent + way;
-            let blocked =
-                attack.is_some_and(|start| home >= start) && let_through * self.reduction >= 1.0;
+            let attacked = attack.is_some_and(|(start, end)| home >= start && home < end);
+            let blocked = attacked && let_through * self.reduction >= 1.0;
             let returns = lost >= self.loop_loss && !blocked && way < patience;
             let known = if returns { home } else { sent + patience };
             if known < seconds {
@@ -267,7 +272,7 @@ mod tests {
         let (mut sum, mut squares) = (0.0, 0.0);
         let runs = 2_000;
         for _ in 0..runs {
-            let alarms = blocking.loops(&mut rng, 300.0, Some(100.0));
+            let alarms = blocking.loops(&mut rng, 300.0, Some((100.0, 300.0)));
             assert_eq!(alarms.count, 1);
             let time = alarms.first.unwrap() - 100.0;
             sum += time;

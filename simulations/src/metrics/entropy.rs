@@ -6,6 +6,7 @@
 //! and the effective set size); A. Rényi, 1961 (min-entropy); A. Piotrowska et al., "The Loopix
 //! Anonymity System", 2017, section 5.2 (mass over count).
 
+use super::backward::Origin;
 use super::sheet::{Sheet, count};
 use crate::adversary::Adversary;
 use crate::engine::mass::TargetResult;
@@ -84,6 +85,26 @@ pub(super) fn forward(
         (&truths, &residuals.collect::<Vec<_>>()),
         sheet,
     );
+}
+
+/// Backward entropies over packets, and over users if `users`.
+pub(super) fn backward(
+    adversary: &Adversary,
+    claim: &Claim,
+    origins: &[Origin],
+    users: bool,
+    sheet: &mut Sheet,
+) {
+    let packets: Vec<Posterior> = origins.iter().map(|origin| origin.packets).collect();
+    put(adversary, claim, "backward_messages", &packets, sheet);
+    if users {
+        let users: Vec<Posterior> = origins.iter().filter_map(|origin| origin.users).collect();
+        put(adversary, claim, "backward_users", &users, sheet);
+    }
+    let truths: Vec<f64> = origins.iter().map(|origin| origin.truth).collect();
+    let residuals: Vec<f64> = origins.iter().map(|origin| origin.residual).collect();
+    let care = (truths.as_slice(), residuals.as_slice());
+    put_care(adversary, claim, "backward", care, sheet);
 }
 
 /// The values that are made of posteriors: means over targets, and of the min-entropy also the 5th

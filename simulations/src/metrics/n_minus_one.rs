@@ -1,0 +1,148 @@
+//! The n-1 attack on a mix of a scenario: what [`blocking`](super::blocking) says of it.
+
+use shoal_mix::RelayLimits;
+use shoal_proto::Span;
+
+use super::blocking::Blocking;
+use super::draw::Trials;
+use super::sheet::{Sheet, count};
+use super::sight::{link_mean, mean, path_length};
+use crate::engine::{Delay, Kind, Outcome, Plan, Routes};
+use crate::measure::Claim;
+use crate::scenario::NMinusOne;
+use crate::{seed, stats};
+
+/// Attacks that are played for the chance of success, and for that of an alarm.
+const ATTACKS: u64 = 20_000;
+const ALARMS: u32 = 500;
+/// The most loops of one play.
+const MOST_LOOPS: f64 = 100_000.0;
+
+/// The attack on the scenario's mix; `None` if there is no such mix or delays are not exponential.
+pub(super) fn blocking(asked: &NMinusOne, plan: &Plan, outcome: &Outcome) -> Option<Blocking> {
+    let Delay::Exponential { mean: delay } = plan.network.mix_delay else {
+        return None;
+    };
+    let layer = plan.network.layers.get(asked.layer as usize)?;
+    let weight = layer.get(asked.mix as usize)?;
+    let share = weight / layer.iter().sum::<f64>();
+    let visits = match plan.network.routes {
+        Routes::Free { hops } => f64::from(hops),
+        Routes::Stratified | Routes::Cascade => 1.0,
+    };
+    // Clients' packets, and the loops of mixes of other layers.
+    let classes = plan.classes.iter();
+    let clients: f64 = classes
+        .map(|class| {
+            let online = class.churn.map_or(1.0, |churn| churn.online / (churn.online + churn.offline));
+            f64::from(class.count) * online * (class.real + class.loops + class.drops)
+        })
+        .sum();
+    let mixes: usize = plan.network.layers.iter().map(Vec::len).sum();
+    let others = count((mixes - layer.len()) as u64) * plan.network.mix_loops;
+    let loops = plan.network.mix_loops;
+    let window = window(asked, loops);
+    let lost = outcome.measured(Kind::MixLoop);
+    let arrived = lost.delivered + lost.lost_in_all();
+    let hops = path_length(plan).saturating_sub(1);
+    let providers = if plan.network.providers > 0 { 2.0 } else { 0.0 };
+    Some(Blocking {
+        traffic: (clients * visits + others) * share,
+        loops,
+        mu: 1.0 / delay,
+        reduction: 1.0 / asked.let_through,
+        loop_hops: hops,
+        loop_links: f64::from(hops + 1) * link_mean(&plan.links.wrap)
+            + providers * mean(&plan.network.provider_delay),
+        loop_loss: super::sheet::share(lost.lost_in_all(), arrived).unwrap_or(0.0),
+        limits: RelayLimits {
+            loop_window: window,
+            loop_minimum: window,
+            loop_alarm_ratio: asked.threshold,
+            loop_recovery_ratio: asked.threshold,
+            loop_slack: Span::from_secs(10),
+            ..RelayLimits::default()
+        },
+    })
+}
+
+/// The mix looks back on as many loops as it sends within the window, at least one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative, and cut off"
+)]
+fn window(asked: &NMinusOne, loops: f64) -> usize {
+    (asked.window.get() * loops).round().clamp(1.0, MOST_LOOPS) as usize
+}
+
+pub(super) fn put(
+    asked: &NMinusOne,
+    (plan, outcome): (&Plan, &Outcome),
+    (seed, repetition): (u64, u32),
+    sheet: &mut Sheet,
+) {
+    let blocking = blocking(asked, plan, outcome);
+    let sound = |claim: Claim| match &blocking {
+        Some(_) => claim,
+        None => Claim::Unsound("the delay at mixes is not exponential".to_owned()),
+    };
+    let mut put = |name: &str, unit: &str, value, claim: Claim| {
+        let name = format!("n_minus_one_{name}");
+        sheet.put(None, (name, unit), value, &sound(claim));
+    };
+    let attack = || Claim::Attack("first departure after the target".to_owned());
+    let formula = blocking.as_ref().map(Blocking::success_probability);
+    put("success_formula", "1", formula, Claim::Exact);
+    let mut rng = seed::generator(seed, repetition, "n-1 attack", 0);
+    let played = blocking.as_ref().and_then(|b| b.simulate(&mut rng, ATTACKS).share());
+    put("success", "1", played, attack());
+    let mut alarms = Alarms::default();
+    if let Some(blocking) = blocking.as_ref().filter(|b| b.loops > 0.0) {
+        alarms = Alarms::play(blocking, asked.length.get(), (seed, repetition));
+    }
+    let loops = || Claim::Attack("the mix's own statistics of its loops".to_owned());
+    put("detected", "1", alarms.detected.share(), loops());
+    put("seconds_to_alarm", "s", stats::mean(&alarms.seconds), loops());
+    put("false_alarms_per_hour", "1/h", alarms.false_per_hour, loops());
+}
+
+#[derive(Default)]
+struct Alarms {
+    detected: Trials,
+    seconds: Vec<f64>,
+    false_per_hour: Option<f64>,
+}
+
+impl Alarms {
+    /// Attacks of this length, each after the window has filled, and as much time without one.
+    fn play(blocking: &Blocking, length: f64, (seed, repetition): (u64, u32)) -> Self {
+        let window = count(blocking.limits.loop_window as u64) / blocking.loops;
+        let settled = 2.0 * window + 2.0 * blocking.patience();
+        let end = settled + length + blocking.patience() + window;
+        let mut found = Self::default();
+        let (mut false_alarms, mut quiet) = (0, 0.0);
+        let plays = (MOST_LOOPS * 20.0 / (end * blocking.loops)).clamp(20.0, f64::from(ALARMS));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "20 to 500"
+        )]
+        for play in 0..plays as u64 {
+            let mut rng = seed::generator(seed, repetition, "n-1 loops", play);
+            let mut same = rng.clone();
+            let without = blocking.loops(&mut rng, end, None);
+            let attack = Some((settled, settled + length));
+            let with = blocking.loops(&mut same, end, attack);
+            false_alarms += without.count;
+            quiet += end;
+            // With the same numbers drawn, what is more or earlier is the attack's doing.
+            let noticed = with.count > without.count;
+            found.detected.add(noticed);
+            let first = with.first.filter(|first| noticed && *first >= settled);
+            found.seconds.extend(first.map(|first| first - settled));
+        }
+        found.false_per_hour = (quiet > 0.0).then(|| count(false_alarms) * 3600.0 / quiet);
+        found
+    }
+}
