@@ -1,10 +1,16 @@
 //! The commands, one file each.
 
+mod check;
 mod network;
+mod new;
+mod progress;
+mod run;
 
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use shoal_simulations::run::RunError;
+use shoal_simulations::scenario::ScenarioError;
 
 /// How a command ends: 0 done, 1 something failed, 2 the input was refused, 3 the answer is no (a
 /// gated point does not hold, or nothing fits what was asked for).
@@ -26,7 +32,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// What a command gives back: an error is printed with its causes, and the exit code is 1.
-pub(crate) type CommandResult = Result<Exit, Box<dyn std::error::Error>>;
+pub(crate) type CommandResult = Result<Exit, Box<dyn Error>>;
 
 /// Simulates mixnets and measures their anonymity, latency and cost.
 #[derive(Parser)]
@@ -38,23 +44,40 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    New(new::New),
+    Check(check::Check),
+    Run(run::RunArgs),
     Network(network::NetworkArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::New(args) => new::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Network(args) => network::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),
-        Err(error) => {
-            eprintln!("error: {error}");
-            let mut source = error.source();
-            while let Some(error) = source {
-                eprintln!("  because: {error}");
-                source = error.source();
-            }
-            ExitCode::from(1)
-        }
+        Err(error) => failed(&*error),
+    }
+}
+
+/// Prints an error with its causes. A scenario that is refused is the input's fault.
+fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    let refused = error.is::<ScenarioError>()
+        || error
+            .downcast_ref::<RunError>()
+            .is_some_and(RunError::is_refusal);
+    if refused {
+        Exit::Refused.into()
+    } else {
+        ExitCode::FAILURE
     }
 }

@@ -11,9 +11,11 @@
 mod delivery;
 mod directory;
 mod entry;
+mod faults;
 mod latency;
 mod link;
 mod network;
+mod network_and_run;
 mod offline;
 mod restarts;
 mod support;
