@@ -167,7 +167,10 @@ impl Blocking {
 /// The window over the last loops: alarm and recovery by the limits of a relay.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    limits: RelayLimits,
+    window: usize,
+    minimum: usize,
+    alarm: f64,
+    recovery: f64,
     finished: VecDeque<bool>,
     returns: LoopReturns,
     alarmed: bool,
@@ -178,7 +181,10 @@ impl Watch {
     #[must_use]
     pub fn new(limits: &RelayLimits) -> Self {
         Self {
-            limits: limits.clone(),
+            window: limits.loop_window,
+            minimum: limits.loop_minimum,
+            alarm: limits.loop_alarm_ratio,
+            recovery: limits.loop_recovery_ratio,
             finished: VecDeque::new(),
             returns: LoopReturns {
                 returned: 0,
@@ -192,19 +198,19 @@ impl Watch {
     pub fn finish(&mut self, returned: bool) -> bool {
         self.finished.push_back(returned);
         *self.side(returned) += 1;
-        if self.finished.len() > self.limits.loop_window
+        if self.finished.len() > self.window
             && let Some(oldest) = self.finished.pop_front()
         {
             *self.side(oldest) -= 1;
         }
-        if self.finished.len() < self.limits.loop_minimum {
+        if self.finished.len() < self.minimum {
             return false;
         }
         let ratio = self.returns.ratio();
-        let begins = !self.alarmed && ratio < self.limits.loop_alarm_ratio;
+        let begins = !self.alarmed && ratio < self.alarm;
         if begins {
             self.alarmed = true;
-        } else if self.alarmed && ratio >= self.limits.loop_recovery_ratio {
+        } else if self.alarmed && ratio >= self.recovery {
             self.alarmed = false;
         }
         begins

@@ -3,125 +3,148 @@
 //! Source: A. Piotrowska et al., "The Loopix Anonymity System", 2017, section 4.2.1 (loops of
 //! clients and mixes against nodes that drop).
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
+use rand::RngExt;
+use shoal_mix::RelayLimits;
+
+use super::blocking::Watch;
+use super::draw::Trials;
 use super::sheet::{Sheet, count, share};
 use super::sight::{at, mean_latency};
 use crate::engine::{Kind, Observer, Outcome, Packet, Plan, Routes};
 use crate::measure::Claim;
-use crate::scenario;
-use crate::{math, stats};
+use crate::scenario::{self, LoopAlarm};
+use crate::{math, seed, stats};
 
-/// After so many mean latencies and the window's end a loop counts as lost.
+/// After so many mean latencies a loop counts as lost.
 const PATIENCE: f64 = 10.0;
+/// Clients whose loops are watched at most: the first ones.
+const MOST_CLIENTS: u32 = 10_000;
+/// Clients without droppers that are played.
+const PLAYED: u64 = 1_000;
 
-/// A client's loops that were sent in a window.
-#[derive(Clone, Copy, Debug, Default)]
-struct Loops {
-    sent: u16,
-    returned: u16,
+/// A loop under way.
+#[derive(Clone, Copy, Debug)]
+struct Loop {
+    deadline: f64,
+    client: u32,
+    number: u64,
 }
 
-/// Counts every client's loops window by window, by when they were sent.
+/// Watches the loops of clients as the clients do.
 pub(super) struct Droppers {
-    window: f64,
-    threshold: f64,
+    limits: RelayLimits,
     patience: f64,
     plan: Plan,
-    /// Windows that are not judged yet: by client.
-    open: BTreeMap<u64, Vec<Loops>>,
-    /// By slot: the window of a loop, plus 1.
-    sent_in: Vec<u64>,
-    judged: u64,
-    alarms: u64,
-    expected: f64,
-    expected_false: f64,
-    /// By client: when its first alarm sounds, in seconds of the measurement.
-    first: Vec<Option<f64>>,
+    watches: Vec<Option<Watch>>,
+    /// Loops in order of sending, which is that of their deadlines; and which are back.
+    waiting: VecDeque<(Loop, bool)>,
+    /// The number of the first that waits, and by slot that of the loop, plus 1.
+    first: u64,
+    numbers: Vec<u64>,
+    sent: u64,
+    returned: u64,
+    /// By client: when its first alarm began, in seconds of the measurement.
+    alarms: Vec<Option<f64>>,
+}
+
+/// The limits of a relay that are those of an alarm.
+pub(super) fn limits(alarm: &LoopAlarm) -> RelayLimits {
+    RelayLimits {
+        loop_window: alarm.window as usize,
+        loop_minimum: alarm.minimum as usize,
+        loop_alarm_ratio: alarm.ratio,
+        loop_recovery_ratio: alarm.recovery,
+        ..RelayLimits::default()
+    }
 }
 
 impl Droppers {
     pub(super) fn new(asked: &scenario::Droppers, plan: &Plan) -> Self {
+        let clients = plan.clients().min(MOST_CLIENTS) as usize;
         Self {
-            window: asked.window.get(),
-            threshold: asked.threshold,
+            limits: limits(&asked.alarm),
             patience: PATIENCE * mean_latency(plan),
             plan: plan.clone(),
-            open: BTreeMap::new(),
-            sent_in: Vec::new(),
-            judged: 0,
-            alarms: 0,
-            expected: 0.0,
-            expected_false: 0.0,
-            first: vec![None; plan.clients() as usize],
+            watches: vec![None; clients],
+            waiting: VecDeque::new(),
+            first: 1,
+            numbers: Vec::new(),
+            sent: 0,
+            returned: 0,
+            alarms: vec![None; clients],
         }
     }
 
-    /// Judges the windows whose loops have had their time.
-    fn judge(&mut self, now: f64) {
-        let over = |window: u64, length: f64, start: f64| start + count(window + 1) * length;
-        while let Some(entry) = self.open.first_entry() {
-            let end = over(*entry.key(), self.window, self.plan.phases.warm_up);
-            if end + self.patience > now {
+    /// Gives up on the loops whose time is over.
+    fn expire(&mut self, now: f64) {
+        while let Some((own, back)) = self.waiting.front().copied() {
+            if !back && own.deadline > now {
                 return;
             }
-            let loops = entry.remove();
-            let seconds = end + self.patience - self.plan.phases.warm_up;
-            let returns = delivery(&self.plan, true);
-            let without = delivery(&self.plan, false);
-            let mut known = BTreeMap::new();
-            for (loops, first) in loops.iter().zip(&mut self.first) {
-                if loops.sent == 0 {
-                    continue;
-                }
-                self.judged += 1;
-                if f64::from(loops.returned) / f64::from(loops.sent) < self.threshold {
-                    self.alarms += 1;
-                    first.get_or_insert(seconds);
-                }
-                let (with, false_alarm) = *known.entry(loops.sent).or_insert_with(|| {
-                    let alarm = |p| alarm_probability(loops.sent, p, self.threshold);
-                    (alarm(returns), alarm(without))
-                });
-                self.expected += with;
-                self.expected_false += false_alarm;
+            self.waiting.pop_front();
+            self.first += 1;
+            if !back {
+                self.judge(own.client, false, own.deadline);
             }
         }
     }
 
-    pub(super) fn put(&self, outcome: &Outcome, sheet: &mut Sheet) {
+    fn judge(&mut self, client: u32, returned: bool, time: f64) {
+        let Some(watch) = self.watches.get_mut(client as usize) else {
+            return;
+        };
+        self.sent += 1;
+        self.returned += u64::from(returned);
+        let watch = watch.get_or_insert_with(|| Watch::new(&self.limits));
+        if watch.finish(returned)
+            && let Some(alarm) = self.alarms.get_mut(client as usize)
+        {
+            alarm.get_or_insert(time - self.plan.phases.warm_up);
+        }
+    }
+
+    /// The share of clients that would have an alarm without droppers, each with the mean number
+    /// of loops of those watched.
+    fn false_alarms(&self, (seed, repetition): (u64, u32)) -> Trials {
+        let mut rng = seed::generator(seed, repetition, "loops without droppers", 0);
+        let returns = delivery(&self.plan, false);
+        let loops = self.sent / (self.watches.len() as u64).max(1);
+        let mut trials = Trials::default();
+        for _ in 0..PLAYED {
+            let mut watch = Watch::new(&self.limits);
+            let mut alarmed = false;
+            for _ in 0..loops {
+                alarmed |= watch.finish(rng.random::<f64>() < returns);
+            }
+            trials.add(alarmed);
+        }
+        trials
+    }
+
+    pub(super) fn put(&self, outcome: &Outcome, from: (u64, u32), sheet: &mut Sheet) {
         let real = outcome.measured(Kind::Real);
         let mut put = |name: &str, unit: &str, value, claim: &Claim| {
             sheet.put(None, (format!("droppers_{name}"), unit), value, claim);
         };
         let counted = Claim::Counted;
-        put("delivered", "1", share(real.delivered, real.sent), &counted);
-        let exact = if layered(&self.plan) {
-            Claim::Exact
+        let arrived = real.delivered + real.lost_in_all();
+        put("delivered", "1", share(real.delivered, arrived), &counted);
+        let closed = if self.plan.network.routes == Routes::Stratified {
+            Claim::Approximation("clients spread evenly over providers, no queue full".to_owned())
         } else {
-            Claim::Unsound("routes are free: no short formula".to_owned())
+            Claim::Unsound("no short formula but for layers".to_owned())
         };
-        put("delivered_expected", "1", Some(delivery(&self.plan, true)), &exact);
-        put("alarms", "1", share(self.alarms, self.judged), &counted);
-        let judged = (self.judged > 0).then(|| count(self.judged));
-        let per_window = |sum: f64| judged.map(|judged| sum / judged);
-        let approximate = if layered(&self.plan) {
-            Claim::Approximation("independent loops".to_owned())
-        } else {
-            exact
-        };
-        put("alarms_expected", "1", per_window(self.expected), &approximate);
-        let false_alarms = per_window(self.expected_false);
-        put("false_alarms_expected", "1", false_alarms, &approximate);
-        let clients = self.first.len() as u64;
-        let alarmed: Vec<f64> = self.first.iter().copied().flatten().collect();
+        put("delivered_expected", "1", Some(delivery(&self.plan, true)), &closed);
+        put("loops_returned", "1", share(self.returned, self.sent), &counted);
+        let clients = self.alarms.len() as u64;
+        let alarmed: Vec<f64> = self.alarms.iter().copied().flatten().collect();
         put("clients_alarmed", "1", share(alarmed.len() as u64, clients), &counted);
         put("seconds_to_alarm", "s", stats::mean(&alarmed), &counted);
+        let without = Claim::Approximation("independent loops without droppers".to_owned());
+        put("clients_alarmed_falsely", "1", self.false_alarms(from).share(), &without);
     }
-}
-
-fn layered(plan: &Plan) -> bool {
-    plan.network.routes == Routes::Stratified
 }
 
 /// The probability that a client's packet reaches its end in a layered network, with or without the
@@ -155,74 +178,42 @@ pub(super) fn delivery(plan: &Plan, with_droppers: bool) -> f64 {
     passes * math::pow(1.0 - plan.links.loss, count(stages.len() as u64 + 1))
 }
 
-/// The probability that less than a share `threshold` of `sent` loops returns, each independently
-/// with probability `p`.
-#[must_use]
-pub(super) fn alarm_probability(sent: u16, p: f64, threshold: f64) -> f64 {
-    let n = f64::from(sent);
-    let mut sum = 0.0;
-    for returned in 0..=sent {
-        let k = f64::from(returned);
-        if k / n >= threshold {
-            break;
-        }
-        let ways = math::ln_gamma(n + 1.0) - math::ln_gamma(k + 1.0) - math::ln_gamma(n - k + 1.0);
-        sum += math::exp(ways) * math::pow(p, k) * math::pow(1.0 - p, n - k);
-    }
-    sum.min(1.0)
-}
-
 impl Observer for Droppers {
     fn sent(&mut self, slot: u32, packet: &Packet, time: f64, _: u32) {
-        *at(&mut self.sent_in, slot) = 0;
-        if packet.kind != Kind::Loop || !self.plan.phases.measures(time) {
-            return;
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a number of windows, not negative"
-        )]
-        let window = ((time - self.plan.phases.warm_up) / self.window) as u64;
-        let clients = self.first.len();
-        let loops = self.open.entry(window);
-        let loops = loops.or_insert_with(|| vec![Loops::default(); clients]);
-        if let Some(loops) = loops.get_mut(packet.sender as usize) {
-            loops.sent = loops.sent.saturating_add(1);
-            *at(&mut self.sent_in, slot) = window + 1;
+        *at(&mut self.numbers, slot) = 0;
+        let counts = packet.kind == Kind::Loop && (packet.sender as usize) < self.watches.len();
+        if counts && self.plan.phases.measures(time) {
+            let number = self.first + self.waiting.len() as u64;
+            *at(&mut self.numbers, slot) = number;
+            let own = Loop {
+                deadline: time + self.patience,
+                client: packet.sender,
+                number,
+            };
+            self.waiting.push_back((own, false));
         }
     }
 
-    fn end(&mut self, slot: u32, packet: &Packet, _: f64) {
-        let Some(window) = std::mem::take(at(&mut self.sent_in, slot)).checked_sub(1) else {
+    fn end(&mut self, slot: u32, packet: &Packet, time: f64) {
+        let number = std::mem::take(at(&mut self.numbers, slot));
+        let place = number.checked_sub(self.first);
+        let Some(place) = place.and_then(|place| usize::try_from(place).ok()) else {
             return;
         };
-        let loops = self.open.get_mut(&window);
-        let loops = loops.and_then(|loops| loops.get_mut(packet.sender as usize));
-        if let Some(loops) = loops {
-            loops.returned = loops.returned.saturating_add(1);
+        let Some((own, back)) = self.waiting.get_mut(place) else {
+            return;
+        };
+        if own.number == number && time < own.deadline {
+            *back = true;
+            self.judge(packet.sender, true, time);
         }
     }
 
     fn window(&mut self, end: f64) {
-        self.judge(end);
+        self.expire(end);
     }
 
     fn finish(&mut self, time: f64) {
-        self.judge(time);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn alarms_are_binomial() {
-        // Of 4 loops fewer than half: none or one. (1/2)^4 + 4 (1/2)^4.
-        assert!((alarm_probability(4, 0.5, 0.5) - 5.0 / 16.0).abs() < 1e-12);
-        assert!(alarm_probability(4, 1.0, 0.5).abs() < 1e-12);
-        assert!((alarm_probability(1, 0.9, 0.5) - 0.1).abs() < 1e-12);
-        assert!((alarm_probability(3, 0.0, 0.5) - 1.0).abs() < 1e-12);
+        self.expire(time);
     }
 }

@@ -215,7 +215,7 @@ impl Judges {
             order.put(asked, from, sheet);
         }
         if let Some(droppers) = &self.droppers {
-            droppers.put(outcome, sheet);
+            droppers.put(outcome, from, sheet);
         }
     }
 

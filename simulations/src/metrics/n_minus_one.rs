@@ -1,10 +1,8 @@
 //! The n-1 attack on a mix of a scenario: what [`blocking`](super::blocking) says of it.
 
-use shoal_mix::RelayLimits;
-use shoal_proto::Span;
-
 use super::blocking::Blocking;
 use super::draw::Trials;
+use super::droppers;
 use super::sheet::{Sheet, count};
 use super::sight::{link_mean, mean, path_length};
 use crate::engine::{Delay, Kind, Outcome, Plan, Routes};
@@ -12,11 +10,9 @@ use crate::measure::Claim;
 use crate::scenario::NMinusOne;
 use crate::{seed, stats};
 
-/// Attacks that are played for the chance of success, and for that of an alarm.
-const ATTACKS: u64 = 20_000;
-const ALARMS: u32 = 500;
-/// The most loops of one play.
-const MOST_LOOPS: f64 = 100_000.0;
+/// Loops of all plays of alarms, and the plays that there are however many loops each has.
+const MOST_LOOPS: f64 = 1e6;
+const LEAST_PLAYS: u64 = 20;
 
 /// The attack on the scenario's mix; `None` if there is no such mix or delays are not exponential.
 pub(super) fn blocking(asked: &NMinusOne, plan: &Plan, outcome: &Outcome) -> Option<Blocking> {
@@ -41,7 +37,6 @@ pub(super) fn blocking(asked: &NMinusOne, plan: &Plan, outcome: &Outcome) -> Opt
     let mixes: usize = plan.network.layers.iter().map(Vec::len).sum();
     let others = count((mixes - layer.len()) as u64) * plan.network.mix_loops;
     let loops = plan.network.mix_loops;
-    let window = window(asked, loops);
     let lost = outcome.measured(Kind::MixLoop);
     let arrived = lost.delivered + lost.lost_in_all();
     let hops = path_length(plan).saturating_sub(1);
@@ -55,25 +50,8 @@ pub(super) fn blocking(asked: &NMinusOne, plan: &Plan, outcome: &Outcome) -> Opt
         loop_links: f64::from(hops + 1) * link_mean(&plan.links.wrap)
             + providers * mean(&plan.network.provider_delay),
         loop_loss: super::sheet::share(lost.lost_in_all(), arrived).unwrap_or(0.0),
-        limits: RelayLimits {
-            loop_window: window,
-            loop_minimum: window,
-            loop_alarm_ratio: asked.threshold,
-            loop_recovery_ratio: asked.threshold,
-            loop_slack: Span::from_secs(10),
-            ..RelayLimits::default()
-        },
+        limits: droppers::limits(&asked.alarm),
     })
-}
-
-/// The mix looks back on as many loops as it sends within the window, at least one.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "not negative, and cut off"
-)]
-fn window(asked: &NMinusOne, loops: f64) -> usize {
-    (asked.window.get() * loops).round().clamp(1.0, MOST_LOOPS) as usize
 }
 
 pub(super) fn put(
@@ -95,11 +73,11 @@ pub(super) fn put(
     let formula = blocking.as_ref().map(Blocking::success_probability);
     put("success_formula", "1", formula, Claim::Exact);
     let mut rng = seed::generator(seed, repetition, "n-1 attack", 0);
-    let played = blocking.as_ref().and_then(|b| b.simulate(&mut rng, ATTACKS).share());
+    let played = blocking.as_ref().and_then(|b| b.simulate(&mut rng, u64::from(asked.attacks)).share());
     put("success", "1", played, attack());
     let mut alarms = Alarms::default();
     if let Some(blocking) = blocking.as_ref().filter(|b| b.loops > 0.0) {
-        alarms = Alarms::play(blocking, asked.length.get(), (seed, repetition));
+        alarms = Alarms::play(blocking, asked, (seed, repetition));
     }
     let loops = || Claim::Attack("the mix's own statistics of its loops".to_owned());
     put("detected", "1", alarms.detected.share(), loops());
@@ -116,19 +94,20 @@ struct Alarms {
 
 impl Alarms {
     /// Attacks of this length, each after the window has filled, and as much time without one.
-    fn play(blocking: &Blocking, length: f64, (seed, repetition): (u64, u32)) -> Self {
+    fn play(blocking: &Blocking, asked: &NMinusOne, (seed, repetition): (u64, u32)) -> Self {
+        let length = asked.length.get();
         let window = count(blocking.limits.loop_window as u64) / blocking.loops;
         let settled = 2.0 * window + 2.0 * blocking.patience();
         let end = settled + length + blocking.patience() + window;
         let mut found = Self::default();
         let (mut false_alarms, mut quiet) = (0, 0.0);
-        let plays = (MOST_LOOPS * 20.0 / (end * blocking.loops)).clamp(20.0, f64::from(ALARMS));
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "20 to 500"
-        )]
-        for play in 0..plays as u64 {
+        // A play costs as many steps as it has loops.
+        let mut left = MOST_LOOPS;
+        for play in 0..u64::from(asked.attacks) {
+            left -= end * blocking.loops;
+            if left < 0.0 && play >= LEAST_PLAYS {
+                break;
+            }
             let mut rng = seed::generator(seed, repetition, "n-1 loops", play);
             let mut same = rng.clone();
             let without = blocking.loops(&mut rng, end, None);

@@ -8,9 +8,6 @@ use crate::measure::Claim;
 use crate::scenario::Fifo;
 use crate::{seed, theory};
 
-/// Attacks that are played apart from the run.
-const TRIALS: u64 = 20_000;
-
 /// What has become of a pair of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pair {
@@ -52,13 +49,17 @@ impl Order {
 
     /// The closed form at the scenario's hops, the same attack played apart, and the run's pairs.
     pub(super) fn put(&self, asked: &Fifo, (seed, repetition): (u64, u32), sheet: &mut Sheet) {
-        let rate = self.plan.classes.first().map_or(0.0, |class| class.real);
+        let first = self.plan.classes.first().map_or(0.0, |class| class.real);
+        let rate = asked.rate.unwrap_or(first);
+        let whole = path_length(&self.plan);
+        let hops = asked.hops.unwrap_or(whole);
         let mean = mean(&self.plan.network.mix_delay);
         let exponential = matches!(self.plan.network.mix_delay, Delay::Exponential { .. });
         let (formula, played) = if exponential && rate > 0.0 && mean > 0.0 {
             let mut rng = seed::generator(seed, repetition, "fifo", 0);
-            let (mu, hops) = (1.0 / mean, asked.hops);
-            let trials = super::fifo::simulate(&mut rng, mu, rate, hops, TRIALS);
+            let mu = 1.0 / mean;
+            let count = u64::from(asked.attacks);
+            let trials = super::fifo::simulate(&mut rng, mu, rate, hops, count);
             (Some(theory::fifo_delta(rate, mu, hops)), trials)
         } else {
             (None, Trials::default())
@@ -75,9 +76,8 @@ impl Order {
         let attack = |what: &str| Claim::Attack(format!("first in, first out, {what}"));
         let advantage = |trials: Trials| trials.share().map(|share| share - 0.5);
         put("played", advantage(played), &attack("played apart"));
-        let hops = path_length(&self.plan);
-        let whole = attack(&format!("on the run's routes of {hops} mixes"));
-        put("run", advantage(self.kept), &whole);
+        let run = attack(&format!("on the run's routes of {whole} mixes"));
+        put("run", advantage(self.kept), &run);
     }
 
     fn void(&mut self, slot: u32) {
