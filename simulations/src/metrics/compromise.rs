@@ -92,7 +92,12 @@ impl Compromise {
         let share = super::sheet::share(self.corrupt, self.ended);
         put("share_of_messages", "1", share, &Claim::Counted);
         let path = theory::FirstCorruptPath { probability };
-        put("messages_mean", "messages", Some(path.mean_packets()), &Claim::Exact);
+        put(
+            "messages_mean",
+            "messages",
+            Some(path.mean_packets()),
+            &Claim::Exact,
+        );
         let (expected, share) = self.clients();
         put("clients_expected", "1", expected, &Claim::Exact);
         put("clients", "1", share, &Claim::Counted);
@@ -105,9 +110,14 @@ impl Compromise {
         // Every client's rate, from the messages that were sent.
         let rate = count(all) / count(writers) / self.phases.measurement;
         let seconds = (writers > 0).then(|| path.mean_seconds(rate));
-        put("seconds_mean", "s", seconds, &Claim::Approximation(
-            "mean messages over the mean rate of the clients that wrote".to_owned(),
-        ));
+        put(
+            "seconds_mean",
+            "s",
+            seconds,
+            &Claim::Approximation(
+                "mean messages over the mean rate of the clients that wrote".to_owned(),
+            ),
+        );
     }
 }
 

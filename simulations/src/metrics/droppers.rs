@@ -11,7 +11,7 @@ use shoal_mix::RelayLimits;
 use super::blocking::Watch;
 use super::draw::Trials;
 use super::sheet::{Sheet, count, share};
-use super::sight::{at, mean_latency};
+use super::sight::at;
 use crate::engine::{Kind, Observer, Outcome, Packet, Plan, Routes};
 use crate::measure::Claim;
 use crate::scenario::{self, LoopAlarm};
@@ -65,7 +65,7 @@ impl Droppers {
         let clients = plan.clients().min(MOST_CLIENTS) as usize;
         Self {
             limits: limits(&asked.alarm),
-            patience: PATIENCE * mean_latency(plan),
+            patience: PATIENCE * plan.path_time(),
             plan: plan.clone(),
             watches: vec![None; clients],
             waiting: VecDeque::new(),
@@ -136,14 +136,34 @@ impl Droppers {
         } else {
             Claim::Unsound("no short formula but for layers".to_owned())
         };
-        put("delivered_expected", "1", Some(delivery(&self.plan, true)), &closed);
-        put("loops_returned", "1", share(self.returned, self.sent), &counted);
+        put(
+            "delivered_expected",
+            "1",
+            Some(delivery(&self.plan, true)),
+            &closed,
+        );
+        put(
+            "loops_returned",
+            "1",
+            share(self.returned, self.sent),
+            &counted,
+        );
         let clients = self.alarms.len() as u64;
         let alarmed: Vec<f64> = self.alarms.iter().copied().flatten().collect();
-        put("clients_alarmed", "1", share(alarmed.len() as u64, clients), &counted);
+        put(
+            "clients_alarmed",
+            "1",
+            share(alarmed.len() as u64, clients),
+            &counted,
+        );
         put("seconds_to_alarm", "s", stats::mean(&alarmed), &counted);
         let without = Claim::Approximation("independent loops without droppers".to_owned());
-        put("clients_alarmed_falsely", "1", self.false_alarms(from).share(), &without);
+        put(
+            "clients_alarmed_falsely",
+            "1",
+            self.false_alarms(from).share(),
+            &without,
+        );
     }
 }
 
@@ -164,7 +184,8 @@ pub(super) fn delivery(plan: &Plan, with_droppers: bool) -> f64 {
     for stage in &stages {
         let dropped = |node: usize| {
             let mut of = plan.droppers.iter();
-            of.find(|d| d.node as usize == node).map_or(0.0, |d| d.share)
+            of.find(|d| d.node as usize == node)
+                .map_or(0.0, |d| d.share)
         };
         let all: f64 = stage.iter().sum();
         let weights = stage.iter().enumerate();

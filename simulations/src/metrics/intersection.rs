@@ -57,7 +57,10 @@ impl Intersection {
         for (client, from, to) in self.all_absences() {
             // Offline from `from` to `to`: out at the first arrival in (from + window, to).
             let first = self.arrivals.partition_point(|a| *a <= from + self.window);
-            let falls = self.arrivals.get(first).is_some_and(|arrival| *arrival < to);
+            let falls = self
+                .arrivals
+                .get(first)
+                .is_some_and(|arrival| *arrival < to);
             if falls && let Some(out) = out.get_mut(client as usize) {
                 *out = (*out).min(first);
             }

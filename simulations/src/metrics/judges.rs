@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::backward::{Backward, Origin};
 use super::compromise::Compromise;
 use super::droppers::Droppers;
 use super::intersection::Intersection;
@@ -15,7 +14,8 @@ use super::rounds::Rounds;
 use super::sheet::Sheet;
 use super::{entropy, epsilon, n_minus_one, tables, traffic};
 use crate::adversary::Adversary;
-use crate::engine::mass::{Mass, TargetResult};
+use crate::engine::mass::{self, Mass, TargetResult};
+use crate::engine::recording::Recording;
 use crate::engine::{Loss, Observer, Outcome, Packet, Plan};
 use crate::measure::{Claim, Measured};
 use crate::scenario::{Metrics, Scenario};
@@ -48,7 +48,9 @@ pub struct Judges {
     repetition: u32,
     judges: Vec<Judge>,
     masses: Vec<Mass>,
-    backward: Vec<Backward>,
+    /// The nodes that are open to those whose inference is sound, each set once.
+    open: Vec<Vec<bool>>,
+    recording: Option<Recording>,
     order: Option<Order>,
     droppers: Option<Droppers>,
     observations: Option<Observations>,
@@ -58,8 +60,8 @@ pub struct Judges {
 pub(super) struct Judge {
     pub(super) adversary: Adversary,
     pub(super) claim: Claim,
-    /// The places of its mass in [`Judges::masses`] and [`Judges::backward`]: adversaries to whom
-    /// the same nodes are open share one. None where no inference is sound.
+    /// The place of its open nodes in [`Judges::open`], and of their mass: adversaries to whom the
+    /// same nodes are open share one. None where no inference is sound.
     open: Option<usize>,
     rounds: Option<Rounds>,
     intersection: Option<Intersection>,
@@ -140,19 +142,18 @@ impl Judges {
         }
         let forward = metrics.entropy_forward.is_some() || metrics.epsilon.is_some();
         let masses = open.iter().filter(|_| forward);
-        let back = metrics.entropy_backward.as_ref();
-        let backward = back.into_iter().flat_map(|asked| {
-            open.iter()
-                .map(|revealed| Backward::new(plan, revealed, asked.users))
-        });
         Ok(Self {
             masses: masses.map(|revealed| Mass::new(plan, revealed)).collect(),
-            backward: backward.collect(),
+            recording: metrics
+                .entropy_backward
+                .as_ref()
+                .map(|_| Recording::default()),
             order: metrics.fifo.as_ref().map(|_| Order::new(plan)),
             droppers: (metrics.droppers.as_ref()).map(|asked| Droppers::new(asked, plan)),
             observations: observations(scenario, plan, &judges, (seed, repetition), observe)?,
             plan: plan.clone(),
             metrics,
+            open,
             seed,
             repetition,
             judges,
@@ -166,26 +167,32 @@ impl Judges {
     pub fn finish(self, outcome: &Outcome) -> Result<Judged, MetricError> {
         let mut sheet = Sheet::default();
         self.put_run(outcome, &mut sheet);
-        let mut rocs = Vec::new();
+        let origins = self.origins();
+        let (mut rocs, mut targets) = (Vec::new(), Vec::new());
         for judge in &self.judges {
-            self.put_inference(judge, &mut sheet);
-            let name = &judge.adversary.name;
-            rocs.extend(judge.put(outcome, &mut sheet).map(|roc| (name.as_str(), roc)));
+            let back = judge.open.and_then(|place| origins.get(place));
+            let back = back.map(Vec::as_slice).unwrap_or_default();
+            self.put_inference(judge, back, &mut sheet);
+            let name = judge.adversary.name.as_str();
+            rocs.extend(judge.put(outcome, &mut sheet).map(|roc| (name, roc)));
+            let ahead = self.results(judge).iter().map(|r| ("forward", r));
+            let rows = ahead.chain(back.iter().map(|r| ("backward", r)));
+            targets.extend(rows.map(|row| (name, row)));
         }
         let repetition = self.repetition;
         let mut made = Vec::new();
-        if self.metrics.entropy_forward.is_some() {
-            made.push(tables::targets(repetition, &self.of_all(Self::results))?);
-        }
-        if self.metrics.entropy_backward.is_some() {
-            made.push(tables::origins(repetition, &self.of_all(Self::origins))?);
+        if self.metrics.entropy_forward.is_some() || self.metrics.entropy_backward.is_some() {
+            made.push(tables::targets(repetition, &targets)?);
         }
         if self.metrics.intersection.is_some() {
             let steps = self.judges.iter().filter_map(|judge| {
                 let steps = judge.intersection.as_ref()?.steps().0;
                 Some((judge.adversary.name.as_str(), steps))
             });
-            made.push(tables::intersection(repetition, &steps.collect::<Vec<_>>())?);
+            made.push(tables::intersection(
+                repetition,
+                &steps.collect::<Vec<_>>(),
+            )?);
         }
         if self.metrics.flow_matching.is_some() {
             made.push(tables::roc(repetition, &rocs)?);
@@ -219,13 +226,14 @@ impl Judges {
         }
     }
 
-    fn put_inference(&self, judge: &Judge, sheet: &mut Sheet) {
+    fn put_inference(&self, judge: &Judge, origins: &[TargetResult], sheet: &mut Sheet) {
         let (adversary, claim) = (&judge.adversary, &judge.claim);
         if let Some(asked) = &self.metrics.entropy_forward {
-            entropy::forward(adversary, claim, self.results(judge), asked.users, sheet);
+            let results = self.results(judge);
+            entropy::put(adversary, claim, ("forward", results), asked.users, sheet);
         }
         if let Some(asked) = &self.metrics.entropy_backward {
-            entropy::backward(adversary, claim, self.origins(judge), asked.users, sheet);
+            entropy::put(adversary, claim, ("backward", origins), asked.users, sheet);
         }
         if let Some(asked) = &self.metrics.epsilon {
             let mass = judge.open.and_then(|place| self.masses.get(place));
@@ -239,18 +247,19 @@ impl Judges {
         mass.map(Mass::results).unwrap_or_default()
     }
 
-    fn origins(&self, judge: &Judge) -> &[Origin] {
-        let backward = judge.open.and_then(|place| self.backward.get(place));
-        backward.map(Backward::origins).unwrap_or_default()
-    }
-
-    fn of_all<'a, T>(&'a self, of: impl Fn(&'a Self, &'a Judge) -> &'a [T]) -> tables::Named<'a, T> {
-        let judges = self.judges.iter();
-        judges
-            .flat_map(|judge| {
-                let name = judge.adversary.name.as_str();
-                of(self, judge).iter().map(move |row| (name, row))
-            })
+    /// The targets that came out, and where they may have come from: for each set of open nodes.
+    fn origins(&self) -> Vec<Vec<TargetResult>> {
+        let asked = self.metrics.entropy_backward.as_ref();
+        let (Some(asked), Some(recording)) = (asked, &self.recording) else {
+            return Vec::new();
+        };
+        let Some(mut targets) = self.plan.targets else {
+            return Vec::new();
+        };
+        targets.users = asked.users;
+        let clients = self.plan.clients();
+        let open = self.open.iter();
+        open.map(|revealed| mass::backward(recording, targets, revealed, clients))
             .collect()
     }
 }
@@ -286,7 +295,7 @@ fn observations(
 macro_rules! tell {
     ($all:ident, $method:ident ( $($argument:expr),* )) => {
         $all.masses.$method($($argument),*);
-        $all.backward.$method($($argument),*);
+        $all.recording.$method($($argument),*);
         $all.order.$method($($argument),*);
         $all.droppers.$method($($argument),*);
         $all.observations.$method($($argument),*);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::flow;
 use super::roc::Roc;
 use super::sheet::{Sheet, count};
-use super::sight::{Sight, mean_latency};
+use super::sight::Sight;
 use crate::adversary::Adversary;
 use crate::engine::{Kind, Observer, Packet, Phases, Plan};
 use crate::measure::Claim;
@@ -41,7 +41,7 @@ impl Matching {
         Self {
             flows,
             bin,
-            lag: mean_latency(plan),
+            lag: plan.path_time(),
             phases: plan.phases,
             kinds: adversary.knows_kinds,
             sight: Sight::new(adversary),
@@ -70,7 +70,7 @@ impl Matching {
         for (name, rate) in [("1e-2", 1e-2), ("1e-3", 1e-3)] {
             let found = roc.as_ref().and_then(|roc| {
                 let allowed = roc.points.iter().filter(|p| p.false_positives <= rate);
-                allowed.map(|point| point.true_positives).last()
+                allowed.map(|point| point.true_positives).next_back()
             });
             put(&format!("true_positives_at_{name}"), "1", found);
         }

@@ -4,7 +4,6 @@
 //! `docs/simulator/metrics/`: its definition, source, and what may be claimed of it for which
 //! adversary.
 
-pub mod backward;
 pub mod blocking;
 pub mod churn;
 mod compromise;

@@ -4,7 +4,7 @@ use super::blocking::Blocking;
 use super::draw::Trials;
 use super::droppers;
 use super::sheet::{Sheet, count};
-use super::sight::{link_mean, mean, path_length};
+use super::sight::path_length;
 use crate::engine::{Delay, Kind, Outcome, Plan, Routes};
 use crate::measure::Claim;
 use crate::scenario::NMinusOne;
@@ -30,7 +30,9 @@ pub(super) fn blocking(asked: &NMinusOne, plan: &Plan, outcome: &Outcome) -> Opt
     let classes = plan.classes.iter();
     let clients: f64 = classes
         .map(|class| {
-            let online = class.churn.map_or(1.0, |churn| churn.online / (churn.online + churn.offline));
+            let online = class
+                .churn
+                .map_or(1.0, |churn| churn.online / (churn.online + churn.offline));
             f64::from(class.count) * online * (class.real + class.loops + class.drops)
         })
         .sum();
@@ -47,8 +49,8 @@ pub(super) fn blocking(asked: &NMinusOne, plan: &Plan, outcome: &Outcome) -> Opt
         mu: 1.0 / delay,
         reduction: 1.0 / asked.let_through,
         loop_hops: hops,
-        loop_links: f64::from(hops + 1) * link_mean(&plan.links.wrap)
-            + providers * mean(&plan.network.provider_delay),
+        loop_links: f64::from(hops + 1) * plan.links.wrap.mean()
+            + providers * plan.network.provider_delay.mean(),
         loop_loss: super::sheet::share(lost.lost_in_all(), arrived).unwrap_or(0.0),
         limits: droppers::limits(&asked.alarm),
     })
@@ -73,7 +75,9 @@ pub(super) fn put(
     let formula = blocking.as_ref().map(Blocking::success_probability);
     put("success_formula", "1", formula, Claim::Exact);
     let mut rng = seed::generator(seed, repetition, "n-1 attack", 0);
-    let played = blocking.as_ref().and_then(|b| b.simulate(&mut rng, u64::from(asked.attacks)).share());
+    let played = blocking
+        .as_ref()
+        .and_then(|b| b.simulate(&mut rng, u64::from(asked.attacks)).share());
     put("success", "1", played, attack());
     let mut alarms = Alarms::default();
     if let Some(blocking) = blocking.as_ref().filter(|b| b.loops > 0.0) {
@@ -81,8 +85,18 @@ pub(super) fn put(
     }
     let loops = || Claim::Attack("the mix's own statistics of its loops".to_owned());
     put("detected", "1", alarms.detected.share(), loops());
-    put("seconds_to_alarm", "s", stats::mean(&alarms.seconds), loops());
-    put("false_alarms_per_hour", "1/h", alarms.false_per_hour, loops());
+    put(
+        "seconds_to_alarm",
+        "s",
+        stats::mean(&alarms.seconds),
+        loops(),
+    );
+    put(
+        "false_alarms_per_hour",
+        "1/h",
+        alarms.false_per_hour,
+        loops(),
+    );
 }
 
 #[derive(Default)]

@@ -161,7 +161,9 @@ impl Observations {
         self.truth.message.push(known(moving.message));
         self.truth.sender.push(moving.sender);
         #[expect(clippy::cast_precision_loss, reason = "node and client numbers")]
-        self.truth.receiver.push(moving.receiver.map(|number| number as f64));
+        self.truth
+            .receiver
+            .push(moving.receiver.map(|number| number as f64));
         self.truth.kind.push(moving.kind.as_str().to_owned());
         if self.seen.from.len() >= ROWS {
             self.write();

@@ -2,7 +2,7 @@
 
 use super::draw::Trials;
 use super::sheet::Sheet;
-use super::sight::{at, mean, path_length};
+use super::sight::{at, path_length};
 use crate::engine::{Delay, Kind, Loss, Observer, Packet, Plan};
 use crate::measure::Claim;
 use crate::scenario::Fifo;
@@ -42,18 +42,13 @@ impl Order {
         }
     }
 
-    /// How often the order was kept, of the pairs that arrived whole.
-    pub(super) const fn kept(&self) -> Trials {
-        self.kept
-    }
-
     /// The closed form at the scenario's hops, the same attack played apart, and the run's pairs.
     pub(super) fn put(&self, asked: &Fifo, (seed, repetition): (u64, u32), sheet: &mut Sheet) {
         let first = self.plan.classes.first().map_or(0.0, |class| class.real);
         let rate = asked.rate.unwrap_or(first);
         let whole = path_length(&self.plan);
         let hops = asked.hops.unwrap_or(whole);
-        let mean = mean(&self.plan.network.mix_delay);
+        let mean = self.plan.network.mix_delay.mean();
         let exponential = matches!(self.plan.network.mix_delay, Delay::Exponential { .. });
         let (formula, played) = if exponential && rate > 0.0 && mean > 0.0 {
             let mut rng = seed::generator(seed, repetition, "fifo", 0);

@@ -103,9 +103,24 @@ impl Provider {
             sheet.put(Some(&self.adversary), (name, unit), value, claim);
         };
         let counted = Claim::Counted;
-        put("sender_known", "1", share(self.senders, self.messages), &counted);
-        put("receiver_known", "1", share(self.receivers, self.messages), &counted);
-        put("both_known", "1", share(self.linkable, self.messages), &counted);
+        put(
+            "sender_known",
+            "1",
+            share(self.senders, self.messages),
+            &counted,
+        );
+        put(
+            "receiver_known",
+            "1",
+            share(self.receivers, self.messages),
+            &counted,
+        );
+        put(
+            "both_known",
+            "1",
+            share(self.linkable, self.messages),
+            &counted,
+        );
         let sizes = self.set_sizes();
         put("clients", "clients", stats::mean(&sizes), &counted);
         let bits = stats::mean(&sizes).filter(|n| *n > 0.0).map(math::log2);
@@ -116,7 +131,12 @@ impl Provider {
         let (linked, candidates) = self.link(&outcome.latency(Kind::Real, false));
         let attack = Claim::Attack("likeliest entry by a gamma delay".to_owned());
         put("linked", "1", linked.share(), &attack);
-        put("link_candidates", "packets", stats::mean(&candidates), &counted);
+        put(
+            "link_candidates",
+            "packets",
+            stats::mean(&candidates),
+            &counted,
+        );
     }
 }
 

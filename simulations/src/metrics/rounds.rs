@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::disclosure::{Disclosure, Ranking};
 use super::sheet::{Sheet, count};
-use super::sight::{Sight, mean_latency};
+use super::sight::Sight;
 use crate::adversary::Adversary;
 use crate::engine::{Kind, NONE, Observer, Packet, Phases, Plan};
 use crate::measure::Claim;
@@ -39,7 +39,7 @@ impl Rounds {
         Self {
             victim: asked.victim,
             length: asked.round.get(),
-            lag: mean_latency(plan),
+            lag: plan.path_time(),
             phases: plan.phases,
             kinds: adversary.knows_kinds,
             sight: Sight::new(adversary),
@@ -102,7 +102,9 @@ impl Rounds {
 
     pub(super) fn put(&self, adversary: &Adversary, sheet: &mut Sheet) {
         let ranking = self.ranking();
-        let complete = self.complete.filter(|_| ranking.is_some_and(|r| r.complete));
+        let complete = self
+            .complete
+            .filter(|_| ranking.is_some_and(|r| r.complete));
         let claim = Claim::Attack(
             "statistical disclosure, background from the rounds without the victim".to_owned(),
         );
@@ -115,7 +117,11 @@ impl Rounds {
         put("advantage", "1", ranking.map(|r| r.advantage));
         let is_complete = f64::from(u8::from(complete.is_some()));
         put("complete", "1", ranking.map(|_| is_complete));
-        put("rounds", "rounds", complete.map(|(rounds, _)| count(rounds)));
+        put(
+            "rounds",
+            "rounds",
+            complete.map(|(rounds, _)| count(rounds)),
+        );
         put("seconds", "s", complete.map(|(_, seconds)| seconds));
         put("rounds_with", "rounds", Some(count(with)));
         put("rounds_without", "rounds", Some(count(without)));
@@ -160,7 +166,10 @@ impl Observer for Rounds {
             && (!self.kinds || packet.kind == Kind::Real)
             && self.sight.leaves(slot);
         if counts && let Some(round) = self.round(time - self.lag) {
-            self.received.entry(round).or_default().push(packet.receiver);
+            self.received
+                .entry(round)
+                .or_default()
+                .push(packet.receiver);
         }
     }
 

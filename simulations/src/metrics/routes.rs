@@ -58,9 +58,15 @@ fn free(mixes: &[(f64, bool)], hops: u32) -> f64 {
     for _ in 1..hops {
         // What each would send on, over the weights that are not its own.
         let parts = at.iter().zip(&corrupt);
-        let rates: Vec<f64> = parts.map(|(p, w)| if all > *w { p / (all - w) } else { 0.0 }).collect();
+        let rates: Vec<f64> = parts
+            .map(|(p, w)| if all > *w { p / (all - w) } else { 0.0 })
+            .collect();
         let sum: f64 = rates.iter().sum();
-        at = rates.iter().zip(&corrupt).map(|(rate, w)| w * (sum - rate)).collect();
+        at = rates
+            .iter()
+            .zip(&corrupt)
+            .map(|(rate, w)| w * (sum - rate))
+            .collect();
     }
     at.iter().sum()
 }
@@ -86,7 +92,7 @@ mod tests {
     #[test]
     fn placements_average_to_the_product() {
         // All placements of 4 corrupt mixes on 3 layers of 3: the formula for random placement.
-        let network = network(Routes::Stratified, &[&[1.0; 3]; 3]);
+        let network = network(Routes::Stratified, &[&[1.0; 3], &[1.0; 3], &[1.0; 3]]);
         let (mut sum, mut count) = (0.0, 0.0);
         for chosen in (0..1_u32 << 9).filter(|bits| bits.count_ones() == 4) {
             sum += all_corrupt(&network, |mix| chosen >> mix & 1 == 1);
@@ -102,9 +108,13 @@ mod tests {
         let corrupt = |mix: usize| [true, false, true, true][mix];
         let stratified = all_corrupt(&network(Routes::Stratified, layers), corrupt);
         assert!((stratified - 0.75).abs() < 1e-15);
-        let cascade = all_corrupt(&network(Routes::Cascade, layers), |mix| mix == 0 || mix == 2);
+        let cascade = all_corrupt(&network(Routes::Cascade, layers), |mix| {
+            mix == 0 || mix == 2
+        });
         assert!((cascade - 0.75).abs() < 1e-15);
-        let broken = all_corrupt(&network(Routes::Cascade, layers), |mix| mix == 0 || mix == 3);
+        let broken = all_corrupt(&network(Routes::Cascade, layers), |mix| {
+            mix == 0 || mix == 3
+        });
         assert!(broken.abs() < 1e-15);
     }
 

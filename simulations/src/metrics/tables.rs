@@ -1,15 +1,10 @@
 //! Tables of metrics that have more than one row.
 
-use super::backward::Origin;
-use super::entropy::Posterior;
 use super::intersection::Step;
 use super::roc::{Point, Roc};
 use crate::engine::NONE;
 use crate::engine::mass::TargetResult;
 use crate::table::{Table, TableBuilder, TableError};
-
-/// Rows, each with its adversary's name.
-pub(super) type Named<'a, T> = Vec<(&'a str, &'a T)>;
 
 /// Starts a table with the columns that all have.
 fn begun<T>(name: &str, repetition: u32, rows: &[(&str, T)]) -> TableBuilder {
@@ -23,13 +18,17 @@ fn column<T, V>(rows: &[(&str, T)], of: impl Fn(&T) -> V) -> Vec<V> {
     rows.iter().map(|(_, row)| of(row)).collect()
 }
 
-/// One row for each adversary that infers and each target.
+/// One row for each adversary that infers, each direction and each target.
 pub(super) fn targets(
     repetition: u32,
-    rows: &[(&str, &TargetResult)],
+    all: &[(&str, (&str, &TargetResult))],
 ) -> Result<Table, TableError> {
+    let directions = column(all, |(direction, _)| (*direction).to_owned());
+    let rows: Vec<(&str, &TargetResult)> = all.iter().map(|(name, (_, r))| (*name, *r)).collect();
+    let rows = rows.as_slice();
     let receiver = |r: &&TargetResult| (r.receiver != NONE).then(|| f64::from(r.receiver));
     begun("targets", repetition, rows)
+        .string("direction", directions)
         .u64("message", column(rows, |r| u64::from(r.message)))
         .u64("sender", column(rows, |r| u64::from(r.sender)))
         .nullable("receiver", column(rows, receiver))
@@ -42,21 +41,6 @@ pub(super) fn targets(
         .nullable("user_largest_probability", column(rows, |r| r.user_largest))
         .nullable("probability_of_truth", column(rows, |r| r.truth))
         .f64("residual", column(rows, |r| r.residual))
-        .build()
-}
-
-/// One row for each adversary that infers and each target that came out.
-pub(super) fn origins(repetition: u32, rows: &[(&str, &Origin)]) -> Result<Table, TableError> {
-    let user = |of: fn(&Posterior) -> f64| column(rows, move |o| o.users.as_ref().map(of));
-    begun("origins", repetition, rows)
-        .u64("message", column(rows, |o| u64::from(o.message)))
-        .f64("entropy_bits", column(rows, |o| o.packets.entropy))
-        .f64("min_entropy_bits", column(rows, |o| o.packets.min_entropy()))
-        .f64("largest_probability", column(rows, |o| o.packets.largest))
-        .nullable("user_entropy_bits", user(|p| p.entropy))
-        .nullable("user_largest_probability", user(|p| p.largest))
-        .f64("probability_of_truth", column(rows, |o| o.truth))
-        .f64("residual", column(rows, |o| o.residual))
         .build()
 }
 
