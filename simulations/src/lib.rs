@@ -69,6 +69,7 @@ pub mod table;
 pub mod theory;
 
 pub use harness::{
-    Audit, Happening, Imbalance, Kind, Ledger, LinkDelay, Network, NetworkBuilder, Observation,
-    Party, SimulationError, TraceEvent, TraceHash, Truth,
+    Audit, Fault, FaultCounts, Flow, FlowEvent, Happening, Imbalance, Kind, Ledger, LinkDelay,
+    LinkFault, Network, NetworkBuilder, Observation, PacketKind, Party, SimulationError,
+    TraceEvent, TraceHash, Trouble, Truth,
 };

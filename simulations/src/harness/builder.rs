@@ -30,6 +30,7 @@ pub struct NetworkBuilder {
     fsync: LinkDelay,
     keep_trace: bool,
     observe: bool,
+    follow: bool,
     relay_limits: RelayLimits,
     provider_limits: Limits,
     store_limits: StoreLimits,
@@ -61,6 +62,7 @@ impl NetworkBuilder {
             fsync: LinkDelay::Uniform(Span::from_millis(1), Span::from_millis(8)),
             keep_trace: false,
             observe: false,
+            follow: false,
             relay_limits: RelayLimits::default(),
             provider_limits: Limits::default(),
             store_limits: StoreLimits::default(),
@@ -209,6 +211,13 @@ impl NetworkBuilder {
         self
     }
 
+    /// Follows every packet through the nodes: 32 bytes for each step.
+    #[must_use]
+    pub const fn follow(mut self) -> Self {
+        self.follow = true;
+        self
+    }
+
     /// Builds the network and starts every process; clients are offline.
     ///
     /// # Errors
@@ -235,7 +244,7 @@ impl NetworkBuilder {
             loss: self.loss,
             fsync: self.fsync,
         };
-        let world = World::new(
+        let mut world = World::new(
             self.seed,
             start,
             Arc::clone(&params),
@@ -243,6 +252,9 @@ impl NetworkBuilder {
             self.keep_trace,
             parties,
         );
+        if self.follow {
+            world.flow.enable();
+        }
         let clients = self.client_hosts(&world, &params, mixes)?;
         let nodes = self.nodes(identities, &params);
         Network::assemble(world, nodes, clients, mixes, self.observe)

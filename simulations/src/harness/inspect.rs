@@ -11,7 +11,7 @@ use crate::harness::audit::{Audit, Parts};
 use crate::harness::node::Node;
 use crate::harness::observe::Observation;
 use crate::harness::trace::{Kind, TraceEvent, TraceHash};
-use crate::harness::{Imbalance, Network, Party, SimulationError};
+use crate::harness::{FlowEvent, Imbalance, Network, Party, SimulationError};
 
 impl Network {
     /// What the trace is so far, in 32 bytes.
@@ -56,6 +56,13 @@ impl Network {
     #[must_use]
     pub fn observations(&self) -> &[Observation] {
         self.observer.seen()
+    }
+
+    /// The steps of packets between clients' uplinks and the nodes where they end, in order of
+    /// time; empty unless [`NetworkBuilder::follow`](crate::NetworkBuilder::follow) was called.
+    #[must_use]
+    pub fn flow(&self) -> &[FlowEvent] {
+        self.world.flow.events()
     }
 
     /// The books of a node, one for each process it had, the last one's last; none for a client.

@@ -78,17 +78,35 @@ impl Link {
     }
 
     /// Puts `bytes` bytes on the link at `now`.
-    pub(crate) fn carry(&mut self, now: Time, bytes: usize) -> Passage {
+    #[cfg(test)]
+    fn carry(&mut self, now: Time, bytes: usize) -> Passage {
+        self.carry_disturbed(now, bytes, Span::ZERO, 1.0)
+    }
+
+    /// Puts `bytes` bytes on the link at `now`, which takes so much longer, and loses with the
+    /// complement of the probability `survival` what it would not have lost by itself.
+    pub(crate) fn carry_disturbed(
+        &mut self,
+        now: Time,
+        bytes: usize,
+        extra: Span,
+        survival: f64,
+    ) -> Passage {
         self.bytes = self.bytes.saturating_add(bytes as u64);
-        let arrival = (now + self.delay.sample(&mut self.rng)).max(self.last_arrival);
+        let arrival = (now + self.delay.sample(&mut self.rng) + extra).max(self.last_arrival);
         self.last_arrival = arrival;
         // Drawn for every frame, so that a network with losses draws the same delays as one
         // without.
-        if self.rng.random::<f64>() < self.loss {
+        if self.rng.random::<f64>() < 1.0 - (1.0 - self.loss) * survival {
             Passage::Lost(arrival)
         } else {
             Passage::Arrives(arrival)
         }
+    }
+
+    /// What its delays are drawn from.
+    pub(crate) fn rng(&mut self) -> &mut ChaCha20Rng {
+        &mut self.rng
     }
 
     /// Bytes put on it so far.

@@ -8,6 +8,7 @@ use shoal_topology::NetworkParameters;
 use crate::harness::builder::NetworkBuilder;
 use crate::harness::client::ClientHost;
 use crate::harness::dispatch::{happen_to_client, happen_to_node};
+use crate::harness::faults::Faults;
 use crate::harness::node::Node;
 use crate::harness::observe::Observer;
 use crate::harness::world::World;
@@ -35,6 +36,7 @@ pub struct Network {
     pub(crate) clients: Vec<ClientHost>,
     mixes: usize,
     pub(crate) observer: Observer,
+    pub(crate) faults: Faults,
     happenings: Vec<Happening>,
     next_request: u64,
 }
@@ -61,6 +63,7 @@ impl Network {
             clients,
             mixes,
             observer: Observer::new(observe),
+            faults: Faults::default(),
             happenings: Vec::new(),
             next_request: 1,
         };
@@ -169,6 +172,10 @@ impl Network {
     /// Ends a party's process without warning: only its disk survives, and of what the disk was
     /// just writing all or nothing.
     pub fn crash(&mut self, party: Party) {
+        if self.is_up(party) {
+            self.faults.counts.crashes += 1;
+            self.faults.crashes.push((self.world.now, party));
+        }
         if let Some(node) = self.nodes.get_mut(party.index()) {
             node.crash(&mut self.world);
         } else if let Ok(client) = host(&mut self.clients, self.nodes.len(), party) {
@@ -194,7 +201,7 @@ impl Network {
     /// # Errors
     /// A fault of a core.
     pub fn run_until(&mut self, until: Time) -> Result<(), SimulationError> {
-        while self.world.queue.next_time().is_some_and(|at| at <= until) {
+        while self.next_time().is_some_and(|at| at <= until) {
             self.step()?;
         }
         self.world.now = self.world.now.max(until);
@@ -223,7 +230,7 @@ impl Network {
             if done(self) {
                 return Ok(true);
             }
-            if self.world.queue.next_time().is_none_or(|at| at > until) {
+            if self.next_time().is_none_or(|at| at > until) {
                 self.world.now = self.world.now.max(until);
                 return Ok(false);
             }
@@ -272,6 +279,7 @@ impl Network {
     /// # Errors
     /// A fault of a core.
     pub fn stop(&mut self) -> Result<(), SimulationError> {
+        self.faults.forget_plans();
         for party in self.nodes().chain(self.clients()).collect::<Vec<_>>() {
             self.crash(party);
         }
@@ -311,8 +319,18 @@ impl Network {
         }
     }
 
-    /// Has the next event happen.
+    fn next_time(&self) -> Option<Time> {
+        let times = [self.faults.next_time(), self.world.queue.next_time()];
+        times.into_iter().flatten().min()
+    }
+
+    /// Has the next event happen; at one instant, what goes wrong comes first.
     fn step(&mut self) -> Result<(), SimulationError> {
+        if let Some(at) = self.faults.next_time()
+            && self.world.queue.next_time().is_none_or(|next| at <= next)
+        {
+            return self.step_fault();
+        }
         let Some((at, event)) = self.world.queue.pop() else {
             return Ok(());
         };

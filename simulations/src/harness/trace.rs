@@ -63,6 +63,14 @@ pub enum Kind {
     Alarm,
     /// Something else that a core reported; the detail tells what.
     Reported,
+    /// A fault began; the detail is its number. The party is the first one that it concerns.
+    FaultBegan,
+    /// A fault ended; the detail is its number.
+    FaultEnded,
+    /// A client was made to go offline.
+    Offline,
+    /// A client was let online again.
+    Online,
 }
 
 /// One line of the trace.

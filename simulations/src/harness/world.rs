@@ -11,6 +11,8 @@ use shoal_proto::size::FRAME_BYTES;
 use shoal_proto::{ClientHandle, NodeId, Span, Time};
 use shoal_topology::NetworkParameters;
 
+use crate::harness::conditions::Conditions;
+use crate::harness::flow::FlowLog;
 use crate::harness::ledger::Ledger;
 use crate::harness::link::{Link, LinkDelay, Passage};
 use crate::harness::queue::EventQueue;
@@ -136,6 +138,8 @@ pub(crate) struct World {
     pub(crate) queue: EventQueue<Event>,
     pub(crate) trace: Trace,
     pub(crate) physics: Physics,
+    pub(crate) conditions: Conditions,
+    pub(crate) flow: FlowLog,
     /// The incarnation of each party's process; none while it is down.
     pub(crate) presence: Vec<Option<u64>>,
     pub(crate) parties: BTreeMap<NodeId, Party>,
@@ -166,6 +170,8 @@ impl World {
             queue: EventQueue::new(),
             trace: Trace::new(keep_trace),
             physics,
+            conditions: Conditions::default(),
+            flow: FlowLog::default(),
             presence: vec![None; parties],
             parties: BTreeMap::new(),
             ids: Vec::new(),
@@ -256,11 +262,12 @@ impl World {
         ledger.sent += 1;
         ledger.in_flight += 1;
         ledger.bytes += FRAME_BYTES as u64;
-        let now = self.now;
-        let passage = self
-            .link(Channel::Packets, from, to)
-            .carry(now, FRAME_BYTES);
-        let frame = matches!(passage, Passage::Arrives(_)).then_some(frame);
+        let passage = self.carry(Channel::Packets, from, to, FRAME_BYTES);
+        let arrives = matches!(passage, Passage::Arrives(_));
+        if !matches!(lane, Lane::Downlink(_)) {
+            self.flow.put_on_link(self.now, from, &frame, arrives);
+        }
+        let frame = arrives.then_some(frame);
         self.queue.push(
             passage.at(),
             Event::Frame {
@@ -302,8 +309,7 @@ impl World {
         event: Event,
     ) -> bool {
         self.directory_bytes = self.directory_bytes.saturating_add(bytes as u64);
-        let now = self.now;
-        match self.link(Channel::Directory, from, to).carry(now, bytes) {
+        match self.carry(Channel::Directory, from, to, bytes) {
             Passage::Arrives(at) => {
                 self.queue.push(at, event);
                 true
@@ -312,11 +318,32 @@ impl World {
         }
     }
 
-    /// Has something happen at the other end of a packet link, behind what is on it.
+    /// Has something happen at the other end of a packet link, behind what is on it; never lost,
+    /// but a link that is cut carries no new connection. That an end is gone is seen across a cut
+    /// too, as silence.
     pub(crate) fn signal(&mut self, from: Party, to: Party, event: Event) {
-        let now = self.now;
-        let at = self.link(Channel::Packets, from, to).carry(now, 0).at();
+        let connects = matches!(event, Event::Attach { .. } | Event::AttachAnswer { .. });
+        if connects && self.conditions.cuts(from, to) {
+            return;
+        }
+        let at = self.carry(Channel::Packets, from, to, 0).at();
         self.queue.push(at, event);
+    }
+
+    /// Has `party` learn whether its neighbour is there. Who can't be reached is found when
+    /// nothing separates them any more.
+    pub(crate) fn meet(&mut self, party: Party, other: Party, there: bool) {
+        if there && self.conditions.cuts(party, other) {
+            let pair = (party.min(other), party.max(other));
+            self.conditions.silent.insert(pair);
+            return;
+        }
+        let event = Event::Neighbour {
+            party,
+            other,
+            there,
+        };
+        self.signal(other, party, event);
     }
 
     /// Has a disk do a job.
@@ -360,16 +387,29 @@ impl World {
         }
     }
 
-    fn link(&mut self, channel: Channel, from: Party, to: Party) -> &mut Link {
-        let (physics, seed) = (self.physics, self.seed);
-        self.links.entry((channel, from, to)).or_insert_with(|| {
+    /// Puts `bytes` bytes on a link, as it is now.
+    fn carry(&mut self, channel: Channel, from: Party, to: Party, bytes: usize) -> Passage {
+        let (physics, seed, now) = (self.physics, self.seed, self.now);
+        let link = self.links.entry((channel, from, to)).or_insert_with(|| {
             let purpose = match channel {
                 Channel::Packets => "packet link",
                 Channel::Directory => "directory link",
             };
             let rng = generator(seed, purpose, u64::from(from.0), u64::from(to.0));
             Link::new(physics.delay, physics.loss, rng)
-        })
+        });
+        let (delay, survival) = match self.conditions.undisturbed() {
+            true => (Span::ZERO, 1.0),
+            false => self.conditions.extra(from, to, link.rng()),
+        };
+        let passage = link.carry_disturbed(now, bytes, delay, survival);
+        if !self.conditions.cuts(from, to) {
+            return passage;
+        }
+        if channel == Channel::Packets && bytes > 0 {
+            self.conditions.cut_frames += 1;
+        }
+        Passage::Lost(passage.at())
     }
 }
 

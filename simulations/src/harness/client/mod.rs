@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use self::connect::{ASKED, HOUSEKEEPING, hang_up};
 use crate::harness::disk::{ClientDisk, Writer};
+use crate::harness::flow::kind_of;
 use crate::harness::observe::{Observer, Truth};
 use crate::harness::trace::Kind;
 use crate::harness::world::{Connection, Event, Fate, Job, Lane, World};
@@ -58,6 +59,8 @@ struct Process {
     next_fetch: Time,
     rows: Writer<(u64, Vec<Change>)>,
     wake: Option<Time>,
+    /// What was counted at the last frame.
+    counted: Counters,
 }
 
 /// Questions for documents under way.
@@ -125,6 +128,7 @@ impl ClientHost {
             next_fetch: world.now,
             rows: Writer::new(),
             wake: None,
+            counted: Counters::default(),
         });
         if let Some(presence) = world.presence.get_mut(self.party.index()) {
             *presence = Some(incarnation);
@@ -239,7 +243,15 @@ impl ClientHost {
             && let Some(action) = process.client.poll_action(world.now)
         {
             match action {
-                ClientAction::SendFrame(frame) => self.send_frame(frame, world),
+                ClientAction::SendFrame(frame) => {
+                    if world.flow.enabled() {
+                        let counters = process.client.counters();
+                        world
+                            .flow
+                            .announce(kind_of(&mut process.counted, &counters));
+                    }
+                    self.send_frame(frame, world);
+                }
                 ClientAction::Persist { ticket, changes } => process.rows.push((ticket, changes)),
                 ClientAction::Event(event) => {
                     // The user reads at once: what was told once is not told again.

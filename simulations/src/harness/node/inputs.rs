@@ -11,6 +11,7 @@ use shoal_topology::{DirectoryInput, Ticket, Verdict};
 use super::actions::{answer, fingerprint, refuse};
 use super::{Node, Process};
 use crate::harness::Party;
+use crate::harness::flow::Flow;
 use crate::harness::observe::{Observation, Observer};
 use crate::harness::trace::Kind;
 use crate::harness::world::{Connection, Fate, Job, Lane, World};
@@ -48,10 +49,18 @@ impl Node {
         };
         world.land_frame(from, self.party, lane, Fate::Received);
         let now = world.now;
+        let number = world.flow.arrived(now, self.party, &frame);
         let admitted = process.gate.admit(now, origin, frame);
         let unwrapped = admitted.and_then(|admitted| process.gate.unwrap(now, admitted));
         match unwrapped {
             Ok(packet) => {
+                match &packet.kind {
+                    ProcessedKind::Forward { frame, .. } => world.flow.goes_on(number, frame),
+                    _ => {
+                        let node = self.party;
+                        world.flow.ends(now, number, Flow::Ended { node });
+                    }
+                }
                 if observer.enabled() {
                     process.observe(self.party, from, &packet, observer);
                 }
@@ -60,6 +69,7 @@ impl Node {
                     .handle_input(now, RelayInput::Processed(packet));
             }
             Err(reason) => {
+                world.flow.ends(now, number, Flow::Lost);
                 world.note(self.party, Kind::FrameDropped, from, reason as u64);
             }
         }

@@ -98,8 +98,8 @@ impl Node {
         world.note_own(self.party, Kind::Started, self.incarnations);
         for other in self.neighbours.clone() {
             if world.is_up(other) {
-                self.greet(world, self.party, other, true);
-                self.greet(world, other, self.party, true);
+                world.meet(self.party, other, true);
+                world.meet(other, self.party, true);
             }
         }
     }
@@ -193,7 +193,7 @@ impl Node {
             );
         }
         for other in self.neighbours.clone() {
-            self.greet(world, other, self.party, false);
+            world.meet(other, self.party, false);
         }
         self.past_provider
             .extend(process.provider.as_ref().map(|p| p.counters().clone()));
@@ -203,16 +203,8 @@ impl Node {
         self.past.push(books.snapshot());
     }
 
-    fn greet(&self, world: &mut World, party: Party, other: Party, there: bool) {
-        world.signal(
-            other,
-            party,
-            Event::Neighbour {
-                party,
-                other,
-                there,
-            },
-        );
+    pub(crate) fn neighbours(&self) -> &[Party] {
+        &self.neighbours
     }
 
     /// Does what the cores want done, and sets the next wake.

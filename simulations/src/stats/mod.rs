@@ -1,4 +1,5 @@
-//! Statistics that the experiments and tests share: quantiles, means, and the two-sample
+//! Statistics that the experiments and tests share: estimates from repetitions with their
+//! intervals, distributions and special functions, quantiles, means, and the two-sample
 //! Kolmogorov-Smirnov test.
 //!
 //! ```
@@ -13,6 +14,18 @@
 use shoal_proto::Time;
 
 use crate::math;
+
+mod distribution;
+mod estimate;
+mod special;
+
+pub(crate) use distribution::invert;
+pub use distribution::{
+    binomial_cdf, binomial_pmf, erlang_cdf, erlang_pdf, erlang_quantile, geometric_cdf,
+    poisson_cdf, poisson_pmf,
+};
+pub use estimate::{CONFIDENCE, Estimate, student_t_quantile};
+pub use special::{beta_i, digamma, gamma_p, gamma_q, ln_choose, ln_gamma};
 
 /// What a two-sample Kolmogorov-Smirnov test found.
 #[derive(Clone, Copy, Debug, PartialEq)]
