@@ -5,6 +5,7 @@ use toml::Value;
 
 use super::error::{SweepError, invalid};
 use crate::math;
+use crate::scenario::Seconds;
 
 /// The most values that one axis may have.
 pub const MAX_VALUES: usize = 100_000;
@@ -86,9 +87,8 @@ impl AxisEntry {
                 );
             }
             (None, None) => {
-                return Err(invalid(at, "no values", "needs some").hint(
-                    "values = [1, 2, 4], or range = { from = 1.0, to = 4.0, steps = 7 }",
-                ));
+                return Err(invalid(at, "no values", "needs some")
+                    .hint("values = [1, 2, 4], or range = { from = 1.0, to = 4.0, steps = 7 }"));
             }
         };
         Ok(Axis { keys, steps })
@@ -104,16 +104,24 @@ fn listed(
 ) -> Result<Vec<Vec<Value>>, SweepError> {
     let at = format!("{at}.values");
     if values.is_empty() || values.len() > MAX_VALUES {
-        return Err(invalid(&at, format!("{} values", values.len()), format!("allowed: 1 to {MAX_VALUES}"))
-            .hint("an axis without values makes a sweep without points"));
+        return Err(invalid(
+            &at,
+            format!("{} values", values.len()),
+            format!("allowed: 1 to {MAX_VALUES}"),
+        )
+        .hint("an axis without values makes a sweep without points"));
     }
     if !several {
         return Ok(values.into_iter().map(|value| vec![value]).collect());
     }
     let row = |(index, value): (usize, Value)| match value {
         Value::Array(row) if row.len() == width => Ok(row),
-        other => Err(invalid(&format!("{at}[{index}]"), other.to_string(), format!("allowed: a list of {width} values"))
-            .hint("with `keys`, each element has one value for each key, in their order")),
+        other => Err(invalid(
+            &format!("{at}[{index}]"),
+            other.to_string(),
+            format!("allowed: a list of {width} values"),
+        )
+        .hint("with `keys`, each element has one value for each key, in their order")),
     };
     values.into_iter().enumerate().map(row).collect()
 }
@@ -122,30 +130,42 @@ impl RangeEntry {
     fn values(&self, at: &str) -> Result<Vec<Value>, SweepError> {
         let steps = usize::try_from(self.steps).unwrap_or(usize::MAX);
         if !(2..=MAX_VALUES).contains(&steps) {
-            return Err(invalid(&format!("{at}.steps"), self.steps.to_string(), format!("allowed: 2 to {MAX_VALUES}"))
+            let key = format!("{at}.steps");
+            let allowed = format!("allowed: 2 to {MAX_VALUES}");
+            return Err(invalid(&key, self.steps.to_string(), allowed)
                 .hint("steps counts the values, both ends included"));
         }
         let (from, to) = (number(at, "from", &self.from)?, number(at, "to", &self.to)?);
+        let ends = format!("from {} to {}", self.from, self.to);
+        let times = self.from.is_str();
+        if times != self.to.is_str() {
+            return Err(invalid(at, ends, "is a length of time and a number")
+                .hint("from and to are both numbers, or both as \"50ms\""));
+        }
         if self.scale == Scale::Log && (from <= 0.0 || to <= 0.0) {
-            return Err(invalid(at, format!("from {from} to {to}"), "allowed with scale = \"log\": above 0")
+            return Err(invalid(at, ends, "allowed with scale = \"log\": above 0")
                 .hint("scale = \"linear\" takes any numbers"));
         }
         let mut values = self.spaced(from, to);
         if self.round {
-            for value in &mut values {
-                *value = value.round();
-            }
+            values.iter_mut().for_each(|value| *value = value.round());
         }
         if values.windows(2).any(|pair| pair.first() == pair.last()) {
-            return Err(invalid(at, format!("from {from} to {to} in {steps} steps"), "holds a value twice")
-                .hint("fewer steps, or values = [...]"));
+            return Err(invalid(
+                at,
+                format!("{ends} in {steps} steps"),
+                "holds a value twice",
+            )
+            .hint("fewer steps, or values = [...]"));
         }
         let integers = self.from.is_integer() && self.to.is_integer();
         let whole = values.iter().all(|value| value.fract() == 0.0);
-        Ok(values
-            .into_iter()
-            .map(|value| if self.round || (integers && whole) { integer(value) } else { Value::Float(value) })
-            .collect())
+        let written = |value: f64| match times {
+            true => Value::String(format!("{value}s")),
+            false if self.round || (integers && whole) => integer(value),
+            false => Value::Float(value),
+        };
+        Ok(values.into_iter().map(written).collect())
     }
 
     /// The values before rounding; both ends exactly as they are written.
@@ -165,7 +185,10 @@ impl RangeEntry {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a whole number of at most 2^53")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a whole number of at most 2^53"
+)]
 fn integer(value: f64) -> Value {
     Value::Integer(value as i64)
 }
@@ -176,13 +199,18 @@ fn number(at: &str, end: &str, value: &Value) -> Result<f64, SweepError> {
     let number = match value {
         Value::Float(value) => *value,
         Value::Integer(value) => *value as f64,
+        Value::String(text) => Seconds::parse(text).map_or(f64::NAN, Seconds::get),
         _ => f64::NAN,
     };
     if number.is_finite() && number.abs() <= MAX {
         return Ok(number);
     }
-    Err(invalid(&format!("{at}.{end}"), value.to_string(), "allowed: a number of at most 2^53")
-        .hint("other values go into values = [...]"))
+    Err(invalid(
+        &format!("{at}.{end}"),
+        value.to_string(),
+        "allowed: a number of at most 2^53, or a length of time as \"50ms\"",
+    )
+    .hint("other values go into values = [...]"))
 }
 
 #[cfg(test)]
@@ -192,12 +220,17 @@ mod tests {
 
     fn axis(text: &str) -> Result<Axis, String> {
         let entry: AxisEntry = toml::from_str(text).map_err(|error| error.to_string())?;
-        entry.into_axis("axes[0]").map_err(|error| error.to_string())
+        entry
+            .into_axis("axes[0]")
+            .map_err(|error| error.to_string())
     }
 
     fn column(text: &str) -> Vec<Value> {
         let axis = axis(text).unwrap();
-        axis.steps.into_iter().map(|mut step| step.remove(0)).collect()
+        axis.steps
+            .into_iter()
+            .map(|mut step| step.remove(0))
+            .collect()
     }
 
     #[test]
@@ -205,16 +238,32 @@ mod tests {
         let linear = column("key = 'a'\nrange = { from = 0.0, to = 1.0, steps = 5 }");
         let expected: Vec<Value> = [0.0, 0.25, 0.5, 0.75, 1.0].map(Value::Float).into();
         assert_eq!(linear, expected);
-        let log = column("key = 'a'\nrange = { from = 0.01, to = 100.0, steps = 5, scale = 'log' }");
+        let log =
+            column("key = 'a'\nrange = { from = 0.01, to = 100.0, steps = 5, scale = 'log' }");
         for (value, expected) in log.iter().zip([0.01, 0.1, 1.0, 10.0, 100.0]) {
-            assert!((value.as_float().unwrap() / expected - 1.0).abs() < 1e-14, "{value}");
+            assert!(
+                (value.as_float().unwrap() / expected - 1.0).abs() < 1e-14,
+                "{value}"
+            );
         }
-        assert_eq!((log[0].as_float(), log[4].as_float()), (Some(0.01), Some(100.0)));
+        assert_eq!(
+            (log[0].as_float(), log[4].as_float()),
+            (Some(0.01), Some(100.0))
+        );
         let down = column("key = 'a'\nrange = { from = 3, to = 1, steps = 3 }");
         assert_eq!(down, [3, 2, 1].map(Value::Integer));
         let halves = column("key = 'a'\nrange = { from = 1, to = 2, steps = 3 }");
         assert_eq!(halves, [1.0, 1.5, 2.0].map(Value::Float));
-        let rounded = column("key = 'a'\nrange = { from = 10, to = 1000, steps = 4, scale = 'log', round = true }");
+        let times =
+            column("key = 'a'\nrange = { from = '50ms', to = '0.2s', steps = 3, scale = 'log' }");
+        assert_eq!(times[0].as_str(), Some("0.05s"));
+        assert_eq!(
+            (times[1].as_str(), times[2].as_str()),
+            (Some("0.1s"), Some("0.2s"))
+        );
+        let rounded = column(
+            "key = 'a'\nrange = { from = 10, to = 1000, steps = 4, scale = 'log', round = true }",
+        );
         assert_eq!(rounded, [10, 46, 215, 1000].map(Value::Integer));
     }
 
@@ -225,7 +274,10 @@ mod tests {
         let same = axis("keys = ['a', 'b']\nrange = { from = 1, to = 2, steps = 2 }").unwrap();
         assert_eq!(same.steps[1], [Value::Integer(2), Value::Integer(2)]);
         let error = axis("keys = ['a', 'b']\nvalues = [[1, 2], [3]]").unwrap_err();
-        assert!(error.contains("axes[0].values[1]") && error.contains("2 values"), "{error}");
+        assert!(
+            error.contains("axes[0].values[1]") && error.contains("2 values"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -234,16 +286,41 @@ mod tests {
             ("key = 'a'", "no values"),
             ("values = [1]", "no key"),
             ("key = 'a'\nkeys = ['b']\nvalues = [1]", "exclude"),
-            ("key = 'a'\nvalues = [1]\nrange = { from = 1, to = 2, steps = 2 }", "exclude"),
+            (
+                "key = 'a'\nvalues = [1]\nrange = { from = 1, to = 2, steps = 2 }",
+                "exclude",
+            ),
             ("key = 'a'\nvalues = []", "0 values"),
             ("keys = []\nvalues = []", "names no key"),
-            ("key = 'a'\nrange = { from = 1, to = 2, steps = 1 }", "axes[0].range.steps"),
-            ("key = 'a'\nrange = { from = 0, to = 2, steps = 3, scale = 'log' }", "above 0"),
-            ("key = 'a'\nrange = { from = 'x', to = 2, steps = 3 }", "axes[0].range.from"),
-            ("key = 'a'\nrange = { from = inf, to = 2, steps = 3 }", "axes[0].range.from"),
-            ("key = 'a'\nrange = { from = 1, to = 2, steps = 5, round = true }", "twice"),
+            (
+                "key = 'a'\nrange = { from = 1, to = 2, steps = 1 }",
+                "axes[0].range.steps",
+            ),
+            (
+                "key = 'a'\nrange = { from = 0, to = 2, steps = 3, scale = 'log' }",
+                "above 0",
+            ),
+            (
+                "key = 'a'\nrange = { from = 'x', to = 2, steps = 3 }",
+                "axes[0].range.from",
+            ),
+            (
+                "key = 'a'\nrange = { from = '1s', to = 2, steps = 3 }",
+                "a length of time and a number",
+            ),
+            (
+                "key = 'a'\nrange = { from = inf, to = 2, steps = 3 }",
+                "axes[0].range.from",
+            ),
+            (
+                "key = 'a'\nrange = { from = 1, to = 2, steps = 5, round = true }",
+                "twice",
+            ),
             ("key = 'a'\nvaluez = [1]", "valuez"),
-            ("key = 'a'\nrange = { from = 1, to = 2, steps = 3, scale = 'cubic' }", "cubic"),
+            (
+                "key = 'a'\nrange = { from = 1, to = 2, steps = 3, scale = 'cubic' }",
+                "cubic",
+            ),
         ] {
             let error = axis(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -28,7 +28,11 @@ fn create_beside(path: &Path) -> Result<(File, PathBuf), SweepError> {
     let mut number = 0_u64;
     loop {
         let temporary = path.with_file_name(format!(".{name}.{number}.tmp"));
-        match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+        match OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)
+        {
             Ok(file) => return Ok((file, temporary)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
             Err(error) => return Err(files("cannot write", &temporary)(error)),
@@ -38,7 +42,9 @@ fn create_beside(path: &Path) -> Result<(File, PathBuf), SweepError> {
 
 /// Makes the renaming itself durable, where the system lets folders be synchronised.
 fn sync_folder(path: &Path) -> Result<(), SweepError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     if cfg!(unix) {
         let synced = File::open(folder).and_then(|folder| folder.sync_all());

@@ -44,6 +44,17 @@ pub enum SweepError {
         #[source]
         source: ScenarioError,
     },
+    /// A run of a point would not fit into memory; nothing was begun.
+    #[error("point {point} ({settings})")]
+    Memory {
+        /// The point's number, from 0.
+        point: usize,
+        /// The keys and values of the point.
+        settings: String,
+        /// How much is missing.
+        #[source]
+        source: RunError,
+    },
     /// A run failed.
     #[error("point {point} ({settings}), repetition {repetition}")]
     Run {
@@ -114,11 +125,14 @@ impl SweepError {
     /// Whether the input is to blame (exit code 2) rather than the run (1).
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Syntax { .. } | Self::Invalid { .. } | Self::Base(_) | Self::Point { .. } => true,
-            Self::Run { source, .. } => source.is_refusal(),
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Syntax { .. }
+                | Self::Invalid { .. }
+                | Self::Base(_)
+                | Self::Point { .. }
+                | Self::Memory { .. }
+        )
     }
 
     /// The same with a hint.
@@ -131,7 +145,11 @@ impl SweepError {
 }
 
 /// A value that is refused; to be completed by [`SweepError::hint`].
-pub(super) fn invalid(key: &str, value: impl Into<String>, problem: impl Into<String>) -> SweepError {
+pub(super) fn invalid(
+    key: &str,
+    value: impl Into<String>,
+    problem: impl Into<String>,
+) -> SweepError {
     SweepError::Invalid {
         key: key.to_owned(),
         value: value.into(),

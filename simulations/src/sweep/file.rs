@@ -96,7 +96,11 @@ impl SweepFile {
         }
         let (keys, points) = points(document.sweep.mode, document.axes, document.points)?;
         let common: Vec<(String, Value)> = document.set.into_iter().collect();
-        for (index, key) in keys.iter().chain(common.iter().map(|(key, _)| key)).enumerate() {
+        for (index, key) in keys
+            .iter()
+            .chain(common.iter().map(|(key, _)| key))
+            .enumerate()
+        {
             check_key(key, keys.iter().take(index.min(keys.len())))?;
         }
         for value in points.iter().flatten() {
@@ -116,7 +120,9 @@ impl SweepFile {
     pub(super) fn settings(&self, point: usize) -> String {
         let values = self.points.get(point).map_or(&[][..], Vec::as_slice);
         let pairs = self.keys.iter().zip(values);
-        let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key} = {value}")).collect();
+        let pairs: Vec<String> = pairs
+            .map(|(key, value)| format!("{key} = {value}"))
+            .collect();
         pairs.join(", ")
     }
 }
@@ -128,8 +134,12 @@ pub(super) fn check_size(points: usize, repetitions: u32) -> Result<(), SweepErr
     if runs <= MAX_RUNS as u128 {
         return Ok(());
     }
-    Err(invalid("repetitions", format!("{points} points x {repetitions} = {runs} runs"), format!("allowed: at most {MAX_RUNS} runs"))
-        .hint("fewer points or repetitions, or several sweeps"))
+    Err(invalid(
+        "repetitions",
+        format!("{points} points x {repetitions} = {runs} runs"),
+        format!("allowed: at most {MAX_RUNS} runs"),
+    )
+    .hint("fewer points or repetitions, or several sweeps"))
 }
 
 /// Refuses a number of repetitions that no sweep has.
@@ -137,28 +147,34 @@ fn check_repetitions(key: &str, repetitions: u32) -> Result<(), SweepError> {
     if (1..=MAX_REPETITIONS).contains(&repetitions) {
         return Ok(());
     }
-    Err(invalid(key, repetitions.to_string(), format!("allowed: 1 to {MAX_REPETITIONS}"))
-        .hint("2 or more give an interval"))
+    Err(invalid(
+        key,
+        repetitions.to_string(),
+        format!("allowed: 1 to {MAX_REPETITIONS}"),
+    )
+    .hint("2 or more give an interval"))
 }
 
-fn base(
-    scenario: Option<Value>,
-    preset: Option<String>,
-    path: &Path,
-) -> Result<Base, SweepError> {
+fn base(scenario: Option<Value>, preset: Option<String>, path: &Path) -> Result<Base, SweepError> {
     match (scenario, preset) {
         (Some(Value::String(file)), None) => {
             let folder = path.parent().unwrap_or(Path::new(""));
             Ok(Base::File(folder.join(file)))
         }
         (Some(Value::Table(table)), None) => Ok(Base::Inline(table)),
-        (Some(other), None) => Err(invalid("scenario", other.to_string(), "allowed: a file or a table")
-            .hint("scenario = \"file.toml\", or the scenario itself under [scenario]")),
+        (Some(other), None) => {
+            Err(
+                invalid("scenario", other.to_string(), "allowed: a file or a table")
+                    .hint("scenario = \"file.toml\", or the scenario itself under [scenario]"),
+            )
+        }
         (None, Some(name)) => Ok(Base::Preset(name)),
-        (Some(_), Some(_)) => Err(invalid("scenario and preset", "both given", "exclude each other")
-            .hint("keep one")),
-        (None, None) => Err(invalid("scenario", "nothing", "is missing")
-            .hint("scenario = \"file.toml\", preset = \"NAME\", or the scenario itself under [scenario]")),
+        (Some(_), Some(_)) => {
+            Err(invalid("scenario and preset", "both given", "exclude each other").hint("keep one"))
+        }
+        (None, None) => Err(invalid("scenario", "nothing", "is missing").hint(
+            "scenario = \"file.toml\", preset = \"NAME\", or the scenario itself under [scenario]",
+        )),
     }
 }
 
@@ -168,8 +184,12 @@ type Points = (Vec<String>, Vec<Vec<Value>>);
 fn points(mode: Mode, axes: Vec<AxisEntry>, listed: Vec<Table>) -> Result<Points, SweepError> {
     if !listed.is_empty() {
         if mode == Mode::Grid || !axes.is_empty() {
-            return Err(invalid("points", format!("{} points", listed.len()), "allowed with mode = \"list\" and without axes")
-                .hint("write mode = \"list\" under [sweep] and give either axes or points"));
+            return Err(invalid(
+                "points",
+                format!("{} points", listed.len()),
+                "allowed with mode = \"list\" and without axes",
+            )
+            .hint("write mode = \"list\" under [sweep] and give either axes or points"));
         }
         return explicit(listed);
     }
@@ -195,15 +215,26 @@ fn grid(axes: &[Axis]) -> Result<Vec<Vec<Value>>, SweepError> {
         count.saturating_mul(axis.steps.len() as u128)
     });
     if count > MAX_POINTS as u128 {
-        let sizes: Vec<String> = axes.iter().map(|axis| axis.steps.len().to_string()).collect();
-        return Err(invalid("axes", format!("{} = {count} points", sizes.join(" x ")), format!("allowed: at most {MAX_POINTS} points"))
-            .hint("fewer values, keys that move together, or several sweeps"));
+        let sizes: Vec<String> = axes
+            .iter()
+            .map(|axis| axis.steps.len().to_string())
+            .collect();
+        return Err(invalid(
+            "axes",
+            format!("{} = {count} points", sizes.join(" x ")),
+            format!("allowed: at most {MAX_POINTS} points"),
+        )
+        .hint("fewer values, keys that move together, or several sweeps"));
     }
     let mut points = vec![Vec::new()];
     for axis in axes {
         points = points
             .iter()
-            .flat_map(|point| axis.steps.iter().map(move |step| [point.as_slice(), step].concat()))
+            .flat_map(|point| {
+                axis.steps
+                    .iter()
+                    .map(move |step| [point.as_slice(), step].concat())
+            })
             .collect();
     }
     Ok(points)
@@ -212,30 +243,58 @@ fn grid(axes: &[Axis]) -> Result<Vec<Vec<Value>>, SweepError> {
 /// All axes step by step together.
 fn zip(axes: &[Axis]) -> Result<Vec<Vec<Value>>, SweepError> {
     let count = axes.first().map_or(0, |axis| axis.steps.len());
-    if let Some((index, other)) = axes.iter().enumerate().find(|(_, axis)| axis.steps.len() != count) {
-        return Err(invalid(&format!("axes[{index}]"), format!("{} values", other.steps.len()), format!("allowed with mode = \"list\": {count}, as axes[0] has"))
-            .hint("mode = \"grid\" combines axes of any length"));
+    if let Some((index, other)) = axes
+        .iter()
+        .enumerate()
+        .find(|(_, axis)| axis.steps.len() != count)
+    {
+        return Err(invalid(
+            &format!("axes[{index}]"),
+            format!("{} values", other.steps.len()),
+            format!("allowed with mode = \"list\": {count}, as axes[0] has"),
+        )
+        .hint("mode = \"grid\" combines axes of any length"));
     }
-    let point = |step: usize| axes.iter().filter_map(|axis| axis.steps.get(step)).flatten().cloned().collect();
+    let point = |step: usize| {
+        axes.iter()
+            .filter_map(|axis| axis.steps.get(step))
+            .flatten()
+            .cloned()
+            .collect()
+    };
     Ok((0..count).map(point).collect())
 }
 
 /// The points that are listed, which must all set the same keys.
 fn explicit(listed: Vec<Table>) -> Result<Points, SweepError> {
     if listed.len() > MAX_POINTS {
-        return Err(invalid("points", listed.len().to_string(), format!("allowed: at most {MAX_POINTS}"))
-            .hint("several sweeps"));
+        return Err(invalid(
+            "points",
+            listed.len().to_string(),
+            format!("allowed: at most {MAX_POINTS}"),
+        )
+        .hint("several sweeps"));
     }
-    let keys: Vec<String> = listed.first().map_or_else(Vec::new, |point| point.keys().cloned().collect());
+    let keys: Vec<String> = listed
+        .first()
+        .map_or_else(Vec::new, |point| point.keys().cloned().collect());
     if keys.is_empty() {
-        return Err(invalid("points[0]", "{}", "sets no key").hint("\"clients[0].rates.real\" = 2.0"));
+        return Err(
+            invalid("points[0]", "{}", "sets no key").hint("\"clients[0].rates.real\" = 2.0")
+        );
     }
     let mut points = Vec::with_capacity(listed.len());
     for (index, point) in listed.into_iter().enumerate() {
         if !point.keys().eq(&keys) {
             let own: Vec<&str> = point.keys().map(String::as_str).collect();
-            return Err(invalid(&format!("points[{index}]"), own.join(", "), format!("must set the keys of points[0]: {}", keys.join(", ")))
-                .hint("every point sets every key; a key path with dots or brackets stands in quotes"));
+            return Err(invalid(
+                &format!("points[{index}]"),
+                own.join(", "),
+                format!("must set the keys of points[0]: {}", keys.join(", ")),
+            )
+            .hint(
+                "every point sets every key; a key path with dots or brackets stands in quotes",
+            ));
         }
         points.push(point.into_iter().map(|(_, value)| value).collect());
     }
@@ -243,7 +302,10 @@ fn explicit(listed: Vec<Table>) -> Result<Points, SweepError> {
 }
 
 /// Refuses keys that are the sweep's own, and keys that are set twice.
-fn check_key<'a>(key: &str, mut before: impl Iterator<Item = &'a String>) -> Result<(), SweepError> {
+fn check_key<'a>(
+    key: &str,
+    mut before: impl Iterator<Item = &'a String>,
+) -> Result<(), SweepError> {
     if matches!(key, "run.seed" | "run.repetitions") {
         return Err(invalid(key, "in a sweep", "cannot be swept or set")
             .hint("every point has the seed and the repetitions of [sweep], so that points differ by their keys alone"));
@@ -258,9 +320,14 @@ fn check_key<'a>(key: &str, mut before: impl Iterator<Item = &'a String>) -> Res
 fn check_value(value: &Value) -> Result<(), SweepError> {
     match value {
         Value::Float(number) if !number.is_finite() => {
-            Err(invalid("values", value.to_string(), "allowed: finite numbers").hint("a large number"))
+            Err(
+                invalid("values", value.to_string(), "allowed: finite numbers")
+                    .hint("a large number"),
+            )
         }
-        Value::Datetime(_) => Err(invalid("values", value.to_string(), "no scenario has dates").hint("a text in quotes")),
+        Value::Datetime(_) => Err(
+            invalid("values", value.to_string(), "no scenario has dates").hint("a text in quotes"),
+        ),
         Value::Array(values) => values.iter().try_for_each(check_value),
         Value::Table(table) => table.iter().try_for_each(|(_, value)| check_value(value)),
         _ => Ok(()),
@@ -291,7 +358,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!(file.keys, ["a", "b", "c"]);
-        assert_eq!(integers(&file), [[1, 3, 4], [1, 5, 6], [2, 3, 4], [2, 5, 6]]);
+        assert_eq!(
+            integers(&file),
+            [[1, 3, 4], [1, 5, 6], [2, 3, 4], [2, 5, 6]]
+        );
         assert_eq!(file.base, Base::Preset("p".into()));
     }
 
@@ -325,16 +395,39 @@ mod tests {
             (format!("preset = 'p'\nfoo = 1\n{axis}"), "foo"),
             (format!("preset = 'p'\nsweep.sed = 1\n{axis}"), "sed"),
             (format!("preset = 'p'\nsweep.mode = 'zip'\n{axis}"), "zip"),
-            (format!("preset = 'p'\nsweep.repetitions = 0\n{axis}"), "sweep.repetitions: 0"),
+            (
+                format!("preset = 'p'\nsweep.repetitions = 0\n{axis}"),
+                "sweep.repetitions: 0",
+            ),
             (format!("preset = 'p'\n{axis}{axis}"), "a: given twice"),
             (format!("preset = 'p'\nset.a = 3\n{axis}"), "a: given twice"),
-            (format!("preset = 'p'\n{axis}[[points]]\nb = 1"), "without axes"),
+            (
+                format!("preset = 'p'\n{axis}[[points]]\nb = 1"),
+                "without axes",
+            ),
             ("preset = 'p'\n[[points]]\nb = 1".into(), "mode = \"list\""),
-            ("preset = 'p'\nsweep.mode = 'list'\n[[points]]\nb = 1\n[[points]]\nc = 1".into(), "points[1]"),
-            (format!("preset = 'p'\nsweep.mode = 'list'\n{axis}[[axes]]\nkey = 'b'\nvalues = [1]"), "axes[1]"),
-            ("preset = 'p'\n[[axes]]\nkey = 'run.seed'\nvalues = [1]".into(), "run.seed"),
-            ("preset = 'p'\n[[axes]]\nkey = 'a'\nvalues = [nan]".into(), "finite"),
-            (format!("preset = 'p'\n[[axes]]\nkey = 'a'\n{long}\n[[axes]]\nkey = 'b'\n{long}"), "1000 x 1000 = 1000000 points"),
+            (
+                "preset = 'p'\nsweep.mode = 'list'\n[[points]]\nb = 1\n[[points]]\nc = 1".into(),
+                "points[1]",
+            ),
+            (
+                format!(
+                    "preset = 'p'\nsweep.mode = 'list'\n{axis}[[axes]]\nkey = 'b'\nvalues = [1]"
+                ),
+                "axes[1]",
+            ),
+            (
+                "preset = 'p'\n[[axes]]\nkey = 'run.seed'\nvalues = [1]".into(),
+                "run.seed",
+            ),
+            (
+                "preset = 'p'\n[[axes]]\nkey = 'a'\nvalues = [nan]".into(),
+                "finite",
+            ),
+            (
+                format!("preset = 'p'\n[[axes]]\nkey = 'a'\n{long}\n[[axes]]\nkey = 'b'\n{long}"),
+                "1000 x 1000 = 1000000 points",
+            ),
         ] {
             let error = parse(&text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::disk;
 use super::error::SweepError;
 use super::part::{self, Found, Part};
 use super::plan::{Job, Plan};
 use super::results::{self, Meta};
-use super::disk;
 
 /// How many missing runs are listed by name.
 const LISTED: usize = 10;
@@ -47,7 +47,10 @@ fn agreed(folders: &[PathBuf]) -> Result<Plan, SweepError> {
         if plan.version != own {
             return Err(SweepError::NotASweep {
                 path: folder.clone(),
-                problem: format!("of version {}; this is shoal-sim {own}, and versions are never mixed", plan.version),
+                problem: format!(
+                    "of version {}; this is shoal-sim {own}, and versions are never mixed",
+                    plan.version
+                ),
             });
         }
         match &agreed {
@@ -78,9 +81,15 @@ fn difference(one: &Plan, other: &Plan) -> Option<String> {
     Some(if one.seed != other.seed {
         format!("the seeds are {} and {}", one.seed, other.seed)
     } else if one.repetitions != other.repetitions {
-        format!("the repetitions are {} and {}", one.repetitions, other.repetitions)
+        format!(
+            "the repetitions are {} and {}",
+            one.repetitions, other.repetitions
+        )
     } else {
-        format!("the sweeps' hashes are {} and {}", one.sweep_hash, other.sweep_hash)
+        format!(
+            "the sweeps' hashes are {} and {}",
+            one.sweep_hash, other.sweep_hash
+        )
     })
 }
 
@@ -105,12 +114,20 @@ fn missing(plan: &Plan, first: &[Job], count: usize) -> SweepError {
     let mut list = String::new();
     for job in first {
         let settings = plan.settings(job.point);
-        let _ = write!(list, "\n  point {} ({settings}), repetition {}", job.point, job.repetition);
+        let _ = write!(
+            list,
+            "\n  point {} ({settings}), repetition {}",
+            job.point, job.repetition
+        );
     }
     if count > first.len() {
         let _ = write!(list, "\n  and {} more", count - first.len());
     }
-    SweepError::Missing { count, total: plan.runs(), list }
+    SweepError::Missing {
+        count,
+        total: plan.runs(),
+        list,
+    }
 }
 
 /// The part of a run from whichever folder has it whole; those that have it must agree.
@@ -128,7 +145,12 @@ fn find(plan: &Plan, folders: &[PathBuf], job: Job) -> Result<Option<Part>, Swee
                 return Err(SweepError::Disagree {
                     first: (*first).to_owned(),
                     second: folder.clone(),
-                    problem: format!("point {} ({}), repetition {} has different results in them", job.point, plan.settings(job.point), job.repetition),
+                    problem: format!(
+                        "point {} ({}), repetition {} has different results in them",
+                        job.point,
+                        plan.settings(job.point),
+                        job.repetition
+                    ),
                 });
             }
         }

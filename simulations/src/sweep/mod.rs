@@ -27,6 +27,7 @@ mod tables;
 mod work;
 
 use std::path::Path;
+use std::thread::available_parallelism;
 
 use crate::run::parallel;
 use crate::scenario::Scenario;
@@ -39,7 +40,7 @@ pub use file::{MAX_POINTS, MAX_REPETITIONS, MAX_RUNS};
 pub use merge::merge;
 pub use results::{Meta, Metric};
 pub use shard::{NotAShard, Shard};
-pub use work::{Survey, Work};
+pub use work::{Load, Survey, Work};
 
 /// A sweep whose every point is a valid scenario.
 #[derive(Debug)]
@@ -65,19 +66,26 @@ impl Sweep {
         threads: usize,
     ) -> Result<Self, SweepError> {
         let file = SweepFile::read(path)?;
-        let base = load(&file.base, path)?;
-        let seed = seed.or(file.seed).unwrap_or(base.run.seed);
-        let repetitions = repetitions.or(file.repetitions).unwrap_or(base.run.repetitions);
+        let mut base = load(&file.base, path)?;
+        base.set_all(&file.common).map_err(SweepError::Base)?;
+        let run = &base.model().run;
+        let seed = seed.or(file.seed).unwrap_or(run.seed);
+        let repetitions = repetitions.or(file.repetitions).unwrap_or(run.repetitions);
         file::check_size(file.points.len(), repetitions)?;
+        let (count, keys) = (file.points.len(), file.keys.clone());
+        let threads = if threads == 0 {
+            available_parallelism().map_or(1, usize::from)
+        } else {
+            threads
+        };
+        let draft = Plan::new(base.hash(), seed, repetitions, keys, Vec::new());
         let mut sweep = Self {
-            plan: Plan::new(base.name().to_owned(), seed, repetitions, file.keys.clone(), Vec::new()),
             base,
             file,
+            plan: draft,
         };
-        let points = sweep.file.points.len();
-        let points = parallel::in_order(points, crate::run::threads(threads), |index| sweep.point(index))?;
-        let Plan { scenario, keys, .. } = sweep.plan;
-        sweep.plan = Plan::new(scenario, seed, repetitions, keys, points);
+        let points = parallel::in_order(count, threads, |index| sweep.point(index))?;
+        sweep.plan = sweep.plan.with_points(points);
         Ok(sweep)
     }
 
@@ -93,6 +101,18 @@ impl Sweep {
     #[must_use]
     pub fn points(&self) -> usize {
         self.file.points.len()
+    }
+
+    /// Points times repetitions.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.plan.runs()
+    }
+
+    /// BLAKE2b-256 in hex over keys, points with their scenarios' hashes, and repetitions.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.plan.sweep_hash
     }
 
     /// Independent runs of every point.
@@ -114,14 +134,21 @@ impl Sweep {
     /// the sweep was read.
     pub fn scenario(&self, point: usize) -> Result<Scenario, SweepError> {
         let values = self.file.points.get(point).map_or(&[][..], Vec::as_slice);
-        let own = self.file.keys.iter().zip(values);
-        let common = self.file.common.iter().map(|(key, value)| (key, value));
-        let settings: Vec<_> = common.chain(own).collect();
-        self.base.with(&settings).map_err(|source| SweepError::Point {
+        let settings: Vec<_> = self
+            .file
+            .keys
+            .iter()
+            .cloned()
+            .zip(values.iter().cloned())
+            .collect();
+        let mut scenario = self.base.clone();
+        let set = scenario.set_all(&settings);
+        set.map_err(|source| SweepError::Point {
             point,
             settings: self.file.settings(point),
             source,
-        })
+        })?;
+        Ok(scenario)
     }
 
     /// Looks into a sweep's folder (made if it is not there) for what is done already.
@@ -139,4 +166,15 @@ impl Sweep {
     pub fn finish(&self, out: &Path) -> Result<Meta, SweepError> {
         merge::write(&self.plan, &[out.to_owned()], out)
     }
+}
+
+/// The scenario that all points start from.
+fn load(base: &Base, path: &Path) -> Result<Scenario, SweepError> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let loaded = match base {
+        Base::File(file) => Scenario::open(file),
+        Base::Preset(name) => Scenario::preset(name),
+        Base::Inline(table) => Scenario::from_table(table.clone(), folder),
+    };
+    loaded.map_err(SweepError::Base)
 }

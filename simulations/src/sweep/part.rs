@@ -156,7 +156,12 @@ mod tests {
             repetition: 3,
         };
         // Numbers whose shortest decimal form a careless parser gets wrong in the last bit.
-        let awkward = [0.1 + 0.2, 5e-324, 9_007_199_254_740_993.0, 1.797_693_134_862_315_7e308];
+        let awkward = [
+            0.1 + 0.2,
+            5e-324,
+            9_007_199_254_740_993.0,
+            1.797_693_134_862_315_7e308,
+        ];
         let mut values: Vec<Measured> = awkward.map(|value| measured(Some(value))).into();
         values.push(measured(Some(1e-1_f64.sqrt() * 3e22)));
         values.push(measured(Some(f64::NAN)));
@@ -175,7 +180,10 @@ mod tests {
             panic!("not found");
         };
         let bits = |part: &Part| -> Vec<Option<u64>> {
-            part.measured.iter().map(|one| one.value.map(f64::to_bits)).collect()
+            part.measured
+                .iter()
+                .map(|one| one.value.map(f64::to_bits))
+                .collect()
         };
         assert_eq!(bits(&read), bits(&part));
         assert_eq!(read, part);

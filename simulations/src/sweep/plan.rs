@@ -23,8 +23,8 @@ pub(super) struct Plan {
     pub(super) version: String,
     /// BLAKE2b-256 over keys, points and repetitions.
     pub(super) sweep_hash: String,
-    /// The name of the scenario that all points start from.
-    pub(super) scenario: String,
+    /// The hash of the scenario that all points start from.
+    pub(super) scenario_hash: String,
     /// The seed of every point.
     pub(super) seed: u64,
     /// Independent runs of every point.
@@ -54,7 +54,7 @@ pub(super) struct Job {
 
 impl Plan {
     pub(super) fn new(
-        scenario: String,
+        scenario_hash: String,
         seed: u64,
         repetitions: u32,
         keys: Vec<String>,
@@ -64,7 +64,7 @@ impl Plan {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sweep_hash: String::new(),
-            scenario,
+            scenario_hash,
             seed,
             repetitions,
             keys,
@@ -74,9 +74,24 @@ impl Plan {
         plan
     }
 
+    /// The same with these points.
+    pub(super) fn with_points(mut self, points: Vec<Point>) -> Self {
+        self.points = points;
+        self.sweep_hash = self.own_hash();
+        self
+    }
+
     fn own_hash(&self) -> String {
-        let content = (&self.scenario, self.repetitions, &self.keys, &self.points);
-        #[expect(clippy::expect_used, reason = "text, finite numbers, and maps with text keys")]
+        let content = (
+            &self.scenario_hash,
+            self.repetitions,
+            &self.keys,
+            &self.points,
+        );
+        #[expect(
+            clippy::expect_used,
+            reason = "text, finite numbers, and maps with text keys"
+        )]
         checksum(&serde_json::to_vec(&content).expect("a plan has a JSON form"))
     }
 
@@ -114,9 +129,14 @@ impl Plan {
 
     /// The keys and values of a point, for people.
     pub(super) fn settings(&self, point: usize) -> String {
-        let values = self.points.get(point).map_or(&[][..], |point| &point.values);
+        let values = self
+            .points
+            .get(point)
+            .map_or(&[][..], |point| &point.values);
         let pairs = self.keys.iter().zip(values);
-        let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key} = {value}")).collect();
+        let pairs: Vec<String> = pairs
+            .map(|(key, value)| format!("{key} = {value}"))
+            .collect();
         pairs.join(", ")
     }
 
@@ -134,7 +154,10 @@ impl Plan {
     }
 
     fn text(&self) -> String {
-        #[expect(clippy::expect_used, reason = "text, finite numbers, and maps with text keys")]
+        #[expect(
+            clippy::expect_used,
+            reason = "text, finite numbers, and maps with text keys"
+        )]
         let text = serde_json::to_string_pretty(self).expect("a plan has a JSON form");
         text + "\n"
     }
@@ -149,8 +172,9 @@ impl Plan {
             path: path.clone(),
             problem: problem.to_owned(),
         };
-        let content = disk::read(&path)?
-            .ok_or_else(|| not("no such file: this is no folder of a sweep or of one of its shards"))?;
+        let content = disk::read(&path)?.ok_or_else(|| {
+            not("no such file: this is no folder of a sweep or of one of its shards")
+        })?;
         let plan: Self = serde_json::from_slice(&content)
             .map_err(|error| not(&format!("not a plan of this version of shoal-sim: {error}")))?;
         let width = plan.keys.len();
@@ -158,7 +182,9 @@ impl Plan {
             || plan.sweep_hash != plan.own_hash()
             || plan.points.iter().any(|point| point.values.len() != width)
         {
-            return Err(not("damaged, or of another version; start the sweep again to write it anew"));
+            return Err(not(
+                "damaged, or of another version; start the sweep again to write it anew",
+            ));
         }
         Ok(plan)
     }
@@ -194,7 +220,13 @@ mod tests {
             values: vec![(*value).into()],
             scenario_hash: format!("{value}"),
         };
-        Plan::new("name".into(), seed, repetitions, vec!["a".into()], values.iter().map(point).collect())
+        Plan::new(
+            "name".into(),
+            seed,
+            repetitions,
+            vec!["a".into()],
+            values.iter().map(point).collect(),
+        )
     }
 
     #[test]
@@ -202,7 +234,13 @@ mod tests {
         let plan = plan(&[1.0, 2.0, 3.0], 1, 2);
         let all: Vec<Job> = plan.jobs().collect();
         assert_eq!(all.len(), plan.runs());
-        assert_eq!(all[3], Job { point: 1, repetition: 1 });
+        assert_eq!(
+            all[3],
+            Job {
+                point: 1,
+                repetition: 1
+            }
+        );
         let shard: Shard = "2/4".parse().unwrap();
         assert_eq!(plan.jobs_of(shard).collect::<Vec<_>>(), [all[1], all[5]]);
         assert_eq!(plan.settings(1), "a = 2.0");
@@ -212,11 +250,21 @@ mod tests {
     fn a_plan_comes_back_and_damage_is_noticed() {
         let out = tempfile::tempdir().unwrap();
         let plan = plan(&[0.1 + 0.2, 5e-324], 7, 3);
-        assert!(Plan::read(out.path()).unwrap_err().to_string().contains("no such file"));
+        assert!(
+            Plan::read(out.path())
+                .unwrap_err()
+                .to_string()
+                .contains("no such file")
+        );
         plan.write(out.path()).unwrap();
         assert_eq!(Plan::read(out.path()).unwrap(), plan);
         let text = std::fs::read_to_string(path(out.path())).unwrap();
-        for (from, to) in [("5e-324", "6e-320"), ("\"repetitions\": 3", "\"repetitions\": 2"), ("\"format\": 1", "\"format\": 2"), ("{", "")] {
+        for (from, to) in [
+            ("5e-324", "6e-320"),
+            ("\"repetitions\": 3", "\"repetitions\": 2"),
+            ("\"format\": 1", "\"format\": 2"),
+            ("{", ""),
+        ] {
             let changed = text.replacen(from, to, 1);
             assert_ne!(changed, text);
             std::fs::write(path(out.path()), changed).unwrap();

@@ -28,8 +28,8 @@ const FILES: [&str; 7] = [
 pub struct Meta {
     /// The version of the simulator.
     pub version: String,
-    /// The name of the scenario that all points start from.
-    pub scenario: String,
+    /// The hash of the scenario that all points start from; `results` has each point's own.
+    pub scenario_hash: String,
     /// BLAKE2b-256 over keys, points with their scenarios' hashes, and repetitions.
     pub sweep_hash: String,
     /// The seed of every point.
@@ -87,8 +87,19 @@ impl Collected {
             let metric = self.metric(&summary);
             self.claims.add(metric, self.points, &summary);
             if let Some(values) = self.values.get_mut(metric) {
-                let Summary { mean, low, high, standard_error, .. } = summary;
-                for (column, value) in values.points.iter_mut().zip([mean, low, high, standard_error]) {
+                let Summary {
+                    mean,
+                    low,
+                    high,
+                    standard_error,
+                    ..
+                } = summary;
+                for (column, value) in
+                    values
+                        .points
+                        .iter_mut()
+                        .zip([mean, low, high, standard_error])
+                {
                     column.resize(self.points, None);
                     column.push(value);
                 }
@@ -97,7 +108,10 @@ impl Collected {
         for run in &runs {
             for measured in run {
                 let key = (measured.name.clone(), measured.adversary.clone());
-                let values = self.index.get(&key).and_then(|metric| self.values.get_mut(*metric));
+                let values = self
+                    .index
+                    .get(&key)
+                    .and_then(|metric| self.values.get_mut(*metric));
                 if let Some(values) = values {
                     values.runs.resize(self.runs, None);
                     values.runs.push(measured.value);
@@ -114,12 +128,8 @@ impl Collected {
         if let Some(metric) = self.index.get(&key) {
             return *metric;
         }
-        let column = match &summary.adversary {
-            Some(adversary) => format!("{}.{adversary}", summary.name),
-            None => summary.name.clone(),
-        };
         self.metrics.push(Metric {
-            column,
+            column: summary.key(),
             name: summary.name.clone(),
             adversary: summary.adversary.clone(),
             unit: summary.unit.clone(),
@@ -156,7 +166,7 @@ pub(super) fn write(
     let mut collected = collected.finish();
     let meta = Meta {
         version: plan.version.clone(),
-        scenario: plan.scenario.clone(),
+        scenario_hash: plan.scenario_hash.clone(),
         sweep_hash: plan.sweep_hash.clone(),
         seed: plan.seed,
         repetitions: plan.repetitions,
@@ -173,5 +183,7 @@ pub(super) fn write(
 
 /// Removes the tables of an earlier sweep, so that none lie beside a plan that they don't follow.
 pub(super) fn remove(out: &Path) -> Result<(), SweepError> {
-    FILES.iter().try_for_each(|name| disk::remove(&out.join(name)))
+    FILES
+        .iter()
+        .try_for_each(|name| disk::remove(&out.join(name)))
 }

@@ -71,7 +71,12 @@ mod tests {
     #[test]
     fn only_one_to_n_is_a_shard() {
         for text in ["0/3", "4/3", "0/0", "1", "1/", "/2", "-1/2", "a/b", "1/2/3"] {
-            assert!(text.parse::<Shard>().unwrap_err().to_string().contains(text));
+            assert!(
+                text.parse::<Shard>()
+                    .unwrap_err()
+                    .to_string()
+                    .contains(text)
+            );
         }
         assert_eq!("2/8".parse::<Shard>().unwrap().to_string(), "2/8");
     }

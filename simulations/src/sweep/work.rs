@@ -1,11 +1,10 @@
 //! Doing the runs that are missing: on all cores, each written as soon as it has ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 
@@ -25,6 +24,15 @@ pub struct Work<'a> {
     shard: Shard,
     missing: Vec<Job>,
     survey: Survey,
+}
+
+/// What the missing runs take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// Runs at a time.
+    pub threads: usize,
+    /// Virtual time of all runs, in seconds: what a [`Watch`] will be told of.
+    pub seconds: f64,
 }
 
 /// How far a sweep or a shard is.
@@ -51,11 +59,19 @@ impl<'a> Work<'a> {
     ///
     /// # Errors
     /// [`SweepError::Files`].
-    pub(super) fn survey(sweep: &'a Sweep, out: &'a Path, shard: Shard) -> Result<Self, SweepError> {
+    pub(super) fn survey(
+        sweep: &'a Sweep,
+        out: &'a Path,
+        shard: Shard,
+    ) -> Result<Self, SweepError> {
         disk::folder(&part::folder(out))?;
         sweep.plan.write(out)?;
         let mut names = BTreeSet::new();
-        let mut survey = Survey { runs: 0, present: 0, damaged: 0 };
+        let mut survey = Survey {
+            runs: 0,
+            present: 0,
+            damaged: 0,
+        };
         let mut missing = Vec::new();
         for job in sweep.plan.jobs_of(shard) {
             let identity = sweep.plan.identity(job);
@@ -75,7 +91,13 @@ impl<'a> Work<'a> {
         if !missing.is_empty() {
             results::remove(out)?;
         }
-        Ok(Self { sweep, out, shard, missing, survey })
+        Ok(Self {
+            sweep,
+            out,
+            shard,
+            missing,
+            survey,
+        })
     }
 
     /// What is there and what is not.
@@ -84,102 +106,86 @@ impl<'a> Work<'a> {
         self.survey
     }
 
-    /// The virtual time of the missing runs, in seconds: what a [`Watch`] will be told of.
+    /// Looks at the scenarios of the missing runs: how much virtual time they are, and how many of
+    /// up to `threads` threads (0: all cores) there is memory for.
     ///
     /// # Errors
-    /// [`SweepError::Point`], which [`Sweep::read`] has already excluded.
-    pub fn seconds(&self) -> Result<f64, SweepError> {
-        let mut seconds = 0.0;
-        let mut last = None;
+    /// [`SweepError::Memory`] for a point of which not even one run fits, [`SweepError::Point`] if
+    /// a file that a scenario names has changed.
+    pub fn prepare(&self, threads: usize) -> Result<Load, SweepError> {
+        let mut points: BTreeMap<usize, u32> = BTreeMap::new();
         for job in &self.missing {
-            let span = match last {
-                Some((point, span)) if point == job.point => span,
-                _ => self.sweep.scenario(job.point)?.run.total_seconds(),
-            };
-            last = Some((job.point, span));
-            seconds += span;
+            *points.entry(job.point).or_default() += 1;
         }
-        Ok(seconds)
+        let runs = u32::try_from(self.missing.len()).unwrap_or(u32::MAX);
+        let mut load = Load {
+            threads: self.missing.len().max(1),
+            seconds: 0.0,
+        };
+        for (point, count) in points {
+            let scenario = self.sweep.scenario(point)?;
+            let fit = run::threads_that_fit(&scenario, threads, runs);
+            let fit = fit.map_err(|source| SweepError::Memory {
+                point,
+                settings: self.sweep.plan.settings(point),
+                source,
+            })?;
+            load.threads = load.threads.min(fit);
+            load.seconds += scenario.model().run.length() * f64::from(count);
+        }
+        Ok(load)
     }
 
-    /// Does the missing runs on up to `threads` threads (0: all cores). Each result is durable
-    /// before the thread takes its next run, so an interrupt loses at most the runs in flight.
-    /// After a failure no further run is begun; those in flight are finished and kept.
+    /// Does the missing runs. Each result is durable before its thread takes the next run, so an
+    /// interrupt loses at most the runs in flight. After a failure no further run is begun; those
+    /// in flight are finished and kept.
     ///
     /// # Errors
     /// [`SweepError::Run`], [`SweepError::Files`]; [`SweepError::Stopped`] if `watch` says so.
-    pub fn run(&self, threads: usize, watch: &dyn Watch) -> Result<(), SweepError> {
+    pub fn run(&self, load: Load, watch: &dyn Watch) -> Result<(), SweepError> {
         let watch_all = Stopwatch::start();
-        let threads = run::threads(threads);
         let log = Log::open(self.out, self.shard)?;
-        let hops = AtomicU64::new(0);
-        let result = parallel::in_order(self.missing.len(), threads, |index| {
-            let Some(job) = self.missing.get(index) else {
-                return Ok(());
-            };
-            let hops_here = self.one(*job, watch, &log)?;
-            hops.fetch_add(hops_here, Ordering::Relaxed);
-            Ok(())
+        let result = parallel::in_order(self.missing.len(), load.threads, |index| {
+            match self.missing.get(index) {
+                Some(job) => self.one(*job, watch, &log),
+                None => Ok(0),
+            }
         });
+        let hops = result.as_ref().map_or(0, |hops| hops.iter().sum());
         log.line(&json!({
-            "threads": threads,
+            "threads": load.threads,
             "missing_runs": self.missing.len(),
             "complete": result.is_ok(),
             "wall_s": watch_all.elapsed().as_secs_f64(),
-            "hops": hops.load(Ordering::Relaxed),
+            "hops": hops,
             "peak_bytes": clock::peak_memory(),
         }))?;
-        result.map(|_: Vec<()>| ())
+        result.map(|_: Vec<u64>| ())
     }
 
     /// One run, from its scenario to its durable part; gives the hops.
     fn one(&self, job: Job, watch: &dyn Watch, log: &Log) -> Result<u64, SweepError> {
-        let stopped = || if watch.stop() { Err(SweepError::Stopped) } else { Ok(()) };
-        stopped()?;
-        let watched = Hops { watch, hops: AtomicU64::new(0) };
+        if watch.stop() {
+            return Err(SweepError::Stopped);
+        }
         let time = Stopwatch::start();
         let scenario = self.sweep.scenario(job.point)?;
         let plan = &self.sweep.plan;
-        let done = run::repetition(&scenario, plan.seed, job.repetition, &watched);
-        let done = done.map_err(|source| match stopped() {
-            Err(stop) => stop,
-            Ok(()) => SweepError::Run {
-                point: job.point,
-                settings: plan.settings(job.point),
-                repetition: job.repetition,
-                source,
-            },
+        let done = run::repetition(&scenario, plan.seed, job.repetition, watch);
+        let done = done.map_err(|source| SweepError::Run {
+            point: job.point,
+            settings: plan.settings(job.point),
+            repetition: job.repetition,
+            source,
         })?;
         Part::new(plan.identity(job), done.measured).write(self.out)?;
-        let hops = watched.hops.into_inner();
         log.line(&json!({
             "point": job.point,
             "repetition": job.repetition,
             "wall_s": time.elapsed().as_secs_f64(),
-            "hops": hops,
+            "hops": done.hops,
         }))?;
-        Ok(hops)
-    }
-}
-
-/// Passes on what happens and counts the hops of one run.
-struct Hops<'a> {
-    watch: &'a dyn Watch,
-    hops: AtomicU64,
-}
-
-impl Watch for Hops<'_> {
-    fn advanced(&self, seconds: f64, hops: u64) {
-        self.hops.fetch_add(hops, Ordering::Relaxed);
-        self.watch.advanced(seconds, hops);
-    }
-
-    fn ended(&self) {
-        self.watch.ended();
-    }
-
-    fn stop(&self) -> bool {
-        self.watch.stop()
+        Ok(done.hops)
     }
 }
 
@@ -203,8 +209,12 @@ impl Log {
     }
 
     fn line(&self, entry: &serde_json::Value) -> Result<(), SweepError> {
-        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = self
+            .file
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let line = format!("{entry}\n");
-        file.write_all(line.as_bytes()).map_err(files("cannot write", &self.path))
+        file.write_all(line.as_bytes())
+            .map_err(files("cannot write", &self.path))
     }
 }
