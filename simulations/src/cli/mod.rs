@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+mod network;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -35,8 +37,24 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Network(network::NetworkArgs),
+}
 
 pub(crate) fn main() -> ExitCode {
-    match Cli::parse().command {}
+    let result = match Cli::parse().command {
+        Command::Network(args) => network::run(&args),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = error.source();
+            while let Some(error) = source {
+                eprintln!("  because: {error}");
+                source = error.source();
+            }
+            ExitCode::from(1)
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rand_chacha::ChaCha20Rng;
 use shoal_client::Address;
 use shoal_proto::{ClientHandle, NodeId, Time};
 use shoal_provider::{Store, Usage};
@@ -24,6 +25,17 @@ impl Network {
     #[must_use]
     pub fn trace_lines(&self) -> u64 {
         self.world.trace.count()
+    }
+
+    /// How many lines of this kind the trace has so far, kept or not.
+    #[must_use]
+    pub fn trace_count(&self, kind: Kind) -> u64 {
+        self.world.trace.count_of(kind)
+    }
+
+    /// A generator for something that is done to a party, from the network's seed.
+    pub(crate) fn generator(&self, purpose: &str, party: Party) -> ChaCha20Rng {
+        self.world.generator(purpose, u64::from(party.0), 0)
     }
 
     /// The trace so far; empty unless [`NetworkBuilder::keep_trace`](crate::NetworkBuilder::keep_trace) was called.

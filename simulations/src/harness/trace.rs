@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use blake2::{Blake2s256, Digest};
@@ -118,6 +119,7 @@ pub(crate) struct Trace {
     state: Blake2s256,
     kept: Option<Vec<TraceEvent>>,
     count: u64,
+    counts: BTreeMap<Kind, u64>,
 }
 
 impl Trace {
@@ -127,6 +129,7 @@ impl Trace {
             state: Blake2s256::new(),
             kept: keep.then(Vec::new),
             count: 0,
+            counts: BTreeMap::new(),
         }
     }
 
@@ -146,6 +149,7 @@ impl Trace {
         }
         self.state.update(line);
         self.count += 1;
+        *self.counts.entry(event.kind).or_default() += 1;
         if let Some(kept) = &mut self.kept {
             kept.push(event);
         }
@@ -161,6 +165,11 @@ impl Trace {
 
     pub(crate) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Lines of this kind.
+    pub(crate) fn count_of(&self, kind: Kind) -> u64 {
+        self.counts.get(&kind).copied().unwrap_or(0)
     }
 }
 

@@ -1,1 +1,33 @@
-//! Scenarios for the real roles in virtual time.
+//! Scenarios for the real roles in virtual time: clients that send each other messages through
+//! real mixes and providers, while links lose packets, the network is cut in two, clients come and
+//! go, and processes end without warning.
+//!
+//! [`run`] simulates a [`Scenario`] and holds the network to its promises: the books balance after
+//! every second, an accepted message arrives once and whole or is reported expired, and after
+//! everything has ended nothing is left anywhere. The first promise that does not hold ends the
+//! run as a [`Failure`], which the same seed brings about again.
+//!
+//! ```
+//! use shoal_simulations::network::{self, Scenario};
+//!
+//! let scenario = Scenario::parse("[run]\nduration = \"5s\"\n[[clients]]\ncount = 2")?;
+//! let report = network::run(&scenario, 1, |_| {})?;
+//! assert!(report.failure.is_none());
+//! # Ok::<(), network::NetworkError>(())
+//! ```
+
+mod drive;
+mod error;
+mod file;
+mod judge;
+mod output;
+mod scenario;
+mod summary;
+mod who;
+
+pub use drive::{Failure, Progress, Report, run};
+pub use error::NetworkError;
+pub use judge::Message;
+pub use scenario::{Crashes, FaultKind, PRESET, PlannedFault, Receivers, Scenario, Workload};
+pub use summary::{FrameTotals, Quantiles, Summary};
+pub use who::Who;

@@ -13,6 +13,8 @@ mod directory;
 mod entry;
 mod latency;
 mod link;
+mod network;
 mod offline;
 mod restarts;
 mod support;
+mod table;

@@ -1,0 +1,341 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::RngExt;
+use rand_chacha::ChaCha20Rng;
+use rand_distr::{Distribution, Exp1};
+use shoal_client::Address;
+use shoal_proto::{Epoch, Span, Time};
+
+use super::judge::{Judge, Message};
+use super::scenario::{FaultKind, PlannedFault, Receivers, Scenario};
+use super::summary::Summary;
+use super::who::all_of;
+use crate::network::NetworkError;
+use crate::{Fault, LinkFault, Network, Party, SimulationError, Trouble};
+
+/// How long the network may take to come up.
+const START: Span = Span::from_secs(300);
+/// How often everything is checked.
+const CHECK: Span = Span::from_secs(1);
+/// How much longer than its last message a network runs, for what comes twice to come twice.
+const AFTERMATH: Span = Span::from_secs(30);
+
+/// A promise that was not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// Which one.
+    pub what: String,
+    /// When it was seen, since the start of the simulation.
+    pub after: Span,
+    /// In which epoch.
+    pub epoch: Epoch,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Virtual time that has passed since the network was up.
+    pub done: Span,
+    /// Of which clients send for this long.
+    pub duration: Span,
+    /// Messages sent so far.
+    pub sent: u64,
+    /// Messages received so far.
+    pub received: u64,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// The numbers.
+    pub summary: Summary,
+    /// Every message, in the order of sending.
+    pub messages: Vec<Message>,
+    /// When the network was built: what the messages' times count from.
+    pub start: Time,
+    /// The first promise that was not kept.
+    pub failure: Option<Failure>,
+}
+
+/// Simulates a scenario from a seed, and tells how far it is every virtual second.
+///
+/// # Errors
+/// When the network can't be built. That it breaks a promise is no error: see
+/// [`Report::failure`].
+pub fn run(
+    scenario: &Scenario,
+    seed: u64,
+    progress: impl FnMut(Progress),
+) -> Result<Report, NetworkError> {
+    let network = build(scenario, seed)?;
+    let start = network.now();
+    let mut run = Run {
+        judge: Judge::new(scenario.workload.bytes, scenario.time_to_live),
+        scenario,
+        start,
+        up: start,
+        checked: start,
+        network,
+        progress,
+        documents: BTreeMap::new(),
+        unsent: 0,
+        checks: 0,
+    };
+    let failure = run.drive().err().map(|broken| Failure {
+        what: broken.0,
+        after: run.checked.since(start),
+        epoch: run.network.params().epoch_at(run.checked),
+    });
+    let summary = Summary::of(&run, seed, failure.as_ref());
+    Ok(Report {
+        summary,
+        messages: run.judge.messages().to_vec(),
+        start,
+        failure,
+    })
+}
+
+fn build(scenario: &Scenario, seed: u64) -> Result<Network, SimulationError> {
+    let mut builder = Network::builder(seed)
+        .mixes(scenario.layers, scenario.width)
+        .providers(scenario.providers)
+        .epoch(scenario.epoch)
+        .loop_rate(scenario.loop_rate)
+        .link_delay(scenario.delay)
+        .loss(scenario.loss)
+        .parameters(|params| params.mean_delay = scenario.mean_delay)
+        .client_config(|config| {
+            (config.retry_after, config.retry_max) = scenario.retry;
+            config.time_to_live = scenario.time_to_live;
+        });
+    for (name, profile) in &scenario.profiles {
+        builder = builder.profile(name, *profile);
+    }
+    for (count, profile) in &scenario.clients {
+        builder = builder.clients(*count, profile);
+    }
+    builder.build()
+}
+
+/// What was not kept, in words.
+struct Broken(String);
+
+impl From<String> for Broken {
+    fn from(what: String) -> Self {
+        Self(what)
+    }
+}
+
+impl From<SimulationError> for Broken {
+    fn from(error: SimulationError) -> Self {
+        let mut what = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(error) = source {
+            what = format!("{what}: {error}");
+            source = error.source();
+        }
+        Self(what)
+    }
+}
+
+/// A client's process of sending.
+struct Sender {
+    party: Party,
+    rng: ChaCha20Rng,
+    next: Time,
+}
+
+pub(super) struct Run<'a, P> {
+    scenario: &'a Scenario,
+    pub(super) network: Network,
+    pub(super) judge: Judge,
+    progress: P,
+    pub(super) start: Time,
+    pub(super) up: Time,
+    /// When the last check was.
+    pub(super) checked: Time,
+    /// The documents that nodes had, by epoch.
+    pub(super) documents: BTreeMap<Epoch, BTreeSet<[u8; 32]>>,
+    /// Messages that nobody was there to take: their senders' processes were down.
+    pub(super) unsent: u64,
+    pub(super) checks: u64,
+}
+
+impl<P: FnMut(Progress)> Run<'_, P> {
+    fn drive(&mut self) -> Result<(), Broken> {
+        let addresses = self.addresses()?;
+        if !self.network.bring_up(START)? {
+            let limit = START.as_micros() / 1_000_000;
+            return Err(Broken(format!("the network is not up after {limit} s")));
+        }
+        self.up = self.network.now();
+        self.plan_faults()?;
+        self.send_messages(&addresses)?;
+        self.network.calm()?;
+        let limit = self.network.now() + self.scenario.settle;
+        while !self.judge.is_done(self.network.now()) && self.network.now() < limit {
+            self.pass(limit)?;
+        }
+        self.judge.settle(self.network.now())?;
+        let end = self.network.now() + AFTERMATH;
+        while self.network.now() < end {
+            self.pass(end)?;
+        }
+        self.network.stop()?;
+        let audit = self.network.check().map_err(SimulationError::from)?;
+        let (in_flight, inside) = (audit.frames().in_flight, audit.inside);
+        if in_flight + inside > 0 {
+            let what = format!("{in_flight} frames on links and {inside} in nodes after the end");
+            return Err(Broken(what));
+        }
+        Ok(())
+    }
+
+    /// Runs on for a second, or to `until` if that is sooner, and checks everything.
+    fn pass(&mut self, until: Time) -> Result<(), Broken> {
+        self.network
+            .run_until((self.network.now() + CHECK).min(until))?;
+        self.check()
+    }
+
+    fn check(&mut self) -> Result<(), Broken> {
+        self.checks += 1;
+        self.checked = self.network.now();
+        self.network.check().map_err(SimulationError::from)?;
+        let happenings = self.network.take_happenings();
+        self.judge.hear(happenings, self.network.crashes())?;
+        for node in self.network.nodes() {
+            let documents = self.network.view(node).map(|view| view.documents.values());
+            for document in documents.into_iter().flatten() {
+                let hashes = self.documents.entry(document.epoch()).or_default();
+                hashes.insert(*document.hash());
+            }
+        }
+        let messages = self.judge.messages();
+        let received = messages.iter().filter(|m| m.received.is_some()).count();
+        (self.progress)(Progress {
+            done: self.network.now().since(self.up),
+            duration: self.scenario.duration,
+            sent: messages.len() as u64,
+            received: received as u64,
+        });
+        Ok(())
+    }
+
+    /// Of all clients, while all are up.
+    fn addresses(&self) -> Result<Vec<(Party, Address)>, SimulationError> {
+        let address = |client| Ok((client, self.network.address(client)?));
+        self.network.clients().map(address).collect()
+    }
+
+    fn plan_faults(&mut self) -> Result<(), SimulationError> {
+        let scenario = self.scenario;
+        for PlannedFault {
+            kind,
+            who,
+            at,
+            lasting,
+        } in &scenario.faults
+        {
+            let who = all_of(who, &self.network);
+            let fault = match kind {
+                FaultKind::Partition => Fault::Partition(who),
+                FaultKind::Crash => Fault::Crash(who),
+                FaultKind::Offline => Fault::Offline(who),
+                FaultKind::Link { with, delay, loss } => Fault::Link(LinkFault {
+                    who,
+                    with: (!with.is_empty()).then(|| all_of(with, &self.network)),
+                    delay: *delay,
+                    loss: *loss,
+                }),
+            };
+            self.network.schedule(fault, self.up + *at, *lasting)?;
+        }
+        let (mixes, providers): (Vec<Party>, Vec<Party>) = (
+            self.network.mixes().collect(),
+            self.network.providers().collect(),
+        );
+        let clients: Vec<Party> = self.network.clients().collect();
+        for (parties, trouble, times) in [
+            (&mixes, Trouble::Crash, scenario.crashes.mixes),
+            (&providers, Trouble::Crash, scenario.crashes.providers),
+            (&clients, Trouble::Crash, scenario.crashes.clients),
+            (&clients, Trouble::Offline, scenario.churn),
+        ] {
+            let Some((well, ill)) = times else { continue };
+            for party in parties {
+                self.network.trouble(*party, trouble, well, ill);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has clients send for as long as the scenario says.
+    fn send_messages(&mut self, addresses: &[(Party, Address)]) -> Result<(), Broken> {
+        let end = self.up + self.scenario.duration;
+        let rate = self.scenario.workload.messages_per_minute / 60.0;
+        let mut senders: Vec<Sender> = Vec::new();
+        for (party, _) in addresses.iter().filter(|_| rate > 0.0) {
+            let mut rng = self.network.generator("workload", *party);
+            let next = self.up + gap(&mut rng, rate);
+            senders.push(Sender {
+                party: *party,
+                rng,
+                next,
+            });
+        }
+        while self.network.now() < end {
+            let stop = (self.network.now() + CHECK).min(end);
+            while let Some(sender) = senders
+                .iter_mut()
+                .min_by_key(|sender| (sender.next, sender.party))
+                && sender.next < stop
+            {
+                self.network.run_until(sender.next)?;
+                let to = receiver(sender, addresses, self.scenario.workload.to);
+                if let Some((to, address)) = to {
+                    self.send(sender.party, *to, address.clone())?;
+                }
+                sender.next += gap(&mut sender.rng, rate);
+            }
+            self.network.run_until(stop)?;
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, from: Party, to: Party, address: Address) -> Result<(), SimulationError> {
+        if !self.network.is_up(from) {
+            self.unsent += 1;
+            return Ok(());
+        }
+        let text = self.judge.next_text();
+        self.judge.sent(from, to, self.network.now());
+        self.network.send_to(from, address, text)?;
+        Ok(())
+    }
+}
+
+fn gap(rng: &mut ChaCha20Rng, rate: f64) -> Span {
+    let unit: f64 = Exp1.sample(rng);
+    Span::from_secs_f64(unit / rate).max(Span::from_micros(1))
+}
+
+/// To whom a sender's next message goes.
+fn receiver<'a>(
+    sender: &mut Sender,
+    addresses: &'a [(Party, Address)],
+    to: Receivers,
+) -> Option<&'a (Party, Address)> {
+    let own = addresses
+        .iter()
+        .position(|(party, _)| *party == sender.party)?;
+    let step = match to {
+        Receivers::Next => 1,
+        Receivers::Anyone => sender.rng.random_range(1..addresses.len().max(2)),
+    };
+    addresses.get((own + step) % addresses.len().max(1))
+}

@@ -1,0 +1,164 @@
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use shoal_proto::Span;
+use shoal_topology::{Profile, duration};
+
+use crate::LinkDelay;
+use crate::network::{NetworkError, Who};
+
+/// A commented scenario with every key: what `shoal-sim network --new` writes.
+pub const PRESET: &str = include_str!("preset.toml");
+
+/// What `shoal-sim network` simulates: read from TOML, every value within its range. The file
+/// [`PRESET`] says what the keys mean.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Scenario {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// How long clients send and faults happen.
+    pub duration: Span,
+    /// How long it may take after that until every accepted message has arrived.
+    pub settle: Span,
+    /// Layers of mixes.
+    pub layers: u8,
+    /// Mixes in each layer.
+    pub width: usize,
+    /// Providers.
+    pub providers: usize,
+    /// The length of an epoch.
+    pub epoch: Span,
+    /// The mean delay of a hop.
+    pub mean_delay: Span,
+    /// Loops of each node per second.
+    pub loop_rate: f64,
+    /// First and longest wait before a client sends again.
+    pub retry: (Span, Span),
+    /// How long a message is tried and kept.
+    pub time_to_live: Span,
+    /// How long links take.
+    pub delay: LinkDelay,
+    /// What links lose, as a probability.
+    pub loss: f64,
+    /// Numbers of clients with their profiles.
+    pub clients: Vec<(usize, String)>,
+    /// Profiles beside the usual ones.
+    pub profiles: BTreeMap<String, Profile>,
+    /// What clients send.
+    pub workload: Workload,
+    /// Mean times that clients are online and offline.
+    pub churn: Option<(Span, Span)>,
+    /// Mean times that processes are up and down.
+    pub crashes: Crashes,
+    /// What goes wrong on schedule.
+    pub faults: Vec<PlannedFault>,
+}
+
+/// What clients send.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Workload {
+    /// Messages of each client per minute.
+    pub messages_per_minute: f64,
+    /// Bytes of a text.
+    pub bytes: usize,
+    /// To whom.
+    pub to: Receivers,
+}
+
+/// To whom clients send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Receivers {
+    /// To the next client, always.
+    Next,
+    /// To another client each time.
+    #[default]
+    Anyone,
+}
+
+/// Mean times that processes are up and down, by kind of party.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Crashes {
+    /// Of mixes.
+    pub mixes: Option<(Span, Span)>,
+    /// Of providers.
+    pub providers: Option<(Span, Span)>,
+    /// Of clients.
+    pub clients: Option<(Span, Span)>,
+}
+
+/// What goes wrong on schedule.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PlannedFault {
+    /// What.
+    pub kind: FaultKind,
+    /// Whom it concerns.
+    pub who: Vec<Who>,
+    /// From when, counted from when the network is up.
+    pub at: Span,
+    /// How long; to the end if `None`.
+    pub lasting: Option<Span>,
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// They are cut off.
+    Partition,
+    /// Their processes end.
+    Crash,
+    /// They are offline.
+    Offline,
+    /// Their links lose more, or take longer.
+    Link {
+        /// The other ends; all if empty.
+        with: Vec<Who>,
+        /// On top of the delay.
+        delay: LinkDelay,
+        /// On top of the losses.
+        loss: f64,
+    },
+}
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// When it is not TOML, has a key that does not exist or lacks one, or a value is out of its
+    /// range. The error names the key, the value, the range and a hint.
+    pub fn parse(text: &str) -> Result<Self, NetworkError> {
+        super::file::read(text)
+    }
+
+    /// Clients in all.
+    #[must_use]
+    pub fn client_count(&self) -> usize {
+        self.clients.iter().map(|(count, _)| count).sum()
+    }
+
+    /// The profile of this name among the usual ones and the scenario's own.
+    pub(crate) fn knows(&self, profile: &str) -> bool {
+        let usual = shoal_topology::NetworkParameters::default_profiles();
+        self.profiles.contains_key(profile) || usual.contains_key(profile)
+    }
+}
+
+/// A link's delay from its fixed part and the mean of the exponential one.
+pub(crate) fn link_delay(base: Span, jitter: Span) -> LinkDelay {
+    if jitter == Span::ZERO {
+        LinkDelay::Fixed(base)
+    } else {
+        LinkDelay::Exponential { base, jitter }
+    }
+}
+
+/// As people write it.
+pub(crate) fn written(span: Span) -> String {
+    format!("\"{}\"", duration::format(span))
+}
