@@ -49,7 +49,7 @@ pub(crate) struct SweepArgs {
 pub(crate) fn run(args: &SweepArgs) -> CommandResult {
     match sweep(args) {
         Err(error) if error.is_refusal() => {
-            super::print_error(&error);
+            super::complain(&error);
             Ok(Exit::Refused)
         }
         other => Ok(other?),

@@ -187,3 +187,56 @@ pub(super) fn remove(out: &Path) -> Result<(), SweepError> {
         .iter()
         .try_for_each(|name| disk::remove(&out.join(name)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Collected;
+    use crate::measure::{Claim, Measured};
+    use crate::sweep::part::{Identity, Part};
+
+    fn part(repetition: u32, values: &[(&str, f64)]) -> Part {
+        let measured = |(name, value): &(&str, f64)| Measured {
+            name: (*name).to_owned(),
+            adversary: Some("a".to_owned()),
+            unit: "1".to_owned(),
+            value: Some(*value),
+            claim: Claim::Counted,
+            knowledge: String::new(),
+        };
+        let run = Identity {
+            version: String::new(),
+            scenario_hash: String::new(),
+            seed: 0,
+            repetition,
+        };
+        Part::new(run, values.iter().map(measured).collect())
+    }
+
+    #[test]
+    fn a_metric_that_some_points_lack_leaves_empty_cells_there() {
+        let mut collected = Collected::default();
+        collected.add(vec![
+            part(0, &[("x", 1.0)]),
+            part(1, &[("x", 3.0), ("y", 7.0)]),
+        ]);
+        collected.add(vec![part(0, &[("z", 5.0)]), part(1, &[("z", 5.0)])]);
+        collected.add(vec![part(0, &[("x", 4.0)]), part(1, &[("x", f64::NAN)])]);
+        let collected = collected.finish();
+        let columns: Vec<&str> = collected
+            .metrics
+            .iter()
+            .map(|m| m.column.as_str())
+            .collect();
+        assert_eq!(columns, ["x.a", "y.a", "z.a"]);
+        let [x, y, z] = &collected.values[..] else {
+            panic!("three metrics");
+        };
+        assert_eq!(x.points[0], [Some(2.0), None, Some(4.0)]);
+        assert_eq!(x.points[3], [Some(1.0), None, None]);
+        assert_eq!(x.runs, [Some(1.0), Some(3.0), None, None, Some(4.0), None]);
+        assert_eq!(y.points[0], [Some(7.0), None, None]);
+        assert_eq!(y.runs, [None, Some(7.0), None, None, None, None]);
+        assert_eq!(z.points[0], [None, Some(5.0), None]);
+        assert_eq!(z.runs, [None, None, Some(5.0), Some(5.0), None, None]);
+    }
+}

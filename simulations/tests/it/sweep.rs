@@ -95,7 +95,9 @@ impl Bench {
             return Vec::new();
         };
         let paths = entries.map(|entry| entry.unwrap().path());
-        let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == "part")).collect();
+        let mut paths: Vec<_> = paths
+            .filter(|path| path.extension().is_some_and(|e| e == "part"))
+            .collect();
         paths.sort();
         paths
     }
@@ -135,7 +137,9 @@ fn threads_and_shards_never_show() {
 
     let mut runs = 0;
     for shard in 1..=4 {
-        let done = bench.json(&format!("sweep sweep.toml --out shard-{shard} --shard {shard}/4"));
+        let done = bench.json(&format!(
+            "sweep sweep.toml --out shard-{shard} --shard {shard}/4"
+        ));
         runs += done["done"].as_u64().unwrap();
         assert!(done["sweep"].is_null());
         assert!(!bench.path(&format!("shard-{shard}/results.csv")).exists());
@@ -143,44 +147,63 @@ fn threads_and_shards_never_show() {
     assert_eq!(runs, 9);
     let missing = bench.refused("merge shard-1 shard-2 shard-4 --out merged", 1);
     assert!(missing.contains("2 of 9 runs are missing"), "{missing}");
-    assert!(missing.contains("point 0 (delay.mixes.mean = \"50ms\"), repetition 2"), "{missing}");
+    assert!(
+        missing.contains("point 0 (delay.mixes.mean = \"50ms\"), repetition 2"),
+        "{missing}"
+    );
     bench.json("merge shard-4 shard-1 shard-3 shard-2 --out merged");
     assert_same(&bench.path("whole"), &bench.path("merged"));
     bench.json("merge shard-1 shard-2 shard-3 shard-4 --out shard-2");
     assert_same(&bench.path("whole"), &bench.path("shard-2"));
 }
 
-#[test]
-fn a_killed_sweep_loses_no_finished_run_and_ends_the_same() {
-    // Longer runs, so that the kill hits some in flight.
-    let sweep = SWEEP.replace("count = 10", "count = 400").replace("measure = \"5s\"", "measure = \"20s\"");
-    let bench = Bench::new(&sweep);
-    bench.json("sweep sweep.toml --out whole");
-
+/// Starts a sweep on two threads and kills it once it has written two parts; `false` if it had
+/// ended by then.
+fn start_and_kill(bench: &Bench, out: &str) -> bool {
     let mut child = bench
-        .command("sweep sweep.toml --out killed --threads 2 --json")
+        .command(&format!("sweep sweep.toml --out {out} --threads 2 --json"))
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    while bench.parts("killed").len() < 2 {
-        assert!(child.try_wait().unwrap().is_none(), "too fast to be killed");
+    let mut running = true;
+    while running && bench.parts(out).len() < 2 {
         std::thread::sleep(Duration::from_micros(200));
+        running = child.try_wait().unwrap().is_none();
     }
     child.kill().unwrap();
-    child.wait().unwrap();
-    let kept = bench.parts("killed");
-    let before: Vec<_> = kept.iter().map(|path| path.metadata().unwrap().modified().unwrap()).collect();
-    assert!((2..9).contains(&kept.len()), "{} parts", kept.len());
-    assert!(!bench.path("killed/results.csv").exists());
+    !child.wait().unwrap().success()
+}
 
-    let resumed = bench.json("sweep sweep.toml --out killed");
+#[test]
+fn a_killed_sweep_loses_no_finished_run_and_ends_the_same() {
+    // Runs of some milliseconds, so that the kill hits some in flight.
+    let sweep = SWEEP
+        .replace("count = 10", "count = 200")
+        .replace("repetitions = 3", "repetitions = 12");
+    let bench = Bench::new(&sweep);
+    bench.json("sweep sweep.toml --out whole");
+    let killed = ["killed-1", "killed-2", "killed-3", "killed-4"]
+        .into_iter()
+        .find(|out| start_and_kill(&bench, out))
+        .expect("a sweep that is killed before its end");
+
+    let kept = bench.parts(killed);
+    let times = || -> Vec<_> {
+        let time = |path: &PathBuf| path.metadata().unwrap().modified().unwrap();
+        kept.iter().map(time).collect()
+    };
+    let before = times();
+    assert!((2..36).contains(&kept.len()), "{} parts", kept.len());
+    assert!(!bench.path(killed).join("sweep.json").exists());
+
+    let resumed = bench.json(&format!("sweep sweep.toml --out {killed}"));
     assert_eq!(resumed["present"].as_u64(), Some(kept.len() as u64));
-    assert_eq!(resumed["done"].as_u64(), Some(9 - kept.len() as u64));
+    assert_eq!(resumed["done"].as_u64(), Some(36 - kept.len() as u64));
     assert_eq!(resumed["damaged"].as_u64(), Some(0));
-    assert_same(&bench.path("whole"), &bench.path("killed"));
-    let after: Vec<_> = kept.iter().map(|path| path.metadata().unwrap().modified().unwrap()).collect();
-    assert_eq!(before, after, "a finished run was written again");
-    assert_eq!(bench.json("sweep sweep.toml --out killed")["done"], 0);
+    assert_same(&bench.path("whole"), &bench.path(killed));
+    assert_eq!(before, times(), "a finished run was written again");
+    let again = bench.json(&format!("sweep sweep.toml --out {killed}"));
+    assert_eq!(again["done"], 0);
 }
 
 #[test]
@@ -199,12 +222,23 @@ fn damage_is_noticed_and_changes_reuse_what_fits() {
     assert_same(&bench.path("whole"), &bench.path("other"));
 
     // One point more and one less, one repetition more: what is left of the old is kept.
-    bench.write(&SWEEP.replace("\"50ms\", ", "").replace("\"200ms\"", "\"200ms\", \"300ms\"").replace("repetitions = 3", "repetitions = 4"));
+    bench.write(
+        &SWEEP
+            .replace("\"50ms\", ", "")
+            .replace("\"200ms\"", "\"200ms\", \"300ms\"")
+            .replace("repetitions = 3", "repetitions = 4"),
+    );
     let changed = bench.json("sweep sweep.toml --out other");
-    assert_eq!((&changed["present"], &changed["done"]), (&6.into(), &6.into()));
+    assert_eq!(
+        (&changed["present"], &changed["done"]),
+        (&6.into(), &6.into())
+    );
     // Another seed shares nothing.
     let seeded = bench.json("sweep sweep.toml --out other --seed 6");
-    assert_eq!((&seeded["present"], &seeded["done"]), (&0.into(), &12.into()));
+    assert_eq!(
+        (&seeded["present"], &seeded["done"]),
+        (&0.into(), &12.into())
+    );
     let back = bench.json("sweep sweep.toml --out other");
     assert_eq!(back["done"], 0);
     let told = bench.run("sweep sweep.toml --out other");
@@ -239,12 +273,19 @@ fn what_does_not_belong_together_is_not_merged() {
 fn every_point_is_checked_before_anything_runs() {
     let bench = Bench::new(&SWEEP.replace("\"200ms\"]", "\"x\"]"));
     let refused = bench.refused("sweep sweep.toml --out out", 2);
-    assert!(refused.contains("point 2 (delay.mixes.mean = \"x\")"), "{refused}");
+    assert!(
+        refused.contains("point 2 (delay.mixes.mean = \"x\")"),
+        "{refused}"
+    );
     assert!(!bench.path("out").exists());
     for (from, to, part) in [
         ("delay.mixes.mean", "delay.nowhere.mean", "delay.nowhere"),
         ("delay.mixes.mean", "run.seed", "run.seed"),
-        ("repetitions = 3", "repetitions = 999999", "sweep.repetitions: 999999"),
+        (
+            "repetitions = 3",
+            "repetitions = 999999",
+            "sweep.repetitions: 999999",
+        ),
         ("[scenario.run]", "[scenario.rum]", "rum"),
         ("[sweep]", "[sweeps]", "sweeps"),
         ("count = 10", "count = 0", "clients[0].count"),
@@ -263,17 +304,32 @@ fn a_point_is_what_run_gives() {
     let bench = Bench::new(SWEEP);
     bench.json("sweep sweep.toml --out out");
     let text = SWEEP.split_once("[scenario.run]").unwrap().1;
-    let scenario = format!("[run]{}", text.replace("scenario.", "").replace("\"100ms\"", "\"200ms\""));
+    let scenario = format!(
+        "[run]{}",
+        text.replace("scenario.", "")
+            .replace("\"100ms\"", "\"200ms\"")
+    );
     std::fs::write(bench.path("scenario.toml"), scenario).unwrap();
     let run = bench.json("run scenario.toml --seed 5 --repetitions 3");
     let results = Table::read(&bench.path("out/results.parquet")).unwrap();
-    assert_eq!(results, Table::read(&bench.path("out/results.csv")).unwrap());
-    assert_eq!(results.column("delay.mixes.mean").unwrap(), &Values::F64(vec![0.05, 0.1, 0.2]));
+    assert_eq!(
+        results,
+        Table::read(&bench.path("out/results.csv")).unwrap()
+    );
+    assert_eq!(
+        results.column("delay.mixes.mean").unwrap(),
+        &Values::F64(vec![0.05, 0.1, 0.2])
+    );
     let metrics = run["metrics"].as_array().unwrap();
     assert!(!metrics.is_empty());
     for metric in metrics {
         let name = metric["name"].as_str().unwrap();
-        for (column, key) in [("", "mean"), (".low", "low"), (".high", "high"), (".se", "standard_error")] {
+        for (column, key) in [
+            ("", "mean"),
+            (".low", "low"),
+            (".high", "high"),
+            (".se", "standard_error"),
+        ] {
             let column = results.numbers(&format!("{name}{column}")).unwrap();
             assert_eq!(column[2], metric[key].as_f64(), "{name} {key}");
         }
@@ -283,7 +339,13 @@ fn a_point_is_what_run_gives() {
 #[test]
 fn the_documented_example_runs() {
     let page = include_str!("../../../docs/simulator/sweep.md");
-    let example = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+    let example = page
+        .split_once("```toml\n")
+        .unwrap()
+        .1
+        .split_once("```")
+        .unwrap()
+        .0;
     let bench = Bench::new(example);
     let size = bench.json("sweep sweep.toml --check");
     assert_eq!((&size["points"], &size["runs"]), (&6.into(), &18.into()));
@@ -299,39 +361,71 @@ fn the_documented_example_runs() {
 #[test]
 fn the_cluster_example_is_what_the_program_takes() {
     let manifest = include_str!("../../../deploy/kubernetes/shoal-sim-sweep.yaml");
-    let block = manifest.split_once("sweep.toml: |\n").unwrap().1.split_once("---\n").unwrap().0;
+    let block = manifest
+        .split_once("sweep.toml: |\n")
+        .unwrap()
+        .1
+        .split_once("---\n")
+        .unwrap()
+        .0;
     let bench = Bench::new(&block.replace("\n    ", "\n").replacen("    ", "", 1));
     let size = bench.json("sweep sweep.toml --check");
     assert_eq!(size["points"], 20);
     let command = |name: &str| {
         let start = format!("- exec shoal-sim {name} ");
-        let line = manifest.lines().find_map(|line| line.trim().strip_prefix(&start));
+        let line = manifest
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(&start));
         let line = line.unwrap_or_else(|| panic!("no {name}"));
-        let line = line.replace("/etc/shoal-sim/", "./").replace("/results", "out");
+        let line = line
+            .replace("/etc/shoal-sim/", "./")
+            .replace("/results", "out");
         format!("exec {PROGRAM} {name} {line}")
     };
     let shell = |line: &str, index: u32| {
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-euc", line]).env("JOB_COMPLETION_INDEX", index.to_string());
+        shell
+            .args(["-euc", line])
+            .env("JOB_COMPLETION_INDEX", index.to_string());
         shell.current_dir(bench.0.path()).output().unwrap()
     };
-    let completions = manifest.lines().find_map(|line| line.trim().strip_prefix("completions: "));
-    let completions: u32 = completions.unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    let completions = manifest
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("completions: "));
+    let completions: u32 = completions
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
     for index in [0, completions - 1] {
         let checked = shell(&format!("{} --check", command("sweep")), index);
-        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        assert!(
+            checked.status.success(),
+            "{}",
+            String::from_utf8_lossy(&checked.stderr)
+        );
     }
     let beyond = shell(&format!("{} --check", command("sweep")), completions);
-    assert_eq!(beyond.status.code(), Some(2), "completions and shards differ");
+    assert_eq!(
+        beyond.status.code(),
+        Some(2),
+        "completions and shards differ"
+    );
     let early = shell(&command("merge"), 0);
     assert_eq!(early.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&early.stderr).contains("no folder of a sweep"));
 
     let yaml = "import sys, yaml; d = list(yaml.safe_load_all(open(sys.argv[1]))); assert [x['kind'] for x in d] == \
                 ['ConfigMap', 'PersistentVolumeClaim', 'Job', 'Job']";
-    let has_yaml = |python: &mut Command| python.output().is_ok_and(|output| output.status.success());
+    let has_yaml =
+        |python: &mut Command| python.output().is_ok_and(|output| output.status.success());
     if has_yaml(Command::new("python3").args(["-c", "import yaml"])) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes/shoal-sim-sweep.yaml");
-        assert!(has_yaml(Command::new("python3").args(["-c", yaml]).arg(path)));
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes/shoal-sim-sweep.yaml");
+        assert!(has_yaml(
+            Command::new("python3").args(["-c", yaml]).arg(path)
+        ));
     }
 }
