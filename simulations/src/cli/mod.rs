@@ -1,6 +1,9 @@
 //! The commands, one file each.
 
+mod merge;
 mod network;
+mod progress;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -39,22 +42,31 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Network(network::NetworkArgs),
+    Sweep(sweep::SweepArgs),
+    Merge(merge::MergeArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Network(args) => network::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Merge(args) => merge::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("error: {error}");
-            let mut source = error.source();
-            while let Some(error) = source {
-                eprintln!("  because: {error}");
-                source = error.source();
-            }
+            complain(error.as_ref());
             ExitCode::from(1)
         }
+    }
+}
+
+/// Prints an error with its causes.
+pub(crate) fn complain(error: &dyn std::error::Error) {
+    eprintln!("error: {error}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        eprintln!("  because: {error}");
+        source = error.source();
     }
 }

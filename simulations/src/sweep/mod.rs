@@ -30,7 +30,7 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use crate::run::parallel;
-use crate::scenario::Scenario;
+use crate::scenario::{PRESETS, Preset, Scenario};
 use file::{Base, SweepFile};
 use plan::{Plan, Point};
 
@@ -173,8 +173,17 @@ fn load(base: &Base, path: &Path) -> Result<Scenario, SweepError> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let loaded = match base {
         Base::File(file) => Scenario::open(file),
-        Base::Preset(name) => Scenario::preset(name),
+        Base::Preset(name) => Scenario::parse(preset(name)?),
         Base::Inline(table) => Scenario::from_table(table.clone(), folder),
     };
     loaded.map_err(SweepError::Base)
+}
+
+fn preset(name: &str) -> Result<&'static str, SweepError> {
+    let found = Preset::find(name).map(|preset| preset.text);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+        error::invalid("preset", name, format!("allowed: {}", names.join(", ")))
+            .hint("scenario = \"file.toml\" names a file")
+    })
 }

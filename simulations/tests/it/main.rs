@@ -17,4 +17,5 @@ mod network;
 mod offline;
 mod restarts;
 mod support;
+mod sweep;
 mod table;

@@ -1,0 +1,169 @@
+//! Latency, overhead and loss by kind of traffic, from what the engine counts.
+//!
+//! Only packets that were sent in the measurement count. Nothing is inferred.
+
+use super::sheet::{Sheet, count, share};
+use crate::engine::{Counters, Kind, Loss, Outcome};
+use crate::measure::Claim;
+use crate::scenario::Latency;
+
+/// Packets of Shoal, the only size there is: header and payload.
+const PACKET_BYTES: usize = shoal_proto::size::PACKET_BYTES;
+
+/// Mean, standard deviation and quantiles of the time from sending to the end, by kind; for
+/// messages also from their making on, the wait in the buffer included.
+pub(super) fn latency(asked: &Latency, outcome: &Outcome, sheet: &mut Sheet) {
+    for kind in Kind::ALL {
+        let name = kind.as_str();
+        for (label, buffered) in [("latency", false), ("latency_with_buffer", true)] {
+            if buffered && kind != Kind::Real {
+                continue;
+            }
+            let histogram = outcome.latency(kind, buffered);
+            if histogram.count() == 0 && kind != Kind::Real {
+                continue;
+            }
+            let mut put = |what: String, value| {
+                sheet.put(
+                    None,
+                    (format!("{label}_{what}.{name}"), "s"),
+                    value,
+                    &Claim::Counted,
+                );
+            };
+            put("mean".to_owned(), histogram.mean());
+            put("deviation".to_owned(), histogram.variance().map(f64::sqrt));
+            for quantile in &asked.quantiles {
+                put(quantile_name(*quantile), histogram.quantile(*quantile));
+            }
+        }
+    }
+}
+
+/// `p99` for 0.99, `p99.9` for 0.999.
+fn quantile_name(quantile: f64) -> String {
+    // Ten digits: 0.29 * 100 is 28.999999999999996.
+    let percent = (quantile * 1e12).round() / 1e10;
+    format!("p{percent}")
+}
+
+/// Packets, link crossings and bytes for each message that was delivered, and losses, by kind.
+pub(super) fn overhead(outcome: &Outcome, sheet: &mut Sheet) {
+    let messages = outcome.measured(Kind::Real).delivered;
+    let mut all = Counters::default();
+    for kind in Kind::ALL {
+        let counters = outcome.measured(kind);
+        put_overhead(sheet, kind.as_str(), &counters, messages);
+        all.sent += counters.sent;
+        all.delivered += counters.delivered;
+        all.crossings += counters.crossings;
+        for (sum, lost) in all.lost.iter_mut().zip(counters.lost) {
+            *sum += lost;
+        }
+    }
+    put_overhead(sheet, "all", &all, messages);
+    let refused = count(outcome.refused);
+    sheet.put(
+        None,
+        ("messages_refused", "messages"),
+        Some(refused),
+        &Claim::Counted,
+    );
+}
+
+fn put_overhead(sheet: &mut Sheet, kind: &str, counters: &Counters, messages: u64) {
+    let mut put = |name: &str, unit: &str, value| {
+        sheet.put(
+            None,
+            (format!("{name}.{kind}"), unit),
+            value,
+            &Claim::Counted,
+        );
+    };
+    let per_message = |number: u64| share(number, messages);
+    put("packets_per_message", "packets", per_message(counters.sent));
+    put(
+        "hops_per_message",
+        "packets",
+        per_message(counters.crossings),
+    );
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a packet has a few thousand bytes"
+    )]
+    let bytes = per_message(counters.crossings).map(|hops| hops * PACKET_BYTES as f64);
+    put("bytes_per_message", "bytes", bytes);
+    put("delivered", "1", share(counters.delivered, counters.sent));
+    put("lost", "1", share(counters.lost_in_all(), counters.sent));
+    for (reason, lost) in Loss::ALL.iter().zip(counters.lost) {
+        if lost > 0 {
+            put(
+                &format!("lost_{}", reason.as_str()),
+                "1",
+                share(lost, counters.sent),
+            );
+        }
+    }
+    put(
+        "under_way_at_end",
+        "1",
+        share(counters.under_way(), counters.sent),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Flow;
+    use crate::measure::Measured;
+
+    fn value(rows: &[Measured], name: &str) -> Option<f64> {
+        rows.iter().find(|row| row.name == name).unwrap().value
+    }
+
+    #[test]
+    fn a_run_of_three_packets() {
+        let mut real = Flow::default();
+        real.counters = Counters {
+            sent: 2,
+            delivered: 1,
+            lost: [1, 0, 0],
+            crossings: 6,
+        };
+        real.latency.add(2.0);
+        let mut cover = Flow::default();
+        cover.counters = Counters {
+            sent: 1,
+            delivered: 1,
+            lost: [0; 3],
+            crossings: 4,
+        };
+        cover.latency.add(1.0);
+        cover.latency.add(3.0);
+        let outcome = Outcome {
+            flows: vec![[
+                real,
+                Flow::default(),
+                cover,
+                Flow::default(),
+                Flow::default(),
+            ]],
+            ..Outcome::default()
+        };
+        let mut sheet = Sheet::default();
+        latency(&Latency::default(), &outcome, &mut sheet);
+        overhead(&outcome, &mut sheet);
+        let rows = sheet.into_rows();
+        assert_eq!(value(&rows, "latency_mean.real"), Some(2.0));
+        assert_eq!(value(&rows, "latency_mean.loop"), Some(2.0));
+        assert_eq!(value(&rows, "latency_deviation.loop"), Some(1.0));
+        assert!((value(&rows, "latency_p99.loop").unwrap() - 3.0).abs() < 0.003);
+        assert_eq!(value(&rows, "packets_per_message.loop"), Some(1.0));
+        assert_eq!(value(&rows, "hops_per_message.all"), Some(10.0));
+        assert_eq!(value(&rows, "bytes_per_message.all"), Some(23_960.0));
+        assert_eq!(value(&rows, "lost_link.real"), Some(0.5));
+        assert_eq!(value(&rows, "delivered.all"), Some(2.0 / 3.0));
+        assert_eq!(quantile_name(0.29), "p29");
+        assert_eq!(quantile_name(0.999), "p99.9");
+    }
+}
