@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_refused_by_name() {
         let axis = "[[axes]]\nkey = 'a'\nvalues = [1, 2]\n";
-        let long = format!("range = {{ from = 1, to = 1000, steps = 1000 }}");
+        let long = "range = { from = 1, to = 1000, steps = 1000 }";
         for (text, part) in [
             (axis.to_owned(), "scenario: nothing is missing"),
             (format!("preset = 'p'\nscenario = 's'\n{axis}"), "exclude"),

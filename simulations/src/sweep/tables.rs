@@ -158,7 +158,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::swept;
-    use crate::scenario::Seconds;
     use crate::sweep::plan::{Plan, Point};
     use crate::table::Values;
 
