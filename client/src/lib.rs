@@ -84,5 +84,5 @@ pub use event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace};
 pub use keys::{ClientKeys, PeerKey};
 pub use outbox::MessageStatus;
 pub use rows::{Change, MessageState, Row, Table};
-pub use schedule::Process;
+pub use schedule::{Process, gap};
 pub use shoal_packet::fragment::MAX_TEXT_BYTES;

@@ -5,9 +5,8 @@
 
 use rand::{CryptoRng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use rand_distr::{Distribution, Exp1};
 use shoal_proto::{Span, Time};
-use shoal_topology::Profile;
+use shoal_topology::{Profile, delay};
 
 /// The processes of a client (Loopix, section 4.1: payload, loop and drop cover; and ours for the
 /// mailbox).
@@ -52,9 +51,15 @@ struct Clock {
 
 impl Clock {
     fn gap(&mut self) -> Option<Span> {
-        let unit: f64 = Exp1.sample(&mut self.rng);
-        (self.rate > 0.0).then(|| Span::from_secs_f64(unit / self.rate))
+        gap(&mut self.rng, self.rate).map(Span::from_secs_f64)
     }
+}
+
+/// The time to the next tick of a Poisson process with this rate per second, in seconds; `None` if
+/// it never ticks.
+#[must_use]
+pub fn gap<R: CryptoRng + ?Sized>(rng: &mut R, rate: f64) -> Option<f64> {
+    (rate > 0.0).then(|| delay::unit(rng) / rate)
 }
 
 /// The clocks of the four processes.
@@ -96,8 +101,7 @@ impl Schedule {
         for clock in &mut self.clocks {
             clock.due = match clock.process {
                 Process::Mailbox if clock.rate > 0.0 => {
-                    let unit: f64 = Exp1.sample(&mut clock.rng);
-                    Some(now + Span::from_secs_f64(unit * wait))
+                    Some(now + Span::from_secs_f64(delay::unit(&mut clock.rng) * wait))
                 }
                 _ => clock.gap().map(|gap| now + gap),
             };

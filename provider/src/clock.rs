@@ -1,6 +1,6 @@
-use rand::{CryptoRng, RngExt};
-use rand_distr::Exp1;
+use rand::CryptoRng;
 use shoal_proto::{Span, Time};
+use shoal_topology::delay;
 
 /// Beyond this lateness a clock starts anew instead of catching up, so that a node that was
 /// suspended does not burst.
@@ -19,9 +19,8 @@ pub(crate) fn next_tick<R: CryptoRng>(
     if !(rate > 0.0 && rate.is_finite()) {
         return None;
     }
-    let unit: f64 = rng.sample(Exp1);
     let from = if now.since(due) > LATE { now } else { due };
-    Some(from + Span::from_secs_f64(unit / rate))
+    Some(from + Span::from_secs_f64(delay::unit(rng) / rate))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //! Anonymity System", section 4.2), so that the pool is memoryless.
 
 use rand::{CryptoRng, RngExt};
-use rand_distr::Exp1;
 use shoal_proto::Span;
 
 /// The 1 - 1e-12 quantile of the exponential distribution, in means: -ln(1e-12), rounded down.
@@ -11,11 +10,18 @@ const CAP_PER_MILLE: u64 = 27_630;
 /// What a node clamps to: just above the cap, so that rounding never shortens an honest delay.
 const CLAMP_PER_MILLE: u64 = 27_640;
 
+/// A delay in means: exponential with mean 1, from 0 to 27.63. By inversion, with a logarithm that
+/// is compiled in: the same bits on every machine.
+#[must_use]
+pub fn unit<R: CryptoRng + ?Sized>(rng: &mut R) -> f64 {
+    let uniform: f64 = rng.random();
+    (0.0 - libm::log(1.0 - uniform)).min(CAP_PER_MILLE as f64 / 1_000.0)
+}
+
 /// A delay with this mean, at most 27.63 times it. A mean of zero gives zero.
 #[must_use]
 pub fn sample<R: CryptoRng + ?Sized>(rng: &mut R, mean: Span) -> Span {
-    let unit: f64 = rng.sample(Exp1);
-    Span::from_secs_f64(unit * mean.as_secs_f64()).min(mean.scale(CAP_PER_MILLE, 1_000))
+    Span::from_secs_f64(unit(rng) * mean.as_secs_f64()).min(mean.scale(CAP_PER_MILLE, 1_000))
 }
 
 /// What a node makes of a delay that a packet asks for: never more than 27.64 means.

@@ -117,10 +117,63 @@ fn mixes<'a, R: CryptoRng + ?Sized>(
 }
 
 fn choose<R: CryptoRng + ?Sized>(rng: &mut R, ids: &[NodeId]) -> Option<NodeId> {
-    if ids.is_empty() {
-        None
-    } else {
-        ids.get(rng.random_range(0..ids.len())).copied()
+    ids.get(index(rng, ids.len())?).copied()
+}
+
+/// One of so many, each as likely as any other: how every route picks its nodes. `None` of none.
+#[must_use]
+pub fn index<R: CryptoRng + ?Sized>(rng: &mut R, count: usize) -> Option<usize> {
+    (count > 0).then(|| rng.random_range(0..count))
+}
+
+/// A choice among several by weight, by Walker's alias method: a uniform index that gives way to its
+/// alias with a certain probability. All weights alike are the uniform choice, draw by draw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    count: usize,
+    /// Of each index the probability to keep it, and what is chosen otherwise; none if all
+    /// weights are alike.
+    table: Vec<(f64, usize)>,
+}
+
+impl Weights {
+    /// From weights of any scale; what is not a positive number weighs nothing.
+    #[must_use]
+    pub fn new(weights: &[f64]) -> Self {
+        let count = weights.len();
+        let weight = |w: &f64| if w.is_finite() { w.max(0.0) } else { 0.0 };
+        let sum: f64 = weights.iter().map(weight).sum();
+        if sum <= 0.0 || weights.windows(2).all(|pair| pair[0] == pair[1]) {
+            let table = Vec::new();
+            return Self { count, table };
+        }
+        let mut share: Vec<f64> = weights
+            .iter()
+            .map(|w| weight(w) * count as f64 / sum)
+            .collect();
+        let mut table: Vec<(f64, usize)> = (0..count).map(|i| (1.0, i)).collect();
+        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
+            (0..count).partition(|i| share[*i] < 1.0);
+        while let (Some(low), Some(high)) = (small.pop(), large.last().copied()) {
+            table[low] = (share[low], high);
+            share[high] -= 1.0 - share[low];
+            if share[high] < 1.0 {
+                large.pop();
+                small.push(high);
+            }
+        }
+        Self { count, table }
+    }
+
+    /// An index; `None` of no weights.
+    #[must_use]
+    pub fn index<R: CryptoRng + ?Sized>(&self, rng: &mut R) -> Option<usize> {
+        let uniform = index(rng, self.count)?;
+        let Some((keep, alias)) = self.table.get(uniform) else {
+            return Some(uniform);
+        };
+        let coin: f64 = rng.random();
+        Some(if coin < *keep { uniform } else { *alias })
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use super::EngineError;
-
 /// A whole run. Build it, then [`validate`](Plan::validate) it; [`run`](super::run) does so too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -296,14 +294,6 @@ pub struct Targets {
 }
 
 impl Plan {
-    /// Whether the plan can be run.
-    ///
-    /// # Errors
-    /// The first value that is out of range or contradicts another.
-    pub fn validate(&self) -> Result<(), EngineError> {
-        Ok(())
-    }
-
     /// Clients of all classes.
     #[must_use]
     pub fn clients(&self) -> u32 {

@@ -391,6 +391,7 @@ fn check(scenario: &Scenario) -> Result<(), NetworkError> {
             )?;
         }
     }
+    check_silence(scenario)?;
     for (index, (count, profile)) in scenario.clients.iter().enumerate() {
         whole(
             &format!("clients[{index}].count"),
@@ -413,6 +414,28 @@ fn check(scenario: &Scenario) -> Result<(), NetworkError> {
         "2 to 1000",
         "messages need a sender and a receiver",
     )
+}
+
+/// A client that says nothing, or can't be told anything, never delivers a message.
+fn check_silence(scenario: &Scenario) -> Result<(), NetworkError> {
+    if scenario.workload.messages_per_minute <= 0.0 {
+        return Ok(());
+    }
+    let used = |name: &String| scenario.clients.iter().any(|(_, profile)| profile == name);
+    for (name, profile) in scenario.profiles.iter().filter(|(name, _)| used(name)) {
+        let rates = [
+            ("real", profile.real),
+            ("mailbox", profile.mailbox),
+            ("mailbox_clock", profile.mailbox_clock),
+            ("downlink", profile.downlink),
+        ];
+        if let Some((key, rate)) = rates.iter().find(|(_, rate)| *rate <= 0.0) {
+            let hint = "without it no message arrives; or set workload.messages_per_minute to 0";
+            let key = format!("profiles.{name}.{key}");
+            return Err(wrong(&key, rate, "above 0", hint));
+        }
+    }
+    Ok(())
 }
 
 impl FileFault {

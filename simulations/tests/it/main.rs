@@ -11,6 +11,7 @@
 mod delivery;
 mod directory;
 mod entry;
+mod faults;
 mod latency;
 mod link;
 mod network;
