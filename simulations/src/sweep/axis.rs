@@ -250,6 +250,8 @@ mod tests {
             (log[0].as_float(), log[4].as_float()),
             (Some(0.01), Some(100.0))
         );
+        let exact = column("key = 'a'\nrange = { from = 0.1, to = 0.01, steps = 3 }");
+        assert_eq!(exact[2].as_float(), Some(0.01));
         let down = column("key = 'a'\nrange = { from = 3, to = 1, steps = 3 }");
         assert_eq!(down, [3, 2, 1].map(Value::Integer));
         let halves = column("key = 'a'\nrange = { from = 1, to = 2, steps = 3 }");
