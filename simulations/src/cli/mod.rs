@@ -1,13 +1,17 @@
 //! The commands, one file each.
 
+mod check;
 mod merge;
 mod network;
+mod new;
 mod progress;
 mod sweep;
 
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use shoal_simulations::scenario::ScenarioError;
+use shoal_simulations::sweep::SweepError;
 
 /// How a command ends: 0 done, 1 something failed, 2 the input was refused, 3 the answer is no (a
 /// gated point does not hold, or nothing fits what was asked for).
@@ -29,7 +33,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// What a command gives back: an error is printed with its causes, and the exit code is 1.
-pub(crate) type CommandResult = Result<Exit, Box<dyn std::error::Error>>;
+pub(crate) type CommandResult = Result<Exit, Box<dyn Error>>;
 
 /// Simulates mixnets and measures their anonymity, latency and cost.
 #[derive(Parser)]
@@ -41,6 +45,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    New(new::New),
+    Check(check::Check),
     Network(network::NetworkArgs),
     Sweep(sweep::SweepArgs),
     Merge(merge::MergeArgs),
@@ -48,25 +54,30 @@ enum Command {
 
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::New(args) => new::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Network(args) => network::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Merge(args) => merge::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),
-        Err(error) => {
-            complain(error.as_ref());
-            ExitCode::from(1)
-        }
+        Err(error) => failed(&*error),
     }
 }
 
-/// Prints an error with its causes.
-pub(crate) fn complain(error: &dyn std::error::Error) {
+/// Prints an error with its causes. A scenario or a sweep that is refused is the input's fault.
+fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     eprintln!("error: {error}");
-    let mut source = error.source();
-    while let Some(error) = source {
+    let mut cause = error.source();
+    while let Some(error) = cause {
         eprintln!("  because: {error}");
-        source = error.source();
+        cause = error.source();
+    }
+    let refused = error.downcast_ref().is_some_and(SweepError::is_refusal);
+    if refused || error.is::<ScenarioError>() {
+        Exit::Refused.into()
+    } else {
+        ExitCode::FAILURE
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use shoal_simulations::sweep::{Meta, Shard, Survey, Sweep, SweepError};
+use shoal_simulations::sweep::{Meta, Shard, Survey, Sweep};
 
 use super::progress::Bar;
 use super::{CommandResult, Exit};
@@ -47,16 +47,6 @@ pub(crate) struct SweepArgs {
 }
 
 pub(crate) fn run(args: &SweepArgs) -> CommandResult {
-    match sweep(args) {
-        Err(error) if error.is_refusal() => {
-            super::complain(&error);
-            Ok(Exit::Refused)
-        }
-        other => Ok(other?),
-    }
-}
-
-fn sweep(args: &SweepArgs) -> Result<Exit, SweepError> {
     let sweep = Sweep::read(&args.sweep, args.seed, args.repetitions, args.threads)?;
     if args.check {
         tell_size(&sweep, args.json);

@@ -37,18 +37,30 @@ pub(super) fn check(model: &Model, problems: &mut Problems) {
         }
     }
     model.metrics.check(model, problems);
-    if model.topology.kind == TopologyKind::FreeRoute
-        && model.links.matrix.is_none()
-        && model.links.delay.mean() <= 0.0
-    {
+    free_routes(model, problems);
+    warnings(model, problems);
+}
+
+fn free_routes(model: &Model, problems: &mut Problems) {
+    if model.topology.kind != TopologyKind::FreeRoute {
+        return;
+    }
+    if model.mixes.loop_rate > 0.0 {
         problems.refuse_with_hint(
-            "links.delay",
-            "0s",
-            "must be above 0s for free routes",
-            "without it, what arrives where would have no order; 1ms is enough",
+            "mixes.loop_rate",
+            model.mixes.loop_rate,
+            "must be 0 with free routes",
+            "loops of mixes go through the layers, and free routes have none",
         );
     }
-    warnings(model, problems);
+    if model.links.matrix.is_none() && model.links.least() <= 0.0 {
+        problems.refuse_with_hint(
+            "links.base",
+            model.links.base,
+            "must be above 0s for free routes, unless links.delay has a least value",
+            "1ms is enough: without it, what passes a mix when would have no order",
+        );
+    }
 }
 
 fn clients(model: &Model, problems: &mut Problems) {
@@ -153,7 +165,7 @@ fn warnings(model: &Model, problems: &mut Problems) {
         .providers
         .as_ref()
         .map_or(0.0, |d| 2.0 * d.mean());
-    let links = f64::from(model.topology.path_length() + 1) * model.links.delay.mean();
+    let links = f64::from(model.topology.path_length() + 1) * model.links.mean();
     let path = f64::from(model.topology.path_length()) * delay + providers + links;
     let (warm_up, drain) = (model.run.warm_up.get(), model.run.drain.get());
     if warm_up < path + 10.0 * delay {

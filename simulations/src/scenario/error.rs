@@ -144,10 +144,6 @@ impl Problems {
         }
     }
 
-    pub(super) fn extend(&mut self, error: ScenarioError) {
-        self.found.extend(error.problems);
-    }
-
     fn push(
         &mut self,
         key: impl Into<String>,

@@ -12,6 +12,8 @@ mod files;
 mod hash;
 mod keypath;
 mod model;
+mod plan;
+mod presets;
 mod read;
 mod seconds;
 
@@ -24,9 +26,10 @@ pub use files::{Matrix, Trace, TraceMessage};
 pub use model::{
     Adversary, Churn, ClientClass, Compromise, CorruptMixes, CorruptProvider, Delays, Disclosure,
     Distribution, Droppers, Entropy, Epsilon, Fifo, FlowMatching, Intersection, Knowledge, Latency,
-    Links, Metrics, Mixes, Model, NMinusOne, Observe, Overhead, Placement, Rates, Receivers, Run,
-    Sees, TargetKind, Targets, Topology, TopologyKind, Workload,
+    Links, LoopAlarm, Metrics, Mixes, Model, NMinusOne, Observe, Overhead, Placement, Rates,
+    Receivers, Run, Sees, TargetKind, Targets, Topology, TopologyKind, Workload,
 };
+pub use presets::{PRESETS, Preset};
 pub use seconds::Seconds;
 
 /// A scenario that has been checked.
@@ -137,6 +140,18 @@ impl Scenario {
         keypath::set(&mut table, path, value)?;
         *self = Self::new(read::value(table)?, self.files.clone())?;
         Ok(())
+    }
+
+    /// The scenario with another seed.
+    ///
+    /// # Errors
+    /// That the seed is above 2^63 - 1.
+    pub fn with_seed(mut self, seed: u64) -> Result<Self, ScenarioError> {
+        self.model.run.seed = seed;
+        let mut problems = Problems::default();
+        self.model.run.check(&mut problems);
+        problems.finish()?;
+        Ok(self)
     }
 
     /// The scenario as TOML, every key written out: [`parse`](Self::parse) gives the same scenario.

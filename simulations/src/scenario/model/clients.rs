@@ -20,6 +20,12 @@ pub struct ClientClass {
     pub count: u32,
     /// What each of them sends.
     pub rates: Rates,
+    /// Whether a tick of the real process that finds no message sends a dummy instead.
+    #[serde(default = "yes")]
+    pub dummies: bool,
+    /// Messages that wait in a client's buffer; what comes when it is full is refused.
+    #[serde(default = "thousand")]
+    pub buffer: u32,
     /// Where messages come from.
     #[serde(default)]
     pub workload: Workload,
@@ -134,6 +140,7 @@ impl ClientClass {
                 problems.refuse(key(name), rate, "must be 0 to 1000000 per second");
             }
         }
+        problems.count(key("buffer"), self.buffer, (1, 10_000_000));
         self.check_workload(at, problems);
         if let Receivers::Contacts { count } = self.receivers {
             let others = clients.saturating_sub(1).min(100_000);
@@ -155,7 +162,7 @@ impl ClientClass {
         let key = |name: &str| format!("clients[{at}].{name}");
         let real = self.rates.real;
         match &self.workload {
-            Workload::Saturated => {}
+            Workload::Saturated | Workload::Trace { .. } => {}
             Workload::Poisson { rate } => {
                 if !(0.0..=MAX_RATE).contains(rate) {
                     problems.refuse(
@@ -170,8 +177,6 @@ impl ClientClass {
                     ));
                 }
             }
-            Workload::Trace { .. } if real > 0.0 => {}
-            Workload::Trace { .. } => {}
         }
         if real <= 0.0 && self.workload != Workload::Saturated {
             problems.refuse_with_hint(
@@ -195,4 +200,12 @@ pub(in crate::scenario) fn check_name(key: String, name: &str, problems: &mut Pr
             "must be 1 to 64 letters, digits, '_' and '-', a letter first",
         );
     }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn thousand() -> u32 {
+    1000
 }

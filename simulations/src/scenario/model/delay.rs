@@ -24,6 +24,9 @@ pub struct Delays {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Links {
+    /// What every packet takes on a link, on top of `delay`.
+    #[serde(default)]
+    pub base: Seconds,
     /// Of every link, or, with a matrix, of the links between clients and the network.
     #[serde(default = "Distribution::none", deserialize_with = "constant_or_table")]
     pub delay: Distribution,
@@ -38,6 +41,7 @@ pub struct Links {
 impl Default for Links {
     fn default() -> Self {
         Self {
+            base: Seconds::ZERO,
             delay: Distribution::none(),
             matrix: None,
             loss: 0.0,
@@ -319,9 +323,26 @@ impl Distribution {
 }
 
 impl Links {
+    /// The mean delay of a link outside the matrix, in seconds.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        self.base.get() + self.delay.mean()
+    }
+
+    /// The least delay of a link outside the matrix, in seconds.
+    #[must_use]
+    pub fn least(&self) -> f64 {
+        self.base.get() + self.delay.least()
+    }
+
     pub(in crate::scenario) fn check(&self, problems: &mut Problems) {
         self.delay.check("links.delay", problems);
-        problems.within("links.loss", self.loss, (0.0, 1.0));
+        if self.base.get() > LONGEST {
+            problems.refuse("links.base", self.base, "must be 0s to 1d");
+        }
+        if !(0.0..1.0).contains(&self.loss) {
+            problems.refuse("links.loss", self.loss, "must be 0 or more, and below 1");
+        }
     }
 }
 

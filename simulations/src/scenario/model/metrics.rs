@@ -145,14 +145,14 @@ pub struct NMinusOne {
     pub layer: u32,
     /// Its place in the layer, from 0.
     pub mix: u32,
-    /// The share of other traffic that is let through.
+    /// The share of other traffic that is let through (1/s).
     pub let_through: f64,
+    /// How many attacks are played in each repetition.
+    pub attacks: u32,
     /// How long an attack lasts.
     pub length: Seconds,
-    /// The window over which the mix counts its returning loops.
-    pub window: Seconds,
-    /// The alarm sounds when fewer than this share of the loops returns.
-    pub threshold: f64,
+    /// When the mix takes missing loops for an attack.
+    pub alarm: LoopAlarm,
 }
 
 impl Default for NMinusOne {
@@ -161,9 +161,9 @@ impl Default for NMinusOne {
             layer: 0,
             mix: 0,
             let_through: 0.0,
-            length: Seconds::new(10.0).unwrap_or_default(),
-            window: Seconds::new(10.0).unwrap_or_default(),
-            threshold: 0.5,
+            attacks: 1000,
+            length: Seconds::new(60.0).unwrap_or_default(),
+            alarm: LoopAlarm::default(),
         }
     }
 }
@@ -198,34 +198,58 @@ impl Default for FlowMatching {
 }
 
 /// `fifo`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fifo {
-    /// How many mixes in a row the two messages pass (k).
-    pub hops: u32,
+    /// How many mixes in a row the two messages pass (k); without it, those of a route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hops: Option<u32>,
+    /// The rate of the sender's messages per second (lambda); without it, the first class's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// How many attacks are played in each repetition.
+    pub attacks: u32,
 }
 
 impl Default for Fifo {
     fn default() -> Self {
-        Self { hops: 1 }
+        Self {
+            hops: None,
+            rate: None,
+            attacks: 10_000,
+        }
     }
 }
 
 /// `droppers`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Droppers {
-    /// The window over which a client counts its returning loops.
-    pub window: Seconds,
-    /// The alarm sounds when fewer than this share of the loops returns.
-    pub threshold: f64,
+    /// When a client takes missing loops for an attack.
+    pub alarm: LoopAlarm,
 }
 
-impl Default for Droppers {
+/// When missing loops are an attack: the limits of the network's own relays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoopAlarm {
+    /// How many finished loops the return ratio looks back on.
+    pub window: u32,
+    /// Finished loops that it takes before the alarm says anything.
+    pub minimum: u32,
+    /// A return ratio below this begins the alarm.
+    pub ratio: f64,
+    /// A return ratio of at least this ends it.
+    pub recovery: f64,
+}
+
+impl Default for LoopAlarm {
     fn default() -> Self {
         Self {
-            window: Seconds::new(60.0).unwrap_or_default(),
-            threshold: 0.5,
+            window: 50,
+            minimum: 20,
+            ratio: 0.7,
+            recovery: 0.85,
         }
     }
 }
@@ -319,14 +343,12 @@ impl Metrics {
         }
         if let Some(m) = &self.n_minus_one {
             length("n_minus_one.length", m.length);
-            length("n_minus_one.window", m.window);
         }
         if let Some(m) = &self.flow_matching {
             length("flow_matching.bin", m.bin);
         }
         if let Some(m) = &self.droppers {
-            length("droppers.window", m.window);
-            problems.within("metrics.droppers.threshold", m.threshold, (0.0, 1.0));
+            m.alarm.check("metrics.droppers.alarm", problems);
         }
         if let Some(m) = &self.latency {
             for (at, quantile) in m.quantiles.iter().enumerate() {
@@ -357,7 +379,10 @@ impl Metrics {
             );
         }
         if let Some(m) = &self.fifo {
-            problems.count("metrics.fifo.hops", m.hops, (1, 64));
+            m.check(problems);
+        }
+        if let Some(m) = &self.droppers {
+            m.alarm.check("metrics.droppers.alarm", problems);
         }
     }
 }
@@ -396,6 +421,30 @@ impl NMinusOne {
             self.let_through,
             (0.0, 1.0),
         );
-        problems.within("metrics.n_minus_one.threshold", self.threshold, (0.0, 1.0));
+        let key = |name: &str| format!("metrics.n_minus_one.{name}");
+        self.alarm.check(&key("alarm"), problems);
+        problems.count(key("attacks"), self.attacks, (1, 10_000_000));
+    }
+}
+
+impl Fifo {
+    fn check(&self, problems: &mut Problems) {
+        if let Some(hops) = self.hops {
+            problems.count("metrics.fifo.hops", hops, (1, 64));
+        }
+        if let Some(rate) = self.rate {
+            problems.within("metrics.fifo.rate", rate, (1e-9, 1e6));
+        }
+        problems.count("metrics.fifo.attacks", self.attacks, (1, 10_000_000));
+    }
+}
+
+impl LoopAlarm {
+    fn check(&self, key: &str, problems: &mut Problems) {
+        problems.count(format!("{key}.window"), self.window, (1, 10_000));
+        let window = u64::from(self.window);
+        problems.count(format!("{key}.minimum"), self.minimum, (1, window));
+        problems.within(format!("{key}.ratio"), self.ratio, (0.0, 1.0));
+        problems.within(format!("{key}.recovery"), self.recovery, (self.ratio, 1.0));
     }
 }

@@ -17,7 +17,7 @@ pub use clients::{Churn, ClientClass, Rates, Receivers, Workload};
 pub use delay::{Delays, Distribution, Links};
 pub use metrics::{
     Compromise, CorruptProvider, Disclosure, Droppers, Entropy, Epsilon, Fifo, FlowMatching,
-    Intersection, Latency, Metrics, NMinusOne, Overhead,
+    Intersection, Latency, LoopAlarm, Metrics, NMinusOne, Overhead,
 };
 pub use observe::Observe;
 pub use run::Run;

@@ -12,10 +12,10 @@ use crate::scenario::error::Problems;
 pub struct Targets {
     /// The index of the first.
     #[serde(default)]
-    pub first: u64,
+    pub first: u32,
     /// The distance from one to the next; an index at which too many are alive is passed over.
     #[serde(default = "one")]
-    pub every: u64,
+    pub every: u32,
     /// How many at most.
     pub count: u32,
     /// How many may be traced at one time: each needs memory and time for every packet.
@@ -34,22 +34,20 @@ pub enum TargetKind {
     /// Messages.
     #[default]
     Real,
-    /// Whatever a client's real process sends: messages and dummies.
-    RealOrDummy,
     /// Every packet that a client sends.
     Any,
 }
 
 impl Targets {
     pub(in crate::scenario) fn check(&self, problems: &mut Problems) {
-        problems.count("targets.first", self.first, (0, 1_000_000_000_000));
-        problems.count("targets.every", self.every, (1, 1_000_000_000_000));
+        problems.count("targets.first", self.first, (0, 4_000_000_000));
+        problems.count("targets.every", self.every, (1, 4_000_000_000));
         problems.count("targets.count", self.count, (1, 100_000_000));
         problems.count("targets.max_alive", self.max_alive, (1, 65_536));
     }
 }
 
-const fn one() -> u64 {
+const fn one() -> u32 {
     1
 }
 

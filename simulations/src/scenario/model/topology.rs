@@ -117,7 +117,7 @@ impl Topology {
             ("layers", self.layers.map(u64::from), MAX_LAYERS as u64),
             ("width", self.width.map(u64::from), MAX_MIXES),
             ("widths", self.widths.as_ref().map(|w| w.len() as u64), 64),
-            ("hops", self.hops.map(u64::from), MAX_LAYERS as u64),
+            ("hops", self.hops.map(u64::from), 255),
         ];
         for (key, value, most) in given {
             let path = format!("topology.{key}");
@@ -137,12 +137,12 @@ impl Topology {
                 None => {}
             }
         }
-        if let (TopologyKind::FreeRoute, Some(hops), Some(width)) =
-            (self.kind, self.hops, self.width)
-            && hops > width
+        if self.kind == TopologyKind::FreeRoute
+            && self.width == Some(1)
+            && self.hops.is_some_and(|hops| hops > 1)
         {
-            let allowed = format!("must be at most width = {width}: a route takes no mix twice");
-            problems.refuse("topology.hops", hops, allowed);
+            let allowed = "must be 1 with a single mix: no mix follows on itself";
+            problems.refuse("topology.hops", self.hops.unwrap_or(0), allowed);
         }
     }
 
@@ -166,11 +166,9 @@ impl Topology {
                 problems.refuse(key, format!("{} numbers", list.len()), allowed);
                 continue;
             }
-            if let Some(at) = list.iter().position(|w| !(0.0..=1e9).contains(w)) {
+            if let Some(at) = list.iter().position(|w| !(1e-9..=1e9).contains(w)) {
                 let value = list.get(at).copied().unwrap_or_default();
-                problems.refuse(format!("{key}[{at}]"), value, "must be 0 to 1e9");
-            } else if list.iter().sum::<f64>() <= 0.0 {
-                problems.refuse(key, "0 in all", "must have one weight above 0");
+                problems.refuse(format!("{key}[{at}]"), value, "must be 1e-9 to 1e9");
             }
         }
     }
@@ -186,7 +184,8 @@ pub struct Mixes {
     /// Packets that a mix can process per second; without it, any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<f64>,
-    /// Packets that wait to be processed before more are dropped; goes with `capacity`.
+    /// Packets that wait to be processed, the one in process included, before more are dropped;
+    /// goes with `capacity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<u32>,
 }
