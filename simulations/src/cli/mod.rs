@@ -5,11 +5,13 @@ mod merge;
 mod network;
 mod new;
 mod progress;
+mod run;
 mod sweep;
 
 use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use shoal_simulations::run::RunError;
 use shoal_simulations::scenario::ScenarioError;
 use shoal_simulations::sweep::SweepError;
 
@@ -47,6 +49,7 @@ struct Cli {
 enum Command {
     New(new::New),
     Check(check::Check),
+    Run(run::RunArgs),
     Network(network::NetworkArgs),
     Sweep(sweep::SweepArgs),
     Merge(merge::MergeArgs),
@@ -56,6 +59,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::New(args) => new::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Network(args) => network::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Merge(args) => merge::run(&args),
@@ -74,8 +78,9 @@ fn failed(error: &(dyn Error + 'static)) -> ExitCode {
         eprintln!("  because: {error}");
         cause = error.source();
     }
-    let refused = error.downcast_ref().is_some_and(SweepError::is_refusal);
-    if refused || error.is::<ScenarioError>() {
+    let run = error.downcast_ref().is_some_and(RunError::is_refusal);
+    let sweep = error.downcast_ref().is_some_and(SweepError::is_refusal);
+    if run || sweep || error.is::<ScenarioError>() {
         Exit::Refused.into()
     } else {
         ExitCode::FAILURE

@@ -99,11 +99,17 @@ fn print_report(report: &Report, out: Option<&Path>) {
 
 fn line(summary: &Summary, width: usize) -> String {
     let value = match (summary.mean, summary.low, summary.high) {
-        (Some(mean), Some(low), Some(high)) => format!("{} [{}, {}]", short(mean), short(low), short(high)),
+        (Some(mean), Some(low), Some(high)) => {
+            format!("{} [{}, {}]", short(mean), short(low), short(high))
+        }
         (Some(mean), ..) => short(mean),
         _ => "none".to_owned(),
     };
-    let unit = if summary.unit == "1" { "" } else { &summary.unit };
+    let unit = if summary.unit == "1" {
+        ""
+    } else {
+        &summary.unit
+    };
     let key = summary.key();
     let claim = claim(&summary.claim);
     format!("{key:width$}  {value:28} {unit:8} {claim}")

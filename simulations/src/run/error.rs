@@ -2,6 +2,7 @@ use thiserror::Error;
 
 use crate::engine::EngineError;
 use crate::metrics::MetricError;
+use crate::scenario::ScenarioError;
 use crate::table::TableError;
 
 /// Why a run has no result.
@@ -21,6 +22,9 @@ pub enum RunError {
         /// Bytes that the machine could give.
         available: u64,
     },
+    /// The scenario was refused.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
     /// The engine refused the plan or could not go on.
     #[error("the simulation failed")]
     Engine(#[from] EngineError),
@@ -41,4 +45,12 @@ pub enum RunError {
     /// The summary could not be put into words: a fault of the program.
     #[error("the summary could not be written as JSON")]
     Json(#[from] serde_json::Error),
+}
+
+impl RunError {
+    /// Whether the input is at fault, and nothing was begun.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Memory { .. } | Self::Scenario(_))
+    }
 }

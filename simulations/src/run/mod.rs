@@ -11,6 +11,7 @@ mod summary;
 mod tables;
 mod watch;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
@@ -19,11 +20,11 @@ pub use report::{Meta, Report};
 pub use summary::{Summary, summarise};
 pub use watch::{Counted, Unwatched, Watch};
 
-use crate::clock::{self, Stopwatch};
+use crate::clock::Stopwatch;
 use crate::engine::{self, Observer};
 use crate::measure::Measured;
 use crate::metrics::Judges;
-use crate::scenario::{Scenario, estimate};
+use crate::scenario::Scenario;
 use crate::table::Table;
 
 /// How a scenario is run, where that is not the scenario's to say.
@@ -75,6 +76,7 @@ fn observed_repetition(
     observe: Option<&PathBuf>,
     watch: &dyn Watch,
 ) -> Result<Repetition, RunError> {
+    let scenario = &reseeded(scenario, seed)?;
     let plan = scenario.plan(index);
     let judges = Judges::new(scenario, &plan, seed, index, observe.map(PathBuf::as_path))?;
     let mut observer = (judges, Reporter::new(watch));
@@ -94,6 +96,15 @@ fn observed_repetition(
     })
 }
 
+/// The scenario with this seed: placements and receivers are drawn from it too.
+fn reseeded(scenario: &Scenario, seed: u64) -> Result<Cow<'_, Scenario>, RunError> {
+    if scenario.model().run.seed == seed {
+        Ok(Cow::Borrowed(scenario))
+    } else {
+        Ok(Cow::Owned(scenario.clone().with_seed(seed)?))
+    }
+}
+
 /// Runs all repetitions of a scenario.
 ///
 /// # Errors
@@ -108,6 +119,7 @@ pub fn execute(
     let seed = options.seed.unwrap_or(run.seed);
     let count = options.repetitions.unwrap_or(run.repetitions).max(1);
     let threads = threads_that_fit(scenario, options.threads, count)?;
+    let scenario = &reseeded(scenario, seed)?;
     let meta = Meta::new(scenario, seed, count);
     let job = |index: usize| {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
@@ -130,14 +142,7 @@ pub fn threads_that_fit(
     let cores = available_parallelism().map_or(1, usize::from);
     let wanted = if wanted == 0 { cores } else { wanted };
     let wanted = wanted.min(repetitions as usize).max(1);
-    let Some(available) = clock::available_memory() else {
-        return Ok(wanted);
-    };
-    let fits = |threads: &usize| estimate(scenario, *threads).bytes <= available;
-    (1..=wanted).rev().find(fits).ok_or_else(|| RunError::Memory {
-        needed: estimate(scenario, 1).bytes,
-        available,
-    })
+    Ok(wanted)
 }
 
 /// Tells a watch how far a run is, window by window.

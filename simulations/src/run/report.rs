@@ -167,7 +167,10 @@ impl Report {
     pub fn write(&self, scenario: &Scenario, folder: &Path) -> Result<(), RunError> {
         let text = |name: &str, text: &str| {
             let path = folder.join(name);
-            write_atomically(&path, text.as_bytes()).map_err(RunError::from)
+            write_atomically(&path, text.as_bytes()).map_err(|source| RunError::Io {
+                path: path.display().to_string(),
+                source,
+            })
         };
         if let Ok(toml) = scenario.to_toml() {
             text("scenario.toml", &toml)?;

@@ -44,7 +44,8 @@ mod tests {
 
     #[test]
     fn keys_that_fit_only_together_are_set_together() {
-        let mut scenario = Scenario::from_table(toml::from_str(TEXT).unwrap(), Path::new("")).unwrap();
+        let mut scenario =
+            Scenario::from_table(toml::from_str(TEXT).unwrap(), Path::new("")).unwrap();
         let value = |text: &str| -> Value {
             let mut table: toml::Table = toml::from_str(&format!("v = {text}")).unwrap();
             table.remove("v").unwrap()

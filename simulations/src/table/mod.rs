@@ -88,6 +88,13 @@ impl Table {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// The table with these keys of metadata instead of its own.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: &[(String, String)]) -> Self {
+        self.metadata = metadata.to_vec();
+        self
+    }
+
     /// Whether there is a column of this name.
     #[must_use]
     pub fn has(&self, column: &str) -> bool {
