@@ -71,6 +71,7 @@ impl Sweep {
         let run = &base.model().run;
         let seed = seed.or(file.seed).unwrap_or(run.seed);
         let repetitions = repetitions.or(file.repetitions).unwrap_or(run.repetitions);
+        file::check_seed(seed)?;
         file::check_size(file.points.len(), repetitions)?;
         let (count, keys) = (file.points.len(), file.keys.clone());
         let threads = if threads == 0 {

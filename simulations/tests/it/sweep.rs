@@ -296,6 +296,9 @@ fn every_point_is_checked_before_anything_runs() {
     }
     assert!(!bench.path("out").exists());
     bench.refused("sweep sweep.toml --shard 0/3", 2);
+    bench.write(SWEEP);
+    let seed = bench.refused("sweep sweep.toml --seed 9223372036854775808", 2);
+    assert!(seed.contains("seed: 9223372036854775808"), "{seed}");
     bench.refused("sweep nothing.toml", 1);
 }
 
