@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bench;
 mod check;
 mod merge;
 mod network;
@@ -53,6 +54,7 @@ enum Command {
     Network(network::NetworkArgs),
     Sweep(sweep::SweepArgs),
     Merge(merge::MergeArgs),
+    Bench(bench::Bench),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -63,6 +65,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Network(args) => network::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Merge(args) => merge::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),
