@@ -21,4 +21,5 @@ mod offline;
 mod plot;
 mod restarts;
 mod support;
+mod sweep;
 mod table;
