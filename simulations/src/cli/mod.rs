@@ -4,6 +4,7 @@ mod check;
 mod network;
 mod new;
 mod progress;
+mod reproduce;
 mod run;
 
 use std::{error::Error, process::ExitCode};
@@ -48,6 +49,7 @@ enum Command {
     Check(check::Check),
     Run(run::RunArgs),
     Network(network::NetworkArgs),
+    Reproduce(reproduce::ReproduceArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -56,6 +58,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Network(args) => network::run(&args),
+        Command::Reproduce(args) => reproduce::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),

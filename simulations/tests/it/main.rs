@@ -16,6 +16,7 @@ mod latency;
 mod link;
 mod network;
 mod offline;
+mod reproduce;
 mod restarts;
 mod support;
 mod table;
