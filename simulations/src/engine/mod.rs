@@ -11,6 +11,7 @@ pub mod mass;
 mod observer;
 mod outcome;
 mod plan;
+pub mod recording;
 mod router;
 mod run;
 mod slab;

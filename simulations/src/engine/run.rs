@@ -4,17 +4,35 @@ use super::calendar::Sorter;
 use super::clients::Clients;
 use super::router::Traffic;
 use super::stage::{Scratch, Stage, Window};
-use super::{EngineError, Observer, Outcome, Plan, Routes};
+use super::{EngineError, Link, Observer, Outcome, Plan, Routes};
 
 /// Arrivals at a node that a window should have.
 const ARRIVALS: f64 = 48.0;
 /// Arrivals at a stage that a window should have at least, and at most.
 const LEAST: f64 = 1024.0;
 const MOST: f64 = 32768.0;
-/// Bytes that the masses of the targets on what departs in a window should have at most.
-const MASS_BYTES: f64 = 4e6;
 
 impl Plan {
+    /// How long a packet is under way on average, in seconds.
+    #[must_use]
+    pub fn path_time(&self) -> f64 {
+        let (network, links) = (&self.network, &self.links);
+        let visits = match network.routes {
+            Routes::Free { hops } => hops as usize,
+            _ => network.layers.len(),
+        };
+        let mut time = links.ingress.mean() + links.egress.mean();
+        time += visits as f64 * network.mix_delay.mean();
+        time += links.between.iter().map(Link::mean).sum::<f64>();
+        if network.providers > 0 {
+            time += 2.0 * network.provider_delay.mean();
+        }
+        if matches!(network.routes, Routes::Free { .. }) {
+            time += visits.saturating_sub(1) as f64 * links.wrap.mean();
+        }
+        time
+    }
+
     /// How long the windows are, in seconds. It follows from the plan alone, so that a run has the
     /// same windows everywhere.
     ///
@@ -22,7 +40,8 @@ impl Plan {
     /// what leaves a stage in it can't come back to the stage, or to one before it, in the same
     /// window: with free routes or loops of mixes it is no longer than the shortest link that goes
     /// back. Otherwise a stage gets enough packets in it to make sorting them worthwhile, and few
-    /// enough to stay in the cache.
+    /// enough to stay in the cache; and a window is no longer than a path takes on average, so that
+    /// targets are given up in time.
     #[must_use]
     pub fn window(&self) -> f64 {
         let total = self.phases.total();
@@ -32,12 +51,11 @@ impl Plan {
             _ => 1.0,
         };
         let rate = (self.packet_rate() * visits).max(self.trace.len() as f64 / total);
-        let mut events = (ARRIVALS * f64::from(widest)).clamp(LEAST, MOST);
-        if let Some(targets) = self.targets {
-            let bytes = 8.0 * f64::from(targets.max_alive.min(targets.count.max(1)));
-            events = events.min((MASS_BYTES / bytes).max(128.0));
-        }
+        let events = (ARRIVALS * f64::from(widest)).clamp(LEAST, MOST);
         let mut length = (events / rate).min(total);
+        if self.path_time() > 0.0 {
+            length = length.min(self.path_time());
+        }
         if self.network.mix_loops > 0.0 || matches!(self.network.routes, Routes::Free { .. }) {
             length = length.min(self.links.wrap.least());
         }

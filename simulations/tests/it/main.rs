@@ -15,6 +15,7 @@ mod faults;
 mod latency;
 mod link;
 mod network;
+mod network_and_run;
 mod offline;
 mod reproduce;
 mod restarts;

@@ -1,5 +1,8 @@
 //! What is known of a target in the end.
 
+use super::spread::Spread;
+use crate::engine::Packet;
+
 /// A target and the adversary's posterior over the outputs that it may be: the ends and losses of
 /// packets.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +32,32 @@ pub struct TargetResult {
 }
 
 impl TargetResult {
+    /// A target that is just being sent.
+    pub(super) const fn new(packet: &Packet) -> Self {
+        Self {
+            message: packet.message,
+            sender: packet.sender,
+            receiver: packet.receiver,
+            sent: packet.sent,
+            latency: None,
+            entropy: 0.0,
+            user_entropy: None,
+            largest: 0.0,
+            user_largest: None,
+            truth: None,
+            residual: 0.0,
+        }
+    }
+
+    /// Takes what came out for the target in this place.
+    pub(super) fn complete(&mut self, spread: &Spread, place: usize) {
+        (self.entropy, self.largest, self.truth) = spread.totals(place);
+        let users = spread.users(place);
+        self.user_entropy = users.map(|users| users.0);
+        self.user_largest = users.map(|users| users.1);
+        self.residual = (1.0 - spread.out(place)).max(0.0);
+    }
+
     /// Min-entropy over outputs, in bits.
     #[must_use]
     pub fn min_entropy(&self) -> f64 {
