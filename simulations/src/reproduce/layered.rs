@@ -117,7 +117,7 @@ fn piotrowska_jobs(effort: Effort) -> Vec<Job> {
     };
     let network = plans::layered(3, 3, DELAY + PROCESSING, 0.0);
     let plan = Plan {
-        targets: Some(plans::targets(every, count, 64)),
+        targets: Some(plans::targets(every, count, 16)),
         ..plans::plan(network, plans::senders(100, 1.0), phases)
     };
     let name = "3 x 3 mixes".to_owned();

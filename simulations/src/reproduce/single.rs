@@ -67,7 +67,7 @@ fn one_mix(name: String, x: f64, (rate, mu): (f64, f64), stream: u32, effort: Ef
     let count = whole(wanted / f64::from(repetitions)).max(4);
     let every = whole(rho).max(1);
     let span = f64::from(count) * f64::from(every) / rate;
-    let places = whole(64.0 + 80.0 * rho / f64::from(every));
+    let places = whole(24.0 + 40.0 * rho / f64::from(every));
     // More time than the targets need on average, and never so little that they run out.
     let measurement = span * 1.05 + 20.0 / mu;
     let phases = Phases {
