@@ -8,6 +8,7 @@ mod network;
 mod new;
 mod plot;
 mod progress;
+mod reproduce;
 mod run;
 mod sweep;
 
@@ -59,6 +60,7 @@ enum Command {
     Sweep(sweep::SweepArgs),
     Merge(merge::MergeArgs),
     Bench(bench::Bench),
+    Reproduce(reproduce::ReproduceArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -72,6 +74,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Reproduce(args) => reproduce::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),

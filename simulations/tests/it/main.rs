@@ -19,6 +19,7 @@ mod network;
 mod network_and_run;
 mod offline;
 mod plot;
+mod reproduce;
 mod restarts;
 mod support;
 mod sweep;
