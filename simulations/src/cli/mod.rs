@@ -1,7 +1,7 @@
 //! The commands, one file each.
 
-mod bench;
 mod advise;
+mod bench;
 mod check;
 mod merge;
 mod network;

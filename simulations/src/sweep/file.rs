@@ -132,10 +132,12 @@ pub(super) fn check_seed(seed: u64) -> Result<(), SweepError> {
     if i64::try_from(seed).is_ok() {
         return Ok(());
     }
-    Err(
-        invalid("seed", seed.to_string(), format!("allowed: 0 to {}", i64::MAX))
-            .hint("any number will do"),
+    Err(invalid(
+        "seed",
+        seed.to_string(),
+        format!("allowed: 0 to {}", i64::MAX),
     )
+    .hint("any number will do"))
 }
 
 /// Refuses a sweep of more runs than can be.
