@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bench;
 mod check;
 mod network;
 mod new;
@@ -50,6 +51,7 @@ enum Command {
     Run(run::RunArgs),
     Network(network::NetworkArgs),
     Reproduce(reproduce::ReproduceArgs),
+    Bench(bench::Bench),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -59,6 +61,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Network(args) => network::run(&args),
         Command::Reproduce(args) => reproduce::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),
