@@ -5,6 +5,7 @@
 //! what would be allowed and a hint; a scenario that exists can be run. `docs/simulator/scenario.md`
 //! describes every key.
 
+mod change;
 mod check;
 mod error;
 mod estimate;

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod advise;
 mod delivery;
 mod directory;
 mod entry;
@@ -17,6 +18,9 @@ mod link;
 mod network;
 mod network_and_run;
 mod offline;
+mod plot;
+mod reproduce;
 mod restarts;
 mod support;
+mod sweep;
 mod table;
