@@ -8,12 +8,14 @@
     reason = "tests"
 )]
 
+mod adversaries;
 mod delivery;
 mod directory;
 mod entry;
 mod faults;
 mod latency;
 mod link;
+mod metrics;
 mod network;
 mod network_and_run;
 mod offline;
