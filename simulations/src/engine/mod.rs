@@ -1,10 +1,12 @@
 //! The engine that runs every scenario: a [`Plan`] goes in, an [`Observer`] sees what happens, an
 //! [`Outcome`] comes out.
 
+pub mod bench;
 mod buffers;
 mod calendar;
 mod clients;
 mod error;
+pub mod heap;
 mod histogram;
 mod law;
 pub mod mass;

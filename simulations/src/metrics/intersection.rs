@@ -192,7 +192,10 @@ mod tests {
             messages,
             candidates,
         };
-        assert_eq!(watch.steps(), (vec![step(1, 5), step(3, 4), step(5, 3)], true));
+        assert_eq!(
+            watch.steps(),
+            (vec![step(1, 5), step(3, 4), step(5, 3)], true)
+        );
         // Had 0 itself been away, the attack would have lost it.
         watch.offline(0, 30.0);
         assert!(!watch.steps().1);

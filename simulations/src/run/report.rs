@@ -129,7 +129,10 @@ impl Report {
         let mut joined: BTreeMap<&str, Table> = BTreeMap::new();
         for table in self.repetitions.iter().flat_map(|r| &r.tables) {
             let whole = match joined.remove(table.name()) {
-                Some(before) => before.concatenate(table)?,
+                Some(mut before) => {
+                    before.append(table)?;
+                    before
+                }
                 None => table.clone(),
             };
             joined.insert(table.name(), whole);

@@ -38,6 +38,7 @@ pub(super) fn check(model: &Model, problems: &mut Problems) {
     }
     model.metrics.check(model, problems);
     free_routes(model, problems);
+    loops_of_mixes(model, problems);
     warnings(model, problems);
 }
 
@@ -59,6 +60,30 @@ fn free_routes(model: &Model, problems: &mut Problems) {
             model.links.base,
             "must be above 0s for free routes, unless links.delay has a least value",
             "1ms is enough: without it, what passes a mix when would have no order",
+        );
+    }
+}
+
+fn loops_of_mixes(model: &Model, problems: &mut Problems) {
+    let topology = &model.topology;
+    if model.mixes.loop_rate <= 0.0 || topology.kind == TopologyKind::FreeRoute {
+        return;
+    }
+    let rate = model.mixes.loop_rate;
+    if topology.providers == 0 && topology.path_length() < 2 {
+        problems.refuse_with_hint(
+            "mixes.loop_rate",
+            rate,
+            "must be 0 for a single layer without providers",
+            "a loop needs another node to go through",
+        );
+    }
+    if model.links.matrix.is_none() && model.links.least() <= 0.0 {
+        problems.refuse_with_hint(
+            "links.base",
+            model.links.base,
+            "must be above 0s where mixes send loops, unless links.delay has a least value",
+            "1ms is enough: loops go back to earlier layers, and need time for it",
         );
     }
 }

@@ -5,8 +5,10 @@
 //! what would be allowed and a hint; a scenario that exists can be run. `docs/simulator/scenario.md`
 //! describes every key.
 
+mod change;
 mod check;
 mod error;
+mod estimate;
 mod files;
 mod hash;
 mod keypath;
@@ -20,6 +22,7 @@ use std::{fs, path::Path};
 
 use error::Problems;
 pub use error::{Problem, ScenarioError};
+pub use estimate::{Estimate, estimate};
 use files::Files;
 pub use files::{Matrix, Trace, TraceMessage};
 pub use model::{
@@ -87,11 +90,17 @@ impl Scenario {
         check::check(&model, &mut problems);
         files.load(&model, &mut problems);
         let warnings = problems.finish()?;
-        Ok(Self {
+        let scenario = Self {
             model,
             files,
             warnings,
-        })
+        };
+        // What was checked has a sound plan; should the engine think otherwise, it says so here
+        // and not in the middle of a sweep.
+        match scenario.plan(0).validate() {
+            Ok(()) => Ok(scenario),
+            Err(error) => Err(ScenarioError::one("", None, error.to_string(), None)),
+        }
     }
 
     /// What the scenario says.

@@ -88,12 +88,10 @@ impl Scenario {
                 .filter_map(|pair| Some(part(matrix, *pair.first()?, *pair.last()?)))
                 .collect();
             if let (Some(last), Some(first)) = (stages.ranges.pop(), stages.first_layer) {
-                let last = if topology.kind == TopologyKind::FreeRoute {
-                    first
-                } else {
-                    last
+                plan.wrap = match topology.kind {
+                    TopologyKind::FreeRoute => apart(matrix, first),
+                    TopologyKind::Stratified | TopologyKind::Cascade => part(matrix, last, first),
                 };
-                plan.wrap = part(matrix, last, first);
             }
         }
         plan
@@ -279,5 +277,27 @@ fn part(matrix: &Matrix, from: (usize, usize), to: (usize, usize)) -> engine::Li
     engine::Link::Matrix {
         columns: u32::try_from(to.1).unwrap_or(u32::MAX),
         seconds,
+    }
+}
+
+/// The links among the nodes of a stage. From a node to itself there is none; so that it does not
+/// count as the shortest, it is given the least delay of the others.
+fn apart(matrix: &Matrix, (first, count): (usize, usize)) -> engine::Link {
+    let nodes = first..first + count;
+    let pairs = nodes
+        .clone()
+        .flat_map(|row| nodes.clone().map(move |column| (row, column)));
+    let delay = |(row, column): (usize, usize)| {
+        (row != column).then(|| matrix.delay(row, column).unwrap_or_default())
+    };
+    let least = pairs
+        .clone()
+        .filter_map(delay)
+        .fold(f64::INFINITY, f64::min);
+    // A single mix has no others.
+    let least = if least.is_finite() { least } else { 1.0 };
+    engine::Link::Matrix {
+        columns: u32::try_from(count).unwrap_or(u32::MAX),
+        seconds: pairs.map(|pair| delay(pair).unwrap_or(least)).collect(),
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod adversaries;
+mod advise;
 mod delivery;
 mod directory;
 mod entry;
@@ -19,6 +20,9 @@ mod metrics;
 mod network;
 mod network_and_run;
 mod offline;
+mod plot;
+mod reproduce;
 mod restarts;
 mod support;
+mod sweep;
 mod table;

@@ -1,0 +1,224 @@
+//! What a scenario will take, before it is run.
+//!
+//! The numbers of packets, hops and clients follow from the scenario. What each of them costs was
+//! measured, on one core of an Intel Xeon at 2.1 GHz, and is written beside each constant; another
+//! machine is faster or slower by a factor of two or so. Memory does not depend on the machine.
+
+use serde::Serialize;
+
+use super::{ClientClass, Model, Receivers, Scenario, TopologyKind, Workload};
+
+/// The program itself and its small tables.
+const BASE_BYTES: f64 = 16e6;
+/// A packet under way: itself, its place and its next event, in lists that grow by doubling.
+const PACKET_BYTES: f64 = 130.0;
+/// A client: provider, state and the queue of its messages.
+const CLIENT_BYTES: f64 = 17.0;
+/// A client of a class with churn: when it changes next.
+const CHURN_BYTES: f64 = 24.0;
+/// A message that waits in a buffer.
+const WAITING_BYTES: f64 = 32.0;
+/// A message of a trace, as it is read and in the plan.
+const TRACE_BYTES: f64 = 40.0;
+/// A packet that is recorded for inference in reverse time, and each of its stays at a node.
+const RECORDED_BYTES: f64 = 80.0;
+const VISIT_BYTES: f64 = 48.0;
+
+/// A hop without targets.
+const HOP_SECONDS: f64 = 2.2e-7;
+/// A hop as one more adversary infers from it, and for each of its targets that is alive.
+const INFERENCE_SECONDS: f64 = 1.0e-7;
+const TARGET_SECONDS: f64 = 5.5e-10;
+/// A hop that is recorded, sorted and gone through again in reverse.
+const REVERSE_SECONDS: f64 = 5.0e-7;
+/// A hop that is written out as an adversary sees it.
+const WRITE_SECONDS: f64 = 3.0e-7;
+
+/// What a scenario will take.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Memory at its most, in bytes, with so many repetitions at a time.
+    pub bytes: u64,
+    /// Time for all repetitions, in seconds.
+    pub seconds: f64,
+    /// Hops of all repetitions: a packet counts once for each link of its path.
+    pub hops: f64,
+    /// Repetitions that run at one time.
+    pub at_once: u32,
+    /// Packets under way at one time in one repetition.
+    pub under_way: f64,
+    /// What the numbers rest on, in words.
+    pub basis: String,
+}
+
+/// Estimates what a scenario will take with this many threads, each of which runs one repetition at
+/// a time.
+#[must_use]
+pub fn estimate(scenario: &Scenario, threads: usize) -> Estimate {
+    let model = scenario.model();
+    let run = &model.run;
+    let threads = u32::try_from(threads).unwrap_or(u32::MAX);
+    let at_once = threads.clamp(1, run.repetitions.max(1));
+    let load = Load::of(scenario);
+    let hops = load.hop_rate * run.length();
+    let second_per_hop = seconds_per_hop(model, &load);
+    let rounds = (f64::from(run.repetitions) / f64::from(at_once)).ceil();
+    let bytes = BASE_BYTES + shared(scenario) + f64::from(at_once) * load.bytes(scenario);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and a float that is too large becomes the largest integer"
+    )]
+    let bytes = bytes as u64;
+    let basis = format!(
+        "{:.0} packets per second, {:.1} hops each, {:.2} million hops per second and thread",
+        load.packet_rate,
+        load.hop_rate / load.packet_rate.max(1e-9),
+        1e-6 / second_per_hop,
+    );
+    Estimate {
+        bytes,
+        seconds: rounds * hops * second_per_hop,
+        hops: hops * f64::from(run.repetitions),
+        at_once,
+        under_way: load.under_way,
+        basis,
+    }
+}
+
+/// What goes through the network.
+struct Load {
+    packet_rate: f64,
+    hop_rate: f64,
+    /// Packets on links or in nodes.
+    under_way: f64,
+    /// Packets on links alone.
+    on_links: f64,
+    /// Targets that are alive at one time.
+    alive: f64,
+    /// Adversaries that infer.
+    inferring: f64,
+}
+
+impl Load {
+    fn of(scenario: &Scenario) -> Self {
+        let model = scenario.model();
+        let mixes = model.topology.mixes() as f64;
+        let stages = f64::from(model.topology.path_length());
+        let provided = model.topology.providers > 0;
+        let links = stages + if provided { 3.0 } else { 1.0 };
+        let link = scenario.matrix().map_or(model.links.mean(), |matrix| {
+            matrix.delays.iter().sum::<f64>() / (matrix.delays.len() as f64).max(1.0)
+        });
+        let held = stages * model.delay.mixes.mean()
+            + if provided { 2.0 } else { 0.0 }
+                * model
+                    .delay
+                    .providers
+                    .as_ref()
+                    .map_or(0.0, super::Distribution::mean);
+        let clients: f64 = model.clients.iter().map(ClientClass::total_rate).sum();
+        let loops = mixes * model.mixes.loop_rate;
+        let packet_rate = clients + loops;
+        let length = model.run.length();
+        let targets = model.targets.as_ref();
+        let alive = targets.map_or(0, |targets| targets.max_alive.min(targets.count));
+        let metrics = &model.metrics;
+        let infers = metrics.entropy_forward.is_some() || metrics.epsilon.is_some();
+        let sound = model.topology.kind != TopologyKind::FreeRoute;
+        Self {
+            packet_rate,
+            hop_rate: packet_rate * links,
+            under_way: packet_rate * (links * link + held).min(length),
+            on_links: packet_rate * (links * link).min(length),
+            alive: f64::from(alive),
+            inferring: if infers && sound {
+                model.adversaries.len() as f64
+            } else {
+                0.0
+            },
+        }
+    }
+
+    /// Memory of one repetition.
+    fn bytes(&self, scenario: &Scenario) -> f64 {
+        let model = scenario.model();
+        let clients = scenario.client_count() as f64;
+        let nodes = model.topology.mixes() as f64 + 2.0 * f64::from(model.topology.providers);
+        let classes: f64 = model
+            .clients
+            .iter()
+            .map(|class| of_class(class, model))
+            .sum();
+        let rows = nodes + self.on_links.min(self.under_way);
+        let users = model
+            .metrics
+            .entropy_forward
+            .as_ref()
+            .is_some_and(|e| e.users);
+        let inference = self.inferring
+            * (8.0 * self.alive * (rows + if users { clients } else { 0.0 })
+                + 24.0 * self.under_way);
+        let reverse = if model.metrics.entropy_backward.is_some() {
+            let visits = (self.hop_rate - self.packet_rate).max(0.0);
+            model.run.length() * (self.packet_rate * RECORDED_BYTES + visits * VISIT_BYTES)
+        } else {
+            0.0
+        };
+        let bins = 200.0 * model.run.length() / model.run.bin.get();
+        self.under_way * PACKET_BYTES + classes + inference + reverse + bins
+    }
+}
+
+/// Clients of a class and the messages that wait in their buffers.
+fn of_class(class: &ClientClass, model: &Model) -> f64 {
+    let count = f64::from(class.count);
+    let contacts = match class.receivers {
+        Receivers::Uniform => 0.0,
+        Receivers::Contacts { count } => 4.0 * f64::from(count),
+    };
+    let churn = if class.churn.is_some() {
+        CHURN_BYTES
+    } else {
+        0.0
+    };
+    let waiting = match class.workload {
+        Workload::Poisson { rate } if rate > 0.0 => {
+            let load = rate / class.rates.real.max(1e-12);
+            // In equilibrium load / (1 - load), and never more than come in the whole run.
+            let steady = if load < 1.0 {
+                load / (1.0 - load)
+            } else {
+                f64::INFINITY
+            };
+            steady
+                .min(rate * model.run.length())
+                .min(f64::from(class.buffer))
+        }
+        _ => 0.0,
+    };
+    count * (CLIENT_BYTES + contacts + churn + waiting * WAITING_BYTES)
+}
+
+/// What all repetitions share.
+fn shared(scenario: &Scenario) -> f64 {
+    let traces = scenario.model().clients.iter();
+    let messages: usize = traces
+        .filter_map(|class| scenario.trace(class))
+        .map(|trace| trace.messages.len())
+        .sum();
+    let matrix = scenario.matrix().map_or(0, |matrix| matrix.delays.len());
+    messages as f64 * TRACE_BYTES + 16.0 * matrix as f64
+}
+
+fn seconds_per_hop(model: &Model, load: &Load) -> f64 {
+    let reverse = model.metrics.entropy_backward.is_some();
+    HOP_SECONDS
+        + load.inferring * (INFERENCE_SECONDS + load.alive * TARGET_SECONDS)
+        + if reverse { REVERSE_SECONDS } else { 0.0 }
+        + if model.observe.is_some() {
+            WRITE_SECONDS
+        } else {
+            0.0
+        }
+}
