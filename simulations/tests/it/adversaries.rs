@@ -67,7 +67,11 @@ fn every_crossing_is_a_row_and_the_truth_is_apart() {
         assert!(!seen.has(secret), "{secret}");
     }
     // Packets that are on a link at the end have no row: under 40 of 60 ms of traffic each.
-    let crossings: u64 = outcome.total.iter().map(|counters| counters.crossings).sum();
+    let crossings: u64 = outcome
+        .total
+        .iter()
+        .map(|counters| counters.crossings)
+        .sum();
     let missing = crossings - seen.rows() as u64;
     assert!(missing < 40, "{missing} of {crossings}");
     // Lost packets did not arrive.
@@ -97,7 +101,10 @@ fn the_rows_of_a_packet_make_its_route() {
     for rows in routes.values_mut() {
         rows.sort_by(|a, b| sent[*a].unwrap().total_cmp(&sent[*b].unwrap()));
         for pair in rows.windows(2) {
-            assert_eq!(to[pair[0]], from[pair[1]], "a packet goes on from where it came");
+            assert_eq!(
+                to[pair[0]], from[pair[1]],
+                "a packet goes on from where it came"
+            );
         }
         let first = rows[0];
         if kinds[first] == "real" {

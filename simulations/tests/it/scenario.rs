@@ -153,8 +153,14 @@ fn refusals_name_key_value_range_and_hint() {
             )],
             &["receivers.count = 10", "1 to 9"],
         ),
-        (&[("clients[0].workload", "{ kind = \"saturated\", rate = 1 }")], &["clients[0].workload", "no other key"]),
-        (&[("clients[0].receivers", "{ kind = \"contacts\" }")], &["clients[0].receivers", "exactly: count"]),
+        (
+            &[("clients[0].workload", "{ kind = \"saturated\", rate = 1 }")],
+            &["clients[0].workload", "no other key"],
+        ),
+        (
+            &[("clients[0].receivers", "{ kind = \"contacts\" }")],
+            &["clients[0].receivers", "exactly: count"],
+        ),
         (
             &[("topology.widths", "[2, 2]")],
             &["topology.layers", "topology.width:", "widths alone"],
