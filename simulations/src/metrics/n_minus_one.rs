@@ -51,8 +51,7 @@ pub(super) fn blocking(asked: &NMinusOne, plan: &Plan, outcome: &Outcome) -> Opt
         mu: 1.0 / delay,
         reduction: 1.0 / asked.let_through,
         loop_hops: hops,
-        loop_links: links * plan.links.wrap.mean()
-            + provider * plan.network.provider_delay.mean(),
+        loop_links: links * plan.links.wrap.mean() + provider * plan.network.provider_delay.mean(),
         loop_loss: super::sheet::share(lost.lost_in_all(), arrived).unwrap_or(0.0),
         limits: droppers::limits(&asked.alarm),
     })

@@ -70,7 +70,10 @@ fn every_crossing_is_a_row_and_the_truth_is_apart() {
     let done: u64 = outcome.total.iter().map(|c| c.crossings).sum();
     let under_way: u64 = outcome.total.iter().map(engine::Counters::under_way).sum();
     let rows = seen.rows() as u64;
-    assert!((done..=done + 4 * under_way).contains(&rows), "{rows} {done} {under_way}");
+    assert!(
+        (done..=done + 4 * under_way).contains(&rows),
+        "{rows} {done} {under_way}"
+    );
     assert!(under_way < 60);
     // Lost packets did not arrive.
     let lost: u64 = outcome.total.iter().map(|counters| counters.lost[0]).sum();
@@ -99,7 +102,10 @@ fn the_rows_of_a_packet_make_its_route() {
     for rows in routes.values_mut() {
         rows.sort_by(|a, b| sent[*a].unwrap().total_cmp(&sent[*b].unwrap()));
         for pair in rows.windows(2) {
-            assert_eq!(to[pair[0]], from[pair[1]], "a packet goes on from where it came");
+            assert_eq!(
+                to[pair[0]], from[pair[1]],
+                "a packet goes on from where it came"
+            );
         }
         let first = rows[0];
         if kinds[first] == "real" {

@@ -80,7 +80,10 @@ fn single_mix(rho: f64, more: &str) -> String {
 
 #[test]
 fn entropies_of_a_single_mix_are_exact_in_both_directions() {
-    let text = single_mix(5.0, "[metrics]\nentropy_forward = true\nentropy_backward = true");
+    let text = single_mix(
+        5.0,
+        "[metrics]\nentropy_forward = true\nentropy_backward = true",
+    );
     let names = [
         "entropy_forward_messages",
         "entropy_backward_messages",
@@ -332,7 +335,11 @@ fn churn_leaves_as_few_candidates_as_expected() {
         intersection = { victim = 0, window = "200ms" }
     "#;
     let found = judged(text, 12, 0);
-    let table = found.tables.iter().find(|t| t.name() == "intersection").unwrap();
+    let table = found
+        .tables
+        .iter()
+        .find(|t| t.name() == "intersection")
+        .unwrap();
     let candidates = table.numbers("candidates").unwrap();
     let messages = table.numbers("messages").unwrap();
     assert!((value(&found.measured, "intersection_victim_kept") - 1.0).abs() < 1e-12);
@@ -346,7 +353,10 @@ fn churn_leaves_as_few_candidates_as_expected() {
 
 #[test]
 fn senders_whose_packets_are_followed_are_told_apart() {
-    let text = single_mix(5.0, "[metrics]\nepsilon = { pairs = [[0, 1]], deltas_at = [1.0] }");
+    let text = single_mix(
+        5.0,
+        "[metrics]\nepsilon = { pairs = [[0, 1]], deltas_at = [1.0] }",
+    );
     let rows = judged(&text.replace("exponential", "constant"), 13, 0).measured;
     assert!((value(&rows, "epsilon_zeros.0_1") - 1.0).abs() < 1e-12);
     assert!((value(&rows, "delta_at_1.0_1") - 1.0).abs() < 1e-12);
