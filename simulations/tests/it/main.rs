@@ -23,6 +23,7 @@ mod offline;
 mod plot;
 mod reproduce;
 mod restarts;
+mod scenario;
 mod support;
 mod sweep;
 mod table;
