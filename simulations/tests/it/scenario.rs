@@ -649,6 +649,7 @@ fn the_page_and_the_presets_have_every_key() {
             format!("`[{key}]`"),
             format!("`[[{key}]]`"),
             format!(".{key}`"),
+            format!("`{key}."),
         ];
         assert!(
             written.iter().any(|key| page.contains(key)),
