@@ -1,17 +1,23 @@
 //! The commands, one file each.
 
+mod advise;
 mod bench;
 mod check;
+mod merge;
 mod network;
 mod new;
+mod plot;
 mod progress;
+mod reproduce;
 mod run;
+mod sweep;
 
 use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use shoal_simulations::run::RunError;
 use shoal_simulations::scenario::ScenarioError;
+use shoal_simulations::sweep::SweepError;
 
 /// How a command ends: 0 done, 1 something failed, 2 the input was refused, 3 the answer is no (a
 /// gated point does not hold, or nothing fits what was asked for).
@@ -45,20 +51,30 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Advise(advise::Advise),
     New(new::New),
     Check(check::Check),
     Run(run::RunArgs),
     Network(network::NetworkArgs),
+    Reproduce(reproduce::ReproduceArgs),
     Bench(bench::Bench),
+    Plot(plot::PlotArgs),
+    Sweep(sweep::SweepArgs),
+    Merge(merge::MergeArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Advise(args) => advise::run(&args),
         Command::New(args) => new::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Network(args) => network::run(&args),
+        Command::Reproduce(args) => reproduce::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Plot(args) => plot::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Merge(args) => merge::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),
@@ -66,7 +82,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Prints an error with its causes. A scenario that is refused is the input's fault.
+/// Prints an error with its causes. A scenario or a sweep that is refused is the input's fault.
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     eprintln!("error: {error}");
     let mut cause = error.source();
@@ -74,11 +90,9 @@ fn failed(error: &(dyn Error + 'static)) -> ExitCode {
         eprintln!("  because: {error}");
         cause = error.source();
     }
-    let refused = error.is::<ScenarioError>()
-        || error
-            .downcast_ref::<RunError>()
-            .is_some_and(RunError::is_refusal);
-    if refused {
+    let run = error.downcast_ref().is_some_and(RunError::is_refusal);
+    let sweep = error.downcast_ref().is_some_and(SweepError::is_refusal);
+    if run || sweep || error.is::<ScenarioError>() {
         Exit::Refused.into()
     } else {
         ExitCode::FAILURE

@@ -413,6 +413,11 @@ impl World {
     }
 }
 
+/// Whether a wake is the one that was set last; then none is set any more.
+pub(crate) fn is_due(set: &mut Option<Time>, now: Time) -> bool {
+    set.take_if(|at| *at == now).is_some()
+}
+
 /// How a frame's time on a link ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {

@@ -123,9 +123,14 @@ impl Blocking {
         Some(self.patience() - way + losses / self.loops)
     }
 
-    /// Plays the loops for so many seconds. With `attack`, from that instant on only one of s
+    /// Plays the loops for so many seconds. With `attack`, between those two instants only one of s
     /// loops that reach the mix is let in.
-    pub fn loops<R: Rng + ?Sized>(&self, rng: &mut R, seconds: f64, attack: Option<f64>) -> Alarms {
+    pub fn loops<R: Rng + ?Sized>(
+        &self,
+        rng: &mut R,
+        seconds: f64,
+        attack: Option<(f64, f64)>,
+    ) -> Alarms {
         let patience = self.patience();
         let mut finished = Vec::new();
         let mut sent = 0.0;
@@ -138,8 +143,8 @@ impl Blocking {
             // Both are drawn for every loop, so that an attack moves no other number.
             let (lost, let_through) = (rng.random::<f64>(), rng.random::<f64>());
             let home = sent + way;
-            let blocked =
-                attack.is_some_and(|start| home >= start) && let_through * self.reduction >= 1.0;
+            let attacked = attack.is_some_and(|(start, end)| home >= start && home < end);
+            let blocked = attacked && let_through * self.reduction >= 1.0;
             let returns = lost >= self.loop_loss && !blocked && way < patience;
             let known = if returns { home } else { sent + patience };
             if known < seconds {
@@ -162,7 +167,10 @@ impl Blocking {
 /// The window over the last loops: alarm and recovery by the limits of a relay.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    limits: RelayLimits,
+    window: usize,
+    minimum: usize,
+    alarm: f64,
+    recovery: f64,
     finished: VecDeque<bool>,
     returns: LoopReturns,
     alarmed: bool,
@@ -173,7 +181,10 @@ impl Watch {
     #[must_use]
     pub fn new(limits: &RelayLimits) -> Self {
         Self {
-            limits: limits.clone(),
+            window: limits.loop_window,
+            minimum: limits.loop_minimum,
+            alarm: limits.loop_alarm_ratio,
+            recovery: limits.loop_recovery_ratio,
             finished: VecDeque::new(),
             returns: LoopReturns {
                 returned: 0,
@@ -187,19 +198,19 @@ impl Watch {
     pub fn finish(&mut self, returned: bool) -> bool {
         self.finished.push_back(returned);
         *self.side(returned) += 1;
-        if self.finished.len() > self.limits.loop_window
+        if self.finished.len() > self.window
             && let Some(oldest) = self.finished.pop_front()
         {
             *self.side(oldest) -= 1;
         }
-        if self.finished.len() < self.limits.loop_minimum {
+        if self.finished.len() < self.minimum {
             return false;
         }
         let ratio = self.returns.ratio();
-        let begins = !self.alarmed && ratio < self.limits.loop_alarm_ratio;
+        let begins = !self.alarmed && ratio < self.alarm;
         if begins {
             self.alarmed = true;
-        } else if self.alarmed && ratio >= self.limits.loop_recovery_ratio {
+        } else if self.alarmed && ratio >= self.recovery {
             self.alarmed = false;
         }
         begins
@@ -267,7 +278,7 @@ mod tests {
         let (mut sum, mut squares) = (0.0, 0.0);
         let runs = 2_000;
         for _ in 0..runs {
-            let alarms = blocking.loops(&mut rng, 300.0, Some(100.0));
+            let alarms = blocking.loops(&mut rng, 300.0, Some((100.0, 300.0)));
             assert_eq!(alarms.count, 1);
             let time = alarms.first.unwrap() - 100.0;
             sum += time;

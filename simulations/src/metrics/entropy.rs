@@ -51,11 +51,11 @@ impl Posterior {
     }
 }
 
-/// Forward entropies over messages, and over users if `users`.
-pub(super) fn forward(
+/// Entropies over messages in a direction, and over users if `users`.
+pub(super) fn put(
     adversary: &Adversary,
     claim: &Claim,
-    results: &[TargetResult],
+    (direction, results): (&str, &[TargetResult]),
     users: bool,
     sheet: &mut Sheet,
 ) {
@@ -63,8 +63,9 @@ pub(super) fn forward(
         entropy: result.entropy,
         largest: result.largest,
     });
-    let name = "forward_messages";
-    put(adversary, claim, name, &messages.collect::<Vec<_>>(), sheet);
+    let messages: Vec<Posterior> = messages.collect();
+    let name = format!("{direction}_messages");
+    put_posteriors(adversary, claim, &name, &messages, sheet);
     if users {
         let users = results.iter().filter_map(|result| {
             Some(Posterior {
@@ -73,22 +74,22 @@ pub(super) fn forward(
             })
         });
         let users: Vec<Posterior> = users.collect();
-        put(adversary, claim, "forward_users", &users, sheet);
+        put_posteriors(
+            adversary,
+            claim,
+            &format!("{direction}_users"),
+            &users,
+            sheet,
+        );
     }
     let truths: Vec<f64> = results.iter().filter_map(|result| result.truth).collect();
-    let residuals = results.iter().map(|result| result.residual);
-    put_care(
-        adversary,
-        claim,
-        "forward",
-        (&truths, &residuals.collect::<Vec<_>>()),
-        sheet,
-    );
+    let residuals: Vec<f64> = results.iter().map(|result| result.residual).collect();
+    put_care(adversary, claim, direction, (&truths, &residuals), sheet);
 }
 
 /// The values that are made of posteriors: means over targets, and of the min-entropy also the 5th
 /// percentile and the least.
-pub(super) fn put(
+fn put_posteriors(
     adversary: &Adversary,
     claim: &Claim,
     what: &str,
@@ -125,7 +126,7 @@ pub(super) fn put(
 
 /// How many targets there were, what the adversary gave the truth, and how much mass had not come
 /// out when targets were given up.
-pub(super) fn put_care(
+fn put_care(
     adversary: &Adversary,
     claim: &Claim,
     what: &str,

@@ -2,10 +2,20 @@
 
 use std::path::Path;
 
+use super::compromise::Compromise;
+use super::droppers::Droppers;
+use super::intersection::Intersection;
+use super::matching::Matching;
+use super::observations::Observations;
+use super::order::Order;
+use super::provider::Provider;
+use super::roc::Roc;
+use super::rounds::Rounds;
 use super::sheet::Sheet;
-use super::{entropy, epsilon, traffic};
+use super::{entropy, epsilon, n_minus_one, tables, traffic};
 use crate::adversary::Adversary;
-use crate::engine::mass::{Mass, TargetResult};
+use crate::engine::mass::{self, Mass, TargetResult};
+use crate::engine::recording::Recording;
 use crate::engine::{Loss, Observer, Outcome, Packet, Plan};
 use crate::measure::{Claim, Measured};
 use crate::scenario::{Metrics, Scenario};
@@ -34,17 +44,71 @@ pub struct Judged {
 pub struct Judges {
     metrics: Metrics,
     plan: Plan,
+    seed: u64,
     repetition: u32,
-    judged: Vec<Judge>,
+    judges: Vec<Judge>,
     masses: Vec<Mass>,
+    /// The nodes that are open to those whose inference is sound, each set once.
+    open: Vec<Vec<bool>>,
+    recording: Option<Recording>,
+    order: Option<Order>,
+    droppers: Option<Droppers>,
+    observations: Option<Observations>,
 }
 
-/// An adversary, what may be claimed of its inference, and the place of its mass in
-/// [`Judges::masses`]: those to whom the same nodes are open share one.
-struct Judge {
-    adversary: Adversary,
-    claim: Claim,
-    mass: Option<usize>,
+/// What is judged of one adversary.
+pub(super) struct Judge {
+    pub(super) adversary: Adversary,
+    pub(super) claim: Claim,
+    /// The place of its open nodes in [`Judges::open`], and of their mass: adversaries to whom the
+    /// same nodes are open share one. None where no inference is sound.
+    open: Option<usize>,
+    rounds: Option<Rounds>,
+    intersection: Option<Intersection>,
+    matching: Option<Matching>,
+    compromise: Option<Compromise>,
+    provider: Option<Provider>,
+}
+
+impl Judge {
+    fn new(adversary: Adversary, metrics: &Metrics, plan: &Plan, open: Option<usize>) -> Self {
+        let owns_mixes = adversary.corrupt_mixes > 0;
+        let owns_providers = adversary.corrupt_providers > 0;
+        Self {
+            claim: adversary.claim(plan),
+            open,
+            rounds: (metrics.disclosure.as_ref()).map(|asked| Rounds::new(asked, &adversary, plan)),
+            intersection: (metrics.intersection.as_ref())
+                .map(|asked| Intersection::new(asked, plan)),
+            matching: (metrics.flow_matching.as_ref())
+                .map(|asked| Matching::new(asked, &adversary, plan)),
+            compromise: (metrics.compromise.as_ref())
+                .filter(|_| owns_mixes)
+                .map(|_| Compromise::new(&adversary, plan)),
+            provider: (metrics.corrupt_provider.as_ref())
+                .filter(|_| owns_providers)
+                .map(|_| Provider::new(&adversary, plan)),
+            adversary,
+        }
+    }
+
+    /// The values of its attacks, and the curve of its flow matching.
+    fn put(&self, outcome: &Outcome, sheet: &mut Sheet) -> Option<Roc> {
+        if let Some(rounds) = &self.rounds {
+            rounds.put(&self.adversary, sheet);
+        }
+        if let Some(intersection) = &self.intersection {
+            intersection.put(&self.adversary, sheet);
+        }
+        if let Some(compromise) = &self.compromise {
+            compromise.put(sheet);
+        }
+        if let Some(provider) = &self.provider {
+            provider.put(outcome, sheet);
+        }
+        let matching = self.matching.as_ref()?;
+        matching.put(&self.adversary, sheet)
+    }
 }
 
 impl Judges {
@@ -61,36 +125,38 @@ impl Judges {
         repetition: u32,
         observe: Option<&Path>,
     ) -> Result<Self, MetricError> {
-        let _ = observe;
         let metrics = scenario.model().metrics.clone();
-        let infers = metrics.entropy_forward.is_some() || metrics.epsilon.is_some();
-        let mut masses = Vec::new();
         let mut open: Vec<Vec<bool>> = Vec::new();
-        let mut judged = Vec::new();
+        let mut judges = Vec::new();
         for adversary in Adversary::all(scenario, plan, seed, repetition) {
-            let claim = adversary.claim(plan);
-            let sound = !matches!(claim, Claim::Unsound(_));
-            let mass = (infers && sound).then(|| {
+            let sound = !matches!(adversary.claim(plan), Claim::Unsound(_));
+            let place = sound.then(|| {
                 let revealed = adversary.revealed(plan);
                 let known = open.iter().position(|other| *other == revealed);
                 known.unwrap_or_else(|| {
-                    masses.push(Mass::new(plan, &revealed));
                     open.push(revealed);
-                    masses.len() - 1
+                    open.len() - 1
                 })
             });
-            judged.push(Judge {
-                adversary,
-                claim,
-                mass,
-            });
+            judges.push(Judge::new(adversary, &metrics, plan, place));
         }
+        let forward = metrics.entropy_forward.is_some() || metrics.epsilon.is_some();
+        let masses = open.iter().filter(|_| forward);
         Ok(Self {
-            metrics,
+            masses: masses.map(|revealed| Mass::new(plan, revealed)).collect(),
+            recording: metrics
+                .entropy_backward
+                .as_ref()
+                .map(|_| Recording::default()),
+            order: metrics.fifo.as_ref().map(|_| Order::new(plan)),
+            droppers: (metrics.droppers.as_ref()).map(|asked| Droppers::new(asked, plan)),
+            observations: observations(scenario, plan, &judges, (seed, repetition), observe)?,
             plan: plan.clone(),
+            metrics,
+            open,
+            seed,
             repetition,
-            judged,
-            masses,
+            judges,
         })
     }
 
@@ -100,87 +166,145 @@ impl Judges {
     /// When a table can't be made or a file not be completed.
     pub fn finish(self, outcome: &Outcome) -> Result<Judged, MetricError> {
         let mut sheet = Sheet::default();
-        if let Some(asked) = &self.metrics.latency {
-            traffic::latency(asked, outcome, &mut sheet);
+        self.put_run(outcome, &mut sheet);
+        let origins = self.origins();
+        let (mut rocs, mut targets) = (Vec::new(), Vec::new());
+        for judge in &self.judges {
+            let back = judge.open.and_then(|place| origins.get(place));
+            let back = back.map(Vec::as_slice).unwrap_or_default();
+            self.put_inference(judge, back, &mut sheet);
+            let name = judge.adversary.name.as_str();
+            rocs.extend(judge.put(outcome, &mut sheet).map(|roc| (name, roc)));
+            let ahead = self.results(judge).iter().map(|r| ("forward", r));
+            let rows = ahead.chain(back.iter().map(|r| ("backward", r)));
+            targets.extend(rows.map(|row| (name, row)));
         }
-        if self.metrics.overhead.is_some() {
-            traffic::overhead(outcome, &mut sheet);
+        let repetition = self.repetition;
+        let mut made = Vec::new();
+        if self.metrics.entropy_forward.is_some() || self.metrics.entropy_backward.is_some() {
+            made.push(tables::targets(repetition, &targets)?);
         }
-        for judge in &self.judged {
-            self.put_inference(judge, &mut sheet);
+        if self.metrics.intersection.is_some() {
+            let steps = self.judges.iter().filter_map(|judge| {
+                let steps = judge.intersection.as_ref()?.steps().0;
+                Some((judge.adversary.name.as_str(), steps))
+            });
+            made.push(tables::intersection(
+                repetition,
+                &steps.collect::<Vec<_>>(),
+            )?);
         }
-        let mut tables = Vec::new();
-        if self.metrics.entropy_forward.is_some() {
-            tables.push(self.targets()?);
+        if self.metrics.flow_matching.is_some() {
+            made.push(tables::roc(repetition, &rocs)?);
+        }
+        if let Some(observations) = self.observations {
+            observations.close()?;
         }
         Ok(Judged {
             measured: sheet.into_rows(),
-            tables,
+            tables: made,
         })
     }
 
-    fn put_inference(&self, judge: &Judge, sheet: &mut Sheet) {
-        let mass = judge.mass.and_then(|place| self.masses.get(place));
+    /// The values that no adversary of the scenario has to do with.
+    fn put_run(&self, outcome: &Outcome, sheet: &mut Sheet) {
+        let from = (self.seed, self.repetition);
+        if let Some(asked) = &self.metrics.latency {
+            traffic::latency(asked, outcome, sheet);
+        }
+        if self.metrics.overhead.is_some() {
+            traffic::overhead(outcome, sheet);
+        }
+        if let Some(asked) = &self.metrics.n_minus_one {
+            n_minus_one::put(asked, (&self.plan, outcome), from, sheet);
+        }
+        if let (Some(asked), Some(order)) = (&self.metrics.fifo, &self.order) {
+            order.put(asked, from, sheet);
+        }
+        if let Some(droppers) = &self.droppers {
+            droppers.put(outcome, from, sheet);
+        }
+    }
+
+    fn put_inference(&self, judge: &Judge, origins: &[TargetResult], sheet: &mut Sheet) {
         let (adversary, claim) = (&judge.adversary, &judge.claim);
         if let Some(asked) = &self.metrics.entropy_forward {
-            let results = mass.map(Mass::results).unwrap_or_default();
-            entropy::forward(adversary, claim, results, asked.users, sheet);
+            let results = self.results(judge);
+            entropy::put(adversary, claim, ("forward", results), asked.users, sheet);
+        }
+        if let Some(asked) = &self.metrics.entropy_backward {
+            entropy::put(adversary, claim, ("backward", origins), asked.users, sheet);
         }
         if let Some(asked) = &self.metrics.epsilon {
+            let mass = judge.open.and_then(|place| self.masses.get(place));
             let deliveries = mass.map(Mass::deliveries).unwrap_or_default();
             epsilon::put(adversary, claim, (asked, &self.plan), deliveries, sheet);
         }
     }
 
-    /// One row for each adversary that infers and each target.
-    fn targets(&self) -> Result<Table, TableError> {
-        let rows: Vec<(&str, &TargetResult)> = self
-            .judged
-            .iter()
-            .filter_map(|judge| Some((judge, self.masses.get(judge.mass?)?)))
-            .flat_map(|(judge, mass)| {
-                let name = judge.adversary.name.as_str();
-                mass.results().iter().map(move |result| (name, result))
-            })
-            .collect();
-        let id = |number: u32| u64::from(number);
-        let numbers = |of: &dyn Fn(&TargetResult) -> f64| -> Vec<f64> {
-            rows.iter().map(|(_, result)| of(result)).collect()
-        };
-        let maybe = |of: &dyn Fn(&TargetResult) -> Option<f64>| -> Vec<Option<f64>> {
-            rows.iter().map(|(_, result)| of(result)).collect()
-        };
-        let names = rows.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let counts = |of: &dyn Fn(&TargetResult) -> u32| -> Vec<u64> {
-            rows.iter().map(|(_, result)| id(of(result))).collect()
-        };
-        Table::builder("targets")
-            .u64("repetition", vec![id(self.repetition); rows.len()])
-            .string("adversary", names)
-            .u64("message", counts(&|r| r.message))
-            .u64("sender", counts(&|r| r.sender))
-            .nullable(
-                "receiver",
-                maybe(&|r| (r.receiver != crate::engine::NONE).then(|| f64::from(r.receiver))),
-            )
-            .f64("sent_s", numbers(&|r| r.sent))
-            .nullable("latency_s", maybe(&|r| r.latency))
-            .f64("entropy_bits", numbers(&|r| r.entropy))
-            .f64("min_entropy_bits", numbers(&TargetResult::min_entropy))
-            .f64("largest_probability", numbers(&|r| r.largest))
-            .nullable("user_entropy_bits", maybe(&|r| r.user_entropy))
-            .nullable("user_largest_probability", maybe(&|r| r.user_largest))
-            .nullable("probability_of_truth", maybe(&|r| r.truth))
-            .f64("residual", numbers(&|r| r.residual))
-            .build()
+    fn results(&self, judge: &Judge) -> &[TargetResult] {
+        let mass = judge.open.and_then(|place| self.masses.get(place));
+        mass.map(Mass::results).unwrap_or_default()
     }
+
+    /// The targets that came out, and where they may have come from: for each set of open nodes.
+    fn origins(&self) -> Vec<Vec<TargetResult>> {
+        let asked = self.metrics.entropy_backward.as_ref();
+        let (Some(asked), Some(recording)) = (asked, &self.recording) else {
+            return Vec::new();
+        };
+        let Some(mut targets) = self.plan.targets else {
+            return Vec::new();
+        };
+        targets.users = asked.users;
+        let clients = self.plan.clients();
+        let open = self.open.iter();
+        open.map(|revealed| mass::backward(recording, targets, revealed, clients))
+            .collect()
+    }
+}
+
+/// The files of the adversary that the scenario wants observed.
+fn observations(
+    scenario: &Scenario,
+    plan: &Plan,
+    judges: &[Judge],
+    (seed, repetition): (u64, u32),
+    folder: Option<&Path>,
+) -> Result<Option<Observations>, TableError> {
+    let (Some(folder), Some(asked)) = (folder, &scenario.model().observe) else {
+        return Ok(None);
+    };
+    let named = judges
+        .iter()
+        .find(|judge| judge.adversary.name == asked.adversary);
+    let metadata = vec![
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("scenario".to_owned(), scenario.hash()),
+        ("seed".to_owned(), seed.to_string()),
+    ];
+    named
+        .map(|judge| {
+            let from = (seed, repetition);
+            Observations::create(folder, &judge.adversary, plan, from, metadata)
+        })
+        .transpose()
 }
 
 /// Tells every observer of a [`Judges`].
 macro_rules! tell {
-    ($judges:ident, $method:ident ( $($argument:expr),* )) => {
-        for mass in &mut $judges.masses {
-            mass.$method($($argument),*);
+    ($all:ident, $method:ident ( $($argument:expr),* )) => {
+        $all.masses.$method($($argument),*);
+        $all.recording.$method($($argument),*);
+        $all.order.$method($($argument),*);
+        $all.droppers.$method($($argument),*);
+        $all.observations.$method($($argument),*);
+        for judge in &mut $all.judges {
+            judge.rounds.$method($($argument),*);
+            judge.intersection.$method($($argument),*);
+            judge.matching.$method($($argument),*);
+            judge.compromise.$method($($argument),*);
+            judge.provider.$method($($argument),*);
         }
     };
 }

@@ -6,17 +6,28 @@
 
 pub mod blocking;
 pub mod churn;
+mod compromise;
 pub mod disclosure;
 mod draw;
+mod droppers;
 pub mod entropy;
 pub mod epsilon;
 pub mod fifo;
 pub mod flow;
+pub mod intersection;
 mod judges;
+mod matching;
+mod n_minus_one;
+pub mod observations;
+mod order;
 pub mod pairs;
+mod provider;
 pub mod roc;
+mod rounds;
 pub mod routes;
 mod sheet;
+mod sight;
+mod tables;
 mod traffic;
 
 pub use draw::Trials;

@@ -20,11 +20,11 @@ pub use report::{Meta, Report};
 pub use summary::{Summary, summarise};
 pub use watch::{Counted, Unwatched, Watch};
 
-use crate::clock::Stopwatch;
+use crate::clock::{self, Stopwatch};
 use crate::engine::{self, Observer};
 use crate::measure::Measured;
 use crate::metrics::Judges;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, estimate};
 use crate::table::Table;
 
 /// How a scenario is run, where that is not the scenario's to say.
@@ -142,7 +142,18 @@ pub fn threads_that_fit(
     let cores = available_parallelism().map_or(1, usize::from);
     let wanted = if wanted == 0 { cores } else { wanted };
     let wanted = wanted.min(repetitions as usize).max(1);
-    Ok(wanted)
+    let Some(available) = clock::available_memory() else {
+        return Ok(wanted);
+    };
+    let fits = |threads: &usize| estimate(scenario, *threads).bytes <= available;
+    let needed = || estimate(scenario, 1).bytes;
+    (1..=wanted)
+        .rev()
+        .find(fits)
+        .ok_or_else(|| RunError::Memory {
+            needed: needed(),
+            available,
+        })
 }
 
 /// Tells a watch how far a run is, window by window.

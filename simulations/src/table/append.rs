@@ -3,42 +3,66 @@
 use super::{Column, ColumnType, Table, TableError, Values};
 
 impl Table {
-    /// The rows of `self`, then those of `other`, which has the same columns in the same order.
-    /// Where the types differ, the wider one is taken: a column without a missing value joins one
-    /// with some; integers join floats. The metadata is that of `self`.
+    /// Adds the rows of another table, which has the same columns in the same order. Where the
+    /// types differ, the wider one is taken: a column without a missing value joins one with some;
+    /// integers join floats. The name and the metadata stay.
     ///
     /// # Errors
-    /// [`TableError::DifferentColumns`], [`TableError::DifferentTypes`].
-    pub fn concatenate(&self, other: &Self) -> Result<Self, TableError> {
+    /// [`TableError::DifferentColumns`], [`TableError::DifferentTypes`]; the table is as before.
+    pub fn append(&mut self, other: &Self) -> Result<(), TableError> {
         if self.column_names() != other.column_names() {
             return Err(TableError::DifferentColumns {
                 left: self.column_names().join(", "),
                 right: other.column_names().join(", "),
             });
         }
-        let mut joined = Self::builder(self.name()).metadata_all(self.metadata());
-        for (left, right) in self.columns.iter().zip(&other.columns) {
-            joined = joined.column(left.name.as_str(), join(left, right)?);
+        let pairs = || self.columns.iter().zip(&other.columns);
+        let types: Vec<ColumnType> = pairs()
+            .map(|(left, right)| joined_type(left, right))
+            .collect::<Result<_, _>>()?;
+        for ((left, right), kind) in self.columns.iter_mut().zip(&other.columns).zip(types) {
+            if left.values.kind() != kind
+                && let Some(widened) = widen(&left.values, kind)
+            {
+                left.values = widened;
+            }
+            if right.values.kind() == kind {
+                left.values
+                    .extend_from(&right.values, 0, right.values.len());
+            } else if let Some(widened) = widen(&right.values, kind) {
+                left.values.extend_from(&widened, 0, widened.len());
+            }
         }
-        joined.build()
+        self.rows += other.rows;
+        Ok(())
+    }
+
+    /// The rows of `self`, then those of `other`, as [`Table::append`] joins them.
+    ///
+    /// # Errors
+    /// As [`Table::append`].
+    pub fn concatenate(&self, other: &Self) -> Result<Self, TableError> {
+        let mut joined = self.clone();
+        joined.append(other)?;
+        Ok(joined)
     }
 }
 
-fn join(left: &Column, right: &Column) -> Result<Values, TableError> {
+/// The type that holds the values of both columns.
+fn joined_type(left: &Column, right: &Column) -> Result<ColumnType, TableError> {
     let unlike = || TableError::DifferentTypes {
         column: left.name.clone(),
         left: left.values.kind(),
         right: right.values.kind(),
     };
     let kind = wider(left.values.kind(), right.values.kind()).ok_or_else(unlike)?;
-    let mut joined = kind.empty();
-    for part in [left, right] {
-        let widened = widen(&part.values, kind).ok_or_else(unlike)?;
-        if !joined.extend_from(&widened, 0, widened.len()) {
-            return Err(unlike());
-        }
+    let fits =
+        |column: &Column| column.values.kind() == kind || widen(&column.values, kind).is_some();
+    if fits(left) && fits(right) {
+        Ok(kind)
+    } else {
+        Err(unlike())
     }
-    Ok(joined)
 }
 
 fn wider(left: ColumnType, right: ColumnType) -> Option<ColumnType> {

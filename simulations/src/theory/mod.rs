@@ -14,9 +14,11 @@
 
 mod attack;
 mod corruption;
+mod disclosure;
 mod latency;
 mod single_mix;
 mod stratified;
+mod users;
 
 pub use attack::{
     epsilon_large_pool, epsilon_one_mix, fifo_delta, n_minus_one, n_minus_one_success,
@@ -24,9 +26,11 @@ pub use attack::{
 pub use corruption::{
     FirstCorruptPath, all_corrupt_balanced, all_corrupt_placed, all_corrupt_random,
 };
+pub use disclosure::{intersection_messages, statistical_disclosure_rounds};
 pub use latency::{Latency, load_per_mix};
 pub use single_mix::{
     PoolGuess, entropy_step, pool_guess, pool_guess_with_loops, pool_pmf, single_mix_entropy,
     single_mix_entropy_limit,
 };
 pub use stratified::Stratified;
+pub use users::UserAnonymity;

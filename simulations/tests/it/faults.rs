@@ -63,6 +63,31 @@ fn nothing_crosses_a_cut_and_everything_arrives_after_it() {
 }
 
 #[test]
+fn a_node_that_was_cut_off_over_a_switch_catches_up() {
+    let mut network = Network::builder(34)
+        .epoch(secs(60))
+        .loop_rate(0.0)
+        .build()
+        .unwrap();
+    assert!(network.bring_up(START).unwrap());
+    let away = network.mixes().next().unwrap();
+    let start = network.params().start_of(shoal_proto::Epoch::new(0));
+    // Its descriptor for epoch 1 has spread; it misses those of the others for epoch 2.
+    let cut = Fault::Partition(set(&[away]));
+    network
+        .schedule(cut, start + secs(40), Some(secs(100)))
+        .unwrap();
+    network.run_until(start + secs(139)).unwrap();
+    let epoch = |n: &Network| {
+        let document = n.view(away).unwrap().current(n.params(), n.now()).cloned();
+        document.map(|document| document.epoch())
+    };
+    assert_ne!(epoch(&network), Some(network.epoch()));
+    network.run_until(start + secs(155)).unwrap();
+    assert_eq!(epoch(&network), Some(network.epoch()));
+}
+
+#[test]
 fn links_lose_and_delay_as_long_as_they_are_told_to() {
     let mut network = builder(31).follow().build().unwrap();
     assert!(network.bring_up(START).unwrap());
@@ -93,6 +118,8 @@ fn links_lose_and_delay_as_long_as_they_are_told_to() {
     run_checked(&mut network, 10);
     assert!(lost(&network) > 10);
     network.calm().unwrap();
+    // What was lost before comes to its end.
+    run_checked(&mut network, 1);
     let before = lost(&network);
     run_checked(&mut network, 10);
     assert_eq!(lost(&network), before);

@@ -18,7 +18,7 @@ use shoal_simulations::engine::{
     self, Class, Delay, Link, Links, Loss, Observer, Outcome, Packet, Phases, Plan, Receivers,
     Routes, Targets, Workload,
 };
-use shoal_simulations::{Flow, LinkDelay, Network, PacketKind, Party, stats};
+use shoal_simulations::{Flow, LinkDelay, Network, PacketKind, Party, math, stats};
 use shoal_topology::Profile;
 
 use crate::support::{START, secs};
@@ -107,7 +107,7 @@ impl Judge {
             Step::Sent => {
                 let mut mass = vec![0.0; MAX_TARGETS];
                 if measures(time) {
-                    if self.measured % EVERY == 0 && self.targets.len() < MAX_TARGETS {
+                    if self.measured.is_multiple_of(EVERY) && self.targets.len() < MAX_TARGETS {
                         mass[self.targets.len()] = 1.0;
                         self.targets.push((0.0, 0.0));
                     }
@@ -143,7 +143,7 @@ impl Judge {
                 let masses = self.masses.remove(&packet).unwrap();
                 for ((sum, total), mass) in self.targets.iter_mut().zip(masses) {
                     if mass > 0.0 {
-                        *sum -= mass * mass.log2();
+                        *sum -= mass * math::log2(mass);
                         *total += mass;
                     }
                 }
@@ -257,14 +257,22 @@ fn plan() -> Plan {
     }
 }
 
-fn simulated_by_engine(repetition: u32) -> (Seen, Outcome) {
-    let mut bridge = Bridge {
+fn simulated_by_engine(repetition: u32) -> (Seen, Outcome, f64) {
+    let plan = plan();
+    let bridge = Bridge {
         judge: Judge::new(2 * STAGES),
         numbers: BTreeMap::new(),
         next: 0,
     };
-    let outcome = engine::run(&plan(), 1, repetition, &mut bridge).unwrap();
-    (bridge.judge.seen(), outcome)
+    let mut both = (bridge, engine::mass::Mass::new(&plan, &[]));
+    let outcome = engine::run(&plan, 1, repetition, &mut both).unwrap();
+    let targets = both.1.results().iter();
+    let entropies: Vec<f64> = targets.map(|target| target.entropy).collect();
+    (
+        both.0.judge.seen(),
+        outcome,
+        stats::mean(&entropies).unwrap(),
+    )
 }
 
 fn real_network(seed: u64, profile: Profile, clients: usize) -> Network {
@@ -370,9 +378,9 @@ fn agree(what: &str, real: &[Seen], engine: &[Seen], value: impl Fn(&Seen) -> f6
 
 #[test]
 fn the_roles_and_the_engine_agree() {
-    let real: Vec<Seen> = (1..=4).map(simulated_by_roles).collect();
-    let runs: Vec<(Seen, Outcome)> = (0..40).map(simulated_by_engine).collect();
-    let engine: Vec<Seen> = runs.iter().map(|(seen, _)| seen.clone()).collect();
+    let real: Vec<Seen> = (1..=6).map(simulated_by_roles).collect();
+    let runs: Vec<(Seen, Outcome, f64)> = (0..40).map(simulated_by_engine).collect();
+    let engine: Vec<Seen> = runs.iter().map(|(seen, _, _)| seen.clone()).collect();
     let latencies = |runs: &[Seen]| -> Vec<f64> {
         runs.iter()
             .flat_map(|seen| seen.latencies.clone())
@@ -394,11 +402,13 @@ fn the_roles_and_the_engine_agree() {
     assert!(engine.iter().chain(&real).all(|seen| seen.targets > 80));
 
     // What is computed here of the engine's events is what the engine says itself.
-    for (seen, outcome) in &runs {
+    for (seen, outcome, entropy) in &runs {
         for (own, told) in seen.pools.iter().zip(&outcome.occupancy) {
             assert!((own.0 - told.mean).abs() < 1e-6, "{own:?} {told:?}");
             assert!((own.1 - told.variance).abs() < 1e-6, "{own:?} {told:?}");
         }
+        let error = (seen.entropy - entropy).abs();
+        assert!(error < 1e-6, "{} and {entropy} bits", seen.entropy);
     }
     // And both are what queueing theory says: Poisson pools.
     let (mean, deviation) = spread(&engine.iter().map(|s| s.pools[0].0).collect::<Vec<f64>>());
@@ -448,7 +458,7 @@ fn a_deposit_takes_as_long_as_the_engine_says() {
             _ => {}
         }
     }
-    let (seen, _) = simulated_by_engine(0);
+    let (seen, _, _) = simulated_by_engine(0);
     for (real, latencies) in latencies {
         let ks = stats::ks_two_sample(&latencies, &seen.latencies).unwrap();
         println!(

@@ -20,7 +20,7 @@ use crate::harness::disk::{ClientDisk, Writer};
 use crate::harness::flow::kind_of;
 use crate::harness::observe::{Observer, Truth};
 use crate::harness::trace::Kind;
-use crate::harness::world::{Connection, Event, Fate, Job, Lane, World};
+use crate::harness::world::{Connection, Event, Fate, Job, Lane, World, is_due};
 use crate::harness::{Happening, Party, SimulationError};
 
 /// A client, up or down.
@@ -283,14 +283,8 @@ impl ClientHost {
 
     /// Whether this wake is the one that was set last.
     pub(crate) fn woken(&mut self, now: Time) -> bool {
-        let Some(process) = &mut self.process else {
-            return false;
-        };
-        let due = process.wake == Some(now);
-        if due {
-            process.wake = None;
-        }
-        due
+        let process = self.process.as_mut();
+        process.is_some_and(|process| is_due(&mut process.wake, now))
     }
 
     fn send_frame(&mut self, frame: Frame, world: &mut World) {

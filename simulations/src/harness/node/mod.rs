@@ -15,7 +15,7 @@ use shoal_topology::{Directory, DirectoryCounters, Identity, LocalNode, Role, Vi
 
 use crate::harness::disk::{NodeDisk, Writer};
 use crate::harness::trace::Kind;
-use crate::harness::world::{Connection, Event, Job, World};
+use crate::harness::world::{Connection, Event, Job, World, is_due};
 use crate::harness::{Party, SimulationError};
 
 /// A node, up or down.
@@ -241,14 +241,8 @@ impl Node {
 
     /// Whether this wake is the one that was set last.
     pub(crate) fn woken(&mut self, now: Time) -> bool {
-        let Some(process) = &mut self.process else {
-            return false;
-        };
-        let due = process.wake == Some(now);
-        if due {
-            process.wake = None;
-        }
-        due
+        let process = self.process.as_mut();
+        process.is_some_and(|process| is_due(&mut process.wake, now))
     }
 
     /// The books of all its processes, the last one's last.

@@ -7,7 +7,7 @@ use ::parquet::basic::{ConvertedType, LogicalType, Type as Physical};
 use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use ::parquet::data_type::DataType;
 use ::parquet::errors::ParquetError;
-use ::parquet::file::metadata::FileMetaData;
+use ::parquet::file::metadata::{FileMetaData, RowGroupMetaData};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::schema::types::ColumnDescriptor;
 
@@ -28,6 +28,10 @@ pub(in crate::table) fn read(path: &Path, limits: Limits) -> Result<Table, Table
     let rows = u64::try_from(metadata.num_rows())
         .map_err(|_| malformed(path, "a negative number of rows".to_owned()))?;
     limits.check(path, rows.saturating_mul(columns.len() as u64), 0)?;
+    if !reader.metadata().row_groups().iter().all(is_plausible) {
+        let reason = "the footer has negative sizes or places".to_owned();
+        return Err(malformed(path, reason));
+    }
 
     let mut text = 0;
     let (name, pairs) = name_and_metadata(path, metadata);
@@ -62,6 +66,17 @@ pub(in crate::table) fn read(path: &Path, limits: Limits) -> Result<Table, Table
         return Err(malformed(path, reason));
     }
     Ok(table)
+}
+
+/// What the decoder takes for granted.
+fn is_plausible(group: &RowGroupMetaData) -> bool {
+    group.num_rows() >= 0
+        && group.columns().iter().all(|column| {
+            column.compressed_size() >= 0
+                && column.data_page_offset() >= 0
+                && column.dictionary_page_offset().is_none_or(|at| at >= 0)
+                && column.num_values() >= 0
+        })
 }
 
 fn name_and_metadata(path: &Path, metadata: &FileMetaData) -> (String, Metadata) {

@@ -1,0 +1,304 @@
+//! From the front to the proposal.
+
+use serde::Serialize;
+
+use super::{
+    AdviseError, Candidate, Request,
+    simulate::{self, Job},
+};
+use crate::{stats::Estimate, theory};
+
+/// What the answer leaves out. It is printed with every proposal.
+pub const NOT_MODELLED: [&str; 9] = [
+    "providers that are corrupt or that add anonymity: they delay, and are counted on for nothing else",
+    "active attacks: n-1, dropping, replay, tagging, floods, and mixes that lie about their delays",
+    "what users do: who writes to whom, when, and how often; time of day; long conversations",
+    "users who come and go while a message is under way, and clients with rates of their own",
+    "loss of packets, retransmission, links that differ, and mixes that are slow or full",
+    "messages of several packets, which take longer and show up as several targets",
+    "loops of mixes and providers, and what mailboxes send: they add traffic to mix with",
+    "a placement of corrupt mixes by somebody who may choose, other than evenly over the layers",
+    "anything outside the packets: devices, contacts, content, software",
+];
+
+/// Standard deviations apart in the statistical disclosure attack: 95%.
+const DISCLOSURE_CONFIDENCE: f64 = 2.0;
+/// Finalists get repetitions that nothing was chosen by.
+const FRESH: u32 = 1_000_000;
+const SENSITIVITY: u32 = 2_000_000;
+const SECONDS_PER_DAY: f64 = 86_400.0;
+
+/// A network with what was simulated of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Entry {
+    /// The network.
+    pub network: Candidate,
+    /// The objective, in bits: from simulation.
+    pub bits: Estimate,
+}
+
+/// The answer for another number of users.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Sensitivity {
+    /// Users in all.
+    pub users: f64,
+    /// The objective for the same network, in bits: from simulation.
+    pub bits: Estimate,
+}
+
+/// How long watching takes until it tells who writes to whom, by closed form.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Disclosure {
+    /// Days of the statistical disclosure attack; `None` for users who write nothing.
+    pub statistical_days: Option<f64>,
+    /// What it assumes.
+    pub statistical_assumes: String,
+    /// Days of the intersection attack on one conversation; `None` for never.
+    pub intersection_days: Option<f64>,
+    /// What it assumes.
+    pub intersection_assumes: String,
+}
+
+/// A network that fits, and how it was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Proposal {
+    /// The version of the program.
+    pub version: &'static str,
+    /// What was asked for.
+    pub request: Request,
+    /// The proposed network.
+    pub network: Candidate,
+    /// 5th percentile over messages of the min-entropy over users, in bits, from simulation on
+    /// seeds that nothing was chosen by.
+    pub bits: Estimate,
+    /// What may be claimed of it.
+    pub claim: String,
+    /// Users online in the simulation. Fewer than asked for where all would have been too many:
+    /// then the closed form carries the result over.
+    pub simulated_users: f64,
+    /// Packets of one user until the first path that is corrupt throughout, on average; `None`
+    /// for never, with the corrupt mixes spread evenly.
+    pub packets_to_corrupt_path: Option<f64>,
+    /// Finalists whose intervals overlap with the proposal's: nothing says that they are worse.
+    pub ties: Vec<Entry>,
+    /// All finalists, on fresh seeds, the best first.
+    pub finalists: Vec<Entry>,
+    /// The front as it was simulated first, the best first.
+    pub front: Vec<Entry>,
+    /// With half as many and half again as many users.
+    pub sensitivity: Vec<Sensitivity>,
+    /// Days to disclosure.
+    pub disclosure: Disclosure,
+    /// What the answer leaves out.
+    pub not_modelled: Vec<&'static str>,
+}
+
+/// Simulates the front, then the finalists, and chooses.
+pub(super) fn choose(
+    request: &Request,
+    screened: &[Candidate],
+    progress: &mut dyn FnMut(&str),
+) -> Result<Proposal, AdviseError> {
+    let t = request.thoroughness;
+    let chosen = varied(screened, t.front);
+    let front = judge(request, &chosen, t.repetitions, 0, "front", progress)?;
+    let best: Vec<Candidate> = front
+        .iter()
+        .take(t.finalists)
+        .map(|entry| entry.network.clone())
+        .collect();
+    let finalists = judge(
+        request,
+        &best,
+        t.final_repetitions,
+        FRESH,
+        "finalists",
+        progress,
+    )?;
+    let Some(winner) = finalists.first().cloned() else {
+        return Err(AdviseError::NoTargets("every finalist".to_owned()));
+    };
+    let sensitivity = sensitivity(request, &winner.network, progress)?;
+    let ties = finalists
+        .iter()
+        .skip(1)
+        .filter(|entry| entry.bits.overlaps(&winner.bits))
+        .cloned()
+        .collect();
+    let network = winner.network;
+    Ok(Proposal {
+        version: env!("CARGO_PKG_VERSION"),
+        request: request.clone(),
+        bits: winner.bits,
+        claim: claim(request, &network),
+        simulated_users: simulate::simulated_users(request, &network, request.online()),
+        packets_to_corrupt_path: packets_to_corrupt_path(&network),
+        ties,
+        finalists,
+        front,
+        sensitivity,
+        disclosure: disclosure(request, winner.bits.mean),
+        not_modelled: NOT_MODELLED.to_vec(),
+        network,
+    })
+}
+
+/// The best by closed form, at most a third of them with the same number of layers: screening is
+/// an approximation, and errs alike for like networks.
+fn varied(screened: &[Candidate], count: usize) -> Vec<Candidate> {
+    let alike = count.div_ceil(3);
+    let mut chosen: Vec<Candidate> = Vec::new();
+    for candidate in screened {
+        let same = chosen
+            .iter()
+            .filter(|c| c.layers == candidate.layers)
+            .count();
+        if chosen.len() < count && same < alike {
+            chosen.push(candidate.clone());
+        }
+    }
+    chosen
+}
+
+/// Simulates candidates and puts the best first; the order before breaks ties.
+fn judge(
+    request: &Request,
+    candidates: &[Candidate],
+    repetitions: u32,
+    first: u32,
+    name: &str,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Vec<Entry>, AdviseError> {
+    let online = request.online();
+    let jobs: Vec<Job<'_>> = candidates
+        .iter()
+        .flat_map(|candidate| {
+            (0..repetitions).map(move |r| Job {
+                candidate,
+                online,
+                repetition: first + r,
+            })
+        })
+        .collect();
+    let values = simulate::run_all(request, &jobs, &mut |done| {
+        progress(&format!("simulating the {name}: {done} of {}", jobs.len()));
+    })?;
+    let estimates = simulate::estimates(&values, repetitions);
+    let mut entries: Vec<Entry> = candidates
+        .iter()
+        .zip(estimates)
+        .filter_map(|(network, bits)| {
+            let network = network.clone();
+            bits.map(|bits| Entry { network, bits })
+        })
+        .collect();
+    entries.sort_by(|a, b| b.bits.mean.total_cmp(&a.bits.mean));
+    Ok(entries)
+}
+
+fn sensitivity(
+    request: &Request,
+    network: &Candidate,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Vec<Sensitivity>, AdviseError> {
+    let repetitions = request.thoroughness.final_repetitions;
+    let mut found = Vec::new();
+    for (number, share) in [0.5, 1.5].into_iter().enumerate() {
+        let online = (request.online() * share).round().max(2.0);
+        let block = u32::try_from(number).unwrap_or(0);
+        let first = SENSITIVITY + FRESH * block;
+        let jobs: Vec<Job<'_>> = (0..repetitions)
+            .map(|r| Job {
+                candidate: network,
+                online,
+                repetition: first + r,
+            })
+            .collect();
+        progress(&format!("simulating {share} times the users"));
+        let values = simulate::run_all(request, &jobs, &mut |_| {})?;
+        if let Some(bits) = Estimate::of(&values) {
+            let users = request.users as f64 * share;
+            found.push(Sensitivity { users, bits });
+        }
+    }
+    Ok(found)
+}
+
+fn claim(request: &Request, network: &Candidate) -> String {
+    let online = request.online();
+    let exact = "exact for the adversary who sees every link and the inside of the corrupt mixes, \
+                 and learns for each packet that leaves the last layer which user it is for; \
+                 averaged over repetitions";
+    if simulate::simulated_users(request, network, online) < online {
+        format!("approximation (shot noise of users, from fewer users), {exact}")
+    } else {
+        exact.to_owned()
+    }
+}
+
+fn packets_to_corrupt_path(network: &Candidate) -> Option<f64> {
+    let probability = theory::all_corrupt_balanced(network.layers, network.corrupt, network.width);
+    let first = theory::FirstCorruptPath { probability };
+    (probability > 0.0).then(|| first.mean_packets())
+}
+
+fn disclosure(request: &Request, bits: f64) -> Disclosure {
+    // A user is online for this share of the day.
+    let messages_per_day = request.message_rate * SECONDS_PER_DAY * request.active;
+    let to_one = messages_per_day / f64::from(request.contacts);
+    let batch = crate::math::pow(2.0, bits);
+    let rounds = theory::statistical_disclosure_rounds(
+        request.users as f64,
+        batch,
+        f64::from(request.contacts),
+        DISCLOSURE_CONFIDENCE,
+    );
+    let messages = theory::intersection_messages(request.users as f64, request.active, 1.0);
+    let days = |count: f64, per_day: f64| {
+        let days = count / per_day;
+        days.is_finite().then_some(days)
+    };
+    Disclosure {
+        statistical_days: days(rounds, messages_per_day),
+        statistical_assumes: format!(
+            "that the adversary sees in which rounds a user sends a message, which cover traffic \
+             is there to hide, and among {batch:.0} messages (2 to the min-entropy) to uniform \
+             receivers; {messages_per_day:.1} messages a day, each to one of {} contacts; counts \
+             {DISCLOSURE_CONFIDENCE} standard deviations apart (Danezis 2003)",
+            request.contacts
+        ),
+        intersection_days: days(messages, to_one),
+        intersection_assumes: format!(
+            "that the adversary knows which messages belong to one conversation ({to_one:.2} a \
+             day), and that each other user is online at each of them with probability {}, \
+             independently; until one other is expected to be left",
+            request.active
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disclosure_says_never_where_nobody_leaves() {
+        let always = Request::new(1000, 5.0, 30_000.0, 0.2);
+        assert_eq!(disclosure(&always, 8.0).intersection_days, None);
+        let half = Request {
+            active: 0.5,
+            ..always.clone()
+        };
+        // log2(999) messages, at 25 a day to 20 contacts.
+        let days = disclosure(&half, 8.0).intersection_days;
+        assert!(
+            days.is_some_and(|d| (d - 9.964 / 1.25).abs() < 0.01),
+            "{days:?}"
+        );
+        let silent = Request {
+            message_rate: 0.0,
+            ..always
+        };
+        assert_eq!(disclosure(&silent, 8.0).statistical_days, None);
+    }
+}

@@ -1,0 +1,241 @@
+//! Rates of a client that fit its bandwidth, and the latency that they bring.
+
+use serde::Serialize;
+use shoal_proto::size::FRAME_BYTES;
+
+use super::{Latencies, Request};
+use crate::theory::Latency;
+
+/// Rates of one client, per second, as the network's profiles have them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Rates {
+    /// Messages, or dummies in their stead.
+    pub real: f64,
+    /// Loops.
+    pub loops: f64,
+    /// Drops.
+    pub drops: f64,
+    /// Packets that bring reply blocks to the own mailbox.
+    pub mailbox: f64,
+    /// Reply blocks that the mailbox spends.
+    pub mailbox_clock: f64,
+    /// Frames from the entry provider to the client.
+    pub downlink: f64,
+}
+
+/// How a client's bandwidth is split.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Split {
+    /// Loops, and as many drops, for each packet of the real process.
+    pub cover: f64,
+    /// Ticks of the mailbox's clock for each packet of the real process.
+    pub clock: f64,
+    /// The share of the downlink's frames that carry something.
+    pub load: f64,
+}
+
+/// Packets to the own mailbox for each tick of its clock: a packet brings four reply blocks, so the
+/// stock stays full.
+const MAILBOX_SHARE: f64 = 0.3;
+/// The most that a profile may have.
+const FASTEST: f64 = 1000.0;
+
+/// What is tried. The first is the split of the default profile.
+pub(super) const SPLITS: [Split; 12] = {
+    let mut splits = [Split {
+        cover: 0.25,
+        clock: 1.0,
+        load: 0.5625,
+    }; 12];
+    let (covers, clocks, loads) = ([0.25, 0.1, 0.5], [1.0, 0.6], [0.5625, 0.7]);
+    let mut i = 0;
+    while i < 12 {
+        splits[i] = Split {
+            cover: covers[i / 4],
+            clock: clocks[(i / 2) % 2],
+            load: loads[i % 2],
+        };
+        i += 1;
+    }
+    splits
+};
+
+impl Rates {
+    /// The highest rates of this split that `bandwidth` bytes per second carry, both directions
+    /// together, rounded down to three digits. At most 1000 per second each.
+    #[must_use]
+    pub fn fitting(bandwidth: f64, split: Split) -> Self {
+        let for_each_real = Self::of(1.0, split);
+        let frames = for_each_real.uplink() + for_each_real.downlink;
+        let fastest = for_each_real.downlink.max(1.0);
+        let real = (bandwidth / FRAME_BYTES as f64 / frames).min(FASTEST / fastest);
+        let rates = Self::of(real, split);
+        Self {
+            real: three_digits(rates.real),
+            loops: three_digits(rates.loops),
+            drops: three_digits(rates.drops),
+            mailbox: three_digits(rates.mailbox),
+            mailbox_clock: three_digits(rates.mailbox_clock),
+            downlink: three_digits(rates.downlink),
+        }
+    }
+
+    fn of(real: f64, split: Split) -> Self {
+        let mailbox_clock = real * split.clock;
+        Self {
+            real,
+            loops: real * split.cover,
+            drops: real * split.cover,
+            mailbox: mailbox_clock * MAILBOX_SHARE,
+            mailbox_clock,
+            downlink: real * (1.0 + split.cover + split.clock) / split.load,
+        }
+    }
+
+    /// Packets per second from the client.
+    #[must_use]
+    pub fn uplink(&self) -> f64 {
+        self.real + self.loops + self.drops + self.mailbox
+    }
+
+    /// Packets per second that come in for the client: answers to the real process, loops, and
+    /// what the mailbox sends.
+    #[must_use]
+    pub fn offered(&self) -> f64 {
+        self.real + self.loops + self.mailbox_clock
+    }
+
+    /// Packets per second through the mixes because of this client.
+    #[must_use]
+    pub fn through_mixes(&self) -> f64 {
+        self.uplink() + self.real + self.mailbox_clock
+    }
+
+    /// Bytes per second, both directions together.
+    #[must_use]
+    pub fn bandwidth(&self) -> f64 {
+        (self.uplink() + self.downlink) * FRAME_BYTES as f64
+    }
+
+    /// The latency that the request bounds, for this many layers and this mean delay in seconds;
+    /// `None` where a queue would grow without bound.
+    ///
+    /// Exact for Poisson messages: a queue that is served at the ticks of a Poisson clock is
+    /// M/M/1, so a message's time in it is exponential with the difference of the rates.
+    #[must_use]
+    pub fn latency(&self, request: &Request, layers: u32, mean_delay: f64) -> Option<Latency> {
+        let waits = [
+            self.real - request.message_rate,
+            self.mailbox_clock - request.message_rate,
+            self.downlink - self.offered(),
+        ];
+        if waits.iter().any(|slack| *slack <= 0.0) {
+            return None;
+        }
+        // The entry provider delays; the provider at the end does not.
+        let there = Latency::path(layers, 1, mean_delay, layers + 2, request.link);
+        if request.latency == Latencies::Path {
+            return Some(there);
+        }
+        let back = Latency::path(2 * layers, 1, mean_delay, 2 * (layers + 2), request.link);
+        Some(
+            waits
+                .iter()
+                .fold(back, |sum, slack| sum.and(1, 1.0 / slack)),
+        )
+    }
+}
+
+/// Rounded down to three significant digits.
+pub(super) fn three_digits(x: f64) -> f64 {
+    if x <= 0.0 || !x.is_finite() {
+        return 0.0;
+    }
+    let mut unit = 1.0_f64;
+    while x / unit >= 1000.0 {
+        unit *= 10.0;
+    }
+    // Dividing by whole powers of ten gives the nearest number to the decimal one.
+    let mut parts = 1.0_f64;
+    while x * parts < 100.0 {
+        parts *= 10.0;
+    }
+    if unit > 1.0 {
+        (x / unit).floor() * unit
+    } else {
+        (x * parts * (1.0 + 1e-12)).floor() / parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn near(a: f64, b: f64, tolerance: f64) {
+        assert!((a - b).abs() <= tolerance, "{a} is not {b}");
+    }
+
+    #[test]
+    fn the_default_profile_is_the_first_split() {
+        let rates = Rates::fitting(27_806.0, SPLITS[0]);
+        near(rates.real, 2.0, 0.001);
+        near(rates.loops, 0.5, 0.001);
+        near(rates.mailbox, 0.6, 0.001);
+        near(rates.mailbox_clock, 2.0, 0.001);
+        near(rates.downlink, 8.0, 0.01);
+        assert!(rates.bandwidth() <= 27_806.0);
+    }
+
+    /// The design of the network promises p50 2.2 s and p99 4.8 s for it, by Monte Carlo.
+    #[test]
+    fn the_default_profile_delivers_as_it_was_designed() {
+        let rates = Rates {
+            real: 2.0,
+            loops: 0.5,
+            drops: 0.5,
+            mailbox: 0.6,
+            mailbox_clock: 2.0,
+            downlink: 8.0,
+        };
+        let request = Request::new(1000, 5.0, 30_000.0, 0.2);
+        let latency = rates.latency(&request, 3, 0.1).unwrap();
+        near(latency.quantile(0.5), 2.2, 0.1);
+        near(latency.quantile(0.99), 4.8, 0.25);
+    }
+
+    #[test]
+    fn every_split_fits_its_bandwidth() {
+        for split in SPLITS {
+            for bandwidth in [100.0, 5000.0, 1e6, 1e9] {
+                let rates = Rates::fitting(bandwidth, split);
+                assert!(rates.bandwidth() <= bandwidth, "{split:?} {bandwidth}");
+                assert!(rates.downlink <= 1000.0 && rates.downlink > rates.offered());
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_rounded_down() {
+        for (x, rounded) in [
+            (1.2345, 1.23),
+            (0.012_345, 0.0123),
+            (98_765.0, 98_700.0),
+            (2.0, 2.0),
+            (0.0, 0.0),
+        ] {
+            near(three_digits(x), rounded, 1e-12);
+        }
+    }
+
+    #[test]
+    fn a_queue_without_slack_has_no_latency() {
+        let request = Request {
+            message_rate: 3.0,
+            ..Request::new(1000, 5.0, 30_000.0, 0.2)
+        };
+        let rates = Rates::fitting(30_000.0, SPLITS[0]);
+        assert_eq!(rates.latency(&request, 3, 0.1), None);
+    }
+}

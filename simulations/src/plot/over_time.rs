@@ -1,0 +1,155 @@
+//! What changes over the time of a run: traffic, occupancy, the targets' entropy.
+
+use std::collections::BTreeMap;
+
+use crate::table::Table;
+
+use super::aggregate::{Ordered, means};
+use super::distribution::{capital, names};
+use super::{Axis, Figure, PlotError, Point, Series, Style, label};
+
+/// Dots of a series; of more targets, every n-th is drawn.
+const MOST_DOTS: usize = 3000;
+/// Spans of time whose means are joined.
+const SPANS: f64 = 30.0;
+/// What the shaded bands are.
+const BAND: &str = "mean of the repetitions; band: 95% interval by Student's t";
+
+/// Each column of the time bins whose name is `prefix` or begins with it and a dot, divided by
+/// `divisor`, averaged over the repetitions.
+pub(super) fn bins(
+    table: &Table,
+    prefixes: &[&str],
+    divisor: f64,
+    title: &str,
+    y: &str,
+) -> Result<Option<Figure>, PlotError> {
+    let starts = table.numbers("start_s")?;
+    let chosen = |name: &str| {
+        prefixes.iter().any(|prefix| {
+            let rest = name.strip_prefix(prefix);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    };
+    let mut series = Vec::new();
+    for column in table.column_names().into_iter().filter(|name| chosen(name)) {
+        let values = table.numbers(column)?;
+        let pairs = starts.iter().zip(&values);
+        let points = means(pairs.filter_map(|(x, y)| Some(((*x)?, (*y)? / divisor))));
+        series.push(Series {
+            name: capital(&column.replace(['_', '.'], " ")).to_lowercase(),
+            points,
+            style: Style::Line,
+            colour: series.len(),
+        });
+    }
+    if series.is_empty() {
+        return Ok(None);
+    }
+    if let [only] = series.as_mut_slice() {
+        only.name.clear();
+    }
+    let banded = |s: &Series| s.points.iter().any(|p| p.interval.is_some());
+    let notes = series.iter().any(banded).then(|| BAND.to_owned());
+    Ok(Some(Figure {
+        title: title.to_owned(),
+        x: Axis::new("start of the time bin (s)"),
+        y: Axis {
+            from_zero: true,
+            ..Axis::new(y)
+        },
+        series,
+        notes: notes.into_iter().collect(),
+        metadata: table.metadata().to_vec(),
+    }))
+}
+
+/// The width of the time bins: the least distance of two starts.
+pub(super) fn bin_width(table: &Table) -> Result<f64, PlotError> {
+    let starts = table.numbers("start_s")?;
+    let mut starts: Vec<f64> = starts.into_iter().flatten().collect();
+    starts.sort_by(f64::total_cmp);
+    let widths = starts.windows(2).filter_map(|pair| match pair {
+        [a, b] if b > a => Some(b - a),
+        _ => None,
+    });
+    let width = widths.fold(f64::INFINITY, f64::min);
+    Ok(if width.is_finite() { width } else { 1.0 })
+}
+
+/// A measure of the targets by the time of sending: a dot each, and the means of spans of time.
+pub(super) fn targets(table: &Table, column: &str) -> Result<Figure, PlotError> {
+    let (sent, values) = (table.numbers("sent_s")?, table.numbers(column)?);
+    let repetitions = names(table, "repetition").unwrap_or_default();
+    let adversaries = names(table, "adversary").unwrap_or_default();
+    let mut found: Vec<(String, Vec<Dot>)> = Vec::new();
+    for (row, (x, y)) in sent.iter().zip(&values).enumerate() {
+        let (Some(x), Some(y)) = (*x, *y) else {
+            continue;
+        };
+        let text = |all: &[String]| all.get(row).cloned().unwrap_or_default();
+        let dot = (text(&repetitions), x, y);
+        let adversary = text(&adversaries);
+        match found.iter_mut().find(|(name, _)| *name == adversary) {
+            Some((_, dots)) => dots.push(dot),
+            None => found.push((adversary, vec![dot])),
+        }
+    }
+    let mut series = Vec::new();
+    let mut notes =
+        vec!["line: means of spans of time, with 95% intervals of the repetitions".to_owned()];
+    for (colour, (_, dots)) in found.iter().enumerate() {
+        let every = dots.len().div_ceil(MOST_DOTS).max(1);
+        let note = format!("one target in {every} is drawn");
+        if every > 1 && !notes.contains(&note) {
+            notes.push(note);
+        }
+        let shown = dots.iter().step_by(every);
+        series.push(Series {
+            name: String::new(),
+            points: shown.map(|(_, x, y)| Point::new(*x, *y)).collect(),
+            style: Style::Dots,
+            colour,
+        });
+    }
+    for (colour, (name, dots)) in found.iter().enumerate() {
+        series.push(Series {
+            name: name.clone(),
+            points: span_means(dots),
+            style: Style::Line,
+            colour,
+        });
+    }
+    Ok(Figure {
+        title: format!("{} of the targets over time", capital(&label(column))),
+        x: Axis::new("time of sending (s)"),
+        y: Axis::new(label(column)),
+        series,
+        notes,
+        metadata: table.metadata().to_vec(),
+    })
+}
+
+/// Repetition, time and value of a target.
+type Dot = (String, f64, f64);
+
+/// For each span of time the mean over the repetitions of each one's mean: targets of one
+/// repetition are not independent.
+fn span_means(dots: &[Dot]) -> Vec<Point> {
+    let first = dots.iter().map(|d| d.1).fold(f64::INFINITY, f64::min);
+    let last = dots.iter().map(|d| d.1).fold(f64::NEG_INFINITY, f64::max);
+    let width = ((last - first) / SPANS).max(f64::MIN_POSITIVE);
+    let mut spans: BTreeMap<(Ordered, &str), (f64, f64)> = BTreeMap::new();
+    for (repetition, x, y) in dots {
+        let span = ((x - first) / width).floor().min(SPANS - 1.0);
+        let middle = first + (span + 0.5) * width;
+        let (sum, count) = spans.entry((Ordered(middle), repetition)).or_default();
+        *sum += y;
+        *count += 1.0;
+    }
+    means(
+        spans
+            .into_iter()
+            .map(|((Ordered(x), _), (sum, count))| (x, sum / count)),
+    )
+}

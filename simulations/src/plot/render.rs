@@ -1,0 +1,119 @@
+//! A figure as SVG and as PNG.
+
+use std::fmt::Write as _;
+
+use plotters::drawing::IntoDrawingArea;
+use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
+
+use super::canvas::{Canvas, SCALE};
+use super::layout::{self, HEIGHT, WIDTH};
+use super::{Figure, PlotError};
+
+/// Pixels of a PNG in a point: sharp on dense screens and in print.
+const PIXELS: u32 = 2;
+
+impl Figure {
+    /// The figure as an SVG file, with its title and origin as text in it.
+    ///
+    /// # Errors
+    /// [`PlotError::Nothing`], [`PlotError::TooManySeries`], [`PlotError::Drawing`].
+    pub fn svg(&self) -> Result<String, PlotError> {
+        let shown = self.shown()?;
+        let (width, height) = units();
+        let mut drawn = String::new();
+        draw(
+            SVGBackend::with_string(&mut drawn, (width, height)),
+            &shown,
+            true,
+        )?;
+        let (_, body) = drawn
+            .split_once('\n')
+            .ok_or_else(|| PlotError::Drawing("an empty drawing".to_owned()))?;
+        let mut svg = format!(
+            "<svg width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {width} {height}\" \
+             xmlns=\"http://www.w3.org/2000/svg\">\n<title>{}</title>\n<desc>",
+            escaped(&self.title)
+        );
+        for (key, value) in &self.metadata {
+            // Writing to a String does not fail.
+            let _ = writeln!(svg, "{}={}", escaped(key), escaped(value));
+        }
+        svg.push_str("</desc>\n");
+        svg.push_str(body);
+        Ok(svg)
+    }
+
+    /// The figure as a PNG file, 1440 by 900 pixels, with its title and origin as text in it.
+    ///
+    /// # Errors
+    /// As [`Figure::svg`].
+    pub fn png(&self) -> Result<Vec<u8>, PlotError> {
+        let shown = self.shown()?;
+        let (width, height) = units();
+        let mut fine = vec![0; width as usize * height as usize * 3];
+        let backend = BitMapBackend::with_buffer(&mut fine, (width, height));
+        draw(backend, &shown, false)?;
+        let factor = (SCALE / PIXELS) as usize;
+        let pixels = shrunk(&fine, width as usize, factor);
+        let size = (width / (SCALE / PIXELS), height / (SCALE / PIXELS));
+        encoded(&pixels, size, self).map_err(|error| PlotError::Drawing(error.to_string()))
+    }
+}
+
+/// The page in units of the drawing back end.
+fn units() -> (u32, u32) {
+    (WIDTH as u32 * SCALE, HEIGHT as u32 * SCALE)
+}
+
+fn draw<B: DrawingBackend>(backend: B, figure: &Figure, texts: bool) -> Result<(), PlotError> {
+    let area = backend.into_drawing_area();
+    layout::draw(&Canvas::new(&area, texts)?, figure)?;
+    let presented = area.present();
+    presented.map_err(|error| PlotError::Drawing(error.to_string()))
+}
+
+fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&amp;");
+    text.replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Each pixel the mean of `factor` times `factor` of a finer picture: smooth edges.
+fn shrunk(fine: &[u8], width: usize, factor: usize) -> Vec<u8> {
+    let area = (factor * factor) as u32;
+    let rows = fine.chunks_exact(width * 3 * factor);
+    let mut pixels = Vec::with_capacity(fine.len() / (factor * factor));
+    for band in rows {
+        let mut sums = vec![0_u32; width * 3 / factor];
+        for line in band.chunks_exact(width * 3) {
+            for (pixel, sum) in line.chunks_exact(3 * factor).zip(sums.chunks_exact_mut(3)) {
+                for (index, value) in pixel.iter().enumerate() {
+                    if let Some(sum) = sum.get_mut(index % 3) {
+                        *sum += u32::from(*value);
+                    }
+                }
+            }
+        }
+        pixels.extend(sums.iter().map(|sum| ((sum + area / 2) / area) as u8));
+    }
+    pixels
+}
+
+fn encoded(
+    pixels: &[u8],
+    (width, height): (u32, u32),
+    figure: &Figure,
+) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.add_itxt_chunk("Title".to_owned(), figure.title.clone())?;
+    for (key, value) in &figure.metadata {
+        let text = format!("{key}={value}");
+        encoder.add_itxt_chunk("Source".to_owned(), text)?;
+    }
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(pixels)?;
+    writer.finish()?;
+    Ok(bytes)
+}

@@ -1,0 +1,266 @@
+//! The three figures: what is run, and what is read at its end.
+
+use rand::Rng;
+
+use super::{Labels, likelihood_difference};
+use crate::engine::{Phases, Plan, TraceMessage, Workload};
+use crate::reproduce::shape::Curve;
+use crate::reproduce::work::{Curves, Findings, Job, Line, Run, Work};
+use crate::reproduce::{Effort, Point, ReproduceError, Reproduction, plans};
+use crate::{math, seed};
+
+/// What the three have in common: senders, the rate of each, mixes in a layer.
+const SENDERS: u32 = 100;
+const RATE: f64 = 2.0;
+const WIDTH: usize = 3;
+/// Time units before the challenge senders have messages, and after.
+const BURN_IN: f64 = 2500.0;
+const CHALLENGE: u32 = 100;
+const REPETITIONS: u32 = 100;
+/// S0 and S1 are the last two clients.
+const CHALLENGERS: [u32; 2] = [SENDERS - 2, SENDERS - 1];
+
+/// Parameters on the horizontal axes.
+const MU: [f64; 5] = [0.2, 0.5, 1.0, 1.5, 2.0];
+const DEEPEST: usize = 12;
+const LAYERS: usize = 3;
+
+pub(in crate::reproduce) const FIG5: Reproduction = Reproduction {
+    name: "loopix-fig5",
+    what: "Loopix figure 5: likelihood difference against the rate of the delay",
+    gated: true,
+    seconds: 100,
+    jobs: fig5_jobs,
+    measure: fig5,
+};
+
+pub(in crate::reproduce) const FIG6: Reproduction = Reproduction {
+    name: "loopix-fig6",
+    what: "Loopix figure 6: likelihood difference against the number of layers",
+    gated: true,
+    seconds: 100,
+    jobs: fig6_jobs,
+    measure: fig6,
+};
+
+pub(in crate::reproduce) const FIG7: Reproduction = Reproduction {
+    name: "loopix-fig7",
+    what: "Loopix figure 7: likelihood difference against corrupt mixes",
+    gated: true,
+    seconds: 30,
+    jobs: fig7_jobs,
+    measure: fig7,
+};
+
+/// 98 senders of messages, and two that put one message into their buffer each time unit from the
+/// end of the burn-in on and send dummies when it is empty.
+fn challenge(name: String, x: f64, mu: f64, layers: usize, effort: Effort) -> Job {
+    let (burn_in, repetitions) = match effort {
+        Effort::Full => (BURN_IN, REPETITIONS),
+        Effort::Quick => (40.0, 16),
+    };
+    let phases = Phases {
+        warm_up: burn_in,
+        measurement: f64::from(CHALLENGE),
+        drain: 0.0,
+    };
+    let network = plans::layered(layers, WIDTH, 1.0 / mu, 0.0);
+    let others = plans::senders(SENDERS - 2, RATE);
+    let mut challengers = plans::senders(2, RATE);
+    challengers.dummies = true;
+    challengers.workload = Workload::Trace;
+    challengers.buffer = CHALLENGE;
+    let message = |unit: u32, sender: u32| TraceMessage {
+        time: burn_in + f64::from(unit),
+        sender,
+        receiver: 0,
+    };
+    let trace = (0..CHALLENGE).flat_map(|unit| CHALLENGERS.map(|sender| message(unit, sender)));
+    let mut plan = Plan {
+        trace: trace.collect(),
+        ..plans::plan(network, others, phases)
+    };
+    plan.classes.push(challengers);
+    Job {
+        name,
+        x,
+        plan,
+        repetitions,
+        stream: 0,
+    }
+}
+
+fn fig5_jobs(effort: Effort) -> Vec<Job> {
+    let job = |mu: f64| challenge(format!("mu = {mu}"), mu, mu, LAYERS, effort);
+    MU.into_iter().map(job).collect()
+}
+
+fn fig6_jobs(effort: Effort) -> Vec<Job> {
+    let depth = match effort {
+        Effort::Full => DEEPEST,
+        Effort::Quick => DEEPEST / 2,
+    };
+    vec![challenge(
+        format!("{depth} layers"),
+        0.0,
+        1.0,
+        depth,
+        effort,
+    )]
+}
+
+fn fig7_jobs(effort: Effort) -> Vec<Job> {
+    vec![challenge(
+        "3 x 3 mixes".to_owned(),
+        0.0,
+        1.0,
+        LAYERS,
+        effort,
+    )]
+}
+
+/// The first mix of a layer: the mixes of a layer are alike, so it stands for any of them.
+fn first_of(layer: usize) -> usize {
+    layer * WIDTH
+}
+
+/// Epsilon at a mix for each adversary.
+fn at_mix(labels: &Labels, adversary: usize, node: usize) -> Option<f64> {
+    labels.pool(adversary, node).and_then(likelihood_difference)
+}
+
+fn fig5(work: &Work<'_>) -> Result<Findings, ReproduceError> {
+    let y = work.all(|run| {
+        let mut labels = Labels::new(&run.job.plan, CHALLENGERS, vec![Vec::new()]);
+        run.observe(&mut labels)?;
+        Ok(at_mix(&labels, 0, first_of(LAYERS - 1)))
+    })?;
+    let x: Vec<f64> = work.jobs.iter().map(|job| job.x).collect();
+    let names = work.jobs.iter().map(|job| job.name.clone()).collect();
+    let axis = "mu, rate of the delay (per time unit)";
+    let logs = x.iter().map(|mu| math::ln(*mu)).collect();
+    let shape = Curve {
+        x: logs,
+        y,
+        grows: true,
+    };
+    Ok(findings(&shape, &x, names, "epsilon grows with mu", axis))
+}
+
+/// The first l layers of a network are a network of l layers: what follows does not act back. So
+/// one run has every number of layers, with the traffic in common.
+fn fig6(work: &Work<'_>) -> Result<Findings, ReproduceError> {
+    let depth = work
+        .jobs
+        .first()
+        .map_or(0, |job| job.plan.network.layers.len());
+    let runs = work.all(|run| {
+        let mut labels = Labels::new(&run.job.plan, CHALLENGERS, vec![Vec::new()]);
+        run.observe(&mut labels)?;
+        let by_depth = (0..depth).map(|layer| at_mix(&labels, 0, first_of(layer)));
+        Ok(by_depth.collect::<Vec<_>>())
+    })?;
+    let y = transposed(&runs, depth);
+    let x: Vec<f64> = (1..=depth).map(count).collect();
+    let names = x.iter().map(|layers| format!("{layers} layers")).collect();
+    let logs = x.iter().map(|layers| math::ln(*layers)).collect();
+    let shape = Curve {
+        x: logs,
+        y,
+        grows: false,
+    };
+    Ok(findings(
+        &shape,
+        &x,
+        names,
+        "epsilon falls with the layers",
+        "layers",
+    ))
+}
+
+/// The adversary corrupts mixes in a random order, drawn for each repetition; the mix where epsilon
+/// is read is taken to be honest, and is left out. So one run has every number of corrupt mixes.
+fn fig7(work: &Work<'_>) -> Result<Findings, ReproduceError> {
+    let read = first_of(LAYERS - 1);
+    let others = LAYERS * WIDTH - 1;
+    let runs = work.all(|run| {
+        let mut labels = Labels::new(&run.job.plan, CHALLENGERS, corruptions(run, read, others));
+        run.observe(&mut labels)?;
+        let by_count = (0..=others).map(|corrupt| at_mix(&labels, corrupt, read));
+        Ok(by_count.collect::<Vec<_>>())
+    })?;
+    let y = transposed(&runs, others + 1);
+    let x: Vec<f64> = (0..=others).map(count).collect();
+    let names = x
+        .iter()
+        .map(|corrupt| format!("{corrupt} of 9 corrupt"))
+        .collect();
+    let shape = Curve {
+        x: x.clone(),
+        y,
+        grows: true,
+    };
+    let what = "epsilon grows with the corrupt mixes";
+    Ok(findings(&shape, &x, names, what, "corrupt mixes of 9"))
+}
+
+/// None, the first, the first two, … of the mixes but `read` in a random order, up to all `others`.
+fn corruptions(run: &Run<'_>, read: usize, others: usize) -> Vec<Vec<bool>> {
+    let mut rng = seed::generator(run.seed, run.repetition, "order of corruption", 0);
+    let mixes = (0..=others).filter(|mix| *mix != read);
+    let mut order: Vec<(u64, usize)> = mixes.map(|mix| (rng.next_u64(), mix)).collect();
+    order.sort_unstable();
+    let mut corrupt = vec![false; others + 1];
+    let mut sets = vec![corrupt.clone()];
+    for (_, mix) in order {
+        if let Some(mix) = corrupt.get_mut(mix) {
+            *mix = true;
+        }
+        sets.push(corrupt.clone());
+    }
+    sets
+}
+
+/// From one list for each repetition to one list for each point.
+fn transposed(runs: &[Vec<Vec<Option<f64>>>], points: usize) -> Vec<Vec<Option<f64>>> {
+    let repetitions = || runs.iter().flatten();
+    let of = |point: usize| repetitions().map(move |run| run.get(point).copied().flatten());
+    (0..points).map(|point| of(point).collect()).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "at most a dozen")]
+fn count(n: usize) -> f64 {
+    n as f64
+}
+
+/// The points of a curve, and its gates.
+fn findings(shape: &Curve, x: &[f64], names: Vec<String>, what: &str, axis: &str) -> Findings {
+    let mut found = Findings::default();
+    let mut line = Vec::new();
+    let mut zeros = Vec::new();
+    for ((name, sample), x) in names.iter().zip(&shape.y).zip(x) {
+        let values: Vec<f64> = sample.iter().copied().flatten().collect();
+        let point = Point::shown(name, "ln", &values);
+        line.push((*x, point.clone()));
+        found.points.push(point);
+        let zero = |value: &Option<f64>| if value.is_none() { 1.0 } else { 0.0 };
+        let zero: Vec<f64> = sample.iter().map(zero).collect();
+        zeros.push(Point::shown(
+            format!("{name}: share of zero probabilities"),
+            "1",
+            &zero,
+        ));
+    }
+    found.points.append(&mut zeros);
+    found.points.append(&mut shape.gates(what));
+    found.curves = Curves {
+        x: axis.to_owned(),
+        y: "epsilon".to_owned(),
+        log_x: false,
+        lines: vec![Line {
+            name: "epsilon".to_owned(),
+            points: line,
+        }],
+    };
+    found
+}
