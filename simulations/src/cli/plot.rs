@@ -130,7 +130,7 @@ fn table(args: &PlotArgs, input: &Path) -> Result<Files, String> {
         return Err(format!(
             "--x COLUMN and --y COLUMN say what is drawn; the columns of {} are: {}",
             input.display(),
-            table.column_names().join(", ")
+            table.main_columns().join(", ")
         ));
     };
     let choice = ColumnChoice {

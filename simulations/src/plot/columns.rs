@@ -274,6 +274,6 @@ mod tests {
     #[test]
     fn an_unknown_column_names_those_that_exist() {
         let said = from_columns(&table(), &choice("mu", "nope", None)).unwrap_err();
-        assert!(said.to_string().contains("mu, layers, h, h.low"), "{said}");
+        assert!(said.to_string().contains("mu, layers, h, plain"), "{said}");
     }
 }
