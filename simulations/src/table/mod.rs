@@ -125,7 +125,7 @@ impl Table {
             let bases = endings
                 .iter()
                 .filter_map(|ending| name.strip_suffix(ending));
-            bases.into_iter().any(|base| self.has(base))
+            bases.any(|base| self.has(base))
         };
         let names = self.column_names().into_iter();
         names.filter(|name| !belongs(name)).collect()
