@@ -256,7 +256,9 @@ pub fn time(case: Case, quick: bool, seed: u64, heap: bool) -> Result<Timing, En
             measurement,
             drain,
         } = &mut plan.phases;
-        [warm_up, measurement, drain].map(|phase| *phase /= 5.0);
+        for phase in [warm_up, measurement, drain] {
+            *phase /= 5.0;
+        }
     }
     let plateau = case == Case::ManyTargets;
     let whole = start();

@@ -155,11 +155,14 @@ fn group_text(column: &Values, row: usize) -> String {
     }
 }
 
+/// A number for each row, where there is one.
+type Numbers = Vec<Option<f64>>;
+
 /// A metric and its interval.
 struct Metric {
     name: String,
-    values: Vec<Option<f64>>,
-    interval: Option<(Vec<Option<f64>>, Vec<Option<f64>>)>,
+    values: Numbers,
+    interval: Option<(Numbers, Numbers)>,
 }
 
 impl Metric {
