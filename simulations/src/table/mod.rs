@@ -122,7 +122,7 @@ impl Table {
     pub fn main_columns(&self) -> Vec<&str> {
         let endings = [".low", ".high", ".se"];
         let belongs = |name: &str| {
-            let bases = endings
+            let mut bases = endings
                 .iter()
                 .filter_map(|ending| name.strip_suffix(ending));
             bases.any(|base| self.has(base))
