@@ -1,6 +1,10 @@
 //! The engine beside a plain binary-heap event loop, on the networks of `shoal-sim bench`, shorter.
 
-#![allow(clippy::unwrap_used, reason = "a bench")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "criterion's macros, and measurements"
+)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use shoal_simulations::engine::bench::{Case, time};

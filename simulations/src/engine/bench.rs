@@ -251,14 +251,10 @@ pub fn time(case: Case, quick: bool, seed: u64, heap: bool) -> Result<Timing, En
     let mut plan = case.plan(quick);
     if heap && case == Case::Million {
         // A fifth of the time: the heap takes many minutes, and its speed is the same.
-        let Phases {
-            warm_up,
-            measurement,
-            drain,
-        } = &mut plan.phases;
-        for phase in [warm_up, measurement, drain] {
-            *phase /= 5.0;
-        }
+        let phases = &mut plan.phases;
+        phases.warm_up /= 5.0;
+        phases.measurement /= 5.0;
+        phases.drain /= 5.0;
     }
     let plateau = case == Case::ManyTargets;
     let whole = start();

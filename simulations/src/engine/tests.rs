@@ -45,12 +45,13 @@ pub(super) fn plan(layers: &[usize], clients: u32, rate: f64, mean: f64, link: f
 #[test]
 fn a_mix_is_a_queue_with_infinitely_many_servers() {
     let mut plan = plan(&[1], 10, 0.5, 1.0, 0.0);
-    plan.phases.measurement = 50_000.0;
+    plan.phases.measurement = 200_000.0;
     let outcome = run(&plan, 1, 0, &mut ()).unwrap();
     let pool = outcome.occupancy[0];
-    assert!((pool.mean - 5.0).abs() < 0.1, "{pool:?}");
-    assert!((pool.variance - 5.0).abs() < 0.2, "{pool:?}");
-    assert!((pool.arrival_rate - 5.0).abs() < 0.1, "{pool:?}");
+    // The standard error of the mean is sqrt(2 rho / T) = 0.007.
+    assert!((pool.mean - 5.0).abs() < 0.03, "{pool:?}");
+    assert!((pool.variance - 5.0).abs() < 0.07, "{pool:?}");
+    assert!((pool.arrival_rate - 5.0).abs() < 0.02, "{pool:?}");
     let latency = outcome.latency(Kind::Real, false);
     assert!((latency.mean().unwrap() - 1.0).abs() < 0.02);
     assert!((latency.quantile(0.5).unwrap() - std::f64::consts::LN_2).abs() < 0.02);
@@ -131,13 +132,6 @@ fn the_engine_and_a_heap_agree() {
         let wait = outcome.latency(Kind::Real, true).mean().unwrap()
             - outcome.latency(Kind::Real, false).mean().unwrap();
         assert!((wait - 1.0 / 0.6).abs() < 0.1, "{wait}");
-    }
-    // Poisson pools: of 60 packets per second at 4 mixes, each for 0.3 s.
-    for pool in &engine.0.occupancy {
-        assert!(
-            (pool.mean - 4.5).abs() < 0.1 && (pool.variance - 4.5).abs() < 0.4,
-            "{pool:?}"
-        );
     }
 }
 
