@@ -23,6 +23,7 @@ mod offline;
 mod plot;
 mod reproduce;
 mod restarts;
+mod run;
 mod scenario;
 mod support;
 mod sweep;
