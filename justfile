@@ -26,6 +26,10 @@ portable:
     cargo check -p shoal-packet --lib --no-default-features --target wasm32-unknown-unknown
     cargo check -p shoal-packet --lib --no-default-features --target aarch64-unknown-linux-gnu
 
+# The simulator's speed beside a plain event loop's.
+bench-simulator:
+    cargo run --release -p shoal-simulations --bin shoal-sim -- bench
+
 # What the packet crate gains over its reference.
 compare:
     cargo run --release -p shoal-packet --example compare

@@ -1,21 +1,47 @@
-//! A whole network of Shoal in virtual time: the harness that runs the same role cores as the
-//! node, from a seed and without sockets.
+//! The simulator behind `shoal-sim`, and a whole network of Shoal in virtual time.
 //!
-//! [`Network`] hosts mixes, providers and clients: the `Directory`, `Gate`, `Relay`, `Provider`
-//! and `Client` of the other crates, and nothing of its own that a protocol would have to say.
-//! What the node does with libp2p, threads and SQLite is replaced: links have a delay and lose
-//! what they lose, disks are memory that survives a crash and take a while to write, gossip is a
-//! flood among neighbours, and time jumps from one event to the next.
+//! Two ways to simulate share one crate, and a test holds them against each other.
 //!
-//! - Reproducible: every party, link and disk draws from a generator of its own, and events at one
-//!   instant happen in the order in which they were caused. One seed gives one [trace](TraceHash)
-//!   of events. It does not give the same ciphertext, because some libraries draw randomness of
-//!   their own; so the trace holds none.
+//! **Scenarios** are for research: thousands to millions of clients whose packets are times and
+//! places and nothing else. A [`Scenario`](scenario::Scenario) is read from TOML and becomes an
+//! [`engine::Plan`]; [`engine::run`] simulates it and shows it to an [`engine::Observer`];
+//! [`adversary`] and [`metrics`] make of it what each adversary can; [`run::execute`] repeats it on
+//! all cores and gives a [`run::Report`]. Path choice, delay sampling and client schedules are those
+//! of the network's own crates. [`theory`] has the closed forms, [`reproduce`] the published figures,
+//! [`sweep`] and [`advise`] are built from runs.
+//!
+//! ```
+//! use shoal_simulations::run::{self, Options, Unwatched};
+//! use shoal_simulations::scenario::{Preset, Scenario};
+//!
+//! let preset = Preset::find("single-mix").ok_or("no such preset")?;
+//! let mut scenario = Scenario::parse(preset.text)?;
+//! scenario.set("run.measure", "200s".into())?;
+//! let options = Options { repetitions: Some(3), ..Options::default() };
+//! let report = run::execute(&scenario, &options, &Unwatched)?;
+//! let entropy = report.summary("entropy_forward_messages", Some("global"));
+//! // 3.7549 bits is exact at rho = 5.
+//! assert!(entropy.and_then(|e| e.mean).is_some_and(|bits| (bits - 3.75).abs() < 0.5));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! **The harness** runs the real roles from a seed and without sockets. [`Network`] hosts mixes,
+//! providers and clients: the `Directory`, `Gate`, `Relay`, `Provider` and `Client` of the other
+//! crates, and nothing of its own that a protocol would have to say. What the node does with libp2p,
+//! threads and SQLite is replaced: links have a delay and lose what they lose, disks are memory that
+//! survives a crash and take a while to write, gossip is a flood among neighbours, and time jumps
+//! from one event to the next. [`network`] reads scenarios for it, with faults.
+//!
+//! - Reproducible: every part draws from a generator of its own. A scenario's seed gives the same
+//!   bytes on any machine at any number of threads. A seed of the harness gives one
+//!   [trace](TraceHash) of events, not the same ciphertext, because some libraries draw randomness
+//!   of their own; so the trace holds none.
+//! - Honest: each value carries a [`Claim`](measure::Claim): exact, an approximation by name, a
+//!   bound, an attack, a count, or nothing where no inference is sound.
 //! - Accounted for: [`Network::check`] compares what links counted with what the cores counted,
 //!   frame by frame.
-//! - [`stats`] holds the statistics that tests of timing need.
 //!
-//! It never opens a socket, reads a clock, or holds a second copy of protocol logic.
+//! It never opens a socket, holds a second copy of protocol logic, or lets a clock into a result.
 //!
 //! ```
 //! use shoal_client::ClientEvent;

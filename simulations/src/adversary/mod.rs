@@ -142,13 +142,13 @@ pub fn droppers(scenario: &Scenario, plan: &Plan, seed: u64, repetition: u32) ->
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::engine::{Class, Delay, Link, Links, Network, Phases, Receivers, Routes, Workload};
     use crate::scenario::{CorruptMixes, Placement};
 
     /// A stratified network of these weights without providers, and 10 clients at 1/s.
-    pub(super) fn plan(layers: &[&[f64]]) -> Plan {
+    pub(crate) fn plan(layers: &[&[f64]]) -> Plan {
         let link = Link::Constant(0.05);
         Plan {
             network: Network {

@@ -56,11 +56,11 @@ enum Command {
     Check(check::Check),
     Run(run::RunArgs),
     Network(network::NetworkArgs),
+    Reproduce(reproduce::ReproduceArgs),
+    Bench(bench::Bench),
     Plot(plot::PlotArgs),
     Sweep(sweep::SweepArgs),
     Merge(merge::MergeArgs),
-    Bench(bench::Bench),
-    Reproduce(reproduce::ReproduceArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -70,11 +70,11 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Network(args) => network::run(&args),
+        Command::Reproduce(args) => reproduce::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Plot(args) => plot::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Merge(args) => merge::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Reproduce(args) => reproduce::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),

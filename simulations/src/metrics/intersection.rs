@@ -154,3 +154,80 @@ impl Observer for Intersection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::churn::expected_candidates;
+    use crate::metrics::draw::exponential;
+    use crate::scenario::Seconds;
+    use crate::seed;
+
+    fn watch(clients: u32, window: f64) -> Intersection {
+        let mut plan = crate::adversary::tests::plan(&[&[1.0]]);
+        for class in &mut plan.classes {
+            class.count = clients;
+        }
+        plan.phases.measurement = 1e9;
+        let asked = scenario::Intersection {
+            victim: 0,
+            window: Seconds::new(window).unwrap(),
+        };
+        Intersection::new(&asked, &plan)
+    }
+
+    #[test]
+    fn a_case_by_hand() {
+        // 0 is the victim, 1 always there, 2 away from 10 to 20, 3 away until 5, 4 away from 28 on.
+        let mut watch = watch(5, 1.0);
+        watch.offline(3, 0.0);
+        watch.online(3, 5.0);
+        watch.offline(2, 10.0);
+        watch.online(2, 20.0);
+        watch.offline(4, 28.0);
+        // 3 is back in time for the first, 2 is away for half the window of the second and for all
+        // of the third.
+        watch.arrivals = vec![5.5, 10.5, 11.5, 28.5, 40.0];
+        let step = |messages, candidates| Step {
+            messages,
+            candidates,
+        };
+        assert_eq!(
+            watch.steps(),
+            (vec![step(1, 5), step(3, 4), step(5, 3)], true)
+        );
+        // Had 0 itself been away, the attack would have lost it.
+        watch.offline(0, 30.0);
+        assert!(!watch.steps().1);
+    }
+
+    #[test]
+    fn sizes_are_as_expected_of_exponential_churn() {
+        let clients = 4_000_u32;
+        let mut watch = watch(clients, 1e-6);
+        let mut rng = seed::generator(16, 0, "intersection test", 0);
+        for client in 1..clients {
+            // Offline twice as long as online, in equilibrium by time 0.
+            let mut time = -300.0;
+            let mut online = client % 3 == 0;
+            while time < 100.0 {
+                time += exponential(&mut rng, if online { 10.0 } else { 20.0 });
+                online = !online;
+                if online {
+                    watch.online(client, time);
+                } else {
+                    watch.offline(client, time);
+                }
+            }
+        }
+        let instants = [0.0, 3.0, 4.0, 10.0];
+        watch.arrivals = instants.to_vec();
+        let steps = watch.steps().0;
+        assert_eq!(steps.len(), 4);
+        for (step, seen) in steps.iter().zip(1..) {
+            let expected = expected_candidates(f64::from(clients), 10.0, 20.0, &instants[..seen]);
+            let off = count(step.candidates) - expected;
+            assert!(off.abs() < 4.5 * expected.sqrt(), "{step:?} {expected}");
+        }
+    }
+}

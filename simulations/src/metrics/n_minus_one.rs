@@ -42,15 +42,16 @@ pub(super) fn blocking(asked: &NMinusOne, plan: &Plan, outcome: &Outcome) -> Opt
     let lost = outcome.measured(Kind::MixLoop);
     let arrived = lost.delivered + lost.lost_in_all();
     let hops = path_length(plan).saturating_sub(1);
-    let providers = if plan.network.providers > 0 { 2.0 } else { 0.0 };
+    // A loop passes a provider, if there are any, and the mixes of the other layers.
+    let provider = f64::from(u8::from(plan.network.providers > 0));
+    let links = f64::from(hops) + 1.0 + provider;
     Some(Blocking {
         traffic: (clients * visits + others) * share,
         loops,
         mu: 1.0 / delay,
         reduction: 1.0 / asked.let_through,
         loop_hops: hops,
-        loop_links: f64::from(hops + 1) * plan.links.wrap.mean()
-            + providers * plan.network.provider_delay.mean(),
+        loop_links: links * plan.links.wrap.mean() + provider * plan.network.provider_delay.mean(),
         loop_loss: super::sheet::share(lost.lost_in_all(), arrived).unwrap_or(0.0),
         limits: droppers::limits(&asked.alarm),
     })

@@ -123,20 +123,24 @@ mod tests {
 
     #[test]
     fn a_run_of_three_packets() {
-        let mut real = Flow::default();
-        real.counters = Counters {
-            sent: 2,
-            delivered: 1,
-            lost: [1, 0, 0],
-            crossings: 6,
+        let mut real = Flow {
+            counters: Counters {
+                sent: 2,
+                delivered: 1,
+                lost: [1, 0, 0],
+                crossings: 6,
+            },
+            ..Flow::default()
         };
         real.latency.add(2.0);
-        let mut cover = Flow::default();
-        cover.counters = Counters {
-            sent: 1,
-            delivered: 1,
-            lost: [0; 3],
-            crossings: 4,
+        let mut cover = Flow {
+            counters: Counters {
+                sent: 1,
+                delivered: 1,
+                lost: [0; 3],
+                crossings: 4,
+            },
+            ..Flow::default()
         };
         cover.latency.add(1.0);
         cover.latency.add(3.0);

@@ -21,6 +21,7 @@ mod error;
 mod file;
 mod judge;
 mod output;
+mod range;
 mod scenario;
 mod summary;
 mod who;

@@ -83,6 +83,13 @@ struct SummaryFile<'a> {
     metrics: &'a [Summary],
 }
 
+#[derive(Serialize)]
+struct TimingFile<'a> {
+    meta: &'a Meta,
+    #[serde(flatten)]
+    timing: &'a Timing,
+}
+
 impl Report {
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     pub(super) fn new(
@@ -106,6 +113,13 @@ impl Report {
                 peak_bytes: clock::peak_memory(),
             },
         })
+    }
+
+    /// A metric over all repetitions, by its name and adversary.
+    #[must_use]
+    pub fn summary(&self, name: &str, adversary: Option<&str>) -> Option<&Summary> {
+        let mut all = self.summaries.iter();
+        all.find(|summary| summary.name == name && summary.adversary.as_deref() == adversary)
     }
 
     /// The summary as JSON, with a line break at its end.
@@ -175,14 +189,22 @@ impl Report {
                 source,
             })
         };
-        if let Ok(toml) = scenario.to_toml() {
-            text("scenario.toml", &toml)?;
-        }
+        let scenario = scenario.clone().with_seed(self.meta.seed)?;
+        let pairs = self.meta.pairs();
+        let head: Vec<String> = pairs.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let head = format!("# {}\n\n", head.join("; "));
+        text("scenario.toml", &(head + &scenario.to_toml()?))?;
         text("summary.json", &self.summary_json()?)?;
         for table in self.tables()? {
             table.write_both(folder)?;
         }
-        let timing = serde_json::to_string_pretty(&self.timing)? + "\n";
-        text("timing.json", &timing)
+        let timing = TimingFile {
+            meta: &self.meta,
+            timing: &self.timing,
+        };
+        text(
+            "timing.json",
+            &(serde_json::to_string_pretty(&timing)? + "\n"),
+        )
     }
 }

@@ -93,6 +93,15 @@ impl Files {
         }
     }
 
+    /// No file may be named.
+    pub(super) const fn none() -> Self {
+        Self {
+            directory: None,
+            traces: BTreeMap::new(),
+            matrices: BTreeMap::new(),
+        }
+    }
+
     /// Reads what the model names and checks that it fits the model.
     pub(super) fn load(&mut self, model: &Model, problems: &mut Problems) {
         if let Some(name) = &model.links.matrix {
@@ -189,7 +198,10 @@ impl Files {
         name: &Path,
         parse: fn(&str) -> Result<T, String>,
     ) -> Result<Loaded<T>, String> {
-        let directory = self.directory.as_ref().ok_or("files are not read here")?;
+        let directory = self
+            .directory
+            .as_ref()
+            .ok_or("files are read beside a scenario that is a file itself")?;
         let path = directory.join(name);
         let text = read_bounded(&path).map_err(|reason| format!("{}: {reason}", path.display()))?;
         Ok(Loaded {

@@ -10,6 +10,7 @@ mod check;
 mod error;
 mod estimate;
 mod files;
+pub mod fuzz;
 mod hash;
 mod keypath;
 mod model;
@@ -51,12 +52,21 @@ impl Scenario {
         Self::new(read::toml(text)?, Files::beside(Path::new("")))
     }
 
-    /// Reads a scenario from JSON with the same keys, as the Python package writes it.
+    /// Reads a scenario from TOML that names no files: for text that somebody else wrote.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse).
+    /// As [`parse`](Self::parse), and for each file that it names.
+    pub fn parse_alone(text: &str) -> Result<Self, ScenarioError> {
+        Self::new(read::toml(text)?, Files::none())
+    }
+
+    /// Reads a scenario from JSON with the same keys. It names no files; [`open`](Self::open) one
+    /// that does.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and for each file that it names.
     pub fn parse_json(text: &str) -> Result<Self, ScenarioError> {
-        Self::new(read::json(text)?, Files::beside(Path::new("")))
+        Self::new(read::json(text)?, Files::none())
     }
 
     /// Reads a scenario from a file, JSON if its name ends so and TOML otherwise. Trace and matrix

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod adversaries;
 mod advise;
 mod delivery;
 mod directory;
@@ -15,12 +16,15 @@ mod entry;
 mod faults;
 mod latency;
 mod link;
+mod metrics;
 mod network;
 mod network_and_run;
 mod offline;
 mod plot;
 mod reproduce;
 mod restarts;
+mod run;
+mod scenario;
 mod support;
 mod sweep;
 mod table;

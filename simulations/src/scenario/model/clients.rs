@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::written::{WrittenReceivers, WrittenWorkload};
 use crate::scenario::{Seconds, error::Problems};
 
 /// The most clients of a scenario.
@@ -53,7 +54,7 @@ pub struct Rates {
 
 /// Where the messages of the real process come from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(try_from = "WrittenWorkload", into = "WrittenWorkload")]
 #[non_exhaustive]
 pub enum Workload {
     /// Each tick of the real process sends a message.
@@ -73,7 +74,7 @@ pub enum Workload {
 
 /// Who receives a client's messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(try_from = "WrittenReceivers", into = "WrittenReceivers")]
 #[non_exhaustive]
 pub enum Receivers {
     /// Any other client of the scenario, all alike.

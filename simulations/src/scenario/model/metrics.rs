@@ -105,7 +105,7 @@ impl Default for Epsilon {
 pub struct Disclosure {
     /// The client that is attacked, by its number among all clients.
     pub victim: u32,
-    /// The length of a round: what is sent in one may be received in it.
+    /// The length of a round. Receipts count in the round in which they were likely sent.
     pub round: Seconds,
 }
 
@@ -124,7 +124,7 @@ impl Default for Disclosure {
 pub struct Intersection {
     /// The client that is attacked, by its number among all clients.
     pub victim: u32,
-    /// How long after a message its receiver must have been online.
+    /// How long before a message arrived its sender must have been online.
     pub window: Seconds,
 }
 

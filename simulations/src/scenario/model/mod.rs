@@ -10,6 +10,7 @@ mod run;
 mod switch;
 mod targets;
 mod topology;
+mod written;
 
 pub use adversaries::{Adversary, CorruptMixes, Knowledge, Placement, Sees};
 pub(super) use clients::MAX_CLIENTS;
