@@ -155,11 +155,15 @@ fn group_text(column: &Values, row: usize) -> String {
     }
 }
 
+/// A column of numbers, row by row.
+type Numbers = Vec<Option<f64>>;
+
 /// A metric and its interval.
 struct Metric {
     name: String,
-    values: Vec<Option<f64>>,
-    interval: Option<(Vec<Option<f64>>, Vec<Option<f64>>)>,
+    values: Numbers,
+    /// Its lower and its upper end.
+    interval: Option<(Numbers, Numbers)>,
 }
 
 impl Metric {
