@@ -155,14 +155,13 @@ fn group_text(column: &Values, row: usize) -> String {
     }
 }
 
-/// A column of numbers, row by row.
+/// A number for each row, where there is one.
 type Numbers = Vec<Option<f64>>;
 
 /// A metric and its interval.
 struct Metric {
     name: String,
     values: Numbers,
-    /// Its lower and its upper end.
     interval: Option<(Numbers, Numbers)>,
 }
 

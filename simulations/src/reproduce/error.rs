@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::EngineError;
+use crate::plot::PlotError;
 use crate::table::TableError;
 
 /// An error of a reproduction. That a point does not hold is none: see
@@ -57,6 +58,15 @@ pub enum ReproduceError {
         /// Why.
         #[source]
         source: TableError,
+    },
+    /// The figure could not be drawn.
+    #[error("the figure of {name} could not be drawn")]
+    Figure {
+        /// The reproduction.
+        name: String,
+        /// Why.
+        #[source]
+        source: PlotError,
     },
     /// A file of the results could not be written.
     #[error("{} could not be written", path.display())]

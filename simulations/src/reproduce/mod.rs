@@ -10,6 +10,7 @@
 
 mod epsilon;
 mod error;
+mod figure;
 mod layered;
 mod plans;
 mod point;

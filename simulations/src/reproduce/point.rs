@@ -112,8 +112,7 @@ impl Point {
         ) else {
             return Verdict::Missed;
         };
-        // Written so that a value that is not a number fails.
-        if effort == Effort::Full && !(error <= tolerance / 2.0) {
+        if effort == Effort::Full && (error.is_nan() || error > tolerance / 2.0) {
             return Verdict::Imprecise;
         }
         if (ours - reference).abs() <= tolerance + 3.0 * error {

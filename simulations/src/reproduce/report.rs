@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::figure;
 use super::work::{Curves, Findings, Work};
 use super::{Effort, Point, ReproduceError, Reproduction, Setup};
 use crate::table::{Table, TableError, write_atomically};
@@ -100,6 +101,21 @@ impl Report {
         })?;
         let path = folder.join(format!("{}.json", self.name));
         let written = write_atomically(&path, format!("{}\n", self.json()).as_bytes());
-        written.map_err(|source| ReproduceError::File { path, source })
+        written.map_err(|source| ReproduceError::File { path, source })?;
+        let Some(figure) = figure::of(self) else {
+            return Ok(());
+        };
+        let drawn = |source| ReproduceError::Figure {
+            name: self.name.clone(),
+            source,
+        };
+        let svg = figure.svg().map_err(drawn)?.into_bytes();
+        let png = figure.png().map_err(drawn)?;
+        for (extension, bytes) in [("svg", svg), ("png", png)] {
+            let path = folder.join(format!("{}.{extension}", self.name));
+            let written = write_atomically(&path, &bytes);
+            written.map_err(|source| ReproduceError::File { path, source })?;
+        }
+        Ok(())
     }
 }

@@ -53,19 +53,20 @@ pub(super) const LOOPIX_FIG4: Reproduction = Reproduction {
 const WARM_UP: f64 = 16.0;
 const DRAIN: f64 = 34.0;
 
-/// Runs of one mix with Poisson traffic of this rate and delays of mean 1/mu. Targets are about one
-/// mean delay apart, or every message where the traffic is thinner than that: their number falls
+/// Runs of one mix with Poisson traffic of this rate and delays of mean 1/mu. Targets are about two
+/// mean delays apart, or every message where the traffic is thinner than that: their number falls
 /// with rho, because the entropy of a large pool hardly varies.
 fn one_mix(name: String, x: f64, (rate, mu): (f64, f64), stream: u32, effort: Effort) -> Job {
     let rho = rate / mu;
     let (repetitions, share) = match effort {
-        Effort::Full if rho > SOLVED => (12, 1.0),
-        Effort::Full => (24, 1.0),
-        Effort::Quick => (8, 0.05),
+        Effort::Full if rho > SOLVED => (16, 1.0),
+        Effort::Full => (32, 1.0),
+        Effort::Quick => (8, 0.01),
     };
-    let wanted = (share * 200_000.0 / (1.0 + rho)).max(if rho > SOLVED { 48.0 } else { 240.0 });
+    let least = if rho > SOLVED { 128.0 } else { 640.0 };
+    let wanted = (share * 1_600_000.0 / (1.0 + rho)).max(share * least);
     let count = whole(wanted / f64::from(repetitions)).max(4);
-    let every = whole(rho).max(1);
+    let every = whole(2.0 * rho).max(1);
     let span = f64::from(count) * f64::from(every) / rate;
     let places = whole(24.0 + 40.0 * rho / f64::from(every));
     // More time than the targets need on average, and never so little that they run out.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Labels;
 use crate::engine::{self, Kind, Observer, Packet, Phases, Plan, TraceMessage, Workload};
+use crate::math;
 use crate::reproduce::plans;
 
 /// Who sent a packet, as labels know it: S0, S1 or somebody else.
@@ -105,7 +106,7 @@ impl Enumeration<'_> {
                 let pool = next.pools.get_mut(&event.node).unwrap();
                 let (tag, since) = pool.remove(candidate);
                 next.links.insert(event.packet, tag);
-                let density = self.mu * (-self.mu * (event.time - since)).exp();
+                let density = self.mu * math::exp(-self.mu * (event.time - since));
                 self.go(at, next, weight * density);
             }
             return;
@@ -120,7 +121,7 @@ impl Enumeration<'_> {
 
     fn ended(&mut self, world: &World, mut weight: f64) {
         for (_, since) in world.pools.values().flatten() {
-            weight *= (-self.mu * (self.end - since)).exp();
+            weight *= math::exp(-self.mu * (self.end - since));
         }
         self.weight += weight;
         self.worlds += 1;

@@ -22,7 +22,8 @@ const CHALLENGERS: [u32; 2] = [SENDERS - 2, SENDERS - 1];
 
 /// Parameters on the horizontal axes.
 const MU: [f64; 5] = [0.2, 0.5, 1.0, 1.5, 2.0];
-const DEEPEST: usize = 12;
+const SHALLOWEST: usize = 2;
+const DEEPEST: usize = 19;
 const LAYERS: usize = 3;
 
 pub(in crate::reproduce) const FIG5: Reproduction = Reproduction {
@@ -98,7 +99,7 @@ fn fig5_jobs(effort: Effort) -> Vec<Job> {
 fn fig6_jobs(effort: Effort) -> Vec<Job> {
     let depth = match effort {
         Effort::Full => DEEPEST,
-        Effort::Quick => DEEPEST / 2,
+        Effort::Quick => 6,
     };
     vec![challenge(
         format!("{depth} layers"),
@@ -136,7 +137,7 @@ fn fig5(work: &Work<'_>) -> Result<Findings, ReproduceError> {
         Ok(at_mix(&labels, 0, first_of(LAYERS - 1)))
     })?;
     let x: Vec<f64> = work.jobs.iter().map(|job| job.x).collect();
-    let names = work.jobs.iter().map(|job| job.name.clone()).collect();
+    let names: Vec<String> = work.jobs.iter().map(|job| job.name.clone()).collect();
     let axis = "mu, rate of the delay (per time unit)";
     let logs = x.iter().map(|mu| math::ln(*mu)).collect();
     let shape = Curve {
@@ -144,7 +145,7 @@ fn fig5(work: &Work<'_>) -> Result<Findings, ReproduceError> {
         y,
         grows: true,
     };
-    Ok(findings(&shape, &x, names, "epsilon grows with mu", axis))
+    Ok(findings(&shape, &x, &names, "epsilon grows with mu", axis))
 }
 
 /// The first l layers of a network are a network of l layers: what follows does not act back. So
@@ -157,12 +158,15 @@ fn fig6(work: &Work<'_>) -> Result<Findings, ReproduceError> {
     let runs = work.all(|run| {
         let mut labels = Labels::new(&run.job.plan, CHALLENGERS, vec![Vec::new()]);
         run.observe(&mut labels)?;
-        let by_depth = (0..depth).map(|layer| at_mix(&labels, 0, first_of(layer)));
+        let by_depth = (SHALLOWEST..=depth).map(|last| at_mix(&labels, 0, first_of(last - 1)));
         Ok(by_depth.collect::<Vec<_>>())
     })?;
-    let y = transposed(&runs, depth);
-    let x: Vec<f64> = (1..=depth).map(count).collect();
-    let names = x.iter().map(|layers| format!("{layers} layers")).collect();
+    let x: Vec<f64> = (SHALLOWEST..=depth).map(count).collect();
+    let y = transposed(&runs, x.len());
+    let names: Vec<String> = x
+        .iter()
+        .map(|layers| format!("layers = {layers}"))
+        .collect();
     let logs = x.iter().map(|layers| math::ln(*layers)).collect();
     let shape = Curve {
         x: logs,
@@ -172,7 +176,7 @@ fn fig6(work: &Work<'_>) -> Result<Findings, ReproduceError> {
     Ok(findings(
         &shape,
         &x,
-        names,
+        &names,
         "epsilon falls with the layers",
         "layers",
     ))
@@ -191,9 +195,9 @@ fn fig7(work: &Work<'_>) -> Result<Findings, ReproduceError> {
     })?;
     let y = transposed(&runs, others + 1);
     let x: Vec<f64> = (0..=others).map(count).collect();
-    let names = x
+    let names: Vec<String> = x
         .iter()
-        .map(|corrupt| format!("{corrupt} of 9 corrupt"))
+        .map(|corrupt| format!("corrupt = {corrupt} of 9"))
         .collect();
     let shape = Curve {
         x: x.clone(),
@@ -201,7 +205,7 @@ fn fig7(work: &Work<'_>) -> Result<Findings, ReproduceError> {
         grows: true,
     };
     let what = "epsilon grows with the corrupt mixes";
-    Ok(findings(&shape, &x, names, what, "corrupt mixes of 9"))
+    Ok(findings(&shape, &x, &names, what, "corrupt mixes of 9"))
 }
 
 /// None, the first, the first two, … of the mixes but `read` in a random order, up to all `others`.
@@ -234,24 +238,22 @@ fn count(n: usize) -> f64 {
 }
 
 /// The points of a curve, and its gates.
-fn findings(shape: &Curve, x: &[f64], names: Vec<String>, what: &str, axis: &str) -> Findings {
+fn findings(shape: &Curve, x: &[f64], names: &[String], what: &str, axis: &str) -> Findings {
     let mut found = Findings::default();
     let mut line = Vec::new();
-    let mut zeros = Vec::new();
     for ((name, sample), x) in names.iter().zip(&shape.y).zip(x) {
         let values: Vec<f64> = sample.iter().copied().flatten().collect();
         let point = Point::shown(name, "ln", &values);
         line.push((*x, point.clone()));
         found.points.push(point);
-        let zero = |value: &Option<f64>| if value.is_none() { 1.0 } else { 0.0 };
-        let zero: Vec<f64> = sample.iter().map(zero).collect();
-        zeros.push(Point::shown(
-            format!("{name}: share of zero probabilities"),
-            "1",
-            &zero,
-        ));
+        if values.len() < sample.len() {
+            let name = format!("{name}: share of repetitions without epsilon");
+            found.points.push(without_value(name, sample));
+        }
     }
-    found.points.append(&mut zeros);
+    let all: Vec<Option<f64>> = shape.y.iter().flatten().copied().collect();
+    let name = "share of all readings without epsilon".to_owned();
+    found.points.push(without_value(name, &all));
     found.points.append(&mut shape.gates(what));
     found.curves = Curves {
         x: axis.to_owned(),
@@ -263,4 +265,10 @@ fn findings(shape: &Curve, x: &[f64], names: Vec<String>, what: &str, axis: &str
         }],
     };
     found
+}
+
+/// How often a probability was zero.
+fn without_value(name: String, sample: &[Option<f64>]) -> Point {
+    let missing = |value: &Option<f64>| if value.is_none() { 1.0 } else { 0.0 };
+    Point::shown(name, "1", &sample.iter().map(missing).collect::<Vec<_>>())
 }
