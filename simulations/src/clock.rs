@@ -36,6 +36,15 @@ pub fn available_memory() -> Option<u64> {
     line_kib("/proc/meminfo", "MemAvailable:").map(|kib| kib * 1024)
 }
 
+/// Seconds that this process's main thread has had a processor (`schedstat` of Linux), which is
+/// less than the time on the wall when others want it too; `None` where the system does not say.
+#[must_use]
+pub fn cpu_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/schedstat").ok()?;
+    let nanoseconds: u64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds as f64 / 1e9)
+}
+
 fn status_kib(key: &str) -> Option<u64> {
     line_kib("/proc/self/status", key)
 }

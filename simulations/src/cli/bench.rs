@@ -39,6 +39,9 @@ struct Row {
     /// The engine's hops per second over the heap's.
     heap_ratio: f64,
     heap_hops_per_s: f64,
+    /// Seconds of the processor: what the wall time would be if nothing else wanted it.
+    cpu_s: f64,
+    heap_cpu_s: f64,
     hops: u64,
     /// Targets alive on average.
     targets_alive: f64,
@@ -121,6 +124,8 @@ fn measure(case: Case, args: &Bench) -> Result<Row, Box<dyn std::error::Error>> 
         peak_bytes: peak,
         heap_ratio: ours.rate() / heap.rate(),
         heap_hops_per_s: heap.rate(),
+        cpu_s: ours.cpu,
+        heap_cpu_s: heap.cpu,
         hops: ours.hops,
         targets_alive: ours.alive,
         residual: ours.residual,
@@ -136,9 +141,10 @@ fn median(mut timings: Vec<Timing>) -> Timing {
 fn print(row: &Row) {
     println!("{}", row.name);
     println!(
-        "  {:.2} million hops/s, {:.2} s, {:.0} MB; heap {:.2} million hops/s, ratio {:.2}",
+        "  {:.2} million hops/s, {:.2} s ({:.2} s of the processor), {:.0} MB; heap {:.2} million hops/s, ratio {:.2}",
         row.hops_per_s / 1e6,
         row.wall_s,
+        row.cpu_s,
         row.peak_bytes as f64 / 1e6,
         row.heap_hops_per_s / 1e6,
         row.heap_ratio,

@@ -72,6 +72,18 @@ impl Buffers {
         Some(message)
     }
 
+    /// Reads what `push` and `pop` will need first.
+    pub(super) fn peek(&self, client: u32) -> u32 {
+        self.queues.get(client as usize).map_or(0, |queue| queue.0)
+    }
+
+    /// Reads what `pop` will need next.
+    pub(super) fn peek_first(&self, client: u32) -> u32 {
+        self.store
+            .get(self.peek(client) as usize)
+            .map_or(0, |message| message.next)
+    }
+
     /// Messages of all clients.
     pub(super) fn waiting(&self) -> u64 {
         (self.store.len() - self.free.len()) as u64

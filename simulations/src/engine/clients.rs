@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::hint::black_box;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -12,6 +13,7 @@ use shoal_topology::{delay::unit, path};
 
 use super::buffers::Buffers;
 use super::router::Traffic;
+use super::run::BATCH;
 use super::{Churn, Class, EngineError, Kind, NONE, Observer, Packet, Plan, Receivers, Workload};
 use crate::seed::generator;
 
@@ -21,6 +23,16 @@ struct Stream {
     purpose: Purpose,
     rate: f64,
     times: ChaCha8Rng,
+}
+
+/// An event of a stream, with what is drawn for it ahead of its time.
+#[derive(Clone, Copy)]
+struct Event {
+    time: f64,
+    purpose: Purpose,
+    client: u32,
+    /// From 0 to the sum of the rates of the client's processes.
+    process: f64,
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +66,7 @@ struct Crowd {
 /// All that is sent.
 pub(super) struct Clients {
     streams: Vec<Stream>,
+    events: Vec<Event>,
     crowds: Vec<Crowd>,
     clients: u32,
     /// Of each client its provider; empty without providers.
@@ -86,6 +99,7 @@ impl Clients {
             .any(|class| class.workload != Workload::Saturated);
         let mut this = Self {
             streams: Vec::new(),
+            events: Vec::new(),
             crowds: Vec::new(),
             clients,
             providers,
@@ -181,32 +195,112 @@ impl Clients {
         observer: &mut O,
     ) -> Result<(), EngineError> {
         let end = end.min(self.end);
+        let mut events = std::mem::take(&mut self.events);
         loop {
-            let earliest = self.streams.iter().enumerate();
-            let earliest = earliest.min_by(|a, b| a.1.next.total_cmp(&b.1.next));
-            let Some((index, stream)) = earliest.filter(|(_, stream)| stream.next < end) else {
+            self.look_ahead(end, &mut events);
+            let peek = |hint: u32, event: &Event| hint ^ self.buffers.peek(event.client);
+            black_box(events.iter().fold(0, peek));
+            let peek = |hint: u32, event: &Event| hint ^ self.buffers.peek_first(event.client);
+            black_box(events.iter().fold(0, peek));
+            for event in &events {
+                self.handle(*event, traffic, observer)?;
+            }
+            if events.is_empty() && !self.handle_other(end, observer) {
+                self.events = events;
                 return Ok(());
+            }
+        }
+    }
+
+    /// The stream whose event is next, before the end.
+    fn earliest(&mut self, end: f64) -> Option<&mut Stream> {
+        let streams = self.streams.iter_mut();
+        let earliest = streams.min_by(|a, b| a.next.total_cmp(&b.next));
+        earliest.filter(|stream| stream.next < end)
+    }
+
+    /// Draws some events ahead, as far as they can't depend on what happens before them.
+    fn look_ahead(&mut self, end: f64, events: &mut Vec<Event>) {
+        events.clear();
+        while events.len() < BATCH {
+            let Some(stream) = self.earliest(end) else {
+                return;
             };
             let (time, purpose) = (stream.next, stream.purpose);
-            match purpose {
-                Purpose::Ticks(class) => self.tick(class, time, traffic, observer)?,
-                Purpose::Messages(class) => self.make_message(class, time),
-                Purpose::MixLoops => self.mix_loop(time, traffic, observer)?,
-                Purpose::Trace => {
-                    self.follow_trace();
-                    let next = self.trace.as_slice().first();
-                    self.streams[index].next = next.map_or(f64::INFINITY, |message| message.time);
-                    continue;
-                }
-                Purpose::Churn(class) => {
-                    let crowd = &mut self.crowds[class];
-                    self.streams[index].next = crowd.change(&mut self.away, observer);
-                    continue;
-                }
+            if matches!(purpose, Purpose::Trace | Purpose::Churn(_)) {
+                return;
             }
-            let stream = &mut self.streams[index];
             stream.next += gap(&mut stream.times, stream.rate).unwrap_or(f64::INFINITY);
+            let (client, process) = match purpose {
+                Purpose::Ticks(class) => {
+                    let crowd = &mut self.crowds[class];
+                    let Crowd {
+                        first,
+                        class,
+                        senders,
+                        ..
+                    } = crowd;
+                    let process =
+                        senders.random::<f64>() * (class.real + class.loops + class.drops);
+                    (*first + member(class, senders), process)
+                }
+                Purpose::Messages(class) => {
+                    let Crowd {
+                        first,
+                        class,
+                        messages,
+                        ..
+                    } = &mut self.crowds[class];
+                    (*first + member(class, messages), 0.0)
+                }
+                _ => (NONE, 0.0),
+            };
+            events.push(Event {
+                time,
+                purpose,
+                client,
+                process,
+            });
         }
+    }
+
+    fn handle<O: Observer>(
+        &mut self,
+        event: Event,
+        traffic: &mut Traffic,
+        observer: &mut O,
+    ) -> Result<(), EngineError> {
+        match event.purpose {
+            Purpose::Ticks(class) => self.tick(class, event, traffic, observer),
+            Purpose::MixLoops => self.mix_loop(event.time, traffic, observer),
+            Purpose::Messages(class) => {
+                self.make_message(class, event);
+                Ok(())
+            }
+            Purpose::Trace | Purpose::Churn(_) => Ok(()),
+        }
+    }
+
+    /// The next event of the trace or of churn, if it comes first; whether there was one.
+    fn handle_other<O: Observer>(&mut self, end: f64, observer: &mut O) -> bool {
+        let Some(purpose) = self.earliest(end).map(|stream| stream.purpose) else {
+            return false;
+        };
+        let next = match purpose {
+            Purpose::Trace => {
+                self.follow_trace();
+                self.trace
+                    .as_slice()
+                    .first()
+                    .map_or(f64::INFINITY, |message| message.time)
+            }
+            Purpose::Churn(class) => self.crowds[class].change(&mut self.away, observer),
+            _ => return true,
+        };
+        if let Some(stream) = self.earliest(end) {
+            stream.next = next;
+        }
+        true
     }
 
     /// Messages that found the buffer full, and messages that wait.
@@ -222,14 +316,17 @@ impl Clients {
     fn tick<O: Observer>(
         &mut self,
         index: usize,
-        time: f64,
+        event: Event,
         traffic: &mut Traffic,
         observer: &mut O,
     ) -> Result<(), EngineError> {
-        let crowd = &mut self.crowds[index];
-        let sender = crowd.member();
-        let class = &crowd.class;
-        let process = crowd.senders.random::<f64>() * (class.real + class.loops + class.drops);
+        let Event {
+            time,
+            client: sender,
+            process,
+            ..
+        } = event;
+        let class = &self.crowds[index].class;
         let kind = if process < class.real {
             Kind::Real
         } else if process < class.real + class.loops {
@@ -293,10 +390,12 @@ impl Clients {
     }
 
     /// A message of one of the clients of a class, if it is there.
-    fn make_message(&mut self, index: usize, time: f64) {
-        let crowd = &mut self.crowds[index];
-        let uniform = path::index(&mut crowd.messages, crowd.class.count as usize).unwrap_or(0);
-        let sender = crowd.first + uniform as u32;
+    fn make_message(&mut self, index: usize, event: Event) {
+        let Event {
+            time,
+            client: sender,
+            ..
+        } = event;
         if self.is_away(sender) {
             return;
         }
@@ -353,6 +452,11 @@ fn other(rng: &mut ChaCha8Rng, client: u32, clients: u32) -> u32 {
     }
 }
 
+/// One of a class, each as likely, counted within it.
+fn member(class: &Class, rng: &mut ChaCha8Rng) -> u32 {
+    path::index(rng, class.count as usize).unwrap_or(0) as u32
+}
+
 impl Crowd {
     fn new(
         class: &Class,
@@ -378,11 +482,6 @@ impl Crowd {
             contacts,
             changes: BinaryHeap::new(),
         }
-    }
-
-    fn member(&mut self) -> u32 {
-        let index = path::index(&mut self.senders, self.class.count as usize).unwrap_or(0);
-        self.first + index as u32
     }
 
     fn receiver(&mut self, sender: u32, clients: u32) -> u32 {

@@ -153,6 +153,13 @@ pub trait Observer {
     fn offline(&mut self, client: u32, time: f64) {
         let _ = (client, time);
     }
+    /// Something is about to happen to this packet, and to others. Whoever keeps much of each packet
+    /// reads it here, so that the waits for memory overlap. What is returned means nothing and is
+    /// thrown away, but keeps the reading from being left out.
+    fn soon(&self, slot: u32) -> u32 {
+        let _ = slot;
+        0
+    }
     /// A window of time is done: nothing before this time will happen any more.
     fn window(&mut self, end: f64) {
         let _ = end;
@@ -190,6 +197,9 @@ impl<O: Observer + ?Sized> Observer for &mut O {
     }
     fn offline(&mut self, client: u32, time: f64) {
         (**self).offline(client, time);
+    }
+    fn soon(&self, slot: u32) -> u32 {
+        (**self).soon(slot)
     }
     fn window(&mut self, end: f64) {
         (**self).window(end);
@@ -232,6 +242,9 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     fn offline(&mut self, client: u32, time: f64) {
         self.0.offline(client, time);
         self.1.offline(client, time);
+    }
+    fn soon(&self, slot: u32) -> u32 {
+        self.0.soon(slot) ^ self.1.soon(slot)
     }
     fn window(&mut self, end: f64) {
         self.0.window(end);
@@ -284,6 +297,10 @@ impl<O: Observer> Observer for Vec<O> {
         for observer in self {
             observer.offline(client, time);
         }
+    }
+    fn soon(&self, slot: u32) -> u32 {
+        self.iter()
+            .fold(0, |sum, observer| sum ^ observer.soon(slot))
     }
     fn window(&mut self, end: f64) {
         for observer in self {
@@ -338,6 +355,9 @@ impl<O: Observer> Observer for Option<O> {
         if let Some(observer) = self {
             observer.offline(client, time);
         }
+    }
+    fn soon(&self, slot: u32) -> u32 {
+        self.as_ref().map_or(0, |observer| observer.soon(slot))
     }
     fn window(&mut self, end: f64) {
         if let Some(observer) = self {

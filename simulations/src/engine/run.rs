@@ -1,13 +1,17 @@
 //! The loop over windows of time.
 
+use std::hint::black_box;
+
 use super::calendar::Sorter;
 use super::clients::Clients;
 use super::router::Traffic;
 use super::stage::{Scratch, Stage, Window};
 use super::{EngineError, Link, Observer, Outcome, Plan, Routes};
 
+/// Packets whose data is read ahead, so that the waits for memory overlap.
+pub(super) const BATCH: usize = 64;
 /// Arrivals at a node that a window should have.
-const ARRIVALS: f64 = 48.0;
+const ARRIVALS: f64 = 12.0;
 /// Arrivals at a stage that a window should have at least, and at most.
 const LEAST: f64 = 1024.0;
 const MOST: f64 = 32768.0;
@@ -107,8 +111,14 @@ pub fn run<O: Observer>(
         }
         traffic.sink.take(&mut list);
         sorter.sort(&list, 1, start, length);
-        for event in sorter.sorted() {
-            traffic.end(event.slot, event.time, observer);
+        for events in sorter.sorted().chunks(BATCH) {
+            let hint = events.iter().fold(0, |hint, event| {
+                hint ^ observer.soon(event.slot) ^ traffic.slab.get(event.slot).sender
+            });
+            black_box(hint);
+            for event in events {
+                traffic.end(event.slot, event.time, observer);
+            }
         }
         observer.window(end);
     }

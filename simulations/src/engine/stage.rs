@@ -1,5 +1,7 @@
 //! The nodes of one stage through one window of time.
 
+use std::hint::black_box;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -142,6 +144,8 @@ impl Stage {
         for node in 0..self.nodes {
             let arrivals = &scratch.arrivals.sorted()[scratch.arrivals.bounds(node)];
             let departures = &scratch.departures.sorted()[scratch.departures.bounds(node)];
+            let both = arrivals.iter().chain(departures);
+            black_box(both.fold(0, |hint, event| hint ^ observer.soon(event.slot)));
             self.sweep(node, arrivals, departures, traffic, observer);
         }
     }

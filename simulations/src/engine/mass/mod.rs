@@ -60,7 +60,7 @@ impl Mass {
         let most = plan.targets.map_or(0, |t| t.max_alive.min(t.count)) as usize;
         // Some more, so that places are not cleaned one by one.
         let spare = most / 16 + usize::from(most > 0);
-        let width = (groups.len() + most + spare).next_multiple_of(2);
+        let width = (groups.len() + most + spare).next_multiple_of(4);
         let users = (plan.clients(), plan.network.providers);
         let rows = users.0 as usize + users.1 as usize + 2;
         let keep = plan.targets.is_some_and(|targets| targets.users);
@@ -236,6 +236,10 @@ impl Observer for Mass {
 
     fn end(&mut self, slot: u32, packet: &Packet, time: f64) {
         self.put_out(slot, packet, time, false);
+    }
+
+    fn soon(&self, slot: u32) -> u32 {
+        self.spread.version(slot)
     }
 
     fn window(&mut self, _end: f64) {

@@ -159,6 +159,14 @@ impl Spread {
         (carry.version != EMPTY).then(|| (self.store.row(carry.version), carry.scale))
     }
 
+    /// The number of the row that a packet has.
+    #[inline]
+    pub(super) fn version(&self, packet: u32) -> u32 {
+        self.carries
+            .get(packet as usize)
+            .map_or(EMPTY, |carry| carry.version)
+    }
+
     /// A packet comes out, at a user; gives the place of the target that it was.
     #[inline]
     pub(super) fn put_out(&mut self, packet: u32, user: usize) -> Option<usize> {
@@ -192,11 +200,12 @@ impl Spread {
                 self.store.settle(pool.version);
             }
         }
+        self.store.close();
     }
 
     /// The mass of a place that came out, as far as it is settled.
     pub(super) fn out(&self, place: usize) -> f64 {
-        self.store.totals.mass[place]
+        self.store.totals.closed[place]
     }
 
     /// Of a place: entropy in bits, largest probability, and the probability of the truth.

@@ -15,7 +15,11 @@ struct Outputs {
 
 /// What came out, by place.
 pub(super) struct Totals {
-    pub(super) mass: Vec<f64>,
+    /// Since the last [`Store::close`]: small parts are added up by themselves first, so that
+    /// millions of them do not round away what is left of a mass.
+    mass: Vec<f64>,
+    /// Up to then.
+    pub(super) closed: Vec<f64>,
     /// Sums of -p ln p.
     pub(super) entropy: Vec<f64>,
     pub(super) largest: Vec<f64>,
@@ -42,6 +46,7 @@ impl Store {
             free: Vec::new(),
             totals: Totals {
                 mass: zeros(),
+                closed: zeros(),
                 entropy: zeros(),
                 largest: zeros(),
             },
@@ -170,9 +175,17 @@ impl Store {
                 mass,
                 entropy,
                 largest,
+                closed: _,
             } = &mut self.totals;
             let sums = (outputs.sum, outputs.logs, outputs.largest);
             kernel::account(row, sums, mass, entropy, largest);
+        }
+    }
+
+    /// Adds what came out lately to the masses that did.
+    pub(super) fn close(&mut self) {
+        for (closed, mass) in self.totals.closed.iter_mut().zip(&mut self.totals.mass) {
+            *closed += std::mem::take(mass);
         }
     }
 
@@ -187,6 +200,7 @@ impl Store {
         }
         for place in places {
             self.totals.mass[*place] = 0.0;
+            self.totals.closed[*place] = 0.0;
             self.totals.entropy[*place] = 0.0;
             self.totals.largest[*place] = 0.0;
         }
