@@ -10,7 +10,7 @@ use crate::support::{START, close_books, secs};
 
 const CLIENTS: usize = 8;
 /// The 99th percentile of a few hundred messages would be a few messages' luck.
-const MESSAGES: usize = 2000;
+const MESSAGES: usize = 3000;
 
 /// From the moment that a message is taken to the moment that its receiver has it, in seconds.
 /// Every client sends to its neighbour, one message at a time.
