@@ -34,6 +34,10 @@ bench-simulator:
 compare:
     cargo run --release -p shoal-packet --example compare
 
+# The Python package with the program that `just test` builds; needs pandas.
+python:
+    SHOAL_SIM=target/debug/shoal-sim PYTHONPATH=simulations/python/src python3 -m unittest discover -s simulations/python/tests
+
 # Licences and advisories; needs `cargo install cargo-deny`.
 deny:
     cargo deny check

@@ -4,10 +4,12 @@ import json
 import os
 import stat
 import tempfile
+import tomllib
 import unittest
 from pathlib import Path
 
 import shoal_sim
+from shoal_sim._toml import to_toml
 
 STAND_IN = """#!/usr/bin/env python3
 import json, pathlib, sys
@@ -71,6 +73,17 @@ class StandIn(unittest.TestCase):
             shoal_sim.run("refuse.toml", program=self.program)
         self.assertEqual(str(raised.exception), "run.seed = -1: must be 0 or more")
         self.assertEqual(raised.exception.exit_code, 1)
+
+    def test_toml_reads_back(self):
+        document = {
+            "sweep": {"seed": 2**60, "mode": "grid"},
+            "axes": [{"key": "a.b", "values": [1, 2.5, 1e-7, 1e300, True]}, {"x": [[1.0], []]}],
+            "set": {"odd \"key\"\n": "é\U0001f41f\x7f\\"},
+            "empty": {},
+        }
+        self.assertEqual(tomllib.loads(to_toml(document)), document)
+        with self.assertRaises(TypeError):
+            to_toml({"a": None})
 
     def test_a_reproduction_that_does_not_hold_is_a_result(self):
         points = shoal_sim.reproduce("single-mix", program=self.program)

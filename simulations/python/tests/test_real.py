@@ -1,5 +1,6 @@
 """The package with the real program, if it was built."""
 
+import os
 import tempfile
 import unittest
 from pathlib import Path
@@ -11,6 +12,8 @@ import shoal_sim
 try:
     PROGRAM = shoal_sim.find_program()
 except shoal_sim.ShoalSimError:
+    if "SHOAL_SIM" in os.environ:
+        raise
     PROGRAM = None
 
 
@@ -52,6 +55,15 @@ class RealProgram(unittest.TestCase):
         )
         pd.testing.assert_frame_equal(first, again)
         self.assertFalse(first["mean"].equals(other["mean"]))
+
+    def test_a_sweep_is_run(self):
+        axis = {"key": "delay.mixes.mean", "values": ["200ms", "1s"]}
+        definition = {"sweep": {"repetitions": 2}, "axes": [axis], "scenario": self.scenario()}
+        results = shoal_sim.sweep(definition, seed=7, threads=1, program=PROGRAM)
+        self.assertEqual(list(results["delay.mixes.mean"]), [0.2, 1.0])
+        entropy = results["entropy_forward_messages.global"]
+        self.assertLess(entropy[0], entropy[1])
+        self.assertEqual(results.attrs["seed"], "7")
 
     def test_a_wrong_key_is_named(self):
         scenario = self.scenario()

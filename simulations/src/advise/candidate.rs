@@ -81,6 +81,23 @@ impl Candidate {
         wider
     }
 
+    /// The same network for a share (0 to 1) of the users: as many packets in each mix, so fewer
+    /// mixes, but as many layers.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most the width"
+    )]
+    pub(super) fn scaled(&self, request: &Request, share: f64) -> Self {
+        let width = ((f64::from(self.width) * share).round() as u32).max(request.min_width);
+        let width = width.min(self.width);
+        Self {
+            width,
+            corrupt: corrupt_mixes(request.corrupt, self.layers * width),
+            ..self.clone()
+        }
+    }
+
     /// All mixes.
     #[must_use]
     pub fn mixes(&self) -> u32 {

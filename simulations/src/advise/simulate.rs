@@ -66,12 +66,28 @@ pub(super) fn estimates(values: &[f64], repetitions: u32) -> Vec<Option<Estimate
         .collect()
 }
 
-/// The 5th percentile over targets of the min-entropy over users, in bits.
+/// The 5th percentile over targets of the min-entropy over users, in bits. A network that is too
+/// large is simulated for a share of its users and mixes, and the difference that the closed form
+/// sees between the two is added.
 fn simulate(request: &Request, job: &Job<'_>) -> Result<f64, AdviseError> {
     let online = simulated_users(request, job.candidate, job.online);
-    let plan = plan(request, job.candidate, online);
-    let mut mass = Mass::new(&plan, &corrupt_nodes(job.candidate));
-    engine::run(&plan, request.seed, job.repetition, &mut mass).map_err(AdviseError::Engine)?;
+    if online >= job.online {
+        return measure(request, job.candidate, online, job.repetition);
+    }
+    let scaled = job.candidate.scaled(request, online / job.online);
+    let simulated = measure(request, &scaled, online, job.repetition)?;
+    Ok(simulated + job.candidate.closed_form(job.online) - scaled.closed_form(online))
+}
+
+fn measure(
+    request: &Request,
+    candidate: &Candidate,
+    online: f64,
+    repetition: u32,
+) -> Result<f64, AdviseError> {
+    let plan = plan(request, candidate, online);
+    let mut mass = Mass::new(&plan, &corrupt_nodes(candidate));
+    engine::run(&plan, request.seed, repetition, &mut mass).map_err(AdviseError::Engine)?;
     let bits: Vec<f64> = mass
         .results()
         .iter()
@@ -79,13 +95,7 @@ fn simulate(request: &Request, job: &Job<'_>) -> Result<f64, AdviseError> {
         .filter_map(|target| target.user_largest)
         .map(|largest| -math::log2(largest.clamp(1e-300, 1.0)))
         .collect();
-    let simulated = stats::quantile(&bits, 0.05)
-        .ok_or_else(|| AdviseError::NoTargets(job.candidate.describe()))?;
-    if online >= job.online {
-        return Ok(simulated);
-    }
-    let carried = job.candidate.closed_form(job.online) - job.candidate.closed_form(online);
-    Ok(simulated + carried)
+    stats::quantile(&bits, 0.05).ok_or_else(|| AdviseError::NoTargets(candidate.describe()))
 }
 
 /// Users online in the simulation: all of them, or as many as the bound on hops allows.

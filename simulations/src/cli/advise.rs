@@ -16,6 +16,7 @@ use super::{CommandResult, Exit};
 /// somebody who sees every link and has corrupted a share of the mixes. Exits with 3 if nothing
 /// fits.
 #[derive(Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Advise {
     /// Users in all.
     #[arg(long)]

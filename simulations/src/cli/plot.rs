@@ -4,16 +4,21 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use shoal_simulations::plot::{
-    ColumnChoice, Figure, NamedFigure, PlotError, from_columns, standard_figures,
+    ColumnChoice, Figure, NamedFigure, PlotError, from_columns, standard_figures, sweep_figures,
 };
 use shoal_simulations::table::{Table, TableError, write_atomically};
 
 use super::{CommandResult, Exit};
 
-/// Draws figures in SVG and PNG: the standard ones of a run's folder, or columns of a table.
+/// Draws figures in SVG and PNG: the standard ones of a run's or a sweep's folder, or columns of a
+/// table.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  shoal-sim plot results/
+  shoal-sim plot rates/ --x clients.users.rates.real --y entropy_forward_messages.global --log-x
+  shoal-sim plot results/targets.parquet --x latency_s --y entropy_bits --scatter --out a.png")]
 pub(crate) struct PlotArgs {
-    /// A run's output folder, or a table (.csv, .parquet).
+    /// A run's or a sweep's output folder, or a table (.csv, .parquet).
     input: PathBuf,
     /// The column along the horizontal axis, such as a swept key.
     #[arg(long, value_name = "COLUMN")]
@@ -21,9 +26,9 @@ pub(crate) struct PlotArgs {
     /// A column of the vertical axis; columns NAME.low and NAME.high are its interval. Repeatable.
     #[arg(long, value_name = "COLUMN")]
     y: Vec<String>,
-    /// A series for each value of this column.
+    /// A series for each value of this column. Repeatable: for each combination of values.
     #[arg(long, value_name = "COLUMN")]
-    group: Option<String>,
+    group: Vec<String>,
     /// A logarithmic horizontal axis.
     #[arg(long)]
     log_x: bool,
@@ -42,17 +47,18 @@ pub(crate) struct PlotArgs {
     /// What is written along the vertical axis; by default, the column and its unit.
     #[arg(long, value_name = "TEXT")]
     y_label: Option<String>,
-    /// A file (.svg or .png, repeatable) for a table; the folder of the figures for a run. By
-    /// default, beside the table in both formats, or the folder `figures` of the run.
+    /// A file (.svg or .png, repeatable) for columns; a folder for the standard figures. By default,
+    /// beside the table in both formats, or the folder `figures` in the folder given.
     #[arg(long, value_name = "PATH")]
     out: Vec<PathBuf>,
 }
 
 pub(crate) fn run(args: &PlotArgs) -> CommandResult {
-    let drawn = if args.input.is_dir() {
-        folder(args)
-    } else {
-        table(args)
+    let columns = args.x.is_some() || !args.y.is_empty() || !args.group.is_empty();
+    let drawn = match (args.input.is_dir(), columns) {
+        (true, false) => folder(args),
+        (true, true) => table(args, &main_table(&args.input)),
+        (false, _) => table(args, &args.input),
     };
     match drawn {
         Ok(files) => {
@@ -75,21 +81,26 @@ pub(crate) fn run(args: &PlotArgs) -> CommandResult {
 
 type Files = Vec<(PathBuf, Vec<u8>)>;
 
+/// A sweep's table of results, or a run's of repetitions.
+fn main_table(folder: &Path) -> PathBuf {
+    let names = ["results.parquet", "results.csv", "runs.parquet", "runs.csv"];
+    let mut paths = names.into_iter().map(|name| folder.join(name));
+    let found = paths.find(|path| path.is_file());
+    found.unwrap_or_else(|| folder.join("runs.parquet"))
+}
+
 fn folder(args: &PlotArgs) -> Result<Files, String> {
-    if args.x.is_some() || !args.y.is_empty() || args.group.is_some() {
-        let path = args.input.join("runs.parquet");
-        return Err(format!(
-            "{} is a folder, and columns are chosen of a table: name its file, such as {}",
-            args.input.display(),
-            path.display()
-        ));
-    }
     let target = match args.out.as_slice() {
         [] => args.input.join("figures"),
         [folder] if format(folder).is_none() => folder.clone(),
-        _ => return Err("--out names one folder for the figures of a run".to_owned()),
+        _ => return Err("--out names one folder for the standard figures".to_owned()),
     };
-    let figures = standard_figures(&args.input).map_err(|error| error.to_string())?;
+    let figures = match sweep_figures(&args.input) {
+        Ok(Some(figures)) => Ok(figures),
+        Ok(None) => standard_figures(&args.input),
+        Err(error) => Err(error),
+    };
+    let figures = figures.map_err(|error| error.to_string())?;
     let mut files = Vec::new();
     for NamedFigure { name, mut figure } in figures {
         if let Some(title) = &args.title {
@@ -103,12 +114,9 @@ fn folder(args: &PlotArgs) -> Result<Files, String> {
     Ok(files)
 }
 
-fn table(args: &PlotArgs) -> Result<Files, String> {
+fn table(args: &PlotArgs, input: &Path) -> Result<Files, String> {
     let paths = match args.out.as_slice() {
-        [] => vec![
-            args.input.with_extension("svg"),
-            args.input.with_extension("png"),
-        ],
+        [] => vec![input.with_extension("svg"), input.with_extension("png")],
         given => given.to_vec(),
     };
     if let Some(path) = paths.iter().find(|path| format(path).is_none()) {
@@ -117,12 +125,12 @@ fn table(args: &PlotArgs) -> Result<Files, String> {
             path.display()
         ));
     }
-    let table = Table::read(&args.input).map_err(|error| error.to_string())?;
+    let table = Table::read(input).map_err(|error| error.to_string())?;
     let (Some(x), false) = (&args.x, args.y.is_empty()) else {
         return Err(format!(
             "--x COLUMN and --y COLUMN say what is drawn; the columns of {} are: {}",
-            args.input.display(),
-            table.column_names().join(", ")
+            input.display(),
+            table.main_columns().join(", ")
         ));
     };
     let choice = ColumnChoice {

@@ -64,6 +64,15 @@ pub(crate) fn run(args: &RunArgs) -> CommandResult {
     if let Some(out) = &args.out {
         report.write(&scenario, out)?;
     }
+    for summary in &report.summaries {
+        if summary.name == "targets_passed_over_forward" && summary.mean.is_some_and(|n| n > 0.0) {
+            eprintln!(
+                "warning: {}: messages that were due as targets were passed over, because targets.max_alive were alive. \
+                 That biases means over targets: raise targets.max_alive or targets.every",
+                summary.adversary.as_deref().unwrap_or_default()
+            );
+        }
+    }
     if args.json {
         print!("{}", report.summary_json()?);
     } else {

@@ -8,6 +8,7 @@
 
 use super::sheet::{Sheet, count};
 use crate::adversary::Adversary;
+use crate::engine::Targets;
 use crate::engine::mass::TargetResult;
 use crate::measure::Claim;
 use crate::{math, stats};
@@ -87,6 +88,22 @@ pub(super) fn put(
     put_care(adversary, claim, direction, (&truths, &residuals), sheet);
 }
 
+/// How many messages should have been targets by their index and were passed over, because as many
+/// as may be were alive. Where there are such, the choice depends on when places become free, and
+/// with it on the state of the pools: means over targets are biased.
+pub(super) fn passed_over(targets: &Targets, results: &[TargetResult], messages: u32) -> u64 {
+    let full = results.len() as u64 >= u64::from(targets.count);
+    let last = match results.last() {
+        Some(last) if full => last.message,
+        _ => messages.saturating_sub(1),
+    };
+    if messages == 0 || last < targets.first {
+        return 0;
+    }
+    let due = u64::from((last - targets.first) / targets.every.max(1)) + 1;
+    due.saturating_sub(results.len() as u64)
+}
+
 /// The values that are made of posteriors: means over targets, and of the min-entropy also the 5th
 /// percentile and the least.
 fn put_posteriors(
@@ -161,6 +178,40 @@ fn put_care(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_that_were_due_and_are_no_targets_were_passed_over() {
+        let targets = |count| Targets {
+            first: 10,
+            every: 5,
+            max_alive: 2,
+            count,
+            any_kind: false,
+            users: false,
+        };
+        let results = |messages: &[u32]| -> Vec<TargetResult> {
+            let result = |message: &u32| TargetResult {
+                message: *message,
+                sender: 0,
+                receiver: 0,
+                sent: 0.0,
+                latency: None,
+                entropy: 0.0,
+                user_entropy: None,
+                largest: 1.0,
+                user_largest: None,
+                truth: None,
+                residual: 0.0,
+            };
+            messages.iter().map(result).collect()
+        };
+        // Due are 10, 15, 20, 25, 30.
+        assert_eq!(passed_over(&targets(9), &results(&[10, 15, 25]), 31), 2);
+        assert_eq!(passed_over(&targets(3), &results(&[10, 15, 25]), 31), 1);
+        assert_eq!(passed_over(&targets(3), &results(&[10, 15, 20]), 31), 0);
+        assert_eq!(passed_over(&targets(9), &results(&[]), 10), 0);
+        assert_eq!(passed_over(&targets(9), &results(&[]), 0), 0);
+    }
 
     #[test]
     fn posteriors_by_hand() {

@@ -78,5 +78,7 @@ mod tests {
         assert_eq!(pairs.compared(), 2);
         let expected = (math::ln(4.0) + math::ln(2.0)) / 2.0;
         assert!((pairs.epsilon().unwrap() - expected).abs() < 1e-12);
+        // The true one first: 1 - 1/4 and, as the other one is likelier, 0.
+        assert!((pairs.delta(0.0).unwrap() - 0.375).abs() < 1e-12);
     }
 }

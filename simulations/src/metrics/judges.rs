@@ -11,7 +11,7 @@ use super::order::Order;
 use super::provider::Provider;
 use super::roc::Roc;
 use super::rounds::Rounds;
-use super::sheet::Sheet;
+use super::sheet::{Sheet, count};
 use super::{entropy, epsilon, n_minus_one, tables, traffic};
 use crate::adversary::Adversary;
 use crate::engine::mass::{self, Mass, TargetResult};
@@ -172,7 +172,7 @@ impl Judges {
         for judge in &self.judges {
             let back = judge.open.and_then(|place| origins.get(place));
             let back = back.map(Vec::as_slice).unwrap_or_default();
-            self.put_inference(judge, back, &mut sheet);
+            self.put_inference(judge, back, outcome, &mut sheet);
             let name = judge.adversary.name.as_str();
             rocs.extend(judge.put(outcome, &mut sheet).map(|roc| (name, roc)));
             let ahead = self.results(judge).iter().map(|r| ("forward", r));
@@ -226,11 +226,23 @@ impl Judges {
         }
     }
 
-    fn put_inference(&self, judge: &Judge, origins: &[TargetResult], sheet: &mut Sheet) {
+    fn put_inference(
+        &self,
+        judge: &Judge,
+        origins: &[TargetResult],
+        outcome: &Outcome,
+        sheet: &mut Sheet,
+    ) {
         let (adversary, claim) = (&judge.adversary, &judge.claim);
         if let Some(asked) = &self.metrics.entropy_forward {
             let results = self.results(judge);
             entropy::put(adversary, claim, ("forward", results), asked.users, sheet);
+            let sound = !matches!(claim, Claim::Unsound(_));
+            if let Some(targets) = self.plan.targets.filter(|_| sound) {
+                let passed = entropy::passed_over(&targets, results, outcome.messages);
+                let name = ("targets_passed_over_forward", "messages");
+                sheet.put(Some(adversary), name, Some(count(passed)), &Claim::Counted);
+            }
         }
         if let Some(asked) = &self.metrics.entropy_backward {
             entropy::put(adversary, claim, ("backward", origins), asked.users, sheet);

@@ -1,6 +1,6 @@
 //! A figure of a table's columns: a metric over a swept key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::table::{Table, Values};
 
@@ -17,8 +17,8 @@ pub struct ColumnChoice {
     pub x: String,
     /// Up, a series each. Columns `NAME.low` and `NAME.high` are its interval.
     pub y: Vec<String>,
-    /// A series for each value of this column.
-    pub group: Option<String>,
+    /// A series for each combination of these columns' values.
+    pub group: Vec<String>,
     /// Logarithmic.
     pub log_x: bool,
     /// Logarithmic.
@@ -90,9 +90,8 @@ fn style(choice: &ColumnChoice, points: &[Point]) -> Style {
 
 fn series_name(choice: &ColumnChoice, y: &str, group: Option<&str>) -> String {
     let one_metric = choice.y.len() == 1;
-    let of_group = choice.group.as_ref().zip(group);
-    match of_group.map(|(key, value)| format!("{key} = {value}")) {
-        Some(group) if one_metric => group,
+    match group {
+        Some(group) if one_metric => group.to_owned(),
         Some(group) => format!("{y}, {group}"),
         None if one_metric => String::new(),
         None => y.to_owned(),
@@ -103,31 +102,47 @@ type Groups = Vec<(Option<String>, Vec<usize>)>;
 
 /// The rows of each series: numbers in order, text in order of appearance.
 fn groups(table: &Table, choice: &ColumnChoice) -> Result<Groups, PlotError> {
-    let Some(key) = &choice.group else {
+    if choice.group.is_empty() {
         return Ok(vec![(None, (0..table.rows()).collect())]);
-    };
-    let column = table.column(key)?;
-    let numbers = column.numbers();
-    let mut found: Vec<(Option<f64>, String, Vec<usize>)> = Vec::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    for row in 0..table.rows() {
-        let text = group_text(column, row);
-        let place = *places.entry(text.clone()).or_insert(found.len());
-        if place == found.len() {
-            let number = numbers.as_ref().and_then(|n| n.get(row).copied().flatten());
-            found.push((number, text, Vec::new()));
+    }
+    let mut ranks = vec![Vec::new(); table.rows()];
+    let mut names = vec![Vec::new(); table.rows()];
+    for key in &choice.group {
+        let column = table.column(key)?;
+        let order = order(column, table.rows());
+        for (row, (ranks, names)) in ranks.iter_mut().zip(&mut names).enumerate() {
+            let text = group_text(column, row);
+            ranks.push(order.get(&text).copied().unwrap_or_default());
+            names.push(format!("{key} = {text}"));
         }
-        if let Some((_, _, rows)) = found.get_mut(place) {
-            rows.push(row);
+    }
+    let mut found: BTreeMap<Vec<usize>, (String, Vec<usize>)> = BTreeMap::new();
+    for (row, (ranks, names)) in ranks.into_iter().zip(names).enumerate() {
+        let entry = found.entry(ranks);
+        let (_, rows) = entry.or_insert_with(|| (names.join(", "), Vec::new()));
+        rows.push(row);
+    }
+    let found = found.into_values();
+    Ok(found.map(|(name, rows)| (Some(name), rows)).collect())
+}
+
+/// The place of each value of a column among its values.
+fn order(column: &Values, rows: usize) -> BTreeMap<String, usize> {
+    let numbers = column.numbers();
+    let mut values: Vec<(Ordered, String)> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for row in 0..rows {
+        let text = group_text(column, row);
+        if seen.insert(text.clone()) {
+            let number = numbers.as_ref().and_then(|n| n.get(row).copied().flatten());
+            values.push((Ordered(number.unwrap_or(f64::INFINITY)), text));
         }
     }
     if numbers.is_some() {
-        found.sort_by_key(|(number, _, _)| Ordered(number.unwrap_or(f64::INFINITY)));
+        values.sort_by_key(|(number, _)| *number);
     }
-    Ok(found
-        .into_iter()
-        .map(|(_, text, rows)| (Some(text), rows))
-        .collect())
+    let places = values.into_iter().enumerate();
+    places.map(|(place, (_, text))| (text, place)).collect()
 }
 
 fn group_text(column: &Values, row: usize) -> String {
@@ -140,11 +155,14 @@ fn group_text(column: &Values, row: usize) -> String {
     }
 }
 
+/// A number for each row, where there is one.
+type Numbers = Vec<Option<f64>>;
+
 /// A metric and its interval.
 struct Metric {
     name: String,
-    values: Vec<Option<f64>>,
-    interval: Option<(Vec<Option<f64>>, Vec<Option<f64>>)>,
+    values: Numbers,
+    interval: Option<(Numbers, Numbers)>,
 }
 
 impl Metric {
@@ -211,7 +229,7 @@ mod tests {
         ColumnChoice {
             x: x.to_owned(),
             y: vec![y.to_owned()],
-            group: group.map(str::to_owned),
+            group: group.map(str::to_owned).into_iter().collect(),
             ..ColumnChoice::default()
         }
     }
@@ -259,6 +277,6 @@ mod tests {
     #[test]
     fn an_unknown_column_names_those_that_exist() {
         let said = from_columns(&table(), &choice("mu", "nope", None)).unwrap_err();
-        assert!(said.to_string().contains("mu, layers, h, h.low"), "{said}");
+        assert!(said.to_string().contains("mu, layers, h, plain"), "{said}");
     }
 }

@@ -137,9 +137,10 @@ fn buckets(table: &Table) -> Result<Vec<(String, Bucket)>, PlotError> {
     };
     let bucket = |row: usize| {
         let at = |values: &[Option<f64>]| values.get(row).copied().flatten();
+        let kind = text(&kinds, row).replace('_', " ");
         let name = match text(&measured, row).as_str() {
-            "with_buffer" => format!("{} with its wait in the buffer", text(&kinds, row)),
-            _ => text(&kinds, row),
+            "with_buffer" => format!("{kind} with its wait in the buffer"),
+            _ => kind,
         };
         Some((name, (at(&upper)?, at(&lower)?, at(&weights)?)))
     };
@@ -204,7 +205,7 @@ pub(super) fn of_targets(table: &Table, column: &str) -> Result<Figure, PlotErro
     let all = counts(values.into_iter().enumerate().filter_map(row));
     let targets: f64 = all.iter().map(Counts::total).sum();
     Ok(Figure {
-        title: format!("{} of the targets", capital(&label(column))),
+        title: format!("{} of the targets", name_of(column)),
         x: Axis::new(label(column)),
         y: Axis {
             limits: Some((0.0, 1.0)),
@@ -216,9 +217,11 @@ pub(super) fn of_targets(table: &Table, column: &str) -> Result<Figure, PlotErro
     })
 }
 
-/// A text with a capital first letter.
-pub(super) fn capital(text: &str) -> String {
-    let mut letters = text.chars();
+/// A column's name for a title: without the unit, with a capital first letter.
+pub(super) fn name_of(column: &str) -> String {
+    let label = label(column);
+    let name = label.split(" (").next().unwrap_or(&label);
+    let mut letters = name.chars();
     let first = letters.next().map(|c| c.to_uppercase().to_string());
     first.unwrap_or_default() + letters.as_str()
 }

@@ -149,3 +149,43 @@ impl Figure {
         Ok(shown)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(series: usize, y: f64) -> Figure {
+        let one = |colour| Series {
+            name: String::new(),
+            points: vec![Point::new(1.0, y), Point::new(f64::NAN, y)],
+            style: Style::Marked,
+            colour,
+        };
+        Figure {
+            series: (0..series).map(one).collect(),
+            ..Figure::default()
+        }
+    }
+
+    #[test]
+    fn points_without_a_place_are_counted() {
+        let shown = figure(2, 1.0).shown().unwrap();
+        assert_eq!(shown.notes, ["2 points have no place on the axes"]);
+        assert!(shown.series.iter().all(|s| s.points.len() == 1));
+        let nothing = figure(2, f64::INFINITY).shown();
+        assert!(matches!(nothing, Err(PlotError::Nothing(_))));
+    }
+
+    #[test]
+    fn series_that_cannot_be_told_apart_are_refused() {
+        assert!(figure(MOST_SERIES, 1.0).shown().is_ok());
+        let refused = figure(MOST_SERIES + 1, 1.0).svg();
+        assert!(matches!(
+            refused,
+            Err(PlotError::TooManySeries {
+                found: 17,
+                most: 16
+            })
+        ));
+    }
+}

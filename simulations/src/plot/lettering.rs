@@ -7,6 +7,13 @@ use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
 
 use super::PlotError;
 
+/// The one sign of figures that the font lacks: a smaller minus, higher up, in its place.
+const RAISED_MINUS: char = '⁻';
+/// Its size, of the minus.
+const SMALL: f32 = 0.6;
+/// How far up it is, in ems.
+const RAISE: f32 = 0.27;
+
 /// The two weights.
 pub(super) struct Fonts {
     regular: FontRef<'static>,
@@ -68,6 +75,15 @@ impl Fonts {
         let (mut glyphs, mut x) = (Vec::new(), 0.0);
         let mut before = None;
         for letter in text.chars() {
+            if letter == RAISED_MINUS {
+                let id = font.glyph_id('−');
+                let small = PxScale::from(scale.x * SMALL);
+                let up = em as f32 * RAISE;
+                glyphs.push(id.with_scale_and_position(small, point(x, -up)));
+                x += scaled.h_advance(id) * SMALL;
+                before = None;
+                continue;
+            }
             let id = font.glyph_id(letter);
             if let Some(before) = before {
                 x += scaled.kern(before, id);
@@ -87,11 +103,23 @@ mod tests {
     #[test]
     fn every_sign_of_a_figure_has_a_glyph() {
         let fonts = Fonts::new().unwrap();
-        for letter in "aZ09 ·…−×⁻⁰¹²³⁴⁵⁶⁷⁸⁹µλρéß%()".chars().filter(|c| *c != ' ')
+        for letter in "aZ09 ·…−×⁰¹²³⁴⁵⁶⁷⁸⁹µλρéß%()".chars().filter(|c| *c != ' ')
         {
             assert_ne!(fonts.regular.glyph_id(letter).0, 0, "{letter}");
             assert_ne!(fonts.bold.glyph_id(letter).0, 0, "{letter}");
         }
+    }
+
+    #[test]
+    fn the_minus_of_a_power_is_drawn() {
+        let fonts = Fonts::new().unwrap();
+        let mut lowest = i32::MIN;
+        let pixel = |_, y, _| {
+            lowest = lowest.max(y);
+            Ok(())
+        };
+        fonts.cover("⁻", 40.0, false, pixel).unwrap();
+        assert!((-30..-14).contains(&lowest), "{lowest}");
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! What changes over the time of a run: traffic, occupancy, the targets' entropy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::table::Table;
 
 use super::aggregate::{Ordered, means};
-use super::distribution::{capital, names};
+use super::distribution::{name_of, names};
 use super::{Axis, Figure, PlotError, Point, Series, Style, label};
 
 /// Dots of a series; of more targets, every n-th is drawn.
 const MOST_DOTS: usize = 3000;
-/// Spans of time whose means are joined.
-const SPANS: f64 = 30.0;
+/// Spans of time whose means are joined: as many as give each this many targets of a repetition,
+/// within the bounds.
+const TARGETS_OF_A_SPAN: usize = 4;
+const SPANS: std::ops::RangeInclusive<usize> = 5..=30;
 /// What the shaded bands are.
 const BAND: &str = "mean of the repetitions; band: 95% interval by Student's t";
 
@@ -37,7 +39,7 @@ pub(super) fn bins(
         let pairs = starts.iter().zip(&values);
         let points = means(pairs.filter_map(|(x, y)| Some(((*x)?, (*y)? / divisor))));
         series.push(Series {
-            name: capital(&column.replace(['_', '.'], " ")).to_lowercase(),
+            name: column.replace(['_', '.'], " "),
             points,
             style: Style::Line,
             colour: series.len(),
@@ -121,7 +123,7 @@ pub(super) fn targets(table: &Table, column: &str) -> Result<Figure, PlotError> 
         });
     }
     Ok(Figure {
-        title: format!("{} of the targets over time", capital(&label(column))),
+        title: format!("{} of the targets over time", name_of(column)),
         x: Axis::new("time of sending (s)"),
         y: Axis::new(label(column)),
         series,
@@ -138,18 +140,20 @@ type Dot = (String, f64, f64);
 fn span_means(dots: &[Dot]) -> Vec<Point> {
     let first = dots.iter().map(|d| d.1).fold(f64::INFINITY, f64::min);
     let last = dots.iter().map(|d| d.1).fold(f64::NEG_INFINITY, f64::max);
-    let width = ((last - first) / SPANS).max(f64::MIN_POSITIVE);
-    let mut spans: BTreeMap<(Ordered, &str), (f64, f64)> = BTreeMap::new();
+    let repetitions: BTreeSet<&str> = dots.iter().map(|d| d.0.as_str()).collect();
+    let of_each = dots.len() / repetitions.len().max(1);
+    let spans = (of_each / TARGETS_OF_A_SPAN).clamp(*SPANS.start(), *SPANS.end()) as f64;
+    let width = ((last - first) / spans).max(f64::MIN_POSITIVE);
+    let mut sums: BTreeMap<(Ordered, &str), (f64, f64)> = BTreeMap::new();
     for (repetition, x, y) in dots {
-        let span = ((x - first) / width).floor().min(SPANS - 1.0);
+        let span = ((x - first) / width).floor().min(spans - 1.0);
         let middle = first + (span + 0.5) * width;
-        let (sum, count) = spans.entry((Ordered(middle), repetition)).or_default();
+        let (sum, count) = sums.entry((Ordered(middle), repetition)).or_default();
         *sum += y;
         *count += 1.0;
     }
     means(
-        spans
-            .into_iter()
+        sums.into_iter()
             .map(|((Ordered(x), _), (sum, count))| (x, sum / count)),
     )
 }

@@ -98,7 +98,7 @@ fn of_bins(table: &Table) -> Result<Vec<(&'static str, Figure)>, PlotError> {
 }
 
 /// The table of a name, in Parquet if there is one, else in CSV.
-fn find(folder: &Path, name: &str) -> Result<Option<Table>, PlotError> {
+pub(super) fn find(folder: &Path, name: &str) -> Result<Option<Table>, PlotError> {
     for extension in ["parquet", "csv"] {
         let path = folder.join(format!("{name}.{extension}"));
         if path.exists() {

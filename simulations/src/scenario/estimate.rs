@@ -8,10 +8,16 @@ use serde::Serialize;
 
 use super::{ClientClass, Model, Receivers, Scenario, TopologyKind, Workload};
 
-/// The program itself and its small tables.
-const BASE_BYTES: f64 = 16e6;
-/// A packet under way: itself, its place and its next event, in lists that grow by doubling.
-const PACKET_BYTES: f64 = 130.0;
+/// The program itself and its small tables: 12 MB.
+const BASE_BYTES: f64 = 14e6;
+/// A packet under way: itself, its place, and an event that is far off.
+const PACKET_BYTES: f64 = 72.0;
+/// Each stage has two calendars of events, and the ends one; a calendar has a list for each of so
+/// many windows, which keeps the room that it once needed.
+const WINDOWS: f64 = 256.0;
+/// An event in such a list. Measured with `large` less its targets, 25 s: 494 MB, of which calendars
+/// 413 MB.
+const EVENT_BYTES: f64 = 18.0;
 /// A client: provider, state and the queue of its messages.
 const CLIENT_BYTES: f64 = 17.0;
 /// A client of a class with churn: when it changes next.
@@ -20,11 +26,16 @@ const CHURN_BYTES: f64 = 24.0;
 const WAITING_BYTES: f64 = 32.0;
 /// A message of a trace, as it is read and in the plan.
 const TRACE_BYTES: f64 = 40.0;
+/// What inference keeps of a packet under way, besides masses.
+const TRACED_BYTES: f64 = 24.0;
+/// Rows of masses for each that is in use, since a window's packets are on their way twice.
+/// Measured with 100,000 packets under way and 64 targets: 304 MB, of which masses 60 MB.
+const ROWS: f64 = 1.5;
 /// A packet that is recorded for inference in reverse time, and each of its stays at a node.
-const RECORDED_BYTES: f64 = 80.0;
-const VISIT_BYTES: f64 = 48.0;
+const RECORDED_BYTES: f64 = 104.0;
+const VISIT_BYTES: f64 = 80.0;
 
-/// A hop without targets.
+/// A hop without targets. Measured with `large` less its targets: 20.7 s for 96 million.
 const HOP_SECONDS: f64 = 2.2e-7;
 /// A hop as one more adversary infers from it, and for each of its targets that is alive.
 const INFERENCE_SECONDS: f64 = 1.0e-7;
@@ -92,6 +103,9 @@ struct Load {
     hop_rate: f64,
     /// Packets on links or in nodes.
     under_way: f64,
+    /// Packets that a stage gets in a window of the engine, and the number of windows.
+    per_window: f64,
+    windows: f64,
     /// Packets on links alone.
     on_links: f64,
     /// Targets that are alive at one time.
@@ -104,23 +118,15 @@ impl Load {
     fn of(scenario: &Scenario) -> Self {
         let model = scenario.model();
         let mixes = model.topology.mixes() as f64;
-        let stages = f64::from(model.topology.path_length());
-        let provided = model.topology.providers > 0;
-        let links = stages + if provided { 3.0 } else { 1.0 };
-        let link = scenario.matrix().map_or(model.links.mean(), |matrix| {
-            matrix.delays.iter().sum::<f64>() / (matrix.delays.len() as f64).max(1.0)
-        });
-        let held = stages * model.delay.mixes.mean()
-            + if provided { 2.0 } else { 0.0 }
-                * model
-                    .delay
-                    .providers
-                    .as_ref()
-                    .map_or(0.0, super::Distribution::mean);
         let clients: f64 = model.clients.iter().map(ClientClass::total_rate).sum();
-        let loops = mixes * model.mixes.loop_rate;
-        let packet_rate = clients + loops;
+        let packet_rate = clients + mixes * model.mixes.loop_rate;
+        let (links, on_links, held) = path(scenario);
         let length = model.run.length();
+        let window = scenario.plan(0).window();
+        let visits = match model.topology.kind {
+            TopologyKind::FreeRoute => f64::from(model.topology.path_length()),
+            TopologyKind::Stratified | TopologyKind::Cascade => 1.0,
+        };
         let targets = model.targets.as_ref();
         let alive = targets.map_or(0, |targets| targets.max_alive.min(targets.count));
         let metrics = &model.metrics;
@@ -129,9 +135,11 @@ impl Load {
         Self {
             packet_rate,
             hop_rate: packet_rate * links,
-            under_way: packet_rate * (links * link + held).min(length),
-            on_links: packet_rate * (links * link).min(length),
-            alive: f64::from(alive),
+            under_way: packet_rate * (on_links + held).min(length),
+            on_links: packet_rate * on_links.min(length),
+            per_window: packet_rate * visits * window,
+            windows: length / window,
+            alive: f64::from(alive) + scenario.groups().len() as f64,
             inferring: if infers && sound {
                 model.adversaries.len() as f64
             } else {
@@ -143,31 +151,60 @@ impl Load {
     /// Memory of one repetition.
     fn bytes(&self, scenario: &Scenario) -> f64 {
         let model = scenario.model();
-        let clients = scenario.client_count() as f64;
+        let classes = model.clients.iter();
+        let clients: f64 = classes.map(|class| of_class(class, model)).sum();
+        let bins = 200.0 * model.run.length() / model.run.bin.get();
+        let layers = match model.topology.kind {
+            TopologyKind::FreeRoute => 1.0,
+            TopologyKind::Stratified | TopologyKind::Cascade => {
+                f64::from(model.topology.path_length())
+            }
+        };
+        let stages = layers + 2.0 * f64::from(model.topology.providers.min(1));
+        let lists = (2.0 * stages + 1.0) * self.windows.min(WINDOWS);
+        let events = lists * self.per_window.max(4.0) * EVENT_BYTES;
+        let packets = self.under_way * PACKET_BYTES;
+        packets + events + clients + bins + self.forward(scenario, stages) + self.reverse(model)
+    }
+
+    /// Masses of targets, for each adversary that infers.
+    fn forward(&self, scenario: &Scenario, stages: f64) -> f64 {
+        let model = scenario.model();
         let nodes = model.topology.mixes() as f64 + 2.0 * f64::from(model.topology.providers);
-        let classes: f64 = model
-            .clients
-            .iter()
-            .map(|class| of_class(class, model))
-            .sum();
-        let rows = nodes + self.on_links.min(self.under_way);
-        let users = model
-            .metrics
-            .entropy_forward
-            .as_ref()
-            .is_some_and(|e| e.users);
-        let inference = self.inferring
-            * (8.0 * self.alive * (rows + if users { clients } else { 0.0 })
-                + 24.0 * self.under_way);
-        let reverse = if model.metrics.entropy_backward.is_some() {
-            let visits = (self.hop_rate - self.packet_rate).max(0.0);
-            model.run.length() * (self.packet_rate * RECORDED_BYTES + visits * VISIT_BYTES)
+        let rows = ROWS * (nodes + self.on_links + (stages + 1.0) * self.per_window);
+        let by_user = model.metrics.entropy_forward.as_ref();
+        let users = if by_user.is_some_and(|entropy| entropy.users) {
+            scenario.client_count() as f64
         } else {
             0.0
         };
-        let bins = 200.0 * model.run.length() / model.run.bin.get();
-        self.under_way * PACKET_BYTES + classes + inference + reverse + bins
+        let masses = 8.0 * self.alive * (rows + users);
+        self.inferring * (masses + TRACED_BYTES * self.under_way)
     }
+
+    /// What is recorded to be gone through in reverse.
+    fn reverse(&self, model: &Model) -> f64 {
+        if model.metrics.entropy_backward.is_none() {
+            return 0.0;
+        }
+        let visits = (self.hop_rate - self.packet_rate).max(0.0);
+        model.run.length() * (self.packet_rate * RECORDED_BYTES + visits * VISIT_BYTES)
+    }
+}
+
+/// The links of a path, the time on them, and the time in nodes, in seconds.
+fn path(scenario: &Scenario) -> (f64, f64, f64) {
+    let model = scenario.model();
+    let mixes = f64::from(model.topology.path_length());
+    let providers = 2.0 * f64::from(model.topology.providers.min(1));
+    let links = mixes + providers + 1.0;
+    let link = scenario.matrix().map_or(model.links.mean(), |matrix| {
+        matrix.delays.iter().sum::<f64>() / (matrix.delays.len() as f64).max(1.0)
+    });
+    let provider = model.delay.providers.as_ref();
+    let held = mixes * model.delay.mixes.mean()
+        + providers * provider.map_or(0.0, super::Distribution::mean);
+    (links, links * link, held)
 }
 
 /// Clients of a class and the messages that wait in their buffers.

@@ -111,7 +111,7 @@ impl Scenario {
     }
 
     /// The senders of the pairs whose likelihoods are compared, each once, in order.
-    fn groups(&self) -> Vec<u32> {
+    pub(super) fn groups(&self) -> Vec<u32> {
         let pairs = self.model.metrics.epsilon.iter().flat_map(|e| &e.pairs);
         let mut groups: Vec<u32> = pairs.flatten().copied().collect();
         groups.sort_unstable();

@@ -22,7 +22,8 @@ pub(super) fn toml(text: &str) -> Result<Model, ScenarioError> {
 pub(super) fn json(text: &str) -> Result<Model, ScenarioError> {
     bounded(text)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let model = serde_path_to_error::deserialize(&mut deserializer).map_err(at_path)?;
+    let model = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| at_path(error.path(), &error.inner().to_string()))?;
     let end = deserializer.end();
     end.map_err(|error| ScenarioError::one("", None, error.to_string(), None))?;
     Ok(model)
@@ -30,7 +31,9 @@ pub(super) fn json(text: &str) -> Result<Model, ScenarioError> {
 
 /// Reads a TOML table that was made from text or changed since.
 pub(super) fn value<T: DeserializeOwned>(table: toml::Table) -> Result<T, ScenarioError> {
-    serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(at_path)
+    // The message alone: the error's own text names the tables once more.
+    serde_path_to_error::deserialize(toml::Value::Table(table))
+        .map_err(|error| at_path(error.path(), toml::de::Error::message(error.inner())))
 }
 
 fn bounded(text: &str) -> Result<(), ScenarioError> {
@@ -42,10 +45,9 @@ fn bounded(text: &str) -> Result<(), ScenarioError> {
     Err(ScenarioError::one("the scenario", given, allowed, None))
 }
 
-fn at_path<E: std::error::Error>(error: serde_path_to_error::Error<E>) -> ScenarioError {
-    let path = error.path().to_string();
+fn at_path(path: &serde_path_to_error::Path, message: &str) -> ScenarioError {
+    let path = path.to_string();
     let key = if path == "." { String::new() } else { path };
-    let message = error.inner().to_string();
     let unknown = message.starts_with("unknown field");
     let hint = unknown.then_some("docs/simulator/scenario.md lists every key");
     ScenarioError::one(key, None, message.trim_end(), hint)

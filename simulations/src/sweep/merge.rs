@@ -31,8 +31,9 @@ pub(super) fn write(plan: &Plan, folders: &[PathBuf], out: &Path) -> Result<Meta
     plan.write(out)?;
     results::write(plan, out, |job| {
         let part = find(plan, folders, job)?.ok_or_else(|| missing(plan, &[job], 1))?;
-        if !matches!(part.run.find(out)?, Found::Part(_)) {
-            part.write(out)?;
+        match part.run.find(out)? {
+            Found::Part(there) if there == part => {}
+            _ => part.write(out)?,
         }
         Ok(part)
     })
@@ -156,4 +157,59 @@ fn find(plan: &Plan, folders: &[PathBuf], job: Job) -> Result<Option<Part>, Swee
         }
     }
     Ok(found.map(|(_, part)| part))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{Plan, SweepError, merge};
+    use crate::measure::{Claim, Measured};
+    use crate::sweep::part::{self, Part};
+    use crate::sweep::plan::Point;
+
+    /// A sweep of one run with this result, in a folder of its own.
+    fn sweep(folder: &tempfile::TempDir, value: f64) -> PathBuf {
+        let point = Point {
+            values: vec![1.into()],
+            scenario_hash: "s".to_owned(),
+        };
+        let plan = Plan::new("s".to_owned(), 1, 1, vec!["key".to_owned()], vec![point]);
+        let measured = Measured {
+            name: "m".to_owned(),
+            adversary: None,
+            unit: "1".to_owned(),
+            value: Some(value),
+            claim: Claim::Counted,
+            knowledge: String::new(),
+        };
+        std::fs::create_dir(part::folder(folder.path())).unwrap();
+        plan.write(folder.path()).unwrap();
+        let job = plan.jobs().next().unwrap();
+        let part = Part::new(plan.identity(job), vec![measured]);
+        part.write(folder.path()).unwrap();
+        folder.path().to_owned()
+    }
+
+    #[test]
+    fn folders_that_contradict_each_other_are_not_merged() {
+        let [one, same, other] = [1.0, 1.0, 2.0].map(|value| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = sweep(&folder, value);
+            (folder, path)
+        });
+        let out = tempfile::tempdir().unwrap();
+        merge(&[one.1.clone(), same.1], out.path()).unwrap();
+        let refused = merge(&[one.1.clone(), other.1.clone()], out.path());
+        let Err(SweepError::Disagree { problem, .. }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(
+            problem.contains("point 0 (key = 1), repetition 0"),
+            "{problem}"
+        );
+        // What lies in `out` from before does not count, and gives way.
+        merge(&[other.1], out.path()).unwrap();
+        assert!(merge(&[one.1, out.path().to_owned()], out.path()).is_err());
+    }
 }

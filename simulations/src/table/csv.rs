@@ -59,18 +59,16 @@ impl CsvSink {
 }
 
 fn first_line(schema: &Schema) -> String {
-    let types: Vec<_> = schema.columns.iter().map(|(_, kind)| kind.name()).collect();
-    let mut line = format!(
-        "# table={}; types={}",
-        escape(&schema.table),
-        types.join(" ")
-    );
+    let mut line = format!("# table={}", escape(&schema.table));
     for (key, value) in &schema.metadata {
         line.push_str("; ");
         line.push_str(&escape(key));
         line.push('=');
         line.push_str(&escape(value));
     }
+    let types: Vec<_> = schema.columns.iter().map(|(_, kind)| kind.name()).collect();
+    line.push_str("; types=");
+    line.push_str(&types.join(" "));
     line.push('\n');
     line
 }

@@ -112,8 +112,23 @@ impl Table {
             .ok_or_else(|| TableError::UnknownColumn {
                 column: name.to_owned(),
                 table: self.name.clone(),
-                available: self.column_names().join(", "),
+                available: self.main_columns().join(", "),
             })
+    }
+
+    /// The columns' names in order, without those that are the interval or the error of another:
+    /// `NAME.low`, `NAME.high`, `NAME.se`.
+    #[must_use]
+    pub fn main_columns(&self) -> Vec<&str> {
+        let endings = [".low", ".high", ".se"];
+        let belongs = |name: &str| {
+            let mut bases = endings
+                .iter()
+                .filter_map(|ending| name.strip_suffix(ending));
+            bases.any(|base| self.has(base))
+        };
+        let names = self.column_names().into_iter();
+        names.filter(|name| !belongs(name)).collect()
     }
 
     /// The columns' names in order.

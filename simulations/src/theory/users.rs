@@ -43,7 +43,7 @@ impl UserAnonymity {
     ///
     /// A user's probability is the sum over the outputs for that user, which come as a Poisson
     /// process, of the density of the target's delay at the output's age. Its tail is that of the
-    /// saddle point (Daniels 1954); the largest of all users exceeds x with probability
+    /// saddle point (Daniels 1954), taken for each kind of output on its own; the largest of all users exceeds x with probability
     /// 1 - exp(-N (1 + x) Pr(one user exceeds x)), the second term being the receiver, whose
     /// probability is size-biased. A message whose first honest mix is in layer i (with
     /// probability c^(i-1) (1-c)) has two kinds of outputs: those that meet none but corrupt mixes
@@ -63,7 +63,8 @@ impl UserAnonymity {
                 if *share <= 0.0 {
                     return 0.0;
                 }
-                let rare = self.users * (1.0 + x) * tail(components, x, 1.0 / self.users);
+                let one: f64 = components.iter().map(|c| tail(c, x)).sum();
+                let rare = self.users * (1.0 + x) * one.min(1.0);
                 share * -libm::expm1(-rare)
             };
             lost + classes.iter().map(of_class).sum::<f64>()
@@ -147,42 +148,46 @@ impl UserAnonymity {
     }
 }
 
-/// The logarithm of the moment generating function of a user's probability at `theta`, and its
-/// first two derivatives.
-fn cumulants(components: &[Component], theta: f64) -> (f64, f64, f64) {
+/// The logarithm of the moment generating function of what a user has of a component, at `theta`,
+/// and its first two derivatives.
+fn cumulants(component: &Component, theta: f64) -> (f64, f64, f64) {
     let (mut k0, mut k1, mut k2) = (0.0, 0.0, 0.0);
-    for component in components {
-        for (count, weight) in component.counts.iter().zip(&component.weights) {
-            let e = count * math::exp(theta * weight);
-            k0 += e - count;
-            k1 += e * weight;
-            k2 += e * weight * weight;
-        }
+    for (count, weight) in component.counts.iter().zip(&component.weights) {
+        let e = count * math::exp(theta * weight);
+        k0 += e - count;
+        k1 += e * weight;
+        k2 += e * weight * weight;
     }
     (k0, k1, k2)
 }
 
-/// Pr(one user's probability > x), by the saddle point; 1 up to the mean.
-fn tail(components: &[Component], x: f64, mean: f64) -> f64 {
+/// Pr(what a user has of a component > x), by the saddle point; 1 up to the mean.
+fn tail(component: &Component, x: f64) -> f64 {
+    let (_, mean, _) = cumulants(component, 0.0);
     if x <= mean {
         return 1.0;
     }
-    let heaviest = components
-        .iter()
-        .flat_map(|c| &c.weights)
-        .fold(0.0_f64, |a, b| a.max(*b));
-    if heaviest <= 0.0 {
+    let heaviest = component.weights.iter().fold(0.0_f64, |a, b| a.max(*b));
+    if heaviest <= 0.0 || mean <= 0.0 {
         return 0.0;
     }
+    let theta = saddle(component, x, heaviest, mean);
+    let (k0, _, k2) = cumulants(component, theta);
+    let width = theta * (2.0 * std::f64::consts::PI * k2).sqrt();
+    let smooth = (math::exp(k0 - theta * x) / width.max(1.0)).min(1.0);
+    smooth.min(enough_outputs(component, x, heaviest))
+}
+
+/// Where the first derivative is x, by Newton's method on its logarithm, kept between bounds by
+/// bisection: the derivative grows with theta.
+fn saddle(component: &Component, x: f64, heaviest: f64, mean: f64) -> f64 {
     let (mut low, mut high) = (0.0, 600.0 / heaviest);
     let mut theta = math::ln(x / mean) / heaviest;
-    // Newton's method on the logarithm, kept between bounds by bisection: the derivative grows
-    // with theta.
     for _ in 0..60 {
         if !(theta > low && theta < high) {
             theta = 0.5 * (low + high);
         }
-        let (_, k1, k2) = cumulants(components, theta);
+        let (_, k1, k2) = cumulants(component, theta);
         let off = math::ln(k1 / x);
         if off.abs() <= 1e-7 || high - low <= 1e-9 * high {
             break;
@@ -194,18 +199,17 @@ fn tail(components: &[Component], x: f64, mean: f64) -> f64 {
         }
         theta -= off * k1 / k2;
     }
-    let (k0, _, k2) = cumulants(components, theta);
-    let width = theta * (2.0 * std::f64::consts::PI * k2).sqrt();
-    let smooth = (math::exp(k0 - theta * x) / width.max(1.0)).min(1.0);
-    smooth.min(enough_outputs(components, x, heaviest))
+    theta
 }
 
-/// Pr(a user has as many outputs as it takes to exceed x at least): the saddle point smooths over
-/// the steps where outputs are few.
-fn enough_outputs(components: &[Component], x: f64, heaviest: f64) -> f64 {
-    let outputs: f64 = components
+/// A bound on Pr(what a user has of a component > x): it takes so many outputs at least. The
+/// saddle point smooths over these steps where outputs are few. Outputs with a thousandth of the
+/// largest weight are left out: all of them have less than that of the mean.
+fn enough_outputs(component: &Component, x: f64, heaviest: f64) -> f64 {
+    let outputs: f64 = component
+        .counts
         .iter()
-        .flat_map(|c| c.counts.iter().zip(&c.weights))
+        .zip(&component.weights)
         .filter(|(_, weight)| **weight > 1e-3 * heaviest)
         .map(|(count, _)| count)
         .sum();
@@ -240,8 +244,9 @@ mod tests {
                     ..BASE
                 };
                 for first in 1..=layers {
-                    let (_, mass, _) = cumulants(&case.components(first), 0.0);
-                    let all = mass * case.users;
+                    let mass = |c: &Component| cumulants(c, 0.0).1;
+                    let all: f64 = case.components(first).iter().map(mass).sum();
+                    let all = all * case.users;
                     assert!(
                         (all - 1.0).abs() < 0.005,
                         "{corrupt} {layers} {first}: {all}"
@@ -278,6 +283,30 @@ mod tests {
         let busy = UserAnonymity { rate: 1e5, ..BASE };
         assert!(math::log2(busy.users) - median(busy) < 0.05);
         assert!(median(BASE) < median(busy));
+    }
+
+    /// Rare outputs of a great weight must not hide the many of a small one.
+    #[test]
+    fn rare_and_common_outputs_both_count() {
+        let large = UserAnonymity {
+            users: 1e5,
+            rate: 4.5,
+            mean_delay: 0.0444,
+            layers: 8,
+            width: 190,
+            corrupt: 0.2,
+        };
+        let (some, none) = (
+            large.min_entropy_quantile(0.05),
+            UserAnonymity {
+                corrupt: 0.0,
+                ..large
+            }
+            .min_entropy_quantile(0.05),
+        );
+        // A user with five outputs at the mode of Erlang(8), 0.149, among 20,000 per mean delay.
+        assert!((12.5..15.5).contains(&none), "{none}");
+        assert!(some <= none && some > none - 1.5, "{some} {none}");
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn the_known_optimum_is_found() {
     let best_of_three = screen(&three).into_iter().next().unwrap();
     assert_eq!(best_of_three.layers, 3);
     let gain = best.screened_bits - best_of_three.screened_bits;
-    let closed = f64::log2(2.719 / 2.557);
+    let closed = shoal_simulations::math::log2(2.719 / 2.557);
     assert!((gain - closed).abs() < 0.05, "{gain} is not {closed}");
 }
 

@@ -108,7 +108,8 @@ fn what_cannot_be_drawn_is_refused_with_a_reason() {
     };
     let unknown = ["results.csv", "--x", "rho", "--y", "latency_s"];
     refused(&unknown, "no column `latency_s`");
-    refused(&unknown, "rho, topology, entropy_bits, entropy_bits.low");
+    assert!(!stderr(&plot(&unknown, dir.path())).contains(".low"));
+    refused(&unknown, "rho, topology, entropy_bits\n");
     refused(
         &["results.csv", "--x", "topology", "--y", "rho"],
         "columns of numbers are: rho,",
@@ -119,8 +120,13 @@ fn what_cannot_be_drawn_is_refused_with_a_reason() {
         &["results.csv", "--x", "rho", "--y", "rho", "--out", "a.pdf"],
         ".svg or .png",
     );
-    refused(&["."], "holds none of the tables");
-    refused(&[".", "--x", "rho"], "name its file");
+    refused(&[".", "--x", "rho"], "--x COLUMN and --y COLUMN");
+    refused(&["."], "none of the main metrics");
+    let empty = tempfile::tempdir().unwrap();
+    refused(
+        &[empty.path().to_str().unwrap()],
+        "holds none of the tables",
+    );
     let left = std::fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(left, 2, "nothing is written");
 }

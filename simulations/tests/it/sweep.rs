@@ -259,7 +259,7 @@ fn what_does_not_belong_together_is_not_merged() {
     let none = bench.refused("merge a nothing --out m", 1);
     assert!(none.contains("no folder of a sweep"), "{none}");
 
-    // Whole parts of the same run with different results: one was computed wrongly or forged.
+    // Another version of the program.
     bench.write(SWEEP);
     bench.json("sweep sweep.toml --out b");
     let version = std::fs::read_to_string(bench.path("a/plan.json")).unwrap();

@@ -64,7 +64,7 @@ fn the_text_is_as_documented() {
         .build()
         .unwrap();
     table.write(&path).unwrap();
-    let expected = "# table=t; types=f64? u64; seed=7; note=a%3bb\nx_s,n\n0.1,1\n,2\n1e-7,3\n";
+    let expected = "# table=t; seed=7; note=a%3bb; types=f64? u64\nx_s,n\n0.1,1\n,2\n1e-7,3\n";
     assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
 }
 

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pandas as pd
 
 from ._program import call
 from ._results import read_table
+from ._toml import to_toml
 
 Scenario = Mapping[str, Any]
 Program = str | os.PathLike[str] | None
@@ -53,7 +54,7 @@ def run(
 
     Raises ShoalSimError with the program's message.
     """
-    with _scenario_file(scenario) as path, _folder(out) as folder:
+    with _file(scenario, json.dumps, "scenario.json") as path, _folder(out) as folder:
         arguments = ["run", path, "--out", folder, "--json"]
         arguments += _options(seed=seed, repetitions=repetitions, threads=threads)
         summary = json.loads(call(arguments, program=program).stdout)
@@ -63,47 +64,51 @@ def run(
 def sweep(
     definition: Scenario | str | os.PathLike[str],
     *,
+    seed: int | None = None,
+    repetitions: int | None = None,
     threads: int | None = None,
     out: str | os.PathLike[str] | None = None,
+    table: str = "results",
     program: Program = None,
 ) -> pd.DataFrame:
-    """Runs a sweep and gives its results: a row for each point of the grid.
+    """Runs a sweep and gives its table of results: a row for each point.
 
     ``definition`` is a dict in the form of the TOML file, or its path; give a path if it names
-    other files. With ``out`` the folder can be resumed.
+    other files. With ``out`` the files stay in that folder, and a second call does only what is
+    missing. ``table`` is ``results``, ``runs`` (a row for each repetition) or ``claims``.
 
     Raises ShoalSimError with the program's message.
     """
-    with _scenario_file(definition) as path, _folder(out) as folder:
-        arguments = ["sweep", path, "--out", folder, *_options(threads=threads)]
+    with _file(definition, to_toml, "sweep.toml") as path, _folder(out) as folder:
+        arguments = ["sweep", path, "--out", folder, "--json"]
+        arguments += _options(seed=seed, repetitions=repetitions, threads=threads)
         call(arguments, program=program)
-        return read_table(folder / "results")
+        return read_table(folder / table)
 
 
-def reproduce(name: str, *, seed: int | None = None, program: Program = None) -> pd.DataFrame:
+def reproduce(
+    name: str, *, seed: int | None = None, quick: bool = False, program: Program = None
+) -> pd.DataFrame:
     """Reproduces a published result: a row for each point, with ours, the reference, the tolerance.
 
-    ``DataFrame.attrs["holds"]`` says whether all gated points hold.
+    ``quick`` takes seconds, with large standard errors. ``DataFrame.attrs["holds"]`` says whether all gated points hold.
 
     Raises ShoalSimError with the program's message.
     """
-    arguments = ["reproduce", name, "--json", *_options(seed=seed)]
+    arguments = ["reproduce", name, "--json", *_options(seed=seed, quick=quick)]
     done = call(arguments, program=program, accept=(0, 3))
     result = json.loads(done.stdout)
-    points = result if isinstance(result, list) else result["points"]
-    frame = pd.DataFrame(points)
-    if isinstance(result, dict):
-        frame.attrs.update({key: value for key, value in result.items() if key != "points"})
+    frame = pd.DataFrame(result.pop("points"))
+    frame.attrs.update(result)
     frame.attrs["holds"] = done.returncode == 0
     return frame
 
 
-def advise(
-    *,
-    program: Program = None,
-    **constraints: float,
-) -> dict[str, Any]:
+def advise(*, program: Program = None, **constraints: float | str | bool) -> dict[str, Any]:
     """Proposes a network; the keywords are the options of ``shoal-sim advise``, with underscores.
+
+    ``advise(users=10_000, p99=3, bandwidth=2000, corrupt=0.1)``; an option without a value is
+    ``True``.
 
     Raises ShoalSimError with the program's message; its ``exit_code`` is 3 if nothing fits.
     """
@@ -111,11 +116,14 @@ def advise(
     return json.loads(call(arguments, program=program).stdout)
 
 
-def _options(**values: float | None) -> list[str]:
+def _options(**values: float | str | bool | None) -> list[str]:
     options = []
     for name, value in values.items():
-        if value is not None:
-            options += [f"--{name.replace('_', '-')}", str(value)]
+        if value is None or value is False:
+            continue
+        options.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            options.append(str(value))
     return options
 
 
@@ -126,13 +134,17 @@ def _summary(summary: dict[str, Any]) -> pd.DataFrame:
 
 
 @contextmanager
-def _scenario_file(scenario: Scenario | str | os.PathLike[str]) -> Iterator[Path]:
-    if not isinstance(scenario, Mapping):
-        yield Path(scenario)
+def _file(
+    content: Scenario | str | os.PathLike[str],
+    written: Callable[[Scenario], str],
+    name: str,
+) -> Iterator[Path]:
+    if not isinstance(content, Mapping):
+        yield Path(content)
         return
     with tempfile.TemporaryDirectory(prefix="shoal-sim-") as folder:
-        path = Path(folder) / "scenario.json"
-        path.write_text(json.dumps(scenario), encoding="utf-8")
+        path = Path(folder) / name
+        path.write_text(written(content), encoding="utf-8")
         yield path
 
 

@@ -106,10 +106,15 @@ impl Churn {
 }
 
 impl ClientClass {
-    /// Packets that one client sends per second while it is online.
+    /// Packets that one client sends per second while it is online; of a trace without dummies, at
+    /// most.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        self.rates.real + self.rates.loops + self.rates.drop
+        let real = match self.workload {
+            Workload::Poisson { rate } if !self.dummies => rate.min(self.rates.real),
+            _ => self.rates.real,
+        };
+        real + self.rates.loops + self.rates.drop
     }
 
     /// Packets that the class sends per second on average.
