@@ -4,7 +4,7 @@ use crate::world::{EPOCH, World, params, secs};
 
 #[test]
 fn a_switch_of_epochs_starves_nothing() {
-    let mut world = World::new(1, params(80));
+    let mut world = World::new(19, params(80));
     world.now += secs(29.0);
     world.add(0, "quick");
     world.add(1, "calm");

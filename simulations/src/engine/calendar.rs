@@ -195,6 +195,7 @@ mod tests {
             (1000, 7, false),
             (1000, 7, true),
             (999, 1, true),
+            (20, 1, true),
         ] {
             let events = events(count, nodes, clumped);
             sorter.sort(&events, nodes as usize, 7.0, 1.0);

@@ -275,8 +275,8 @@ struct Follow {
     nodes: Vec<f64>,
     /// Of each slot where the packet is or goes, and since when.
     packets: Vec<Option<(u32, f64, bool)>>,
-    visits: Vec<u32>,
-    ends: Vec<(Packet, u32)>,
+    visits: Vec<Vec<u32>>,
+    ends: Vec<(Packet, Vec<u32>)>,
     last_end: f64,
 }
 
@@ -293,17 +293,17 @@ impl Observer for Follow {
     fn sent(&mut self, slot: u32, _packet: &Packet, time: f64, first: u32) {
         let slot = slot as usize;
         self.packets.resize(self.packets.len().max(slot + 1), None);
-        self.visits.resize(self.packets.len(), 0);
+        self.visits.resize(self.packets.len(), Vec::new());
         assert!(self.packets[slot].is_none(), "a slot holds one packet");
         self.packets[slot] = Some((first, time, false));
-        self.visits[slot] = 0;
+        self.visits[slot].clear();
     }
     fn arrive(&mut self, node: u32, time: f64, slot: u32) {
         self.at(node, time);
         let (next, since, inside) = self.packets[slot as usize].unwrap();
         assert!(next == node && since <= time && !inside);
         self.packets[slot as usize] = Some((node, time, true));
-        self.visits[slot as usize] += 1;
+        self.visits[slot as usize].push(node);
     }
     fn depart(&mut self, node: u32, time: f64, slot: u32, next: u32) {
         self.at(node, time);
@@ -322,7 +322,8 @@ impl Observer for Follow {
                 NONE
             }
         );
-        self.ends.push((*packet, self.visits[slot as usize]));
+        self.ends
+            .push((*packet, self.visits[slot as usize].clone()));
         self.last_end = time;
     }
     fn lost(&mut self, slot: u32, _packet: &Packet, _time: f64, _reason: Loss) {
@@ -356,10 +357,20 @@ fn packets_of_every_kind_take_their_path() {
         let mixes = if free { 4 } else { 3 };
         for (packet, visits) in &follow.ends {
             let expected = match packet.kind {
-                Kind::MixLoop => 2 + u32::from(providers > 0),
-                _ => mixes + 2 * u32::from(providers > 0),
+                Kind::MixLoop => 2 + usize::from(providers > 0),
+                _ => mixes + 2 * usize::from(providers > 0),
             };
-            assert_eq!(*visits, expected, "{packet:?}");
+            assert_eq!(visits.len(), expected, "{packet:?}");
+            let inner = visits
+                .iter()
+                .filter(|node| (providers..plan.nodes() - providers).contains(node));
+            let inner: Vec<u32> = inner.map(|node| node - providers).collect();
+            let columns = inner.iter().all(|mix| mix % 3 == inner[0] % 3);
+            assert!(routes != Routes::Cascade || columns, "{visits:?}");
+            assert!(
+                inner.windows(2).all(|pair| pair[0] != pair[1]),
+                "{visits:?}"
+            );
             assert_eq!(packet.exit == NONE, providers == 0);
             assert!(packet.kind != Kind::Loop || packet.receiver == packet.sender);
         }
@@ -382,7 +393,7 @@ fn packets_of_every_kind_take_their_path() {
         let hops: u64 = follow
             .ends
             .iter()
-            .map(|(p, visits)| u64::from(links(p, *visits)))
+            .map(|(p, visits)| u64::from(links(p, visits.len() as u32)))
             .sum();
         assert_eq!(outcome.hops, hops);
         let dropped: u64 = outcome.total.iter().map(|total| total.lost[1]).sum();

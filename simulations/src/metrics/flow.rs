@@ -3,7 +3,7 @@
 //!
 //! Sources: B. N. Levine, M. K. Reiter, C. Wang, M. Wright, "Timing Attacks in Low-Latency
 //! Mix-Based Systems", 2004 (correlation of counts in bins); the curve is that of
-//! [`roc`](super::roc).
+//! [`roc`].
 
 use super::roc::{self, Roc};
 

@@ -3,7 +3,7 @@
 use super::draw::Trials;
 use super::sheet::Sheet;
 use super::sight::{at, path_length};
-use crate::engine::{Delay, Kind, Loss, Observer, Packet, Plan};
+use crate::engine::{Class, Delay, Kind, Loss, Observer, Packet, Plan, Workload};
 use crate::measure::Claim;
 use crate::scenario::Fifo;
 use crate::{seed, theory};
@@ -17,6 +17,15 @@ enum Pair {
     /// The one that was sent second came out.
     Second,
     Done,
+}
+
+/// Messages per second of a client while it is online. What leaves a buffer that is fed by a Poisson
+/// stream and served at exponential times is a Poisson stream again (Burke 1956).
+fn messages(class: &Class) -> f64 {
+    match class.workload {
+        Workload::Poisson { rate } => rate.min(class.real),
+        Workload::Saturated | Workload::Trace => class.real,
+    }
 }
 
 /// Watches the messages of the first class: each client's first and second, third and fourth, ….
@@ -44,7 +53,7 @@ impl Order {
 
     /// The closed form at the scenario's hops, the same attack played apart, and the run's pairs.
     pub(super) fn put(&self, asked: &Fifo, (seed, repetition): (u64, u32), sheet: &mut Sheet) {
-        let first = self.plan.classes.first().map_or(0.0, |class| class.real);
+        let first = self.plan.classes.first().map_or(0.0, messages);
         let rate = asked.rate.unwrap_or(first);
         let whole = path_length(&self.plan);
         let hops = asked.hops.unwrap_or(whole);

@@ -47,7 +47,7 @@ fn notes(curves: &Curves) -> Vec<String> {
         .into_iter()
         .any(|(_, point)| point.reference.is_some())
     {
-        notes.push("Dots are the published values.".to_owned());
+        notes.push("Dots are the references.".to_owned());
     }
     notes
 }

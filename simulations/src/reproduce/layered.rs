@@ -25,7 +25,7 @@ pub(super) const MIXIM_FIG7: Reproduction = Reproduction {
     name: "mixim-fig7",
     what: "MiXiM figure 7: entropy against layers at 5 s end to end, no corrupt mix",
     gated: true,
-    seconds: 60,
+    seconds: 10,
     jobs: mixim_jobs,
     measure: mixim,
 };
@@ -34,7 +34,7 @@ pub(super) const PIOTROWSKA: Reproduction = Reproduction {
     name: "piotrowska",
     what: "the default scenario of Piotrowska's simulator: entropy of 3 x 3 mixes",
     gated: true,
-    seconds: 20,
+    seconds: 2,
     jobs: piotrowska_jobs,
     measure: piotrowska,
 };

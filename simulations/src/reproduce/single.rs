@@ -35,7 +35,7 @@ pub(super) const SINGLE_MIX: Reproduction = Reproduction {
     name: "single-mix",
     what: "mean entropy of one mix against the exact table, rho = 0.25 to 2500",
     gated: true,
-    seconds: 20,
+    seconds: 8,
     jobs: table_jobs,
     measure: table,
 };
@@ -44,7 +44,7 @@ pub(super) const LOOPIX_FIG4: Reproduction = Reproduction {
     name: "loopix-fig4",
     what: "Loopix figure 4: entropy of one mix against the rate of its traffic",
     gated: true,
-    seconds: 60,
+    seconds: 30,
     jobs: fig4_jobs,
     measure: fig4,
 };

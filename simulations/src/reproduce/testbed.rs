@@ -28,7 +28,7 @@ pub(super) const LOOPIX_FIG8: Reproduction = Reproduction {
     name: "loopix-fig8",
     what: "Loopix figure 8: packets per second of a mix against the rate of clients",
     gated: false,
-    seconds: 10,
+    seconds: 3,
     jobs: fig8_jobs,
     measure: fig8,
 };
@@ -37,7 +37,7 @@ pub(super) const LOOPIX_FIG10: Reproduction = Reproduction {
     name: "loopix-fig10",
     what: "Loopix figure 10: end-to-end latency at a mean delay of 0.5 s a hop",
     gated: false,
-    seconds: 5,
+    seconds: 2,
     jobs: fig10_jobs,
     measure: fig10,
 };

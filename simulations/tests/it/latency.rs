@@ -9,7 +9,8 @@ use shoal_simulations::{LinkDelay, Network, Party, stats};
 use crate::support::{START, close_books, secs};
 
 const CLIENTS: usize = 8;
-const MESSAGES: usize = 320;
+/// The 99th percentile of a few hundred messages would be a few messages' luck.
+const MESSAGES: usize = 3000;
 
 /// From the moment that a message is taken to the moment that its receiver has it, in seconds.
 /// Every client sends to its neighbour, one message at a time.

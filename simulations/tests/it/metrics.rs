@@ -162,6 +162,14 @@ fn the_order_of_messages_in_a_row_is_kept_as_the_formula_says() {
     near(found["fifo_delta_played"], expected, 0.002);
     let rows = judged(&text, 5, 0).measured;
     assert!((value(&rows, "fifo_delta_formula") - expected).abs() < 1e-12);
+    // Messages from a buffer come at their own rate.
+    let buffered = "count = 40\nworkload = { kind = \"poisson\", rate = 0.5 }";
+    let buffered = text.replace("count = 40", buffered);
+    let rows = judged(&buffered, 5, 0).measured;
+    let expected = theory::fifo_delta(0.5, 5.0, 3);
+    assert!((value(&rows, "fifo_delta_formula") - expected).abs() < 1e-12);
+    // 2000 pairs: standard error 0.006.
+    assert!((value(&rows, "fifo_delta_run") - expected).abs() < 0.024);
 }
 
 #[test]

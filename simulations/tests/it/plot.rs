@@ -121,7 +121,19 @@ fn what_cannot_be_drawn_is_refused_with_a_reason() {
         ".svg or .png",
     );
     refused(&[".", "--x", "rho"], "--x COLUMN and --y COLUMN");
-    refused(&["."], "none of the main metrics");
+    let other = tempfile::tempdir().unwrap();
+    Table::builder("results")
+        .f64("rho", vec![1.0, 2.0])
+        .string("scenario_hash", vec!["0".to_owned(); 2])
+        .f64("another_metric", vec![3.0, 4.0])
+        .build()
+        .unwrap()
+        .write_both(other.path())
+        .unwrap();
+    refused(
+        &[other.path().to_str().unwrap()],
+        "none of the main metrics",
+    );
     let empty = tempfile::tempdir().unwrap();
     refused(
         &[empty.path().to_str().unwrap()],

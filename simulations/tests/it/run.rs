@@ -88,7 +88,7 @@ fn what_would_not_fit_into_memory_is_refused_before_it_starts() {
     let text = Preset::find("large").unwrap().text;
     let mut huge = shoal_simulations::scenario::Scenario::parse(text).unwrap();
     huge.set("clients[0].count", 100_000_000.into()).unwrap();
-    huge.set("clients[0].rates.real", 100.0.into()).unwrap();
+    huge.set("clients[0].rates.real", 9.0.into()).unwrap();
     huge.set("delay.mixes.mean", "1000s".into()).unwrap();
     std::fs::write(&path, huge.to_toml().unwrap()).unwrap();
     let output = shoal_sim(&["run", path.to_str().unwrap()]);

@@ -260,7 +260,36 @@ fn a_pool_that_sees_nothing_new_keeps_its_mass_in_range() {
     spread.put_out(2, 0);
     spread.settle();
     assert!((spread.out(0) - 1.0).abs() < 1e-12);
+    // Half, a quarter, and so on: two bits.
+    assert!((spread.totals(0).0 - 2.0).abs() < 1e-12);
     assert_eq!(spread.live(), 0);
+}
+
+#[test]
+fn a_place_that_is_cleaned_is_empty_everywhere() {
+    let mut spread = Spread::new(1, &[], 4, Some(2));
+    (0..3).for_each(|packet| spread.enter(packet));
+    spread.inject(0, Some(1), Some(0));
+    spread.inject(1, Some(2), None);
+    spread.arrive(0, 0);
+    spread.arrive(0, 1);
+    spread.depart(0, 2);
+    assert_eq!(spread.masses(2).unwrap().0, [1.0, 1.0, 1.0, 0.0]);
+    spread.put_out(2, 1);
+    spread.settle();
+    assert_eq!(
+        (spread.out(0), spread.out(1), spread.users(1)),
+        (0.5, 0.5, Some((0.5, 0.5)))
+    );
+    spread.clean(&[1]);
+    spread.depart(0, 0);
+    assert_eq!(spread.masses(0).unwrap().0, [1.0, 0.0, 1.0, 0.0]);
+    assert_eq!(
+        (spread.out(0), spread.out(1), spread.users(1)),
+        (0.5, 0.0, Some((0.0, 0.0)))
+    );
+    // Its packet is nobody's any more.
+    assert_eq!(spread.put_out(0, 0), None);
 }
 
 #[test]

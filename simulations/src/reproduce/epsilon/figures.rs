@@ -30,7 +30,7 @@ pub(in crate::reproduce) const FIG5: Reproduction = Reproduction {
     name: "loopix-fig5",
     what: "Loopix figure 5: likelihood difference against the rate of the delay",
     gated: true,
-    seconds: 100,
+    seconds: 50,
     jobs: fig5_jobs,
     measure: fig5,
 };
@@ -39,7 +39,7 @@ pub(in crate::reproduce) const FIG6: Reproduction = Reproduction {
     name: "loopix-fig6",
     what: "Loopix figure 6: likelihood difference against the number of layers",
     gated: true,
-    seconds: 100,
+    seconds: 55,
     jobs: fig6_jobs,
     measure: fig6,
 };
@@ -48,7 +48,7 @@ pub(in crate::reproduce) const FIG7: Reproduction = Reproduction {
     name: "loopix-fig7",
     what: "Loopix figure 7: likelihood difference against corrupt mixes",
     gated: true,
-    seconds: 30,
+    seconds: 12,
     jobs: fig7_jobs,
     measure: fig7,
 };
