@@ -49,6 +49,7 @@ mod buffer;
 mod build;
 mod bytes;
 pub mod command;
+mod delivery;
 mod engine;
 mod error;
 pub mod fragment;
@@ -74,6 +75,7 @@ mod x25519;
 
 pub use backend::{Backend, UnknownBackend};
 pub use build::{Builder, Hop, build_forward};
+pub use delivery::Delivery;
 pub use engine::{Engine, Unwrapped, unwrap};
 pub use error::{BackendMissing, KeyFault, PacketError, UnwrapError};
 pub use frame::Frame;

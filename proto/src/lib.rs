@@ -1,5 +1,5 @@
 //! What every crate of Shoal has to agree on: wire messages, sizes, identifiers, time, epochs and
-//! protocol names.
+//! protocol names; and how a part declares what it counts ([`counters!`], [`labels!`]).
 //!
 //! This crate does no cryptography and no IO. Messages between nodes are Protocol Buffers,
 //! generated into [`wire`]; packets and the commands inside them have fixed layouts in
@@ -15,12 +15,14 @@
 
 mod epoch;
 mod id;
+mod metric;
 pub mod name;
 pub mod size;
 mod time;
 
 pub use epoch::Epoch;
 pub use id::{ClientHandle, DropId, IdError, MailboxId, MessageId, NetworkHash, NodeId, SurbId};
+pub use metric::{Metric, MetricKind, Sample};
 pub use time::{Span, Time};
 
 /// Protocol Buffers messages, generated from `proto/shoal.proto`.

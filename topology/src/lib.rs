@@ -8,7 +8,7 @@
 //! - [`NetworkParameters`]: the one file that defines a network; its hash names it everywhere.
 //! - [`Identity`], [`Descriptor`], [`SignedDescriptor`], [`KeyRing`]: what a node says about itself.
 //! - [`Document`], [`View`]: the members of one epoch, and the documents that count at a time.
-//! - [`path`], [`delay`]: routes and delays for every kind of packet.
+//! - [`path`], [`delay`], [`PoissonClock`]: routes, delays and instants for every kind of packet.
 //! - [`Directory`]: the state machine that nodes run; [`adopt_documents`] is what clients do.
 //!
 //! ```
@@ -44,6 +44,7 @@ mod layers;
 mod parameters;
 mod parameters_toml;
 pub mod path;
+mod poisson;
 pub mod sample;
 mod view;
 
@@ -64,4 +65,5 @@ pub use error::{
 pub use identity::Identity;
 pub use keyring::KeyRing;
 pub use parameters::{Admission, GenesisMember, NetworkParameters, Profile};
+pub use poisson::{MISSED_AFTER, PoissonClock, Tick};
 pub use view::{MAX_STALE_EPOCHS, View};
