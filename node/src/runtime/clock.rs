@@ -30,45 +30,10 @@ impl Clock {
         }
     }
 
-    /// The same clock, moved by `offset` microseconds: what a client does whose wall clock
-    /// disagrees with the median of several nodes.
-    #[must_use]
-    pub fn corrected(self, offset: i64) -> Self {
-        let micros = self.at_start.as_micros().saturating_add_signed(offset);
-        Self {
-            at_start: Time::from_micros(micros),
-            ..self
-        }
-    }
-
-    /// How many microseconds this clock is ahead of `other`.
-    #[must_use]
-    pub fn ahead_of(&self, other: &Self) -> i64 {
-        let (mine, theirs) = (self.at(other.started), other.at_start.as_micros());
-        let ahead = i128::from(mine) - i128::from(theirs);
-        i64::try_from(ahead).unwrap_or(i64::MAX)
-    }
-
-    /// What this clock says, or said, at an instant.
-    fn at(&self, instant: Instant) -> u64 {
-        let since = Span::from(instant.saturating_duration_since(self.started)).as_micros();
-        let before = Span::from(self.started.saturating_duration_since(instant)).as_micros();
-        self.at_start
-            .as_micros()
-            .saturating_add(since)
-            .saturating_sub(before)
-    }
-
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Time {
         self.at_start + Span::from(self.started.elapsed())
-    }
-
-    /// The monotonic clock now, for waits that are not the protocol's.
-    #[must_use]
-    pub fn now_instant(&self) -> Instant {
-        self.started + self.started.elapsed()
     }
 
     /// The instant to sleep until for something that is due at `time`.
@@ -84,18 +49,6 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_correction_moves_the_clock_and_keeps_it_monotonic() {
-        let clock = Clock::start();
-        let ahead = clock.corrected(5_000_000);
-        assert!(ahead.now().since(clock.now()) > Span::from_secs(4));
-        let first = ahead.now();
-        assert!(ahead.now() >= first);
-        assert_eq!(clock.corrected(i64::MIN).at_start, Time::default());
-        assert_eq!(ahead.ahead_of(&clock), 5_000_000);
-        assert_eq!(clock.ahead_of(&ahead), -5_000_000);
-    }
 
     #[test]
     fn a_deadline_beyond_all_time_is_far_but_no_panic() {

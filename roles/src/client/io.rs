@@ -143,8 +143,13 @@ pub enum SessionEvent {
         /// The entry provider.
         entry: NodeId,
     },
-    /// Not attached any more, or not yet, and why. It is tried again by itself.
-    Offline(SessionError),
+    /// Not attached any more, or not yet. It is tried again by itself.
+    Offline {
+        /// Why.
+        reason: SessionError,
+        /// It was attached until now.
+        was_online: bool,
+    },
     /// New documents.
     Documents {
         /// The epoch of the one in force.

@@ -50,6 +50,8 @@ pub struct Session {
     documents: Documents,
     state: State,
     offset: Offset,
+    /// The client role was told that it is attached.
+    online: bool,
     retry: Span,
     connections: u64,
     /// The latest time of the network that the client role was told.
@@ -102,6 +104,7 @@ impl Session {
             choice,
             state: State::Off,
             offset: Offset::default(),
+            online: false,
             retry: RETRY.0,
             connections: 0,
             last: now,
@@ -479,6 +482,7 @@ impl Session {
             return;
         }
         let (entry, handle) = (entry.node, entry.handle);
+        self.online = true;
         self.tell(now, ClientInput::Attached { entry, handle });
         self.documents.plan(now, &mut self.rng);
         self.event(SessionEvent::Online { entry });
@@ -495,28 +499,30 @@ impl Session {
             State::Fetching { since } | State::Entered { since, .. } => *since,
             State::Off | State::Waiting(_) => return,
         };
-        self.hang_up(now);
+        let was_online = self.hang_up(now);
         if now.since(since) > RETRY.1 {
             self.retry = RETRY.0;
         }
         let share = self.rng.random_range(500..1500);
         self.state = State::Waiting(now + self.retry.scale(share, 1000));
         self.retry = self.retry.scale(2, 1).min(RETRY.1);
-        self.event(SessionEvent::Offline(error));
+        let reason = error;
+        self.event(SessionEvent::Offline { reason, was_online });
     }
 
-    /// Closes every connection.
-    fn hang_up(&mut self, now: Time) {
+    /// Closes every connection. Whether cover traffic ran until now.
+    fn hang_up(&mut self, now: Time) -> bool {
         for connection in self.documents.give_up() {
             self.act(SessionAction::Close(connection));
         }
         if let State::Entered { entry, .. } = &self.state {
-            let (connection, attached) = (entry.connection, entry.is_attached());
+            let connection = entry.connection;
             self.act(SessionAction::Close(connection));
-            if attached || self.client.is_running() {
-                self.tell(now, ClientInput::Detached);
-            }
         }
+        if self.online {
+            self.tell(now, ClientInput::Detached);
+        }
+        std::mem::take(&mut self.online)
     }
 
     /// Tells the client role something.

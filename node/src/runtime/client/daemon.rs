@@ -1,23 +1,22 @@
-//! The loop around the client core: the session's events, local requests and the disk.
+//! The loop that carries a client's session: connections, local requests and the disk.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rand_chacha::ChaCha20Rng;
-use shoal_client::{Address, Change, Client, ClientAction, ClientEvent, ClientInput};
-use shoal_proto::{MessageId, NodeId, Span, Time};
-use shoal_topology::{ClientDirectory, NetworkParameters};
+use shoal_client::{Address, ClientEvent};
+use shoal_proto::{MessageId, NodeId, Time};
+use shoal_roles::client::{Session, SessionAction, SessionEvent, SessionInput};
+use shoal_topology::NetworkParameters;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::database::{Database, Written};
 use super::inbox::Inbox;
-use super::session::SessionEvent;
+use super::links::Links;
 use super::status;
 use crate::control::protocol::{
     Accepted, Event, MessageState, Outgoing, OwnAddress, Refusal, RefusalCode, Request, Response,
     Status,
 };
-use crate::net::NetHandle;
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
 
@@ -34,36 +33,28 @@ pub(super) struct Asked {
 
 /// What the loop waits for besides deadlines.
 pub(super) struct Inputs {
-    pub(super) session: mpsc::Receiver<SessionEvent>,
+    pub(super) session: mpsc::Receiver<SessionInput>,
     pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) written: mpsc::Receiver<Written>,
     pub(super) figures: mpsc::Receiver<oneshot::Sender<Status>>,
 }
 
-/// Why the loop ended.
-pub(super) enum Ended {
-    /// Somebody asked it to stop.
-    Stopped,
-    /// The clock was off: the core has to start again, with this one and these documents.
-    ClockMoved(Clock, ClientDirectory),
-}
-
-/// The client core and what it acts on.
+/// The session and what it acts on.
 pub(super) struct Daemon {
     pub(super) params: Arc<NetworkParameters>,
     pub(super) mailbox: NodeId,
     pub(super) profile: String,
     pub(super) clock: Clock,
     pub(super) started: Time,
-    pub(super) core: Client<ChaCha20Rng>,
+    pub(super) session: Session,
+    pub(super) links: Links,
+    /// Where what threads and connections have done comes in.
+    pub(super) inputs: mpsc::Sender<SessionInput>,
     pub(super) database: Database,
     pub(super) inbox: Inbox,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) unread: watch::Sender<u64>,
     pub(super) announcer: Announcer,
-    pub(super) link: Option<(NodeId, NetHandle)>,
-    /// The clock as the machine has it, to tell how far it is off.
-    pub(super) local_clock: Clock,
     pub(super) desk: Desk,
 }
 
@@ -73,38 +64,29 @@ pub(super) struct Desk {
     next_request: u64,
     sending: BTreeMap<u64, oneshot::Sender<Result<Response, Refusal>>>,
     alarms: Vec<String>,
-    document_epoch: Option<u64>,
     uplink_dropped: u64,
-    /// Just before the core's next tick, while the timer for it has not fired.
-    before: Option<Time>,
-    /// The latest time that the core was told.
-    last: Time,
 }
 
 impl Daemon {
-    /// Runs until `stop` resolves, somebody asks to stop, or the clock has to move.
+    /// Runs until `stop` resolves or somebody asks to stop.
     pub(super) async fn run(
         &mut self,
         inputs: &mut Inputs,
         stop: &mut (impl Future<Output = ()> + Unpin),
-    ) -> Ended {
+    ) {
+        self.tell_session(SessionInput::Online(true));
         loop {
             self.pump();
-            let deadline = self.core.poll_deadline().unwrap_or(Time::MAX);
-            self.desk.before = Some(deadline - Span::from_micros(1));
+            let deadline = self.session.poll_deadline().unwrap_or(Time::MAX);
             let deadline = self.clock.instant(deadline);
             tokio::select! {
-                () = &mut *stop => return Ended::Stopped,
-                Some(event) = inputs.session.recv() => {
-                    if let Some(ended) = self.on_session(event) {
-                        return ended;
-                    }
-                }
+                () = &mut *stop => return,
+                Some(input) = inputs.session.recv() => self.tell_session(input),
                 Some(asked) = inputs.asked.recv() => {
                     if matches!(asked.request, Request::Stop) {
                         // Who asked may not wait for the answer.
                         let _ = asked.answer.send(Ok(Response::Done));
-                        return Ended::Stopped;
+                        return;
                     }
                     self.on_request(asked);
                 }
@@ -112,105 +94,102 @@ impl Daemon {
                 Some(reply) = inputs.figures.recv() => {
                     let _ = reply.send(self.status());
                 }
-                () = tokio::time::sleep_until(deadline) => self.desk.before = None,
+                () = tokio::time::sleep_until(deadline) => {
+                    self.session.handle_timeout(self.clock.now());
+                }
             }
         }
     }
 
-    /// The time, as far as the core may know it: until the timer fires, it stays before the next
-    /// tick. Else whatever wakes this loop, a local request too, would let a tick that is due leave
-    /// a little sooner than the timer does.
-    fn now(&mut self) -> Time {
-        let now = self.clock.now();
-        let now = self.desk.before.map_or(now, |before| now.min(before));
-        self.desk.last = now.max(self.desk.last);
-        self.desk.last
-    }
-
-    /// Takes documents that were fetched before this core was made.
-    pub(super) fn adopt(&mut self, directory: &ClientDirectory) {
-        let now = self.now();
-        self.desk.document_epoch = directory
-            .view()
-            .current(&self.params, now)
-            .map(|document| document.epoch().number());
-        self.core
-            .handle_input(now, ClientInput::View(directory.view()));
+    fn tell_session(&mut self, input: SessionInput) {
+        self.session.handle_input(self.clock.now(), input);
     }
 
     fn pump(&mut self) {
-        let now = self.now();
-        while let Some(action) = self.core.poll_action(now) {
-            match action {
-                ClientAction::SendFrame(frame) => {
-                    let sent = self
-                        .link
-                        .as_ref()
-                        .is_some_and(|(entry, net)| net.try_send(entry, frame).is_ok());
-                    if !sent {
-                        self.desk.uplink_dropped = self.desk.uplink_dropped.saturating_add(1);
-                    }
+        while let Some(action) = self.session.poll_action(self.clock.now()) {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: SessionAction) {
+        match action {
+            SessionAction::Open(opening) => {
+                let connection = opening.connection;
+                if let Err(error) = self.links.open(opening) {
+                    tracing::error!(%error, "networking could not start");
+                    self.tell_session(SessionInput::Closed(connection));
                 }
-                ClientAction::Persist { ticket, changes } => self.persist(now, ticket, changes),
-                ClientAction::Event(event) => self.on_event(event),
-                _ => {}
             }
+            SessionAction::Request {
+                connection,
+                kind,
+                bytes,
+            } => {
+                if !self.links.request(connection, kind, bytes) {
+                    self.tell_session(SessionInput::RequestFailed(connection));
+                }
+            }
+            SessionAction::Send { connection, frame } => {
+                let sent = self.links.send(connection, frame);
+                self.desk.uplink_dropped += u64::from(!sent);
+            }
+            SessionAction::Close(connection) => self.links.close(connection),
+            SessionAction::Persist { ticket, changes } => {
+                if !self.database.write(ticket, changes) {
+                    let reason = "the disk is too far behind".to_owned();
+                    self.tell_session(SessionInput::PersistFailed { ticket, reason });
+                }
+            }
+            SessionAction::Job(job) => {
+                let inputs = self.inputs.clone();
+                tokio::task::spawn_blocking(move || {
+                    // The loop is gone while the daemon stops.
+                    let _ = inputs.blocking_send(SessionInput::Done(job.run()));
+                });
+            }
+            SessionAction::Event(event) => self.on_session_event(event),
+            // What it will come to want later changes nothing here.
+            _ => {}
         }
     }
 
-    fn persist(&mut self, now: Time, ticket: u64, changes: Vec<Change>) {
-        if !self.database.write(ticket, changes) {
-            let reason = "the disk is too far behind".to_owned();
-            self.core
-                .handle_input(now, ClientInput::PersistFailed { ticket, reason });
-        }
-    }
-
-    fn on_session(&mut self, event: SessionEvent) -> Option<Ended> {
-        let now = self.now();
+    fn on_session_event(&mut self, event: SessionEvent) {
         match event {
-            SessionEvent::Directory(directory, clock) => {
-                let ahead = clock.ahead_of(&self.clock);
-                if ahead != 0 {
-                    tracing::warn!(
-                        offset_us = ahead,
-                        "the local clock is off the network's: going by the network's"
-                    );
-                    return Some(Ended::ClockMoved(clock, directory));
-                }
-                self.adopt(&directory);
-            }
-            SessionEvent::Attached { entry, handle, net } => {
-                self.link = Some((entry, net));
-                self.core
-                    .handle_input(now, ClientInput::Attached { entry, handle });
+            SessionEvent::Online { entry } => {
+                let entry = entry.to_string();
                 self.announcer.say(&Announce::Online {
-                    entry: entry.to_string(),
+                    entry: entry.clone(),
                 });
-                self.tell(Event::Attached {
-                    entry: entry.to_string(),
-                });
+                self.tell(Event::Attached { entry });
             }
-            SessionEvent::Detached(reason) => {
-                if self.link.take().is_some() {
-                    self.core.handle_input(now, ClientInput::Detached);
+            SessionEvent::Offline { reason, was_online } => {
+                if was_online {
                     self.tell(Event::Detached);
                 }
+                let reason = reason.to_string();
                 tracing::warn!(%reason, "not attached");
                 self.announcer.say(&Announce::Offline { reason });
             }
-            SessionEvent::Frame(frame) => self.core.handle_input(now, ClientInput::Frame(frame)),
+            SessionEvent::Documents { in_force, newest } => {
+                tracing::info!(%in_force, %newest, "documents");
+            }
+            SessionEvent::NotRenewed(error) => {
+                tracing::warn!(%error, "the directory was not renewed");
+            }
+            SessionEvent::ClockCorrected { ahead, by } => {
+                let word = if ahead { "behind" } else { "ahead of" };
+                tracing::warn!("the local clock is {by} {word} the network's: going by the network's");
+            }
+            SessionEvent::Client(event) => self.on_event(event),
+            _ => {}
         }
-        None
     }
 
     fn on_written(&mut self, written: Written) {
-        let input = match written {
-            Written::Done { ticket } => ClientInput::Persisted { ticket },
-            Written::Failed { ticket, reason } => ClientInput::PersistFailed { ticket, reason },
-        };
-        let now = self.now();
-        self.core.handle_input(now, input);
+        self.tell_session(match written {
+            Written::Done { ticket } => SessionInput::Persisted { ticket },
+            Written::Failed { ticket, reason } => SessionInput::PersistFailed { ticket, reason },
+        });
     }
 
     fn on_event(&mut self, event: ClientEvent) {
@@ -243,10 +222,11 @@ impl Daemon {
                 });
             }
             ClientEvent::Stored { message } => {
+                let now = self.network_time();
                 let after_ms = self
-                    .core
+                    .session
                     .status(&message)
-                    .map(|status| self.clock.now().since(status.accepted_at).as_micros() / 1000);
+                    .map(|status| now.since(status.accepted_at).as_micros() / 1000);
                 self.tell(Event::Stored {
                     message: message.to_string(),
                     after_ms,
@@ -272,11 +252,15 @@ impl Daemon {
     }
 
     fn on_received(&mut self, event: ClientEvent) {
-        if let Some(received) = self.inbox.add(event, self.clock.now()) {
+        if let Some(received) = self.inbox.add(event, self.network_time()) {
             let cursor = received.cursor;
             self.tell(Event::Received(Box::new(received)));
             self.unread.send_replace(cursor);
         }
+    }
+
+    fn network_time(&self) -> Time {
+        self.session.network_time(self.clock.now())
     }
 
     fn tell(&self, event: Event) {
@@ -320,9 +304,7 @@ impl Daemon {
         self.desk.sending.insert(request, answer);
         let to = Box::new(address);
         let text = text.into_bytes();
-        let now = self.now();
-        self.core
-            .handle_input(now, ClientInput::Send { request, to, text });
+        self.tell_session(SessionInput::Send { request, to, text });
     }
 
     fn on_read(&mut self, message: &str) -> Result<Response, Refusal> {
@@ -335,15 +317,13 @@ impl Daemon {
                 "no unread message has this id",
             ));
         }
-        let now = self.now();
-        self.core
-            .handle_input(now, ClientInput::Read { message: id });
+        self.tell_session(SessionInput::Read { message: id });
         Ok(Response::Done)
     }
 
     fn accepted(&self, message: &MessageId) -> Accepted {
         let fragments = self
-            .core
+            .session
             .status(message)
             .map_or(1, |status| status.fragments);
         Accepted {
@@ -355,15 +335,15 @@ impl Daemon {
 
     fn own_address(&self) -> OwnAddress {
         OwnAddress {
-            address: self.core.address(self.clock.now()).to_string(),
-            key: self.core.public_key().to_string(),
+            address: self.session.address(self.clock.now()).to_string(),
+            key: self.session.public_key().to_string(),
             mailbox: self.mailbox.to_string(),
         }
     }
 
     fn status(&self) -> Status {
-        let now = self.clock.now();
-        let outgoing = self.core.sent_messages().map(|status| Outgoing {
+        let (machine, now) = (self.clock.now(), self.network_time());
+        let outgoing = self.session.sent_messages().map(|status| Outgoing {
             message: status.message.to_string(),
             state: match status.state {
                 shoal_client::MessageState::Queued => MessageState::Queued,
@@ -373,7 +353,7 @@ impl Daemon {
             },
             accepted_at_us: status.accepted_at.as_micros(),
         });
-        let counters = self.core.counters();
+        let counters = self.session.counters();
         let mut outgoing: Vec<Outgoing> = outgoing.collect();
         outgoing.sort_by_key(|message| std::cmp::Reverse(message.accepted_at_us));
         outgoing.truncate(OUTGOING);
@@ -383,13 +363,13 @@ impl Daemon {
             network: self.params.name.clone(),
             network_hash: self.params.hash().to_string(),
             profile: self.profile.clone(),
-            online: self.core.is_running(),
-            entry: self.link.as_ref().map(|(entry, _)| entry.to_string()),
+            online: self.session.is_online(),
+            entry: self.session.entry().map(|entry| entry.to_string()),
             mailbox: self.mailbox.to_string(),
             epoch: self.params.epoch_at(now).number(),
-            document_epoch: self.desk.document_epoch,
-            clock_offset_us: self.clock.ahead_of(&self.local_clock),
-            uptime_secs: now.since(self.started).as_micros() / 1_000_000,
+            document_epoch: self.session.document_epoch(machine).map(|epoch| epoch.number()),
+            clock_offset_us: self.session.clock_offset_us(),
+            uptime_secs: machine.since(self.started).as_micros() / 1_000_000,
             outgoing,
             unread: counters.unread,
             stock: counters.stock,

@@ -3,23 +3,21 @@
 mod daemon;
 mod database;
 mod inbox;
+mod links;
 mod local;
-mod session;
 mod status;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use rand_chacha::ChaCha20Rng;
-use shoal_client::{Client, Row};
-use shoal_proto::NodeId;
-use shoal_topology::{ClientDirectory, NetworkParameters};
+use shoal_client::Row;
+use shoal_roles::client::{Session, SessionInput};
+use shoal_topology::NetworkParameters;
 use tokio::sync::{broadcast, mpsc, watch};
 
-use self::daemon::{Daemon, Desk, Ended, Inputs};
+use self::daemon::{Daemon, Desk, Inputs};
 use self::database::Database;
+use self::links::Links;
 use self::local::Local;
-use self::session::{Session, SessionEvent};
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
 use super::{Outside, seeded};
@@ -31,8 +29,6 @@ use crate::state::{ClientDb, StateDir, load_client_keys};
 
 /// Events that a slow follower may fall behind.
 const EVENTS: usize = 1024;
-/// How long the session may take to close its connections.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// Local requests, writes and session events that wait for the loop.
 const INPUTS: usize = 256;
 
@@ -74,35 +70,23 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Cl
         None => None,
     };
 
-    let clock = Clock::start();
-    let mut start = Start {
+    let mut daemon = Start {
         params,
-        clock,
-        local_clock: clock,
-        directory: None,
-        inbox: inbox::Inbox::default(),
+        clock: Clock::start(),
         events,
         unread,
         announcer: outside.announcer,
-    };
-    let connecting = tokio::spawn(start.session(&config, session_in)?.run());
-    loop {
-        let mut daemon = start.daemon(&config, dir.path(), &written_in)?;
-        let ended = daemon.run(&mut inputs, &mut stop).await;
-        start.inbox = std::mem::take(&mut daemon.inbox);
-        // What was accepted is on disk before the process ends.
-        tokio::task::block_in_place(|| finish(daemon.database, &mut inputs.written));
-        match ended {
-            Ended::Stopped => break,
-            Ended::ClockMoved(clock, directory) => {
-                start.clock = clock;
-                start.directory = Some(directory);
-            }
-        }
     }
-    // The session ends when nobody hears it any more, and closes its connections.
+    .daemon(&config, dir.path(), &written_in, session_in)?;
+    daemon.run(&mut inputs, &mut stop).await;
+    let Daemon {
+        links, database, ..
+    } = daemon;
+    // What was accepted is on disk before the process ends.
+    tokio::task::block_in_place(|| finish(database, &mut inputs.written));
+    // Tasks of connections end when nobody hears them any more.
     drop(inputs);
-    let _ = tokio::time::timeout(CLOSE_PATIENCE, connecting).await;
+    links.finish().await;
     serving.abort();
     if let Some(exporter) = exporter {
         exporter.abort();
@@ -137,81 +121,50 @@ fn finish(database: Database, written: &mut mpsc::Receiver<database::Written>) {
     while written.try_recv().is_ok() {}
 }
 
-/// What a daemon starts from; it may start more than once, when the clock moves.
+/// What a daemon starts from.
 struct Start {
     params: Arc<NetworkParameters>,
     clock: Clock,
-    local_clock: Clock,
-    directory: Option<ClientDirectory>,
-    /// Kept over a restart of the core, so that cursors go on counting.
-    inbox: inbox::Inbox,
     events: broadcast::Sender<crate::control::protocol::Event>,
     unread: watch::Sender<u64>,
     announcer: Announcer,
 }
 
 impl Start {
-    fn session(
-        &self,
-        config: &ClientConfig,
-        events: mpsc::Sender<SessionEvent>,
-    ) -> Result<Session, CliError> {
-        Ok(Session {
-            params: Arc::clone(&self.params),
-            clock: self.clock,
-            entry: config.core.entry,
-            mailbox: config.core.mailbox_provider,
-            profile: config.core.profile.clone(),
-            rng: seeded()?,
-            events,
-        })
-    }
-
     fn daemon(
-        &mut self,
+        self,
         config: &ClientConfig,
         dir: &std::path::Path,
         written: &mpsc::Sender<database::Written>,
+        inputs: mpsc::Sender<SessionInput>,
     ) -> Result<Daemon, CliError> {
         let db = ClientDb::open(dir).map_err(CliError::failed)?;
         let rows: Vec<Row> = db.load().map_err(CliError::failed)?;
-        let core = self.core(config, dir, &rows)?;
-        let now = self.clock.now();
-        let address = core.address(now).to_string();
+        let keys = load_client_keys(dir).map_err(CliError::usage)?;
+        let (params, core, now) = (
+            Arc::clone(&self.params),
+            config.core.clone(),
+            self.clock.now(),
+        );
+        let session = Session::new(params, core, keys, &mut seeded()?, &rows, now)
+            .map_err(CliError::failed)?;
+        let address = session.address(now).to_string();
         self.announcer.say(&Announce::Serving { address });
-        let mailbox: NodeId = config.core.mailbox_provider;
-        let mut daemon = Daemon {
-            params: Arc::clone(&self.params),
-            mailbox,
+        Ok(Daemon {
+            links: Links::new(self.params.hash(), inputs.clone()),
+            params: self.params,
+            mailbox: config.core.mailbox_provider,
             profile: config.core.profile.clone(),
             clock: self.clock,
             started: now,
-            core,
+            session,
+            inputs,
             database: Database::spawn(db, written.clone()).map_err(CliError::failed)?,
-            inbox: std::mem::take(&mut self.inbox),
-            events: self.events.clone(),
-            unread: self.unread.clone(),
+            inbox: inbox::Inbox::default(),
+            events: self.events,
+            unread: self.unread,
             announcer: self.announcer,
-            link: None,
-            local_clock: self.local_clock,
             desk: Desk::default(),
-        };
-        if let Some(directory) = &self.directory {
-            daemon.adopt(directory);
-        }
-        Ok(daemon)
-    }
-
-    fn core(
-        &self,
-        config: &ClientConfig,
-        dir: &std::path::Path,
-        rows: &[Row],
-    ) -> Result<Client<ChaCha20Rng>, CliError> {
-        let keys = load_client_keys(dir).map_err(CliError::usage)?;
-        let params = Arc::clone(&self.params);
-        let now = self.clock.now();
-        Client::new(params, config.core.clone(), keys, seeded()?, rows, now)
-            .map_err(CliError::failed)
+        })
     }
 }

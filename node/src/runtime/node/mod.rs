@@ -1,36 +1,38 @@
-//! A mix or provider node.
+//! A mix or provider node: threads, sockets and disks around its composition.
 
-mod core;
-mod events;
-mod files;
+mod disk;
+mod host;
 mod intake;
+mod jobs;
 mod queue;
 mod store;
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use shoal_mix::{Accounting, Gate, Relay};
-use shoal_proto::NodeId;
-use shoal_provider::{Provider, SqliteOptions, SqliteStore};
-use shoal_topology::{Directory, Identity, LocalNode, NetworkParameters, Role};
+use shoal_provider::{SqliteOptions, SqliteStore};
+use shoal_roles::node::{Figures, Node, NodeInput, NodeSetup};
+use shoal_topology::{Identity, LocalNode, NetworkParameters, Role};
 use tokio::sync::mpsc;
 
-use self::core::{Core, Desk, Durable, Figures, Inputs, ProviderSide};
-use self::files::FilesThread;
-use self::intake::{Attachments, Intake};
-use self::store::{StoreDone, StoreThread};
+use self::disk::DiskThread;
+use self::host::{Host, Inputs, Report, Threads, in_words};
+use self::intake::Frames;
+use self::jobs::JobThreads;
+use self::store::StoreThread;
 use super::announce::Announce;
 use super::clock::Clock;
 use super::{Outside, seeded, serve_metrics};
 use crate::cli::CliError;
 use crate::config::NodeConfig;
+use crate::metrics;
 use crate::net::{Mode, NetConfig, NetLimits, spawn};
 use crate::state::{
     DirectoryFiles, LoadedDirectory, ReplayLog, ReplayWriter, StateDir, load_identity,
 };
 
-/// Unwrapped packets, durable tags and store results that wait for the loop.
+/// Unwrapped packets, and what threads have done, that wait for the loop.
 const INPUTS: usize = 4096;
 /// How long connections may take to close in good order; networking's own deadline comes first.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -50,7 +52,6 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), CliErr
     let starting = Starting {
         params,
         config,
-        local: identity.id(),
         identity,
         clock: Clock::start(),
     };
@@ -64,7 +65,6 @@ struct Starting {
     params: Arc<NetworkParameters>,
     config: NodeConfig,
     identity: Arc<Identity>,
-    local: NodeId,
     clock: Clock,
 }
 
@@ -75,90 +75,52 @@ impl Starting {
         outside: Outside,
         stop: impl Future<Output = ()>,
     ) -> Result<(), CliError> {
-        let (durable_in, durable) = mpsc::channel(INPUTS);
-        let (store_in, store) = mpsc::channel(INPUTS);
+        let (done_in, done) = mpsc::channel(INPUTS);
         let (processed_in, processed) = mpsc::channel(INPUTS);
-        let (figures_in, figures) = mpsc::channel(4);
+        let (reports_in, reports) = mpsc::channel(4);
 
-        let accounting = Accounting::new();
-        let gate = Gate::new(
-            Arc::clone(&self.params),
-            self.local,
-            self.config.role,
-            self.config.relay.clone(),
-            Arc::clone(&accounting),
-        );
-        let gate = Arc::new(gate.with_engine(self.config.engine));
-        tracing::info!(backend = %gate.engine().backend(), "unwrapping");
-        let (files, replay, loaded) = self.open_files(dir, durable_in)?;
-        for (epoch, tags) in loaded.tags {
-            gate.restore_tags(epoch, tags);
-        }
-        let provider = self.provider(dir, store_in)?;
-        let attachments = Arc::new(Attachments::default());
-        let intake = Intake::new(
-            Arc::clone(&gate),
-            self.clock,
-            Arc::clone(&attachments),
-            self.config.relay.queue,
-        );
+        tracing::info!(backend = %self.config.engine.backend(), "unwrapping");
+        let (disk, replay, loaded) = self.open_files(dir, &done_in)?;
+        let store = self.open_store(dir, &done_in)?;
+        let jobs = JobThreads::spawn(&done_in).map_err(CliError::failed)?;
+        drop(done_in);
+        let setup = self.setup(loaded)?;
+        let node = Node::new(setup, &mut seeded()?, self.clock.now());
+        let queue = self.config.relay.queue;
+        let frames = Frames::new(Arc::clone(node.intake()), self.clock, queue);
         let (net, events) =
-            spawn(self.net_config(), Arc::clone(&intake) as _).map_err(CliError::failed)?;
-        net.set_peers(core::first_peers(&self.params, &self.local));
-        let workers = intake
+            spawn(self.net_config(), Arc::clone(&frames) as _).map_err(CliError::failed)?;
+        let workers = frames
             .spawn_workers(self.config.unwrap_threads, &processed_in)
             .map_err(CliError::failed)?;
         drop(processed_in);
         let exporter = match self.config.metrics {
-            Some(address) => Some(serve_metrics(address, figures_in, Figures::export).await?),
+            Some(address) => Some(serve_metrics(address, reports_in, export, health).await?),
             None => None,
         };
 
-        let now = self.clock.now();
-        let mut core = Core {
-            relay: Relay::new(
-                Arc::clone(&self.params),
-                self.local,
-                self.config.relay.clone(),
-                Arc::clone(&accounting),
-                seeded()?,
-                now,
-            ),
-            directory: Directory::new(
-                Arc::clone(&self.params),
-                Some(self.local_node()?),
-                seeded()?,
-                loaded.restored,
-                now,
-            ),
-            params: self.params,
-            local: self.local,
-            clock: self.clock,
-            net: net.clone(),
-            gate,
-            accounting,
-            attachments,
-            provider,
+        let threads = Threads {
+            store,
             replay,
-            files,
-            announcer: outside.announcer,
-            desk: Desk::default(),
+            disk,
+            jobs,
         };
+        let mut host = Host::new(self.clock, node, net.clone(), threads, outside.announcer);
         let inputs = Inputs {
             net: events,
             processed,
-            durable,
-            store,
-            figures,
+            done,
+            reports,
         };
-        let mut events = core.run(inputs, stop, || intake.close()).await;
+        let mut events = host.run(inputs, stop).await;
+        frames.close();
         // What is in the rings leaves, and peers are told.
         net.shutdown();
         let closed = async { while events.recv().await.is_some() {} };
         if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
             tracing::warn!("some connections did not close in time");
         }
-        tokio::task::block_in_place(|| finish(core, workers));
+        tokio::task::block_in_place(|| finish(host.threads, workers));
         if let Some(exporter) = exporter {
             exporter.abort();
         }
@@ -168,18 +130,22 @@ impl Starting {
     fn open_files(
         &self,
         dir: &StateDir,
-        durable: mpsc::Sender<Durable>,
-    ) -> Result<(FilesThread, Arc<ReplayWriter>, LoadedDirectory), CliError> {
+        done: &mpsc::Sender<NodeInput>,
+    ) -> Result<(DiskThread, Arc<ReplayWriter>, LoadedDirectory), CliError> {
         let mut log = ReplayLog::open(dir.path()).map_err(CliError::failed)?;
         let files = DirectoryFiles::open(dir.path()).map_err(CliError::failed)?;
         let loaded = files.load(&mut log).map_err(CliError::failed)?;
         for (epoch, why) in &loaded.forgotten {
             tracing::warn!(%epoch, %why, "the key of this epoch is given up: it can't be used safely");
         }
+        let durable = done.clone();
         let notify = move |told| {
             let told = match told {
-                crate::state::Durable::UpTo(upto) => Durable::Upto(upto),
-                crate::state::Durable::Failed { .. } => Durable::Failed,
+                crate::state::Durable::UpTo(upto) => NodeInput::TagsDurable { upto },
+                crate::state::Durable::Failed { error, .. } => {
+                    tracing::error!(%error, "the replay log could not be written");
+                    NodeInput::TagsFailed
+                }
             };
             // The loop is gone while the node stops.
             let _ = durable.blocking_send(told);
@@ -187,26 +153,44 @@ impl Starting {
         let replay = ReplayWriter::spawn(log, self.config.links.log_tags, notify)
             .map(Arc::new)
             .map_err(CliError::failed)?;
-        let files = FilesThread::spawn(files, Arc::clone(&replay)).map_err(CliError::failed)?;
-        Ok((files, replay, loaded))
+        let disk = DiskThread::spawn(files, Arc::clone(&replay), done.clone())
+            .map_err(CliError::failed)?;
+        Ok((disk, replay, loaded))
     }
 
-    fn provider(
+    fn open_store(
         &self,
         dir: &StateDir,
-        done: mpsc::Sender<StoreDone>,
-    ) -> Result<Option<ProviderSide>, CliError> {
+        done: &mpsc::Sender<NodeInput>,
+    ) -> Result<Option<StoreThread>, CliError> {
         if self.config.role != Role::Provider {
             return Ok(None);
         }
-        let now = self.clock.now();
         let options = SqliteOptions::new(dir.file(STORE_FILE), self.config.store.clone());
         let store = SqliteStore::open(options).map_err(CliError::failed)?;
-        let store =
-            StoreThread::spawn(Box::new(store), self.clock, done).map_err(CliError::failed)?;
-        let limits = self.config.provider.clone();
-        let core = Provider::new(Arc::clone(&self.params), self.local, limits, seeded()?, now);
-        Ok(Some(ProviderSide { core, store }))
+        StoreThread::spawn(Box::new(store), self.clock, done.clone())
+            .map(Some)
+            .map_err(CliError::failed)
+    }
+
+    fn setup(&self, loaded: LoadedDirectory) -> Result<NodeSetup, CliError> {
+        let local = LocalNode {
+            identity: Arc::clone(&self.identity),
+            role: self.config.role,
+            addresses: self.config.dialled().map_err(CliError::usage)?,
+            family: self.config.family.clone(),
+            capacity_class: self.config.capacity_class,
+            storage_mib: self.config.store.bytes >> 20,
+        };
+        Ok(NodeSetup {
+            params: Arc::clone(&self.params),
+            local,
+            relay: self.config.relay.clone(),
+            provider: self.config.provider.clone(),
+            engine: self.config.engine,
+            restored: loaded.restored,
+            tags: loaded.tags,
+        })
     }
 
     fn net_config(&self) -> NetConfig {
@@ -220,34 +204,46 @@ impl Starting {
                 ring_frames: links.ring_frames,
                 connections: links.nodes.saturating_add(links.clients),
                 idle_deadline: links.idle.into(),
-                ..super::net_limits()
+                ..NetLimits::default()
             },
         }
     }
+}
 
-    fn local_node(&self) -> Result<LocalNode, CliError> {
-        Ok(LocalNode {
-            identity: Arc::clone(&self.identity),
-            role: self.config.role,
-            addresses: self.config.dialled().map_err(CliError::usage)?,
-            family: self.config.family.clone(),
-            capacity_class: self.config.capacity_class,
-            storage_mib: self.config.store.bytes >> 20,
-        })
+/// Hands everything to the metrics page.
+fn export(report: &Report) {
+    metrics::export(report.figures.samples());
+    metrics::export_excess(&report.figures.books.excess);
+    metrics::export_loop_ratio(report.figures.loop_ratio);
+    metrics::export(report.net.samples());
+}
+
+/// Whether the node does its work; if not, why.
+fn health(report: &Report) -> Result<(), String> {
+    if report.troubles.is_empty() {
+        Ok(())
+    } else {
+        Err(in_words(&report.troubles))
     }
 }
 
+/// Every metric of a node's page.
+pub(crate) fn node_metrics() -> impl Iterator<Item = &'static shoal_proto::Metric> {
+    Figures::metrics()
+}
+
 /// Ends the threads, in the order in which they feed each other.
-fn finish(core: Core, workers: Vec<std::thread::JoinHandle<()>>) {
+fn finish(threads: Threads, workers: Vec<JoinHandle<()>>) {
     for worker in workers {
         if worker.join().is_err() {
             tracing::error!("an unwrap worker panicked");
         }
     }
-    if let Some(side) = core.provider {
-        side.store.stop();
+    threads.jobs.stop();
+    if let Some(store) = threads.store {
+        store.stop();
     }
-    core.files.stop();
+    threads.disk.stop();
     // The last handle to the replay log: its thread writes what waits, and ends.
-    drop(core.replay);
+    drop(threads.replay);
 }

@@ -1,29 +1,27 @@
 //! The mailbox store on a thread of its own: what is there becomes one commit.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use shoal_provider::{Store, StoreOp, StoreResult, Usage};
+use shoal_provider::{Store, StoreOp};
+use shoal_roles::node::NodeInput;
 use tokio::sync::mpsc;
 
 use crate::runtime::clock::Clock;
 
 /// Most operations in one commit.
 const GROUP: usize = 256;
-/// Operations that wait for the disk; past that the provider is told at once.
+/// Operations on their way to the thread. What does not fit waits in the loop; the provider role
+/// bounds how many there can be.
 const BOUND: usize = 4096;
-
-/// What the store says of one operation.
-pub(super) struct StoreDone {
-    pub(super) ticket: u64,
-    pub(super) result: StoreResult,
-}
 
 /// The way to the store's thread.
 pub(super) struct StoreThread {
     ops: SyncSender<(u64, StoreOp)>,
-    thread: JoinHandle<Usage>,
+    waiting: VecDeque<(u64, StoreOp)>,
+    thread: JoinHandle<()>,
 }
 
 impl StoreThread {
@@ -31,25 +29,43 @@ impl StoreThread {
     pub(super) fn spawn(
         store: Box<dyn Store>,
         clock: Clock,
-        done: mpsc::Sender<StoreDone>,
+        done: mpsc::Sender<NodeInput>,
     ) -> io::Result<Self> {
         let (ops, queue) = sync_channel(BOUND);
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || run(store, clock, &queue, &done))?;
-        Ok(Self { ops, thread })
+        Ok(Self {
+            ops,
+            waiting: VecDeque::new(),
+            thread,
+        })
     }
 
-    /// Queues an operation; false if the queue is full or the thread is gone.
-    pub(super) fn apply(&self, ticket: u64, op: StoreOp) -> bool {
-        match self.ops.try_send((ticket, op)) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+    /// Queues an operation, behind those that were queued before.
+    pub(super) fn apply(&mut self, ticket: u64, op: StoreOp) {
+        self.waiting.push_back((ticket, op));
+        self.push();
+    }
+
+    /// Hands on what waits, as far as there is room. Called again whenever an operation is done.
+    pub(super) fn push(&mut self) {
+        while let Some(op) = self.waiting.pop_front() {
+            match self.ops.try_send(op) {
+                Ok(()) => {}
+                Err(TrySendError::Full(op) | TrySendError::Disconnected(op)) => {
+                    return self.waiting.push_front(op);
+                }
+            }
         }
     }
 
     /// Lets the thread finish what is queued.
     pub(super) fn stop(self) {
+        for op in self.waiting {
+            // The thread takes what there is and waits for nobody.
+            let _ = self.ops.send(op);
+        }
         drop(self.ops);
         if self.thread.join().is_err() {
             tracing::error!("the store's thread panicked");
@@ -61,16 +77,15 @@ fn run(
     mut store: Box<dyn Store>,
     clock: Clock,
     queue: &Receiver<(u64, StoreOp)>,
-    done: &mpsc::Sender<StoreDone>,
-) -> Usage {
+    done: &mpsc::Sender<NodeInput>,
+) {
     while let Ok(first) = queue.recv() {
         let group = std::iter::once(first).chain(queue.try_iter()).take(GROUP);
         let (tickets, ops): (Vec<_>, Vec<_>) = group.unzip();
         let results = store.apply(clock.now(), ops);
         for (ticket, result) in tickets.into_iter().zip(results) {
-            // The provider is gone while the node stops: what was committed is found again.
-            let _ = done.blocking_send(StoreDone { ticket, result });
+            // The loop is gone while the node stops: what was committed is found again.
+            let _ = done.blocking_send(NodeInput::Stored { ticket, result });
         }
     }
-    store.usage()
 }

@@ -1,0 +1,334 @@
+//! The loop that carries a node's composition: what happens goes in, what it wants done is done.
+//!
+//! Packets reach the loop unwrapped and leave it into rings; signatures, documents and disks are on
+//! threads of their own. So nothing here waits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shoal_mix::{DropReason, Passage, Processed};
+use shoal_packet::Frame;
+use shoal_proto::{NodeId, Time};
+use shoal_provider::StoreError;
+use shoal_roles::RequestKind;
+use shoal_roles::node::{Figures, Node, NodeAction, NodeEvent, NodeInput, Trouble};
+use shoal_topology::{DirectoryWarning, Ticket};
+use tokio::sync::{mpsc, oneshot};
+
+use super::disk::DiskThread;
+use super::jobs::JobThreads;
+use super::store::StoreThread;
+use crate::net::{GossipToken, NetEvent, NetHandle, Responder, SendError, multiaddr};
+use crate::runtime::announce::{Announce, Announcer};
+use crate::runtime::clock::Clock;
+use crate::state::ReplayWriter;
+
+/// What a metrics page and `/healthz` are made of: everything at one instant.
+pub(super) struct Report {
+    pub(super) figures: Figures,
+    pub(super) net: crate::net::NetStats,
+    pub(super) troubles: Vec<Trouble>,
+}
+
+/// What the loop waits for besides deadlines.
+pub(super) struct Inputs {
+    pub(super) net: mpsc::Receiver<NetEvent>,
+    pub(super) processed: mpsc::Receiver<Processed>,
+    /// What threads have done: tags, store, directory, jobs.
+    pub(super) done: mpsc::Receiver<NodeInput>,
+    pub(super) reports: mpsc::Receiver<oneshot::Sender<Report>>,
+}
+
+/// Threads that a node's composition has its work done by.
+pub(super) struct Threads {
+    pub(super) store: Option<StoreThread>,
+    pub(super) replay: Arc<ReplayWriter>,
+    pub(super) disk: DiskThread,
+    pub(super) jobs: JobThreads,
+}
+
+/// The composition and what it acts on.
+pub(super) struct Host {
+    pub(super) clock: Clock,
+    pub(super) node: Node,
+    pub(super) net: NetHandle,
+    pub(super) threads: Threads,
+    pub(super) announcer: Announcer,
+    tickets: BTreeMap<u64, Waiting>,
+    next_ticket: u64,
+}
+
+/// What waits for the composition's word.
+enum Waiting {
+    Answer(Responder),
+    Verdict(GossipToken),
+}
+
+impl Host {
+    pub(super) fn new(
+        clock: Clock,
+        node: Node,
+        net: NetHandle,
+        threads: Threads,
+        announcer: Announcer,
+    ) -> Self {
+        Self {
+            clock,
+            node,
+            net,
+            threads,
+            announcer,
+            tickets: BTreeMap::new(),
+            next_ticket: 0,
+        }
+    }
+
+    /// Runs until `stop` resolves and what can leave has left. Gives back the events of networking,
+    /// which end when it has closed.
+    pub(super) async fn run(
+        &mut self,
+        mut inputs: Inputs,
+        stop: impl Future<Output = ()>,
+    ) -> mpsc::Receiver<NetEvent> {
+        tokio::pin!(stop);
+        let (mut batch, mut stopping) = (Vec::new(), false);
+        while !self.pump() {
+            let deadline = self.node.poll_deadline().unwrap_or(Time::MAX);
+            let deadline = self.clock.instant(deadline);
+            tokio::select! {
+                () = &mut stop, if !stopping => {
+                    stopping = true;
+                    self.node.handle_input(self.clock.now(), NodeInput::Stop);
+                }
+                Some(event) = inputs.net.recv() => self.on_net(event),
+                count = inputs.processed.recv_many(&mut batch, 64), if !inputs.processed.is_closed() => {
+                    if count > 0 {
+                        self.on_processed(batch.drain(..));
+                    }
+                }
+                Some(input) = inputs.done.recv() => self.on_done(input),
+                Some(reply) = inputs.reports.recv() => {
+                    // Who asked may have gone away.
+                    let _ = reply.send(self.report());
+                }
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+        }
+        inputs.net
+    }
+
+    fn on_processed(&mut self, batch: impl Iterator<Item = Processed>) {
+        let now = self.clock.now();
+        for packet in batch {
+            self.node.handle_input(now, NodeInput::Processed(packet));
+        }
+    }
+
+    fn on_done(&mut self, input: NodeInput) {
+        match &input {
+            NodeInput::Stored { .. } => {
+                if let Some(store) = &mut self.threads.store {
+                    store.push();
+                }
+            }
+            NodeInput::Persisted { .. } | NodeInput::PersistFailed { .. } => {
+                self.threads.disk.push();
+            }
+            _ => {}
+        }
+        self.node.handle_input(self.clock.now(), input);
+    }
+
+    fn on_net(&mut self, event: NetEvent) {
+        let input = match event {
+            NetEvent::Listening(address) => {
+                tracing::info!(%address, "listening");
+                let address = address.to_string();
+                return self.announcer.say(&Announce::Listening { address });
+            }
+            NetEvent::Connected { peer, .. } => NodeInput::Connected(peer),
+            NetEvent::Disconnected { peer } => NodeInput::Disconnected(peer),
+            NetEvent::PacketLinkUp { peer } => NodeInput::LinkUp(peer),
+            NetEvent::PacketLinkDown { peer } => NodeInput::LinkDown(peer),
+            NetEvent::Gossip { token, from, bytes } => {
+                let ticket = self.ticket(Waiting::Verdict(token));
+                NodeInput::Gossip {
+                    from,
+                    ticket,
+                    bytes,
+                }
+            }
+            NetEvent::Request {
+                from,
+                kind,
+                responder,
+                bytes,
+            } => {
+                let ticket = self.ticket(Waiting::Answer(responder));
+                NodeInput::Request {
+                    from,
+                    kind,
+                    ticket,
+                    bytes,
+                }
+            }
+            NetEvent::Response { from, bytes, .. } => NodeInput::Response { from, bytes },
+            NetEvent::RequestFailed { from, .. } => NodeInput::RequestFailed { from },
+            NetEvent::PublishFailed => NodeInput::PublishFailed,
+            NetEvent::GossipPeerSubscribed | NetEvent::DialFailed { .. } => return,
+        };
+        self.node.handle_input(self.clock.now(), input);
+    }
+
+    fn ticket(&mut self, waiting: Waiting) -> Ticket {
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        self.tickets.insert(self.next_ticket, waiting);
+        Ticket(self.next_ticket)
+    }
+
+    /// Does what the composition wants done. True once the node is drained.
+    fn pump(&mut self) -> bool {
+        let mut drained = false;
+        while let Some(action) = self.node.poll_action(self.clock.now()) {
+            drained |= matches!(action, NodeAction::Drained);
+            self.act(action);
+        }
+        drained
+    }
+
+    fn act(&mut self, action: NodeAction) {
+        match action {
+            NodeAction::Send { to, frame, passage } => self.send(&to, frame, passage),
+            NodeAction::SendDown { to, handle, frame } => {
+                if self.net.try_send(&to, frame).is_err() {
+                    self.tell(NodeInput::LinkFull { handle });
+                }
+            }
+            NodeAction::LogTag {
+                sequence,
+                epoch,
+                tag,
+            } => {
+                if !self.threads.replay.append(sequence, epoch, tag) {
+                    self.tell(NodeInput::TagsFailed);
+                }
+            }
+            NodeAction::Store { ticket, op } => match &mut self.threads.store {
+                Some(store) => store.apply(ticket, op),
+                None => {
+                    let result = Err(StoreError::Busy);
+                    self.tell(NodeInput::Stored { ticket, result });
+                }
+            },
+            NodeAction::Persist { ticket, change } => self.threads.disk.write(ticket, change),
+            NodeAction::Job(job) => self.threads.jobs.give(job),
+            NodeAction::Publish(bytes) => self.net.publish(bytes),
+            NodeAction::Verdict { of, verdict } => {
+                if let Some(Waiting::Verdict(token)) = self.tickets.remove(&of.0) {
+                    self.net.report_gossip(token, verdict);
+                }
+            }
+            NodeAction::Request { to, bytes } => {
+                let asked = self.net.request(to, RequestKind::Directory, bytes);
+                if asked.is_err() {
+                    self.tell(NodeInput::RequestFailed { from: to });
+                }
+            }
+            NodeAction::Respond { to, bytes } => {
+                if let Some(Waiting::Answer(responder)) = self.tickets.remove(&to.0) {
+                    self.net.respond(responder, bytes);
+                }
+            }
+            NodeAction::Refuse { to } => {
+                self.tickets.remove(&to.0);
+            }
+            NodeAction::Peers(peers) => {
+                let peers = peers.into_iter();
+                let dialled = |(id, addresses): (NodeId, Vec<_>)| {
+                    (id, addresses.iter().map(multiaddr).collect())
+                };
+                self.net.set_peers(peers.map(dialled).collect());
+            }
+            NodeAction::PacketPeers(peers) => self.net.set_packet_peers(peers),
+            NodeAction::Event(event) => self.on_event(event),
+            // The loop has seen it; and what it will come to want later changes nothing here.
+            _ => {}
+        }
+    }
+
+    fn tell(&mut self, input: NodeInput) {
+        self.node.handle_input(self.clock.now(), input);
+    }
+
+    fn send(&self, to: &NodeId, frame: Frame, passage: Passage) {
+        match self.net.try_send(to, frame) {
+            Ok(()) => passage.sent(),
+            Err(SendError::Full(_)) => passage.drop_as(DropReason::RingFull),
+            Err(SendError::NotConnected(_)) => passage.drop_as(DropReason::Unreachable),
+        }
+    }
+
+    fn on_event(&self, event: NodeEvent) {
+        match event {
+            NodeEvent::Ready { role, layer, epoch } => {
+                match role {
+                    shoal_topology::Role::Mix => {
+                        tracing::info!(epoch = epoch.number(), layer, "ready: mix");
+                    }
+                    shoal_topology::Role::Provider => {
+                        tracing::info!(epoch = epoch.number(), "ready: provider");
+                    }
+                }
+                self.announcer.say(&Announce::Ready {
+                    node: self.node.id().to_string(),
+                    role: role.as_str(),
+                    layer,
+                    epoch: epoch.number(),
+                });
+            }
+            NodeEvent::NotReady(troubles) => {
+                let reasons = in_words(&troubles);
+                tracing::warn!(%reasons, "not ready");
+                self.announcer.say(&Announce::NotReady { reasons });
+            }
+            NodeEvent::Directory(warning) => warn(&warning),
+            NodeEvent::LoopsLost(returns) => tracing::warn!(
+                returned = returns.returned,
+                lost = returns.lost,
+                "own loops do not come back: packets are lost, or somebody drops them"
+            ),
+            NodeEvent::LoopsBack(_) => tracing::info!("own loops come back again"),
+            NodeEvent::StoreTrouble(error) => {
+                tracing::error!(%error, "the mailbox store is in trouble");
+            }
+            NodeEvent::StoreRecovered => tracing::info!("the mailbox store works again"),
+            // The thread that failed has said why.
+            _ => {}
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        let now = self.clock.now();
+        Report {
+            figures: self.node.figures(now),
+            net: self.net.stats(),
+            troubles: self.node.troubles(now),
+        }
+    }
+}
+
+/// Reasons in one line.
+pub(super) fn in_words(troubles: &[Trouble]) -> String {
+    let words: Vec<String> = troubles.iter().map(ToString::to_string).collect();
+    words.join("; ")
+}
+
+fn warn(warning: &DirectoryWarning) {
+    match warning {
+        DirectoryWarning::WaitingForGenesis { .. } => tracing::info!("{warning}"),
+        DirectoryWarning::Stale { .. } | DirectoryWarning::NoDocument { .. } => {
+            tracing::error!("{warning}");
+        }
+        _ => tracing::warn!("{warning}"),
+    }
+}
