@@ -1,0 +1,12 @@
+//! The compositions, each alone before a scripted world.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod node;
+mod session;
+mod world;

@@ -1,0 +1,262 @@
+//! Whom a client asks and believes, and when it tries again.
+
+use std::collections::BTreeSet;
+
+use shoal_proto::{Epoch, NodeId, Span, wire};
+use shoal_roles::RequestKind;
+use shoal_roles::client::{Refusal, SessionError, SessionEvent, SessionInput};
+use shoal_topology::{AdoptError, Role};
+
+use crate::world::{Answer, Door, World};
+
+const MINUTE: Span = Span::from_secs(60);
+
+fn online(event: &SessionEvent) -> bool {
+    matches!(event, SessionEvent::Online { .. })
+}
+
+fn reasons(world: &World) -> Vec<SessionError> {
+    let reason = |event: &SessionEvent| match event {
+        SessionEvent::Offline { reason, .. } => Some(reason.clone()),
+        _ => None,
+    };
+    world.events.iter().filter_map(|(_, event)| reason(event)).collect()
+}
+
+fn directory_asked(world: &World) -> Vec<NodeId> {
+    let asked = world.asked.iter();
+    let directory = asked.filter(|(_, _, kind)| *kind == RequestKind::Directory);
+    directory.map(|(_, id, _)| *id).collect()
+}
+
+#[test]
+fn three_mixes_are_asked_and_never_a_provider() {
+    let mut providers_met = BTreeSet::new();
+    for seed in 0..20 {
+        let mut world = World::new(seed);
+        world.input(SessionInput::Online(true));
+        assert!(world.run_until(MINUTE, online));
+        let asked = directory_asked(&world);
+        assert_eq!(asked.len(), 3);
+        let mixes: BTreeSet<NodeId> = world.network.ids(Role::Mix).collect();
+        assert!(asked.iter().all(|id| mixes.contains(id)));
+        providers_met.extend(world.session.entry());
+        assert!(world.session.is_online());
+    }
+    assert_eq!(providers_met.len(), 2, "two of three are no mailbox of ours");
+}
+
+#[test]
+fn one_answer_is_not_enough_and_a_second_is_waited_for() {
+    let mut world = World::new(3);
+    let mixes: Vec<NodeId> = world.network.ids(Role::Mix).collect();
+    let known = world.default.clone();
+    world.default = Answer::Nothing;
+    world.answers.insert(mixes[0], known.clone());
+    world.input(SessionInput::Online(true));
+    world.run_for(Span::from_secs(300));
+    assert!(!world.is_online());
+    let said = reasons(&world);
+    assert!(said.contains(&SessionError::NobodyAnswered));
+    assert!(said.contains(&SessionError::OneAnswer));
+    assert!(world.frames.is_empty());
+    world.default = known;
+    assert!(world.run_until(Span::from_secs(120), online));
+}
+
+#[test]
+fn who_is_slow_is_waited_for_and_not_for_ever() {
+    let mut world = World::new(4);
+    let mixes: Vec<NodeId> = world.network.ids(Role::Mix).collect();
+    world.answers.insert(mixes[1], Answer::Silence);
+    world.input(SessionInput::Online(true));
+    // Whoever is asked, the two that answer are enough after the patience for stragglers.
+    assert!(world.run_until(Span::from_secs(12), online));
+}
+
+#[test]
+fn contradicting_documents_stop_it_with_the_reason() {
+    let mut world = World::new(5);
+    world.input(SessionInput::Online(true));
+    assert!(world.run_until(MINUTE, online));
+    // Another document of the same epoch, from half of the mixes; at the next refresh they meet.
+    let mut other = crate::world::World::new(6);
+    let rival = {
+        let (network, rng) = (&mut world.network, &mut other.rng);
+        let first = network.document(rng, Epoch::new(1), None).unwrap();
+        let second = network.document(rng, Epoch::new(1), None).unwrap();
+        (first, second)
+    };
+    let mixes: Vec<NodeId> = world.network.ids(Role::Mix).collect();
+    let freeze = world.network.params.start_of(Epoch::new(1));
+    for (index, mix) in mixes.into_iter().enumerate() {
+        let document = if index % 2 == 0 { &rival.0 } else { &rival.1 };
+        let answer = Answer::Documents(vec![document.clone()], 0);
+        world.answers.insert(mix, answer);
+    }
+    let before = world.frames.len();
+    world.run_for(freeze.since(world.now) + Span::from_secs(900));
+    assert!(before < world.frames.len(), "it sent until then");
+    let contradiction = |reason: &SessionError| {
+        matches!(reason, SessionError::Adopt(AdoptError::Contradiction { .. }))
+    };
+    let stopped = world.events.iter().find(|(_, event)| {
+        matches!(event, SessionEvent::Offline { reason, was_online: true } if contradiction(reason))
+    });
+    let (at, _) = stopped.expect("it stopped and said why");
+    let offline = world.events.iter().filter(|(t, e)| t > at && online(e)).count();
+    let after = world.frames.iter().filter(|t| *t > at).count();
+    assert!(offline > 0 || after == 0, "nothing is sent by who is shown two networks");
+}
+
+#[test]
+fn a_made_up_network_is_refused() {
+    let mut world = World::new(7);
+    let mut stranger = World::new(8);
+    // The stranger's network under our parameters: nobody of it is a first member.
+    let mut nodes = std::mem::take(&mut stranger.network.nodes);
+    std::mem::swap(&mut world.network.nodes, &mut nodes);
+    let mut params = (*world.network.params).clone();
+    params.genesis_members = stranger.network.params.genesis_members.clone();
+    let ours = std::mem::replace(&mut world.network.params, std::sync::Arc::new(params));
+    let made_up = world.network.document(&mut world.rng, Epoch::new(0), None);
+    world.network.params = ours;
+    // Its descriptors are signed for another network: nothing verifies, and that is told too.
+    world.default = Answer::Documents(vec![made_up.unwrap()], 0);
+    world.input(SessionInput::Online(true));
+    world.run_for(MINUTE);
+    assert!(!world.is_online());
+    assert!(matches!(
+        reasons(&world).first(),
+        Some(SessionError::Adopt(AdoptError::NoDocument { .. }))
+    ));
+}
+
+#[test]
+fn an_entry_that_refuses_is_a_reason_and_tried_again_ever_later() {
+    let mut world = World::new(9);
+    world.door = Door::Shut(wire::AttachStatus::Full);
+    world.input(SessionInput::Online(true));
+    world.run_for(Span::from_secs(600));
+    let refused = SessionError::Refused(Refusal::Full);
+    assert!(reasons(&world).iter().all(|reason| *reason == refused));
+    let times: Vec<_> = world.events.iter().filter(|(_, e)| {
+        matches!(e, SessionEvent::Offline { .. })
+    });
+    let times: Vec<_> = times.map(|(at, _)| *at).collect();
+    let gaps: Vec<f64> = times.windows(2).map(|w| w[1].since(w[0]).as_secs_f64()).collect();
+    assert!(gaps[0] < 3.0, "{gaps:?}");
+    assert!(gaps.iter().all(|gap| *gap < 95.0), "{gaps:?}");
+    assert!(gaps.iter().any(|gap| *gap > 28.0), "{gaps:?}");
+    world.door = Door::Open;
+    assert!(world.run_until(Span::from_secs(120), online));
+}
+
+#[test]
+fn a_cut_is_told_once_and_it_attaches_anew_under_another_handle() {
+    let mut world = World::new(10);
+    world.input(SessionInput::Online(true));
+    assert!(world.run_until(MINUTE, online));
+    let handle = world.session.handle().unwrap();
+    world.run_for(MINUTE);
+    let frames = world.frames.len();
+    assert!(frames > 100, "cover runs: {frames}");
+    world.cut();
+    assert!(!world.is_online());
+    let lost: Vec<_> = world.events.iter().filter(|(_, event)| {
+        matches!(event, SessionEvent::Offline { was_online: true, .. })
+    }).collect();
+    assert_eq!(lost.len(), 1);
+    assert!(world.run_until(MINUTE, online));
+    assert_ne!(world.session.handle().unwrap(), handle);
+}
+
+#[test]
+fn documents_are_renewed_every_epoch_and_a_failure_is_tried_again_until_two_agree() {
+    let mut world = World::new(11);
+    world.input(SessionInput::Online(true));
+    assert!(world.run_until(MINUTE, online));
+    let first = world.documents().remove(0);
+    let second = {
+        let (network, rng) = (&mut world.network, &mut world.rng);
+        network.document(rng, Epoch::new(1), Some(&*first)).unwrap()
+    };
+    let params = world.network.params.clone();
+    let (freeze, switch) = (params.freeze_time(Epoch::new(1)), params.start_of(Epoch::new(1)));
+    world.default = Answer::Nothing;
+    world.run_for(freeze.since(world.now) + params.epoch.scale(1, 8));
+    let not_renewed = |event: &SessionEvent| matches!(event, SessionEvent::NotRenewed(_));
+    assert!(world.events.iter().any(|(_, event)| not_renewed(event)));
+    assert!(world.is_online(), "a refresh that fails cuts nobody off");
+    world.default = Answer::Documents(vec![first, second], 0);
+    let renewed = |event: &SessionEvent| {
+        matches!(event, SessionEvent::Documents { newest, .. } if *newest == Epoch::new(1))
+    };
+    assert!(world.run_until(Span::from_secs(100), renewed));
+    assert!(world.now < switch);
+    let frames = world.frames.len();
+    world.run_for(switch.since(world.now) + MINUTE);
+    assert!(world.frames.len() > frames + 100, "it sends on after the switch");
+}
+
+#[test]
+fn the_networks_clock_is_used_and_nothing_bursts() {
+    for ahead in [3_600_000_000_i64, -3_600_000_000] {
+        let mut world = World::new(12);
+        // The machine's clock is an hour off; epochs last an hour.
+        let params = world.network.params.clone();
+        let epoch = if ahead > 0 { 1 } else { 0 };
+        world.now = params.start_of(Epoch::new(1 - epoch)) + Span::from_secs(10);
+        let document = world.documents().remove(0);
+        let document = if epoch == 1 {
+            let (network, rng) = (&mut world.network, &mut world.rng);
+            network.document(rng, Epoch::new(1), Some(&*document)).unwrap()
+        } else {
+            document
+        };
+        world.default = Answer::Documents(vec![document], ahead);
+        world.input(SessionInput::Online(true));
+        assert!(world.run_until(MINUTE, online), "ahead by {ahead}");
+        assert_eq!(world.session.clock_offset_us(), ahead);
+        let from = world.now;
+        world.run_for(MINUTE);
+        let sent = world.frames.iter().filter(|at| **at > from).count();
+        // 3.6 a second; five standard deviations.
+        assert!((216 - 74..216 + 74).contains(&sent), "{sent}");
+    }
+}
+
+#[test]
+fn what_the_user_does_moves_no_frame() {
+    let mut quiet = World::new(13);
+    quiet.input(SessionInput::Online(true));
+    quiet.run_for(MINUTE);
+    let mut busy = World::new(13);
+    busy.input(SessionInput::Online(true));
+    let address = World::new(14).session.address(busy.now);
+    let end = busy.now + MINUTE;
+    let mut request = 0;
+    while busy.now < end {
+        request += 1;
+        let (to, text) = (Box::new(address.clone()), vec![b'x'; 100]);
+        busy.input(SessionInput::Send { request, to, text });
+        let step = Span::from_micros(7_310_123).min(end.since(busy.now));
+        busy.run_for(step);
+    }
+    assert!(quiet.frames.len() > 150);
+    assert_eq!(quiet.frames, busy.frames);
+}
+
+#[test]
+fn a_slow_job_and_a_stale_one_harm_nobody() {
+    let mut world = World::new(15);
+    world.job = Span::from_secs(5);
+    world.input(SessionInput::Online(true));
+    world.run_for(Span::from_secs(2));
+    // Offline while the documents are being looked at, and online again.
+    world.input(SessionInput::Online(false));
+    world.input(SessionInput::Online(true));
+    assert!(world.run_until(MINUTE, online));
+    let attached = world.asked.iter().filter(|(_, _, kind)| *kind == RequestKind::Attach);
+    assert_eq!(attached.count(), 1);
+}

@@ -1,0 +1,233 @@
+//! A session and a scripted network around it: who answers, what, and how fast.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use prost::Message as _;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha20Rng;
+use shoal_client::{ClientConfig, ClientKeys};
+use shoal_proto::{Epoch, NodeId, Span, Time, wire};
+use shoal_roles::RequestKind;
+use shoal_roles::client::{
+    ConnectionId, Opening, Session, SessionAction, SessionEvent, SessionInput,
+};
+use shoal_topology::sample::Network;
+use shoal_topology::{Document, NetworkParameters, Role};
+
+/// How long everything takes that somebody else does.
+const ROUND_TRIP: Span = Span::from_millis(80);
+
+/// What a node answers to a question for the directory.
+#[derive(Clone)]
+pub(crate) enum Answer {
+    /// These documents, and a clock that is ahead by so many microseconds.
+    Documents(Vec<Arc<Document>>, i64),
+    /// Nothing: the connection is refused.
+    Nothing,
+    /// Nothing ever.
+    Silence,
+}
+
+/// What an entry answers to a client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    Open,
+    Shut(wire::AttachStatus),
+}
+
+pub(crate) struct World {
+    pub(crate) network: Network,
+    pub(crate) rng: ChaCha20Rng,
+    pub(crate) session: Session,
+    pub(crate) now: Time,
+    pub(crate) answers: BTreeMap<NodeId, Answer>,
+    pub(crate) default: Answer,
+    pub(crate) door: Door,
+    /// Questions that were asked: when, whom, what.
+    pub(crate) asked: Vec<(Time, NodeId, RequestKind)>,
+    pub(crate) events: Vec<(Time, SessionEvent)>,
+    /// When frames left.
+    pub(crate) frames: Vec<Time>,
+    /// How long each job takes.
+    pub(crate) job: Span,
+    open: BTreeMap<ConnectionId, Opening>,
+    coming: Vec<(Time, SessionInput)>,
+}
+
+impl World {
+    /// Nine nodes with the documents of epoch 0 and 1; everybody answers with the first.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self::with(seed, |_| {})
+    }
+
+    pub(crate) fn with(seed: u64, configure: impl FnOnce(&mut ClientConfig)) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut network = Network::new(&mut rng, NetworkParameters::example(), 2, 3);
+        let first = network.document(&mut rng, Epoch::new(0), None).unwrap();
+        let now = network.params.genesis + Span::from_secs(10);
+        let mailbox = network.ids(Role::Provider).next().unwrap();
+        let mut config = ClientConfig::new(mailbox);
+        configure(&mut config);
+        let keys = ClientKeys::generate(&mut rng);
+        let params = Arc::clone(&network.params);
+        let session = Session::new(params, config, keys, &mut rng, &[], now).unwrap();
+        Self {
+            network,
+            rng,
+            session,
+            now,
+            answers: BTreeMap::new(),
+            default: Answer::Documents(vec![first], 0),
+            door: Door::Open,
+            asked: Vec::new(),
+            events: Vec::new(),
+            frames: Vec::new(),
+            job: Span::ZERO,
+            open: BTreeMap::new(),
+            coming: Vec::new(),
+        }
+    }
+
+    /// The documents that everybody answers with by default.
+    pub(crate) fn documents(&self) -> Vec<Arc<Document>> {
+        match &self.default {
+            Answer::Documents(documents, _) => documents.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn input(&mut self, input: SessionInput) {
+        self.session.handle_input(self.now, input);
+        self.settle();
+    }
+
+    pub(crate) fn run_for(&mut self, span: Span) {
+        let until = self.now + span;
+        loop {
+            let next = self.coming.iter().map(|(at, _)| *at).min();
+            let timer = self.session.poll_deadline();
+            let at = next.into_iter().chain(timer).min().unwrap_or(Time::MAX);
+            if at > until {
+                self.now = until;
+                return;
+            }
+            self.now = self.now.max(at);
+            if let Some(place) = self.coming.iter().position(|(due, _)| *due <= self.now) {
+                let (_, input) = self.coming.remove(place);
+                self.session.handle_input(self.now, input);
+            } else {
+                self.session.handle_timeout(self.now);
+            }
+            self.settle();
+        }
+    }
+
+    /// Runs until it says something that is wanted.
+    pub(crate) fn run_until(&mut self, limit: Span, wanted: impl Fn(&SessionEvent) -> bool) -> bool {
+        let until = self.now + limit;
+        let seen = self.events.len();
+        while self.now < until {
+            self.run_for(Span::from_millis(10));
+            if self.events.iter().skip(seen).any(|(_, event)| wanted(event)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        self.session.entry().is_some()
+    }
+
+    /// The packet connection is cut.
+    pub(crate) fn cut(&mut self) {
+        let cut: Vec<ConnectionId> = self.open.keys().copied().collect();
+        for connection in cut {
+            self.open.remove(&connection);
+            self.input(SessionInput::Closed(connection));
+        }
+    }
+
+    fn later(&mut self, input: SessionInput) {
+        self.coming.push((self.now + ROUND_TRIP, input));
+    }
+
+    fn settle(&mut self) {
+        while let Some(action) = self.session.poll_action(self.now) {
+            match action {
+                SessionAction::Open(opening) => self.dial(opening),
+                SessionAction::Request {
+                    connection, kind, ..
+                } => self.ask(connection, kind),
+                SessionAction::Send { connection, .. } => {
+                    assert!(self.open.contains_key(&connection));
+                    self.frames.push(self.now);
+                }
+                SessionAction::Close(connection) => {
+                    self.open.remove(&connection);
+                }
+                SessionAction::Persist { ticket, .. } => {
+                    self.later(SessionInput::Persisted { ticket });
+                }
+                SessionAction::Job(job) => {
+                    let done = SessionInput::Done(job.run());
+                    self.coming.push((self.now + self.job, done));
+                }
+                SessionAction::Event(event) => self.events.push((self.now, event)),
+                _ => panic!("an action that the test does not know"),
+            }
+        }
+    }
+
+    fn answer_of(&self, id: &NodeId) -> Answer {
+        self.answers.get(id).unwrap_or(&self.default).clone()
+    }
+
+    fn dial(&mut self, opening: Opening) {
+        let (connection, to) = (opening.connection, opening.to);
+        assert!(!opening.addresses.is_empty());
+        let refused = !opening.packets && matches!(self.answer_of(&to), Answer::Nothing);
+        if refused {
+            return self.later(SessionInput::Closed(connection));
+        }
+        if opening.packets {
+            self.later(SessionInput::LinkUp(connection));
+        }
+        self.later(SessionInput::Connected(connection));
+        self.open.insert(connection, opening);
+    }
+
+    fn ask(&mut self, connection: ConnectionId, kind: RequestKind) {
+        let Some(to) = self.open.get(&connection).map(|opening| opening.to) else {
+            panic!("asked on a connection that is not open");
+        };
+        self.asked.push((self.now, to, kind));
+        let bytes = match kind {
+            RequestKind::Directory => match self.answer_of(&to) {
+                Answer::Documents(documents, ahead) => answer(self.now, &documents, ahead),
+                Answer::Nothing | Answer::Silence => return,
+            },
+            RequestKind::Attach => {
+                let status = match self.door {
+                    Door::Open => wire::AttachStatus::Accepted,
+                    Door::Shut(status) => status,
+                };
+                let status = status.into();
+                wire::AttachResponse { status, now_us: 0 }.encode_to_vec()
+            }
+        };
+        self.later(SessionInput::Response { connection, bytes });
+    }
+}
+
+fn answer(now: Time, documents: &[Arc<Document>], ahead: i64) -> Vec<u8> {
+    let half = ROUND_TRIP.as_micros();
+    let clock = (now.as_micros() + half).saturating_add_signed(ahead);
+    let response = wire::SyncResponse {
+        documents: documents.iter().map(|d| d.encode().to_vec()).collect(),
+        now_us: clock,
+        ..Default::default()
+    };
+    response.encode_to_vec()
+}
