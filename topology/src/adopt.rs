@@ -1,9 +1,12 @@
+//! What a client takes from the answers of several nodes, and what it does not believe.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message;
 use shoal_proto::{Epoch, Span, Time, wire};
 
+use crate::rules::Rules;
 use crate::{AdoptError, Document, DocumentError, MAX_STALE_EPOCHS, NetworkParameters, View};
 
 /// What a client takes from the answers of several nodes.
@@ -60,7 +63,7 @@ pub fn adopt_documents(
         now + Span::from_micros(clock_offset_us.unsigned_abs())
     };
     let epoch = params.epoch_at(corrected);
-    let (variants, last) = tally(params, &answers, epoch);
+    let (variants, last) = tally(&Rules::of(params), &answers, epoch);
     let in_force = variants.keys().copied().rfind(|known| *known <= epoch);
     let Some(in_force) = in_force else {
         return Err(AdoptError::NoDocument {
@@ -93,7 +96,7 @@ type Candidates = BTreeMap<[u8; 32], (usize, Arc<Document>)>;
 
 /// Every document that verifies and can matter now, and why the last one that can't was refused.
 fn tally(
-    params: &NetworkParameters,
+    rules: &Rules,
     answers: &[wire::SyncResponse],
     epoch: Epoch,
 ) -> (BTreeMap<Epoch, Candidates>, Option<DocumentError>) {
@@ -110,15 +113,16 @@ fn tally(
         {
             // Most nodes answer the same bytes, which are verified once.
             let document = verified.entry(bytes).or_insert_with(|| {
-                let checked = Document::decode_verified(bytes, params).and_then(|document| {
-                    let known = document.epoch();
-                    let fits = (oldest..=epoch.next()).contains(&known);
-                    if fits {
-                        Ok(document)
-                    } else {
-                        Err(DocumentError::Epoch(known))
-                    }
-                });
+                let checked =
+                    Document::decode(&bytes.as_slice().into(), rules).and_then(|document| {
+                        let known = document.epoch();
+                        let fits = (oldest..=epoch.next()).contains(&known);
+                        if fits {
+                            Ok(document)
+                        } else {
+                            Err(DocumentError::Epoch(known))
+                        }
+                    });
                 checked
                     .map(Arc::new)
                     .map_err(|error| last = Some(error))

@@ -12,14 +12,17 @@ use rand::{CryptoRng, Rng, RngExt as _};
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, NodeId, Time, wire};
-use shoal_topology::{AdoptError, ClientDirectory, NetworkParameters, Role, adopt_documents};
+use shoal_topology::{
+    Address, AdoptError, ClientDirectory, NetworkParameters, Role, adopt_documents,
+};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use zeroize::Zeroizing;
 
 use crate::net::{
-    FrameSink, Mode, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, RequestKind, spawn,
+    FrameSink, Mode, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, RequestKind, multiaddr,
+    spawn,
 };
 use crate::runtime::clock::Clock;
 
@@ -306,11 +309,11 @@ impl Session {
             .and_then(|view| view.current(&self.params, now))
         {
             let mixes = document.members().filter(|member| member.role == Role::Mix);
-            return mixes.map(|mix| (mix.id, parse(&mix.addresses))).collect();
+            return mixes.map(|mix| (mix.id, dialled(&mix.addresses))).collect();
         }
         let genesis = self.params.genesis_members.iter();
         let mixes = genesis.filter(|member| member.role == Role::Mix);
-        mixes.map(|mix| (mix.id, parse(&mix.addresses))).collect()
+        mixes.map(|mix| (mix.id, dialled(&mix.addresses))).collect()
     }
 
     async fn attach(
@@ -324,7 +327,7 @@ impl Session {
             .and_then(|document| document.member(&entry))
             .filter(|member| member.role == Role::Provider)
             .ok_or(SessionError::NoEntry)?;
-        let addresses = parse(&member.addresses);
+        let addresses = dialled(&member.addresses);
         let sink = FrameChannel {
             entry,
             events: self.events.clone(),
@@ -419,11 +422,8 @@ fn ephemeral<R: CryptoRng>(rng: &mut R) -> Zeroizing<[u8; 32]> {
     secret
 }
 
-fn parse(addresses: &[String]) -> Vec<Multiaddr> {
-    addresses
-        .iter()
-        .filter_map(|text| text.parse().ok())
-        .collect()
+fn dialled(addresses: &[Address]) -> Vec<Multiaddr> {
+    addresses.iter().map(multiaddr).collect()
 }
 
 fn check_answer(bytes: &[u8]) -> Result<(), SessionError> {

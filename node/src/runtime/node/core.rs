@@ -16,7 +16,8 @@ use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, NodeId, Span, Time};
 use shoal_provider::{Delivered, Provider, ProviderAction, ProviderInput, StoreError, StoreOp};
 use shoal_topology::{
-    Directory, DirectoryAction, DirectoryInput, DirectoryWarning, NetworkParameters, View,
+    Address, Directory, DirectoryAction, DirectoryInput, DirectoryWarning, NetworkParameters,
+    Ticket, View,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,7 +26,9 @@ use super::files::FilesThread;
 use super::intake::Attachments;
 use super::store::{StoreDone, StoreThread};
 use crate::metrics;
-use crate::net::{Multiaddr, NetEvent, NetHandle, RequestKind, SendError};
+use crate::net::{
+    Channel, GossipToken, Multiaddr, NetEvent, NetHandle, RequestKind, SendError, multiaddr,
+};
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
 use crate::state::ReplayWriter;
@@ -39,6 +42,7 @@ pub(super) struct Figures {
     pub(super) loop_ratio: f64,
     pub(super) provider: Option<shoal_provider::Counters>,
     pub(super) directory: shoal_topology::DirectoryCounters,
+    pub(super) refusals: shoal_topology::Refusals,
     pub(super) net: crate::net::NetStats,
     pub(super) epoch: u64,
     pub(super) members: u64,
@@ -52,7 +56,7 @@ impl Figures {
         if let Some(counters) = &self.provider {
             metrics::export_provider(counters);
         }
-        metrics::export_directory(&self.directory);
+        metrics::export_directory(&self.directory, &self.refusals);
         metrics::export_net(&self.net);
         metrics::export_node(self.epoch, self.members, self.replay_log_failures);
     }
@@ -103,7 +107,8 @@ pub(super) struct Core {
 /// Requests that wait for an answer of a core, and who is attached.
 #[derive(Default)]
 pub(super) struct Desk {
-    pub(super) tickets: BTreeMap<u64, crate::net::Ticket>,
+    pub(super) tickets: BTreeMap<Ticket, Channel>,
+    pub(super) gossip: BTreeMap<Ticket, GossipToken>,
     pub(super) next_ticket: u64,
     pub(super) attaching: BTreeMap<ClientHandle, Attaching>,
     pub(super) clients: BTreeMap<ClientHandle, NodeId>,
@@ -351,9 +356,18 @@ impl Core {
                 }
             }
             DirectoryAction::Respond { to, response } => {
-                if let Some(ticket) = self.desk.tickets.remove(&to.0) {
-                    self.net.respond(ticket, response);
+                if let Some(channel) = self.desk.tickets.remove(&to) {
+                    self.net.respond(channel, response);
                 }
+            }
+            DirectoryAction::Verdict { of, verdict } => {
+                if let Some(token) = self.desk.gossip.remove(&of) {
+                    self.net.report_gossip(token, verdict);
+                }
+            }
+            DirectoryAction::Job(job) => {
+                self.directory
+                    .handle_input(now, DirectoryInput::Done(job.run()));
             }
             DirectoryAction::View(view) => self.on_view(now, &view),
             DirectoryAction::Keys(keys) => self.gate.set_keys(&keys),
@@ -440,7 +454,8 @@ impl Core {
                 .provider
                 .as_ref()
                 .map(|side| side.core.counters().clone()),
-            directory: self.directory.counters().clone(),
+            directory: *self.directory.counters(),
+            refusals: *self.directory.refusals(),
             net: self.net.stats(),
             epoch: self.params.epoch_at(now).number(),
             members: document.map_or(0, |document| document.members().len() as u64),
@@ -455,20 +470,15 @@ fn wanted_peers(
     view: &View,
     local: &NodeId,
 ) -> BTreeMap<NodeId, Vec<Multiaddr>> {
-    let parse = |addresses: &[String]| {
-        addresses
-            .iter()
-            .filter_map(|text| text.parse().ok())
-            .collect::<Vec<Multiaddr>>()
-    };
+    let dialled = |addresses: &[Address]| addresses.iter().map(multiaddr).collect::<Vec<_>>();
     let genesis = params
         .genesis_members
         .iter()
-        .map(|m| (m.id, parse(&m.addresses)));
+        .map(|m| (m.id, dialled(&m.addresses)));
     let members = view.documents.values().flat_map(|document| {
         document
             .members()
-            .map(|m| (m.id, parse(&m.addresses)))
+            .map(|m| (m.id, dialled(&m.addresses)))
             .collect::<Vec<_>>()
     });
     let mut peers: BTreeMap<_, _> = genesis.chain(members).collect();

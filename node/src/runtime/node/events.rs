@@ -7,7 +7,7 @@ use shoal_provider::{AttachAnswer, ProviderInput};
 use shoal_topology::{DirectoryInput, Ticket};
 
 use super::core::Core;
-use crate::net::{NetEvent, RequestKind, Verdict};
+use crate::net::{Channel, NetEvent, RequestKind};
 use crate::runtime::announce::Announce;
 
 /// Requests that may wait for the directory's answer.
@@ -16,7 +16,7 @@ const MAX_TICKETS: usize = 1024;
 /// A client that the provider has not accepted yet.
 pub(super) struct Attaching {
     peer: NodeId,
-    ticket: crate::net::Ticket,
+    channel: Channel,
     /// What its profile makes it send, frames per second.
     rate: f64,
 }
@@ -45,20 +45,23 @@ impl Core {
                 self.desk.links.remove(&peer);
             }
             NetEvent::Gossip { token, from, bytes } => {
-                let verdict = match self.directory.handle_gossip(now, &from, &bytes) {
-                    shoal_topology::Verdict::Accept => Verdict::Accept,
-                    shoal_topology::Verdict::Ignore => Verdict::Ignore,
-                    shoal_topology::Verdict::Reject => Verdict::Reject,
+                self.desk.next_ticket = self.desk.next_ticket.wrapping_add(1);
+                let ticket = Ticket(self.desk.next_ticket);
+                self.desk.gossip.insert(ticket, token);
+                let input = DirectoryInput::Gossip {
+                    from,
+                    ticket,
+                    bytes,
                 };
-                self.net.report_gossip(token, verdict);
+                self.directory.handle_input(now, input);
             }
             NetEvent::Request {
                 from,
                 kind,
-                ticket,
+                channel,
                 bytes,
             } => {
-                self.on_request(now, from, kind, ticket, &bytes);
+                self.on_request(now, from, kind, channel, &bytes);
             }
             NetEvent::Response { from, bytes, .. } => {
                 let input = DirectoryInput::SyncResponse {
@@ -110,7 +113,7 @@ impl Core {
         now: Time,
         from: NodeId,
         kind: RequestKind,
-        ticket: crate::net::Ticket,
+        channel: Channel,
         bytes: &[u8],
     ) {
         match kind {
@@ -119,21 +122,20 @@ impl Core {
                     self.desk.tickets.pop_first(); // its asker has waited longest
                 }
                 self.desk.next_ticket = self.desk.next_ticket.wrapping_add(1);
-                let number = self.desk.next_ticket;
-                self.desk.tickets.insert(number, ticket);
-                let from = Ticket(number);
+                let from = Ticket(self.desk.next_ticket);
+                self.desk.tickets.insert(from, channel);
                 let request = bytes.to_vec();
                 self.directory
                     .handle_input(now, DirectoryInput::SyncRequest { from, request });
             }
-            RequestKind::Attach => self.on_attach(now, from, ticket, bytes),
+            RequestKind::Attach => self.on_attach(now, from, channel, bytes),
         }
     }
 
-    fn on_attach(&mut self, now: Time, peer: NodeId, ticket: crate::net::Ticket, bytes: &[u8]) {
+    fn on_attach(&mut self, now: Time, peer: NodeId, channel: Channel, bytes: &[u8]) {
         use wire::AttachStatus::{Malformed, NotAProvider};
         let Some(side) = &mut self.provider else {
-            return self.answer_attach(ticket, NotAProvider);
+            return self.answer_attach(channel, NotAProvider);
         };
         let request = wire::AttachRequest::decode(bytes).ok();
         let parsed = request.and_then(|request| {
@@ -141,17 +143,21 @@ impl Core {
             Some((handle, request.profile))
         });
         let Some((handle, profile)) = parsed else {
-            return self.answer_attach(ticket, Malformed);
+            return self.answer_attach(channel, Malformed);
         };
         let taken = self.desk.clients.contains_key(&handle)
             || self.desk.attaching.contains_key(&handle)
             || self.params.is_genesis(&peer);
         if taken {
-            return self.answer_attach(ticket, Malformed);
+            return self.answer_attach(channel, Malformed);
         }
         let uplink = self.params.profile(&profile);
         let rate = uplink.map_or(0.0, |p| p.real + p.loops + p.drops + p.mailbox);
-        let attaching = Attaching { peer, ticket, rate };
+        let attaching = Attaching {
+            peer,
+            channel,
+            rate,
+        };
         self.desk.attaching.insert(handle, attaching);
         side.core
             .handle_input(now, ProviderInput::Attached { handle, profile });
@@ -162,7 +168,11 @@ impl Core {
         let Some(attaching) = self.desk.attaching.remove(&handle) else {
             return;
         };
-        let Attaching { peer, ticket, rate } = attaching;
+        let Attaching {
+            peer,
+            channel,
+            rate,
+        } = attaching;
         let status = match answer {
             AttachAnswer::Accepted => Accepted,
             AttachAnswer::UnknownProfile => UnknownProfile,
@@ -177,15 +187,15 @@ impl Core {
             }
             self.allow_packets();
         }
-        self.answer_attach(ticket, status);
+        self.answer_attach(channel, status);
     }
 
-    fn answer_attach(&self, ticket: crate::net::Ticket, status: wire::AttachStatus) {
+    fn answer_attach(&self, channel: Channel, status: wire::AttachStatus) {
         let now_us = self.clock.now().as_micros();
         let response = wire::AttachResponse {
             status: status.into(),
             now_us,
         };
-        self.net.respond(ticket, response.encode_to_vec());
+        self.net.respond(channel, response.encode_to_vec());
     }
 }
