@@ -11,7 +11,7 @@
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use shoal_mix::{DropReason, Excess, OwnKind, Snapshot, Stage};
-use shoal_topology::DirectoryCounters;
+use shoal_topology::{DirectoryCounters, Refusals};
 use thiserror::Error;
 
 use self::names::*;
@@ -220,9 +220,9 @@ pub fn export_provider(counters: &shoal_provider::Counters) {
 }
 
 /// Exports what the directory's state machine did.
-pub fn export_directory(counters: &DirectoryCounters) {
-    for (reason, count) in &counters.refused {
-        counter!(DESCRIPTORS_REFUSED, "reason" => *reason).absolute(*count);
+pub fn export_directory(counters: &DirectoryCounters, refusals: &Refusals) {
+    for (reason, count) in refusals.iter() {
+        counter!(DESCRIPTORS_REFUSED, "reason" => reason.as_str()).absolute(count);
     }
     for (event, count) in directory_events(counters) {
         counter!(DIRECTORY_EVENTS, "event" => event).absolute(count);
@@ -308,8 +308,8 @@ table! {
 
 table! {
     fn directory_events(DirectoryCounters):
-    accepted, known, rate_limited, no_room, equivocations, formed, adopted, documents_refused,
-    requests, malformed_responses, malformed_requests, requests_dropped,
+    accepted, known, rate_limited, overflowed, no_room, equivocated, formed, adopted, refused,
+    sent, malformed, dropped, unreadable, abandoned,
 }
 
 table! {

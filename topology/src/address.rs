@@ -1,6 +1,11 @@
+//! Where a node listens: a text with one spelling, parsed once where it comes in.
+
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::AddressError;
 
@@ -8,19 +13,51 @@ use crate::AddressError;
 pub(crate) const MAX_ADDRESS_BYTES: usize = 128;
 
 /// Where a node listens, as a libp2p multiaddress: `/ip4/192.0.2.1/tcp/4000` or
-/// `/dns/mix.example/udp/4000/quic-v1`. Parsing is strict: one spelling for each address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `/dns/mix.example/udp/4000/quic-v1`. Parsing is strict: one spelling for each address, at most
+/// 128 bytes long. In TOML and JSON it is that text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
+    host: Host,
+    transport: Transport,
+    port: u16,
+}
+
+impl Address {
     /// The host.
-    pub host: Host,
+    #[must_use]
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// How it is spoken to.
-    pub transport: Transport,
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.transport
+    }
+
     /// The port, 1 to 65535.
-    pub port: u16,
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A port of a machine that is spoken to over TCP.
+    #[must_use]
+    pub const fn tcp(ip: IpAddr, port: std::num::NonZeroU16) -> Self {
+        let host = match ip {
+            IpAddr::V4(ip) => Host::Ip4(ip),
+            IpAddr::V6(ip) => Host::Ip6(ip),
+        };
+        Self {
+            host,
+            transport: Transport::Tcp,
+            port: port.get(),
+        }
+    }
 }
 
 /// The host of an [`Address`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
     /// `/ip4/…`
     Ip4(Ipv4Addr),
@@ -35,7 +72,7 @@ pub enum Host {
 }
 
 /// The transport of an [`Address`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     /// `/tcp/PORT`
     Tcp,
@@ -127,9 +164,50 @@ impl fmt::Display for Address {
     }
 }
 
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+
+    #[test]
+    fn serde_goes_by_the_text() {
+        #[derive(Debug, PartialEq, Deserialize, Serialize)]
+        struct File {
+            address: Address,
+        }
+        let text = "address = \"/dns/a.example/udp/9/quic-v1\"\n";
+        let file: File = toml::from_str(text).unwrap();
+        assert_eq!(*file.address.host(), Host::Dns("a.example".to_owned()));
+        assert_eq!(toml::to_string(&file).unwrap(), text);
+        let error = toml::from_str::<File>("address = \"a.example:9\"").unwrap_err();
+        assert!(error.to_string().contains("not of the form"), "{error}");
+    }
+
+    #[test]
+    fn addresses_made_of_parts_are_as_if_parsed() {
+        let port = std::num::NonZeroU16::MAX;
+        for (ip, text) in [
+            ("192.0.2.1", "/ip4/192.0.2.1/tcp/65535"),
+            ("2001:db8::1", "/ip6/2001:db8::1/tcp/65535"),
+        ] {
+            let address = Address::tcp(ip.parse().unwrap(), port);
+            assert_eq!(text.parse(), Ok(address));
+        }
+    }
 
     #[test]
     fn addresses_round_trip() {

@@ -1,3 +1,5 @@
+//! What a client takes from the answers of several nodes, and what it does not believe.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

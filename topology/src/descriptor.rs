@@ -1,11 +1,15 @@
+//! What a node says about itself, signed: the rules for it, and its bytes.
+
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use prost::Message;
 use shoal_packet::SphinxPublic;
 use shoal_proto::size::MAX_DESCRIPTOR_BYTES;
 use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time, wire};
 
+use crate::canonical::Canonical;
 use crate::identity::{usable, verify};
 use crate::{Address, DescriptorError, Identity, NetworkParameters};
 
@@ -91,8 +95,8 @@ pub struct Descriptor {
     pub first_epoch: Epoch,
     /// Sphinx keys for consecutive epochs: 1 to [`MAX_KEYS`].
     pub keys: Vec<SphinxPublic>,
-    /// Where it listens: 1 to [`MAX_ADDRESSES`] of the form of [`Address`].
-    pub addresses: Vec<String>,
+    /// Where it listens: 1 to [`MAX_ADDRESSES`].
+    pub addresses: Vec<Address>,
     /// Packet versions that it speaks; [`PACKET_VERSION`] is among them.
     pub versions: Vec<u32>,
     /// 0 is unknown; each further class is about twice the packets per second.
@@ -137,7 +141,7 @@ impl Descriptor {
                 .iter()
                 .map(|key| key.as_bytes().to_vec())
                 .collect(),
-            addresses: self.addresses.clone(),
+            addresses: self.addresses.iter().map(Address::to_string).collect(),
             versions: self.versions.clone(),
             capacity_class: self.capacity_class,
             storage_mib: self.storage_mib,
@@ -166,6 +170,8 @@ impl Descriptor {
                 .map_err(|_| DescriptorError::Keys)?;
             SphinxPublic::parse(bytes).map_err(|_| DescriptorError::Keys)
         };
+        check_address_count(wire.addresses.len())?;
+        let address = |text: &String| text.parse().map_err(DescriptorError::Address);
         Ok(Self {
             identity,
             role,
@@ -174,7 +180,11 @@ impl Descriptor {
             expires_at: Time::from_micros(wire.expires_at_us),
             first_epoch: Epoch::new(wire.first_epoch),
             keys: wire.sphinx_keys.iter().map(key).collect::<Result<_, _>>()?,
-            addresses: wire.addresses,
+            addresses: wire
+                .addresses
+                .iter()
+                .map(address)
+                .collect::<Result<_, _>>()?,
             versions: wire.versions,
             capacity_class: wire.capacity_class,
             storage_mib: wire.storage_mib,
@@ -189,14 +199,7 @@ impl Descriptor {
         if self.keys.is_empty() || self.keys.len() > MAX_KEYS {
             return Err(DescriptorError::Keys);
         }
-        if self.addresses.is_empty() || self.addresses.len() > MAX_ADDRESSES {
-            return Err(DescriptorError::AddressCount(self.addresses.len()));
-        }
-        for address in &self.addresses {
-            address
-                .parse::<Address>()
-                .map_err(DescriptorError::Address)?;
-        }
+        check_address_count(self.addresses.len())?;
         if self.versions.len() > MAX_VERSIONS || !self.versions.contains(&PACKET_VERSION) {
             return Err(DescriptorError::Versions);
         }
@@ -226,11 +229,16 @@ impl Descriptor {
 }
 
 /// A descriptor with its signature, in the bytes that travel. Its signature has been verified, or
-/// made here.
+/// made here. Copies share their memory.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SignedDescriptor {
+pub struct SignedDescriptor(Arc<Signed>);
+
+#[derive(PartialEq, Eq)]
+struct Signed {
     descriptor: Descriptor,
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
+    /// A hash of the bytes.
+    digest: [u8; 32],
 }
 
 impl SignedDescriptor {
@@ -244,12 +252,22 @@ impl SignedDescriptor {
         params: &NetworkParameters,
         descriptor: Descriptor,
     ) -> Result<Self, DescriptorError> {
+        Self::sign_for(identity, params, &params.hash(), descriptor)
+    }
+
+    /// As [`sign`](Self::sign), with the hash of the parameters computed already.
+    pub(crate) fn sign_for(
+        identity: &Identity,
+        params: &NetworkParameters,
+        network: &NetworkHash,
+        descriptor: Descriptor,
+    ) -> Result<Self, DescriptorError> {
         if descriptor.identity != identity.id() {
             return Err(DescriptorError::Identity);
         }
         descriptor.check(params)?;
         let inner = descriptor.to_wire().encode_to_vec();
-        let signature = identity.sign(&message(&params.hash(), &inner)).to_vec();
+        let signature = identity.sign(&message(network, &inner)).to_vec();
         let bytes = wire::SignedDescriptor {
             descriptor: inner,
             signature,
@@ -258,7 +276,23 @@ impl SignedDescriptor {
         if bytes.len() > MAX_DESCRIPTOR_BYTES {
             return Err(DescriptorError::Size(bytes.len()));
         }
-        Ok(Self { descriptor, bytes })
+        Ok(Self::new(descriptor, bytes.into()))
+    }
+
+    fn new(descriptor: Descriptor, bytes: Arc<[u8]>) -> Self {
+        let digest = Canonical::new("shoal descriptor digest 1")
+            .bytes(&bytes)
+            .finish();
+        Self(Arc::new(Signed {
+            descriptor,
+            bytes,
+            digest,
+        }))
+    }
+
+    /// Names these bytes among all others.
+    pub(crate) fn digest(&self) -> &[u8; 32] {
+        &self.0.digest
     }
 
     /// Decodes and verifies a descriptor that is to be valid now.
@@ -270,14 +304,14 @@ impl SignedDescriptor {
         params: &NetworkParameters,
         now: Time,
     ) -> Result<Self, DescriptorError> {
-        let signed = Self::decode(bytes, params, &params.hash())?;
+        let signed = Self::decode(&bytes.into(), params, &params.hash())?;
         signed.check_now(params, now)?;
         Ok(signed)
     }
 
-    /// Everything but the current time.
+    /// Everything but the current time. What comes out shares the bytes.
     pub(crate) fn decode(
-        bytes: &[u8],
+        bytes: &Arc<[u8]>,
         params: &NetworkParameters,
         network: &NetworkHash,
     ) -> Result<Self, DescriptorError> {
@@ -285,9 +319,9 @@ impl SignedDescriptor {
             return Err(DescriptorError::Size(bytes.len()));
         }
         let outer =
-            wire::SignedDescriptor::decode(bytes).map_err(|_| DescriptorError::Malformed)?;
+            wire::SignedDescriptor::decode(&**bytes).map_err(|_| DescriptorError::Malformed)?;
         // One envelope for one signed text, or copies that differ would count as two.
-        if outer.encode_to_vec() != bytes {
+        if outer.encode_to_vec() != **bytes {
             return Err(DescriptorError::Malformed);
         }
         let inner = wire::Descriptor::decode(outer.descriptor.as_slice())
@@ -306,10 +340,7 @@ impl SignedDescriptor {
         ) {
             return Err(DescriptorError::Signature);
         }
-        Ok(Self {
-            descriptor,
-            bytes: bytes.to_vec(),
-        })
+        Ok(Self::new(descriptor, Arc::clone(bytes)))
     }
 
     /// Whether it is valid at this time.
@@ -318,10 +349,10 @@ impl SignedDescriptor {
         params: &NetworkParameters,
         now: Time,
     ) -> Result<(), DescriptorError> {
-        if self.descriptor.issued_at > now + Descriptor::clock_tolerance(params) {
+        if self.descriptor().issued_at > now + Descriptor::clock_tolerance(params) {
             return Err(DescriptorError::IssuedInFuture);
         }
-        if self.descriptor.expires_at <= now {
+        if self.descriptor().expires_at <= now {
             return Err(DescriptorError::Expired);
         }
         Ok(())
@@ -329,26 +360,46 @@ impl SignedDescriptor {
 
     /// What it says.
     #[must_use]
-    pub const fn descriptor(&self) -> &Descriptor {
-        &self.descriptor
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.0.descriptor
     }
 
     /// The bytes that travel, at most 1 KiB.
     #[must_use]
     pub fn encode(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
+    }
+
+    /// The bytes that travel, shared.
+    #[must_use]
+    pub fn shared(&self) -> Arc<[u8]> {
+        Arc::clone(&self.0.bytes)
+    }
+
+    /// Whether both are one in memory, not only in what they say.
+    #[must_use]
+    pub fn ptr_eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Who issued it.
     #[must_use]
-    pub const fn id(&self) -> NodeId {
-        self.descriptor.identity
+    pub fn id(&self) -> NodeId {
+        self.0.descriptor.identity
     }
 
     /// Its place among the issuer's descriptors.
     #[must_use]
-    pub const fn sequence(&self) -> u64 {
-        self.descriptor.sequence
+    pub fn sequence(&self) -> u64 {
+        self.0.descriptor.sequence
+    }
+}
+
+fn check_address_count(count: usize) -> Result<(), DescriptorError> {
+    if count == 0 || count > MAX_ADDRESSES {
+        Err(DescriptorError::AddressCount(count))
+    } else {
+        Ok(())
     }
 }
 

@@ -1,5 +1,8 @@
+//! The members of one epoch and their layers: formed from descriptors, or decoded and verified.
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use prost::Message;
 use shoal_packet::SphinxPublic;
@@ -7,7 +10,8 @@ use shoal_proto::{Epoch, NodeId, wire};
 
 use crate::canonical::Canonical;
 use crate::layers::assign;
-use crate::{DocumentError, NetworkParameters, Role, SignedDescriptor};
+use crate::rules::Rules;
+use crate::{Address, DocumentError, NetworkParameters, Role, SignedDescriptor};
 
 /// Most members of a document.
 pub const MAX_MEMBERS: usize = 1024;
@@ -26,8 +30,8 @@ pub struct Member {
     pub layer: u8,
     /// Its Sphinx key of the document's epoch.
     pub key: SphinxPublic,
-    /// Where it listens, as multiaddresses.
-    pub addresses: Vec<String>,
+    /// Where it listens.
+    pub addresses: Vec<Address>,
     /// Its family; empty for none.
     pub family: String,
 }
@@ -42,7 +46,7 @@ pub struct Document {
     descriptors: BTreeMap<NodeId, SignedDescriptor>,
     /// Providers first, then layer 1 and on; each ascending by identity.
     positions: Vec<Vec<NodeId>>,
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
 }
 
 impl Document {
@@ -59,6 +63,16 @@ impl Document {
         previous: Option<&Self>,
         descriptors: impl IntoIterator<Item = &'a SignedDescriptor>,
     ) -> Result<Self, DocumentError> {
+        Self::form_by(&Rules::of(params), epoch, previous, descriptors)
+    }
+
+    /// As [`form`](Self::form).
+    pub(crate) fn form_by<'a>(
+        rules: &Rules,
+        epoch: Epoch,
+        previous: Option<&Self>,
+        descriptors: impl IntoIterator<Item = &'a SignedDescriptor>,
+    ) -> Result<Self, DocumentError> {
         let mut chosen: BTreeMap<NodeId, SignedDescriptor> = BTreeMap::new();
         for signed in descriptors {
             let newer = chosen
@@ -68,7 +82,7 @@ impl Document {
                 chosen.insert(signed.id(), signed.clone());
             }
         }
-        limit(params, epoch, &mut chosen);
+        limit(rules, epoch, &mut chosen);
         let is_mix = |signed: &&SignedDescriptor| signed.descriptor().role == Role::Mix;
         let mixes: BTreeMap<NodeId, String> = chosen
             .values()
@@ -81,20 +95,20 @@ impl Document {
                 .map(|m| m.layer)
                 .filter(|layer| *layer > 0)
         };
-        let layers = assign(&params.hash(), epoch, params.layers, &mixes, before);
+        let layers = assign(&rules.network, epoch, rules.params.layers, &mixes, before);
         let hash = previous.map_or([0; 32], |document| document.hash);
-        Self::build(params, epoch, hash, chosen, &layers)
+        Self::build(rules, epoch, hash, chosen, &layers)
     }
 
     fn build(
-        params: &NetworkParameters,
+        rules: &Rules,
         epoch: Epoch,
         previous: [u8; 32],
         descriptors: BTreeMap<NodeId, SignedDescriptor>,
         layers: &BTreeMap<NodeId, u8>,
     ) -> Result<Self, DocumentError> {
         let mut members = BTreeMap::new();
-        let mut positions = vec![Vec::new(); usize::from(params.layers) + 1];
+        let mut positions = vec![Vec::new(); usize::from(rules.params.layers) + 1];
         for (id, signed) in &descriptors {
             let descriptor = signed.descriptor();
             let layer = layers.get(id).copied().unwrap_or(0);
@@ -137,7 +151,7 @@ impl Document {
         }
         .encode_to_vec();
         let hash = Canonical::new("shoal document 1")
-            .bytes(params.hash().as_bytes())
+            .bytes(rules.network.as_bytes())
             .bytes(&bytes)
             .finish();
         Ok(Self {
@@ -147,7 +161,7 @@ impl Document {
             members,
             descriptors,
             positions,
-            bytes,
+            bytes: bytes.into(),
         })
     }
 
@@ -161,10 +175,15 @@ impl Document {
         bytes: &[u8],
         params: &NetworkParameters,
     ) -> Result<Self, DocumentError> {
+        Self::decode(&bytes.into(), &Rules::of(params))
+    }
+
+    /// As [`decode_verified`](Self::decode_verified). What comes out shares the bytes.
+    pub(crate) fn decode(bytes: &Arc<[u8]>, rules: &Rules) -> Result<Self, DocumentError> {
         if bytes.len() > MAX_DOCUMENT_BYTES {
             return Err(DocumentError::Size(bytes.len()));
         }
-        let wire = wire::Document::decode(bytes).map_err(|_| DocumentError::Malformed)?;
+        let wire = wire::Document::decode(&**bytes).map_err(|_| DocumentError::Malformed)?;
         if wire.members.len() > MAX_MEMBERS {
             return Err(DocumentError::TooManyMembers(wire.members.len()));
         }
@@ -174,13 +193,14 @@ impl Document {
             .try_into()
             .map_err(|_| DocumentError::Malformed)?;
         let epoch = Epoch::new(wire.epoch);
-        let network = params.hash();
+        let params = &rules.params;
         let mut descriptors = BTreeMap::new();
         let mut layers = BTreeMap::new();
         let mut last = None;
         for member in wire.members {
-            let signed = SignedDescriptor::decode(&member.signed_descriptor, params, &network)
-                .map_err(DocumentError::Descriptor)?;
+            let signed =
+                SignedDescriptor::decode(&member.signed_descriptor.into(), params, &rules.network)
+                    .map_err(DocumentError::Descriptor)?;
             check_dates(params, epoch, &signed)?;
             if last >= Some(signed.id()) {
                 return Err(DocumentError::Order);
@@ -191,11 +211,14 @@ impl Document {
             layers.insert(signed.id(), layer);
             descriptors.insert(signed.id(), signed);
         }
-        let document = Self::build(params, epoch, previous, descriptors, &layers)?;
-        if document.bytes != bytes {
+        let document = Self::build(rules, epoch, previous, descriptors, &layers)?;
+        if document.bytes != *bytes {
             return Err(DocumentError::Malformed);
         }
-        Ok(document)
+        Ok(Self {
+            bytes: Arc::clone(bytes),
+            ..document
+        })
     }
 
     /// The epoch it is for.
@@ -220,6 +243,12 @@ impl Document {
     #[must_use]
     pub fn encode(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The canonical encoding, shared.
+    #[must_use]
+    pub fn shared(&self) -> Arc<[u8]> {
+        Arc::clone(&self.bytes)
     }
 
     /// How many layers of mixes there are.
@@ -321,22 +350,17 @@ fn check_dates(
 }
 
 /// Keeps at most [`MAX_MEMBERS`], the same ones everywhere.
-fn limit(
-    params: &NetworkParameters,
-    epoch: Epoch,
-    chosen: &mut BTreeMap<NodeId, SignedDescriptor>,
-) {
+fn limit(rules: &Rules, epoch: Epoch, chosen: &mut BTreeMap<NodeId, SignedDescriptor>) {
     if chosen.len() <= MAX_MEMBERS {
         return;
     }
-    let network = params.hash();
     let rank = |id: &NodeId| {
         let hash = Canonical::new("shoal member rank 1")
-            .bytes(network.as_bytes())
+            .bytes(rules.network.as_bytes())
             .number(epoch.number())
             .bytes(id.as_bytes())
             .finish();
-        (!params.is_genesis(id), hash)
+        (!rules.is_genesis(id), hash)
     };
     let mut ids: Vec<NodeId> = chosen.keys().copied().collect();
     ids.sort_by_cached_key(rank);

@@ -1,4 +1,5 @@
-use shoal_packet::PacketError;
+//! Why something was refused, an enum for each concern.
+
 use shoal_proto::{Epoch, NodeId};
 use thiserror::Error;
 
@@ -109,25 +110,25 @@ pub enum DescriptorError {
 }
 
 impl DescriptorError {
-    /// A bounded label for counters.
+    /// The label that it is counted by.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Refusal {
         match self {
-            Self::Size(_) => "size",
-            Self::Malformed => "malformed",
-            Self::Identity => "identity",
-            Self::Signature => "signature",
-            Self::IssuedInFuture => "issued_in_future",
-            Self::Expired => "expired",
-            Self::Lifetime => "lifetime",
-            Self::KeyEpochs => "key_epochs",
-            Self::Keys => "keys",
-            Self::Role => "role",
-            Self::AddressCount(_) => "address_count",
-            Self::Address(_) => "address",
-            Self::Versions => "versions",
-            Self::Family => "family",
-            Self::Admission => "admission",
+            Self::Size(_) => Refusal::Size,
+            Self::Malformed => Refusal::Malformed,
+            Self::Identity => Refusal::Identity,
+            Self::Signature => Refusal::Signature,
+            Self::IssuedInFuture => Refusal::IssuedInFuture,
+            Self::Expired => Refusal::Expired,
+            Self::Lifetime => Refusal::Lifetime,
+            Self::KeyEpochs => Refusal::KeyEpochs,
+            Self::Keys => Refusal::Keys,
+            Self::Role => Refusal::Role,
+            Self::AddressCount(_) => Refusal::AddressCount,
+            Self::Address(_) => Refusal::Address,
+            Self::Versions => Refusal::Versions,
+            Self::Family => Refusal::Family,
+            Self::Admission => Refusal::Admission,
         }
     }
 
@@ -135,6 +136,42 @@ impl DescriptorError {
     #[must_use]
     pub const fn may_be_a_clock(&self) -> bool {
         matches!(self, Self::IssuedInFuture | Self::Expired)
+    }
+}
+
+shoal_proto::labels! {
+    /// Descriptors of others that were refused, and why.
+    pub enum Refusal("reason") counted by Refusals as counter "shoal_topology_refused_descriptors_total" in "descriptors" {
+        /// It is larger than 1 KiB with its signature.
+        Size = "size";
+        /// It is not the encoding of a signed descriptor.
+        Malformed = "malformed";
+        /// Its identity is not a usable Ed25519 key.
+        Identity = "identity";
+        /// Its signature does not verify for this network.
+        Signature = "signature";
+        /// It was issued later than our clock allows.
+        IssuedInFuture = "issued_in_future", "Check this machine's clock if it comes from many nodes.";
+        /// It is no longer valid.
+        Expired = "expired", "Check this machine's clock if it comes from many nodes.";
+        /// It is valid for longer than allowed, or expires before it was issued.
+        Lifetime = "lifetime";
+        /// The epochs of its keys do not fit its dates.
+        KeyEpochs = "key_epochs";
+        /// It has no usable set of Sphinx keys.
+        Keys = "keys";
+        /// Its role is unknown.
+        Role = "role", "Update if others run a newer version.";
+        /// It has no addresses, or too many.
+        AddressCount = "address_count";
+        /// One of its addresses does not parse.
+        Address = "address", "Update if others run a newer version.";
+        /// It does not speak the network's packet version.
+        Versions = "versions", "Update if others run a newer version.";
+        /// Its family's name is too long or not plain.
+        Family = "family";
+        /// Its proof of admission is not what the network asks for.
+        Admission = "admission", "Update if others run a newer version.";
     }
 }
 
@@ -226,10 +263,4 @@ pub enum AdoptError {
         /// How many different documents there are.
         variants: usize,
     },
-}
-
-impl From<PacketError> for DescriptorError {
-    fn from(_: PacketError) -> Self {
-        Self::Keys
-    }
 }

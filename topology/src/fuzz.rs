@@ -6,8 +6,8 @@ use std::sync::Arc;
 use shoal_proto::{NodeId, Time};
 
 use crate::{
-    Address, Directory, DirectoryInput, Document, NetworkParameters, Restored, SignedDescriptor,
-    Ticket, adopt_documents,
+    Address, Directory, DirectoryAction, DirectoryInput, Document, NetworkParameters, Restored,
+    SignedDescriptor, Ticket, adopt_documents,
 };
 
 /// Descriptors from anybody.
@@ -52,7 +52,16 @@ pub fn fuzz_directory(data: &[u8]) {
     let rng = Counter(0);
     let mut directory = Directory::new(params, None, rng, Restored::default(), now);
     directory.handle_input(now, DirectoryInput::PeerConnected(from));
-    directory.handle_gossip(now, &from, data);
+    let ticket = Ticket(1);
+    let bytes = data.to_vec();
+    directory.handle_input(
+        now,
+        DirectoryInput::Gossip {
+            from,
+            ticket,
+            bytes,
+        },
+    );
     let request = data.to_vec();
     directory.handle_input(
         now,
@@ -64,10 +73,19 @@ pub fn fuzz_directory(data: &[u8]) {
     let response = data.to_vec();
     directory.handle_input(now, DirectoryInput::SyncResponse { from, response });
     // What has come must not leave it without an end to what it wants done.
-    let actions = std::iter::from_fn(|| directory.poll_action(now))
-        .take(10_000)
-        .count();
-    assert!(actions < 10_000, "the directory never comes to rest");
+    let (mut actions, mut verdicts) = (0, 0);
+    while let Some(action) = directory.poll_action(now) {
+        actions += 1;
+        assert!(actions < 10_000, "the directory never comes to rest");
+        match action {
+            DirectoryAction::Job(job) => {
+                directory.handle_input(now, DirectoryInput::Done(job.run()));
+            }
+            DirectoryAction::Verdict { .. } => verdicts += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(verdicts, 1, "one verdict for each piece of gossip");
     let _ = directory.client_response(Time::MAX);
 }
 

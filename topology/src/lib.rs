@@ -45,6 +45,7 @@ mod parameters;
 mod parameters_toml;
 pub mod path;
 mod poisson;
+mod rules;
 pub mod sample;
 mod view;
 
@@ -54,13 +55,14 @@ pub use descriptor::{
     Descriptor, MAX_ADDRESSES, MAX_FAMILY_BYTES, MAX_KEYS, PACKET_VERSION, Role, SignedDescriptor,
 };
 pub use directory::{
-    Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryInput,
-    DirectoryWarning, LocalNode, MAX_DESCRIPTORS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES,
-    Restored, Ticket, Verdict,
+    Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryDone, DirectoryInput,
+    DirectoryJob, DirectoryWarning, LocalNode, MAX_DESCRIPTORS, MAX_JOBS, MAX_SYNC_REQUEST_BYTES,
+    MAX_SYNC_RESPONSE_BYTES, Restored, Ticket, Verdict,
 };
 pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_MEMBERS, Member};
 pub use error::{
-    AddressError, AdoptError, DescriptorError, DocumentError, ParameterError, PathError,
+    AddressError, AdoptError, DescriptorError, DocumentError, ParameterError, PathError, Refusal,
+    Refusals,
 };
 pub use identity::Identity;
 pub use keyring::KeyRing;

@@ -175,10 +175,22 @@ impl FileMember {
                 "\"mix\" or \"provider\"",
             )
         })?;
+        let address = |text: &String| {
+            text.parse().map_err(|error| ParameterError::Address {
+                key: format!("genesis_members.{id}.addresses"),
+                value: text.clone(),
+                error,
+            })
+        };
+        let addresses = self
+            .addresses
+            .iter()
+            .map(address)
+            .collect::<Result<_, _>>()?;
         Ok(GenesisMember {
             id,
             role,
-            addresses: self.addresses,
+            addresses,
         })
     }
 }

@@ -2,14 +2,17 @@
 //! gossip, just identities, keys and documents that belong together.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use rand::CryptoRng;
 use shoal_proto::{Epoch, NodeId};
 
+use crate::rules::Rules;
 use crate::{
-    Descriptor, DescriptorError, Document, DocumentError, GenesisMember, Identity, KeyRing,
-    NetworkParameters, PACKET_VERSION, Role, SignedDescriptor, View,
+    Address, Descriptor, DescriptorError, Document, DocumentError, GenesisMember, Identity,
+    KeyRing, NetworkParameters, PACKET_VERSION, Role, SignedDescriptor, View,
 };
 
 /// A node of a [`Network`].
@@ -51,7 +54,8 @@ impl Network {
             };
             let identity = Identity::generate(rng);
             let id = identity.id();
-            let addresses = vec![format!("/ip4/127.0.0.1/tcp/{}", 4000 + index)];
+            let port = NonZeroU16::MIN.saturating_add(3999 + index);
+            let addresses = vec![Address::tcp(Ipv4Addr::LOCALHOST.into(), port)];
             params.genesis_members.push(GenesisMember {
                 id,
                 role,
@@ -82,6 +86,7 @@ impl Network {
         epoch: Epoch,
         previous: Option<&Document>,
     ) -> Result<Arc<Document>, DocumentError> {
+        let rules = Rules::new(Arc::clone(&self.params));
         let mut descriptors = Vec::new();
         for member in &self.params.genesis_members {
             let Some(node) = self.nodes.get_mut(&member.id) else {
@@ -89,10 +94,10 @@ impl Network {
             };
             node.keys.ensure(rng, epoch);
             let keys = node.keys.public(epoch).into_iter().collect();
-            let signed = describe(&self.params, node, epoch, keys, member.addresses.clone());
+            let signed = describe(&rules, node, epoch, keys, member.addresses.clone());
             descriptors.push(signed.map_err(DocumentError::Descriptor)?);
         }
-        Document::form(&self.params, epoch, previous, &descriptors).map(Arc::new)
+        Document::form_by(&rules, epoch, previous, &descriptors).map(Arc::new)
     }
 
     /// A view with the documents of these epochs, each following the one before.
@@ -124,12 +129,13 @@ impl Network {
 }
 
 fn describe(
-    params: &NetworkParameters,
+    rules: &Rules,
     node: &Node,
     epoch: Epoch,
     keys: Vec<shoal_packet::SphinxPublic>,
-    addresses: Vec<String>,
+    addresses: Vec<Address>,
 ) -> Result<SignedDescriptor, DescriptorError> {
+    let params = &rules.params;
     let descriptor = Descriptor {
         identity: node.identity.id(),
         role: node.role,
@@ -145,5 +151,5 @@ fn describe(
         family: String::new(),
         admission: Vec::new(),
     };
-    SignedDescriptor::sign(&node.identity, params, descriptor)
+    SignedDescriptor::sign_for(&node.identity, params, &rules.network, descriptor)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 use shoal_proto::{Span, Time};
-use shoal_topology::{GenesisMember, NetworkParameters, Role, duration};
+use shoal_topology::{Address, GenesisMember, NetworkParameters, Role, duration};
 
 use super::args::{Network, NetworkNew};
 use super::cost::Cost;
@@ -116,7 +116,11 @@ fn parse_member(text: &str) -> Result<GenesisMember, CliError> {
             Some(other) => return Err(anyhow!("`{other}` is neither `mix` nor `provider`")),
             None => return Err(anyhow!("the role is missing")),
         };
-        let addresses: Vec<String> = parts.map(str::to_owned).collect();
+        let address = |text: &str| {
+            text.parse::<Address>()
+                .map_err(|error| anyhow!("`{text}` can't be dialled: {error}"))
+        };
+        let addresses = parts.map(address).collect::<Result<Vec<_>, _>>()?;
         if addresses.is_empty() {
             return Err(anyhow!("the addresses are missing"));
         }

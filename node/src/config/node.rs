@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shoal_mix::RelayLimits;
 use shoal_packet::Engine;
 use shoal_proto::Span;
-use shoal_topology::{MAX_FAMILY_BYTES, Role};
+use shoal_topology::{Address, Host, MAX_FAMILY_BYTES, Role};
 
 use super::error::ConfigError;
 use super::layers::{Layered, Override};
@@ -225,7 +225,7 @@ pub struct NodeConfig {
     pub listen: Vec<Multiaddr>,
     /// What others dial, as the user set it. Empty if the addresses that the node listens on are
     /// to be used.
-    pub advertise: Vec<shoal_topology::Address>,
+    pub advertise: Vec<Address>,
     /// The operator's family; empty for none.
     pub family: String,
     /// The capacity class for the descriptor.
@@ -339,16 +339,18 @@ impl NodeConfig {
     /// # Errors
     /// [`ConfigError::Invalid`] if it advertises nothing and what it listens on is every address of
     /// the machine, or any port.
-    pub fn dialled(&self) -> Result<Vec<String>, ConfigError> {
+    pub fn dialled(&self) -> Result<Vec<Address>, ConfigError> {
         if !self.advertise.is_empty() {
-            return Ok(self.advertise.iter().map(ToString::to_string).collect());
+            return Ok(self.advertise.clone());
         }
-        let addresses: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
-        if let Some(vague) = addresses.iter().find(|address| is_vague(address)) {
-            let message = format!("is empty, and {vague} is nothing that others can dial: set it");
-            return Err(ConfigError::invalid("advertise", message));
-        }
-        Ok(addresses)
+        let dialled = |listened: &Multiaddr| {
+            definite(listened).ok_or_else(|| {
+                let message =
+                    format!("is empty, and {listened} is nothing that others can dial: set it");
+                ConfigError::invalid("advertise", message)
+            })
+        };
+        self.listen.iter().map(dialled).collect()
     }
 }
 
@@ -427,9 +429,9 @@ fn listen_address(text: &str) -> Result<Multiaddr, ConfigError> {
     Err(ConfigError::invalid("listen", message))
 }
 
-fn advertised(texts: &[String]) -> Result<Vec<shoal_topology::Address>, ConfigError> {
+fn advertised(texts: &[String]) -> Result<Vec<Address>, ConfigError> {
     let parse = |text: &String| {
-        text.parse::<shoal_topology::Address>().map_err(|error| {
+        text.parse::<Address>().map_err(|error| {
             ConfigError::invalid("advertise", format!("`{text}` can't be dialled: {error}"))
         })
     };
@@ -441,12 +443,15 @@ fn advertised(texts: &[String]) -> Result<Vec<shoal_topology::Address>, ConfigEr
     texts.iter().map(parse).collect()
 }
 
-/// Every address of the machine, or any port.
-fn is_vague(address: &str) -> bool {
-    let any = ["/ip4/0.0.0.0/", "/ip6/::/"]
-        .iter()
-        .any(|any| address.starts_with(any));
-    any || address.parse::<shoal_topology::Address>().is_err()
+/// What others can dial, unless it is every address of the machine, or any port.
+fn definite(listened: &Multiaddr) -> Option<Address> {
+    let address: Address = listened.to_string().parse().ok()?;
+    let any = match address.host() {
+        Host::Ip4(ip) => ip.is_unspecified(),
+        Host::Ip6(ip) => ip.is_unspecified(),
+        _ => false,
+    };
+    (!any).then_some(address)
 }
 
 fn threads(wanted: usize) -> NonZeroUsize {

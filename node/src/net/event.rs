@@ -33,16 +33,16 @@ pub enum RequestKind {
 pub struct RequestId(pub(super) u64);
 
 /// The right to answer one request of a peer. Dropped unanswered, it refuses the request.
-pub struct Ticket {
+pub struct Channel {
     pub(super) kind: RequestKind,
     pub(super) channel: ResponseChannel<Vec<u8>>,
     /// Counts the requests that wait; its drop gives the place back.
     pub(super) _place: super::driver::Place,
 }
 
-impl fmt::Debug for Ticket {
+impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ticket({:?})", self.kind)
+        write!(f, "Channel({:?})", self.kind)
     }
 }
 
@@ -58,17 +58,6 @@ impl fmt::Debug for GossipToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("GossipToken(..)")
     }
-}
-
-/// What becomes of a gossip message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Valid: pass it on.
-    Accept,
-    /// Not for us to judge, or old: do not pass it on, blame nobody.
-    Ignore,
-    /// Invalid: do not pass it on.
-    Reject,
 }
 
 /// What happens on the network, packets excepted.
@@ -115,7 +104,7 @@ pub enum NetEvent {
         /// What kind of request it is.
         kind: RequestKind,
         /// To answer with.
-        ticket: Ticket,
+        channel: Channel,
         /// The request.
         bytes: Vec<u8>,
     },

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::config::NetLimits;
 use super::error::{RequestError, SendError};
-use super::event::{GossipToken, RequestId, RequestKind, Ticket, Verdict};
+use super::event::{Channel, GossipToken, RequestId, RequestKind};
 use super::rings::Rings;
 use super::stats::{NetStats, Stats};
 
@@ -24,7 +24,7 @@ pub(super) enum Command {
         id: RequestId,
         bytes: Vec<u8>,
     },
-    Respond(Ticket, Vec<u8>),
+    Respond(Channel, Vec<u8>),
     Verdict(GossipToken, Verdict),
 }
 
@@ -157,8 +157,8 @@ impl NetHandle {
 
     /// Answers a request. An answer that is too long, or comes too late, is dropped, and counted
     /// in [`NetStats::responses_lost`].
-    pub fn respond(&self, ticket: Ticket, bytes: Vec<u8>) {
-        self.command(Command::Respond(ticket, bytes));
+    pub fn respond(&self, channel: Channel, bytes: Vec<u8>) {
+        self.command(Command::Respond(channel, bytes));
     }
 
     /// Says what becomes of a gossip message.

@@ -12,6 +12,7 @@
 //! It never decides who is a member or what a message means: that is said by `set_peers`,
 //! `set_packet_peers` and the verdicts.
 
+mod address;
 mod backoff;
 mod clock;
 mod codec;
@@ -32,11 +33,13 @@ mod transport;
 
 use std::sync::Arc;
 
+pub use address::multiaddr;
 pub use config::{Mode, NetConfig, NetLimits};
 pub use error::{DialFailure, NetError, RequestError, RequestFailure, SendError};
-pub use event::{FrameSink, GossipToken, NetEvent, RequestId, RequestKind, Ticket, Verdict};
+pub use event::{Channel, FrameSink, GossipToken, NetEvent, RequestId, RequestKind};
 pub use handle::NetHandle;
 pub use libp2p::Multiaddr;
+pub use shoal_topology::Verdict;
 pub use stats::NetStats;
 use tokio::sync::mpsc;
 

@@ -149,8 +149,8 @@ impl DirectoryFiles {
     fn load_rows(&self, restored: &mut Restored) -> Result<(), StateError> {
         self.rows.load(|kind, key, value| {
             match kind {
-                DOCUMENT => restored.documents.push(value),
-                DESCRIPTOR => restored.descriptors.push(value),
+                DOCUMENT => restored.documents.push(value.into()),
+                DESCRIPTOR => restored.descriptors.push(value.into()),
                 META if key == SEQUENCE => {
                     let bytes = value.try_into();
                     let bytes = bytes.map_err(|_| "its sequence number is no number".to_owned())?;
@@ -254,10 +254,10 @@ mod tests {
     fn changes_add_up() {
         let dir = tempfile::tempdir().unwrap();
         let id = NodeId::new([3; 32]);
-        let descriptor = |sequence, bytes| DirectoryChange::Descriptor {
+        let descriptor = |sequence, bytes: [u8; 1]| DirectoryChange::Descriptor {
             id,
             sequence,
-            bytes,
+            bytes: bytes.into(),
         };
         store(
             dir.path(),
@@ -266,14 +266,14 @@ mod tests {
                 key(2),
                 DirectoryChange::Document {
                     epoch: Epoch::new(1),
-                    bytes: vec![1],
+                    bytes: [1].into(),
                 },
                 DirectoryChange::Document {
                     epoch: Epoch::new(2),
-                    bytes: vec![2],
+                    bytes: [2].into(),
                 },
-                descriptor(7, vec![7]),
-                descriptor(8, vec![8]),
+                descriptor(7, [7]),
+                descriptor(8, [8]),
                 DirectoryChange::Sequence(9),
                 DirectoryChange::RemoveDocument {
                     epoch: Epoch::new(1),
@@ -286,8 +286,8 @@ mod tests {
         );
         let loaded = load(dir.path());
         assert_eq!(epochs(&loaded), [1]);
-        assert_eq!(loaded.restored.documents, [vec![2]]);
-        assert_eq!(loaded.restored.descriptors, [vec![8]]);
+        assert_eq!(loaded.restored.documents, [[2].into()]);
+        assert_eq!(loaded.restored.descriptors, [[8].into()]);
         assert_eq!(loaded.restored.sequence, 9);
         assert_eq!(
             loaded.tags,

@@ -385,7 +385,7 @@ async fn ask(
         member
             .addresses
             .iter()
-            .map(|address| address.parse().unwrap())
+            .map(shoal_node::net::multiaddr)
             .collect(),
     );
     let answered = async {

@@ -244,11 +244,11 @@ async fn ask(a: &mut Node, b: &mut Node, bytes: Vec<u8>, answer: Option<Vec<u8>>
             NetEvent::Request {
                 from,
                 kind: RequestKind::Directory,
-                ticket,
+                channel,
                 bytes,
             } => {
                 assert!(from == a.id && bytes == asked);
-                Some(ticket)
+                Some(channel)
             }
             _ => None,
         })
@@ -327,7 +327,7 @@ async fn waiting_requests_are_bounded() {
     let mut tickets = Vec::new();
     for _ in 0..2 {
         let ticket = |event| match event {
-            NetEvent::Request { ticket, .. } => Some(ticket),
+            NetEvent::Request { channel, .. } => Some(channel),
             _ => None,
         };
         tickets.push(b.event(ticket).await);
@@ -406,9 +406,9 @@ async fn a_client_attaches_and_exchanges_packets() {
         .event(|event| match event {
             NetEvent::Request {
                 kind: RequestKind::Attach,
-                ticket,
+                channel,
                 ..
-            } => Some(ticket),
+            } => Some(channel),
             NetEvent::GossipPeerSubscribed => panic!("clients do not gossip"),
             _ => None,
         })

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use shoal_client::{ClientConfig, ClientKeys};
 use shoal_mix::RelayLimits;
 use shoal_proto::{Span, Time};
 use shoal_provider::{Limits, StoreLimits};
-use shoal_topology::{GenesisMember, Identity, NetworkParameters, Profile, Role};
+use shoal_topology::{Address, GenesisMember, Identity, NetworkParameters, Profile, Role};
 
 use crate::harness::client::{self, ClientHost};
 use crate::harness::link::LinkDelay;
@@ -283,7 +285,7 @@ impl NetworkBuilder {
                 party: party(index),
                 identity,
                 role: member.role,
-                address: member.addresses.first().cloned().unwrap_or_default(),
+                addresses: member.addresses.clone(),
                 neighbours: neighbours(index, count),
                 relay: self.relay_limits.clone(),
                 provider: self.provider_limits.clone(),
@@ -339,6 +341,13 @@ fn party(index: usize) -> Party {
     Party(u32::try_from(index).unwrap_or(u32::MAX))
 }
 
+fn address(index: usize) -> Address {
+    const PORT: NonZeroU16 = NonZeroU16::MIN.saturating_add(3999);
+    let byte = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+    let ip = Ipv4Addr::new(10, 0, byte(index / 250), byte(index % 250 + 1));
+    Address::tcp(ip.into(), PORT)
+}
+
 fn members(identities: &[Identity], mixes: usize) -> Vec<GenesisMember> {
     let member = |(index, identity): (usize, &Identity)| GenesisMember {
         id: identity.id(),
@@ -347,11 +356,7 @@ fn members(identities: &[Identity], mixes: usize) -> Vec<GenesisMember> {
         } else {
             Role::Provider
         },
-        addresses: vec![format!(
-            "/ip4/10.0.{}.{}/tcp/4000",
-            index / 250,
-            index % 250 + 1
-        )],
+        addresses: vec![address(index)],
     };
     identities.iter().enumerate().map(member).collect()
 }

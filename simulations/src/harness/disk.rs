@@ -1,6 +1,7 @@
 //! Simulated disks: all that a crash leaves.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use shoal_client::{Change, Row, Table};
 use shoal_packet::ReplayTag;
@@ -45,8 +46,8 @@ impl<T> Writer<T> {
 /// The disk of a node.
 pub(crate) struct NodeDisk {
     keys: BTreeMap<Epoch, Zeroizing<[u8; 32]>>,
-    documents: BTreeMap<Epoch, Vec<u8>>,
-    descriptors: BTreeMap<(NodeId, u64), Vec<u8>>,
+    documents: BTreeMap<Epoch, Arc<[u8]>>,
+    descriptors: BTreeMap<(NodeId, u64), Arc<[u8]>>,
     sequence: u64,
     tags: BTreeMap<Epoch, Vec<ReplayTag>>,
     pub(crate) store: MemoryStore,

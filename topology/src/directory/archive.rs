@@ -1,3 +1,5 @@
+//! The documents that are known, and which of several is believed.
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,6 +8,7 @@ use shoal_proto::{Epoch, NodeId, Time};
 
 use super::MAX_PEERS;
 use super::pool::{covers, eligible};
+use crate::rules::Rules;
 use crate::{Descriptor, Document, DocumentError, MAX_STALE_EPOCHS, NetworkParameters, View};
 
 /// The documents that are known, at most one for each epoch, and why they are believed.
@@ -53,22 +56,23 @@ impl Archive {
     }
 
     /// Weighs a verified document. `from` is the neighbour that sent it; none if it was formed
-    /// here or comes from disk.
+    /// here or comes from disk. `derived` says whether it was found to be what anybody would form
+    /// from its descriptors and its [`base`](Self::base).
     ///
     /// # Errors
     /// When it has no place now, or does not follow from what is known.
     pub(super) fn consider(
         &mut self,
-        params: &NetworkParameters,
+        rules: &Rules,
         now: Time,
         document: Arc<Document>,
         from: Option<NodeId>,
+        derived: bool,
     ) -> Result<Considered, DocumentError> {
         let epoch = document.epoch();
-        check_epoch(params, now, epoch)?;
-        let derived = self.is_derived(params, &document);
+        check_epoch(&rules.params, now, epoch)?;
         let Some(ours) = self.get(epoch) else {
-            if !derived && !self.may_adopt(params, &document) {
+            if !derived && !self.may_adopt(rules, &document) {
                 return Err(DocumentError::NotDerived);
             }
             if !derived {
@@ -87,9 +91,9 @@ impl Archive {
         let ours = Arc::clone(ours);
         self.vote(epoch, from, *document.hash());
         let better = if derived {
-            rank(params, &document) > rank(params, &ours)
+            rank(rules, &document) > rank(rules, &ours)
         } else {
-            genesis_members(params, &document) > genesis_members(params, &ours)
+            genesis_members(rules, &document) > genesis_members(rules, &ours)
                 || self.outvoted(epoch, document.hash())
         };
         if !better {
@@ -153,42 +157,42 @@ impl Archive {
             .collect()
     }
 
-    /// Whether the document is exactly what anybody would form from its descriptors and a
-    /// document that we know, or, for one without a predecessor, from its descriptors and two
-    /// thirds of the genesis members.
-    fn is_derived(&self, params: &NetworkParameters, document: &Document) -> bool {
-        let epoch = document.epoch();
+    /// What the document can be derived from: the document before, or nothing for one without a
+    /// predecessor that has two thirds of the genesis members. None if it can't be derived from
+    /// what is known, or its descriptors don't count. Where there is a base, the document is derived
+    /// if it is exactly what anybody would form from that and its descriptors.
+    #[expect(clippy::option_option, reason = "no base is needed, or there is none")]
+    pub(super) fn base(
+        &self,
+        rules: &Rules,
+        now: Time,
+        document: &Document,
+    ) -> Option<Option<Arc<Document>>> {
+        let (params, epoch) = (&rules.params, document.epoch());
+        check_epoch(params, now, epoch).ok()?;
         let base = if *document.previous() == [0; 32] {
-            if !enough_genesis(params, genesis_members(params, document)) {
-                return false;
+            if !enough_genesis(rules, genesis_members(rules, document)) {
+                return None;
             }
             None
         } else {
             let before = self.view.documents.range(..epoch);
-            let base = before
-                .map(|(_, d)| d)
-                .find(|d| d.hash() == document.previous());
-            if base.is_none() {
-                return false;
-            }
-            base
+            let mut before = before.map(|(_, document)| document);
+            Some(before.find(|before| before.hash() == document.previous())?)
         };
         // The first document lists genesis members only, who need not wait for a deadline.
-        let first = base.is_none() && document.members().all(|m| params.is_genesis(&m.id));
+        let first = base.is_none() && document.members().all(|m| rules.is_genesis(&m.id));
         let counts = |signed| {
             (first && covers(params, epoch, signed))
                 || eligible(params, epoch, base.map(Arc::as_ref), signed)
         };
-        if !document.descriptors().all(counts) {
-            return false;
-        }
-        let formed = Document::form(params, epoch, base.map(Arc::as_ref), document.descriptors());
-        formed.is_ok_and(|formed| formed.hash() == document.hash())
+        let all = document.descriptors().all(counts);
+        all.then(|| base.cloned())
     }
 
     /// Whether a document that can't be derived may be believed: we have nothing that it should
     /// follow from, or what we have is believed on others' word too, or by fewer genesis members.
-    fn may_adopt(&self, params: &NetworkParameters, document: &Document) -> bool {
+    fn may_adopt(&self, rules: &Rules, document: &Document) -> bool {
         let Some(epoch_before) = document.epoch().previous() else {
             return true;
         };
@@ -196,21 +200,18 @@ impl Archive {
             return true;
         };
         self.adopted.contains_key(&epoch_before)
-            || genesis_members(params, document) > genesis_members(params, before)
+            || genesis_members(rules, document) > genesis_members(rules, before)
     }
 }
 
 /// Whether a document without a predecessor has enough of the genesis members: two thirds.
-pub(super) fn enough_genesis(params: &NetworkParameters, count: usize) -> bool {
-    count * 3 >= params.genesis_members.len() * 2
+pub(super) fn enough_genesis(rules: &Rules, count: usize) -> bool {
+    count * 3 >= rules.genesis().len() * 2
 }
 
-pub(super) fn genesis_members(params: &NetworkParameters, document: &Document) -> usize {
-    params
-        .genesis_members
-        .iter()
-        .filter(|member| document.member(&member.id).is_some())
-        .count()
+fn genesis_members(rules: &Rules, document: &Document) -> usize {
+    let listed = |id: &&NodeId| document.member(id).is_some();
+    rules.genesis().filter(listed).count()
 }
 
 /// The oldest epoch whose document can still be in force, here or at a neighbour.
@@ -233,12 +234,9 @@ fn check_epoch(params: &NetworkParameters, now: Time, epoch: Epoch) -> Result<()
 }
 
 /// Higher wins.
-fn rank(
-    params: &NetworkParameters,
-    document: &Document,
-) -> (usize, bool, usize, Reverse<[u8; 32]>) {
+fn rank(rules: &Rules, document: &Document) -> (usize, bool, usize, Reverse<[u8; 32]>) {
     (
-        genesis_members(params, document),
+        genesis_members(rules, document),
         *document.previous() != [0; 32],
         document.members().len(),
         Reverse(*document.hash()),
@@ -253,6 +251,7 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use shoal_proto::wire;
 
+    use super::super::jobs::Recipe;
     use super::*;
     use crate::sample::Network;
 
@@ -263,6 +262,23 @@ mod tests {
         let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
         let first = net.document(&mut rng, FIRST, None).unwrap();
         (rng, net, first)
+    }
+
+    /// Weighs a document after finding out whether it is derived.
+    fn consider(
+        archive: &mut Archive,
+        rules: &Rules,
+        now: Time,
+        document: &Arc<Document>,
+        from: Option<u8>,
+    ) -> Result<Considered, DocumentError> {
+        let base = archive.base(rules, now, document);
+        let derived = base.is_some_and(|base| {
+            let formed = Recipe::of(document, base).form(rules);
+            formed.is_ok_and(|formed| formed.hash() == document.hash())
+        });
+        let from = from.map(|from| NodeId::new([from; 32]));
+        archive.consider(rules, now, Arc::clone(document), from, derived)
     }
 
     /// The same members in layers that do not follow from anything.
@@ -278,28 +294,28 @@ mod tests {
     fn bent_layers_are_taken_from_nobody_who_can_check() {
         let (mut rng, mut net, first) = network();
         let (params, now) = (Arc::clone(&net.params), net.params.start_of(FIRST));
+        let rules = Rules::new(Arc::clone(&params));
         let mut archive = Archive::default();
-        let consider = |archive: &mut Archive, document: &Arc<Document>, from: u8| {
-            let from = Some(NodeId::new([from; 32]));
-            archive.consider(&params, now, Arc::clone(document), from)
+        let at_first = |archive: &mut Archive, document: &Arc<Document>, from: u8| {
+            consider(archive, &rules, now, document, Some(from))
         };
-        assert_eq!(consider(&mut archive, &first, 1), Ok(Considered::Added));
-        assert_eq!(consider(&mut archive, &first, 2), Ok(Considered::Known));
+        assert_eq!(at_first(&mut archive, &first, 1), Ok(Considered::Added));
+        assert_eq!(at_first(&mut archive, &first, 2), Ok(Considered::Known));
         let rival = bent(&params, &first);
         for from in 1..9 {
-            assert_eq!(consider(&mut archive, &rival, from), Ok(Considered::Kept));
+            assert_eq!(at_first(&mut archive, &rival, from), Ok(Considered::Kept));
         }
         let second = net.document(&mut rng, FIRST.next(), Some(&first)).unwrap();
-        let early = consider(&mut archive, &second, 1);
+        let early = at_first(&mut archive, &second, 1);
         assert_eq!(early, Err(DocumentError::Epoch(FIRST.next())));
         let now = params.start_of(FIRST.next());
         let rival = bent(&params, &second);
         assert_eq!(
-            archive.consider(&params, now, rival, None),
+            consider(&mut archive, &rules, now, &rival, None),
             Err(DocumentError::NotDerived)
         );
         // Its descriptors were issued after the deadline, so it does not follow either.
-        let late = archive.consider(&params, now, second, None);
+        let late = consider(&mut archive, &rules, now, &second, None);
         assert_eq!(late, Err(DocumentError::NotDerived));
     }
 
@@ -310,10 +326,10 @@ mod tests {
         let second = net.document(&mut rng, FIRST.next(), Some(&first)).unwrap();
         let rival = bent(&params, &second);
         let now = params.start_of(FIRST.next());
+        let rules = Rules::new(params);
         let mut archive = Archive::default();
         let mut consider = |document: &Arc<Document>, from: u8| {
-            let from = Some(NodeId::new([from; 32]));
-            archive.consider(&params, now, Arc::clone(document), from)
+            consider(&mut archive, &rules, now, document, Some(from))
         };
         assert_eq!(consider(&rival, 1), Ok(Considered::Added));
         assert_eq!(
@@ -335,9 +351,8 @@ mod tests {
         let (_, net, first) = network();
         let params = &net.params;
         let mut archive = Archive::default();
-        archive
-            .consider(params, params.start_of(FIRST), first, None)
-            .unwrap();
+        let rules = Rules::new(Arc::clone(params));
+        consider(&mut archive, &rules, params.start_of(FIRST), &first, None).unwrap();
         let at = |epoch| params.start_of(Epoch::new(epoch));
         assert!(archive.prune(params, at(7)).is_empty());
         assert_eq!(archive.prune(params, at(8)), [FIRST]);

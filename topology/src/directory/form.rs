@@ -1,12 +1,15 @@
+//! Forming documents: when, and from what. The forming itself is a job.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand::CryptoRng;
-use shoal_proto::{NodeId, Span, Time};
+use shoal_proto::{Epoch, NodeId, Span, Time};
 
 use super::archive::{Considered, enough_genesis};
+use super::jobs::{Recipe, Task};
 use super::pool::{covers, eligible};
-use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning};
+use super::{Desk, Directory, DirectoryAction, DirectoryChange, DirectoryWarning};
 use crate::{Document, DocumentError, MAX_STALE_EPOCHS, SignedDescriptor};
 
 /// How long a node that has no document waits for its neighbours' answers before it takes part
@@ -16,60 +19,63 @@ pub(super) const PATIENCE: Span = Span::from_secs(3);
 /// How long a network may take to start before that is worth a warning.
 const START_UP: Span = Span::from_secs(10);
 
+/// A document that is being formed.
+pub(super) struct Forming {
+    recipe: Arc<Recipe>,
+    /// The epoch whose document in force was looked at.
+    under: Epoch,
+    /// Whether it is a first document, or the next.
+    first: bool,
+}
+
 impl<R: CryptoRng> Directory<R> {
-    /// Forms what can be formed now.
+    /// Has formed what can be formed now, one document at a time.
     pub(super) fn form_documents(&mut self, now: Time) {
         let next = self.epoch.next();
-        let freeze = now >= self.params.freeze_time(next);
-        if freeze && !self.own.freeze_passed(next) {
+        if now >= self.rules.params.freeze_time(next) && !self.own.freeze_passed(next) {
             self.own.note_freeze(next);
             self.unformed = true;
         }
-        if !self.unformed || self.waits_for_neighbours() && now < self.patience_until {
+        if !self.unformed
+            || !matches!(self.desk, Desk::Free)
+            || self.waits_for_neighbours() && now < self.patience_until
+        {
             return;
         }
         self.unformed = false;
-        if self.archive.view().in_force(self.epoch).is_none() {
-            self.form_first(now);
-        }
-        // Descriptors that were late are taken into account until the switch is near.
-        let near = now + self.params.switch_margin() >= self.params.start_of(next);
-        if freeze && (!near || self.archive.get(next).is_none()) {
+        let first = self.archive.view().in_force(self.epoch).is_none() && self.form_first();
+        if !first {
             self.form_next(now);
         }
     }
 
     /// The first document, or the first after a time without: as soon as all genesis members have
-    /// been heard of, and of nobody else, so that it is the same everywhere.
-    fn form_first(&mut self, now: Time) {
+    /// been heard of, and of nobody else, so that it is the same everywhere. False if it can't be
+    /// formed yet.
+    fn form_first(&mut self) -> bool {
         let epoch = self.epoch;
-        let mut descriptors: Vec<&SignedDescriptor> = Vec::new();
-        for member in &self.params.genesis_members {
-            let known = self.pool.of(&member.id);
-            descriptors.extend(
-                known
-                    .iter()
-                    .rfind(|signed| covers(&self.params, epoch, signed)),
-            );
+        if self.rules.genesis().len() == 0 || !self.lacking.is_empty() {
+            return false;
         }
-        let missing = self.params.genesis_members.len() - descriptors.len();
-        if self.params.genesis_members.is_empty() {
-            return;
-        }
-        self.missing = missing;
-        if missing > 0 {
-            return;
-        }
-        match Document::form(&self.params, epoch, None, descriptors) {
-            Ok(document) => self.formed(now, document),
-            Err(reason) => self.warn(DirectoryWarning::NotFormed { epoch, reason }),
-        }
+        let params = &self.rules.params;
+        let latest = |id| {
+            let mut known = self.pool.of(id).iter();
+            known.rfind(|signed| covers(params, epoch, signed)).cloned()
+        };
+        let descriptors = self.rules.genesis().filter_map(latest).collect();
+        self.form(None, epoch, descriptors, true);
+        true
     }
 
     /// The next epoch's document, on top of the one in force. If there is none, two thirds of the
-    /// genesis members are enough to start again.
+    /// genesis members are enough to start again. Descriptors that were late are taken into account
+    /// until the switch is near.
     fn form_next(&mut self, now: Time) {
-        let epoch = self.epoch.next();
+        let (params, epoch) = (&self.rules.params, self.epoch.next());
+        let near = now + params.switch_margin() >= params.start_of(epoch);
+        if now < params.freeze_time(epoch) || near && self.archive.get(epoch).is_some() {
+            return;
+        }
         let base = self.archive.view().in_force(self.epoch).cloned();
         let mut chosen: BTreeMap<NodeId, &SignedDescriptor> = BTreeMap::new();
         let listed = base.iter().flat_map(|document| document.descriptors());
@@ -77,45 +83,129 @@ impl<R: CryptoRng> Directory<R> {
             let newer = chosen
                 .get(&signed.id())
                 .is_none_or(|c| c.sequence() < signed.sequence());
-            if newer && eligible(&self.params, epoch, base.as_deref(), signed) {
+            if newer && eligible(params, epoch, base.as_deref(), signed) {
                 chosen.insert(signed.id(), signed);
             }
         }
-        let genesis = chosen
-            .keys()
-            .filter(|id| self.params.is_genesis(id))
-            .count();
-        if base.is_none() && !enough_genesis(&self.params, genesis) {
+        let genesis = chosen.keys().filter(|id| self.rules.is_genesis(id)).count();
+        if base.is_none() && !enough_genesis(&self.rules, genesis) {
             return;
         }
-        match Document::form(&self.params, epoch, base.as_deref(), chosen.into_values()) {
-            Ok(document) => self.formed(now, document),
+        let descriptors = chosen.into_values().cloned().collect();
+        self.form(base, epoch, descriptors, false);
+    }
+
+    fn form(
+        &mut self,
+        base: Option<Arc<Document>>,
+        epoch: Epoch,
+        descriptors: Vec<SignedDescriptor>,
+        first: bool,
+    ) {
+        let recipe = Arc::new(Recipe {
+            epoch,
+            base,
+            descriptors,
+        });
+        self.job(Task::Form(Arc::clone(&recipe)));
+        self.desk = Desk::Forming(Forming {
+            recipe,
+            under: self.epoch,
+            first,
+        });
+    }
+
+    /// A document has been formed: ours, or to see whether a neighbour's follows.
+    pub(super) fn formed(
+        &mut self,
+        now: Time,
+        recipe: &Arc<Recipe>,
+        formed: Result<Arc<Document>, DocumentError>,
+    ) {
+        let forming = match std::mem::replace(&mut self.desk, Desk::Free) {
+            Desk::Forming(forming) if forming.recipe == *recipe => forming,
+            other => {
+                self.desk = other;
+                return self.derived(now, recipe, &formed);
+            }
+        };
+        let base = self.archive.view().in_force(forming.under);
+        if base.map(|base| base.hash()) == recipe.base.as_ref().map(|base| base.hash()) {
+            self.take_formed(now, recipe.epoch, formed);
+        } else {
+            // The document that it was to follow is gone.
+            self.unformed = true;
+        }
+        if forming.first && self.archive.view().in_force(self.epoch).is_none() {
+            self.form_next(now);
+        }
+        // Answers have their turn between two documents.
+        self.next_answer(now);
+    }
+
+    fn take_formed(
+        &mut self,
+        now: Time,
+        epoch: Epoch,
+        formed: Result<Arc<Document>, DocumentError>,
+    ) {
+        match formed {
+            Ok(document) => {
+                let derived = self.archive.base(&self.rules, now, &document).is_some();
+                let considered = self.consider(now, document, None, derived);
+                if considered.is_ok_and(|c| c != Considered::Known) {
+                    self.counters.formed += 1;
+                }
+            }
             Err(reason) => self.warn(DirectoryWarning::NotFormed { epoch, reason }),
         }
     }
 
-    fn formed(&mut self, now: Time, document: Document) {
-        if self
-            .consider(now, document, None)
-            .is_ok_and(|c| c != Considered::Known)
-        {
-            self.counters.formed += 1;
+    /// Whether a descriptor that is new changes what could be formed now.
+    pub(super) fn matters(&self, signed: &SignedDescriptor) -> bool {
+        let base = self.archive.view().in_force(self.epoch);
+        let complete = base.is_none() && self.lacking.is_empty();
+        if complete && self.rules.is_genesis(&signed.id()) {
+            return true;
         }
+        let next = self.epoch.next();
+        self.own.freeze_passed(next)
+            && eligible(&self.rules.params, next, base.map(Arc::as_ref), signed)
+    }
+
+    /// Looks whether a genesis member has a descriptor for this epoch.
+    pub(super) fn look_at(&mut self, id: &NodeId) {
+        if !self.rules.is_genesis(id) {
+            return;
+        }
+        let (params, epoch) = (&self.rules.params, self.epoch);
+        let mut known = self.pool.of(id).iter();
+        if known.any(|signed| covers(params, epoch, signed)) {
+            self.lacking.remove(id);
+        } else {
+            self.lacking.insert(*id);
+        }
+    }
+
+    /// Looks at all genesis members.
+    pub(super) fn look_at_all(&mut self) {
+        let rules = Arc::clone(&self.rules);
+        rules.genesis().for_each(|id| self.look_at(id));
     }
 
     /// Weighs a verified document, and spreads the news if it is taken.
     pub(super) fn consider(
         &mut self,
         now: Time,
-        document: Document,
+        document: Arc<Document>,
         from: Option<NodeId>,
+        derived: bool,
     ) -> Result<Considered, DocumentError> {
         let epoch = document.epoch();
-        let document = Arc::new(document);
         let known: Vec<_> = self.archive.documents().map(|d| d.epoch()).collect();
-        let considered = self
-            .archive
-            .consider(&self.params, now, Arc::clone(&document), from)?;
+        let considered =
+            self.archive
+                .consider(&self.rules, now, Arc::clone(&document), from, derived)?;
         if from.is_some() && matches!(considered, Considered::Replaced | Considered::Kept) {
             let replaced = considered == Considered::Replaced;
             self.warn(DirectoryWarning::Contradiction { epoch, replaced });
@@ -127,7 +217,7 @@ impl<R: CryptoRng> Directory<R> {
             for epoch in gone.collect::<Vec<_>>() {
                 self.persist(DirectoryChange::RemoveDocument { epoch });
             }
-            let bytes = document.encode().to_vec();
+            let bytes = document.shared();
             self.persist(DirectoryChange::Document { epoch, bytes });
             // The next one may follow from this one.
             self.unformed = true;
@@ -152,8 +242,8 @@ impl<R: CryptoRng> Directory<R> {
             if ever {
                 self.warn(DirectoryWarning::NoDocument { epoch });
             }
-            if self.missing > 0 && now >= self.started + START_UP {
-                let missing = self.missing;
+            let missing = self.lacking.len();
+            if missing > 0 && now >= self.started + START_UP {
                 self.warn(DirectoryWarning::WaitingForGenesis { missing });
             }
             return;
@@ -168,7 +258,7 @@ impl<R: CryptoRng> Directory<R> {
                 left,
             });
         }
-        let own = self.local.as_ref().map(|local| local.identity.id());
+        let own = self.own_id();
         if own.is_some_and(|own| document.member(&own).is_none()) {
             self.warn(DirectoryWarning::NotAMember {
                 epoch: document.epoch(),
@@ -183,7 +273,7 @@ impl<R: CryptoRng> Directory<R> {
             .view()
             .in_force(self.epoch)
             .is_none_or(|d| d.epoch() != self.epoch)
-            || now >= self.params.freeze_time(next) && self.archive.get(next).is_none()
+            || now >= self.rules.params.freeze_time(next) && self.archive.get(next).is_none()
     }
 
     /// Puts an action into the queue.

@@ -4,9 +4,15 @@
 //! before the deadline. Gossip spreads descriptors, and requests between neighbours repair what
 //! gossip lost, so that all form the same one. Where they did not, they agree again as soon as
 //! they hear of each other's documents: see [`archive`].
+//!
+//! Nothing slow happens in here: signatures are checked, and documents verified and formed, in
+//! [`jobs`] that leave as actions and come back as inputs.
 
+mod answers;
 mod archive;
+mod checks;
 mod form;
+mod jobs;
 mod own;
 mod peers;
 mod pool;
@@ -17,9 +23,14 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand::CryptoRng;
-use shoal_proto::{Epoch, NetworkHash, NodeId, Time};
+use shoal_proto::{Epoch, NodeId, Time};
 
+use answers::{Answer, Answers};
 use archive::Archive;
+use checks::Checks;
+use form::Forming;
+pub use jobs::{DirectoryDone, DirectoryJob};
+use jobs::{Found, Recipe, Task};
 use peers::Peers;
 use pool::{Inserted, Pool, Removed};
 pub use types::{
@@ -27,30 +38,37 @@ pub use types::{
     LocalNode, Restored, Ticket, Verdict,
 };
 
-use crate::{DescriptorError, Document, KeyRing, NetworkParameters, SignedDescriptor, View};
+use crate::rules::Rules;
+use crate::{Document, KeyRing, NetworkParameters, Refusals, SignedDescriptor, View};
 
 /// Most identities whose descriptors are kept.
 pub const MAX_DESCRIPTORS: usize = 2048;
 /// Most documents in one answer.
 pub(crate) const MAX_DOCUMENTS: usize = 6;
 /// Most neighbours that are kept account of.
-const MAX_PEERS: usize = 512;
+const MAX_PEERS: usize = 1024;
 /// Most bytes of a request between neighbours.
 pub const MAX_SYNC_REQUEST_BYTES: usize = 256 * 1024;
 /// Most bytes of an answer, to neighbours and to clients.
 pub const MAX_SYNC_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
+/// Most jobs of one directory that wait to be done: 256 for gossip, and 64 for the answer of one
+/// neighbour, or one for a document.
+pub const MAX_JOBS: usize = checks::MAX_GOSSIP + answers::CHECKS_AT_ONCE;
+
 /// The gossip state machine of a node, or of an observer that is no member.
 ///
 /// Memory is bounded: at most [`MAX_DESCRIPTORS`] identities with two descriptors of 1 KiB each,
-/// and six documents of at most [`MAX_DOCUMENT_BYTES`](crate::MAX_DOCUMENT_BYTES).
+/// six documents of at most [`MAX_DOCUMENT_BYTES`](crate::MAX_DOCUMENT_BYTES), 32 MiB of answers
+/// that wait for their turn, and what [`MAX_JOBS`] jobs are made of. Descriptors and documents that
+/// came with the same [`DirectoryDone`] are shared by all directories of a process.
 ///
-/// Call [`handle_input`](Self::handle_input) and [`handle_gossip`](Self::handle_gossip) when
-/// something happens, then [`poll_action`](Self::poll_action) until it gives none, and again at
-/// [`poll_deadline`](Self::poll_deadline).
+/// Call [`handle_input`](Self::handle_input) when something happens, then
+/// [`poll_action`](Self::poll_action) until it gives none, and again at
+/// [`poll_deadline`](Self::poll_deadline). No call verifies or forms anything: that leaves as
+/// [`DirectoryAction::Job`].
 pub struct Directory<R> {
-    params: Arc<NetworkParameters>,
-    network: NetworkHash,
+    rules: Arc<Rules>,
     local: Option<LocalNode>,
     rng: R,
     keys: KeyRing,
@@ -58,13 +76,16 @@ pub struct Directory<R> {
     pool: Pool,
     archive: Archive,
     peers: Peers,
+    checks: Checks,
+    answers: Answers,
+    desk: Desk,
     view: Arc<View>,
     /// The epoch at the last tick.
     epoch: Epoch,
     /// Something has come that a document could be formed from.
     unformed: bool,
-    /// How many genesis members' descriptors the first document lacks.
-    missing: usize,
+    /// The genesis members whose descriptors the first document lacks.
+    lacking: BTreeSet<NodeId>,
     sync_at: Time,
     started: Time,
     /// When the first document may be formed without having heard all neighbours.
@@ -72,11 +93,21 @@ pub struct Directory<R> {
     /// What was warned of, so that it is not repeated within an epoch.
     warned: BTreeSet<(Epoch, String)>,
     counters: DirectoryCounters,
+    refusals: Refusals,
     actions: VecDeque<DirectoryAction>,
 }
 
+/// What is being done about documents. One thing at a time, so that nothing that was looked at
+/// before a job has changed after it.
+enum Desk {
+    Free,
+    Forming(Forming),
+    Answer(Box<Answer>),
+}
+
 impl<R: CryptoRng> Directory<R> {
-    /// Starts from what was kept on disk. `local` is none for observers.
+    /// Starts from what was kept on disk, which is verified before this returns. `local` is none
+    /// for observers.
     #[must_use]
     pub fn new(
         params: Arc<NetworkParameters>,
@@ -86,8 +117,8 @@ impl<R: CryptoRng> Directory<R> {
         now: Time,
     ) -> Self {
         let mut directory = Self {
-            network: params.hash(),
             epoch: params.epoch_at(now),
+            rules: Arc::new(Rules::new(params)),
             local,
             rng,
             keys: KeyRing::from_rows(restored.keys),
@@ -95,38 +126,47 @@ impl<R: CryptoRng> Directory<R> {
             pool: Pool::default(),
             archive: Archive::default(),
             peers: Peers::default(),
+            checks: Checks::default(),
+            answers: Answers::default(),
+            desk: Desk::Free,
             view: Arc::default(),
             unformed: true,
-            missing: 0,
+            lacking: BTreeSet::new(),
             sync_at: now,
             started: now,
             patience_until: now,
             warned: BTreeSet::new(),
             counters: DirectoryCounters::default(),
+            refusals: Refusals::default(),
             actions: VecDeque::new(),
-            params,
         };
         directory.restore(restored.documents, restored.descriptors, now);
         directory.tick(now);
         directory
     }
 
-    fn restore(&mut self, documents: Vec<Vec<u8>>, descriptors: Vec<Vec<u8>>, now: Time) {
-        let verified = |bytes: Vec<u8>| Document::decode_verified(&bytes, &self.params).ok();
+    fn restore(&mut self, documents: Vec<Arc<[u8]>>, descriptors: Vec<Arc<[u8]>>, now: Time) {
+        let rules = Arc::clone(&self.rules);
+        let verified = |bytes: Arc<[u8]>| Document::decode(&bytes, &rules).ok();
         let mut documents: Vec<Document> = documents.into_iter().filter_map(verified).collect();
         documents.sort_by_key(Document::epoch);
         for document in documents {
-            let _ = self
-                .archive
-                .consider(&self.params, now, Arc::new(document), None);
+            let base = self.archive.base(&rules, now, &document);
+            let derived = base.is_some_and(|base| {
+                let formed = Recipe::of(&document, base).form(&rules);
+                formed.is_ok_and(|formed| formed.hash() == document.hash())
+            });
+            let document = Arc::new(document);
+            let _ = self.archive.consider(&rules, now, document, None, derived);
         }
         for bytes in descriptors {
-            let signed = SignedDescriptor::decode(&bytes, &self.params, &self.network);
+            let signed = SignedDescriptor::decode(&bytes, &rules.params, &rules.network);
             let Ok(signed) = signed else { continue };
-            if signed.check_now(&self.params, now).is_ok() {
-                let _ = self.pool.insert(&self.params, self.epoch.next(), signed);
+            if signed.check_now(&rules.params, now).is_ok() {
+                let _ = self.pool.insert(&rules, self.epoch.next(), signed);
             }
         }
+        self.look_at_all();
         if self.archive.documents().next().is_some() {
             self.refresh_view();
         }
@@ -142,35 +182,31 @@ impl<R: CryptoRng> Directory<R> {
         match input {
             DirectoryInput::PeerConnected(id) => self.peer_connected(id, now),
             DirectoryInput::PeerDisconnected(id) => self.peers.disconnect(&id),
+            DirectoryInput::Gossip {
+                from,
+                ticket,
+                bytes,
+            } => self.gossip(now, &from, ticket, bytes),
             DirectoryInput::SyncRequest { from, request } => self.request(now, from, &request),
             DirectoryInput::SyncResponse { from, response } => {
                 self.response(now, from, &response);
             }
-            DirectoryInput::SyncFailed { from } => {
-                self.peers.answered(&from);
-            }
+            DirectoryInput::SyncFailed { from } => self.peers.failed(&from),
             DirectoryInput::PublishFailed => self.own.publish_failed(now),
+            DirectoryInput::Done(done) => self.done(now, done),
         }
         self.tick(now);
     }
 
-    /// Takes a descriptor that came by gossip from this neighbour, and says whether it should be
-    /// passed on.
-    pub fn handle_gossip(&mut self, now: Time, from: &NodeId, bytes: &[u8]) -> Verdict {
-        self.tick(now);
-        if !self.peers.may_gossip(from, now) {
-            self.counters.rate_limited += 1;
-            return Verdict::Ignore;
+    fn done(&mut self, now: Time, done: DirectoryDone) {
+        if done.network != self.rules.network {
+            return;
         }
-        let verdict = match self.take_descriptor(now, bytes) {
-            Ok(Inserted::New) => Verdict::Accept,
-            Ok(_) => Verdict::Ignore,
-            // A clock that is wrong, perhaps ours, is nobody's malice.
-            Err(error) if error.may_be_a_clock() => Verdict::Ignore,
-            Err(_) => Verdict::Reject,
-        };
-        self.tick(now);
-        verdict
+        match done.found {
+            Found::Descriptor(bytes, checked) => self.checked(now, &bytes, &checked),
+            Found::Document(bytes, verified) => self.verified(now, &bytes, verified),
+            Found::Formed(recipe, formed) => self.formed(now, &recipe, formed),
+        }
     }
 
     /// Does what is due, and gives the next thing that is to be done.
@@ -188,11 +224,11 @@ impl<R: CryptoRng> Directory<R> {
             return Some(Time::default());
         }
         let epoch = self.epoch;
-        let start = self.params.start_of(epoch.next());
+        let start = self.rules.params.start_of(epoch.next());
         let mut deadline = start;
         let mut at = |time: Time| deadline = deadline.min(time);
         if self.archive.get(epoch.next()).is_none() && !self.own.freeze_passed(epoch.next()) {
-            at(self.params.freeze_time(epoch.next()));
+            at(self.rules.params.freeze_time(epoch.next()));
         }
         if let Some(expiry) = self.key_expiry() {
             at(expiry);
@@ -203,7 +239,7 @@ impl<R: CryptoRng> Directory<R> {
         if !self.peers.is_empty() {
             at(self.sync_at);
         }
-        if self.waits_for_neighbours() {
+        if matches!(self.desk, Desk::Free) && self.waits_for_neighbours() {
             at(self.patience_until);
         }
         if self.local.is_some() {
@@ -230,6 +266,12 @@ impl<R: CryptoRng> Directory<R> {
         &self.counters
     }
 
+    /// Descriptors of others that were refused since the start.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
     /// How many nodes have been heard of.
     #[must_use]
     pub fn known_nodes(&self) -> usize {
@@ -244,14 +286,15 @@ impl<R: CryptoRng> Directory<R> {
 
     /// Everything that time brings about. Cheap when nothing is due.
     fn tick(&mut self, now: Time) {
-        let epoch = self.params.epoch_at(now);
+        let epoch = self.rules.params.epoch_at(now);
         if epoch != self.epoch {
             self.epoch = epoch;
             self.unformed = true;
             self.warned.retain(|(warned, _)| warned.next() >= epoch);
-            let removed = self.pool.prune(&self.params, epoch.next(), now);
+            let removed = self.pool.prune(&self.rules.params, epoch.next(), now);
             self.forget(removed);
-            for epoch in self.archive.prune(&self.params, now) {
+            self.look_at_all();
+            for epoch in self.archive.prune(&self.rules.params, now) {
                 self.persist(DirectoryChange::RemoveDocument { epoch });
             }
             self.refresh_view();
@@ -259,51 +302,21 @@ impl<R: CryptoRng> Directory<R> {
         self.peers.expire(now);
         self.keep_own(now);
         self.form_documents(now);
+        self.next_answer(now);
         self.expire_keys(now);
         self.warn_of_state(now);
         self.ask_on_schedule(now);
     }
 
-    /// Verifies a descriptor and takes it, however it came.
-    fn take_descriptor(&mut self, now: Time, bytes: &[u8]) -> Result<Inserted, DescriptorError> {
-        let inserted = self.verify_descriptor(now, bytes);
-        match &inserted {
-            Ok(Inserted::New) => self.counters.accepted += 1,
-            Ok(Inserted::Known) => self.counters.known += 1,
-            Ok(Inserted::NoRoom) => self.counters.no_room += 1,
-            Ok(Inserted::Equivocation) => self.counters.equivocations += 1,
-            Err(error) => *self.counters.refused.entry(error.reason()).or_default() += 1,
-        }
-        inserted
-    }
-
-    fn verify_descriptor(&mut self, now: Time, bytes: &[u8]) -> Result<Inserted, DescriptorError> {
-        // Most of what comes is known, and comparing is cheaper than verifying.
-        if let Some(id) = sync::claimed_identity(bytes)
-            && self.pool.contains(&id, bytes)
-        {
-            return Ok(Inserted::Known);
-        }
-        let signed = SignedDescriptor::decode(bytes, &self.params, &self.network)?;
-        signed.check_now(&self.params, now)?;
-        let id = signed.id();
-        if self
-            .local
-            .as_ref()
-            .is_some_and(|local| local.identity.id() == id)
-        {
-            self.own_from_elsewhere(now, &signed);
-        }
-        Ok(self.insert(signed))
-    }
-
     fn insert(&mut self, signed: SignedDescriptor) -> Inserted {
         let (id, sequence) = (signed.id(), signed.sequence());
-        let bytes = signed.encode().to_vec();
-        let (inserted, removed) = self.pool.insert(&self.params, self.epoch.next(), signed);
+        let (next, kept) = (self.epoch.next(), signed.clone());
+        let (inserted, removed) = self.pool.insert(&self.rules, next, kept);
         match inserted {
             Inserted::New => {
-                self.unformed = true;
+                self.look_at(&id);
+                self.unformed |= self.matters(&signed);
+                let bytes = signed.shared();
                 self.persist(DirectoryChange::Descriptor {
                     id,
                     sequence,
@@ -319,8 +332,18 @@ impl<R: CryptoRng> Directory<R> {
 
     fn forget(&mut self, removed: Vec<Removed>) {
         for (id, sequence) in removed {
+            self.look_at(&id);
             self.persist(DirectoryChange::RemoveDescriptor { id, sequence });
         }
+    }
+
+    fn own_id(&self) -> Option<NodeId> {
+        self.local.as_ref().map(|local| local.identity.id())
+    }
+
+    fn job(&mut self, task: Task) {
+        let job = DirectoryJob::new(Arc::clone(&self.rules), task);
+        self.push(DirectoryAction::Job(job));
     }
 
     fn persist(&mut self, change: DirectoryChange) {

@@ -1,3 +1,6 @@
+//! The own descriptors and keys: made in time, safe on disk before anybody hears of them, deleted
+//! when no document needs them.
+
 use rand::{CryptoRng, RngExt};
 use shoal_proto::{Epoch, Span, Time};
 
@@ -102,10 +105,10 @@ impl<R: CryptoRng> Directory<R> {
     /// Once in each epoch, early, and not everybody at once. Long before genesis, when epoch 0
     /// lasts longer than a descriptor, more often.
     fn schedule(&mut self, now: Time) {
-        let epoch = self.params.epoch;
+        let epoch = self.rules.params.epoch;
         let jitter = epoch.scale(1, 5).as_micros().max(1);
         let jitter = Span::from_micros(self.rng.random_range(0..jitter));
-        let next = self.params.start_of(self.epoch.next()) + epoch.scale(1, 20) + jitter;
+        let next = self.rules.params.start_of(self.epoch.next()) + epoch.scale(1, 20) + jitter;
         self.own.issue_at = next.min(now + epoch.scale(2, 1));
     }
 
@@ -131,13 +134,13 @@ impl<R: CryptoRng> Directory<R> {
         let local = self.local.as_ref().ok_or(DescriptorError::Identity)?;
         let sequence = self.own.sequence.saturating_add(1);
         let keys = [self.epoch, self.epoch.next()];
-        let end = self.params.start_of(self.epoch.next().next());
+        let end = self.rules.params.start_of(self.epoch.next().next());
         let descriptor = Descriptor {
             identity: local.identity.id(),
             role: local.role,
             sequence,
             issued_at: now,
-            expires_at: end.min(now + Descriptor::max_lifetime(&self.params)),
+            expires_at: end.min(now + Descriptor::max_lifetime(&self.rules.params)),
             first_epoch: self.epoch,
             keys: keys
                 .iter()
@@ -150,7 +153,12 @@ impl<R: CryptoRng> Directory<R> {
             family: local.family.clone(),
             admission: Vec::new(),
         };
-        let signed = SignedDescriptor::sign(&local.identity, &self.params, descriptor)?;
+        let signed = SignedDescriptor::sign_for(
+            &local.identity,
+            &self.rules.params,
+            &self.rules.network,
+            descriptor,
+        )?;
         self.own.sequence = sequence;
         self.persist(DirectoryChange::Sequence(sequence));
         Ok(signed)
@@ -165,7 +173,7 @@ impl<R: CryptoRng> Directory<R> {
         self.own.sequence = signed.sequence();
         self.warn(DirectoryWarning::OwnIdentityElsewhere);
         // Not at once every time: two nodes with one key would drive each other on.
-        let pause = self.params.epoch.scale(1, 20);
+        let pause = self.rules.params.epoch.scale(1, 20);
         let soonest = self.own.last_issued.map_or(now, |issued| issued + pause);
         self.own.issue_at = self.own.issue_at.min(soonest);
     }
@@ -174,7 +182,7 @@ impl<R: CryptoRng> Directory<R> {
     pub(super) fn key_expiry(&self) -> Option<Time> {
         let (oldest, _) = self.keys.iter().next()?;
         (oldest < self.epoch).then(|| {
-            let margin = self.params.start_of(self.epoch) + self.params.switch_margin();
+            let margin = self.rules.params.start_of(self.epoch) + self.rules.params.switch_margin();
             if self.own.expired_in(self.epoch) {
                 Time::MAX
             } else {
@@ -185,9 +193,9 @@ impl<R: CryptoRng> Directory<R> {
 
     /// Deletes the keys that no document that counts now needs any more.
     pub(super) fn expire_keys(&mut self, now: Time) {
-        let needed = oldest_needed(&self.params, &self.view, now);
+        let needed = oldest_needed(&self.rules.params, &self.view, now);
         let expired = self.keys.expire(needed);
-        if now >= self.params.start_of(self.epoch) + self.params.switch_margin() {
+        if now >= self.rules.params.start_of(self.epoch) + self.rules.params.switch_margin() {
             self.own.note_expiry(self.epoch);
         }
         if expired.is_empty() {

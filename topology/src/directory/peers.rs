@@ -1,4 +1,6 @@
-use std::collections::BTreeMap;
+//! The neighbours: what they were asked, and how much gossip each may send.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{CryptoRng, RngExt};
 use shoal_proto::{NodeId, Span, Time};
@@ -18,6 +20,8 @@ const TIMEOUT: Span = Span::from_secs(10);
 #[derive(Default)]
 pub(super) struct Peers {
     known: BTreeMap<NodeId, Peer>,
+    /// Who has not answered yet, by when it was asked.
+    asked: BTreeSet<(Time, NodeId)>,
     /// Gossip from who is not known shares one bucket.
     strangers: Option<Bucket>,
 }
@@ -25,10 +29,19 @@ pub(super) struct Peers {
 struct Peer {
     /// When it was asked what it has not answered yet.
     asked_at: Option<Time>,
-    /// Whether it has answered, or failed to, since it connected.
+    /// Whether its answer is being taken, or waits for that.
+    answered: bool,
+    /// Whether an answer of it has been taken, or has failed to come, since it connected.
     heard: bool,
     rounds: u8,
     gossip: Bucket,
+}
+
+impl Peer {
+    /// Whether it can be asked now.
+    const fn is_free(&self) -> bool {
+        self.asked_at.is_none() && !self.answered
+    }
 }
 
 /// A token bucket.
@@ -71,6 +84,7 @@ impl Peers {
         }
         let peer = Peer {
             asked_at: None,
+            answered: false,
             heard: false,
             rounds: 0,
             gossip: Bucket::new(now),
@@ -80,7 +94,9 @@ impl Peers {
     }
 
     pub(super) fn disconnect(&mut self, id: &NodeId) {
-        self.known.remove(id);
+        if let Some(asked) = self.known.remove(id).and_then(|peer| peer.asked_at) {
+            self.asked.remove(&(asked, *id));
+        }
     }
 
     /// Whether the neighbour may send one more piece of gossip.
@@ -94,25 +110,54 @@ impl Peers {
         }
     }
 
-    /// Notes that the neighbour is being asked. False if it has not answered yet.
+    /// Notes that the neighbour is being asked. False if it has not answered yet, or its answer has
+    /// not been taken.
     pub(super) fn ask(&mut self, id: &NodeId, now: Time) -> bool {
         let Some(peer) = self.known.get_mut(id) else {
             return false;
         };
-        let free = peer.asked_at.is_none();
+        let free = peer.is_free();
         if free {
             peer.asked_at = Some(now);
+            self.asked.insert((now, *id));
         }
         free
     }
 
-    /// Notes that the neighbour has answered or failed. False if it was not asked.
+    /// Notes that the neighbour has answered. False if it was not asked.
     pub(super) fn answered(&mut self, id: &NodeId) -> bool {
         let Some(peer) = self.known.get_mut(id) else {
             return false;
         };
-        peer.heard = true;
-        peer.asked_at.take().is_some()
+        match peer.asked_at.take() {
+            Some(asked) => {
+                self.asked.remove(&(asked, *id));
+                peer.answered = true;
+                true
+            }
+            None => {
+                peer.heard = true;
+                false
+            }
+        }
+    }
+
+    /// Notes that the neighbour's answer has been taken, as far as it was worth it.
+    pub(super) fn heard(&mut self, id: &NodeId) {
+        if let Some(peer) = self.known.get_mut(id) {
+            peer.answered = false;
+            peer.heard = true;
+        }
+    }
+
+    /// Notes that the neighbour will not answer what it was asked.
+    pub(super) fn failed(&mut self, id: &NodeId) {
+        if let Some(peer) = self.known.get_mut(id) {
+            peer.heard = true;
+            if let Some(asked) = peer.asked_at.take() {
+                self.asked.remove(&(asked, *id));
+            }
+        }
     }
 
     /// Whether to ask the neighbour for the rest at once.
@@ -137,7 +182,7 @@ impl Peers {
         let free: Vec<&NodeId> = self
             .known
             .iter()
-            .filter(|(_, peer)| peer.asked_at.is_none())
+            .filter(|(_, peer)| peer.is_free())
             .map(|(id, _)| id)
             .collect();
         if free.is_empty() {
@@ -146,7 +191,7 @@ impl Peers {
         free.get(rng.random_range(0..free.len())).map(|id| **id)
     }
 
-    /// Whether every neighbour has answered, or failed to, since it connected.
+    /// Whether an answer of every neighbour has been taken, or has failed to come, since it connected.
     pub(super) fn all_heard(&self) -> bool {
         self.known.values().all(|peer| peer.heard)
     }
@@ -157,20 +202,16 @@ impl Peers {
 
     /// Gives up on answers that take too long.
     pub(super) fn expire(&mut self, now: Time) {
-        for peer in self.known.values_mut() {
-            if peer.asked_at.is_some_and(|asked| now >= asked + TIMEOUT) {
-                peer.asked_at = None;
-                peer.heard = true;
-            }
+        while let Some((asked, id)) = self.asked.first().copied()
+            && now >= asked + TIMEOUT
+        {
+            self.asked.pop_first();
+            self.failed(&id);
         }
     }
 
     /// When the next answer takes too long.
     pub(super) fn next_timeout(&self) -> Option<Time> {
-        self.known
-            .values()
-            .filter_map(|peer| peer.asked_at)
-            .min()
-            .map(|asked| asked + TIMEOUT)
+        self.asked.first().map(|(asked, _)| *asked + TIMEOUT)
     }
 }

@@ -1,8 +1,11 @@
+//! The descriptors that are known, and which of them count.
+
 use std::collections::BTreeMap;
 
 use shoal_proto::{Epoch, NodeId, Time};
 
 use super::MAX_DESCRIPTORS;
+use crate::rules::Rules;
 use crate::{Document, NetworkParameters, SignedDescriptor};
 
 /// The descriptors that are known. For each identity at most two are kept: the latest, and the
@@ -33,7 +36,7 @@ impl Pool {
     /// Takes a verified descriptor, and says which ones it displaced.
     pub(super) fn insert(
         &mut self,
-        params: &NetworkParameters,
+        rules: &Rules,
         target: Epoch,
         signed: SignedDescriptor,
     ) -> (Inserted, Vec<Removed>) {
@@ -41,9 +44,9 @@ impl Pool {
         let mut removed = Vec::new();
         if !self.entries.contains_key(&id) && self.entries.len() >= MAX_DESCRIPTORS {
             // The genesis members' places can't be taken by whoever comes first.
-            let stranger = |id: &&NodeId| !params.is_genesis(id);
+            let stranger = |id: &&NodeId| !rules.is_genesis(id);
             let victim = self.entries.keys().rfind(stranger).copied();
-            let Some(victim) = victim.filter(|_| params.is_genesis(&id)) else {
+            let Some(victim) = victim.filter(|_| rules.is_genesis(&id)) else {
                 return (Inserted::NoRoom, removed);
             };
             let displaced = self.entries.remove(&victim).unwrap_or_default();
@@ -63,7 +66,8 @@ impl Pool {
         }
         kept.push(signed);
         kept.sort_by_key(SignedDescriptor::sequence);
-        removed.extend(trim(params, target, kept).into_iter().map(|old| (id, old)));
+        let trimmed = trim(&rules.params, target, kept);
+        removed.extend(trimmed.into_iter().map(|old| (id, old)));
         // What was trimmed at once was of no use and never kept.
         let useless = removed.iter().position(|gone| *gone == (id, sequence));
         if let Some(index) = useless {
@@ -184,7 +188,7 @@ mod tests {
             expires_at: params.start_of(Epoch::new(2)),
             first_epoch: Epoch::new(0),
             keys: vec![key, key],
-            addresses: vec!["/ip4/192.0.2.1/tcp/1".to_owned()],
+            addresses: vec!["/ip4/192.0.2.1/tcp/1".parse().unwrap()],
             versions: vec![PACKET_VERSION],
             capacity_class: 0,
             storage_mib: issued,
@@ -199,11 +203,12 @@ mod tests {
     #[test]
     fn the_latest_and_the_one_that_counts_are_kept() {
         let params = NetworkParameters::example();
+        let rules = Rules::of(&params);
         let mut pool = Pool::default();
         let id = issue(&params, 1, 1, 0).id();
         let mut take = |sequence, issued| {
             let (inserted, removed) =
-                pool.insert(&params, NEXT, issue(&params, 1, sequence, issued));
+                pool.insert(&rules, NEXT, issue(&params, 1, sequence, issued));
             let kept: Vec<u64> = pool
                 .of(&id)
                 .iter()
@@ -238,16 +243,17 @@ mod tests {
             role: Role::Mix,
             addresses: Vec::new(),
         });
+        let rules = Rules::of(&params);
         let mut pool = Pool::default();
         for who in 0..MAX_DESCRIPTORS as u64 {
             assert_eq!(
-                pool.insert(&params, NEXT, issue(&params, who, 1, 0)).0,
+                pool.insert(&rules, NEXT, issue(&params, who, 1, 0)).0,
                 Inserted::New
             );
         }
-        let (inserted, _) = pool.insert(&params, NEXT, issue(&params, 999_999, 1, 0));
+        let (inserted, _) = pool.insert(&rules, NEXT, issue(&params, 999_999, 1, 0));
         assert_eq!((inserted, pool.len()), (Inserted::NoRoom, MAX_DESCRIPTORS));
-        let (inserted, removed) = pool.insert(&params, NEXT, issue(&params, 1_000_000, 1, 0));
+        let (inserted, removed) = pool.insert(&rules, NEXT, issue(&params, 1_000_000, 1, 0));
         assert_eq!((inserted, removed.len()), (Inserted::New, 1));
         assert_eq!(pool.len(), MAX_DESCRIPTORS);
     }

@@ -1,14 +1,14 @@
-use std::collections::BTreeMap;
+//! Asking neighbours for what is missing, and answering neighbours and clients.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use rand::{CryptoRng, RngExt};
 use shoal_proto::{NodeId, Span, Time, wire};
 
-use super::archive::Considered;
 use super::form::PATIENCE;
 use super::{
-    Directory, DirectoryAction, MAX_DESCRIPTORS, MAX_DOCUMENTS, MAX_SYNC_REQUEST_BYTES,
-    MAX_SYNC_RESPONSE_BYTES, Ticket,
+    Directory, DirectoryAction, MAX_DESCRIPTORS, MAX_DOCUMENTS, MAX_SYNC_REQUEST_BYTES, Ticket,
 };
 use crate::Document;
 
@@ -31,7 +31,12 @@ impl<R: CryptoRng> Directory<R> {
         if now < self.sync_at || self.peers.is_empty() {
             return;
         }
-        let relaxed = self.params.epoch.scale(1, 20).min(Span::from_secs(300));
+        let relaxed = self
+            .rules
+            .params
+            .epoch
+            .scale(1, 20)
+            .min(Span::from_secs(300));
         let pause = if self.incomplete(now) {
             relaxed.min(Span::from_secs(1))
         } else {
@@ -45,7 +50,7 @@ impl<R: CryptoRng> Directory<R> {
         }
     }
 
-    fn ask(&mut self, to: NodeId, now: Time) {
+    pub(super) fn ask(&mut self, to: NodeId, now: Time) {
         if !self.peers.ask(&to, now) {
             return;
         }
@@ -61,7 +66,7 @@ impl<R: CryptoRng> Directory<R> {
                 .map(|d| d.hash().to_vec())
                 .collect(),
         };
-        self.counters.requests += 1;
+        self.counters.sent += 1;
         self.push(DirectoryAction::Request {
             to,
             request: request.encode_to_vec(),
@@ -72,7 +77,7 @@ impl<R: CryptoRng> Directory<R> {
     pub(super) fn request(&mut self, now: Time, from: Ticket, request: &[u8]) {
         let waiting = |action: &&DirectoryAction| matches!(action, DirectoryAction::Respond { .. });
         if self.actions.iter().filter(waiting).count() >= MAX_ANSWERS {
-            self.counters.requests_dropped += 1;
+            self.counters.dropped += 1;
             return;
         }
         let response = if request.is_empty() {
@@ -82,7 +87,7 @@ impl<R: CryptoRng> Directory<R> {
             match request.and_then(|bytes| wire::SyncRequest::decode(bytes).ok()) {
                 Some(request) => self.answer(now, &request).encode_to_vec(),
                 None => {
-                    self.counters.malformed_requests += 1;
+                    self.counters.malformed += 1;
                     // Who asks nonsense learns the time.
                     wire::SyncResponse {
                         now_us: now.as_micros(),
@@ -101,7 +106,7 @@ impl<R: CryptoRng> Directory<R> {
             let highest = have.entry(&id.identity).or_default();
             *highest = id.sequence.max(*highest);
         }
-        let asked: std::collections::BTreeSet<(&[u8], u64)> = request
+        let asked: BTreeSet<(&[u8], u64)> = request
             .have
             .iter()
             .map(|id| (id.identity.as_slice(), id.sequence))
@@ -146,7 +151,7 @@ impl<R: CryptoRng> Directory<R> {
             now_us: now.as_micros(),
             ..Default::default()
         };
-        let epoch = self.params.epoch_at(now);
+        let epoch = self.rules.params.epoch_at(now);
         let before = epoch.previous().unwrap_or(epoch);
         let oldest = self
             .view
@@ -172,65 +177,4 @@ impl<R: CryptoRng> Directory<R> {
             .map(|d| d.encode().to_vec())
             .collect();
     }
-
-    /// Takes a neighbour's answer: documents first, for descriptors may complete a set from which
-    /// one would be formed that the neighbours have long had.
-    pub(super) fn response(&mut self, now: Time, from: NodeId, response: &[u8]) {
-        if !self.peers.answered(&from) {
-            return;
-        }
-        let decoded = Some(response).filter(|bytes| bytes.len() <= MAX_SYNC_RESPONSE_BYTES);
-        let decoded = decoded.and_then(|bytes| wire::SyncResponse::decode(bytes).ok());
-        let Some(answer) = decoded else {
-            self.counters.malformed_responses += 1;
-            return;
-        };
-        let mut documents = Vec::new();
-        for bytes in answer.documents.iter().take(MAX_DOCUMENTS) {
-            if self.archive.knows(bytes).is_some() {
-                continue;
-            }
-            match Document::decode_verified(bytes, &self.params) {
-                Ok(document) => documents.push(document),
-                Err(_) => self.counters.documents_refused += 1,
-            }
-        }
-        documents.sort_by_key(Document::epoch);
-        let named: Vec<_> = documents.iter().map(Document::epoch).collect();
-        for document in documents {
-            match self.consider(now, document, Some(from)) {
-                Ok(Considered::Added | Considered::Replaced) => self.counters.adopted += 1,
-                Ok(Considered::Known | Considered::Kept) => {}
-                Err(_) => self.counters.documents_refused += 1,
-            }
-        }
-        let silent: Vec<_> = self
-            .archive
-            .adopted()
-            .filter(|e| !named.contains(e))
-            .collect();
-        for epoch in silent {
-            self.archive.vote_for_ours(epoch, from);
-        }
-        let mut news = false;
-        for bytes in answer.descriptors.iter().take(MAX_DESCRIPTORS) {
-            news |= self
-                .take_descriptor(now, bytes)
-                .is_ok_and(|i| i == super::Inserted::New);
-        }
-        // Without news the same question would bring the same answer.
-        if self.peers.continues(&from, answer.more && news) {
-            self.ask(from, now);
-        }
-    }
-}
-
-/// Whose descriptor this claims to be, without verifying anything.
-pub(super) fn claimed_identity(bytes: &[u8]) -> Option<NodeId> {
-    if bytes.len() > shoal_proto::size::MAX_DESCRIPTOR_BYTES {
-        return None;
-    }
-    let outer = wire::SignedDescriptor::decode(bytes).ok()?;
-    let inner = wire::Descriptor::decode(outer.descriptor.as_slice()).ok()?;
-    NodeId::try_from(inner.identity.as_slice()).ok()
 }

@@ -1,12 +1,16 @@
+//! What goes into a directory and what comes out of it.
+
 use std::fmt;
 use std::sync::Arc;
 
 use shoal_proto::{Epoch, NodeId};
 use zeroize::Zeroizing;
 
-use crate::{Identity, KeyRing, Role, View};
+use super::jobs::{DirectoryDone, DirectoryJob};
+use crate::{Address, Identity, KeyRing, Role, View};
 
-/// Names a request of a neighbour until it is answered. Chosen by the caller.
+/// Names what waits for an answer, a request or a piece of gossip, until it is answered. Chosen by
+/// the caller; requests and gossip are counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
@@ -16,8 +20,8 @@ pub struct LocalNode {
     pub identity: Arc<Identity>,
     /// What it does.
     pub role: Role,
-    /// Where others reach it: 1 to 8 addresses of the form of [`Address`](crate::Address).
-    pub addresses: Vec<String>,
+    /// Where others reach it: 1 to 8 addresses.
+    pub addresses: Vec<Address>,
     /// Its family; empty for none.
     pub family: String,
     /// 0 is unknown; each further class is about twice the packets per second.
@@ -33,9 +37,9 @@ pub struct Restored {
     /// Secrets by epoch.
     pub keys: Vec<(Epoch, Zeroizing<[u8; 32]>)>,
     /// Encoded documents.
-    pub documents: Vec<Vec<u8>>,
+    pub documents: Vec<Arc<[u8]>>,
     /// Encoded signed descriptors.
-    pub descriptors: Vec<Vec<u8>>,
+    pub descriptors: Vec<Arc<[u8]>>,
     /// The highest sequence number of the own descriptors; 0 if there was none.
     pub sequence: u64,
 }
@@ -47,6 +51,16 @@ pub enum DirectoryInput {
     PeerConnected(NodeId),
     /// A neighbour is gone; what it was asked will not be answered.
     PeerDisconnected(NodeId),
+    /// A neighbour has passed on a descriptor. Exactly one
+    /// [`Verdict`](DirectoryAction::Verdict) follows, at once or when a job is done.
+    Gossip {
+        /// The neighbour, which need not have issued it.
+        from: NodeId,
+        /// To name it in the verdict.
+        ticket: Ticket,
+        /// An encoded signed descriptor, or nonsense.
+        bytes: Vec<u8>,
+    },
     /// A neighbour, or a client, asks.
     SyncRequest {
         /// To name it in the answer.
@@ -68,6 +82,8 @@ pub enum DirectoryInput {
     },
     /// The own descriptor could not be published: it will be tried again.
     PublishFailed,
+    /// What a job has found out. One that nobody waits for is ignored.
+    Done(DirectoryDone),
 }
 
 /// What a [`Directory`](crate::Directory) wants done, in this order: a change has to be on disk
@@ -83,6 +99,17 @@ pub enum DirectoryAction {
         /// An encoded `SyncRequest`.
         request: Vec<u8>,
     },
+    /// Say what became of a piece of gossip.
+    Verdict {
+        /// Which.
+        of: Ticket,
+        /// What to do with it.
+        verdict: Verdict,
+    },
+    /// Run this elsewhere, and hand in what it gives as [`DirectoryInput::Done`]. At most
+    /// [`MAX_JOBS`](crate::MAX_JOBS) wait at a time, and their order does not matter. One that is
+    /// never run leaves undone what it was for, and its gossip without a verdict.
+    Job(DirectoryJob),
     /// Answer a request.
     Respond {
         /// Which.
@@ -106,6 +133,8 @@ impl fmt::Debug for DirectoryAction {
         match self {
             Self::Publish(_) => f.write_str("Publish"),
             Self::Request { .. } => f.write_str("Request"),
+            Self::Verdict { of, verdict } => write!(f, "Verdict({of:?}, {verdict:?})"),
+            Self::Job(job) => write!(f, "Job({job:?})"),
             Self::Respond { to, .. } => write!(f, "Respond({to:?})"),
             Self::View(_) => f.write_str("View"),
             Self::Keys(_) => f.write_str("Keys"),
@@ -134,7 +163,7 @@ pub enum DirectoryChange {
         /// Its epoch.
         epoch: Epoch,
         /// Encoded.
-        bytes: Vec<u8>,
+        bytes: Arc<[u8]>,
     },
     /// Delete a document.
     RemoveDocument {
@@ -148,7 +177,7 @@ pub enum DirectoryChange {
         /// Its sequence number; with the identity it is the row's key.
         sequence: u64,
         /// Encoded with its signature.
-        bytes: Vec<u8>,
+        bytes: Arc<[u8]>,
     },
     /// Delete a descriptor.
     RemoveDescriptor {
@@ -285,33 +314,37 @@ pub enum Verdict {
     Reject,
 }
 
-/// Counts since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DirectoryCounters {
-    /// Descriptors that were new and valid.
-    pub accepted: u64,
-    /// Descriptors that were known already or older than what is known.
-    pub known: u64,
-    /// Descriptors that were refused, by [`DescriptorError::reason`](crate::DescriptorError::reason).
-    pub refused: std::collections::BTreeMap<&'static str, u64>,
-    /// Gossip beyond what one neighbour may send.
-    pub rate_limited: u64,
-    /// Descriptors for which there was no room.
-    pub no_room: u64,
-    /// Second descriptors with one sequence number.
-    pub equivocations: u64,
-    /// Documents formed here.
-    pub formed: u64,
-    /// Documents taken over from neighbours.
-    pub adopted: u64,
-    /// Documents of neighbours that were refused.
-    pub documents_refused: u64,
-    /// Requests to neighbours.
-    pub requests: u64,
-    /// Answers of neighbours that could not be read.
-    pub malformed_responses: u64,
-    /// Requests of others that could not be read.
-    pub malformed_requests: u64,
-    /// Requests of others that went unanswered because too many waited.
-    pub requests_dropped: u64,
+shoal_proto::counters! {
+    /// What a directory did since the start. Descriptors that were refused are counted apart, by
+    /// [`Refusal`](crate::Refusal).
+    pub struct DirectoryCounters("topology") {
+        /// Descriptors of others that were new and valid.
+        accepted: counter "descriptors";
+        /// Descriptors of others that were known already or older than what is known.
+        known: counter "descriptors";
+        /// Descriptors beyond what one neighbour may send.
+        rate_limited: counter "descriptors", "A neighbour floods if it grows for long: find it by its connection and block its address.";
+        /// Gossip that came while too much waited to be verified.
+        overflowed: counter "descriptors", "Verifying does not keep up: give the machine more processor time.";
+        /// Descriptors for which there was no room.
+        no_room: counter "descriptors", "Somebody makes up identities, or the network has outgrown this version.";
+        /// Second descriptors with one sequence number.
+        equivocated: counter "descriptors", "An operator runs one identity twice; the log names it.";
+        /// Documents formed here.
+        formed: counter "documents";
+        /// Documents taken over from neighbours.
+        adopted: counter "documents", "If it grows in every epoch, this node hears of descriptors too late: check its connections.";
+        /// Documents of neighbours that were refused.
+        refused: counter "documents", "Check this machine's clock and version if it grows for long.";
+        /// Requests to neighbours.
+        sent: counter "requests";
+        /// Requests of others that could not be read.
+        malformed: counter "requests";
+        /// Requests of others that went unanswered because too many waited.
+        dropped: counter "requests";
+        /// Answers of neighbours that could not be read.
+        unreadable: counter "responses";
+        /// Answers of neighbours that came while too much waited to be verified.
+        abandoned: counter "responses", "Verifying does not keep up: give the machine more processor time.";
+    }
 }

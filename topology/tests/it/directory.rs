@@ -1,5 +1,11 @@
-use shoal_proto::{Epoch, Span, Time};
-use shoal_topology::{DirectoryInput, DirectoryWarning, Verdict, adopt_documents};
+//! Whole networks of directories: what they agree on, whatever happens to them.
+
+use rand_chacha::ChaCha20Rng;
+use shoal_proto::{Epoch, NodeId, Span, Time};
+use shoal_topology::{
+    Directory, DirectoryAction, DirectoryInput, DirectoryWarning, Refusal, Ticket, Verdict,
+    adopt_documents,
+};
 
 use crate::harness::Harness;
 
@@ -54,9 +60,10 @@ fn a_network_started_late_in_an_epoch_runs_on() {
 
 /// Eight nodes, a lossy network, a late joiner, a node that is off for two epochs, a partition
 /// and its end: at every epoch all have the same document.
-fn eventful(seed: u64) -> Harness {
+fn eventful(seed: u64, job_time: Span) -> Harness {
     let mut net = Harness::new(seed, 6, 2, 5);
     net.loss = 300;
+    net.job_time = job_time;
     let late = 5;
     for index in (0..8).filter(|index| *index != late) {
         net.start(index);
@@ -96,16 +103,26 @@ fn eventful(seed: u64) -> Harness {
 #[test]
 fn all_agree_through_loss_absence_and_partition() {
     for seed in 10..13 {
-        eventful(seed);
+        eventful(seed, Span::ZERO);
+    }
+}
+
+/// Jobs that take half a second, or less, and end in any order.
+#[test]
+fn all_agree_though_jobs_are_slow() {
+    for seed in 10..16 {
+        eventful(seed, Span::from_millis(500));
     }
 }
 
 #[test]
 fn a_seed_gives_one_trace() {
-    let (first, second) = (eventful(10), eventful(10));
-    assert!(first.trace.len() > 1000);
-    assert_eq!(first.trace, second.trace);
-    assert_ne!(first.trace, eventful(11).trace);
+    for job_time in [Span::ZERO, Span::from_millis(500)] {
+        let (first, second) = (eventful(10, job_time), eventful(10, job_time));
+        assert!(first.trace.len() > 1000);
+        assert_eq!(first.trace, second.trace);
+        assert_ne!(first.trace, eventful(11, job_time).trace);
+    }
 }
 
 /// Apart over a whole switch, each side big enough to go on alone: once together, all go by one
@@ -348,29 +365,31 @@ fn nonsense_is_survived() {
         directory.descriptor(&peer).unwrap().encode().to_vec()
     };
     let directory = net.nodes[0].directory.as_mut().unwrap();
-    assert_eq!(
-        directory.handle_gossip(now, &peer, &descriptor),
-        Verdict::Ignore
-    );
+    assert_eq!(gossip(directory, now, peer, &descriptor), Verdict::Ignore);
     for index in 0..2 * descriptor.len() {
         let mut bad = descriptor.clone();
         bad[index / 2] ^= [1, 0x40][index % 2];
         assert_ne!(
-            directory.handle_gossip(now, &peer, &bad),
+            gossip(directory, now, peer, &bad),
             Verdict::Accept,
             "byte {index}"
         );
     }
-    let counters = directory.counters();
-    assert!(counters.refused["signature"] > 50, "{counters:?}");
+    let (counters, refusals) = (directory.counters(), directory.refusals());
+    assert!(refusals.of(Refusal::Signature) > 50, "{refusals:?}");
     assert!(
         counters.rate_limited > 0,
         "one neighbour can't keep us verifying"
     );
     assert_eq!(
-        directory.handle_gossip(now, &stranger, b"nonsense"),
+        gossip(directory, now, stranger, b"nonsense"),
         Verdict::Reject
     );
+    assert_eq!(
+        gossip(directory, now, stranger, &[0; 1025]),
+        Verdict::Reject
+    );
+    assert_eq!(directory.refusals().of(Refusal::Size), 1);
     for bytes in [vec![], vec![0xff; 100], vec![0; 300_000]] {
         let from = shoal_topology::Ticket(7);
         directory.handle_input(
@@ -389,5 +408,36 @@ fn nonsense_is_survived() {
         );
     }
     directory.handle_input(now, DirectoryInput::SyncFailed { from: stranger });
-    assert_eq!(directory.counters().malformed_requests, 2);
+    assert_eq!(directory.counters().malformed, 2);
+}
+
+/// Hands in a piece of gossip, runs the jobs, and gives the verdict.
+fn gossip(
+    directory: &mut Directory<ChaCha20Rng>,
+    now: Time,
+    from: NodeId,
+    bytes: &[u8],
+) -> Verdict {
+    let ticket = Ticket(1);
+    let bytes = bytes.to_vec();
+    directory.handle_input(
+        now,
+        DirectoryInput::Gossip {
+            from,
+            ticket,
+            bytes,
+        },
+    );
+    let mut verdicts = Vec::new();
+    while let Some(action) = directory.poll_action(now) {
+        match action {
+            DirectoryAction::Job(job) => {
+                directory.handle_input(now, DirectoryInput::Done(job.run()));
+            }
+            DirectoryAction::Verdict { verdict, .. } => verdicts.push(verdict),
+            _ => {}
+        }
+    }
+    assert_eq!(verdicts.len(), 1, "one verdict for each piece of gossip");
+    verdicts[0]
 }

@@ -7,8 +7,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::{
-    Directory, DirectoryAction, DirectoryChange, DirectoryInput, DirectoryWarning, Document,
-    GenesisMember, Identity, LocalNode, NetworkParameters, Restored, Role, Ticket, Verdict,
+    Address, Directory, DirectoryAction, DirectoryChange, DirectoryDone, DirectoryInput,
+    DirectoryJob, DirectoryWarning, Document, GenesisMember, Identity, LocalNode,
+    NetworkParameters, Restored, Role, Ticket, Verdict,
 };
 use zeroize::Zeroizing;
 
@@ -16,8 +17,8 @@ use zeroize::Zeroizing;
 #[derive(Default, Clone)]
 pub(crate) struct Disk {
     pub(crate) keys: BTreeMap<Epoch, Zeroizing<[u8; 32]>>,
-    pub(crate) documents: BTreeMap<Epoch, Vec<u8>>,
-    pub(crate) descriptors: BTreeMap<(NodeId, u64), Vec<u8>>,
+    pub(crate) documents: BTreeMap<Epoch, Arc<[u8]>>,
+    pub(crate) descriptors: BTreeMap<(NodeId, u64), Arc<[u8]>>,
     pub(crate) sequence: u64,
 }
 
@@ -106,6 +107,14 @@ enum Event {
     PublishFailed {
         to: usize,
     },
+    Done {
+        to: usize,
+        done: DirectoryDone,
+    },
+}
+
+pub(crate) fn loopback(port: usize) -> Address {
+    format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()
 }
 
 /// The network.
@@ -120,6 +129,13 @@ pub(crate) struct Harness {
     events: BTreeMap<(Time, u64), Event>,
     counter: u64,
     tickets: BTreeMap<Ticket, (usize, usize)>,
+    /// Gossip that waits for its verdict: at whom, and what.
+    judged: BTreeMap<Ticket, (usize, Vec<u8>)>,
+    /// Jobs take up to this long, each another time, so that they end in another order; at zero they
+    /// are run at once.
+    pub(crate) job_time: Span,
+    /// Every job is run once for all nodes, as a host of many nodes does.
+    done: BTreeMap<[u8; 32], DirectoryDone>,
     pub(crate) trace: Vec<String>,
     pub(crate) warnings: Vec<(usize, DirectoryWarning)>,
 }
@@ -173,6 +189,9 @@ impl Harness {
             events: BTreeMap::new(),
             counter: 0,
             tickets: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            job_time: Span::ZERO,
+            done: BTreeMap::new(),
             trace: Vec::new(),
             warnings: Vec::new(),
         }
@@ -190,7 +209,7 @@ impl Harness {
         let local = LocalNode {
             identity: Arc::clone(&node.identity),
             role: node.role,
-            addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4000 + index)],
+            addresses: vec![loopback(4000 + index)],
             family: node.family.clone(),
             capacity_class: 0,
             storage_mib: 0,
@@ -314,6 +333,14 @@ impl Harness {
                 };
                 self.schedule(Span::ZERO, event);
             }
+            DirectoryAction::Verdict { of, verdict } => {
+                let (at, bytes) = self.judged.remove(&of).expect("one verdict for each");
+                assert_eq!(at, index);
+                if verdict == Verdict::Accept {
+                    self.flood(index, &bytes);
+                }
+            }
+            DirectoryAction::Job(job) => self.run(index, job),
             DirectoryAction::Respond { to, response } => {
                 let (asker, answerer) = self.tickets.remove(&to).unwrap();
                 assert_eq!(answerer, index);
@@ -340,6 +367,18 @@ impl Harness {
             DirectoryAction::Persist(change) => self.nodes[index].disk.apply(change),
             DirectoryAction::Warn(warning) => self.warnings.push((index, warning)),
         }
+    }
+
+    /// Runs a job, now or later.
+    fn run(&mut self, index: usize, job: DirectoryJob) {
+        let done = self.done.entry(job.key()).or_insert_with(|| job.run());
+        let done = done.clone();
+        let most = self.job_time.as_micros();
+        if most == 0 {
+            return self.input(index, DirectoryInput::Done(done));
+        }
+        let after = Span::from_micros(self.rng.random_range(0..most));
+        self.schedule(after, Event::Done { to: index, done });
     }
 
     /// Sends gossip on to all that are linked.
@@ -372,17 +411,20 @@ impl Harness {
             }
             Event::PublishFailed { to } => self.input(to, DirectoryInput::PublishFailed),
             Event::Gossip { to, from, bytes } if self.linked(from, to) => {
-                let sender = self.nodes[from].id;
-                let now = self.now + self.nodes[to].ahead;
-                let Some(directory) = &mut self.nodes[to].directory else {
-                    return;
-                };
-                let verdict = directory.handle_gossip(now, &sender, &bytes);
-                self.drain(to);
-                if verdict == Verdict::Accept {
-                    self.flood(to, &bytes);
-                }
+                let from = self.nodes[from].id;
+                self.counter += 1;
+                let ticket = Ticket(self.counter);
+                self.judged.insert(ticket, (to, bytes.clone()));
+                self.input(
+                    to,
+                    DirectoryInput::Gossip {
+                        from,
+                        ticket,
+                        bytes,
+                    },
+                );
             }
+            Event::Done { to, done } => self.input(to, DirectoryInput::Done(done)),
             Event::Request { to, from, request } if self.linked(from, to) => {
                 self.counter += 1;
                 let ticket = Ticket(self.counter);

@@ -12,4 +12,5 @@ mod corpus;
 mod directory;
 mod documents;
 mod harness;
+mod jobs;
 mod statistics;

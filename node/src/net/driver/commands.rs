@@ -10,7 +10,7 @@ use super::Driver;
 use crate::net::clock::now;
 use crate::net::codec::Codec;
 use crate::net::error::{DialFailure, RequestFailure};
-use crate::net::event::{GossipToken, NetEvent, RequestId, RequestKind, Ticket, Verdict};
+use crate::net::event::{Channel, GossipToken, NetEvent, RequestId, RequestKind};
 use crate::net::handle::Command;
 use crate::net::id::peer_of;
 use crate::net::stats::count;
@@ -28,7 +28,7 @@ impl Driver {
                 id,
                 bytes,
             } => self.request(to, kind, id, bytes),
-            Command::Respond(ticket, bytes) => self.respond(ticket, bytes),
+            Command::Respond(channel, bytes) => self.respond(channel, bytes),
             Command::Verdict(token, verdict) => self.verdict(&token, verdict),
         }
     }
@@ -103,8 +103,8 @@ impl Driver {
         self.asked.insert((kind, asked), id);
     }
 
-    fn respond(&mut self, ticket: Ticket, bytes: Vec<u8>) {
-        let Ticket { kind, channel, .. } = ticket;
+    fn respond(&mut self, channel: Channel, bytes: Vec<u8>) {
+        let Channel { kind, channel, .. } = channel;
         let most = match kind {
             RequestKind::Directory => self.shared.limits.directory_response_bytes,
             RequestKind::Attach => self.shared.limits.attach_bytes,

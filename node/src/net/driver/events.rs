@@ -8,7 +8,7 @@ use super::commands::dial_failure;
 use super::{Driver, Place};
 use crate::net::clock::now;
 use crate::net::error::RequestFailure;
-use crate::net::event::{GossipToken, NetEvent, RequestKind, Ticket};
+use crate::net::event::{Channel, GossipToken, NetEvent, RequestKind};
 use crate::net::id::{node_of, peer_of};
 use crate::net::links::Ended;
 use crate::net::packets;
@@ -132,7 +132,7 @@ impl Driver {
                         let Some(place) = Place::take(&self.waiting, most) else {
                             return count(&self.stats().requests_refused);
                         };
-                        let ticket = Ticket {
+                        let channel = Channel {
                             kind,
                             channel,
                             _place: place,
@@ -140,7 +140,7 @@ impl Driver {
                         self.say(NetEvent::Request {
                             from,
                             kind,
-                            ticket,
+                            channel,
                             bytes: request,
                         });
                     }

@@ -7,7 +7,7 @@ use shoal_mix::{DropReason, OwnKind, RelayAction, RelayInput};
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, NodeId, Span};
 use shoal_provider::{AttachAnswer, Delivered, ProviderAction, ProviderInput};
-use shoal_topology::{DirectoryAction, DirectoryInput, Ticket, View};
+use shoal_topology::{DirectoryAction, DirectoryInput, Ticket, Verdict, View};
 
 use super::Node;
 use crate::harness::Party;
@@ -37,6 +37,18 @@ impl Node {
                     if let Some(asker) = process.asking.remove(&number) {
                         answer(self.party, asker, number, response, world);
                     }
+                }
+                DirectoryAction::Verdict { of, verdict } => {
+                    if let Some((from, bytes)) = process.judging.remove(&of) {
+                        world.note(self.party, Kind::GossipReceived, from, verdict as u64);
+                        if verdict == Verdict::Accept {
+                            self.spread(&bytes, Some(from), world);
+                        }
+                    }
+                }
+                DirectoryAction::Job(job) => {
+                    let done = DirectoryInput::Done(job.run());
+                    process.directory.handle_input(world.now, done);
                 }
                 DirectoryAction::View(view) => self.take_view(view, world),
                 DirectoryAction::Keys(keys) => process.gate.set_keys(&keys),

@@ -6,7 +6,7 @@ use shoal_mix::{Origin, Processed, ProcessedKind, RelayInput};
 use shoal_packet::Frame;
 use shoal_proto::ClientHandle;
 use shoal_provider::{ProviderInput, Store, StoreOp};
-use shoal_topology::{DirectoryInput, Ticket, Verdict};
+use shoal_topology::{DirectoryInput, Ticket};
 
 use super::actions::{answer, fingerprint, refuse};
 use super::{Node, Process};
@@ -77,17 +77,21 @@ impl Node {
 
     /// Takes a descriptor that came by gossip.
     pub(crate) fn gossip(&mut self, from: Party, bytes: &Arc<[u8]>, world: &mut World) {
-        let (Some(process), Some(id)) = (&mut self.process, world.ids.get(from.index())) else {
+        let id = world.ids.get(from.index()).copied();
+        let (Some(process), Some(from_id)) = (&mut self.process, id) else {
             return;
         };
         if !process.gossip.insert(fingerprint(bytes)) {
             return;
         }
-        let verdict = process.directory.handle_gossip(world.now, id, bytes);
-        world.note(self.party, Kind::GossipReceived, from, verdict as u64);
-        if verdict == Verdict::Accept {
-            self.spread(bytes, Some(from), world);
-        }
+        let ticket = Ticket(world.number());
+        process.judging.insert(ticket, (from, Arc::clone(bytes)));
+        let input = DirectoryInput::Gossip {
+            from: from_id,
+            ticket,
+            bytes: bytes.to_vec(),
+        };
+        process.directory.handle_input(world.now, input);
     }
 
     /// Takes a question for the directory. Clients get the documents only.

@@ -11,7 +11,9 @@ use shoal_mix::{Accounting, Gate, Relay, RelayLimits, Snapshot};
 use shoal_packet::ReplayTag;
 use shoal_proto::{ClientHandle, Epoch, NodeId, Time};
 use shoal_provider::{Counters, Limits, MemoryStore, Provider, Store, StoreLimits, StoreOp};
-use shoal_topology::{Directory, DirectoryCounters, Identity, LocalNode, Role, View};
+use shoal_topology::{
+    Address, Directory, DirectoryCounters, Identity, LocalNode, Role, Ticket, View,
+};
 
 use crate::harness::disk::{NodeDisk, Writer};
 use crate::harness::trace::Kind;
@@ -24,7 +26,7 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     identity: Arc<Identity>,
     role: Role,
-    address: String,
+    addresses: Vec<Address>,
     neighbours: Vec<Party>,
     limits: (RelayLimits, Limits),
     disk: NodeDisk,
@@ -44,6 +46,8 @@ struct Process {
     provider: Option<Provider<ChaCha20Rng>>,
     view: Arc<View>,
     gossip: BTreeSet<[u8; 32]>,
+    /// Gossip that waits for the directory's verdict.
+    judging: BTreeMap<Ticket, (Party, Arc<[u8]>)>,
     /// Questions to neighbours that wait for their answer.
     asked: BTreeMap<u64, Party>,
     /// Questions of others that wait for ours.
@@ -59,7 +63,7 @@ pub(crate) struct Plan {
     pub(crate) party: Party,
     pub(crate) identity: Identity,
     pub(crate) role: Role,
-    pub(crate) address: String,
+    pub(crate) addresses: Vec<Address>,
     pub(crate) neighbours: Vec<Party>,
     pub(crate) relay: RelayLimits,
     pub(crate) provider: Limits,
@@ -73,7 +77,7 @@ impl Node {
             id: plan.identity.id(),
             identity: Arc::new(plan.identity),
             role: plan.role,
-            address: plan.address,
+            addresses: plan.addresses,
             neighbours: plan.neighbours,
             limits: (plan.relay, plan.provider),
             disk: NodeDisk::new(MemoryStore::new(plan.store)),
@@ -110,7 +114,7 @@ impl Node {
         let local = LocalNode {
             identity: Arc::clone(&self.identity),
             role: self.role,
-            addresses: vec![self.address.clone()],
+            addresses: self.addresses.clone(),
             family: String::new(),
             capacity_class: 0,
             storage_mib: 0,
@@ -154,6 +158,7 @@ impl Node {
             provider,
             view: Arc::default(),
             gossip: BTreeSet::new(),
+            judging: BTreeMap::new(),
             asked: BTreeMap::new(),
             asking: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -266,7 +271,7 @@ impl Node {
     pub(crate) fn directory_counters(&self) -> Option<DirectoryCounters> {
         self.process
             .as_ref()
-            .map(|process| process.directory.counters().clone())
+            .map(|process| *process.directory.counters())
     }
 
     /// The documents that the running process knows.

@@ -1,0 +1,44 @@
+//! Addresses as libp2p has them.
+
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use shoal_topology::{Address, Host, Transport};
+
+/// The address for dialling.
+#[must_use]
+pub fn multiaddr(address: &Address) -> Multiaddr {
+    let host = match address.host() {
+        Host::Ip4(ip) => Protocol::Ip4(*ip),
+        Host::Ip6(ip) => Protocol::Ip6(*ip),
+        Host::Dns(name) => Protocol::Dns(name.into()),
+        Host::Dns4(name) => Protocol::Dns4(name.into()),
+        Host::Dns6(name) => Protocol::Dns6(name.into()),
+    };
+    let whole = Multiaddr::from(host);
+    match address.transport() {
+        Transport::Tcp => whole.with(Protocol::Tcp(address.port())),
+        Transport::QuicV1 => whole
+            .with(Protocol::Udp(address.port()))
+            .with(Protocol::QuicV1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_have_one_spelling() {
+        for text in [
+            "/ip4/192.0.2.1/tcp/4000",
+            "/ip6/2001:db8::1/udp/65535/quic-v1",
+            "/dns/mix-1.example.org/tcp/1",
+            "/dns4/a/tcp/80",
+            "/dns6/a.b/udp/80/quic-v1",
+        ] {
+            let address = text.parse::<Address>();
+            let converted = address.map(|address| multiaddr(&address).to_string());
+            assert_eq!(converted.as_deref(), Ok(text));
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! A network's parameters together with what follows from them and is asked for again and again:
+//! the hash that names the network, and who its genesis members are.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use shoal_proto::{NetworkHash, NodeId};
+
+use crate::NetworkParameters;
+
+/// The parameters, with their hash and the genesis members computed once. Without it both would be
+/// computed anew for every descriptor, in time that grows with the number of genesis members.
+pub(crate) struct Rules {
+    pub(crate) params: Arc<NetworkParameters>,
+    /// The hash of the parameters.
+    pub(crate) network: NetworkHash,
+    genesis: BTreeSet<NodeId>,
+}
+
+impl Rules {
+    pub(crate) fn new(params: Arc<NetworkParameters>) -> Self {
+        Self {
+            network: params.hash(),
+            genesis: params.genesis_members.iter().map(|m| m.id).collect(),
+            params,
+        }
+    }
+
+    /// For who calls once, with parameters that are not shared.
+    pub(crate) fn of(params: &NetworkParameters) -> Self {
+        Self::new(Arc::new(params.clone()))
+    }
+
+    /// Whether the node is one that the network starts with.
+    pub(crate) fn is_genesis(&self, id: &NodeId) -> bool {
+        self.genesis.contains(id)
+    }
+
+    /// The genesis members, ascending.
+    pub(crate) fn genesis(&self) -> impl ExactSizeIterator<Item = &NodeId> {
+        self.genesis.iter()
+    }
+}
