@@ -2,6 +2,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 use crate::AddressError;
 
 /// Most bytes of an address.
@@ -124,6 +126,21 @@ impl fmt::Display for Address {
             Transport::Tcp => write!(f, "/tcp/{}", self.port),
             Transport::QuicV1 => write!(f, "/udp/{}/quic-v1", self.port),
         }
+    }
+}
+
+/// As its text.
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map_err(|error| de::Error::custom(format_args!("{text:?}: {error}")))
     }
 }
 

@@ -2,14 +2,15 @@
 //! gossip, just identities, keys and documents that belong together.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use rand::CryptoRng;
 use shoal_proto::{Epoch, NodeId};
 
 use crate::{
-    Descriptor, DescriptorError, Document, DocumentError, GenesisMember, Identity, KeyRing,
-    NetworkParameters, PACKET_VERSION, Role, SignedDescriptor, View,
+    Address, Descriptor, DescriptorError, Document, DocumentError, GenesisMember, Host, Identity,
+    KeyRing, NetworkParameters, PACKET_VERSION, Role, SignedDescriptor, Transport, View,
 };
 
 /// A node of a [`Network`].
@@ -51,7 +52,11 @@ impl Network {
             };
             let identity = Identity::generate(rng);
             let id = identity.id();
-            let addresses = vec![format!("/ip4/127.0.0.1/tcp/{}", 4000 + index)];
+            let addresses = vec![Address {
+                host: Host::Ip4(Ipv4Addr::LOCALHOST),
+                transport: Transport::Tcp,
+                port: 4000 + index,
+            }];
             params.genesis_members.push(GenesisMember {
                 id,
                 role,
@@ -89,7 +94,8 @@ impl Network {
             };
             node.keys.ensure(rng, epoch);
             let keys = node.keys.public(epoch).into_iter().collect();
-            let signed = describe(&self.params, node, epoch, keys, member.addresses.clone());
+            let addresses = member.addresses.iter().map(ToString::to_string).collect();
+            let signed = describe(&self.params, node, epoch, keys, addresses);
             descriptors.push(signed.map_err(DocumentError::Descriptor)?);
         }
         Document::form(&self.params, epoch, previous, &descriptors).map(Arc::new)
