@@ -1,6 +1,9 @@
+//! Identifiers: fixed numbers of bytes, each a type of its own.
+
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
 /// Why a text or a slice is not an identifier.
@@ -127,6 +130,22 @@ id!(
 );
 
 redacted!(NodeId, DropId, MailboxId, ClientHandle, MessageId, SurbId);
+
+/// As its text in base58. Only of nodes: the other identifiers stand in no file for people.
+impl Serialize for NodeId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error| {
+            de::Error::custom(format_args!("`{text}` is not a node id in base58: {error}"))
+        })
+    }
+}
 
 impl fmt::Debug for NetworkHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

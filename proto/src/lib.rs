@@ -15,15 +15,19 @@
 
 mod epoch;
 mod id;
+mod length;
 mod metric;
 pub mod name;
 pub mod size;
+mod span;
 mod time;
 
 pub use epoch::Epoch;
 pub use id::{ClientHandle, DropId, IdError, MailboxId, MessageId, NetworkHash, NodeId, SurbId};
+pub use length::{LengthError, WrittenLength};
 pub use metric::{Metric, MetricKind, Sample};
-pub use time::{Span, Time};
+pub use span::{HumanSpan, Span};
+pub use time::Time;
 
 /// Protocol Buffers messages, generated from `proto/shoal.proto`.
 #[allow(missing_docs, reason = "generated; documented in proto/shoal.proto")]

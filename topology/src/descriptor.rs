@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use prost::Message;
+use serde::{Deserialize, Serialize};
 use shoal_packet::SphinxPublic;
 use shoal_proto::size::MAX_DESCRIPTOR_BYTES;
 use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time, wire};
@@ -27,7 +28,8 @@ const MAX_VERSIONS: usize = 8;
 const DOMAIN: &[u8] = b"shoal descriptor 1";
 
 /// What a node does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Sits in one of the layers.
     Mix,

@@ -20,19 +20,17 @@ pub enum ParameterError {
         /// What is allowed.
         range: &'static str,
     },
-    /// An address is not one that nodes can be reached at.
-    #[error("{key} = {value:?}: {error}")]
-    Address {
-        /// The key, as written in the file.
-        key: String,
-        /// What was given.
-        value: String,
-        /// What is wrong with it.
-        error: AddressError,
-    },
     /// A genesis member is listed twice.
     #[error("genesis_members lists {0} twice")]
     DuplicateMember(NodeId),
+    /// More than one value is refused; one on each line.
+    #[error("{}", lines(.0))]
+    Several(Vec<ParameterError>),
+}
+
+fn lines(errors: &[ParameterError]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 /// Why a text is not an address of a node.

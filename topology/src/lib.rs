@@ -6,6 +6,7 @@
 //! in, actions come out. It never looks at packets.
 //!
 //! - [`NetworkParameters`]: the one file that defines a network; its hash names it everywhere.
+//! - [`Ways`], [`Latency`]: what follows from the parameters, how long messages take and what they cost.
 //! - [`Identity`], [`Descriptor`], [`SignedDescriptor`], [`KeyRing`]: what a node says about itself.
 //! - [`Document`], [`View`]: the members of one epoch, and the documents that count at a time.
 //! - [`path`], [`delay`], [`PoissonClock`]: routes, delays and instants for every kind of packet.
@@ -34,12 +35,13 @@ pub mod delay;
 mod descriptor;
 mod directory;
 mod document;
-pub mod duration;
 mod error;
+mod expected;
 #[doc(hidden)]
 pub mod fuzz;
 mod identity;
 mod keyring;
+mod latency;
 mod layers;
 mod parameters;
 mod parameters_toml;
@@ -64,8 +66,10 @@ pub use error::{
     AddressError, AdoptError, DescriptorError, DocumentError, ParameterError, PathError, Refusal,
     Refusals,
 };
+pub use expected::{TYPICAL_LINK, Waits, Ways};
 pub use identity::Identity;
 pub use keyring::KeyRing;
+pub use latency::Latency;
 pub use parameters::{Admission, GenesisMember, NetworkParameters, Profile};
 pub use poisson::{MISSED_AFTER, PoissonClock, Tick};
 pub use view::{MAX_STALE_EPOCHS, View};

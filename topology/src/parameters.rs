@@ -1,18 +1,23 @@
+//! What defines a network: one file of values, which everybody in it shares.
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Deserializer, Serialize};
 use shoal_proto::size::{MAX_HOPS, PAYLOAD_BYTES};
 use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
 
 use crate::canonical::Canonical;
-use crate::{Address, MAX_ADDRESSES, ParameterError, Role, duration};
+use crate::{Address, MAX_ADDRESSES, ParameterError, Role};
 
 /// What defines a network. Its hash is part of every protocol name, so that nodes with other
 /// parameters never meet.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NetworkParameters {
     /// The network's name: 1 to 32 of a-z, 0-9 and `-`.
     pub name: String,
     /// When epoch 0 starts. Whole seconds.
+    #[serde(rename = "genesis_time", deserialize_with = "unix_seconds")]
     pub genesis: Time,
     /// Length of an epoch: 10 s to 7 days, and at least 100 mean delays. One hour by default.
     pub epoch: Span,
@@ -29,11 +34,13 @@ pub struct NetworkParameters {
     /// Rates that clients choose from by name: 1 to 16 profiles.
     pub profiles: BTreeMap<String, Profile>,
     /// The nodes that the network starts with, and that newcomers ask first.
+    #[serde(default)]
     pub genesis_members: Vec<GenesisMember>,
 }
 
 /// Who may join the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Admission {
     /// Anybody with a valid descriptor, from the next epoch on.
@@ -42,7 +49,8 @@ pub enum Admission {
 
 /// The rates of a client's four Poisson processes, of its mailbox's clock and of its downlink.
 /// All are events per second, 0 to 1000. Nothing the user does changes them.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Profile {
     /// Packets with a message, or dummies in their stead.
     pub real: f64,
@@ -59,13 +67,15 @@ pub struct Profile {
 }
 
 /// A node that the network starts with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GenesisMember {
     /// Its identity.
     pub id: NodeId,
     /// Its role.
     pub role: Role,
     /// Where to reach it: 0 to 8 addresses.
+    #[serde(default)]
     pub addresses: Vec<Address>,
 }
 
@@ -222,81 +232,81 @@ impl NetworkParameters {
     /// Checks every value against its range.
     ///
     /// # Errors
-    /// The first value that is out of range, with its key and the range.
+    /// Every value that is out of range, with its key and the range: alone, or as
+    /// [`ParameterError::Several`].
     pub fn validate(&self) -> Result<(), ParameterError> {
-        check_name("name", &self.name)?;
-        self.validate_times()?;
+        let mut wrong = Vec::new();
+        check_name(&mut wrong, "name", &self.name);
+        self.check_times(&mut wrong);
         if self.layers == 0 || self.layers > MAX_LAYERS {
-            return Err(range("layers", &self.layers, "1 to 3"));
+            wrong.push(range("layers", &self.layers, "1 to 3"));
         }
         if usize::try_from(self.payload_bytes) != Ok(PAYLOAD_BYTES) {
-            return Err(range(
+            wrong.push(range(
                 "payload_bytes",
                 &self.payload_bytes,
                 "2048, the only size there is",
             ));
         }
         if !(0.0..=100.0).contains(&self.loop_rate) {
-            return Err(range("loop_rate", &self.loop_rate, "0 to 100 per second"));
+            wrong.push(range("loop_rate", &self.loop_rate, "0 to 100 per second"));
         }
         if self.profiles.is_empty() || self.profiles.len() > MAX_PROFILES {
             let count = format!("{} profiles", self.profiles.len());
-            return Err(range("profiles", &count, "1 to 16 profiles"));
+            wrong.push(range("profiles", &count, "1 to 16 profiles"));
         }
         for (name, profile) in &self.profiles {
-            check_name("profiles", name)?;
+            check_name(&mut wrong, "profiles", name);
             for (key, rate) in profile.rates() {
                 if !(0.0..=1000.0).contains(&rate) {
                     let key = format!("profiles.{name}.{key}");
-                    return Err(range(&key, &rate, "0 to 1000 per second"));
+                    wrong.push(range(&key, &rate, "0 to 1000 per second"));
                 }
             }
         }
-        self.validate_members()
+        self.check_members(&mut wrong);
+        match wrong.len() {
+            0 | 1 => wrong.pop().map_or(Ok(()), Err),
+            _ => Err(ParameterError::Several(wrong)),
+        }
     }
 
-    fn validate_times(&self) -> Result<(), ParameterError> {
+    fn check_times(&self, wrong: &mut Vec<ParameterError>) {
         const LAST_SECOND: u64 = 253_402_300_799;
         let micros = self.genesis.as_micros();
         if !micros.is_multiple_of(1_000_000) || self.genesis.as_secs() > LAST_SECOND {
             let value = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
             let allowed = "whole seconds since 1970, before the year 10000";
-            return Err(range("genesis_time", &value, allowed));
+            wrong.push(range("genesis_time", &value, allowed));
         }
         if self.epoch < Span::from_secs(10) || self.epoch > Span::from_secs(7 * 86_400) {
-            return Err(range("epoch", &duration::format(self.epoch), "10s to 7d"));
+            wrong.push(range("epoch", &self.epoch, "10s to 7d"));
         }
-        let (delay, text) = (self.mean_delay, duration::format(self.mean_delay));
+        let delay = self.mean_delay;
         if delay < Span::from_millis(1) || delay > Span::from_secs(10) {
-            return Err(range("mean_delay", &text, "1ms to 10s"));
+            wrong.push(range("mean_delay", &delay, "1ms to 10s"));
+        } else if delay > self.epoch.scale(1, 100) {
+            let allowed = "at most a hundredth of an epoch";
+            wrong.push(range("mean_delay", &delay, allowed));
         }
-        if delay > self.epoch.scale(1, 100) {
-            return Err(range(
-                "mean_delay",
-                &text,
-                "at most a hundredth of an epoch",
-            ));
-        }
-        Ok(())
     }
 
-    fn validate_members(&self) -> Result<(), ParameterError> {
+    fn check_members(&self, wrong: &mut Vec<ParameterError>) {
         if self.genesis_members.len() > MAX_GENESIS_MEMBERS {
             let count = format!("{} members", self.genesis_members.len());
-            return Err(range("genesis_members", &count, "at most 1024 members"));
+            wrong.push(range("genesis_members", &count, "at most 1024 members"));
         }
         let mut seen = BTreeSet::new();
         for member in &self.genesis_members {
             if !seen.insert(member.id) {
-                return Err(ParameterError::DuplicateMember(member.id));
+                wrong.push(ParameterError::DuplicateMember(member.id));
             }
-            let key = format!("genesis_members.{}.addresses", member.id);
             if member.addresses.len() > MAX_ADDRESSES {
+                let key = format!("genesis_members.{}.addresses", member.id);
                 let count = format!("{} addresses", member.addresses.len());
-                return Err(range(&key, &count, "at most 8 addresses"));
+                wrong.push(range(&key, &count, "at most 8 addresses"));
             }
         }
-        Ok(())
     }
 }
 
@@ -314,16 +324,15 @@ impl Profile {
     }
 }
 
-fn check_name(key: &str, name: &str) -> Result<(), ParameterError> {
+fn check_name(wrong: &mut Vec<ParameterError>, key: &str, name: &str) {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if name.is_empty() || name.len() > 32 || !name.bytes().all(plain) {
-        return Err(range(
+        wrong.push(range(
             key,
             &format!("{name:?}"),
             "names are 1 to 32 of a-z, 0-9 and -",
         ));
     }
-    Ok(())
 }
 
 fn range(key: &str, value: &impl ToString, range: &'static str) -> ParameterError {
@@ -332,4 +341,11 @@ fn range(key: &str, value: &impl ToString, range: &'static str) -> ParameterErro
         value: value.to_string(),
         range,
     }
+}
+
+/// Seconds since 1970, as the file has them.
+fn unix_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+    let seconds = u64::deserialize(from)?;
+    // What is too large for a time is too large for a genesis: the check says so.
+    Ok(Time::from_micros(seconds.saturating_mul(1_000_000)))
 }

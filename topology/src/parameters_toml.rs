@@ -1,94 +1,19 @@
-use std::collections::BTreeMap;
+//! Network parameters as a file: read by their own types, written by hand for the comments' sake.
+
 use std::fmt::Write;
 
-use serde::Deserialize;
-use shoal_proto::Time;
-
-use crate::{Admission, GenesisMember, NetworkParameters, ParameterError, Profile, Role, duration};
-
-/// The file as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    name: String,
-    genesis_time: u64,
-    epoch: String,
-    layers: u8,
-    payload_bytes: u32,
-    mean_delay: String,
-    loop_rate: f64,
-    admission: String,
-    profiles: BTreeMap<String, FileProfile>,
-    #[serde(default)]
-    genesis_members: Vec<FileMember>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileProfile {
-    real: f64,
-    loops: f64,
-    drops: f64,
-    mailbox: f64,
-    mailbox_clock: f64,
-    downlink: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileMember {
-    id: String,
-    role: String,
-    #[serde(default)]
-    addresses: Vec<String>,
-}
+use crate::{NetworkParameters, ParameterError};
 
 impl NetworkParameters {
     /// Reads and validates a file.
     ///
     /// # Errors
     /// When it is not TOML, has an unknown key or lacks one, or a value is out of range. The
-    /// error names the key.
+    /// error names the key, and the line unless a value is out of range only.
     pub fn from_toml(text: &str) -> Result<Self, ParameterError> {
-        let file: File =
-            toml::from_str(text).map_err(|error| ParameterError::Toml(error.to_string()))?;
-        let params = Self {
-            genesis: Time::from_micros(file.genesis_time.checked_mul(1_000_000).ok_or_else(
-                || {
-                    range(
-                        "genesis_time",
-                        file.genesis_time,
-                        "seconds since 1970, before the year 10000",
-                    )
-                },
-            )?),
-            epoch: span("epoch", &file.epoch)?,
-            mean_delay: span("mean_delay", &file.mean_delay)?,
-            admission: match file.admission.as_str() {
-                "open" => Admission::Open,
-                other => {
-                    return Err(range(
-                        "admission",
-                        other,
-                        "\"open\", the only value there is",
-                    ));
-                }
-            },
-            name: file.name,
-            layers: file.layers,
-            payload_bytes: file.payload_bytes,
-            loop_rate: file.loop_rate,
-            profiles: file
-                .profiles
-                .into_iter()
-                .map(|(name, p)| (name, p.into()))
-                .collect(),
-            genesis_members: file
-                .genesis_members
-                .into_iter()
-                .map(FileMember::read)
-                .collect::<Result<_, _>>()?,
-        };
+        let file = toml::Deserializer::parse(text).map_err(|error| place(text, "", &error))?;
+        let params: Self = serde_path_to_error::deserialize(file)
+            .map_err(|error| place(text, &error.path().to_string(), error.inner()))?;
         params.validate()?;
         Ok(params)
     }
@@ -123,10 +48,10 @@ admission = "open"
 "#,
             name = self.name,
             genesis = self.genesis.as_secs(),
-            epoch = duration::format(self.epoch),
+            epoch = self.epoch,
             layers = self.layers,
             payload = self.payload_bytes,
-            delay = duration::format(self.mean_delay),
+            delay = self.mean_delay,
             loops = self.loop_rate,
         );
         for (name, profile) in &self.profiles {
@@ -159,69 +84,14 @@ admission = "open"
     }
 }
 
-impl FileMember {
-    fn read(self) -> Result<GenesisMember, ParameterError> {
-        let id = self.id.parse().map_err(|_| {
-            range(
-                "genesis_members.id",
-                &self.id,
-                "the 32 bytes of an identity in base58",
-            )
-        })?;
-        let role: Role = self.role.parse().map_err(|()| {
-            range(
-                "genesis_members.role",
-                &self.role,
-                "\"mix\" or \"provider\"",
-            )
-        })?;
-        let address = |text: &String| {
-            text.parse().map_err(|error| ParameterError::Address {
-                key: format!("genesis_members.{id}.addresses"),
-                value: text.clone(),
-                error,
-            })
-        };
-        let addresses = self
-            .addresses
-            .iter()
-            .map(address)
-            .collect::<Result<_, _>>()?;
-        Ok(GenesisMember {
-            id,
-            role,
-            addresses,
-        })
-    }
-}
-
-impl From<FileProfile> for Profile {
-    fn from(file: FileProfile) -> Self {
-        Self {
-            real: file.real,
-            loops: file.loops,
-            drops: file.drops,
-            mailbox: file.mailbox,
-            mailbox_clock: file.mailbox_clock,
-            downlink: file.downlink,
-        }
-    }
-}
-
-fn span(key: &str, text: &str) -> Result<shoal_proto::Span, ParameterError> {
-    duration::parse(text).ok_or_else(|| {
-        range(
-            key,
-            text,
-            "a whole number and us, ms, s, m, h or d, as in \"50ms\"",
-        )
-    })
-}
-
-fn range(key: &str, value: impl ToString, range: &'static str) -> ParameterError {
-    ParameterError::Range {
-        key: key.to_owned(),
-        value: value.to_string(),
-        range,
-    }
+/// The error with its line and the key's path, on one line.
+fn place(text: &str, path: &str, error: &toml::de::Error) -> ParameterError {
+    let lines = |end: usize| text.bytes().take(end).filter(|byte| *byte == b'\n').count();
+    let line = error.span().map_or(1, |span| 1 + lines(span.start));
+    let key = match path {
+        "" | "." => String::new(),
+        path => format!("{path}: "),
+    };
+    let message = error.message().trim_end();
+    ParameterError::Toml(format!("line {line}: {key}{message}"))
 }

@@ -175,7 +175,11 @@ fn parameters_name_the_key_at_fault() {
             "epoch = 9s is out of range: 10s to 7d",
         ),
         ("epoch = \"1h\"", "epoch = \"8d\"", "epoch"),
-        ("epoch = \"1h\"", "epoch = \"soon\"", "epoch = soon"),
+        (
+            "epoch = \"1h\"",
+            "epoch = \"soon\"",
+            "epoch: `soon` is not a duration",
+        ),
         ("epoch = \"1h\"", "epoch = 3600", "epoch"),
         (
             "mean_delay = \"100ms\"",
@@ -197,7 +201,7 @@ fn parameters_name_the_key_at_fault() {
         (
             "admission = \"open\"",
             "admission = \"closed\"",
-            "admission = closed",
+            "line 19: admission: unknown variant `closed`, expected `open`",
         ),
         ("name = \"example\"", "name = \"No spaces\"", "name"),
         ("[profiles.default]", "[profiles.\"De fault\"]", "profiles"),
@@ -221,6 +225,38 @@ fn parameters_name_the_key_at_fault() {
     }
 }
 
+/// All that is out of range is told at once, a line for each.
+#[test]
+fn parameters_name_every_key_at_fault() {
+    let text = NetworkParameters::example()
+        .to_toml()
+        .replace("layers = 3", "layers = 4")
+        .replace("epoch = \"1h\"", "epoch = \"0.5s\"")
+        .replace("downlink = 8.0", "downlink = -1");
+    let error = NetworkParameters::from_toml(&text).unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "epoch = 500ms is out of range: 10s to 7d",
+            "mean_delay = 100ms is out of range: at most a hundredth of an epoch",
+            "layers = 4 is out of range: 1 to 3",
+            "profiles.default.downlink = -1 is out of range: 0 to 1000 per second",
+        ]
+    );
+}
+
+#[test]
+fn parameters_take_any_exact_length_of_time() {
+    let text = NetworkParameters::example().to_toml();
+    let text = text
+        .replace("epoch = \"1h\"", "epoch = \"1.5h\"")
+        .replace("mean_delay = \"100ms\"", "mean_delay = \"0.1s\"");
+    let params = NetworkParameters::from_toml(&text).unwrap();
+    assert_eq!(params.epoch, Span::from_secs(5400));
+    assert_eq!(params.mean_delay, Span::from_millis(100));
+}
+
 #[test]
 fn genesis_members_are_checked() {
     let member = |id: u32, address: &str| shoal_topology::GenesisMember {
@@ -235,14 +271,13 @@ fn genesis_members_are_checked() {
     ];
     let back = NetworkParameters::from_toml(&params.to_toml()).unwrap();
     assert_eq!(back, params);
-    let text = params.to_toml().replace("/ip6/::1/tcp/4", "localhost:4");
-    assert_eq!(
-        NetworkParameters::from_toml(&text),
-        Err(ParameterError::Address {
-            key: format!("genesis_members.{}.addresses", identity(2).id()),
-            value: "localhost:4".to_owned(),
-            error: shoal_topology::AddressError::Form,
-        })
+    let spoilt = params.to_toml().replace("/ip6/::1/tcp/4", "localhost:4");
+    let error = NetworkParameters::from_toml(&spoilt)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("genesis_members[1].addresses[0]: \"localhost:4\": not of the form"),
+        "{error}"
     );
     params.genesis_members[1] = member(1, "/ip6/::1/tcp/4");
     assert!(matches!(
