@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use shoal_packet::SurbKeys;
-use shoal_proto::{Epoch, MessageId, SurbId, Time};
+use shoal_proto::{Epoch, MessageId, Span, SurbId, Time};
 
+use crate::clock::ClockStep;
 use crate::event::HopTrace;
 
 /// What a reply block was given out for.
@@ -31,27 +32,41 @@ pub(crate) struct Outstanding {
     pub(crate) epoch: Epoch,
     /// The way back.
     pub(crate) trace: Vec<HopTrace>,
+}
+
+struct Entry {
+    age: u64,
+    block: Outstanding,
     /// It has counted as lost already.
-    pub(crate) overdue: bool,
+    overdue: bool,
 }
 
 /// All reply blocks that are out; at most `limit`.
 pub(crate) struct ReplyBook {
-    by_id: BTreeMap<SurbId, (u64, Outstanding)>,
+    by_id: BTreeMap<SurbId, Entry>,
     by_age: BTreeMap<u64, SurbId>,
     timeouts: VecDeque<(Time, SurbId)>,
     next: u64,
     limit: usize,
+    /// When an answer that has not come counts as lost.
+    patience: Span,
+    evicted: u64,
+    sweep_every: Span,
+    next_sweep: Time,
 }
 
 impl ReplyBook {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, patience: Span, sweep_every: Span, now: Time) -> Self {
         Self {
             by_id: BTreeMap::new(),
             by_age: BTreeMap::new(),
             timeouts: VecDeque::new(),
             next: 0,
             limit: limit.max(1),
+            patience,
+            evicted: 0,
+            sweep_every,
+            next_sweep: now,
         }
     }
 
@@ -59,50 +74,65 @@ impl ReplyBook {
         self.by_id.len()
     }
 
-    /// Adds one. What is not back by `timeout` is told by [`ReplyBook::overdue`]; `None` for the
-    /// stock, whose blocks wait at the mailbox. Returns how many old ones had to go.
-    pub(crate) fn insert(&mut self, outstanding: Outstanding, timeout: Option<Time>) -> u64 {
-        let mut evicted = 0;
+    /// How many had to go because there were too many.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Adds one; the oldest go if there are too many. What is not back in time is told by
+    /// [`ReplyBook::overdue`], but for the stock, whose blocks wait at the mailbox.
+    pub(crate) fn insert(&mut self, now: Time, block: Outstanding) {
         while self.by_id.len() >= self.limit {
             let Some((_, oldest)) = self.by_age.pop_first() else {
                 break;
             };
             self.by_id.remove(&oldest);
-            evicted += 1;
+            self.evicted += 1;
         }
-        let id = outstanding.keys.id();
-        if let Some(time) = timeout {
-            self.timeouts.push_back((time, id));
-        }
-        self.by_age.insert(self.next, id);
-        self.by_id.insert(id, (self.next, outstanding));
+        let (id, age) = (block.keys.id(), self.next);
         self.next += 1;
-        evicted
+        if block.purpose != Purpose::Stock {
+            self.timeouts.push_back((now + self.patience, id));
+        }
+        self.by_age.insert(age, id);
+        let entry = Entry {
+            age,
+            block,
+            overdue: false,
+        };
+        self.by_id.insert(id, entry);
     }
 
-    /// Takes the keys for an answer that came: a second one with this identifier finds nothing.
-    pub(crate) fn take(&mut self, id: &SurbId) -> Option<Outstanding> {
-        let (age, outstanding) = self.by_id.remove(id)?;
-        self.by_age.remove(&age);
-        Some(outstanding)
+    /// Takes the block of an answer that came, and whether it had counted as lost: a second answer
+    /// with this identifier finds nothing.
+    pub(crate) fn take(&mut self, id: &SurbId) -> Option<(Outstanding, bool)> {
+        let entry = self.by_id.remove(id)?;
+        self.by_age.remove(&entry.age);
+        Some((entry.block, entry.overdue))
     }
 
     /// The next whose answer is overdue. Its keys stay, for the answer may still come.
     pub(crate) fn overdue(&mut self, now: Time) -> Option<Purpose> {
         while self.timeouts.front().is_some_and(|(time, _)| *time <= now) {
             let (_, id) = self.timeouts.pop_front()?;
-            if let Some((_, outstanding)) = self.by_id.get_mut(&id) {
-                outstanding.overdue = true;
-                return Some(outstanding.purpose);
+            if let Some(entry) = self.by_id.get_mut(&id) {
+                entry.overdue = true;
+                return Some(entry.block.purpose);
             }
         }
         None
     }
 
-    /// Forgets the keys of epochs that are void.
-    pub(crate) fn retain_epochs(&mut self, keep: impl Fn(Epoch) -> bool) {
+    /// Forgets the keys of epochs that are void, now and then: those that counted until so long
+    /// ago that no answer is on its way any more.
+    pub(crate) fn sweep(&mut self, now: Time, counts_until: impl Fn(Epoch) -> Time) {
+        if now < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now + self.sweep_every;
+        let patience = self.patience;
         self.by_id
-            .retain(|_, (_, outstanding)| keep(outstanding.epoch));
+            .retain(|_, entry| counts_until(entry.block.epoch) + patience >= now);
         self.by_age.retain(|_, id| self.by_id.contains_key(id));
     }
 
@@ -111,5 +141,10 @@ impl ReplyBook {
         self.by_id.clear();
         self.by_age.clear();
         self.timeouts.clear();
+    }
+
+    /// The next sweep is as far away as before.
+    pub(crate) fn clock_moved(&mut self, step: ClockStep) {
+        self.next_sweep = step.apply(self.next_sweep);
     }
 }
