@@ -435,3 +435,69 @@ impl Outgoing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shoal_packet::command::Blob;
+    use shoal_proto::size::BLOB_BYTES;
+    use shoal_proto::{DropId, NodeId};
+
+    use super::*;
+
+    const MESSAGE: MessageId = MessageId::new([7; 16]);
+
+    fn at(secs: u64) -> Time {
+        Time::from_micros(secs * 1_000_000)
+    }
+
+    fn part(number: u8) -> OutboxRow {
+        OutboxRow {
+            provider: NodeId::new([1; 32]),
+            drop: DropId::new([2; 32]),
+            grant: None,
+            deposit: MessageId::new([number; 16]),
+            blob: Box::new(Blob::from_bytes(&[0; BLOB_BYTES]).unwrap()),
+        }
+    }
+
+    fn outbox(limit: usize) -> Outbox {
+        let mut config = ClientConfig::new(NodeId::new([1; 32]));
+        config.limits.outbox_fragments = limit;
+        Outbox::new(&config)
+    }
+
+    #[test]
+    fn what_waits_to_be_saved_takes_up_room() {
+        let mut outbox = outbox(3);
+        let parts = || vec![part(1), part(2)];
+        let first = outbox.prepare(at(0), MESSAGE, parts()).unwrap();
+        let full = SendError::OutboxFull {
+            waiting: 2,
+            limit: 3,
+        };
+        assert_eq!(outbox.check_room(2), Err(full.clone()));
+        outbox.forget(&first);
+        assert_eq!(outbox.check_room(2), Ok(()));
+        let second = outbox.prepare(at(0), MESSAGE, parts()).unwrap();
+        assert_eq!(outbox.accept(at(1), second), MESSAGE);
+        assert_eq!(outbox.check_room(2), Err(full));
+        assert_eq!((outbox.waiting(), outbox.prepared), (2, 0));
+    }
+
+    #[test]
+    fn a_retry_waits_as_long_when_the_clock_moves() {
+        for ahead in [true, false] {
+            let mut outbox = outbox(3);
+            let prepared = outbox.prepare(at(1000), MESSAGE, vec![part(1)]).unwrap();
+            outbox.accept(at(1000), prepared);
+            let expires = outbox.next_expiry();
+            outbox.tried(&MESSAGE, 0, true, at(1000));
+            // Due in 8 s.
+            outbox.clock_moved(ClockStep::new(ahead, Span::from_secs(500)));
+            let now = if ahead { 1500 } else { 500 };
+            assert!(outbox.next_due(at(now + 7)).is_none());
+            assert!(outbox.next_due(at(now + 8)).is_some());
+            assert_eq!(outbox.next_expiry(), expires, "a date stays");
+        }
+    }
+}

@@ -148,3 +148,89 @@ impl ReplyBook {
         self.next_sweep = step.apply(self.next_sweep);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+    use shoal_packet::{Hop, SphinxSecret, build_surb};
+    use shoal_proto::{ClientHandle, NodeId};
+
+    use super::*;
+
+    const PATIENCE: Span = Span::from_secs(30);
+
+    fn at(secs: u64) -> Time {
+        Time::from_micros(secs * 1_000_000)
+    }
+
+    fn book(limit: usize) -> ReplyBook {
+        ReplyBook::new(limit, PATIENCE, Span::from_secs(60), at(1000))
+    }
+
+    fn block(number: u8, purpose: Purpose, epoch: u64) -> Outstanding {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let hop = Hop {
+            node: NodeId::new([1; 32]),
+            key: SphinxSecret::generate(&mut rng).public(),
+            delay: Span::ZERO,
+        };
+        let (id, handle) = (SurbId::new([number; 16]), ClientHandle::new([2; 32]));
+        let (_, keys) = build_surb(&mut rng, &[hop.clone(), hop], &handle, id).unwrap();
+        Outstanding {
+            keys,
+            purpose,
+            epoch: Epoch::new(epoch),
+            trace: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_answer_is_taken_once_and_is_overdue_once() {
+        let mut book = book(9);
+        book.insert(at(1000), block(1, Purpose::Loop, 1));
+        book.insert(at(1001), block(2, Purpose::Dummy, 1));
+        book.insert(at(1001), block(3, Purpose::Stock, 1));
+        assert_eq!(book.overdue(at(1029)), None);
+        assert_eq!(book.overdue(at(1040)), Some(Purpose::Loop));
+        assert_eq!(book.overdue(at(1040)), Some(Purpose::Dummy));
+        // The stock waits at the mailbox.
+        assert_eq!(book.overdue(at(9999)), None);
+        let id = SurbId::new([1; 16]);
+        assert!(book.take(&id).is_some_and(|(_, overdue)| overdue));
+        assert!(book.take(&id).is_none());
+        let stock = book.take(&SurbId::new([3; 16]));
+        assert!(stock.is_some_and(|(_, overdue)| !overdue));
+    }
+
+    #[test]
+    fn the_oldest_go_when_there_are_too_many() {
+        let mut book = book(2);
+        (1..=4).for_each(|number| book.insert(at(1000), block(number, Purpose::Stock, 1)));
+        assert_eq!((book.len(), book.evicted()), (2, 2));
+        assert!(book.take(&SurbId::new([2; 16])).is_none());
+        assert!(book.take(&SurbId::new([3; 16])).is_some());
+    }
+
+    #[test]
+    fn void_keys_are_swept_when_it_is_time_by_whichever_clock() {
+        for ahead in [true, false] {
+            let mut book = book(9);
+            book.sweep(at(1000), |_| Time::MAX);
+            book.insert(at(1000), block(1, Purpose::Stock, 1));
+            book.insert(at(1000), block(2, Purpose::Stock, 2));
+            let void = |epoch: Epoch| match epoch.number() {
+                1 => at(0),
+                _ => Time::MAX,
+            };
+            // The next sweep is in 60 s.
+            book.clock_moved(ClockStep::new(ahead, Span::from_secs(500)));
+            let now = if ahead { 1500 } else { 500 };
+            book.sweep(at(now + 59), void);
+            assert_eq!(book.len(), 2);
+            book.sweep(at(now + 60), void);
+            assert_eq!(book.len(), 1);
+            assert!(book.take(&SurbId::new([2; 16])).is_some());
+        }
+    }
+}

@@ -139,3 +139,47 @@ impl Watch {
         raised.then(|| Alarm::StreamLost(self.items.losses()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shoal_proto::NodeId;
+    use shoal_topology::NetworkParameters;
+
+    use super::*;
+
+    fn at(secs: u64) -> Time {
+        Time::from_micros(secs * 1_000_000)
+    }
+
+    fn watch() -> Watch {
+        let params = NetworkParameters::example();
+        let profile = params.profiles.values().next().unwrap();
+        Watch::new(&ClientConfig::new(NodeId::new([1; 32])), profile, at(1000))
+    }
+
+    #[test]
+    fn the_next_look_is_as_far_away_when_the_clock_moves() {
+        for ahead in [true, false] {
+            let mut watch = watch();
+            assert!(watch.is_due(at(1000)));
+            assert!(!watch.is_due(at(1000)));
+            watch.clock_moved(ClockStep::new(ahead, Span::from_secs(500)));
+            let now = if ahead { 1500 } else { 500 };
+            assert!(!watch.is_due(at(now)));
+            assert!(watch.is_due(at(now + 1)));
+        }
+    }
+
+    #[test]
+    fn the_stream_is_watched_while_there_is_a_connection() {
+        let mut watch = watch();
+        assert_eq!(watch.stream_item(at(1000), 500).lost, 0);
+        watch.start();
+        // An absurd jump is lost at once, and so many losses raise the alarm.
+        let finding = watch.stream_item(at(1000), 1000);
+        assert_eq!(finding.lost, 1000 - 256);
+        assert!(matches!(finding.alarm, Some(Alarm::StreamLost(_))));
+        watch.stop();
+        assert_eq!(watch.check_stream(at(9999)), None);
+    }
+}
