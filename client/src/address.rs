@@ -1,3 +1,5 @@
+//! Where and how to write to somebody, as a text to hand out.
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,86 +1,58 @@
-use std::collections::{BTreeMap, VecDeque};
+//! The client role: its parts, and how what happens to one concerns the others.
+
 use std::sync::Arc;
 
 use rand::CryptoRng;
-use shoal_packet::command::DropGrant;
-use shoal_proto::{ClientHandle, MessageId, NetworkHash, NodeId, Span, Time};
-use shoal_topology::{NetworkParameters, Profile, View};
+use shoal_packet::Frame;
+use shoal_packet::command::{ReceiptStatus, StreamEntry, StreamItem};
+use shoal_proto::{ClientHandle, MessageId, NodeId, Time};
+use shoal_topology::NetworkParameters;
+use zeroize::Zeroizing;
 
 use crate::address::Address;
+use crate::answer::Answer;
+use crate::clock::ClockStep;
+use crate::compose::Composed;
 use crate::config::ClientConfig;
+use crate::contacts::Contacts;
 use crate::counters::Counters;
+use crate::desk::Desk;
 use crate::error::{ClientError, SendError};
-use crate::event::{Alarm, ClientAction, ClientEvent, ClientInput};
-use crate::inbox::{Inbox, Kept};
+use crate::event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace};
+use crate::identity::Identity;
+use crate::inbox::{Arrival, Inbox, Kept};
 use crate::keys::{ClientKeys, PeerKey};
 use crate::mailbox::MailboxLink;
-use crate::outbox::{MessageStatus, Outbox};
-use crate::replies::ReplyBook;
-use crate::rows::{self, Change, ContactRow, Row, Table};
-use crate::schedule::Schedule;
-use crate::send::Prepared;
-use crate::watch::{LossMeter, StreamWatch};
+use crate::outbox::{MessageStatus, Outbox, Settled};
+use crate::packets::BuildError;
+use crate::replies::Purpose;
+use crate::rows::{InboxKey, InboxRow, Row};
+use crate::schedule::Process;
+use crate::traffic::{Sent, Traffic};
+use crate::watch::Watch;
 
-/// How often losses are looked for.
-const WATCH_EVERY: Span = Span::from_secs(1);
-
-/// Where the client is attached.
-#[derive(Clone, Copy)]
-pub(crate) struct Link {
-    pub(crate) entry: NodeId,
-    pub(crate) handle: ClientHandle,
-}
-
-/// What waits for the host's word that it is on disk.
-pub(crate) enum Pending {
-    /// A message to send, until then not accepted.
+/// What follows once the host has answered a ticket.
+enum Follow {
+    /// A message to send is accepted, or refused.
     Send {
         request: u64,
-        prepared: Box<Prepared>,
+        message: Box<Composed>,
     },
-    /// Something received, until then not acknowledged.
+    /// Something received is acknowledged.
     Arrival { entry: u64, kept: Kept },
-    /// A note whose loss costs work and nothing else.
-    Note,
-}
-
-/// Alarms that stand: each is told once, until it is over.
-#[derive(Default)]
-pub(crate) struct Standing {
-    pub(crate) no_document: bool,
-    pub(crate) entry: bool,
-    pub(crate) mailbox: bool,
-    pub(crate) inbox: bool,
 }
 
 /// The client role. See the [crate's documentation](crate) for what drives it.
 pub struct Client<R> {
-    pub(crate) params: Arc<NetworkParameters>,
-    pub(crate) network: NetworkHash,
-    pub(crate) config: ClientConfig,
-    pub(crate) profile: Profile,
-    pub(crate) profile_index: u8,
-    pub(crate) keys: ClientKeys,
-    pub(crate) rng: R,
-    pub(crate) view: Option<Arc<View>>,
-    pub(crate) link: Option<Link>,
-    pub(crate) schedule: Schedule,
-    pub(crate) replies: ReplyBook,
-    pub(crate) outbox: Outbox,
-    pub(crate) inbox: Inbox,
-    pub(crate) mailbox: MailboxLink,
-    pub(crate) contacts: BTreeMap<PeerKey, ContactRow>,
-    pub(crate) stream: Option<StreamWatch>,
-    pub(crate) loops: LossMeter,
-    pub(crate) receipts: LossMeter,
-    pub(crate) items: LossMeter,
-    pub(crate) standing: Standing,
-    pub(crate) counters: Counters,
-    pending: BTreeMap<u64, Pending>,
-    next_ticket: u64,
-    next_watch: Time,
-    pub(crate) next_sweep: Time,
-    actions: VecDeque<ClientAction>,
+    identity: Identity,
+    traffic: Traffic<R>,
+    outbox: Outbox,
+    contacts: Contacts,
+    mailbox: MailboxLink,
+    inbox: Inbox,
+    watch: Watch,
+    desk: Desk<Follow>,
+    counters: Counters,
 }
 
 impl<R: CryptoRng> Client<R> {
@@ -93,100 +65,69 @@ impl<R: CryptoRng> Client<R> {
         params: Arc<NetworkParameters>,
         config: ClientConfig,
         keys: ClientKeys,
-        mut rng: R,
+        rng: R,
         rows: &[Row],
         now: Time,
     ) -> Result<Self, ClientError> {
         config.validate()?;
-        let known = || ClientError::UnknownProfile {
+        let unknown = || ClientError::UnknownProfile {
             name: config.profile.clone(),
-            known: params
-                .profiles
-                .keys()
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(", "),
+            known: Vec::from_iter(params.profiles.keys().cloned()).join(", "),
         };
-        let profile = *params.profile(&config.profile).ok_or_else(known)?;
-        let profile_index = params.profile_index(&config.profile).ok_or_else(known)?;
-        let limits = config.limits;
-        let schedule = Schedule::new(&profile, config.first_contact_mean, &mut rng);
+        let profile = *params.profile(&config.profile).ok_or_else(unknown)?;
+        let index = params.profile_index(&config.profile).ok_or_else(unknown)?;
         let mut client = Self {
-            network: params.hash(),
-            profile,
-            profile_index,
-            schedule,
-            replies: ReplyBook::new(limits.reply_keys),
-            outbox: Outbox::new(config.retry_after, config.retry_max, limits.sent_history),
-            inbox: Inbox::new(limits),
-            mailbox: MailboxLink::new(0),
-            contacts: BTreeMap::new(),
-            stream: None,
-            loops: LossMeter::default(),
-            receipts: LossMeter::default(),
-            items: LossMeter::default(),
-            standing: Standing::default(),
+            identity: Identity::new(keys, params.hash(), &config),
+            outbox: Outbox::new(&config),
+            contacts: Contacts::new(config.mailbox_provider),
+            mailbox: MailboxLink::new(index, &profile),
+            inbox: Inbox::new(config.limits),
+            watch: Watch::new(&config, &profile, now),
+            desk: Desk::new(),
             counters: Counters::default(),
-            pending: BTreeMap::new(),
-            next_ticket: 1,
-            next_watch: now,
-            next_sweep: now,
-            actions: VecDeque::new(),
-            view: None,
-            link: None,
-            params,
-            config,
-            keys,
-            rng,
+            traffic: Traffic::new(params, &profile, &config, rng, now),
         };
         client.restore(rows, now)?;
         Ok(client)
     }
 
     fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
-        for row in rows {
-            match row.table {
-                Table::Meta if row.key == rows::GENERATION => {
-                    let generation =
-                        rows::decode_number(&row.value).map_err(|reason| row.fault(reason))?;
-                    self.mailbox = MailboxLink::new(generation);
-                }
-                Table::Contact => {
-                    let key = ContactRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
-                    let contact = ContactRow::decode(&row.value).map_err(|e| row.fault(e))?;
-                    self.contacts.insert(key, contact);
-                }
-                _ => {}
-            }
-        }
-        let contacts: Vec<PeerKey> = self.contacts.keys().copied().collect();
-        for contact in contacts {
-            self.register_contact(contact);
+        self.mailbox.restore(rows)?;
+        self.contacts.restore(rows)?;
+        for contact in self.contacts.unregistered() {
+            self.mailbox.register(contact);
         }
         self.outbox.restore(rows, now)?;
         for key in self.inbox.restore(rows)? {
-            self.tell_received(key, Vec::new());
+            if let Some(row) = self.inbox.tell(&key) {
+                self.tell(key, row, Vec::new());
+            }
         }
         Ok(())
     }
 
     /// Takes in what happened. Work that was due before is done first.
     pub fn handle_input(&mut self, now: Time, input: ClientInput) {
+        if let ClientInput::ClockMoved { ahead, by } = input {
+            // First of all: nothing is due because the clock says so.
+            self.clock_moved(ClockStep::new(ahead, by));
+        }
         self.run_timers(now);
         match input {
             ClientInput::View(view) => {
-                self.view = Some(view);
+                self.traffic.set_view(view);
                 self.start_if_ready(now);
             }
-            ClientInput::Attached { entry, handle } => self.attach(now, Link { entry, handle }),
+            ClientInput::Attached { entry, handle } => self.attach(now, entry, handle),
             ClientInput::Detached => self.detach(),
+            ClientInput::ClockMoved { .. } => {}
             ClientInput::Frame(frame) => self.receive(now, frame),
             ClientInput::Send { request, to, text } => self.send(now, request, &to, &text),
             ClientInput::Persisted { ticket } => self.persisted(now, ticket),
             ClientInput::PersistFailed { ticket, reason } => self.persist_failed(ticket, reason),
             ClientInput::Read { message } => {
                 let changes = self.inbox.read(&message);
-                self.note(changes);
+                self.desk.note(changes);
             }
         }
     }
@@ -194,13 +135,13 @@ impl<R: CryptoRng> Client<R> {
     /// The next thing to do. Call it until it gives none, after every input and at the deadline.
     pub fn poll_action(&mut self, now: Time) -> Option<ClientAction> {
         self.run_timers(now);
-        self.actions.pop_front()
+        self.desk.next_action()
     }
 
     /// When [`Client::poll_action`] has something to do next, if no input comes before.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Time> {
-        let deadlines = [self.schedule.deadline(), self.outbox.next_expiry()];
+        let deadlines = [self.traffic.deadline(), self.outbox.next_expiry()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -208,20 +149,7 @@ impl<R: CryptoRng> Client<R> {
     /// carries the owner's grant; its text stays the same within an hour.
     #[must_use]
     pub fn address(&self, now: Time) -> Address {
-        let drop = self.keys.public_drop();
-        let provider = self.config.mailbox_provider;
-        let ends = (now + self.config.address_validity)
-            .as_secs()
-            .div_ceil(3600);
-        let hour = u32::try_from(ends).unwrap_or(u32::MAX);
-        let grant = DropGrant::issue(self.keys.mailbox(), &self.network, &provider, &drop, hour);
-        Address {
-            network: Address::short_network(&self.network),
-            provider,
-            drop,
-            key: self.keys.public(),
-            grant: Some(grant),
-        }
+        self.identity.address(now)
     }
 
     /// How far a sent message has come; `None` if it is not remembered (any more).
@@ -238,72 +166,63 @@ impl<R: CryptoRng> Client<R> {
     /// The key by which others know this client.
     #[must_use]
     pub fn public_key(&self) -> PeerKey {
-        self.keys.public()
+        self.identity.keys().public()
     }
 
     /// Whether the four processes run: attached, with a document.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.schedule.running()
+        self.traffic.is_running()
     }
 
     /// What was done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let mut counters = self.counters;
-        counters.outbox_fragments = self.outbox.waiting() as u64;
-        counters.reply_keys = self.replies.len() as u64;
-        counters.stock = u64::from(self.mailbox.stock());
-        counters.unread = self.inbox.unread() as u64;
-        counters.pending_acks = self.mailbox.pending_acks() as u64;
-        counters.pending_registrations = self.mailbox.pending_contacts() as u64;
-        counters
+        Counters {
+            partial_dropped: self.inbox.discarded(),
+            keys_evicted: self.traffic.blocks_evicted(),
+            outbox_fragments: self.outbox.waiting() as u64,
+            reply_keys: self.traffic.blocks_out() as u64,
+            stock: u64::from(self.mailbox.stock()),
+            unread: self.inbox.unread() as u64,
+            pending_acks: self.mailbox.pending_acks() as u64,
+            pending_registrations: self.mailbox.pending_contacts() as u64,
+            ..self.counters
+        }
     }
 
-    fn attach(&mut self, now: Time, link: Link) {
+    fn attach(&mut self, now: Time, entry: NodeId, handle: ClientHandle) {
         self.detach();
-        self.link = Some(link);
-        self.mailbox.restart(now);
+        self.traffic.attach(entry, handle);
         self.outbox.hurry(now);
-        let generation = rows::encode_number(self.mailbox.generation());
-        self.note(vec![Change::put(
-            Table::Meta,
-            rows::GENERATION.to_vec(),
-            generation,
-        )]);
-        if link.entry == self.config.mailbox_provider {
-            self.alarm(Alarm::EntryIsMailbox);
+        let generation = self.mailbox.restart(now);
+        self.desk.note([generation]);
+        if entry == self.identity.mailbox_provider() {
+            self.desk.alarm(Alarm::EntryIsMailbox);
         }
         self.start_if_ready(now);
     }
 
     fn detach(&mut self) {
-        self.link = None;
-        self.schedule.stop();
-        // Reply blocks lead to the handle of the connection that is gone.
-        self.replies.clear();
-        self.stream = None;
+        self.traffic.detach();
+        self.watch.stop();
+    }
+
+    fn clock_moved(&mut self, step: ClockStep) {
+        self.detach();
+        self.traffic.clock_moved(step);
+        self.outbox.clock_moved(step);
+        self.watch.clock_moved(step);
     }
 
     fn start_if_ready(&mut self, now: Time) {
-        let documents = self
-            .view
-            .as_ref()
-            .is_some_and(|view| !view.documents.is_empty());
-        if self.link.is_none() || !documents || self.schedule.running() {
-            return;
+        if self.traffic.start_if_ready(now) {
+            self.watch.start();
         }
-        self.schedule.start(now);
-        let clock = self.profile.mailbox_clock;
-        let pause = match clock > 0.0 {
-            true => Span::from_secs_f64(f64::from(self.config.pause_gaps) / clock),
-            false => Span::MAX,
-        };
-        self.stream = Some(StreamWatch::new(self.config.reply_timeout, pause));
     }
 
     fn run_timers(&mut self, now: Time) {
-        while let Some(tick) = self.schedule.tick(now) {
+        while let Some(tick) = self.traffic.next_tick(now) {
             if tick.missed {
                 self.counters.missed_ticks += 1;
             } else {
@@ -312,77 +231,254 @@ impl<R: CryptoRng> Client<R> {
         }
         while let Some((message, changes)) = self.outbox.expire(now) {
             self.counters.expired += 1;
-            self.note(changes);
-            self.event(ClientEvent::Expired { message });
+            self.desk.note(changes);
+            self.desk.event(ClientEvent::Expired { message });
         }
-        if now >= self.next_watch && self.link.is_some() {
-            self.next_watch = now + WATCH_EVERY;
-            self.watch(now);
+        if self.traffic.is_attached() && self.watch.is_due(now) {
+            self.look_for_losses(now);
         }
     }
 
-    /// Asks the host to store changes; `pending` is what follows from it.
-    pub(crate) fn persist(&mut self, changes: Vec<Change>, pending: Pending) {
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.pending.insert(ticket, pending);
-        self.actions
-            .push_back(ClientAction::Persist { ticket, changes });
+    fn tick(&mut self, now: Time, process: Process) {
+        let (outbox, mailbox) = (&mut self.outbox, &mut self.mailbox);
+        let packet = self
+            .traffic
+            .packet(now, process, outbox, mailbox, &self.identity);
+        match packet {
+            Ok((frame, sent)) => {
+                self.desk.settle(Alarm::NoDocument);
+                self.desk.settle(Alarm::EntryMissing);
+                self.desk.act(ClientAction::SendFrame(frame));
+                self.sent(now, sent);
+            }
+            Err(error) => {
+                self.counters.skipped_ticks += 1;
+                self.desk.standing_alarm(match error {
+                    BuildError::NoDocument => Alarm::NoDocument,
+                    _ => Alarm::EntryMissing,
+                });
+            }
+        }
     }
 
-    /// Asks the host to store changes that nothing waits for.
-    pub(crate) fn note(&mut self, changes: Vec<Change>) {
-        if !changes.is_empty() {
-            self.persist(changes, Pending::Note);
+    fn sent(&mut self, now: Time, sent: Sent) {
+        match sent {
+            Sent::Fragment {
+                message,
+                index,
+                again,
+                change,
+                trace,
+            } => {
+                self.counters.sent_real += 1;
+                self.counters.retransmissions += u64::from(again);
+                self.desk.note(change);
+                self.desk.event(ClientEvent::Sent {
+                    message,
+                    fragment: index,
+                    trace,
+                });
+            }
+            Sent::Dummy => self.counters.sent_dummy += 1,
+            Sent::Loop => self.counters.sent_loop += 1,
+            Sent::Drop => self.counters.sent_drop += 1,
+            Sent::MailboxMissing => {
+                self.counters.sent_drop += 1;
+                self.desk.standing_alarm(Alarm::MailboxMissing);
+            }
+            Sent::Mailbox => {
+                self.counters.sent_mailbox += 1;
+                self.desk.settle(Alarm::MailboxMissing);
+                self.watch.expect_stream(now);
+            }
+        }
+    }
+
+    fn send(&mut self, now: Time, request: u64, to: &Address, text: &[u8]) {
+        let rng = self.traffic.rng();
+        let parts = (&self.identity, &mut self.outbox, &mut self.contacts);
+        match Composed::new(now, rng, parts, to, text) {
+            Ok((message, changes)) => {
+                if !self.contacts.is_registered(&to.key) {
+                    self.mailbox.register(to.key);
+                }
+                let message = Box::new(message);
+                self.desk
+                    .persist(changes, Follow::Send { request, message });
+            }
+            Err(reason) => self.desk.event(ClientEvent::Refused { request, reason }),
         }
     }
 
     fn persisted(&mut self, now: Time, ticket: u64) {
-        match self.pending.remove(&ticket) {
-            Some(Pending::Send { request, prepared }) => self.accept(now, request, *prepared),
-            Some(Pending::Arrival { entry, kept }) => self.keep(entry, kept),
-            Some(Pending::Note) | None => {}
+        match self.desk.answered(ticket).flatten() {
+            Some(Follow::Send { request, message }) => {
+                let message = message.accept(now, &mut self.outbox);
+                self.counters.accepted += 1;
+                self.desk.event(ClientEvent::Accepted { request, message });
+            }
+            Some(Follow::Arrival { entry, kept }) => self.keep(entry, kept),
+            None => {}
         }
     }
 
     fn persist_failed(&mut self, ticket: u64, reason: String) {
-        let Some(pending) = self.pending.remove(&ticket) else {
+        let Some(follow) = self.desk.answered(ticket) else {
             return;
         };
         self.counters.persist_failures += 1;
-        match pending {
-            Pending::Send { request, prepared } => {
-                self.forget_prepared(&prepared);
+        match follow {
+            Some(Follow::Send { request, message }) => {
+                message.forget(&mut self.outbox, &mut self.contacts);
                 let reason = SendError::Storage(reason);
-                self.event(ClientEvent::Refused { request, reason });
+                self.desk.event(ClientEvent::Refused { request, reason });
             }
-            Pending::Arrival { kept, .. } => {
+            Some(Follow::Arrival { kept, .. }) => {
                 // Not acknowledged: the mailbox pushes it again, and that is the second try.
                 self.inbox.forget(&kept);
-                self.alarm(Alarm::Storage);
+                self.desk.alarm(Alarm::Storage);
             }
-            Pending::Note => self.alarm(Alarm::Storage),
+            None => self.desk.alarm(Alarm::Storage),
         }
     }
 
-    /// Fragments of messages that are not on disk yet.
-    pub(crate) fn pending_fragments(&self) -> usize {
-        let fragments = |pending: &Pending| match pending {
-            Pending::Send { prepared, .. } => prepared.parts.len(),
-            _ => 0,
+    fn receive(&mut self, now: Time, frame: Frame) {
+        let (id, payload) = frame.into_last_link();
+        let Some((block, overdue)) = self.traffic.answered(&id) else {
+            self.counters.filler += 1;
+            return;
         };
-        self.pending.values().map(fragments).sum()
+        self.counters.late += u64::from(overdue);
+        let purpose = block.purpose;
+        let answer = Answer::open(block, &payload);
+        if !overdue {
+            self.outcome(purpose, matches!(answer, Answer::Corrupted));
+        }
+        match answer {
+            Answer::Loop => self.counters.loops_returned += 1,
+            Answer::Dummy => self.counters.answers_dummy += 1,
+            Answer::Undecided { message, index } => {
+                self.counters.answers_dummy += 1;
+                self.outbox.undecided(&message, index, now);
+            }
+            Answer::Receipt {
+                message,
+                index,
+                status,
+            } => self.receipt(message, index, status),
+            Answer::Stream(item, trace) => self.stream(now, &item, trace),
+            Answer::Corrupted => self.counters.corrupted += 1,
+            Answer::Unexpected => self.counters.unexpected += 1,
+        }
     }
 
-    pub(crate) fn act(&mut self, action: ClientAction) {
-        self.actions.push_back(action);
+    fn receipt(&mut self, message: MessageId, index: u16, status: ReceiptStatus) {
+        match status {
+            ReceiptStatus::Stored => self.counters.receipts_stored += 1,
+            _ => self.counters.receipts_refused += 1,
+        }
+        match self.outbox.receipt(&message, index, status) {
+            // What was refused is tried again like what was not answered: after the wait.
+            Settled::Nothing | Settled::Refused => {}
+            Settled::Fragment(changes) => self.desk.note(changes),
+            Settled::Message(changes) => {
+                self.counters.stored += 1;
+                self.desk.note(changes);
+                self.desk.event(ClientEvent::Stored { message });
+            }
+        }
     }
 
-    pub(crate) fn event(&mut self, event: ClientEvent) {
-        self.act(ClientAction::Event(event));
+    fn stream(&mut self, now: Time, item: &StreamItem, trace: Vec<HopTrace>) {
+        self.counters.stream_items += 1;
+        if !self.mailbox.is_current(item) {
+            self.counters.unexpected += 1;
+            return;
+        }
+        let finding = self.watch.stream_item(now, item.number);
+        self.stream_lost(finding.lost, finding.alarm);
+        for contact in self.mailbox.report(item) {
+            let change = self.contacts.registered(&contact);
+            self.desk.note(change);
+        }
+        if let Some(entry) = &item.entry {
+            self.counters.stream_entries += 1;
+            self.arrive(now, entry, trace);
+        }
     }
 
-    pub(crate) fn alarm(&mut self, alarm: Alarm) {
-        self.event(ClientEvent::Alarm(alarm));
+    fn arrive(&mut self, now: Time, entry: &StreamEntry, trace: Vec<HopTrace>) {
+        let arrival = self.inbox.arrive(now, &self.identity, entry, trace);
+        if !matches!(arrival, Arrival::Full) {
+            self.desk.settle(Alarm::InboxFull);
+        }
+        match arrival {
+            Arrival::Known => {
+                self.counters.duplicates += 1;
+                self.mailbox.acknowledge(entry.entry);
+            }
+            Arrival::Saving => self.counters.duplicates += 1,
+            Arrival::Full => self.desk.standing_alarm(Alarm::InboxFull),
+            Arrival::Bad => {
+                self.counters.undecryptable += 1;
+                self.mailbox.acknowledge(entry.entry);
+            }
+            Arrival::New { changes, kept } => {
+                let entry = entry.entry;
+                self.desk.persist(changes, Follow::Arrival { entry, kept });
+            }
+        }
+    }
+
+    /// A fragment is on disk: the mailbox may delete it, and the user may have the message.
+    fn keep(&mut self, entry: u64, kept: Kept) {
+        self.inbox.safe(&kept);
+        self.mailbox.acknowledge(entry);
+        let Some(key) = kept.complete else { return };
+        if let Some(row) = self.inbox.tell(&key) {
+            self.counters.received += 1;
+            self.tell(key, row, kept.trace);
+        }
+    }
+
+    fn tell(&mut self, key: InboxKey, row: InboxRow, trace: Vec<HopTrace>) {
+        let (provider, drop) = (row.reply_provider, row.reply_drop);
+        let reply_to = self.identity.address_of(key.sender, provider, drop);
+        self.desk.event(ClientEvent::Received {
+            message: key.message,
+            from: key.sender,
+            reply_to: Box::new(reply_to),
+            text: Zeroizing::new(row.text),
+            sent_at: row.sent_at,
+            sequence: row.sequence,
+            trace,
+        });
+    }
+
+    /// Answers overdue, numbers missing, a stream that pauses; and keys that are void.
+    fn look_for_losses(&mut self, now: Time) {
+        while let Some(purpose) = self.traffic.overdue(now) {
+            match purpose {
+                Purpose::Loop => self.counters.loops_lost += 1,
+                _ => self.counters.receipts_lost += 1,
+            }
+            self.outcome(purpose, true);
+        }
+        while let Some(finding) = self.watch.check_stream(now) {
+            let paused = matches!(finding.alarm, Some(Alarm::StreamPaused(_)));
+            self.counters.stream_pauses += u64::from(paused);
+            self.stream_lost(finding.lost, finding.alarm);
+        }
+        self.traffic.sweep(now);
+    }
+
+    fn stream_lost(&mut self, lost: u64, alarm: Option<Alarm>) {
+        self.counters.stream_gaps = self.counters.stream_gaps.saturating_add(lost);
+        alarm.into_iter().for_each(|alarm| self.desk.alarm(alarm));
+    }
+
+    fn outcome(&mut self, of: Purpose, lost: bool) {
+        let alarm = self.watch.outcome(of, lost);
+        alarm.into_iter().for_each(|alarm| self.desk.alarm(alarm));
     }
 }

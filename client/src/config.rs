@@ -1,3 +1,5 @@
+//! What the user chooses, and the waits and bounds of a client.
+
 use shoal_proto::{NodeId, Span};
 
 use crate::error::ClientError;

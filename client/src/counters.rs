@@ -1,79 +1,100 @@
-/// What a client has done since it was made, for metrics. All grow, but those at the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Fragments of messages sent, retransmissions included.
-    pub sent_real: u64,
-    /// Dummy deposits sent.
-    pub sent_dummy: u64,
-    /// Loops sent.
-    pub sent_loop: u64,
-    /// Drop cover sent.
-    pub sent_drop: u64,
-    /// Mailbox packets sent.
-    pub sent_mailbox: u64,
-    /// Of `sent_real`, those sent again.
-    pub retransmissions: u64,
-    /// Ticks skipped because the host woke too late.
-    pub missed_ticks: u64,
-    /// Ticks at which no packet could be built: no document, no path.
-    pub skipped_ticks: u64,
-    /// Frames received whose identifier is none of ours: filler.
-    pub filler: u64,
-    /// Loops that came back.
-    pub loops_returned: u64,
-    /// Loops that did not in time.
-    pub loops_lost: u64,
-    /// "Stored" receipts.
-    pub receipts_stored: u64,
-    /// "Refused" receipts.
-    pub receipts_refused: u64,
-    /// Dummy answers to deposits, to dummies or because the commit was late.
-    pub answers_dummy: u64,
-    /// Deposits that were not answered in time.
-    pub receipts_lost: u64,
-    /// Packets of the mailbox's stream.
-    pub stream_items: u64,
-    /// Of those, the ones with a message's fragment.
-    pub stream_entries: u64,
-    /// Packets of the mailbox's stream that did not come.
-    pub stream_gaps: u64,
-    /// Times that the mailbox's stream paused.
-    pub stream_pauses: u64,
-    /// Answers later than the wait after which they counted as lost.
-    pub late: u64,
-    /// Frames with an identifier of ours whose payload did not open.
-    pub corrupted: u64,
-    /// Answers that make no sense: undecodable, or to another question.
-    pub unexpected: u64,
-    /// Blobs that did not open, or held no fragment.
-    pub undecryptable: u64,
-    /// Fragments that were here already.
-    pub duplicates: u64,
-    /// Fragments dropped with incomplete messages that did not fit.
-    pub partial_dropped: u64,
-    /// Keys of reply blocks forgotten because there were too many.
-    pub keys_evicted: u64,
-    /// Messages accepted.
-    pub accepted: u64,
-    /// Messages stored at their receiver's mailbox.
-    pub stored: u64,
-    /// Messages expired.
-    pub expired: u64,
-    /// Messages received.
-    pub received: u64,
-    /// Changes that the host failed to save.
-    pub persist_failures: u64,
-    /// Now: fragments waiting for their receipt.
-    pub outbox_fragments: u64,
-    /// Now: keys of reply blocks not used yet.
-    pub reply_keys: u64,
-    /// Now: reply blocks at the mailbox, as it last said.
-    pub stock: u64,
-    /// Now: messages received and not read.
-    pub unread: u64,
-    /// Now: acks that the mailbox has not confirmed.
-    pub pending_acks: u64,
-    /// Now: contacts whose drop ids the mailbox has not confirmed.
-    pub pending_registrations: u64,
+//! What a client counts.
+
+shoal_proto::counters! {
+    /// What a client has done since it was made. All grow, but those at the end.
+    #[non_exhaustive]
+    pub struct Counters("client") {
+        /// Fragments of messages sent, retransmissions included.
+        sent_real: counter "packets";
+        /// Dummy deposits sent.
+        sent_dummy: counter "packets";
+        /// Loops sent.
+        sent_loop: counter "packets";
+        /// Drop cover sent.
+        sent_drop: counter "packets";
+        /// Mailbox packets sent.
+        sent_mailbox: counter "packets";
+        /// Of the fragments sent, those sent again.
+        retransmissions: counter "packets",
+            "If it grows as fast as the fragments sent, packets or receipts are lost: look at the losses of loops and receipts, and try another entry.";
+        /// Ticks skipped because the host woke too late.
+        missed_ticks: counter "ticks",
+            "The machine slept or has too much to do; while it does, its silence is seen on the link.";
+        /// Ticks at which no packet could be built: no document, no path.
+        skipped_ticks: counter "ticks",
+            "Look at the alarms: no document is in force, or the entry has left the network.";
+        /// Frames received whose identifier is none of ours: filler.
+        filler: counter "packets";
+        /// Loops that came back.
+        loops_returned: counter "packets";
+        /// Loops that did not in time.
+        loops_lost: counter "packets",
+            "The entry or the mixes lose packets: try another entry.";
+        /// "Stored" receipts.
+        receipts_stored: counter "packets";
+        /// "Refused" receipts.
+        receipts_refused: counter "packets",
+            "The receiver's mailbox takes nothing more, or the address is void: ask for a fresh one.";
+        /// Dummy answers to deposits, to dummies or because the commit was late.
+        answers_dummy: counter "packets";
+        /// Deposits that were not answered in time.
+        receipts_lost: counter "packets",
+            "If loops are not lost as well, the providers of the receivers lose packets.";
+        /// Packets of the mailbox's stream.
+        stream_items: counter "packets";
+        /// Of those, the ones with a message's fragment.
+        stream_entries: counter "packets";
+        /// Packets of the mailbox's stream that did not come.
+        stream_gaps: counter "packets",
+            "If loops are not lost as well, the mailbox's provider loses packets: have the mailbox elsewhere.";
+        /// Times that the mailbox's stream paused.
+        stream_pauses: counter "events",
+            "The mailbox's provider is down or withholds: have the mailbox elsewhere if it goes on.";
+        /// Answers later than the wait after which they counted as lost.
+        late: counter "packets",
+            "The network is slower than `reply_timeout` allows for.";
+        /// Frames with an identifier of ours whose payload did not open.
+        corrupted: counter "packets",
+            "Somebody on the way alters packets: try another entry.";
+        /// Answers that make no sense: undecodable, or to another question.
+        unexpected: counter "packets",
+            "A provider answers what it was not asked: look for one with another version.";
+        /// Blobs that did not open, or held no fragment.
+        undecryptable: counter "items",
+            "Somebody deposits rubbish under a drop id of this client.";
+        /// Fragments that were here already.
+        duplicates: counter "items";
+        /// Fragments dropped with incomplete messages that did not fit.
+        partial_dropped: counter "items",
+            "Somebody sends parts of messages that never become whole.";
+        /// Keys of reply blocks forgotten because there were too many.
+        keys_evicted: counter "keys",
+            "Answers to them look like filler: more reply blocks are out than `reply_keys` allows for.";
+        /// Messages accepted.
+        accepted: counter "messages";
+        /// Messages stored at their receiver's mailbox.
+        stored: counter "messages";
+        /// Messages expired.
+        expired: counter "messages",
+            "Their receivers' mailboxes could not be reached for the whole time to live.";
+        /// Messages received.
+        received: counter "messages";
+        /// Changes that the host failed to save.
+        persist_failures: counter "failures",
+            "Look at the disk: it is full, read-only or failing.";
+        /// Now: fragments waiting for their receipt.
+        outbox_fragments: gauge "fragments";
+        /// Now: keys of reply blocks not used yet.
+        reply_keys: gauge "keys";
+        /// Now: reply blocks at the mailbox, as it last said.
+        stock: gauge "blocks",
+            "While it is 0 the mailbox can send nothing.";
+        /// Now: messages received and not read.
+        unread: gauge "messages",
+            "At the bound, more stay at the mailbox: read them.";
+        /// Now: acks that the mailbox has not confirmed.
+        pending_acks: gauge "items";
+        /// Now: contacts whose drop ids the mailbox has not confirmed.
+        pending_registrations: gauge "contacts";
+    }
 }

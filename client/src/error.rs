@@ -1,6 +1,8 @@
+//! What can go wrong, by whose fault.
+
 use thiserror::Error;
 
-use crate::rows::Table;
+use crate::table::Table;
 
 /// What can keep a client from being built or restored.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -91,18 +93,4 @@ pub enum SealError {
     /// The Noise library refused to do its work.
     #[error("the sealing failed")]
     Internal,
-}
-
-/// Why a tick of one of the processes sent nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub(crate) enum BuildError {
-    #[error("no document is in force, or no entry is attached to")]
-    NoDocument,
-    #[error("the entry is not a provider of the epoch")]
-    Entry,
-    #[error("the last hop is not a provider of the epoch")]
-    LastHop,
-    #[error("the packet could not be built")]
-    Packet,
 }

@@ -1,3 +1,5 @@
+//! What goes in and out of the core: what the host tells it, and what it asks of the host.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,6 +28,15 @@ pub enum ClientInput {
     },
     /// The connection is gone.
     Detached,
+    /// The host's clock was corrected; the `now` of this input is by the new one. The connection,
+    /// if there is one, is gone with it: the host detaches first and attaches again. What waits,
+    /// waits as long as before; dates (when a message was accepted, when it expires) stay.
+    ClockMoved {
+        /// The clock shows more than before, not less.
+        ahead: bool,
+        /// By how much.
+        by: Span,
+    },
     /// A frame came from the entry.
     Frame(Frame),
     /// The user sends a message.

@@ -145,8 +145,7 @@ impl ClientKeys {
     }
 
     /// The mailbox that these keys own.
-    #[must_use]
-    pub fn mailbox_id(&self) -> MailboxId {
+    pub(crate) fn mailbox_id(&self) -> MailboxId {
         MailboxId::new(self.mailbox.verifying_key().to_bytes())
     }
 
@@ -159,22 +158,19 @@ impl ClientKeys {
     }
 
     /// The drop id in the address that this client hands out.
-    #[must_use]
-    pub fn public_drop(&self) -> DropId {
+    pub(crate) fn public_drop(&self) -> DropId {
         self.derive(DropUse::Public)
     }
 
     /// The drop id for one contact's answers.
-    #[must_use]
-    pub fn contact_drop(&self, contact: &PeerKey) -> DropId {
+    pub(crate) fn contact_drop(&self, contact: &PeerKey) -> DropId {
         self.derive(DropUse::Contact(contact))
     }
 
     /// The contact's drop id among three decoys, in an order that tells nothing: what is
     /// registered at the mailbox. The same set for the same contact, so that registering it
     /// again adds nothing.
-    #[must_use]
-    pub fn contact_drop_set(&self, contact: &PeerKey) -> [DropId; 4] {
+    pub(crate) fn contact_drop_set(&self, contact: &PeerKey) -> [DropId; 4] {
         let mut set = [
             self.derive(DropUse::Contact(contact)),
             self.derive(DropUse::Decoy(contact, 0)),

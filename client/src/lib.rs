@@ -2,7 +2,7 @@
 //! reply blocks for the own mailbox, and sealing from end to end.
 //!
 //! [`Client`] is a core without sockets, clocks or randomness of its own. It never sends because
-//! the user does something: four Poisson processes ([`Process`]) say when a frame leaves, and
+//! the user does something: four Poisson processes (real, loop, drop, mailbox) say when a frame leaves, and
 //! what the user does changes only what is inside.
 //!
 //! # How to drive it
@@ -55,24 +55,30 @@
 //! revision 34, pattern X.
 
 mod address;
+mod answer;
 mod client;
+mod clock;
+mod compose;
 mod config;
+mod contacts;
 mod counters;
+mod desk;
 mod error;
 mod event;
 #[doc(hidden)]
 pub mod fuzz;
+mod identity;
 mod inbox;
 mod keys;
 mod mailbox;
 mod outbox;
-mod receive;
+mod packets;
 mod replies;
 mod rows;
 mod schedule;
-pub mod seal;
-mod send;
-mod tick;
+mod seal;
+mod table;
+mod traffic;
 mod watch;
 
 pub use address::{Address, AddressError};
@@ -83,6 +89,6 @@ pub use error::{ClientError, SealError, SendError};
 pub use event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace};
 pub use keys::{ClientKeys, PeerKey};
 pub use outbox::MessageStatus;
-pub use rows::{Change, MessageState, Row, Table};
-pub use schedule::{Process, gap};
+pub use rows::{Change, MessageState, Row};
 pub use shoal_packet::fragment::MAX_TEXT_BYTES;
+pub use table::{Table, UnknownTable};

@@ -5,9 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shoal_packet::command::{DropChange, MAX_ACKS, StreamItem};
 use shoal_proto::{Epoch, Span, Time};
-use shoal_topology::{NetworkParameters, View};
+use shoal_topology::{NetworkParameters, Profile, View};
 
+use crate::error::ClientError;
 use crate::keys::{ClientKeys, PeerKey};
+use crate::rows::{self, Change, Row};
+use crate::table::Table;
+
+/// The row that the last generation is in.
+const GENERATION: &[u8] = b"generation";
 
 /// Acks remembered. Beyond that the oldest are forgotten: the mailbox pushes those entries again.
 const MAX_PENDING_ACKS: usize = 4096;
@@ -21,6 +27,8 @@ struct InFlight {
 
 /// What one mailbox packet says beside its reply blocks.
 pub(crate) struct Commands {
+    /// Index of the profile, which names the rate of the mailbox's clock.
+    pub(crate) profile: u8,
     pub(crate) generation: u64,
     pub(crate) counter: u64,
     pub(crate) acks: Vec<u64>,
@@ -29,6 +37,9 @@ pub(crate) struct Commands {
 
 /// The owner's side of a mailbox.
 pub(crate) struct MailboxLink {
+    profile: u8,
+    /// Packets per second that the mailbox sends in the mean.
+    clock: f64,
     generation: u64,
     counter: u64,
     /// Entries to acknowledge, with the counter of the packet that last did (0 for none).
@@ -42,9 +53,12 @@ pub(crate) struct MailboxLink {
 }
 
 impl MailboxLink {
-    pub(crate) fn new(generation: u64) -> Self {
+    /// For the profile of this index.
+    pub(crate) fn new(index: u8, profile: &Profile) -> Self {
         Self {
-            generation,
+            profile: index,
+            clock: profile.mailbox_clock,
+            generation: 0,
             counter: 0,
             acks: BTreeMap::new(),
             contacts: BTreeMap::new(),
@@ -54,8 +68,17 @@ impl MailboxLink {
         }
     }
 
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
+    pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
+        let is_it = |row: &&Row| row.table == Table::Meta && row.key == GENERATION;
+        for row in rows.iter().filter(is_it) {
+            self.generation = rows::decode_number(&row.value).map_err(|e| row.fault(e))?;
+        }
+        Ok(())
+    }
+
+    /// Whether it is of the stream that the mailbox sends to this connection.
+    pub(crate) fn is_current(&self, item: &StreamItem) -> bool {
+        item.generation == self.generation
     }
 
     pub(crate) fn stock(&self) -> u16 {
@@ -71,8 +94,9 @@ impl MailboxLink {
     }
 
     /// A new connection: the reply blocks at the mailbox lead to the old one. The generation is
-    /// the time in microseconds, or one more than the last if the clock went back.
-    pub(crate) fn restart(&mut self, now: Time) {
+    /// the time in microseconds, or one more than the last if the clock went back. Returns the row
+    /// to save.
+    pub(crate) fn restart(&mut self, now: Time) -> Change {
         self.generation = now.as_micros().max(self.generation.saturating_add(1));
         self.counter = 0;
         self.in_flight.clear();
@@ -81,6 +105,8 @@ impl MailboxLink {
         for last in self.acks.values_mut().chain(self.contacts.values_mut()) {
             *last = 0;
         }
+        let generation = rows::encode_number(self.generation);
+        Change::put(Table::Meta, GENERATION.to_vec(), generation)
     }
 
     /// The entry is safely here.
@@ -133,6 +159,7 @@ impl MailboxLink {
             self.in_flight.pop_first();
         }
         Commands {
+            profile: self.profile,
             generation: self.generation,
             counter,
             acks,
@@ -144,7 +171,7 @@ impl MailboxLink {
     /// Returns the contacts that are registered now.
     pub(crate) fn report(&mut self, item: &StreamItem) -> BTreeSet<PeerKey> {
         let mut registered = BTreeSet::new();
-        if item.generation != self.generation {
+        if !self.is_current(item) {
             return registered;
         }
         self.stock = item.stock;
@@ -177,7 +204,6 @@ impl MailboxLink {
         params: &NetworkParameters,
         view: &View,
         now: Time,
-        clock: f64,
     ) -> Option<Epoch> {
         let in_force = view.current(params, now)?.epoch();
         let next = params.epoch_at(now).next();
@@ -185,8 +211,8 @@ impl MailboxLink {
             self.ahead = None;
         }
         if self.ahead.is_none() && view.documents.contains_key(&next) {
-            let lies = if clock > 0.0 {
-                f64::from(self.stock) / clock
+            let lies = if self.clock > 0.0 {
+                f64::from(self.stock) / self.clock
             } else {
                 0.0
             };
@@ -226,6 +252,13 @@ mod tests {
 
     use super::*;
 
+    fn link() -> MailboxLink {
+        let params = NetworkParameters::example();
+        let mut link = MailboxLink::new(0, params.profiles.values().next().unwrap());
+        let _ = link.restart(Time::from_micros(1));
+        link
+    }
+
     fn item(link: &MailboxLink, window_highest: u64, window_bits: u64) -> StreamItem {
         let generation = link.generation;
         StreamItem {
@@ -240,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_window_names_the_highest_and_64_before_it() {
-        let link = MailboxLink::new(1);
+        let link = link();
         let report = item(&link, 100, 0b101 | 1 << 63);
         let has: Vec<u64> = (1..130)
             .filter(|counter| window_has(&report, *counter))
@@ -253,7 +286,7 @@ mod tests {
     #[test]
     fn acks_repeat_in_turn_until_reported() {
         let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(1));
-        let mut link = MailboxLink::new(1);
+        let mut link = link();
         (0..30).for_each(|entry| link.acknowledge(entry));
         let first = link.next_commands(&keys);
         assert_eq!((first.counter, first.acks.len()), (1, MAX_ACKS));
@@ -266,7 +299,7 @@ mod tests {
         let third = link.next_commands(&keys);
         assert!(third.acks.iter().all(|entry| !second.acks.contains(entry)));
         // A report about another generation says nothing.
-        link.restart(Time::from_micros(99));
+        let _ = link.restart(Time::from_micros(99));
         let mut foreign = item(&link, 3, u64::MAX);
         foreign.generation += 1;
         link.report(&foreign);
@@ -275,7 +308,7 @@ mod tests {
 
     #[test]
     fn pending_acks_are_bounded() {
-        let mut link = MailboxLink::new(1);
+        let mut link = link();
         (0..10_000).for_each(|entry| link.acknowledge(entry));
         assert_eq!(link.pending_acks(), MAX_PENDING_ACKS);
     }

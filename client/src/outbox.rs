@@ -6,12 +6,22 @@ use std::ops::Bound;
 use shoal_packet::command::ReceiptStatus;
 use shoal_proto::{MessageId, Span, Time};
 
-use crate::error::ClientError;
-use crate::rows::{Change, MessageState, OutboxRow, Row, SentRow, Table};
+use crate::clock::ClockStep;
+use crate::config::ClientConfig;
+use crate::error::{ClientError, SendError};
+use crate::rows::{Change, MessageState, OutboxRow, Row, SentRow};
+use crate::table::Table;
+
+/// A sealed message that waits to be saved. The outbox keeps room for it.
+pub(crate) struct Prepared {
+    message: MessageId,
+    row: SentRow,
+    parts: Vec<OutboxRow>,
+}
 
 /// A fragment that waits for its "stored" receipt.
-pub(crate) struct Part {
-    pub(crate) row: OutboxRow,
+struct Part {
+    row: OutboxRow,
     attempts: u32,
     due: Time,
     wait: Span,
@@ -69,22 +79,29 @@ pub(crate) struct Outbox {
     served: u64,
     next_order: u64,
     waiting: usize,
+    /// Fragments of messages that wait to be saved.
+    prepared: usize,
+    limit: usize,
     retry_after: Span,
     retry_max: Span,
+    time_to_live: Span,
     history: usize,
 }
 
 impl Outbox {
-    pub(crate) fn new(retry_after: Span, retry_max: Span, history: usize) -> Self {
+    pub(crate) fn new(config: &ClientConfig) -> Self {
         Self {
             by_order: BTreeMap::new(),
             orders: BTreeMap::new(),
             served: 0,
             next_order: 1,
             waiting: 0,
-            retry_after,
-            retry_max,
-            history,
+            prepared: 0,
+            limit: config.limits.outbox_fragments,
+            retry_after: config.retry_after,
+            retry_max: config.retry_max,
+            time_to_live: config.time_to_live,
+            history: config.limits.sent_history,
         }
     }
 
@@ -93,15 +110,52 @@ impl Outbox {
         self.waiting
     }
 
-    /// The place of the next message; each is given out once.
-    pub(crate) fn draw_order(&mut self) -> u64 {
-        let order = self.next_order;
+    /// Whether so many fragments more fit.
+    pub(crate) fn check_room(&self, fragments: usize) -> Result<(), SendError> {
+        let (waiting, limit) = (self.waiting + self.prepared, self.limit);
+        if waiting + fragments > limit {
+            return Err(SendError::OutboxFull { waiting, limit });
+        }
+        Ok(())
+    }
+
+    /// Gives a sealed message its place, and keeps room for it until it is on disk or forgotten.
+    pub(crate) fn prepare(
+        &mut self,
+        now: Time,
+        message: MessageId,
+        parts: Vec<OutboxRow>,
+    ) -> Result<Prepared, SendError> {
+        let row = SentRow {
+            order: self.next_order,
+            accepted_at: now,
+            expires: now + self.time_to_live,
+            fragments: u16::try_from(parts.len()).map_err(|_| SendError::Seal)?,
+            state: MessageState::Queued,
+        };
         self.next_order += 1;
-        order
+        self.prepared += parts.len();
+        Ok(Prepared {
+            message,
+            row,
+            parts,
+        })
     }
 
     /// Takes a message that is on disk.
-    pub(crate) fn add(
+    pub(crate) fn accept(&mut self, now: Time, prepared: Prepared) -> MessageId {
+        self.prepared -= prepared.parts.len();
+        let parts = (0..).zip(prepared.parts);
+        self.add(prepared.message, prepared.row, parts, now);
+        prepared.message
+    }
+
+    /// The message could not be saved.
+    pub(crate) fn forget(&mut self, prepared: &Prepared) {
+        self.prepared -= prepared.parts.len();
+    }
+
+    fn add(
         &mut self,
         message: MessageId,
         row: SentRow,
@@ -291,6 +345,15 @@ impl Outbox {
         }
     }
 
+    /// What waits to be tried waits as long as before. A message's end stays: it is a date.
+    pub(crate) fn clock_moved(&mut self, step: ClockStep) {
+        for outgoing in self.by_order.values_mut() {
+            for part in outgoing.parts.values_mut() {
+                part.due = step.apply(part.due);
+            }
+        }
+    }
+
     /// How far one message has come.
     pub(crate) fn status(&self, message: &MessageId) -> Option<MessageStatus> {
         self.orders
@@ -330,6 +393,19 @@ impl Outbox {
     }
 }
 
+impl Prepared {
+    /// The rows to save.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        let message = self.message.as_bytes().to_vec();
+        let mut changes = vec![Change::put(Table::Sent, message, self.row.encode())];
+        changes.extend((0..).zip(&self.parts).map(|(index, row)| {
+            let key = OutboxRow::key(&self.message, index);
+            Change::put(Table::Outbox, key, row.encode())
+        }));
+        changes
+    }
+}
+
 impl Outgoing {
     fn finished(&self) -> bool {
         matches!(self.row.state, MessageState::Stored | MessageState::Expired)
@@ -356,6 +432,72 @@ impl Outgoing {
             expires: self.row.expires,
             fragments: self.row.fragments,
             stored,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_packet::command::Blob;
+    use shoal_proto::size::BLOB_BYTES;
+    use shoal_proto::{DropId, NodeId};
+
+    use super::*;
+
+    const MESSAGE: MessageId = MessageId::new([7; 16]);
+
+    fn at(secs: u64) -> Time {
+        Time::from_micros(secs * 1_000_000)
+    }
+
+    fn part(number: u8) -> OutboxRow {
+        OutboxRow {
+            provider: NodeId::new([1; 32]),
+            drop: DropId::new([2; 32]),
+            grant: None,
+            deposit: MessageId::new([number; 16]),
+            blob: Box::new(Blob::from_bytes(&[0; BLOB_BYTES]).unwrap()),
+        }
+    }
+
+    fn outbox(limit: usize) -> Outbox {
+        let mut config = ClientConfig::new(NodeId::new([1; 32]));
+        config.limits.outbox_fragments = limit;
+        Outbox::new(&config)
+    }
+
+    #[test]
+    fn what_waits_to_be_saved_takes_up_room() {
+        let mut outbox = outbox(3);
+        let parts = || vec![part(1), part(2)];
+        let first = outbox.prepare(at(0), MESSAGE, parts()).unwrap();
+        let full = SendError::OutboxFull {
+            waiting: 2,
+            limit: 3,
+        };
+        assert_eq!(outbox.check_room(2), Err(full.clone()));
+        outbox.forget(&first);
+        assert_eq!(outbox.check_room(2), Ok(()));
+        let second = outbox.prepare(at(0), MESSAGE, parts()).unwrap();
+        assert_eq!(outbox.accept(at(1), second), MESSAGE);
+        assert_eq!(outbox.check_room(2), Err(full));
+        assert_eq!((outbox.waiting(), outbox.prepared), (2, 0));
+    }
+
+    #[test]
+    fn a_retry_waits_as_long_when_the_clock_moves() {
+        for ahead in [true, false] {
+            let mut outbox = outbox(3);
+            let prepared = outbox.prepare(at(1000), MESSAGE, vec![part(1)]).unwrap();
+            outbox.accept(at(1000), prepared);
+            let expires = outbox.next_expiry();
+            outbox.tried(&MESSAGE, 0, true, at(1000));
+            // Due in 8 s.
+            outbox.clock_moved(ClockStep::new(ahead, Span::from_secs(500)));
+            let now = if ahead { 1500 } else { 500 };
+            assert!(outbox.next_due(at(now + 7)).is_none());
+            assert!(outbox.next_due(at(now + 8)).is_some());
+            assert_eq!(outbox.next_expiry(), expires, "a date stays");
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use shoal_packet::SurbKeys;
-use shoal_proto::{Epoch, MessageId, SurbId, Time};
+use shoal_proto::{Epoch, MessageId, Span, SurbId, Time};
 
+use crate::clock::ClockStep;
 use crate::event::HopTrace;
 
 /// What a reply block was given out for.
@@ -31,27 +32,41 @@ pub(crate) struct Outstanding {
     pub(crate) epoch: Epoch,
     /// The way back.
     pub(crate) trace: Vec<HopTrace>,
+}
+
+struct Entry {
+    age: u64,
+    block: Outstanding,
     /// It has counted as lost already.
-    pub(crate) overdue: bool,
+    overdue: bool,
 }
 
 /// All reply blocks that are out; at most `limit`.
 pub(crate) struct ReplyBook {
-    by_id: BTreeMap<SurbId, (u64, Outstanding)>,
+    by_id: BTreeMap<SurbId, Entry>,
     by_age: BTreeMap<u64, SurbId>,
     timeouts: VecDeque<(Time, SurbId)>,
     next: u64,
     limit: usize,
+    /// When an answer that has not come counts as lost.
+    patience: Span,
+    evicted: u64,
+    sweep_every: Span,
+    next_sweep: Time,
 }
 
 impl ReplyBook {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, patience: Span, sweep_every: Span, now: Time) -> Self {
         Self {
             by_id: BTreeMap::new(),
             by_age: BTreeMap::new(),
             timeouts: VecDeque::new(),
             next: 0,
             limit: limit.max(1),
+            patience,
+            evicted: 0,
+            sweep_every,
+            next_sweep: now,
         }
     }
 
@@ -59,50 +74,65 @@ impl ReplyBook {
         self.by_id.len()
     }
 
-    /// Adds one. What is not back by `timeout` is told by [`ReplyBook::overdue`]; `None` for the
-    /// stock, whose blocks wait at the mailbox. Returns how many old ones had to go.
-    pub(crate) fn insert(&mut self, outstanding: Outstanding, timeout: Option<Time>) -> u64 {
-        let mut evicted = 0;
+    /// How many had to go because there were too many.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Adds one; the oldest go if there are too many. What is not back in time is told by
+    /// [`ReplyBook::overdue`], but for the stock, whose blocks wait at the mailbox.
+    pub(crate) fn insert(&mut self, now: Time, block: Outstanding) {
         while self.by_id.len() >= self.limit {
             let Some((_, oldest)) = self.by_age.pop_first() else {
                 break;
             };
             self.by_id.remove(&oldest);
-            evicted += 1;
+            self.evicted += 1;
         }
-        let id = outstanding.keys.id();
-        if let Some(time) = timeout {
-            self.timeouts.push_back((time, id));
-        }
-        self.by_age.insert(self.next, id);
-        self.by_id.insert(id, (self.next, outstanding));
+        let (id, age) = (block.keys.id(), self.next);
         self.next += 1;
-        evicted
+        if block.purpose != Purpose::Stock {
+            self.timeouts.push_back((now + self.patience, id));
+        }
+        self.by_age.insert(age, id);
+        let entry = Entry {
+            age,
+            block,
+            overdue: false,
+        };
+        self.by_id.insert(id, entry);
     }
 
-    /// Takes the keys for an answer that came: a second one with this identifier finds nothing.
-    pub(crate) fn take(&mut self, id: &SurbId) -> Option<Outstanding> {
-        let (age, outstanding) = self.by_id.remove(id)?;
-        self.by_age.remove(&age);
-        Some(outstanding)
+    /// Takes the block of an answer that came, and whether it had counted as lost: a second answer
+    /// with this identifier finds nothing.
+    pub(crate) fn take(&mut self, id: &SurbId) -> Option<(Outstanding, bool)> {
+        let entry = self.by_id.remove(id)?;
+        self.by_age.remove(&entry.age);
+        Some((entry.block, entry.overdue))
     }
 
     /// The next whose answer is overdue. Its keys stay, for the answer may still come.
     pub(crate) fn overdue(&mut self, now: Time) -> Option<Purpose> {
         while self.timeouts.front().is_some_and(|(time, _)| *time <= now) {
             let (_, id) = self.timeouts.pop_front()?;
-            if let Some((_, outstanding)) = self.by_id.get_mut(&id) {
-                outstanding.overdue = true;
-                return Some(outstanding.purpose);
+            if let Some(entry) = self.by_id.get_mut(&id) {
+                entry.overdue = true;
+                return Some(entry.block.purpose);
             }
         }
         None
     }
 
-    /// Forgets the keys of epochs that are void.
-    pub(crate) fn retain_epochs(&mut self, keep: impl Fn(Epoch) -> bool) {
+    /// Forgets the keys of epochs that are void, now and then: those that counted until so long
+    /// ago that no answer is on its way any more.
+    pub(crate) fn sweep(&mut self, now: Time, counts_until: impl Fn(Epoch) -> Time) {
+        if now < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now + self.sweep_every;
+        let patience = self.patience;
         self.by_id
-            .retain(|_, (_, outstanding)| keep(outstanding.epoch));
+            .retain(|_, entry| counts_until(entry.block.epoch) + patience >= now);
         self.by_age.retain(|_, id| self.by_id.contains_key(id));
     }
 
@@ -111,5 +141,96 @@ impl ReplyBook {
         self.by_id.clear();
         self.by_age.clear();
         self.timeouts.clear();
+    }
+
+    /// The next sweep is as far away as before.
+    pub(crate) fn clock_moved(&mut self, step: ClockStep) {
+        self.next_sweep = step.apply(self.next_sweep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+    use shoal_packet::{Hop, SphinxSecret, build_surb};
+    use shoal_proto::{ClientHandle, NodeId};
+
+    use super::*;
+
+    const PATIENCE: Span = Span::from_secs(30);
+
+    fn at(secs: u64) -> Time {
+        Time::from_micros(secs * 1_000_000)
+    }
+
+    fn book(limit: usize) -> ReplyBook {
+        ReplyBook::new(limit, PATIENCE, Span::from_secs(60), at(1000))
+    }
+
+    fn block(number: u8, purpose: Purpose, epoch: u64) -> Outstanding {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let hop = Hop {
+            node: NodeId::new([1; 32]),
+            key: SphinxSecret::generate(&mut rng).public(),
+            delay: Span::ZERO,
+        };
+        let (id, handle) = (SurbId::new([number; 16]), ClientHandle::new([2; 32]));
+        let (_, keys) = build_surb(&mut rng, &[hop.clone(), hop], &handle, id).unwrap();
+        Outstanding {
+            keys,
+            purpose,
+            epoch: Epoch::new(epoch),
+            trace: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_answer_is_taken_once_and_is_overdue_once() {
+        let mut book = book(9);
+        book.insert(at(1000), block(1, Purpose::Loop, 1));
+        book.insert(at(1001), block(2, Purpose::Dummy, 1));
+        book.insert(at(1001), block(3, Purpose::Stock, 1));
+        assert_eq!(book.overdue(at(1029)), None);
+        assert_eq!(book.overdue(at(1040)), Some(Purpose::Loop));
+        assert_eq!(book.overdue(at(1040)), Some(Purpose::Dummy));
+        // The stock waits at the mailbox.
+        assert_eq!(book.overdue(at(9999)), None);
+        let id = SurbId::new([1; 16]);
+        assert!(book.take(&id).is_some_and(|(_, overdue)| overdue));
+        assert!(book.take(&id).is_none());
+        let stock = book.take(&SurbId::new([3; 16]));
+        assert!(stock.is_some_and(|(_, overdue)| !overdue));
+    }
+
+    #[test]
+    fn the_oldest_go_when_there_are_too_many() {
+        let mut book = book(2);
+        (1..=4).for_each(|number| book.insert(at(1000), block(number, Purpose::Stock, 1)));
+        assert_eq!((book.len(), book.evicted()), (2, 2));
+        assert!(book.take(&SurbId::new([2; 16])).is_none());
+        assert!(book.take(&SurbId::new([3; 16])).is_some());
+    }
+
+    #[test]
+    fn void_keys_are_swept_when_it_is_time_by_whichever_clock() {
+        for ahead in [true, false] {
+            let mut book = book(9);
+            book.sweep(at(1000), |_| Time::MAX);
+            book.insert(at(1000), block(1, Purpose::Stock, 1));
+            book.insert(at(1000), block(2, Purpose::Stock, 2));
+            let void = |epoch: Epoch| match epoch.number() {
+                1 => at(0),
+                _ => Time::MAX,
+            };
+            // The next sweep is in 60 s.
+            book.clock_moved(ClockStep::new(ahead, Span::from_secs(500)));
+            let now = if ahead { 1500 } else { 500 };
+            book.sweep(at(now + 59), void);
+            assert_eq!(book.len(), 2);
+            book.sweep(at(now + 60), void);
+            assert_eq!(book.len(), 1);
+            assert!(book.take(&SurbId::new([2; 16])).is_some());
+        }
     }
 }

@@ -3,15 +3,14 @@
 //! The instants come from generators that nothing else draws from, so what the user does can't
 //! move them: a client that sends and one that idles, of the same seed, tick at the same instants.
 
-use rand::{CryptoRng, SeedableRng};
-use rand_chacha::ChaCha20Rng;
+use rand::CryptoRng;
 use shoal_proto::{Span, Time};
-use shoal_topology::{Profile, delay};
+use shoal_topology::{PoissonClock, Profile};
 
 /// The processes of a client (Loopix, section 4.1: payload, loop and drop cover; and ours for the
 /// mailbox).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Process {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Process {
     /// Fragments of messages, or dummy deposits.
     Real,
     /// Loops to oneself.
@@ -22,50 +21,17 @@ pub enum Process {
     Mailbox,
 }
 
-impl Process {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Real, Self::Loop, Self::Drop, Self::Mailbox];
-
-    /// The name in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Real => "real",
-            Self::Loop => "loop",
-            Self::Drop => "drop",
-            Self::Mailbox => "mailbox",
-        }
-    }
-}
-
-/// A host that wakes up later than this skips the ticks it missed: after a laptop's sleep a burst
-/// of them would be seen on the link.
-const MAX_LAG: Span = Span::from_secs(1);
-
-struct Clock {
-    process: Process,
-    rate: f64,
-    rng: ChaCha20Rng,
-    due: Option<Time>,
-}
-
-impl Clock {
-    fn gap(&mut self) -> Option<Span> {
-        gap(&mut self.rng, self.rate).map(Span::from_secs_f64)
-    }
-}
-
-/// The time to the next tick of a Poisson process with this rate per second, in seconds; `None` if
-/// it never ticks.
-#[must_use]
-pub fn gap<R: CryptoRng + ?Sized>(rng: &mut R, rate: f64) -> Option<f64> {
-    (rate > 0.0).then(|| delay::unit(rng) / rate)
-}
-
 /// The clocks of the four processes.
 pub(crate) struct Schedule {
-    clocks: [Clock; 4],
+    clocks: [(Process, PoissonClock); 4],
     first_contact_mean: Span,
+}
+
+/// A tick of a process.
+pub(crate) struct Tick {
+    pub(crate) process: Process,
+    /// The host came too late: nothing is sent.
+    pub(crate) missed: bool,
 }
 
 impl Schedule {
@@ -74,78 +40,61 @@ impl Schedule {
         first_contact_mean: Span,
         rng: &mut R,
     ) -> Self {
-        let clocks = Process::ALL.map(|process| Clock {
-            process,
-            rate: match process {
-                Process::Real => profile.real,
-                Process::Loop => profile.loops,
-                Process::Drop => profile.drops,
-                Process::Mailbox => profile.mailbox,
-            },
-            rng: ChaCha20Rng::from_rng(rng),
-            due: None,
-        });
+        let clocks = [
+            (Process::Real, profile.real),
+            (Process::Loop, profile.loops),
+            (Process::Drop, profile.drops),
+            (Process::Mailbox, profile.mailbox),
+        ];
         Self {
-            clocks,
+            clocks: clocks.map(|(process, rate)| (process, PoissonClock::new(rng, rate))),
             first_contact_mean,
         }
     }
 
     pub(crate) fn running(&self) -> bool {
-        self.clocks.iter().any(|clock| clock.due.is_some())
+        self.deadline().is_some()
     }
 
     /// Starts all processes. The mailbox's first tick comes after the wait for a first contact.
     pub(crate) fn start(&mut self, now: Time) {
-        let wait = self.first_contact_mean.as_secs_f64();
-        for clock in &mut self.clocks {
-            clock.due = match clock.process {
-                Process::Mailbox if clock.rate > 0.0 => {
-                    Some(now + Span::from_secs_f64(delay::unit(&mut clock.rng) * wait))
-                }
-                _ => clock.gap().map(|gap| now + gap),
-            };
+        for (process, clock) in &mut self.clocks {
+            match process {
+                Process::Mailbox => clock.start_with(now, self.first_contact_mean),
+                _ => clock.start(now),
+            }
         }
     }
 
     pub(crate) fn stop(&mut self) {
-        for clock in &mut self.clocks {
-            clock.due = None;
-        }
+        self.clocks.iter_mut().for_each(|(_, clock)| clock.stop());
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.clocks.iter().filter_map(|clock| clock.due).min()
+        self.clocks
+            .iter()
+            .filter_map(|(_, clock)| clock.due())
+            .min()
     }
 
-    /// The next tick that is due, earliest first, and whether it was missed. Gaps are counted
-    /// from the instant a tick was due, not from when the host came round to it.
+    /// The next tick that is due, earliest first. Call it until it gives none.
     pub(crate) fn tick(&mut self, now: Time) -> Option<Tick> {
-        let clock = self
+        let (process, clock) = self
             .clocks
             .iter_mut()
-            .filter(|clock| clock.due.is_some_and(|due| due <= now))
-            .min_by_key(|clock| clock.due)?;
-        let due = clock.due?;
-        let missed = now.since(due) > MAX_LAG;
-        // What was missed is skipped at once: the process has no memory, so starting from now is
-        // the same process.
-        let base = if missed { now } else { due };
-        clock.due = clock.gap().map(|gap| base + gap.max(Span::from_micros(1)));
-        Some(Tick {
-            process: clock.process,
-            missed,
-        })
+            .filter(|(_, clock)| clock.due().is_some_and(|due| due <= now))
+            .min_by_key(|(_, clock)| clock.due())?;
+        let missed = clock.tick(now)?.missed;
+        let process = *process;
+        Some(Tick { process, missed })
     }
-}
-
-pub(crate) struct Tick {
-    pub(crate) process: Process,
-    pub(crate) missed: bool,
 }
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
     use super::*;
 
     fn schedule(seed: u64) -> Schedule {
@@ -206,7 +155,7 @@ mod tests {
             .map(|seed| {
                 let mut schedule = schedule(seed);
                 schedule.start(Time::from_micros(0));
-                schedule.clocks[3].due.unwrap().as_micros() as f64 / 1e6
+                schedule.clocks[3].1.due().unwrap().as_micros() as f64 / 1e6
             })
             .sum::<f64>()
             / 4000.0;

@@ -18,19 +18,19 @@ use crate::error::SealError;
 use crate::keys::{ClientKeys, PeerKey};
 
 /// Bytes sealed in one blob.
-pub const SEALED_BYTES: usize = BLOB_BYTES - 32 - 48 - 16;
+pub(crate) const SEALED_BYTES: usize = BLOB_BYTES - 32 - 48 - 16;
 
 const PATTERN: &str = "Noise_X_25519_ChaChaPoly_BLAKE2b";
 
 /// What a blob is bound to beside its receiver: moved elsewhere, it does not open.
 #[derive(Clone, Copy, Debug)]
-pub struct Binding {
+pub(crate) struct Binding {
     /// The network.
-    pub network: NetworkHash,
+    pub(crate) network: NetworkHash,
     /// The drop id it is deposited under.
-    pub drop: DropId,
+    pub(crate) drop: DropId,
     /// The id it is deposited under.
-    pub message: MessageId,
+    pub(crate) message: MessageId,
 }
 
 impl Binding {
@@ -49,7 +49,7 @@ impl Binding {
 ///
 /// # Errors
 /// [`SealError::Size`] if `plaintext` has not [`SEALED_BYTES`].
-pub fn seal<R: CryptoRng>(
+pub(crate) fn seal<R: CryptoRng>(
     rng: &mut R,
     keys: &ClientKeys,
     to: &PeerKey,
@@ -84,7 +84,7 @@ pub fn seal<R: CryptoRng>(
 /// # Errors
 /// [`SealError::Open`] if it is not for us, bound to something else, or damaged;
 /// [`SealError::BadKey`] if the sender's key is one that anybody could use.
-pub fn open(
+pub(crate) fn open(
     keys: &ClientKeys,
     binding: &Binding,
     blob: &Blob,

@@ -11,7 +11,8 @@
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use shoal_mix::{DropReason, Excess, OwnKind, Snapshot, Stage};
-use shoal_topology::{DirectoryCounters, Refusals};
+use shoal_proto::MetricKind;
+use shoal_topology::DirectoryCounters;
 use thiserror::Error;
 
 use self::names::*;
@@ -220,9 +221,9 @@ pub fn export_provider(counters: &shoal_provider::Counters) {
 }
 
 /// Exports what the directory's state machine did.
-pub fn export_directory(counters: &DirectoryCounters, refusals: &Refusals) {
-    for (reason, count) in refusals.iter() {
-        counter!(DESCRIPTORS_REFUSED, "reason" => reason.as_str()).absolute(count);
+pub fn export_directory(counters: &DirectoryCounters) {
+    for (reason, count) in &counters.refused {
+        counter!(DESCRIPTORS_REFUSED, "reason" => *reason).absolute(*count);
     }
     for (event, count) in directory_events(counters) {
         counter!(DIRECTORY_EVENTS, "event" => event).absolute(count);
@@ -249,7 +250,7 @@ pub fn export_client(status: &Status) {
     gauge!(CLIENT_ONLINE).set(f64::from(u8::from(status.online)));
     gauge!(EPOCH).set(level(status.epoch));
     for (name, value) in &status.counters {
-        if CLIENT_LEVEL_NAMES.contains(&name.as_str()) {
+        if is_client_level(name) {
             gauge!(CLIENT_LEVELS, "item" => name.clone()).set(level(*value));
         } else {
             counter!(CLIENT_EVENTS, "event" => name.clone()).absolute(*value);
@@ -273,25 +274,17 @@ macro_rules! table {
     };
 }
 
-/// Those of [`client_counters`] that are levels.
-const CLIENT_LEVEL_NAMES: [&str; 6] = [
-    "outbox_fragments",
-    "reply_keys",
-    "stock",
-    "unread",
-    "pending_acks",
-    "pending_registrations",
-];
+/// Whether one of [`client_counters`] is a level.
+fn is_client_level(name: &str) -> bool {
+    let fields = shoal_client::Counters::default().fields();
+    let mut metrics = fields.zip(shoal_client::Counters::METRICS);
+    metrics.any(|((field, _), metric)| field == name && metric.kind == MetricKind::Gauge)
+}
 
-table! {
-    /// A client's counters by name: what [`Status::counters`] has and what is exported.
-    pub fn client_counters(shoal_client::Counters):
-    sent_real, sent_dummy, sent_loop, sent_drop, sent_mailbox, retransmissions, missed_ticks,
-    skipped_ticks, filler, loops_returned, loops_lost, receipts_stored, receipts_refused,
-    answers_dummy, receipts_lost, stream_items, stream_entries, stream_gaps, stream_pauses, late,
-    corrupted, unexpected, undecryptable, duplicates, partial_dropped, keys_evicted, accepted,
-    stored, expired, received, persist_failures, outbox_fragments, reply_keys, stock, unread,
-    pending_acks, pending_registrations,
+/// A client's counters by name: what [`Status::counters`] has and what is exported.
+#[must_use]
+pub fn client_counters(counters: &shoal_client::Counters) -> Vec<(&'static str, u64)> {
+    counters.fields().collect()
 }
 
 table! {
@@ -308,8 +301,8 @@ table! {
 
 table! {
     fn directory_events(DirectoryCounters):
-    accepted, known, rate_limited, overflowed, no_room, equivocated, formed, adopted, refused,
-    sent, malformed, dropped, unreadable, abandoned,
+    accepted, known, rate_limited, no_room, equivocations, formed, adopted, documents_refused,
+    requests, malformed_responses, malformed_requests, requests_dropped,
 }
 
 table! {

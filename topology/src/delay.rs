@@ -18,6 +18,13 @@ pub fn unit<R: CryptoRng + ?Sized>(rng: &mut R) -> f64 {
     (0.0 - libm::log(1.0 - uniform)).min(CAP_PER_MILLE as f64 / 1_000.0)
 }
 
+/// The time to the next tick of a Poisson process with this rate per second, in seconds; `None` if
+/// the rate is not a positive number, for then it never ticks.
+#[must_use]
+pub fn gap<R: CryptoRng + ?Sized>(rng: &mut R, rate: f64) -> Option<f64> {
+    (rate > 0.0 && rate.is_finite()).then(|| unit(rng) / rate)
+}
+
 /// A delay with this mean, at most 27.63 times it. A mean of zero gives zero.
 #[must_use]
 pub fn sample<R: CryptoRng + ?Sized>(rng: &mut R, mean: Span) -> Span {

@@ -86,10 +86,8 @@ impl PoissonClock {
 
     /// A gap of zero would never let the clock move on.
     fn gap(&mut self) -> Option<Span> {
-        self.ticks().then(|| {
-            let gap = Span::from_secs_f64(delay::unit(&mut self.rng) / self.rate);
-            gap.max(Span::from_micros(1))
-        })
+        let gap = Span::from_secs_f64(delay::gap(&mut self.rng, self.rate)?);
+        Some(gap.max(Span::from_micros(1)))
     }
 }
 

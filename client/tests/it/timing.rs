@@ -72,6 +72,70 @@ fn what_the_user_does_moves_no_frame() {
     assert_eq!(idle, receiving);
 }
 
+/// Lets a client run alone for this long; frames go nowhere. How many there were.
+fn drive(client: &mut Client<ChaCha20Rng>, now: &mut Time, span: Span) -> usize {
+    let end = *now + span;
+    let mut frames = 0;
+    loop {
+        while let Some(action) = client.poll_action(*now) {
+            match action {
+                ClientAction::SendFrame(_) => frames += 1,
+                ClientAction::Persist { ticket, .. } => {
+                    client.handle_input(*now, ClientInput::Persisted { ticket });
+                }
+                _ => {}
+            }
+        }
+        match client.poll_deadline().filter(|next| *next < end) {
+            Some(next) => *now = (*now).max(next),
+            None => break,
+        }
+    }
+    *now = end;
+    frames
+}
+
+/// A host whose clock is 20 minutes off, and corrects it.
+#[test]
+fn a_correction_of_the_clock_makes_nothing_due_and_moves_no_date() {
+    for ahead in [true, false] {
+        let world = World::new(7, params(3600));
+        let mut rng = ChaCha20Rng::seed_from_u64(42);
+        let keys = ClientKeys::generate(&mut rng);
+        let mut config = ClientConfig::new(world.providers()[0]);
+        config.profile = "quick".into();
+        let (right, by) = (world.now + secs(1800.0), secs(1200.0));
+        let mut now = if ahead { right - by } else { right + by };
+        let mut client = Client::new(world.params.clone(), config, keys, rng, &[], now).unwrap();
+        let (entry, handle) = (world.providers()[1], ClientHandle::new([9; 32]));
+        client.handle_input(now, ClientInput::View(Arc::clone(&world.view)));
+        client.handle_input(now, ClientInput::Attached { entry, handle });
+        let to = Box::new(client.address(now));
+        let (request, text) = (1, b"hello".to_vec());
+        client.handle_input(now, ClientInput::Send { request, to, text });
+        assert!(drive(&mut client, &mut now, secs(20.0)) > 50);
+        let (before, sent) = (client.counters(), client.sent_messages().next());
+        assert!(before.sent_real > 0 && sent.is_some());
+
+        now = if ahead { now + by } else { now - by };
+        client.handle_input(now, ClientInput::ClockMoved { ahead, by });
+        assert!(!client.is_running(), "the connection is gone");
+        assert_eq!(drive(&mut client, &mut now, secs(5.0)), 0);
+        let after = client.counters();
+        assert_eq!((after.missed_ticks, after.loops_lost), (0, 0));
+        assert_eq!(after.reply_keys, 0);
+        assert_eq!(client.sent_messages().next(), sent, "dates stay");
+
+        client.handle_input(now, ClientInput::Attached { entry, handle });
+        drive(&mut client, &mut now, secs(60.0));
+        let after = client.counters();
+        assert_eq!(after.missed_ticks, 0);
+        assert!(after.sent_real > before.sent_real, "it is sent again");
+        // Losses are looked for as before.
+        assert!(after.loops_lost > 5, "{after:?}");
+    }
+}
+
 #[test]
 fn nothing_runs_without_link_or_view() {
     let mut world = World::new(6, params(3600));

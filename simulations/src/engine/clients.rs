@@ -8,8 +8,8 @@ use std::hint::black_box;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use shoal_client::gap;
-use shoal_topology::{delay::unit, path};
+use shoal_topology::delay::{gap, unit};
+use shoal_topology::path;
 
 use super::buffers::Buffers;
 use super::router::Traffic;

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use rand_chacha::ChaCha8Rng;
-use shoal_client::gap;
+use shoal_topology::delay::gap;
 use shoal_topology::path::{self, Weights};
 
 use super::buffers::Buffers;

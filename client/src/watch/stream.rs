@@ -1,49 +1,16 @@
-//! Losses, counted apart: loops, receipts, and the numbered stream of the mailbox.
+//! Losses and pauses in the numbered stream of the mailbox.
 
 use std::collections::BTreeMap;
 
 use shoal_proto::{Span, Time};
 
-/// Share of the last outcomes lost that raises an alarm, out of [`WINDOW`].
-const ALARM_AT: u32 = 16;
-/// Share below which an alarm may be raised anew.
-const CALM_AT: u32 = 8;
-const WINDOW: u32 = 64;
 /// A jump in the numbers beyond this is counted as lost at once, so that a hostile provider can't
 /// make us remember each number.
 const MAX_JUMP: u64 = 256;
 
-/// Outcomes of the last 64 of a kind, and whether too many were lost: a quarter.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct LossMeter {
-    outcomes: u64,
-    alarmed: bool,
-}
-
-impl LossMeter {
-    /// Notes an outcome; true when this one raises the alarm.
-    pub(crate) fn note(&mut self, lost: bool) -> bool {
-        self.outcomes = self.outcomes.wrapping_shl(1) | u64::from(lost);
-        let losses = self.losses();
-        if losses >= ALARM_AT && !self.alarmed {
-            self.alarmed = true;
-            return true;
-        }
-        if losses < CALM_AT {
-            self.alarmed = false;
-        }
-        false
-    }
-
-    /// Lost among the last 64.
-    pub(crate) fn losses(self) -> u32 {
-        self.outcomes.count_ones().min(WINDOW)
-    }
-}
-
 /// What watching the stream found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StreamFinding {
+pub(super) enum StreamFinding {
     /// A number never came.
     Lost(u64),
     /// Nothing came for too long.
@@ -52,7 +19,7 @@ pub(crate) enum StreamFinding {
 
 /// Watches the numbers of one generation's stream. Packets overtake each other in the mixnet, so
 /// a number is missing only once `patience` has passed.
-pub(crate) struct StreamWatch {
+pub(super) struct StreamWatch {
     next: u64,
     missing: BTreeMap<u64, Time>,
     patience: Span,
@@ -62,7 +29,7 @@ pub(crate) struct StreamWatch {
 }
 
 impl StreamWatch {
-    pub(crate) fn new(patience: Span, pause: Span) -> Self {
+    pub(super) fn new(patience: Span, pause: Span) -> Self {
         Self {
             next: 0,
             missing: BTreeMap::new(),
@@ -74,12 +41,12 @@ impl StreamWatch {
     }
 
     /// From here on the mailbox has reply blocks and silence means something.
-    pub(crate) fn expect_from(&mut self, now: Time) {
+    pub(super) fn expect_from(&mut self, now: Time) {
         self.last.get_or_insert(now);
     }
 
     /// A packet with this number came. Returns numbers lost at once; 0 but for absurd jumps.
-    pub(crate) fn note(&mut self, now: Time, number: u64) -> u64 {
+    pub(super) fn note(&mut self, now: Time, number: u64) -> u64 {
         self.last = Some(now);
         self.paused = false;
         if number < self.next {
@@ -96,7 +63,7 @@ impl StreamWatch {
     }
 
     /// What has become certain by now.
-    pub(crate) fn check(&mut self, now: Time) -> Option<StreamFinding> {
+    pub(super) fn check(&mut self, now: Time) -> Option<StreamFinding> {
         let lost = self
             .missing
             .iter()
@@ -171,14 +138,5 @@ mod tests {
         assert_eq!(watch.check(at(112)), None);
         watch.note(at(113), 0);
         assert!(watch.check(at(130)).is_some());
-    }
-
-    #[test]
-    fn a_quarter_lost_raises_one_alarm() {
-        let mut meter = LossMeter::default();
-        let alarms = (0..200).filter(|i| meter.note(i % 3 == 0)).count();
-        assert_eq!(alarms, 1);
-        let mut calm = LossMeter::default();
-        assert_eq!((0..200).filter(|i| calm.note(i % 20 == 0)).count(), 0);
     }
 }

@@ -1,0 +1,356 @@
+//! What arrives: each fragment once, put together, and on disk before it is acknowledged.
+
+mod partial;
+mod seen;
+
+use std::collections::BTreeMap;
+
+use shoal_packet::command::StreamEntry;
+use shoal_packet::fragment::Fragment;
+use shoal_proto::{MessageId, Time};
+
+use self::partial::Partials;
+use self::seen::{Seen, State};
+use crate::config::Limits;
+use crate::error::ClientError;
+use crate::event::HopTrace;
+use crate::identity::Identity;
+use crate::rows::{self, Change, InboxKey, InboxRow, Row, SeenKey};
+use crate::table::Table;
+
+/// What to do about a pushed entry.
+pub(crate) enum Arrival {
+    /// It is here and safe: acknowledge it.
+    Known,
+    /// It is being saved: wait.
+    Saving,
+    /// No room: leave it at the mailbox.
+    Full,
+    /// It does not open, or holds no fragment: acknowledge it, so that it blocks nothing.
+    Bad,
+    /// New: save this, then acknowledge it.
+    New { changes: Vec<Change>, kept: Kept },
+}
+
+/// What was saved together.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    seen: SeenKey,
+    /// The message it completed.
+    pub(crate) complete: Option<InboxKey>,
+    /// The way it came.
+    pub(crate) trace: Vec<HopTrace>,
+}
+
+/// What a fragment made of its message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It is whole.
+    Complete,
+    /// More is missing.
+    Partial,
+    /// The user was told of it before.
+    Told,
+}
+
+struct Unread {
+    row: InboxRow,
+    told: bool,
+}
+
+/// Everything received that is not done with.
+pub(crate) struct Inbox {
+    seen: Seen,
+    partials: Partials,
+    unread: BTreeMap<InboxKey, Unread>,
+    limit: usize,
+}
+
+impl Inbox {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            seen: Seen::new(limits.seen),
+            partials: Partials::new(limits.partial_fragments),
+            unread: BTreeMap::new(),
+            limit: limits.unread,
+        }
+    }
+
+    pub(crate) fn unread(&self) -> usize {
+        self.unread.len()
+    }
+
+    /// Fragments of unfinished messages given up for lack of room.
+    pub(crate) fn discarded(&self) -> u64 {
+        self.partials.discarded()
+    }
+
+    /// Rebuilds everything; gives the messages to tell of again, in the order of their arrival.
+    pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<Vec<InboxKey>, ClientError> {
+        self.seen.restore(rows)?;
+        self.partials.restore(rows)?;
+        let mut untold: Vec<(Time, InboxKey)> = Vec::new();
+        for row in rows.iter().filter(|row| row.table == Table::Inbox) {
+            let key = InboxKey::decode(&row.key).map_err(|e| row.fault(e))?;
+            let row = InboxRow::decode(&row.value).map_err(|e| row.fault(e))?;
+            untold.push((row.arrived, key));
+            self.unread.insert(key, Unread { row, told: false });
+        }
+        untold.sort_unstable();
+        Ok(untold.into_iter().map(|(_, key)| key).collect())
+    }
+
+    /// Takes a pushed entry.
+    pub(crate) fn arrive(
+        &mut self,
+        now: Time,
+        owner: &Identity,
+        entry: &StreamEntry,
+        trace: Vec<HopTrace>,
+    ) -> Arrival {
+        let seen = SeenKey {
+            drop: entry.drop,
+            deposit: entry.message,
+        };
+        match self.seen.state(&seen) {
+            Some(State::Safe) => return Arrival::Known,
+            Some(State::Saving) => return Arrival::Saving,
+            None => {}
+        }
+        if self.unread.len() >= self.limit {
+            return Arrival::Full;
+        }
+        let Ok((sender, plaintext)) = owner.open(entry) else {
+            return Arrival::Bad;
+        };
+        let Ok(fragment) = Fragment::decode(&plaintext) else {
+            return Arrival::Bad;
+        };
+        let key = InboxKey {
+            sender,
+            message: fragment.envelope.message,
+        };
+        if self.partials.contradicts(&key, &fragment) {
+            return Arrival::Bad;
+        }
+        let index = fragment.index;
+        let (outcome, mut changes) = self.put_together(now, key, fragment);
+        let complete = (outcome == Outcome::Complete).then_some(key);
+        if outcome == Outcome::Partial {
+            let value = rows::encode_partial(now, &plaintext);
+            changes.push(Change::put(Table::Partial, key.partial(index), value));
+        }
+        changes.push(Change::put(
+            Table::Seen,
+            seen.to_bytes(),
+            rows::encode_number(now.as_micros()),
+        ));
+        changes.extend(self.seen.add(seen, State::Saving));
+        Arrival::New {
+            changes,
+            kept: Kept {
+                seen,
+                complete,
+                trace,
+            },
+        }
+    }
+
+    /// What was saved with this is safe now.
+    pub(crate) fn safe(&mut self, kept: &Kept) {
+        self.seen.safe(&kept.seen);
+    }
+
+    /// Saving failed: when the mailbox pushes the fragment again, it is new again.
+    pub(crate) fn forget(&mut self, kept: &Kept) {
+        self.seen.forget(&kept.seen);
+    }
+
+    /// A whole message to tell of, once.
+    pub(crate) fn tell(&mut self, key: &InboxKey) -> Option<InboxRow> {
+        let unread = self.unread.get_mut(key)?;
+        if std::mem::replace(&mut unread.told, true) {
+            return None;
+        }
+        // The row on disk has the text; here it is not needed any more.
+        let mut row = unread.row.clone();
+        row.text = std::mem::take(&mut unread.row.text);
+        Some(row)
+    }
+
+    /// The user has it: what to delete.
+    pub(crate) fn read(&mut self, message: &MessageId) -> Vec<Change> {
+        let told = |(key, unread): (&InboxKey, &Unread)| {
+            (key.message == *message && unread.told).then_some(*key)
+        };
+        let read: Vec<InboxKey> = self.unread.iter().filter_map(told).collect();
+        read.into_iter()
+            .map(|key| {
+                self.unread.remove(&key);
+                Change::delete(Table::Inbox, key.to_bytes())
+            })
+            .collect()
+    }
+
+    /// Adds a fragment; what is to be saved or deleted for it, beside its own row.
+    fn put_together(
+        &mut self,
+        now: Time,
+        key: InboxKey,
+        fragment: Fragment,
+    ) -> (Outcome, Vec<Change>) {
+        let put = |row: &InboxRow| Change::put(Table::Inbox, key.to_bytes(), row.encode());
+        // The row of a message that is complete but could not be saved is saved anew.
+        if let Some(unread) = self.unread.get(&key) {
+            return match unread.told {
+                true => (Outcome::Told, Vec::new()),
+                false => (Outcome::Complete, vec![put(&unread.row)]),
+            };
+        }
+        self.partials.insert(key, fragment);
+        let Some(whole) = self.partials.take_whole(&key) else {
+            return (Outcome::Partial, self.partials.make_room(&key));
+        };
+        let row = InboxRow {
+            arrived: now,
+            sent_at: whole.envelope.sent_at,
+            sequence: whole.envelope.sequence,
+            reply_provider: whole.envelope.reply_provider,
+            reply_drop: whole.envelope.reply_drop,
+            text: whole.text,
+        };
+        let mut changes = vec![put(&row)];
+        changes.extend(whole.changes);
+        self.unread.insert(key, Unread { row, told: false });
+        (Outcome::Complete, changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+    use shoal_packet::fragment::{self, Envelope};
+    use shoal_proto::{DropId, NetworkHash, NodeId};
+
+    use super::*;
+    use crate::config::ClientConfig;
+    use crate::keys::ClientKeys;
+    use crate::seal::{self, Binding};
+
+    const NETWORK: NetworkHash = NetworkHash::new([0; 32]);
+
+    fn me() -> Identity {
+        let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(99));
+        Identity::new(keys, NETWORK, &ClientConfig::new(NodeId::new([1; 32])))
+    }
+
+    fn fragments(seed: u64, length: usize) -> (ClientKeys, Vec<(MessageId, Vec<u8>)>) {
+        let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(seed));
+        let envelope = Envelope {
+            message: MessageId::new([seed.to_le_bytes()[0]; 16]),
+            sequence: 0,
+            sent_at: Time::default(),
+            reply_provider: NodeId::new([1; 32]),
+            reply_drop: DropId::new([2; 32]),
+        };
+        let parts = fragment::split(&envelope, &vec![9; length]).unwrap();
+        let parts = parts.iter().map(|part| {
+            let mut id = *envelope.message.as_bytes();
+            id[15] = part.index.to_le_bytes()[0];
+            (MessageId::new(id), part.encode().unwrap().to_vec())
+        });
+        (keys, parts.collect())
+    }
+
+    fn arrive(
+        inbox: &mut Inbox,
+        me: &Identity,
+        from: &ClientKeys,
+        part: &(MessageId, Vec<u8>),
+    ) -> Arrival {
+        let mut rng = ChaCha20Rng::seed_from_u64(5);
+        let drop = DropId::new([3; 32]);
+        let binding = Binding {
+            network: NETWORK,
+            drop,
+            message: part.0,
+        };
+        let blob = seal::seal(&mut rng, from, &me.keys().public(), &binding, &part.1).unwrap();
+        let entry = StreamEntry {
+            entry: 0,
+            drop,
+            message: part.0,
+            blob,
+        };
+        inbox.arrive(Time::from_micros(1), me, &entry, Vec::new())
+    }
+
+    #[test]
+    fn fragments_come_in_any_order_and_once() {
+        let me = me();
+        let (from, parts) = fragments(1, 3_000);
+        let mut inbox = Inbox::new(Limits::default());
+        let mut told = 0;
+        for index in [2, 0, 2, 1, 0] {
+            match arrive(&mut inbox, &me, &from, &parts[index]) {
+                Arrival::New { kept, .. } => {
+                    inbox.safe(&kept);
+                    if let Some(key) = kept.complete {
+                        assert_eq!(inbox.tell(&key).unwrap().text, vec![9; 3_000]);
+                        told += 1;
+                    }
+                }
+                Arrival::Known => {}
+                _ => panic!("neither new nor known"),
+            }
+        }
+        assert_eq!((told, inbox.partials.held()), (1, (0, 0)));
+    }
+
+    #[test]
+    fn a_flood_of_fragments_is_its_senders_loss() {
+        let me = me();
+        let limits = Limits {
+            partial_fragments: 8,
+            ..Limits::default()
+        };
+        let mut inbox = Inbox::new(limits);
+        let (honest, parts) = fragments(1, 3_000);
+        arrive(&mut inbox, &me, &honest, &parts[0]);
+        let mut deleted = 0;
+        for seed in 2..30 {
+            let (_, flood) = fragments(seed, 3_000);
+            let (flooder, _) = fragments(50, 0);
+            let Arrival::New { changes, .. } = arrive(&mut inbox, &me, &flooder, &flood[0]) else {
+                panic!("new");
+            };
+            deleted += changes
+                .iter()
+                .filter(|change| change.value.is_none())
+                .count();
+            assert!(inbox.partials.held().1 <= 8);
+        }
+        assert_eq!((deleted as u64, inbox.discarded()), (21, 21));
+        arrive(&mut inbox, &me, &honest, &parts[1]);
+        let Arrival::New { kept, .. } = arrive(&mut inbox, &me, &honest, &parts[2]) else {
+            panic!("new");
+        };
+        assert!(kept.complete.is_some());
+    }
+
+    #[test]
+    fn a_contradicting_fragment_changes_nothing() {
+        let me = me();
+        let (from, parts) = fragments(1, 3_000);
+        let mut inbox = Inbox::new(Limits::default());
+        arrive(&mut inbox, &me, &from, &parts[0]);
+        let mut other = parts[0].clone();
+        other.0 = MessageId::new([7; 16]);
+        other.1[200] ^= 1;
+        assert!(matches!(
+            arrive(&mut inbox, &me, &from, &other),
+            Arrival::Bad
+        ));
+    }
+}

@@ -1,0 +1,159 @@
+//! Messages that are not complete, put together fragment by fragment, within a bound.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use shoal_packet::fragment::{Envelope, Fragment};
+use zeroize::Zeroizing;
+
+use crate::error::ClientError;
+use crate::rows::{self, Change, InboxKey, Row};
+use crate::table::Table;
+
+struct Partial {
+    envelope: Envelope,
+    count: u16,
+    /// Orders messages by age.
+    age: u64,
+    parts: BTreeMap<u16, Zeroizing<Vec<u8>>>,
+}
+
+/// A message that is complete.
+pub(super) struct Whole {
+    pub(super) envelope: Envelope,
+    pub(super) text: Vec<u8>,
+    /// Its fragments' rows are not needed any more.
+    pub(super) changes: Vec<Change>,
+}
+
+/// Unfinished messages by sender (who has proven who they are: a stranger can't add to somebody
+/// else's message) and id. When there are more than `limit` fragments, the oldest message of the
+/// sender who holds most is given up, so that a flood is its sender's own loss.
+pub(super) struct Partials {
+    messages: BTreeMap<InboxKey, Partial>,
+    fragments: usize,
+    limit: usize,
+    next_age: u64,
+    discarded: u64,
+}
+
+impl Partials {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            messages: BTreeMap::new(),
+            fragments: 0,
+            limit,
+            next_age: 0,
+            discarded: 0,
+        }
+    }
+
+    pub(super) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
+        let mut fragments = Vec::new();
+        for row in rows.iter().filter(|row| row.table == Table::Partial) {
+            let (key, index) = InboxKey::decode_partial(&row.key).map_err(|e| row.fault(e))?;
+            let (time, bytes) = rows::decode_partial(&row.value).map_err(|e| row.fault(e))?;
+            let fragment =
+                Fragment::decode(bytes).map_err(|_| row.fault("it holds no fragment"))?;
+            if fragment.index != index || fragment.envelope.message != key.message {
+                return Err(row.fault("it is another fragment than its key says"));
+            }
+            fragments.push((time, key, fragment));
+        }
+        fragments.sort_by_key(|(time, key, fragment)| (*time, *key, fragment.index));
+        for (_, key, fragment) in fragments {
+            self.insert(key, fragment);
+        }
+        Ok(())
+    }
+
+    /// Fragments given up for lack of room.
+    pub(super) fn discarded(&self) -> u64 {
+        self.discarded
+    }
+
+    /// Whether the fragment can't be of the message that it says it is of.
+    pub(super) fn contradicts(&self, key: &InboxKey, fragment: &Fragment) -> bool {
+        self.messages.get(key).is_some_and(|partial| {
+            let known = partial.parts.get(&fragment.index);
+            partial.envelope != fragment.envelope
+                || partial.count != fragment.count
+                || known.is_some_and(|text| *text != fragment.text)
+        })
+    }
+
+    /// Adds a fragment that contradicts nothing.
+    pub(super) fn insert(&mut self, key: InboxKey, fragment: Fragment) {
+        self.next_age += 1;
+        let age = self.next_age;
+        let partial = self.messages.entry(key).or_insert_with(|| Partial {
+            envelope: fragment.envelope,
+            count: fragment.count,
+            age,
+            parts: BTreeMap::new(),
+        });
+        let known = partial.parts.insert(fragment.index, fragment.text);
+        self.fragments += usize::from(known.is_none());
+    }
+
+    /// Takes the message out if all of it is there.
+    pub(super) fn take_whole(&mut self, key: &InboxKey) -> Option<Whole> {
+        let partial = self.messages.get(key)?;
+        if partial.parts.len() != usize::from(partial.count) {
+            return None;
+        }
+        let partial = self.remove(key)?;
+        let parts = partial.parts.values();
+        Some(Whole {
+            envelope: partial.envelope,
+            text: parts.flat_map(|part| part.iter().copied()).collect(),
+            changes: deletions(key, &partial),
+        })
+    }
+
+    /// Gives up messages until the rest fits; not the one in hand. Returns their rows.
+    pub(super) fn make_room(&mut self, keep: &InboxKey) -> Vec<Change> {
+        let mut changes = Vec::new();
+        while self.fragments > self.limit {
+            let Some(victim) = self.victim(keep) else {
+                break;
+            };
+            if let Some(partial) = self.remove(&victim) {
+                self.discarded += partial.parts.len() as u64;
+                changes.extend(deletions(&victim, &partial));
+            }
+        }
+        changes
+    }
+
+    fn victim(&self, keep: &InboxKey) -> Option<InboxKey> {
+        let mut held: BTreeMap<_, usize> = BTreeMap::new();
+        for (key, partial) in &self.messages {
+            *held.entry(key.sender).or_default() += partial.parts.len();
+        }
+        self.messages
+            .iter()
+            .filter(|(key, _)| *key != keep)
+            .max_by_key(|(key, partial)| (held.get(&key.sender), Reverse(partial.age)))
+            .map(|(key, _)| *key)
+    }
+
+    fn remove(&mut self, key: &InboxKey) -> Option<Partial> {
+        let partial = self.messages.remove(key)?;
+        self.fragments -= partial.parts.len();
+        Some(partial)
+    }
+}
+
+fn deletions(key: &InboxKey, partial: &Partial) -> Vec<Change> {
+    let row = |index: &u16| Change::delete(Table::Partial, key.partial(*index));
+    partial.parts.keys().map(row).collect()
+}
+
+#[cfg(test)]
+impl Partials {
+    /// Messages, and fragments of them.
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.messages.len(), self.fragments)
+    }
+}

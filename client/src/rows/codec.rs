@@ -1,0 +1,90 @@
+//! How rows are written: fixed layouts behind a version byte, numbers big-endian.
+
+use shoal_proto::Time;
+
+const VERSION: u8 = 1;
+
+/// What is wrong with a row.
+pub(crate) type Fault = &'static str;
+
+pub(super) struct Writer(Vec<u8>);
+
+impl Writer {
+    pub(super) fn new() -> Self {
+        Self(vec![VERSION])
+    }
+
+    pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(super) fn u64(self, number: u64) -> Self {
+        self.bytes(&number.to_be_bytes())
+    }
+
+    pub(super) fn time(self, time: Time) -> Self {
+        self.u64(time.as_micros())
+    }
+
+    pub(super) fn done(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+pub(super) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// Of a key, which has no version.
+    pub(super) fn key(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Of a value, behind its version.
+    pub(super) fn value(bytes: &'a [u8]) -> Result<Self, Fault> {
+        match bytes.split_first() {
+            Some((&VERSION, rest)) => Ok(Self(rest)),
+            Some(_) => Err("unknown version"),
+            None => Err("empty"),
+        }
+    }
+
+    pub(super) fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], Fault> {
+        let (head, rest) = self.0.split_first_chunk().ok_or("too short")?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Fault> {
+        Ok(u64::from_be_bytes(*self.take()?))
+    }
+
+    pub(super) fn time(&mut self) -> Result<Time, Fault> {
+        Ok(Time::from_micros(self.u64()?))
+    }
+
+    /// All that is left.
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    pub(super) fn end(self) -> Result<(), Fault> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err("too long")
+        }
+    }
+}
+
+/// The value of a row that is a number.
+pub(crate) fn encode_number(number: u64) -> Vec<u8> {
+    Writer::new().u64(number).done()
+}
+
+pub(crate) fn decode_number(value: &[u8]) -> Result<u64, Fault> {
+    let mut reader = Reader::value(value)?;
+    let number = reader.u64()?;
+    reader.end()?;
+    Ok(number)
+}

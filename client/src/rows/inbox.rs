@@ -1,0 +1,124 @@
+//! The rows of messages received.
+
+use shoal_packet::fragment::FRAGMENT_BYTES;
+use shoal_proto::{DropId, MessageId, NodeId, Time};
+
+use super::codec::{Fault, Reader, Writer};
+use crate::keys::PeerKey;
+
+/// Key of a received message: who wrote it, and the id the writer gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct InboxKey {
+    pub(crate) sender: PeerKey,
+    pub(crate) message: MessageId,
+}
+
+impl InboxKey {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        [&self.sender.as_bytes()[..], self.message.as_bytes()].concat()
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let sender = PeerKey::parse(*reader.take()?).map_err(|_| "the sender's key is unsound")?;
+        Ok(Self {
+            sender,
+            message: MessageId::new(*reader.take()?),
+        })
+    }
+
+    pub(crate) fn decode(key: &[u8]) -> Result<Self, Fault> {
+        let mut reader = Reader::key(key);
+        let decoded = Self::read(&mut reader)?;
+        reader.end()?;
+        Ok(decoded)
+    }
+
+    pub(crate) fn partial(self, index: u16) -> Vec<u8> {
+        [&self.to_bytes()[..], &index.to_be_bytes()].concat()
+    }
+
+    pub(crate) fn decode_partial(key: &[u8]) -> Result<(Self, u16), Fault> {
+        let mut reader = Reader::key(key);
+        let decoded = Self::read(&mut reader)?;
+        let index = u16::from_be_bytes(*reader.take()?);
+        reader.end()?;
+        Ok((decoded, index))
+    }
+}
+
+/// A row of [`Table::Partial`](crate::Table::Partial): a fragment as it was sealed.
+pub(crate) fn encode_partial(arrived: Time, fragment: &[u8]) -> Vec<u8> {
+    Writer::new().time(arrived).bytes(fragment).done()
+}
+
+pub(crate) fn decode_partial(value: &[u8]) -> Result<(Time, &[u8; FRAGMENT_BYTES]), Fault> {
+    let mut reader = Reader::value(value)?;
+    let decoded = (reader.time()?, reader.take()?);
+    reader.end()?;
+    Ok(decoded)
+}
+
+/// A row of [`Table::Inbox`](crate::Table::Inbox): a whole message.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct InboxRow {
+    pub(crate) arrived: Time,
+    pub(crate) sent_at: Time,
+    pub(crate) sequence: u64,
+    pub(crate) reply_provider: NodeId,
+    pub(crate) reply_drop: DropId,
+    pub(crate) text: Vec<u8>,
+}
+
+impl InboxRow {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        Writer::new()
+            .time(self.arrived)
+            .time(self.sent_at)
+            .u64(self.sequence)
+            .bytes(self.reply_provider.as_bytes())
+            .bytes(self.reply_drop.as_bytes())
+            .u64(self.text.len() as u64)
+            .bytes(&self.text)
+            .done()
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
+        let mut reader = Reader::value(value)?;
+        let mut row = Self {
+            arrived: reader.time()?,
+            sent_at: reader.time()?,
+            sequence: reader.u64()?,
+            reply_provider: NodeId::new(*reader.take()?),
+            reply_drop: DropId::new(*reader.take()?),
+            text: Vec::new(),
+        };
+        let length = reader.u64()?;
+        let text = reader.rest();
+        if u64::try_from(text.len()) != Ok(length) {
+            return Err("the text has not its length");
+        }
+        row.text = text.to_vec();
+        Ok(row)
+    }
+}
+
+/// Key of a row of [`Table::Seen`](crate::Table::Seen); its value is when, as a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SeenKey {
+    pub(crate) drop: DropId,
+    pub(crate) deposit: MessageId,
+}
+
+impl SeenKey {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        [&self.drop.as_bytes()[..], self.deposit.as_bytes()].concat()
+    }
+
+    pub(crate) fn decode(key: &[u8]) -> Result<Self, Fault> {
+        let mut reader = Reader::key(key);
+        let drop = DropId::new(*reader.take()?);
+        let deposit = MessageId::new(*reader.take()?);
+        reader.end()?;
+        Ok(Self { drop, deposit })
+    }
+}

@@ -1,0 +1,14 @@
+//! What a client keeps across restarts: rows of (table, key, value), stored by the host.
+
+mod codec;
+mod contact;
+mod inbox;
+mod row;
+mod sent;
+
+pub(crate) use codec::{decode_number, encode_number};
+pub(crate) use contact::ContactRow;
+pub(crate) use inbox::{InboxKey, InboxRow, SeenKey, decode_partial, encode_partial};
+pub use row::{Change, Row};
+pub use sent::MessageState;
+pub(crate) use sent::{OutboxRow, SentRow};

@@ -1,0 +1,73 @@
+//! The tables that a client's rows are in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// A text names none of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("it is none of a client's tables")]
+pub struct UnknownTable;
+
+/// The tables of a client's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Table {
+    /// The last generation of the mailbox's stream.
+    Meta,
+    /// Who we wrote to: the next sequence number, and where their drop id is registered.
+    Contact,
+    /// Messages sent, with their state.
+    Sent,
+    /// Fragments not yet stored at the receiver's mailbox.
+    Outbox,
+    /// Fragments of messages that are not complete. Holds plaintext.
+    Partial,
+    /// Messages received and not read. Holds plaintext.
+    Inbox,
+    /// Fragments received, so that each is delivered once.
+    Seen,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 7] = [
+        Self::Meta,
+        Self::Contact,
+        Self::Sent,
+        Self::Outbox,
+        Self::Partial,
+        Self::Inbox,
+        Self::Seen,
+    ];
+
+    /// The name to store it under.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Contact => "contact",
+            Self::Sent => "sent",
+            Self::Outbox => "outbox",
+            Self::Partial => "partial",
+            Self::Inbox => "inbox",
+            Self::Seen => "seen",
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Table {
+    type Err = UnknownTable;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTable> {
+        let found = Self::ALL.into_iter().find(|table| table.as_str() == text);
+        found.ok_or(UnknownTable)
+    }
+}
