@@ -14,7 +14,7 @@ use shoal_mix::{
 };
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, NodeId, Span, Time};
-use shoal_provider::{Delivered, Provider, ProviderAction, ProviderInput, StoreError, StoreOp};
+use shoal_provider::{Provider, ProviderAction, ProviderInput, StoreError, StoreOp};
 use shoal_topology::{
     Directory, DirectoryAction, DirectoryInput, DirectoryWarning, NetworkParameters, View,
 };
@@ -288,21 +288,22 @@ impl Core {
         let Some(side) = &mut self.provider else {
             return; // the gate lets nothing but loops end at a mix
         };
-        let delivered = Delivered {
+        let delivery = shoal_packet::Delivery {
             destination: delivery.destination,
             id: delivery.id,
             payload: delivery.payload,
             plaintext: delivery.plaintext,
-            epoch_byte: delivery.epoch.byte(),
+            epoch: delivery.epoch,
             arrival: delivery.arrival,
         };
+        let checked = side.core.checker().check(delivery);
         side.core
-            .handle_input(now, ProviderInput::Delivered(delivered));
+            .handle_input(now, ProviderInput::Delivered(checked));
     }
 
     fn provider_action(&mut self, now: Time, action: ProviderAction) {
         match action {
-            ProviderAction::Send { to, frame, .. } => {
+            ProviderAction::Send { to, frame } => {
                 let passage = self.accounting.originate(OwnKind::Provider);
                 self.send(&to, frame, passage);
             }
