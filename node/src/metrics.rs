@@ -11,7 +11,7 @@
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use shoal_mix::{DropReason, Excess, OwnKind, Snapshot, Stage};
-use shoal_proto::MetricKind;
+use shoal_proto::{MetricKind, Sample};
 use shoal_topology::DirectoryCounters;
 use thiserror::Error;
 
@@ -97,12 +97,6 @@ metrics! {
         "The sum of what packets left later than at their moment.";
     EXCESS_COUNT = "shoal_mix_delay_excess_seconds_count", Counter, [],
         "Packets that left the delay pool.";
-    PROVIDER_DROPPED = "shoal_provider_dropped_packets_total", Counter, ["reason"],
-        "Packets that were delivered to the provider role and dropped by it, by reason.";
-    PROVIDER_REPLIES = "shoal_provider_replies_packets_total", Counter, ["kind"],
-        "Packets of the provider role against reply blocks, by kind: receipts, dummies, stream.";
-    PROVIDER_DOWNLINK = "shoal_provider_downlink_packets_total", Counter, ["kind"],
-        "Frames to attached clients, by kind: payload or filler.";
     DESCRIPTORS_REFUSED = "shoal_topology_refused_descriptors_total", Counter, ["reason"],
         "Descriptors of others that were refused, by reason.";
     EPOCH = "shoal_node_epoch_number", Gauge, [],
@@ -119,10 +113,6 @@ metrics! {
         "What the client did and saw, by event: packets sent by kind, answers, losses, messages.";
     CLIENT_LEVELS = "shoal_client_held_items", Gauge, ["item"],
         "What the client holds now, by item.";
-    PROVIDER_EVENTS = "shoal_provider_events_total", Counter, ["event"],
-        "What the provider role did, by event.";
-    PROVIDER_LEVELS = "shoal_provider_held_items", Gauge, ["item"],
-        "What the provider role holds now, by item.";
     DIRECTORY_EVENTS = "shoal_topology_directory_events_total", Counter, ["event"],
         "What the directory's state machine did, by event.";
 }
@@ -144,6 +134,12 @@ fn describe() {
         match metric.kind {
             Kind::Counter => describe_counter!(metric.name, metric.help),
             Kind::Gauge => describe_gauge!(metric.name, metric.help),
+        }
+    }
+    for metric in shoal_provider::Counters::metrics() {
+        match metric.kind {
+            MetricKind::Gauge => describe_gauge!(metric.name, metric.help),
+            _ => describe_counter!(metric.name, metric.help),
         }
     }
 }
@@ -193,30 +189,17 @@ fn export_excess(excess: &Excess) {
 
 /// Exports what a provider did.
 pub fn export_provider(counters: &shoal_provider::Counters) {
-    for reason in shoal_provider::DropReason::ALL {
-        counter!(PROVIDER_DROPPED, "reason" => reason.as_str()).absolute(counters.dropped(*reason));
-    }
-    for (kind, count) in [
-        ("receipt_stored", counters.receipts_stored),
-        ("receipt_refused", counters.receipts_refused),
-        ("dummy", counters.replies_dummy),
-        ("late", counters.replies_late),
-        ("stream_entry", counters.stream_entries),
-        ("stream_idle", counters.stream_idle),
-    ] {
-        counter!(PROVIDER_REPLIES, "kind" => kind).absolute(count);
-    }
-    for (kind, count) in [
-        ("payload", counters.downlink_payloads),
-        ("filler", counters.downlink_filler),
-    ] {
-        counter!(PROVIDER_DOWNLINK, "kind" => kind).absolute(count);
-    }
-    for (event, count) in provider_events(counters) {
-        counter!(PROVIDER_EVENTS, "event" => event).absolute(count);
-    }
-    for (item, count) in provider_levels(counters) {
-        gauge!(PROVIDER_LEVELS, "item" => item).set(level(count));
+    for Sample {
+        metric,
+        label,
+        value,
+    } in counters.samples()
+    {
+        match (metric.kind, metric.label.zip(label)) {
+            (MetricKind::Gauge, _) => gauge!(metric.name).set(level(value)),
+            (_, Some((name, label))) => counter!(metric.name, name => label).absolute(value),
+            (_, None) => counter!(metric.name).absolute(value),
+        }
     }
 }
 
@@ -250,7 +233,7 @@ pub fn export_client(status: &Status) {
     gauge!(CLIENT_ONLINE).set(f64::from(u8::from(status.online)));
     gauge!(EPOCH).set(level(status.epoch));
     for (name, value) in &status.counters {
-        if is_client_level(name) {
+        if CLIENT_LEVEL_NAMES.contains(&name.as_str()) {
             gauge!(CLIENT_LEVELS, "item" => name.clone()).set(level(*value));
         } else {
             counter!(CLIENT_EVENTS, "event" => name.clone()).absolute(*value);
@@ -274,29 +257,25 @@ macro_rules! table {
     };
 }
 
-/// Whether one of [`client_counters`] is a level.
-fn is_client_level(name: &str) -> bool {
-    let fields = shoal_client::Counters::default().fields();
-    let mut metrics = fields.zip(shoal_client::Counters::METRICS);
-    metrics.any(|((field, _), metric)| field == name && metric.kind == MetricKind::Gauge)
-}
-
-/// A client's counters by name: what [`Status::counters`] has and what is exported.
-#[must_use]
-pub fn client_counters(counters: &shoal_client::Counters) -> Vec<(&'static str, u64)> {
-    counters.fields().collect()
-}
+/// Those of [`client_counters`] that are levels.
+const CLIENT_LEVEL_NAMES: [&str; 6] = [
+    "outbox_fragments",
+    "reply_keys",
+    "stock",
+    "unread",
+    "pending_acks",
+    "pending_registrations",
+];
 
 table! {
-    fn provider_events(shoal_provider::Counters):
-    received, deposits, dummies, drops, mailbox_commands, client_payloads, replies_void,
-    stream_again, ticks_without_stock, stock_added, stock_overflow, stock_void, grants_invalid,
-    changes_refused, acknowledged, downlink_abandoned, link_full, store_errors, expired,
-}
-
-table! {
-    fn provider_levels(shoal_provider::Counters):
-    mailbox_pending, replies_held, stock, mailboxes_active, clients, store_pending,
+    /// A client's counters by name: what [`Status::counters`] has and what is exported.
+    pub fn client_counters(shoal_client::Counters):
+    sent_real, sent_dummy, sent_loop, sent_drop, sent_mailbox, retransmissions, missed_ticks,
+    skipped_ticks, filler, loops_returned, loops_lost, receipts_stored, receipts_refused,
+    answers_dummy, receipts_lost, stream_items, stream_entries, stream_gaps, stream_pauses, late,
+    corrupted, unexpected, undecryptable, duplicates, partial_dropped, keys_evicted, accepted,
+    stored, expired, received, persist_failures, outbox_fragments, reply_keys, stock, unread,
+    pending_acks, pending_registrations,
 }
 
 table! {

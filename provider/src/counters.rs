@@ -1,116 +1,119 @@
-use crate::DropReason;
+//! What a provider did since it started, and how much it holds: the counters of all its parts.
 
-/// What a provider did, since it started. Plain numbers: the node exports them.
+use shoal_proto::{Metric, Sample};
+
+use crate::desk::StoreCounters;
+use crate::entry::EntryCounters;
+use crate::mailboxes::MailboxCounters;
+use crate::reason::{DropReason, Drops};
+use crate::replies::ReplyCounters;
+
+shoal_proto::counters! {
+    /// Packets that were delivered to the role, by what they are.
+    pub struct PacketCounters("provider") {
+        /// Packets that were delivered to the role.
+        received: counter "packets";
+        /// Deposits.
+        deposits: counter "packets";
+        /// Dummies in the stead of deposits.
+        dummies: counter "packets";
+        /// Drop cover.
+        drop_cover: counter "packets";
+        /// Deposits with a grant that did not hold: wrongly signed, expired, or lasting too long.
+        grants_invalid: counter "deposits",
+            "If it grows fast, look at the machine's clock: grants end at an hour of the wall clock.";
+    }
+}
+
+/// What a provider did since it started, and how much it holds now, part by part.
 ///
-/// Every delivered packet is counted once: `received` is the sum of the five kinds, of the drops,
-/// and of the commands that wait for the store; see [`balanced`](Self::balanced).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Every delivered packet is counted once: see [`balanced`](Self::balanced).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Packets that were delivered to the role.
-    pub received: u64,
-    /// Deposits.
-    pub deposits: u64,
-    /// Dummies in the stead of deposits.
-    pub dummies: u64,
-    /// Drop cover.
-    pub drops: u64,
-    /// Commands from owners of mailboxes that were done.
-    pub mailbox_commands: u64,
-    /// Payloads for attached clients: replies and loops, which can't be told apart.
-    pub client_payloads: u64,
-    /// Commands from owners that wait for the store. A level.
-    pub mailbox_pending: u64,
-    pub(crate) dropped: [u64; DropReason::COUNT],
-
-    /// Deposits that were on disk when they were answered.
-    pub receipts_stored: u64,
-    /// Deposits that were refused.
-    pub receipts_refused: u64,
-    /// Answers that say nothing, to dummies.
-    pub replies_dummy: u64,
-    /// Answers that say nothing because the store was late or failed; the sender tries again.
-    pub replies_late: u64,
-    /// Answers that were not sent: the reply block is of an epoch or for a first hop that does
-    /// not count.
-    pub replies_void: u64,
-    /// Replies held now. A level.
-    pub replies_held: u64,
-
-    /// Stream packets with an entry.
-    pub stream_entries: u64,
-    /// Entries pushed again, among `stream_entries`.
-    pub stream_again: u64,
-    /// Stream packets without an entry.
-    pub stream_idle: u64,
-    /// Ticks of mailboxes' clocks that found no reply block.
-    pub ticks_without_stock: u64,
-    /// Reply blocks taken into stock.
-    pub stock_added: u64,
-    /// Reply blocks dropped because newer ones filled the stock.
-    pub stock_overflow: u64,
-    /// Reply blocks dropped unused: of an epoch or for a first hop that does not count, or of an
-    /// older generation.
-    pub stock_void: u64,
-    /// Reply blocks in stock now. A level.
-    pub stock: u64,
-    /// Mailboxes being delivered now. A level.
-    pub mailboxes_active: u64,
-    /// Grants in deposits that did not hold: wrongly signed, expired, or lasting too long.
-    pub grants_invalid: u64,
-    /// Changes of drop ids that the store did not do.
-    pub changes_refused: u64,
-    /// Entries acknowledged by owners, as they say.
-    pub acknowledged: u64,
-
-    /// Clients attached now. A level.
-    pub clients: u64,
-    /// Frames to clients with a payload.
-    pub downlink_payloads: u64,
-    /// Frames to clients with random filler.
-    pub downlink_filler: u64,
-    /// Payloads that waited for a client that left.
-    pub downlink_abandoned: u64,
-    /// Frames to clients that the link could not take.
-    pub link_full: u64,
-
-    /// Operations that the store failed at.
-    pub store_errors: u64,
-    /// Operations that the store has not finished. A level.
-    pub store_pending: u64,
-    /// Rows that expired.
-    pub expired: u64,
+    /// What came in.
+    pub packets: PacketCounters,
+    /// Answers to deposits and dummies.
+    pub replies: ReplyCounters,
+    /// Mailboxes that are being delivered.
+    pub mailboxes: MailboxCounters,
+    /// Clients that are attached.
+    pub entry: EntryCounters,
+    /// What was asked of the store.
+    pub store: StoreCounters,
+    /// What was dropped.
+    pub drops: Drops,
 }
 
 impl Counters {
     /// Packets dropped for this reason.
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
-        self.dropped.get(reason as usize).copied().unwrap_or(0)
+        self.drops.of(reason)
     }
 
     /// Packets dropped for any reason.
     #[must_use]
     pub fn dropped_total(&self) -> u64 {
-        self.dropped.iter().sum()
+        self.drops.total()
     }
 
-    /// Whether every received packet is counted once.
+    /// Whether every received packet is counted once: as one of the five kinds, as dropped, or as a
+    /// command that waits for the store.
     #[must_use]
     pub fn balanced(&self) -> bool {
-        self.received
-            == self.deposits
-                + self.dummies
-                + self.drops
-                + self.mailbox_commands
-                + self.client_payloads
-                + self.mailbox_pending
+        self.packets.received
+            == self.packets.deposits
+                + self.packets.dummies
+                + self.packets.drop_cover
+                + self.mailboxes.mailbox_commands
+                + self.mailboxes.mailbox_pending
+                + self.entry.queued
                 + self.dropped_total()
     }
 
-    pub(crate) fn drop_packet(&mut self, reason: DropReason) {
-        if let Some(count) = self.dropped.get_mut(reason as usize) {
-            *count += 1;
-        }
+    /// All that is exported.
+    pub fn metrics() -> impl Iterator<Item = &'static Metric> {
+        const DROPS: &Metric = &Drops::METRIC;
+        [
+            PacketCounters::METRICS,
+            ReplyCounters::METRICS,
+            MailboxCounters::METRICS,
+            EntryCounters::METRICS,
+            StoreCounters::METRICS,
+        ]
+        .into_iter()
+        .flatten()
+        .chain([DROPS])
+    }
+
+    /// The numbers, in the order of [`metrics`](Self::metrics); of the last a number for each
+    /// reason.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> + use<> {
+        self.packets
+            .samples()
+            .chain(self.replies.samples())
+            .chain(self.mailboxes.samples())
+            .chain(self.entry.samples())
+            .chain(self.store.samples())
+            .chain(self.drops.samples())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn parts_do_not_share_names_and_all_are_sampled() {
+        let names: Vec<&str> = Counters::metrics().map(|metric| metric.name).collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        let counters = Counters::default();
+        let mut sampled: Vec<&str> = counters.samples().map(|s| s.metric.name).collect();
+        assert_eq!(sampled.len(), names.len() - 1 + DropReason::ALL.len());
+        sampled.dedup();
+        assert_eq!(sampled, names);
     }
 }

@@ -1,59 +1,66 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+//! The entry: clients that are attached, each with its queue and its downlink clock.
 
-use rand::{CryptoRng, SeedableRng};
-use rand_chacha::ChaCha20Rng;
-use shoal_packet::{Frame, Payload};
-use shoal_proto::{ClientHandle, SurbId, Time};
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::clock::next_tick;
+use rand::CryptoRng;
+use shoal_packet::{Delivery, Frame};
+use shoal_proto::{ClientHandle, Time};
+use shoal_topology::PoissonClock;
+
+use crate::clocks::Clocks;
 use crate::{AttachAnswer, DropReason, Limits};
 
-/// The clients that are attached, each with its queue and its downlink clock.
+shoal_proto::counters! {
+    /// Clients that are attached, and what is sent to them.
+    pub struct EntryCounters("provider") {
+        /// Clients attached now.
+        attached: gauge "clients";
+        /// Payloads for attached clients: replies and loops, which can't be told apart.
+        queued: counter "payloads";
+        /// Frames to clients with a payload.
+        downlink_payload: counter "frames";
+        /// Frames to clients with random filler.
+        downlink_filler: counter "frames";
+        /// Ticks of downlinks that came more than a second late; nothing was sent for them.
+        downlink_missed: counter "ticks",
+            "The machine slept, or has too little processor time for what it does.";
+        /// Payloads that waited for a client that left.
+        abandoned: counter "payloads";
+        /// Frames to clients that the link could not take.
+        link_full: counter "frames",
+            "Clients read too slowly, or the machine's uplink is full.";
+    }
+}
+
+/// The clients that are attached.
 ///
 /// A client gets one frame for each tick and nothing else, so what waits for it does not show on
-/// its link.
+/// its link. Each clock has a generator of its own, so that nothing that the provider does for
+/// others or for this client moves an instant at which it sends.
 pub(crate) struct Entry {
-    clients: BTreeMap<ClientHandle, Client>,
-    clocks: BTreeSet<(Time, ClientHandle)>,
+    queues: BTreeMap<ClientHandle, VecDeque<Delivery>>,
+    clocks: Clocks<ClientHandle>,
     most_clients: usize,
     most_waiting: usize,
-}
-
-struct Client {
-    rate: f64,
-    next: Option<Time>,
-    /// Of its own, so that nothing that the provider does for others or for this client moves an
-    /// instant at which it sends.
-    clock: ChaCha20Rng,
-    queue: VecDeque<ForClient>,
-}
-
-/// A payload on its way to a client: a reply or a loop, nobody here can say which.
-pub(crate) struct ForClient {
-    pub(crate) epoch_byte: u8,
-    pub(crate) id: SurbId,
-    pub(crate) payload: Payload,
-}
-
-/// What a tick sends.
-pub(crate) struct Downlink {
-    pub(crate) handle: ClientHandle,
-    pub(crate) frame: Frame,
-    pub(crate) filler: bool,
+    counters: EntryCounters,
 }
 
 impl Entry {
-    pub(crate) const fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            clients: BTreeMap::new(),
-            clocks: BTreeSet::new(),
+            queues: BTreeMap::new(),
+            clocks: Clocks::new(),
             most_clients: limits.clients,
             most_waiting: limits.downlink_queue,
+            counters: EntryCounters::default(),
         }
     }
 
-    pub(crate) fn clients(&self) -> usize {
-        self.clients.len()
+    pub(crate) fn counters(&self) -> EntryCounters {
+        EntryCounters {
+            attached: self.queues.len() as u64,
+            ..self.counters
+        }
     }
 
     pub(crate) fn attach<R: CryptoRng>(
@@ -63,85 +70,67 @@ impl Entry {
         handle: ClientHandle,
         rate: f64,
     ) -> AttachAnswer {
-        if self.clients.len() >= self.most_clients || self.clients.contains_key(&handle) {
+        if self.queues.len() >= self.most_clients || self.queues.contains_key(&handle) {
             return AttachAnswer::Full;
         }
-        let mut clock = ChaCha20Rng::from_rng(rng);
-        let next = next_tick(&mut clock, rate, now, now);
-        if let Some(next) = next {
-            self.clocks.insert((next, handle));
-        }
-        self.clients.insert(
-            handle,
-            Client {
-                rate,
-                next,
-                clock,
-                queue: VecDeque::new(),
-            },
-        );
+        self.queues.insert(handle, VecDeque::new());
+        self.clocks.start(now, handle, PoissonClock::new(rng, rate));
         AttachAnswer::Accepted
     }
 
-    /// How many payloads waited.
-    pub(crate) fn detach(&mut self, handle: ClientHandle) -> usize {
-        let Some(client) = self.clients.remove(&handle) else {
-            return 0;
-        };
-        if let Some(next) = client.next {
-            self.clocks.remove(&(next, handle));
-        }
-        client.queue.len()
+    pub(crate) fn detach(&mut self, handle: ClientHandle) {
+        let waited = self.queues.remove(&handle).map_or(0, |queue| queue.len());
+        self.counters.abandoned += waited as u64;
+        self.clocks.stop(&handle);
     }
 
-    pub(crate) fn offer(
-        &mut self,
-        handle: ClientHandle,
-        payload: ForClient,
-    ) -> Result<(), DropReason> {
-        let client = self
-            .clients
-            .get_mut(&handle)
+    /// Queues a reply or a loop, nobody here can say which, for the client that it is for.
+    pub(crate) fn offer(&mut self, delivery: Delivery) -> Result<(), DropReason> {
+        let queue = self
+            .queues
+            .get_mut(&ClientHandle::new(delivery.destination))
             .ok_or(DropReason::UnknownDestination)?;
-        if client.queue.len() >= self.most_waiting {
+        if queue.len() >= self.most_waiting {
             return Err(DropReason::DownlinkFull);
         }
-        client.queue.push_back(payload);
+        queue.push_back(delivery);
+        self.counters.queued += 1;
         Ok(())
     }
 
-    pub(crate) fn deadline(&self) -> Option<Time> {
-        self.clocks.first().map(|(due, _)| *due)
+    pub(crate) const fn link_full(&mut self) {
+        self.counters.link_full += 1;
     }
 
-    /// One tick that is due.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.clocks.deadline()
+    }
+
+    /// What a tick that is due by now sends, and to whom. Call it until it gives none.
     pub(crate) fn tick<R: CryptoRng>(
         &mut self,
         rng: &mut R,
         now: Time,
         epoch_byte: u8,
-    ) -> Option<Downlink> {
-        let (due, handle) = self
-            .clocks
-            .first()
-            .copied()
-            .filter(|(due, _)| *due <= now)?;
-        self.clocks.remove(&(due, handle));
-        let client = self.clients.get_mut(&handle)?;
-        client.next = next_tick(&mut client.clock, client.rate, due, now);
-        if let Some(next) = client.next {
-            self.clocks.insert((next, handle));
+    ) -> Option<(ClientHandle, Frame)> {
+        while let Some((handle, tick)) = self.clocks.tick(now) {
+            if tick.missed {
+                self.counters.downlink_missed += 1;
+                continue;
+            }
+            let waiting = self.queues.get_mut(&handle).and_then(VecDeque::pop_front);
+            let frame = match waiting {
+                Some(waiting) => {
+                    self.counters.downlink_payload += 1;
+                    Frame::last_link(rng, waiting.epoch.byte(), waiting.id, waiting.payload)
+                }
+                None => {
+                    self.counters.downlink_filler += 1;
+                    Frame::filler(rng, epoch_byte)
+                }
+            };
+            return Some((handle, frame));
         }
-        let waiting = client.queue.pop_front();
-        let filler = waiting.is_none();
-        let frame = match waiting {
-            Some(waiting) => Frame::last_link(rng, waiting.epoch_byte, waiting.id, waiting.payload),
-            None => Frame::filler(rng, epoch_byte),
-        };
-        Some(Downlink {
-            handle,
-            frame,
-            filler,
-        })
+        None
     }
 }

@@ -1,3 +1,5 @@
+//! Why a store could not do what it was asked.
+
 use thiserror::Error;
 
 /// Why a store could not do what it was asked. Nothing of the group of operations that met it was

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use rand::CryptoRng;
-use shoal_packet::Payload;
+use shoal_packet::{Delivery, Payload};
 use shoal_proto::size::{PAYLOAD_BYTES, PLAINTEXT_BYTES};
-use shoal_proto::{NodeId, Span, SurbId, Time};
+use shoal_proto::{Epoch, NodeId, Span, SurbId, Time};
 use shoal_topology::NetworkParameters;
 use zeroize::Zeroizing;
 
-use crate::{
-    Delivered, Limits, MemoryStore, Provider, ProviderAction, ProviderInput, Store, StoreLimits,
-};
+use crate::{Limits, MemoryStore, Provider, ProviderAction, ProviderInput, Store, StoreLimits};
 
 /// Delivers the bytes to a provider, cut and filled up to plaintexts, and lets it do all that
 /// follows for a minute.
@@ -54,13 +52,14 @@ fn deliver<R: CryptoRng>(provider: &mut Provider<R>, now: Time, plaintext: Optio
     let Ok(payload) = Payload::from_bytes(&[0; PAYLOAD_BYTES]) else {
         return;
     };
-    let delivered = Delivered {
+    let delivery = Delivery {
         destination: [0; 32],
         id: SurbId::new([1; 16]),
         payload,
         plaintext: plaintext.map(Zeroizing::new),
-        epoch_byte: 0,
+        epoch: Epoch::new(0),
         arrival: now,
     };
-    provider.handle_input(now, ProviderInput::Delivered(delivered));
+    let checked = provider.checker().check(delivery);
+    provider.handle_input(now, ProviderInput::Delivered(checked));
 }

@@ -1,33 +1,18 @@
+//! What goes into the core, and what comes out of it.
+
 use std::sync::Arc;
 
-use shoal_packet::{Frame, Payload};
-use shoal_proto::{ClientHandle, NodeId, SurbId, Time};
+use shoal_packet::Frame;
+use shoal_proto::{ClientHandle, NodeId};
 use shoal_topology::View;
-use zeroize::Zeroizing;
 
-use crate::{DropReason, StoreError, StoreOp, StoreResult};
-
-/// A packet whose final hop is this provider, as the relay hands it over.
-pub struct Delivered {
-    /// A client's handle, if the payload is for a client.
-    pub destination: [u8; 32],
-    /// Tells the client which keys open the payload.
-    pub id: SurbId,
-    /// The payload.
-    pub payload: Payload,
-    /// The payload's plaintext if it can be recovered: then it is a command.
-    pub plaintext: Option<Zeroizing<Vec<u8>>>,
-    /// The epoch byte of the frame it came in.
-    pub epoch_byte: u8,
-    /// When the frame came in: replies are held from then on.
-    pub arrival: Time,
-}
+use crate::{Checked, StoreError, StoreOp, StoreResult};
 
 /// What goes into [`Provider::handle_input`](crate::Provider::handle_input).
 #[non_exhaustive]
 pub enum ProviderInput {
-    /// A packet ended here.
-    Delivered(Delivered),
+    /// A packet ended here, and was checked by [`Checker::check`](crate::Checker::check).
+    Delivered(Checked),
     /// A client asks to be attached. Answered by [`ProviderAction::Attach`].
     Attached {
         /// What the client calls itself for this connection.
@@ -68,29 +53,6 @@ pub enum AttachAnswer {
     Full,
 }
 
-/// What a packet that the provider made says. For counting only: on the wire all look the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SendKind {
-    /// The answer to a deposit.
-    Receipt,
-    /// An answer that says nothing.
-    Dummy,
-    /// A mailbox's stream.
-    Stream,
-}
-
-impl SendKind {
-    /// The label of this kind in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Receipt => "receipt",
-            Self::Dummy => "dummy",
-            Self::Stream => "stream",
-        }
-    }
-}
-
 /// What comes out of [`Provider::poll_action`](crate::Provider::poll_action).
 #[non_exhaustive]
 pub enum ProviderAction {
@@ -114,8 +76,6 @@ pub enum ProviderAction {
         to: NodeId,
         /// The frame.
         frame: Frame,
-        /// What it says.
-        kind: SendKind,
     },
     /// Give this to the store, in the order of the tickets, and bring the answer back as
     /// [`ProviderInput::StoreDone`].
@@ -125,8 +85,6 @@ pub enum ProviderAction {
         /// What to do.
         op: StoreOp,
     },
-    /// A delivered packet was dropped. It is in the counters already.
-    Dropped(DropReason),
     /// The store failed; the text says what to do. Given once until an operation succeeds.
     StoreTrouble(StoreError),
     /// The store works again.

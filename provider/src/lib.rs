@@ -12,6 +12,7 @@
 //!
 //! - [`Provider`] is the core: [`ProviderInput`] and the time go in, [`ProviderAction`] and the
 //!   next deadline come out. [`Limits`] bounds all it holds, [`Counters`] tells what it did.
+//! - [`Checker`] decodes and verifies what is delivered, before the core and outside its loop.
 //! - [`Store`] is where mailboxes are kept: [`SqliteStore`] on disk, [`MemoryStore`] for virtual
 //!   time. The caller runs it, on a thread of its own, and carries [`StoreOp`]s to it and
 //!   [`StoreResult`]s back.
@@ -58,9 +59,11 @@
 //! Sources: "The Loopix Anonymity System" (2017), sections 3 and 4 (providers, loops, Poisson
 //! traffic); single-use reply blocks: "Sphinx" (2009), section 3.2; anti-replay windows: RFC 4303.
 
-mod clock;
+mod check;
+mod clocks;
 mod counters;
-mod delivery;
+mod desk;
+mod documents;
 mod entry;
 mod error;
 #[doc(hidden)]
@@ -76,13 +79,18 @@ mod sqlite;
 mod store;
 mod window;
 
-pub use counters::Counters;
+pub use check::{Checked, Checker};
+pub use counters::{Counters, PacketCounters};
+pub use desk::StoreCounters;
+pub use entry::EntryCounters;
 pub use error::StoreError;
-pub use io::{AttachAnswer, Delivered, ProviderAction, ProviderInput, SendKind};
+pub use io::{AttachAnswer, ProviderAction, ProviderInput};
 pub use limits::{ENTRY_BYTES, Limits, REMEMBERED_BYTES, StoreLimits};
+pub use mailboxes::MailboxCounters;
 pub use memory::MemoryStore;
 pub use provider::Provider;
-pub use reason::DropReason;
+pub use reason::{DropReason, Drops};
+pub use replies::ReplyCounters;
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use store::{Change, EntryId, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage};
 pub use window::Window;

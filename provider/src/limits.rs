@@ -1,3 +1,5 @@
+//! What a store and the core hold at most.
+
 use shoal_proto::Span;
 use shoal_proto::size::BLOB_BYTES;
 
@@ -5,6 +7,9 @@ use shoal_proto::size::BLOB_BYTES;
 pub const ENTRY_BYTES: u64 = BLOB_BYTES as u64 + REMEMBERED_BYTES;
 /// What a store counts for one entry of which only the name is remembered.
 pub const REMEMBERED_BYTES: u64 = 160;
+
+/// Idle mailboxes that one expiry gives up at most.
+pub(crate) const IDLE_BATCH: u32 = 16;
 
 /// The quotas of a store. Beyond each, it refuses and keeps what it has.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,19 +1,79 @@
-//! The mailbox job of the core: owners' commands, and the clocks that spend their reply blocks.
+//! The mailbox job: owners' commands, and the clocks that spend their reply blocks.
+
+mod backlog;
+mod stock;
+mod stream;
+
+use std::collections::BTreeMap;
 
 use rand::CryptoRng;
-use shoal_packet::command::{
-    DropChange, MailboxPacket, MailboxRequest, Reply, StreamEntry, StreamItem,
-};
-use shoal_proto::{DropId, MailboxId, Time};
+use shoal_packet::Frame;
+use shoal_packet::command::{DropChange, MailboxRequest, Reply};
+use shoal_proto::{DropId, MailboxId, NodeId, Span, Time};
+use shoal_topology::{NetworkParameters, PoissonClock};
 
-use crate::clock::next_tick;
-use crate::delivery::{Delivery, Ready, dry_for};
-use crate::provider::{Pending, leads_inside};
+use self::backlog::Backlog;
+use self::stock::Stock;
+use self::stream::Stream;
+use crate::clocks::Clocks;
+use crate::documents::{Documents, leads_inside, spend};
 use crate::store::{Change, EntryId};
-use crate::{DropReason, Provider, SendKind, StoreOp, StoreOutcome, StoreResult, Window};
+use crate::{DropReason, Limits, StoreOp, StoreOutcome, StoreResult, Window};
 
-/// An owner's command that waits for the store to say whether it counts.
-pub(crate) struct Attending {
+/// Ticks of the mailbox's clock that an acknowledgement is given at least: slow profiles
+/// acknowledge slowly, and must not have everything pushed twice.
+const PUSH_AGAIN_TICKS: f64 = 40.0;
+
+shoal_proto::counters! {
+    /// Mailboxes that are being delivered.
+    pub struct MailboxCounters("provider") {
+        /// Commands from owners of mailboxes that were done.
+        mailbox_commands: counter "packets";
+        /// Commands from owners that wait for the store.
+        mailbox_pending: gauge "packets";
+        /// Mailboxes being delivered now.
+        active: gauge "mailboxes", "Near the bound, owners are turned away: raise it if there is memory.";
+        /// Stream packets with an entry.
+        stream_entries: counter "packets";
+        /// Stream packets with an entry that was pushed before.
+        stream_again: counter "packets";
+        /// Stream packets without an entry.
+        stream_idle: counter "packets";
+        /// Ticks of mailboxes' clocks that found no reply block.
+        without_stock: counter "ticks";
+        /// Ticks of mailboxes' clocks that came more than a second late; nothing was sent for them.
+        mailbox_missed: counter "ticks",
+            "The machine slept, or has too little processor time for what it does.";
+        /// Reply blocks taken into stock.
+        stock_added: counter "reply_blocks";
+        /// Reply blocks dropped because newer ones filled the stock.
+        stock_overflow: counter "reply_blocks";
+        /// Reply blocks dropped unused: of an epoch or for a first hop that does not count, or of an
+        /// older generation.
+        stock_void: counter "reply_blocks",
+            "Some at the switch of an epoch are normal. If it grows between, look at the clock and whether documents arrive.";
+        /// Reply blocks in stock now.
+        stock: gauge "reply_blocks";
+        /// Changes of drop ids that the store did not do.
+        refused: counter "drop_ids";
+        /// Entries acknowledged by owners, as they say.
+        acknowledged: counter "entries";
+    }
+}
+
+/// The mailboxes that are being delivered, their clocks, and the owners' commands that wait for the
+/// store to say whether they count.
+pub(crate) struct Mailboxes {
+    streams: BTreeMap<MailboxId, Stream>,
+    clocks: Clocks<MailboxId>,
+    attending: BTreeMap<u64, Attending>,
+    next_question: u64,
+    limits: Limits,
+    counters: MailboxCounters,
+}
+
+/// An owner's command that waits for the store.
+struct Attending {
     request: MailboxRequest,
     rate: f64,
 }
@@ -25,44 +85,116 @@ struct Attended {
     stream: u64,
 }
 
-impl<R: CryptoRng> Provider<R> {
-    pub(crate) fn mailbox_command(&mut self, packet: &MailboxPacket) -> Result<(), DropReason> {
-        if self.store_is_busy() {
-            return Err(DropReason::Busy);
+/// What is to be done for a mailbox.
+pub(crate) enum Wish {
+    /// The store is to be asked; its answer goes into [`Mailboxes::done`].
+    Ask(StoreOp, Question),
+    /// A frame is to be sent to a member of layer 1.
+    Send(NodeId, Frame),
+}
+
+/// What the store was asked for a mailbox.
+pub(crate) enum Question {
+    /// Whether a command counts, by its number.
+    Attend(u64),
+    /// What waits.
+    Waiting { mailbox: MailboxId, generation: u64 },
+    /// The next entry.
+    List { mailbox: MailboxId, number: u64 },
+}
+
+impl Mailboxes {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            streams: BTreeMap::new(),
+            clocks: Clocks::new(),
+            attending: BTreeMap::new(),
+            next_question: 0,
+            limits: limits.clone(),
+            counters: MailboxCounters::default(),
         }
-        if !packet.verify(&self.network, &self.local) {
-            return Err(DropReason::MailboxSignature);
+    }
+
+    pub(crate) fn counters(&self) -> MailboxCounters {
+        let stock = self.streams.values().map(|stream| stream.stock().len());
+        MailboxCounters {
+            mailbox_pending: self.attending.len() as u64,
+            active: self.streams.len() as u64,
+            stock: stock.sum::<usize>() as u64,
+            ..self.counters
         }
-        let request = packet.request().clone();
-        let rate = self
-            .params
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.clocks.deadline()
+    }
+
+    /// A command that its owner signed; the store says whether it counts.
+    pub(crate) fn command(
+        &mut self,
+        params: &NetworkParameters,
+        request: MailboxRequest,
+    ) -> Result<Wish, DropReason> {
+        let rate = params
             .profile_at(request.profile)
             .map(|(_, profile)| profile.mailbox_clock)
             .filter(|rate| *rate > 0.0)
             .ok_or(DropReason::MailboxProfile)?;
-        let active = self.mailboxes.get(&request.mailbox);
-        if active.is_none() && self.mailboxes.len() + self.attending >= self.limits.active_mailboxes
-        {
+        let active = self.streams.get(&request.mailbox);
+        let used = self.streams.len() + self.attending.len();
+        if active.is_none() && used >= self.limits.active_mailboxes {
             return Err(DropReason::MailboxFull);
         }
-        let stream = active
-            .filter(|delivery| delivery.generation == request.generation)
-            .map_or(0, |delivery| delivery.number);
         let op = StoreOp::Attend {
             mailbox: request.mailbox,
             generation: request.generation,
             counter: request.counter,
-            stream,
+            stream: active
+                .filter(|stream| stream.is_of(request.generation))
+                .map_or(0, Stream::number),
             acks: request.acks.iter().copied().map(EntryId::new).collect(),
             changes: request.drops.iter().map(change).collect(),
         };
-        self.attending += 1;
-        self.store(op, Pending::Attend(Box::new(Attending { request, rate })));
-        Ok(())
+        let number = self.question();
+        self.attending.insert(number, Attending { request, rate });
+        Ok(Wish::Ask(op, Question::Attend(number)))
     }
 
-    pub(crate) fn attend_done(&mut self, now: Time, attending: Attending, result: StoreResult) {
-        self.attending = self.attending.saturating_sub(1);
+    const fn question(&mut self) -> u64 {
+        let number = self.next_question;
+        self.next_question = number.wrapping_add(1);
+        number
+    }
+
+    /// The store's answer, and what follows from it.
+    ///
+    /// # Errors
+    /// The command that the store was asked for does not count.
+    pub(crate) fn done<R: CryptoRng>(
+        &mut self,
+        rng: &mut R,
+        now: Time,
+        documents: &Documents,
+        question: Question,
+        result: StoreResult,
+    ) -> Result<Vec<Wish>, DropReason> {
+        match question {
+            Question::Attend(number) => {
+                let Some(attending) = self.attending.remove(&number) else {
+                    return Ok(Vec::new());
+                };
+                let attended = self.attend_done(result)?;
+                Ok(self.attended(rng, now, documents, attending, &attended))
+            }
+            Question::Waiting {
+                mailbox,
+                generation,
+            } => Ok(self.waiting_done(now, mailbox, generation, result)),
+            Question::List { mailbox, number } => Ok(self.list_done(now, mailbox, number, result)),
+        }
+    }
+
+    fn attend_done(&mut self, result: StoreResult) -> Result<Attended, DropReason> {
         match result {
             Ok(StoreOutcome::Attended {
                 fresh,
@@ -71,273 +203,228 @@ impl<R: CryptoRng> Provider<R> {
                 refused,
             }) => {
                 self.counters.mailbox_commands += 1;
-                self.counters.changes_refused += u64::from(refused);
-                self.attended(
-                    now,
-                    attending,
-                    &Attended {
-                        fresh,
-                        window,
-                        stream,
-                    },
-                );
+                self.counters.refused += u64::from(refused);
+                Ok(Attended {
+                    fresh,
+                    window,
+                    stream,
+                })
             }
-            Ok(StoreOutcome::Replayed) => self.drop_packet(DropReason::MailboxReplayed),
-            Ok(StoreOutcome::Refused) => self.drop_packet(DropReason::MailboxFull),
-            Ok(_) | Err(_) => self.drop_packet(DropReason::StoreFailed),
+            Ok(StoreOutcome::Replayed) => Err(DropReason::MailboxReplayed),
+            Ok(StoreOutcome::Refused) => Err(DropReason::MailboxFull),
+            Ok(_) | Err(_) => Err(DropReason::StoreFailed),
         }
     }
 
-    fn attended(&mut self, now: Time, attending: Attending, attended: &Attended) {
+    fn attended<R: CryptoRng>(
+        &mut self,
+        rng: &mut R,
+        now: Time,
+        documents: &Documents,
+        attending: Attending,
+        attended: &Attended,
+    ) -> Vec<Wish> {
         let Attending { request, rate } = attending;
         let mailbox = request.mailbox;
-        let known = self
-            .mailboxes
-            .get(&mailbox)
-            .is_some_and(|delivery| delivery.generation == request.generation);
-        if !known {
-            self.start_delivery(now, &request, rate, attended);
+        let known = self.streams.get(&mailbox);
+        if !known.is_some_and(|stream| stream.is_of(request.generation)) {
+            self.start_stream(now, &request, attended);
         }
-        self.discover(mailbox);
-        let keep = self.stocked_epochs(now);
-        let Some(delivery) = self.mailboxes.get_mut(&mailbox) else {
-            return;
+        let Some(stream) = self.streams.get_mut(&mailbox) else {
+            return Vec::new();
         };
-        delivery.window = attended.window;
-        delivery.rate = rate;
+        stream.set_window(attended.window);
         for entry in &request.acks {
-            delivery.acknowledge(EntryId::new(*entry));
+            stream.backlog_mut().acknowledge(EntryId::new(*entry));
         }
         self.counters.acknowledged += request.acks.len() as u64;
         let brought = request.surbs.len() as u64;
-        if keep.contains(&request.surb_epoch) {
-            let over = delivery.add_stock(request.surb_epoch, request.surbs, self.limits.stock);
+        if documents.stocked_epochs(now).contains(&request.surb_epoch) {
+            let stock = stream.stock_mut();
+            let over = stock.add(now, request.surb_epoch, request.surbs);
             self.counters.stock_added += brought;
             self.counters.stock_overflow += over as u64;
-            delivery.stocked = now;
         } else {
             self.counters.stock_void += brought;
         }
-        if delivery.next.is_none()
-            && let Some(next) = next_tick(&mut self.rng, rate, now, now)
-        {
-            delivery.next = Some(next);
-            self.clocks.insert((next, mailbox));
+        // A process without memory may be started anew at any time: here, when the rate changes.
+        if self.clocks.rate(&mailbox) != Some(rate) {
+            let clock = PoissonClock::new(rng, rate);
+            self.clocks.start(now, mailbox, clock);
         }
-        self.load_next(now, mailbox);
+        let discovery = self.discover(mailbox);
+        discovery
+            .into_iter()
+            .chain(self.load_next(now, mailbox))
+            .collect()
     }
 
     /// A generation that is not being delivered: new, or known from before a restart. All that is
     /// not acknowledged is pushed again.
-    fn start_delivery(
-        &mut self,
-        now: Time,
-        request: &MailboxRequest,
-        rate: f64,
-        attended: &Attended,
-    ) {
-        let mailbox = request.mailbox;
-        let mut delivery = Delivery::new(request.generation, attended.window, rate, now);
-        if !attended.fresh {
+    fn start_stream(&mut self, now: Time, request: &MailboxRequest, attended: &Attended) {
+        let number = if attended.fresh {
+            0
+        } else {
             // No more packets can have been sent since the number was saved than there was stock
             // then, for this epoch and the next: so no number is given twice.
             let sent_since = (self.limits.stock as u64).saturating_mul(2);
-            delivery.number = attended.stream.saturating_add(sent_since);
-        }
-        if let Some(old) = self.mailboxes.insert(mailbox, delivery) {
-            self.counters.stock_void += old.stock() as u64;
-            if let Some(next) = old.next {
-                self.clocks.remove(&(next, mailbox));
-            }
-        }
-    }
-
-    /// Asks the store what waits, once for each delivery, and again if it failed.
-    fn discover(&mut self, mailbox: MailboxId) {
-        let Some(delivery) = self.mailboxes.get_mut(&mailbox).filter(|d| !d.discovered) else {
-            return;
+            attended.stream.saturating_add(sent_since)
         };
-        delivery.discovered = true;
-        let generation = delivery.generation;
-        self.store(
-            StoreOp::Waiting { mailbox },
-            Pending::Waiting {
-                mailbox,
-                generation,
-            },
+        let stream = Stream::new(
+            request.generation,
+            number,
+            attended.window,
+            Stock::new(self.limits.stock, now),
+            Backlog::new(self.limits.unacknowledged_per_drop),
         );
+        if let Some(old) = self.streams.insert(request.mailbox, stream) {
+            self.counters.stock_void += old.stock().len() as u64;
+            self.clocks.stop(&request.mailbox);
+        }
     }
 
-    pub(crate) fn waiting_done(
+    /// Asks the store what waits, once for each stream, and again if it failed.
+    fn discover(&mut self, mailbox: MailboxId) -> Option<Wish> {
+        let generation = self.streams.get_mut(&mailbox)?.discover()?;
+        let question = Question::Waiting {
+            mailbox,
+            generation,
+        };
+        Some(Wish::Ask(StoreOp::Waiting { mailbox }, question))
+    }
+
+    fn waiting_done(
         &mut self,
         now: Time,
         mailbox: MailboxId,
         generation: u64,
         result: StoreResult,
-    ) {
-        let Some(delivery) = self
-            .mailboxes
-            .get_mut(&mailbox)
-            .filter(|delivery| delivery.generation == generation)
-        else {
-            return;
+    ) -> Vec<Wish> {
+        let stream = self.streams.get_mut(&mailbox);
+        let Some(stream) = stream.filter(|stream| stream.is_of(generation)) else {
+            return Vec::new();
         };
-        if let Ok(StoreOutcome::Waiting(drops)) = result {
-            for (drop, newest) in drops {
-                delivery.note(drop, newest);
-            }
-            self.load_next(now, mailbox);
-        } else {
-            delivery.discovered = false;
+        let Ok(StoreOutcome::Waiting(drops)) = result else {
+            stream.discovery_failed();
+            return Vec::new();
+        };
+        for (drop, newest) in drops {
+            stream.backlog_mut().note(drop, newest);
         }
+        self.load_next(now, mailbox).into_iter().collect()
     }
 
-    pub(crate) fn entry_stored(
+    /// An entry was stored for a mailbox, which may be one that is being delivered.
+    pub(crate) fn stored(
         &mut self,
         now: Time,
         mailbox: MailboxId,
         drop: DropId,
         entry: EntryId,
-    ) {
-        if let Some(delivery) = self.mailboxes.get_mut(&mailbox) {
-            delivery.note(drop, entry);
-            self.load_next(now, mailbox);
-        }
+    ) -> Option<Wish> {
+        let stream = self.streams.get_mut(&mailbox)?;
+        stream.backlog_mut().note(drop, entry);
+        self.load_next(now, mailbox)
     }
 
-    pub(crate) fn list_done(
+    fn list_done(
         &mut self,
         now: Time,
         mailbox: MailboxId,
-        ticket: u64,
+        number: u64,
         result: StoreResult,
-    ) {
-        let Some(delivery) = self.mailboxes.get_mut(&mailbox) else {
-            return;
+    ) -> Vec<Wish> {
+        let Some(stream) = self.streams.get_mut(&mailbox) else {
+            return Vec::new();
         };
-        match result {
-            Ok(StoreOutcome::Entries(entries)) => {
-                delivery.loaded(ticket, Some(entries));
-                self.load_next(now, mailbox);
-            }
+        let Ok(StoreOutcome::Entries(entries)) = result else {
             // The next tick asks again.
-            Ok(_) | Err(_) => delivery.loaded(ticket, None),
-        }
+            stream.backlog_mut().loaded(number, None);
+            return Vec::new();
+        };
+        stream.backlog_mut().loaded(number, Some(entries));
+        self.load_next(now, mailbox).into_iter().collect()
     }
 
-    fn load_next(&mut self, now: Time, mailbox: MailboxId) {
-        let Some(delivery) = self.mailboxes.get_mut(&mailbox) else {
-            return;
-        };
-        let Some(choice) = delivery.choose(now, &self.limits) else {
-            return;
-        };
+    fn load_next(&mut self, now: Time, mailbox: MailboxId) -> Option<Wish> {
+        let rate = self.clocks.rate(&mailbox)?;
+        let acknowledged_after = Span::from_secs_f64(PUSH_AGAIN_TICKS / rate);
+        let patience = self.limits.push_again.max(acknowledged_after);
+        let number = self.question();
+        let backlog = self.streams.get_mut(&mailbox)?.backlog_mut();
+        let (drop, after) = backlog.load(now, patience, number)?;
         let op = StoreOp::List {
             mailbox,
-            drop: choice.drop,
-            after: choice.want.cursor(),
+            drop,
+            after,
             limit: 1,
         };
-        let ticket = self.store(op, Pending::List { mailbox });
-        if let Some(delivery) = self.mailboxes.get_mut(&mailbox) {
-            delivery.load(ticket, choice);
-        }
+        Some(Wish::Ask(op, Question::List { mailbox, number }))
     }
 
-    pub(crate) fn run_mailbox_clocks(&mut self, now: Time) {
-        while let Some((due, mailbox)) = self.clocks.first().copied().filter(|(due, _)| *due <= now)
-        {
-            self.clocks.remove(&(due, mailbox));
-            self.tick(now, mailbox);
-            let Some(delivery) = self.mailboxes.get_mut(&mailbox) else {
-                continue;
-            };
-            if dry_for(delivery, now) > self.limits.linger {
-                self.mailboxes.remove(&mailbox);
-                continue;
-            }
-            delivery.next = next_tick(&mut self.rng, delivery.rate, due, now);
-            if let Some(next) = delivery.next {
-                self.clocks.insert((next, mailbox));
-            }
-            self.load_next(now, mailbox);
-        }
-    }
-
-    /// Spends one reply block, if there is one.
-    fn tick(&mut self, now: Time, mailbox: MailboxId) {
-        let keep = self.stocked_epochs(now);
-        let document = self.view.current(&self.params, now).cloned();
-        let Some(delivery) = self.mailboxes.get_mut(&mailbox) else {
-            return;
-        };
-        self.counters.stock_void += delivery.void_stock(&keep) as u64;
-        if delivery.stock() > 0 {
-            delivery.stocked = now;
-        }
-        let surb = document.as_deref().and_then(|document| {
-            std::iter::from_fn(|| delivery.take_stock(document.epoch().byte())).find(|surb| {
-                let good = leads_inside(document, surb);
-                self.counters.stock_void += u64::from(!good);
-                good
-            })
-        });
-        let (Some(document), Some(surb)) = (document, surb) else {
-            self.counters.ticks_without_stock += 1;
-            return;
-        };
-        let item = self.stream_item(now, mailbox, document.epoch().byte());
-        if let Some(item) = item {
-            let reply = Reply::Stream(Box::new(item));
-            if !self.send(&document, surb, &reply, SendKind::Stream) {
-                self.counters.stock_void += 1;
-            }
-        }
-    }
-
-    fn stream_item(&mut self, now: Time, mailbox: MailboxId, epoch_byte: u8) -> Option<StreamItem> {
-        let delivery = self.mailboxes.get_mut(&mailbox)?;
-        let number = delivery.number;
-        delivery.number = number.saturating_add(1);
-        let entry = delivery.push(now).map(
-            |Ready {
-                 drop,
-                 stored,
-                 again,
-             }| {
-                self.counters.stream_again += u64::from(again);
-                StreamEntry {
-                    entry: stored.entry.number(),
-                    drop,
-                    message: stored.message,
-                    blob: stored.blob,
-                }
-            },
-        );
-        if entry.is_some() {
-            self.counters.stream_entries += 1;
+    /// What is to be done for a tick that is due by now. Call it until it gives none.
+    pub(crate) fn tick<R: CryptoRng>(
+        &mut self,
+        rng: &mut R,
+        now: Time,
+        documents: &Documents,
+    ) -> Option<Vec<Wish>> {
+        let (mailbox, tick) = self.clocks.tick(now)?;
+        let stock = self.streams.get_mut(&mailbox)?.stock_mut();
+        let void = stock.keep(now, &documents.stocked_epochs(now));
+        let dry_for = stock.dry_for(now);
+        self.counters.stock_void += void as u64;
+        let mut wishes = Vec::new();
+        if tick.missed {
+            self.counters.mailbox_missed += 1;
         } else {
-            self.counters.stream_idle += 1;
+            wishes.extend(self.serve(rng, now, documents, mailbox));
         }
-        Some(StreamItem {
-            generation: delivery.generation,
-            number,
-            window_highest: delivery.window.highest(),
-            window_bits: delivery.window.bits(),
-            stock: u16::try_from(delivery.stock_of(epoch_byte)).unwrap_or(u16::MAX),
-            entry,
-        })
+        if dry_for > self.limits.linger {
+            self.clocks.stop(&mailbox);
+            self.streams.remove(&mailbox);
+        } else {
+            wishes.extend(self.load_next(now, mailbox));
+        }
+        Some(wishes)
     }
 
-    /// The epochs whose reply blocks are kept: the one in force, and the next. Older ones are
-    /// void from the switch on.
-    fn stocked_epochs(&self, now: Time) -> [u8; 2] {
-        let epoch = self.params.epoch_at(now);
-        let in_force = self
-            .view
-            .current(&self.params, now)
-            .map_or(epoch, |document| document.epoch());
-        [in_force.byte(), epoch.next().byte()]
+    /// Spends one reply block, if there is one, on an entry or on nothing.
+    fn serve<R: CryptoRng>(
+        &mut self,
+        rng: &mut R,
+        now: Time,
+        documents: &Documents,
+        mailbox: MailboxId,
+    ) -> Option<Wish> {
+        let stream = self.streams.get_mut(&mailbox)?;
+        let counters = &mut self.counters;
+        let good = documents.current(now).and_then(|document| {
+            let epoch_byte = document.epoch().byte();
+            let mut stocked = std::iter::from_fn(|| stream.stock_mut().take(epoch_byte));
+            let surb = stocked.find(|surb| {
+                let good = leads_inside(document, surb);
+                counters.stock_void += u64::from(!good);
+                good
+            })?;
+            Some((document, surb))
+        });
+        let Some((document, surb)) = good else {
+            counters.without_stock += 1;
+            return None;
+        };
+        let (item, again) = stream.item(now, document.epoch().byte());
+        if item.entry.is_some() {
+            counters.stream_entries += 1;
+            counters.stream_again += u64::from(again);
+        } else {
+            counters.stream_idle += 1;
+        }
+        let Some((to, frame)) = spend(rng, document, surb, &Reply::Stream(Box::new(item))) else {
+            counters.stock_void += 1;
+            return None;
+        };
+        Some(Wish::Send(to, frame))
     }
 }
 

@@ -1,31 +1,24 @@
-use std::collections::{BTreeMap, BTreeSet};
+//! The store in memory: mailboxes, drop ids and what is decided about them.
+
+mod entries;
+
+use std::collections::BTreeMap;
 
 use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
-use crate::limits::ENTRY_BYTES;
-use crate::store::{
-    Change, EntryId, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage,
-};
+use self::entries::Entries;
+use crate::limits::{ENTRY_BYTES, IDLE_BATCH};
+use crate::store::{Change, EntryId, Store, StoreOp, StoreOutcome, StoreResult, Usage};
 use crate::{StoreLimits, Window};
-
-/// Mailboxes an expiry gives up at most.
-pub(crate) const IDLE_BATCH: u32 = 16;
 
 /// A store in memory: for virtual time and tests. What it holds is gone with it.
 #[derive(Debug)]
 pub struct MemoryStore {
     limits: StoreLimits,
-    usage: Usage,
     mailboxes: BTreeMap<MailboxId, MailboxRow>,
     drops: BTreeMap<DropId, DropRow>,
-    entries: BTreeMap<u64, EntryRow>,
-    next_row: u64,
-    by_message: BTreeMap<(DropId, MessageId), u64>,
-    by_number: BTreeMap<(MailboxId, EntryId), u64>,
-    waiting: BTreeMap<(DropId, EntryId), u64>,
-    remembered: BTreeSet<(DropId, u64)>,
-    by_expiry: BTreeSet<(Time, u64)>,
+    entries: Entries,
 }
 
 #[derive(Debug)]
@@ -33,8 +26,7 @@ struct MailboxRow {
     attended: Option<Attended>,
     used: Time,
     next_entry: EntryId,
-    waiting: u64,
-    remembered: u64,
+    tally: Tally,
     drops: u64,
 }
 
@@ -49,18 +41,34 @@ struct Attended {
 struct DropRow {
     mailbox: MailboxId,
     revoked: Option<Time>,
+    tally: Tally,
+}
+
+/// How many entries there are in a mailbox or under a drop id.
+#[derive(Debug, Default)]
+struct Tally {
     waiting: u64,
     remembered: u64,
 }
 
-#[derive(Debug)]
-struct EntryRow {
-    mailbox: MailboxId,
-    entry: EntryId,
-    drop: DropId,
-    message: MessageId,
-    expires: Time,
-    blob: Option<Box<Blob>>,
+impl Tally {
+    const fn is_empty(&self) -> bool {
+        self.waiting == 0 && self.remembered == 0
+    }
+
+    const fn acknowledged(&mut self) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.remembered += 1;
+    }
+
+    const fn removed(&mut self, waited: bool) {
+        let count = if waited {
+            &mut self.waiting
+        } else {
+            &mut self.remembered
+        };
+        *count = count.saturating_sub(1);
+    }
 }
 
 impl MemoryStore {
@@ -69,20 +77,9 @@ impl MemoryStore {
     pub const fn new(limits: StoreLimits) -> Self {
         Self {
             limits,
-            usage: Usage {
-                mailboxes: 0,
-                entries: 0,
-                remembered: 0,
-            },
             mailboxes: BTreeMap::new(),
             drops: BTreeMap::new(),
-            entries: BTreeMap::new(),
-            next_row: 0,
-            by_message: BTreeMap::new(),
-            by_number: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            remembered: BTreeSet::new(),
-            by_expiry: BTreeSet::new(),
+            entries: Entries::new(),
         }
     }
 
@@ -103,38 +100,26 @@ impl MemoryStore {
                 acks,
                 changes,
             } => {
-                let Some(outcome) = self.attend(now, mailbox, generation, counter, stream) else {
-                    return StoreOutcome::Replayed;
-                };
-                for entry in acks {
-                    self.ack(mailbox, entry);
+                let mut outcome = self.attend(now, mailbox, generation, counter, stream);
+                if let StoreOutcome::Attended { refused, .. } = &mut outcome {
+                    for entry in acks {
+                        self.ack(mailbox, entry);
+                    }
+                    for change in changes {
+                        *refused += u32::from(!self.change(now, mailbox, change));
+                    }
                 }
-                let mut refusals = 0;
-                for change in changes {
-                    refusals += u32::from(!self.change(now, mailbox, change));
-                }
-                match outcome {
-                    StoreOutcome::Attended {
-                        fresh,
-                        window,
-                        stream,
-                        ..
-                    } => StoreOutcome::Attended {
-                        fresh,
-                        window,
-                        stream,
-                        refused: refusals,
-                    },
-                    other => other,
-                }
+                outcome
             }
-            StoreOp::Waiting { mailbox } => self.list_waiting(now, mailbox),
+            StoreOp::Waiting { mailbox } => {
+                StoreOutcome::Waiting(self.entries.newest(now, mailbox))
+            }
             StoreOp::List {
                 mailbox,
                 drop,
                 after,
                 limit,
-            } => self.list(now, mailbox, drop, after, limit),
+            } => StoreOutcome::Entries(self.entries.list(now, mailbox, drop, after, limit)),
             StoreOp::Expire => self.expire(now),
         }
     }
@@ -154,16 +139,11 @@ impl MemoryStore {
             (None, Some(mailbox)) if self.may_register(mailbox) => mailbox,
             (None, _) => return StoreOutcome::Refused,
         };
-        if let Some(&row) = self.by_message.get(&(drop, message)) {
-            match self.entries.get(&row) {
-                Some(found) if found.expires > now => {
-                    return StoreOutcome::Stored {
-                        mailbox,
-                        entry: found.blob.is_some().then_some(found.entry),
-                    };
-                }
-                _ => self.remove(row),
+        if let Some((row, until, entry)) = self.entries.find(drop, message) {
+            if until > now {
+                return StoreOutcome::Stored { mailbox, entry };
             }
+            self.remove(row);
         }
         if expires <= now || !self.has_room(drop, mailbox) {
             return StoreOutcome::Refused;
@@ -172,45 +152,44 @@ impl MemoryStore {
         if !self.drops.contains_key(&drop) {
             self.register(mailbox, drop, None);
         }
-        StoreOutcome::Stored {
-            mailbox,
-            entry: self.insert(now, mailbox, drop, message, blob, expires),
+        let entry = self.number(now, mailbox, drop);
+        if let Some(entry) = entry {
+            self.entries
+                .insert(mailbox, entry, drop, message, expires, blob);
         }
+        StoreOutcome::Stored { mailbox, entry }
     }
 
     fn may_register(&self, mailbox: MailboxId) -> bool {
         match self.mailboxes.get(&mailbox) {
             Some(row) => row.drops < self.limits.drops_per_mailbox,
-            None => {
-                self.usage.mailboxes < self.limits.mailboxes && self.limits.drops_per_mailbox > 0
-            }
+            None => self.may_create() && self.limits.drops_per_mailbox > 0,
         }
+    }
+
+    fn may_create(&self) -> bool {
+        (self.mailboxes.len() as u64) < self.limits.mailboxes
     }
 
     fn has_room(&self, drop: DropId, mailbox: MailboxId) -> bool {
-        let in_drop = self.drops.get(&drop).map_or(0, |row| row.waiting);
-        let in_mailbox = self.mailboxes.get(&mailbox).map_or(0, |row| row.waiting);
+        let in_drop = self.drops.get(&drop).map_or(0, |row| row.tally.waiting);
+        let in_mailbox = self
+            .mailboxes
+            .get(&mailbox)
+            .map_or(0, |row| row.tally.waiting);
         in_drop < self.limits.entries_per_drop
             && in_mailbox < self.limits.entries_per_mailbox
-            && self.usage.bytes().saturating_add(ENTRY_BYTES) <= self.limits.bytes
+            && self.usage().bytes().saturating_add(ENTRY_BYTES) <= self.limits.bytes
     }
 
     fn create(&mut self, now: Time, mailbox: MailboxId) {
-        if self.mailboxes.contains_key(&mailbox) {
-            return;
-        }
-        self.usage.mailboxes += 1;
-        self.mailboxes.insert(
-            mailbox,
-            MailboxRow {
-                attended: None,
-                used: now,
-                next_entry: EntryId::new(1),
-                waiting: 0,
-                remembered: 0,
-                drops: 0,
-            },
-        );
+        self.mailboxes.entry(mailbox).or_insert(MailboxRow {
+            attended: None,
+            used: now,
+            next_entry: EntryId::new(1),
+            tally: Tally::default(),
+            drops: 0,
+        });
     }
 
     fn register(&mut self, mailbox: MailboxId, drop: DropId, revoked: Option<Time>) {
@@ -222,50 +201,23 @@ impl MemoryStore {
             DropRow {
                 mailbox,
                 revoked,
-                waiting: 0,
-                remembered: 0,
+                tally: Tally::default(),
             },
         );
     }
 
-    fn insert(
-        &mut self,
-        now: Time,
-        mailbox: MailboxId,
-        drop: DropId,
-        message: MessageId,
-        blob: Box<Blob>,
-        expires: Time,
-    ) -> Option<EntryId> {
+    /// The number of one more entry in a mailbox, under a drop id.
+    fn number(&mut self, now: Time, mailbox: MailboxId, drop: DropId) -> Option<EntryId> {
         let owner = self.mailboxes.get_mut(&mailbox)?;
         let under = self.drops.get_mut(&drop)?;
         let entry = owner.next_entry;
         owner.next_entry = EntryId::new(entry.number().saturating_add(1));
-        owner.waiting += 1;
+        owner.tally.waiting += 1;
         owner.used = owner.used.max(now);
-        under.waiting += 1;
-        self.usage.entries += 1;
-        let row = self.next_row;
-        self.next_row += 1;
-        self.by_message.insert((drop, message), row);
-        self.by_number.insert((mailbox, entry), row);
-        self.waiting.insert((drop, entry), row);
-        self.by_expiry.insert((expires, row));
-        self.entries.insert(
-            row,
-            EntryRow {
-                mailbox,
-                entry,
-                drop,
-                message,
-                expires,
-                blob: Some(blob),
-            },
-        );
+        under.tally.waiting += 1;
         Some(entry)
     }
 
-    /// None: replayed.
     fn attend(
         &mut self,
         now: Time,
@@ -273,21 +225,26 @@ impl MemoryStore {
         generation: u64,
         counter: u64,
         stream: u64,
-    ) -> Option<StoreOutcome> {
+    ) -> StoreOutcome {
         if !self.mailboxes.contains_key(&mailbox) {
-            if self.usage.mailboxes >= self.limits.mailboxes {
-                return Some(StoreOutcome::Refused);
+            if !self.may_create() {
+                return StoreOutcome::Refused;
             }
             self.create(now, mailbox);
         }
-        let row = self.mailboxes.get_mut(&mailbox)?;
-        let (fresh, window, stream) = match &row.attended {
-            Some(known) if known.generation > generation => return None,
-            Some(known) if known.generation == generation => {
-                let window = known.window.accept(counter)?;
-                (false, window, known.stream.max(stream))
-            }
-            _ => (true, Window::first(counter), stream),
+        let Some(row) = self.mailboxes.get_mut(&mailbox) else {
+            return StoreOutcome::Refused;
+        };
+        let passed = match &row.attended {
+            Some(known) if known.generation > generation => None,
+            Some(known) if known.generation == generation => known
+                .window
+                .accept(counter)
+                .map(|window| (false, window, known.stream.max(stream))),
+            _ => Some((true, Window::first(counter), stream)),
+        };
+        let Some((fresh, window, stream)) = passed else {
+            return StoreOutcome::Replayed;
         };
         row.used = row.used.max(now);
         row.attended = Some(Attended {
@@ -295,43 +252,29 @@ impl MemoryStore {
             window,
             stream,
         });
-        Some(StoreOutcome::Attended {
+        StoreOutcome::Attended {
             fresh,
             window,
             stream,
             refused: 0,
-        })
+        }
     }
 
     fn ack(&mut self, mailbox: MailboxId, entry: EntryId) {
-        let Some(&row) = self.by_number.get(&(mailbox, entry)) else {
+        let Some(drop) = self.entries.acknowledge(mailbox, entry) else {
             return;
         };
-        let Some(found) = self.entries.get_mut(&row) else {
-            return;
-        };
-        if found.blob.take().is_none() {
-            return;
-        }
-        let drop = found.drop;
-        self.waiting.remove(&(drop, entry));
-        self.remembered.insert((drop, row));
-        self.usage.entries = self.usage.entries.saturating_sub(1);
-        self.usage.remembered += 1;
         if let Some(owner) = self.mailboxes.get_mut(&mailbox) {
-            owner.waiting = owner.waiting.saturating_sub(1);
-            owner.remembered += 1;
+            owner.tally.acknowledged();
         }
         let Some(under) = self.drops.get_mut(&drop) else {
             return;
         };
-        under.waiting = under.waiting.saturating_sub(1);
-        under.remembered += 1;
-        if under.remembered > self.limits.remembered_per_drop {
-            let oldest = self.remembered.range((drop, 0)..).next().copied();
-            if let Some((_, oldest)) = oldest {
-                self.remove(oldest);
-            }
+        under.tally.acknowledged();
+        if under.tally.remembered > self.limits.remembered_per_drop
+            && let Some(oldest) = self.entries.oldest_remembered(drop)
+        {
+            self.remove(oldest);
         }
     }
 
@@ -359,141 +302,66 @@ impl MemoryStore {
         }
     }
 
-    fn list_waiting(&self, now: Time, mailbox: MailboxId) -> StoreOutcome {
-        let mut drops: BTreeMap<DropId, EntryId> = BTreeMap::new();
-        for (&(_, entry), row) in self
-            .by_number
-            .range((mailbox, EntryId::START)..)
-            .take_while(|((of, _), _)| *of == mailbox)
-        {
-            if let Some(row) = self.entries.get(row)
-                && row.blob.is_some()
-                && row.expires > now
-            {
-                drops.insert(row.drop, entry);
-            }
-        }
-        StoreOutcome::Waiting(drops.into_iter().collect())
-    }
-
-    fn list(
-        &self,
-        now: Time,
-        mailbox: MailboxId,
-        drop: DropId,
-        after: EntryId,
-        limit: u32,
-    ) -> StoreOutcome {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let entries = self
-            .waiting
-            .range((drop, EntryId::new(after.number().saturating_add(1)))..)
-            .take_while(|((under, _), _)| *under == drop)
-            .filter_map(|(_, row)| self.entries.get(row))
-            .filter(|row| row.mailbox == mailbox && row.expires > now)
-            .filter_map(|row| {
-                Some(StoredEntry {
-                    entry: row.entry,
-                    message: row.message,
-                    blob: row.blob.clone()?,
-                })
-            })
-            .take(limit)
-            .collect();
-        StoreOutcome::Entries(entries)
-    }
-
     fn expire(&mut self, now: Time) -> StoreOutcome {
         let batch = usize::try_from(self.limits.expire_batch).unwrap_or(usize::MAX);
-        let rows: Vec<u64> = self
-            .by_expiry
-            .iter()
-            .take_while(|(expires, _)| *expires <= now)
-            .take(batch)
-            .map(|(_, row)| *row)
-            .collect();
+        let rows = self.entries.expired(now, batch);
         for row in &rows {
             self.remove(*row);
         }
+        let drops = self.give_up_revoked(now, batch);
+        let idle = self.give_up_idle(now, IDLE_BATCH as usize);
+        StoreOutcome::Expired {
+            removed: (rows.len() + drops + idle) as u64,
+            more: rows.len() == batch || drops == batch || idle == IDLE_BATCH as usize,
+        }
+    }
+
+    fn give_up_revoked(&mut self, now: Time, most: usize) -> usize {
         let memory = self.limits.revoked_memory;
-        let drops: Vec<DropId> = self
+        let is_old = |row: &DropRow| row.revoked.is_some_and(|at| at + memory <= now);
+        let old: Vec<DropId> = self
             .drops
             .iter()
-            .filter(|(_, row)| {
-                row.waiting == 0
-                    && row.remembered == 0
-                    && row.revoked.is_some_and(|at| at + memory <= now)
-            })
+            .filter(|(_, row)| row.tally.is_empty() && is_old(row))
             .map(|(drop, _)| *drop)
-            .take(batch)
+            .take(most)
             .collect();
-        for drop in &drops {
+        for drop in &old {
             if let Some(row) = self.drops.remove(drop)
                 && let Some(owner) = self.mailboxes.get_mut(&row.mailbox)
             {
                 owner.drops = owner.drops.saturating_sub(1);
             }
         }
-        let idle = self.give_up_idle(now);
-        StoreOutcome::Expired {
-            removed: (rows.len() + drops.len() + idle) as u64,
-            more: rows.len() == batch
-                || drops.len() == batch
-                || idle == usize::try_from(IDLE_BATCH).unwrap_or(usize::MAX),
-        }
+        old.len()
     }
 
-    fn give_up_idle(&mut self, now: Time) -> usize {
+    fn give_up_idle(&mut self, now: Time, most: usize) -> usize {
+        let is_old = |row: &MailboxRow| row.used + self.limits.mailbox_idle <= now;
         let idle: Vec<MailboxId> = self
             .mailboxes
             .iter()
-            .filter(|(_, row)| {
-                row.waiting == 0
-                    && row.remembered == 0
-                    && row.used + self.limits.mailbox_idle <= now
-            })
+            .filter(|(_, row)| row.tally.is_empty() && is_old(row))
             .map(|(mailbox, _)| *mailbox)
-            .take(usize::try_from(IDLE_BATCH).unwrap_or(usize::MAX))
+            .take(most)
             .collect();
         for mailbox in &idle {
             self.mailboxes.remove(mailbox);
             self.drops.retain(|_, row| row.mailbox != *mailbox);
-            self.usage.mailboxes = self.usage.mailboxes.saturating_sub(1);
         }
         idle.len()
     }
 
     /// Removes an entry of which only the name is left, or that expired.
     fn remove(&mut self, row: u64) {
-        let Some(gone) = self.entries.remove(&row) else {
+        let Some((mailbox, drop, waited)) = self.entries.remove(row) else {
             return;
         };
-        self.by_message.remove(&(gone.drop, gone.message));
-        self.by_number.remove(&(gone.mailbox, gone.entry));
-        self.by_expiry.remove(&(gone.expires, row));
-        let waited = gone.blob.is_some();
-        if waited {
-            self.waiting.remove(&(gone.drop, gone.entry));
-            self.usage.entries = self.usage.entries.saturating_sub(1);
-        } else {
-            self.remembered.remove(&(gone.drop, row));
-            self.usage.remembered = self.usage.remembered.saturating_sub(1);
+        if let Some(owner) = self.mailboxes.get_mut(&mailbox) {
+            owner.tally.removed(waited);
         }
-        if let Some(owner) = self.mailboxes.get_mut(&gone.mailbox) {
-            let count = if waited {
-                &mut owner.waiting
-            } else {
-                &mut owner.remembered
-            };
-            *count = count.saturating_sub(1);
-        }
-        if let Some(under) = self.drops.get_mut(&gone.drop) {
-            let count = if waited {
-                &mut under.waiting
-            } else {
-                &mut under.remembered
-            };
-            *count = count.saturating_sub(1);
+        if let Some(under) = self.drops.get_mut(&drop) {
+            under.tally.removed(waited);
         }
     }
 }
@@ -506,6 +374,10 @@ impl Store for MemoryStore {
     }
 
     fn usage(&self) -> Usage {
-        self.usage
+        Usage {
+            mailboxes: self.mailboxes.len() as u64,
+            entries: self.entries.waiting(),
+            remembered: self.entries.remembered(),
+        }
     }
 }

@@ -1,19 +1,25 @@
-use std::collections::{BTreeMap, VecDeque};
+//! The core of the provider role: it wires its parts.
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rand::CryptoRng;
-use shoal_packet::command::{Command, Deposit, ReceiptStatus, Reply};
-use shoal_packet::{Frame, Surb};
-use shoal_proto::{ClientHandle, DropId, MailboxId, NetworkHash, NodeId, Span, Time};
-use shoal_topology::{Document, NetworkParameters, View, delay};
+use shoal_packet::Surb;
+use shoal_packet::command::{Deposit, MailboxRequest, ReceiptStatus};
+use shoal_proto::{ClientHandle, DropId, MailboxId, NodeId, Span, Time};
+use shoal_topology::NetworkParameters;
 
-use crate::delivery::{Clocks, Delivery};
-use crate::entry::{Entry, ForClient};
-use crate::mailboxes::Attending;
+use crate::check::{Checked, Content, Grant};
+use crate::counters::PacketCounters;
+use crate::desk::StoreDesk;
+use crate::documents::Documents;
+use crate::entry::Entry;
+use crate::mailboxes::{Mailboxes, Question, Wish};
+use crate::reason::Drops;
 use crate::replies::{Held, Replies};
 use crate::{
-    AttachAnswer, Counters, Delivered, DropReason, Limits, ProviderAction, ProviderInput, SendKind,
-    StoreError, StoreOp, StoreOutcome, StoreResult,
+    AttachAnswer, Checker, Counters, DropReason, Limits, ProviderAction, ProviderInput, StoreError,
+    StoreOp, StoreOutcome, StoreResult,
 };
 
 /// The shortest time to live of a deposit.
@@ -23,38 +29,31 @@ const LEAST_TIME_TO_LIVE: Span = Span::from_secs(1);
 ///
 /// Call [`handle_input`](Self::handle_input) with what happened, then
 /// [`poll_action`](Self::poll_action) until it gives nothing, then wait for the next input or
-/// for [`poll_deadline`](Self::poll_deadline), whichever comes first, and poll again.
+/// for [`poll_deadline`](Self::poll_deadline), whichever comes first, and poll again. What is
+/// delivered goes through a [`Checker`] first, anywhere but in the loop that does this.
 ///
 /// Memory: bounded by [`Limits`].
 pub struct Provider<R> {
-    pub(crate) params: Arc<NetworkParameters>,
-    pub(crate) network: NetworkHash,
-    pub(crate) local: NodeId,
-    pub(crate) limits: Limits,
-    pub(crate) rng: R,
-    pub(crate) view: Arc<View>,
-    pub(crate) counters: Counters,
-    pub(crate) actions: VecDeque<ProviderAction>,
-    pub(crate) pending: BTreeMap<u64, Pending>,
-    pub(crate) mailboxes: BTreeMap<MailboxId, Delivery>,
-    pub(crate) clocks: Clocks,
-    /// Commands of owners that wait for the store.
-    pub(crate) attending: usize,
+    checker: Checker,
+    documents: Documents,
+    rng: R,
+    time_to_live: Span,
+    grant_life: Span,
     entry: Entry,
     replies: Replies,
-    next_ticket: u64,
-    next_expiry: Time,
-    expiring: bool,
-    trouble: Option<&'static str>,
+    mailboxes: Mailboxes,
+    store: StoreDesk<Waiting>,
+    packets: PacketCounters,
+    drops: Drops,
+    actions: VecDeque<ProviderAction>,
 }
 
 /// What waits for the store.
-pub(crate) enum Pending {
+enum Waiting {
+    /// A deposit, and the number of the reply to it.
     Put { reply: u64, drop: DropId },
-    Attend(Box<Attending>),
-    Waiting { mailbox: MailboxId, generation: u64 },
-    List { mailbox: MailboxId },
-    Expire,
+    /// A mailbox.
+    Mailbox(Question),
 }
 
 impl<R: CryptoRng> Provider<R> {
@@ -69,38 +68,36 @@ impl<R: CryptoRng> Provider<R> {
         now: Time,
     ) -> Self {
         Self {
-            network: params.hash(),
-            local,
-            entry: Entry::new(&limits),
-            next_expiry: now + limits.expire_every,
-            limits,
+            checker: Checker::new(params.hash(), local),
             rng,
-            view: Arc::new(View::default()),
-            counters: Counters::default(),
+            time_to_live: limits.time_to_live.max(LEAST_TIME_TO_LIVE),
+            grant_life: limits.grant_life,
+            entry: Entry::new(&limits),
+            replies: Replies::new(limits.replies, params.mean_delay),
+            mailboxes: Mailboxes::new(&limits),
+            store: StoreDesk::new(&limits, now),
+            packets: PacketCounters::default(),
+            drops: Drops::default(),
             actions: VecDeque::new(),
-            pending: BTreeMap::new(),
-            mailboxes: BTreeMap::new(),
-            clocks: Clocks::new(),
-            attending: 0,
-            replies: Replies::new(),
-            next_ticket: 0,
-            expiring: false,
-            trouble: None,
-            params,
+            documents: Documents::new(params),
         }
+    }
+
+    /// What checks deliveries for this provider.
+    #[must_use]
+    pub const fn checker(&self) -> Checker {
+        self.checker
     }
 
     /// Takes what happened.
     pub fn handle_input(&mut self, now: Time, input: ProviderInput) {
         match input {
-            ProviderInput::Delivered(delivered) => self.deliver(now, delivered),
+            ProviderInput::Delivered(checked) => self.deliver(now, checked),
             ProviderInput::Attached { handle, profile } => self.attach(now, handle, &profile),
-            ProviderInput::Detached { handle } => {
-                self.counters.downlink_abandoned += self.entry.detach(handle) as u64;
-            }
+            ProviderInput::Detached { handle } => self.entry.detach(handle),
             ProviderInput::StoreDone { ticket, result } => self.store_done(now, ticket, result),
-            ProviderInput::View(view) => self.view = view,
-            ProviderInput::LinkFull { .. } => self.counters.link_full += 1,
+            ProviderInput::View(view) => self.documents.update(view),
+            ProviderInput::LinkFull { .. } => self.entry.link_full(),
         }
     }
 
@@ -113,13 +110,11 @@ impl<R: CryptoRng> Provider<R> {
     /// When to poll again if nothing happens before.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Time> {
-        let expiry = (!self.expiring).then_some(self.next_expiry);
-        let mailboxes = self.clocks.first().map(|(due, _)| *due);
         [
             self.entry.deadline(),
             self.replies.deadline(),
-            mailboxes,
-            expiry,
+            self.mailboxes.deadline(),
+            self.store.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -130,22 +125,17 @@ impl<R: CryptoRng> Provider<R> {
     #[must_use]
     pub fn counters(&self) -> Counters {
         Counters {
-            mailbox_pending: self.attending as u64,
-            replies_held: self.replies.len() as u64,
-            stock: self
-                .mailboxes
-                .values()
-                .map(|delivery| delivery.stock() as u64)
-                .sum(),
-            mailboxes_active: self.mailboxes.len() as u64,
-            clients: self.entry.clients() as u64,
-            store_pending: self.pending.len() as u64,
-            ..self.counters.clone()
+            packets: self.packets,
+            replies: self.replies.counters(),
+            mailboxes: self.mailboxes.counters(),
+            entry: self.entry.counters(),
+            store: self.store.counters(),
+            drops: self.drops,
         }
     }
 
     fn attach(&mut self, now: Time, handle: ClientHandle, profile: &str) {
-        let answer = match self.params.profile(profile) {
+        let answer = match self.documents.params().profile(profile) {
             Some(profile) => self
                 .entry
                 .attach(&mut self.rng, now, handle, profile.downlink),
@@ -155,164 +145,110 @@ impl<R: CryptoRng> Provider<R> {
             .push_back(ProviderAction::Attach { handle, answer });
     }
 
-    fn deliver(&mut self, now: Time, delivered: Delivered) {
-        self.counters.received += 1;
-        let arrival = delivered.arrival;
-        let outcome = match &delivered.plaintext {
-            None => self.for_client(delivered),
-            Some(plaintext) => match Command::decode(plaintext) {
-                Ok(Command::Deposit(deposit)) => self.deposit(now, arrival, *deposit),
-                Ok(Command::Dummy { surb_epoch, surb }) => self.dummy(arrival, surb_epoch, surb),
-                Ok(Command::Drop) => {
-                    self.counters.drops += 1;
-                    Ok(())
-                }
-                Ok(Command::Mailbox(packet)) => self.mailbox_command(&packet),
-                Ok(Command::NodeLoop(_)) => Err(DropReason::ForeignLoop),
-                Ok(_) | Err(_) => Err(DropReason::BadCommand),
-            },
-        };
+    fn deliver(&mut self, now: Time, checked: Checked) {
+        self.packets.received += 1;
+        let (arrival, content) = checked.into_content();
+        let outcome = content.and_then(|content| match content {
+            Content::ForClient(delivery) => self.entry.offer(delivery),
+            Content::Deposit(deposit, grant) => self.deposit(now, arrival, *deposit, grant),
+            Content::Dummy { surb_epoch, surb } => self.dummy(arrival, surb_epoch, surb),
+            Content::Drop => {
+                self.packets.drop_cover += 1;
+                Ok(())
+            }
+            Content::Mailbox(request) => self.mailbox_command(*request),
+        });
         if let Err(reason) = outcome {
-            self.drop_packet(reason);
+            self.drops.add(reason, 1);
         }
-    }
-
-    pub(crate) fn drop_packet(&mut self, reason: DropReason) {
-        self.counters.drop_packet(reason);
-        self.actions.push_back(ProviderAction::Dropped(reason));
-    }
-
-    /// A reply or a loop: all that is looked at is which client it is for.
-    fn for_client(&mut self, delivered: Delivered) -> Result<(), DropReason> {
-        let Delivered {
-            destination,
-            id,
-            payload,
-            epoch_byte,
-            ..
-        } = delivered;
-        let handle = ClientHandle::new(destination);
-        self.entry.offer(
-            handle,
-            ForClient {
-                epoch_byte,
-                id,
-                payload,
-            },
-        )?;
-        self.counters.client_payloads += 1;
-        Ok(())
     }
 
     fn dummy(&mut self, arrival: Time, surb_epoch: u8, surb: Surb) -> Result<(), DropReason> {
-        self.hold(arrival, Held::new(surb_epoch, surb, None))?;
-        self.counters.dummies += 1;
+        let held = Held::new(surb_epoch, surb, None);
+        self.replies.hold(&mut self.rng, arrival, held)?;
+        self.packets.dummies += 1;
         Ok(())
     }
 
-    fn deposit(&mut self, now: Time, arrival: Time, deposit: Deposit) -> Result<(), DropReason> {
-        if self.store_is_busy() {
+    fn deposit(
+        &mut self,
+        now: Time,
+        arrival: Time,
+        deposit: Deposit,
+        grant: Grant,
+    ) -> Result<(), DropReason> {
+        if self.store.is_busy() {
             return Err(DropReason::Busy);
         }
-        let Deposit {
-            surb_epoch,
-            surb,
-            drop,
-            message,
-            ttl_secs,
-            grant,
-            blob,
-        } = deposit;
-        let reply = self.hold(arrival, Held::new(surb_epoch, surb, Some(message)))?;
-        self.counters.deposits += 1;
-        let grant = grant.and_then(|grant| {
-            let lasts = grant.expires() > now && grant.expires() <= now + self.limits.grant_life;
-            if lasts && grant.verify(&self.network, &self.local, &drop) {
-                return Some(grant.mailbox);
-            }
-            self.counters.grants_invalid += 1;
-            None
-        });
-        let life = Span::from_secs(u64::from(ttl_secs)).clamp(
-            LEAST_TIME_TO_LIVE,
-            self.limits.time_to_live.max(LEAST_TIME_TO_LIVE),
-        );
+        let held = Held::new(deposit.surb_epoch, deposit.surb, Some(deposit.message));
+        let reply = self.replies.hold(&mut self.rng, arrival, held)?;
+        self.packets.deposits += 1;
+        let life = Span::from_secs(u64::from(deposit.ttl_secs))
+            .clamp(LEAST_TIME_TO_LIVE, self.time_to_live);
+        let drop = deposit.drop;
         let op = StoreOp::Put {
             drop,
-            message,
-            grant,
-            blob,
+            message: deposit.message,
+            grant: self.granted(now, grant),
+            blob: deposit.blob,
             expires: now + life,
         };
-        self.store(op, Pending::Put { reply, drop });
+        self.ask(op, Waiting::Put { reply, drop });
         Ok(())
     }
 
-    /// Every answer leaves an exponential time after its question came in, whatever it says.
-    fn hold(&mut self, arrival: Time, held: Held) -> Result<u64, DropReason> {
-        if self.replies.len() >= self.limits.replies {
+    /// The mailbox that a grant opens the drop id for, if it holds now.
+    fn granted(&mut self, now: Time, grant: Grant) -> Option<MailboxId> {
+        match grant {
+            Grant::Absent => None,
+            Grant::Signed { mailbox, expires }
+                if expires > now && expires <= now + self.grant_life =>
+            {
+                Some(mailbox)
+            }
+            Grant::Signed { .. } | Grant::Forged => {
+                self.packets.grants_invalid += 1;
+                None
+            }
+        }
+    }
+
+    fn mailbox_command(&mut self, request: MailboxRequest) -> Result<(), DropReason> {
+        if self.store.is_busy() {
             return Err(DropReason::Busy);
         }
-        let due = arrival + delay::sample(&mut self.rng, self.params.mean_delay);
-        Ok(self.replies.hold(due, held))
+        let wish = self.mailboxes.command(self.documents.params(), request)?;
+        self.fulfil([wish]);
+        Ok(())
     }
 
-    pub(crate) fn store_is_busy(&self) -> bool {
-        self.pending.len() >= self.limits.store_operations
+    fn fulfil(&mut self, wishes: impl IntoIterator<Item = Wish>) {
+        for wish in wishes {
+            match wish {
+                Wish::Ask(op, question) => self.ask(op, Waiting::Mailbox(question)),
+                Wish::Send(to, frame) => self.actions.push_back(ProviderAction::Send { to, frame }),
+            }
+        }
     }
 
-    /// Gives the store something to do. Returns the ticket.
-    pub(crate) fn store(&mut self, op: StoreOp, pending: Pending) -> u64 {
-        let ticket = self.next_ticket;
-        self.next_ticket = self.next_ticket.wrapping_add(1);
-        self.pending.insert(ticket, pending);
-        self.actions.push_back(ProviderAction::Store { ticket, op });
-        ticket
+    fn ask(&mut self, op: StoreOp, why: Waiting) {
+        let action = self.store.ask(op, why);
+        self.actions.push_back(action);
     }
 
     fn store_done(&mut self, now: Time, ticket: u64, result: StoreResult) {
-        let Some(pending) = self.pending.remove(&ticket) else {
-            return;
-        };
-        self.watch_store(&result);
-        match pending {
-            Pending::Put { reply, drop } => self.put_done(now, reply, drop, result),
-            Pending::Attend(attending) => self.attend_done(now, *attending, result),
-            Pending::Waiting {
-                mailbox,
-                generation,
-            } => {
-                self.waiting_done(now, mailbox, generation, result);
-            }
-            Pending::List { mailbox } => self.list_done(now, mailbox, ticket, result),
-            Pending::Expire => {
-                self.expiring = false;
-                self.next_expiry = now + self.limits.expire_every;
-                if let Ok(StoreOutcome::Expired { removed, more }) = result {
-                    self.counters.expired += removed;
-                    if more {
-                        self.next_expiry = now;
-                    }
+        let (why, news) = self.store.done(now, ticket, &result);
+        self.actions.extend(news);
+        match why {
+            Some(Waiting::Put { reply, drop }) => self.put_done(now, reply, drop, result),
+            Some(Waiting::Mailbox(question)) => {
+                let (rng, documents) = (&mut self.rng, &self.documents);
+                match self.mailboxes.done(rng, now, documents, question, result) {
+                    Ok(wishes) => self.fulfil(wishes),
+                    Err(reason) => self.drops.add(reason, 1),
                 }
             }
-        }
-    }
-
-    /// Says once that the store fails, and once that it works again.
-    fn watch_store(&mut self, result: &StoreResult) {
-        match result {
-            Ok(_) => {
-                if self.trouble.take().is_some() {
-                    self.actions.push_back(ProviderAction::StoreRecovered);
-                }
-            }
-            Err(error) => {
-                self.counters.store_errors += 1;
-                if self.trouble.replace(error.label()) != Some(error.label()) {
-                    self.actions
-                        .push_back(ProviderAction::StoreTrouble(error.clone()));
-                }
-            }
+            None => {}
         }
     }
 
@@ -320,9 +256,8 @@ impl<R: CryptoRng> Provider<R> {
         match result {
             Ok(StoreOutcome::Stored { mailbox, entry }) => {
                 self.replies.settle(reply, ReceiptStatus::Stored);
-                if let Some(entry) = entry {
-                    self.entry_stored(now, mailbox, drop, entry);
-                }
+                let wish = entry.and_then(|entry| self.mailboxes.stored(now, mailbox, drop, entry));
+                self.fulfil(wish);
             }
             // A full disk is one way of being full.
             Ok(StoreOutcome::Refused) | Err(StoreError::DiskFull) => {
@@ -333,78 +268,17 @@ impl<R: CryptoRng> Provider<R> {
     }
 
     fn run_timers(&mut self, now: Time) {
-        if !self.expiring && self.next_expiry <= now {
-            self.expiring = true;
-            self.store(StoreOp::Expire, Pending::Expire);
+        self.actions.extend(self.store.expire(now));
+        while let Some((to, frame)) = self.replies.answer(&mut self.rng, now, &self.documents) {
+            self.actions.push_back(ProviderAction::Send { to, frame });
         }
-        while let Some(held) = self.replies.pop(now) {
-            self.answer(now, held);
+        while let Some(wishes) = self.mailboxes.tick(&mut self.rng, now, &self.documents) {
+            self.fulfil(wishes);
         }
-        self.run_mailbox_clocks(now);
-        let epoch_byte = self.params.epoch_at(now).byte();
-        while let Some(downlink) = self.entry.tick(&mut self.rng, now, epoch_byte) {
-            if downlink.filler {
-                self.counters.downlink_filler += 1;
-            } else {
-                self.counters.downlink_payloads += 1;
-            }
-            let (handle, frame) = (downlink.handle, downlink.frame);
+        let epoch_byte = self.documents.params().epoch_at(now).byte();
+        while let Some((handle, frame)) = self.entry.tick(&mut self.rng, now, epoch_byte) {
             self.actions
                 .push_back(ProviderAction::ToClient { handle, frame });
         }
     }
-
-    fn answer(&mut self, now: Time, held: Held) {
-        let reply = held.reply();
-        let is_deposit = held.message.is_some();
-        let document = self
-            .view
-            .by_epoch_byte(&self.params, now, held.surb_epoch)
-            .cloned();
-        let kind = match reply {
-            Reply::Receipt { .. } => SendKind::Receipt,
-            _ => SendKind::Dummy,
-        };
-        let sent = document
-            .as_deref()
-            .filter(|document| leads_inside(document, &held.surb))
-            .is_some_and(|document| self.send(document, held.surb, &reply, kind));
-        let count = match reply {
-            _ if !sent => &mut self.counters.replies_void,
-            Reply::Receipt {
-                status: ReceiptStatus::Stored,
-                ..
-            } => &mut self.counters.receipts_stored,
-            Reply::Receipt { .. } => &mut self.counters.receipts_refused,
-            _ if is_deposit => &mut self.counters.replies_late,
-            _ => &mut self.counters.replies_dummy,
-        };
-        *count += 1;
-    }
-
-    /// Spends a reply block. Whether it was good.
-    pub(crate) fn send(
-        &mut self,
-        document: &Document,
-        surb: Surb,
-        reply: &Reply,
-        kind: SendKind,
-    ) -> bool {
-        let plaintext = reply.encode(&mut self.rng);
-        let Ok((to, packet)) = surb.into_packet(&plaintext) else {
-            return false;
-        };
-        let frame = Frame::new(document.epoch(), packet);
-        self.actions
-            .push_back(ProviderAction::Send { to, frame, kind });
-        true
-    }
-}
-
-/// Whether a reply block's first hop is where a provider's packets go: the creator chose it, and
-/// nobody is sent to who is no member.
-pub(crate) fn leads_inside(document: &Document, surb: &Surb) -> bool {
-    document
-        .member(&surb.first_hop())
-        .is_some_and(|member| member.layer == 1)
 }

@@ -1,59 +1,33 @@
-use std::fmt;
+//! Why the provider role drops a packet.
 
-macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)+) => {
-        /// Why the provider role dropped a packet that was delivered to it: a bounded set, fit to
-        /// be a metric's label.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[non_exhaustive]
-        pub enum DropReason {
-            $($(#[doc = $doc])+ $name,)+
-        }
-
-        impl DropReason {
-            /// Every reason, in a fixed order.
-            pub const ALL: &'static [Self] = &[$(Self::$name),+];
-            /// How many reasons there are.
-            pub const COUNT: usize = Self::ALL.len();
-
-            /// The label of this reason in metrics: lower case, words joined by underscores.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)+
-                }
-            }
-        }
-    };
-}
-
-reasons! {
-    /// No attached client has this handle.
-    UnknownDestination = "unknown_destination";
-    /// The queue for the client's downlink is full.
-    DownlinkFull = "downlink_full";
-    /// The plaintext is no command.
-    BadCommand = "bad_command";
-    /// A node's loop that ended here and is not this node's.
-    ForeignLoop = "foreign_loop";
-    /// A command for a mailbox that its owner did not sign: somebody asks for another's mailbox,
-    /// or the command is for another provider or network.
-    MailboxSignature = "mailbox_signature";
-    /// A command for a mailbox that was received before, or is too old to tell.
-    MailboxReplayed = "mailbox_replayed";
-    /// A command for a mailbox names a profile that the network does not have.
-    MailboxProfile = "mailbox_profile";
-    /// No room for another mailbox, in the store or among those being delivered.
-    MailboxFull = "mailbox_full";
-    /// More replies are held, or more operations wait for the store, than the bounds allow.
-    Busy = "provider_busy";
-    /// The store failed at a command for a mailbox.
-    StoreFailed = "store_failed";
-}
-
-impl fmt::Display for DropReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+shoal_proto::labels! {
+    /// Packets that were delivered to the provider role and dropped by it, by reason.
+    pub enum DropReason("reason") counted by Drops as counter "shoal_provider_dropped_packets_total" in "packets" {
+        /// No attached client has this handle.
+        UnknownDestination = "unknown_destination";
+        /// The queue for the client's downlink is full.
+        DownlinkFull = "downlink_full";
+        /// The plaintext is no command.
+        BadCommand = "bad_command",
+            "Some client speaks another version, or somebody tries things: nothing is to be done.";
+        /// A node's loop that ended here and is not this node's.
+        ForeignLoop = "foreign_loop";
+        /// A command for a mailbox that its owner did not sign: somebody asks for another's mailbox,
+        /// or the command is for another provider or network.
+        MailboxSignature = "mailbox_signature";
+        /// A command for a mailbox that was received before, or is too old to tell.
+        MailboxReplayed = "mailbox_replayed",
+            "If it grows after a restore, the database was an old copy: owners start anew by themselves.";
+        /// A command for a mailbox names a profile that the network does not have.
+        MailboxProfile = "mailbox_profile";
+        /// No room for another mailbox, in the store or among those being delivered.
+        MailboxFull = "mailbox_full",
+            "Raise the number of mailboxes if the machine has room, or let others run providers.";
+        /// More replies are held, or more operations wait for the store, than the bounds allow.
+        Busy = "provider_busy",
+            "The disk is too slow for the load: look at the operations that wait for the store.";
+        /// The store failed at a command for a mailbox.
+        StoreFailed = "store_failed", "The log names the error and what to do about it.";
     }
 }
 
@@ -66,7 +40,7 @@ mod tests {
     #[test]
     fn labels_are_distinct_and_plain() {
         let labels: BTreeSet<_> = DropReason::ALL.iter().map(|r| r.as_str()).collect();
-        assert_eq!(labels.len(), DropReason::COUNT);
+        assert_eq!(labels.len(), DropReason::ALL.len());
         for label in labels {
             assert!(
                 label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),

@@ -1,8 +1,37 @@
+//! Answers to deposits and dummies: one each, held until a moment of its own.
+
 use std::collections::BTreeMap;
 
-use shoal_packet::Surb;
+use rand::CryptoRng;
 use shoal_packet::command::{ReceiptStatus, Reply};
-use shoal_proto::{MessageId, Time};
+use shoal_packet::{Frame, Surb};
+use shoal_proto::{MessageId, NodeId, Span, Time};
+use shoal_topology::delay;
+
+use crate::DropReason;
+use crate::documents::{Documents, leads_inside, spend};
+
+shoal_proto::counters! {
+    /// Answers to deposits and dummies.
+    pub struct ReplyCounters("provider") {
+        /// Deposits that were on disk when they were answered.
+        stored: counter "receipts";
+        /// Deposits that were refused: of an unknown, revoked or full drop id, or a full store.
+        refused: counter "receipts",
+            "If it grows fast, compare the store's use with its quotas and the disk's free space.";
+        /// Answers that say nothing, to dummies.
+        dummy: counter "replies";
+        /// Answers that say nothing because the store was late or failed; the sender tries again.
+        late: counter "replies",
+            "A few are normal. If most deposits are answered late, the disk is too slow at flushing.";
+        /// Answers that were not sent: the reply block is of an epoch or for a first hop that does
+        /// not count.
+        void: counter "replies",
+            "Some around the switch of an epoch are normal. If it grows, look at the clock and whether documents arrive.";
+        /// Replies held now.
+        held: gauge "replies";
+    }
+}
 
 /// Replies that are held until their moment, which was drawn when the packet came in and does not
 /// move: whatever is known by then is said.
@@ -10,14 +39,17 @@ pub(crate) struct Replies {
     held: BTreeMap<(Time, u64), Held>,
     due: BTreeMap<u64, Time>,
     next: u64,
+    most: usize,
+    mean_delay: Span,
+    counters: ReplyCounters,
 }
 
 /// One reply.
 pub(crate) struct Held {
-    pub(crate) surb_epoch: u8,
-    pub(crate) surb: Surb,
+    surb_epoch: u8,
+    surb: Surb,
     /// The message of a deposit; none for a dummy.
-    pub(crate) message: Option<MessageId>,
+    message: Option<MessageId>,
     status: Option<ReceiptStatus>,
 }
 
@@ -32,7 +64,7 @@ impl Held {
     }
 
     /// What is said: a receipt only if the store has finished.
-    pub(crate) const fn reply(&self) -> Reply {
+    const fn reply(&self) -> Reply {
         match (self.message, self.status) {
             (Some(message), Some(status)) => Reply::Receipt { message, status },
             _ => Reply::Dummy,
@@ -41,25 +73,42 @@ impl Held {
 }
 
 impl Replies {
-    pub(crate) const fn new() -> Self {
+    /// Holds at most so many at once, each exponentially with this mean.
+    pub(crate) fn new(most: usize, mean_delay: Span) -> Self {
         Self {
             held: BTreeMap::new(),
             due: BTreeMap::new(),
             next: 0,
+            most,
+            mean_delay,
+            counters: ReplyCounters::default(),
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.held.len()
+    pub(crate) fn counters(&self) -> ReplyCounters {
+        ReplyCounters {
+            held: self.held.len() as u64,
+            ..self.counters
+        }
     }
 
-    /// Holds a reply; the number is for [`settle`](Self::settle).
-    pub(crate) fn hold(&mut self, due: Time, reply: Held) -> u64 {
+    /// Holds a reply; the number is for [`settle`](Self::settle). Every answer leaves an
+    /// exponential time after its question came in, whatever it says.
+    pub(crate) fn hold<R: CryptoRng>(
+        &mut self,
+        rng: &mut R,
+        arrival: Time,
+        reply: Held,
+    ) -> Result<u64, DropReason> {
+        if self.held.len() >= self.most {
+            return Err(DropReason::Busy);
+        }
+        let due = arrival + delay::sample(rng, self.mean_delay);
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         self.held.insert((due, number), reply);
         self.due.insert(number, due);
-        number
+        Ok(number)
     }
 
     /// The store has finished. If the reply has left already, nothing happens: never two answers.
@@ -75,13 +124,49 @@ impl Replies {
         self.held.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// One reply that is due.
-    pub(crate) fn pop(&mut self, now: Time) -> Option<Held> {
+    /// One reply that is due by now, as the frame to send, and the member to send it to. Call it
+    /// until it gives none.
+    pub(crate) fn answer<R: CryptoRng>(
+        &mut self,
+        rng: &mut R,
+        now: Time,
+        documents: &Documents,
+    ) -> Option<(NodeId, Frame)> {
+        while let Some(held) = self.pop(now) {
+            let (reply, is_deposit) = (held.reply(), held.message.is_some());
+            let sent = documents
+                .accepted(now, held.surb_epoch)
+                .filter(|document| leads_inside(document, &held.surb))
+                .and_then(|document| spend(rng, document, held.surb, &reply));
+            self.count(&reply, is_deposit, sent.is_some());
+            if sent.is_some() {
+                return sent;
+            }
+        }
+        None
+    }
+
+    fn pop(&mut self, now: Time) -> Option<Held> {
         let first = self
             .held
             .first_entry()
             .filter(|first| first.key().0 <= now)?;
         self.due.remove(&first.key().1);
         Some(first.remove())
+    }
+
+    const fn count(&mut self, reply: &Reply, is_deposit: bool, sent: bool) {
+        let counters = &mut self.counters;
+        let count = match reply {
+            _ if !sent => &mut counters.void,
+            Reply::Receipt {
+                status: ReceiptStatus::Stored,
+                ..
+            } => &mut counters.stored,
+            Reply::Receipt { .. } => &mut counters.refused,
+            _ if is_deposit => &mut counters.late,
+            _ => &mut counters.dummy,
+        };
+        *count += 1;
     }
 }

@@ -1,45 +1,19 @@
+//! The store in one SQLite file.
+
 mod database;
 mod mailboxes;
 mod messages;
-
-use std::path::PathBuf;
+mod options;
+mod work;
 
 use rusqlite::{Connection, TransactionBehavior};
-use shoal_proto::{Span, Time};
+use shoal_proto::Time;
 
+use self::database::failure;
+pub use self::options::SqliteOptions;
+use self::work::Work;
+use crate::StoreError;
 use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
-use crate::{StoreError, StoreLimits};
-use database::failure;
-
-/// Where a database is, and how it is opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SqliteOptions {
-    /// The file; made if it does not exist, with mode 0600. Its `-wal` file lies beside it.
-    pub path: PathBuf,
-    /// The quotas.
-    pub limits: StoreLimits,
-    /// Deposits are refused while the disk has fewer free bytes than this, so that
-    /// acknowledgements and expiry still have room to free some.
-    pub reserve: u64,
-    /// How long to wait for another process that holds the database.
-    pub patience: Span,
-    /// Most pages of the file, 4096 bytes each; none for no limit of SQLite's own.
-    pub max_pages: Option<u32>,
-}
-
-impl SqliteOptions {
-    /// The defaults: 64 MiB in reserve, 2 s of patience.
-    #[must_use]
-    pub fn new(path: impl Into<PathBuf>, limits: StoreLimits) -> Self {
-        Self {
-            path: path.into(),
-            limits,
-            reserve: 64 << 20,
-            patience: Span::from_secs(2),
-            max_pages: None,
-        }
-    }
-}
 
 /// A store in one SQLite file: the embedded default.
 ///
@@ -52,14 +26,6 @@ pub struct SqliteStore {
     connection: Connection,
     options: SqliteOptions,
     usage: Usage,
-}
-
-/// What one operation works with.
-struct Work<'a> {
-    connection: &'a Connection,
-    limits: &'a StoreLimits,
-    usage: &'a mut Usage,
-    now: i64,
 }
 
 impl SqliteStore {
@@ -85,15 +51,15 @@ impl SqliteStore {
             .connection
             .transaction_with_behavior(TransactionBehavior::Deferred)
             .map_err(failure)?;
-        let mut work = Work {
-            connection: &transaction,
-            limits: &self.options.limits,
-            usage: &mut usage,
-            now: database::micros(now),
-        };
+        let mut work = Work::new(
+            &transaction,
+            &self.options.limits,
+            &mut usage,
+            database::micros(now),
+        );
         let mut outcomes = Vec::with_capacity(ops.len());
         for op in ops {
-            outcomes.push(work.perform(op)?);
+            outcomes.push(perform(&mut work, op)?);
         }
         transaction.commit().map_err(failure)?;
         self.usage = usage;
@@ -133,46 +99,44 @@ const fn is_put(op: &StoreOp) -> bool {
     matches!(op, StoreOp::Put { .. })
 }
 
-impl Work<'_> {
-    fn perform(&mut self, op: &StoreOp) -> Result<StoreOutcome, StoreError> {
-        match op {
-            StoreOp::Put {
-                drop,
-                message,
-                grant,
-                blob,
-                expires,
-            } => self.put(
-                drop,
-                message,
-                grant.as_ref(),
-                blob,
-                database::micros(*expires),
-            ),
-            StoreOp::Attend {
-                mailbox,
-                generation,
-                counter,
-                stream,
-                acks,
-                changes,
-            } => {
-                let attendance = mailboxes::Attendance {
-                    generation: *generation,
-                    counter: *counter,
-                    stream: *stream,
-                };
-                self.attend(mailbox, &attendance, acks, changes)
-            }
-            StoreOp::Waiting { mailbox } => self.waiting(mailbox),
-            StoreOp::List {
-                mailbox,
-                drop,
-                after,
-                limit,
-            } => self.list(mailbox, drop, *after, *limit),
-            StoreOp::Expire => self.expire(),
+fn perform(work: &mut Work<'_>, op: &StoreOp) -> Result<StoreOutcome, StoreError> {
+    match op {
+        StoreOp::Put {
+            drop,
+            message,
+            grant,
+            blob,
+            expires,
+        } => work.put(
+            drop,
+            message,
+            grant.as_ref(),
+            blob,
+            database::micros(*expires),
+        ),
+        StoreOp::Attend {
+            mailbox,
+            generation,
+            counter,
+            stream,
+            acks,
+            changes,
+        } => {
+            let attendance = mailboxes::Attendance {
+                generation: *generation,
+                counter: *counter,
+                stream: *stream,
+            };
+            work.attend(mailbox, &attendance, acks, changes)
         }
+        StoreOp::Waiting { mailbox } => work.waiting(mailbox),
+        StoreOp::List {
+            mailbox,
+            drop,
+            after,
+            limit,
+        } => work.list(mailbox, drop, *after, *limit),
+        StoreOp::Expire => work.expire(),
     }
 }
 
@@ -203,6 +167,7 @@ impl Store for SqliteStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::StoreLimits;
 
     /// No test can take the power away: these settings are what SQLite's promise rests on.
     #[test]

@@ -1,3 +1,5 @@
+//! Where mailboxes are kept: the operations, their answers, and the trait that every engine has.
+
 use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 

@@ -1,3 +1,5 @@
+//! Which of an owner's commands were received.
+
 /// Which counters of a mailbox's commands were received: the highest and, of the 64 before it,
 /// one bit each. What lies further back counts as received.
 ///

@@ -9,7 +9,7 @@ use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 use shoal_proto::Time;
 
-use super::SqliteOptions;
+use super::options::SqliteOptions;
 use crate::StoreError;
 use crate::store::Usage;
 

@@ -3,8 +3,8 @@
 use rusqlite::{OptionalExtension, params};
 use shoal_proto::{DropId, MailboxId};
 
-use super::Work;
 use super::database::failure;
+use super::work::Work;
 use crate::store::{Change, EntryId, StoreOutcome};
 use crate::{StoreError, Window};
 
@@ -32,9 +32,7 @@ pub(super) struct DropRow {
 
 impl Work<'_> {
     pub(super) fn mailbox(&self, key: &MailboxId) -> Result<Option<MailboxRow>, StoreError> {
-        self.connection
-            .prepare_cached("SELECT id, waiting, drops FROM mailboxes WHERE key = ?1")
-            .map_err(failure)?
+        self.prepare("SELECT id, waiting, drops FROM mailboxes WHERE key = ?1")?
             .query_row([key.as_bytes()], |row| {
                 Ok(MailboxRow {
                     id: row.get(0)?,
@@ -47,42 +45,39 @@ impl Work<'_> {
     }
 
     pub(super) fn drop_row(&self, key: &DropId) -> Result<Option<DropRow>, StoreError> {
-        self.connection
-            .prepare_cached(
-                "SELECT id, mailbox, revoked_us IS NOT NULL, waiting \
+        self.prepare(
+            "SELECT id, mailbox, revoked_us IS NOT NULL, waiting \
                  FROM drops WHERE key = ?1",
-            )
-            .map_err(failure)?
-            .query_row([key.as_bytes()], |row| {
-                Ok(DropRow {
-                    id: row.get(0)?,
-                    mailbox: row.get(1)?,
-                    revoked: row.get(2)?,
-                    waiting: row.get::<_, i64>(3)?.cast_unsigned(),
-                })
+        )?
+        .query_row([key.as_bytes()], |row| {
+            Ok(DropRow {
+                id: row.get(0)?,
+                mailbox: row.get(1)?,
+                revoked: row.get(2)?,
+                waiting: row.get::<_, i64>(3)?.cast_unsigned(),
             })
-            .optional()
-            .map_err(failure)
+        })
+        .optional()
+        .map_err(failure)
     }
 
     /// Whether one more drop id fits a mailbox, which may not exist yet.
     pub(super) const fn may_register(&self, mailbox: Option<&MailboxRow>) -> bool {
         match mailbox {
-            Some(row) => row.drops < self.limits.drops_per_mailbox,
+            Some(row) => row.drops < self.limits().drops_per_mailbox,
             None => {
-                self.usage.mailboxes < self.limits.mailboxes && self.limits.drops_per_mailbox > 0
+                self.usage().mailboxes < self.limits().mailboxes
+                    && self.limits().drops_per_mailbox > 0
             }
         }
     }
 
     pub(super) fn create(&mut self, key: &MailboxId) -> Result<i64, StoreError> {
-        self.connection
-            .prepare_cached("INSERT INTO mailboxes (key, used_us) VALUES (?1, ?2)")
-            .map_err(failure)?
-            .execute(params![key.as_bytes(), self.now])
+        self.prepare("INSERT INTO mailboxes (key, used_us) VALUES (?1, ?2)")?
+            .execute(params![key.as_bytes(), self.now()])
             .map_err(failure)?;
-        self.usage.mailboxes += 1;
-        Ok(self.connection.last_insert_rowid())
+        self.usage_mut().mailboxes += 1;
+        Ok(self.last_id())
     }
 
     pub(super) fn register(
@@ -91,15 +86,11 @@ impl Work<'_> {
         key: &DropId,
         revoked: Option<i64>,
     ) -> Result<i64, StoreError> {
-        self.connection
-            .prepare_cached("INSERT INTO drops (key, mailbox, revoked_us) VALUES (?1, ?2, ?3)")
-            .map_err(failure)?
+        self.prepare("INSERT INTO drops (key, mailbox, revoked_us) VALUES (?1, ?2, ?3)")?
             .execute(params![key.as_bytes(), mailbox, revoked])
             .map_err(failure)?;
-        let id = self.connection.last_insert_rowid();
-        self.connection
-            .prepare_cached("UPDATE mailboxes SET drops = drops + 1 WHERE id = ?1")
-            .map_err(failure)?
+        let id = self.last_id();
+        self.prepare("UPDATE mailboxes SET drops = drops + 1 WHERE id = ?1")?
             .execute([mailbox])
             .map_err(failure)?;
         Ok(id)
@@ -114,7 +105,7 @@ impl Work<'_> {
     ) -> Result<StoreOutcome, StoreError> {
         let mailbox = match self.mailbox(key)? {
             Some(row) => row.id,
-            None if self.usage.mailboxes >= self.limits.mailboxes => {
+            None if self.usage().mailboxes >= self.limits().mailboxes => {
                 return Ok(StoreOutcome::Refused);
             }
             None => self.create(key)?,
@@ -122,21 +113,19 @@ impl Work<'_> {
         let Some((fresh, window, stream)) = self.pass(mailbox, attendance)? else {
             return Ok(StoreOutcome::Replayed);
         };
-        self.connection
-            .prepare_cached(
-                "UPDATE mailboxes SET generation = ?2, window_highest = ?3, window_bits = ?4, \
+        self.prepare(
+            "UPDATE mailboxes SET generation = ?2, window_highest = ?3, window_bits = ?4, \
                  stream = ?5, used_us = max(used_us, ?6) WHERE id = ?1",
-            )
-            .map_err(failure)?
-            .execute(params![
-                mailbox,
-                attendance.generation.cast_signed(),
-                window.highest().cast_signed(),
-                window.bits().cast_signed(),
-                stream.cast_signed(),
-                self.now,
-            ])
-            .map_err(failure)?;
+        )?
+        .execute(params![
+            mailbox,
+            attendance.generation.cast_signed(),
+            window.highest().cast_signed(),
+            window.bits().cast_signed(),
+            stream.cast_signed(),
+            self.now(),
+        ])
+        .map_err(failure)?;
         for entry in acks {
             self.ack(mailbox, *entry)?;
         }
@@ -160,12 +149,10 @@ impl Work<'_> {
         attendance: &Attendance,
     ) -> Result<Option<(bool, Window, u64)>, StoreError> {
         let known = self
-            .connection
-            .prepare_cached(
+            .prepare(
                 "SELECT generation, window_highest, window_bits, stream FROM mailboxes \
                  WHERE id = ?1 AND generation IS NOT NULL",
-            )
-            .map_err(failure)?
+            )?
             .query_row([mailbox], |row| {
                 Ok((
                     row.get::<_, i64>(0)?.cast_unsigned(),
@@ -191,7 +178,7 @@ impl Work<'_> {
     fn change(&self, key: &MailboxId, mailbox: i64, change: &Change) -> Result<bool, StoreError> {
         let (drop, revoked) = match change {
             Change::Register(drop) => (drop, None),
-            Change::Revoke(drop) => (drop, Some(self.now)),
+            Change::Revoke(drop) => (drop, Some(self.now())),
         };
         match self.drop_row(drop)? {
             None if !self.may_register(self.mailbox(key)?.as_ref()) => Ok(false),
@@ -199,9 +186,7 @@ impl Work<'_> {
             Some(row) if row.mailbox != mailbox => Ok(false),
             Some(row) if revoked.is_none() || row.revoked => Ok(row.revoked == revoked.is_some()),
             Some(row) => {
-                self.connection
-                    .prepare_cached("UPDATE drops SET revoked_us = ?2 WHERE id = ?1")
-                    .map_err(failure)?
+                self.prepare("UPDATE drops SET revoked_us = ?2 WHERE id = ?1")?
                     .execute(params![row.id, revoked])
                     .map_err(failure)?;
                 Ok(true)
@@ -212,15 +197,13 @@ impl Work<'_> {
     /// Gives up revoked drop ids that are old enough, and mailboxes that nobody uses: so many
     /// of each.
     pub(super) fn give_up(&mut self) -> Result<(u64, u64), StoreError> {
-        let revoked_before = self.ago(self.limits.revoked_memory.as_micros());
+        let revoked_before = self.ago(self.limits().revoked_memory.as_micros());
         let old: Vec<(i64, i64)> = self
-            .connection
-            .prepare_cached(
+            .prepare(
                 "SELECT id, mailbox FROM drops WHERE revoked_us <= ?1 AND waiting = 0 \
                  AND remembered = 0 ORDER BY key LIMIT ?2",
-            )
-            .map_err(failure)?
-            .query_map(params![revoked_before, self.limits.expire_batch], |row| {
+            )?
+            .query_map(params![revoked_before, self.limits().expire_batch], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })
             .and_then(Iterator::collect)
@@ -232,15 +215,13 @@ impl Work<'_> {
                 *mailbox,
             )?;
         }
-        let used_before = self.ago(self.limits.mailbox_idle.as_micros());
+        let used_before = self.ago(self.limits().mailbox_idle.as_micros());
         let idle: Vec<i64> = self
-            .connection
-            .prepare_cached(
+            .prepare(
                 "SELECT id FROM mailboxes WHERE used_us <= ?1 AND waiting = 0 \
                  AND remembered = 0 ORDER BY key LIMIT ?2",
-            )
-            .map_err(failure)?
-            .query_map(params![used_before, crate::memory::IDLE_BATCH], |row| {
+            )?
+            .query_map(params![used_before, crate::limits::IDLE_BATCH], |row| {
                 row.get(0)
             })
             .and_then(Iterator::collect)
@@ -248,22 +229,8 @@ impl Work<'_> {
         for mailbox in &idle {
             self.run("DELETE FROM drops WHERE mailbox = ?1", *mailbox)?;
             self.run("DELETE FROM mailboxes WHERE id = ?1", *mailbox)?;
-            self.usage.mailboxes = self.usage.mailboxes.saturating_sub(1);
+            self.usage_mut().mailboxes = self.usage().mailboxes.saturating_sub(1);
         }
         Ok((old.len() as u64, idle.len() as u64))
-    }
-
-    /// A point in time so long ago, in microseconds; before all time if there was none.
-    fn ago(&self, micros: u64) -> i64 {
-        i64::try_from(micros).map_or(-1, |micros| self.now.saturating_sub(micros).max(-1))
-    }
-
-    pub(super) fn run(&self, sql: &str, id: i64) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(sql)
-            .map_err(failure)?
-            .execute([id])
-            .map_err(failure)?;
-        Ok(())
     }
 }

@@ -5,8 +5,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId, MessageId};
 
-use super::Work;
 use super::database::{failure, wrong_length};
+use super::work::Work;
 use crate::StoreError;
 use crate::limits::ENTRY_BYTES;
 use crate::store::{EntryId, StoreOutcome, StoredEntry};
@@ -44,7 +44,7 @@ impl Work<'_> {
         if let Some(row) = &row
             && let Some((gone, entry, until)) = self.find(row.id, message)?
         {
-            if until > self.now {
+            if until > self.now() {
                 return Ok(StoreOutcome::Stored {
                     mailbox: key,
                     entry,
@@ -54,10 +54,10 @@ impl Work<'_> {
             in_drop = in_drop.saturating_sub(u64::from(gone.waited));
             in_mailbox = in_mailbox.saturating_sub(u64::from(gone.waited));
         }
-        let room = in_drop < self.limits.entries_per_drop
-            && in_mailbox < self.limits.entries_per_mailbox
-            && self.usage.bytes().saturating_add(ENTRY_BYTES) <= self.limits.bytes;
-        if expires <= self.now || !room {
+        let room = in_drop < self.limits().entries_per_drop
+            && in_mailbox < self.limits().entries_per_mailbox
+            && self.usage().bytes().saturating_add(ENTRY_BYTES) <= self.limits().bytes;
+        if expires <= self.now() || !room {
             return Ok(StoreOutcome::Refused);
         }
         let mailbox = match mailbox {
@@ -76,9 +76,7 @@ impl Work<'_> {
     }
 
     fn owner(&self, mailbox: i64) -> Result<MailboxId, StoreError> {
-        self.connection
-            .prepare_cached("SELECT key FROM mailboxes WHERE id = ?1")
-            .map_err(failure)?
+        self.prepare("SELECT key FROM mailboxes WHERE id = ?1")?
             .query_row([mailbox], |row| Ok(MailboxId::new(row.get(0)?)))
             .map_err(failure)
     }
@@ -89,21 +87,19 @@ impl Work<'_> {
         drop: i64,
         message: &MessageId,
     ) -> Result<Option<(Gone, Option<EntryId>, i64)>, StoreError> {
-        self.connection
-            .prepare_cached(
-                "SELECT id, mailbox, drop_id, 1, entry, expires_us FROM entries \
+        self.prepare(
+            "SELECT id, mailbox, drop_id, 1, entry, expires_us FROM entries \
                  WHERE drop_id = ?1 AND message = ?2 \
                  UNION ALL SELECT id, mailbox, drop_id, 0, NULL, expires_us FROM remembered \
                  WHERE drop_id = ?1 AND message = ?2",
-            )
-            .map_err(failure)?
-            .query_row(params![drop, message.as_bytes()], |row| {
-                let entry = row.get::<_, Option<i64>>(4)?;
-                let entry = entry.map(|entry| EntryId::new(entry.cast_unsigned()));
-                Ok((gone(row)?, entry, row.get(5)?))
-            })
-            .optional()
-            .map_err(failure)
+        )?
+        .query_row(params![drop, message.as_bytes()], |row| {
+            let entry = row.get::<_, Option<i64>>(4)?;
+            let entry = entry.map(|entry| EntryId::new(entry.cast_unsigned()));
+            Ok((gone(row)?, entry, row.get(5)?))
+        })
+        .optional()
+        .map_err(failure)
     }
 
     fn insert(
@@ -115,31 +111,27 @@ impl Work<'_> {
         expires: i64,
     ) -> Result<EntryId, StoreError> {
         let entry: i64 = self
-            .connection
-            .prepare_cached(
+            .prepare(
                 "UPDATE mailboxes SET next_entry = next_entry + 1, waiting = waiting + 1, \
                  used_us = max(used_us, ?2) WHERE id = ?1 RETURNING next_entry - 1",
-            )
-            .map_err(failure)?
-            .query_row(params![mailbox, self.now], |row| row.get(0))
+            )?
+            .query_row(params![mailbox, self.now()], |row| row.get(0))
             .map_err(failure)?;
         self.run("UPDATE drops SET waiting = waiting + 1 WHERE id = ?1", drop)?;
-        self.connection
-            .prepare_cached(
-                "INSERT INTO entries (mailbox, entry, drop_id, message, expires_us, blob) \
+        self.prepare(
+            "INSERT INTO entries (mailbox, entry, drop_id, message, expires_us, blob) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )
-            .map_err(failure)?
-            .execute(params![
-                mailbox,
-                entry,
-                drop,
-                message.as_bytes(),
-                expires,
-                blob.as_bytes().as_slice()
-            ])
-            .map_err(failure)?;
-        self.usage.entries += 1;
+        )?
+        .execute(params![
+            mailbox,
+            entry,
+            drop,
+            message.as_bytes(),
+            expires,
+            blob.as_bytes().as_slice()
+        ])
+        .map_err(failure)?;
+        self.usage_mut().entries += 1;
         Ok(EntryId::new(entry.cast_unsigned()))
     }
 
@@ -148,13 +140,11 @@ impl Work<'_> {
             return Ok(());
         };
         let moved: Option<(i64, i64)> = self
-            .connection
-            .prepare_cached(
+            .prepare(
                 "INSERT INTO remembered (id, mailbox, drop_id, message, expires_us) \
                  SELECT id, mailbox, drop_id, message, expires_us FROM entries \
                  WHERE mailbox = ?1 AND entry = ?2 RETURNING id, drop_id",
-            )
-            .map_err(failure)?
+            )?
             .query_row([mailbox, number], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
             .map_err(failure)?;
@@ -165,28 +155,24 @@ impl Work<'_> {
         let moved = "SET waiting = waiting - 1, remembered = remembered + 1 WHERE id = ?1";
         self.run(&format!("UPDATE mailboxes {moved}"), mailbox)?;
         self.run(&format!("UPDATE drops {moved}"), drop)?;
-        self.usage.entries = self.usage.entries.saturating_sub(1);
-        self.usage.remembered += 1;
+        self.usage_mut().entries = self.usage().entries.saturating_sub(1);
+        self.usage_mut().remembered += 1;
         self.forget_oldest(drop)
     }
 
     fn forget_oldest(&mut self, drop: i64) -> Result<(), StoreError> {
         let remembered: i64 = self
-            .connection
-            .prepare_cached("SELECT remembered FROM drops WHERE id = ?1")
-            .map_err(failure)?
+            .prepare("SELECT remembered FROM drops WHERE id = ?1")?
             .query_row([drop], |row| row.get(0))
             .map_err(failure)?;
-        if remembered.cast_unsigned() <= self.limits.remembered_per_drop {
+        if remembered.cast_unsigned() <= self.limits().remembered_per_drop {
             return Ok(());
         }
         let oldest = self
-            .connection
-            .prepare_cached(
+            .prepare(
                 "SELECT id, mailbox, drop_id, 0 FROM remembered \
                  WHERE drop_id = ?1 ORDER BY id LIMIT 1",
-            )
-            .map_err(failure)?
+            )?
             .query_row([drop], gone)
             .optional()
             .map_err(failure)?;
@@ -198,9 +184,9 @@ impl Work<'_> {
 
     fn remove(&mut self, gone: &Gone) -> Result<(), StoreError> {
         let (table, column, total) = if gone.waited {
-            ("entries", "waiting", &mut self.usage.entries)
+            ("entries", "waiting", &mut self.usage_mut().entries)
         } else {
-            ("remembered", "remembered", &mut self.usage.remembered)
+            ("remembered", "remembered", &mut self.usage_mut().remembered)
         };
         *total = total.saturating_sub(1);
         self.run(&format!("DELETE FROM {table} WHERE id = ?1"), gone.id)?;
@@ -214,16 +200,14 @@ impl Work<'_> {
             return Ok(StoreOutcome::Waiting(Vec::new()));
         };
         let drops = self
-            .connection
-            .prepare_cached(
+            .prepare(
                 "SELECT drops.key, max(entries.entry) FROM drops \
                  JOIN entries ON entries.drop_id = drops.id \
                  WHERE drops.mailbox = ?1 AND drops.waiting > 0 \
                  AND entries.expires_us > ?2 \
                  GROUP BY drops.id ORDER BY drops.key",
-            )
-            .map_err(failure)?
-            .query_map([mailbox.id, self.now], |row| {
+            )?
+            .query_map([mailbox.id, self.now()], |row| {
                 let newest: i64 = row.get(1)?;
                 Ok((
                     DropId::new(row.get(0)?),
@@ -248,30 +232,26 @@ impl Work<'_> {
         };
         let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
         let entries = self
-            .connection
-            .prepare_cached(
+            .prepare(
                 "SELECT entry, message, blob FROM entries WHERE drop_id = ?1 AND entry > ?2 \
                  AND expires_us > ?3 ORDER BY entry LIMIT ?4",
-            )
-            .map_err(failure)?
-            .query_map(params![mine, after, self.now, limit], listed)
+            )?
+            .query_map(params![mine, after, self.now(), limit], listed)
             .and_then(Iterator::collect)
             .map_err(failure)?;
         Ok(StoreOutcome::Entries(entries))
     }
 
     pub(super) fn expire(&mut self) -> Result<StoreOutcome, StoreError> {
-        let batch = u64::from(self.limits.expire_batch);
+        let batch = u64::from(self.limits().expire_batch);
         let expired: Vec<Gone> = self
-            .connection
-            .prepare_cached(
+            .prepare(
                 "SELECT id, mailbox, drop_id, 1, expires_us FROM entries WHERE expires_us <= ?1 \
                  UNION ALL \
                  SELECT id, mailbox, drop_id, 0, expires_us FROM remembered \
                  WHERE expires_us <= ?1 ORDER BY expires_us, id LIMIT ?2",
-            )
-            .map_err(failure)?
-            .query_map(params![self.now, self.limits.expire_batch], gone)
+            )?
+            .query_map(params![self.now(), self.limits().expire_batch], gone)
             .and_then(Iterator::collect)
             .map_err(failure)?;
         for entry in &expired {
@@ -283,7 +263,7 @@ impl Work<'_> {
             removed: entries + drops + mailboxes,
             more: entries == batch
                 || drops == batch
-                || mailboxes == u64::from(crate::memory::IDLE_BATCH),
+                || mailboxes == u64::from(crate::limits::IDLE_BATCH),
         })
     }
 }

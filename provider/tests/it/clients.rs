@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use rand::RngExt;
-use shoal_packet::Payload;
+use shoal_packet::{Delivery, Payload};
 use shoal_proto::{ClientHandle, NodeId, Span, Time};
-use shoal_provider::{AttachAnswer, Delivered, DropReason, Limits, ProviderInput, StoreLimits};
+use shoal_provider::{AttachAnswer, DropReason, Limits, ProviderInput, StoreLimits};
 use shoal_topology::path;
 
 use crate::statistics::{are_alike, is_exponential};
-use crate::world::{FIRST, World, delivered, payload};
+use crate::world::{FIRST, World, delivery, payload};
 
 fn handle(n: u8) -> ClientHandle {
     ClientHandle::new([n; 32])
@@ -25,7 +25,7 @@ fn attach(world: &mut World, n: u8, profile: &str) {
 fn offer(world: &mut World, n: u8) -> Payload {
     let payload = payload(&mut world.rng);
     let now = world.now;
-    world.input(delivered(None, [n; 32], payload.clone(), now));
+    world.deliver(delivery(None, [n; 32], payload.clone(), now));
     payload
 }
 
@@ -57,9 +57,9 @@ fn ticks_do_not_depend_on_what_waits() {
         let frames = world.to_client.len() as u64;
         assert_eq!(
             frames,
-            counters.downlink_payloads + counters.downlink_filler
+            counters.entry.downlink_payload + counters.entry.downlink_filler
         );
-        assert_eq!(counters.downlink_payloads > 1500, busy);
+        assert_eq!(counters.entry.downlink_payload > 1500, busy);
         intervals(&world)
     };
     let (idle, busy) = (run(1, false), run(2, true));
@@ -136,14 +136,14 @@ fn an_entry_sees_loops_and_replies_alike() {
                 bytes[usize::from(*byte)] += 1;
             }
             let arrival = world.now;
-            world.input(ProviderInput::Delivered(Delivered {
+            world.deliver(Delivery {
                 destination: seen.destination,
                 id: seen.id,
                 payload: seen.payload,
                 plaintext: None,
-                epoch_byte: FIRST.byte(),
+                epoch: FIRST,
                 arrival,
-            }));
+            });
             world.run(Span::from_millis(700));
         }
         // Payloads are noise: chi-squared with 255 degrees of freedom, 350 is far out.
@@ -181,7 +181,7 @@ fn who_is_not_attached_gets_nothing() {
     assert_eq!(world.dropped, [DropReason::UnknownDestination; 3]);
     assert!(world.to_client.is_empty());
     let counters = world.provider.counters();
-    assert_eq!((counters.downlink_abandoned, counters.clients), (1, 0));
+    assert_eq!((counters.entry.abandoned, counters.entry.attached), (1, 0));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn clients_and_queues_are_bounded() {
         );
     }
     world.input(ProviderInput::LinkFull { handle: handle(1) });
-    assert_eq!(world.provider.counters().link_full, 1);
+    assert_eq!(world.provider.counters().entry.link_full, 1);
     world.input(ProviderInput::Detached { handle: handle(1) });
     attach(&mut world, 3, "mobile");
     assert_eq!(world.attached.last(), Some(&Accepted));
@@ -226,6 +226,6 @@ fn a_member_of_the_network_is_not_a_destination() {
     let member: NodeId = world.view.documents[&FIRST].mixes(1)[0];
     let nothing = payload(&mut world.rng);
     let now = world.now;
-    world.input(delivered(None, *member.as_bytes(), nothing, now));
+    world.deliver(delivery(None, *member.as_bytes(), nothing, now));
     assert_eq!(world.dropped, [DropReason::UnknownDestination]);
 }

@@ -116,14 +116,14 @@ fn only_the_owner_commands() {
     }
     assert_eq!(world.dropped, [DropReason::MailboxSignature; 3]);
     assert_eq!(
-        world.provider.counters().mailbox_commands,
-        before.mailbox_commands
+        world.provider.counters().mailboxes.mailbox_commands,
+        before.mailboxes.mailbox_commands
     );
     // Another owner can't have the drop ids or the entries.
     world.deposit(1, 1, None);
     world.attend(&mut thief, &[1], &REGISTER);
     world.run_secs(4);
-    assert_eq!(world.provider.counters().changes_refused, 2);
+    assert_eq!(world.provider.counters().mailboxes.refused, 2);
     assert_eq!(world.store.usage().entries, 1);
 }
 
@@ -159,7 +159,7 @@ fn a_command_counts_once_also_after_a_restart() {
     world.run(Span::from_millis(20));
     assert_eq!(world.dropped.last(), Some(&DropReason::MailboxProfile));
     assert_eq!(
-        world.provider.counters().mailbox_commands,
+        world.provider.counters().mailboxes.mailbox_commands,
         1,
         "of the restarted core"
     );
@@ -169,18 +169,21 @@ fn a_command_counts_once_also_after_a_restart() {
 fn the_stock_never_exceeds_its_cap() {
     let mut world = World::new(4);
     let mut owner = attended(&mut world, 40);
-    assert_eq!(world.provider.counters().stock, 120);
-    assert_eq!(world.provider.counters().stock_overflow, 40);
+    assert_eq!(world.provider.counters().mailboxes.stock, 120);
+    assert_eq!(world.provider.counters().mailboxes.stock_overflow, 40);
     // The oldest went: what is sent comes from the newest 120.
     owner.epoch = FIRST.next();
     for _ in 0..40 {
         world.attend(&mut owner, &[], &[]);
         world.run(Span::from_millis(50));
         let counters = world.provider.counters();
-        assert!(counters.stock <= 240);
+        assert!(counters.mailboxes.stock <= 240);
         assert_eq!(
-            counters.stock_added,
-            counters.stock + counters.stock_overflow + counters.stock_void + counters.stream_idle
+            counters.mailboxes.stock_added,
+            counters.mailboxes.stock
+                + counters.mailboxes.stock_overflow
+                + counters.mailboxes.stock_void
+                + counters.mailboxes.stream_idle
         );
     }
 }
@@ -206,13 +209,11 @@ fn the_clock_is_poisson_and_spends_one_a_tick() {
             message += 1;
         }
         world.run_secs(2);
-        times.extend(
-            world
-                .sent
-                .drain(..)
-                .filter(|sent| sent.kind == shoal_provider::SendKind::Stream)
-                .map(|sent| sent.at),
-        );
+        for sent in std::mem::take(&mut world.sent) {
+            if let (_, Reply::Stream(_)) = world.read(&sent) {
+                times.push(sent.at);
+            }
+        }
     }
     let intervals: Vec<f64> = times
         .windows(2)
@@ -270,14 +271,14 @@ fn what_is_not_acknowledged_is_pushed_again_after_a_while() {
     for _ in 0..8 {
         world.attend(&mut owner, &[], &[]);
     }
-    assert_eq!(world.provider.counters().stock_void, 0);
+    assert_eq!(world.provider.counters().mailboxes.stock_void, 0);
     world.run_secs(3);
     let items = stream(&mut world);
     let first = items.iter().find(|(_, item)| item.entry.is_some()).unwrap();
     assert_eq!((items[0].1.generation, items[0].1.number), (2, 0));
     assert!(first.1.number <= 1);
     assert!(
-        world.provider.counters().stock_void > 0,
+        world.provider.counters().mailboxes.stock_void > 0,
         "the old generation's are void"
     );
 }
@@ -358,14 +359,14 @@ fn reply_blocks_of_an_epoch_are_void_after_it() {
     });
     assert!(!sent.contains_key(&FIRST.byte()), "void from the switch on");
     assert!(sent[&FIRST.next().byte()] > 3);
-    assert!(world.provider.counters().stock_void >= 20);
+    assert!(world.provider.counters().mailboxes.stock_void >= 20);
     // Reply blocks of the old epoch are not taken any more.
     let before = world.provider.counters();
     world.attend(&mut owner, &[], &[]);
     world.run(Span::from_millis(10));
     let after = world.provider.counters();
-    assert_eq!(after.stock_void, before.stock_void + 4);
-    assert_eq!(after.stock_added, before.stock_added);
+    assert_eq!(after.mailboxes.stock_void, before.mailboxes.stock_void + 4);
+    assert_eq!(after.mailboxes.stock_added, before.mailboxes.stock_added);
 }
 
 #[test]
@@ -383,7 +384,7 @@ fn a_mailbox_whose_owner_left_is_let_go_and_taken_up_again() {
         .map(|(_, item)| item.number)
         .collect();
     assert_eq!(numbers.len(), 12);
-    assert_eq!(world.provider.counters().mailboxes_active, 0);
+    assert_eq!(world.provider.counters().mailboxes.active, 0);
     for _ in 0..3 {
         world.attend(&mut owner, &[], &[]);
     }
@@ -423,7 +424,7 @@ fn mailboxes_in_delivery_are_bounded() {
     }
     world.run(Span::from_millis(20));
     assert_eq!(world.dropped, [DropReason::MailboxFull]);
-    assert_eq!(world.provider.counters().mailboxes_active, 2);
+    assert_eq!(world.provider.counters().mailboxes.active, 2);
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use shoal_packet::Hop;
 use shoal_packet::command::{Command, DropChange, ReceiptStatus, Reply};
-use shoal_proto::{ClientHandle, Span, Time};
-use shoal_provider::{DropReason, Limits, SendKind, StoreError, StoreLimits};
+use shoal_proto::{ClientHandle, Span};
+use shoal_provider::{DropReason, Limits, StoreError, StoreLimits};
 
 use crate::conformance::drop_id;
 use crate::statistics::{are_alike, is_exponential};
-use crate::world::{FIRST, Owner, World, delivered, message_id, payload, statuses};
+use crate::world::{FIRST, Owner, World, delivery, message_id, payload, statuses};
 
 const STORED: Option<ReceiptStatus> = Some(ReceiptStatus::Stored);
 const REFUSED: Option<ReceiptStatus> = Some(ReceiptStatus::Refused);
@@ -45,16 +45,15 @@ fn each_is_answered_once_and_a_late_store_means_try_again() {
             });
         }
         world.run_secs(5);
-        let kinds: Vec<SendKind> = world.sent.iter().map(|sent| sent.kind).collect();
         let replies = world.open_all();
         assert_eq!(replies.len(), 2 * unanswered.len(), "one each");
-        for ((_, reply), kind) in replies.iter().zip(kinds) {
+        for (_, reply) in &replies {
             match reply {
                 Reply::Receipt { message, status } => {
-                    assert_eq!((*status, kind), (ReceiptStatus::Stored, SendKind::Receipt));
+                    assert_eq!(*status, ReceiptStatus::Stored);
                     unanswered.retain(|id| message_id(*id) != *message);
                 }
-                Reply::Dummy => assert_eq!(kind, SendKind::Dummy),
+                Reply::Dummy => {}
                 _ => panic!("a stream packet"),
             }
         }
@@ -62,10 +61,10 @@ fn each_is_answered_once_and_a_late_store_means_try_again() {
     assert!(rounds > 2, "the store was late for most: {rounds}");
     assert_eq!(world.store.usage().entries, 40);
     let counters = world.provider.counters();
-    assert_eq!(counters.receipts_stored, 40);
-    assert_eq!(counters.replies_late, counters.deposits - 40);
-    assert_eq!(counters.replies_dummy, counters.dummies);
-    assert_eq!(counters.replies_held, 0);
+    assert_eq!(counters.replies.stored, 40);
+    assert_eq!(counters.replies.late, counters.packets.deposits - 40);
+    assert_eq!(counters.replies.dummy, counters.packets.dummies);
+    assert_eq!(counters.replies.held, 0);
 }
 
 /// The times from arrival to answer.
@@ -93,7 +92,7 @@ fn holds(deposits: bool, lag: Span, seed: u64) -> Vec<f64> {
         };
         let plaintext = command.encode(&mut world.rng).to_vec();
         let nothing = payload(&mut world.rng);
-        world.input(delivered(Some(plaintext), [0; 32], nothing, arrival));
+        world.deliver(delivery(Some(plaintext), [0; 32], nothing, arrival));
     }
     world.run_secs(3);
     assert_eq!(world.sent.len(), 1500);
@@ -192,7 +191,7 @@ fn a_grant_opens_a_drop_id_while_it_lasts() {
         statuses,
         [REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, STORED, STORED]
     );
-    assert_eq!(world.provider.counters().grants_invalid, 4);
+    assert_eq!(world.provider.counters().packets.grants_invalid, 4);
     assert_eq!(world.store.usage().mailboxes, 1);
 }
 
@@ -216,7 +215,7 @@ fn a_full_disk_refuses_and_another_failure_says_nothing() {
         statuses(&world.open_all()),
         [REFUSED, REFUSED, None, STORED]
     );
-    assert_eq!(world.provider.counters().store_errors, 3);
+    assert_eq!(world.provider.counters().store.store_failed, 3);
     assert_eq!(world.troubles, 3, "full, busy, recovered: each said once");
 }
 
@@ -256,7 +255,7 @@ fn nothing_is_sent_to_who_is_no_member_of_layer_one() {
     });
     world.run_secs(5);
     assert!(world.sent.is_empty());
-    assert_eq!(world.provider.counters().replies_void, 4);
+    assert_eq!(world.provider.counters().replies.void, 4);
 }
 
 #[test]
@@ -274,7 +273,7 @@ fn what_is_no_command_is_dropped_by_reason() {
             DropReason::ForeignLoop
         ]
     );
-    assert_eq!(world.provider.counters().drops, 1);
+    assert_eq!(world.provider.counters().packets.drop_cover, 1);
 }
 
 #[test]
@@ -298,7 +297,7 @@ fn bounds_hold() {
         });
     }
     assert_eq!(world.dropped, [DropReason::Busy; 4], "too many replies");
-    assert_eq!(world.provider.counters().replies_held, 3);
+    assert_eq!(world.provider.counters().replies.held, 3);
 }
 
 #[test]
@@ -310,8 +309,7 @@ fn a_run_repeats_from_its_seed() {
             world.run(Span::from_millis(30));
         }
         world.run_secs(3);
-        let times: Vec<(Time, SendKind)> = world.sent.iter().map(|s| (s.at, s.kind)).collect();
-        (times, world.provider.counters())
+        (world.open_all(), world.provider.counters())
     };
     assert_eq!(run(), run());
 }

@@ -11,11 +11,13 @@ use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::command::{
     Command, Deposit, DropChange, DropGrant, MailboxPacket, MailboxRequest, ReceiptStatus, Reply,
 };
-use shoal_packet::{Frame, Packet, Payload, Surb, SurbKeys, Unwrapped, build_surb, unwrap};
+use shoal_packet::{
+    Delivery, Frame, Packet, Payload, Surb, SurbKeys, Unwrapped, build_surb, unwrap,
+};
 use shoal_proto::{ClientHandle, Epoch, MailboxId, MessageId, NodeId, Span, SurbId, Time};
 use shoal_provider::{
-    AttachAnswer, Delivered, DropReason, Limits, MemoryStore, Provider, ProviderAction,
-    ProviderInput, SendKind, Store, StoreLimits, StoreOp, StoreResult,
+    AttachAnswer, Counters, DropReason, Limits, MemoryStore, Provider, ProviderAction,
+    ProviderInput, Store, StoreLimits, StoreOp, StoreResult,
 };
 use shoal_topology::sample::Network;
 use shoal_topology::{NetworkParameters, Role, View, path};
@@ -29,7 +31,6 @@ pub struct Sent {
     pub at: Time,
     pub to: NodeId,
     pub frame: Frame,
-    pub kind: SendKind,
 }
 
 pub struct World {
@@ -50,6 +51,7 @@ pub struct World {
     pub sent: Vec<Sent>,
     pub to_client: Vec<(Time, ClientHandle, Frame)>,
     pub dropped: Vec<DropReason>,
+    counted: Counters,
     pub attached: Vec<AttachAnswer>,
     pub troubles: usize,
     pub limits: Limits,
@@ -89,6 +91,7 @@ impl World {
             sent: Vec::new(),
             to_client: Vec::new(),
             dropped: Vec::new(),
+            counted: Counters::default(),
             attached: Vec::new(),
             troubles: 0,
             limits,
@@ -114,6 +117,7 @@ impl World {
     /// The core dies with all it held; the store stays.
     pub fn restart(&mut self) {
         self.waiting_for_store.clear();
+        self.counted = Counters::default();
         let (params, view) = (&self.params, &self.view);
         self.provider = Self::core(params, view, self.local, &self.limits, 77, self.now);
     }
@@ -123,16 +127,18 @@ impl World {
         self.drain();
     }
 
+    /// Checks what is delivered, as a host does, and gives it to the core.
+    pub fn deliver(&mut self, delivery: Delivery) {
+        let checked = self.provider.checker().check(delivery);
+        self.input(ProviderInput::Delivered(checked));
+    }
+
     fn drain(&mut self) {
         while let Some(action) = self.provider.poll_action(self.now) {
             match action {
-                ProviderAction::Send { to, frame, kind } => {
-                    self.sent.push(Sent {
-                        at: self.now,
-                        to,
-                        frame,
-                        kind,
-                    });
+                ProviderAction::Send { to, frame } => {
+                    let at = self.now;
+                    self.sent.push(Sent { at, to, frame });
                 }
                 ProviderAction::ToClient { handle, frame } => {
                     self.to_client.push((self.now, handle, frame));
@@ -141,7 +147,6 @@ impl World {
                     self.waiting_for_store
                         .insert((self.now + self.store_delay, ticket), op);
                 }
-                ProviderAction::Dropped(reason) => self.dropped.push(reason),
                 ProviderAction::Attach { answer, .. } => self.attached.push(answer),
                 ProviderAction::StoreTrouble(_) | ProviderAction::StoreRecovered => {
                     self.troubles += 1;
@@ -149,8 +154,19 @@ impl World {
                 _ => panic!("an action that the tests do not know"),
             }
         }
-        assert!(self.provider.counters().balanced());
-        assert!(self.provider.counters().stock <= 2 * self.limits.stock as u64);
+        let counters = self.provider.counters();
+        assert!(counters.balanced());
+        assert!(counters.mailboxes.stock <= 2 * self.limits.stock as u64);
+        self.note_drops(counters);
+    }
+
+    /// One input drops at most one packet, so what is new comes in order.
+    fn note_drops(&mut self, counters: Counters) {
+        for reason in DropReason::ALL {
+            let new = counters.dropped(*reason) - self.counted.dropped(*reason);
+            self.dropped.extend((0..new).map(|_| *reason));
+        }
+        self.counted = counters;
     }
 
     pub fn run(&mut self, span: Span) {
@@ -235,6 +251,15 @@ impl World {
 
     /// What the client at the end of the way reads; each reply block serves once.
     pub fn open(&mut self, sent: &Sent) -> Reply {
+        let (id, reply) = self.read(sent);
+        self.keys
+            .remove(&id)
+            .expect("never two answers by one reply block");
+        reply
+    }
+
+    /// The same for reply blocks that are brought twice.
+    pub fn read(&mut self, sent: &Sent) -> (SurbId, Reply) {
         let byte = sent.frame.epoch_byte();
         let epoch = [FIRST, FIRST.next()]
             .into_iter()
@@ -248,9 +273,9 @@ impl World {
         assert_eq!(at, self.entry);
         let keys = self
             .keys
-            .remove(&id)
+            .get(&id)
             .expect("never two answers by one reply block");
-        Reply::decode(&keys.open(&payload).unwrap()).unwrap()
+        (id, Reply::decode(&keys.open(&payload).unwrap()).unwrap())
     }
 
     pub fn open_all(&mut self) -> Vec<(Time, Reply)> {
@@ -264,13 +289,8 @@ impl World {
     }
 
     pub fn plaintext(&mut self, plaintext: Vec<u8>) {
-        let now = self.now;
-        self.input(delivered(
-            Some(plaintext),
-            [0; 32],
-            payload(&mut ChaCha20Rng::seed_from_u64(1)),
-            now,
-        ));
+        let nothing = payload(&mut ChaCha20Rng::seed_from_u64(1));
+        self.deliver(delivery(Some(plaintext), [0; 32], nothing, self.now));
     }
 
     pub fn deposit(&mut self, drop: u8, message: u32, grant: Option<DropGrant>) {
@@ -376,20 +396,20 @@ pub fn payload<R: CryptoRng>(rng: &mut R) -> Payload {
     Payload::from_bytes(&bytes).unwrap()
 }
 
-pub fn delivered(
+pub fn delivery(
     plaintext: Option<Vec<u8>>,
     destination: [u8; 32],
     payload: Payload,
     arrival: Time,
-) -> ProviderInput {
-    ProviderInput::Delivered(Delivered {
+) -> Delivery {
+    Delivery {
         destination,
         id: SurbId::new([3; 16]),
         payload,
         plaintext: plaintext.map(Into::into),
-        epoch_byte: FIRST.byte(),
+        epoch: FIRST,
         arrival,
-    })
+    }
 }
 
 pub fn statuses(replies: &[(Time, Reply)]) -> Vec<Option<ReceiptStatus>> {

@@ -78,10 +78,11 @@ impl Audit {
             audit.add_books(&books);
         }
         for counters in parts.nodes.iter().flat_map(Node::provider_counters) {
-            audit.provider_received += counters.received;
+            audit.provider_received += counters.packets.received;
             audit.unbalanced_providers += u64::from(!counters.balanced());
+            let entry = counters.entry;
             audit.provider_downlink +=
-                counters.downlink_payloads + counters.downlink_filler - counters.link_full;
+                entry.downlink_payload + entry.downlink_filler - entry.link_full;
         }
         for client in parts.clients {
             for counters in client.counters() {

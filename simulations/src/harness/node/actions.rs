@@ -6,8 +6,8 @@ use blake2::{Blake2s256, Digest};
 use shoal_mix::{DropReason, OwnKind, RelayAction, RelayInput};
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, NodeId, Span};
-use shoal_provider::{AttachAnswer, Delivered, ProviderAction, ProviderInput};
-use shoal_topology::{DirectoryAction, DirectoryInput, Ticket, Verdict, View};
+use shoal_provider::{AttachAnswer, ProviderAction, ProviderInput};
+use shoal_topology::{DirectoryAction, DirectoryInput, Ticket, View};
 
 use super::Node;
 use crate::harness::Party;
@@ -37,18 +37,6 @@ impl Node {
                     if let Some(asker) = process.asking.remove(&number) {
                         answer(self.party, asker, number, response, world);
                     }
-                }
-                DirectoryAction::Verdict { of, verdict } => {
-                    if let Some((from, bytes)) = process.judging.remove(&of) {
-                        world.note(self.party, Kind::GossipReceived, from, verdict as u64);
-                        if verdict == Verdict::Accept {
-                            self.spread(&bytes, Some(from), world);
-                        }
-                    }
-                }
-                DirectoryAction::Job(job) => {
-                    let done = DirectoryInput::Done(job.run());
-                    process.directory.handle_input(world.now, done);
                 }
                 DirectoryAction::View(view) => self.take_view(view, world),
                 DirectoryAction::Keys(keys) => process.gate.set_keys(&keys),
@@ -153,15 +141,16 @@ impl Node {
                     let Some(provider) = &mut process.provider else {
                         continue;
                     };
-                    let delivered = Delivered {
+                    let delivery = shoal_packet::Delivery {
                         destination: delivery.destination,
                         id: delivery.id,
                         payload: delivery.payload,
                         plaintext: delivery.plaintext,
-                        epoch_byte: delivery.epoch.byte(),
+                        epoch: delivery.epoch,
                         arrival: delivery.arrival,
                     };
-                    provider.handle_input(world.now, ProviderInput::Delivered(delivered));
+                    let checked = provider.checker().check(delivery);
+                    provider.handle_input(world.now, ProviderInput::Delivered(checked));
                 }
                 RelayAction::LoopAlarm(_) | RelayAction::LoopRecovered(_) => {
                     world.note_own(self.party, Kind::Alarm, 0);
@@ -196,7 +185,7 @@ impl Node {
                         }
                     }
                 }
-                ProviderAction::Send { to, frame, .. } => {
+                ProviderAction::Send { to, frame } => {
                     let passage = process.books.originate(OwnKind::Provider);
                     if send(self.party, &to, frame, world) {
                         passage.sent();
@@ -205,9 +194,6 @@ impl Node {
                     }
                 }
                 ProviderAction::Store { ticket, op } => process.store.push((ticket, op)),
-                ProviderAction::Dropped(reason) => {
-                    world.note_own(self.party, Kind::Reported, 100 + reason as u64);
-                }
                 _ => world.note_own(self.party, Kind::Reported, 1),
             }
         }

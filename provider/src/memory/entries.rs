@@ -1,0 +1,176 @@
+//! The table of entries, and all the orders in which they are looked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shoal_packet::command::Blob;
+use shoal_proto::{DropId, MailboxId, MessageId, Time};
+
+use crate::store::{EntryId, StoredEntry};
+
+/// Entries that wait, and the names of those that were acknowledged.
+#[derive(Debug)]
+pub(super) struct Entries {
+    rows: BTreeMap<u64, Row>,
+    next_row: u64,
+    by_message: BTreeMap<(DropId, MessageId), u64>,
+    by_number: BTreeMap<(MailboxId, EntryId), u64>,
+    waiting: BTreeMap<(DropId, EntryId), u64>,
+    remembered: BTreeSet<(DropId, u64)>,
+    by_expiry: BTreeSet<(Time, u64)>,
+}
+
+#[derive(Debug)]
+struct Row {
+    mailbox: MailboxId,
+    entry: EntryId,
+    drop: DropId,
+    message: MessageId,
+    expires: Time,
+    /// None once it was acknowledged.
+    blob: Option<Box<Blob>>,
+}
+
+impl Entries {
+    pub(super) const fn new() -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            next_row: 0,
+            by_message: BTreeMap::new(),
+            by_number: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            remembered: BTreeSet::new(),
+            by_expiry: BTreeSet::new(),
+        }
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+
+    /// Of how many only the name is left.
+    pub(super) fn remembered(&self) -> u64 {
+        self.remembered.len() as u64
+    }
+
+    /// The row of this name, when it expires, and its number if it waits.
+    pub(super) fn find(
+        &self,
+        drop: DropId,
+        message: MessageId,
+    ) -> Option<(u64, Time, Option<EntryId>)> {
+        let row = *self.by_message.get(&(drop, message))?;
+        let found = self.rows.get(&row)?;
+        let entry = found.blob.is_some().then_some(found.entry);
+        Some((row, found.expires, entry))
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        mailbox: MailboxId,
+        entry: EntryId,
+        drop: DropId,
+        message: MessageId,
+        expires: Time,
+        blob: Box<Blob>,
+    ) {
+        let row = self.next_row;
+        self.next_row += 1;
+        self.by_message.insert((drop, message), row);
+        self.by_number.insert((mailbox, entry), row);
+        self.waiting.insert((drop, entry), row);
+        self.by_expiry.insert((expires, row));
+        self.rows.insert(
+            row,
+            Row {
+                mailbox,
+                entry,
+                drop,
+                message,
+                expires,
+                blob: Some(blob),
+            },
+        );
+    }
+
+    /// Keeps only the name of an entry that waits. Gives its drop id; none if there is no such
+    /// entry or it waits no more.
+    pub(super) fn acknowledge(&mut self, mailbox: MailboxId, entry: EntryId) -> Option<DropId> {
+        let row = *self.by_number.get(&(mailbox, entry))?;
+        let found = self.rows.get_mut(&row)?;
+        found.blob.take()?;
+        self.waiting.remove(&(found.drop, entry));
+        self.remembered.insert((found.drop, row));
+        Some(found.drop)
+    }
+
+    /// The row of the oldest name that the drop id remembers.
+    pub(super) fn oldest_remembered(&self, drop: DropId) -> Option<u64> {
+        let (of, row) = self.remembered.range((drop, 0)..).next()?;
+        (*of == drop).then_some(*row)
+    }
+
+    /// Gives the mailbox and the drop id that it was under, and whether it waited.
+    pub(super) fn remove(&mut self, row: u64) -> Option<(MailboxId, DropId, bool)> {
+        let gone = self.rows.remove(&row)?;
+        self.by_message.remove(&(gone.drop, gone.message));
+        self.by_number.remove(&(gone.mailbox, gone.entry));
+        self.by_expiry.remove(&(gone.expires, row));
+        self.waiting.remove(&(gone.drop, gone.entry));
+        self.remembered.remove(&(gone.drop, row));
+        Some((gone.mailbox, gone.drop, gone.blob.is_some()))
+    }
+
+    /// The rows that have expired, the oldest first.
+    pub(super) fn expired(&self, now: Time, most: usize) -> Vec<u64> {
+        self.by_expiry
+            .iter()
+            .take_while(|(expires, _)| *expires <= now)
+            .take(most)
+            .map(|(_, row)| *row)
+            .collect()
+    }
+
+    /// The drop ids of a mailbox under which something waits, each with its newest entry.
+    pub(super) fn newest(&self, now: Time, mailbox: MailboxId) -> Vec<(DropId, EntryId)> {
+        let mut drops: BTreeMap<DropId, EntryId> = BTreeMap::new();
+        for (&(_, entry), row) in self
+            .by_number
+            .range((mailbox, EntryId::START)..)
+            .take_while(|((of, _), _)| *of == mailbox)
+        {
+            if let Some(row) = self.rows.get(row)
+                && row.blob.is_some()
+                && row.expires > now
+            {
+                drops.insert(row.drop, entry);
+            }
+        }
+        drops.into_iter().collect()
+    }
+
+    /// What waits under a drop id of a mailbox after a cursor, the oldest first.
+    pub(super) fn list(
+        &self,
+        now: Time,
+        mailbox: MailboxId,
+        drop: DropId,
+        after: EntryId,
+        limit: u32,
+    ) -> Vec<StoredEntry> {
+        self.waiting
+            .range((drop, EntryId::new(after.number().saturating_add(1)))..)
+            .take_while(|((under, _), _)| *under == drop)
+            .filter_map(|(_, row)| self.rows.get(row))
+            .filter(|row| row.mailbox == mailbox && row.expires > now)
+            .filter_map(|row| {
+                Some(StoredEntry {
+                    entry: row.entry,
+                    message: row.message,
+                    blob: row.blob.clone()?,
+                })
+            })
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .collect()
+    }
+}
