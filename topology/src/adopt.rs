@@ -25,67 +25,135 @@ impl ClientDirectory {
     }
 }
 
-/// Verifies the answers of several nodes to an empty request (see
-/// [`Directory::client_response`](crate::Directory::client_response)) and takes from them what
-/// they agree on. Every answer has to come from another node, and is given with the time at which
-/// it came. Answers that can't be read and
-/// documents that don't verify are passed over. Of other epochs than the one in force, a document
-/// is taken if more answers name it than any other.
+/// The answers of several nodes to an empty request (see
+/// [`Directory::client_response`](crate::Directory::client_response)), read but not verified. Every
+/// answer has to come from another node, and is given with the time at which it came. Answers that
+/// can't be read are passed over.
+pub struct Answers {
+    given: usize,
+    came: Vec<Time>,
+    answers: Vec<wire::SyncResponse>,
+}
+
+/// A document that was looked at, by its bytes.
+pub type Verified<'a> = BTreeMap<&'a [u8], &'a Result<Arc<Document>, DocumentError>>;
+
+impl Answers {
+    /// Reads answers.
+    ///
+    /// # Errors
+    /// When there is nothing to go by.
+    pub fn read(responses: &[(Time, Vec<u8>)]) -> Result<Self, AdoptError> {
+        if responses.is_empty() {
+            return Err(AdoptError::NoAnswers);
+        }
+        let read = |(came, bytes): &(Time, Vec<u8>)| {
+            let fits = bytes.len() <= crate::MAX_SYNC_RESPONSE_BYTES;
+            let answer = wire::SyncResponse::decode(bytes.as_slice());
+            fits.then_some((*came, answer.ok()?))
+        };
+        let (came, answers): (Vec<Time>, Vec<wire::SyncResponse>) =
+            responses.iter().filter_map(read).unzip();
+        let given = responses.len();
+        if answers.is_empty() {
+            return Err(AdoptError::Unreadable(given));
+        }
+        Ok(Self {
+            given,
+            came,
+            answers,
+        })
+    }
+
+    /// How many answers were given, readable or not.
+    #[must_use]
+    pub const fn given(&self) -> usize {
+        self.given
+    }
+
+    /// The distinct documents that are to be verified, in the order of their bytes. Most nodes
+    /// answer the same ones.
+    #[must_use]
+    pub fn documents(&self) -> Vec<Vec<u8>> {
+        let named = self.answers.iter().flat_map(named);
+        let distinct: std::collections::BTreeSet<&[u8]> = named.collect();
+        distinct.into_iter().map(<[u8]>::to_vec).collect()
+    }
+
+    /// Takes what the answers agree on. `verified` has, for each of
+    /// [`documents`](Self::documents), what [`Document::decode_verified`] made of it; the others are
+    /// passed over. Of other epochs than the one in force, a document is taken if more answers name
+    /// it than any other.
+    ///
+    /// # Errors
+    /// When there is nothing to go by, or when documents that verify contradict each other about
+    /// the epoch in force.
+    pub fn adopt(
+        &self,
+        params: &NetworkParameters,
+        verified: &Verified<'_>,
+        now: Time,
+    ) -> Result<ClientDirectory, AdoptError> {
+        let clock_offset_us = median_offset(&self.came, &self.answers);
+        let corrected = if clock_offset_us < 0 {
+            now - Span::from_micros(clock_offset_us.unsigned_abs())
+        } else {
+            now + Span::from_micros(clock_offset_us.unsigned_abs())
+        };
+        let epoch = params.epoch_at(corrected);
+        let (variants, last) = tally(&self.answers, verified, epoch);
+        let in_force = variants.keys().copied().rfind(|known| *known <= epoch);
+        let Some(in_force) = in_force else {
+            return Err(AdoptError::NoDocument {
+                answers: self.answers.len(),
+                epoch,
+                last,
+            });
+        };
+        let mut documents = BTreeMap::new();
+        for (known, candidates) in variants {
+            if known == in_force && candidates.len() > 1 {
+                let variants = candidates.len();
+                return Err(AdoptError::Contradiction {
+                    epoch: known,
+                    variants,
+                });
+            }
+            if let Some(document) = favourite(candidates) {
+                documents.insert(known, document);
+            }
+        }
+        Ok(ClientDirectory {
+            documents,
+            clock_offset_us,
+        })
+    }
+}
+
+/// Reads and verifies the answers of several nodes, and takes from them what they agree on: all of
+/// [`Answers`] at once, for who has nothing else to do meanwhile.
 ///
 /// # Errors
-/// When there is nothing to go by, or when documents that verify contradict each other about the
-/// epoch in force.
+/// Those of [`Answers::read`] and [`Answers::adopt`].
 pub fn adopt_documents(
     params: &NetworkParameters,
     responses: &[(Time, Vec<u8>)],
     now: Time,
 ) -> Result<ClientDirectory, AdoptError> {
-    if responses.is_empty() {
-        return Err(AdoptError::NoAnswers);
-    }
-    let read = |(came, bytes): &(Time, Vec<u8>)| {
-        let fits = bytes.len() <= crate::MAX_SYNC_RESPONSE_BYTES;
-        let answer = wire::SyncResponse::decode(bytes.as_slice());
-        fits.then_some((*came, answer.ok()?))
-    };
-    let (came, answers): (Vec<Time>, Vec<wire::SyncResponse>) =
-        responses.iter().filter_map(read).unzip();
-    if answers.is_empty() {
-        return Err(AdoptError::Unreadable(responses.len()));
-    }
-    let clock_offset_us = median_offset(&came, &answers);
-    let corrected = if clock_offset_us < 0 {
-        now - Span::from_micros(clock_offset_us.unsigned_abs())
-    } else {
-        now + Span::from_micros(clock_offset_us.unsigned_abs())
-    };
-    let epoch = params.epoch_at(corrected);
-    let (variants, last) = tally(params, &answers, epoch);
-    let in_force = variants.keys().copied().rfind(|known| *known <= epoch);
-    let Some(in_force) = in_force else {
-        return Err(AdoptError::NoDocument {
-            answers: answers.len(),
-            epoch,
-            last,
-        });
-    };
-    let mut documents = BTreeMap::new();
-    for (known, candidates) in variants {
-        if known == in_force && candidates.len() > 1 {
-            let variants = candidates.len();
-            return Err(AdoptError::Contradiction {
-                epoch: known,
-                variants,
-            });
-        }
-        if let Some(document) = favourite(candidates) {
-            documents.insert(known, document);
-        }
-    }
-    Ok(ClientDirectory {
-        documents,
-        clock_offset_us,
-    })
+    let answers = Answers::read(responses)?;
+    let documents = answers.documents();
+    let verified: Vec<_> = documents
+        .iter()
+        .map(|bytes| Document::decode_verified(bytes, params).map(Arc::new))
+        .collect();
+    let verified = documents.iter().map(Vec::as_slice).zip(&verified).collect();
+    answers.adopt(params, &verified, now)
+}
+
+/// The documents that an answer names, as many as count.
+fn named(answer: &wire::SyncResponse) -> impl Iterator<Item = &[u8]> {
+    let documents = answer.documents.iter().map(Vec::as_slice);
+    documents.take(crate::directory::MAX_DOCUMENTS)
 }
 
 /// By hash: how many answers have the document, and the document.
@@ -93,38 +161,30 @@ type Candidates = BTreeMap<[u8; 32], (usize, Arc<Document>)>;
 
 /// Every document that verifies and can matter now, and why the last one that can't was refused.
 fn tally(
-    params: &NetworkParameters,
     answers: &[wire::SyncResponse],
+    verified: &Verified<'_>,
     epoch: Epoch,
 ) -> (BTreeMap<Epoch, Candidates>, Option<DocumentError>) {
     let oldest = Epoch::new(epoch.number().saturating_sub(MAX_STALE_EPOCHS));
-    let mut verified: BTreeMap<&[u8], Option<Arc<Document>>> = BTreeMap::new();
     let mut variants: BTreeMap<Epoch, Candidates> = BTreeMap::new();
     let mut last = None;
     for answer in answers {
         let mut counted = std::collections::BTreeSet::new();
-        for bytes in answer
-            .documents
-            .iter()
-            .take(crate::directory::MAX_DOCUMENTS)
-        {
-            // Most nodes answer the same bytes, which are verified once.
-            let document = verified.entry(bytes).or_insert_with(|| {
-                let checked = Document::decode_verified(bytes, params).and_then(|document| {
-                    let known = document.epoch();
-                    let fits = (oldest..=epoch.next()).contains(&known);
-                    if fits {
-                        Ok(document)
-                    } else {
-                        Err(DocumentError::Epoch(known))
-                    }
-                });
-                checked
-                    .map(Arc::new)
-                    .map_err(|error| last = Some(error))
-                    .ok()
-            });
-            let Some(document) = document else { continue };
+        for bytes in named(answer) {
+            let document = match verified.get(bytes) {
+                Some(Ok(document)) if (oldest..=epoch.next()).contains(&document.epoch()) => {
+                    document
+                }
+                Some(Ok(document)) => {
+                    last = Some(DocumentError::Epoch(document.epoch()));
+                    continue;
+                }
+                Some(Err(error)) => {
+                    last = Some(error.clone());
+                    continue;
+                }
+                None => continue,
+            };
             if counted.insert(*document.hash()) {
                 let candidates = variants.entry(document.epoch()).or_default();
                 let entry = candidates.entry(*document.hash());

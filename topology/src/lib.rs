@@ -49,7 +49,7 @@ pub mod sample;
 mod view;
 
 pub use address::{Address, Host, Transport};
-pub use adopt::{ClientDirectory, adopt_documents};
+pub use adopt::{Answers, ClientDirectory, Verified, adopt_documents};
 pub use descriptor::{
     Descriptor, MAX_ADDRESSES, MAX_FAMILY_BYTES, MAX_KEYS, PACKET_VERSION, Role, SignedDescriptor,
 };

@@ -1,0 +1,68 @@
+//! Why a step of a session failed. The texts are for the user.
+
+use shoal_topology::AdoptError;
+use thiserror::Error;
+
+/// Why a client is not attached, or its documents were not renewed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// Nobody answered.
+    #[error("none of the nodes that were asked for the directory answered")]
+    NobodyAnswered,
+    /// One answer is not enough to go by.
+    #[error("only one of the nodes that were asked for the directory answered; one is not enough")]
+    OneAnswer,
+    /// There is nobody to ask.
+    #[error("the network file names no mix that could be asked for the directory")]
+    NobodyToAsk,
+    /// Whoever answered may have made up a network.
+    #[error(
+        "the document of epoch {epoch} has {found} of the network's {all} first members, and does \
+         not follow from one that is known: somebody may be showing us another network"
+    )]
+    Strangers {
+        /// The document's epoch.
+        epoch: u64,
+        /// First members that it has.
+        found: usize,
+        /// First members that there are.
+        all: usize,
+    },
+    /// The answers are of no use, or contradict each other.
+    #[error(transparent)]
+    Adopt(AdoptError),
+    /// There is no entry to choose.
+    #[error("there is no entry provider besides the mailbox's own")]
+    NoEntry,
+    /// The entry did not answer in time.
+    #[error("the entry provider did not answer in time")]
+    AttachTimeout,
+    /// The entry does not want this client.
+    #[error("the entry provider refused: {0}")]
+    Refused(Refusal),
+    /// The connection is gone, or could not be made.
+    #[error("the connection to the entry provider closed")]
+    Closed,
+}
+
+/// What an entry says that does not take a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Its answer could not be read.
+    #[error("its answer makes no sense")]
+    Nonsense,
+    /// It has other parameters.
+    #[error("it does not know the profile")]
+    Profile,
+    /// It has no room.
+    #[error("it is full")]
+    Full,
+    /// It is a mix.
+    #[error("it is no provider")]
+    NotAProvider,
+    /// It could not read the question.
+    #[error("it does not understand us")]
+    Malformed,
+}

@@ -1,0 +1,568 @@
+//! A client with its session: documents, the clock, the entry, and when to try again.
+//!
+//! ```text
+//!  connections, frames, user, disk, jobs ──> SessionInput ──> Session ──> SessionAction ──> host
+//! ```
+
+mod clock;
+mod documents;
+mod entry;
+mod error;
+mod io;
+mod job;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use rand::{CryptoRng, Rng as _, RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha20Rng;
+use shoal_client::{
+    Client, ClientAction, ClientConfig, ClientError, ClientInput, ClientKeys, Counters,
+    MessageStatus, PeerKey, Row,
+};
+use shoal_packet::Frame;
+use shoal_proto::{Epoch, MessageId, NodeId, Span, Time};
+use shoal_topology::{AdoptError, NetworkParameters, View};
+use zeroize::Zeroizing;
+
+use self::clock::{Moved, Offset};
+use self::documents::{Documents, Progress};
+use self::entry::{Entry, EntryChoice};
+pub use self::error::{Refusal, SessionError};
+pub use self::io::{ConnectionId, Opening, SessionAction, SessionEvent, SessionInput};
+pub use self::job::{SessionDone, SessionJob};
+use crate::request::RequestKind;
+
+/// Waits between attempts to connect: the first, and the longest after doubling. A connection that
+/// lasted longer than that starts over.
+const RETRY: (Span, Span) = (Span::from_millis(500), Span::from_secs(60));
+
+/// A client and its session. See the [crate's documentation](crate) for what drives it.
+///
+/// Every time that goes in or comes out is the machine's; inside, the network's is used. Each
+/// connection has an identity of its own, made for it and forgotten with it.
+pub struct Session {
+    params: Arc<NetworkParameters>,
+    rng: ChaCha20Rng,
+    client: Client<ChaCha20Rng>,
+    profile: String,
+    choice: EntryChoice,
+    documents: Documents,
+    state: State,
+    offset: Offset,
+    retry: Span,
+    connections: u64,
+    /// The latest time of the network that the client role was told.
+    last: Time,
+    /// Just before the client role's next tick, while its timer has not fired.
+    before: Option<Time>,
+    actions: VecDeque<SessionAction>,
+}
+
+/// Where a session stands.
+enum State {
+    /// The user does not want to be online.
+    Off,
+    /// It tries again at this time.
+    Waiting(Time),
+    /// It asks for documents first.
+    Fetching { since: Time },
+    /// It has an entry, which may have accepted it.
+    Entered { since: Time, entry: Entry },
+}
+
+impl Session {
+    /// A session of a client with what its disk has. It is offline until
+    /// [`SessionInput::Online`].
+    ///
+    /// # Errors
+    /// When the configuration or a row makes no client.
+    pub fn new<R: CryptoRng>(
+        params: Arc<NetworkParameters>,
+        config: ClientConfig,
+        keys: ClientKeys,
+        rng: &mut R,
+        rows: &[Row],
+        now: Time,
+    ) -> Result<Self, ClientError> {
+        let choice = EntryChoice {
+            pinned: config.entry,
+            mailbox: config.mailbox_provider,
+        };
+        let profile = config.profile.clone();
+        let own = ChaCha20Rng::from_rng(rng);
+        let client = ChaCha20Rng::from_rng(rng);
+        let client = Client::new(Arc::clone(&params), config, keys, client, rows, now)?;
+        Ok(Self {
+            documents: Documents::new(Arc::clone(&params)),
+            params,
+            rng: own,
+            client,
+            profile,
+            choice,
+            state: State::Off,
+            offset: Offset::default(),
+            retry: RETRY.0,
+            connections: 0,
+            last: now,
+            before: None,
+            actions: VecDeque::new(),
+        })
+    }
+
+    /// Takes what happened. Until [`handle_timeout`](Self::handle_timeout) the client role's clocks
+    /// do not tick: else whatever wakes a host, the user too, would let a packet that is due leave a
+    /// little sooner than the timer does.
+    pub fn handle_input(&mut self, now: Time, input: SessionInput) {
+        let network = self.offset.network(now);
+        match input {
+            SessionInput::Online(true) => self.go_online(network),
+            SessionInput::Online(false) => self.go_offline(network),
+            SessionInput::Connected(connection) => self.connected(connection),
+            SessionInput::LinkUp(connection) => self.linked(network, connection, true),
+            SessionInput::LinkDown(connection) => self.linked(network, connection, false),
+            SessionInput::Closed(connection) => self.closed(network, connection, false),
+            SessionInput::RequestFailed(connection) => self.closed(network, connection, true),
+            SessionInput::Response { connection, bytes } => {
+                self.answered(network, connection, bytes);
+            }
+            SessionInput::Frame { connection, frame } => {
+                if self.is_attached_by(connection) {
+                    self.tell(network, ClientInput::Frame(frame));
+                }
+            }
+            SessionInput::Done(done) => self.verified(network, &done),
+            SessionInput::Send { request, to, text } => {
+                self.tell(network, ClientInput::Send { request, to, text });
+            }
+            SessionInput::Read { message } => self.tell(network, ClientInput::Read { message }),
+            SessionInput::Persisted { ticket } => {
+                self.tell(network, ClientInput::Persisted { ticket });
+            }
+            SessionInput::PersistFailed { ticket, reason } => {
+                self.tell(network, ClientInput::PersistFailed { ticket, reason });
+            }
+        }
+    }
+
+    /// The time of [`poll_deadline`](Self::poll_deadline) has come.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.before = None;
+        let network = self.offset.network(now);
+        match &self.state {
+            State::Waiting(until) if *until <= network => self.connect(network),
+            State::Entered { entry, .. } if entry.deadline().is_some_and(|at| at <= network) => {
+                self.fail(network, SessionError::AttachTimeout);
+            }
+            State::Entered { .. } if self.documents.is_due(network) => self.fetch(network),
+            _ => {}
+        }
+        self.advance_fetch(network);
+    }
+
+    /// The next thing to do. Call it until it gives none, after every input and timeout.
+    pub fn poll_action(&mut self, now: Time) -> Option<SessionAction> {
+        let network = self.offset.network(now);
+        loop {
+            if let Some(action) = self.actions.pop_front() {
+                return Some(action);
+            }
+            let core = self.core_time(network);
+            let Some(action) = self.client.poll_action(core) else {
+                self.before = self.client.poll_deadline().map(|at| at - Span::from_micros(1));
+                return None;
+            };
+            self.client_action(action);
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if no input comes before.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<Time> {
+        let own = match &self.state {
+            State::Off | State::Fetching { .. } => None,
+            State::Waiting(until) => Some(*until),
+            State::Entered { entry, .. } => entry.deadline(),
+        };
+        let parts = [own, self.documents.deadline(), self.client.poll_deadline()];
+        let earliest = parts.into_iter().flatten().min();
+        earliest.map(|at| self.offset.machine(at))
+    }
+
+    /// The network's time at a time of the machine.
+    #[must_use]
+    pub fn network_time(&self, now: Time) -> Time {
+        self.offset.network(now)
+    }
+
+    /// How far the network's time is ahead of the machine's, in microseconds.
+    #[must_use]
+    pub fn clock_offset_us(&self) -> i64 {
+        self.offset.micros()
+    }
+
+    /// The address to hand out.
+    #[must_use]
+    pub fn address(&self, now: Time) -> shoal_client::Address {
+        self.client.address(self.offset.network(now))
+    }
+
+    /// The key by which others know this client.
+    #[must_use]
+    pub fn public_key(&self) -> PeerKey {
+        self.client.public_key()
+    }
+
+    /// How far a sent message has come; `None` if it is not remembered (any more).
+    #[must_use]
+    pub fn status(&self, message: &MessageId) -> Option<MessageStatus> {
+        self.client.status(message)
+    }
+
+    /// All sent messages that are remembered, oldest first.
+    pub fn sent_messages(&self) -> impl Iterator<Item = MessageStatus> + '_ {
+        self.client.sent_messages()
+    }
+
+    /// What the client role did so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.client.counters()
+    }
+
+    /// Whether cover traffic runs: attached, with a document.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.client.is_running()
+    }
+
+    /// The entry that this client is attached to.
+    #[must_use]
+    pub fn entry(&self) -> Option<NodeId> {
+        match &self.state {
+            State::Entered { entry, .. } if entry.is_attached() => Some(entry.node),
+            _ => None,
+        }
+    }
+
+    /// What the entry knows this client by, while it is attached.
+    #[must_use]
+    pub fn handle(&self) -> Option<shoal_proto::ClientHandle> {
+        match &self.state {
+            State::Entered { entry, .. } if entry.is_attached() => Some(entry.handle),
+            _ => None,
+        }
+    }
+
+    /// The epoch of the document in force.
+    #[must_use]
+    pub fn document_epoch(&self, now: Time) -> Option<Epoch> {
+        let (view, now) = (self.documents.view(), self.offset.network(now));
+        view.current(&self.params, now).map(|document| document.epoch())
+    }
+
+    fn go_online(&mut self, now: Time) {
+        if matches!(self.state, State::Off) {
+            self.retry = RETRY.0;
+            self.connect(now);
+        }
+    }
+
+    fn go_offline(&mut self, now: Time) {
+        self.hang_up(now);
+        self.state = State::Off;
+    }
+
+    /// Asks for documents, and then for an entry.
+    fn connect(&mut self, now: Time) {
+        self.state = State::Fetching { since: now };
+        self.fetch(now);
+    }
+
+    fn fetch(&mut self, now: Time) {
+        let mut waiting = BTreeMap::new();
+        for (to, addresses) in self.documents.choose(now, &mut self.rng) {
+            let connection = self.open(to, addresses, false);
+            waiting.insert(connection, to);
+        }
+        self.documents.begin(now, waiting);
+        self.advance_fetch(now);
+    }
+
+    fn open(
+        &mut self,
+        to: NodeId,
+        addresses: Vec<shoal_topology::Address>,
+        packets: bool,
+    ) -> ConnectionId {
+        self.connections += 1;
+        let connection = ConnectionId(self.connections);
+        let mut secret = Zeroizing::new([0; 32]);
+        self.rng.fill_bytes(secret.as_mut());
+        self.act(SessionAction::Open(Opening {
+            connection,
+            secret,
+            to,
+            addresses,
+            packets,
+        }));
+        connection
+    }
+
+    fn connected(&mut self, connection: ConnectionId) {
+        let (kind, bytes) = match &self.state {
+            State::Entered { entry, .. } if entry.connection == connection => {
+                (RequestKind::Attach, entry.request(&self.profile))
+            }
+            _ if self.documents.awaits(connection) => (RequestKind::Directory, Vec::new()),
+            _ => return,
+        };
+        self.act(SessionAction::Request {
+            connection,
+            kind,
+            bytes,
+        });
+    }
+
+    fn answered(&mut self, now: Time, connection: ConnectionId, bytes: Vec<u8>) {
+        if self.documents.awaits(connection) {
+            self.documents.answered(now, connection, bytes);
+            self.act(SessionAction::Close(connection));
+            return self.advance_fetch(now);
+        }
+        let State::Entered { entry, .. } = &mut self.state else {
+            return;
+        };
+        if entry.connection != connection || entry.is_attached() {
+            return;
+        }
+        match entry.answered(&bytes) {
+            Ok(()) => self.enter(now),
+            Err(error) => self.fail(now, error),
+        }
+    }
+
+    fn linked(&mut self, now: Time, connection: ConnectionId, up: bool) {
+        let State::Entered { entry, .. } = &mut self.state else {
+            return;
+        };
+        if entry.connection != connection {
+            return;
+        }
+        let was = entry.is_attached();
+        entry.link(up);
+        if was && !up {
+            self.fail(now, SessionError::Closed);
+        } else if !was {
+            self.enter(now);
+        }
+    }
+
+    /// The connection is gone, or its question is not answered.
+    fn closed(&mut self, now: Time, connection: ConnectionId, open: bool) {
+        if self.documents.awaits(connection) {
+            self.documents.failed(connection);
+            if open {
+                self.act(SessionAction::Close(connection));
+            }
+            return self.advance_fetch(now);
+        }
+        if matches!(&self.state, State::Entered { entry, .. } if entry.connection == connection) {
+            self.fail(now, SessionError::Closed);
+        }
+    }
+
+    /// Looks whether the fetch under way has come to something.
+    fn advance_fetch(&mut self, now: Time) {
+        let (late, progress) = self.documents.progress(now);
+        for connection in late {
+            self.act(SessionAction::Close(connection));
+        }
+        match progress {
+            Progress::Waits => {}
+            Progress::Verify(job) => self.act(SessionAction::Job(job)),
+            Progress::Failed(error) => self.fetch_failed(now, error),
+        }
+    }
+
+    fn fetch_failed(&mut self, now: Time, error: SessionError) {
+        // Who is shown two networks sends nothing more, and says so.
+        let contradicted = matches!(error, SessionError::Adopt(AdoptError::Contradiction { .. }));
+        if matches!(self.state, State::Entered { .. }) && !contradicted {
+            self.documents.plan_again(now, &mut self.rng);
+            self.event(SessionEvent::NotRenewed(error));
+        } else {
+            self.fail(now, error);
+        }
+    }
+
+    /// The documents of the answers were looked at.
+    fn verified(&mut self, now: Time, done: &SessionDone) {
+        match self.documents.verified(now, done) {
+            Some(Ok(ahead_us)) => self.take_documents(now, ahead_us),
+            Some(Err(error)) => self.fetch_failed(now, error),
+            None => {}
+        }
+    }
+
+    fn take_documents(&mut self, now: Time, ahead_us: i64) {
+        let now = match self.offset.correct(ahead_us) {
+            Some(moved) => self.move_clock(now, moved),
+            None => now,
+        };
+        let view = self.documents.view();
+        if let Some(document) = view.current(&self.params, now) {
+            let in_force = document.epoch();
+            let newest = view.documents.keys().next_back().copied();
+            let newest = newest.unwrap_or(in_force);
+            self.event(SessionEvent::Documents { in_force, newest });
+        }
+        self.tell(now, ClientInput::View(Arc::clone(&view)));
+        match self.state {
+            State::Fetching { since } => self.approach(now, since, &view),
+            State::Entered { .. } => self.documents.plan(now, &mut self.rng),
+            State::Off | State::Waiting(_) => {}
+        }
+    }
+
+    /// The machine's clock was off: from now on the time is another one, everything that waits
+    /// waits as long as before, and who is attached attaches anew. Gives the time.
+    fn move_clock(&mut self, now: Time, moved: Moved) -> Time {
+        let (ahead, by) = self.offset.parts();
+        self.event(SessionEvent::ClockCorrected { ahead, by });
+        let Moved { ahead, by } = moved;
+        let shift = |at: Time| if ahead { at + by } else { at - by };
+        if matches!(self.state, State::Entered { .. }) {
+            self.hang_up(now);
+            self.state = State::Fetching { since: now };
+        }
+        let now = shift(now);
+        self.last = now;
+        self.before = None;
+        self.client.handle_input(now, ClientInput::ClockMoved { ahead, by });
+        self.documents.shift(shift);
+        match &mut self.state {
+            State::Waiting(until) => *until = shift(*until),
+            State::Fetching { since } => *since = shift(*since),
+            State::Entered { since, entry } => {
+                *since = shift(*since);
+                entry.shift(shift);
+            }
+            State::Off => {}
+        }
+        now
+    }
+
+    /// Has documents, and asks an entry to be attached.
+    fn approach(&mut self, now: Time, since: Time, view: &View) {
+        let chosen = view
+            .current(&self.params, now)
+            .ok_or(SessionError::NoEntry)
+            .and_then(|document| self.choice.choose(document, &mut self.rng))
+            .map(|member| (member.id, member.addresses.clone()));
+        match chosen {
+            Ok((node, addresses)) => {
+                let connection = self.open(node, addresses, true);
+                let entry = Entry::new(now, connection, node, &mut self.rng);
+                self.state = State::Entered { since, entry };
+            }
+            Err(error) => self.fail(now, error),
+        }
+    }
+
+    /// Attached, if the entry has accepted us and the link is up.
+    fn enter(&mut self, now: Time) {
+        let State::Entered { entry, .. } = &self.state else {
+            return;
+        };
+        if !entry.is_attached() {
+            return;
+        }
+        let (entry, handle) = (entry.node, entry.handle);
+        self.tell(now, ClientInput::Attached { entry, handle });
+        self.documents.plan(now, &mut self.rng);
+        self.event(SessionEvent::Online { entry });
+    }
+
+    fn is_attached_by(&self, connection: ConnectionId) -> bool {
+        matches!(&self.state, State::Entered { entry, .. }
+            if entry.is_attached() && entry.connection == connection)
+    }
+
+    /// Says why, and tries again later.
+    fn fail(&mut self, now: Time, error: SessionError) {
+        let since = match &self.state {
+            State::Fetching { since } | State::Entered { since, .. } => *since,
+            State::Off | State::Waiting(_) => return,
+        };
+        self.hang_up(now);
+        if now.since(since) > RETRY.1 {
+            self.retry = RETRY.0;
+        }
+        let share = self.rng.random_range(500..1500);
+        self.state = State::Waiting(now + self.retry.scale(share, 1000));
+        self.retry = self.retry.scale(2, 1).min(RETRY.1);
+        self.event(SessionEvent::Offline(error));
+    }
+
+    /// Closes every connection.
+    fn hang_up(&mut self, now: Time) {
+        for connection in self.documents.give_up() {
+            self.act(SessionAction::Close(connection));
+        }
+        if let State::Entered { entry, .. } = &self.state {
+            let (connection, attached) = (entry.connection, entry.is_attached());
+            self.act(SessionAction::Close(connection));
+            if attached || self.client.is_running() {
+                self.tell(now, ClientInput::Detached);
+            }
+        }
+    }
+
+    /// Tells the client role something.
+    fn tell(&mut self, now: Time, input: ClientInput) {
+        let now = self.core_time(now);
+        self.client.handle_input(now, input);
+    }
+
+    /// The time, as far as the client role may know it: until the timer fires, it stays before the
+    /// next tick, and it never goes back.
+    fn core_time(&mut self, now: Time) -> Time {
+        let now = self.before.map_or(now, |before| now.min(before));
+        self.last = self.last.max(now);
+        self.last
+    }
+
+    fn client_action(&mut self, action: ClientAction) {
+        match action {
+            ClientAction::SendFrame(frame) => self.send(frame),
+            ClientAction::Persist { ticket, changes } => {
+                self.act(SessionAction::Persist { ticket, changes });
+            }
+            ClientAction::Event(event) => self.event(SessionEvent::Client(event)),
+            // What it will come to say later changes nothing here.
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, frame: Frame) {
+        if let State::Entered { entry, .. } = &self.state {
+            let connection = entry.connection;
+            self.act(SessionAction::Send { connection, frame });
+        }
+    }
+
+    fn event(&mut self, event: SessionEvent) {
+        self.act(SessionAction::Event(event));
+    }
+
+    fn act(&mut self, action: SessionAction) {
+        self.actions.push_back(action);
+    }
+}
+
+/// A time, so many microseconds later, or sooner.
+fn ahead(time: Time, micros: i64) -> Time {
+    let by = Span::from_micros(micros.unsigned_abs());
+    if micros < 0 { time - by } else { time + by }
+}

@@ -1,0 +1,218 @@
+//! Where frames come in: who they are from, whether a client sends too much, and the gate. Shared by
+//! the threads that read links and those that unwrap.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use shoal_mix::{Admitted, DropReason, Gate, Origin, Processed};
+use shoal_packet::Frame;
+use shoal_proto::{ClientHandle, NodeId, Time};
+
+/// How much faster than its profile a client may send before its frames are dropped.
+const RATE_MARGIN: f64 = 2.0;
+/// Frames that a client may send at once, after a pause of its machine or of a link.
+const BURST: f64 = 64.0;
+
+/// The way of frames into a node, from any thread.
+///
+/// A reader calls [`admit`](Self::admit) for each frame and puts what it gives into the host's
+/// bounded queue, or calls [`overflow`](Self::overflow). Workers call [`unwrap`](Self::unwrap) for
+/// what is there and bring the results as [`NodeInput::Processed`](super::NodeInput::Processed).
+/// Locks are held for a lookup.
+pub struct Intake {
+    gate: Arc<Gate>,
+    attached: RwLock<BTreeMap<NodeId, Attached>>,
+    open: AtomicBool,
+}
+
+struct Attached {
+    handle: ClientHandle,
+    budget: Mutex<Budget>,
+}
+
+/// A token bucket: no client can use more of this node than a few others do.
+struct Budget {
+    /// Tokens per second.
+    rate: f64,
+    tokens: f64,
+    at: Time,
+}
+
+impl Budget {
+    fn take(&mut self, now: Time) -> bool {
+        let since = now.since(self.at).as_secs_f64();
+        self.at = self.at.max(now);
+        self.tokens = (self.tokens + since * self.rate).min(BURST);
+        if self.tokens < 1.0 {
+            return false;
+        }
+        self.tokens -= 1.0;
+        true
+    }
+}
+
+impl Intake {
+    pub(super) fn new(gate: Arc<Gate>) -> Self {
+        Self {
+            gate,
+            attached: RwLock::default(),
+            open: AtomicBool::new(true),
+        }
+    }
+
+    /// Takes a frame that came on the link with this peer. None if it was dropped, which is counted.
+    pub fn admit(&self, now: Time, from: NodeId, frame: Frame) -> Option<Admitted> {
+        if !self.open.load(Ordering::Relaxed) {
+            self.drop_unseen(DropReason::Abandoned);
+            return None;
+        }
+        let Some(origin) = self.origin(now, from) else {
+            self.drop_unseen(DropReason::OverRate);
+            return None;
+        };
+        self.gate.admit(now, origin, frame).ok()
+    }
+
+    /// Counts what was no frame: a link that ended in the middle of one.
+    pub fn malformed(&self) {
+        self.drop_unseen(DropReason::Malformed);
+    }
+
+    /// Counts a frame for which the host's queue has no room.
+    pub fn overflow(&self, admitted: Admitted) {
+        admitted.drop_as(DropReason::QueueFull);
+    }
+
+    /// Unwraps what is there together, at most [`Engine::BATCH`](shoal_packet::Engine::BATCH) at
+    /// once. `done` gets what goes on; the rest is dropped and counted. `clock` is asked as packets
+    /// are taken up.
+    pub fn unwrap(
+        &self,
+        clock: impl Fn() -> Time,
+        batch: impl IntoIterator<Item = Admitted>,
+        mut done: impl FnMut(Processed),
+    ) {
+        self.gate.unwrap_batch(clock, batch, |outcome| {
+            if let Ok(processed) = outcome {
+                done(processed);
+            }
+        });
+    }
+
+    /// Takes no more frames.
+    pub(super) fn close(&self) {
+        self.open.store(false, Ordering::Relaxed);
+    }
+
+    /// The connection's client is attached under this handle from now on, and sends at `rate`
+    /// frames per second. Gives the handle that it had before.
+    pub(super) fn attach(
+        &self,
+        now: Time,
+        peer: NodeId,
+        handle: ClientHandle,
+        rate: f64,
+    ) -> Option<ClientHandle> {
+        let budget = Budget {
+            rate: rate * RATE_MARGIN,
+            tokens: BURST,
+            at: now,
+        };
+        let attached = Attached {
+            handle,
+            budget: Mutex::new(budget),
+        };
+        let mut map = self.attached.write().unwrap_or_else(PoisonError::into_inner);
+        map.insert(peer, attached).map(|old| old.handle)
+    }
+
+    /// The connection is gone.
+    pub(super) fn detach(&self, peer: &NodeId) -> Option<ClientHandle> {
+        let mut map = self.attached.write().unwrap_or_else(PoisonError::into_inner);
+        map.remove(peer).map(|old| old.handle)
+    }
+
+    /// The connections of all attached clients.
+    pub(super) fn clients(&self) -> Vec<NodeId> {
+        let map = self.attached.read().unwrap_or_else(PoisonError::into_inner);
+        map.keys().copied().collect()
+    }
+
+    /// Where a frame of this connection comes from; none if it is a client's that sends too much.
+    fn origin(&self, now: Time, peer: NodeId) -> Option<Origin> {
+        let map = self.attached.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(client) = map.get(&peer) else {
+            return Some(Origin::Member(peer));
+        };
+        let mut budget = client.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.take(now).then_some(Origin::Client(client.handle))
+    }
+
+    fn drop_unseen(&self, reason: DropReason) {
+        self.gate.accounting().receive().drop_as(reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_mix::{Accounting, RelayLimits};
+    use shoal_packet::Engine;
+    use shoal_proto::Span;
+    use shoal_topology::{NetworkParameters, Role};
+
+    use super::*;
+
+    fn intake() -> Intake {
+        let params = Arc::new(NetworkParameters::example());
+        let (local, limits) = (NodeId::new([9; 32]), RelayLimits::default());
+        let gate = Gate::new(params, local, Role::Provider, limits, Accounting::new());
+        Intake::new(Arc::new(gate.with_engine(Engine::best())))
+    }
+
+    #[test]
+    fn a_client_that_sends_too_much_is_cut_to_its_budget_and_no_other() {
+        let (greedy, member) = (NodeId::new([1; 32]), NodeId::new([2; 32]));
+        let intake = intake();
+        let start = Time::from_micros(1_000_000);
+        intake.attach(start, greedy, ClientHandle::new([3; 32]), 4.0);
+        let mut passed = 0;
+        for millis in 0..10_000 {
+            let now = start + Span::from_millis(millis);
+            passed += usize::from(intake.origin(now, greedy).is_some());
+            assert!(intake.origin(now, member).is_some());
+        }
+        // 10 s at twice the rate, and the burst.
+        assert!((140..=146).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn a_client_at_its_rate_loses_nothing() {
+        let peer = NodeId::new([1; 32]);
+        let intake = intake();
+        let mut now = Time::from_micros(1_000_000);
+        intake.attach(now, peer, ClientHandle::new([3; 32]), 4.0);
+        for frame in 0..1_000 {
+            // After a pause, what waited comes at once.
+            let gap = if frame % 40 == 0 { 10_000 } else { 250 };
+            now += Span::from_millis(if frame % 40 < 20 { gap } else { 0 });
+            assert!(intake.origin(now, peer).is_some(), "frame {frame}");
+        }
+    }
+
+    #[test]
+    fn what_never_reaches_the_gate_is_counted_too() {
+        let intake = intake();
+        intake.malformed();
+        intake.close();
+        let frame = Frame::filler(&mut rand_chacha::ChaCha20Rng::from_seed([1; 32]), 0);
+        assert!(intake.admit(Time::default(), NodeId::new([1; 32]), frame).is_none());
+        let books = intake.gate.accounting().snapshot();
+        assert_eq!(books.received, 2);
+        assert_eq!(books.dropped(DropReason::Malformed), 1);
+        assert_eq!(books.dropped(DropReason::Abandoned), 1);
+        assert!(books.balanced());
+    }
+
+    use rand::SeedableRng as _;
+}

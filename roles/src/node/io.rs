@@ -1,0 +1,219 @@
+//! What goes into a [`Node`](crate::node::Node) and what comes out of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shoal_mix::{LoopReturns, Passage, Processed};
+use shoal_packet::{Frame, ReplayTag};
+use shoal_proto::{ClientHandle, Epoch, NodeId};
+use shoal_provider::{StoreError, StoreOp, StoreResult};
+use shoal_topology::{Address, DirectoryChange, DirectoryWarning, Role, Ticket, Verdict};
+
+use super::health::Trouble;
+use super::job::{NodeDone, NodeJob};
+use crate::request::RequestKind;
+
+/// What happens to a node.
+#[non_exhaustive]
+pub enum NodeInput {
+    /// A packet came out of [`Intake::unwrap`](crate::node::Intake::unwrap).
+    Processed(Processed),
+    /// The replay log has every tag up to this sequence on disk.
+    TagsDurable {
+        /// The sequence of a [`NodeAction::LogTag`].
+        upto: u64,
+    },
+    /// The replay log could not write.
+    TagsFailed,
+    /// The store finished an operation.
+    Stored {
+        /// From [`NodeAction::Store`].
+        ticket: u64,
+        /// How it ended.
+        result: StoreResult,
+    },
+    /// A change of the directory's state is on disk.
+    Persisted {
+        /// From [`NodeAction::Persist`].
+        ticket: u64,
+    },
+    /// A change of the directory's state is not on disk; the node asks again later.
+    PersistFailed {
+        /// From [`NodeAction::Persist`].
+        ticket: u64,
+        /// The same change.
+        change: DirectoryChange,
+    },
+    /// A job is done.
+    Done(NodeDone),
+    /// The first connection with this peer stands. Its identity is proven.
+    Connected(NodeId),
+    /// The last connection with this peer is gone.
+    Disconnected(NodeId),
+    /// Frames can be sent to this peer.
+    LinkUp(NodeId),
+    /// Frames can't be sent to this peer any more.
+    LinkDown(NodeId),
+    /// A neighbour passed on gossip. Answered by [`NodeAction::Verdict`].
+    Gossip {
+        /// Who, which need not have made it.
+        from: NodeId,
+        /// Names it in the verdict.
+        ticket: Ticket,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// What was last published reached nobody.
+    PublishFailed,
+    /// A peer asks. Answered by [`NodeAction::Respond`] or [`NodeAction::Refuse`].
+    Request {
+        /// Who asks.
+        from: NodeId,
+        /// What.
+        kind: RequestKind,
+        /// Names it in the answer.
+        ticket: Ticket,
+        /// The question.
+        bytes: Vec<u8>,
+    },
+    /// A peer that was asked by [`NodeAction::Request`] answered.
+    Response {
+        /// Who.
+        from: NodeId,
+        /// The answer.
+        bytes: Vec<u8>,
+    },
+    /// A peer that was asked did not answer, or could not be asked.
+    RequestFailed {
+        /// Who was asked.
+        from: NodeId,
+    },
+    /// The frame of a [`NodeAction::SendDown`] found no room on the client's link.
+    LinkFull {
+        /// Whose.
+        handle: ClientHandle,
+    },
+    /// Admission closes, what is in the pool leaves at its moment, and then the node says
+    /// [`NodeAction::Drained`].
+    Stop,
+}
+
+/// What a node wants done, in this order.
+#[non_exhaustive]
+pub enum NodeAction {
+    /// Put this frame on the link to a member, and say by the passage what became of it:
+    /// [`Passage::sent`] or [`Passage::drop_as`].
+    Send {
+        /// The member.
+        to: NodeId,
+        /// The frame.
+        frame: Frame,
+        /// Its line in the books.
+        passage: Passage,
+    },
+    /// Put this frame on the link to an attached client. If it has no room:
+    /// [`NodeInput::LinkFull`].
+    SendDown {
+        /// The client's connection.
+        to: NodeId,
+        /// What the client is called on it.
+        handle: ClientHandle,
+        /// The frame.
+        frame: Frame,
+    },
+    /// Write this tag to the replay log, in this order, and say when it is durable.
+    LogTag {
+        /// Starts at 1 and grows by 1.
+        sequence: u64,
+        /// The log forgets it when this epoch's key goes.
+        epoch: Epoch,
+        /// The tag.
+        tag: ReplayTag,
+    },
+    /// Give this to the store, in the order of the tickets. Answered by [`NodeInput::Stored`].
+    Store {
+        /// Names the operation.
+        ticket: u64,
+        /// What to do.
+        op: StoreOp,
+    },
+    /// Keep this on disk, in this order. Answered by [`NodeInput::Persisted`] or
+    /// [`NodeInput::PersistFailed`]; never dropped. Nothing that depends on it is said before.
+    Persist {
+        /// Names the change.
+        ticket: u64,
+        /// The change.
+        change: DirectoryChange,
+    },
+    /// Run this somewhere else than in the loop that moves packets, and bring back what it gives
+    /// as [`NodeInput::Done`].
+    Job(NodeJob),
+    /// Spread these bytes by gossip. If nobody hears them: [`NodeInput::PublishFailed`].
+    Publish(Vec<u8>),
+    /// What becomes of gossip.
+    Verdict {
+        /// From [`NodeInput::Gossip`].
+        of: Ticket,
+        /// Whether it is passed on.
+        verdict: Verdict,
+    },
+    /// Ask a neighbour for what its directory has ([`RequestKind::Directory`]). Exactly one
+    /// [`NodeInput::Response`] or [`NodeInput::RequestFailed`] follows.
+    Request {
+        /// Whom.
+        to: NodeId,
+        /// The question.
+        bytes: Vec<u8>,
+    },
+    /// Answer a request.
+    Respond {
+        /// Which.
+        to: Ticket,
+        /// The answer.
+        bytes: Vec<u8>,
+    },
+    /// Leave a request without an answer.
+    Refuse {
+        /// Which.
+        to: Ticket,
+    },
+    /// Stay connected to these, and to nobody else for longer than they want. Replaces what was
+    /// said before; the node itself is not among them.
+    Peers(BTreeMap<NodeId, Vec<Address>>),
+    /// Exchange packets with these: members, and attached clients. Replaces what was said before;
+    /// links to others are closed.
+    PacketPeers(BTreeSet<NodeId>),
+    /// Tell the operator.
+    Event(NodeEvent),
+    /// After [`NodeInput::Stop`]: everything that could leave has left.
+    Drained,
+}
+
+/// What an operator may want to know.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// The node does its work from now on: it is a member of the document in force, has its keys,
+    /// and its links, or has waited for its neighbours long enough.
+    Ready {
+        /// What it does.
+        role: Role,
+        /// 1 to L for a mix, 0 for a provider.
+        layer: u8,
+        /// The epoch of the document in force.
+        epoch: Epoch,
+    },
+    /// It does not any more, or not yet. Told once for each change.
+    NotReady(Vec<Trouble>),
+    /// The directory has something to say.
+    Directory(DirectoryWarning),
+    /// Too few of the node's own loops come back: packets are lost, or somebody drops them.
+    LoopsLost(LoopReturns),
+    /// Enough of them come back again.
+    LoopsBack(LoopReturns),
+    /// The mailbox store is in trouble. The text says what to do.
+    StoreTrouble(StoreError),
+    /// The mailbox store works again.
+    StoreRecovered,
+    /// A change of the directory's state could not be saved; it is tried again.
+    PersistFailed,
+}

@@ -1,0 +1,669 @@
+//! A whole node: relay, provider role, directory, and who is attached.
+//!
+//! ```text
+//!  links ──> Intake ──> host's queue ──> Intake::unwrap (threads) ──> NodeInput::Processed
+//!                                                                          │
+//!  connections, gossip, requests, disk, jobs ──> NodeInput ──> Node ──> NodeAction ──> host
+//! ```
+
+mod desk;
+mod durable;
+mod health;
+mod intake;
+mod io;
+mod job;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use rand::{CryptoRng, SeedableRng as _};
+use rand_chacha::ChaCha20Rng;
+use shoal_mix::{Accounting, Gate, OwnKind, Relay, RelayAction, RelayInput, RelayLimits, Snapshot};
+use shoal_packet::{Delivery, Engine, ReplayTag};
+use shoal_proto::{ClientHandle, Epoch, Metric, NodeId, Sample, Span, Time, wire};
+use shoal_provider::{AttachAnswer, Limits, Provider, ProviderAction, ProviderInput};
+use shoal_topology::{
+    Address, Directory, DirectoryAction, DirectoryCounters, DirectoryInput, LocalNode,
+    NetworkParameters, Restored, Role, Ticket, View,
+};
+
+use self::desk::{Attaching, Desk, Wish};
+use self::durable::{Durable, Ordered};
+use self::health::{Parts, Readiness};
+pub use self::health::Trouble;
+pub use self::intake::Intake;
+pub use self::io::{NodeAction, NodeEvent, NodeInput};
+pub use self::job::{NodeDone, NodeJob};
+use crate::request::RequestKind;
+
+/// Commands for the provider role that are checked elsewhere at a time. Beyond that the loop checks
+/// them itself: then it is the loop that is slow, and admission sheds.
+const MOST_CHECKS: usize = 1024;
+/// How many mean delays what is in the pool may take to leave when the node stops.
+const DRAIN_DELAYS: u64 = 5;
+
+/// What a node is made of.
+pub struct NodeSetup {
+    /// The network.
+    pub params: Arc<NetworkParameters>,
+    /// Who the node is, and what it says about itself.
+    pub local: LocalNode,
+    /// The bounds of its relay.
+    pub relay: RelayLimits,
+    /// The bounds of its provider role, if it has that.
+    pub provider: Limits,
+    /// What it unwraps with.
+    pub engine: Engine,
+    /// What the disk has of the directory's state.
+    pub restored: Restored,
+    /// What the replay log has.
+    pub tags: Vec<(Epoch, Vec<ReplayTag>)>,
+}
+
+/// A node. See the [crate's documentation](crate) for what drives it.
+///
+/// Memory: bounded by the limits of its parts; it keeps no queue of its own that a peer could fill.
+pub struct Node {
+    params: Arc<NetworkParameters>,
+    local: NodeId,
+    role: Role,
+    gate: Arc<Gate>,
+    accounting: Arc<Accounting>,
+    intake: Arc<Intake>,
+    relay: Relay<ChaCha20Rng>,
+    provider: Option<Provider<ChaCha20Rng>>,
+    directory: Directory<ChaCha20Rng>,
+    durable: Durable,
+    desk: Desk,
+    readiness: Readiness,
+    parts: Parts,
+    counters: NodeCounters,
+    checks: usize,
+    stop_by: Option<Time>,
+    drained: bool,
+    actions: VecDeque<NodeAction>,
+}
+
+shoal_proto::counters! {
+    /// What the composition itself counts.
+    pub struct NodeCounters("node") {
+        /// Failed writes of the replay log; packets are dropped until it works again.
+        replay_log: counter "failures", "Check the disk of the state directory: space, and errors in the system's log.";
+        /// Changes of the directory's state that could not be saved, each try.
+        directory_state: counter "failures", "Check the disk of the state directory: space, and errors in the system's log.";
+        /// Requests that were refused because too many waited.
+        refused: counter "requests", "Somebody asks very often, or the disk is slow to save the directory's state.";
+        /// Clients that asked to be attached and were.
+        attached: counter "clients";
+        /// Clients that asked to be attached and were not.
+        turned_away: counter "clients", "Raise provider.clients if the machine can carry more.";
+        /// The epoch now.
+        epoch: gauge "number";
+        /// Members of the document in force.
+        members: gauge "nodes", "0 means that there is no document: see the log for what is missing.";
+        /// 1 while the node does its work, as /healthz says.
+        ready: gauge "nodes", "Ask /healthz for the reason.";
+    }
+}
+
+/// Everything that a node counts, at one instant.
+pub struct Figures {
+    /// The relay's books.
+    pub books: Snapshot,
+    /// The part of the last own loops that came back, 0 to 1.
+    pub loop_ratio: f64,
+    /// The provider role's.
+    pub provider: Option<shoal_provider::Counters>,
+    /// The directory's.
+    pub directory: DirectoryCounters,
+    /// The composition's.
+    pub node: NodeCounters,
+}
+
+impl Figures {
+    /// Every metric that a node has beside those of its host.
+    pub fn metrics() -> impl Iterator<Item = &'static Metric> {
+        Snapshot::metrics()
+            .chain(shoal_provider::Counters::metrics())
+            .chain(DirectoryCounters::metrics())
+            .chain(NodeCounters::METRICS)
+    }
+
+    /// The numbers for a page.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> {
+        let provider = self.provider.iter().flat_map(shoal_provider::Counters::samples);
+        let books = self.books.samples().chain(provider);
+        books.chain(self.directory.samples()).chain(self.node.samples())
+    }
+}
+
+impl Node {
+    /// A node that starts from what its disk has. The first actions say whom to be connected to.
+    #[must_use]
+    pub fn new<R: CryptoRng>(setup: NodeSetup, rng: &mut R, now: Time) -> Self {
+        let NodeSetup {
+            params,
+            local,
+            relay,
+            provider,
+            engine,
+            restored,
+            tags,
+        } = setup;
+        let (id, role) = (local.identity.id(), local.role);
+        let mut generator = || ChaCha20Rng::from_rng(rng);
+        let accounting = Accounting::new();
+        let gate = Gate::new(
+            Arc::clone(&params),
+            id,
+            role,
+            relay.clone(),
+            Arc::clone(&accounting),
+        );
+        let gate = Arc::new(gate.with_engine(engine));
+        for (epoch, tags) in tags {
+            gate.restore_tags(epoch, tags);
+        }
+        let books = Arc::clone(&accounting);
+        let relay = Relay::new(Arc::clone(&params), id, relay, books, generator(), now);
+        let provider = (role == Role::Provider)
+            .then(|| Provider::new(Arc::clone(&params), id, provider, generator(), now));
+        let (net, rng) = (Arc::clone(&params), generator());
+        let directory = Directory::new(net, Some(local), rng, restored, now);
+        let peers = NodeAction::Peers(wanted_peers(&params, &View::default(), &id));
+        Self {
+            params,
+            local: id,
+            role,
+            intake: Arc::new(Intake::new(Arc::clone(&gate))),
+            gate,
+            accounting,
+            relay,
+            provider,
+            directory,
+            durable: Durable::default(),
+            desk: Desk::default(),
+            readiness: Readiness::default(),
+            parts: Parts::default(),
+            counters: NodeCounters::default(),
+            checks: 0,
+            stop_by: None,
+            drained: false,
+            actions: VecDeque::from([peers]),
+        }
+    }
+
+    /// The way of frames into this node, for the threads that read links and those that unwrap.
+    #[must_use]
+    pub const fn intake(&self) -> &Arc<Intake> {
+        &self.intake
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub const fn id(&self) -> NodeId {
+        self.local
+    }
+
+    /// The documents as they are now.
+    #[must_use]
+    pub const fn view(&self) -> &Arc<View> {
+        self.directory.view()
+    }
+
+    /// Everything that is counted, at this instant.
+    pub fn figures(&mut self, now: Time) -> Figures {
+        let ready = self.troubles(now).is_empty();
+        let document = self.directory.view().current(&self.params, now);
+        let node = NodeCounters {
+            epoch: self.params.epoch_at(now).number(),
+            members: document.map_or(0, |document| document.members().len() as u64),
+            ready: u64::from(ready),
+            ..self.counters
+        };
+        Figures {
+            books: self.accounting.snapshot(),
+            loop_ratio: self.relay.loop_returns().ratio(),
+            provider: self.provider.as_ref().map(Provider::counters),
+            directory: self.directory.counters().clone(),
+            node,
+        }
+    }
+
+    /// What keeps this node from its work; empty if nothing does.
+    pub fn troubles(&mut self, now: Time) -> Vec<Trouble> {
+        let keys = self.directory.keys();
+        let who = (now, &self.local);
+        let parts = Parts {
+            unsaved: self.durable.is_behind(),
+            ..self.parts
+        };
+        let has_key = |epoch| keys.secret(epoch).is_some();
+        let view = self.directory.view();
+        self.readiness.troubles(&self.params, who, view, (parts, has_key))
+    }
+
+    /// Takes what happened.
+    pub fn handle_input(&mut self, now: Time, input: NodeInput) {
+        match input {
+            NodeInput::Processed(packet) => self.relay_input(now, RelayInput::Processed(packet)),
+            NodeInput::TagsDurable { upto } => {
+                self.log_failed(false);
+                self.relay_input(now, RelayInput::TagsDurable { upto });
+            }
+            NodeInput::TagsFailed => {
+                self.log_failed(true);
+                self.counters.replay_log += 1;
+                self.relay_input(now, RelayInput::TagsFailed);
+            }
+            NodeInput::Stored { ticket, result } => {
+                self.provider_input(now, ProviderInput::StoreDone { ticket, result });
+            }
+            NodeInput::Persisted { ticket } => {
+                self.readiness.unsettle();
+                for action in self.durable.done(ticket) {
+                    self.directory_action(now, action);
+                }
+            }
+            NodeInput::PersistFailed { ticket, change } => {
+                if !self.durable.is_behind() {
+                    self.event(NodeEvent::PersistFailed);
+                }
+                self.counters.directory_state += 1;
+                self.readiness.unsettle();
+                self.durable.failed(now, ticket, change);
+            }
+            NodeInput::Done(done) => self.done(now, done),
+            NodeInput::LinkFull { handle } => {
+                self.provider_input(now, ProviderInput::LinkFull { handle });
+            }
+            NodeInput::Stop => self.stop(now),
+            about_peers => self.peer_input(now, about_peers),
+        }
+    }
+
+    /// The next thing to do. Call it until it gives none, after every input and at the deadline.
+    pub fn poll_action(&mut self, now: Time) -> Option<NodeAction> {
+        loop {
+            if let Some(action) = self.actions.pop_front() {
+                return Some(action);
+            }
+            if !self.advance(now) && !self.report(now) {
+                return None;
+            }
+        }
+    }
+
+    /// When [`poll_action`](Self::poll_action) has something to do next, if no input comes before.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<Time> {
+        if !self.actions.is_empty() {
+            return Some(Time::default());
+        }
+        let provider = self.provider.as_ref().and_then(Provider::poll_deadline);
+        let parts = [
+            self.relay.poll_deadline(),
+            self.directory.poll_deadline(),
+            provider,
+            self.durable.deadline(),
+            self.readiness.deadline(),
+            self.stop_by.filter(|_| !self.drained),
+        ];
+        parts.into_iter().flatten().min()
+    }
+
+    /// Takes one thing that a part wants done. False if none does.
+    fn advance(&mut self, now: Time) -> bool {
+        if let Some(action) = self.relay.poll_action(now) {
+            self.relay_action(now, action);
+        } else if let Some(action) = self.provider.as_mut().and_then(|p| p.poll_action(now)) {
+            self.provider_action(now, action);
+        } else if let Some(action) = self.directory.poll_action(now) {
+            match self.durable.order(now, action) {
+                Ordered::Now(action) => self.directory_action(now, action),
+                Ordered::Write((ticket, change)) => self.act(NodeAction::Persist { ticket, change }),
+                Ordered::Later => {}
+                Ordered::Refused(action) => self.refuse(now, &action),
+            }
+        } else if let Some((ticket, change)) = self.durable.poll(now) {
+            self.act(NodeAction::Persist { ticket, change });
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Says what has changed for the operator, once nothing else is to be done. False if nothing has.
+    fn report(&mut self, now: Time) -> bool {
+        if let Some(by) = self.stop_by {
+            let empty = self.accounting.snapshot().inside_total() == 0;
+            let done = !self.drained && (empty || now >= by);
+            if done {
+                self.drained = true;
+                self.act(NodeAction::Drained);
+            }
+            return done;
+        }
+        if !self.readiness.is_due(now) {
+            return false;
+        }
+        let troubles = self.troubles(now);
+        self.readiness.settle(&self.params, now);
+        if !self.readiness.changes(&troubles) {
+            return false;
+        }
+        let own = self.directory.view().current(&self.params, now);
+        let own = own.and_then(|d| Some((d.epoch(), d.member(&self.local)?.layer)));
+        let event = match own.filter(|_| troubles.is_empty()) {
+            Some((epoch, layer)) => NodeEvent::Ready {
+                role: self.role,
+                layer,
+                epoch,
+            },
+            None => NodeEvent::NotReady(troubles),
+        };
+        self.event(event);
+        true
+    }
+
+    fn log_failed(&mut self, failed: bool) {
+        if std::mem::replace(&mut self.parts.log_failed, failed) != failed {
+            self.readiness.unsettle();
+        }
+    }
+
+    fn store_failed(&mut self, failed: bool) {
+        self.parts.store_failed = failed;
+        self.readiness.unsettle();
+    }
+
+    fn stop(&mut self, now: Time) {
+        self.intake.close();
+        self.parts.stopping = true;
+        self.durable.rush();
+        let patience = self.params.mean_delay.scale(DRAIN_DELAYS, 1);
+        self.stop_by.get_or_insert(now + patience.max(Span::from_micros(1)));
+    }
+
+    fn peer_input(&mut self, now: Time, input: NodeInput) {
+        let input = match input {
+            NodeInput::Connected(peer) if self.is_node(&peer) => DirectoryInput::PeerConnected(peer),
+            NodeInput::Disconnected(peer) => {
+                self.readiness.link(peer, false);
+                if let Some(handle) = self.intake.detach(&peer) {
+                    self.dismiss(now, handle);
+                }
+                DirectoryInput::PeerDisconnected(peer)
+            }
+            NodeInput::LinkUp(peer) => return self.readiness.link(peer, true),
+            NodeInput::LinkDown(peer) => return self.readiness.link(peer, false),
+            NodeInput::Gossip {
+                from,
+                ticket,
+                bytes,
+            } => DirectoryInput::Gossip {
+                from,
+                ticket,
+                bytes,
+            },
+            NodeInput::PublishFailed => DirectoryInput::PublishFailed,
+            NodeInput::Request {
+                from,
+                kind,
+                ticket,
+                bytes,
+            } => return self.request(now, (from, ticket), kind, bytes),
+            NodeInput::Response { from, bytes } => DirectoryInput::SyncResponse {
+                from,
+                response: bytes,
+            },
+            NodeInput::RequestFailed { from } => DirectoryInput::SyncFailed { from },
+            _ => return,
+        };
+        self.directory.handle_input(now, input);
+    }
+
+    /// Whether this peer is one that the directory may ask.
+    fn is_node(&self, peer: &NodeId) -> bool {
+        let mut documents = self.directory.view().documents.values();
+        self.params.is_genesis(peer) || documents.any(|document| document.member(peer).is_some())
+    }
+
+    fn request(
+        &mut self,
+        now: Time,
+        (from, ticket): (NodeId, Ticket),
+        kind: RequestKind,
+        request: Vec<u8>,
+    ) {
+        match kind {
+            RequestKind::Directory => {
+                if let Some(to) = self.desk.ask(ticket) {
+                    self.counters.refused += 1;
+                    self.act(NodeAction::Refuse { to });
+                }
+                let from = ticket;
+                let input = DirectoryInput::SyncRequest { from, request };
+                self.directory.handle_input(now, input);
+            }
+            RequestKind::Attach => self.attach(now, from, ticket, &request),
+        }
+    }
+
+    fn attach(&mut self, now: Time, peer: NodeId, ticket: Ticket, bytes: &[u8]) {
+        if self.provider.is_none() {
+            return self.answer_attach(now, ticket, wire::AttachStatus::NotAProvider);
+        }
+        match self.desk.read(&self.params, &peer, bytes) {
+            Ok(Wish { handle, profile }) => {
+                let rate = desk::uplink(&self.params, &profile);
+                let attaching = Attaching { peer, ticket, rate };
+                self.desk.begin(handle, attaching);
+                self.provider_input(now, ProviderInput::Attached { handle, profile });
+            }
+            Err(status) => self.answer_attach(now, ticket, status),
+        }
+    }
+
+    /// The provider has decided on a client.
+    fn attached(&mut self, now: Time, handle: ClientHandle, answer: AttachAnswer) {
+        let Some(Attaching { peer, ticket, rate }) = self.desk.decided(&handle) else {
+            return;
+        };
+        let status = desk::status(answer);
+        if status == wire::AttachStatus::Accepted {
+            self.desk.admit(handle, peer);
+            if let Some(old) = self.intake.attach(now, peer, handle, rate) {
+                self.dismiss(now, old);
+            }
+            self.allow_packets();
+        }
+        self.answer_attach(now, ticket, status);
+    }
+
+    fn answer_attach(&mut self, now: Time, to: Ticket, status: wire::AttachStatus) {
+        let accepted = status == wire::AttachStatus::Accepted;
+        self.counters.attached += u64::from(accepted);
+        self.counters.turned_away += u64::from(!accepted);
+        let bytes = desk::response(now, status);
+        self.act(NodeAction::Respond { to, bytes });
+    }
+
+    /// A client is not attached any more.
+    fn dismiss(&mut self, now: Time, handle: ClientHandle) {
+        self.desk.dismiss(&handle);
+        self.provider_input(now, ProviderInput::Detached { handle });
+        self.allow_packets();
+    }
+
+    fn done(&mut self, now: Time, done: NodeDone) {
+        match done {
+            NodeDone::Directory(done) => {
+                self.directory.handle_input(now, DirectoryInput::Done(done));
+            }
+            NodeDone::Command(checked) => {
+                self.checks = self.checks.saturating_sub(1);
+                self.provider_input(now, ProviderInput::Delivered(*checked));
+            }
+        }
+    }
+
+    fn relay_action(&mut self, now: Time, action: RelayAction) {
+        match action {
+            RelayAction::Send { to, frame, passage } => {
+                self.act(NodeAction::Send { to, frame, passage });
+            }
+            RelayAction::LogTag {
+                sequence,
+                epoch,
+                tag,
+            } => self.act(NodeAction::LogTag {
+                sequence,
+                epoch,
+                tag,
+            }),
+            RelayAction::Deliver(delivery) => self.deliver(now, delivery),
+            RelayAction::LoopAlarm(returns) => self.event(NodeEvent::LoopsLost(returns)),
+            RelayAction::LoopRecovered(returns) => self.event(NodeEvent::LoopsBack(returns)),
+        }
+    }
+
+    /// A packet ended here. A reply goes to its client as it is; a command is read elsewhere first.
+    fn deliver(&mut self, now: Time, delivery: Box<Delivery>) {
+        let Some(provider) = &self.provider else {
+            return; // the gate lets nothing but loops end at a mix
+        };
+        let checker = provider.checker();
+        if delivery.plaintext.is_none() || self.checks >= MOST_CHECKS {
+            let checked = checker.check(*delivery);
+            return self.provider_input(now, ProviderInput::Delivered(checked));
+        }
+        self.checks += 1;
+        self.act(NodeAction::Job(NodeJob::Command(checker, delivery)));
+    }
+
+    fn provider_action(&mut self, now: Time, action: ProviderAction) {
+        match action {
+            ProviderAction::Send { to, frame } => {
+                let passage = self.accounting.originate(OwnKind::Provider);
+                self.act(NodeAction::Send { to, frame, passage });
+            }
+            ProviderAction::ToClient { handle, frame } => match self.desk.connection(&handle) {
+                Some(to) => self.act(NodeAction::SendDown { to, handle, frame }),
+                None => self.provider_input(now, ProviderInput::LinkFull { handle }),
+            },
+            ProviderAction::Store { ticket, op } => self.act(NodeAction::Store { ticket, op }),
+            ProviderAction::Attach { handle, answer } => self.attached(now, handle, answer),
+            ProviderAction::StoreTrouble(error) => {
+                self.store_failed(true);
+                self.event(NodeEvent::StoreTrouble(error));
+            }
+            ProviderAction::StoreRecovered => {
+                self.store_failed(false);
+                self.event(NodeEvent::StoreRecovered);
+            }
+            // What it will come to say later changes nothing here.
+            _ => {}
+        }
+    }
+
+    fn directory_action(&mut self, now: Time, action: DirectoryAction) {
+        match action {
+            DirectoryAction::Publish(bytes) => self.act(NodeAction::Publish(bytes)),
+            DirectoryAction::Request { to, request } => {
+                self.act(NodeAction::Request { to, bytes: request });
+            }
+            DirectoryAction::Respond { to, response } => {
+                if self.desk.answer(to) {
+                    let bytes = response;
+                    self.act(NodeAction::Respond { to, bytes });
+                }
+            }
+            DirectoryAction::Verdict { of, verdict } => {
+                self.act(NodeAction::Verdict { of, verdict });
+            }
+            DirectoryAction::View(view) => self.take_view(now, &view),
+            DirectoryAction::Keys(keys) => {
+                self.gate.set_keys(&keys);
+                self.readiness.unsettle();
+            }
+            DirectoryAction::Job(job) => self.act(NodeAction::Job(NodeJob::Directory(job))),
+            DirectoryAction::Warn(warning) => self.event(NodeEvent::Directory(warning)),
+            // The order between disk and network gives no writes here.
+            DirectoryAction::Persist(_) => {}
+        }
+    }
+
+    /// The disk is so far behind that this can't even wait.
+    fn refuse(&mut self, now: Time, action: &DirectoryAction) {
+        self.counters.refused += 1;
+        match action {
+            DirectoryAction::Respond { to, .. } => {
+                if self.desk.answer(*to) {
+                    self.act(NodeAction::Refuse { to: *to });
+                }
+            }
+            DirectoryAction::Request { to, .. } => {
+                let input = DirectoryInput::SyncFailed { from: *to };
+                self.directory.handle_input(now, input);
+            }
+            _ => {}
+        }
+    }
+
+    fn take_view(&mut self, now: Time, view: &Arc<View>) {
+        self.gate.set_view(Arc::clone(view));
+        self.relay_input(now, RelayInput::View(Arc::clone(view)));
+        self.provider_input(now, ProviderInput::View(Arc::clone(view)));
+        let peers = wanted_peers(&self.params, view, &self.local);
+        self.act(NodeAction::Peers(peers));
+        self.allow_packets();
+        self.readiness.unsettle();
+    }
+
+    /// Who may send us packets: members of the documents, and attached clients.
+    fn allow_packets(&mut self) {
+        let documents = self.directory.view().documents.values();
+        let members = documents.flat_map(|document| document.members().map(|member| member.id));
+        let mut allowed: std::collections::BTreeSet<NodeId> = members.collect();
+        allowed.extend(self.intake.clients());
+        allowed.remove(&self.local);
+        self.act(NodeAction::PacketPeers(allowed));
+    }
+
+    fn relay_input(&mut self, now: Time, input: RelayInput) {
+        self.relay.handle_input(now, input);
+    }
+
+    fn provider_input(&mut self, now: Time, input: ProviderInput) {
+        if let Some(provider) = &mut self.provider {
+            provider.handle_input(now, input);
+        }
+    }
+
+    fn event(&mut self, event: NodeEvent) {
+        self.act(NodeAction::Event(event));
+    }
+
+    fn act(&mut self, action: NodeAction) {
+        self.actions.push_back(action);
+    }
+}
+
+/// Members of the documents and, to be found by newcomers and to find them, the genesis members.
+fn wanted_peers(
+    params: &NetworkParameters,
+    view: &View,
+    local: &NodeId,
+) -> BTreeMap<NodeId, Vec<Address>> {
+    let genesis = params.genesis_members.iter();
+    let genesis = genesis.map(|member| (member.id, member.addresses.clone()));
+    let documents = view.documents.values();
+    let members = documents.flat_map(|document| {
+        let members = document.members();
+        members.map(|member| (member.id, member.addresses.clone()))
+    });
+    let mut peers: BTreeMap<_, _> = genesis.chain(members).collect();
+    peers.remove(local);
+    peers
+}
