@@ -4,6 +4,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, Exp1};
 use shoal_client::Address;
+use shoal_harness::{Fault, LinkFault, Network, Party, SimulationError, Trouble};
 use shoal_proto::{Epoch, Span, Time};
 
 use super::judge::{Judge, Message};
@@ -11,7 +12,6 @@ use super::scenario::{FaultKind, PlannedFault, Receivers, Scenario};
 use super::summary::Summary;
 use super::who::all_of;
 use crate::network::NetworkError;
-use crate::{Fault, LinkFault, Network, Party, SimulationError, Trouble};
 
 /// How long the network may take to come up.
 const START: Span = Span::from_secs(300);

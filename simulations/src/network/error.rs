@@ -1,6 +1,7 @@
-use thiserror::Error;
+//! What can be wrong with a scenario.
 
-use crate::SimulationError;
+use shoal_harness::SimulationError;
+use thiserror::Error;
 
 /// Why a scenario was not simulated.
 #[derive(Debug, Error)]

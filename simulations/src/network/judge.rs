@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use shoal_client::{Alarm, ClientEvent, SendError};
+use shoal_harness::{Happening, Party};
 use shoal_proto::{MessageId, Span, Time};
-
-use crate::{Happening, Party};
 
 /// A client that has handed out a message says so on its disk; if its process ends before that,
 /// it tells the message again. Two groups of the disk, of at most 8 ms each, and some.
@@ -97,22 +96,28 @@ impl Judge {
         happenings: Vec<Happening>,
         crashes: &[(Time, Party)],
     ) -> Result<(), String> {
-        for Happening { at, client, event } in happenings {
+        for happening in happenings {
+            let (at, client) = (happening.at, happening.client);
+            let Some(event) = happening.client_event() else {
+                continue;
+            };
             match event {
-                ClientEvent::Accepted { request, message } => self.accepted(at, request, message),
+                ClientEvent::Accepted { request, message } => {
+                    self.accepted(at, *request, *message);
+                }
                 ClientEvent::Refused { request, reason } => {
-                    if let Some(sent) = self.request(request) {
-                        sent.refused = Some(reason);
+                    if let Some(sent) = self.request(*request) {
+                        sent.refused = Some(reason.clone());
                     }
                 }
                 ClientEvent::Stored { message } => {
-                    if let Some(known) = self.known(&message) {
+                    if let Some(known) = self.known(message) {
                         known.stored.get_or_insert(at);
                     }
                 }
-                ClientEvent::Expired { message } => self.expired(at, &message)?,
-                ClientEvent::Received { text, .. } => self.received(at, client, &text, crashes)?,
-                ClientEvent::Alarm(alarm) => *self.alarms.entry(label(&alarm)).or_default() += 1,
+                ClientEvent::Expired { message } => self.expired(at, message)?,
+                ClientEvent::Received { text, .. } => self.received(at, client, text, crashes)?,
+                ClientEvent::Alarm(alarm) => *self.alarms.entry(label(alarm)).or_default() += 1,
                 _ => {}
             }
         }
@@ -247,8 +252,9 @@ fn label(alarm: &Alarm) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use shoal_harness::Network;
+
     use super::*;
-    use crate::Network;
 
     #[test]
     fn promises_are_kept_to() {

@@ -2,10 +2,13 @@
 
 use shoal_client::MAX_TEXT_BYTES;
 use shoal_proto::Span;
-use shoal_topology::duration;
+use shoal_topology::{MAX_MEMBERS, duration};
 
 use super::scenario::{Scenario, written};
 use crate::network::NetworkError;
+
+/// Most clients: each needs some hundred KiB, and all its packets are made and opened.
+const MAX_CLIENTS: usize = 10_000;
 
 pub(super) fn check(scenario: &Scenario) -> Result<(), NetworkError> {
     let less = "a network in virtual time runs every cryptographic step: take less";
@@ -16,13 +19,21 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), NetworkError> {
         "1 to 3",
         "packets have no room for more hops",
     )?;
-    whole("network.width", scenario.width, (1, 64), "1 to 64", less)?;
+    let width = (1, MAX_MEMBERS);
+    whole("network.width", scenario.width, width, "1 to 1024", less)?;
     whole(
         "network.providers",
         scenario.providers,
-        (2, 64),
-        "2 to 64",
+        (2, MAX_MEMBERS),
+        "2 to 1024",
         "entry and mailbox must differ",
+    )?;
+    whole(
+        "network.layers times network.width and network.providers, all together,",
+        usize::from(scenario.layers) * scenario.width + scenario.providers,
+        (3, MAX_MEMBERS),
+        "at most 1024",
+        "a document lists no more nodes",
     )?;
     if scenario.seed >= 1 << 63 {
         let hint = "TOML has no larger whole numbers";
@@ -93,8 +104,8 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), NetworkError> {
         whole(
             &format!("clients[{index}].count"),
             *count,
-            (1, 1000),
-            "1 to 1000",
+            (1, MAX_CLIENTS),
+            "1 to 10000",
             less,
         )?;
         if !scenario.knows(profile) {
@@ -107,8 +118,8 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), NetworkError> {
     whole(
         "clients.count, all together,",
         scenario.client_count(),
-        (2, 1000),
-        "2 to 1000",
+        (2, MAX_CLIENTS),
+        "2 to 10000",
         "messages need a sender and a receiver",
     )
 }

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use shoal_harness::LinkDelay;
 use shoal_proto::Span;
 use shoal_topology::{Profile, duration};
 
-use crate::LinkDelay;
 use crate::network::{NetworkError, Who};
 
 /// A commented scenario with every key: what `shoal-sim network --new` writes.

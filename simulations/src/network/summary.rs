@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use shoal_harness::{Kind, Ledger, Network};
 use shoal_proto::Time;
 
 use super::drive::{Failure, Run};
 use super::judge::Message;
 use crate::stats;
-use crate::{Kind, Ledger, Network};
 
 /// What a run came to. Times are in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Network, Party};
+use shoal_harness::{Network, Party};
 
 /// One of the three kinds of parties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Whole networks in virtual time.
+//! Scenarios, figures and advice, and the network that they are held against.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,21 +10,12 @@
 
 mod adversaries;
 mod advise;
-mod delivery;
-mod directory;
-mod entry;
-mod faults;
-mod latency;
-mod link;
 mod metrics;
 mod network;
 mod network_and_run;
-mod offline;
 mod plot;
 mod reproduce;
-mod restarts;
 mod run;
 mod scenario;
-mod support;
 mod sweep;
 mod table;

@@ -13,15 +13,17 @@
 
 use std::collections::BTreeMap;
 
+use shoal_harness::{Flow, LinkDelay, Network, PacketKind, Party};
 use shoal_proto::{Span, Time};
 use shoal_simulations::engine::{
     self, Class, Delay, Link, Links, Loss, Observer, Outcome, Packet, Phases, Plan, Receivers,
     Routes, Targets, Workload,
 };
-use shoal_simulations::{Flow, LinkDelay, Network, PacketKind, Party, math, stats};
+use shoal_simulations::{math, stats};
 use shoal_topology::Profile;
 
-use crate::support::{START, secs};
+/// Long enough for the network to come up.
+const START: Span = Span::from_secs(60);
 
 const CLIENTS: u32 = 8;
 /// Loops of each client per second, and as many drops.
@@ -434,9 +436,9 @@ fn a_deposit_takes_as_long_as_the_engine_says() {
         for (from, to) in clients.iter().zip(clients.iter().cycle().skip(1)) {
             network.send(*from, *to, format!("round {round}")).unwrap();
         }
-        network.run_for(secs(1)).unwrap();
+        network.run_for(Span::from_secs(1)).unwrap();
     }
-    network.run_for(secs(12)).unwrap();
+    network.run_for(Span::from_secs(12)).unwrap();
     let (mut sent, mut latencies) = (
         BTreeMap::new(),
         BTreeMap::from([(true, vec![]), (false, vec![])]),

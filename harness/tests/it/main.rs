@@ -1,0 +1,21 @@
+//! Whole networks in virtual time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "tests"
+)]
+
+mod delivery;
+mod directory;
+mod entry;
+mod faults;
+mod health;
+mod latency;
+mod link;
+mod offline;
+mod restarts;
+mod sessions;
+mod support;

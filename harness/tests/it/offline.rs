@@ -1,0 +1,49 @@
+//! A receiver who is away.
+
+use shoal_client::ClientEvent;
+use shoal_harness::Network;
+
+use crate::support::{QUIET, START, brings, close_books, secs, told};
+
+#[test]
+fn a_message_waits_for_its_receiver_and_is_answered() {
+    let mut network = Network::builder(4)
+        .profile("quiet", QUIET)
+        .clients(2, "quiet")
+        .loop_rate(0.1)
+        .build()
+        .unwrap();
+    let clients: Vec<_> = network.clients().collect();
+    let (alice, bob) = (clients[0], clients[1]);
+    // Bob makes his address, and was never online when it is used.
+    let address = network.address(bob).unwrap();
+    network.crash(bob);
+    assert!(network.bring_up(START).unwrap());
+    network.send_to(alice, address, "are you there?").unwrap();
+    let stored = |n: &Network| {
+        told(n, alice, |event| {
+            matches!(event, ClientEvent::Stored { .. })
+        })
+        .is_some()
+    };
+    assert!(network.run_until_done(secs(60), stored).unwrap());
+    network.run_for(secs(120)).unwrap();
+    assert_eq!(told(&network, bob, |_| true), None);
+
+    network.start(bob).unwrap();
+    network.set_online(bob, true).unwrap();
+    let arrived = |n: &Network| told(n, bob, brings("are you there?")).is_some();
+    assert!(network.run_until_done(secs(60), arrived).unwrap());
+    let reply_to = network
+        .happenings()
+        .iter()
+        .find_map(|happening| match happening.client_event() {
+            Some(ClientEvent::Received { reply_to, .. }) => Some((**reply_to).clone()),
+            _ => None,
+        });
+    network.send_to(bob, reply_to.unwrap(), "now I am").unwrap();
+    let answered = |n: &Network| told(n, alice, brings("now I am")).is_some();
+    assert!(network.run_until_done(secs(120), answered).unwrap());
+    network.check().unwrap();
+    close_books(&mut network);
+}
