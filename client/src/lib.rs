@@ -60,6 +60,7 @@ mod config;
 mod counters;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod inbox;

@@ -63,6 +63,7 @@ mod counters;
 mod delivery;
 mod entry;
 mod error;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod io;

@@ -36,6 +36,7 @@ mod directory;
 mod document;
 pub mod duration;
 mod error;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod identity;
