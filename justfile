@@ -1,30 +1,54 @@
-# The commands that CI runs (.ci/run); `just ci` runs all that need nothing installed besides Rust.
+# What CI runs stands in .ci/run, and `just ci` is all of it. The rest is for a developer, and needs
+# what its comment says.
 
 default: ci
 
-ci: fmt clippy test doc demo
+ci:
+    .ci/run
 
 fmt:
-    cargo fmt --all --check
+    .ci/run fmt
 
 clippy:
-    cargo clippy --workspace --all-targets -- -D warnings
+    .ci/run clippy fuzz_targets
 
 # The README's test command.
 test:
-    cargo test --workspace
+    .ci/run tests
 
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    .ci/run doc
 
 # The README's demo, once.
 demo:
-    cargo run -- demo
+    .ci/run demo
 
-# The packet crate for browsers and phones; needs `rustup target add` for each.
+# That the tests compile no dependency of the demo again.
+built-once:
+    .ci/run built_once
+
+# The packet crate for browsers and phones.
 portable:
-    cargo check -p shoal-packet --lib --no-default-features --target wasm32-unknown-unknown
-    cargo check -p shoal-packet --lib --no-default-features --target aarch64-unknown-linux-gnu
+    .ci/run portable
+
+# The simulator and the Python package, with the program that `just test` builds.
+simulator:
+    .ci/run simulator python
+
+# Licences and advisories; needs `cargo install cargo-deny`.
+deny:
+    cargo deny check
+
+# Fuzzes a target of a crate (`just fuzz packet batch`); needs a nightly toolchain and
+# `cargo install cargo-fuzz`. More arguments go to libFuzzer (`-max_total_time=60`).
+fuzz crate target *arguments:
+    mkdir -p fuzz/corpus/{{crate}}_{{target}}
+    cargo +nightly fuzz run --no-default-features --features {{crate}} {{crate}}_{{target}} fuzz/corpus/{{crate}}_{{target}} {{crate}}/corpus/{{target}} -- {{arguments}}
+
+# Which changes of the code no test notices; needs `cargo install cargo-mutants`. Hours. Another seed
+# looks at another twentieth of the crates that are not looked at whole.
+mutants seed="0" *arguments:
+    .ci/mutants {{seed}} {{arguments}}
 
 # The simulator's speed beside a plain event loop's.
 bench-simulator:
@@ -33,14 +57,6 @@ bench-simulator:
 # What the packet crate gains over its reference.
 compare:
     cargo run --release -p shoal-packet --example compare
-
-# The Python package with the program that `just test` builds; needs pandas.
-python:
-    SHOAL_SIM=target/debug/shoal-sim PYTHONPATH=simulations/python/src python3 -m unittest discover -s simulations/python/tests
-
-# Licences and advisories; needs `cargo install cargo-deny`.
-deny:
-    cargo deny check
 
 # Runs every test in its own process; needs cargo-nextest.
 nextest:

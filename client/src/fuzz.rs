@@ -1,5 +1,5 @@
-//! One function for each decoder of bytes and texts that others choose. Their corpora in
-//! `corpus/` are replayed by a test; a fuzzer calls them with more.
+//! One function for each decoder of bytes and texts that others choose. Compiled for tests, which
+//! replay the corpus in `corpus/`, and for fuzzing.
 
 use crate::address::Address;
 use crate::keys::ClientKeys;
@@ -44,3 +44,14 @@ pub fn fuzz_rows(data: &[u8]) {
         assert_eq!(row.encode(), data);
     }
 }
+
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+const TARGETS: &[replay::Target] = &[
+    ("address", fuzz_address),
+    ("keys", fuzz_keys),
+    ("rows", fuzz_rows),
+];

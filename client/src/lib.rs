@@ -65,6 +65,7 @@ mod counters;
 mod desk;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod identity;

@@ -141,6 +141,7 @@ impl Fragment {
     }
 
     /// A fragment in which only message, index and count vary.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn for_fuzzing(message: u8, index: u8, count: u8) -> Self {
         let envelope = Envelope {
             message: MessageId::new([message; MessageId::BYTES]),

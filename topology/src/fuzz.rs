@@ -1,5 +1,5 @@
-//! Every decoder as a plain function that must not panic on any bytes. The corpus lies in
-//! `corpus/`, a folder for each function, and the tests replay it.
+//! Every decoder as a plain function that must not panic on any bytes. Compiled for tests, which
+//! replay the corpus in `corpus/` (a folder for each function), and for fuzzing.
 
 use std::sync::Arc;
 
@@ -117,3 +117,42 @@ impl rand::TryRng for Counter {
 }
 
 impl rand::TryCryptoRng for Counter {}
+
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+const TARGETS: &[replay::Target] = &[
+    ("address", fuzz_address),
+    ("descriptor", fuzz_descriptor),
+    ("directory", fuzz_directory),
+    ("document", fuzz_document),
+    ("parameters", fuzz_parameters),
+    ("response", fuzz_response),
+];
+
+#[cfg(test)]
+mod seeds;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            for (_, target) in TARGETS {
+                target(&bytes);
+            }
+        }
+
+        #[test]
+        fn addresses_have_one_spelling(
+            text in "/(ip4|ip6|dns)/[0-9a-f.:]{1,8}/(tcp/[0-9]{1,5}|udp/[0-9]{1,5}/quic-v1)",
+        ) {
+            fuzz_address(text.as_bytes());
+        }
+    }
+}

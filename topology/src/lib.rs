@@ -37,6 +37,7 @@ mod directory;
 mod document;
 mod error;
 mod expected;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod identity;

@@ -8,7 +8,6 @@
 )]
 
 mod acceptance;
-mod corpus;
 mod delivery;
 mod epochs;
 mod restart;

@@ -11,6 +11,7 @@ mod server;
 mod socket;
 
 pub use client::{ControlClient, ControlError, unexpected};
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub use server::is_request;
 pub use server::{ControlServer, Handler};

@@ -200,6 +200,7 @@ async fn respond(write: &mut OwnedWriteHalf, id: u64, outcome: Outcome) -> io::R
 }
 
 /// Whether the daemon takes these bytes for a request; for fuzzing.
+#[cfg(any(test, fuzzing))]
 #[must_use]
 pub fn is_request(line: &[u8]) -> bool {
     parse(line).1.is_ok()

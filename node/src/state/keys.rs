@@ -46,6 +46,7 @@ pub fn load_identity(dir: &Path) -> Result<Identity, StateError> {
 }
 
 /// Whether this is the content of a sound identity file; for fuzzing.
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 #[must_use]
 pub fn is_identity(content: &[u8]) -> bool {

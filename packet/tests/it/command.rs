@@ -361,16 +361,3 @@ proptest! {
         prop_assert!(Reply::decode(&encoded).unwrap() == reply);
     }
 }
-
-proptest! {
-    #[test]
-    fn no_plaintext_makes_a_decoder_panic(kind in 0..8_u8, seed: u64, zeros: bool) {
-        let mut bytes = [0; PLAINTEXT_BYTES];
-        if !zeros {
-            rand::Rng::fill_bytes(&mut rng(seed), &mut bytes);
-        }
-        bytes[0] = kind;
-        shoal_packet::fuzz::fuzz_command(&bytes);
-        shoal_packet::fuzz::fuzz_reply(&bytes);
-    }
-}

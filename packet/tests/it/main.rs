@@ -11,7 +11,6 @@ mod batches;
 mod bits;
 mod build;
 mod command;
-mod corpus;
 mod curve;
 mod differential;
 mod fragment;

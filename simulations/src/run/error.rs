@@ -44,7 +44,7 @@ pub enum RunError {
     },
     /// The summary could not be put into words: a fault of the program.
     #[error("the summary could not be written as JSON")]
-    Json(#[from] serde_json::Error),
+    Json(#[source] serde_json::Error),
 }
 
 impl RunError {

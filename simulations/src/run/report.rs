@@ -131,7 +131,7 @@ impl Report {
             meta: &self.meta,
             metrics: &self.summaries,
         };
-        Ok(serde_json::to_string_pretty(&file)? + "\n")
+        Ok(serde_json::to_string_pretty(&file).map_err(RunError::Json)? + "\n")
     }
 
     /// The repetitions' tables of one name joined, for each name, with the metadata; and `runs`,
@@ -204,7 +204,7 @@ impl Report {
         };
         text(
             "timing.json",
-            &(serde_json::to_string_pretty(&timing)? + "\n"),
+            &(serde_json::to_string_pretty(&timing).map_err(RunError::Json)? + "\n"),
         )
     }
 }

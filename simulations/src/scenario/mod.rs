@@ -10,6 +10,7 @@ mod check;
 mod error;
 mod estimate;
 mod files;
+#[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod hash;
 mod keypath;

@@ -1,8 +1,7 @@
-use proptest::prelude::*;
 use shoal_proto::{Epoch, Span, Time};
 use shoal_topology::{
     AdoptError, DescriptorError, NetworkParameters, ParameterError, Role, SignedDescriptor,
-    adopt_documents, fuzz,
+    adopt_documents,
 };
 
 use crate::documents::{describe, identity};
@@ -420,21 +419,4 @@ fn clients_refuse_contradictions() {
     let adopted = adopt_documents(&net.params, &early, now + Span::from_secs(2)).unwrap();
     assert_eq!(adopted.clock_offset_us, 3);
     assert!(matches!(old.unwrap_err(), AdoptError::NoDocument { .. }));
-}
-
-proptest! {
-    #[test]
-    fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        fuzz::fuzz_descriptor(&bytes);
-        fuzz::fuzz_document(&bytes);
-        fuzz::fuzz_response(&bytes);
-        fuzz::fuzz_parameters(&bytes);
-        fuzz::fuzz_address(&bytes);
-        fuzz::fuzz_directory(&bytes);
-    }
-
-    #[test]
-    fn addresses_have_one_spelling(text in "/(ip4|ip6|dns)/[0-9a-f.:]{1,8}/(tcp/[0-9]{1,5}|udp/[0-9]{1,5}/quic-v1)") {
-        fuzz::fuzz_address(text.as_bytes());
-    }
 }

@@ -8,7 +8,6 @@
 //! Tests of the crate as a whole, in one binary.
 
 mod codecs;
-mod corpus;
 mod directory;
 mod documents;
 mod harness;

@@ -60,6 +60,7 @@ pub(super) fn encode_batch(number: u64, tags: &[ReplayTag], to: &mut Vec<u8>) {
 }
 
 /// Reads a file's bytes for fuzzing: how many tags it holds, if it is sound.
+#[cfg(any(test, fuzzing))]
 #[must_use]
 pub fn decode(bytes: &[u8], epoch: Epoch, key: &[u8; KEY_ID_BYTES]) -> Option<usize> {
     read(bytes, epoch, key)

@@ -12,8 +12,10 @@ mod log;
 mod writer;
 
 pub(super) use format::crc32;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub use format::decode;
+#[cfg(any(test, fuzzing))]
 pub(crate) use format::encode_header as header;
 pub use format::{KEY_ID_BYTES, MAX_BATCH_TAGS};
 pub use log::{Loaded, ReplayError, ReplayLog};

@@ -1,58 +1,25 @@
-//! Replays the corpus of every fuzz target, and whatever mutations of it are cheap.
+//! How the corpus was made.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
-
-use shoal_topology::fuzz;
-
-fn replay(target: &str, run: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("corpus")
-        .join(target);
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    assert!(files.len() >= 2, "{target} has a corpus");
-    for file in files {
-        let bytes = std::fs::read(&file).unwrap();
-        run(&bytes);
-        for cut in (0..bytes.len()).step_by(bytes.len() / 64 + 1) {
-            run(&bytes[..cut]);
-            let mut flipped = bytes.clone();
-            flipped[cut] ^= 0x41;
-            run(&flipped);
-        }
-    }
-}
-
-#[test]
-fn every_corpus_is_survived() {
-    replay("descriptor", fuzz::fuzz_descriptor);
-    replay("document", fuzz::fuzz_document);
-    replay("response", fuzz::fuzz_response);
-    replay("parameters", fuzz::fuzz_parameters);
-    replay("address", fuzz::fuzz_address);
-    replay("directory", fuzz::fuzz_directory);
-}
 
 /// Writes seeds that decode, after a change of the formats: run with `--ignored`.
 #[test]
 #[ignore = "writes into the source tree"]
 fn write_seeds() {
+    use crate::{Document, NetworkParameters, Role, SignedDescriptor};
     use prost::Message;
     use rand::SeedableRng;
     use shoal_proto::{Epoch, wire};
-    use shoal_topology::{Document, NetworkParameters, Role, SignedDescriptor};
     let params = NetworkParameters::example();
     let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(9);
-    let net = shoal_topology::sample::Network::new(&mut rng, params.clone(), 1, 1);
+    let net = crate::sample::Network::new(&mut rng, params.clone(), 1, 1);
     let signed: Vec<SignedDescriptor> = net
         .nodes
         .values()
         .map(|node| {
             let key = shoal_packet::SphinxSecret::generate(&mut rng).public();
-            let descriptor = shoal_topology::Descriptor {
+            let descriptor = crate::Descriptor {
                 identity: node.identity.id(),
                 role: node.role,
                 sequence: 1,
