@@ -80,7 +80,6 @@ pub mod advise;
 pub mod clock;
 pub mod engine;
 mod harness;
-pub mod math;
 pub mod measure;
 pub mod metrics;
 pub mod network;
@@ -89,10 +88,12 @@ pub mod reproduce;
 pub mod run;
 pub mod scenario;
 pub mod seed;
-pub mod stats;
 pub mod sweep;
 pub mod table;
 pub mod theory;
+
+pub use shoal_stats as stats;
+pub use shoal_stats::math;
 
 pub use harness::{
     Audit, Fault, FaultCounts, Flow, FlowEvent, Happening, Imbalance, Kind, Ledger, LinkDelay,
