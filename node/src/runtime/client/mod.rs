@@ -23,7 +23,7 @@ use self::session::{Session, SessionEvent};
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
 use super::{Outside, seeded};
-use crate::cli::CliError;
+use crate::Failure as CliError;
 use crate::config::ClientConfig;
 use crate::control::ControlServer;
 use crate::metrics;

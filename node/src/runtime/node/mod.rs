@@ -23,7 +23,7 @@ use self::store::{StoreDone, StoreThread};
 use super::announce::Announce;
 use super::clock::Clock;
 use super::{Outside, seeded, serve_metrics};
-use crate::cli::CliError;
+use crate::Failure as CliError;
 use crate::config::NodeConfig;
 use crate::net::{Mode, NetConfig, NetLimits, spawn};
 use crate::state::{
