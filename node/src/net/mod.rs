@@ -23,20 +23,27 @@ mod event;
 mod gossip;
 mod handle;
 mod id;
-mod link;
 mod links;
 mod packets;
+#[cfg(test)]
+mod pieces;
+mod place;
+mod reader;
 mod rings;
+mod shared;
+mod sink;
 mod stats;
 mod transport;
+mod writer;
 
 use std::sync::Arc;
 
 pub use config::{Mode, NetConfig, NetLimits};
 pub use error::{DialFailure, NetError, RequestError, RequestFailure, SendError};
-pub use event::{FrameSink, GossipToken, NetEvent, RequestId, RequestKind, Ticket, Verdict};
+pub use event::{GossipToken, NetEvent, RequestId, RequestKind, Ticket, Verdict};
 pub use handle::NetHandle;
 pub use libp2p::Multiaddr;
+pub use sink::FrameSink;
 pub use stats::NetStats;
 use tokio::sync::mpsc;
 

@@ -26,7 +26,7 @@ pub use stop::stop_requested;
 
 use crate::Failure;
 use crate::config::load_network;
-use crate::http::{Exporter, HttpServer, Snapshot};
+use crate::http::{Exporter, Health, HttpServer, Snapshot};
 use crate::net::NetLimits;
 use crate::seed::seeded;
 
@@ -58,26 +58,25 @@ fn net_limits() -> NetLimits {
     }
 }
 
-/// Serves `/metrics` and `/healthz` until the task is aborted. For each page the daemon's loop is asked
-/// for its figures, all of one instant.
+/// Serves `/metrics` and `/healthz` until the task is aborted. For each answer the daemon's loop is asked
+/// for its figures, all of one instant; `export` hands them to the page, and says how the daemon is.
 async fn serve_metrics<F: Send + 'static>(
     address: SocketAddr,
     figures: mpsc::Sender<oneshot::Sender<F>>,
-    export: fn(&F),
+    export: fn(&F) -> Health,
 ) -> Result<JoinHandle<()>, Failure> {
     let snapshot: Snapshot = Arc::new(move || {
         let figures = figures.clone();
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            if figures.send(reply).await.is_ok()
-                && let Ok(figures) = answer.await
-            {
-                export(&figures);
+            match figures.send(reply).await {
+                Ok(()) => answer.await.map_or_else(|_| stopped(), |figures| export(&figures)),
+                Err(_) => stopped(),
             }
         })
     });
     let handle = crate::metrics::install().map_err(Failure::failed)?;
-    let exporter = Exporter::new(handle, snapshot, Arc::new(|| Ok(())));
+    let exporter = Exporter::new(handle, snapshot);
     let server = HttpServer::bind(address, exporter).await.map_err(|error| {
         Failure::failed(anyhow::anyhow!(
             "can't serve metrics on {address}: {error}; set metrics.listen to another port"
@@ -88,4 +87,8 @@ async fn serve_metrics<F: Send + 'static>(
             tracing::error!(%error, "the metrics server ended");
         }
     }))
+}
+
+fn stopped() -> Health {
+    Health::of(["the daemon is stopping"])
 }

@@ -345,7 +345,6 @@ impl FrameSink for Inbound {
         let _ = self.0.try_send(frame);
     }
     fn malformed(&self, _: NodeId) {}
-    fn closed(&self, _: NodeId) {}
 }
 
 /// Networking as a client has it, with an identity of its own.

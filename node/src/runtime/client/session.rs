@@ -456,8 +456,6 @@ impl FrameSink for FrameChannel {
     }
 
     fn malformed(&self, _from: NodeId) {}
-
-    fn closed(&self, _from: NodeId) {}
 }
 
 /// For connections that carry no packets.
@@ -467,8 +465,6 @@ impl FrameSink for NoFrames {
     fn frame(&self, _from: NodeId, _frame: Frame) {}
 
     fn malformed(&self, _from: NodeId) {}
-
-    fn closed(&self, _from: NodeId) {}
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use super::events::Attaching;
 use super::files::FilesThread;
 use super::intake::Attachments;
 use super::store::{StoreDone, StoreThread};
+use crate::http::Health;
 use crate::metrics;
 use crate::net::{Multiaddr, NetEvent, NetHandle, RequestKind, SendError};
 use crate::runtime::announce::{Announce, Announcer};
@@ -46,8 +47,8 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Hands everything to the metrics page.
-    pub(super) fn export(&self) {
+    /// Hands everything to the metrics page; says how the node is.
+    pub(super) fn export(&self) -> Health {
         metrics::export_relay(&self.books, self.loop_ratio);
         if let Some(counters) = &self.provider {
             metrics::export_provider(counters);
@@ -55,6 +56,7 @@ impl Figures {
         metrics::export_directory(&self.directory);
         metrics::export_net(&self.net);
         metrics::export_node(self.epoch, self.members, self.replay_log_failures);
+        Health::of((self.members == 0).then_some("no document is in force"))
     }
 }
 

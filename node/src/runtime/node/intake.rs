@@ -182,8 +182,6 @@ impl FrameSink for Intake {
             .receive()
             .drop_as(DropReason::Malformed);
     }
-
-    fn closed(&self, _from: NodeId) {}
 }
 
 #[cfg(test)]
