@@ -18,11 +18,13 @@ use std::time::Duration;
 
 use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use shoal_mix::Excess;
 use shoal_proto::{Metric, MetricKind, Sample};
 use thiserror::Error;
 
-pub use self::declared::{ClientFigures, NodeFigures, declared};
-pub use self::former::{client, client_counters, directory, provider, relay};
+pub use self::declared::{ClientFigures, declared};
+pub use self::former::{NodeFigures, client_counters, directory, provider, relay};
+use crate::control::protocol::Status;
 
 /// Something else counts in this process already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -70,9 +72,25 @@ pub fn export(samples: impl Iterator<Item = Sample>) {
     }
 }
 
-/// Puts a level on the page that is no whole number.
-pub fn export_level(metric: &'static Metric, value: f64) {
-    gauge!(metric.name).set(value);
+/// Puts on the page where a client stands and what it counts.
+pub fn export_client(status: &Status) {
+    let figures = ClientFigures {
+        online: u64::from(status.online),
+        epoch: status.epoch,
+    };
+    export(figures.samples().chain(former::client(&status.counters)));
+}
+
+/// Puts the part of a relay's last loops that came back on the page: 0 to 1.
+pub fn export_loop_ratio(ratio: f64) {
+    gauge!(former::LOOP_RATIO.name).set(ratio);
+}
+
+/// Puts on the page how much later than at their moment packets left the delay pool.
+pub fn export_excess(excess: &Excess) {
+    let bounds = Excess::BOUNDS_MS.map(Duration::from_millis);
+    let sum = Duration::from_micros(excess.sum().as_micros());
+    export_histogram(&former::EXCESS, &bounds, excess.counts(), sum);
 }
 
 /// Puts a histogram on the page: its upper bounds in ascending order, how many observations are in each
@@ -80,7 +98,7 @@ pub fn export_level(metric: &'static Metric, value: f64) {
 ///
 /// The exporter makes histograms of single observations only. This one is counted in the core, so its
 /// series are written as the counters that they are.
-pub fn export_histogram(metric: &'static Metric, bounds: &[Duration], counts: &[u64], sum: Duration) {
+fn export_histogram(metric: &'static Metric, bounds: &[Duration], counts: &[u64], sum: Duration) {
     let [bucket, total, count] = series_of(metric);
     let bounds = bounds.iter().map(|bound| bound.as_secs_f64().to_string());
     let mut below = 0_u64;
@@ -127,13 +145,22 @@ mod tests {
 
     /// Everything that a node and a client show when nothing has happened yet.
     fn all() {
-        export(relay(&shoal_mix::Accounting::new().snapshot(), 1.0));
+        let books = shoal_mix::Accounting::new().snapshot();
+        export(relay(&books));
+        export_excess(&books.excess);
+        export_loop_ratio(1.0);
         export(provider(&shoal_provider::Counters::default()));
         export(directory(&shoal_topology::DirectoryCounters::default()));
         export(crate::net::NetStats::default().samples());
         export(NodeFigures::default().samples());
-        export(ClientFigures::default().samples());
-        export(client(&client_counters(&shoal_client::Counters::default())));
+        let counters = client_counters(&shoal_client::Counters::default());
+        export_client(&Status {
+            counters: counters
+                .into_iter()
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
+            ..Status::default()
+        });
     }
 
     #[test]
@@ -149,7 +176,12 @@ mod tests {
             assert_eq!(counter, rest.ends_with("_total"), "{}", metric.name);
             let noun = rest.strip_suffix("_total").unwrap_or(rest);
             let unit = format!("_{}", metric.unit);
-            assert!(noun.ends_with(&unit), "{} counts {}", metric.name, metric.unit);
+            assert!(
+                noun.ends_with(&unit),
+                "{} counts {}",
+                metric.name,
+                metric.unit
+            );
             assert!(!metric.help.is_empty(), "{}", metric.name);
         }
     }
@@ -163,7 +195,9 @@ mod tests {
             match (metric.kind, metric.label) {
                 (MetricKind::Histogram, _) => {
                     let [bucket, sum, count] = series_of(metric);
-                    let bounds = shown.iter().filter(|line| line.starts_with(&format!("{bucket}{{")));
+                    let bounds = shown
+                        .iter()
+                        .filter(|line| line.starts_with(&format!("{bucket}{{")));
                     let bounds: Vec<String> = bounds.cloned().collect();
                     assert!(bounds.len() > 1, "{bucket}");
                     expected.extend(bounds);
@@ -171,16 +205,24 @@ mod tests {
                 }
                 (_, Some(label)) => {
                     assert!(!metric.values.is_empty(), "{}", metric.name);
-                    let of = |(value, _): &(&str, &str)| format!("{}{{{label}=\"{value}\"}}", metric.name);
+                    let of = |(value, _): &(&str, &str)| {
+                        format!("{}{{{label}=\"{value}\"}}", metric.name)
+                    };
                     expected.extend(metric.values.iter().map(of));
                 }
                 (_, None) => drop(expected.insert(metric.name.to_owned())),
             }
         }
         let missing: Vec<_> = expected.difference(&shown).collect();
-        assert!(missing.is_empty(), "declared and not exported: {missing:#?}");
+        assert!(
+            missing.is_empty(),
+            "declared and not exported: {missing:#?}"
+        );
         let unknown: Vec<_> = shown.difference(&expected).collect();
-        assert!(unknown.is_empty(), "exported and not declared: {unknown:#?}");
+        assert!(
+            unknown.is_empty(),
+            "exported and not declared: {unknown:#?}"
+        );
     }
 
     #[test]
@@ -192,7 +234,7 @@ mod tests {
                 passage.drop_as(*reason);
             }
             let still_inside = books.receive();
-            export(relay(&books.snapshot(), 1.0));
+            export(relay(&books.snapshot()));
             drop(still_inside);
         });
         let sum = |name: &str| -> f64 {
@@ -204,7 +246,10 @@ mod tests {
         let received = sum("received_packets_total");
         assert_eq!(received, 4.0);
         let gone = ["forwarded", "delivered", "loops_returned", "dropped"];
-        let gone: f64 = gone.iter().map(|what| sum(&format!("{what}_packets_total"))).sum();
+        let gone: f64 = gone
+            .iter()
+            .map(|what| sum(&format!("{what}_packets_total")))
+            .sum();
         assert_eq!(received, gone + sum("inside_packets"));
     }
 
@@ -220,7 +265,8 @@ mod tests {
             advice: "",
         };
         let millis = [1, 50].map(Duration::from_millis);
-        let lines = page(|| export_histogram(&HELD, &millis, &[2, 0, 5], Duration::from_millis(1500)));
+        let lines =
+            page(|| export_histogram(&HELD, &millis, &[2, 0, 5], Duration::from_millis(1500)));
         for line in [
             "shoal_test_held_seconds_bucket{le=\"0.001\"} 2",
             "shoal_test_held_seconds_bucket{le=\"0.05\"} 2",
@@ -228,7 +274,10 @@ mod tests {
             "shoal_test_held_seconds_count 7",
             "shoal_test_held_seconds_sum 1.5",
         ] {
-            assert!(lines.iter().any(|found| found == line), "{line} in {lines:#?}");
+            assert!(
+                lines.iter().any(|found| found == line),
+                "{line} in {lines:#?}"
+            );
         }
     }
 }

@@ -59,20 +59,24 @@ fn net_limits() -> NetLimits {
 }
 
 /// Serves `/metrics` and `/healthz` until the task is aborted. For each answer the daemon's loop is asked
-/// for its figures, all of one instant; `export` hands them to the page, and says how the daemon is.
+/// for its figures, all of one instant; `export` hands them to the page, `health` says how the daemon is.
 async fn serve_metrics<F: Send + 'static>(
     address: SocketAddr,
     figures: mpsc::Sender<oneshot::Sender<F>>,
-    export: fn(&F) -> Health,
+    export: fn(&F),
+    health: fn(&F) -> Health,
 ) -> Result<JoinHandle<()>, Failure> {
     let snapshot: Snapshot = Arc::new(move || {
         let figures = figures.clone();
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            match figures.send(reply).await {
-                Ok(()) => answer.await.map_or_else(|_| stopped(), |figures| export(&figures)),
-                Err(_) => stopped(),
+            if figures.send(reply).await.is_ok()
+                && let Ok(figures) = answer.await
+            {
+                export(&figures);
+                return health(&figures);
             }
+            Health::of(["the daemon is stopping"])
         })
     });
     let handle = crate::metrics::install().map_err(Failure::failed)?;
@@ -87,8 +91,4 @@ async fn serve_metrics<F: Send + 'static>(
             tracing::error!(%error, "the metrics server ended");
         }
     }))
-}
-
-fn stopped() -> Health {
-    Health::of(["the daemon is stopping"])
 }

@@ -26,6 +26,8 @@ use super::{Outside, seeded};
 use crate::Failure as CliError;
 use crate::config::ClientConfig;
 use crate::control::ControlServer;
+use crate::control::protocol::Status;
+use crate::http::Health;
 use crate::metrics;
 use crate::state::{ClientDb, StateDir, load_client_keys};
 
@@ -69,7 +71,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Cl
     let serving = tokio::spawn(server.serve(Arc::new(local)));
     let exporter = match config.metrics {
         Some(address) => {
-            Some(super::serve_metrics(address, figures_in, metrics::export_client).await?)
+            Some(super::serve_metrics(address, figures_in, metrics::export_client, health).await?)
         }
         None => None,
     };
@@ -214,4 +216,9 @@ impl Start {
         Client::new(params, config.core.clone(), keys, seeded()?, rows, now)
             .map_err(CliError::failed)
     }
+}
+
+/// How a client is.
+fn health(status: &Status) -> Health {
+    Health::of((!status.online).then_some("no entry provider has this client attached"))
 }

@@ -47,15 +47,24 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Hands everything to the metrics page; says how the node is.
-    pub(super) fn export(&self) -> Health {
-        metrics::export_relay(&self.books, self.loop_ratio);
-        if let Some(counters) = &self.provider {
-            metrics::export_provider(counters);
-        }
-        metrics::export_directory(&self.directory);
-        metrics::export_net(&self.net);
-        metrics::export_node(self.epoch, self.members, self.replay_log_failures);
+    /// Hands everything to the metrics page.
+    pub(super) fn export(&self) {
+        metrics::export(metrics::relay(&self.books));
+        metrics::export_excess(&self.books.excess);
+        metrics::export_loop_ratio(self.loop_ratio);
+        metrics::export(self.provider.iter().flat_map(metrics::provider));
+        metrics::export(metrics::directory(&self.directory));
+        metrics::export(self.net.samples());
+        let node = metrics::NodeFigures {
+            epoch: self.epoch,
+            members: self.members,
+            replay_log: self.replay_log_failures,
+        };
+        metrics::export(node.samples());
+    }
+
+    /// How the node is.
+    pub(super) fn health(&self) -> Health {
         Health::of((self.members == 0).then_some("no document is in force"))
     }
 }

@@ -110,7 +110,9 @@ impl Starting {
             .map_err(CliError::failed)?;
         drop(processed_in);
         let exporter = match self.config.metrics {
-            Some(address) => Some(serve_metrics(address, figures_in, Figures::export).await?),
+            Some(address) => {
+                Some(serve_metrics(address, figures_in, Figures::export, Figures::health).await?)
+            }
             None => None,
         };
 
