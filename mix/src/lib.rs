@@ -56,6 +56,7 @@
 //! tags: section 3.6).
 
 mod accounting;
+mod alarm;
 mod config;
 mod error;
 mod excess;
@@ -68,11 +69,11 @@ mod replay;
 mod snapshot;
 
 pub use accounting::{Accounting, Passage};
+pub use alarm::{LoopAlarm, LoopReturns, LoopVerdict};
 pub use config::RelayLimits;
 pub use error::LimitError;
 pub use excess::Excess;
 pub use gate::{Admitted, FinalHop, Gate, Origin, Processed, ProcessedKind};
-pub use loops::LoopReturns;
 pub use reason::{DropReason, Fault};
 pub use relay::{Delivery, Relay, RelayAction, RelayInput, SendKind};
 pub use snapshot::{OwnKind, OwnTraffic, Snapshot, Stage};

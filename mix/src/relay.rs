@@ -1,17 +1,21 @@
-use crate::loops::{LoopTracker, LoopVerdict};
-use crate::pool::Pool;
-use crate::{
-    Accounting, DropReason, FinalHop, LoopReturns, OwnKind, Passage, Processed, ProcessedKind,
-    RelayLimits, Stage,
-};
+//! The relay core: the delay pool, and the node's own loops.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use rand::CryptoRng;
 use shoal_packet::command::Command;
 use shoal_packet::{Frame, Payload, ReplayTag, build_forward};
-use shoal_proto::{Epoch, NodeId, Span, SurbId, Time};
-use shoal_topology::{NetworkParameters, View, delay, path};
-use std::collections::VecDeque;
-use std::sync::Arc;
+use shoal_proto::{Epoch, NodeId, SurbId, Time};
+use shoal_topology::{NetworkParameters, PoissonClock, View, path};
 use zeroize::Zeroizing;
+
+use crate::loops::LoopTracker;
+use crate::pool::Pool;
+use crate::{
+    Accounting, DropReason, FinalHop, LoopReturns, LoopVerdict, OwnKind, Passage, Processed,
+    ProcessedKind, RelayLimits, Stage,
+};
 
 /// What happens to a relay.
 pub enum RelayInput {
@@ -127,8 +131,7 @@ pub struct Relay<R> {
     pool: Pool<Held>,
     log: Log,
     loops: LoopTracker,
-    /// None if the network's loop rate is zero.
-    next_loop: Option<Time>,
+    loop_clock: PoissonClock,
     actions: VecDeque<RelayAction>,
 }
 
@@ -141,24 +144,24 @@ impl<R: CryptoRng> Relay<R> {
         local: NodeId,
         limits: RelayLimits,
         accounting: Arc<Accounting>,
-        rng: R,
+        mut rng: R,
         now: Time,
     ) -> Self {
-        let mut relay = Self {
+        let mut loop_clock = PoissonClock::new(&mut rng, params.loop_rate);
+        loop_clock.start(now);
+        Self {
             pool: Pool::new(limits.pool),
             loops: LoopTracker::new(params.mean_delay, &limits),
             log: Log::Working,
             view: None,
-            next_loop: None,
+            loop_clock,
             actions: VecDeque::new(),
             params,
             local,
             limits,
             rng,
             accounting,
-        };
-        relay.next_loop = relay.loop_gap().map(|gap| now + gap);
-        relay
+        }
     }
 
     /// The node's books.
@@ -212,7 +215,7 @@ impl<R: CryptoRng> Relay<R> {
         }
         let deadlines = [
             self.pool.next_due(),
-            self.next_loop,
+            self.loop_clock.due(),
             self.loops.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
@@ -320,31 +323,19 @@ impl<R: CryptoRng> Relay<R> {
         if lost > 0 {
             self.accounting.loops_lost(lost);
         }
-        match self.loops.verdict() {
-            Some(LoopVerdict::Alarm(returns)) => {
-                self.actions.push_back(RelayAction::LoopAlarm(returns));
-            }
-            Some(LoopVerdict::Recovered(returns)) => {
-                self.actions.push_back(RelayAction::LoopRecovered(returns));
-            }
-            None => {}
+        while let Some(verdict) = self.loops.verdict() {
+            self.actions.push_back(match verdict {
+                LoopVerdict::Alarm(returns) => RelayAction::LoopAlarm(returns),
+                LoopVerdict::Recovered(returns) => RelayAction::LoopRecovered(returns),
+            });
         }
-        while let Some(due) = self.next_loop.filter(|due| *due <= now) {
-            self.next_loop = self.loop_gap().map(|gap| due.max(now - CATCH_UP) + gap);
-            if let Some(action) = self.make_loop(now) {
-                self.actions.push_back(action);
-            } else {
+        while let Some(tick) = self.loop_clock.tick(now) {
+            let action = (!tick.missed).then(|| self.make_loop(now)).flatten();
+            if action.is_none() {
                 self.accounting.loop_skipped();
             }
+            self.actions.extend(action);
         }
-    }
-
-    /// The time to the next loop, exponential.
-    fn loop_gap(&mut self) -> Option<Span> {
-        let rate = self.params.loop_rate;
-        let mean = Span::from_secs_f64(1.0 / rate);
-        // A gap of zero would never let the clock move on.
-        (rate > 0.0).then(|| delay::sample(&mut self.rng, mean).max(Span::from_micros(1)))
     }
 
     /// None if this node is in no document, the network has no route, or too many loops are out.
@@ -369,7 +360,3 @@ impl<R: CryptoRng> Relay<R> {
         })
     }
 }
-
-/// Loops whose tick is longer ago than this are not made up for: a burst would show that the node
-/// was away.
-const CATCH_UP: Span = Span::from_secs(1);
