@@ -1,3 +1,5 @@
+//! Fragments of messages: cut, encoded and put together again.
+
 use crate::rng;
 use proptest::prelude::*;
 use shoal_packet::fragment::{
