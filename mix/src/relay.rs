@@ -5,21 +5,20 @@ use std::sync::Arc;
 
 use rand::CryptoRng;
 use shoal_packet::command::Command;
-use shoal_packet::{Frame, Payload, ReplayTag, build_forward};
+use shoal_packet::{Delivery, Frame, ReplayTag, build_forward};
 use shoal_proto::{Epoch, NodeId, SurbId, Time};
 use shoal_topology::{NetworkParameters, PoissonClock, View, path};
-use zeroize::Zeroizing;
 
 use crate::loops::LoopTracker;
 use crate::pool::Pool;
 use crate::{
-    Accounting, DropReason, FinalHop, LoopReturns, LoopVerdict, OwnKind, Passage, Processed,
-    ProcessedKind, RelayLimits, Stage,
+    Accounting, DropReason, LoopReturns, LoopVerdict, OwnKind, Passage, Processed, ProcessedKind,
+    RelayLimits, Stage,
 };
 
 /// What happens to a relay.
 pub enum RelayInput {
-    /// A packet came out of [`Gate::unwrap`](crate::Gate::unwrap).
+    /// A packet came out of [`Gate::unwrap_batch`](crate::Gate::unwrap_batch).
     Processed(Processed),
     /// The replay log has every tag up to this sequence on disk.
     TagsDurable {
@@ -41,8 +40,6 @@ pub enum RelayAction {
         to: NodeId,
         /// The frame.
         frame: Frame,
-        /// Whose it is; the books know too.
-        kind: SendKind,
         /// Goes with the frame: [`Passage::sent`] once a link took it, or
         /// [`Passage::drop_as`].
         passage: Passage,
@@ -57,36 +54,11 @@ pub enum RelayAction {
         tag: ReplayTag,
     },
     /// Give this to the provider role.
-    Deliver(Delivery),
+    Deliver(Box<Delivery>),
     /// Too few of the node's own loops come back.
     LoopAlarm(LoopReturns),
     /// Enough of them come back again.
     LoopRecovered(LoopReturns),
-}
-
-/// Whose frame leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SendKind {
-    /// One that was received.
-    Forwarded,
-    /// A loop of the node's own.
-    OwnLoop,
-}
-
-/// A packet whose final hop is this provider.
-pub struct Delivery {
-    /// Where to: a client's handle, if the payload is a reply.
-    pub destination: [u8; 32],
-    /// Which keys open the payload, if it is a reply.
-    pub id: SurbId,
-    /// The payload as it came out of the last layer.
-    pub payload: Payload,
-    /// The plaintext, if it can be recovered: then it is a command for the provider.
-    pub plaintext: Option<Zeroizing<Vec<u8>>>,
-    /// The epoch whose key opened the packet.
-    pub epoch: Epoch,
-    /// When its frame came in.
-    pub arrival: Time,
 }
 
 /// A packet in the pool.
@@ -97,15 +69,8 @@ struct Held {
 
 /// How it leaves the pool.
 enum Exit {
-    Forward {
-        next: NodeId,
-        frame: Frame,
-    },
-    Deliver {
-        hop: Box<FinalHop>,
-        epoch: Epoch,
-        arrival: Time,
-    },
+    Forward { next: NodeId, frame: Frame },
+    Deliver(Box<Delivery>),
 }
 
 enum Log {
@@ -234,14 +199,7 @@ impl<R: CryptoRng> Relay<R> {
             ProcessedKind::Forward { next, frame, delay } => {
                 (arrival + delay, Exit::Forward { next, frame })
             }
-            ProcessedKind::Final(hop) => (
-                arrival,
-                Exit::Deliver {
-                    hop,
-                    epoch,
-                    arrival,
-                },
-            ),
+            ProcessedKind::Final(delivery) => (arrival, Exit::Deliver(delivery)),
         };
         if !self.log_takes_one_more(now) {
             return passage.drop_as(DropReason::LogUnavailable);
@@ -290,30 +248,12 @@ impl<R: CryptoRng> Relay<R> {
                 RelayAction::Send {
                     to: next,
                     frame,
-                    kind: SendKind::Forwarded,
                     passage,
                 }
             }
-            Exit::Deliver {
-                hop,
-                epoch,
-                arrival,
-            } => {
+            Exit::Deliver(delivery) => {
                 passage.delivered();
-                let FinalHop {
-                    destination,
-                    id,
-                    payload,
-                    plaintext,
-                } = *hop;
-                RelayAction::Deliver(Delivery {
-                    destination,
-                    id,
-                    payload,
-                    plaintext,
-                    epoch,
-                    arrival,
-                })
+                RelayAction::Deliver(delivery)
             }
         }
     }
@@ -355,7 +295,6 @@ impl<R: CryptoRng> Relay<R> {
         Some(RelayAction::Send {
             to,
             frame: Frame::new(document.epoch(), packet),
-            kind: SendKind::OwnLoop,
             passage: self.accounting.originate(OwnKind::Loop),
         })
     }

@@ -149,12 +149,12 @@ fn describe() {
 
 /// Exports a relay's books, and the part of its last loops that came back.
 pub fn export_relay(books: &Snapshot, loop_ratio: f64) {
-    counter!(RECEIVED).absolute(books.received);
-    counter!(FORWARDED).absolute(books.forwarded);
-    counter!(DELIVERED).absolute(books.delivered);
-    counter!(LOOPS_RETURNED).absolute(books.loops_returned);
-    counter!(LOOPS_LOST).absolute(books.loops_lost);
-    counter!(LATE).absolute(books.late);
+    counter!(RECEIVED).absolute(books.counters.received);
+    counter!(FORWARDED).absolute(books.counters.forwarded);
+    counter!(DELIVERED).absolute(books.counters.delivered);
+    counter!(LOOPS_RETURNED).absolute(books.counters.loops_returned);
+    counter!(LOOPS_LOST).absolute(books.counters.loops_lost);
+    counter!(LATE).absolute(books.counters.late);
     gauge!(LOOP_RATIO).set(loop_ratio);
     for reason in DropReason::ALL {
         counter!(DROPPED, "reason" => reason.as_str()).absolute(books.dropped(*reason));

@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use shoal_mix::{
-    Accounting, Delivery, DropReason, Gate, OwnKind, Passage, Processed, Relay, RelayAction,
-    RelayInput,
+    Accounting, DropReason, Gate, OwnKind, Passage, Processed, Relay, RelayAction, RelayInput,
 };
-use shoal_packet::Frame;
+use shoal_packet::{Delivery, Frame};
 use shoal_proto::{ClientHandle, NodeId, Span, Time};
 use shoal_provider::{Delivered, Provider, ProviderAction, ProviderInput, StoreError, StoreOp};
 use shoal_topology::{
@@ -283,7 +282,7 @@ impl Core {
         }
     }
 
-    fn deliver(&mut self, delivery: Delivery) {
+    fn deliver(&mut self, delivery: Box<Delivery>) {
         let now = self.clock.now();
         let Some(side) = &mut self.provider else {
             return; // the gate lets nothing but loops end at a mix

@@ -140,21 +140,15 @@ impl Intake {
     }
 
     fn work(&self, out: &mpsc::Sender<Processed>) {
-        let mut batch = Vec::new();
-        while self.queue.take(&mut batch) {
+        while let Some(batch) = self.queue.take() {
             // What is there is unwrapped together; nobody waits for a full batch.
-            self.gate.unwrap_batch(
-                || self.clock.now(),
-                batch.drain(..),
-                // What the gate refuses it has counted.
-                |outcome| {
-                    if let Ok(processed) = outcome
-                        && let Err(refused) = out.blocking_send(processed)
-                    {
-                        refused.0.drop_as(DropReason::Abandoned);
-                    }
-                },
-            );
+            let outcomes = self.gate.unwrap_batch(self.clock.now(), batch);
+            // What the gate refuses it has counted.
+            for processed in outcomes.into_iter().flatten() {
+                if let Err(refused) = out.blocking_send(processed) {
+                    refused.0.drop_as(DropReason::Abandoned);
+                }
+            }
         }
     }
 }

@@ -51,22 +51,26 @@ impl Node {
         let now = world.now;
         let number = world.flow.arrived(now, self.party, &frame);
         let admitted = process.gate.admit(now, origin, frame);
-        let unwrapped = admitted.and_then(|admitted| process.gate.unwrap(now, admitted));
+        let unwrapped = admitted.and_then(|admitted| {
+            let outcomes = process.gate.unwrap_batch(now, admitted.into());
+            outcomes.into_iter().collect::<Result<Vec<_>, _>>()
+        });
         match unwrapped {
-            Ok(packet) => {
-                match &packet.kind {
-                    ProcessedKind::Forward { frame, .. } => world.flow.goes_on(number, frame),
-                    _ => {
-                        let node = self.party;
-                        world.flow.ends(now, number, Flow::Ended { node });
+            Ok(packets) => {
+                for packet in packets {
+                    match &packet.kind {
+                        ProcessedKind::Forward { frame, .. } => world.flow.goes_on(number, frame),
+                        _ => {
+                            let node = self.party;
+                            world.flow.ends(now, number, Flow::Ended { node });
+                        }
                     }
+                    if observer.enabled() {
+                        process.observe(self.party, from, &packet, observer);
+                    }
+                    let input = RelayInput::Processed(packet);
+                    process.relay.handle_input(now, input);
                 }
-                if observer.enabled() {
-                    process.observe(self.party, from, &packet, observer);
-                }
-                process
-                    .relay
-                    .handle_input(now, RelayInput::Processed(packet));
             }
             Err(reason) => {
                 world.flow.ends(now, number, Flow::Lost);
