@@ -12,7 +12,6 @@ use crate::hop::Job;
 use crate::key::{SphinxPublic, SphinxSecret};
 use crate::keys::HopKeys;
 use crate::packet::{Packet, Payload};
-use crate::reassembly::{Reassembly, ReassemblyLimits};
 use crate::surb::{Surb, SurbKeys};
 use crate::{Frame, unwrap};
 use shoal_proto::size::{PACKET_BYTES, PAYLOAD_BYTES, TOKEN_BYTES};
@@ -23,14 +22,13 @@ use std::convert::Infallible;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 10] = [
     ("batch", fuzz_batch),
     ("command", fuzz_command),
     ("fragment", fuzz_fragment),
     ("frame", fuzz_frame),
     ("key", fuzz_key),
     ("packet", fuzz_packet),
-    ("reassembly", fuzz_reassembly),
     ("reply", fuzz_reply),
     ("routing", fuzz_routing),
     ("sealed", fuzz_sealed),
@@ -210,24 +208,6 @@ pub fn fuzz_fragment(data: &[u8]) {
                 .is_ok_and(|bytes| bytes.as_slice() == data)
         );
     }
-}
-
-/// A stream of fragments: for each three bytes, sender and message, index, and count.
-pub fn fuzz_reassembly(data: &[u8]) {
-    let limits = ReassemblyLimits {
-        messages: 4,
-        bytes: 0,
-        lifetime: Span::from_micros(50),
-    };
-    let mut reassembly = Reassembly::new(limits);
-    for (now, chunk) in (0..).zip(data.as_chunks::<3>().0) {
-        let fragment = Fragment::for_fuzzing(chunk[0] & 0x0f, chunk[1], chunk[2]);
-        let _ = reassembly.insert(Time::from_micros(now), &(chunk[0] >> 4), fragment);
-        assert!(reassembly.len() <= 4);
-        assert!(reassembly.bytes() <= crate::fragment::MAX_TEXT_BYTES);
-    }
-    reassembly.expire(Time::MAX);
-    assert!(reassembly.is_empty() && reassembly.bytes() == 0);
 }
 
 /// A reply block from its creator, and kept keys.

@@ -13,7 +13,7 @@
 //!   same with a back end of one's choice, and unwraps a [`Batch`] together.
 //! - [`Frame`], [`Packet`] and [`Payload`] are bytes of one size each.
 //! - [`command`] is what a provider is told and answers, [`fragment`] what the receiver of a
-//!   message finds in a blob, [`reassembly`] puts fragments together again.
+//!   message finds in a blob.
 //!
 //! ```
 //! use rand_chacha::rand_core::SeedableRng;
@@ -66,7 +66,6 @@ mod keys;
 mod layer;
 mod lioness;
 mod packet;
-pub mod reassembly;
 mod replay;
 mod route;
 mod seal;
