@@ -15,7 +15,7 @@ use crate::packet::{Packet, Payload};
 use crate::surb::{Surb, SurbKeys};
 use crate::{Frame, unwrap};
 use shoal_proto::size::{PACKET_BYTES, PAYLOAD_BYTES, TOKEN_BYTES};
-use shoal_proto::{DropId, NetworkHash, NodeId, Span, Time};
+use shoal_proto::{DropId, NetworkHash, NodeId};
 use std::convert::Infallible;
 
 /// A target: its name, which is that of its corpus too, and its function.

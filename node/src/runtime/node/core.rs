@@ -258,7 +258,7 @@ impl Core {
                 epoch,
                 tag,
             } => self.log_tag(sequence, epoch, tag),
-            RelayAction::Deliver(delivery) => self.deliver(delivery),
+            RelayAction::Deliver(delivery) => self.deliver(*delivery),
             RelayAction::LoopAlarm(returns) => tracing::warn!(
                 returned = returns.returned,
                 lost = returns.lost,
@@ -282,7 +282,7 @@ impl Core {
         }
     }
 
-    fn deliver(&mut self, delivery: Box<Delivery>) {
+    fn deliver(&mut self, delivery: Delivery) {
         let now = self.clock.now();
         let Some(side) = &mut self.provider else {
             return; // the gate lets nothing but loops end at a mix
