@@ -37,6 +37,7 @@ mod directory;
 mod document;
 mod error;
 mod expected;
+mod file;
 #[doc(hidden)]
 pub mod fuzz;
 mod identity;
@@ -65,6 +66,7 @@ pub use error::{
     AddressError, AdoptError, DescriptorError, DocumentError, ParameterError, PathError,
 };
 pub use expected::{TYPICAL_LINK, Waits, Ways};
+pub use file::read_toml;
 pub use identity::Identity;
 pub use keyring::KeyRing;
 pub use latency::Latency;

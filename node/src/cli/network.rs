@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 use shoal_proto::{Span, Time};
-use shoal_topology::{GenesisMember, NetworkParameters, Role, duration};
+use shoal_topology::{Address, GenesisMember, NetworkParameters, Role};
 
 use super::args::{Network, NetworkNew};
 use super::cost::Cost;
@@ -69,7 +69,7 @@ fn new(args: &NetworkNew, json: bool) -> Result<(), CliError> {
         name: params.name.clone(),
         hash: params.hash().to_string(),
         genesis_time: params.genesis.as_secs(),
-        epoch: duration::format(params.epoch),
+        epoch: params.epoch.to_string(),
         members: params.genesis_members.len(),
     };
     let words = format!(
@@ -116,7 +116,11 @@ fn parse_member(text: &str) -> Result<GenesisMember, CliError> {
             Some(other) => return Err(anyhow!("`{other}` is neither `mix` nor `provider`")),
             None => return Err(anyhow!("the role is missing")),
         };
-        let addresses: Vec<String> = parts.map(str::to_owned).collect();
+        let address = |text: &str| {
+            let parsed = text.parse::<Address>();
+            parsed.map_err(|error| anyhow!("`{text}` is not an address: {error}"))
+        };
+        let addresses = parts.map(address).collect::<Result<Vec<_>, _>>()?;
         if addresses.is_empty() {
             return Err(anyhow!("the addresses are missing"));
         }
@@ -164,11 +168,11 @@ fn show(file: &Path, json: bool) -> Result<(), CliError> {
         name: params.name.clone(),
         hash: params.hash().to_string(),
         genesis_time: params.genesis.as_secs(),
-        epoch: duration::format(params.epoch),
+        epoch: params.epoch.to_string(),
         epoch_now: epoch.number(),
         epoch_ends_in_secs: params.start_of(epoch.next()).since(now).as_secs_f64(),
         layers: params.layers,
-        mean_delay: duration::format(params.mean_delay),
+        mean_delay: params.mean_delay.to_string(),
         mixes: count(Role::Mix),
         providers: count(Role::Provider),
         profiles: profiles

@@ -1,3 +1,5 @@
+//! A configuration file with the environment and flags laid over it.
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -1,3 +1,5 @@
+//! Where network parameters are read from.
+
 use std::path::Path;
 
 use shoal_topology::NetworkParameters;

@@ -1,3 +1,5 @@
+//! A node's configuration.
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -7,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use shoal_mix::RelayLimits;
 use shoal_packet::Engine;
 use shoal_proto::Span;
-use shoal_topology::{MAX_FAMILY_BYTES, Role};
+use shoal_topology::{Address, Host, MAX_FAMILY_BYTES, Role};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Problems};
 use super::layers::{Layered, Override};
 use super::log::LogConfig;
-use super::units::{ByteSize, span};
+use super::units::ByteSize;
 
 /// Name of a node's configuration file in its directory.
 pub const DEFAULT_NODE_FILE: &str = "shoal.toml";
@@ -22,7 +24,7 @@ pub const DEFAULT_NODE_FILE: &str = "shoal.toml";
 #[serde(default, deny_unknown_fields)]
 pub struct NodeFile {
     /// `mix` or `provider`.
-    pub role: String,
+    pub role: Role,
     /// The file with the network parameters, relative to this file.
     pub network: PathBuf,
     /// Multiaddresses to listen on.
@@ -96,7 +98,6 @@ pub struct Connections {
     /// Clients of a provider.
     pub clients: u32,
     /// A connection that carries nothing for this long is closed.
-    #[serde(with = "span")]
     pub idle: Span,
 }
 
@@ -115,10 +116,8 @@ pub struct Storage {
     /// Drop ids of one mailbox.
     pub drops_per_mailbox: u64,
     /// Longest time that a message is kept.
-    #[serde(with = "span")]
     pub keep: Span,
     /// A mailbox that its owner has not served for this long is removed.
-    #[serde(with = "span")]
     pub mailbox_idle: Span,
 }
 
@@ -135,7 +134,7 @@ pub struct Metrics {
 impl Default for NodeFile {
     fn default() -> Self {
         Self {
-            role: "mix".to_owned(),
+            role: Role::Mix,
             network: PathBuf::from("network.toml"),
             listen: ["/ip4/0.0.0.0/tcp/4140", "/ip4/0.0.0.0/udp/4140/quic-v1"]
                 .map(str::to_owned)
@@ -225,7 +224,7 @@ pub struct NodeConfig {
     pub listen: Vec<Multiaddr>,
     /// What others dial, as the user set it. Empty if the addresses that the node listens on are
     /// to be used.
-    pub advertise: Vec<shoal_topology::Address>,
+    pub advertise: Vec<Address>,
     /// The operator's family; empty for none.
     pub family: String,
     /// The capacity class for the descriptor.
@@ -288,37 +287,36 @@ impl NodeConfig {
     /// Checks values that parsed, and makes them into what the node works with.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] names the first key that can't be right.
+    /// [`ConfigError::Invalid`] for each key that can't be right.
     pub fn validate(
         dir: PathBuf,
         base: &Path,
         layered: Layered<NodeFile>,
     ) -> Result<Self, ConfigError> {
         let file = &layered.values;
-        let listen = file.listen.iter().map(|text| listen_address(text));
-        let listen = listen.collect::<Result<Vec<_>, _>>()?;
-        if listen.is_empty() {
-            return Err(ConfigError::invalid("listen", "needs at least one address"));
-        }
-        if file.family.len() > MAX_FAMILY_BYTES {
-            let message = format!(
-                "has {} bytes; {MAX_FAMILY_BYTES} are allowed",
-                file.family.len()
-            );
-            return Err(ConfigError::invalid("family", message));
-        }
-        check_bounds(file)?;
+        let mut wrong = Problems::default();
+        let listen = listen_addresses(&file.listen, &mut wrong);
+        let advertise = advertised(&file.advertise, &mut wrong);
+        check_family(&file.family, &mut wrong);
+        check_bounds(file, &mut wrong);
+        let engine = wrong.keep(parse_engine(&file.threads.backend));
+        let relay = wrong.keep(relay_limits(&file.queues));
+        let metrics = wrong.keep(file.metrics.address());
+        let (Some(engine), Some(relay), Some(metrics)) = (engine, relay, metrics) else {
+            return Err(wrong.into_error());
+        };
+        wrong.finish()?;
         Ok(Self {
             dir,
-            role: parse_role(&file.role)?,
+            role: file.role,
             network: layered.resolve("network", base, &file.network),
             listen,
-            advertise: advertised(&file.advertise)?,
+            advertise,
             family: file.family.clone(),
             capacity_class: file.capacity_class,
             unwrap_threads: threads(file.threads.unwrap),
-            engine: parse_engine(&file.threads.backend)?,
-            relay: relay_limits(&file.queues)?,
+            engine,
+            relay,
             provider: provider_limits(file),
             store: store_limits(&file.storage),
             links: LinkLimits {
@@ -328,7 +326,7 @@ impl NodeConfig {
                 clients: file.connections.clients,
                 idle: file.connections.idle,
             },
-            metrics: file.metrics.address()?,
+            metrics,
             log: file.log,
             ignored_variables: layered.ignored,
         })
@@ -339,16 +337,18 @@ impl NodeConfig {
     /// # Errors
     /// [`ConfigError::Invalid`] if it advertises nothing and what it listens on is every address of
     /// the machine, or any port.
-    pub fn dialled(&self) -> Result<Vec<String>, ConfigError> {
+    pub fn dialled(&self) -> Result<Vec<Address>, ConfigError> {
         if !self.advertise.is_empty() {
-            return Ok(self.advertise.iter().map(ToString::to_string).collect());
+            return Ok(self.advertise.clone());
         }
-        let addresses: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
-        if let Some(vague) = addresses.iter().find(|address| is_vague(address)) {
-            let message = format!("is empty, and {vague} is nothing that others can dial: set it");
-            return Err(ConfigError::invalid("advertise", message));
-        }
-        Ok(addresses)
+        let dialled = |address: &Multiaddr| {
+            exact(address).ok_or_else(|| {
+                let message =
+                    format!("is empty, and {address} is nothing that others can dial: set it");
+                ConfigError::invalid("advertise", message)
+            })
+        };
+        self.listen.iter().map(dialled).collect()
     }
 }
 
@@ -370,21 +370,6 @@ impl Metrics {
             return Err(ConfigError::invalid("metrics.listen", message));
         }
         Ok(Some(address))
-    }
-}
-
-/// Reads a role as it is written in files and on the command line.
-///
-/// # Errors
-/// [`ConfigError::Invalid`] for `role`.
-pub(crate) fn parse_role(text: &str) -> Result<Role, ConfigError> {
-    match text {
-        "mix" => Ok(Role::Mix),
-        "provider" => Ok(Role::Provider),
-        other => {
-            let message = format!("`{other}` is neither `mix` nor `provider`");
-            Err(ConfigError::invalid("role", message))
-        }
     }
 }
 
@@ -427,26 +412,43 @@ fn listen_address(text: &str) -> Result<Multiaddr, ConfigError> {
     Err(ConfigError::invalid("listen", message))
 }
 
-fn advertised(texts: &[String]) -> Result<Vec<shoal_topology::Address>, ConfigError> {
-    let parse = |text: &String| {
-        text.parse::<shoal_topology::Address>().map_err(|error| {
-            ConfigError::invalid("advertise", format!("`{text}` can't be dialled: {error}"))
-        })
-    };
-    // Peers look up no names: a look-up tells a resolver who is about to be dialled.
-    if let Some(name) = texts.iter().find(|text| text.starts_with("/dns")) {
-        let message = format!("`{name}` is a name, which nobody looks up: give /ip4/… or /ip6/…");
-        return Err(ConfigError::invalid("advertise", message));
+fn listen_addresses(texts: &[String], wrong: &mut Problems) -> Vec<Multiaddr> {
+    if texts.is_empty() {
+        wrong.push(ConfigError::invalid("listen", "needs at least one address"));
     }
-    texts.iter().map(parse).collect()
+    let addresses = texts.iter();
+    addresses
+        .filter_map(|text| wrong.keep(listen_address(text)))
+        .collect()
 }
 
-/// Every address of the machine, or any port.
-fn is_vague(address: &str) -> bool {
-    let any = ["/ip4/0.0.0.0/", "/ip6/::/"]
-        .iter()
-        .any(|any| address.starts_with(any));
-    any || address.parse::<shoal_topology::Address>().is_err()
+fn advertised(texts: &[String], wrong: &mut Problems) -> Vec<Address> {
+    let mut addresses = Vec::new();
+    for text in texts {
+        // Peers look up no names: a look-up tells a resolver who is about to be dialled.
+        if text.starts_with("/dns") {
+            let message =
+                format!("`{text}` is a name, which nobody looks up: give /ip4/… or /ip6/…");
+            wrong.push(ConfigError::invalid("advertise", message));
+            continue;
+        }
+        let parsed = text.parse().map_err(|error| {
+            ConfigError::invalid("advertise", format!("`{text}` can't be dialled: {error}"))
+        });
+        addresses.extend(wrong.keep(parsed));
+    }
+    addresses
+}
+
+/// An address to listen on as one to dial; none if it is every address of the machine, or any port.
+fn exact(address: &Multiaddr) -> Option<Address> {
+    let address: Address = address.to_string().parse().ok()?;
+    let every = match &address.host {
+        Host::Ip4(ip) => ip.is_unspecified(),
+        Host::Ip6(ip) => ip.is_unspecified(),
+        _ => false,
+    };
+    (!every).then_some(address)
 }
 
 fn threads(wanted: usize) -> NonZeroUsize {
@@ -455,7 +457,14 @@ fn threads(wanted: usize) -> NonZeroUsize {
         .unwrap_or(NonZeroUsize::MIN)
 }
 
-fn check_bounds(file: &NodeFile) -> Result<(), ConfigError> {
+fn check_family(family: &str, wrong: &mut Problems) {
+    if family.len() > MAX_FAMILY_BYTES {
+        let message = format!("has {} bytes; {MAX_FAMILY_BYTES} are allowed", family.len());
+        wrong.push(ConfigError::invalid("family", message));
+    }
+}
+
+fn check_bounds(file: &NodeFile, wrong: &mut Problems) {
     let (queues, connections) = (&file.queues, &file.connections);
     let bounds = [
         ("queues.unwrap_packets", queues.unwrap_packets),
@@ -469,9 +478,10 @@ fn check_bounds(file: &NodeFile) -> Result<(), ConfigError> {
             usize::try_from(connections.nodes).unwrap_or(usize::MAX),
         ),
     ];
-    match bounds.into_iter().find(|(_, bound)| *bound == 0) {
-        Some((key, _)) => Err(ConfigError::invalid(key, "must be at least 1")),
-        None => Ok(()),
+    for (key, bound) in bounds {
+        if bound == 0 {
+            wrong.push(ConfigError::invalid(key, "must be at least 1"));
+        }
     }
 }
 

@@ -385,7 +385,7 @@ async fn ask(
         member
             .addresses
             .iter()
-            .map(|address| address.parse().unwrap())
+            .map(|address| address.to_string().parse().unwrap())
             .collect(),
     );
     let answered = async {

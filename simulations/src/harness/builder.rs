@@ -283,7 +283,11 @@ impl NetworkBuilder {
                 party: party(index),
                 identity,
                 role: member.role,
-                address: member.addresses.first().cloned().unwrap_or_default(),
+                address: member
+                    .addresses
+                    .first()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
                 neighbours: neighbours(index, count),
                 relay: self.relay_limits.clone(),
                 provider: self.provider_limits.clone(),
@@ -347,11 +351,10 @@ fn members(identities: &[Identity], mixes: usize) -> Vec<GenesisMember> {
         } else {
             Role::Provider
         },
-        addresses: vec![format!(
-            "/ip4/10.0.{}.{}/tcp/4000",
-            index / 250,
-            index % 250 + 1
-        )],
+        addresses: format!("/ip4/10.0.{}.{}/tcp/4000", index / 250, index % 250 + 1)
+            .parse()
+            .into_iter()
+            .collect(),
     };
     identities.iter().enumerate().map(member).collect()
 }

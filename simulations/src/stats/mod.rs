@@ -19,7 +19,6 @@ mod distribution;
 mod estimate;
 mod special;
 
-pub(crate) use distribution::invert;
 pub use distribution::{
     binomial_cdf, binomial_pmf, erlang_cdf, erlang_pdf, erlang_quantile, geometric_cdf,
     poisson_cdf, poisson_pmf,

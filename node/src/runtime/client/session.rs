@@ -12,7 +12,9 @@ use rand::{CryptoRng, Rng, RngExt as _};
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, NodeId, Time, wire};
-use shoal_topology::{AdoptError, ClientDirectory, NetworkParameters, Role, adopt_documents};
+use shoal_topology::{
+    AdoptError, ClientDirectory, GenesisMember, NetworkParameters, Role, adopt_documents,
+};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -310,7 +312,10 @@ impl Session {
         }
         let genesis = self.params.genesis_members.iter();
         let mixes = genesis.filter(|member| member.role == Role::Mix);
-        mixes.map(|mix| (mix.id, parse(&mix.addresses))).collect()
+        let texts = |mix: &GenesisMember| -> Vec<String> {
+            mix.addresses.iter().map(ToString::to_string).collect()
+        };
+        mixes.map(|mix| (mix.id, parse(&texts(mix)))).collect()
     }
 
     async fn attach(

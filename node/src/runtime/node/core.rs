@@ -16,7 +16,7 @@ use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, NodeId, Span, Time};
 use shoal_provider::{Delivered, Provider, ProviderAction, ProviderInput, StoreError, StoreOp};
 use shoal_topology::{
-    Directory, DirectoryAction, DirectoryInput, DirectoryWarning, NetworkParameters, View,
+    Address, Directory, DirectoryAction, DirectoryInput, DirectoryWarning, NetworkParameters, View,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -449,6 +449,10 @@ impl Core {
     }
 }
 
+fn texts(addresses: &[Address]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
 /// Members of the documents and, to be found by newcomers and to find them, the genesis members.
 fn wanted_peers(
     params: &NetworkParameters,
@@ -464,7 +468,7 @@ fn wanted_peers(
     let genesis = params
         .genesis_members
         .iter()
-        .map(|m| (m.id, parse(&m.addresses)));
+        .map(|m| (m.id, parse(&texts(&m.addresses))));
     let members = view.documents.values().flat_map(|document| {
         document
             .members()

@@ -229,7 +229,10 @@ impl Starting {
         Ok(LocalNode {
             identity: Arc::clone(&self.identity),
             role: self.config.role,
-            addresses: self.config.dialled().map_err(CliError::usage)?,
+            addresses: {
+                let dialled = self.config.dialled().map_err(CliError::usage)?;
+                dialled.iter().map(ToString::to_string).collect()
+            },
             family: self.config.family.clone(),
             capacity_class: self.config.capacity_class,
             storage_mib: self.config.store.bytes >> 20,
