@@ -20,7 +20,7 @@ fn package() -> &'static Path {
 
 /// The `fuzz` module that includes this file, from the crate's root.
 fn module() -> &'static str {
-    module_path!().strip_suffix("::replay").unwrap()
+    module_path!().strip_suffix("::check").unwrap()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
