@@ -157,7 +157,7 @@ fn each(
     metric: &'static Metric,
     counts: impl IntoIterator<Item = (&'static str, u64)>,
 ) -> impl Iterator<Item = Sample> {
-    counts.into_iter().map(|(label, value)| Sample {
+    counts.into_iter().map(move |(label, value)| Sample {
         metric,
         label: Some(label),
         value,
@@ -234,7 +234,7 @@ pub fn directory(counters: &DirectoryCounters) -> impl Iterator<Item = Sample> {
 }
 
 /// A client's counters, by the names that [`client_counters`] gives them.
-pub fn client(counters: &BTreeMap<String, u64>) -> impl Iterator<Item = Sample> {
+pub(super) fn client(counters: &BTreeMap<String, u64>) -> impl Iterator<Item = Sample> {
     let of = |metric, names: &'static [(&'static str, &'static str)]| {
         let found = |(name, _): &(&'static str, _)| Some((*name, *counters.get(*name)?));
         each(metric, names.iter().filter_map(found).collect::<Vec<_>>())
