@@ -7,7 +7,7 @@ use shoal_node::net::{
 use shoal_proto::NetworkHash;
 use tokio::time::timeout;
 
-use crate::net_support::{Got, Node, QUIC, TCP, config, frame, pair};
+use crate::net_support::{Node, QUIC, TCP, config, frame, pair};
 
 async fn frames_cross(listen: &str, transport: &str) {
     let (mut a, mut b) = (Node::new(1, &[listen]).await, Node::new(2, &[listen]).await);
