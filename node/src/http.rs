@@ -1,53 +1,88 @@
 //! The HTTP server of a daemon, on this machine only unless the configuration says otherwise:
-//! `/metrics` for Prometheus, `/healthz` for who watches whether it runs.
+//! `/metrics` for Prometheus, `/healthz` for who watches whether it does its work: 200 if so, else 503 with
+//! the reasons, a line each, or as JSON for who asks for that.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-/// Brings the metrics up to date. It is called before each rendering and should export all numbers
-/// of one instant, so that they balance.
-pub type Snapshot = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+const JSON: &str = "application/json";
 
-/// Says whether the daemon does its work; if not, why.
-pub type Health = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Brings the metrics up to date, and says how the daemon is. It is called before each answer and
+/// should export all numbers of one instant, so that they balance.
+pub type Snapshot = Arc<dyn Fn() -> BoxFuture<'static, Health> + Send + Sync>;
+
+/// How long a daemon may take for a snapshot before it is held to be stuck.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether a daemon does its work; if not, why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health(Vec<String>);
+
+impl Health {
+    /// All is well.
+    #[must_use]
+    pub const fn well() -> Self {
+        Self(Vec::new())
+    }
+
+    /// What keeps the daemon from its work, each in a line of words; nothing if all is well.
+    pub fn of(reasons: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self(reasons.into_iter().map(Into::into).collect())
+    }
+
+    /// Whether it does its work.
+    #[must_use]
+    pub const fn is_well(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What keeps it from its work.
+    #[must_use]
+    pub fn reasons(&self) -> &[String] {
+        &self.0
+    }
+}
 
 /// What the server shows.
 #[derive(Clone)]
 pub struct Exporter {
     handle: PrometheusHandle,
     snapshot: Snapshot,
-    health: Health,
-    rendering: Arc<Mutex<()>>,
+    patience: Duration,
+    alone: Arc<Mutex<()>>,
 }
 
 impl Exporter {
-    /// Shows what `handle` renders after `snapshot`.
+    /// Shows what `handle` renders after `snapshot`, and what that says.
     #[must_use]
-    pub fn new(handle: PrometheusHandle, snapshot: Snapshot, health: Health) -> Self {
+    pub fn new(handle: PrometheusHandle, snapshot: Snapshot) -> Self {
         Self {
             handle,
             snapshot,
-            health,
-            rendering: Arc::default(),
+            patience: PATIENCE,
+            alone: Arc::default(),
         }
     }
 
-    /// The metrics as text. One rendering at a time, so that none sees half of another's snapshot.
-    pub async fn render(&self) -> String {
-        let _alone = self.rendering.lock().await;
-        (self.snapshot)().await;
-        self.handle.render()
+    /// The metrics as text, and how the daemon is. One snapshot at a time, so that no page shows half
+    /// of another's.
+    async fn look(&self) -> (String, Health) {
+        let _alone = self.alone.lock().await;
+        let snapshot = tokio::time::timeout(self.patience, (self.snapshot)()).await;
+        let health = snapshot.unwrap_or_else(|_| Health::of(["the daemon's loop does not answer"]));
+        (self.handle.render(), health)
     }
 }
 
@@ -94,73 +129,122 @@ impl HttpServer {
 
 async fn metrics(State(exporter): State<Exporter>) -> impl IntoResponse {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], exporter.render().await)
+    let (page, _) = exporter.look().await;
+    ([(header::CONTENT_TYPE, kind)], page)
 }
 
-async fn healthz(State(exporter): State<Exporter>) -> impl IntoResponse {
-    match (exporter.health)() {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+async fn healthz(State(exporter): State<Exporter>, headers: HeaderMap) -> Response {
+    let (_, health) = exporter.look().await;
+    let status = match health.is_well() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let accepted = headers
+        .get(header::ACCEPT)
+        .and_then(|kinds| kinds.to_str().ok());
+    if accepted.is_some_and(|kinds| kinds.contains(JSON)) {
+        let body = serde_json::json!({ "well": health.is_well(), "reasons": health.reasons() });
+        return (status, [(header::CONTENT_TYPE, JSON)], body.to_string()).into_response();
     }
+    let words = match health.is_well() {
+        true => "ok".to_owned(),
+        false => health.reasons().join("\n"),
+    };
+    (status, format!("{words}\n")).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use metrics_exporter_prometheus::PrometheusBuilder;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
-    async fn fetch(address: SocketAddr, path: &str) -> String {
+    async fn fetch(address: SocketAddr, path: &str, accept: &str) -> String {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     }
 
-    #[tokio::test]
-    async fn each_page_is_of_a_fresh_snapshot() {
+    /// A server whose snapshots count themselves and give this health.
+    async fn serve(
+        health: impl Fn(u64) -> BoxFuture<'static, Health> + Send + Sync + 'static,
+    ) -> SocketAddr {
         let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
         let handle = recorder.handle();
-        let taken = Arc::new(AtomicU64::new(0));
+        let taken = AtomicU64::new(0);
         let snapshot: Snapshot = Arc::new(move || {
             let number = taken.fetch_add(1, Ordering::Relaxed) + 1;
             metrics::with_local_recorder(recorder.as_ref(), || {
                 metrics::counter!("taken").absolute(number);
             });
-            Box::pin(async {})
+            health(number)
         });
-        let well = Arc::new(AtomicBool::new(true));
-        let seen = Arc::clone(&well);
-        let health: Health = Arc::new(move || match seen.load(Ordering::Relaxed) {
-            true => Ok(()),
-            false => Err("no document".to_owned()),
-        });
-        let exporter = Exporter::new(handle, snapshot, health);
+        let mut exporter = Exporter::new(handle, snapshot);
+        exporter.patience = Duration::from_millis(50);
         let server = HttpServer::bind(([127, 0, 0, 1], 0).into(), exporter)
             .await
             .unwrap();
         let address = server.local_address().unwrap();
-        let serving = tokio::spawn(server.serve(std::future::pending()));
+        tokio::spawn(server.serve(std::future::pending()));
+        address
+    }
+
+    #[tokio::test]
+    async fn each_page_is_of_a_fresh_snapshot() {
+        let address = serve(|_| Box::pin(async { Health::well() })).await;
         for number in 1..=2 {
-            let page = fetch(address, "/metrics").await;
+            let page = fetch(address, "/metrics", "*/*").await;
             assert!(page.starts_with("HTTP/1.1 200"), "{page}");
             assert!(page.contains(&format!("taken {number}\n")), "{page}");
         }
-        assert!(fetch(address, "/healthz").await.starts_with("HTTP/1.1 200"));
-        well.store(false, Ordering::Relaxed);
-        let ill = fetch(address, "/healthz").await;
+        let other = fetch(address, "/other", "*/*").await;
+        assert!(other.starts_with("HTTP/1.1 404"));
+    }
+
+    #[tokio::test]
+    async fn health_is_that_of_the_moment() {
+        let address = serve(|number| {
+            Box::pin(async move {
+                match number {
+                    1 | 2 => Health::well(),
+                    _ => Health::of(["no document is in force", "the disk fails"]),
+                }
+            })
+        })
+        .await;
+        let well = fetch(address, "/healthz", "*/*").await;
+        assert!(well.starts_with("HTTP/1.1 200"), "{well}");
+        assert!(well.ends_with("\r\n\r\nok\n"), "{well}");
+        let well = fetch(address, "/healthz", "application/json").await;
+        assert!(well.starts_with("HTTP/1.1 200"), "{well}");
+        assert!(well.ends_with(r#"{"reasons":[],"well":true}"#), "{well}");
+        let ill = fetch(address, "/healthz", "*/*").await;
+        assert!(ill.starts_with("HTTP/1.1 503"), "{ill}");
         assert!(
-            ill.starts_with("HTTP/1.1 503") && ill.ends_with("no document\n"),
+            ill.ends_with("\r\n\r\nno document is in force\nthe disk fails\n"),
             "{ill}"
         );
-        assert!(fetch(address, "/other").await.starts_with("HTTP/1.1 404"));
-        serving.abort();
+        let ill = fetch(address, "/healthz", "text/html, application/json").await;
+        assert!(ill.starts_with("HTTP/1.1 503"), "{ill}");
+        let reasons = r#"{"reasons":["no document is in force","the disk fails"],"well":false}"#;
+        assert!(ill.ends_with(reasons), "{ill}");
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_does_not_answer_is_not_well() {
+        let address = serve(|_| Box::pin(std::future::pending())).await;
+        let ill = fetch(address, "/healthz", "*/*").await;
+        assert!(ill.starts_with("HTTP/1.1 503"), "{ill}");
+        assert!(ill.contains("does not answer"), "{ill}");
     }
 }

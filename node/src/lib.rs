@@ -1,6 +1,6 @@
-//! The `shoal` binary as a library: libp2p, threads and queues around the roles, the client
-//! daemon with its local control socket, what a node keeps on disk, configuration, metrics and
-//! the command line.
+//! What the `shoal` binary is made of: libp2p, threads and queues around the roles, the client
+//! daemon with its local control socket, what a node keeps on disk, configuration and metrics. The
+//! command line is the binary's own.
 //!
 //! It decides nothing about the protocol: that is the business of the crates to its left, whose
 //! roles know neither sockets nor clocks.
@@ -9,7 +9,8 @@
 //!   file, environment and flags.
 //! * [`state`]: key files, the replay log, the directory's state and the client's database.
 //! * [`control`]: the local API of the client daemon, over a Unix domain socket.
-//! * [`cli`]: one function for each command of `shoal`.
+//! * [`runtime`], [`demo`]: the daemons, and a network of them on one machine.
+//! * [`Failure`]: how each of them ends badly, with the exit code.
 //! * [`metrics`], [`http`], [`logging`]: what an operator sees.
 //!
 //! ```
@@ -19,10 +20,10 @@
 //! assert_eq!(parse_span("50ms"), Ok(Span::from_millis(50)));
 //! ```
 
-pub mod cli;
 pub mod config;
 pub mod control;
 pub mod demo;
+mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -31,4 +32,8 @@ pub mod logging;
 pub mod metrics;
 pub mod net;
 pub mod runtime;
+mod seed;
 pub mod state;
+
+pub use error::Failure;
+pub use seed::seeded;

@@ -1,7 +1,9 @@
 //! The command line of `shoal`.
 
+mod cli;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shoal_node::cli::main()
+    cli::main()
 }

@@ -50,7 +50,6 @@ pub mod adversary;
 pub mod advise;
 pub mod clock;
 pub mod engine;
-pub mod math;
 pub mod measure;
 pub mod metrics;
 pub mod network;
@@ -59,7 +58,9 @@ pub mod reproduce;
 pub mod run;
 pub mod scenario;
 pub mod seed;
-pub mod stats;
 pub mod sweep;
 pub mod table;
 pub mod theory;
+
+pub use shoal_stats as stats;
+pub use shoal_stats::math;

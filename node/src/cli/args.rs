@@ -1,9 +1,10 @@
+//! The command line: what there is to say, and what help says about it.
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use shoal_node::config::{LogLevel, parse_span};
 use shoal_proto::{NodeId, Span};
-
-use crate::config::{LogLevel, parse_span};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -70,26 +71,19 @@ Examples:
   shoal init --role provider --dir prov1 --network network.toml \\
       --listen /ip4/127.0.0.1/tcp/4200 --listen /ip4/127.0.0.1/udp/4200/quic-v1
 
-Nothing that exists is overwritten.")]
+The network's file may come later. Nothing that exists is overwritten.")]
 pub(super) struct Init {
     /// What the node will do.
     #[arg(long)]
     pub(super) role: RoleName,
-    /// The directory to make.
-    #[arg(long, env = "SHOAL_DIR")]
-    pub(super) dir: PathBuf,
-    /// The file with the network parameters; it may come later.
-    #[arg(long, value_name = "FILE")]
-    pub(super) network: Option<PathBuf>,
-    /// A multiaddress to listen on; repeat for several.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) listen: Vec<String>,
-    /// A multiaddress that others dial; repeat for several.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) advertise: Vec<String>,
-    /// Where metrics are served.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(super) metrics: Option<String>,
+    #[command(flatten)]
+    pub(super) made: NewDir,
+    #[command(flatten)]
+    pub(super) network: NetworkFile,
+    #[command(flatten)]
+    pub(super) reach: Reach,
+    #[command(flatten)]
+    pub(super) metrics: MetricsAt,
     /// Name of the operator's family of nodes.
     #[arg(long, value_name = "NAME")]
     pub(super) family: Option<String>,
@@ -161,39 +155,14 @@ pub(super) struct NodeRun {
     pub(super) role: Option<RoleName>,
     #[command(flatten)]
     pub(super) place: Place,
-    /// The file with the network parameters.
-    #[arg(long, value_name = "FILE")]
-    pub(super) network: Option<PathBuf>,
-    /// A multiaddress to listen on; repeat for several.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) listen: Vec<String>,
-    /// A multiaddress that others dial; repeat for several.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) advertise: Vec<String>,
-    /// Where metrics are served.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(super) metrics: Option<String>,
+    #[command(flatten)]
+    pub(super) network: NetworkFile,
+    #[command(flatten)]
+    pub(super) reach: Reach,
+    #[command(flatten)]
+    pub(super) metrics: MetricsAt,
     #[command(flatten)]
     pub(super) daemon: Daemon,
-}
-
-/// Where a daemon's state and configuration are.
-#[derive(Clone, Debug, Args)]
-pub(super) struct Place {
-    /// The state directory; the configuration's directory if only that is given.
-    #[arg(long, env = "SHOAL_DIR", required_unless_present = "config")]
-    pub(super) dir: Option<PathBuf>,
-    /// The configuration file, if it is not in the state directory.
-    #[arg(long, env = "SHOAL_CONFIG", value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
-}
-
-/// What all daemons take.
-#[derive(Clone, Debug, Args)]
-pub(super) struct Daemon {
-    /// Stop when standard input ends: for a parent that holds the other end of a pipe.
-    #[arg(long)]
-    pub(super) stop_with_stdin: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -232,9 +201,8 @@ Example:
 
 The mailbox's provider is chosen at random unless given. Nothing that exists is overwritten.")]
 pub(super) struct ClientInit {
-    /// The directory to make.
-    #[arg(long, env = "SHOAL_DIR")]
-    pub(super) dir: PathBuf,
+    #[command(flatten)]
+    pub(super) made: NewDir,
     /// The file with the network parameters.
     #[arg(long, value_name = "FILE")]
     pub(super) network: PathBuf,
@@ -254,22 +222,21 @@ pub(super) struct ClientInit {
 Example:
   shoal client run --dir alice
 
-Leave it running: promises about who receives what hold for daemons that stay on.")]
+Leave it running: promises about who receives what hold for daemons that stay on. Metrics are served
+nowhere unless asked for.")]
 pub(super) struct ClientRun {
     #[command(flatten)]
     pub(super) place: Place,
-    /// The file with the network parameters.
-    #[arg(long, value_name = "FILE")]
-    pub(super) network: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) network: NetworkFile,
     /// Node id of the provider to enter by, or `random`.
     #[arg(long, value_name = "NODE")]
     pub(super) entry: Option<String>,
     /// A profile of the network.
     #[arg(long, value_name = "NAME")]
     pub(super) profile: Option<String>,
-    /// Where metrics are served; nowhere unless given.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(super) metrics: Option<String>,
+    #[command(flatten)]
+    pub(super) metrics: MetricsAt,
     #[command(flatten)]
     pub(super) daemon: Daemon,
 }
@@ -345,4 +312,58 @@ pub(super) struct Demo {
     /// Where the nodes keep their state; a temporary directory unless given.
     #[arg(long)]
     pub(super) dir: Option<PathBuf>,
+}
+
+/// A directory that a command makes.
+#[derive(Clone, Debug, Args)]
+pub(super) struct NewDir {
+    /// The directory to make.
+    #[arg(long, env = "SHOAL_DIR")]
+    pub(super) dir: PathBuf,
+}
+
+/// Which network it is.
+#[derive(Clone, Debug, Args)]
+pub(super) struct NetworkFile {
+    /// The file with the network parameters.
+    #[arg(long, value_name = "FILE")]
+    pub(super) network: Option<PathBuf>,
+}
+
+/// Where a node is found.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Reach {
+    /// A multiaddress to listen on; repeat for several.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Vec<String>,
+    /// A multiaddress that others dial; repeat for several.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) advertise: Vec<String>,
+}
+
+/// Where an operator looks.
+#[derive(Clone, Debug, Args)]
+pub(super) struct MetricsAt {
+    /// Where metrics are served.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) metrics: Option<String>,
+}
+
+/// Where a daemon's state and configuration are.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Place {
+    /// The state directory; the configuration's directory if only that is given.
+    #[arg(long, env = "SHOAL_DIR", required_unless_present = "config")]
+    pub(super) dir: Option<PathBuf>,
+    /// The configuration file, if it is not in the state directory.
+    #[arg(long, env = "SHOAL_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// What all daemons take.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Daemon {
+    /// Stop when standard input ends: for a parent that holds the other end of a pipe.
+    #[arg(long)]
+    pub(super) stop_with_stdin: bool,
 }

@@ -1,8 +1,12 @@
-use super::args::Demo;
-use super::{CliError, output};
-use crate::demo::{DemoOptions, run as run_demo};
+//! `shoal demo`.
 
-pub(super) async fn run(args: Demo, json: bool) -> Result<(), CliError> {
+use shoal_node::Failure;
+use shoal_node::demo::{DemoOptions, run as run_demo};
+
+use super::args::Demo;
+use super::output;
+
+pub(super) async fn run(args: Demo, json: bool) -> Result<(), Failure> {
     let message = match args.message {
         Some(text) if text == "-" => Some(output::read_text(shoal_client::MAX_TEXT_BYTES)?),
         Some(text) => {

@@ -1,11 +1,12 @@
-//! The commands of `shoal`: one file each.
+//! The commands of `shoal`: one file each. Only the binary has them: what they call is the library's,
+//! and knows nothing of a command line.
 
 mod args;
 mod client;
 mod cost;
 mod demo;
-mod error;
 mod init;
+mod launch;
 mod network;
 mod node;
 mod output;
@@ -14,17 +15,13 @@ mod template;
 use std::process::ExitCode;
 
 use clap::Parser;
-use rand::SeedableRng;
-use rand_chacha::ChaCha20Rng;
-use zeroize::Zeroizing;
-
-pub use error::CliError;
+use shoal_node::Failure;
 
 use self::args::{Cli, Command};
 
 /// Parses the command line and does what it says.
 #[must_use]
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -43,11 +40,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), CliError> {
+fn run(cli: Cli) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(CliError::failed)?;
+        .map_err(Failure::failed)?;
     let json = cli.json;
     runtime.block_on(async {
         match cli.command {
@@ -60,7 +57,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
     })
 }
 
-fn report(error: &CliError, json: bool) {
+fn report(error: &Failure, json: bool) {
     if json {
         let value = serde_json::json!({
             "error": { "kind": error.kind(), "message": error.to_string() }
@@ -69,24 +66,4 @@ fn report(error: &CliError, json: bool) {
     } else {
         output::note(&format!("shoal: {error}"));
     }
-}
-
-/// The variables that configure us.
-fn environment() -> Vec<(String, String)> {
-    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    std::env::vars_os()
-        .filter_map(text)
-        .filter(|(name, _)| name.starts_with("SHOAL_"))
-        .collect()
-}
-
-/// A generator for keys and choices, seeded by the system.
-fn seeded() -> Result<ChaCha20Rng, CliError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut()).map_err(|error| {
-        CliError::Failed(anyhow::anyhow!("the system has no randomness: {error}"))
-    })?;
-    Ok(ChaCha20Rng::from_seed(*seed))
 }

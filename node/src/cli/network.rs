@@ -1,18 +1,21 @@
+//! `shoal network`.
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use serde::Serialize;
+use shoal_node::Failure;
+use shoal_node::config::{NodeConfig, NodeFlags, load_network};
+use shoal_node::runtime::Clock;
+use shoal_node::state::{load_identity, write_new};
 use shoal_proto::{Span, Time};
 use shoal_topology::{Address, GenesisMember, NetworkParameters, Role, duration};
 
 use super::args::{Network, NetworkNew};
 use super::cost::Cost;
-use super::{CliError, output};
-use crate::config::{NodeConfig, NodeFlags, load_network};
-use crate::runtime::Clock;
-use crate::state::{load_identity, write_new};
+use super::output;
 
 /// What `shoal network new --json` prints.
 #[derive(Serialize)]
@@ -41,14 +44,14 @@ struct Shown {
     profiles: BTreeMap<String, Cost>,
 }
 
-pub(super) fn run(command: &Network, json: bool) -> Result<(), CliError> {
+pub(super) fn run(command: &Network, json: bool) -> Result<(), Failure> {
     match command {
         Network::New(args) => new(args, json),
         Network::Show { file } => show(file, json),
     }
 }
 
-fn new(args: &NetworkNew, json: bool) -> Result<(), CliError> {
+fn new(args: &NetworkNew, json: bool) -> Result<(), Failure> {
     let given = args.member.iter().map(|text| parse_member(text));
     let found = args.from_dir.iter().map(|dir| member_from(dir));
     let members = given.chain(found).collect::<Result<Vec<_>, _>>()?;
@@ -61,9 +64,9 @@ fn new(args: &NetworkNew, json: bool) -> Result<(), CliError> {
         genesis_members: members,
         ..NetworkParameters::example()
     };
-    params.validate().map_err(CliError::usage)?;
+    params.validate().map_err(Failure::usage)?;
     check_members(&params)?;
-    write_new(&args.out, params.to_toml().as_bytes(), 0o644).map_err(CliError::failed)?;
+    write_new(&args.out, params.to_toml().as_bytes(), 0o644).map_err(Failure::failed)?;
     let made = Made {
         file: args.out.display().to_string(),
         name: params.name.clone(),
@@ -81,7 +84,7 @@ fn new(args: &NetworkNew, json: bool) -> Result<(), CliError> {
 }
 
 /// A network that could never form a path is a mistake.
-fn check_members(params: &NetworkParameters) -> Result<(), CliError> {
+fn check_members(params: &NetworkParameters) -> Result<(), Failure> {
     let count = |role| {
         params
             .genesis_members
@@ -91,7 +94,7 @@ fn check_members(params: &NetworkParameters) -> Result<(), CliError> {
     };
     let (mixes, providers) = (count(Role::Mix), count(Role::Provider));
     if mixes < usize::from(params.layers) || providers < 2 {
-        return Err(CliError::Usage(anyhow!(
+        return Err(Failure::Usage(anyhow!(
             "a network of {} layers starts with {} mixes or more, one for each layer, and with 2 \
              providers or more, because a client enters by another than keeps its mailbox; here \
              are {mixes} and {providers}",
@@ -103,7 +106,7 @@ fn check_members(params: &NetworkParameters) -> Result<(), CliError> {
 }
 
 /// `ID,ROLE,ADDRESS,…`
-fn parse_member(text: &str) -> Result<GenesisMember, CliError> {
+fn parse_member(text: &str) -> Result<GenesisMember, Failure> {
     let parse = || {
         let mut parts = text.split(',').map(str::trim);
         let id = parts.next().unwrap_or_default();
@@ -132,19 +135,19 @@ fn parse_member(text: &str) -> Result<GenesisMember, CliError> {
     };
     parse()
         .with_context(|| format!("--member {text}"))
-        .map_err(CliError::Usage)
+        .map_err(Failure::Usage)
 }
 
 /// What a directory that `shoal init` made says about its node.
-fn member_from(dir: &Path) -> Result<GenesisMember, CliError> {
-    let identity = load_identity(dir).map_err(CliError::usage)?;
+fn member_from(dir: &Path) -> Result<GenesisMember, Failure> {
+    let identity = load_identity(dir).map_err(Failure::usage)?;
     let flags = NodeFlags {
         dir: dir.to_owned(),
         ..NodeFlags::default()
     };
     // The file alone: flags and environment are for the one who runs this command.
-    let config = NodeConfig::load(&flags, &[]).map_err(CliError::usage)?;
-    let addresses = config.dialled().map_err(CliError::usage)?;
+    let config = NodeConfig::load(&flags, &[]).map_err(Failure::usage)?;
+    let addresses = config.dialled().map_err(Failure::usage)?;
     Ok(GenesisMember {
         id: identity.id(),
         role: config.role,
@@ -152,8 +155,8 @@ fn member_from(dir: &Path) -> Result<GenesisMember, CliError> {
     })
 }
 
-fn show(file: &Path, json: bool) -> Result<(), CliError> {
-    let params = load_network(file).map_err(CliError::usage)?;
+fn show(file: &Path, json: bool) -> Result<(), Failure> {
+    let params = load_network(file).map_err(Failure::usage)?;
     let now = Clock::start().now();
     let epoch = params.epoch_at(now);
     let count = |role| {

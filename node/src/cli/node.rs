@@ -1,16 +1,17 @@
-use std::path::{Path, PathBuf};
+//! `shoal node`.
 
-use super::args::{Node, NodeRun, Place};
-use super::{CliError, environment};
-use crate::config::{LogConfig, LogLevel, NodeConfig, NodeFlags, Override};
-use crate::runtime::{Announcer, Outside};
-use crate::{logging, runtime};
+use shoal_node::Failure;
+use shoal_node::config::{LogLevel, NodeConfig, NodeFlags};
+use shoal_node::runtime::{self, Announcer, Outside};
+
+use super::args::{Node, NodeRun};
+use super::launch::{directory, environment, list_text, overrides, path_text, start_logging};
 
 pub(super) async fn run(
     command: Node,
     log_level: Option<LogLevel>,
     json: bool,
-) -> Result<(), CliError> {
+) -> Result<(), Failure> {
     let Node::Run(args) = command;
     let config = load(&args, log_level)?;
     start_logging(&config.log, &config.ignored_variables)?;
@@ -21,14 +22,18 @@ pub(super) async fn run(
     runtime::run_node(config, outside).await
 }
 
-fn load(args: &NodeRun, log_level: Option<LogLevel>) -> Result<NodeConfig, CliError> {
+fn load(args: &NodeRun, log_level: Option<LogLevel>) -> Result<NodeConfig, Failure> {
     let role = args.role.map(|role| role.as_str().to_owned());
     let texts = [
         ("role", "role", role),
-        ("network", "network", path_text(args.network.as_deref())),
-        ("listen", "listen", list_text(&args.listen)),
-        ("advertise", "advertise", list_text(&args.advertise)),
-        ("metrics", "metrics.listen", args.metrics.clone()),
+        (
+            "network",
+            "network",
+            path_text(args.network.network.as_deref()),
+        ),
+        ("listen", "listen", list_text(&args.reach.listen)),
+        ("advertise", "advertise", list_text(&args.reach.advertise)),
+        ("metrics", "metrics.listen", args.metrics.metrics.clone()),
         (
             "log-level",
             "log.level",
@@ -40,51 +45,5 @@ fn load(args: &NodeRun, log_level: Option<LogLevel>) -> Result<NodeConfig, CliEr
         config: args.place.config.clone(),
         overrides: overrides(texts),
     };
-    NodeConfig::load(&flags, &environment()).map_err(CliError::usage)
-}
-
-/// The flags that were given: name, key, text.
-pub(super) fn overrides<const N: usize>(texts: [(&str, &str, Option<String>); N]) -> Vec<Override> {
-    let given = |(flag, key, text): (&str, &str, Option<String>)| {
-        text.map(|text| Override::flag(flag, key, text))
-    };
-    texts.into_iter().filter_map(given).collect()
-}
-
-pub(super) fn path_text(path: Option<&Path>) -> Option<String> {
-    path.map(|path| path.display().to_string())
-}
-
-fn list_text(list: &[String]) -> Option<String> {
-    (!list.is_empty()).then(|| list.join(","))
-}
-
-/// The state directory: that of the configuration if only that was given.
-pub(super) fn directory(place: &Place) -> PathBuf {
-    let beside = || {
-        let config = place.config.as_deref()?;
-        config.parent().map(|dir| {
-            if dir.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                dir
-            }
-        })
-    };
-    let named = place.dir.as_deref().or_else(beside);
-    named.unwrap_or_else(|| Path::new(".")).to_owned()
-}
-
-pub(super) fn start_logging(
-    config: &LogConfig,
-    ignored: &[(String, Option<String>)],
-) -> Result<(), CliError> {
-    logging::init(config).map_err(CliError::failed)?;
-    for (variable, nearest) in ignored {
-        match nearest {
-            Some(nearest) => tracing::warn!("{variable} sets nothing; is {nearest} meant?"),
-            None => tracing::warn!("{variable} sets nothing"),
-        }
-    }
-    Ok(())
+    NodeConfig::load(&flags, &environment()).map_err(Failure::usage)
 }

@@ -1,12 +1,13 @@
+//! What commands print, and the text that they read.
+
 use std::io::{self, Read, Write};
 
 use anyhow::Context;
 use serde::Serialize;
-
-use super::CliError;
+use shoal_node::Failure;
 
 /// Prints to standard output: an object with `--json`, else the words.
-pub(super) fn show<T: Serialize>(json: bool, value: &T, words: &str) -> Result<(), CliError> {
+pub(super) fn show<T: Serialize>(json: bool, value: &T, words: &str) -> Result<(), Failure> {
     let line = if json {
         to_json(value)?
     } else {
@@ -16,17 +17,17 @@ pub(super) fn show<T: Serialize>(json: bool, value: &T, words: &str) -> Result<(
 }
 
 /// One JSON object on a line.
-pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, CliError> {
-    serde_json::to_string(value).map_err(CliError::failed)
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(Failure::failed)
 }
 
 /// Prints one line, at once.
-pub(super) fn print(line: &str) -> Result<(), CliError> {
+pub(super) fn print(line: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = writeln!(out, "{line}").and_then(|()| out.flush());
     written
         .context("can't write to standard output")
-        .map_err(CliError::Failed)
+        .map_err(Failure::Failed)
 }
 
 /// Prints one line for people, beside the output proper. Nobody may be there to read it.
@@ -35,7 +36,7 @@ pub(super) fn note(line: &str) {
 }
 
 /// Reads a text from standard input, which may have at most so many bytes.
-pub(super) fn read_text(limit: usize) -> Result<String, CliError> {
+pub(super) fn read_text(limit: usize) -> Result<String, Failure> {
     let mut text = String::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     io::stdin()
@@ -43,15 +44,15 @@ pub(super) fn read_text(limit: usize) -> Result<String, CliError> {
         .take(most)
         .read_to_string(&mut text)
         .context("can't read the text from standard input")
-        .map_err(CliError::Usage)?;
+        .map_err(Failure::Usage)?;
     check_length(&text, limit)?;
     Ok(text)
 }
 
 /// Refuses a text of more bytes than a message may have.
-pub(super) fn check_length(text: &str, limit: usize) -> Result<(), CliError> {
+pub(super) fn check_length(text: &str, limit: usize) -> Result<(), Failure> {
     if text.len() > limit {
-        return Err(CliError::Usage(anyhow::anyhow!(
+        return Err(Failure::Usage(anyhow::anyhow!(
             "the text is too long: a message has at most {limit} bytes"
         )));
     }

@@ -1,3 +1,5 @@
+//! The commented configuration files that `init` fills in.
+
 use toml::Value;
 
 /// A node's configuration with comments; its values are replaced one by one.

@@ -1,3 +1,5 @@
+//! A client's configuration.
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 

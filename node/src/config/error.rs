@@ -1,3 +1,5 @@
+//! What can be wrong with a configuration, and where.
+
 use std::path::PathBuf;
 
 use thiserror::Error;

@@ -1,3 +1,5 @@
+//! Defaults, file, environment and flags laid over each other, with the place of each value.
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

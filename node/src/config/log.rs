@@ -1,3 +1,5 @@
+//! What is logged, and how.
+
 use serde::{Deserialize, Serialize};
 
 /// What is logged, and how.

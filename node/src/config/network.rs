@@ -1,3 +1,5 @@
+//! The network's file.
+
 use std::path::Path;
 
 use shoal_topology::NetworkParameters;

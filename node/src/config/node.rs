@@ -1,3 +1,5 @@
+//! A node's configuration.
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

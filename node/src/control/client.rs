@@ -1,11 +1,14 @@
+//! The commands' side of the control socket.
+
 use std::io;
 use std::path::{Path, PathBuf};
 
+use futures::StreamExt as _;
 use thiserror::Error;
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::line::{Line, read_line};
+use super::line::{Line, Lines, lines};
 use super::protocol::{
     Event, MAX_RESPONSE_BYTES, Outcome, Refusal, Request, RequestLine, Response, ResponseLine,
     VERSION,
@@ -39,7 +42,7 @@ pub enum ControlError {
 
 /// A connection to the daemon.
 pub struct ControlClient {
-    reader: BufReader<OwnedReadHalf>,
+    reader: Lines<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     next_id: u64,
 }
@@ -58,7 +61,7 @@ impl ControlClient {
         })?;
         let (read, writer) = stream.into_split();
         Ok(Self {
-            reader: BufReader::new(read),
+            reader: lines(read, MAX_RESPONSE_BYTES),
             writer,
             next_id: 1,
         })
@@ -104,7 +107,7 @@ impl ControlClient {
         }
     }
 
-    /// Waits for the next event. Not safe to cancel: after a timeout, connect anew.
+    /// Waits for the next event. If the wait is given up, nothing is lost.
     ///
     /// # Errors
     /// [`ControlError::Closed`] when the daemon stops.
@@ -117,14 +120,11 @@ impl ControlClient {
     }
 
     async fn line(&mut self) -> Result<ResponseLine, ControlError> {
-        match read_line(&mut self.reader, MAX_RESPONSE_BYTES)
-            .await
-            .map_err(closed)?
-        {
-            Line::Whole(line) => serde_json::from_slice(&line)
+        match self.reader.next().await.transpose().map_err(closed)? {
+            Some(Line::Whole(line)) => serde_json::from_slice(&line)
                 .map_err(|error| ControlError::Protocol(error.to_string())),
-            Line::TooLong => Err(ControlError::Protocol("a line is too long".to_owned())),
-            Line::End => Err(ControlError::Closed),
+            Some(Line::TooLong) => Err(ControlError::Protocol("a line is too long".to_owned())),
+            None => Err(ControlError::Closed),
         }
     }
 }

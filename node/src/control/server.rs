@@ -1,17 +1,20 @@
+//! The daemon's side of the control socket.
+
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, BufReader};
-use tokio::net::unix::OwnedWriteHalf;
+use futures::StreamExt as _;
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::line::{Line, read_line};
+use super::line::{Line, Lines, lines};
 use super::protocol::{
     Event, MAX_REQUEST_BYTES, Outcome, Refusal, RefusalCode, Request, RequestLine, Response,
     ResponseLine, VERSION,
@@ -103,9 +106,9 @@ async fn connection<H: Handler>(stream: UnixStream, handler: Arc<H>, slot: Owned
 
 async fn converse<H: Handler>(stream: UnixStream, handler: &H) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
-    let mut reader = BufReader::new(read);
-    loop {
-        let line = match read_line(&mut reader, MAX_REQUEST_BYTES).await? {
+    let mut reader = lines(read, MAX_REQUEST_BYTES);
+    while let Some(line) = reader.next().await.transpose()? {
+        let line = match line {
             Line::Whole(line) => line,
             Line::TooLong => {
                 let message = format!("a line has at most {MAX_REQUEST_BYTES} bytes");
@@ -113,7 +116,6 @@ async fn converse<H: Handler>(stream: UnixStream, handler: &H) -> io::Result<()>
                 respond(&mut write, 0, Outcome::Error(refusal)).await?;
                 continue;
             }
-            Line::End => return Ok(()),
         };
         let (id, request) = parse(&line);
         match request {
@@ -133,11 +135,12 @@ async fn converse<H: Handler>(stream: UnixStream, handler: &H) -> io::Result<()>
             Err(refusal) => respond(&mut write, id, Outcome::Error(refusal)).await?,
         }
     }
+    Ok(())
 }
 
 /// Writes events until the other side closes; what it writes meanwhile is thrown away.
-async fn follow<R: tokio::io::AsyncBufRead + Unpin>(
-    reader: &mut R,
+async fn follow(
+    reader: &mut Lines<OwnedReadHalf>,
     write: &mut OwnedWriteHalf,
     id: u64,
     mut events: broadcast::Receiver<Event>,
@@ -149,9 +152,9 @@ async fn follow<R: tokio::io::AsyncBufRead + Unpin>(
                 Err(RecvError::Lagged(events)) => Event::Missed { events },
                 Err(RecvError::Closed) => return Ok(()),
             },
-            line = read_line(reader, MAX_REQUEST_BYTES) => match line? {
-                Line::End => return Ok(()),
-                _ => continue,
+            line = reader.next() => match line.transpose()? {
+                Some(_) => continue,
+                None => return Ok(()),
             },
         };
         respond(write, id, Outcome::Event(event)).await?;

@@ -1,3 +1,5 @@
+//! Where the control socket is, and who may speak on it.
+
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use crate::metrics::names;
+/// What the nodes call what is read here.
+mod names {
+    pub(super) const RECEIVED: &str = "shoal_mix_received_packets_total";
+    pub(super) const FORWARDED: &str = "shoal_mix_forwarded_packets_total";
+    pub(super) const DELIVERED: &str = "shoal_mix_delivered_packets_total";
+    pub(super) const LOOPS_RETURNED: &str = "shoal_mix_loops_returned_packets_total";
+    pub(super) const DROPPED: &str = "shoal_mix_dropped_packets_total";
+    pub(super) const INSIDE: &str = "shoal_mix_inside_packets";
+    pub(super) const ORIGINATED: &str = "shoal_mix_originated_packets_total";
+    pub(super) const PROVIDER_DROPPED: &str = "shoal_provider_dropped_packets_total";
+    pub(super) const PROVIDER_REPLIES: &str = "shoal_provider_replies_packets_total";
+    pub(super) const PROVIDER_DOWNLINK: &str = "shoal_provider_downlink_packets_total";
+
+    #[cfg(test)]
+    pub(super) const ALL: [&str; 10] = [
+        RECEIVED,
+        FORWARDED,
+        DELIVERED,
+        LOOPS_RETURNED,
+        DROPPED,
+        INSIDE,
+        ORIGINATED,
+        PROVIDER_DROPPED,
+        PROVIDER_REPLIES,
+        PROVIDER_DOWNLINK,
+    ];
+}
 
 /// A metric's name and labels.
 type Key = (String, BTreeMap<String, String>);
@@ -153,6 +179,14 @@ mod tests {
             names::DROPPED,
             names::INSIDE,
         )
+    }
+
+    #[test]
+    fn what_is_read_is_declared() {
+        for name in names::ALL {
+            let mut declared = crate::metrics::declared();
+            assert!(declared.any(|metric| metric.name == name), "{name}");
+        }
     }
 
     #[test]

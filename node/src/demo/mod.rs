@@ -15,7 +15,7 @@ use std::time::Duration;
 use self::network::Network;
 use self::report::{Narrator, Outcome};
 use self::workplace::Workplace;
-use crate::cli::CliError;
+use crate::Failure;
 
 /// The text that Alice sends if the user gives none.
 const GREETING: &str = "Hello Bob. Nobody on the way knows that this is from me, nor that it is \
@@ -43,15 +43,15 @@ pub struct DemoOptions {
 /// Runs the demo.
 ///
 /// # Errors
-/// [`CliError::Interrupted`] at SIGINT or SIGTERM; else what went wrong, and where the logs are. No
+/// [`Failure::Interrupted`] at SIGINT or SIGTERM; else what went wrong, and where the logs are. No
 /// child process is left behind in any case.
-pub async fn run(options: DemoOptions) -> Result<(), CliError> {
+pub async fn run(options: DemoOptions) -> Result<(), Failure> {
     let text = options
         .message
         .clone()
         .unwrap_or_else(|| GREETING.to_owned());
     check(&text)?;
-    let stop = crate::runtime::stop_requested(false).map_err(CliError::failed)?;
+    let stop = crate::runtime::stop_requested(false).map_err(Failure::failed)?;
     tokio::pin!(stop);
     let narrator = Narrator::new(options.json);
     let workplace = Workplace::create(options.dir.as_deref())?;
@@ -59,8 +59,8 @@ pub async fn run(options: DemoOptions) -> Result<(), CliError> {
 
     let told = tokio::select! {
         told = tokio::time::timeout(patience(&text), story::tell(&mut network, &text)) => told
-            .unwrap_or_else(|_| Err(CliError::unreachable(anyhow::anyhow!("the demo took too long")))),
-        () = &mut stop => Err(CliError::Interrupted),
+            .unwrap_or_else(|_| Err(Failure::unreachable(anyhow::anyhow!("the demo took too long")))),
+        () = &mut stop => Err(Failure::Interrupted),
     };
     match told {
         Ok(outcome) => {
@@ -75,7 +75,7 @@ pub async fn run(options: DemoOptions) -> Result<(), CliError> {
         }
         Err(error) => {
             network.stop().await;
-            if matches!(error, CliError::Interrupted) {
+            if matches!(error, Failure::Interrupted) {
                 network.remove_unless(options.dir.is_some());
             } else {
                 narrator.line(&format!("the logs are in {}", network.dir().display()));
@@ -85,13 +85,13 @@ pub async fn run(options: DemoOptions) -> Result<(), CliError> {
     }
 }
 
-fn check(text: &str) -> Result<(), CliError> {
+fn check(text: &str) -> Result<(), Failure> {
     if text.is_empty() {
-        return Err(CliError::usage(anyhow::anyhow!("the message is empty")));
+        return Err(Failure::usage(anyhow::anyhow!("the message is empty")));
     }
     let most = shoal_client::MAX_TEXT_BYTES;
     if text.len() > most {
-        return Err(CliError::usage(anyhow::anyhow!(
+        return Err(Failure::usage(anyhow::anyhow!(
             "the message has {} bytes, at most {most} fit",
             text.len()
         )));
@@ -106,7 +106,7 @@ fn patience(text: &str) -> Duration {
     PATIENCE + PER_FRAGMENT * u32::try_from(fragments).unwrap_or(u32::MAX)
 }
 
-fn report(options: &DemoOptions, narrator: Narrator, outcome: &Outcome) -> Result<(), CliError> {
+fn report(options: &DemoOptions, narrator: Narrator, outcome: &Outcome) -> Result<(), Failure> {
     if options.json {
         narrator.json(outcome);
     } else {
@@ -115,7 +115,7 @@ fn report(options: &DemoOptions, narrator: Narrator, outcome: &Outcome) -> Resul
     if outcome.complete() {
         return Ok(());
     }
-    Err(CliError::failed(anyhow::anyhow!(
+    Err(Failure::failed(anyhow::anyhow!(
         "the books of the nodes do not balance"
     )))
 }

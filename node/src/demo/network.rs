@@ -12,7 +12,7 @@ use super::children::Process;
 use super::ports::Ports;
 use super::report::Narrator;
 use super::workplace::Workplace;
-use crate::cli::CliError;
+use crate::Failure;
 use crate::control::ControlClient;
 
 /// Mixes: three layers of two.
@@ -54,12 +54,12 @@ impl Network {
     }
 
     /// `shoal init` for every node, then one network file of all.
-    pub(super) async fn set_up(&mut self) -> Result<(), CliError> {
-        let mut ports = Ports::reserve(std::process::id()).map_err(CliError::failed)?;
+    pub(super) async fn set_up(&mut self) -> Result<(), Failure> {
+        let mut ports = Ports::reserve(std::process::id()).map_err(Failure::failed)?;
         let mut next = || {
             ports
                 .next()
-                .ok_or_else(|| CliError::failed(anyhow::anyhow!("too few ports reserved")))
+                .ok_or_else(|| Failure::failed(anyhow::anyhow!("too few ports reserved")))
         };
         let names = (1..=MIXES)
             .map(|n| (format!("mix-{n}"), "mix"))
@@ -114,7 +114,7 @@ impl Network {
     }
 
     /// Starts every node, and waits until each is a member and has its links.
-    pub(super) async fn start(&mut self) -> Result<(), CliError> {
+    pub(super) async fn start(&mut self) -> Result<(), Failure> {
         for index in 0..self.nodes.len() {
             let Some(node) = self.nodes.get(index) else {
                 break;
@@ -125,7 +125,7 @@ impl Network {
         }
         let mut layers: Vec<Vec<&str>> = vec![Vec::new(); 4];
         for process in &mut self.running {
-            let ready = process.wait_for("ready").await.map_err(CliError::failed)?;
+            let ready = process.wait_for("ready").await.map_err(Failure::failed)?;
             let layer = ready["layer"].as_u64().unwrap_or(0) as usize;
             if let Some(layer) = layers.get_mut(layer) {
                 layer.push(&process.name);
@@ -143,48 +143,48 @@ impl Network {
     }
 
     /// `shoal client init`; gives the address that `shoal client address` prints.
-    pub(super) async fn make_client(&self, name: &str) -> Result<String, CliError> {
+    pub(super) async fn make_client(&self, name: &str) -> Result<String, Failure> {
         let (dir, file) = (self.workplace.of(name), self.network_file());
         shoal(&["client", "init", "--dir", &dir, "--network", &file]).await?;
         let told = shoal(&["client", "address", "--dir", &dir]).await?;
         told["address"].as_str().map(str::to_owned).ok_or_else(|| {
-            CliError::failed(anyhow::anyhow!("`shoal client address` printed no address"))
+            Failure::failed(anyhow::anyhow!("`shoal client address` printed no address"))
         })
     }
 
     /// `shoal client run`, until the daemon is attached; gives a connection to its control socket.
-    pub(super) async fn start_client(&mut self, name: &str) -> Result<ControlClient, CliError> {
+    pub(super) async fn start_client(&mut self, name: &str) -> Result<ControlClient, Failure> {
         let dir = self.workplace.of(name);
         self.run(name, &["client", "run", "--dir", &dir])?;
         if let Some(process) = self.running.last_mut() {
-            process.wait_for("online").await.map_err(CliError::failed)?;
+            process.wait_for("online").await.map_err(Failure::failed)?;
         }
         self.control(name).await
     }
 
     /// Another connection to a client's control socket.
-    pub(super) async fn control(&self, name: &str) -> Result<ControlClient, CliError> {
+    pub(super) async fn control(&self, name: &str) -> Result<ControlClient, Failure> {
         let dir = self.workplace.path().join(name);
         ControlClient::connect(&dir)
             .await
-            .map_err(CliError::unreachable)
+            .map_err(Failure::unreachable)
     }
 
-    fn run(&mut self, name: &str, args: &[&str]) -> Result<(), CliError> {
+    fn run(&mut self, name: &str, args: &[&str]) -> Result<(), Failure> {
         let log = self.workplace.path().join(format!("{name}.log"));
-        let process = Process::start(name, args, &log).map_err(CliError::failed)?;
+        let process = Process::start(name, args, &log).map_err(Failure::failed)?;
         self.running.push(process);
         Ok(())
     }
 
     /// What the nodes' metrics say.
-    pub(super) async fn books(&self) -> Result<Books, CliError> {
+    pub(super) async fn books(&self) -> Result<Books, Failure> {
         let mut books = Books::default();
         for node in &self.nodes {
             let page = tokio::time::timeout(METRICS_PATIENCE, scrape(node.metrics)).await;
             let page = page.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
             let page = page.map_err(|error| {
-                CliError::failed(anyhow::anyhow!("no metrics from {}: {error}", node.name))
+                Failure::failed(anyhow::anyhow!("no metrics from {}: {error}", node.name))
             })?;
             books.add(&node.name, &page);
         }
@@ -240,8 +240,8 @@ impl Network {
 }
 
 /// Runs one command of this same binary to its end and gives what it prints with `--json`.
-async fn shoal(args: &[&str]) -> Result<Value, CliError> {
-    let program = std::env::current_exe().map_err(CliError::failed)?;
+async fn shoal(args: &[&str]) -> Result<Value, Failure> {
+    let program = std::env::current_exe().map_err(Failure::failed)?;
     let output = Command::new(program)
         .args(args)
         .arg("--json")
@@ -249,15 +249,15 @@ async fn shoal(args: &[&str]) -> Result<Value, CliError> {
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(CliError::failed)?;
+        .map_err(Failure::failed)?;
     if !output.status.success() {
-        return Err(CliError::failed(anyhow::anyhow!(
+        return Err(Failure::failed(anyhow::anyhow!(
             "`shoal {}` failed: {}",
             args.join(" "),
             String::from_utf8_lossy(&output.stderr).trim()
         )));
     }
-    serde_json::from_slice(&output.stdout).map_err(CliError::failed)
+    serde_json::from_slice(&output.stdout).map_err(Failure::failed)
 }
 
 /// Fetches a metrics page from loopback.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::network::Network;
 use super::report::{Leg, Outcome};
-use crate::cli::CliError;
+use crate::Failure;
 use crate::control::ControlClient;
 use crate::control::protocol::{Accepted, Event, Hop, Received, Request, Response, Status};
 
@@ -12,7 +12,7 @@ use crate::control::protocol::{Accepted, Event, Hop, Received, Request, Response
 const ANSWER: &str = "Hello Alice. I was not even running when you wrote.";
 
 /// From an empty directory to Alice reading Bob's answer.
-pub(super) async fn tell(network: &mut Network, text: &str) -> Result<Outcome, CliError> {
+pub(super) async fn tell(network: &mut Network, text: &str) -> Result<Outcome, Failure> {
     let say = network.narrator;
     say.line("Setting up 3 layers of 2 mixes and 3 providers on loopback (TCP and QUIC)…");
     network.set_up().await?;
@@ -83,18 +83,18 @@ fn now() -> Instant {
     Instant::now()
 }
 
-async fn follow(network: &Network, name: &str) -> Result<ControlClient, CliError> {
+async fn follow(network: &Network, name: &str) -> Result<ControlClient, Failure> {
     let mut events = network.control(name).await?;
-    events.follow().await.map_err(CliError::unreachable)?;
+    events.follow().await.map_err(Failure::unreachable)?;
     Ok(events)
 }
 
-async fn send(client: &mut ControlClient, to: &str, text: &str) -> Result<Accepted, CliError> {
+async fn send(client: &mut ControlClient, to: &str, text: &str) -> Result<Accepted, Failure> {
     let request = Request::Send {
         to: to.to_owned(),
         text: text.to_owned(),
     };
-    match client.ask(request).await.map_err(CliError::unreachable)? {
+    match client.ask(request).await.map_err(Failure::unreachable)? {
         Response::Accepted(accepted) => Ok(accepted),
         other => Err(strange(&other)),
     }
@@ -105,10 +105,10 @@ async fn until_stored(
     network: &Network,
     events: &mut ControlClient,
     id: &str,
-) -> Result<Vec<Hop>, CliError> {
+) -> Result<Vec<Hop>, Failure> {
     let mut first = Vec::new();
     loop {
-        match events.event().await.map_err(CliError::unreachable)? {
+        match events.event().await.map_err(Failure::unreachable)? {
             Event::Sent {
                 message,
                 fragment,
@@ -123,21 +123,21 @@ async fn until_stored(
             }
             Event::Stored { message, .. } if message == id => return Ok(first),
             Event::Expired { message } if message == id => {
-                return Err(CliError::failed(anyhow::anyhow!("the message expired")));
+                return Err(Failure::failed(anyhow::anyhow!("the message expired")));
             }
             _ => {}
         }
     }
 }
 
-async fn first_message(client: &mut ControlClient) -> Result<Received, CliError> {
+async fn first_message(client: &mut ControlClient) -> Result<Received, Failure> {
     loop {
         let request = Request::Messages {
             after: 0,
             limit: 1,
             wait_ms: 60_000,
         };
-        let response = client.ask(request).await.map_err(CliError::unreachable)?;
+        let response = client.ask(request).await.map_err(Failure::unreachable)?;
         let Response::Messages(page) = response else {
             return Err(strange(&response));
         };
@@ -147,19 +147,19 @@ async fn first_message(client: &mut ControlClient) -> Result<Received, CliError>
     }
 }
 
-async fn status(client: &mut ControlClient) -> Result<Status, CliError> {
+async fn status(client: &mut ControlClient) -> Result<Status, Failure> {
     match client
         .ask(Request::Status)
         .await
-        .map_err(CliError::unreachable)?
+        .map_err(Failure::unreachable)?
     {
         Response::Status(status) => Ok(*status),
         other => Err(strange(&other)),
     }
 }
 
-fn strange(_: &Response) -> CliError {
-    CliError::failed(anyhow::anyhow!(
+fn strange(_: &Response) -> Failure {
+    Failure::failed(anyhow::anyhow!(
         "a client daemon answered what nobody asked"
     ))
 }

@@ -1,3 +1,5 @@
+//! How long to wait before something is tried again.
+
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};

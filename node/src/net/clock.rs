@@ -1,3 +1,5 @@
+//! The clock of networking.
+
 use tokio::time::Instant;
 
 /// The clock of timers and deadlines of connections. Nothing that the roles decide depends on it.

@@ -1,3 +1,5 @@
+//! How requests and responses are framed: a length, then the bytes, up to a limit.
+
 use std::io;
 
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};

@@ -1,3 +1,5 @@
+//! What networking is told at its start: who it is, and its bounds.
+
 use std::time::Duration;
 
 use libp2p::Multiaddr;

@@ -1,3 +1,5 @@
+//! Who is dialled when: members stay connected, with waits that grow.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -5,8 +7,8 @@ use libp2p::Multiaddr;
 use shoal_proto::NodeId;
 use tokio::time::Instant;
 
-use super::NetLimits;
 use super::backoff::Backoff;
+use super::config::NetLimits;
 
 /// A connection that lasted this long was no failure.
 const STEADY: Duration = Duration::from_secs(10);

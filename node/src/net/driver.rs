@@ -5,8 +5,8 @@ mod commands;
 mod events;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -18,37 +18,21 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::clock::now;
+use super::config::{Mode, NetConfig};
 use super::dialer::Dialer;
 use super::error::NetError;
-use super::event::{FrameSink, NetEvent, RequestId, RequestKind};
-use super::handle::{Command, NetHandle, Shared};
+use super::event::{NetEvent, RequestId, RequestKind};
+use super::handle::NetHandle;
 use super::id::{identity, peer_of};
 use super::links::Links;
+use super::shared::{Command, Shared};
+use super::sink::FrameSink;
 use super::stats::{Stats, count};
 use super::transport::{Parts, Protocols, listen, swarm};
-use super::{Mode, NetConfig, gossip, packets};
+use super::{gossip, packets};
 
 /// How often what is due is looked for.
 const TICK: Duration = Duration::from_millis(100);
-
-/// A place among the requests that wait for an answer; its drop gives it back.
-pub(super) struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let free = |taken| (taken < most).then_some(taken + 1);
-        taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, free)
-            .ok()?;
-        Some(Self(Arc::clone(taken)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 struct Driver {
     swarm: Swarm<Protocols>,
@@ -134,7 +118,7 @@ impl Driver {
                     }
                 }
                 () = events.closed(), if self.stopping.is_none() => self.stop(),
-                () = shared.wanted_changed.notified() => self.wanted(),
+                () = shared.changed() => self.wanted(),
                 Some(command) = self.commands.recv() => self.command(command),
                 ended = self.links.ended() => {
                     if let Some(ended) = ended {
@@ -202,24 +186,17 @@ impl Driver {
     }
 
     fn wanted(&mut self) {
-        let mut wanted = self
-            .shared
-            .wanted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (peers, packet_peers) = (wanted.peers.take(), wanted.packet_peers.take());
-        let shutdown = wanted.shutdown;
-        drop(wanted);
+        let wanted = self.shared.wanted();
         if self.stopping.is_some() {
             return;
         }
-        if let Some(peers) = peers {
+        if let Some(peers) = wanted.peers {
             self.set_peers(peers);
         }
-        if let Some(allowed) = packet_peers {
+        if let Some(allowed) = wanted.packet_peers {
             self.set_packet_peers(allowed);
         }
-        if shutdown {
+        if wanted.shutdown {
             self.stop();
         }
     }

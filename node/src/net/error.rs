@@ -1,3 +1,5 @@
+//! What can go wrong in networking.
+
 use std::io;
 
 use libp2p::Multiaddr;

@@ -1,23 +1,14 @@
+//! What networking says, and what names a request, a message or the right to answer.
+
 use std::fmt;
 
 use libp2p::gossipsub::MessageId as GossipId;
 use libp2p::request_response::ResponseChannel;
 use libp2p::{Multiaddr, PeerId};
-use shoal_packet::Frame;
 use shoal_proto::NodeId;
 
 use super::error::{DialFailure, RequestFailure};
-
-/// Takes the frames that come in. Called on the reader task of the peer that they came from, so
-/// it must not block: what it cannot take it drops and counts itself.
-pub trait FrameSink: Send + Sync + 'static {
-    /// A frame came from this peer.
-    fn frame(&self, from: NodeId, frame: Frame);
-    /// A substream of this peer ended in the middle of a frame.
-    fn malformed(&self, from: NodeId);
-    /// A substream of this peer ended, or was refused or replaced by us. Another may be open.
-    fn closed(&self, from: NodeId);
-}
+use super::place::Place;
 
 /// The kinds of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +28,7 @@ pub struct Channel {
     pub(super) kind: RequestKind,
     pub(super) channel: ResponseChannel<Vec<u8>>,
     /// Counts the requests that wait; its drop gives the place back.
-    pub(super) _place: super::driver::Place,
+    pub(super) _place: Place,
 }
 
 impl fmt::Debug for Channel {

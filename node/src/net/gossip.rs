@@ -1,3 +1,5 @@
+//! Gossip: one topic for each network, whose messages wait for a verdict before they go on.
+
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -9,7 +11,8 @@ use libp2p::gossipsub::{
 };
 use shoal_proto::{NetworkHash, name};
 
-use super::{NetError, NetLimits};
+use super::config::NetLimits;
+use super::error::NetError;
 
 /// Bytes of control information in one message: names of messages that were seen.
 const CONTROL_BYTES: usize = 16 * 1024;

@@ -1,3 +1,5 @@
+//! Node ids in libp2p's terms and back.
+
 use libp2p::PeerId;
 use libp2p::identity::{Keypair, PublicKey, ed25519};
 use shoal_proto::NodeId;

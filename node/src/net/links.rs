@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::event::FrameSink;
-use super::handle::Shared;
-use super::link::{Heard, Reader, WriteEnd, Writer, batch};
 use super::packets::LinkId;
+use super::reader::{Heard, Reader};
+use super::shared::Shared;
+use super::sink::FrameSink;
 use super::stats::count_many;
+use super::writer::{WriteEnd, Writer, batch};
 
 /// Substreams of one peer that are read at a time: its new one, and its old one to the end.
 const READERS: usize = 2;
@@ -184,7 +185,7 @@ impl Links {
             .get_mut(node)
             .and_then(|entry| entry.spare.take());
         if let Some(ring) = spare {
-            count_many(&self.shared.stats.frames_abandoned, ring.len());
+            count_many(&self.shared.stats.abandoned, ring.len());
             self.shared.rings.remove(node);
         }
     }
@@ -200,7 +201,7 @@ impl Links {
     /// Gives the ring up: the link has no successor yet.
     pub(super) fn drop_ring(&mut self, ended: Ended) {
         if let Some(ring) = ended.ring {
-            count_many(&self.shared.stats.frames_abandoned, ring.len());
+            count_many(&self.shared.stats.abandoned, ring.len());
         }
         self.shared.rings.remove(&ended.node);
         self.prune(&ended.node);
@@ -212,7 +213,7 @@ impl Links {
         for entry in self.entries.values_mut() {
             entry.writer = None;
             if let Some(ring) = entry.spare.take() {
-                count_many(&self.shared.stats.frames_abandoned, ring.len());
+                count_many(&self.shared.stats.abandoned, ring.len());
             }
         }
     }
@@ -269,7 +270,7 @@ impl Links {
                         ..ended
                     }),
                     None => {
-                        count_many(&self.shared.stats.frames_abandoned, ring.len());
+                        count_many(&self.shared.stats.abandoned, ring.len());
                         None
                     }
                 }

@@ -24,22 +24,28 @@ mod event;
 mod gossip;
 mod handle;
 mod id;
-mod link;
 mod links;
 mod packets;
+#[cfg(test)]
+mod pieces;
+mod place;
+mod reader;
 mod rings;
+mod shared;
+mod sink;
 mod stats;
 mod transport;
+mod writer;
 
 use std::sync::Arc;
 
 pub use address::multiaddr;
 pub use config::{Mode, NetConfig, NetLimits};
 pub use error::{DialFailure, NetError, RequestError, RequestFailure, SendError};
-pub use event::{Channel, FrameSink, GossipToken, NetEvent, RequestId, RequestKind};
+pub use event::{Channel, GossipToken, NetEvent, RequestId, RequestKind};
 pub use handle::NetHandle;
 pub use libp2p::Multiaddr;
-pub use shoal_topology::Verdict;
+pub use sink::FrameSink;
 pub use stats::NetStats;
 use tokio::sync::mpsc;
 

@@ -1,3 +1,5 @@
+//! The bounded queues of frames, one for each peer with a packet link.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,51 +1,59 @@
+//! What networking counts, from any of its tasks.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// Counters since the start. Nothing in them names a peer.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub struct NetStats { $($(#[$doc])* pub $name: u64,)* }
+/// Declares [`NetStats`] and, with the same fields, the atomics behind it.
+macro_rules! shared_counters {
+    ($($(#[doc = $doc:literal])+ $field:ident: $kind:ident $unit:literal $(, $advice:literal)?;)*) => {
+        shoal_proto::counters! {
+            /// Counters since the start. Nothing in them names a peer.
+            #[non_exhaustive]
+            pub struct NetStats("node") {
+                $($(#[doc = $doc])+ $field: $kind $unit $(, $advice)?;)*
+            }
+        }
 
         #[derive(Default)]
-        pub(super) struct Stats { $(pub(super) $name: AtomicU64,)* }
+        pub(super) struct Stats { $(pub(super) $field: AtomicU64,)* }
 
         impl Stats {
             pub(super) fn snapshot(&self) -> NetStats {
-                NetStats { $($name: self.$name.load(Ordering::Relaxed),)* }
+                NetStats { $($field: self.$field.load(Ordering::Relaxed),)* }
             }
         }
     };
 }
 
-counters! {
+shared_counters! {
     /// Frames read from peers.
-    frames_read,
+    read: counter "frames";
     /// Frames handed to connections.
-    frames_written,
-    /// Writes; `frames_written / writes` says how well frames are coalesced.
-    writes,
+    written: counter "frames";
+    /// Writes to connections; frames written over writes says how well they are coalesced.
+    coalesced: counter "writes";
     /// Frames that were in a ring, or in a write that failed, when their link closed.
-    frames_abandoned,
+    abandoned: counter "frames", "Some are lost whenever a peer restarts. If it grows all the time, look at the machine's network.";
+    /// Incoming packet substreams that are read no more: they ended, or others took their place.
+    ended: counter "streams";
     /// Incoming packet substreams that ended in the middle of a frame.
-    streams_malformed,
+    malformed: counter "streams", "A peer runs other software. Tell the other operators if it goes on.";
     /// Incoming packet substreams that were closed because their peer may have none, or too many
     /// waited.
-    streams_refused,
+    refused: counter "streams", "Somebody who is no member tries to send packets. Nothing is lost.";
     /// Connections closed because no frame came from a peer that is not to be kept connected.
-    idle_closed,
-    /// Links closed because the peer did not take a write in time.
-    stalled_closed,
+    idle_closed: counter "connections";
+    /// Connections closed because the peer did not take a write in time.
+    stalled_closed: counter "connections", "The peer is overloaded, or the way to it is too slow.";
     /// Dials that failed.
-    dials_failed,
+    failed: counter "dials", "A member is down or can't be reached. If all are, look at this machine's network and firewall.";
     /// Incoming connections that failed or were refused.
-    incoming_failed,
+    incoming_failed: counter "connections", "Raise connections.nodes or connections.clients if the node is full.";
     /// Requests of peers dropped because too many waited.
-    requests_refused,
+    unanswered: counter "requests", "The node is overloaded, or somebody asks it too much.";
     /// Responses of ours that were too long or came too late.
-    responses_lost,
+    lost: counter "responses", "The node is too slow for its load.";
     /// Commands dropped because the queue was full.
-    commands_dropped,
+    dropped: counter "commands", "The networking task is stuck. Restart the node and report it.";
 }
 
 /// One more.

@@ -1,3 +1,5 @@
+//! Transports and protocols of the swarm: TCP and QUIC, and what is spoken over them.
+
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
@@ -19,10 +21,11 @@ use libp2p::{
 use shoal_proto::{NetworkHash, NodeId, name};
 
 use super::codec::Codec;
+use super::config::{Mode, NetLimits};
+use super::error::NetError;
 use super::gossip::{Gossip, gossip};
 use super::packets;
 use super::stats::Stats;
-use super::{Mode, NetError, NetLimits};
 
 /// Substreams of one connection at a time: packets, gossip and requests, with room to spare.
 const SUBSTREAMS: u16 = 128;

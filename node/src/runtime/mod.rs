@@ -14,12 +14,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use rand::SeedableRng as _;
-use rand_chacha::ChaCha20Rng;
 use shoal_topology::{MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES, NetworkParameters};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use zeroize::Zeroizing;
 
 pub use announce::{Announce, Announcer};
 pub use client::run_client;
@@ -27,10 +24,11 @@ pub use clock::Clock;
 pub use node::run_node;
 pub use stop::stop_requested;
 
-use crate::cli::CliError;
+use crate::Failure;
 use crate::config::load_network;
-use crate::http::{Exporter, HttpServer, Snapshot};
+use crate::http::{Exporter, Health, HttpServer, Snapshot};
 use crate::net::NetLimits;
+use crate::seed::seeded;
 
 /// Where a daemon hears that it should stop, and how it says what happens.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,8 +45,8 @@ impl Outside {
     }
 }
 
-fn load_parameters(path: &Path) -> Result<Arc<NetworkParameters>, CliError> {
-    load_network(path).map(Arc::new).map_err(CliError::usage)
+fn load_parameters(path: &Path) -> Result<Arc<NetworkParameters>, Failure> {
+    load_network(path).map(Arc::new).map_err(Failure::usage)
 }
 
 /// Networking's limits, with room for the largest directory.
@@ -60,22 +58,14 @@ fn net_limits() -> NetLimits {
     }
 }
 
-/// A generator of our own, seeded by the system.
-fn seeded() -> Result<ChaCha20Rng, CliError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut()).map_err(|error| {
-        CliError::failed(anyhow::anyhow!("the system has no randomness: {error}"))
-    })?;
-    Ok(ChaCha20Rng::from_seed(*seed))
-}
-
-/// Serves `/metrics` and `/healthz` until the task is aborted. For each page the daemon's loop is asked
-/// for its figures, all of one instant.
+/// Serves `/metrics` and `/healthz` until the task is aborted. For each answer the daemon's loop is asked
+/// for its figures, all of one instant; `export` hands them to the page, `health` says how the daemon is.
 async fn serve_metrics<F: Send + 'static>(
     address: SocketAddr,
     figures: mpsc::Sender<oneshot::Sender<F>>,
     export: fn(&F),
-) -> Result<JoinHandle<()>, CliError> {
+    health: fn(&F) -> Health,
+) -> Result<JoinHandle<()>, Failure> {
     let snapshot: Snapshot = Arc::new(move || {
         let figures = figures.clone();
         Box::pin(async move {
@@ -84,13 +74,15 @@ async fn serve_metrics<F: Send + 'static>(
                 && let Ok(figures) = answer.await
             {
                 export(&figures);
+                return health(&figures);
             }
+            Health::of(["the daemon is stopping"])
         })
     });
-    let handle = crate::metrics::install().map_err(CliError::failed)?;
-    let exporter = Exporter::new(handle, snapshot, Arc::new(|| Ok(())));
+    let handle = crate::metrics::install().map_err(Failure::failed)?;
+    let exporter = Exporter::new(handle, snapshot);
     let server = HttpServer::bind(address, exporter).await.map_err(|error| {
-        CliError::failed(anyhow::anyhow!(
+        Failure::failed(anyhow::anyhow!(
             "can't serve metrics on {address}: {error}; set metrics.listen to another port"
         ))
     })?;

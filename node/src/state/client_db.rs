@@ -1,3 +1,5 @@
+//! What the client role asks to be kept, in one SQLite file.
+
 use std::path::Path;
 
 use shoal_client::{Change, Row};

@@ -1,3 +1,5 @@
+//! The directory's state: documents, descriptors, the own sequence number.
+
 use std::path::{Path, PathBuf};
 
 use shoal_packet::{ReplayTag, SphinxSecret};

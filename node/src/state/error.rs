@@ -1,3 +1,5 @@
+//! What can be wrong with the files, and what to do about it.
+
 use std::io;
 use std::path::{Path, PathBuf};
 

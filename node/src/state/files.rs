@@ -1,9 +1,12 @@
-use std::fs::{File, OpenOptions};
+//! Files that are there whole or not at all, and secret ones that nobody else sees.
+
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 
 use rustix::fs::OFlags;
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::error::StateError;
@@ -20,11 +23,8 @@ pub(super) const PRIVATE: u32 = 0o600;
 /// # Errors
 /// [`StateError::Io`]; the old content is still there then.
 pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), StateError> {
-    let temporary = write_beside(path, content, mode)?;
-    std::fs::rename(&temporary, path).map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
-        StateError::io("replace", path)(error)
-    })?;
+    let renamed = write_beside(path, content, mode)?.persist(path);
+    renamed.map_err(|failed| StateError::io("replace", path)(failed.error))?;
     sync_parent(path)
 }
 
@@ -33,46 +33,39 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), StateE
 /// # Errors
 /// [`StateError::Exists`], or [`StateError::Io`].
 pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), StateError> {
-    let temporary = write_beside(path, content, mode)?;
-    // Unlike a rename, a link never replaces anything.
-    let linked = std::fs::hard_link(&temporary, path);
-    let _ = std::fs::remove_file(&temporary);
-    linked.map_err(|error| match error.kind() {
+    let made = write_beside(path, content, mode)?.persist_noclobber(path);
+    made.map_err(|failed| match failed.error.kind() {
         io::ErrorKind::AlreadyExists => StateError::Exists(path.to_owned()),
-        _ => StateError::io("create", path)(error),
+        _ => StateError::io("create", path)(failed.error),
     })?;
     sync_parent(path)
 }
 
-fn write_beside(path: &Path, content: &[u8], mode: u32) -> Result<PathBuf, StateError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let temporary = path.with_file_name(name);
-    // What a crashed process of the same number left.
-    let _ = std::fs::remove_file(&temporary);
-    let write = || -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&temporary)?;
+/// A flushed file in the same directory, which goes unless it gets the name.
+fn write_beside(path: &Path, content: &[u8], mode: u32) -> Result<NamedTempFile, StateError> {
+    let write = || -> io::Result<NamedTempFile> {
+        let mut file = tempfile::Builder::new()
+            .prefix(path.file_name().unwrap_or_default())
+            .suffix(".new")
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(parent(path))?;
         file.write_all(content)?;
-        file.sync_all()
+        file.as_file().sync_all()?;
+        Ok(file)
     };
-    write().map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
-        StateError::io("write", &temporary)(error)
-    })?;
-    Ok(temporary)
+    write().map_err(StateError::io("write", path))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Makes a rename or a removal in the directory of this file survive a crash.
 pub(super) fn sync_parent(path: &Path) -> Result<(), StateError> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = parent(path);
     let sync = || File::open(parent)?.sync_all();
     sync().map_err(StateError::io("flush", parent))
 }
@@ -194,7 +187,7 @@ fn no_follow() -> i32 {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 

@@ -1,3 +1,5 @@
+//! Rows by key in SQLite.
+
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};

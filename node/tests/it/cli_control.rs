@@ -195,6 +195,14 @@ async fn garbage_is_answered_and_harms_nobody() {
     let long = answer(lines.next_line().await.unwrap()).unwrap();
     assert_eq!(long["error"]["code"], "malformed");
     assert_eq!(answer(lines.next_line().await.unwrap()).unwrap()["id"], 11);
+    // Neither is a last one that lacks its end forgotten.
+    write
+        .write_all(b"{\"version\":1,\"id\":12,\"request\":\"status\"}")
+        .await
+        .unwrap();
+    write.shutdown().await.unwrap();
+    assert_eq!(answer(lines.next_line().await.unwrap()).unwrap()["id"], 12);
+    assert_eq!(lines.next_line().await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

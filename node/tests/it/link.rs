@@ -24,7 +24,7 @@ use shoal_node::runtime::Clock;
 use shoal_packet::Frame;
 use shoal_proto::size::TEXT_BYTES_PER_PACKET;
 use shoal_proto::{ClientHandle, NodeId, Span, Time, wire};
-use shoal_simulations::stats;
+use shoal_stats as stats;
 use shoal_topology::{NetworkParameters, Profile, adopt_documents};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -345,7 +345,6 @@ impl FrameSink for Inbound {
         let _ = self.0.try_send(frame);
     }
     fn malformed(&self, _: NodeId) {}
-    fn closed(&self, _: NodeId) {}
 }
 
 /// Networking as a client has it, with an identity of its own.

@@ -25,7 +25,6 @@ const LONG: Duration = Duration::from_secs(30);
 pub(crate) enum Got {
     Frame(NodeId, u64),
     Malformed(NodeId),
-    Closed(NodeId),
 }
 
 /// What a sink remembers at most; no test waits for more.
@@ -39,9 +38,6 @@ impl FrameSink for Sink {
     }
     fn malformed(&self, from: NodeId) {
         let _ = self.0.try_send(Got::Malformed(from));
-    }
-    fn closed(&self, from: NodeId) {
-        let _ = self.0.try_send(Got::Closed(from));
     }
 }
 
@@ -164,7 +160,6 @@ impl Node {
             Got::Frame(peer, number) if peer == from => number,
             Got::Frame(..) => panic!("a frame of somebody else"),
             Got::Malformed(_) => panic!("malformed"),
-            Got::Closed(_) => panic!("closed"),
         }
     }
 

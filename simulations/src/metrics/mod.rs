@@ -22,7 +22,6 @@ pub mod observations;
 mod order;
 pub mod pairs;
 mod provider;
-pub mod roc;
 mod rounds;
 pub mod routes;
 mod sheet;
@@ -32,3 +31,4 @@ mod traffic;
 
 pub use draw::Trials;
 pub use judges::{Judged, Judges, MetricError};
+pub use shoal_stats::roc;

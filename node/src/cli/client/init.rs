@@ -1,17 +1,20 @@
+//! `shoal client init`.
+
 use anyhow::anyhow;
 use rand::RngExt;
 use serde::Serialize;
+use shoal_node::config::{ClientConfig, ClientFile, DEFAULT_CLIENT_FILE, Layered, load_network};
+use shoal_node::state::keys::CLIENT_FILE;
+use shoal_node::state::{StateDir, create_client_keys, write_new};
+use shoal_node::{Failure, seeded};
 use shoal_proto::NodeId;
 use shoal_topology::{NetworkParameters, Role};
 use toml::Value;
 
-use super::own_address;
+use super::address::own_address;
 use crate::cli::args::ClientInit;
 use crate::cli::init::{refuse_existing, whole};
-use crate::cli::{CliError, output, seeded, template};
-use crate::config::{ClientConfig, ClientFile, DEFAULT_CLIENT_FILE, Layered, load_network};
-use crate::state::keys::CLIENT_FILE;
-use crate::state::{StateDir, create_client_keys, write_new};
+use crate::cli::{output, template};
 
 /// What `shoal client init --json` prints.
 #[derive(Serialize)]
@@ -25,28 +28,28 @@ struct Made {
     next: String,
 }
 
-pub(super) fn run(args: &ClientInit, json: bool) -> Result<(), CliError> {
-    let params = load_network(&args.network).map_err(CliError::usage)?;
+pub(super) fn run(args: &ClientInit, json: bool) -> Result<(), Failure> {
+    let params = load_network(&args.network).map_err(Failure::usage)?;
     let mailbox = choose_mailbox(args, &params)?;
-    let path = args.dir.join(DEFAULT_CLIENT_FILE);
-    let keys = args.dir.join(CLIENT_FILE);
+    let path = args.made.dir.join(DEFAULT_CLIENT_FILE);
+    let keys = args.made.dir.join(CLIENT_FILE);
     let text = config_text(args, &mailbox)?;
     let layered =
-        Layered::<ClientFile>::parse(Some((&path, &text)), &[], &[]).map_err(CliError::usage)?;
-    let config = ClientConfig::validate(args.dir.clone(), &args.dir, layered);
-    let config = config.map_err(CliError::usage)?;
+        Layered::<ClientFile>::parse(Some((&path, &text)), &[], &[]).map_err(Failure::usage)?;
+    let config = ClientConfig::validate(args.made.dir.clone(), &args.made.dir, layered);
+    let config = config.map_err(Failure::usage)?;
     refuse_existing(&[&path, &keys])?;
-    StateDir::create(&args.dir).map_err(CliError::failed)?;
-    create_client_keys(&args.dir, &mut seeded()?).map_err(CliError::failed)?;
-    write_new(&path, text.as_bytes(), 0o600).map_err(CliError::failed)?;
+    StateDir::create(&args.made.dir).map_err(Failure::failed)?;
+    create_client_keys(&args.made.dir, &mut seeded()?).map_err(Failure::failed)?;
+    write_new(&path, text.as_bytes(), 0o600).map_err(Failure::failed)?;
     let made = Made {
-        dir: args.dir.display().to_string(),
+        dir: args.made.dir.display().to_string(),
         config: path.display().to_string(),
         keys: keys.display().to_string(),
         mailbox: mailbox.to_string(),
         profile: args.profile.clone(),
         address: own_address(&config)?.address,
-        next: format!("shoal client run --dir {}", args.dir.display()),
+        next: format!("shoal client run --dir {}", args.made.dir.display()),
     };
     let words = format!(
         "Made a client in {}\n  configuration  {}\n  keys           {} (keep them secret, keep a \
@@ -58,7 +61,7 @@ pub(super) fn run(args: &ClientInit, json: bool) -> Result<(), CliError> {
 
 /// The provider that was asked for, or one at random, but not the entry: the two together could
 /// link the owner.
-fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeId, CliError> {
+fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeId, Failure> {
     if params.profile(&args.profile).is_none() {
         let known = params
             .profiles
@@ -67,7 +70,7 @@ fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeI
             .collect::<Vec<_>>()
             .join(", ");
         let (name, profile) = (&params.name, &args.profile);
-        return Err(CliError::Usage(anyhow!(
+        return Err(Failure::Usage(anyhow!(
             "the network {name} has no profile `{profile}`; it has: {known}"
         )));
     }
@@ -87,14 +90,14 @@ fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeI
         .and_then(|index| providers.get(index))
         .copied()
         .ok_or_else(|| {
-            CliError::Usage(anyhow!(
+            Failure::Usage(anyhow!(
                 "the network file names no provider that could keep the mailbox; name one with \
              --mailbox"
             ))
         })
 }
 
-fn config_text(args: &ClientInit, mailbox: &NodeId) -> Result<String, CliError> {
+fn config_text(args: &ClientInit, mailbox: &NodeId) -> Result<String, Failure> {
     let mut values = vec![
         ("network", Value::String(whole(&args.network)?)),
         ("mailbox", Value::String(mailbox.to_string())),
@@ -104,5 +107,5 @@ fn config_text(args: &ClientInit, mailbox: &NodeId) -> Result<String, CliError> 
         values.push(("entry", Value::String(entry.to_string())));
     }
     template::fill(template::CLIENT, &values)
-        .ok_or_else(|| CliError::Failed(anyhow!("the template lacks a key")))
+        .ok_or_else(|| Failure::Failed(anyhow!("the template lacks a key")))
 }

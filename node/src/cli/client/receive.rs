@@ -1,13 +1,17 @@
-use super::{ask, connect, failed, within};
+//! `shoal client receive`.
+
+use shoal_node::Failure;
+use shoal_node::control::protocol::{MAX_PAGE, Messages, Received, Request, Response};
+use shoal_node::control::{ControlClient, unexpected};
+
+use super::ask::{ask, connect, failed, within};
 use crate::cli::args::ClientReceive;
-use crate::cli::{CliError, output};
-use crate::control::protocol::{MAX_PAGE, Messages, Received, Request, Response};
-use crate::control::{ControlClient, unexpected};
+use crate::cli::output;
 
 /// How long one request waits; then it is asked again, so that a daemon that died is noticed.
 const WAIT_MS: u64 = 30_000;
 
-pub(super) async fn run(args: ClientReceive, json: bool) -> Result<(), CliError> {
+pub(super) async fn run(args: ClientReceive, json: bool) -> Result<(), Failure> {
     let mut control = connect(&args.place).await?;
     let mut printed = 0;
     let wait = args.wait || args.follow;
@@ -15,7 +19,7 @@ pub(super) async fn run(args: ClientReceive, json: bool) -> Result<(), CliError>
     let outcome = within(args.timeout, "no message came in time", work).await;
     match outcome {
         // The time to follow is over, and it was not in vain.
-        Err(CliError::Unreachable(_)) if args.follow && printed > 0 => Ok(()),
+        Err(Failure::Unreachable(_)) if args.follow && printed > 0 => Ok(()),
         Ok(()) if printed == 0 && !json => {
             output::note("no messages");
             Ok(())
@@ -30,7 +34,7 @@ async fn receive(
     json: bool,
     wait: bool,
     printed: &mut usize,
-) -> Result<(), CliError> {
+) -> Result<(), Failure> {
     let mut after = 0;
     loop {
         let enough = *printed > 0 && !args.follow;
@@ -59,7 +63,7 @@ async fn show(
     page: &Messages,
     keep: bool,
     json: bool,
-) -> Result<(), CliError> {
+) -> Result<(), Failure> {
     for message in &page.messages {
         output::print(&if json {
             output::to_json(message)?

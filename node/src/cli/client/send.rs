@@ -1,11 +1,14 @@
+//! `shoal client send`.
+
 use serde::Serialize;
 use shoal_client::{Address, MAX_TEXT_BYTES};
+use shoal_node::Failure;
+use shoal_node::control::protocol::{Accepted, Event, MessageState, Request, Response};
+use shoal_node::control::{ControlClient, unexpected};
 
-use super::{ask, connect, failed, within};
+use super::ask::{ask, connect, failed, within};
 use crate::cli::args::{ClientSend, WaitFor};
-use crate::cli::{CliError, output};
-use crate::control::protocol::{Accepted, Event, MessageState, Request, Response};
-use crate::control::{ControlClient, unexpected};
+use crate::cli::output;
 
 /// What `shoal client send --json` prints.
 #[derive(Serialize)]
@@ -16,8 +19,8 @@ struct Sent {
     stored_ms: Option<u64>,
 }
 
-pub(super) async fn run(args: ClientSend, json: bool) -> Result<(), CliError> {
-    args.address.parse::<Address>().map_err(CliError::usage)?;
+pub(super) async fn run(args: ClientSend, json: bool) -> Result<(), Failure> {
+    args.address.parse::<Address>().map_err(Failure::usage)?;
     // Before standard input is read: who has no daemon should not type a letter first.
     let mut control = connect(&args.place).await?;
     let mut events = connect(&args.place).await?;
@@ -71,7 +74,7 @@ async fn wait_stored(
     events: &mut ControlClient,
     control: &mut ControlClient,
     wanted: &str,
-) -> Result<Option<u64>, CliError> {
+) -> Result<Option<u64>, Failure> {
     loop {
         let state = match events.event().await.map_err(failed)? {
             Event::Stored { message, after_ms } if message == wanted => return Ok(after_ms),
@@ -83,7 +86,7 @@ async fn wait_stored(
         match state {
             MessageState::Stored => return Ok(None),
             MessageState::Expired => {
-                return Err(CliError::Unreachable(anyhow::anyhow!(
+                return Err(Failure::Unreachable(anyhow::anyhow!(
                     "message {wanted} expired before the receiver's mailbox took it"
                 )));
             }
@@ -92,7 +95,7 @@ async fn wait_stored(
     }
 }
 
-async fn state_of(control: &mut ControlClient, wanted: &str) -> Result<MessageState, CliError> {
+async fn state_of(control: &mut ControlClient, wanted: &str) -> Result<MessageState, Failure> {
     match ask(control, Request::Status).await? {
         Response::Status(status) => {
             let mut outgoing = status.outgoing.iter();

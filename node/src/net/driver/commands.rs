@@ -10,9 +10,11 @@ use super::Driver;
 use crate::net::clock::now;
 use crate::net::codec::Codec;
 use crate::net::error::{DialFailure, RequestFailure};
+use shoal_topology::Verdict;
+
 use crate::net::event::{Channel, GossipToken, NetEvent, RequestId, RequestKind};
-use crate::net::handle::Command;
 use crate::net::id::peer_of;
+use crate::net::shared::Command;
 use crate::net::stats::count;
 use crate::net::transport::dialable;
 
@@ -60,7 +62,7 @@ impl Driver {
     }
 
     pub(super) fn dial_failed(&mut self, node: NodeId, why: DialFailure) {
-        count(&self.stats().dials_failed);
+        count(&self.stats().failed);
         self.dialer.failed(now(), &node);
         self.say(NetEvent::DialFailed { peer: node, why });
     }
@@ -111,7 +113,7 @@ impl Driver {
         };
         let fits = bytes.len() <= most;
         if !fits || self.requests(kind).send_response(channel, bytes).is_err() {
-            count(&self.stats().responses_lost);
+            count(&self.stats().lost);
         }
     }
 

@@ -4,14 +4,15 @@ use libp2p::request_response::{self, OutboundFailure};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, gossipsub};
 
+use super::Driver;
 use super::commands::dial_failure;
-use super::{Driver, Place};
 use crate::net::clock::now;
 use crate::net::error::RequestFailure;
 use crate::net::event::{Channel, GossipToken, NetEvent, RequestKind};
 use crate::net::id::{node_of, peer_of};
 use crate::net::links::Ended;
 use crate::net::packets;
+use crate::net::place::Place;
 use crate::net::stats::count;
 use crate::net::transport::{ProtocolsEvent, transport_of};
 
@@ -130,7 +131,7 @@ impl Driver {
                     } => {
                         let most = self.shared.limits.waiting_requests;
                         let Some(place) = Place::take(&self.waiting, most) else {
-                            return count(&self.stats().requests_refused);
+                            return count(&self.stats().unanswered);
                         };
                         let channel = Channel {
                             kind,

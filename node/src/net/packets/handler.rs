@@ -1,3 +1,5 @@
+//! One connection's side of the packet substreams.
+
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 

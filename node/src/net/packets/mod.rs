@@ -28,9 +28,9 @@ use shoal_proto::NodeId;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::NetLimits;
 use super::backoff::Backoff;
 use super::clock::now;
+use super::config::NetLimits;
 use super::id::node_of;
 use super::stats::{Stats, count};
 
@@ -181,7 +181,7 @@ impl Behaviour {
                     .is_some_and(|waiting| waiting.until <= now)
             {
                 peer.waiting = None;
-                count(&self.stats.streams_refused);
+                count(&self.stats.refused);
             }
             self.open_if_due(id, now);
         }
@@ -300,7 +300,7 @@ impl Behaviour {
                 until,
             });
         } else {
-            count(&self.stats.streams_refused);
+            count(&self.stats.refused);
         }
     }
 

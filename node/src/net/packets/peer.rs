@@ -1,3 +1,5 @@
+//! What is known of one peer's connections and substreams.
+
 use std::time::Duration;
 
 use libp2p::swarm::{ConnectionId, Stream};

@@ -21,9 +21,11 @@ use self::local::Local;
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
 use super::{Outside, seeded};
-use crate::cli::CliError;
+use crate::Failure as Failure;
 use crate::config::ClientConfig;
 use crate::control::ControlServer;
+use crate::control::protocol::Status;
+use crate::http::Health;
 use crate::metrics;
 use crate::state::{ClientDb, StateDir, load_client_keys};
 
@@ -36,12 +38,12 @@ const INPUTS: usize = 256;
 ///
 /// # Errors
 /// What kept it from starting: each says what to do.
-pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), CliError> {
+pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Failure> {
     let params = super::load_parameters(&config.network)?;
     check_profile(&params, &config)?;
-    let dir = StateDir::open(&config.dir).map_err(CliError::usage)?;
-    load_client_keys(dir.path()).map_err(CliError::usage)?;
-    let mut stop = Box::pin(outside.stop().map_err(CliError::failed)?);
+    let dir = StateDir::open(&config.dir).map_err(Failure::usage)?;
+    load_client_keys(dir.path()).map_err(Failure::usage)?;
+    let mut stop = Box::pin(outside.stop().map_err(Failure::failed)?);
 
     let (asked_in, asked) = mpsc::channel(INPUTS);
     let (written_in, written) = mpsc::channel(database::OUTSTANDING);
@@ -56,7 +58,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Cl
         figures,
     };
 
-    let server = ControlServer::bind(dir.path()).map_err(CliError::failed)?;
+    let server = ControlServer::bind(dir.path()).map_err(Failure::failed)?;
     let local = Local {
         asked: asked_in,
         events: events.clone(),
@@ -65,7 +67,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Cl
     let serving = tokio::spawn(server.serve(Arc::new(local)));
     let exporter = match config.metrics {
         Some(address) => {
-            Some(super::serve_metrics(address, figures_in, metrics::export_client).await?)
+            Some(super::serve_metrics(address, figures_in, metrics::export_client, health).await?)
         }
         None => None,
     };
@@ -95,7 +97,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Cl
     Ok(())
 }
 
-fn check_profile(params: &NetworkParameters, config: &ClientConfig) -> Result<(), CliError> {
+fn check_profile(params: &NetworkParameters, config: &ClientConfig) -> Result<(), Failure> {
     let name = &config.core.profile;
     if params.profile(name).is_some() {
         return Ok(());
@@ -106,7 +108,7 @@ fn check_profile(params: &NetworkParameters, config: &ClientConfig) -> Result<()
         .cloned()
         .collect::<Vec<_>>()
         .join(", ");
-    Err(CliError::usage(anyhow::anyhow!(
+    Err(Failure::usage(anyhow::anyhow!(
         "the network {} has no profile `{name}`; it has: {known}",
         params.name
     )))
@@ -137,17 +139,17 @@ impl Start {
         dir: &std::path::Path,
         written: &mpsc::Sender<database::Written>,
         inputs: mpsc::Sender<SessionInput>,
-    ) -> Result<Daemon, CliError> {
-        let db = ClientDb::open(dir).map_err(CliError::failed)?;
-        let rows: Vec<Row> = db.load().map_err(CliError::failed)?;
-        let keys = load_client_keys(dir).map_err(CliError::usage)?;
+    ) -> Result<Daemon, Failure> {
+        let db = ClientDb::open(dir).map_err(Failure::failed)?;
+        let rows: Vec<Row> = db.load().map_err(Failure::failed)?;
+        let keys = load_client_keys(dir).map_err(Failure::usage)?;
         let (params, core, now) = (
             Arc::clone(&self.params),
             config.core.clone(),
             self.clock.now(),
         );
         let session = Session::new(params, core, keys, &mut seeded()?, &rows, now)
-            .map_err(CliError::failed)?;
+            .map_err(Failure::failed)?;
         let address = session.address(now).to_string();
         self.announcer.say(&Announce::Serving { address });
         Ok(Daemon {
@@ -159,7 +161,7 @@ impl Start {
             started: now,
             session,
             inputs,
-            database: Database::spawn(db, written.clone()).map_err(CliError::failed)?,
+            database: Database::spawn(db, written.clone()).map_err(Failure::failed)?,
             inbox: inbox::Inbox::default(),
             events: self.events,
             unread: self.unread,
@@ -167,4 +169,9 @@ impl Start {
             desk: Desk::default(),
         })
     }
+}
+
+/// How a client is.
+fn health(status: &Status) -> Health {
+    Health::of((!status.online).then_some("no entry provider has this client attached"))
 }

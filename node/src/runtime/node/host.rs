@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::disk::DiskThread;
 use super::jobs::JobThreads;
 use super::store::StoreThread;
-use crate::net::{GossipToken, NetEvent, NetHandle, Responder, SendError, multiaddr};
+use crate::net::{Channel, GossipToken, NetEvent, NetHandle, SendError, multiaddr};
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
 use crate::state::ReplayWriter;
@@ -60,7 +60,7 @@ pub(super) struct Host {
 
 /// What waits for the composition's word.
 enum Waiting {
-    Answer(Responder),
+    Answer(Channel),
     Verdict(GossipToken),
 }
 
@@ -161,10 +161,10 @@ impl Host {
             NetEvent::Request {
                 from,
                 kind,
-                responder,
+                channel,
                 bytes,
             } => {
-                let ticket = self.ticket(Waiting::Answer(responder));
+                let ticket = self.ticket(Waiting::Answer(channel));
                 NodeInput::Request {
                     from,
                     kind,
@@ -235,8 +235,8 @@ impl Host {
                 }
             }
             NodeAction::Respond { to, bytes } => {
-                if let Some(Waiting::Answer(responder)) = self.tickets.remove(&to.0) {
-                    self.net.respond(responder, bytes);
+                if let Some(Waiting::Answer(channel)) = self.tickets.remove(&to.0) {
+                    self.net.respond(channel, bytes);
                 }
             }
             NodeAction::Refuse { to } => {

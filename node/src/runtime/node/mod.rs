@@ -24,7 +24,7 @@ use self::store::StoreThread;
 use super::announce::Announce;
 use super::clock::Clock;
 use super::{Outside, seeded, serve_metrics};
-use crate::cli::CliError;
+use crate::Failure;
 use crate::config::NodeConfig;
 use crate::metrics;
 use crate::net::{Mode, NetConfig, NetLimits, spawn};
@@ -44,11 +44,11 @@ const STORE_FILE: &str = "mailboxes.db";
 ///
 /// # Errors
 /// What kept it from starting: each says what to do.
-pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), CliError> {
+pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failure> {
     let params = super::load_parameters(&config.network)?;
-    let dir = StateDir::open(&config.dir).map_err(CliError::usage)?;
-    let identity = Arc::new(load_identity(dir.path()).map_err(CliError::usage)?);
-    let stop = outside.stop().map_err(CliError::failed)?;
+    let dir = StateDir::open(&config.dir).map_err(Failure::usage)?;
+    let identity = Arc::new(load_identity(dir.path()).map_err(Failure::usage)?);
+    let stop = outside.stop().map_err(Failure::failed)?;
     let starting = Starting {
         params,
         config,
@@ -74,7 +74,7 @@ impl Starting {
         dir: &StateDir,
         outside: Outside,
         stop: impl Future<Output = ()>,
-    ) -> Result<(), CliError> {
+    ) -> Result<(), Failure> {
         let (done_in, done) = mpsc::channel(INPUTS);
         let (processed_in, processed) = mpsc::channel(INPUTS);
         let (reports_in, reports) = mpsc::channel(4);
@@ -82,17 +82,17 @@ impl Starting {
         tracing::info!(backend = %self.config.engine.backend(), "unwrapping");
         let (disk, replay, loaded) = self.open_files(dir, &done_in)?;
         let store = self.open_store(dir, &done_in)?;
-        let jobs = JobThreads::spawn(&done_in).map_err(CliError::failed)?;
+        let jobs = JobThreads::spawn(&done_in).map_err(Failure::failed)?;
         drop(done_in);
         let setup = self.setup(loaded)?;
         let node = Node::new(setup, &mut seeded()?, self.clock.now());
         let queue = self.config.relay.queue;
         let frames = Frames::new(Arc::clone(node.intake()), self.clock, queue);
         let (net, events) =
-            spawn(self.net_config(), Arc::clone(&frames) as _).map_err(CliError::failed)?;
+            spawn(self.net_config(), Arc::clone(&frames) as _).map_err(Failure::failed)?;
         let workers = frames
             .spawn_workers(self.config.unwrap_threads, &processed_in)
-            .map_err(CliError::failed)?;
+            .map_err(Failure::failed)?;
         drop(processed_in);
         let exporter = match self.config.metrics {
             Some(address) => Some(serve_metrics(address, reports_in, export, health).await?),
@@ -131,10 +131,10 @@ impl Starting {
         &self,
         dir: &StateDir,
         done: &mpsc::Sender<NodeInput>,
-    ) -> Result<(DiskThread, Arc<ReplayWriter>, LoadedDirectory), CliError> {
-        let mut log = ReplayLog::open(dir.path()).map_err(CliError::failed)?;
-        let files = DirectoryFiles::open(dir.path()).map_err(CliError::failed)?;
-        let loaded = files.load(&mut log).map_err(CliError::failed)?;
+    ) -> Result<(DiskThread, Arc<ReplayWriter>, LoadedDirectory), Failure> {
+        let mut log = ReplayLog::open(dir.path()).map_err(Failure::failed)?;
+        let files = DirectoryFiles::open(dir.path()).map_err(Failure::failed)?;
+        let loaded = files.load(&mut log).map_err(Failure::failed)?;
         for (epoch, why) in &loaded.forgotten {
             tracing::warn!(%epoch, %why, "the key of this epoch is given up: it can't be used safely");
         }
@@ -152,9 +152,9 @@ impl Starting {
         };
         let replay = ReplayWriter::spawn(log, self.config.links.log_tags, notify)
             .map(Arc::new)
-            .map_err(CliError::failed)?;
+            .map_err(Failure::failed)?;
         let disk = DiskThread::spawn(files, Arc::clone(&replay), done.clone())
-            .map_err(CliError::failed)?;
+            .map_err(Failure::failed)?;
         Ok((disk, replay, loaded))
     }
 
@@ -162,22 +162,22 @@ impl Starting {
         &self,
         dir: &StateDir,
         done: &mpsc::Sender<NodeInput>,
-    ) -> Result<Option<StoreThread>, CliError> {
+    ) -> Result<Option<StoreThread>, Failure> {
         if self.config.role != Role::Provider {
             return Ok(None);
         }
         let options = SqliteOptions::new(dir.file(STORE_FILE), self.config.store.clone());
-        let store = SqliteStore::open(options).map_err(CliError::failed)?;
+        let store = SqliteStore::open(options).map_err(Failure::failed)?;
         StoreThread::spawn(Box::new(store), self.clock, done.clone())
             .map(Some)
-            .map_err(CliError::failed)
+            .map_err(Failure::failed)
     }
 
-    fn setup(&self, loaded: LoadedDirectory) -> Result<NodeSetup, CliError> {
+    fn setup(&self, loaded: LoadedDirectory) -> Result<NodeSetup, Failure> {
         let local = LocalNode {
             identity: Arc::clone(&self.identity),
             role: self.config.role,
-            addresses: self.config.dialled().map_err(CliError::usage)?,
+            addresses: self.config.dialled().map_err(Failure::usage)?,
             family: self.config.family.clone(),
             capacity_class: self.config.capacity_class,
             storage_mib: self.config.store.bytes >> 20,

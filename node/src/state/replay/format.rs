@@ -1,3 +1,5 @@
+//! The bytes of a replay log.
+
 use shoal_packet::ReplayTag;
 use shoal_proto::Epoch;
 

@@ -1,3 +1,5 @@
+//! One replay log: opened, read, appended to, deleted.
+
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -1,3 +1,5 @@
+//! The thread that writes replay logs.
+
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;

@@ -1,3 +1,5 @@
+//! How a command or a daemon ends when it does not do what it was asked to.
+
 use std::process::ExitCode;
 
 use thiserror::Error;
@@ -6,7 +8,7 @@ use thiserror::Error;
 /// so that scripts can tell them apart.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum CliError {
+pub enum Failure {
     /// Something failed while it ran: exit code 1.
     #[error("{0:#}")]
     Failed(anyhow::Error),
@@ -21,7 +23,7 @@ pub enum CliError {
     Interrupted,
 }
 
-impl CliError {
+impl Failure {
     /// A failure while running.
     pub fn failed(error: impl Into<anyhow::Error>) -> Self {
         Self::Failed(error.into())
@@ -60,8 +62,8 @@ impl CliError {
     }
 }
 
-impl From<&CliError> for ExitCode {
-    fn from(error: &CliError) -> Self {
+impl From<&Failure> for ExitCode {
+    fn from(error: &Failure) -> Self {
         Self::from(error.code())
     }
 }

@@ -1,31 +1,7 @@
-//! Statistics that the experiments and tests share: estimates from repetitions with their
-//! intervals, distributions and special functions, quantiles, means, and the two-sample
-//! Kolmogorov-Smirnov test.
-//!
-//! ```
-//! use shoal_simulations::stats;
-//!
-//! let idle: Vec<f64> = (0..500).map(|i| f64::from(i) / 500.0).collect();
-//! let busy: Vec<f64> = idle.iter().map(|x| x * 0.5).collect();
-//! assert_eq!(stats::quantile(&idle, 0.5), Some(0.498));
-//! assert!(stats::ks_two_sample(&idle, &busy).is_some_and(|ks| ks.p_value < 1e-6));
-//! ```
-
-use shoal_proto::Time;
+//! The two-sample test of Kolmogorov and Smirnov.
 
 use crate::math;
-
-mod distribution;
-mod estimate;
-mod special;
-
-pub(crate) use distribution::invert;
-pub use distribution::{
-    binomial_cdf, binomial_pmf, erlang_cdf, erlang_pdf, erlang_quantile, geometric_cdf,
-    poisson_cdf, poisson_pmf,
-};
-pub use estimate::{CONFIDENCE, Estimate, student_t_quantile};
-pub use special::{beta_i, digamma, gamma_p, gamma_q, ln_choose, ln_gamma};
+use crate::sample::sorted;
 
 /// What a two-sample Kolmogorov-Smirnov test found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,76 +71,6 @@ pub fn kolmogorov_tail(lambda: f64) -> f64 {
     (2.0 * sum).clamp(0.0, 1.0)
 }
 
-/// The value below or at which a share `q` (0 to 1) of the sample lies: the nearest rank, so
-/// always a value of the sample. Values that are not numbers are left out. `None` if there are
-/// none.
-#[must_use]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    reason = "a rank between 0 and the length of the sample"
-)]
-pub fn quantile(sample: &[f64], q: f64) -> Option<f64> {
-    let sorted = sorted(sample);
-    let rank = (q.clamp(0.0, 1.0) * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied()
-}
-
-/// The arithmetic mean; `None` of nothing.
-#[must_use]
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "samples are far smaller than 2^52"
-)]
-pub fn mean(sample: &[f64]) -> Option<f64> {
-    (!sample.is_empty()).then(|| sample.iter().sum::<f64>() / sample.len() as f64)
-}
-
-/// The gaps between consecutive instants, in seconds; one fewer than there are instants. A step
-/// back in time counts as no gap.
-#[must_use]
-pub fn intervals(instants: &[Time]) -> Vec<f64> {
-    let pairs = instants.iter().zip(instants.iter().skip(1));
-    pairs
-        .map(|(earlier, later)| later.since(*earlier).as_secs_f64())
-        .collect()
-}
-
-/// The probability that a chi-squared variable with `degrees` degrees of freedom exceeds
-/// `statistic`, by the Wilson-Hilferty cube root: within about 0.01 from three degrees on.
-#[must_use]
-pub fn chi_squared_tail(statistic: f64, degrees: u32) -> f64 {
-    let k = f64::from(degrees.max(1));
-    let spread = 2.0 / (9.0 * k);
-    let z = (libm::cbrt(statistic.max(0.0) / k) - (1.0 - spread)) / spread.sqrt();
-    normal_tail(z)
-}
-
-/// The probability that a standard normal variable exceeds `z` (Abramowitz and Stegun 26.2.17,
-/// error below 1e-7).
-#[must_use]
-pub fn normal_tail(z: f64) -> f64 {
-    let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
-    let coefficients = [
-        1.330_274_429,
-        -1.821_255_978,
-        1.781_477_937,
-        -0.356_563_782,
-        0.319_381_53,
-    ];
-    let polynomial = coefficients.iter().fold(0.0, |sum, c| (sum + c) * t);
-    let density = math::exp(-z * z / 2.0) / (2.0 * std::f64::consts::PI).sqrt();
-    let upper = (density * polynomial).clamp(0.0, 1.0);
-    if z >= 0.0 { upper } else { 1.0 - upper }
-}
-
-fn sorted(sample: &[f64]) -> Vec<f64> {
-    let mut values: Vec<f64> = sample.iter().copied().filter(|x| !x.is_nan()).collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -217,29 +123,5 @@ mod tests {
         let a: Vec<f64> = (0..500).map(|_| rng.random::<f64>()).collect();
         let b: Vec<f64> = (0..500).map(|_| rng.random::<f64>() + 0.2).collect();
         assert!(ks_two_sample(&a, &b).unwrap().p_value < 1e-6);
-    }
-
-    #[test]
-    fn quantiles_are_values_of_the_sample() {
-        let sample = [5.0, 1.0, 4.0, 2.0, 3.0];
-        assert_eq!(quantile(&sample, 0.0), Some(1.0));
-        assert_eq!(quantile(&sample, 0.5), Some(3.0));
-        assert_eq!(quantile(&sample, 0.99), Some(5.0));
-        assert_eq!(quantile(&[], 0.5), None);
-        assert_eq!(mean(&sample), Some(3.0));
-    }
-
-    #[test]
-    fn tails_match_their_tables() {
-        assert!((normal_tail(1.959_964) - 0.025).abs() < 1e-6);
-        assert!((normal_tail(-1.959_964) - 0.975).abs() < 1e-6);
-        assert!((chi_squared_tail(18.307, 10) - 0.05).abs() < 0.002);
-        assert!((chi_squared_tail(9.348, 3) - 0.025).abs() < 0.003);
-    }
-
-    #[test]
-    fn intervals_never_go_back() {
-        let instants = [3, 5, 4].map(Time::from_micros);
-        assert_eq!(intervals(&instants), vec![2e-6, 0.0]);
     }
 }

@@ -1,7 +1,7 @@
 //! Distributions that theory and tests share. Parameters out of range give not a number.
 
-use super::special::{beta_i, gamma_p, gamma_q, ln_choose, ln_gamma};
 use crate::math;
+use crate::special::{beta_i, gamma_p, gamma_q, ln_choose, ln_gamma};
 
 /// Pr(X = k) for X Poisson with this mean (at least 0).
 #[must_use]
@@ -116,7 +116,8 @@ pub fn erlang_quantile(p: f64, shape: f64, mean: f64) -> f64 {
 
 /// The x >= 0 where an increasing function from 0 (at 0) to 1 reaches p, by doubling and
 /// bisection down to the last bits.
-pub(crate) fn invert(p: f64, cdf: impl Fn(f64) -> f64) -> f64 {
+#[must_use]
+pub fn invert(p: f64, cdf: impl Fn(f64) -> f64) -> f64 {
     if p <= 0.0 {
         return 0.0;
     }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{distribution::invert, special::beta_i};
+use crate::distribution::invert;
+use crate::special::beta_i;
 
 /// The confidence of every interval.
 pub const CONFIDENCE: f64 = 0.95;
@@ -102,10 +103,10 @@ fn null_is_minus_infinite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use rand::RngExt;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::seed;
 
     /// NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.6.7.2, three decimals.
     #[test]
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn intervals_cover_the_mean_as_often_as_they_say() {
-        let mut rng = seed::generator(1, 0, "coverage", 0);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
         let covered = (0..2000)
             .filter(|_| {
                 let sum = |_| (0..12).map(|_| rng.random::<f64>()).sum::<f64>();

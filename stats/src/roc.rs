@@ -77,6 +77,8 @@ pub fn roc(scores: &[(f64, bool)]) -> Option<Roc> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

@@ -1,0 +1,36 @@
+//! Statistics that the simulator, the harness and the tests of a node share: estimates from
+//! repetitions with their intervals, distributions and special functions, quantiles, means, the
+//! two-sample Kolmogorov-Smirnov test, tails of test statistics and the area under a curve of hits
+//! over false alarms.
+//!
+//! It has no clock, no randomness and no IO, and every function gives the same bits on every
+//! machine: [`math`] is one library's, and `clippy.toml` bans the system's.
+//!
+//! ```
+//! let idle: Vec<f64> = (0..500).map(|i| f64::from(i) / 500.0).collect();
+//! let busy: Vec<f64> = idle.iter().map(|x| x * 0.5).collect();
+//! assert_eq!(shoal_stats::quantile(&idle, 0.5), Some(0.498));
+//! assert!(shoal_stats::ks_two_sample(&idle, &busy).is_some_and(|ks| ks.p_value < 1e-6));
+//! ```
+//!
+//! Sources: Abramowitz and Stegun, "Handbook of Mathematical Functions" (1964); Press and others,
+//! "Numerical Recipes" (2007); each function names its own.
+
+mod distribution;
+mod estimate;
+mod kolmogorov;
+pub mod math;
+pub mod roc;
+mod sample;
+mod special;
+mod tails;
+
+pub use distribution::{
+    binomial_cdf, binomial_pmf, erlang_cdf, erlang_pdf, erlang_quantile, geometric_cdf, invert,
+    poisson_cdf, poisson_pmf,
+};
+pub use estimate::{CONFIDENCE, Estimate, student_t_quantile};
+pub use kolmogorov::{KolmogorovSmirnov, kolmogorov_tail, ks_two_sample};
+pub use sample::{intervals, mean, quantile};
+pub use special::{beta_i, digamma, gamma_p, gamma_q, ln_choose, ln_gamma};
+pub use tails::{chi_squared_tail, normal_tail};
