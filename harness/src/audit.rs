@@ -102,14 +102,14 @@ impl Audit {
     }
 
     fn add_books(&mut self, books: &Snapshot) {
-        self.nodes_received += books.received;
-        self.nodes_sent += books.forwarded;
+        self.nodes_received += books.counters.received;
+        self.nodes_sent += books.counters.forwarded;
         for kind in OwnKind::ALL {
             self.nodes_sent += books.own(*kind).sent;
             self.nodes_originated += books.own(*kind).sent;
         }
-        self.delivered += books.delivered;
-        self.loops_returned += books.loops_returned;
+        self.delivered += books.counters.delivered;
+        self.loops_returned += books.counters.loops_returned;
         self.dropped += books.dropped_total();
         self.inside += books.inside_total();
         self.unbalanced_nodes += u64::from(!books.balanced());
