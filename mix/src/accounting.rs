@@ -1,6 +1,10 @@
-use crate::{DropReason, OwnKind, Snapshot, Stage};
-use shoal_proto::Span;
+//! The books of a node's packets, and each packet's line in them.
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shoal_proto::Span;
+
+use crate::{DropReason, OwnKind, Snapshot, Stage};
 
 /// The books of a node's packets, shared by all its threads.
 ///
@@ -54,43 +58,33 @@ impl Accounting {
             queued: books.inside(Stage::Queued),
             unwrapping: books.inside(Stage::Unwrapping),
         };
-        books.received = books.received.saturating_add(1);
-        books.inside.add(Stage::Queued as usize);
+        add(&mut books.counters.received, 1);
+        books.inside.add(Stage::Queued, 1);
         drop(books);
         (self.passage(Place::Inside(Stage::Queued)), backlog)
     }
 
     /// The node made a packet itself; it waits for a link from now on.
     pub fn originate(self: &Arc<Self>, kind: OwnKind) -> Passage {
-        if let Some(own) = self.lock().own.get_mut(kind as usize) {
-            own.originated = own.originated.saturating_add(1);
-            own.departing = own.departing.saturating_add(1);
-        }
+        let mut books = self.lock();
+        books.own.originated.add(kind, 1);
+        books.own.departing.add(kind, 1);
+        drop(books);
         self.passage(Place::Own(kind))
     }
 
-    /// The provider role dropped something that was delivered to it. It stays counted as
-    /// delivered: this table tells what became of it.
-    pub fn provider_dropped(&self, reason: DropReason) {
-        self.lock().provider_dropped.add(reason as usize);
-    }
-
     pub(crate) fn loops_lost(&self, count: u64) {
-        let mut books = self.lock();
-        books.loops_lost = books.loops_lost.saturating_add(count);
+        add(&mut self.lock().counters.loops_lost, count);
     }
 
     pub(crate) fn loop_skipped(&self) {
-        let mut books = self.lock();
-        books.loops_skipped = books.loops_skipped.saturating_add(1);
+        add(&mut self.lock().counters.loops_skipped, 1);
     }
 
     pub(crate) fn departed(&self, excess: Span, late_after: Span) {
         let mut books = self.lock();
         books.excess.record(excess);
-        if excess > late_after {
-            books.late = books.late.saturating_add(1);
-        }
+        add(&mut books.counters.late, u64::from(excess > late_after));
     }
 
     fn passage(self: &Arc<Self>, place: Place) -> Passage {
@@ -107,6 +101,10 @@ impl Accounting {
     }
 }
 
+const fn add(counter: &mut u64, count: u64) {
+    *counter = counter.saturating_add(count);
+}
+
 /// What waited when a frame came.
 pub(crate) struct Backlog {
     pub(crate) queued: u64,
@@ -117,12 +115,8 @@ impl Passage {
     /// The packet was handed to a link: forwarded if it was received, sent if it is the node's own.
     pub fn sent(mut self) {
         self.end(|books, place| match place {
-            Place::Inside(_) => books.forwarded = books.forwarded.saturating_add(1),
-            Place::Own(kind) => {
-                if let Some(own) = books.own.get_mut(kind as usize) {
-                    own.sent = own.sent.saturating_add(1);
-                }
-            }
+            Place::Inside(_) => add(&mut books.counters.forwarded, 1),
+            Place::Own(kind) => books.own.sent.add(kind, 1),
         });
     }
 
@@ -132,31 +126,27 @@ impl Passage {
     }
 
     pub(crate) fn delivered(mut self) {
-        self.end(|books, _| books.delivered = books.delivered.saturating_add(1));
+        self.end(|books, _| add(&mut books.counters.delivered, 1));
     }
 
     pub(crate) fn loop_returned(mut self) {
-        self.end(|books, _| books.loops_returned = books.loops_returned.saturating_add(1));
+        self.end(|books, _| add(&mut books.counters.loops_returned, 1));
     }
 
     /// The packet moved on inside.
     pub(crate) fn enter(&mut self, stage: Stage) {
         if let Some(Place::Inside(before)) = self.place {
             let mut books = self.accounting.lock();
-            books.inside.remove(before as usize);
-            books.inside.add(stage as usize);
+            books.inside.take(before, 1);
+            books.inside.add(stage, 1);
             self.place = Some(Place::Inside(stage));
         }
     }
 
     fn end_dropped(&mut self, reason: DropReason) {
         self.end(|books, place| match place {
-            Place::Inside(_) => books.dropped.add(reason as usize),
-            Place::Own(kind) => {
-                if let Some(own) = books.own.get_mut(kind as usize) {
-                    own.dropped = own.dropped.saturating_add(1);
-                }
-            }
+            Place::Inside(_) => books.dropped.add(reason, 1),
+            Place::Own(kind) => books.own.dropped.add(kind, 1),
         });
     }
 
@@ -166,12 +156,8 @@ impl Passage {
         };
         let mut books = self.accounting.lock();
         match place {
-            Place::Inside(stage) => books.inside.remove(stage as usize),
-            Place::Own(kind) => {
-                if let Some(own) = books.own.get_mut(kind as usize) {
-                    own.departing = own.departing.saturating_sub(1);
-                }
-            }
+            Place::Inside(stage) => books.inside.take(stage, 1),
+            Place::Own(kind) => books.own.departing.take(kind, 1),
         }
         count(&mut books, place);
     }
@@ -197,7 +183,11 @@ mod tests {
         passage.sent();
         let books = accounting.snapshot();
         assert_eq!(
-            (books.received, books.forwarded, books.inside_total()),
+            (
+                books.counters.received,
+                books.counters.forwarded,
+                books.inside_total()
+            ),
             (1, 1, 0)
         );
         assert_eq!(books.dropped_total(), 0);
@@ -222,7 +212,11 @@ mod tests {
         let waiting = accounting.originate(OwnKind::Provider);
         let books = accounting.snapshot();
         assert_eq!(
-            (books.received, books.forwarded, books.inside_total()),
+            (
+                books.counters.received,
+                books.counters.forwarded,
+                books.inside_total()
+            ),
             (0, 0, 0)
         );
         assert_eq!(books.own(OwnKind::Loop).sent, 1);
@@ -257,7 +251,7 @@ mod tests {
             }
         });
         let books = accounting.snapshot();
-        assert_eq!((books.received, books.inside_total()), (8_000, 0));
+        assert_eq!((books.counters.received, books.inside_total()), (8_000, 0));
         assert!(books.balanced());
     }
 

@@ -1,3 +1,5 @@
+//! The bounds of a relay.
+
 use crate::LimitError;
 use shoal_proto::Span;
 

@@ -1,3 +1,5 @@
+//! Why limits are refused.
+
 use thiserror::Error;
 
 /// Why limits are refused. Packets that are dropped are no errors of this crate: they carry a

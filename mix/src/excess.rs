@@ -1,4 +1,6 @@
-use shoal_proto::Span;
+//! A histogram of how late packets leave the pool.
+
+use shoal_proto::{Metric, MetricKind, Span};
 
 /// How much later than at its moment each packet left the pool: a histogram with fixed bounds, so
 /// that operators see a mix turn into a queue before its users do.
@@ -9,6 +11,18 @@ pub struct Excess {
 }
 
 impl Excess {
+    /// How it is exported.
+    pub const METRIC: Metric = Metric {
+        name: "shoal_mix_delay_excess_seconds",
+        kind: MetricKind::Histogram,
+        unit: "seconds",
+        label: None,
+        values: &[],
+        help: "How much later than at its moment each received packet left the pool.",
+        advice: "If it grows, the mix turns into a queue: the machine or its disk is too slow for \
+            its traffic.",
+    };
+
     /// Upper bounds of the buckets, inclusive, in milliseconds. One more bucket has no bound.
     pub const BOUNDS_MS: [u64; 13] = [
         1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000,

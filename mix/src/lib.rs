@@ -8,7 +8,7 @@
 //! One packet's way:
 //! 1. [`Gate::admit`], on the thread that reads the link: cheap checks. From here on a
 //!    [`Passage`] goes with the packet and tells the books ([`Accounting`]) where it is.
-//! 2. [`Gate::unwrap`], on a worker: cryptography, replay filter, next hop.
+//! 2. [`Gate::unwrap_batch`], on a worker: cryptography, replay filter, next hop.
 //! 3. [`Relay`], on one thread: the pool. The packet's replay tag goes to the log
 //!    ([`RelayAction::LogTag`]); once that is durable and the packet's delay since its arrival is
 //!    over, it leaves as [`RelayAction::Send`] or [`RelayAction::Deliver`].
@@ -21,6 +21,7 @@
 //! ```
 //! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 //! use shoal_mix::{Accounting, DropReason, Gate, Origin, Relay, RelayAction, RelayInput, RelayLimits};
+//! use shoal_packet::Frame;
 //! use shoal_proto::{NodeId, Time, size::FRAME_BYTES};
 //! use shoal_topology::{NetworkParameters, Role};
 //! use std::sync::Arc;
@@ -33,13 +34,17 @@
 //! let mut relay = Relay::new(params, local, limits, books.clone(), rng, now);
 //!
 //! let peer = Origin::Member(NodeId::new([2; 32]));
-//! match gate.admit_bytes(now, peer, &[0; FRAME_BYTES]).and_then(|f| gate.unwrap(now, f)) {
-//!     Ok(packet) => relay.handle_input(now, RelayInput::Processed(packet)),
+//! match gate.admit(now, peer, Frame::from_bytes(&[0; FRAME_BYTES])?) {
+//!     Ok(admitted) => {
+//!         for packet in gate.unwrap_batch(now, admitted.into()).into_iter().flatten() {
+//!             relay.handle_input(now, RelayInput::Processed(packet));
+//!         }
+//!     }
 //!     Err(reason) => assert_eq!(reason, DropReason::NoView), // there is no document yet
 //! }
 //! while let Some(action) = relay.poll_action(now) {
 //!     match action {
-//!         RelayAction::Send { to: _, frame: _, passage, .. } => passage.sent(),
+//!         RelayAction::Send { to: _, frame: _, passage } => passage.sent(),
 //!         RelayAction::LogTag { sequence, .. } => {
 //!             relay.handle_input(now, RelayInput::TagsDurable { upto: sequence });
 //!         }
@@ -49,6 +54,7 @@
 //! let snapshot = books.snapshot();
 //! assert!(snapshot.balanced());
 //! assert_eq!(snapshot.dropped(DropReason::NoView), 1);
+//! # Ok::<(), shoal_packet::PacketError>(())
 //! ```
 //!
 //! Sources: A. Piotrowska et al., "The Loopix Anonymity System", 2017 (Poisson mixing, loops and
@@ -56,10 +62,13 @@
 //! tags: section 3.6).
 
 mod accounting;
+mod admission;
+mod alarm;
 mod config;
 mod error;
 mod excess;
 mod gate;
+mod keys;
 mod loops;
 mod pool;
 mod reason;
@@ -68,11 +77,12 @@ mod replay;
 mod snapshot;
 
 pub use accounting::{Accounting, Passage};
+pub use admission::{Admitted, Origin};
+pub use alarm::{LoopAlarm, LoopReturns, LoopVerdict};
 pub use config::RelayLimits;
 pub use error::LimitError;
 pub use excess::Excess;
-pub use gate::{Admitted, FinalHop, Gate, Origin, Processed, ProcessedKind};
-pub use loops::LoopReturns;
-pub use reason::{DropReason, Fault};
-pub use relay::{Delivery, Relay, RelayAction, RelayInput, SendKind};
-pub use snapshot::{OwnKind, OwnTraffic, Snapshot, Stage};
+pub use gate::{Gate, Processed, ProcessedKind};
+pub use reason::DropReason;
+pub use relay::{Relay, RelayAction, RelayInput};
+pub use snapshot::{Counters, METRICS, OwnKind, OwnTraffic, Snapshot, Stage};

@@ -1,54 +1,21 @@
-use crate::RelayLimits;
-use shoal_proto::{Span, SurbId, Time};
+//! The node's own loops: which are under way, and what became of them.
+
 use std::collections::{BTreeMap, VecDeque};
 
-/// How the node's own loops fared, as far as the window looks back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoopReturns {
-    /// Loops that came back.
-    pub returned: usize,
-    /// Loops that were lost.
-    pub lost: usize,
-}
+use shoal_proto::{Span, SurbId, Time};
 
-impl LoopReturns {
-    /// The share that came back, from 0 to 1; 1 if there were none.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "windows are far below 2^52")]
-    pub fn ratio(&self) -> f64 {
-        let finished = self.returned.saturating_add(self.lost);
-        if finished == 0 {
-            1.0
-        } else {
-            self.returned as f64 / finished as f64
-        }
-    }
-}
+use crate::{LoopAlarm, LoopReturns, LoopVerdict, RelayLimits};
 
-/// What the finished loops say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LoopVerdict {
-    Alarm(LoopReturns),
-    Recovered(LoopReturns),
-}
-
-/// The loops under way, and what became of the last ones.
-///
-/// A single lost loop says nothing. A share of returns below the threshold means that packets are
-/// lost around here, or that somebody holds others back to see where one packet goes (the n-1
-/// attack; Loopix 2017, section 4.2.1).
+/// The loops under way, and the alarm over those that finished.
 pub(crate) struct LoopTracker {
     timeout: Span,
     bound: usize,
-    window: usize,
-    minimum: usize,
-    alarm_ratio: f64,
-    recovery_ratio: f64,
     outstanding: BTreeMap<SurbId, Time>,
     /// In the order of sending, which is that of the deadlines: all loops have the same patience.
     deadlines: VecDeque<(Time, SurbId)>,
-    finished: VecDeque<bool>,
-    alarmed: bool,
+    alarm: LoopAlarm,
+    /// What the alarm said and nobody asked for yet.
+    verdicts: VecDeque<LoopVerdict>,
 }
 
 impl LoopTracker {
@@ -58,14 +25,10 @@ impl LoopTracker {
         Self {
             timeout: mean_delay.scale(20, 1) + limits.loop_slack,
             bound: limits.loops_outstanding,
-            window: limits.loop_window,
-            minimum: limits.loop_minimum,
-            alarm_ratio: limits.loop_alarm_ratio,
-            recovery_ratio: limits.loop_recovery_ratio,
             outstanding: BTreeMap::new(),
             deadlines: VecDeque::new(),
-            finished: VecDeque::new(),
-            alarmed: false,
+            alarm: LoopAlarm::new(limits),
+            verdicts: VecDeque::new(),
         }
     }
 
@@ -115,36 +78,17 @@ impl LoopTracker {
         self.deadlines.front().map(|(deadline, _)| *deadline)
     }
 
-    /// Whether the picture changed: told once for each change.
+    /// The next change of the picture, if there is one: each is told once.
     pub(crate) fn verdict(&mut self) -> Option<LoopVerdict> {
-        if self.finished.len() < self.minimum {
-            return None;
-        }
-        let returns = self.returns();
-        if !self.alarmed && returns.ratio() < self.alarm_ratio {
-            self.alarmed = true;
-            Some(LoopVerdict::Alarm(returns))
-        } else if self.alarmed && returns.ratio() >= self.recovery_ratio {
-            self.alarmed = false;
-            Some(LoopVerdict::Recovered(returns))
-        } else {
-            None
-        }
+        self.verdicts.pop_front()
     }
 
-    pub(crate) fn returns(&self) -> LoopReturns {
-        let returned = self.finished.iter().filter(|returned| **returned).count();
-        LoopReturns {
-            returned,
-            lost: self.finished.len() - returned,
-        }
+    pub(crate) const fn returns(&self) -> LoopReturns {
+        self.alarm.returns()
     }
 
     fn finish(&mut self, returned: bool) {
-        self.finished.push_back(returned);
-        while self.finished.len() > self.window {
-            self.finished.pop_front();
-        }
+        self.verdicts.extend(self.alarm.finish(returned));
     }
 }
 

@@ -1,5 +1,8 @@
-use shoal_proto::Time;
+//! The delay pool.
+
 use std::collections::BTreeMap;
+
+use shoal_proto::Time;
 
 /// Packets on their way out: each leaves when its moment has come and its replay tag is durable,
 /// whichever is later. Ordered by moment, and by sequence within one, so that a seed replays.

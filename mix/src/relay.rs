@@ -1,21 +1,24 @@
-use crate::loops::{LoopTracker, LoopVerdict};
-use crate::pool::Pool;
-use crate::{
-    Accounting, DropReason, FinalHop, LoopReturns, OwnKind, Passage, Processed, ProcessedKind,
-    RelayLimits, Stage,
-};
-use rand::CryptoRng;
-use shoal_packet::command::Command;
-use shoal_packet::{Frame, Payload, ReplayTag, build_forward};
-use shoal_proto::{Epoch, NodeId, Span, SurbId, Time};
-use shoal_topology::{NetworkParameters, View, delay, path};
+//! The relay core: the delay pool, and the node's own loops.
+
 use std::collections::VecDeque;
 use std::sync::Arc;
-use zeroize::Zeroizing;
+
+use rand::CryptoRng;
+use shoal_packet::command::Command;
+use shoal_packet::{Delivery, Frame, ReplayTag, build_forward};
+use shoal_proto::{Epoch, NodeId, SurbId, Time};
+use shoal_topology::{NetworkParameters, PoissonClock, View, path};
+
+use crate::loops::LoopTracker;
+use crate::pool::Pool;
+use crate::{
+    Accounting, DropReason, LoopReturns, LoopVerdict, OwnKind, Passage, Processed, ProcessedKind,
+    RelayLimits, Stage,
+};
 
 /// What happens to a relay.
 pub enum RelayInput {
-    /// A packet came out of [`Gate::unwrap`](crate::Gate::unwrap).
+    /// A packet came out of [`Gate::unwrap_batch`](crate::Gate::unwrap_batch).
     Processed(Processed),
     /// The replay log has every tag up to this sequence on disk.
     TagsDurable {
@@ -37,8 +40,6 @@ pub enum RelayAction {
         to: NodeId,
         /// The frame.
         frame: Frame,
-        /// Whose it is; the books know too.
-        kind: SendKind,
         /// Goes with the frame: [`Passage::sent`] once a link took it, or
         /// [`Passage::drop_as`].
         passage: Passage,
@@ -53,36 +54,11 @@ pub enum RelayAction {
         tag: ReplayTag,
     },
     /// Give this to the provider role.
-    Deliver(Delivery),
+    Deliver(Box<Delivery>),
     /// Too few of the node's own loops come back.
     LoopAlarm(LoopReturns),
     /// Enough of them come back again.
     LoopRecovered(LoopReturns),
-}
-
-/// Whose frame leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SendKind {
-    /// One that was received.
-    Forwarded,
-    /// A loop of the node's own.
-    OwnLoop,
-}
-
-/// A packet whose final hop is this provider.
-pub struct Delivery {
-    /// Where to: a client's handle, if the payload is a reply.
-    pub destination: [u8; 32],
-    /// Which keys open the payload, if it is a reply.
-    pub id: SurbId,
-    /// The payload as it came out of the last layer.
-    pub payload: Payload,
-    /// The plaintext, if it can be recovered: then it is a command for the provider.
-    pub plaintext: Option<Zeroizing<Vec<u8>>>,
-    /// The epoch whose key opened the packet.
-    pub epoch: Epoch,
-    /// When its frame came in.
-    pub arrival: Time,
 }
 
 /// A packet in the pool.
@@ -93,15 +69,8 @@ struct Held {
 
 /// How it leaves the pool.
 enum Exit {
-    Forward {
-        next: NodeId,
-        frame: Frame,
-    },
-    Deliver {
-        hop: Box<FinalHop>,
-        epoch: Epoch,
-        arrival: Time,
-    },
+    Forward { next: NodeId, frame: Frame },
+    Deliver(Box<Delivery>),
 }
 
 enum Log {
@@ -127,8 +96,7 @@ pub struct Relay<R> {
     pool: Pool<Held>,
     log: Log,
     loops: LoopTracker,
-    /// None if the network's loop rate is zero.
-    next_loop: Option<Time>,
+    loop_clock: PoissonClock,
     actions: VecDeque<RelayAction>,
 }
 
@@ -141,24 +109,24 @@ impl<R: CryptoRng> Relay<R> {
         local: NodeId,
         limits: RelayLimits,
         accounting: Arc<Accounting>,
-        rng: R,
+        mut rng: R,
         now: Time,
     ) -> Self {
-        let mut relay = Self {
+        let mut loop_clock = PoissonClock::new(&mut rng, params.loop_rate);
+        loop_clock.start(now);
+        Self {
             pool: Pool::new(limits.pool),
             loops: LoopTracker::new(params.mean_delay, &limits),
             log: Log::Working,
             view: None,
-            next_loop: None,
+            loop_clock,
             actions: VecDeque::new(),
             params,
             local,
             limits,
             rng,
             accounting,
-        };
-        relay.next_loop = relay.loop_gap().map(|gap| now + gap);
-        relay
+        }
     }
 
     /// The node's books.
@@ -212,7 +180,7 @@ impl<R: CryptoRng> Relay<R> {
         }
         let deadlines = [
             self.pool.next_due(),
-            self.next_loop,
+            self.loop_clock.due(),
             self.loops.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
@@ -231,14 +199,7 @@ impl<R: CryptoRng> Relay<R> {
             ProcessedKind::Forward { next, frame, delay } => {
                 (arrival + delay, Exit::Forward { next, frame })
             }
-            ProcessedKind::Final(hop) => (
-                arrival,
-                Exit::Deliver {
-                    hop,
-                    epoch,
-                    arrival,
-                },
-            ),
+            ProcessedKind::Final(delivery) => (arrival, Exit::Deliver(delivery)),
         };
         if !self.log_takes_one_more(now) {
             return passage.drop_as(DropReason::LogUnavailable);
@@ -287,30 +248,12 @@ impl<R: CryptoRng> Relay<R> {
                 RelayAction::Send {
                     to: next,
                     frame,
-                    kind: SendKind::Forwarded,
                     passage,
                 }
             }
-            Exit::Deliver {
-                hop,
-                epoch,
-                arrival,
-            } => {
+            Exit::Deliver(delivery) => {
                 passage.delivered();
-                let FinalHop {
-                    destination,
-                    id,
-                    payload,
-                    plaintext,
-                } = *hop;
-                RelayAction::Deliver(Delivery {
-                    destination,
-                    id,
-                    payload,
-                    plaintext,
-                    epoch,
-                    arrival,
-                })
+                RelayAction::Deliver(delivery)
             }
         }
     }
@@ -320,31 +263,19 @@ impl<R: CryptoRng> Relay<R> {
         if lost > 0 {
             self.accounting.loops_lost(lost);
         }
-        match self.loops.verdict() {
-            Some(LoopVerdict::Alarm(returns)) => {
-                self.actions.push_back(RelayAction::LoopAlarm(returns));
-            }
-            Some(LoopVerdict::Recovered(returns)) => {
-                self.actions.push_back(RelayAction::LoopRecovered(returns));
-            }
-            None => {}
+        while let Some(verdict) = self.loops.verdict() {
+            self.actions.push_back(match verdict {
+                LoopVerdict::Alarm(returns) => RelayAction::LoopAlarm(returns),
+                LoopVerdict::Recovered(returns) => RelayAction::LoopRecovered(returns),
+            });
         }
-        while let Some(due) = self.next_loop.filter(|due| *due <= now) {
-            self.next_loop = self.loop_gap().map(|gap| due.max(now - CATCH_UP) + gap);
-            if let Some(action) = self.make_loop(now) {
-                self.actions.push_back(action);
-            } else {
+        while let Some(tick) = self.loop_clock.tick(now) {
+            let action = (!tick.missed).then(|| self.make_loop(now)).flatten();
+            if action.is_none() {
                 self.accounting.loop_skipped();
             }
+            self.actions.extend(action);
         }
-    }
-
-    /// The time to the next loop, exponential.
-    fn loop_gap(&mut self) -> Option<Span> {
-        let rate = self.params.loop_rate;
-        let mean = Span::from_secs_f64(1.0 / rate);
-        // A gap of zero would never let the clock move on.
-        (rate > 0.0).then(|| delay::sample(&mut self.rng, mean).max(Span::from_micros(1)))
     }
 
     /// None if this node is in no document, the network has no route, or too many loops are out.
@@ -364,12 +295,7 @@ impl<R: CryptoRng> Relay<R> {
         Some(RelayAction::Send {
             to,
             frame: Frame::new(document.epoch(), packet),
-            kind: SendKind::OwnLoop,
             passage: self.accounting.originate(OwnKind::Loop),
         })
     }
 }
-
-/// Loops whose tick is longer ago than this are not made up for: a burst would show that the node
-/// was away.
-const CATCH_UP: Span = Span::from_secs(1);

@@ -17,7 +17,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use setup::{Network, TEXT, reference_unwrap};
 use shoal_packet::{
-    Backend, Builder, Engine, Job, KeyTables, Packet, Payload, ReplayTag, SphinxSecret, Unwrapped,
+    Backend, Batch, Engine, Job, Packet, Payload, ReplayTag, SphinxSecret, Unwrapped,
 };
 use shoal_proto::size::{HEADER_BYTES, PAYLOAD_BYTES};
 use shoal_proto::{ClientHandle, SurbId};
@@ -104,11 +104,11 @@ fn forward(
     seen: &mut HashSet<ReplayTag>,
 ) -> Vec<Unwrapped> {
     let mut done = Vec::with_capacity(packets.len());
-    engine.unwrap_batch(
-        packets.into_iter().map(|packet| (secret, packet)),
-        |_, tag| decide(seen, tag),
-        |_, outcome| done.extend(outcome.ok()),
-    );
+    let mut packets = packets.into_iter().map(|packet| (secret, packet));
+    while packets.len() > 0 {
+        let outcomes = engine.unwrap_batch(Batch::fill(&mut packets), |_, tag| decide(seen, tag));
+        done.extend(outcomes.into_iter().flatten());
+    }
     done
 }
 
@@ -178,32 +178,16 @@ fn unwrap_large(criterion: &mut Criterion) {
 fn build(criterion: &mut Criterion) {
     let mut network = Network::new(4);
     let mut rng = ChaCha20Rng::seed_from_u64(5);
-    let mut tables = KeyTables::new(network.route.len());
-    for hop in &network.route {
-        assert!(tables.prepare(&hop.key));
-    }
     let mut group = criterion.benchmark_group("build, 5 hops");
     for engine in engines() {
         let name = engine.backend().name();
-        let builder = Builder::with(engine.backend()).unwrap();
         group.bench_function(BenchmarkId::new("forward", name), |bencher| {
-            bencher.iter(|| builder.build_forward(&mut rng, &network.route, TEXT));
-        });
-        let warm = builder.with_tables(&tables);
-        group.bench_function(BenchmarkId::new("forward, tables", name), |bencher| {
-            bencher.iter(|| warm.build_forward(&mut rng, &network.route, TEXT));
+            bencher.iter(|| engine.build_forward(&mut rng, &network.route, TEXT));
         });
     }
     group.bench_function("reference", |bencher| {
         let initial = network.initial_secret();
         bencher.iter(|| network.reference_build(&initial, 5, PAYLOAD_BYTES).unwrap());
-    });
-    let key = &network.route[0].key;
-    group.bench_function("one key's table", |bencher| {
-        bencher.iter(|| {
-            let mut tables = KeyTables::new(1);
-            tables.prepare(key)
-        });
     });
     group.finish();
 }
@@ -212,9 +196,9 @@ fn reply(criterion: &mut Criterion) {
     let network = Network::new(6);
     let mut rng = ChaCha20Rng::seed_from_u64(7);
     let (handle, id) = (ClientHandle::new([5; 32]), SurbId::new([4; 16]));
-    let builder = Builder::best();
+    let engine = Engine::best();
     let mut make = || {
-        builder
+        engine
             .build_surb(&mut rng, &network.route, &handle, id)
             .unwrap()
     };

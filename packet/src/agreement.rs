@@ -12,10 +12,9 @@
 //!   their multiples: which of the two one calculates with makes no difference.
 
 use crate::backend::Backend;
-use crate::build::Hop;
 use crate::key::SphinxPublic;
 use crate::keys::HopKeys;
-use crate::tables::KeyTables;
+use crate::route::Hop;
 use crate::x25519;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
@@ -26,45 +25,37 @@ use zeroize::Zeroizing;
 /// Bytes that are a scalar once they are clamped.
 pub(crate) type Factor = [u8; 32];
 
-/// How to multiply a node's key.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Multiplier<'t> {
-    pub(crate) backend: Backend,
-    pub(crate) tables: Option<&'t KeyTables>,
+/// Agrees with each hop on its keys, and gives alpha for the first hop. `keys` has one place for
+/// each hop.
+pub(crate) fn agree(
+    backend: Backend,
+    secret: &Factor,
+    route: &[Hop],
+    keys: &mut [HopKeys],
+) -> [u8; 32] {
+    let mut product = residue(secret);
+    let alpha = x25519::multiply_base(backend, secret);
+    for (hop, keys) in route.iter().zip(keys) {
+        let shared = multiply(backend, &product, &hop.key);
+        keys.derive(&shared);
+        *product *= &*residue(&keys.blinding);
+    }
+    alpha
 }
 
-impl Multiplier<'_> {
-    /// Agrees with each hop on its keys, and gives alpha for the first hop. `keys` has one place
-    /// for each hop.
-    pub(crate) fn agree(&self, secret: &Factor, route: &[Hop], keys: &mut [HopKeys]) -> [u8; 32] {
-        let mut product = residue(secret);
-        let alpha = x25519::multiply_base(self.backend, secret);
-        for (hop, keys) in route.iter().zip(keys) {
-            let shared = self.multiply(&product, &hop.key);
-            keys.derive(&shared);
-            *product *= &*residue(&keys.blinding);
-        }
-        alpha
+/// The u coordinate of a key's multiple. In constant time but for the key.
+fn multiply(backend: Backend, scalar: &Scalar, key: &SphinxPublic) -> Zeroizing<[u8; 32]> {
+    let mut shared = Zeroizing::new([0; 32]);
+    match clamped(scalar) {
+        Some(factor) => x25519::multiply(
+            backend,
+            from_ref(&*factor),
+            from_ref(key.as_bytes()),
+            std::slice::from_mut(&mut *shared),
+        ),
+        None => *shared = (MontgomeryPoint(*key.as_bytes()) * scalar).to_bytes(),
     }
-
-    /// The u coordinate of a key's multiple. In constant time but for the key.
-    fn multiply(&self, scalar: &Scalar, key: &SphinxPublic) -> Zeroizing<[u8; 32]> {
-        if let Some(table) = self.tables.and_then(|tables| tables.table(key)) {
-            let point = Zeroizing::new(table * scalar);
-            return Zeroizing::new(point.to_montgomery().to_bytes());
-        }
-        let mut shared = Zeroizing::new([0; 32]);
-        match clamped(scalar) {
-            Some(factor) => x25519::multiply(
-                self.backend,
-                from_ref(&*factor),
-                from_ref(key.as_bytes()),
-                std::slice::from_mut(&mut *shared),
-            ),
-            None => *shared = (MontgomeryPoint(*key.as_bytes()) * scalar).to_bytes(),
-        }
-        shared
-    }
+    shared
 }
 
 /// What a factor comes to in the group.
@@ -122,13 +113,12 @@ mod tests {
     }
 
     fn check(scalar: &Scalar) {
-        let mut tables = KeyTables::new(1);
-        assert!(tables.prepare(&key()));
         for backend in Backend::ALL {
-            for tables in [None, Some(&tables)] {
-                let product = Multiplier { backend, tables }.multiply(scalar, &key());
-                assert_eq!(*product, by_dalek(scalar), "{backend} {}", tables.is_some());
-            }
+            assert_eq!(
+                *multiply(backend, scalar, &key()),
+                by_dalek(scalar),
+                "{backend}"
+            );
         }
     }
 

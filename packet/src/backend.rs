@@ -1,3 +1,5 @@
+//! Which instructions do the work.
+
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;

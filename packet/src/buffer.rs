@@ -1,3 +1,5 @@
+//! The one allocation that a packet lives in.
+
 use shoal_proto::size::{FRAME_BYTES, PACKET_BYTES, PAYLOAD_BYTES};
 use zeroize::Zeroize;
 

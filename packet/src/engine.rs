@@ -1,4 +1,7 @@
+//! A hop's work, with one of the back ends.
+
 use crate::backend::Backend;
+use crate::batch::Batch;
 use crate::error::{BackendMissing, UnwrapError};
 use crate::header::Routing;
 use crate::hop::{Job, Pass, WIDE};
@@ -55,8 +58,7 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// How many packets one pass handles together. Larger batches are cut into passes, so
-    /// nothing is gained by more than this.
+    /// How many packets one pass handles together, and how many a [`Batch`] has at most.
     pub const BATCH: usize = WIDE;
 
     /// With the fastest back end of this machine.
@@ -109,50 +111,35 @@ impl Engine {
     }
 
     /// Does this hop's work on several packets, which may be meant for different keys, in their
-    /// own buffers and without allocating. A bad packet harms no other.
+    /// own buffers and without allocating. A bad packet harms no other. Gives the outcomes in the
+    /// order of the packets.
     ///
     /// `fresh` is asked as in [`unwrap`](Self::unwrap), in the order of the packets, with the
     /// packet's place in the batch; a packet that is in the batch twice is asked about twice.
-    /// `done` gets every packet's place and outcome, in order.
-    pub fn unwrap_batch<'k>(
+    #[must_use]
+    pub fn unwrap_batch(
         &self,
-        batch: impl IntoIterator<Item = (&'k SphinxSecret, Packet)>,
-        mut fresh: impl FnMut(usize, &ReplayTag) -> bool,
-        mut done: impl FnMut(usize, Result<Unwrapped, UnwrapError>),
-    ) {
-        let mut batch = batch.into_iter();
-        let mut first = 0;
-        loop {
-            let mut taken: [Option<(&SphinxSecret, Packet)>; WIDE] = [const { None }; WIDE];
-            let mut count = 0;
-            for (place, item) in taken.iter_mut().zip(batch.by_ref()) {
-                *place = Some(item);
-                count += 1;
-            }
-            if count == 0 {
-                return;
-            }
-            let outcomes = self.pass(&mut taken, |index, tag| fresh(first + index, tag));
-            let packets = taken.into_iter().flatten().map(|(_, packet)| packet);
-            for (index, (packet, outcome)) in packets.zip(outcomes).enumerate() {
-                done(first + index, typed(outcome, packet));
-            }
-            first += count;
-        }
+        mut batch: Batch<(&SphinxSecret, Packet)>,
+        fresh: impl FnMut(usize, &ReplayTag) -> bool,
+    ) -> Batch<Result<Unwrapped, UnwrapError>> {
+        let mut outcomes = self.pass(&mut batch, fresh).into_iter();
+        batch.map(|(_, packet)| {
+            let outcome = outcomes.next().unwrap_or(Err(UnwrapError::Malformed));
+            typed(outcome, packet)
+        })
     }
 
     fn pass(
         &self,
-        taken: &mut [Option<(&SphinxSecret, Packet)>; WIDE],
+        batch: &mut Batch<(&SphinxSecret, Packet)>,
         fresh: impl FnMut(usize, &ReplayTag) -> bool,
     ) -> [Result<Routing, UnwrapError>; WIDE] {
         let mut outcomes = [Err(UnwrapError::Malformed); WIDE];
         let idle = SphinxSecret::idle();
         let mut jobs: [Job<'_>; WIDE] = std::array::from_fn(|_| Job::new(&idle, &mut []));
-        let mut count = 0;
-        for (job, (secret, packet)) in jobs.iter_mut().zip(taken.iter_mut().flatten()) {
+        let count = batch.len();
+        for (job, (secret, packet)) in jobs.iter_mut().zip(batch.iter_mut()) {
             *job = Job::new(secret, packet.as_bytes_mut());
-            count += 1;
         }
         self.unwrap_in_place(PACKET_BYTES, &mut jobs[..count], fresh);
         for (outcome, job) in outcomes.iter_mut().zip(&jobs) {
@@ -164,7 +151,7 @@ impl Engine {
     /// Does this hop's work on packets of `packet_bytes` each, which need not be the network's
     /// size: for simulations and measurements. A header has 348 bytes, a payload more than 32; a
     /// packet of another length is malformed. One that is rejected keeps its bytes; of one that
-    /// ends here the header is wiped.
+    /// ends here the header is wiped. Any number of packets is cut into passes.
     ///
     /// `fresh` is asked as in [`unwrap_batch`](Self::unwrap_batch).
     pub fn unwrap_in_place(

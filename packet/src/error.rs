@@ -1,3 +1,5 @@
+//! What is wrong with bytes, keys and packets.
+
 use crate::backend::Backend;
 use shoal_proto::size::{MAX_HOPS, PLAINTEXT_BYTES};
 use thiserror::Error;

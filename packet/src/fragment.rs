@@ -140,25 +140,6 @@ impl Fragment {
         Ok(fragment)
     }
 
-    /// A fragment in which only message, index and count vary.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn for_fuzzing(message: u8, index: u8, count: u8) -> Self {
-        let envelope = Envelope {
-            message: MessageId::new([message; MessageId::BYTES]),
-            sequence: 0,
-            sent_at: Time::default(),
-            reply_provider: NodeId::new([0; NodeId::BYTES]),
-            reply_drop: DropId::new([0; DropId::BYTES]),
-        };
-        let text = Zeroizing::new(vec![index; TEXT_BYTES_PER_PACKET]);
-        Self {
-            envelope,
-            index: index.into(),
-            count: count.into(),
-            text,
-        }
-    }
-
     fn read_head(reader: &mut Reader<'_>) -> Option<(Self, u16)> {
         let message = MessageId::new(reader.array()?);
         let (index, count) = (reader.u16()?, reader.u16()?);
@@ -181,7 +162,7 @@ impl Fragment {
         ))
     }
 
-    pub(crate) fn check(&self) -> Result<(), FragmentError> {
+    fn check(&self) -> Result<(), FragmentError> {
         let most = usize::from(self.count);
         if most == 0 || most > MAX_FRAGMENTS {
             return Err(FragmentError::Field("count"));

@@ -1,3 +1,5 @@
+//! What crosses a link.
+
 use crate::buffer::Buffer;
 use crate::bytes::nonzero;
 use crate::error::PacketError;

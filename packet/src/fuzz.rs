@@ -11,12 +11,11 @@ use crate::hop::Job;
 use crate::key::{SphinxPublic, SphinxSecret};
 use crate::keys::HopKeys;
 use crate::packet::{Packet, Payload};
-use crate::reassembly::{Reassembly, ReassemblyLimits};
 use crate::surb::{Surb, SurbKeys};
 use crate::x25519::multiply;
 use crate::{Frame, unwrap};
 use shoal_proto::size::{PACKET_BYTES, PAYLOAD_BYTES, TOKEN_BYTES};
-use shoal_proto::{DropId, NetworkHash, NodeId, Span, Time};
+use shoal_proto::{DropId, NetworkHash, NodeId};
 use std::convert::Infallible;
 
 /// The node key under which the packets of the corpus are valid.
@@ -188,24 +187,6 @@ pub fn fuzz_fragment(data: &[u8]) {
     }
 }
 
-/// A stream of fragments: for each three bytes, sender and message, index, and count.
-pub fn fuzz_reassembly(data: &[u8]) {
-    let limits = ReassemblyLimits {
-        messages: 4,
-        bytes: 0,
-        lifetime: Span::from_micros(50),
-    };
-    let mut reassembly = Reassembly::new(limits);
-    for (now, chunk) in (0..).zip(data.as_chunks::<3>().0) {
-        let fragment = Fragment::for_fuzzing(chunk[0] & 0x0f, chunk[1], chunk[2]);
-        let _ = reassembly.insert(Time::from_micros(now), &(chunk[0] >> 4), fragment);
-        assert!(reassembly.len() <= 4);
-        assert!(reassembly.bytes() <= crate::fragment::MAX_TEXT_BYTES);
-    }
-    reassembly.expire(Time::MAX);
-    assert!(reassembly.is_empty() && reassembly.bytes() == 0);
-}
-
 /// A reply block from its creator, and kept keys.
 pub fn fuzz_surb(data: &[u8]) {
     if let Ok(surb) = Surb::from_bytes(data) {
@@ -257,7 +238,6 @@ const TARGETS: &[replay::Target] = &[
     ("frame", fuzz_frame),
     ("key", fuzz_key),
     ("packet", fuzz_packet),
-    ("reassembly", fuzz_reassembly),
     ("reply", fuzz_reply),
     ("routing", fuzz_routing),
     ("sealed", fuzz_sealed),
@@ -315,11 +295,6 @@ mod tests {
             fuzz_fragment(&bytes);
             bytes[104..].fill(0);
             fuzz_fragment(&bytes);
-        }
-
-        #[test]
-        fn any_stream_of_fragments_stays_in_bounds(data in prop::collection::vec(0..8_u8, 0..600)) {
-            fuzz_reassembly(&data);
         }
     }
 }

@@ -262,10 +262,11 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
     use super::*;
-    use crate::build::{Hop, build_forward};
+    use crate::build::build_forward;
     use crate::engine::{Unwrapped, unwrap};
     use crate::header::{BETA, BETA_BYTES, FINAL, FORWARD, PADDED_BYTES, apply_stream, mac};
     use crate::packet::Packet;
+    use crate::route::Hop;
     use curve25519_dalek::constants::EIGHT_TORSION;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;

@@ -1,3 +1,5 @@
+//! Nodes' keys.
+
 use crate::error::{KeyFault, PacketError};
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use rand::CryptoRng;

@@ -9,12 +9,11 @@
 //! Randomness is an argument, all of it: the same generator gives the same packets.
 //!
 //! - [`build_forward`] makes a packet that the last hop can read, [`build_surb`] a reply block
-//!   whose reply only its creator reads; [`unwrap`] does a hop's work on both. [`Builder`] and
-//!   [`Engine`] do the same with a back end of one's choice, [`KeyTables`] for the keys that
-//!   packets are often built for, and batches.
+//!   whose reply only its creator reads; [`unwrap`] does a hop's work on both. [`Engine`] does the
+//!   same with a back end of one's choice, and unwraps a [`Batch`] together.
 //! - [`Frame`], [`Packet`] and [`Payload`] are bytes of one size each.
 //! - [`command`] is what a provider is told and answers, [`fragment`] what the receiver of a
-//!   message finds in a blob, [`reassembly`] puts fragments together again.
+//!   message finds in a blob.
 //!
 //! ```
 //! use rand_chacha::rand_core::SeedableRng;
@@ -45,6 +44,7 @@
 
 mod agreement;
 mod backend;
+mod batch;
 mod buffer;
 mod build;
 mod bytes;
@@ -67,15 +67,15 @@ mod keys;
 mod layer;
 mod lioness;
 mod packet;
-pub mod reassembly;
 mod replay;
+mod route;
 mod seal;
 mod surb;
-mod tables;
 mod x25519;
 
 pub use backend::{Backend, UnknownBackend};
-pub use build::{Builder, Hop, build_forward};
+pub use batch::Batch;
+pub use build::build_forward;
 pub use delivery::Delivery;
 pub use engine::{Engine, Unwrapped, unwrap};
 pub use error::{BackendMissing, KeyFault, PacketError, UnwrapError};
@@ -85,5 +85,5 @@ pub use hop::Job;
 pub use key::{SphinxPublic, SphinxSecret};
 pub use packet::{Packet, Payload};
 pub use replay::ReplayTag;
+pub use route::Hop;
 pub use surb::{Surb, SurbKeys, build_surb};
-pub use tables::KeyTables;

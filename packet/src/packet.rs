@@ -1,3 +1,5 @@
+//! Packets, and what they carry.
+
 use crate::buffer::Buffer;
 use crate::error::PacketError;
 use shoal_proto::size::{HEADER_BYTES, PACKET_BYTES, PAYLOAD_BYTES};

@@ -1,3 +1,5 @@
+//! What a node remembers of a packet.
+
 use std::fmt;
 
 /// Names a packet at one hop under one key: the same for every copy of it, and to nobody else a

@@ -1,12 +1,12 @@
 //! Writing headers, from the inside out (Sphinx 2009, section 3.2). Their layout is
 //! [`header`](crate::header)'s.
 
-use crate::build::Hop;
 use crate::header::{
     ALPHA, BETA, BETA_BYTES, FINAL, FINAL_BYTES, FORWARD, GAMMA, MAC_BYTES, NANOS_PER_MICRO,
     PADDED_BYTES, STEP_BYTES, VERSION, apply_stream, mac,
 };
 use crate::keys::HopKeys;
+use crate::route::Hop;
 use rand::CryptoRng;
 use shoal_proto::SurbId;
 use shoal_proto::size::HEADER_BYTES;

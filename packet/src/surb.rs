@@ -1,10 +1,14 @@
+//! Single-use reply blocks, and the keys to their replies.
+
 use crate::backend::Backend;
-use crate::build::{Builder, Hop, check_plaintext, places};
+use crate::build::{check_plaintext, places};
 use crate::bytes::boxed;
+use crate::engine::Engine;
 use crate::error::PacketError;
 use crate::keys::{HopKeys, SEED_BYTES};
 use crate::layer;
 use crate::packet::{Packet, Payload};
+use crate::route::Hop;
 use crate::seal::Destination;
 use rand::CryptoRng;
 use shoal_proto::size::{HEADER_BYTES, MAX_HOPS, SURB_BYTES};
@@ -185,7 +189,7 @@ impl SurbKeys {
     }
 }
 
-impl Builder<'_> {
+impl Engine {
     /// Makes a reply block. `route` is the way a reply takes, 2 to 5 hops, and ends at the
     /// provider its creator is attached to; `handle` names the creator there. `id` comes back
     /// with the reply, is visible to that provider and on the last link, and must not be all
@@ -219,7 +223,7 @@ impl Builder<'_> {
     }
 }
 
-/// [`Builder::build_surb`] with the fastest back end of this machine, and no tables.
+/// [`Engine::build_surb`] with the fastest back end of this machine.
 ///
 /// # Errors
 /// [`PacketError::Route`], [`PacketError::ZeroIdentifier`].
@@ -229,5 +233,5 @@ pub fn build_surb<R: CryptoRng + ?Sized>(
     handle: &ClientHandle,
     id: SurbId,
 ) -> Result<(Surb, SurbKeys), PacketError> {
-    Builder::best().build_surb(rng, route, handle, id)
+    Engine::best().build_surb(rng, route, handle, id)
 }

@@ -17,8 +17,8 @@
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::{
-    Backend, Engine, Frame, Hop, Job, Packet, ReplayTag, SphinxSecret, UnwrapError, Unwrapped,
-    build_forward,
+    Backend, Batch, Engine, Frame, Hop, Job, Packet, ReplayTag, SphinxSecret, UnwrapError,
+    Unwrapped, build_forward,
 };
 use shoal_proto::{Epoch, NodeId, Span, SurbId};
 use std::cell::Cell;
@@ -256,11 +256,11 @@ fn a_batch_is_unwrapped_without_allocating() {
                 .collect();
             let mut done: Vec<Result<Unwrapped, UnwrapError>> = Vec::with_capacity(size);
             let (count, ()) = allocations(|| {
-                engine.unwrap_batch(
-                    packets.into_iter().map(|packet| (&bench.secret, packet)),
-                    |_, _| true,
-                    |_, outcome| done.push(outcome),
-                );
+                let mut packets = packets.into_iter().map(|packet| (&bench.secret, packet));
+                while done.len() < size {
+                    let batch = Batch::fill(&mut packets);
+                    done.extend(engine.unwrap_batch(batch, |_, _| true));
+                }
             });
             assert_eq!((done.len(), count), (size, 0), "{engine:?}");
             assert!(matches!(done[0], Ok(Unwrapped::Forward { .. })));

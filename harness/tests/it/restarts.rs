@@ -150,7 +150,7 @@ fn a_mix_that_restarts_is_used_again() {
     run_checked(&mut network, 20);
     let books = network.books(mix);
     assert_eq!(books.len(), 2);
-    assert!(books[0].forwarded > 0 && books[1].forwarded > 0);
+    assert!(books[0].counters.forwarded > 0 && books[1].counters.forwarded > 0);
     let dropped: Vec<_> = shoal_mix::DropReason::ALL
         .iter()
         .map(|reason| (reason.as_str(), books[1].dropped(*reason)))

@@ -2,9 +2,8 @@
 
 use crate::fixture::{Door, EPOCH, Net};
 use shoal_mix::{DropReason, Origin, Processed, ProcessedKind};
-use shoal_packet::Frame;
+use shoal_packet::{Batch, Engine, Frame};
 use shoal_proto::{Epoch, Span};
-use std::cell::Cell;
 
 /// What a batch of frames comes to: outcomes in words that can be compared.
 fn outcome(result: Result<Processed, DropReason>) -> String {
@@ -27,7 +26,7 @@ fn a_batch_comes_to_the_same_as_its_frames_one_by_one() {
     let before = Epoch::new(EPOCH.number() - 1);
     let mut frames = Vec::new();
     for index in 0..75 {
-        // Both epochs, longer than two passes.
+        // Both epochs, more than two batches.
         let epoch = if index % 3 == 0 { before } else { EPOCH };
         let route = [here, net.provider(0)];
         let mut frame = net.frame_in(epoch, &route, Span::from_millis(index), b"text");
@@ -38,7 +37,7 @@ fn a_batch_comes_to_the_same_as_its_frames_one_by_one() {
         }
         frames.push(frame);
     }
-    // Copies inside the batch, in the same pass and in another.
+    // Copies, in the same batch and in another.
     frames[3] = frames[2].clone();
     frames[70] = frames[2].clone();
 
@@ -47,13 +46,14 @@ fn a_batch_comes_to_the_same_as_its_frames_one_by_one() {
         .iter()
         .map(|frame| outcome(single.pass(now, origin, frame)))
         .collect();
-    let admitted: Vec<_> = frames
-        .iter()
-        .map(|frame| together.gate.admit(now, origin, frame.clone()).unwrap())
-        .collect();
+    let admit = |frame: &Frame| together.gate.admit(now, origin, frame.clone()).unwrap();
+    let mut admitted = frames.iter().map(admit);
     let mut found = Vec::new();
-    let gate = &together.gate;
-    gate.unwrap_batch(|| now, admitted, |result| found.push(outcome(result)));
+    while admitted.len() > 0 {
+        let batch = Batch::fill(&mut admitted);
+        let outcomes = together.gate.unwrap_batch(now, batch);
+        found.extend(outcomes.into_iter().map(outcome));
+    }
     assert_eq!(found, expected);
     assert_eq!(found.iter().filter(|what| *what == "Replayed").count(), 2);
     let total = |door: &Door| door.snapshot().dropped_total();
@@ -64,34 +64,24 @@ fn a_batch_comes_to_the_same_as_its_frames_one_by_one() {
 fn what_a_batch_can_not_use_harms_nothing_else_in_it() {
     let mut net = Net::new(10);
     let (here, origin) = (net.mix(3, 0), Origin::Member(net.mix(2, 0)));
-    let now = net.noon();
+    let (dawn, noon) = (net.dawn(), net.noon());
+    let before = EPOCH.previous().unwrap();
     let door = net.door(here);
-    let admitted: Vec<_> = (0..40)
-        .map(|_| {
-            let frame = net.frame(Span::ZERO);
-            door.gate.admit(now, origin, frame).unwrap()
-        })
-        .collect();
-    // The epoch ends while they wait: for every second one the clock says so.
-    let asked = Cell::new(0);
-    let much_later = now + net.params.epoch.scale(3, 1);
-    let clock = || {
-        asked.set(asked.get() + 1);
-        if asked.get() % 2 == 0 {
-            much_later
-        } else {
-            now
-        }
-    };
-    let (mut passed, mut refused) = (0, 0);
-    door.gate
-        .unwrap_batch(clock, admitted, |result| match result {
-            Ok(_) => passed += 1,
-            Err(reason) => {
-                assert_eq!(reason, DropReason::UnknownEpoch);
-                refused += 1;
-            }
-        });
-    assert_eq!((passed, refused), (20, 20));
-    door.snapshot();
+    // The epoch before ends while they wait: every second frame is of it.
+    let mut admitted = (0..Engine::BATCH).map(|index| {
+        let epoch = if index % 2 == 0 { EPOCH } else { before };
+        let route = [here, net.provider(0)];
+        let frame = net.frame_in(epoch, &route, Span::ZERO, b"text");
+        door.gate.admit(dawn, origin, frame).unwrap()
+    });
+    let batch = Batch::fill(&mut admitted);
+    assert_eq!(batch.len(), Engine::BATCH);
+    let outcomes = door.gate.unwrap_batch(noon, batch);
+    for (index, result) in outcomes.into_iter().enumerate() {
+        let expected = (index % 2 == 1).then_some(DropReason::UnknownEpoch);
+        assert_eq!(result.err(), expected);
+    }
+    let books = door.snapshot();
+    let refused = books.dropped(DropReason::UnknownEpoch);
+    assert_eq!(usize::try_from(refused).unwrap(), Engine::BATCH / 2);
 }

@@ -143,8 +143,30 @@ impl Door {
         origin: Origin,
         frame: &Frame,
     ) -> Result<Processed, DropReason> {
-        let admitted: Admitted = self.gate.admit(now, origin, frame.clone())?;
-        self.gate.unwrap(now, admitted)
+        let admitted = self.gate.admit(now, origin, frame.clone())?;
+        self.unwrap(now, admitted)
+    }
+
+    /// A batch of one.
+    pub(crate) fn unwrap(&self, now: Time, admitted: Admitted) -> Result<Processed, DropReason> {
+        let mut outcomes = self.gate.unwrap_batch(now, admitted.into()).into_iter();
+        let outcome = outcomes.next().unwrap();
+        assert!(outcomes.next().is_none());
+        outcome
+    }
+
+    /// Bytes of any length, as a link gave them, and as hosts count them.
+    pub(crate) fn admit_bytes(
+        &self,
+        now: Time,
+        origin: Origin,
+        bytes: &[u8],
+    ) -> Result<Admitted, DropReason> {
+        let Ok(frame) = Frame::from_bytes(bytes) else {
+            self.books.receive().drop_as(DropReason::Malformed);
+            return Err(DropReason::Malformed);
+        };
+        self.gate.admit(now, origin, frame)
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

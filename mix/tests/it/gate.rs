@@ -26,7 +26,7 @@ fn expect<T>(door: &Door, result: Result<T, DropReason>, expected: DropReason) {
         (1, 1),
         "{expected}"
     );
-    assert_eq!((books.received, books.inside_total()), (1, 0));
+    assert_eq!((books.counters.received, books.inside_total()), (1, 0));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn senders_are_checked_before_any_cryptography() {
     let door = net.door(here);
     expect(
         &door,
-        door.gate.admit_bytes(now, good, &other),
+        door.admit_bytes(now, good, &other),
         DropReason::UnknownEpoch,
     );
 
@@ -129,7 +129,7 @@ fn senders_are_checked_before_any_cryptography() {
         let bytes = vec![frame.epoch_byte(); length];
         expect(
             &door,
-            door.gate.admit_bytes(now, good, &bytes),
+            door.admit_bytes(now, good, &bytes),
             DropReason::Malformed,
         );
     }
@@ -200,8 +200,8 @@ fn altered_headers_and_noise_are_told_by_the_mac() {
         let mut bytes = frame.as_bytes().to_vec();
         bytes[position] ^= 1;
         let door = net.door(here);
-        let admitted = door.gate.admit_bytes(now, origin, &bytes).unwrap();
-        expect(&door, door.gate.unwrap(now, admitted), DropReason::Mac);
+        let admitted = door.admit_bytes(now, origin, &bytes).unwrap();
+        expect(&door, door.unwrap(now, admitted), DropReason::Mac);
     }
     let door = net.door(here);
     let noise = Frame::filler(&mut net.rng, EPOCH.byte());
@@ -209,8 +209,8 @@ fn altered_headers_and_noise_are_told_by_the_mac() {
     let mut zeros = [0; FRAME_BYTES];
     zeros[0] = EPOCH.byte();
     let door = net.door(here);
-    let admitted = door.gate.admit_bytes(now, origin, &zeros).unwrap();
-    expect(&door, door.gate.unwrap(now, admitted), DropReason::LowOrder);
+    let admitted = door.admit_bytes(now, origin, &zeros).unwrap();
+    expect(&door, door.unwrap(now, admitted), DropReason::LowOrder);
     // A key of another node.
     let door = net.door(net.mix(3, 1));
     expect(&door, door.pass(now, origin, &frame), DropReason::Mac);
@@ -319,7 +319,7 @@ fn the_epoch_may_end_while_a_frame_waits() {
     let admitted = door.gate.admit(net.dawn(), origin, frame).unwrap();
     expect(
         &door,
-        door.gate.unwrap(net.noon(), admitted),
+        door.unwrap(net.noon(), admitted),
         DropReason::UnknownEpoch,
     );
 }
@@ -448,7 +448,7 @@ fn the_queue_has_a_bound() {
     let admit = |index: usize| door.gate.admit(now, origin, frames[index].clone());
     let first = admit(0).unwrap();
     // One that is being unwrapped still takes its place.
-    let second = door.gate.unwrap(now, admit(1).unwrap()).unwrap();
+    let second = door.unwrap(now, admit(1).unwrap()).unwrap();
     assert_eq!(reason(admit(2)), Some(DropReason::QueueFull));
     assert_eq!(door.snapshot().inside(Stage::Queued), 1);
     drop(second);
@@ -466,13 +466,13 @@ fn overload_sheds_at_admission_and_ends() {
     let admit = |at: Time, index: usize| door.gate.admit(at, origin, frames[index].clone());
     let mut queue = vec![admit(now, 0).unwrap(), admit(now, 1).unwrap()];
     let later = now + net.params.mean_delay + Span::from_micros(1);
-    assert_eq!(reason(door.gate.unwrap(later, queue.remove(0))), None);
+    assert_eq!(reason(door.unwrap(later, queue.remove(0))), None);
     // One still waits, and the last one waited for more than a mean delay.
     assert_eq!(reason(admit(later, 2)), Some(DropReason::Overload));
-    assert_eq!(reason(door.gate.unwrap(later, queue.remove(0))), None);
+    assert_eq!(reason(door.unwrap(later, queue.remove(0))), None);
     // The queue is empty: what comes is taken, and soon the wait is short again.
     queue.push(admit(later, 3).unwrap());
-    assert_eq!(reason(door.gate.unwrap(later, queue.remove(0))), None);
+    assert_eq!(reason(door.unwrap(later, queue.remove(0))), None);
     queue.push(admit(later, 4).unwrap());
     assert_eq!(reason(admit(later, 2)), None);
 }
@@ -498,8 +498,8 @@ proptest! {
         let origin = net.network.nodes.keys().nth(sender).map_or(client(), |id| Origin::Member(*id));
         for here in [net.mix(1, 0), net.mix(3, 1), net.provider(0)] {
             let door = net.door(here);
-            let result = door.gate.admit_bytes(net.noon(), origin, &bytes)
-                .and_then(|admitted| door.gate.unwrap(net.noon(), admitted));
+            let result = door.admit_bytes(net.noon(), origin, &bytes)
+                .and_then(|admitted| door.unwrap(net.noon(), admitted));
             let dropped = result.err().expect("noise is never taken");
             prop_assert_eq!(door.snapshot().dropped(dropped), 1);
         }

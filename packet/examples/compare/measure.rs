@@ -4,7 +4,7 @@ use crate::setup::{Forwarded, Network, Outcome, TEXT, reference_travel, referenc
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::{
-    Backend, Builder, Engine, Job, KeyTables, Packet, ReplayTag, Routing, UnwrapError, Unwrapped,
+    Backend, Batch, Engine, Job, Packet, ReplayTag, Routing, UnwrapError, Unwrapped,
 };
 use shoal_proto::size::{HEADER_BYTES, PAYLOAD_BYTES};
 use sphinx_packet::SphinxPacket;
@@ -56,7 +56,7 @@ pub(crate) fn rows(forced: Option<Backend>) -> Outcome<Vec<Row>> {
             600,
         )?,
         unwrap_single(&mut network, "unwrap a forward hop, single packet", scalar)?,
-        build(&mut network, "build a 5-hop packet, warm tables", wide)?,
+        build(&mut network, "build a 5-hop packet", wide)?,
         unwrap_large(
             &mut network,
             "unwrap a forward hop at 32 KiB payload, batches of 32",
@@ -158,14 +158,11 @@ fn unwrap_batches(
             round,
             size,
             || {
-                let batch = wire
+                let packets = wire
                     .iter()
                     .filter_map(|bytes| Packet::from_bytes(bytes).ok());
-                engine.unwrap_batch(
-                    batch.map(|packet| (secret, packet)),
-                    |_, tag| seen.insert(*tag),
-                    |_, outcome| ours.push(outcome),
-                );
+                let batch = Batch::fill(&mut packets.map(|packet| (secret, packet)));
+                ours.extend(engine.unwrap_batch(batch, |_, tag| seen.insert(*tag)));
             },
             || {
                 theirs.extend(
@@ -296,18 +293,14 @@ fn unwrap_large(network: &mut Network, name: &'static str, backend: Backend) -> 
 fn build(network: &mut Network, name: &'static str, backend: Backend) -> Outcome<Row> {
     const ROUNDS: usize = 500;
     let mut rng = ChaCha20Rng::seed_from_u64(2);
-    let mut tables = KeyTables::new(network.route.len());
-    if !network.route.iter().all(|hop| tables.prepare(&hop.key)) {
-        return Err("a key has no table".into());
-    }
-    let builder = Builder::with(backend)?.with_tables(&tables);
+    let engine = Engine::with(backend)?;
     let mut times = Times::default();
     for round in 0..WARM_UP + ROUNDS {
         let initial = network.initial_secret();
         let (ours, theirs) = times.round(
             round,
             1,
-            || builder.build_forward(&mut rng, &network.route, TEXT),
+            || engine.build_forward(&mut rng, &network.route, TEXT),
             || network.reference_build(&initial, 5, PAYLOAD_BYTES),
         );
         let ours = SphinxPacket::from_bytes(ours?.as_bytes())?;

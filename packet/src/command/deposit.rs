@@ -1,3 +1,5 @@
+//! What a sender leaves in a mailbox.
+
 use super::{read_surb, signed};
 use crate::bytes::{Reader, Writer, boxed};
 use crate::error::PacketError;

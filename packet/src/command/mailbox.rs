@@ -1,3 +1,5 @@
+//! What an owner asks of a mailbox.
+
 use super::{CommandError, MAILBOX, read_surb, signed};
 use crate::bytes::{Reader, Writer, nonzero};
 use crate::surb::Surb;

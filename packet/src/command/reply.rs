@@ -1,3 +1,5 @@
+//! What a provider answers.
+
 use super::{Blob, CommandError};
 use crate::bytes::{Reader, Writer};
 use rand::CryptoRng;

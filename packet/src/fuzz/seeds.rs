@@ -161,16 +161,6 @@ fn packets() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("key", "good", node_key().public().as_bytes().to_vec()),
         ("key", "low-order", low_order.to_vec()),
         ("key", "not-canonical", vec![0xff; 32]),
-        (
-            "reassembly",
-            "two-messages",
-            vec![0, 0, 2, 1, 0, 2, 0, 1, 2, 1, 1, 2],
-        ),
-        (
-            "reassembly",
-            "contradiction",
-            vec![0, 0, 2, 0, 1, 3, 0, 0, 2, 0, 9, 2],
-        ),
     ];
     let envelope = Envelope {
         message: MessageId::new([1; 16]),

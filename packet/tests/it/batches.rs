@@ -3,7 +3,7 @@
 
 use crate::layer::reseal;
 use crate::reference::{Judgement, build, judge, random_packet};
-use crate::{engines, rng, route};
+use crate::{batches, engines, rng, route};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha20Rng;
@@ -229,18 +229,17 @@ fn check_typed(engine: Engine, nodes: &Nodes, batch: &[Case]) {
         (&nodes.secrets[case.key], packet)
     });
     let (mut asked, mut done) = (Vec::new(), 0);
-    engine.unwrap_batch(
-        packets,
-        |place, tag| {
-            asked.push((place, *tag));
+    for some in batches(packets) {
+        let first = done;
+        let outcomes = engine.unwrap_batch(some, |place, tag| {
+            asked.push((first + place, *tag));
             fresh(tag)
-        },
-        |place, outcome| {
-            assert_eq!(place, done);
+        });
+        for outcome in outcomes {
+            check_outcome(&batch[done], outcome);
             done += 1;
-            check_outcome(&batch[place], outcome);
-        },
-    );
+        }
+    }
     assert_eq!(done, batch.len());
     assert_eq!(asked, questions(batch));
 }
@@ -299,11 +298,10 @@ fn a_packet_that_is_there_twice_is_asked_about_twice() {
     for engine in engines() {
         for size in [2, 8, 9, 33, 70] {
             let (mut seen, mut outcomes) = (std::collections::HashSet::new(), Vec::new());
-            engine.unwrap_batch(
-                (0..size).map(|_| (secret, packet.clone())),
-                |_, tag| seen.insert(*tag),
-                |_, outcome| outcomes.push(outcome.err()),
-            );
+            for batch in batches((0..size).map(|_| (secret, packet.clone()))) {
+                let done = engine.unwrap_batch(batch, |_, tag| seen.insert(*tag));
+                outcomes.extend(done.into_iter().map(Result::err));
+            }
             let replays = vec![Some(UnwrapError::Replayed); size - 1];
             assert_eq!(outcomes, [vec![None], replays].concat());
         }

@@ -1,6 +1,6 @@
 //! Every bit counts of headers at the next hop, and a bit of every byte of payloads at the end.
 
-use crate::{engines, rng, route};
+use crate::{batches, engines, rng, route};
 use rand::RngExt;
 use shoal_packet::{
     Engine, Job, Packet, Payload, ReplayTag, SphinxSecret, SurbKeys, UnwrapError, Unwrapped,
@@ -72,14 +72,14 @@ fn arrivals(engine: Engine, secrets: &[SphinxSecret], mut packets: Vec<Packet>) 
     let mut payloads = Vec::new();
     for secret in secrets {
         let mut inner = Vec::new();
-        engine.unwrap_batch(
-            packets.into_iter().map(|packet| (secret, packet)),
-            |_, _| true,
-            |_, outcome| match outcome.unwrap() {
-                Unwrapped::Forward { packet, .. } => inner.push(packet),
-                Unwrapped::Final { payload, .. } => payloads.push(payload),
-            },
-        );
+        for batch in batches(packets.into_iter().map(|packet| (secret, packet))) {
+            for outcome in engine.unwrap_batch(batch, |_, _| true) {
+                match outcome.unwrap() {
+                    Unwrapped::Forward { packet, .. } => inner.push(packet),
+                    Unwrapped::Final { payload, .. } => payloads.push(payload),
+                }
+            }
+        }
         packets = inner;
     }
     payloads

@@ -1,15 +1,15 @@
 //! Building against the reference, byte for byte. The reference draws the padding of the last
 //! hop's routing information itself: it is recovered from what it built, and given to ours.
 
-use crate::rng;
+use crate::{engines, rng};
 use aes::Aes128;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use hkdf::Hkdf;
 use rand::{CryptoRng, Rng as _, RngExt as _, TryCryptoRng, TryRng};
 use sha2::Sha256;
 use shoal_packet::{
-    Backend, BackendMissing, Builder, Engine, Hop, Job, KeyTables, Payload, Routing, SphinxSecret,
-    Surb, SurbKeys, build_forward, build_surb,
+    Backend, BackendMissing, Engine, Hop, Job, Payload, Routing, SphinxSecret, Surb, SurbKeys,
+    build_forward, build_surb,
 };
 use shoal_proto::size::{HEADER_BYTES, PAYLOAD_BYTES, PLAINTEXT_BYTES};
 use shoal_proto::{ClientHandle, NodeId, Span, SurbId};
@@ -53,12 +53,8 @@ impl TryRng for Script {
 
 impl TryCryptoRng for Script {}
 
-/// Nodes, and tables for all of their keys, for some, and for none.
 struct World {
     nodes: Vec<(SphinxSecret, Hop)>,
-    all: KeyTables,
-    some: KeyTables,
-    none: KeyTables,
 }
 
 impl World {
@@ -72,31 +68,9 @@ impl World {
             };
             (secret, hop)
         });
-        let mut world = Self {
+        Self {
             nodes: nodes.collect(),
-            all: KeyTables::new(16),
-            some: KeyTables::new(8),
-            none: KeyTables::new(0),
-        };
-        for (_, hop) in &world.nodes {
-            assert!(world.all.prepare(&hop.key));
-            world.some.prepare(&hop.key);
         }
-        world
-    }
-
-    /// Builders with each back end of this machine, and with all kinds of tables.
-    fn builder(&self, number: u64) -> Builder<'_> {
-        let backends = Backend::ALL.into_iter().filter(|it| it.is_available());
-        let builders: Vec<_> = backends
-            .map(|backend| Builder::with(backend).unwrap())
-            .flat_map(|builder| {
-                let tables = [&self.all, &self.some, &self.none];
-                let with = tables.map(|tables| builder.with_tables(tables));
-                with.into_iter().chain([builder])
-            })
-            .collect();
-        builders[usize::try_from(number).unwrap() % builders.len()]
     }
 
     fn case<R: CryptoRng>(&self, rng: &mut R, hops: usize) -> Case {
@@ -131,6 +105,12 @@ impl World {
             text: (0..length).map(|_| rng.random()).collect(),
         }
     }
+}
+
+/// Each back end of this machine in turn.
+fn engine_for(number: u64) -> Engine {
+    let engines = engines();
+    engines[usize::try_from(number).unwrap() % engines.len()]
 }
 
 /// All that goes into a packet or a reply block, but for the padding.
@@ -184,10 +164,10 @@ impl Case {
         SURB::new_recoverable(StaticSecret::from(self.initial), material).unwrap()
     }
 
-    fn surb_with(&self, builder: &Builder<'_>, padding: &[u8]) -> (Surb, SurbKeys) {
+    fn surb_with(&self, engine: Engine, padding: &[u8]) -> (Surb, SurbKeys) {
         let mut script = Script::new(&[&self.initial, padding]);
         let (handle, id) = (ClientHandle::new(self.address), SurbId::new(self.id));
-        let built = builder.build_surb(&mut script, &self.route, &handle, id);
+        let built = engine.build_surb(&mut script, &self.route, &handle, id);
         assert!(script.0.is_empty());
         built.unwrap()
     }
@@ -224,8 +204,7 @@ fn compare_packets(seed: u64, hops: usize) {
         let expected = case.reference_packet();
         let padding = case.padding(&expected[..HEADER_BYTES]);
         let mut script = Script::new(&[&case.address, &case.id, &case.initial, &padding]);
-        let builder = world.builder(number);
-        let built = builder.build_forward(&mut script, &case.route, &case.text);
+        let built = engine_for(number).build_forward(&mut script, &case.route, &case.text);
         assert!(script.0.is_empty());
         assert!(*built.unwrap().as_bytes() == *expected, "case {number}");
     }
@@ -239,7 +218,7 @@ fn compare_surbs(seed: u64, hops: usize) {
         let (expected, recovery) = case.reference_surb();
         let bytes = expected.to_bytes();
         let padding = case.padding(&bytes[..HEADER_BYTES]);
-        let (surb, keys) = case.surb_with(&world.builder(number), &padding);
+        let (surb, keys) = case.surb_with(engine_for(number), &padding);
         assert!(surb.to_bytes() == *bytes, "case {number}");
         assert!(*keys.to_bytes() == recovery.to_bytes(), "case {number}");
         let (_, packet) = surb.into_packet(&case.text).unwrap();
@@ -343,44 +322,15 @@ fn one_generator_gives_the_same_and_another_gives_others() {
 }
 
 #[test]
-fn there_are_no_more_tables_than_there_may_be() {
-    let mut rng = rng(93);
-    let keys: Vec<_> = (0..4)
-        .map(|_| SphinxSecret::generate(&mut rng).public())
-        .collect();
-    let mut tables = KeyTables::new(2);
-    assert!(tables.is_empty());
-    assert_eq!(tables.capacity(), 2);
-    assert!(tables.prepare(&keys[0]));
-    assert!(tables.prepare(&keys[0]), "it has one");
-    assert_eq!(tables.len(), 1);
-    assert!(tables.prepare(&keys[1]));
-    assert!(!tables.prepare(&keys[2]), "no room");
-    assert!(tables.prepare(&keys[1]), "it was not pushed out");
-    let with = |tables: &KeyTables| keys.iter().map(|key| tables.contains(key)).collect();
-    let kept: Vec<bool> = with(&tables);
-    assert_eq!(kept, [true, true, false, false]);
-    tables.retain(|key| *key != keys[0]);
-    assert!(tables.prepare(&keys[3]));
-    let kept: Vec<bool> = with(&tables);
-    assert_eq!(kept, [false, true, false, true]);
-    assert_eq!(tables.len(), 2);
-    assert!(!KeyTables::new(0).prepare(&keys[0]));
-    let shown = format!("{tables:?}");
-    assert_eq!(shown, "KeyTables { capacity: 2, len: 2, .. }");
-    assert_eq!(KeyTables::TABLE_BYTES, 30 * 1024);
-}
-
-#[test]
 fn a_back_end_that_is_missing_is_refused() {
     for backend in Backend::ALL {
-        match Builder::with(backend) {
-            Ok(builder) => assert_eq!(builder.backend(), backend),
+        match Engine::with(backend) {
+            Ok(engine) => assert_eq!(engine.backend(), backend),
             Err(error) => {
                 assert!(!backend.is_available());
                 assert_eq!(error, BackendMissing(backend));
             }
         }
     }
-    assert_eq!(Builder::default().backend(), Backend::best());
+    assert_eq!(Engine::default().backend(), Backend::best());
 }

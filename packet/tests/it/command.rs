@@ -1,3 +1,5 @@
+//! Commands and replies: their layouts, and what is refused.
+
 use crate::rng;
 use ed25519_dalek::SigningKey;
 use proptest::prelude::*;

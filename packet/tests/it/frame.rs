@@ -1,3 +1,5 @@
+//! Frames, as packets and on the last link.
+
 use crate::{rng, route};
 use proptest::prelude::*;
 use shoal_packet::{Frame, Packet, PacketError, Payload, build_forward};

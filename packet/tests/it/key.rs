@@ -1,3 +1,5 @@
+//! Which bytes are a node's key.
+
 use crate::rng;
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::EdwardsPoint;

@@ -27,7 +27,7 @@ use rand::CryptoRng;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::{
-    Backend, Engine, Hop, Packet, ReplayTag, SphinxSecret, UnwrapError, Unwrapped, unwrap,
+    Backend, Batch, Engine, Hop, Packet, ReplayTag, SphinxSecret, UnwrapError, Unwrapped, unwrap,
 };
 use shoal_proto::{NodeId, Span};
 
@@ -39,6 +39,15 @@ fn rng(seed: u64) -> ChaCha20Rng {
 fn engines() -> Vec<Engine> {
     let engines = Backend::ALL.into_iter().map(Engine::with);
     engines.filter_map(Result::ok).collect()
+}
+
+/// These things, cut into batches.
+fn batches<T>(things: impl Iterator<Item = T>) -> impl Iterator<Item = Batch<T>> {
+    let mut things = things.peekable();
+    std::iter::from_fn(move || {
+        things.peek()?;
+        Some(Batch::fill(&mut things))
+    })
 }
 
 /// Nodes with their keys, and the route over them.

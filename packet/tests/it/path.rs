@@ -1,3 +1,5 @@
+//! Packets along whole paths.
+
 use crate::{open, rng, route, travel};
 use proptest::prelude::*;
 use shoal_packet::{Packet, PacketError, UnwrapError, Unwrapped, build_forward, unwrap};

@@ -1,3 +1,5 @@
+//! Reply blocks and their replies.
+
 use crate::{rng, route, travel};
 use shoal_packet::{
     Backend, PacketError, Payload, Surb, SurbKeys, Unwrapped, build_forward, build_surb,

@@ -229,3 +229,20 @@ fn a_member_of_the_network_is_not_a_destination() {
     world.deliver(delivery(None, *member.as_bytes(), nothing, now));
     assert_eq!(world.dropped, [DropReason::UnknownDestination]);
 }
+
+#[test]
+fn a_provider_that_slept_sends_no_burst_and_loses_no_payload() {
+    let mut world = World::new(8);
+    attach(&mut world, 1, "default");
+    let payloads: Vec<Payload> = (0..3).map(|_| offer(&mut world, 1)).collect();
+    world.sleep(Span::from_secs(60));
+    assert!(world.to_client.is_empty(), "480 ticks were due");
+    assert_eq!(world.provider.counters().entry.downlink_missed, 1);
+    world.run_secs(5);
+    assert!(world.to_client.len() < 100);
+    for (payload, (_, _, frame)) in payloads.iter().zip(&world.to_client) {
+        let (_, found) = frame.clone().into_last_link();
+        assert_eq!(found.as_bytes(), payload.as_bytes());
+    }
+    assert_eq!(world.provider.counters().entry.downlink_missed, 1);
+}

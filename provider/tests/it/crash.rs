@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use shoal_provider::{Store, StoreLimits, StoreOp, StoreOutcome};
 
-use crate::conformance::{T0, attend, mailbox, numbers, one, put, register, sqlite_store};
+use crate::operations::{T0, attend, mailbox, numbers, one, put, register, sqlite_store};
 
 /// Tells this test binary that it is the process that gets killed, and names the database.
 const VICTIM: &str = "SHOAL_PROVIDER_CRASH_VICTIM";

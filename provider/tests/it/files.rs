@@ -10,7 +10,7 @@ use shoal_provider::{
     SqliteOptions, SqliteStore, Store, StoreError, StoreLimits, StoreOp, StoreOutcome,
 };
 
-use crate::conformance::{T0, attend, numbers, one, put, register, sqlite_store};
+use crate::operations::{T0, attend, numbers, one, put, register, sqlite_store};
 
 fn open(path: &std::path::Path) -> Result<SqliteStore, StoreError> {
     let limits = StoreLimits::default();

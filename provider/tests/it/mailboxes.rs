@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::command::{
     Command, DropChange, MailboxPacket, MailboxRequest, Reply, StreamItem,
 };
 use shoal_proto::{NodeId, Span, Time};
 use shoal_provider::{DropReason, Limits, SqliteOptions, SqliteStore, StoreError, StoreLimits};
 
-use crate::conformance::drop_id;
+use crate::operations::drop_id;
 use crate::statistics::is_exponential;
 use crate::world::{FIRST, Owner, World};
 
@@ -422,4 +425,62 @@ fn mailboxes_in_delivery_are_bounded() {
     world.run(Span::from_millis(20));
     assert_eq!(world.dropped, [DropReason::MailboxFull]);
     assert_eq!(world.provider.counters().mailboxes.active, 2);
+}
+
+#[test]
+fn a_provider_that_slept_spends_nothing_for_what_it_missed() {
+    let mut world = World::new(13);
+    attended(&mut world, 8);
+    let before = world.provider.counters().mailboxes;
+    world.sent.clear();
+    world.sleep(Span::from_secs(60));
+    let after = world.provider.counters().mailboxes;
+    assert!(world.sent.is_empty(), "120 ticks were due");
+    assert_eq!((after.mailbox_missed, after.stock), (1, before.stock));
+    world.run_secs(5);
+    assert!((1..25).contains(&stream(&mut world).len()), "it goes on");
+    assert_eq!(world.provider.counters().mailboxes.mailbox_missed, 1);
+}
+
+#[test]
+fn a_mailbox_follows_the_profile_of_its_owners_last_command() {
+    let mut world = World::new(14);
+    let mut owner = attended(&mut world, 30);
+    world.run_secs(20);
+    let fast = stream(&mut world).len();
+    let request = MailboxRequest {
+        profile: 1,
+        ..owner.request(world.surbs(FIRST), &[], &[])
+    };
+    world.owner_command(&owner, request);
+    world.run_secs(20);
+    let slow = stream(&mut world).len();
+    // 2 and 0.2 a second in the mean.
+    assert!((20..65).contains(&fast), "{fast}");
+    assert!((1..15).contains(&slow), "{slow}");
+}
+
+#[test]
+fn the_corpus_does_no_harm() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/delivered");
+    let mut files = 0;
+    for file in std::fs::read_dir(corpus).unwrap() {
+        let data = std::fs::read(file.unwrap().path()).unwrap();
+        shoal_provider::fuzz::fuzz_delivered(ChaCha20Rng::seed_from_u64(1), &data);
+        files += 1;
+    }
+    assert!(files >= 5);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_do_harm(kind in 0u8..8, data in prop::collection::vec(any::<u8>(), 0..5000)) {
+        let mut data = data;
+        if let Some(first) = data.first_mut() {
+            *first = kind;
+        }
+        shoal_provider::fuzz::fuzz_delivered(ChaCha20Rng::seed_from_u64(1), &data);
+    }
 }

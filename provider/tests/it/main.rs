@@ -7,11 +7,17 @@
     reason = "tests"
 )]
 
+mod agreement;
+mod checks;
 mod clients;
 mod conformance;
+mod counters;
 mod crash;
+mod engines;
 mod files;
 mod mailboxes;
+mod operations;
+mod quotas;
 mod replies;
 mod statistics;
 mod world;

@@ -5,7 +5,7 @@ use shoal_packet::command::{Command, DropChange, ReceiptStatus, Reply};
 use shoal_proto::{ClientHandle, Span};
 use shoal_provider::{DropReason, Limits, StoreError, StoreLimits};
 
-use crate::conformance::drop_id;
+use crate::operations::drop_id;
 use crate::statistics::{are_alike, is_exponential};
 use crate::world::{FIRST, Owner, World, delivery, message_id, payload, statuses};
 
@@ -81,7 +81,7 @@ fn holds(deposits: bool, lag: Span, seed: u64) -> Vec<f64> {
                 message: message_id(message),
                 ttl_secs: 100,
                 grant: None,
-                blob: crate::conformance::blob(1),
+                blob: crate::operations::blob(1),
             };
             Command::Deposit(Box::new(deposit))
         } else {

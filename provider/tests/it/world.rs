@@ -22,7 +22,7 @@ use shoal_provider::{
 use shoal_topology::sample::Network;
 use shoal_topology::{NetworkParameters, Role, View, path};
 
-use crate::conformance::{blob, drop_id};
+use crate::operations::{blob, drop_id};
 
 pub const FIRST: Epoch = Epoch::new(100);
 
@@ -193,6 +193,12 @@ impl World {
         self.now = end;
     }
 
+    /// The process is stopped for a while, and does at once what became due.
+    pub fn sleep(&mut self, span: Span) {
+        self.now += span;
+        self.drain();
+    }
+
     pub fn run_secs(&mut self, secs: u64) {
         self.run(Span::from_secs(secs));
     }
@@ -299,16 +305,7 @@ impl World {
     }
 
     pub fn deposit_with(&mut self, surb: Surb, drop: u8, message: u32, grant: Option<DropGrant>) {
-        let deposit = Deposit {
-            surb_epoch: FIRST.byte(),
-            surb,
-            drop: drop_id(drop),
-            message: message_id(message),
-            ttl_secs: 500,
-            grant,
-            blob: blob(message.to_be_bytes()[3]),
-        };
-        self.command(&Command::Deposit(Box::new(deposit)));
+        self.command(&put_command_with(surb, drop, message, grant));
     }
 
     pub fn owner_command(&mut self, owner: &Owner, request: MailboxRequest) {
@@ -321,6 +318,19 @@ impl World {
         )
         .unwrap();
         self.command(&Command::Mailbox(Box::new(packet)));
+    }
+
+    /// A command that says it is another's, and is signed by this owner.
+    pub fn forge(&mut self, signer: &Owner, request: MailboxRequest) {
+        let (network, local, claimed) = (self.params.hash(), self.local, request.mailbox);
+        let packet =
+            MailboxPacket::sign(&mut self.rng, &signer.key, &network, &local, request).unwrap();
+        let command = Command::Mailbox(Box::new(packet));
+        let mut plaintext = command.encode(&mut self.rng).to_vec();
+        let is_signer = |window: &[u8]| window == signer.mailbox().as_bytes();
+        let at = plaintext.windows(32).position(is_signer).unwrap();
+        plaintext[at..at + 32].copy_from_slice(claimed.as_bytes());
+        self.plaintext(plaintext);
     }
 
     /// The owner's next command.
@@ -382,6 +392,23 @@ impl Owner {
             drops: drops.to_vec(),
         }
     }
+}
+
+/// A deposit as a command, not yet sent.
+pub fn put_command(world: &mut World, drop: u8, message: u32, grant: Option<DropGrant>) -> Command {
+    put_command_with(world.surb(FIRST), drop, message, grant)
+}
+
+fn put_command_with(surb: Surb, drop: u8, message: u32, grant: Option<DropGrant>) -> Command {
+    Command::Deposit(Box::new(Deposit {
+        surb_epoch: FIRST.byte(),
+        surb,
+        drop: drop_id(drop),
+        message: message_id(message),
+        ttl_secs: 500,
+        grant,
+        blob: blob(message.to_be_bytes()[3]),
+    }))
 }
 
 pub fn message_id(n: u32) -> MessageId {

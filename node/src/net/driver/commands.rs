@@ -5,6 +5,7 @@ use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, request_response};
 use shoal_proto::NodeId;
+use shoal_topology::Verdict;
 
 use super::Driver;
 use crate::net::clock::now;

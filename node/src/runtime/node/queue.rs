@@ -7,10 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use shoal_packet::Engine;
-
-/// Most items that a worker takes at once: what one pass of the cryptography handles.
-pub(super) const BATCH: usize = Engine::BATCH;
+use shoal_packet::Batch;
 
 /// A bounded queue between async producers that never wait and threads that do.
 pub(super) struct Queue<T> {
@@ -53,22 +50,21 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Waits for items and moves up to [`BATCH`] of them to `batch`. False once the queue is closed
+    /// Waits for items and takes as many as a batch has room for. None once the queue is closed
     /// and empty.
-    pub(super) fn take(&self, batch: &mut Vec<T>) -> bool {
+    pub(super) fn take(&self) -> Option<Batch<T>> {
         let mut state = self.lock();
         while state.items.is_empty() {
             if state.closed {
-                return false;
+                return None;
             }
             state = self
                 .filled
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        let count = state.items.len().min(BATCH);
-        batch.extend(state.items.drain(..count));
-        true
+        let items = &mut state.items;
+        Some(Batch::fill(&mut std::iter::from_fn(|| items.pop_front())))
     }
 
     /// Refuses what comes and lets the workers finish what is there.
@@ -89,9 +85,8 @@ mod tests {
         assert_eq!(queue.push(1), Ok(()));
         assert_eq!(queue.push(2), Ok(()));
         assert_eq!(queue.push(3), Err(3));
-        let mut batch = Vec::new();
-        assert!(queue.take(&mut batch));
-        assert_eq!(batch, [1, 2]);
+        let batch = queue.take().expect("two");
+        assert!(batch.into_iter().eq([1, 2]));
         assert_eq!(queue.push(3), Ok(()));
     }
 
@@ -101,10 +96,9 @@ mod tests {
         let worker = {
             let queue = Arc::clone(&queue);
             std::thread::spawn(move || {
-                let (mut all, mut batch) = (Vec::new(), Vec::new());
-                while queue.take(&mut batch) {
-                    assert!(batch.len() <= BATCH);
-                    all.append(&mut batch);
+                let mut all = Vec::new();
+                while let Some(batch) = queue.take() {
+                    all.extend(batch);
                 }
                 all
             })

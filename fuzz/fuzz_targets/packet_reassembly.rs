@@ -1,3 +1,0 @@
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| shoal_packet::fuzz::fuzz_reassembly(data));

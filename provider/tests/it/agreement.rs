@@ -1,0 +1,90 @@
+//! Random operations on all engines side by side.
+
+use proptest::prelude::*;
+use shoal_proto::Span;
+use shoal_provider::{Change, ENTRY_BYTES, EntryId, MemoryStore, Store, StoreLimits, StoreOp};
+
+use crate::operations::{T0, after, blob, drop_id, mailbox, message, sqlite_store};
+
+/// Small ranges, so that operations meet.
+fn any_op() -> impl Strategy<Value = StoreOp> {
+    let change = (0u8..6, any::<bool>()).prop_map(|(drop, register)| {
+        if register {
+            Change::Register(drop_id(drop))
+        } else {
+            Change::Revoke(drop_id(drop))
+        }
+    });
+    prop_oneof![
+        6 => (0u8..6, 0u8..5, prop::option::of(0u8..4), 0u64..40).prop_map(
+            |(drop, id, grant, expires)| StoreOp::Put {
+                drop: drop_id(drop),
+                message: message(id),
+                grant: grant.map(mailbox),
+                blob: blob(id),
+                expires: after(expires),
+            }
+        ),
+        4 => (
+            (0u8..4, 0u64..3, 0u64..80, 0u64..50),
+            prop::collection::vec(0u64..12, 0..4),
+            prop::collection::vec(change, 0..3),
+        )
+            .prop_map(|((owner, generation, counter, stream), acks, changes)| StoreOp::Attend {
+                mailbox: mailbox(owner),
+                generation,
+                counter,
+                stream,
+                acks: acks.into_iter().map(EntryId::new).collect(),
+                changes,
+            }),
+        1 => (0u8..4).prop_map(|owner| StoreOp::Waiting { mailbox: mailbox(owner) }),
+        2 => (0u8..4, 0u8..6, 0u64..10, 0u32..4).prop_map(|(owner, drop, from, limit)| {
+            StoreOp::List {
+                mailbox: mailbox(owner),
+                drop: drop_id(drop),
+                after: EntryId::new(from),
+                limit,
+            }
+        }),
+        1 => Just(StoreOp::Expire),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Every engine answers like every other, and also after it was opened again.
+    #[test]
+    fn engines_agree(
+        groups in prop::collection::vec((prop::collection::vec(any_op(), 1..8), 0u64..8), 1..25),
+    ) {
+        let limits = StoreLimits {
+            entries_per_drop: 3,
+            remembered_per_drop: 2,
+            entries_per_mailbox: 5,
+            drops_per_mailbox: 3,
+            mailboxes: 3,
+            bytes: 8 * ENTRY_BYTES,
+            mailbox_idle: Span::from_secs(25),
+            revoked_memory: Span::from_secs(10),
+            expire_batch: 4,
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        let mut memory = MemoryStore::new(limits.clone());
+        let mut sqlite = sqlite_store(&path, limits.clone());
+        let mut now = T0;
+        for (round, (ops, step)) in groups.into_iter().enumerate() {
+            now += Span::from_secs(step);
+            let expected = memory.apply(now, ops.clone());
+            prop_assert_eq!(sqlite.apply(now, ops), expected);
+            prop_assert_eq!(sqlite.usage(), memory.usage());
+            if round % 7 == 6 {
+                drop(sqlite);
+                sqlite = sqlite_store(&path, limits.clone());
+                prop_assert_eq!(sqlite.usage(), memory.usage());
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Every counter, level and reason moves.
+
+use std::collections::BTreeSet;
+
+use shoal_packet::command::{Command, DropChange, MailboxRequest};
+use shoal_proto::{ClientHandle, Span, SurbId};
+use shoal_provider::{Limits, ProviderInput, StoreError, StoreLimits};
+
+use crate::operations::drop_id;
+use crate::world::{FIRST, Owner, World, delivery, payload};
+
+type Series = (&'static str, Option<&'static str>);
+
+/// The series that were seen above 0.
+#[derive(Default)]
+struct Moved(BTreeSet<Series>);
+
+impl Moved {
+    fn look(&mut self, world: &World) {
+        let counters = world.provider.counters();
+        let moved = counters.samples().filter(|sample| sample.value > 0);
+        self.0
+            .extend(moved.map(|sample| (sample.metric.name, sample.label)));
+    }
+}
+
+fn offer(world: &mut World) {
+    let (payload, now) = (payload(&mut world.rng), world.now);
+    world.deliver(delivery(None, [1; 32], payload, now));
+}
+
+fn clients(world: &mut World, moved: &mut Moved) {
+    let handle = ClientHandle::new([1; 32]);
+    let profile = "default".to_owned();
+    world.input(ProviderInput::Attached { handle, profile });
+    offer(world);
+    world.run_secs(2);
+    world.sleep(Span::from_secs(5));
+    (0..3).for_each(|_| offer(world));
+    moved.look(world);
+    world.input(ProviderInput::LinkFull { handle });
+    world.input(ProviderInput::Detached { handle });
+    offer(world);
+    moved.look(world);
+}
+
+fn answers(world: &mut World, moved: &mut Moved) {
+    world.plaintext(Vec::new());
+    world.command(&Command::NodeLoop(SurbId::new([5; 16])));
+    world.command(&Command::Drop);
+    for epoch in [FIRST, FIRST.next()] {
+        let surb = world.surb(epoch);
+        let surb_epoch = epoch.byte();
+        world.command(&Command::Dummy { surb_epoch, surb });
+    }
+    let expired = world.grant(&Owner::new(1), 9, world.now - Span::from_secs(7200));
+    world.store_delay = Span::ZERO;
+    world.deposit(1, 1, None);
+    world.deposit(9, 1, Some(expired));
+    world.run_secs(4);
+    world.store_delay = Span::from_secs(10);
+    world.deposit(1, 1, None);
+    world.deposit(1, 2, None);
+    // A third operation is one too many.
+    world.deposit(1, 3, None);
+    moved.look(world);
+    world.run_secs(11);
+    world.store_delay = Span::ZERO;
+    world.store_fails = Some(StoreError::Busy);
+    world.attend(&mut Owner::new(9), &[], &[]);
+    world.run_secs(4);
+    world.store_fails = None;
+    moved.look(world);
+}
+
+fn mailboxes(world: &mut World, moved: &mut Moved) {
+    let mut owner = Owner::new(1);
+    let register = [DropChange::Register(drop_id(1))];
+    let request = owner.request(world.surbs(FIRST), &[], &register);
+    world.owner_command(&owner, request.clone());
+    moved.look(world);
+    world.run_secs(1);
+    world.owner_command(&owner, request);
+    world.run_secs(1);
+    let unknown = MailboxRequest {
+        profile: 9,
+        ..owner.request(world.surbs(FIRST), &[], &[])
+    };
+    world.owner_command(&owner, unknown);
+    let void = MailboxRequest {
+        surb_epoch: 0,
+        ..owner.request(world.surbs(FIRST), &[], &[])
+    };
+    world.owner_command(&owner, void);
+    for _ in 0..40 {
+        world.attend(&mut owner, &[], &[]);
+        world.run(Span::from_millis(1));
+    }
+    world.deposit(1, 1, None);
+    world.run_secs(50);
+    world.attend(&mut owner, &[1], &[]);
+    moved.look(world);
+    let mut others = Owner::new(2);
+    world.attend(&mut others, &[], &register);
+    world.run_secs(1);
+    world.attend(&mut Owner::new(3), &[], &[]);
+    let surbs = world.surbs(FIRST);
+    let mut forged = others.request(surbs, &[], &[]);
+    forged.mailbox = owner.mailbox();
+    world.forge(&others, forged);
+    world.run_secs(20);
+    moved.look(world);
+}
+
+#[test]
+fn every_counter_and_level_moves() {
+    let limits = Limits {
+        downlink_queue: 2,
+        store_operations: 2,
+        active_mailboxes: 2,
+        ..Limits::default()
+    };
+    let mut moved = Moved::default();
+    let mut world = World::with(1, limits.clone(), StoreLimits::default());
+    clients(&mut world, &mut moved);
+    mailboxes(&mut world, &mut moved);
+    world.sleep(Span::from_secs(5));
+    answers(&mut world, &mut moved);
+    world.run_secs(600);
+    moved.look(&world);
+    let all = world.provider.counters().samples();
+    let still: Vec<Series> = all
+        .map(|sample| (sample.metric.name, sample.label))
+        .filter(|series| !moved.0.contains(series))
+        .collect();
+    assert!(still.is_empty(), "{still:?}");
+}

@@ -1,0 +1,174 @@
+//! What every store refuses, forgets and gives up.
+
+use shoal_proto::Span;
+use shoal_provider::{ENTRY_BYTES, StoreLimits, StoreOp, StoreOutcome, Usage};
+
+use crate::engines::{Make, on_all_engines};
+use crate::operations::{T0, after, attend, granted, mailbox, one, put, register, stored};
+
+on_all_engines!(
+    quotas_hold,
+    remembering_is_bounded,
+    expiry_is_bounded_and_complete,
+    idle_mailboxes_are_given_up,
+);
+
+fn quotas_hold(make: Make<'_>) {
+    let limits = StoreLimits {
+        entries_per_drop: 2,
+        entries_per_mailbox: 3,
+        drops_per_mailbox: 2,
+        mailboxes: 2,
+        bytes: 4 * ENTRY_BYTES + 10,
+        ..StoreLimits::default()
+    };
+    let mut store = make(limits);
+    let refused = StoreOutcome::Refused;
+    let outcome = one(
+        &mut *store,
+        T0,
+        attend(1, 1, &[], &[register(1), register(2), register(3)]),
+    );
+    assert!(matches!(outcome, StoreOutcome::Attended { refused: 1, .. }));
+    assert_eq!(one(&mut *store, T0, put(1, 1)), stored(1, 1));
+    assert_eq!(one(&mut *store, T0, put(1, 2)), stored(1, 2));
+    assert_eq!(one(&mut *store, T0, put(1, 3)), refused, "drop id full");
+    assert_eq!(
+        one(&mut *store, T0, put(1, 2)),
+        stored(1, 2),
+        "but a duplicate is no more"
+    );
+    assert_eq!(one(&mut *store, T0, put(2, 1)), stored(1, 3));
+    assert_eq!(one(&mut *store, T0, put(2, 2)), refused, "mailbox full");
+    assert_eq!(
+        one(&mut *store, T0, granted(9, 1, 1)),
+        refused,
+        "no more drop ids"
+    );
+    assert_eq!(one(&mut *store, T0, granted(4, 1, 4)), stored(4, 1));
+    assert_eq!(
+        one(&mut *store, T0, granted(4, 2, 4)),
+        refused,
+        "provider full"
+    );
+    assert_eq!(
+        one(&mut *store, T0, granted(5, 1, 5)),
+        refused,
+        "no more mailboxes"
+    );
+    assert_eq!(
+        one(&mut *store, T0, attend(5, 1, &[], &[])),
+        refused,
+        "no more mailboxes"
+    );
+    one(&mut *store, T0, attend(1, 2, &[1, 2], &[]));
+    assert_eq!(one(&mut *store, T0, put(1, 3)), stored(1, 4), "room again");
+    assert_eq!(
+        store.usage(),
+        Usage {
+            mailboxes: 2,
+            entries: 3,
+            remembered: 2
+        }
+    );
+}
+
+fn remembering_is_bounded(make: Make<'_>) {
+    let limits = StoreLimits {
+        remembered_per_drop: 2,
+        ..StoreLimits::default()
+    };
+    let mut store = make(limits);
+    one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
+    for id in 1..=4 {
+        one(&mut *store, T0, put(1, id));
+    }
+    one(&mut *store, T0, attend(1, 2, &[4, 3, 2, 1], &[]));
+    assert_eq!(
+        store.usage(),
+        Usage {
+            mailboxes: 1,
+            entries: 0,
+            remembered: 2
+        }
+    );
+    let gone = StoreOutcome::Stored {
+        mailbox: mailbox(1),
+        entry: None,
+    };
+    assert_eq!(one(&mut *store, T0, put(1, 4)), gone);
+    assert_eq!(
+        one(&mut *store, T0, put(1, 1)),
+        stored(1, 5),
+        "the oldest are forgotten"
+    );
+}
+
+fn expiry_is_bounded_and_complete(make: Make<'_>) {
+    let limits = StoreLimits {
+        expire_batch: 3,
+        ..StoreLimits::default()
+    };
+    let mut store = make(limits);
+    one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
+    for id in 1..=5 {
+        one(&mut *store, T0, put(1, id));
+    }
+    one(&mut *store, T0, attend(1, 2, &[2], &[]));
+    let expired = |removed, more| StoreOutcome::Expired { removed, more };
+    assert_eq!(
+        one(&mut *store, after(999), StoreOp::Expire),
+        expired(0, false)
+    );
+    assert_eq!(
+        one(&mut *store, after(1000), StoreOp::Expire),
+        expired(3, true)
+    );
+    assert_eq!(
+        one(&mut *store, after(1000), StoreOp::Expire),
+        expired(2, false)
+    );
+    assert_eq!(
+        store.usage(),
+        Usage {
+            mailboxes: 1,
+            entries: 0,
+            remembered: 0
+        }
+    );
+}
+
+fn idle_mailboxes_are_given_up(make: Make<'_>) {
+    let limits = StoreLimits::default();
+    let idle = limits.mailbox_idle;
+    let mut store = make(limits);
+    one(&mut *store, T0, granted(1, 1, 1));
+    one(&mut *store, T0, attend(2, 1, &[], &[register(2)]));
+    one(&mut *store, after(500), attend(3, 1, &[], &[register(3)]));
+    let before = T0 + idle - Span::from_secs(1);
+    one(&mut *store, before, StoreOp::Expire);
+    assert_eq!(store.usage().mailboxes, 3);
+    assert!(matches!(
+        one(&mut *store, before, put(2, 1)),
+        StoreOutcome::Refused
+    ));
+    one(&mut *store, T0 + idle, StoreOp::Expire);
+    assert_eq!(
+        store.usage().mailboxes,
+        1,
+        "only the one used later is left"
+    );
+    let outcome = one(
+        &mut *store,
+        T0 + idle,
+        attend(3, 2, &[], &[register(2), register(1)]),
+    );
+    assert!(matches!(
+        outcome,
+        StoreOutcome::Attended {
+            refused: 0,
+            fresh: false,
+            ..
+        }
+    ));
+}
