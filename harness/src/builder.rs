@@ -22,7 +22,7 @@ use crate::party::Party;
 use crate::world::{Physics, World};
 
 /// Every node's port.
-const PORT: NonZeroU16 = NonZeroU16::MIN;
+const PORT: NonZeroU16 = NonZeroU16::MIN.saturating_add(3999);
 /// From so many nodes on, neighbours are at a distance.
 const LARGE: usize = 64;
 
@@ -367,13 +367,6 @@ impl NetworkBuilder {
 /// Numbers of parties were checked to fit.
 fn party(index: usize) -> Party {
     Party(u32::try_from(index).unwrap_or(u32::MAX))
-}
-
-fn address(index: usize) -> Address {
-    const PORT: NonZeroU16 = NonZeroU16::MIN.saturating_add(3999);
-    let byte = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
-    let ip = Ipv4Addr::new(10, 0, byte(index / 250), byte(index % 250 + 1));
-    Address::tcp(ip.into(), PORT)
 }
 
 fn members(identities: &[Identity], mixes: usize) -> Vec<GenesisMember> {

@@ -114,10 +114,15 @@ impl NodeDisk {
         }
     }
 
-    pub(crate) fn tags(&self) -> impl Iterator<Item = (Epoch, &[ReplayTag])> {
-        self.tags
-            .iter()
-            .map(|(epoch, tags)| (*epoch, tags.as_slice()))
+    pub(crate) fn tags(&self) -> Vec<(Epoch, Vec<ReplayTag>)> {
+        let tags = self.tags.iter();
+        tags.map(|(epoch, tags)| (*epoch, tags.clone())).collect()
+    }
+
+    /// Somebody has put back a copy of the disk from before there were any keys.
+    pub(crate) fn lose_keys(&mut self) {
+        self.keys.clear();
+        self.tags.clear();
     }
 }
 

@@ -22,7 +22,7 @@ pub enum Kind {
     FrameUnclaimed,
     /// A frame could not be put on the link to the other party, which is not there.
     FrameUnreachable,
-    /// A received frame was dropped; the detail is the place of the reason in the list of all.
+    /// A received frame was dropped at once; the node's books say why.
     FrameDropped,
     /// A packet ended here, for the provider role.
     Delivered,
@@ -30,7 +30,7 @@ pub enum Kind {
     GossipSent,
     /// A descriptor came from the other party; the detail tells what was made of it.
     GossipReceived,
-    /// The directory of the other party was asked.
+    /// The other party was asked for what its directory has.
     SyncAsked,
     /// The directory of the other party answered; the detail is the length in bytes.
     SyncAnswered,
@@ -74,6 +74,16 @@ pub enum Kind {
     Offline,
     /// A client was let online again.
     Online,
+    /// Changes of the directory's state are durable; the detail is how many.
+    StateSaved,
+    /// The disk could not write.
+    DiskFailed,
+    /// The node does its work from now on; the detail is its layer.
+    Ready,
+    /// The node does not do its work, or not yet; the detail is for how many reasons.
+    NotReady,
+    /// The client could not attach, or renew its documents; it tries again by itself.
+    Failed,
 }
 
 /// One line of the trace.

@@ -8,115 +8,30 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::Frame;
 use shoal_proto::size::FRAME_BYTES;
-use shoal_proto::{ClientHandle, NodeId, Span, Time};
+use shoal_proto::{NodeId, Span, Time};
 use shoal_topology::NetworkParameters;
 
 use crate::conditions::Conditions;
+use crate::error::SimulationError;
+use crate::event::{DiskJob, Event, Lane, Rumour};
 use crate::flow::FlowLog;
 use crate::ledger::Ledger;
 use crate::link::{Link, LinkDelay, Passage};
+use crate::memo::Workshop;
+use crate::mesh::Mesh;
+use crate::party::Party;
 use crate::queue::EventQueue;
 use crate::trace::{Kind, Trace, TraceEvent};
-use crate::{Party, SimulationError};
 
 /// Wakes of one party at one instant after which a core counts as spinning.
 const MAX_WAKES: u32 = 10_000;
 
-/// A connection between a client and its entry provider.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Connection {
-    pub(crate) number: u64,
-    pub(crate) client: Party,
-    pub(crate) entry: Party,
-    pub(crate) handle: ClientHandle,
-}
+/// After what time the transport gives a request up that is not answered, and a node that does not
+/// answer a new connection.
+pub(crate) const ASK_TIMEOUT: Span = Span::from_secs(5);
+pub(crate) const DIAL_TIMEOUT: Span = Span::from_secs(10);
 
-/// On which kind of link a frame travels.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
-    /// Between members; the number is the receiver's incarnation when it was sent.
-    Members(u64),
-    /// From a client to its entry, on this connection.
-    Uplink(u64),
-    /// From an entry to its client, on this connection.
-    Downlink(u64),
-}
-
-/// What will happen.
-pub(crate) enum Event {
-    /// A party's own deadline.
-    Wake { party: Party },
-    /// A frame comes out of a link, or would.
-    Frame {
-        from: Party,
-        to: Party,
-        lane: Lane,
-        frame: Option<Frame>,
-    },
-    /// A descriptor comes by gossip.
-    Gossip {
-        from: Party,
-        to: Party,
-        bytes: Arc<[u8]>,
-    },
-    /// A directory is asked.
-    Ask {
-        from: Party,
-        to: Party,
-        number: u64,
-        request: Vec<u8>,
-    },
-    /// A directory's answer comes.
-    Answer {
-        to: Party,
-        number: u64,
-        response: Vec<u8>,
-    },
-    /// An answer should be there by now.
-    AskTimeout { party: Party, number: u64 },
-    /// A node learns that a neighbour is there, or is not any more.
-    Neighbour {
-        party: Party,
-        other: Party,
-        there: bool,
-    },
-    /// The disk of a process has done what it was asked.
-    Disk {
-        party: Party,
-        incarnation: u64,
-        job: Job,
-    },
-    /// A client asks an entry to be attached.
-    Attach {
-        connection: Connection,
-        profile: String,
-    },
-    /// An entry answers.
-    AttachAnswer {
-        connection: Connection,
-        accepted: bool,
-    },
-    /// The other end of a connection is gone.
-    Gone {
-        party: Party,
-        connection: Connection,
-    },
-    /// A client's turn to fetch documents or to try to attach.
-    Housekeeping { party: Party, incarnation: u64 },
-}
-
-/// What a disk was asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Job {
-    /// Write the replay tags that wait.
-    Tags,
-    /// Do the store's operations that wait.
-    Store,
-    /// Write a client's rows that wait.
-    Rows,
-}
-
-/// Which stream of a connection: packets and the rest have one each, so that they do not delay
+/// Which stream between two parties: packets and the rest have one each, so that they do not delay
 /// each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Channel {
@@ -147,7 +62,10 @@ pub(crate) struct World {
     pub(crate) members: Ledger,
     pub(crate) uplinks: Ledger,
     pub(crate) downlinks: Ledger,
-    pub(crate) directory_bytes: u64,
+    pub(crate) mesh: Mesh,
+    pub(crate) workshop: Workshop,
+    /// The numbers of descriptors by the hash of their bytes.
+    rumours: BTreeMap<[u8; 32], usize>,
     links: BTreeMap<(Channel, Party, Party), Link>,
     seed: u64,
     disks: BTreeMap<Party, ChaCha20Rng>,
@@ -178,7 +96,9 @@ impl World {
             members: Ledger::default(),
             uplinks: Ledger::default(),
             downlinks: Ledger::default(),
-            directory_bytes: 0,
+            mesh: Mesh::default(),
+            workshop: Workshop::new(),
+            rumours: BTreeMap::new(),
             links: BTreeMap::new(),
             seed,
             disks: BTreeMap::new(),
@@ -197,6 +117,16 @@ impl World {
     pub(crate) fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
+    }
+
+    /// A descriptor to be spread. The same bytes have the same number each time.
+    pub(crate) fn rumour(&mut self, bytes: Vec<u8>) -> Rumour {
+        let next = self.rumours.len();
+        let hash: [u8; 32] = Blake2s256::digest(&bytes).into();
+        Rumour {
+            number: *self.rumours.entry(hash).or_insert(next),
+            bytes: bytes.into(),
+        }
     }
 
     pub(crate) fn note(&mut self, party: Party, kind: Kind, other: Party, detail: u64) {
@@ -326,7 +256,6 @@ impl World {
         bytes: usize,
         event: Event,
     ) -> bool {
-        self.directory_bytes = self.directory_bytes.saturating_add(bytes as u64);
         match self.carry(Channel::Directory, from, to, bytes) {
             Passage::Arrives(at) => {
                 self.queue.push(at, event);
@@ -340,8 +269,7 @@ impl World {
     /// but a link that is cut carries no new connection. That an end is gone is seen across a cut
     /// too, as silence.
     pub(crate) fn signal(&mut self, from: Party, to: Party, event: Event) {
-        let connects = matches!(event, Event::Attach { .. } | Event::AttachAnswer { .. });
-        if connects && self.conditions.cuts(from, to) {
+        if event.connects() && self.conditions.cuts(from, to) {
             return;
         }
         let at = self.carry(Channel::Packets, from, to, 0).at();
@@ -351,9 +279,7 @@ impl World {
     /// Has `party` learn whether its neighbour is there. Who can't be reached is found when
     /// nothing separates them any more.
     pub(crate) fn meet(&mut self, party: Party, other: Party, there: bool) {
-        if there && self.conditions.cuts(party, other) {
-            let pair = (party.min(other), party.max(other));
-            self.conditions.silent.insert(pair);
+        if there && self.separates(party, other) {
             return;
         }
         let event = Event::Neighbour {
@@ -364,8 +290,44 @@ impl World {
         self.signal(other, party, event);
     }
 
+    /// Whether frames pass between two members, or are lost without being missed yet.
+    pub(crate) fn linked(&self, a: Party, b: Party) -> bool {
+        self.mesh.both(a, b) && !self.conditions.silent(a, b)
+    }
+
+    /// A node exchanges packets with another from now on, or does not any more.
+    pub(crate) fn allow(&mut self, party: Party, other: Party, may: bool) {
+        if self.mesh.allow(party, other, may) && !(may && self.separates(party, other)) {
+            self.tell_links(party, other);
+        }
+    }
+
+    /// Has two nodes look at the link between them.
+    pub(crate) fn tell_links(&mut self, a: Party, b: Party) {
+        self.tell_link(a, b);
+        self.tell_link(b, a);
+    }
+
+    /// Has a node look at its link with another, together with others of which it is told then.
+    pub(crate) fn tell_link(&mut self, party: Party, other: Party) {
+        if self.mesh.tell(party, other) {
+            self.signal(other, party, Event::Links { party });
+        }
+    }
+
+    /// Whether nothing gets from one to the other. Then they take each other for gone, until
+    /// nothing separates them any more.
+    fn separates(&mut self, a: Party, b: Party) -> bool {
+        let cut = self.conditions.cuts(a, b);
+        if cut {
+            let pair = (a.min(b), a.max(b));
+            self.conditions.silent_pairs.insert(pair);
+        }
+        cut
+    }
+
     /// Has a disk do a job.
-    pub(crate) fn write(&mut self, party: Party, incarnation: u64, job: Job) {
+    pub(crate) fn write(&mut self, party: Party, incarnation: u64, job: DiskJob) {
         let fsync = self.physics.fsync;
         let delay = fsync.sample(self.disk(party));
         self.after(

@@ -308,7 +308,7 @@ impl Process {
         let (kind, detail) = match &event {
             SessionEvent::Client(event) => role_kind(event, outlet.requests),
             SessionEvent::Documents { newest, .. } => (Kind::View, newest.number()),
-            SessionEvent::Offline(_) | SessionEvent::NotRenewed(_) => (Kind::Failed, 0),
+            SessionEvent::Offline { .. } | SessionEvent::NotRenewed(_) => (Kind::Failed, 0),
             _ => (Kind::Reported, 0),
         };
         world.note_own(self.party, kind, detail);

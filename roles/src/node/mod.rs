@@ -211,6 +211,24 @@ impl Node {
         self.directory.view()
     }
 
+    /// The relay's books, which outlive the node: what it still holds counts as abandoned then.
+    #[must_use]
+    pub const fn accounting(&self) -> &Arc<Accounting> {
+        &self.accounting
+    }
+
+    /// What the provider role did, if the node has it.
+    #[must_use]
+    pub fn provider_counters(&self) -> Option<shoal_provider::Counters> {
+        self.provider.as_ref().map(Provider::counters)
+    }
+
+    /// What the directory did.
+    #[must_use]
+    pub fn directory_counters(&self) -> &DirectoryCounters {
+        self.directory.counters()
+    }
+
     /// Everything that is counted, at this instant.
     pub fn figures(&mut self, now: Time) -> Figures {
         let ready = self.troubles(now).is_empty();
@@ -224,7 +242,7 @@ impl Node {
         Figures {
             books: self.accounting.snapshot(),
             loop_ratio: self.relay.loop_returns().ratio(),
-            provider: self.provider.as_ref().map(Provider::counters),
+            provider: self.provider_counters(),
             directory: self.directory.counters().clone(),
             node,
         }

@@ -1,0 +1,1 @@
+//! Whether nodes say the truth about themselves.

@@ -1,0 +1,1 @@
+//! What clients ask, believe and are allowed.
