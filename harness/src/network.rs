@@ -247,7 +247,10 @@ impl Network {
         if !self.run_until_done(limit, listed)? {
             return Ok(false);
         }
-        let clients: Vec<Party> = self.clients().filter(|client| self.is_up(*client)).collect();
+        let clients: Vec<Party> = self
+            .clients()
+            .filter(|client| self.is_up(*client))
+            .collect();
         for (place, wave) in clients.chunks(WAVE.0).enumerate() {
             if place > 0 {
                 self.run_for(WAVE.1)?;
@@ -312,7 +315,10 @@ impl Network {
     /// # Errors
     /// [`SimulationError::WrongParty`] for a client.
     pub fn troubles(&mut self, node: Party) -> Result<Option<Vec<Trouble>>, SimulationError> {
-        let host = self.nodes.get_mut(node.index()).ok_or_else(|| not_a_node(node))?;
+        let host = self
+            .nodes
+            .get_mut(node.index())
+            .ok_or_else(|| not_a_node(node))?;
         Ok(host.troubles(&self.world))
     }
 
@@ -321,7 +327,10 @@ impl Network {
     /// # Errors
     /// [`SimulationError::WrongParty`] for a client.
     pub fn lose_keys(&mut self, node: Party) -> Result<(), SimulationError> {
-        let host = self.nodes.get_mut(node.index()).ok_or_else(|| not_a_node(node))?;
+        let host = self
+            .nodes
+            .get_mut(node.index())
+            .ok_or_else(|| not_a_node(node))?;
         host.lose_keys();
         Ok(())
     }
