@@ -3,7 +3,7 @@
 use std::fmt;
 
 use shoal_proto::{Epoch, NodeId, Span, Time};
-use shoal_topology::{NetworkParameters, View};
+use shoal_topology::{KeyRing, NetworkParameters, View};
 use std::collections::BTreeSet;
 
 /// How long a node waits for its neighbours before it says that it is ready without some.
@@ -22,8 +22,8 @@ pub enum Trouble {
         /// When the next one takes effect.
         next: Time,
     },
-    /// The key of the epoch in force is missing: it was given up, because it could not be used
-    /// safely.
+    /// The key of the epoch in force is missing, or another than the document names: the one that it
+    /// names was given up, because it could not be used safely, or is on another disk.
     NoKey {
         /// The epoch.
         epoch: Epoch,
@@ -60,8 +60,8 @@ impl fmt::Display for Trouble {
             ),
             Self::NoKey { epoch, next } => write!(
                 f,
-                "the key of epoch {epoch} is missing, so packets can't be opened; the next epoch \
-                 starts at {}",
+                "the key of this node for epoch {epoch} is lost, so packets can't be opened; the next \
+                 epoch starts at {}",
                 Utc(*next)
             ),
             Self::Links { missing } => write!(f, "{missing} neighbours are not linked yet"),
@@ -154,16 +154,19 @@ impl Readiness {
         params: &NetworkParameters,
         (now, local): (Time, &NodeId),
         view: &View,
-        (parts, has_key): (Parts, impl Fn(Epoch) -> bool),
+        (parts, keys): (Parts, &KeyRing),
     ) -> Vec<Trouble> {
         let mut troubles = Vec::new();
         let next = params.start_of(params.epoch_at(now).next());
         if let Some(document) = view.current(params, now) {
             let epoch = document.epoch();
-            if document.member(local).is_none() {
+            let member = document.member(local);
+            if member.is_none() {
                 troubles.push(Trouble::NotAMember { epoch, next });
-            } else {
-                if !has_key(epoch) {
+            }
+            if let Some(member) = member {
+                // Another key than the one that others pack for opens nothing.
+                if keys.public(epoch) != Some(member.key) {
                     troubles.push(Trouble::NoKey { epoch, next });
                 }
                 let after = document

@@ -284,10 +284,9 @@ impl Node {
             unsaved: self.durable.is_behind(),
             ..self.parts
         };
-        let has_key = |epoch| keys.secret(epoch).is_some();
         let view = self.directory.view();
         self.readiness
-            .troubles(&self.params, who, view, (parts, has_key))
+            .troubles(&self.params, who, view, (parts, keys))
     }
 
     /// Takes what happened.
