@@ -2,9 +2,9 @@
 
 use thiserror::Error;
 
-use crate::ledger::Ledger;
 use crate::client::ClientHost;
 use crate::event::{Event, Lane};
+use crate::ledger::Ledger;
 use crate::node::NodeHost;
 use crate::world::World;
 

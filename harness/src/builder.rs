@@ -398,7 +398,9 @@ fn neighbours(index: usize, count: usize) -> Vec<Party> {
     } else {
         [1, root, root * root]
     };
-    let both = steps.into_iter().flat_map(|step| [step, count.saturating_sub(step)]);
+    let both = steps
+        .into_iter()
+        .flat_map(|step| [step, count.saturating_sub(step)]);
     let near: BTreeSet<usize> = both
         .map(|step| (index + step) % count.max(1))
         .filter(|other| *other != index)

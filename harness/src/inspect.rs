@@ -108,9 +108,7 @@ impl Network {
     /// What the store of a provider holds.
     #[must_use]
     pub fn store_usage(&self, node: Party) -> Option<Usage> {
-        self.nodes
-            .get(node.index())
-            .map(NodeHost::usage)
+        self.nodes.get(node.index()).map(NodeHost::usage)
     }
 
     /// What a client did, one for each process it had.

@@ -101,7 +101,10 @@ mod tests {
         memo.put(key(1), "one");
         memo.put(key(2), "two");
         memo.put(key(1), "one");
-        assert_eq!((memo.get(&key(1)), memo.get(&key(2))), (Some("one"), Some("two")));
+        assert_eq!(
+            (memo.get(&key(1)), memo.get(&key(2))),
+            (Some("one"), Some("two"))
+        );
         memo.put(key(3), "three");
         assert_eq!((memo.get(&key(1)), memo.get(&key(2))), (None, Some("two")));
         assert_eq!(memo.get(&key(3)), Some("three"));

@@ -247,7 +247,10 @@ impl Network {
         if !self.run_until_done(limit, listed)? {
             return Ok(false);
         }
-        let clients: Vec<Party> = self.clients().filter(|client| self.is_up(*client)).collect();
+        let clients: Vec<Party> = self
+            .clients()
+            .filter(|client| self.is_up(*client))
+            .collect();
         for (place, wave) in clients.chunks(WAVE.0).enumerate() {
             if place > 0 {
                 self.run_for(WAVE.1)?;
@@ -312,7 +315,10 @@ impl Network {
     /// # Errors
     /// [`SimulationError::WrongParty`] for a client.
     pub fn troubles(&mut self, node: Party) -> Result<Option<Vec<Trouble>>, SimulationError> {
-        let host = self.nodes.get_mut(node.index()).ok_or_else(|| not_a_node(node))?;
+        let host = self
+            .nodes
+            .get_mut(node.index())
+            .ok_or_else(|| not_a_node(node))?;
         Ok(host.troubles(&self.world))
     }
 
@@ -321,7 +327,10 @@ impl Network {
     /// # Errors
     /// [`SimulationError::WrongParty`] for a client.
     pub fn lose_keys(&mut self, node: Party) -> Result<(), SimulationError> {
-        let host = self.nodes.get_mut(node.index()).ok_or_else(|| not_a_node(node))?;
+        let host = self
+            .nodes
+            .get_mut(node.index())
+            .ok_or_else(|| not_a_node(node))?;
         host.lose_keys();
         Ok(())
     }
@@ -330,6 +339,12 @@ impl Network {
     #[must_use]
     pub const fn events(&self) -> u64 {
         self.events
+    }
+
+    /// Jobs of directories and clients that were asked for, and how many of them were different.
+    #[must_use]
+    pub const fn jobs(&self) -> (u64, u64) {
+        self.world.workshop.jobs
     }
 
     pub(crate) fn client(&self, party: Party) -> Result<&ClientHost, SimulationError> {

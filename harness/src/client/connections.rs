@@ -72,7 +72,10 @@ impl Connections {
 
     /// The other end should have answered by now. Gives the connection if it has not.
     pub(super) fn timed_out(&mut self, connection: &Connection) -> Option<ConnectionId> {
-        let end = self.ends.get(&connection.number).filter(|end| !end.stands)?;
+        let end = self
+            .ends
+            .get(&connection.number)
+            .filter(|end| !end.stands)?;
         let id = end.id;
         self.forget(id);
         Some(id)

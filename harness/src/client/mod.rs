@@ -120,7 +120,8 @@ impl ClientHost {
 
     pub(crate) fn send(&mut self, request: u64, to: Address, text: Vec<u8>, now: Time) -> bool {
         let up = self.process.as_mut();
-        up.map(|process| process.send(request, to, text, now)).is_some()
+        up.map(|process| process.send(request, to, text, now))
+            .is_some()
     }
 
     /// Has an event happen. False if nothing follows from it.

@@ -6,9 +6,7 @@ use shoal_client::{Address, Change, ClientEvent, Counters};
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, MessageId, Time};
 use shoal_roles::RequestKind;
-use shoal_roles::client::{
-    ConnectionId, Session, SessionAction, SessionEvent, SessionInput,
-};
+use shoal_roles::client::{ConnectionId, Session, SessionAction, SessionEvent, SessionInput};
 
 use super::connections::{Connections, hang_up};
 use super::shim::Shim;
@@ -137,7 +135,11 @@ impl Process {
             }
             Event::Linked { connection, up } => {
                 let linked = self.connections.link(&connection, up);
-                linked.map(if up { SessionInput::LinkUp } else { SessionInput::LinkDown })
+                linked.map(if up {
+                    SessionInput::LinkUp
+                } else {
+                    SessionInput::LinkDown
+                })
             }
             Event::Gone { connection, .. } => {
                 self.connections.gone(&connection).map(SessionInput::Closed)
@@ -249,7 +251,8 @@ impl Process {
             SessionAction::Persist { ticket, changes } => self.rows.push((ticket, changes)),
             SessionAction::Job(job) => {
                 let done = world.workshop.client(job);
-                self.session.handle_input(world.now, SessionInput::Done(done));
+                self.session
+                    .handle_input(world.now, SessionInput::Done(done));
             }
             SessionAction::Event(event) => self.tell(event, outlet, world),
             // What it will come to say later is not for a host in virtual time.

@@ -156,7 +156,12 @@ impl NodeHost {
                 world.land_unclaimed(from, self.party, lane, frame.is_some());
                 false
             }
-            (Event::Disk { incarnation, job, .. }, Some(process)) => {
+            (
+                Event::Disk {
+                    incarnation, job, ..
+                },
+                Some(process),
+            ) => {
                 process.written(incarnation, job, world, &mut self.disk);
                 true
             }

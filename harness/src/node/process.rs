@@ -6,8 +6,8 @@ use std::sync::Arc;
 use shoal_mix::{DropReason, Passage, Processed, ProcessedKind};
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, NodeId, Time};
-use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput};
 use shoal_roles::RequestKind;
+use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput};
 use shoal_topology::{Ticket, Verdict, View};
 
 use super::gossip::Gossip;
@@ -124,7 +124,8 @@ impl Process {
                     return false;
                 }
                 self.questions.forget(connection.number);
-                self.node.handle_input(now, NodeInput::Disconnected(connection.peer));
+                self.node
+                    .handle_input(now, NodeInput::Disconnected(connection.peer));
             }
             _ => return false,
         }
@@ -269,7 +270,8 @@ impl Process {
         if there {
             return self.node.handle_input(world.now, NodeInput::Connected(id));
         }
-        self.node.handle_input(world.now, NodeInput::Disconnected(id));
+        self.node
+            .handle_input(world.now, NodeInput::Disconnected(id));
         // No link outlives that; if there is one again, it is a new one.
         self.linked.remove(other.index());
         self.look_at_link(other, world);
@@ -290,7 +292,8 @@ impl Process {
 
     fn dialled(&mut self, connection: Connection, world: &mut World) {
         self.visitors.connect(connection);
-        self.node.handle_input(world.now, NodeInput::Connected(connection.peer));
+        self.node
+            .handle_input(world.now, NodeInput::Connected(connection.peer));
         world.signal(self.party, connection.client, Event::Dialled { connection });
     }
 

@@ -50,7 +50,10 @@ impl Visitors {
         up: bool,
         world: &mut World,
     ) -> Option<()> {
-        let visitor = self.known.get_mut(peer).filter(|known| known.linked != up)?;
+        let visitor = self
+            .known
+            .get_mut(peer)
+            .filter(|known| known.linked != up)?;
         visitor.linked = up;
         let connection = visitor.connection;
         world.signal(own, connection.client, Event::Linked { connection, up });

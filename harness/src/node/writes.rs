@@ -67,7 +67,11 @@ impl Writes {
                     disk.write_tag(epoch, tag);
                     upto = sequence;
                 }
-                (Kind::TagsDurable, upto, vec![NodeInput::TagsDurable { upto }])
+                (
+                    Kind::TagsDurable,
+                    upto,
+                    vec![NodeInput::TagsDurable { upto }],
+                )
             }
             DiskJob::Store => {
                 let (tickets, ops): (Vec<u64>, Vec<StoreOp>) = self.store.end().into_iter().unzip();

@@ -3,8 +3,8 @@
 use std::thread;
 
 use shoal_client::ClientEvent;
-use shoal_proto::{Span, Time};
 use shoal_harness::{LinkDelay, Network, TraceHash};
+use shoal_proto::{Span, Time};
 
 use crate::support::{QUIET, START, close_books, received, run_checked, secs, stored};
 

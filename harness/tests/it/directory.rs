@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use shoal_proto::Epoch;
 use shoal_harness::{Network, Party};
+use shoal_proto::Epoch;
 
 use crate::support::{START, secs};
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shoal_proto::Time;
 use shoal_harness::{Network, Observation, Party, Truth};
+use shoal_proto::Time;
 use shoal_topology::Profile;
 
 use crate::support::{START, close_books, secs};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use shoal_client::ClientEvent;
-use shoal_proto::Span;
 use shoal_harness::{LinkDelay, Network, Party};
+use shoal_proto::Span;
 
 use crate::support::{START, close_books, secs};
 

@@ -4,10 +4,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Exp1};
 use shoal_client::ClientEvent;
+use shoal_harness::{Network, Party};
 use shoal_packet::Frame;
 use shoal_proto::size::FRAME_BYTES;
 use shoal_proto::{Span, Time};
-use shoal_harness::{Network, Party};
 
 use crate::support::{QUIET, START, close_books, received, secs};
 

@@ -34,13 +34,14 @@ fn a_message_waits_for_its_receiver_and_is_answered() {
     network.set_online(bob, true).unwrap();
     let arrived = |n: &Network| told(n, bob, brings("are you there?")).is_some();
     assert!(network.run_until_done(secs(60), arrived).unwrap());
-    let reply_to = network
-        .happenings()
-        .iter()
-        .find_map(|happening| match happening.client_event() {
-            Some(ClientEvent::Received { reply_to, .. }) => Some((**reply_to).clone()),
-            _ => None,
-        });
+    let reply_to =
+        network
+            .happenings()
+            .iter()
+            .find_map(|happening| match happening.client_event() {
+                Some(ClientEvent::Received { reply_to, .. }) => Some((**reply_to).clone()),
+                _ => None,
+            });
     network.send_to(bob, reply_to.unwrap(), "now I am").unwrap();
     let answered = |n: &Network| told(n, alice, brings("now I am")).is_some();
     assert!(network.run_until_done(secs(120), answered).unwrap());

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use shoal_client::ClientEvent;
-use shoal_proto::{MessageId, Span, Time};
 use shoal_harness::{Happening, Network, Party};
+use shoal_proto::{MessageId, Span, Time};
 use shoal_topology::Profile;
 
 /// Long enough for any of the tests' networks to come up.
