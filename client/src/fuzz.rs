@@ -46,11 +46,11 @@ pub fn fuzz_rows(data: &[u8]) {
 }
 
 #[cfg(test)]
-#[path = "../../fuzz/replay.rs"]
-mod replay;
+#[path = "../../fuzz/check.rs"]
+mod check;
 
 #[cfg(test)]
-const TARGETS: &[replay::Target] = &[
+const TARGETS: &[check::Target] = &[
     ("address", fuzz_address),
     ("keys", fuzz_keys),
     ("rows", fuzz_rows),

@@ -45,11 +45,11 @@ pub fn fuzz_key_file(data: &[u8]) {
 }
 
 #[cfg(test)]
-#[path = "../../fuzz/replay.rs"]
-mod replay;
+#[path = "../../fuzz/check.rs"]
+mod check;
 
 #[cfg(test)]
-const TARGETS: &[replay::Target] = &[
+const TARGETS: &[check::Target] = &[
     ("config", fuzz_config),
     ("control_line", fuzz_control_line),
     ("key_file", fuzz_key_file),

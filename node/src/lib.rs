@@ -14,10 +14,9 @@
 //! * [`metrics`], [`http`], [`logging`]: what an operator sees.
 //!
 //! ```
-//! use shoal_node::config::parse_span;
-//! use shoal_proto::Span;
+//! use shoal_node::config::ByteSize;
 //!
-//! assert_eq!(parse_span("50ms"), Ok(Span::from_millis(50)));
+//! assert_eq!("256 MiB".parse(), Ok(ByteSize::mebibytes(256)));
 //! ```
 
 pub mod config;

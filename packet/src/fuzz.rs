@@ -227,11 +227,11 @@ impl rand::TryRng for Zeros {
 impl rand::TryCryptoRng for Zeros {}
 
 #[cfg(test)]
-#[path = "../../fuzz/replay.rs"]
-mod replay;
+#[path = "../../fuzz/check.rs"]
+mod check;
 
 #[cfg(test)]
-const TARGETS: &[replay::Target] = &[
+const TARGETS: &[check::Target] = &[
     ("batch", fuzz_batch),
     ("command", fuzz_command),
     ("fragment", fuzz_fragment),

@@ -69,11 +69,11 @@ fn deliver<R: CryptoRng>(provider: &mut Provider<R>, now: Time, plaintext: Optio
 }
 
 #[cfg(test)]
-#[path = "../../fuzz/replay.rs"]
-mod replay;
+#[path = "../../fuzz/check.rs"]
+mod check;
 
 #[cfg(test)]
-const TARGETS: &[replay::Target] = &[("delivered", fuzz_delivered)];
+const TARGETS: &[check::Target] = &[("delivered", fuzz_delivered)];
 
 #[cfg(test)]
 mod tests {

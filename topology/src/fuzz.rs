@@ -119,11 +119,11 @@ impl rand::TryRng for Counter {
 impl rand::TryCryptoRng for Counter {}
 
 #[cfg(test)]
-#[path = "../../fuzz/replay.rs"]
-mod replay;
+#[path = "../../fuzz/check.rs"]
+mod check;
 
 #[cfg(test)]
-const TARGETS: &[replay::Target] = &[
+const TARGETS: &[check::Target] = &[
     ("address", fuzz_address),
     ("descriptor", fuzz_descriptor),
     ("directory", fuzz_directory),

@@ -37,6 +37,7 @@ mod directory;
 mod document;
 mod error;
 mod expected;
+mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -68,6 +69,7 @@ pub use error::{
     Refusals,
 };
 pub use expected::{TYPICAL_LINK, Waits, Ways};
+pub use file::read_toml;
 pub use identity::Identity;
 pub use keyring::KeyRing;
 pub use latency::Latency;

@@ -312,7 +312,8 @@ impl NetworkParameters {
 
 impl Profile {
     /// The rates with their keys, in a fixed order.
-    pub(crate) const fn rates(&self) -> [(&'static str, f64); 6] {
+    #[must_use]
+    pub const fn rates(&self) -> [(&'static str, f64); 6] {
         [
             ("real", self.real),
             ("loops", self.loops),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{NetworkParameters, ParameterError};
+use crate::{NetworkParameters, ParameterError, read_toml};
 
 impl NetworkParameters {
     /// Reads and validates a file.
@@ -11,9 +11,7 @@ impl NetworkParameters {
     /// When it is not TOML, has an unknown key or lacks one, or a value is out of range. The
     /// error names the key, and the line unless a value is out of range only.
     pub fn from_toml(text: &str) -> Result<Self, ParameterError> {
-        let file = toml::Deserializer::parse(text).map_err(|error| place(text, "", &error))?;
-        let params: Self = serde_path_to_error::deserialize(file)
-            .map_err(|error| place(text, &error.path().to_string(), error.inner()))?;
+        let params: Self = read_toml(text).map_err(ParameterError::Toml)?;
         params.validate()?;
         Ok(params)
     }
@@ -82,16 +80,4 @@ admission = "open"
         }
         text
     }
-}
-
-/// The error with its line and the key's path, on one line.
-fn place(text: &str, path: &str, error: &toml::de::Error) -> ParameterError {
-    let lines = |end: usize| text.bytes().take(end).filter(|byte| *byte == b'\n').count();
-    let line = error.span().map_or(1, |span| 1 + lines(span.start));
-    let key = match path {
-        "" | "." => String::new(),
-        path => format!("{path}: "),
-    };
-    let message = error.message().trim_end();
-    ParameterError::Toml(format!("line {line}: {key}{message}"))
 }

@@ -131,7 +131,7 @@ pub(super) struct NetworkNew {
     #[arg(long, value_name = "SECS", default_value_t = 0)]
     pub(super) genesis_in: u64,
     /// Length of an epoch.
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_span)]
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub(super) epoch: Span,
     /// Layers of mixes.
     #[arg(long, default_value_t = 3)]
@@ -267,7 +267,7 @@ pub(super) struct ClientSend {
     #[arg(long, default_value = "stored")]
     pub(super) wait: WaitFor,
     /// How long to wait. The daemon goes on trying afterwards.
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_span)]
+    #[arg(long, value_name = "DURATION", default_value = "2m")]
     pub(super) timeout: Span,
 }
 
@@ -286,7 +286,7 @@ pub(super) struct ClientReceive {
     #[arg(long)]
     pub(super) wait: bool,
     /// How long to wait; without it, for ever.
-    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    #[arg(long, value_name = "DURATION")]
     pub(super) timeout: Option<Span>,
     /// Go on printing what comes, until interrupted or the time is over.
     #[arg(long)]

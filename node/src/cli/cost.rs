@@ -1,14 +1,7 @@
-use rand::SeedableRng;
-use rand_chacha::ChaCha20Rng;
-use rand_distr::{Distribution, Exp};
-use serde::Serialize;
-use shoal_proto::size::FRAME_BYTES;
-use shoal_topology::{NetworkParameters, Profile};
+//! What `shoal network show` says of a profile.
 
-/// What the estimate takes for the time that a link adds.
-const LINK_SECS: f64 = 0.040;
-/// Drawn times; the seed is fixed, so everybody sees the same numbers.
-const DRAWS: usize = 20_000;
+use serde::Serialize;
+use shoal_topology::{NetworkParameters, Profile};
 
 /// What a profile costs, and how fast it is. Frames only: transports add a few per cent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -28,44 +21,15 @@ pub(super) struct Cost {
 
 impl Cost {
     pub(super) fn estimate(params: &NetworkParameters, profile: &Profile) -> Self {
-        let frame = f64::from(u32::try_from(FRAME_BYTES).unwrap_or(u32::MAX));
-        let up = (profile.real + profile.loops + profile.drops + profile.mailbox) * frame;
-        let down = profile.downlink * frame;
-        let mut rng = ChaCha20Rng::seed_from_u64(0);
-        let mut draws: Vec<f64> = (0..DRAWS)
-            .map(|_| draw(&mut rng, params, profile))
-            .collect();
-        draws.sort_by(f64::total_cmp);
-        let quantile = |of_hundred: usize| {
-            draws
-                .get(draws.len() * of_hundred / 100)
-                .copied()
-                .unwrap_or(f64::INFINITY)
-        };
+        let delivery = params.expected_delivery(profile);
         Self {
-            up_bytes_per_sec: up,
-            down_bytes_per_sec: down,
-            gigabytes_per_day: (up + down) * 86_400.0 / 1e9,
-            p50_secs: quantile(50),
-            p99_secs: quantile(99),
+            up_bytes_per_sec: profile.up_bytes_per_sec(),
+            down_bytes_per_sec: profile.down_bytes_per_sec(),
+            gigabytes_per_day: profile.bytes_per_day() / 1e9,
+            p50_secs: delivery.quantile(0.5),
+            p99_secs: delivery.quantile(0.99),
         }
     }
-}
-
-/// One delivery: a tick of the sender's clock, the entry and the mixes to the mailbox, a tick of
-/// the mailbox's clock, the mixes to the receiver's entry, a tick of the downlink.
-fn draw(rng: &mut ChaCha20Rng, params: &NetworkParameters, profile: &Profile) -> f64 {
-    let mut wait = |rate: f64| match Exp::new(rate) {
-        Ok(exponential) if rate > 0.0 => exponential.sample(rng),
-        _ => f64::INFINITY,
-    };
-    let clocks = wait(profile.real) + wait(profile.mailbox_clock) + wait(profile.downlink);
-    let layers = usize::from(params.layers);
-    let delays: f64 = (0..2 * layers + 1)
-        .map(|_| wait(1.0 / params.mean_delay.as_secs_f64()))
-        .sum();
-    let links = f64::from(params.layers) * 2.0 + 4.0;
-    clocks + delays + links * LINK_SECS
 }
 
 #[cfg(test)]

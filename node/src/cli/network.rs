@@ -11,7 +11,7 @@ use shoal_node::config::{NodeConfig, NodeFlags, load_network};
 use shoal_node::runtime::Clock;
 use shoal_node::state::{load_identity, write_new};
 use shoal_proto::{Span, Time};
-use shoal_topology::{Address, GenesisMember, NetworkParameters, Role, duration};
+use shoal_topology::{Address, GenesisMember, NetworkParameters, Role};
 
 use super::args::{Network, NetworkNew};
 use super::cost::Cost;
@@ -72,7 +72,7 @@ fn new(args: &NetworkNew, json: bool) -> Result<(), Failure> {
         name: params.name.clone(),
         hash: params.hash().to_string(),
         genesis_time: params.genesis.as_secs(),
-        epoch: duration::format(params.epoch),
+        epoch: params.epoch.to_string(),
         members: params.genesis_members.len(),
     };
     let words = format!(
@@ -171,11 +171,11 @@ fn show(file: &Path, json: bool) -> Result<(), Failure> {
         name: params.name.clone(),
         hash: params.hash().to_string(),
         genesis_time: params.genesis.as_secs(),
-        epoch: duration::format(params.epoch),
+        epoch: params.epoch.to_string(),
         epoch_now: epoch.number(),
         epoch_ends_in_secs: params.start_of(epoch.next()).since(now).as_secs_f64(),
         layers: params.layers,
-        mean_delay: duration::format(params.mean_delay),
+        mean_delay: params.mean_delay.to_string(),
         mixes: count(Role::Mix),
         providers: count(Role::Provider),
         profiles: profiles

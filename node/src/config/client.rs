@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use shoal_proto::{NodeId, Span};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Problems};
 use super::layers::{Layered, Override};
 use super::log::LogConfig;
 use super::node::Metrics;
-use super::units::span;
 
 /// Name of a client's configuration file in its directory.
 pub const DEFAULT_CLIENT_FILE: &str = "client.toml";
@@ -43,10 +42,8 @@ pub struct ClientFile {
 #[serde(default, deny_unknown_fields)]
 pub struct Messages {
     /// How long a message is tried, and how long a mailbox keeps it.
-    #[serde(with = "span")]
     pub keep: Span,
     /// How long an address that was handed out stays good.
-    #[serde(with = "span")]
     pub address_validity: Span,
 }
 
@@ -131,27 +128,29 @@ impl ClientConfig {
     /// Checks values that parsed, and makes them into what the client works with.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] names the first key that can't be right.
+    /// [`ConfigError::Invalid`] for each key that can't be right.
     pub fn validate(
         dir: PathBuf,
         base: &Path,
         layered: Layered<ClientFile>,
     ) -> Result<Self, ConfigError> {
         let file = &layered.values;
-        if file.mailbox.is_empty() {
-            let message = "is not set; `shoal client init` chooses a provider and writes it here";
-            return Err(ConfigError::invalid("mailbox", message));
-        }
-        let mailbox = node_id("mailbox", &file.mailbox)?;
+        let mut wrong = Problems::default();
+        let mailbox = wrong.keep(mailbox(&file.mailbox));
         let entry = match file.entry.as_str() {
             RANDOM | "" => None,
-            text => Some(node_id("entry", text)?),
+            text => wrong.keep(node_id("entry", text)),
         };
-        if entry == Some(mailbox) {
+        if entry.is_some() && entry == mailbox {
             let message = "is the mailbox's provider too; the two jobs together show it who reads \
                            which mailbox, so choose another, or `random`";
-            return Err(ConfigError::invalid("entry", message));
+            wrong.push(ConfigError::invalid("entry", message));
         }
+        let metrics = wrong.keep(file.metrics.address());
+        let (Some(mailbox), Some(metrics)) = (mailbox, metrics) else {
+            return Err(wrong.into_error());
+        };
+        wrong.finish()?;
         let core = shoal_client::ClientConfig {
             entry,
             profile: file.profile.clone(),
@@ -163,11 +162,19 @@ impl ClientConfig {
             dir,
             network: layered.resolve("network", base, &file.network),
             core,
-            metrics: file.metrics.address()?,
+            metrics,
             log: file.log,
             ignored_variables: layered.ignored,
         })
     }
+}
+
+fn mailbox(text: &str) -> Result<NodeId, ConfigError> {
+    if text.is_empty() {
+        let message = "is not set; `shoal client init` chooses a provider and writes it here";
+        return Err(ConfigError::invalid("mailbox", message));
+    }
+    node_id("mailbox", text)
 }
 
 fn node_id(key: &'static str, text: &str) -> Result<NodeId, ConfigError> {

@@ -62,6 +62,14 @@ pub enum ConfigError {
         /// What is wrong, and what would be right.
         message: String,
     },
+    /// More than one value is refused; one on each line.
+    #[error("{}", lines(.0))]
+    Several(Vec<ConfigError>),
+}
+
+fn lines(errors: &[ConfigError]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 impl ConfigError {
@@ -69,6 +77,39 @@ impl ConfigError {
         Self::Invalid {
             key,
             message: message.into(),
+        }
+    }
+}
+
+/// Collects what is wrong while a configuration is checked, so that all is told at once.
+#[derive(Debug, Default)]
+pub(super) struct Problems(Vec<ConfigError>);
+
+impl Problems {
+    pub(super) fn push(&mut self, error: ConfigError) {
+        self.0.push(error);
+    }
+
+    /// The value; none if it is refused, which is noted.
+    pub(super) fn keep<T>(&mut self, checked: Result<T, ConfigError>) -> Option<T> {
+        checked.map_err(|error| self.push(error)).ok()
+    }
+
+    /// Everything that was refused.
+    pub(super) fn into_error(mut self) -> ConfigError {
+        match self.0.pop() {
+            Some(only) if self.0.is_empty() => only,
+            last => ConfigError::Several(self.0.into_iter().chain(last).collect()),
+        }
+    }
+
+    /// # Errors
+    /// Everything that was refused, if anything was.
+    pub(super) fn finish(self) -> Result<(), ConfigError> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(self.into_error())
         }
     }
 }

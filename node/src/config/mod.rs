@@ -17,4 +17,4 @@ pub use log::{LogConfig, LogFormat, LogLevel};
 pub use network::load_network;
 pub use node::{DEFAULT_NODE_FILE, LinkLimits, NodeConfig, NodeFile, NodeFlags};
 pub use shoal_topology::Role;
-pub use units::{ByteSize, UnitError, parse_span};
+pub use units::{ByteSize, UnitError};

@@ -11,10 +11,10 @@ use shoal_packet::Engine;
 use shoal_proto::Span;
 use shoal_topology::{Address, Host, MAX_FAMILY_BYTES, Role};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Problems};
 use super::layers::{Layered, Override};
 use super::log::LogConfig;
-use super::units::{ByteSize, span};
+use super::units::ByteSize;
 
 /// Name of a node's configuration file in its directory.
 pub const DEFAULT_NODE_FILE: &str = "shoal.toml";
@@ -24,7 +24,7 @@ pub const DEFAULT_NODE_FILE: &str = "shoal.toml";
 #[serde(default, deny_unknown_fields)]
 pub struct NodeFile {
     /// `mix` or `provider`.
-    pub role: String,
+    pub role: Role,
     /// The file with the network parameters, relative to this file.
     pub network: PathBuf,
     /// Multiaddresses to listen on.
@@ -98,7 +98,6 @@ pub struct Connections {
     /// Clients of a provider.
     pub clients: u32,
     /// A connection that carries nothing for this long is closed.
-    #[serde(with = "span")]
     pub idle: Span,
 }
 
@@ -117,10 +116,8 @@ pub struct Storage {
     /// Drop ids of one mailbox.
     pub drops_per_mailbox: u64,
     /// Longest time that a message is kept.
-    #[serde(with = "span")]
     pub keep: Span,
     /// A mailbox that its owner has not served for this long is removed.
-    #[serde(with = "span")]
     pub mailbox_idle: Span,
 }
 
@@ -137,7 +134,7 @@ pub struct Metrics {
 impl Default for NodeFile {
     fn default() -> Self {
         Self {
-            role: "mix".to_owned(),
+            role: Role::Mix,
             network: PathBuf::from("network.toml"),
             listen: ["/ip4/0.0.0.0/tcp/4140", "/ip4/0.0.0.0/udp/4140/quic-v1"]
                 .map(str::to_owned)
@@ -290,37 +287,36 @@ impl NodeConfig {
     /// Checks values that parsed, and makes them into what the node works with.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] names the first key that can't be right.
+    /// [`ConfigError::Invalid`] for each key that can't be right.
     pub fn validate(
         dir: PathBuf,
         base: &Path,
         layered: Layered<NodeFile>,
     ) -> Result<Self, ConfigError> {
         let file = &layered.values;
-        let listen = file.listen.iter().map(|text| listen_address(text));
-        let listen = listen.collect::<Result<Vec<_>, _>>()?;
-        if listen.is_empty() {
-            return Err(ConfigError::invalid("listen", "needs at least one address"));
-        }
-        if file.family.len() > MAX_FAMILY_BYTES {
-            let message = format!(
-                "has {} bytes; {MAX_FAMILY_BYTES} are allowed",
-                file.family.len()
-            );
-            return Err(ConfigError::invalid("family", message));
-        }
-        check_bounds(file)?;
+        let mut wrong = Problems::default();
+        let listen = listen_addresses(&file.listen, &mut wrong);
+        let advertise = advertised(&file.advertise, &mut wrong);
+        check_family(&file.family, &mut wrong);
+        check_bounds(file, &mut wrong);
+        let engine = wrong.keep(parse_engine(&file.threads.backend));
+        let relay = wrong.keep(relay_limits(&file.queues));
+        let metrics = wrong.keep(file.metrics.address());
+        let (Some(engine), Some(relay), Some(metrics)) = (engine, relay, metrics) else {
+            return Err(wrong.into_error());
+        };
+        wrong.finish()?;
         Ok(Self {
             dir,
-            role: parse_role(&file.role)?,
+            role: file.role,
             network: layered.resolve("network", base, &file.network),
             listen,
-            advertise: advertised(&file.advertise)?,
+            advertise,
             family: file.family.clone(),
             capacity_class: file.capacity_class,
             unwrap_threads: threads(file.threads.unwrap),
-            engine: parse_engine(&file.threads.backend)?,
-            relay: relay_limits(&file.queues)?,
+            engine,
+            relay,
             provider: provider_limits(file),
             store: store_limits(&file.storage),
             links: LinkLimits {
@@ -330,7 +326,7 @@ impl NodeConfig {
                 clients: file.connections.clients,
                 idle: file.connections.idle,
             },
-            metrics: file.metrics.address()?,
+            metrics,
             log: file.log,
             ignored_variables: layered.ignored,
         })
@@ -377,21 +373,6 @@ impl Metrics {
     }
 }
 
-/// Reads a role as it is written in files and on the command line.
-///
-/// # Errors
-/// [`ConfigError::Invalid`] for `role`.
-pub(crate) fn parse_role(text: &str) -> Result<Role, ConfigError> {
-    match text {
-        "mix" => Ok(Role::Mix),
-        "provider" => Ok(Role::Provider),
-        other => {
-            let message = format!("`{other}` is neither `mix` nor `provider`");
-            Err(ConfigError::invalid("role", message))
-        }
-    }
-}
-
 /// The engine of a setting; one that this machine has not got is an error, not a slower one.
 fn parse_engine(name: &str) -> Result<Engine, ConfigError> {
     if name == AUTO {
@@ -431,18 +412,32 @@ fn listen_address(text: &str) -> Result<Multiaddr, ConfigError> {
     Err(ConfigError::invalid("listen", message))
 }
 
-fn advertised(texts: &[String]) -> Result<Vec<Address>, ConfigError> {
-    let parse = |text: &String| {
-        text.parse::<Address>().map_err(|error| {
-            ConfigError::invalid("advertise", format!("`{text}` can't be dialled: {error}"))
-        })
-    };
-    // Peers look up no names: a look-up tells a resolver who is about to be dialled.
-    if let Some(name) = texts.iter().find(|text| text.starts_with("/dns")) {
-        let message = format!("`{name}` is a name, which nobody looks up: give /ip4/… or /ip6/…");
-        return Err(ConfigError::invalid("advertise", message));
+fn listen_addresses(texts: &[String], wrong: &mut Problems) -> Vec<Multiaddr> {
+    if texts.is_empty() {
+        wrong.push(ConfigError::invalid("listen", "needs at least one address"));
     }
-    texts.iter().map(parse).collect()
+    let addresses = texts.iter();
+    addresses
+        .filter_map(|text| wrong.keep(listen_address(text)))
+        .collect()
+}
+
+fn advertised(texts: &[String], wrong: &mut Problems) -> Vec<Address> {
+    let mut addresses = Vec::new();
+    for text in texts {
+        // Peers look up no names: a look-up tells a resolver who is about to be dialled.
+        if text.starts_with("/dns") {
+            let message =
+                format!("`{text}` is a name, which nobody looks up: give /ip4/… or /ip6/…");
+            wrong.push(ConfigError::invalid("advertise", message));
+            continue;
+        }
+        let parsed = text.parse().map_err(|error| {
+            ConfigError::invalid("advertise", format!("`{text}` can't be dialled: {error}"))
+        });
+        addresses.extend(wrong.keep(parsed));
+    }
+    addresses
 }
 
 /// What others can dial, unless it is every address of the machine, or any port.
@@ -462,7 +457,14 @@ fn threads(wanted: usize) -> NonZeroUsize {
         .unwrap_or(NonZeroUsize::MIN)
 }
 
-fn check_bounds(file: &NodeFile) -> Result<(), ConfigError> {
+fn check_family(family: &str, wrong: &mut Problems) {
+    if family.len() > MAX_FAMILY_BYTES {
+        let message = format!("has {} bytes; {MAX_FAMILY_BYTES} are allowed", family.len());
+        wrong.push(ConfigError::invalid("family", message));
+    }
+}
+
+fn check_bounds(file: &NodeFile, wrong: &mut Problems) {
     let (queues, connections) = (&file.queues, &file.connections);
     let bounds = [
         ("queues.unwrap_packets", queues.unwrap_packets),
@@ -476,9 +478,10 @@ fn check_bounds(file: &NodeFile) -> Result<(), ConfigError> {
             usize::try_from(connections.nodes).unwrap_or(usize::MAX),
         ),
     ];
-    match bounds.into_iter().find(|(_, bound)| *bound == 0) {
-        Some((key, _)) => Err(ConfigError::invalid(key, "must be at least 1")),
-        None => Ok(()),
+    for (key, bound) in bounds {
+        if bound == 0 {
+            wrong.push(ConfigError::invalid(key, "must be at least 1"));
+        }
     }
 }
 

@@ -1,15 +1,12 @@
+//! Numbers of bytes as people write them. Lengths of time are [`shoal_proto::Span`]'s own business.
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use shoal_proto::Span;
-use shoal_topology::duration;
 use thiserror::Error;
 
 /// Why a text is not a quantity with a unit.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum UnitError {
-    /// Not a length of time.
-    #[error("`{0}` is not a duration; write a whole number and us, ms, s, m, h or d, as in 50ms")]
-    Duration(String),
     /// Not a number of bytes.
     #[error("`{0}` is not a size; write a whole number and B, KiB, MiB, GiB or TiB, as in 256 MiB")]
     Size(String),
@@ -25,14 +22,6 @@ const SIZE_UNITS: [(&str, u64); 5] = [
     ("GiB", 1 << 30),
     ("TiB", 1 << 40),
 ];
-
-/// Parses a duration: a whole number and one of `us`, `ms`, `s`, `m`, `h`, `d`, as in `50ms`.
-///
-/// # Errors
-/// [`UnitError::Duration`] if it is something else or does not fit.
-pub fn parse_span(text: &str) -> Result<Span, UnitError> {
-    duration::parse(text).ok_or_else(|| UnitError::Duration(text.to_owned()))
-}
 
 /// A number of bytes, written `256 MiB`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,19 +102,6 @@ impl<'de> Deserialize<'de> for ByteSize {
     }
 }
 
-/// For `#[serde(with = "span")]` on a [`Span`].
-pub(super) mod span {
-    use super::{Deserialize, Deserializer, Serializer, Span, de, duration, parse_span};
-
-    pub(crate) fn serialize<S: Serializer>(span: &Span, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&duration::format(*span))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Span, D::Error> {
-        parse_span(&String::deserialize(from)?).map_err(de::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -141,18 +117,12 @@ mod tests {
 
         #[test]
         fn no_text_panics(text: String) {
-            let _ = parse_span(&text);
             let _ = text.parse::<ByteSize>();
         }
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        assert_eq!(parse_span("50"), Err(UnitError::Duration("50".into())));
-        assert_eq!(
-            parse_span("50 parsecs"),
-            Err(UnitError::Duration("50 parsecs".into()))
-        );
         assert_eq!(
             "1 MB".parse::<ByteSize>(),
             Err(UnitError::Size("1 MB".into()))

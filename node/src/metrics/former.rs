@@ -50,6 +50,25 @@ macro_rules! table {
     };
 }
 
+/// Why descriptors are refused.
+const REFUSALS: &[(&str, &str)] = &[
+    ("size", ""),
+    ("malformed", ""),
+    ("identity", ""),
+    ("signature", ""),
+    ("issued_in_future", ""),
+    ("expired", ""),
+    ("lifetime", ""),
+    ("key_epochs", ""),
+    ("keys", ""),
+    ("role", ""),
+    ("address_count", ""),
+    ("address", ""),
+    ("versions", ""),
+    ("family", ""),
+    ("admission", ""),
+];
+
 metrics! {
     RECEIVED = "shoal_mix_received_packets_total", Counter, "packets", None, &[],
         "Frames that came in, well-formed or not.";
@@ -91,7 +110,7 @@ metrics! {
         "What the provider role did, by event.";
     PROVIDER_LEVELS = "shoal_provider_held_items", Gauge, "items", Some("item"), PROVIDER_LEVEL_NAMES,
         "What the provider role holds now, by item.";
-    DESCRIPTORS_REFUSED = "shoal_topology_refused_descriptors_total", Counter, "descriptors", Some("reason"), &[],
+    DESCRIPTORS_REFUSED = "shoal_topology_refused_descriptors_total", Counter, "descriptors", Some("reason"), REFUSALS,
         "Descriptors of others that were refused, by reason.";
     DIRECTORY_EVENTS = "shoal_topology_directory_events_total", Counter, "events", Some("event"), DIRECTORY_NAMES,
         "What the directory's state machine did, by event.";
@@ -157,7 +176,7 @@ fn each(
     metric: &'static Metric,
     counts: impl IntoIterator<Item = (&'static str, u64)>,
 ) -> impl Iterator<Item = Sample> {
-    counts.into_iter().map(|(label, value)| Sample {
+    counts.into_iter().map(move |(label, value)| Sample {
         metric,
         label: Some(label),
         value,
@@ -225,16 +244,14 @@ pub fn provider(counters: &shoal_provider::Counters) -> impl Iterator<Item = Sam
 
 /// What the directory's state machine did.
 pub fn directory(counters: &DirectoryCounters) -> impl Iterator<Item = Sample> {
-    let refused: Vec<_> = counters
-        .refused
-        .iter()
-        .map(|(r, count)| (*r, *count))
-        .collect();
+    let count =
+        |(name, _): &(&'static str, _)| (*name, counters.refused.get(name).copied().unwrap_or(0));
+    let refused: Vec<_> = REFUSALS.iter().map(count).collect();
     each(&DESCRIPTORS_REFUSED, refused).chain(each(&DIRECTORY_EVENTS, directory_events(counters)))
 }
 
 /// A client's counters, by the names that [`client_counters`] gives them.
-pub fn client(counters: &BTreeMap<String, u64>) -> impl Iterator<Item = Sample> {
+pub(super) fn client(counters: &BTreeMap<String, u64>) -> impl Iterator<Item = Sample> {
     let of = |metric, names: &'static [(&'static str, &'static str)]| {
         let found = |(name, _): &(&'static str, _)| Some((*name, *counters.get(*name)?));
         each(metric, names.iter().filter_map(found).collect::<Vec<_>>())

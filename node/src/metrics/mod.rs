@@ -170,7 +170,7 @@ mod tests {
             assert!(seen.insert(metric.name), "{} twice", metric.name);
             let rest = metric.name.strip_prefix("shoal_").unwrap();
             let crates = ["mix", "provider", "topology", "client", "node"];
-            let (of, rest) = rest.split_once('_').unwrap();
+            let (of, _) = rest.split_once('_').unwrap();
             assert!(crates.contains(&of), "{}", metric.name);
             let counter = metric.kind == MetricKind::Counter;
             assert_eq!(counter, rest.ends_with("_total"), "{}", metric.name);

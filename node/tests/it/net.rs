@@ -7,7 +7,7 @@ use shoal_node::net::{
 use shoal_proto::NetworkHash;
 use tokio::time::timeout;
 
-use crate::net_support::{Got, Node, QUIC, TCP, config, frame, pair};
+use crate::net_support::{Node, QUIC, TCP, config, frame, pair};
 
 async fn frames_cross(listen: &str, transport: &str) {
     let (mut a, mut b) = (Node::new(1, &[listen]).await, Node::new(2, &[listen]).await);
@@ -134,7 +134,8 @@ async fn an_orderly_stop_empties_the_rings_first() {
     for number in 0..200 {
         assert_eq!(b.frame(a.id).await, number);
     }
-    assert!(b.next().await == Got::Closed(a.id), "and nothing is cut");
+    b.until_ended(1).await;
+    assert!(b.got.try_recv().is_err(), "and nothing is cut");
     let ended = async { while a.events.recv().await.is_some() {} };
     timeout(Duration::from_secs(10), ended)
         .await
@@ -423,8 +424,8 @@ async fn a_client_attaches_and_exchanges_packets() {
 
     provider.packets(&[]);
     provider.link_down(client.id).await;
-    assert!(provider.next().await == Got::Closed(client.id));
-    assert!(client.next().await == Got::Closed(provider.id));
+    provider.until_ended(1).await;
+    client.until_ended(1).await;
     client.link_down(provider.id).await;
 }
 
@@ -446,11 +447,5 @@ async fn who_is_silent_is_closed_unless_it_is_a_member() {
         .await;
     assert_eq!(a.net.stats().idle_closed, 1);
     member.send(&a.id, 5).await;
-    loop {
-        match a.next().await {
-            Got::Frame(from, number) => break assert!(from == member.id && number == 5),
-            Got::Closed(from) => assert!(from == other.id),
-            Got::Malformed(_) => panic!("malformed"),
-        }
-    }
+    assert_eq!(a.frame(member.id).await, 5);
 }

@@ -140,13 +140,8 @@ impl Peer {
 
     /// Runs the swarm until the node has stopped reading so many substreams.
     async fn until_ended(&mut self, node: &Node, streams: u64) {
-        let ended = async {
-            while node.net.stats().ended < streams {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
         tokio::select! {
-            ended = timeout(Duration::from_secs(10), ended) => ended.expect("they end"),
+            () = node.until_ended(streams) => {}
             () = async { loop { self.swarm.select_next_some().await; } } => unreachable!(),
         }
     }

@@ -146,6 +146,16 @@ impl Node {
         .await
     }
 
+    /// Waits until so many substreams of peers are read no more.
+    pub(crate) async fn until_ended(&self, streams: u64) {
+        let ended = async {
+            while self.net.stats().ended < streams {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(LONG, ended).await.expect("they end in time");
+    }
+
     /// The next thing that the sink is told.
     pub(crate) async fn next(&mut self) -> Got {
         timeout(LONG, self.got.recv())

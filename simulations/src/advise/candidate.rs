@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Rates, Request, rates::three_digits};
-use crate::theory::{self, Latency, UserAnonymity};
+use shoal_topology::{Latency, Profile};
+
+use super::{Request, latency, rates::three_digits};
+use crate::theory::{self, UserAnonymity};
 
 /// A network that may be proposed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,7 +17,7 @@ pub struct Candidate {
     /// Mean delay of a hop (1/mu), in seconds.
     pub mean_delay: f64,
     /// A client's rates.
-    pub rates: Rates,
+    pub rates: Profile,
     /// Corrupt mixes: the share that was asked about, rounded up.
     pub corrupt: u32,
     /// The larger of two probabilities that a path is corrupt throughout: with the corrupt mixes
@@ -38,7 +40,7 @@ impl Candidate {
         request: &Request,
         layers: u32,
         width: u32,
-        rates: Rates,
+        rates: Profile,
     ) -> Option<Self> {
         let mean_delay = longest_delay(request, layers, rates)?;
         Self::with_delay(request, layers, width, rates, mean_delay)
@@ -49,10 +51,10 @@ impl Candidate {
         request: &Request,
         layers: u32,
         width: u32,
-        rates: Rates,
+        rates: Profile,
         mean_delay: f64,
     ) -> Option<Self> {
-        let latency = rates.latency(request, layers, mean_delay)?;
+        let latency = latency(request, &rates, layers, mean_delay)?;
         let corrupt = corrupt_mixes(request.corrupt, layers * width);
         let mut candidate = Self {
             layers,
@@ -126,7 +128,7 @@ impl Candidate {
             self.layers,
             self.width,
             self.mean_delay,
-            self.rates.bandwidth()
+            self.rates.bytes_per_sec()
         )
     }
 }
@@ -151,11 +153,9 @@ pub(super) fn corrupt_path(share: f64, layers: u32, width: u32) -> f64 {
 
 /// The longest mean delay, rounded down to three digits, with which 99% of the messages keep the
 /// request's bound.
-pub(super) fn longest_delay(request: &Request, layers: u32, rates: Rates) -> Option<f64> {
+pub(super) fn longest_delay(request: &Request, layers: u32, rates: Profile) -> Option<f64> {
     let fits = |delay: f64| {
-        rates
-            .latency(request, layers, delay)
-            .is_some_and(|latency| keeps(&latency, request.p99))
+        latency(request, &rates, layers, delay).is_some_and(|latency| keeps(&latency, request.p99))
     };
     let (mut low, mut high) = DELAYS;
     if !fits(low) {
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn the_delay_uses_the_latency_up() {
         let request = Request::new(1000, 5.0, 30_000.0, 0.2);
-        let rates = Rates::fitting(30_000.0, super::super::rates::SPLITS[0]);
+        let rates = super::super::fitting(30_000.0, super::super::rates::SPLITS[0]);
         let candidate = Candidate::slowest(&request, 3, 4, rates);
         assert!(
             candidate.is_some_and(|c| c.p99 <= 5.0 && c.p99 > 4.95),

@@ -31,7 +31,7 @@ pub use candidate::Candidate;
 pub use infeasible::{Infeasible, Relaxation};
 pub use parameters::network_parameters;
 pub use proposal::{Disclosure, Entry, NOT_MODELLED, Proposal, Sensitivity};
-pub use rates::{Rates, Split};
+pub use rates::{Split, fitting, latency};
 pub use request::{AdviseError, Latencies, Request, Thoroughness};
 pub use screen::{Screened, screen};
 

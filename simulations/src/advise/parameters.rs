@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use shoal_proto::Span;
-use shoal_topology::{NetworkParameters, Profile};
+use shoal_topology::NetworkParameters;
 
 use super::{AdviseError, Candidate};
 
@@ -23,21 +23,12 @@ pub fn network_parameters(network: &Candidate) -> Result<NetworkParameters, Advi
             network.layers
         )));
     }
-    let rates = network.rates;
-    let profile = Profile {
-        real: rates.real,
-        loops: rates.loops,
-        drops: rates.drops,
-        mailbox: rates.mailbox,
-        mailbox_clock: rates.mailbox_clock,
-        downlink: rates.downlink,
-    };
     let mean_delay = Span::from_micros(micros(network.mean_delay));
     let parameters = NetworkParameters {
         layers,
         mean_delay,
         epoch: example.epoch.max(mean_delay.scale(100, 1)),
-        profiles: BTreeMap::from([("default".to_owned(), profile)]),
+        profiles: BTreeMap::from([("default".to_owned(), network.rates)]),
         ..example
     };
     parameters

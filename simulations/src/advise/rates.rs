@@ -1,27 +1,9 @@
 //! Rates of a client that fit its bandwidth, and the latency that they bring.
 
 use serde::Serialize;
-use shoal_proto::size::FRAME_BYTES;
+use shoal_topology::{Latency, Profile, Ways};
 
 use super::{Latencies, Request};
-use crate::theory::Latency;
-
-/// Rates of one client, per second, as the network's profiles have them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Rates {
-    /// Messages, or dummies in their stead.
-    pub real: f64,
-    /// Loops.
-    pub loops: f64,
-    /// Drops.
-    pub drops: f64,
-    /// Packets that bring reply blocks to the own mailbox.
-    pub mailbox: f64,
-    /// Reply blocks that the mailbox spends.
-    pub mailbox_clock: f64,
-    /// Frames from the entry provider to the client.
-    pub downlink: f64,
-}
 
 /// How a client's bandwidth is split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -60,90 +42,61 @@ pub(super) const SPLITS: [Split; 12] = {
     splits
 };
 
-impl Rates {
-    /// The highest rates of this split that `bandwidth` bytes per second carry, both directions
-    /// together, rounded down to three digits. At most 1000 per second each.
-    #[must_use]
-    pub fn fitting(bandwidth: f64, split: Split) -> Self {
-        let for_each_real = Self::of(1.0, split);
-        let frames = for_each_real.uplink() + for_each_real.downlink;
-        let fastest = for_each_real.downlink.max(1.0);
-        let real = (bandwidth / FRAME_BYTES as f64 / frames).min(FASTEST / fastest);
-        let rates = Self::of(real, split);
-        Self {
-            real: three_digits(rates.real),
-            loops: three_digits(rates.loops),
-            drops: three_digits(rates.drops),
-            mailbox: three_digits(rates.mailbox),
-            mailbox_clock: three_digits(rates.mailbox_clock),
-            downlink: three_digits(rates.downlink),
-        }
+/// The highest rates of this split that `bandwidth` bytes per second carry, both directions
+/// together, rounded down to three digits. At most 1000 per second each.
+#[must_use]
+pub fn fitting(bandwidth: f64, split: Split) -> Profile {
+    let for_each_real = of(1.0, split);
+    let fastest = for_each_real.downlink.max(1.0);
+    let real = (bandwidth / for_each_real.bytes_per_sec()).min(FASTEST / fastest);
+    let rates = of(real, split);
+    Profile {
+        real: three_digits(rates.real),
+        loops: three_digits(rates.loops),
+        drops: three_digits(rates.drops),
+        mailbox: three_digits(rates.mailbox),
+        mailbox_clock: three_digits(rates.mailbox_clock),
+        downlink: three_digits(rates.downlink),
     }
+}
 
-    fn of(real: f64, split: Split) -> Self {
-        let mailbox_clock = real * split.clock;
-        Self {
-            real,
-            loops: real * split.cover,
-            drops: real * split.cover,
-            mailbox: mailbox_clock * MAILBOX_SHARE,
-            mailbox_clock,
-            downlink: real * (1.0 + split.cover + split.clock) / split.load,
-        }
+fn of(real: f64, split: Split) -> Profile {
+    let mailbox_clock = real * split.clock;
+    Profile {
+        real,
+        loops: real * split.cover,
+        drops: real * split.cover,
+        mailbox: mailbox_clock * MAILBOX_SHARE,
+        mailbox_clock,
+        downlink: real * (1.0 + split.cover + split.clock) / split.load,
     }
+}
 
-    /// Packets per second from the client.
-    #[must_use]
-    pub fn uplink(&self) -> f64 {
-        self.real + self.loops + self.drops + self.mailbox
+/// The latency that the request bounds, for this many layers and this mean delay in seconds;
+/// `None` where a queue would grow without bound. Exact for Poisson messages.
+#[must_use]
+pub fn latency(
+    request: &Request,
+    rates: &Profile,
+    layers: u32,
+    mean_delay: f64,
+) -> Option<Latency> {
+    let waits = rates.waits(request.message_rate);
+    if [waits.real, waits.mailbox_clock, waits.downlink]
+        .iter()
+        .any(|rate| *rate <= 0.0)
+    {
+        return None;
     }
-
-    /// Packets per second that come in for the client: answers to the real process, loops, and
-    /// what the mailbox sends.
-    #[must_use]
-    pub fn offered(&self) -> f64 {
-        self.real + self.loops + self.mailbox_clock
-    }
-
-    /// Packets per second through the mixes because of this client.
-    #[must_use]
-    pub fn through_mixes(&self) -> f64 {
-        self.uplink() + self.real + self.mailbox_clock
-    }
-
-    /// Bytes per second, both directions together.
-    #[must_use]
-    pub fn bandwidth(&self) -> f64 {
-        (self.uplink() + self.downlink) * FRAME_BYTES as f64
-    }
-
-    /// The latency that the request bounds, for this many layers and this mean delay in seconds;
-    /// `None` where a queue would grow without bound.
-    ///
-    /// Exact for Poisson messages: a queue that is served at the ticks of a Poisson clock is
-    /// M/M/1, so a message's time in it is exponential with the difference of the rates.
-    #[must_use]
-    pub fn latency(&self, request: &Request, layers: u32, mean_delay: f64) -> Option<Latency> {
-        let waits = [
-            self.real - request.message_rate,
-            self.mailbox_clock - request.message_rate,
-            self.downlink - self.offered(),
-        ];
-        if waits.iter().any(|slack| *slack <= 0.0) {
-            return None;
-        }
-        // The entry provider delays; the provider at the end does not.
-        let there = Latency::path(layers, 1, mean_delay, layers + 2, request.link);
-        if request.latency == Latencies::Path {
-            return Some(there);
-        }
-        let back = Latency::path(2 * layers, 1, mean_delay, 2 * (layers + 2), request.link);
-        Some(
-            waits
-                .iter()
-                .fold(back, |sum, slack| sum.and(1, 1.0 / slack)),
-        )
-    }
+    let ways = Ways {
+        layers,
+        mean_delay,
+        link: request.link,
+    };
+    Some(match request.latency {
+        Latencies::Path => ways.deposit(),
+        Latencies::Delivery => ways.delivery(&waits),
+    })
 }
 
 /// Rounded down to three significant digits.
@@ -179,19 +132,19 @@ mod tests {
 
     #[test]
     fn the_default_profile_is_the_first_split() {
-        let rates = Rates::fitting(27_806.0, SPLITS[0]);
+        let rates = fitting(27_806.0, SPLITS[0]);
         near(rates.real, 2.0, 0.001);
         near(rates.loops, 0.5, 0.001);
         near(rates.mailbox, 0.6, 0.001);
         near(rates.mailbox_clock, 2.0, 0.001);
         near(rates.downlink, 8.0, 0.01);
-        assert!(rates.bandwidth() <= 27_806.0);
+        assert!(rates.bytes_per_sec() <= 27_806.0);
     }
 
     /// The design of the network promises p50 2.2 s and p99 4.8 s for it, by Monte Carlo.
     #[test]
     fn the_default_profile_delivers_as_it_was_designed() {
-        let rates = Rates {
+        let rates = Profile {
             real: 2.0,
             loops: 0.5,
             drops: 0.5,
@@ -200,17 +153,17 @@ mod tests {
             downlink: 8.0,
         };
         let request = Request::new(1000, 5.0, 30_000.0, 0.2);
-        let latency = rates.latency(&request, 3, 0.1).unwrap();
-        near(latency.quantile(0.5), 2.2, 0.1);
-        near(latency.quantile(0.99), 4.8, 0.25);
+        let found = latency(&request, &rates, 3, 0.1).unwrap();
+        near(found.quantile(0.5), 2.2, 0.1);
+        near(found.quantile(0.99), 4.8, 0.25);
     }
 
     #[test]
     fn every_split_fits_its_bandwidth() {
         for split in SPLITS {
             for bandwidth in [100.0, 5000.0, 1e6, 1e9] {
-                let rates = Rates::fitting(bandwidth, split);
-                assert!(rates.bandwidth() <= bandwidth, "{split:?} {bandwidth}");
+                let rates = fitting(bandwidth, split);
+                assert!(rates.bytes_per_sec() <= bandwidth, "{split:?} {bandwidth}");
                 assert!(rates.downlink <= 1000.0 && rates.downlink > rates.offered());
             }
         }
@@ -235,7 +188,7 @@ mod tests {
             message_rate: 3.0,
             ..Request::new(1000, 5.0, 30_000.0, 0.2)
         };
-        let rates = Rates::fitting(30_000.0, SPLITS[0]);
-        assert_eq!(rates.latency(&request, 3, 0.1), None);
+        let rates = fitting(30_000.0, SPLITS[0]);
+        assert_eq!(latency(&request, &rates, 3, 0.1), None);
     }
 }

@@ -1,6 +1,8 @@
 //! The grid, and what closed forms leave of it.
 
-use super::{Candidate, Rates, Request, Split, rates::SPLITS};
+use shoal_topology::Profile;
+
+use super::{Candidate, Request, Split, fitting, rates::SPLITS};
 
 /// A network that keeps every bound, with its place by closed form.
 pub type Screened = Candidate;
@@ -54,9 +56,14 @@ fn narrowest(request: &Request, layers: u32, share: f64, split: Split) -> Option
 
 /// The rates for a share of the bandwidth, or for as much of it as the mixes carry; `None` where
 /// there are too few mixes for so many layers.
-pub(super) fn rates_for(request: &Request, layers: u32, share: f64, split: Split) -> Option<Rates> {
+pub(super) fn rates_for(
+    request: &Request,
+    layers: u32,
+    share: f64,
+    split: Split,
+) -> Option<Profile> {
     let bandwidth = request.bandwidth * share;
-    let rates = Rates::fitting(bandwidth, split);
+    let rates = fitting(bandwidth, split);
     let Some(mixes) = request.max_mixes else {
         return Some(rates);
     };
@@ -68,8 +75,8 @@ pub(super) fn rates_for(request: &Request, layers: u32, share: f64, split: Split
     if rates.through_mixes() <= carried {
         return Some(rates);
     }
-    Some(Rates::fitting(
-        rates.bandwidth() * carried / rates.through_mixes() * (1.0 - 1e-9),
+    Some(fitting(
+        rates.bytes_per_sec() * carried / rates.through_mixes() * (1.0 - 1e-9),
         split,
     ))
 }
@@ -80,7 +87,7 @@ pub(super) fn rates_for(request: &Request, layers: u32, share: f64, split: Split
     clippy::cast_sign_loss,
     reason = "saturates"
 )]
-pub(super) fn least_width(request: &Request, rates: &Rates) -> u32 {
+pub(super) fn least_width(request: &Request, rates: &Profile) -> u32 {
     let load = request.online() * rates.through_mixes() / request.mix_capacity;
     request.min_width.max(load.ceil() as u32)
 }
@@ -91,7 +98,7 @@ pub(super) fn least_width(request: &Request, rates: &Rates) -> u32 {
     clippy::cast_sign_loss,
     reason = "saturates"
 )]
-fn widths(request: &Request, layers: u32, rates: &Rates) -> Vec<u32> {
+fn widths(request: &Request, layers: u32, rates: &Profile) -> Vec<u32> {
     let least = f64::from(least_width(request, rates));
     let most = request
         .max_mixes
@@ -111,7 +118,7 @@ fn front(candidates: Vec<Candidate>) -> Vec<Candidate> {
     let mut front: Vec<Candidate> = Vec::new();
     for candidate in candidates {
         let beaten = front.iter().any(|better| {
-            better.rates.bandwidth() <= candidate.rates.bandwidth() * 1.01
+            better.rates.bytes_per_sec() <= candidate.rates.bytes_per_sec() * 1.01
                 && better.mixes() <= candidate.mixes()
                 && better.corrupt_path <= candidate.corrupt_path
         });
@@ -136,7 +143,7 @@ mod tests {
         assert!(screened.len() > 3, "{}", screened.len());
         for candidate in &screened {
             assert!(candidate.p99 <= request.p99, "{candidate:?}");
-            assert!(candidate.rates.bandwidth() <= request.bandwidth);
+            assert!(candidate.rates.bytes_per_sec() <= request.bandwidth);
             assert!(candidate.corrupt_path <= request.max_corrupt_path);
             assert!(candidate.mixes() <= 40);
             let load = 2000.0 * candidate.rates.through_mixes() / f64::from(candidate.width);

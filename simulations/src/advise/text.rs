@@ -66,7 +66,7 @@ impl Proposal {
         writeln!(
             f,
             "  bandwidth             {:.0} bytes/s of {:.0}, both directions together",
-            rates.bandwidth(),
+            rates.bytes_per_sec(),
             self.request.bandwidth
         )?;
         let which = match self.request.latency {

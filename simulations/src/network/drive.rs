@@ -1,3 +1,5 @@
+//! Runs a scenario: builds the network, lets clients send, plays the faults, and waits for the end.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt;

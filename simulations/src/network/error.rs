@@ -1,27 +1,20 @@
-//! What can be wrong with a scenario.
+//! Why a scenario was not simulated.
 
 use shoal_harness::SimulationError;
 use thiserror::Error;
+
+use crate::scenario::ScenarioError;
 
 /// Why a scenario was not simulated.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum NetworkError {
     /// The file is not TOML, has a key that does not exist, or lacks one.
-    #[error("{0}")]
+    #[error("{0}; shoal-sim network --new shows every key")]
     Toml(String),
-    /// A value is out of its range.
-    #[error("{key} = {value} is out of range: allowed is {allowed}; {hint}")]
-    Value {
-        /// The key, with the tables that it is in.
-        key: String,
-        /// What was given.
-        value: String,
-        /// The range.
-        allowed: String,
-        /// What to do.
-        hint: &'static str,
-    },
+    /// Values are out of their ranges, or contradict each other: all of them.
+    #[error("{0}")]
+    Values(#[source] ScenarioError),
     /// The network could not be built.
     #[error("the network can't be built")]
     Build(#[from] SimulationError),

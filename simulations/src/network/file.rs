@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use shoal_proto::Span;
-use shoal_topology::Profile;
+use shoal_topology::{Profile, read_toml};
 
-use super::range::{check, number, span, wrong};
-use super::scenario::{
-    Crashes, FaultKind, PlannedFault, Receivers, Scenario, Workload, link_delay, written,
-};
+use super::range::{check, number, span};
+use super::scenario::{Crashes, FaultKind, PlannedFault, Scenario, Workload, link_delay};
 use crate::network::{NetworkError, Who};
+use crate::scenario::Problems;
 
 const SECOND: Span = Span::from_secs(1);
 const DAY: Span = Span::from_secs(86_400);
@@ -30,9 +29,9 @@ struct File {
     links: FileLinks,
     clients: Vec<FileClients>,
     #[serde(default)]
-    profiles: BTreeMap<String, FileProfile>,
+    profiles: BTreeMap<String, Profile>,
     #[serde(default)]
-    workload: FileWorkload,
+    workload: Workload,
     churn: Option<FileChurn>,
     #[serde(default)]
     crashes: FileCrashes,
@@ -44,8 +43,8 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct FileRun {
     seed: u64,
-    duration: String,
-    settle: String,
+    duration: Span,
+    settle: Span,
 }
 
 #[derive(Deserialize)]
@@ -54,24 +53,24 @@ struct FileNetwork {
     layers: u8,
     width: usize,
     providers: usize,
-    epoch: String,
-    mean_delay: String,
+    epoch: Span,
+    mean_delay: Span,
     loop_rate: f64,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct FileClient {
-    retry_after: String,
-    retry_max: String,
-    time_to_live: String,
+    retry_after: Span,
+    retry_max: Span,
+    time_to_live: Span,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct FileLinks {
-    delay: String,
-    jitter: String,
+    delay: Span,
+    jitter: Span,
     loss: f64,
 }
 
@@ -85,28 +84,9 @@ struct FileClients {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileProfile {
-    real: f64,
-    loops: f64,
-    drops: f64,
-    mailbox: f64,
-    mailbox_clock: f64,
-    downlink: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FileWorkload {
-    messages_per_minute: f64,
-    bytes: usize,
-    to: Receivers,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct FileChurn {
-    online: String,
-    offline: String,
+    online: Span,
+    offline: Span,
 }
 
 #[derive(Deserialize, Default)]
@@ -120,8 +100,8 @@ struct FileCrashes {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileUpDown {
-    up: String,
-    down: String,
+    up: Span,
+    down: Span,
 }
 
 #[derive(Deserialize)]
@@ -130,12 +110,12 @@ struct FileFault {
     kind: FileKind,
     who: Vec<String>,
     with: Option<Vec<String>>,
-    delay: Option<String>,
-    jitter: Option<String>,
+    delay: Option<Span>,
+    jitter: Option<Span>,
     loss: Option<f64>,
-    at: String,
+    at: Span,
     #[serde(rename = "for")]
-    lasting: Option<String>,
+    lasting: Option<Span>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -152,8 +132,8 @@ impl Default for FileRun {
     fn default() -> Self {
         Self {
             seed: 1,
-            duration: "5m".into(),
-            settle: "15m".into(),
+            duration: MINUTE.scale(5, 1),
+            settle: MINUTE.scale(15, 1),
         }
     }
 }
@@ -164,8 +144,8 @@ impl Default for FileNetwork {
             layers: 3,
             width: 2,
             providers: 3,
-            epoch: "1m".into(),
-            mean_delay: "50ms".into(),
+            epoch: MINUTE,
+            mean_delay: Span::from_millis(50),
             loop_rate: 0.1,
         }
     }
@@ -174,9 +154,9 @@ impl Default for FileNetwork {
 impl Default for FileClient {
     fn default() -> Self {
         Self {
-            retry_after: "8s".into(),
-            retry_max: "30s".into(),
-            time_to_live: "7d".into(),
+            retry_after: Span::from_secs(8),
+            retry_max: Span::from_secs(30),
+            time_to_live: DAY.scale(7, 1),
         }
     }
 }
@@ -184,19 +164,9 @@ impl Default for FileClient {
 impl Default for FileLinks {
     fn default() -> Self {
         Self {
-            delay: "20ms".into(),
-            jitter: "20ms".into(),
+            delay: Span::from_millis(20),
+            jitter: Span::from_millis(20),
             loss: 0.01,
-        }
-    }
-}
-
-impl Default for FileWorkload {
-    fn default() -> Self {
-        Self {
-            messages_per_minute: 2.0,
-            bytes: 100,
-            to: Receivers::default(),
         }
     }
 }
@@ -205,192 +175,213 @@ fn default_profile() -> String {
     "default".into()
 }
 
+/// Reads a scenario, and says all that is out of range.
 pub(super) fn read(text: &str) -> Result<Scenario, NetworkError> {
-    let file: File = toml::from_str(text).map_err(|error| NetworkError::Toml(error.to_string()))?;
-    let mut scenario = Scenario {
-        seed: file.run.seed,
-        duration: span("run.duration", &file.run.duration, SECOND, DAY.scale(30, 1))?,
-        settle: span("run.settle", &file.run.settle, SECOND, DAY.scale(30, 1))?,
-        layers: file.network.layers,
-        width: file.network.width,
-        providers: file.network.providers,
-        epoch: span(
-            "network.epoch",
-            &file.network.epoch,
-            SECOND.scale(10, 1),
-            DAY.scale(7, 1),
-        )?,
-        mean_delay: span(
-            "network.mean_delay",
-            &file.network.mean_delay,
-            Span::from_millis(1),
-            SECOND.scale(10, 1),
-        )?,
-        loop_rate: file.network.loop_rate,
-        retry: retry(&file.client)?,
-        time_to_live: span(
-            "client.time_to_live",
-            &file.client.time_to_live,
-            SECOND,
-            YEAR,
-        )?,
-        delay: link_delay(
-            span("links.delay", &file.links.delay, Span::ZERO, MINUTE)?,
-            span("links.jitter", &file.links.jitter, Span::ZERO, MINUTE)?,
-        ),
-        loss: file.links.loss,
-        clients: file
-            .clients
-            .into_iter()
-            .map(|c| (c.count, c.profile))
-            .collect(),
-        profiles: file
-            .profiles
-            .into_iter()
-            .map(|(name, p)| (name, p.into()))
-            .collect(),
-        workload: Workload {
-            messages_per_minute: file.workload.messages_per_minute,
-            bytes: file.workload.bytes,
-            to: file.workload.to,
-        },
-        churn: match file.churn {
-            Some(churn) => Some((
-                span("churn.online", &churn.online, SECOND, YEAR)?,
-                span("churn.offline", &churn.offline, SECOND, YEAR)?,
-            )),
-            None => None,
-        },
-        crashes: Crashes {
-            mixes: up_down("crashes.mixes", file.crashes.mixes)?,
-            providers: up_down("crashes.providers", file.crashes.providers)?,
-            clients: up_down("crashes.clients", file.crashes.clients)?,
-        },
-        faults: Vec::new(),
-    };
-    check(&scenario)?;
-    for (index, fault) in file.faults.into_iter().enumerate() {
-        let fault = fault.read(&format!("faults[{index}]"), &scenario)?;
-        scenario.faults.push(fault);
+    let mut file: File = read_toml(text).map_err(NetworkError::Toml)?;
+    let mut problems = Problems::default();
+    file.check_spans(&mut problems);
+    let faults = std::mem::take(&mut file.faults);
+    let mut scenario = file.into_scenario();
+    check(&scenario, &mut problems);
+    for (index, fault) in faults.into_iter().enumerate() {
+        let key = format!("faults[{index}]");
+        scenario
+            .faults
+            .extend(fault.read(&key, &scenario, &mut problems));
     }
+    problems.finish().map_err(NetworkError::Values)?;
     Ok(scenario)
 }
 
-fn retry(client: &FileClient) -> Result<(Span, Span), NetworkError> {
-    let after = span(
-        "client.retry_after",
-        &client.retry_after,
-        Span::from_millis(1),
-        DAY,
-    )?;
-    let max = span(
-        "client.retry_max",
-        &client.retry_max,
-        Span::from_millis(1),
-        YEAR,
-    )?;
-    if max < after {
-        let hint = "make it longer, or client.retry_after shorter";
-        return Err(wrong(
-            "client.retry_max",
-            written(max),
-            "at least client.retry_after",
-            hint,
-        ));
+impl File {
+    fn check_spans(&self, problems: &mut Problems) {
+        let (month, milli) = (DAY.scale(30, 1), Span::from_millis(1));
+        let (network, client, links) = (&self.network, &self.client, &self.links);
+        for (key, value, least, most) in [
+            ("run.duration", self.run.duration, SECOND, month),
+            ("run.settle", self.run.settle, SECOND, month),
+            (
+                "network.epoch",
+                network.epoch,
+                SECOND.scale(10, 1),
+                DAY.scale(7, 1),
+            ),
+            (
+                "network.mean_delay",
+                network.mean_delay,
+                milli,
+                SECOND.scale(10, 1),
+            ),
+            ("client.retry_after", client.retry_after, milli, DAY),
+            ("client.retry_max", client.retry_max, milli, YEAR),
+            ("client.time_to_live", client.time_to_live, SECOND, YEAR),
+            ("links.delay", links.delay, Span::ZERO, MINUTE),
+            ("links.jitter", links.jitter, Span::ZERO, MINUTE),
+        ] {
+            span(problems, key, value, (least, most));
+        }
+        if client.retry_max < client.retry_after {
+            problems.refuse_with_hint(
+                "client.retry_max",
+                client.retry_max,
+                "must be at least client.retry_after",
+                "make it longer, or client.retry_after shorter",
+            );
+        }
+        if let Some(churn) = &self.churn {
+            span(problems, "churn.online", churn.online, (SECOND, YEAR));
+            span(problems, "churn.offline", churn.offline, (SECOND, YEAR));
+        }
+        let crashes = &self.crashes;
+        for (kind, times) in [
+            ("mixes", &crashes.mixes),
+            ("providers", &crashes.providers),
+            ("clients", &crashes.clients),
+        ] {
+            if let Some(times) = times {
+                span(
+                    problems,
+                    format!("crashes.{kind}.up"),
+                    times.up,
+                    (SECOND, YEAR),
+                );
+                span(
+                    problems,
+                    format!("crashes.{kind}.down"),
+                    times.down,
+                    (SECOND, YEAR),
+                );
+            }
+        }
     }
-    Ok((after, max))
-}
 
-fn up_down(key: &str, file: Option<FileUpDown>) -> Result<Option<(Span, Span)>, NetworkError> {
-    let Some(FileUpDown { up, down }) = file else {
-        return Ok(None);
-    };
-    let up = span(&format!("{key}.up"), &up, SECOND, YEAR)?;
-    let down = span(&format!("{key}.down"), &down, SECOND, YEAR)?;
-    Ok(Some((up, down)))
+    fn into_scenario(self) -> Scenario {
+        let times = |times: Option<FileUpDown>| times.map(|times| (times.up, times.down));
+        let clients = self.clients.into_iter();
+        Scenario {
+            seed: self.run.seed,
+            duration: self.run.duration,
+            settle: self.run.settle,
+            layers: self.network.layers,
+            width: self.network.width,
+            providers: self.network.providers,
+            epoch: self.network.epoch,
+            mean_delay: self.network.mean_delay,
+            loop_rate: self.network.loop_rate,
+            retry: (self.client.retry_after, self.client.retry_max),
+            time_to_live: self.client.time_to_live,
+            delay: link_delay(self.links.delay, self.links.jitter),
+            loss: self.links.loss,
+            clients: clients.map(|class| (class.count, class.profile)).collect(),
+            profiles: self.profiles,
+            workload: self.workload,
+            churn: self.churn.map(|churn| (churn.online, churn.offline)),
+            crashes: Crashes {
+                mixes: times(self.crashes.mixes),
+                providers: times(self.crashes.providers),
+                clients: times(self.crashes.clients),
+            },
+            faults: Vec::new(),
+        }
+    }
 }
 
 impl FileFault {
-    fn read(self, key: &str, scenario: &Scenario) -> Result<PlannedFault, NetworkError> {
+    /// The fault; none if something is wrong with it, which is noted.
+    fn read(self, key: &str, scenario: &Scenario, problems: &mut Problems) -> Option<PlannedFault> {
         let sub = |name: &str| format!("{key}.{name}");
-        let unused = "this kind of fault has no such key: remove it";
-        let links = matches!(self.kind, FileKind::Loss | FileKind::Delay);
-        if self.with.is_some() && !links {
-            return Err(wrong(&sub("with"), "…", "nothing", unused));
+        self.check_keys(key, problems);
+        let who = parties(problems, &sub("who"), &self.who, scenario);
+        span(
+            problems,
+            sub("at"),
+            self.at,
+            (Span::ZERO, scenario.duration),
+        );
+        if let Some(lasting) = self.lasting {
+            span(problems, sub("for"), lasting, (Span::from_millis(1), YEAR));
         }
-        if self.loss.is_some() && self.kind != FileKind::Loss {
-            return Err(wrong(&sub("loss"), "…", "nothing", unused));
-        }
-        if (self.delay.is_some() || self.jitter.is_some()) && self.kind != FileKind::Delay {
-            return Err(wrong(&sub("delay"), "…", "nothing", unused));
-        }
-        let who = parties(&sub("who"), &self.who, scenario)?;
         let kind = match self.kind {
             FileKind::Partition => FaultKind::Partition,
             FileKind::Crash => FaultKind::Crash,
-            FileKind::Offline if who.iter().all(Who::is_clients) => FaultKind::Offline,
             FileKind::Offline => {
-                let hint = "nodes are always online; crash them, or cut them off";
-                return Err(wrong(
-                    &sub("who"),
-                    format!("{:?}", self.who),
-                    "clients",
-                    hint,
-                ));
-            }
-            FileKind::Loss | FileKind::Delay => {
-                let part = |name: &str, value: &Option<String>| {
-                    let text = value.as_deref().unwrap_or("0s");
-                    span(&sub(name), text, Span::ZERO, MINUTE)
-                };
-                let loss = self.loss.unwrap_or(0.0);
-                number(&sub("loss"), loss, 1.0, "0 to 1", "a probability")?;
-                FaultKind::Link {
-                    with: match &self.with {
-                        Some(with) => parties(&sub("with"), with, scenario)?,
-                        None => Vec::new(),
-                    },
-                    delay: link_delay(part("delay", &self.delay)?, part("jitter", &self.jitter)?),
-                    loss,
+                if who.iter().flatten().any(|who| !who.is_clients()) {
+                    let named = format!("{:?}", self.who);
+                    let hint = "nodes are always online; crash them, or cut them off";
+                    problems.refuse_with_hint(sub("who"), named, "must be clients", hint);
                 }
+                FaultKind::Offline
             }
+            FileKind::Loss | FileKind::Delay => self.link(key, scenario, problems)?,
         };
-        Ok(PlannedFault {
+        Some(PlannedFault {
             kind,
-            who,
-            at: span(&sub("at"), &self.at, Span::ZERO, scenario.duration)?,
-            lasting: match &self.lasting {
-                Some(text) => Some(span(&sub("for"), text, Span::from_millis(1), YEAR)?),
-                None => None,
-            },
+            who: who?,
+            at: self.at,
+            lasting: self.lasting,
         })
     }
-}
 
-fn parties(key: &str, names: &[String], scenario: &Scenario) -> Result<Vec<Who>, NetworkError> {
-    let mixes = usize::from(scenario.layers) * scenario.width;
-    let hint = "places count from 0, and have to exist";
-    let allowed = "\"mixes\", \"mix 0\", \"provider 1\", \"clients 0-3\"";
-    if names.is_empty() {
-        return Err(wrong(key, "[]", allowed, "name somebody"));
+    fn link(&self, key: &str, scenario: &Scenario, problems: &mut Problems) -> Option<FaultKind> {
+        let sub = |name: &str| format!("{key}.{name}");
+        let (delay, jitter) = (
+            self.delay.unwrap_or_default(),
+            self.jitter.unwrap_or_default(),
+        );
+        span(problems, sub("delay"), delay, (Span::ZERO, MINUTE));
+        span(problems, sub("jitter"), jitter, (Span::ZERO, MINUTE));
+        let loss = self.loss.unwrap_or(0.0);
+        number(problems, sub("loss"), loss, 1.0, "a probability");
+        let with = match &self.with {
+            Some(with) => parties(problems, &sub("with"), with, scenario)?,
+            None => Vec::new(),
+        };
+        Some(FaultKind::Link {
+            with,
+            delay: link_delay(delay, jitter),
+            loss,
+        })
     }
-    let read = |name: &String| {
-        Who::parse(name)
-            .filter(|who| who.fits(mixes, scenario.providers, scenario.client_count()))
-            .ok_or_else(|| wrong(key, format!("\"{name}\""), allowed, hint))
-    };
-    names.iter().map(read).collect()
-}
 
-impl From<FileProfile> for Profile {
-    fn from(file: FileProfile) -> Self {
-        Self {
-            real: file.real,
-            loops: file.loops,
-            drops: file.drops,
-            mailbox: file.mailbox,
-            mailbox_clock: file.mailbox_clock,
-            downlink: file.downlink,
+    /// Keys that this kind of fault has not got.
+    fn check_keys(&self, key: &str, problems: &mut Problems) {
+        let links = matches!(self.kind, FileKind::Loss | FileKind::Delay);
+        let slow = self.kind == FileKind::Delay;
+        for (name, unused) in [
+            ("with", self.with.is_some() && !links),
+            ("loss", self.loss.is_some() && self.kind != FileKind::Loss),
+            ("delay", self.delay.is_some() && !slow),
+            ("jitter", self.jitter.is_some() && !slow),
+        ] {
+            if unused {
+                let reason = "this kind of fault has no such key";
+                problems.contradiction(format!("{key}.{name}"), reason, "remove it");
+            }
         }
     }
+}
+
+fn parties(
+    problems: &mut Problems,
+    key: &str,
+    names: &[String],
+    scenario: &Scenario,
+) -> Option<Vec<Who>> {
+    let mixes = usize::from(scenario.layers) * scenario.width;
+    let allowed = "must be as \"mixes\", \"mix 0\", \"provider 1\", \"clients 0-3\"";
+    if names.is_empty() {
+        problems.refuse_with_hint(key, "[]", allowed, "name somebody");
+        return None;
+    }
+    let mut parties = Vec::new();
+    for name in names {
+        let who = Who::parse(name)
+            .filter(|who| who.fits(mixes, scenario.providers, scenario.client_count()));
+        if who.is_none() {
+            let hint = "places count from 0, and have to exist";
+            problems.refuse_with_hint(key, format!("\"{name}\""), allowed, hint);
+        }
+        parties.extend(who);
+    }
+    (parties.len() == names.len()).then_some(parties)
 }

@@ -1,3 +1,5 @@
+//! The files that a run writes.
+
 use std::path::Path;
 
 use shoal_proto::Time;

@@ -1,9 +1,11 @@
+//! A scenario as a type.
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use shoal_harness::LinkDelay;
 use shoal_proto::Span;
-use shoal_topology::{Profile, duration};
+use shoal_topology::Profile;
 
 use crate::network::{NetworkError, Who};
 
@@ -56,7 +58,8 @@ pub struct Scenario {
 }
 
 /// What clients send.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Workload {
     /// Messages of each client per minute.
@@ -65,6 +68,16 @@ pub struct Workload {
     pub bytes: usize,
     /// To whom.
     pub to: Receivers,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Self {
+            messages_per_minute: 2.0,
+            bytes: 100,
+            to: Receivers::default(),
+        }
+    }
 }
 
 /// To whom clients send.
@@ -131,7 +144,7 @@ impl Scenario {
     ///
     /// # Errors
     /// When it is not TOML, has a key that does not exist or lacks one, or a value is out of its
-    /// range. The error names the key, the value, the range and a hint.
+    /// range. The error names each key with its value, the range and a hint.
     pub fn parse(text: &str) -> Result<Self, NetworkError> {
         super::file::read(text)
     }
@@ -156,9 +169,4 @@ pub(crate) fn link_delay(base: Span, jitter: Span) -> LinkDelay {
     } else {
         LinkDelay::Exponential { base, jitter }
     }
-}
-
-/// As people write it.
-pub(crate) fn written(span: Span) -> String {
-    format!("\"{}\"", duration::format(span))
 }

@@ -1,3 +1,5 @@
+//! What a run says in the end.
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

@@ -1,6 +1,7 @@
 //! The runs of a reproduction: plans, each repeated independently.
 
 use blake2::{Blake2b, Digest, digest::consts::U32};
+use data_encoding::HEXLOWER;
 
 use super::{Point, ReproduceError, Setup};
 use crate::engine::{self, Observer, Outcome, Plan, mass::Mass};
@@ -79,8 +80,7 @@ impl<'a> Work<'a> {
             let (repetitions, stream) = (job.repetitions, job.stream);
             hash.update(format!("{name}\n{repetitions} {stream}\n{plan:?}\n"));
         }
-        let bytes = hash.finalize();
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        HEXLOWER.encode(&hash.finalize())
     }
 
     /// Makes every run, on all threads, and gives the results by job and repetition.

@@ -1,3 +1,5 @@
+//! Why a run has no result.
+
 use thiserror::Error;
 
 use crate::engine::EngineError;

@@ -71,14 +71,14 @@ fn list(problems: &[Problem]) -> String {
 
 /// Collects what is wrong while a scenario is checked.
 #[derive(Debug, Default)]
-pub(super) struct Problems {
+pub(crate) struct Problems {
     found: Vec<Problem>,
     warnings: Vec<String>,
 }
 
 impl Problems {
     /// The value of a key is out of range.
-    pub(super) fn refuse(
+    pub(crate) fn refuse(
         &mut self,
         key: impl Into<String>,
         value: impl Display,
@@ -88,7 +88,7 @@ impl Problems {
     }
 
     /// As [`refuse`](Self::refuse), with what to do about it.
-    pub(super) fn refuse_with_hint(
+    pub(crate) fn refuse_with_hint(
         &mut self,
         key: impl Into<String>,
         value: impl Display,
@@ -99,7 +99,7 @@ impl Problems {
     }
 
     /// A key is missing, or contradicts another.
-    pub(super) fn contradiction(
+    pub(crate) fn contradiction(
         &mut self,
         key: impl Into<String>,
         reason: impl Into<String>,
@@ -109,19 +109,19 @@ impl Problems {
     }
 
     /// The scenario can be run, but its result may not be what its author expects.
-    pub(super) fn warn(&mut self, text: impl Into<String>) {
+    pub(crate) fn warn(&mut self, text: impl Into<String>) {
         self.warnings.push(text.into());
     }
 
     /// `value` must be a number in the range, ends included.
-    pub(super) fn within(&mut self, key: impl Into<String>, value: f64, (low, high): (f64, f64)) {
+    pub(crate) fn within(&mut self, key: impl Into<String>, value: f64, (low, high): (f64, f64)) {
         if !(low..=high).contains(&value) {
             self.refuse(key, value, format!("must be {low} to {high}"));
         }
     }
 
     /// `value` must be a count in the range, ends included.
-    pub(super) fn count(
+    pub(crate) fn count(
         &mut self,
         key: impl Into<String>,
         value: impl Into<u64>,
@@ -134,7 +134,7 @@ impl Problems {
     }
 
     /// The warnings, or everything that was refused.
-    pub(super) fn finish(self) -> Result<Vec<String>, ScenarioError> {
+    pub(crate) fn finish(self) -> Result<Vec<String>, ScenarioError> {
         if self.found.is_empty() {
             Ok(self.warnings)
         } else {

@@ -22,11 +22,11 @@ pub fn fuzz_scenario(data: &[u8]) {
 }
 
 #[cfg(test)]
-#[path = "../../../fuzz/replay.rs"]
-mod replay;
+#[path = "../../../fuzz/check.rs"]
+mod check;
 
 #[cfg(test)]
-const TARGETS: &[replay::Target] = &[("scenario", fuzz_scenario)];
+const TARGETS: &[check::Target] = &[("scenario", fuzz_scenario)];
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,7 @@
 //! The name of a scenario in results.
 
-use std::fmt::Write;
-
 use blake2::{Blake2b, Digest, digest::consts::U32};
+use data_encoding::HEXLOWER;
 
 use super::{Model, Workload, files::Files};
 
@@ -26,13 +25,5 @@ pub(super) fn hash(model: &Model, files: &Files) -> String {
     // tell it from every other, so that equal models give equal bytes. Serialising one can't fail:
     // it has no maps but tables of named keys.
     hash.update(serde_json::to_vec(&model).unwrap_or_default());
-    hex(&hash.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    HEXLOWER.encode(&hash.finalize())
 }

@@ -22,7 +22,7 @@ mod seconds;
 
 use std::{fs, path::Path};
 
-use error::Problems;
+pub(crate) use error::Problems;
 pub use error::{Problem, ScenarioError};
 pub use estimate::{Estimate, estimate};
 use files::Files;

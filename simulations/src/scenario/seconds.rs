@@ -1,12 +1,10 @@
-//! Lengths of time as they are written in a scenario: `"50ms"`, `"1.5s"`.
+//! Lengths of time as they are written in a scenario: `"50ms"`, `"1.5s"`. The grammar is that of
+//! all files; the number is a float, because the engine's plans go below the microsecond.
 
 use std::fmt::{self, Display};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-/// The units, with how many of them make a second or how many seconds they make.
-const PARTS: [(&str, f64); 3] = [("ms", 1e3), ("us", 1e6), ("ns", 1e9)];
-const MULTIPLES: [(&str, f64); 4] = [("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
+use shoal_proto::WrittenLength;
 
 /// A length of time in seconds: finite and not negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
@@ -33,15 +31,13 @@ impl Seconds {
     /// something else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, unit) = text.split_at(end);
-        let number: f64 = number.parse().ok()?;
-        let of = |table: &[(&str, f64)]| table.iter().find(|(name, _)| *name == unit).map(|u| u.1);
+        const SECOND: u64 = 1_000_000_000;
+        let written = WrittenLength::parse(text).ok()?;
+        let number: f64 = written.number().parse().ok()?;
         // Divided, so that "50ms" is the same number as "0.05s".
-        let seconds = match (of(&PARTS), of(&MULTIPLES)) {
-            (Some(part), _) => number / part,
-            (None, Some(multiple)) => number * multiple,
-            (None, None) => return None,
+        let seconds = match written.unit_nanos() {
+            unit @ ..SECOND => number / (SECOND / unit) as f64,
+            unit => number * (unit / SECOND) as f64,
         };
         Self::new(seconds)
     }

@@ -1,10 +1,11 @@
 //! Files that are there as a whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::error::{SweepError, files};
+use crate::table;
 
 /// Writes a file under a temporary name in the same folder, makes it durable and renames it, so
 /// that whoever reads `path` after a crash finds the old file, none, or all of the new one.
@@ -14,30 +15,14 @@ use super::error::{SweepError, files};
 /// # Errors
 /// [`SweepError::Files`].
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), SweepError> {
-    let (mut file, temporary) = create_beside(path)?;
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    written.map_err(files("cannot write", &temporary))?;
-    fs::rename(&temporary, path).map_err(files("cannot write", path))?;
+    let mut file = table::create_beside(path).map_err(files("cannot write", path))?;
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.as_file().sync_all());
+    written.map_err(files("cannot write", file.path()))?;
+    file.persist(path)
+        .map_err(|error| files("cannot write", path)(error.error))?;
     sync_folder(path)
-}
-
-/// A new file `.NAME.K.tmp` beside `path`, with the first K that nobody has. A number of its own
-/// rather than the process's: in containers all processes have the same.
-fn create_beside(path: &Path) -> Result<(File, PathBuf), SweepError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut number = 0_u64;
-    loop {
-        let temporary = path.with_file_name(format!(".{name}.{number}.tmp"));
-        match OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&temporary)
-        {
-            Ok(file) => return Ok((file, temporary)),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
-            Err(error) => return Err(files("cannot write", &temporary)(error)),
-        }
-    }
 }
 
 /// Makes the renaming itself durable, where the system lets folders be synchronised.

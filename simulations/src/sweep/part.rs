@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use blake2::{Blake2b, Digest, digest::consts::U32};
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::disk;
@@ -59,7 +60,7 @@ impl Identity {
         }
         hash.update(self.seed.to_le_bytes());
         hash.update(self.repetition.to_le_bytes());
-        format!("{}.part", hex(&hash.finalize()))
+        format!("{}.part", HEXLOWER.encode(&hash.finalize()))
     }
 
     /// Where the part lies in a sweep's folder.
@@ -124,15 +125,7 @@ impl Part {
 
 /// BLAKE2b-256 in hexadecimal.
 pub(super) fn checksum(bytes: &[u8]) -> String {
-    hex(&Blake2b::<U32>::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    HEXLOWER.encode(&Blake2b::<U32>::digest(bytes))
 }
 
 #[cfg(test)]

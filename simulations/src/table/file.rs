@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 /// Writes a file at once: whoever opens the path finds what was there before or all the bytes.
 ///
 /// # Errors
@@ -17,53 +19,58 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// A file under its temporary name; removed when it is dropped before [`PendingFile::commit`].
 #[derive(Debug)]
 pub(super) struct PendingFile {
-    file: File,
-    temporary: PathBuf,
+    file: NamedTempFile,
     target: PathBuf,
-    committed: bool,
 }
 
 impl PendingFile {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let name = path
-            .file_name()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
-        let mut temporary = std::ffi::OsString::from(".");
-        temporary.push(name);
-        temporary.push(format!(".{}.tmp", std::process::id()));
-        let temporary = path.with_file_name(temporary);
         Ok(Self {
-            file: File::create(&temporary)?,
-            temporary,
+            file: create_beside(path)?,
             target: path.to_owned(),
-            committed: false,
         })
     }
 
     pub(super) fn file(&mut self) -> &mut File {
-        &mut self.file
+        self.file.as_file_mut()
     }
 
     pub(super) fn handle(&self) -> io::Result<File> {
-        self.file.try_clone()
+        self.file.as_file().try_clone()
     }
 
     /// Gives the file its name, once its bytes are on the disk.
-    pub(super) fn commit(mut self) -> io::Result<()> {
-        self.file.sync_all()?;
-        std::fs::rename(&self.temporary, &self.target)?;
-        self.committed = true;
+    pub(super) fn commit(self) -> io::Result<()> {
+        self.file.as_file().sync_all()?;
+        self.file.persist(&self.target)?;
         Ok(())
     }
 }
 
-impl Drop for PendingFile {
-    fn drop(&mut self) {
-        if !self.committed {
-            // Nobody to tell: a file that is left under its temporary name does no harm.
-            let _ = std::fs::remove_file(&self.temporary);
-        }
+/// A new file `.NAME.XXXXXX.tmp` beside `path`, with a name that nobody has: several processes may
+/// write at once, also on a shared volume. It is removed when it is dropped, and has the
+/// permissions of any new file rather than those of a secret.
+///
+/// # Errors
+/// What the file system says, or that the path names no file.
+pub(crate) fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
+    builder.tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod writer;
 
 pub use builder::TableBuilder;
 pub use error::TableError;
+pub(crate) use file::create_beside;
 pub use file::write_atomically;
 pub use format::{Format, Limits};
 pub use values::{Column, ColumnType, Values};

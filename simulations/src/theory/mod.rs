@@ -15,7 +15,7 @@
 mod attack;
 mod corruption;
 mod disclosure;
-mod latency;
+mod load;
 mod single_mix;
 mod stratified;
 mod users;
@@ -27,7 +27,7 @@ pub use corruption::{
     FirstCorruptPath, all_corrupt_balanced, all_corrupt_placed, all_corrupt_random,
 };
 pub use disclosure::{intersection_messages, statistical_disclosure_rounds};
-pub use latency::{Latency, load_per_mix};
+pub use load::load_per_mix;
 pub use single_mix::{
     PoolGuess, entropy_step, pool_guess, pool_guess_with_loops, pool_pmf, single_mix_entropy,
     single_mix_entropy_limit,

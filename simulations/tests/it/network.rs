@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use shoal_proto::Span;
 use shoal_simulations::network::{self, NetworkError, PRESET, Report, Scenario};
 use shoal_simulations::table::Table;
 
@@ -110,7 +111,7 @@ fn senseless_scenarios_are_refused_by_key_value_and_range() {
         (
             format!("{clients}[run]\nduration = \"5\""),
             "run.duration",
-            "\"5\"",
+            "`5` is not a duration",
         ),
         (
             format!("{clients}[network]\nlayers = 4"),
@@ -179,7 +180,40 @@ fn senseless_scenarios_are_refused_by_key_value_and_range() {
         );
     }
     let unknown = Scenario::parse(&format!("{clients}[links]\nspeed = 1"));
-    assert!(matches!(unknown, Err(NetworkError::Toml(text)) if text.contains("speed")));
+    assert!(matches!(unknown, Err(NetworkError::Toml(text)) if text.contains("links.speed")));
+}
+
+/// All that is wrong is told at once, a line for each.
+#[test]
+fn a_scenario_tells_every_fault_at_once() {
+    let text = "[run]\nduration = \"0.5s\"\n[network]\nlayers = 4\nwidth = 0\n[[clients]]\ncount = 1\n\
+                [[faults]]\nkind = \"crash\"\nwho = [\"mix 99\"]\nat = \"1m\"\nloss = 0.5";
+    let error = Scenario::parse(text).unwrap_err().to_string();
+    let keys: Vec<&str> = error
+        .lines()
+        .filter_map(|line| line.split([' ', ':']).next())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "run.duration",
+            "network.layers",
+            "network.width",
+            "clients.count,",
+            "faults[0].loss",
+            "faults[0].who",
+            "faults[0].at",
+        ],
+        "{error}"
+    );
+}
+
+#[test]
+fn lengths_of_time_are_written_as_everywhere() {
+    let text = "[run]\nduration = \"1.5s\"\nsettle = \"0.5h\"\n[[clients]]\ncount = 2";
+    let scenario = Scenario::parse(text).unwrap();
+    assert_eq!(scenario.duration, Span::from_millis(1500));
+    assert_eq!(scenario.settle, Span::from_secs(1800));
 }
 
 fn shoal_sim(folder: &Path, arguments: &[&str]) -> Output {

@@ -21,17 +21,15 @@ pub(super) fn refusal(reason: &SendError) -> Refusal {
     Refusal::new(RefusalCode::Invalid, reason.to_string())
 }
 
-/// The mean time until the receipt of a message's last fragment: each waits for a tick of the
-/// `real` process, goes five hops there (four delays; the last has none), is held, comes back
-/// over three mixes, and waits for a tick of the downlink.
+/// The mean time until the receipt of a message's last fragment; 0 where it can't be told.
 pub(super) fn expected_stored_ms(params: &NetworkParameters, profile: &str, fragments: u16) -> u64 {
     let Some(profile) = params.profile(profile) else {
         return 0;
     };
-    let gap = |rate: f64| if rate > 0.0 { 1.0 / rate } else { 0.0 };
-    let mixes = f64::from(params.layers);
-    let delays = (2.0 * mixes + 2.0) * params.mean_delay.as_secs_f64();
-    let seconds = f64::from(fragments) * gap(profile.real) + delays + gap(profile.downlink);
+    let seconds = params.expected_stored(profile, fragments).mean();
+    if seconds.is_infinite() {
+        return 0;
+    }
     shoal_proto::Span::from_secs_f64(seconds).as_micros() / 1000
 }
 

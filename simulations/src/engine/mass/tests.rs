@@ -1,3 +1,5 @@
+//! The exact answers that probabilities of mass must give.
+
 use super::*;
 use crate::engine::recording::Recording;
 use crate::engine::tests::plan;
