@@ -137,7 +137,8 @@ fn answers_that_contradict_each_other_stop_a_client_and_it_says_why() {
         .build()
         .unwrap();
     form(&mut network).unwrap();
-    // Two halves that hear nothing of each other, before anybody says what is next.
+    // Two halves that hear nothing of each other. The documents of this epoch and of the next are
+    // decided already; those of the one after that are each half's own.
     let halves = |place: usize| -> BTreeSet<Party> {
         let all = network.nodes().chain(network.providers());
         all.filter(|party| party.number() as usize % 2 == place)
@@ -150,7 +151,7 @@ fn answers_that_contradict_each_other_stop_a_client_and_it_says_why() {
         loss: 1.0,
     });
     network.schedule(fault, network.now(), None).unwrap();
-    let switch = network.params().start_of(network.epoch().next());
+    let switch = network.params().start_of(network.epoch().next().next());
     network.run_until(switch + secs(1)).unwrap();
     let hashes: BTreeSet<[u8; 32]> = network
         .nodes()

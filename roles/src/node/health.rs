@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use shoal_packet::SphinxPublic;
 use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, View};
 use std::collections::BTreeSet;
@@ -22,8 +23,8 @@ pub enum Trouble {
         /// When the next one takes effect.
         next: Time,
     },
-    /// The key of the epoch in force is missing: it was given up, because it could not be used
-    /// safely.
+    /// The key of the epoch in force that the document names is missing: it was given up, because it
+    /// could not be used safely, or lost.
     NoKey {
         /// The epoch.
         epoch: Epoch,
@@ -154,16 +155,14 @@ impl Readiness {
         params: &NetworkParameters,
         (now, local): (Time, &NodeId),
         view: &View,
-        (parts, has_key): (Parts, impl Fn(Epoch) -> bool),
+        (parts, has_key): (Parts, impl Fn(Epoch, &SphinxPublic) -> bool),
     ) -> Vec<Trouble> {
         let mut troubles = Vec::new();
         let next = params.start_of(params.epoch_at(now).next());
         if let Some(document) = view.current(params, now) {
             let epoch = document.epoch();
-            if document.member(local).is_none() {
-                troubles.push(Trouble::NotAMember { epoch, next });
-            } else {
-                if !has_key(epoch) {
+            if let Some(own) = document.member(local) {
+                if !has_key(epoch, &own.key) {
                     troubles.push(Trouble::NoKey { epoch, next });
                 }
                 let after = document.members().filter(|m| document.position_ok(local, &m.id));
@@ -172,6 +171,8 @@ impl Readiness {
                 if missing > 0 && now < until {
                     troubles.push(Trouble::Links { missing });
                 }
+            } else {
+                troubles.push(Trouble::NotAMember { epoch, next });
             }
         } else {
             troubles.push(Trouble::NoDocument);

@@ -256,7 +256,7 @@ impl Node {
             unsaved: self.durable.is_behind(),
             ..self.parts
         };
-        let has_key = |epoch| keys.secret(epoch).is_some();
+        let has_key = |epoch, key: &_| keys.public(epoch).as_ref() == Some(key);
         let view = self.directory.view();
         self.readiness.troubles(&self.params, who, view, (parts, has_key))
     }
