@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use rand::CryptoRng;
-use shoal_packet::{Delivery, Payload};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+use shoal_packet::{Delivery, Payload};
 use shoal_proto::size::{PAYLOAD_BYTES, PLAINTEXT_BYTES};
 use shoal_proto::{Epoch, NodeId, Span, SurbId, Time};
 use shoal_topology::NetworkParameters;

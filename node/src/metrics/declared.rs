@@ -1,8 +1,9 @@
 //! The declarations of everything that a daemon exports.
 
+use shoal_client::Counters;
 use shoal_proto::Metric;
+use shoal_roles::node::Figures;
 
-use super::former;
 use crate::net::NetStats;
 
 shoal_proto::counters! {
@@ -17,13 +18,8 @@ shoal_proto::counters! {
 
 /// Every metric of a node or a client, crate by crate.
 pub fn declared() -> impl Iterator<Item = &'static Metric> {
-    let own = [
-        former::NodeFigures::METRICS,
-        NetStats::METRICS,
-        ClientFigures::METRICS,
-    ];
-    former::METRICS
-        .iter()
-        .copied()
-        .chain(own.into_iter().flatten())
+    let host = [NetStats::METRICS, ClientFigures::METRICS];
+    Figures::metrics()
+        .chain(Counters::METRICS)
+        .chain(host.into_iter().flatten())
 }

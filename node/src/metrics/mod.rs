@@ -10,7 +10,6 @@
 mod declared;
 #[cfg(test)]
 mod docs;
-mod former;
 #[cfg(test)]
 mod moving;
 
@@ -18,12 +17,12 @@ use std::time::Duration;
 
 use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use shoal_mix::Excess;
+use shoal_client::Counters;
+use shoal_mix::{Excess, LoopReturns};
 use shoal_proto::{Metric, MetricKind, Sample};
 use thiserror::Error;
 
 pub use self::declared::{ClientFigures, declared};
-pub use self::former::{NodeFigures, client_counters, directory, provider, relay};
 use crate::control::protocol::Status;
 
 /// Something else counts in this process already.
@@ -73,24 +72,24 @@ pub fn export(samples: impl Iterator<Item = Sample>) {
 }
 
 /// Puts on the page where a client stands and what it counts.
-pub fn export_client(status: &Status) {
+pub fn export_client(status: &Status, counters: &Counters) {
     let figures = ClientFigures {
         online: u64::from(status.online),
         epoch: status.epoch,
     };
-    export(figures.samples().chain(former::client(&status.counters)));
+    export(figures.samples().chain(counters.samples()));
 }
 
 /// Puts the part of a relay's last loops that came back on the page: 0 to 1.
 pub fn export_loop_ratio(ratio: f64) {
-    gauge!(former::LOOP_RATIO.name).set(ratio);
+    gauge!(LoopReturns::METRIC.name).set(ratio);
 }
 
 /// Puts on the page how much later than at their moment packets left the delay pool.
 pub fn export_excess(excess: &Excess) {
     let bounds = Excess::BOUNDS_MS.map(Duration::from_millis);
     let sum = Duration::from_micros(excess.sum().as_micros());
-    export_histogram(&former::EXCESS, &bounds, excess.counts(), sum);
+    export_histogram(&Excess::METRIC, &bounds, excess.counts(), sum);
 }
 
 /// Puts a histogram on the page: its upper bounds in ascending order, how many observations are in each
@@ -98,7 +97,7 @@ pub fn export_excess(excess: &Excess) {
 ///
 /// The exporter makes histograms of single observations only. This one is counted in the core, so its
 /// series are written as the counters that they are.
-fn export_histogram(metric: &'static Metric, bounds: &[Duration], counts: &[u64], sum: Duration) {
+fn export_histogram(metric: &Metric, bounds: &[Duration], counts: &[u64], sum: Duration) {
     let [bucket, total, count] = series_of(metric);
     let bounds = bounds.iter().map(|bound| bound.as_secs_f64().to_string());
     let mut below = 0_u64;
@@ -127,6 +126,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use shoal_mix::DropReason;
+    use shoal_roles::node::Figures;
 
     use super::*;
 
@@ -145,22 +145,12 @@ mod tests {
 
     /// Everything that a node and a client show when nothing has happened yet.
     fn all() {
-        let books = shoal_mix::Accounting::new().snapshot();
-        export(relay(&books));
-        export_excess(&books.excess);
+        let figures = Figures::default();
+        export(figures.samples());
+        export_excess(&figures.books.excess);
         export_loop_ratio(1.0);
-        export(provider(&shoal_provider::Counters::default()));
-        export(directory(&shoal_topology::DirectoryCounters::default()));
         export(crate::net::NetStats::default().samples());
-        export(NodeFigures::default().samples());
-        let counters = client_counters(&shoal_client::Counters::default());
-        export_client(&Status {
-            counters: counters
-                .into_iter()
-                .map(|(name, count)| (name.to_owned(), count))
-                .collect(),
-            ..Status::default()
-        });
+        export_client(&Status::default(), &Counters::default());
     }
 
     #[test]
@@ -234,7 +224,7 @@ mod tests {
                 passage.drop_as(*reason);
             }
             let still_inside = books.receive();
-            export(relay(&books.snapshot()));
+            export(books.snapshot().samples());
             drop(still_inside);
         });
         let sum = |name: &str| -> f64 {

@@ -14,6 +14,7 @@ use libp2p::gossipsub::IdentTopic;
 use libp2p::request_response::OutboundRequestId;
 use libp2p::{Multiaddr, PeerId, Swarm};
 use shoal_proto::NodeId;
+use shoal_roles::RequestKind;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -21,7 +22,7 @@ use super::clock::now;
 use super::config::{Mode, NetConfig};
 use super::dialer::Dialer;
 use super::error::NetError;
-use super::event::{NetEvent, RequestId, RequestKind};
+use super::event::{NetEvent, RequestId};
 use super::handle::NetHandle;
 use super::id::{identity, peer_of};
 use super::links::Links;

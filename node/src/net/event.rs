@@ -10,15 +10,6 @@ use shoal_proto::NodeId;
 use super::error::{DialFailure, RequestFailure};
 use super::place::Place;
 
-/// The kinds of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RequestKind {
-    /// Directory synchronisation.
-    Directory,
-    /// A client introducing itself to its entry provider.
-    Attach,
-}
-
 /// Names a request of ours until its response or failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub(super) u64);

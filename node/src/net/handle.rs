@@ -6,10 +6,11 @@ use std::sync::Arc;
 use libp2p::Multiaddr;
 use shoal_packet::Frame;
 use shoal_proto::NodeId;
+use shoal_roles::RequestKind;
 use shoal_topology::Verdict;
 
 use super::error::{RequestError, SendError};
-use super::event::{Channel, GossipToken, RequestId, RequestKind};
+use super::event::{Channel, GossipToken, RequestId};
 use super::shared::{Command, Shared};
 use super::stats::NetStats;
 

@@ -42,7 +42,7 @@ use std::sync::Arc;
 pub use address::multiaddr;
 pub use config::{Mode, NetConfig, NetLimits};
 pub use error::{DialFailure, NetError, RequestError, RequestFailure, SendError};
-pub use event::{Channel, GossipToken, NetEvent, RequestId, RequestKind};
+pub use event::{Channel, GossipToken, NetEvent, RequestId};
 pub use handle::NetHandle;
 pub use libp2p::Multiaddr;
 pub use sink::FrameSink;

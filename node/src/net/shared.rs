@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libp2p::Multiaddr;
 use shoal_proto::NodeId;
+use shoal_roles::RequestKind;
 use shoal_topology::Verdict;
 use tokio::sync::{Notify, mpsc};
 
 use super::config::NetLimits;
-use super::event::{Channel, GossipToken, RequestId, RequestKind};
+use super::event::{Channel, GossipToken, RequestId};
 use super::rings::Rings;
 use super::stats::{Stats, count};
 

@@ -67,17 +67,16 @@ impl Documents {
     }
 
     pub(super) fn view(&self) -> Arc<View> {
-        self.known.as_ref().map(ClientDirectory::view).unwrap_or_default()
+        self.known
+            .as_ref()
+            .map(ClientDirectory::view)
+            .unwrap_or_default()
     }
 
     /// Who is asked now: some mixes that are known, or of those among the genesis members. No
     /// provider, so that who is asked does not depend on where the mailbox is, and the mailbox's
     /// provider does not see from where its owner comes.
-    pub(super) fn choose(
-        &self,
-        now: Time,
-        rng: &mut ChaCha20Rng,
-    ) -> Vec<(NodeId, Vec<Address>)> {
+    pub(super) fn choose(&self, now: Time, rng: &mut ChaCha20Rng) -> Vec<(NodeId, Vec<Address>)> {
         let mut nodes = self.sources(now);
         nodes.shuffle(rng);
         nodes.truncate(ASKED);
@@ -199,11 +198,7 @@ impl Documents {
 
     /// The document in force has most of the members that the network file names, or follows from
     /// one that was checked before. Without this, whoever answered could make up a network.
-    fn check_members(
-        &self,
-        now: Time,
-        directory: &ClientDirectory,
-    ) -> Result<(), SessionError> {
+    fn check_members(&self, now: Time, directory: &ClientDirectory) -> Result<(), SessionError> {
         let view = directory.view();
         let now = super::ahead(now, directory.clock_offset_us);
         let Some(document) = view.current(&self.params, now) else {

@@ -147,7 +147,10 @@ mod tests {
         assert_eq!(met.len(), 2);
         assert!(!met.contains(&mailbox));
         choice.pinned = Some(mailbox);
-        assert_eq!(choice.choose(&document, &mut rng).map(|m| m.id), Ok(mailbox));
+        assert_eq!(
+            choice.choose(&document, &mut rng).map(|m| m.id),
+            Ok(mailbox)
+        );
         choice.pinned = Some(document.mixes(1)[0]);
         let refused = choice.choose(&document, &mut rng).map(|m| m.id);
         assert_eq!(refused, Err(SessionError::NoEntry));

@@ -172,7 +172,10 @@ impl Session {
             }
             let core = self.core_time(network);
             let Some(action) = self.client.poll_action(core) else {
-                self.before = self.client.poll_deadline().map(|at| at - Span::from_micros(1));
+                self.before = self
+                    .client
+                    .poll_deadline()
+                    .map(|at| at - Span::from_micros(1));
                 return None;
             };
             self.client_action(action);
@@ -261,7 +264,8 @@ impl Session {
     #[must_use]
     pub fn document_epoch(&self, now: Time) -> Option<Epoch> {
         let (view, now) = (self.documents.view(), self.offset.network(now));
-        view.current(&self.params, now).map(|document| document.epoch())
+        view.current(&self.params, now)
+            .map(|document| document.epoch())
     }
 
     fn go_online(&mut self, now: Time) {
@@ -442,7 +446,8 @@ impl Session {
         let now = shift(now);
         self.last = now;
         self.before = None;
-        self.client.handle_input(now, ClientInput::ClockMoved { ahead, by });
+        self.client
+            .handle_input(now, ClientInput::ClockMoved { ahead, by });
         self.documents.shift(shift);
         match &mut self.state {
             State::Waiting(until) => *until = shift(*until),

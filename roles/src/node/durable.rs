@@ -109,7 +109,10 @@ impl Durable {
     pub(super) fn poll(&mut self, now: Time) -> Option<Write> {
         let again = self.failed.iter().find(|(_, (at, _))| *at <= now);
         if let Some(ticket) = again.map(|(ticket, _)| *ticket) {
-            return self.failed.remove(&ticket).map(|(_, change)| (ticket, change));
+            return self
+                .failed
+                .remove(&ticket)
+                .map(|(_, change)| (ticket, change));
         }
         let (_, epoch) = self.removals.pop_front_if(|(at, _)| *at <= now)?;
         Some(self.write(DirectoryChange::RemoveKey { epoch }))
@@ -197,7 +200,10 @@ mod tests {
             assert!(durable.poll(at(millis)).is_none());
         }
         let removed = durable.poll(at(3000));
-        assert!(matches!(removed, Some((_, DirectoryChange::RemoveKey { .. }))));
+        assert!(matches!(
+            removed,
+            Some((_, DirectoryChange::RemoveKey { .. }))
+        ));
         assert_eq!(durable.deadline(), None);
     }
 
@@ -212,6 +218,9 @@ mod tests {
         for _ in 0..MOST_HELD {
             assert!(matches!(durable.order(at(0), respond()), Ordered::Later));
         }
-        assert!(matches!(durable.order(at(0), respond()), Ordered::Refused(_)));
+        assert!(matches!(
+            durable.order(at(0), respond()),
+            Ordered::Refused(_)
+        ));
     }
 }

@@ -165,7 +165,9 @@ impl Readiness {
                 if !has_key(epoch, &own.key) {
                     troubles.push(Trouble::NoKey { epoch, next });
                 }
-                let after = document.members().filter(|m| document.position_ok(local, &m.id));
+                let after = document
+                    .members()
+                    .filter(|m| document.position_ok(local, &m.id));
                 let missing = after.filter(|m| !self.links.contains(&m.id)).count();
                 let until = *self.waits_until.get_or_insert(now + NEIGHBOURS_PATIENCE);
                 if missing > 0 && now < until {
@@ -183,7 +185,12 @@ impl Readiness {
             (parts.unsaved, Trouble::Directory),
             (parts.stopping, Trouble::Stopping),
         ];
-        troubles.extend(parts.into_iter().filter(|(is, _)| *is).map(|(_, trouble)| trouble));
+        troubles.extend(
+            parts
+                .into_iter()
+                .filter(|(is, _)| *is)
+                .map(|(_, trouble)| trouble),
+        );
         troubles
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use shoal_mix::{Admitted, DropReason, Gate, Origin, Processed};
-use shoal_packet::Frame;
+use shoal_packet::{Batch, Frame};
 use shoal_proto::{ClientHandle, NodeId, Time};
 
 /// How much faster than its profile a client may send before its frames are dropped.
@@ -84,20 +84,14 @@ impl Intake {
         admitted.drop_as(DropReason::QueueFull);
     }
 
-    /// Unwraps what is there together, at most [`Engine::BATCH`](shoal_packet::Engine::BATCH) at
-    /// once. `done` gets what goes on; the rest is dropped and counted. `clock` is asked as packets
-    /// are taken up.
+    /// Unwraps packets that are taken up together at `now`, and gives those that go on, in order; the
+    /// rest is dropped and counted. A batch costs less than its packets one by one.
     pub fn unwrap(
         &self,
-        clock: impl Fn() -> Time,
-        batch: impl IntoIterator<Item = Admitted>,
-        mut done: impl FnMut(Processed),
-    ) {
-        self.gate.unwrap_batch(clock, batch, |outcome| {
-            if let Ok(processed) = outcome {
-                done(processed);
-            }
-        });
+        now: Time,
+        batch: Batch<Admitted>,
+    ) -> impl Iterator<Item = Processed> + use<> {
+        self.gate.unwrap_batch(now, batch).into_iter().flatten()
     }
 
     /// Takes no more frames.
@@ -123,13 +117,19 @@ impl Intake {
             handle,
             budget: Mutex::new(budget),
         };
-        let mut map = self.attached.write().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self
+            .attached
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         map.insert(peer, attached).map(|old| old.handle)
     }
 
     /// The connection is gone.
     pub(super) fn detach(&self, peer: &NodeId) -> Option<ClientHandle> {
-        let mut map = self.attached.write().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self
+            .attached
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         map.remove(peer).map(|old| old.handle)
     }
 
@@ -206,9 +206,13 @@ mod tests {
         intake.malformed();
         intake.close();
         let frame = Frame::filler(&mut rand_chacha::ChaCha20Rng::from_seed([1; 32]), 0);
-        assert!(intake.admit(Time::default(), NodeId::new([1; 32]), frame).is_none());
+        assert!(
+            intake
+                .admit(Time::default(), NodeId::new([1; 32]), frame)
+                .is_none()
+        );
         let books = intake.gate.accounting().snapshot();
-        assert_eq!(books.received, 2);
+        assert_eq!(books.counters.received, 2);
         assert_eq!(books.dropped(DropReason::Malformed), 1);
         assert_eq!(books.dropped(DropReason::Abandoned), 1);
         assert!(books.balanced());

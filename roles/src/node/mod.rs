@@ -24,13 +24,13 @@ use shoal_proto::{ClientHandle, Epoch, Metric, NodeId, Sample, Span, Time, wire}
 use shoal_provider::{AttachAnswer, Limits, Provider, ProviderAction, ProviderInput};
 use shoal_topology::{
     Address, Directory, DirectoryAction, DirectoryCounters, DirectoryInput, LocalNode,
-    NetworkParameters, Restored, Role, Ticket, View,
+    NetworkParameters, Refusals, Restored, Role, Ticket, View,
 };
 
 use self::desk::{Attaching, Desk, Wish};
 use self::durable::{Durable, Ordered};
-use self::health::{Parts, Readiness};
 pub use self::health::Trouble;
+use self::health::{Parts, Readiness};
 pub use self::intake::Intake;
 pub use self::io::{NodeAction, NodeEvent, NodeInput};
 pub use self::job::{NodeDone, NodeJob};
@@ -106,7 +106,13 @@ shoal_proto::counters! {
     }
 }
 
-/// Everything that a node counts, at one instant.
+/// How descriptors that were refused are exported.
+static REFUSED: Metric = Refusals::METRIC;
+
+/// Everything that a node counts, at one instant. By default that of a provider to which nothing has
+/// happened yet.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Figures {
     /// The relay's books.
     pub books: Snapshot,
@@ -116,24 +122,45 @@ pub struct Figures {
     pub provider: Option<shoal_provider::Counters>,
     /// The directory's.
     pub directory: DirectoryCounters,
+    /// Descriptors that it refused, by reason.
+    pub refusals: Refusals,
     /// The composition's.
     pub node: NodeCounters,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            books: Snapshot::default(),
+            loop_ratio: 1.0,
+            provider: Some(shoal_provider::Counters::default()),
+            directory: DirectoryCounters::default(),
+            refusals: Refusals::default(),
+            node: NodeCounters::default(),
+        }
+    }
 }
 
 impl Figures {
     /// Every metric that a node has beside those of its host.
     pub fn metrics() -> impl Iterator<Item = &'static Metric> {
-        Snapshot::metrics()
+        let relay = shoal_mix::METRICS.iter().copied().flatten();
+        relay
             .chain(shoal_provider::Counters::metrics())
-            .chain(DirectoryCounters::metrics())
+            .chain(DirectoryCounters::METRICS)
+            .chain([&REFUSED])
             .chain(NodeCounters::METRICS)
     }
 
     /// The numbers for a page.
     pub fn samples(&self) -> impl Iterator<Item = Sample> {
-        let provider = self.provider.iter().flat_map(shoal_provider::Counters::samples);
+        let provider = self
+            .provider
+            .iter()
+            .flat_map(shoal_provider::Counters::samples);
         let books = self.books.samples().chain(provider);
-        books.chain(self.directory.samples()).chain(self.node.samples())
+        let directory = self.directory.samples().chain(self.refusals.samples());
+        books.chain(directory).chain(self.node.samples())
     }
 }
 
@@ -207,7 +234,7 @@ impl Node {
 
     /// The documents as they are now.
     #[must_use]
-    pub const fn view(&self) -> &Arc<View> {
+    pub fn view(&self) -> &Arc<View> {
         self.directory.view()
     }
 
@@ -243,7 +270,8 @@ impl Node {
             books: self.accounting.snapshot(),
             loop_ratio: self.relay.loop_returns().ratio(),
             provider: self.provider_counters(),
-            directory: self.directory.counters().clone(),
+            directory: *self.directory.counters(),
+            refusals: *self.directory.refusals(),
             node,
         }
     }
@@ -258,7 +286,8 @@ impl Node {
         };
         let has_key = |epoch, key: &_| keys.public(epoch).as_ref() == Some(key);
         let view = self.directory.view();
-        self.readiness.troubles(&self.params, who, view, (parts, has_key))
+        self.readiness
+            .troubles(&self.params, who, view, (parts, has_key))
     }
 
     /// Takes what happened.
@@ -339,7 +368,9 @@ impl Node {
         } else if let Some(action) = self.directory.poll_action(now) {
             match self.durable.order(now, action) {
                 Ordered::Now(action) => self.directory_action(now, action),
-                Ordered::Write((ticket, change)) => self.act(NodeAction::Persist { ticket, change }),
+                Ordered::Write((ticket, change)) => {
+                    self.act(NodeAction::Persist { ticket, change })
+                }
                 Ordered::Later => {}
                 Ordered::Refused(action) => self.refuse(now, &action),
             }
@@ -400,12 +431,15 @@ impl Node {
         self.parts.stopping = true;
         self.durable.rush();
         let patience = self.params.mean_delay.scale(DRAIN_DELAYS, 1);
-        self.stop_by.get_or_insert(now + patience.max(Span::from_micros(1)));
+        self.stop_by
+            .get_or_insert(now + patience.max(Span::from_micros(1)));
     }
 
     fn peer_input(&mut self, now: Time, input: NodeInput) {
         let input = match input {
-            NodeInput::Connected(peer) if self.is_node(&peer) => DirectoryInput::PeerConnected(peer),
+            NodeInput::Connected(peer) if self.is_node(&peer) => {
+                DirectoryInput::PeerConnected(peer)
+            }
             NodeInput::Disconnected(peer) => {
                 self.readiness.link(peer, false);
                 if let Some(handle) = self.intake.detach(&peer) {

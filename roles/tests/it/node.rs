@@ -11,9 +11,7 @@ use shoal_provider::{MemoryStore, Store as _, StoreLimits};
 use shoal_roles::RequestKind;
 use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput, NodeSetup, Trouble};
 use shoal_topology::sample::Network;
-use shoal_topology::{
-    DirectoryChange, LocalNode, NetworkParameters, Restored, Role, Ticket,
-};
+use shoal_topology::{DirectoryChange, LocalNode, NetworkParameters, Restored, Role, Ticket};
 
 /// What the scripted disk does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,7 +68,7 @@ impl World {
             engine: Engine::best(),
             restored: Restored {
                 keys: keys.into_iter().collect(),
-                documents: vec![document.encode().to_vec()],
+                documents: vec![document.encode().into()],
                 ..Restored::default()
             },
             tags: Vec::new(),
@@ -131,14 +129,16 @@ impl World {
             }
             NodeAction::Store { ticket, op } => {
                 for result in self.store.apply(now, vec![op]) {
-                    self.node.handle_input(now, NodeInput::Stored { ticket, result });
+                    self.node
+                        .handle_input(now, NodeInput::Stored { ticket, result });
                 }
             }
             NodeAction::Persist { ticket, change } => self.write(ticket, change),
             NodeAction::Job(job) => self.node.handle_input(now, NodeInput::Done(job.run())),
             NodeAction::Publish(_) => self.published += 1,
             NodeAction::Request { to, .. } => {
-                self.node.handle_input(now, NodeInput::RequestFailed { from: to });
+                self.node
+                    .handle_input(now, NodeInput::RequestFailed { from: to });
             }
             NodeAction::Respond { to, bytes } => self.answers.push((to, bytes)),
             NodeAction::Refuse { to } => self.refused.push(to),
@@ -183,7 +183,9 @@ impl World {
         });
         let (to, bytes) = self.answers.last().unwrap();
         assert_eq!(*to, ticket);
-        wire::AttachResponse::decode(bytes.as_slice()).unwrap().status()
+        wire::AttachResponse::decode(bytes.as_slice())
+            .unwrap()
+            .status()
     }
 
     fn troubles(&mut self) -> Vec<Trouble> {
@@ -191,9 +193,11 @@ impl World {
     }
 
     fn is_ready(&self) -> bool {
-        let last = self.events.iter().rev().find(|event| {
-            matches!(event, NodeEvent::Ready { .. } | NodeEvent::NotReady(_))
-        });
+        let last = self
+            .events
+            .iter()
+            .rev()
+            .find(|event| matches!(event, NodeEvent::Ready { .. } | NodeEvent::NotReady(_)));
         matches!(last, Some(NodeEvent::Ready { .. }))
     }
 }
@@ -206,7 +210,10 @@ fn peer(number: u8) -> NodeId {
 fn ready_is_said_once_its_links_are_up_or_it_has_waited() {
     let mut world = World::new(Role::Mix, true);
     assert!(!world.is_ready());
-    assert!(matches!(world.troubles()[..], [Trouble::Links { missing: 2 | 3 }]));
+    assert!(matches!(
+        world.troubles()[..],
+        [Trouble::Links { missing: 2 | 3 }]
+    ));
     world.link_up();
     assert!(world.is_ready());
     let mut waits = World::new(Role::Mix, true);
@@ -283,7 +290,11 @@ fn a_client_is_attached_under_one_handle_and_dismissed_with_its_connection() {
     assert_eq!(world.attach(peer(1), handle, "default"), Accepted);
     assert_eq!(world.attach(peer(2), handle, "default"), Malformed, "taken");
     world.run_for(Span::from_secs(10));
-    assert!((40..130).contains(&world.down), "8 a second: {}", world.down);
+    assert!(
+        (40..130).contains(&world.down),
+        "8 a second: {}",
+        world.down
+    );
     let figures = world.node.figures(world.now);
     assert_eq!((figures.node.attached, figures.node.turned_away), (1, 2));
     world.input(NodeInput::Disconnected(peer(1)));
@@ -321,7 +332,10 @@ fn a_client_above_its_rate_is_cut_and_one_at_its_rate_is_not() {
     assert!((130..=140).contains(&passed[0]), "{passed:?}");
     assert_eq!(passed[1], 10_000_usize.div_ceil(277));
     let books = world.node.figures(world.now).books;
-    assert_eq!(books.dropped(shoal_mix::DropReason::OverRate), 10_000 - passed[0] as u64);
+    assert_eq!(
+        books.dropped(shoal_mix::DropReason::OverRate),
+        10_000 - passed[0] as u64
+    );
 }
 
 #[test]
@@ -347,7 +361,13 @@ fn a_node_that_stops_admits_nothing_and_says_when_it_is_empty() {
     world.input(NodeInput::Stop);
     assert!(world.drained, "nothing was inside");
     let frame = Frame::filler(&mut ChaCha20Rng::seed_from_u64(2), 0);
-    assert!(world.node.intake().admit(world.now, peer(1), frame).is_none());
+    assert!(
+        world
+            .node
+            .intake()
+            .admit(world.now, peer(1), frame)
+            .is_none()
+    );
     assert!(world.troubles().contains(&Trouble::Stopping));
 }
 
@@ -359,8 +379,17 @@ fn keys_that_are_over_are_deleted_by_a_deadline() {
     // keys, and for so long as documents do.
     let last = params.start_of(Epoch::new(shoal_topology::MAX_STALE_EPOCHS + 2));
     world.run_for(last.since(world.now) + params.switch_margin() + Span::from_secs(1));
-    assert!(world.removed.iter().all(|(_, epoch)| *epoch != Epoch::new(0)) || !world.removed.is_empty());
+    assert!(
+        world
+            .removed
+            .iter()
+            .all(|(_, epoch)| *epoch != Epoch::new(0))
+            || !world.removed.is_empty()
+    );
     world.run_for(Span::from_secs(5));
-    let removed = world.removed.iter().find(|(_, epoch)| *epoch == Epoch::new(0));
+    let removed = world
+        .removed
+        .iter()
+        .find(|(_, epoch)| *epoch == Epoch::new(0));
     assert!(removed.is_some(), "{:?}", world.removed.len());
 }

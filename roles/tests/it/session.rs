@@ -20,7 +20,11 @@ fn reasons(world: &World) -> Vec<SessionError> {
         SessionEvent::Offline { reason, .. } => Some(reason.clone()),
         _ => None,
     };
-    world.events.iter().filter_map(|(_, event)| reason(event)).collect()
+    world
+        .events
+        .iter()
+        .filter_map(|(_, event)| reason(event))
+        .collect()
 }
 
 fn directory_asked(world: &World) -> Vec<NodeId> {
@@ -43,7 +47,11 @@ fn three_mixes_are_asked_and_never_a_provider() {
         providers_met.extend(world.session.entry());
         assert!(world.session.is_online());
     }
-    assert_eq!(providers_met.len(), 2, "two of three are no mailbox of ours");
+    assert_eq!(
+        providers_met.len(),
+        2,
+        "two of three are no mailbox of ours"
+    );
 }
 
 #[test]
@@ -98,15 +106,25 @@ fn contradicting_documents_stop_it_with_the_reason() {
     world.run_for(freeze.since(world.now) + Span::from_secs(900));
     assert!(before < world.frames.len(), "it sent until then");
     let contradiction = |reason: &SessionError| {
-        matches!(reason, SessionError::Adopt(AdoptError::Contradiction { .. }))
+        matches!(
+            reason,
+            SessionError::Adopt(AdoptError::Contradiction { .. })
+        )
     };
     let stopped = world.events.iter().find(|(_, event)| {
         matches!(event, SessionEvent::Offline { reason, was_online: true } if contradiction(reason))
     });
     let (at, _) = stopped.expect("it stopped and said why");
-    let offline = world.events.iter().filter(|(t, e)| t > at && online(e)).count();
+    let offline = world
+        .events
+        .iter()
+        .filter(|(t, e)| t > at && online(e))
+        .count();
     let after = world.frames.iter().filter(|t| *t > at).count();
-    assert!(offline > 0 || after == 0, "nothing is sent by who is shown two networks");
+    assert!(
+        offline > 0 || after == 0,
+        "nothing is sent by who is shown two networks"
+    );
 }
 
 #[test]
@@ -140,11 +158,15 @@ fn an_entry_that_refuses_is_a_reason_and_tried_again_ever_later() {
     world.run_for(Span::from_secs(600));
     let refused = SessionError::Refused(Refusal::Full);
     assert!(reasons(&world).iter().all(|reason| *reason == refused));
-    let times: Vec<_> = world.events.iter().filter(|(_, e)| {
-        matches!(e, SessionEvent::Offline { .. })
-    });
+    let times = world
+        .events
+        .iter()
+        .filter(|(_, e)| matches!(e, SessionEvent::Offline { .. }));
     let times: Vec<_> = times.map(|(at, _)| *at).collect();
-    let gaps: Vec<f64> = times.windows(2).map(|w| w[1].since(w[0]).as_secs_f64()).collect();
+    let gaps: Vec<f64> = times
+        .windows(2)
+        .map(|w| w[1].since(w[0]).as_secs_f64())
+        .collect();
     assert!(gaps[0] < 3.0, "{gaps:?}");
     assert!(gaps.iter().all(|gap| *gap < 95.0), "{gaps:?}");
     assert!(gaps.iter().any(|gap| *gap > 28.0), "{gaps:?}");
@@ -163,9 +185,19 @@ fn a_cut_is_told_once_and_it_attaches_anew_under_another_handle() {
     assert!(frames > 100, "cover runs: {frames}");
     world.cut();
     assert!(!world.is_online());
-    let lost: Vec<_> = world.events.iter().filter(|(_, event)| {
-        matches!(event, SessionEvent::Offline { was_online: true, .. })
-    }).collect();
+    let lost: Vec<_> = world
+        .events
+        .iter()
+        .filter(|(_, event)| {
+            matches!(
+                event,
+                SessionEvent::Offline {
+                    was_online: true,
+                    ..
+                }
+            )
+        })
+        .collect();
     assert_eq!(lost.len(), 1);
     assert!(world.run_until(MINUTE, online));
     assert_ne!(world.session.handle().unwrap(), handle);
@@ -182,21 +214,25 @@ fn documents_are_renewed_every_epoch_and_a_failure_is_tried_again_until_two_agre
         network.document(rng, Epoch::new(1), Some(&*first)).unwrap()
     };
     let params = world.network.params.clone();
-    let (freeze, switch) = (params.freeze_time(Epoch::new(1)), params.start_of(Epoch::new(1)));
+    let (freeze, switch) = (
+        params.freeze_time(Epoch::new(1)),
+        params.start_of(Epoch::new(1)),
+    );
     world.default = Answer::Nothing;
     world.run_for(freeze.since(world.now) + params.epoch.scale(1, 8));
     let not_renewed = |event: &SessionEvent| matches!(event, SessionEvent::NotRenewed(_));
     assert!(world.events.iter().any(|(_, event)| not_renewed(event)));
     assert!(world.is_online(), "a refresh that fails cuts nobody off");
     world.default = Answer::Documents(vec![first, second], 0);
-    let renewed = |event: &SessionEvent| {
-        matches!(event, SessionEvent::Documents { newest, .. } if *newest == Epoch::new(1))
-    };
+    let renewed = |event: &SessionEvent| matches!(event, SessionEvent::Documents { newest, .. } if *newest == Epoch::new(1));
     assert!(world.run_until(Span::from_secs(100), renewed));
     assert!(world.now < switch);
     let frames = world.frames.len();
     world.run_for(switch.since(world.now) + MINUTE);
-    assert!(world.frames.len() > frames + 100, "it sends on after the switch");
+    assert!(
+        world.frames.len() > frames + 100,
+        "it sends on after the switch"
+    );
 }
 
 #[test]
@@ -210,7 +246,9 @@ fn the_networks_clock_is_used_and_nothing_bursts() {
         let document = world.documents().remove(0);
         let document = if epoch == 1 {
             let (network, rng) = (&mut world.network, &mut world.rng);
-            network.document(rng, Epoch::new(1), Some(&*document)).unwrap()
+            network
+                .document(rng, Epoch::new(1), Some(&*document))
+                .unwrap()
         } else {
             document
         };
@@ -257,6 +295,9 @@ fn a_slow_job_and_a_stale_one_harm_nobody() {
     world.input(SessionInput::Online(false));
     world.input(SessionInput::Online(true));
     assert!(world.run_until(MINUTE, online));
-    let attached = world.asked.iter().filter(|(_, _, kind)| *kind == RequestKind::Attach);
+    let attached = world
+        .asked
+        .iter()
+        .filter(|(_, _, kind)| *kind == RequestKind::Attach);
     assert_eq!(attached.count(), 1);
 }

@@ -124,12 +124,21 @@ impl World {
     }
 
     /// Runs until it says something that is wanted.
-    pub(crate) fn run_until(&mut self, limit: Span, wanted: impl Fn(&SessionEvent) -> bool) -> bool {
+    pub(crate) fn run_until(
+        &mut self,
+        limit: Span,
+        wanted: impl Fn(&SessionEvent) -> bool,
+    ) -> bool {
         let until = self.now + limit;
         let seen = self.events.len();
         while self.now < until {
             self.run_for(Span::from_millis(10));
-            if self.events.iter().skip(seen).any(|(_, event)| wanted(event)) {
+            if self
+                .events
+                .iter()
+                .skip(seen)
+                .any(|(_, event)| wanted(event))
+            {
                 return true;
             }
         }

@@ -92,7 +92,13 @@ fn check_clients(scenario: &Scenario, problems: &mut Problems, less: &str) {
         "clients.count, all together,",
         "messages need a sender and a receiver",
     );
-    whole(problems, key, scenario.client_count(), (2, MAX_CLIENTS), both);
+    whole(
+        problems,
+        key,
+        scenario.client_count(),
+        (2, MAX_CLIENTS),
+        both,
+    );
 }
 
 /// Also a client that says nothing, or can't be told anything: it never delivers a message.

@@ -13,11 +13,12 @@ use crate::net::codec::Codec;
 use crate::net::error::{DialFailure, RequestFailure};
 use shoal_topology::Verdict;
 
-use crate::net::event::{Channel, GossipToken, NetEvent, RequestId, RequestKind};
+use crate::net::event::{Channel, GossipToken, NetEvent, RequestId};
 use crate::net::id::peer_of;
 use crate::net::shared::Command;
 use crate::net::stats::count;
 use crate::net::transport::dialable;
+use shoal_roles::RequestKind;
 
 impl Driver {
     pub(super) fn command(&mut self, command: Command) {

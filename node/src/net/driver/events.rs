@@ -8,13 +8,14 @@ use super::Driver;
 use super::commands::dial_failure;
 use crate::net::clock::now;
 use crate::net::error::RequestFailure;
-use crate::net::event::{Channel, GossipToken, NetEvent, RequestKind};
+use crate::net::event::{Channel, GossipToken, NetEvent};
 use crate::net::id::{node_of, peer_of};
 use crate::net::links::Ended;
 use crate::net::packets;
 use crate::net::place::Place;
 use crate::net::stats::count;
 use crate::net::transport::{ProtocolsEvent, transport_of};
+use shoal_roles::RequestKind;
 
 type Requests = request_response::Event<Vec<u8>, Vec<u8>>;
 

@@ -178,7 +178,9 @@ impl Daemon {
             }
             SessionEvent::ClockCorrected { ahead, by } => {
                 let word = if ahead { "behind" } else { "ahead of" };
-                tracing::warn!("the local clock is {by} {word} the network's: going by the network's");
+                tracing::warn!(
+                    "the local clock is {by} {word} the network's: going by the network's"
+                );
             }
             SessionEvent::Client(event) => self.on_event(event),
             _ => {}
@@ -367,7 +369,10 @@ impl Daemon {
             entry: self.session.entry().map(|entry| entry.to_string()),
             mailbox: self.mailbox.to_string(),
             epoch: self.params.epoch_at(now).number(),
-            document_epoch: self.session.document_epoch(machine).map(|epoch| epoch.number()),
+            document_epoch: self
+                .session
+                .document_epoch(machine)
+                .map(|epoch| epoch.number()),
             clock_offset_us: self.session.clock_offset_us(),
             uptime_secs: machine.since(self.started).as_micros() / 1_000_000,
             outgoing,

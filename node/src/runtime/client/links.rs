@@ -73,7 +73,8 @@ impl Links {
         }
         net.dial(to, addresses.iter().map(multiaddr).collect());
         self.open.insert(connection, Link { to, net });
-        self.tasks.spawn(carry(connection, events, self.inputs.clone()));
+        self.tasks
+            .spawn(carry(connection, events, self.inputs.clone()));
         while self.tasks.try_join_next().is_some() {}
         Ok(())
     }

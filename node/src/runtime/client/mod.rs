@@ -21,7 +21,7 @@ use self::local::Local;
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
 use super::{Outside, seeded};
-use crate::Failure as Failure;
+use crate::Failure;
 use crate::config::ClientConfig;
 use crate::control::ControlServer;
 use crate::control::protocol::Status;

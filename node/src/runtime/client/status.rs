@@ -35,8 +35,8 @@ pub(super) fn expected_stored_ms(params: &NetworkParameters, profile: &str, frag
 
 /// Every counter by name.
 pub(super) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
-    crate::metrics::client_counters(counters)
-        .into_iter()
+    let fields = counters.fields();
+    fields
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
 }

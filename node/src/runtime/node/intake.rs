@@ -52,15 +52,13 @@ impl Frames {
     }
 
     fn work(&self, out: &mpsc::Sender<Processed>) {
-        let mut batch = Vec::new();
-        while self.queue.take(&mut batch) {
+        while let Some(batch) = self.queue.take() {
             // What is there is unwrapped together; nobody waits for a full batch.
-            let clock = || self.clock.now();
-            self.intake.unwrap(clock, batch.drain(..), |processed| {
+            for processed in self.intake.unwrap(self.clock.now(), batch) {
                 if let Err(refused) = out.blocking_send(processed) {
                     refused.0.drop_as(DropReason::Abandoned);
                 }
-            });
+            }
         }
     }
 }

@@ -71,14 +71,22 @@ impl Worker {
     }
 
     fn give(&self, job: NodeJob) {
-        let mut state = self.desk.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .desk
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         state.jobs.push_back(job);
         drop(state);
         self.desk.filled.notify_one();
     }
 
     fn stop(self) {
-        let mut state = self.desk.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .desk
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         state.closed = true;
         state.jobs.clear();
         drop(state);
@@ -106,6 +114,9 @@ fn next(desk: &Desk) -> Option<NodeJob> {
         if state.closed {
             return None;
         }
-        state = desk.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state = desk
+            .filled
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner);
     }
 }

@@ -153,8 +153,8 @@ impl Starting {
         let replay = ReplayWriter::spawn(log, self.config.links.log_tags, notify)
             .map(Arc::new)
             .map_err(Failure::failed)?;
-        let disk = DiskThread::spawn(files, Arc::clone(&replay), done.clone())
-            .map_err(Failure::failed)?;
+        let disk =
+            DiskThread::spawn(files, Arc::clone(&replay), done.clone()).map_err(Failure::failed)?;
         Ok((disk, replay, loaded))
     }
 
