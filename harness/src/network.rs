@@ -341,6 +341,12 @@ impl Network {
         self.events
     }
 
+    /// Jobs of directories and clients that were asked for, and how many of them were different.
+    #[must_use]
+    pub const fn jobs(&self) -> (u64, u64) {
+        self.world.workshop.jobs
+    }
+
     pub(crate) fn client(&self, party: Party) -> Result<&ClientHost, SimulationError> {
         let index = party.index().checked_sub(self.nodes.len());
         index

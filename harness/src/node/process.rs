@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shoal_mix::{DropReason, Passage, Processed, ProcessedKind};
-use shoal_packet::Frame;
+use shoal_packet::{Batch, Frame};
 use shoal_proto::{ClientHandle, NodeId, Time};
 use shoal_roles::RequestKind;
 use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput};
@@ -150,9 +150,9 @@ impl Process {
         };
         world.land_frame(from, own, lane, Fate::Received);
         let number = world.flow.arrived(now, own, &frame);
-        let (intake, mut unwrapped) = (self.node.intake(), None);
+        let intake = self.node.intake();
         let admitted = intake.admit(now, peer, frame);
-        intake.unwrap(|| now, admitted, |packet| unwrapped = Some(packet));
+        let unwrapped = intake.unwrap(now, Batch::fill(&mut admitted.into_iter())).next();
         let Some(packet) = unwrapped else {
             world.flow.ends(now, number, Flow::Lost);
             return world.note(own, Kind::FrameDropped, from, 0);

@@ -1,1 +1,234 @@
 //! What clients ask, believe and are allowed.
+
+use std::collections::BTreeSet;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use shoal_harness::{
+    Fault, Kind, LinkDelay, LinkFault, Network, NetworkBuilder, Party, SimulationError,
+};
+use shoal_mix::DropReason;
+use shoal_packet::Frame;
+use shoal_proto::Span;
+use shoal_roles::client::{SessionError, SessionEvent};
+use shoal_topology::AdoptError;
+
+use crate::support::{QUIET, START, close_books, run_checked, secs};
+
+fn builder(seed: u64) -> NetworkBuilder {
+    Network::builder(seed)
+        .profile("quiet", QUIET)
+        .loop_rate(0.1)
+}
+
+/// Why this client was not attached, each time.
+fn reasons(network: &Network, client: Party) -> Vec<SessionError> {
+    let own = network.happenings().iter().filter(|h| h.client == client);
+    let reason = |event: &SessionEvent| match event {
+        SessionEvent::Offline { reason, .. } => Some(reason.clone()),
+        _ => None,
+    };
+    own.filter_map(|h| reason(&h.event)).collect()
+}
+
+fn attached(network: &Network, client: Party) -> bool {
+    network.handle(client).unwrap().is_some()
+}
+
+/// Runs until every node has a document.
+fn form(network: &mut Network) -> Result<(), SimulationError> {
+    let formed = |n: &Network| {
+        let mut nodes = n.nodes();
+        nodes.all(|node| n.view(node).is_some_and(|view| !view.documents.is_empty()))
+    };
+    assert!(network.run_until_done(START, formed)?);
+    network.run_for(secs(1))
+}
+
+#[test]
+fn no_provider_is_ever_asked_for_documents() {
+    let mut network = builder(40)
+        .epoch(secs(40))
+        .clients(4, "quiet")
+        .free_client("quiet", 0)
+        .keep_trace()
+        .build()
+        .unwrap();
+    assert!(network.bring_up(START).unwrap());
+    run_checked(&mut network, 130);
+    let mixes: BTreeSet<u32> = network.mixes().map(Party::number).collect();
+    let clients: BTreeSet<u32> = network.clients().map(Party::number).collect();
+    let asked: Vec<(u32, u32)> = network
+        .trace()
+        .iter()
+        .filter(|line| line.kind == Kind::SyncAsked && clients.contains(&line.party))
+        .map(|line| (line.party, line.other))
+        .collect();
+    assert!(asked.iter().all(|(_, other)| mixes.contains(other)));
+    // Three for the first documents, and three in each of three epochs.
+    for client in &clients {
+        let own = asked.iter().filter(|(party, _)| party == client).count();
+        assert!((9..=15).contains(&own), "{own} questions");
+    }
+    close_books(&mut network);
+}
+
+#[test]
+fn a_client_with_one_answer_waits_for_a_second() {
+    let mut network = builder(41).mixes(3, 1).clients(1, "quiet").build().unwrap();
+    form(&mut network).unwrap();
+    let client = network.clients().next().unwrap();
+    let mixes: Vec<Party> = network.mixes().collect();
+    network.crash(mixes[1]);
+    network.crash(mixes[2]);
+    network.set_online(client, true).unwrap();
+    run_checked(&mut network, 60);
+    let said = reasons(&network, client);
+    assert!(!said.is_empty() && said.iter().all(|reason| *reason == SessionError::OneAnswer));
+    assert!(!attached(&network, client));
+    assert_eq!(network.audit().uplinks.sent, 0);
+    network.start(mixes[1]).unwrap();
+    let two = |n: &Network| attached(n, client);
+    assert!(network.run_until_done(secs(120), two).unwrap());
+    close_books(&mut network);
+}
+
+/// Frames that a node dropped because their client sent too much.
+fn over_rate(network: &Network, node: Party) -> u64 {
+    let books = network.books(node);
+    books
+        .iter()
+        .map(|books| books.dropped(DropReason::OverRate))
+        .sum()
+}
+
+#[test]
+fn a_client_above_its_rate_is_cut_and_one_at_its_rate_loses_nothing() {
+    let mut network = builder(42)
+        .client("default", 0, 1)
+        .client("quiet", 0, 2)
+        .build()
+        .unwrap();
+    assert!(network.bring_up(START).unwrap());
+    run_checked(&mut network, 60);
+    let clients: Vec<Party> = network.clients().collect();
+    let entry = network.entry(clients[0]).unwrap();
+    // 3.6 frames a second of the one, 0.85 of the other.
+    assert!(network.audit().uplinks.received > 200);
+    assert_eq!(over_rate(&network, entry), 0);
+
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    for _ in 0..300 {
+        let frame = Frame::filler(&mut rng, network.epoch().byte());
+        assert!(network.send_at_once(clients[1], frame).unwrap());
+    }
+    run_checked(&mut network, 5);
+    // 64 at once, and twice its rate.
+    let cut = over_rate(&network, entry);
+    assert!((220..=236).contains(&cut), "{cut}");
+    close_books(&mut network);
+}
+
+#[test]
+fn answers_that_contradict_each_other_stop_a_client_and_it_says_why() {
+    let mut network = builder(43)
+        .epoch(secs(60))
+        .clients(1, "quiet")
+        .build()
+        .unwrap();
+    form(&mut network).unwrap();
+    // Two halves that hear nothing of each other. The documents of this epoch and of the next are
+    // decided already; those of the one after that are each half's own.
+    let halves = |place: usize| -> BTreeSet<Party> {
+        let all = network.nodes().chain(network.providers());
+        all.filter(|party| party.number() as usize % 2 == place)
+            .collect()
+    };
+    let fault = Fault::Link(LinkFault {
+        who: halves(0),
+        with: Some(halves(1)),
+        delay: LinkDelay::Fixed(Span::ZERO),
+        loss: 1.0,
+    });
+    network.schedule(fault, network.now(), None).unwrap();
+    let switch = network.params().start_of(network.epoch().next().next());
+    network.run_until(switch + secs(1)).unwrap();
+    let hashes: BTreeSet<[u8; 32]> = network
+        .nodes()
+        .filter_map(|node| {
+            network
+                .view(node)?
+                .current(network.params(), network.now())
+                .cloned()
+        })
+        .map(|document| *document.hash())
+        .collect();
+    assert_eq!(hashes.len(), 2, "there are two networks now");
+    let client = network.clients().next().unwrap();
+    network.set_online(client, true).unwrap();
+    let told = |n: &Network| {
+        let reasons = reasons(n, client);
+        let is =
+            |r: &SessionError| matches!(r, SessionError::Adopt(AdoptError::Contradiction { .. }));
+        reasons.iter().any(is)
+    };
+    assert!(network.run_until_done(secs(30), told).unwrap());
+    let text = reasons(&network, client).last().unwrap().to_string();
+    assert!(text.contains("contradict"), "{text}");
+    assert!(!attached(&network, client));
+    assert_eq!(network.audit().uplinks.sent, 0);
+    close_books(&mut network);
+}
+
+#[test]
+fn an_entry_that_nobody_names_is_any_but_the_mailboxs() {
+    let mut network = builder(44)
+        .free_client("quiet", 1)
+        .client("quiet", 2, 1)
+        .build()
+        .unwrap();
+    assert!(network.bring_up(START).unwrap());
+    let clients: Vec<Party> = network.clients().collect();
+    let providers: Vec<Party> = network.providers().collect();
+    let mut met = BTreeSet::new();
+    for _ in 0..12 {
+        let free = network.entry(clients[0]).unwrap();
+        met.insert(free);
+        assert_eq!(network.entry(clients[1]).unwrap(), providers[2]);
+        network.set_online(clients[0], false).unwrap();
+        assert!(network.entry(clients[0]).is_err());
+        network.set_online(clients[0], true).unwrap();
+        let attached = |n: &Network| attached(n, clients[0]);
+        assert!(network.run_until_done(secs(30), attached).unwrap());
+    }
+    assert_eq!(met, BTreeSet::from([providers[0], providers[2]]));
+    close_books(&mut network);
+}
+
+#[test]
+fn a_seed_repeats_what_goes_wrong() {
+    let run = |seed| {
+        let mut network = builder(seed)
+            .epoch(secs(30))
+            .clients(2, "quiet")
+            .free_client("quiet", 0)
+            .loss(0.02)
+            .build()
+            .unwrap();
+        assert!(network.bring_up(START).unwrap());
+        let (mix, client) = (
+            network.mixes().next().unwrap(),
+            network.clients().next().unwrap(),
+        );
+        let disks = Fault::Disk(BTreeSet::from([mix, client]));
+        network
+            .schedule(disks, network.now(), Some(secs(10)))
+            .unwrap();
+        let clients: Vec<Party> = network.clients().collect();
+        network.send(clients[0], clients[1], "in trouble").unwrap();
+        run_checked(&mut network, 45);
+        (network.trace_hash(), network.trace_lines())
+    };
+    assert_eq!(run(45), run(45));
+    assert_ne!(run(45).0, run(46).0);
+}

@@ -138,7 +138,7 @@ fn senseless_scenarios_are_refused_by_key_value_and_range() {
             "client.retry_max",
             "retry_after",
         ),
-        ("[[clients]]\ncount = 1".to_owned(), "clients", "2 to 1000"),
+        ("[[clients]]\ncount = 1".to_owned(), "clients", "2 to 10000"),
         (
             "[[clients]]\ncount = 2\nprofile = \"x\"".to_owned(),
             "clients[0].profile = \"x\"",
