@@ -106,5 +106,7 @@ mod tests {
         assert!(seen.state(&key(3)) == Some(State::Safe));
         // The place of what was forgotten is free.
         assert!(seen.add(key(4), State::Safe).is_none());
+        let change = seen.add(key(5), State::Safe).unwrap();
+        assert_eq!(change.key, key(3).to_bytes());
     }
 }
