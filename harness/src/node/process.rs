@@ -152,7 +152,9 @@ impl Process {
         let number = world.flow.arrived(now, own, &frame);
         let intake = self.node.intake();
         let admitted = intake.admit(now, peer, frame);
-        let unwrapped = intake.unwrap(now, Batch::fill(&mut admitted.into_iter())).next();
+        let unwrapped = intake
+            .unwrap(now, Batch::fill(&mut admitted.into_iter()))
+            .next();
         let Some(packet) = unwrapped else {
             world.flow.ends(now, number, Flow::Lost);
             return world.note(own, Kind::FrameDropped, from, 0);

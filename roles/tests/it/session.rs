@@ -114,7 +114,16 @@ fn contradicting_documents_stop_it_with_the_reason() {
     let stopped = world.events.iter().find(|(_, event)| {
         matches!(event, SessionEvent::Offline { reason, was_online: true } if contradiction(reason))
     });
-    let (at, _) = stopped.unwrap_or_else(|| panic!("it stopped and said why: {:?}", world.events.iter().filter(|(_, e)| !matches!(e, SessionEvent::Client(_))).collect::<Vec<_>>()));
+    let (at, _) = stopped.unwrap_or_else(|| {
+        panic!(
+            "it stopped and said why: {:?}",
+            world
+                .events
+                .iter()
+                .filter(|(_, e)| !matches!(e, SessionEvent::Client(_)))
+                .collect::<Vec<_>>()
+        )
+    });
     let offline = world
         .events
         .iter()
