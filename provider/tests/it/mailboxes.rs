@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::command::{
     Command, DropChange, MailboxPacket, MailboxRequest, Reply, StreamItem,
 };
