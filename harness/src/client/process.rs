@@ -6,7 +6,9 @@ use shoal_client::{Address, Change, ClientEvent, Counters};
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, MessageId, Time};
 use shoal_roles::RequestKind;
-use shoal_roles::client::{ConnectionId, Session, SessionAction, SessionEvent, SessionInput};
+use shoal_roles::client::{
+    ConnectionId, Opening, Session, SessionAction, SessionEvent, SessionInput,
+};
 
 use super::connections::{Connections, hang_up};
 use super::shim::Shim;
@@ -230,12 +232,7 @@ impl Process {
 
     fn act(&mut self, action: SessionAction, outlet: &mut Outlet<'_>, world: &mut World) {
         match action {
-            SessionAction::Open(opening) => {
-                if !self.connections.open(self.party, &opening, world) {
-                    let input = SessionInput::Closed(opening.connection);
-                    self.session.handle_input(world.now, input);
-                }
-            }
+            SessionAction::Open(opening) => self.open(&opening, world),
             SessionAction::Request {
                 connection,
                 kind,
@@ -257,6 +254,13 @@ impl Process {
             SessionAction::Event(event) => self.tell(event, outlet, world),
             // What it will come to say later is not for a host in virtual time.
             _ => {}
+        }
+    }
+
+    fn open(&mut self, opening: &Opening, world: &mut World) {
+        if !self.connections.open(self.party, opening, world) {
+            let input = SessionInput::Closed(opening.connection);
+            self.session.handle_input(world.now, input);
         }
     }
 

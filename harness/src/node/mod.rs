@@ -210,7 +210,7 @@ impl NodeHost {
     }
 
     pub(crate) fn directory_counters(&self) -> Option<DirectoryCounters> {
-        self.running().map(|node| node.directory_counters().clone())
+        self.running().map(|node| *node.directory_counters())
     }
 
     /// What keeps the running process from its work.

@@ -23,7 +23,7 @@ fn last_said(network: &Network, node: Party) -> Option<Vec<Trouble>> {
         _ => None,
     };
     own.filter_map(said)
-        .last()
+        .next_back()
         .filter(|troubles| !troubles.is_empty())
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use shoal_proto::{Epoch, NodeId, Span, Time};
-use shoal_topology::{KeyRing, NetworkParameters, View};
+use shoal_topology::{Document, KeyRing, NetworkParameters, View};
 use std::collections::BTreeSet;
 
 /// How long a node waits for its neighbours before it says that it is ready without some.
@@ -110,6 +110,8 @@ pub(super) struct Parts {
 pub(super) struct Readiness {
     links: BTreeSet<NodeId>,
     waits_until: Option<Time>,
+    /// Members of the position after this node's that are not linked, by the document of this epoch.
+    awaited: Option<(Epoch, BTreeSet<NodeId>)>,
     /// Nothing that it depends on has changed since it was looked at, and nothing will before then.
     settled_until: Option<Time>,
     /// What was said last; nothing before the first time.
@@ -120,9 +122,19 @@ impl Readiness {
     pub(super) fn link(&mut self, peer: NodeId, up: bool) {
         if up {
             self.links.insert(peer);
-        } else {
-            self.links.remove(&peer);
+            // Only the last one is news: looking after each would cost members by members.
+            let awaited = self.awaited.as_mut();
+            if awaited.is_some_and(|(_, awaited)| awaited.remove(&peer) && awaited.is_empty()) {
+                self.unsettle();
+            }
+        } else if self.links.remove(&peer) {
+            self.view_changed();
         }
+    }
+
+    /// Whom this node needs links with may have changed.
+    pub(super) fn view_changed(&mut self) {
+        self.awaited = None;
         self.unsettle();
     }
 
@@ -169,12 +181,13 @@ impl Readiness {
                 if keys.public(epoch) != Some(member.key) {
                     troubles.push(Trouble::NoKey { epoch, next });
                 }
-                let after = document
-                    .members()
-                    .filter(|m| document.position_ok(local, &m.id));
-                let missing = after.filter(|m| !self.links.contains(&m.id)).count();
                 let until = *self.waits_until.get_or_insert(now + NEIGHBOURS_PATIENCE);
-                if missing > 0 && now < until {
+                let missing = if now < until {
+                    self.missing(document, local)
+                } else {
+                    0
+                };
+                if missing > 0 {
                     troubles.push(Trouble::Links { missing });
                 }
             }
@@ -194,6 +207,21 @@ impl Readiness {
                 .map(|(_, trouble)| trouble),
         );
         troubles
+    }
+
+    /// How many members of the position after this node's are not linked.
+    fn missing(&mut self, document: &Document, local: &NodeId) -> usize {
+        let epoch = document.epoch();
+        if let Some((known, awaited)) = &self.awaited
+            && *known == epoch
+        {
+            return awaited.len();
+        }
+        let after = document.members().map(|member| member.id);
+        let after = after.filter(|id| document.position_ok(local, id));
+        let awaited = after.filter(|id| !self.links.contains(id)).collect();
+        let (_, awaited) = self.awaited.insert((epoch, awaited));
+        awaited.len()
     }
 
     /// Whether this is another picture than what was said last.

@@ -649,10 +649,8 @@ impl Node {
     fn refuse(&mut self, now: Time, action: &DirectoryAction) {
         self.counters.refused += 1;
         match action {
-            DirectoryAction::Respond { to, .. } => {
-                if self.desk.answer(*to) {
-                    self.act(NodeAction::Refuse { to: *to });
-                }
+            DirectoryAction::Respond { to, .. } if self.desk.answer(*to) => {
+                self.act(NodeAction::Refuse { to: *to });
             }
             DirectoryAction::Request { to, .. } => {
                 let input = DirectoryInput::SyncFailed { from: *to };
@@ -669,7 +667,7 @@ impl Node {
         let peers = wanted_peers(&self.params, view, &self.local);
         self.act(NodeAction::Peers(peers));
         self.allow_packets();
-        self.readiness.unsettle();
+        self.readiness.view_changed();
     }
 
     /// Who may send us packets: members of the documents, and attached clients.
