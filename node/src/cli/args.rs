@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use shoal_node::config::{LogLevel, parse_span};
+use shoal_node::config::LogLevel;
 use shoal_proto::{NodeId, Span};
 
 const EXIT_CODES: &str = "\

@@ -14,6 +14,16 @@ use super::declared;
 /// Series that can't move and may stay: none.
 const EXCUSED: [&str; 0] = [];
 
+/// Declared without a macro, because they are no whole numbers, or have the labels of another: the
+/// books' own tests see them move.
+const BY_HAND: [&str; 5] = [
+    "shoal_mix_delay_excess_seconds",
+    "shoal_mix_loops_return_ratio",
+    "shoal_mix_own_departing_packets",
+    "shoal_mix_own_dropped_packets_total",
+    "shoal_mix_own_sent_packets_total",
+];
+
 /// A field of `counters!` or a label of `labels!`.
 #[derive(Debug)]
 struct Declared {
@@ -208,9 +218,7 @@ fn every_declaration_is_found_in_the_sources() {
         .map(|declared| declared.series.as_str())
         .collect();
     for metric in declared() {
-        let former = super::former::METRICS
-            .iter()
-            .any(|former| former.name == metric.name);
+        let by_hand = BY_HAND.contains(&metric.name);
         let all: Vec<String> = match metric.label {
             Some(_) => metric
                 .values
@@ -220,7 +228,7 @@ fn every_declaration_is_found_in_the_sources() {
             None => vec![metric.name.to_owned()],
         };
         for series in all {
-            assert!(former || found.contains(series.as_str()), "{series}");
+            assert!(by_hand || found.contains(series.as_str()), "{series}");
         }
     }
 }

@@ -6,6 +6,7 @@ use libp2p::gossipsub::MessageId as GossipId;
 use libp2p::request_response::ResponseChannel;
 use libp2p::{Multiaddr, PeerId};
 use shoal_proto::NodeId;
+use shoal_roles::RequestKind;
 
 use super::error::{DialFailure, RequestFailure};
 use super::place::Place;

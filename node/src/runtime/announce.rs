@@ -25,6 +25,11 @@ pub enum Announce {
         /// The epoch in force.
         epoch: u64,
     },
+    /// A node does not do its work, or not yet.
+    NotReady {
+        /// Why, and until when.
+        reasons: String,
+    },
     /// A client daemon answers on its control socket.
     Serving {
         /// The client's address.
@@ -79,6 +84,7 @@ fn in_words(event: &Announce) -> String {
         } => {
             format!("ready: {role} in layer {layer}, epoch {epoch}")
         }
+        Announce::NotReady { reasons } => format!("not ready: {reasons}"),
         Announce::Serving { address } => format!("your address: {address}"),
         Announce::Online { entry } => format!("online through {entry}"),
         Announce::Offline { reason } => format!("offline: {reason}"),

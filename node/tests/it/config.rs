@@ -241,6 +241,61 @@ fn what_can_not_be_right_is_refused() {
     }
 }
 
+/// All that can't be right is told at once, a line for each.
+#[test]
+fn every_value_that_can_not_be_right_is_told() {
+    let text = "listen = ['/ip4/127.0.0.1', 'here']\nadvertise = ['/dns/a/tcp/1']\n\
+                family = 'a family with a name of more bytes'\n[queues]\nring_frames = 0\nlog_tags = 0\n\
+                [threads]\nbackend = 'quantum'\n[metrics]\nlisten = 'here'";
+    let error = node(text).unwrap_err().to_string();
+    let keys: Vec<&str> = error
+        .lines()
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "listen",
+            "listen",
+            "advertise",
+            "family",
+            "queues.ring_frames",
+            "queues.log_tags",
+            "threads.backend",
+            "metrics.listen",
+        ],
+        "{error}"
+    );
+    let layered = Layered::<ClientFile>::parse(
+        Some((Path::new("c"), "entry = 'x'\n[metrics]\nlisten = 'here'")),
+        &[],
+        &[],
+    );
+    let client = ClientConfig::validate("/state".into(), Path::new("/etc"), layered.unwrap());
+    let error = client.unwrap_err().to_string();
+    let starts = [
+        "mailbox: is not set",
+        "entry: `x`",
+        "metrics.listen: `here`",
+    ];
+    assert_eq!(error.lines().count(), starts.len(), "{error}");
+    for (line, start) in error.lines().zip(starts) {
+        assert!(line.starts_with(start), "{line}");
+    }
+}
+
+#[test]
+fn lengths_of_time_are_exact_decimals() {
+    let values = parse(
+        "[connections]\nidle = '1.5m'\n[storage]\nkeep = '0.5d'",
+        &[],
+        &[],
+    );
+    let values = values.unwrap().values;
+    assert_eq!(values.connections.idle.as_micros(), 90_000_000);
+    assert_eq!(values.storage.keep.as_micros(), 43_200_000_000);
+}
+
 #[test]
 fn paths_are_relative_to_who_names_them() {
     assert_eq!(node("").unwrap().network, Path::new("/etc/network.toml"));

@@ -17,13 +17,12 @@ use shoal_client::{
 };
 use shoal_node::control::ControlClient;
 use shoal_node::control::protocol::{Request, Response};
-use shoal_node::net::{
-    FrameSink, Mode, NetConfig, NetEvent, NetHandle, NetLimits, RequestKind, spawn,
-};
+use shoal_node::net::{FrameSink, Mode, NetConfig, NetEvent, NetHandle, NetLimits, spawn};
 use shoal_node::runtime::Clock;
 use shoal_packet::Frame;
 use shoal_proto::size::TEXT_BYTES_PER_PACKET;
 use shoal_proto::{ClientHandle, NodeId, Span, Time, wire};
+use shoal_roles::RequestKind;
 use shoal_stats as stats;
 use shoal_topology::{NetworkParameters, Profile, adopt_documents};
 use tokio::sync::{mpsc, watch};

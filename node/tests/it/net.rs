@@ -1,10 +1,11 @@
 use std::time::Duration;
 
 use shoal_node::net::{
-    DialFailure, Mode, NetError, NetEvent, RequestError, RequestFailure, RequestKind, SendError,
-    Verdict,
+    DialFailure, Mode, NetError, NetEvent, RequestError, RequestFailure, SendError,
 };
 use shoal_proto::NetworkHash;
+use shoal_roles::RequestKind;
+use shoal_topology::Verdict;
 use tokio::time::timeout;
 
 use crate::net_support::{Node, QUIC, TCP, config, frame, pair};

@@ -1,14 +1,12 @@
 //! What every store does, engine by engine.
 
 use shoal_proto::{Span, Time};
-use shoal_provider::{
-    ENTRY_BYTES, EntryId, MemoryStore, Store, StoreLimits, StoreOp, StoreOutcome, Usage, Window,
-};
+use shoal_provider::{EntryId, StoreLimits, StoreOp, StoreOutcome, Usage, Window};
 
 use crate::engines::{Make, on_all_engines};
 use crate::operations::{
     T0, after, attend, blob, drop_id, granted, mailbox, message, numbers, one, put, register,
-    revoke, sqlite_store, stored,
+    revoke, stored,
 };
 
 on_all_engines!(

@@ -67,7 +67,7 @@ fn answers(world: &mut World, moved: &mut Moved) {
     world.run_secs(11);
     world.store_delay = Span::ZERO;
     world.store_fails = Some(StoreError::Busy);
-    world.attend(&mut Owner::new(9), &[], &[]);
+    world.attend(&mut Owner::new(2), &[], &[]);
     world.run_secs(4);
     world.store_fails = None;
     moved.look(world);
@@ -87,19 +87,22 @@ fn mailboxes(world: &mut World, moved: &mut Moved) {
         ..owner.request(world.surbs(FIRST), &[], &[])
     };
     world.owner_command(&owner, unknown);
+    world.run_secs(1);
     let void = MailboxRequest {
         surb_epoch: 0,
         ..owner.request(world.surbs(FIRST), &[], &[])
     };
     world.owner_command(&owner, void);
+    world.run_secs(1);
     for _ in 0..40 {
         world.attend(&mut owner, &[], &[]);
-        world.run(Span::from_millis(1));
+        world.run(Span::from_millis(15));
     }
     world.deposit(1, 1, None);
     world.run_secs(50);
     world.attend(&mut owner, &[1], &[]);
     moved.look(world);
+    world.run_secs(1);
     let mut others = Owner::new(2);
     world.attend(&mut others, &[], &register);
     world.run_secs(1);

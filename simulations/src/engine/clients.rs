@@ -13,9 +13,11 @@ use shoal_topology::path;
 
 use super::buffers::Buffers;
 use super::router::Traffic;
-use super::run::BATCH;
 use super::{Churn, Class, EngineError, Kind, NONE, Observer, Packet, Plan, Receivers, Workload};
 use crate::seed::generator;
+
+/// Packets whose data is read ahead, so that the waits for memory overlap.
+pub(super) const BATCH: usize = 64;
 
 /// A stream of events of one purpose, by the time of the next one.
 struct Stream {

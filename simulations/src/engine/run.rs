@@ -3,13 +3,11 @@
 use std::hint::black_box;
 
 use super::calendar::Sorter;
-use super::clients::Clients;
+use super::clients::{BATCH, Clients};
 use super::router::Traffic;
 use super::stage::{Scratch, Stage, Window};
 use super::{EngineError, Link, Observer, Outcome, Plan, Routes};
 
-/// Packets whose data is read ahead, so that the waits for memory overlap.
-pub(super) const BATCH: usize = 64;
 /// Arrivals at a node that a window should have.
 const ARRIVALS: f64 = 12.0;
 /// Arrivals at a stage that a window should have at least, and at most.

@@ -11,7 +11,7 @@ use shoal_proto::{Epoch, Span, Time};
 
 use super::judge::{Judge, Message};
 use super::scenario::{FaultKind, PlannedFault, Receivers, Scenario};
-use super::summary::Summary;
+use super::summary::{Facts, Summary};
 use super::who::all_of;
 use crate::network::NetworkError;
 
@@ -77,7 +77,6 @@ pub fn run(
     let mut run = Run {
         judge: Judge::new(scenario.workload.bytes, scenario.time_to_live),
         scenario,
-        start,
         up: start,
         checked: start,
         network,
@@ -91,7 +90,20 @@ pub fn run(
         after: run.checked.since(start),
         epoch: run.network.params().epoch_at(run.checked),
     });
-    let summary = Summary::of(&run, seed, failure.as_ref());
+    let forked = |hashes: &&BTreeSet<_>| hashes.len() > 1;
+    let summary = Summary::of(Facts {
+        seed,
+        network: &run.network,
+        judge: &run.judge,
+        start,
+        up: run.up,
+        checked: run.checked,
+        checks: run.checks,
+        unsent: run.unsent,
+        documents: run.documents.len(),
+        forks: run.documents.values().filter(forked).count(),
+        failure: failure.as_ref().map(|failure| failure.what.clone()),
+    });
     Ok(Report {
         summary,
         messages: run.judge.messages().to_vec(),
@@ -150,20 +162,19 @@ struct Sender {
     next: Time,
 }
 
-pub(super) struct Run<'a, P> {
+struct Run<'a, P> {
     scenario: &'a Scenario,
-    pub(super) network: Network,
-    pub(super) judge: Judge,
+    network: Network,
+    judge: Judge,
     progress: P,
-    pub(super) start: Time,
-    pub(super) up: Time,
+    up: Time,
     /// When the last check was.
-    pub(super) checked: Time,
+    checked: Time,
     /// The documents that nodes had, by epoch.
-    pub(super) documents: BTreeMap<Epoch, BTreeSet<[u8; 32]>>,
+    documents: BTreeMap<Epoch, BTreeSet<[u8; 32]>>,
     /// Messages that nobody was there to take: their senders' processes were down.
-    pub(super) unsent: u64,
-    pub(super) checks: u64,
+    unsent: u64,
+    checks: u64,
 }
 
 impl<P: FnMut(Progress)> Run<'_, P> {

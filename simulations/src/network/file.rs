@@ -175,22 +175,28 @@ fn default_profile() -> String {
     "default".into()
 }
 
-/// Reads a scenario, and says all that is out of range.
-pub(super) fn read(text: &str) -> Result<Scenario, NetworkError> {
-    let mut file: File = read_toml(text).map_err(NetworkError::Toml)?;
-    let mut problems = Problems::default();
-    file.check_spans(&mut problems);
-    let faults = std::mem::take(&mut file.faults);
-    let mut scenario = file.into_scenario();
-    check(&scenario, &mut problems);
-    for (index, fault) in faults.into_iter().enumerate() {
-        let key = format!("faults[{index}]");
-        scenario
-            .faults
-            .extend(fault.read(&key, &scenario, &mut problems));
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// When it is not TOML, has a key that does not exist or lacks one, or a value is out of its
+    /// range. The error names each key with its value, the range and a hint.
+    pub fn parse(text: &str) -> Result<Self, NetworkError> {
+        let mut file: File = read_toml(text).map_err(NetworkError::Toml)?;
+        let mut problems = Problems::default();
+        file.check_spans(&mut problems);
+        let faults = std::mem::take(&mut file.faults);
+        let mut scenario = file.into_scenario();
+        check(&scenario, &mut problems);
+        for (index, fault) in faults.into_iter().enumerate() {
+            let key = format!("faults[{index}]");
+            scenario
+                .faults
+                .extend(fault.read(&key, &scenario, &mut problems));
+        }
+        problems.finish().map_err(NetworkError::Values)?;
+        Ok(scenario)
     }
-    problems.finish().map_err(NetworkError::Values)?;
-    Ok(scenario)
 }
 
 impl File {

@@ -7,7 +7,7 @@ use shoal_harness::LinkDelay;
 use shoal_proto::Span;
 use shoal_topology::Profile;
 
-use crate::network::{NetworkError, Who};
+use crate::network::Who;
 
 /// A commented scenario with every key: what `shoal-sim network --new` writes.
 pub const PRESET: &str = include_str!("preset.toml");
@@ -140,15 +140,6 @@ pub enum FaultKind {
 }
 
 impl Scenario {
-    /// Reads a scenario.
-    ///
-    /// # Errors
-    /// When it is not TOML, has a key that does not exist or lacks one, or a value is out of its
-    /// range. The error names each key with its value, the range and a hint.
-    pub fn parse(text: &str) -> Result<Self, NetworkError> {
-        super::file::read(text)
-    }
-
     /// Clients in all.
     #[must_use]
     pub fn client_count(&self) -> usize {

@@ -6,8 +6,7 @@ use serde::Serialize;
 use shoal_harness::{Kind, Ledger, Network};
 use shoal_proto::Time;
 
-use super::drive::{Failure, Run};
-use super::judge::Message;
+use super::judge::{Judge, Message};
 use crate::stats;
 
 /// What a run came to. Times are in seconds.
@@ -93,9 +92,27 @@ pub struct FrameTotals {
     pub bytes: u64,
 }
 
+/// What a summary is made from.
+pub(super) struct Facts<'a> {
+    pub(super) seed: u64,
+    pub(super) network: &'a Network,
+    pub(super) judge: &'a Judge,
+    /// When the network was built, when it was up, and when it was last checked.
+    pub(super) start: Time,
+    pub(super) up: Time,
+    pub(super) checked: Time,
+    pub(super) checks: u64,
+    pub(super) unsent: u64,
+    /// Epochs that had documents, and in how many of them nodes had different ones.
+    pub(super) documents: usize,
+    pub(super) forks: usize,
+    /// The promise that was not kept, in words.
+    pub(super) failure: Option<String>,
+}
+
 impl Summary {
-    pub(super) fn of<P>(run: &Run<'_, P>, seed: u64, failure: Option<&Failure>) -> Self {
-        let network = &run.network;
+    pub(super) fn of(run: Facts<'_>) -> Self {
+        let network = run.network;
         let audit = network.audit();
         let messages = run.judge.messages();
         let mut alarms = run.judge.alarms.clone();
@@ -108,7 +125,7 @@ impl Summary {
         let (dropped, provider_dropped) = drops(network);
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            seed,
+            seed: run.seed,
             virtual_s: run.checked.since(run.start).as_secs_f64(),
             up_s: run.up.since(run.start).as_secs_f64(),
             messages: fates(messages, run.unsent),
@@ -123,12 +140,8 @@ impl Summary {
             dropped,
             provider_dropped,
             epochs: network.params().epoch_at(run.checked).number() + 1,
-            documents: run.documents.len() as u64,
-            forks: run
-                .documents
-                .values()
-                .filter(|hashes| hashes.len() > 1)
-                .count() as u64,
+            documents: run.documents as u64,
+            forks: run.forks as u64,
             alarms,
             faults: BTreeMap::from([
                 ("scheduled", faults.scheduled),
@@ -141,7 +154,7 @@ impl Summary {
             } else {
                 "unbalanced"
             },
-            failure: failure.map(|failure| failure.what.clone()),
+            failure: run.failure,
             trace_hash: network.trace_hash().to_string(),
             trace_lines: network.trace_lines(),
         }

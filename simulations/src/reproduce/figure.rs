@@ -1,15 +1,14 @@
 //! A reproduction's curves as a figure: what was measured, beside what was published.
 
+use super::Point;
 use super::work::{Curves, Line};
-use super::{Point, Report};
 use crate::plot::{self, Axis, Figure, Series, Style};
 
 /// Standard errors that a bar has to each side.
 const BAR: f64 = 2.0;
 
-/// The figure of a report; `None` where no parameter varies.
-pub(super) fn of(report: &Report) -> Option<Figure> {
-    let curves = &report.curves;
+/// The figure of curves; `None` where no parameter varies. The metadata goes into its files.
+pub(super) fn of(title: &str, curves: &Curves, metadata: Vec<(String, String)>) -> Option<Figure> {
     if curves.lines.is_empty() {
         return None;
     }
@@ -18,10 +17,8 @@ pub(super) fn of(report: &Report) -> Option<Figure> {
         series.push(measured(line, index));
         series.extend(published(line, index));
     }
-    let meta = &report.meta;
-    let pair = |key: &str, value: String| (key.to_owned(), value);
     Some(Figure {
-        title: report.what.clone(),
+        title: title.to_owned(),
         x: Axis {
             log: curves.log_x,
             ..Axis::new(curves.x.clone())
@@ -32,11 +29,7 @@ pub(super) fn of(report: &Report) -> Option<Figure> {
         },
         series,
         notes: notes(curves),
-        metadata: vec![
-            pair("version", meta.version.clone()),
-            pair("plan_hash", meta.plan_hash.clone()),
-            pair("seed", meta.seed.to_string()),
-        ],
+        metadata,
     })
 }
 

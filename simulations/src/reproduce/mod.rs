@@ -23,20 +23,10 @@ mod work;
 pub use error::ReproduceError;
 pub use point::{Effort, Point, Verdict};
 pub use report::{Meta, Report};
+pub use work::Setup;
 
 use crate::run::Watch;
 use work::{Findings, Job, Work};
-
-/// How to run a reproduction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Setup {
-    /// The seed; every seed should hold.
-    pub seed: u64,
-    /// Threads; 0 for one per core. The result does not depend on it.
-    pub threads: usize,
-    /// How much work.
-    pub effort: Effort,
-}
 
 /// A published result that can be measured anew.
 #[derive(Debug)]

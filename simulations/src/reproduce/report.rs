@@ -102,7 +102,13 @@ impl Report {
         let path = folder.join(format!("{}.json", self.name));
         let written = write_atomically(&path, format!("{}\n", self.json()).as_bytes());
         written.map_err(|source| ReproduceError::File { path, source })?;
-        let Some(figure) = figure::of(self) else {
+        let pair = |key: &str, value: String| (key.to_owned(), value);
+        let metadata = vec![
+            pair("version", self.meta.version.clone()),
+            pair("plan_hash", self.meta.plan_hash.clone()),
+            pair("seed", self.meta.seed.to_string()),
+        ];
+        let Some(figure) = figure::of(&self.what, &self.curves, metadata) else {
             return Ok(());
         };
         let drawn = |source| ReproduceError::Figure {

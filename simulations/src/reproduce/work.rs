@@ -3,7 +3,7 @@
 use blake2::{Blake2b, Digest, digest::consts::U32};
 use data_encoding::HEXLOWER;
 
-use super::{Point, ReproduceError, Setup};
+use super::{Effort, Point, ReproduceError};
 use crate::engine::{self, Observer, Outcome, Plan, mass::Mass};
 use crate::run::{Watch, parallel};
 
@@ -12,6 +12,17 @@ pub(super) const STREAM: u32 = 10_000;
 
 /// The largest probability that a target may keep to itself at the end of a run.
 const RESIDUAL: f64 = 1e-6;
+
+/// How to run a reproduction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// The seed; every seed should hold.
+    pub seed: u64,
+    /// Threads; 0 for one per core. The result does not depend on it.
+    pub threads: usize,
+    /// How much work.
+    pub effort: Effort,
+}
 
 /// A plan and how often it is run.
 pub(super) struct Job {

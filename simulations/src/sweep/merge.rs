@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::collected::Meta;
 use super::disk;
 use super::error::SweepError;
 use super::part::{self, Found, Part};
 use super::plan::{Job, Plan};
-use super::results::{self, Meta};
+use super::results;
 
 /// How many missing runs are listed by name.
 const LISTED: usize = 10;

@@ -15,6 +15,7 @@
 
 mod axis;
 mod claims;
+mod collected;
 mod disk;
 mod error;
 mod file;
@@ -35,10 +36,10 @@ use file::{Base, SweepFile};
 use plan::{Plan, Point};
 
 pub use axis::MAX_VALUES;
+pub use collected::{Meta, Metric};
 pub use error::SweepError;
 pub use file::{MAX_POINTS, MAX_REPETITIONS, MAX_RUNS};
 pub use merge::merge;
-pub use results::{Meta, Metric};
 pub use shard::{NotAShard, Shard};
 pub use work::{Load, Survey, Work};
 

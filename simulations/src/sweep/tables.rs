@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::claims::cells;
+use super::collected::{Collected, Meta};
 use super::error::SweepError;
 use super::plan::Plan;
-use super::results::{Collected, Meta};
 use crate::scenario::Seconds;
 use crate::table::{Table, TableBuilder, Values};
 

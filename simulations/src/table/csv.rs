@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::writer::{Schema, io_error};
+use super::schema::{Schema, io_error};
 use super::{ColumnType, Limits, Table, TableError, Values};
 
 pub(super) struct CsvSink {

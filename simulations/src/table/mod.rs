@@ -27,6 +27,7 @@ mod error;
 mod file;
 mod format;
 mod parquet;
+mod schema;
 mod values;
 mod writer;
 

@@ -3,42 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::file::PendingFile;
-use super::{ColumnType, Format, Metadata, Table, TableError, csv, parquet};
-
-/// What a file's columns are, and what it says of itself.
-#[derive(Clone, Debug)]
-pub(super) struct Schema {
-    pub(super) table: String,
-    pub(super) metadata: Metadata,
-    pub(super) columns: Vec<(String, ColumnType)>,
-}
-
-impl Schema {
-    fn of(table: &Table) -> Self {
-        let columns = table.columns().iter();
-        Self {
-            table: table.name().to_owned(),
-            metadata: table.metadata().to_vec(),
-            columns: columns.map(|c| (c.name.clone(), c.values.kind())).collect(),
-        }
-    }
-
-    fn fits(&self, table: &Table) -> bool {
-        let columns = table.columns();
-        columns.len() == self.columns.len()
-            && columns
-                .iter()
-                .zip(&self.columns)
-                .all(|(c, (name, kind))| c.name == *name && c.values.kind() == *kind)
-    }
-
-    fn describe<'a>(columns: impl Iterator<Item = (&'a str, ColumnType)>) -> String {
-        let described: Vec<_> = columns
-            .map(|(name, kind)| format!("{name} ({kind})"))
-            .collect();
-        described.join(", ")
-    }
-}
+use super::schema::{Schema, io_error};
+use super::{Format, Table, TableError, csv, parquet};
 
 enum Sink {
     Csv(csv::CsvSink),
@@ -125,12 +91,5 @@ impl std::fmt::Debug for TableWriter {
             .field("path", &self.path)
             .field("rows", &self.rows)
             .finish_non_exhaustive()
-    }
-}
-
-pub(super) fn io_error(path: &Path, source: std::io::Error) -> TableError {
-    TableError::Io {
-        path: path.to_owned(),
-        source,
     }
 }

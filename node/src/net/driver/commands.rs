@@ -11,7 +11,6 @@ use super::Driver;
 use crate::net::clock::now;
 use crate::net::codec::Codec;
 use crate::net::error::{DialFailure, RequestFailure};
-use shoal_topology::Verdict;
 
 use crate::net::event::{Channel, GossipToken, NetEvent, RequestId};
 use crate::net::id::peer_of;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shoal_client::{Address, ClientEvent};
+use shoal_client::{Address, ClientEvent, Counters};
 use shoal_proto::{MessageId, NodeId, Time};
 use shoal_roles::client::{Session, SessionAction, SessionEvent, SessionInput};
 use shoal_topology::NetworkParameters;
@@ -31,12 +31,18 @@ pub(super) struct Asked {
     pub(super) answer: oneshot::Sender<Result<Response, Refusal>>,
 }
 
+/// What a metrics page and `/healthz` are made of: everything at one instant.
+pub(super) struct Report {
+    pub(super) status: Status,
+    pub(super) counters: Counters,
+}
+
 /// What the loop waits for besides deadlines.
 pub(super) struct Inputs {
     pub(super) session: mpsc::Receiver<SessionInput>,
     pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) written: mpsc::Receiver<Written>,
-    pub(super) figures: mpsc::Receiver<oneshot::Sender<Status>>,
+    pub(super) figures: mpsc::Receiver<oneshot::Sender<Report>>,
 }
 
 /// The session and what it acts on.
@@ -92,7 +98,8 @@ impl Daemon {
                 }
                 Some(written) = inputs.written.recv() => self.on_written(written),
                 Some(reply) = inputs.figures.recv() => {
-                    let _ = reply.send(self.status());
+                    let (status, counters) = (self.status(), self.session.counters());
+                    let _ = reply.send(Report { status, counters });
                 }
                 () = tokio::time::sleep_until(deadline) => {
                     self.session.handle_timeout(self.clock.now());

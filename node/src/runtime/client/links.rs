@@ -11,9 +11,9 @@ use shoal_roles::client::{ConnectionId, Opening, SessionInput};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::net::{
-    FrameSink, Mode, NetConfig, NetError, NetEvent, NetHandle, NetLimits, multiaddr, spawn,
-};
+use crate::net::{FrameSink, Mode, NetConfig, NetError, NetEvent, NetHandle, multiaddr, spawn};
+
+use crate::runtime::net_limits;
 
 /// How long connections may take to close in good order.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(4);
@@ -65,7 +65,7 @@ impl Links {
             network: self.network,
             mode: Mode::Client,
             listen: Vec::new(),
-            limits: NetLimits::default(),
+            limits: net_limits(),
         };
         let (net, events) = spawn(config, Arc::new(sink))?;
         if packets {

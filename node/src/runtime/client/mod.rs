@@ -14,7 +14,7 @@ use shoal_roles::client::{Session, SessionInput};
 use shoal_topology::NetworkParameters;
 use tokio::sync::{broadcast, mpsc, watch};
 
-use self::daemon::{Daemon, Desk, Inputs};
+use self::daemon::{Daemon, Desk, Inputs, Report};
 use self::database::Database;
 use self::links::Links;
 use self::local::Local;
@@ -24,7 +24,6 @@ use super::{Outside, seeded};
 use crate::Failure;
 use crate::config::ClientConfig;
 use crate::control::ControlServer;
-use crate::control::protocol::Status;
 use crate::http::Health;
 use crate::metrics;
 use crate::state::{ClientDb, StateDir, load_client_keys};
@@ -66,9 +65,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
     };
     let serving = tokio::spawn(server.serve(Arc::new(local)));
     let exporter = match config.metrics {
-        Some(address) => {
-            Some(super::serve_metrics(address, figures_in, metrics::export_client, health).await?)
-        }
+        Some(address) => Some(super::serve_metrics(address, figures_in, export, health).await?),
         None => None,
     };
 
@@ -171,7 +168,12 @@ impl Start {
     }
 }
 
+/// Hands everything to the metrics page.
+fn export(report: &Report) {
+    metrics::export_client(&report.status, &report.counters);
+}
+
 /// How a client is.
-fn health(status: &Status) -> Health {
-    Health::of((!status.online).then_some("no entry provider has this client attached"))
+fn health(report: &Report) -> Health {
+    Health::of((!report.status.online).then_some("no entry provider has this client attached"))
 }

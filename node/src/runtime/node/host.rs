@@ -318,7 +318,7 @@ impl Host {
 }
 
 /// Reasons in one line.
-pub(super) fn in_words(troubles: &[Trouble]) -> String {
+fn in_words(troubles: &[Trouble]) -> String {
     let words: Vec<String> = troubles.iter().map(ToString::to_string).collect();
     words.join("; ")
 }

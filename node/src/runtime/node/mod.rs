@@ -12,20 +12,21 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use shoal_provider::{SqliteOptions, SqliteStore};
-use shoal_roles::node::{Figures, Node, NodeInput, NodeSetup};
+use shoal_roles::node::{Node, NodeInput, NodeSetup};
 use shoal_topology::{Identity, LocalNode, NetworkParameters, Role};
 use tokio::sync::mpsc;
 
 use self::disk::DiskThread;
-use self::host::{Host, Inputs, Report, Threads, in_words};
+use self::host::{Host, Inputs, Report, Threads};
 use self::intake::Frames;
 use self::jobs::JobThreads;
 use self::store::StoreThread;
 use super::announce::Announce;
 use super::clock::Clock;
-use super::{Outside, seeded, serve_metrics};
+use super::{Outside, net_limits, seeded, serve_metrics};
 use crate::Failure;
 use crate::config::NodeConfig;
+use crate::http::Health;
 use crate::metrics;
 use crate::net::{Mode, NetConfig, NetLimits, spawn};
 use crate::state::{
@@ -204,7 +205,7 @@ impl Starting {
                 ring_frames: links.ring_frames,
                 connections: links.nodes.saturating_add(links.clients),
                 idle_deadline: links.idle.into(),
-                ..NetLimits::default()
+                ..net_limits()
             },
         }
     }
@@ -219,17 +220,8 @@ fn export(report: &Report) {
 }
 
 /// Whether the node does its work; if not, why.
-fn health(report: &Report) -> Result<(), String> {
-    if report.troubles.is_empty() {
-        Ok(())
-    } else {
-        Err(in_words(&report.troubles))
-    }
-}
-
-/// Every metric of a node's page.
-pub(crate) fn node_metrics() -> impl Iterator<Item = &'static shoal_proto::Metric> {
-    Figures::metrics()
+fn health(report: &Report) -> Health {
+    Health::of(report.troubles.iter().map(ToString::to_string))
 }
 
 /// Ends the threads, in the order in which they feed each other.

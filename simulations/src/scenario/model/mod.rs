@@ -10,7 +10,6 @@ mod run;
 mod switch;
 mod targets;
 mod topology;
-mod written;
 
 pub use adversaries::{Adversary, CorruptMixes, Knowledge, Placement, Sees};
 pub(super) use clients::MAX_CLIENTS;

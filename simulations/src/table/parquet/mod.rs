@@ -12,7 +12,7 @@ use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::types::{ColumnPath, Type};
 
-use super::writer::{Schema, io_error};
+use super::schema::{Schema, io_error};
 use super::{ColumnType, Table, TableError, Values};
 
 mod read;

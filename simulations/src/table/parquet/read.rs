@@ -13,7 +13,7 @@ use ::parquet::schema::types::ColumnDescriptor;
 
 use super::TABLE_KEY;
 use crate::table::csv::malformed;
-use crate::table::writer::io_error;
+use crate::table::schema::io_error;
 use crate::table::{ColumnType, Limits, Metadata, Table, TableError, Values};
 
 /// Rows that are decoded at a time.
