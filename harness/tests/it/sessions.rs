@@ -118,14 +118,16 @@ fn a_client_above_its_rate_is_cut_and_one_at_its_rate_loses_nothing() {
     assert_eq!(over_rate(&network, entry), 0);
 
     let mut rng = ChaCha20Rng::seed_from_u64(1);
-    for _ in 0..300 {
-        let frame = Frame::filler(&mut rng, network.epoch().byte());
-        assert!(network.send_at_once(clients[1], frame).unwrap());
+    for _ in 0..30 {
+        for _ in 0..20 {
+            let frame = Frame::filler(&mut rng, network.epoch().byte());
+            assert!(network.send_at_once(clients[1], frame).unwrap());
+        }
+        run_checked(&mut network, 1);
     }
-    run_checked(&mut network, 5);
-    // 64 at once, and twice its rate.
+    // 64 at once, and twice its 0.85 a second: 115 of 600 pass.
     let cut = over_rate(&network, entry);
-    assert!((220..=236).contains(&cut), "{cut}");
+    assert!((475..=495).contains(&cut), "{cut}");
     close_books(&mut network);
 }
 
