@@ -1,10 +1,10 @@
 //! What a network of a given size takes: wall time, events and peak memory.
 //!
 //! ```sh
-//! cargo run -p shoal-harness --example large -- NODES CLIENTS SECONDS
+//! cargo run -p shoal-harness --example large -- NODES CLIENTS SECONDS EPOCH
 //! ```
 //!
-//! A tenth of the nodes are providers, the rest are mixes in three layers. Clients send few packets.
+//! The last two are lengths of time, in virtual seconds. A tenth of the nodes are providers, the rest are mixes in three layers. Clients send few packets.
 #![expect(clippy::print_stdout, reason = "it is what it is for")]
 
 use std::error::Error;
@@ -33,8 +33,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => Ok(usual),
     };
     let (nodes, clients, seconds) = (number(1000)?, number(2000)?, number(120)?);
+    let epoch = Span::from_secs(number(3600)?);
     let clock = start();
-    let mut network = builder(usize::try_from(nodes)?, usize::try_from(clients)?).build()?;
+    let builder = builder(usize::try_from(nodes)?, usize::try_from(clients)?);
+    let mut network = builder.epoch(epoch).build()?;
     report(&network, clock, "built");
     let up = network.bring_up(START)?;
     report(&network, clock, if up { "up" } else { "not up in time" });

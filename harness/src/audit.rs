@@ -1,8 +1,7 @@
 //! The books of a whole network.
 
-use thiserror::Error;
-
 use crate::client::ClientHost;
+use crate::error::Imbalance;
 use crate::event::{Event, Lane};
 use crate::ledger::Ledger;
 use crate::node::NodeHost;
@@ -48,18 +47,6 @@ pub struct Audit {
     /// Frames that clients say they sent, with what a test put in or held back, and without those
     /// for which there was no link.
     pub clients_sent: u64,
-}
-
-/// A sum that does not come out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{what}: {left} on one side, {right} on the other")]
-pub struct Imbalance {
-    /// What was compared.
-    pub what: &'static str,
-    /// The one side.
-    pub left: u64,
-    /// The other side.
-    pub right: u64,
 }
 
 pub(crate) struct Parts<'a> {

@@ -5,7 +5,6 @@ use shoal_proto::Time;
 use shoal_topology::ParameterError;
 use thiserror::Error;
 
-use crate::audit::Imbalance;
 use crate::party::Party;
 
 /// Why a simulated network could not be built or driven on.
@@ -56,4 +55,16 @@ pub enum SimulationError {
     /// The packets do not add up: a fault of a core or of the harness.
     #[error("the packets do not add up")]
     Imbalance(#[from] Imbalance),
+}
+
+/// A sum that does not come out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{what}: {left} on one side, {right} on the other")]
+pub struct Imbalance {
+    /// What was compared.
+    pub what: &'static str,
+    /// The one side.
+    pub left: u64,
+    /// The other side.
+    pub right: u64,
 }

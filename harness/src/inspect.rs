@@ -8,8 +8,8 @@ use shoal_proto::{ClientHandle, NodeId, Time};
 use shoal_provider::Usage;
 use shoal_topology::{DirectoryCounters, View};
 
-use crate::audit::{Audit, Imbalance, Parts};
-use crate::error::SimulationError;
+use crate::audit::{Audit, Parts};
+use crate::error::{Imbalance, SimulationError};
 use crate::flow::FlowEvent;
 use crate::network::Network;
 use crate::node::NodeHost;

@@ -78,9 +78,9 @@ mod trace;
 mod trouble;
 mod world;
 
-pub use audit::{Audit, Imbalance};
+pub use audit::Audit;
 pub use builder::NetworkBuilder;
-pub use error::SimulationError;
+pub use error::{Imbalance, SimulationError};
 pub use faults::{Fault, FaultCounts, LinkFault, Trouble};
 pub use flow::{Flow, FlowEvent, PacketKind};
 pub use ledger::Ledger;
