@@ -285,8 +285,18 @@ pub enum Event {
         /// The provider, base58.
         entry: String,
     },
-    /// The connection to the entry provider is gone.
-    Detached,
+    /// The connection to the entry provider is gone; it is made again by itself.
+    Detached {
+        /// Why, in words.
+        reason: String,
+    },
+    /// There are new documents of the network.
+    Documents {
+        /// The epoch of the one in force.
+        in_force: u64,
+        /// The newest epoch that there is one of.
+        newest: u64,
+    },
     /// Something is wrong.
     Alarm {
         /// What, in words.

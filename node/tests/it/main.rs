@@ -18,4 +18,5 @@ mod net;
 mod net_hostile;
 mod net_support;
 mod relay;
+mod scene;
 mod state;

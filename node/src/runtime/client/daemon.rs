@@ -170,15 +170,19 @@ impl Daemon {
                 self.tell(Event::Attached { entry });
             }
             SessionEvent::Offline { reason, was_online } => {
-                if was_online {
-                    self.tell(Event::Detached);
-                }
                 let reason = reason.to_string();
+                if was_online {
+                    self.tell(Event::Detached {
+                        reason: reason.clone(),
+                    });
+                }
                 tracing::warn!(%reason, "not attached");
                 self.announcer.say(&Announce::Offline { reason });
             }
             SessionEvent::Documents { in_force, newest } => {
                 tracing::info!(%in_force, %newest, "documents");
+                let (in_force, newest) = (in_force.number(), newest.number());
+                self.tell(Event::Documents { in_force, newest });
             }
             SessionEvent::NotRenewed(error) => {
                 tracing::warn!(%error, "the directory was not renewed");
