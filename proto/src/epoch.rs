@@ -1,3 +1,5 @@
+//! Epochs: numbered stretches of time, and the byte that names one in a frame.
+
 use std::fmt;
 
 /// The number of an epoch since the network's genesis.

@@ -1,3 +1,5 @@
+//! One encoding of values for everything that is hashed.
+
 use blake2::{Blake2b256, Digest};
 
 /// BLAKE2b-256 over a canonical encoding: a domain first, then fields, each with its length in

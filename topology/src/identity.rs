@@ -1,3 +1,5 @@
+//! A node's signing key.
+
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use rand::CryptoRng;
 use shoal_proto::NodeId;

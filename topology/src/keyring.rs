@@ -1,3 +1,5 @@
+//! A node's Sphinx keys, one for each epoch.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

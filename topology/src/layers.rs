@@ -1,3 +1,5 @@
+//! Which mix stands in which layer: sticky and balanced, the same everywhere.
+
 use std::collections::BTreeMap;
 
 use shoal_proto::{Epoch, NetworkHash, NodeId};

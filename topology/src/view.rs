@@ -1,3 +1,5 @@
+//! The documents that are known, and which of them count at a time.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
