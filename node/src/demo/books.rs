@@ -12,22 +12,39 @@ mod names {
     pub(super) const INSIDE: &str = "shoal_mix_inside_packets";
     pub(super) const ORIGINATED: &str = "shoal_mix_originated_packets_total";
     pub(super) const PROVIDER_DROPPED: &str = "shoal_provider_dropped_packets_total";
-    pub(super) const PROVIDER_REPLIES: &str = "shoal_provider_replies_packets_total";
-    pub(super) const PROVIDER_DOWNLINK: &str = "shoal_provider_downlink_packets_total";
 
-    #[cfg(test)]
-    pub(super) const ALL: [&str; 10] = [
-        RECEIVED,
-        FORWARDED,
-        DELIVERED,
-        LOOPS_RETURNED,
-        DROPPED,
-        INSIDE,
-        ORIGINATED,
-        PROVIDER_DROPPED,
-        PROVIDER_REPLIES,
-        PROVIDER_DOWNLINK,
+    /// What the provider role answers and streams, by kind.
+    pub(super) const PROVIDER_REPLIES: [(&str, &str); 6] = [
+        ("receipt_stored", "shoal_provider_stored_receipts_total"),
+        ("receipt_refused", "shoal_provider_refused_receipts_total"),
+        ("dummy", "shoal_provider_dummy_replies_total"),
+        ("late", "shoal_provider_late_replies_total"),
+        ("stream_entry", "shoal_provider_stream_entries_packets_total"),
+        ("stream_idle", "shoal_provider_stream_idle_packets_total"),
     ];
+    /// What entries send to clients, by kind.
+    pub(super) const PROVIDER_DOWNLINK: [(&str, &str); 2] = [
+        ("payload", "shoal_provider_downlink_payload_frames_total"),
+        ("filler", "shoal_provider_downlink_filler_frames_total"),
+    ];
+
+    /// All of them.
+    #[cfg(test)]
+    pub(super) fn all() -> impl Iterator<Item = &'static str> {
+        let by_kind = PROVIDER_REPLIES.into_iter().chain(PROVIDER_DOWNLINK);
+        [
+            RECEIVED,
+            FORWARDED,
+            DELIVERED,
+            LOOPS_RETURNED,
+            DROPPED,
+            INSIDE,
+            ORIGINATED,
+            PROVIDER_DROPPED,
+        ]
+        .into_iter()
+        .chain(by_kind.map(|(_, name)| name))
+    }
 }
 
 /// A metric's name and labels.
@@ -93,15 +110,22 @@ impl Books {
             "node_loop".to_owned(),
             own.get("loop").copied().unwrap_or(0),
         );
-        for (kind, count) in self.by_label(names::PROVIDER_REPLIES, "kind") {
-            sent.insert(format!("provider_{kind}"), count);
+        for (kind, name) in names::PROVIDER_REPLIES {
+            sent.insert(format!("provider_{kind}"), self.total(name));
         }
         sent
     }
 
     /// Frames that entry providers sent to their clients, by kind: one a tick, full or filler.
     pub(super) fn downlink_by_kind(&self) -> BTreeMap<String, u64> {
-        self.by_label(names::PROVIDER_DOWNLINK, "kind")
+        let by_kind = names::PROVIDER_DOWNLINK.into_iter();
+        by_kind
+            .map(|(kind, name)| (kind.to_owned(), self.total(name)))
+            .collect()
+    }
+
+    fn total(&self, name: &str) -> u64 {
+        self.nodes.values().map(|samples| sum(samples, name)).sum()
     }
 
     fn by_label(&self, name: &str, label: &str) -> BTreeMap<String, u64> {
@@ -183,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_read_is_declared() {
-        for name in names::ALL {
+        for name in names::all() {
             let mut declared = crate::metrics::declared();
             assert!(declared.any(|metric| metric.name == name), "{name}");
         }

@@ -173,7 +173,7 @@ async fn over_loopback() -> [Story; 2] {
         let address = place.json(&["client", "address", "--dir", to]).await;
         let address = address["address"].as_str().unwrap().to_owned();
         let send = [
-            "client", "send", "--dir", from, &address, text, "--wait", "queued",
+            "client", "send", "--dir", from, &address, text, "--wait", "none",
         ];
         place.json(&send).await;
     };

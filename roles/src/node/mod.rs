@@ -263,7 +263,7 @@ impl Node {
         let node = NodeCounters {
             epoch: self.params.epoch_at(now).number(),
             members: document.map_or(0, |document| document.members().len() as u64),
-            ready: u64::from(ready),
+            ready: ready.into(),
             ..self.counters
         };
         Figures {
