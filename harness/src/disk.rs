@@ -90,7 +90,7 @@ impl NodeDisk {
             DirectoryChange::RemoveDescriptor { id, sequence } => {
                 self.descriptors.remove(&(id, sequence));
             }
-            DirectoryChange::Sequence(sequence) => self.sequence = self.sequence.max(sequence),
+            DirectoryChange::Sequence(sequence) => self.sequence = sequence,
         }
     }
 

@@ -19,7 +19,10 @@ mod names {
         ("receipt_refused", "shoal_provider_refused_receipts_total"),
         ("dummy", "shoal_provider_dummy_replies_total"),
         ("late", "shoal_provider_late_replies_total"),
-        ("stream_entry", "shoal_provider_stream_entries_packets_total"),
+        (
+            "stream_entry",
+            "shoal_provider_stream_entries_packets_total",
+        ),
         ("stream_idle", "shoal_provider_stream_idle_packets_total"),
     ];
     /// What entries send to clients, by kind.

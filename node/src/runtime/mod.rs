@@ -14,7 +14,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use shoal_topology::{MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES, NetworkParameters};
+use shoal_roles::RequestKind;
+use shoal_topology::NetworkParameters;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -49,11 +50,12 @@ fn load_parameters(path: &Path) -> Result<Arc<NetworkParameters>, Failure> {
     load_network(path).map(Arc::new).map_err(Failure::usage)
 }
 
-/// Networking's limits, with room for the largest directory.
+/// Networking's limits, with room for what may be asked and answered.
 fn net_limits() -> NetLimits {
     NetLimits {
-        directory_request_bytes: MAX_SYNC_REQUEST_BYTES,
-        directory_response_bytes: MAX_SYNC_RESPONSE_BYTES,
+        directory_request_bytes: RequestKind::Directory.most_asked(),
+        directory_response_bytes: RequestKind::Directory.most_answered(),
+        attach_bytes: RequestKind::Attach.most_asked(),
         ..NetLimits::default()
     }
 }

@@ -224,8 +224,13 @@ impl Documents {
     /// Attached: documents are renewed at some random moment after the next one that is missing is
     /// complete, on a schedule that depends on nothing that the user does.
     pub(super) fn plan(&mut self, now: Time, rng: &mut ChaCha20Rng) {
-        self.renew_wait = RENEW_AGAIN.0;
         let epoch = self.params.epoch_at(now);
+        let stale = self.known.as_ref();
+        if stale.is_some_and(|known| !known.documents.contains_key(&epoch)) {
+            // An old document is in force: the right one may be formed late.
+            return self.plan_again(now, rng);
+        }
+        self.renew_wait = RENEW_AGAIN.0;
         let window = self.params.epoch.scale(1, 8);
         let share = rng.random_range(1_000..=10_000);
         let has = |epoch: Epoch| {

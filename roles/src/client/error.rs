@@ -35,6 +35,9 @@ pub enum SessionError {
     /// There is no entry to choose.
     #[error("there is no entry provider besides the mailbox's own")]
     NoEntry,
+    /// The document in force does not list the entry any more, so there is no path.
+    #[error("the entry provider is not in the document of this epoch")]
+    EntryGone,
     /// The entry did not answer in time.
     #[error("the entry provider did not answer in time")]
     AttachTimeout,

@@ -33,7 +33,8 @@ pub enum SessionInput {
     LinkUp(ConnectionId),
     /// Frames can't be sent on it any more.
     LinkDown(ConnectionId),
-    /// The connection could not be made, or is gone.
+    /// The connection could not be made, or is gone: for both sides, so that the host gives up what
+    /// carried it.
     Closed(ConnectionId),
     /// The other end answered.
     Response {

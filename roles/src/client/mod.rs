@@ -22,7 +22,7 @@ use shoal_client::{
 };
 use shoal_packet::Frame;
 use shoal_proto::{Epoch, MessageId, NodeId, Span, Time};
-use shoal_topology::{AdoptError, NetworkParameters, View};
+use shoal_topology::{AdoptError, NetworkParameters, Role, View};
 use zeroize::Zeroizing;
 
 use self::clock::{Moved, Offset};
@@ -50,6 +50,8 @@ pub struct Session {
     documents: Documents,
     state: State,
     offset: Offset,
+    /// When the epoch ends, and with it perhaps the entry.
+    switch: Time,
     /// The client role was told that it is attached.
     online: bool,
     retry: Span,
@@ -104,6 +106,7 @@ impl Session {
             choice,
             state: State::Off,
             offset: Offset::default(),
+            switch: now,
             online: false,
             retry: RETRY.0,
             connections: 0,
@@ -160,6 +163,7 @@ impl Session {
             State::Entered { .. } if self.documents.is_due(network) => self.fetch(network),
             _ => {}
         }
+        self.check_entry(network);
         self.advance_fetch(network);
     }
 
@@ -188,7 +192,7 @@ impl Session {
         let own = match &self.state {
             State::Off | State::Fetching { .. } => None,
             State::Waiting(until) => Some(*until),
-            State::Entered { entry, .. } => entry.deadline(),
+            State::Entered { entry, .. } => entry.deadline().or(Some(self.switch)),
         };
         let parts = [own, self.documents.deadline(), self.client.poll_deadline()];
         let earliest = parts.into_iter().flatten().min();
@@ -427,7 +431,10 @@ impl Session {
         self.tell(now, ClientInput::View(Arc::clone(&view)));
         match self.state {
             State::Fetching { since } => self.approach(now, since, &view),
-            State::Entered { .. } => self.documents.plan(now, &mut self.rng),
+            State::Entered { .. } => {
+                self.documents.plan(now, &mut self.rng);
+                self.check_entry(now);
+            }
             State::Off | State::Waiting(_) => {}
         }
     }
@@ -472,6 +479,7 @@ impl Session {
             Ok((node, addresses)) => {
                 let connection = self.open(node, addresses, true);
                 let entry = Entry::new(now, connection, node, &mut self.rng);
+                self.switch = self.params.start_of(self.params.epoch_at(now).next());
                 self.state = State::Entered { since, entry };
             }
             Err(error) => self.fail(now, error),
@@ -491,6 +499,23 @@ impl Session {
         self.tell(now, ClientInput::Attached { entry, handle });
         self.documents.plan(now, &mut self.rng);
         self.event(SessionEvent::Online { entry });
+    }
+
+    /// From a switch on, an entry that the document in force does not list is of no use: every packet
+    /// would lead nowhere.
+    fn check_entry(&mut self, now: Time) {
+        let State::Entered { entry, .. } = &self.state else {
+            return;
+        };
+        self.switch = self.params.start_of(self.params.epoch_at(now).next());
+        let view = self.documents.view();
+        let gone = view.current(&self.params, now).is_some_and(|document| {
+            let member = document.member(&entry.node);
+            member.is_none_or(|member| member.role != Role::Provider)
+        });
+        if gone {
+            self.fail(now, SessionError::EntryGone);
+        }
     }
 
     fn is_attached_by(&self, connection: ConnectionId) -> bool {

@@ -1,6 +1,6 @@
 //! Requests that wait for their answer, and clients on their way in.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use prost::Message as _;
 use shoal_proto::{ClientHandle, NodeId, Time, wire};
@@ -20,6 +20,8 @@ pub(super) struct Desk {
     attaching: BTreeMap<ClientHandle, Attaching>,
     /// The connections of those that are attached.
     clients: BTreeMap<ClientHandle, NodeId>,
+    /// The connections of both: each attaches once.
+    peers: BTreeSet<NodeId>,
 }
 
 /// A client that the provider has not accepted yet.
@@ -51,21 +53,17 @@ impl Desk {
         place.is_some_and(|place| self.questions.remove(place).is_some())
     }
 
-    /// Reads a client's wish to be attached.
+    /// Reads a client's wish to be attached. A connection has one client, which attaches once: else each
+    /// new handle would bring a new budget.
     ///
     /// # Errors
     /// What the client is told.
-    pub(super) fn read(
-        &self,
-        params: &NetworkParameters,
-        peer: &NodeId,
-        bytes: &[u8],
-    ) -> Result<Wish, wire::AttachStatus> {
+    pub(super) fn read(&self, peer: &NodeId, bytes: &[u8]) -> Result<Wish, wire::AttachStatus> {
         use wire::AttachStatus::{Full, Malformed};
         let request = wire::AttachRequest::decode(bytes).map_err(|_| Malformed)?;
         let handle = ClientHandle::try_from(request.handle.as_slice()).map_err(|_| Malformed)?;
         let taken = self.clients.contains_key(&handle) || self.attaching.contains_key(&handle);
-        if taken || params.is_genesis(peer) {
+        if taken || self.peers.contains(peer) {
             return Err(Malformed);
         }
         if self.attaching.len() >= MOST_ATTACHING {
@@ -77,22 +75,28 @@ impl Desk {
 
     /// The client waits for the provider's answer.
     pub(super) fn begin(&mut self, handle: ClientHandle, attaching: Attaching) {
+        self.peers.insert(attaching.peer);
         self.attaching.insert(handle, attaching);
     }
 
     /// The provider has answered. Gives who waited.
     pub(super) fn decided(&mut self, handle: &ClientHandle) -> Option<Attaching> {
-        self.attaching.remove(handle)
+        let attaching = self.attaching.remove(handle)?;
+        self.peers.remove(&attaching.peer);
+        Some(attaching)
     }
 
     /// The client is attached from now on.
     pub(super) fn admit(&mut self, handle: ClientHandle, peer: NodeId) {
         self.clients.insert(handle, peer);
+        self.peers.insert(peer);
     }
 
     /// The client is not attached any more.
     pub(super) fn dismiss(&mut self, handle: &ClientHandle) {
-        self.clients.remove(handle);
+        if let Some(peer) = self.clients.remove(handle) {
+            self.peers.remove(&peer);
+        }
     }
 
     /// The connection of an attached client.
@@ -145,19 +149,23 @@ mod tests {
     fn wishes_that_make_no_sense_are_told_so() {
         use wire::AttachStatus::Malformed;
         let mut desk = Desk::default();
-        let params = NetworkParameters::example();
         let peer = NodeId::new([1; 32]);
         let wish = |handle: Vec<u8>| {
             let profile = "default".to_owned();
             wire::AttachRequest { handle, profile }.encode_to_vec()
         };
-        let read = |desk: &Desk, bytes: &[u8]| desk.read(&params, &peer, bytes).map(|w| w.handle);
+        let read = |desk: &Desk, bytes: &[u8]| desk.read(&peer, bytes).map(|w| w.handle);
         let handle = ClientHandle::new([2; 32]);
         assert_eq!(read(&desk, &wish(vec![2; 32])), Ok(handle));
         assert_eq!(read(&desk, &wish(vec![2; 31])), Err(Malformed));
         assert_eq!(read(&desk, b"\xff\xff"), Err(Malformed));
         desk.admit(handle, peer);
         assert_eq!(read(&desk, &wish(vec![2; 32])), Err(Malformed), "taken");
+        assert_eq!(
+            read(&desk, &wish(vec![3; 32])),
+            Err(Malformed),
+            "attached already"
+        );
         desk.dismiss(&handle);
         assert_eq!(read(&desk, &wish(vec![2; 32])), Ok(handle));
     }

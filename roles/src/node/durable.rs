@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use shoal_proto::{Epoch, Span, Time};
+use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::{DirectoryAction, DirectoryChange};
 
 /// How long the key of an epoch that is over stays on disk for the last tags.
@@ -29,9 +29,42 @@ pub(super) struct Durable {
     awaited: BTreeSet<u64>,
     /// Waits until the awaited ones are.
     held: VecDeque<DirectoryAction>,
+    /// The row of each change that is not done, and the newest change of each row: an older one that
+    /// fails is not tried again, or it would undo the newer.
+    rows: BTreeMap<u64, Row>,
+    newest: BTreeMap<Row, u64>,
     failed: BTreeMap<u64, (Time, DirectoryChange)>,
+    /// Those that failed and are not done, waiting or being tried again.
+    behind: BTreeSet<u64>,
     /// Keys to delete, and when.
     removals: VecDeque<(Time, Epoch)>,
+}
+
+/// What a change is about; the later of two about one row wins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Row {
+    Key(Epoch),
+    Document(Epoch),
+    Descriptor(NodeId, u64),
+    Sequence,
+}
+
+impl Row {
+    const fn of(change: &DirectoryChange) -> Self {
+        match change {
+            DirectoryChange::Key { epoch, .. } | DirectoryChange::RemoveKey { epoch } => {
+                Self::Key(*epoch)
+            }
+            DirectoryChange::Document { epoch, .. } | DirectoryChange::RemoveDocument { epoch } => {
+                Self::Document(*epoch)
+            }
+            DirectoryChange::Descriptor { id, sequence, .. }
+            | DirectoryChange::RemoveDescriptor { id, sequence } => {
+                Self::Descriptor(*id, *sequence)
+            }
+            DirectoryChange::Sequence(_) => Self::Sequence,
+        }
+    }
 }
 
 /// What becomes of something that the directory wants done.
@@ -75,19 +108,26 @@ impl Durable {
 
     fn write(&mut self, change: DirectoryChange) -> Write {
         self.last_ticket += 1;
+        let (ticket, row) = (self.last_ticket, Row::of(&change));
+        self.rows.insert(ticket, row);
+        if let Some(older) = self.newest.insert(row, ticket)
+            && self.failed.remove(&older).is_some()
+        {
+            self.forget(older);
+        }
         let awaited = matches!(
             change,
             DirectoryChange::Key { .. } | DirectoryChange::Sequence(_)
         );
         if awaited {
-            self.awaited.insert(self.last_ticket);
+            self.awaited.insert(ticket);
         }
-        (self.last_ticket, change)
+        (ticket, change)
     }
 
     /// A change is on disk. Gives what waited for it.
     pub(super) fn done(&mut self, ticket: u64) -> Vec<DirectoryAction> {
-        self.awaited.remove(&ticket);
+        self.forget(ticket);
         if self.awaited.is_empty() {
             self.held.drain(..).collect()
         } else {
@@ -95,14 +135,36 @@ impl Durable {
         }
     }
 
-    /// A change is not on disk: later again.
-    pub(super) fn failed(&mut self, now: Time, ticket: u64, change: DirectoryChange) {
-        self.failed.insert(ticket, (now + RETRY, change));
+    /// The change is done, or a newer one of its row stands in its place.
+    fn forget(&mut self, ticket: u64) {
+        self.awaited.remove(&ticket);
+        self.behind.remove(&ticket);
+        if let Some(row) = self.rows.remove(&ticket)
+            && self.newest.get(&row) == Some(&ticket)
+        {
+            self.newest.remove(&row);
+        }
     }
 
-    /// Whether something waits to be tried again.
+    /// A change is not on disk: later again, unless a newer one stands in its place. Gives what
+    /// waited for it then.
+    pub(super) fn failed(
+        &mut self,
+        now: Time,
+        ticket: u64,
+        change: DirectoryChange,
+    ) -> Vec<DirectoryAction> {
+        if self.newest.get(&Row::of(&change)) != Some(&ticket) {
+            return self.done(ticket);
+        }
+        self.behind.insert(ticket);
+        self.failed.insert(ticket, (now + RETRY, change));
+        Vec::new()
+    }
+
+    /// Whether something could not be saved and is not yet.
     pub(super) fn is_behind(&self) -> bool {
-        !self.failed.is_empty()
+        !self.behind.is_empty()
     }
 
     /// The next change that is due by now: one that failed, or a key to delete.
@@ -185,8 +247,28 @@ mod tests {
         assert!(durable.poll(at(2999)).is_none());
         let again = durable.poll(at(3000));
         assert!(matches!(again, Some((n, DirectoryChange::Key { .. })) if n == number));
-        assert!(!durable.is_behind());
+        assert!(durable.is_behind(), "it is being tried");
         assert_eq!(durable.done(number).len(), 1);
+        assert!(!durable.is_behind());
+    }
+
+    #[test]
+    fn what_failed_undoes_nothing_newer() {
+        let mut durable = Durable::default();
+        let sequence = |number| DirectoryAction::Persist(DirectoryChange::Sequence(number));
+        let (first, change) = ticket(durable.order(at(0), sequence(4)));
+        durable.failed(at(0), first, change);
+        let (second, _) = ticket(durable.order(at(1), sequence(5)));
+        assert!(durable.poll(at(9000)).is_none(), "4 is over");
+        assert!(matches!(durable.order(at(1), publish()), Ordered::Later));
+        assert_eq!(durable.done(second).len(), 1);
+        // The same when the newer one was given before the older one failed.
+        let (third, change) = ticket(durable.order(at(2), sequence(6)));
+        let (fourth, _) = ticket(durable.order(at(2), sequence(7)));
+        assert!(durable.failed(at(2), third, change).is_empty());
+        assert!(durable.poll(at(9000)).is_none());
+        assert!(durable.done(fourth).is_empty());
+        assert!(durable.rows.is_empty() && durable.newest.is_empty());
     }
 
     #[test]

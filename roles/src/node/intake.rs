@@ -99,15 +99,9 @@ impl Intake {
         self.open.store(false, Ordering::Relaxed);
     }
 
-    /// The connection's client is attached under this handle from now on, and sends at `rate`
-    /// frames per second. Gives the handle that it had before.
-    pub(super) fn attach(
-        &self,
-        now: Time,
-        peer: NodeId,
-        handle: ClientHandle,
-        rate: f64,
-    ) -> Option<ClientHandle> {
+    /// The connection's client is attached under this handle from now on, and sends at `rate` frames
+    /// per second.
+    pub(super) fn attach(&self, now: Time, peer: NodeId, handle: ClientHandle, rate: f64) {
         let budget = Budget {
             rate: rate * RATE_MARGIN,
             tokens: BURST,
@@ -121,7 +115,7 @@ impl Intake {
             .attached
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        map.insert(peer, attached).map(|old| old.handle)
+        map.insert(peer, attached);
     }
 
     /// The connection is gone.

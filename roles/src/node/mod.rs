@@ -13,7 +13,7 @@ mod intake;
 mod io;
 mod job;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand::{CryptoRng, SeedableRng as _};
@@ -75,6 +75,8 @@ pub struct Node {
     directory: Directory<ChaCha20Rng>,
     durable: Durable,
     desk: Desk,
+    /// Whoever has a connection: a newcomer becomes a neighbour when a document lists it.
+    connected: BTreeSet<NodeId>,
     readiness: Readiness,
     parts: Parts,
     counters: NodeCounters,
@@ -210,6 +212,7 @@ impl Node {
             directory,
             durable: Durable::default(),
             desk: Desk::default(),
+            connected: BTreeSet::new(),
             readiness: Readiness::default(),
             parts: Parts::default(),
             counters: NodeCounters::default(),
@@ -317,7 +320,9 @@ impl Node {
                 }
                 self.counters.directory_state += 1;
                 self.readiness.unsettle();
-                self.durable.failed(now, ticket, change);
+                for action in self.durable.failed(now, ticket, change) {
+                    self.directory_action(now, action);
+                }
             }
             NodeInput::Done(done) => self.done(now, done),
             NodeInput::LinkFull { handle } => {
@@ -352,7 +357,7 @@ impl Node {
             self.directory.poll_deadline(),
             provider,
             self.durable.deadline(),
-            self.readiness.deadline(),
+            self.readiness.deadline().filter(|_| self.stop_by.is_none()),
             self.stop_by.filter(|_| !self.drained),
         ];
         parts.into_iter().flatten().min()
@@ -436,10 +441,15 @@ impl Node {
 
     fn peer_input(&mut self, now: Time, input: NodeInput) {
         let input = match input {
-            NodeInput::Connected(peer) if self.is_node(&peer) => {
+            NodeInput::Connected(peer) => {
+                self.connected.insert(peer);
+                if !self.is_node(&peer) {
+                    return;
+                }
                 DirectoryInput::PeerConnected(peer)
             }
             NodeInput::Disconnected(peer) => {
+                self.connected.remove(&peer);
                 self.readiness.link(peer, false);
                 if let Some(handle) = self.intake.detach(&peer) {
                     self.dismiss(now, handle);
@@ -505,7 +515,12 @@ impl Node {
         if self.provider.is_none() {
             return self.answer_attach(now, ticket, wire::AttachStatus::NotAProvider);
         }
-        match self.desk.read(&self.params, &peer, bytes) {
+        // A node is no client: its frames would count as one's.
+        let wish = match self.is_node(&peer) {
+            true => Err(wire::AttachStatus::Malformed),
+            false => self.desk.read(&peer, bytes),
+        };
+        match wish {
             Ok(Wish { handle, profile }) => {
                 let rate = desk::uplink(&self.params, &profile);
                 let attaching = Attaching { peer, ticket, rate };
@@ -524,9 +539,7 @@ impl Node {
         let status = desk::status(answer);
         if status == wire::AttachStatus::Accepted {
             self.desk.admit(handle, peer);
-            if let Some(old) = self.intake.attach(now, peer, handle, rate) {
-                self.dismiss(now, old);
-            }
+            self.intake.attach(now, peer, handle, rate);
             self.allow_packets();
         }
         self.answer_attach(now, ticket, status);
@@ -664,6 +677,11 @@ impl Node {
         self.gate.set_view(Arc::clone(view));
         self.relay_input(now, RelayInput::View(Arc::clone(view)));
         self.provider_input(now, ProviderInput::View(Arc::clone(view)));
+        let listed = self.connected.iter().filter(|peer| self.is_node(peer));
+        for peer in listed.copied().collect::<Vec<_>>() {
+            let input = DirectoryInput::PeerConnected(peer);
+            self.directory.handle_input(now, input);
+        }
         let peers = wanted_peers(&self.params, view, &self.local);
         self.act(NodeAction::Peers(peers));
         self.allow_packets();
@@ -674,7 +692,7 @@ impl Node {
     fn allow_packets(&mut self) {
         let documents = self.directory.view().documents.values();
         let members = documents.flat_map(|document| document.members().map(|member| member.id));
-        let mut allowed: std::collections::BTreeSet<NodeId> = members.collect();
+        let mut allowed: BTreeSet<NodeId> = members.collect();
         allowed.extend(self.intake.clients());
         allowed.remove(&self.local);
         self.act(NodeAction::PacketPeers(allowed));

@@ -109,6 +109,10 @@ impl Daemon {
     }
 
     fn tell_session(&mut self, input: SessionInput) {
+        if let SessionInput::Closed(connection) = &input {
+            // Nothing more is heard of it: what carried it goes too.
+            self.links.close(*connection);
+        }
         self.session.handle_input(self.clock.now(), input);
     }
 

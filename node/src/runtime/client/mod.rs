@@ -114,6 +114,8 @@ fn check_profile(params: &NetworkParameters, config: &ClientConfig) -> Result<()
 /// Lets the database's thread write what is queued. Its words have nobody to go to any more; the
 /// channel holds as many as there can be, so the thread never waits for us.
 fn finish(database: Database, written: &mut mpsc::Receiver<database::Written>) {
+    // What the thread says from now on is said to nobody, so that it waits for nobody.
+    written.close();
     if database.finish().is_none() {
         tracing::error!("the database's thread panicked");
     }
