@@ -7,13 +7,11 @@
 //!
 //! Sources: A. Serjantov, R. Dingledine, P. Syverson, "From a Trickle to a Flood", 2002 (the
 //! attack); A. Piotrowska et al., "The Loopix Anonymity System", 2017, section 4.2.1 (loops
-//! against it). The statistics of the loops are the mix's own: [`LoopReturns`], with the limits of
+//! against it). What counts as an alarm is the mix's own [`LoopAlarm`], with the limits of
 //! [`RelayLimits`].
 
-use std::collections::VecDeque;
-
 use rand::{Rng, RngExt};
-use shoal_mix::{LoopReturns, RelayLimits};
+use shoal_mix::{LoopAlarm, LoopReturns, LoopVerdict, RelayLimits};
 
 use super::draw::{self, Trials};
 use crate::theory;
@@ -152,76 +150,15 @@ impl Blocking {
             }
         }
         finished.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut watch = Watch::new(&self.limits);
+        let mut alarm = LoopAlarm::new(&self.limits);
         let mut alarms = Alarms::default();
         for (time, returned) in finished {
-            if watch.finish(returned) {
+            if let Some(LoopVerdict::Alarm(_)) = alarm.finish(returned) {
                 alarms.count += 1;
                 alarms.first.get_or_insert(time);
             }
         }
         alarms
-    }
-}
-
-/// The window over the last loops: alarm and recovery by the limits of a relay.
-#[derive(Clone, Debug)]
-pub struct Watch {
-    window: usize,
-    minimum: usize,
-    alarm: f64,
-    recovery: f64,
-    finished: VecDeque<bool>,
-    returns: LoopReturns,
-    alarmed: bool,
-}
-
-impl Watch {
-    /// No loop has finished yet.
-    #[must_use]
-    pub fn new(limits: &RelayLimits) -> Self {
-        Self {
-            window: limits.loop_window,
-            minimum: limits.loop_minimum,
-            alarm: limits.loop_alarm_ratio,
-            recovery: limits.loop_recovery_ratio,
-            finished: VecDeque::new(),
-            returns: LoopReturns {
-                returned: 0,
-                lost: 0,
-            },
-            alarmed: false,
-        }
-    }
-
-    /// A loop came back or was given up. True if with it an alarm begins.
-    pub fn finish(&mut self, returned: bool) -> bool {
-        self.finished.push_back(returned);
-        *self.side(returned) += 1;
-        if self.finished.len() > self.window
-            && let Some(oldest) = self.finished.pop_front()
-        {
-            *self.side(oldest) -= 1;
-        }
-        if self.finished.len() < self.minimum {
-            return false;
-        }
-        let ratio = self.returns.ratio();
-        let begins = !self.alarmed && ratio < self.alarm;
-        if begins {
-            self.alarmed = true;
-        } else if self.alarmed && ratio >= self.recovery {
-            self.alarmed = false;
-        }
-        begins
-    }
-
-    fn side(&mut self, returned: bool) -> &mut usize {
-        if returned {
-            &mut self.returns.returned
-        } else {
-            &mut self.returns.lost
-        }
     }
 }
 
@@ -311,16 +248,5 @@ mod tests {
         assert!((7_600..=8_400).contains(&count), "{count}");
         blocking.loop_loss = 0.0;
         assert_eq!(blocking.loops(&mut rng, 1_000.0, None), Alarms::default());
-    }
-
-    #[test]
-    fn the_watch_agrees_with_the_relay() {
-        // The case of the relay's own test: 30 return, 20 are lost, 60 return.
-        let mut watch = Watch::new(&RelayLimits::default());
-        let begins: Vec<usize> = (0..110)
-            .filter(|number| watch.finish(!(30..50).contains(number)))
-            .collect();
-        assert_eq!(begins, [42]);
-        assert!(!watch.alarmed);
     }
 }

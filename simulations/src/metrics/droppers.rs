@@ -6,9 +6,8 @@
 use std::collections::VecDeque;
 
 use rand::RngExt;
-use shoal_mix::RelayLimits;
+use shoal_mix::{LoopVerdict, RelayLimits};
 
-use super::blocking::Watch;
 use super::draw::Trials;
 use super::sheet::{Sheet, count, share};
 use super::sight::at;
@@ -37,7 +36,7 @@ pub(super) struct Droppers {
     limits: RelayLimits,
     patience: f64,
     plan: Plan,
-    watches: Vec<Option<Watch>>,
+    watches: Vec<Option<shoal_mix::LoopAlarm>>,
     /// Loops in order of sending, which is that of their deadlines; and which are back.
     waiting: VecDeque<(Loop, bool)>,
     /// The number of the first that waits, and by slot that of the loop, plus 1.
@@ -97,8 +96,8 @@ impl Droppers {
         };
         self.sent += 1;
         self.returned += u64::from(returned);
-        let watch = watch.get_or_insert_with(|| Watch::new(&self.limits));
-        if watch.finish(returned)
+        let watch = watch.get_or_insert_with(|| shoal_mix::LoopAlarm::new(&self.limits));
+        if let Some(LoopVerdict::Alarm(_)) = watch.finish(returned)
             && let Some(alarm) = self.alarms.get_mut(client as usize)
         {
             alarm.get_or_insert(time - self.plan.phases.warm_up);
@@ -113,10 +112,11 @@ impl Droppers {
         let loops = self.sent / (self.watches.len() as u64).max(1);
         let mut trials = Trials::default();
         for _ in 0..PLAYED {
-            let mut watch = Watch::new(&self.limits);
+            let mut watch = shoal_mix::LoopAlarm::new(&self.limits);
             let mut alarmed = false;
             for _ in 0..loops {
-                alarmed |= watch.finish(rng.random::<f64>() < returns);
+                let verdict = watch.finish(rng.random::<f64>() < returns);
+                alarmed |= matches!(verdict, Some(LoopVerdict::Alarm(_)));
             }
             trials.add(alarmed);
         }
