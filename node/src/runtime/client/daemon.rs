@@ -136,7 +136,8 @@ impl Daemon {
                 kind,
                 bytes,
             } => {
-                if !self.links.request(connection, kind, bytes) {
+                let asked = self.links.request(connection, kind, bytes);
+                if !asked {
                     self.tell_session(SessionInput::RequestFailed(connection));
                 }
             }
@@ -146,7 +147,8 @@ impl Daemon {
             }
             SessionAction::Close(connection) => self.links.close(connection),
             SessionAction::Persist { ticket, changes } => {
-                if !self.database.write(ticket, changes) {
+                let taken = self.database.write(ticket, changes);
+                if !taken {
                     let reason = "the disk is too far behind".to_owned();
                     self.tell_session(SessionInput::PersistFailed { ticket, reason });
                 }

@@ -200,7 +200,8 @@ impl Host {
         match action {
             NodeAction::Send { to, frame, passage } => self.send(&to, frame, passage),
             NodeAction::SendDown { to, handle, frame } => {
-                if self.net.try_send(&to, frame).is_err() {
+                let sent = self.net.try_send(&to, frame);
+                if sent.is_err() {
                     self.tell(NodeInput::LinkFull { handle });
                 }
             }
@@ -209,7 +210,8 @@ impl Host {
                 epoch,
                 tag,
             } => {
-                if !self.threads.replay.append(sequence, epoch, tag) {
+                let taken = self.threads.replay.append(sequence, epoch, tag);
+                if !taken {
                     self.tell(NodeInput::TagsFailed);
                 }
             }
