@@ -115,16 +115,7 @@ fn contradicting_documents_stop_it_with_the_reason() {
     let stopped = world.events.iter().find(|(_, event)| {
         matches!(event, SessionEvent::Offline { reason, was_online: true } if contradiction(reason))
     });
-    let (at, _) = stopped.unwrap_or_else(|| {
-        panic!(
-            "it stopped and said why: {:?}",
-            world
-                .events
-                .iter()
-                .filter(|(_, e)| !matches!(e, SessionEvent::Client(_)))
-                .collect::<Vec<_>>()
-        )
-    });
+    let (at, _) = stopped.expect("it stopped and said why");
     let offline = world
         .events
         .iter()
@@ -135,6 +126,33 @@ fn contradicting_documents_stop_it_with_the_reason() {
         offline > 0 || after == 0,
         "nothing is sent by who is shown two networks"
     );
+}
+
+#[test]
+fn an_entry_that_is_no_longer_listed_is_left_at_the_switch() {
+    let mut world = World::new(9);
+    world.input(SessionInput::Online(true));
+    assert!(world.run_until(MINUTE, online));
+    let entry = world.session.entry().unwrap();
+    let base = world.documents().remove(0);
+    world.network.nodes.remove(&entry);
+    let (network, rng) = (&mut world.network, &mut world.rng);
+    let next = network.document(rng, Epoch::new(1), Some(&*base)).unwrap();
+    world.default = Answer::Documents(vec![base, next], 0);
+    let switch = world.network.params.start_of(Epoch::new(1));
+
+    world.run_for(switch.since(world.now) - Span::from_millis(1));
+    assert_eq!(world.session.entry(), Some(entry), "in force until then");
+    assert!(world.run_until(MINUTE, online));
+    let other = world.session.entry().unwrap();
+    assert_ne!(other, entry);
+    assert!(world.network.ids(Role::Provider).any(|id| id == other));
+    let left = world
+        .events
+        .iter()
+        .find(|(_, event)| matches!(event, SessionEvent::Offline { .. }));
+    assert_eq!(left.map(|(at, _)| *at), Some(switch));
+    assert_eq!(reasons(&world), [SessionError::EntryGone]);
 }
 
 #[test]
