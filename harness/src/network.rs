@@ -385,6 +385,10 @@ impl Network {
         self.events += 1;
         let (party, first_client) = (event.party(), self.nodes.len());
         let (world, observer) = (&mut self.world, &mut self.observer);
+        if !world.is_up(party) {
+            world.land_nowhere(&event);
+            return Ok(());
+        }
         let follows = match self.nodes.get_mut(party.index()) {
             Some(node) => node.happen(event, world, observer),
             None => {

@@ -175,7 +175,8 @@ impl World {
         deadline: Option<Time>,
         set: &mut Option<Time>,
     ) -> Result<(), SimulationError> {
-        let deadline = deadline.map(|deadline| deadline.max(self.now));
+        let deadline = deadline.filter(|at| *at < Time::MAX);
+        let deadline = deadline.map(|at| at.max(self.now));
         if deadline == *set {
             return Ok(());
         }
@@ -242,10 +243,19 @@ impl World {
         self.note(to, kind, from, 0);
     }
 
-    /// A frame came out of a link, or was lost there, and nobody is there.
-    pub(crate) fn land_unclaimed(&mut self, from: Party, to: Party, lane: Lane, arrived: bool) {
-        let fate = if arrived { Fate::Unclaimed } else { Fate::Lost };
-        self.land_frame(from, to, lane, fate);
+    /// Something reaches a party that is down: of a frame the books say what became of it.
+    pub(crate) fn land_nowhere(&mut self, event: &Event) {
+        if let Event::Frame {
+            from,
+            to,
+            lane,
+            frame,
+        } = event
+        {
+            let arrived = frame.is_some();
+            let fate = if arrived { Fate::Unclaimed } else { Fate::Lost };
+            self.land_frame(*from, *to, *lane, fate);
+        }
     }
 
     /// Sends something that is no packet, on the stream for it; false if the link loses it.

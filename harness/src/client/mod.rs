@@ -131,22 +131,15 @@ impl ClientHost {
         world: &mut World,
         observer: &mut Observer,
     ) -> bool {
-        match (event, &mut self.process) {
-            (
-                Event::Frame {
-                    from, lane, frame, ..
-                },
-                None,
-            ) => {
-                world.land_unclaimed(from, self.party, lane, frame.is_some());
-                false
-            }
-            (Event::Disk { incarnation, .. }, Some(process)) => {
+        let Some(process) = &mut self.process else {
+            return false;
+        };
+        match event {
+            Event::Disk { incarnation, .. } => {
                 process.written(incarnation, world, &mut self.disk);
                 true
             }
-            (event, Some(process)) => process.happen(event, world, observer),
-            (_, None) => false,
+            event => process.happen(event, world, observer),
         }
     }
 

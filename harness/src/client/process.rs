@@ -226,8 +226,7 @@ impl Process {
         if self.rows.begin() {
             world.write(self.party, self.incarnation, DiskJob::Rows);
         }
-        let deadline = self.session.poll_deadline().filter(|at| *at < Time::MAX);
-        world.wake(self.party, deadline, &mut self.wake)
+        world.wake(self.party, self.session.poll_deadline(), &mut self.wake)
     }
 
     fn act(&mut self, action: SessionAction, outlet: &mut Outlet<'_>, world: &mut World) {

@@ -343,8 +343,7 @@ impl Process {
         }
         self.note_view(world);
         self.writes.begin(self.party, self.incarnation, world);
-        let deadline = self.node.poll_deadline().filter(|at| *at < Time::MAX);
-        world.wake(self.party, deadline, &mut self.wake)
+        world.wake(self.party, self.node.poll_deadline(), &mut self.wake)
     }
 
     fn act(&mut self, action: NodeAction, world: &mut World) {
