@@ -186,6 +186,10 @@ impl Daemon {
             .unwrap_or_else(|_| panic!("{} is not {wanted}", self.name))
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     pub(crate) fn terminate(&self) {
         signal(&self.child, Signal::TERM);
     }

@@ -539,16 +539,16 @@ impl Scene {
         self.place.json(&client).await;
         let before = self.relay.count();
         let daemon = self.place.start_client(name).await;
-        (daemon, self.connection(before).await)
+        let connection = self.connection(before, daemon.id()).await;
+        (daemon, connection)
     }
 
-    /// The one connection that was made after the first `before` and stays: the others, for the
-    /// directory, close.
-    async fn connection(&self, before: usize) -> Arc<Connection> {
+    /// The one connection that a process made after the first `before` and that stays.
+    async fn connection(&self, before: usize, process: u32) -> Arc<Connection> {
         let alone = async {
             loop {
                 let mut open = self.relay.since(before);
-                open.retain(|connection| connection.is_open());
+                open.retain(|connection| connection.is_open() && connection.is_of(process));
                 if let [connection] = &open[..] {
                     return Arc::clone(connection);
                 }
@@ -584,7 +584,7 @@ async fn a_link_tells_nothing_of_what_the_user_does() {
     let before = scene.relay.count();
     let (clock, params) = (scene.clock, &scene.params);
     let (broken, inbound) = attach(params, clock, scene.entry, scene.mailbox).await;
-    let broken_link = scene.connection(before).await;
+    let broken_link = scene.connection(before, std::process::id()).await;
 
     // Busy and broken write to each other.
     let to_broken = broken.core.address(clock.now()).to_string();

@@ -83,16 +83,19 @@ impl Track {
 
 /// One connection through the relay.
 pub(crate) struct Connection {
+    /// The port that it came from.
+    from: u16,
     open: AtomicBool,
     up: Mutex<Track>,
     down: Mutex<Track>,
 }
 
 impl Connection {
-    fn new() -> Self {
+    fn new(from: u16) -> Self {
         // Noise XX: the dialler sends the first and the third of three messages.
         let [up, down] = [2, 1].map(|handshake| Mutex::new(Track::new(handshake)));
         Self {
+            from,
             open: AtomicBool::new(true),
             up,
             down,
@@ -101,6 +104,29 @@ impl Connection {
 
     pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether this process made it. Nodes link with the provider through the relay too, and when
+    /// the machine is busy some do so late.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_of(&self, process: u32) -> bool {
+        let local = format!("0100007F:{:04X}", self.from);
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut rows = table.lines().map(|row| row.split_whitespace());
+        let inode = rows.find_map(|mut row| (row.nth(1)? == local).then(|| row.nth(7))?);
+        let Some(inode) = inode else { return false };
+        let socket = format!("socket:[{inode}]");
+        std::fs::read_dir(format!("/proc/{process}/fd"))
+            .unwrap()
+            .flatten()
+            .filter_map(|file| std::fs::read_link(file.path()).ok())
+            .any(|target| target.as_os_str() == socket.as_str())
+    }
+
+    /// Whether this process made it, which only Linux tells.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn is_of(&self, _process: u32) -> bool {
+        true
     }
 
     /// What passed towards the provider and from it, from one moment to another.
@@ -182,11 +208,11 @@ async fn accept(
     to: u16,
     connections: &Mutex<Vec<Arc<Connection>>>,
 ) {
-    while let Ok((near, _)) = listener.accept().await {
+    while let Ok((near, from)) = listener.accept().await {
         let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else {
             continue;
         };
-        let connection = Arc::new(Connection::new());
+        let connection = Arc::new(Connection::new(from.port()));
         connections.lock().unwrap().push(Arc::clone(&connection));
         pass(clock, near, far, &connection);
     }
