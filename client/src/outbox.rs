@@ -393,11 +393,15 @@ impl Outbox {
     }
 }
 
+/// The row of a message to save.
+fn saved(message: &MessageId, row: &SentRow) -> Change {
+    Change::put(Table::Sent, message.as_bytes().to_vec(), row.encode())
+}
+
 impl Prepared {
     /// The rows to save.
     pub(crate) fn changes(&self) -> Vec<Change> {
-        let message = self.message.as_bytes().to_vec();
-        let mut changes = vec![Change::put(Table::Sent, message, self.row.encode())];
+        let mut changes = vec![saved(&self.message, &self.row)];
         changes.extend((0..).zip(&self.parts).map(|(index, row)| {
             let key = OutboxRow::key(&self.message, index);
             Change::put(Table::Outbox, key, row.encode())
@@ -412,11 +416,7 @@ impl Outgoing {
     }
 
     fn change(&self) -> Change {
-        Change::put(
-            Table::Sent,
-            self.message.as_bytes().to_vec(),
-            self.row.encode(),
-        )
+        saved(&self.message, &self.row)
     }
 
     fn status(&self) -> MessageStatus {

@@ -265,49 +265,35 @@ mod tests {
         backend.is_available().then_some(multiply)
     }
 
+    /// All of that, and the vectors of Wycheproof.
+    macro_rules! each_test_on {
+        ($backend:expr) => {
+            const MULTIPLY: Multiply =
+                |scalars, points, out| multiply($backend, scalars, points, out);
+            each_test!(if_available($backend, MULTIPLY));
+
+            #[test]
+            fn wycheproof() {
+                if let Some(multiply) = if_available($backend, MULTIPLY) {
+                    wycheproof_in_every_place($backend, multiply);
+                }
+            }
+        };
+    }
+
     mod portable {
         use super::*;
-        const MULTIPLY: Multiply = |scalars, points, out| {
-            multiply(Backend::Portable, scalars, points, out);
-        };
-        each_test!(if_available(Backend::Portable, MULTIPLY));
-
-        #[test]
-        fn wycheproof() {
-            if let Some(multiply) = if_available(Backend::Portable, MULTIPLY) {
-                wycheproof_in_every_place(Backend::Portable, multiply);
-            }
-        }
+        each_test_on!(Backend::Portable);
     }
 
     mod scalar {
         use super::*;
-        const MULTIPLY: Multiply = |scalars, points, out| {
-            multiply(Backend::Scalar, scalars, points, out);
-        };
-        each_test!(if_available(Backend::Scalar, MULTIPLY));
-
-        #[test]
-        fn wycheproof() {
-            if let Some(multiply) = if_available(Backend::Scalar, MULTIPLY) {
-                wycheproof_in_every_place(Backend::Scalar, multiply);
-            }
-        }
+        each_test_on!(Backend::Scalar);
     }
 
     mod ifma {
         use super::*;
-        const MULTIPLY: Multiply = |scalars, points, out| {
-            multiply(Backend::Ifma, scalars, points, out);
-        };
-        each_test!(if_available(Backend::Ifma, MULTIPLY));
-
-        #[test]
-        fn wycheproof() {
-            if let Some(multiply) = if_available(Backend::Ifma, MULTIPLY) {
-                wycheproof_in_every_place(Backend::Ifma, multiply);
-            }
-        }
+        each_test_on!(Backend::Ifma);
 
         #[test]
         #[ignore = "for machines with AVX-512 IFMA: the others pass on any"]

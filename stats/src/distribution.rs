@@ -117,7 +117,7 @@ pub fn erlang_quantile(p: f64, shape: f64, mean: f64) -> f64 {
 /// The x >= 0 where an increasing function from 0 (at 0) to 1 reaches p, by doubling and
 /// bisection down to the last bits.
 #[must_use]
-pub fn invert(p: f64, cdf: impl Fn(f64) -> f64) -> f64 {
+pub(crate) fn invert(p: f64, cdf: impl Fn(f64) -> f64) -> f64 {
     if p <= 0.0 {
         return 0.0;
     }

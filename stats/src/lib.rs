@@ -26,7 +26,7 @@ mod special;
 mod tails;
 
 pub use distribution::{
-    binomial_cdf, binomial_pmf, erlang_cdf, erlang_pdf, erlang_quantile, geometric_cdf, invert,
+    binomial_cdf, binomial_pmf, erlang_cdf, erlang_pdf, erlang_quantile, geometric_cdf,
     poisson_cdf, poisson_pmf,
 };
 pub use estimate::{CONFIDENCE, Estimate, student_t_quantile};

@@ -173,8 +173,9 @@ impl Inbox {
             return None;
         }
         // The row on disk has the text; here it is not needed any more.
+        let text = std::mem::take(&mut unread.row.text);
         let mut row = unread.row.clone();
-        row.text = std::mem::take(&mut unread.row.text);
+        row.text = text;
         Some(row)
     }
 

@@ -120,6 +120,19 @@ impl Command {
         command.ok_or(CommandError::Length)
     }
 
+    /// The identifier of a node's loop, if the plaintext is one. Of any other command only the kind is
+    /// read.
+    #[must_use]
+    pub fn node_loop(plaintext: &[u8]) -> Option<SurbId> {
+        if plaintext.first() != Some(&NODE_LOOP) {
+            return None;
+        }
+        match Self::decode(plaintext) {
+            Ok(Self::NodeLoop(id)) => Some(id),
+            _ => None,
+        }
+    }
+
     fn read_dummy(reader: &mut Reader<'_>) -> Option<Self> {
         Some(Self::Dummy {
             surb_epoch: reader.u8()?,
