@@ -137,12 +137,6 @@ impl Gate {
         self
     }
 
-    /// What it unwraps with.
-    #[must_use]
-    pub const fn engine(&self) -> Engine {
-        self.engine
-    }
-
     /// The books that this gate writes to.
     #[must_use]
     pub const fn accounting(&self) -> &Arc<Accounting> {
@@ -305,28 +299,26 @@ impl Gate {
                 destination,
                 id,
                 payload,
-            } => self.classify(
-                item.origin,
-                Delivery {
+            } => {
+                // No route has one hop: what a client sends passes the layers before it ends.
+                if matches!(item.origin, Origin::Client(_)) {
+                    return Err(DropReason::Routing);
+                }
+                self.classify(Delivery {
                     destination,
                     id,
                     plaintext: payload.plaintext(),
                     payload,
                     epoch: document.epoch(),
                     arrival: item.arrival,
-                },
-            ),
+                })
+            }
         }
     }
 
-    fn classify(&self, origin: Origin, delivery: Delivery) -> Result<ProcessedKind, DropReason> {
-        // No route has one hop: what a client sends passes the layers before it ends.
-        if matches!(origin, Origin::Client(_)) {
-            return Err(DropReason::Routing);
-        }
-        if let Some(text) = &delivery.plaintext
-            && let Ok(Command::NodeLoop(id)) = Command::decode(text)
-        {
+    fn classify(&self, delivery: Delivery) -> Result<ProcessedKind, DropReason> {
+        let text = delivery.plaintext.as_ref();
+        if let Some(id) = text.and_then(|text| Command::node_loop(text)) {
             return Ok(ProcessedKind::Loop(id));
         }
         if self.role != Role::Provider {

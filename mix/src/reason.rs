@@ -8,9 +8,9 @@ shoal_proto::labels! {
         /// The epoch byte names no epoch that is accepted now, or one whose key this node lacks.
         UnknownEpoch = "unknown_epoch", "If it goes on, compare this machine's clock with the time, and look whether its descriptor was published for the epoch.";
         /// This node has no document yet.
-        NoView = "no_view", "Look whether it reaches the authorities or other nodes; after a start it is normal for seconds.";
+        NoView = "no_view", "Look whether it reaches other nodes; after a start it is normal for seconds.";
         /// This node is no member of the epoch that the frame names.
-        NotListed = "not_listed", "A new node is listed from the epoch after its descriptor on; after that, ask the authorities.";
+        NotListed = "not_listed", "A new node is listed from the epoch after its descriptor on; after that, look whether others hear of its descriptor.";
         /// The sender is no member of the epoch that the frame names.
         NotAMember = "not_a_member", "If many neighbours' frames end here, the documents differ: compare the epochs that nodes know.";
         /// The sender is a member, but not in the position before this node's.

@@ -129,12 +129,6 @@ impl<R: CryptoRng> Relay<R> {
         }
     }
 
-    /// The node's books.
-    #[must_use]
-    pub const fn accounting(&self) -> &Arc<Accounting> {
-        &self.accounting
-    }
-
     /// How the node's own loops fared, as far as the window looks back.
     #[must_use]
     pub fn loop_returns(&self) -> LoopReturns {

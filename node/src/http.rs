@@ -15,7 +15,7 @@ use axum::routing::get;
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 const JSON: &str = "application/json";
 
@@ -76,13 +76,13 @@ impl Exporter {
         }
     }
 
-    /// The metrics as text, and how the daemon is. One snapshot at a time, so that no page shows half
-    /// of another's.
-    async fn look(&self) -> (String, Health) {
-        let _alone = self.alone.lock().await;
+    /// Takes a snapshot, and says how the daemon is. Nobody takes another while the guard is kept, so
+    /// that no page shows half of one.
+    async fn look(&self) -> (MutexGuard<'_, ()>, Health) {
+        let alone = self.alone.lock().await;
         let snapshot = tokio::time::timeout(self.patience, (self.snapshot)()).await;
         let health = snapshot.unwrap_or_else(|_| Health::of(["the daemon's loop does not answer"]));
-        (self.handle.render(), health)
+        (alone, health)
     }
 }
 
@@ -129,7 +129,8 @@ impl HttpServer {
 
 async fn metrics(State(exporter): State<Exporter>) -> impl IntoResponse {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    let (page, _) = exporter.look().await;
+    let (_alone, _) = exporter.look().await;
+    let page = exporter.handle.render();
     ([(header::CONTENT_TYPE, kind)], page)
 }
 

@@ -44,7 +44,7 @@ pub struct Metric {
     pub unit: &'static str,
     /// The label that tells its series apart; none for most.
     pub label: Option<&'static str>,
-    /// The values of the label with their meaning; bounded, and never a peer or a path.
+    /// The values of the label with their meaning and what to do; bounded, and never a peer or a path.
     pub values: &'static [(&'static str, &'static str)],
     /// What it says.
     pub help: &'static str,
@@ -190,14 +190,6 @@ macro_rules! labels {
                     $(Self::$variant => $text,)*
                 }
             }
-
-            /// What an operator does about it; empty if nothing is to be done.
-            #[must_use]
-            pub const fn advice(self) -> &'static str {
-                match self {
-                    $(Self::$variant => concat!("" $(, $advice)?),)*
-                }
-            }
         }
 
         impl ::std::fmt::Display for $name {
@@ -224,7 +216,7 @@ macro_rules! labels {
                 kind: $crate::counters!(@kind $kind),
                 unit: $unit,
                 label: Some($label),
-                values: &[$(($text, concat!($($doc),+).trim_ascii())),*],
+                values: &[$(($text, concat!($($doc),+ $(, " ", $advice)?).trim_ascii())),*],
                 help: concat!($($outer),+).trim_ascii(),
                 advice: "",
             };
@@ -334,8 +326,7 @@ mod tests {
         assert_eq!(Places::METRIC.help, "Where it is.");
         assert_eq!(
             Places::METRIC.values,
-            [("home", "At home."), ("away", "Away.")]
+            [("home", "At home."), ("away", "Away. Call it back.")]
         );
-        assert_eq!(Place::Away.advice(), "Call it back.");
     }
 }

@@ -31,6 +31,12 @@ impl Time {
         self.0 / 1_000_000
     }
 
+    /// So many microseconds later, or sooner if below 0.
+    #[must_use]
+    pub const fn shifted(self, micros: i64) -> Self {
+        Self(self.0.saturating_add_signed(micros))
+    }
+
     /// How long ago `earlier` was; zero if it lies in the future.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Span {
@@ -67,5 +73,8 @@ mod tests {
         assert_eq!(Time::MAX + Span::from_secs(1), Time::MAX);
         assert_eq!(Time::from_micros(1) - Span::from_secs(1), Time::default());
         assert_eq!(Time::from_micros(1).since(Time::from_micros(2)), Span::ZERO);
+        assert_eq!(Time::MAX.shifted(1), Time::MAX);
+        assert_eq!(Time::from_micros(1).shifted(-2), Time::default());
+        assert_eq!(Time::from_micros(5).shifted(-2), Time::from_micros(3));
     }
 }

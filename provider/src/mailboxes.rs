@@ -66,14 +66,15 @@ shoal_proto::counters! {
 pub(crate) struct Mailboxes {
     streams: BTreeMap<MailboxId, Stream>,
     clocks: Clocks<MailboxId>,
-    attending: BTreeMap<u64, Attending>,
+    /// Commands that the store has been asked about.
+    attending: usize,
     next_question: u64,
     limits: Limits,
     counters: MailboxCounters,
 }
 
 /// An owner's command that waits for the store.
-struct Attending {
+pub(crate) struct Attending {
     request: MailboxRequest,
     rate: f64,
 }
@@ -95,8 +96,8 @@ pub(crate) enum Wish {
 
 /// What the store was asked for a mailbox.
 pub(crate) enum Question {
-    /// Whether a command counts, by its number.
-    Attend(u64),
+    /// Whether this command counts.
+    Attend(Box<Attending>),
     /// What waits.
     Waiting { mailbox: MailboxId, generation: u64 },
     /// The next entry.
@@ -108,7 +109,7 @@ impl Mailboxes {
         Self {
             streams: BTreeMap::new(),
             clocks: Clocks::new(),
-            attending: BTreeMap::new(),
+            attending: 0,
             next_question: 0,
             limits: limits.clone(),
             counters: MailboxCounters::default(),
@@ -118,7 +119,7 @@ impl Mailboxes {
     pub(crate) fn counters(&self) -> MailboxCounters {
         let stock = self.streams.values().map(|stream| stream.stock().len());
         MailboxCounters {
-            mailbox_pending: self.attending.len() as u64,
+            mailbox_pending: self.attending as u64,
             active: self.streams.len() as u64,
             stock: stock.sum::<usize>() as u64,
             ..self.counters
@@ -141,7 +142,7 @@ impl Mailboxes {
             .filter(|rate| *rate > 0.0)
             .ok_or(DropReason::MailboxProfile)?;
         let active = self.streams.get(&request.mailbox);
-        let used = self.streams.len() + self.attending.len();
+        let used = self.streams.len() + self.attending;
         if active.is_none() && used >= self.limits.active_mailboxes {
             return Err(DropReason::MailboxFull);
         }
@@ -155,9 +156,9 @@ impl Mailboxes {
             acks: request.acks.iter().copied().map(EntryId::new).collect(),
             changes: request.drops.iter().map(change).collect(),
         };
-        let number = self.question();
-        self.attending.insert(number, Attending { request, rate });
-        Ok(Wish::Ask(op, Question::Attend(number)))
+        self.attending += 1;
+        let attending = Box::new(Attending { request, rate });
+        Ok(Wish::Ask(op, Question::Attend(attending)))
     }
 
     const fn question(&mut self) -> u64 {
@@ -179,12 +180,10 @@ impl Mailboxes {
         result: StoreResult,
     ) -> Result<Vec<Wish>, DropReason> {
         match question {
-            Question::Attend(number) => {
-                let Some(attending) = self.attending.remove(&number) else {
-                    return Ok(Vec::new());
-                };
+            Question::Attend(attending) => {
+                self.attending = self.attending.saturating_sub(1);
                 let attended = self.attend_done(result)?;
-                Ok(self.attended(rng, now, documents, attending, &attended))
+                Ok(self.attended(rng, now, documents, *attending, &attended))
             }
             Question::Waiting {
                 mailbox,

@@ -16,7 +16,7 @@ use crate::documents::Documents;
 use crate::entry::Entry;
 use crate::mailboxes::{Mailboxes, Question, Wish};
 use crate::reason::Drops;
-use crate::replies::{Held, Replies};
+use crate::replies::{Held, Place, Replies};
 use crate::{
     AttachAnswer, Checker, Counters, DropReason, Limits, ProviderAction, ProviderInput, StoreError,
     StoreOp, StoreOutcome, StoreResult,
@@ -50,8 +50,8 @@ pub struct Provider<R> {
 
 /// What waits for the store.
 enum Waiting {
-    /// A deposit, and the number of the reply to it.
-    Put { reply: u64, drop: DropId },
+    /// A deposit, and where the reply to it is held.
+    Put { reply: Place, drop: DropId },
     /// A mailbox.
     Mailbox(Question),
 }
@@ -252,7 +252,7 @@ impl<R: CryptoRng> Provider<R> {
         }
     }
 
-    fn put_done(&mut self, now: Time, reply: u64, drop: DropId, result: StoreResult) {
+    fn put_done(&mut self, now: Time, reply: Place, drop: DropId, result: StoreResult) {
         match result {
             Ok(StoreOutcome::Stored { mailbox, entry }) => {
                 self.replies.settle(reply, ReceiptStatus::Stored);

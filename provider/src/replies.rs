@@ -36,13 +36,15 @@ shoal_proto::counters! {
 /// Replies that are held until their moment, which was drawn when the packet came in and does not
 /// move: whatever is known by then is said.
 pub(crate) struct Replies {
-    held: BTreeMap<(Time, u64), Held>,
-    due: BTreeMap<u64, Time>,
+    held: BTreeMap<Place, Held>,
     next: u64,
     most: usize,
     mean_delay: Span,
     counters: ReplyCounters,
 }
+
+/// Where a reply is held: when it leaves, and a number that is given once.
+pub(crate) type Place = (Time, u64);
 
 /// One reply.
 pub(crate) struct Held {
@@ -77,7 +79,6 @@ impl Replies {
     pub(crate) fn new(most: usize, mean_delay: Span) -> Self {
         Self {
             held: BTreeMap::new(),
-            due: BTreeMap::new(),
             next: 0,
             most,
             mean_delay,
@@ -92,30 +93,27 @@ impl Replies {
         }
     }
 
-    /// Holds a reply; the number is for [`settle`](Self::settle). Every answer leaves an
+    /// Holds a reply; the place is for [`settle`](Self::settle). Every answer leaves an
     /// exponential time after its question came in, whatever it says.
     pub(crate) fn hold<R: CryptoRng>(
         &mut self,
         rng: &mut R,
         arrival: Time,
         reply: Held,
-    ) -> Result<u64, DropReason> {
+    ) -> Result<Place, DropReason> {
         if self.held.len() >= self.most {
             return Err(DropReason::Busy);
         }
         let due = arrival + delay::sample(rng, self.mean_delay);
-        let number = self.next;
+        let place = (due, self.next);
         self.next = self.next.wrapping_add(1);
-        self.held.insert((due, number), reply);
-        self.due.insert(number, due);
-        Ok(number)
+        self.held.insert(place, reply);
+        Ok(place)
     }
 
     /// The store has finished. If the reply has left already, nothing happens: never two answers.
-    pub(crate) fn settle(&mut self, number: u64, status: ReceiptStatus) {
-        if let Some(due) = self.due.get(&number)
-            && let Some(held) = self.held.get_mut(&(*due, number))
-        {
+    pub(crate) fn settle(&mut self, place: Place, status: ReceiptStatus) {
+        if let Some(held) = self.held.get_mut(&place) {
             held.status = Some(status);
         }
     }
@@ -151,7 +149,6 @@ impl Replies {
             .held
             .first_entry()
             .filter(|first| first.key().0 <= now)?;
-        self.due.remove(&first.key().1);
         Some(first.remove())
     }
 

@@ -12,9 +12,6 @@ pub enum RequestKind {
 }
 
 impl RequestKind {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Directory, Self::Attach];
-
     /// Most bytes of a question.
     #[must_use]
     pub const fn most_asked(self) -> usize {

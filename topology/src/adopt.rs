@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message;
-use shoal_proto::{Epoch, Span, Time, wire};
+use shoal_proto::{Epoch, Time, wire};
 
 use crate::{AdoptError, Document, DocumentError, MAX_STALE_EPOCHS, NetworkParameters, View};
 
@@ -32,7 +32,6 @@ impl ClientDirectory {
 /// answer has to come from another node, and is given with the time at which it came. Answers that
 /// can't be read are passed over.
 pub struct Answers {
-    given: usize,
     came: Vec<Time>,
     answers: Vec<wire::SyncResponse>,
 }
@@ -56,21 +55,10 @@ impl Answers {
         };
         let (came, answers): (Vec<Time>, Vec<wire::SyncResponse>) =
             responses.iter().filter_map(read).unzip();
-        let given = responses.len();
         if answers.is_empty() {
-            return Err(AdoptError::Unreadable(given));
+            return Err(AdoptError::Unreadable(responses.len()));
         }
-        Ok(Self {
-            given,
-            came,
-            answers,
-        })
-    }
-
-    /// How many answers were given, readable or not.
-    #[must_use]
-    pub const fn given(&self) -> usize {
-        self.given
+        Ok(Self { came, answers })
     }
 
     /// The distinct documents that are to be verified, in the order of their bytes. Most nodes
@@ -97,12 +85,7 @@ impl Answers {
         now: Time,
     ) -> Result<ClientDirectory, AdoptError> {
         let clock_offset_us = median_offset(&self.came, &self.answers);
-        let corrected = if clock_offset_us < 0 {
-            now - Span::from_micros(clock_offset_us.unsigned_abs())
-        } else {
-            now + Span::from_micros(clock_offset_us.unsigned_abs())
-        };
-        let epoch = params.epoch_at(corrected);
+        let epoch = params.epoch_at(now.shifted(clock_offset_us));
         let (variants, last) = tally(&self.answers, verified, epoch);
         let in_force = variants.keys().copied().rfind(|known| *known <= epoch);
         let Some(in_force) = in_force else {

@@ -10,7 +10,8 @@
 //! - [`Identity`], [`Descriptor`], [`SignedDescriptor`], [`KeyRing`]: what a node says about itself.
 //! - [`Document`], [`View`]: the members of one epoch, and the documents that count at a time.
 //! - [`path`], [`delay`], [`PoissonClock`]: routes, delays and instants for every kind of packet.
-//! - [`Directory`]: the state machine that nodes run; [`adopt_documents`] is what clients do.
+//! - [`Directory`]: the state machine that nodes run; [`Answers`] is what clients take documents from
+//!   ([`adopt_documents`] does all of it at once).
 //!
 //! ```
 //! use shoal_proto::{Epoch, Time};

@@ -113,12 +113,10 @@ fn parse_member(text: &str) -> Result<GenesisMember, Failure> {
         let id = id
             .parse()
             .map_err(|error| anyhow!("`{id}` is not a node id: {error}"))?;
-        let role = match parts.next() {
-            Some("mix") => Role::Mix,
-            Some("provider") => Role::Provider,
-            Some(other) => return Err(anyhow!("`{other}` is neither `mix` nor `provider`")),
-            None => return Err(anyhow!("the role is missing")),
-        };
+        let role = parts.next().ok_or_else(|| anyhow!("the role is missing"))?;
+        let role: Role = role
+            .parse()
+            .map_err(|()| anyhow!("`{role}` is neither `mix` nor `provider`"))?;
         let address = |text: &str| {
             text.parse::<Address>()
                 .map_err(|error| anyhow!("`{text}` can't be dialled: {error}"))

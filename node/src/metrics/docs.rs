@@ -23,11 +23,10 @@ Next to it `/healthz` answers 200 while the daemon does its work, else 503 with 
 `Accept: application/json`).
 ";
 
-const CRATES: [(&str, &str); 6] = [
+const CRATES: [(&str, &str); 5] = [
     ("mix", "Every node: packets on their way"),
     ("provider", "Providers: clients and mailboxes"),
     ("topology", "Every node: the directory"),
-    ("roles", "Every node: what joins them"),
     ("node", "Every node: connections, links and disks"),
     ("client", "Clients"),
 ];
@@ -41,9 +40,6 @@ fn document() -> String {
             .into_iter()
             .partition::<Vec<_>, _>(|m| m.name.starts_with(&prefix));
         left = others;
-        if here.is_empty() {
-            continue;
-        }
         write!(text, "\n## {title}\n\n").unwrap();
         text.push_str("| name | kind | unit | meaning | what to do |\n|---|---|---|---|---|\n");
         for metric in &here {
@@ -61,12 +57,7 @@ fn document() -> String {
             let label = metric.label.unwrap();
             write!(text, "\n`{}` by `{label}`:\n\n", metric.name).unwrap();
             for (value, meaning) in metric.values {
-                let meaning = if meaning.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {meaning}")
-                };
-                writeln!(text, "- `{value}`{meaning}").unwrap();
+                writeln!(text, "- `{value}`: {meaning}").unwrap();
             }
         }
     }

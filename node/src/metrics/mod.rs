@@ -43,7 +43,7 @@ pub fn install() -> Result<PrometheusHandle, Installed> {
 }
 
 /// Says on the page what each metric is.
-pub fn describe(metrics: impl Iterator<Item = &'static Metric>) {
+fn describe(metrics: impl Iterator<Item = &'static Metric>) {
     for metric in metrics {
         match metric.kind {
             MetricKind::Counter => describe_counter!(metric.name, metric.help),
@@ -88,7 +88,7 @@ pub fn export_loop_ratio(ratio: f64) {
 /// Puts on the page how much later than at their moment packets left the delay pool.
 pub fn export_excess(excess: &Excess) {
     let bounds = Excess::BOUNDS_MS.map(Duration::from_millis);
-    let sum = Duration::from_micros(excess.sum().as_micros());
+    let sum = Duration::from(excess.sum());
     export_histogram(&Excess::METRIC, &bounds, excess.counts(), sum);
 }
 

@@ -90,9 +90,10 @@ impl Work<'_> {
             .execute(params![key.as_bytes(), mailbox, revoked])
             .map_err(failure)?;
         let id = self.last_id();
-        self.prepare("UPDATE mailboxes SET drops = drops + 1 WHERE id = ?1")?
-            .execute([mailbox])
-            .map_err(failure)?;
+        self.run(
+            "UPDATE mailboxes SET drops = drops + 1 WHERE id = ?1",
+            mailbox,
+        )?;
         Ok(id)
     }
 

@@ -6,62 +6,37 @@ use shoal_proto::{Span, Time};
 /// need minutes; answers are off by the time they take.
 const TOLERANCE: Span = Span::from_secs(1);
 
-/// What is added to the machine's clock, or taken from it.
+/// How far the network's time is ahead of the machine's clock, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Offset {
-    ahead: bool,
-    by: Span,
-}
-
-/// A correction: what was added to the clock by it, or taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moved {
-    pub(super) ahead: bool,
-    pub(super) by: Span,
-}
+pub(super) struct Offset(i64);
 
 impl Offset {
     /// The network's time at a time of the machine.
-    pub(super) fn network(self, machine: Time) -> Time {
-        if self.ahead {
-            machine + self.by
-        } else {
-            machine - self.by
-        }
+    pub(super) const fn network(self, machine: Time) -> Time {
+        machine.shifted(self.0)
     }
 
     /// The machine's time at a time of the network.
     pub(super) fn machine(self, network: Time) -> Time {
         match network {
             Time::MAX => Time::MAX,
-            network if self.ahead => network - self.by,
-            network => network + self.by,
+            network => network.shifted(self.0.saturating_neg()),
         }
     }
 
     /// How far the network's time is ahead of the machine's, in microseconds.
-    pub(super) fn micros(self) -> i64 {
-        let by = i64::try_from(self.by.as_micros()).unwrap_or(i64::MAX);
-        if self.ahead { by } else { -by }
+    pub(super) const fn micros(self) -> i64 {
+        self.0
     }
 
     /// Takes what the nodes' clocks say of the network's time as it was known: ahead by so many
-    /// microseconds. None if that is within the tolerance.
-    pub(super) fn correct(&mut self, ahead_us: i64) -> Option<Moved> {
-        let by = Span::from_micros(ahead_us.unsigned_abs());
-        if by <= TOLERANCE {
-            return None;
+    /// microseconds. False if that is within the tolerance.
+    pub(super) fn correct(&mut self, ahead_us: i64) -> bool {
+        let off = Span::from_micros(ahead_us.unsigned_abs()) > TOLERANCE;
+        if off {
+            self.0 = self.0.saturating_add(ahead_us);
         }
-        let micros = self.micros().saturating_add(ahead_us);
-        self.ahead = micros >= 0;
-        self.by = Span::from_micros(micros.unsigned_abs());
-        let ahead = ahead_us > 0;
-        Some(Moved { ahead, by })
-    }
-
-    /// As it is told to the user.
-    pub(super) const fn parts(self) -> (bool, Span) {
-        (self.ahead, self.by)
+        off
     }
 }
 
@@ -73,19 +48,13 @@ mod tests {
     fn corrections_add_up_and_turn_back() {
         let mut offset = Offset::default();
         let at = Time::from_micros(10_000_000);
-        assert_eq!(offset.correct(1_000_000), None, "within the tolerance");
-        let moved = Moved {
-            ahead: true,
-            by: Span::from_secs(5),
-        };
-        assert_eq!(offset.correct(5_000_000), Some(moved));
+        assert!(!offset.correct(1_000_000), "within the tolerance");
+        assert_eq!(offset.micros(), 0);
+        assert!(offset.correct(5_000_000));
+        assert_eq!(offset.micros(), 5_000_000);
         assert_eq!(offset.network(at), Time::from_micros(15_000_000));
         assert_eq!(offset.machine(offset.network(at)), at);
-        let back = Moved {
-            ahead: false,
-            by: Span::from_secs(8),
-        };
-        assert_eq!(offset.correct(-8_000_000), Some(back));
+        assert!(offset.correct(-8_000_000));
         assert_eq!(offset.micros(), -3_000_000);
         assert_eq!(offset.network(at), Time::from_micros(7_000_000));
         assert_eq!(offset.machine(offset.network(at)), at);

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha20Rng;
-use shoal_proto::{Epoch, NodeId, Span, Time};
+use shoal_proto::{NodeId, Span, Time};
 use shoal_topology::{Address, Answers, ClientDirectory, NetworkParameters, Role, View};
 
 use super::error::SessionError;
 use super::io::ConnectionId;
 use super::job::{SessionDone, SessionJob};
+use super::wait::Wait;
 
 /// Nodes that are asked each time; their answers have to agree.
 const ASKED: usize = 3;
@@ -25,12 +26,12 @@ const RENEW_AGAIN: (Span, Span) = (Span::from_secs(2), Span::from_secs(60));
 /// What is known, and what was asked.
 pub(super) struct Documents {
     params: Arc<NetworkParameters>,
-    known: Option<ClientDirectory>,
+    view: Arc<View>,
     fetch: Option<Fetch>,
     fetches: u64,
     /// When to ask again, while attached.
     renew_at: Option<Time>,
-    renew_wait: Span,
+    renew_wait: Wait,
 }
 
 /// Questions under way, and their answers.
@@ -41,7 +42,7 @@ struct Fetch {
     answered: BTreeSet<NodeId>,
     answers: Vec<(Time, Vec<u8>)>,
     until: Time,
-    verifying: Option<(Answers, Vec<Vec<u8>>)>,
+    verifying: Option<Answers>,
 }
 
 /// How far a fetch has come.
@@ -55,22 +56,19 @@ pub(super) enum Progress {
 }
 
 impl Documents {
-    pub(super) const fn new(params: Arc<NetworkParameters>) -> Self {
+    pub(super) fn new(params: Arc<NetworkParameters>) -> Self {
         Self {
             params,
-            known: None,
+            view: Arc::default(),
             fetch: None,
             fetches: 0,
             renew_at: None,
-            renew_wait: RENEW_AGAIN.0,
+            renew_wait: Wait::new(RENEW_AGAIN.0, RENEW_AGAIN.1),
         }
     }
 
-    pub(super) fn view(&self) -> Arc<View> {
-        self.known
-            .as_ref()
-            .map(ClientDirectory::view)
-            .unwrap_or_default()
+    pub(super) const fn view(&self) -> &Arc<View> {
+        &self.view
     }
 
     /// Who is asked now: some mixes that are known, or of those among the genesis members. No
@@ -84,8 +82,7 @@ impl Documents {
     }
 
     fn sources(&self, now: Time) -> Vec<(NodeId, Vec<Address>)> {
-        let view = self.view();
-        if let Some(document) = view.current(&self.params, now) {
+        if let Some(document) = self.view.current(&self.params, now) {
             let mixes = document.members().filter(|member| member.role == Role::Mix);
             return mixes.map(|mix| (mix.id, mix.addresses.clone())).collect();
         }
@@ -148,13 +145,12 @@ impl Documents {
         };
         match outcome {
             Ok(answers) => {
-                let documents = answers.documents();
                 let job = SessionJob {
                     params: Arc::clone(&self.params),
                     number: fetch.number,
-                    documents: documents.clone(),
+                    documents: answers.documents(),
                 };
-                fetch.verifying = Some((answers, documents));
+                fetch.verifying = Some(answers);
                 fetch.answers.clear();
                 (late, Progress::Verify(job))
             }
@@ -173,7 +169,8 @@ impl Documents {
         done: &SessionDone,
     ) -> Option<Result<i64, SessionError>> {
         let fetch = self.fetch.take_if(|fetch| fetch.number == done.number)?;
-        let (answers, documents) = fetch.verifying?;
+        let answers = fetch.verifying?;
+        let documents = answers.documents();
         let verified = documents
             .iter()
             .map(Vec::as_slice)
@@ -183,7 +180,7 @@ impl Documents {
         let outcome = adopted.map_err(SessionError::Adopt).and_then(|directory| {
             self.check_members(now, &directory)?;
             let ahead = directory.clock_offset_us;
-            self.known = Some(directory);
+            self.view = directory.view();
             Ok(ahead)
         });
         Some(outcome)
@@ -200,14 +197,12 @@ impl Documents {
     /// one that was checked before. Without this, whoever answered could make up a network.
     fn check_members(&self, now: Time, directory: &ClientDirectory) -> Result<(), SessionError> {
         let view = directory.view();
-        let now = super::ahead(now, directory.clock_offset_us);
+        let now = now.shifted(directory.clock_offset_us);
         let Some(document) = view.current(&self.params, now) else {
             return Ok(());
         };
-        let follows = self.known.as_ref().is_some_and(|known| {
-            let mut hashes = known.documents.values().map(|document| document.hash());
-            hashes.any(|hash| hash == document.hash() || hash == document.previous())
-        });
+        let mut known = self.view.documents.values().map(|known| known.hash());
+        let follows = known.any(|hash| hash == document.hash() || hash == document.previous());
         let genesis = &self.params.genesis_members;
         let listed = |id: &NodeId| document.member(id).is_some();
         let found = genesis.iter().filter(|member| listed(&member.id)).count();
@@ -225,19 +220,16 @@ impl Documents {
     /// complete, on a schedule that depends on nothing that the user does.
     pub(super) fn plan(&mut self, now: Time, rng: &mut ChaCha20Rng) {
         let epoch = self.params.epoch_at(now);
-        let stale = self.known.as_ref();
-        if stale.is_some_and(|known| !known.documents.contains_key(&epoch)) {
+        let known = &self.view.documents;
+        let has_next = known.contains_key(&epoch.next());
+        if !known.is_empty() && !known.contains_key(&epoch) {
             // An old document is in force: the right one may be formed late.
             return self.plan_again(now, rng);
         }
-        self.renew_wait = RENEW_AGAIN.0;
+        self.renew_wait.reset();
         let window = self.params.epoch.scale(1, 8);
         let share = rng.random_range(1_000..=10_000);
-        let has = |epoch: Epoch| {
-            let known = self.known.as_ref();
-            known.is_some_and(|known| known.documents.contains_key(&epoch))
-        };
-        let missing = if has(epoch.next()) {
+        let missing = if has_next {
             epoch.next().next()
         } else {
             epoch.next()
@@ -251,9 +243,7 @@ impl Documents {
 
     /// Renewing failed: again, later each time, and not everybody at once.
     pub(super) fn plan_again(&mut self, now: Time, rng: &mut ChaCha20Rng) {
-        let share = rng.random_range(500..1500);
-        self.renew_at = Some(now + self.renew_wait.scale(share, 1000));
-        self.renew_wait = self.renew_wait.scale(2, 1).min(RENEW_AGAIN.1);
+        self.renew_at = Some(now + self.renew_wait.draw(rng));
     }
 
     /// Whether it is time to ask again. Then it is not any more.
@@ -283,6 +273,7 @@ impl Documents {
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng as _;
+    use shoal_proto::Epoch;
     use shoal_topology::sample::Network;
 
     use super::*;
@@ -317,7 +308,7 @@ mod tests {
             all: 18,
         };
         assert_eq!(documents.check_members(now, &directory), Err(refused));
-        documents.known = Some(directory.clone());
+        documents.view = directory.view();
         assert_eq!(documents.check_members(now, &directory), Ok(()));
     }
 
@@ -325,8 +316,8 @@ mod tests {
     fn who_is_asked_says_nothing_of_where_the_mailbox_is() {
         let (network, mut documents, directory, now) = network(0);
         let mixes: Vec<NodeId> = network.ids(Role::Mix).collect();
-        for known in [None, Some(directory)] {
-            documents.known = known;
+        for known in [Arc::default(), directory.view()] {
+            documents.view = known;
             let sources = documents.sources(now);
             let mut asked: Vec<NodeId> = sources.into_iter().map(|(id, _)| id).collect();
             asked.sort();
@@ -337,7 +328,7 @@ mod tests {
     #[test]
     fn documents_are_renewed_after_the_freeze_and_before_the_switch_whenever_one_connects() {
         let (_, mut documents, directory, _) = network(0);
-        documents.known = Some(directory);
+        documents.view = directory.view();
         let params = Arc::clone(&documents.params);
         let mut rng = ChaCha20Rng::seed_from_u64(2);
         let (freeze, switch) = (

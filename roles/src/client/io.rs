@@ -14,14 +14,6 @@ use crate::request::RequestKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub(crate) u64);
 
-impl ConnectionId {
-    /// Its number.
-    #[must_use]
-    pub const fn number(self) -> u64 {
-        self.0
-    }
-}
-
 /// What happens to a session. What concerns a connection that is closed is ignored.
 #[non_exhaustive]
 pub enum SessionInput {

@@ -10,11 +10,12 @@ mod entry;
 mod error;
 mod io;
 mod job;
+mod wait;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use rand::{CryptoRng, Rng as _, RngExt as _, SeedableRng as _};
+use rand::{CryptoRng, Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{
     Client, ClientAction, ClientConfig, ClientError, ClientInput, ClientKeys, Counters,
@@ -25,12 +26,13 @@ use shoal_proto::{Epoch, MessageId, NodeId, Span, Time};
 use shoal_topology::{AdoptError, NetworkParameters, Role, View};
 use zeroize::Zeroizing;
 
-use self::clock::{Moved, Offset};
+use self::clock::Offset;
 use self::documents::{Documents, Progress};
 use self::entry::{Entry, EntryChoice};
 pub use self::error::{Refusal, SessionError};
 pub use self::io::{ConnectionId, Opening, SessionAction, SessionEvent, SessionInput};
 pub use self::job::{SessionDone, SessionJob};
+use self::wait::Wait;
 use crate::request::RequestKind;
 
 /// Waits between attempts to connect: the first, and the longest after doubling. A connection that
@@ -54,7 +56,7 @@ pub struct Session {
     switch: Time,
     /// The client role was told that it is attached.
     online: bool,
-    retry: Span,
+    retry: Wait,
     connections: u64,
     /// The latest time of the network that the client role was told.
     last: Time,
@@ -108,7 +110,7 @@ impl Session {
             offset: Offset::default(),
             switch: now,
             online: false,
-            retry: RETRY.0,
+            retry: Wait::new(RETRY.0, RETRY.1),
             connections: 0,
             last: now,
             before: None,
@@ -163,7 +165,9 @@ impl Session {
             State::Entered { .. } if self.documents.is_due(network) => self.fetch(network),
             _ => {}
         }
-        self.check_entry(network);
+        if network >= self.switch {
+            self.check_entry(network);
+        }
         self.advance_fetch(network);
     }
 
@@ -274,7 +278,7 @@ impl Session {
 
     fn go_online(&mut self, now: Time) {
         if matches!(self.state, State::Off) {
-            self.retry = RETRY.0;
+            self.retry.reset();
             self.connect(now);
         }
     }
@@ -418,10 +422,10 @@ impl Session {
 
     fn take_documents(&mut self, now: Time, ahead_us: i64) {
         let now = match self.offset.correct(ahead_us) {
-            Some(moved) => self.move_clock(now, moved),
-            None => now,
+            true => self.move_clock(now, ahead_us),
+            false => now,
         };
-        let view = self.documents.view();
+        let view = Arc::clone(self.documents.view());
         if let Some(document) = view.current(&self.params, now) {
             let in_force = document.epoch();
             let newest = view.documents.keys().next_back().copied();
@@ -441,11 +445,12 @@ impl Session {
 
     /// The machine's clock was off: from now on the time is another one, everything that waits
     /// waits as long as before, and who is attached attaches anew. Gives the time.
-    fn move_clock(&mut self, now: Time, moved: Moved) -> Time {
-        let (ahead, by) = self.offset.parts();
+    fn move_clock(&mut self, now: Time, ahead_us: i64) -> Time {
+        let parts = |micros: i64| (micros >= 0, Span::from_micros(micros.unsigned_abs()));
+        let (ahead, by) = parts(self.offset.micros());
         self.event(SessionEvent::ClockCorrected { ahead, by });
-        let Moved { ahead, by } = moved;
-        let shift = |at: Time| if ahead { at + by } else { at - by };
+        let (ahead, by) = parts(ahead_us);
+        let shift = |at: Time| at.shifted(ahead_us);
         if matches!(self.state, State::Entered { .. }) {
             self.hang_up(now);
             self.state = State::Fetching { since: now };
@@ -531,11 +536,9 @@ impl Session {
         };
         let was_online = self.hang_up(now);
         if now.since(since) > RETRY.1 {
-            self.retry = RETRY.0;
+            self.retry.reset();
         }
-        let share = self.rng.random_range(500..1500);
-        self.state = State::Waiting(now + self.retry.scale(share, 1000));
-        self.retry = self.retry.scale(2, 1).min(RETRY.1);
+        self.state = State::Waiting(now + self.retry.draw(&mut self.rng));
         let reason = error;
         self.event(SessionEvent::Offline { reason, was_online });
     }
@@ -595,10 +598,4 @@ impl Session {
     fn act(&mut self, action: SessionAction) {
         self.actions.push_back(action);
     }
-}
-
-/// A time, so many microseconds later, or sooner.
-fn ahead(time: Time, micros: i64) -> Time {
-    let by = Span::from_micros(micros.unsigned_abs());
-    if micros < 0 { time - by } else { time + by }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use prost::Message as _;
 use shoal_proto::{ClientHandle, NodeId, Time, wire};
 use shoal_provider::AttachAnswer;
-use shoal_topology::{NetworkParameters, Ticket};
+use shoal_topology::{NetworkParameters, Profile, Ticket};
 
 /// Requests that may wait for the directory's answer.
 const MOST_QUESTIONS: usize = 1024;
@@ -107,8 +107,7 @@ impl Desk {
 
 /// What a client of this profile sends, frames per second; 0 for a profile that there is not.
 pub(super) fn uplink(params: &NetworkParameters, profile: &str) -> f64 {
-    let profile = params.profile(profile);
-    profile.map_or(0.0, |p| p.real + p.loops + p.drops + p.mailbox)
+    params.profile(profile).map_or(0.0, Profile::uplink)
 }
 
 /// What a client is told of the provider's answer.

@@ -285,6 +285,7 @@ impl Node {
         let who = (now, &self.local);
         let parts = Parts {
             unsaved: self.durable.is_behind(),
+            stopping: self.stop_by.is_some(),
             ..self.parts
         };
         let view = self.directory.view();
@@ -432,7 +433,6 @@ impl Node {
 
     fn stop(&mut self, now: Time) {
         self.intake.close();
-        self.parts.stopping = true;
         self.durable.rush();
         let patience = self.params.mean_delay.scale(DRAIN_DELAYS, 1);
         self.stop_by

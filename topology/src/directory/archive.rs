@@ -273,10 +273,7 @@ mod tests {
         from: Option<u8>,
     ) -> Result<Considered, DocumentError> {
         let base = archive.base(rules, now, document);
-        let derived = base.is_some_and(|base| {
-            let formed = Recipe::of(document, base).form(rules);
-            formed.is_ok_and(|formed| formed.hash() == document.hash())
-        });
+        let derived = base.is_some_and(|base| Recipe::of(document, base).gives(rules, document));
         let from = from.map(|from| NodeId::new([from; 32]));
         archive.consider(rules, now, Arc::clone(document), from, derived)
     }

@@ -152,10 +152,8 @@ impl<R: CryptoRng> Directory<R> {
         documents.sort_by_key(Document::epoch);
         for document in documents {
             let base = self.archive.base(&rules, now, &document);
-            let derived = base.is_some_and(|base| {
-                let formed = Recipe::of(&document, base).form(&rules);
-                formed.is_ok_and(|formed| formed.hash() == document.hash())
-            });
+            let derived =
+                base.is_some_and(|base| Recipe::of(&document, base).gives(&rules, &document));
             let document = Arc::new(document);
             let _ = self.archive.consider(&rules, now, document, None, derived);
         }

@@ -9,7 +9,7 @@ mod status;
 
 use std::sync::Arc;
 
-use shoal_client::Row;
+use shoal_client::{ClientKeys, Row};
 use shoal_roles::client::{Session, SessionInput};
 use shoal_topology::NetworkParameters;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -41,7 +41,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
     let params = super::load_parameters(&config.network)?;
     check_profile(&params, &config)?;
     let dir = StateDir::open(&config.dir).map_err(Failure::usage)?;
-    load_client_keys(dir.path()).map_err(Failure::usage)?;
+    let keys = load_client_keys(dir.path()).map_err(Failure::usage)?;
     let mut stop = Box::pin(outside.stop().map_err(Failure::failed)?);
 
     let (asked_in, asked) = mpsc::channel(INPUTS);
@@ -71,12 +71,13 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
 
     let mut daemon = Start {
         params,
+        keys,
         clock: Clock::start(),
         events,
         unread,
         announcer: outside.announcer,
     }
-    .daemon(&config, dir.path(), &written_in, session_in)?;
+    .daemon(&config, dir.path(), written_in, session_in)?;
     daemon.run(&mut inputs, &mut stop).await;
     let Daemon {
         links, database, ..
@@ -111,20 +112,19 @@ fn check_profile(params: &NetworkParameters, config: &ClientConfig) -> Result<()
     )))
 }
 
-/// Lets the database's thread write what is queued. Its words have nobody to go to any more; the
-/// channel holds as many as there can be, so the thread never waits for us.
+/// Lets the database's thread write what is queued.
 fn finish(database: Database, written: &mut mpsc::Receiver<database::Written>) {
     // What the thread says from now on is said to nobody, so that it waits for nobody.
     written.close();
     if database.finish().is_none() {
         tracing::error!("the database's thread panicked");
     }
-    while written.try_recv().is_ok() {}
 }
 
 /// What a daemon starts from.
 struct Start {
     params: Arc<NetworkParameters>,
+    keys: ClientKeys,
     clock: Clock,
     events: broadcast::Sender<crate::control::protocol::Event>,
     unread: watch::Sender<u64>,
@@ -136,18 +136,17 @@ impl Start {
         self,
         config: &ClientConfig,
         dir: &std::path::Path,
-        written: &mpsc::Sender<database::Written>,
+        written: mpsc::Sender<database::Written>,
         inputs: mpsc::Sender<SessionInput>,
     ) -> Result<Daemon, Failure> {
         let db = ClientDb::open(dir).map_err(Failure::failed)?;
         let rows: Vec<Row> = db.load().map_err(Failure::failed)?;
-        let keys = load_client_keys(dir).map_err(Failure::usage)?;
         let (params, core, now) = (
             Arc::clone(&self.params),
             config.core.clone(),
             self.clock.now(),
         );
-        let session = Session::new(params, core, keys, &mut seeded()?, &rows, now)
+        let session = Session::new(params, core, self.keys, &mut seeded()?, &rows, now)
             .map_err(Failure::failed)?;
         let address = session.address(now).to_string();
         self.announcer.say(&Announce::Serving { address });
@@ -160,7 +159,7 @@ impl Start {
             started: now,
             session,
             inputs,
-            database: Database::spawn(db, written.clone()).map_err(Failure::failed)?,
+            database: Database::spawn(db, written).map_err(Failure::failed)?,
             inbox: inbox::Inbox::default(),
             events: self.events,
             unread: self.unread,

@@ -106,7 +106,7 @@ impl Host {
                         self.on_processed(batch.drain(..));
                     }
                 }
-                Some(input) = inputs.done.recv() => self.on_done(input),
+                Some(input) = inputs.done.recv() => self.tell(input),
                 Some(reply) = inputs.reports.recv() => {
                     // Who asked may have gone away.
                     let _ = reply.send(self.report());
@@ -122,21 +122,6 @@ impl Host {
         for packet in batch {
             self.node.handle_input(now, NodeInput::Processed(packet));
         }
-    }
-
-    fn on_done(&mut self, input: NodeInput) {
-        match &input {
-            NodeInput::Stored { .. } => {
-                if let Some(store) = &mut self.threads.store {
-                    store.push();
-                }
-            }
-            NodeInput::Persisted { .. } | NodeInput::PersistFailed { .. } => {
-                self.threads.disk.push();
-            }
-            _ => {}
-        }
-        self.node.handle_input(self.clock.now(), input);
     }
 
     fn on_net(&mut self, event: NetEvent) {
@@ -215,7 +200,7 @@ impl Host {
                     self.tell(NodeInput::TagsFailed);
                 }
             }
-            NodeAction::Store { ticket, op } => match &mut self.threads.store {
+            NodeAction::Store { ticket, op } => match &self.threads.store {
                 Some(store) => store.apply(ticket, op),
                 None => {
                     let result = Err(StoreError::Busy);

@@ -1,12 +1,13 @@
 //! From the links into the composition's intake, and through it on worker threads.
 
+use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use shoal_mix::{Admitted, DropReason, Processed};
-use shoal_packet::Frame;
+use shoal_packet::{Batch, Frame};
 use shoal_proto::NodeId;
 use shoal_roles::node::Intake;
 use tokio::sync::mpsc;
@@ -52,7 +53,9 @@ impl Frames {
     }
 
     fn work(&self, out: &mpsc::Sender<Processed>) {
-        while let Some(batch) = self.queue.take() {
+        let gather =
+            |items: &mut VecDeque<_>| Batch::fill(&mut std::iter::from_fn(|| items.pop_front()));
+        while let Some(batch) = self.queue.take(gather) {
             // What is there is unwrapped together; nobody waits for a full batch.
             for processed in self.intake.unwrap(self.clock.now(), batch) {
                 if let Err(refused) = out.blocking_send(processed) {

@@ -6,6 +6,7 @@ mod intake;
 mod jobs;
 mod queue;
 mod store;
+mod worker;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -1,13 +1,12 @@
-//! From the readers to the unwrap workers: one bounded queue.
+//! From tasks that never wait to threads that do: one bounded queue.
 //!
-//! Readers (one task per peer) push, workers (threads) take what is there, up to a batch. Nobody
-//! waits for a full batch. What does not fit is dropped and counted where it arrives, so that one
-//! peer who sends too much costs the node a counter and no memory.
+//! Readers of links (one task per peer) push frames, unwrap workers (threads) take what is there, up to
+//! a batch; nobody waits for a full batch. What does not fit is dropped and counted where it arrives,
+//! so that one peer who sends too much costs the node a counter and no memory. The loop gives its work
+//! to [`Worker`](super::worker::Worker)s in the same way.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-
-use shoal_packet::Batch;
 
 /// A bounded queue between async producers that never wait and threads that do.
 pub(super) struct Queue<T> {
@@ -26,7 +25,7 @@ impl<T> Queue<T> {
     pub(super) fn new(bound: usize) -> Self {
         Self {
             state: Mutex::new(State {
-                items: VecDeque::with_capacity(bound.min(4096)),
+                items: VecDeque::new(),
                 closed: false,
             }),
             filled: Condvar::new(),
@@ -50,9 +49,8 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Waits for items and takes as many as a batch has room for. None once the queue is closed
-    /// and empty.
-    pub(super) fn take(&self) -> Option<Batch<T>> {
+    /// Waits for items and takes what `gather` takes of them. None once the queue is closed and empty.
+    pub(super) fn take<C>(&self, gather: impl FnOnce(&mut VecDeque<T>) -> C) -> Option<C> {
         let mut state = self.lock();
         while state.items.is_empty() {
             if state.closed {
@@ -63,8 +61,12 @@ impl<T> Queue<T> {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        let items = &mut state.items;
-        Some(Batch::fill(&mut std::iter::from_fn(|| items.pop_front())))
+        Some(gather(&mut state.items))
+    }
+
+    /// Waits for one item. None once the queue is closed and empty.
+    pub(super) fn take_one(&self) -> Option<T> {
+        self.take(VecDeque::pop_front).flatten()
     }
 
     /// Refuses what comes and lets the workers finish what is there.
@@ -85,8 +87,8 @@ mod tests {
         assert_eq!(queue.push(1), Ok(()));
         assert_eq!(queue.push(2), Ok(()));
         assert_eq!(queue.push(3), Err(3));
-        let batch = queue.take().expect("two");
-        assert!(batch.into_iter().eq([1, 2]));
+        let all = queue.take(std::mem::take).expect("two");
+        assert!(all.into_iter().eq([1, 2]));
         assert_eq!(queue.push(3), Ok(()));
     }
 
@@ -97,8 +99,8 @@ mod tests {
             let queue = Arc::clone(&queue);
             std::thread::spawn(move || {
                 let mut all = Vec::new();
-                while let Some(batch) = queue.take() {
-                    all.extend(batch);
+                while let Some(some) = queue.take(std::mem::take) {
+                    all.extend(some);
                 }
                 all
             })

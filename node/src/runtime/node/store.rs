@@ -2,27 +2,23 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
 
 use shoal_provider::{Store, StoreOp};
 use shoal_roles::node::NodeInput;
 use tokio::sync::mpsc;
 
+use super::queue::Queue;
+use super::worker::Worker;
 use crate::runtime::clock::Clock;
 
 /// Most operations in one commit.
 const GROUP: usize = 256;
-/// Operations on their way to the thread. What does not fit waits in the loop; the provider role
-/// bounds how many there can be.
-const BOUND: usize = 4096;
 
-/// The way to the store's thread.
-pub(super) struct StoreThread {
-    ops: SyncSender<(u64, StoreOp)>,
-    waiting: VecDeque<(u64, StoreOp)>,
-    thread: JoinHandle<()>,
-}
+/// An operation with its ticket.
+type Operation = (u64, StoreOp);
+
+/// The way to the store's thread. The provider role bounds how many operations there can be.
+pub(super) struct StoreThread(Worker<Operation>);
 
 impl StoreThread {
     /// Moves the store to a thread of its own. Results come out of `done`.
@@ -31,57 +27,30 @@ impl StoreThread {
         clock: Clock,
         done: mpsc::Sender<NodeInput>,
     ) -> io::Result<Self> {
-        let (ops, queue) = sync_channel(BOUND);
-        let thread = std::thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || run(store, clock, &queue, &done))?;
-        Ok(Self {
-            ops,
-            waiting: VecDeque::new(),
-            thread,
-        })
+        Worker::spawn("store", move |ops| run(store, clock, ops, &done)).map(Self)
     }
 
     /// Queues an operation, behind those that were queued before.
-    pub(super) fn apply(&mut self, ticket: u64, op: StoreOp) {
-        self.waiting.push_back((ticket, op));
-        self.push();
-    }
-
-    /// Hands on what waits, as far as there is room. Called again whenever an operation is done.
-    pub(super) fn push(&mut self) {
-        while let Some(op) = self.waiting.pop_front() {
-            match self.ops.try_send(op) {
-                Ok(()) => {}
-                Err(TrySendError::Full(op) | TrySendError::Disconnected(op)) => {
-                    return self.waiting.push_front(op);
-                }
-            }
-        }
+    pub(super) fn apply(&self, ticket: u64, op: StoreOp) {
+        self.0.give((ticket, op));
     }
 
     /// Lets the thread finish what is queued.
     pub(super) fn stop(self) {
-        for op in self.waiting {
-            // The thread takes what there is and waits for nobody.
-            let _ = self.ops.send(op);
-        }
-        drop(self.ops);
-        if self.thread.join().is_err() {
-            tracing::error!("the store's thread panicked");
-        }
+        self.0.stop();
     }
 }
 
 fn run(
     mut store: Box<dyn Store>,
     clock: Clock,
-    queue: &Receiver<(u64, StoreOp)>,
+    ops: &Queue<Operation>,
     done: &mpsc::Sender<NodeInput>,
 ) {
-    while let Ok(first) = queue.recv() {
-        let group = std::iter::once(first).chain(queue.try_iter()).take(GROUP);
-        let (tickets, ops): (Vec<_>, Vec<_>) = group.unzip();
+    let group = |ops: &mut VecDeque<Operation>| -> (Vec<u64>, Vec<StoreOp>) {
+        ops.drain(..ops.len().min(GROUP)).unzip()
+    };
+    while let Some((tickets, ops)) = ops.take(group) {
         let results = store.apply(clock.now(), ops);
         for (ticket, result) in tickets.into_iter().zip(results) {
             // The loop is gone while the node stops: what was committed is found again.
