@@ -6,9 +6,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use shoal_client::{ClientConfig, ClientKeys};
-use shoal_mix::RelayLimits;
-use shoal_proto::{Span, Time};
-use shoal_provider::{Limits, StoreLimits};
+use shoal_proto::Span;
 use shoal_topology::{
     Address, GenesisMember, Identity, MAX_MEMBERS, NetworkParameters, Profile, Role,
 };
@@ -19,7 +17,7 @@ use crate::link::LinkDelay;
 use crate::network::Network;
 use crate::node::{self, NodeHost};
 use crate::party::Party;
-use crate::world::{Physics, World};
+use crate::world::{Physics, World, generator};
 
 /// Every node's port.
 const PORT: NonZeroU16 = NonZeroU16::MIN.saturating_add(3999);
@@ -33,7 +31,6 @@ const LARGE: usize = 64;
 pub struct NetworkBuilder {
     seed: u64,
     params: NetworkParameters,
-    start: Option<Time>,
     width: usize,
     providers: usize,
     clients: Vec<ClientPlan>,
@@ -43,9 +40,6 @@ pub struct NetworkBuilder {
     keep_trace: bool,
     observe: bool,
     follow: bool,
-    relay_limits: RelayLimits,
-    provider_limits: Limits,
-    store_limits: StoreLimits,
     client_template: ClientConfig,
 }
 
@@ -75,7 +69,6 @@ impl NetworkBuilder {
         Self {
             seed,
             params,
-            start: None,
             width: 2,
             providers: 3,
             clients: Vec::new(),
@@ -85,9 +78,6 @@ impl NetworkBuilder {
             keep_trace: false,
             observe: false,
             follow: false,
-            relay_limits: RelayLimits::default(),
-            provider_limits: Limits::default(),
-            store_limits: StoreLimits::default(),
             client_template: ClientConfig::new(shoal_proto::NodeId::new([0; 32])),
         }
     }
@@ -173,13 +163,6 @@ impl NetworkBuilder {
         self
     }
 
-    /// When the simulation starts; the network's genesis by default.
-    #[must_use]
-    pub const fn start(mut self, start: Time) -> Self {
-        self.start = Some(start);
-        self
-    }
-
     /// One more profile, or another one of this name.
     #[must_use]
     pub fn profile(mut self, name: &str, profile: Profile) -> Self {
@@ -206,27 +189,6 @@ impl NetworkBuilder {
     #[must_use]
     pub fn client_config(mut self, change: impl FnOnce(&mut ClientConfig)) -> Self {
         change(&mut self.client_template);
-        self
-    }
-
-    /// The bounds of all relays.
-    #[must_use]
-    pub fn relay_limits(mut self, limits: RelayLimits) -> Self {
-        self.relay_limits = limits;
-        self
-    }
-
-    /// The bounds of all providers' cores.
-    #[must_use]
-    pub fn provider_limits(mut self, limits: Limits) -> Self {
-        self.provider_limits = limits;
-        self
-    }
-
-    /// The quotas of all providers' stores.
-    #[must_use]
-    pub fn store_limits(mut self, limits: StoreLimits) -> Self {
-        self.store_limits = limits;
         self
     }
 
@@ -271,7 +233,7 @@ impl NetworkBuilder {
         let identities = self.identities(nodes);
         params.genesis_members = members(&identities, mixes);
         params.validate()?;
-        let (params, start) = (Arc::new(params), self.start.unwrap_or(self.params.genesis));
+        let (params, start) = (Arc::new(params), self.params.genesis);
         let physics = Physics {
             delay: self.delay,
             loss: self.loss,
@@ -294,14 +256,7 @@ impl NetworkBuilder {
     }
 
     fn identities(&self, count: usize) -> Vec<Identity> {
-        let params = Arc::new(NetworkParameters::example());
-        let physics = Physics {
-            delay: self.delay,
-            loss: self.loss,
-            fsync: self.fsync,
-        };
-        let world = World::new(self.seed, Time::default(), params, physics, false, 0);
-        let identity = |index| Identity::generate(&mut world.generator("identity", index, 0));
+        let identity = |index| Identity::generate(&mut generator(self.seed, "identity", index, 0));
         (0..count as u64).map(identity).collect()
     }
 
@@ -318,9 +273,6 @@ impl NetworkBuilder {
                 role: member.role,
                 addresses: member.addresses.clone(),
                 neighbours: neighbours(index, count),
-                relay: self.relay_limits.clone(),
-                provider: self.provider_limits.clone(),
-                store: self.store_limits.clone(),
             })
         };
         plans.map(node).collect()

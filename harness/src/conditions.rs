@@ -48,6 +48,11 @@ impl Conditions {
         self.disks.values().any(|whose| whose.contains(&party))
     }
 
+    /// These two take each other for gone from now on. False if they did already.
+    pub(crate) fn silence(&mut self, a: Party, b: Party) -> bool {
+        self.silent_pairs.insert((a.min(b), a.max(b)))
+    }
+
     /// Whether these two take each other for gone.
     pub(crate) fn silent(&self, a: Party, b: Party) -> bool {
         self.silent_pairs.contains(&(a.min(b), a.max(b)))
@@ -68,11 +73,6 @@ impl Conditions {
             extra.1 *= 1.0 - fault.loss;
         }
         extra
-    }
-
-    /// Whether [`extra`](Self::extra) has anything to add on any link.
-    pub(crate) fn undisturbed(&self) -> bool {
-        self.links.is_empty()
     }
 }
 

@@ -37,6 +37,15 @@ pub(crate) enum Asker {
     Client(Connection),
 }
 
+impl Asker {
+    pub(crate) const fn party(self) -> Party {
+        match self {
+            Self::Node(party) => party,
+            Self::Client(connection) => connection.client,
+        }
+    }
+}
+
 /// A descriptor on its way, with its number among all that were ever published.
 #[derive(Clone)]
 pub(crate) struct Rumour {

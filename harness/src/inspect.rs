@@ -6,7 +6,7 @@ use rand_chacha::ChaCha20Rng;
 use shoal_client::Address;
 use shoal_proto::{ClientHandle, NodeId, Time};
 use shoal_provider::Usage;
-use shoal_topology::{DirectoryCounters, View};
+use shoal_topology::View;
 
 use crate::audit::{Audit, Parts};
 use crate::error::{Imbalance, SimulationError};
@@ -99,27 +99,10 @@ impl Network {
             .unwrap_or_default()
     }
 
-    /// What the directory of a node's running process did.
-    #[must_use]
-    pub fn directory_counters(&self, node: Party) -> Option<DirectoryCounters> {
-        self.nodes.get(node.index())?.directory_counters()
-    }
-
     /// What the store of a provider holds.
     #[must_use]
     pub fn store_usage(&self, node: Party) -> Option<Usage> {
         self.nodes.get(node.index()).map(NodeHost::usage)
-    }
-
-    /// What a client did, one for each process it had.
-    ///
-    /// # Errors
-    /// [`SimulationError::WrongParty`] for a node.
-    pub fn client_counters(
-        &self,
-        client: Party,
-    ) -> Result<Vec<shoal_client::Counters>, SimulationError> {
-        Ok(self.client(client)?.counters())
     }
 
     /// The books of the whole network.

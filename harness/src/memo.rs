@@ -68,10 +68,11 @@ impl Workshop {
         };
         self.jobs.0 += 1;
         let key = job.key();
-        let done = self.nodes.get(&key).unwrap_or_else(|| {
-            self.jobs.1 += 1;
-            job.run()
-        });
+        if let Some(known) = self.nodes.get(&key) {
+            return NodeDone::Directory(known);
+        }
+        self.jobs.1 += 1;
+        let done = job.run();
         self.nodes.put(key, done.clone());
         NodeDone::Directory(done)
     }

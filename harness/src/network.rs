@@ -169,7 +169,6 @@ impl Network {
     /// just writing all or nothing.
     pub fn crash(&mut self, party: Party) {
         if self.is_up(party) {
-            self.faults.counts.crashes += 1;
             self.faults.crashes.push((self.world.now, party));
         }
         if let Some(node) = self.nodes.get_mut(party.index()) {

@@ -94,11 +94,3 @@ impl Observer {
         &self.seen
     }
 }
-
-impl Observation {
-    /// Whether the packet is for this client.
-    #[must_use]
-    pub fn is_for(&self, handle: &ClientHandle) -> bool {
-        self.destination == *handle.as_bytes()
-    }
-}

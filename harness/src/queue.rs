@@ -59,12 +59,6 @@ impl<E> EventQueue<E> {
     }
 }
 
-impl<E> Default for EventQueue<E> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl<E> Entry<E> {
     fn key(&self) -> (Time, u64) {
         (self.at, self.sequence)

@@ -99,6 +99,7 @@ impl Network {
     pub fn fault_counts(&self) -> FaultCounts {
         FaultCounts {
             cut_frames: self.world.conditions.cut_frames,
+            crashes: self.faults.crashes.len() as u64,
             ..self.faults.counts
         }
     }
@@ -237,9 +238,8 @@ impl Network {
             let near: BTreeSet<Party> = node.neighbours().iter().copied().collect();
             let linked = self.world.mesh.allowed(party);
             for other in near.iter().copied().chain(linked) {
-                let pair = (party.min(other), party.max(other));
                 if self.world.conditions.cuts(party, other)
-                    && self.world.conditions.silent_pairs.insert(pair)
+                    && self.world.conditions.silence(party, other)
                 {
                     if near.contains(&other) {
                         self.world.meet(party, other, false);

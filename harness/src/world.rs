@@ -9,11 +9,12 @@ use rand_chacha::ChaCha20Rng;
 use shoal_packet::Frame;
 use shoal_proto::size::FRAME_BYTES;
 use shoal_proto::{NodeId, Span, Time};
+use shoal_roles::RequestKind;
 use shoal_topology::NetworkParameters;
 
 use crate::conditions::Conditions;
 use crate::error::SimulationError;
-use crate::event::{DiskJob, Event, Lane, Rumour};
+use crate::event::{Asker, DiskJob, Event, Lane, Rumour};
 use crate::flow::FlowLog;
 use crate::ledger::Ledger;
 use crate::link::{Link, LinkDelay, Passage};
@@ -28,7 +29,7 @@ const MAX_WAKES: u32 = 10_000;
 
 /// After what time the transport gives a request up that is not answered, and a node that does not
 /// answer a new connection.
-pub(crate) const ASK_TIMEOUT: Span = Span::from_secs(5);
+const ASK_TIMEOUT: Span = Span::from_secs(5);
 pub(crate) const DIAL_TIMEOUT: Span = Span::from_secs(10);
 
 /// Which stream between two parties: packets and the rest have one each, so that they do not delay
@@ -258,6 +259,27 @@ impl World {
         }
     }
 
+    /// Asks a node, on the stream for that. Gives the number that the answer will have.
+    pub(crate) fn ask(&mut self, by: Asker, to: Party, kind: RequestKind, request: Vec<u8>) -> u64 {
+        let (party, number, bytes) = (by.party(), self.number(), request.len());
+        self.after(ASK_TIMEOUT, Event::AskTimeout { party, number });
+        let event = Event::Ask {
+            by,
+            to,
+            number,
+            kind,
+            request,
+        };
+        match kind {
+            RequestKind::Directory => {
+                self.note(party, Kind::SyncAsked, to, 0);
+                self.send_message(party, to, bytes, event);
+            }
+            RequestKind::Attach => self.signal(party, to, event),
+        }
+        number
+    }
+
     /// Sends something that is no packet, on the stream for it; false if the link loses it.
     pub(crate) fn send_message(
         &mut self,
@@ -330,8 +352,7 @@ impl World {
     fn separates(&mut self, a: Party, b: Party) -> bool {
         let cut = self.conditions.cuts(a, b);
         if cut {
-            let pair = (a.min(b), a.max(b));
-            self.conditions.silent_pairs.insert(pair);
+            self.conditions.silence(a, b);
         }
         cut
     }
@@ -388,10 +409,7 @@ impl World {
             let rng = generator(seed, purpose, u64::from(from.0), u64::from(to.0));
             Link::new(physics.delay, physics.loss, rng)
         });
-        let (delay, survival) = match self.conditions.undisturbed() {
-            true => (Span::ZERO, 1.0),
-            false => self.conditions.extra(from, to, link.rng()),
-        };
+        let (delay, survival) = self.conditions.extra(from, to, link.rng());
         let passage = link.carry_disturbed(now, bytes, delay, survival);
         if !self.conditions.cuts(from, to) {
             return passage;
@@ -416,7 +434,8 @@ pub(crate) enum Fate {
     Unclaimed,
 }
 
-fn generator(seed: u64, purpose: &str, a: u64, b: u64) -> ChaCha20Rng {
+/// A generator of its own for each purpose and party.
+pub(crate) fn generator(seed: u64, purpose: &str, a: u64, b: u64) -> ChaCha20Rng {
     let hash = Blake2s256::new()
         .chain_update(seed.to_le_bytes())
         .chain_update(a.to_le_bytes())

@@ -20,7 +20,7 @@ use crate::observe::{Observer, Truth};
 use crate::party::Party;
 use crate::report::Happening;
 use crate::trace::Kind;
-use crate::world::{ASK_TIMEOUT, Fate, World, is_due};
+use crate::world::{Fate, World, is_due};
 
 /// What a crash ends.
 pub(super) struct Process {
@@ -268,24 +268,8 @@ impl Process {
             let input = SessionInput::RequestFailed(id);
             return self.session.handle_input(world.now, input);
         };
-        let (party, to, number) = (self.party, connection.node, world.number());
+        let number = world.ask(Asker::Client(connection), connection.node, kind, request);
         self.asked.insert(number, id);
-        world.after(ASK_TIMEOUT, Event::AskTimeout { party, number });
-        let bytes = request.len();
-        let event = Event::Ask {
-            by: Asker::Client(connection),
-            to,
-            number,
-            kind,
-            request,
-        };
-        match kind {
-            RequestKind::Directory => {
-                world.note(party, Kind::SyncAsked, to, 0);
-                world.send_message(party, to, bytes, event);
-            }
-            RequestKind::Attach => world.signal(party, to, event),
-        }
     }
 
     fn send_frame(&mut self, id: ConnectionId, frame: Frame, shim: &mut Shim, world: &mut World) {

@@ -13,7 +13,7 @@ use shoal_packet::Engine;
 use shoal_proto::NodeId;
 use shoal_provider::{Counters, Limits, MemoryStore, Store, StoreLimits};
 use shoal_roles::node::{Node, NodeSetup, Trouble};
-use shoal_topology::{Address, DirectoryCounters, Identity, LocalNode, Role, View};
+use shoal_topology::{Address, Identity, LocalNode, Role, View};
 
 use self::process::{Birth, Process};
 use crate::disk::NodeDisk;
@@ -33,7 +33,6 @@ pub(crate) struct NodeHost {
     role: Role,
     addresses: Vec<Address>,
     neighbours: Vec<Party>,
-    limits: (RelayLimits, Limits),
     disk: NodeDisk,
     process: Option<Process>,
     incarnations: u64,
@@ -48,9 +47,6 @@ pub(crate) struct Plan {
     pub(crate) role: Role,
     pub(crate) addresses: Vec<Address>,
     pub(crate) neighbours: Vec<Party>,
-    pub(crate) relay: RelayLimits,
-    pub(crate) provider: Limits,
-    pub(crate) store: StoreLimits,
 }
 
 impl NodeHost {
@@ -62,8 +58,7 @@ impl NodeHost {
             role: plan.role,
             addresses: plan.addresses,
             neighbours: plan.neighbours,
-            limits: (plan.relay, plan.provider),
-            disk: NodeDisk::new(MemoryStore::new(plan.store)),
+            disk: NodeDisk::new(MemoryStore::new(StoreLimits::default())),
             process: None,
             incarnations: 0,
             past: Vec::new(),
@@ -90,7 +85,6 @@ impl NodeHost {
     }
 
     fn setup(&self, world: &World) -> NodeSetup {
-        let (relay, provider) = self.limits.clone();
         NodeSetup {
             params: Arc::clone(&world.params),
             local: LocalNode {
@@ -101,8 +95,8 @@ impl NodeHost {
                 capacity_class: 0,
                 storage_mib: 0,
             },
-            relay,
-            provider,
+            relay: RelayLimits::default(),
+            provider: Limits::default(),
             engine: Engine::best(),
             restored: self.disk.restored(),
             tags: self.disk.tags(),
@@ -197,10 +191,6 @@ impl NodeHost {
     pub(crate) fn provider_counters(&self) -> Vec<Counters> {
         let running = self.running().and_then(Node::provider_counters);
         self.past_provider.iter().copied().chain(running).collect()
-    }
-
-    pub(crate) fn directory_counters(&self) -> Option<DirectoryCounters> {
-        self.running().map(|node| *node.directory_counters())
     }
 
     /// What keeps the running process from its work.

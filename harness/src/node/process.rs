@@ -180,14 +180,14 @@ impl Process {
     }
 
     fn heard(&mut self, from: Party, rumour: Rumour, world: &World) -> bool {
-        let bytes = rumour.bytes.to_vec();
+        let bytes = Arc::clone(&rumour.bytes);
         let (Some(id), Some(ticket)) = (world.id(from), self.gossip.heard(from, rumour)) else {
             return false;
         };
         let input = NodeInput::Gossip {
             from: id,
             ticket,
-            bytes,
+            bytes: bytes.to_vec(),
         };
         self.node.handle_input(world.now, input);
         true

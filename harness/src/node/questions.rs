@@ -8,7 +8,7 @@ use shoal_topology::Ticket;
 use crate::event::{Asker, Event};
 use crate::party::Party;
 use crate::trace::Kind;
-use crate::world::{ASK_TIMEOUT, World};
+use crate::world::World;
 
 /// Who waits for what.
 #[derive(Default)]
@@ -22,19 +22,8 @@ pub(super) struct Questions {
 impl Questions {
     /// Asks a neighbour.
     pub(super) fn ask(&mut self, own: Party, to: Party, request: Vec<u8>, world: &mut World) {
-        let number = world.number();
+        let number = world.ask(Asker::Node(own), to, RequestKind::Directory, request);
         self.asked.insert(number, to);
-        world.note(own, Kind::SyncAsked, to, 0);
-        world.after(ASK_TIMEOUT, Event::AskTimeout { party: own, number });
-        let bytes = request.len();
-        let event = Event::Ask {
-            by: Asker::Node(own),
-            to,
-            number,
-            kind: RequestKind::Directory,
-            request,
-        };
-        world.send_message(own, to, bytes, event);
     }
 
     /// An answer came, or will not come any more. Gives who was asked, if that waited.
@@ -60,10 +49,7 @@ impl Questions {
         let Some((by, kind)) = self.asking.remove(&number) else {
             return;
         };
-        let to = match by {
-            Asker::Node(party) => party,
-            Asker::Client(connection) => connection.client,
-        };
+        let to = by.party();
         let bytes = response.as_ref().map_or(0, Vec::len);
         let event = Event::Answer {
             to,

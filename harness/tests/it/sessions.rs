@@ -142,7 +142,7 @@ fn answers_that_contradict_each_other_stop_a_client_and_it_says_why() {
     // Two halves that hear nothing of each other. The documents of this epoch and of the next are
     // decided already; those of the one after that are each half's own.
     let halves = |place: usize| -> BTreeSet<Party> {
-        let all = network.nodes().chain(network.providers());
+        let all = network.nodes();
         all.filter(|party| party.number() as usize % 2 == place)
             .collect()
     };
