@@ -28,11 +28,13 @@ pub enum Table {
     Inbox,
     /// Fragments received, so that each is delivered once.
     Seen,
+    /// The providers that the client enters by. Kept by who hosts the role, which passes it over.
+    Entries,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Meta,
         Self::Contact,
         Self::Sent,
@@ -40,6 +42,7 @@ impl Table {
         Self::Partial,
         Self::Inbox,
         Self::Seen,
+        Self::Entries,
     ];
 
     /// The name to store it under.
@@ -53,6 +56,7 @@ impl Table {
             Self::Partial => "partial",
             Self::Inbox => "inbox",
             Self::Seen => "seen",
+            Self::Entries => "entries",
         }
     }
 }

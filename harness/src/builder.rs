@@ -330,6 +330,7 @@ fn members(identities: &[Identity], mixes: usize) -> Vec<GenesisMember> {
             Role::Provider
         },
         addresses: vec![address(index)],
+        family: String::new(),
     };
     identities.iter().enumerate().map(member).collect()
 }

@@ -20,6 +20,14 @@ pub const PACKET_VERSION: u32 = 260;
 pub const MAX_ADDRESSES: usize = 8;
 /// Most keys, for consecutive epochs, in a descriptor.
 pub const MAX_KEYS: usize = 4;
+/// Whether this may be a family's name, or is empty for none: at most [`MAX_FAMILY_BYTES`] of `a` to
+/// `z`, digits, `-`, `.` and `_`.
+#[must_use]
+pub fn is_family(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
+    name.len() <= MAX_FAMILY_BYTES && name.bytes().all(plain)
+}
+
 /// Most bytes of a family's name.
 pub const MAX_FAMILY_BYTES: usize = 32;
 /// Most versions that a descriptor may list.
@@ -205,8 +213,7 @@ impl Descriptor {
         if self.versions.len() > MAX_VERSIONS || !self.versions.contains(&PACKET_VERSION) {
             return Err(DescriptorError::Versions);
         }
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
-        if self.family.len() > MAX_FAMILY_BYTES || !self.family.bytes().all(plain) {
+        if !is_family(&self.family) {
             return Err(DescriptorError::Family);
         }
         if !self.admission.is_empty() {

@@ -250,6 +250,18 @@ pub enum AdoptError {
         /// Why the last document that was refused was refused.
         last: Option<DocumentError>,
     },
+    /// The document in force is named by fewer nodes than have to agree.
+    #[error(
+        "only {named} of the nodes that answered names the document of epoch {epoch}; {needed} have to"
+    )]
+    Unconfirmed {
+        /// Its epoch.
+        epoch: Epoch,
+        /// How many name it.
+        named: usize,
+        /// How many have to.
+        needed: usize,
+    },
     /// Nodes answered with different documents for the epoch in force: somebody is lying or the
     /// network is split. Nothing should be sent.
     #[error(

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use shoal_proto::{NodeId, Time};
 
 use crate::{
-    Address, Directory, DirectoryAction, DirectoryInput, Document, NetworkParameters, Restored,
-    SignedDescriptor, Ticket, adopt_documents,
+    Address, Directory, DirectoryAction, DirectoryInput, Document, NetworkParameters, Response,
+    Restored, SignedDescriptor, Ticket, adopt_documents,
 };
 
 /// Descriptors from anybody.
@@ -25,8 +25,13 @@ pub fn fuzz_document(data: &[u8]) {
 pub fn fuzz_response(data: &[u8]) {
     let params = NetworkParameters::example();
     let now = params.genesis + params.epoch;
-    let _ = adopt_documents(&params, &[(now, data.to_vec()), (now, data.to_vec())], now);
-    let _ = adopt_documents(&params, &[(Time::MAX, data.to_vec())], Time::MAX);
+    let response = |from: u8, came: Time| Response {
+        from: NodeId::new([from; 32]),
+        came,
+        bytes: data.to_vec(),
+    };
+    let _ = adopt_documents(&params, &[response(1, now), response(2, now)], now);
+    let _ = adopt_documents(&params, &[response(1, Time::MAX)], Time::MAX);
 }
 
 /// Parameter files.

@@ -55,9 +55,10 @@ pub mod sample;
 mod view;
 
 pub use address::{Address, Host, Transport};
-pub use adopt::{Answers, ClientDirectory, Verified, adopt_documents};
+pub use adopt::{Answers, ClientDirectory, Response, Verified, adopt_documents, verify_documents};
 pub use descriptor::{
     Descriptor, MAX_ADDRESSES, MAX_FAMILY_BYTES, MAX_KEYS, PACKET_VERSION, Role, SignedDescriptor,
+    is_family,
 };
 pub use directory::{
     Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryDone, DirectoryInput,

@@ -7,7 +7,7 @@ use shoal_proto::size::{MAX_HOPS, PAYLOAD_BYTES};
 use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
 
 use crate::canonical::Canonical;
-use crate::{Address, MAX_ADDRESSES, ParameterError, Role};
+use crate::{Address, MAX_ADDRESSES, ParameterError, Role, is_family};
 
 /// What defines a network. Its hash is part of every protocol name, so that nodes with other
 /// parameters never meet.
@@ -77,6 +77,10 @@ pub struct GenesisMember {
     /// Where to reach it: 0 to 8 addresses.
     #[serde(default)]
     pub addresses: Vec<Address>,
+    /// Its family when the network was made; empty for none. What its descriptor says counts, but
+    /// who has no document yet knows only this.
+    #[serde(default)]
+    pub family: String,
 }
 
 /// Most profiles of a network.
@@ -217,6 +221,10 @@ impl NetworkParameters {
         let mut members: Vec<_> = self.genesis_members.iter().collect();
         members.sort_by_key(|member| member.id);
         h = h.number(members.len().try_into().unwrap_or(u64::MAX));
+        let named = members.iter().filter(|member| !member.family.is_empty());
+        let families: Vec<(NodeId, &str)> = named
+            .map(|member| (member.id, member.family.as_str()))
+            .collect();
         for member in members {
             h = h
                 .bytes(member.id.as_bytes())
@@ -225,6 +233,10 @@ impl NetworkParameters {
             for address in &member.addresses {
                 h = h.bytes(address.to_string().as_bytes());
             }
+        }
+        // Networks without families keep the name that they had before there were any.
+        for (id, family) in families {
+            h = h.bytes(id.as_bytes()).bytes(family.as_bytes());
         }
         NetworkHash::new(h.finish())
     }
@@ -300,6 +312,10 @@ impl NetworkParameters {
         for member in &self.genesis_members {
             if !seen.insert(member.id) {
                 wrong.push(ParameterError::DuplicateMember(member.id));
+            }
+            if !is_family(&member.family) {
+                let key = format!("genesis_members.{}.family", member.id);
+                wrong.push(range(&key, &member.family, "at most 32 of a-z 0-9 - . _"));
             }
             if member.addresses.len() > MAX_ADDRESSES {
                 let key = format!("genesis_members.{}.addresses", member.id);

@@ -62,7 +62,7 @@ admission = "open"
         text.push_str(
             "# The nodes that the network starts with, and that newcomers ask first. The first\n\
              # document is formed when all of them have been heard of. id is a node's identity,\n\
-             # role is \"mix\" or \"provider\".\n",
+             # role is \"mix\" or \"provider\"; nodes of one owner name a family.\n",
         );
         for member in &self.genesis_members {
             let addresses: Vec<String> = member
@@ -70,13 +70,17 @@ admission = "open"
                 .iter()
                 .map(|address| format!("\"{address}\""))
                 .collect();
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "[[genesis_members]]\nid = \"{}\"\nrole = \"{}\"\naddresses = [{}]\n\n",
+                "[[genesis_members]]\nid = \"{}\"\nrole = \"{}\"\naddresses = [{}]",
                 member.id,
                 member.role,
                 addresses.join(", ")
             );
+            if !member.family.is_empty() {
+                let _ = writeln!(text, "family = \"{}\"", member.family);
+            }
+            text.push('\n');
         }
         text
     }

@@ -23,6 +23,8 @@ pub struct Node {
     pub role: Role,
     /// Its Sphinx secrets.
     pub keys: KeyRing,
+    /// Its family; empty for none.
+    pub family: String,
 }
 
 /// A network that exists in memory only.
@@ -60,6 +62,7 @@ impl Network {
                 id,
                 role,
                 addresses,
+                family: String::new(),
             });
             nodes.insert(
                 id,
@@ -67,6 +70,7 @@ impl Network {
                     identity,
                     role,
                     keys: KeyRing::new(),
+                    family: String::new(),
                 },
             );
         }
@@ -148,7 +152,7 @@ fn describe(
         versions: vec![PACKET_VERSION],
         capacity_class: 0,
         storage_mib: 0,
-        family: String::new(),
+        family: node.family.clone(),
         admission: Vec::new(),
     };
     SignedDescriptor::sign_for(&node.identity, params, &rules.network, descriptor)

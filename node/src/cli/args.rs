@@ -175,6 +175,8 @@ pub(super) enum Client {
         #[command(flatten)]
         place: Place,
     },
+    /// Show the providers that this client enters by, or have others drawn.
+    Entries(ClientEntries),
     /// Run the daemon: it holds the connection, the cover traffic and the messages.
     Run(ClientRun),
     /// Send a text through the daemon.
@@ -209,12 +211,30 @@ pub(super) struct ClientInit {
     /// Node id of the provider that will keep the mailbox.
     #[arg(long, value_name = "NODE")]
     pub(super) mailbox: Option<NodeId>,
-    /// Node id of the provider to enter by; at random at each start unless given.
+    /// Node id of the provider to enter by; up to three are drawn once and kept unless given.
     #[arg(long, value_name = "NODE")]
     pub(super) entry: Option<NodeId>,
     /// A profile of the network: what the client costs and how fast it is.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub(super) profile: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal client entries --dir alice
+  shoal client entries --dir alice --draw-again
+
+Up to three are drawn at the first connection, of different families and none of the mailbox's, and
+kept for 90 days: who draws anew often soon meets one that works together with the mailbox's. The
+first serves; the next one after ten minutes without it, or when it has left the network. Ask for
+others only if none of them works any more. The daemon has to be stopped meanwhile.")]
+pub(super) struct ClientEntries {
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// Forget them, so that others are drawn at the next connection.
+    #[arg(long)]
+    pub(super) draw_again: bool,
 }
 
 #[derive(Debug, Args)]

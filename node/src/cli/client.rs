@@ -2,6 +2,7 @@
 
 mod address;
 mod ask;
+mod entries;
 mod init;
 mod receive;
 mod send;
@@ -26,6 +27,7 @@ pub(super) async fn run(
     match command {
         Client::Init(args) => init::run(&args, json),
         Client::Address { place } => address::run(&place, json),
+        Client::Entries(args) => entries::run(&args, json),
         Client::Run(args) => daemon(args, log_level, json).await,
         Client::Send(args) => send::run(args, json).await,
         Client::Receive(args) => receive::run(args, json).await,

@@ -129,6 +129,7 @@ fn parse_member(text: &str) -> Result<GenesisMember, Failure> {
             id,
             role,
             addresses,
+            family: String::new(),
         })
     };
     parse()
@@ -150,6 +151,7 @@ fn member_from(dir: &Path) -> Result<GenesisMember, Failure> {
         id: identity.id(),
         role: config.role,
         addresses,
+        family: config.family,
     })
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use shoal_mix::RelayLimits;
 use shoal_packet::Engine;
 use shoal_proto::Span;
-use shoal_topology::{Address, Host, MAX_FAMILY_BYTES, Role};
+use shoal_topology::{Address, Host, MAX_FAMILY_BYTES, Role, is_family};
 
 use super::error::{ConfigError, Problems};
 use super::layers::{Layered, Override};
@@ -458,8 +458,8 @@ fn threads(wanted: usize) -> NonZeroUsize {
 }
 
 fn check_family(family: &str, wrong: &mut Problems) {
-    if family.len() > MAX_FAMILY_BYTES {
-        let message = format!("has {} bytes; {MAX_FAMILY_BYTES} are allowed", family.len());
+    if !is_family(family) {
+        let message = format!("is not at most {MAX_FAMILY_BYTES} of a-z 0-9 - . _");
         wrong.push(ConfigError::invalid("family", message));
     }
 }

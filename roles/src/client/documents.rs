@@ -6,8 +6,11 @@ use std::sync::Arc;
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha20Rng;
-use shoal_proto::{NodeId, Span, Time};
-use shoal_topology::{Address, Answers, ClientDirectory, NetworkParameters, Role, View};
+use shoal_proto::{Epoch, NodeId, Span, Time};
+use shoal_topology::{
+    Address, Answers, ClientDirectory, Document, MAX_STALE_EPOCHS, NetworkParameters, Response,
+    Role, View,
+};
 
 use super::error::SessionError;
 use super::io::ConnectionId;
@@ -27,6 +30,8 @@ const RENEW_AGAIN: (Span, Span) = (Span::from_secs(2), Span::from_secs(60));
 pub(super) struct Documents {
     params: Arc<NetworkParameters>,
     view: Arc<View>,
+    /// The epoch in which enough nodes said that there is no newer document than ours.
+    confirmed: Option<Epoch>,
     fetch: Option<Fetch>,
     fetches: u64,
     /// When to ask again, while attached.
@@ -39,8 +44,7 @@ struct Fetch {
     number: u64,
     waiting: BTreeMap<ConnectionId, NodeId>,
     asked: usize,
-    answered: BTreeSet<NodeId>,
-    answers: Vec<(Time, Vec<u8>)>,
+    answers: Vec<Response>,
     until: Time,
     verifying: Option<Answers>,
 }
@@ -60,6 +64,7 @@ impl Documents {
         Self {
             params,
             view: Arc::default(),
+            confirmed: None,
             fetch: None,
             fetches: 0,
             renew_at: None,
@@ -71,24 +76,31 @@ impl Documents {
         &self.view
     }
 
-    /// Who is asked now: some mixes that are known, or of those among the genesis members. No
-    /// provider, so that who is asked does not depend on where the mailbox is, and the mailbox's
-    /// provider does not see from where its owner comes.
+    /// Who is asked now: mixes that are known or that the network began with, one of the latter at
+    /// least, so that who once believed a made-up network hears of the real one. No provider, so that
+    /// who is asked does not depend on where the mailbox is, and the mailbox's provider does not see
+    /// from where its owner comes.
     pub(super) fn choose(&self, now: Time, rng: &mut ChaCha20Rng) -> Vec<(NodeId, Vec<Address>)> {
-        let mut nodes = self.sources(now);
+        let mut nodes: Vec<_> = self.sources(now).into_iter().collect();
         nodes.shuffle(rng);
+        let first = nodes.iter().position(|(id, _)| self.params.is_genesis(id));
+        if let Some(first) = first {
+            nodes.swap(0, first);
+        }
         nodes.truncate(ASKED);
         nodes
     }
 
-    fn sources(&self, now: Time) -> Vec<(NodeId, Vec<Address>)> {
+    fn sources(&self, now: Time) -> BTreeMap<NodeId, Vec<Address>> {
+        let genesis = self.params.genesis_members.iter();
+        let first = genesis.filter(|member| member.role == Role::Mix);
+        let mut sources: BTreeMap<NodeId, Vec<Address>> =
+            first.map(|mix| (mix.id, mix.addresses.clone())).collect();
         if let Some(document) = self.view.current(&self.params, now) {
             let mixes = document.members().filter(|member| member.role == Role::Mix);
-            return mixes.map(|mix| (mix.id, mix.addresses.clone())).collect();
+            sources.extend(mixes.map(|mix| (mix.id, mix.addresses.clone())));
         }
-        let genesis = self.params.genesis_members.iter();
-        let mixes = genesis.filter(|member| member.role == Role::Mix);
-        mixes.map(|mix| (mix.id, mix.addresses.clone())).collect()
+        sources
     }
 
     /// These are asked from now on.
@@ -98,7 +110,6 @@ impl Documents {
             number: self.fetches,
             asked: waiting.len(),
             waiting,
-            answered: BTreeSet::new(),
             answers: Vec::new(),
             until: now + PATIENCE,
             verifying: None,
@@ -112,12 +123,12 @@ impl Documents {
     }
 
     /// Somebody answered.
-    pub(super) fn answered(&mut self, now: Time, connection: ConnectionId, answer: Vec<u8>) {
+    pub(super) fn answered(&mut self, now: Time, connection: ConnectionId, bytes: Vec<u8>) {
         if let Some(fetch) = &mut self.fetch
             && let Some(from) = fetch.waiting.remove(&connection)
-            && fetch.answered.insert(from)
         {
-            fetch.answers.push((now, answer));
+            let came = now;
+            fetch.answers.push(Response { from, came, bytes });
             fetch.until = fetch.until.min(now + STRAGGLERS);
         }
     }
@@ -141,7 +152,7 @@ impl Documents {
             (_, 0) => Err(SessionError::NobodyToAsk),
             (0, _) => Err(SessionError::NobodyAnswered),
             (1, asked) if asked > 1 => Err(SessionError::OneAnswer),
-            _ => Answers::read(&fetch.answers).map_err(SessionError::Adopt),
+            (_, asked) => Answers::read(asked, &fetch.answers).map_err(SessionError::Adopt),
         };
         match outcome {
             Ok(answers) => {
@@ -149,6 +160,7 @@ impl Documents {
                     params: Arc::clone(&self.params),
                     number: fetch.number,
                     documents: answers.documents(),
+                    known: Arc::clone(&self.view),
                 };
                 fetch.verifying = Some(answers);
                 fetch.answers.clear();
@@ -176,14 +188,44 @@ impl Documents {
             .map(Vec::as_slice)
             .zip(&done.verified)
             .collect();
-        let adopted = answers.adopt(&self.params, &verified, now);
+        let adopted = answers.adopt(&self.params, &verified, &self.view, now);
         let outcome = adopted.map_err(SessionError::Adopt).and_then(|directory| {
-            self.check_members(now, &directory)?;
+            self.check_members(&directory.documents)?;
             let ahead = directory.clock_offset_us;
-            self.view = directory.view();
+            self.take(directory, now.shifted(ahead));
             Ok(ahead)
         });
         Some(outcome)
+    }
+
+    /// Puts what was agreed on beside what is known: an answer that lags takes nothing away.
+    fn take(&mut self, directory: ClientDirectory, now: Time) {
+        let epoch = self.params.epoch_at(now);
+        let oldest = epoch.number().saturating_sub(MAX_STALE_EPOCHS);
+        let mut documents = self.view.documents.clone();
+        documents.extend(directory.documents);
+        documents.retain(|known, _| (oldest..=epoch.next().number()).contains(&known.number()));
+        let view = View { documents };
+        let current = view.in_force(epoch);
+        let confirmed = current.is_some_and(|document| {
+            let named = families(document, directory.named_by.iter());
+            let mixes = document.members().filter(|member| member.role == Role::Mix);
+            let all = families(document, mixes.map(|member| &member.id));
+            document.epoch() == directory.in_force && named >= all.min(Answers::NEEDED)
+        });
+        if confirmed {
+            self.confirmed = Some(epoch);
+        }
+        self.view = Arc::new(view);
+    }
+
+    /// Whether what is in force is for a past epoch, and not enough nodes of different families have
+    /// said that there is none newer. Who went on with such a document while others have the next
+    /// would be the only one to do so.
+    pub(super) fn is_stale(&self, now: Time) -> bool {
+        let epoch = self.params.epoch_at(now);
+        let current = self.view.in_force(epoch);
+        current.is_some_and(|document| document.epoch() < epoch) && self.confirmed != Some(epoch)
     }
 
     /// Nobody waits for answers any more. Gives the connections to be closed.
@@ -193,21 +235,43 @@ impl Documents {
         fetch.map_or_else(Vec::new, |fetch| fetch.waiting.into_keys().collect())
     }
 
-    /// The document in force has most of the members that the network file names, or follows from
-    /// one that was checked before. Without this, whoever answered could make up a network.
-    fn check_members(&self, now: Time, directory: &ClientDirectory) -> Result<(), SessionError> {
-        let view = directory.view();
-        let now = now.shifted(directory.clock_offset_us);
-        let Some(document) = view.current(&self.params, now) else {
-            return Ok(());
+    /// Every document that is not known has most of the members that the network file names, or as
+    /// many of them as the known document that it follows from lets expect; and if that has none
+    /// left, most of its members. Without this, whoever answered could make up a network.
+    fn check_members(
+        &self,
+        documents: &BTreeMap<Epoch, Arc<Document>>,
+    ) -> Result<(), SessionError> {
+        let mut sound: Vec<&Arc<Document>> = self.view.documents.values().collect();
+        for document in documents.values() {
+            let base = |known: &&&Arc<Document>| known.hash() == document.previous();
+            let base = sound.iter().find(base).copied();
+            if !sound.contains(&document) {
+                self.check(document, base)?;
+                sound.push(document);
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, document: &Document, base: Option<&Arc<Document>>) -> Result<(), SessionError> {
+        let genesis = self.params.genesis_members.iter().map(|member| member.id);
+        let genesis: BTreeSet<NodeId> = genesis.collect();
+        let listed = |ids: &BTreeSet<NodeId>| {
+            let found = ids.iter().filter(|id| document.member(id).is_some());
+            found.count()
         };
-        let mut known = self.view.documents.values().map(|known| known.hash());
-        let follows = known.any(|hash| hash == document.hash() || hash == document.previous());
-        let genesis = &self.params.genesis_members;
-        let listed = |id: &NodeId| document.member(id).is_some();
-        let found = genesis.iter().filter(|member| listed(&member.id)).count();
-        if follows || found * 2 > genesis.len() {
+        let found = listed(&genesis);
+        if found * 2 > genesis.len() {
             return Ok(());
+        }
+        if let Some(base) = base {
+            let members: BTreeSet<NodeId> = base.members().map(|member| member.id).collect();
+            let first: BTreeSet<NodeId> = genesis.intersection(&members).copied().collect();
+            let expected = if first.is_empty() { members } else { first };
+            if listed(&expected) * 2 > expected.len() {
+                return Ok(());
+            }
         }
         Err(SessionError::Strangers {
             epoch: document.epoch().number(),
@@ -241,6 +305,18 @@ impl Documents {
         self.renew_at = Some(if regular > now { regular } else { late });
     }
 
+    /// Documents were renewed: the next time as [`plan`](Self::plan) says, but again soon if the next
+    /// one should have been there.
+    pub(super) fn renewed(&mut self, now: Time, rng: &mut ChaCha20Rng) {
+        let next = self.params.epoch_at(now).next();
+        let known = self.view.documents.contains_key(&next);
+        if !known && now >= self.params.freeze_time(next) {
+            self.plan_again(now, rng);
+        } else {
+            self.plan(now, rng);
+        }
+    }
+
     /// Renewing failed: again, later each time, and not everybody at once.
     pub(super) fn plan_again(&mut self, now: Time, rng: &mut ChaCha20Rng) {
         self.renew_at = Some(now + self.renew_wait.draw(rng));
@@ -263,17 +339,34 @@ impl Documents {
         self.renew_at = self.renew_at.map(&shift);
         if let Some(fetch) = &mut self.fetch {
             fetch.until = shift(fetch.until);
-            for (came, _) in &mut fetch.answers {
-                *came = shift(*came);
+            for answer in &mut fetch.answers {
+                answer.came = shift(answer.came);
             }
         }
     }
 }
 
+/// How many families these members are of. Who names none is one of its own.
+fn families<'a>(document: &Document, ids: impl Iterator<Item = &'a NodeId>) -> usize {
+    let family = |id: &NodeId| {
+        document
+            .member(id)
+            .map_or("", |m| m.family.as_str())
+            .to_owned()
+    };
+    let named: BTreeSet<(String, Option<NodeId>)> = ids
+        .map(|id| {
+            let family = family(id);
+            let alone = family.is_empty().then_some(*id);
+            (family, alone)
+        })
+        .collect();
+    named.len()
+}
+
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng as _;
-    use shoal_proto::Epoch;
     use shoal_topology::sample::Network;
 
     use super::*;
@@ -292,6 +385,8 @@ mod tests {
         let now = params.genesis + Span::from_secs(1);
         let directory = ClientDirectory {
             documents: view.documents.clone(),
+            in_force: Epoch::new(0),
+            named_by: BTreeSet::new(),
             clock_offset_us: 0,
         };
         (network, Documents::new(Arc::new(params)), directory, now)
@@ -299,17 +394,32 @@ mod tests {
 
     #[test]
     fn a_network_of_strangers_is_refused_unless_it_follows_from_a_known_one() {
-        let (_, documents, directory, now) = network(8);
-        assert_eq!(documents.check_members(now, &directory), Ok(()));
-        let (_, mut documents, directory, now) = network(9);
-        let refused = SessionError::Strangers {
-            epoch: 0,
-            found: 9,
-            all: 18,
+        let (_, documents, directory, _) = network(8);
+        assert_eq!(documents.check_members(&directory.documents), Ok(()));
+        let (mut network, mut documents, directory, _) = network(9);
+        let refused = |epoch, found| {
+            let all = 18;
+            Err(SessionError::Strangers { epoch, found, all })
         };
-        assert_eq!(documents.check_members(now, &directory), Err(refused));
+        let known = &directory.documents;
+        assert_eq!(documents.check_members(known), refused(0, 9));
         documents.view = directory.view();
-        assert_eq!(documents.check_members(now, &directory), Ok(()));
+        assert_eq!(documents.check_members(known), Ok(()));
+        // Half of the first members that the known one has is too few of them, whoever else is
+        // there: to name a document as the one before costs nothing.
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        let base = Arc::clone(&known[&Epoch::new(0)]);
+        let mixes = network.ids(Role::Mix).take(3);
+        let leaving: Vec<NodeId> = mixes.chain(network.ids(Role::Provider).take(2)).collect();
+        let mut next = |network: &mut Network| {
+            let next = network.document(&mut rng, Epoch::new(1), Some(&*base));
+            BTreeMap::from([(Epoch::new(1), next.expect("document"))])
+        };
+        for leaves in leaving {
+            assert_eq!(documents.check_members(&next(&mut network)), Ok(()));
+            network.nodes.remove(&leaves);
+        }
+        assert_eq!(documents.check_members(&next(&mut network)), refused(1, 4));
     }
 
     #[test]
@@ -318,9 +428,7 @@ mod tests {
         let mixes: Vec<NodeId> = network.ids(Role::Mix).collect();
         for known in [Arc::default(), directory.view()] {
             documents.view = known;
-            let sources = documents.sources(now);
-            let mut asked: Vec<NodeId> = sources.into_iter().map(|(id, _)| id).collect();
-            asked.sort();
+            let asked: Vec<NodeId> = documents.sources(now).into_keys().collect();
             assert_eq!(asked, mixes);
         }
     }

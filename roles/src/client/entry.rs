@@ -1,44 +1,15 @@
-//! The connection to the entry provider, from the choice to the end.
+//! The connection to the entry provider, from dialling to the end.
 
 use prost::Message as _;
 use rand::Rng as _;
-use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{ClientHandle, NodeId, Span, Time, wire};
-use shoal_topology::{Document, Member, Role};
 
 use super::error::{Refusal, SessionError};
 use super::io::ConnectionId;
 
 /// How long dialling and attaching may take.
 const PATIENCE: Span = Span::from_secs(15);
-
-/// Whom a client enters by.
-pub(super) struct EntryChoice {
-    /// What the user says.
-    pub(super) pinned: Option<NodeId>,
-    /// Where the own mailbox is: together the two could link the owner.
-    pub(super) mailbox: NodeId,
-}
-
-impl EntryChoice {
-    /// A provider of the document: the one that the user names, else any but the mailbox's.
-    pub(super) fn choose<'a>(
-        &self,
-        document: &'a Document,
-        rng: &mut ChaCha20Rng,
-    ) -> Result<&'a Member, SessionError> {
-        let chosen = self.pinned.or_else(|| {
-            let others = document.providers().iter();
-            let others: Vec<&NodeId> = others.filter(|id| **id != self.mailbox).collect();
-            others.choose(rng).copied().copied()
-        });
-        chosen
-            .and_then(|id| document.member(&id))
-            .filter(|member| member.role == Role::Provider)
-            .ok_or(SessionError::NoEntry)
-    }
-}
 
 /// A connection to an entry that has not accepted us yet, or has.
 pub(super) struct Entry {
@@ -119,42 +90,9 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use rand::SeedableRng as _;
-    use shoal_proto::Epoch;
-    use shoal_topology::NetworkParameters;
-    use shoal_topology::sample::Network;
 
     use super::*;
-
-    #[test]
-    fn the_entry_is_never_the_mailboxs_provider_unless_the_user_says_so() {
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let mut network = Network::new(&mut rng, NetworkParameters::example(), 2, 3);
-        let document: Arc<Document> = network
-            .document(&mut rng, Epoch::new(0), None)
-            .expect("document");
-        let mailbox = document.providers()[1];
-        let mut choice = EntryChoice {
-            pinned: None,
-            mailbox,
-        };
-        let mut met = std::collections::BTreeSet::new();
-        for _ in 0..50 {
-            met.insert(choice.choose(&document, &mut rng).expect("entry").id);
-        }
-        assert_eq!(met.len(), 2);
-        assert!(!met.contains(&mailbox));
-        choice.pinned = Some(mailbox);
-        assert_eq!(
-            choice.choose(&document, &mut rng).map(|m| m.id),
-            Ok(mailbox)
-        );
-        choice.pinned = Some(document.mixes(1)[0]);
-        let refused = choice.choose(&document, &mut rng).map(|m| m.id);
-        assert_eq!(refused, Err(SessionError::NoEntry));
-    }
 
     #[test]
     fn every_answer_but_acceptance_is_a_reason() {

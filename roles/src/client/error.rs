@@ -33,8 +33,31 @@ pub enum SessionError {
     #[error(transparent)]
     Adopt(AdoptError),
     /// There is no entry to choose.
-    #[error("there is no entry provider besides the mailbox's own")]
+    #[error("there is no entry provider besides those of the mailbox's own family")]
     NoEntry,
+    /// The user's entry is the mailbox's provider, or of its family.
+    #[error(
+        "the entry provider is of the same family as the mailbox's: the two together could tell whose \
+         mailbox it is; name another, or none"
+    )]
+    EntryOfMailbox,
+    /// None of the entries that were drawn is left.
+    #[error(
+        "none of this client's entry providers is in the directory any more; `shoal client entries \
+         --draw-again` draws others"
+    )]
+    EntriesGone,
+    /// The list of entries could not be stored, so none is used.
+    #[error("the list of entry providers could not be stored: {0}")]
+    NotKept(String),
+    /// The document in force is for an epoch that is over, and others may have a newer one.
+    #[error(
+        "there is no document for epoch {epoch} yet, so nothing is sent; it is asked for again"
+    )]
+    Stale {
+        /// The epoch now.
+        epoch: u64,
+    },
     /// The document in force does not list the entry any more, so there is no path.
     #[error("the entry provider is not in the document of this epoch")]
     EntryGone,

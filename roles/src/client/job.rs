@@ -1,16 +1,18 @@
 //! What a session does not do in the loop that keeps a client's clocks: documents are verified
-//! elsewhere, a signature for each member.
+//! elsewhere, a signature for each member, and formed anew from the document before.
 
 use std::sync::Arc;
 
 use blake2::{Blake2s256, Digest as _};
-use shoal_topology::{Document, DocumentError, NetworkParameters};
+use shoal_topology::{Document, DocumentError, NetworkParameters, View, verify_documents};
 
 /// Documents to be verified. Pure: it reads no clock and draws nothing.
 pub struct SessionJob {
     pub(super) params: Arc<NetworkParameters>,
     pub(super) number: u64,
     pub(super) documents: Vec<Vec<u8>>,
+    /// What is known, for those that follow from it.
+    pub(super) known: Arc<View>,
 }
 
 /// What came of a [`SessionJob`].
@@ -28,9 +30,9 @@ impl SessionJob {
             params,
             number,
             documents,
+            known,
         } = self;
-        let verify = |bytes: Vec<u8>| Document::decode_verified(&bytes, &params).map(Arc::new);
-        let verified = documents.into_iter().map(verify).collect();
+        let verified = verify_documents(&params, &documents, &known);
         SessionDone { number, verified }
     }
 
@@ -42,6 +44,9 @@ impl SessionJob {
         for document in &self.documents {
             hash.update((document.len() as u64).to_le_bytes());
             hash.update(document);
+        }
+        for document in self.known.documents.values() {
+            hash.update(document.hash());
         }
         hash.finalize().into()
     }

@@ -6,6 +6,7 @@
 
 mod clock;
 mod documents;
+mod entries;
 mod entry;
 mod error;
 mod io;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use rand::{CryptoRng, Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{
-    Client, ClientAction, ClientConfig, ClientError, ClientInput, ClientKeys, Counters,
+    Change, Client, ClientAction, ClientConfig, ClientError, ClientInput, ClientKeys, Counters,
     MessageStatus, PeerKey, Row,
 };
 use shoal_packet::Frame;
@@ -28,7 +29,9 @@ use zeroize::Zeroizing;
 
 use self::clock::Offset;
 use self::documents::{Documents, Progress};
-use self::entry::{Entry, EntryChoice};
+use self::entries::Entries;
+pub use self::entries::{forget_entries, kept_entries};
+use self::entry::Entry;
 pub use self::error::{Refusal, SessionError};
 pub use self::io::{ConnectionId, Opening, SessionAction, SessionEvent, SessionInput};
 pub use self::job::{SessionDone, SessionJob};
@@ -48,7 +51,7 @@ pub struct Session {
     rng: ChaCha20Rng,
     client: Client<ChaCha20Rng>,
     profile: String,
-    choice: EntryChoice,
+    entries: Entries,
     documents: Documents,
     state: State,
     offset: Offset,
@@ -58,11 +61,20 @@ pub struct Session {
     online: bool,
     retry: Wait,
     connections: u64,
+    tickets: u64,
+    /// What waits for the disk: the client role's by its own ticket, or the list of entries.
+    writes: BTreeMap<u64, Writing>,
     /// The latest time of the network that the client role was told.
     last: Time,
     /// Just before the client role's next tick, while its timer has not fired.
     before: Option<Time>,
     actions: VecDeque<SessionAction>,
+}
+
+/// Whose changes wait for the disk.
+enum Writing {
+    Role(u64),
+    Entries,
 }
 
 /// Where a session stands.
@@ -73,6 +85,8 @@ enum State {
     Waiting(Time),
     /// It asks for documents first.
     Fetching { since: Time },
+    /// It has drawn entries, and waits until they are on disk.
+    Drawing { since: Time },
     /// It has an entry, which may have accepted it.
     Entered { since: Time, entry: Entry },
 }
@@ -91,10 +105,7 @@ impl Session {
         rows: &[Row],
         now: Time,
     ) -> Result<Self, ClientError> {
-        let choice = EntryChoice {
-            pinned: config.entry,
-            mailbox: config.mailbox_provider,
-        };
+        let entries = Entries::new((config.entry, config.mailbox_provider), rows)?;
         let profile = config.profile.clone();
         let own = ChaCha20Rng::from_rng(rng);
         let client = ChaCha20Rng::from_rng(rng);
@@ -105,13 +116,15 @@ impl Session {
             rng: own,
             client,
             profile,
-            choice,
+            entries,
             state: State::Off,
             offset: Offset::default(),
             switch: now,
             online: false,
             retry: Wait::new(RETRY.0, RETRY.1),
             connections: 0,
+            tickets: 0,
+            writes: BTreeMap::new(),
             last: now,
             before: None,
             actions: VecDeque::new(),
@@ -144,11 +157,9 @@ impl Session {
                 self.tell(network, ClientInput::Send { request, to, text });
             }
             SessionInput::Read { message } => self.tell(network, ClientInput::Read { message }),
-            SessionInput::Persisted { ticket } => {
-                self.tell(network, ClientInput::Persisted { ticket });
-            }
+            SessionInput::Persisted { ticket } => self.written(network, ticket, Ok(())),
             SessionInput::PersistFailed { ticket, reason } => {
-                self.tell(network, ClientInput::PersistFailed { ticket, reason });
+                self.written(network, ticket, Err(reason));
             }
         }
     }
@@ -166,7 +177,7 @@ impl Session {
             _ => {}
         }
         if network >= self.switch {
-            self.check_entry(network);
+            self.check_documents(network);
         }
         self.advance_fetch(network);
     }
@@ -194,7 +205,7 @@ impl Session {
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Time> {
         let own = match &self.state {
-            State::Off | State::Fetching { .. } => None,
+            State::Off | State::Fetching { .. } | State::Drawing { .. } => None,
             State::Waiting(until) => Some(*until),
             State::Entered { entry, .. } => entry.deadline().or(Some(self.switch)),
         };
@@ -436,10 +447,10 @@ impl Session {
         match self.state {
             State::Fetching { since } => self.approach(now, since, &view),
             State::Entered { .. } => {
-                self.documents.plan(now, &mut self.rng);
+                self.documents.renewed(now, &mut self.rng);
                 self.check_entry(now);
             }
-            State::Off | State::Waiting(_) => {}
+            State::Off | State::Waiting(_) | State::Drawing { .. } => {}
         }
     }
 
@@ -461,9 +472,10 @@ impl Session {
         self.client
             .handle_input(now, ClientInput::ClockMoved { ahead, by });
         self.documents.shift(shift);
+        self.entries.shift(shift);
         match &mut self.state {
             State::Waiting(until) => *until = shift(*until),
-            State::Fetching { since } => *since = shift(*since),
+            State::Fetching { since } | State::Drawing { since } => *since = shift(*since),
             State::Entered { since, entry } => {
                 *since = shift(*since);
                 entry.shift(shift);
@@ -473,14 +485,27 @@ impl Session {
         now
     }
 
-    /// Has documents, and asks an entry to be attached.
+    /// Has documents: asks an entry to be attached, or draws entries first.
     fn approach(&mut self, now: Time, since: Time, view: &View) {
-        let chosen = view
-            .current(&self.params, now)
-            .ok_or(SessionError::NoEntry)
-            .and_then(|document| self.choice.choose(document, &mut self.rng))
-            .map(|member| (member.id, member.addresses.clone()));
-        match chosen {
+        if self.documents.is_stale(now) {
+            let epoch = self.params.epoch_at(now).number();
+            return self.fail(now, SessionError::Stale { epoch });
+        }
+        let Some(document) = view.current(&self.params, now) else {
+            return self.fail(now, SessionError::NoEntry);
+        };
+        if self.entries.is_over(now) {
+            match self.entries.draw(now, document, &mut self.rng) {
+                Ok(change) => {
+                    self.state = State::Drawing { since };
+                    self.persist(Writing::Entries, vec![change]);
+                }
+                Err(error) => self.fail(now, error),
+            }
+            return;
+        }
+        let chosen = self.entries.choose(now, document);
+        match chosen.map(|member| (member.id, member.addresses.clone())) {
             Ok((node, addresses)) => {
                 let connection = self.open(node, addresses, true);
                 let entry = Entry::new(now, connection, node, &mut self.rng);
@@ -489,6 +514,38 @@ impl Session {
             }
             Err(error) => self.fail(now, error),
         }
+    }
+
+    /// The disk has written something, or could not.
+    fn written(&mut self, now: Time, ticket: u64, outcome: Result<(), String>) {
+        match (self.writes.remove(&ticket), outcome) {
+            (Some(Writing::Role(ticket)), Ok(())) => {
+                self.tell(now, ClientInput::Persisted { ticket });
+            }
+            (Some(Writing::Role(ticket)), Err(reason)) => {
+                self.tell(now, ClientInput::PersistFailed { ticket, reason });
+            }
+            (Some(Writing::Entries), Ok(())) => {
+                if let State::Drawing { since } = self.state {
+                    let view = Arc::clone(self.documents.view());
+                    self.approach(now, since, &view);
+                }
+            }
+            (Some(Writing::Entries), Err(reason)) => {
+                self.entries.forget();
+                if matches!(self.state, State::Drawing { .. }) {
+                    self.fail(now, SessionError::NotKept(reason));
+                }
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn persist(&mut self, whose: Writing, changes: Vec<Change>) {
+        self.tickets += 1;
+        let ticket = self.tickets;
+        self.writes.insert(ticket, whose);
+        self.act(SessionAction::Persist { ticket, changes });
     }
 
     /// Attached, if the entry has accepted us and the link is up.
@@ -504,6 +561,15 @@ impl Session {
         self.tell(now, ClientInput::Attached { entry, handle });
         self.documents.plan(now, &mut self.rng);
         self.event(SessionEvent::Online { entry });
+    }
+
+    /// A switch: without a document for the new epoch it would mark its frames as nobody else does.
+    fn check_documents(&mut self, now: Time) {
+        if matches!(self.state, State::Entered { .. }) && self.documents.is_stale(now) {
+            let epoch = self.params.epoch_at(now).number();
+            return self.fail(now, SessionError::Stale { epoch });
+        }
+        self.check_entry(now);
     }
 
     /// From a switch on, an entry that the document in force does not list is of no use: every packet
@@ -531,11 +597,24 @@ impl Session {
     /// Says why, and tries again later.
     fn fail(&mut self, now: Time, error: SessionError) {
         let since = match &self.state {
-            State::Fetching { since } | State::Entered { since, .. } => *since,
+            State::Fetching { since } | State::Drawing { since } | State::Entered { since, .. } => {
+                *since
+            }
             State::Off | State::Waiting(_) => return,
         };
+        let lasted = now.since(since) > RETRY.1;
+        let by_entry = matches!(
+            error,
+            SessionError::AttachTimeout | SessionError::Refused(_) | SessionError::Closed
+        );
+        if let State::Entered { entry, .. } = &self.state
+            && by_entry
+        {
+            let lasted = lasted && entry.is_attached();
+            self.entries.failed(now, &entry.node, lasted);
+        }
         let was_online = self.hang_up(now);
-        if now.since(since) > RETRY.1 {
+        if lasted {
             self.retry.reset();
         }
         self.state = State::Waiting(now + self.retry.draw(&mut self.rng));
@@ -576,7 +655,7 @@ impl Session {
         match action {
             ClientAction::SendFrame(frame) => self.send(frame),
             ClientAction::Persist { ticket, changes } => {
-                self.act(SessionAction::Persist { ticket, changes });
+                self.persist(Writing::Role(ticket), changes);
             }
             ClientAction::Event(event) => self.event(SessionEvent::Client(event)),
             // What it will come to say later changes nothing here.

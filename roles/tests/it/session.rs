@@ -50,7 +50,7 @@ fn three_mixes_are_asked_and_never_a_provider() {
         assert!(world.session.is_online());
     }
     // The first keeps the mailbox.
-    assert_eq!(providers_met, BTreeSet::from([1, 2]));
+    assert_eq!(providers_met, BTreeSet::from([1, 2, 3, 4]));
 }
 
 #[test]
@@ -83,26 +83,27 @@ fn who_is_slow_is_waited_for_and_not_for_ever() {
 
 #[test]
 fn contradicting_documents_stop_it_with_the_reason() {
-    // With this seed, three that are asked after the switch do not say the same.
+    // With this seed, three that are asked in the next epoch do not say the same.
     let mut world = World::new(25);
     world.input(SessionInput::Online(true));
     assert!(world.run_until(MINUTE, online));
     // Another document of the same epoch, from half of the mixes; at the next refresh they meet.
     let base = world.documents().remove(0);
-    let rival = {
-        let (network, rng) = (&mut world.network, &mut world.rng);
-        let first = network.document(rng, Epoch::new(1), None).unwrap();
-        let second = network.document(rng, Epoch::new(1), Some(&*base)).unwrap();
-        (first, second)
-    };
-    assert_ne!(rival.0.hash(), rival.1.hash());
     let mixes: Vec<NodeId> = world.network.ids(Role::Mix).collect();
-    let freeze = world.network.params.start_of(Epoch::new(1));
-    for (index, mix) in mixes.into_iter().enumerate() {
-        let document = if index % 2 == 0 { &rival.0 } else { &rival.1 };
-        let answer = Answer::Documents(vec![document.clone()], 0);
+    let rivals = {
+        let (network, rng) = (&mut world.network, &mut world.rng);
+        let first = network.document(rng, Epoch::new(1), Some(&*base)).unwrap();
+        let gone = network.nodes.remove(&mixes[0]).unwrap();
+        let second = network.document(rng, Epoch::new(1), Some(&*base)).unwrap();
+        network.nodes.insert(mixes[0], gone);
+        [first, second]
+    };
+    assert_ne!(rivals[0].hash(), rivals[1].hash());
+    for (mix, rival) in mixes.into_iter().zip(rivals.iter().cycle()) {
+        let answer = Answer::Documents(vec![base.clone(), rival.clone()], 0);
         world.answers.insert(mix, answer);
     }
+    let freeze = world.network.params.freeze_time(Epoch::new(2));
     let before = world.frames.len();
     world.run_for(freeze.since(world.now) + Span::from_secs(900));
     assert!(before < world.frames.len(), "it sent until then");
@@ -151,6 +152,143 @@ fn an_entry_that_is_no_longer_listed_is_left_at_the_switch() {
         .find(|(_, event)| matches!(event, SessionEvent::Offline { .. }));
     assert_eq!(left.map(|(at, _)| *at), Some(switch));
     assert_eq!(reasons(&world), [SessionError::EntryGone]);
+}
+
+/// The entries that it was attached to, in order.
+fn entered(world: &World) -> Vec<NodeId> {
+    let entry = |(_, event): &(Time, SessionEvent)| match event {
+        SessionEvent::Online { entry } => Some(*entry),
+        _ => None,
+    };
+    world.events.iter().filter_map(entry).collect()
+}
+
+#[test]
+fn who_cuts_the_connection_brings_about_no_other_entry() {
+    let mut world = World::new(20);
+    world.input(SessionInput::Online(true));
+    for round in 0..40 {
+        assert!(world.run_until(MINUTE.scale(2, 1), online), "{round}");
+        world.cut();
+        if round % 10 == 9 {
+            world.restart();
+            world.input(SessionInput::Online(true));
+        }
+    }
+    let entered = entered(&world);
+    assert_eq!(entered.len(), 40);
+    assert!(
+        entered.iter().all(|entry| *entry == entered[0]),
+        "{entered:?}"
+    );
+}
+
+#[test]
+fn the_next_entry_serves_after_ten_minutes_and_after_the_last_comes_the_first() {
+    let mut world = World::new(21);
+    world.input(SessionInput::Online(true));
+    let mut met: Vec<NodeId> = Vec::new();
+    for _ in 0..3 {
+        let from = world.now;
+        assert!(world.run_until(MINUTE.scale(13, 1), online));
+        let entry = world.session.entry().unwrap();
+        assert!(!met.contains(&entry));
+        let waited = world.now.since(from);
+        assert!(
+            met.is_empty() || waited >= MINUTE.scale(10, 1),
+            "{waited:?}"
+        );
+        met.push(entry);
+        world.dead.insert(entry);
+        world.cut();
+    }
+    // All three are out of reach: nobody else is asked, however long it lasts.
+    world.run_for(MINUTE.scale(60, 1));
+    assert_eq!(entered(&world), met);
+    world.dead.clear();
+    assert!(world.run_until(MINUTE.scale(2, 1), online));
+    assert!(met.contains(&world.session.entry().unwrap()));
+}
+
+#[test]
+fn a_next_document_that_one_node_names_is_not_taken() {
+    let mut world = World::new(22);
+    world.input(SessionInput::Online(true));
+    assert!(world.run_until(MINUTE, online));
+    let base = world.documents().remove(0);
+    let mixes: Vec<NodeId> = world.network.ids(Role::Mix).collect();
+    // Before the honest ones have a next document, one of them names one that leaves out a mix.
+    let gone = world.network.nodes.remove(&mixes[5]).unwrap();
+    let made_up = {
+        let (network, rng) = (&mut world.network, &mut world.rng);
+        network.document(rng, Epoch::new(1), Some(&*base)).unwrap()
+    };
+    world.network.nodes.insert(mixes[5], gone);
+    let answer = Answer::Documents(vec![base.clone(), made_up.clone()], 0);
+    world.answers.insert(mixes[0], answer);
+    let switch = world.network.params.start_of(Epoch::new(1));
+    let taken = |event: &SessionEvent| matches!(event, SessionEvent::Documents { newest, .. } if *newest == Epoch::new(1));
+    let left = switch.since(world.now) - Span::from_secs(20);
+    assert!(!world.run_until(left, taken));
+    let asked: BTreeSet<NodeId> = directory_asked(&world).into_iter().collect();
+    assert!(asked.contains(&mixes[0]), "it was asked, and others");
+    // Two that name it are enough.
+    let answer = Answer::Documents(vec![base, made_up], 0);
+    world.default = answer;
+    assert!(world.run_until(MINUTE.scale(2, 1), taken));
+}
+
+#[test]
+fn without_a_document_for_the_epoch_it_sends_nothing_until_two_families_say_there_is_none() {
+    let mut world = World::new(23);
+    let mixes: Vec<NodeId> = world.network.ids(Role::Mix).collect();
+    for mix in &mixes[..5] {
+        world.network.nodes.get_mut(mix).unwrap().family = "crew".to_owned();
+    }
+    // A family stands in one layer; that leaves two layers to the one mix that is none of it.
+    world.network.nodes.get_mut(&mixes[3]).unwrap().family = "other".to_owned();
+    world.network.nodes.get_mut(&mixes[4]).unwrap().family = "other".to_owned();
+    let base = {
+        let (network, rng) = (&mut world.network, &mut world.rng);
+        network.document(rng, Epoch::new(0), None).unwrap()
+    };
+    world.default = Answer::Documents(vec![base.clone()], 0);
+    world.input(SessionInput::Online(true));
+    assert!(world.run_until(MINUTE, online));
+    let switch = world.network.params.start_of(Epoch::new(1));
+    world.run_for(switch.since(world.now) - Span::from_secs(1));
+    assert!(world.is_online());
+    // From now on only the crew answers.
+    for mix in &mixes[3..] {
+        world.answers.insert(*mix, Answer::Nothing);
+    }
+    world.run_for(Span::from_secs(1));
+    let frames = world.frames.len();
+    assert!(
+        world.frames.iter().all(|at| *at < switch),
+        "not a frame after the switch"
+    );
+    world.run_for(MINUTE.scale(10, 1));
+    assert_eq!(world.frames.len(), frames);
+    assert!(reasons(&world).contains(&SessionError::Stale { epoch: 1 }));
+    for mix in &mixes[3..] {
+        world.answers.remove(mix);
+    }
+    assert!(world.run_until(MINUTE.scale(5, 1), online));
+    world.run_for(MINUTE);
+    assert!(
+        world.frames.len() > frames + 100,
+        "it goes on with the old document"
+    );
+    // The document comes late: from then on it is used.
+    let next = {
+        let (network, rng) = (&mut world.network, &mut world.rng);
+        network.document(rng, Epoch::new(1), Some(&*base)).unwrap()
+    };
+    world.default = Answer::Documents(vec![base, next], 0);
+    let taken = |event: &SessionEvent| matches!(event, SessionEvent::Documents { in_force, .. } if *in_force == Epoch::new(1));
+    assert!(world.run_until(MINUTE.scale(2, 1), taken));
+    assert!(world.is_online());
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! A session and a scripted network around it: who answers, what, and how fast.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use prost::Message as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
-use shoal_client::{ClientConfig, ClientKeys};
+use shoal_client::{ClientConfig, ClientKeys, Row, Table};
 use shoal_proto::{Epoch, NodeId, Span, Time, wire};
 use shoal_roles::RequestKind;
 use shoal_roles::client::{
@@ -14,6 +14,7 @@ use shoal_roles::client::{
 };
 use shoal_topology::sample::Network;
 use shoal_topology::{Document, NetworkParameters, Role};
+use zeroize::Zeroizing;
 
 /// How long everything takes that somebody else does.
 const ROUND_TRIP: Span = Span::from_millis(80);
@@ -44,6 +45,8 @@ pub(crate) struct World {
     pub(crate) answers: BTreeMap<NodeId, Answer>,
     pub(crate) default: Answer,
     pub(crate) door: Door,
+    /// Entries that can't be reached.
+    pub(crate) dead: BTreeSet<NodeId>,
     /// Questions that were asked: when, whom, what.
     pub(crate) asked: Vec<(Time, NodeId, RequestKind)>,
     pub(crate) events: Vec<(Time, SessionEvent)>,
@@ -51,27 +54,32 @@ pub(crate) struct World {
     pub(crate) frames: Vec<Time>,
     /// How long each job takes.
     pub(crate) job: Span,
+    /// What is on the client's disk.
+    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    config: ClientConfig,
+    secret: Zeroizing<Vec<u8>>,
     open: BTreeMap<ConnectionId, Opening>,
     coming: Vec<(Time, SessionInput)>,
 }
 
 impl World {
-    /// Nine nodes with the documents of epoch 0 and 1; everybody answers with the first.
+    /// Eleven nodes with the documents of epoch 0 and 1; everybody answers with the first.
     pub(crate) fn new(seed: u64) -> Self {
         Self::with(seed, |_| {})
     }
 
     pub(crate) fn with(seed: u64, configure: impl FnOnce(&mut ClientConfig)) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let mut network = Network::new(&mut rng, NetworkParameters::example(), 2, 3);
+        let mut network = Network::new(&mut rng, NetworkParameters::example(), 2, 5);
         let first = network.document(&mut rng, Epoch::new(0), None).unwrap();
         let now = network.params.genesis + Span::from_secs(10);
         let mailbox = network.ids(Role::Provider).next().unwrap();
         let mut config = ClientConfig::new(mailbox);
         configure(&mut config);
         let keys = ClientKeys::generate(&mut rng);
+        let secret = keys.to_bytes();
         let params = Arc::clone(&network.params);
-        let session = Session::new(params, config, keys, &mut rng, &[], now).unwrap();
+        let session = Session::new(params, config.clone(), keys, &mut rng, &[], now).unwrap();
         Self {
             network,
             rng,
@@ -80,6 +88,10 @@ impl World {
             answers: BTreeMap::new(),
             default: Answer::Documents(vec![first], 0),
             door: Door::Open,
+            dead: BTreeSet::new(),
+            rows: BTreeMap::new(),
+            config,
+            secret,
             asked: Vec::new(),
             events: Vec::new(),
             frames: Vec::new(),
@@ -158,6 +170,23 @@ impl World {
         }
     }
 
+    /// The client's process ends and starts again from its disk.
+    pub(crate) fn restart(&mut self) {
+        let row = |((table, key), value): (&(Table, Vec<u8>), &Vec<u8>)| Row {
+            table: *table,
+            key: key.clone(),
+            value: value.clone(),
+        };
+        let rows: Vec<Row> = self.rows.iter().map(row).collect();
+        let params = Arc::clone(&self.network.params);
+        let keys = ClientKeys::from_bytes(&self.secret).unwrap();
+        let config = self.config.clone();
+        let session = Session::new(params, config, keys, &mut self.rng, &rows, self.now);
+        self.session = session.unwrap();
+        self.open.clear();
+        self.coming.clear();
+    }
+
     fn later(&mut self, input: SessionInput) {
         self.coming.push((self.now + ROUND_TRIP, input));
     }
@@ -176,7 +205,14 @@ impl World {
                 SessionAction::Close(connection) => {
                     self.open.remove(&connection);
                 }
-                SessionAction::Persist { ticket, .. } => {
+                SessionAction::Persist { ticket, changes } => {
+                    for change in changes {
+                        let key = (change.table, change.key);
+                        match change.value {
+                            Some(value) => self.rows.insert(key, value),
+                            None => self.rows.remove(&key),
+                        };
+                    }
                     self.later(SessionInput::Persisted { ticket });
                 }
                 SessionAction::Job(job) => {
@@ -196,7 +232,10 @@ impl World {
     fn dial(&mut self, opening: Opening) {
         let (connection, to) = (opening.connection, opening.to);
         assert!(!opening.addresses.is_empty());
-        let refused = !opening.packets && matches!(self.answer_of(&to), Answer::Nothing);
+        let refused = match opening.packets {
+            true => self.dead.contains(&to),
+            false => matches!(self.answer_of(&to), Answer::Nothing),
+        };
         if refused {
             return self.later(SessionInput::Closed(connection));
         }

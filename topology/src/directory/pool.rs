@@ -242,6 +242,7 @@ mod tests {
             id: late,
             role: Role::Mix,
             addresses: Vec::new(),
+            family: String::new(),
         });
         let rules = Rules::of(&params);
         let mut pool = Pool::default();

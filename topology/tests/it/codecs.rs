@@ -1,7 +1,7 @@
-use shoal_proto::{Epoch, Span, Time};
+use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::{
-    AdoptError, DescriptorError, NetworkParameters, ParameterError, Role, SignedDescriptor,
-    adopt_documents,
+    AdoptError, DescriptorError, NetworkParameters, ParameterError, Response, Role,
+    SignedDescriptor, adopt_documents,
 };
 
 use crate::documents::{describe, identity};
@@ -262,12 +262,14 @@ fn genesis_members_are_checked() {
         id: identity(id).id(),
         role: Role::Mix,
         addresses: vec![address.parse().unwrap()],
+        family: String::new(),
     };
     let mut params = NetworkParameters::example();
     params.genesis_members = vec![
         member(1, "/dns/a.example/udp/9/quic-v1"),
         member(2, "/ip6/::1/tcp/4"),
     ];
+    params.genesis_members[1].family = "crew.example".to_owned();
     let back = NetworkParameters::from_toml(&params.to_toml()).unwrap();
     assert_eq!(back, params);
     let spoilt = params.to_toml().replace("/ip6/::1/tcp/4", "localhost:4");
@@ -294,6 +296,7 @@ fn every_value_is_in_the_hash() {
         id: identity(id).id(),
         role: Role::Mix,
         addresses: Vec::new(),
+        family: String::new(),
     };
     type Change = Box<dyn Fn(&mut NetworkParameters)>;
     let mut changes: Vec<Change> = vec![
@@ -310,6 +313,10 @@ fn every_value_is_in_the_hash() {
         Box::new(move |p| {
             p.genesis_members = vec![member(1)];
             p.genesis_members[0].role = Role::Provider;
+        }),
+        Box::new(move |p| {
+            p.genesis_members = vec![member(1)];
+            p.genesis_members[0].family.push('x');
         }),
         Box::new(move |p| {
             p.genesis_members = vec![member(1)];
@@ -346,6 +353,16 @@ fn every_value_is_in_the_hash() {
     );
 }
 
+/// Answers of different nodes, which came at this time.
+fn responses(came: Time, answers: &[Vec<u8>]) -> Vec<Response> {
+    let response = |(from, bytes): (u8, &Vec<u8>)| Response {
+        from: NodeId::new([from; 32]),
+        came,
+        bytes: bytes.clone(),
+    };
+    (1..).zip(answers).map(response).collect()
+}
+
 #[test]
 fn clients_refuse_contradictions() {
     use prost::Message;
@@ -368,8 +385,7 @@ fn clients_refuse_contradictions() {
         .encode_to_vec()
     };
     let at = |time: Time, answers: &[Vec<u8>]| {
-        let answers: Vec<_> = answers.iter().map(|bytes| (time, bytes.clone())).collect();
-        adopt_documents(&net.params, &answers, time)
+        adopt_documents(&net.params, &responses(time, answers), time)
     };
     let adopt = |answers: &[Vec<u8>]| at(now, answers);
     // About an epoch to come the majority counts, and without one there is no document yet.
@@ -405,6 +421,11 @@ fn clients_refuse_contradictions() {
         answer(&[&five], 6),
     ];
     assert_eq!(adopt(&answers).unwrap().clock_offset_us, 7);
+    // Of two that differ, neither is believed more than the own clock; two that agree are.
+    let answers = |one, other| [answer(&[&five], one), answer(&[&five], other)];
+    let (less, more) = (40_000_000, 90_000_000);
+    assert_eq!(adopt(&answers(7, more)).unwrap().clock_offset_us, 7);
+    assert_eq!(adopt(&answers(less, more)).unwrap().clock_offset_us, 40_000_000);
     assert_eq!(adopt(&[]).unwrap_err(), AdoptError::NoAnswers);
     assert_eq!(
         adopt(&[vec![0xff; 9]]).unwrap_err(),
@@ -415,7 +436,7 @@ fn clients_refuse_contradictions() {
         &[answer(&[&five], 5 * hour)],
     );
     // An answer that waited to be looked at moves no clock.
-    let early = vec![(now, answer(&[&five], 3))];
+    let early = responses(now, &[answer(&[&five], 3)]);
     let adopted = adopt_documents(&net.params, &early, now + Span::from_secs(2)).unwrap();
     assert_eq!(adopted.clock_offset_us, 3);
     assert!(matches!(old.unwrap_err(), AdoptError::NoDocument { .. }));

@@ -3,8 +3,8 @@
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::{
-    Directory, DirectoryAction, DirectoryInput, DirectoryWarning, Refusal, Ticket, Verdict,
-    adopt_documents,
+    Directory, DirectoryAction, DirectoryInput, DirectoryWarning, Refusal, Response, Ticket,
+    Verdict, adopt_documents,
 };
 
 use crate::harness::Harness;
@@ -327,11 +327,14 @@ fn clients_take_what_nodes_agree_on() {
     let mut net = quiet(70);
     net.run_to(2, 950);
     let slow = net.now - Span::from_secs(7);
-    let answers: Vec<(Time, Vec<u8>)> = net
+    let answers: Vec<Response> = net
         .nodes
         .iter()
-        .map(|node| node.directory.as_ref().unwrap())
-        .map(|directory| (slow, directory.client_response(net.now)))
+        .map(|node| Response {
+            from: node.id,
+            came: slow,
+            bytes: node.directory.as_ref().unwrap().client_response(net.now),
+        })
         .collect();
     let adopted = adopt_documents(&net.params, &answers, slow).unwrap();
     assert_eq!(adopted.clock_offset_us, 7_000_000);

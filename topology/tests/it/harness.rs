@@ -164,6 +164,7 @@ impl Harness {
                     id,
                     role,
                     addresses: Vec::new(),
+                    family: String::new(),
                 });
             }
             nodes.push(Node {

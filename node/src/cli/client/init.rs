@@ -59,8 +59,8 @@ pub(super) fn run(args: &ClientInit, json: bool) -> Result<(), Failure> {
     output::show(json, &made, &words)
 }
 
-/// The provider that was asked for, or one at random, but not the entry: the two together could
-/// link the owner.
+/// The provider that was asked for, or one at random, but none of the entry's family: the two together
+/// could link the owner.
 fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeId, Failure> {
     if params.profile(&args.profile).is_none() {
         let known = params
@@ -74,12 +74,27 @@ fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeI
             "the network {name} has no profile `{profile}`; it has: {known}"
         )));
     }
-    if let Some(mailbox) = args.mailbox {
-        return Ok(mailbox);
-    }
     let members = params.genesis_members.iter();
+    let family = |id: &NodeId| {
+        let member = members.clone().find(|member| member.id == *id);
+        let name = member.map_or("", |member| member.family.as_str());
+        (name, name.is_empty().then_some(*id))
+    };
+    let apart = |mailbox: &NodeId| {
+        let entry = args.entry.as_ref();
+        entry.is_none_or(|entry| family(entry) != family(mailbox))
+    };
+    if let Some(mailbox) = args.mailbox {
+        return apart(&mailbox).then_some(mailbox).ok_or_else(|| {
+            Failure::Usage(anyhow!(
+                "--entry and --mailbox are of one family: the two together could tell whose mailbox \
+                 it is; name another, or leave one of them out"
+            ))
+        });
+    }
     let providers: Vec<NodeId> = members
-        .filter(|member| member.role == Role::Provider && Some(member.id) != args.entry)
+        .clone()
+        .filter(|member| member.role == Role::Provider && apart(&member.id))
         .map(|member| member.id)
         .collect();
     let index = match providers.len() {
