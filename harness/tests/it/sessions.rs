@@ -183,27 +183,33 @@ fn answers_that_contradict_each_other_stop_a_client_and_it_says_why() {
 }
 
 #[test]
-fn an_entry_that_nobody_names_is_any_but_the_mailboxs() {
-    let mut network = builder(44)
-        .free_client("quiet", 1)
-        .client("quiet", 2, 1)
-        .build()
-        .unwrap();
+fn an_entry_that_nobody_names_is_drawn_once_and_is_any_but_the_mailboxs() {
+    let mut builder = builder(44).client("quiet", 2, 1);
+    for _ in 0..8 {
+        builder = builder.free_client("quiet", 1);
+    }
+    let mut network = builder.build().unwrap();
     assert!(network.bring_up(START).unwrap());
     let clients: Vec<Party> = network.clients().collect();
     let providers: Vec<Party> = network.providers().collect();
-    let mut met = BTreeSet::new();
-    for _ in 0..12 {
-        let free = network.entry(clients[0]).unwrap();
-        met.insert(free);
-        assert_eq!(network.entry(clients[1]).unwrap(), providers[2]);
-        network.set_online(clients[0], false).unwrap();
-        assert!(network.entry(clients[0]).is_err());
-        network.set_online(clients[0], true).unwrap();
-        let attached = |n: &Network| attached(n, clients[0]);
-        assert!(network.run_until_done(secs(30), attached).unwrap());
-    }
+    let entries = |network: &Network| -> Vec<Party> {
+        let entry = |client: &Party| network.entry(*client).unwrap();
+        clients.iter().map(entry).collect()
+    };
+    let drawn = entries(&network);
+    assert_eq!(drawn[0], providers[2]);
+    let met = BTreeSet::from_iter(drawn[1..].iter().copied());
     assert_eq!(met, BTreeSet::from([providers[0], providers[2]]));
+    for _ in 0..3 {
+        for client in &clients[1..] {
+            network.set_online(*client, false).unwrap();
+            assert!(network.entry(*client).is_err());
+            network.set_online(*client, true).unwrap();
+        }
+        let attached = |n: &Network| clients.iter().all(|client| attached(n, *client));
+        assert!(network.run_until_done(secs(30), attached).unwrap());
+        assert_eq!(entries(&network), drawn);
+    }
     close_books(&mut network);
 }
 

@@ -425,7 +425,10 @@ fn clients_refuse_contradictions() {
     let answers = |one, other| [answer(&[&five], one), answer(&[&five], other)];
     let (less, more) = (40_000_000, 90_000_000);
     assert_eq!(adopt(&answers(7, more)).unwrap().clock_offset_us, 7);
-    assert_eq!(adopt(&answers(less, more)).unwrap().clock_offset_us, 40_000_000);
+    assert_eq!(
+        adopt(&answers(less, more)).unwrap().clock_offset_us,
+        40_000_000
+    );
     assert_eq!(adopt(&[]).unwrap_err(), AdoptError::NoAnswers);
     assert_eq!(
         adopt(&[vec![0xff; 9]]).unwrap_err(),
