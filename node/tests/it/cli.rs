@@ -290,6 +290,42 @@ fn a_client_has_an_address_before_it_ever_ran() {
 }
 
 #[test]
+fn a_mailbox_and_an_entry_are_of_different_families() {
+    let place = Place::new();
+    let mut arguments = vec!["network", "new", "--name", "test", "--out", "network.toml"];
+    arguments.push("--from-dir");
+    let mut providers = Vec::new();
+    let nodes = [("m1", "mix", ""), ("m2", "mix", ""), ("m3", "mix", "")];
+    let crew = [("p1", "provider", "crew"), ("p2", "provider", "crew")];
+    let other = [("p3", "provider", "other")];
+    for ((dir, role, family), port) in nodes.into_iter().chain(crew).chain(other).zip(4300..) {
+        let listen = format!("/ip4/127.0.0.1/tcp/{port}");
+        let init = ["init", "--dir", dir, "--role", role, "--listen", &listen];
+        let made = place.json(&[&init[..], &["--family", family]].concat());
+        if role == "provider" {
+            providers.push(made["node"].as_str().unwrap().to_owned());
+        }
+        arguments.push(dir);
+    }
+    place.json(&arguments);
+    let client = ["client", "init", "--network", "network.toml", "--entry"];
+    for number in 0..5 {
+        let dir = format!("c{number}");
+        let made = place.json(&[&client[..], &[&providers[0], "--dir", &dir]].concat());
+        assert_eq!(
+            made["mailbox"], providers[2],
+            "the only one of another family"
+        );
+    }
+    let both = [&providers[0], "--mailbox", &providers[1], "--dir", "x"];
+    let output = place.run(&[&client[..], &both[..]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let error = error_of(&output);
+    assert!(error.contains("are of one family"), "{error}");
+    assert!(!place.path("x").exists());
+}
+
+#[test]
 fn without_a_daemon_the_commands_say_how_to_start_one() {
     let place = Place::new();
     place.network();

@@ -362,8 +362,21 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
         assert_eq!(count("sent_real") - count("retransmissions"), 1, "{status}");
     }
 
+    let entries = ["client", "entries", "--dir", "alice"];
+    let output = place.run(&entries).await;
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("another process"), "{error}");
+    let status = place.json(&["client", "status", "--dir", "alice"]).await;
+
     // By SIGTERM, and by a request.
     stop(vec![alice]).await;
+    let kept = place.json(&entries).await;
+    assert_eq!(kept["entries"], serde_json::json!([status["entry"]]));
+    assert_eq!(kept["days_left"], 89);
+    let draw_again = [&entries[..], &["--draw-again"]].concat();
+    assert_eq!(place.json(&draw_again).await["forgotten"], true);
+    assert_eq!(place.json(&entries).await["entries"], serde_json::json!([]));
     place.json(&["client", "stop", "--dir", "bob"]).await;
     assert_eq!(bob.stopped().await.code(), Some(0));
     stop(nodes).await;
