@@ -1,4 +1,8 @@
 //! A figure as SVG and as PNG.
+//!
+//! The PNG is drawn here and not made of the SVG: `resvg` (0.45, with the same font) gives pictures that
+//! look the same, but files of 2.5 to 3.1 times the bytes, for 28 more crates and two minutes more
+//! of compiling; it would not save the lettering, whose widths the layout needs.
 
 use std::fmt::Write as _;
 
