@@ -213,7 +213,7 @@ mod tests {
             let told = (id, family);
             self.clocks.answered(self.now, &self.params, told, &response);
             let off = self.clocks.off()?;
-            Some((off.ahead, off.by.as_secs()))
+            Some((off.ahead, off.by.as_micros() / 1_000_000))
         }
     }
 

@@ -69,7 +69,9 @@ impl FrameSink for Frames {
     fn frame(&self, from: NodeId, frame: Frame) {
         if let Some(admitted) = self.intake.admit(self.clock.now(), from, frame) {
             // What it has no room for, it has counted.
-            self.queue.put(|queue| drop(queue.push(admitted)));
+            self.queue.put(|queue| {
+                let _ = queue.push(admitted);
+            });
         }
     }
 
