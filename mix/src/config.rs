@@ -29,7 +29,8 @@ pub struct RelayLimits {
     /// its epoch's key is held, so the room in the replay filters grows by as many tags each second,
     /// from a tenth of an epoch before its key is accepted on. Half of the room is shared out among
     /// neighbours in equal parts that nobody can take from them; half is for who needs more. At a
-    /// provider, attached clients get half of it all. Beyond it: `filter_full`. Default 1,500.
+    /// provider, attached clients get half of it all. No neighbour passes more than this in a second,
+    /// and 64 at once. Beyond it: `filter_full`. Default 1,500.
     pub packets_per_second: u32,
     /// Bytes that the replay filters of all epochs may take, at about 17 for a tag:
     /// [`check`](Self::check) tells whether they suffice. Default 512 MiB.

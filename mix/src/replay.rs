@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use shoal_packet::ReplayTag;
-use shoal_proto::{NodeId, Time};
+use shoal_proto::{NodeId, Span, Time};
 use shoal_topology::{Document, NetworkParameters, Role};
 
 use crate::share::may_take;
 use crate::{Origin, RelayLimits};
+
+/// Packets that a member may send at once beyond those of a second.
+const BURST: u64 = 64;
 
 /// What the filter says about a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub(crate) enum Seen {
 ///
 /// Room comes with time, at [`RelayLimits::packets_per_second`]: so a flood costs its sender what it
 /// has now and never the rest of the epoch, and no filter outgrows the time for which a key is held.
+/// What was saved up is spent no faster than at the whole of that rate: else one member could fill with
+/// it, all at once, the rings and queues behind the filter, which are there for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     /// Tags, those from before a restart included.
@@ -33,6 +38,9 @@ pub(crate) struct Room {
     neighbours: usize,
     /// Whether half of it is for attached clients.
     clients: bool,
+    now: Time,
+    /// The time that each of a member's packets takes of it.
+    pace: Span,
 }
 
 impl Room {
@@ -48,7 +56,14 @@ impl Room {
             tags: limits.replay_tags(params, document.epoch(), now),
             neighbours: neighbours_before(document, local),
             clients: role == Role::Provider,
+            now,
+            pace: Span::from_secs(1).scale(1, limits.packets_per_second.into()),
         }
+    }
+
+    /// How far ahead of now a member's packets may take its time.
+    fn patience(&self) -> Span {
+        Span::from_secs(1) + self.pace.scale(BURST, 1)
     }
 }
 
@@ -96,6 +111,8 @@ struct Used {
 struct Parts {
     own: usize,
     common: usize,
+    /// Until when its packets have taken its time.
+    busy_until: Time,
 }
 
 /// What a tag is charged to.
@@ -117,6 +134,9 @@ impl Used {
             Origin::Client(_) => (self.clients < side).then_some(Account::Clients),
             Origin::Member(id) => {
                 let used = self.members.get(id).copied().unwrap_or_default();
+                if used.busy_until > room.now + room.patience() {
+                    return None;
+                }
                 if used.own < side / 2 / room.neighbours.max(1) {
                     return Some(Account::Own(*id));
                 }
@@ -126,15 +146,20 @@ impl Used {
         }
     }
 
-    fn charge(&mut self, account: Account) {
-        match account {
-            Account::Clients => self.clients += 1,
-            Account::Own(id) => self.members.entry(id).or_default().own += 1,
-            Account::Common(id) => {
-                self.members.entry(id).or_default().common += 1;
-                self.common += 1;
+    fn charge(&mut self, account: &Account, room: &Room) {
+        let (id, own) = match account {
+            Account::Clients => {
+                self.clients += 1;
+                return;
             }
-        }
+            Account::Own(id) => (id, true),
+            Account::Common(id) => (id, false),
+        };
+        let parts = self.members.entry(*id).or_default();
+        parts.busy_until = parts.busy_until.max(room.now) + room.pace;
+        parts.own += usize::from(own);
+        parts.common += usize::from(!own);
+        self.common += usize::from(!own);
     }
 }
 
@@ -146,7 +171,7 @@ impl ReplayFilter {
         let mark = mark(tag);
         match used.account(from, room) {
             Some(account) if tags.insert(mark) => {
-                used.charge(account);
+                used.charge(&account, room);
                 Seen::Fresh
             }
             None if !tags.contains(&mark) => Seen::Full,
@@ -220,6 +245,8 @@ mod tests {
             tags,
             neighbours: 5,
             clients,
+            now: Time::from_micros(1_000_000),
+            pace: Span::ZERO,
         }
     }
 
@@ -237,7 +264,10 @@ mod tests {
         let last = Tags { next: 0, ..tags }.tag();
         let again = Tags::default();
         assert_eq!(again.filter.insert(&last, &member(1), &room), Seen::Fresh);
-        assert_eq!(again.filter.insert(&last, &member(1), &room), Seen::Replayed);
+        assert_eq!(
+            again.filter.insert(&last, &member(1), &room),
+            Seen::Replayed
+        );
     }
 
     #[test]
@@ -246,6 +276,22 @@ mod tests {
         assert_eq!(tags.takes(20_000, member(1), &room(10_000, false)), 3_500);
         assert_eq!(tags.takes(10, member(1), &room(10_000, false)), 0);
         assert_eq!(tags.takes(20_000, member(1), &room(20_000, false)), 3_500);
+    }
+
+    #[test]
+    fn what_was_saved_up_is_not_spent_at_once() {
+        let mut tags = Tags::default();
+        let mut room = Room {
+            pace: Span::from_millis(10),
+            ..room(10_000, false)
+        };
+        // A second's, the burst, and the one that goes beyond them.
+        assert_eq!(tags.takes(1_000, member(1), &room), 100 + 64 + 1);
+        assert_eq!(tags.takes(1_000, member(2), &room), 100 + 64 + 1);
+        room.now += Span::from_millis(500);
+        assert_eq!(tags.takes(1_000, member(1), &room), 50);
+        room.now += Span::from_secs(3600);
+        assert_eq!(tags.takes(1_000, member(1), &room), 100 + 64 + 1);
     }
 
     #[test]
@@ -266,7 +312,10 @@ mod tests {
         let copies = before.iter().chain(&before).copied();
         tags.filter.restore(copies);
         let room = room(10_000, false);
-        assert_eq!(tags.filter.insert(&before[7], &member(1), &room), Seen::Replayed);
+        assert_eq!(
+            tags.filter.insert(&before[7], &member(1), &room),
+            Seen::Replayed
+        );
         assert_eq!(tags.takes(20_000, member(1), &room), 400 + 1_000);
     }
 }

@@ -419,10 +419,7 @@ fn a_full_filter_sheds_and_forgets_nothing() {
         outcomes.push(reason(door.pass(now, origin, &frames[index])));
     }
     let (full, seen) = (Some(DropReason::FilterFull), Some(DropReason::Replayed));
-    assert_eq!(
-        outcomes,
-        [None, None, None, full, seen, seen, seen, full]
-    );
+    assert_eq!(outcomes, [None, None, None, full, seen, seen, seen, full]);
 }
 
 #[test]

@@ -30,7 +30,11 @@ fn a_flood_of_garbage_costs_other_senders_no_frame_and_no_turn() {
         }
         let frames = [0; 5].map(|_| net.frame(Span::ZERO));
         for frame in &frames {
-            assert_eq!(push(&door, &mut queue, (now, other), frame), Ok(()), "{round}");
+            assert_eq!(
+                push(&door, &mut queue, (now, other), frame),
+                Ok(()),
+                "{round}"
+            );
         }
         // One batch, and none of them waits any more.
         let batch = queue.take(now);

@@ -89,10 +89,17 @@ mod tests {
     fn it_goes_by_the_time_since_the_machine_booted() {
         let uptime = || -> f64 {
             let text = std::fs::read_to_string("/proc/uptime").expect("uptime");
-            text.split(' ').next().expect("a number").parse().expect("seconds")
+            text.split(' ')
+                .next()
+                .expect("a number")
+                .parse()
+                .expect("seconds")
         };
         let before = uptime();
         let found = steady().as_secs_f64();
-        assert!(before - 0.02 <= found && found <= uptime() + 0.02, "{found}");
+        assert!(
+            before - 0.02 <= found && found <= uptime() + 0.02,
+            "{found}"
+        );
     }
 }

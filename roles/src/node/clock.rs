@@ -211,7 +211,8 @@ mod tests {
             let now_us = self.now.shifted(ahead_us).as_micros();
             let response = Said { now_us }.encode_to_vec();
             let told = (id, family);
-            self.clocks.answered(self.now, &self.params, told, &response);
+            self.clocks
+                .answered(self.now, &self.params, told, &response);
             let off = self.clocks.off()?;
             Some((off.ahead, off.by.as_micros() / 1_000_000))
         }
@@ -269,8 +270,18 @@ mod tests {
         }
         // Answers that were long on their way: anything between is as good as right.
         let asked = world.now;
-        assert_eq!(outside(asked + Span::from_secs(5), asked, asked + Span::from_secs(9)), 0);
-        assert_eq!(outside(asked, asked + Span::from_secs(2), Time::MAX), -2_000_000);
+        assert_eq!(
+            outside(
+                asked + Span::from_secs(5),
+                asked,
+                asked + Span::from_secs(9)
+            ),
+            0
+        );
+        assert_eq!(
+            outside(asked, asked + Span::from_secs(2), Time::MAX),
+            -2_000_000
+        );
         assert_eq!(outside(Time::MAX, Time::default(), asked), i64::MAX);
         for number in 0..3 {
             world.hears(number, "", 31_000_000);
@@ -300,7 +311,11 @@ mod tests {
                 world.clocks.asked(world.now, id);
             }
             let said = (id, "");
-            assert!(!world.clocks.answered(world.now, &world.params, said, &[0xff; 9]));
+            assert!(
+                !world
+                    .clocks
+                    .answered(world.now, &world.params, said, &[0xff; 9])
+            );
             assert!(!world.clocks.told.contains_key(&id));
         }
     }

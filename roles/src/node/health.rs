@@ -214,7 +214,9 @@ impl Readiness {
         } else {
             troubles.push(Trouble::NoDocument);
         }
-        let clock = parts.clock_off.map(|Off { ahead, by }| Trouble::Clock { ahead, by });
+        let clock = parts
+            .clock_off
+            .map(|Off { ahead, by }| Trouble::Clock { ahead, by });
         troubles.extend(clock);
         let parts = [
             (parts.log_failed, Trouble::ReplayLog),

@@ -273,7 +273,10 @@ impl Node {
         let node = NodeCounters {
             epoch: self.params.epoch_at(now).number(),
             members: document.map_or(0, |document| document.members().len() as u64),
-            clock_off: self.clocks.off().map_or(0, |off| off.by.as_micros().div_ceil(1_000_000)),
+            clock_off: self
+                .clocks
+                .off()
+                .map_or(0, |off| off.by.as_micros().div_ceil(1_000_000)),
             ready: ready.into(),
             ..self.counters
         };

@@ -355,17 +355,27 @@ fn clients_beyond_what_the_node_carries_are_told_that_it_is_full() {
     // its profile's 3.6.
     let answers = (0..200_u8).map(|number| {
         let handle = ClientHandle::new([number; 32]);
-        world.attach(NodeId::new([number.wrapping_add(50); 32]), handle, "default")
+        world.attach(
+            NodeId::new([number.wrapping_add(50); 32]),
+            handle,
+            "default",
+        )
     });
     let answers: Vec<_> = answers.collect();
     assert_eq!(answers.iter().filter(|it| **it == Accepted).count(), 166);
     assert!(answers[166..].iter().all(|answer| *answer == Full));
     // One that sends less still fits, and who leaves makes room.
     let small = ClientHandle::new([201; 32]);
-    assert_eq!(world.attach(NodeId::new([1; 32]), small, "mobile"), Accepted);
+    assert_eq!(
+        world.attach(NodeId::new([1; 32]), small, "mobile"),
+        Accepted
+    );
     world.input(NodeInput::Disconnected(NodeId::new([60; 32])));
     let again = ClientHandle::new([202; 32]);
-    assert_eq!(world.attach(NodeId::new([2; 32]), again, "default"), Accepted);
+    assert_eq!(
+        world.attach(NodeId::new([2; 32]), again, "default"),
+        Accepted
+    );
 }
 
 #[test]
