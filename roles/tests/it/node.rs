@@ -338,7 +338,7 @@ fn a_client_above_its_rate_is_cut_and_one_at_its_rate_is_not() {
         }
     }
     // A quarter above the rate for 10 s, and the first burst.
-    assert!((58..=64).contains(&passed[0]), "{passed:?}");
+    assert!((74..=80).contains(&passed[0]), "{passed:?}");
     assert_eq!(passed[1], 10_000_usize.div_ceil(277));
     let books = world.node.figures(world.now).books;
     assert_eq!(
