@@ -48,20 +48,11 @@ impl Accounting {
     /// A frame came in. The gate calls this on admission; call it only for what never reaches the
     /// gate.
     pub fn receive(self: &Arc<Self>) -> Passage {
-        self.receive_after().0
-    }
-
-    /// The same, with how many waited for unwrapping or were in it before.
-    pub(crate) fn receive_after(self: &Arc<Self>) -> (Passage, Backlog) {
         let mut books = self.lock();
-        let backlog = Backlog {
-            queued: books.inside(Stage::Queued),
-            unwrapping: books.inside(Stage::Unwrapping),
-        };
         add(&mut books.counters.received, 1);
         books.inside.add(Stage::Queued, 1);
         drop(books);
-        (self.passage(Place::Inside(Stage::Queued)), backlog)
+        self.passage(Place::Inside(Stage::Queued))
     }
 
     /// The node made a packet itself; it waits for a link from now on.
@@ -103,12 +94,6 @@ impl Accounting {
 
 const fn add(counter: &mut u64, count: u64) {
     *counter = counter.saturating_add(count);
-}
-
-/// What waited when a frame came.
-pub(crate) struct Backlog {
-    pub(crate) queued: u64,
-    pub(crate) unwrapping: u64,
 }
 
 impl Passage {

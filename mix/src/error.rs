@@ -1,5 +1,6 @@
 //! Why limits are refused.
 
+use shoal_proto::Span;
 use thiserror::Error;
 
 /// Why limits are refused. Packets that are dropped are no errors of this crate: they carry a
@@ -25,5 +26,23 @@ pub enum LimitError {
         minimum: usize,
         /// [`RelayLimits::loop_window`](crate::RelayLimits::loop_window).
         window: usize,
+    },
+    /// The replay filters can't hold what comes at the stated rate.
+    #[error(
+        "packets_per_second is {rate} and epochs last {epoch}, so the replay filters can take \
+         {needed_mib} MiB; replay_memory allows {memory_mib} MiB: raise it if the machine has the \
+         memory, or set packets_per_second to {rate_that_fits} or less"
+    )]
+    ReplayMemory {
+        /// [`RelayLimits::packets_per_second`](crate::RelayLimits::packets_per_second).
+        rate: u32,
+        /// The network's.
+        epoch: Span,
+        /// What the filters need.
+        needed_mib: u64,
+        /// [`RelayLimits::replay_memory`](crate::RelayLimits::replay_memory).
+        memory_mib: u64,
+        /// A rate for which it suffices.
+        rate_that_fits: u64,
     },
 }

@@ -10,10 +10,10 @@ use shoal_packet::{
 use shoal_proto::{Epoch, NodeId, Span, SurbId, Time};
 use shoal_topology::{Document, KeyRing, NetworkParameters, Role, View, delay};
 
-use crate::admission::{Admission, Admitted, Origin};
+use crate::admission::{Admitted, Origin, check};
 use crate::keys::{EpochKey, EpochKeys};
-use crate::replay::Seen;
-use crate::{Accounting, DropReason, Passage, RelayLimits, Stage};
+use crate::replay::{Room, Seen};
+use crate::{Accounting, DropReason, Passage, RelayLimits, Stage, UnwrapQueue};
 
 /// A packet that was unwrapped, is no replay, and goes on or ends here.
 pub struct Processed {
@@ -25,6 +25,7 @@ pub struct Processed {
     pub arrival: Time,
     /// What becomes of it.
     pub kind: ProcessedKind,
+    pub(crate) origin: Origin,
     pub(crate) passage: Passage,
 }
 
@@ -61,10 +62,9 @@ pub struct Gate {
     params: Arc<NetworkParameters>,
     local: NodeId,
     role: Role,
-    replay_tags: usize,
+    limits: RelayLimits,
     engine: Engine,
     accounting: Arc<Accounting>,
-    admission: Admission,
     state: RwLock<State>,
 }
 
@@ -85,6 +85,7 @@ struct Taken {
     arrival: Time,
     passage: Passage,
     context: Context,
+    room: Room,
     /// Until the engine has it.
     packet: Option<Packet>,
     /// Its tag, and what the filter said of it.
@@ -97,8 +98,9 @@ impl Taken {
     }
 
     /// Whether the tag is new; remembers it.
-    fn remember(&self, tag: &ReplayTag, bound: usize) -> bool {
-        let verdict = self.context.key.filter.insert(tag, bound);
+    fn remember(&self, tag: &ReplayTag) -> bool {
+        let filter = &self.context.key.filter;
+        let verdict = filter.insert(tag, &self.origin, &self.room);
         self.seen.set(Some((*tag, verdict)));
         verdict == Seen::Fresh
     }
@@ -116,11 +118,10 @@ impl Gate {
         accounting: Arc<Accounting>,
     ) -> Self {
         Self {
-            replay_tags: limits.replay_tags,
-            admission: Admission::new(&params, local, role, limits),
             params,
             local,
             role,
+            limits,
             engine: Engine::best(),
             accounting,
             state: RwLock::new(State {
@@ -135,6 +136,18 @@ impl Gate {
     pub const fn with_engine(mut self, engine: Engine) -> Self {
         self.engine = engine;
         self
+    }
+
+    /// An empty queue for what this gate admits, with its bounds.
+    #[must_use]
+    pub fn queue(&self) -> UnwrapQueue {
+        UnwrapQueue::new(&self.params, &self.limits)
+    }
+
+    /// The bounds of the relay.
+    #[must_use]
+    pub const fn limits(&self) -> &RelayLimits {
+        &self.limits
     }
 
     /// The books that this gate writes to.
@@ -164,17 +177,18 @@ impl Gate {
         }
     }
 
-    /// Counts a frame as received and decides whether it is worth unwrapping: bounds, epoch, and
+    /// Counts a frame as received and decides whether it is worth unwrapping: its epoch, and
     /// whether its sender may send to this node. Costs a few lookups. What is no frame never
-    /// comes here: [`Accounting::receive`] counts it.
+    /// comes here: [`Accounting::receive`] counts it. What passes goes into an [`UnwrapQueue`].
     ///
     /// # Errors
     /// The reason, already counted.
     pub fn admit(&self, now: Time, origin: Origin, frame: Frame) -> Result<Admitted, DropReason> {
-        let (passage, backlog) = self.accounting.receive_after();
+        let passage = self.accounting.receive();
+        let who = (&self.local, self.role);
         let checked = self
             .context(now, frame.epoch_byte())
-            .and_then(|context| self.admission.check(&context.document, &origin, &backlog));
+            .and_then(|context| check(&context.document, who, &origin));
         match checked {
             Ok(()) => Ok(Admitted {
                 origin,
@@ -212,7 +226,7 @@ impl Gate {
             // The filter is asked after the MAC.
             |index, tag| {
                 let item = taken.iter().flatten().nth(index);
-                item.is_some_and(|item| item.remember(tag, self.replay_tags))
+                item.is_some_and(|item| item.remember(tag))
             },
         );
         let mut outcomes = outcomes.into_iter();
@@ -232,12 +246,12 @@ impl Gate {
             mut passage,
         } = admitted;
         passage.enter(Stage::Unwrapping);
-        self.admission.waited(now.since(arrival));
         match self.context(now, frame.epoch_byte()) {
             Ok(context) => Ok(Taken {
                 origin,
                 arrival,
                 passage,
+                room: self.room(now, &context.document),
                 context,
                 packet: Some(frame.into_packet()),
                 seen: Cell::new(None),
@@ -247,6 +261,11 @@ impl Gate {
                 Err(reason)
             }
         }
+    }
+
+    fn room(&self, now: Time, document: &Document) -> Room {
+        let who = (&self.local, self.role);
+        Room::at(now, &self.limits, &self.params, document, who)
     }
 
     fn conclude(
@@ -269,6 +288,7 @@ impl Gate {
                 tag,
                 arrival: item.arrival,
                 kind,
+                origin: item.origin,
                 passage: item.passage,
             }),
             Err(reason) => {

@@ -8,11 +8,15 @@
 //! One packet's way:
 //! 1. [`Gate::admit`], on the thread that reads the link: cheap checks. From here on a
 //!    [`Passage`] goes with the packet and tells the books ([`Accounting`]) where it is.
-//! 2. [`Gate::unwrap_batch`], on a worker: cryptography, replay filter, next hop.
-//! 3. [`Relay`], on one thread: the pool. The packet's replay tag goes to the log
+//! 2. [`UnwrapQueue`]: a line for each sender, served in turn.
+//! 3. [`Gate::unwrap_batch`], on a worker: cryptography, replay filter, next hop.
+//! 4. [`Relay`], on one thread: the pool. The packet's replay tag goes to the log
 //!    ([`RelayAction::LogTag`]); once that is durable and the packet's delay since its arrival is
 //!    over, it leaves as [`RelayAction::Send`] or [`RelayAction::Deliver`].
-//! 4. The link takes the frame ([`Passage::sent`]), or it is dropped ([`Passage::drop_as`]).
+//! 5. The link takes the frame ([`Passage::sent`]), or it is dropped ([`Passage::drop_as`]).
+//!
+//! Nobody uses up for others what there is of places in the queue, tags in the replay filter and
+//! packets in the pool: each sender has its part of them.
 //!
 //! After a restart: keys that outlived it need their tags back ([`Gate::restore_tags`]) before
 //! the first frame comes in. A packet leaves only after its tag is durable, so no crash opens a
@@ -29,14 +33,15 @@
 //! let params = Arc::new(NetworkParameters::example());
 //! let (local, limits, books) = (NodeId::new([1; 32]), RelayLimits::default(), Accounting::new());
 //! let gate = Gate::new(params.clone(), local, Role::Mix, limits.clone(), books.clone());
-//! let now = params.genesis;
+//! let (mut queue, now) = (gate.queue(), params.genesis);
 //! let rng = ChaCha20Rng::seed_from_u64(1);
 //! let mut relay = Relay::new(params, local, limits, books.clone(), rng, now);
 //!
 //! let peer = Origin::Member(NodeId::new([2; 32]));
 //! match gate.admit(now, peer, Frame::from_bytes(&[0; FRAME_BYTES])?) {
 //!     Ok(admitted) => {
-//!         for packet in gate.unwrap_batch(now, admitted.into()).into_iter().flatten() {
+//!         queue.push(admitted)?;
+//!         for packet in gate.unwrap_batch(now, queue.take(now)).into_iter().flatten() {
 //!             relay.handle_input(now, RelayInput::Processed(packet));
 //!         }
 //!     }
@@ -54,7 +59,7 @@
 //! let snapshot = books.snapshot();
 //! assert!(snapshot.balanced());
 //! assert_eq!(snapshot.dropped(DropReason::NoView), 1);
-//! # Ok::<(), shoal_packet::PacketError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Sources: A. Piotrowska et al., "The Loopix Anonymity System", 2017 (Poisson mixing, loops and
@@ -71,9 +76,11 @@ mod gate;
 mod keys;
 mod loops;
 mod pool;
+mod queue;
 mod reason;
 mod relay;
 mod replay;
+mod share;
 mod snapshot;
 
 pub use accounting::{Accounting, Passage};
@@ -83,6 +90,7 @@ pub use config::RelayLimits;
 pub use error::LimitError;
 pub use excess::Excess;
 pub use gate::{Gate, Processed, ProcessedKind};
+pub use queue::UnwrapQueue;
 pub use reason::DropReason;
 pub use relay::{Relay, RelayAction, RelayInput};
 pub use snapshot::{Counters, METRICS, OwnKind, OwnTraffic, Snapshot, Stage};

@@ -4,17 +4,29 @@ use std::collections::BTreeMap;
 
 use shoal_proto::Time;
 
+use crate::Origin;
+use crate::share::may_take;
+
 /// Packets on their way out: each leaves when its moment has come and its replay tag is durable,
-/// whichever is later. Ordered by moment, and by sequence within one, so that a seed replays.
+/// whichever is later. Ordered by moment, and by sequence within one, so that a seed replays. A
+/// sender may have as many in it as places are left, so that nobody fills it for others with packets
+/// that want to stay long.
 ///
 /// Insertion, departure: O(log n).
 pub(crate) struct Pool<T> {
     bound: usize,
     issued: u64,
     /// By sequence: the tag is not durable yet.
-    awaiting_log: BTreeMap<u64, (Time, T)>,
+    awaiting_log: BTreeMap<u64, (Time, Entry<T>)>,
     /// By moment: the tag is durable.
-    ready: BTreeMap<(Time, u64), T>,
+    ready: BTreeMap<(Time, u64), Entry<T>>,
+    /// How many each sender has in it; none has 0.
+    held: BTreeMap<Origin, usize>,
+}
+
+struct Entry<T> {
+    from: Origin,
+    item: T,
 }
 
 impl<T> Pool<T> {
@@ -24,20 +36,24 @@ impl<T> Pool<T> {
             issued: 0,
             awaiting_log: BTreeMap::new(),
             ready: BTreeMap::new(),
+            held: BTreeMap::new(),
         }
     }
 
-    /// Takes an item that may leave at `due`, once the sequence returned is durable. Sequences
+    /// Takes a sender's item that may leave at `due`, once the sequence returned is durable. Sequences
     /// start at 1 and grow by 1.
     ///
     /// # Errors
-    /// Gives the item back if the pool is full.
-    pub(crate) fn insert(&mut self, due: Time, item: T) -> Result<u64, T> {
-        if self.len() >= self.bound {
+    /// Gives the item back if the pool is full for this sender.
+    pub(crate) fn insert(&mut self, due: Time, from: Origin, item: T) -> Result<u64, T> {
+        let held = self.held.get(&from).copied().unwrap_or_default();
+        if !may_take(held, self.bound.saturating_sub(self.len())) {
             return Err(item);
         }
+        self.held.insert(from, held + 1);
         self.issued = self.issued.saturating_add(1);
-        self.awaiting_log.insert(self.issued, (due, item));
+        let entry = Entry { from, item };
+        self.awaiting_log.insert(self.issued, (due, entry));
         Ok(self.issued)
     }
 
@@ -45,24 +61,37 @@ impl<T> Pool<T> {
     /// durable to nobody: what comes later still waits.
     pub(crate) fn durable(&mut self, upto: u64, mut moved: impl FnMut(&mut T)) {
         let later = self.awaiting_log.split_off(&upto.saturating_add(1));
-        for (sequence, (due, mut item)) in std::mem::replace(&mut self.awaiting_log, later) {
-            moved(&mut item);
-            self.ready.insert((due, sequence), item);
+        for (sequence, (due, mut entry)) in std::mem::replace(&mut self.awaiting_log, later) {
+            moved(&mut entry.item);
+            self.ready.insert((due, sequence), entry);
         }
     }
 
     /// Everything whose tag is not durable, taken out.
-    pub(crate) fn take_undurable(&mut self) -> impl Iterator<Item = T> + use<T> {
-        std::mem::take(&mut self.awaiting_log)
-            .into_values()
-            .map(|(_, item)| item)
+    pub(crate) fn take_undurable(&mut self) -> impl Iterator<Item = T> {
+        let taken = std::mem::take(&mut self.awaiting_log);
+        taken.into_values().map(|(_, entry)| self.let_go(entry))
     }
 
     /// The earliest item that may leave by now, with the moment at which it was to leave.
     pub(crate) fn pop(&mut self, now: Time) -> Option<(Time, T)> {
-        let entry = self.ready.first_entry()?;
-        let (due, _) = *entry.key();
-        (due <= now).then(|| (due, entry.remove()))
+        let first = self.ready.first_entry()?;
+        let (due, _) = *first.key();
+        if due > now {
+            return None;
+        }
+        let entry = first.remove();
+        Some((due, self.let_go(entry)))
+    }
+
+    fn let_go(&mut self, entry: Entry<T>) -> T {
+        if let Some(held) = self.held.get_mut(&entry.from) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&entry.from);
+            }
+        }
+        entry.item
     }
 
     /// When the next item may leave, as far as it is known: those that wait for the log have no
@@ -85,17 +114,22 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use proptest::prelude::*;
+    use shoal_proto::NodeId;
     use std::collections::BTreeMap;
 
     fn at(micros: u64) -> Time {
         Time::from_micros(micros)
     }
 
+    fn from(number: u8) -> Origin {
+        Origin::Member(NodeId::new([number; 32]))
+    }
+
     #[test]
     fn leaves_by_moment_and_then_by_sequence() {
         let mut pool = Pool::new(10);
         for (due, name) in [(30, 'a'), (10, 'b'), (30, 'c'), (20, 'd')] {
-            pool.insert(at(due), name).unwrap();
+            pool.insert(at(due), from(0), name).unwrap();
         }
         pool.durable(4, |_| {});
         assert_eq!(pool.next_due(), Some(at(10)));
@@ -110,8 +144,8 @@ mod tests {
     #[test]
     fn what_is_not_durable_stays() {
         let mut pool = Pool::new(10);
-        assert_eq!(pool.insert(at(1), 'a'), Ok(1));
-        assert_eq!(pool.insert(at(1), 'b'), Ok(2));
+        assert_eq!(pool.insert(at(1), from(0), 'a'), Ok(1));
+        assert_eq!(pool.insert(at(1), from(0), 'b'), Ok(2));
         assert_eq!((pool.pop(at(9)), pool.next_due()), (None, None));
         pool.durable(1, |_| {});
         assert_eq!(pool.pop(at(9)), Some((at(1), 'a')));
@@ -124,15 +158,37 @@ mod tests {
     fn durability_is_not_promised_ahead() {
         let mut pool = Pool::new(10);
         pool.durable(u64::MAX, |_| {});
-        pool.insert(at(1), 'a').unwrap();
+        pool.insert(at(1), from(0), 'a').unwrap();
         assert_eq!(pool.pop(at(9)), None);
     }
 
     #[test]
     fn a_full_pool_gives_back() {
         let mut pool = Pool::new(1);
-        assert_eq!(pool.insert(at(1), 'a'), Ok(1));
-        assert_eq!(pool.insert(at(1), 'b'), Err('b'));
+        assert_eq!(pool.insert(at(1), from(0), 'a'), Ok(1));
+        assert_eq!(pool.insert(at(1), from(0), 'b'), Err('b'));
+        assert_eq!(pool.insert(at(1), from(1), 'c'), Err('c'));
+        pool.durable(1, |_| {});
+        assert_eq!(pool.pop(at(1)), Some((at(1), 'a')));
+        assert_eq!(pool.insert(at(1), from(0), 'd'), Ok(2));
+    }
+
+    #[test]
+    fn nobody_fills_it_for_others() {
+        let mut pool = Pool::new(1_000);
+        let takes = |pool: &mut Pool<()>, sender| {
+            let all = (0..1_000).filter(|_| pool.insert(at(9), from(sender), ()).is_ok());
+            all.count()
+        };
+        assert_eq!(takes(&mut pool, 0), 500);
+        assert_eq!(takes(&mut pool, 1), 250);
+        assert_eq!(takes(&mut pool, 0), 0);
+        // What leaves makes room, however it leaves.
+        pool.durable(400, |_| {});
+        while pool.pop(at(9)).is_some() {}
+        assert_eq!(takes(&mut pool, 0), 275);
+        assert_eq!(pool.take_undurable().count(), 625);
+        assert_eq!((takes(&mut pool, 0), pool.held.len()), (500, 1));
     }
 
     proptest! {
@@ -144,9 +200,10 @@ mod tests {
             let mut now = 0;
             for (kind, value) in steps {
                 match kind {
-                    0 => match pool.insert(at(now + value), now + value) {
+                    0 => match pool.insert(at(now + value), from(0), now + value) {
                         Ok(sequence) => { list.insert(sequence, (now + value, false)); }
-                        Err(_) => prop_assert_eq!(list.len(), 20),
+                        // One sender alone gets half.
+                        Err(_) => prop_assert_eq!(list.len(), 10),
                     },
                     1 => {
                         pool.durable(value, |_| {});

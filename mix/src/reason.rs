@@ -19,19 +19,20 @@ shoal_proto::labels! {
         NotAttached = "not_attached";
         /// An attached client sends far more than its profile says.
         OverRate = "over_rate";
-        /// More packets wait for the unwrap workers than the bound allows.
-        QueueFull = "queue_full", "The machine is too slow for its traffic: give it more unwrap workers or cores.";
-        /// Packets wait for the unwrap workers longer than the mean delay: what comes is shed, or
-        /// the mix would turn into a first-in-first-out queue.
-        Overload = "overload", "The machine is too slow for its traffic: give it more unwrap workers or cores.";
+        /// As many packets of its sender wait for the unwrap workers as there are places left.
+        QueueFull = "queue_full", "One neighbour floods this node, or the machine is too slow for its traffic: give it more unwrap workers or cores.";
+        /// Its sender's packets wait for the unwrap workers longer than the mean delay: what that one
+        /// sends is shed, or the mix would turn into a first-in-first-out queue.
+        Overload = "overload", "The machine is too slow for its traffic, or one neighbour sends more than its turn: give it more unwrap workers or cores.";
         /// The group element has a low order.
         LowOrder = "low_order";
         /// The header's MAC does not fit: altered, or for another key.
         Mac = "mac", "If it goes on with members that are honest, this node's key is not the one in the document.";
         /// Seen before in this epoch.
         Replayed = "replayed", "Somebody sends packets twice, to see where they go: look from which neighbour they come.";
-        /// The epoch's replay filter holds as many tags as it may.
-        FilterFull = "filter_full", "Raise the bound on replay tags, as far as there is memory: nothing passes until the epoch is over.";
+        /// The epoch's replay filter has no room left for its sender: there has been more traffic, or more
+        /// of that sender's, than the configured rate stands for. Room comes with time.
+        FilterFull = "filter_full", "If it goes on, raise queues.packets_per_second and, as far as there is memory, queues.replay_memory.";
         /// Another version of Sphinx than 260.
         Version = "version";
         /// The routing information or the payload makes no sense, or a client's packet ends at the
@@ -45,7 +46,7 @@ shoal_proto::labels! {
         LoopUnknown = "loop_unknown";
         /// The replay log can't be written, so nothing may leave.
         LogUnavailable = "log_unavailable", "Look at the disk of the state directory: nothing is forwarded until it takes writes again.";
-        /// The delay pool holds as many packets as it may.
+        /// The delay pool holds as many packets of its sender as there are places left.
         PoolFull = "pool_full", "Raise the pool's bound, as far as there is memory, or look why the replay log is slow.";
         /// The ring to the next hop is full: the neighbour reads too slowly.
         RingFull = "ring_full", "Look at the link to that neighbour, and at the neighbour.";

@@ -186,6 +186,7 @@ impl<R: CryptoRng> Relay<R> {
             tag,
             arrival,
             kind,
+            origin,
             mut passage,
         } = packet;
         let (due, exit) = match kind {
@@ -199,7 +200,7 @@ impl<R: CryptoRng> Relay<R> {
             return passage.drop_as(DropReason::LogUnavailable);
         }
         passage.enter(Stage::AwaitingLog);
-        match self.pool.insert(due, Held { passage, exit }) {
+        match self.pool.insert(due, origin, Held { passage, exit }) {
             Ok(sequence) => self.actions.push_back(RelayAction::LogTag {
                 sequence,
                 epoch,

@@ -21,8 +21,8 @@
 //!    nothing, and does each action in the order in which it comes.
 //! 2. It comes back at `poll_deadline()`, if nothing happens before: a node by polling again, a session
 //!    by `handle_timeout(now)` and polling. `now` is the host's clock and never goes back.
-//! 3. **Bytes.** A frame that came goes through [`node::Intake::admit`], the host's bounded queue and, on a
-//!    thread of its own, [`node::Intake::unwrap`]. A frame that leaves is put on its link at once or
+//! 3. **Bytes.** A frame that came goes through [`node::Intake::admit`], the queue that
+//!    [`node::Intake::queue`] gives and, on a thread of its own, [`node::Intake::unwrap`]. A frame that leaves is put on its link at once or
 //!    dropped at once, and its passage says which. A request is answered, refused, or its ticket is
 //!    dropped with the connection.
 //! 4. **Disk.** What is to be durable comes back as an input when it is, and not before: replay tags,

@@ -25,6 +25,9 @@ use crate::report::Notice;
 use crate::trace::Kind;
 use crate::world::World;
 
+/// Packets per second that a node is made for: more than a scenario sends to any, unless it means to.
+const BUSIEST: u32 = 50_000;
+
 /// A node, up or down.
 pub(crate) struct NodeHost {
     pub(crate) party: Party,
@@ -95,7 +98,10 @@ impl NodeHost {
                 capacity_class: 0,
                 storage_mib: 0,
             },
-            relay: RelayLimits::default(),
+            relay: RelayLimits {
+                packets_per_second: BUSIEST,
+                ..RelayLimits::default()
+            },
             provider: Limits::default(),
             engine: Engine::best(),
             restored: self.disk.restored(),

@@ -5,8 +5,8 @@ use crate::fixture::{Door, EPOCH, Net, client};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use shoal_mix::{
-    Admitted, DropReason, Origin, OwnKind, Passage, Processed, Relay, RelayAction, RelayInput,
-    RelayLimits, Stage,
+    DropReason, Origin, OwnKind, Passage, Processed, Relay, RelayAction, RelayInput, RelayLimits,
+    Stage, UnwrapQueue,
 };
 use shoal_packet::Frame;
 use shoal_packet::command::Command;
@@ -110,7 +110,7 @@ struct Model {
     door: Door,
     relay: Relay<ChaCha20Rng>,
     now: Time,
-    queue: VecDeque<Admitted>,
+    queue: UnwrapQueue,
     unwrapped: VecDeque<Processed>,
     /// Sequences given to the log and not yet durable.
     awaiting: Vec<u64>,
@@ -128,17 +128,16 @@ impl Model {
         let limits = RelayLimits {
             pool: 6,
             queue: 6,
-            replay_tags: 12,
             ..RelayLimits::default()
         };
         let (here, now) = (stock.here, stock.net.noon());
         let door = stock.net.door_with(here, limits.clone());
         let relay = stock.net.relay(here, limits, &door.books, now);
         Self {
+            queue: door.gate.queue(),
             door,
             relay,
             now,
-            queue: VecDeque::new(),
             unwrapped: VecDeque::new(),
             awaiting: Vec::new(),
             pooled: 0,
@@ -156,11 +155,12 @@ impl Model {
                 self.received += 1;
                 let origin = stock.origins[from];
                 let bytes = &stock.frames[frame];
-                self.queue
-                    .extend(self.door.admit_bytes(self.now, origin, bytes));
+                if let Ok(admitted) = self.door.admit_bytes(self.now, origin, bytes) {
+                    let _ = self.queue.push(admitted);
+                }
             }
             Step::Unwrap => {
-                if let Some(admitted) = self.queue.pop_front() {
+                for admitted in self.queue.take(self.now) {
                     self.unwrapped.extend(self.door.unwrap(self.now, admitted));
                 }
             }
@@ -172,7 +172,7 @@ impl Model {
                 }
             }
             Step::Discard => {
-                if let Some(admitted) = self.queue.pop_back() {
+                for admitted in self.queue.take(self.now) {
                     admitted.drop_as(DropReason::QueueFull);
                 }
                 drop(self.unwrapped.pop_back());

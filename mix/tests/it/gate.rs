@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use shoal_mix::{Accounting, DropReason, Gate, Origin, ProcessedKind, RelayLimits, Stage};
+use shoal_mix::{Accounting, DropReason, Gate, Origin, ProcessedKind, RelayLimits};
 use shoal_packet::Frame;
 use shoal_packet::command::Command;
 use shoal_proto::size::FRAME_BYTES;
-use shoal_proto::{NodeId, Span, SurbId, Time};
-use shoal_topology::{KeyRing, View};
+use shoal_proto::{NodeId, Span, SurbId};
+use shoal_topology::{KeyRing, NetworkParameters, View};
 use std::sync::{Arc, OnceLock};
 
 fn reason<T>(result: Result<T, DropReason>) -> Option<DropReason> {
@@ -400,20 +400,26 @@ fn restored_tags_are_replays() {
 
 #[test]
 fn a_full_filter_sheds_and_forgets_nothing() {
-    let mut net = Net::new(12);
+    let params = NetworkParameters {
+        epoch: Span::from_secs(10),
+        loop_rate: 0.0,
+        ..NetworkParameters::example()
+    };
+    let mut net = Net::with(12, params);
     let (now, origin) = (net.noon(), Origin::Member(net.mix(2, 0)));
+    // Seven tags in all: of these, three for one of two neighbours.
     let limits = RelayLimits {
-        replay_tags: 2,
+        packets_per_second: 1,
         ..RelayLimits::default()
     };
     let door = net.door_with(net.mix(3, 0), limits);
-    let frames = [0; 3].map(|_| net.frame(Span::ZERO));
+    let frames = [0; 4].map(|_| net.frame(Span::ZERO));
     let mut outcomes = Vec::new();
-    for index in [0, 1, 2, 0, 1, 2] {
+    for index in [0, 1, 2, 3, 0, 1, 2, 3] {
         outcomes.push(reason(door.pass(now, origin, &frames[index])));
     }
     let (full, seen) = (Some(DropReason::FilterFull), Some(DropReason::Replayed));
-    assert_eq!(outcomes, [None, None, full, seen, seen, full]);
+    assert_eq!(outcomes, [None, None, None, full, seen, seen, seen, full]);
 }
 
 #[test]
@@ -433,48 +439,6 @@ fn of_two_copies_at_once_one_passes() {
         assert_eq!(passed, 1);
     }
     assert_eq!(door.snapshot().dropped(DropReason::Replayed), 40);
-}
-
-#[test]
-fn the_queue_has_a_bound() {
-    let mut net = Net::new(14);
-    let (now, origin) = (net.noon(), Origin::Member(net.mix(2, 0)));
-    let limits = RelayLimits {
-        queue: 2,
-        ..RelayLimits::default()
-    };
-    let door = net.door_with(net.mix(3, 0), limits);
-    let frames = [0; 3].map(|_| net.frame(Span::ZERO));
-    let admit = |index: usize| door.gate.admit(now, origin, frames[index].clone());
-    let first = admit(0).unwrap();
-    // One that is being unwrapped still takes its place.
-    let second = door.unwrap(now, admit(1).unwrap()).unwrap();
-    assert_eq!(reason(admit(2)), Some(DropReason::QueueFull));
-    assert_eq!(door.snapshot().inside(Stage::Queued), 1);
-    drop(second);
-    assert_eq!(reason(admit(2)), None);
-    first.drop_as(DropReason::QueueFull);
-    assert_eq!(door.snapshot().dropped(DropReason::Abandoned), 2);
-}
-
-#[test]
-fn overload_sheds_at_admission_and_ends() {
-    let mut net = Net::new(15);
-    let (now, origin) = (net.noon(), Origin::Member(net.mix(2, 0)));
-    let door = net.door(net.mix(3, 0));
-    let frames = [0; 5].map(|_| net.frame(Span::ZERO));
-    let admit = |at: Time, index: usize| door.gate.admit(at, origin, frames[index].clone());
-    let mut queue = vec![admit(now, 0).unwrap(), admit(now, 1).unwrap()];
-    let later = now + net.params.mean_delay + Span::from_micros(1);
-    assert_eq!(reason(door.unwrap(later, queue.remove(0))), None);
-    // One still waits, and the last one waited for more than a mean delay.
-    assert_eq!(reason(admit(later, 2)), Some(DropReason::Overload));
-    assert_eq!(reason(door.unwrap(later, queue.remove(0))), None);
-    // The queue is empty: what comes is taken, and soon the wait is short again.
-    queue.push(admit(later, 3).unwrap());
-    assert_eq!(reason(door.unwrap(later, queue.remove(0))), None);
-    queue.push(admit(later, 4).unwrap());
-    assert_eq!(reason(admit(later, 2)), None);
 }
 
 proptest! {

@@ -13,4 +13,5 @@ mod crash;
 mod fixture;
 mod gate;
 mod loops;
+mod queue;
 mod relay;

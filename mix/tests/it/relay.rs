@@ -245,7 +245,8 @@ fn the_pool_has_a_bound() {
     let mut mix = Mix::new(
         24,
         RelayLimits {
-            pool: 2,
+            // One sender gets half.
+            pool: 4,
             ..RelayLimits::default()
         },
     );

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use shoal_mix::RelayLimits;
 use shoal_packet::Engine;
 use shoal_proto::Span;
-use shoal_topology::{Address, Host, MAX_FAMILY_BYTES, Role, is_family};
+use shoal_topology::{Address, Host, MAX_FAMILY_BYTES, NetworkParameters, Role, is_family};
 
 use super::error::{ConfigError, Problems};
 use super::layers::{Layered, Override};
@@ -83,8 +83,10 @@ pub struct Queues {
     pub ring_frames: usize,
     /// Tags that wait for the replay log.
     pub log_tags: usize,
-    /// Tags that the replay filter of one epoch remembers.
-    pub replay_tags: usize,
+    /// Packets per second that the node is to carry when it is busiest.
+    pub packets_per_second: u32,
+    /// What the replay filters may take.
+    pub replay_memory: ByteSize,
     /// Payloads that wait for one client's downlink clock.
     pub downlink_payloads: usize,
 }
@@ -160,7 +162,8 @@ impl Default for Queues {
             pool_packets: relay.pool,
             ring_frames: 256,
             log_tags: 65_536,
-            replay_tags: relay.replay_tags,
+            packets_per_second: relay.packets_per_second,
+            replay_memory: ByteSize::bytes(relay.replay_memory),
             downlink_payloads: provider.downlink_queue,
         }
     }
@@ -332,6 +335,16 @@ impl NodeConfig {
         })
     }
 
+    /// Checks that the node can hold, in this network, what it says it carries.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] if the replay filters could outgrow their memory; it says what to
+    /// change.
+    pub fn check(&self, params: &NetworkParameters) -> Result<(), ConfigError> {
+        let checked = self.relay.check(params);
+        checked.map_err(|error| ConfigError::invalid("queues", error.to_string()))
+    }
+
     /// Where others dial this node: what it advertises, or else what it listens on.
     ///
     /// # Errors
@@ -471,7 +484,10 @@ fn check_bounds(file: &NodeFile, wrong: &mut Problems) {
         ("queues.pool_packets", queues.pool_packets),
         ("queues.ring_frames", queues.ring_frames),
         ("queues.log_tags", queues.log_tags),
-        ("queues.replay_tags", queues.replay_tags),
+        (
+            "queues.packets_per_second",
+            usize::try_from(queues.packets_per_second).unwrap_or(usize::MAX),
+        ),
         ("queues.downlink_payloads", queues.downlink_payloads),
         (
             "connections.nodes",
@@ -483,13 +499,22 @@ fn check_bounds(file: &NodeFile, wrong: &mut Problems) {
             wrong.push(ConfigError::invalid(key, "must be at least 1"));
         }
     }
+    // Else a disk that is slow for a moment would cost packets of all, and not of who sends too much.
+    if queues.log_tags > 0 && queues.log_tags < queues.pool_packets {
+        let message = format!(
+            "is {}; it must be at least queues.pool_packets, which is {}",
+            queues.log_tags, queues.pool_packets
+        );
+        wrong.push(ConfigError::invalid("queues.log_tags", message));
+    }
 }
 
 fn relay_limits(queues: &Queues) -> Result<RelayLimits, ConfigError> {
     let limits = RelayLimits {
         queue: queues.unwrap_packets,
         pool: queues.pool_packets,
-        replay_tags: queues.replay_tags,
+        packets_per_second: queues.packets_per_second,
+        replay_memory: queues.replay_memory.as_bytes(),
         ..RelayLimits::default()
     };
     let checked = limits.validate();

@@ -10,6 +10,8 @@ use shoal_node::config::{
     environment_name, known_keys,
 };
 use shoal_packet::{Backend, Engine};
+use shoal_proto::Span;
+use shoal_topology::NetworkParameters;
 
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -216,6 +218,14 @@ fn what_can_not_be_right_is_refused() {
             "queues.ring_frames: must be at least 1",
         ),
         (
+            "[queues]\nlog_tags = 5\npool_packets = 6",
+            "queues.log_tags: is 5; it must be at least queues.pool_packets, which is 6",
+        ),
+        (
+            "[queues]\npackets_per_second = 0",
+            "queues.packets_per_second: must be at least 1",
+        ),
+        (
             "family = 'a family with a name of more bytes'",
             "family: has",
         ),
@@ -239,6 +249,20 @@ fn what_can_not_be_right_is_refused() {
                 || !backend.is_available()
         );
     }
+}
+
+#[test]
+fn a_node_that_could_not_remember_its_packets_does_not_start() {
+    let mut params = NetworkParameters::example();
+    assert!(node("").unwrap().check(&params).is_ok());
+    params.epoch = Span::from_secs(86_400);
+    let error = node("").unwrap().check(&params).unwrap_err().to_string();
+    let expected = "queues: packets_per_second is 1500 and epochs last 1d, so";
+    assert!(error.starts_with(expected), "{error}");
+    let less = node("[queues]\npackets_per_second = 70").unwrap();
+    assert!(less.check(&params).is_ok());
+    let more = node("[queues]\nreplay_memory = '10 GiB'").unwrap();
+    assert!(more.check(&params).is_ok());
 }
 
 /// All that can't be right is told at once, a line for each.

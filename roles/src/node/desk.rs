@@ -79,6 +79,11 @@ impl Desk {
         self.attaching.insert(handle, attaching);
     }
 
+    /// What those send who wait for the provider's answer, frames per second.
+    pub(super) fn rate_of_waiting(&self) -> f64 {
+        self.attaching.values().map(|waiting| waiting.rate).sum()
+    }
+
     /// The provider has answered. Gives who waited.
     pub(super) fn decided(&mut self, handle: &ClientHandle) -> Option<Attaching> {
         let attaching = self.attaching.remove(handle)?;

@@ -6,6 +6,8 @@ use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::{Document, KeyRing, NetworkParameters, View};
 use std::collections::BTreeSet;
 
+use super::clock::Off;
+
 /// How long a node waits for its neighbours before it says that it is ready without some.
 const NEIGHBOURS_PATIENCE: Span = Span::from_secs(10);
 
@@ -41,6 +43,13 @@ pub enum Trouble {
     Store,
     /// The directory's state can't be saved.
     Directory,
+    /// The machine's clock is off what most neighbours say.
+    Clock {
+        /// It is ahead; else behind.
+        ahead: bool,
+        /// By so much at least.
+        by: Span,
+    },
     /// It was asked to stop.
     Stopping,
 }
@@ -76,6 +85,15 @@ impl fmt::Display for Trouble {
             Self::Directory => f.write_str(
                 "the directory's state can't be saved; check the disk of the state directory",
             ),
+            Self::Clock { ahead, by } => {
+                let side = if *ahead { "ahead of" } else { "behind" };
+                write!(
+                    f,
+                    "this machine's clock is {} {side} the network's; set it, see that it is kept \
+                     right (NTP), and start the node again",
+                    by.human()
+                )
+            }
             Self::Stopping => f.write_str("the node is stopping"),
         }
     }
@@ -101,6 +119,8 @@ pub(super) struct Parts {
     pub(super) store_failed: bool,
     /// A change of the directory's state waits to be tried again.
     pub(super) unsaved: bool,
+    /// The clock is off the neighbours'.
+    pub(super) clock_off: Option<Off>,
     /// [`NodeInput::Stop`](super::NodeInput::Stop) came.
     pub(super) stopping: bool,
 }
@@ -194,6 +214,10 @@ impl Readiness {
         } else {
             troubles.push(Trouble::NoDocument);
         }
+        let clock = parts
+            .clock_off
+            .map(|Off { ahead, by }| Trouble::Clock { ahead, by });
+        troubles.extend(clock);
         let parts = [
             (parts.log_failed, Trouble::ReplayLog),
             (parts.store_failed, Trouble::Store),

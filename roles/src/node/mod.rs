@@ -6,6 +6,7 @@
 //!  connections, gossip, requests, disk, jobs ──> NodeInput ──> Node ──> NodeAction ──> host
 //! ```
 
+mod clock;
 mod desk;
 mod durable;
 mod health;
@@ -27,6 +28,7 @@ use shoal_topology::{
     NetworkParameters, Refusals, Restored, Role, Ticket, View,
 };
 
+use self::clock::Clocks;
 use self::desk::{Attaching, Desk, Wish};
 use self::durable::{Durable, Ordered};
 pub use self::health::Trouble;
@@ -75,6 +77,7 @@ pub struct Node {
     directory: Directory<ChaCha20Rng>,
     durable: Durable,
     desk: Desk,
+    clocks: Clocks,
     /// Whoever has a connection: a newcomer becomes a neighbour when a document lists it.
     connected: BTreeSet<NodeId>,
     readiness: Readiness,
@@ -98,11 +101,14 @@ shoal_proto::counters! {
         /// Clients that asked to be attached and were.
         attached: counter "clients";
         /// Clients that asked to be attached and were not.
-        turned_away: counter "clients", "Raise provider.clients if the machine can carry more.";
+        turned_away: counter "clients", "Raise connections.clients, and queues.packets_per_second of which clients get half, if the machine can carry more.";
         /// The epoch now.
         epoch: gauge "number";
         /// Members of the document in force.
         members: gauge "nodes", "0 means that there is no document: see the log for what is missing.";
+        /// How far this machine's clock is off what most neighbours say, at least; 0 while that is
+        /// tolerable.
+        clock_off: gauge "seconds", "Set the machine's clock, see that it is kept right (NTP), and start the node again.";
         /// 1 while the node does its work, as /healthz says.
         ready: gauge "nodes", "Ask /healthz for the reason.";
     }
@@ -212,6 +218,7 @@ impl Node {
             directory,
             durable: Durable::default(),
             desk: Desk::default(),
+            clocks: Clocks::default(),
             connected: BTreeSet::new(),
             readiness: Readiness::default(),
             parts: Parts::default(),
@@ -266,6 +273,10 @@ impl Node {
         let node = NodeCounters {
             epoch: self.params.epoch_at(now).number(),
             members: document.map_or(0, |document| document.members().len() as u64),
+            clock_off: self
+                .clocks
+                .off()
+                .map_or(0, |off| off.by.as_micros().div_ceil(1_000_000)),
             ready: ready.into(),
             ..self.counters
         };
@@ -286,6 +297,7 @@ impl Node {
         let parts = Parts {
             unsaved: self.durable.is_behind(),
             stopping: self.stop_by.is_some(),
+            clock_off: self.clocks.off(),
             ..self.parts
         };
         let view = self.directory.view();
@@ -474,14 +486,29 @@ impl Node {
                 ticket,
                 bytes,
             } => return self.request(now, (from, ticket), kind, bytes),
-            NodeInput::Response { from, bytes } => DirectoryInput::SyncResponse {
-                from,
-                response: bytes,
-            },
-            NodeInput::RequestFailed { from } => DirectoryInput::SyncFailed { from },
+            NodeInput::Response { from, bytes } => {
+                self.compare_clocks(now, from, &bytes);
+                let response = bytes;
+                DirectoryInput::SyncResponse { from, response }
+            }
+            NodeInput::RequestFailed { from } => {
+                self.clocks.failed(&from);
+                DirectoryInput::SyncFailed { from }
+            }
             _ => return,
         };
         self.directory.handle_input(now, input);
+    }
+
+    /// Looks at the clock of a neighbour that has answered.
+    fn compare_clocks(&mut self, now: Time, from: NodeId, response: &[u8]) {
+        let mut documents = self.directory.view().documents.values().rev();
+        let member = documents.find_map(|document| document.member(&from));
+        let family = member.map_or("", |member| member.family.as_str());
+        let neighbour = (from, family);
+        if self.clocks.answered(now, &self.params, neighbour, response) {
+            self.readiness.unsettle();
+        }
     }
 
     /// Whether this peer is one that the directory may ask.
@@ -523,6 +550,9 @@ impl Node {
         match wish {
             Ok(Wish { handle, profile }) => {
                 let rate = desk::uplink(&self.params, &profile);
+                if !self.intake.carries(self.desk.rate_of_waiting() + rate) {
+                    return self.answer_attach(now, ticket, wire::AttachStatus::Full);
+                }
                 let attaching = Attaching { peer, ticket, rate };
                 self.desk.begin(handle, attaching);
                 self.provider_input(now, ProviderInput::Attached { handle, profile });
@@ -635,6 +665,7 @@ impl Node {
         match action {
             DirectoryAction::Publish(bytes) => self.act(NodeAction::Publish(bytes)),
             DirectoryAction::Request { to, request } => {
+                self.clocks.asked(now, to);
                 self.act(NodeAction::Request { to, bytes: request });
             }
             DirectoryAction::Respond { to, response } => {

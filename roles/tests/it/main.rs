@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod clock;
 mod node;
 mod session;
 mod world;

@@ -1,6 +1,7 @@
 //! The directory's state on a thread of its own, so that no packet waits for these writes. What to
 //! try again, and when, is the composition's to say.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ impl DiskThread {
 fn run(
     mut files: DirectoryFiles,
     log: &ReplayWriter,
-    changes: &Queue<Change>,
+    changes: &Queue<VecDeque<Change>>,
     done: &mpsc::Sender<NodeInput>,
 ) {
     while let Some((ticket, change)) = changes.take_one() {

@@ -1,13 +1,12 @@
 //! From the links into the composition's intake, and through it on worker threads.
 
-use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use shoal_mix::{Admitted, DropReason, Processed};
-use shoal_packet::{Batch, Frame};
+use shoal_mix::{DropReason, Processed, UnwrapQueue};
+use shoal_packet::Frame;
 use shoal_proto::NodeId;
 use shoal_roles::node::Intake;
 use tokio::sync::mpsc;
@@ -20,15 +19,16 @@ use crate::runtime::clock::Clock;
 pub(super) struct Frames {
     intake: Arc<Intake>,
     clock: Clock,
-    queue: Queue<Admitted>,
+    queue: Queue<UnwrapQueue>,
 }
 
 impl Frames {
-    pub(super) fn new(intake: Arc<Intake>, clock: Clock, bound: usize) -> Arc<Self> {
+    pub(super) fn new(intake: Arc<Intake>, clock: Clock) -> Arc<Self> {
+        let queue = Queue::new(intake.queue());
         Arc::new(Self {
             intake,
             clock,
-            queue: Queue::new(bound),
+            queue,
         })
     }
 
@@ -53,8 +53,7 @@ impl Frames {
     }
 
     fn work(&self, out: &mpsc::Sender<Processed>) {
-        let gather =
-            |items: &mut VecDeque<_>| Batch::fill(&mut std::iter::from_fn(|| items.pop_front()));
+        let gather = |items: &mut UnwrapQueue| items.take(self.clock.now());
         while let Some(batch) = self.queue.take(gather) {
             // What is there is unwrapped together; nobody waits for a full batch.
             for processed in self.intake.unwrap(self.clock.now(), batch) {
@@ -68,10 +67,11 @@ impl Frames {
 
 impl FrameSink for Frames {
     fn frame(&self, from: NodeId, frame: Frame) {
-        if let Some(admitted) = self.intake.admit(self.clock.now(), from, frame)
-            && let Err(admitted) = self.queue.push(admitted)
-        {
-            self.intake.overflow(admitted);
+        if let Some(admitted) = self.intake.admit(self.clock.now(), from, frame) {
+            // What it has no room for, it has counted.
+            self.queue.put(|queue| {
+                let _ = queue.push(admitted);
+            });
         }
     }
 

@@ -2,6 +2,7 @@
 //! descriptors on one thread, commands for the provider role on another, so that neither waits for
 //! the other.
 
+use std::collections::VecDeque;
 use std::io;
 
 use shoal_roles::node::{NodeInput, NodeJob};
@@ -44,7 +45,7 @@ impl JobThreads {
     }
 }
 
-fn work(jobs: &Queue<NodeJob>, done: &mpsc::Sender<NodeInput>) {
+fn work(jobs: &Queue<VecDeque<NodeJob>>, done: &mpsc::Sender<NodeInput>) {
     while let Some(job) = jobs.take_one() {
         if done.is_closed() {
             return; // the loop is gone while the node stops

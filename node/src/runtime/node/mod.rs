@@ -26,7 +26,7 @@ use super::announce::Announce;
 use super::clock::Clock;
 use super::{Outside, net_limits, seeded, serve_metrics};
 use crate::Failure;
-use crate::config::NodeConfig;
+use crate::config::{ByteSize, NodeConfig};
 use crate::http::Health;
 use crate::metrics;
 use crate::net::{Mode, NetConfig, NetLimits, spawn};
@@ -48,6 +48,7 @@ const STORE_FILE: &str = "mailboxes.db";
 /// What kept it from starting: each says what to do.
 pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failure> {
     let params = super::load_parameters(&config.network)?;
+    config.check(&params).map_err(Failure::usage)?;
     let dir = StateDir::open(&config.dir).map_err(Failure::usage)?;
     let identity = Arc::new(load_identity(dir.path()).map_err(Failure::usage)?);
     let stop = outside.stop().map_err(Failure::failed)?;
@@ -81,15 +82,20 @@ impl Starting {
         let (processed_in, processed) = mpsc::channel(INPUTS);
         let (reports_in, reports) = mpsc::channel(4);
 
-        tracing::info!(backend = %self.config.engine.backend(), "unwrapping");
+        let relay = &self.config.relay;
+        tracing::info!(
+            backend = %self.config.engine.backend(),
+            packets_per_second = relay.packets_per_second,
+            replay_memory = %ByteSize::mebibytes(relay.replay_bytes(&self.params).div_ceil(1 << 20)),
+            "unwrapping; the replay filters take at most so much"
+        );
         let (disk, replay, loaded) = self.open_files(dir, &done_in)?;
         let store = self.open_store(dir, &done_in)?;
         let jobs = JobThreads::spawn(&done_in).map_err(Failure::failed)?;
         drop(done_in);
         let setup = self.setup(loaded)?;
         let node = Node::new(setup, &mut seeded()?, self.clock.now());
-        let queue = self.config.relay.queue;
-        let frames = Frames::new(Arc::clone(node.intake()), self.clock, queue);
+        let frames = Frames::new(Arc::clone(node.intake()), self.clock);
         let (net, events) =
             spawn(self.net_config(), Arc::clone(&frames) as _).map_err(Failure::failed)?;
         let workers = frames

@@ -1,56 +1,72 @@
-//! From tasks that never wait to threads that do: one bounded queue.
+//! From tasks that never wait to threads that do: one queue under one lock.
 //!
-//! Readers of links (one task per peer) push frames, unwrap workers (threads) take what is there, up to
-//! a batch; nobody waits for a full batch. What does not fit is dropped and counted where it arrives,
-//! so that one peer who sends too much costs the node a counter and no memory. The loop gives its work
-//! to [`Worker`](super::worker::Worker)s in the same way.
+//! Readers of links (one task per peer) put frames in, unwrap workers (threads) take what is there, up to
+//! a batch; nobody waits for a full batch. What it holds says itself what it takes and from whom. The
+//! loop gives its work to [`Worker`](super::worker::Worker)s in the same way.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A bounded queue between async producers that never wait and threads that do.
-pub(super) struct Queue<T> {
-    state: Mutex<State<T>>,
-    filled: Condvar,
-    bound: usize,
+use shoal_mix::UnwrapQueue;
+
+/// What a queue holds its items in.
+pub(super) trait Items {
+    /// Whether there is nothing to take.
+    fn is_empty(&self) -> bool;
 }
 
-struct State<T> {
-    items: VecDeque<T>,
+impl<T> Items for VecDeque<T> {
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl Items for UnwrapQueue {
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// A queue between async producers that never wait and threads that do.
+pub(super) struct Queue<C> {
+    state: Mutex<State<C>>,
+    filled: Condvar,
+}
+
+struct State<C> {
+    items: C,
     closed: bool,
 }
 
-impl<T> Queue<T> {
-    /// A queue of at most `bound` items.
-    pub(super) fn new(bound: usize) -> Self {
+impl<C: Items> Queue<C> {
+    /// A queue that holds its items in this.
+    pub(super) const fn new(items: C) -> Self {
+        let state = State {
+            items,
+            closed: false,
+        };
         Self {
-            state: Mutex::new(State {
-                items: VecDeque::new(),
-                closed: false,
-            }),
+            state: Mutex::new(state),
             filled: Condvar::new(),
-            bound,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, State<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an item, or gives it back if the queue is full or closed.
-    pub(super) fn push(&self, item: T) -> Result<(), T> {
+    /// Has `add` add something, and wakes who waits. Does nothing if the queue is closed.
+    pub(super) fn put(&self, add: impl FnOnce(&mut C)) {
         let mut state = self.lock();
-        if state.closed || state.items.len() >= self.bound {
-            return Err(item);
+        if !state.closed {
+            add(&mut state.items);
+            drop(state);
+            self.filled.notify_one();
         }
-        state.items.push_back(item);
-        drop(state);
-        self.filled.notify_one();
-        Ok(())
     }
 
     /// Waits for items and takes what `gather` takes of them. None once the queue is closed and empty.
-    pub(super) fn take<C>(&self, gather: impl FnOnce(&mut VecDeque<T>) -> C) -> Option<C> {
+    pub(super) fn take<T>(&self, gather: impl FnOnce(&mut C) -> T) -> Option<T> {
         let mut state = self.lock();
         while state.items.is_empty() {
             if state.closed {
@@ -64,15 +80,17 @@ impl<T> Queue<T> {
         Some(gather(&mut state.items))
     }
 
-    /// Waits for one item. None once the queue is closed and empty.
-    pub(super) fn take_one(&self) -> Option<T> {
-        self.take(VecDeque::pop_front).flatten()
-    }
-
     /// Refuses what comes and lets the workers finish what is there.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.filled.notify_all();
+    }
+}
+
+impl<T> Queue<VecDeque<T>> {
+    /// Waits for one item. None once the queue is closed and empty.
+    pub(super) fn take_one(&self) -> Option<T> {
+        self.take(VecDeque::pop_front).flatten()
     }
 }
 
@@ -82,19 +100,8 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn what_does_not_fit_comes_back() {
-        let queue = Queue::new(2);
-        assert_eq!(queue.push(1), Ok(()));
-        assert_eq!(queue.push(2), Ok(()));
-        assert_eq!(queue.push(3), Err(3));
-        let all = queue.take(std::mem::take).expect("two");
-        assert!(all.into_iter().eq([1, 2]));
-        assert_eq!(queue.push(3), Ok(()));
-    }
-
-    #[test]
     fn closing_lets_the_rest_out_and_wakes_who_waits() {
-        let queue = Arc::new(Queue::new(100));
+        let queue = Arc::new(Queue::new(VecDeque::new()));
         let worker = {
             let queue = Arc::clone(&queue);
             std::thread::spawn(move || {
@@ -106,11 +113,12 @@ mod tests {
             })
         };
         for item in 0..100 {
-            while queue.push(item).is_err() {}
+            queue.put(|items| items.push_back(item));
         }
         queue.close();
-        assert_eq!(queue.push(100), Err(100));
+        queue.put(|items| items.push_back(100));
         let all = worker.join().expect("worker");
         assert_eq!(all, (0..100).collect::<Vec<_>>());
+        assert_eq!(queue.take_one(), None);
     }
 }

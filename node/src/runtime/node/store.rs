@@ -44,7 +44,7 @@ impl StoreThread {
 fn run(
     mut store: Box<dyn Store>,
     clock: Clock,
-    ops: &Queue<Operation>,
+    ops: &Queue<VecDeque<Operation>>,
     done: &mpsc::Sender<NodeInput>,
 ) {
     let group = |ops: &mut VecDeque<Operation>| -> (Vec<u64>, Vec<StoreOp>) {

@@ -1,6 +1,7 @@
 //! A thread that does what the loop gives it, in order. How much that can be is the composition's to
 //! bound.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,7 +10,7 @@ use super::queue::Queue;
 
 /// The way to the thread. It ends when it has done all that was given, once this is gone.
 pub(super) struct Worker<T> {
-    queue: Arc<Queue<T>>,
+    queue: Arc<Queue<VecDeque<T>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -17,9 +18,9 @@ impl<T: Send + 'static> Worker<T> {
     /// Starts a thread of this name that does `work` until its queue is closed and empty.
     pub(super) fn spawn(
         name: &str,
-        work: impl FnOnce(&Queue<T>) + Send + 'static,
+        work: impl FnOnce(&Queue<VecDeque<T>>) + Send + 'static,
     ) -> io::Result<Self> {
-        let queue = Arc::new(Queue::new(usize::MAX));
+        let queue = Arc::new(Queue::new(VecDeque::new()));
         let taken = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
@@ -32,8 +33,7 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Queues an item, behind those that were queued before.
     pub(super) fn give(&self, item: T) {
-        // It is refused only once this is gone.
-        let _ = self.queue.push(item);
+        self.queue.put(|items| items.push_back(item));
     }
 
     /// Lets the thread do what is queued, and waits for it.

@@ -1,0 +1,322 @@
+//! What neighbours' clocks say of this node's.
+//!
+//! Nodes' clocks decide when an epoch begins, which keys count and when they are deleted, and clients
+//! go by them. A clock can be wrong from the start, or lose the time for which a virtual machine
+//! was stopped, and nothing in the node itself would show it. Every answer for the directory carries
+//! the time, so a node compares.
+//!
+//! A node whose clock is off says so, loudly, and that it is not ready; it never moves its clock. Who
+//! could make it do that could make it delete keys that are in use, or take up epochs that are over,
+//! by running most of its neighbours for a while, which costs nothing in an open network. Who can
+//! only make it say that it is not ready gains an alarm. So being wrong costs one node, and it
+//! costs its operator one look: the machine's clock is what has to be set.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost::Message;
+use shoal_proto::{NodeId, Span, Time};
+use shoal_topology::NetworkParameters;
+
+/// Neighbours whose clocks are kept.
+const MOST_NEIGHBOURS: usize = 1024;
+/// Families that have to have answered before anything is said.
+const FEWEST_FAMILIES: usize = 3;
+/// The shortest and the longest time off that is borne.
+const TOLERANCE: (Span, Span) = (Span::from_secs(1), Span::from_secs(30));
+/// The shortest and the longest time for which an answer counts. Twenty neighbours are asked an epoch,
+/// or one in five minutes.
+const RECENT: (Span, Span) = (Span::from_secs(60), Span::from_secs(6000));
+
+/// That this node's clock is off its neighbours'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Off {
+    /// This node's is ahead.
+    pub(super) ahead: bool,
+    /// At least.
+    pub(super) by: Span,
+}
+
+/// What neighbours' clocks said lately.
+#[derive(Default)]
+pub(super) struct Clocks {
+    /// When whom was asked what is not answered.
+    asked: BTreeMap<NodeId, Time>,
+    told: BTreeMap<NodeId, Told>,
+    /// Those that told, the one that told longest ago first.
+    order: BTreeSet<(Time, NodeId)>,
+    off: Option<Off>,
+}
+
+struct Told {
+    at: Time,
+    family: String,
+    /// How far the neighbour's clock is ahead of ours at least, in microseconds: 0 if what it says
+    /// lies between question and answer, because nobody knows how long each of them took.
+    ahead_us: i64,
+}
+
+/// Of an answer for the directory, the time.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Said {
+    #[prost(uint64, tag = "3")]
+    now_us: u64,
+}
+
+impl Clocks {
+    /// A neighbour is being asked for what its directory has.
+    pub(super) fn asked(&mut self, now: Time, whom: NodeId) {
+        // Should the answer to an earlier question come, it came later than that.
+        self.asked.entry(whom).or_insert(now);
+    }
+
+    /// It does not answer.
+    pub(super) fn failed(&mut self, whom: &NodeId) {
+        self.asked.remove(whom);
+    }
+
+    /// It answered. `family` is empty for who is alone. True if what is known of the own clock has
+    /// changed.
+    pub(super) fn answered(
+        &mut self,
+        now: Time,
+        params: &NetworkParameters,
+        (from, family): (NodeId, &str),
+        response: &[u8],
+    ) -> bool {
+        let Some(asked) = self.asked.remove(&from) else {
+            return false;
+        };
+        let said = Said::decode(response).map_or(0, |it| it.now_us);
+        if said == 0 {
+            return false;
+        }
+        let family = family.to_owned();
+        let ahead_us = outside(Time::from_micros(said), asked, now);
+        let told = Told {
+            at: now,
+            family,
+            ahead_us,
+        };
+        if let Some(before) = self.told.insert(from, told) {
+            self.order.remove(&(before.at, from));
+        }
+        self.order.insert((now, from));
+        self.forget(now, params.epoch.clamp(RECENT.0, RECENT.1));
+        let tolerance = params.epoch.scale(1, 20).clamp(TOLERANCE.0, TOLERANCE.1);
+        let off = self.look(tolerance);
+        std::mem::replace(&mut self.off, off) != off
+    }
+
+    /// How far the own clock is off; none if it is not, as far as is known.
+    pub(super) const fn off(&self) -> Option<Off> {
+        self.off
+    }
+
+    /// Forgets what is old, and of too much the oldest.
+    fn forget(&mut self, now: Time, recent: Span) {
+        while let Some((at, id)) = self.order.first().copied()
+            && (now.since(at) > recent || self.told.len() > MOST_NEIGHBOURS)
+        {
+            self.order.pop_first();
+            self.told.remove(&id);
+        }
+    }
+
+    /// The middle of what families say: with an even number the two in the middle have to agree on
+    /// which way it is off, and the nearer one counts. A minority can't bring it about.
+    fn look(&self, tolerance: Span) -> Option<Off> {
+        let mut votes = self.votes();
+        votes.sort_unstable();
+        if votes.len() < FEWEST_FAMILIES {
+            return None;
+        }
+        let (low, high) = ((votes.len() - 1) / 2, votes.len() / 2);
+        let (low, high) = (*votes.get(low)?, *votes.get(high)?);
+        // Both on one side of ours, or nothing is said.
+        let nearest = if low > 0 {
+            low
+        } else if high < 0 {
+            high
+        } else {
+            0
+        };
+        let by = Span::from_micros(nearest.unsigned_abs());
+        (by > tolerance).then_some(Off {
+            ahead: nearest < 0,
+            by,
+        })
+    }
+
+    /// What each family says: the member whose clock is nearest to ours, so that who takes the name of
+    /// a family can only soften what it says.
+    fn votes(&self) -> Vec<i64> {
+        let mut families: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut votes = Vec::new();
+        for told in self.told.values() {
+            if told.family.is_empty() {
+                votes.push(told.ahead_us);
+                continue;
+            }
+            let said = families.entry(&told.family).or_insert(told.ahead_us);
+            if told.ahead_us.unsigned_abs() < said.unsigned_abs() {
+                *said = told.ahead_us;
+            }
+        }
+        votes.extend(families.into_values());
+        votes
+    }
+}
+
+/// How far a time lies outside of two others, in microseconds: below 0 if before.
+fn outside(said: Time, from: Time, to: Time) -> i64 {
+    let micros = |span: Span| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    if said > to {
+        micros(said.since(to))
+    } else {
+        -micros(from.since(said))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: i64 = 60_000_000;
+
+    /// A node that is asked by itself, and what others say.
+    struct World {
+        clocks: Clocks,
+        params: NetworkParameters,
+        now: Time,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let params = NetworkParameters::example();
+            let now = params.genesis + Span::from_secs(100_000);
+            let clocks = Clocks::default();
+            Self {
+                clocks,
+                params,
+                now,
+            }
+        }
+
+        fn hears(&mut self, number: u16, family: &str, ahead_us: i64) -> Option<(bool, u64)> {
+            let mut id = [0; 32];
+            id[..2].copy_from_slice(&number.to_le_bytes());
+            let id = NodeId::new(id);
+            self.clocks.asked(self.now, id);
+            self.now += Span::from_millis(100);
+            let now_us = self.now.shifted(ahead_us).as_micros();
+            let response = Said { now_us }.encode_to_vec();
+            let told = (id, family);
+            self.clocks
+                .answered(self.now, &self.params, told, &response);
+            let off = self.clocks.off()?;
+            Some((off.ahead, off.by.as_micros() / 1_000_000))
+        }
+    }
+
+    #[test]
+    fn the_middle_decides_and_two_are_not_enough() {
+        let mut world = World::new();
+        assert_eq!(world.hears(1, "", 5 * MINUTE), None);
+        assert_eq!(world.hears(2, "", 5 * MINUTE), None);
+        assert_eq!(world.hears(3, "", 7 * MINUTE), Some((false, 300)));
+        // Two against two: nothing is said.
+        assert_eq!(world.hears(4, "", 0), Some((false, 300)));
+        assert_eq!(world.hears(5, "", 0), Some((false, 300)));
+        assert_eq!(world.hears(6, "", 0), None);
+        let mut world = World::new();
+        for number in 0..9 {
+            assert_eq!(world.hears(number, "", 0), None);
+        }
+        for number in 9..18 {
+            assert_eq!(world.hears(number, "", -60 * MINUTE), None, "{number}");
+        }
+        assert_eq!(world.hears(18, "", -60 * MINUTE), Some((true, 3_599)));
+    }
+
+    #[test]
+    fn two_that_disagree_in_the_middle_say_nothing() {
+        let mut world = World::new();
+        for (number, ahead) in [-9, -9, 9, 9].into_iter().enumerate() {
+            let number = number.try_into().unwrap();
+            world.hears(number, "", ahead * MINUTE);
+        }
+        assert_eq!(world.clocks.off(), None);
+    }
+
+    #[test]
+    fn a_family_has_one_vote() {
+        let mut world = World::new();
+        for number in 0..50 {
+            assert_eq!(world.hears(number, "sybil", 5 * MINUTE), None);
+        }
+        assert_eq!(world.hears(50, "a", 0), None);
+        assert_eq!(world.hears(51, "b", 0), None);
+        assert_eq!(world.hears(52, "c", 5 * MINUTE), None, "two and two");
+        assert_eq!(world.hears(53, "d", 5 * MINUTE), Some((false, 300)));
+        // Who takes their name softens what they say.
+        assert_eq!(world.hears(54, "d", 0), None);
+    }
+
+    #[test]
+    fn what_is_within_the_tolerance_or_the_way_says_nothing() {
+        let mut world = World::new();
+        for number in 0..5 {
+            assert_eq!(world.hears(number, "", 29_000_000), None);
+        }
+        // Answers that were long on their way: anything between is as good as right.
+        let asked = world.now;
+        assert_eq!(
+            outside(
+                asked + Span::from_secs(5),
+                asked,
+                asked + Span::from_secs(9)
+            ),
+            0
+        );
+        assert_eq!(
+            outside(asked, asked + Span::from_secs(2), Time::MAX),
+            -2_000_000
+        );
+        assert_eq!(outside(Time::MAX, Time::default(), asked), i64::MAX);
+        for number in 0..3 {
+            world.hears(number, "", 31_000_000);
+        }
+        assert!(world.clocks.off().is_some());
+    }
+
+    #[test]
+    fn answers_grow_old_and_are_bounded() {
+        let mut world = World::new();
+        for number in 0..3 {
+            world.hears(number, "", 5 * MINUTE);
+        }
+        assert!(world.clocks.off().is_some());
+        world.now += Span::from_secs(3_700);
+        assert_eq!(world.hears(9, "", 0), None);
+        assert_eq!(world.clocks.told.len(), 1);
+        for number in 0..3_000 {
+            world.hears(number % 1_500, "", 0);
+        }
+        assert_eq!(world.clocks.told.len(), MOST_NEIGHBOURS);
+        assert_eq!(world.clocks.order.len(), MOST_NEIGHBOURS);
+        // Who was not asked, and nonsense, count for nothing.
+        let id = NodeId::new([7; 32]);
+        for asked in [false, true] {
+            if asked {
+                world.clocks.asked(world.now, id);
+            }
+            let said = (id, "");
+            assert!(
+                !world
+                    .clocks
+                    .answered(world.now, &world.params, said, &[0xff; 9])
+            );
+            assert!(!world.clocks.told.contains_key(&id));
+        }
+    }
+}
