@@ -186,8 +186,8 @@ impl<R: CryptoRng> Client<R> {
             stock: u64::from(self.mailbox.stock()),
             unread: self.inbox.unread() as u64,
             pending_acks: self.mailbox.pending_acks() as u64,
-            pending_registrations: (self.mailbox.pool().unconfirmed() * SET) as u64,
-            refused_registrations: (self.mailbox.pool().refused() * SET) as u64,
+            pool_unconfirmed: (self.mailbox.pool().unconfirmed() * SET) as u64,
+            pool_refused: (self.mailbox.pool().refused() * SET) as u64,
             ..self.counters
         }
     }

@@ -95,9 +95,9 @@ shoal_proto::counters! {
         /// Now: acks that the mailbox has not confirmed.
         pending_acks: gauge "items";
         /// Now: drop ids of the pool that the mailbox has not confirmed, however many contacts there are.
-        pending_registrations: gauge "drop_ids";
+        pool_unconfirmed: gauge "drop_ids";
         /// Now: drop ids of the pool that the mailbox refuses.
-        refused_registrations: gauge "drop_ids",
+        pool_refused: gauge "drop_ids",
             "The mailbox's provider allows too few: have the mailbox elsewhere.";
     }
 }

@@ -269,6 +269,15 @@ impl World {
         self.pump(who, usize::MAX);
     }
 
+    /// A client that others can write to, and that is never online.
+    pub(crate) fn stranger(&mut self, mailbox: usize) -> Address {
+        let config = ClientConfig::new(self.providers()[mailbox]);
+        let mut rng = ChaCha20Rng::from_rng(&mut self.rng);
+        let keys = ClientKeys::generate(&mut rng);
+        let client = Client::new(self.params.clone(), config, keys, rng, &[], self.now).unwrap();
+        client.address(self.now)
+    }
+
     pub(crate) fn attach(&mut self, who: usize, entry: usize) {
         let mut handle = [0; 32];
         self.rng.fill_bytes(&mut handle);
