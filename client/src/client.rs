@@ -398,8 +398,10 @@ impl<R: CryptoRng> Client<R> {
         self.stream_lost(finding.lost, finding.alarm);
         let report = self.mailbox.report(item);
         self.desk.note(report.changes);
-        if report.refused > 0 {
-            self.desk.alarm(Alarm::DropIdsRefused(report.refused));
+        if report.refused {
+            self.desk.standing_alarm(Alarm::DropIdsRefused);
+        } else if self.mailbox.pool().refused() == 0 {
+            self.desk.settle(Alarm::DropIdsRefused);
         }
         if let Some(entry) = &item.entry {
             self.counters.stream_entries += 1;

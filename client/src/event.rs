@@ -182,9 +182,9 @@ pub enum Alarm {
     /// As many messages of one sender, or of all who were never written to, wait to be read as may;
     /// more of theirs stay at the mailbox. Those of others come.
     ShareFull,
-    /// The mailbox's provider refuses so many drop ids: contacts who were given one of them can't
-    /// answer before they have got another with the next message to them.
-    DropIdsRefused(u32),
+    /// The mailbox's provider refuses drop ids: contacts who were given one of them can't answer before
+    /// they have got another with the next message to them.
+    DropIdsRefused,
     /// There are more contacts than drop ids. Some contacts have the same one: the mailbox's quota for
     /// one of them counts for the other too.
     DropIdsShared,
@@ -217,10 +217,9 @@ impl fmt::Display for Alarm {
                 "too many unread messages of one sender, or of strangers: the rest of theirs stay at \
                  the mailbox",
             ),
-            Self::DropIdsRefused(refused) => write!(
-                f,
-                "the mailbox's provider refuses {refused} drop ids: some contacts can't answer before \
-                 they are written to again; if it goes on, have the mailbox elsewhere"
+            Self::DropIdsRefused => f.write_str(
+                "the mailbox's provider refuses drop ids: some contacts can't answer before they are \
+                 written to again; if it goes on, have the mailbox elsewhere",
             ),
             Self::DropIdsShared => {
                 f.write_str("there are more contacts than drop ids: some contacts share one")

@@ -29,8 +29,8 @@ struct InFlight {
 pub(crate) struct Report {
     /// What is to be saved.
     pub(crate) changes: Vec<Change>,
-    /// Drop ids that it has refused just now.
-    pub(crate) refused: u32,
+    /// It has just refused drop ids.
+    pub(crate) refused: bool,
 }
 
 /// What one mailbox packet says beside its reply blocks.
@@ -204,7 +204,7 @@ impl MailboxLink {
                 && let Some(change) = self.pool.settle(set, refused)
             {
                 report.changes.push(change);
-                report.refused += if refused { SET as u32 } else { 0 };
+                report.refused |= refused;
             }
         }
         report
@@ -354,7 +354,7 @@ mod tests {
             refused_bits: 0b1,
             ..item(&link, 3, 0b10)
         });
-        assert_eq!((report.changes.len(), report.refused), (2, 4));
+        assert_eq!((report.changes.len(), report.refused), (2, true));
         assert_eq!(
             (link.pool.unconfirmed(), link.pool.refused()),
             (sets - 2, 1)

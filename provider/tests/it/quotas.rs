@@ -7,7 +7,7 @@ use crate::engines::{Make, on_all_engines};
 use crate::operations::{T0, after, attend, granted, mailbox, one, put, register, stored};
 
 /// T0 is at the start of one.
-const STEP_SECS: u64 = 3600;
+const STEP_SECS: u64 = 600;
 const STEP: Span = Span::from_secs(STEP_SECS);
 
 on_all_engines!(
