@@ -1,5 +1,4 @@
 use shoal_client::{Alarm, ClientEvent, ClientInput, MAX_TEXT_BYTES, MessageState, SendError};
-use shoal_packet::command::DropChange;
 use shoal_proto::Span;
 
 use crate::world::{Answer, World, params, random_bytes, secs};
@@ -418,7 +417,7 @@ fn losses_are_counted_apart_and_raise_alarms() {
     world.attach(BOB, 2);
     world.run(secs(5.0));
     world.hosts[ALICE].deaf = true;
-    world.run(secs(45.0));
+    world.run(secs(60.0));
     let counters = world.hosts[ALICE].client.counters();
     assert!(
         counters.loops_lost > 8 && counters.receipts_lost > 40,

@@ -43,10 +43,13 @@ fn one_sender_fills_a_share_and_others_come_through() {
     assert!(world.run_until(secs(30.0), came));
     // What was left at the mailbox comes when there is room: nothing is lost.
     let reads = |world: &mut World| {
-        let messages = world.hosts[0].events.iter().filter_map(|(_, event)| match event {
-            ClientEvent::Received { message, .. } => Some(*message),
-            _ => None,
-        });
+        let messages = world.hosts[0]
+            .events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                ClientEvent::Received { message, .. } => Some(*message),
+                _ => None,
+            });
         for message in messages.collect::<Vec<_>>() {
             world.input(0, ClientInput::Read { message });
         }

@@ -533,6 +533,9 @@ impl World {
                 });
                 let registered = self.drops.get(&(node, deposit.drop)).copied();
                 let mailbox = registered.or(granted);
+                if let Some(mailbox) = granted {
+                    self.drops.insert((node, deposit.drop), mailbox);
+                }
                 let message = deposit.message;
                 let reply = match (self.answer, mailbox) {
                     (Answer::Silent, _) => return,
@@ -590,7 +593,12 @@ impl World {
         if request.generation < mailbox.generation || mailbox.received.contains(&request.counter) {
             let generation = (self.behind)(mailbox.generation);
             let [surb, ..] = request.surbs;
-            return self.reply(node, request.surb_epoch, surb, &Reply::Behind { generation });
+            return self.reply(
+                node,
+                request.surb_epoch,
+                surb,
+                &Reply::Behind { generation },
+            );
         }
         mailbox.highest = mailbox.highest.max(request.counter);
         mailbox.received.push(request.counter);

@@ -180,10 +180,17 @@ fn coming_back_brings_no_try_forward() {
     let clients: Vec<_> = network.clients().collect();
     let alice = clients[0];
     let keeps = |client: Party| network.address(client).unwrap().provider;
-    let taken = [network.id(network.entry(alice).unwrap()).unwrap(), keeps(alice)];
-    let bob = clients.iter().find(|client| !taken.contains(&keeps(**client)));
+    let taken = [
+        network.id(network.entry(alice).unwrap()).unwrap(),
+        keeps(alice),
+    ];
+    let bob = clients
+        .iter()
+        .find(|client| !taken.contains(&keeps(**client)));
     let bob = *bob.unwrap();
-    let mailbox = network.providers().find(|p| network.id(*p).unwrap() == keeps(bob));
+    let mailbox = network
+        .providers()
+        .find(|p| network.id(*p).unwrap() == keeps(bob));
     // Nobody answers.
     network.crash(mailbox.unwrap());
     network.send(alice, bob, "in vain").unwrap();
@@ -208,7 +215,10 @@ fn coming_back_brings_no_try_forward() {
         let own = network.happenings().iter().filter(|h| h.client == alice);
         own.filter(|h| h.client_event().is_some_and(is_try)).count()
     };
-    assert!(network.now().since(first) < secs(55), "the wait is a minute or more");
+    assert!(
+        network.now().since(first) < secs(55),
+        "the wait is a minute or more"
+    );
     assert_eq!(tries(&network), 1);
     let again = |n: &Network| tries(n) == 2;
     wait_until(&mut network, 240, again);

@@ -202,7 +202,10 @@ fn who_is_behind_is_told_the_newest_generation() {
     assert_eq!(told, vec![70; 80]);
     assert_eq!(world.provider.counters().replies.behind, 80);
     let mean = waits.iter().sum::<f64>() / 80.0;
-    assert!((0.07..0.14).contains(&mean), "held as every answer is: {mean}");
+    assert!(
+        (0.07..0.14).contains(&mean),
+        "held as every answer is: {mean}"
+    );
     // Strangers are told nothing.
     let thief = Owner::new(2);
     let surbs = world.surbs(FIRST);
