@@ -7,7 +7,7 @@ use rand::CryptoRng;
 
 use crate::error::ClientError;
 use crate::keys::PeerKey;
-use crate::pool::{Assigned, DropNumber, Pool};
+use crate::pool::{Assigned, Pool};
 use crate::rows::{Change, ContactRow, Row};
 use crate::table::Table;
 
@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     /// Its number, from 0.
     pub(crate) number: u64,
     /// The drop id for answers; none for the one in the address.
-    pub(crate) drop: Option<DropNumber>,
+    pub(crate) drop: Option<u16>,
     /// The contact gets a drop id that another one has as well.
     pub(crate) shared: bool,
 }
@@ -57,7 +57,7 @@ impl Contacts {
             };
         }
         let others = self.rows.iter().filter(|(key, _)| *key != contact);
-        let taken: BTreeSet<DropNumber> = others.filter_map(|(_, row)| row.drop).collect();
+        let taken: BTreeSet<u16> = others.filter_map(|(_, row)| row.drop).collect();
         let assigned = pool.assign(rng, &taken);
         Plan {
             number,

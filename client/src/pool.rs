@@ -26,16 +26,13 @@ const AGAIN: f64 = 1.0 / 3600.0;
 /// The row that the pool is in.
 const ROW: &[u8] = b"drop ids";
 
-/// A number that a drop id follows from.
-pub(crate) type DropNumber = u16;
-
-/// The drop id for a new contact.
+/// The drop id for a new contact, by its number in the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Assigned {
     /// Nobody else has it.
-    Own(DropNumber),
+    Own(u16),
     /// The pool is used up: another contact has it as well.
-    Shared(DropNumber),
+    Shared(u16),
     /// The mailbox has refused all: the one in the address has to serve.
     Public,
 }
@@ -129,7 +126,7 @@ impl Pool {
     }
 
     /// Whether deposits under this drop id are accepted, or will be.
-    pub(crate) fn is_good(&self, number: DropNumber) -> bool {
+    pub(crate) fn is_good(&self, number: u16) -> bool {
         let state = self.states.get(usize::from(number) / SET);
         state.is_some_and(|state| *state != SetState::Refused)
     }
@@ -140,7 +137,7 @@ impl Pool {
     pub(crate) fn assign<R: CryptoRng>(
         &self,
         rng: &mut R,
-        taken: &BTreeSet<DropNumber>,
+        taken: &BTreeSet<u16>,
     ) -> Assigned {
         let free = |set: usize| numbers(set).filter(|number| !taken.contains(number));
         let of = |state| (0..SETS).filter(move |set| self.states[*set] == state);
@@ -162,8 +159,8 @@ impl Pool {
 }
 
 /// The numbers of a set's drop ids.
-pub(crate) fn numbers(set: usize) -> impl Iterator<Item = DropNumber> {
-    (set * SET..(set + 1) * SET).filter_map(|number| DropNumber::try_from(number).ok())
+pub(crate) fn numbers(set: usize) -> impl Iterator<Item = u16> {
+    (set * SET..(set + 1) * SET).filter_map(|number| u16::try_from(number).ok())
 }
 
 #[cfg(test)]
@@ -262,7 +259,7 @@ mod tests {
         }
         (0..SETS).for_each(|set| drop(pool.settle(set, true)));
         assert_eq!(pool.assign(&mut rng, &taken), Assigned::Public);
-        assert!(!pool.is_good(first) && !pool.is_good(DropNumber::MAX));
+        assert!(!pool.is_good(first) && !pool.is_good(u16::MAX));
     }
 
     /// A clock that only mailbox packets look at is late at each of its ticks.
