@@ -11,10 +11,9 @@ use crate::replies::{Outstanding, Purpose};
 pub(crate) enum Answer {
     /// A loop came back.
     Loop,
-    /// A dummy's answer.
+    /// A dummy's answer, or one to a fragment that came before the mailbox's disk was done: it says
+    /// nothing, and another try fetches the receipt.
     Dummy,
-    /// The answer to a fragment came before the mailbox's disk was done: it says nothing.
-    Undecided { message: MessageId, index: u16 },
     /// What became of a fragment.
     Receipt {
         message: MessageId,
@@ -23,6 +22,8 @@ pub(crate) enum Answer {
     },
     /// A packet of the mailbox's stream, and the way it came.
     Stream(Box<StreamItem>, Vec<HopTrace>),
+    /// The mailbox has seen a generation that is not older.
+    Behind(u64),
     /// It does not open.
     Corrupted,
     /// It makes no sense, or answers another question.
@@ -37,10 +38,7 @@ impl Answer {
         };
         match (block.purpose, Reply::decode(&plaintext)) {
             (Purpose::Loop, _) => Self::Loop,
-            (Purpose::Dummy, Ok(Reply::Dummy)) => Self::Dummy,
-            (Purpose::Deposit { message, index, .. }, Ok(Reply::Dummy)) => {
-                Self::Undecided { message, index }
-            }
+            (Purpose::Dummy | Purpose::Deposit { .. }, Ok(Reply::Dummy)) => Self::Dummy,
             (
                 Purpose::Deposit {
                     message,
@@ -57,6 +55,7 @@ impl Answer {
                 status,
             },
             (Purpose::Stock, Ok(Reply::Stream(item))) => Self::Stream(item, block.trace),
+            (Purpose::Stock, Ok(Reply::Behind { generation })) => Self::Behind(generation),
             _ => Self::Unexpected,
         }
     }

@@ -19,12 +19,14 @@ use crate::counters::Counters;
 use crate::desk::Desk;
 use crate::error::{ClientError, SendError};
 use crate::event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace};
+use crate::generation::Seen;
 use crate::identity::Identity;
 use crate::inbox::{Arrival, Inbox, Kept};
 use crate::keys::{ClientKeys, PeerKey};
 use crate::mailbox::MailboxLink;
 use crate::outbox::{MessageStatus, Outbox, Settled};
 use crate::packets::BuildError;
+use crate::pool::SET;
 use crate::replies::Purpose;
 use crate::rows::{InboxKey, InboxRow, Row};
 use crate::schedule::Process;
@@ -65,7 +67,7 @@ impl<R: CryptoRng> Client<R> {
         params: Arc<NetworkParameters>,
         config: ClientConfig,
         keys: ClientKeys,
-        rng: R,
+        mut rng: R,
         rows: &[Row],
         now: Time,
     ) -> Result<Self, ClientError> {
@@ -78,9 +80,9 @@ impl<R: CryptoRng> Client<R> {
         let index = params.profile_index(&config.profile).ok_or_else(unknown)?;
         let mut client = Self {
             identity: Identity::new(keys, params.hash(), &config),
-            outbox: Outbox::new(&config),
-            contacts: Contacts::new(config.mailbox_provider),
-            mailbox: MailboxLink::new(index, &profile),
+            outbox: Outbox::new(&config, &mut rng),
+            contacts: Contacts::default(),
+            mailbox: MailboxLink::new(index, &profile, config.mailbox_provider, &mut rng),
             inbox: Inbox::new(config.limits),
             watch: Watch::new(&config, &profile, now),
             desk: Desk::new(),
@@ -94,9 +96,6 @@ impl<R: CryptoRng> Client<R> {
     fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
         self.mailbox.restore(rows)?;
         self.contacts.restore(rows)?;
-        for contact in self.contacts.unregistered() {
-            self.mailbox.register(contact);
-        }
         self.outbox.restore(rows, now)?;
         for key in self.inbox.restore(rows)? {
             if let Some(row) = self.inbox.tell(&key) {
@@ -127,6 +126,7 @@ impl<R: CryptoRng> Client<R> {
             ClientInput::PersistFailed { ticket, reason } => self.persist_failed(ticket, reason),
             ClientInput::Read { message } => {
                 let changes = self.inbox.read(&message);
+                self.desk.settle(Alarm::ShareFull);
                 self.desk.note(changes);
             }
         }
@@ -186,7 +186,8 @@ impl<R: CryptoRng> Client<R> {
             stock: u64::from(self.mailbox.stock()),
             unread: self.inbox.unread() as u64,
             pending_acks: self.mailbox.pending_acks() as u64,
-            pending_registrations: self.mailbox.pending_contacts() as u64,
+            pool_unconfirmed: (self.mailbox.pool().unconfirmed() * SET) as u64,
+            pool_refused: (self.mailbox.pool().refused() * SET) as u64,
             ..self.counters
         }
     }
@@ -194,8 +195,7 @@ impl<R: CryptoRng> Client<R> {
     fn attach(&mut self, now: Time, entry: NodeId, handle: ClientHandle) {
         self.detach();
         self.traffic.attach(entry, handle);
-        self.outbox.hurry(now);
-        let generation = self.mailbox.restart(now);
+        let generation = self.mailbox.restart(now, self.traffic.rng());
         self.desk.note([generation]);
         if entry == self.identity.mailbox_provider() {
             self.desk.alarm(Alarm::EntryIsMailbox);
@@ -217,6 +217,7 @@ impl<R: CryptoRng> Client<R> {
 
     fn start_if_ready(&mut self, now: Time) {
         if self.traffic.start_if_ready(now) {
+            self.outbox.miss(now);
             self.watch.start();
         }
     }
@@ -253,6 +254,7 @@ impl<R: CryptoRng> Client<R> {
             }
             Err(error) => {
                 self.counters.skipped_ticks += 1;
+                self.outbox.miss(now);
                 self.desk.standing_alarm(match error {
                     BuildError::NoDocument => Alarm::NoDocument,
                     _ => Alarm::EntryMissing,
@@ -267,12 +269,12 @@ impl<R: CryptoRng> Client<R> {
                 message,
                 index,
                 again,
-                change,
+                changes,
                 trace,
             } => {
                 self.counters.sent_real += 1;
                 self.counters.retransmissions += u64::from(again);
-                self.desk.note(change);
+                self.desk.note(changes);
                 self.desk.event(ClientEvent::Sent {
                     message,
                     fragment: index,
@@ -297,10 +299,10 @@ impl<R: CryptoRng> Client<R> {
     fn send(&mut self, now: Time, request: u64, to: &Address, text: &[u8]) {
         let rng = self.traffic.rng();
         let parts = (&self.identity, &mut self.outbox, &mut self.contacts);
-        match Composed::new(now, rng, parts, to, text) {
+        match Composed::new(now, rng, parts, self.mailbox.pool(), to, text) {
             Ok((message, changes)) => {
-                if !self.contacts.is_registered(&to.key) {
-                    self.mailbox.register(to.key);
+                if message.shares_drop() {
+                    self.desk.standing_alarm(Alarm::DropIdsShared);
                 }
                 let message = Box::new(message);
                 self.desk
@@ -357,16 +359,13 @@ impl<R: CryptoRng> Client<R> {
         match answer {
             Answer::Loop => self.counters.loops_returned += 1,
             Answer::Dummy => self.counters.answers_dummy += 1,
-            Answer::Undecided { message, index } => {
-                self.counters.answers_dummy += 1;
-                self.outbox.undecided(&message, index, now);
-            }
             Answer::Receipt {
                 message,
                 index,
                 status,
             } => self.receipt(message, index, status),
             Answer::Stream(item, trace) => self.stream(now, &item, trace),
+            Answer::Behind(generation) => self.behind(now, generation),
             Answer::Corrupted => self.counters.corrupted += 1,
             Answer::Unexpected => self.counters.unexpected += 1,
         }
@@ -397,9 +396,12 @@ impl<R: CryptoRng> Client<R> {
         }
         let finding = self.watch.stream_item(now, item.number);
         self.stream_lost(finding.lost, finding.alarm);
-        for contact in self.mailbox.report(item) {
-            let change = self.contacts.registered(&contact);
-            self.desk.note(change);
+        let report = self.mailbox.report(item);
+        self.desk.note(report.changes);
+        if report.refused {
+            self.desk.standing_alarm(Alarm::DropIdsRefused);
+        } else if self.mailbox.pool().refused() == 0 {
+            self.desk.settle(Alarm::DropIdsRefused);
         }
         if let Some(entry) = &item.entry {
             self.counters.stream_entries += 1;
@@ -407,8 +409,23 @@ impl<R: CryptoRng> Client<R> {
         }
     }
 
+    /// The mailbox has seen a newer copy of this client, and listens to no older one.
+    fn behind(&mut self, now: Time, generation: u64) {
+        match self.mailbox.follow(now, generation, self.traffic.rng()) {
+            Seen::Older => {}
+            Seen::Above(change) => {
+                self.desk.note([change]);
+                self.desk.alarm(Alarm::NewerCopy);
+                // The stream starts anew.
+                self.watch.start();
+            }
+            Seen::Absurd => self.counters.unexpected += 1,
+        }
+    }
+
     fn arrive(&mut self, now: Time, entry: &StreamEntry, trace: Vec<HopTrace>) {
-        let arrival = self.inbox.arrive(now, &self.identity, entry, trace);
+        let (owner, contacts) = (&self.identity, &self.contacts);
+        let arrival = self.inbox.arrive(now, owner, contacts, entry, trace);
         if !matches!(arrival, Arrival::Full) {
             self.desk.settle(Alarm::InboxFull);
         }
@@ -419,6 +436,7 @@ impl<R: CryptoRng> Client<R> {
             }
             Arrival::Saving => self.counters.duplicates += 1,
             Arrival::Full => self.desk.standing_alarm(Alarm::InboxFull),
+            Arrival::ShareFull => self.desk.standing_alarm(Alarm::ShareFull),
             Arrival::Bad => {
                 self.counters.undecryptable += 1;
                 self.mailbox.acknowledge(entry.entry);

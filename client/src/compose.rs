@@ -4,11 +4,12 @@ use rand::CryptoRng;
 use shoal_proto::{MessageId, Time};
 
 use crate::address::Address;
-use crate::contacts::Contacts;
+use crate::contacts::{Contacts, Plan};
 use crate::error::SendError;
 use crate::identity::Identity;
 use crate::keys::PeerKey;
 use crate::outbox::{Outbox, Prepared};
+use crate::pool::Pool;
 use crate::rows::Change;
 
 /// A sealed message, and what it takes up until the host has answered: room in the outbox, and a
@@ -16,7 +17,7 @@ use crate::rows::Change;
 pub(crate) struct Composed {
     prepared: Prepared,
     to: PeerKey,
-    number: u64,
+    plan: Plan,
 }
 
 impl Composed {
@@ -25,26 +26,32 @@ impl Composed {
         now: Time,
         rng: &mut R,
         (owner, outbox, contacts): (&Identity, &mut Outbox, &mut Contacts),
+        pool: &Pool,
         to: &Address,
         text: &[u8],
     ) -> Result<(Self, Vec<Change>), SendError> {
         let mut message = [0; MessageId::BYTES];
         rng.fill_bytes(&mut message);
         let message = MessageId::new(message);
-        let number = contacts.next_number(&to.key);
-        let fragments = owner.cut(now, to, message, number, text)?;
+        let plan = contacts.plan(&to.key, pool, rng);
+        let fragments = owner.cut(now, to, message, &plan, text)?;
         outbox.check_room(fragments.len())?;
         let seal = |fragment| owner.seal(rng, to, fragment);
         let parts = fragments.iter().map(seal).collect::<Result<_, _>>()?;
         let prepared = outbox.prepare(now, message, parts)?;
         let mut changes = prepared.changes();
-        changes.push(contacts.use_number(to.key, number));
+        changes.push(contacts.use_up(to.key, &plan));
         let composed = Self {
             prepared,
             to: to.key,
-            number,
+            plan,
         };
         Ok((composed, changes))
+    }
+
+    /// Its receiver has got a drop id that another contact has as well.
+    pub(crate) fn shares_drop(&self) -> bool {
+        self.plan.shared
     }
 
     /// It is on disk: it will be sent.
@@ -55,6 +62,6 @@ impl Composed {
     /// It could not be saved: it will not be sent.
     pub(crate) fn forget(&self, outbox: &mut Outbox, contacts: &mut Contacts) {
         outbox.forget(&self.prepared);
-        contacts.free_number(&self.to, self.number);
+        contacts.free_number(&self.to, self.plan.number);
     }
 }

@@ -22,12 +22,13 @@ pub struct ClientConfig {
     /// two do not coincide to the millisecond. It hides no hour: who sees both sees that they are
     /// close. Default 1 s.
     pub first_contact_mean: Span,
-    /// First wait before a fragment without a "stored" receipt is sent again; it doubles with
-    /// every try. Default 8 s.
+    /// First wait, in the mean, before a fragment without a "stored" receipt is sent again; it
+    /// doubles with every try. Each is drawn from half to one and a half of it. Default 8 s.
     pub retry_after: Span,
-    /// Longest wait between two tries. Default 5 min.
+    /// Longest mean of a wait between two tries. Default 5 min.
     pub retry_max: Span,
-    /// How long a message is tried, and how long a mailbox keeps it. Default 7 days.
+    /// How long a message is tried. How long a mailbox keeps what it has stored is its provider's to
+    /// say. Default 7 days.
     pub time_to_live: Span,
     /// When a loop or an answer that has not come back counts as lost. Default 30 s.
     pub reply_timeout: Span,
@@ -53,9 +54,18 @@ pub struct Limits {
     pub reply_keys: usize,
     /// Messages received and not read. More stay at the mailbox. Default 1024.
     pub unread: usize,
-    /// Fragments kept of messages that are not complete. Default 4096 (about 6 MB).
+    /// Of them, those of one sender. Default 128.
+    pub unread_of_one: usize,
+    /// Of them, those of all senders together who were never written to: anybody can be many of
+    /// these. Default 256.
+    pub unread_of_strangers: usize,
+    /// Fragments kept of messages that are not complete. Beyond it, the sender with the most loses
+    /// some. Default 4096 (about 6 MB).
     pub partial_fragments: usize,
-    /// Received fragments remembered, so that each is delivered once. Default 65536.
+    /// Of them, those of all senders together who were never written to. Default 1024.
+    pub partial_of_strangers: usize,
+    /// Received fragments remembered, so that each is delivered once. Beyond it, the oldest of the
+    /// drop id with the most is forgotten. Default 65536.
     pub seen: usize,
 }
 
@@ -66,7 +76,10 @@ impl Default for Limits {
             sent_history: 1000,
             reply_keys: 8192,
             unread: 1024,
+            unread_of_one: 128,
+            unread_of_strangers: 256,
             partial_fragments: 4096,
+            partial_of_strangers: 1024,
             seen: 65_536,
         }
     }

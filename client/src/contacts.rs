@@ -1,30 +1,34 @@
-//! Who this client has written to: the next number of a message to each, and whether the mailbox
-//! knows the drop ids for their answers.
+//! Who this client has written to: the next number of a message to each, and the drop id for their
+//! answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use shoal_proto::NodeId;
+use rand::CryptoRng;
 
 use crate::error::ClientError;
 use crate::keys::PeerKey;
+use crate::pool::{Assigned, Pool};
 use crate::rows::{Change, ContactRow, Row};
 use crate::table::Table;
 
 /// All contacts, by key.
+#[derive(Default)]
 pub(crate) struct Contacts {
-    /// Where the mailbox is; a registration at another provider is worth nothing.
-    provider: NodeId,
     rows: BTreeMap<PeerKey, ContactRow>,
 }
 
-impl Contacts {
-    pub(crate) fn new(provider: NodeId) -> Self {
-        Self {
-            provider,
-            rows: BTreeMap::new(),
-        }
-    }
+/// What the next message to a contact takes.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    /// Its number, from 0.
+    pub(crate) number: u64,
+    /// The drop id for answers; none for the one in the address.
+    pub(crate) drop: Option<u16>,
+    /// The contact gets a drop id that another one has as well.
+    pub(crate) shared: bool,
+}
 
+impl Contacts {
     pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
         for row in rows.iter().filter(|row| row.table == Table::Contact) {
             let key = ContactRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
@@ -34,36 +38,45 @@ impl Contacts {
         Ok(())
     }
 
-    /// Those whose drop ids the mailbox is not known to have.
-    pub(crate) fn unregistered(&self) -> impl Iterator<Item = PeerKey> + '_ {
-        let missing = |row: &ContactRow| row.registered_at != Some(self.provider);
-        self.rows
-            .iter()
-            .filter(move |(_, row)| missing(row))
-            .map(|(contact, _)| *contact)
+    /// Whether this client has written to somebody.
+    pub(crate) fn contains(&self, contact: &PeerKey) -> bool {
+        self.rows.contains_key(contact)
     }
 
-    /// The same of one.
-    pub(crate) fn is_registered(&self, contact: &PeerKey) -> bool {
-        self.rows
-            .get(contact)
-            .is_some_and(|row| row.registered_at == Some(self.provider))
-    }
-
-    /// The number of the next message to this one, from 0.
-    pub(crate) fn next_number(&self, contact: &PeerKey) -> u64 {
-        self.rows.get(contact).map_or(0, |row| row.sequence)
+    /// What the next message to a contact takes. A drop id stays the contact's, unless the mailbox
+    /// has refused it since.
+    pub(crate) fn plan<R: CryptoRng>(&self, contact: &PeerKey, pool: &Pool, rng: &mut R) -> Plan {
+        let known = self.rows.get(contact);
+        let number = known.map_or(0, |row| row.sequence);
+        let kept = known.and_then(|row| row.drop);
+        if let Some(drop) = kept.filter(|drop| pool.is_good(*drop)) {
+            return Plan {
+                number,
+                drop: Some(drop),
+                shared: false,
+            };
+        }
+        let others = self.rows.iter().filter(|(key, _)| *key != contact);
+        let taken: BTreeSet<u16> = others.filter_map(|(_, row)| row.drop).collect();
+        let assigned = pool.assign(rng, &taken);
+        Plan {
+            number,
+            drop: match assigned {
+                Assigned::Own(drop) | Assigned::Shared(drop) => Some(drop),
+                Assigned::Public => None,
+            },
+            shared: matches!(assigned, Assigned::Shared(_)),
+        }
     }
 
     /// Uses a number up; the contact becomes one with it. Returns the row to save.
-    pub(crate) fn use_number(&mut self, contact: PeerKey, number: u64) -> Change {
-        let fresh = ContactRow {
-            sequence: 0,
-            registered_at: None,
+    pub(crate) fn use_up(&mut self, contact: PeerKey, plan: &Plan) -> Change {
+        let row = ContactRow {
+            sequence: plan.number.saturating_add(1),
+            drop: plan.drop,
         };
-        let row = self.rows.entry(contact).or_insert(fresh);
-        row.sequence = number.saturating_add(1);
-        change(&contact, row)
+        self.rows.insert(contact, row);
+        Change::put(Table::Contact, contact.as_bytes().to_vec(), row.encode())
     }
 
     /// The message of this number could not be saved: the number is free again, unless one came
@@ -75,21 +88,14 @@ impl Contacts {
             row.sequence = number;
         }
     }
-
-    /// The mailbox has the contact's drop ids. Returns the row to save.
-    pub(crate) fn registered(&mut self, contact: &PeerKey) -> Option<Change> {
-        let row = self.rows.get_mut(contact)?;
-        row.registered_at = Some(self.provider);
-        Some(change(contact, row))
-    }
-}
-
-fn change(contact: &PeerKey, row: &ContactRow) -> Change {
-    Change::put(Table::Contact, contact.as_bytes().to_vec(), row.encode())
 }
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+    use shoal_proto::NodeId;
+
     use super::*;
 
     fn contact() -> PeerKey {
@@ -99,35 +105,36 @@ mod tests {
         PeerKey::parse(bytes).unwrap()
     }
 
-    #[test]
-    fn a_number_is_free_again_only_if_it_was_the_last() {
-        let mut contacts = Contacts::new(NodeId::new([1; 32]));
-        contacts.use_number(contact(), 0);
-        contacts.use_number(contact(), 1);
-        contacts.free_number(&contact(), 0);
-        assert_eq!(contacts.next_number(&contact()), 2);
-        contacts.free_number(&contact(), 1);
-        assert_eq!(contacts.next_number(&contact()), 1);
+    fn plan(contacts: &Contacts, pool: &Pool) -> Plan {
+        contacts.plan(&contact(), pool, &mut ChaCha20Rng::seed_from_u64(2))
     }
 
     #[test]
-    fn a_registration_elsewhere_is_none() {
-        let rows = |contacts: &mut Contacts| {
-            let change = contacts.registered(&contact()).unwrap();
-            [Row {
-                table: change.table,
-                key: change.key,
-                value: change.value.unwrap(),
-            }]
-        };
-        let mut here = Contacts::new(NodeId::new([1; 32]));
-        here.use_number(contact(), 0);
-        assert_eq!(here.unregistered().collect::<Vec<_>>(), [contact()]);
-        let rows = rows(&mut here);
-        assert!(here.is_registered(&contact()) && here.unregistered().next().is_none());
-        let mut there = Contacts::new(NodeId::new([2; 32]));
-        there.restore(&rows).unwrap();
-        assert!(!there.is_registered(&contact()));
-        assert_eq!(there.unregistered().count(), 1);
+    fn a_number_is_free_again_only_if_it_was_the_last() {
+        let pool = Pool::new(NodeId::new([1; 32]), &mut ChaCha20Rng::seed_from_u64(1));
+        let mut contacts = Contacts::default();
+        for number in 0..2 {
+            let plan = plan(&contacts, &pool);
+            assert_eq!(plan.number, number);
+            contacts.use_up(contact(), &plan);
+        }
+        contacts.free_number(&contact(), 0);
+        assert_eq!(plan(&contacts, &pool).number, 2);
+        contacts.free_number(&contact(), 1);
+        assert_eq!(plan(&contacts, &pool).number, 1);
+    }
+
+    #[test]
+    fn a_drop_id_stays_until_the_mailbox_refuses_it() {
+        let mut pool = Pool::new(NodeId::new([1; 32]), &mut ChaCha20Rng::seed_from_u64(1));
+        let mut contacts = Contacts::default();
+        let first = plan(&contacts, &pool);
+        contacts.use_up(contact(), &first);
+        pool.settle(30, false);
+        assert_eq!(plan(&contacts, &pool).drop, first.drop);
+        // Its set is the first.
+        pool.settle(0, true);
+        let second = plan(&contacts, &pool).drop.unwrap();
+        assert!(crate::pool::numbers(30).any(|number| number == second));
     }
 }

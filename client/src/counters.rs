@@ -94,7 +94,10 @@ shoal_proto::counters! {
             "At the bound, more stay at the mailbox: read them.";
         /// Now: acks that the mailbox has not confirmed.
         pending_acks: gauge "items";
-        /// Now: contacts whose drop ids the mailbox has not confirmed.
-        pending_registrations: gauge "contacts";
+        /// Now: drop ids of the pool that the mailbox has not confirmed, however many contacts there are.
+        pool_unconfirmed: gauge "drop_ids";
+        /// Now: drop ids of the pool that the mailbox refuses.
+        pool_refused: gauge "drop_ids",
+            "The mailbox's provider allows too few: have the mailbox elsewhere.";
     }
 }

@@ -143,7 +143,7 @@ pub enum ClientEvent {
         reply_to: Box<Address>,
         /// The text.
         text: Zeroizing<Vec<u8>>,
-        /// When it was written, by the sender's clock.
+        /// The minute in which it was written, by the sender's clock.
         sent_at: Time,
         /// The sender's count of messages to us, from 0.
         sequence: u64,
@@ -179,6 +179,18 @@ pub enum Alarm {
     Storage,
     /// As many messages as fit wait to be read; more stay at the mailbox.
     InboxFull,
+    /// As many messages of one sender, or of all who were never written to, wait to be read as may;
+    /// more of theirs stay at the mailbox. Those of others come.
+    ShareFull,
+    /// The mailbox's provider refuses drop ids: contacts who were given one of them can't answer before
+    /// they have got another with the next message to them.
+    DropIdsRefused,
+    /// There are more contacts than drop ids. Some contacts have the same one: the mailbox's quota for
+    /// one of them counts for the other too.
+    DropIdsShared,
+    /// The mailbox has seen a newer copy of this client: it was restored from an old one, or runs
+    /// twice.
+    NewerCopy,
 }
 
 impl fmt::Display for Alarm {
@@ -201,6 +213,21 @@ impl fmt::Display for Alarm {
             Self::InboxFull => {
                 f.write_str("too many unread messages: the rest stay at the mailbox")
             }
+            Self::ShareFull => f.write_str(
+                "too many unread messages of one sender, or of strangers: the rest of theirs stay at \
+                 the mailbox",
+            ),
+            Self::DropIdsRefused => f.write_str(
+                "the mailbox's provider refuses drop ids: some contacts can't answer before they are \
+                 written to again; if it goes on, have the mailbox elsewhere",
+            ),
+            Self::DropIdsShared => {
+                f.write_str("there are more contacts than drop ids: some contacts share one")
+            }
+            Self::NewerCopy => f.write_str(
+                "the mailbox has seen a newer copy of this client: it was restored from an old copy, \
+                 or runs twice",
+            ),
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use crate::address::Address;
 use crate::keys::ClientKeys;
-use crate::rows::{self, ContactRow, InboxKey, InboxRow, OutboxRow, SeenKey, SentRow};
+use crate::rows::{
+    self, ContactRow, InboxKey, InboxRow, OutboxRow, PoolRow, RetryRow, SeenKey, SentRow,
+};
 
 /// Addresses: a text that parses is written the same way again.
 pub fn fuzz_address(data: &[u8]) {
@@ -32,6 +34,12 @@ pub fn fuzz_rows(data: &[u8]) {
         SeenKey::decode(data),
     );
     if let Ok(row) = ContactRow::decode(data) {
+        assert_eq!(row.encode(), data);
+    }
+    if let Ok(row) = PoolRow::decode(data) {
+        assert_eq!(row.encode(), data);
+    }
+    if let Ok(row) = RetryRow::decode(data) {
         assert_eq!(row.encode(), data);
     }
     if let Ok(row) = SentRow::decode(data) {

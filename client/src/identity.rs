@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::address::Address;
 use crate::config::ClientConfig;
+use crate::contacts::Plan;
 use crate::error::{SealError, SendError};
 use crate::keys::{ClientKeys, PeerKey};
 use crate::rows::OutboxRow;
@@ -70,7 +71,7 @@ impl Identity {
         now: Time,
         to: &Address,
         message: MessageId,
-        number: u64,
+        plan: &Plan,
         text: &[u8],
     ) -> Result<Vec<Fragment>, SendError> {
         to.check_network(&self.network)
@@ -81,10 +82,13 @@ impl Identity {
         }
         let envelope = Envelope {
             message,
-            sequence: number,
+            sequence: plan.number,
             sent_at: now,
             reply_provider: self.mailbox,
-            reply_drop: self.keys.contact_drop(&to.key),
+            reply_drop: match plan.drop {
+                Some(number) => self.keys.pool_drop(number),
+                None => self.keys.public_drop(),
+            },
         };
         fragment::split(&envelope, text).map_err(|_| SendError::TooLong {
             bytes: text.len(),

@@ -57,10 +57,9 @@ impl fmt::Display for PeerKey {
 
 /// Where a drop id comes from.
 #[derive(Clone, Copy)]
-enum DropUse<'a> {
+enum DropUse {
     Public,
-    Contact(&'a PeerKey),
-    Decoy(&'a PeerKey, u8),
+    Pool(u16),
 }
 
 /// The secrets of a client: the static X25519 key that seals and opens messages, the Ed25519 key
@@ -162,33 +161,17 @@ impl ClientKeys {
         self.derive(DropUse::Public)
     }
 
-    /// The drop id for one contact's answers.
-    pub(crate) fn contact_drop(&self, contact: &PeerKey) -> DropId {
-        self.derive(DropUse::Contact(contact))
+    /// The drop id of this number in the pool for contacts' answers.
+    pub(crate) fn pool_drop(&self, number: u16) -> DropId {
+        self.derive(DropUse::Pool(number))
     }
 
-    /// The contact's drop id among three decoys, in an order that tells nothing: what is
-    /// registered at the mailbox. The same set for the same contact, so that registering it
-    /// again adds nothing.
-    pub(crate) fn contact_drop_set(&self, contact: &PeerKey) -> [DropId; 4] {
-        let mut set = [
-            self.derive(DropUse::Contact(contact)),
-            self.derive(DropUse::Decoy(contact, 0)),
-            self.derive(DropUse::Decoy(contact, 1)),
-            self.derive(DropUse::Decoy(contact, 2)),
-        ];
-        // They are hashes: sorted, the real one is anywhere.
-        set.sort_unstable();
-        set
-    }
-
-    fn derive(&self, purpose: DropUse<'_>) -> DropId {
-        let mut hash = Blake2b256::new_with_prefix(b"shoal drop id 1");
+    fn derive(&self, purpose: DropUse) -> DropId {
+        let mut hash = Blake2b256::new_with_prefix(b"shoal drop id 2");
         hash.update(self.drops.as_slice());
         match purpose {
             DropUse::Public => hash.update([0]),
-            DropUse::Contact(key) => hash.update([&[1][..], key.as_bytes()].concat()),
-            DropUse::Decoy(key, index) => hash.update([&[2, index][..], key.as_bytes()].concat()),
+            DropUse::Pool(number) => hash.update([&[1][..], &number.to_be_bytes()].concat()),
         }
         DropId::new(hash.finalize().into())
     }
@@ -226,27 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn drop_ids_differ_by_contact_and_client() {
-        let (a, b, c) = (keys(1), keys(2), keys(3));
-        assert_ne!(a.contact_drop(&b.public()), a.contact_drop(&c.public()));
-        assert_ne!(a.contact_drop(&b.public()), c.contact_drop(&b.public()));
-        assert_ne!(a.contact_drop(&b.public()), a.public_drop());
-        let set = a.contact_drop_set(&b.public());
-        assert!(set.contains(&a.contact_drop(&b.public())));
-        assert_eq!(set, a.contact_drop_set(&b.public()));
-    }
-
-    #[test]
-    fn the_real_drop_is_anywhere_in_its_set() {
-        let me = keys(1);
-        let mut places = [0; 4];
-        for seed in 10..90 {
-            let contact = keys(seed).public();
-            let real = me.contact_drop(&contact);
-            let set = me.contact_drop_set(&contact);
-            places[set.iter().position(|drop| *drop == real).unwrap()] += 1;
-        }
-        assert!(places.iter().all(|count| *count > 5), "{places:?}");
+    fn drop_ids_differ_by_number_and_client() {
+        let (a, b) = (keys(1), keys(2));
+        assert_ne!(a.pool_drop(0), a.pool_drop(1));
+        assert_ne!(a.pool_drop(0), a.pool_drop(256));
+        assert_ne!(a.pool_drop(0), b.pool_drop(0));
+        assert_ne!(a.pool_drop(0), a.public_drop());
+        assert_eq!(a.pool_drop(7), keys(1).pool_drop(7));
     }
 
     #[test]

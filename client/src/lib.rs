@@ -20,7 +20,7 @@
 //!   attaching and the first mailbox packet.
 //!
 //! # What it does not promise yet
-//! - Drop ids, in the address and per contact, stay the same over epochs: they will be rotated.
+//! - Drop ids, in the address and for contacts, stay the same over epochs: they will be rotated.
 //! - Sealing is Noise X: who steals a receiver's key reads what was recorded before. A double
 //!   ratchet comes in its place.
 //! - A message that is stored says nothing of being read.
@@ -68,12 +68,14 @@ mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod generation;
 mod identity;
 mod inbox;
 mod keys;
 mod mailbox;
 mod outbox;
 mod packets;
+mod pool;
 mod replies;
 mod rows;
 mod schedule;

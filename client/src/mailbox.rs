@@ -1,19 +1,18 @@
 //! What the client tells its mailbox: acks and drop ids, again and again until the mailbox's
 //! window report says that the packet which carried them was received.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use rand::CryptoRng;
 use shoal_packet::command::{DropChange, MAX_ACKS, StreamItem};
-use shoal_proto::{Epoch, Span, Time};
+use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, Profile, View};
 
 use crate::error::ClientError;
-use crate::keys::{ClientKeys, PeerKey};
-use crate::rows::{self, Change, Row};
-use crate::table::Table;
-
-/// The row that the last generation is in.
-const GENERATION: &[u8] = b"generation";
+use crate::generation::{Generation, Seen};
+use crate::keys::ClientKeys;
+use crate::pool::{self, Pool, SET};
+use crate::rows::{Change, Row};
 
 /// Acks remembered. Beyond that the oldest are forgotten: the mailbox pushes those entries again.
 const MAX_PENDING_ACKS: usize = 4096;
@@ -22,7 +21,16 @@ const MAX_IN_FLIGHT: usize = 64;
 
 struct InFlight {
     acks: Vec<u64>,
-    contact: Option<PeerKey>,
+    set: Option<usize>,
+}
+
+/// What a report of the mailbox brought.
+#[derive(Default)]
+pub(crate) struct Report {
+    /// What is to be saved.
+    pub(crate) changes: Vec<Change>,
+    /// It has just refused drop ids.
+    pub(crate) refused: bool,
 }
 
 /// What one mailbox packet says beside its reply blocks.
@@ -40,12 +48,11 @@ pub(crate) struct MailboxLink {
     profile: u8,
     /// Packets per second that the mailbox sends in the mean.
     clock: f64,
-    generation: u64,
+    generation: Generation,
     counter: u64,
     /// Entries to acknowledge, with the counter of the packet that last did (0 for none).
     acks: BTreeMap<u64, u64>,
-    /// Contacts whose drop sets the mailbox has not confirmed, with that counter.
-    contacts: BTreeMap<PeerKey, u64>,
+    pool: Pool,
     in_flight: BTreeMap<u64, InFlight>,
     stock: u16,
     /// The epoch that reply blocks are stocked for once its switch is near.
@@ -53,15 +60,20 @@ pub(crate) struct MailboxLink {
 }
 
 impl MailboxLink {
-    /// For the profile of this index.
-    pub(crate) fn new(index: u8, profile: &Profile) -> Self {
+    /// For the profile of this index, at this provider.
+    pub(crate) fn new<R: CryptoRng>(
+        index: u8,
+        profile: &Profile,
+        provider: NodeId,
+        rng: &mut R,
+    ) -> Self {
         Self {
             profile: index,
             clock: profile.mailbox_clock,
-            generation: 0,
+            generation: Generation::default(),
             counter: 0,
             acks: BTreeMap::new(),
-            contacts: BTreeMap::new(),
+            pool: Pool::new(provider, rng),
             in_flight: BTreeMap::new(),
             stock: 0,
             ahead: None,
@@ -69,16 +81,13 @@ impl MailboxLink {
     }
 
     pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
-        let is_it = |row: &&Row| row.table == Table::Meta && row.key == GENERATION;
-        for row in rows.iter().filter(is_it) {
-            self.generation = rows::decode_number(&row.value).map_err(|e| row.fault(e))?;
-        }
-        Ok(())
+        self.generation.restore(rows)?;
+        self.pool.restore(rows)
     }
 
     /// Whether it is of the stream that the mailbox sends to this connection.
     pub(crate) fn is_current(&self, item: &StreamItem) -> bool {
-        item.generation == self.generation
+        item.generation == self.generation.number()
     }
 
     pub(crate) fn stock(&self) -> u16 {
@@ -89,24 +98,33 @@ impl MailboxLink {
         self.acks.len()
     }
 
-    pub(crate) fn pending_contacts(&self) -> usize {
-        self.contacts.len()
+    /// The drop ids for contacts.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
-    /// A new connection: the reply blocks at the mailbox lead to the old one. The generation is
-    /// the time in microseconds, or one more than the last if the clock went back. Returns the row
-    /// to save.
-    pub(crate) fn restart(&mut self, now: Time) -> Change {
-        self.generation = now.as_micros().max(self.generation.saturating_add(1));
+    /// A new connection: the reply blocks at the mailbox lead to the old one. Returns the row to save.
+    pub(crate) fn restart<R: CryptoRng>(&mut self, now: Time, rng: &mut R) -> Change {
+        self.begin(now);
+        self.generation.advance(rng)
+    }
+
+    /// The mailbox has seen this generation.
+    pub(crate) fn follow<R: CryptoRng>(&mut self, now: Time, seen: u64, rng: &mut R) -> Seen {
+        let follows = self.generation.follow(seen, rng);
+        if matches!(follows, Seen::Above(_)) {
+            self.begin(now);
+        }
+        follows
+    }
+
+    fn begin(&mut self, now: Time) {
         self.counter = 0;
         self.in_flight.clear();
         self.stock = 0;
         self.ahead = None;
-        for last in self.acks.values_mut().chain(self.contacts.values_mut()) {
-            *last = 0;
-        }
-        let generation = rows::encode_number(self.generation);
-        Change::put(Table::Meta, GENERATION.to_vec(), generation)
+        self.acks.values_mut().for_each(|last| *last = 0);
+        self.pool.restart(now);
     }
 
     /// The entry is safely here.
@@ -117,14 +135,9 @@ impl MailboxLink {
         }
     }
 
-    /// The contact's drop set is to be registered.
-    pub(crate) fn register(&mut self, contact: PeerKey) {
-        self.contacts.entry(contact).or_insert(0);
-    }
-
-    /// What the next packet says: what was said the longest ago goes first. One contact's set of
-    /// drop ids at most, so that a packet has four changes or none.
-    pub(crate) fn next_commands(&mut self, keys: &ClientKeys) -> Commands {
+    /// What the next packet says: what was said the longest ago goes first. One set of the
+    /// pool at most, so that a packet has four changes or none.
+    pub(crate) fn next_commands(&mut self, now: Time, keys: &ClientKeys) -> Commands {
         self.counter += 1;
         let counter = self.counter;
         let mut waiting: Vec<(u64, u64)> = self
@@ -138,21 +151,18 @@ impl MailboxLink {
         for entry in &acks {
             self.acks.insert(*entry, counter);
         }
-        let contact = self
-            .contacts
-            .iter()
-            .min_by_key(|(_, last)| **last)
-            .map(|(contact, _)| *contact);
-        let mut drops = Vec::new();
-        if let Some(contact) = contact {
-            self.contacts.insert(contact, counter);
-            drops.extend(keys.contact_drop_set(&contact).map(DropChange::Register));
+        let set = self.pool.say(now, counter);
+        let mut drops = Vec::with_capacity(SET);
+        if let Some(set) = set {
+            let ids = pool::numbers(set).map(|number| keys.pool_drop(number));
+            drops.extend(ids.map(DropChange::Register));
         }
+        let acks_said = acks.clone();
         self.in_flight.insert(
             counter,
             InFlight {
-                acks: acks.clone(),
-                contact,
+                acks: acks_said,
+                set,
             },
         );
         while self.in_flight.len() > MAX_IN_FLIGHT {
@@ -160,19 +170,19 @@ impl MailboxLink {
         }
         Commands {
             profile: self.profile,
-            generation: self.generation,
+            generation: self.generation.number(),
             counter,
             acks,
             drops,
         }
     }
 
-    /// The mailbox tells what it has received: what those packets said need not be said again.
-    /// Returns the contacts that are registered now.
-    pub(crate) fn report(&mut self, item: &StreamItem) -> BTreeSet<PeerKey> {
-        let mut registered = BTreeSet::new();
+    /// The mailbox tells what it has received: what those packets said need not be said again, and
+    /// what it refused of it is known.
+    pub(crate) fn report(&mut self, item: &StreamItem) -> Report {
+        let mut report = Report::default();
         if !self.is_current(item) {
-            return registered;
+            return report;
         }
         self.stock = item.stock;
         let received: Vec<u64> = self
@@ -188,12 +198,16 @@ impl MailboxLink {
             for entry in said.acks {
                 self.acks.remove(&entry);
             }
-            if let Some(contact) = said.contact {
-                self.contacts.remove(&contact);
-                registered.insert(contact);
+            // Of one that is too far back to tell, the set is said again.
+            let settled = said.set.zip(window_refused(item, counter));
+            if let Some((set, refused)) = settled
+                && let Some(change) = self.pool.settle(set, refused)
+            {
+                report.changes.push(change);
+                report.refused |= refused;
             }
         }
-        registered
+        report
     }
 
     /// The epoch to stock reply blocks for: the one in force, until the switch to the next is
@@ -245,6 +259,14 @@ fn window_has(item: &StreamItem, counter: u64) -> bool {
     }
 }
 
+/// Whether a set of drop ids in the packet with this counter, which was received, was refused; none if
+/// the report does not go back so far.
+fn window_refused(item: &StreamItem, counter: u64) -> Option<bool> {
+    let back = u32::try_from(item.window_highest.checked_sub(counter)?).ok()?;
+    let bits = item.refused_bits.checked_shr(back)?;
+    Some(bits & 1 == 1)
+}
+
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
@@ -252,20 +274,28 @@ mod tests {
 
     use super::*;
 
+    const NOW: Time = Time::from_micros(1);
+
+    fn rng() -> ChaCha20Rng {
+        ChaCha20Rng::seed_from_u64(1)
+    }
+
     fn link() -> MailboxLink {
         let params = NetworkParameters::example();
-        let mut link = MailboxLink::new(0, params.profiles.values().next().unwrap());
-        let _ = link.restart(Time::from_micros(1));
+        let profile = params.profiles.values().next().unwrap();
+        let mut link = MailboxLink::new(0, profile, NodeId::new([1; 32]), &mut rng());
+        let _ = link.restart(NOW, &mut rng());
         link
     }
 
     fn item(link: &MailboxLink, window_highest: u64, window_bits: u64) -> StreamItem {
-        let generation = link.generation;
+        let generation = link.generation.number();
         StreamItem {
             generation,
             number: 0,
             window_highest,
             window_bits,
+            refused_bits: 0,
             stock: 7,
             entry: None,
         }
@@ -288,18 +318,18 @@ mod tests {
         let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(1));
         let mut link = link();
         (0..30).for_each(|entry| link.acknowledge(entry));
-        let first = link.next_commands(&keys);
+        let first = link.next_commands(NOW, &keys);
         assert_eq!((first.counter, first.acks.len()), (1, MAX_ACKS));
-        let second = link.next_commands(&keys);
+        let second = link.next_commands(NOW, &keys);
         assert!((24..30).all(|entry| second.acks.contains(&entry)));
         // Only the second was received.
         link.report(&item(&link, 2, 0));
         assert_eq!(link.pending_acks(), 30 - MAX_ACKS);
         assert_eq!(link.stock(), 7);
-        let third = link.next_commands(&keys);
+        let third = link.next_commands(NOW, &keys);
         assert!(third.acks.iter().all(|entry| !second.acks.contains(entry)));
         // A report about another generation says nothing.
-        let _ = link.restart(Time::from_micros(99));
+        let _ = link.restart(NOW, &mut rng());
         let mut foreign = item(&link, 3, u64::MAX);
         foreign.generation += 1;
         link.report(&foreign);
@@ -311,5 +341,26 @@ mod tests {
         let mut link = link();
         (0..10_000).for_each(|entry| link.acknowledge(entry));
         assert_eq!(link.pending_acks(), MAX_PENDING_ACKS);
+    }
+
+    #[test]
+    fn a_set_is_settled_by_the_packet_that_named_it() {
+        let keys = ClientKeys::generate(&mut rng());
+        let mut link = link();
+        let sets = crate::rows::SETS;
+        (0..3).for_each(|_| drop(link.next_commands(NOW, &keys)));
+        // The first and the last were received, and of the last something was refused.
+        let report = link.report(&StreamItem {
+            refused_bits: 0b1,
+            ..item(&link, 3, 0b10)
+        });
+        assert_eq!((report.changes.len(), report.refused), (2, true));
+        assert_eq!(
+            (link.pool.unconfirmed(), link.pool.refused()),
+            (sets - 2, 1)
+        );
+        // The second goes before those that were never said only when its turn has come.
+        let next = link.next_commands(NOW, &keys).drops;
+        assert_eq!(next[0], DropChange::Register(keys.pool_drop(3 * 4)));
     }
 }

@@ -1,15 +1,23 @@
 //! Messages on their way: what is sent next, and what is sent again.
+//!
+//! When a fragment is sent again is drawn when it is sent, from a generator of this outbox' own, and on
+//! disk. A receipt ends it; nothing else moves it: not an answer that says nothing, not a connection
+//! that breaks or comes back, not a restart. Whoever cuts a client off would see at its contacts'
+//! mailboxes whose client it is, if anything left because it is back. So what fell due meanwhile is a
+//! try that was missed: it waits for the next one, as if it had been sent in vain.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use rand::{CryptoRng, RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha20Rng;
 use shoal_packet::command::ReceiptStatus;
 use shoal_proto::{MessageId, Span, Time};
 
 use crate::clock::ClockStep;
 use crate::config::ClientConfig;
 use crate::error::{ClientError, SendError};
-use crate::rows::{Change, MessageState, OutboxRow, Row, SentRow};
+use crate::rows::{Change, MessageState, OutboxRow, RetryRow, Row, SentRow};
 use crate::table::Table;
 
 /// A sealed message that waits to be saved. The outbox keeps room for it.
@@ -22,9 +30,7 @@ pub(crate) struct Prepared {
 /// A fragment that waits for its "stored" receipt.
 struct Part {
     row: OutboxRow,
-    attempts: u32,
-    due: Time,
-    wait: Span,
+    retry: RetryRow,
 }
 
 struct Outgoing {
@@ -55,7 +61,6 @@ pub(crate) struct Due {
     pub(crate) message: MessageId,
     pub(crate) index: u16,
     pub(crate) row: OutboxRow,
-    pub(crate) expires: Time,
     pub(crate) again: bool,
 }
 
@@ -78,6 +83,7 @@ pub(crate) struct Outbox {
     /// Served last; the next due one after it is next.
     served: u64,
     next_order: u64,
+    rng: ChaCha20Rng,
     waiting: usize,
     /// Fragments of messages that wait to be saved.
     prepared: usize,
@@ -89,12 +95,14 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(config: &ClientConfig) -> Self {
+    /// Empty. Its waits are drawn from a generator that `rng` seeds.
+    pub(crate) fn new<R: CryptoRng>(config: &ClientConfig, rng: &mut R) -> Self {
         Self {
             by_order: BTreeMap::new(),
             orders: BTreeMap::new(),
             served: 0,
             next_order: 1,
+            rng: ChaCha20Rng::from_rng(rng),
             waiting: 0,
             prepared: 0,
             limit: config.limits.outbox_fragments,
@@ -145,8 +153,10 @@ impl Outbox {
     /// Takes a message that is on disk.
     pub(crate) fn accept(&mut self, now: Time, prepared: Prepared) -> MessageId {
         self.prepared -= prepared.parts.len();
+        let retry = self.first_try(now);
         let parts = (0..).zip(prepared.parts);
-        self.add(prepared.message, prepared.row, parts, now);
+        let parts = parts.map(|(index, row)| (index, Part { row, retry }));
+        self.add(prepared.message, prepared.row, parts.collect());
         prepared.message
     }
 
@@ -155,28 +165,16 @@ impl Outbox {
         self.prepared -= prepared.parts.len();
     }
 
-    fn add(
-        &mut self,
-        message: MessageId,
-        row: SentRow,
-        parts: impl IntoIterator<Item = (u16, OutboxRow)>,
-        now: Time,
-    ) {
-        let wait = self.retry_after;
-        let parts: BTreeMap<u16, Part> = parts
-            .into_iter()
-            .map(|(index, row)| {
-                (
-                    index,
-                    Part {
-                        row,
-                        attempts: 0,
-                        due: now,
-                        wait,
-                    },
-                )
-            })
-            .collect();
+    /// A fragment that was never sent, of a message accepted then.
+    fn first_try(&self, accepted_at: Time) -> RetryRow {
+        RetryRow {
+            attempts: 0,
+            due: accepted_at,
+            wait: self.retry_after,
+        }
+    }
+
+    fn add(&mut self, message: MessageId, row: SentRow, parts: BTreeMap<u16, Part>) {
         self.waiting += parts.len();
         self.orders.insert(message, row.order);
         self.next_order = self.next_order.max(row.order.saturating_add(1));
@@ -190,29 +188,46 @@ impl Outbox {
         );
     }
 
-    /// Rebuilds messages from their rows. Fragments are due at once.
+    /// Rebuilds messages from their rows. What is due stays due when it was.
     pub(crate) fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
-        let mut parts: BTreeMap<MessageId, Vec<(u16, OutboxRow)>> = BTreeMap::new();
-        for row in rows.iter().filter(|row| row.table == Table::Outbox) {
+        let of = |table| rows.iter().filter(move |row| row.table == table);
+        let mut retries: BTreeMap<(MessageId, u16), (&Row, RetryRow)> = BTreeMap::new();
+        for row in of(Table::Retry) {
+            let key = OutboxRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
+            let mut retry = RetryRow::decode(&row.value).map_err(|e| row.fault(e))?;
+            retry.wait = retry.wait.clamp(self.retry_after, self.retry_max);
+            // The clock may have been another one when it was written.
+            retry.due = retry.due.min(now + longest(self.retry_max));
+            retries.insert(key, (row, retry));
+        }
+        let mut parts: BTreeMap<MessageId, Vec<(u16, &Row, OutboxRow)>> = BTreeMap::new();
+        for row in of(Table::Outbox) {
             let (message, index) = OutboxRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
             let part = OutboxRow::decode(&row.value).map_err(|e| row.fault(e))?;
-            parts.entry(message).or_default().push((index, part));
+            parts.entry(message).or_default().push((index, row, part));
         }
-        for row in rows.iter().filter(|row| row.table == Table::Sent) {
+        for row in of(Table::Sent) {
             let message = MessageId::try_from(row.key.as_slice())
                 .map_err(|_| row.fault("the key is no message's"))?;
             let sent = SentRow::decode(&row.value).map_err(|e| row.fault(e))?;
             if self.by_order.contains_key(&sent.order) {
                 return Err(row.fault("another message has its place"));
             }
-            let parts = parts.remove(&message).unwrap_or_default();
-            self.add(message, sent, parts, now);
+            let first = self.first_try(sent.accepted_at.min(now));
+            let own = parts.remove(&message).unwrap_or_default();
+            let own = own.into_iter().map(|(index, _, row)| {
+                let retry = retries.remove(&(message, index));
+                let retry = retry.map_or(first, |(_, retry)| retry);
+                (index, Part { row, retry })
+            });
+            self.add(message, sent, own.collect());
         }
-        match rows.iter().find(|row| {
-            row.table == Table::Outbox
-                && OutboxRow::decode_key(&row.key).is_ok_and(|(id, _)| parts.contains_key(&id))
-        }) {
-            Some(row) => Err(row.fault("its message is missing")),
+        let lost = parts.values().flatten().map(|(_, row, _)| *row).next();
+        if let Some(row) = lost {
+            return Err(row.fault("its message is missing"));
+        }
+        match retries.values().next() {
+            Some((row, _)) => Err(row.fault("its fragment is missing")),
             None => Ok(()),
         }
     }
@@ -225,41 +240,67 @@ impl Outbox {
             .range((Bound::Excluded(self.served), Bound::Unbounded));
         let before = self.by_order.range(..=self.served);
         after.chain(before).find_map(|(_, outgoing)| {
-            let (index, part) = outgoing.parts.iter().find(|(_, part)| part.due <= now)?;
+            let (index, part) = outgoing
+                .parts
+                .iter()
+                .find(|(_, part)| part.retry.due <= now)?;
             Some(Due {
                 message: outgoing.message,
                 index: *index,
                 row: part.row.clone(),
-                expires: outgoing.row.expires,
-                again: part.attempts > 0,
+                again: part.retry.attempts > 0,
             })
         })
     }
 
     /// Notes a try, sent or not: the next one comes after the wait, and the wait doubles.
-    /// Returns the message's row if this changes it.
+    /// Returns the rows to save.
     pub(crate) fn tried(
         &mut self,
         message: &MessageId,
         index: u16,
         sent: bool,
         now: Time,
-    ) -> Option<Change> {
-        let order = *self.orders.get(message)?;
+    ) -> Vec<Change> {
+        let Some(order) = self.orders.get(message).copied() else {
+            return Vec::new();
+        };
         self.served = order;
-        let outgoing = self.by_order.get_mut(&order)?;
-        let part = outgoing.parts.get_mut(&index)?;
-        part.due = now + part.wait;
-        part.wait = Span::from_micros(part.wait.as_micros().saturating_mul(2)).min(self.retry_max);
-        if !sent {
-            return None;
+        let outgoing = self.by_order.get_mut(&order);
+        let part = outgoing.and_then(|outgoing| outgoing.parts.get_mut(&index));
+        let Some(part) = part else {
+            return Vec::new();
+        };
+        part.retry.attempts += u32::from(sent);
+        put_off(&mut part.retry, now, self.retry_max, &mut self.rng);
+        let key = OutboxRow::key(message, index);
+        let mut changes = vec![Change::put(Table::Retry, key, part.retry.encode())];
+        let outgoing = self.by_order.get_mut(&order);
+        if let Some(outgoing) = outgoing.filter(|it| sent && it.row.state == MessageState::Queued) {
+            outgoing.row.state = MessageState::Sent;
+            changes.push(outgoing.change());
         }
-        part.attempts = part.attempts.saturating_add(1);
-        if outgoing.row.state != MessageState::Queued {
-            return None;
+        changes
+    }
+
+    /// Nothing could be sent until now: what fell due meanwhile has missed its try.
+    pub(crate) fn miss(&mut self, now: Time) {
+        let longest = longest(self.retry_max);
+        let parts = self
+            .by_order
+            .values_mut()
+            .flat_map(|it| it.parts.values_mut());
+        for retry in parts.map(|part| &mut part.retry) {
+            // Of many misses in a row only the last few matter.
+            if retry.due + longest.scale(16, 1) < now {
+                let phase = self.retry_max.scale(unit(&mut self.rng), UNIT);
+                retry.due = now - longest.scale(8, 1) - phase;
+                retry.wait = self.retry_max;
+            }
+            while retry.due <= now {
+                put_off(retry, retry.due, self.retry_max, &mut self.rng);
+            }
         }
-        outgoing.row.state = MessageState::Sent;
-        Some(outgoing.change())
     }
 
     /// A receipt for a fragment came.
@@ -284,10 +325,7 @@ impl Outbox {
         }
         outgoing.parts.remove(&index);
         self.waiting -= 1;
-        let mut changes = vec![Change::delete(
-            Table::Outbox,
-            OutboxRow::key(message, index),
-        )];
+        let mut changes = deletions(message, index).to_vec();
         if !outgoing.parts.is_empty() {
             return Settled::Fragment(changes);
         }
@@ -295,19 +333,6 @@ impl Outbox {
         changes.push(outgoing.change());
         changes.extend(self.forget_old());
         Settled::Message(changes)
-    }
-
-    /// The answer to a fragment came before the mailbox's disk was done, so it says nothing. Another
-    /// try fetches the receipt; it need not wait as long as for an answer that is lost, but waits
-    /// longer each time too.
-    pub(crate) fn undecided(&mut self, message: &MessageId, index: u16, now: Time) {
-        let outgoing = self
-            .orders
-            .get(message)
-            .and_then(|order| self.by_order.get_mut(order));
-        if let Some(part) = outgoing.and_then(|outgoing| outgoing.parts.get_mut(&index)) {
-            part.due = part.due.min(now + part.wait.scale(1, 16));
-        }
     }
 
     /// The earliest instant at which a message is given up.
@@ -326,30 +351,16 @@ impl Outbox {
         outgoing.row.state = MessageState::Expired;
         let mut changes = vec![outgoing.change()];
         self.waiting -= parts.len();
-        changes.extend(
-            parts
-                .keys()
-                .map(|i| Change::delete(Table::Outbox, OutboxRow::key(&message, *i))),
-        );
+        changes.extend(parts.keys().flat_map(|index| deletions(&message, *index)));
         changes.extend(self.forget_old());
         Some((message, changes))
-    }
-
-    /// Everything that waits is due: the answers on their way to the last handle are lost.
-    pub(crate) fn hurry(&mut self, now: Time) {
-        for outgoing in self.by_order.values_mut() {
-            for part in outgoing.parts.values_mut() {
-                part.due = now;
-                part.wait = self.retry_after;
-            }
-        }
     }
 
     /// What waits to be tried waits as long as before. A message's end stays: it is a date.
     pub(crate) fn clock_moved(&mut self, step: ClockStep) {
         for outgoing in self.by_order.values_mut() {
             for part in outgoing.parts.values_mut() {
-                part.due = step.apply(part.due);
+                part.retry.due = step.apply(part.retry.due);
             }
         }
     }
@@ -391,6 +402,32 @@ impl Outbox {
         }
         changes
     }
+}
+
+/// Parts of a wait that can be drawn.
+const UNIT: u64 = 1000;
+
+fn unit(rng: &mut ChaCha20Rng) -> u64 {
+    rng.random_range(0..UNIT)
+}
+
+/// The longest that a wait of this mean can get.
+fn longest(wait: Span) -> Span {
+    wait.scale(3, 2)
+}
+
+/// The next try is so long after this one: half to one and a half of the wait, which doubles.
+fn put_off(retry: &mut RetryRow, from: Time, most: Span, rng: &mut ChaCha20Rng) {
+    let share = UNIT / 2 + unit(rng);
+    // Never nothing: a wait of no length would come again for ever.
+    let wait = retry.wait.scale(share, UNIT).max(Span::from_micros(1));
+    retry.due = from + wait;
+    retry.wait = retry.wait.scale(2, 1).min(most);
+}
+
+/// A fragment's rows go.
+fn deletions(message: &MessageId, index: u16) -> [Change; 2] {
+    [Table::Outbox, Table::Retry].map(|table| Change::delete(table, OutboxRow::key(message, index)))
 }
 
 /// The row of a message to save.
@@ -463,7 +500,7 @@ mod tests {
     fn outbox(limit: usize) -> Outbox {
         let mut config = ClientConfig::new(NodeId::new([1; 32]));
         config.limits.outbox_fragments = limit;
-        Outbox::new(&config)
+        Outbox::new(&config, &mut ChaCha20Rng::seed_from_u64(1))
     }
 
     #[test]
@@ -492,12 +529,115 @@ mod tests {
             outbox.accept(at(1000), prepared);
             let expires = outbox.next_expiry();
             outbox.tried(&MESSAGE, 0, true, at(1000));
-            // Due in 8 s.
+            // Due in 4 to 12 s.
             outbox.clock_moved(ClockStep::new(ahead, Span::from_secs(500)));
             let now = if ahead { 1500 } else { 500 };
-            assert!(outbox.next_due(at(now + 7)).is_none());
-            assert!(outbox.next_due(at(now + 8)).is_some());
+            assert!(outbox.next_due(at(now + 3)).is_none());
+            assert!(outbox.next_due(at(now + 12)).is_some());
             assert_eq!(outbox.next_expiry(), expires, "a date stays");
+        }
+    }
+
+    fn accepted(now: Time, parts: u8) -> Outbox {
+        let mut outbox = outbox(99);
+        let rows = (0..parts).map(part).collect();
+        let prepared = outbox.prepare(now, MESSAGE, rows).unwrap();
+        outbox.accept(now, prepared);
+        outbox
+    }
+
+    fn dues(outbox: &Outbox) -> Vec<Time> {
+        let parts = outbox.by_order.values().flat_map(|it| it.parts.values());
+        parts.map(|part| part.retry.due).collect()
+    }
+
+    #[test]
+    fn a_retry_waits_half_to_one_and_a_half_and_twice_as_long_each_time() {
+        let mut now = at(1000);
+        let mut outbox = accepted(now, 1);
+        for wait in [8, 16, 32, 64, 128, 256, 300, 300] {
+            outbox.tried(&MESSAGE, 0, true, now);
+            let due = dues(&outbox)[0];
+            let waits = due.since(now).as_secs_f64() / f64::from(wait);
+            assert!((0.5..1.5).contains(&waits), "{waits} of {wait}");
+            now = due;
+        }
+    }
+
+    #[test]
+    fn what_was_missed_waits_for_the_next_try_and_the_rest_stays() {
+        let mut outbox = accepted(at(1000), 40);
+        (0..20).for_each(|index| drop(outbox.tried(&MESSAGE, index, true, at(1000))));
+        let before = dues(&outbox);
+        let back = at(1010);
+        outbox.miss(back);
+        assert!(
+            outbox.next_due(back).is_none(),
+            "nothing is due because it is back"
+        );
+        let after = dues(&outbox);
+        for (before, after) in before.iter().zip(&after) {
+            assert!(before == after || *before <= back, "what was not due stays");
+        }
+        // It is spread: no second of the next half minute has more than a third.
+        let in_second = |second: u64| {
+            let from = back + Span::from_secs(second);
+            let until = from + Span::from_secs(1);
+            after
+                .iter()
+                .filter(|due| **due > from && **due <= until)
+                .count()
+        };
+        assert!((0..30).all(|second| in_second(second) < 13));
+        // However long it was, it takes no longer than the longest wait.
+        let late = at(1000) + Span::from_secs(6 * 86_400);
+        outbox.miss(late);
+        let after = dues(&outbox);
+        assert!(
+            after
+                .iter()
+                .all(|due| *due > late && *due <= late + Span::from_secs(450))
+        );
+    }
+
+    #[test]
+    fn what_is_due_is_due_then_after_a_restart_too() {
+        let mut outbox = accepted(at(1000), 2);
+        let mut kept = outbox
+            .prepare(at(1000), MESSAGE, vec![part(0), part(1)])
+            .unwrap()
+            .changes();
+        kept.extend(outbox.tried(&MESSAGE, 1, true, at(1003)));
+        let rows: Vec<Row> = kept
+            .into_iter()
+            .map(|change| Row {
+                table: change.table,
+                key: change.key,
+                value: change.value.unwrap(),
+            })
+            .collect();
+        // The message's row was written twice; the later one counts.
+        let rows: Vec<Row> = rows.iter().skip(1).cloned().collect();
+        let mut again = self::outbox(99);
+        again.restore(&rows, at(1004)).unwrap();
+        assert_eq!(dues(&again), dues(&outbox));
+        assert!(
+            again
+                .next_due(at(1004))
+                .is_some_and(|due| due.index == 0 && !due.again)
+        );
+        // Written by a clock that was a day ahead, it does not wait for a day.
+        let mut early = self::outbox(99);
+        early.restore(&rows, at(0)).unwrap();
+        assert!(dues(&early).iter().all(|due| *due <= at(450)));
+        // A fragment's row without its message, and a retry's without its fragment, are faults.
+        for table in [Table::Sent, Table::Outbox] {
+            let rest: Vec<Row> = rows
+                .iter()
+                .filter(|row| row.table != table)
+                .cloned()
+                .collect();
+            assert!(self::outbox(99).restore(&rest, at(1004)).is_err());
         }
     }
 }

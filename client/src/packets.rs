@@ -115,14 +115,11 @@ impl<R: CryptoRng> Packets<R> {
             deposit: due.row.deposit,
         };
         let (surb, block) = self.surb(&ground, &ground.document, purpose)?;
-        let left = due.expires.since(now).as_micros();
-        let left = left.div_ceil(1_000_000).max(1);
         let command = Command::Deposit(Box::new(Deposit {
             surb_epoch: ground.document.epoch().byte(),
             surb,
             drop: due.row.drop,
             message: due.row.deposit,
-            ttl_secs: u32::try_from(left).unwrap_or(u32::MAX),
             grant: due.row.grant,
             blob: due.row.blob,
         }));
@@ -184,7 +181,7 @@ impl<R: CryptoRng> Packets<R> {
             surbs.push(surb);
             blocks.push(block);
         }
-        let said = mailbox.next_commands(owner.keys());
+        let said = mailbox.next_commands(now, owner.keys());
         let request = MailboxRequest {
             surb_epoch: stock.epoch().byte(),
             surbs: surbs.try_into().map_err(|_| BuildError::Packet)?,

@@ -14,14 +14,16 @@ pub struct UnknownTable;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Table {
-    /// The last generation of the mailbox's stream.
+    /// The last generation of the mailbox's stream, and which drop ids the mailbox knows.
     Meta,
-    /// Who we wrote to: the next sequence number, and where their drop id is registered.
+    /// Who we wrote to: the next sequence number, and which drop id their answers go to.
     Contact,
     /// Messages sent, with their state.
     Sent,
     /// Fragments not yet stored at the receiver's mailbox.
     Outbox,
+    /// When each of those that were sent is sent again.
+    Retry,
     /// Fragments of messages that are not complete. Holds plaintext.
     Partial,
     /// Messages received and not read. Holds plaintext.
@@ -39,6 +41,7 @@ impl Table {
         Self::Contact,
         Self::Sent,
         Self::Outbox,
+        Self::Retry,
         Self::Partial,
         Self::Inbox,
         Self::Seen,
@@ -53,6 +56,7 @@ impl Table {
             Self::Contact => "contact",
             Self::Sent => "sent",
             Self::Outbox => "outbox",
+            Self::Retry => "retry",
             Self::Partial => "partial",
             Self::Inbox => "inbox",
             Self::Seen => "seen",

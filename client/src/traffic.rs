@@ -26,8 +26,8 @@ pub(crate) enum Sent {
         index: u16,
         /// It was sent before.
         again: bool,
-        /// The message's row, if this changed it.
-        change: Option<Change>,
+        /// The rows that this changed.
+        changes: Vec<Change>,
         trace: Vec<HopTrace>,
     },
     /// A dummy in a fragment's place.
@@ -149,7 +149,7 @@ impl<R: CryptoRng> Traffic<R> {
                         message,
                         index,
                         again,
-                        change: outbox.tried(&message, index, true, now),
+                        changes: outbox.tried(&message, index, true, now),
                         trace: std::mem::take(&mut packet.trace),
                     };
                     return Ok((packet, sent));

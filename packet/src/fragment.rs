@@ -1,7 +1,7 @@
 //! Fragments: what is inside a sealed blob. A text longer than one packet travels in several.
 //!
 //! Layout (1376 bytes, numbers big-endian): version 1, kind 1, message id 16, index 2, count 2,
-//! sequence 8, sent at 8 (microseconds since the Unix epoch), reply provider 32, reply drop id
+//! sequence 8, sent at 4 (whole minutes since the Unix epoch), reply provider 32, reply drop id
 //! 32, length of the text 2, text of at most 1263, zeros.
 
 use crate::bytes::{Reader, Writer};
@@ -19,6 +19,8 @@ pub const FRAGMENT_BYTES: usize = BLOB_BYTES - SEAL_BYTES;
 pub const MAX_FRAGMENTS: usize = 64;
 /// Longest text: 80,832 bytes.
 pub const MAX_TEXT_BYTES: usize = MAX_FRAGMENTS * TEXT_BYTES_PER_PACKET;
+
+const MICROS_PER_MINUTE: u64 = 60_000_000;
 
 const VERSION: u8 = 1;
 const TEXT: u8 = 1;
@@ -54,7 +56,8 @@ pub struct Envelope {
     pub message: MessageId,
     /// Numbers the messages from this sender to this receiver, so that gaps show.
     pub sequence: u64,
-    /// The sender's clock when it took the message.
+    /// The minute of the sender's clock when it took the message. What is finer does not travel:
+    /// it would tell that clock from others.
     pub sent_at: Time,
     /// The provider of the sender's mailbox.
     pub reply_provider: NodeId,
@@ -105,7 +108,7 @@ impl Fragment {
             .put(&self.index.to_be_bytes())
             .put(&self.count.to_be_bytes())
             .put(&self.envelope.sequence.to_be_bytes())
-            .put(&self.envelope.sent_at.as_micros().to_be_bytes())
+            .put(&minute(self.envelope.sent_at).to_be_bytes())
             .put(self.envelope.reply_provider.as_bytes())
             .put(self.envelope.reply_drop.as_bytes())
             .put(&length.to_be_bytes())
@@ -146,7 +149,7 @@ impl Fragment {
         let envelope = Envelope {
             message,
             sequence: reader.u64()?,
-            sent_at: Time::from_micros(reader.u64()?),
+            sent_at: Time::from_micros(u64::from(reader.u32()?) * MICROS_PER_MINUTE),
             reply_provider: NodeId::new(reader.array()?),
             reply_drop: DropId::new(reader.array()?),
         };
@@ -182,6 +185,12 @@ impl Fragment {
             Err(FragmentError::Field("length"))
         }
     }
+}
+
+/// The whole minute that a time is in, since the Unix epoch; the last one there is after the year
+/// 10136.
+fn minute(time: Time) -> u32 {
+    u32::try_from(time.as_micros() / MICROS_PER_MINUTE).unwrap_or(u32::MAX)
 }
 
 /// Cuts a text into fragments, at least one.

@@ -93,5 +93,7 @@ pub use provider::Provider;
 pub use reason::{DropReason, Drops};
 pub use replies::ReplyCounters;
 pub use sqlite::{SqliteOptions, SqliteStore};
-pub use store::{Change, EntryId, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage};
+pub use store::{
+    Change, EntryId, Owner, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage,
+};
 pub use window::Window;

@@ -1,7 +1,7 @@
 //! What a store and the core hold at most.
 
-use shoal_proto::Span;
 use shoal_proto::size::BLOB_BYTES;
+use shoal_proto::{Span, Time};
 
 /// What a store counts for one entry that waits: its blob and what surrounds it in the database.
 pub const ENTRY_BYTES: u64 = BLOB_BYTES as u64 + REMEMBERED_BYTES;
@@ -14,12 +14,12 @@ pub(crate) const IDLE_BATCH: u32 = 16;
 /// The quotas of a store. Beyond each, it refuses and keeps what it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreLimits {
-    /// Entries that wait under one drop id.
+    /// Entries under one drop id that wait or were acknowledged within the last `room_step`.
     pub entries_per_drop: u64,
     /// Acknowledged entries that one drop id remembers, so that a late duplicate is not delivered
     /// again. Beyond it the oldest is forgotten.
     pub remembered_per_drop: u64,
-    /// Entries that wait in one mailbox.
+    /// The same in one mailbox.
     pub entries_per_mailbox: u64,
     /// Drop ids of one mailbox, revoked ones included.
     pub drops_per_mailbox: u64,
@@ -31,6 +31,10 @@ pub struct StoreLimits {
     /// A mailbox is given up when it is empty and nobody put anything in or asked for it this
     /// long.
     pub mailbox_idle: Span,
+    /// When room comes free that owners make by acknowledging: at whole multiples of this since the
+    /// Unix epoch, so that nobody can tell from a quota when an owner is there but by this much. It
+    /// also is for how long at least the quotas have to last a busy sender.
+    pub room_step: Span,
     /// How long a revoked drop id is remembered: longer than any grant may last.
     pub revoked_memory: Span,
     /// Rows that one expiry removes at most, so that a group of operations stays short.
@@ -42,15 +46,27 @@ const DAY: Span = Span::from_secs(24 * 60 * 60);
 impl Default for StoreLimits {
     fn default() -> Self {
         Self {
-            entries_per_drop: 256,
+            entries_per_drop: 1024,
             remembered_per_drop: 4096,
-            entries_per_mailbox: 4096,
+            entries_per_mailbox: 8192,
             drops_per_mailbox: 1024,
             mailboxes: 10_000,
             bytes: 1 << 30,
             mailbox_idle: DAY.scale(90, 1),
+            room_step: Span::from_secs(3600),
             revoked_memory: DAY.scale(400, 1),
             expire_batch: 1000,
+        }
+    }
+}
+
+impl StoreLimits {
+    /// The number of the step that a time is in.
+    pub(crate) const fn step(&self, now: Time) -> u64 {
+        let length = self.room_step.as_micros();
+        match now.as_micros().checked_div(length) {
+            Some(step) => step,
+            None => now.as_micros(),
         }
     }
 }
@@ -77,7 +93,8 @@ pub struct Limits {
     pub push_again: Span,
     /// A mailbox's clock stops when its stock was empty for this long.
     pub linger: Span,
-    /// The longest time to live of a deposit; longer ones are cut to it.
+    /// How long a deposit is kept, the same for all: what a sender could choose would tell senders
+    /// and messages apart.
     pub time_to_live: Span,
     /// A grant that lasts longer than this from now is not honoured.
     pub grant_life: Span,

@@ -7,8 +7,8 @@ mod stream;
 use std::collections::BTreeMap;
 
 use rand::CryptoRng;
-use shoal_packet::Frame;
 use shoal_packet::command::{DropChange, MailboxRequest, Reply};
+use shoal_packet::{Frame, Surb};
 use shoal_proto::{DropId, MailboxId, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, PoissonClock};
 
@@ -54,8 +54,9 @@ shoal_proto::counters! {
             "Some at the switch of an epoch are normal. If it grows between, look at the clock and whether documents arrive.";
         /// Reply blocks in stock now.
         stock: gauge "reply_blocks";
-        /// Changes of drop ids that the store did not do.
-        refused: counter "drop_ids";
+        /// Changes of drop ids that the store did not do; their owners are told.
+        refused: counter "drop_ids",
+            "Owners want more drop ids than `drops_per_mailbox` allows: a client registers 256.";
         /// Entries acknowledged by owners, as they say.
         acknowledged: counter "entries";
     }
@@ -79,11 +80,55 @@ pub(crate) struct Attending {
     rate: f64,
 }
 
+/// What the store said of a command that does not count.
+enum Refused {
+    /// It was received before, or its generation is over; this is the newest.
+    Behind(u64),
+    For(DropReason),
+}
+
+impl Refused {
+    fn of(self, attending: Attending) -> Refusal {
+        match self {
+            Self::For(reason) => Refusal {
+                reason,
+                behind: None,
+            },
+            Self::Behind(generation) => {
+                let [surb, ..] = attending.request.surbs;
+                Refusal {
+                    reason: DropReason::MailboxReplayed,
+                    behind: Some(Behind {
+                        surb_epoch: attending.request.surb_epoch,
+                        surb,
+                        generation,
+                    }),
+                }
+            }
+        }
+    }
+}
+
 /// What the store said of a command that counts.
 struct Attended {
     fresh: bool,
     window: Window,
     stream: u64,
+}
+
+/// Why a command does not count.
+pub(crate) struct Refusal {
+    pub(crate) reason: DropReason,
+    /// What its owner is answered.
+    pub(crate) behind: Option<Behind>,
+}
+
+/// An answer to an owner whose generation is over, by a reply block out of the command itself.
+pub(crate) struct Behind {
+    pub(crate) surb_epoch: u8,
+    pub(crate) surb: Surb,
+    /// The newest generation.
+    pub(crate) generation: u64,
 }
 
 /// What is to be done for a mailbox.
@@ -178,12 +223,14 @@ impl Mailboxes {
         documents: &Documents,
         question: Question,
         result: StoreResult,
-    ) -> Result<Vec<Wish>, DropReason> {
+    ) -> Result<Vec<Wish>, Refusal> {
         match question {
             Question::Attend(attending) => {
                 self.attending = self.attending.saturating_sub(1);
-                let attended = self.attend_done(result)?;
-                Ok(self.attended(rng, now, documents, *attending, &attended))
+                match self.attend_done(result) {
+                    Ok(attended) => Ok(self.attended(rng, now, documents, *attending, &attended)),
+                    Err(refused) => Err(refused.of(*attending)),
+                }
             }
             Question::Waiting {
                 mailbox,
@@ -193,7 +240,7 @@ impl Mailboxes {
         }
     }
 
-    fn attend_done(&mut self, result: StoreResult) -> Result<Attended, DropReason> {
+    fn attend_done(&mut self, result: StoreResult) -> Result<Attended, Refused> {
         match result {
             Ok(StoreOutcome::Attended {
                 fresh,
@@ -209,9 +256,9 @@ impl Mailboxes {
                     stream,
                 })
             }
-            Ok(StoreOutcome::Replayed) => Err(DropReason::MailboxReplayed),
-            Ok(StoreOutcome::Refused) => Err(DropReason::MailboxFull),
-            Ok(_) | Err(_) => Err(DropReason::StoreFailed),
+            Ok(StoreOutcome::Replayed { generation }) => Err(Refused::Behind(generation)),
+            Ok(StoreOutcome::Refused) => Err(Refused::For(DropReason::MailboxFull)),
+            Ok(_) | Err(_) => Err(Refused::For(DropReason::StoreFailed)),
         }
     }
 

@@ -1,15 +1,21 @@
 //! The store in memory: mailboxes, drop ids and what is decided about them.
 
+mod drops;
 mod entries;
+mod tally;
 
 use std::collections::BTreeMap;
 
 use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
-use self::entries::Entries;
-use crate::limits::{ENTRY_BYTES, IDLE_BATCH};
-use crate::store::{Change, EntryId, Store, StoreOp, StoreOutcome, StoreResult, Usage};
+use self::drops::Drops;
+use self::entries::{DropKey, Entries};
+use self::tally::Tally;
+use crate::limits::IDLE_BATCH;
+use crate::store::{
+    Change, EntryId, Freed, Owner, Store, StoreOp, StoreOutcome, StoreResult, Usage,
+};
 use crate::{StoreLimits, Window};
 
 /// A store in memory: for virtual time and tests. What it holds is gone with it.
@@ -17,8 +23,9 @@ use crate::{StoreLimits, Window};
 pub struct MemoryStore {
     limits: StoreLimits,
     mailboxes: BTreeMap<MailboxId, MailboxRow>,
-    drops: BTreeMap<DropId, DropRow>,
+    drops: Drops,
     entries: Entries,
+    freed: Freed,
 }
 
 #[derive(Debug)]
@@ -37,40 +44,6 @@ struct Attended {
     stream: u64,
 }
 
-#[derive(Debug)]
-struct DropRow {
-    mailbox: MailboxId,
-    revoked: Option<Time>,
-    tally: Tally,
-}
-
-/// How many entries there are in a mailbox or under a drop id.
-#[derive(Debug, Default)]
-struct Tally {
-    waiting: u64,
-    remembered: u64,
-}
-
-impl Tally {
-    const fn is_empty(&self) -> bool {
-        self.waiting == 0 && self.remembered == 0
-    }
-
-    const fn acknowledged(&mut self) {
-        self.waiting = self.waiting.saturating_sub(1);
-        self.remembered += 1;
-    }
-
-    const fn removed(&mut self, waited: bool) {
-        let count = if waited {
-            &mut self.waiting
-        } else {
-            &mut self.remembered
-        };
-        *count = count.saturating_sub(1);
-    }
-}
-
 impl MemoryStore {
     /// An empty store.
     #[must_use]
@@ -78,8 +51,9 @@ impl MemoryStore {
         Self {
             limits,
             mailboxes: BTreeMap::new(),
-            drops: BTreeMap::new(),
+            drops: Drops::new(),
             entries: Entries::new(),
+            freed: Freed::from_parts(0, 0),
         }
     }
 
@@ -88,10 +62,10 @@ impl MemoryStore {
             StoreOp::Put {
                 drop,
                 message,
-                grant,
+                owner,
                 blob,
                 expires,
-            } => self.put(now, drop, message, grant, blob, expires),
+            } => self.put(now, drop, message, owner, blob, expires),
             StoreOp::Attend {
                 mailbox,
                 generation,
@@ -100,16 +74,16 @@ impl MemoryStore {
                 acks,
                 changes,
             } => {
-                let mut outcome = self.attend(now, mailbox, generation, counter, stream);
-                if let StoreOutcome::Attended { refused, .. } = &mut outcome {
-                    for entry in acks {
-                        self.ack(mailbox, entry);
-                    }
-                    for change in changes {
-                        *refused += u32::from(!self.change(now, mailbox, change));
-                    }
+                let outcome = self.attend(now, mailbox, generation, counter, stream);
+                if !matches!(outcome, StoreOutcome::Attended { .. }) {
+                    return outcome;
                 }
-                outcome
+                for entry in acks {
+                    self.ack(now, mailbox, entry);
+                }
+                let undone = |change| !self.change(now, mailbox, change);
+                let refused = changes.into_iter().map(undone).map(u32::from).sum();
+                self.refuse(mailbox, counter, refused, outcome)
             }
             StoreOp::Waiting { mailbox } => {
                 StoreOutcome::Waiting(self.entries.newest(now, mailbox))
@@ -119,7 +93,12 @@ impl MemoryStore {
                 drop,
                 after,
                 limit,
-            } => StoreOutcome::Entries(self.entries.list(now, mailbox, drop, after, limit)),
+            } => StoreOutcome::Entries(self.entries.list(
+                now,
+                DropKey { mailbox, drop },
+                after,
+                limit,
+            )),
             StoreOp::Expire => self.expire(now),
         }
     }
@@ -129,35 +108,46 @@ impl MemoryStore {
         now: Time,
         drop: DropId,
         message: MessageId,
-        grant: Option<MailboxId>,
+        owner: Owner,
         blob: Box<Blob>,
         expires: Time,
     ) -> StoreOutcome {
-        let mailbox = match (self.drops.get(&drop), grant) {
-            (Some(row), _) if row.revoked.is_some() => return StoreOutcome::Refused,
-            (Some(row), _) => row.mailbox,
-            (None, Some(mailbox)) if self.may_register(mailbox) => mailbox,
-            (None, _) => return StoreOutcome::Refused,
+        let Some(under) = self.place(drop, owner) else {
+            return StoreOutcome::Refused;
         };
-        if let Some((row, until, entry)) = self.entries.find(drop, message) {
+        let mailbox = under.mailbox;
+        if let Some((row, until, entry)) = self.entries.find(under, message) {
             if until > now {
                 return StoreOutcome::Stored { mailbox, entry };
             }
             self.remove(row);
         }
-        if expires <= now || !self.has_room(drop, mailbox) {
+        if expires <= now || !self.has_room(now, under) {
             return StoreOutcome::Refused;
         }
         self.create(now, mailbox);
-        if !self.drops.contains_key(&drop) {
-            self.register(mailbox, drop, None);
+        if self.drops.get(under).is_none() {
+            self.register(under, None);
         }
-        let entry = self.number(now, mailbox, drop);
+        let entry = self.number(now, under);
         if let Some(entry) = entry {
-            self.entries
-                .insert(mailbox, entry, drop, message, expires, blob);
+            self.entries.insert(under, entry, message, expires, blob);
         }
         StoreOutcome::Stored { mailbox, entry }
+    }
+
+    /// Where a deposit goes; none if nobody takes it.
+    fn place(&self, drop: DropId, owner: Owner) -> Option<DropKey> {
+        let mailbox = match owner {
+            Owner::First => self.drops.first(drop)?,
+            Owner::Named(mailbox) | Owner::Granted(mailbox) => mailbox,
+        };
+        let under = DropKey { mailbox, drop };
+        let takes = match self.drops.get(under) {
+            Some(row) => row.revoked.is_none(),
+            None => matches!(owner, Owner::Granted(_)) && self.may_register(mailbox),
+        };
+        takes.then_some(under)
     }
 
     fn may_register(&self, mailbox: MailboxId) -> bool {
@@ -171,15 +161,14 @@ impl MemoryStore {
         (self.mailboxes.len() as u64) < self.limits.mailboxes
     }
 
-    fn has_room(&self, drop: DropId, mailbox: MailboxId) -> bool {
-        let in_drop = self.drops.get(&drop).map_or(0, |row| row.tally.waiting);
-        let in_mailbox = self
-            .mailboxes
-            .get(&mailbox)
-            .map_or(0, |row| row.tally.waiting);
-        in_drop < self.limits.entries_per_drop
-            && in_mailbox < self.limits.entries_per_mailbox
-            && self.usage().bytes().saturating_add(ENTRY_BYTES) <= self.limits.bytes
+    fn has_room(&self, now: Time, under: DropKey) -> bool {
+        let (limits, step) = (&self.limits, self.limits.step(now));
+        let drop = self.drops.get(under).map(|row| &row.tally);
+        let mailbox = self.mailboxes.get(&under.mailbox).map(|row| &row.tally);
+        let taken = |tally: Option<&Tally>| tally.map_or(0, |tally| tally.occupied(step));
+        taken(drop) < limits.entries_per_drop
+            && taken(mailbox) < limits.entries_per_mailbox
+            && self.usage().has_room(self.freed.held(step), limits.bytes)
     }
 
     fn create(&mut self, now: Time, mailbox: MailboxId) {
@@ -192,29 +181,22 @@ impl MemoryStore {
         });
     }
 
-    fn register(&mut self, mailbox: MailboxId, drop: DropId, revoked: Option<Time>) {
-        if let Some(row) = self.mailboxes.get_mut(&mailbox) {
+    fn register(&mut self, under: DropKey, revoked: Option<Time>) {
+        if let Some(row) = self.mailboxes.get_mut(&under.mailbox) {
             row.drops += 1;
         }
-        self.drops.insert(
-            drop,
-            DropRow {
-                mailbox,
-                revoked,
-                tally: Tally::default(),
-            },
-        );
+        self.drops.insert(under, revoked);
     }
 
     /// The number of one more entry in a mailbox, under a drop id.
-    fn number(&mut self, now: Time, mailbox: MailboxId, drop: DropId) -> Option<EntryId> {
-        let owner = self.mailboxes.get_mut(&mailbox)?;
-        let under = self.drops.get_mut(&drop)?;
+    fn number(&mut self, now: Time, under: DropKey) -> Option<EntryId> {
+        let owner = self.mailboxes.get_mut(&under.mailbox)?;
+        let row = self.drops.get_mut(under)?;
         let entry = owner.next_entry;
         owner.next_entry = EntryId::new(entry.number().saturating_add(1));
-        owner.tally.waiting += 1;
+        owner.tally.added();
         owner.used = owner.used.max(now);
-        under.tally.waiting += 1;
+        row.tally.added();
         Some(entry)
     }
 
@@ -235,16 +217,17 @@ impl MemoryStore {
         let Some(row) = self.mailboxes.get_mut(&mailbox) else {
             return StoreOutcome::Refused;
         };
-        let passed = match &row.attended {
-            Some(known) if known.generation > generation => None,
-            Some(known) if known.generation == generation => known
-                .window
-                .accept(counter)
-                .map(|window| (false, window, known.stream.max(stream))),
-            _ => Some((true, Window::first(counter), stream)),
-        };
-        let Some((fresh, window, stream)) = passed else {
-            return StoreOutcome::Replayed;
+        let (fresh, window, stream) = match &row.attended {
+            Some(known) if known.generation >= generation => {
+                let current = known.generation == generation;
+                let window = known.window.accept(counter).filter(|_| current);
+                let Some(window) = window else {
+                    let generation = known.generation;
+                    return StoreOutcome::Replayed { generation };
+                };
+                (false, window, known.stream.max(stream))
+            }
+            _ => (true, Window::first(counter), stream),
         };
         row.used = row.used.max(now);
         row.attended = Some(Attended {
@@ -260,19 +243,45 @@ impl MemoryStore {
         }
     }
 
-    fn ack(&mut self, mailbox: MailboxId, entry: EntryId) {
-        let Some(drop) = self.entries.acknowledge(mailbox, entry) else {
-            return;
-        };
-        if let Some(owner) = self.mailboxes.get_mut(&mailbox) {
-            owner.tally.acknowledged();
+    /// The outcome of a command of which so many changes were refused.
+    fn refuse(
+        &mut self,
+        mailbox: MailboxId,
+        counter: u64,
+        refused: u32,
+        mut outcome: StoreOutcome,
+    ) -> StoreOutcome {
+        let row = self.mailboxes.get_mut(&mailbox);
+        if let StoreOutcome::Attended {
+            window,
+            refused: told,
+            ..
+        } = &mut outcome
+            && let Some(attended) = row.and_then(|row| row.attended.as_mut())
+            && refused > 0
+        {
+            *window = window.refuse(counter);
+            *told = refused;
+            attended.window = *window;
         }
-        let Some(under) = self.drops.get_mut(&drop) else {
+        outcome
+    }
+
+    fn ack(&mut self, now: Time, mailbox: MailboxId, entry: EntryId) {
+        let Some(under) = self.entries.acknowledge(mailbox, entry) else {
             return;
         };
-        under.tally.acknowledged();
-        if under.tally.remembered > self.limits.remembered_per_drop
-            && let Some(oldest) = self.entries.oldest_remembered(drop)
+        let step = self.limits.step(now);
+        self.freed.add(step);
+        if let Some(owner) = self.mailboxes.get_mut(&mailbox) {
+            owner.tally.acknowledged(step);
+        }
+        let Some(row) = self.drops.get_mut(under) else {
+            return;
+        };
+        row.tally.acknowledged(step);
+        if row.tally.remembered() > self.limits.remembered_per_drop
+            && let Some(oldest) = self.entries.oldest_remembered(under)
         {
             self.remove(oldest);
         }
@@ -284,14 +293,14 @@ impl MemoryStore {
             Change::Register(drop) => (drop, None),
             Change::Revoke(drop) => (drop, Some(now)),
         };
+        let under = DropKey { mailbox, drop };
         let room = self.may_register(mailbox);
-        match self.drops.get_mut(&drop) {
+        match self.drops.get_mut(under) {
             None if !room => false,
             None => {
-                self.register(mailbox, drop, revoked);
+                self.register(under, revoked);
                 true
             }
-            Some(row) if row.mailbox != mailbox => false,
             Some(row) => {
                 if revoked.is_none() {
                     return row.revoked.is_none();
@@ -318,18 +327,10 @@ impl MemoryStore {
 
     fn give_up_revoked(&mut self, now: Time, most: usize) -> usize {
         let memory = self.limits.revoked_memory;
-        let is_old = |row: &DropRow| row.revoked.is_some_and(|at| at + memory <= now);
-        let old: Vec<DropId> = self
-            .drops
-            .iter()
-            .filter(|(_, row)| row.tally.is_empty() && is_old(row))
-            .map(|(drop, _)| *drop)
-            .take(most)
-            .collect();
-        for drop in &old {
-            if let Some(row) = self.drops.remove(drop)
-                && let Some(owner) = self.mailboxes.get_mut(&row.mailbox)
-            {
+        let old = self.drops.given_up(|at| at + memory <= now, most);
+        for under in &old {
+            self.drops.remove(*under);
+            if let Some(owner) = self.mailboxes.get_mut(&under.mailbox) {
                 owner.drops = owner.drops.saturating_sub(1);
             }
         }
@@ -347,21 +348,21 @@ impl MemoryStore {
             .collect();
         for mailbox in &idle {
             self.mailboxes.remove(mailbox);
-            self.drops.retain(|_, row| row.mailbox != *mailbox);
+            self.drops.remove_all(*mailbox);
         }
         idle.len()
     }
 
     /// Removes an entry of which only the name is left, or that expired.
     fn remove(&mut self, row: u64) {
-        let Some((mailbox, drop, waited)) = self.entries.remove(row) else {
+        let Some((under, waited)) = self.entries.remove(row) else {
             return;
         };
-        if let Some(owner) = self.mailboxes.get_mut(&mailbox) {
+        if let Some(owner) = self.mailboxes.get_mut(&under.mailbox) {
             owner.tally.removed(waited);
         }
-        if let Some(under) = self.drops.get_mut(&drop) {
-            under.tally.removed(waited);
+        if let Some(row) = self.drops.get_mut(under) {
+            row.tally.removed(waited);
         }
     }
 }

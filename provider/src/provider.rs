@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rand::CryptoRng;
 use shoal_packet::Surb;
 use shoal_packet::command::{Deposit, MailboxRequest, ReceiptStatus};
-use shoal_proto::{ClientHandle, DropId, MailboxId, NodeId, Span, Time};
+use shoal_proto::{ClientHandle, DropId, NodeId, Span, Time};
 use shoal_topology::NetworkParameters;
 
 use crate::check::{Checked, Content, Grant};
@@ -14,15 +14,15 @@ use crate::counters::PacketCounters;
 use crate::desk::StoreDesk;
 use crate::documents::Documents;
 use crate::entry::Entry;
-use crate::mailboxes::{Mailboxes, Question, Wish};
+use crate::mailboxes::{Behind, Mailboxes, Question, Wish};
 use crate::reason::Drops;
 use crate::replies::{Held, Place, Replies};
 use crate::{
-    AttachAnswer, Checker, Counters, DropReason, Limits, ProviderAction, ProviderInput, StoreError,
-    StoreOp, StoreOutcome, StoreResult,
+    AttachAnswer, Checker, Counters, DropReason, Limits, Owner, ProviderAction, ProviderInput,
+    StoreError, StoreOp, StoreOutcome, StoreResult,
 };
 
-/// The shortest time to live of a deposit.
+/// The shortest time for which deposits are kept.
 const LEAST_TIME_TO_LIVE: Span = Span::from_secs(1);
 
 /// The core of the provider role: entry and mailboxes, without IO, clock or ambient randomness.
@@ -164,7 +164,7 @@ impl<R: CryptoRng> Provider<R> {
     }
 
     fn dummy(&mut self, arrival: Time, surb_epoch: u8, surb: Surb) -> Result<(), DropReason> {
-        let held = Held::new(surb_epoch, surb, None);
+        let held = Held::dummy(surb_epoch, surb);
         self.replies.hold(&mut self.rng, arrival, held)?;
         self.packets.dummies += 1;
         Ok(())
@@ -180,33 +180,41 @@ impl<R: CryptoRng> Provider<R> {
         if self.store.is_busy() {
             return Err(DropReason::Busy);
         }
-        let held = Held::new(deposit.surb_epoch, deposit.surb, Some(deposit.message));
+        let held = Held::receipt(deposit.surb_epoch, deposit.surb, deposit.message);
         let reply = self.replies.hold(&mut self.rng, arrival, held)?;
         self.packets.deposits += 1;
-        let life = Span::from_secs(u64::from(deposit.ttl_secs))
-            .clamp(LEAST_TIME_TO_LIVE, self.time_to_live);
+        let Some(owner) = self.owner(now, grant) else {
+            self.replies.settle(reply, ReceiptStatus::Refused);
+            return Ok(());
+        };
         let drop = deposit.drop;
         let op = StoreOp::Put {
             drop,
             message: deposit.message,
-            grant: self.granted(now, grant),
+            owner,
             blob: deposit.blob,
-            expires: now + life,
+            expires: now + self.time_to_live,
         };
         self.ask(op, Waiting::Put { reply, drop });
         Ok(())
     }
 
-    /// The mailbox that a grant opens the drop id for, if it holds now.
-    fn granted(&mut self, now: Time, grant: Grant) -> Option<MailboxId> {
+    /// Whose mailbox a deposit is for, by its grant; none if nobody signed it. The grant's mailbox
+    /// gets it and no other that registered the same drop id, also when the grant is over: then it
+    /// opens nothing new.
+    fn owner(&mut self, now: Time, grant: Grant) -> Option<Owner> {
         match grant {
-            Grant::Absent => None,
+            Grant::Absent => Some(Owner::First),
             Grant::Signed { mailbox, expires }
                 if expires > now && expires <= now + self.grant_life =>
             {
-                Some(mailbox)
+                Some(Owner::Granted(mailbox))
             }
-            Grant::Signed { .. } | Grant::Forged => {
+            Grant::Signed { mailbox, .. } => {
+                self.packets.grants_invalid += 1;
+                Some(Owner::Named(mailbox))
+            }
+            Grant::Forged => {
                 self.packets.grants_invalid += 1;
                 None
             }
@@ -245,10 +253,22 @@ impl<R: CryptoRng> Provider<R> {
                 let (rng, documents) = (&mut self.rng, &self.documents);
                 match self.mailboxes.done(rng, now, documents, question, result) {
                     Ok(wishes) => self.fulfil(wishes),
-                    Err(reason) => self.drops.add(reason, 1),
+                    Err(refusal) => {
+                        self.drops.add(refusal.reason, 1);
+                        self.tell_behind(now, refusal.behind);
+                    }
                 }
             }
             None => {}
+        }
+    }
+
+    /// Answers an owner whose command is of a generation that is over, held as every answer is. If no
+    /// more can be held, the owner's next command asks again.
+    fn tell_behind(&mut self, now: Time, behind: Option<Behind>) {
+        if let Some(behind) = behind {
+            let held = Held::behind(behind.surb_epoch, behind.surb, behind.generation);
+            let _ = self.replies.hold(&mut self.rng, now, held);
         }
     }
 

@@ -15,9 +15,10 @@ shoal_proto::labels! {
         /// A command for a mailbox that its owner did not sign: somebody asks for another's mailbox,
         /// or the command is for another provider or network.
         MailboxSignature = "mailbox_signature";
-        /// A command for a mailbox that was received before, or is too old to tell.
+        /// A command for a mailbox that was received before, is too old to tell, or is of a generation
+        /// that is over. Its owner is told.
         MailboxReplayed = "mailbox_replayed",
-            "If it grows after a restore, the database was an old copy: owners start anew by themselves.";
+            "A few when clients reconnect are normal; more come from clients that were restored from an old copy, or run twice.";
         /// A command for a mailbox names a profile that the network does not have.
         MailboxProfile = "mailbox_profile";
         /// No room for another mailbox, in the store or among those being delivered.

@@ -1,4 +1,5 @@
-//! Answers to deposits and dummies: one each, held until a moment of its own.
+//! Answers to deposits and dummies, and to owners who are behind: one each, held until a moment of its
+//! own.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use crate::DropReason;
 use crate::documents::{Documents, leads_inside, spend};
 
 shoal_proto::counters! {
-    /// Answers to deposits and dummies.
+    /// Answers to deposits and dummies, and to owners who are behind.
     pub struct ReplyCounters("provider") {
         /// Deposits that were on disk when they were answered.
         stored: counter "receipts";
@@ -24,6 +25,9 @@ shoal_proto::counters! {
         /// Answers that say nothing because the store was late or failed; the sender tries again.
         late: counter "replies",
             "A few are normal. If most deposits are answered late, the disk is too slow at flushing.";
+        /// Answers to owners whose generation the mailbox knows to be over: they were restored from an
+        /// old copy, or run twice.
+        behind: counter "replies";
         /// Answers that were not sent: the reply block is of an epoch or for a first hop that does
         /// not count.
         void: counter "replies",
@@ -50,26 +54,48 @@ pub(crate) type Place = (Time, u64);
 pub(crate) struct Held {
     surb_epoch: u8,
     surb: Surb,
-    /// The message of a deposit; none for a dummy.
-    message: Option<MessageId>,
-    status: Option<ReceiptStatus>,
+    about: About,
+}
+
+/// What a reply answers.
+enum About {
+    Dummy,
+    /// A deposit, and what became of it if the store has finished.
+    Deposit(MessageId, Option<ReceiptStatus>),
+    /// An owner's command of a generation that is over; the newest.
+    Behind(u64),
 }
 
 impl Held {
-    pub(crate) const fn new(surb_epoch: u8, surb: Surb, message: Option<MessageId>) -> Self {
+    /// To a dummy.
+    pub(crate) const fn dummy(surb_epoch: u8, surb: Surb) -> Self {
+        Self::new(surb_epoch, surb, About::Dummy)
+    }
+
+    /// To a deposit under this id.
+    pub(crate) const fn receipt(surb_epoch: u8, surb: Surb, message: MessageId) -> Self {
+        Self::new(surb_epoch, surb, About::Deposit(message, None))
+    }
+
+    /// To an owner's command of an older generation than this.
+    pub(crate) const fn behind(surb_epoch: u8, surb: Surb, generation: u64) -> Self {
+        Self::new(surb_epoch, surb, About::Behind(generation))
+    }
+
+    const fn new(surb_epoch: u8, surb: Surb, about: About) -> Self {
         Self {
             surb_epoch,
             surb,
-            message,
-            status: None,
+            about,
         }
     }
 
     /// What is said: a receipt only if the store has finished.
     const fn reply(&self) -> Reply {
-        match (self.message, self.status) {
-            (Some(message), Some(status)) => Reply::Receipt { message, status },
-            _ => Reply::Dummy,
+        match self.about {
+            About::Deposit(message, Some(status)) => Reply::Receipt { message, status },
+            About::Behind(generation) => Reply::Behind { generation },
+            About::Deposit(_, None) | About::Dummy => Reply::Dummy,
         }
     }
 }
@@ -113,8 +139,10 @@ impl Replies {
 
     /// The store has finished. If the reply has left already, nothing happens: never two answers.
     pub(crate) fn settle(&mut self, place: Place, status: ReceiptStatus) {
-        if let Some(held) = self.held.get_mut(&place) {
-            held.status = Some(status);
+        if let Some(held) = self.held.get_mut(&place)
+            && let About::Deposit(_, known) = &mut held.about
+        {
+            *known = Some(status);
         }
     }
 
@@ -131,7 +159,8 @@ impl Replies {
         documents: &Documents,
     ) -> Option<(NodeId, Frame)> {
         while let Some(held) = self.pop(now) {
-            let (reply, is_deposit) = (held.reply(), held.message.is_some());
+            let is_deposit = matches!(held.about, About::Deposit(..));
+            let reply = held.reply();
             let sent = documents
                 .accepted(now, held.surb_epoch)
                 .filter(|document| leads_inside(document, &held.surb))
@@ -161,6 +190,7 @@ impl Replies {
                 ..
             } => &mut counters.stored,
             Reply::Receipt { .. } => &mut counters.refused,
+            Reply::Behind { .. } => &mut counters.behind,
             _ if is_deposit => &mut counters.late,
             _ => &mut counters.dummy,
         };

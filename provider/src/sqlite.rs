@@ -11,7 +11,7 @@ use shoal_proto::Time;
 
 use self::database::failure;
 pub use self::options::SqliteOptions;
-use self::work::Work;
+use self::work::{Held, Work};
 use crate::StoreError;
 use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
 
@@ -25,7 +25,7 @@ use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
 pub struct SqliteStore {
     connection: Connection,
     options: SqliteOptions,
-    usage: Usage,
+    held: Held,
 }
 
 impl SqliteStore {
@@ -36,33 +36,31 @@ impl SqliteStore {
     /// refuses. A file that is not ours stays as it is.
     pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
         let connection = database::open(&options)?;
-        let usage = database::usage(&connection)?;
+        let held = Held {
+            usage: database::usage(&connection)?,
+            freed: database::freed(&connection)?,
+        };
         Ok(Self {
             connection,
             options,
-            usage,
+            held,
         })
     }
 
     /// The group in one transaction. On an error nothing of it is kept.
     fn group(&mut self, now: Time, ops: &[StoreOp]) -> Result<Vec<StoreOutcome>, StoreError> {
-        let mut usage = self.usage;
+        let mut held = self.held;
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Deferred)
             .map_err(failure)?;
-        let mut work = Work::new(
-            &transaction,
-            &self.options.limits,
-            &mut usage,
-            database::micros(now),
-        );
+        let mut work = Work::new(&transaction, &self.options.limits, &mut held, now);
         let mut outcomes = Vec::with_capacity(ops.len());
         for op in ops {
             outcomes.push(perform(&mut work, op)?);
         }
         transaction.commit().map_err(failure)?;
-        self.usage = usage;
+        self.held = held;
         Ok(outcomes)
     }
 
@@ -104,16 +102,10 @@ fn perform(work: &mut Work<'_>, op: &StoreOp) -> Result<StoreOutcome, StoreError
         StoreOp::Put {
             drop,
             message,
-            grant,
+            owner,
             blob,
             expires,
-        } => work.put(
-            drop,
-            message,
-            grant.as_ref(),
-            blob,
-            database::micros(*expires),
-        ),
+        } => work.put(drop, message, owner, blob, database::micros(*expires)),
         StoreOp::Attend {
             mailbox,
             generation,
@@ -160,7 +152,7 @@ impl Store for SqliteStore {
     }
 
     fn usage(&self) -> Usage {
-        self.usage
+        self.held.usage
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where mailboxes are kept: the operations, their answers, and the trait that every engine has.
 
 use shoal_packet::command::Blob;
+use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
 use crate::{StoreError, Window};
@@ -33,10 +34,22 @@ impl EntryId {
     }
 }
 
+/// Into whose mailbox a deposit goes. A drop id may be registered by several mailboxes, each for
+/// itself: who knows somebody's drop id can register it too, and gets nothing by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Nobody is named: it goes to the mailbox that registered the drop id first.
+    First,
+    /// To this mailbox, if it has registered the drop id.
+    Named(MailboxId),
+    /// To this mailbox; an unknown drop id is registered for it.
+    Granted(MailboxId),
+}
+
 /// What an owner changes of the drop ids of a mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The drop id belongs to the mailbox from now on.
+    /// Deposits under the drop id go into the mailbox from now on.
     Register(DropId),
     /// Nothing is accepted under the drop id any more, and no grant registers it.
     Revoke(DropId),
@@ -46,16 +59,15 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreOp {
-    /// Store a blob, once per drop id and message id until `expires`, also after it was
+    /// Store a blob, once per mailbox, drop id and message id until `expires`, also after it was
     /// acknowledged. Answered by `Stored` or `Refused`.
     Put {
         /// Where to.
         drop: DropId,
         /// Which message.
         message: MessageId,
-        /// The mailbox of a grant, verified by the caller: an unknown drop id is registered for
-        /// it.
-        grant: Option<MailboxId>,
+        /// Whose mailbox, by the grant, which the caller verified.
+        owner: Owner,
         /// What is stored.
         blob: Box<Blob>,
         /// When it may be forgotten.
@@ -126,16 +138,18 @@ pub enum StoreOutcome {
     Attended {
         /// The generation is newer than every one before.
         fresh: bool,
-        /// The window with this command.
+        /// The window with this command, and whether its changes were refused.
         window: Window,
         /// The highest `stream` of this generation before this command.
         stream: u64,
-        /// Changes that were not done: the drop id is another mailbox's or was revoked, or there
-        /// are too many.
+        /// Changes that were not done: the drop id was revoked, or there are too many.
         refused: u32,
     },
-    /// The command was received before, or is too old to tell.
-    Replayed,
+    /// The command was received before, is too old to tell, or is of an older generation.
+    Replayed {
+        /// The newest generation that was seen.
+        generation: u64,
+    },
     /// Drop ids with entries that wait, in order, each with its newest.
     Waiting(Vec<(DropId, EntryId)>),
     /// Entries, oldest first.
@@ -173,6 +187,45 @@ impl Usage {
                 self.remembered
                     .saturating_mul(crate::limits::REMEMBERED_BYTES),
             )
+    }
+
+    /// Whether one more entry fits, when so many that were acknowledged still take up their room.
+    pub(crate) const fn has_room(&self, freed: u64, most: u64) -> bool {
+        let held = freed.saturating_mul(BLOB_BYTES as u64);
+        self.bytes()
+            .saturating_add(held)
+            .saturating_add(crate::limits::ENTRY_BYTES)
+            <= most
+    }
+}
+
+/// Acknowledged entries whose room is not free yet.
+///
+/// Whoever can write to a mailbox can fill it and then try, again and again, whether something fits.
+/// If room came free when the owner acknowledges, that would tell when the owner is there. So it
+/// comes free in steps of [`StoreLimits::room_step`](crate::StoreLimits::room_step), the same for all
+/// mailboxes: it tells that the owner was there at some time in the step before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Freed {
+    step: u64,
+    count: u64,
+}
+
+impl Freed {
+    /// As it was saved.
+    pub(crate) const fn from_parts(step: u64, count: u64) -> Self {
+        Self { step, count }
+    }
+
+    /// One more entry was acknowledged in this step.
+    pub(crate) const fn add(&mut self, step: u64) {
+        self.count = self.held(step).saturating_add(1);
+        self.step = step;
+    }
+
+    /// Entries that still take up their room in this step.
+    pub(crate) const fn held(&self, step: u64) -> u64 {
+        if self.step == step { self.count } else { 0 }
     }
 }
 

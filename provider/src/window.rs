@@ -1,13 +1,15 @@
-//! Which of an owner's commands were received.
+//! Which of an owner's commands were received, and which of them asked for too much.
 
 /// Which counters of a mailbox's commands were received: the highest and, of the 64 before it,
-/// one bit each. What lies further back counts as received.
+/// one bit each. What lies further back counts as received. With it, of the highest and the 63 before
+/// it, whether a change of drop ids was refused.
 ///
 /// The same scheme as in IPsec (RFC 4303, section 3.4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     highest: u64,
     bits: u64,
+    refused: u64,
 }
 
 impl Window {
@@ -20,13 +22,18 @@ impl Window {
         Self {
             highest: counter,
             bits: 0,
+            refused: 0,
         }
     }
 
     /// A window as it was saved.
     #[must_use]
-    pub const fn from_parts(highest: u64, bits: u64) -> Self {
-        Self { highest, bits }
+    pub const fn from_parts(highest: u64, bits: u64, refused: u64) -> Self {
+        Self {
+            highest,
+            bits,
+            refused,
+        }
     }
 
     /// The highest counter received.
@@ -39,6 +46,25 @@ impl Window {
     #[must_use]
     pub const fn bits(self) -> u64 {
         self.bits
+    }
+
+    /// Bit `i` says that a change of drop ids in command `highest - i` was refused.
+    #[must_use]
+    pub const fn refused(self) -> u64 {
+        self.refused
+    }
+
+    /// The window with this command's changes refused. Too far back to tell, it stays as it is.
+    #[must_use]
+    pub const fn refuse(self, counter: u64) -> Self {
+        let back = self.highest.saturating_sub(counter);
+        if counter > self.highest || back >= Self::LENGTH {
+            return self;
+        }
+        Self {
+            refused: self.refused | (1 << back),
+            ..self
+        }
     }
 
     /// The window with this counter received; none if it was received before or is too old to
@@ -55,9 +81,15 @@ impl Window {
             } else {
                 0
             };
+            let refused = if ahead < Self::LENGTH {
+                self.refused << ahead
+            } else {
+                0
+            };
             return Some(Self {
                 highest: counter,
                 bits,
+                refused,
             });
         }
         if counter == self.highest {
@@ -68,8 +100,8 @@ impl Window {
             return None;
         }
         Some(Self {
-            highest: self.highest,
             bits: self.bits | (1 << bit),
+            ..self
         })
     }
 }
@@ -90,6 +122,19 @@ mod tests {
         assert_eq!(window.accept(100), None);
         assert_eq!(window.accept(164).map(Window::bits), Some(1 << 63));
         assert_eq!(window.accept(u64::MAX).map(Window::bits), Some(0));
+    }
+
+    #[test]
+    fn what_was_refused_moves_with_the_window() {
+        let window = Window::first(100).refuse(100);
+        let window = window.accept(103).unwrap().refuse(103);
+        assert_eq!(window.refused(), 0b1001);
+        // One that came late, and one too far back to tell.
+        let window = window.accept(102).unwrap().refuse(102).refuse(39);
+        assert_eq!(window.refused(), 0b1011);
+        assert_eq!(window.accept(163).unwrap().refused(), 0b11 << 60 | 1 << 63);
+        assert_eq!(window.accept(167).unwrap().refused(), 0);
+        assert_eq!(window.refuse(u64::MAX), window);
     }
 
     proptest! {

@@ -1,4 +1,5 @@
-//! What arrives: each fragment once, put together, and on disk before it is acknowledged.
+//! What arrives: each fragment once, put together, and on disk before it is acknowledged. Nobody fills
+//! it for the others: of what it holds, one sender has a share, and so have all strangers together.
 
 mod partial;
 mod seen;
@@ -12,9 +13,11 @@ use shoal_proto::{MessageId, Time};
 use self::partial::Partials;
 use self::seen::{Seen, State};
 use crate::config::Limits;
+use crate::contacts::Contacts;
 use crate::error::ClientError;
 use crate::event::HopTrace;
 use crate::identity::Identity;
+use crate::keys::PeerKey;
 use crate::rows::{self, Change, InboxKey, InboxRow, Row, SeenKey};
 use crate::table::Table;
 
@@ -26,6 +29,8 @@ pub(crate) enum Arrival {
     Saving,
     /// No room: leave it at the mailbox.
     Full,
+    /// No room for this sender, or for strangers: leave it at the mailbox.
+    ShareFull,
     /// It does not open, or holds no fragment: acknowledge it, so that it blocks nothing.
     Bad,
     /// New: save this, then acknowledge it.
@@ -63,16 +68,16 @@ pub(crate) struct Inbox {
     seen: Seen,
     partials: Partials,
     unread: BTreeMap<InboxKey, Unread>,
-    limit: usize,
+    limits: Limits,
 }
 
 impl Inbox {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             seen: Seen::new(limits.seen),
-            partials: Partials::new(limits.partial_fragments),
+            partials: Partials::new(limits.partial_fragments, limits.partial_of_strangers),
             unread: BTreeMap::new(),
-            limit: limits.unread,
+            limits,
         }
     }
 
@@ -105,6 +110,7 @@ impl Inbox {
         &mut self,
         now: Time,
         owner: &Identity,
+        contacts: &Contacts,
         entry: &StreamEntry,
         trace: Vec<HopTrace>,
     ) -> Arrival {
@@ -117,7 +123,7 @@ impl Inbox {
             Some(State::Saving) => return Arrival::Saving,
             None => {}
         }
-        if self.unread.len() >= self.limit {
+        if self.unread.len() >= self.limits.unread {
             return Arrival::Full;
         }
         let Ok((sender, plaintext)) = owner.open(entry) else {
@@ -126,6 +132,9 @@ impl Inbox {
         let Ok(fragment) = Fragment::decode(&plaintext) else {
             return Arrival::Bad;
         };
+        if !self.has_share(&sender, contacts) {
+            return Arrival::ShareFull;
+        }
         let key = InboxKey {
             sender,
             message: fragment.envelope.message,
@@ -134,7 +143,7 @@ impl Inbox {
             return Arrival::Bad;
         }
         let index = fragment.index;
-        let (outcome, mut changes) = self.put_together(now, key, fragment);
+        let (outcome, mut changes) = self.put_together(now, key, fragment, contacts);
         let complete = (outcome == Outcome::Complete).then_some(key);
         if outcome == Outcome::Partial {
             let value = rows::encode_partial(now, &plaintext);
@@ -154,6 +163,18 @@ impl Inbox {
                 trace,
             },
         }
+    }
+
+    /// Whether one more message of a sender may wait to be read.
+    fn has_share(&self, sender: &PeerKey, contacts: &Contacts) -> bool {
+        let senders = || self.unread.keys().map(|key| &key.sender);
+        let own = senders().filter(|other| *other == sender).count();
+        if own >= self.limits.unread_of_one {
+            return false;
+        }
+        let is_stranger = |sender: &&PeerKey| !contacts.contains(sender);
+        let strangers = || senders().filter(is_stranger).count();
+        contacts.contains(sender) || strangers() < self.limits.unread_of_strangers
     }
 
     /// What was saved with this is safe now.
@@ -199,6 +220,7 @@ impl Inbox {
         now: Time,
         key: InboxKey,
         fragment: Fragment,
+        contacts: &Contacts,
     ) -> (Outcome, Vec<Change>) {
         let put = |row: &InboxRow| Change::put(Table::Inbox, key.to_bytes(), row.encode());
         // The row of a message that is complete but could not be saved is saved anew.
@@ -210,7 +232,7 @@ impl Inbox {
         }
         self.partials.insert(key, fragment);
         let Some(whole) = self.partials.take_whole(&key) else {
-            return (Outcome::Partial, self.partials.make_room(&key));
+            return (Outcome::Partial, self.partials.make_room(&key, contacts));
         };
         let row = InboxRow {
             arrived: now,
@@ -284,7 +306,8 @@ mod tests {
             message: part.0,
             blob,
         };
-        inbox.arrive(Time::from_micros(1), me, &entry, Vec::new())
+        let now = Time::from_micros(1);
+        inbox.arrive(now, me, &Contacts::default(), &entry, Vec::new())
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use shoal_packet::fragment::{Envelope, Fragment};
 use zeroize::Zeroizing;
 
+use crate::contacts::Contacts;
 use crate::error::ClientError;
 use crate::rows::{self, Change, InboxKey, Row};
 use crate::table::Table;
@@ -28,21 +29,25 @@ pub(super) struct Whole {
 
 /// Unfinished messages by sender (who has proven who they are: a stranger can't add to somebody
 /// else's message) and id. When there are more than `limit` fragments, the oldest message of the
-/// sender who holds most is given up, so that a flood is its sender's own loss.
+/// sender who holds most is given up, so that a flood is its sender's own loss. A stranger, to whom this
+/// client never wrote, can be as many senders as it likes: when strangers hold more than their part,
+/// one of theirs is given up.
 pub(super) struct Partials {
     messages: BTreeMap<InboxKey, Partial>,
     fragments: usize,
     limit: usize,
+    of_strangers: usize,
     next_age: u64,
     discarded: u64,
 }
 
 impl Partials {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, of_strangers: usize) -> Self {
         Self {
             messages: BTreeMap::new(),
             fragments: 0,
             limit,
+            of_strangers,
             next_age: 0,
             discarded: 0,
         }
@@ -112,10 +117,10 @@ impl Partials {
     }
 
     /// Gives up messages until the rest fits; not the one in hand. Returns their rows.
-    pub(super) fn make_room(&mut self, keep: &InboxKey) -> Vec<Change> {
+    pub(super) fn make_room(&mut self, keep: &InboxKey, contacts: &Contacts) -> Vec<Change> {
         let mut changes = Vec::new();
-        while self.fragments > self.limit {
-            let Some(victim) = self.victim(keep) else {
+        while self.fragments > self.limit || self.strangers(contacts) > self.of_strangers {
+            let Some(victim) = self.victim(keep, contacts) else {
                 break;
             };
             if let Some(partial) = self.remove(&victim) {
@@ -126,7 +131,15 @@ impl Partials {
         changes
     }
 
-    fn victim(&self, keep: &InboxKey) -> Option<InboxKey> {
+    /// Fragments of strangers.
+    fn strangers(&self, contacts: &Contacts) -> usize {
+        let strange = |(key, _): &(&InboxKey, &Partial)| !contacts.contains(&key.sender);
+        let held = self.messages.iter().filter(strange);
+        held.map(|(_, partial)| partial.parts.len()).sum()
+    }
+
+    fn victim(&self, keep: &InboxKey, contacts: &Contacts) -> Option<InboxKey> {
+        let among_strangers = self.strangers(contacts) > self.of_strangers;
         let mut held: BTreeMap<_, usize> = BTreeMap::new();
         for (key, partial) in &self.messages {
             *held.entry(key.sender).or_default() += partial.parts.len();
@@ -134,6 +147,7 @@ impl Partials {
         self.messages
             .iter()
             .filter(|(key, _)| *key != keep)
+            .filter(|(key, _)| !among_strangers || !contacts.contains(&key.sender))
             .max_by_key(|(key, partial)| (held.get(&key.sender), Reverse(partial.age)))
             .map(|(key, _)| *key)
     }

@@ -1,6 +1,8 @@
 //! Which fragments are here already, so that each is delivered once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use shoal_proto::DropId;
 
 use crate::error::ClientError;
 use crate::rows::{self, Change, Row, SeenKey};
@@ -15,10 +17,11 @@ pub(super) enum State {
     Safe,
 }
 
-/// The fragments remembered, by age; at most `limit`.
+/// The fragments remembered; at most `limit`. Beyond it, the oldest of the drop id with the most is
+/// forgotten, so that who floods one makes others' no more likely to be told twice.
 pub(super) struct Seen {
     by_key: BTreeMap<SeenKey, (u64, State)>,
-    by_age: BTreeMap<u64, SeenKey>,
+    by_drop: BTreeMap<DropId, BTreeSet<(u64, SeenKey)>>,
     next_age: u64,
     limit: usize,
 }
@@ -27,7 +30,7 @@ impl Seen {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             by_key: BTreeMap::new(),
-            by_age: BTreeMap::new(),
+            by_drop: BTreeMap::new(),
             next_age: 0,
             limit: limit.max(1),
         }
@@ -55,13 +58,19 @@ impl Seen {
     pub(super) fn add(&mut self, key: SeenKey, state: State) -> Option<Change> {
         self.next_age += 1;
         self.by_key.insert(key, (self.next_age, state));
-        self.by_age.insert(self.next_age, key);
+        let under = self.by_drop.entry(key.drop).or_default();
+        under.insert((self.next_age, key));
         if self.by_key.len() <= self.limit {
             return None;
         }
-        let (_, oldest) = self.by_age.pop_first()?;
-        self.by_key.remove(&oldest);
+        let oldest = self.oldest_of_most()?;
+        self.forget(&oldest);
         Some(Change::delete(Table::Seen, oldest.to_bytes()))
+    }
+
+    fn oldest_of_most(&self) -> Option<SeenKey> {
+        let most = self.by_drop.values().max_by_key(|under| under.len())?;
+        most.first().map(|(_, key)| *key)
     }
 
     /// It is on disk now.
@@ -71,10 +80,16 @@ impl Seen {
         }
     }
 
-    /// It could not be saved: when it comes again, it is new again.
+    /// When it comes again, it is new again.
     pub(super) fn forget(&mut self, key: &SeenKey) {
-        if let Some((age, _)) = self.by_key.remove(key) {
-            self.by_age.remove(&age);
+        let Some((age, _)) = self.by_key.remove(key) else {
+            return;
+        };
+        if let Some(under) = self.by_drop.get_mut(&key.drop) {
+            under.remove(&(age, *key));
+            if under.is_empty() {
+                self.by_drop.remove(&key.drop);
+            }
         }
     }
 }
@@ -108,5 +123,20 @@ mod tests {
         assert!(seen.add(key(4), State::Safe).is_none());
         let change = seen.add(key(5), State::Safe).unwrap();
         assert_eq!(change.key, key(3).to_bytes());
+    }
+
+    #[test]
+    fn who_floods_one_drop_id_makes_no_other_forget() {
+        let mut seen = Seen::new(10);
+        let of = |drop: u8, number: u8| SeenKey {
+            drop: DropId::new([drop; 32]),
+            deposit: MessageId::new([number; 16]),
+        };
+        (0..3).for_each(|number| drop(seen.add(of(1, number), State::Safe)));
+        for number in 0..100 {
+            seen.add(of(2, number), State::Safe);
+        }
+        assert!((0..3).all(|number| seen.state(&of(1, number)).is_some()));
+        assert!(seen.state(&of(2, 92)).is_none() && seen.state(&of(2, 93)).is_some());
     }
 }

@@ -1,6 +1,6 @@
 //! How rows are written: fixed layouts behind a version byte, numbers big-endian.
 
-use shoal_proto::Time;
+use shoal_proto::{Span, Time};
 
 const VERSION: u8 = 1;
 
@@ -25,6 +25,10 @@ impl Writer {
 
     pub(super) fn time(self, time: Time) -> Self {
         self.u64(time.as_micros())
+    }
+
+    pub(super) fn span(self, span: Span) -> Self {
+        self.u64(span.as_micros())
     }
 
     pub(super) fn done(self) -> Vec<u8> {
@@ -61,6 +65,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn time(&mut self) -> Result<Time, Fault> {
         Ok(Time::from_micros(self.u64()?))
+    }
+
+    pub(super) fn span(&mut self) -> Result<Span, Fault> {
+        Ok(Span::from_micros(self.u64()?))
     }
 
     /// All that is left.

@@ -1,7 +1,5 @@
 //! The row of a contact.
 
-use shoal_proto::NodeId;
-
 use super::codec::{Fault, Reader, Writer};
 use crate::keys::PeerKey;
 
@@ -9,15 +7,15 @@ use crate::keys::PeerKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ContactRow {
     pub(crate) sequence: u64,
-    /// The provider at which the contact's drop set is known to be registered.
-    pub(crate) registered_at: Option<NodeId>,
+    /// The number of the drop id for the contact's answers; none for the one in the address.
+    pub(crate) drop: Option<u16>,
 }
 
 impl ContactRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let writer = Writer::new().u64(self.sequence);
-        match &self.registered_at {
-            Some(provider) => writer.bytes(&[1]).bytes(provider.as_bytes()).done(),
+        match self.drop {
+            Some(number) => writer.bytes(&[1]).bytes(&number.to_be_bytes()).done(),
             None => writer.bytes(&[0]).done(),
         }
     }
@@ -25,16 +23,13 @@ impl ContactRow {
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader::value(value)?;
         let sequence = reader.u64()?;
-        let registered_at = match reader.take::<1>()? {
+        let drop = match reader.take::<1>()? {
             [0] => None,
-            [1] => Some(NodeId::new(*reader.take()?)),
-            _ => return Err("unknown registration"),
+            [1] => Some(u16::from_be_bytes(*reader.take()?)),
+            _ => return Err("unknown kind of drop id"),
         };
         reader.end()?;
-        Ok(Self {
-            sequence,
-            registered_at,
-        })
+        Ok(Self { sequence, drop })
     }
 
     pub(crate) fn decode_key(key: &[u8]) -> Result<PeerKey, Fault> {

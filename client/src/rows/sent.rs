@@ -2,7 +2,7 @@
 
 use shoal_packet::command::{Blob, DropGrant};
 use shoal_proto::size::{BLOB_BYTES, TOKEN_BYTES};
-use shoal_proto::{DropId, MessageId, NodeId, Time};
+use shoal_proto::{DropId, MessageId, NodeId, Span, Time};
 
 use super::codec::{Fault, Reader, Writer};
 
@@ -129,6 +129,35 @@ impl OutboxRow {
             blob: Box::new(
                 Blob::from_bytes(reader.take::<BLOB_BYTES>()?).map_err(|_| "too short")?,
             ),
+        };
+        reader.end()?;
+        Ok(row)
+    }
+}
+
+/// A row of [`Table::Retry`](crate::Table::Retry), under the key of a fragment that was sent: when it
+/// is sent again if no receipt comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RetryRow {
+    /// How often it was sent.
+    pub(crate) attempts: u32,
+    pub(crate) due: Time,
+    /// The mean wait after that.
+    pub(crate) wait: Span,
+}
+
+impl RetryRow {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let writer = Writer::new().bytes(&self.attempts.to_be_bytes());
+        writer.time(self.due).span(self.wait).done()
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
+        let mut reader = Reader::value(value)?;
+        let row = Self {
+            attempts: u32::from_be_bytes(*reader.take()?),
+            due: reader.time()?,
+            wait: reader.span()?,
         };
         reader.end()?;
         Ok(row)

@@ -1,5 +1,4 @@
 use shoal_client::{Alarm, ClientEvent, ClientInput, MAX_TEXT_BYTES, MessageState, SendError};
-use shoal_packet::command::DropChange;
 use shoal_proto::Span;
 
 use crate::world::{Answer, World, params, random_bytes, secs};
@@ -139,8 +138,8 @@ fn a_fragment_is_sent_again_until_it_is_stored() {
     world.send(ALICE, 1, &to, b"again");
     world.run(secs(40.0));
     let tries = world.deposits.clone();
-    // After 2, 4, 8 and 16 s: five tries within 40 s, and not one on the next tick.
-    assert!((4..=5).contains(&tries.len()), "{}", tries.len());
+    // After 2, 4, 8 and 16 s in the mean, and not one on the next tick.
+    assert!((4..=7).contains(&tries.len()), "{}", tries.len());
     for pair in tries.windows(2) {
         assert_eq!(
             (&pair[0].drop, &pair[0].message, &pair[0].blob),
@@ -153,10 +152,11 @@ fn a_fragment_is_sent_again_until_it_is_stored() {
         .windows(2)
         .map(|pair| pair[1].at.since(pair[0].at).as_secs_f64())
         .collect();
-    assert!(
-        gaps.windows(2).all(|pair| pair[1] > pair[0] * 1.5),
-        "{gaps:?}"
-    );
+    for (gap, wait) in gaps.iter().zip([2.0, 4.0, 8.0, 16.0, 20.0, 20.0]) {
+        // And then the next tick.
+        let range = wait * 0.5..wait * 1.5 + 4.0;
+        assert!(range.contains(gap), "{gap} for {wait}");
+    }
     world.answer = Answer::Honest;
     let done = |world: &World| world.hosts[ALICE].client.counters().outbox_fragments == 0;
     assert!(world.run_until(secs(40.0), done));
@@ -179,8 +179,9 @@ fn a_late_commit_is_told_at_the_next_try() {
     assert_eq!(world.hosts[BOB].texts().len(), 1);
 }
 
+/// Or a provider could have what is for it come at a moment of its choice.
 #[test]
-fn an_answer_that_says_nothing_is_asked_again_before_a_lost_one_would_be() {
+fn an_answer_that_says_nothing_brings_no_try_forward() {
     let mut world = World::new(6, params(3600));
     let mut config = shoal_client::ClientConfig::new(world.providers()[0]);
     config.profile = "quick".into();
@@ -193,9 +194,11 @@ fn an_answer_that_says_nothing_is_asked_again_before_a_lost_one_would_be() {
     world.send(ALICE, 1, &to, b"late");
     let tried = |world: &World| !world.deposits.is_empty();
     assert!(world.run_until(secs(10.0), tried));
+    world.run(secs(25.0));
+    assert_eq!(world.deposits.len(), 1, "the wait is half a minute or more");
     world.answer = Answer::Honest;
     let stored = |world: &World| world.hosts[ALICE].client.counters().stored == 1;
-    assert!(world.run_until(secs(30.0), stored));
+    assert!(world.run_until(secs(80.0), stored));
 }
 
 #[test]
@@ -206,7 +209,7 @@ fn a_refused_fragment_backs_off() {
     world.send(ALICE, 1, &to, b"no");
     world.run(secs(40.0));
     assert!(
-        (4..=5).contains(&world.deposits.len()),
+        (4..=7).contains(&world.deposits.len()),
         "{}",
         world.deposits.len()
     );
@@ -275,32 +278,6 @@ fn an_entry_pushed_again_is_told_once() {
     assert_eq!(world.hosts[BOB].texts().len(), 1);
     assert!(world.hosts[BOB].client.counters().duplicates >= 3);
     assert!(world.run_until(secs(20.0), |world| world.stored() == 0));
-}
-
-#[test]
-fn drop_ids_are_registered_in_padded_sets_until_confirmed() {
-    let mut world = two(11);
-    world.loss = 0.3;
-    let to = world.address(BOB);
-    world.send(ALICE, 1, &to, b"hello");
-    let pending = |world: &World| world.hosts[ALICE].client.counters().pending_registrations;
-    assert_eq!(pending(&world), 1);
-    assert!(world.run_until(secs(60.0), |world| pending(world) == 0));
-    let sets = world.drop_sets.clone();
-    for set in &sets {
-        assert_eq!(set.len(), 4);
-        assert_eq!(*set, sets[0], "the decoys stay the same");
-        assert!(
-            set.iter()
-                .all(|change| matches!(change, DropChange::Register(_)))
-        );
-    }
-    world.run(secs(20.0));
-    assert_eq!(
-        world.drop_sets.len(),
-        sets.len(),
-        "confirmed, and not said again"
-    );
 }
 
 #[test]
@@ -440,7 +417,7 @@ fn losses_are_counted_apart_and_raise_alarms() {
     world.attach(BOB, 2);
     world.run(secs(5.0));
     world.hosts[ALICE].deaf = true;
-    world.run(secs(45.0));
+    world.run(secs(60.0));
     let counters = world.hosts[ALICE].client.counters();
     assert!(
         counters.loops_lost > 8 && counters.receipts_lost > 40,

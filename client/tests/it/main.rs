@@ -9,7 +9,10 @@
 
 mod acceptance;
 mod delivery;
+mod drops;
 mod epochs;
+mod quiet;
 mod restart;
+mod shares;
 mod timing;
 mod world;

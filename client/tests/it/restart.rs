@@ -150,7 +150,7 @@ proptest! {
 
     #[test]
     fn damaged_rows_are_told_and_never_panic(
-        table in 0usize..7,
+        table in 0usize..Table::ALL.len(),
         key in proptest::collection::vec(any::<u8>(), 0..60),
         value in proptest::collection::vec(any::<u8>(), 0..60),
     ) {

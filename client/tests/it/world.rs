@@ -1,7 +1,7 @@
 //! The network that the test plays: mixes that forward, providers with mailboxes in memory, and
 //! hosts that keep each client's rows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand::{CryptoRng, Rng, RngExt, SeedableRng};
@@ -73,6 +73,9 @@ struct Mailbox {
     next_number: u64,
     highest: u64,
     received: Vec<u64>,
+    /// Packets of which a drop id was refused.
+    refused: Vec<u64>,
+    drops: BTreeSet<DropId>,
     stock: BTreeMap<u8, VecDeque<Surb>>,
     entries: BTreeMap<(DropId, MessageId), Entry>,
 }
@@ -117,7 +120,13 @@ pub(crate) struct World {
     pub(crate) loss: f64,
     pub(crate) deposits: Vec<SeenDeposit>,
     pub(crate) commands: BTreeMap<&'static str, usize>,
-    pub(crate) drop_sets: Vec<Vec<DropChange>>,
+    pub(crate) drop_sets: Vec<(Time, Vec<DropChange>)>,
+    /// Drop ids of one mailbox.
+    pub(crate) drop_limit: usize,
+    /// The generations that mailboxes saw.
+    pub(crate) generations: Vec<u64>,
+    /// What a mailbox says of a command that it does not take: the newest generation, or something else.
+    pub(crate) behind: fn(u64) -> u64,
     pub(crate) bad_epochs: usize,
     pub(crate) void_surbs: usize,
     /// Ticks of a mailbox that had blocks before, and has none.
@@ -175,6 +184,9 @@ impl World {
             deposits: Vec::new(),
             commands: BTreeMap::new(),
             drop_sets: Vec::new(),
+            drop_limit: 1024,
+            generations: Vec::new(),
+            behind: |generation| generation,
             bad_epochs: 0,
             void_surbs: 0,
             dry_ticks: 0,
@@ -255,6 +267,15 @@ impl World {
         self.hosts[who].client = self.make(&config, &keys, &rows);
         self.hosts[who].link = None;
         self.pump(who, usize::MAX);
+    }
+
+    /// A client that others can write to, and that is never online.
+    pub(crate) fn stranger(&mut self, mailbox: usize) -> Address {
+        let config = ClientConfig::new(self.providers()[mailbox]);
+        let mut rng = ChaCha20Rng::from_rng(&mut self.rng);
+        let keys = ClientKeys::generate(&mut rng);
+        let client = Client::new(self.params.clone(), config, keys, rng, &[], self.now).unwrap();
+        client.address(self.now)
     }
 
     pub(crate) fn attach(&mut self, who: usize, entry: usize) {
@@ -512,6 +533,9 @@ impl World {
                 });
                 let registered = self.drops.get(&(node, deposit.drop)).copied();
                 let mailbox = registered.or(granted);
+                if let Some(mailbox) = granted {
+                    self.drops.insert((node, deposit.drop), mailbox);
+                }
                 let message = deposit.message;
                 let reply = match (self.answer, mailbox) {
                     (Answer::Silent, _) => return,
@@ -555,18 +579,26 @@ impl World {
         let request = packet.into_request();
         let mailbox = self.mailboxes.entry((node, request.mailbox)).or_default();
         if request.generation > mailbox.generation {
-            let entries = std::mem::take(&mut mailbox.entries);
+            self.generations.push(request.generation);
             *mailbox = Mailbox {
                 generation: request.generation,
-                entries,
+                entries: std::mem::take(&mut mailbox.entries),
+                drops: std::mem::take(&mut mailbox.drops),
                 ..Mailbox::default()
             };
             for entry in mailbox.entries.values_mut() {
                 entry.pushed = None;
             }
         }
-        if request.generation < mailbox.generation {
-            return;
+        if request.generation < mailbox.generation || mailbox.received.contains(&request.counter) {
+            let generation = (self.behind)(mailbox.generation);
+            let [surb, ..] = request.surbs;
+            return self.reply(
+                node,
+                request.surb_epoch,
+                surb,
+                &Reply::Behind { generation },
+            );
         }
         mailbox.highest = mailbox.highest.max(request.counter);
         mailbox.received.push(request.counter);
@@ -581,13 +613,18 @@ impl World {
             }
         }
         if !request.drops.is_empty() {
-            self.drop_sets.push(request.drops.clone());
+            self.drop_sets.push((self.now, request.drops.clone()));
         }
         for change in request.drops {
             let DropChange::Register(drop) = change else {
                 continue;
             };
-            self.drops.insert((node, drop), request.mailbox);
+            if mailbox.drops.len() >= self.drop_limit && !mailbox.drops.contains(&drop) {
+                mailbox.refused.push(request.counter);
+            } else {
+                mailbox.drops.insert(drop);
+                self.drops.insert((node, drop), request.mailbox);
+            }
         }
     }
 
@@ -635,6 +672,12 @@ impl World {
                 window_highest: mailbox.highest,
                 window_bits: (0..64)
                     .filter(|back| bit(*back).is_some_and(has))
+                    .fold(0, |bits, back| bits | 1 << back),
+                refused_bits: (0..64)
+                    .filter(|back| {
+                        let counter = mailbox.highest.checked_sub(*back);
+                        counter.is_some_and(|counter| mailbox.refused.contains(&counter))
+                    })
                     .fold(0, |bits, back| bits | 1 << back),
                 stock: u16::try_from(left).unwrap(),
                 entry,

@@ -163,3 +163,64 @@ fn a_mix_that_restarts_is_used_again() {
     );
     close_books(&mut network);
 }
+
+/// Whoever cuts a client off, or makes it start anew, looks at the mailboxes of those it may write to.
+#[test]
+fn coming_back_brings_no_try_forward() {
+    let mut network = Network::builder(9)
+        .profile("quiet", QUIET)
+        .providers(3)
+        .clients(6, "quiet")
+        .loop_rate(0.1)
+        .client_config(|config| (config.retry_after, config.retry_max) = (secs(120), secs(120)))
+        .build()
+        .unwrap();
+    assert!(network.bring_up(START).unwrap());
+    network.run_for(secs(5)).unwrap();
+    let clients: Vec<_> = network.clients().collect();
+    let alice = clients[0];
+    let keeps = |client: Party| network.address(client).unwrap().provider;
+    let taken = [
+        network.id(network.entry(alice).unwrap()).unwrap(),
+        keeps(alice),
+    ];
+    let bob = clients
+        .iter()
+        .find(|client| !taken.contains(&keeps(**client)));
+    let bob = *bob.unwrap();
+    let mailbox = network
+        .providers()
+        .find(|p| network.id(*p).unwrap() == keeps(bob));
+    // Nobody answers.
+    network.crash(mailbox.unwrap());
+    network.send(alice, bob, "in vain").unwrap();
+    let is_try = |event: &ClientEvent| matches!(event, ClientEvent::Sent { .. });
+    wait_until(&mut network, 30, |n| told(n, alice, is_try).is_some());
+    let first = network.now();
+    for round in 0..5 {
+        if round % 2 == 0 {
+            network.crash(alice);
+            run_checked(&mut network, 1);
+            network.start(alice).unwrap();
+        } else {
+            network.set_online(alice, false).unwrap();
+            run_checked(&mut network, 1);
+            network.set_online(alice, true).unwrap();
+        }
+        let back = |n: &Network| n.handle(alice).unwrap().is_some();
+        wait_until(&mut network, 10, back);
+        run_checked(&mut network, 5);
+    }
+    let tries = |network: &Network| {
+        let own = network.happenings().iter().filter(|h| h.client == alice);
+        own.filter(|h| h.client_event().is_some_and(is_try)).count()
+    };
+    assert!(
+        network.now().since(first) < secs(55),
+        "the wait is a minute or more"
+    );
+    assert_eq!(tries(&network), 1);
+    let again = |n: &Network| tries(n) == 2;
+    wait_until(&mut network, 240, again);
+    close_books(&mut network);
+}

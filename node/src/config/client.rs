@@ -41,7 +41,7 @@ pub struct ClientFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Messages {
-    /// How long a message is tried, and how long a mailbox keeps it.
+    /// How long a message is tried until the receiver's mailbox has it.
     pub keep: Span,
     /// How long an address that was handed out stays good.
     pub address_validity: Span,

@@ -111,13 +111,13 @@ pub struct Storage {
     pub total: ByteSize,
     /// Mailboxes.
     pub mailboxes: u64,
-    /// Messages in one mailbox.
+    /// Messages in one mailbox, those delivered since the last full hour included.
     pub entries_per_mailbox: u64,
-    /// Messages under one drop id.
+    /// The same under one drop id.
     pub entries_per_drop: u64,
     /// Drop ids of one mailbox.
     pub drops_per_mailbox: u64,
-    /// Longest time that a message is kept.
+    /// How long a message is kept.
     pub keep: Span,
     /// A mailbox that its owner has not served for this long is removed.
     pub mailbox_idle: Span,

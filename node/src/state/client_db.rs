@@ -10,6 +10,9 @@ use super::rows::{RowChange, Rows};
 /// Name of the client's database in its directory.
 const FILE: &str = "client.db";
 
+/// Grows with every change of a row of the client role's.
+const LAYOUT: i64 = 2;
+
 const ADVICE: &str = "restore it from a backup, or move it away to start without the messages \
                       that were not read or not sent yet; the address stays the same";
 
@@ -24,10 +27,10 @@ impl ClientDb {
     /// Opens the database in this directory, or makes it.
     ///
     /// # Errors
-    /// [`StateError::Corrupt`] if it is damaged, [`StateError::Mode`] and [`StateError::Owner`] if
-    /// others can read it, [`StateError::Io`].
+    /// [`StateError::Corrupt`] if it is damaged, [`StateError::Layout`] if another release wrote it,
+    /// [`StateError::Mode`] and [`StateError::Owner`] if others can read it, [`StateError::Io`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
-        Rows::open(&dir.join(FILE), ADVICE).map(Self)
+        Rows::open(&dir.join(FILE), LAYOUT, ADVICE).map(Self)
     }
 
     /// Every row, in order.
@@ -113,6 +116,17 @@ mod tests {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             assert!(!bytes.windows(text.len()).any(|window| window == text));
         }
+    }
+
+    #[test]
+    fn rows_of_another_release_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(ClientDb::open(dir.path()).unwrap());
+        let other = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+        other.pragma_update(None, "user_version", 1).unwrap();
+        drop(other);
+        let error = ClientDb::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("layout 1, and this one knows 2"), "{error}");
     }
 
     #[test]

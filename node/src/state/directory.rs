@@ -18,6 +18,9 @@ const FILE: &str = "directory.db";
 const KEY_DIR: &str = "epoch-keys";
 const KEY_KIND: &str = "shoal-epoch-key-1";
 
+/// Grows with every change of a row.
+const LAYOUT: i64 = 1;
+
 const ADVICE: &str = "move it away: the node gets documents and descriptors from the others again";
 
 const DOCUMENT: &str = "document";
@@ -57,7 +60,7 @@ impl DirectoryFiles {
         StateDir::create(&keys)?;
         sync_parent(&keys)?;
         Ok(Self {
-            rows: Rows::open(&dir.join(FILE), ADVICE)?,
+            rows: Rows::open(&dir.join(FILE), LAYOUT, ADVICE)?,
             keys,
         })
     }

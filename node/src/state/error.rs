@@ -61,6 +61,22 @@ pub enum StateError {
     /// Not a regular file: a link, a device, a directory.
     #[error("{path} is not a regular file; put the file itself there", path = .0.display())]
     Kind(PathBuf),
+    /// A database whose rows have another layout.
+    #[error(
+        "{path} was written by another release: it has layout {found}, and this one knows {known}; \
+         {advice}",
+        path = path.display()
+    )]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// The layout of the file.
+        found: i64,
+        /// The layout that this release reads and writes.
+        known: i64,
+        /// What to do.
+        advice: &'static str,
+    },
     /// The content can't be right.
     #[error("{path} is damaged: {what}; {advice}", path = path.display())]
     Corrupt {

@@ -16,15 +16,13 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS rows (
     PRIMARY KEY (kind, key)
 ) STRICT, WITHOUT ROWID";
 
-/// The layout that we read and write, kept as SQLite's `user_version`.
-const LAYOUT: i64 = 1;
-
 /// Rows of (kind, key, value) in an SQLite file. Whoever holds the state directory's lock is its
 /// only user.
 #[derive(Debug)]
 pub(super) struct Rows {
     path: PathBuf,
     advice: &'static str,
+    layout: i64,
     connection: Connection,
 }
 
@@ -36,8 +34,10 @@ pub(super) struct RowChange<'a> {
 }
 
 impl Rows {
-    /// Opens the file or makes it. `advice` is what to do if it is damaged.
-    pub(super) fn open(path: &Path, advice: &'static str) -> Result<Self, StateError> {
+    /// Opens the file or makes it. `layout` is that of the rows, which grows with every change of
+    /// one and is kept as SQLite's `user_version`; `advice` is what to do about another one, or about
+    /// damage.
+    pub(super) fn open(path: &Path, layout: i64, advice: &'static str) -> Result<Self, StateError> {
         // SQLite gives its other files the mode of this one.
         let mut options = OpenOptions::new();
         let file = options
@@ -56,6 +56,7 @@ impl Rows {
         let rows = Self {
             path: path.to_owned(),
             advice,
+            layout,
             connection,
         };
         rows.check()?;
@@ -80,11 +81,16 @@ impl Rows {
             0 => {
                 connection.execute_batch(SCHEMA).map_err(fail)?;
                 connection
-                    .pragma_update(None, "user_version", LAYOUT)
+                    .pragma_update(None, "user_version", self.layout)
                     .map_err(fail)
             }
-            LAYOUT => Ok(()),
-            other => Err(self.corrupt(format!("its layout is {other}, which is not ours"))),
+            own if own == self.layout => Ok(()),
+            found => Err(StateError::Layout {
+                path: self.path.clone(),
+                found,
+                known: self.layout,
+                advice: self.advice,
+            }),
         }
     }
 

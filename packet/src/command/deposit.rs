@@ -52,8 +52,9 @@ impl fmt::Debug for Blob {
     }
 }
 
-/// A blob for somebody's mailbox. 2022 bytes with its kind: epoch 1, reply block 396, drop id 32,
-/// message id 16, time to live 4, grant 100, blob 1472.
+/// A blob for somebody's mailbox. 2018 bytes with its kind: epoch 1, reply block 396, drop id 32,
+/// message id 16, grant 100, blob 1472. It says nothing of time: how long it is kept is the
+/// provider's to say, the same for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deposit {
     /// The byte that names the epoch of the reply block.
@@ -64,8 +65,6 @@ pub struct Deposit {
     pub drop: DropId,
     /// Makes the put idempotent, together with `drop`.
     pub message: MessageId,
-    /// How long to keep it, in seconds; the provider has a limit of its own.
-    pub ttl_secs: u32,
     /// Proof that the mailbox's owner accepts deposits under this drop id, for ids that the
     /// provider hasn't been told yet.
     pub grant: Option<DropGrant>,
@@ -84,7 +83,6 @@ impl Deposit {
             .put(self.surb.as_bytes())
             .put(self.drop.as_bytes())
             .put(self.message.as_bytes())
-            .put(&self.ttl_secs.to_be_bytes())
             .put(&token)
             .put(self.blob.as_bytes());
     }
@@ -95,7 +93,6 @@ impl Deposit {
             surb: read_surb(reader)?,
             drop: DropId::new(reader.array()?),
             message: MessageId::new(reader.array()?),
-            ttl_secs: reader.u32()?,
             grant: DropGrant::from_token(&reader.array()?),
             blob: Box::new(Blob::from_bytes(reader.take(BLOB_BYTES)?).ok()?),
         })

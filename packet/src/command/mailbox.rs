@@ -43,7 +43,7 @@ pub struct MailboxRequest {
     /// The owner's key, and the mailbox's name.
     pub mailbox: MailboxId,
     /// Grows when the owner starts anew (after a restart, say): a newer one voids the reply
-    /// blocks of older ones.
+    /// blocks of older ones. A count that starts and steps at random: no reading of a clock.
     pub generation: u64,
     /// Numbers the packets of this generation, so that none is taken twice.
     pub counter: u64,

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 const DUMMY: u8 = 1;
 const RECEIPT: u8 = 2;
 const STREAM: u8 = 3;
+const BEHIND: u8 = 4;
 
 const STORED: u8 = 1;
 const REFUSED: u8 = 2;
@@ -23,7 +24,7 @@ const ENTRY: u8 = 1;
 pub enum ReceiptStatus {
     /// It is on the provider's disk.
     Stored,
-    /// It is not, and won't be: full, unknown drop id, or too long a life asked for.
+    /// It is not, and won't be: full, or unknown drop id.
     Refused,
 }
 
@@ -42,6 +43,12 @@ pub enum Reply {
     },
     /// One tick of a mailbox's clock.
     Stream(Box<StreamItem>),
+    /// To an owner whose packet does not count, because the mailbox has seen this generation, which
+    /// is the same or a newer one: who goes on has to go on above it.
+    Behind {
+        /// The newest generation that the mailbox has seen.
+        generation: u64,
+    },
 }
 
 /// One tick of a mailbox's clock, with a message if there was one.
@@ -55,6 +62,9 @@ pub struct StreamItem {
     pub window_highest: u64,
     /// Bit i: the packet with counter `window_highest - 1 - i` was received.
     pub window_bits: u64,
+    /// Bit i: of the drop ids that the packet with counter `window_highest - i` registers or
+    /// revokes, not all were: the provider has no room for more.
+    pub refused_bits: u64,
     /// Reply blocks in stock after this one.
     pub stock: u16,
     /// A message.
@@ -97,6 +107,9 @@ impl Reply {
                 writer.put(&[STREAM]);
                 item.write(&mut writer);
             }
+            Self::Behind { generation } => {
+                writer.put(&[BEHIND]).put(&generation.to_be_bytes());
+            }
         }
         writer.pad_random(rng, PLAINTEXT_BYTES);
         writer.finish()
@@ -126,6 +139,10 @@ impl Reply {
                 Ok(Self::Receipt { message, status })
             }
             STREAM => StreamItem::read(&mut reader).map(|item| Self::Stream(Box::new(item))),
+            BEHIND => {
+                let generation = reader.u64().ok_or(CommandError::Length)?;
+                Ok(Self::Behind { generation })
+            }
             kind => Err(CommandError::Kind(kind)),
         }
     }
@@ -138,6 +155,7 @@ impl StreamItem {
             .put(&self.number.to_be_bytes())
             .put(&self.window_highest.to_be_bytes())
             .put(&self.window_bits.to_be_bytes())
+            .put(&self.refused_bits.to_be_bytes())
             .put(&self.stock.to_be_bytes());
         match &self.entry {
             None => {
@@ -170,6 +188,7 @@ impl StreamItem {
             number: reader.u64()?,
             window_highest: reader.u64()?,
             window_bits: reader.u64()?,
+            refused_bits: reader.u64()?,
             stock: reader.u16()?,
             entry: None,
         })

@@ -49,7 +49,6 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             surb,
             drop,
             message,
-            ttl_secs: 60,
             grant,
             blob,
         };
@@ -78,6 +77,7 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             number: 2,
             window_highest: 3,
             window_bits: 4,
+            refused_bits: 1,
             stock: 5,
             entry,
         };
@@ -105,6 +105,7 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("dummy", Reply::Dummy),
         ("receipt", receipt),
         ("stream-idle", item(None)),
+        ("behind", Reply::Behind { generation: 7 }),
         ("stream", item(Some(entry))),
     ];
     let mut files = vec![
@@ -165,7 +166,7 @@ fn packets() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let envelope = Envelope {
         message: MessageId::new([1; 16]),
         sequence: 1,
-        sent_at: Time::from_micros(1),
+        sent_at: Time::from_micros(60_000_000),
         reply_provider: NodeId::new([1; 32]),
         reply_drop: DropId::new([1; 32]),
     };

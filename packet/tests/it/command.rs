@@ -38,14 +38,13 @@ fn grant() -> DropGrant {
 
 prop_compose! {
     fn deposits()(
-        surb_epoch: u8, fill: u8, drop: [u8; 32], message: [u8; 16], ttl_secs: u32, granted: bool,
+        surb_epoch: u8, fill: u8, drop: [u8; 32], message: [u8; 16], granted: bool,
     ) -> Deposit {
         Deposit {
             surb_epoch,
             surb: surb(fill),
             drop: DropId::new(drop),
             message: MessageId::new(message),
-            ttl_secs,
             grant: granted.then(grant),
             blob: blob(fill.wrapping_add(1)),
         }
@@ -92,13 +91,14 @@ fn sign(request: MailboxRequest) -> MailboxPacket {
 }
 
 prop_compose! {
-    fn items()(numbers: [u64; 4], stock: u16, entry: Option<(u64, [u8; 32], [u8; 16], u8)>)
+    fn items()(numbers: [u64; 5], stock: u16, entry: Option<(u64, [u8; 32], [u8; 16], u8)>)
     -> StreamItem {
         StreamItem {
             generation: numbers[0],
             number: numbers[1],
             window_highest: numbers[2],
             window_bits: numbers[3],
+            refused_bits: numbers[4],
             stock,
             entry: entry.map(|(entry, drop, message, fill)| StreamEntry {
                 entry,
@@ -122,6 +122,7 @@ fn replies() -> impl Strategy<Value = Reply> {
             },
         }),
         items().prop_map(|item| Reply::Stream(Box::new(item))),
+        any::<u64>().prop_map(|generation| Reply::Behind { generation }),
     ]
 }
 
@@ -146,12 +147,11 @@ fn layouts_leave_what_the_budget_says() {
         surb: surb(1),
         drop: DropId::new([4; 32]),
         message: MessageId::new([5; 16]),
-        ttl_secs: 6,
         grant: Some(grant()),
         blob: blob(7),
     };
     let deposit = Command::Deposit(Box::new(deposit));
-    assert_eq!(padding(|seed| deposit.encode(&mut rng(seed)).to_vec()), 9);
+    assert_eq!(padding(|seed| deposit.encode(&mut rng(seed)).to_vec()), 13);
     let dummy = Command::Dummy {
         surb_epoch: 1,
         surb: surb(1),

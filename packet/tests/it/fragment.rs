@@ -9,7 +9,7 @@ fn envelope(message: u8) -> Envelope {
     Envelope {
         message: MessageId::new([message; 16]),
         sequence: 7,
-        sent_at: Time::from_micros(8),
+        sent_at: Time::from_micros(8 * 60_000_000),
         reply_provider: NodeId::new([9; 32]),
         reply_drop: DropId::new([10; 32]),
     }
@@ -53,6 +53,26 @@ fn texts_of_every_size_are_cut_and_joined() {
     );
 }
 
+/// A contact that got finer ones could tell this clock from every other, and know it again.
+#[test]
+fn only_the_minute_of_writing_travels() {
+    let encoded = |micros: u64| {
+        let mut envelope = envelope(1);
+        envelope.sent_at = Time::from_micros(micros);
+        split(&envelope, b"text").unwrap()[0].encode().unwrap()
+    };
+    let minute = 29_000_000 * 60_000_000;
+    assert_eq!(encoded(minute), encoded(minute + 59_999_999));
+    assert_ne!(encoded(minute), encoded(minute + 60_000_000));
+    let sent_at = |micros| Fragment::decode(&encoded(micros)).unwrap().envelope.sent_at;
+    assert_eq!(sent_at(minute + 1), Time::from_micros(minute));
+    // The last minute that fits is told in the place of what is later.
+    assert_eq!(
+        sent_at(u64::MAX).as_micros(),
+        u64::from(u32::MAX) * 60_000_000
+    );
+}
+
 #[test]
 fn a_fragment_has_one_encoding() {
     let good = split(&envelope(1), b"text").unwrap()[0].encode().unwrap();
@@ -69,11 +89,11 @@ fn a_fragment_has_one_encoding() {
     // Not the last one, and still short.
     assert_eq!(altered(21, 2), Err(FragmentError::Field("length")));
     // One byte of text becomes padding.
-    assert_eq!(altered(103, 3), Err(FragmentError::Field("padding")));
-    assert_eq!(altered(102, 0xff), Err(FragmentError::Field("length")));
+    assert_eq!(altered(99, 3), Err(FragmentError::Field("padding")));
+    assert_eq!(altered(98, 0xff), Err(FragmentError::Field("length")));
     // 1264 bytes would fit the blob, and not the first message of a session.
     let mut long = good.to_vec();
-    long[102..104].copy_from_slice(&1_264_u16.to_be_bytes());
+    long[98..100].copy_from_slice(&1_264_u16.to_be_bytes());
     assert_eq!(Fragment::decode(&long), Err(FragmentError::Field("length")));
     assert_eq!(altered(1_375, 1), Err(FragmentError::Field("padding")));
     assert_eq!(Fragment::decode(&good[1..]), Err(FragmentError::Length));
@@ -81,7 +101,7 @@ fn a_fragment_has_one_encoding() {
     let mut empty = good.to_vec();
     empty[19] = 1;
     empty[21] = 2;
-    empty[102..].fill(0);
+    empty[98..].fill(0);
     assert_eq!(
         Fragment::decode(&empty),
         Err(FragmentError::Field("length"))

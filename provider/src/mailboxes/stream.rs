@@ -88,6 +88,7 @@ impl Stream {
             number,
             window_highest: self.window.highest(),
             window_bits: self.window.bits(),
+            refused_bits: self.window.refused(),
             stock: u16::try_from(self.stock.len_of(epoch_byte)).unwrap_or(u16::MAX),
             entry: pushed.map(|(drop, stored, _)| StreamEntry {
                 entry: stored.entry.number(),

@@ -7,23 +7,29 @@ use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
 use crate::store::{EntryId, StoredEntry};
 
+/// A drop id of one mailbox; another mailbox may have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct DropKey {
+    pub(super) mailbox: MailboxId,
+    pub(super) drop: DropId,
+}
+
 /// Entries that wait, and the names of those that were acknowledged.
 #[derive(Debug)]
 pub(super) struct Entries {
     rows: BTreeMap<u64, Row>,
     next_row: u64,
-    by_message: BTreeMap<(DropId, MessageId), u64>,
+    by_message: BTreeMap<(DropKey, MessageId), u64>,
     by_number: BTreeMap<(MailboxId, EntryId), u64>,
-    waiting: BTreeMap<(DropId, EntryId), u64>,
-    remembered: BTreeSet<(DropId, u64)>,
+    waiting: BTreeMap<(DropKey, EntryId), u64>,
+    remembered: BTreeSet<(DropKey, u64)>,
     by_expiry: BTreeSet<(Time, u64)>,
 }
 
 #[derive(Debug)]
 struct Row {
-    mailbox: MailboxId,
+    under: DropKey,
     entry: EntryId,
-    drop: DropId,
     message: MessageId,
     expires: Time,
     /// None once it was acknowledged.
@@ -56,10 +62,10 @@ impl Entries {
     /// The row of this name, when it expires, and its number if it waits.
     pub(super) fn find(
         &self,
-        drop: DropId,
+        under: DropKey,
         message: MessageId,
     ) -> Option<(u64, Time, Option<EntryId>)> {
-        let row = *self.by_message.get(&(drop, message))?;
+        let row = *self.by_message.get(&(under, message))?;
         let found = self.rows.get(&row)?;
         let entry = found.blob.is_some().then_some(found.entry);
         Some((row, found.expires, entry))
@@ -67,25 +73,23 @@ impl Entries {
 
     pub(super) fn insert(
         &mut self,
-        mailbox: MailboxId,
+        under: DropKey,
         entry: EntryId,
-        drop: DropId,
         message: MessageId,
         expires: Time,
         blob: Box<Blob>,
     ) {
         let row = self.next_row;
         self.next_row += 1;
-        self.by_message.insert((drop, message), row);
-        self.by_number.insert((mailbox, entry), row);
-        self.waiting.insert((drop, entry), row);
+        self.by_message.insert((under, message), row);
+        self.by_number.insert((under.mailbox, entry), row);
+        self.waiting.insert((under, entry), row);
         self.by_expiry.insert((expires, row));
         self.rows.insert(
             row,
             Row {
-                mailbox,
+                under,
                 entry,
-                drop,
                 message,
                 expires,
                 blob: Some(blob),
@@ -93,32 +97,32 @@ impl Entries {
         );
     }
 
-    /// Keeps only the name of an entry that waits. Gives its drop id; none if there is no such
+    /// Keeps only the name of an entry that waits. Gives what it was under; none if there is no such
     /// entry or it waits no more.
-    pub(super) fn acknowledge(&mut self, mailbox: MailboxId, entry: EntryId) -> Option<DropId> {
+    pub(super) fn acknowledge(&mut self, mailbox: MailboxId, entry: EntryId) -> Option<DropKey> {
         let row = *self.by_number.get(&(mailbox, entry))?;
         let found = self.rows.get_mut(&row)?;
         found.blob.take()?;
-        self.waiting.remove(&(found.drop, entry));
-        self.remembered.insert((found.drop, row));
-        Some(found.drop)
+        self.waiting.remove(&(found.under, entry));
+        self.remembered.insert((found.under, row));
+        Some(found.under)
     }
 
     /// The row of the oldest name that the drop id remembers.
-    pub(super) fn oldest_remembered(&self, drop: DropId) -> Option<u64> {
-        let (of, row) = self.remembered.range((drop, 0)..).next()?;
-        (*of == drop).then_some(*row)
+    pub(super) fn oldest_remembered(&self, under: DropKey) -> Option<u64> {
+        let (of, row) = self.remembered.range((under, 0)..).next()?;
+        (*of == under).then_some(*row)
     }
 
-    /// Gives the mailbox and the drop id that it was under, and whether it waited.
-    pub(super) fn remove(&mut self, row: u64) -> Option<(MailboxId, DropId, bool)> {
+    /// Gives what it was under, and whether it waited.
+    pub(super) fn remove(&mut self, row: u64) -> Option<(DropKey, bool)> {
         let gone = self.rows.remove(&row)?;
-        self.by_message.remove(&(gone.drop, gone.message));
-        self.by_number.remove(&(gone.mailbox, gone.entry));
+        self.by_message.remove(&(gone.under, gone.message));
+        self.by_number.remove(&(gone.under.mailbox, gone.entry));
         self.by_expiry.remove(&(gone.expires, row));
-        self.waiting.remove(&(gone.drop, gone.entry));
-        self.remembered.remove(&(gone.drop, row));
-        Some((gone.mailbox, gone.drop, gone.blob.is_some()))
+        self.waiting.remove(&(gone.under, gone.entry));
+        self.remembered.remove(&(gone.under, row));
+        Some((gone.under, gone.blob.is_some()))
     }
 
     /// The rows that have expired, the oldest first.
@@ -143,7 +147,7 @@ impl Entries {
                 && row.blob.is_some()
                 && row.expires > now
             {
-                drops.insert(row.drop, entry);
+                drops.insert(row.under.drop, entry);
             }
         }
         drops.into_iter().collect()
@@ -153,16 +157,15 @@ impl Entries {
     pub(super) fn list(
         &self,
         now: Time,
-        mailbox: MailboxId,
-        drop: DropId,
+        under: DropKey,
         after: EntryId,
         limit: u32,
     ) -> Vec<StoredEntry> {
         self.waiting
-            .range((drop, EntryId::new(after.number().saturating_add(1)))..)
-            .take_while(|((under, _), _)| *under == drop)
+            .range((under, EntryId::new(after.number().saturating_add(1)))..)
+            .take_while(|((of, _), _)| *of == under)
             .filter_map(|(_, row)| self.rows.get(row))
-            .filter(|row| row.mailbox == mailbox && row.expires > now)
+            .filter(|row| row.expires > now)
             .filter_map(|row| {
                 Some(StoredEntry {
                     entry: row.entry,

@@ -6,17 +6,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::types::FromSqlError;
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension};
 use shoal_proto::Time;
 
 use super::options::SqliteOptions;
 use crate::StoreError;
-use crate::store::Usage;
+use crate::store::{Freed, Usage};
 
 /// Marks a file as ours: "Shol".
 const APPLICATION: i64 = 0x5368_6f6c;
 /// Grows with every change of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE mailboxes (
@@ -26,23 +26,31 @@ CREATE TABLE mailboxes (
     generation INTEGER,
     window_highest INTEGER NOT NULL DEFAULT 0,
     window_bits INTEGER NOT NULL DEFAULT 0,
+    window_refused INTEGER NOT NULL DEFAULT 0,
     stream INTEGER NOT NULL DEFAULT 0,
     used_us INTEGER NOT NULL,
     next_entry INTEGER NOT NULL DEFAULT 1,
     waiting INTEGER NOT NULL DEFAULT 0,
     remembered INTEGER NOT NULL DEFAULT 0,
+    -- Acknowledged in this step: their room is not free before the next.
+    freed INTEGER NOT NULL DEFAULT 0,
+    freed_step INTEGER NOT NULL DEFAULT 0,
     drops INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX mailboxes_used ON mailboxes (used_us) WHERE waiting = 0 AND remembered = 0;
 CREATE TABLE drops (
     id INTEGER PRIMARY KEY,
-    key BLOB NOT NULL UNIQUE,
+    key BLOB NOT NULL,
     mailbox INTEGER NOT NULL,
     revoked_us INTEGER,
     waiting INTEGER NOT NULL DEFAULT 0,
-    remembered INTEGER NOT NULL DEFAULT 0
+    remembered INTEGER NOT NULL DEFAULT 0,
+    freed INTEGER NOT NULL DEFAULT 0,
+    freed_step INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE INDEX drops_mailbox ON drops (mailbox, key);
+CREATE UNIQUE INDEX drops_mailbox ON drops (mailbox, key);
+-- Of several mailboxes with one drop id, the lowest row registered it first.
+CREATE INDEX drops_key ON drops (key, id);
 CREATE INDEX drops_revoked ON drops (revoked_us) WHERE revoked_us IS NOT NULL;
 CREATE TABLE entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -216,6 +224,26 @@ pub(super) fn usage(connection: &Connection) -> Result<Usage, StoreError> {
             StoreError::Bug(text) => StoreError::Corrupt(text),
             other => other,
         })
+}
+
+/// The entries of all mailboxes whose room is not free yet, as of the last step that is known.
+pub(super) fn freed(connection: &Connection) -> Result<Freed, StoreError> {
+    connection
+        .query_row(
+            "SELECT freed_step, sum(freed) FROM mailboxes GROUP BY freed_step \
+             ORDER BY freed_step DESC LIMIT 1",
+            [],
+            |row| {
+                let (step, count): (i64, i64) = (row.get(0)?, row.get(1)?);
+                Ok(Freed::from_parts(
+                    step.cast_unsigned(),
+                    count.cast_unsigned(),
+                ))
+            },
+        )
+        .optional()
+        .map(Option::unwrap_or_default)
+        .map_err(failure)
 }
 
 /// Less than the reserve is free. If that can't be found out, SQLite will say.

@@ -1,6 +1,6 @@
 //! Mailboxes and drop ids: attending, registering, revoking.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use shoal_proto::{DropId, MailboxId};
 
 use super::database::failure;
@@ -15,10 +15,27 @@ pub(super) struct Attendance {
     pub(super) stream: u64,
 }
 
+/// Whether an owner's command counts.
+enum Passage {
+    Counts {
+        /// The generation is newer than every one before.
+        fresh: bool,
+        /// The window with this command.
+        window: Window,
+        /// The stream's number.
+        stream: u64,
+    },
+    Replayed {
+        /// The newest generation that was seen.
+        generation: u64,
+    },
+}
+
 /// A mailbox, as far as deciding needs it.
 pub(super) struct MailboxRow {
     pub(super) id: i64,
-    pub(super) waiting: u64,
+    /// Entries that take up room.
+    pub(super) occupied: u64,
     drops: u64,
 }
 
@@ -27,38 +44,63 @@ pub(super) struct DropRow {
     pub(super) id: i64,
     pub(super) mailbox: i64,
     pub(super) revoked: bool,
-    pub(super) waiting: u64,
+    /// Entries that take up room.
+    pub(super) occupied: u64,
 }
 
 impl Work<'_> {
     pub(super) fn mailbox(&self, key: &MailboxId) -> Result<Option<MailboxRow>, StoreError> {
-        self.prepare("SELECT id, waiting, drops FROM mailboxes WHERE key = ?1")?
-            .query_row([key.as_bytes()], |row| {
-                Ok(MailboxRow {
-                    id: row.get(0)?,
-                    waiting: row.get::<_, i64>(1)?.cast_unsigned(),
-                    drops: row.get::<_, i64>(2)?.cast_unsigned(),
-                })
-            })
-            .optional()
-            .map_err(failure)
-    }
-
-    pub(super) fn drop_row(&self, key: &DropId) -> Result<Option<DropRow>, StoreError> {
         self.prepare(
-            "SELECT id, mailbox, revoked_us IS NOT NULL, waiting \
-                 FROM drops WHERE key = ?1",
+            "SELECT id, waiting + iif(freed_step = ?2, freed, 0), drops FROM mailboxes \
+                 WHERE key = ?1",
         )?
-        .query_row([key.as_bytes()], |row| {
-            Ok(DropRow {
+        .query_row(params![key.as_bytes(), self.step()], |row| {
+            Ok(MailboxRow {
                 id: row.get(0)?,
-                mailbox: row.get(1)?,
-                revoked: row.get(2)?,
-                waiting: row.get::<_, i64>(3)?.cast_unsigned(),
+                occupied: row.get::<_, i64>(1)?.cast_unsigned(),
+                drops: row.get::<_, i64>(2)?.cast_unsigned(),
             })
         })
         .optional()
         .map_err(failure)
+    }
+
+    /// A drop id of one mailbox.
+    pub(super) fn drop_row(
+        &self,
+        mailbox: i64,
+        key: &DropId,
+    ) -> Result<Option<DropRow>, StoreError> {
+        self.prepare(
+            "SELECT id, mailbox, revoked_us IS NOT NULL, \
+                 waiting + iif(freed_step = ?3, freed, 0) \
+                 FROM drops WHERE mailbox = ?1 AND key = ?2",
+        )?
+        .query_row(params![mailbox, key.as_bytes(), self.step()], drop_row)
+        .optional()
+        .map_err(failure)
+    }
+
+    /// A drop id of the mailbox that registered it first, and that mailbox's key.
+    pub(super) fn first_row(
+        &self,
+        key: &DropId,
+    ) -> Result<Option<(DropRow, MailboxId)>, StoreError> {
+        let first = self
+            .prepare(
+                "SELECT id, mailbox, revoked_us IS NOT NULL, \
+                 waiting + iif(freed_step = ?2, freed, 0) \
+                 FROM drops WHERE key = ?1 ORDER BY id LIMIT 1",
+            )?
+            .query_row(params![key.as_bytes(), self.step()], drop_row)
+            .optional()
+            .map_err(failure)?;
+        let Some(row) = first else { return Ok(None) };
+        let owner = self
+            .prepare("SELECT key FROM mailboxes WHERE id = ?1")?
+            .query_row([row.mailbox], |row| Ok(MailboxId::new(row.get(0)?)))
+            .map_err(failure)?;
+        Ok(Some((row, owner)))
     }
 
     /// Whether one more drop id fits a mailbox, which may not exist yet.
@@ -111,22 +153,14 @@ impl Work<'_> {
             }
             None => self.create(key)?,
         };
-        let Some((fresh, window, stream)) = self.pass(mailbox, attendance)? else {
-            return Ok(StoreOutcome::Replayed);
+        let (fresh, mut window, stream) = match self.pass(mailbox, attendance)? {
+            Passage::Counts {
+                fresh,
+                window,
+                stream,
+            } => (fresh, window, stream),
+            Passage::Replayed { generation } => return Ok(StoreOutcome::Replayed { generation }),
         };
-        self.prepare(
-            "UPDATE mailboxes SET generation = ?2, window_highest = ?3, window_bits = ?4, \
-                 stream = ?5, used_us = max(used_us, ?6) WHERE id = ?1",
-        )?
-        .execute(params![
-            mailbox,
-            attendance.generation.cast_signed(),
-            window.highest().cast_signed(),
-            window.bits().cast_signed(),
-            stream.cast_signed(),
-            self.now(),
-        ])
-        .map_err(failure)?;
         for entry in acks {
             self.ack(mailbox, *entry)?;
         }
@@ -134,6 +168,23 @@ impl Work<'_> {
         for change in changes {
             refused += u32::from(!self.change(key, mailbox, change)?);
         }
+        if refused > 0 {
+            window = window.refuse(attendance.counter);
+        }
+        self.prepare(
+            "UPDATE mailboxes SET generation = ?2, window_highest = ?3, window_bits = ?4, \
+                 window_refused = ?5, stream = ?6, used_us = max(used_us, ?7) WHERE id = ?1",
+        )?
+        .execute(params![
+            mailbox,
+            attendance.generation.cast_signed(),
+            window.highest().cast_signed(),
+            window.bits().cast_signed(),
+            window.refused().cast_signed(),
+            stream.cast_signed(),
+            self.now(),
+        ])
+        .map_err(failure)?;
         Ok(StoreOutcome::Attended {
             fresh,
             window,
@@ -142,17 +193,12 @@ impl Work<'_> {
         })
     }
 
-    /// Whether the generation is fresh, the window with this command and the stream's number;
-    /// none for a replay.
-    fn pass(
-        &self,
-        mailbox: i64,
-        attendance: &Attendance,
-    ) -> Result<Option<(bool, Window, u64)>, StoreError> {
+    /// Whether a command counts.
+    fn pass(&self, mailbox: i64, attendance: &Attendance) -> Result<Passage, StoreError> {
         let known = self
             .prepare(
-                "SELECT generation, window_highest, window_bits, stream FROM mailboxes \
-                 WHERE id = ?1 AND generation IS NOT NULL",
+                "SELECT generation, window_highest, window_bits, window_refused, stream \
+                 FROM mailboxes WHERE id = ?1 AND generation IS NOT NULL",
             )?
             .query_row([mailbox], |row| {
                 Ok((
@@ -160,18 +206,31 @@ impl Work<'_> {
                     Window::from_parts(
                         row.get::<_, i64>(1)?.cast_unsigned(),
                         row.get::<_, i64>(2)?.cast_unsigned(),
+                        row.get::<_, i64>(3)?.cast_unsigned(),
                     ),
-                    row.get::<_, i64>(3)?.cast_unsigned(),
+                    row.get::<_, i64>(4)?.cast_unsigned(),
                 ))
             })
             .optional()
             .map_err(failure)?;
         Ok(match known {
-            Some((generation, ..)) if generation > attendance.generation => None,
-            Some((generation, window, stream)) if generation == attendance.generation => window
-                .accept(attendance.counter)
-                .map(|window| (false, window, stream.max(attendance.stream))),
-            _ => Some((true, Window::first(attendance.counter), attendance.stream)),
+            Some((generation, window, stream)) if generation >= attendance.generation => {
+                let current = generation == attendance.generation;
+                let window = window.accept(attendance.counter).filter(|_| current);
+                match window {
+                    Some(window) => Passage::Counts {
+                        fresh: false,
+                        window,
+                        stream: stream.max(attendance.stream),
+                    },
+                    None => Passage::Replayed { generation },
+                }
+            }
+            _ => Passage::Counts {
+                fresh: true,
+                window: Window::first(attendance.counter),
+                stream: attendance.stream,
+            },
         })
     }
 
@@ -181,10 +240,9 @@ impl Work<'_> {
             Change::Register(drop) => (drop, None),
             Change::Revoke(drop) => (drop, Some(self.now())),
         };
-        match self.drop_row(drop)? {
+        match self.drop_row(mailbox, drop)? {
             None if !self.may_register(self.mailbox(key)?.as_ref()) => Ok(false),
             None => self.register(mailbox, drop, revoked).map(|_| true),
-            Some(row) if row.mailbox != mailbox => Ok(false),
             Some(row) if revoked.is_none() || row.revoked => Ok(row.revoked == revoked.is_some()),
             Some(row) => {
                 self.prepare("UPDATE drops SET revoked_us = ?2 WHERE id = ?1")?
@@ -201,8 +259,10 @@ impl Work<'_> {
         let revoked_before = self.ago(self.limits().revoked_memory.as_micros());
         let old: Vec<(i64, i64)> = self
             .prepare(
-                "SELECT id, mailbox FROM drops WHERE revoked_us <= ?1 AND waiting = 0 \
-                 AND remembered = 0 ORDER BY key LIMIT ?2",
+                "SELECT drops.id, drops.mailbox FROM drops \
+                 JOIN mailboxes ON mailboxes.id = drops.mailbox \
+                 WHERE drops.revoked_us <= ?1 AND drops.waiting = 0 AND drops.remembered = 0 \
+                 ORDER BY mailboxes.key, drops.key LIMIT ?2",
             )?
             .query_map(params![revoked_before, self.limits().expire_batch], |row| {
                 Ok((row.get(0)?, row.get(1)?))
@@ -234,4 +294,13 @@ impl Work<'_> {
         }
         Ok((old.len() as u64, idle.len() as u64))
     }
+}
+
+fn drop_row(row: &Row<'_>) -> rusqlite::Result<DropRow> {
+    Ok(DropRow {
+        id: row.get(0)?,
+        mailbox: row.get(1)?,
+        revoked: row.get(2)?,
+        occupied: row.get::<_, i64>(3)?.cast_unsigned(),
+    })
 }

@@ -6,10 +6,10 @@ use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId, MessageId};
 
 use super::database::{failure, wrong_length};
+use super::mailboxes::DropRow;
 use super::work::Work;
 use crate::StoreError;
-use crate::limits::ENTRY_BYTES;
-use crate::store::{EntryId, StoreOutcome, StoredEntry};
+use crate::store::{EntryId, Owner, StoreOutcome, StoredEntry};
 
 /// An entry as removing it needs it.
 struct Gone {
@@ -24,23 +24,19 @@ impl Work<'_> {
         &mut self,
         drop: &DropId,
         message: &MessageId,
-        grant: Option<&MailboxId>,
+        owner: &Owner,
         blob: &Blob,
         expires: i64,
     ) -> Result<StoreOutcome, StoreError> {
-        let row = self.drop_row(drop)?;
-        let key = match (&row, grant) {
-            (Some(row), _) if row.revoked => return Ok(StoreOutcome::Refused),
-            (Some(row), _) => self.owner(row.mailbox)?,
-            (None, Some(grant)) => *grant,
-            (None, None) => return Ok(StoreOutcome::Refused),
+        let Some((key, row)) = self.place(drop, owner)? else {
+            return Ok(StoreOutcome::Refused);
         };
         let mailbox = self.mailbox(&key)?;
         if row.is_none() && !self.may_register(mailbox.as_ref()) {
             return Ok(StoreOutcome::Refused);
         }
-        let mut in_drop = row.as_ref().map_or(0, |row| row.waiting);
-        let mut in_mailbox = mailbox.as_ref().map_or(0, |row| row.waiting);
+        let mut in_drop = row.as_ref().map_or(0, |row| row.occupied);
+        let mut in_mailbox = mailbox.as_ref().map_or(0, |row| row.occupied);
         if let Some(row) = &row
             && let Some((gone, entry, until)) = self.find(row.id, message)?
         {
@@ -56,7 +52,7 @@ impl Work<'_> {
         }
         let room = in_drop < self.limits().entries_per_drop
             && in_mailbox < self.limits().entries_per_mailbox
-            && self.usage().bytes().saturating_add(ENTRY_BYTES) <= self.limits().bytes;
+            && self.has_room();
         if expires <= self.now() || !room {
             return Ok(StoreOutcome::Refused);
         }
@@ -75,10 +71,31 @@ impl Work<'_> {
         })
     }
 
-    fn owner(&self, mailbox: i64) -> Result<MailboxId, StoreError> {
-        self.prepare("SELECT key FROM mailboxes WHERE id = ?1")?
-            .query_row([mailbox], |row| Ok(MailboxId::new(row.get(0)?)))
-            .map_err(failure)
+    /// Where a deposit goes: the mailbox, and its row of the drop id, if there is one; none if
+    /// nobody takes it.
+    fn place(
+        &self,
+        drop: &DropId,
+        owner: &Owner,
+    ) -> Result<Option<(MailboxId, Option<DropRow>)>, StoreError> {
+        let (key, row) = match owner {
+            Owner::First => match self.first_row(drop)? {
+                Some((row, key)) => (key, Some(row)),
+                None => return Ok(None),
+            },
+            Owner::Named(key) | Owner::Granted(key) => {
+                let row = match self.mailbox(key)? {
+                    Some(mailbox) => self.drop_row(mailbox.id, drop)?,
+                    None => None,
+                };
+                (*key, row)
+            }
+        };
+        let takes = match &row {
+            Some(row) => !row.revoked,
+            None => matches!(owner, Owner::Granted(_)),
+        };
+        Ok(takes.then_some((key, row)))
     }
 
     /// The entry of this name, its number if it waits, and when it expires.
@@ -152,9 +169,16 @@ impl Work<'_> {
             return Ok(());
         };
         self.run("DELETE FROM entries WHERE id = ?1", id)?;
-        let moved = "SET waiting = waiting - 1, remembered = remembered + 1 WHERE id = ?1";
-        self.run(&format!("UPDATE mailboxes {moved}"), mailbox)?;
-        self.run(&format!("UPDATE drops {moved}"), drop)?;
+        for (table, id) in [("mailboxes", mailbox), ("drops", drop)] {
+            let moved = format!(
+                "UPDATE {table} SET waiting = waiting - 1, remembered = remembered + 1, \
+                 freed = iif(freed_step = ?2, freed, 0) + 1, freed_step = ?2 WHERE id = ?1"
+            );
+            self.prepare(&moved)?
+                .execute([id, self.step()])
+                .map_err(failure)?;
+        }
+        self.free_later();
         self.usage_mut().entries = self.usage().entries.saturating_sub(1);
         self.usage_mut().remembered += 1;
         self.forget_oldest(drop)
@@ -226,9 +250,12 @@ impl Work<'_> {
         after: EntryId,
         limit: u32,
     ) -> Result<StoreOutcome, StoreError> {
-        let mine = match (self.mailbox(key)?, self.drop_row(drop)?) {
-            (Some(mailbox), Some(row)) if row.mailbox == mailbox.id => row.id,
-            _ => return Ok(StoreOutcome::Entries(Vec::new())),
+        let row = match self.mailbox(key)? {
+            Some(mailbox) => self.drop_row(mailbox.id, drop)?,
+            None => None,
+        };
+        let Some(mine) = row.map(|row| row.id) else {
+            return Ok(StoreOutcome::Entries(Vec::new()));
         };
         let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
         let entries = self

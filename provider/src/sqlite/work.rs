@@ -1,31 +1,42 @@
 //! What one group of operations works with.
 
 use rusqlite::{CachedStatement, Connection};
+use shoal_proto::Time;
 
-use super::database::failure;
-use crate::store::Usage;
+use super::database::{failure, micros};
+use crate::store::{Freed, Usage};
 use crate::{StoreError, StoreLimits};
 
-/// A transaction, the quotas, what is held within it, and the time in microseconds.
+/// How much the database holds.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    pub(super) usage: Usage,
+    pub(super) freed: Freed,
+}
+
+/// A transaction, the quotas, what is held within it, the time in microseconds, and the step in which
+/// what is acknowledged takes up its room.
 pub(super) struct Work<'a> {
     connection: &'a Connection,
     limits: &'a StoreLimits,
-    usage: &'a mut Usage,
+    held: &'a mut Held,
     now: i64,
+    step: u64,
 }
 
 impl<'a> Work<'a> {
-    pub(super) const fn new(
+    pub(super) fn new(
         connection: &'a Connection,
         limits: &'a StoreLimits,
-        usage: &'a mut Usage,
-        now: i64,
+        held: &'a mut Held,
+        now: Time,
     ) -> Self {
         Self {
             connection,
             limits,
-            usage,
-            now,
+            held,
+            now: micros(now),
+            step: limits.step(now),
         }
     }
 
@@ -34,11 +45,27 @@ impl<'a> Work<'a> {
     }
 
     pub(super) const fn usage(&self) -> &Usage {
-        self.usage
+        &self.held.usage
     }
 
     pub(super) const fn usage_mut(&mut self) -> &mut Usage {
-        self.usage
+        &mut self.held.usage
+    }
+
+    /// Whether the database as a whole has room for one more entry.
+    pub(super) const fn has_room(&self) -> bool {
+        let freed = self.held.freed.held(self.step);
+        self.held.usage.has_room(freed, self.limits.bytes)
+    }
+
+    /// An entry was acknowledged: its room is free in the next step.
+    pub(super) const fn free_later(&mut self) {
+        self.held.freed.add(self.step);
+    }
+
+    /// The number of this step, as it is in a row.
+    pub(super) const fn step(&self) -> i64 {
+        self.step.cast_signed()
     }
 
     pub(super) const fn now(&self) -> i64 {

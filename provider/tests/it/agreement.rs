@@ -2,9 +2,19 @@
 
 use proptest::prelude::*;
 use shoal_proto::Span;
-use shoal_provider::{Change, ENTRY_BYTES, EntryId, MemoryStore, Store, StoreLimits, StoreOp};
+use shoal_provider::{
+    Change, ENTRY_BYTES, EntryId, MemoryStore, Owner, Store, StoreLimits, StoreOp,
+};
 
 use crate::operations::{T0, after, blob, drop_id, mailbox, message, sqlite_store};
+
+fn any_owner() -> impl Strategy<Value = Owner> {
+    prop_oneof![
+        1 => Just(Owner::First),
+        1 => (0u8..4).prop_map(|owner| Owner::Named(mailbox(owner))),
+        2 => (0u8..4).prop_map(|owner| Owner::Granted(mailbox(owner))),
+    ]
+}
 
 /// Small ranges, so that operations meet.
 fn any_op() -> impl Strategy<Value = StoreOp> {
@@ -16,11 +26,11 @@ fn any_op() -> impl Strategy<Value = StoreOp> {
         }
     });
     prop_oneof![
-        6 => (0u8..6, 0u8..5, prop::option::of(0u8..4), 0u64..40).prop_map(
-            |(drop, id, grant, expires)| StoreOp::Put {
+        6 => (0u8..6, 0u8..5, any_owner(), 0u64..40).prop_map(
+            |(drop, id, owner, expires)| StoreOp::Put {
                 drop: drop_id(drop),
                 message: message(id),
-                grant: grant.map(mailbox),
+                owner,
                 blob: blob(id),
                 expires: after(expires),
             }
@@ -67,6 +77,7 @@ proptest! {
             mailboxes: 3,
             bytes: 8 * ENTRY_BYTES,
             mailbox_idle: Span::from_secs(25),
+            room_step: Span::from_secs(7),
             revoked_memory: Span::from_secs(10),
             expire_batch: 4,
         };

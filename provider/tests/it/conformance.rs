@@ -1,7 +1,7 @@
 //! What every store does, engine by engine.
 
 use shoal_proto::{Span, Time};
-use shoal_provider::{EntryId, StoreLimits, StoreOp, StoreOutcome, Usage, Window};
+use shoal_provider::{EntryId, Owner, StoreLimits, StoreOp, StoreOutcome, Usage, Window};
 
 use crate::engines::{Make, on_all_engines};
 use crate::operations::{
@@ -16,7 +16,8 @@ on_all_engines!(
     lists_after_a_cursor,
     what_is_not_registered_is_refused,
     a_grant_registers,
-    a_drop_id_is_not_taken_over,
+    a_drop_id_is_each_mailboxs_own,
+    who_registered_first_gets_what_names_nobody,
     revoked_is_remembered,
     owners_reach_only_their_own,
     commands_count_once,
@@ -77,7 +78,7 @@ fn an_expired_name_may_be_used_again(make: Make<'_>) {
     let again = |id| StoreOp::Put {
         drop: drop_id(1),
         message: message(id),
-        grant: None,
+        owner: Owner::First,
         blob: blob(9),
         expires: after(3000),
     };
@@ -173,21 +174,53 @@ fn a_grant_registers(make: Make<'_>) {
     ));
 }
 
-fn a_drop_id_is_not_taken_over(make: Make<'_>) {
+fn named(drop: u8, id: u8, owner: u8) -> StoreOp {
+    StoreOp::Put {
+        drop: drop_id(drop),
+        message: message(id),
+        owner: Owner::Named(mailbox(owner)),
+        blob: blob(id),
+        expires: after(1000),
+    }
+}
+
+/// A thief knows the drop id in an address, and registers it first.
+fn a_drop_id_is_each_mailboxs_own(make: Make<'_>) {
     let mut store = make(StoreLimits::default());
-    one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
+    let (thief, owner) = (1, 2);
+    one(&mut *store, T0, attend(thief, 1, &[], &[register(1)]));
+    // The grant's mailbox gets it, and also when the grant opens nothing any more.
     assert_eq!(
-        one(&mut *store, T0, granted(1, 1, 2)),
-        stored(1, 1),
-        "the first owner's"
+        one(&mut *store, T0, named(1, 1, owner)),
+        StoreOutcome::Refused
     );
-    let outcome = one(
+    assert_eq!(one(&mut *store, T0, granted(1, 1, owner)), stored(owner, 1));
+    assert_eq!(one(&mut *store, T0, named(1, 2, owner)), stored(owner, 2));
+    assert_eq!(numbers(&mut *store, T0, thief, 1, 0), [] as [u64; 0]);
+    assert_eq!(numbers(&mut *store, T0, owner, 1, 0), [1, 2]);
+    // What the thief does with it is the thief's own.
+    one(&mut *store, T0, attend(thief, 2, &[1, 2], &[revoke(1)]));
+    assert_eq!(numbers(&mut *store, T0, owner, 1, 0), [1, 2]);
+    assert_eq!(one(&mut *store, T0, granted(1, 3, owner)), stored(owner, 3));
+    // One message id under one drop id is as many entries as there are mailboxes.
+    one(&mut *store, T0, attend(3, 1, &[], &[register(1)]));
+    assert_eq!(one(&mut *store, T0, named(1, 3, 3)), stored(3, 1));
+    assert_eq!(numbers(&mut *store, T0, owner, 1, 0), [1, 2, 3]);
+}
+
+/// A deposit without a grant is under a drop id that only its owner and one sender know.
+fn who_registered_first_gets_what_names_nobody(make: Make<'_>) {
+    let mut store = make(StoreLimits::default());
+    one(&mut *store, T0, attend(5, 1, &[], &[register(1)]));
+    one(
         &mut *store,
         T0,
-        attend(2, 1, &[], &[register(1), revoke(1), register(3)]),
+        attend(1, 1, &[], &[register(1), register(3)]),
     );
-    assert!(matches!(outcome, StoreOutcome::Attended { refused: 2, .. }));
-    assert_eq!(one(&mut *store, T0, put(1, 2)), stored(1, 2));
+    assert_eq!(one(&mut *store, T0, put(1, 1)), stored(5, 1));
+    one(&mut *store, T0, attend(5, 2, &[], &[revoke(1)]));
+    assert_eq!(one(&mut *store, T0, put(1, 2)), StoreOutcome::Refused);
+    assert_eq!(one(&mut *store, T0, put(3, 1)), stored(1, 1));
 }
 
 fn revoked_is_remembered(make: Make<'_>) {
@@ -195,13 +228,7 @@ fn revoked_is_remembered(make: Make<'_>) {
     one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
     one(&mut *store, T0, put(1, 1));
     one(&mut *store, T0, attend(1, 2, &[], &[revoke(1), revoke(2)]));
-    for op in [
-        put(1, 1),
-        put(1, 2),
-        granted(1, 3, 1),
-        granted(2, 1, 1),
-        granted(2, 1, 5),
-    ] {
+    for op in [put(1, 1), put(1, 2), granted(1, 3, 1), granted(2, 1, 1)] {
         assert_eq!(one(&mut *store, T0, op), StoreOutcome::Refused);
     }
     // What was accepted before is still delivered.
@@ -254,9 +281,10 @@ fn commands_count_once(make: Make<'_>) {
         stream: 0,
         refused: 0,
     };
+    let replayed = |generation| StoreOutcome::Replayed { generation };
     let window = Window::first(10);
     assert_eq!(one(&mut *store, T0, command(5, 10)), attended(true, window));
-    assert_eq!(one(&mut *store, T0, command(5, 10)), StoreOutcome::Replayed);
+    assert_eq!(one(&mut *store, T0, command(5, 10)), replayed(5));
     let window = window.accept(12).unwrap();
     assert_eq!(
         one(&mut *store, T0, command(5, 12)),
@@ -267,18 +295,14 @@ fn commands_count_once(make: Make<'_>) {
         one(&mut *store, T0, command(5, 11)),
         attended(false, window)
     );
-    assert_eq!(
-        one(&mut *store, T0, command(4, 100)),
-        StoreOutcome::Replayed,
-        "older"
-    );
+    assert_eq!(one(&mut *store, T0, command(4, 100)), replayed(5), "older");
     assert_eq!(
         one(&mut *store, T0, command(6, 3)),
         attended(true, Window::first(3))
     );
     assert_eq!(
         one(&mut *store, T0, command(5, 13)),
-        StoreOutcome::Replayed,
+        replayed(6),
         "older now"
     );
     // A replay changes nothing.
@@ -337,12 +361,14 @@ fn extreme_numbers_do_no_harm(make: Make<'_>) {
     ));
     assert_eq!(
         one(&mut *store, T0, command(0, 1, 0, 0)),
-        StoreOutcome::Replayed
+        StoreOutcome::Replayed {
+            generation: u64::MAX
+        }
     );
     let op = StoreOp::Put {
         drop: drop_id(1),
         message: message(1),
-        grant: None,
+        owner: Owner::First,
         blob: blob(1),
         expires: Time::MAX,
     };

@@ -104,7 +104,9 @@ fn mailboxes(world: &mut World, moved: &mut Moved) {
     moved.look(world);
     world.run_secs(1);
     let mut others = Owner::new(2);
-    world.attend(&mut others, &[], &register);
+    // One is one too many.
+    let two = [register[0], DropChange::Register(drop_id(2))];
+    world.attend(&mut others, &[], &two);
     world.run_secs(1);
     world.attend(&mut Owner::new(3), &[], &[]);
     let surbs = world.surbs(FIRST);
@@ -121,10 +123,15 @@ fn every_counter_and_level_moves() {
         downlink_queue: 2,
         store_operations: 2,
         active_mailboxes: 2,
+        time_to_live: Span::from_secs(500),
         ..Limits::default()
     };
+    let quotas = StoreLimits {
+        drops_per_mailbox: 1,
+        ..StoreLimits::default()
+    };
     let mut moved = Moved::default();
-    let mut world = World::with(1, limits.clone(), StoreLimits::default());
+    let mut world = World::with(1, limits.clone(), quotas);
     clients(&mut world, &mut moved);
     mailboxes(&mut world, &mut moved);
     world.sleep(Span::from_secs(5));

@@ -64,7 +64,7 @@ fn another_schema_version_is_refused() {
         error(&path),
         StoreError::Version {
             found: 99,
-            known: 1
+            known: 2
         }
     );
 }

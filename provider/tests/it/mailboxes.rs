@@ -7,7 +7,9 @@ use shoal_packet::command::{
     Command, DropChange, MailboxPacket, MailboxRequest, Reply, StreamItem,
 };
 use shoal_proto::{NodeId, Span, Time};
-use shoal_provider::{DropReason, Limits, SqliteOptions, SqliteStore, StoreError, StoreLimits};
+use shoal_provider::{
+    DropReason, Limits, SqliteOptions, SqliteStore, StoreError, StoreLimits, StoreOp, StoreOutcome,
+};
 
 use crate::operations::drop_id;
 use crate::statistics::is_exponential;
@@ -116,12 +118,22 @@ fn only_the_owner_commands() {
         world.provider.counters().mailboxes.mailbox_commands,
         before.mailboxes.mailbox_commands
     );
-    // Another owner can't have the drop ids or the entries.
+    // Another owner may have the same drop ids, and has no entries by it.
+    world.attend(&mut thief, &[], &REGISTER);
+    world.run(Span::from_millis(10));
     world.deposit(1, 1, None);
-    world.attend(&mut thief, &[1], &REGISTER);
+    let grant = world.grant(&owner, 2, world.now + Span::from_secs(7200));
+    world.deposit(2, 2, Some(grant));
+    world.attend(&mut thief, &[1, 2], &REGISTER);
     world.run_secs(4);
-    assert_eq!(world.provider.counters().mailboxes.refused, 2);
-    assert_eq!(world.store.usage().entries, 1);
+    assert_eq!(world.provider.counters().mailboxes.refused, 0);
+    assert_eq!(world.store.usage().entries, 2);
+    let waiting = |owner: &Owner| StoreOp::Waiting {
+        mailbox: owner.mailbox(),
+    };
+    let mut told = |owner| crate::operations::one(&mut *world.store, world.now, waiting(owner));
+    assert_eq!(told(&thief), StoreOutcome::Waiting(Vec::new()));
+    assert!(matches!(told(&owner), StoreOutcome::Waiting(drops) if drops.len() == 2));
 }
 
 #[test]
@@ -160,6 +172,47 @@ fn a_command_counts_once_also_after_a_restart() {
         1,
         "of the restarted core"
     );
+}
+
+/// An owner who was restored from an old copy, or whose number was used before.
+#[test]
+fn who_is_behind_is_told_the_newest_generation() {
+    let mut world = World::new(14);
+    let mut owner = Owner::new(1);
+    owner.generation = 70;
+    world.attend(&mut owner, &[], &[]);
+    world.run(Span::from_millis(10));
+    let mut told = Vec::new();
+    let mut waits = Vec::new();
+    for _ in 0..40 {
+        // The first is of an older generation, the second one that was received before.
+        for generation in [69, 70] {
+            (owner.generation, owner.counter) = (generation, 0);
+            world.attend(&mut owner, &[], &[]);
+            let asked = world.now;
+            world.run_secs(2);
+            for (at, reply) in world.open_all() {
+                if let Reply::Behind { generation } = reply {
+                    told.push(generation);
+                    waits.push(at.since(asked).as_secs_f64());
+                }
+            }
+        }
+    }
+    assert_eq!(told, vec![70; 80]);
+    assert_eq!(world.provider.counters().replies.behind, 80);
+    let mean = waits.iter().sum::<f64>() / 80.0;
+    assert!(
+        (0.07..0.14).contains(&mean),
+        "held as every answer is: {mean}"
+    );
+    // Strangers are told nothing.
+    let thief = Owner::new(2);
+    let surbs = world.surbs(FIRST);
+    let request = owner.request(surbs, &[], &[]);
+    world.forge(&thief, request);
+    world.run_secs(2);
+    assert_eq!(world.provider.counters().replies.behind, 80);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId, MessageId, Span, Time};
 use shoal_provider::{
-    Change, EntryId, SqliteOptions, SqliteStore, Store, StoreLimits, StoreOp, StoreOutcome,
+    Change, EntryId, Owner, SqliteOptions, SqliteStore, Store, StoreLimits, StoreOp, StoreOutcome,
 };
 
 pub const T0: Time = Time::from_micros(1_800_000_000_000_000);
@@ -32,7 +32,7 @@ pub fn put(drop: u8, id: u8) -> StoreOp {
     StoreOp::Put {
         drop: drop_id(drop),
         message: message(id),
-        grant: None,
+        owner: Owner::First,
         blob: blob(id),
         expires: after(1000),
     }
@@ -42,7 +42,7 @@ pub fn granted(drop: u8, id: u8, owner: u8) -> StoreOp {
     StoreOp::Put {
         drop: drop_id(drop),
         message: message(id),
-        grant: Some(mailbox(owner)),
+        owner: Owner::Granted(mailbox(owner)),
         blob: blob(id),
         expires: after(1000),
     }

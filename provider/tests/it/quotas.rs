@@ -6,8 +6,14 @@ use shoal_provider::{ENTRY_BYTES, StoreLimits, StoreOp, StoreOutcome, Usage};
 use crate::engines::{Make, on_all_engines};
 use crate::operations::{T0, after, attend, granted, mailbox, one, put, register, stored};
 
+/// T0 is at the start of one.
+const STEP_SECS: u64 = 600;
+const STEP: Span = Span::from_secs(STEP_SECS);
+
 on_all_engines!(
     quotas_hold,
+    refusals_are_told_by_the_window,
+    room_comes_free_at_a_step_and_not_when_the_owner_acknowledges,
     remembering_is_bounded,
     expiry_is_bounded_and_complete,
     idle_mailboxes_are_given_up,
@@ -20,6 +26,7 @@ fn quotas_hold(make: Make<'_>) {
         drops_per_mailbox: 2,
         mailboxes: 2,
         bytes: 4 * ENTRY_BYTES + 10,
+        room_step: STEP,
         ..StoreLimits::default()
     };
     let mut store = make(limits);
@@ -62,7 +69,12 @@ fn quotas_hold(make: Make<'_>) {
         "no more mailboxes"
     );
     one(&mut *store, T0, attend(1, 2, &[1, 2], &[]));
-    assert_eq!(one(&mut *store, T0, put(1, 3)), stored(1, 4), "room again");
+    let later = T0 + STEP;
+    assert_eq!(
+        one(&mut *store, later, put(1, 3)),
+        stored(1, 4),
+        "room again"
+    );
     assert_eq!(
         store.usage(),
         Usage {
@@ -71,6 +83,82 @@ fn quotas_hold(make: Make<'_>) {
             remembered: 2
         }
     );
+}
+
+fn refusals_are_told_by_the_window(make: Make<'_>) {
+    let limits = StoreLimits {
+        drops_per_mailbox: 3,
+        ..StoreLimits::default()
+    };
+    let mut store = make(limits);
+    let mut refused = |counter, drops: &[u8]| {
+        let changes: Vec<_> = drops.iter().copied().map(register).collect();
+        match one(&mut *store, T0, attend(1, counter, &[], &changes)) {
+            StoreOutcome::Attended {
+                window, refused, ..
+            } => (window.refused(), refused),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(5, &[1, 2]), (0, 0));
+    assert_eq!(refused(7, &[3, 4, 5]), (0b1, 2));
+    // Another that has no part in it, one that came late, and the known ones again.
+    assert_eq!(refused(8, &[]), (0b10, 0));
+    assert_eq!(refused(6, &[6]), (0b110, 1));
+    assert_eq!(refused(9, &[1, 2, 3]), (0b1100, 0));
+}
+
+/// Who can write to a mailbox fills it, and asks every second whether something fits. Nothing tells
+/// when the owner takes something out but by an hour.
+fn room_comes_free_at_a_step_and_not_when_the_owner_acknowledges(make: Make<'_>) {
+    let full = |limits: &StoreLimits| {
+        [
+            StoreLimits {
+                entries_per_drop: 4,
+                ..limits.clone()
+            },
+            StoreLimits {
+                entries_per_mailbox: 4,
+                ..limits.clone()
+            },
+            StoreLimits {
+                bytes: 4 * ENTRY_BYTES,
+                ..limits.clone()
+            },
+        ]
+    };
+    for limits in full(&StoreLimits {
+        room_step: STEP,
+        ..StoreLimits::default()
+    }) {
+        let probes = |attends: bool| {
+            let mut store = make(limits.clone());
+            one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
+            (1..=4).for_each(|id| drop(one(&mut *store, T0, put(1, id))));
+            (1..STEP_SECS)
+                .step_by(7)
+                .map(|second| {
+                    let now = after(second);
+                    let acks: &[u64] = match second {
+                        50 => &[1, 2],
+                        106 => &[3],
+                        _ => &[],
+                    };
+                    if attends && !acks.is_empty() {
+                        one(&mut *store, now, attend(1, 1 + second, acks, &[]));
+                    }
+                    one(&mut *store, now, put(1, 200))
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(probes(true), probes(false));
+        let mut store = make(limits.clone());
+        one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
+        (1..=4).for_each(|id| drop(one(&mut *store, T0, put(1, id))));
+        one(&mut *store, after(7), attend(1, 2, &[1, 2], &[]));
+        let step = T0 + STEP;
+        assert_eq!(one(&mut *store, step, put(1, 5)), stored(1, 5));
+    }
 }
 
 fn remembering_is_bounded(make: Make<'_>) {

@@ -79,7 +79,6 @@ fn holds(deposits: bool, lag: Span, seed: u64) -> Vec<f64> {
                 surb: surb.clone(),
                 drop: drop_id(1),
                 message: message_id(message),
-                ttl_secs: 100,
                 grant: None,
                 blob: crate::operations::blob(1),
             };

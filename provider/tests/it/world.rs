@@ -405,7 +405,6 @@ fn put_command_with(surb: Surb, drop: u8, message: u32, grant: Option<DropGrant>
         surb,
         drop: drop_id(drop),
         message: message_id(message),
-        ttl_secs: 500,
         grant,
         blob: blob(message.to_be_bytes()[3]),
     }))

@@ -1,0 +1,128 @@
+//! Which of a client's connections its mailbox listens to: the newest, by a count that tells nothing
+//! else.
+
+use rand::{CryptoRng, RngExt as _};
+
+use crate::error::ClientError;
+use crate::rows::{self, Change, Row};
+use crate::table::Table;
+
+/// The row that the last generation is in.
+const ROW: &[u8] = b"generation";
+
+/// A client without a generation starts with one of so many.
+const START: u64 = 1 << 32;
+/// Each generation is at most so far above the one before.
+const STEP: u64 = 1 << 16;
+/// How far above the own generation one that the mailbox names is believed. The connections of a
+/// lifetime don't come as far; and a mailbox that lies would have to do so in millions of connections
+/// to use all numbers up.
+const REACH: u64 = 1 << 40;
+
+/// The generation of this connection. It starts and steps by what is drawn, so that it is no reading
+/// of a clock and does not tell how often the client has connected.
+#[derive(Default)]
+pub(crate) struct Generation {
+    number: u64,
+    /// It went on above what the mailbox knew, once in this connection.
+    stepped: bool,
+}
+
+/// What follows when the mailbox says that it has seen a generation.
+pub(crate) enum Seen {
+    /// Nothing: it is an older one.
+    Older,
+    /// This client has gone on above it; to be saved.
+    Above(Change),
+    /// It is so far above that it is not believed, or it is the second time in one connection.
+    Absurd,
+}
+
+impl Generation {
+    pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
+        let is_it = |row: &&Row| row.table == Table::Meta && row.key == ROW;
+        for row in rows.iter().filter(is_it) {
+            self.number = rows::decode_number(&row.value).map_err(|e| row.fault(e))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// A new connection. Returns the row to save.
+    pub(crate) fn advance<R: CryptoRng>(&mut self, rng: &mut R) -> Change {
+        let most = if self.number == 0 { START } else { STEP };
+        self.stepped = false;
+        self.step_above(self.number, most, rng)
+    }
+
+    /// The mailbox has seen this generation: if it is not an older one, this client was restored from
+    /// an old copy of its rows, or runs twice, and goes on above it. Once in a connection at most.
+    pub(crate) fn follow<R: CryptoRng>(&mut self, seen: u64, rng: &mut R) -> Seen {
+        let Some(ahead) = seen.checked_sub(self.number) else {
+            return Seen::Older;
+        };
+        if ahead > REACH || self.stepped {
+            return Seen::Absurd;
+        }
+        self.stepped = true;
+        Seen::Above(self.step_above(seen, STEP, rng))
+    }
+
+    fn step_above<R: CryptoRng>(&mut self, number: u64, most: u64, rng: &mut R) -> Change {
+        self.number = number.saturating_add(rng.random_range(1..=most));
+        Change::put(Table::Meta, ROW.to_vec(), rows::encode_number(self.number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+
+    #[test]
+    fn it_starts_and_steps_at_random() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        let mut starts = Vec::new();
+        for _ in 0..50 {
+            let mut generation = Generation::default();
+            let _ = generation.advance(rng);
+            assert!((1..=START).contains(&generation.number));
+            starts.push(generation.number);
+            let before = generation.number;
+            let _ = generation.advance(rng);
+            assert!((before + 1..=before + STEP).contains(&generation.number));
+        }
+        starts.sort_unstable();
+        starts.dedup();
+        assert!(starts.len() > 45 && starts[40] > START / 2);
+    }
+
+    #[test]
+    fn a_mailbox_is_followed_so_far_and_once() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        let mut generation = Generation::default();
+        let _ = generation.advance(rng);
+        let own = generation.number;
+        assert!(matches!(generation.follow(own - 1, rng), Seen::Older));
+        let far = own + REACH + 1;
+        assert!(matches!(generation.follow(far, rng), Seen::Absurd));
+        assert!(matches!(generation.follow(u64::MAX, rng), Seen::Absurd));
+        assert_eq!(generation.number, own);
+        // Also at the same one: two copies of one state draw the same.
+        assert!(matches!(generation.follow(own, rng), Seen::Above(_)));
+        let above = generation.number;
+        assert!((own + 1..=own + STEP).contains(&above));
+        // Answers to what was said before change nothing, and no further step is made.
+        assert!(matches!(generation.follow(own, rng), Seen::Older));
+        assert!(matches!(generation.follow(above, rng), Seen::Absurd));
+        let _ = generation.advance(rng);
+        let seen = generation.number + REACH;
+        assert!(matches!(generation.follow(seen, rng), Seen::Above(_)));
+        assert!(generation.number > seen);
+    }
+}
