@@ -356,7 +356,7 @@ impl Process {
                 tag,
             } => self.writes.tag(sequence, epoch, tag),
             NodeAction::Store { ticket, op } => self.writes.operation(ticket, op),
-            NodeAction::Persist { ticket, change } => self.writes.change(ticket, change),
+            NodeAction::Persist { ticket, changes } => self.writes.changes(ticket, changes),
             NodeAction::Job(job) => {
                 let done = world.workshop.node(job);
                 self.node.handle_input(world.now, NodeInput::Done(done));

@@ -311,17 +311,17 @@ impl Node {
             }
             NodeInput::Persisted { ticket } => {
                 self.readiness.unsettle();
-                for action in self.durable.done(ticket) {
+                for action in self.durable.done(now, ticket) {
                     self.directory_action(now, action);
                 }
             }
-            NodeInput::PersistFailed { ticket, change } => {
+            NodeInput::PersistFailed { ticket, changes } => {
                 if !self.durable.is_behind() {
                     self.event(NodeEvent::PersistFailed);
                 }
-                self.counters.directory_state += 1;
+                self.counters.directory_state += changes.len() as u64;
                 self.readiness.unsettle();
-                for action in self.durable.failed(now, ticket, change) {
+                for action in self.durable.failed(now, ticket, changes) {
                     self.directory_action(now, action);
                 }
             }
@@ -373,14 +373,11 @@ impl Node {
         } else if let Some(action) = self.directory.poll_action(now) {
             match self.durable.order(now, action) {
                 Ordered::Now(action) => self.directory_action(now, action),
-                Ordered::Write((ticket, change)) => {
-                    self.act(NodeAction::Persist { ticket, change })
-                }
                 Ordered::Later => {}
                 Ordered::Refused(action) => self.refuse(now, &action),
             }
-        } else if let Some((ticket, change)) = self.durable.poll(now) {
-            self.act(NodeAction::Persist { ticket, change });
+        } else if let Some((ticket, changes)) = self.durable.poll(now) {
+            self.act(NodeAction::Persist { ticket, changes });
         } else {
             return false;
         }
@@ -641,6 +638,11 @@ impl Node {
                 if self.desk.answer(to) {
                     let bytes = response;
                     self.act(NodeAction::Respond { to, bytes });
+                }
+            }
+            DirectoryAction::Refuse { to } => {
+                if self.desk.answer(to) {
+                    self.act(NodeAction::Refuse { to });
                 }
             }
             DirectoryAction::Verdict { of, verdict } => {

@@ -128,7 +128,7 @@ impl World {
                         .handle_input(now, NodeInput::Stored { ticket, result });
                 }
             }
-            NodeAction::Persist { ticket, change } => self.write(ticket, change),
+            NodeAction::Persist { ticket, changes } => self.write(ticket, changes),
             NodeAction::Job(job) => self.node.handle_input(now, NodeInput::Done(job.run())),
             NodeAction::Publish(_) => self.published += 1,
             NodeAction::Request { to, .. } => {
@@ -143,13 +143,15 @@ impl World {
         }
     }
 
-    fn write(&mut self, ticket: u64, change: DirectoryChange) {
-        if let DirectoryChange::RemoveKey { epoch } = &change {
-            self.removed.push((self.now, *epoch));
+    fn write(&mut self, ticket: u64, changes: Vec<DirectoryChange>) {
+        for change in &changes {
+            if let DirectoryChange::RemoveKey { epoch } = change {
+                self.removed.push((self.now, *epoch));
+            }
         }
         let told = match self.disk {
             Disk::Works => NodeInput::Persisted { ticket },
-            Disk::Fails => NodeInput::PersistFailed { ticket, change },
+            Disk::Fails => NodeInput::PersistFailed { ticket, changes },
             Disk::Hangs => return self.pending.push(ticket),
         };
         self.node.handle_input(self.now, told);

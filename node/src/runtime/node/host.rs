@@ -207,7 +207,7 @@ impl Host {
                     self.tell(NodeInput::Stored { ticket, result });
                 }
             },
-            NodeAction::Persist { ticket, change } => self.threads.disk.write(ticket, change),
+            NodeAction::Persist { ticket, changes } => self.threads.disk.write(ticket, changes),
             NodeAction::Job(job) => self.threads.jobs.give(job),
             NodeAction::Publish(bytes) => self.net.publish(bytes),
             NodeAction::Verdict { of, verdict } => {
