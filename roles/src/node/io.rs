@@ -10,6 +10,7 @@ use shoal_topology::{Address, DirectoryChange, DirectoryWarning, Role, Ticket, V
 
 use super::health::Trouble;
 use super::job::{NodeDone, NodeJob};
+use super::questions::Place;
 use crate::request::RequestKind;
 
 /// What happens to a node.
@@ -46,6 +47,14 @@ pub enum NodeInput {
     },
     /// A job is done.
     Done(NodeDone),
+    /// Where a peer is whose first connection stands in a moment. Strangers whose place is not told share
+    /// one.
+    Located {
+        /// Who.
+        peer: NodeId,
+        /// Where.
+        place: Place,
+    },
     /// The first connection with this peer stands. Its identity is proven.
     Connected(NodeId),
     /// The last connection with this peer is gone.
