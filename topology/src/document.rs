@@ -324,7 +324,7 @@ impl UnverifiedDocument {
         if bytes.len() > MAX_DOCUMENT_BYTES {
             return Err(DocumentError::Size(bytes.len()));
         }
-        if !has_at_most(MAX_MEMBERS + 2, bytes) {
+        if !has_at_most(2 * MAX_MEMBERS, bytes) {
             return Err(DocumentError::Malformed);
         }
         let wire = wire::Document::decode(&**bytes).map_err(|_| DocumentError::Malformed)?;

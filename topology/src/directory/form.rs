@@ -259,7 +259,7 @@ impl<R: CryptoRng> Directory<R> {
             let bytes = document.shared();
             self.persist(DirectoryChange::Document { epoch, bytes });
             // The next one may follow from this one.
-            self.unformed = true;
+            self.unformed |= epoch <= self.epoch;
             self.refresh_view();
         }
         Ok(considered)

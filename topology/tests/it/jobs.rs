@@ -551,7 +551,7 @@ fn what_a_lost_job_was_for_is_done_without_it() {
     observer.answer(1, &wire::SyncResponse::default());
     let asked = observer.asked.len();
     if !observer.jobs.is_empty() {
-        lose(&mut observer, "Answer(?)");
+        lose(&mut observer, "Answer");
     }
     observer.run_until(observer.now + params.epoch.scale(1, 10));
     assert!(observer.asked.len() > asked);
