@@ -409,7 +409,9 @@ mod tests {
         for millis in (0..3000).step_by(10) {
             later(&mut durable, millis, descriptor(millis));
             // A disk that takes half a second for what others make it write.
-            if millis % 500 == 0 && let Some((ticket, _)) = others.pop() {
+            if millis % 500 == 0
+                && let Some(ticket) = others.pop()
+            {
                 durable.done(at(millis), ticket);
             }
             if let Some((ticket, changes)) = durable.poll(at(millis)) {

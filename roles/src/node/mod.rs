@@ -6,6 +6,7 @@
 //!  connections, gossip, requests, disk, jobs ──> NodeInput ──> Node ──> NodeAction ──> host
 //! ```
 
+mod checks;
 mod desk;
 mod durable;
 mod health;
@@ -28,6 +29,7 @@ use shoal_topology::{
     NetworkParameters, Refusals, Restored, Role, Ticket, View,
 };
 
+use self::checks::Checks;
 use self::desk::{Attaching, Desk, Wish};
 use self::durable::{Durable, Ordered};
 pub use self::health::Trouble;
@@ -39,11 +41,6 @@ pub use self::questions::Place;
 use self::questions::{Outcome, Question, Questions, Why};
 use crate::request::RequestKind;
 
-/// Commands for the provider role that are checked elsewhere at a time. Beyond that they are dropped,
-/// for a signature is never checked in the loop that moves packets.
-const MOST_CHECKS: usize = 1024;
-/// After how long a check of a command counts as lost.
-const CHECK_PATIENCE: Span = Span::from_secs(30);
 /// How many mean delays what is in the pool may take to leave when the node stops.
 const DRAIN_DELAYS: u64 = 5;
 
@@ -86,8 +83,7 @@ pub struct Node {
     readiness: Readiness,
     parts: Parts,
     counters: NodeCounters,
-    /// When the checks were begun that are not done.
-    checks: VecDeque<Time>,
+    checks: Checks,
     stop_by: Option<Time>,
     drained: bool,
     actions: VecDeque<NodeAction>,
@@ -228,7 +224,7 @@ impl Node {
             readiness: Readiness::default(),
             parts: Parts::default(),
             counters: NodeCounters::default(),
-            checks: VecDeque::new(),
+            checks: Checks::default(),
             stop_by: None,
             drained: false,
             actions: VecDeque::from([peers]),
@@ -600,7 +596,7 @@ impl Node {
                 self.directory.handle_input(now, DirectoryInput::Done(done));
             }
             NodeDone::Command(checked) => {
-                self.checks.pop_front();
+                self.checks.end();
                 self.provider_input(now, ProviderInput::Delivered(*checked));
             }
         }
@@ -636,13 +632,10 @@ impl Node {
             let checked = checker.check(*delivery);
             return self.provider_input(now, ProviderInput::Delivered(checked));
         }
-        let lost = |begun: &mut Time| now >= *begun + CHECK_PATIENCE;
-        while self.checks.pop_front_if(lost).is_some() {}
-        if self.checks.len() >= MOST_CHECKS {
+        if !self.checks.begin(now) {
             self.counters.unchecked += 1;
             return;
         }
-        self.checks.push_back(now);
         self.act(NodeAction::Job(NodeJob::Command(checker, delivery)));
     }
 

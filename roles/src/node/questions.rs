@@ -466,7 +466,7 @@ mod tests {
     fn a_connection_has_one_question_and_a_neighbour_its_own_account() {
         let (mut questions, now) = (Questions::default(), at(0));
         let peer = NodeId::new([1; 32]);
-        let mut ask = |questions: &mut Questions, number: u64, is_neighbour: bool| {
+        let ask = |questions: &mut Questions, number: u64, is_neighbour: bool| {
             let question = Question {
                 peer,
                 ticket: Ticket(number),
