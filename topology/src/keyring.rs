@@ -51,7 +51,10 @@ impl KeyRing {
     #[must_use]
     pub fn without(&self, leave_out: impl Fn(Epoch) -> bool) -> Self {
         let kept = self.0.iter().filter(|(epoch, _)| !leave_out(**epoch));
-        Self(kept.map(|(epoch, secret)| (*epoch, Arc::clone(secret))).collect())
+        Self(
+            kept.map(|(epoch, secret)| (*epoch, Arc::clone(secret)))
+                .collect(),
+        )
     }
 
     /// Forgets the keys of all epochs before this one, and says which they were.

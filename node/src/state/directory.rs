@@ -242,9 +242,11 @@ const fn is_secret(change: &DirectoryChange) -> bool {
 fn row(change: &DirectoryChange) -> Option<(&'static str, Vec<u8>, Option<Arc<[u8]>>)> {
     let row = match change {
         DirectoryChange::Key { .. } | DirectoryChange::RemoveKey { .. } => return None,
-        DirectoryChange::Document { epoch, bytes } => {
-            (DOCUMENT, epoch_key(*epoch).to_vec(), Some(Arc::clone(bytes)))
-        }
+        DirectoryChange::Document { epoch, bytes } => (
+            DOCUMENT,
+            epoch_key(*epoch).to_vec(),
+            Some(Arc::clone(bytes)),
+        ),
         DirectoryChange::RemoveDocument { epoch } => (DOCUMENT, epoch_key(*epoch).to_vec(), None),
         DirectoryChange::Descriptor {
             id,

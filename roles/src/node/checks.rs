@@ -46,6 +46,9 @@ mod tests {
         checks.end();
         assert!(checks.begin(start + Span::from_secs(1)));
         assert!(!checks.begin(start + Span::from_secs(29)));
-        assert!(checks.begin(start + Span::from_secs(30)), "all but one are lost");
+        assert!(
+            checks.begin(start + Span::from_secs(30)),
+            "all but one are lost"
+        );
     }
 }

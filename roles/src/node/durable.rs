@@ -165,7 +165,8 @@ impl Lane {
     fn again(&mut self, row: Row, change: DirectoryChange, is_new: bool) {
         match self.waiting.remove(&row) {
             // It was never on disk, and is not to be.
-            Some(newer) if is_new && matches!(newer.change, DirectoryChange::RemoveDescriptor { .. }) => {}
+            Some(newer)
+                if is_new && matches!(newer.change, DirectoryChange::RemoveDescriptor { .. }) => {}
             newer => {
                 let change = newer.map_or(change, |newer| newer.change);
                 self.waiting.insert(row, Waiting { change, is_new });
@@ -180,7 +181,9 @@ impl Lane {
         let waiting = waiting.filter(|(_, waiting)| is_awaited(&waiting.change));
         let given = self.given.values().flatten();
         let given = given.filter(|(_, given)| given.awaited);
-        waiting.map(|(row, _)| *row).chain(given.map(|(row, _)| *row))
+        waiting
+            .map(|(row, _)| *row)
+            .chain(given.map(|(row, _)| *row))
     }
 
     fn deadline(&self) -> Option<Time> {
@@ -220,7 +223,8 @@ impl Durable {
             action if !self.awaits() => Ordered::Now(action),
             DirectoryAction::Keys(keys) => {
                 // What is given up is given up now, whatever the disk does.
-                let safe = keys.without(|epoch| self.own.awaited().any(|row| row == Row::Key(epoch)));
+                let safe =
+                    keys.without(|epoch| self.own.awaited().any(|row| row == Row::Key(epoch)));
                 self.held_keys = Some(keys);
                 Ordered::Now(DirectoryAction::Keys(safe))
             }
@@ -361,7 +365,10 @@ mod tests {
         later(&mut durable, 0, sequence(4));
         later(&mut durable, 0, publish());
         assert!(durable.poll(at(0)).is_none(), "one group at a time");
-        assert!(durable.done(at(0), first).is_empty(), "the number is not there yet");
+        assert!(
+            durable.done(at(0), first).is_empty(),
+            "the number is not there yet"
+        );
         let (second, _) = durable.poll(at(0)).expect("a group");
         let released = durable.done(at(0), second);
         assert!(matches!(released[..], [DirectoryAction::Publish(_)]));
@@ -394,7 +401,10 @@ mod tests {
         durable.failed(at(1), first, changes);
         later(&mut durable, 1, publish());
         let (second, changes) = durable.poll(at(9000)).expect("a group");
-        assert!(matches!(changes[..], [DirectoryChange::Sequence(5)]), "4 is over");
+        assert!(
+            matches!(changes[..], [DirectoryChange::Sequence(5)]),
+            "4 is over"
+        );
         assert_eq!(durable.done(at(9000), second).len(), 1);
         assert!(durable.own.waiting.is_empty() && durable.own.given.is_empty());
     }
@@ -504,7 +514,11 @@ mod tests {
             later(&mut durable, 0, descriptor(number));
         }
         let epoch = Epoch::new(1);
-        later(&mut durable, 0, DirectoryAction::Persist(DirectoryChange::RemoveKey { epoch }));
+        later(
+            &mut durable,
+            0,
+            DirectoryAction::Persist(DirectoryChange::RemoveKey { epoch }),
+        );
         durable.rush();
         let groups = std::iter::from_fn(|| durable.poll(at(0)));
         let sizes: Vec<usize> = groups.map(|(_, changes)| changes.len()).collect();

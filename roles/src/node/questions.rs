@@ -181,8 +181,7 @@ impl Questions {
         let asks = |(_, asker): &(Ticket, Asker)| matches!(asker, Asker::Stranger(peer, _) if *peer == question.peer);
         let strangers = self.places.entry(place).or_default();
         let mut waiting = strangers.waiting.iter();
-        if waiting.any(|(_, waiting)| waiting.peer == question.peer)
-            || self.asked.iter().any(asks)
+        if waiting.any(|(_, waiting)| waiting.peer == question.peer) || self.asked.iter().any(asks)
         {
             return self.refuse(question.ticket, Why::OverBudget);
         }
@@ -199,7 +198,11 @@ impl Questions {
         if self.turns.iter().map(waiting).sum::<usize>() <= MOST_WAITING {
             return;
         }
-        let crowded = self.turns.iter().max_by_key(|place| waiting(place)).copied();
+        let crowded = self
+            .turns
+            .iter()
+            .max_by_key(|place| waiting(place))
+            .copied();
         let strangers = crowded.and_then(|place| self.places.get_mut(&place));
         if let Some((_, question)) = strangers.and_then(|strangers| strangers.waiting.pop_back()) {
             self.refuse(question.ticket, Why::Crowded);
@@ -457,7 +460,10 @@ mod tests {
         }
         door.run(at(60_000), at(70_000));
         let (answered, refused) = (door.answered[&99], door.refused.get(&99));
-        assert!(answered >= 8 && refused.copied().unwrap_or_default() <= 2, "{answered} {refused:?}");
+        assert!(
+            answered >= 8 && refused.copied().unwrap_or_default() <= 2,
+            "{answered} {refused:?}"
+        );
         let all: usize = door.answered.values().sum();
         assert!(all * ANSWER < (32 << 20) + 71 * (4 << 20), "{all}");
     }
@@ -476,7 +482,10 @@ mod tests {
             matches!(questions.poll(now), Some(Outcome::Ask(_)))
         };
         assert!(ask(&mut questions, 1, false));
-        assert!(!ask(&mut questions, 2, false), "the first has not been answered");
+        assert!(
+            !ask(&mut questions, 2, false),
+            "the first has not been answered"
+        );
         assert!(questions.answered(now, Ticket(1), ANSWER));
         assert!(ask(&mut questions, 3, false));
         assert!(questions.unanswered(now, Ticket(3)));

@@ -98,7 +98,10 @@ pub(super) struct Answers {
 impl Answers {
     /// When an answer stops waiting for what others were asked for, or for being read.
     pub(super) fn deadline(&self) -> Option<Time> {
-        let unread = self.unread.front().map(|unread| unread.since + JOB_PATIENCE);
+        let unread = self
+            .unread
+            .front()
+            .map(|unread| unread.since + JOB_PATIENCE);
         unread.into_iter().chain(self.delayed_until).min()
     }
 
@@ -396,9 +399,7 @@ impl<R: CryptoRng> Directory<R> {
         (header, bytes): (&Header, &Arc<[u8]>),
         verified: Result<Arc<Document>, DocumentError>,
     ) {
-        let waits = |step: &Step| {
-            matches!(step, Step::Verify(of, awaited) if of == header && awaited == bytes)
-        };
+        let waits = |step: &Step| matches!(step, Step::Verify(of, awaited) if of == header && awaited == bytes);
         let Some(mut answer) = self.answer_at(waits) else {
             return;
         };

@@ -244,8 +244,7 @@ impl Archive {
         let Some(before) = self.get(epoch_before) else {
             return true;
         };
-        self.adopted.contains_key(&epoch_before)
-            || genesis > Header::of(rules, before).genesis
+        self.adopted.contains_key(&epoch_before) || genesis > Header::of(rules, before).genesis
     }
 }
 

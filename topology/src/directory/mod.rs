@@ -187,7 +187,12 @@ impl<R: CryptoRng> Directory<R> {
                 self.pool.allow(&id);
                 (_, removed) = self.pool.insert(&rules, (now, self.epoch.next()), signed);
             }
-            if !self.pool.of(&id).iter().any(|kept| kept.sequence() == sequence) {
+            if !self
+                .pool
+                .of(&id)
+                .iter()
+                .any(|kept| kept.sequence() == sequence)
+            {
                 removed.push((id, sequence));
             }
             for (id, sequence) in removed {

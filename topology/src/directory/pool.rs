@@ -27,7 +27,9 @@ struct Entry {
 
 impl Entry {
     fn is_newest(&self, sequence: u64) -> bool {
-        self.kept.last().is_none_or(|last| last.sequence() < sequence)
+        self.kept
+            .last()
+            .is_none_or(|last| last.sequence() < sequence)
     }
 
     fn from(&mut self, sequence: u64) -> &mut Time {

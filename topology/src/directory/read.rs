@@ -134,7 +134,13 @@ mod tests {
     #[test]
     fn nonsense_is_no_question() {
         // A field that there is not, a number where there is none, a hash that is none.
-        for bytes in [&[0x78, 0x01][..], &[0x08, 0x01], &[0x12, 0x01, 7], &[0xff; 100], &[0x0a, 0]] {
+        for bytes in [
+            &[0x78, 0x01][..],
+            &[0x08, 0x01],
+            &[0x12, 0x01, 7],
+            &[0xff; 100],
+            &[0x0a, 0],
+        ] {
             assert!(Question::read(bytes).is_none(), "{bytes:?}");
         }
         assert!(matches!(Question::read(&[]), Some(Question::Documents)));

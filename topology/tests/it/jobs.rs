@@ -11,7 +11,8 @@ use shoal_proto::{Epoch, NodeId, Span, Time, wire};
 use shoal_topology::sample::Network;
 use shoal_topology::{
     Descriptor, Directory, DirectoryAction, DirectoryDone, DirectoryInput, DirectoryJob,
-    DirectoryWarning, Document, MAX_JOBS, NetworkParameters, Restored, Role, SignedDescriptor, Ticket, Verdict,
+    DirectoryWarning, Document, MAX_JOBS, NetworkParameters, Restored, Role, SignedDescriptor,
+    Ticket, Verdict,
 };
 
 use crate::documents::{describe, identity};
@@ -98,7 +99,9 @@ impl Observer {
     /// Whose documents were asked for, and which.
     fn fetched(&self) -> Vec<(NodeId, Vec<u8>)> {
         let fetches = self.asked.iter().filter(|(_, asked)| !asked.lack);
-        fetches.map(|(to, asked)| (*to, asked.fetch.clone())).collect()
+        fetches
+            .map(|(to, asked)| (*to, asked.fetch.clone()))
+            .collect()
     }
 
     /// Answers with a document that was asked for.
@@ -274,7 +277,10 @@ fn jobs_that_wait_are_bounded() {
     assert_eq!(observer.jobs.len(), 256 + 64);
     assert!(observer.jobs.len() <= MAX_JOBS);
     let ignored = observer.verdicts.len();
-    assert_eq!(ignored, 144, "400 pieces of gossip, of which 64 of each neighbour may wait");
+    assert_eq!(
+        ignored, 144,
+        "400 pieces of gossip, of which 64 of each neighbour may wait"
+    );
     assert!(observer.verdicts.iter().all(|(_, v)| *v == Verdict::Ignore));
     assert_eq!(observer.directory.counters().overflowed, 144);
     observer.work(&mut BTreeMap::new());
@@ -405,7 +411,11 @@ fn who_gives_another_document_than_it_named_is_not_asked_again_for_a_while() {
         let asked = observer.asked.len();
         let pause = net.params.epoch.scale(1, 20);
         observer.run_until(observer.now + pause - Span::from_millis(1));
-        assert_eq!(observer.asked.len(), asked, "not for a twentieth of an epoch");
+        assert_eq!(
+            observer.asked.len(),
+            asked,
+            "not for a twentieth of an epoch"
+        );
         observer.run_until(observer.now + pause);
         assert!(observer.asked.len() > asked, "but after that");
         // The document itself is as good as before, from who really has it.
@@ -444,7 +454,11 @@ fn documents_that_are_made_up_are_fetched_rarely() {
             observer.run_until(next + Span::from_secs(2));
         }
     }
-    assert!((5..=6).contains(&observer.fetched().len()), "{}", observer.fetched().len());
+    assert!(
+        (5..=6).contains(&observer.fetched().len()),
+        "{}",
+        observer.fetched().len()
+    );
     assert!(observer.directory.counters().not_fetched > 0);
 }
 
@@ -475,11 +489,18 @@ fn a_document_that_does_not_come_is_asked_of_another() {
     observer.work(&mut BTreeMap::new());
     assert_eq!(observer.directory.counters().adopted, 1);
     observer.run_until(observer.now + Span::from_secs(10));
-    assert_eq!(observer.directory.known_nodes(), 2, "the silent one's is taken too");
+    assert_eq!(
+        observer.directory.known_nodes(),
+        2,
+        "the silent one's is taken too"
+    );
 }
 
 /// Genesis members so that a document can be formed, and others.
-fn forming() -> (NetworkParameters, impl Fn(&NetworkParameters, u32) -> SignedDescriptor) {
+fn forming() -> (
+    NetworkParameters,
+    impl Fn(&NetworkParameters, u32) -> SignedDescriptor,
+) {
     let role = |index: u32| match index < 2 {
         true => Role::Provider,
         false => Role::Mix,
@@ -512,7 +533,10 @@ fn descriptors_that_come_late_form_one_document_together() {
         let document = observer.directory.view().documents.get(&epoch)?;
         Some(document.members().len())
     };
-    assert_eq!((members(&observer, EPOCH), members(&observer, EPOCH.next())), (Some(5), Some(5)));
+    assert_eq!(
+        (members(&observer, EPOCH), members(&observer, EPOCH.next())),
+        (Some(5), Some(5))
+    );
     let before = observer.formed;
     for index in 10..50 {
         observer.gossip(1, index.into(), signed(&params, index).encode());
@@ -520,7 +544,11 @@ fn descriptors_that_come_late_form_one_document_together() {
         observer.run_until(observer.now + Span::from_millis(500));
     }
     observer.run_until(observer.now + Span::from_secs(40));
-    assert_eq!(observer.formed - before, 1, "forty in twenty seconds, an interval being 36");
+    assert_eq!(
+        observer.formed - before,
+        1,
+        "forty in twenty seconds, an interval being 36"
+    );
     assert_eq!(members(&observer, EPOCH.next()), Some(45));
     // The last moment is before the switch is near.
     let near = params.start_of(EPOCH.next()) - params.switch_margin();
@@ -546,7 +574,11 @@ fn what_a_lost_job_was_for_is_done_without_it() {
     assert_eq!(observer.verdicts, [(7, Verdict::Ignore)]);
     observer.gossip(1, 8, signed(&params, 0).encode());
     observer.work(&mut BTreeMap::new());
-    assert_eq!(observer.verdicts.last(), Some(&(8, Verdict::Accept)), "it is checked anew");
+    assert_eq!(
+        observer.verdicts.last(),
+        Some(&(8, Verdict::Accept)),
+        "it is checked anew"
+    );
     // An answer that is never read: the neighbour is asked again.
     observer.answer(1, &wire::SyncResponse::default());
     let asked = observer.asked.len();

@@ -61,7 +61,9 @@ fn work(jobs: &Queue<NodeJob>, done: &mpsc::Sender<NodeInput>) {
 fn survive<T>(job: impl FnOnce() -> T) -> Option<T> {
     let result = catch_unwind(AssertUnwindSafe(job));
     if result.is_err() {
-        tracing::error!("a job panicked, and is left out: please report this with the message before");
+        tracing::error!(
+            "a job panicked, and is left out: please report this with the message before"
+        );
     }
     result.ok()
 }

@@ -23,7 +23,9 @@ pub(super) fn place_of(address: &Multiaddr) -> Option<Place> {
 /// The first 48 bits, and a bit above them that no prefix of IPv4 has.
 fn prefix_of(ip: Ipv6Addr) -> u64 {
     let [a, b, c, ..] = ip.segments();
-    [a, b, c].into_iter().fold(1, |prefix, part| prefix << 16 | u64::from(part))
+    [a, b, c]
+        .into_iter()
+        .fold(1, |prefix, part| prefix << 16 | u64::from(part))
 }
 
 #[cfg(test)]
@@ -37,9 +39,15 @@ mod tests {
 
     #[test]
     fn neighbours_of_an_address_are_in_one_place() {
-        assert!(same("/ip4/192.0.2.1/tcp/1", "/ip4/192.0.2.254/udp/9/quic-v1"));
+        assert!(same(
+            "/ip4/192.0.2.1/tcp/1",
+            "/ip4/192.0.2.254/udp/9/quic-v1"
+        ));
         assert!(!same("/ip4/192.0.2.1/tcp/1", "/ip4/192.0.3.1/tcp/1"));
-        assert!(same("/ip6/2001:db8:1:2::3/tcp/1", "/ip6/2001:db8:1:ff::4/tcp/1"));
+        assert!(same(
+            "/ip6/2001:db8:1:2::3/tcp/1",
+            "/ip6/2001:db8:1:ff::4/tcp/1"
+        ));
         assert!(!same("/ip6/2001:db8:1::/tcp/1", "/ip6/2001:db8:2::/tcp/1"));
         assert!(same("/ip4/192.0.2.1/tcp/1", "/ip6/::ffff:192.0.2.7/tcp/1"));
         assert!(!same("/ip4/0.0.0.1/tcp/1", "/ip6/::1/tcp/1"));
