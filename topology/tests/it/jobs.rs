@@ -511,6 +511,7 @@ fn forming() -> (
             id: identity(index).id(),
             role: role(index),
             addresses: Vec::new(),
+            family: String::new(),
         })
         .collect();
     let signed = move |params: &NetworkParameters, index: u32| {
