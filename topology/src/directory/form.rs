@@ -48,7 +48,7 @@ impl<R: CryptoRng> Directory<R> {
             self.own.note_freeze(next);
             self.unformed = true;
         }
-        if self.late_until.is_some_and(|until| now >= until) {
+        if self.late_until.take_if(|until| now >= *until).is_some() {
             self.unformed = true;
         }
         if !self.unformed

@@ -8,7 +8,9 @@ use shoal_proto::{NodeId, Span, Time, wire};
 
 use super::form::PATIENCE;
 use super::read::Question;
-use super::{DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DOCUMENTS, Ticket};
+use super::{
+    DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DESCRIPTORS, MAX_DOCUMENTS, Ticket,
+};
 
 /// Most answers that wait to be fetched.
 const MAX_ANSWERS: usize = 64;
@@ -123,7 +125,8 @@ impl<R: CryptoRng> Directory<R> {
                 continue;
             }
             bytes += signed.encode().len();
-            if bytes > DESCRIPTOR_BYTES {
+            // As much as who asked reads.
+            if bytes > DESCRIPTOR_BYTES || response.descriptors.len() >= MAX_DESCRIPTORS {
                 response.more = true;
                 break;
             }
