@@ -23,11 +23,11 @@
 //!    by `handle_timeout(now)` and polling. `now` is the host's clock and never goes back.
 //! 3. **Bytes.** A frame that came goes through [`node::Intake::admit`], the queue that
 //!    [`node::Intake::queue`] gives and, on a thread of its own, [`node::Intake::unwrap`]. A frame that leaves is put on its link at once or
-//!    dropped at once, and its passage says which. A request is answered, refused, or its ticket is
-//!    dropped with the connection.
+//!    dropped at once, and its passage says which. Where a peer is, is told before that it is connected. A
+//!    request is answered, refused, or its ticket is dropped with the connection.
 //! 4. **Disk.** What is to be durable comes back as an input when it is, and not before: replay tags,
-//!    changes of the directory, operations of the store, a client's rows. Each of these four goes in
-//!    order; among each other they may overtake. Failing is an answer too.
+//!    groups of changes of the directory, operations of the store, a client's rows. Each of these four
+//!    goes in order; among each other they may overtake. Failing is an answer too.
 //! 5. **Heavy work.** A [`node::NodeJob`] or [`client::SessionJob`] is pure, and may run anywhere: `run` it
 //!    and bring what it gives. No job may be lost while the process lives.
 //! 6. Nothing else. A host that has to decide something has found a hole in this contract.

@@ -324,32 +324,7 @@ impl SignedDescriptor {
         params: &NetworkParameters,
         network: &NetworkHash,
     ) -> Result<Self, DescriptorError> {
-        if bytes.len() > MAX_DESCRIPTOR_BYTES {
-            return Err(DescriptorError::Size(bytes.len()));
-        }
-        let outer =
-            wire::SignedDescriptor::decode(&**bytes).map_err(|_| DescriptorError::Malformed)?;
-        // One envelope for one signed text, or copies that differ would count as two.
-        if outer.encode_to_vec() != **bytes {
-            return Err(DescriptorError::Malformed);
-        }
-        let inner = wire::Descriptor::decode(outer.descriptor.as_slice())
-            .map_err(|_| DescriptorError::Malformed)?;
-        let descriptor = Descriptor::from_wire(inner)?;
-        descriptor.check(params)?;
-        let signature = outer
-            .signature
-            .as_slice()
-            .try_into()
-            .map_err(|_| DescriptorError::Signature)?;
-        if !verify(
-            &descriptor.identity,
-            &message(network, &outer.descriptor),
-            signature,
-        ) {
-            return Err(DescriptorError::Signature);
-        }
-        Ok(Self::new(descriptor, Arc::clone(bytes)))
+        UnverifiedDescriptor::read(bytes, params)?.verify(network)
     }
 
     /// Whether it is valid at this time.
@@ -358,10 +333,21 @@ impl SignedDescriptor {
         params: &NetworkParameters,
         now: Time,
     ) -> Result<(), DescriptorError> {
-        if self.descriptor().issued_at > now + Descriptor::clock_tolerance(params) {
+        let descriptor = self.descriptor();
+        let dates = (descriptor.issued_at, descriptor.expires_at);
+        Self::check_dates_now(params, now, dates)
+    }
+
+    /// Whether one that was issued at the first of these times and expires at the second is valid.
+    pub(crate) fn check_dates_now(
+        params: &NetworkParameters,
+        now: Time,
+        (issued_at, expires_at): (Time, Time),
+    ) -> Result<(), DescriptorError> {
+        if issued_at > now + Descriptor::clock_tolerance(params) {
             return Err(DescriptorError::IssuedInFuture);
         }
-        if self.descriptor().expires_at <= now {
+        if expires_at <= now {
             return Err(DescriptorError::Expired);
         }
         Ok(())
@@ -401,6 +387,49 @@ impl SignedDescriptor {
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.0.descriptor.sequence
+    }
+}
+
+/// A descriptor that keeps every rule that can be seen without checking its signature.
+pub(crate) struct UnverifiedDescriptor {
+    pub(crate) descriptor: Descriptor,
+    outer: wire::SignedDescriptor,
+    bytes: Arc<[u8]>,
+}
+
+impl UnverifiedDescriptor {
+    pub(crate) fn read(
+        bytes: &Arc<[u8]>,
+        params: &NetworkParameters,
+    ) -> Result<Self, DescriptorError> {
+        if bytes.len() > MAX_DESCRIPTOR_BYTES {
+            return Err(DescriptorError::Size(bytes.len()));
+        }
+        let outer =
+            wire::SignedDescriptor::decode(&**bytes).map_err(|_| DescriptorError::Malformed)?;
+        // One envelope for one signed text, or copies that differ would count as two.
+        if outer.encode_to_vec() != **bytes {
+            return Err(DescriptorError::Malformed);
+        }
+        let inner = wire::Descriptor::decode(outer.descriptor.as_slice())
+            .map_err(|_| DescriptorError::Malformed)?;
+        let descriptor = Descriptor::from_wire(inner)?;
+        descriptor.check(params)?;
+        Ok(Self {
+            descriptor,
+            outer,
+            bytes: Arc::clone(bytes),
+        })
+    }
+
+    pub(crate) fn verify(self, network: &NetworkHash) -> Result<SignedDescriptor, DescriptorError> {
+        let signature = self.outer.signature.as_slice().try_into();
+        let signature = signature.map_err(|_| DescriptorError::Signature)?;
+        let signed = message(network, &self.outer.descriptor);
+        if !verify(&self.descriptor.identity, &signed, signature) {
+            return Err(DescriptorError::Signature);
+        }
+        Ok(SignedDescriptor::new(self.descriptor, self.bytes))
     }
 }
 

@@ -8,10 +8,12 @@ use prost::Message;
 use shoal_packet::SphinxPublic;
 use shoal_proto::{Epoch, NodeId, wire};
 
+use crate::bounded::has_at_most;
 use crate::canonical::Canonical;
+use crate::descriptor::UnverifiedDescriptor;
 use crate::layers::assign;
 use crate::rules::Rules;
-use crate::{Address, DocumentError, NetworkParameters, Role, SignedDescriptor};
+use crate::{Address, Descriptor, DocumentError, NetworkParameters, Role, SignedDescriptor};
 
 /// Most members of a document.
 pub const MAX_MEMBERS: usize = 1024;
@@ -150,14 +152,10 @@ impl Document {
             members: descriptors.iter().map(member).collect(),
         }
         .encode_to_vec();
-        let hash = Canonical::new("shoal document 1")
-            .bytes(rules.network.as_bytes())
-            .bytes(&bytes)
-            .finish();
         Ok(Self {
             epoch,
             previous,
-            hash,
+            hash: hash(rules, &bytes),
             members,
             descriptors,
             positions,
@@ -180,45 +178,18 @@ impl Document {
 
     /// As [`decode_verified`](Self::decode_verified). What comes out shares the bytes.
     pub(crate) fn decode(bytes: &Arc<[u8]>, rules: &Rules) -> Result<Self, DocumentError> {
+        UnverifiedDocument::read(bytes, rules)?.verify(rules)
+    }
+
+    /// The hash that names these bytes, which need not be a document.
+    ///
+    /// # Errors
+    /// [`DocumentError::Size`].
+    pub(crate) fn hash_of(rules: &Rules, bytes: &[u8]) -> Result<[u8; 32], DocumentError> {
         if bytes.len() > MAX_DOCUMENT_BYTES {
             return Err(DocumentError::Size(bytes.len()));
         }
-        let wire = wire::Document::decode(&**bytes).map_err(|_| DocumentError::Malformed)?;
-        if wire.members.len() > MAX_MEMBERS {
-            return Err(DocumentError::TooManyMembers(wire.members.len()));
-        }
-        let previous = wire
-            .previous
-            .as_slice()
-            .try_into()
-            .map_err(|_| DocumentError::Malformed)?;
-        let epoch = Epoch::new(wire.epoch);
-        let params = &rules.params;
-        let mut descriptors = BTreeMap::new();
-        let mut layers = BTreeMap::new();
-        let mut last = None;
-        for member in wire.members {
-            let signed =
-                SignedDescriptor::decode(&member.signed_descriptor.into(), params, &rules.network)
-                    .map_err(DocumentError::Descriptor)?;
-            check_dates(params, epoch, &signed)?;
-            if last >= Some(signed.id()) {
-                return Err(DocumentError::Order);
-            }
-            last = Some(signed.id());
-            let layer =
-                u8::try_from(member.layer).map_err(|_| DocumentError::Layer(member.layer))?;
-            layers.insert(signed.id(), layer);
-            descriptors.insert(signed.id(), signed);
-        }
-        let document = Self::build(rules, epoch, previous, descriptors, &layers)?;
-        if document.bytes != *bytes {
-            return Err(DocumentError::Malformed);
-        }
-        Ok(Self {
-            bytes: Arc::clone(bytes),
-            ..document
-        })
+        Ok(hash(rules, bytes))
     }
 
     /// Whether this is the document that its members make after `base`: its layers follow from
@@ -339,22 +310,117 @@ impl fmt::Debug for Document {
     }
 }
 
+/// A document that keeps every rule that can be seen without checking a signature, but for those of its
+/// layers.
+pub(crate) struct UnverifiedDocument {
+    epoch: Epoch,
+    previous: [u8; 32],
+    members: Vec<(UnverifiedDescriptor, u8)>,
+    bytes: Arc<[u8]>,
+}
+
+impl UnverifiedDocument {
+    pub(crate) fn read(bytes: &Arc<[u8]>, rules: &Rules) -> Result<Self, DocumentError> {
+        if bytes.len() > MAX_DOCUMENT_BYTES {
+            return Err(DocumentError::Size(bytes.len()));
+        }
+        if !has_at_most(2 * MAX_MEMBERS, bytes) {
+            return Err(DocumentError::Malformed);
+        }
+        let wire = wire::Document::decode(&**bytes).map_err(|_| DocumentError::Malformed)?;
+        if wire.members.len() > MAX_MEMBERS {
+            return Err(DocumentError::TooManyMembers(wire.members.len()));
+        }
+        if wire.encode_to_vec() != **bytes {
+            return Err(DocumentError::Malformed);
+        }
+        let previous = wire.previous.as_slice().try_into();
+        let mut document = Self {
+            epoch: Epoch::new(wire.epoch),
+            previous: previous.map_err(|_| DocumentError::Malformed)?,
+            members: Vec::with_capacity(wire.members.len()),
+            bytes: Arc::clone(bytes),
+        };
+        for member in wire.members {
+            document.read_member(member, &rules.params)?;
+        }
+        Ok(document)
+    }
+
+    fn read_member(
+        &mut self,
+        member: wire::Member,
+        params: &NetworkParameters,
+    ) -> Result<(), DocumentError> {
+        let read = UnverifiedDescriptor::read(&member.signed_descriptor.into(), params);
+        let read = read.map_err(DocumentError::Descriptor)?;
+        check_dates(params, self.epoch, &read.descriptor)?;
+        let last = self.ids().next_back();
+        if last >= Some(&read.descriptor.identity) {
+            return Err(DocumentError::Order);
+        }
+        let layer = u8::try_from(member.layer).map_err(|_| DocumentError::Layer(member.layer))?;
+        self.members.push((read, layer));
+        Ok(())
+    }
+
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(crate) const fn previous(&self) -> &[u8; 32] {
+        &self.previous
+    }
+
+    /// Who is listed, ascending.
+    pub(crate) fn ids(&self) -> impl DoubleEndedIterator<Item = &NodeId> {
+        let members = self.members.iter();
+        members.map(|(member, _)| &member.descriptor.identity)
+    }
+
+    /// Checks the signatures and the layers.
+    pub(crate) fn verify(self, rules: &Rules) -> Result<Document, DocumentError> {
+        let (mut descriptors, mut layers) = (BTreeMap::new(), BTreeMap::new());
+        for (member, layer) in self.members {
+            let signed = member.verify(&rules.network);
+            let signed = signed.map_err(DocumentError::Descriptor)?;
+            layers.insert(signed.id(), layer);
+            descriptors.insert(signed.id(), signed);
+        }
+        let document = Document::build(rules, self.epoch, self.previous, descriptors, &layers)?;
+        if document.bytes != self.bytes {
+            return Err(DocumentError::Malformed);
+        }
+        Ok(Document {
+            bytes: self.bytes,
+            ..document
+        })
+    }
+}
+
+fn hash(rules: &Rules, bytes: &[u8]) -> [u8; 32] {
+    Canonical::new("shoal document 1")
+        .bytes(rules.network.as_bytes())
+        .bytes(bytes)
+        .finish()
+}
+
 /// A member's descriptor is issued before its epoch ends and outlasts it.
 fn check_dates(
     params: &NetworkParameters,
     epoch: Epoch,
-    signed: &SignedDescriptor,
+    descriptor: &Descriptor,
 ) -> Result<(), DocumentError> {
     let end = params.start_of(epoch.next());
-    if signed.descriptor().key_for(epoch).is_none() {
+    if descriptor.key_for(epoch).is_none() {
         return Err(DocumentError::NoKey(epoch));
     }
-    if signed.descriptor().issued_at >= end {
+    if descriptor.issued_at >= end {
         return Err(DocumentError::Descriptor(
             crate::DescriptorError::IssuedInFuture,
         ));
     }
-    if signed.descriptor().expires_at < end {
+    if descriptor.expires_at < end {
         return Err(DocumentError::Descriptor(crate::DescriptorError::Expired));
     }
     Ok(())

@@ -189,6 +189,9 @@ pub enum DocumentError {
     /// The members are not in strictly ascending order, so one may be there twice.
     #[error("members out of order, or one twice")]
     Order,
+    /// A neighbour gave it for another document.
+    #[error("not the document that was asked for")]
+    NotAsNamed,
     /// A member's descriptor was refused.
     #[error("a member's descriptor: {0}")]
     Descriptor(DescriptorError),

@@ -47,6 +47,16 @@ impl KeyRing {
         missing
     }
 
+    /// A ring without the keys of these epochs.
+    #[must_use]
+    pub fn without(&self, leave_out: impl Fn(Epoch) -> bool) -> Self {
+        let kept = self.0.iter().filter(|(epoch, _)| !leave_out(**epoch));
+        Self(
+            kept.map(|(epoch, secret)| (*epoch, Arc::clone(secret)))
+                .collect(),
+        )
+    }
+
     /// Forgets the keys of all epochs before this one, and says which they were.
     pub fn expire(&mut self, before: Epoch) -> Vec<Epoch> {
         let kept = self.0.split_off(&before);

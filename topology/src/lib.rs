@@ -31,6 +31,7 @@
 
 mod address;
 mod adopt;
+mod bounded;
 mod canonical;
 pub mod delay;
 mod descriptor;

@@ -7,7 +7,7 @@ use shoal_mix::{DropReason, Passage, Processed, ProcessedKind};
 use shoal_packet::{Batch, Frame};
 use shoal_proto::{ClientHandle, NodeId, Time};
 use shoal_roles::RequestKind;
-use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput};
+use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput, Place};
 use shoal_topology::{Ticket, Verdict, View};
 
 use super::gossip::Gossip;
@@ -294,6 +294,12 @@ impl Process {
 
     fn dialled(&mut self, connection: Connection, world: &mut World) {
         self.visitors.connect(connection);
+        // Each client is at another place.
+        let located = NodeInput::Located {
+            peer: connection.peer,
+            place: Place(connection.client.0.into()),
+        };
+        self.node.handle_input(world.now, located);
         self.node
             .handle_input(world.now, NodeInput::Connected(connection.peer));
         world.signal(self.party, connection.client, Event::Dialled { connection });
@@ -356,7 +362,7 @@ impl Process {
                 tag,
             } => self.writes.tag(sequence, epoch, tag),
             NodeAction::Store { ticket, op } => self.writes.operation(ticket, op),
-            NodeAction::Persist { ticket, change } => self.writes.change(ticket, change),
+            NodeAction::Persist { ticket, changes } => self.writes.changes(ticket, changes),
             NodeAction::Job(job) => {
                 let done = world.workshop.node(job);
                 self.node.handle_input(world.now, NodeInput::Done(done));

@@ -16,7 +16,7 @@ use crate::world::World;
 pub(super) struct Writes {
     tags: Writer<(u64, Epoch, ReplayTag)>,
     store: Writer<(u64, StoreOp)>,
-    state: Writer<(u64, DirectoryChange)>,
+    state: Writer<(u64, Vec<DirectoryChange>)>,
 }
 
 impl Writes {
@@ -36,8 +36,8 @@ impl Writes {
         self.store.push((ticket, op));
     }
 
-    pub(super) fn change(&mut self, ticket: u64, change: DirectoryChange) {
-        self.state.push((ticket, change));
+    pub(super) fn changes(&mut self, ticket: u64, changes: Vec<DirectoryChange>) {
+        self.state.push((ticket, changes));
     }
 
     /// Has the disk begin with what waits, if it is free.
@@ -81,8 +81,8 @@ impl Writes {
                 (Kind::StoreDone, told.len() as u64, told)
             }
             DiskJob::State | DiskJob::Rows => {
-                let persisted = |(ticket, change)| {
-                    disk.change(change);
+                let persisted = |(ticket, changes): (u64, Vec<DirectoryChange>)| {
+                    changes.into_iter().for_each(|change| disk.change(change));
                     NodeInput::Persisted { ticket }
                 };
                 let told: Vec<NodeInput> = self.state.end().into_iter().map(persisted).collect();
@@ -106,7 +106,7 @@ impl Writes {
                 self.store.end().into_iter().map(failed).collect()
             }
             DiskJob::State | DiskJob::Rows => {
-                let failed = |(ticket, change)| NodeInput::PersistFailed { ticket, change };
+                let failed = |(ticket, changes)| NodeInput::PersistFailed { ticket, changes };
                 self.state.end().into_iter().map(failed).collect()
             }
         }

@@ -55,6 +55,8 @@ pub enum NetEvent {
         peer: NodeId,
         /// `tcp` or `quic`.
         transport: &'static str,
+        /// Where it is. Of a client, this is never to be logged.
+        address: Multiaddr,
     },
     /// The last connection to this peer closed.
     Disconnected {

@@ -1,6 +1,7 @@
 //! The directory's state: documents, descriptors, the own sequence number.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use shoal_packet::{ReplayTag, SphinxSecret};
 use shoal_proto::{Epoch, NodeId};
@@ -37,6 +38,14 @@ const SEQUENCE: &[u8] = b"sequence";
 pub struct DirectoryFiles {
     rows: Rows,
     keys: PathBuf,
+}
+
+/// Changes that are not on disk, and why.
+pub struct NotKept {
+    /// All that are not.
+    pub changes: Vec<DirectoryChange>,
+    /// Why the first of them is not.
+    pub why: StateError,
 }
 
 /// What was kept.
@@ -96,43 +105,60 @@ impl DirectoryFiles {
         Ok(loaded)
     }
 
-    /// Keeps one change durably. It waits for the disk.
+    /// Keeps changes durably: each secret in its file, and all rows with one commit. It waits for the
+    /// disk.
     ///
     /// # Errors
-    /// [`StateError`]; nothing was changed then, or only a replay log without a secret was made.
+    /// [`NotKept`] has the changes that are not on disk, of which at most a replay log without a secret
+    /// was made. The others are.
     pub fn apply(
         &mut self,
-        change: &DirectoryChange,
+        changes: Vec<DirectoryChange>,
         log: &ReplayWriter,
-    ) -> Result<(), StateError> {
+    ) -> Result<(), NotKept> {
+        let (mut failed, mut why) = (Vec::new(), None);
+        let (secrets, rows): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_secret);
+        for change in secrets {
+            if let Err(error) = self.apply_secret(&change, log) {
+                failed.push(change);
+                why.get_or_insert(error);
+            }
+        }
+        if let Err(error) = self.apply_rows(&rows) {
+            failed.extend(rows);
+            why.get_or_insert(error);
+        }
+        match why {
+            Some(why) => Err(NotKept {
+                changes: failed,
+                why,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn apply_secret(&self, change: &DirectoryChange, log: &ReplayWriter) -> Result<(), StateError> {
         match change {
             DirectoryChange::Key { epoch, secret } => self.keep_key(*epoch, secret, log),
             DirectoryChange::RemoveKey { epoch } => {
                 remove_secret(&self.key_path(*epoch))?;
                 log.remove(*epoch)
             }
-            DirectoryChange::Document { epoch, bytes } => {
-                self.row(DOCUMENT, &epoch_key(*epoch), Some(bytes))
-            }
-            DirectoryChange::RemoveDocument { epoch } => {
-                self.row(DOCUMENT, &epoch_key(*epoch), None)
-            }
-            DirectoryChange::Descriptor {
-                id,
-                sequence,
-                bytes,
-            } => self.row(DESCRIPTOR, &descriptor_key(id, *sequence), Some(bytes)),
-            DirectoryChange::RemoveDescriptor { id, sequence } => {
-                self.row(DESCRIPTOR, &descriptor_key(id, *sequence), None)
-            }
-            DirectoryChange::Sequence(number) => {
-                self.row(META, SEQUENCE, Some(&number.to_be_bytes()))
-            }
+            _ => Ok(()),
         }
     }
 
-    fn row(&mut self, kind: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError> {
-        self.rows.apply([RowChange { kind, key, value }])
+    fn apply_rows(&mut self, changes: &[DirectoryChange]) -> Result<(), StateError> {
+        let rows: Vec<_> = changes.iter().filter_map(row).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let borrowed = rows.iter().map(|(kind, key, value)| RowChange {
+            kind,
+            key,
+            value: value.as_deref(),
+        });
+        self.rows.apply(borrowed)
     }
 
     fn keep_key(
@@ -208,6 +234,42 @@ impl DirectoryFiles {
     }
 }
 
+const fn is_secret(change: &DirectoryChange) -> bool {
+    matches!(
+        change,
+        DirectoryChange::Key { .. } | DirectoryChange::RemoveKey { .. }
+    )
+}
+
+/// The row of a change, by its kind and key; without a value, it is to be deleted. None for a secret.
+fn row(change: &DirectoryChange) -> Option<(&'static str, Vec<u8>, Option<Arc<[u8]>>)> {
+    let row = match change {
+        DirectoryChange::Key { .. } | DirectoryChange::RemoveKey { .. } => return None,
+        DirectoryChange::Document { epoch, bytes } => (
+            DOCUMENT,
+            epoch_key(*epoch).to_vec(),
+            Some(Arc::clone(bytes)),
+        ),
+        DirectoryChange::RemoveDocument { epoch } => (DOCUMENT, epoch_key(*epoch).to_vec(), None),
+        DirectoryChange::Descriptor {
+            id,
+            sequence,
+            bytes,
+        } => {
+            let key = descriptor_key(id, *sequence);
+            (DESCRIPTOR, key, Some(Arc::clone(bytes)))
+        }
+        DirectoryChange::RemoveDescriptor { id, sequence } => {
+            (DESCRIPTOR, descriptor_key(id, *sequence), None)
+        }
+        DirectoryChange::Sequence(number) => {
+            let value = Arc::from(number.to_be_bytes().as_slice());
+            (META, SEQUENCE.to_vec(), Some(value))
+        }
+    };
+    Some(row)
+}
+
 fn epoch_key(epoch: Epoch) -> [u8; 8] {
     epoch.number().to_be_bytes()
 }
@@ -230,14 +292,12 @@ mod tests {
         }
     }
 
-    fn store(dir: &Path, changes: &[DirectoryChange]) {
+    fn store(dir: &Path, changes: Vec<DirectoryChange>) {
         let mut store = DirectoryFiles::open(dir).unwrap();
         let mut log = ReplayLog::open(dir).unwrap();
         store.load(&mut log).unwrap();
         let writer = ReplayWriter::spawn(log, 16, |_| {}).unwrap();
-        for change in changes {
-            store.apply(change, &writer).unwrap();
-        }
+        assert!(store.apply(changes, &writer).is_ok());
         assert!(writer.append(0, Epoch::new(1), ReplayTag::new([5; 32])));
     }
 
@@ -266,7 +326,7 @@ mod tests {
         };
         store(
             dir.path(),
-            &[
+            vec![
                 key(1),
                 key(2),
                 DirectoryChange::Document {
@@ -305,7 +365,7 @@ mod tests {
     fn a_key_without_its_replay_log_is_forgotten() {
         for damage in ["remove", "flip", "other"] {
             let dir = tempfile::tempdir().unwrap();
-            store(dir.path(), &[key(1), key(2)]);
+            store(dir.path(), vec![key(1), key(2)]);
             let log = dir.path().join("replay/1.log");
             match damage {
                 "remove" => std::fs::remove_file(&log).unwrap(),
@@ -330,7 +390,7 @@ mod tests {
     #[test]
     fn a_log_without_its_key_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        store(dir.path(), &[key(1), key(2)]);
+        store(dir.path(), vec![key(1), key(2)]);
         std::fs::remove_file(dir.path().join("epoch-keys/2.key")).unwrap();
         assert_eq!(epochs(&load(dir.path())), [1]);
         assert!(!dir.path().join("replay/2.log").exists());

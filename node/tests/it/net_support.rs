@@ -140,7 +140,9 @@ impl Node {
 
     pub(crate) async fn connected(&mut self, to: NodeId) -> &'static str {
         self.event(|event| match event {
-            NetEvent::Connected { peer, transport } if peer == to => Some(transport),
+            NetEvent::Connected {
+                peer, transport, ..
+            } if peer == to => Some(transport),
             _ => None,
         })
         .await

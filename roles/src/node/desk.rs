@@ -1,22 +1,18 @@
-//! Requests that wait for their answer, and clients on their way in.
+//! Clients on their way in, and those that are attached.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
 use shoal_proto::{ClientHandle, NodeId, Time, wire};
 use shoal_provider::AttachAnswer;
 use shoal_topology::{NetworkParameters, Profile, Ticket};
 
-/// Requests that may wait for the directory's answer.
-const MOST_QUESTIONS: usize = 1024;
 /// Clients that may wait for the provider's answer.
 const MOST_ATTACHING: usize = 1024;
 
 /// Who waits for what.
 #[derive(Default)]
 pub(super) struct Desk {
-    /// Questions for the directory, oldest first.
-    questions: VecDeque<Ticket>,
     attaching: BTreeMap<ClientHandle, Attaching>,
     /// The connections of those that are attached.
     clients: BTreeMap<ClientHandle, NodeId>,
@@ -39,20 +35,6 @@ pub(super) struct Wish {
 }
 
 impl Desk {
-    /// Notes a question for the directory. Gives the one that has waited longest if there are too
-    /// many: it is refused.
-    pub(super) fn ask(&mut self, ticket: Ticket) -> Option<Ticket> {
-        self.questions.push_back(ticket);
-        let crowded = self.questions.len() > MOST_QUESTIONS;
-        self.questions.pop_front_if(|_| crowded)
-    }
-
-    /// The question is answered. False if it was refused meanwhile.
-    pub(super) fn answer(&mut self, ticket: Ticket) -> bool {
-        let place = self.questions.iter().position(|waiting| *waiting == ticket);
-        place.is_some_and(|place| self.questions.remove(place).is_some())
-    }
-
     /// Reads a client's wish to be attached. A connection has one client, which attaches once: else each
     /// new handle would bring a new budget.
     ///
@@ -136,18 +118,6 @@ pub(super) fn response(now: Time, status: wire::AttachStatus) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_oldest_question_makes_room() {
-        let mut desk = Desk::default();
-        for number in 0..MOST_QUESTIONS as u64 {
-            assert_eq!(desk.ask(Ticket(number)), None);
-        }
-        assert_eq!(desk.ask(Ticket(5000)), Some(Ticket(0)));
-        assert!(!desk.answer(Ticket(0)), "refused already");
-        assert!(desk.answer(Ticket(5000)));
-        assert_eq!(desk.ask(Ticket(5001)), None, "an answer makes room");
-    }
 
     #[test]
     fn wishes_that_make_no_sense_are_told_so() {

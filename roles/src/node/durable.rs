@@ -1,15 +1,18 @@
-//! What has to be on disk before something else is said or done.
+//! What has to be on disk before something else is said or done, and in what groups it gets there.
 //!
 //! A key is on disk before anybody hears of it, and the number of the own descriptor before the
 //! descriptor leaves, so that no crash loses a key that others use, or lets a node sign two
 //! descriptors with one number. The key of an epoch that is over is deleted a moment later than it is
 //! given up, because tags of its packets may be on their way to the replay log: by a deadline, and
 //! not when it is quiet, or who floods the node could keep the key alive.
+//!
+//! Keys and numbers have a lane of their own, so that what others make the node write (descriptors and
+//! documents) delays them by one group at most. What comes while a group is written makes the next.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use shoal_proto::{Epoch, NodeId, Span, Time};
-use shoal_topology::{DirectoryAction, DirectoryChange};
+use shoal_topology::{DirectoryAction, DirectoryChange, KeyRing};
 
 /// How long the key of an epoch that is over stays on disk for the last tags.
 const KEY_LINGER: Span = Span::from_secs(3);
@@ -17,27 +20,28 @@ const KEY_LINGER: Span = Span::from_secs(3);
 const RETRY: Span = Span::from_secs(3);
 /// What the directory wants done while it waits for the disk: beyond that, answers are left out.
 const MOST_HELD: usize = 256;
+/// Most descriptors and documents of a group.
+const MOST_IN_GROUP: usize = 256;
 
-/// A change for the disk, with its ticket.
-pub(super) type Write = (u64, DirectoryChange);
+/// Changes that are written together, with their ticket.
+pub(super) type Write = (u64, Vec<DirectoryChange>);
 
 /// The order between the disk and what depends on it.
 #[derive(Default)]
 pub(super) struct Durable {
     last_ticket: u64,
-    /// Of keys and numbers that are not on disk yet.
-    awaited: BTreeSet<u64>,
-    /// Waits until the awaited ones are.
+    /// Keys and numbers: few, and others wait for them.
+    own: Lane,
+    /// Documents and descriptors.
+    others: Lane,
+    /// Waits until keys and numbers are on disk: the newest of each.
+    held_keys: Option<KeyRing>,
+    held_publication: Option<Vec<u8>>,
     held: VecDeque<DirectoryAction>,
-    /// The row of each change that is not done, and the newest change of each row: an older one that
-    /// fails is not tried again, or it would undo the newer.
-    rows: BTreeMap<u64, Row>,
-    newest: BTreeMap<Row, u64>,
-    failed: BTreeMap<u64, (Time, DirectoryChange)>,
-    /// Those that failed and are not done, waiting or being tried again.
-    behind: BTreeSet<u64>,
     /// Keys to delete, and when.
     removals: VecDeque<(Time, Epoch)>,
+    /// The node stops: everything is given to the disk at once.
+    rushes: bool,
 }
 
 /// What a change is about; the later of two about one row wins.
@@ -67,13 +71,132 @@ impl Row {
     }
 }
 
+/// Whether others may not hear of something before this is on disk.
+const fn is_awaited(change: &DirectoryChange) -> bool {
+    matches!(
+        change,
+        DirectoryChange::Key { .. } | DirectoryChange::Sequence(_)
+    )
+}
+
+/// Changes on their way to the disk, in groups. Memory: one change for each row that the directory
+/// keeps or that the disk has, however long the disk takes and however often it fails.
+#[derive(Default)]
+struct Lane {
+    /// The newest change of each row that is not given to the disk.
+    waiting: BTreeMap<Row, Waiting>,
+    /// The rows of the groups that the disk has been given.
+    given: BTreeMap<u64, BTreeMap<Row, Given>>,
+    /// Rows of a group that failed, until they are written.
+    behind: BTreeSet<Row>,
+    /// Not before then, after a failure.
+    not_before: Time,
+}
+
+struct Waiting {
+    change: DirectoryChange,
+    /// Nothing of this row is on disk, so that there is nothing to delete if it goes again.
+    is_new: bool,
+}
+
+struct Given {
+    awaited: bool,
+    is_new: bool,
+}
+
+impl Lane {
+    fn put(&mut self, change: DirectoryChange) {
+        let row = Row::of(&change);
+        let is_new = match self.waiting.remove(&row) {
+            Some(before) => before.is_new,
+            // A descriptor is written once.
+            None => !self.is_given(&row) && matches!(change, DirectoryChange::Descriptor { .. }),
+        };
+        if is_new && matches!(change, DirectoryChange::RemoveDescriptor { .. }) {
+            self.behind.remove(&row);
+        } else {
+            self.waiting.insert(row, Waiting { change, is_new });
+        }
+    }
+
+    fn is_given(&self, row: &Row) -> bool {
+        self.given.values().any(|rows| rows.contains_key(row))
+    }
+
+    /// Whether a group is to be given to the disk now.
+    fn is_due(&self, now: Time, rushes: bool) -> bool {
+        let free = self.given.is_empty() && now >= self.not_before;
+        !self.waiting.is_empty() && (free || rushes)
+    }
+
+    /// The next group.
+    fn take(&mut self, ticket: u64, most: usize) -> Vec<DirectoryChange> {
+        let (mut rows, mut changes) = (BTreeMap::new(), Vec::new());
+        while changes.len() < most
+            && let Some((row, Waiting { change, is_new })) = self.waiting.pop_first()
+        {
+            let awaited = is_awaited(&change);
+            rows.insert(row, Given { awaited, is_new });
+            changes.push(change);
+        }
+        self.given.insert(ticket, rows);
+        changes
+    }
+
+    /// The group is written, but for these.
+    fn end(&mut self, now: Time, ticket: u64, failed: Vec<DirectoryChange>) {
+        let rows = self.given.remove(&ticket).unwrap_or_default();
+        for row in rows.keys() {
+            self.behind.remove(row);
+        }
+        if !failed.is_empty() {
+            self.not_before = now + RETRY;
+        }
+        for change in failed {
+            let row = Row::of(&change);
+            let is_new = rows.get(&row).is_some_and(|given| given.is_new);
+            if !self.is_given(&row) {
+                self.again(row, change, is_new);
+            }
+        }
+    }
+
+    /// A change that failed waits again, unless a newer one stands in its place.
+    fn again(&mut self, row: Row, change: DirectoryChange, is_new: bool) {
+        match self.waiting.remove(&row) {
+            // It was never on disk, and is not to be.
+            Some(newer)
+                if is_new && matches!(newer.change, DirectoryChange::RemoveDescriptor { .. }) => {}
+            newer => {
+                let change = newer.map_or(change, |newer| newer.change);
+                self.waiting.insert(row, Waiting { change, is_new });
+                self.behind.insert(row);
+            }
+        }
+    }
+
+    /// The awaited rows that are not on disk.
+    fn awaited(&self) -> impl Iterator<Item = Row> + '_ {
+        let waiting = self.waiting.iter();
+        let waiting = waiting.filter(|(_, waiting)| is_awaited(&waiting.change));
+        let given = self.given.values().flatten();
+        let given = given.filter(|(_, given)| given.awaited);
+        waiting
+            .map(|(row, _)| *row)
+            .chain(given.map(|(row, _)| *row))
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        let waits = !self.waiting.is_empty() && self.given.is_empty();
+        waits.then_some(self.not_before)
+    }
+}
+
 /// What becomes of something that the directory wants done.
 pub(super) enum Ordered {
     /// To be done now.
     Now(DirectoryAction),
-    /// To be written.
-    Write(Write),
-    /// Waits for the disk.
+    /// Waits for the disk, or is to be written.
     Later,
     /// There is no room for it to wait.
     Refused(DirectoryAction),
@@ -87,15 +210,26 @@ impl Durable {
                 self.removals.push_back((now + KEY_LINGER, epoch));
                 Ordered::Later
             }
-            DirectoryAction::Persist(change) => Ordered::Write(self.write(change)),
+            DirectoryAction::Persist(change) => {
+                self.write(change);
+                Ordered::Later
+            }
             // Work and words change nothing for anybody else.
             action @ (DirectoryAction::Job(_)
             | DirectoryAction::Verdict { .. }
+            | DirectoryAction::Refuse { .. }
             | DirectoryAction::Warn(_)
             | DirectoryAction::View(_)) => Ordered::Now(action),
-            action if self.awaited.is_empty() => Ordered::Now(action),
-            action @ (DirectoryAction::Publish(_) | DirectoryAction::Keys(_)) => {
-                self.held.push_back(action);
+            action if !self.awaits() => Ordered::Now(action),
+            DirectoryAction::Keys(keys) => {
+                // What is given up is given up now, whatever the disk does.
+                let safe =
+                    keys.without(|epoch| self.own.awaited().any(|row| row == Row::Key(epoch)));
+                self.held_keys = Some(keys);
+                Ordered::Now(DirectoryAction::Keys(safe))
+            }
+            DirectoryAction::Publish(bytes) => {
+                self.held_publication = Some(bytes);
                 Ordered::Later
             }
             action if self.held.len() < MOST_HELD => {
@@ -106,91 +240,77 @@ impl Durable {
         }
     }
 
-    fn write(&mut self, change: DirectoryChange) -> Write {
-        self.last_ticket += 1;
-        let (ticket, row) = (self.last_ticket, Row::of(&change));
-        self.rows.insert(ticket, row);
-        if let Some(older) = self.newest.insert(row, ticket)
-            && self.failed.remove(&older).is_some()
-        {
-            self.forget(older);
-        }
-        let awaited = matches!(
-            change,
-            DirectoryChange::Key { .. } | DirectoryChange::Sequence(_)
-        );
-        if awaited {
-            self.awaited.insert(ticket);
-        }
-        (ticket, change)
-    }
-
-    /// A change is on disk. Gives what waited for it.
-    pub(super) fn done(&mut self, ticket: u64) -> Vec<DirectoryAction> {
-        self.forget(ticket);
-        if self.awaited.is_empty() {
-            self.held.drain(..).collect()
-        } else {
-            Vec::new()
+    fn write(&mut self, change: DirectoryChange) {
+        match Row::of(&change) {
+            Row::Key(_) | Row::Sequence => self.own.put(change),
+            Row::Document(_) | Row::Descriptor(..) => self.others.put(change),
         }
     }
 
-    /// The change is done, or a newer one of its row stands in its place.
-    fn forget(&mut self, ticket: u64) {
-        self.awaited.remove(&ticket);
-        self.behind.remove(&ticket);
-        if let Some(row) = self.rows.remove(&ticket)
-            && self.newest.get(&row) == Some(&ticket)
-        {
-            self.newest.remove(&row);
-        }
+    fn awaits(&self) -> bool {
+        self.own.awaited().next().is_some()
     }
 
-    /// A change is not on disk: later again, unless a newer one stands in its place. Gives what
-    /// waited for it then.
+    /// A group is on disk. Gives what waited for it.
+    pub(super) fn done(&mut self, now: Time, ticket: u64) -> Vec<DirectoryAction> {
+        self.failed(now, ticket, Vec::new())
+    }
+
+    /// A group is on disk but for these changes, which are tried again later unless newer ones stand
+    /// in their place. Gives what waited for it.
     pub(super) fn failed(
         &mut self,
         now: Time,
         ticket: u64,
-        change: DirectoryChange,
+        changes: Vec<DirectoryChange>,
     ) -> Vec<DirectoryAction> {
-        if self.newest.get(&Row::of(&change)) != Some(&ticket) {
-            return self.done(ticket);
+        let lane = match self.own.given.contains_key(&ticket) {
+            true => &mut self.own,
+            false => &mut self.others,
+        };
+        lane.end(now, ticket, changes);
+        if self.awaits() {
+            return Vec::new();
         }
-        self.behind.insert(ticket);
-        self.failed.insert(ticket, (now + RETRY, change));
-        Vec::new()
+        let keys = self.held_keys.take().map(DirectoryAction::Keys);
+        let publication = self.held_publication.take().map(DirectoryAction::Publish);
+        let first = keys.into_iter().chain(publication);
+        first.chain(self.held.drain(..)).collect()
     }
 
     /// Whether something could not be saved and is not yet.
     pub(super) fn is_behind(&self) -> bool {
-        !self.behind.is_empty()
+        !self.own.behind.is_empty() || !self.others.behind.is_empty()
     }
 
-    /// The next change that is due by now: one that failed, or a key to delete.
+    /// The next group that is due by now.
     pub(super) fn poll(&mut self, now: Time) -> Option<Write> {
-        let again = self.failed.iter().find(|(_, (at, _))| *at <= now);
-        if let Some(ticket) = again.map(|(ticket, _)| *ticket) {
-            return self
-                .failed
-                .remove(&ticket)
-                .map(|(_, change)| (ticket, change));
+        while let Some((_, epoch)) = self.removals.pop_front_if(|(at, _)| *at <= now) {
+            self.write(DirectoryChange::RemoveKey { epoch });
         }
-        let (_, epoch) = self.removals.pop_front_if(|(at, _)| *at <= now)?;
-        Some(self.write(DirectoryChange::RemoveKey { epoch }))
+        let (lane, most) = if self.own.is_due(now, self.rushes) {
+            (&mut self.own, usize::MAX)
+        } else if self.others.is_due(now, self.rushes) {
+            (&mut self.others, MOST_IN_GROUP)
+        } else {
+            return None;
+        };
+        self.last_ticket += 1;
+        Some((self.last_ticket, lane.take(self.last_ticket, most)))
     }
 
-    /// Everything that is left to delete, due or not: the node stops.
+    /// The node stops: everything that is left to write or to delete is given to the disk, due or not.
     pub(super) fn rush(&mut self) {
+        self.rushes = true;
         for (at, _) in &mut self.removals {
             *at = Time::default();
         }
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        let again = self.failed.values().map(|(at, _)| *at).min();
         let removal = self.removals.front().map(|(at, _)| *at);
-        again.into_iter().chain(removal).min()
+        let lanes = [self.own.deadline(), self.others.deadline()];
+        lanes.into_iter().flatten().chain(removal).min()
     }
 }
 
@@ -211,27 +331,46 @@ mod tests {
         })
     }
 
+    fn sequence(number: u64) -> DirectoryAction {
+        DirectoryAction::Persist(DirectoryChange::Sequence(number))
+    }
+
+    fn descriptor(number: u64) -> DirectoryAction {
+        DirectoryAction::Persist(DirectoryChange::Descriptor {
+            id: NodeId::new([1; 32]),
+            sequence: number,
+            bytes: [0; 1024].into(),
+        })
+    }
+
+    fn no_descriptor(sequence: u64) -> DirectoryAction {
+        let id = NodeId::new([1; 32]);
+        DirectoryAction::Persist(DirectoryChange::RemoveDescriptor { id, sequence })
+    }
+
     fn publish() -> DirectoryAction {
         DirectoryAction::Publish(vec![1])
     }
 
-    fn ticket(ordered: Ordered) -> Write {
-        match ordered {
-            Ordered::Write(write) => write,
-            _ => panic!("nothing to write"),
-        }
+    fn later(durable: &mut Durable, millis: u64, action: DirectoryAction) {
+        assert!(matches!(durable.order(at(millis), action), Ordered::Later));
     }
 
     #[test]
     fn nobody_hears_of_what_is_not_on_disk() {
         let mut durable = Durable::default();
         assert!(matches!(durable.order(at(0), publish()), Ordered::Now(_)));
-        let (first, _) = ticket(durable.order(at(0), key(1)));
-        let sequence = DirectoryAction::Persist(DirectoryChange::Sequence(4));
-        let (second, _) = ticket(durable.order(at(0), sequence));
-        assert!(matches!(durable.order(at(0), publish()), Ordered::Later));
-        assert!(durable.done(second).is_empty(), "the key is not there yet");
-        let released = durable.done(first);
+        later(&mut durable, 0, key(1));
+        let (first, _) = durable.poll(at(0)).expect("a group");
+        later(&mut durable, 0, sequence(4));
+        later(&mut durable, 0, publish());
+        assert!(durable.poll(at(0)).is_none(), "one group at a time");
+        assert!(
+            durable.done(at(0), first).is_empty(),
+            "the number is not there yet"
+        );
+        let (second, _) = durable.poll(at(0)).expect("a group");
+        let released = durable.done(at(0), second);
         assert!(matches!(released[..], [DirectoryAction::Publish(_)]));
         assert!(matches!(durable.order(at(0), publish()), Ordered::Now(_)));
     }
@@ -239,36 +378,35 @@ mod tests {
     #[test]
     fn what_failed_is_tried_again_and_still_awaited() {
         let mut durable = Durable::default();
-        let (number, change) = ticket(durable.order(at(0), key(1)));
-        durable.failed(at(0), number, change);
+        later(&mut durable, 0, key(1));
+        let (number, changes) = durable.poll(at(0)).expect("a group");
+        durable.failed(at(0), number, changes);
         assert!(durable.is_behind());
-        assert!(matches!(durable.order(at(0), publish()), Ordered::Later));
+        later(&mut durable, 0, publish());
         assert_eq!(durable.deadline(), Some(at(3000)));
         assert!(durable.poll(at(2999)).is_none());
-        let again = durable.poll(at(3000));
-        assert!(matches!(again, Some((n, DirectoryChange::Key { .. })) if n == number));
+        let (number, again) = durable.poll(at(3000)).expect("again");
+        assert!(matches!(again[..], [DirectoryChange::Key { .. }]));
         assert!(durable.is_behind(), "it is being tried");
-        assert_eq!(durable.done(number).len(), 1);
+        assert_eq!(durable.done(at(3000), number).len(), 1);
         assert!(!durable.is_behind());
     }
 
     #[test]
     fn what_failed_undoes_nothing_newer() {
         let mut durable = Durable::default();
-        let sequence = |number| DirectoryAction::Persist(DirectoryChange::Sequence(number));
-        let (first, change) = ticket(durable.order(at(0), sequence(4)));
-        durable.failed(at(0), first, change);
-        let (second, _) = ticket(durable.order(at(1), sequence(5)));
-        assert!(durable.poll(at(9000)).is_none(), "4 is over");
-        assert!(matches!(durable.order(at(1), publish()), Ordered::Later));
-        assert_eq!(durable.done(second).len(), 1);
-        // The same when the newer one was given before the older one failed.
-        let (third, change) = ticket(durable.order(at(2), sequence(6)));
-        let (fourth, _) = ticket(durable.order(at(2), sequence(7)));
-        assert!(durable.failed(at(2), third, change).is_empty());
-        assert!(durable.poll(at(9000)).is_none());
-        assert!(durable.done(fourth).is_empty());
-        assert!(durable.rows.is_empty() && durable.newest.is_empty());
+        later(&mut durable, 0, sequence(4));
+        let (first, changes) = durable.poll(at(0)).expect("a group");
+        later(&mut durable, 1, sequence(5));
+        durable.failed(at(1), first, changes);
+        later(&mut durable, 1, publish());
+        let (second, changes) = durable.poll(at(9000)).expect("a group");
+        assert!(
+            matches!(changes[..], [DirectoryChange::Sequence(5)]),
+            "4 is over"
+        );
+        assert_eq!(durable.done(at(9000), second).len(), 1);
+        assert!(durable.own.waiting.is_empty() && durable.own.given.is_empty());
     }
 
     #[test]
@@ -276,29 +414,127 @@ mod tests {
         let mut durable = Durable::default();
         let epoch = Epoch::new(1);
         let remove = DirectoryAction::Persist(DirectoryChange::RemoveKey { epoch });
-        assert!(matches!(durable.order(at(0), remove), Ordered::Later));
+        later(&mut durable, 0, remove);
+        let (mut groups, mut others) = (0, Vec::new());
         for millis in (0..3000).step_by(10) {
-            ticket(durable.order(at(millis), key(millis)));
-            assert!(durable.poll(at(millis)).is_none());
+            later(&mut durable, millis, descriptor(millis));
+            // A disk that takes half a second for what others make it write.
+            if millis % 500 == 0
+                && let Some(ticket) = others.pop()
+            {
+                durable.done(at(millis), ticket);
+            }
+            if let Some((ticket, changes)) = durable.poll(at(millis)) {
+                assert!(matches!(changes[0], DirectoryChange::Descriptor { .. }));
+                others.push(ticket);
+                groups += 1;
+            }
         }
-        let removed = durable.poll(at(3000));
-        assert!(matches!(
-            removed,
-            Some((_, DirectoryChange::RemoveKey { .. }))
-        ));
-        assert_eq!(durable.deadline(), None);
+        assert_eq!(groups, 6);
+        let (_, removed) = durable.poll(at(3000)).expect("a group");
+        assert!(matches!(removed[..], [DirectoryChange::RemoveKey { .. }]));
+    }
+
+    #[test]
+    fn keys_and_numbers_pass_what_others_make_the_node_write() {
+        let mut durable = Durable::default();
+        for number in 0..1000 {
+            later(&mut durable, 0, descriptor(number));
+        }
+        let (others, changes) = durable.poll(at(0)).expect("a group");
+        assert_eq!(changes.len(), MOST_IN_GROUP);
+        later(&mut durable, 1, key(1));
+        later(&mut durable, 1, sequence(1));
+        let (own, changes) = durable.poll(at(1)).expect("a group");
+        let [DirectoryChange::Key { .. }, DirectoryChange::Sequence(1)] = changes[..] else {
+            panic!("keys and numbers come first");
+        };
+        later(&mut durable, 1, publish());
+        assert_eq!(durable.done(at(2), own).len(), 1, "nothing else is awaited");
+        durable.done(at(2), others);
+        assert!(durable.poll(at(2)).is_some(), "the rest follows");
+    }
+
+    #[test]
+    fn what_waits_for_a_disk_is_bounded_by_rows_however_it_fails() {
+        let mut durable = Durable::default();
+        for number in 0..1000 {
+            // Tried again every time, or every tenth.
+            let millis = number * [3000, 300][number as usize % 2];
+            later(&mut durable, millis, descriptor(number));
+            let group = durable.poll(at(millis));
+            // It goes while it is being written, or after that has failed.
+            let meanwhile = number % 3 == 0;
+            if meanwhile {
+                later(&mut durable, millis, no_descriptor(number));
+            }
+            if let Some((ticket, changes)) = group {
+                durable.failed(at(millis), ticket, changes);
+            }
+            if !meanwhile {
+                later(&mut durable, millis, no_descriptor(number));
+            }
+            assert!(durable.others.waiting.is_empty(), "{number}");
+        }
+        assert!(durable.others.behind.is_empty());
+    }
+
+    #[test]
+    fn a_key_that_is_given_up_is_given_up_though_the_disk_hangs() {
+        use rand::SeedableRng as _;
+        let mut rng = rand_chacha::ChaCha20Rng::from_seed([1; 32]);
+        let (mut ring, mut durable) = (KeyRing::new(), Durable::default());
+        ring.ensure(&mut rng, Epoch::new(1));
+        ring.ensure(&mut rng, Epoch::new(2));
+        later(&mut durable, 0, key(2));
+        ring.expire(Epoch::new(1));
+        let action = DirectoryAction::Keys(ring.clone());
+        let Ordered::Now(DirectoryAction::Keys(known)) = durable.order(at(0), action) else {
+            panic!("it waits");
+        };
+        assert!(known.iter().map(|(epoch, _)| epoch.number()).eq([1]));
+        ring.expire(Epoch::new(2));
+        let action = DirectoryAction::Keys(ring);
+        let Ordered::Now(DirectoryAction::Keys(known)) = durable.order(at(1), action) else {
+            panic!("it waits");
+        };
+        assert!(known.iter().next().is_none(), "1 is over, 2 is not on disk");
+        let (ticket, _) = durable.poll(at(2)).expect("a group");
+        let released = durable.done(at(2), ticket);
+        let [DirectoryAction::Keys(known)] = &released[..] else {
+            panic!("the newest, once");
+        };
+        assert!(known.iter().map(|(epoch, _)| epoch.number()).eq([2]));
+    }
+
+    #[test]
+    fn a_node_that_stops_gives_everything_to_the_disk() {
+        let mut durable = Durable::default();
+        for number in 0..600 {
+            later(&mut durable, 0, descriptor(number));
+        }
+        let epoch = Epoch::new(1);
+        later(
+            &mut durable,
+            0,
+            DirectoryAction::Persist(DirectoryChange::RemoveKey { epoch }),
+        );
+        durable.rush();
+        let groups = std::iter::from_fn(|| durable.poll(at(0)));
+        let sizes: Vec<usize> = groups.map(|(_, changes)| changes.len()).collect();
+        assert_eq!(sizes, [1, 256, 256, 88]);
     }
 
     #[test]
     fn what_waits_for_a_disk_that_fails_is_bounded() {
         let mut durable = Durable::default();
-        ticket(durable.order(at(0), key(1)));
+        later(&mut durable, 0, key(1));
         let respond = || DirectoryAction::Respond {
             to: shoal_topology::Ticket(1),
             response: Vec::new(),
         };
         for _ in 0..MOST_HELD {
-            assert!(matches!(durable.order(at(0), respond()), Ordered::Later));
+            later(&mut durable, 0, respond());
         }
         assert!(matches!(
             durable.order(at(0), respond()),

@@ -10,6 +10,7 @@ use shoal_topology::{Address, DirectoryChange, DirectoryWarning, Role, Ticket, V
 
 use super::health::Trouble;
 use super::job::{NodeDone, NodeJob};
+use super::questions::Place;
 use crate::request::RequestKind;
 
 /// What happens to a node.
@@ -31,20 +32,29 @@ pub enum NodeInput {
         /// How it ended.
         result: StoreResult,
     },
-    /// A change of the directory's state is on disk.
+    /// Changes of the directory's state are on disk.
     Persisted {
         /// From [`NodeAction::Persist`].
         ticket: u64,
     },
-    /// A change of the directory's state is not on disk; the node asks again later.
+    /// Some changes of the directory's state are not on disk, and the others of that group are; the
+    /// node asks again later.
     PersistFailed {
         /// From [`NodeAction::Persist`].
         ticket: u64,
-        /// The same change.
-        change: DirectoryChange,
+        /// Those that are not.
+        changes: Vec<DirectoryChange>,
     },
     /// A job is done.
     Done(NodeDone),
+    /// Where a peer is whose first connection stands in a moment. Strangers whose place is not told share
+    /// one.
+    Located {
+        /// Who.
+        peer: NodeId,
+        /// Where.
+        place: Place,
+    },
     /// The first connection with this peer stands. Its identity is proven.
     Connected(NodeId),
     /// The last connection with this peer is gone.
@@ -136,13 +146,14 @@ pub enum NodeAction {
         /// What to do.
         op: StoreOp,
     },
-    /// Keep this on disk, in this order. Answered by [`NodeInput::Persisted`] or
-    /// [`NodeInput::PersistFailed`]; never dropped. Nothing that depends on it is said before.
+    /// Keep these on disk, each group with as few commits as the disk allows, and groups in this order.
+    /// Answered by [`NodeInput::Persisted`] or [`NodeInput::PersistFailed`]; never dropped. Nothing that
+    /// depends on it is said before. At most two groups wait at a time, until the node stops.
     Persist {
-        /// Names the change.
+        /// Names the group.
         ticket: u64,
-        /// The change.
-        change: DirectoryChange,
+        /// The changes, of another row each.
+        changes: Vec<DirectoryChange>,
     },
     /// Run this somewhere else than in the loop that moves packets, and bring back what it gives
     /// as [`NodeInput::Done`].

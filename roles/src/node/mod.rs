@@ -6,6 +6,7 @@
 //!  connections, gossip, requests, disk, jobs ──> NodeInput ──> Node ──> NodeAction ──> host
 //! ```
 
+mod checks;
 mod clock;
 mod desk;
 mod durable;
@@ -13,6 +14,7 @@ mod health;
 mod intake;
 mod io;
 mod job;
+mod questions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use shoal_topology::{
     NetworkParameters, Refusals, Restored, Role, Ticket, View,
 };
 
+use self::checks::Checks;
 use self::clock::Clocks;
 use self::desk::{Attaching, Desk, Wish};
 use self::durable::{Durable, Ordered};
@@ -36,11 +39,10 @@ use self::health::{Parts, Readiness};
 pub use self::intake::Intake;
 pub use self::io::{NodeAction, NodeEvent, NodeInput};
 pub use self::job::{NodeDone, NodeJob};
+pub use self::questions::Place;
+use self::questions::{Outcome, Question, Questions, Why};
 use crate::request::RequestKind;
 
-/// Commands for the provider role that are checked elsewhere at a time. Beyond that the loop checks
-/// them itself: then it is the loop that is slow, and admission sheds.
-const MOST_CHECKS: usize = 1024;
 /// How many mean delays what is in the pool may take to leave when the node stops.
 const DRAIN_DELAYS: u64 = 5;
 
@@ -78,12 +80,13 @@ pub struct Node {
     durable: Durable,
     desk: Desk,
     clocks: Clocks,
+    questions: Questions,
     /// Whoever has a connection: a newcomer becomes a neighbour when a document lists it.
     connected: BTreeSet<NodeId>,
     readiness: Readiness,
     parts: Parts,
     counters: NodeCounters,
-    checks: usize,
+    checks: Checks,
     stop_by: Option<Time>,
     drained: bool,
     actions: VecDeque<NodeAction>,
@@ -98,6 +101,10 @@ shoal_proto::counters! {
         directory_state: counter "failures", "Check the disk of the state directory: space, and errors in the system's log.";
         /// Requests that were refused because too many waited.
         refused: counter "requests", "Somebody asks very often, or the disk is slow to save the directory's state.";
+        /// Requests that were refused because who asked, or strangers from where it is, had been answered enough.
+        over_budget: counter "requests", "Somebody asks far more than nodes and clients do. It costs nobody else anything.";
+        /// Commands for the provider role that were dropped because too many waited to be checked.
+        unchecked: counter "packets", "The machine is too slow for its traffic: give it more cores.";
         /// Clients that asked to be attached and were.
         attached: counter "clients";
         /// Clients that asked to be attached and were not.
@@ -219,11 +226,12 @@ impl Node {
             durable: Durable::default(),
             desk: Desk::default(),
             clocks: Clocks::default(),
+            questions: Questions::default(),
             connected: BTreeSet::new(),
             readiness: Readiness::default(),
             parts: Parts::default(),
             counters: NodeCounters::default(),
-            checks: 0,
+            checks: Checks::default(),
             stop_by: None,
             drained: false,
             actions: VecDeque::from([peers]),
@@ -323,17 +331,17 @@ impl Node {
             }
             NodeInput::Persisted { ticket } => {
                 self.readiness.unsettle();
-                for action in self.durable.done(ticket) {
+                for action in self.durable.done(now, ticket) {
                     self.directory_action(now, action);
                 }
             }
-            NodeInput::PersistFailed { ticket, change } => {
+            NodeInput::PersistFailed { ticket, changes } => {
                 if !self.durable.is_behind() {
                     self.event(NodeEvent::PersistFailed);
                 }
-                self.counters.directory_state += 1;
+                self.counters.directory_state += changes.len() as u64;
                 self.readiness.unsettle();
-                for action in self.durable.failed(now, ticket, change) {
+                for action in self.durable.failed(now, ticket, changes) {
                     self.directory_action(now, action);
                 }
             }
@@ -370,6 +378,7 @@ impl Node {
             self.directory.poll_deadline(),
             provider,
             self.durable.deadline(),
+            self.questions.deadline(),
             self.readiness.deadline().filter(|_| self.stop_by.is_none()),
             self.stop_by.filter(|_| !self.drained),
         ];
@@ -385,14 +394,13 @@ impl Node {
         } else if let Some(action) = self.directory.poll_action(now) {
             match self.durable.order(now, action) {
                 Ordered::Now(action) => self.directory_action(now, action),
-                Ordered::Write((ticket, change)) => {
-                    self.act(NodeAction::Persist { ticket, change })
-                }
                 Ordered::Later => {}
                 Ordered::Refused(action) => self.refuse(now, &action),
             }
-        } else if let Some((ticket, change)) = self.durable.poll(now) {
-            self.act(NodeAction::Persist { ticket, change });
+        } else if let Some(outcome) = self.questions.poll(now) {
+            self.question(now, outcome);
+        } else if let Some((ticket, changes)) = self.durable.poll(now) {
+            self.act(NodeAction::Persist { ticket, changes });
         } else {
             return false;
         }
@@ -453,6 +461,7 @@ impl Node {
 
     fn peer_input(&mut self, now: Time, input: NodeInput) {
         let input = match input {
+            NodeInput::Located { peer, place } => return self.questions.locate(peer, place),
             NodeInput::Connected(peer) => {
                 self.connected.insert(peer);
                 if !self.is_node(&peer) {
@@ -463,6 +472,7 @@ impl Node {
             NodeInput::Disconnected(peer) => {
                 self.connected.remove(&peer);
                 self.readiness.link(peer, false);
+                self.questions.disconnected(&peer);
                 if let Some(handle) = self.intake.detach(&peer) {
                     self.dismiss(now, handle);
                 }
@@ -526,15 +536,35 @@ impl Node {
     ) {
         match kind {
             RequestKind::Directory => {
-                if let Some(to) = self.desk.ask(ticket) {
-                    self.counters.refused += 1;
-                    self.act(NodeAction::Refuse { to });
-                }
-                let from = ticket;
-                let input = DirectoryInput::SyncRequest { from, request };
-                self.directory.handle_input(now, input);
+                let question = Question {
+                    peer: from,
+                    ticket,
+                    bytes: request,
+                };
+                let is_neighbour = self.is_node(&from);
+                self.questions.ask(now, question, is_neighbour);
             }
             RequestKind::Attach => self.attach(now, from, ticket, &request),
+        }
+    }
+
+    /// It has been decided whether a question goes to the directory.
+    fn question(&mut self, now: Time, outcome: Outcome) {
+        match outcome {
+            Outcome::Ask(Question { ticket, bytes, .. }) => {
+                let input = DirectoryInput::SyncRequest {
+                    from: ticket,
+                    request: bytes,
+                };
+                self.directory.handle_input(now, input);
+            }
+            Outcome::Refuse(to, why) => {
+                match why {
+                    Why::Crowded => self.counters.refused += 1,
+                    Why::OverBudget => self.counters.over_budget += 1,
+                }
+                self.act(NodeAction::Refuse { to });
+            }
         }
     }
 
@@ -596,7 +626,7 @@ impl Node {
                 self.directory.handle_input(now, DirectoryInput::Done(done));
             }
             NodeDone::Command(checked) => {
-                self.checks = self.checks.saturating_sub(1);
+                self.checks.end();
                 self.provider_input(now, ProviderInput::Delivered(*checked));
             }
         }
@@ -628,11 +658,14 @@ impl Node {
             return; // the gate lets nothing but loops end at a mix
         };
         let checker = provider.checker();
-        if delivery.plaintext.is_none() || self.checks >= MOST_CHECKS {
+        if delivery.plaintext.is_none() {
             let checked = checker.check(*delivery);
             return self.provider_input(now, ProviderInput::Delivered(checked));
         }
-        self.checks += 1;
+        if !self.checks.begin(now) {
+            self.counters.unchecked += 1;
+            return;
+        }
         self.act(NodeAction::Job(NodeJob::Command(checker, delivery)));
     }
 
@@ -669,9 +702,14 @@ impl Node {
                 self.act(NodeAction::Request { to, bytes: request });
             }
             DirectoryAction::Respond { to, response } => {
-                if self.desk.answer(to) {
+                if self.questions.answered(now, to, response.len()) {
                     let bytes = response;
                     self.act(NodeAction::Respond { to, bytes });
+                }
+            }
+            DirectoryAction::Refuse { to } => {
+                if self.questions.unanswered(now, to) {
+                    self.act(NodeAction::Refuse { to });
                 }
             }
             DirectoryAction::Verdict { of, verdict } => {
@@ -693,7 +731,7 @@ impl Node {
     fn refuse(&mut self, now: Time, action: &DirectoryAction) {
         self.counters.refused += 1;
         match action {
-            DirectoryAction::Respond { to, .. } if self.desk.answer(*to) => {
+            DirectoryAction::Respond { to, .. } if self.questions.unanswered(now, *to) => {
                 self.act(NodeAction::Refuse { to: *to });
             }
             DirectoryAction::Request { to, .. } => {

@@ -10,9 +10,12 @@ use shoal_packet::{Engine, Frame};
 use shoal_proto::{ClientHandle, Epoch, NodeId, Span, Time, wire};
 use shoal_provider::{MemoryStore, Store as _, StoreLimits};
 use shoal_roles::RequestKind;
-use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput, NodeSetup, Trouble};
+use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput, NodeSetup, Place, Trouble};
 use shoal_topology::sample::Network;
-use shoal_topology::{DirectoryChange, LocalNode, NetworkParameters, Restored, Role, Ticket};
+use shoal_topology::{
+    Descriptor, DirectoryChange, Identity, LocalNode, NetworkParameters, PACKET_VERSION, Restored,
+    Role, SignedDescriptor, Ticket,
+};
 
 /// What the scripted disk does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,8 +41,12 @@ pub(crate) struct World {
     removed: Vec<(Time, Epoch)>,
     down: usize,
     drained: bool,
-    /// Tickets of changes that a disk which hangs has not written.
+    /// Groups of changes that a disk which hangs has not written.
     pending: Vec<u64>,
+    /// What the groups were: how many changes, and whether they were keys and numbers.
+    groups: Vec<(usize, bool)>,
+    /// Jobs that the loop has given away.
+    jobs: usize,
 }
 
 impl World {
@@ -91,6 +98,8 @@ impl World {
             down: 0,
             drained: false,
             pending: Vec::new(),
+            groups: Vec::new(),
+            jobs: 0,
         };
         world.settle();
         world
@@ -132,8 +141,11 @@ impl World {
                         .handle_input(now, NodeInput::Stored { ticket, result });
                 }
             }
-            NodeAction::Persist { ticket, change } => self.write(ticket, change),
-            NodeAction::Job(job) => self.node.handle_input(now, NodeInput::Done(job.run())),
+            NodeAction::Persist { ticket, changes } => self.write(ticket, changes),
+            NodeAction::Job(job) => {
+                self.jobs += 1;
+                self.node.handle_input(now, NodeInput::Done(job.run()));
+            }
             NodeAction::Publish(_) => self.published += 1,
             NodeAction::Request { to, .. } => {
                 let answer = self.clocks.get(&to).map(|ahead| wire::SyncResponse {
@@ -157,13 +169,20 @@ impl World {
         }
     }
 
-    fn write(&mut self, ticket: u64, change: DirectoryChange) {
-        if let DirectoryChange::RemoveKey { epoch } = &change {
-            self.removed.push((self.now, *epoch));
+    fn write(&mut self, ticket: u64, changes: Vec<DirectoryChange>) {
+        for change in &changes {
+            if let DirectoryChange::RemoveKey { epoch } = change {
+                self.removed.push((self.now, *epoch));
+            }
         }
+        use DirectoryChange::{Key, RemoveKey, Sequence};
+        let own = |change: &DirectoryChange| {
+            matches!(change, Key { .. } | RemoveKey { .. } | Sequence(_))
+        };
+        self.groups.push((changes.len(), changes.iter().all(own)));
         let told = match self.disk {
             Disk::Works => NodeInput::Persisted { ticket },
-            Disk::Fails => NodeInput::PersistFailed { ticket, change },
+            Disk::Fails => NodeInput::PersistFailed { ticket, changes },
             Disk::Hangs => return self.pending.push(ticket),
         };
         self.node.handle_input(self.now, told);
@@ -176,6 +195,65 @@ impl World {
         for id in ids {
             self.input(NodeInput::LinkUp(id));
         }
+    }
+
+    fn ask(&mut self, from: NodeId, number: u64, bytes: &[u8]) {
+        self.input(NodeInput::Request {
+            from,
+            kind: RequestKind::Directory,
+            ticket: Ticket(number),
+            bytes: bytes.to_vec(),
+        });
+    }
+
+    /// Somebody new asks from a place what clients ask. Whether it was answered at once.
+    fn visit(&mut self, number: u64, place: u64) -> bool {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        let (peer, answers) = (NodeId::new(id), self.answers.len());
+        let place = Place(place);
+        self.input(NodeInput::Located { peer, place });
+        self.input(NodeInput::Connected(peer));
+        self.ask(peer, number, b"");
+        self.answers.len() > answers
+    }
+
+    /// A descriptor of somebody new comes by gossip.
+    fn gossip(&mut self, number: u64, sequence: u64) {
+        let params = Arc::clone(&self.network.params);
+        let mut rng = ChaCha20Rng::seed_from_u64(number);
+        let identity = Identity::generate(&mut rng);
+        let key = shoal_packet::SphinxSecret::generate(&mut rng).public();
+        let first_epoch = params.epoch_at(self.now);
+        let descriptor = Descriptor {
+            identity: identity.id(),
+            role: Role::Mix,
+            sequence,
+            issued_at: self.now,
+            expires_at: params.start_of(Epoch::new(first_epoch.number() + 3)),
+            first_epoch,
+            keys: vec![key; 3],
+            addresses: self
+                .node
+                .view()
+                .documents
+                .values()
+                .next()
+                .map_or_else(Vec::new, |document| {
+                    document.members().next().unwrap().addresses.clone()
+                }),
+            versions: vec![PACKET_VERSION],
+            capacity_class: 0,
+            storage_mib: 0,
+            family: String::new(),
+            admission: Vec::new(),
+        };
+        let signed = SignedDescriptor::sign(&identity, &params, descriptor).unwrap();
+        self.input(NodeInput::Gossip {
+            from: peer(1),
+            ticket: Ticket(number << 32 | sequence),
+            bytes: signed.encode().to_vec(),
+        });
     }
 
     fn attach(&mut self, peer: NodeId, handle: ClientHandle, profile: &str) -> wire::AttachStatus {
@@ -447,4 +525,129 @@ fn keys_that_are_over_are_deleted_by_a_deadline() {
     assert!(removed(&world).is_empty(), "packets may still name it");
     world.run_for(Span::from_secs(1));
     assert_eq!(removed(&world), [over + linger]);
+}
+
+#[test]
+fn what_others_make_a_node_write_delays_no_key_and_no_number() {
+    let mut world = World::new(Role::Mix, true);
+    let epoch = world.network.params.epoch;
+    // A disk that takes for ever, and a flood of descriptors from more and more identities.
+    world.disk = Disk::Hangs;
+    world.groups.clear();
+    for number in 0..200 {
+        world.gossip(number, 1);
+    }
+    assert_eq!(world.groups, [(1, false)], "one group at a time");
+    // The next epoch's key and the number of the next descriptor are not behind them.
+    world.run_for(epoch.scale(13, 10));
+    let own: Vec<_> = world.groups.iter().filter(|(_, own)| *own).collect();
+    assert_eq!(own.len(), 1, "{:?}", world.groups);
+    assert_eq!(world.published, 1);
+    world.disk = Disk::Works;
+    for ticket in std::mem::take(&mut world.pending) {
+        world.input(NodeInput::Persisted { ticket });
+    }
+    assert_eq!(world.published, 2);
+    // What came meanwhile went together.
+    let largest = world.groups.iter().map(|(changes, _)| *changes).max();
+    assert!(largest >= Some(199), "{:?}", world.groups);
+}
+
+#[test]
+fn a_flood_of_one_identity_is_written_once_in_a_twentieth_of_an_epoch() {
+    let mut world = World::new(Role::Mix, true);
+    world.groups.clear();
+    let jobs = world.jobs;
+    for sequence in 1..=300 {
+        world.gossip(7, sequence);
+        world.run_for(Span::from_secs(1));
+    }
+    // Two in 300 s, the first of which goes when the second comes.
+    let written: usize = world.groups.iter().map(|(changes, _)| changes).sum();
+    assert_eq!(written, 3, "{:?}", world.groups);
+    assert!(world.jobs - jobs <= 3, "nor are others' signatures checked");
+    assert_eq!(world.node.directory_counters().too_soon, 298);
+}
+
+#[test]
+fn keys_are_deleted_by_their_deadline_through_a_flood() {
+    let mut world = World::new(Role::Mix, true);
+    let params = world.network.params.clone();
+    let first = Epoch::new(0);
+    let over = world.node.view().counts_until(&params, first) + Span::from_secs(3);
+    world.run_for(over.since(world.now) - Span::from_secs(20));
+    // Every 20 ms somebody new, and whoever was there says more.
+    for number in 0..1500 {
+        world.gossip(number, number + 1);
+        world.gossip(7, 10_000 + number);
+        world.run_for(Span::from_millis(20));
+    }
+    let of_first = world.removed.iter().filter(|(_, epoch)| *epoch == first);
+    let removed: Vec<Time> = of_first.map(|(at, _)| *at).collect();
+    assert_eq!(removed, [over]);
+}
+
+#[test]
+fn who_asks_badly_is_answered_nothing() {
+    let mut world = World::new(Role::Mix, true);
+    for (number, bytes) in [&[0x78, 0x01][..], &[0x18, 0x00], &[0xff; 2], &[0x12, 1, 9]]
+        .into_iter()
+        .enumerate()
+    {
+        world.ask(peer(number as u8 + 1), number as u64, bytes);
+    }
+    assert!(world.answers.is_empty());
+    assert_eq!(world.refused.len(), 4);
+    assert_eq!(world.node.directory_counters().malformed, 4);
+    // That costs as much as a long answer: it is soon refused without being read.
+    for number in 0..2000 {
+        world.input(NodeInput::Connected(peer(9)));
+        world.ask(peer(9), 100 + number, &[0x78, 0x01]);
+        world.run_for(Span::from_millis(1));
+    }
+    assert!(world.answers.is_empty());
+    let read = world.node.directory_counters().malformed;
+    assert!((256..300).contains(&read), "16 MiB at 64 kB each: {read}");
+}
+
+#[test]
+fn who_asks_too_much_uses_up_the_part_of_its_own_place() {
+    let mut world = World::new(Role::Mix, true);
+    assert!(world.visit(1, 1));
+    let length = world.answers[0].1.len();
+    let mut visits = 1;
+    while world.visit(visits + 1, 1) {
+        visits += 1;
+        assert!(visits < 20_000, "nothing stops it");
+    }
+    let answered = world
+        .answers
+        .iter()
+        .map(|(_, bytes)| bytes.len())
+        .sum::<usize>();
+    assert!(
+        answered <= (16 << 20) && answered > (16 << 20) / 2,
+        "{answered} of {length}"
+    );
+    // Everybody else is answered as before, and it, too, after a while: 128 KiB a second.
+    assert!(world.visit(100_000, 2));
+    assert!(!world.visit(100_001, 1));
+    let waited = world.answers.len();
+    world.run_for(Span::from_secs(3));
+    assert!(
+        world.answers.len() > waited,
+        "what waits is answered in its turn"
+    );
+    assert!(world.visit(100_002, 2), "others do not wait for it");
+    // Each that was asked is answered or refused.
+    world.run_for(Span::from_secs(10));
+    let figures = world.node.figures(world.now);
+    assert_eq!(
+        world.refused.len() as u64,
+        figures.node.over_budget + figures.node.refused
+    );
+    assert_eq!(
+        world.answers.len() + world.refused.len(),
+        visits as usize + 4
+    );
 }

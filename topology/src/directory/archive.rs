@@ -1,12 +1,12 @@
 //! The documents that are known, and which of several is believed.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shoal_proto::{Epoch, NodeId, Time};
 
 use super::MAX_PEERS;
+use super::header::Header;
 use super::pool::{covers, eligible};
 use crate::rules::Rules;
 use crate::{Descriptor, Document, DocumentError, MAX_STALE_EPOCHS, NetworkParameters, View};
@@ -23,7 +23,13 @@ pub(super) struct Archive {
     view: View,
     /// Epochs whose document was taken on a neighbour's word, for want of the one before.
     adopted: BTreeMap<Epoch, BTreeMap<NodeId, [u8; 32]>>,
+    /// Documents that were fetched and not taken, as long as nothing has changed that could make them
+    /// worth another look.
+    declined: BTreeSet<(Epoch, [u8; 32])>,
 }
+
+/// Most documents that were not taken and are remembered.
+const MAX_DECLINED: usize = 256;
 
 /// What became of a document.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,8 +57,42 @@ impl Archive {
         self.view.documents.values()
     }
 
-    pub(super) fn knows(&self, bytes: &[u8]) -> Option<&Arc<Document>> {
-        self.documents().find(|document| document.encode() == bytes)
+    /// Whether a document with this header would rank better than what is known, if it is what it says:
+    /// only then it is worth fetching.
+    pub(super) fn wants(&self, rules: &Rules, now: Time, header: &Header) -> bool {
+        let (epoch, hash) = (header.epoch, header.hash);
+        if check_epoch(&rules.params, now, epoch).is_err()
+            || self.declined.contains(&(epoch, hash))
+            || header.genesis > rules.genesis().len()
+        {
+            return false;
+        }
+        let follows = match header.is_first() {
+            true => enough_genesis(rules, header.genesis),
+            false => self.before(epoch, &header.previous).is_some(),
+        };
+        let Some(ours) = self.get(epoch).map(|ours| Header::of(rules, ours)) else {
+            return follows || self.may_adopt(rules, epoch, header.genesis);
+        };
+        ours.hash != hash
+            && (follows && header.rank() > ours.rank()
+                || header.genesis > ours.genesis
+                || self.outvoted(epoch, &hash))
+    }
+
+    /// Remembers a document that was fetched and not taken.
+    pub(super) fn decline(&mut self, epoch: Epoch, hash: [u8; 32]) {
+        if self.declined.len() >= MAX_DECLINED {
+            self.declined.pop_first();
+        }
+        self.declined.insert((epoch, hash));
+    }
+
+    /// The document before one of this epoch that has this hash.
+    fn before(&self, epoch: Epoch, hash: &[u8; 32]) -> Option<&Arc<Document>> {
+        let mut before = self.view.documents.range(..epoch);
+        let found = before.find(|(_, document)| document.hash() == hash);
+        found.map(|(_, document)| document)
     }
 
     /// Weighs a verified document. `from` is the neighbour that sent it; none if it was formed
@@ -72,7 +112,8 @@ impl Archive {
         let epoch = document.epoch();
         check_epoch(&rules.params, now, epoch)?;
         let Some(ours) = self.get(epoch) else {
-            if !derived && !self.may_adopt(rules, &document) {
+            let genesis = Header::of(rules, &document).genesis;
+            if !derived && !self.may_adopt(rules, epoch, genesis) {
                 return Err(DocumentError::NotDerived);
             }
             if !derived {
@@ -80,6 +121,7 @@ impl Archive {
                 self.vote(epoch, from, *document.hash());
             }
             self.view.documents.insert(epoch, document);
+            self.declined.clear();
             return Ok(Considered::Added);
         };
         if ours.hash() == document.hash() {
@@ -90,11 +132,11 @@ impl Archive {
         }
         let ours = Arc::clone(ours);
         self.vote(epoch, from, *document.hash());
+        let (theirs, ours) = (Header::of(rules, &document), Header::of(rules, &ours));
         let better = if derived {
-            rank(rules, &document) > rank(rules, &ours)
+            theirs.rank() > ours.rank()
         } else {
-            genesis_members(rules, &document) > genesis_members(rules, &ours)
-                || self.outvoted(epoch, document.hash())
+            theirs.genesis > ours.genesis || self.outvoted(epoch, document.hash())
         };
         if !better {
             return Ok(Considered::Kept);
@@ -114,6 +156,7 @@ impl Archive {
         self.view.documents.split_off(&epoch.next());
         self.adopted.split_off(&epoch.next());
         self.view.documents.insert(epoch, document);
+        self.declined.clear();
     }
 
     /// Notes that a neighbour goes by this document, where ours is taken on others' word.
@@ -121,8 +164,11 @@ impl Archive {
         let (Some(votes), Some(from)) = (self.adopted.get_mut(&epoch), from) else {
             return;
         };
-        if votes.len() < MAX_PEERS || votes.contains_key(&from) {
-            votes.insert(from, hash);
+        if (votes.len() < MAX_PEERS || votes.contains_key(&from))
+            && votes.insert(from, hash) != Some(hash)
+        {
+            // It may have a majority now.
+            self.declined.remove(&(epoch, hash));
         }
     }
 
@@ -152,6 +198,7 @@ impl Archive {
         let oldest = oldest(params, now);
         let kept = self.view.documents.split_off(&oldest);
         self.adopted = self.adopted.split_off(&oldest);
+        self.declined.retain(|(epoch, _)| *epoch >= oldest);
         std::mem::replace(&mut self.view.documents, kept)
             .into_keys()
             .collect()
@@ -171,14 +218,12 @@ impl Archive {
         let (params, epoch) = (&rules.params, document.epoch());
         check_epoch(params, now, epoch).ok()?;
         let base = if *document.previous() == [0; 32] {
-            if !enough_genesis(rules, genesis_members(rules, document)) {
+            if !enough_genesis(rules, Header::of(rules, document).genesis) {
                 return None;
             }
             None
         } else {
-            let before = self.view.documents.range(..epoch);
-            let mut before = before.map(|(_, document)| document);
-            Some(before.find(|before| before.hash() == document.previous())?)
+            Some(self.before(epoch, document.previous())?)
         };
         // The first document lists genesis members only, who need not wait for a deadline.
         let first = base.is_none() && document.members().all(|m| rules.is_genesis(&m.id));
@@ -192,26 +237,20 @@ impl Archive {
 
     /// Whether a document that can't be derived may be believed: we have nothing that it should
     /// follow from, or what we have is believed on others' word too, or by fewer genesis members.
-    fn may_adopt(&self, rules: &Rules, document: &Document) -> bool {
-        let Some(epoch_before) = document.epoch().previous() else {
+    fn may_adopt(&self, rules: &Rules, epoch: Epoch, genesis: usize) -> bool {
+        let Some(epoch_before) = epoch.previous() else {
             return true;
         };
         let Some(before) = self.get(epoch_before) else {
             return true;
         };
-        self.adopted.contains_key(&epoch_before)
-            || genesis_members(rules, document) > genesis_members(rules, before)
+        self.adopted.contains_key(&epoch_before) || genesis > Header::of(rules, before).genesis
     }
 }
 
 /// Whether a document without a predecessor has enough of the genesis members: two thirds.
 pub(super) fn enough_genesis(rules: &Rules, count: usize) -> bool {
     count * 3 >= rules.genesis().len() * 2
-}
-
-fn genesis_members(rules: &Rules, document: &Document) -> usize {
-    let listed = |id: &&NodeId| document.member(id).is_some();
-    rules.genesis().filter(listed).count()
 }
 
 /// The oldest epoch whose document can still be in force, here or at a neighbour.
@@ -231,16 +270,6 @@ fn check_epoch(params: &NetworkParameters, now: Time, epoch: Epoch) -> Result<()
         return Err(DocumentError::Epoch(epoch));
     }
     Ok(())
-}
-
-/// Higher wins.
-fn rank(rules: &Rules, document: &Document) -> (usize, bool, usize, Reverse<[u8; 32]>) {
-    (
-        genesis_members(rules, document),
-        *document.previous() != [0; 32],
-        document.members().len(),
-        Reverse(*document.hash()),
-    )
 }
 
 #[cfg(test)]
@@ -341,6 +370,39 @@ mod tests {
         );
         assert_eq!(consider(&second, 3), Ok(Considered::Replaced));
         assert_eq!(consider(&rival, 4), Ok(Considered::Kept));
+    }
+
+    #[test]
+    fn a_document_is_wanted_only_if_it_would_be_taken() {
+        let (_, net, first) = network();
+        let params = Arc::clone(&net.params);
+        let (rules, now) = (Rules::new(Arc::clone(&params)), params.start_of(FIRST));
+        let mut archive = Archive::default();
+        let header = Header::of(&rules, &first);
+        assert!(archive.wants(&rules, now, &header));
+        let odd = |change: &dyn Fn(&mut Header)| {
+            let mut odd = header;
+            change(&mut odd);
+            odd
+        };
+        // Not of this time, or of a network that there can't be.
+        let far = odd(&|header| header.epoch = Epoch::new(FIRST.number() + 2));
+        let grand = odd(&|header| header.genesis += 1);
+        assert!(!archive.wants(&rules, now, &far) && !archive.wants(&rules, now, &grand));
+        consider(&mut archive, &rules, now, &first, None).unwrap();
+        assert!(!archive.wants(&rules, now, &header), "it is known");
+        let worse = [
+            odd(&|header| (header.genesis, header.hash) = (header.genesis - 1, [0; 32])),
+            odd(&|header| (header.members, header.hash) = (header.members - 1, [0; 32])),
+            odd(&|header| header.hash = [255; 32]),
+        ];
+        for header in &worse {
+            assert!(!archive.wants(&rules, now, header), "{header:?}");
+        }
+        let better = odd(&|header| header.hash = [0; 32]);
+        assert!(archive.wants(&rules, now, &better));
+        archive.decline(better.epoch, better.hash);
+        assert!(!archive.wants(&rules, now, &better), "it was looked at");
     }
 
     #[test]

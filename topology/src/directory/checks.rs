@@ -1,41 +1,70 @@
 //! Descriptors of others whose signatures are being checked, and who waits for it: pieces of
 //! gossip, and the answer of a neighbour. Copies of one descriptor are checked once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use prost::Message;
 use rand::CryptoRng;
-use shoal_proto::{NodeId, Time, size, wire};
+use shoal_proto::{NodeId, Time};
 
 use super::jobs::Task;
 use super::pool::Inserted;
-use super::{Directory, DirectoryAction, Ticket, Verdict};
+use super::read::Claim;
+use super::{
+    Directory, DirectoryAction, DirectoryWarning, JOB_PATIENCE, MAX_GOSSIP, Ticket, Verdict,
+};
 use crate::{DescriptorError, SignedDescriptor};
-
-/// Most pieces of gossip that wait to be verified.
-pub(super) const MAX_GOSSIP: usize = 256;
 
 /// By the bytes of a descriptor: who waits for its check.
 #[derive(Default)]
 pub(super) struct Checks {
     waiting: BTreeMap<Arc<[u8]>, Waiting>,
+    /// Checks in the order in which they were begun, done or not but for the first.
+    begun: VecDeque<(Time, Arc<[u8]>)>,
     /// How many pieces of gossip wait.
     gossip: usize,
 }
 
-#[derive(Default)]
 struct Waiting {
-    gossip: Vec<Ticket>,
+    since: Time,
+    /// Pieces of gossip, and who sent them.
+    gossip: Vec<(NodeId, Ticket)>,
     /// Whether the answer that is being taken waits too.
     answer: bool,
 }
 
 impl Checks {
     /// The entry of a descriptor, and whether it is new and has to be checked.
-    fn entry(&mut self, bytes: &Arc<[u8]>) -> (&mut Waiting, bool) {
+    fn entry(&mut self, now: Time, bytes: &Arc<[u8]>) -> (&mut Waiting, bool) {
         let new = !self.waiting.contains_key(bytes);
-        (self.waiting.entry(Arc::clone(bytes)).or_default(), new)
+        if new {
+            self.begun.push_back((now, Arc::clone(bytes)));
+        }
+        let waiting = self.waiting.entry(Arc::clone(bytes));
+        let waiting = waiting.or_insert(Waiting {
+            since: now,
+            gossip: Vec::new(),
+            answer: false,
+        });
+        (waiting, new)
+    }
+
+    fn end(&mut self, bytes: &[u8]) -> Option<Waiting> {
+        let waiting = self.waiting.remove(bytes)?;
+        self.gossip -= waiting.gossip.len();
+        while let Some((since, bytes)) = self.begun.front() {
+            let waits = self.waiting.get(bytes);
+            if waits.is_some_and(|waiting| waiting.since == *since) {
+                break;
+            }
+            self.begun.pop_front();
+        }
+        Some(waiting)
+    }
+
+    /// When the oldest check counts as lost.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.begun.front().map(|(since, _)| *since + JOB_PATIENCE)
     }
 }
 
@@ -46,30 +75,32 @@ impl<R: CryptoRng> Directory<R> {
             self.counters.rate_limited += 1;
             return self.verdict(ticket, Verdict::Ignore);
         }
-        if self.is_known(&bytes) {
-            self.counters.known += 1;
+        let claim = match Claim::of(&bytes) {
+            Ok(claim) => claim,
+            Err(error) => {
+                let refused = self.take(now, Err(error));
+                return self.verdict(ticket, judge(&refused));
+            }
+        };
+        if !self.is_worth_a_check(now, &claim, &bytes) {
             return self.verdict(ticket, Verdict::Ignore);
         }
-        if bytes.len() > size::MAX_DESCRIPTOR_BYTES {
-            let refused = self.take(now, Err(DescriptorError::Size(bytes.len())));
-            return self.verdict(ticket, judge(&refused));
-        }
-        if self.checks.gossip >= MAX_GOSSIP {
+        if self.checks.gossip >= MAX_GOSSIP || !self.peers.begin_check(from) {
             self.counters.overflowed += 1;
             return self.verdict(ticket, Verdict::Ignore);
         }
         self.checks.gossip += 1;
         let bytes = bytes.into();
-        let (waiting, new) = self.checks.entry(&bytes);
-        waiting.gossip.push(ticket);
+        let (waiting, new) = self.checks.entry(now, &bytes);
+        waiting.gossip.push((*from, ticket));
         if new {
             self.job(Task::Descriptor(bytes));
         }
     }
 
     /// Has a descriptor of the answer that is being taken checked.
-    pub(super) fn check_for_answer(&mut self, bytes: Arc<[u8]>) {
-        let (waiting, new) = self.checks.entry(&bytes);
+    pub(super) fn check_for_answer(&mut self, now: Time, bytes: Arc<[u8]>) {
+        let (waiting, new) = self.checks.entry(now, &bytes);
         waiting.answer = true;
         if new {
             self.job(Task::Descriptor(bytes));
@@ -89,18 +120,63 @@ impl<R: CryptoRng> Directory<R> {
         bytes: &[u8],
         checked: &Result<SignedDescriptor, DescriptorError>,
     ) {
-        let Some(waiting) = self.checks.waiting.remove(bytes) else {
+        let Some(waiting) = self.checks.end(bytes) else {
             return;
         };
-        self.checks.gossip -= waiting.gossip.len();
-        for ticket in waiting.gossip {
+        for (from, ticket) in waiting.gossip {
+            self.peers.end_check(&from);
             let taken = self.take(now, checked.clone());
             self.verdict(ticket, judge(&taken));
         }
         if waiting.answer {
             let taken = self.take(now, checked.clone());
-            self.answer_checked(now, taken == Ok(Inserted::New));
+            let wrong = judge(&taken) == Verdict::Reject;
+            self.answer_checked(now, taken == Ok(Inserted::New), wrong);
         }
+    }
+
+    /// Goes on without checks whose results have not come for too long.
+    pub(super) fn give_up_checks(&mut self, now: Time) {
+        while self.checks.deadline().is_some_and(|at| now >= at)
+            && let Some((_, bytes)) = self.checks.begun.pop_front()
+        {
+            let Some(waiting) = self.checks.end(&bytes) else {
+                continue;
+            };
+            self.counters.lost += 1;
+            self.warn(DirectoryWarning::JobLost);
+            for (from, ticket) in waiting.gossip {
+                self.peers.end_check(&from);
+                self.verdict(ticket, Verdict::Ignore);
+            }
+            if waiting.answer {
+                self.answer_checked(now, false, false);
+            }
+        }
+    }
+
+    /// Whether a descriptor is worth having its signature checked, by what it claims: it is not known, and
+    /// would be taken now.
+    pub(super) fn is_worth_a_check(&mut self, now: Time, claim: &Claim, bytes: &[u8]) -> bool {
+        if self.pool.contains(&claim.id, bytes) {
+            self.counters.known += 1;
+            return false;
+        }
+        let dates = SignedDescriptor::check_dates_now(
+            &self.rules.params,
+            now,
+            (claim.issued_at, claim.expires_at),
+        );
+        if let Err(error) = dates {
+            self.refusals.add(error.reason(), 1);
+            return false;
+        }
+        let own = self.own_id() == Some(claim.id);
+        if !own && !self.pool.takes(now, &claim.id, claim.sequence) {
+            self.counters.too_soon += 1;
+            return false;
+        }
+        true
     }
 
     /// Takes a descriptor whose signature has been checked, if it may be taken now.
@@ -114,22 +190,17 @@ impl<R: CryptoRng> Directory<R> {
             if self.own_id() == Some(signed.id()) {
                 self.own_from_elsewhere(now, &signed);
             }
-            Ok(self.insert(signed))
+            Ok(self.insert(now, signed))
         });
         match &inserted {
             Ok(Inserted::New) => self.counters.accepted += 1,
             Ok(Inserted::Known) => self.counters.known += 1,
+            Ok(Inserted::TooSoon) => self.counters.too_soon += 1,
             Ok(Inserted::NoRoom) => self.counters.no_room += 1,
             Ok(Inserted::Equivocation) => self.counters.equivocated += 1,
             Err(error) => self.refusals.add(error.reason(), 1),
         }
         inserted
-    }
-
-    /// Whether these very bytes are known. Most of what comes is, and comparing is cheaper than
-    /// verifying.
-    pub(super) fn is_known(&self, bytes: &[u8]) -> bool {
-        claimed_identity(bytes).is_some_and(|id| self.pool.contains(&id, bytes))
     }
 
     fn verdict(&mut self, of: Ticket, verdict: Verdict) {
@@ -145,14 +216,4 @@ fn judge(taken: &Result<Inserted, DescriptorError>) -> Verdict {
         Err(error) if error.may_be_a_clock() => Verdict::Ignore,
         Err(_) => Verdict::Reject,
     }
-}
-
-/// Whose descriptor this claims to be, without verifying anything.
-fn claimed_identity(bytes: &[u8]) -> Option<NodeId> {
-    if bytes.len() > size::MAX_DESCRIPTOR_BYTES {
-        return None;
-    }
-    let outer = wire::SignedDescriptor::decode(bytes).ok()?;
-    let inner = wire::Descriptor::decode(outer.descriptor.as_slice()).ok()?;
-    NodeId::try_from(inner.identity.as_slice()).ok()
 }

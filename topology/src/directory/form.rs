@@ -9,7 +9,7 @@ use shoal_proto::{Epoch, NodeId, Span, Time};
 use super::archive::{Considered, enough_genesis};
 use super::jobs::{Recipe, Task};
 use super::pool::{covers, eligible};
-use super::{Desk, Directory, DirectoryAction, DirectoryChange, DirectoryWarning};
+use super::{Desk, Directory, DirectoryAction, DirectoryChange, DirectoryWarning, JOB_PATIENCE};
 use crate::{Document, DocumentError, MAX_STALE_EPOCHS, SignedDescriptor};
 
 /// How long a node that has no document waits for its neighbours' answers before it takes part
@@ -21,11 +21,23 @@ const START_UP: Span = Span::from_secs(10);
 
 /// A document that is being formed.
 pub(super) struct Forming {
+    since: Time,
     recipe: Arc<Recipe>,
     /// The epoch whose document in force was looked at.
     under: Epoch,
     /// Whether it is a first document, or the next.
     first: bool,
+}
+
+impl Forming {
+    /// Whether its result has not come for too long.
+    pub(super) fn is_lost(&self, now: Time) -> bool {
+        now >= self.deadline()
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        self.since + JOB_PATIENCE
+    }
 }
 
 impl<R: CryptoRng> Directory<R> {
@@ -36,6 +48,9 @@ impl<R: CryptoRng> Directory<R> {
             self.own.note_freeze(next);
             self.unformed = true;
         }
+        if self.late_until.take_if(|until| now >= *until).is_some() {
+            self.unformed = true;
+        }
         if !self.unformed
             || !matches!(self.desk, Desk::Free)
             || self.waits_for_neighbours() && now < self.patience_until
@@ -43,7 +58,8 @@ impl<R: CryptoRng> Directory<R> {
             return;
         }
         self.unformed = false;
-        let first = self.archive.view().in_force(self.epoch).is_none() && self.form_first();
+        self.late_until = None;
+        let first = self.archive.view().in_force(self.epoch).is_none() && self.form_first(now);
         if !first {
             self.form_next(now);
         }
@@ -52,7 +68,7 @@ impl<R: CryptoRng> Directory<R> {
     /// The first document, or the first after a time without: as soon as all genesis members have
     /// been heard of, and of nobody else, so that it is the same everywhere. False if it can't be
     /// formed yet.
-    fn form_first(&mut self) -> bool {
+    fn form_first(&mut self, now: Time) -> bool {
         let epoch = self.epoch;
         if self.rules.genesis().len() == 0 || !self.lacking.is_empty() {
             return false;
@@ -63,7 +79,7 @@ impl<R: CryptoRng> Directory<R> {
             known.rfind(|signed| covers(params, epoch, signed)).cloned()
         };
         let descriptors = self.rules.genesis().filter_map(latest).collect();
-        self.form(None, epoch, descriptors, true);
+        self.form(now, (None, epoch), descriptors, true);
         true
     }
 
@@ -92,13 +108,13 @@ impl<R: CryptoRng> Directory<R> {
             return;
         }
         let descriptors = chosen.into_values().cloned().collect();
-        self.form(base, epoch, descriptors, false);
+        self.form(now, (base, epoch), descriptors, false);
     }
 
     fn form(
         &mut self,
-        base: Option<Arc<Document>>,
-        epoch: Epoch,
+        now: Time,
+        (base, epoch): (Option<Arc<Document>>, Epoch),
         descriptors: Vec<SignedDescriptor>,
         first: bool,
     ) {
@@ -109,6 +125,7 @@ impl<R: CryptoRng> Directory<R> {
         });
         self.job(Task::Form(Arc::clone(&recipe)));
         self.desk = Desk::Forming(Forming {
+            since: now,
             recipe,
             under: self.epoch,
             first,
@@ -161,16 +178,38 @@ impl<R: CryptoRng> Directory<R> {
         }
     }
 
-    /// Whether a descriptor that is new changes what could be formed now.
-    pub(super) fn matters(&self, signed: &SignedDescriptor) -> bool {
+    /// A descriptor is new: forms what can be formed for the first time with it at once, and a document
+    /// anew with all that come late in a hundredth of an epoch.
+    pub(super) fn note_new(&mut self, now: Time, signed: &SignedDescriptor) {
         let base = self.archive.view().in_force(self.epoch);
         let complete = base.is_none() && self.lacking.is_empty();
         if complete && self.rules.is_genesis(&signed.id()) {
-            return true;
+            self.unformed = true;
+            return;
         }
-        let next = self.epoch.next();
-        self.own.freeze_passed(next)
-            && eligible(&self.rules.params, next, base.map(Arc::as_ref), signed)
+        let (params, next) = (&self.rules.params, self.epoch.next());
+        let frozen = self.own.freeze_passed(next);
+        if !frozen || !eligible(params, next, base.map(Arc::as_ref), signed) {
+            return;
+        }
+        if self.archive.get(next).is_none() {
+            self.unformed = true;
+            return;
+        }
+        // The last time just before the switch is near.
+        let last = params.start_of(next) - params.switch_margin() - Span::from_micros(1);
+        let until = (now + params.epoch.scale(1, 100)).min(last).max(now);
+        self.late_until = Some(self.late_until.map_or(until, |sooner| sooner.min(until)));
+    }
+
+    /// Forms anew what was lost while it was being formed.
+    pub(super) fn give_up_forming(&mut self, now: Time) {
+        if matches!(&self.desk, Desk::Forming(forming) if forming.is_lost(now)) {
+            self.counters.lost += 1;
+            self.warn(DirectoryWarning::JobLost);
+            self.desk = Desk::Free;
+            self.unformed = true;
+        }
     }
 
     /// Looks whether a genesis member has a descriptor for this epoch.
@@ -220,7 +259,7 @@ impl<R: CryptoRng> Directory<R> {
             let bytes = document.shared();
             self.persist(DirectoryChange::Document { epoch, bytes });
             // The next one may follow from this one.
-            self.unformed = true;
+            self.unformed |= epoch <= self.epoch;
             self.refresh_view();
         }
         Ok(considered)

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use shoal_proto::{Epoch, NetworkHash};
 
+use super::header::Header;
+use super::read::Reading;
 use crate::canonical::Canonical;
+use crate::document::UnverifiedDocument;
 use crate::rules::Rules;
 use crate::{DescriptorError, Document, DocumentError, SignedDescriptor};
 
@@ -44,8 +47,10 @@ impl Recipe {
 pub(super) enum Task {
     /// Decode a descriptor and check its signature.
     Descriptor(Arc<[u8]>),
-    /// Decode a document and verify it by itself.
-    Document(Arc<[u8]>),
+    /// Read a neighbour's answer.
+    Answer(Arc<[u8]>),
+    /// Decode a document, which is to be the one that its header says, and verify it by itself.
+    Document(Arc<[u8]>, Header),
     /// Form a document.
     Form(Arc<Recipe>),
 }
@@ -70,9 +75,13 @@ impl DirectoryJob {
                 let checked = SignedDescriptor::decode(&bytes, &rules.params, &rules.network);
                 Found::Descriptor(bytes, checked)
             }
-            Task::Document(bytes) => {
-                let verified = Document::decode(&bytes, &rules).map(Arc::new);
-                Found::Document(bytes, verified)
+            Task::Answer(bytes) => {
+                let reading = Reading::of(&bytes).map(Arc::new);
+                Found::Answer(bytes, reading)
+            }
+            Task::Document(bytes, header) => {
+                let verified = named(&rules, &bytes, &header).map(Arc::new);
+                Found::Document(bytes, header, verified)
             }
             Task::Form(recipe) => {
                 let formed = recipe.form(&rules).map(Arc::new);
@@ -92,7 +101,8 @@ impl DirectoryJob {
         let key = Canonical::new("shoal directory job 1").bytes(self.rules.network.as_bytes());
         match &self.task {
             Task::Descriptor(bytes) => key.number(1).bytes(bytes),
-            Task::Document(bytes) => key.number(2).bytes(bytes),
+            Task::Document(bytes, header) => key.number(2).bytes(bytes).bytes(&header.key()),
+            Task::Answer(bytes) => key.number(4).bytes(bytes),
             Task::Form(recipe) => {
                 let base = recipe.base.as_ref();
                 let key = key
@@ -112,10 +122,29 @@ impl fmt::Debug for DirectoryJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.task {
             Task::Descriptor(_) => f.write_str("Descriptor"),
-            Task::Document(_) => f.write_str("Document"),
+            Task::Answer(_) => f.write_str("Answer"),
+            Task::Document(..) => f.write_str("Document"),
             Task::Form(recipe) => write!(f, "Form({})", recipe.epoch),
         }
     }
+}
+
+/// Decodes and verifies the document that this header is of. What is cheap to see comes first: its size,
+/// its hash, what it says of itself; then the signatures.
+fn named(rules: &Rules, bytes: &Arc<[u8]>, header: &Header) -> Result<Document, DocumentError> {
+    if Document::hash_of(rules, bytes)? != header.hash {
+        return Err(DocumentError::NotAsNamed);
+    }
+    let unverified = UnverifiedDocument::read(bytes, rules)?;
+    let genesis = unverified.ids().filter(|id| rules.is_genesis(id)).count();
+    let same = unverified.epoch() == header.epoch
+        && *unverified.previous() == header.previous
+        && unverified.ids().count() == header.members
+        && genesis == header.genesis;
+    if !same {
+        return Err(DocumentError::NotAsNamed);
+    }
+    unverified.verify(rules)
 }
 
 /// What a [`DirectoryJob`] has found out. Copies share their memory.
@@ -129,7 +158,8 @@ pub struct DirectoryDone {
 #[derive(Clone)]
 pub(super) enum Found {
     Descriptor(Arc<[u8]>, Result<SignedDescriptor, DescriptorError>),
-    Document(Arc<[u8]>, Result<Arc<Document>, DocumentError>),
+    Answer(Arc<[u8]>, Option<Arc<Reading>>),
+    Document(Arc<[u8]>, Header, Result<Arc<Document>, DocumentError>),
     Formed(Arc<Recipe>, Result<Arc<Document>, DocumentError>),
 }
 
@@ -140,7 +170,8 @@ impl fmt::Debug for DirectoryDone {
             Found::Descriptor(_, checked) => {
                 write!(f, "Descriptor({:?})", checked.as_ref().map(|_| ()))
             }
-            Found::Document(_, verified) => write!(f, "Document({verified:?})"),
+            Found::Answer(_, reading) => write!(f, "Answer({})", reading.is_some()),
+            Found::Document(_, _, verified) => write!(f, "Document({verified:?})"),
             Found::Formed(_, formed) => write!(f, "Formed({formed:?})"),
         }
     }

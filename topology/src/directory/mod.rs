@@ -12,10 +12,12 @@ mod answers;
 mod archive;
 mod checks;
 mod form;
+mod header;
 mod jobs;
 mod own;
 mod peers;
 mod pool;
+mod read;
 mod sync;
 mod types;
 
@@ -23,15 +25,16 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand::CryptoRng;
-use shoal_proto::{Epoch, NodeId, Time};
+use shoal_proto::{Epoch, NodeId, Span, Time};
 
 use answers::{Answer, Answers};
 use archive::Archive;
 use checks::Checks;
 use form::Forming;
+use header::Header;
 pub use jobs::{DirectoryDone, DirectoryJob};
 use jobs::{Found, Recipe, Task};
-use peers::Peers;
+use peers::{Asked, Peers};
 use pool::{Inserted, Pool, Removed};
 pub use types::{
     DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryInput, DirectoryWarning,
@@ -51,16 +54,24 @@ const MAX_PEERS: usize = 1024;
 pub const MAX_SYNC_REQUEST_BYTES: usize = 256 * 1024;
 /// Most bytes of an answer, to neighbours and to clients.
 pub const MAX_SYNC_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
+/// Most bytes of descriptors in an answer.
+const DESCRIPTOR_BYTES: usize = 1024 * 1024;
+/// Most bytes of a neighbour's answer that is no document: descriptors, and what is around them.
+const MAX_NEIGHBOUR_ANSWER_BYTES: usize = DESCRIPTOR_BYTES + 64 * 1024;
+/// Most pieces of gossip that wait to be verified.
+const MAX_GOSSIP: usize = 256;
+/// After how long a job counts as lost. What it was for is done without it, or begun again.
+const JOB_PATIENCE: Span = Span::from_secs(30);
 
-/// Most jobs of one directory that wait to be done: 256 for gossip, and 64 for the answer of one
-/// neighbour, or one for a document.
-pub const MAX_JOBS: usize = checks::MAX_GOSSIP + answers::CHECKS_AT_ONCE;
+/// Most jobs of one directory that wait to be done: 256 for gossip, 64 for the answer of one neighbour
+/// that is being taken, or one for a document, and one for the answer of each neighbour to be read.
+pub const MAX_JOBS: usize = MAX_GOSSIP + answers::CHECKS_AT_ONCE + MAX_PEERS;
 
 /// The gossip state machine of a node, or of an observer that is no member.
 ///
 /// Memory is bounded: at most [`MAX_DESCRIPTORS`] identities with two descriptors of 1 KiB each,
 /// six documents of at most [`MAX_DOCUMENT_BYTES`](crate::MAX_DOCUMENT_BYTES), 32 MiB of answers
-/// that wait for their turn, and what [`MAX_JOBS`] jobs are made of. Descriptors and documents that
+/// that are read or wait for their turn, and what [`MAX_JOBS`] jobs are made of. Descriptors and documents that
 /// came with the same [`DirectoryDone`] are shared by all directories of a process.
 ///
 /// Call [`handle_input`](Self::handle_input) when something happens, then
@@ -82,8 +93,12 @@ pub struct Directory<R> {
     view: Arc<View>,
     /// The epoch at the last tick.
     epoch: Epoch,
+    /// The headers of the documents, oldest first.
+    headers: Vec<Header>,
     /// Something has come that a document could be formed from.
     unformed: bool,
+    /// When a document is formed anew with the descriptors that have come late.
+    late_until: Option<Time>,
     /// The genesis members whose descriptors the first document lacks.
     lacking: BTreeSet<NodeId>,
     sync_at: Time,
@@ -130,7 +145,9 @@ impl<R: CryptoRng> Directory<R> {
             answers: Answers::default(),
             desk: Desk::Free,
             view: Arc::default(),
+            headers: Vec::new(),
             unformed: true,
+            late_until: None,
             lacking: BTreeSet::new(),
             sync_at: now,
             started: now,
@@ -141,6 +158,7 @@ impl<R: CryptoRng> Directory<R> {
             actions: VecDeque::new(),
         };
         directory.restore(restored.documents, restored.descriptors, now);
+        directory.resume_own(now);
         directory.tick(now);
         directory
     }
@@ -154,14 +172,31 @@ impl<R: CryptoRng> Directory<R> {
             let base = self.archive.base(&rules, now, &document);
             let derived =
                 base.is_some_and(|base| Recipe::of(&document, base).gives(&rules, &document));
-            let document = Arc::new(document);
-            let _ = self.archive.consider(&rules, now, document, None, derived);
+            let (epoch, document) = (document.epoch(), Arc::new(document));
+            let considered = self.archive.consider(&rules, now, document, None, derived);
+            if considered.is_err() {
+                self.persist(DirectoryChange::RemoveDocument { epoch });
+            }
         }
         for bytes in descriptors {
             let signed = SignedDescriptor::decode(&bytes, &rules.params, &rules.network);
             let Ok(signed) = signed else { continue };
+            let (id, sequence) = (signed.id(), signed.sequence());
+            let mut removed = Vec::new();
             if signed.check_now(&rules.params, now).is_ok() {
-                let _ = self.pool.insert(&rules, self.epoch.next(), signed);
+                self.pool.allow(&id);
+                (_, removed) = self.pool.insert(&rules, (now, self.epoch.next()), signed);
+            }
+            if !self
+                .pool
+                .of(&id)
+                .iter()
+                .any(|kept| kept.sequence() == sequence)
+            {
+                removed.push((id, sequence));
+            }
+            for (id, sequence) in removed {
+                self.persist(DirectoryChange::RemoveDescriptor { id, sequence });
             }
         }
         self.look_at_all();
@@ -179,7 +214,10 @@ impl<R: CryptoRng> Directory<R> {
         self.tick(now);
         match input {
             DirectoryInput::PeerConnected(id) => self.peer_connected(id, now),
-            DirectoryInput::PeerDisconnected(id) => self.peers.disconnect(&id),
+            DirectoryInput::PeerDisconnected(id) => {
+                self.peers.disconnect(&id);
+                self.forget_answer(&id);
+            }
             DirectoryInput::Gossip {
                 from,
                 ticket,
@@ -187,9 +225,9 @@ impl<R: CryptoRng> Directory<R> {
             } => self.gossip(now, &from, ticket, bytes),
             DirectoryInput::SyncRequest { from, request } => self.request(now, from, &request),
             DirectoryInput::SyncResponse { from, response } => {
-                self.response(now, from, &response);
+                self.response(now, from, response);
             }
-            DirectoryInput::SyncFailed { from } => self.peers.failed(&from),
+            DirectoryInput::SyncFailed { from } => self.unanswered(now, from),
             DirectoryInput::PublishFailed => self.own.publish_failed(now),
             DirectoryInput::Done(done) => self.done(now, done),
         }
@@ -202,9 +240,26 @@ impl<R: CryptoRng> Directory<R> {
         }
         match done.found {
             Found::Descriptor(bytes, checked) => self.checked(now, &bytes, &checked),
-            Found::Document(bytes, verified) => self.verified(now, &bytes, verified),
+            Found::Answer(bytes, reading) => self.read(now, &bytes, reading.as_deref()),
+            Found::Document(bytes, header, verified) => {
+                self.verified(now, (&header, &bytes), verified);
+            }
             Found::Formed(recipe, formed) => self.formed(now, &recipe, formed),
         }
+    }
+
+    /// A neighbour does not answer what it was asked.
+    fn unanswered(&mut self, now: Time, from: NodeId) {
+        if let Some(asked @ Asked::Fetch(_)) = self.peers.failed(&from) {
+            self.without(now, from, asked);
+        }
+    }
+
+    /// Goes on without jobs whose results have not come for too long.
+    fn give_up_jobs(&mut self, now: Time) {
+        self.give_up_checks(now);
+        self.give_up_answers(now);
+        self.give_up_forming(now);
     }
 
     /// Does what is due, and gives the next thing that is to be done.
@@ -231,9 +286,19 @@ impl<R: CryptoRng> Directory<R> {
         if let Some(expiry) = self.key_expiry() {
             at(expiry);
         }
-        if let Some(timeout) = self.peers.next_timeout() {
-            at(timeout);
-        }
+        let waits = match &self.desk {
+            Desk::Free => None,
+            Desk::Forming(forming) => Some(forming.deadline()),
+            Desk::Answer(answer) => Some(answer.since() + JOB_PATIENCE),
+        };
+        let others = [
+            self.peers.next_timeout(),
+            self.answers.deadline(),
+            self.checks.deadline(),
+            self.late_until.filter(|_| waits.is_none()),
+            waits,
+        ];
+        others.into_iter().flatten().for_each(&mut at);
         if !self.peers.is_empty() {
             at(self.sync_at);
         }
@@ -297,7 +362,10 @@ impl<R: CryptoRng> Directory<R> {
             }
             self.refresh_view();
         }
-        self.peers.expire(now);
+        while let Some(id) = self.peers.overdue(now) {
+            self.unanswered(now, id);
+        }
+        self.give_up_jobs(now);
         self.keep_own(now);
         self.form_documents(now);
         self.next_answer(now);
@@ -306,14 +374,17 @@ impl<R: CryptoRng> Directory<R> {
         self.ask_on_schedule(now);
     }
 
-    fn insert(&mut self, signed: SignedDescriptor) -> Inserted {
+    fn insert(&mut self, now: Time, signed: SignedDescriptor) -> Inserted {
         let (id, sequence) = (signed.id(), signed.sequence());
-        let (next, kept) = (self.epoch.next(), signed.clone());
-        let (inserted, removed) = self.pool.insert(&self.rules, next, kept);
+        if self.own_id() == Some(id) {
+            self.pool.allow(&id);
+        }
+        let (when, kept) = ((now, self.epoch.next()), signed.clone());
+        let (inserted, removed) = self.pool.insert(&self.rules, when, kept);
         match inserted {
             Inserted::New => {
                 self.look_at(&id);
-                self.unformed |= self.matters(&signed);
+                self.note_new(now, &signed);
                 let bytes = signed.shared();
                 self.persist(DirectoryChange::Descriptor {
                     id,
@@ -322,7 +393,7 @@ impl<R: CryptoRng> Directory<R> {
                 });
             }
             Inserted::Equivocation => self.warn(DirectoryWarning::Equivocation(id)),
-            Inserted::Known | Inserted::NoRoom => {}
+            Inserted::Known | Inserted::TooSoon | Inserted::NoRoom => {}
         }
         self.forget(removed);
         inserted
@@ -350,6 +421,8 @@ impl<R: CryptoRng> Directory<R> {
 
     fn refresh_view(&mut self) {
         self.view = Arc::new(self.archive.view().clone());
+        let documents = self.archive.documents();
+        self.headers = documents.map(|d| Header::of(&self.rules, d)).collect();
         self.actions
             .push_back(DirectoryAction::View(Arc::clone(&self.view)));
     }

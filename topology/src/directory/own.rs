@@ -4,6 +4,7 @@
 use rand::{CryptoRng, RngExt};
 use shoal_proto::{Epoch, Span, Time};
 
+use super::pool::pause;
 use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning};
 use crate::{Descriptor, DescriptorError, NetworkParameters, PACKET_VERSION, SignedDescriptor};
 
@@ -69,6 +70,30 @@ impl Own {
 }
 
 impl<R: CryptoRng> Directory<R> {
+    /// Goes on with the descriptor that was issued last before a restart, if another would come so soon
+    /// that others would not take it.
+    pub(super) fn resume_own(&mut self, now: Time) {
+        let Some(local) = &self.local else { return };
+        let Some(last) = self.pool.of(&local.identity.id()).last() else {
+            return;
+        };
+        let descriptor = last.descriptor();
+        let soonest = descriptor.issued_at + pause(&self.rules.params);
+        if now >= soonest || descriptor.issued_at > now {
+            return;
+        }
+        self.own.issue_at = soonest;
+        self.own.last_issued = Some(descriptor.issued_at);
+        let epochs = (0..).map(|index| Epoch::new(descriptor.first_epoch.number() + index));
+        let mut keys = epochs.zip(&descriptor.keys);
+        let holds = keys.all(|(epoch, key)| self.keys.public(epoch) == Some(*key));
+        if holds && descriptor.addresses == local.addresses && descriptor.role == local.role {
+            let bytes = last.encode().to_vec();
+            self.own.latest = Some(bytes.clone());
+            self.actions.push_back(DirectoryAction::Publish(bytes));
+        }
+    }
+
     /// Issues the own descriptor when it is due, and publishes it again if that failed.
     pub(super) fn keep_own(&mut self, now: Time) {
         if self.local.is_none() {
@@ -84,7 +109,7 @@ impl<R: CryptoRng> Directory<R> {
                     self.own.latest = Some(bytes.clone());
                     self.own.publish_at = None;
                     self.own.failures = 0;
-                    self.insert(signed);
+                    self.insert(now, signed);
                     self.actions.push_back(DirectoryAction::Publish(bytes));
                 }
                 Err(error) => self.warn(DirectoryWarning::OwnDescriptor(error)),
@@ -173,7 +198,7 @@ impl<R: CryptoRng> Directory<R> {
         self.own.sequence = signed.sequence();
         self.warn(DirectoryWarning::OwnIdentityElsewhere);
         // Not at once every time: two nodes with one key would drive each other on.
-        let pause = self.rules.params.epoch.scale(1, 20);
+        let pause = pause(&self.rules.params);
         let soonest = self.own.last_issued.map_or(now, |issued| issued + pause);
         self.own.issue_at = self.own.issue_at.min(soonest);
     }

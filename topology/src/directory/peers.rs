@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::{CryptoRng, RngExt};
 use shoal_proto::{NodeId, Span, Time};
 
-use super::MAX_PEERS;
+use super::header::Header;
+use super::{MAX_DOCUMENTS, MAX_GOSSIP, MAX_PEERS};
 
 /// Gossip that one neighbour may send at once.
 const BURST: u64 = 256;
@@ -15,6 +16,8 @@ const PER_SECOND: u64 = 32;
 const MAX_ROUNDS: u8 = 16;
 /// How long an answer may take.
 const TIMEOUT: Span = Span::from_secs(10);
+/// Pieces of gossip of one neighbour that may wait to be verified: a quarter of all places.
+const MAX_CHECKS: usize = MAX_GOSSIP / 4;
 
 /// The neighbours, and what they were asked.
 #[derive(Default)]
@@ -26,21 +29,36 @@ pub(super) struct Peers {
     strangers: Option<Bucket>,
 }
 
+/// What a neighbour was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// What we lack.
+    Sync,
+    /// A document.
+    Fetch(Header),
+}
+
 struct Peer {
     /// When it was asked what it has not answered yet.
-    asked_at: Option<Time>,
+    asked: Option<(Time, Asked)>,
     /// Whether its answer is being taken, or waits for that.
     answered: bool,
     /// Whether an answer of it has been taken, or has failed to come, since it connected.
     heard: bool,
     rounds: u8,
     gossip: Bucket,
+    /// Pieces of gossip that are being verified.
+    checks: usize,
+    /// When all documents may be fetched from it again that it may have us fetch in a row.
+    fetches_at: Time,
+    /// Not to be asked before, as its last answer was wrong.
+    shunned_until: Time,
 }
 
 impl Peer {
     /// Whether it can be asked now.
-    const fn is_free(&self) -> bool {
-        self.asked_at.is_none() && !self.answered
+    fn is_free(&self, now: Time) -> bool {
+        self.asked.is_none() && !self.answered && now >= self.shunned_until
     }
 }
 
@@ -83,19 +101,60 @@ impl Peers {
             return false;
         }
         let peer = Peer {
-            asked_at: None,
+            asked: None,
             answered: false,
             heard: false,
             rounds: 0,
             gossip: Bucket::new(now),
+            checks: 0,
+            fetches_at: now,
+            shunned_until: now,
         };
         self.known.insert(id, peer);
         true
     }
 
     pub(super) fn disconnect(&mut self, id: &NodeId) {
-        if let Some(asked) = self.known.remove(id).and_then(|peer| peer.asked_at) {
+        if let Some((asked, _)) = self.known.remove(id).and_then(|peer| peer.asked) {
             self.asked.remove(&(asked, *id));
+        }
+    }
+
+    /// Takes one of the neighbour's places among the gossip that is verified. False if all are taken.
+    /// Who is not known shares the places of all, and has none of its own.
+    pub(super) fn begin_check(&mut self, id: &NodeId) -> bool {
+        let Some(peer) = self.known.get_mut(id) else {
+            return true;
+        };
+        let free = peer.checks < MAX_CHECKS;
+        peer.checks += usize::from(free);
+        free
+    }
+
+    /// Gives that place back.
+    pub(super) fn end_check(&mut self, id: &NodeId) {
+        if let Some(peer) = self.known.get_mut(id) {
+            peer.checks = peer.checks.saturating_sub(1);
+        }
+    }
+
+    /// Whether one more document may be fetched from the neighbour: six in a row, and one in each pause.
+    pub(super) fn may_fetch(&mut self, id: &NodeId, now: Time, pause: Span) -> bool {
+        let Some(peer) = self.known.get_mut(id) else {
+            return false;
+        };
+        let fetches_at = peer.fetches_at.max(now) + pause;
+        let may = fetches_at <= now + pause.scale(MAX_DOCUMENTS as u64, 1);
+        if may {
+            peer.fetches_at = fetches_at;
+        }
+        may
+    }
+
+    /// The neighbour's answer was wrong: it is not asked again before this.
+    pub(super) fn shun(&mut self, id: &NodeId, until: Time) {
+        if let Some(peer) = self.known.get_mut(id) {
+            peer.shunned_until = peer.shunned_until.max(until);
         }
     }
 
@@ -116,30 +175,32 @@ impl Peers {
         let Some(peer) = self.known.get_mut(id) else {
             return false;
         };
-        let free = peer.is_free();
+        let free = peer.is_free(now);
         if free {
-            peer.asked_at = Some(now);
+            peer.asked = Some((now, Asked::Sync));
             self.asked.insert((now, *id));
         }
         free
     }
 
-    /// Notes that the neighbour has answered. False if it was not asked.
-    pub(super) fn answered(&mut self, id: &NodeId) -> bool {
-        let Some(peer) = self.known.get_mut(id) else {
-            return false;
-        };
-        match peer.asked_at.take() {
-            Some(asked) => {
-                self.asked.remove(&(asked, *id));
-                peer.answered = true;
-                true
-            }
-            None => {
-                peer.heard = true;
-                false
-            }
+    /// Notes that the neighbour, whose answer is being taken, is asked for a document.
+    pub(super) fn ask_document(&mut self, id: &NodeId, now: Time, header: Header) {
+        if let Some(peer) = self.known.get_mut(id) {
+            peer.asked = Some((now, Asked::Fetch(header)));
+            self.asked.insert((now, *id));
         }
+    }
+
+    /// Notes that the neighbour has answered, and says what it was asked. None if it was not asked.
+    pub(super) fn answered(&mut self, id: &NodeId) -> Option<Asked> {
+        let peer = self.known.get_mut(id)?;
+        let Some((at, asked)) = peer.asked.take() else {
+            peer.heard = true;
+            return None;
+        };
+        self.asked.remove(&(at, *id));
+        peer.answered = true;
+        Some(asked)
     }
 
     /// Notes that the neighbour's answer has been taken, as far as it was worth it.
@@ -150,14 +211,17 @@ impl Peers {
         }
     }
 
-    /// Notes that the neighbour will not answer what it was asked.
-    pub(super) fn failed(&mut self, id: &NodeId) {
-        if let Some(peer) = self.known.get_mut(id) {
-            peer.heard = true;
-            if let Some(asked) = peer.asked_at.take() {
-                self.asked.remove(&(asked, *id));
-            }
+    /// Notes that the neighbour will not answer what it was asked, and says what that was.
+    pub(super) fn failed(&mut self, id: &NodeId) -> Option<Asked> {
+        let peer = self.known.get_mut(id)?;
+        let asked = peer.asked.take();
+        if let Some((at, _)) = asked {
+            self.asked.remove(&(at, *id));
         }
+        let asked = asked.map(|(_, asked)| asked);
+        // The answer before is still being taken while a document is fetched.
+        peer.heard |= !matches!(asked, Some(Asked::Fetch(_)));
+        asked
     }
 
     /// Whether to ask the neighbour for the rest at once.
@@ -178,11 +242,11 @@ impl Peers {
     }
 
     /// A neighbour that can be asked now, each as likely as any other.
-    pub(super) fn choose<R: CryptoRng>(&self, rng: &mut R) -> Option<NodeId> {
+    pub(super) fn choose<R: CryptoRng>(&self, rng: &mut R, now: Time) -> Option<NodeId> {
         let free: Vec<&NodeId> = self
             .known
             .iter()
-            .filter(|(_, peer)| peer.is_free())
+            .filter(|(_, peer)| peer.is_free(now))
             .map(|(id, _)| id)
             .collect();
         if free.is_empty() {
@@ -200,14 +264,10 @@ impl Peers {
         self.known.is_empty()
     }
 
-    /// Gives up on answers that take too long.
-    pub(super) fn expire(&mut self, now: Time) {
-        while let Some((asked, id)) = self.asked.first().copied()
-            && now >= asked + TIMEOUT
-        {
-            self.asked.pop_first();
-            self.failed(&id);
-        }
+    /// Somebody whose answer takes too long.
+    pub(super) fn overdue(&self, now: Time) -> Option<NodeId> {
+        let (asked, id) = self.asked.first()?;
+        (now >= *asked + TIMEOUT).then_some(*id)
     }
 
     /// When the next answer takes too long.

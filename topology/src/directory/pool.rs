@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shoal_proto::{Epoch, NodeId, Time};
+use shoal_proto::{Epoch, NodeId, Span, Time};
 
 use super::MAX_DESCRIPTORS;
 use crate::rules::Rules;
@@ -13,7 +13,37 @@ use crate::{Document, NetworkParameters, SignedDescriptor};
 /// issues another after the deadline is still a member by the one before.
 #[derive(Default)]
 pub(super) struct Pool {
-    entries: BTreeMap<NodeId, Vec<SignedDescriptor>>,
+    entries: BTreeMap<NodeId, Entry>,
+}
+
+/// What is known of one identity.
+#[derive(Default)]
+struct Entry {
+    kept: Vec<SignedDescriptor>,
+    /// From when on another one is taken, newer than all that are kept or not.
+    newest_from: Time,
+    older_from: Time,
+}
+
+impl Entry {
+    fn is_newest(&self, sequence: u64) -> bool {
+        self.kept
+            .last()
+            .is_none_or(|last| last.sequence() < sequence)
+    }
+
+    fn from(&mut self, sequence: u64) -> &mut Time {
+        match self.is_newest(sequence) {
+            true => &mut self.newest_from,
+            false => &mut self.older_from,
+        }
+    }
+}
+
+/// How much time there is between two descriptors of one identity that are taken: a twentieth of an
+/// epoch. An issuer that keeps it is never refused, even if the first came late.
+pub(super) fn pause(params: &NetworkParameters) -> Span {
+    params.epoch.scale(1, 20)
 }
 
 /// What became of a descriptor.
@@ -25,6 +55,8 @@ pub(super) enum Inserted {
     Known,
     /// Another one with its sequence number is known. The first one is kept.
     Equivocation,
+    /// Its identity has had another one taken a moment ago.
+    TooSoon,
     /// There are too many identities.
     NoRoom,
 }
@@ -37,10 +69,11 @@ impl Pool {
     pub(super) fn insert(
         &mut self,
         rules: &Rules,
-        target: Epoch,
+        (now, target): (Time, Epoch),
         signed: SignedDescriptor,
     ) -> (Inserted, Vec<Removed>) {
         let (id, sequence) = (signed.id(), signed.sequence());
+        let issued_at = signed.descriptor().issued_at;
         let mut removed = Vec::new();
         if !self.entries.contains_key(&id) && self.entries.len() >= MAX_DESCRIPTORS {
             // The genesis members' places can't be taken by whoever comes first.
@@ -50,10 +83,10 @@ impl Pool {
                 return (Inserted::NoRoom, removed);
             };
             let displaced = self.entries.remove(&victim).unwrap_or_default();
-            removed.extend(displaced.iter().map(|old| (victim, old.sequence())));
+            removed.extend(displaced.kept.iter().map(|old| (victim, old.sequence())));
         }
-        let kept = self.entries.entry(id).or_default();
-        if let Some(same) = kept.iter().find(|old| old.sequence() == sequence) {
+        let entry = self.entries.entry(id).or_default();
+        if let Some(same) = entry.kept.iter().find(|old| old.sequence() == sequence) {
             let same = same.encode() == signed.encode();
             return (
                 if same {
@@ -64,6 +97,15 @@ impl Pool {
                 removed,
             );
         }
+        if *entry.from(sequence) > now {
+            return (Inserted::TooSoon, removed);
+        }
+        // From when it was issued, as far as that is worth believing: it may have come late.
+        let pause = pause(&rules.params);
+        let issued_at = issued_at.max(now - pause).min(now);
+        let from = entry.from(sequence);
+        *from = issued_at.max(*from) + pause;
+        let kept = &mut entry.kept;
         kept.push(signed);
         kept.sort_by_key(SignedDescriptor::sequence);
         let trimmed = trim(&rules.params, target, kept);
@@ -85,7 +127,8 @@ impl Pool {
         now: Time,
     ) -> Vec<Removed> {
         let mut removed = Vec::new();
-        self.entries.retain(|id, kept| {
+        self.entries.retain(|id, entry| {
+            let kept = &mut entry.kept;
             kept.retain(|signed| {
                 let valid = signed.descriptor().expires_at > now;
                 if !valid {
@@ -101,12 +144,32 @@ impl Pool {
 
     /// Every descriptor, ascending by identity and sequence number.
     pub(super) fn iter(&self) -> impl Iterator<Item = &SignedDescriptor> {
-        self.entries.values().flatten()
+        self.entries.values().flat_map(|entry| &entry.kept)
     }
 
     /// The descriptors of an identity, ascending by sequence number.
     pub(super) fn of(&self, id: &NodeId) -> &[SignedDescriptor] {
-        self.entries.get(id).map_or(&[], Vec::as_slice)
+        let entry = self.entries.get(id);
+        entry.map_or(&[], |entry| entry.kept.as_slice())
+    }
+
+    /// Whatever this identity says next is taken, however soon.
+    pub(super) fn allow(&mut self, id: &NodeId) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            (entry.newest_from, entry.older_from) = (Time::default(), Time::default());
+        }
+    }
+
+    /// Whether one of this identity with this sequence number would be taken now, as far as can be told
+    /// without verifying it.
+    pub(super) fn takes(&self, now: Time, id: &NodeId, sequence: u64) -> bool {
+        self.entries.get(id).is_none_or(|entry| {
+            let from = match entry.is_newest(sequence) {
+                true => entry.newest_from,
+                false => entry.older_from,
+            };
+            from <= now || entry.kept.iter().any(|old| old.sequence() == sequence)
+        })
     }
 
     /// Whether these very bytes are known.
@@ -206,9 +269,11 @@ mod tests {
         let rules = Rules::of(&params);
         let mut pool = Pool::default();
         let id = issue(&params, 1, 1, 0).id();
+        let at = |seconds| params.genesis + Span::from_secs(seconds);
         let mut take = |sequence, issued| {
+            let when = (at(issued + 400), NEXT);
             let (inserted, removed) =
-                pool.insert(&rules, NEXT, issue(&params, 1, sequence, issued));
+                pool.insert(&rules, when, issue(&params, 1, sequence, issued));
             let kept: Vec<u64> = pool
                 .of(&id)
                 .iter()
@@ -220,11 +285,11 @@ mod tests {
         assert_eq!(take(2, 10), (Inserted::Known, vec![2], 0));
         assert_eq!(take(2, 11), (Inserted::Equivocation, vec![2], 0));
         assert_eq!(take(1, 9), (Inserted::Known, vec![2], 0));
-        assert_eq!(take(3, 20), (Inserted::New, vec![3], 1));
+        assert_eq!(take(3, 190), (Inserted::New, vec![3], 1));
         // After the half of the epoch, 3 is what counts for the next one.
         assert_eq!(take(5, 1900), (Inserted::New, vec![3, 5], 0));
         assert_eq!(take(4, 1850), (Inserted::Known, vec![3, 5], 0));
-        assert_eq!(take(6, 2000), (Inserted::New, vec![3, 6], 1));
+        assert_eq!(take(6, 2080), (Inserted::New, vec![3, 6], 1));
         assert_eq!(pool.prune(&params, NEXT.next(), params.genesis).len(), 1);
         assert_eq!(
             pool.prune(&params, NEXT, params.start_of(Epoch::new(2)))
@@ -232,6 +297,48 @@ mod tests {
             1
         );
         assert_eq!(pool.len(), 0);
+    }
+
+    #[test]
+    fn an_identity_has_one_taken_in_a_twentieth_of_an_epoch() {
+        let params = NetworkParameters::example();
+        let (rules, mut pool) = (Rules::of(&params), Pool::default());
+        let mut flood = |from: u64, seconds: u64, backdated: u64| {
+            let mut taken = 0;
+            for second in 0..seconds {
+                let now = params.genesis + Span::from_secs(from + second);
+                let issued = (from + second).saturating_sub(backdated);
+                let signed = issue(&params, 1, from + second, issued);
+                taken += usize::from(pool.insert(&rules, (now, NEXT), signed).0 == Inserted::New);
+            }
+            taken
+        };
+        // Every second, a twentieth of an epoch being 180 s; then with dates that say that they are late.
+        assert_eq!(flood(0, 1000, 0), 6);
+        assert_eq!(flood(1000, 1000, 900), 6);
+    }
+
+    #[test]
+    fn an_issuer_that_keeps_the_pause_is_never_refused() {
+        let params = NetworkParameters::example();
+        let (rules, mut pool) = (Rules::of(&params), Pool::default());
+        // Both descriptors come late and together, in either order.
+        for (who, order) in [(1, [1, 2]), (2, [2, 1])] {
+            for sequence in order {
+                let signed = issue(&params, who, sequence, sequence * 1700);
+                let now = params.genesis + Span::from_secs(3402);
+                let (inserted, _) = pool.insert(&rules, (now, NEXT), signed);
+                assert_eq!(inserted, Inserted::New, "{who} {sequence}");
+            }
+        }
+        for sequence in 1..8 {
+            // The one comes a whole pause late, the next at once.
+            let late = if sequence % 2 == 0 { 0 } else { 180 };
+            let now = params.genesis + Span::from_secs(180 * sequence + late);
+            let signed = issue(&params, 3, sequence, 180 * sequence);
+            let (inserted, _) = pool.insert(&rules, (now, NEXT), signed);
+            assert_eq!(inserted, Inserted::New, "{sequence}");
+        }
     }
 
     #[test]
@@ -245,16 +352,16 @@ mod tests {
             family: String::new(),
         });
         let rules = Rules::of(&params);
-        let mut pool = Pool::default();
+        let (mut pool, when) = (Pool::default(), (params.genesis, NEXT));
         for who in 0..MAX_DESCRIPTORS as u64 {
             assert_eq!(
-                pool.insert(&rules, NEXT, issue(&params, who, 1, 0)).0,
+                pool.insert(&rules, when, issue(&params, who, 1, 0)).0,
                 Inserted::New
             );
         }
-        let (inserted, _) = pool.insert(&rules, NEXT, issue(&params, 999_999, 1, 0));
+        let (inserted, _) = pool.insert(&rules, when, issue(&params, 999_999, 1, 0));
         assert_eq!((inserted, pool.len()), (Inserted::NoRoom, MAX_DESCRIPTORS));
-        let (inserted, removed) = pool.insert(&rules, NEXT, issue(&params, 1_000_000, 1, 0));
+        let (inserted, removed) = pool.insert(&rules, when, issue(&params, 1_000_000, 1, 0));
         assert_eq!((inserted, removed.len()), (Inserted::New, 1));
         assert_eq!(pool.len(), MAX_DESCRIPTORS);
     }

@@ -7,13 +7,11 @@ use rand::{CryptoRng, RngExt};
 use shoal_proto::{NodeId, Span, Time, wire};
 
 use super::form::PATIENCE;
+use super::read::Question;
 use super::{
-    Directory, DirectoryAction, MAX_DESCRIPTORS, MAX_DOCUMENTS, MAX_SYNC_REQUEST_BYTES, Ticket,
+    DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DESCRIPTORS, MAX_DOCUMENTS, Ticket,
 };
-use crate::Document;
 
-/// Most bytes of descriptors in one answer.
-const DESCRIPTOR_BYTES: usize = 1024 * 1024;
 /// Most answers that wait to be fetched.
 const MAX_ANSWERS: usize = 64;
 
@@ -45,7 +43,7 @@ impl<R: CryptoRng> Directory<R> {
         // Between three and five quarters of it, so that neighbours do not fall into step.
         let share = self.rng.random_range(750..1250);
         self.sync_at = now + pause.scale(share, 1000);
-        if let Some(id) = self.peers.choose(&mut self.rng) {
+        if let Some(id) = self.peers.choose(&mut self.rng, now) {
             self.ask(id, now);
         }
     }
@@ -60,11 +58,8 @@ impl<R: CryptoRng> Directory<R> {
         };
         let request = wire::SyncRequest {
             have: self.pool.iter().map(have).collect(),
-            documents: self
-                .archive
-                .documents()
-                .map(|d| d.hash().to_vec())
-                .collect(),
+            lack: true,
+            ..Default::default()
         };
         self.counters.sent += 1;
         self.push(DirectoryAction::Request {
@@ -73,36 +68,39 @@ impl<R: CryptoRng> Directory<R> {
         });
     }
 
-    /// Answers a neighbour or a client.
-    pub(super) fn request(&mut self, now: Time, from: Ticket, request: &[u8]) {
+    /// Answers a neighbour or a client, or refuses to.
+    pub(super) fn request(&mut self, now: Time, to: Ticket, request: &[u8]) {
         let waiting = |action: &&DirectoryAction| matches!(action, DirectoryAction::Respond { .. });
         if self.actions.iter().filter(waiting).count() >= MAX_ANSWERS {
             self.counters.dropped += 1;
-            return;
+            return self.push(DirectoryAction::Refuse { to });
         }
-        let response = if request.is_empty() {
-            self.client_response(now)
-        } else {
-            let request = Some(request).filter(|bytes| bytes.len() <= MAX_SYNC_REQUEST_BYTES);
-            match request.and_then(|bytes| wire::SyncRequest::decode(bytes).ok()) {
-                Some(request) => self.answer(now, &request).encode_to_vec(),
-                None => {
-                    self.counters.malformed += 1;
-                    // Who asks nonsense learns the time.
-                    wire::SyncResponse {
-                        now_us: now.as_micros(),
-                        ..Default::default()
-                    }
-                    .encode_to_vec()
-                }
+        let response = match Question::read(request) {
+            Some(Question::Documents) => self.client_response(now),
+            Some(Question::Sync(request)) => self.answer(now, &request).encode_to_vec(),
+            Some(Question::Fetch(hash)) => self.document(now, &hash).encode_to_vec(),
+            None => {
+                self.counters.malformed += 1;
+                return self.push(DirectoryAction::Refuse { to });
             }
         };
-        self.push(DirectoryAction::Respond { to: from, response });
+        self.push(DirectoryAction::Respond { to, response });
+    }
+
+    /// The document with this hash, if we go by it.
+    fn document(&self, now: Time, hash: &[u8; 32]) -> wire::SyncResponse {
+        let mut documents = self.archive.documents();
+        let found = documents.find(|document| document.hash() == hash);
+        wire::SyncResponse {
+            documents: found.map(|d| d.encode().to_vec()).into_iter().collect(),
+            now_us: now.as_micros(),
+            ..Default::default()
+        }
     }
 
     fn answer(&self, now: Time, request: &wire::SyncRequest) -> wire::SyncResponse {
         let mut have: BTreeMap<&[u8], u64> = BTreeMap::new();
-        for id in request.have.iter().take(2 * MAX_DESCRIPTORS) {
+        for id in &request.have {
             let highest = have.entry(&id.identity).or_default();
             *highest = id.sequence.max(*highest);
         }
@@ -127,20 +125,14 @@ impl<R: CryptoRng> Directory<R> {
                 continue;
             }
             bytes += signed.encode().len();
-            if bytes > DESCRIPTOR_BYTES {
+            // As much as who asked reads.
+            if bytes > DESCRIPTOR_BYTES || response.descriptors.len() >= MAX_DESCRIPTORS {
                 response.more = true;
                 break;
             }
             response.descriptors.push(signed.encode().to_vec());
         }
-        let known = |document: &Document| {
-            request
-                .documents
-                .iter()
-                .take(2 * MAX_DOCUMENTS)
-                .any(|hash| hash == document.hash())
-        };
-        self.add_documents(&mut response, self.epoch.number().saturating_sub(4), known);
+        response.headers = self.headers.iter().map(|header| header.to_wire()).collect();
         response
     }
 
@@ -158,23 +150,11 @@ impl<R: CryptoRng> Directory<R> {
             .in_force(before)
             .or_else(|| self.view.in_force(epoch));
         if let Some(oldest) = oldest {
-            self.add_documents(&mut response, oldest.epoch().number(), |_| false);
+            // Each is at most about a megabyte, so all of them fit.
+            let counting = self.view.documents.range(oldest.epoch()..);
+            let counting = counting.take(MAX_DOCUMENTS);
+            response.documents = counting.map(|(_, d)| d.encode().to_vec()).collect();
         }
         response.encode_to_vec()
-    }
-
-    fn add_documents(
-        &self,
-        response: &mut wire::SyncResponse,
-        from: u64,
-        known: impl Fn(&Document) -> bool,
-    ) {
-        // Each document is at most about a megabyte, so all of them fit.
-        let fresh = self.view.documents.values();
-        let fresh = fresh.filter(|document| document.epoch().number() >= from && !known(document));
-        response.documents = fresh
-            .take(MAX_DOCUMENTS)
-            .map(|d| d.encode().to_vec())
-            .collect();
     }
 }

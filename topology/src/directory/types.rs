@@ -61,7 +61,8 @@ pub enum DirectoryInput {
         /// An encoded signed descriptor, or nonsense.
         bytes: Vec<u8>,
     },
-    /// A neighbour, or a client, asks.
+    /// A neighbour, or a client, asks. Exactly one [`Respond`](DirectoryAction::Respond) or
+    /// [`Refuse`](DirectoryAction::Refuse) follows.
     SyncRequest {
         /// To name it in the answer.
         from: Ticket,
@@ -107,8 +108,8 @@ pub enum DirectoryAction {
         verdict: Verdict,
     },
     /// Run this elsewhere, and hand in what it gives as [`DirectoryInput::Done`]. At most
-    /// [`MAX_JOBS`](crate::MAX_JOBS) wait at a time, and their order does not matter. One that is
-    /// never run leaves undone what it was for, and its gossip without a verdict.
+    /// [`MAX_JOBS`](crate::MAX_JOBS) wait at a time, and their order does not matter. One that gives
+    /// nothing for 30 s counts as lost: it is warned of, and the directory goes on without it.
     Job(DirectoryJob),
     /// Answer a request.
     Respond {
@@ -116,6 +117,11 @@ pub enum DirectoryAction {
         to: Ticket,
         /// An encoded `SyncResponse`.
         response: Vec<u8>,
+    },
+    /// Leave a request without an answer.
+    Refuse {
+        /// Which.
+        to: Ticket,
     },
     /// The documents have changed.
     View(Arc<View>),
@@ -136,6 +142,7 @@ impl fmt::Debug for DirectoryAction {
             Self::Verdict { of, verdict } => write!(f, "Verdict({of:?}, {verdict:?})"),
             Self::Job(job) => write!(f, "Job({job:?})"),
             Self::Respond { to, .. } => write!(f, "Respond({to:?})"),
+            Self::Refuse { to } => write!(f, "Refuse({to:?})"),
             Self::View(_) => f.write_str("View"),
             Self::Keys(_) => f.write_str("Keys"),
             Self::Persist(_) => f.write_str("Persist"),
@@ -237,6 +244,8 @@ pub enum DirectoryWarning {
         /// The epoch.
         epoch: Epoch,
     },
+    /// A job has given nothing for 30 s. What it was for is done without it, or tried again.
+    JobLost,
     /// The own descriptor breaks a rule, so that others would refuse it.
     OwnDescriptor(crate::DescriptorError),
 }
@@ -297,6 +306,10 @@ impl fmt::Display for DirectoryWarning {
                 "others have a newer descriptor of this identity: its key is in use elsewhere, or \
                  the state directory is an old copy",
             ),
+            Self::JobLost => f.write_str(
+                "a signature or document was not checked within 30 s: the machine is far too slow, or a \
+                 thread of this program has failed",
+            ),
             Self::NotAMember { epoch } => write!(f, "this node is not a member of epoch {epoch}"),
             Self::OwnDescriptor(error) => write!(f, "the own descriptor is not valid: {error}"),
         }
@@ -326,6 +339,8 @@ shoal_proto::counters! {
         rate_limited: counter "descriptors", "A neighbour floods if it grows for long: find it by its connection and block its address.";
         /// Gossip that came while too much waited to be verified.
         overflowed: counter "descriptors", "Verifying does not keep up: give the machine more processor time.";
+        /// Descriptors that came within a twentieth of an epoch after another of the same identity.
+        too_soon: counter "descriptors", "Somebody issues them very often: a node that starts again and again, or a flood.";
         /// Descriptors for which there was no room.
         no_room: counter "descriptors", "Somebody makes up identities, or the network has outgrown this version.";
         /// Second descriptors with one sequence number.
@@ -334,16 +349,20 @@ shoal_proto::counters! {
         formed: counter "documents";
         /// Documents taken over from neighbours.
         adopted: counter "documents", "If it grows in every epoch, this node hears of descriptors too late: check its connections.";
+        /// Documents that were not fetched from a neighbour, which names new ones too often.
+        not_fetched: counter "documents", "A neighbour makes up documents: block its address if it grows for long.";
         /// Documents of neighbours that were refused.
         refused: counter "documents", "Check this machine's clock and version if it grows for long.";
         /// Requests to neighbours.
         sent: counter "requests";
         /// Requests of others that could not be read.
         malformed: counter "requests";
-        /// Requests of others that went unanswered because too many waited.
+        /// Requests of others that were refused because too many waited.
         dropped: counter "requests";
         /// Answers of neighbours that could not be read.
         unreadable: counter "responses";
+        /// Signatures and documents that were not checked within 30 s.
+        lost: counter "jobs", "The machine is far too slow, or a thread has failed: restart the node.";
         /// Answers of neighbours that came while too much waited to be verified.
         abandoned: counter "responses", "Verifying does not keep up: give the machine more processor time.";
     }

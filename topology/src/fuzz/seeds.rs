@@ -45,6 +45,13 @@ fn write_seeds() {
         documents: vec![document.encode().to_vec()],
         now_us: params.start_of(Epoch::new(1)).as_micros(),
         more: true,
+        headers: vec![wire::DocumentHeader {
+            epoch: 1,
+            hash: document.hash().to_vec(),
+            previous: vec![0; 32],
+            genesis: 4,
+            members: 4,
+        }],
     }
     .encode_to_vec();
     let request = wire::SyncRequest {
@@ -52,7 +59,8 @@ fn write_seeds() {
             identity: vec![1; 32],
             sequence: 9,
         }],
-        documents: vec![document.hash().to_vec()],
+        lack: true,
+        fetch: Vec::new(),
     }
     .encode_to_vec();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");

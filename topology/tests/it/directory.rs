@@ -265,6 +265,28 @@ fn a_restart_changes_nothing() {
     }
 }
 
+/// Nobody takes two descriptors of a node within a twentieth of an epoch, so it does not issue them.
+#[test]
+fn a_node_that_restarts_at_once_says_what_it_said_before() {
+    let mut net = quiet(52);
+    net.run_until(net.now + Span::from_secs(1));
+    for _ in 0..3 {
+        net.stop(1);
+        net.run_until(net.now + Span::from_millis(400));
+        net.start(1);
+        net.run_until(net.now + Span::from_millis(200));
+        assert_eq!(net.nodes[1].disk.sequence, 1);
+    }
+    net.run_until(net.now + Span::from_secs(3));
+    assert_eq!(net.nodes[1].disk.sequence, 2, "but soon after");
+    net.run_to(1, 10);
+    net.agreed(1);
+    for node in &net.nodes {
+        let directory = node.directory.as_ref().unwrap();
+        assert_eq!(directory.counters().too_soon, 0);
+    }
+}
+
 /// A node that lost its disk, but not its key, is a member again by the next epoch.
 #[test]
 fn a_node_that_lost_its_disk_comes_back() {

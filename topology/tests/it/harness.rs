@@ -359,6 +359,14 @@ impl Harness {
                 };
                 self.schedule(Span::ZERO, event);
             }
+            DirectoryAction::Refuse { to } => {
+                let (asker, answerer) = self.tickets.remove(&to).unwrap();
+                let failed = Event::Failed {
+                    to: asker,
+                    from: answerer,
+                };
+                self.schedule(Span::ZERO, failed);
+            }
             DirectoryAction::View(view) => {
                 for (epoch, document) in &view.documents {
                     self.trace.push(format!("  {epoch} {:?}", document.hash()));

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use prost::Message;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
-use shoal_proto::{Epoch, NodeId, Time, wire};
+use shoal_proto::{Epoch, NodeId, Span, Time, wire};
 use shoal_topology::sample::Network;
 use shoal_topology::{
-    Descriptor, Directory, DirectoryAction, DirectoryDone, DirectoryInput, DirectoryJob, Document,
-    MAX_JOBS, NetworkParameters, Restored, Role, SignedDescriptor, Ticket, Verdict,
+    Descriptor, Directory, DirectoryAction, DirectoryDone, DirectoryInput, DirectoryJob,
+    DirectoryWarning, Document, MAX_JOBS, NetworkParameters, Restored, Role, SignedDescriptor,
+    Ticket, Verdict,
 };
 
 use crate::documents::{describe, identity};
@@ -24,8 +25,11 @@ struct Observer {
     now: Time,
     jobs: Vec<DirectoryJob>,
     verdicts: Vec<(u64, Verdict)>,
-    asked: Vec<NodeId>,
+    asked: Vec<(NodeId, wire::SyncRequest)>,
     kept: usize,
+    warnings: Vec<DirectoryWarning>,
+    /// Documents that were to be formed.
+    formed: usize,
 }
 
 impl Observer {
@@ -40,16 +44,33 @@ impl Observer {
             verdicts: Vec::new(),
             asked: Vec::new(),
             kept: 0,
+            warnings: Vec::new(),
+            formed: 0,
         }
+    }
+
+    fn of_network(params: NetworkParameters) -> Self {
+        Self::new(&Arc::new(params))
     }
 
     fn input(&mut self, input: DirectoryInput) {
         self.directory.handle_input(self.now, input);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
         while let Some(action) = self.directory.poll_action(self.now) {
             match action {
-                DirectoryAction::Job(job) => self.jobs.push(job),
+                DirectoryAction::Job(job) => {
+                    self.formed += usize::from(format!("{job:?}").starts_with("Form"));
+                    self.jobs.push(job);
+                }
                 DirectoryAction::Verdict { of, verdict } => self.verdicts.push((of.0, verdict)),
-                DirectoryAction::Request { to, .. } => self.asked.push(to),
+                DirectoryAction::Request { to, request } => {
+                    let request = wire::SyncRequest::decode(request.as_slice()).unwrap();
+                    self.asked.push((to, request));
+                }
+                DirectoryAction::Warn(warning) => self.warnings.push(warning),
                 DirectoryAction::Persist(_) => self.kept += 1,
                 _ => {}
             }
@@ -73,6 +94,33 @@ impl Observer {
             from: NodeId::new([from; 32]),
             response: answer.encode_to_vec(),
         });
+    }
+
+    /// Whose documents were asked for, and which.
+    fn fetched(&self) -> Vec<(NodeId, Vec<u8>)> {
+        let fetches = self.asked.iter().filter(|(_, asked)| !asked.lack);
+        fetches
+            .map(|(to, asked)| (*to, asked.fetch.clone()))
+            .collect()
+    }
+
+    /// Answers with a document that was asked for.
+    fn give(&mut self, from: u8, document: &[u8]) {
+        let answer = wire::SyncResponse {
+            documents: vec![document.to_vec()],
+            ..Default::default()
+        };
+        self.answer(from, &answer);
+    }
+
+    /// Does what is due up to this time, jobs included.
+    fn run_until(&mut self, until: Time) {
+        while let Some(at) = self.directory.poll_deadline().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.settle();
+            self.work(&mut BTreeMap::new());
+        }
+        self.now = until;
     }
 
     /// Runs the jobs that wait, but each only once for all that share these results.
@@ -132,6 +180,7 @@ fn a_neighbour_is_asked_on_when_its_answer_is_taken() {
     observer.work(&mut BTreeMap::new());
     assert_eq!(observer.asked.len(), 2);
     observer.answer(7, &answer);
+    observer.work(&mut BTreeMap::new());
     assert_eq!(observer.asked.len(), 2, "it brought nothing new");
 }
 
@@ -193,28 +242,45 @@ fn what_is_done_twice_or_for_others_changes_nothing() {
     assert_eq!(stranger.verdicts, [(1, Verdict::Reject)]);
 }
 
+/// A descriptor whose signature is not its issuer's, one of as many as there are numbers.
+fn forged(params: &NetworkParameters, number: u32) -> Vec<u8> {
+    let mut bytes = signed(params, 1).encode().to_vec();
+    let end = bytes.len();
+    for (byte, number) in bytes[end - 40..].iter_mut().zip(number.to_le_bytes()) {
+        *byte ^= number;
+    }
+    bytes[end - 30] ^= 1;
+    bytes
+}
+
 #[test]
 fn jobs_that_wait_are_bounded() {
     let params = params();
     let mut observer = Observer::new(&params);
-    for ticket in 0..400_u64 {
+    for ticket in 0..400_u32 {
         let from = u8::try_from(ticket / 100).unwrap();
         if ticket % 100 == 0 {
             observer.connect(from);
         }
-        observer.gossip(from, ticket, &ticket.to_le_bytes());
+        observer.gossip(from, ticket.into(), &forged(&params, ticket));
     }
-    let descriptors = (0..400_u32).map(|i| i.to_le_bytes().to_vec()).collect();
+    let descriptors = (1000..1400).map(|number| forged(&params, number));
     observer.answer(
         0,
         &wire::SyncResponse {
-            descriptors,
+            descriptors: descriptors.collect(),
             ..Default::default()
         },
     );
-    assert_eq!(observer.jobs.len(), MAX_JOBS);
+    let read = observer.jobs.pop().unwrap();
+    observer.input(DirectoryInput::Done(read.run()));
+    assert_eq!(observer.jobs.len(), 256 + 64);
+    assert!(observer.jobs.len() <= MAX_JOBS);
     let ignored = observer.verdicts.len();
-    assert_eq!(ignored, 144, "400 pieces of gossip, of which 256 may wait");
+    assert_eq!(
+        ignored, 144,
+        "400 pieces of gossip, of which 64 of each neighbour may wait"
+    );
     assert!(observer.verdicts.iter().all(|(_, v)| *v == Verdict::Ignore));
     assert_eq!(observer.directory.counters().overflowed, 144);
     observer.work(&mut BTreeMap::new());
@@ -228,23 +294,336 @@ fn jobs_that_wait_are_bounded() {
     assert_eq!(observer.directory.refusals().total(), 256 + 400);
 }
 
+/// One that floods leaves room for the others.
+#[test]
+fn a_neighbour_fills_a_quarter_of_the_places_for_gossip() {
+    let params = params();
+    let mut observer = Observer::new(&params);
+    observer.connect(1);
+    observer.connect(2);
+    for ticket in 0..200 {
+        observer.gossip(1, ticket.into(), &forged(&params, ticket));
+    }
+    assert_eq!(observer.jobs.len(), 64);
+    observer.gossip(2, 1000, signed(&params, 7).encode());
+    assert_eq!(observer.jobs.len(), 65);
+    observer.work(&mut BTreeMap::new());
+    assert!(observer.verdicts.contains(&(1000, Verdict::Accept)));
+}
+
 #[test]
 fn answers_that_wait_are_bounded() {
     let params = params();
     let mut observer = Observer::new(&params);
-    for peer in 0..6 {
+    for peer in 0..40 {
         observer.connect(peer);
-        let documents = (0..6).map(|index| vec![16 * peer + index; 1_390_000]);
+        let descriptors = (0..1000_u32).map(|index| vec![u8::try_from(index % 7).unwrap(); 1000]);
         let answer = wire::SyncResponse {
-            documents: documents.collect(),
+            descriptors: descriptors.collect(),
+            now_us: peer.into(),
             ..Default::default()
         };
         observer.answer(peer, &answer);
     }
-    assert_eq!(observer.jobs.len(), 1, "one is being taken");
-    assert_eq!(observer.directory.counters().abandoned, 1, "four wait");
+    assert_eq!(observer.jobs.len(), 33, "as many as 32 MiB hold");
+    assert_eq!(observer.directory.counters().abandoned, 7);
     observer.work(&mut BTreeMap::new());
-    assert_eq!(observer.directory.counters().refused, 30);
+    assert_eq!(observer.directory.refusals().total(), 33_000);
+    // What is too large is not even looked at.
+    observer.connect(50);
+    observer.give(50, &vec![7; 3_000_000]);
+    assert!(observer.jobs.is_empty());
+    assert_eq!(observer.directory.counters().unreadable, 1);
+}
+
+fn header(document: &Document, genesis: usize) -> wire::DocumentHeader {
+    wire::DocumentHeader {
+        epoch: document.epoch().number(),
+        hash: document.hash().to_vec(),
+        previous: document.previous().to_vec(),
+        genesis: genesis.try_into().unwrap(),
+        members: document.members().len().try_into().unwrap(),
+    }
+}
+
+fn headers(headers: Vec<wire::DocumentHeader>) -> wire::SyncResponse {
+    wire::SyncResponse {
+        headers,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_document_is_fetched_once_and_only_if_it_would_rank_better() {
+    let mut rng = ChaCha20Rng::seed_from_u64(4);
+    let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+    let document = net.document(&mut rng, EPOCH, None).unwrap();
+    let (ours, mut done) = (header(&document, 8), BTreeMap::new());
+    let mut observer = Observer::new(&net.params);
+    for peer in 1..5 {
+        observer.connect(peer);
+        observer.answer(peer, &headers(vec![ours.clone()]));
+    }
+    observer.work(&mut done);
+    let fetched = observer.fetched();
+    assert_eq!(fetched.len(), 1, "of one of four that have it: {fetched:?}");
+    let from = fetched[0].0.as_bytes()[0];
+    assert_eq!(fetched[0].1, document.hash());
+    observer.give(from, document.encode());
+    observer.work(&mut done);
+    assert_eq!(observer.directory.counters().adopted, 1);
+    // Neither the same, nor what says that it ranks lower, nor one of no time that counts.
+    let worse = wire::DocumentHeader {
+        hash: vec![0; 32],
+        genesis: 7,
+        members: 7,
+        ..ours.clone()
+    };
+    let far = wire::DocumentHeader {
+        epoch: EPOCH.number() + 2,
+        ..worse.clone()
+    };
+    observer.connect(10);
+    observer.answer(10, &headers(vec![ours, worse, far]));
+    observer.work(&mut done);
+    assert_eq!(observer.fetched().len(), 1);
+    // An older one of the same epoch, or a network's with more of its first members, would.
+    assert_eq!(observer.directory.counters().refused, 0);
+}
+
+#[test]
+fn who_gives_another_document_than_it_named_is_not_asked_again_for_a_while() {
+    let mut rng = ChaCha20Rng::seed_from_u64(4);
+    let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+    let document = net.document(&mut rng, EPOCH, None).unwrap();
+    let mut forged = document.encode().to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let mut vain = header(&document, 8);
+    vain.hash = vec![3; 32];
+    for bytes in [document.encode(), &forged, &[][..], &vec![9; 1_000_000]] {
+        let mut observer = Observer::new(&net.params);
+        observer.connect(1);
+        observer.answer(1, &headers(vec![vain.clone()]));
+        observer.work(&mut BTreeMap::new());
+        observer.give(1, bytes);
+        observer.work(&mut BTreeMap::new());
+        assert_eq!(observer.directory.counters().refused, 1);
+        let asked = observer.asked.len();
+        let pause = net.params.epoch.scale(1, 20);
+        observer.run_until(observer.now + pause - Span::from_millis(1));
+        assert_eq!(
+            observer.asked.len(),
+            asked,
+            "not for a twentieth of an epoch"
+        );
+        observer.run_until(observer.now + pause);
+        assert!(observer.asked.len() > asked, "but after that");
+        // The document itself is as good as before, from who really has it.
+        observer.connect(2);
+        observer.answer(2, &headers(vec![header(&document, 8)]));
+        observer.work(&mut BTreeMap::new());
+        observer.give(2, document.encode());
+        observer.work(&mut BTreeMap::new());
+        assert_eq!(observer.directory.counters().adopted, 1);
+    }
+}
+
+/// A neighbour that names new documents all the time has us fetch six, and then one in a twentieth of an
+/// epoch.
+#[test]
+fn documents_that_are_made_up_are_fetched_rarely() {
+    let params = params();
+    let mut observer = Observer::new(&params);
+    observer.connect(1);
+    for number in 0..40 {
+        let made_up = wire::DocumentHeader {
+            epoch: EPOCH.number(),
+            hash: vec![number; 32],
+            previous: vec![0; 32],
+            genesis: 0,
+            members: 9,
+        };
+        observer.answer(1, &headers(vec![made_up]));
+        observer.work(&mut BTreeMap::new());
+        // It says that it does not have it any more, which is no offence.
+        observer.answer(1, &wire::SyncResponse::default());
+        observer.work(&mut BTreeMap::new());
+        let next = observer.now + Span::from_secs(1);
+        observer.run_until(next);
+        if observer.asked.last().is_some_and(|(_, asked)| !asked.lack) {
+            observer.run_until(next + Span::from_secs(2));
+        }
+    }
+    assert!(
+        (5..=6).contains(&observer.fetched().len()),
+        "{}",
+        observer.fetched().len()
+    );
+    assert!(observer.directory.counters().not_fetched > 0);
+}
+
+/// A silent neighbour holds up nobody: its document is asked of another, and its descriptors are taken.
+#[test]
+fn a_document_that_does_not_come_is_asked_of_another() {
+    let mut rng = ChaCha20Rng::seed_from_u64(4);
+    let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+    let document = net.document(&mut rng, EPOCH, None).unwrap();
+    let descriptors: Vec<_> = document.descriptors().collect();
+    let mut observer = Observer::new(&net.params);
+    for peer in [1, 2] {
+        observer.connect(peer);
+        let answer = wire::SyncResponse {
+            headers: vec![header(&document, 8)],
+            descriptors: vec![descriptors[usize::from(peer)].encode().to_vec()],
+            ..Default::default()
+        };
+        observer.answer(peer, &answer);
+    }
+    observer.work(&mut BTreeMap::new());
+    assert_eq!(observer.fetched().len(), 1);
+    observer.run_until(observer.now + Span::from_secs(3));
+    let fetched = observer.fetched();
+    assert_eq!(fetched.len(), 2);
+    assert_ne!(fetched[0].0, fetched[1].0);
+    observer.give(fetched[1].0.as_bytes()[0], document.encode());
+    observer.work(&mut BTreeMap::new());
+    assert_eq!(observer.directory.counters().adopted, 1);
+    observer.run_until(observer.now + Span::from_secs(10));
+    assert_eq!(
+        observer.directory.known_nodes(),
+        2,
+        "the silent one's is taken too"
+    );
+}
+
+/// Genesis members so that a document can be formed, and others.
+fn forming() -> (
+    NetworkParameters,
+    impl Fn(&NetworkParameters, u32) -> SignedDescriptor,
+) {
+    let role = |index: u32| match index < 2 {
+        true => Role::Provider,
+        false => Role::Mix,
+    };
+    let mut params = NetworkParameters::example();
+    params.genesis_members = (0..5)
+        .map(|index| shoal_topology::GenesisMember {
+            id: identity(index).id(),
+            role: role(index),
+            addresses: Vec::new(),
+            family: String::new(),
+        })
+        .collect();
+    let signed = move |params: &NetworkParameters, index: u32| {
+        let descriptor = describe(params, index, role(index));
+        SignedDescriptor::sign(&identity(index), params, descriptor).unwrap()
+    };
+    (params, signed)
+}
+
+#[test]
+fn descriptors_that_come_late_form_one_document_together() {
+    let (params, signed) = forming();
+    let mut observer = Observer::of_network(params.clone());
+    for index in 0..5 {
+        observer.gossip(1, index.into(), signed(&params, index).encode());
+        observer.work(&mut BTreeMap::new());
+    }
+    observer.run_until(params.freeze_time(EPOCH.next()) + Span::from_secs(1));
+    let members = |observer: &Observer, epoch| -> Option<usize> {
+        let document = observer.directory.view().documents.get(&epoch)?;
+        Some(document.members().len())
+    };
+    assert_eq!(
+        (members(&observer, EPOCH), members(&observer, EPOCH.next())),
+        (Some(5), Some(5))
+    );
+    let before = observer.formed;
+    for index in 10..50 {
+        observer.gossip(1, index.into(), signed(&params, index).encode());
+        observer.work(&mut BTreeMap::new());
+        observer.run_until(observer.now + Span::from_millis(500));
+    }
+    observer.run_until(observer.now + Span::from_secs(40));
+    assert_eq!(
+        observer.formed - before,
+        1,
+        "forty in twenty seconds, an interval being 36"
+    );
+    assert_eq!(members(&observer, EPOCH.next()), Some(45));
+    // The last moment is before the switch is near.
+    let near = params.start_of(EPOCH.next()) - params.switch_margin();
+    observer.run_until(near - Span::from_millis(1));
+    observer.gossip(1, 50, signed(&params, 50).encode());
+    observer.work(&mut BTreeMap::new());
+    observer.run_until(near + Span::from_secs(1));
+    assert_eq!(members(&observer, EPOCH.next()), Some(46));
+}
+
+#[test]
+fn what_a_lost_job_was_for_is_done_without_it() {
+    let (params, signed) = forming();
+    let mut observer = Observer::of_network(params.clone());
+    observer.connect(1);
+    let lose = |observer: &mut Observer, kind: &str| {
+        assert_eq!(format!("{:?}", observer.jobs.pop().unwrap()), kind);
+        let until = observer.now + Span::from_secs(30);
+        observer.run_until(until);
+    };
+    observer.gossip(1, 7, signed(&params, 0).encode());
+    lose(&mut observer, "Descriptor");
+    assert_eq!(observer.verdicts, [(7, Verdict::Ignore)]);
+    observer.gossip(1, 8, signed(&params, 0).encode());
+    observer.work(&mut BTreeMap::new());
+    assert_eq!(
+        observer.verdicts.last(),
+        Some(&(8, Verdict::Accept)),
+        "it is checked anew"
+    );
+    // An answer that is never read: the neighbour is asked again.
+    observer.answer(1, &wire::SyncResponse::default());
+    let asked = observer.asked.len();
+    if !observer.jobs.is_empty() {
+        lose(&mut observer, "Answer");
+    }
+    observer.run_until(observer.now + params.epoch.scale(1, 10));
+    assert!(observer.asked.len() > asked);
+    // A document that is never formed is formed anew.
+    for index in 1..5 {
+        observer.gossip(1, index.into(), signed(&params, index).encode());
+    }
+    while observer.jobs.len() > 1 || !format!("{:?}", observer.jobs[0]).starts_with("Form") {
+        let done = observer.jobs.remove(0).run();
+        observer.input(DirectoryInput::Done(done));
+    }
+    observer.jobs.clear();
+    observer.run_until(observer.now + Span::from_secs(31));
+    observer.work(&mut BTreeMap::new());
+    assert!(observer.directory.view().in_force(EPOCH).is_some());
+    assert!(observer.warnings.contains(&DirectoryWarning::JobLost));
+    assert!(observer.directory.counters().lost >= 2);
+}
+
+/// A flood of descriptors of one identity costs the network one in a twentieth of an epoch.
+#[test]
+fn an_identity_that_floods_is_heard_once_in_a_twentieth_of_an_epoch() {
+    let params = params();
+    let mut observer = Observer::new(&params);
+    observer.connect(1);
+    for sequence in 1..=100 {
+        let mut descriptor = describe(&params, 1, Role::Mix);
+        descriptor.sequence = sequence;
+        descriptor.issued_at = observer.now;
+        let signed = SignedDescriptor::sign(&identity(1), &params, descriptor).unwrap();
+        observer.gossip(1, sequence, signed.encode());
+        observer.work(&mut BTreeMap::new());
+        observer.run_until(observer.now + Span::from_secs(4));
+    }
+    // 400 s, of which a twentieth is 180.
+    let counters = *observer.directory.counters();
+    assert_eq!((counters.accepted, counters.too_soon), (3, 97));
+    let written = observer.kept;
+    assert_eq!(written, 3 + 2, "and each but the last is deleted");
 }
 
 /// A thousand nodes' documents and descriptors are in memory once, however many directories of a
@@ -257,7 +636,7 @@ fn a_thousand_members_are_shared() {
     let descriptors: Vec<_> = document.descriptors().collect();
     assert_eq!(descriptors.len(), 1000);
     let answer = wire::SyncResponse {
-        documents: vec![document.encode().to_vec()],
+        headers: vec![header(&document, 1000)],
         descriptors: descriptors.iter().map(|d| d.encode().to_vec()).collect(),
         ..Default::default()
     };
@@ -267,12 +646,14 @@ fn a_thousand_members_are_shared() {
         observer.connect(7);
         observer.answer(7, &answer);
         observer.work(&mut done);
+        observer.give(7, document.encode());
+        observer.work(&mut done);
         observer
     });
     assert_eq!(
         done.len(),
-        1000 + 2,
-        "signatures, and verifying and deriving"
+        1000 + 4,
+        "signatures, reading two answers, verifying and deriving"
     );
     let [one, other] = &observers.each_ref().map(|observer| &observer.directory);
     assert_eq!((one.known_nodes(), one.counters().adopted), (1000, 1));

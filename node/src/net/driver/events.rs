@@ -1,5 +1,6 @@
 //! What the swarm and the packet links say.
 
+use libp2p::core::ConnectedPoint;
 use libp2p::request_response::{self, OutboundFailure};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, gossipsub};
@@ -52,7 +53,7 @@ impl Driver {
                 endpoint,
                 num_established,
                 ..
-            } if num_established.get() == 1 => self.connected(&peer_id, transport_of(&endpoint)),
+            } if num_established.get() == 1 => self.connected(&peer_id, &endpoint),
             SwarmEvent::ConnectionClosed {
                 peer_id,
                 num_established: 0,
@@ -84,10 +85,14 @@ impl Driver {
         }
     }
 
-    fn connected(&mut self, peer: &PeerId, transport: &'static str) {
+    fn connected(&mut self, peer: &PeerId, endpoint: &ConnectedPoint) {
         if let Some(peer) = node_of(peer) {
             self.dialer.connected(now(), &peer);
-            self.say(NetEvent::Connected { peer, transport });
+            self.say(NetEvent::Connected {
+                peer,
+                transport: transport_of(endpoint),
+                address: endpoint.get_remote_address().clone(),
+            });
         }
     }
 

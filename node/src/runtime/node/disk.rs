@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 
 use super::queue::Queue;
 use super::worker::Worker;
-use crate::state::{DirectoryFiles, ReplayWriter};
+use crate::state::{DirectoryFiles, NotKept, ReplayWriter};
 
-/// A change with its ticket.
-type Change = (u64, DirectoryChange);
+/// Changes that go together, with their ticket.
+type Group = (u64, Vec<DirectoryChange>);
 
 /// The way to the thread.
-pub(super) struct DiskThread(Worker<Change>);
+pub(super) struct DiskThread(Worker<Group>);
 
 impl DiskThread {
     /// Starts the thread. What became of changes comes out of `done`.
@@ -26,15 +26,15 @@ impl DiskThread {
         log: Arc<ReplayWriter>,
         done: mpsc::Sender<NodeInput>,
     ) -> io::Result<Self> {
-        Worker::spawn("directory-files", move |changes| {
-            run(files, &log, changes, &done);
+        Worker::spawn("directory-files", move |groups| {
+            run(files, &log, groups, &done);
         })
         .map(Self)
     }
 
-    /// Queues a change, behind those that were queued before.
-    pub(super) fn write(&self, ticket: u64, change: DirectoryChange) {
-        self.0.give((ticket, change));
+    /// Queues a group of changes, behind those that were queued before.
+    pub(super) fn write(&self, ticket: u64, changes: Vec<DirectoryChange>) {
+        self.0.give((ticket, changes));
     }
 
     /// Lets the thread write what is queued.
@@ -46,15 +46,15 @@ impl DiskThread {
 fn run(
     mut files: DirectoryFiles,
     log: &ReplayWriter,
-    changes: &Queue<VecDeque<Change>>,
+    groups: &Queue<VecDeque<Group>>,
     done: &mpsc::Sender<NodeInput>,
 ) {
-    while let Some((ticket, change)) = changes.take_one() {
-        let told = match files.apply(&change, log) {
+    while let Some((ticket, changes)) = groups.take_one() {
+        let told = match files.apply(changes, log) {
             Ok(()) => NodeInput::Persisted { ticket },
-            Err(error) => {
-                tracing::error!(%error, "the directory's state could not be saved; it is tried again");
-                NodeInput::PersistFailed { ticket, change }
+            Err(NotKept { changes, why }) => {
+                tracing::error!(error = %why, "the directory's state could not be saved; it is tried again");
+                NodeInput::PersistFailed { ticket, changes }
             }
         };
         // The loop is gone while the node stops.
@@ -94,12 +94,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let file = dir.path().join("epoch-keys/1.key");
         let (thread, mut done) = thread(dir.path());
-        thread.write(1, key(1));
+        thread.write(1, vec![key(1)]);
         let told = done.blocking_recv();
         assert!(matches!(told, Some(NodeInput::Persisted { ticket: 1 })));
         assert!(file.exists());
         let epoch = Epoch::new(1);
-        thread.write(2, DirectoryChange::RemoveKey { epoch });
+        thread.write(2, vec![DirectoryChange::RemoveKey { epoch }]);
         let told = done.blocking_recv();
         assert!(matches!(told, Some(NodeInput::Persisted { ticket: 2 })));
         assert!(!file.exists());
@@ -112,12 +112,16 @@ mod tests {
         let (keys, away) = (dir.path().join("epoch-keys"), dir.path().join("away"));
         let (thread, mut done) = thread(dir.path());
         std::fs::rename(&keys, &away).expect("rename");
-        thread.write(1, key(1));
-        let Some(NodeInput::PersistFailed { ticket: 1, change }) = done.blocking_recv() else {
+        thread.write(1, vec![key(1), DirectoryChange::Sequence(7)]);
+        let Some(NodeInput::PersistFailed { ticket: 1, changes }) = done.blocking_recv() else {
             panic!("it did not fail");
         };
+        assert!(
+            matches!(changes[..], [DirectoryChange::Key { .. }]),
+            "the number is on disk"
+        );
         std::fs::rename(&away, &keys).expect("rename");
-        thread.write(1, change);
+        thread.write(1, changes);
         let told = done.blocking_recv();
         assert!(matches!(told, Some(NodeInput::Persisted { ticket: 1 })));
         assert!(keys.join("1.key").exists());
@@ -130,7 +134,7 @@ mod tests {
         let (thread, mut done) = thread(dir.path());
         let all = 2048;
         for number in 0..all {
-            thread.write(number, DirectoryChange::Sequence(number));
+            thread.write(number, vec![DirectoryChange::Sequence(number)]);
         }
         for number in 0..all {
             let told = done.blocking_recv();

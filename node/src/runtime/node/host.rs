@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::disk::DiskThread;
 use super::jobs::JobThreads;
+use super::place::place_of;
 use super::store::StoreThread;
 use crate::net::{Channel, GossipToken, NetEvent, NetHandle, SendError, multiaddr};
 use crate::runtime::announce::{Announce, Announcer};
@@ -131,7 +132,12 @@ impl Host {
                 let address = address.to_string();
                 return self.announcer.say(&Announce::Listening { address });
             }
-            NetEvent::Connected { peer, .. } => NodeInput::Connected(peer),
+            NetEvent::Connected { peer, address, .. } => {
+                if let Some(place) = place_of(&address) {
+                    self.tell(NodeInput::Located { peer, place });
+                }
+                NodeInput::Connected(peer)
+            }
             NetEvent::Disconnected { peer } => NodeInput::Disconnected(peer),
             NetEvent::PacketLinkUp { peer } => NodeInput::LinkUp(peer),
             NetEvent::PacketLinkDown { peer } => NodeInput::LinkDown(peer),
@@ -207,7 +213,7 @@ impl Host {
                     self.tell(NodeInput::Stored { ticket, result });
                 }
             },
-            NodeAction::Persist { ticket, change } => self.threads.disk.write(ticket, change),
+            NodeAction::Persist { ticket, changes } => self.threads.disk.write(ticket, changes),
             NodeAction::Job(job) => self.threads.jobs.give(job),
             NodeAction::Publish(bytes) => self.net.publish(bytes),
             NodeAction::Verdict { of, verdict } => {

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use shoal_roles::node::{NodeInput, NodeJob};
 use tokio::sync::mpsc;
@@ -50,6 +51,35 @@ fn work(jobs: &Queue<VecDeque<NodeJob>>, done: &mpsc::Sender<NodeInput>) {
         if done.is_closed() {
             return; // the loop is gone while the node stops
         }
-        let _ = done.blocking_send(NodeInput::Done(job.run()));
+        if let Some(result) = survive(|| job.run()) {
+            let _ = done.blocking_send(NodeInput::Done(result));
+        }
+    }
+}
+
+/// Does a job. None if it panicked: that is a fault of this program, but the jobs after it are no worse
+/// for it, and the composition goes on without what does not come. A job shares nothing that it changes.
+fn survive<T>(job: impl FnOnce() -> T) -> Option<T> {
+    let result = catch_unwind(AssertUnwindSafe(job));
+    if result.is_err() {
+        tracing::error!(
+            "a job panicked, and is left out: please report this with the message before"
+        );
+    }
+    result.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_panics_takes_no_other_with_it() {
+        let done = std::thread::spawn(|| {
+            let odd = |number: u32| assert!(number % 2 == 1, "even");
+            let jobs = (0..6).filter_map(|number| survive(|| odd(number)));
+            jobs.count()
+        });
+        assert_eq!(done.join().expect("the thread lives"), 3);
     }
 }

@@ -4,6 +4,7 @@ mod disk;
 mod host;
 mod intake;
 mod jobs;
+mod place;
 mod queue;
 mod store;
 mod worker;
