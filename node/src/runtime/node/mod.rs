@@ -179,7 +179,7 @@ impl Starting {
         let local = LocalNode {
             identity: Arc::clone(&self.identity),
             role: self.config.role,
-            addresses: self.config.dialled().map_err(Failure::usage)?,
+            addresses: self.config.dialled_in(&self.params).map_err(Failure::usage)?,
             family: self.config.family.clone(),
             capacity_class: self.config.capacity_class,
             storage_mib: self.config.store.bytes >> 20,
