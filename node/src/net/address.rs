@@ -1,5 +1,7 @@
 //! Addresses as libp2p has them.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use shoal_topology::{Address, Transport};
@@ -13,6 +15,15 @@ pub fn multiaddr(address: &Address) -> Multiaddr {
         Transport::QuicV1 => whole
             .with(Protocol::Udp(address.port()))
             .with(Protocol::QuicV1),
+    }
+}
+
+/// The machine of an address; nobody's for a kind of address that is not spoken here.
+pub(super) fn ip_of(address: &Multiaddr) -> IpAddr {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.into(),
+        Some(Protocol::Ip6(ip)) => ip.into(),
+        _ => Ipv4Addr::UNSPECIFIED.into(),
     }
 }
 

@@ -356,6 +356,7 @@ fn networking(
     let config = NetConfig {
         secret,
         network: params.hash(),
+        reach: params.reach(),
         mode: Mode::Client,
         listen: Vec::new(),
         limits: NetLimits::default(),

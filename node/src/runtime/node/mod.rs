@@ -200,6 +200,7 @@ impl Starting {
         NetConfig {
             secret: self.identity.to_bytes(),
             network: self.params.hash(),
+            reach: self.params.reach(),
             mode: Mode::Node,
             listen: self.config.listen.clone(),
             limits: NetLimits {
