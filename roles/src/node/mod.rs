@@ -41,6 +41,8 @@ use crate::request::RequestKind;
 const MOST_CHECKS: usize = 1024;
 /// How many mean delays what is in the pool may take to leave when the node stops.
 const DRAIN_DELAYS: u64 = 5;
+/// How often clients that send too much are looked for.
+const LOOK_FOR_EXCESS: Span = Span::from_secs(5);
 
 /// What a node is made of.
 pub struct NodeSetup {
@@ -81,6 +83,8 @@ pub struct Node {
     parts: Parts,
     counters: NodeCounters,
     checks: usize,
+    /// When to look for clients that send too much.
+    look_at: Time,
     stop_by: Option<Time>,
     drained: bool,
     actions: VecDeque<NodeAction>,
@@ -99,6 +103,8 @@ shoal_proto::counters! {
         attached: counter "clients";
         /// Clients that asked to be attached and were not.
         turned_away: counter "clients", "Raise provider.clients if the machine can carry more.";
+        /// Clients whose connection was closed because they sent far too much for half a minute.
+        overdone: counter "clients", "Somebody misuses the node. Nobody else loses by it.";
         /// The epoch now.
         epoch: gauge "number";
         /// Members of the document in force.
@@ -217,6 +223,7 @@ impl Node {
             parts: Parts::default(),
             counters: NodeCounters::default(),
             checks: 0,
+            look_at: now,
             stop_by: None,
             drained: false,
             actions: VecDeque::from([peers]),
@@ -360,6 +367,7 @@ impl Node {
             self.durable.deadline(),
             self.readiness.deadline().filter(|_| self.stop_by.is_none()),
             self.stop_by.filter(|_| !self.drained),
+            self.intake.has_clients().then_some(self.look_at),
         ];
         parts.into_iter().flatten().min()
     }
@@ -381,6 +389,9 @@ impl Node {
             }
         } else if let Some((ticket, change)) = self.durable.poll(now) {
             self.act(NodeAction::Persist { ticket, change });
+        } else if now >= self.look_at {
+            self.look_at = now + LOOK_FOR_EXCESS;
+            self.end_excess(now);
         } else {
             return false;
         }
@@ -558,6 +569,17 @@ impl Node {
         self.desk.dismiss(&handle);
         self.provider_input(now, ProviderInput::Detached { handle });
         self.allow_packets();
+    }
+
+    /// Ends the attachments of clients that have sent too much for too long.
+    fn end_excess(&mut self, now: Time) {
+        for peer in self.intake.overdone() {
+            if let Some(handle) = self.intake.detach(&peer) {
+                self.counters.overdone += 1;
+                self.dismiss(now, handle);
+                self.act(NodeAction::Disconnect(peer));
+            }
+        }
     }
 
     fn done(&mut self, now: Time, done: NodeDone) {
