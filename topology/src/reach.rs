@@ -107,7 +107,7 @@ fn scope_v4(ip: Ipv4Addr) -> Result<Scope, Misfit> {
         | [203, 0, 113, _]
         | [198, 18..=19, ..] => Ok(Scope::Private),
         // This network, link-local, protocol assignments, relays of 6to4, multicast and above.
-        [0, ..] | [169, 254, ..] | [192, 0, 0, _] | [192, 88, 99, _] | [224.., ..] => {
+        [0, ..] | [169, 254, ..] | [192, 0, 0, _] | [192, 88, 99, _] | [224..=255, ..] => {
             Err(Misfit::Unusable)
         }
         _ => Ok(Scope::Public),

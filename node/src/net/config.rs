@@ -53,7 +53,7 @@ pub struct NetLimits {
     /// Connections of others who are neither members nor have packets exchanged with. 256 by default.
     pub strangers: u32,
     /// A stranger that asked nothing and passed on no gossip for this long is closed, whatever it holds
-    /// open. 60 s by default.
+    /// open. 5 min by default.
     pub stranger_deadline: Duration,
     /// Connections to one peer. Two by default: peers that dial each other at once have two.
     pub connections_per_peer: u32,
@@ -117,7 +117,7 @@ impl Default for NetLimits {
             connections: 1024,
             pending_connections: 128,
             strangers: 256,
-            stranger_deadline: Duration::from_secs(60),
+            stranger_deadline: Duration::from_secs(300),
             connections_per_peer: 2,
             addresses_per_peer: 8,
             memory_bytes: 512 * 1024 * 1024,

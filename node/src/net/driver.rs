@@ -271,7 +271,8 @@ impl Driver {
         for (node, addresses) in self.dialer.due(now, most) {
             self.dial(node, &addresses);
         }
-        count_many(&self.stats().put_off, self.dialer.put_off());
+        let put_off = self.dialer.put_off();
+        count_many(&self.stats().put_off, put_off);
         let silent = self.strangers.silent(now);
         count_many(&self.stats().strangers_silent, silent.len());
         self.close(silent);

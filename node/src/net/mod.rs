@@ -17,6 +17,7 @@
 mod address;
 mod backoff;
 mod clock;
+mod closing;
 mod codec;
 mod config;
 mod dialer;

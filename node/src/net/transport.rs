@@ -23,6 +23,7 @@ use libp2p::{
 use shoal_proto::{NetworkHash, NodeId, name};
 use shoal_topology::Reach;
 
+use super::closing::Closing;
 use super::codec::Codec;
 use super::config::{Mode, NetLimits};
 use super::error::NetError;
@@ -36,6 +37,8 @@ const SUBSTREAMS: u16 = 128;
 /// Events and commands of one connection that wait; the swarm's defaults are 7 and 32.
 const CONNECTION_BUFFER: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a peer may take to let a connection end.
+const GOOD_BYE: Duration = Duration::from_secs(3);
 const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(8);
 const QUIC_IDLE_MILLIS: u32 = 30_000;
 
@@ -71,7 +74,10 @@ pub(super) fn swarm(parts: &Parts<'_>) -> Result<Swarm<Protocols>, NetError> {
     // A source address over UDP can be made up, so what fills one's places leaves the other's alone.
     let guarded = |transport| Handshakes::new(transport, places, Arc::clone(&parts.stats));
     let transport = guarded(tcp(parts)?).or_transport(guarded(quic(parts)));
-    let transport = transport.map(|secured, _| secured.into_inner());
+    let transport = transport.map(|secured, _| {
+        let (peer, muxer) = secured.into_inner();
+        (peer, StreamMuxerBox::new(Closing::new(muxer, GOOD_BYE)))
+    });
     let config = swarm::Config::with_tokio_executor()
         .with_notify_handler_buffer_size(CONNECTION_BUFFER)
         .with_per_connection_event_buffer_size(CONNECTION_BUFFER.get())
