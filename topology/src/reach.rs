@@ -222,9 +222,7 @@ mod tests {
 
     #[test]
     fn a_network_reaches_as_far_as_its_first_members() {
-        let reach = |texts: &[&str]| {
-            Reach::of(texts.iter().map(|text| text.parse().unwrap()))
-        };
+        let reach = |texts: &[&str]| Reach::of(texts.iter().map(|text| text.parse().unwrap()));
         let fits = |reach: Reach, text: &str| reach.check(text.parse().unwrap()).is_ok();
         let hosts = ["127.0.0.1", "10.0.0.1", "1.2.3.4"];
         for (members, fitting) in [

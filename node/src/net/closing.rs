@@ -32,11 +32,17 @@ impl StreamMuxer for Closing {
     type Substream = SubstreamBox;
     type Error = io::Error;
 
-    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<SubstreamBox>> {
+    fn poll_inbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<SubstreamBox>> {
         self.inner.poll_inbound_unpin(cx)
     }
 
-    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<SubstreamBox>> {
+    fn poll_outbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<SubstreamBox>> {
         self.inner.poll_outbound_unpin(cx)
     }
 
@@ -49,10 +55,7 @@ impl StreamMuxer for Closing {
         over.poll_unpin(cx).map(Ok)
     }
 
-    fn poll(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<StreamMuxerEvent>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
         self.inner.poll_unpin(cx)
     }
 }

@@ -24,10 +24,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const MOVED: u32 = 5;
 
 enum State {
-    Connected { since: Instant },
+    Connected {
+        since: Instant,
+    },
     /// At these addresses that were counted.
     Dialling(Vec<IpAddr>),
-    Waiting { until: Instant },
+    Waiting {
+        until: Instant,
+    },
 }
 
 struct Entry {
@@ -322,7 +326,11 @@ mod tests {
         assert_eq!(dialled(dialer.due(start + SPREAD, 9)), [200]);
         dialer.connected(start, &member, Some([203, 0, 113, 9].into()));
         dialer.set(start, crowd(1..=200), |node| *node == member);
-        assert_eq!(dialer.due(start + SECOND, 1000).len(), 16, "the first cost nothing");
+        assert_eq!(
+            dialer.due(start + SECOND, 1000).len(),
+            16,
+            "the first cost nothing"
+        );
         dialer.disconnected(start + 20 * SECOND, &member);
         let again = dialled(dialer.due(start + 22 * SECOND, 1000));
         assert_eq!(again, [200]);

@@ -169,7 +169,10 @@ mod tests {
         let mut come = |number: u8, is_stranger| {
             strangers.met(start, connection(number.into()), peer(number), is_stranger)
         };
-        assert_eq!((come(1, true), come(2, true), come(3, false)), (None, None, None));
+        assert_eq!(
+            (come(1, true), come(2, true), come(3, false)),
+            (None, None, None)
+        );
         assert_eq!(come(4, true), Some(connection(1)));
     }
 }

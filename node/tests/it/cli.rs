@@ -210,8 +210,25 @@ fn addresses_of_another_kind_than_the_networks_are_refused_with_the_reason() {
     place.network();
     let public = "/ip4/9.9.9.9/tcp/4140";
     let why = "is a public address, and this network's first members have loopback ones";
-    let init = ["init", "--role", "mix", "--dir", "new", "--network", "network.toml"];
-    let run = ["node", "run", "--role", "mix", "--dir", "n0", "--network", "network.toml"];
+    let init = [
+        "init",
+        "--role",
+        "mix",
+        "--dir",
+        "new",
+        "--network",
+        "network.toml",
+    ];
+    let run = [
+        "node",
+        "run",
+        "--role",
+        "mix",
+        "--dir",
+        "n0",
+        "--network",
+        "network.toml",
+    ];
     for command in [init.as_slice(), &run] {
         let refused = place.run(&[command, &["--advertise", public]].concat());
         assert_eq!(refused.status.code(), Some(2), "{command:?}");
@@ -221,7 +238,11 @@ fn addresses_of_another_kind_than_the_networks_are_refused_with_the_reason() {
     assert!(!place.path("new").exists());
     let name = "/dns/node.example/tcp/4140";
     let refused = place.run(&[init.as_slice(), &["--advertise", name]].concat());
-    assert!(error_of(&refused).contains("a name"), "{}", error_of(&refused));
+    assert!(
+        error_of(&refused).contains("a name"),
+        "{}",
+        error_of(&refused)
+    );
     let member = format!("{},mix,{public}", shoal_proto::NodeId::new([1; 32]));
     let mut mixed = vec!["network", "new", "--name", "mixed", "--out", "mixed.toml"];
     mixed.extend(["--member", &member]);

@@ -111,7 +111,9 @@ async fn attach(provider: &mut Node) {
             }
         })
         .await;
-    let asked = client.net.request(provider.id, RequestKind::Attach, vec![8; 40]);
+    let asked = client
+        .net
+        .request(provider.id, RequestKind::Attach, vec![8; 40]);
     asked.unwrap();
     let channel = provider
         .event(|event| match event {
@@ -146,7 +148,10 @@ async fn until(node: &mut Node, crowded: impl Fn(&Node) -> bool) {
 async fn silent_connections_keep_no_newcomer_out() {
     let mut provider = Node::new(1, &[TCP]).await;
     let crowd = silent_crowd(socket_of(&provider.addresses[0]), 128);
-    until(&mut provider, |node| node.net.stats().handshakes_crowded >= 20).await;
+    until(&mut provider, |node| {
+        node.net.stats().handshakes_crowded >= 20
+    })
+    .await;
     assert!(node_is_full(&provider));
     timeout(SOON, attach(&mut provider)).await.expect("soon");
     // The crowd has not let up.
@@ -165,7 +170,10 @@ async fn finished_handshakes_and_silence_keep_no_newcomer_out() {
     let mut provider = Node::start(few).await.unwrap();
     let by = detour(socket_of(&provider.addresses[0])).await;
     let crowd = idle_crowd(provider.id, by);
-    until(&mut provider, |node| node.net.stats().strangers_crowded >= 20).await;
+    until(&mut provider, |node| {
+        node.net.stats().strangers_crowded >= 20
+    })
+    .await;
     assert_eq!(provider.net.stats().strangers, 32);
     timeout(SOON, attach(&mut provider)).await.expect("soon");
     // The client has a place of its own now, which no stranger takes.
@@ -175,7 +183,11 @@ async fn finished_handshakes_and_silence_keep_no_newcomer_out() {
     })
     .await;
     assert_eq!(provider.net.stats().read, 1);
-    assert_eq!(provider.net.stats().ended, 0, "the client is still attached");
+    assert_eq!(
+        provider.net.stats().ended,
+        0,
+        "the client is still attached"
+    );
     crowd.abort();
 }
 

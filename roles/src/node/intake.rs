@@ -245,7 +245,11 @@ mod tests {
             }
             ended.extend(intake.overdone().into_iter().map(|peer| (second, peer)));
         }
-        assert_eq!(ended.first(), Some(&(31, steady)), "the burst, then half a minute");
+        assert_eq!(
+            ended.first(),
+            Some(&(31, steady)),
+            "the burst, then half a minute"
+        );
         assert!(ended.iter().all(|(_, peer)| *peer == steady));
     }
 

@@ -37,7 +37,12 @@ fn signed(params: &NetworkParameters, address: &str) -> Vec<u8> {
     inner.addresses = vec![address.to_owned()];
     let descriptor = inner.encode_to_vec();
     let network = params.hash();
-    let message = [b"shoal descriptor 1".as_slice(), network.as_bytes(), &descriptor].concat();
+    let message = [
+        b"shoal descriptor 1".as_slice(),
+        network.as_bytes(),
+        &descriptor,
+    ]
+    .concat();
     wire::SignedDescriptor {
         signature: identity(1).sign(&message).to_vec(),
         descriptor,
@@ -89,14 +94,26 @@ fn a_public_network_takes_no_descriptor_that_points_into_its_members() {
                 _ => {}
             }
         }
-        (verdict, directory.refusals().of(Refusal::Misfit), directory.known_nodes())
+        (
+            verdict,
+            directory.refusals().of(Refusal::Misfit),
+            directory.known_nodes(),
+        )
     };
     for (count, address) in (1..).zip(HOSTILE) {
-        assert_eq!(gossip(address), (Some(Verdict::Reject), count, 0), "{address}");
+        assert_eq!(
+            gossip(address),
+            (Some(Verdict::Reject), count, 0),
+            "{address}"
+        );
     }
     let refused = HOSTILE.len() as u64;
     let name = gossip("/dns/node.example/tcp/80");
-    assert_eq!(name, (Some(Verdict::Reject), refused, 0), "a name is no address");
+    assert_eq!(
+        name,
+        (Some(Verdict::Reject), refused, 0),
+        "a name is no address"
+    );
     assert_eq!(gossip(PUBLIC), (Some(Verdict::Accept), refused, 1));
 }
 
@@ -128,8 +145,16 @@ fn nobody_signs_or_takes_a_document_with_what_does_not_fit() {
 #[test]
 fn networks_on_one_machine_and_at_one_site_stay_easy_and_stay_there() {
     for (first, fits, misfits) in [
-        ("/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/2", "/ip4/10.0.0.1/tcp/1"),
-        ("/ip4/192.168.1.1/tcp/1", "/ip4/10.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/1"),
+        (
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip6/::1/tcp/2",
+            "/ip4/10.0.0.1/tcp/1",
+        ),
+        (
+            "/ip4/192.168.1.1/tcp/1",
+            "/ip4/10.0.0.1/tcp/1",
+            "/ip4/127.0.0.1/tcp/1",
+        ),
         ("/ip6/fd00::1/tcp/1", "/ip4/172.30.40.11/tcp/1", PUBLIC),
     ] {
         let params = network(first);

@@ -1,7 +1,7 @@
 //! What the swarm and the packet links say.
 
-use libp2p::request_response::{self, OutboundFailure};
 use libp2p::core::ConnectedPoint;
+use libp2p::request_response::{self, OutboundFailure};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{PeerId, gossipsub};
 
@@ -104,7 +104,9 @@ impl Driver {
         };
         let from = ip_of(endpoint.get_remote_address());
         let stranger = !self.packets().keep(&node);
-        let crowded = self.strangers.met(now(), connection, (node, from), stranger);
+        let crowded = self
+            .strangers
+            .met(now(), connection, (node, from), stranger);
         count_many(&self.stats().strangers_crowded, crowded.iter().len());
         self.close(crowded);
     }
