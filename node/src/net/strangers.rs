@@ -78,7 +78,7 @@ impl Strangers {
         for (connection, (node, from)) in &self.met {
             if !is_stranger(node) {
                 self.places.leave(connection);
-            } else if !self.places.contains(connection) {
+            } else if !closed.contains(connection) && !self.places.contains(connection) {
                 let stranger = Stranger {
                     node: *node,
                     heard: now,

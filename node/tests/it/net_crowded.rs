@@ -97,7 +97,7 @@ fn idle_crowd(node: NodeId, by: Multiaddr) -> JoinHandle<()> {
 }
 
 /// A client attaches: it connects, is answered, and frames pass both ways.
-async fn attach(provider: &mut Node) {
+async fn attach(provider: &mut Node) -> Node {
     let mut client = stranger(2).await;
     client.packets(&[provider.id]);
     client.net.dial(provider.id, provider.addresses.clone());
@@ -128,6 +128,7 @@ async fn attach(provider: &mut Node) {
     assert_eq!(provider.frame(client.id).await, 1);
     provider.send(&client.id, 2).await;
     assert_eq!(client.frame(provider.id).await, 2);
+    client
 }
 
 /// Waits until this many were closed to make room.
@@ -153,7 +154,8 @@ async fn silent_connections_keep_no_newcomer_out() {
     })
     .await;
     assert!(node_is_full(&provider));
-    timeout(SOON, attach(&mut provider)).await.expect("soon");
+    let client = timeout(SOON, attach(&mut provider)).await;
+    drop(client.expect("soon"));
     // The crowd has not let up.
     assert!(!crowd.is_finished() && node_is_full(&provider));
     crowd.abort();
@@ -175,7 +177,7 @@ async fn finished_handshakes_and_silence_keep_no_newcomer_out() {
     })
     .await;
     assert_eq!(provider.net.stats().strangers, 32);
-    timeout(SOON, attach(&mut provider)).await.expect("soon");
+    let client = timeout(SOON, attach(&mut provider)).await.expect("soon");
     // The client has a place of its own now, which no stranger takes.
     let before = provider.net.stats().strangers_crowded;
     until(&mut provider, |node| {
@@ -188,6 +190,7 @@ async fn finished_handshakes_and_silence_keep_no_newcomer_out() {
         0,
         "the client is still attached"
     );
+    drop(client);
     crowd.abort();
 }
 
@@ -198,7 +201,7 @@ async fn a_stranger_that_does_nothing_is_closed_and_others_are_not() {
     let mut a = Node::start(short).await.unwrap();
     let mut member = Node::new(3, &[TCP]).await;
     a.members(&[&member]);
-    attach(&mut a).await;
+    let client = attach(&mut a).await;
     let mut idle = stranger(4).await;
     idle.net.dial(a.id, a.addresses.clone());
     idle.connected(a.id).await;
@@ -207,7 +210,12 @@ async fn a_stranger_that_does_nothing_is_closed_and_others_are_not() {
     assert_eq!(a.net.stats().strangers_silent, 1);
     member.net.dial(a.id, a.addresses.clone());
     member.connected(a.id).await;
-    a.until_ended(1).await;
+    // Both have done nothing for as long.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    client.send(&a.id, 7).await;
+    assert_eq!(a.frame(client.id).await, 7);
+    assert_eq!(a.net.stats().strangers_silent, 1);
+    drop(member);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
