@@ -210,6 +210,12 @@ impl Descriptor {
             return Err(DescriptorError::Keys);
         }
         check_address_count(self.addresses.len())?;
+        let reach = params.reach();
+        for address in &self.addresses {
+            let ip = address.ip();
+            let fits = reach.check(ip);
+            fits.map_err(|why| DescriptorError::Misfit(ip, why))?;
+        }
         if self.versions.len() > MAX_VERSIONS || !self.versions.contains(&PACKET_VERSION) {
             return Err(DescriptorError::Versions);
         }

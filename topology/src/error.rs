@@ -1,7 +1,11 @@
 //! Why something was refused, an enum for each concern.
 
+use std::net::IpAddr;
+
 use shoal_proto::{Epoch, NodeId};
 use thiserror::Error;
+
+use crate::Misfit;
 
 /// Why network parameters were refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -19,6 +23,16 @@ pub enum ParameterError {
         value: String,
         /// What is allowed.
         range: &'static str,
+    },
+    /// A genesis member's address is not one that the others would dial.
+    #[error("genesis_members.{member}.addresses: {ip} {why}")]
+    Address {
+        /// Whose.
+        member: NodeId,
+        /// Which.
+        ip: IpAddr,
+        /// Why.
+        why: Misfit,
     },
     /// A genesis member is listed twice.
     #[error("genesis_members lists {0} twice")]
@@ -40,12 +54,15 @@ pub enum AddressError {
     /// Longer than 128 bytes.
     #[error("longer than {} bytes", crate::address::MAX_ADDRESS_BYTES)]
     TooLong,
-    /// Not of the form `/host/name/transport/port`.
-    #[error("not of the form /ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT or /…/HOST/udp/PORT/quic-v1")]
+    /// Not of the form `/kind/host/transport/port`.
+    #[error("not of the form /ip4|ip6/HOST/tcp/PORT or /ip4|ip6/HOST/udp/PORT/quic-v1")]
     Form,
     /// The host does not fit its protocol.
-    #[error("the host is not a valid name or address of its kind")]
+    #[error("the host is not a valid address of its kind")]
     Host,
+    /// The host is a name.
+    #[error("a name, which nobody looks up: give /ip4/… or /ip6/…")]
+    Name,
     /// The port is not a number from 1 to 65535 in its shortest form.
     #[error("the port is not a number from 1 to 65535")]
     Port,
@@ -93,6 +110,9 @@ pub enum DescriptorError {
     /// An address that does not parse.
     #[error("address: {0}")]
     Address(AddressError),
+    /// An address that members of this network don't dial.
+    #[error("{0} {1}")]
+    Misfit(IpAddr, Misfit),
     /// It does not speak the packet version of this network, or lists too many.
     #[error("does not speak the network's packet version")]
     Versions,
@@ -124,6 +144,7 @@ impl DescriptorError {
             Self::Role => Refusal::Role,
             Self::AddressCount(_) => Refusal::AddressCount,
             Self::Address(_) => Refusal::Address,
+            Self::Misfit(..) => Refusal::Misfit,
             Self::Versions => Refusal::Versions,
             Self::Family => Refusal::Family,
             Self::Admission => Refusal::Admission,
@@ -164,6 +185,9 @@ shoal_proto::labels! {
         AddressCount = "address_count";
         /// One of its addresses does not parse.
         Address = "address", "Update if others run a newer version.";
+        /// One of its addresses is not of the network's kind: a private one in a public network, or none
+        /// that can be dialled.
+        Misfit = "misfit", "If it is your own node's, set advertise to an address that the others can dial.";
         /// It does not speak the network's packet version.
         Versions = "versions", "Update if others run a newer version.";
         /// Its family's name is too long or not plain.

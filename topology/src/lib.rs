@@ -51,11 +51,12 @@ mod parameters;
 mod parameters_toml;
 pub mod path;
 mod poisson;
+mod reach;
 mod rules;
 pub mod sample;
 mod view;
 
-pub use address::{Address, Host, Transport};
+pub use address::{Address, Transport};
 pub use adopt::{Answers, ClientDirectory, Response, Verified, adopt_documents, verify_documents};
 pub use descriptor::{
     Descriptor, MAX_ADDRESSES, MAX_FAMILY_BYTES, MAX_KEYS, PACKET_VERSION, Role, SignedDescriptor,
@@ -78,4 +79,5 @@ pub use keyring::KeyRing;
 pub use latency::Latency;
 pub use parameters::{Admission, GenesisMember, NetworkParameters, Profile};
 pub use poisson::{MISSED_AFTER, PoissonClock, Tick};
+pub use reach::{Misfit, Reach, Scope};
 pub use view::{MAX_STALE_EPOCHS, View};

@@ -7,7 +7,7 @@ use shoal_proto::size::{MAX_HOPS, PAYLOAD_BYTES};
 use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
 
 use crate::canonical::Canonical;
-use crate::{Address, MAX_ADDRESSES, ParameterError, Role, is_family};
+use crate::{Address, MAX_ADDRESSES, ParameterError, Reach, Role, is_family};
 
 /// What defines a network. Its hash is part of every protocol name, so that nodes with other
 /// parameters never meet.
@@ -74,7 +74,7 @@ pub struct GenesisMember {
     pub id: NodeId,
     /// Its role.
     pub role: Role,
-    /// Where to reach it: 0 to 8 addresses.
+    /// Where to reach it: 0 to 8 addresses, all members' of one kind (see [`Reach`]).
     #[serde(default)]
     pub addresses: Vec<Address>,
     /// Its family when the network was made; empty for none. What its descriptor says counts, but
@@ -163,6 +163,14 @@ impl NetworkParameters {
     #[must_use]
     pub fn is_genesis(&self, id: &NodeId) -> bool {
         self.genesis_members.iter().any(|member| member.id == *id)
+    }
+
+    /// Which addresses members of this network dial: those of the kind that its first members have.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        let members = self.genesis_members.iter();
+        let addresses = members.flat_map(|member| &member.addresses);
+        Reach::of(addresses.map(Address::ip))
     }
 
     /// The epoch at this time; 0 before genesis.
@@ -308,7 +316,7 @@ impl NetworkParameters {
             let count = format!("{} members", self.genesis_members.len());
             wrong.push(range("genesis_members", &count, "at most 1024 members"));
         }
-        let mut seen = BTreeSet::new();
+        let (mut seen, reach) = (BTreeSet::new(), self.reach());
         for member in &self.genesis_members {
             if !seen.insert(member.id) {
                 wrong.push(ParameterError::DuplicateMember(member.id));
@@ -322,6 +330,13 @@ impl NetworkParameters {
                 let count = format!("{} addresses", member.addresses.len());
                 wrong.push(range(&key, &count, "at most 8 addresses"));
             }
+            let ips = member.addresses.iter().map(Address::ip);
+            let misfits = ips.filter_map(|ip| Some((ip, reach.check(ip).err()?)));
+            wrong.extend(misfits.map(|(ip, why)| ParameterError::Address {
+                member: member.id,
+                ip,
+                why,
+            }));
         }
     }
 }

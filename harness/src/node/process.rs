@@ -119,14 +119,7 @@ impl Process {
                 }
             }
             Event::Dial { connection } => self.dialled(connection, world),
-            Event::Gone { connection, .. } => {
-                if !self.visitors.disconnect(&connection) {
-                    return false;
-                }
-                self.questions.forget(connection.number);
-                self.node
-                    .handle_input(now, NodeInput::Disconnected(connection.peer));
-            }
+            Event::Gone { connection, .. } => return self.gone(&connection, now),
             _ => return false,
         }
         true
@@ -305,6 +298,26 @@ impl Process {
         world.signal(self.party, connection.client, Event::Dialled { connection });
     }
 
+    /// A client's connection is gone. False if it was before.
+    fn gone(&mut self, connection: &Connection, now: Time) -> bool {
+        let was_there = self.visitors.disconnect(connection);
+        if was_there {
+            self.questions.forget(connection.number);
+            self.node
+                .handle_input(now, NodeInput::Disconnected(connection.peer));
+        }
+        was_there
+    }
+
+    /// Closes the connection with a client.
+    fn hang_up(&mut self, peer: &NodeId, world: &mut World) {
+        if let Some(connection) = self.visitors.of(peer) {
+            let party = connection.client;
+            world.signal(self.party, party, Event::Gone { party, connection });
+            self.gone(&connection, world.now);
+        }
+    }
+
     /// The disk has done a job, or could not.
     pub(super) fn written(
         &mut self,
@@ -376,6 +389,7 @@ impl Process {
             NodeAction::Refuse { to } => self.questions.answer(self.party, to, None, world),
             NodeAction::Peers(peers) => self.meet(|id| peers.contains_key(id), world),
             NodeAction::PacketPeers(peers) => self.exchange_with(peers, world),
+            NodeAction::Disconnect(peer) => self.hang_up(&peer, world),
             // Nobody asks a process in virtual time to stop in good order.
             _ => {}
         }

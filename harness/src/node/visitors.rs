@@ -42,6 +42,11 @@ impl Visitors {
         self.by_number.contains_key(&connection.number)
     }
 
+    /// The connection with this client.
+    pub(super) fn of(&self, peer: &NodeId) -> Option<Connection> {
+        self.known.get(peer).map(|visitor| visitor.connection)
+    }
+
     /// Frames may pass from now on, or not any more. None unless that changes something.
     pub(super) fn link(
         &mut self,

@@ -128,6 +128,24 @@ fn a_client_above_its_rate_is_cut_and_one_at_its_rate_loses_nothing() {
     // 64 at once, and twice its 0.85 a second: 115 of 600 pass.
     let cut = over_rate(&network, entry);
     assert!((475..=495).contains(&cut), "{cut}");
+
+    // It goes on, and is not attached any more; the other one stays, and it may come back.
+    for _ in 0..15 {
+        for _ in 0..20 {
+            let frame = Frame::filler(&mut rng, network.epoch().byte());
+            if !network.send_at_once(clients[1], frame).unwrap() {
+                break;
+            }
+        }
+        run_checked(&mut network, 1);
+        if !attached(&network, clients[1]) {
+            break;
+        }
+    }
+    assert_eq!(reasons(&network, clients[1]).len(), 1);
+    assert_eq!(reasons(&network, clients[0]), []);
+    let again = |n: &Network| attached(n, clients[1]);
+    assert!(network.run_until_done(secs(60), again).unwrap());
     close_books(&mut network);
 }
 

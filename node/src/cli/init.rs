@@ -25,7 +25,7 @@ struct Made {
 
 pub(super) fn run(args: &Init, json: bool) -> Result<(), Failure> {
     let config = args.made.dir.join(DEFAULT_NODE_FILE);
-    let text = config_text(args, &config)?;
+    let (text, values) = config_text(args, &config)?;
     refuse_existing(&[&config, &args.made.dir.join(IDENTITY_FILE)])?;
     if let Some(network) = args
         .network
@@ -33,7 +33,11 @@ pub(super) fn run(args: &Init, json: bool) -> Result<(), Failure> {
         .as_deref()
         .filter(|network| network.exists())
     {
-        load_network(network).map_err(Failure::usage)?;
+        let params = load_network(network).map_err(Failure::usage)?;
+        // What is to be dialled may be set later, but what is set has to fit.
+        if values.dialled().is_ok() {
+            values.dialled_in(&params).map_err(Failure::usage)?;
+        }
     }
     StateDir::create(&args.made.dir).map_err(Failure::failed)?;
     let identity = create_identity(&args.made.dir, &mut seeded()?).map_err(Failure::failed)?;
@@ -74,8 +78,8 @@ pub(super) fn whole(path: &Path) -> Result<String, Failure> {
     })
 }
 
-/// The template with the values of the flags, which must make a valid configuration.
-fn config_text(args: &Init, path: &Path) -> Result<String, Failure> {
+/// The template with the values of the flags, and the valid configuration that it makes.
+fn config_text(args: &Init, path: &Path) -> Result<(String, NodeConfig), Failure> {
     let mut values = vec![("role", Value::String(args.role.as_str().to_owned()))];
     if let Some(network) = &args.network.network {
         values.push(("network", Value::String(whole(network)?)));
@@ -102,8 +106,8 @@ fn config_text(args: &Init, path: &Path) -> Result<String, Failure> {
         .ok_or_else(|| Failure::Failed(anyhow::anyhow!("the template lacks a key")))?;
     let layered =
         Layered::<NodeFile>::parse(Some((path, &text)), &[], &[]).map_err(Failure::usage)?;
-    NodeConfig::validate(args.made.dir.clone(), &args.made.dir, layered).map_err(Failure::usage)?;
-    Ok(text)
+    let config = NodeConfig::validate(args.made.dir.clone(), &args.made.dir, layered);
+    Ok((text, config.map_err(Failure::usage)?))
 }
 
 fn next_command(args: &Init) -> String {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use shoal_mix::RelayLimits;
 use shoal_packet::Engine;
 use shoal_proto::Span;
-use shoal_topology::{Address, Host, MAX_FAMILY_BYTES, NetworkParameters, Role, is_family};
+use shoal_topology::{Address, MAX_FAMILY_BYTES, NetworkParameters, Role, is_family};
 
 use super::error::{ConfigError, Problems};
 use super::layers::{Layered, Override};
@@ -363,6 +363,22 @@ impl NodeConfig {
         };
         self.listen.iter().map(dialled).collect()
     }
+
+    /// As [`dialled`](Self::dialled), for this network, whose other members must be willing to dial it.
+    ///
+    /// # Errors
+    /// Those of [`dialled`](Self::dialled), and [`ConfigError::Invalid`] for an address that is not of the
+    /// network's kind.
+    pub fn dialled_in(&self, params: &NetworkParameters) -> Result<Vec<Address>, ConfigError> {
+        let (addresses, reach) = (self.dialled()?, params.reach());
+        for address in &addresses {
+            reach.check(address.ip()).map_err(|why| {
+                let message = format!("{address} {why}: nobody would dial it");
+                ConfigError::invalid("advertise", message)
+            })?;
+        }
+        Ok(addresses)
+    }
 }
 
 impl Metrics {
@@ -438,13 +454,6 @@ fn listen_addresses(texts: &[String], wrong: &mut Problems) -> Vec<Multiaddr> {
 fn advertised(texts: &[String], wrong: &mut Problems) -> Vec<Address> {
     let mut addresses = Vec::new();
     for text in texts {
-        // Peers look up no names: a look-up tells a resolver who is about to be dialled.
-        if text.starts_with("/dns") {
-            let message =
-                format!("`{text}` is a name, which nobody looks up: give /ip4/… or /ip6/…");
-            wrong.push(ConfigError::invalid("advertise", message));
-            continue;
-        }
         let parsed = text.parse().map_err(|error| {
             ConfigError::invalid("advertise", format!("`{text}` can't be dialled: {error}"))
         });
@@ -456,12 +465,7 @@ fn advertised(texts: &[String], wrong: &mut Problems) -> Vec<Address> {
 /// What others can dial, unless it is every address of the machine, or any port.
 fn definite(listened: &Multiaddr) -> Option<Address> {
     let address: Address = listened.to_string().parse().ok()?;
-    let any = match address.host() {
-        Host::Ip4(ip) => ip.is_unspecified(),
-        Host::Ip6(ip) => ip.is_unspecified(),
-        _ => false,
-    };
-    (!any).then_some(address)
+    (!address.ip().is_unspecified()).then_some(address)
 }
 
 fn threads(wanted: usize) -> NonZeroUsize {

@@ -154,7 +154,7 @@ fn moves(code: &str, field: &str) -> bool {
         let after = after.trim_start();
         let place = before.ends_with('.');
         let path = before.trim_end_matches(|c| word(c) || matches!(c, '.' | '(' | ')' | ' '));
-        let assigned = ["+= ", "-= ", "= ", ".fetch_add("]
+        let assigned = ["+= ", "-= ", "= ", ".fetch_add(", ".store("]
             .iter()
             .any(|with| after.starts_with(with));
         let lent = path.ends_with('&') && before[path.len()..].starts_with("mut ")

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use libp2p::Multiaddr;
 use shoal_proto::NetworkHash;
+use shoal_topology::Reach;
 use zeroize::Zeroizing;
 
 /// Whether this is a node, or a client of a node.
@@ -22,6 +23,8 @@ pub struct NetConfig {
     pub secret: Zeroizing<[u8; 32]>,
     /// Hash of the network parameters: part of every protocol name.
     pub network: NetworkHash,
+    /// Which addresses are dialled; others are as if they were not given.
+    pub reach: Reach,
     /// Node or client.
     pub mode: Mode,
     /// Addresses to listen on: `/ip4/…/tcp/…` and `/ip4/…/udp/…/quic-v1`, or the same with `ip6`.
@@ -42,10 +45,16 @@ pub struct NetLimits {
     /// Most bytes that a reader takes at once; its buffer grows to this only while there is that
     /// much to read. 32 KiB by default, at least one frame.
     pub read_bytes: usize,
-    /// Connections in all, members not counted. 1024 by default.
+    /// Connections in all, those of members and strangers not counted. 1024 by default.
     pub connections: u32,
-    /// Connections that are being made, each way. 128 by default.
+    /// Connections that are being made: by us, and by others over TCP and over QUIC. Each of the three
+    /// has so many places. 128 by default.
     pub pending_connections: u32,
+    /// Connections of others who are neither members nor have packets exchanged with. 256 by default.
+    pub strangers: u32,
+    /// A stranger that asked nothing and passed on no gossip for this long is closed, whatever it holds
+    /// open. 5 min by default.
+    pub stranger_deadline: Duration,
     /// Connections to one peer. Two by default: peers that dial each other at once have two.
     pub connections_per_peer: u32,
     /// Addresses of one peer that are dialled. 8 by default.
@@ -61,7 +70,7 @@ pub struct NetLimits {
     pub attach_bytes: usize,
     /// How long a request may take until its response is here. 10 s by default.
     pub request_timeout: Duration,
-    /// Requests of peers that wait for a response, from all peers. 256 by default.
+    /// Requests of peers that wait for a response, from all peers, of each kind. 256 by default.
     pub waiting_requests: usize,
     /// Requests of one connection that are under way at a time. 16 by default.
     pub requests_per_connection: usize,
@@ -82,8 +91,6 @@ pub struct NetLimits {
     /// How long an incoming packet substream waits, unread, until its peer is allowed to have
     /// one. 10 s by default.
     pub waiting_deadline: Duration,
-    /// Incoming packet substreams that wait like that, from all peers. 64 by default.
-    pub waiting_streams: usize,
     /// The first wait before dialling again; doubles with every failure, with jitter. 250 ms by
     /// default.
     pub redial_first: Duration,
@@ -109,6 +116,8 @@ impl Default for NetLimits {
             read_bytes: 32 * 1024,
             connections: 1024,
             pending_connections: 128,
+            strangers: 256,
+            stranger_deadline: Duration::from_secs(300),
             connections_per_peer: 2,
             addresses_per_peer: 8,
             memory_bytes: 512 * 1024 * 1024,
@@ -125,7 +134,6 @@ impl Default for NetLimits {
             stall_deadline: Duration::from_secs(60),
             unused_deadline: Duration::from_secs(20),
             waiting_deadline: Duration::from_secs(10),
-            waiting_streams: 64,
             redial_first: Duration::from_millis(250),
             redial_longest: Duration::from_secs(30),
             dial_grace: Duration::from_secs(2),

@@ -1,30 +1,67 @@
-//! Who is dialled when: members stay connected, with waits that grow.
+//! Who is dialled when: members stay connected, with waits that grow, and no machine or network is dialled
+//! too often, however many members name it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
 use shoal_proto::NodeId;
 use tokio::time::Instant;
 
+use super::address::ip_of;
 use super::backoff::Backoff;
 use super::config::NetLimits;
+use super::targets::Targets;
 
 /// A connection that lasted this long was no failure.
 const STEADY: Duration = Duration::from_secs(10);
 /// First dials are spread over this time.
 const SPREAD: Duration = Duration::from_millis(50);
+/// A dial that is put off is looked at again after this at the latest: others may have made room.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// A member that could not be reached so often in a row where it was counts as moved.
+const MOVED: u32 = 5;
 
 enum State {
-    Connected { since: Instant },
-    Dialling,
-    Waiting { until: Instant },
+    Connected {
+        since: Instant,
+    },
+    /// At these addresses that were counted.
+    Dialling(Vec<IpAddr>),
+    Waiting {
+        until: Instant,
+    },
 }
 
 struct Entry {
     addresses: Vec<Multiaddr>,
     failures: u32,
     state: State,
+    /// Where it was found last. It is dialled there whoever else says to be there, so that nobody can
+    /// keep us from a member by naming its address often.
+    found: Option<IpAddr>,
+}
+
+impl Entry {
+    fn new(addresses: Vec<Multiaddr>, state: State) -> Self {
+        Self {
+            addresses,
+            failures: 0,
+            state,
+            found: None,
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        matches!(self.state, State::Waiting { until } if until <= now)
+    }
+
+    /// A dial, or a connection that did not last.
+    fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        self.found = self.found.filter(|_| self.failures < MOVED);
+    }
 }
 
 /// Decides when to dial which member. The side with the lower identity dials at once, the other
@@ -34,6 +71,9 @@ pub(super) struct Dialer {
     local: NodeId,
     grace: Duration,
     peers: BTreeMap<NodeId, Entry>,
+    targets: Targets,
+    /// Dials that were put off since it was asked.
+    put_off: usize,
     backoff: Backoff,
 }
 
@@ -43,6 +83,8 @@ impl Dialer {
             local,
             grace: limits.dial_grace,
             peers: BTreeMap::new(),
+            targets: Targets::default(),
+            put_off: 0,
             backoff: Backoff::new(limits.redial_first, limits.redial_longest, seed),
         }
     }
@@ -73,11 +115,7 @@ impl Dialer {
                             until: self.soon(now, &node),
                         }
                     };
-                    Entry {
-                        addresses,
-                        failures: 0,
-                        state,
-                    }
+                    Entry::new(addresses, state)
                 }
                 Some(entry) => Entry { addresses, ..entry },
             };
@@ -94,35 +132,66 @@ impl Dialer {
         now + grace + self.backoff.jitter(SPREAD)
     }
 
-    /// Who is to be dialled now, at most so many.
+    /// Who is to be dialled now, at most so many, and at which of its addresses.
     pub(super) fn due(&mut self, now: Instant, most: usize) -> Vec<(NodeId, Vec<Multiaddr>)> {
-        let is_due =
-            |entry: &Entry| matches!(entry.state, State::Waiting { until } if until <= now);
-        let due = self
-            .peers
-            .iter_mut()
-            .filter(|(_, entry)| is_due(entry))
-            .take(most);
-        due.map(|(node, entry)| {
-            entry.state = State::Dialling;
-            (*node, entry.addresses.clone())
-        })
-        .collect()
+        self.targets.prune(now);
+        let mut due = Vec::new();
+        for (node, entry) in &mut self.peers {
+            if due.len() >= most {
+                break;
+            }
+            if !entry.is_due(now) {
+                continue;
+            }
+            let (mut open, mut counted) = (Vec::new(), Vec::new());
+            let mut later = now + LOOK_AGAIN;
+            for address in &entry.addresses {
+                let ip = ip_of(address);
+                if entry.found != Some(ip) {
+                    if let Err(free) = self.targets.dial(now, ip) {
+                        later = later.min(free);
+                        continue;
+                    }
+                    counted.push(ip);
+                }
+                open.push(address.clone());
+            }
+            // Without any address the dial fails by itself.
+            if open.is_empty() && !entry.addresses.is_empty() {
+                entry.state = State::Waiting { until: later };
+                self.put_off += 1;
+            } else {
+                entry.state = State::Dialling(counted);
+                due.push((*node, open));
+            }
+        }
+        due
+    }
+
+    /// How many dials were put off because of where they lead, since this was last asked.
+    pub(super) fn put_off(&mut self) -> usize {
+        std::mem::take(&mut self.put_off)
     }
 
     /// Members that are being dialled.
     pub(super) fn dialling(&self) -> usize {
         self.peers
             .values()
-            .filter(|entry| matches!(entry.state, State::Dialling))
+            .filter(|entry| matches!(entry.state, State::Dialling(_)))
             .count()
     }
 
-    /// The first connection to this peer is up.
-    pub(super) fn connected(&mut self, now: Instant, node: &NodeId) {
-        if let Some(entry) = self.peers.get_mut(node) {
-            entry.state = State::Connected { since: now };
+    /// The first connection to this peer is up; by a dial, if it is said where the peer was found.
+    pub(super) fn connected(&mut self, now: Instant, node: &NodeId, found: Option<IpAddr>) {
+        let Some(entry) = self.peers.get_mut(node) else {
+            return;
+        };
+        if let (State::Dialling(counted), Some(ip)) = (&entry.state, found) {
+            let there = counted.iter().filter(|counted| **counted == ip);
+            there.for_each(|ip| self.targets.found(*ip));
+            entry.found = found;
         }
+        entry.state = State::Connected { since: now };
     }
 
     /// The last connection to this peer is gone.
@@ -132,11 +201,11 @@ impl Dialer {
             return;
         };
         let lasted = matches!(entry.state, State::Connected { since } if now - since >= STEADY);
-        entry.failures = if lasted {
-            1
+        if lasted {
+            entry.failures = 1;
         } else {
-            entry.failures.saturating_add(1)
-        };
+            entry.failed();
+        }
         entry.state = State::Waiting {
             until: soon + self.backoff.wait(entry.failures),
         };
@@ -147,7 +216,7 @@ impl Dialer {
         let Some(entry) = self.peers.get_mut(node) else {
             return;
         };
-        entry.failures = entry.failures.saturating_add(1);
+        entry.failed();
         entry.state = State::Waiting {
             until: now + self.backoff.wait(entry.failures),
         };
@@ -220,6 +289,56 @@ mod tests {
         dialer.disconnected(now + SECOND, &NodeId::new([2; 32]));
         assert_eq!(dialled(dialer.due(now + SECOND, 9)), NOBODY);
         assert_eq!(dialled(dialer.due(now + 2 * SECOND, 9)), [2]);
+    }
+
+    /// Members, all of them at one machine of the internet.
+    fn crowd(nodes: impl Iterator<Item = u8>) -> BTreeMap<NodeId, Vec<Multiaddr>> {
+        let crowd = nodes.map(|node| {
+            let text = format!("/ip4/203.0.113.9/tcp/{}", 1000 + u16::from(node));
+            let address = text.parse().unwrap_or_else(|_| Multiaddr::empty());
+            (NodeId::new([node; 32]), vec![address])
+        });
+        crowd.collect()
+    }
+
+    #[test]
+    fn a_machine_that_many_members_name_is_dialled_only_so_often() {
+        let (mut dialer, start) = parts(0);
+        dialer.set(start, crowd(1..=200), |_| false);
+        let (mut dials, mut now) = (0, start);
+        while now < start + 600 * SECOND {
+            for (node, addresses) in dialer.due(now, 1000) {
+                dials += addresses.len();
+                dialer.failed(now, &node);
+            }
+            now += SECOND / 10;
+        }
+        // Sixteen at once, and one a minute.
+        assert_eq!(dials, 16 + 9);
+        assert!(dialer.put_off() > 200);
+    }
+
+    #[test]
+    fn a_member_that_was_found_is_dialled_there_whoever_names_its_address() {
+        let (mut dialer, start) = parts(0);
+        let member = NodeId::new([200; 32]);
+        dialer.set(start, crowd(200..=200), |_| false);
+        assert_eq!(dialled(dialer.due(start + SPREAD, 9)), [200]);
+        dialer.connected(start, &member, Some([203, 0, 113, 9].into()));
+        dialer.set(start, crowd(1..=200), |node| *node == member);
+        assert_eq!(
+            dialer.due(start + SECOND, 1000).len(),
+            16,
+            "the first cost nothing"
+        );
+        dialer.disconnected(start + 20 * SECOND, &member);
+        let again = dialled(dialer.due(start + 22 * SECOND, 1000));
+        assert_eq!(again, [200]);
+        // It is gone from there: from now on it waits as the others do.
+        for _ in 0..MOVED {
+            dialer.failed(start + 22 * SECOND, &member);
+        }
+        assert_eq!(dialled(dialer.due(start + 55 * SECOND, 1000)), NOBODY);
     }
 
     #[test]

@@ -6,15 +6,17 @@ mod events;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use libp2p::gossipsub::IdentTopic;
 use libp2p::request_response::OutboundRequestId;
+use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, Swarm};
 use shoal_proto::NodeId;
 use shoal_roles::RequestKind;
+use shoal_topology::Reach;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -28,7 +30,8 @@ use super::id::{identity, peer_of};
 use super::links::Links;
 use super::shared::{Command, Shared};
 use super::sink::FrameSink;
-use super::stats::{Stats, count};
+use super::stats::{Stats, count, count_many};
+use super::strangers::Strangers;
 use super::transport::{Parts, Protocols, listen, swarm};
 use super::{gossip, packets};
 
@@ -40,6 +43,9 @@ struct Driver {
     shared: Arc<Shared>,
     links: Links,
     dialer: Dialer,
+    strangers: Strangers,
+    /// Which addresses are dialled.
+    reach: Reach,
     topic: IdentTopic,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<NetEvent>,
@@ -47,8 +53,9 @@ struct Driver {
     pending: VecDeque<NetEvent>,
     /// Our own requests under way.
     asked: BTreeMap<(RequestKind, OutboundRequestId), RequestId>,
-    /// Requests of peers that wait for an answer.
-    waiting: Arc<AtomicUsize>,
+    /// Requests of peers that wait for an answer, by kind: who asks for documents keeps no client from
+    /// attaching.
+    waiting: BTreeMap<RequestKind, Arc<AtomicUsize>>,
     /// When the orderly stop has to be over.
     stopping: Option<Instant>,
 }
@@ -82,13 +89,18 @@ pub(super) fn spawn(
         swarm,
         links: Links::new(Arc::clone(&shared), frames),
         dialer: Dialer::new(local, &limits, seed.wrapping_add(1)),
+        strangers: Strangers::new(
+            usize::try_from(limits.strangers).unwrap_or(usize::MAX),
+            limits.stranger_deadline,
+        ),
+        reach: config.reach,
         topic: gossip::topic(&config.network),
         shared: Arc::clone(&shared),
         commands,
         events: event_sender,
         pending: VecDeque::new(),
         asked: BTreeMap::new(),
-        waiting: Arc::default(),
+        waiting: BTreeMap::new(),
         stopping: None,
     };
     runtime.spawn(driver.run());
@@ -217,6 +229,7 @@ impl Driver {
         let is_connected =
             |node: &NodeId| peer_of(node).is_some_and(|peer| swarm.is_connected(&peer));
         self.dialer.set(now(), peers, is_connected);
+        self.sort_strangers();
     }
 
     fn set_packet_peers(&mut self, allowed: BTreeSet<NodeId>) {
@@ -226,6 +239,25 @@ impl Driver {
                 self.say(NetEvent::PacketLinkDown { peer: node });
             }
         }
+        self.sort_strangers();
+    }
+
+    /// Others are strangers now.
+    fn sort_strangers(&mut self) {
+        let packets = &self.swarm.behaviour().packets;
+        let crowded = self.strangers.sort(now(), |node| !packets.keep(node));
+        count_many(&self.stats().strangers_crowded, crowded.len());
+        self.close(crowded);
+    }
+
+    /// Closes connections of strangers that have lost their places.
+    fn close(&mut self, connections: impl IntoIterator<Item = ConnectionId>) {
+        for connection in connections {
+            // It may be closing already.
+            self.swarm.close_connection(connection);
+        }
+        let strangers = u64::try_from(self.strangers.len()).unwrap_or(u64::MAX);
+        self.stats().strangers.store(strangers, Ordering::Relaxed);
     }
 
     fn tick(&mut self) {
@@ -239,6 +271,11 @@ impl Driver {
         for (node, addresses) in self.dialer.due(now, most) {
             self.dial(node, &addresses);
         }
+        let put_off = self.dialer.put_off();
+        count_many(&self.stats().put_off, put_off);
+        let silent = self.strangers.silent(now);
+        count_many(&self.stats().strangers_silent, silent.len());
+        self.close(silent);
         for node in self.links.silent(now, self.shared.limits.idle_deadline) {
             if !self.packets().is_kept(&node) {
                 count(&self.stats().idle_closed);

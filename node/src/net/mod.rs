@@ -10,11 +10,14 @@
 //! names carry the hash of the network parameters, so nodes of other networks never have links.
 //!
 //! It never decides who is a member or what a message means: that is said by `set_peers`,
-//! `set_packet_peers` and the verdicts.
+//! `set_packet_peers` and the verdicts. Anybody can connect, so connections in their handshake and
+//! strangers have places of their own, shared out among the parts of the internet that they come from;
+//! and any member can name any address, so dials of one target are bounded.
 
 mod address;
 mod backoff;
 mod clock;
+mod closing;
 mod codec;
 mod config;
 mod dialer;
@@ -23,17 +26,21 @@ mod error;
 mod event;
 mod gossip;
 mod handle;
+mod handshakes;
 mod id;
 mod links;
 mod packets;
 #[cfg(test)]
 mod pieces;
 mod place;
+mod places;
 mod reader;
 mod rings;
 mod shared;
 mod sink;
 mod stats;
+mod strangers;
+mod targets;
 mod transport;
 mod writer;
 

@@ -44,6 +44,19 @@ shared_counters! {
     idle_closed: counter "connections";
     /// Connections closed because the peer did not take a write in time.
     stalled_closed: counter "connections", "The peer is overloaded, or the way to it is too slow.";
+    /// Incoming connections whose handshake is not over.
+    handshaking: gauge "connections", "Near its bound of 128 for TCP and for QUIC each, somebody holds places. Newcomers from elsewhere get in all the same.";
+    /// Incoming connections that were closed in their handshake because others came when all places were
+    /// taken.
+    handshakes_crowded: counter "connections", "Somebody opens connections and leaves them silent. Block where they come from if it costs you bandwidth.";
+    /// Connected peers that are neither members nor attached clients.
+    strangers: gauge "connections";
+    /// Connections of strangers that were closed because others came when all places were taken.
+    strangers_crowded: counter "connections", "Somebody connects and does nothing, often. Clients and members have other places.";
+    /// Connections of strangers that were closed because they did nothing.
+    strangers_silent: counter "connections";
+    /// Dials put off because the machine or network was dialled often already, for no success.
+    put_off: counter "dials", "Many descriptors name one place, or many members at one place are down.";
     /// Dials that failed.
     failed: counter "dials", "A member is down or can't be reached. If all are, look at this machine's network and firewall.";
     /// Incoming connections that failed or were refused.
@@ -54,6 +67,11 @@ shared_counters! {
     lost: counter "responses", "The node is too slow for its load.";
     /// Commands dropped because the queue was full.
     dropped: counter "commands", "The networking task is stuck. Restart the node and report it.";
+}
+
+/// One less, of a level.
+pub(super) fn count_less(level: &AtomicU64) {
+    level.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// One more.

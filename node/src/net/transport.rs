@@ -7,23 +7,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::connection_limits::{self, ConnectionLimits};
-use libp2p::core::ConnectedPoint;
-use libp2p::core::transport::TransportError;
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::timeout::TransportTimeout;
+use libp2p::core::transport::{Transport as _, TransportError};
+use libp2p::core::upgrade::Version;
+use libp2p::core::{ConnectedPoint, transport};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{self, ProtocolSupport};
-use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::swarm::{self, NetworkBehaviour};
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, memory_connection_limits, noise, quic,
-    tcp, yamux,
+    Multiaddr, PeerId, StreamProtocol, Swarm, memory_connection_limits, noise, quic, tcp, yamux,
 };
 use shoal_proto::{NetworkHash, NodeId, name};
+use shoal_topology::Reach;
 
+use super::closing::Closing;
 use super::codec::Codec;
 use super::config::{Mode, NetLimits};
 use super::error::NetError;
 use super::gossip::{Gossip, gossip};
+use super::handshakes::Handshakes;
 use super::packets;
 use super::stats::Stats;
 
@@ -32,6 +37,8 @@ const SUBSTREAMS: u16 = 128;
 /// Events and commands of one connection that wait; the swarm's defaults are 7 and 32.
 const CONNECTION_BUFFER: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a peer may take to let a connection end.
+const GOOD_BYE: Duration = Duration::from_secs(3);
 const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(8);
 const QUIC_IDLE_MILLIS: u32 = 30_000;
 
@@ -63,49 +70,55 @@ fn setup(what: &'static str) -> impl Fn(String) -> NetError {
 
 /// A swarm that listens nowhere yet.
 pub(super) fn swarm(parts: &Parts<'_>) -> Result<Swarm<Protocols>, NetError> {
-    let protocols = protocols(parts)?;
-    let prologue = parts.network.as_bytes().to_vec();
-    let (stream_bytes, connection_bytes) = (
-        parts.limits.quic_stream_bytes,
-        parts.limits.quic_connection_bytes,
-    );
-    let swarm = SwarmBuilder::with_existing_identity(parts.keypair.clone())
-        .with_tokio()
-        .with_tcp(
-            tcp::Config::default().nodelay(true),
-            // Nodes with other parameters fail in the handshake already.
-            |keypair: &Keypair| {
-                Ok::<_, noise::Error>(noise::Config::new(keypair)?.with_prologue(prologue))
-            },
-            || {
-                let mut config = yamux::Config::default();
-                config.set_max_num_streams(usize::from(SUBSTREAMS));
-                config
-            },
-        )
-        .map_err(|error| setup("TCP")(error.to_string()))?
-        .with_quic_config(|mut config: quic::Config| {
-            config.max_stream_data = stream_bytes;
-            config.max_connection_data = connection_bytes;
-            config.max_concurrent_stream_limit = u32::from(SUBSTREAMS);
-            config.handshake_timeout = HANDSHAKE;
-            config.keep_alive_interval = QUIC_KEEP_ALIVE;
-            config.max_idle_timeout = QUIC_IDLE_MILLIS;
-            config
-        })
-        .with_behaviour(|_| protocols)
-        .map_err(|error| setup("protocols")(error.to_string()))?
-        .with_swarm_config(|config| {
-            config
-                .with_notify_handler_buffer_size(CONNECTION_BUFFER)
-                .with_per_connection_event_buffer_size(CONNECTION_BUFFER.get())
-                .with_max_negotiating_inbound_streams(usize::from(SUBSTREAMS) / 4)
-                .with_idle_connection_timeout(parts.limits.unused_deadline)
-                // QUIC before TCP: its key exchange withstands a recording's later decryption.
-                .with_smart_dial()
-        })
-        .build();
-    Ok(swarm)
+    let places = usize::try_from(parts.limits.pending_connections).unwrap_or(usize::MAX);
+    // A source address over UDP can be made up, so what fills one's places leaves the other's alone.
+    let guarded = |transport| Handshakes::new(transport, places, Arc::clone(&parts.stats));
+    let transport = guarded(tcp(parts)?).or_transport(guarded(quic(parts)));
+    let transport = transport.map(|secured, _| {
+        let (peer, muxer) = secured.into_inner();
+        (peer, StreamMuxerBox::new(Closing::new(muxer, GOOD_BYE)))
+    });
+    let config = swarm::Config::with_tokio_executor()
+        .with_notify_handler_buffer_size(CONNECTION_BUFFER)
+        .with_per_connection_event_buffer_size(CONNECTION_BUFFER.get())
+        .with_max_negotiating_inbound_streams(usize::from(SUBSTREAMS) / 4)
+        .with_idle_connection_timeout(parts.limits.unused_deadline)
+        // QUIC before TCP: its key exchange withstands a recording's later decryption.
+        .with_smart_dial();
+    Ok(Swarm::new(
+        TransportTimeout::new(transport, HANDSHAKE).boxed(),
+        protocols(parts)?,
+        parts.keypair.public().to_peer_id(),
+        config,
+    ))
+}
+
+type Secured = transport::Boxed<(PeerId, StreamMuxerBox)>;
+
+fn tcp(parts: &Parts<'_>) -> Result<Secured, NetError> {
+    let noise = noise::Config::new(&parts.keypair);
+    let noise = noise.map_err(|error| setup("TCP")(error.to_string()))?;
+    let mut yamux = yamux::Config::default();
+    yamux.set_max_num_streams(usize::from(SUBSTREAMS));
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        // Nodes with other parameters fail in the handshake already.
+        .authenticate(noise.with_prologue(parts.network.as_bytes().to_vec()))
+        .multiplex(yamux);
+    Ok(tcp.boxed())
+}
+
+fn quic(parts: &Parts<'_>) -> Secured {
+    let mut config = quic::Config::new(&parts.keypair);
+    config.max_stream_data = parts.limits.quic_stream_bytes;
+    config.max_connection_data = parts.limits.quic_connection_bytes;
+    config.max_concurrent_stream_limit = u32::from(SUBSTREAMS);
+    config.handshake_timeout = HANDSHAKE;
+    config.keep_alive_interval = QUIC_KEEP_ALIVE;
+    config.max_idle_timeout = QUIC_IDLE_MILLIS;
+    let quic = quic::tokio::Transport::new(config);
+    quic.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+        .boxed()
 }
 
 fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
@@ -137,10 +150,12 @@ fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
             config,
         ))
     };
+    // Incoming ones have places of their own until they are no strangers any more, and some are being
+    // closed: see `handshakes` and `strangers`.
+    let strangers = limits.strangers.saturating_mul(2);
     let connections = ConnectionLimits::default()
-        .with_max_pending_incoming(Some(limits.pending_connections))
         .with_max_pending_outgoing(Some(limits.pending_connections))
-        .with_max_established(Some(limits.connections))
+        .with_max_established(Some(limits.connections.saturating_add(strangers)))
         .with_max_established_per_peer(Some(limits.connections_per_peer.saturating_add(2)));
     let packet_protocol = protocol(name::packets(network))?;
     Ok(Protocols {
@@ -202,12 +217,18 @@ fn parse(address: &Multiaddr) -> Option<(Kind, SocketAddr, Option<PeerId>)> {
         .then_some((kind, SocketAddr::new(ip, port), peer))
 }
 
-/// The addresses that can be dialled, at most so many, without the names of peers. One that names
-/// another peer is left out.
-pub(super) fn dialable(addresses: &[Multiaddr], peer: &PeerId, most: usize) -> Vec<Multiaddr> {
+/// The addresses that can be dialled and may be, at most so many, without the names of peers. One that
+/// names another peer is left out.
+pub(super) fn dialable(
+    addresses: &[Multiaddr],
+    peer: &PeerId,
+    reach: Reach,
+    most: usize,
+) -> Vec<Multiaddr> {
     let usable = addresses.iter().filter_map(|address| {
         let (_, socket, named) = parse(address)?;
-        if socket.port() == 0 || named.is_some_and(|named| named != *peer) {
+        let fits = socket.port() != 0 && reach.check(socket.ip()).is_ok();
+        if !fits || named.is_some_and(|named| named != *peer) {
             return None;
         }
         let mut address = address.clone();
@@ -264,7 +285,7 @@ mod tests {
 
     fn usable(address: &str, peer: &PeerId) -> Vec<String> {
         let addresses = [address.parse().unwrap()];
-        dialable(&addresses, peer, 8)
+        dialable(&addresses, peer, Reach::ANY, 8)
             .iter()
             .map(ToString::to_string)
             .collect()
@@ -281,6 +302,8 @@ mod tests {
         }
         for address in [
             "/dns/localhost/tcp/1",
+            "/ip4/169.254.169.254/tcp/80",
+            "/ip6/::ffff:127.0.0.1/tcp/1",
             "/ip4/127.0.0.1/tcp/0",
             "/ip4/127.0.0.1/udp/1",
             "/ip4/127.0.0.1/tcp/1/ws",
@@ -296,6 +319,16 @@ mod tests {
         let addresses: Vec<Multiaddr> = (1..=100)
             .map(|port| format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap())
             .collect();
-        assert_eq!(dialable(&addresses, &PeerId::random(), 8).len(), 8);
+        let dialled = dialable(&addresses, &PeerId::random(), Reach::ANY, 8);
+        assert_eq!(dialled.len(), 8);
+    }
+
+    #[test]
+    fn what_the_network_does_not_reach_is_not_dialled() {
+        let reach = Reach::of([[9, 9, 9, 9].into()]);
+        let addresses = ["9.9.9.8", "127.0.0.1", "10.0.0.1", "169.254.169.254"];
+        let addresses = addresses.map(|ip| format!("/ip4/{ip}/tcp/80").parse().unwrap());
+        let dialled = dialable(&addresses, &PeerId::random(), reach, 8);
+        assert_eq!(dialled, addresses[..1]);
     }
 }

@@ -203,6 +203,56 @@ fn a_network_is_made_and_shown() {
     assert_eq!(again.status.code(), Some(1));
 }
 
+/// An operator hears of an address that nobody would dial from each command that is given it.
+#[test]
+fn addresses_of_another_kind_than_the_networks_are_refused_with_the_reason() {
+    let place = Place::new();
+    place.network();
+    let public = "/ip4/9.9.9.9/tcp/4140";
+    let why = "is a public address, and this network's first members have loopback ones";
+    let init = [
+        "init",
+        "--role",
+        "mix",
+        "--dir",
+        "new",
+        "--network",
+        "network.toml",
+    ];
+    let run = [
+        "node",
+        "run",
+        "--role",
+        "mix",
+        "--dir",
+        "n0",
+        "--network",
+        "network.toml",
+    ];
+    for command in [init.as_slice(), &run] {
+        let refused = place.run(&[command, &["--advertise", public]].concat());
+        assert_eq!(refused.status.code(), Some(2), "{command:?}");
+        let error = error_of(&refused);
+        assert!(error.contains(why) && error.contains(public), "{error}");
+    }
+    assert!(!place.path("new").exists());
+    let name = "/dns/node.example/tcp/4140";
+    let refused = place.run(&[init.as_slice(), &["--advertise", name]].concat());
+    assert!(
+        error_of(&refused).contains("a name"),
+        "{}",
+        error_of(&refused)
+    );
+    let member = format!("{},mix,{public}", shoal_proto::NodeId::new([1; 32]));
+    let mut mixed = vec!["network", "new", "--name", "mixed", "--out", "mixed.toml"];
+    mixed.extend(["--member", &member]);
+    mixed.extend(["--from-dir", "n0", "n1", "n2", "n6", "n7"]);
+    let refused = place.run(&mixed);
+    assert_eq!(refused.status.code(), Some(2));
+    let error = error_of(&refused);
+    assert!(error.contains("127.0.0.1 is a loopback address"), "{error}");
+}
+
 #[test]
 fn members_can_be_named() {
     let place = Place::new();

@@ -227,7 +227,7 @@ fn what_can_not_be_right_is_refused() {
         ),
         (
             "family = 'a family with a name of more bytes'",
-            "family: has",
+            "family: is not",
         ),
         (
             "[threads]\nbackend = 'quantum'",

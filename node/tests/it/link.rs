@@ -24,7 +24,7 @@ use shoal_proto::size::TEXT_BYTES_PER_PACKET;
 use shoal_proto::{ClientHandle, NodeId, Span, Time, wire};
 use shoal_roles::RequestKind;
 use shoal_stats as stats;
-use shoal_topology::{NetworkParameters, Profile, Response, adopt_documents};
+use shoal_topology::{NetworkParameters, Profile, adopt_documents};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
@@ -356,6 +356,7 @@ fn networking(
     let config = NetConfig {
         secret,
         network: params.hash(),
+        reach: params.reach(),
         mode: Mode::Client,
         listen: Vec::new(),
         limits: NetLimits::default(),
@@ -413,7 +414,7 @@ async fn attach(
     let asked = (RequestKind::Directory, Vec::new());
     let documents = ask(&net, &mut events, params, mailbox, asked).await;
     net.shutdown();
-    let answer = Response {
+    let answer = shoal_topology::Response {
         from: mailbox,
         came: clock.now(),
         bytes: documents,

@@ -15,6 +15,7 @@ mod demo;
 mod e2e;
 mod link;
 mod net;
+mod net_crowded;
 mod net_hostile;
 mod net_support;
 mod relay;

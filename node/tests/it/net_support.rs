@@ -11,6 +11,7 @@ use shoal_node::net::{
 use shoal_packet::Frame;
 use shoal_proto::size::FRAME_BYTES;
 use shoal_proto::{NetworkHash, NodeId};
+use shoal_topology::Reach;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -68,6 +69,7 @@ pub(crate) fn config(seed: u8, listen: &[&str]) -> NetConfig {
     NetConfig {
         secret: Zeroizing::new([seed; 32]),
         network: NETWORK,
+        reach: Reach::ANY,
         mode: Mode::Node,
         listen: listen
             .iter()

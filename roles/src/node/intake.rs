@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use shoal_mix::{Admitted, DropReason, Gate, Origin, Processed, UnwrapQueue};
 use shoal_packet::{Batch, Frame};
-use shoal_proto::{ClientHandle, NodeId, Time};
+use shoal_proto::{ClientHandle, NodeId, Span, Time};
 
 /// How much faster than its profile a client may send before its frames are dropped. Poisson clocks of
 /// that rate leave a bucket of [`BURST`] empty once in 10^11 frames.
@@ -18,6 +18,10 @@ const BURST: f64 = 64.0;
 /// again would get room in the replay filter that others wait for. Its clocks alone send more than
 /// that once in 10^6 attachments.
 const FIRST_BURST: f64 = 32.0;
+/// A client that sends too much for so long is not attached any more.
+const PATIENCE: Span = Span::from_secs(30);
+/// A client that has not sent too much for so long has stopped it.
+const PAUSE: Span = Span::from_secs(10);
 
 /// The way of frames into a node, from any thread.
 ///
@@ -42,6 +46,8 @@ struct Budget {
     rate: f64,
     tokens: f64,
     at: Time,
+    /// The first and the last frame that was too much, since it last stopped sending too much.
+    excess: Option<(Time, Time)>,
 }
 
 impl Budget {
@@ -50,10 +56,18 @@ impl Budget {
         self.at = self.at.max(now);
         self.tokens = (self.tokens + since * self.rate).min(BURST);
         if self.tokens < 1.0 {
+            let before = self.excess.filter(|(_, last)| now < *last + PAUSE);
+            self.excess = Some((before.map_or(now, |(first, _)| first), now));
             return false;
         }
         self.tokens -= 1.0;
         true
+    }
+
+    /// Whether it has been exceeded for longer than is borne.
+    fn is_overdone(&self) -> bool {
+        self.excess
+            .is_some_and(|(first, last)| last.since(first) >= PATIENCE)
     }
 }
 
@@ -112,6 +126,7 @@ impl Intake {
             rate: rate * RATE_MARGIN,
             tokens: FIRST_BURST,
             at: now,
+            excess: None,
         };
         let attached = Attached {
             handle,
@@ -142,10 +157,26 @@ impl Intake {
         rates.sum::<f64>() + rate * RATE_MARGIN <= self.gate.limits().client_rate()
     }
 
+    /// The connections of clients that have sent too much for too long.
+    pub(super) fn overdone(&self) -> Vec<NodeId> {
+        let map = self.attached.read().unwrap_or_else(PoisonError::into_inner);
+        let overdone = map.iter().filter(|(_, client)| {
+            let budget = client.budget.lock().unwrap_or_else(PoisonError::into_inner);
+            budget.is_overdone()
+        });
+        overdone.map(|(peer, _)| *peer).collect()
+    }
+
     /// The connections of all attached clients.
     pub(super) fn clients(&self) -> Vec<NodeId> {
         let map = self.attached.read().unwrap_or_else(PoisonError::into_inner);
         map.keys().copied().collect()
+    }
+
+    /// Whether any client is attached.
+    pub(super) fn has_clients(&self) -> bool {
+        let map = self.attached.read().unwrap_or_else(PoisonError::into_inner);
+        !map.is_empty()
     }
 
     /// Where a frame of this connection comes from; none if it is a client's that sends too much.
@@ -223,6 +254,34 @@ mod tests {
         assert_eq!(attached, 150);
         intake.detach(&NodeId::new([7; 32]));
         assert!(intake.carries(4.0));
+    }
+
+    #[test]
+    fn sending_too_much_is_borne_for_a_while_and_pauses_end_it() {
+        let (steady, now_and_then) = (NodeId::new([1; 32]), NodeId::new([2; 32]));
+        let intake = intake();
+        let start = Time::from_micros(1_000_000);
+        for (peer, handle) in [(steady, 3), (now_and_then, 4)] {
+            intake.attach(start, peer, ClientHandle::new([handle; 32]), 4.0);
+        }
+        let mut ended = Vec::new();
+        for second in 0..120 {
+            let now = start + Span::from_secs(second);
+            for _ in 0..60 {
+                intake.origin(now, steady);
+                // 20 s of it, then a pause.
+                if second % 40 < 20 {
+                    intake.origin(now, now_and_then);
+                }
+            }
+            ended.extend(intake.overdone().into_iter().map(|peer| (second, peer)));
+        }
+        assert_eq!(
+            ended.first(),
+            Some(&(31, steady)),
+            "the burst, then half a minute"
+        );
+        assert!(ended.iter().all(|(_, peer)| *peer == steady));
     }
 
     #[test]

@@ -193,6 +193,8 @@ pub enum NodeAction {
     /// Exchange packets with these: members, and attached clients. Replaces what was said before;
     /// links to others are closed.
     PacketPeers(BTreeSet<NodeId>),
+    /// Close all connections with this peer, a client that is not wanted any more.
+    Disconnect(NodeId),
     /// Tell the operator.
     Event(NodeEvent),
     /// After [`NodeInput::Stop`]: everything that could leave has left.

@@ -45,6 +45,8 @@ use crate::request::RequestKind;
 
 /// How many mean delays what is in the pool may take to leave when the node stops.
 const DRAIN_DELAYS: u64 = 5;
+/// How often clients that send too much are looked for.
+const LOOK_FOR_EXCESS: Span = Span::from_secs(5);
 
 /// What a node is made of.
 pub struct NodeSetup {
@@ -87,6 +89,8 @@ pub struct Node {
     parts: Parts,
     counters: NodeCounters,
     checks: Checks,
+    /// When to look for clients that send too much.
+    look_at: Time,
     stop_by: Option<Time>,
     drained: bool,
     actions: VecDeque<NodeAction>,
@@ -109,6 +113,8 @@ shoal_proto::counters! {
         attached: counter "clients";
         /// Clients that asked to be attached and were not.
         turned_away: counter "clients", "Raise connections.clients, and queues.packets_per_second of which clients get half, if the machine can carry more.";
+        /// Clients whose connection was closed because they sent far too much for half a minute.
+        overdone: counter "clients", "Somebody misuses the node. Nobody else loses by it.";
         /// The epoch now.
         epoch: gauge "number";
         /// Members of the document in force.
@@ -232,6 +238,7 @@ impl Node {
             parts: Parts::default(),
             counters: NodeCounters::default(),
             checks: Checks::default(),
+            look_at: now,
             stop_by: None,
             drained: false,
             actions: VecDeque::from([peers]),
@@ -381,6 +388,7 @@ impl Node {
             self.questions.deadline(),
             self.readiness.deadline().filter(|_| self.stop_by.is_none()),
             self.stop_by.filter(|_| !self.drained),
+            self.intake.has_clients().then_some(self.look_at),
         ];
         parts.into_iter().flatten().min()
     }
@@ -401,6 +409,9 @@ impl Node {
             self.question(now, outcome);
         } else if let Some((ticket, changes)) = self.durable.poll(now) {
             self.act(NodeAction::Persist { ticket, changes });
+        } else if now >= self.look_at {
+            self.look_at = now + LOOK_FOR_EXCESS;
+            self.end_excess(now);
         } else {
             return false;
         }
@@ -618,6 +629,17 @@ impl Node {
         self.desk.dismiss(&handle);
         self.provider_input(now, ProviderInput::Detached { handle });
         self.allow_packets();
+    }
+
+    /// Ends the attachments of clients that have sent too much for too long.
+    fn end_excess(&mut self, now: Time) {
+        for peer in self.intake.overdone() {
+            if let Some(handle) = self.intake.detach(&peer) {
+                self.counters.overdone += 1;
+                self.dismiss(now, handle);
+                self.act(NodeAction::Disconnect(peer));
+            }
+        }
     }
 
     fn done(&mut self, now: Time, done: NodeDone) {

@@ -40,6 +40,7 @@ pub(crate) struct World {
     pub(crate) clocks: BTreeMap<NodeId, i64>,
     removed: Vec<(Time, Epoch)>,
     down: usize,
+    hung_up: Vec<NodeId>,
     drained: bool,
     /// Groups of changes that a disk which hangs has not written.
     pending: Vec<u64>,
@@ -96,6 +97,7 @@ impl World {
             clocks: BTreeMap::new(),
             removed: Vec::new(),
             down: 0,
+            hung_up: Vec::new(),
             drained: false,
             pending: Vec::new(),
             groups: Vec::new(),
@@ -131,6 +133,7 @@ impl World {
         match action {
             NodeAction::Send { passage, .. } => passage.sent(),
             NodeAction::SendDown { .. } => self.down += 1,
+            NodeAction::Disconnect(peer) => self.hung_up.push(peer),
             NodeAction::LogTag { sequence, .. } => {
                 let told = NodeInput::TagsDurable { upto: sequence };
                 self.node.handle_input(now, told);
@@ -454,6 +457,39 @@ fn clients_beyond_what_the_node_carries_are_told_that_it_is_full() {
         world.attach(NodeId::new([2; 32]), again, "default"),
         Accepted
     );
+}
+
+#[test]
+fn a_client_that_goes_on_sending_too_much_is_not_attached_any_more() {
+    let mut world = World::new(Role::Provider, true);
+    let (greedy, modest) = (peer(1), peer(2));
+    let accepted = wire::AttachStatus::Accepted;
+    for (client, handle) in [(greedy, 7), (modest, 8)] {
+        let handle = ClientHandle::new([handle; 32]);
+        assert_eq!(world.attach(client, handle, "default"), accepted);
+    }
+    let intake = Arc::clone(world.node.intake());
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    for second in 0..60 {
+        // Fifteen times the 3.6 of the profile, and less than that.
+        for (from, frames) in [(greedy, 54), (modest, 3)] {
+            for _ in 0..frames {
+                let frame = Frame::filler(&mut rng, Epoch::new(0).byte());
+                drop(intake.admit(world.now, from, frame));
+            }
+        }
+        world.run_for(Span::from_secs(1));
+        // A burst, half a minute, and up to five seconds until it is noticed.
+        match second {
+            0..30 => assert_eq!(world.hung_up, [], "{second}"),
+            37.. => assert_eq!(world.hung_up, [greedy], "{second}"),
+            _ => {}
+        }
+    }
+    assert_eq!(world.node.figures(world.now).node.overdone, 1);
+    world.input(NodeInput::Disconnected(greedy));
+    let handle = ClientHandle::new([9; 32]);
+    assert_eq!(world.attach(peer(3), handle, "default"), accepted);
 }
 
 #[test]

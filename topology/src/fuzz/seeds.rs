@@ -27,7 +27,7 @@ fn write_seeds() {
                 expires_at: params.start_of(Epoch::new(2)),
                 first_epoch: Epoch::new(0),
                 keys: vec![key, key],
-                addresses: vec!["/dns/node.example/udp/4000/quic-v1".parse().unwrap()],
+                addresses: vec!["/ip6/2001:db8::1/udp/4000/quic-v1".parse().unwrap()],
                 versions: vec![260],
                 capacity_class: 1,
                 storage_mib: if node.role == Role::Provider { 512 } else { 0 },

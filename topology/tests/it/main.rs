@@ -7,6 +7,7 @@
 )]
 //! Tests of the crate as a whole, in one binary.
 
+mod addresses;
 mod codecs;
 mod directory;
 mod documents;

@@ -43,7 +43,8 @@ impl Driver {
         let Some(peer) = peer_of(&node) else {
             return self.dial_failed(node, DialFailure::NoAddress);
         };
-        let addresses = dialable(addresses, &peer, self.shared.limits.addresses_per_peer);
+        let most = self.shared.limits.addresses_per_peer;
+        let addresses = dialable(addresses, &peer, self.reach, most);
         let options = DialOpts::peer_id(peer)
             .condition(PeerCondition::DisconnectedAndNotDialing)
             .addresses(addresses)
@@ -55,7 +56,7 @@ impl Driver {
             Ok(()) => {}
             Err(DialError::DialPeerConditionFalse(_)) => {
                 if self.swarm.is_connected(&peer) {
-                    self.dialer.connected(now(), &node);
+                    self.dialer.connected(now(), &node, None);
                 }
             }
             Err(error) => self.dial_failed(node, dial_failure(&error)),

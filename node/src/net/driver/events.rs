@@ -2,11 +2,12 @@
 
 use libp2p::core::ConnectedPoint;
 use libp2p::request_response::{self, OutboundFailure};
-use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{PeerId, gossipsub};
 
 use super::Driver;
 use super::commands::dial_failure;
+use crate::net::address::ip_of;
 use crate::net::clock::now;
 use crate::net::error::RequestFailure;
 use crate::net::event::{Channel, GossipToken, NetEvent};
@@ -14,7 +15,7 @@ use crate::net::id::{node_of, peer_of};
 use crate::net::links::Ended;
 use crate::net::packets;
 use crate::net::place::Place;
-use crate::net::stats::count;
+use crate::net::stats::{count, count_many};
 use crate::net::transport::{ProtocolsEvent, transport_of};
 use shoal_roles::RequestKind;
 
@@ -50,16 +51,27 @@ impl Driver {
             SwarmEvent::NewListenAddr { address, .. } => self.say(NetEvent::Listening(address)),
             SwarmEvent::ConnectionEstablished {
                 peer_id,
+                connection_id,
                 endpoint,
                 num_established,
                 ..
-            } if num_established.get() == 1 => self.connected(&peer_id, &endpoint),
+            } => {
+                self.met(&peer_id, connection_id, &endpoint);
+                if num_established.get() == 1 {
+                    self.connected(&peer_id, &endpoint);
+                }
+            }
             SwarmEvent::ConnectionClosed {
                 peer_id,
-                num_established: 0,
+                connection_id,
+                num_established,
                 ..
             } => {
-                self.disconnected(&peer_id);
+                self.strangers.gone(connection_id);
+                self.close([]);
+                if num_established == 0 {
+                    self.disconnected(&peer_id);
+                }
             }
             SwarmEvent::OutgoingConnectionError {
                 peer_id: Some(peer),
@@ -85,13 +97,30 @@ impl Driver {
         }
     }
 
+    /// Gives a peer that has come by itself a place among the strangers, if it is one.
+    fn met(&mut self, peer: &PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+        let (Some(node), true) = (node_of(peer), endpoint.is_listener()) else {
+            return;
+        };
+        let from = ip_of(endpoint.get_remote_address());
+        let stranger = !self.packets().keep(&node);
+        let crowded = self
+            .strangers
+            .met(now(), connection, (node, from), stranger);
+        count_many(&self.stats().strangers_crowded, crowded.iter().len());
+        self.close(crowded);
+    }
+
     fn connected(&mut self, peer: &PeerId, endpoint: &ConnectedPoint) {
         if let Some(peer) = node_of(peer) {
-            self.dialer.connected(now(), &peer);
+            let address = endpoint.get_remote_address();
+            let found = endpoint.is_dialer().then(|| ip_of(address));
+            self.dialer.connected(now(), &peer, found);
+            let transport = transport_of(endpoint);
             self.say(NetEvent::Connected {
                 peer,
-                transport: transport_of(endpoint),
-                address: endpoint.get_remote_address().clone(),
+                transport,
+                address: address.clone(),
             });
         }
     }
@@ -135,8 +164,10 @@ impl Driver {
                     request_response::Message::Request {
                         request, channel, ..
                     } => {
+                        self.strangers.heard(now(), &from);
                         let most = self.shared.limits.waiting_requests;
-                        let Some(place) = Place::take(&self.waiting, most) else {
+                        let waiting = self.waiting.entry(kind).or_default();
+                        let Some(place) = Place::take(waiting, most) else {
                             return count(&self.stats().unanswered);
                         };
                         let channel = Channel {
@@ -194,6 +225,7 @@ impl Driver {
                 let Some(from) = node_of(&propagation_source) else {
                     return;
                 };
+                self.strangers.heard(now(), &from);
                 let token = GossipToken {
                     id: message_id,
                     source: propagation_source,

@@ -73,7 +73,6 @@ pub(crate) struct Behaviour {
     local: NodeId,
     connections_per_peer: usize,
     waiting_deadline: Duration,
-    waiting_streams: usize,
     peers: BTreeMap<PeerId, Peer>,
     /// Whom packets are exchanged with.
     allowed: BTreeSet<NodeId>,
@@ -101,7 +100,6 @@ impl Behaviour {
                 .unwrap_or(1)
                 .max(1),
             waiting_deadline: limits.waiting_deadline,
-            waiting_streams: limits.waiting_streams,
             peers: BTreeMap::new(),
             allowed: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -215,7 +213,8 @@ impl Behaviour {
         }
     }
 
-    fn keep(&self, node: &NodeId) -> bool {
+    /// Whether this is a peer that we want to be connected with.
+    pub(crate) fn keep(&self, node: &NodeId) -> bool {
         self.allowed.contains(node) || self.kept.contains(node)
     }
 
@@ -281,18 +280,13 @@ impl Behaviour {
     }
 
     fn inbound(&mut self, id: PeerId, connection: ConnectionId, stream: Stream) {
-        let waiting = self
-            .peers
-            .values()
-            .filter(|peer| peer.waiting.is_some())
-            .count();
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
         let node = peer.node;
         if self.allowed.contains(&node) {
             self.act(ToSwarm::GenerateEvent(Event::Inbound { node, stream }));
-        } else if peer.waiting.is_none() && waiting < self.waiting_streams {
+        } else if peer.waiting.is_none() {
             let until = now() + self.waiting_deadline;
             peer.waiting = Some(Waiting {
                 stream,

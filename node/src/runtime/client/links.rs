@@ -8,6 +8,7 @@ use shoal_packet::Frame;
 use shoal_proto::{NetworkHash, NodeId};
 use shoal_roles::RequestKind;
 use shoal_roles::client::{ConnectionId, Opening, SessionInput};
+use shoal_topology::{NetworkParameters, Reach};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -21,6 +22,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(4);
 /// The connections that are open or being made.
 pub(super) struct Links {
     network: NetworkHash,
+    reach: Reach,
     inputs: mpsc::Sender<SessionInput>,
     open: BTreeMap<ConnectionId, Link>,
     /// Tasks that carry what happens on connections, until these are closed.
@@ -34,9 +36,10 @@ struct Link {
 
 impl Links {
     /// No connections yet. What happens on them comes out of `inputs`.
-    pub(super) fn new(network: NetworkHash, inputs: mpsc::Sender<SessionInput>) -> Self {
+    pub(super) fn new(params: &NetworkParameters, inputs: mpsc::Sender<SessionInput>) -> Self {
         Self {
-            network,
+            network: params.hash(),
+            reach: params.reach(),
             inputs,
             open: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -63,6 +66,7 @@ impl Links {
         let config = NetConfig {
             secret,
             network: self.network,
+            reach: self.reach,
             mode: Mode::Client,
             listen: Vec::new(),
             limits: net_limits(),

@@ -151,7 +151,7 @@ impl Start {
         let address = session.address(now).to_string();
         self.announcer.say(&Announce::Serving { address });
         Ok(Daemon {
-            links: Links::new(self.params.hash(), inputs.clone()),
+            links: Links::new(&self.params, inputs.clone()),
             params: self.params,
             mailbox: config.core.mailbox_provider,
             profile: config.core.profile.clone(),

@@ -243,6 +243,7 @@ impl Host {
                 self.net.set_peers(peers.map(dialled).collect());
             }
             NodeAction::PacketPeers(peers) => self.net.set_packet_peers(peers),
+            NodeAction::Disconnect(peer) => self.net.disconnect(peer),
             NodeAction::Event(event) => self.on_event(event),
             // The loop has seen it; and what it will come to want later changes nothing here.
             _ => {}

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use shoal_provider::{SqliteOptions, SqliteStore};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
-use shoal_topology::{Identity, LocalNode, NetworkParameters, Role};
+use shoal_topology::{Address, Identity, LocalNode, NetworkParameters, Role};
 use tokio::sync::mpsc;
 
 use self::disk::DiskThread;
@@ -50,12 +50,14 @@ const STORE_FILE: &str = "mailboxes.db";
 pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failure> {
     let params = super::load_parameters(&config.network)?;
     config.check(&params).map_err(Failure::usage)?;
+    let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
     let dir = StateDir::open(&config.dir).map_err(Failure::usage)?;
     let identity = Arc::new(load_identity(dir.path()).map_err(Failure::usage)?);
     let stop = outside.stop().map_err(Failure::failed)?;
     let starting = Starting {
         params,
         config,
+        addresses,
         identity,
         clock: Clock::start(),
     };
@@ -68,6 +70,8 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failur
 struct Starting {
     params: Arc<NetworkParameters>,
     config: NodeConfig,
+    /// Where others dial it.
+    addresses: Vec<Address>,
     identity: Arc<Identity>,
     clock: Clock,
 }
@@ -94,7 +98,7 @@ impl Starting {
         let store = self.open_store(dir, &done_in)?;
         let jobs = JobThreads::spawn(&done_in).map_err(Failure::failed)?;
         drop(done_in);
-        let setup = self.setup(loaded)?;
+        let setup = self.setup(loaded);
         let node = Node::new(setup, &mut seeded()?, self.clock.now());
         let frames = Frames::new(Arc::clone(node.intake()), self.clock);
         let (net, events) =
@@ -182,16 +186,16 @@ impl Starting {
             .map_err(Failure::failed)
     }
 
-    fn setup(&self, loaded: LoadedDirectory) -> Result<NodeSetup, Failure> {
+    fn setup(&self, loaded: LoadedDirectory) -> NodeSetup {
         let local = LocalNode {
             identity: Arc::clone(&self.identity),
             role: self.config.role,
-            addresses: self.config.dialled().map_err(Failure::usage)?,
+            addresses: self.addresses.clone(),
             family: self.config.family.clone(),
             capacity_class: self.config.capacity_class,
             storage_mib: self.config.store.bytes >> 20,
         };
-        Ok(NodeSetup {
+        NodeSetup {
             params: Arc::clone(&self.params),
             local,
             relay: self.config.relay.clone(),
@@ -199,7 +203,7 @@ impl Starting {
             engine: self.config.engine,
             restored: loaded.restored,
             tags: loaded.tags,
-        })
+        }
     }
 
     fn net_config(&self) -> NetConfig {
@@ -207,6 +211,7 @@ impl Starting {
         NetConfig {
             secret: self.identity.to_bytes(),
             network: self.params.hash(),
+            reach: self.params.reach(),
             mode: Mode::Node,
             listen: self.config.listen.clone(),
             limits: NetLimits {
