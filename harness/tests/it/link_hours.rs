@@ -9,7 +9,6 @@ use shoal_proto::Span;
 
 use crate::link_judge::{Finding, Group, judge, rejecting};
 use crate::link_lives::{Happens, Play, Seen, User};
-use crate::support::secs;
 
 /// Five hours.
 const WATCHED: Span = Span::from_secs(5 * 3600);

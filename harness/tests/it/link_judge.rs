@@ -1,5 +1,7 @@
 //! Whether what is seen on some clients' links can be told from what is seen on others'.
 
+use std::fmt;
+
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution as _, Exp1};
@@ -24,6 +26,25 @@ const SOON: [Span; 2] = [Span::from_secs(4), Span::from_secs(12)];
 pub(crate) struct Group<'a> {
     seen: Vec<&'a Seen>,
     before: Span,
+}
+
+/// What passes on a link.
+#[derive(Clone, Copy)]
+enum Way {
+    Up,
+    Down,
+    /// Questions for documents.
+    Asks,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Asks => "asked",
+        })
+    }
 }
 
 /// A stretch of one client's link.
@@ -89,18 +110,18 @@ impl<'a> Group<'a> {
     }
 
     fn scales(&self) -> Scales {
-        let mean = |part: fn(&Stretch<'a>) -> &'a [Time]| stats::mean(&self.gaps(part)).unwrap();
+        let mean = |way: Way| stats::mean(&self.gaps(way)).unwrap();
         Scales {
-            up: mean(|s| s.up),
-            down: mean(|s| s.down),
+            up: mean(Way::Up),
+            down: mean(Way::Down),
         }
     }
 
-    fn gaps(&self, part: fn(&Stretch<'a>) -> &'a [Time]) -> Vec<f64> {
+    fn gaps(&self, way: Way) -> Vec<f64> {
         let stretches = self.stretches();
         stretches
             .iter()
-            .flat_map(|s| stats::intervals(part(s)))
+            .flat_map(|s| stats::intervals(s.times(way)))
             .collect()
     }
 
@@ -131,18 +152,18 @@ impl<'a> Group<'a> {
             (format!("idle: gaps {way} are exponential"), p)
         };
         vec![
-            judge("up", self.gaps(|s| s.up), 0.36),
-            judge("down", self.gaps(|s| s.down), 0.8),
+            judge("up", self.gaps(Way::Up), 0.36),
+            judge("down", self.gaps(Way::Down), 0.8),
         ]
     }
 
     /// Frames in each window of `length`.
-    fn counts(&self, part: fn(&Stretch<'a>) -> &'a [Time], length: Span) -> Vec<u64> {
+    fn counts(&self, way: Way, length: Span) -> Vec<u64> {
         let mut counts = Vec::new();
         for stretch in self.stretches() {
             let mut from = stretch.from;
             while from + length <= stretch.to {
-                counts.push(within(part(&stretch), from, from + length).len() as u64);
+                counts.push(within(stretch.times(way), from, from + length).len() as u64);
                 from += length;
             }
         }
@@ -150,28 +171,28 @@ impl<'a> Group<'a> {
     }
 
     /// How many there are, and in how many seconds.
-    fn total(&self, part: fn(&Stretch<'a>) -> &'a [Time]) -> (u64, f64) {
+    fn total(&self, way: Way) -> (u64, f64) {
         let stretches = self.stretches();
-        let count: usize = stretches.iter().map(|s| part(s).len()).sum();
+        let count: usize = stretches.iter().map(|s| s.times(way).len()).sum();
         let seconds = stretches.iter().map(|s| s.to.since(s.from).as_secs_f64());
         (count as u64, seconds.sum())
     }
 
     /// After each event, the waits to the first and the second there are.
-    fn waits(&self, part: fn(&Stretch<'a>) -> &'a [Time], which: usize) -> Vec<f64> {
+    fn waits(&self, way: Way, which: usize) -> Vec<f64> {
         let wait = |stretch: &Stretch<'a>| {
             let event = stretch.from + self.before;
-            let after = within(part(stretch), event, stretch.to);
+            let after = within(stretch.times(way), event, stretch.to);
             after.get(which).map(|at| at.since(event).as_secs_f64())
         };
         self.stretches().iter().filter_map(wait).collect()
     }
 
     /// After each event, how many there are for so long.
-    fn soon(&self, part: fn(&Stretch<'a>) -> &'a [Time], long: Span) -> Vec<u64> {
+    fn soon(&self, way: Way, long: Span) -> Vec<u64> {
         let count = |stretch: &Stretch<'a>| {
             let event = stretch.from + self.before;
-            within(part(stretch), event, event + long).len() as u64
+            within(stretch.times(way), event, event + long).len() as u64
         };
         self.stretches().iter().map(count).collect()
     }
@@ -193,6 +214,14 @@ impl<'a> Stretch<'a> {
             up,
             down,
             asks,
+        }
+    }
+
+    fn times(&self, way: Way) -> &'a [Time] {
+        match way {
+            Way::Up => self.up,
+            Way::Down => self.down,
+            Way::Asks => self.asks,
         }
     }
 
@@ -269,12 +298,11 @@ pub(crate) struct Finding {
 
 /// Compares clients in some state with idle ones to which the same happens.
 pub(crate) fn judge(state: &'static str, idle: &Group<'_>, other: &Group<'_>) -> Finding {
-    let parts: [(&str, fn(&Stretch<'_>) -> &'_ [Time]); 2] =
-        [("up", |s| s.up), ("down", |s| s.down)];
+    let ways = [Way::Up, Way::Down];
     let mut tests = Vec::new();
     let mut add = |name: String, p: f64| tests.push((format!("{state}: {name}"), p));
-    for (way, part) in parts {
-        let (a, b) = (idle.gaps(part), other.gaps(part));
+    for way in ways {
+        let (a, b) = (idle.gaps(way), other.gaps(way));
         add(
             format!("gaps {way}, Anderson-Darling"),
             stats::ad_two_sample(&a, &b).unwrap().p_value,
@@ -286,13 +314,13 @@ pub(crate) fn judge(state: &'static str, idle: &Group<'_>, other: &Group<'_>) ->
         let correlated = stats::compare_autocorrelations(&a, &b, 5);
         add(format!("gaps {way} after gaps"), correlated.unwrap());
         for length in [Span::from_secs(5), WINDOW] {
-            let [a, b] = [idle, other].map(|group| group.counts(part, length));
+            let [a, b] = [idle, other].map(|group| group.counts(way, length));
             add(
                 format!("frames {way} in {length}"),
                 stats::compare_counts(&a, &b),
             );
         }
-        let [a, b] = [idle, other].map(|group| group.total(part));
+        let [a, b] = [idle, other].map(|group| group.total(way));
         add(
             format!("frames {way} in all"),
             stats::poisson_two_sample(a, b),
@@ -306,17 +334,14 @@ pub(crate) fn judge(state: &'static str, idle: &Group<'_>, other: &Group<'_>) ->
         );
     }
     if idle.has_events() {
-        let parts = parts
-            .into_iter()
-            .chain([("asked", (|s| s.asks) as fn(&Stretch<'_>) -> &'_ [Time])]);
-        for (what, part) in parts {
+        for what in [Way::Up, Way::Down, Way::Asks] {
             for which in [0, 1] {
-                let [a, b] = [idle, other].map(|group| group.waits(part, which));
+                let [a, b] = [idle, other].map(|group| group.waits(what, which));
                 let p = stats::ad_two_sample(&a, &b).unwrap().p_value;
                 add(format!("{what} number {} after an event", which + 1), p);
             }
             for long in SOON {
-                let [a, b] = [idle, other].map(|group| group.soon(part, long));
+                let [a, b] = [idle, other].map(|group| group.soon(what, long));
                 add(
                     format!("{what} in {long} after an event"),
                     stats::compare_counts(&a, &b),
@@ -331,7 +356,7 @@ pub(crate) fn judge(state: &'static str, idle: &Group<'_>, other: &Group<'_>) ->
     let windows = [other, idle].map(|group| group.windows(&scales));
     let area = stats::cross_validated(&windows[0], &windows[1], PARTS).unwrap();
     add("windows classified".to_owned(), area.p_value());
-    let frames = [idle, other].map(|group| [group.total(|s| s.up).0, group.total(|s| s.down).0]);
+    let frames = [idle, other].map(|group| [group.total(Way::Up).0, group.total(Way::Down).0]);
     Finding {
         state,
         tests,
