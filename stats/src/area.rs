@@ -47,18 +47,26 @@ impl Area {
         Some(Self::with(area, variance))
     }
 
-    /// The mean of areas that are independent of each other: of parts of the data that were judged
-    /// each by what was learnt from the others. `None` of nothing.
+    /// The mean of the areas of the parts of some data, each judged by what was learnt from the
+    /// others. `None` with fewer than two parts.
+    ///
+    /// Parts that share what they are judged by are not independent: with k of them the variance is
+    /// that of one, times 1/k + 1/(k - 1) (Nadeau and Bengio, "Inference for the generalization error",
+    /// 2003, for parts of one size).
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 parts")]
-    pub fn mean(parts: &[Self]) -> Option<Self> {
-        if parts.is_empty() {
+    pub fn of_parts(parts: &[Self]) -> Option<Self> {
+        if parts.len() < 2 {
             return None;
         }
         let count = parts.len() as f64;
         let area = parts.iter().map(|part| part.area).sum::<f64>() / count;
         let squares = parts.iter().map(|p| p.standard_error * p.standard_error);
-        Some(Self::with(area, squares.sum::<f64>() / (count * count)))
+        let of_one = squares.sum::<f64>() / count;
+        Some(Self::with(
+            area,
+            of_one * (1.0 / count + 1.0 / (count - 1.0)),
+        ))
     }
 
     /// The probability that guessing seems to tell the kinds apart at least so well, 0 to 1.
@@ -126,9 +134,10 @@ mod tests {
         let whole = Area::of(&[3.0, 4.0], &[1.0, 2.0]).unwrap();
         assert!((whole.area - 1.0).abs() < 1e-12 && whole.p_value() < 1e-12);
         assert_eq!(Area::of(&[1.0], &[1.0, 2.0]), None);
-        let mean = Area::mean(&[area, area]).unwrap();
-        assert!((mean.standard_error - (1.0_f64 / 64.0).sqrt()).abs() < 1e-12);
-        assert_eq!(Area::mean(&[]), None);
+        // Of two parts, each teaches the other: no better than one.
+        let two = Area::of_parts(&[area, area]).unwrap();
+        assert!((two.standard_error - (1.5_f64 / 32.0).sqrt()).abs() < 1e-12);
+        assert_eq!(Area::of_parts(&[area]), None);
     }
 
     #[test]

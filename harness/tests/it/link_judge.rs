@@ -11,7 +11,7 @@ use shoal_stats as stats;
 use crate::link_lives::Seen;
 
 /// How much of a link the classifier sees at a time.
-pub(crate) const WINDOW: Span = Span::from_secs(20);
+pub(crate) const WINDOW: Span = Span::from_secs(10);
 /// Windows at a place after an event are classified with others of their place up to this one.
 const PLACES: usize = 3;
 /// Parts of the windows of which each is classified by what the others teach.
@@ -21,11 +21,12 @@ const TURNS: usize = 400;
 /// After an event, frames are counted for so long.
 const SOON: [Span; 2] = [Span::from_secs(4), Span::from_secs(12)];
 
-/// Some clients of one kind, and how long before each event a stretch begins that is looked at as
-/// one. Without events that is all the time.
+/// Some clients of one kind.
 pub(crate) struct Group<'a> {
-    seen: Vec<&'a Seen>,
-    before: Span,
+    seen: &'a [Seen],
+    /// How long before each event a stretch begins that is looked at as one; all the time is one
+    /// stretch if it does not matter when events were.
+    before: Option<Span>,
 }
 
 /// What passes on a link.
@@ -57,23 +58,23 @@ struct Stretch<'a> {
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn of(seen: impl IntoIterator<Item = &'a Seen>, before: Span) -> Self {
-        Self {
-            seen: seen.into_iter().collect(),
-            before,
-        }
+    /// Looked at from so long before each event to as long before the next one.
+    pub(crate) const fn around_events(seen: &'a [Seen], before: Span) -> Self {
+        let before = Some(before);
+        Self { seen, before }
     }
 
-    fn has_events(&self) -> bool {
-        self.seen.iter().any(|seen| !seen.events.is_empty())
+    /// Looked at all the time.
+    pub(crate) const fn always(seen: &'a [Seen]) -> Self {
+        Self { seen, before: None }
     }
 
     fn stretches(&self) -> Vec<Stretch<'a>> {
         let mut stretches = Vec::new();
-        for seen in &self.seen {
-            let starts: Vec<Time> = match seen.events.is_empty() {
-                true => vec![seen.from, seen.to],
-                false => seen.events.iter().map(|at| *at - self.before).collect(),
+        for seen in self.seen {
+            let starts: Vec<Time> = match self.before {
+                None => vec![seen.from, seen.to],
+                Some(before) => seen.events.iter().map(|at| *at - before).collect(),
             };
             let pairs = starts.iter().zip(starts.iter().skip(1));
             stretches.extend(pairs.map(|(from, to)| Stretch::of(seen, *from, *to)));
@@ -98,7 +99,7 @@ impl<'a> Group<'a> {
                         &nothing
                     }
                 };
-                windows.push(match self.has_events() {
+                windows.push(match self.before.is_some() {
                     true => (0..PLACES).flat_map(place_of).copied().collect(),
                     false => features,
                 });
@@ -181,7 +182,7 @@ impl<'a> Group<'a> {
     /// After each event, the waits to the first and the second there are.
     fn waits(&self, way: Way, which: usize) -> Vec<f64> {
         let wait = |stretch: &Stretch<'a>| {
-            let event = stretch.from + self.before;
+            let event = stretch.from + self.before.unwrap_or_default();
             let after = within(stretch.times(way), event, stretch.to);
             after.get(which).map(|at| at.since(event).as_secs_f64())
         };
@@ -191,7 +192,7 @@ impl<'a> Group<'a> {
     /// After each event, how many there are for so long.
     fn soon(&self, way: Way, long: Span) -> Vec<u64> {
         let count = |stretch: &Stretch<'a>| {
-            let event = stretch.from + self.before;
+            let event = stretch.from + self.before.unwrap_or_default();
             within(stretch.times(way), event, event + long).len() as u64
         };
         self.stretches().iter().map(count).collect()
@@ -333,7 +334,7 @@ pub(crate) fn judge(state: &'static str, idle: &Group<'_>, other: &Group<'_>) ->
             stats::ad_two_sample(&a, &b).unwrap().p_value,
         );
     }
-    if idle.has_events() {
+    if idle.before.is_some() {
         for what in [Way::Up, Way::Down, Way::Asks] {
             for which in [0, 1] {
                 let [a, b] = [idle, other].map(|group| group.waits(what, which));
@@ -384,7 +385,7 @@ fn following(group: &Group<'_>) -> Vec<(String, f64)> {
         };
         follows("up after a text", &seen.up, &seen.writes);
         follows("down after a text", &seen.down, &seen.writes);
-        if !group.has_events() {
+        if !group.before.is_some() {
             follows("up after being told", &seen.up, &seen.told);
         }
     }

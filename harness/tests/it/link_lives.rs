@@ -23,6 +23,8 @@ const RESTARTS: Span = Span::from_secs(42);
 const AWAY: Span = Span::from_secs(2);
 /// Epochs where the switch is watched.
 const SHORT_EPOCH: Span = Span::from_secs(60);
+/// Frames that a broken client sends at once.
+const BURST: usize = 2;
 /// Mean time between two texts of a user: most of what the profile `mobile` can send.
 const PAUSE: Span = Span::from_secs(7);
 
@@ -43,8 +45,8 @@ pub(crate) enum Happens {
 pub(crate) struct User {
     /// The place of the client that they write to, if they do.
     pub(crate) writes_to: Option<usize>,
-    /// The client is broken on purpose: a frame leaves at once for each text, after each attaching or
-    /// at each switch, and the next one is left out, so that there are as many as before.
+    /// The client is broken on purpose: frames leave at once for each text, after each attaching or at
+    /// each switch, and as many of the next ones are left out.
     pub(crate) broken: bool,
 }
 
@@ -119,6 +121,8 @@ impl Play {
             .mixes(1, 3)
             .providers(3)
             .loop_rate(0.01)
+            // Who looks for what is due goes through all that was sent.
+            .client_config(|config| config.limits.sent_history = 20)
             .keep_trace();
         if happens == Happens::Switches {
             builder = builder.epoch(SHORT_EPOCH);
@@ -287,10 +291,11 @@ impl Play {
 
     fn send_at_once(&mut self, place: usize) {
         let byte = self.network.epoch().byte();
-        let frame = Frame::filler(&mut self.filler, byte);
-        self.network
-            .send_at_once(self.clients[place], frame)
-            .unwrap();
+        for _ in 0..BURST {
+            let frame = Frame::filler(&mut self.filler, byte);
+            let client = self.clients[place];
+            self.network.send_at_once(client, frame).unwrap();
+        }
     }
 
     fn take_told(&mut self) {
