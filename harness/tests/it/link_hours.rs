@@ -7,8 +7,9 @@
 
 use shoal_proto::Span;
 
-use crate::link_judge::{Finding, Group, judge, rejecting};
+use crate::link_judge::{Finding, judge, memoryless, rejecting};
 use crate::link_lives::{Happens, Play, Seen, User};
+use crate::link_windows::Group;
 
 /// Five hours.
 const WATCHED: Span = Span::from_secs(5 * 3600);
@@ -57,7 +58,7 @@ fn undisturbed(seed: u64) -> Vec<Finding> {
     let mut findings: Vec<Finding> = judged
         .map(|(state, group)| judge(state, &groups[0], group))
         .collect();
-    findings[0].tests.extend(groups[0].memoryless());
+    findings[0].tests.extend(memoryless(&groups[0]));
     let [idle, busy] = [&seen[..2], &seen[6..]].map(|seen| Group::around_events(seen, BEFORE));
     findings.push(judge("across a switch", &idle, &busy));
     findings
@@ -76,17 +77,17 @@ fn check_texts(seen: &[Seen]) {
 }
 
 fn print(finding: &Finding) {
-    let [idle_up, idle_down, up, down] = finding.frames;
+    let Finding { state, area, .. } = finding;
     let smallest = finding.tests.iter().min_by(|a, b| a.1.total_cmp(&b.1));
     let (test, p) = smallest.unwrap();
     println!(
-        "{}: area {:.3} ({:.3} to {:.3}) of {:?} windows, frames {idle_up}+{idle_down} and \
-         {up}+{down}, {} tests, smallest p {p:.1e} ({test})",
-        finding.state,
-        finding.area.area,
-        finding.area.low,
-        finding.area.high,
+        "{state}: area {:.3} ({:.3} to {:.3}) of {:?} windows with {:?} frames; {} tests, the smallest p \
+         {p:.1e}: {test}",
+        area.area,
+        area.low,
+        area.high,
         finding.windows,
+        finding.frames,
         finding.tests.len(),
     );
 }

@@ -18,6 +18,7 @@ mod link;
 mod link_hours;
 mod link_judge;
 mod link_lives;
+mod link_windows;
 mod offline;
 mod restarts;
 mod sessions;
