@@ -94,6 +94,20 @@ impl Network {
         Ok(())
     }
 
+    /// Ends all connections of a client, as whoever sits on its link can: both ends see it at once.
+    ///
+    /// # Errors
+    /// [`SimulationError::WrongParty`] for a node.
+    pub fn cut(&mut self, client: Party) -> Result<(), SimulationError> {
+        for connection in self.client(client)?.connections() {
+            for party in [connection.client, connection.node] {
+                self.world
+                    .after(Span::ZERO, Event::Gone { party, connection });
+            }
+        }
+        Ok(())
+    }
+
     /// How much went wrong so far.
     #[must_use]
     pub fn fault_counts(&self) -> FaultCounts {

@@ -14,6 +14,7 @@ mod config;
 mod demo;
 mod e2e;
 mod link;
+mod link_again;
 mod net;
 mod net_crowded;
 mod net_hostile;

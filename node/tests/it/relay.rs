@@ -15,7 +15,7 @@ use shoal_proto::size::FRAME_BYTES;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// The last line of multistream-select before Noise, its length before it.
 const AGREED: &[u8] = b"\x07/noise\n";
@@ -86,6 +86,7 @@ pub(crate) struct Connection {
     /// The port that it came from.
     from: u16,
     open: AtomicBool,
+    cut: watch::Sender<bool>,
     up: Mutex<Track>,
     down: Mutex<Track>,
 }
@@ -97,6 +98,7 @@ impl Connection {
         Self {
             from,
             open: AtomicBool::new(true),
+            cut: watch::Sender::new(false),
             up,
             down,
         }
@@ -104,6 +106,11 @@ impl Connection {
 
     pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// Ends it towards both sides.
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(true);
     }
 
     /// Whether this process made it. Nodes link with the provider through the relay too, and when
@@ -225,17 +232,31 @@ fn pass(clock: Clock, near: TcpStream, far: TcpStream, connection: &Arc<Connecti
         (near.into_split(), far.into_split());
     let (up, down) = (Arc::clone(connection), Arc::clone(connection));
     tokio::spawn(async move {
-        copy(clock, from_client, to_provider, &up.up).await;
+        copy(clock, from_client, to_provider, &up.up, &up.cut).await;
         up.open.store(false, Ordering::Relaxed);
     });
     tokio::spawn(async move {
-        copy(clock, from_provider, to_client, &down.down).await;
+        copy(clock, from_provider, to_client, &down.down, &down.cut).await;
         down.open.store(false, Ordering::Relaxed);
     });
 }
 
-/// Passes bytes on unchanged, until one side closes.
-async fn copy(clock: Clock, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, track: &Mutex<Track>) {
+/// Passes bytes on unchanged, until one side closes or the connection is cut.
+async fn copy(
+    clock: Clock,
+    from: OwnedReadHalf,
+    to: OwnedWriteHalf,
+    track: &Mutex<Track>,
+    cut: &watch::Sender<bool>,
+) {
+    let mut cut = cut.subscribe();
+    tokio::select! {
+        () = pass(clock, from, to, track) => {}
+        _ = cut.wait_for(|cut| *cut) => {}
+    }
+}
+
+async fn pass(clock: Clock, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, track: &Mutex<Track>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let at = clock.now();
