@@ -134,11 +134,7 @@ impl Pool {
     /// A drop id for a contact, beside those that others have: one that the mailbox knows, else one
     /// that it learns next. Drawn, so that a pool of which an old copy was restored meets by chance
     /// only what was assigned since.
-    pub(crate) fn assign<R: CryptoRng>(
-        &self,
-        rng: &mut R,
-        taken: &BTreeSet<u16>,
-    ) -> Assigned {
+    pub(crate) fn assign<R: CryptoRng>(&self, rng: &mut R, taken: &BTreeSet<u16>) -> Assigned {
         let free = |set: usize| numbers(set).filter(|number| !taken.contains(number));
         let of = |state| (0..SETS).filter(move |set| self.states[*set] == state);
         let known: Vec<_> = of(SetState::Registered).flat_map(free).collect();

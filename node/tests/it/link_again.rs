@@ -184,9 +184,11 @@ async fn a_cut_or_a_restart_tells_nothing_of_what_the_user_does() {
             over.send(true).unwrap();
             to
         };
-        let lives = [&one, &other].map(|client| client.live(&scene, watching.clone()));
-        let [live_one, live_other] = lives;
-        let (to, ..) = tokio::join!(watched, live_one, live_other);
+        let (to, (), ()) = tokio::join!(
+            watched,
+            one.live(&scene, watching.clone()),
+            other.live(&scene, watching)
+        );
         of_idle.add(&idle.connection, to);
         of_busy.add(&one.connection, to);
         of_busy.add(&other.connection, to);

@@ -251,12 +251,12 @@ async fn copy(
 ) {
     let mut cut = cut.subscribe();
     tokio::select! {
-        () = pass(clock, from, to, track) => {}
+        () = carry(clock, from, to, track) => {}
         _ = cut.wait_for(|cut| *cut) => {}
     }
 }
 
-async fn pass(clock: Clock, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, track: &Mutex<Track>) {
+async fn carry(clock: Clock, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, track: &Mutex<Track>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let at = clock.now();

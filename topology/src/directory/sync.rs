@@ -8,9 +8,7 @@ use shoal_proto::{NodeId, Span, Time, wire};
 
 use super::form::PATIENCE;
 use super::read::Question;
-use super::{
-    DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DESCRIPTORS, MAX_DOCUMENTS, Ticket,
-};
+use super::{DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DESCRIPTORS, MAX_DOCUMENTS, Ticket};
 
 /// Most answers that wait to be fetched.
 const MAX_ANSWERS: usize = 64;
