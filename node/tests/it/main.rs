@@ -22,3 +22,4 @@ mod net_support;
 mod relay;
 mod scene;
 mod state;
+mod threats;

@@ -256,7 +256,12 @@ async fn copy(
     }
 }
 
-async fn carry(clock: Clock, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, track: &Mutex<Track>) {
+async fn carry(
+    clock: Clock,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    track: &Mutex<Track>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let at = clock.now();
