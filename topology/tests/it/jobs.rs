@@ -383,11 +383,12 @@ fn a_document_is_fetched_once_and_only_if_it_would_rank_better() {
         epoch: EPOCH.number() + 2,
         ..worse.clone()
     };
-    observer.connect(10);
-    observer.answer(10, &headers(vec![ours, worse, far]));
-    observer.work(&mut done);
+    for (peer, header) in [(10, ours), (11, worse), (12, far)] {
+        observer.connect(peer);
+        observer.answer(peer, &headers(vec![header]));
+        observer.work(&mut done);
+    }
     assert_eq!(observer.fetched().len(), 1);
-    // An older one of the same epoch, or a network's with more of its first members, would.
     assert_eq!(observer.directory.counters().refused, 0);
 }
 
