@@ -6,6 +6,8 @@ use std::sync::Arc;
 use prost::Message;
 use shoal_proto::{Epoch, NodeId, Time, wire};
 
+use crate::bounded::has_at_most;
+use crate::directory::MAX_DOCUMENTS;
 use crate::{AdoptError, Document, DocumentError, MAX_STALE_EPOCHS, NetworkParameters, View};
 
 /// What a client takes from the answers of several nodes.
@@ -66,9 +68,13 @@ impl Answers {
             return Err(AdoptError::NoAnswers);
         }
         let read = |response: &Response| {
-            let fits = response.bytes.len() <= crate::MAX_SYNC_RESPONSE_BYTES;
+            let fits = response.bytes.len() <= crate::MAX_SYNC_RESPONSE_BYTES
+                && has_at_most(2 * MAX_DOCUMENTS + 2, &response.bytes);
+            if !fits {
+                return None;
+            }
             let answer = wire::SyncResponse::decode(response.bytes.as_slice());
-            fits.then_some((response.from, response.came, answer.ok()?))
+            Some((response.from, response.came, answer.ok()?))
         };
         let answers: Vec<_> = responses.iter().filter_map(read).collect();
         if answers.is_empty() {
@@ -266,7 +272,7 @@ pub fn verify_documents(
 /// The documents that an answer names, as many as count.
 fn named(answer: &wire::SyncResponse) -> impl Iterator<Item = &[u8]> {
     let documents = answer.documents.iter().map(Vec::as_slice);
-    documents.take(crate::directory::MAX_DOCUMENTS)
+    documents.take(MAX_DOCUMENTS)
 }
 
 /// By hash: the document, and who names it.

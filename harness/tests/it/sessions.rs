@@ -125,9 +125,11 @@ fn a_client_above_its_rate_is_cut_and_one_at_its_rate_loses_nothing() {
         }
         run_checked(&mut network, 1);
     }
-    // 64 at once, and twice its 0.85 a second: 115 of 600 pass.
+    // 32 at once since it was attached, and a quarter more than its 0.85 a second, 90 s of them: 128,
+    // of which its own clocks have used some 76. So some 50 of the 600 pass; three deviations of those
+    // clocks are 26.
     let cut = over_rate(&network, entry);
-    assert!((475..=495).contains(&cut), "{cut}");
+    assert!((522..=578).contains(&cut), "{cut}");
 
     // It goes on, and is not attached any more; the other one stays, and it may come back.
     for _ in 0..15 {

@@ -241,8 +241,11 @@ const fn is_secret(change: &DirectoryChange) -> bool {
     )
 }
 
-/// The row of a change, by its kind and key; without a value, it is to be deleted. None for a secret.
-fn row(change: &DirectoryChange) -> Option<(&'static str, Vec<u8>, Option<Arc<[u8]>>)> {
+/// A row's kind, key and value; without a value, it is to be deleted.
+type Row = (&'static str, Vec<u8>, Option<Arc<[u8]>>);
+
+/// The row of a change. None for a secret.
+fn row(change: &DirectoryChange) -> Option<Row> {
     let row = match change {
         DirectoryChange::Key { .. } | DirectoryChange::RemoveKey { .. } => return None,
         DirectoryChange::Document { epoch, bytes } => (

@@ -278,8 +278,8 @@ mod tests {
         }
         assert_eq!(
             ended.first(),
-            Some(&(31, steady)),
-            "the burst, then half a minute"
+            Some(&(30, steady)),
+            "a burst of less than a second, then half a minute"
         );
         assert!(ended.iter().all(|(_, peer)| *peer == steady));
     }

@@ -425,6 +425,15 @@ fn clients_refuse_contradictions() {
         adopt(&[vec![0xff; 9]]).unwrap_err(),
         AdoptError::Unreadable(1)
     );
+    // A message with more entries than there can be is not read: each takes more memory than bytes.
+    let many = wire::SyncResponse {
+        documents: vec![Vec::new(); 100],
+        ..Default::default()
+    };
+    assert_eq!(
+        adopt(&[many.encode_to_vec()]).unwrap_err(),
+        AdoptError::Unreadable(1)
+    );
     let old = at(
         now + net.params.epoch.scale(5, 1),
         &[answer(&[&five], 5 * hour)],
