@@ -65,7 +65,7 @@ pub use descriptor::{
 pub use directory::{
     Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryDone, DirectoryInput,
     DirectoryJob, DirectoryWarning, LocalNode, MAX_DESCRIPTORS, MAX_JOBS, MAX_SYNC_REQUEST_BYTES,
-    MAX_SYNC_RESPONSE_BYTES, Restored, Ticket, Verdict,
+    MAX_SYNC_RESPONSE_BYTES, Restored, Ticket, Verdict, answer_time,
 };
 pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_MEMBERS, Member};
 pub use error::{

@@ -434,6 +434,23 @@ mod tests {
     }
 
     #[test]
+    fn one_of_those_that_the_network_began_with_is_always_asked() {
+        let (_, mut documents, directory, now) = network(0);
+        let mut params = (*documents.params).clone();
+        let mixes = params.genesis_members.iter().filter(|m| m.role == Role::Mix);
+        let first = mixes.last().expect("a mix").id;
+        params.genesis_members.retain(|member| member.id == first);
+        documents.params = Arc::new(params);
+        documents.view = directory.view();
+        let mut rng = ChaCha20Rng::seed_from_u64(3);
+        for _ in 0..50 {
+            let asked = documents.choose(now, &mut rng);
+            assert_eq!(asked.len(), ASKED);
+            assert!(asked.iter().any(|(id, _)| *id == first));
+        }
+    }
+
+    #[test]
     fn documents_are_renewed_after_the_freeze_and_before_the_switch_whenever_one_connects() {
         let (_, mut documents, directory, _) = network(0);
         documents.view = directory.view();

@@ -13,9 +13,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prost::Message;
 use shoal_proto::{NodeId, Span, Time};
-use shoal_topology::NetworkParameters;
+use shoal_topology::{NetworkParameters, answer_time};
 
 /// Neighbours whose clocks are kept.
 const MOST_NEIGHBOURS: usize = 1024;
@@ -55,13 +54,6 @@ struct Told {
     ahead_us: i64,
 }
 
-/// Of an answer for the directory, the time.
-#[derive(Clone, PartialEq, Eq, Message)]
-struct Said {
-    #[prost(uint64, tag = "3")]
-    now_us: u64,
-}
-
 impl Clocks {
     /// A neighbour is being asked for what its directory has.
     pub(super) fn asked(&mut self, now: Time, whom: NodeId) {
@@ -86,12 +78,11 @@ impl Clocks {
         let Some(asked) = self.asked.remove(&from) else {
             return false;
         };
-        let said = Said::decode(response).map_or(0, |it| it.now_us);
-        if said == 0 {
+        let Some(said) = answer_time(response) else {
             return false;
-        }
+        };
         let family = family.to_owned();
-        let ahead_us = outside(Time::from_micros(said), asked, now);
+        let ahead_us = outside(said, asked, now);
         let told = Told {
             at: now,
             family,
@@ -179,6 +170,9 @@ fn outside(said: Time, from: Time, to: Time) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use shoal_proto::wire;
+
     use super::*;
 
     const MINUTE: i64 = 60_000_000;
@@ -209,7 +203,11 @@ mod tests {
             self.clocks.asked(self.now, id);
             self.now += Span::from_millis(100);
             let now_us = self.now.shifted(ahead_us).as_micros();
-            let response = Said { now_us }.encode_to_vec();
+            let response = wire::SyncResponse {
+                now_us,
+                ..Default::default()
+            };
+            let response = response.encode_to_vec();
             let told = (id, family);
             self.clocks
                 .answered(self.now, &self.params, told, &response);

@@ -36,6 +36,7 @@ pub use jobs::{DirectoryDone, DirectoryJob};
 use jobs::{Found, Recipe, Task};
 use peers::{Asked, Peers};
 use pool::{Inserted, Pool, Removed};
+pub use read::answer_time;
 pub use types::{
     DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryInput, DirectoryWarning,
     LocalNode, Restored, Ticket, Verdict,

@@ -76,6 +76,25 @@ impl Claim {
     }
 }
 
+/// Most entries of an answer.
+const MOST_ENTRIES: usize = MAX_DESCRIPTORS + 2 * MAX_DOCUMENTS + 2;
+
+/// The time that an answer says, without reading the rest of it. None if it has none, or more entries
+/// than an answer may have: looking at an entry costs nanoseconds, and of empty ones there could be
+/// millions.
+#[must_use]
+pub fn answer_time(answer: &[u8]) -> Option<Time> {
+    /// That field of an answer.
+    #[derive(Clone, PartialEq, Eq, Message)]
+    struct Said {
+        #[prost(uint64, tag = "3")]
+        now_us: u64,
+    }
+    let said = has_at_most(MOST_ENTRIES, answer).then(|| Said::decode(answer).ok());
+    let time = Time::from_micros(said??.now_us);
+    (time > Time::default()).then_some(time)
+}
+
 /// An answer, read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
@@ -91,7 +110,7 @@ pub(super) struct Reading {
 impl Reading {
     /// None if it can't be read.
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
-        if !has_at_most(MAX_DESCRIPTORS + 2 * MAX_DOCUMENTS + 2, bytes) {
+        if !has_at_most(MOST_ENTRIES, bytes) {
             return None;
         }
         let wire = wire::SyncResponse::decode(bytes).ok()?;
@@ -124,6 +143,23 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_an_answer_is_found_if_it_is_one() {
+        let time = |documents: usize, now_us| {
+            let response = wire::SyncResponse {
+                documents: vec![vec![7; 9]; documents],
+                now_us,
+                ..Default::default()
+            };
+            answer_time(&response.encode_to_vec())
+        };
+        assert_eq!(time(2, 5), Some(Time::from_micros(5)));
+        assert_eq!(time(2, 0), None);
+        assert_eq!(time(MOST_ENTRIES - 1, 5), Some(Time::from_micros(5)));
+        assert_eq!(time(MOST_ENTRIES, 5), None);
+        assert_eq!(answer_time(&[0xff; 9]), None);
+    }
 
     #[test]
     fn empty_entries_are_not_decoded() {
