@@ -444,3 +444,52 @@ fn clients_refuse_contradictions() {
     assert_eq!(adopted.clock_offset_us, 3);
     assert!(matches!(old.unwrap_err(), AdoptError::NoDocument { .. }));
 }
+
+/// Layers that do not follow from the document before are refused, though the document is sound by
+/// itself: else who makes one up could put its own mixes wherever it likes.
+#[test]
+fn a_next_document_has_to_follow_from_its_base() {
+    use prost::Message;
+    use rand::SeedableRng;
+    use shoal_proto::wire;
+    use shoal_topology::sample::Network;
+    use shoal_topology::{Document, DocumentError, View, verify_documents};
+    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(6);
+    let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+    let five = net.document(&mut rng, EPOCH, None).unwrap();
+    let six = net.document(&mut rng, EPOCH.next(), Some(&five)).unwrap();
+    let mut forged = wire::Document::decode(six.encode()).unwrap();
+    let place = |layer| {
+        let mut members = forged.members.iter();
+        members.position(|member| member.layer == layer).unwrap()
+    };
+    let (one, two) = (place(1), place(2));
+    forged.members[one].layer = 2;
+    forged.members[two].layer = 1;
+    let forged = forged.encode_to_vec();
+    assert!(Document::decode_verified(&forged, &net.params).is_ok());
+    let documents = [
+        five.encode().to_vec(),
+        six.encode().to_vec(),
+        forged.clone(),
+    ];
+    let verified = verify_documents(&net.params, &documents, &View::default());
+    assert_eq!(verified[0].as_deref(), Ok(&*five));
+    assert_eq!(verified[1].as_deref(), Ok(&*six));
+    assert_eq!(verified[2], Err(DocumentError::NotDerived));
+    // However many name it.
+    let now = net.params.start_of(EPOCH) + Span::from_secs(3500);
+    let adopted = |next: &[u8]| {
+        let answer = wire::SyncResponse {
+            documents: vec![five.encode().to_vec(), next.to_vec()],
+            now_us: now.as_micros(),
+            ..Default::default()
+        };
+        let answers = responses(now, &[answer.encode_to_vec(), answer.encode_to_vec()]);
+        adopt_documents(&net.params, &answers, now)
+            .unwrap()
+            .documents
+    };
+    assert_eq!(adopted(six.encode()).len(), 2);
+    assert_eq!(adopted(&forged).len(), 1);
+}
