@@ -17,7 +17,7 @@ shoal_proto::labels! {
         WrongLayer = "wrong_layer";
         /// A client sent to a node that is no provider, or without being attached.
         NotAttached = "not_attached";
-        /// An attached client sends far more than its profile says.
+        /// An attached client sends more than its profile says and a quarter of that.
         OverRate = "over_rate";
         /// As many packets of its sender wait for the unwrap workers as there are places left.
         QueueFull = "queue_full", "One neighbour floods this node, or the machine is too slow for its traffic: give it more unwrap workers or cores.";

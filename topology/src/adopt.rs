@@ -103,8 +103,8 @@ impl Answers {
     /// of it: else who answers before honest nodes have a next document could make one up.
     ///
     /// # Errors
-    /// When there is nothing to go by, or when documents that verify contradict each other about
-    /// the epoch in force.
+    /// When there is nothing to go by, or when documents that verify contradict each other, or the
+    /// one that is known, about the epoch in force.
     pub fn adopt(
         &self,
         params: &NetworkParameters,
@@ -155,8 +155,12 @@ impl Answers {
         let Some((_, (document, by))) = candidates.pop_first().filter(|_| variants == 1) else {
             return Err(AdoptError::Contradiction { epoch, variants });
         };
-        let is_known = known.documents.get(&epoch) == Some(&document);
-        if !is_known && by.len() < self.needed() {
+        let known = known.documents.get(&epoch);
+        if known.is_some_and(|known| *known != document) {
+            let variants = 2;
+            return Err(AdoptError::Contradiction { epoch, variants });
+        }
+        if known.is_none() && by.len() < self.needed() {
             return Err(AdoptError::Unconfirmed {
                 epoch,
                 named: by.len(),

@@ -21,6 +21,8 @@ use super::wait::Wait;
 const ASKED: usize = 3;
 /// How long to wait for all who are asked.
 const PATIENCE: Span = Span::from_secs(8);
+/// How long looking at the documents may take: then the job is lost.
+const LOOKED_AT: Span = Span::from_secs(30);
 /// How long the slower ones get once one has answered.
 const STRAGGLERS: Span = Span::from_millis(1500);
 /// Waits between tries to renew: the first, and the longest after doubling.
@@ -143,10 +145,15 @@ impl Documents {
     /// Connections whose answers do not matter any more, if the fetch is over.
     pub(super) fn progress(&mut self, now: Time) -> (Vec<ConnectionId>, Progress) {
         let Some(fetch) = self.fetch.as_mut().filter(|fetch| {
-            fetch.verifying.is_none() && (fetch.waiting.is_empty() || now >= fetch.until)
+            let answered = fetch.verifying.is_none() && fetch.waiting.is_empty();
+            answered || now >= fetch.until
         }) else {
             return (Vec::new(), Progress::Waits);
         };
+        if fetch.verifying.is_some() {
+            self.fetch = None;
+            return (Vec::new(), Progress::Failed(SessionError::NotLookedAt));
+        }
         let late = std::mem::take(&mut fetch.waiting).into_keys().collect();
         let outcome = match (fetch.answers.len(), fetch.asked) {
             (_, 0) => Err(SessionError::NobodyToAsk),
@@ -163,6 +170,7 @@ impl Documents {
                     known: Arc::clone(&self.view),
                 };
                 fetch.verifying = Some(answers);
+                fetch.until = now + LOOKED_AT;
                 fetch.answers.clear();
                 (late, Progress::Verify(job))
             }
@@ -225,7 +233,8 @@ impl Documents {
     pub(super) fn is_stale(&self, now: Time) -> bool {
         let epoch = self.params.epoch_at(now);
         let current = self.view.in_force(epoch);
-        current.is_some_and(|document| document.epoch() < epoch) && self.confirmed != Some(epoch)
+        let is_old = current.is_none_or(|document| document.epoch() < epoch);
+        is_old && (current.is_none() || self.confirmed != Some(epoch))
     }
 
     /// Nobody waits for answers any more. Gives the connections to be closed.
@@ -328,9 +337,7 @@ impl Documents {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        let patience = self.fetch.as_ref();
-        let patience = patience.filter(|fetch| fetch.verifying.is_none());
-        let patience = patience.map(|fetch| fetch.until);
+        let patience = self.fetch.as_ref().map(|fetch| fetch.until);
         patience.into_iter().chain(self.renew_at).min()
     }
 

@@ -157,11 +157,17 @@ impl Entries {
         first.ok_or(SessionError::EntriesGone)
     }
 
-    /// A connection to it has ended, or was never made. `lasted`: for a while it was good.
-    pub(super) fn failed(&mut self, now: Time, node: &NodeId, lasted: bool) {
+    /// A connection to it was good for a while.
+    pub(super) fn served(&mut self, node: &NodeId) {
         if let Some(kept) = self.list.iter_mut().find(|kept| kept.node == *node) {
-            let since = kept.failing.filter(|_| !lasted);
-            kept.failing = Some(since.unwrap_or(now));
+            kept.failing = None;
+        }
+    }
+
+    /// A connection to it has ended, or was never made.
+    pub(super) fn failed(&mut self, now: Time, node: &NodeId) {
+        if let Some(kept) = self.list.iter_mut().find(|kept| kept.node == *node) {
+            kept.failing = kept.failing.or(Some(now));
         }
     }
 
@@ -367,17 +373,19 @@ mod tests {
         let chosen = |entries: &mut Entries, now, document: &Document| {
             entries.choose(now, document).map(|member| member.id)
         };
-        entries.failed(NOW, &list[0], false);
-        entries.failed(NOW + MINUTE, &list[0], false);
+        entries.failed(NOW, &list[0]);
+        entries.failed(NOW + MINUTE, &list[0]);
         let almost = NOW + PATIENCE - Span::from_micros(1);
         assert_eq!(chosen(&mut entries, almost, &document), Ok(list[0]));
         let now = NOW + PATIENCE;
         assert_eq!(chosen(&mut entries, now, &document), Ok(list[1]));
         // A connection that lasted starts over; one that did not does not.
-        entries.failed(now, &list[1], true);
+        entries.failed(NOW, &list[1]);
+        entries.served(&list[1]);
+        entries.failed(now, &list[1]);
         let later = now + PATIENCE;
         assert_eq!(chosen(&mut entries, later, &document), Ok(list[2]));
-        entries.failed(later, &list[2], false);
+        entries.failed(later, &list[2]);
         let last = later + PATIENCE;
         // All have failed: the first again, and nobody else.
         assert_eq!(chosen(&mut entries, last, &document), Ok(list[0]));
@@ -398,7 +406,7 @@ mod tests {
         let document = scene.document();
         let (mut entries, _) = scene.drawn(&document);
         let list = nodes(&entries);
-        entries.failed(NOW, &list[0], false);
+        entries.failed(NOW, &list[0]);
         let before = NOW + PATIENCE + PASSED_OVER - Span::from_micros(1);
         let after = NOW + PATIENCE + PASSED_OVER;
         assert_eq!(entries.choose(before, &document).map(|m| m.id), Ok(list[1]));

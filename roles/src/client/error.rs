@@ -32,6 +32,9 @@ pub enum SessionError {
     /// The answers are of no use, or contradict each other.
     #[error(transparent)]
     Adopt(AdoptError),
+    /// What was to look at the documents is lost.
+    #[error("the documents that came were not looked at in time; it is tried again")]
+    NotLookedAt,
     /// There is no entry to choose.
     #[error("there is no entry provider besides those of the mailbox's own family")]
     NoEntry,

@@ -86,7 +86,7 @@ enum State {
     /// It asks for documents first.
     Fetching { since: Time },
     /// It has drawn entries, and waits until they are on disk.
-    Drawing { since: Time },
+    Drawing { since: Time, ticket: u64 },
     /// It has an entry, which may have accepted it.
     Entered { since: Time, entry: Entry },
 }
@@ -296,6 +296,10 @@ impl Session {
 
     fn go_offline(&mut self, now: Time) {
         self.hang_up(now);
+        if matches!(self.state, State::Drawing { .. }) {
+            // Nothing of it is used before it is on disk.
+            self.entries.forget();
+        }
         self.state = State::Off;
     }
 
@@ -475,7 +479,7 @@ impl Session {
         self.entries.shift(shift);
         match &mut self.state {
             State::Waiting(until) => *until = shift(*until),
-            State::Fetching { since } | State::Drawing { since } => *since = shift(*since),
+            State::Fetching { since } | State::Drawing { since, .. } => *since = shift(*since),
             State::Entered { since, entry } => {
                 *since = shift(*since);
                 entry.shift(shift);
@@ -497,8 +501,8 @@ impl Session {
         if self.entries.is_over(now) {
             match self.entries.draw(now, document, &mut self.rng) {
                 Ok(change) => {
-                    self.state = State::Drawing { since };
-                    self.persist(Writing::Entries, vec![change]);
+                    let ticket = self.persist(Writing::Entries, vec![change]);
+                    self.state = State::Drawing { since, ticket };
                 }
                 Err(error) => self.fail(now, error),
             }
@@ -526,14 +530,19 @@ impl Session {
                 self.tell(now, ClientInput::PersistFailed { ticket, reason });
             }
             (Some(Writing::Entries), Ok(())) => {
-                if let State::Drawing { since } = self.state {
+                if let State::Drawing {
+                    since,
+                    ticket: drawn,
+                } = self.state
+                    && drawn == ticket
+                {
                     let view = Arc::clone(self.documents.view());
                     self.approach(now, since, &view);
                 }
             }
             (Some(Writing::Entries), Err(reason)) => {
-                self.entries.forget();
-                if matches!(self.state, State::Drawing { .. }) {
+                if matches!(self.state, State::Drawing { ticket: drawn, .. } if drawn == ticket) {
+                    self.entries.forget();
                     self.fail(now, SessionError::NotKept(reason));
                 }
             }
@@ -541,11 +550,12 @@ impl Session {
         }
     }
 
-    fn persist(&mut self, whose: Writing, changes: Vec<Change>) {
+    fn persist(&mut self, whose: Writing, changes: Vec<Change>) -> u64 {
         self.tickets += 1;
         let ticket = self.tickets;
         self.writes.insert(ticket, whose);
         self.act(SessionAction::Persist { ticket, changes });
+        ticket
     }
 
     /// Attached, if the entry has accepted us and the link is up.
@@ -597,9 +607,9 @@ impl Session {
     /// Says why, and tries again later.
     fn fail(&mut self, now: Time, error: SessionError) {
         let since = match &self.state {
-            State::Fetching { since } | State::Drawing { since } | State::Entered { since, .. } => {
-                *since
-            }
+            State::Fetching { since }
+            | State::Drawing { since, .. }
+            | State::Entered { since, .. } => *since,
             State::Off | State::Waiting(_) => return,
         };
         let lasted = now.since(since) > RETRY.1;
@@ -607,13 +617,14 @@ impl Session {
             error,
             SessionError::AttachTimeout | SessionError::Refused(_) | SessionError::Closed
         );
-        if let State::Entered { entry, .. } = &self.state
-            && by_entry
-        {
-            let lasted = lasted && entry.is_attached();
-            self.entries.failed(now, &entry.node, lasted);
-        }
+        let failed = match &self.state {
+            State::Entered { entry, .. } if by_entry => Some(entry.node),
+            _ => None,
+        };
         let was_online = self.hang_up(now);
+        if let Some(node) = failed {
+            self.entries.failed(now, &node);
+        }
         if lasted {
             self.retry.reset();
         }
@@ -627,8 +638,11 @@ impl Session {
         for connection in self.documents.give_up() {
             self.act(SessionAction::Close(connection));
         }
-        if let State::Entered { entry, .. } = &self.state {
+        if let State::Entered { entry, since } = &self.state {
             let connection = entry.connection;
+            if self.online && now.since(*since) > RETRY.1 {
+                self.entries.served(&entry.node);
+            }
             self.act(SessionAction::Close(connection));
         }
         if self.online {

@@ -125,8 +125,8 @@ impl Lane {
 
     /// Whether a group is to be given to the disk now.
     fn is_due(&self, now: Time, rushes: bool) -> bool {
-        let free = self.given.is_empty() && now >= self.not_before;
-        !self.waiting.is_empty() && (free || rushes)
+        let free = self.given.is_empty() || rushes;
+        !self.waiting.is_empty() && free && now >= self.not_before
     }
 
     /// The next group.

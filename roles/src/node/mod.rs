@@ -113,7 +113,7 @@ shoal_proto::counters! {
         attached: counter "clients";
         /// Clients that asked to be attached and were not.
         turned_away: counter "clients", "Raise connections.clients, and queues.packets_per_second of which clients get half, if the machine can carry more.";
-        /// Clients whose connection was closed because they sent far too much for half a minute.
+        /// Clients whose connection was closed because they sent more than their profile says and a quarter of that for half a minute.
         overdone: counter "clients", "Somebody misuses the node. Nobody else loses by it.";
         /// The epoch now.
         epoch: gauge "number";

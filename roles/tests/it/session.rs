@@ -211,6 +211,23 @@ fn the_next_entry_serves_after_ten_minutes_and_after_the_last_comes_the_first() 
 }
 
 #[test]
+fn one_cut_and_going_offline_later_spend_no_second_entry() {
+    let mut world = World::new(24);
+    world.input(SessionInput::Online(true));
+    assert!(world.run_until(MINUTE, online));
+    world.cut();
+    assert!(world.run_until(MINUTE, online));
+    // Twelve good minutes are no failure, however they end.
+    world.run_for(MINUTE.scale(12, 1));
+    world.input(SessionInput::Online(false));
+    world.input(SessionInput::Online(true));
+    assert!(world.run_until(MINUTE, online));
+    let entered = entered(&world);
+    assert_eq!(entered.len(), 3);
+    assert!(entered.iter().all(|entry| *entry == entered[0]));
+}
+
+#[test]
 fn a_next_document_that_one_node_names_is_not_taken() {
     let mut world = World::new(22);
     world.input(SessionInput::Online(true));
