@@ -444,11 +444,11 @@ mod tests {
     fn one_of_those_that_the_network_began_with_is_always_asked() {
         let (_, mut documents, directory, now) = network(0);
         let mut params = (*documents.params).clone();
-        let mixes = params
+        let mut mixes = params
             .genesis_members
             .iter()
             .filter(|m| m.role == Role::Mix);
-        let first = mixes.last().expect("a mix").id;
+        let first = mixes.next_back().expect("a mix").id;
         params.genesis_members.retain(|member| member.id == first);
         documents.params = Arc::new(params);
         documents.view = directory.view();
