@@ -8,6 +8,7 @@ use shoal_proto::{Epoch, NodeId, Time, wire};
 
 use crate::bounded::has_at_most;
 use crate::directory::MAX_DOCUMENTS;
+use crate::rules::Rules;
 use crate::{AdoptError, Document, DocumentError, MAX_STALE_EPOCHS, NetworkParameters, View};
 
 /// What a client takes from the answers of several nodes.
@@ -86,15 +87,13 @@ impl Answers {
     /// The distinct documents that are to be verified, in the order of their bytes. Most nodes
     /// answer the same ones.
     #[must_use]
-    pub fn documents(&self) -> Vec<Vec<u8>> {
+    pub fn documents(&self) -> BTreeSet<&[u8]> {
         let named = self.answers.iter().flat_map(|(_, _, answer)| named(answer));
-        let distinct: BTreeSet<&[u8]> = named.collect();
-        distinct.into_iter().map(<[u8]>::to_vec).collect()
+        named.collect()
     }
 
     /// Takes what the answers agree on. `verified` has, for each of
-    /// [`documents`](Self::documents), what [`Document::decode_verified`] made of it, and who has the
-    /// document before, [`Document::follows_from`]; the others are passed over. `known` are the
+    /// [`documents`](Self::documents), what [`verify_documents`] made of it; the others are passed over. `known` are the
     /// documents that were taken before.
     ///
     /// No node decides anything alone: a document that is not known yet is taken if
@@ -237,34 +236,33 @@ pub fn adopt_documents(
 ) -> Result<ClientDirectory, AdoptError> {
     let answers = Answers::read(responses.len(), responses)?;
     let documents = answers.documents();
-    let verified = verify_documents(params, &documents, &View::default());
-    let verified = documents.iter().map(Vec::as_slice).zip(&verified).collect();
+    let verified = verify_documents(params, documents.iter().copied(), &View::default());
+    let verified = documents.into_iter().zip(&verified).collect();
     answers.adopt(params, &verified, &View::default(), now)
 }
 
 /// Verifies documents by themselves, and whether each follows from the document before it, where
 /// that is among them or known. In the order of `documents`.
 #[must_use]
-pub fn verify_documents(
+pub fn verify_documents<'a>(
     params: &NetworkParameters,
-    documents: &[Vec<u8>],
+    documents: impl IntoIterator<Item = &'a [u8]>,
     known: &View,
 ) -> Vec<Result<Arc<Document>, DocumentError>> {
-    let verify = |bytes: &Vec<u8>| Document::decode_verified(bytes, params).map(Arc::new);
-    let verified: Vec<_> = documents.iter().map(verify).collect();
+    let rules = Rules::of(params);
+    let verify = |bytes: &[u8]| Document::decode(&bytes.into(), &rules).map(Arc::new);
+    let verified: Vec<_> = documents.into_iter().map(verify).collect();
     let sound = verified.iter().flatten().chain(known.documents.values());
     let sound: BTreeMap<[u8; 32], Arc<Document>> = sound
         .map(|document| (*document.hash(), Arc::clone(document)))
         .collect();
     let derived = |document: Arc<Document>| {
-        let base = match document.previous() {
-            [0, ..] if *document.previous() == [0; 32] => None,
-            previous => match sound.get(previous) {
-                Some(base) => Some(base.as_ref()),
-                None => return Ok(document),
-            },
-        };
-        let derived = document.follows_from(base, params);
+        let base = sound.get(document.previous());
+        // Zeros name no document.
+        if base.is_none() && *document.previous() != [0; 32] {
+            return Ok(document);
+        }
+        let derived = document.follows_from(base.map(AsRef::as_ref), &rules);
         derived.then_some(document).ok_or(DocumentError::NotDerived)
     };
     verified

@@ -13,7 +13,9 @@ use crate::canonical::Canonical;
 use crate::descriptor::UnverifiedDescriptor;
 use crate::layers::assign;
 use crate::rules::Rules;
-use crate::{Address, Descriptor, DocumentError, NetworkParameters, Role, SignedDescriptor};
+use crate::{
+    Address, Descriptor, DocumentError, Family, NetworkParameters, Role, SignedDescriptor,
+};
 
 /// Most members of a document.
 pub const MAX_MEMBERS: usize = 1024;
@@ -193,14 +195,10 @@ impl Document {
     }
 
     /// Whether this is the document that its members make after `base`: its layers follow from
-    /// those that they had there. True only if it names `base` as the one before. Forms it anew,
-    /// which takes 23 ms for 1,024 members.
-    #[must_use]
-    pub fn follows_from(&self, base: Option<&Self>, params: &NetworkParameters) -> bool {
-        let named = base.map_or([0; 32], |base| base.hash);
-        named == self.previous
-            && Self::form(params, self.epoch, base, self.descriptors.values())
-                .is_ok_and(|formed| formed.hash == self.hash)
+    /// those that they had there. Forms it anew, which takes 23 ms for 1,024 members.
+    pub(crate) fn follows_from(&self, base: Option<&Self>, rules: &Rules) -> bool {
+        Self::form_by(rules, self.epoch, base, self.descriptors.values())
+            .is_ok_and(|formed| formed.hash == self.hash)
     }
 
     /// The epoch it is for.
@@ -269,6 +267,13 @@ impl Document {
     /// The members' descriptors, ascending by identity.
     pub fn descriptors(&self) -> impl ExactSizeIterator<Item = &SignedDescriptor> {
         self.descriptors.values()
+    }
+
+    /// The family of a node. Who is no member is one of its own, as far as is known.
+    #[must_use]
+    pub fn family(&self, id: &NodeId) -> Family<'_> {
+        let name = self.member(id).map_or("", |member| member.family.as_str());
+        Family::of(*id, name)
     }
 
     /// The descriptor of a member.

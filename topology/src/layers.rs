@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use shoal_proto::{Epoch, NetworkHash, NodeId};
 
+use crate::Family;
 use crate::canonical::Canonical;
 
 /// Mixes that go into one layer together: a family, or one mix without a family.
@@ -69,19 +70,16 @@ fn units(
     mixes: &BTreeMap<NodeId, String>,
     before: impl Fn(&NodeId) -> Option<u8>,
 ) -> Vec<Unit> {
-    let mut families: BTreeMap<(&str, Option<NodeId>), Vec<NodeId>> = BTreeMap::new();
+    let mut families: BTreeMap<Family<'_>, Vec<NodeId>> = BTreeMap::new();
     for (id, family) in mixes {
-        let alone = family.is_empty().then_some(*id);
-        families
-            .entry((family.as_str(), alone))
-            .or_default()
-            .push(*id);
+        let family = Family::of(*id, family);
+        families.entry(family).or_default().push(*id);
     }
-    let unit = |((family, alone), members): ((&str, Option<NodeId>), Vec<NodeId>)| {
+    let unit = |(Family { name, alone }, members): (Family<'_>, Vec<NodeId>)| {
         let rank = Canonical::new("shoal layer 1")
             .bytes(network.as_bytes())
             .number(epoch.number())
-            .bytes(family.as_bytes())
+            .bytes(name.as_bytes())
             .bytes(alone.as_ref().map_or(&[], |id| id.as_bytes().as_slice()))
             .finish();
         let mut unit = Unit {

@@ -39,6 +39,7 @@ mod directory;
 mod document;
 mod error;
 mod expected;
+mod family;
 mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -73,6 +74,7 @@ pub use error::{
     Refusals,
 };
 pub use expected::{TYPICAL_LINK, Waits, Ways};
+pub use family::Family;
 pub use file::read_toml;
 pub use identity::Identity;
 pub use keyring::KeyRing;

@@ -166,7 +166,11 @@ impl Documents {
                 let job = SessionJob {
                     params: Arc::clone(&self.params),
                     number: fetch.number,
-                    documents: answers.documents(),
+                    documents: answers
+                        .documents()
+                        .into_iter()
+                        .map(<[u8]>::to_vec)
+                        .collect(),
                     known: Arc::clone(&self.view),
                 };
                 fetch.verifying = Some(answers);
@@ -190,10 +194,9 @@ impl Documents {
     ) -> Option<Result<i64, SessionError>> {
         let fetch = self.fetch.take_if(|fetch| fetch.number == done.number)?;
         let answers = fetch.verifying?;
-        let documents = answers.documents();
-        let verified = documents
-            .iter()
-            .map(Vec::as_slice)
+        let verified = answers
+            .documents()
+            .into_iter()
             .zip(&done.verified)
             .collect();
         let adopted = answers.adopt(&self.params, &verified, &self.view, now);
@@ -216,10 +219,12 @@ impl Documents {
         let view = View { documents };
         let current = view.in_force(epoch);
         let confirmed = current.is_some_and(|document| {
-            let named = families(document, directory.named_by.iter());
             let mixes = document.members().filter(|member| member.role == Role::Mix);
-            let all = families(document, mixes.map(|member| &member.id));
-            document.epoch() == directory.in_force && named >= all.min(Answers::NEEDED)
+            let all: BTreeSet<_> = mixes.map(|mix| document.family(&mix.id)).collect();
+            let named = directory.named_by.iter();
+            let named: BTreeSet<_> = named.map(|id| document.family(id)).collect();
+            let needed = all.len().min(Answers::NEEDED);
+            document.epoch() == directory.in_force && named.len() >= needed
         });
         if confirmed {
             self.confirmed = Some(epoch);
@@ -227,14 +232,19 @@ impl Documents {
         self.view = Arc::new(view);
     }
 
-    /// Whether what is in force is for a past epoch, and not enough nodes of different families have
-    /// said that there is none newer. Who went on with such a document while others have the next
+    /// The document to go by.
+    ///
+    /// # Errors
+    /// When there is none, or one for a past epoch only, and not enough nodes of different families
+    /// have said that there is none newer. Who went on with such a document while others have the next
     /// would be the only one to do so.
-    pub(super) fn is_stale(&self, now: Time) -> bool {
+    pub(super) fn current(&self, now: Time) -> Result<&Arc<Document>, SessionError> {
         let epoch = self.params.epoch_at(now);
-        let current = self.view.in_force(epoch);
-        let is_old = current.is_none_or(|document| document.epoch() < epoch);
-        is_old && (current.is_none() || self.confirmed != Some(epoch))
+        let known = self.view.in_force(epoch);
+        let confirmed = self.confirmed == Some(epoch);
+        let current = known.filter(|document| document.epoch() == epoch || confirmed);
+        let epoch = epoch.number();
+        current.ok_or(SessionError::Stale { epoch })
     }
 
     /// Nobody waits for answers any more. Gives the connections to be closed.
@@ -351,24 +361,6 @@ impl Documents {
             }
         }
     }
-}
-
-/// How many families these members are of. Who names none is one of its own.
-fn families<'a>(document: &Document, ids: impl Iterator<Item = &'a NodeId>) -> usize {
-    let family = |id: &NodeId| {
-        document
-            .member(id)
-            .map_or("", |m| m.family.as_str())
-            .to_owned()
-    };
-    let named: BTreeSet<(String, Option<NodeId>)> = ids
-        .map(|id| {
-            let family = family(id);
-            let alone = family.is_empty().then_some(*id);
-            (family, alone)
-        })
-        .collect();
-    named.len()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{Change, ClientError, Row, Table};
 use shoal_proto::{NodeId, Span, Time};
-use shoal_topology::{Document, Member, Role};
+use shoal_topology::{Document, Family, Member, Role};
 
 use super::error::SessionError;
 
@@ -88,12 +88,12 @@ impl Entries {
         rng: &mut ChaCha20Rng,
     ) -> Result<Change, SessionError> {
         let providers = document.providers();
-        let all: BTreeSet<Family<'_>> = providers.iter().map(|id| family(document, id)).collect();
+        let all: BTreeSet<Family<'_>> = providers.iter().map(|id| document.family(id)).collect();
         let most = all.len().saturating_sub(2).clamp(1, MOST);
-        let mut taken = BTreeSet::from([family(document, &self.mailbox)]);
+        let mut taken = BTreeSet::from([document.family(&self.mailbox)]);
         let mut providers = providers.to_vec();
         providers.shuffle(rng);
-        providers.retain(|id| taken.insert(family(document, id)));
+        providers.retain(|id| taken.insert(document.family(id)));
         providers.truncate(most);
         if providers.is_empty() {
             return Err(SessionError::NoEntry);
@@ -126,16 +126,16 @@ impl Entries {
         now: Time,
         document: &'a Document,
     ) -> Result<&'a Member, SessionError> {
-        let mailbox = family(document, &self.mailbox);
+        let mailbox = document.family(&self.mailbox);
         if let Some(pinned) = self.pinned {
             let member = provider(document, &pinned).ok_or(SessionError::NoEntry)?;
-            let apart = family(document, &pinned) != mailbox;
+            let apart = document.family(&pinned) != mailbox;
             return apart.then_some(member).ok_or(SessionError::EntryOfMailbox);
         }
         let mut usable: Vec<(&mut Kept, &Member)> = self
             .list
             .iter_mut()
-            .filter(|kept| family(document, &kept.node) != mailbox)
+            .filter(|kept| document.family(&kept.node) != mailbox)
             .filter_map(|kept| {
                 let member = provider(document, &kept.node)?;
                 Some((kept, member))
@@ -218,16 +218,6 @@ pub fn forget_entries() -> Change {
         key: KEY.to_vec(),
         value: None,
     }
-}
-
-/// A family's name, or a node that names none and is one of its own.
-type Family<'a> = (&'a str, Option<NodeId>);
-
-fn family<'a>(document: &'a Document, id: &NodeId) -> Family<'a> {
-    let name = document
-        .member(id)
-        .map_or("", |member| member.family.as_str());
-    (name, name.is_empty().then_some(*id))
 }
 
 fn provider<'a>(document: &'a Document, id: &NodeId) -> Option<&'a Member> {
@@ -323,9 +313,9 @@ mod tests {
         for _ in 0..200 {
             let (entries, _) = scene.drawn(&document);
             let families = nodes(&entries);
-            let families: BTreeSet<_> = families.iter().map(|id| family(&document, id)).collect();
+            let families: BTreeSet<_> = families.iter().map(|id| document.family(id)).collect();
             assert_eq!(families.len(), 3);
-            assert!(!families.contains(&("a", None)));
+            assert!(!families.contains(&Family::of(scene.providers[0], "a")));
             met.extend(nodes(&entries));
         }
         assert_eq!(met.len(), 7);

@@ -32,7 +32,8 @@ impl SessionJob {
             documents,
             known,
         } = self;
-        let verified = verify_documents(&params, &documents, &known);
+        let documents = documents.iter().map(Vec::as_slice);
+        let verified = verify_documents(&params, documents, &known);
         SessionDone { number, verified }
     }
 

@@ -24,7 +24,7 @@ use shoal_client::{
 };
 use shoal_packet::Frame;
 use shoal_proto::{Epoch, MessageId, NodeId, Span, Time};
-use shoal_topology::{AdoptError, NetworkParameters, Role, View};
+use shoal_topology::{AdoptError, NetworkParameters, Role};
 use zeroize::Zeroizing;
 
 use self::clock::Offset;
@@ -449,7 +449,7 @@ impl Session {
         }
         self.tell(now, ClientInput::View(Arc::clone(&view)));
         match self.state {
-            State::Fetching { since } => self.approach(now, since, &view),
+            State::Fetching { since } => self.approach(now, since),
             State::Entered { .. } => {
                 self.documents.renewed(now, &mut self.rng);
                 self.check_entry(now);
@@ -490,16 +490,13 @@ impl Session {
     }
 
     /// Has documents: asks an entry to be attached, or draws entries first.
-    fn approach(&mut self, now: Time, since: Time, view: &View) {
-        if self.documents.is_stale(now) {
-            let epoch = self.params.epoch_at(now).number();
-            return self.fail(now, SessionError::Stale { epoch });
-        }
-        let Some(document) = view.current(&self.params, now) else {
-            return self.fail(now, SessionError::NoEntry);
+    fn approach(&mut self, now: Time, since: Time) {
+        let document = match self.documents.current(now) {
+            Ok(document) => Arc::clone(document),
+            Err(error) => return self.fail(now, error),
         };
         if self.entries.is_over(now) {
-            match self.entries.draw(now, document, &mut self.rng) {
+            match self.entries.draw(now, &document, &mut self.rng) {
                 Ok(change) => {
                     let ticket = self.persist(Writing::Entries, vec![change]);
                     self.state = State::Drawing { since, ticket };
@@ -508,7 +505,7 @@ impl Session {
             }
             return;
         }
-        let chosen = self.entries.choose(now, document);
+        let chosen = self.entries.choose(now, &document);
         match chosen.map(|member| (member.id, member.addresses.clone())) {
             Ok((node, addresses)) => {
                 let connection = self.open(node, addresses, true);
@@ -536,8 +533,7 @@ impl Session {
                 } = self.state
                     && drawn == ticket
                 {
-                    let view = Arc::clone(self.documents.view());
-                    self.approach(now, since, &view);
+                    self.approach(now, since);
                 }
             }
             (Some(Writing::Entries), Err(reason)) => {
@@ -575,11 +571,10 @@ impl Session {
 
     /// A switch: without a document for the new epoch it would mark its frames as nobody else does.
     fn check_documents(&mut self, now: Time) {
-        if matches!(self.state, State::Entered { .. }) && self.documents.is_stale(now) {
-            let epoch = self.params.epoch_at(now).number();
-            return self.fail(now, SessionError::Stale { epoch });
+        match self.documents.current(now).err() {
+            Some(error) if matches!(self.state, State::Entered { .. }) => self.fail(now, error),
+            _ => self.check_entry(now),
         }
-        self.check_entry(now);
     }
 
     /// From a switch on, an entry that the document in force does not list is of no use: every packet

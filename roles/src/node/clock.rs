@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shoal_proto::{NodeId, Span, Time};
-use shoal_topology::{NetworkParameters, answer_time};
+use shoal_topology::{Family, NetworkParameters, answer_time};
 
 /// Neighbours whose clocks are kept.
 const MOST_NEIGHBOURS: usize = 1024;
@@ -141,20 +141,15 @@ impl Clocks {
     /// What each family says: the member whose clock is nearest to ours, so that who takes the name of
     /// a family can only soften what it says.
     fn votes(&self) -> Vec<i64> {
-        let mut families: BTreeMap<&str, i64> = BTreeMap::new();
-        let mut votes = Vec::new();
-        for told in self.told.values() {
-            if told.family.is_empty() {
-                votes.push(told.ahead_us);
-                continue;
-            }
-            let said = families.entry(&told.family).or_insert(told.ahead_us);
+        let mut families: BTreeMap<Family<'_>, i64> = BTreeMap::new();
+        for (id, told) in &self.told {
+            let family = Family::of(*id, &told.family);
+            let said = families.entry(family).or_insert(told.ahead_us);
             if told.ahead_us.unsigned_abs() < said.unsigned_abs() {
                 *said = told.ahead_us;
             }
         }
-        votes.extend(families.into_values());
-        votes
+        families.into_values().collect()
     }
 }
 

@@ -280,7 +280,6 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use shoal_proto::wire;
 
-    use super::super::jobs::Recipe;
     use super::*;
     use crate::sample::Network;
 
@@ -302,7 +301,7 @@ mod tests {
         from: Option<u8>,
     ) -> Result<Considered, DocumentError> {
         let base = archive.base(rules, now, document);
-        let derived = base.is_some_and(|base| Recipe::of(document, base).gives(rules, document));
+        let derived = base.is_some_and(|base| document.follows_from(base.as_deref(), rules));
         let from = from.map(|from| NodeId::new([from; 32]));
         archive.consider(rules, now, Arc::clone(document), from, derived)
     }

@@ -36,12 +36,6 @@ impl Recipe {
     pub(super) fn form(&self, rules: &Rules) -> Result<Document, DocumentError> {
         Document::form_by(rules, self.epoch, self.base.as_deref(), &self.descriptors)
     }
-
-    /// Whether it gives this document.
-    pub(super) fn gives(&self, rules: &Rules, document: &Document) -> bool {
-        self.form(rules)
-            .is_ok_and(|formed| formed.hash() == document.hash())
-    }
 }
 
 pub(super) enum Task {

@@ -33,7 +33,7 @@ use checks::Checks;
 use form::Forming;
 use header::Header;
 pub use jobs::{DirectoryDone, DirectoryJob};
-use jobs::{Found, Recipe, Task};
+use jobs::{Found, Task};
 use peers::{Asked, Peers};
 use pool::{Inserted, Pool, Removed};
 pub use read::answer_time;
@@ -171,8 +171,7 @@ impl<R: CryptoRng> Directory<R> {
         documents.sort_by_key(Document::epoch);
         for document in documents {
             let base = self.archive.base(&rules, now, &document);
-            let derived =
-                base.is_some_and(|base| Recipe::of(&document, base).gives(&rules, &document));
+            let derived = base.is_some_and(|base| document.follows_from(base.as_deref(), &rules));
             let (epoch, document) = (document.epoch(), Arc::new(document));
             let considered = self.archive.consider(&rules, now, document, None, derived);
             if considered.is_err() {

@@ -468,12 +468,8 @@ fn a_next_document_has_to_follow_from_its_base() {
     forged.members[two].layer = 1;
     let forged = forged.encode_to_vec();
     assert!(Document::decode_verified(&forged, &net.params).is_ok());
-    let documents = [
-        five.encode().to_vec(),
-        six.encode().to_vec(),
-        forged.clone(),
-    ];
-    let verified = verify_documents(&net.params, &documents, &View::default());
+    let documents: [&[u8]; 3] = [five.encode(), six.encode(), &forged];
+    let verified = verify_documents(&net.params, documents, &View::default());
     assert_eq!(verified[0].as_deref(), Ok(&*five));
     assert_eq!(verified[1].as_deref(), Ok(&*six));
     assert_eq!(verified[2], Err(DocumentError::NotDerived));

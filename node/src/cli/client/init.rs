@@ -8,7 +8,7 @@ use shoal_node::state::keys::CLIENT_FILE;
 use shoal_node::state::{StateDir, create_client_keys, write_new};
 use shoal_node::{Failure, seeded};
 use shoal_proto::NodeId;
-use shoal_topology::{NetworkParameters, Role};
+use shoal_topology::{Family, NetworkParameters, Role};
 use toml::Value;
 
 use super::address::own_address;
@@ -78,7 +78,7 @@ fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeI
     let family = |id: &NodeId| {
         let member = members.clone().find(|member| member.id == *id);
         let name = member.map_or("", |member| member.family.as_str());
-        (name, name.is_empty().then_some(*id))
+        Family::of(*id, name)
     };
     let apart = |mailbox: &NodeId| {
         let entry = args.entry.as_ref();

@@ -1,0 +1,21 @@
+//! Which nodes belong together.
+
+use shoal_proto::NodeId;
+
+/// What nodes of one owner have in common, as far as they say so: the name of their family. Who names
+/// none is a family of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Family<'a> {
+    pub(crate) name: &'a str,
+    /// Who is alone.
+    pub(crate) alone: Option<NodeId>,
+}
+
+impl<'a> Family<'a> {
+    /// That of a node that names this one; `name` is empty for none.
+    #[must_use]
+    pub fn of(id: NodeId, name: &'a str) -> Self {
+        let alone = name.is_empty().then_some(id);
+        Self { name, alone }
+    }
+}
