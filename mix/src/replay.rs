@@ -54,7 +54,7 @@ impl Room {
     ) -> Self {
         Self {
             tags: limits.replay_tags(params, document.epoch(), now),
-            neighbours: neighbours_before(document, local),
+            neighbours: document.before(local).len(),
             clients: role == Role::Provider,
             now,
             pace: Span::from_secs(1).scale(1, limits.packets_per_second.into()),
@@ -64,17 +64,6 @@ impl Room {
     /// How far ahead of now a member's packets may take its time.
     fn patience(&self) -> Span {
         Span::from_secs(1) + self.pace.scale(BURST, 1)
-    }
-}
-
-/// How many members are in the position before this one's.
-fn neighbours_before(document: &Document, local: &NodeId) -> usize {
-    let position = document.member(local).map(|member| member.layer);
-    match position {
-        None => 0,
-        Some(0) => document.mixes(document.layers()).len(),
-        Some(1) => document.providers().len(),
-        Some(layer) => document.mixes(layer - 1).len(),
     }
 }
 

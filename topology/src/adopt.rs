@@ -207,21 +207,27 @@ impl Answers {
         (variants, last)
     }
 
-    /// The median of how far the nodes' clocks are ahead of ours, so that a minority of wrong clocks
-    /// moves it no further than a right one. Of an even number neither of the two in the middle can
-    /// be told from a wrong one: then our own clock counts as well.
+    /// The [`middle`] of how far the nodes' clocks are ahead of ours, so that a minority of wrong
+    /// clocks moves it no further than a right one.
     fn clock_offset(&self) -> i64 {
         let ahead = |(_, came, answer): &(NodeId, Time, wire::SyncResponse)| {
             let offset = i128::from(answer.now_us) - i128::from(came.as_micros());
             i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX })
         };
-        let mut offsets: Vec<i64> = self.answers.iter().map(ahead).collect();
-        if offsets.len().is_multiple_of(2) {
-            offsets.push(0);
-        }
-        offsets.sort_unstable();
-        offsets.get(offsets.len() / 2).copied().unwrap_or(0)
+        middle(self.answers.iter().map(ahead).collect())
     }
+}
+
+/// The middle of how far others' clocks are ahead of ours. Of an even number neither of the two in the
+/// middle can be told from a wrong one: then our own clock counts as well, so that both have to agree on
+/// which way ours is off, and the nearer one counts.
+#[must_use]
+pub fn middle(mut ahead: Vec<i64>) -> i64 {
+    if ahead.len().is_multiple_of(2) {
+        ahead.push(0);
+    }
+    ahead.sort_unstable();
+    ahead.get(ahead.len() / 2).copied().unwrap_or(0)
 }
 
 /// Reads and verifies the answers of several nodes, and takes from them what they agree on: all of

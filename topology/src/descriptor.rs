@@ -12,7 +12,8 @@ use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time, wire};
 
 use crate::canonical::Canonical;
 use crate::identity::{usable, verify};
-use crate::{Address, DescriptorError, Identity, NetworkParameters};
+use crate::rules::Rules;
+use crate::{Address, DescriptorError, Identity, NetworkParameters, is_family};
 
 /// The packet version that every member has to speak.
 pub const PACKET_VERSION: u32 = 260;
@@ -20,16 +21,6 @@ pub const PACKET_VERSION: u32 = 260;
 pub const MAX_ADDRESSES: usize = 8;
 /// Most keys, for consecutive epochs, in a descriptor.
 pub const MAX_KEYS: usize = 4;
-/// Whether this may be a family's name, or is empty for none: at most [`MAX_FAMILY_BYTES`] of `a` to
-/// `z`, digits, `-`, `.` and `_`.
-#[must_use]
-pub fn is_family(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
-    name.len() <= MAX_FAMILY_BYTES && name.bytes().all(plain)
-}
-
-/// Most bytes of a family's name.
-pub const MAX_FAMILY_BYTES: usize = 32;
 /// Most versions that a descriptor may list.
 const MAX_VERSIONS: usize = 8;
 /// In front of what is signed, so that the signature means nothing elsewhere.
@@ -204,16 +195,15 @@ impl Descriptor {
     }
 
     /// What can be checked without a clock.
-    fn check(&self, params: &NetworkParameters) -> Result<(), DescriptorError> {
-        self.check_dates(params)?;
+    fn check(&self, rules: &Rules) -> Result<(), DescriptorError> {
+        self.check_dates(&rules.params)?;
         if self.keys.is_empty() || self.keys.len() > MAX_KEYS {
             return Err(DescriptorError::Keys);
         }
         check_address_count(self.addresses.len())?;
-        let reach = params.reach();
         for address in &self.addresses {
             let ip = address.ip();
-            let fits = reach.check(ip);
+            let fits = rules.reach.check(ip);
             fits.map_err(|why| DescriptorError::Misfit(ip, why))?;
         }
         if self.versions.len() > MAX_VERSIONS || !self.versions.contains(&PACKET_VERSION) {
@@ -267,22 +257,21 @@ impl SignedDescriptor {
         params: &NetworkParameters,
         descriptor: Descriptor,
     ) -> Result<Self, DescriptorError> {
-        Self::sign_for(identity, params, &params.hash(), descriptor)
+        Self::sign_by(identity, &Rules::of(params), descriptor)
     }
 
-    /// As [`sign`](Self::sign), with the hash of the parameters computed already.
-    pub(crate) fn sign_for(
+    /// As [`sign`](Self::sign).
+    pub(crate) fn sign_by(
         identity: &Identity,
-        params: &NetworkParameters,
-        network: &NetworkHash,
+        rules: &Rules,
         descriptor: Descriptor,
     ) -> Result<Self, DescriptorError> {
         if descriptor.identity != identity.id() {
             return Err(DescriptorError::Identity);
         }
-        descriptor.check(params)?;
+        descriptor.check(rules)?;
         let inner = descriptor.to_wire().encode_to_vec();
-        let signature = identity.sign(&message(network, &inner)).to_vec();
+        let signature = identity.sign(&message(&rules.network, &inner)).to_vec();
         let bytes = wire::SignedDescriptor {
             descriptor: inner,
             signature,
@@ -319,18 +308,14 @@ impl SignedDescriptor {
         params: &NetworkParameters,
         now: Time,
     ) -> Result<Self, DescriptorError> {
-        let signed = Self::decode(&bytes.into(), params, &params.hash())?;
+        let signed = Self::decode(&bytes.into(), &Rules::of(params))?;
         signed.check_now(params, now)?;
         Ok(signed)
     }
 
     /// Everything but the current time. What comes out shares the bytes.
-    pub(crate) fn decode(
-        bytes: &Arc<[u8]>,
-        params: &NetworkParameters,
-        network: &NetworkHash,
-    ) -> Result<Self, DescriptorError> {
-        UnverifiedDescriptor::read(bytes, params)?.verify(network)
+    pub(crate) fn decode(bytes: &Arc<[u8]>, rules: &Rules) -> Result<Self, DescriptorError> {
+        UnverifiedDescriptor::read(bytes, rules)?.verify(&rules.network)
     }
 
     /// Whether it is valid at this time.
@@ -404,10 +389,7 @@ pub(crate) struct UnverifiedDescriptor {
 }
 
 impl UnverifiedDescriptor {
-    pub(crate) fn read(
-        bytes: &Arc<[u8]>,
-        params: &NetworkParameters,
-    ) -> Result<Self, DescriptorError> {
+    pub(crate) fn read(bytes: &Arc<[u8]>, rules: &Rules) -> Result<Self, DescriptorError> {
         if bytes.len() > MAX_DESCRIPTOR_BYTES {
             return Err(DescriptorError::Size(bytes.len()));
         }
@@ -420,7 +402,7 @@ impl UnverifiedDescriptor {
         let inner = wire::Descriptor::decode(outer.descriptor.as_slice())
             .map_err(|_| DescriptorError::Malformed)?;
         let descriptor = Descriptor::from_wire(inner)?;
-        descriptor.check(params)?;
+        descriptor.check(rules)?;
         Ok(Self {
             descriptor,
             outer,

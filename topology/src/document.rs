@@ -296,6 +296,15 @@ impl Document {
         to.layer == after
     }
 
+    /// The members of the position before a node's: those from which it gets packets. None for who is
+    /// no member.
+    #[must_use]
+    pub fn before(&self, id: &NodeId) -> &[NodeId] {
+        let layer = self.member(id).map(|member| member.layer);
+        let before = layer.map(|layer| layer.checked_sub(1).unwrap_or(self.layers()));
+        before.map_or(&[], |before| self.position(before))
+    }
+
     fn position(&self, layer: u8) -> &[NodeId] {
         self.positions
             .get(usize::from(layer))
@@ -347,19 +356,15 @@ impl UnverifiedDocument {
             bytes: Arc::clone(bytes),
         };
         for member in wire.members {
-            document.read_member(member, &rules.params)?;
+            document.read_member(member, rules)?;
         }
         Ok(document)
     }
 
-    fn read_member(
-        &mut self,
-        member: wire::Member,
-        params: &NetworkParameters,
-    ) -> Result<(), DocumentError> {
-        let read = UnverifiedDescriptor::read(&member.signed_descriptor.into(), params);
+    fn read_member(&mut self, member: wire::Member, rules: &Rules) -> Result<(), DocumentError> {
+        let read = UnverifiedDescriptor::read(&member.signed_descriptor.into(), rules);
         let read = read.map_err(DocumentError::Descriptor)?;
-        check_dates(params, self.epoch, &read.descriptor)?;
+        check_dates(&rules.params, self.epoch, &read.descriptor)?;
         let last = self.ids().next_back();
         if last >= Some(&read.descriptor.identity) {
             return Err(DocumentError::Order);

@@ -58,11 +58,10 @@ pub mod sample;
 mod view;
 
 pub use address::{Address, Transport};
-pub use adopt::{Answers, ClientDirectory, Response, Verified, adopt_documents, verify_documents};
-pub use descriptor::{
-    Descriptor, MAX_ADDRESSES, MAX_FAMILY_BYTES, MAX_KEYS, PACKET_VERSION, Role, SignedDescriptor,
-    is_family,
+pub use adopt::{
+    Answers, ClientDirectory, Response, Verified, adopt_documents, middle, verify_documents,
 };
+pub use descriptor::{Descriptor, MAX_ADDRESSES, MAX_KEYS, PACKET_VERSION, Role, SignedDescriptor};
 pub use directory::{
     Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryDone, DirectoryInput,
     DirectoryJob, DirectoryWarning, LocalNode, MAX_DESCRIPTORS, MAX_JOBS, MAX_SYNC_REQUEST_BYTES,
@@ -74,7 +73,7 @@ pub use error::{
     Refusals,
 };
 pub use expected::{TYPICAL_LINK, Waits, Ways};
-pub use family::Family;
+pub use family::{Family, MAX_FAMILY_BYTES, is_family};
 pub use file::read_toml;
 pub use identity::Identity;
 pub use keyring::KeyRing;

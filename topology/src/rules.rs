@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use shoal_proto::{NetworkHash, NodeId};
 
-use crate::NetworkParameters;
+use crate::{NetworkParameters, Reach};
 
-/// The parameters, with their hash and the genesis members computed once. Without it both would be
+/// The parameters, with what follows from them computed once. Without it all of that would be
 /// computed anew for every descriptor, in time that grows with the number of genesis members.
 pub(crate) struct Rules {
     pub(crate) params: Arc<NetworkParameters>,
     /// The hash of the parameters.
     pub(crate) network: NetworkHash,
+    /// Which addresses its members may have.
+    pub(crate) reach: Reach,
     genesis: BTreeSet<NodeId>,
 }
 
@@ -21,6 +23,7 @@ impl Rules {
     pub(crate) fn new(params: Arc<NetworkParameters>) -> Self {
         Self {
             network: params.hash(),
+            reach: params.reach(),
             genesis: params.genesis_members.iter().map(|m| m.id).collect(),
             params,
         }

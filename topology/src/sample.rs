@@ -155,5 +155,5 @@ fn describe(
         family: node.family.clone(),
         admission: Vec::new(),
     };
-    SignedDescriptor::sign_for(&node.identity, params, &rules.network, descriptor)
+    SignedDescriptor::sign_by(&node.identity, rules, descriptor)
 }

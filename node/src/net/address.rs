@@ -1,6 +1,6 @@
 //! Addresses as libp2p has them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -24,6 +24,15 @@ pub(super) fn ip_of(address: &Multiaddr) -> IpAddr {
         Some(Protocol::Ip4(ip)) => ip.into(),
         Some(Protocol::Ip6(ip)) => ip.into(),
         _ => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// The network of so many leading bits that an address is in, by its first address. An IPv4 address is
+/// in one network, however its socket shows it.
+pub(super) fn network_of(ip: IpAddr, v4: u32, v6: u32) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() & u32::MAX << (32 - v4)).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & u128::MAX << (128 - v6)).into(),
     }
 }
 

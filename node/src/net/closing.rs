@@ -1,25 +1,24 @@
 //! Connections that end in time: a peer that takes nothing any more can't hold one by not taking our good-bye.
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use libp2p::core::StreamMuxer;
-use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerEvent, StreamMuxerExt as _, SubstreamBox};
+use libp2p::core::muxing::{StreamMuxerEvent, StreamMuxerExt as _};
 use tokio::time::{Sleep, sleep};
 
 /// A connection whose closing takes so long at most. What the peer has not taken by then is dropped with
 /// the socket.
-pub(super) struct Closing {
-    inner: StreamMuxerBox,
+pub(super) struct Closing<M> {
+    inner: M,
     patience: Duration,
     over: Option<Pin<Box<Sleep>>>,
 }
 
-impl Closing {
-    pub(super) const fn new(inner: StreamMuxerBox, patience: Duration) -> Self {
+impl<M> Closing<M> {
+    pub(super) const fn new(inner: M, patience: Duration) -> Self {
         Self {
             inner,
             patience,
@@ -28,25 +27,25 @@ impl Closing {
     }
 }
 
-impl StreamMuxer for Closing {
-    type Substream = SubstreamBox;
-    type Error = io::Error;
+impl<M: StreamMuxer + Unpin> StreamMuxer for Closing<M> {
+    type Substream = M::Substream;
+    type Error = M::Error;
 
     fn poll_inbound(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<SubstreamBox>> {
+    ) -> Poll<Result<M::Substream, M::Error>> {
         self.inner.poll_inbound_unpin(cx)
     }
 
     fn poll_outbound(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<SubstreamBox>> {
+    ) -> Poll<Result<M::Substream, M::Error>> {
         self.inner.poll_outbound_unpin(cx)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), M::Error>> {
         if let Poll::Ready(closed) = self.inner.poll_close_unpin(cx) {
             return Poll::Ready(closed);
         }
@@ -55,7 +54,10 @@ impl StreamMuxer for Closing {
         over.poll_unpin(cx).map(Ok)
     }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<StreamMuxerEvent, M::Error>> {
         self.inner.poll_unpin(cx)
     }
 }
@@ -65,6 +67,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::future::poll_fn;
+    use std::io;
 
     use super::*;
 
@@ -100,7 +103,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_takes_nothing_holds_no_connection() {
-        let mut closing = Closing::new(StreamMuxerBox::new(Stuck), Duration::from_millis(20));
+        let mut closing = Closing::new(Stuck, Duration::from_millis(20));
         let closed = poll_fn(|cx| closing.poll_close_unpin(cx));
         let closed = tokio::time::timeout(Duration::from_secs(20), closed).await;
         closed.expect("it ends in time").unwrap();

@@ -203,11 +203,15 @@ impl Driver {
         if self.stopping.is_some() {
             return;
         }
+        let others = wanted.peers.is_some() || wanted.packet_peers.is_some();
         if let Some(peers) = wanted.peers {
             self.set_peers(peers);
         }
         if let Some(allowed) = wanted.packet_peers {
             self.set_packet_peers(allowed);
+        }
+        if others {
+            self.sort_strangers();
         }
         if wanted.shutdown {
             self.stop();
@@ -229,7 +233,6 @@ impl Driver {
         let is_connected =
             |node: &NodeId| peer_of(node).is_some_and(|peer| swarm.is_connected(&peer));
         self.dialer.set(now(), peers, is_connected);
-        self.sort_strangers();
     }
 
     fn set_packet_peers(&mut self, allowed: BTreeSet<NodeId>) {
@@ -239,7 +242,6 @@ impl Driver {
                 self.say(NetEvent::PacketLinkDown { peer: node });
             }
         }
-        self.sort_strangers();
     }
 
     /// Others are strangers now.
@@ -256,6 +258,10 @@ impl Driver {
             // It may be closing already.
             self.swarm.close_connection(connection);
         }
+        self.count_strangers();
+    }
+
+    fn count_strangers(&self) {
         let strangers = u64::try_from(self.strangers.len()).unwrap_or(u64::MAX);
         self.stats().strangers.store(strangers, Ordering::Relaxed);
     }

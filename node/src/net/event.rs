@@ -1,6 +1,7 @@
 //! What networking says, and what names a request, a message or the right to answer.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use libp2p::gossipsub::MessageId as GossipId;
 use libp2p::request_response::ResponseChannel;
@@ -56,7 +57,7 @@ pub enum NetEvent {
         /// `tcp` or `quic`.
         transport: &'static str,
         /// Where it is. Of a client, this is never to be logged.
-        address: Multiaddr,
+        ip: IpAddr,
     },
     /// The last connection to this peer closed.
     Disconnected {

@@ -20,7 +20,7 @@ use super::places::Places;
 use super::stats::{Stats, count, count_less};
 
 /// What comes out of a handshake.
-type Secured = (PeerId, StreamMuxerBox);
+pub(super) type Secured = (PeerId, StreamMuxerBox);
 
 /// A transport whose incoming connections have a place each until their handshake is over. The one that
 /// gives way is closed.
@@ -30,7 +30,7 @@ pub(super) struct Handshakes {
 }
 
 struct Waiting {
-    places: Mutex<(Places<u64, AbortHandle>, u64)>,
+    places: Mutex<Places<u64, AbortHandle>>,
     stats: Arc<Stats>,
 }
 
@@ -44,7 +44,7 @@ impl Handshakes {
     /// With so many places.
     pub(super) fn new(inner: Boxed<Secured>, most: usize, stats: Arc<Stats>) -> Self {
         let waiting = Waiting {
-            places: Mutex::new((Places::new(most), 0)),
+            places: Mutex::new(Places::new(most)),
             stats,
         };
         Self {
@@ -57,9 +57,7 @@ impl Handshakes {
 impl Waiting {
     fn enter(self: &Arc<Self>, from: IpAddr, cut: AbortHandle) -> Place {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let (places, next) = &mut *places;
-        let number = *next;
-        *next = next.wrapping_add(1);
+        let number = places.next();
         count(&self.stats.handshaking);
         if let Some((_, cut)) = places.enter(number, from, cut) {
             cut.abort();
@@ -74,7 +72,7 @@ impl Waiting {
 impl Drop for Place {
     fn drop(&mut self) {
         let places = self.waiting.places.lock();
-        let (places, _) = &mut *places.unwrap_or_else(PoisonError::into_inner);
+        let mut places = places.unwrap_or_else(PoisonError::into_inner);
         if places.leave(&self.number).is_some() {
             count_less(&self.waiting.stats.handshaking);
         }

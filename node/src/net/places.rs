@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::address::network_of;
+
 /// Bits that addresses of one neighbourhood, one network and one machine have in common, for IPv4 and for
 /// IPv6: what a provider, a site and a household or server are usually given.
 const LEVELS: [(u32, u32); 3] = [(16, 32), (24, 56), (32, 64)];
-/// Bits of the longer kind of address.
-const BITS: u32 = 128;
 
 /// Places for what anybody can ask for, a connection for one. Whoever comes gets one. If there are more
 /// than `most` then, the one that gives way is of the neighbourhood that has most places, in it of the
@@ -23,7 +23,7 @@ pub(super) struct Places<K, V> {
 struct Place<V> {
     number: u64,
     /// Where it is, as in [`LEVELS`].
-    home: [u128; LEVELS.len()],
+    home: [IpAddr; LEVELS.len()],
     value: V,
 }
 
@@ -41,7 +41,7 @@ impl<K: Ord + Copy, V> Places<K, V> {
     pub(super) fn enter(&mut self, key: K, from: IpAddr, value: V) -> Option<(K, V)> {
         let place = Place {
             number: self.next,
-            home: home(from),
+            home: LEVELS.map(|(v4, v6)| network_of(from, v4, v6)),
             value,
         };
         self.next = self.next.wrapping_add(1);
@@ -51,6 +51,11 @@ impl<K: Ord + Copy, V> Places<K, V> {
         }
         let key = self.last_in_line()?;
         Some((key, self.leave(&key)?))
+    }
+
+    /// The number of the place that is taken next.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
     }
 
     /// Gives a place back. None if it is not taken.
@@ -80,7 +85,7 @@ impl<K: Ord + Copy, V> Places<K, V> {
         for level in 0..LEVELS.len() {
             let of = |place: &Place<V>| place.home.get(level).copied();
             // How many there are, and the first of them; with as many, the older ones give way.
-            let mut crowds: BTreeMap<Option<u128>, (usize, u64)> = BTreeMap::new();
+            let mut crowds: BTreeMap<Option<IpAddr>, (usize, u64)> = BTreeMap::new();
             for (_, place) in &line {
                 let (count, first) = crowds.entry(of(place)).or_insert((0, place.number));
                 *count += 1;
@@ -93,23 +98,6 @@ impl<K: Ord + Copy, V> Places<K, V> {
         let oldest = line.into_iter().min_by_key(|(_, place)| place.number);
         oldest.map(|(key, _)| *key)
     }
-}
-
-/// What an address has in common with others, level by level.
-fn home(ip: IpAddr) -> [u128; LEVELS.len()] {
-    // An IPv4 address has one home, however its socket shows it.
-    let (bits, long) = match ip.to_canonical() {
-        IpAddr::V4(ip) => (ip.to_ipv6_mapped().to_bits(), false),
-        IpAddr::V6(ip) => (ip.to_bits(), true),
-    };
-    LEVELS.map(|(short_common, long_common)| {
-        let own = if long {
-            BITS - long_common
-        } else {
-            32 - short_common
-        };
-        bits >> own << own
-    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::address::network_of;
+
 /// Dials of one machine at once, and how long each counts: one a minute in the long run.
 const MACHINE: (u32, Duration) = (16, Duration::from_secs(60));
 /// Dials of one network at once, an IPv4 /24 or an IPv6 /64, and how long each counts: three a minute in the
@@ -22,11 +24,7 @@ enum Target {
 impl Target {
     /// What a dial of this address is counted under.
     fn of(ip: IpAddr) -> [Self; 2] {
-        let network = match ip {
-            IpAddr::V4(ip) => IpAddr::from((ip.to_bits() & !0xff).to_be_bytes()),
-            IpAddr::V6(ip) => IpAddr::from((ip.to_bits() >> 64 << 64).to_be_bytes()),
-        };
-        [Self::Machine(ip), Self::Network(network)]
+        [Self::Machine(ip), Self::Network(network_of(ip, 24, 64))]
     }
 
     const fn bound(self) -> (u32, Duration) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::StreamMuxer;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::timeout::TransportTimeout;
 use libp2p::core::transport::{Transport as _, TransportError};
@@ -28,7 +29,7 @@ use super::codec::Codec;
 use super::config::{Mode, NetLimits};
 use super::error::NetError;
 use super::gossip::{Gossip, gossip};
-use super::handshakes::Handshakes;
+use super::handshakes::{Handshakes, Secured};
 use super::packets;
 use super::stats::Stats;
 
@@ -74,10 +75,7 @@ pub(super) fn swarm(parts: &Parts<'_>) -> Result<Swarm<Protocols>, NetError> {
     // A source address over UDP can be made up, so what fills one's places leaves the other's alone.
     let guarded = |transport| Handshakes::new(transport, places, Arc::clone(&parts.stats));
     let transport = guarded(tcp(parts)?).or_transport(guarded(quic(parts)));
-    let transport = transport.map(|secured, _| {
-        let (peer, muxer) = secured.into_inner();
-        (peer, StreamMuxerBox::new(Closing::new(muxer, GOOD_BYE)))
-    });
+    let transport = transport.map(|secured, _| secured.into_inner());
     let config = swarm::Config::with_tokio_executor()
         .with_notify_handler_buffer_size(CONNECTION_BUFFER)
         .with_per_connection_event_buffer_size(CONNECTION_BUFFER.get())
@@ -93,9 +91,17 @@ pub(super) fn swarm(parts: &Parts<'_>) -> Result<Swarm<Protocols>, NetError> {
     ))
 }
 
-type Secured = transport::Boxed<(PeerId, StreamMuxerBox)>;
+/// A connection that is authenticated, in the one form that all have.
+fn secured<M>((peer, muxer): (PeerId, M), _: ConnectedPoint) -> Secured
+where
+    M: StreamMuxer + Unpin + Send + 'static,
+    M::Substream: Send + 'static,
+    M::Error: Send + Sync + 'static,
+{
+    (peer, StreamMuxerBox::new(Closing::new(muxer, GOOD_BYE)))
+}
 
-fn tcp(parts: &Parts<'_>) -> Result<Secured, NetError> {
+fn tcp(parts: &Parts<'_>) -> Result<transport::Boxed<Secured>, NetError> {
     let noise = noise::Config::new(&parts.keypair);
     let noise = noise.map_err(|error| setup("TCP")(error.to_string()))?;
     let mut yamux = yamux::Config::default();
@@ -105,10 +111,10 @@ fn tcp(parts: &Parts<'_>) -> Result<Secured, NetError> {
         // Nodes with other parameters fail in the handshake already.
         .authenticate(noise.with_prologue(parts.network.as_bytes().to_vec()))
         .multiplex(yamux);
-    Ok(tcp.boxed())
+    Ok(tcp.map(secured).boxed())
 }
 
-fn quic(parts: &Parts<'_>) -> Secured {
+fn quic(parts: &Parts<'_>) -> transport::Boxed<Secured> {
     let mut config = quic::Config::new(&parts.keypair);
     config.max_stream_data = parts.limits.quic_stream_bytes;
     config.max_connection_data = parts.limits.quic_connection_bytes;
@@ -117,8 +123,7 @@ fn quic(parts: &Parts<'_>) -> Secured {
     config.keep_alive_interval = QUIC_KEEP_ALIVE;
     config.max_idle_timeout = QUIC_IDLE_MILLIS;
     let quic = quic::tokio::Transport::new(config);
-    quic.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
-        .boxed()
+    quic.map(secured).boxed()
 }
 
 fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {

@@ -116,16 +116,19 @@ impl DirectoryFiles {
         changes: Vec<DirectoryChange>,
         log: &ReplayWriter,
     ) -> Result<(), NotKept> {
+        let (mut rows, mut of_rows) = (Vec::new(), Vec::new());
         let (mut failed, mut why) = (Vec::new(), None);
-        let (secrets, rows): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_secret);
-        for change in secrets {
-            if let Err(error) = self.apply_secret(&change, log) {
+        for change in changes {
+            if let Some(row) = row(&change) {
+                rows.push(row);
+                of_rows.push(change);
+            } else if let Err(error) = self.apply_secret(&change, log) {
                 failed.push(change);
                 why.get_or_insert(error);
             }
         }
         if let Err(error) = self.apply_rows(&rows) {
-            failed.extend(rows);
+            failed.extend(of_rows);
             why.get_or_insert(error);
         }
         match why {
@@ -148,8 +151,7 @@ impl DirectoryFiles {
         }
     }
 
-    fn apply_rows(&mut self, changes: &[DirectoryChange]) -> Result<(), StateError> {
-        let rows: Vec<_> = changes.iter().filter_map(row).collect();
+    fn apply_rows(&mut self, rows: &[Row]) -> Result<(), StateError> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -232,13 +234,6 @@ impl DirectoryFiles {
     fn key_path(&self, epoch: Epoch) -> PathBuf {
         self.keys.join(format!("{epoch}.key"))
     }
-}
-
-const fn is_secret(change: &DirectoryChange) -> bool {
-    matches!(
-        change,
-        DirectoryChange::Key { .. } | DirectoryChange::RemoveKey { .. }
-    )
 }
 
 /// A row's kind, key and value; without a value, it is to be deleted.

@@ -11,10 +11,10 @@
 //! only make it say that it is not ready gains an alarm. So being wrong costs one node, and it
 //! costs its operator one look: the machine's clock is what has to be set.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use shoal_proto::{NodeId, Span, Time};
-use shoal_topology::{Family, NetworkParameters, answer_time};
+use shoal_topology::{Family, NetworkParameters, answer_time, middle};
 
 /// Neighbours whose clocks are kept.
 const MOST_NEIGHBOURS: usize = 1024;
@@ -41,8 +41,6 @@ pub(super) struct Clocks {
     /// When whom was asked what is not answered.
     asked: BTreeMap<NodeId, Time>,
     told: BTreeMap<NodeId, Told>,
-    /// Those that told, the one that told longest ago first.
-    order: BTreeSet<(Time, NodeId)>,
     off: Option<Off>,
 }
 
@@ -88,10 +86,7 @@ impl Clocks {
             family,
             ahead_us,
         };
-        if let Some(before) = self.told.insert(from, told) {
-            self.order.remove(&(before.at, from));
-        }
-        self.order.insert((now, from));
+        self.told.insert(from, told);
         self.forget(now, params.epoch.clamp(RECENT.0, RECENT.1));
         let tolerance = params.epoch.scale(1, 20).clamp(TOLERANCE.0, TOLERANCE.1);
         let off = self.look(tolerance);
@@ -105,32 +100,23 @@ impl Clocks {
 
     /// Forgets what is old, and of too much the oldest.
     fn forget(&mut self, now: Time, recent: Span) {
-        while let Some((at, id)) = self.order.first().copied()
-            && (now.since(at) > recent || self.told.len() > MOST_NEIGHBOURS)
-        {
-            self.order.pop_first();
-            self.told.remove(&id);
+        self.told.retain(|_, told| now.since(told.at) <= recent);
+        // It grows by one at a time.
+        if self.told.len() > MOST_NEIGHBOURS {
+            let oldest = self.told.iter().min_by_key(|(id, told)| (told.at, **id));
+            if let Some(id) = oldest.map(|(id, _)| *id) {
+                self.told.remove(&id);
+            }
         }
     }
 
-    /// The middle of what families say: with an even number the two in the middle have to agree on
-    /// which way it is off, and the nearer one counts. A minority can't bring it about.
+    /// The [`middle`] of what families say. A minority can't bring it about.
     fn look(&self, tolerance: Span) -> Option<Off> {
-        let mut votes = self.votes();
-        votes.sort_unstable();
+        let votes = self.votes();
         if votes.len() < FEWEST_FAMILIES {
             return None;
         }
-        let (low, high) = ((votes.len() - 1) / 2, votes.len() / 2);
-        let (low, high) = (*votes.get(low)?, *votes.get(high)?);
-        // Both on one side of ours, or nothing is said.
-        let nearest = if low > 0 {
-            low
-        } else if high < 0 {
-            high
-        } else {
-            0
-        };
+        let nearest = middle(votes);
         let by = Span::from_micros(nearest.unsigned_abs());
         (by > tolerance).then_some(Off {
             ahead: nearest < 0,
@@ -296,7 +282,6 @@ mod tests {
             world.hears(number % 1_500, "", 0);
         }
         assert_eq!(world.clocks.told.len(), MOST_NEIGHBOURS);
-        assert_eq!(world.clocks.order.len(), MOST_NEIGHBOURS);
         // Who was not asked, and nonsense, count for nothing.
         let id = NodeId::new([7; 32]);
         for asked in [false, true] {

@@ -86,6 +86,16 @@ impl Desk {
         }
     }
 
+    /// Whether any client is attached.
+    pub(super) fn has_clients(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
+    /// The connections of all attached clients.
+    pub(super) fn connections(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.clients.values().copied()
+    }
+
     /// The connection of an attached client.
     pub(super) fn connection(&self, handle: &ClientHandle) -> Option<NodeId> {
         self.clients.get(handle).copied()

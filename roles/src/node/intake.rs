@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use shoal_mix::{Admitted, DropReason, Gate, Origin, Processed, UnwrapQueue};
 use shoal_packet::{Batch, Frame};
@@ -31,19 +31,27 @@ const PAUSE: Span = Span::from_secs(10);
 /// [`NodeInput::Processed`](super::NodeInput::Processed). Locks are held for a lookup.
 pub struct Intake {
     gate: Arc<Gate>,
-    attached: RwLock<BTreeMap<NodeId, Attached>>,
+    attached: RwLock<Clients>,
     open: AtomicBool,
 }
 
+type Clients = BTreeMap<NodeId, Attached>;
+
 struct Attached {
     handle: ClientHandle,
+    /// Frames per second that it may send.
+    rate: f64,
     budget: Mutex<Budget>,
+}
+
+impl Attached {
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A token bucket: no client can use more of this node than a few others do.
 struct Budget {
-    /// Tokens per second.
-    rate: f64,
     tokens: f64,
     at: Time,
     /// The first and the last frame that was too much, since it last stopped sending too much.
@@ -51,10 +59,10 @@ struct Budget {
 }
 
 impl Budget {
-    fn take(&mut self, now: Time) -> bool {
+    fn take(&mut self, now: Time, rate: f64) -> bool {
         let since = now.since(self.at).as_secs_f64();
         self.at = self.at.max(now);
-        self.tokens = (self.tokens + since * self.rate).min(BURST);
+        self.tokens = (self.tokens + since * rate).min(BURST);
         if self.tokens < 1.0 {
             let before = self.excess.filter(|(_, last)| now < *last + PAUSE);
             self.excess = Some((before.map_or(now, |(first, _)| first), now));
@@ -123,70 +131,57 @@ impl Intake {
     /// per second.
     pub(super) fn attach(&self, now: Time, peer: NodeId, handle: ClientHandle, rate: f64) {
         let budget = Budget {
-            rate: rate * RATE_MARGIN,
             tokens: FIRST_BURST,
             at: now,
             excess: None,
         };
         let attached = Attached {
             handle,
+            rate: rate * RATE_MARGIN,
             budget: Mutex::new(budget),
         };
-        let mut map = self
-            .attached
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        map.insert(peer, attached);
+        self.write().insert(peer, attached);
     }
 
     /// The connection is gone.
     pub(super) fn detach(&self, peer: &NodeId) -> Option<ClientHandle> {
-        let mut map = self
-            .attached
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        map.remove(peer).map(|old| old.handle)
+        self.write().remove(peer).map(|old| old.handle)
     }
 
     /// Whether this node can carry clients that send at `rate` frames per second beside those that are
     /// attached. Who is attached keeps its rate, so who comes too late is told that it is full.
     pub(super) fn carries(&self, rate: f64) -> bool {
-        let map = self.attached.read().unwrap_or_else(PoisonError::into_inner);
-        let budgets = map.values().map(|client| &client.budget);
-        let rates = budgets.map(|it| it.lock().unwrap_or_else(PoisonError::into_inner).rate);
-        rates.sum::<f64>() + rate * RATE_MARGIN <= self.gate.limits().client_rate()
+        let attached: f64 = self.read().values().map(|client| client.rate).sum();
+        attached + rate * RATE_MARGIN <= self.gate.limits().client_rate()
     }
 
     /// The connections of clients that have sent too much for too long.
     pub(super) fn overdone(&self) -> Vec<NodeId> {
-        let map = self.attached.read().unwrap_or_else(PoisonError::into_inner);
-        let overdone = map.iter().filter(|(_, client)| {
-            let budget = client.budget.lock().unwrap_or_else(PoisonError::into_inner);
-            budget.is_overdone()
-        });
+        let map = self.read();
+        let overdone = map
+            .iter()
+            .filter(|(_, client)| client.budget().is_overdone());
         overdone.map(|(peer, _)| *peer).collect()
-    }
-
-    /// The connections of all attached clients.
-    pub(super) fn clients(&self) -> Vec<NodeId> {
-        let map = self.attached.read().unwrap_or_else(PoisonError::into_inner);
-        map.keys().copied().collect()
-    }
-
-    /// Whether any client is attached.
-    pub(super) fn has_clients(&self) -> bool {
-        let map = self.attached.read().unwrap_or_else(PoisonError::into_inner);
-        !map.is_empty()
     }
 
     /// Where a frame of this connection comes from; none if it is a client's that sends too much.
     fn origin(&self, now: Time, peer: NodeId) -> Option<Origin> {
-        let map = self.attached.read().unwrap_or_else(PoisonError::into_inner);
+        let map = self.read();
         let Some(client) = map.get(&peer) else {
             return Some(Origin::Member(peer));
         };
-        let mut budget = client.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        budget.take(now).then_some(Origin::Client(client.handle))
+        let fits = client.budget().take(now, client.rate);
+        fits.then_some(Origin::Client(client.handle))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Clients> {
+        self.attached.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Clients> {
+        self.attached
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn drop_unseen(&self, reason: DropReason) {

@@ -388,7 +388,7 @@ impl Node {
             self.questions.deadline(),
             self.readiness.deadline().filter(|_| self.stop_by.is_none()),
             self.stop_by.filter(|_| !self.drained),
-            self.intake.has_clients().then_some(self.look_at),
+            self.desk.has_clients().then_some(self.look_at),
         ];
         parts.into_iter().flatten().min()
     }
@@ -784,7 +784,7 @@ impl Node {
         let documents = self.directory.view().documents.values();
         let members = documents.flat_map(|document| document.members().map(|member| member.id));
         let mut allowed: BTreeSet<NodeId> = members.collect();
-        allowed.extend(self.intake.clients());
+        allowed.extend(self.desk.connections());
         allowed.remove(&self.local);
         self.act(NodeAction::PacketPeers(allowed));
     }

@@ -6,6 +6,7 @@
 //! longer than its asker does.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 
 use shoal_proto::{NodeId, Span, Time};
 use shoal_topology::Ticket;
@@ -53,6 +54,20 @@ const STRANGERS: Rate = Rate {
 pub struct Place(pub u64);
 
 impl Place {
+    /// That of an address: the prefix that one owner usually has, /24 for IPv4, /48 for IPv6.
+    #[must_use]
+    pub fn of(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => Self(u64::from(ip.to_bits() >> 8)),
+            // The first 48 bits, and a bit above them that no prefix of IPv4 has.
+            IpAddr::V6(ip) => {
+                let [a, b, c, ..] = ip.segments();
+                let join = |prefix, part| prefix << 16 | u64::from(part);
+                Self([a, b, c].into_iter().fold(1, join))
+            }
+        }
+    }
+
     /// Of peers whose address is not known.
     const UNKNOWN: Self = Self(u64::MAX);
     /// Of peers from one place too many.
@@ -345,6 +360,18 @@ impl Questions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neighbours_of_an_address_are_in_one_place() {
+        let place = |text: &str| Place::of(text.parse().expect("an address"));
+        let same = |a: &str, b: &str| place(a) == place(b);
+        assert!(same("192.0.2.1", "192.0.2.254"));
+        assert!(!same("192.0.2.1", "192.0.3.1"));
+        assert!(same("2001:db8:1:2::3", "2001:db8:1:ff::4"));
+        assert!(!same("2001:db8:1::", "2001:db8:2::"));
+        assert!(same("192.0.2.1", "::ffff:192.0.2.7"));
+        assert!(!same("0.0.0.1", "::1"));
+    }
 
     /// What a directory of many members answers a client.
     const ANSWER: usize = 611_000;

@@ -66,7 +66,7 @@ impl DirectoryJob {
         let Self { rules, task } = self;
         let found = match task {
             Task::Descriptor(bytes) => {
-                let checked = SignedDescriptor::decode(&bytes, &rules.params, &rules.network);
+                let checked = SignedDescriptor::decode(&bytes, &rules);
                 Found::Descriptor(bytes, checked)
             }
             Task::Answer(bytes) => {

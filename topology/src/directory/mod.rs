@@ -179,7 +179,7 @@ impl<R: CryptoRng> Directory<R> {
             }
         }
         for bytes in descriptors {
-            let signed = SignedDescriptor::decode(&bytes, &rules.params, &rules.network);
+            let signed = SignedDescriptor::decode(&bytes, &rules);
             let Ok(signed) = signed else { continue };
             let (id, sequence) = (signed.id(), signed.sequence());
             let mut removed = Vec::new();

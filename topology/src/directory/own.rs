@@ -178,12 +178,7 @@ impl<R: CryptoRng> Directory<R> {
             family: local.family.clone(),
             admission: Vec::new(),
         };
-        let signed = SignedDescriptor::sign_for(
-            &local.identity,
-            &self.rules.params,
-            &self.rules.network,
-            descriptor,
-        )?;
+        let signed = SignedDescriptor::sign_by(&local.identity, &self.rules, descriptor)?;
         self.own.sequence = sequence;
         self.persist(DirectoryChange::Sequence(sequence));
         Ok(signed)

@@ -68,7 +68,7 @@ impl Driver {
                 ..
             } => {
                 self.strangers.gone(connection_id);
-                self.close([]);
+                self.count_strangers();
                 if num_established == 0 {
                     self.disconnected(&peer_id);
                 }
@@ -113,14 +113,14 @@ impl Driver {
 
     fn connected(&mut self, peer: &PeerId, endpoint: &ConnectedPoint) {
         if let Some(peer) = node_of(peer) {
-            let address = endpoint.get_remote_address();
-            let found = endpoint.is_dialer().then(|| ip_of(address));
+            let ip = ip_of(endpoint.get_remote_address());
+            let found = endpoint.is_dialer().then_some(ip);
             self.dialer.connected(now(), &peer, found);
             let transport = transport_of(endpoint);
             self.say(NetEvent::Connected {
                 peer,
                 transport,
-                address: address.clone(),
+                ip,
             });
         }
     }

@@ -11,13 +11,12 @@ use shoal_packet::Frame;
 use shoal_proto::{NodeId, Time};
 use shoal_provider::StoreError;
 use shoal_roles::RequestKind;
-use shoal_roles::node::{Figures, Node, NodeAction, NodeEvent, NodeInput, Trouble};
+use shoal_roles::node::{Figures, Node, NodeAction, NodeEvent, NodeInput, Place, Trouble};
 use shoal_topology::{DirectoryWarning, Ticket};
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::DiskThread;
 use super::jobs::JobThreads;
-use super::place::place_of;
 use super::store::StoreThread;
 use crate::net::{Channel, GossipToken, NetEvent, NetHandle, SendError, multiaddr};
 use crate::runtime::announce::{Announce, Announcer};
@@ -132,10 +131,9 @@ impl Host {
                 let address = address.to_string();
                 return self.announcer.say(&Announce::Listening { address });
             }
-            NetEvent::Connected { peer, address, .. } => {
-                if let Some(place) = place_of(&address) {
-                    self.tell(NodeInput::Located { peer, place });
-                }
+            NetEvent::Connected { peer, ip, .. } => {
+                let place = Place::of(ip);
+                self.tell(NodeInput::Located { peer, place });
                 NodeInput::Connected(peer)
             }
             NetEvent::Disconnected { peer } => NodeInput::Disconnected(peer),

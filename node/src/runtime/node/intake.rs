@@ -53,7 +53,8 @@ impl Frames {
     }
 
     fn work(&self, out: &mpsc::Sender<Processed>) {
-        let gather = |items: &mut UnwrapQueue| items.take(self.clock.now());
+        let gather =
+            |items: &mut UnwrapQueue| (!items.is_empty()).then(|| items.take(self.clock.now()));
         while let Some(batch) = self.queue.take(gather) {
             // What is there is unwrapped together; nobody waits for a full batch.
             for processed in self.intake.unwrap(self.clock.now(), batch) {

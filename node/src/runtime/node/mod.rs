@@ -4,7 +4,6 @@ mod disk;
 mod host;
 mod intake;
 mod jobs;
-mod place;
 mod queue;
 mod store;
 mod worker;

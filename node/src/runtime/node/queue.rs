@@ -7,26 +7,6 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use shoal_mix::UnwrapQueue;
-
-/// What a queue holds its items in.
-pub(super) trait Items {
-    /// Whether there is nothing to take.
-    fn is_empty(&self) -> bool;
-}
-
-impl<T> Items for VecDeque<T> {
-    fn is_empty(&self) -> bool {
-        self.is_empty()
-    }
-}
-
-impl Items for UnwrapQueue {
-    fn is_empty(&self) -> bool {
-        self.is_empty()
-    }
-}
-
 /// A queue between async producers that never wait and threads that do.
 pub(super) struct Queue<C> {
     state: Mutex<State<C>>,
@@ -38,7 +18,7 @@ struct State<C> {
     closed: bool,
 }
 
-impl<C: Items> Queue<C> {
+impl<C> Queue<C> {
     /// A queue that holds its items in this.
     pub(super) const fn new(items: C) -> Self {
         let state = State {
@@ -65,19 +45,18 @@ impl<C: Items> Queue<C> {
         }
     }
 
-    /// Waits for items and takes what `gather` takes of them. None once the queue is closed and empty.
-    pub(super) fn take<T>(&self, gather: impl FnOnce(&mut C) -> T) -> Option<T> {
+    /// Waits until `gather` takes something of the items, and gives that. None once the queue is closed
+    /// and there is nothing to take.
+    pub(super) fn take<T>(&self, mut gather: impl FnMut(&mut C) -> Option<T>) -> Option<T> {
         let mut state = self.lock();
-        while state.items.is_empty() {
-            if state.closed {
-                return None;
+        loop {
+            let taken = gather(&mut state.items);
+            if taken.is_some() || state.closed {
+                return taken;
             }
-            state = self
-                .filled
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            let woken = self.filled.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
         }
-        Some(gather(&mut state.items))
     }
 
     /// Refuses what comes and lets the workers finish what is there.
@@ -90,7 +69,7 @@ impl<C: Items> Queue<C> {
 impl<T> Queue<VecDeque<T>> {
     /// Waits for one item. None once the queue is closed and empty.
     pub(super) fn take_one(&self) -> Option<T> {
-        self.take(VecDeque::pop_front).flatten()
+        self.take(VecDeque::pop_front)
     }
 }
 
@@ -106,7 +85,9 @@ mod tests {
             let queue = Arc::clone(&queue);
             std::thread::spawn(move || {
                 let mut all = Vec::new();
-                while let Some(some) = queue.take(std::mem::take) {
+                let all_of =
+                    |items: &mut VecDeque<i32>| (!items.is_empty()).then(|| std::mem::take(items));
+                while let Some(some) = queue.take(all_of) {
                     all.extend(some);
                 }
                 all

@@ -47,8 +47,8 @@ fn run(
     ops: &Queue<VecDeque<Operation>>,
     done: &mpsc::Sender<NodeInput>,
 ) {
-    let group = |ops: &mut VecDeque<Operation>| -> (Vec<u64>, Vec<StoreOp>) {
-        ops.drain(..ops.len().min(GROUP)).unzip()
+    let group = |ops: &mut VecDeque<Operation>| -> Option<(Vec<u64>, Vec<StoreOp>)> {
+        (!ops.is_empty()).then(|| ops.drain(..ops.len().min(GROUP)).unzip())
     };
     while let Some((tickets, ops)) = ops.take(group) {
         let results = store.apply(clock.now(), ops);
