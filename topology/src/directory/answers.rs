@@ -462,14 +462,11 @@ impl<R: CryptoRng> Directory<R> {
 
     /// Goes on without jobs of the answers whose results have not come for too long.
     pub(super) fn give_up_answers(&mut self, now: Time) {
-        let lost = |unread: &&mut Unread| now >= unread.since + JOB_PATIENCE;
-        while let Some(bytes) = self.answers.unread.front_mut().filter(lost) {
-            let bytes = Arc::clone(&bytes.bytes);
-            self.counters.lost += 1;
-            self.warn(DirectoryWarning::JobLost);
-            if let Some(Unread { from, asked, .. }) = self.answers.take_unread(&bytes) {
-                self.without(now, from, asked);
-            }
+        let lost = |unread: &mut Unread| now >= unread.since + JOB_PATIENCE;
+        while let Some(unread) = self.answers.unread.pop_front_if(lost) {
+            self.answers.bytes -= unread.bytes.len();
+            self.note_lost();
+            self.without(now, unread.from, unread.asked);
         }
         // Its descriptors have a deadline of their own.
         let waits = |step: &Step| !matches!(step, Step::Other);
@@ -478,10 +475,15 @@ impl<R: CryptoRng> Directory<R> {
             _ => false,
         };
         if lost && let Some(answer) = self.answer_at(waits) {
-            self.counters.lost += 1;
-            self.warn(DirectoryWarning::JobLost);
+            self.note_lost();
             self.advance(now, answer);
         }
+    }
+
+    /// The result of a job has not come for too long.
+    pub(super) fn note_lost(&mut self) {
+        self.counters.lost += 1;
+        self.warn(DirectoryWarning::JobLost);
     }
 
     fn weigh(&mut self, now: Time, document: Arc<Document>, from: NodeId, derived: bool) {

@@ -64,6 +64,7 @@ impl Archive {
         if check_epoch(&rules.params, now, epoch).is_err()
             || self.declined.contains(&(epoch, hash))
             || header.genesis > rules.genesis().len()
+            || self.get(epoch).is_some_and(|ours| *ours.hash() == hash)
         {
             return false;
         }
@@ -74,10 +75,9 @@ impl Archive {
         let Some(ours) = self.get(epoch).map(|ours| Header::of(rules, ours)) else {
             return follows || self.may_adopt(rules, epoch, header.genesis);
         };
-        ours.hash != hash
-            && (follows && header.rank() > ours.rank()
-                || header.genesis > ours.genesis
-                || self.outvoted(epoch, &hash))
+        follows && header.rank() > ours.rank()
+            || header.genesis > ours.genesis
+            || self.outvoted(epoch, &hash)
     }
 
     /// Remembers a document that was fetched and not taken.

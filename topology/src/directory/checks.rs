@@ -10,9 +10,7 @@ use shoal_proto::{NodeId, Time};
 use super::jobs::Task;
 use super::pool::Inserted;
 use super::read::Claim;
-use super::{
-    Directory, DirectoryAction, DirectoryWarning, JOB_PATIENCE, MAX_GOSSIP, Ticket, Verdict,
-};
+use super::{Directory, DirectoryAction, JOB_PATIENCE, MAX_GOSSIP, Ticket, Verdict};
 use crate::{DescriptorError, SignedDescriptor};
 
 /// By the bytes of a descriptor: who waits for its check.
@@ -143,8 +141,7 @@ impl<R: CryptoRng> Directory<R> {
             let Some(waiting) = self.checks.end(&bytes) else {
                 continue;
             };
-            self.counters.lost += 1;
-            self.warn(DirectoryWarning::JobLost);
+            self.note_lost();
             for (from, ticket) in waiting.gossip {
                 self.peers.end_check(&from);
                 self.verdict(ticket, Verdict::Ignore);

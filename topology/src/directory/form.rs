@@ -205,8 +205,7 @@ impl<R: CryptoRng> Directory<R> {
     /// Forms anew what was lost while it was being formed.
     pub(super) fn give_up_forming(&mut self, now: Time) {
         if matches!(&self.desk, Desk::Forming(forming) if forming.is_lost(now)) {
-            self.counters.lost += 1;
-            self.warn(DirectoryWarning::JobLost);
+            self.note_lost();
             self.desk = Desk::Free;
             self.unformed = true;
         }
