@@ -1,6 +1,6 @@
 //! Mailboxes and drop ids: attending, registering, revoking.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, params};
 use shoal_proto::{DropId, MailboxId};
 
 use super::database::failure;
@@ -42,7 +42,6 @@ pub(super) struct MailboxRow {
 /// A drop id.
 pub(super) struct DropRow {
     pub(super) id: i64,
-    pub(super) mailbox: i64,
     pub(super) revoked: bool,
     /// Entries that take up room.
     pub(super) occupied: u64,
@@ -66,41 +65,45 @@ impl Work<'_> {
     }
 
     /// A drop id of one mailbox.
-    pub(super) fn drop_row(
-        &self,
-        mailbox: i64,
-        key: &DropId,
-    ) -> Result<Option<DropRow>, StoreError> {
+    fn drop_row(&self, mailbox: i64, key: &DropId) -> Result<Option<DropRow>, StoreError> {
         self.prepare(
-            "SELECT id, mailbox, revoked_us IS NOT NULL, \
-                 waiting + iif(freed_step = ?3, freed, 0) \
+            "SELECT id, revoked_us IS NOT NULL, waiting + iif(freed_step = ?3, freed, 0) \
                  FROM drops WHERE mailbox = ?1 AND key = ?2",
         )?
-        .query_row(params![mailbox, key.as_bytes(), self.step()], drop_row)
+        .query_row(params![mailbox, key.as_bytes(), self.step()], |row| {
+            Ok(DropRow {
+                id: row.get(0)?,
+                revoked: row.get(1)?,
+                occupied: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
+        })
         .optional()
         .map_err(failure)
     }
 
-    /// A drop id of the mailbox that registered it first, and that mailbox's key.
-    pub(super) fn first_row(
+    /// A mailbox and a drop id of it, as far as they are there.
+    pub(super) fn rows(
         &self,
-        key: &DropId,
-    ) -> Result<Option<(DropRow, MailboxId)>, StoreError> {
-        let first = self
-            .prepare(
-                "SELECT id, mailbox, revoked_us IS NOT NULL, \
-                 waiting + iif(freed_step = ?2, freed, 0) \
-                 FROM drops WHERE key = ?1 ORDER BY id LIMIT 1",
-            )?
-            .query_row(params![key.as_bytes(), self.step()], drop_row)
-            .optional()
-            .map_err(failure)?;
-        let Some(row) = first else { return Ok(None) };
-        let owner = self
-            .prepare("SELECT key FROM mailboxes WHERE id = ?1")?
-            .query_row([row.mailbox], |row| Ok(MailboxId::new(row.get(0)?)))
-            .map_err(failure)?;
-        Ok(Some((row, owner)))
+        key: &MailboxId,
+        drop: &DropId,
+    ) -> Result<(Option<MailboxRow>, Option<DropRow>), StoreError> {
+        let mailbox = self.mailbox(key)?;
+        let row = match &mailbox {
+            Some(mailbox) => self.drop_row(mailbox.id, drop)?,
+            None => None,
+        };
+        Ok((mailbox, row))
+    }
+
+    /// The mailbox that registered a drop id first.
+    pub(super) fn first(&self, drop: &DropId) -> Result<Option<MailboxId>, StoreError> {
+        self.prepare(
+            "SELECT mailboxes.key FROM drops JOIN mailboxes ON mailboxes.id = drops.mailbox \
+                 WHERE drops.key = ?1 ORDER BY drops.id LIMIT 1",
+        )?
+        .query_row([drop.as_bytes()], |row| Ok(MailboxId::new(row.get(0)?)))
+        .optional()
+        .map_err(failure)
     }
 
     /// Whether one more drop id fits a mailbox, which may not exist yet.
@@ -294,13 +297,4 @@ impl Work<'_> {
         }
         Ok((old.len() as u64, idle.len() as u64))
     }
-}
-
-fn drop_row(row: &Row<'_>) -> rusqlite::Result<DropRow> {
-    Ok(DropRow {
-        id: row.get(0)?,
-        mailbox: row.get(1)?,
-        revoked: row.get(2)?,
-        occupied: row.get::<_, i64>(3)?.cast_unsigned(),
-    })
 }
