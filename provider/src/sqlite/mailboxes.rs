@@ -6,6 +6,7 @@ use shoal_proto::{DropId, MailboxId};
 use super::database::failure;
 use super::work::Work;
 use crate::store::{Change, EntryId, StoreOutcome};
+use crate::window::Attended;
 use crate::{StoreError, Window};
 
 /// What an owner's command says about itself.
@@ -13,22 +14,6 @@ pub(super) struct Attendance {
     pub(super) generation: u64,
     pub(super) counter: u64,
     pub(super) stream: u64,
-}
-
-/// Whether an owner's command counts.
-enum Passage {
-    Counts {
-        /// The generation is newer than every one before.
-        fresh: bool,
-        /// The window with this command.
-        window: Window,
-        /// The stream's number.
-        stream: u64,
-    },
-    Replayed {
-        /// The newest generation that was seen.
-        generation: u64,
-    },
 }
 
 /// A mailbox, as far as deciding needs it.
@@ -156,13 +141,15 @@ impl Work<'_> {
             }
             None => self.create(key)?,
         };
-        let (fresh, mut window, stream) = match self.pass(mailbox, attendance)? {
-            Passage::Counts {
-                fresh,
-                window,
-                stream,
-            } => (fresh, window, stream),
-            Passage::Replayed { generation } => return Ok(StoreOutcome::Replayed { generation }),
+        let next = Attended::next(
+            self.attended(mailbox)?,
+            attendance.generation,
+            attendance.counter,
+            attendance.stream,
+        );
+        let (fresh, mut attended) = match next {
+            Ok(counts) => counts,
+            Err(generation) => return Ok(StoreOutcome::Replayed { generation }),
         };
         for entry in acks {
             self.ack(mailbox, *entry)?;
@@ -172,15 +159,20 @@ impl Work<'_> {
             refused += u32::from(!self.change(key, mailbox, change)?);
         }
         if refused > 0 {
-            window = window.refuse(attendance.counter);
+            attended.window = attended.window.refuse(attendance.counter);
         }
+        let Attended {
+            generation,
+            window,
+            stream,
+        } = attended;
         self.prepare(
             "UPDATE mailboxes SET generation = ?2, window_highest = ?3, window_bits = ?4, \
                  window_refused = ?5, stream = ?6, used_us = max(used_us, ?7) WHERE id = ?1",
         )?
         .execute(params![
             mailbox,
-            attendance.generation.cast_signed(),
+            generation.cast_signed(),
             window.highest().cast_signed(),
             window.bits().cast_signed(),
             window.refused().cast_signed(),
@@ -196,45 +188,22 @@ impl Work<'_> {
         })
     }
 
-    /// Whether a command counts.
-    fn pass(&self, mailbox: i64, attendance: &Attendance) -> Result<Passage, StoreError> {
-        let known = self
-            .prepare(
-                "SELECT generation, window_highest, window_bits, window_refused, stream \
+    /// What a mailbox knows of its owner's commands.
+    fn attended(&self, mailbox: i64) -> Result<Option<Attended>, StoreError> {
+        self.prepare(
+            "SELECT generation, window_highest, window_bits, window_refused, stream \
                  FROM mailboxes WHERE id = ?1 AND generation IS NOT NULL",
-            )?
-            .query_row([mailbox], |row| {
-                Ok((
-                    row.get::<_, i64>(0)?.cast_unsigned(),
-                    Window::from_parts(
-                        row.get::<_, i64>(1)?.cast_unsigned(),
-                        row.get::<_, i64>(2)?.cast_unsigned(),
-                        row.get::<_, i64>(3)?.cast_unsigned(),
-                    ),
-                    row.get::<_, i64>(4)?.cast_unsigned(),
-                ))
+        )?
+        .query_row([mailbox], |row| {
+            let number = |column| row.get(column).map(i64::cast_unsigned);
+            Ok(Attended {
+                generation: number(0)?,
+                window: Window::from_parts(number(1)?, number(2)?, number(3)?),
+                stream: number(4)?,
             })
-            .optional()
-            .map_err(failure)?;
-        Ok(match known {
-            Some((generation, window, stream)) if generation >= attendance.generation => {
-                let current = generation == attendance.generation;
-                let window = window.accept(attendance.counter).filter(|_| current);
-                match window {
-                    Some(window) => Passage::Counts {
-                        fresh: false,
-                        window,
-                        stream: stream.max(attendance.stream),
-                    },
-                    None => Passage::Replayed { generation },
-                }
-            }
-            _ => Passage::Counts {
-                fresh: true,
-                window: Window::first(attendance.counter),
-                stream: attendance.stream,
-            },
         })
+        .optional()
+        .map_err(failure)
     }
 
     /// Whether the change is done, or was.
