@@ -281,7 +281,10 @@ impl<R: CryptoRng> Client<R> {
                     trace,
                 });
             }
-            Sent::Dummy => self.counters.sent_dummy += 1,
+            Sent::Dummy { changes } => {
+                self.counters.sent_dummy += 1;
+                self.desk.note(changes);
+            }
             Sent::Loop => self.counters.sent_loop += 1,
             Sent::Drop => self.counters.sent_drop += 1,
             Sent::MailboxMissing => {

@@ -40,8 +40,7 @@ pub(crate) enum Seen {
 
 impl Generation {
     pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
-        let is_it = |row: &&Row| row.table == Table::Meta && row.key == ROW;
-        for row in rows.iter().filter(is_it) {
+        for row in Row::meta(rows, ROW) {
             self.number = rows::decode_number(&row.value).map_err(|e| row.fault(e))?;
         }
         Ok(())

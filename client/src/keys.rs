@@ -55,13 +55,6 @@ impl fmt::Display for PeerKey {
     }
 }
 
-/// Where a drop id comes from.
-#[derive(Clone, Copy)]
-enum DropUse {
-    Public,
-    Pool(u16),
-}
-
 /// The secrets of a client: the static X25519 key that seals and opens messages, the Ed25519 key
 /// that owns the mailbox, and the secret that drop ids are derived from. Wiped when dropped.
 pub struct ClientKeys {
@@ -158,21 +151,19 @@ impl ClientKeys {
 
     /// The drop id in the address that this client hands out.
     pub(crate) fn public_drop(&self) -> DropId {
-        self.derive(DropUse::Public)
+        self.derive(&[0])
     }
 
     /// The drop id of this number in the pool for contacts' answers.
     pub(crate) fn pool_drop(&self, number: u16) -> DropId {
-        self.derive(DropUse::Pool(number))
+        let [high, low] = number.to_be_bytes();
+        self.derive(&[1, high, low])
     }
 
-    fn derive(&self, purpose: DropUse) -> DropId {
+    fn derive(&self, purpose: &[u8]) -> DropId {
         let mut hash = Blake2b256::new_with_prefix(b"shoal drop id 2");
         hash.update(self.drops.as_slice());
-        match purpose {
-            DropUse::Public => hash.update([0]),
-            DropUse::Pool(number) => hash.update([&[1][..], &number.to_be_bytes()].concat()),
-        }
+        hash.update(purpose);
         DropId::new(hash.finalize().into())
     }
 }

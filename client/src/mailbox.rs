@@ -152,19 +152,13 @@ impl MailboxLink {
             self.acks.insert(*entry, counter);
         }
         let set = self.pool.say(now, counter);
-        let mut drops = Vec::with_capacity(SET);
-        if let Some(set) = set {
-            let ids = pool::numbers(set).map(|number| keys.pool_drop(number));
-            drops.extend(ids.map(DropChange::Register));
-        }
-        let acks_said = acks.clone();
-        self.in_flight.insert(
-            counter,
-            InFlight {
-                acks: acks_said,
-                set,
-            },
-        );
+        let numbers = set.into_iter().flat_map(pool::numbers);
+        let drops = numbers.map(|number| DropChange::Register(keys.pool_drop(number)));
+        let said = InFlight {
+            acks: acks.clone(),
+            set,
+        };
+        self.in_flight.insert(counter, said);
         while self.in_flight.len() > MAX_IN_FLIGHT {
             self.in_flight.pop_first();
         }
@@ -173,7 +167,7 @@ impl MailboxLink {
             generation: self.generation.number(),
             counter,
             acks,
-            drops,
+            drops: drops.collect(),
         }
     }
 
@@ -250,21 +244,20 @@ fn window_has(item: &StreamItem, counter: u64) -> bool {
     match item.window_highest.checked_sub(counter) {
         None => false,
         Some(0) => true,
-        Some(back) => {
-            let bit = u32::try_from(back - 1)
-                .ok()
-                .and_then(|bit| item.window_bits.checked_shr(bit));
-            bit.unwrap_or(0) & 1 == 1
-        }
+        Some(back) => bit(item.window_bits, back - 1) == Some(true),
     }
 }
 
 /// Whether a set of drop ids in the packet with this counter, which was received, was refused; none if
 /// the report does not go back so far.
 fn window_refused(item: &StreamItem, counter: u64) -> Option<bool> {
-    let back = u32::try_from(item.window_highest.checked_sub(counter)?).ok()?;
-    let bits = item.refused_bits.checked_shr(back)?;
-    Some(bits & 1 == 1)
+    bit(item.refused_bits, item.window_highest.checked_sub(counter)?)
+}
+
+/// The bit at a place; none beyond the last.
+fn bit(bits: u64, place: u64) -> Option<bool> {
+    let place = u32::try_from(place).ok()?;
+    Some(bits.checked_shr(place)? & 1 == 1)
 }
 
 #[cfg(test)]

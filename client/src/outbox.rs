@@ -266,17 +266,17 @@ impl Outbox {
             return Vec::new();
         };
         self.served = order;
-        let outgoing = self.by_order.get_mut(&order);
-        let part = outgoing.and_then(|outgoing| outgoing.parts.get_mut(&index));
-        let Some(part) = part else {
+        let Some(outgoing) = self.by_order.get_mut(&order) else {
+            return Vec::new();
+        };
+        let Some(part) = outgoing.parts.get_mut(&index) else {
             return Vec::new();
         };
         part.retry.attempts += u32::from(sent);
         put_off(&mut part.retry, now, self.retry_max, &mut self.rng);
         let key = OutboxRow::key(message, index);
         let mut changes = vec![Change::put(Table::Retry, key, part.retry.encode())];
-        let outgoing = self.by_order.get_mut(&order);
-        if let Some(outgoing) = outgoing.filter(|it| sent && it.row.state == MessageState::Queued) {
+        if sent && outgoing.row.state == MessageState::Queued {
             outgoing.row.state = MessageState::Sent;
             changes.push(outgoing.change());
         }

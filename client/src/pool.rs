@@ -61,8 +61,7 @@ impl Pool {
     }
 
     pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
-        let is_it = |row: &&Row| row.table == Table::Meta && row.key == ROW;
-        for row in rows.iter().filter(is_it) {
+        for row in Row::meta(rows, ROW) {
             let pool = PoolRow::decode(&row.value).map_err(|e| row.fault(e))?;
             if pool.provider == self.provider {
                 self.states = pool.states;

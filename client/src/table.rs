@@ -22,7 +22,7 @@ pub enum Table {
     Sent,
     /// Fragments not yet stored at the receiver's mailbox.
     Outbox,
-    /// When each of those that were sent is sent again.
+    /// When each of those that were tried is tried again.
     Retry,
     /// Fragments of messages that are not complete. Holds plaintext.
     Partial,

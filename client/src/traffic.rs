@@ -31,7 +31,10 @@ pub(crate) enum Sent {
         trace: Vec<HopTrace>,
     },
     /// A dummy in a fragment's place.
-    Dummy,
+    Dummy {
+        /// The rows that a fragment changed which could not leave.
+        changes: Vec<Change>,
+    },
     /// A loop.
     Loop,
     /// Drop cover.
@@ -136,12 +139,13 @@ impl<R: CryptoRng> Traffic<R> {
     }
 
     fn real(&mut self, now: Time, outbox: &mut Outbox) -> Result<(Packet, Sent), BuildError> {
+        let mut changes = Vec::new();
         if let Some(due) = outbox.next_due(now) {
             let (message, index, again) = (due.message, due.index, due.again);
             match self.packets.deposit(now, due) {
                 // The receiver's provider is gone from this epoch: later, perhaps.
                 Err(BuildError::LastHop) => {
-                    outbox.tried(&message, index, false, now);
+                    changes = outbox.tried(&message, index, false, now);
                 }
                 packet => {
                     let mut packet = packet?;
@@ -156,7 +160,7 @@ impl<R: CryptoRng> Traffic<R> {
                 }
             }
         }
-        Ok((self.packets.dummy(now)?, Sent::Dummy))
+        Ok((self.packets.dummy(now)?, Sent::Dummy { changes }))
     }
 
     /// What an answer is to, by its identifier, and whether it had counted as lost.

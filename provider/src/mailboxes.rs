@@ -7,8 +7,8 @@ mod stream;
 use std::collections::BTreeMap;
 
 use rand::CryptoRng;
+use shoal_packet::Frame;
 use shoal_packet::command::{DropChange, MailboxRequest, Reply};
-use shoal_packet::{Frame, Surb};
 use shoal_proto::{DropId, MailboxId, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, PoissonClock};
 
@@ -17,6 +17,7 @@ use self::stock::Stock;
 use self::stream::Stream;
 use crate::clocks::Clocks;
 use crate::documents::{Documents, leads_inside, spend};
+use crate::replies::Held;
 use crate::store::{Change, EntryId};
 use crate::{DropReason, Limits, StoreOp, StoreOutcome, StoreResult, Window};
 
@@ -80,35 +81,6 @@ pub(crate) struct Attending {
     rate: f64,
 }
 
-/// What the store said of a command that does not count.
-enum Refused {
-    /// It was received before, or its generation is over; this is the newest.
-    Behind(u64),
-    For(DropReason),
-}
-
-impl Refused {
-    fn of(self, attending: Attending) -> Refusal {
-        match self {
-            Self::For(reason) => Refusal {
-                reason,
-                behind: None,
-            },
-            Self::Behind(generation) => {
-                let [surb, ..] = attending.request.surbs;
-                Refusal {
-                    reason: DropReason::MailboxReplayed,
-                    behind: Some(Behind {
-                        surb_epoch: attending.request.surb_epoch,
-                        surb,
-                        generation,
-                    }),
-                }
-            }
-        }
-    }
-}
-
 /// What the store said of a command that counts.
 struct Attended {
     fresh: bool,
@@ -119,16 +91,24 @@ struct Attended {
 /// Why a command does not count.
 pub(crate) struct Refusal {
     pub(crate) reason: DropReason,
-    /// What its owner is answered.
-    pub(crate) behind: Option<Behind>,
+    /// What its owner is answered, by a reply block out of the command itself.
+    pub(crate) answer: Option<Held>,
 }
 
-/// An answer to an owner whose generation is over, by a reply block out of the command itself.
-pub(crate) struct Behind {
-    pub(crate) surb_epoch: u8,
-    pub(crate) surb: Surb,
-    /// The newest generation.
-    pub(crate) generation: u64,
+impl Refusal {
+    fn new(request: MailboxRequest, result: StoreResult) -> Self {
+        let (reason, answer) = match result {
+            // It was received before, or its generation is over.
+            Ok(StoreOutcome::Replayed { generation }) => {
+                let [surb, ..] = request.surbs;
+                let behind = Held::behind(request.surb_epoch, surb, generation);
+                (DropReason::MailboxReplayed, Some(behind))
+            }
+            Ok(StoreOutcome::Refused) => (DropReason::MailboxFull, None),
+            Ok(_) | Err(_) => (DropReason::StoreFailed, None),
+        };
+        Self { reason, answer }
+    }
 }
 
 /// What is to be done for a mailbox.
@@ -227,9 +207,23 @@ impl Mailboxes {
         match question {
             Question::Attend(attending) => {
                 self.attending = self.attending.saturating_sub(1);
-                match self.attend_done(result) {
-                    Ok(attended) => Ok(self.attended(rng, now, documents, *attending, &attended)),
-                    Err(refused) => Err(refused.of(*attending)),
+                match result {
+                    Ok(StoreOutcome::Attended {
+                        fresh,
+                        window,
+                        stream,
+                        refused,
+                    }) => {
+                        self.counters.mailbox_commands += 1;
+                        self.counters.refused += u64::from(refused);
+                        let attended = Attended {
+                            fresh,
+                            window,
+                            stream,
+                        };
+                        Ok(self.attended(rng, now, documents, *attending, &attended))
+                    }
+                    other => Err(Refusal::new(attending.request, other)),
                 }
             }
             Question::Waiting {
@@ -237,28 +231,6 @@ impl Mailboxes {
                 generation,
             } => Ok(self.waiting_done(now, mailbox, generation, result)),
             Question::List { mailbox, number } => Ok(self.list_done(now, mailbox, number, result)),
-        }
-    }
-
-    fn attend_done(&mut self, result: StoreResult) -> Result<Attended, Refused> {
-        match result {
-            Ok(StoreOutcome::Attended {
-                fresh,
-                window,
-                stream,
-                refused,
-            }) => {
-                self.counters.mailbox_commands += 1;
-                self.counters.refused += u64::from(refused);
-                Ok(Attended {
-                    fresh,
-                    window,
-                    stream,
-                })
-            }
-            Ok(StoreOutcome::Replayed { generation }) => Err(Refused::Behind(generation)),
-            Ok(StoreOutcome::Refused) => Err(Refused::For(DropReason::MailboxFull)),
-            Ok(_) | Err(_) => Err(Refused::For(DropReason::StoreFailed)),
         }
     }
 

@@ -12,11 +12,12 @@ use shoal_proto::{DropId, MailboxId, MessageId, Time};
 use self::drops::Drops;
 use self::entries::{DropKey, Entries};
 use self::tally::Tally;
+use crate::StoreLimits;
 use crate::limits::IDLE_BATCH;
 use crate::store::{
     Change, EntryId, Freed, Owner, Store, StoreOp, StoreOutcome, StoreResult, Usage,
 };
-use crate::{StoreLimits, Window};
+use crate::window::Attended;
 
 /// A store in memory: for virtual time and tests. What it holds is gone with it.
 #[derive(Debug)]
@@ -35,13 +36,6 @@ struct MailboxRow {
     next_entry: EntryId,
     tally: Tally,
     drops: u64,
-}
-
-#[derive(Debug)]
-struct Attended {
-    generation: u64,
-    window: Window,
-    stream: u64,
 }
 
 impl MemoryStore {
@@ -74,16 +68,18 @@ impl MemoryStore {
                 acks,
                 changes,
             } => {
-                let outcome = self.attend(now, mailbox, generation, counter, stream);
-                if !matches!(outcome, StoreOutcome::Attended { .. }) {
-                    return outcome;
+                if !self.mailboxes.contains_key(&mailbox) {
+                    if !self.may_create() {
+                        return StoreOutcome::Refused;
+                    }
+                    self.create(now, mailbox);
                 }
-                for entry in acks {
-                    self.ack(now, mailbox, entry);
+                let row = self.mailboxes.get(&mailbox);
+                let known = row.and_then(|row| row.attended);
+                match Attended::next(known, generation, counter, stream) {
+                    Ok(counts) => self.attend(now, mailbox, counter, counts, acks, changes),
+                    Err(generation) => StoreOutcome::Replayed { generation },
                 }
-                let undone = |change| !self.change(now, mailbox, change);
-                let refused = changes.into_iter().map(undone).map(u32::from).sum();
-                self.refuse(mailbox, counter, refused, outcome)
             }
             StoreOp::Waiting { mailbox } => {
                 StoreOutcome::Waiting(self.entries.newest(now, mailbox))
@@ -200,71 +196,34 @@ impl MemoryStore {
         Some(entry)
     }
 
+    /// Does a command that counts.
     fn attend(
         &mut self,
         now: Time,
         mailbox: MailboxId,
-        generation: u64,
         counter: u64,
-        stream: u64,
+        (fresh, mut attended): (bool, Attended),
+        acks: Vec<EntryId>,
+        changes: Vec<Change>,
     ) -> StoreOutcome {
-        if !self.mailboxes.contains_key(&mailbox) {
-            if !self.may_create() {
-                return StoreOutcome::Refused;
-            }
-            self.create(now, mailbox);
+        for entry in acks {
+            self.ack(now, mailbox, entry);
         }
-        let Some(row) = self.mailboxes.get_mut(&mailbox) else {
-            return StoreOutcome::Refused;
-        };
-        let (fresh, window, stream) = match &row.attended {
-            Some(known) if known.generation >= generation => {
-                let current = known.generation == generation;
-                let window = known.window.accept(counter).filter(|_| current);
-                let Some(window) = window else {
-                    let generation = known.generation;
-                    return StoreOutcome::Replayed { generation };
-                };
-                (false, window, known.stream.max(stream))
-            }
-            _ => (true, Window::first(counter), stream),
-        };
-        row.used = row.used.max(now);
-        row.attended = Some(Attended {
-            generation,
-            window,
-            stream,
-        });
+        let undone = |change| !self.change(now, mailbox, change);
+        let refused = changes.into_iter().map(undone).map(u32::from).sum();
+        if refused > 0 {
+            attended.window = attended.window.refuse(counter);
+        }
+        if let Some(row) = self.mailboxes.get_mut(&mailbox) {
+            row.used = row.used.max(now);
+            row.attended = Some(attended);
+        }
         StoreOutcome::Attended {
             fresh,
-            window,
-            stream,
-            refused: 0,
+            window: attended.window,
+            stream: attended.stream,
+            refused,
         }
-    }
-
-    /// The outcome of a command of which so many changes were refused.
-    fn refuse(
-        &mut self,
-        mailbox: MailboxId,
-        counter: u64,
-        refused: u32,
-        mut outcome: StoreOutcome,
-    ) -> StoreOutcome {
-        let row = self.mailboxes.get_mut(&mailbox);
-        if let StoreOutcome::Attended {
-            window,
-            refused: told,
-            ..
-        } = &mut outcome
-            && let Some(attended) = row.and_then(|row| row.attended.as_mut())
-            && refused > 0
-        {
-            *window = window.refuse(counter);
-            *told = refused;
-            attended.window = *window;
-        }
-        outcome
     }
 
     fn ack(&mut self, now: Time, mailbox: MailboxId, entry: EntryId) {

@@ -14,7 +14,7 @@ use crate::counters::PacketCounters;
 use crate::desk::StoreDesk;
 use crate::documents::Documents;
 use crate::entry::Entry;
-use crate::mailboxes::{Behind, Mailboxes, Question, Wish};
+use crate::mailboxes::{Mailboxes, Question, Wish};
 use crate::reason::Drops;
 use crate::replies::{Held, Place, Replies};
 use crate::{
@@ -255,20 +255,15 @@ impl<R: CryptoRng> Provider<R> {
                     Ok(wishes) => self.fulfil(wishes),
                     Err(refusal) => {
                         self.drops.add(refusal.reason, 1);
-                        self.tell_behind(now, refusal.behind);
+                        // Held as every answer is. If no more can be held, the owner's next
+                        // command asks again.
+                        if let Some(answer) = refusal.answer {
+                            let _ = self.replies.hold(&mut self.rng, now, answer);
+                        }
                     }
                 }
             }
             None => {}
-        }
-    }
-
-    /// Answers an owner whose command is of a generation that is over, held as every answer is. If no
-    /// more can be held, the owner's next command asks again.
-    fn tell_behind(&mut self, now: Time, behind: Option<Behind>) {
-        if let Some(behind) = behind {
-            let held = Held::behind(behind.surb_epoch, behind.surb, behind.generation);
-            let _ = self.replies.hold(&mut self.rng, now, held);
         }
     }
 

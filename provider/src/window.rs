@@ -106,6 +106,48 @@ impl Window {
     }
 }
 
+/// What a mailbox knows of its owner's commands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attended {
+    /// The newest generation.
+    pub(crate) generation: u64,
+    /// Which commands of it were received.
+    pub(crate) window: Window,
+    /// The highest `stream` of it.
+    pub(crate) stream: u64,
+}
+
+impl Attended {
+    /// What is known after one more command, and whether its generation is newer than every one
+    /// before.
+    ///
+    /// # Errors
+    /// The command does not count: the newest generation.
+    pub(crate) fn next(
+        known: Option<Self>,
+        generation: u64,
+        counter: u64,
+        stream: u64,
+    ) -> Result<(bool, Self), u64> {
+        let Some(known) = known.filter(|known| known.generation >= generation) else {
+            let first = Self {
+                generation,
+                window: Window::first(counter),
+                stream,
+            };
+            return Ok((true, first));
+        };
+        let current = known.generation == generation;
+        let window = known.window.accept(counter).filter(|_| current);
+        let next = Self {
+            generation,
+            window: window.ok_or(known.generation)?,
+            stream: known.stream.max(stream),
+        };
+        Ok((false, next))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -118,13 +118,23 @@ impl Partials {
 
     /// Gives up messages until the rest fits; not the one in hand. Returns their rows.
     pub(super) fn make_room(&mut self, keep: &InboxKey, contacts: &Contacts) -> Vec<Change> {
+        // All together are within both bounds, as they mostly are: nobody has to be counted.
+        if self.fragments <= self.limit.min(self.of_strangers) {
+            return Vec::new();
+        }
         let mut changes = Vec::new();
-        while self.fragments > self.limit || self.strangers(contacts) > self.of_strangers {
-            let Some(victim) = self.victim(keep, contacts) else {
+        let mut strange = self.strangers(contacts);
+        while self.fragments > self.limit || strange > self.of_strangers {
+            let spared = (strange > self.of_strangers).then_some(contacts);
+            let Some(victim) = self.victim(keep, spared) else {
                 break;
             };
             if let Some(partial) = self.remove(&victim) {
-                self.discarded += partial.parts.len() as u64;
+                let parts = partial.parts.len();
+                self.discarded += parts as u64;
+                if !contacts.contains(&victim.sender) {
+                    strange -= parts;
+                }
                 changes.extend(deletions(&victim, &partial));
             }
         }
@@ -138,8 +148,8 @@ impl Partials {
         held.map(|(_, partial)| partial.parts.len()).sum()
     }
 
-    fn victim(&self, keep: &InboxKey, contacts: &Contacts) -> Option<InboxKey> {
-        let among_strangers = self.strangers(contacts) > self.of_strangers;
+    /// The message to give up; one of a stranger, if contacts are named.
+    fn victim(&self, keep: &InboxKey, spared: Option<&Contacts>) -> Option<InboxKey> {
         let mut held: BTreeMap<_, usize> = BTreeMap::new();
         for (key, partial) in &self.messages {
             *held.entry(key.sender).or_default() += partial.parts.len();
@@ -147,7 +157,7 @@ impl Partials {
         self.messages
             .iter()
             .filter(|(key, _)| *key != keep)
-            .filter(|(key, _)| !among_strangers || !contacts.contains(&key.sender))
+            .filter(|(key, _)| !spared.is_some_and(|contacts| contacts.contains(&key.sender)))
             .max_by_key(|(key, partial)| (held.get(&key.sender), Reverse(partial.age)))
             .map(|(key, _)| *key)
     }

@@ -135,8 +135,8 @@ impl OutboxRow {
     }
 }
 
-/// A row of [`Table::Retry`](crate::Table::Retry), under the key of a fragment that was sent: when it
-/// is sent again if no receipt comes.
+/// A row of [`Table::Retry`](crate::Table::Retry), under the key of a fragment that was tried: when it
+/// is tried again if no receipt comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RetryRow {
     /// How often it was sent.

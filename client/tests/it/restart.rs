@@ -1,7 +1,10 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use shoal_client::{Client, ClientError, ClientEvent, ClientInput, ClientKeys, Row, Table};
+use shoal_client::{
+    Client, ClientConfig, ClientError, ClientEvent, ClientInput, ClientKeys, Row, Table,
+};
+use shoal_proto::{NodeId, Span, Time};
 
 use crate::world::{World, params, secs};
 
@@ -167,7 +170,7 @@ proptest! {
 fn make(world: &World, rows: &[Row]) -> Result<(), ClientError> {
     let mut rng = world.rng.clone();
     let keys = ClientKeys::generate(&mut rng);
-    let config = shoal_client::ClientConfig::new(world.providers()[0]);
+    let config = ClientConfig::new(world.providers()[0]);
     Client::new(world.params.clone(), config, keys, rng, rows, world.now).map(|_| ())
 }
 
@@ -239,4 +242,35 @@ fn the_generation_grows_even_if_the_clock_goes_back() {
     world.crash(ALICE);
     world.attach(ALICE, 1);
     assert!(world.hosts[ALICE].rows[&key] > first);
+}
+
+/// A fragment whose receiver's provider is gone from the document is put off like one that was sent.
+#[test]
+fn a_try_that_could_not_leave_is_put_off_across_a_restart() {
+    let mut world = World::new(7, params(3600));
+    world.add(0, "quick");
+    let gone = ClientConfig::new(NodeId::new([9; 32]));
+    let receiver = world.add_with(gone);
+    world.attach(ALICE, 1);
+    let to = world.address(receiver);
+    world.send(ALICE, 1, &to, b"later");
+    world.run(secs(90.0));
+    assert_eq!(world.hosts[ALICE].client.counters().sent_real, 0);
+    // Version 1 byte, attempts 4, when it is due 8, the mean wait after that 8.
+    let retry = |world: &World| {
+        let mut rows = world.hosts[ALICE].rows.iter();
+        let row = rows.find(|((table, _), _)| *table == Table::Retry);
+        let value = row.expect("it is on disk").1;
+        let micros = |at: usize| u64::from_be_bytes(value[at..at + 8].try_into().unwrap());
+        (Time::from_micros(micros(5)), Span::from_micros(micros(13)))
+    };
+    let before = retry(&world);
+    assert!(before.0 > world.now);
+    assert_eq!(before.1, world.hosts[ALICE].config.retry_max);
+    world.crash(ALICE);
+    world.attach(ALICE, 1);
+    world.run(before.0.since(world.now));
+    assert_eq!(retry(&world), before, "nothing moves it");
+    world.run(secs(5.0));
+    assert!(retry(&world).0 > before.0, "and then it is tried");
 }

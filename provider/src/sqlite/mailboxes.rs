@@ -1,11 +1,12 @@
 //! Mailboxes and drop ids: attending, registering, revoking.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, params};
 use shoal_proto::{DropId, MailboxId};
 
 use super::database::failure;
 use super::work::Work;
 use crate::store::{Change, EntryId, StoreOutcome};
+use crate::window::Attended;
 use crate::{StoreError, Window};
 
 /// What an owner's command says about itself.
@@ -13,22 +14,6 @@ pub(super) struct Attendance {
     pub(super) generation: u64,
     pub(super) counter: u64,
     pub(super) stream: u64,
-}
-
-/// Whether an owner's command counts.
-enum Passage {
-    Counts {
-        /// The generation is newer than every one before.
-        fresh: bool,
-        /// The window with this command.
-        window: Window,
-        /// The stream's number.
-        stream: u64,
-    },
-    Replayed {
-        /// The newest generation that was seen.
-        generation: u64,
-    },
 }
 
 /// A mailbox, as far as deciding needs it.
@@ -42,7 +27,6 @@ pub(super) struct MailboxRow {
 /// A drop id.
 pub(super) struct DropRow {
     pub(super) id: i64,
-    pub(super) mailbox: i64,
     pub(super) revoked: bool,
     /// Entries that take up room.
     pub(super) occupied: u64,
@@ -66,41 +50,45 @@ impl Work<'_> {
     }
 
     /// A drop id of one mailbox.
-    pub(super) fn drop_row(
-        &self,
-        mailbox: i64,
-        key: &DropId,
-    ) -> Result<Option<DropRow>, StoreError> {
+    fn drop_row(&self, mailbox: i64, key: &DropId) -> Result<Option<DropRow>, StoreError> {
         self.prepare(
-            "SELECT id, mailbox, revoked_us IS NOT NULL, \
-                 waiting + iif(freed_step = ?3, freed, 0) \
+            "SELECT id, revoked_us IS NOT NULL, waiting + iif(freed_step = ?3, freed, 0) \
                  FROM drops WHERE mailbox = ?1 AND key = ?2",
         )?
-        .query_row(params![mailbox, key.as_bytes(), self.step()], drop_row)
+        .query_row(params![mailbox, key.as_bytes(), self.step()], |row| {
+            Ok(DropRow {
+                id: row.get(0)?,
+                revoked: row.get(1)?,
+                occupied: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
+        })
         .optional()
         .map_err(failure)
     }
 
-    /// A drop id of the mailbox that registered it first, and that mailbox's key.
-    pub(super) fn first_row(
+    /// A mailbox and a drop id of it, as far as they are there.
+    pub(super) fn rows(
         &self,
-        key: &DropId,
-    ) -> Result<Option<(DropRow, MailboxId)>, StoreError> {
-        let first = self
-            .prepare(
-                "SELECT id, mailbox, revoked_us IS NOT NULL, \
-                 waiting + iif(freed_step = ?2, freed, 0) \
-                 FROM drops WHERE key = ?1 ORDER BY id LIMIT 1",
-            )?
-            .query_row(params![key.as_bytes(), self.step()], drop_row)
-            .optional()
-            .map_err(failure)?;
-        let Some(row) = first else { return Ok(None) };
-        let owner = self
-            .prepare("SELECT key FROM mailboxes WHERE id = ?1")?
-            .query_row([row.mailbox], |row| Ok(MailboxId::new(row.get(0)?)))
-            .map_err(failure)?;
-        Ok(Some((row, owner)))
+        key: &MailboxId,
+        drop: &DropId,
+    ) -> Result<(Option<MailboxRow>, Option<DropRow>), StoreError> {
+        let mailbox = self.mailbox(key)?;
+        let row = match &mailbox {
+            Some(mailbox) => self.drop_row(mailbox.id, drop)?,
+            None => None,
+        };
+        Ok((mailbox, row))
+    }
+
+    /// The mailbox that registered a drop id first.
+    pub(super) fn first(&self, drop: &DropId) -> Result<Option<MailboxId>, StoreError> {
+        self.prepare(
+            "SELECT mailboxes.key FROM drops JOIN mailboxes ON mailboxes.id = drops.mailbox \
+                 WHERE drops.key = ?1 ORDER BY drops.id LIMIT 1",
+        )?
+        .query_row([drop.as_bytes()], |row| Ok(MailboxId::new(row.get(0)?)))
+        .optional()
+        .map_err(failure)
     }
 
     /// Whether one more drop id fits a mailbox, which may not exist yet.
@@ -153,13 +141,15 @@ impl Work<'_> {
             }
             None => self.create(key)?,
         };
-        let (fresh, mut window, stream) = match self.pass(mailbox, attendance)? {
-            Passage::Counts {
-                fresh,
-                window,
-                stream,
-            } => (fresh, window, stream),
-            Passage::Replayed { generation } => return Ok(StoreOutcome::Replayed { generation }),
+        let next = Attended::next(
+            self.attended(mailbox)?,
+            attendance.generation,
+            attendance.counter,
+            attendance.stream,
+        );
+        let (fresh, mut attended) = match next {
+            Ok(counts) => counts,
+            Err(generation) => return Ok(StoreOutcome::Replayed { generation }),
         };
         for entry in acks {
             self.ack(mailbox, *entry)?;
@@ -169,15 +159,20 @@ impl Work<'_> {
             refused += u32::from(!self.change(key, mailbox, change)?);
         }
         if refused > 0 {
-            window = window.refuse(attendance.counter);
+            attended.window = attended.window.refuse(attendance.counter);
         }
+        let Attended {
+            generation,
+            window,
+            stream,
+        } = attended;
         self.prepare(
             "UPDATE mailboxes SET generation = ?2, window_highest = ?3, window_bits = ?4, \
                  window_refused = ?5, stream = ?6, used_us = max(used_us, ?7) WHERE id = ?1",
         )?
         .execute(params![
             mailbox,
-            attendance.generation.cast_signed(),
+            generation.cast_signed(),
             window.highest().cast_signed(),
             window.bits().cast_signed(),
             window.refused().cast_signed(),
@@ -193,45 +188,22 @@ impl Work<'_> {
         })
     }
 
-    /// Whether a command counts.
-    fn pass(&self, mailbox: i64, attendance: &Attendance) -> Result<Passage, StoreError> {
-        let known = self
-            .prepare(
-                "SELECT generation, window_highest, window_bits, window_refused, stream \
+    /// What a mailbox knows of its owner's commands.
+    fn attended(&self, mailbox: i64) -> Result<Option<Attended>, StoreError> {
+        self.prepare(
+            "SELECT generation, window_highest, window_bits, window_refused, stream \
                  FROM mailboxes WHERE id = ?1 AND generation IS NOT NULL",
-            )?
-            .query_row([mailbox], |row| {
-                Ok((
-                    row.get::<_, i64>(0)?.cast_unsigned(),
-                    Window::from_parts(
-                        row.get::<_, i64>(1)?.cast_unsigned(),
-                        row.get::<_, i64>(2)?.cast_unsigned(),
-                        row.get::<_, i64>(3)?.cast_unsigned(),
-                    ),
-                    row.get::<_, i64>(4)?.cast_unsigned(),
-                ))
+        )?
+        .query_row([mailbox], |row| {
+            let number = |column| row.get(column).map(i64::cast_unsigned);
+            Ok(Attended {
+                generation: number(0)?,
+                window: Window::from_parts(number(1)?, number(2)?, number(3)?),
+                stream: number(4)?,
             })
-            .optional()
-            .map_err(failure)?;
-        Ok(match known {
-            Some((generation, window, stream)) if generation >= attendance.generation => {
-                let current = generation == attendance.generation;
-                let window = window.accept(attendance.counter).filter(|_| current);
-                match window {
-                    Some(window) => Passage::Counts {
-                        fresh: false,
-                        window,
-                        stream: stream.max(attendance.stream),
-                    },
-                    None => Passage::Replayed { generation },
-                }
-            }
-            _ => Passage::Counts {
-                fresh: true,
-                window: Window::first(attendance.counter),
-                stream: attendance.stream,
-            },
         })
+        .optional()
+        .map_err(failure)
     }
 
     /// Whether the change is done, or was.
@@ -294,13 +266,4 @@ impl Work<'_> {
         }
         Ok((old.len() as u64, idle.len() as u64))
     }
-}
-
-fn drop_row(row: &Row<'_>) -> rusqlite::Result<DropRow> {
-    Ok(DropRow {
-        id: row.get(0)?,
-        mailbox: row.get(1)?,
-        revoked: row.get(2)?,
-        occupied: row.get::<_, i64>(3)?.cast_unsigned(),
-    })
 }

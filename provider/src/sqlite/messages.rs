@@ -6,10 +6,18 @@ use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId, MessageId};
 
 use super::database::{failure, wrong_length};
-use super::mailboxes::DropRow;
+use super::mailboxes::{DropRow, MailboxRow};
 use super::work::Work;
 use crate::StoreError;
 use crate::store::{EntryId, Owner, StoreOutcome, StoredEntry};
+
+/// Where a deposit goes.
+struct Place {
+    key: MailboxId,
+    mailbox: Option<MailboxRow>,
+    /// The mailbox's row of the drop id.
+    row: Option<DropRow>,
+}
 
 /// An entry as removing it needs it.
 struct Gone {
@@ -28,13 +36,9 @@ impl Work<'_> {
         blob: &Blob,
         expires: i64,
     ) -> Result<StoreOutcome, StoreError> {
-        let Some((key, row)) = self.place(drop, owner)? else {
+        let Some(Place { key, mailbox, row }) = self.place(drop, owner)? else {
             return Ok(StoreOutcome::Refused);
         };
-        let mailbox = self.mailbox(&key)?;
-        if row.is_none() && !self.may_register(mailbox.as_ref()) {
-            return Ok(StoreOutcome::Refused);
-        }
         let mut in_drop = row.as_ref().map_or(0, |row| row.occupied);
         let mut in_mailbox = mailbox.as_ref().map_or(0, |row| row.occupied);
         if let Some(row) = &row
@@ -71,31 +75,21 @@ impl Work<'_> {
         })
     }
 
-    /// Where a deposit goes: the mailbox, and its row of the drop id, if there is one; none if
-    /// nobody takes it.
-    fn place(
-        &self,
-        drop: &DropId,
-        owner: &Owner,
-    ) -> Result<Option<(MailboxId, Option<DropRow>)>, StoreError> {
-        let (key, row) = match owner {
-            Owner::First => match self.first_row(drop)? {
-                Some((row, key)) => (key, Some(row)),
+    /// Where a deposit goes; none if nobody takes it.
+    fn place(&self, drop: &DropId, owner: &Owner) -> Result<Option<Place>, StoreError> {
+        let key = match owner {
+            Owner::First => match self.first(drop)? {
+                Some(key) => key,
                 None => return Ok(None),
             },
-            Owner::Named(key) | Owner::Granted(key) => {
-                let row = match self.mailbox(key)? {
-                    Some(mailbox) => self.drop_row(mailbox.id, drop)?,
-                    None => None,
-                };
-                (*key, row)
-            }
+            Owner::Named(key) | Owner::Granted(key) => *key,
         };
+        let (mailbox, row) = self.rows(&key, drop)?;
         let takes = match &row {
             Some(row) => !row.revoked,
-            None => matches!(owner, Owner::Granted(_)),
+            None => matches!(owner, Owner::Granted(_)) && self.may_register(mailbox.as_ref()),
         };
-        Ok(takes.then_some((key, row)))
+        Ok(takes.then_some(Place { key, mailbox, row }))
     }
 
     /// The entry of this name, its number if it waits, and when it expires.
@@ -250,11 +244,7 @@ impl Work<'_> {
         after: EntryId,
         limit: u32,
     ) -> Result<StoreOutcome, StoreError> {
-        let row = match self.mailbox(key)? {
-            Some(mailbox) => self.drop_row(mailbox.id, drop)?,
-            None => None,
-        };
-        let Some(mine) = row.map(|row| row.id) else {
+        let (_, Some(row)) = self.rows(key, drop)? else {
             return Ok(StoreOutcome::Entries(Vec::new()));
         };
         let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
@@ -263,7 +253,7 @@ impl Work<'_> {
                 "SELECT entry, message, blob FROM entries WHERE drop_id = ?1 AND entry > ?2 \
                  AND expires_us > ?3 ORDER BY entry LIMIT ?4",
             )?
-            .query_map(params![mine, after, self.now(), limit], listed)
+            .query_map(params![row.id, after, self.now(), limit], listed)
             .and_then(Iterator::collect)
             .map_err(failure)?;
         Ok(StoreOutcome::Entries(entries))
