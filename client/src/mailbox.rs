@@ -11,7 +11,7 @@ use shoal_topology::{NetworkParameters, Profile, View};
 use crate::error::ClientError;
 use crate::generation::{Generation, Seen};
 use crate::keys::ClientKeys;
-use crate::pool::{self, Pool, SET};
+use crate::pool::{self, Pool};
 use crate::rows::{Change, Row};
 
 /// Acks remembered. Beyond that the oldest are forgotten: the mailbox pushes those entries again.

@@ -105,7 +105,8 @@ pub struct Descriptor {
     /// Providers: storage on offer, in MiB.
     pub storage_mib: u64,
     /// Nodes of one operator name the same family and are put into one layer. At most
-    /// [`MAX_FAMILY_BYTES`] of `a-z`, `0-9`, `-`, `.` and `_`; empty for none. Nobody vouches for it.
+    /// [`MAX_FAMILY_BYTES`](crate::MAX_FAMILY_BYTES) of `a-z`, `0-9`, `-`, `.` and `_`; empty for none.
+    /// Nobody vouches for it.
     pub family: String,
     /// Proof of admission: empty while the network admits everybody.
     pub admission: Vec<u8>,
