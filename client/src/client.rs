@@ -21,17 +21,17 @@ use crate::error::{ClientError, SendError};
 use crate::event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace};
 use crate::generation::Seen;
 use crate::identity::Identity;
-use crate::inbox::{Arrival, Inbox, Kept};
+use crate::inbox::{Arrival, Inbox, Kept, Told};
 use crate::keys::{ClientKeys, PeerKey};
 use crate::mailbox::MailboxLink;
-use crate::outbox::{MessageStatus, Outbox, Settled};
+use crate::outbox::{self, MessageStatus, Outbox, Settled};
 use crate::packets::BuildError;
 use crate::pool::SET;
 use crate::replies::Purpose;
-use crate::rows::{InboxKey, InboxRow, Row};
+use crate::rows::Row;
 use crate::schedule::Process;
 use crate::traffic::{Sent, Traffic};
-use crate::watch::Watch;
+use crate::watch::{Finding, Watch};
 
 /// What follows once the host has answered a ticket.
 enum Follow {
@@ -80,10 +80,10 @@ impl<R: CryptoRng> Client<R> {
         let index = params.profile_index(&config.profile).ok_or_else(unknown)?;
         let mut client = Self {
             identity: Identity::new(keys, params.hash(), &config),
-            outbox: Outbox::new(&config, &mut rng),
+            outbox: Outbox::new(&config, outbox::first_wait(&params, &profile), &mut rng),
             contacts: Contacts::default(),
             mailbox: MailboxLink::new(index, &profile, config.mailbox_provider, &mut rng),
-            inbox: Inbox::new(config.limits),
+            inbox: Inbox::new(&config),
             watch: Watch::new(&config, &profile, now),
             desk: Desk::new(),
             counters: Counters::default(),
@@ -97,11 +97,8 @@ impl<R: CryptoRng> Client<R> {
         self.mailbox.restore(rows)?;
         self.contacts.restore(rows)?;
         self.outbox.restore(rows, now)?;
-        for key in self.inbox.restore(rows)? {
-            if let Some(row) = self.inbox.tell(&key) {
-                self.tell(key, row, Vec::new());
-            }
-        }
+        self.inbox.restore(rows, now)?;
+        self.tell(now);
         Ok(())
     }
 
@@ -141,7 +138,11 @@ impl<R: CryptoRng> Client<R> {
     /// When [`Client::poll_action`] has something to do next, if no input comes before.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Time> {
-        let deadlines = [self.traffic.deadline(), self.outbox.next_expiry()];
+        let deadlines = [
+            self.traffic.deadline(),
+            self.outbox.next_expiry(),
+            self.inbox.deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -175,6 +176,12 @@ impl<R: CryptoRng> Client<R> {
         self.traffic.is_running()
     }
 
+    /// What is wrong now, each thing once.
+    #[must_use]
+    pub fn alarms(&self) -> &[Alarm] {
+        self.desk.standing()
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -196,29 +203,33 @@ impl<R: CryptoRng> Client<R> {
         self.detach();
         self.traffic.attach(entry, handle);
         let generation = self.mailbox.restart(now, self.traffic.rng());
-        self.desk.note([generation]);
-        if entry == self.identity.mailbox_provider() {
-            self.desk.alarm(Alarm::EntryIsMailbox);
-        }
+        self.desk.note(generation);
+        let same = entry == self.identity.mailbox_provider();
+        self.desk.hold(Alarm::EntryIsMailbox, same);
         self.start_if_ready(now);
     }
 
     fn detach(&mut self) {
         self.traffic.detach();
         self.watch.stop();
+        self.tell_losses();
     }
 
     fn clock_moved(&mut self, step: ClockStep) {
         self.detach();
         self.traffic.clock_moved(step);
         self.outbox.clock_moved(step);
+        self.inbox.clock_moved(step);
         self.watch.clock_moved(step);
     }
 
     fn start_if_ready(&mut self, now: Time) {
         if self.traffic.start_if_ready(now) {
             self.outbox.miss(now);
-            self.watch.start();
+            if !self.mailbox.is_superseded() {
+                self.watch.start();
+            }
+            self.tell_losses();
         }
     }
 
@@ -235,6 +246,7 @@ impl<R: CryptoRng> Client<R> {
             self.desk.note(changes);
             self.desk.event(ClientEvent::Expired { message });
         }
+        self.tell(now);
         if self.traffic.is_attached() && self.watch.is_due(now) {
             self.look_for_losses(now);
         }
@@ -255,7 +267,7 @@ impl<R: CryptoRng> Client<R> {
             Err(error) => {
                 self.counters.skipped_ticks += 1;
                 self.outbox.miss(now);
-                self.desk.standing_alarm(match error {
+                self.desk.raise(match error {
                     BuildError::NoDocument => Alarm::NoDocument,
                     _ => Alarm::EntryMissing,
                 });
@@ -280,16 +292,18 @@ impl<R: CryptoRng> Client<R> {
                     fragment: index,
                     trace,
                 });
+                self.tell_hindered();
             }
             Sent::Dummy { changes } => {
                 self.counters.sent_dummy += 1;
                 self.desk.note(changes);
+                self.tell_hindered();
             }
             Sent::Loop => self.counters.sent_loop += 1,
             Sent::Drop => self.counters.sent_drop += 1,
             Sent::MailboxMissing => {
                 self.counters.sent_drop += 1;
-                self.desk.standing_alarm(Alarm::MailboxMissing);
+                self.desk.raise(Alarm::MailboxMissing);
             }
             Sent::Mailbox => {
                 self.counters.sent_mailbox += 1;
@@ -300,12 +314,18 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn send(&mut self, now: Time, request: u64, to: &Address, text: &[u8]) {
+        if self.mailbox.is_superseded() {
+            let reason = SendError::Superseded;
+            return self.desk.event(ClientEvent::Refused { request, reason });
+        }
         let rng = self.traffic.rng();
         let parts = (&self.identity, &mut self.outbox, &mut self.contacts);
         match Composed::new(now, rng, parts, self.mailbox.pool(), to, text) {
             Ok((message, changes)) => {
                 if message.shares_drop() {
-                    self.desk.standing_alarm(Alarm::DropIdsShared);
+                    self.desk.raise(Alarm::DropIdsShared);
+                } else if !self.contacts.share_drops() {
+                    self.desk.settle(Alarm::DropIdsShared);
                 }
                 let message = Box::new(message);
                 self.desk
@@ -316,13 +336,17 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn persisted(&mut self, now: Time, ticket: u64) {
-        match self.desk.answered(ticket).flatten() {
+        let Some(follow) = self.desk.answered(ticket) else {
+            return;
+        };
+        self.desk.settle(Alarm::Storage);
+        match follow {
             Some(Follow::Send { request, message }) => {
                 let message = message.accept(now, &mut self.outbox);
                 self.counters.accepted += 1;
                 self.desk.event(ClientEvent::Accepted { request, message });
             }
-            Some(Follow::Arrival { entry, kept }) => self.keep(entry, kept),
+            Some(Follow::Arrival { entry, kept }) => self.keep(now, entry, kept),
             None => {}
         }
     }
@@ -341,9 +365,9 @@ impl<R: CryptoRng> Client<R> {
             Some(Follow::Arrival { kept, .. }) => {
                 // Not acknowledged: the mailbox pushes it again, and that is the second try.
                 self.inbox.forget(&kept);
-                self.desk.alarm(Alarm::Storage);
+                self.desk.raise(Alarm::Storage);
             }
-            None => self.desk.alarm(Alarm::Storage),
+            None => self.desk.raise(Alarm::Storage),
         }
     }
 
@@ -380,8 +404,7 @@ impl<R: CryptoRng> Client<R> {
             _ => self.counters.receipts_refused += 1,
         }
         match self.outbox.receipt(&message, index, status) {
-            // What was refused is tried again like what was not answered: after the wait.
-            Settled::Nothing | Settled::Refused => {}
+            Settled::Nothing => self.tell_hindered(),
             Settled::Fragment(changes) => self.desk.note(changes),
             Settled::Message(changes) => {
                 self.counters.stored += 1;
@@ -393,16 +416,18 @@ impl<R: CryptoRng> Client<R> {
 
     fn stream(&mut self, now: Time, item: &StreamItem, trace: Vec<HopTrace>) {
         self.counters.stream_items += 1;
-        if !self.mailbox.is_current(item) {
+        if !self.mailbox.hears(item) {
             self.counters.unexpected += 1;
             return;
         }
-        let finding = self.watch.stream_item(now, item.number);
-        self.stream_lost(finding.lost, finding.alarm);
+        self.desk.settle(Alarm::NewerCopy);
+        let lost = self.watch.stream_item(now, item.number);
+        self.stream_lost(lost);
+        self.tell_losses();
         let report = self.mailbox.report(item);
         self.desk.note(report.changes);
         if report.refused {
-            self.desk.standing_alarm(Alarm::DropIdsRefused);
+            self.desk.raise(Alarm::DropIdsRefused);
         } else if self.mailbox.pool().refused() == 0 {
             self.desk.settle(Alarm::DropIdsRefused);
         }
@@ -412,15 +437,22 @@ impl<R: CryptoRng> Client<R> {
         }
     }
 
-    /// The mailbox has seen a newer copy of this client, and listens to no older one.
+    /// The mailbox has seen a generation that is not older than the one of a command.
     fn behind(&mut self, now: Time, generation: u64) {
         match self.mailbox.follow(now, generation, self.traffic.rng()) {
             Seen::Older => {}
             Seen::Above(change) => {
                 self.desk.note([change]);
-                self.desk.alarm(Alarm::NewerCopy);
+                self.desk.raise(Alarm::NewerCopy);
                 // The stream starts anew.
                 self.watch.start();
+                self.tell_losses();
+            }
+            Seen::Superseded => {
+                self.desk.raise(Alarm::Superseded);
+                // That nothing comes any more is no news.
+                self.watch.stop();
+                self.tell_losses();
             }
             Seen::Absurd => self.counters.unexpected += 1,
         }
@@ -438,8 +470,8 @@ impl<R: CryptoRng> Client<R> {
                 self.mailbox.acknowledge(entry.entry);
             }
             Arrival::Saving => self.counters.duplicates += 1,
-            Arrival::Full => self.desk.standing_alarm(Alarm::InboxFull),
-            Arrival::ShareFull => self.desk.standing_alarm(Alarm::ShareFull),
+            Arrival::Full => self.desk.raise(Alarm::InboxFull),
+            Arrival::ShareFull => self.desk.raise(Alarm::ShareFull),
             Arrival::Bad => {
                 self.counters.undecryptable += 1;
                 self.mailbox.acknowledge(entry.entry);
@@ -451,29 +483,42 @@ impl<R: CryptoRng> Client<R> {
         }
     }
 
-    /// A fragment is on disk: the mailbox may delete it, and the user may have the message.
-    fn keep(&mut self, entry: u64, kept: Kept) {
-        self.inbox.safe(&kept);
+    /// A fragment is on disk: the mailbox may delete it, and the user may have the message in its turn.
+    fn keep(&mut self, now: Time, entry: u64, kept: Kept) {
+        self.counters.received += u64::from(self.inbox.safe(kept));
         self.mailbox.acknowledge(entry);
-        let Some(key) = kept.complete else { return };
-        if let Some(row) = self.inbox.tell(&key) {
-            self.counters.received += 1;
-            self.tell(key, row, kept.trace);
+        self.tell(now);
+    }
+
+    /// Tells of the messages whose turn it is.
+    fn tell(&mut self, now: Time) {
+        while let Some(told) = self.inbox.next_told(now, &self.contacts) {
+            let Told {
+                key,
+                row,
+                trace,
+                changes,
+            } = told;
+            self.desk.note(changes);
+            let (provider, drop) = (row.reply_provider, row.reply_drop);
+            let reply_to = self.identity.address_of(key.sender, provider, drop);
+            self.desk.event(ClientEvent::Received {
+                message: key.message,
+                from: key.sender,
+                reply_to: Box::new(reply_to),
+                text: Zeroizing::new(row.text),
+                sent_at: row.sent_at,
+                sequence: row.sequence,
+                gap_before: row.gap_before,
+                trace,
+            });
         }
     }
 
-    fn tell(&mut self, key: InboxKey, row: InboxRow, trace: Vec<HopTrace>) {
-        let (provider, drop) = (row.reply_provider, row.reply_drop);
-        let reply_to = self.identity.address_of(key.sender, provider, drop);
-        self.desk.event(ClientEvent::Received {
-            message: key.message,
-            from: key.sender,
-            reply_to: Box::new(reply_to),
-            text: Zeroizing::new(row.text),
-            sent_at: row.sent_at,
-            sequence: row.sequence,
-            trace,
-        });
+    fn tell_hindered(&mut self) {
+        while let Some((message, by)) = self.outbox.next_hindered() {
+            self.desk.event(ClientEvent::Hindered { message, by });
+        }
     }
 
     /// Answers overdue, numbers missing, a stream that pauses; and keys that are void.
@@ -486,20 +531,27 @@ impl<R: CryptoRng> Client<R> {
             self.outcome(purpose, true);
         }
         while let Some(finding) = self.watch.check_stream(now) {
-            let paused = matches!(finding.alarm, Some(Alarm::StreamPaused(_)));
-            self.counters.stream_pauses += u64::from(paused);
-            self.stream_lost(finding.lost, finding.alarm);
+            match finding {
+                Finding::Lost(lost) => self.stream_lost(lost),
+                Finding::Paused => self.counters.stream_pauses += 1,
+            }
         }
         self.traffic.sweep(now);
+        self.tell_losses();
     }
 
-    fn stream_lost(&mut self, lost: u64, alarm: Option<Alarm>) {
+    fn stream_lost(&mut self, lost: u64) {
         self.counters.stream_gaps = self.counters.stream_gaps.saturating_add(lost);
-        alarm.into_iter().for_each(|alarm| self.desk.alarm(alarm));
     }
 
     fn outcome(&mut self, of: Purpose, lost: bool) {
-        let alarm = self.watch.outcome(of, lost);
-        alarm.into_iter().for_each(|alarm| self.desk.alarm(alarm));
+        self.watch.outcome(of, lost);
+        self.tell_losses();
+    }
+
+    fn tell_losses(&mut self) {
+        for (alarm, holds) in self.watch.alarms() {
+            self.desk.hold(alarm, holds);
+        }
     }
 }

@@ -22,14 +22,20 @@ pub struct ClientConfig {
     /// two do not coincide to the millisecond. It hides no hour: who sees both sees that they are
     /// close. Default 1 s.
     pub first_contact_mean: Span,
-    /// First wait, in the mean, before a fragment without a "stored" receipt is sent again; it
-    /// doubles with every try. Each is drawn from half to one and a half of it. Default 8 s.
-    pub retry_after: Span,
-    /// Longest mean of a wait between two tries. Default 5 min.
+    /// First wait, in the mean, before a fragment without a "stored" receipt is sent again; from the
+    /// eighth try on it doubles. Each is drawn from half to one and a half of it. Default `None`: 30 mean
+    /// delays and one mean gap between real packets, which is 3.5 s at the default profile. A client that
+    /// has another than the rest of its profile can be told by it at its contacts' mailboxes: it is for
+    /// simulations.
+    pub retry_after: Option<Span>,
+    /// Longest mean of a wait between two tries. Default 1 min.
     pub retry_max: Span,
     /// How long a message is tried. How long a mailbox keeps what it has stored is its provider's to
     /// say. Default 7 days.
     pub time_to_live: Span,
+    /// How long a message waits here for those that its sender wrote before it. Then it is told with the
+    /// gap. Default 1 min.
+    pub order_patience: Span,
     /// When a loop or an answer that has not come back counts as lost. Default 30 s.
     pub reply_timeout: Span,
     /// After how many mean gaps of the mailbox clock without any stream packet the stream counts
@@ -64,6 +70,9 @@ pub struct Limits {
     pub partial_fragments: usize,
     /// Of them, those of all senders together who were never written to. Default 1024.
     pub partial_of_strangers: usize,
+    /// Senders who were never written to and whose next number is remembered, so that what they write
+    /// comes in order. Default 4096.
+    pub numbered_strangers: usize,
     /// Received fragments remembered, so that each is delivered once. Beyond it, the oldest of the
     /// drop id with the most is forgotten. Default 65536.
     pub seen: usize,
@@ -80,6 +89,7 @@ impl Default for Limits {
             unread_of_strangers: 256,
             partial_fragments: 4096,
             partial_of_strangers: 1024,
+            numbered_strangers: 4096,
             seen: 65_536,
         }
     }
@@ -94,8 +104,9 @@ impl ClientConfig {
             mailbox_provider,
             profile: "default".into(),
             first_contact_mean: Span::from_secs(1),
-            retry_after: Span::from_secs(8),
-            retry_max: Span::from_secs(300),
+            retry_after: None,
+            retry_max: Span::from_secs(60),
+            order_patience: Span::from_secs(60),
             time_to_live: Span::from_secs(7 * 86_400),
             reply_timeout: Span::from_secs(30),
             pause_gaps: 20,
@@ -106,7 +117,7 @@ impl ClientConfig {
 
     pub(crate) fn validate(&self) -> Result<(), ClientError> {
         let positive = [
-            ("retry_after", self.retry_after),
+            ("retry_after", self.retry_after.unwrap_or(Span::MAX)),
             ("reply_timeout", self.reply_timeout),
             ("address_validity", self.address_validity),
         ];
@@ -125,7 +136,7 @@ impl ClientConfig {
                 reason,
             });
         }
-        if self.retry_max < self.retry_after {
+        if self.retry_after.is_some_and(|first| self.retry_max < first) {
             let reason = "must not be shorter than retry_after";
             return Err(ClientError::Config {
                 field: "retry_max",
@@ -144,6 +155,7 @@ mod tests {
     fn senseless_waits_are_refused_by_name() {
         let mut config = ClientConfig::new(NodeId::new([1; 32]));
         assert_eq!(config.validate(), Ok(()));
+        config.retry_after = Some(Span::from_secs(2));
         config.retry_max = Span::from_secs(1);
         assert!(matches!(
             config.validate(),
@@ -152,7 +164,7 @@ mod tests {
                 ..
             })
         ));
-        config.retry_after = Span::ZERO;
+        config.retry_after = Some(Span::ZERO);
         assert!(matches!(
             config.validate(),
             Err(ClientError::Config {

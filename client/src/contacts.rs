@@ -69,6 +69,13 @@ impl Contacts {
         }
     }
 
+    /// Whether two contacts have the same drop id.
+    pub(crate) fn share_drops(&self) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut drops = self.rows.values().filter_map(|row| row.drop);
+        !drops.all(|drop| seen.insert(drop))
+    }
+
     /// Uses a number up; the contact becomes one with it. Returns the row to save.
     pub(crate) fn use_up(&mut self, contact: PeerKey, plan: &Plan) -> Change {
         let row = ContactRow {

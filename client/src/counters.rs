@@ -14,7 +14,7 @@ shoal_proto::counters! {
         sent_drop: counter "packets";
         /// Mailbox packets sent.
         sent_mailbox: counter "packets";
-        /// Of the fragments sent, those sent again.
+        /// Of the fragments sent, those that were due before.
         retransmissions: counter "packets",
             "If it grows as fast as the fragments sent, packets or receipts are lost: look at the losses of loops and receipts, and try another entry.";
         /// Ticks skipped because the host woke too late.

@@ -11,7 +11,7 @@ pub(crate) struct Desk<F> {
     actions: VecDeque<ClientAction>,
     pending: BTreeMap<u64, Option<F>>,
     next_ticket: u64,
-    /// Alarms that are not over; a few at most.
+    /// Alarms that are not over, one of a kind.
     standing: Vec<Alarm>,
 }
 
@@ -37,21 +37,36 @@ impl<F> Desk<F> {
         self.act(ClientAction::Event(event));
     }
 
-    pub(crate) fn alarm(&mut self, alarm: Alarm) {
-        self.event(ClientEvent::Alarm(alarm));
-    }
-
-    /// Tells of something that is wrong, once until it is over.
-    pub(crate) fn standing_alarm(&mut self, alarm: Alarm) {
-        if !self.standing.contains(&alarm) {
-            self.standing.push(alarm);
-            self.alarm(alarm);
+    /// Something is wrong from now on. Told once until it is over; only its figures may change.
+    pub(crate) fn raise(&mut self, alarm: Alarm) {
+        match self.standing.iter_mut().find(|it| it.is_kind_of(&alarm)) {
+            Some(standing) => *standing = alarm,
+            None => {
+                self.standing.push(alarm);
+                self.event(ClientEvent::Alarm(alarm));
+            }
         }
     }
 
-    /// It is over: the next time is news again.
-    pub(crate) fn settle(&mut self, alarm: Alarm) {
-        self.standing.retain(|standing| *standing != alarm);
+    /// What is wrong with an alarm of this kind is over: told, and the next time is news again.
+    pub(crate) fn settle(&mut self, kind: Alarm) {
+        if let Some(at) = self.standing.iter().position(|it| it.is_kind_of(&kind)) {
+            let over = self.standing.remove(at);
+            self.event(ClientEvent::AlarmOver(over));
+        }
+    }
+
+    /// Whether what an alarm tells is so.
+    pub(crate) fn hold(&mut self, alarm: Alarm, holds: bool) {
+        match holds {
+            true => self.raise(alarm),
+            false => self.settle(alarm),
+        }
+    }
+
+    /// What is wrong now, each thing once.
+    pub(crate) fn standing(&self) -> &[Alarm] {
+        &self.standing
     }
 
     /// Asks the host to store changes; `follows` is what the answer means.
@@ -84,26 +99,31 @@ impl<F> Desk<F> {
 mod tests {
     use super::*;
 
-    fn alarms(desk: &mut Desk<()>) -> Vec<Alarm> {
-        std::iter::from_fn(|| desk.next_action())
-            .filter_map(|action| match action {
-                ClientAction::Event(ClientEvent::Alarm(alarm)) => Some(alarm),
-                _ => None,
-            })
-            .collect()
+    fn events(desk: &mut Desk<()>) -> Vec<ClientEvent> {
+        let actions = std::iter::from_fn(|| desk.next_action());
+        let events = actions.filter_map(|action| match action {
+            ClientAction::Event(event) => Some(event),
+            _ => None,
+        });
+        events.collect()
     }
 
     #[test]
-    fn a_standing_alarm_is_told_once_until_it_is_over() {
+    fn an_alarm_stands_once_until_its_cause_is_over() {
+        use ClientEvent::{Alarm as Begins, AlarmOver as Ends};
         let mut desk = Desk::new();
-        desk.standing_alarm(Alarm::InboxFull);
-        desk.standing_alarm(Alarm::InboxFull);
-        desk.standing_alarm(Alarm::NoDocument);
-        assert_eq!(alarms(&mut desk), [Alarm::InboxFull, Alarm::NoDocument]);
-        desk.settle(Alarm::InboxFull);
-        desk.standing_alarm(Alarm::NoDocument);
-        desk.standing_alarm(Alarm::InboxFull);
-        assert_eq!(alarms(&mut desk), [Alarm::InboxFull]);
+        desk.raise(Alarm::LoopsLost(16));
+        desk.raise(Alarm::LoopsLost(20));
+        desk.hold(Alarm::NoDocument, true);
+        let lost = Alarm::LoopsLost(16);
+        assert_eq!(events(&mut desk), [Begins(lost), Begins(Alarm::NoDocument)]);
+        assert_eq!(desk.standing(), [Alarm::LoopsLost(20), Alarm::NoDocument]);
+        desk.settle(Alarm::LoopsLost(0));
+        desk.settle(Alarm::LoopsLost(0));
+        desk.hold(Alarm::NoDocument, true);
+        desk.raise(Alarm::LoopsLost(17));
+        let told = [Ends(Alarm::LoopsLost(20)), Begins(Alarm::LoopsLost(17))];
+        assert_eq!(events(&mut desk), told);
     }
 
     #[test]

@@ -72,6 +72,13 @@ pub enum SendError {
     /// The message could not be written to disk.
     #[error("the message could not be saved: {0}")]
     Storage(String),
+    /// Another copy of the client has its mailbox: two that count messages to one contact apart would
+    /// give two the same number.
+    #[error(
+        "another copy of this client has its keys and has taken the mailbox over; stop one of the two, \
+         and start this one again to go on here"
+    )]
+    Superseded,
     /// A fault of ours.
     #[error("the message could not be sealed")]
     Seal,

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::address::Address;
 use crate::error::SendError;
 use crate::keys::PeerKey;
+use crate::outbox::Hindrance;
 use crate::rows::Change;
 
 /// What the host tells the client.
@@ -145,14 +146,27 @@ pub enum ClientEvent {
         text: Zeroizing<Vec<u8>>,
         /// The minute in which it was written, by the sender's clock.
         sent_at: Time,
-        /// The sender's count of messages to us, from 0.
+        /// The sender's count of messages to us, from 0. What a sender writes is told in this order,
+        /// but for what comes after [`ClientConfig::order_patience`](crate::ClientConfig::order_patience).
         sequence: u64,
+        /// How many messages right before this one have not come. They may still: then their
+        /// `sequence` is lower than this one's.
+        gap_before: u64,
         /// The route of the packet that completed it, from our mailbox to here; empty after a
         /// restart.
         trace: Vec<HopTrace>,
     },
-    /// Something is wrong that a change of provider may mend.
+    /// Something keeps a message from being stored. It is tried again all the same.
+    Hindered {
+        /// The message.
+        message: MessageId,
+        /// What.
+        by: Hindrance,
+    },
+    /// Something is wrong. One of a kind stands at a time, and [`ClientEvent::AlarmOver`] ends it.
     Alarm(Alarm),
+    /// What this alarm told, with the figures of its end, is over.
+    AlarmOver(Alarm),
 }
 
 /// What is wrong.
@@ -173,7 +187,7 @@ pub enum Alarm {
     ReceiptsLost(u32),
     /// This many of the last 64 packets of the mailbox's stream did not come.
     StreamLost(u32),
-    /// The mailbox has sent nothing for this long.
+    /// The mailbox has sent nothing for longer than this.
     StreamPaused(Span),
     /// Something could not be saved; it will be tried again when it comes again.
     Storage,
@@ -188,34 +202,73 @@ pub enum Alarm {
     /// There are more contacts than drop ids. Some contacts have the same one: the mailbox's quota for
     /// one of them counts for the other too.
     DropIdsShared,
-    /// The mailbox has seen a newer copy of this client: it was restored from an old one, or runs
-    /// twice.
+    /// The mailbox had seen a newer copy of this client when it came: it was restored from an old one,
+    /// or runs twice. The mailbox listens to this one now.
     NewerCopy,
+    /// Another copy of this client has taken its mailbox over since: it gets nothing more, and takes no
+    /// more messages to send. It goes on sending its packets, because what a mailbox's provider says
+    /// must not be seen on a client's link. Never over; a client that is made anew takes the mailbox
+    /// back.
+    Superseded,
+}
+
+impl Alarm {
+    /// Whether both tell the same, with whatever figures.
+    #[must_use]
+    pub fn is_kind_of(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
 }
 
 impl fmt::Display for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoDocument => f.write_str("no document is in force: nothing is sent"),
-            Self::EntryMissing => f.write_str("the entry provider is not in the document"),
-            Self::MailboxMissing => f.write_str("the mailbox's provider is not in the document"),
-            Self::EntryIsMailbox => f.write_str("entry and mailbox are the same provider"),
-            Self::LoopsLost(lost) => write!(f, "{lost} of the last 64 loops were lost"),
-            Self::ReceiptsLost(lost) => write!(f, "{lost} of the last 64 receipts were lost"),
-            Self::StreamLost(lost) => {
-                write!(
-                    f,
-                    "{lost} of the last 64 packets from the mailbox were lost"
-                )
-            }
-            Self::StreamPaused(silent) => write!(f, "nothing from the mailbox for {silent}"),
-            Self::Storage => f.write_str("the client's state could not be saved"),
-            Self::InboxFull => {
-                f.write_str("too many unread messages: the rest stay at the mailbox")
-            }
+            Self::NoDocument => f.write_str(
+                "this machine knows no document of the network that is in force, so nothing is sent; it \
+                 asks for one again and again",
+            ),
+            Self::EntryMissing => f.write_str(
+                "the provider that this client enters by has left the network, so nothing is sent; it \
+                 looks for another",
+            ),
+            Self::MailboxMissing => f.write_str(
+                "the provider of this client's mailbox is not in the network now: nothing is received \
+                 until it is back",
+            ),
+            Self::EntryIsMailbox => f.write_str(
+                "this client enters by the provider that has its mailbox, which can link the two: set \
+                 `entry` to another, or to \"random\"",
+            ),
+            Self::LoopsLost(lost) => write!(
+                f,
+                "{lost} of the last 64 packets that this client sent to itself were lost: the entry or \
+                 the mixes lose packets"
+            ),
+            Self::ReceiptsLost(lost) => write!(
+                f,
+                "{lost} of the last 64 deposits were not answered: if no loops are lost, the receivers' \
+                 providers lose packets"
+            ),
+            Self::StreamLost(lost) => write!(
+                f,
+                "{lost} of the last 64 packets from the mailbox were lost: what was in them comes again"
+            ),
+            Self::StreamPaused(than) => write!(
+                f,
+                "nothing has come from the mailbox for more than {} s: its provider is down, cut off, or \
+                 withholds",
+                than.as_secs_f64().round()
+            ),
+            Self::Storage => f.write_str(
+                "this client's state cannot be saved: look at the disk's space and the rights of its \
+                 directory",
+            ),
+            Self::InboxFull => f.write_str(
+                "too many unread messages: the rest stay at the mailbox until some are read",
+            ),
             Self::ShareFull => f.write_str(
                 "too many unread messages of one sender, or of strangers: the rest of theirs stay at \
-                 the mailbox",
+                 the mailbox until some are read",
             ),
             Self::DropIdsRefused => f.write_str(
                 "the mailbox's provider refuses drop ids: some contacts can't answer before they are \
@@ -225,8 +278,12 @@ impl fmt::Display for Alarm {
                 f.write_str("there are more contacts than drop ids: some contacts share one")
             }
             Self::NewerCopy => f.write_str(
-                "the mailbox has seen a newer copy of this client: it was restored from an old copy, \
-                 or runs twice",
+                "the mailbox had seen a newer copy of this client: it was restored from an old copy, or \
+                 runs twice; the mailbox listens to this one now",
+            ),
+            Self::Superseded => f.write_str(
+                "another copy of this client has its keys and has taken the mailbox over: nothing comes \
+                 here any more, and nothing new is taken to send; stop one of the two",
             ),
         }
     }

@@ -26,6 +26,10 @@ pub(crate) struct Generation {
     number: u64,
     /// It went on above what the mailbox knew, once in this connection.
     stepped: bool,
+    /// The mailbox has listened to this client since it was made.
+    heard: bool,
+    /// Another copy has taken the mailbox over since.
+    superseded: bool,
 }
 
 /// What follows when the mailbox says that it has seen a generation.
@@ -34,6 +38,8 @@ pub(crate) enum Seen {
     Older,
     /// This client has gone on above it; to be saved.
     Above(Change),
+    /// The mailbox listened to this client, and now to a copy that came later.
+    Superseded,
     /// It is so far above that it is not believed, or it is the second time in one connection.
     Absurd,
 }
@@ -50,20 +56,47 @@ impl Generation {
         self.number
     }
 
-    /// A new connection. Returns the row to save.
-    pub(crate) fn advance<R: CryptoRng>(&mut self, rng: &mut R) -> Change {
-        let most = if self.number == 0 { START } else { STEP };
-        self.stepped = false;
-        self.step_above(self.number, most, rng)
+    /// The mailbox listens to this generation.
+    pub(crate) fn heard(&mut self) {
+        self.heard = true;
     }
 
-    /// The mailbox has seen this generation: if it is not an older one, this client was restored from
-    /// an old copy of its rows, or runs twice, and goes on above it. Once in a connection at most.
+    /// Whether another copy has taken the mailbox over.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded
+    }
+
+    /// A new connection. Returns the row to save; none for a client that was superseded, which must
+    /// not take the mailbox back because its connection broke.
+    pub(crate) fn advance<R: CryptoRng>(&mut self, rng: &mut R) -> Option<Change> {
+        if self.superseded {
+            return None;
+        }
+        let most = if self.number == 0 { START } else { STEP };
+        self.stepped = false;
+        Some(self.step_above(self.number, most, rng))
+    }
+
+    /// The mailbox has seen this generation. Of a client that it has not listened to yet: if it is not
+    /// an older one, the client was restored from an old copy of its rows, or runs twice, and goes on
+    /// above it, once in a connection at most. Of one that it has listened to: a newer one is of a copy
+    /// that came later, and the own one of a command that was received or is too old, which anybody on
+    /// its way can make of it.
     pub(crate) fn follow<R: CryptoRng>(&mut self, seen: u64, rng: &mut R) -> Seen {
         let Some(ahead) = seen.checked_sub(self.number) else {
             return Seen::Older;
         };
-        if ahead > REACH || self.stepped {
+        if ahead > REACH {
+            return Seen::Absurd;
+        }
+        if self.heard {
+            if ahead == 0 || self.superseded {
+                return Seen::Older;
+            }
+            self.superseded = true;
+            return Seen::Superseded;
+        }
+        if self.stepped {
             return Seen::Absurd;
         }
         self.stepped = true;
@@ -123,5 +156,22 @@ mod tests {
         let seen = generation.number + REACH;
         assert!(matches!(generation.follow(seen, rng), Seen::Above(_)));
         assert!(generation.number > seen);
+    }
+    #[test]
+    fn who_was_heard_is_superseded_by_a_newer_one_and_stays_so() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        let mut generation = Generation::default();
+        let _ = generation.advance(rng);
+        generation.heard();
+        let own = generation.number;
+        assert!(matches!(generation.follow(own, rng), Seen::Older));
+        assert!(matches!(generation.follow(own - 1, rng), Seen::Older));
+        let far = own + REACH + 1;
+        assert!(matches!(generation.follow(far, rng), Seen::Absurd));
+        assert!(!generation.is_superseded());
+        assert!(matches!(generation.follow(own + 1, rng), Seen::Superseded));
+        assert!(matches!(generation.follow(own + 1, rng), Seen::Older));
+        assert!(generation.is_superseded() && generation.advance(rng).is_none());
+        assert_eq!(generation.number, own, "no number above the copy's is used");
     }
 }

@@ -91,7 +91,7 @@ pub use counters::Counters;
 pub use error::{ClientError, SealError, SendError};
 pub use event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace};
 pub use keys::{ClientKeys, PeerKey};
-pub use outbox::MessageStatus;
+pub use outbox::{Hindrance, MessageStatus};
 pub use rows::{Change, MessageState, Row};
 pub use shoal_packet::fragment::MAX_TEXT_BYTES;
 pub use table::{Table, UnknownTable};

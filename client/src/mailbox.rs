@@ -85,9 +85,22 @@ impl MailboxLink {
         self.pool.restore(rows)
     }
 
-    /// Whether it is of the stream that the mailbox sends to this connection.
-    pub(crate) fn is_current(&self, item: &StreamItem) -> bool {
+    /// Whether it is of the stream that the mailbox sends to this connection: then the mailbox listens.
+    pub(crate) fn hears(&mut self, item: &StreamItem) -> bool {
+        let current = self.is_current(item);
+        if current {
+            self.generation.heard();
+        }
+        current
+    }
+
+    fn is_current(&self, item: &StreamItem) -> bool {
         item.generation == self.generation.number()
+    }
+
+    /// Whether another copy of this client has the mailbox.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.generation.is_superseded()
     }
 
     pub(crate) fn stock(&self) -> u16 {
@@ -104,7 +117,7 @@ impl MailboxLink {
     }
 
     /// A new connection: the reply blocks at the mailbox lead to the old one. Returns the row to save.
-    pub(crate) fn restart<R: CryptoRng>(&mut self, now: Time, rng: &mut R) -> Change {
+    pub(crate) fn restart<R: CryptoRng>(&mut self, now: Time, rng: &mut R) -> Option<Change> {
         self.begin(now);
         self.generation.advance(rng)
     }

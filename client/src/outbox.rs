@@ -5,20 +5,52 @@
 //! that breaks or comes back, not a restart. Whoever cuts a client off would see at its contacts'
 //! mailboxes whose client it is, if anything left because it is back. So what fell due meanwhile is a
 //! try that was missed: it waits for the next one, as if it had been sent in vain.
+//!
+//! The link carries as many packets with tries as without, so the first [`QUICK_TRIES`] of a fragment
+//! follow each other at one wait, which is the same for everybody of a profile ([`first_wait`]): a
+//! wait measured from receipts would let a mailbox steer it. Then the wait doubles, so that what
+//! cannot be stored leaves the slots to the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use rand::{CryptoRng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::command::ReceiptStatus;
 use shoal_proto::{MessageId, Span, Time};
+use shoal_topology::{NetworkParameters, Profile};
 
 use crate::clock::ClockStep;
 use crate::config::ClientConfig;
 use crate::error::{ClientError, SendError};
 use crate::rows::{Change, MessageState, OutboxRow, RetryRow, Row, SentRow};
 use crate::table::Table;
+
+/// Tries of a fragment before the wait between them grows. With half of a layer gone a try comes
+/// through, and its receipt back, one time in four: nine of ten fragments are stored within these.
+const QUICK_TRIES: u32 = 8;
+
+/// The wait, in the mean, between the first tries: longer than nearly every way to a mailbox and back
+/// (nine delays in the mean), and a turn. The same for everybody of a profile.
+pub(crate) fn first_wait(params: &NetworkParameters, profile: &Profile) -> Span {
+    let way = params.mean_delay.scale(30, 1);
+    match profile.real > 0.0 {
+        true => way + Span::from_secs_f64(1.0 / profile.real),
+        false => way,
+    }
+}
+
+/// What keeps a message from being stored, as far as its sender can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Hindrance {
+    /// The receiver's provider is not in the document in force: nothing can be sent to it.
+    ProviderMissing,
+    /// The receiver's mailbox refused it: it is full, its provider's disk is, or the address is void.
+    Refused,
+    /// The first eight tries were not answered: the provider is down, or packets are lost.
+    NoAnswer,
+}
 
 /// A sealed message that waits to be saved. The outbox keeps room for it.
 pub(crate) struct Prepared {
@@ -31,12 +63,15 @@ pub(crate) struct Prepared {
 struct Part {
     row: OutboxRow,
     retry: RetryRow,
+    /// Tries that were sent since the client was made.
+    sent: u32,
 }
 
 struct Outgoing {
     message: MessageId,
     row: SentRow,
     parts: BTreeMap<u16, Part>,
+    hindrance: Option<Hindrance>,
 }
 
 /// A sent message and how far it has come.
@@ -54,6 +89,8 @@ pub struct MessageStatus {
     pub fragments: u16,
     /// Fragments of it on the disk of the receiver's mailbox.
     pub stored: u16,
+    /// What keeps it from being stored; none while nothing is known to, and once it is over.
+    pub hindrance: Option<Hindrance>,
 }
 
 /// The fragment to send now.
@@ -66,10 +103,8 @@ pub(crate) struct Due {
 
 /// What a receipt changed.
 pub(crate) enum Settled {
-    /// Nothing: it was settled, or is no fragment of ours.
+    /// Nothing: it was settled, or is no fragment of ours, or will be tried again later.
     Nothing,
-    /// It will be tried again later.
-    Refused,
     /// A fragment is stored.
     Fragment(Vec<Change>),
     /// With it, the message is.
@@ -87,6 +122,8 @@ pub(crate) struct Outbox {
     waiting: usize,
     /// Fragments of messages that wait to be saved.
     prepared: usize,
+    /// Messages with something new in their way; not told yet.
+    hindered: BTreeSet<MessageId>,
     limit: usize,
     retry_after: Span,
     retry_max: Span,
@@ -95,8 +132,10 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Empty. Its waits are drawn from a generator that `rng` seeds.
-    pub(crate) fn new<R: CryptoRng>(config: &ClientConfig, rng: &mut R) -> Self {
+    /// Empty. Its waits are drawn from a generator that `rng` seeds; the first ones are `first_wait` in
+    /// the mean, unless the configuration says otherwise.
+    pub(crate) fn new<R: CryptoRng>(config: &ClientConfig, first_wait: Span, rng: &mut R) -> Self {
+        let retry_after = config.retry_after.unwrap_or(first_wait);
         Self {
             by_order: BTreeMap::new(),
             orders: BTreeMap::new(),
@@ -105,9 +144,10 @@ impl Outbox {
             rng: ChaCha20Rng::from_rng(rng),
             waiting: 0,
             prepared: 0,
+            hindered: BTreeSet::new(),
             limit: config.limits.outbox_fragments,
-            retry_after: config.retry_after,
-            retry_max: config.retry_max,
+            retry_after,
+            retry_max: config.retry_max.max(retry_after),
             time_to_live: config.time_to_live,
             history: config.limits.sent_history,
         }
@@ -155,7 +195,16 @@ impl Outbox {
         self.prepared -= prepared.parts.len();
         let retry = self.first_try(now);
         let parts = (0..).zip(prepared.parts);
-        let parts = parts.map(|(index, row)| (index, Part { row, retry }));
+        let parts = parts.map(|(index, row)| {
+            (
+                index,
+                Part {
+                    row,
+                    retry,
+                    sent: 0,
+                },
+            )
+        });
         self.add(prepared.message, prepared.row, parts.collect());
         prepared.message
     }
@@ -168,7 +217,7 @@ impl Outbox {
     /// A fragment that was never sent, of a message accepted then.
     fn first_try(&self, accepted_at: Time) -> RetryRow {
         RetryRow {
-            attempts: 0,
+            tries: 0,
             due: accepted_at,
             wait: self.retry_after,
         }
@@ -184,6 +233,7 @@ impl Outbox {
                 message,
                 row,
                 parts,
+                hindrance: None,
             },
         );
     }
@@ -218,7 +268,14 @@ impl Outbox {
             let own = own.into_iter().map(|(index, _, row)| {
                 let retry = retries.remove(&(message, index));
                 let retry = retry.map_or(first, |(_, retry)| retry);
-                (index, Part { row, retry })
+                (
+                    index,
+                    Part {
+                        row,
+                        retry,
+                        sent: 0,
+                    },
+                )
             });
             self.add(message, sent, own.collect());
         }
@@ -233,8 +290,14 @@ impl Outbox {
     }
 
     /// The fragment whose turn it is: messages take turns, so that a long one holds up nobody,
-    /// and within a message the first that is due goes first.
+    /// and within a message the first that is due goes first. What was often tried in vain waits for
+    /// what was not.
     pub(crate) fn next_due(&self, now: Time) -> Option<Due> {
+        self.due(now, |tries| tries < QUICK_TRIES)
+            .or_else(|| self.due(now, |_| true))
+    }
+
+    fn due(&self, now: Time, tried: fn(u32) -> bool) -> Option<Due> {
         let after = self
             .by_order
             .range((Bound::Excluded(self.served), Bound::Unbounded));
@@ -243,18 +306,17 @@ impl Outbox {
             let (index, part) = outgoing
                 .parts
                 .iter()
-                .find(|(_, part)| part.retry.due <= now)?;
+                .find(|(_, part)| part.retry.due <= now && tried(part.retry.tries))?;
             Some(Due {
                 message: outgoing.message,
                 index: *index,
                 row: part.row.clone(),
-                again: part.retry.attempts > 0,
+                again: part.retry.tries > 0,
             })
         })
     }
 
-    /// Notes a try, sent or not: the next one comes after the wait, and the wait doubles.
-    /// Returns the rows to save.
+    /// Notes a try, sent or not: the next one comes after the wait. Returns the rows to save.
     pub(crate) fn tried(
         &mut self,
         message: &MessageId,
@@ -272,15 +334,35 @@ impl Outbox {
         let Some(part) = outgoing.parts.get_mut(&index) else {
             return Vec::new();
         };
-        part.retry.attempts += u32::from(sent);
         put_off(&mut part.retry, now, self.retry_max, &mut self.rng);
         let key = OutboxRow::key(message, index);
         let mut changes = vec![Change::put(Table::Retry, key, part.retry.encode())];
+        let often = part.sent >= QUICK_TRIES;
+        part.sent = part.sent.saturating_add(u32::from(sent));
+        let hindrance = match (sent, outgoing.hindrance) {
+            (false, _) => Some(Hindrance::ProviderMissing),
+            (true, Some(Hindrance::ProviderMissing) | None) => often.then_some(Hindrance::NoAnswer),
+            (true, known) => known,
+        };
+        if outgoing.hinder(hindrance) {
+            self.hindered.insert(*message);
+        }
         if sent && outgoing.row.state == MessageState::Queued {
             outgoing.row.state = MessageState::Sent;
             changes.push(outgoing.change());
         }
         changes
+    }
+
+    /// The next message that something new keeps from being stored, and what.
+    pub(crate) fn next_hindered(&mut self) -> Option<(MessageId, Hindrance)> {
+        while let Some(message) = self.hindered.pop_first() {
+            let hindrance = self.status(&message).and_then(|status| status.hindrance);
+            if let Some(hindrance) = hindrance {
+                return Some((message, hindrance));
+            }
+        }
+        None
     }
 
     /// Nothing could be sent until now: what fell due meanwhile has missed its try.
@@ -296,6 +378,7 @@ impl Outbox {
                 let phase = self.retry_max.scale(unit(&mut self.rng), UNIT);
                 retry.due = now - longest.scale(8, 1) - phase;
                 retry.wait = self.retry_max;
+                retry.tries = retry.tries.max(QUICK_TRIES);
             }
             while retry.due <= now {
                 put_off(retry, retry.due, self.retry_max, &mut self.rng);
@@ -321,9 +404,14 @@ impl Outbox {
             return Settled::Nothing;
         }
         if !matches!(status, ReceiptStatus::Stored) {
-            return Settled::Refused;
+            // It is tried again like what was not answered: after the wait.
+            if outgoing.hinder(Some(Hindrance::Refused)) {
+                self.hindered.insert(*message);
+            }
+            return Settled::Nothing;
         }
         outgoing.parts.remove(&index);
+        outgoing.hindrance = None;
         self.waiting -= 1;
         let mut changes = deletions(message, index).to_vec();
         if !outgoing.parts.is_empty() {
@@ -349,6 +437,7 @@ impl Outbox {
         let outgoing = self.by_order.get_mut(self.orders.get(&message)?)?;
         let parts = std::mem::take(&mut outgoing.parts);
         outgoing.row.state = MessageState::Expired;
+        outgoing.hindrance = None;
         let mut changes = vec![outgoing.change()];
         self.waiting -= parts.len();
         changes.extend(parts.keys().flat_map(|index| deletions(&message, *index)));
@@ -416,13 +505,16 @@ fn longest(wait: Span) -> Span {
     wait.scale(3, 2)
 }
 
-/// The next try is so long after this one: half to one and a half of the wait, which doubles.
+/// A try is over, made or missed: the next one is half to one and a half of the wait later.
 fn put_off(retry: &mut RetryRow, from: Time, most: Span, rng: &mut ChaCha20Rng) {
+    retry.tries = retry.tries.saturating_add(1);
+    if retry.tries >= QUICK_TRIES {
+        retry.wait = retry.wait.scale(2, 1).min(most);
+    }
     let share = UNIT / 2 + unit(rng);
     // Never nothing: a wait of no length would come again for ever.
     let wait = retry.wait.scale(share, UNIT).max(Span::from_micros(1));
     retry.due = from + wait;
-    retry.wait = retry.wait.scale(2, 1).min(most);
 }
 
 /// A fragment's rows go.
@@ -456,6 +548,13 @@ impl Outgoing {
         saved(&self.message, &self.row)
     }
 
+    /// What keeps it from being stored is this now; whether that is news.
+    fn hinder(&mut self, by: Option<Hindrance>) -> bool {
+        let news = by.is_some() && by != self.hindrance;
+        self.hindrance = by;
+        news
+    }
+
     fn status(&self) -> MessageStatus {
         let waiting = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
         let stored = match self.row.state {
@@ -469,6 +568,7 @@ impl Outgoing {
             expires: self.row.expires,
             fragments: self.row.fragments,
             stored,
+            hindrance: self.hindrance,
         }
     }
 }
@@ -500,7 +600,8 @@ mod tests {
     fn outbox(limit: usize) -> Outbox {
         let mut config = ClientConfig::new(NodeId::new([1; 32]));
         config.limits.outbox_fragments = limit;
-        Outbox::new(&config, &mut ChaCha20Rng::seed_from_u64(1))
+        let first_wait = Span::from_millis(3_500);
+        Outbox::new(&config, first_wait, &mut ChaCha20Rng::seed_from_u64(1))
     }
 
     #[test]
@@ -529,11 +630,11 @@ mod tests {
             outbox.accept(at(1000), prepared);
             let expires = outbox.next_expiry();
             outbox.tried(&MESSAGE, 0, true, at(1000));
-            // Due in 4 to 12 s.
+            // Due in 1.75 to 5.25 s.
             outbox.clock_moved(ClockStep::new(ahead, Span::from_secs(500)));
             let now = if ahead { 1500 } else { 500 };
-            assert!(outbox.next_due(at(now + 3)).is_none());
-            assert!(outbox.next_due(at(now + 12)).is_some());
+            assert!(outbox.next_due(at(now + 1)).is_none());
+            assert!(outbox.next_due(at(now + 6)).is_some());
             assert_eq!(outbox.next_expiry(), expires, "a date stays");
         }
     }
@@ -552,13 +653,13 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_waits_half_to_one_and_a_half_and_twice_as_long_each_time() {
+    fn eight_tries_follow_each_other_alike_and_then_the_wait_doubles() {
         let mut now = at(1000);
         let mut outbox = accepted(now, 1);
-        for wait in [8, 16, 32, 64, 128, 256, 300, 300] {
+        for wait in [[3.5; 7].as_slice(), &[7.0, 14.0, 28.0, 56.0, 60.0, 60.0]].concat() {
             outbox.tried(&MESSAGE, 0, true, now);
             let due = dues(&outbox)[0];
-            let waits = due.since(now).as_secs_f64() / f64::from(wait);
+            let waits = due.since(now).as_secs_f64() / wait;
             assert!((0.5..1.5).contains(&waits), "{waits} of {wait}");
             now = due;
         }
@@ -596,7 +697,7 @@ mod tests {
         assert!(
             after
                 .iter()
-                .all(|due| *due > late && *due <= late + Span::from_secs(450))
+                .all(|due| *due > late && *due <= late + Span::from_secs(90))
         );
     }
 
@@ -629,7 +730,7 @@ mod tests {
         // Written by a clock that was a day ahead, it does not wait for a day.
         let mut early = self::outbox(99);
         early.restore(&rows, at(0)).unwrap();
-        assert!(dues(&early).iter().all(|due| *due <= at(450)));
+        assert!(dues(&early).iter().all(|due| *due <= at(90)));
         // A fragment's row without its message, and a retry's without its fragment, are faults.
         for table in [Table::Sent, Table::Outbox] {
             let rest: Vec<Row> = rows

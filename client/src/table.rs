@@ -28,6 +28,8 @@ pub enum Table {
     Partial,
     /// Messages received and not read. Holds plaintext.
     Inbox,
+    /// Who wrote to us: the number of the message that is told next.
+    Order,
     /// Fragments received, so that each is delivered once.
     Seen,
     /// The providers that the client enters by. Kept by who hosts the role, which passes it over.
@@ -36,7 +38,7 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Contact,
         Self::Sent,
@@ -44,6 +46,7 @@ impl Table {
         Self::Retry,
         Self::Partial,
         Self::Inbox,
+        Self::Order,
         Self::Seen,
         Self::Entries,
     ];
@@ -59,6 +62,7 @@ impl Table {
             Self::Retry => "retry",
             Self::Partial => "partial",
             Self::Inbox => "inbox",
+            Self::Order => "order",
             Self::Seen => "seen",
             Self::Entries => "entries",
         }

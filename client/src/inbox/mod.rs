@@ -1,6 +1,7 @@
-//! What arrives: each fragment once, put together, and on disk before it is acknowledged. Nobody fills
-//! it for the others: of what it holds, one sender has a share, and so have all strangers together.
+//! What arrives: each fragment once, put together, on disk before it is acknowledged, and told in the
+//! order in which its sender wrote. Nobody fills it for the others: of what it holds, one sender has a share, and so have all strangers together.
 
+mod order;
 mod partial;
 mod seen;
 
@@ -10,9 +11,11 @@ use shoal_packet::command::StreamEntry;
 use shoal_packet::fragment::Fragment;
 use shoal_proto::{MessageId, Time};
 
+use self::order::{Order, Turn};
 use self::partial::Partials;
 use self::seen::{Seen, State};
-use crate::config::Limits;
+use crate::clock::ClockStep;
+use crate::config::{ClientConfig, Limits};
 use crate::contacts::Contacts;
 use crate::error::ClientError;
 use crate::event::HopTrace;
@@ -61,21 +64,36 @@ enum Outcome {
 struct Unread {
     row: InboxRow,
     told: bool,
+    /// The way of the packet that completed it.
+    trace: Vec<HopTrace>,
+}
+
+/// A message to tell of.
+pub(crate) struct Told {
+    pub(crate) key: InboxKey,
+    pub(crate) row: InboxRow,
+    /// The way of the packet that completed it; empty after a restart.
+    pub(crate) trace: Vec<HopTrace>,
+    /// What is to be saved for it.
+    pub(crate) changes: Vec<Change>,
 }
 
 /// Everything received that is not done with.
 pub(crate) struct Inbox {
     seen: Seen,
     partials: Partials,
+    order: Order,
     unread: BTreeMap<InboxKey, Unread>,
     limits: Limits,
 }
 
 impl Inbox {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(config: &ClientConfig) -> Self {
+        let limits = config.limits;
         Self {
             seen: Seen::new(limits.seen),
             partials: Partials::new(limits.partial_fragments, limits.partial_of_strangers),
+            order: Order::new(config.order_patience, limits.numbered_strangers),
             unread: BTreeMap::new(),
             limits,
         }
@@ -90,19 +108,26 @@ impl Inbox {
         self.partials.discarded()
     }
 
-    /// Rebuilds everything; gives the messages to tell of again, in the order of their arrival.
-    pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<Vec<InboxKey>, ClientError> {
+    /// Rebuilds everything. What is unread is told again, in its order.
+    pub(crate) fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
         self.seen.restore(rows)?;
         self.partials.restore(rows)?;
-        let mut untold: Vec<(Time, InboxKey)> = Vec::new();
+        self.order.restore(rows)?;
         for row in rows.iter().filter(|row| row.table == Table::Inbox) {
             let key = InboxKey::decode(&row.key).map_err(|e| row.fault(e))?;
             let row = InboxRow::decode(&row.value).map_err(|e| row.fault(e))?;
-            untold.push((row.arrived, key));
-            self.unread.insert(key, Unread { row, told: false });
+            // The clock may have been another one when it arrived.
+            self.order.wait(key, row.sequence, row.arrived.min(now));
+            self.unread.insert(
+                key,
+                Unread {
+                    row,
+                    told: false,
+                    trace: Vec::new(),
+                },
+            );
         }
-        untold.sort_unstable();
-        Ok(untold.into_iter().map(|(_, key)| key).collect())
+        Ok(())
     }
 
     /// Takes a pushed entry.
@@ -177,9 +202,20 @@ impl Inbox {
         contacts.contains(sender) || strangers() < self.limits.unread_of_strangers
     }
 
-    /// What was saved with this is safe now.
-    pub(crate) fn safe(&mut self, kept: &Kept) {
+    /// What was saved with this is safe now. A message that it completed waits for its turn; whether
+    /// it did.
+    pub(crate) fn safe(&mut self, kept: Kept) -> bool {
         self.seen.safe(&kept.seen);
+        let whole = kept
+            .complete
+            .and_then(|key| Some((key, self.unread.get_mut(&key)?)));
+        let Some((key, unread)) = whole.filter(|(_, unread)| !unread.told) else {
+            return false;
+        };
+        unread.trace = kept.trace;
+        self.order
+            .wait(key, unread.row.sequence, unread.row.arrived);
+        true
     }
 
     /// Saving failed: when the mailbox pushes the fragment again, it is new again.
@@ -187,17 +223,43 @@ impl Inbox {
         self.seen.forget(&kept.seen);
     }
 
-    /// A whole message to tell of, once.
-    pub(crate) fn tell(&mut self, key: &InboxKey) -> Option<InboxRow> {
-        let unread = self.unread.get_mut(key)?;
-        if std::mem::replace(&mut unread.told, true) {
-            return None;
+    /// The next message whose turn it is to be told of.
+    pub(crate) fn next_told(&mut self, now: Time, contacts: &Contacts) -> Option<Told> {
+        loop {
+            let Turn { key, gap } = self.order.next(now)?;
+            let Some(unread) = self.unread.get_mut(&key).filter(|unread| !unread.told) else {
+                continue;
+            };
+            let number = unread.row.sequence;
+            let mut changes = self.order.told(now, key.sender, number, contacts);
+            if let Some(gap) = gap.filter(|gap| *gap > 0) {
+                unread.row.gap_before = gap;
+                // Or a restart would tell it without.
+                changes.push(put(&key, &unread.row));
+            }
+            unread.told = true;
+            // The row on disk has the text; here it is not needed any more.
+            let text = std::mem::take(&mut unread.row.text);
+            let row = InboxRow {
+                text,
+                ..unread.row.clone()
+            };
+            return Some(Told {
+                key,
+                row,
+                trace: std::mem::take(&mut unread.trace),
+                changes,
+            });
         }
-        // The row on disk has the text; here it is not needed any more.
-        let text = std::mem::take(&mut unread.row.text);
-        let mut row = unread.row.clone();
-        row.text = text;
-        Some(row)
+    }
+
+    /// When a message that waits for those before it has waited long enough.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.order.deadline()
+    }
+
+    pub(crate) fn clock_moved(&mut self, step: ClockStep) {
+        self.order.clock_moved(step);
     }
 
     /// The user has it: what to delete.
@@ -222,12 +284,11 @@ impl Inbox {
         fragment: Fragment,
         contacts: &Contacts,
     ) -> (Outcome, Vec<Change>) {
-        let put = |row: &InboxRow| Change::put(Table::Inbox, key.to_bytes(), row.encode());
         // The row of a message that is complete but could not be saved is saved anew.
         if let Some(unread) = self.unread.get(&key) {
             return match unread.told {
                 true => (Outcome::Told, Vec::new()),
-                false => (Outcome::Complete, vec![put(&unread.row)]),
+                false => (Outcome::Complete, vec![put(&key, &unread.row)]),
             };
         }
         self.partials.insert(key, fragment);
@@ -241,12 +302,25 @@ impl Inbox {
             reply_provider: whole.envelope.reply_provider,
             reply_drop: whole.envelope.reply_drop,
             text: whole.text,
+            gap_before: 0,
         };
-        let mut changes = vec![put(&row)];
+        let mut changes = vec![put(&key, &row)];
         changes.extend(whole.changes);
-        self.unread.insert(key, Unread { row, told: false });
+        self.unread.insert(
+            key,
+            Unread {
+                row,
+                told: false,
+                trace: Vec::new(),
+            },
+        );
         (Outcome::Complete, changes)
     }
+}
+
+/// The row of a message to save.
+fn put(key: &InboxKey, row: &InboxRow) -> Change {
+    Change::put(Table::Inbox, key.to_bytes(), row.encode())
 }
 
 #[cfg(test)]
@@ -257,7 +331,6 @@ mod tests {
     use shoal_proto::{DropId, NetworkHash, NodeId};
 
     use super::*;
-    use crate::config::ClientConfig;
     use crate::keys::ClientKeys;
     use crate::seal::{self, Binding};
 
@@ -314,14 +387,15 @@ mod tests {
     fn fragments_come_in_any_order_and_once() {
         let me = me();
         let (from, parts) = fragments(1, 3_000);
-        let mut inbox = Inbox::new(Limits::default());
+        let mut inbox = Inbox::new(&ClientConfig::new(NodeId::new([1; 32])));
         let mut told = 0;
         for index in [2, 0, 2, 1, 0] {
             match arrive(&mut inbox, &me, &from, &parts[index]) {
                 Arrival::New { kept, .. } => {
-                    inbox.safe(&kept);
-                    if let Some(key) = kept.complete {
-                        assert_eq!(inbox.tell(&key).unwrap().text, vec![9; 3_000]);
+                    inbox.safe(kept);
+                    let now = Time::from_micros(1);
+                    if let Some(message) = inbox.next_told(now, &Contacts::default()) {
+                        assert_eq!(message.row.text, vec![9; 3_000]);
                         told += 1;
                     }
                 }
@@ -335,11 +409,9 @@ mod tests {
     #[test]
     fn a_flood_of_fragments_is_its_senders_loss() {
         let me = me();
-        let limits = Limits {
-            partial_fragments: 8,
-            ..Limits::default()
-        };
-        let mut inbox = Inbox::new(limits);
+        let mut config = ClientConfig::new(NodeId::new([1; 32]));
+        config.limits.partial_fragments = 8;
+        let mut inbox = Inbox::new(&config);
         let (honest, parts) = fragments(1, 3_000);
         arrive(&mut inbox, &me, &honest, &parts[0]);
         let mut deleted = 0;
@@ -367,7 +439,7 @@ mod tests {
     fn a_contradicting_fragment_changes_nothing() {
         let me = me();
         let (from, parts) = fragments(1, 3_000);
-        let mut inbox = Inbox::new(Limits::default());
+        let mut inbox = Inbox::new(&ClientConfig::new(NodeId::new([1; 32])));
         arrive(&mut inbox, &me, &from, &parts[0]);
         let mut other = parts[0].clone();
         other.0 = MessageId::new([7; 16]);

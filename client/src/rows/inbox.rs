@@ -67,19 +67,24 @@ pub(crate) struct InboxRow {
     pub(crate) reply_provider: NodeId,
     pub(crate) reply_drop: DropId,
     pub(crate) text: Vec<u8>,
+    /// How many messages right before it had not come when it was told. Left out of the row if none.
+    pub(crate) gap_before: u64,
 }
 
 impl InboxRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        Writer::new()
+        let writer = Writer::new()
             .time(self.arrived)
             .time(self.sent_at)
             .u64(self.sequence)
             .bytes(self.reply_provider.as_bytes())
             .bytes(self.reply_drop.as_bytes())
             .u64(self.text.len() as u64)
-            .bytes(&self.text)
-            .done()
+            .bytes(&self.text);
+        match self.gap_before {
+            0 => writer.done(),
+            gap => writer.u64(gap).done(),
+        }
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
@@ -91,13 +96,14 @@ impl InboxRow {
             reply_provider: NodeId::new(*reader.take()?),
             reply_drop: DropId::new(*reader.take()?),
             text: Vec::new(),
+            gap_before: 0,
         };
-        let length = reader.u64()?;
-        let text = reader.rest();
-        if u64::try_from(text.len()) != Ok(length) {
-            return Err("the text has not its length");
-        }
+        let length = usize::try_from(reader.u64()?).map_err(|_| "too short")?;
+        let (text, rest) = reader.rest().split_at_checked(length).ok_or("too short")?;
         row.text = text.to_vec();
+        if !rest.is_empty() {
+            row.gap_before = u64::from_be_bytes(rest.try_into().map_err(|_| "too long")?);
+        }
         Ok(row)
     }
 }

@@ -3,6 +3,7 @@
 mod codec;
 mod contact;
 mod inbox;
+mod order;
 mod pool;
 mod row;
 mod sent;
@@ -10,6 +11,7 @@ mod sent;
 pub(crate) use codec::{decode_number, encode_number};
 pub(crate) use contact::ContactRow;
 pub(crate) use inbox::{InboxKey, InboxRow, SeenKey, decode_partial, encode_partial};
+pub(crate) use order::OrderRow;
 pub(crate) use pool::{PoolRow, SETS, SetState};
 pub use row::{Change, Row};
 pub use sent::MessageState;

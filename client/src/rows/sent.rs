@@ -139,23 +139,23 @@ impl OutboxRow {
 /// is tried again if no receipt comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RetryRow {
-    /// How often it was sent.
-    pub(crate) attempts: u32,
+    /// How often it was tried: sent, or missed because nothing could be sent.
+    pub(crate) tries: u32,
     pub(crate) due: Time,
-    /// The mean wait after that.
+    /// The mean wait of the last one.
     pub(crate) wait: Span,
 }
 
 impl RetryRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let writer = Writer::new().bytes(&self.attempts.to_be_bytes());
+        let writer = Writer::new().bytes(&self.tries.to_be_bytes());
         writer.time(self.due).span(self.wait).done()
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader::value(value)?;
         let row = Self {
-            attempts: u32::from_be_bytes(*reader.take()?),
+            tries: u32::from_be_bytes(*reader.take()?),
             due: reader.time()?,
             wait: reader.span()?,
         };

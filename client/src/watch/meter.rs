@@ -2,7 +2,7 @@
 
 /// Share of the last outcomes lost that raises an alarm, out of [`WINDOW`].
 const ALARM_AT: u32 = 16;
-/// Share below which an alarm may be raised anew.
+/// Share below which the alarm is over.
 const CALM_AT: u32 = 8;
 const WINDOW: u32 = 64;
 
@@ -14,18 +14,20 @@ pub(super) struct LossMeter {
 }
 
 impl LossMeter {
-    /// Notes an outcome; true when this one raises the alarm.
-    pub(super) fn note(&mut self, lost: bool) -> bool {
+    /// Notes an outcome.
+    pub(super) fn note(&mut self, lost: bool) {
         self.outcomes = self.outcomes.wrapping_shl(1) | u64::from(lost);
-        let losses = self.losses();
-        if losses >= ALARM_AT && !self.alarmed {
-            self.alarmed = true;
-            return true;
+        // What lies between the two changes nothing.
+        match self.losses() {
+            ALARM_AT.. => self.alarmed = true,
+            ..CALM_AT => self.alarmed = false,
+            _ => {}
         }
-        if losses < CALM_AT {
-            self.alarmed = false;
-        }
-        false
+    }
+
+    /// Whether too many were lost, and have not become few since.
+    pub(super) fn is_alarmed(self) -> bool {
+        self.alarmed
     }
 
     /// Lost among the last 64.
@@ -38,12 +40,23 @@ impl LossMeter {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_quarter_lost_raises_one_alarm() {
+    /// Of the outcomes up to each, whether the alarm stood.
+    fn stood(lost: impl Fn(u32) -> bool) -> Vec<bool> {
         let mut meter = LossMeter::default();
-        let alarms = (0..200).filter(|i| meter.note(i % 3 == 0)).count();
-        assert_eq!(alarms, 1);
-        let mut calm = LossMeter::default();
-        assert_eq!((0..200).filter(|i| calm.note(i % 20 == 0)).count(), 0);
+        let mut after = |outcome| {
+            meter.note(lost(outcome));
+            meter.is_alarmed()
+        };
+        (0..300).map(&mut after).collect()
+    }
+
+    #[test]
+    fn a_quarter_lost_raises_the_alarm_and_few_end_it() {
+        let times = |stood: &[bool]| stood.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        let lossy = stood(|i| i % 3 == 0);
+        assert_eq!((times(&lossy), lossy[299]), (1, true));
+        let mended = stood(|i| i < 100 && i % 3 == 0);
+        assert_eq!((times(&mended), mended[99], mended[180]), (2, true, false));
+        assert!(stood(|i| i % 20 == 0).iter().all(|alarmed| !alarmed));
     }
 }

@@ -16,13 +16,13 @@ use crate::replies::Purpose;
 /// How often losses are looked for.
 const EVERY: Span = Span::from_secs(1);
 
-/// What watching found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Finding {
-    /// Packets of the mailbox's stream that did not come.
-    pub(crate) lost: u64,
-    /// What the user is told.
-    pub(crate) alarm: Option<Alarm>,
+/// What has become certain about the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// So many of its packets did not come.
+    Lost(u64),
+    /// It has paused.
+    Paused,
 }
 
 /// The meters, and the watch over the stream of this connection.
@@ -76,17 +76,11 @@ impl Watch {
     }
 
     /// Something came back, or is overdue. The stock has a stream to be watched by.
-    pub(crate) fn outcome(&mut self, of: Purpose, lost: bool) -> Option<Alarm> {
+    pub(crate) fn outcome(&mut self, of: Purpose, lost: bool) {
         match of {
-            Purpose::Loop => self
-                .loops
-                .note(lost)
-                .then(|| Alarm::LoopsLost(self.loops.losses())),
-            Purpose::Deposit { .. } | Purpose::Dummy => self
-                .receipts
-                .note(lost)
-                .then(|| Alarm::ReceiptsLost(self.receipts.losses())),
-            Purpose::Stock => None,
+            Purpose::Loop => self.loops.note(lost),
+            Purpose::Deposit { .. } | Purpose::Dummy => self.receipts.note(lost),
+            Purpose::Stock => {}
         }
     }
 
@@ -97,31 +91,39 @@ impl Watch {
         }
     }
 
-    /// A packet of the stream came.
-    pub(crate) fn stream_item(&mut self, now: Time, number: u64) -> Finding {
+    /// A packet of the stream came. Returns how many did not, as far as its number makes that certain.
+    pub(crate) fn stream_item(&mut self, now: Time, number: u64) -> u64 {
         let Some(stream) = &mut self.stream else {
-            return Finding::default();
+            return 0;
         };
         let lost = stream.note(now, number);
-        let alarm = self.items_lost(lost);
-        Finding {
-            lost,
-            alarm: self.item_outcome(false).or(alarm),
-        }
+        self.items_lost(lost);
+        self.items.note(false);
+        lost
     }
 
     /// The next thing that has become certain about the stream.
     pub(crate) fn check_stream(&mut self, now: Time) -> Option<Finding> {
         Some(match self.stream.as_mut()?.check(now)? {
-            StreamFinding::Lost(lost) => Finding {
-                lost,
-                alarm: self.items_lost(lost),
-            },
-            StreamFinding::Paused(silent) => Finding {
-                lost: 0,
-                alarm: Some(Alarm::StreamPaused(silent)),
-            },
+            StreamFinding::Lost(lost) => {
+                self.items_lost(lost);
+                Finding::Lost(lost)
+            }
+            StreamFinding::Paused => Finding::Paused,
         })
+    }
+
+    /// All that can be wrong, and whether it is.
+    pub(crate) fn alarms(&self) -> [(Alarm, bool); 4] {
+        let paused = self.stream.as_ref().is_some_and(StreamWatch::is_paused);
+        let lost =
+            |of: fn(u32) -> Alarm, meter: LossMeter| (of(meter.losses()), meter.is_alarmed());
+        [
+            lost(Alarm::LoopsLost, self.loops),
+            lost(Alarm::ReceiptsLost, self.receipts),
+            lost(Alarm::StreamLost, self.items),
+            (Alarm::StreamPaused(self.pause), paused),
+        ]
     }
 
     /// While nothing is attached to: the next look is as far away as before.
@@ -129,14 +131,9 @@ impl Watch {
         self.next = step.apply(self.next);
     }
 
-    fn items_lost(&mut self, lost: u64) -> Option<Alarm> {
+    fn items_lost(&mut self, lost: u64) {
         // More than the meter remembers change nothing.
-        (0..lost.min(64)).fold(None, |alarm, _| self.item_outcome(true).or(alarm))
-    }
-
-    fn item_outcome(&mut self, lost: bool) -> Option<Alarm> {
-        let raised = self.items.note(lost);
-        raised.then(|| Alarm::StreamLost(self.items.losses()))
+        (0..lost.min(64)).for_each(|_| self.items.note(true));
     }
 }
 
@@ -173,12 +170,14 @@ mod tests {
     #[test]
     fn the_stream_is_watched_while_there_is_a_connection() {
         let mut watch = watch();
-        assert_eq!(watch.stream_item(at(1000), 500).lost, 0);
+        let alarmed = |watch: &Watch| watch.alarms().map(|(_, stands)| stands);
+        assert_eq!(watch.stream_item(at(1000), 500), 0);
         watch.start();
         // An absurd jump is lost at once, and so many losses raise the alarm.
-        let finding = watch.stream_item(at(1000), 1000);
-        assert_eq!(finding.lost, 1000 - 256);
-        assert!(matches!(finding.alarm, Some(Alarm::StreamLost(_))));
+        assert_eq!(watch.stream_item(at(1000), 1000), 1000 - 256);
+        assert_eq!(alarmed(&watch), [false, false, true, false]);
+        assert!((1001..1100).all(|number| watch.stream_item(at(1000), number) == 0));
+        assert_eq!(alarmed(&watch), [false; 4], "it ends when they come again");
         watch.stop();
         assert_eq!(watch.check_stream(at(9999)), None);
     }

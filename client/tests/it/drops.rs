@@ -32,7 +32,7 @@ fn raised(world: &World, is: fn(&Alarm) -> bool) -> usize {
 fn is_answered(world: &mut World, text: &[u8]) -> bool {
     let reply_to = world.hosts[BOB].received().last().unwrap().1;
     world.send(BOB, 99, &reply_to, text);
-    world.run_until(secs(60.0), |world| {
+    world.run_until(secs(100.0), |world| {
         world.hosts[ALICE].texts().iter().any(|it| it == text)
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shoal_client::{Alarm, ClientEvent};
+use shoal_client::{Alarm, ClientEvent, SendError};
 use shoal_proto::{Span, Time};
 
 use crate::world::{Answer, World, params, secs};
@@ -85,6 +85,79 @@ fn a_copy_of_old_rows_is_listened_to_again() {
     assert!(grown.count() >= 7);
 }
 
+/// The older one hears of it, says so, and its link shows nothing of it.
+#[test]
+fn a_copy_that_comes_later_takes_the_mailbox_over_for_good() {
+    let mut world = World::new(4, params(3600));
+    world.add(0, "quick");
+    world.add(1, "calm");
+    world.attach(ALICE, 1);
+    world.attach(BOB, 2);
+    world.run(secs(20.0));
+    let superseded = |world: &World, who: usize| {
+        world.hosts[who]
+            .client
+            .alarms()
+            .contains(&Alarm::Superseded)
+    };
+    let copy = world.copy(BOB);
+    world.attach(copy, 2);
+    let over = |world: &World| superseded(world, BOB);
+    assert!(world.run_until(secs(30.0), over), "it says so within 30 s");
+    assert_eq!(
+        world.hosts[BOB].count(|event| *event == ClientEvent::Alarm(Alarm::Superseded)),
+        1
+    );
+    // It goes on sending, and takes nothing more to send: a number could be used twice.
+    let before = world.hosts[BOB].frames.len();
+    let to = world.address(ALICE);
+    world.send(BOB, 1, &to, b"which of us is it?");
+    let refused = |event: &ClientEvent| {
+        matches!(
+            event,
+            ClientEvent::Refused {
+                reason: SendError::Superseded,
+                ..
+            }
+        )
+    };
+    assert_eq!(world.hosts[BOB].count(refused), 1);
+    // Nor does it take the mailbox back because its connection breaks.
+    for _ in 0..3 {
+        world.detach(BOB);
+        world.attach(BOB, 2);
+        world.run(secs(15.0));
+    }
+    let sent = world.hosts[BOB].frames.len() - before;
+    assert!(sent > 45, "{sent} frames in 45 s at 1.9 a second");
+    assert!(!superseded(&world, copy));
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, b"to whoever has the keys");
+    assert!(world.run_until(secs(40.0), |world| world.hosts[copy].texts().len() == 1));
+    assert!(world.hosts[BOB].texts().is_empty());
+    // Who starts it again wants to go on there.
+    world.crash(BOB);
+    world.attach(BOB, 2);
+    assert!(world.run_until(secs(30.0), |world| superseded(world, copy)));
+    assert!(!superseded(&world, BOB));
+}
+
+/// An own command that somebody on its way keeps and brings again is answered by the own generation.
+#[test]
+fn a_command_that_is_brought_again_takes_nothing_over() {
+    let mut world = World::new(5, params(3600));
+    world.add(0, "quick");
+    world.attach(ALICE, 1);
+    world.run(secs(5.0));
+    // The mailbox refuses all from here on, by the generation it knows.
+    world.deaf_mailboxes = true;
+    world.run(secs(60.0));
+    assert_eq!(
+        world.hosts[ALICE].client.alarms(),
+        [Alarm::StreamPaused(Span::from_secs(8))]
+    );
+}
+
 #[test]
 fn a_mailbox_that_lies_about_generations_moves_nothing() {
     let frames = |behind: fn(u64) -> u64| {
@@ -128,7 +201,7 @@ fn tried(seed: u64) -> World {
     let mut world = World::new(seed, params(3600));
     let mut config = shoal_client::ClientConfig::new(world.providers()[0]);
     config.profile = "quick".into();
-    config.retry_after = Span::from_secs(40);
+    config.retry_after = Some(Span::from_secs(40));
     config.retry_max = Span::from_secs(40);
     world.add_with(config);
     world.add(1, "calm");

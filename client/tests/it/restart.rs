@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use shoal_client::{
-    Client, ClientConfig, ClientError, ClientEvent, ClientInput, ClientKeys, Row, Table,
+    Client, ClientConfig, ClientError, ClientEvent, ClientInput, ClientKeys, Hindrance, Row, Table,
 };
 use shoal_proto::{NodeId, Span, Time};
 
@@ -256,7 +256,17 @@ fn a_try_that_could_not_leave_is_put_off_across_a_restart() {
     world.send(ALICE, 1, &to, b"later");
     world.run(secs(90.0));
     assert_eq!(world.hosts[ALICE].client.counters().sent_real, 0);
-    // Version 1 byte, attempts 4, when it is due 8, the mean wait after that 8.
+    let missing = |event: &ClientEvent| {
+        matches!(
+            event,
+            ClientEvent::Hindered {
+                by: Hindrance::ProviderMissing,
+                ..
+            }
+        )
+    };
+    assert_eq!(world.hosts[ALICE].count(missing), 1, "why is told, once");
+    // Version 1 byte, tries 4, when it is due 8, its mean wait 8.
     let retry = |world: &World| {
         let mut rows = world.hosts[ALICE].rows.iter();
         let row = rows.find(|((table, _), _)| *table == Table::Retry);

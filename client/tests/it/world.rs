@@ -127,6 +127,8 @@ pub(crate) struct World {
     pub(crate) generations: Vec<u64>,
     /// What a mailbox says of a command that it does not take: the newest generation, or something else.
     pub(crate) behind: fn(u64) -> u64,
+    /// Mailboxes take every command for one that they had.
+    pub(crate) deaf_mailboxes: bool,
     pub(crate) bad_epochs: usize,
     pub(crate) void_surbs: usize,
     /// Ticks of a mailbox that had blocks before, and has none.
@@ -187,6 +189,7 @@ impl World {
             drop_limit: 1024,
             generations: Vec::new(),
             behind: |generation| generation,
+            deaf_mailboxes: false,
             bad_epochs: 0,
             void_surbs: 0,
             dry_ticks: 0,
@@ -210,7 +213,7 @@ impl World {
     pub(crate) fn add(&mut self, mailbox: usize, profile: &str) -> usize {
         let mut config = ClientConfig::new(self.providers()[mailbox]);
         config.profile = profile.into();
-        config.retry_after = Span::from_secs(2);
+        config.retry_after = Some(Span::from_secs(2));
         config.retry_max = Span::from_secs(20);
         self.add_with(config)
     }
@@ -267,6 +270,32 @@ impl World {
         self.hosts[who].client = self.make(&config, &keys, &rows);
         self.hosts[who].link = None;
         self.pump(who, usize::MAX);
+    }
+
+    /// Somebody starts a copy of a client's directory elsewhere.
+    pub(crate) fn copy(&mut self, who: usize) -> usize {
+        let (config, keys) = (self.hosts[who].config.clone(), self.hosts[who].keys.clone());
+        let rows = self.hosts[who].rows.clone();
+        let client = self.make(&config, &keys, &rows);
+        self.hosts.push(ClientHost {
+            client,
+            keys,
+            config,
+            rows,
+            events: Vec::new(),
+            frames: Vec::new(),
+            link: None,
+            disk_full: false,
+            deaf: false,
+        });
+        self.hosts.len() - 1
+    }
+
+    /// A mailbox loses an entry of this deposit.
+    pub(crate) fn lose(&mut self, deposit: &SeenDeposit) {
+        for mailbox in self.mailboxes.values_mut() {
+            mailbox.entries.remove(&(deposit.drop, deposit.message));
+        }
     }
 
     /// A client that others can write to, and that is never online.
@@ -590,7 +619,8 @@ impl World {
                 entry.pushed = None;
             }
         }
-        if request.generation < mailbox.generation || mailbox.received.contains(&request.counter) {
+        let had = self.deaf_mailboxes || mailbox.received.contains(&request.counter);
+        if request.generation < mailbox.generation || had {
             let generation = (self.behind)(mailbox.generation);
             let [surb, ..] = request.surbs;
             return self.reply(

@@ -12,6 +12,7 @@ mod delivery;
 mod directory;
 mod entry;
 mod faults;
+mod half_a_layer;
 mod health;
 mod latency;
 mod link;

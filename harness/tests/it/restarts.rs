@@ -172,7 +172,9 @@ fn coming_back_brings_no_try_forward() {
         .providers(3)
         .clients(6, "quiet")
         .loop_rate(0.1)
-        .client_config(|config| (config.retry_after, config.retry_max) = (secs(120), secs(120)))
+        .client_config(|config| {
+            (config.retry_after, config.retry_max) = (Some(secs(120)), secs(120))
+        })
         .build()
         .unwrap();
     assert!(network.bring_up(START).unwrap());

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use rand::{CryptoRng, Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{
-    Change, Client, ClientAction, ClientConfig, ClientError, ClientInput, ClientKeys, Counters,
-    MessageStatus, PeerKey, Row,
+    Alarm, Change, Client, ClientAction, ClientConfig, ClientError, ClientInput, ClientKeys,
+    Counters, MessageStatus, PeerKey, Row,
 };
 use shoal_packet::Frame;
 use shoal_proto::{Epoch, MessageId, NodeId, Span, Time};
@@ -247,6 +247,12 @@ impl Session {
     /// All sent messages that are remembered, oldest first.
     pub fn sent_messages(&self) -> impl Iterator<Item = MessageStatus> + '_ {
         self.client.sent_messages()
+    }
+
+    /// What is wrong now, each thing once.
+    #[must_use]
+    pub fn alarms(&self) -> &[Alarm] {
+        self.client.alarms()
     }
 
     /// What the client role did so far.

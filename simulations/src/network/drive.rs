@@ -122,7 +122,7 @@ fn build(scenario: &Scenario, seed: u64) -> Result<Network, SimulationError> {
         .loss(scenario.loss)
         .parameters(|params| params.mean_delay = scenario.mean_delay)
         .client_config(|config| {
-            (config.retry_after, config.retry_max) = scenario.retry;
+            config.retry_max = scenario.retry_max;
             config.time_to_live = scenario.time_to_live;
         });
     for (name, profile) in &scenario.profiles {

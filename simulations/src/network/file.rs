@@ -61,7 +61,6 @@ struct FileNetwork {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct FileClient {
-    retry_after: Span,
     retry_max: Span,
     time_to_live: Span,
 }
@@ -154,7 +153,6 @@ impl Default for FileNetwork {
 impl Default for FileClient {
     fn default() -> Self {
         Self {
-            retry_after: Span::from_secs(8),
             retry_max: Span::from_secs(30),
             time_to_live: DAY.scale(7, 1),
         }
@@ -218,21 +216,12 @@ impl File {
                 milli,
                 SECOND.scale(10, 1),
             ),
-            ("client.retry_after", client.retry_after, milli, DAY),
             ("client.retry_max", client.retry_max, milli, YEAR),
             ("client.time_to_live", client.time_to_live, SECOND, YEAR),
             ("links.delay", links.delay, Span::ZERO, MINUTE),
             ("links.jitter", links.jitter, Span::ZERO, MINUTE),
         ] {
             span(problems, key, value, (least, most));
-        }
-        if client.retry_max < client.retry_after {
-            problems.refuse_with_hint(
-                "client.retry_max",
-                client.retry_max,
-                "must be at least client.retry_after",
-                "make it longer, or client.retry_after shorter",
-            );
         }
         if let Some(churn) = &self.churn {
             span(problems, "churn.online", churn.online, (SECOND, YEAR));
@@ -274,7 +263,7 @@ impl File {
             epoch: self.network.epoch,
             mean_delay: self.network.mean_delay,
             loop_rate: self.network.loop_rate,
-            retry: (self.client.retry_after, self.client.retry_max),
+            retry_max: self.client.retry_max,
             time_to_live: self.client.time_to_live,
             delay: link_delay(self.links.delay, self.links.jitter),
             loss: self.links.loss,

@@ -35,8 +35,8 @@ pub struct Scenario {
     pub mean_delay: Span,
     /// Loops of each node per second.
     pub loop_rate: f64,
-    /// First and longest wait before a client sends again.
-    pub retry: (Span, Span),
+    /// The longest wait, in the mean, before a client sends again.
+    pub retry_max: Span,
     /// How long a message is tried and kept.
     pub time_to_live: Span,
     /// How long links take.

@@ -134,9 +134,9 @@ fn senseless_scenarios_are_refused_by_key_value_and_range() {
             "16 to",
         ),
         (
-            format!("{clients}[client]\nretry_max = \"1s\""),
+            format!("{clients}[client]\nretry_max = \"0s\""),
             "client.retry_max",
-            "retry_after",
+            "1ms",
         ),
         ("[[clients]]\ncount = 1".to_owned(), "clients", "2 to 10000"),
         (
