@@ -74,3 +74,31 @@ impl EpochKeys {
         epoch >= self.floor || self.secrets.contains_key(&epoch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_that_was_filled_before_its_key_is_there_outlives_other_keys() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        let mut keys = EpochKeys::new();
+        let filled = keys.filter(Epoch::new(5)).expect("no epoch is over");
+        let mut ring = KeyRing::new();
+        ring.ensure(rng, Epoch::new(4));
+        keys.set(&ring);
+        ring.ensure(rng, Epoch::new(5));
+        keys.set(&ring);
+        let key = keys.of(Epoch::new(5)).expect("its key is there");
+        assert!(
+            Arc::ptr_eq(&key.filter, &filled),
+            "what it remembers is remembered"
+        );
+        // With its key it is forgotten for good.
+        keys.set(&KeyRing::new());
+        assert!(keys.filter(Epoch::new(5)).is_none());
+    }
+}

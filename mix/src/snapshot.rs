@@ -254,4 +254,19 @@ mod tests {
         assert_eq!(page, BTreeMap::from(expected));
         drop((inside, waits));
     }
+
+    #[test]
+    fn books_balance_only_if_both_halves_do() {
+        let accounting = Accounting::new();
+        accounting.receive().sent();
+        accounting.originate(OwnKind::Loop).sent();
+        let sound = accounting.snapshot();
+        assert!(sound.balanced());
+        let mut received = sound.clone();
+        received.counters.received += 1;
+        assert!(!received.balanced(), "one came and went nowhere");
+        let mut own = sound;
+        own.own.originated = OwnCounts::default();
+        assert!(!own.balanced(), "one left that nobody made");
+    }
 }
