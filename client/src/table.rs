@@ -32,11 +32,13 @@ pub enum Table {
     Seen,
     /// The providers that the client enters by. Kept by who hosts the role, which passes it over.
     Entries,
+    /// Messages sent with a key of an application's. Kept by who hosts the role, which passes it over.
+    Idempotency,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Contact,
         Self::Sent,
@@ -46,6 +48,7 @@ impl Table {
         Self::Inbox,
         Self::Seen,
         Self::Entries,
+        Self::Idempotency,
     ];
 
     /// The name to store it under.
@@ -61,6 +64,7 @@ impl Table {
             Self::Inbox => "inbox",
             Self::Seen => "seen",
             Self::Entries => "entries",
+            Self::Idempotency => "idempotency",
         }
     }
 }
