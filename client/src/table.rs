@@ -34,6 +34,8 @@ pub enum Table {
     Seen,
     /// The providers that the client enters by. Kept by who hosts the role, which passes it over.
     Entries,
+    /// Messages sent with a key of an application's. Kept by who hosts the role, which passes it over.
+    Idempotency,
 }
 
 impl Table {
@@ -49,6 +51,7 @@ impl Table {
         Self::Order,
         Self::Seen,
         Self::Entries,
+        Self::Idempotency,
     ];
 
     /// The name to store it under.
@@ -65,6 +68,7 @@ impl Table {
             Self::Order => "order",
             Self::Seen => "seen",
             Self::Entries => "entries",
+            Self::Idempotency => "idempotency",
         }
     }
 }

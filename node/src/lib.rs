@@ -10,7 +10,7 @@
 //! * [`state`]: key files, the replay log, the directory's state and the client's database.
 //! * [`control`]: the local API of the client daemon, over a Unix domain socket.
 //! * [`runtime`], [`demo`]: the daemons, and a network of them on one machine.
-//! * [`Failure`]: how each of them ends badly, with the exit code.
+//! * [`Exit`], [`Failure`]: how each of them ends, with the exit code.
 //! * [`metrics`], [`http`], [`logging`]: what an operator sees.
 //!
 //! ```
@@ -34,5 +34,5 @@ pub mod runtime;
 mod seed;
 pub mod state;
 
-pub use error::Failure;
+pub use error::{Exit, Failure};
 pub use seed::seeded;

@@ -1,24 +1,32 @@
 //! The command line: what there is to say, and what help says about it.
 
+mod client;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use shoal_node::Exit;
 use shoal_node::config::LogLevel;
-use shoal_proto::{NodeId, Span};
+use shoal_proto::Span;
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    it failed while it ran
-  2    the command line, the environment or a configuration file is wrong
-  3    nobody answered, or not in time
-  130  interrupted
+pub(super) use self::client::{
+    Client, ClientEntries, ClientInit, ClientOutgoing, ClientReceive, ClientRun, ClientSend,
+    ClientStatus, ClientStop, ClientWait, Until, WaitFor,
+};
 
-Configuration: defaults < file < environment (SHOAL_…) < flags.";
+/// What stands below the list of commands.
+fn after_help() -> String {
+    format!(
+        "{}\n\nWith --json, errors are an object on standard output too: \
+         {{\"error\":{{\"kind\":…,\"code\":…,\"message\":…}}}}.\n\n\
+         Configuration: defaults < file < environment (SHOAL_…) < flags.",
+        Exit::table()
+    )
+}
 
 /// A mixnet: people hide in a crowd of packets that all look and move alike.
 #[derive(Debug, Parser)]
-#[command(name = "shoal", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "shoal", version, max_term_width = 100, after_help = after_help())]
 pub(super) struct Cli {
     /// Print JSON on standard output.
     #[arg(long, global = true)]
@@ -163,157 +171,6 @@ pub(super) struct NodeRun {
     pub(super) metrics: MetricsAt,
     #[command(flatten)]
     pub(super) daemon: Daemon,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Client {
-    /// Make a client's directory: configuration and keys.
-    Init(ClientInit),
-    /// Print the address to give to others.
-    #[command(after_help = "Example:\n  shoal client address --dir alice")]
-    Address {
-        #[command(flatten)]
-        place: Place,
-    },
-    /// Show the providers that this client enters by, or have others drawn.
-    Entries(ClientEntries),
-    /// Run the daemon: it holds the connection, the cover traffic and the messages.
-    Run(ClientRun),
-    /// Send a text through the daemon.
-    Send(ClientSend),
-    /// Print what was received; what was printed is deleted here unless told otherwise.
-    Receive(ClientReceive),
-    /// Show how the daemon is.
-    #[command(after_help = "Example:\n  shoal client status --dir alice --json")]
-    Status {
-        #[command(flatten)]
-        place: Place,
-    },
-    /// Stop the daemon in good order.
-    Stop {
-        #[command(flatten)]
-        place: Place,
-    },
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
-  shoal client init --dir alice --network network.toml
-
-The mailbox's provider is chosen at random unless given. Nothing that exists is overwritten.")]
-pub(super) struct ClientInit {
-    #[command(flatten)]
-    pub(super) made: NewDir,
-    /// The file with the network parameters.
-    #[arg(long, value_name = "FILE")]
-    pub(super) network: PathBuf,
-    /// Node id of the provider that will keep the mailbox.
-    #[arg(long, value_name = "NODE")]
-    pub(super) mailbox: Option<NodeId>,
-    /// Node id of the provider to enter by; up to three are drawn once and kept unless given.
-    #[arg(long, value_name = "NODE")]
-    pub(super) entry: Option<NodeId>,
-    /// A profile of the network: what the client costs and how fast it is.
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub(super) profile: String,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  shoal client entries --dir alice
-  shoal client entries --dir alice --draw-again
-
-Up to three are drawn at the first connection, of different families and none of the mailbox's, and
-kept for 90 days: who draws anew often soon meets one that works together with the mailbox's. The
-first serves; the next one after ten minutes without it, or when it has left the network. Ask for
-others only if none of them works any more. The daemon has to be stopped meanwhile.")]
-pub(super) struct ClientEntries {
-    #[command(flatten)]
-    pub(super) place: Place,
-    /// Forget them, so that others are drawn at the next connection.
-    #[arg(long)]
-    pub(super) draw_again: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
-  shoal client run --dir alice
-
-Leave it running: promises about who receives what hold for daemons that stay on. Metrics are served
-nowhere unless asked for.")]
-pub(super) struct ClientRun {
-    #[command(flatten)]
-    pub(super) place: Place,
-    #[command(flatten)]
-    pub(super) network: NetworkFile,
-    /// Node id of the provider to enter by, or `random`.
-    #[arg(long, value_name = "NODE")]
-    pub(super) entry: Option<String>,
-    /// A profile of the network.
-    #[arg(long, value_name = "NAME")]
-    pub(super) profile: Option<String>,
-    #[command(flatten)]
-    pub(super) metrics: MetricsAt,
-    #[command(flatten)]
-    pub(super) daemon: Daemon,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum WaitFor {
-    /// Until the receiver's mailbox has it on disk.
-    Stored,
-    /// Only until the daemon has it on disk.
-    None,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  shoal client send --dir alice shoal1… 'Hello Bob'
-  fortune | shoal client send --dir alice shoal1… -
-
-When you send can't be seen while the daemon runs: its traffic is the same with and without messages.")]
-pub(super) struct ClientSend {
-    /// The receiver's address.
-    pub(super) address: String,
-    /// The text; `-` or nothing reads standard input.
-    pub(super) text: Option<String>,
-    #[command(flatten)]
-    pub(super) place: Place,
-    /// What to wait for.
-    #[arg(long, default_value = "stored")]
-    pub(super) wait: WaitFor,
-    /// How long to wait. The daemon goes on trying afterwards.
-    #[arg(long, value_name = "DURATION", default_value = "2m")]
-    pub(super) timeout: Span,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  shoal client receive --dir bob
-  shoal client receive --dir bob --wait --timeout 1m
-  shoal client receive --dir bob --follow --json
-
-With --json there is one object a line for each message.")]
-pub(super) struct ClientReceive {
-    #[command(flatten)]
-    pub(super) place: Place,
-    /// If there is nothing, wait until there is.
-    #[arg(long)]
-    pub(super) wait: bool,
-    /// How long to wait; without it, for ever.
-    #[arg(long, value_name = "DURATION")]
-    pub(super) timeout: Option<Span>,
-    /// Go on printing what comes, until interrupted or the time is over.
-    #[arg(long)]
-    pub(super) follow: bool,
-    /// Leave what was printed where it is.
-    #[arg(long)]
-    pub(super) keep: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,18 +4,22 @@ mod address;
 mod ask;
 mod entries;
 mod init;
+mod message;
+mod outgoing;
 mod receive;
 mod send;
+mod stop;
+mod wait;
 
 use shoal_node::Failure;
 use shoal_node::config::{ClientConfig, LogLevel};
-use shoal_node::control::protocol::{MessageState, Outgoing, Request, Response, Status};
+use shoal_node::control::protocol::{Request, Response, Status};
 use shoal_node::control::unexpected;
 use shoal_node::runtime::{self, Announcer, Outside};
 
 use self::address::flags_of;
-use self::ask::{ask, connect, failed};
-use super::args::{Client, ClientRun, Place};
+use self::ask::{ask_once, failed};
+use super::args::{Client, ClientRun, ClientStatus};
 use super::launch::{environment, overrides, path_text, start_logging};
 use super::output;
 
@@ -31,8 +35,10 @@ pub(super) async fn run(
         Client::Run(args) => daemon(args, log_level, json).await,
         Client::Send(args) => send::run(args, json).await,
         Client::Receive(args) => receive::run(args, json).await,
-        Client::Status { place } => status(&place, json).await,
-        Client::Stop { place } => stop(&place, json).await,
+        Client::Status(args) => status(&args, json).await,
+        Client::Outgoing(args) => outgoing::run(&args, json).await,
+        Client::Wait(args) => wait::run(&args, json).await,
+        Client::Stop(args) => stop::run(&args, json).await,
     }
 }
 
@@ -63,25 +69,15 @@ async fn daemon(args: ClientRun, log_level: Option<LogLevel>, json: bool) -> Res
     runtime::run_client(config, outside).await
 }
 
-async fn status(place: &Place, json: bool) -> Result<(), Failure> {
-    match ask(&mut connect(place).await?, Request::Status).await? {
+async fn status(args: &ClientStatus, json: bool) -> Result<(), Failure> {
+    match ask_once(&args.place, args.timeout.timeout, Request::Status).await? {
         Response::Status(status) => output::show(json, &status, &in_words(&status)),
-        other => Err(failed(unexpected(&other))),
-    }
-}
-
-async fn stop(place: &Place, json: bool) -> Result<(), Failure> {
-    match ask(&mut connect(place).await?, Request::Stop).await? {
-        Response::Done => output::show(json, &Response::Done, "stopping"),
         other => Err(failed(unexpected(&other))),
     }
 }
 
 fn in_words(status: &Status) -> String {
     let none = || "none".to_owned();
-    let waiting =
-        |message: &&Outgoing| matches!(message.state, MessageState::Queued | MessageState::Sent);
-    let waiting = status.outgoing.iter().filter(waiting).count();
     let count = |name: &str| status.counters.get(name).copied().unwrap_or(0);
     let mut lines = vec![
         format!("network    {} ({})", status.network, status.network_hash),
@@ -97,7 +93,14 @@ fn in_words(status: &Status) -> String {
                 .map_or_else(none, |epoch| epoch.to_string())
         ),
         format!("unread     {}", status.unread),
-        format!("on the way {waiting}"),
+        format!(
+            "on the way {} messages, {} packets",
+            status.on_the_way, status.on_the_way_packets
+        ),
+        format!(
+            "since start {} stored, {} expired",
+            status.stored, status.expired
+        ),
         format!(
             "sent       {} real, {} dummies, {} loops, {} drops, {} to the mailbox",
             count("sent_real"),

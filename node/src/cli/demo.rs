@@ -8,9 +8,9 @@ use super::output;
 
 pub(super) async fn run(args: Demo, json: bool) -> Result<(), Failure> {
     let message = match args.message {
-        Some(text) if text == "-" => Some(output::read_text(shoal_client::MAX_TEXT_BYTES)?),
+        Some(text) if text == "-" => Some(output::read_text(shoal_client::MAX_TEXT_BYTES).await?),
         Some(text) => {
-            output::check_length(&text, shoal_client::MAX_TEXT_BYTES)?;
+            output::check_length(text.len(), shoal_client::MAX_TEXT_BYTES)?;
             Some(text)
         }
         None => None,

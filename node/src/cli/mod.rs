@@ -11,6 +11,7 @@ mod network;
 mod node;
 mod output;
 mod template;
+mod text;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,12 @@ use self::args::{Cli, Command};
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(error) if error.exit_code() != 0 && asks_for_json(std::env::args_os()) => {
+            let words = error.to_string();
+            let mistake = Failure::Usage(anyhow::anyhow!("{}", words.trim_end()));
+            report(&mistake, true);
+            return ExitCode::from(&mistake);
+        }
         Err(error) => {
             // It knows whether this is help or a mistake; nobody may be there to read it.
             let _ = error.print();
@@ -38,6 +45,12 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(&error)
         }
     }
+}
+
+/// Whether a command line that can't be parsed has the flag `--json`.
+fn asks_for_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let flags = arguments.take_while(|argument| argument != "--");
+    flags.into_iter().any(|argument| argument == "--json")
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
@@ -57,12 +70,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
     })
 }
 
+/// Says what went wrong: to programs where they read the rest, to people beside it.
 fn report(error: &Failure, json: bool) {
     if json {
-        let value = serde_json::json!({
-            "error": { "kind": error.kind(), "message": error.to_string() }
-        });
-        output::note(&value.to_string());
+        // Nobody may be there to read it; the exit code says it too.
+        let _ = output::print(&error.to_json().to_string());
     } else {
         output::note(&format!("shoal: {error}"));
     }

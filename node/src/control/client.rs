@@ -8,6 +8,7 @@ use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::appear::Changes;
 use super::line::{Line, Lines, lines};
 use super::protocol::{
     Event, MAX_RESPONSE_BYTES, Outcome, Refusal, Request, RequestLine, Response, ResponseLine,
@@ -65,6 +66,31 @@ impl ControlClient {
             writer,
             next_id: 1,
         })
+    }
+
+    /// Connects to the daemon that runs in this directory, and waits for one if there is none;
+    /// `waiting` is told so.
+    ///
+    /// # Errors
+    /// [`ControlError::NotRunning`] if there is no such directory, so that none can come to run.
+    pub async fn connect_when_up(
+        dir: &Path,
+        waiting: impl FnOnce(&ControlError),
+    ) -> Result<Self, ControlError> {
+        // Before the first try, so that no daemon comes unseen after it.
+        let mut changes = Changes::of(dir);
+        let mut waiting = Some(waiting);
+        loop {
+            match Self::connect(dir).await {
+                Err(error @ ControlError::NotRunning(_)) if dir.is_dir() => {
+                    if let Some(waiting) = waiting.take() {
+                        waiting(&error);
+                    }
+                }
+                outcome => return outcome,
+            }
+            changes.next().await;
+        }
     }
 
     /// Asks, and waits for the answer.
@@ -134,6 +160,8 @@ impl ControlClient {
 pub fn unexpected(response: &Response) -> ControlError {
     let kind = match response {
         Response::Accepted(_) => "accepted",
+        Response::Progress(_) => "progress",
+        Response::Outgoing(_) => "outgoing",
         Response::Messages(_) => "messages",
         Response::Done => "done",
         Response::Status(_) => "status",

@@ -4,8 +4,10 @@
 //! [`ControlServer`] is the daemon's side, with a [`Handler`] behind it; [`ControlClient`] is that of the
 //! commands. [`protocol`] has what goes over it.
 
+mod appear;
 mod client;
 mod line;
+mod places;
 pub mod protocol;
 mod server;
 mod socket;

@@ -3,10 +3,19 @@
 //!
 //! A request is `{"version":1,"id":7,"request":"status"}`; its answer repeats the id and has either
 //! `ok` or `error`. After the request `events`, a connection carries events only.
+//!
+//! A request ends with a line feed; one that is begun and not ended within seconds is an error, and so
+//! is the end of its connection. A connection that asks nothing may be kept open, but when there are
+//! too many, those that have been idle for longest are closed. Requests with `wait_ms` and `events`
+//! are bounded apart from it: beyond the bound they are refused as `busy`.
 
-use std::collections::BTreeMap;
+mod key;
+mod status;
 
 use serde::{Deserialize, Serialize};
+
+pub use key::{BadKey, IdempotencyKey};
+pub use status::{MessageState, Outgoing, OutgoingPage, Progress, Status};
 
 /// The version of this protocol. Another one is refused.
 pub const VERSION: u32 = 1;
@@ -21,6 +30,9 @@ pub const MAX_RESPONSE_BYTES: usize = 8 << 20;
 
 /// Most messages in one answer to `messages`.
 pub const MAX_PAGE: u32 = 256;
+
+/// Most messages in one answer to `outgoing`.
+pub const MAX_OUTGOING: u32 = 4096;
 
 /// A line from an application.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +57,30 @@ pub enum Request {
         to: String,
         /// The text.
         text: String,
+        /// A name of the application's for this message. The same message with the same key is sent
+        /// once: the answer names the message that was accepted first. Another message with the key
+        /// is refused as [`RefusalCode::Conflict`]. A key is good as long as its message is
+        /// remembered: until it is stored or expired, and a thousand messages have been after it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<IdempotencyKey>,
+    },
+    /// How far a message has come. Answered with [`Response::Progress`].
+    Progress {
+        /// From [`Accepted::message`].
+        message: String,
+        /// If it is neither stored nor expired, wait this long for that, in milliseconds.
+        #[serde(default)]
+        wait_ms: u64,
+    },
+    /// Messages sent that are remembered: those on their way first, then the others; of each, the one
+    /// accepted last first. Answered with [`Response::Outgoing`].
+    Outgoing {
+        /// How many of them to leave out.
+        #[serde(default)]
+        skip: u64,
+        /// At most this many; [`MAX_OUTGOING`] if more.
+        #[serde(default = "outgoing_page")]
+        limit: u32,
     },
     /// Messages received, oldest first. Answered with [`Response::Messages`].
     Messages {
@@ -75,6 +111,10 @@ pub enum Request {
 
 const fn page() -> u32 {
     MAX_PAGE
+}
+
+const fn outgoing_page() -> u32 {
+    MAX_OUTGOING
 }
 
 /// A line from the daemon.
@@ -109,6 +149,10 @@ pub enum Outcome {
 pub enum Response {
     /// The message is on this machine's disk and will be sent.
     Accepted(Accepted),
+    /// How far a message has come.
+    Progress(Progress),
+    /// Messages sent.
+    Outgoing(OutgoingPage),
     /// Messages.
     Messages(Messages),
     /// Done; there is nothing to tell.
@@ -130,6 +174,9 @@ pub struct Accepted {
     pub fragments: u32,
     /// How long it takes in the mean until the receiver's mailbox has it, in milliseconds.
     pub expected_stored_ms: u64,
+    /// It was accepted before, with the same idempotency key: nothing more is sent.
+    #[serde(default)]
+    pub repeated: bool,
 }
 
 /// A page of messages.
@@ -154,6 +201,9 @@ pub struct Received {
     pub reply_to: String,
     /// The text. What is not UTF-8 in it is replaced.
     pub text: String,
+    /// What was sent, in base64, if it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<String>,
     /// When it was written by the sender's clock, microseconds since the Unix epoch.
     pub sent_at_us: u64,
     /// When it was complete here, microseconds since the Unix epoch; after a restart, that of the
@@ -184,67 +234,6 @@ pub struct OwnAddress {
     pub key: String,
     /// The provider that keeps the mailbox, base58.
     pub mailbox: String,
-}
-
-/// How the daemon is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// The network's name.
-    pub network: String,
-    /// Hash of its parameters, base58.
-    pub network_hash: String,
-    /// The profile in use.
-    pub profile: String,
-    /// Whether the entry provider has this client attached.
-    pub online: bool,
-    /// The provider entered by, base58, if one is chosen.
-    pub entry: Option<String>,
-    /// The provider that keeps the mailbox, base58.
-    pub mailbox: String,
-    /// The epoch now.
-    pub epoch: u64,
-    /// The epoch of the document in force, if there is one.
-    pub document_epoch: Option<u64>,
-    /// The network's clock less ours, in microseconds.
-    pub clock_offset_us: i64,
-    /// Seconds since the daemon started.
-    pub uptime_secs: u64,
-    /// The messages sent last, each with its state.
-    pub outgoing: Vec<Outgoing>,
-    /// Messages that are here and not read.
-    pub unread: u64,
-    /// Reply blocks at the mailbox, as it last said.
-    pub stock: u64,
-    /// Every counter of the client, by name.
-    pub counters: BTreeMap<String, u64>,
-    /// What is wrong now, in words.
-    pub alarms: Vec<String>,
-}
-
-/// A message on its way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outgoing {
-    /// Its id, base58.
-    pub message: String,
-    /// How far it is.
-    pub state: MessageState,
-    /// When it was accepted, microseconds since the Unix epoch.
-    pub accepted_at_us: u64,
-}
-
-/// How far a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum MessageState {
-    /// On this machine's disk.
-    Queued,
-    /// A part of it left.
-    Sent,
-    /// All of it is on the disk of the receiver's mailbox.
-    Stored,
-    /// Its time to live passed before.
-    Expired,
 }
 
 /// Something that happened.
@@ -334,6 +323,8 @@ pub enum RefusalCode {
     Busy,
     /// There is no such message.
     NotFound,
+    /// The idempotency key is another message's.
+    Conflict,
     /// The daemon failed; its log says more.
     Internal,
 }

@@ -3,11 +3,15 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 
 /// Name of the control socket in the state directory.
 pub const SOCKET_FILE: &str = "control.sock";
+
+/// When to try again if too many connect at once.
+const CONNECT_AGAIN: Duration = Duration::from_millis(20);
 
 /// What fits `sun_path` everywhere, with its final zero.
 const MAX_PATH_BYTES: usize = 103;
@@ -59,7 +63,15 @@ pub(super) fn listen(dir: &Path) -> io::Result<UnixListener> {
 
 pub(super) async fn connect(dir: &Path) -> io::Result<UnixStream> {
     let reached = reach(dir)?;
-    UnixStream::connect(&reached.path).await
+    loop {
+        match UnixStream::connect(&reached.path).await {
+            // More connect just now than the system lets wait. It does not tell when there is room.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(CONNECT_AGAIN).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Whether the process on the other side runs as the same user.

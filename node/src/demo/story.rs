@@ -93,6 +93,7 @@ async fn send(client: &mut ControlClient, to: &str, text: &str) -> Result<Accept
     let request = Request::Send {
         to: to.to_owned(),
         text: text.to_owned(),
+        idempotency_key: None,
     };
     match client.ask(request).await.map_err(Failure::unreachable)? {
         Response::Accepted(accepted) => Ok(accepted),

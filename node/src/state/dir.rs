@@ -80,6 +80,25 @@ impl StateDir {
         })
     }
 
+    /// Blocks until no process has the directory locked.
+    ///
+    /// # Errors
+    /// [`StateError::Io`]. A directory without a lock file is free.
+    pub fn wait_until_free(path: &Path) -> Result<(), StateError> {
+        let lock_path = path.join(LOCK_FILE);
+        let lock = match File::open(&lock_path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            lock => lock.map_err(StateError::io("open", &lock_path))?,
+        };
+        let locked = loop {
+            match flock(&lock, FlockOperation::LockShared) {
+                Err(rustix::io::Errno::INTR) => {}
+                locked => break locked,
+            }
+        };
+        locked.map_err(|error| StateError::io("lock", &lock_path)(error.into()))
+    }
+
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -119,6 +138,27 @@ mod tests {
         assert!(matches!(error, StateError::Locked { .. }));
         assert!(error.to_string().contains(&number), "{error}");
         drop(first);
+        StateDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn who_waits_until_it_is_free_waits_for_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        StateDir::create(&dir.path().join("state")).unwrap();
+        let path = dir.path().join("state");
+        StateDir::wait_until_free(&path).unwrap();
+        let held = StateDir::open(&path).unwrap();
+        let (free, told) = std::sync::mpsc::sync_channel(1);
+        let waiting = path.clone();
+        let waiter = std::thread::spawn(move || {
+            StateDir::wait_until_free(&waiting).unwrap();
+            free.send(()).unwrap();
+        });
+        let wait = std::time::Duration::from_millis(200);
+        assert!(told.recv_timeout(wait).is_err(), "it is held");
+        drop(held);
+        told.recv().unwrap();
+        waiter.join().unwrap();
         StateDir::open(&path).unwrap();
     }
 

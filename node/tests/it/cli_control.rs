@@ -34,8 +34,10 @@ impl Handler for Fake {
                     message,
                     fragments,
                     expected_stored_ms: 1,
+                    repeated: false,
                 }))
             }
+            Request::Messages { wait_ms: 1.., .. } => std::future::pending().await,
             Request::Messages { after, .. } => Ok(Response::Messages(Messages {
                 messages: (after == 0).then(received).into_iter().collect(),
                 next: 1,
@@ -62,6 +64,7 @@ fn received() -> Received {
         from: "k".into(),
         reply_to: "shoal1x".into(),
         text: "hello \x1b[2J".into(),
+        bytes: None,
         sent_at_us: 1,
         received_at_us: 2,
         hops: Vec::new(),
@@ -97,6 +100,7 @@ async fn requests_and_events_come_through() {
     let send = |text: &str| Request::Send {
         to: "shoal1y".into(),
         text: text.into(),
+        idempotency_key: None,
     };
     // The longest text, each byte of it escaped, still fits a line.
     let longest = "\u{1}".repeat(shoal_client::MAX_TEXT_BYTES);
@@ -246,4 +250,121 @@ async fn a_dead_ones_socket_is_replaced_and_a_deep_directory_works() {
         client.ask(Request::Status).await,
         Ok(Response::Status(_))
     ));
+}
+
+const STATUS: &[u8] = b"{\"version\":1,\"id\":1,\"request\":\"status\"}\n";
+const WAIT: &[u8] = b"{\"version\":1,\"id\":2,\"request\":\"messages\",\"wait_ms\":600000}\n";
+
+/// A connection as an application has it that has no library for this.
+struct Plain {
+    lines: tokio::io::Lines<BufReader<tokio::net::unix::OwnedReadHalf>>,
+    write: tokio::net::unix::OwnedWriteHalf,
+}
+
+impl Plain {
+    async fn connect(dir: &Path) -> Self {
+        let stream = tokio::net::UnixStream::connect(dir.join(SOCKET_FILE));
+        let (read, write) = stream.await.unwrap().into_split();
+        Self {
+            lines: BufReader::new(read).lines(),
+            write,
+        }
+    }
+
+    /// The code of the error, or nothing if it is done; `None` if the connection ends.
+    async fn ask(&mut self, line: &[u8]) -> Option<String> {
+        self.write.write_all(line).await.ok()?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> Option<String> {
+        let answer = tokio::time::timeout(Duration::from_secs(60), self.lines.next_line());
+        let line = answer.await.expect("an answer, or the end").ok()??;
+        let answer: serde_json::Value = serde_json::from_str(&line).unwrap();
+        Some(
+            answer["error"]["code"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+        )
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_give_way_to_one_that_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let _server = start(dir.path());
+    let mut first = Plain::connect(dir.path()).await;
+    assert_eq!(first.ask(STATUS).await.as_deref(), Some(""));
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        let mut one = Plain::connect(dir.path()).await;
+        assert_eq!(one.ask(STATUS).await.as_deref(), Some(""));
+        idle.push(one);
+    }
+    assert_eq!(first.answer().await, None, "idle for longest, it is closed");
+    let last = idle.last_mut().unwrap();
+    assert_eq!(last.ask(STATUS).await.as_deref(), Some(""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_are_bounded_and_end_with_who_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let _server = start(dir.path());
+    let mut waiting = Vec::new();
+    // Asked for in vain, it tells that there are as many as may be.
+    let refused = loop {
+        let mut one = Plain::connect(dir.path()).await;
+        one.write.write_all(WAIT).await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_millis(20), one.lines.next_line()).await;
+        if let Ok(line) = answer {
+            break line.unwrap().unwrap();
+        }
+        waiting.push(one);
+        assert!(waiting.len() < 1000, "there is no bound");
+    };
+    assert!(refused.contains("\"busy\""), "{refused}");
+    let mut other = Plain::connect(dir.path()).await;
+    assert_eq!(other.ask(STATUS).await.as_deref(), Some(""));
+    // Who has only said that nothing more comes still waits.
+    let half = waiting.first_mut().unwrap();
+    half.write.shutdown().await.unwrap();
+    let still = tokio::time::timeout(Duration::from_millis(200), half.lines.next_line()).await;
+    assert!(still.is_err(), "{still:?}");
+    drop(waiting);
+    // The server hears of it in its own time.
+    let free = async {
+        while other
+            .ask(b"{\"version\":1,\"id\":3,\"request\":\"events\"}\n")
+            .await
+            .as_deref()
+            != Some("")
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), free)
+        .await
+        .expect("a wait is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_not_ended_gets_an_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let _server = start(dir.path());
+    let mut plain = Plain::connect(dir.path()).await;
+    let unfinished = STATUS.strip_suffix(b"\n").unwrap();
+    assert_eq!(plain.ask(unfinished).await.as_deref(), Some("malformed"));
+    assert_eq!(plain.answer().await, None);
+}
+
+/// What comes while a request waits is answered after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_one_connection_are_answered_in_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let _server = start(dir.path());
+    let mut plain = Plain::connect(dir.path()).await;
+    let both = [STATUS, b"nonsense\n"].concat();
+    assert_eq!(plain.ask(&both).await.as_deref(), Some(""));
+    assert_eq!(plain.answer().await.as_deref(), Some("malformed"));
 }

@@ -177,6 +177,7 @@ pub(crate) async fn write(
             .ask(Request::Send {
                 to: to.clone(),
                 text: text(),
+                idempotency_key: None,
             })
             .await
             .unwrap();

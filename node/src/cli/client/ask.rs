@@ -2,18 +2,26 @@
 
 use std::time::Duration;
 
-use anyhow::anyhow;
-use shoal_node::Failure;
 use shoal_node::control::protocol::{RefusalCode, Request, Response};
 use shoal_node::control::{ControlClient, ControlError};
+use shoal_node::{Exit, Failure};
 use shoal_proto::Span;
 
 use crate::cli::args::Place;
 use crate::cli::launch::directory;
+use crate::cli::output;
 
 /// Connects to the daemon of this place.
 pub(super) async fn connect(place: &Place) -> Result<ControlClient, Failure> {
     ControlClient::connect(&directory(place))
+        .await
+        .map_err(failed)
+}
+
+/// Connects to the daemon of this place; if there is none, says so and waits until there is.
+pub(super) async fn connect_when_up(place: &Place) -> Result<ControlClient, Failure> {
+    let waiting = |error: &ControlError| output::note(&format!("waiting: {error}"));
+    ControlClient::connect_when_up(&directory(place), waiting)
         .await
         .map_err(failed)
 }
@@ -27,34 +35,52 @@ pub(super) async fn ask(client: &mut ControlClient, request: Request) -> Result<
 pub(super) fn failed(error: ControlError) -> Failure {
     match error {
         ControlError::NotRunning(_) | ControlError::Closed => Failure::unreachable(error),
-        ControlError::Refused(ref refusal) if refusal.code == RefusalCode::Invalid => {
-            Failure::usage(error)
-        }
+        ControlError::Refused(ref refusal) => match refusal.code {
+            RefusalCode::Invalid => Failure::usage(error),
+            RefusalCode::Busy => Failure::other(Exit::Refused, error),
+            RefusalCode::Conflict => Failure::other(Exit::Exists, error),
+            _ => Failure::failed(error),
+        },
         other => Failure::failed(other),
     }
 }
 
-/// Waits, but not past the time allowed, nor past Ctrl-C.
+/// Resolves when the time is over that a command may take; never if it may take any.
+pub(super) async fn late(timeout: Option<Span>) {
+    match timeout {
+        Some(span) => tokio::time::sleep(Duration::from(span)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Works until it is done, but not past the time allowed, nor past Ctrl-C.
 pub(super) async fn within<T>(
-    timeout: Option<Span>,
-    late: &str,
+    late: impl Future<Output = ()>,
+    what_is_late: &str,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let late = || Failure::Unreachable(anyhow!("{late}"));
-    let bounded = async {
-        match timeout {
-            Some(span) => {
-                let limit = tokio::time::timeout(Duration::from(span), work);
-                limit.await.unwrap_or_else(|_| Err(late()))
-            }
-            None => work.await,
-        }
-    };
     tokio::select! {
-        done = bounded => done,
+        biased;
+        done = work => done,
+        () = late => Err(Failure::other(Exit::Late, anyhow::anyhow!("{what_is_late}"))),
         interrupted = tokio::signal::ctrl_c() => match interrupted {
             Ok(()) => Err(Failure::Interrupted),
             Err(error) => Err(Failure::failed(error)),
         },
     }
+}
+
+/// Asks a daemon that may run, once, for no longer than allowed.
+pub(super) async fn ask_once(
+    place: &Place,
+    timeout: Span,
+    request: Request,
+) -> Result<Response, Failure> {
+    let work = async { ask(&mut connect(place).await?, request).await };
+    within(
+        late(Some(timeout)),
+        "the client daemon did not answer in time",
+        work,
+    )
+    .await
 }

@@ -1,10 +1,13 @@
 //! `shoal client receive`.
 
-use shoal_node::Failure;
-use shoal_node::control::protocol::{MAX_PAGE, Messages, Received, Request, Response};
-use shoal_node::control::{ControlClient, unexpected};
+use std::pin::pin;
 
-use super::ask::{ask, connect, failed, within};
+use shoal_node::control::protocol::{MAX_PAGE, Messages, Request, Response};
+use shoal_node::control::{ControlClient, unexpected};
+use shoal_node::{Exit, Failure};
+
+use super::ask::{ask, connect, connect_when_up, failed, late, within};
+use super::message::{in_words, raw};
 use crate::cli::args::ClientReceive;
 use crate::cli::output;
 
@@ -12,14 +15,24 @@ use crate::cli::output;
 const WAIT_MS: u64 = 30_000;
 
 pub(super) async fn run(args: ClientReceive, json: bool) -> Result<(), Failure> {
-    let mut control = connect(&args.place).await?;
+    let mut over = pin!(late(args.timeout));
+    let reached = async {
+        match args.wait || args.follow {
+            true => connect_when_up(&args.place).await,
+            false => connect(&args.place).await,
+        }
+    };
+    let reached = within(&mut over, "no client daemon came up in time", reached).await;
+    let mut control = reached.map_err(|failure| match failure.exit() {
+        Exit::Late => Failure::unreachable(anyhow::anyhow!("{failure}")),
+        _ => failure,
+    })?;
     let mut printed = 0;
-    let wait = args.wait || args.follow;
-    let work = receive(&mut control, &args, json, wait, &mut printed);
-    let outcome = within(args.timeout, "no message came in time", work).await;
+    let work = receive(&mut control, &args, json, &mut printed);
+    let outcome = within(&mut over, "no message came in time", work).await;
     match outcome {
         // The time to follow is over, and it was not in vain.
-        Err(Failure::Unreachable(_)) if args.follow && printed > 0 => Ok(()),
+        Err(failure) if failure.exit() == Exit::Late && printed > 0 => Ok(()),
         Ok(()) if printed == 0 && !json => {
             output::note("no messages");
             Ok(())
@@ -32,17 +45,19 @@ async fn receive(
     control: &mut ControlClient,
     args: &ClientReceive,
     json: bool,
-    wait: bool,
     printed: &mut usize,
 ) -> Result<(), Failure> {
     let mut after = 0;
+    let wait = args.wait || args.follow;
     loop {
         let enough = *printed > 0 && !args.follow;
-        let wait_ms = if wait && !enough { WAIT_MS } else { 0 };
+        if enough && args.raw {
+            return Ok(());
+        }
         let request = Request::Messages {
             after,
-            limit: MAX_PAGE,
-            wait_ms,
+            limit: if args.raw { 1 } else { MAX_PAGE },
+            wait_ms: if wait && !enough { WAIT_MS } else { 0 },
         };
         let page = match ask(control, request).await? {
             Response::Messages(page) => page,
@@ -53,7 +68,7 @@ async fn receive(
         }
         after = page.next.max(after);
         *printed += page.messages.len();
-        show(control, &page, args.keep, json).await?;
+        show(control, &page, args, json).await?;
     }
 }
 
@@ -61,16 +76,18 @@ async fn receive(
 async fn show(
     control: &mut ControlClient,
     page: &Messages,
-    keep: bool,
+    args: &ClientReceive,
     json: bool,
 ) -> Result<(), Failure> {
     for message in &page.messages {
-        output::print(&if json {
-            output::to_json(message)?
+        if args.raw {
+            output::print_bytes(&raw(message)?)?;
+        } else if json {
+            output::print(&output::to_json(message)?)?;
         } else {
-            in_words(message)
-        })?;
-        if !keep {
+            output::print(&in_words(message, output::columns())?)?;
+        }
+        if !args.keep {
             let read = Request::Read {
                 message: message.message.clone(),
             };
@@ -78,13 +95,4 @@ async fn show(
         }
     }
     Ok(())
-}
-
-fn in_words(message: &Received) -> String {
-    format!(
-        "from       {}\nanswer to  {}\n\n{}\n",
-        output::harmless(&message.from),
-        output::harmless(&message.reply_to),
-        output::harmless(&message.text)
-    )
 }

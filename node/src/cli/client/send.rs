@@ -1,14 +1,27 @@
 //! `shoal client send`.
 
+use std::io::IsTerminal as _;
+use std::pin::pin;
+use std::time::Duration;
+
 use serde::Serialize;
 use shoal_client::{Address, MAX_TEXT_BYTES};
-use shoal_node::Failure;
-use shoal_node::control::protocol::{Accepted, Event, MessageState, Request, Response};
-use shoal_node::control::{ControlClient, unexpected};
+use shoal_node::control::protocol::{
+    Accepted, MessageState, Progress, RefusalCode, Request, Response,
+};
+use shoal_node::control::{ControlClient, ControlError, unexpected};
+use shoal_node::{Exit, Failure};
 
-use super::ask::{ask, connect, failed, within};
+use super::ask::{connect, connect_when_up, failed, late, within};
 use crate::cli::args::{ClientSend, WaitFor};
 use crate::cli::output;
+
+/// How long one request waits; then it is asked again.
+const WAIT_MS: u64 = 30_000;
+/// How long to wait if the daemon lets no more requests wait.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+const LATE: &str = "the client daemon did not answer in time";
 
 /// What `shoal client send --json` prints.
 #[derive(Serialize)]
@@ -19,89 +32,187 @@ struct Sent {
     stored_ms: Option<u64>,
 }
 
+/// How far it has come: what a failure means depends on it.
+enum Stage {
+    /// The daemon was not asked: nothing is accepted.
+    Before,
+    /// It was asked.
+    Asked,
+    /// It has accepted the message.
+    Accepted(String),
+}
+
 pub(super) async fn run(args: ClientSend, json: bool) -> Result<(), Failure> {
     args.address.parse::<Address>().map_err(Failure::usage)?;
-    // Before standard input is read: who has no daemon should not type a letter first.
-    let mut control = connect(&args.place).await?;
-    let mut events = connect(&args.place).await?;
+    let mut over = pin!(late(Some(args.timeout)));
     let text = match args.text.as_deref() {
-        None | Some("-") => output::read_text(MAX_TEXT_BYTES)?,
+        None | Some("-") => {
+            // First of all: who has no daemon should not type a letter before hearing of it.
+            let reached = async { reach(&args).await.map(drop) };
+            within(&mut over, LATE, reached)
+                .await
+                .map_err(nothing_accepted)?;
+            let reading = output::read_text(MAX_TEXT_BYTES);
+            if std::io::stdin().is_terminal() {
+                // Who types takes the time that it takes.
+                let text = within(late(None), LATE, reading).await?;
+                over.set(late(Some(args.timeout)));
+                text
+            } else {
+                within(&mut over, "the text did not end in time", reading).await?
+            }
+        }
         Some(text) => {
-            output::check_length(text, MAX_TEXT_BYTES)?;
+            output::check_length(text.len(), MAX_TEXT_BYTES)?;
             text.to_owned()
         }
     };
-    // Before the message is sent, so that nothing about it is missed.
-    events.follow().await.map_err(failed)?;
+    let mut stage = Stage::Before;
+    let sent = within(&mut over, LATE, send(&args, text, &mut stage)).await;
+    let sent = sent.map_err(|failure| explain(failure, stage))?;
+    output::show(json, &sent, &in_words(&sent))
+}
+
+/// Who says what to wait for has time to wait for a daemon that is about to start, too.
+async fn reach(args: &ClientSend) -> Result<ControlClient, Failure> {
+    match args.wait {
+        Some(_) => connect_when_up(&args.place).await,
+        None => connect(&args.place).await,
+    }
+}
+
+async fn send(args: &ClientSend, text: String, stage: &mut Stage) -> Result<Sent, Failure> {
+    let mut control = reach(args).await?;
     let request = Request::Send {
-        to: args.address,
+        to: args.address.clone(),
         text,
+        idempotency_key: args.idempotency_key.clone(),
     };
-    let accepted = match ask(&mut control, request).await? {
-        Response::Accepted(accepted) => accepted,
-        other => return Err(failed(unexpected(&other))),
+    *stage = Stage::Asked;
+    let accepted = match control.ask(request).await {
+        Ok(Response::Accepted(accepted)) => accepted,
+        Ok(other) => return Err(uncertain(unexpected(&other))),
+        Err(error @ ControlError::Refused(_)) => return Err(failed(error)),
+        Err(error) => return Err(uncertain(error)),
     };
-    if args.wait == WaitFor::None {
-        let words = format!("accepted   {}", accepted.message);
-        let sent = Sent {
-            accepted,
-            state: MessageState::Queued,
-            stored_ms: None,
-        };
-        return output::show(json, &sent, &words);
+    *stage = Stage::Accepted(accepted.message.clone());
+    let wait_ms = match args.wait {
+        Some(WaitFor::None) if accepted.repeated => 0,
+        Some(WaitFor::None) => {
+            return Ok(Sent {
+                accepted,
+                state: MessageState::Queued,
+                stored_ms: None,
+            });
+        }
+        Some(WaitFor::Stored) | None => WAIT_MS,
+    };
+    let progress = progress(&mut control, &accepted.message, wait_ms).await?;
+    if progress.state == MessageState::Expired {
+        let words = format!(
+            "message {} expired before the receiver's mailbox took it",
+            accepted.message
+        );
+        return Err(Failure::other(Exit::Expired, anyhow::anyhow!(words)));
     }
-    let late = format!(
-        "message {} was accepted and is not stored yet; the daemon goes on trying, see `shoal \
-         client status`",
-        accepted.message
-    );
-    let stored = wait_stored(&mut events, &mut control, &accepted.message);
-    let stored_ms = within(Some(args.timeout), &late, stored).await?;
-    let after = stored_ms
-        .map(|ms| format!(" after {ms} ms"))
-        .unwrap_or_default();
-    let words = format!("stored     {}{after}", accepted.message);
-    let sent = Sent {
+    Ok(Sent {
         accepted,
-        state: MessageState::Stored,
-        stored_ms,
-    };
-    output::show(json, &sent, &words)
+        state: progress.state,
+        stored_ms: progress.stored_ms,
+    })
 }
 
-/// Waits until the receiver's mailbox has the message, and says how long that took.
-async fn wait_stored(
-    events: &mut ControlClient,
+/// How far the message is, once nothing more is done for it, or at once if no request may wait.
+async fn progress(
     control: &mut ControlClient,
-    wanted: &str,
-) -> Result<Option<u64>, Failure> {
+    message: &str,
+    mut wait_ms: u64,
+) -> Result<Progress, Failure> {
+    let wait = wait_ms > 0;
     loop {
-        let state = match events.event().await.map_err(failed)? {
-            Event::Stored { message, after_ms } if message == wanted => return Ok(after_ms),
-            Event::Expired { message } if message == wanted => MessageState::Expired,
-            // What was missed may have been about this message.
-            Event::Missed { .. } => state_of(control, wanted).await?,
-            _ => continue,
+        let request = Request::Progress {
+            message: message.to_owned(),
+            wait_ms,
         };
-        match state {
-            MessageState::Stored => return Ok(None),
-            MessageState::Expired => {
-                return Err(Failure::Unreachable(anyhow::anyhow!(
-                    "message {wanted} expired before the receiver's mailbox took it"
-                )));
+        match control.ask(request).await {
+            Ok(Response::Progress(progress)) if progress.state.is_final() || !wait => {
+                return Ok(progress);
             }
-            _ => {}
+            Ok(Response::Progress(_)) if wait_ms == 0 => tokio::time::sleep(ASK_AGAIN).await,
+            Ok(Response::Progress(_)) => {}
+            Ok(other) => return Err(failed(unexpected(&other))),
+            Err(ControlError::Refused(refusal)) if refusal.code == RefusalCode::Busy => {
+                wait_ms = 0;
+            }
+            Err(error) => return Err(failed(error)),
         }
     }
 }
 
-async fn state_of(control: &mut ControlClient, wanted: &str) -> Result<MessageState, Failure> {
-    match ask(control, Request::Status).await? {
-        Response::Status(status) => {
-            let mut outgoing = status.outgoing.iter();
-            let found = outgoing.find(|message| message.message == wanted);
-            Ok(found.map_or(MessageState::Queued, |message| message.state))
+fn nothing_accepted(failure: Failure) -> Failure {
+    match failure.exit() {
+        Exit::Late => Failure::unreachable(anyhow::anyhow!("{failure}; nothing was accepted")),
+        _ => failure,
+    }
+}
+
+fn uncertain(error: ControlError) -> Failure {
+    Failure::other(Exit::Uncertain, error)
+}
+
+/// What a failure means, by how far it had come.
+fn explain(failure: Failure, stage: Stage) -> Failure {
+    match (stage, failure.exit()) {
+        (Stage::Before, _) => nothing_accepted(failure),
+        (Stage::Asked, Exit::Late | Exit::Uncertain) => {
+            let words = format!(
+                "{failure}; whether the message is accepted is not known: send it again with the \
+                 --idempotency-key that it was sent with, or look at `shoal client outgoing`"
+            );
+            Failure::other(Exit::Uncertain, anyhow::anyhow!(words))
         }
-        other => Err(failed(unexpected(&other))),
+        (Stage::Asked, _) => failure,
+        (Stage::Accepted(message), Exit::Late | Exit::Unreachable) => {
+            let words = format!(
+                "message {message} is accepted and not stored yet; the daemon goes on trying, see \
+                 `shoal client outgoing`"
+            );
+            Failure::other(Exit::Accepted, anyhow::anyhow!(words)).of_message(&message)
+        }
+        (Stage::Accepted(message), _) => failure.of_message(&message),
+    }
+}
+
+fn in_words(sent: &Sent) -> String {
+    let id = &sent.accepted.message;
+    match (sent.state, sent.stored_ms) {
+        (MessageState::Stored, Some(ms)) => format!("stored     {id} after {ms} ms"),
+        (MessageState::Stored, None) => format!("stored     {id}"),
+        _ => format!("accepted   {id}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_code_tells_whether_to_send_again() {
+        let late = || Failure::other(Exit::Late, anyhow::anyhow!("late"));
+        let accepted = || Stage::Accepted("m1".to_owned());
+        let exit = |failure, stage| explain(failure, stage).exit();
+        assert_eq!(exit(late(), Stage::Before), Exit::Unreachable);
+        assert_eq!(exit(late(), Stage::Asked), Exit::Uncertain);
+        assert_eq!(exit(late(), accepted()), Exit::Accepted);
+        let gone = || failed(ControlError::Closed);
+        assert_eq!(exit(gone(), Stage::Before), Exit::Unreachable);
+        assert_eq!(
+            exit(uncertain(ControlError::Closed), Stage::Asked),
+            Exit::Uncertain
+        );
+        assert_eq!(exit(gone(), accepted()), Exit::Accepted);
+        assert_eq!(exit(Failure::Interrupted, accepted()), Exit::Interrupted);
+        let told = explain(Failure::Interrupted, accepted()).to_json();
+        assert_eq!(told["message"], "m1");
     }
 }

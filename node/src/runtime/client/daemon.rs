@@ -1,6 +1,5 @@
 //! The loop that carries a client's session: connections, local requests and the disk.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shoal_client::{Address, ClientEvent, Counters};
@@ -12,10 +11,11 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::database::{Database, Written};
 use super::inbox::Inbox;
 use super::links::Links;
+use super::sending::{Answer, Next, Sending};
 use super::status;
 use crate::control::protocol::{
-    Accepted, Event, MessageState, Outgoing, OwnAddress, Refusal, RefusalCode, Request, Response,
-    Status,
+    Accepted, Event, IdempotencyKey, OutgoingPage, OwnAddress, Progress, Refusal, RefusalCode,
+    Request, Response, Status,
 };
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
@@ -23,12 +23,12 @@ use crate::runtime::clock::Clock;
 /// Alarms that `status` still shows.
 const ALARMS: usize = 16;
 /// Sent messages that `status` shows.
-const OUTGOING: usize = 100;
+const OUTGOING: u32 = 100;
 
 /// A local request and where its answer goes.
 pub(super) struct Asked {
     pub(super) request: Request,
-    pub(super) answer: oneshot::Sender<Result<Response, Refusal>>,
+    pub(super) answer: Answer,
 }
 
 /// What a metrics page and `/healthz` are made of: everything at one instant.
@@ -61,14 +61,13 @@ pub(super) struct Daemon {
     pub(super) events: broadcast::Sender<Event>,
     pub(super) unread: watch::Sender<u64>,
     pub(super) announcer: Announcer,
+    pub(super) sending: Sending,
     pub(super) desk: Desk,
 }
 
-/// Requests under way and what `status` remembers.
+/// What `status` remembers.
 #[derive(Default)]
 pub(super) struct Desk {
-    next_request: u64,
-    sending: BTreeMap<u64, oneshot::Sender<Result<Response, Refusal>>>,
     alarms: Vec<String>,
     uplink_dropped: u64,
 }
@@ -146,7 +145,13 @@ impl Daemon {
                 self.desk.uplink_dropped += u64::from(!sent);
             }
             SessionAction::Close(connection) => self.links.close(connection),
-            SessionAction::Persist { ticket, changes } => {
+            SessionAction::Persist {
+                ticket,
+                mut changes,
+            } => {
+                let session = &self.session;
+                let known = |message: &MessageId| session.status(message).is_some();
+                self.sending.accompany(&mut changes, known);
                 let taken = self.database.write(ticket, changes);
                 if !taken {
                     let reason = "the disk is too far behind".to_owned();
@@ -214,19 +219,14 @@ impl Daemon {
     fn on_event(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Accepted { request, message } => {
-                let answer = Response::Accepted(self.accepted(&message));
-                if let Some(waiting) = self.desk.sending.remove(&request) {
-                    // Accepted is accepted, whether or not somebody still listens.
-                    let _ = waiting.send(Ok(answer));
-                }
+                let accepted = self.accepted(&message);
+                self.sending.accepted(request, &message, &accepted);
                 self.tell(Event::Accepted {
                     message: message.to_string(),
                 });
             }
             ClientEvent::Refused { request, reason } => {
-                if let Some(waiting) = self.desk.sending.remove(&request) {
-                    let _ = waiting.send(Err(status::refusal(&reason)));
-                }
+                self.sending.refused(request, &status::refusal(&reason));
             }
             ClientEvent::Sent {
                 message,
@@ -290,7 +290,13 @@ impl Daemon {
     fn on_request(&mut self, asked: Asked) {
         let Asked { request, answer } = asked;
         let outcome = match request {
-            Request::Send { to, text } => return self.on_send(&to, text, answer),
+            Request::Send {
+                to,
+                text,
+                idempotency_key,
+            } => return self.on_send(&to, text, idempotency_key, answer),
+            Request::Progress { message, .. } => self.progress(&message),
+            Request::Outgoing { skip, limit } => Ok(Response::Outgoing(self.outgoing(skip, limit))),
             Request::Messages { after, limit, .. } => {
                 Ok(Response::Messages(self.inbox.after(after, limit)))
             }
@@ -305,12 +311,7 @@ impl Daemon {
         let _ = answer.send(outcome);
     }
 
-    fn on_send(
-        &mut self,
-        to: &str,
-        text: String,
-        answer: oneshot::Sender<Result<Response, Refusal>>,
-    ) {
+    fn on_send(&mut self, to: &str, text: String, key: Option<IdempotencyKey>, answer: Answer) {
         let address = match to.parse::<Address>() {
             Ok(address) => address,
             Err(error) => {
@@ -318,18 +319,47 @@ impl Daemon {
                 return;
             }
         };
-        let request = self.desk.next_request;
-        self.desk.next_request = request.saturating_add(1);
-        self.desk.sending.insert(request, answer);
-        let to = Box::new(address);
         let text = text.into_bytes();
-        self.tell_session(SessionInput::Send { request, to, text });
+        match self.sending.take(&address, &text, key, answer) {
+            Next::Send(request) => {
+                let to = Box::new(address);
+                self.tell_session(SessionInput::Send { request, to, text });
+                // What it asks to be saved now is this message's.
+                self.pump();
+                self.sending.given();
+            }
+            Next::Repeat(message, answer) => {
+                let accepted = Accepted {
+                    repeated: true,
+                    ..self.accepted(&message)
+                };
+                let _ = answer.send(Ok(Response::Accepted(accepted)));
+            }
+            Next::Nothing => {}
+        }
+    }
+
+    fn progress(&self, message: &str) -> Result<Response, Refusal> {
+        let id = message_id(message)?;
+        let status = self.session.status(&id).ok_or_else(|| {
+            Refusal::new(
+                RefusalCode::NotFound,
+                "no message sent that is remembered has this id",
+            )
+        })?;
+        Ok(Response::Progress(Progress {
+            message: message.to_owned(),
+            state: status::state(status.state),
+            stored_ms: None,
+        }))
+    }
+
+    fn outgoing(&self, skip: u64, limit: u32) -> OutgoingPage {
+        status::outgoing(self.session.sent_messages(), skip, limit)
     }
 
     fn on_read(&mut self, message: &str) -> Result<Response, Refusal> {
-        let id: MessageId = message.parse().map_err(|error| {
-            Refusal::new(RefusalCode::Invalid, format!("not a message's id: {error}"))
-        })?;
+        let id = message_id(message)?;
         if !self.inbox.remove(message) {
             return Err(Refusal::new(
                 RefusalCode::NotFound,
@@ -349,6 +379,7 @@ impl Daemon {
             message: message.to_string(),
             fragments: u32::from(fragments),
             expected_stored_ms: status::expected_stored_ms(&self.params, &self.profile, fragments),
+            repeated: false,
         }
     }
 
@@ -362,20 +393,8 @@ impl Daemon {
 
     fn status(&self) -> Status {
         let (machine, now) = (self.clock.now(), self.network_time());
-        let outgoing = self.session.sent_messages().map(|status| Outgoing {
-            message: status.message.to_string(),
-            state: match status.state {
-                shoal_client::MessageState::Queued => MessageState::Queued,
-                shoal_client::MessageState::Sent => MessageState::Sent,
-                shoal_client::MessageState::Stored => MessageState::Stored,
-                _ => MessageState::Expired,
-            },
-            accepted_at_us: status.accepted_at.as_micros(),
-        });
         let counters = self.session.counters();
-        let mut outgoing: Vec<Outgoing> = outgoing.collect();
-        outgoing.sort_by_key(|message| std::cmp::Reverse(message.accepted_at_us));
-        outgoing.truncate(OUTGOING);
+        let outgoing = self.outgoing(0, OUTGOING);
         let mut table = status::counters(&counters);
         table.insert("uplink_dropped".to_owned(), self.desk.uplink_dropped);
         Status {
@@ -392,11 +411,20 @@ impl Daemon {
                 .map(|epoch| epoch.number()),
             clock_offset_us: self.session.clock_offset_us(),
             uptime_secs: machine.since(self.started).as_micros() / 1_000_000,
-            outgoing,
+            on_the_way: status::on_the_way(self.session.sent_messages()),
+            on_the_way_packets: counters.outbox_fragments,
+            stored: counters.stored,
+            expired: counters.expired,
+            outgoing: outgoing.messages,
             unread: counters.unread,
             stock: counters.stock,
             counters: table,
             alarms: self.desk.alarms.clone(),
         }
     }
+}
+
+fn message_id(text: &str) -> Result<MessageId, Refusal> {
+    text.parse()
+        .map_err(|error| Refusal::new(RefusalCode::Invalid, format!("not a message's id: {error}")))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::BASE64;
 use shoal_client::ClientEvent;
 use shoal_proto::Time;
 
@@ -42,13 +43,21 @@ impl Inbox {
         if self.messages.values().any(|known| known.message == message) {
             return None;
         }
+        let (text, bytes) = match std::str::from_utf8(&text) {
+            Ok(text) => (text.to_owned(), None),
+            Err(_) => {
+                let bytes = BASE64.encode(&text);
+                (String::from_utf8_lossy(&text).into_owned(), Some(bytes))
+            }
+        };
         self.last = self.last.saturating_add(1);
         let received = Received {
             cursor: self.last,
             message,
             from: from.to_string(),
             reply_to: reply_to.to_string(),
-            text: String::from_utf8_lossy(&text).into_owned(),
+            text,
+            bytes,
             sent_at_us: sent_at.as_micros(),
             received_at_us: now.as_micros(),
             hops: trace.iter().map(status::hop).collect(),
@@ -65,7 +74,8 @@ impl Inbox {
         let mut bytes = 0;
         let fits = |message: &&Received| {
             let first = bytes == 0;
-            bytes += MESSAGE_BYTES + ESCAPED * message.text.len();
+            let raw = message.bytes.as_ref().map_or(0, String::len);
+            bytes += MESSAGE_BYTES + ESCAPED * message.text.len() + raw;
             first || bytes <= MAX_RESPONSE_BYTES
         };
         let messages = range
@@ -101,6 +111,7 @@ mod tests {
             from: String::new(),
             reply_to: String::new(),
             text,
+            bytes: None,
             sent_at_us: 0,
             received_at_us: 0,
             hops: Vec::new(),

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::daemon::Asked;
 use crate::control::Handler;
-use crate::control::protocol::{Event, Refusal, RefusalCode, Request, Response};
+use crate::control::protocol::{Event, Progress, Refusal, RefusalCode, Request, Response};
 
 /// Longest that a request for messages waits for one.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -31,15 +31,65 @@ impl Local {
     /// Waits for a message after the cursor, and no longer than asked.
     async fn messages(&self, after: u64, limit: u32, wait_ms: u64) -> Result<Response, Refusal> {
         let mut unread = self.unread.clone();
-        let wait = Duration::from_millis(wait_ms).min(LONGEST_WAIT);
-        // Nothing came in time, or the daemon stops: the page says which.
-        let _ = timeout(wait, unread.wait_for(|last| *last > after)).await;
-        self.ask(Request::Messages {
-            after,
-            limit,
-            wait_ms: 0,
-        })
-        .await
+        let mut late = std::pin::pin!(sleep(bounded(wait_ms)));
+        loop {
+            unread.mark_unchanged();
+            let page = self.ask(Request::Messages {
+                after,
+                limit,
+                wait_ms: 0,
+            });
+            let page = page.await?;
+            if matches!(&page, Response::Messages(found) if !found.messages.is_empty()) {
+                return Ok(page);
+            }
+            tokio::select! {
+                changed = unread.changed() => if changed.is_err() { return Ok(page) },
+                () = &mut late => return Ok(page),
+            }
+        }
+    }
+
+    /// Waits until nothing more is done for a message, and no longer than asked.
+    async fn progress(&self, message: String, wait_ms: u64) -> Result<Response, Refusal> {
+        let mut events = self.events.subscribe();
+        let mut late = std::pin::pin!(sleep(bounded(wait_ms)));
+        let mut stored_ms = None;
+        loop {
+            let asked = Request::Progress {
+                message: message.clone(),
+                wait_ms: 0,
+            };
+            let Response::Progress(found) = self.ask(asked).await? else {
+                return Err(Refusal::new(RefusalCode::Internal, "no progress is told"));
+            };
+            let progress = Progress { stored_ms, ..found };
+            if progress.state.is_final() {
+                return Ok(Response::Progress(progress));
+            }
+            tokio::select! {
+                told = told_of(&mut events, &message) => stored_ms = told,
+                () = &mut late => return Ok(Response::Progress(progress)),
+            }
+        }
+    }
+}
+
+fn bounded(wait_ms: u64) -> Duration {
+    Duration::from_millis(wait_ms).min(LONGEST_WAIT)
+}
+
+/// Waits until this message is stored or expired, or may be: what was missed may have been about it.
+/// Gives how long it took to be stored, if that is known.
+async fn told_of(events: &mut broadcast::Receiver<Event>, wanted: &str) -> Option<u64> {
+    loop {
+        match events.recv().await {
+            Ok(Event::Stored { message, after_ms }) if message == wanted => return after_ms,
+            Ok(Event::Expired { message }) if message == wanted => return None,
+            Ok(_) => {}
+            // Once the daemon stops, the next question says so.
+            Err(_) => return None,
+        }
     }
 }
 
@@ -51,6 +101,7 @@ impl Handler for Local {
                 limit,
                 wait_ms,
             } => self.messages(after, limit, wait_ms).await,
+            Request::Progress { message, wait_ms } => self.progress(message, wait_ms).await,
             request => self.ask(request).await,
         }
     }

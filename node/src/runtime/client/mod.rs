@@ -3,8 +3,10 @@
 mod daemon;
 mod database;
 mod inbox;
+mod keyed;
 mod links;
 mod local;
+mod sending;
 mod status;
 
 use std::sync::Arc;
@@ -16,8 +18,10 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use self::daemon::{Daemon, Desk, Inputs, Report};
 use self::database::Database;
+use self::keyed::Keyed;
 use self::links::Links;
 use self::local::Local;
+use self::sending::Sending;
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
 use super::{Outside, seeded};
@@ -88,6 +92,8 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
     drop(inputs);
     links.finish().await;
     serving.abort();
+    // Its file goes before the lock does, or it would be the next daemon's that goes.
+    let _ = serving.await;
     if let Some(exporter) = exporter {
         exporter.abort();
     }
@@ -141,6 +147,11 @@ impl Start {
     ) -> Result<Daemon, Failure> {
         let db = ClientDb::open(dir).map_err(Failure::failed)?;
         let rows: Vec<Row> = db.load().map_err(Failure::failed)?;
+        let keyed = Keyed::restore(&rows).map_err(|what| {
+            let error = anyhow::anyhow!("the client's database is damaged: {what}");
+            Failure::failed(error.context("restore it from a backup, or move it away"))
+        })?;
+        let sending = Sending::new(keyed);
         let (params, core, now) = (
             Arc::clone(&self.params),
             config.core.clone(),
@@ -164,6 +175,7 @@ impl Start {
             events: self.events,
             unread: self.unread,
             announcer: self.announcer,
+            sending,
             desk: Desk::default(),
         })
     }

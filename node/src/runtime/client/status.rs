@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use shoal_client::{Counters, HopTrace, SendError};
+use shoal_client::{Counters, HopTrace, MessageStatus, SendError};
 use shoal_topology::NetworkParameters;
 
-use crate::control::protocol::{Hop, Refusal, RefusalCode};
+use crate::control::protocol::{
+    Hop, MAX_OUTGOING, MessageState, Outgoing, OutgoingPage, Refusal, RefusalCode,
+};
 
 /// A hop that this client chose.
 pub(super) fn hop(trace: &HopTrace) -> Hop {
@@ -18,7 +20,57 @@ pub(super) fn hop(trace: &HopTrace) -> Hop {
 
 /// Why a message was not accepted.
 pub(super) fn refusal(reason: &SendError) -> Refusal {
-    Refusal::new(RefusalCode::Invalid, reason.to_string())
+    let code = match reason {
+        SendError::OutboxFull { .. } => RefusalCode::Busy,
+        SendError::Storage(_) | SendError::Seal => RefusalCode::Internal,
+        _ => RefusalCode::Invalid,
+    };
+    Refusal::new(code, reason.to_string())
+}
+
+/// How far a message is.
+pub(super) const fn state(state: shoal_client::MessageState) -> MessageState {
+    match state {
+        shoal_client::MessageState::Queued => MessageState::Queued,
+        shoal_client::MessageState::Sent => MessageState::Sent,
+        shoal_client::MessageState::Stored => MessageState::Stored,
+        _ => MessageState::Expired,
+    }
+}
+
+/// How many of the messages are neither stored nor expired.
+pub(super) fn on_the_way(messages: impl Iterator<Item = MessageStatus>) -> u64 {
+    messages
+        .filter(|message| !state(message.state).is_final())
+        .count() as u64
+}
+
+/// Messages sent, given in the order of their acceptance: those on their way come first, and of each
+/// kind the latest.
+pub(super) fn outgoing(
+    messages: impl Iterator<Item = MessageStatus>,
+    skip: u64,
+    limit: u32,
+) -> OutgoingPage {
+    let (done, mut all): (Vec<_>, Vec<_>) =
+        messages.partition(|message| state(message.state).is_final());
+    all.reverse();
+    all.extend(done.into_iter().rev());
+    let total = all.len() as u64;
+    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+    let page = all
+        .into_iter()
+        .skip(skip)
+        .take(limit.min(MAX_OUTGOING) as usize);
+    let messages = page.map(|status| Outgoing {
+        message: status.message.to_string(),
+        state: state(status.state),
+        accepted_at_us: status.accepted_at.as_micros(),
+    });
+    OutgoingPage {
+        messages: messages.collect(),
+        total,
+    }
 }
 
 /// The mean time until the receipt of a message's last fragment; 0 where it can't be told.
@@ -39,4 +91,66 @@ pub(super) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
     fields
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_proto::{MessageId, Time};
+
+    use super::*;
+
+    fn sent(number: u8, state: shoal_client::MessageState) -> MessageStatus {
+        let accepted_at = Time::from_micros(u64::from(number));
+        MessageStatus {
+            message: MessageId::new([number; 16]),
+            state,
+            accepted_at,
+            expires: accepted_at,
+            fragments: 1,
+            stored: 0,
+        }
+    }
+
+    #[test]
+    fn a_message_on_its_way_is_shown_however_many_are_done_after_it() {
+        use shoal_client::MessageState::{Expired, Queued, Sent, Stored};
+        let messages = || {
+            let waiting = [sent(0, Queued), sent(1, Sent)];
+            let done = (2..200).map(|number| sent(number, Stored));
+            waiting.into_iter().chain(done).chain([sent(200, Expired)])
+        };
+        assert_eq!(on_the_way(messages()), 2);
+        let page = outgoing(messages(), 0, 3);
+        let shown = |page: &OutgoingPage| Vec::from_iter(page.messages.iter().map(|it| it.state));
+        assert_eq!(
+            shown(&page),
+            [
+                MessageState::Sent,
+                MessageState::Queued,
+                MessageState::Expired
+            ]
+        );
+        assert_eq!(page.total, 201);
+        let rest = outgoing(messages(), 3, u32::MAX);
+        assert_eq!(rest.messages.len(), 198);
+        assert!(
+            rest.messages
+                .is_sorted_by(|a, b| a.accepted_at_us > b.accepted_at_us)
+        );
+        assert!(outgoing(messages(), u64::MAX, 3).messages.is_empty());
+    }
+
+    #[test]
+    fn what_may_work_later_is_told_from_what_is_wrong() {
+        let full = SendError::OutboxFull {
+            waiting: 1,
+            limit: 1,
+        };
+        assert_eq!(refusal(&full).code, RefusalCode::Busy);
+        assert_eq!(refusal(&SendError::OtherNetwork).code, RefusalCode::Invalid);
+        assert_eq!(
+            refusal(&SendError::Storage(String::new())).code,
+            RefusalCode::Internal
+        );
+    }
 }

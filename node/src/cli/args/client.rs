@@ -1,0 +1,259 @@
+//! What there is to say to `shoal client`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use shoal_node::control::protocol::IdempotencyKey;
+use shoal_proto::{NodeId, Span};
+
+use super::{Daemon, MetricsAt, NetworkFile, NewDir, Place};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Client {
+    /// Make a client's directory: configuration and keys.
+    Init(ClientInit),
+    /// Print the address to give to others.
+    #[command(after_help = "Example:\n  shoal client address --dir alice")]
+    Address {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show the providers that this client enters by, or have others drawn.
+    Entries(ClientEntries),
+    /// Run the daemon: it holds the connection, the cover traffic and the messages.
+    Run(ClientRun),
+    /// Send a text through the daemon.
+    Send(ClientSend),
+    /// Print what was received; what was printed is deleted here unless told otherwise.
+    Receive(ClientReceive),
+    /// Show how the daemon is.
+    Status(ClientStatus),
+    /// List the messages sent that are remembered: those on their way first.
+    Outgoing(ClientOutgoing),
+    /// Wait until a daemon runs and answers, or is connected to the network.
+    Wait(ClientWait),
+    /// Stop the daemon in good order, and wait until it has.
+    Stop(ClientStop),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shoal client status --dir alice --json")]
+pub(in crate::cli) struct ClientStatus {
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    #[command(flatten)]
+    pub(in crate::cli) timeout: Soon,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shoal client outgoing --dir alice --limit 20
+
+Messages that are neither stored nor expired come first, then the others; of each, the latest first.
+About a thousand of the others are remembered.")]
+pub(in crate::cli) struct ClientOutgoing {
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    /// How many of them to leave out.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(in crate::cli) skip: u64,
+    /// At most this many.
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(in crate::cli) limit: u32,
+    #[command(flatten)]
+    pub(in crate::cli) timeout: Soon,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Until {
+    /// It answers: messages can be sent, and leave once it is online.
+    Serving,
+    /// A provider has let it in: its cover traffic runs, and messages leave.
+    Online,
+}
+
+impl Until {
+    pub(in crate::cli) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Online => "online",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shoal client run --dir alice &
+  shoal client wait --dir alice --for online --timeout 1m")]
+pub(in crate::cli) struct ClientWait {
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    /// What to wait for.
+    #[arg(long = "for", value_name = "STATE", default_value = "serving")]
+    pub(in crate::cli) until: Until,
+    /// How long to wait; without it, for ever.
+    #[arg(long, value_name = "DURATION")]
+    pub(in crate::cli) timeout: Option<Span>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shoal client stop --dir alice
+
+When it returns, the directory is free for another process.")]
+pub(in crate::cli) struct ClientStop {
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    /// How long to wait until it has stopped.
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub(in crate::cli) timeout: Span,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shoal client init --dir alice --network network.toml
+
+The mailbox's provider is chosen at random unless given. Nothing that exists is overwritten.")]
+pub(in crate::cli) struct ClientInit {
+    #[command(flatten)]
+    pub(in crate::cli) made: NewDir,
+    /// The file with the network parameters.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) network: PathBuf,
+    /// Node id of the provider that will keep the mailbox.
+    #[arg(long, value_name = "NODE")]
+    pub(in crate::cli) mailbox: Option<NodeId>,
+    /// Node id of the provider to enter by; up to three are drawn once and kept unless given.
+    #[arg(long, value_name = "NODE")]
+    pub(in crate::cli) entry: Option<NodeId>,
+    /// A profile of the network: what the client costs and how fast it is.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(in crate::cli) profile: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal client entries --dir alice
+  shoal client entries --dir alice --draw-again
+
+Up to three are drawn at the first connection, of different families and none of the mailbox's, and
+kept for 90 days: who draws anew often soon meets one that works together with the mailbox's. The
+first serves; the next one after ten minutes without it, or when it has left the network. Ask for
+others only if none of them works any more. The daemon has to be stopped meanwhile.")]
+pub(in crate::cli) struct ClientEntries {
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    /// Forget them, so that others are drawn at the next connection.
+    #[arg(long)]
+    pub(in crate::cli) draw_again: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shoal client run --dir alice
+
+Leave it running: promises about who receives what hold for daemons that stay on. Metrics are served
+nowhere unless asked for.")]
+pub(in crate::cli) struct ClientRun {
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    #[command(flatten)]
+    pub(in crate::cli) network: NetworkFile,
+    /// Node id of the provider to enter by, or `random`.
+    #[arg(long, value_name = "NODE")]
+    pub(in crate::cli) entry: Option<String>,
+    /// A profile of the network.
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) profile: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) metrics: MetricsAt,
+    #[command(flatten)]
+    pub(in crate::cli) daemon: Daemon,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum WaitFor {
+    /// Until the receiver's mailbox has it on disk.
+    Stored,
+    /// Only until the daemon has it on disk.
+    None,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal client send --dir alice shoal1… 'Hello Bob'
+  fortune | shoal client send --dir alice shoal1… -
+  shoal client send --dir alice shoal1… 'Invoice 7' --idempotency-key invoice-7 --wait none --json
+
+The exit code says whether to send again: after 3 and 6 nothing was accepted; after 4 the message is
+accepted and the daemon goes on; after 9 it may be, and sending it again with the same key is safe. A
+key is remembered as long as its message, through restarts. With --json each outcome is one object,
+with the message's id where there is one.
+
+When you send can't be seen while the daemon runs: its traffic is the same with and without messages.")]
+pub(in crate::cli) struct ClientSend {
+    /// The receiver's address.
+    pub(in crate::cli) address: String,
+    /// The text; `-` or nothing reads standard input.
+    pub(in crate::cli) text: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    /// What to wait for: stored unless given. If it is given and no daemon runs, one is waited for too.
+    #[arg(long, value_name = "STATE")]
+    pub(in crate::cli) wait: Option<WaitFor>,
+    /// How long all of it may take, but for typing. The daemon goes on trying afterwards.
+    #[arg(long, value_name = "DURATION", default_value = "2m")]
+    pub(in crate::cli) timeout: Span,
+    /// A name of yours for this message: with the same name the same message is sent once, however
+    /// often this is called. 1 to 128 visible characters of ASCII.
+    #[arg(long, value_name = "KEY")]
+    pub(in crate::cli) idempotency_key: Option<IdempotencyKey>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal client receive --dir bob
+  shoal client receive --dir bob --wait --timeout 1m
+  shoal client receive --dir bob --follow --json
+  shoal client receive --dir bob --raw > message
+
+Each line of a text begins with `| `, or `: ` where a line is folded for the terminal, and control
+characters are shown as \\r or \\u{1b}: no text can look like another message. With --json there is
+one object a line for each message.")]
+pub(in crate::cli) struct ClientReceive {
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    /// If there is nothing, wait until there is; if no daemon runs, wait for one.
+    #[arg(long)]
+    pub(in crate::cli) wait: bool,
+    /// Print the bytes of the oldest message, and nothing else.
+    #[arg(long, conflicts_with_all = ["follow", "json"])]
+    pub(in crate::cli) raw: bool,
+    /// How long to wait; without it, for ever.
+    #[arg(long, value_name = "DURATION")]
+    pub(in crate::cli) timeout: Option<Span>,
+    /// Go on printing what comes, until interrupted or the time is over.
+    #[arg(long)]
+    pub(in crate::cli) follow: bool,
+    /// Leave what was printed where it is.
+    #[arg(long)]
+    pub(in crate::cli) keep: bool,
+}
+
+/// How long a question to the daemon may take.
+#[derive(Clone, Copy, Debug, Args)]
+pub(in crate::cli) struct Soon {
+    /// How long to wait for the answer.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub(in crate::cli) timeout: Span,
+}

@@ -1,0 +1,104 @@
+//! How the daemon is, and how far messages are.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How the daemon is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The network's name.
+    pub network: String,
+    /// Hash of its parameters, base58.
+    pub network_hash: String,
+    /// The profile in use.
+    pub profile: String,
+    /// Whether the entry provider has this client attached.
+    pub online: bool,
+    /// The provider entered by, base58, if one is chosen.
+    pub entry: Option<String>,
+    /// The provider that keeps the mailbox, base58.
+    pub mailbox: String,
+    /// The epoch now.
+    pub epoch: u64,
+    /// The epoch of the document in force, if there is one.
+    pub document_epoch: Option<u64>,
+    /// The network's clock less ours, in microseconds.
+    pub clock_offset_us: i64,
+    /// Seconds since the daemon started.
+    pub uptime_secs: u64,
+    /// Messages accepted that are neither stored nor expired.
+    pub on_the_way: u64,
+    /// Packets of these that wait for the mailbox's receipt.
+    pub on_the_way_packets: u64,
+    /// Messages stored at their receiver's mailbox since the daemon started.
+    pub stored: u64,
+    /// Messages expired since the daemon started.
+    pub expired: u64,
+    /// Some of the messages sent, in the order of [`Request::Outgoing`](super::Request::Outgoing),
+    /// which gives the others.
+    pub outgoing: Vec<Outgoing>,
+    /// Messages that are here and not read.
+    pub unread: u64,
+    /// Reply blocks at the mailbox, as it last said.
+    pub stock: u64,
+    /// Every counter of the client, by name.
+    pub counters: BTreeMap<String, u64>,
+    /// What is wrong now, in words.
+    pub alarms: Vec<String>,
+}
+
+/// Messages sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutgoingPage {
+    /// The messages.
+    pub messages: Vec<Outgoing>,
+    /// How many there are, with those that are left out.
+    pub total: u64,
+}
+
+/// How far one message has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Its id, base58.
+    pub message: String,
+    /// How far it is.
+    pub state: MessageState,
+    /// If it came to be stored while the request waited: the time since it was accepted, in
+    /// milliseconds.
+    pub stored_ms: Option<u64>,
+}
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// Its id, base58.
+    pub message: String,
+    /// How far it is.
+    pub state: MessageState,
+    /// When it was accepted, microseconds since the Unix epoch.
+    pub accepted_at_us: u64,
+}
+
+/// How far a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MessageState {
+    /// On this machine's disk.
+    Queued,
+    /// A part of it left.
+    Sent,
+    /// All of it is on the disk of the receiver's mailbox.
+    Stored,
+    /// Its time to live passed before.
+    Expired,
+}
+
+impl MessageState {
+    /// Whether nothing more is done for it.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Stored | Self::Expired)
+    }
+}
