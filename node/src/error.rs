@@ -32,13 +32,15 @@ pub enum Exit {
     Exists,
     /// A message was handed over, and no answer came: it may be accepted, or not.
     Uncertain,
+    /// Another copy of the client has taken its mailbox over.
+    Superseded,
     /// A signal asked us to stop before the work was done.
     Interrupted,
 }
 
 impl Exit {
     /// Every way, by its code.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -49,6 +51,7 @@ impl Exit {
         Self::Expired,
         Self::Exists,
         Self::Uncertain,
+        Self::Superseded,
         Self::Interrupted,
     ];
 
@@ -66,6 +69,7 @@ impl Exit {
             Self::Expired => 7,
             Self::Exists => 8,
             Self::Uncertain => 9,
+            Self::Superseded => 10,
             Self::Interrupted => 130,
         }
     }
@@ -84,6 +88,7 @@ impl Exit {
             Self::Expired => "expired",
             Self::Exists => "exists",
             Self::Uncertain => "uncertain",
+            Self::Superseded => "superseded",
             Self::Interrupted => "interrupted",
         }
     }
@@ -106,6 +111,10 @@ impl Exit {
             Self::Uncertain => {
                 "no answer: the message may be accepted or not; with the same --idempotency-key it is \
                  safe to send it again"
+            }
+            Self::Superseded => {
+                "another copy of the client has its keys and has taken the mailbox over: nothing comes \
+                 here any more; stop one of the two"
             }
             Self::Interrupted => "interrupted",
         }

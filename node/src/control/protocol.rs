@@ -68,7 +68,8 @@ pub enum Request {
     Progress {
         /// From [`Accepted::message`].
         message: String,
-        /// If it is neither stored nor expired, wait this long for that, in milliseconds.
+        /// If it is neither stored nor expired, wait this long for that, or for something new that keeps
+        /// it from being stored, in milliseconds.
         #[serde(default)]
         wait_ms: u64,
     },
@@ -204,6 +205,13 @@ pub struct Received {
     /// What was sent, in base64, if it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<String>,
+    /// The sender's count of messages to us, from 0. One sender's come in this order, but for what comes
+    /// more than a minute after those that were written after it.
+    #[serde(default)]
+    pub sequence: u64,
+    /// How many of the sender's messages right before this one have not come. They may still.
+    #[serde(default)]
+    pub gap_before: u64,
     /// When it was written by the sender's clock, microseconds since the Unix epoch.
     pub sent_at_us: u64,
     /// When it was complete here, microseconds since the Unix epoch; after a restart, that of the
@@ -262,6 +270,13 @@ pub enum Event {
         /// Time since it was accepted, in milliseconds; none if that was before a restart.
         after_ms: Option<u64>,
     },
+    /// Something keeps a message from being stored. It is tried again all the same.
+    Hindered {
+        /// Its id, base58.
+        message: String,
+        /// What, in words.
+        reason: String,
+    },
     /// A message's time to live passed before all of it was stored.
     Expired {
         /// Its id, base58.
@@ -288,6 +303,11 @@ pub enum Event {
     },
     /// Something is wrong.
     Alarm {
+        /// What, in words.
+        text: String,
+    },
+    /// What an alarm told is over.
+    AlarmOver {
         /// What, in words.
         text: String,
     },
@@ -325,6 +345,9 @@ pub enum RefusalCode {
     NotFound,
     /// The idempotency key is another message's.
     Conflict,
+    /// Another copy of the client has its keys and has taken the mailbox over: nothing comes here any
+    /// more, and nothing new is taken to send.
+    Superseded,
     /// The daemon failed; its log says more.
     Internal,
 }

@@ -45,6 +45,9 @@ pub enum Announce {
         /// Why, in words.
         reason: String,
     },
+    /// Another copy of the client has its keys and has taken the mailbox over. The daemon goes on
+    /// sending its packets until it is stopped.
+    Superseded,
     /// The daemon ended in good order.
     Stopped,
 }
@@ -88,6 +91,11 @@ fn in_words(event: &Announce) -> String {
         Announce::Serving { address } => format!("your address: {address}"),
         Announce::Online { entry } => format!("online through {entry}"),
         Announce::Offline { reason } => format!("offline: {reason}"),
+        Announce::Superseded => "another copy of this client has its keys and has taken the mailbox over: \
+                                 nothing comes here any more, and nothing new is taken to send. Stop one of \
+                                 the two. This one goes on sending its packets until then, so that whoever \
+                                 brought this about does not see on which link a client ends"
+            .to_owned(),
         Announce::Stopped => "stopped".to_owned(),
     }
 }

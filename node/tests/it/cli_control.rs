@@ -65,6 +65,8 @@ fn received() -> Received {
         reply_to: "shoal1x".into(),
         text: "hello \x1b[2J".into(),
         bytes: None,
+        sequence: 4,
+        gap_before: 2,
         sent_at_us: 1,
         received_at_us: 2,
         hops: Vec::new(),

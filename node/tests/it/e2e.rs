@@ -1,6 +1,8 @@
 //! A network by hand: the commands of the README, each process a real one, on loopback.
 
 use std::fmt::Write as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -284,6 +286,42 @@ async fn refusals(place: &Place) {
     assert!(error.contains("another process"), "{error}");
 }
 
+/// A copy of Bob's directory is started elsewhere: what he runs says so, by its exit codes too. Gives the
+/// copy, stopped and started again as Bob.
+async fn taken_over(place: &Place, bob: Daemon, send: &[&str]) -> Daemon {
+    place.json(&["client", "stop", "--dir", "bob"]).await;
+    assert_eq!(bob.stopped().await.code(), Some(0));
+    std::fs::create_dir(place.file("copy")).unwrap();
+    std::fs::set_permissions(place.file("copy"), Permissions::from_mode(0o700)).unwrap();
+    for entry in std::fs::read_dir(place.file("bob")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, place.file("copy").join(path.file_name().unwrap())).unwrap();
+    }
+    let mut bob = place.start_client("bob").await;
+    // What comes proves that the mailbox listens to him.
+    place.json(send).await;
+    let receive = ["client", "receive", "--wait", "--timeout", "1m", "--dir"];
+    let to_bob = [&receive[..], &["bob"]].concat();
+    assert_eq!(place.json(&to_bob).await["sequence"], 1);
+
+    let copy = place.start_client("copy").await;
+    bob.event("superseded").await;
+    let output = place.run(&to_bob).await;
+    assert_eq!(output.status.code(), Some(10), "{}", said(&output));
+    let status = place.json(&["client", "status", "--dir", "bob"]).await;
+    assert_eq!(status["online"], true, "its link shows nothing");
+    assert_eq!(status["alarms"].as_array().unwrap().len(), 1, "{status}");
+    place.json(send).await;
+    let to_copy = [&receive[..], &["copy"]].concat();
+    assert_eq!(place.json(&to_copy).await["sequence"], 2);
+    bob.terminate();
+    assert_eq!(bob.stopped().await.code(), Some(10));
+
+    place.json(&["client", "stop", "--dir", "copy"]).await;
+    assert_eq!(copy.stopped().await.code(), Some(0));
+    place.start_client("bob").await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
     let place = Place::new();
@@ -361,6 +399,8 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
         let count = |name: &str| counters[name].as_u64().unwrap();
         assert_eq!(count("sent_real") - count("retransmissions"), 1, "{status}");
     }
+
+    let bob = taken_over(&place, bob, &send).await;
 
     let entries = ["client", "entries", "--dir", "alice"];
     let output = place.run(&entries).await;

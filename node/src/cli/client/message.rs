@@ -19,7 +19,15 @@ pub(super) fn in_words(message: &Received, width: Option<usize>) -> Result<Strin
         // The daemon's own words; what it got from others is a key and an address.
         escaped(text.as_bytes()).replace('\n', "\\n")
     });
-    let mut words = format!("from       {from}\nanswer to  {reply_to}\n\n");
+    let mut words = format!("from       {from}\nanswer to  {reply_to}\n");
+    match message.gap_before {
+        0 => {}
+        1 => words.push_str("missing    the message before this one has not come\n"),
+        gap => words.push_str(&format!(
+            "missing    {gap} messages before this one have not come\n"
+        )),
+    }
+    words.push('\n');
     let text = escaped(&raw(message)?);
     let room = width.map(|width| width.saturating_sub(TEXT.len()));
     for line in text.split('\n') {
@@ -60,6 +68,8 @@ mod tests {
             reply_to: "shoal1x".into(),
             text: String::from_utf8_lossy(text).into_owned(),
             bytes,
+            sequence: 7,
+            gap_before: 0,
             sent_at_us: 1,
             received_at_us: 2,
             hops: Vec::new(),

@@ -23,7 +23,12 @@ fn in_words(page: &OutgoingPage, skip: u64) -> String {
     let mut lines: Vec<String> = page
         .messages
         .iter()
-        .map(|message| format!("{:<10} {}", word(message.state), message.message))
+        .flat_map(|message| {
+            let line = format!("{:<10} {}", word(message.state), message.message);
+            let why = message.hindrance.as_ref();
+            [Some(line), why.map(|why| format!("           {why}"))]
+        })
+        .flatten()
         .collect();
     let shown = page.messages.len() as u64;
     let after = page.total.saturating_sub(skip.saturating_add(shown));

@@ -38,8 +38,8 @@ enum Stage {
     Before,
     /// It was asked.
     Asked,
-    /// It has accepted the message.
-    Accepted(String),
+    /// It has accepted the message, and says what keeps it from being stored.
+    Accepted(String, Option<String>),
 }
 
 pub(super) async fn run(args: ClientSend, json: bool) -> Result<(), Failure> {
@@ -95,7 +95,7 @@ async fn send(args: &ClientSend, text: String, stage: &mut Stage) -> Result<Sent
         Err(error @ ControlError::Refused(_)) => return Err(failed(error)),
         Err(error) => return Err(uncertain(error)),
     };
-    *stage = Stage::Accepted(accepted.message.clone());
+    *stage = Stage::Accepted(accepted.message.clone(), None);
     let wait_ms = match args.wait {
         Some(WaitFor::None) if accepted.repeated => 0,
         Some(WaitFor::None) => {
@@ -107,7 +107,13 @@ async fn send(args: &ClientSend, text: String, stage: &mut Stage) -> Result<Sent
         }
         Some(WaitFor::Stored) | None => WAIT_MS,
     };
-    let progress = progress(&mut control, &accepted.message, wait_ms).await?;
+    let hinders = |why: &Option<String>| {
+        if let Some(why) = why {
+            output::note(&format!("not stored yet: {why}"));
+        }
+        *stage = Stage::Accepted(accepted.message.clone(), why.clone());
+    };
+    let progress = progress(&mut control, &accepted.message, wait_ms, hinders).await?;
     if progress.state == MessageState::Expired {
         let words = format!(
             "message {} expired before the receiver's mailbox took it",
@@ -127,8 +133,10 @@ async fn progress(
     control: &mut ControlClient,
     message: &str,
     mut wait_ms: u64,
+    mut hinders: impl FnMut(&Option<String>),
 ) -> Result<Progress, Failure> {
     let wait = wait_ms > 0;
+    let mut known = None;
     loop {
         let request = Request::Progress {
             message: message.to_owned(),
@@ -138,8 +146,15 @@ async fn progress(
             Ok(Response::Progress(progress)) if progress.state.is_final() || !wait => {
                 return Ok(progress);
             }
-            Ok(Response::Progress(_)) if wait_ms == 0 => tokio::time::sleep(ASK_AGAIN).await,
-            Ok(Response::Progress(_)) => {}
+            Ok(Response::Progress(progress)) => {
+                if progress.hindrance != known {
+                    hinders(&progress.hindrance);
+                    known = progress.hindrance;
+                }
+                if wait_ms == 0 {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            }
             Ok(other) => return Err(failed(unexpected(&other))),
             Err(ControlError::Refused(refusal)) if refusal.code == RefusalCode::Busy => {
                 wait_ms = 0;
@@ -172,14 +187,15 @@ fn explain(failure: Failure, stage: Stage) -> Failure {
             Failure::other(Exit::Uncertain, anyhow::anyhow!(words))
         }
         (Stage::Asked, _) => failure,
-        (Stage::Accepted(message), Exit::Late | Exit::Unreachable) => {
+        (Stage::Accepted(message, why), Exit::Late | Exit::Unreachable) => {
+            let why = why.map_or_else(String::new, |why| format!(" ({why})"));
             let words = format!(
-                "message {message} is accepted and not stored yet; the daemon goes on trying, see \
+                "message {message} is accepted and not stored yet{why}; the daemon goes on trying, see \
                  `shoal client outgoing`"
             );
             Failure::other(Exit::Accepted, anyhow::anyhow!(words)).of_message(&message)
         }
-        (Stage::Accepted(message), _) => failure.of_message(&message),
+        (Stage::Accepted(message, _), _) => failure.of_message(&message),
     }
 }
 
@@ -199,7 +215,7 @@ mod tests {
     #[test]
     fn an_exit_code_tells_whether_to_send_again() {
         let late = || Failure::other(Exit::Late, anyhow::anyhow!("late"));
-        let accepted = || Stage::Accepted("m1".to_owned());
+        let accepted = || Stage::Accepted("m1".to_owned(), Some("full".to_owned()));
         let exit = |failure, stage| explain(failure, stage).exit();
         assert_eq!(exit(late(), Stage::Before), Exit::Unreachable);
         assert_eq!(exit(late(), Stage::Asked), Exit::Uncertain);
@@ -212,6 +228,7 @@ mod tests {
         );
         assert_eq!(exit(gone(), accepted()), Exit::Accepted);
         assert_eq!(exit(Failure::Interrupted, accepted()), Exit::Interrupted);
+        assert!(explain(late(), accepted()).to_string().contains("(full)"));
         let told = explain(Failure::Interrupted, accepted()).to_json();
         assert_eq!(told["message"], "m1");
     }

@@ -44,7 +44,7 @@ pub struct Status {
     pub stock: u64,
     /// Every counter of the client, by name.
     pub counters: BTreeMap<String, u64>,
-    /// What is wrong now, in words.
+    /// What is wrong now, in words; each thing once, for as long as it is.
     pub alarms: Vec<String>,
 }
 
@@ -67,6 +67,9 @@ pub struct Progress {
     /// If it came to be stored while the request waited: the time since it was accepted, in
     /// milliseconds.
     pub stored_ms: Option<u64>,
+    /// What keeps it from being stored, in words; none while nothing is known to.
+    #[serde(default)]
+    pub hindrance: Option<String>,
 }
 
 /// A message on its way.
@@ -78,6 +81,9 @@ pub struct Outgoing {
     pub state: MessageState,
     /// When it was accepted, microseconds since the Unix epoch.
     pub accepted_at_us: u64,
+    /// What keeps it from being stored, in words; none while nothing is known to.
+    #[serde(default)]
+    pub hindrance: Option<String>,
 }
 
 /// How far a message is.

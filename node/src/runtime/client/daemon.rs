@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shoal_client::{Address, ClientEvent, Counters};
+use shoal_client::{Address, Alarm, ClientEvent, Counters, SendError};
 use shoal_proto::{MessageId, NodeId, Time};
 use shoal_roles::client::{Session, SessionAction, SessionEvent, SessionInput};
 use shoal_topology::NetworkParameters;
@@ -20,8 +20,6 @@ use crate::control::protocol::{
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
 
-/// Alarms that `status` still shows.
-const ALARMS: usize = 16;
 /// Sent messages that `status` shows.
 const OUTGOING: u32 = 100;
 
@@ -68,7 +66,6 @@ pub(super) struct Daemon {
 /// What `status` remembers.
 #[derive(Default)]
 pub(super) struct Desk {
-    alarms: Vec<String>,
     uplink_dropped: u64,
 }
 
@@ -257,14 +254,26 @@ impl Daemon {
                 });
             }
             received @ ClientEvent::Received { .. } => self.on_received(received),
+            ClientEvent::Hindered { message, by } => {
+                self.tell(Event::Hindered {
+                    message: message.to_string(),
+                    reason: status::hindrance(by),
+                });
+            }
             ClientEvent::Alarm(alarm) => {
                 tracing::warn!(%alarm, "alarm");
                 let text = alarm.to_string();
-                if self.desk.alarms.len() >= ALARMS {
-                    self.desk.alarms.remove(0);
-                }
-                self.desk.alarms.push(text.clone());
                 self.tell(Event::Alarm { text });
+                if alarm == Alarm::Superseded {
+                    self.announcer.say(&Announce::Superseded);
+                    // Who waits for messages asks again, and is told.
+                    self.unread.send_modify(|_| {});
+                }
+            }
+            ClientEvent::AlarmOver(alarm) => {
+                tracing::info!(%alarm, "over");
+                let text = alarm.to_string();
+                self.tell(Event::AlarmOver { text });
             }
             _ => {}
         }
@@ -297,9 +306,7 @@ impl Daemon {
             } => return self.on_send(&to, text, idempotency_key, answer),
             Request::Progress { message, .. } => self.progress(&message),
             Request::Outgoing { skip, limit } => Ok(Response::Outgoing(self.outgoing(skip, limit))),
-            Request::Messages { after, limit, .. } => {
-                Ok(Response::Messages(self.inbox.after(after, limit)))
-            }
+            Request::Messages { after, limit, .. } => self.messages(after, limit),
             Request::Read { message } => self.on_read(&message),
             Request::Status => Ok(Response::Status(Box::new(self.status()))),
             Request::Address => Ok(Response::Address(self.own_address())),
@@ -339,6 +346,20 @@ impl Daemon {
         }
     }
 
+    /// What is here is given to the end; then, if nothing comes any more, that is said.
+    fn messages(&self, after: u64, limit: u32) -> Result<Response, Refusal> {
+        let page = self.inbox.after(after, limit);
+        if page.messages.is_empty() && self.is_superseded() {
+            return Err(status::refusal(&SendError::Superseded));
+        }
+        Ok(Response::Messages(page))
+    }
+
+    /// Whether another copy of this client has its mailbox.
+    pub(super) fn is_superseded(&self) -> bool {
+        self.session.alarms().contains(&Alarm::Superseded)
+    }
+
     fn progress(&self, message: &str) -> Result<Response, Refusal> {
         let id = message_id(message)?;
         let status = self.session.status(&id).ok_or_else(|| {
@@ -351,6 +372,7 @@ impl Daemon {
             message: message.to_owned(),
             state: status::state(status.state),
             stored_ms: None,
+            hindrance: status.hindrance.map(status::hindrance),
         }))
     }
 
@@ -419,7 +441,7 @@ impl Daemon {
             unread: counters.unread,
             stock: counters.stock,
             counters: table,
-            alarms: self.desk.alarms.clone(),
+            alarms: self.session.alarms().iter().map(Alarm::to_string).collect(),
         }
     }
 }

@@ -33,8 +33,9 @@ impl Inbox {
             reply_to,
             text,
             sent_at,
+            sequence,
+            gap_before,
             trace,
-            ..
         } = event
         else {
             return None;
@@ -58,6 +59,8 @@ impl Inbox {
             reply_to: reply_to.to_string(),
             text,
             bytes,
+            sequence,
+            gap_before,
             sent_at_us: sent_at.as_micros(),
             received_at_us: now.as_micros(),
             hops: trace.iter().map(status::hop).collect(),
@@ -112,6 +115,8 @@ mod tests {
             reply_to: String::new(),
             text,
             bytes: None,
+            sequence: 0,
+            gap_before: 0,
             sent_at_us: 0,
             received_at_us: 0,
             hops: Vec::new(),

@@ -50,11 +50,13 @@ impl Local {
         }
     }
 
-    /// Waits until nothing more is done for a message, and no longer than asked.
+    /// Waits until nothing more is done for a message, or something else keeps it from being stored, and
+    /// no longer than asked.
     async fn progress(&self, message: String, wait_ms: u64) -> Result<Response, Refusal> {
         let mut events = self.events.subscribe();
         let mut late = std::pin::pin!(sleep(bounded(wait_ms)));
         let mut stored_ms = None;
+        let mut known = None;
         loop {
             let asked = Request::Progress {
                 message: message.clone(),
@@ -64,7 +66,8 @@ impl Local {
                 return Err(Refusal::new(RefusalCode::Internal, "no progress is told"));
             };
             let progress = Progress { stored_ms, ..found };
-            if progress.state.is_final() {
+            let news = known.get_or_insert(progress.hindrance.clone()) != &progress.hindrance;
+            if progress.state.is_final() || news {
                 return Ok(Response::Progress(progress));
             }
             tokio::select! {
@@ -79,13 +82,17 @@ fn bounded(wait_ms: u64) -> Duration {
     Duration::from_millis(wait_ms).min(LONGEST_WAIT)
 }
 
-/// Waits until this message is stored or expired, or may be: what was missed may have been about it.
+/// Waits until this message is stored or expired, or something else hinders it, or may be: what was missed may have been about it.
 /// Gives how long it took to be stored, if that is known.
 async fn told_of(events: &mut broadcast::Receiver<Event>, wanted: &str) -> Option<u64> {
     loop {
         match events.recv().await {
             Ok(Event::Stored { message, after_ms }) if message == wanted => return after_ms,
-            Ok(Event::Expired { message }) if message == wanted => return None,
+            Ok(Event::Expired { message } | Event::Hindered { message, .. })
+                if message == wanted =>
+            {
+                return None;
+            }
             Ok(_) => {}
             // Once the daemon stops, the next question says so.
             Err(_) => return None,

@@ -11,7 +11,7 @@ mod status;
 
 use std::sync::Arc;
 
-use shoal_client::{ClientKeys, Row};
+use shoal_client::{ClientKeys, Row, SendError};
 use shoal_roles::client::{Session, SessionInput};
 use shoal_topology::NetworkParameters;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -25,12 +25,12 @@ use self::sending::Sending;
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
 use super::{Outside, seeded};
-use crate::Failure;
 use crate::config::ClientConfig;
 use crate::control::ControlServer;
 use crate::http::Health;
 use crate::metrics;
 use crate::state::{ClientDb, StateDir, load_client_keys};
+use crate::{Exit, Failure};
 
 /// Events that a slow follower may fall behind.
 const EVENTS: usize = 1024;
@@ -83,6 +83,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
     }
     .daemon(&config, dir.path(), written_in, session_in)?;
     daemon.run(&mut inputs, &mut stop).await;
+    let superseded = daemon.is_superseded();
     let Daemon {
         links, database, ..
     } = daemon;
@@ -98,7 +99,10 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
         exporter.abort();
     }
     outside.announcer.say(&Announce::Stopped);
-    Ok(())
+    match superseded {
+        true => Err(Failure::other(Exit::Superseded, SendError::Superseded)),
+        false => Ok(()),
+    }
 }
 
 fn check_profile(params: &NetworkParameters, config: &ClientConfig) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shoal_client::{Counters, HopTrace, MessageStatus, SendError};
+use shoal_client::{Counters, Hindrance, HopTrace, MessageStatus, SendError};
 use shoal_topology::NetworkParameters;
 
 use crate::control::protocol::{
@@ -22,10 +22,30 @@ pub(super) fn hop(trace: &HopTrace) -> Hop {
 pub(super) fn refusal(reason: &SendError) -> Refusal {
     let code = match reason {
         SendError::OutboxFull { .. } => RefusalCode::Busy,
+        SendError::Superseded => RefusalCode::Superseded,
         SendError::Storage(_) | SendError::Seal => RefusalCode::Internal,
         _ => RefusalCode::Invalid,
     };
     Refusal::new(code, reason.to_string())
+}
+
+/// What keeps a message from being stored.
+pub(super) fn hindrance(by: Hindrance) -> String {
+    let words = match by {
+        Hindrance::ProviderMissing => {
+            "the receiver's provider is not in the network now: if the address is right, it may come \
+             back; ask the receiver for a fresh address by another way"
+        }
+        Hindrance::Refused => {
+            "the receiver's mailbox refuses it: the mailbox or its provider is full, or the address is \
+             void; ask the receiver for a fresh address by another way"
+        }
+        Hindrance::NoAnswer => {
+            "no answer after eight tries: the receiver's provider is down, or packets are lost"
+        }
+        _ => "it is not known what",
+    };
+    words.to_owned()
 }
 
 /// How far a message is.
@@ -66,6 +86,7 @@ pub(super) fn outgoing(
         message: status.message.to_string(),
         state: state(status.state),
         accepted_at_us: status.accepted_at.as_micros(),
+        hindrance: status.hindrance.map(hindrance),
     });
     OutgoingPage {
         messages: messages.collect(),
@@ -108,6 +129,7 @@ mod tests {
             expires: accepted_at,
             fragments: 1,
             stored: 0,
+            hindrance: None,
         }
     }
 
