@@ -325,6 +325,8 @@ pub enum RefusalCode {
     NotFound,
     /// The idempotency key is another message's.
     Conflict,
+    /// The daemon stopped meanwhile: whether it was done is not known.
+    Stopped,
     /// The daemon failed; its log says more.
     Internal,
 }

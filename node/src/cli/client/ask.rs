@@ -39,6 +39,7 @@ pub(super) fn failed(error: ControlError) -> Failure {
             RefusalCode::Invalid => Failure::usage(error),
             RefusalCode::Busy => Failure::other(Exit::Refused, error),
             RefusalCode::Conflict => Failure::other(Exit::Exists, error),
+            RefusalCode::Stopped => Failure::unreachable(error),
             _ => Failure::failed(error),
         },
         other => Failure::failed(other),
