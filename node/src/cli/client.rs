@@ -94,7 +94,7 @@ fn in_words(status: &Status) -> String {
         ),
         format!("unread     {}", status.unread),
         format!(
-            "on the way {} messages, {} packets",
+            "on the way {} ({} packets wait for a receipt)",
             status.on_the_way, status.on_the_way_packets
         ),
         format!(

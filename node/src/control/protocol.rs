@@ -348,6 +348,8 @@ pub enum RefusalCode {
     /// Another copy of the client has its keys and has taken the mailbox over: nothing comes here any
     /// more, and nothing new is taken to send.
     Superseded,
+    /// The daemon stopped meanwhile: whether it was done is not known.
+    Stopped,
     /// The daemon failed; its log says more.
     Internal,
 }

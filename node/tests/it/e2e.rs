@@ -384,6 +384,9 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
         .json(&["client", "send", "--dir", "bob", back, "Hello Alice"])
         .await;
     assert_eq!(answer["state"], "stored");
+    let raw = [&receive[..], &["alice", "--raw", "--keep"]].concat();
+    let raw = place.run(&raw).await;
+    assert_eq!(raw.stdout, b"Hello Alice", "{}", said(&raw));
     let answered = place.json(&[&receive[..], &["alice"]].concat()).await;
     assert_eq!(answered["text"], "Hello Alice");
     assert_eq!(answered["from"], bobs["key"]);

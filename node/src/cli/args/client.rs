@@ -160,7 +160,8 @@ pub(in crate::cli) struct ClientEntries {
 Example:
   shoal client run --dir alice
 
-Leave it running: promises about who receives what hold for daemons that stay on. Metrics are served
+It prints its address when it answers, and `online` when a provider has let it in; `shoal client wait`
+waits for either. Leave it running: promises about who receives what hold for daemons that stay on. Metrics are served
 nowhere unless asked for.")]
 pub(in crate::cli) struct ClientRun {
     #[command(flatten)]
@@ -196,8 +197,8 @@ Examples:
 
 The exit code says whether to send again: after 3 and 6 nothing was accepted; after 4 the message is
 accepted and the daemon goes on; after 9 it may be, and sending it again with the same key is safe. A
-key is remembered as long as its message, through restarts. With --json each outcome is one object,
-with the message's id where there is one.
+key is remembered as long as its message, through restarts; take a new one to send a message again that
+has expired. With --json each outcome is one object, with the message's id where there is one.
 
 When you send can't be seen while the daemon runs: its traffic is the same with and without messages.")]
 pub(in crate::cli) struct ClientSend {

@@ -40,6 +40,7 @@ pub(super) fn failed(error: ControlError) -> Failure {
             RefusalCode::Busy => Failure::other(Exit::Refused, error),
             RefusalCode::Conflict => Failure::other(Exit::Exists, error),
             RefusalCode::Superseded => Failure::other(Exit::Superseded, error),
+            RefusalCode::Stopped => Failure::unreachable(error),
             _ => Failure::failed(error),
         },
         other => Failure::failed(other),

@@ -92,7 +92,9 @@ async fn send(args: &ClientSend, text: String, stage: &mut Stage) -> Result<Sent
     let accepted = match control.ask(request).await {
         Ok(Response::Accepted(accepted)) => accepted,
         Ok(other) => return Err(uncertain(unexpected(&other))),
-        Err(error @ ControlError::Refused(_)) => return Err(failed(error)),
+        Err(ControlError::Refused(refusal)) if refusal.code != RefusalCode::Stopped => {
+            return Err(failed(ControlError::Refused(refusal)));
+        }
         Err(error) => return Err(uncertain(error)),
     };
     *stage = Stage::Accepted(accepted.message.clone(), None);

@@ -21,11 +21,18 @@ pub(super) struct Local {
 
 impl Local {
     async fn ask(&self, request: Request) -> Result<Response, Refusal> {
-        let stopping = || Refusal::new(RefusalCode::Busy, "the client daemon is stopping");
         let (answer, wait) = oneshot::channel();
         let asked = Asked { request, answer };
-        self.asked.send(asked).await.map_err(|_| stopping())?;
-        wait.await.map_err(|_| stopping())?
+        let handed_over = self.asked.send(asked).await;
+        handed_over
+            .map_err(|_| Refusal::new(RefusalCode::Busy, "the client daemon is stopping"))?;
+        // What was handed over may be on disk though nobody says so any more.
+        wait.await.map_err(|_| {
+            Refusal::new(
+                RefusalCode::Stopped,
+                "the client daemon stopped before it answered",
+            )
+        })?
     }
 
     /// Waits for a message after the cursor, and no longer than asked.
@@ -115,5 +122,103 @@ impl Handler for Local {
 
     fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::control::protocol::{MessageState, Messages};
+
+    /// The socket's side, and what it asks of a loop that is not there.
+    fn local() -> (Local, mpsc::Receiver<Asked>, watch::Sender<u64>) {
+        let (asked, asks) = mpsc::channel(4);
+        let (unread_in, unread) = watch::channel(7);
+        let (events, _) = broadcast::channel(4);
+        let local = Local {
+            asked,
+            events,
+            unread,
+        };
+        (local, asks, unread_in)
+    }
+
+    fn code(outcome: Result<Response, Refusal>) -> RefusalCode {
+        outcome.unwrap_err().code
+    }
+
+    #[tokio::test]
+    async fn what_was_handed_over_to_a_loop_that_ends_is_not_said_to_be_refused() {
+        let (local, mut asks, _unread) = local();
+        let asking = local.handle(Request::Status);
+        let (outcome, ()) = tokio::join!(asking, async { drop(asks.recv().await) });
+        assert_eq!(code(outcome), RefusalCode::Stopped);
+        drop(asks);
+        assert_eq!(code(local.handle(Request::Status).await), RefusalCode::Busy);
+    }
+
+    /// Cursors have grown, and all that was there is read: that is no message that has come.
+    #[tokio::test]
+    async fn a_wait_for_messages_asks_again_only_when_one_has_come() {
+        let (local, mut asks, unread) = local();
+        let waiting = local.handle(Request::Messages {
+            after: 0,
+            limit: 1,
+            wait_ms: 600_000,
+        });
+        let answering = async {
+            let none = || Ok(Response::Messages(Messages::default()));
+            asks.recv().await.unwrap().answer.send(none()).unwrap();
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+                assert!(asks.is_empty(), "nothing has come");
+            }
+            unread.send_replace(8);
+            let asked = asks.recv().await.unwrap();
+            asked.answer.send(none()).unwrap();
+            // The daemon stops.
+            drop(unread);
+        };
+        let (outcome, ()) = tokio::join!(waiting, answering);
+        assert_eq!(outcome.unwrap(), Response::Messages(Messages::default()));
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_a_message_ends_with_it_and_says_how_long_it_took() {
+        let (local, mut asks, _unread) = local();
+        let events = local.events.clone();
+        let waiting = local.handle(Request::Progress {
+            message: "m".to_owned(),
+            wait_ms: 600_000,
+        });
+        let answering = async {
+            let told = |state| {
+                Ok(Response::Progress(Progress {
+                    message: "m".to_owned(),
+                    state,
+                    stored_ms: None,
+                }))
+            };
+            let first = asks.recv().await.unwrap();
+            for message in ["other", "m"] {
+                let message = message.to_owned();
+                let after_ms = Some(5);
+                events.send(Event::Stored { message, after_ms }).unwrap();
+            }
+            first.answer.send(told(MessageState::Sent)).unwrap();
+            let second = asks.recv().await.unwrap();
+            second.answer.send(told(MessageState::Stored)).unwrap();
+        };
+        let (outcome, ()) = tokio::join!(waiting, answering);
+        assert!(matches!(
+            outcome.unwrap(),
+            Response::Progress(Progress {
+                state: MessageState::Stored,
+                stored_ms: Some(5),
+                ..
+            })
+        ));
     }
 }
