@@ -4,6 +4,9 @@ use std::process::ExitCode;
 
 use thiserror::Error;
 
+use crate::net::NetError;
+use crate::state::StateError;
+
 /// Why a command ended without doing what it was asked to. Each kind has an exit code of its own,
 /// so that scripts can tell them apart.
 #[derive(Debug, Error)]
@@ -18,6 +21,10 @@ pub enum Failure {
     /// Nobody answered, or not in time: exit code 3.
     #[error("{0:#}")]
     Unreachable(anyhow::Error),
+    /// Nobody reads standard output any more (`shoal … | head`): exit code 141, as of a program that
+    /// SIGPIPE ends.
+    #[error("nobody reads standard output any more")]
+    Unread,
     /// A signal asked us to stop before the work was done: exit code 130.
     #[error("interrupted")]
     Interrupted,
@@ -47,6 +54,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
             Self::Interrupted => 130,
+            Self::Unread => 141,
         }
     }
 
@@ -58,6 +66,27 @@ impl Failure {
             Self::Usage(_) => "usage",
             Self::Unreachable(_) => "unreachable",
             Self::Interrupted => "interrupted",
+            Self::Unread => "unread",
+        }
+    }
+}
+
+impl From<StateError> for Failure {
+    /// What exists already is in the way of what the user asked for; the rest fails by itself.
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Exists(_) => Self::usage(error),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<NetError> for Failure {
+    fn from(error: NetError) -> Self {
+        if error.is_mistake() {
+            Self::usage(error)
+        } else {
+            Self::failed(error)
         }
     }
 }

@@ -7,7 +7,9 @@ mod cost;
 mod demo;
 mod init;
 mod launch;
+mod manual;
 mod network;
+mod network_copy;
 mod node;
 mod output;
 mod template;
@@ -53,11 +55,16 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Node(command) => node::run(command, cli.log_level, json).await,
             Command::Client(command) => client::run(command, cli.log_level, json).await,
             Command::Demo(args) => demo::run(args, json).await,
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args),
         }
     })
 }
 
 fn report(error: &Failure, json: bool) {
+    if matches!(error, Failure::Unread) {
+        return; // Nobody is there, by somebody's own wish.
+    }
     if json {
         let value = serde_json::json!({
             "error": { "kind": error.kind(), "message": error.to_string() }

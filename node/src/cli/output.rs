@@ -25,9 +25,10 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, Failure> {
 pub(super) fn print(line: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = writeln!(out, "{line}").and_then(|()| out.flush());
-    written
-        .context("can't write to standard output")
-        .map_err(Failure::Failed)
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Unread,
+        _ => Failure::Failed(anyhow::Error::new(error).context("can't write to standard output")),
+    })
 }
 
 /// Prints one line for people, beside the output proper. Nobody may be there to read it.

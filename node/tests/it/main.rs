@@ -10,6 +10,7 @@
 
 mod cli;
 mod cli_control;
+mod cli_files;
 mod config;
 mod demo;
 mod e2e;

@@ -166,6 +166,43 @@ async fn a_taken_port_is_a_clear_error() {
     );
 }
 
+/// A port of each family that is free now, the same in both.
+fn free_port() -> u16 {
+    let held = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    held.local_addr().unwrap().port()
+}
+
+/// Listens on a port in both families, is reached in both, and keeps others from either.
+async fn shared(v4: &str, kind: &str, v4_first: bool) {
+    let kind = kind.replace("PORT", &free_port().to_string());
+    let mut listen = [format!("/ip4/{v4}/{kind}"), format!("/ip6/::/{kind}")];
+    if !v4_first {
+        listen.reverse();
+    }
+    let listen = listen.each_ref().map(String::as_str);
+    let node = Node::start(config(1, &listen)).await.unwrap();
+    for (seed, family) in [(2, "/ip4/127.0.0.1"), (3, "/ip6/::1")] {
+        let mut dialler = Node::new(seed, &[]).await;
+        let address = format!("{family}/{kind}").parse().unwrap();
+        dialler.net.dial(node.id, vec![address]);
+        dialler.connected(node.id).await;
+    }
+    for taken in listen {
+        let other = Node::start(config(4, &[taken])).await.err();
+        assert!(matches!(other, Some(NetError::PortTaken(_))), "{other:?}");
+    }
+}
+
+#[tokio::test]
+async fn both_families_share_a_port() {
+    for kind in ["tcp/PORT", "udp/PORT/quic-v1"] {
+        for v4 in ["0.0.0.0", "127.0.0.1"] {
+            shared(v4, kind, true).await;
+            shared(v4, kind, false).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn somebody_else_at_the_address_is_refused() {
     let (mut a, b) = (Node::new(1, &[]).await, Node::new(2, &[TCP, QUIC]).await);

@@ -1,8 +1,12 @@
 //! The commands, one file each.
 
+#[macro_use]
+mod terminal;
+
 mod advise;
 mod bench;
 mod check;
+mod manual;
 mod merge;
 mod network;
 mod new;
@@ -61,6 +65,8 @@ enum Command {
     Plot(plot::PlotArgs),
     Sweep(sweep::SweepArgs),
     Merge(merge::MergeArgs),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -75,10 +81,17 @@ pub(crate) fn main() -> ExitCode {
         Command::Plot(args) => plot::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Merge(args) => merge::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     };
-    match result {
-        Ok(exit) => exit.into(),
-        Err(error) => failed(&*error),
+    let printed = terminal::finish();
+    match (result, printed) {
+        (Err(error), _) => failed(&*error),
+        (Ok(_), Err(error)) => {
+            eprintln!("error: can't write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        (Ok(exit), Ok(())) => exit.into(),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::Failure;
 use crate::config::ClientConfig;
 use crate::control::ControlServer;
 use crate::http::Health;
-use crate::metrics;
+use crate::metrics::{self, Page};
 use crate::state::{ClientDb, StateDir, load_client_keys};
 
 /// Events that a slow follower may fall behind.
@@ -170,8 +170,8 @@ impl Start {
 }
 
 /// Hands everything to the metrics page.
-fn export(report: &Report) {
-    metrics::export_client(&report.status, &report.counters);
+fn export(report: &Report, page: &mut Page) {
+    metrics::export_client(page, &report.status, &report.counters);
 }
 
 /// How a client is.
