@@ -69,6 +69,15 @@ enum Command {
     Man(manual::Man),
 }
 
+/// The most threads that may be asked for.
+const MAX_THREADS: usize = 1024;
+
+/// A number of threads.
+fn threads(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|threads| *threads <= MAX_THREADS);
+    number.ok_or_else(|| format!("has to be 0 to {MAX_THREADS}"))
+}
+
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Advise(args) => advise::run(&args),

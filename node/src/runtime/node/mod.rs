@@ -103,7 +103,7 @@ impl Starting {
         let (net, events) = spawn(self.net_config(), Arc::clone(&frames) as _)?;
         let workers = frames
             .spawn_workers(self.config.unwrap_threads, &processed_in)
-            .map_err(Failure::failed)?;
+            .map_err(|error| self.no_threads(&error))?;
         drop(processed_in);
         let exporter = match self.config.metrics {
             Some(address) => Some(serve_metrics(address, reports_in, export, health).await?),
@@ -137,6 +137,16 @@ impl Starting {
             exporter.abort();
         }
         Ok(())
+    }
+
+    /// The system lets the process have fewer threads.
+    fn no_threads(&self, error: &std::io::Error) -> Failure {
+        let (wanted, origin) = (self.config.unwrap_threads, &self.config.origins);
+        let origin = origin.of("threads.unwrap").unwrap_or("the default");
+        Failure::usage(anyhow::anyhow!(
+            "threads.unwrap ({origin}): the system refuses to start {wanted} threads ({error}); set fewer, \
+             or allow the process more"
+        ))
     }
 
     fn open_files(
