@@ -27,6 +27,10 @@ demo:
 built-once:
     .ci/run built_once
 
+# What deploy/ and the README tell an operator to run; needs a built binary.
+deploy:
+    .ci/run deploy
+
 # The packet crate for browsers and phones.
 portable:
     .ci/run portable

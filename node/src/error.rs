@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use crate::net::NetError;
+use crate::state::StateError;
+
 /// The ways to end. Each has an exit code of its own, so that scripts can tell them apart: this is the
 /// one list of them, from which the help text is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +39,14 @@ pub enum Exit {
     Superseded,
     /// A signal asked us to stop before the work was done.
     Interrupted,
+    /// Nobody reads standard output any more (`shoal … | head`): the code of a program that SIGPIPE
+    /// ends.
+    Unread,
 }
 
 impl Exit {
     /// Every way, by its code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -53,6 +59,7 @@ impl Exit {
         Self::Uncertain,
         Self::Superseded,
         Self::Interrupted,
+        Self::Unread,
     ];
 
     /// The exit code.
@@ -71,6 +78,7 @@ impl Exit {
             Self::Uncertain => 9,
             Self::Superseded => 10,
             Self::Interrupted => 130,
+            Self::Unread => 141,
         }
     }
 
@@ -90,6 +98,7 @@ impl Exit {
             Self::Uncertain => "uncertain",
             Self::Superseded => "superseded",
             Self::Interrupted => "interrupted",
+            Self::Unread => "unread",
         }
     }
 
@@ -99,7 +108,9 @@ impl Exit {
         match self {
             Self::Done => "done",
             Self::Failed => "it failed while it ran",
-            Self::Usage => "the command line, the environment or a configuration file is wrong",
+            Self::Usage => {
+                "the command line, the environment or a file that the user gave is wrong"
+            }
             Self::Unreachable => "nobody is there to ask; nothing was accepted",
             Self::Accepted => {
                 "the message is accepted and not stored yet: don't send it again, the daemon goes on"
@@ -117,6 +128,7 @@ impl Exit {
                  here any more; stop one of the two"
             }
             Self::Interrupted => "interrupted",
+            Self::Unread => "nobody reads standard output any more",
         }
     }
 
@@ -154,6 +166,9 @@ pub enum Failure {
     /// [`Exit::Interrupted`].
     #[error("interrupted")]
     Interrupted,
+    /// [`Exit::Unread`].
+    #[error("nobody reads standard output any more")]
+    Unread,
     /// Another way to end.
     #[error("{error:#}")]
     Other {
@@ -207,7 +222,7 @@ impl Failure {
             error: match self {
                 Self::Failed(error) | Self::Usage(error) | Self::Unreachable(error) => error,
                 Self::Other { error, .. } | Self::OfMessage { error, .. } => error,
-                interrupted @ Self::Interrupted => anyhow::anyhow!("{interrupted}"),
+                ended @ (Self::Interrupted | Self::Unread) => anyhow::anyhow!("{ended}"),
             },
         }
     }
@@ -220,6 +235,7 @@ impl Failure {
             Self::Usage(_) => Exit::Usage,
             Self::Unreachable(_) => Exit::Unreachable,
             Self::Interrupted => Exit::Interrupted,
+            Self::Unread => Exit::Unread,
             Self::Other { exit, .. } | Self::OfMessage { exit, .. } => *exit,
         }
     }
@@ -237,6 +253,26 @@ impl Failure {
         match self {
             Self::OfMessage { message, .. } => json!({ "error": error, "message": message }),
             _ => json!({ "error": error }),
+        }
+    }
+}
+
+impl From<StateError> for Failure {
+    /// What exists already is in the way of what the user asked for; the rest fails by itself.
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Exists(_) => Self::other(Exit::Exists, error),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<NetError> for Failure {
+    fn from(error: NetError) -> Self {
+        if error.is_mistake() {
+            Self::usage(error)
+        } else {
+            Self::failed(error)
         }
     }
 }

@@ -13,15 +13,21 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::future::BoxFuture;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, MutexGuard};
 
 const JSON: &str = "application/json";
 
-/// Brings the metrics up to date, and says how the daemon is. It is called before each answer and
-/// should export all numbers of one instant, so that they balance.
-pub type Snapshot = Arc<dyn Fn() -> BoxFuture<'static, Health> + Send + Sync>;
+/// What a daemon says of itself at one instant.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The page of metrics: all numbers of one instant, so that they balance.
+    pub page: String,
+    /// How the daemon is.
+    pub health: Health,
+}
+
+/// Looks at the daemon. It is called for each answer; none if the daemon is stopping.
+pub type Snapshot = Arc<dyn Fn() -> BoxFuture<'static, Option<Seen>> + Send + Sync>;
 
 /// How long a daemon may take for a snapshot before it is held to be stuck.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,31 +64,30 @@ impl Health {
 /// What the server shows.
 #[derive(Clone)]
 pub struct Exporter {
-    handle: PrometheusHandle,
     snapshot: Snapshot,
     patience: Duration,
-    alone: Arc<Mutex<()>>,
 }
 
 impl Exporter {
-    /// Shows what `handle` renders after `snapshot`, and what that says.
+    /// Shows what `snapshot` says.
     #[must_use]
-    pub fn new(handle: PrometheusHandle, snapshot: Snapshot) -> Self {
+    pub fn new(snapshot: Snapshot) -> Self {
         Self {
-            handle,
             snapshot,
             patience: PATIENCE,
-            alone: Arc::default(),
         }
     }
 
-    /// Takes a snapshot, and says how the daemon is. Nobody takes another while the guard is kept, so
-    /// that no page shows half of one.
-    async fn look(&self) -> (MutexGuard<'_, ()>, Health) {
-        let alone = self.alone.lock().await;
-        let snapshot = tokio::time::timeout(self.patience, (self.snapshot)()).await;
-        let health = snapshot.unwrap_or_else(|_| Health::of(["the daemon's loop does not answer"]));
-        (alone, health)
+    /// Looks at the daemon.
+    ///
+    /// # Errors
+    /// Why there is nothing to be seen: the daemon is stuck, or stopping.
+    async fn look(&self) -> Result<Seen, Health> {
+        match tokio::time::timeout(self.patience, (self.snapshot)()).await {
+            Ok(Some(seen)) => Ok(seen),
+            Ok(None) => Err(Health::of(["the daemon is stopping"])),
+            Err(_) => Err(Health::of(["the daemon's loop does not answer"])),
+        }
     }
 }
 
@@ -127,15 +132,23 @@ impl HttpServer {
     }
 }
 
-async fn metrics(State(exporter): State<Exporter>) -> impl IntoResponse {
+async fn metrics(State(exporter): State<Exporter>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    let (_alone, _) = exporter.look().await;
-    let page = exporter.handle.render();
-    ([(header::CONTENT_TYPE, kind)], page)
+    match exporter.look().await {
+        Ok(seen) => ([(header::CONTENT_TYPE, kind)], seen.page).into_response(),
+        // Old numbers would look like new ones.
+        Err(health) => {
+            let words = format!("{}\n", health.reasons().join("\n"));
+            (StatusCode::SERVICE_UNAVAILABLE, words).into_response()
+        }
+    }
 }
 
 async fn healthz(State(exporter): State<Exporter>, headers: HeaderMap) -> Response {
-    let (_, health) = exporter.look().await;
+    let health = match exporter.look().await {
+        Ok(seen) => seen.health,
+        Err(health) => health,
+    };
     let status = match health.is_well() {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -160,7 +173,6 @@ mod tests {
 
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use metrics_exporter_prometheus::PrometheusBuilder;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -180,17 +192,18 @@ mod tests {
     async fn serve(
         health: impl Fn(u64) -> BoxFuture<'static, Health> + Send + Sync + 'static,
     ) -> SocketAddr {
-        let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
-        let handle = recorder.handle();
         let taken = AtomicU64::new(0);
         let snapshot: Snapshot = Arc::new(move || {
             let number = taken.fetch_add(1, Ordering::Relaxed) + 1;
-            metrics::with_local_recorder(recorder.as_ref(), || {
-                metrics::counter!("taken").absolute(number);
-            });
-            health(number)
+            let health = health(number);
+            Box::pin(async move {
+                Some(Seen {
+                    page: format!("taken {number}\n"),
+                    health: health.await,
+                })
+            })
         });
-        let mut exporter = Exporter::new(handle, snapshot);
+        let mut exporter = Exporter::new(snapshot);
         exporter.patience = Duration::from_millis(50);
         let server = HttpServer::bind(([127, 0, 0, 1], 0).into(), exporter)
             .await
@@ -244,8 +257,10 @@ mod tests {
     #[tokio::test]
     async fn a_daemon_that_does_not_answer_is_not_well() {
         let address = serve(|_| Box::pin(std::future::pending())).await;
-        let ill = fetch(address, "/healthz", "*/*").await;
-        assert!(ill.starts_with("HTTP/1.1 503"), "{ill}");
-        assert!(ill.contains("does not answer"), "{ill}");
+        for path in ["/healthz", "/metrics"] {
+            let ill = fetch(address, path, "*/*").await;
+            assert!(ill.starts_with("HTTP/1.1 503"), "{ill}");
+            assert!(ill.contains("does not answer"), "{ill}");
+        }
     }
 }

@@ -7,15 +7,29 @@
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
+
+/// The log that was started, whose level can be changed.
+#[derive(Clone, Debug)]
+pub struct Log(reload::Handle<Targets, Registry>);
+
+impl Log {
+    /// Writes from now on what this level asks for.
+    ///
+    /// # Errors
+    /// The log is gone.
+    pub fn set_level(&self, level: LogLevel) -> Result<(), reload::Error> {
+        self.0.reload(filter(level))
+    }
+}
 
 /// Starts logging for the whole process.
 ///
 /// # Errors
 /// If something else logs already.
-pub fn init(config: &LogConfig) -> Result<(), TryInitError> {
+pub fn init(config: &LogConfig) -> Result<Log, TryInitError> {
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let layer = match config.format {
         LogFormat::Text => fmt::layer()
@@ -28,9 +42,11 @@ pub fn init(config: &LogConfig) -> Result<(), TryInitError> {
             .with_writer(std::io::stderr)
             .boxed(),
     };
+    let (filter, handle) = reload::Layer::new(filter(config.level));
     tracing_subscriber::registry()
-        .with(layer.with_filter(filter(config.level)))
-        .try_init()
+        .with(layer.with_filter(filter))
+        .try_init()?;
+    Ok(Log(handle))
 }
 
 /// Only what Shoal's crates say: their targets start with `shoal`.

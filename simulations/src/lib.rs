@@ -50,6 +50,7 @@ pub mod adversary;
 pub mod advise;
 pub mod clock;
 pub mod engine;
+pub mod input;
 pub mod measure;
 pub mod metrics;
 pub mod network;

@@ -53,6 +53,32 @@ pub(super) enum Command {
     Client(Client),
     /// Run a whole network on this machine, and send a message through it.
     Demo(Demo),
+    /// Print the completions of a shell.
+    Completions(Completions),
+    /// Write the manual pages.
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal completions bash > ~/.local/share/bash-completion/completions/shoal
+  shoal completions zsh > ~/.zfunc/_shoal
+  shoal completions fish > ~/.config/fish/completions/shoal.fish")]
+pub(super) struct Completions {
+    /// The shell.
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal man | man -l -
+  shoal man ~/.local/share/man/man1")]
+pub(super) struct Man {
+    /// The folder for one page of each command, which is made if it is not there; pages that are in it are
+    /// replaced. Without it, the first page goes to standard output.
+    pub(super) dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -75,11 +101,13 @@ impl RoleName {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  shoal init --role mix --dir mix1
+  shoal init --role mix --dir mix1 --network network.toml \\
+      --advertise /ip4/192.0.2.1/tcp/4140 --advertise /ip4/192.0.2.1/udp/4140/quic-v1
   shoal init --role provider --dir prov1 --network network.toml \\
       --listen /ip4/127.0.0.1/tcp/4200 --listen /ip4/127.0.0.1/udp/4200/quic-v1
 
-The network's file may come later. Nothing that exists is overwritten.")]
+The network's file is copied into the directory, or may come later. Behind a NAT or on all addresses,
+say with --advertise what others dial. Nothing that exists is overwritten.")]
 pub(super) struct Init {
     /// What the node will do.
     #[arg(long)]
@@ -148,7 +176,7 @@ pub(super) struct NetworkNew {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Node {
-    /// Run a mix or a provider until SIGINT or SIGTERM.
+    /// Run a mix or a provider until SIGINT or SIGTERM, or until its terminal is closed.
     Run(NodeRun),
 }
 
@@ -156,7 +184,9 @@ pub(super) enum Node {
 #[command(after_help = "\
 Examples:
   shoal node run --role mix --dir mix1
-  SHOAL_METRICS_LISTEN=127.0.0.1:9500 shoal node run --config /etc/shoal/shoal.toml --dir /var/lib/shoal")]
+  SHOAL_METRICS_LISTEN=127.0.0.1:9500 shoal node run --config /etc/shoal/shoal.toml --dir /var/lib/shoal
+
+Without a terminal, SIGHUP has the configuration read again, of which log.level is taken up.")]
 pub(super) struct NodeRun {
     /// What the node does.
     #[arg(long)]

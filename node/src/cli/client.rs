@@ -42,12 +42,12 @@ pub(super) async fn run(
     }
 }
 
-async fn daemon(args: ClientRun, log_level: Option<LogLevel>, json: bool) -> Result<(), Failure> {
+fn load(args: &ClientRun, log_level: Option<LogLevel>) -> Result<ClientConfig, Failure> {
     let texts = [
         (
             "network",
             "network",
-            path_text(args.network.network.as_deref()),
+            path_text("--network", args.network.network.as_deref())?,
         ),
         ("entry", "entry", args.entry.clone()),
         ("profile", "profile", args.profile.clone()),
@@ -60,11 +60,21 @@ async fn daemon(args: ClientRun, log_level: Option<LogLevel>, json: bool) -> Res
     ];
     let mut flags = flags_of(&args.place);
     flags.overrides = overrides(texts);
-    let config = ClientConfig::load(&flags, &environment()).map_err(Failure::usage)?;
-    start_logging(&config.log, &config.ignored_variables)?;
+    ClientConfig::load(&flags, &environment()?).map_err(Failure::usage)
+}
+
+async fn daemon(args: ClientRun, log_level: Option<LogLevel>, json: bool) -> Result<(), Failure> {
+    let config = load(&args, log_level)?;
+    let stop_with_stdin = args.daemon.stop_with_stdin;
+    let again = move || load(&args, log_level).map(|config| config.log);
     let outside = Outside {
         announcer: Announcer { json },
-        stop_with_stdin: args.daemon.stop_with_stdin,
+        stop_with_stdin,
+        reload: Some(start_logging(
+            &config.log,
+            &config.ignored_variables,
+            again,
+        )?),
     };
     runtime::run_client(config, outside).await
 }

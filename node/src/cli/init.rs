@@ -1,15 +1,16 @@
 //! `shoal init`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use shoal_node::config::{DEFAULT_NODE_FILE, Layered, NodeConfig, NodeFile, load_network};
+use shoal_node::config::{ConfigError, DEFAULT_NODE_FILE, Layered, NodeConfig, NodeFile};
 use shoal_node::state::keys::IDENTITY_FILE;
 use shoal_node::state::{StateDir, StateError, create_identity, write_new};
 use shoal_node::{Failure, seeded};
 use toml::Value;
 
 use super::args::{Init, RoleName};
+use super::network_copy::NetworkCopy;
 use super::{output, template};
 
 /// What `shoal init --json` prints.
@@ -24,25 +25,22 @@ struct Made {
 }
 
 pub(super) fn run(args: &Init, json: bool) -> Result<(), Failure> {
-    let config = args.made.dir.join(DEFAULT_NODE_FILE);
-    let (text, values) = config_text(args, &config)?;
-    refuse_existing(&[&config, &args.made.dir.join(IDENTITY_FILE)])?;
-    if let Some(network) = args
-        .network
-        .network
-        .as_deref()
-        .filter(|network| network.exists())
-    {
-        let params = load_network(network).map_err(Failure::usage)?;
-        // What is to be dialled may be set later, but what is set has to fit.
-        if values.dialled().is_ok() {
-            values.dialled_in(&params).map_err(Failure::usage)?;
-        }
+    let dir = &args.made.dir;
+    let config = dir.join(DEFAULT_NODE_FILE);
+    let network = NetworkCopy::of(args.network.network.as_deref(), dir)?;
+    let (text, values) = config_text(args, &config, &network)?;
+    let mut made = vec![config.clone(), dir.join(IDENTITY_FILE)];
+    made.extend(network.target(dir));
+    refuse_existing(&made)?;
+    match network.params()? {
+        Some(params) => drop(values.dialled_in(&params).map_err(not_dialled)?),
+        None => drop(values.dialled().map_err(not_dialled)?),
     }
-    StateDir::create(&args.made.dir).map_err(Failure::failed)?;
-    let identity = create_identity(&args.made.dir, &mut seeded()?).map_err(Failure::failed)?;
-    write_new(&config, text.as_bytes(), 0o600).map_err(Failure::failed)?;
-    let next = next_command(args);
+    StateDir::create(&args.made.dir)?;
+    let identity = create_identity(&args.made.dir, &mut seeded()?)?;
+    network.write(dir)?;
+    write_new(&config, text.as_bytes(), 0o600)?;
+    let next = next_command(args, &network);
     let made = Made {
         node: identity.id().to_string(),
         role: args.role.as_str(),
@@ -59,30 +57,32 @@ pub(super) fn run(args: &Init, json: bool) -> Result<(), Failure> {
     output::show(json, &made, &words)
 }
 
+/// What is to be dialled is a node's first need: one that nobody can dial does not start.
+fn not_dialled(error: ConfigError) -> Failure {
+    Failure::Usage(anyhow::anyhow!(
+        "{error}\nSay where others reach this machine, once for each of its listeners, as in\n  \
+         --advertise /ip4/ADDRESS/tcp/4140 --advertise /ip4/ADDRESS/udp/4140/quic-v1\nor listen on an \
+         address of its own instead of all."
+    ))
+}
+
 /// Refuses before anything is written.
-pub(super) fn refuse_existing(paths: &[&Path]) -> Result<(), Failure> {
+pub(super) fn refuse_existing(paths: &[PathBuf]) -> Result<(), Failure> {
     match paths.iter().find(|path| path.symlink_metadata().is_ok()) {
-        Some(path) => Err(Failure::failed(StateError::Exists((*path).to_owned()))),
+        Some(path) => Err(StateError::Exists(path.clone()).into()),
         None => Ok(()),
     }
 }
 
-/// The path as the file will say it: whole, because the file may be read from anywhere.
-pub(super) fn whole(path: &Path) -> Result<String, Failure> {
-    let whole = std::path::absolute(path).map_err(Failure::usage)?;
-    whole.into_os_string().into_string().map_err(|path| {
-        Failure::Usage(anyhow::anyhow!(
-            "{} is not valid UTF-8",
-            Path::new(&path).display()
-        ))
-    })
-}
-
 /// The template with the values of the flags, and the valid configuration that it makes.
-fn config_text(args: &Init, path: &Path) -> Result<(String, NodeConfig), Failure> {
+fn config_text(
+    args: &Init,
+    path: &Path,
+    network: &NetworkCopy,
+) -> Result<(String, NodeConfig), Failure> {
     let mut values = vec![("role", Value::String(args.role.as_str().to_owned()))];
-    if let Some(network) = &args.network.network {
-        values.push(("network", Value::String(whole(network)?)));
+    if let Some(network) = network.value()? {
+        values.push(("network", network));
     }
     for (key, list) in [
         ("listen", &args.reach.listen),
@@ -110,17 +110,15 @@ fn config_text(args: &Init, path: &Path) -> Result<(String, NodeConfig), Failure
     Ok((text, config.map_err(Failure::usage)?))
 }
 
-fn next_command(args: &Init) -> String {
-    let (role, dir) = (args.role.as_str(), args.made.dir.display());
-    match &args.network.network {
-        Some(network) if network.exists() => format!("shoal node run --role {role} --dir {dir}"),
-        network => {
-            let default = args.made.dir.join("network.toml");
-            let out = network.as_ref().unwrap_or(&default).display();
-            format!(
-                "shoal network new --name NAME --from-dir {dir} … --out {out}\n  (or put the file \
-                 of an existing network there), then\n  shoal node run --role {role} --dir {dir}"
-            )
-        }
+fn next_command(args: &Init, network: &NetworkCopy) -> String {
+    let dir = args.made.dir.display();
+    let run = format!("shoal node run --dir {dir}");
+    match network.awaited(&args.made.dir) {
+        None => run,
+        Some(file) => format!(
+            "shoal network new --name NAME --from-dir {dir} … --out {}\n  (or put the file of an \
+             existing network there), then\n  {run}",
+            file.display()
+        ),
     }
 }

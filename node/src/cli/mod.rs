@@ -7,7 +7,9 @@ mod cost;
 mod demo;
 mod init;
 mod launch;
+mod manual;
 mod network;
+mod network_copy;
 mod node;
 mod output;
 mod template;
@@ -66,12 +68,17 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Node(command) => node::run(command, cli.log_level, json).await,
             Command::Client(command) => client::run(command, cli.log_level, json).await,
             Command::Demo(args) => demo::run(args, json).await,
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args),
         }
     })
 }
 
 /// Says what went wrong: to programs where they read the rest, to people beside it.
 fn report(error: &Failure, json: bool) {
+    if matches!(error, Failure::Unread) {
+        return; // Nobody is there, by somebody's own wish.
+    }
     if json {
         // Nobody may be there to read it; the exit code says it too.
         let _ = output::print(&error.to_json().to_string());

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 use shoal_node::Failure;
-use shoal_node::config::{NodeConfig, NodeFlags, load_network};
+use shoal_node::config::{NodeConfig, NodeFlags, load_network, meant};
 use shoal_node::runtime::Clock;
 use shoal_node::state::{load_identity, write_new};
 use shoal_proto::{Span, Time};
@@ -66,7 +66,7 @@ fn new(args: &NetworkNew, json: bool) -> Result<(), Failure> {
     };
     params.validate().map_err(Failure::usage)?;
     check_members(&params)?;
-    write_new(&args.out, params.to_toml().as_bytes(), 0o644).map_err(Failure::failed)?;
+    write_new(&args.out, params.to_toml().as_bytes(), 0o644)?;
     let made = Made {
         file: args.out.display().to_string(),
         name: params.name.clone(),
@@ -118,8 +118,10 @@ fn parse_member(text: &str) -> Result<GenesisMember, Failure> {
             .parse()
             .map_err(|()| anyhow!("`{role}` is neither `mix` nor `provider`"))?;
         let address = |text: &str| {
-            text.parse::<Address>()
-                .map_err(|error| anyhow!("`{text}` can't be dialled: {error}"))
+            text.parse::<Address>().map_err(|error| match meant(text) {
+                Some(meant) => anyhow!("`{text}` can't be dialled: {error}; write {meant}"),
+                None => anyhow!("`{text}` can't be dialled: {error}"),
+            })
         };
         let addresses = parts.map(address).collect::<Result<Vec<_>, _>>()?;
         if addresses.is_empty() {

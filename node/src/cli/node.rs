@@ -14,10 +14,16 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let Node::Run(args) = command;
     let config = load(&args, log_level)?;
-    start_logging(&config.log, &config.ignored_variables)?;
+    let stop_with_stdin = args.daemon.stop_with_stdin;
+    let again = move || load(&args, log_level).map(|config| config.log);
     let outside = Outside {
         announcer: Announcer { json },
-        stop_with_stdin: args.daemon.stop_with_stdin,
+        stop_with_stdin,
+        reload: Some(start_logging(
+            &config.log,
+            &config.ignored_variables,
+            again,
+        )?),
     };
     runtime::run_node(config, outside).await
 }
@@ -29,7 +35,7 @@ fn load(args: &NodeRun, log_level: Option<LogLevel>) -> Result<NodeConfig, Failu
         (
             "network",
             "network",
-            path_text(args.network.network.as_deref()),
+            path_text("--network", args.network.network.as_deref())?,
         ),
         ("listen", "listen", list_text(&args.reach.listen)),
         ("advertise", "advertise", list_text(&args.reach.advertise)),
@@ -45,5 +51,5 @@ fn load(args: &NodeRun, log_level: Option<LogLevel>) -> Result<NodeConfig, Failu
         config: args.place.config.clone(),
         overrides: overrides(texts),
     };
-    NodeConfig::load(&flags, &environment()).map_err(Failure::usage)
+    NodeConfig::load(&flags, &environment()?).map_err(Failure::usage)
 }

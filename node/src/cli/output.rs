@@ -26,9 +26,14 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, Failure> {
 pub(super) fn print(line: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = writeln!(out, "{line}").and_then(|()| out.flush());
-    written
-        .context("can't write to standard output")
-        .map_err(Failure::Failed)
+    written.map_err(not_written)
+}
+
+fn not_written(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Unread,
+        _ => Failure::Failed(anyhow::Error::new(error).context("can't write to standard output")),
+    }
 }
 
 /// Prints one line for people, beside the output proper. Nobody may be there to read it.
@@ -40,9 +45,7 @@ pub(super) fn note(line: &str) {
 pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
-    written
-        .context("can't write to standard output")
-        .map_err(Failure::Failed)
+    written.map_err(not_written)
 }
 
 /// The columns of the terminal that standard output is, if it is one.

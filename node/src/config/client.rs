@@ -10,6 +10,8 @@ use super::error::{ConfigError, Problems};
 use super::layers::{Layered, Override};
 use super::log::LogConfig;
 use super::node::Metrics;
+use super::ranges;
+use super::read::read_own_text;
 
 /// Name of a client's configuration file in its directory.
 pub const DEFAULT_CLIENT_FILE: &str = "client.toml";
@@ -115,7 +117,11 @@ impl ClientConfig {
             .config
             .clone()
             .unwrap_or_else(|| flags.dir.join(DEFAULT_CLIENT_FILE));
-        let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::Read {
+        let text = read_own_text(&path).map_err(|error| ConfigError::Read {
+            advice: match error.is_missing() {
+                true => ": `shoal client init` makes it",
+                false => "",
+            },
             path: path.clone(),
             error,
         })?;
@@ -134,6 +140,15 @@ impl ClientConfig {
         base: &Path,
         layered: Layered<ClientFile>,
     ) -> Result<Self, ConfigError> {
+        let origins = layered.origins.clone();
+        Self::checked(dir, base, layered).map_err(|error| error.located(&origins))
+    }
+
+    fn checked(
+        dir: PathBuf,
+        base: &Path,
+        layered: Layered<ClientFile>,
+    ) -> Result<Self, ConfigError> {
         let file = &layered.values;
         let mut wrong = Problems::default();
         let mailbox = wrong.keep(mailbox(&file.mailbox));
@@ -146,6 +161,7 @@ impl ClientConfig {
                            which mailbox, so choose another, or `random`";
             wrong.push(ConfigError::invalid("entry", message));
         }
+        ranges::check(ranges::of_client(file), &mut wrong);
         let metrics = wrong.keep(file.metrics.address());
         let (Some(mailbox), Some(metrics)) = (mailbox, metrics) else {
             return Err(wrong.into_error());

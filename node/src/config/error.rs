@@ -4,17 +4,22 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::layers::Origins;
+use super::read::ReadError;
+
 /// What is wrong with a configuration. Every message says where to look.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file is not there or can't be read.
-    #[error("can't read {path}: {error}", path = path.display())]
+    /// The file is not there, or is none that is read.
+    #[error("{path} {error}{advice}", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
+        /// Why it is not read.
+        error: ReadError,
+        /// Where it comes from, if it is not there.
+        advice: &'static str,
     },
     /// The file is not TOML, or a value has the wrong type or makes no sense.
     #[error("{path}:{line}: {message}", path = path.display())]
@@ -55,10 +60,12 @@ pub enum ConfigError {
         message: String,
     },
     /// A value that parses and still can't be right.
-    #[error("{key}: {message}")]
+    #[error("{}{key}: {message}", origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: ")))]
     Invalid {
         /// The key.
         key: &'static str,
+        /// Where its value came from: a line of the file, a variable, a flag. None for a default.
+        origin: Option<String>,
         /// What is wrong, and what would be right.
         message: String,
     },
@@ -76,7 +83,24 @@ impl ConfigError {
     pub(super) fn invalid(key: &'static str, message: impl Into<String>) -> Self {
         Self::Invalid {
             key,
+            origin: None,
             message: message.into(),
+        }
+    }
+
+    /// With the places that the values came from.
+    pub(super) fn located(self, origins: &Origins) -> Self {
+        match self {
+            Self::Invalid { key, message, .. } => Self::Invalid {
+                key,
+                origin: origins.of(key).map(str::to_owned),
+                message,
+            },
+            Self::Several(errors) => {
+                let errors = errors.into_iter();
+                Self::Several(errors.map(|error| error.located(origins)).collect())
+            }
+            other => other,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Defaults, file, environment and flags laid over each other, with the place of each value.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -46,6 +46,18 @@ impl Override {
     }
 }
 
+/// Where the values of keys came from: `shoal.toml:3`, a variable, a flag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins(BTreeMap<String, String>);
+
+impl Origins {
+    /// Where this key's value came from; none for a default.
+    #[must_use]
+    pub fn of(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+}
+
 /// A configuration file with everything laid over it.
 #[derive(Clone, Debug)]
 pub struct Layered<F> {
@@ -53,6 +65,8 @@ pub struct Layered<F> {
     pub values: F,
     /// Keys that the environment or a flag set.
     pub overridden: BTreeSet<String>,
+    /// Where each key's value came from, for errors; nothing for a default.
+    pub origins: Origins,
     /// Variables that start with `SHOAL_` and set nothing, each with the nearest that would.
     pub ignored: Vec<(String, Option<String>)>,
 }
@@ -92,8 +106,9 @@ impl<F: Default + Serialize + DeserializeOwned> Layered<F> {
         flags: &[Override],
     ) -> Result<Self, ConfigError> {
         let known = known_keys::<F>();
+        let mut origins = Origins::default();
         let mut table = match file {
-            Some((path, text)) => parse_file::<F>(path, text, &known)?,
+            Some((path, text)) => parse_file::<F>(path, text, &known, &mut origins)?,
             None => Table::new(),
         };
         let (mut overrides, ignored) = from_environment(environment, &known);
@@ -115,10 +130,12 @@ impl<F: Default + Serialize + DeserializeOwned> Layered<F> {
             insert(&mut table, &one.key, value);
             values = deserialize::<F>(&table).map_err(fail)?;
             overridden.insert(one.key.clone());
+            origins.0.insert(one.key, one.origin);
         }
         Ok(Self {
             values,
             overridden,
+            origins,
             ignored,
         })
     }
@@ -146,6 +163,7 @@ fn parse_file<F: DeserializeOwned>(
     path: &Path,
     text: &str,
     known: &BTreeSet<String>,
+    origins: &mut Origins,
 ) -> Result<Table, ConfigError> {
     let fail = |error: &toml::de::Error| ConfigError::Parse {
         path: path.to_owned(),
@@ -153,7 +171,7 @@ fn parse_file<F: DeserializeOwned>(
         message: error.message().to_owned(),
     };
     let tree = DeTable::parse(text).map_err(|error| fail(&error))?;
-    check_keys(path, text, tree.get_ref(), "", known)?;
+    check_keys(path, text, tree.get_ref(), "", known, origins)?;
     // Once into the type, for errors with lines; once into a table, to lay the rest over.
     toml::from_str::<F>(text).map_err(|error| fail(&error))?;
     toml::from_str::<Table>(text).map_err(|error| fail(&error))
@@ -165,14 +183,21 @@ fn check_keys(
     table: &DeTable<'_>,
     prefix: &str,
     known: &BTreeSet<String>,
+    origins: &mut Origins,
 ) -> Result<(), ConfigError> {
     for (name, value) in table {
         let key = join(prefix, name.get_ref());
         let inside = format!("{key}.");
         let is_table = known.iter().any(|known| known.starts_with(&inside));
         match value.get_ref() {
-            DeValue::Table(table) if is_table => check_keys(path, text, table, &key, known)?,
-            _ if is_table || known.contains(&key) => {}
+            DeValue::Table(table) if is_table => {
+                check_keys(path, text, table, &key, known, origins)?;
+            }
+            _ if is_table || known.contains(&key) => {
+                let line = line_of(text, name.span().start);
+                let origin = format!("{}:{line}", path.display());
+                origins.0.insert(key, origin);
+            }
             _ => {
                 let tables = known.iter().filter_map(|key| Some(key.rsplit_once('.')?.0));
                 let candidates = known.iter().map(String::as_str).chain(tables);

@@ -1,6 +1,7 @@
 //! Configuration: defaults, then the file, then the environment, then flags; each later one wins.
 //! It is parsed once, into [`NodeConfig`] or [`ClientConfig`], and nothing reads it afterwards.
 
+mod addresses;
 mod client;
 mod distance;
 mod error;
@@ -8,13 +9,17 @@ mod layers;
 mod log;
 mod network;
 mod node;
+mod ranges;
+mod read;
 mod units;
 
+pub use addresses::meant;
 pub use client::{ClientConfig, ClientFile, ClientFlags, DEFAULT_CLIENT_FILE};
 pub use error::ConfigError;
-pub use layers::{Layered, Override, Source, environment_name, known_keys};
+pub use layers::{Layered, Origins, Override, Source, environment_name, known_keys};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use network::load_network;
 pub use node::{DEFAULT_NODE_FILE, LinkLimits, NodeConfig, NodeFile, NodeFlags};
+pub use read::ReadError;
 pub use shoal_topology::Role;
 pub use units::{ByteSize, UnitError};

@@ -11,9 +11,12 @@ use shoal_packet::Engine;
 use shoal_proto::Span;
 use shoal_topology::{Address, MAX_FAMILY_BYTES, NetworkParameters, Role, is_family};
 
+use super::addresses::{advertised, definite, listened};
 use super::error::{ConfigError, Problems};
-use super::layers::{Layered, Override};
+use super::layers::{Layered, Origins, Override};
 use super::log::LogConfig;
+use super::ranges;
+use super::read::read_own_text;
 use super::units::ByteSize;
 
 /// Name of a node's configuration file in its directory.
@@ -248,6 +251,8 @@ pub struct NodeConfig {
     pub metrics: Option<SocketAddr>,
     /// The log.
     pub log: LogConfig,
+    /// Where the values came from.
+    pub origins: Origins,
     /// Variables that look like ours and set nothing, each with the nearest that would.
     pub ignored_variables: Vec<(String, Option<String>)>,
 }
@@ -277,7 +282,11 @@ impl NodeConfig {
             .config
             .clone()
             .unwrap_or_else(|| flags.dir.join(DEFAULT_NODE_FILE));
-        let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::Read {
+        let text = read_own_text(&path).map_err(|error| ConfigError::Read {
+            advice: match error.is_missing() {
+                true => ": `shoal init` makes it",
+                false => "",
+            },
             path: path.clone(),
             error,
         })?;
@@ -296,19 +305,25 @@ impl NodeConfig {
         base: &Path,
         layered: Layered<NodeFile>,
     ) -> Result<Self, ConfigError> {
+        let origins = layered.origins.clone();
+        Self::checked(dir, base, layered).map_err(|error| error.located(&origins))
+    }
+
+    fn checked(dir: PathBuf, base: &Path, layered: Layered<NodeFile>) -> Result<Self, ConfigError> {
         let file = &layered.values;
         let mut wrong = Problems::default();
-        let listen = listen_addresses(&file.listen, &mut wrong);
+        let listen = listened(&file.listen, &mut wrong);
         let advertise = advertised(&file.advertise, &mut wrong);
         check_family(&file.family, &mut wrong);
-        check_bounds(file, &mut wrong);
+        ranges::check(ranges::of_node(file), &mut wrong);
+        check_log_tags(&file.queues, &mut wrong);
         let engine = wrong.keep(parse_engine(&file.threads.backend));
-        let relay = wrong.keep(relay_limits(&file.queues));
         let metrics = wrong.keep(file.metrics.address());
-        let (Some(engine), Some(relay), Some(metrics)) = (engine, relay, metrics) else {
+        let (Some(engine), Some(metrics)) = (engine, metrics) else {
             return Err(wrong.into_error());
         };
         wrong.finish()?;
+        let relay = relay_limits(&file.queues)?;
         Ok(Self {
             dir,
             role: file.role,
@@ -331,6 +346,7 @@ impl NodeConfig {
             },
             metrics,
             log: file.log,
+            origins: layered.origins,
             ignored_variables: layered.ignored,
         })
     }
@@ -342,7 +358,9 @@ impl NodeConfig {
     /// change.
     pub fn check(&self, params: &NetworkParameters) -> Result<(), ConfigError> {
         let checked = self.relay.check(params);
-        checked.map_err(|error| ConfigError::invalid("queues", error.to_string()))
+        checked.map_err(|error| {
+            ConfigError::invalid("queues", error.to_string()).located(&self.origins)
+        })
     }
 
     /// Where others dial this node: what it advertises, or else what it listens on.
@@ -358,7 +376,7 @@ impl NodeConfig {
             definite(listened).ok_or_else(|| {
                 let message =
                     format!("is empty, and {listened} is nothing that others can dial: set it");
-                ConfigError::invalid("advertise", message)
+                ConfigError::invalid("advertise", message).located(&self.origins)
             })
         };
         self.listen.iter().map(dialled).collect()
@@ -374,7 +392,11 @@ impl NodeConfig {
         for address in &addresses {
             reach.check(address.ip()).map_err(|why| {
                 let message = format!("{address} {why}: nobody would dial it");
-                ConfigError::invalid("advertise", message)
+                let key = match self.advertise.is_empty() {
+                    true => "listen",
+                    false => "advertise",
+                };
+                ConfigError::invalid(key, message).located(&self.origins)
             })?;
         }
         Ok(addresses)
@@ -388,7 +410,10 @@ impl Metrics {
             return Ok(None);
         }
         let address: SocketAddr = self.listen.parse().map_err(|_| {
-            let message = format!("`{}` is not an address and a port", self.listen);
+            let message = format!(
+                "`{}` is not an address and a port, as in 127.0.0.1:9464 or [::1]:9464",
+                self.listen
+            );
             ConfigError::invalid("metrics.listen", message)
         })?;
         if !address.ip().is_loopback() && !self.allow_public {
@@ -414,60 +439,6 @@ fn parse_engine(name: &str) -> Result<Engine, ConfigError> {
     Engine::with(backend).map_err(|error| invalid(format!("{error}; `{AUTO}` takes the fastest")))
 }
 
-/// An address to listen on: like those of a descriptor, and port 0 leaves the choice to the
-/// system.
-fn listen_address(text: &str) -> Result<Multiaddr, ConfigError> {
-    use libp2p::multiaddr::Protocol;
-    let address: Multiaddr = text.parse().map_err(|error| {
-        ConfigError::invalid("listen", format!("`{text}` is not a multiaddress: {error}"))
-    })?;
-    let parts: Vec<Protocol<'_>> = address.iter().collect();
-    let known = matches!(
-        parts.as_slice(),
-        [Protocol::Ip4(_) | Protocol::Ip6(_), Protocol::Tcp(_)]
-            | [
-                Protocol::Ip4(_) | Protocol::Ip6(_),
-                Protocol::Udp(_),
-                Protocol::QuicV1
-            ]
-    );
-    if known {
-        return Ok(address);
-    }
-    let message = format!(
-        "`{text}` is neither TCP nor QUIC; write /ip4/ADDRESS/tcp/PORT or \
-         /ip4/ADDRESS/udp/PORT/quic-v1"
-    );
-    Err(ConfigError::invalid("listen", message))
-}
-
-fn listen_addresses(texts: &[String], wrong: &mut Problems) -> Vec<Multiaddr> {
-    if texts.is_empty() {
-        wrong.push(ConfigError::invalid("listen", "needs at least one address"));
-    }
-    let addresses = texts.iter();
-    addresses
-        .filter_map(|text| wrong.keep(listen_address(text)))
-        .collect()
-}
-
-fn advertised(texts: &[String], wrong: &mut Problems) -> Vec<Address> {
-    let mut addresses = Vec::new();
-    for text in texts {
-        let parsed = text.parse().map_err(|error| {
-            ConfigError::invalid("advertise", format!("`{text}` can't be dialled: {error}"))
-        });
-        addresses.extend(wrong.keep(parsed));
-    }
-    addresses
-}
-
-/// What others can dial, unless it is every address of the machine, or any port.
-fn definite(listened: &Multiaddr) -> Option<Address> {
-    let address: Address = listened.to_string().parse().ok()?;
-    (!address.ip().is_unspecified()).then_some(address)
-}
-
 fn threads(wanted: usize) -> NonZeroUsize {
     NonZeroUsize::new(wanted)
         .or_else(|| std::thread::available_parallelism().ok())
@@ -481,28 +452,7 @@ fn check_family(family: &str, wrong: &mut Problems) {
     }
 }
 
-fn check_bounds(file: &NodeFile, wrong: &mut Problems) {
-    let (queues, connections) = (&file.queues, &file.connections);
-    let bounds = [
-        ("queues.unwrap_packets", queues.unwrap_packets),
-        ("queues.pool_packets", queues.pool_packets),
-        ("queues.ring_frames", queues.ring_frames),
-        ("queues.log_tags", queues.log_tags),
-        (
-            "queues.packets_per_second",
-            usize::try_from(queues.packets_per_second).unwrap_or(usize::MAX),
-        ),
-        ("queues.downlink_payloads", queues.downlink_payloads),
-        (
-            "connections.nodes",
-            usize::try_from(connections.nodes).unwrap_or(usize::MAX),
-        ),
-    ];
-    for (key, bound) in bounds {
-        if bound == 0 {
-            wrong.push(ConfigError::invalid(key, "must be at least 1"));
-        }
-    }
+fn check_log_tags(queues: &Queues, wrong: &mut Problems) {
     // Else a disk that is slow for a moment would cost packets of all, and not of who sends too much.
     if queues.log_tags > 0 && queues.log_tags < queues.pool_packets {
         let message = format!(

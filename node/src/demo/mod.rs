@@ -51,7 +51,7 @@ pub async fn run(options: DemoOptions) -> Result<(), Failure> {
         .clone()
         .unwrap_or_else(|| GREETING.to_owned());
     check(&text)?;
-    let stop = crate::runtime::stop_requested(false).map_err(Failure::failed)?;
+    let stop = crate::runtime::stop_requested(false, None).map_err(Failure::failed)?;
     tokio::pin!(stop);
     let narrator = Narrator::new(options.json);
     let workplace = Workplace::create(options.dir.as_deref())?;

@@ -4,7 +4,9 @@ use shoal_client::Counters;
 use shoal_proto::Metric;
 use shoal_roles::node::Figures;
 
-use crate::net::NetStats;
+use super::members::PlacedMembers;
+use super::process::{BUILD, ProcessFigures};
+use crate::net::{NetStats, OpenConnections};
 
 shoal_proto::counters! {
     /// Where a client stands.
@@ -16,9 +18,25 @@ shoal_proto::counters! {
     }
 }
 
+shoal_proto::counters! {
+    /// Where a node stands in time.
+    pub struct EpochFigures("node") {
+        /// Time until the next epoch begins.
+        until_epoch: gauge "seconds", "Compare it between nodes: where it differs by more than a second, a clock is off.";
+    }
+}
+
 /// Every metric of a node or a client, crate by crate.
 pub fn declared() -> impl Iterator<Item = &'static Metric> {
-    let host = [NetStats::METRICS, ClientFigures::METRICS];
+    let host = [
+        NetStats::METRICS,
+        &[OpenConnections::METRIC],
+        EpochFigures::METRICS,
+        &[PlacedMembers::METRIC],
+        ProcessFigures::METRICS,
+        &[BUILD],
+        ClientFigures::METRICS,
+    ];
     Figures::metrics()
         .chain(Counters::METRICS)
         .chain(host.into_iter().flatten())

@@ -17,7 +17,8 @@ const HEAD: &str = "\
 What a node and a client show at `/metrics`, if `metrics.listen` says where. All numbers of a page are of one instant, so at every
 node, at every moment: `shoal_mix_received_packets_total` = `shoal_mix_forwarded_packets_total` + `shoal_mix_delivered_packets_total` +
 `shoal_mix_loops_returned_packets_total` + the sum of `shoal_mix_dropped_packets_total` + the sum of `shoal_mix_inside_packets`.
-Labels have few values, never a peer or a path. A histogram has the three series `_bucket`, `_sum` and `_count`.
+Labels have few values, never a peer or a path. A histogram has the three series `_bucket`, `_sum` and `_count`. While the daemon's
+loop does not answer there is no page (503), rather than an old one. [deploy/grafana.json](../deploy/grafana.json) is a dashboard of these.
 
 Next to it `/healthz` answers 200 while the daemon does its work, else 503 with the reasons, a line each (or as JSON, with
 `Accept: application/json`).
@@ -80,4 +81,28 @@ fn the_page_in_docs_is_that_of_the_declarations() {
         found == text,
         "docs/metrics.md is not what the declarations say; run `UPDATE_DOCS=1 cargo test -p shoal-node metrics`"
     );
+}
+
+/// The dashboard asks for nothing that is not exported.
+#[test]
+fn the_dashboard_knows_the_metrics() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grafana.json");
+    let text = std::fs::read_to_string(file).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut asked = 0;
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let words = target["expr"].as_str().unwrap();
+            let words = words.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            for name in words.filter(|word| word.starts_with("shoal_")) {
+                let known = declared().any(|metric| {
+                    let rest = name.strip_prefix(metric.name);
+                    rest.is_some_and(|rest| ["", "_bucket"].contains(&rest))
+                });
+                assert!(known, "{name}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked >= 10, "{asked}");
 }

@@ -3,120 +3,55 @@
 //!
 //! The roles keep their own books, and declare beside them what is counted
 //! ([`shoal_proto::counters!`], [`shoal_proto::labels!`]). Before each rendering the daemon takes one
-//! snapshot and passes its samples to [`export`], so a page shows one instant, and its numbers balance:
+//! snapshot and makes a [`Page`] of it, so a page shows one instant, and its numbers balance:
 //! packets received = forwarded + delivered + loops returned + dropped + inside. [`declared`] lists all
 //! declarations; `docs/metrics.md` is made from them.
 
 mod declared;
 #[cfg(test)]
 mod docs;
+mod members;
 #[cfg(test)]
 mod moving;
+mod page;
+mod process;
 
 use std::time::Duration;
 
-use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use shoal_client::Counters;
 use shoal_mix::{Excess, LoopReturns};
-use shoal_proto::{Metric, MetricKind, Sample};
-use thiserror::Error;
 
-pub use self::declared::{ClientFigures, declared};
+pub use self::declared::{ClientFigures, EpochFigures, declared};
+pub use self::members::{MemberPlace, PlacedMembers};
+pub use self::page::Page;
+pub use self::process::ProcessFigures;
 use crate::control::protocol::Status;
 
-/// Something else counts in this process already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the metrics of this process are taken already")]
-pub struct Installed;
-
-/// Starts counting, once for the process, and describes every metric.
-///
-/// # Errors
-/// [`Installed`].
-pub fn install() -> Result<PrometheusHandle, Installed> {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    metrics::set_global_recorder(recorder).map_err(|_| Installed)?;
-    describe(declared());
-    Ok(handle)
-}
-
-/// Says on the page what each metric is.
-fn describe(metrics: impl Iterator<Item = &'static Metric>) {
-    for metric in metrics {
-        match metric.kind {
-            MetricKind::Counter => describe_counter!(metric.name, metric.help),
-            MetricKind::Gauge => describe_gauge!(metric.name, metric.help),
-            MetricKind::Histogram => {
-                let [bucket, sum, count] = series_of(metric);
-                describe_counter!(bucket, metric.help);
-                describe_gauge!(sum, metric.help);
-                describe_counter!(count, metric.help);
-            }
-        }
-    }
-}
-
-/// Puts numbers on the page. A counter that is less than it was stays as it was.
-pub fn export(samples: impl Iterator<Item = Sample>) {
-    for sample in samples {
-        let labels: Vec<Label> = (sample.metric.label.into_iter().zip(sample.label))
-            .map(|(name, value)| Label::from_static_parts(name, value))
-            .collect();
-        match sample.metric.kind {
-            MetricKind::Counter => counter!(sample.metric.name, labels).absolute(sample.value),
-            _ => gauge!(sample.metric.name, labels).set(level(sample.value)),
-        }
-    }
-}
-
 /// Puts on the page where a client stands and what it counts.
-pub fn export_client(status: &Status, counters: &Counters) {
+pub fn export_client(page: &mut Page, status: &Status, counters: &Counters) {
     let figures = ClientFigures {
         online: u64::from(status.online),
         epoch: status.epoch,
     };
-    export(figures.samples().chain(counters.samples()));
+    page.add(figures.samples().chain(counters.samples()));
+    process::export(page, "");
+}
+
+/// Puts on the page what a node is as a process, and what unwraps its packets.
+pub fn export_node_process(page: &mut Page, backend: &str) {
+    process::export(page, backend);
 }
 
 /// Puts the part of a relay's last loops that came back on the page: 0 to 1.
-pub fn export_loop_ratio(ratio: f64) {
-    gauge!(LoopReturns::METRIC.name).set(ratio);
+pub fn export_loop_ratio(page: &mut Page, ratio: f64) {
+    page.set(&LoopReturns::METRIC, &[], ratio);
 }
 
 /// Puts on the page how much later than at their moment packets left the delay pool.
-pub fn export_excess(excess: &Excess) {
+pub fn export_excess(page: &mut Page, excess: &Excess) {
     let bounds = Excess::BOUNDS_MS.map(Duration::from_millis);
     let sum = Duration::from(excess.sum());
-    export_histogram(&Excess::METRIC, &bounds, excess.counts(), sum);
-}
-
-/// Puts a histogram on the page: its upper bounds in ascending order, how many observations are in each
-/// bucket and, in one number more, above the last, and the sum of all.
-///
-/// The exporter makes histograms of single observations only. This one is counted in the core, so its
-/// series are written as the counters that they are.
-fn export_histogram(metric: &Metric, bounds: &[Duration], counts: &[u64], sum: Duration) {
-    let [bucket, total, count] = series_of(metric);
-    let bounds = bounds.iter().map(|bound| bound.as_secs_f64().to_string());
-    let mut below = 0_u64;
-    for (more, bound) in counts.iter().zip(bounds.chain(["+Inf".to_owned()])) {
-        below = below.saturating_add(*more);
-        counter!(bucket.clone(), "le" => bound).absolute(below);
-    }
-    gauge!(total).set(sum.as_secs_f64());
-    counter!(count).absolute(below);
-}
-
-/// The names of a histogram's series: its buckets, its sum, its count.
-fn series_of(histogram: &Metric) -> [String; 3] {
-    ["bucket", "sum", "count"].map(|series| format!("{}_{series}", histogram.name))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
-fn level(value: u64) -> f64 {
-    value as f64
+    page.add_histogram(&Excess::METRIC, &bounds, excess.counts(), sum);
 }
 
 #[cfg(test)]
@@ -126,31 +61,74 @@ mod tests {
     use std::collections::BTreeSet;
 
     use shoal_mix::DropReason;
+    use shoal_proto::{Metric, MetricKind};
     use shoal_roles::node::Figures;
 
     use super::*;
 
+    /// A page of these numbers.
+    fn whole(numbers: impl FnOnce(&mut Page)) -> String {
+        let mut page = Page::default();
+        numbers(&mut page);
+        page.render()
+    }
+
     /// A page of these numbers, without comments.
-    fn page(numbers: impl FnOnce()) -> Vec<String> {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        metrics::with_local_recorder(&recorder, || {
-            describe(declared());
-            numbers();
-        });
-        let page = handle.render();
+    fn page(numbers: impl FnOnce(&mut Page)) -> Vec<String> {
+        let page = whole(numbers);
         let series = |line: &&str| !line.starts_with('#') && !line.is_empty();
         page.lines().filter(series).map(str::to_owned).collect()
     }
 
     /// Everything that a node and a client show when nothing has happened yet.
-    fn all() {
+    fn all(page: &mut Page) {
         let figures = Figures::default();
-        export(figures.samples());
-        export_excess(&figures.books.excess);
-        export_loop_ratio(1.0);
-        export(crate::net::NetStats::default().samples());
-        export_client(&Status::default(), &Counters::default());
+        page.add(figures.samples());
+        export_excess(page, &figures.books.excess);
+        export_loop_ratio(page, 1.0);
+        page.add(crate::net::NetStats::default().samples());
+        page.add(crate::net::OpenConnections::default().samples());
+        page.add(PlacedMembers::default().samples());
+        page.add(EpochFigures::default().samples());
+        export_client(page, &Status::default(), &Counters::default());
+    }
+
+    /// What `promtool check metrics` asks of a page; it itself looks at a running node's in CI.
+    #[test]
+    fn a_page_is_what_prometheus_takes() {
+        let page = whole(all);
+        let (mut helped, mut kinds) = (BTreeSet::new(), std::collections::BTreeMap::new());
+        for line in page.lines() {
+            let words: Vec<&str> = line.splitn(4, ' ').collect();
+            match words[..] {
+                ["#", "HELP", name, help] => {
+                    assert!(helped.insert(name.to_owned()), "{name} twice");
+                    assert!(!help.is_empty(), "{name}");
+                }
+                ["#", "TYPE", name, kind] => {
+                    assert!(helped.contains(name), "{name} has no help");
+                    assert!(
+                        kinds.insert(name.to_owned(), kind).is_none(),
+                        "{name} twice"
+                    );
+                    assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+                    for reserved in ["_bucket", "_sum", "_count", "_info"] {
+                        let gauge = reserved == "_info" && kind == "gauge";
+                        assert!(gauge || !name.ends_with(reserved), "{name}");
+                    }
+                }
+                _ => {
+                    let name = line.split(['{', ' ']).next().unwrap();
+                    let histogram = ["_bucket", "_sum", "_count"].iter().any(|end| {
+                        let family = name.strip_suffix(end);
+                        family.is_some_and(|family| kinds.get(family) == Some(&"histogram"))
+                    });
+                    assert!(histogram || kinds.contains_key(name), "{line} has no type");
+                }
+            }
+        }
+        assert_eq!(kinds["shoal_mix_delay_excess_seconds"], "histogram");
+        assert_eq!(helped.len(), kinds.len());
     }
 
     #[test]
@@ -183,8 +161,14 @@ mod tests {
         let mut expected = BTreeSet::new();
         for metric in declared() {
             match (metric.kind, metric.label) {
+                (_, None) if metric.name.ends_with("_build_info") => {
+                    let version = env!("CARGO_PKG_VERSION");
+                    let labels = format!("{{version=\"{version}\",backend=\"\"}}");
+                    expected.insert(format!("{}{labels}", metric.name));
+                }
                 (MetricKind::Histogram, _) => {
-                    let [bucket, sum, count] = series_of(metric);
+                    let [bucket, sum, count] =
+                        ["bucket", "sum", "count"].map(|end| format!("{}_{end}", metric.name));
                     let bounds = shown
                         .iter()
                         .filter(|line| line.starts_with(&format!("{bucket}{{")));
@@ -217,14 +201,14 @@ mod tests {
 
     #[test]
     fn a_page_balances() {
-        let lines = page(|| {
+        let lines = page(|page| {
             let books = shoal_mix::Accounting::new();
             let passages = [books.receive(), books.receive(), books.receive()];
             for (passage, reason) in passages.into_iter().zip(DropReason::ALL) {
                 passage.drop_as(*reason);
             }
             let still_inside = books.receive();
-            export(books.snapshot().samples());
+            page.add(books.snapshot().samples());
             drop(still_inside);
         });
         let sum = |name: &str| -> f64 {
@@ -255,8 +239,9 @@ mod tests {
             advice: "",
         };
         let millis = [1, 50].map(Duration::from_millis);
-        let lines =
-            page(|| export_histogram(&HELD, &millis, &[2, 0, 5], Duration::from_millis(1500)));
+        let lines = page(|page| {
+            page.add_histogram(&HELD, &millis, &[2, 0, 5], Duration::from_millis(1500))
+        });
         for line in [
             "shoal_test_held_seconds_bucket{le=\"0.001\"} 2",
             "shoal_test_held_seconds_bucket{le=\"0.05\"} 2",

@@ -28,11 +28,12 @@ use super::event::{NetEvent, RequestId};
 use super::handle::NetHandle;
 use super::id::{identity, peer_of};
 use super::links::Links;
+use super::listen::listen;
 use super::shared::{Command, Shared};
 use super::sink::FrameSink;
 use super::stats::{Stats, count, count_many};
 use super::strangers::Strangers;
-use super::transport::{Parts, Protocols, listen, swarm};
+use super::transport::{Parts, Protocols, swarm};
 use super::{gossip, packets};
 
 /// How often what is due is looked for.
@@ -81,9 +82,7 @@ pub(super) fn spawn(
         seed,
     })?;
     if config.mode == Mode::Node {
-        for address in &config.listen {
-            listen(&mut swarm, address)?;
-        }
+        listen(&mut swarm, &config.listen)?;
     }
     let driver = Driver {
         swarm,

@@ -22,8 +22,21 @@ pub enum NetError {
     /// Another program listens there already.
     #[error("cannot listen on {0}: the port is taken; another node may be running")]
     PortTaken(Multiaddr),
+    /// Only privileged programs may listen on this port.
+    #[error(
+        "cannot listen on {0}: ports below 1024 are for privileged programs; choose a port of 1024 or \
+         more, or allow this one with `setcap cap_net_bind_service=+ep` on the shoal binary or, in a \
+         service that may gain no rights, with `sysctl net.ipv4.ip_unprivileged_port_start=PORT`"
+    )]
+    Privileged(Multiaddr),
+    /// The machine has no such address.
+    #[error(
+        "cannot listen on {0}: this machine has no such address; `ip address` shows which it has. Behind \
+         a NAT, listen on /ip4/0.0.0.0/… and name the outside's address with --advertise"
+    )]
+    NoSuchAddress(Multiaddr),
     /// The operating system refused to listen.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address from the configuration.
         address: Multiaddr,
@@ -38,6 +51,25 @@ pub enum NetError {
         /// What it said.
         why: String,
     },
+}
+
+impl NetError {
+    /// What the operating system said about listening on an address.
+    pub(super) fn listen(address: &Multiaddr, source: io::Error) -> Self {
+        let address = address.clone();
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::PortTaken(address),
+            io::ErrorKind::PermissionDenied => Self::Privileged(address),
+            io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress(address),
+            _ => Self::Listen { address, source },
+        }
+    }
+
+    /// Whether it stays so until somebody changes what the node was told.
+    #[must_use]
+    pub const fn is_mistake(&self) -> bool {
+        matches!(self, Self::ListenAddress(_) | Self::Privileged(_))
+    }
 }
 
 /// Why a frame was not taken; the frame is given back.

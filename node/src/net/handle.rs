@@ -13,6 +13,7 @@ use super::error::{RequestError, SendError};
 use super::event::{Channel, GossipToken, RequestId};
 use super::shared::{Command, Shared};
 use super::stats::NetStats;
+use super::way::OpenConnections;
 
 /// The way to the networking task, and past it to the peers' rings. Cheap to clone, usable from
 /// any thread, never blocks.
@@ -126,5 +127,11 @@ impl NetHandle {
     #[must_use]
     pub fn stats(&self) -> NetStats {
         self.0.stats.snapshot()
+    }
+
+    /// The connections that are open now, by transport and family.
+    #[must_use]
+    pub fn open_connections(&self) -> OpenConnections {
+        self.0.stats.open_connections()
     }
 }

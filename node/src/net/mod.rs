@@ -29,6 +29,8 @@ mod handle;
 mod handshakes;
 mod id;
 mod links;
+mod listen;
+mod metered;
 mod packets;
 #[cfg(test)]
 mod pieces;
@@ -42,6 +44,7 @@ mod stats;
 mod strangers;
 mod targets;
 mod transport;
+mod way;
 mod writer;
 
 use std::sync::Arc;
@@ -55,6 +58,7 @@ pub use libp2p::Multiaddr;
 pub use sink::FrameSink;
 pub use stats::NetStats;
 use tokio::sync::mpsc;
+pub use way::{OpenConnections, Way};
 
 /// Starts networking: binds the listen addresses and runs until
 /// [`shutdown`](NetHandle::shutdown), or until the receiver of events is dropped.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::way::{OpenConnections, Way};
+
 /// Declares [`NetStats`] and, with the same fields, the atomics behind it.
 macro_rules! shared_counters {
     ($($(#[doc = $doc:literal])+ $field:ident: $kind:ident $unit:literal $(, $advice:literal)?;)*) => {
@@ -14,7 +16,11 @@ macro_rules! shared_counters {
         }
 
         #[derive(Default)]
-        pub(super) struct Stats { $(pub(super) $field: AtomicU64,)* }
+        pub(super) struct Stats {
+            $(pub(super) $field: AtomicU64,)*
+            /// Connections that are open, by the way that they go.
+            by_way: [AtomicU64; Way::ALL.len()],
+        }
 
         impl Stats {
             pub(super) fn snapshot(&self) -> NetStats {
@@ -24,7 +30,32 @@ macro_rules! shared_counters {
     };
 }
 
+impl Stats {
+    /// Connections that go this way.
+    pub(super) fn open_by(&self, way: Way) -> &AtomicU64 {
+        let [tcp4, tcp6, quic4, quic6] = &self.by_way;
+        match way {
+            Way::Tcp4 => tcp4,
+            Way::Tcp6 => tcp6,
+            Way::Quic4 => quic4,
+            Way::Quic6 => quic6,
+        }
+    }
+
+    pub(super) fn open_connections(&self) -> OpenConnections {
+        let mut open = OpenConnections::default();
+        for way in Way::ALL {
+            open.add(*way, self.open_by(*way).load(Ordering::Relaxed));
+        }
+        open
+    }
+}
+
 shared_counters! {
+    /// Bytes read from connections: packets, gossip and requests, without what the transports add.
+    received: counter "bytes";
+    /// Bytes written to connections, of the same.
+    sent: counter "bytes", "Compare both with what your provider of traffic counts; transports add a few per cent.";
     /// Frames read from peers.
     read: counter "frames";
     /// Frames handed to connections.

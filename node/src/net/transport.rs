@@ -1,7 +1,6 @@
 //! Transports and protocols of the swarm: TCP and QUIC, and what is spoken over them.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +8,8 @@ use std::time::Duration;
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::core::StreamMuxer;
 use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::Transport as _;
 use libp2p::core::transport::timeout::TransportTimeout;
-use libp2p::core::transport::{Transport as _, TransportError};
 use libp2p::core::upgrade::Version;
 use libp2p::core::{ConnectedPoint, transport};
 use libp2p::identity::Keypair;
@@ -30,8 +29,10 @@ use super::config::{Mode, NetLimits};
 use super::error::NetError;
 use super::gossip::{Gossip, gossip};
 use super::handshakes::{Handshakes, Secured};
+use super::metered::Counted;
 use super::packets;
 use super::stats::Stats;
+use super::way::Way;
 
 /// Substreams of one connection at a time: packets, gossip and requests, with room to spare.
 const SUBSTREAMS: u16 = 128;
@@ -91,14 +92,20 @@ pub(super) fn swarm(parts: &Parts<'_>) -> Result<Swarm<Protocols>, NetError> {
     ))
 }
 
-/// A connection that is authenticated, in the one form that all have.
-fn secured<M>((peer, muxer): (PeerId, M), _: ConnectedPoint) -> Secured
+/// Makes a connection that is authenticated what all have in common, and counts it.
+fn secured<M>(
+    stats: &Arc<Stats>,
+) -> impl FnOnce((PeerId, M), ConnectedPoint) -> Secured + Clone + Send + 'static
 where
     M: StreamMuxer + Unpin + Send + 'static,
-    M::Substream: Send + 'static,
+    M::Substream: Unpin + Send + 'static,
     M::Error: Send + Sync + 'static,
 {
-    (peer, StreamMuxerBox::new(Closing::new(muxer, GOOD_BYE)))
+    let stats = Arc::clone(stats);
+    move |(peer, muxer), endpoint| {
+        let counted = Counted::new(muxer, stats, Way::of(&endpoint));
+        (peer, StreamMuxerBox::new(Closing::new(counted, GOOD_BYE)))
+    }
 }
 
 fn tcp(parts: &Parts<'_>) -> Result<transport::Boxed<Secured>, NetError> {
@@ -111,7 +118,7 @@ fn tcp(parts: &Parts<'_>) -> Result<transport::Boxed<Secured>, NetError> {
         // Nodes with other parameters fail in the handshake already.
         .authenticate(noise.with_prologue(parts.network.as_bytes().to_vec()))
         .multiplex(yamux);
-    Ok(tcp.map(secured).boxed())
+    Ok(tcp.map(secured(&parts.stats)).boxed())
 }
 
 fn quic(parts: &Parts<'_>) -> transport::Boxed<Secured> {
@@ -123,7 +130,7 @@ fn quic(parts: &Parts<'_>) -> transport::Boxed<Secured> {
     config.keep_alive_interval = QUIC_KEEP_ALIVE;
     config.max_idle_timeout = QUIC_IDLE_MILLIS;
     let quic = quic::tokio::Transport::new(config);
-    quic.map(secured).boxed()
+    quic.map(secured(&parts.stats)).boxed()
 }
 
 fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
@@ -192,14 +199,14 @@ fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
 
 /// The kinds of addresses that are spoken here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Tcp,
     Quic,
 }
 
 /// What an address means, if it is of a kind that is spoken here. A peer's name at its end is
 /// given apart.
-fn parse(address: &Multiaddr) -> Option<(Kind, SocketAddr, Option<PeerId>)> {
+pub(super) fn parse(address: &Multiaddr) -> Option<(Kind, SocketAddr, Option<PeerId>)> {
     let mut parts = address.iter();
     let ip = match parts.next()? {
         Protocol::Ip4(ip) => IpAddr::V4(ip),
@@ -243,44 +250,6 @@ pub(super) fn dialable(
         Some(address)
     });
     usable.take(most).collect()
-}
-
-/// Listens on this address.
-///
-/// Whether the port is free is asked of the operating system first: libp2p's TCP shares ports, so
-/// a second node would get half of the first one's connections.
-pub(super) fn listen(swarm: &mut Swarm<Protocols>, address: &Multiaddr) -> Result<(), NetError> {
-    let parsed = parse(address).filter(|(_, _, peer)| peer.is_none());
-    let (kind, socket, _) = parsed.ok_or_else(|| NetError::ListenAddress(address.clone()))?;
-    let free = match kind {
-        Kind::Tcp => TcpListener::bind(socket).map(drop),
-        Kind::Quic => UdpSocket::bind(socket).map(drop),
-    };
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => NetError::PortTaken(address.clone()),
-        _ => NetError::Listen {
-            address: address.clone(),
-            source,
-        },
-    };
-    free.map_err(failed)?;
-    match swarm.listen_on(address.clone()) {
-        Ok(_) => Ok(()),
-        Err(TransportError::MultiaddrNotSupported(address)) => {
-            Err(NetError::ListenAddress(address))
-        }
-        Err(TransportError::Other(source)) => Err(failed(source)),
-    }
-}
-
-/// Which transport a connection uses: a word for a label.
-pub(super) fn transport_of(endpoint: &ConnectedPoint) -> &'static str {
-    let mut parts = endpoint.get_remote_address().iter();
-    if parts.any(|part| part == Protocol::QuicV1) {
-        "quic"
-    } else {
-        "tcp"
-    }
 }
 
 #[cfg(test)]

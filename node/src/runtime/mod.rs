@@ -23,26 +23,29 @@ pub use announce::{Announce, Announcer};
 pub use client::run_client;
 pub use clock::Clock;
 pub use node::run_node;
-pub use stop::stop_requested;
+pub use stop::{Reload, stop_requested};
 
 use crate::Failure;
 use crate::config::load_network;
-use crate::http::{Exporter, Health, HttpServer, Snapshot};
+use crate::http::{Exporter, Health, HttpServer, Seen, Snapshot};
+use crate::metrics::Page;
 use crate::net::NetLimits;
 use crate::seed::seeded;
 
 /// Where a daemon hears that it should stop, and how it says what happens.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outside {
     /// Prints events to standard output.
     pub announcer: Announcer,
     /// Stop when standard input ends: a parent holds the other end of the pipe.
     pub stop_with_stdin: bool,
+    /// What SIGHUP does to a daemon without a terminal; nothing if there is none.
+    pub reload: Option<Reload>,
 }
 
 impl Outside {
-    fn stop(self) -> io::Result<impl Future<Output = ()>> {
-        stop::stop_requested(self.stop_with_stdin)
+    fn stop(&self) -> io::Result<impl Future<Output = ()> + use<>> {
+        stop::stop_requested(self.stop_with_stdin, self.reload.clone())
     }
 }
 
@@ -65,7 +68,7 @@ fn net_limits() -> NetLimits {
 async fn serve_metrics<F: Send + 'static>(
     address: SocketAddr,
     figures: mpsc::Sender<oneshot::Sender<F>>,
-    export: fn(&F),
+    export: fn(&F, &mut Page),
     health: fn(&F) -> Health,
 ) -> Result<JoinHandle<()>, Failure> {
     let snapshot: Snapshot = Arc::new(move || {
@@ -75,14 +78,17 @@ async fn serve_metrics<F: Send + 'static>(
             if figures.send(reply).await.is_ok()
                 && let Ok(figures) = answer.await
             {
-                export(&figures);
-                return health(&figures);
+                let mut page = Page::default();
+                export(&figures, &mut page);
+                return Some(Seen {
+                    page: page.render(),
+                    health: health(&figures),
+                });
             }
-            Health::of(["the daemon is stopping"])
+            None
         })
     });
-    let handle = crate::metrics::install().map_err(Failure::failed)?;
-    let exporter = Exporter::new(handle, snapshot);
+    let exporter = Exporter::new(snapshot);
     let server = HttpServer::bind(address, exporter).await.map_err(|error| {
         Failure::failed(anyhow::anyhow!(
             "can't serve metrics on {address}: {error}; set metrics.listen to another port"

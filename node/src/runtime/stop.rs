@@ -1,21 +1,94 @@
-//! When a daemon is asked to stop.
+//! When a daemon is asked to stop, or to look at its configuration again.
 
+use std::fmt;
+use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves when SIGINT or SIGTERM comes, or, with `with_stdin`, when standard input ends: a parent
-/// that holds the other end of the pipe takes its children with it however it ends.
+/// What a daemon does to take up what can be changed while it runs: the log's level.
+#[derive(Clone)]
+pub struct Reload(Arc<dyn Fn() + Send + Sync>);
+
+impl Reload {
+    /// Calls this at each SIGHUP. It must not take long.
+    pub fn new(reload: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(reload))
+    }
+}
+
+impl fmt::Debug for Reload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reload")
+    }
+}
+
+/// What SIGHUP means to this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hangup {
+    /// Its terminal is gone: stop in good order.
+    Stop,
+    /// It has no terminal, so somebody asks it to read its configuration again.
+    Reload,
+    /// Who started it (`nohup`) wants it to live on without its terminal.
+    Ignore,
+}
+
+impl Hangup {
+    /// As the process was started.
+    fn of_process() -> Self {
+        if is_ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()) {
+            Self::Ignore
+        } else if File::open("/dev/tty").is_ok() {
+            Self::Stop
+        } else {
+            Self::Reload
+        }
+    }
+}
+
+/// Whether a process with this status, as Linux shows it, ignores SIGHUP, which is the first signal.
+fn is_ignored(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Resolves when SIGINT or SIGTERM comes, when the terminal that the process was started from is closed,
+/// or, with `with_stdin`, when standard input ends: a parent that holds the other end of the pipe takes its
+/// children with it however it ends. SIGHUP to a process without a terminal calls `reload`.
 ///
 /// # Errors
 /// The signal handlers can't be installed.
-pub fn stop_requested(with_stdin: bool) -> io::Result<impl Future<Output = ()>> {
+pub fn stop_requested(
+    with_stdin: bool,
+    reload: Option<Reload>,
+) -> io::Result<impl Future<Output = ()> + use<>> {
+    // Before there is a handler, which would hide what the process was started with.
+    let meaning = Hangup::of_process();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = match meaning {
+        Hangup::Ignore => None,
+        Hangup::Stop | Hangup::Reload => Some(signal(SignalKind::hangup())?),
+    };
+    let hung_up = async move {
+        while let Some(hangup) = &mut hangup {
+            hangup.recv().await;
+            match (meaning, &reload) {
+                (Hangup::Stop, _) => return,
+                (_, Some(Reload(reload))) => reload(),
+                (_, None) => {}
+            }
+        }
+        std::future::pending().await
+    };
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            () = hung_up => tracing::info!("the terminal was closed: stopping"),
             () = stdin_ended(), if with_stdin => tracing::info!("standard input ended: stopping"),
         }
     })
@@ -33,5 +106,21 @@ async fn stdin_ended() {
     });
     if spawned.is_ok() {
         let _ = wait.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nohup_did_is_seen() {
+        assert!(is_ignored(
+            "Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0\n"
+        ));
+        assert!(!is_ignored(
+            "Name:\tx\nSigIgn:\t0000000000001000\nSigCgt:\t1\n"
+        ));
+        assert!(!is_ignored(""));
     }
 }

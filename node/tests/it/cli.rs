@@ -6,18 +6,29 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-struct Place(tempfile::TempDir);
+pub(crate) struct Place(tempfile::TempDir);
+
+/// Makes a mix.
+pub(crate) const INIT: [&str; 7] = [
+    "init",
+    "--role",
+    "mix",
+    "--dir",
+    "node",
+    "--advertise",
+    "/ip4/192.0.2.1/tcp/4140",
+];
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
         command.args(arguments).current_dir(self.0.path());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SHOAL_")) {
@@ -26,18 +37,18 @@ impl Place {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let output = self.command(arguments).arg("--json").output().unwrap();
         assert!(output.status.success(), "{}", error_of(&output));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// Six mixes and three providers, and the network of them.
-    fn network(&self) -> Value {
+    pub(crate) fn network(&self) -> Value {
         let names: Vec<String> = (0..9).map(|number| format!("n{number}")).collect();
         for (name, port) in names.iter().zip(4200..) {
             let role = if port < 4206 { "mix" } else { "provider" };
@@ -51,7 +62,7 @@ impl Place {
     }
 }
 
-fn error_of(output: &Output) -> String {
+pub(crate) fn error_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -62,7 +73,7 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn init_makes_private_files_once() {
     let place = Place::new();
-    let made = place.json(&["init", "--role", "mix", "--dir", "node"]);
+    let made = place.json(&INIT);
     assert!(
         made["node"]
             .as_str()
@@ -78,7 +89,7 @@ fn init_makes_private_files_once() {
         std::fs::read(place.path("node/shoal.toml")).unwrap(),
     );
     let again = place.run(&["init", "--role", "provider", "--dir", "node"]);
-    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(again.status.code(), Some(2));
     assert!(
         error_of(&again).contains("is not overwritten"),
         "{}",
@@ -86,13 +97,7 @@ fn init_makes_private_files_once() {
     );
     // Also if only one of the two is left.
     std::fs::remove_file(place.path("node/shoal.toml")).unwrap();
-    assert_eq!(
-        place
-            .run(&["init", "--role", "mix", "--dir", "node"])
-            .status
-            .code(),
-        Some(1)
-    );
+    assert_eq!(place.run(&INIT).status.code(), Some(2));
     assert_eq!(std::fs::read(&identity).unwrap(), before.0);
     let text = String::from_utf8(before.1).unwrap();
     assert!(text.contains("role = \"mix\"") && text.contains("# Where the node listens"));
@@ -117,7 +122,7 @@ fn init_refuses_what_a_node_would_refuse() {
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest() {
     let place = Place::new();
-    place.json(&["init", "--role", "mix", "--dir", "node"]);
+    place.json(&INIT);
     let path = place.path("node/shoal.toml");
     let text = std::fs::read_to_string(&path)
         .unwrap()
@@ -141,7 +146,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest() {
 #[test]
 fn defaults_file_environment_flags() {
     let place = Place::new();
-    place.json(&["init", "--role", "mix", "--dir", "node"]);
+    place.json(&INIT);
     let path = place.path("node/shoal.toml");
     let defaults = place.run(&["node", "run", "--dir", "node"]);
     assert!(
@@ -200,7 +205,7 @@ fn a_network_is_made_and_shown() {
         "--out",
         "network.toml",
     ]);
-    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(again.status.code(), Some(2));
 }
 
 /// An operator hears of an address that nobody would dial from each command that is given it.
@@ -319,7 +324,7 @@ fn a_client_has_an_address_before_it_ever_ran() {
         "--network",
         "network.toml",
     ]);
-    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(again.status.code(), Some(2));
     let profile = [
         "client",
         "init",

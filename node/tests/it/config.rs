@@ -198,40 +198,55 @@ fn node(text: &str) -> Result<NodeConfig, ConfigError> {
 fn what_can_not_be_right_is_refused() {
     let cases = [
         ("role = 'exit'", "shoal.toml:1: unknown variant `exit`"),
-        ("listen = []", "listen: needs"),
+        ("listen = []", "shoal.toml:1: listen: needs"),
         (
             "listen = ['/ip4/127.0.0.1']",
-            "listen: `/ip4/127.0.0.1` is neither TCP nor QUIC",
+            "shoal.toml:1: listen: `/ip4/127.0.0.1` is neither TCP nor QUIC",
         ),
         (
             "listen = ['/ip4/127.0.0.1/tcp/1/ws']",
-            "listen: `/ip4/127.0.0.1/tcp/1/ws` is neither",
+            "shoal.toml:1: listen: `/ip4/127.0.0.1/tcp/1/ws` is neither",
         ),
-        ("advertise = ['/ip4/127.0.0.1/tcp/0']", "advertise:"),
+        (
+            "listen = ['[::1]:4140']",
+            "shoal.toml:1: listen: `[::1]:4140` is not a multiaddress: invalid multiaddr; write \
+             /ip6/::1/tcp/4140 or /ip6/::1/udp/4140/quic-v1",
+        ),
+        (
+            "advertise = ['192.0.2.1:4140']",
+            "shoal.toml:1: advertise: `192.0.2.1:4140` can't be dialled: not",
+        ),
+        (
+            "advertise = ['/ip4/127.0.0.1/tcp/0']",
+            "shoal.toml:1: advertise:",
+        ),
         (
             "[metrics]\nlisten = '192.0.2.1:1'",
-            "metrics.listen: 192.0.2.1:1 can be reached",
+            "shoal.toml:2: metrics.listen: 192.0.2.1:1 can be reached",
         ),
-        ("[metrics]\nlisten = 'here'", "metrics.listen: `here`"),
+        (
+            "[metrics]\nlisten = 'here'",
+            "shoal.toml:2: metrics.listen: `here`",
+        ),
         (
             "[queues]\nring_frames = 0",
-            "queues.ring_frames: must be at least 1",
+            "shoal.toml:2: queues.ring_frames: is 0; it has to be 1 to 65536",
         ),
         (
             "[queues]\nlog_tags = 5\npool_packets = 6",
-            "queues.log_tags: is 5; it must be at least queues.pool_packets, which is 6",
+            "shoal.toml:2: queues.log_tags: is 5; it must be at least queues.pool_packets, which is 6",
         ),
         (
             "[queues]\npackets_per_second = 0",
-            "queues.packets_per_second: must be at least 1",
+            "shoal.toml:2: queues.packets_per_second: is 0; it has to be 1 to 1000000",
         ),
         (
             "family = 'a family with a name of more bytes'",
-            "family: is not",
+            "shoal.toml:1: family: is not",
         ),
         (
             "[threads]\nbackend = 'quantum'",
-            "threads.backend: no back end is called `quantum`",
+            "shoal.toml:2: threads.backend: no back end is called `quantum`",
         ),
     ];
     for (text, expected) in cases {
@@ -274,7 +289,7 @@ fn every_value_that_can_not_be_right_is_told() {
     let error = node(text).unwrap_err().to_string();
     let keys: Vec<&str> = error
         .lines()
-        .filter_map(|line| line.split(':').next())
+        .filter_map(|line| line.split(": ").nth(1))
         .collect();
     assert_eq!(
         keys,
@@ -299,8 +314,8 @@ fn every_value_that_can_not_be_right_is_told() {
     let error = client.unwrap_err().to_string();
     let starts = [
         "mailbox: is not set",
-        "entry: `x`",
-        "metrics.listen: `here`",
+        "c:1: entry: `x`",
+        "c:3: metrics.listen: `here`",
     ];
     assert_eq!(error.lines().count(), starts.len(), "{error}");
     for (line, start) in error.lines().zip(starts) {
@@ -348,7 +363,7 @@ fn a_client_enters_by_another_than_keeps_its_mailbox() {
     assert!(
         error
             .to_string()
-            .starts_with("entry: is the mailbox's provider too")
+            .starts_with("c:2: entry: is the mailbox's provider too")
     );
     assert!(
         client("")

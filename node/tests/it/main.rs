@@ -10,12 +10,15 @@
 
 mod cli;
 mod cli_control;
+mod cli_files;
 mod config;
 mod demo;
 mod e2e;
+mod hangup;
 mod link;
 mod link_again;
 mod local;
+mod manual;
 mod net;
 mod net_crowded;
 mod net_hostile;

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use shoal_node::net::{
-    DialFailure, Mode, NetError, NetEvent, RequestError, RequestFailure, SendError,
+    DialFailure, Mode, NetError, NetEvent, RequestError, RequestFailure, SendError, Way,
 };
 use shoal_proto::NetworkHash;
+use shoal_proto::size::FRAME_BYTES;
 use shoal_roles::RequestKind;
 use shoal_topology::Verdict;
 use tokio::time::timeout;
@@ -164,6 +165,75 @@ async fn a_taken_port_is_a_clear_error() {
         matches!(other, Some(NetError::ListenAddress(_))),
         "{other:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_and_open_connections_are_counted() {
+    for (listen, way) in [
+        (TCP, Way::Tcp4),
+        (QUIC, Way::Quic4),
+        ("/ip6/::1/tcp/0", Way::Tcp6),
+        ("/ip6/::1/udp/0/quic-v1", Way::Quic6),
+    ] {
+        let (mut a, mut b) = pair(listen).await;
+        let (sent, received) = (a.net.stats().sent, b.net.stats().received);
+        for number in 0..10 {
+            a.send(&b.id, number).await;
+            assert_eq!(b.frame(a.id).await, number);
+        }
+        // What comes back comes after what was sent has been counted.
+        b.send(&a.id, 10).await;
+        assert_eq!(a.frame(b.id).await, 10);
+        let frames = 10 * u64::try_from(FRAME_BYTES).unwrap();
+        for counted in [a.net.stats().sent - sent, b.net.stats().received - received] {
+            assert!((frames..2 * frames).contains(&counted), "{counted}");
+        }
+        for node in [&a, &b] {
+            let open = node.net.open_connections();
+            assert_eq!((open.of(way), open.total()), (1, 1), "{way}");
+        }
+        a.net.disconnect(b.id);
+        a.event(|event| matches!(event, NetEvent::Disconnected { .. }).then_some(()))
+            .await;
+        assert_eq!(a.net.open_connections().total(), 0);
+    }
+}
+
+/// A port of each family that is free now, the same in both.
+fn free_port() -> u16 {
+    let held = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    held.local_addr().unwrap().port()
+}
+
+/// Listens on a port in both families, is reached in both, and keeps others from either.
+async fn shared(v4: &str, kind: &str, v4_first: bool) {
+    let kind = kind.replace("PORT", &free_port().to_string());
+    let mut listen = [format!("/ip4/{v4}/{kind}"), format!("/ip6/::/{kind}")];
+    if !v4_first {
+        listen.reverse();
+    }
+    let listen = listen.each_ref().map(String::as_str);
+    let node = Node::start(config(1, &listen)).await.unwrap();
+    for (seed, family) in [(2, "/ip4/127.0.0.1"), (3, "/ip6/::1")] {
+        let mut dialler = Node::new(seed, &[]).await;
+        let address = format!("{family}/{kind}").parse().unwrap();
+        dialler.net.dial(node.id, vec![address]);
+        dialler.connected(node.id).await;
+    }
+    for taken in listen {
+        let other = Node::start(config(4, &[taken])).await.err();
+        assert!(matches!(other, Some(NetError::PortTaken(_))), "{other:?}");
+    }
+}
+
+#[tokio::test]
+async fn both_families_share_a_port() {
+    for kind in ["tcp/PORT", "udp/PORT/quic-v1"] {
+        for v4 in ["0.0.0.0", "127.0.0.1"] {
+            shared(v4, kind, true).await;
+            shared(v4, kind, false).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,7 +19,7 @@ pub(crate) struct Check {
     scenario: PathBuf,
     /// Threads that the run will use, each for one repetition at a time; 0 for as many as there
     /// are cores.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = super::threads)]
     threads: usize,
     /// Prints JSON.
     #[arg(long)]

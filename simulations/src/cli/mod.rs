@@ -1,8 +1,12 @@
 //! The commands, one file each.
 
+#[macro_use]
+mod terminal;
+
 mod advise;
 mod bench;
 mod check;
+mod manual;
 mod merge;
 mod network;
 mod new;
@@ -61,6 +65,17 @@ enum Command {
     Plot(plot::PlotArgs),
     Sweep(sweep::SweepArgs),
     Merge(merge::MergeArgs),
+    Completions(manual::Completions),
+    Man(manual::Man),
+}
+
+/// The most threads that may be asked for.
+const MAX_THREADS: usize = 1024;
+
+/// A number of threads.
+fn threads(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|threads| *threads <= MAX_THREADS);
+    number.ok_or_else(|| format!("has to be 0 to {MAX_THREADS}"))
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -75,10 +90,17 @@ pub(crate) fn main() -> ExitCode {
         Command::Plot(args) => plot::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Merge(args) => merge::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     };
-    match result {
-        Ok(exit) => exit.into(),
-        Err(error) => failed(&*error),
+    let printed = terminal::finish();
+    match (result, printed) {
+        (Err(error), _) => failed(&*error),
+        (Ok(_), Err(error)) => {
+            eprintln!("error: can't write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        (Ok(exit), Ok(())) => exit.into(),
     }
 }
 

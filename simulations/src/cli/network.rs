@@ -1,11 +1,13 @@
 //! `shoal-sim network`.
 
 use std::error::Error;
-use std::io::IsTerminal;
+use std::fs::OpenOptions;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use shoal_simulations::input::{MAX_SCENARIO_BYTES, read_text};
 use shoal_simulations::network::{self, Failure, PRESET, Progress, Report, Scenario, Summary};
 
 use super::{CommandResult, Exit};
@@ -40,11 +42,14 @@ pub(crate) fn run(args: &NetworkArgs) -> CommandResult {
 }
 
 fn write_preset(path: &Path) -> CommandResult {
-    if path.exists() {
-        eprintln!("error: {} exists already; name a new file", path.display());
-        return Ok(Exit::Refused);
+    let opened = OpenOptions::new().write(true).create_new(true).open(path);
+    match opened {
+        Ok(mut file) => file.write_all(PRESET.as_bytes())?,
+        Err(error) => {
+            eprintln!("error: {}: {error} (name a new file)", path.display());
+            return Ok(Exit::Refused);
+        }
     }
-    std::fs::write(path, PRESET)?;
     Ok(Exit::Done)
 }
 
@@ -58,7 +63,7 @@ fn simulate(args: &NetworkArgs, path: &Path) -> CommandResult {
         }
         Ok(Exit::Refused)
     };
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_text(path, MAX_SCENARIO_BYTES) {
         Ok(text) => text,
         Err(error) => return refused(&error),
     };

@@ -26,7 +26,7 @@ pub(crate) struct ReproduceArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Threads: runs at a time. 0 is one for each core. The result does not depend on it.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = super::threads)]
     threads: usize,
     /// A few seconds of work: standard errors are large, and their size is not judged.
     #[arg(long)]

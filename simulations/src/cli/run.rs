@@ -29,7 +29,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     out: Option<PathBuf>,
     /// Threads: repetitions that run at a time. 0 is one for each core.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = super::threads)]
     threads: usize,
     /// Print the summary as JSON.
     #[arg(long)]

@@ -30,7 +30,7 @@ pub(crate) struct SweepArgs {
     shard: Shard,
     /// Threads: runs that go on at a time. 0 is one for each core; fewer are used where memory
     /// does not suffice.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = super::threads)]
     threads: usize,
     /// The seed, instead of the sweep's and the scenario's.
     #[arg(long)]

@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use blake2::{Blake2b, Digest, digest::consts::U32};
+
+use crate::input::read_text;
 
 use super::{Links, Model, Workload, error::Problems};
 
@@ -213,20 +213,11 @@ impl Files {
 
 /// The text of a regular file of bounded length.
 fn read_bounded(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let kind = file.metadata().map_err(|error| error.to_string())?;
+    let kind = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !kind.is_file() {
         return Err("is not a file".to_owned());
     }
-    let mut text = String::new();
-    let mut bounded = file.take(MAX_BYTES + 1);
-    bounded
-        .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(format!("is longer than {MAX_BYTES} bytes"));
-    }
-    Ok(text)
+    read_text(path, MAX_BYTES).map_err(|error| error.to_string())
 }
 
 /// The lines that say something, with their numbers from 1.

@@ -20,7 +20,7 @@ mod presets;
 mod read;
 mod seconds;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 pub(crate) use error::Problems;
 pub use error::{Problem, ScenarioError};
@@ -35,6 +35,8 @@ pub use model::{
 };
 pub use presets::{PRESETS, Preset};
 pub use seconds::Seconds;
+
+use crate::input::{MAX_SCENARIO_BYTES, read_text};
 
 /// A scenario that has been checked.
 #[derive(Clone, Debug)]
@@ -76,7 +78,7 @@ impl Scenario {
     /// # Errors
     /// As [`parse`](Self::parse), or that the file can't be read.
     pub fn open(path: &Path) -> Result<Self, ScenarioError> {
-        let text = fs::read_to_string(path).map_err(|error| {
+        let text = read_text(path, MAX_SCENARIO_BYTES).map_err(|error| {
             ScenarioError::one("", None, format!("{}: {error}", path.display()), None)
         })?;
         let is_json = path.extension().is_some_and(|end| end == "json");

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::axis::{Axis, AxisEntry};
 use super::error::{SweepError, files, invalid};
+use crate::input::{MAX_SCENARIO_BYTES, read_text};
 
 /// The most points of a sweep.
 pub const MAX_POINTS: usize = 100_000;
@@ -80,7 +81,7 @@ pub(super) struct SweepFile {
 impl SweepFile {
     /// Reads and checks a sweep file.
     pub(super) fn read(path: &Path) -> Result<Self, SweepError> {
-        let text = std::fs::read_to_string(path).map_err(files("cannot read", path))?;
+        let text = read_text(path, MAX_SCENARIO_BYTES).map_err(files("cannot read", path))?;
         Self::parse(&text, path)
     }
 

@@ -19,3 +19,4 @@ mod run;
 mod scenario;
 mod sweep;
 mod table;
+mod terminal;

@@ -13,7 +13,7 @@ use crate::cli::output;
 
 /// The address follows from the keys and the configuration: no daemon has to run.
 pub(super) fn run(place: &Place, json: bool) -> Result<(), Failure> {
-    let config = ClientConfig::load(&flags_of(place), &environment()).map_err(Failure::usage)?;
+    let config = ClientConfig::load(&flags_of(place), &environment()?).map_err(Failure::usage)?;
     let own = own_address(&config)?;
     output::show(json, &own, &own.address)
 }

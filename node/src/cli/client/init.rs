@@ -13,7 +13,8 @@ use toml::Value;
 
 use super::address::own_address;
 use crate::cli::args::ClientInit;
-use crate::cli::init::{refuse_existing, whole};
+use crate::cli::init::refuse_existing;
+use crate::cli::network_copy::NetworkCopy;
 use crate::cli::{output, template};
 
 /// What `shoal client init --json` prints.
@@ -33,15 +34,22 @@ pub(super) fn run(args: &ClientInit, json: bool) -> Result<(), Failure> {
     let mailbox = choose_mailbox(args, &params)?;
     let path = args.made.dir.join(DEFAULT_CLIENT_FILE);
     let keys = args.made.dir.join(CLIENT_FILE);
+    let network = NetworkCopy::of(Some(&args.network), &args.made.dir)?;
     let text = config_text(args, &mailbox)?;
     let layered =
         Layered::<ClientFile>::parse(Some((&path, &text)), &[], &[]).map_err(Failure::usage)?;
     let config = ClientConfig::validate(args.made.dir.clone(), &args.made.dir, layered);
     let config = config.map_err(Failure::usage)?;
-    refuse_existing(&[&path, &keys])?;
-    StateDir::create(&args.made.dir).map_err(Failure::failed)?;
-    create_client_keys(&args.made.dir, &mut seeded()?).map_err(Failure::failed)?;
-    write_new(&path, text.as_bytes(), 0o600).map_err(Failure::failed)?;
+    let made = [
+        Some(path.clone()),
+        Some(keys.clone()),
+        network.target(&args.made.dir),
+    ];
+    refuse_existing(&made.into_iter().flatten().collect::<Vec<_>>())?;
+    StateDir::create(&args.made.dir)?;
+    network.write(&args.made.dir)?;
+    create_client_keys(&args.made.dir, &mut seeded()?)?;
+    write_new(&path, text.as_bytes(), 0o600)?;
     let made = Made {
         dir: args.made.dir.display().to_string(),
         config: path.display().to_string(),
@@ -114,7 +122,6 @@ fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeI
 
 fn config_text(args: &ClientInit, mailbox: &NodeId) -> Result<String, Failure> {
     let mut values = vec![
-        ("network", Value::String(whole(&args.network)?)),
         ("mailbox", Value::String(mailbox.to_string())),
         ("profile", Value::String(args.profile.clone())),
     ];

@@ -16,7 +16,8 @@ use crate::net::links::Ended;
 use crate::net::packets;
 use crate::net::place::Place;
 use crate::net::stats::{count, count_many};
-use crate::net::transport::{ProtocolsEvent, transport_of};
+use crate::net::transport::ProtocolsEvent;
+use crate::net::way::Way;
 use shoal_roles::RequestKind;
 
 type Requests = request_response::Event<Vec<u8>, Vec<u8>>;
@@ -116,7 +117,7 @@ impl Driver {
             let ip = ip_of(endpoint.get_remote_address());
             let found = endpoint.is_dialer().then_some(ip);
             self.dialer.connected(now(), &peer, found);
-            let transport = transport_of(endpoint);
+            let transport = Way::of(endpoint).transport();
             self.say(NetEvent::Connected {
                 peer,
                 transport,

@@ -89,8 +89,8 @@ fn bounded(wait_ms: u64) -> Duration {
     Duration::from_millis(wait_ms).min(LONGEST_WAIT)
 }
 
-/// Waits until this message is stored or expired, or something else hinders it, or may be: what was missed may have been about it.
-/// Gives how long it took to be stored, if that is known.
+/// Waits until this message is stored or expired, or something else keeps it from that, or may be: what
+/// was missed may have been about it. Gives how long it took to be stored, if that is known.
 async fn told_of(events: &mut broadcast::Receiver<Event>, wanted: &str) -> Option<u64> {
     loop {
         match events.recv().await {
@@ -199,6 +199,7 @@ mod tests {
                     message: "m".to_owned(),
                     state,
                     stored_ms: None,
+                    hindrance: None,
                 }))
             };
             let first = asks.recv().await.unwrap();
@@ -220,5 +221,34 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_a_message_ends_when_something_new_is_in_its_way() {
+        let (local, mut asks, _unread) = local();
+        let events = local.events.clone();
+        let waiting = local.handle(Request::Progress {
+            message: "m".to_owned(),
+            wait_ms: 600_000,
+        });
+        let answering = async {
+            for hindrance in [None, Some("full".to_owned())] {
+                let asked = asks.recv().await.unwrap();
+                let (message, reason) = ("m".to_owned(), "full".to_owned());
+                events.send(Event::Hindered { message, reason }).unwrap();
+                let progress = Progress {
+                    message: "m".to_owned(),
+                    state: MessageState::Sent,
+                    stored_ms: None,
+                    hindrance,
+                };
+                asked.answer.send(Ok(Response::Progress(progress))).unwrap();
+            }
+        };
+        let (outcome, ()) = tokio::join!(waiting, answering);
+        let Response::Progress(progress) = outcome.unwrap() else {
+            panic!("no progress");
+        };
+        assert_eq!(progress.hindrance.as_deref(), Some("full"));
     }
 }

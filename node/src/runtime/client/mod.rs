@@ -28,7 +28,7 @@ use super::{Outside, seeded};
 use crate::config::ClientConfig;
 use crate::control::ControlServer;
 use crate::http::Health;
-use crate::metrics;
+use crate::metrics::{self, Page};
 use crate::state::{ClientDb, StateDir, load_client_keys};
 use crate::{Exit, Failure};
 
@@ -186,8 +186,8 @@ impl Start {
 }
 
 /// Hands everything to the metrics page.
-fn export(report: &Report) {
-    metrics::export_client(&report.status, &report.counters);
+fn export(report: &Report, page: &mut Page) {
+    metrics::export_client(page, &report.status, &report.counters);
 }
 
 /// How a client is.

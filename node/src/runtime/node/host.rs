@@ -7,18 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shoal_mix::{DropReason, Passage, Processed};
-use shoal_packet::Frame;
+use shoal_packet::{Backend, Frame};
 use shoal_proto::{NodeId, Time};
 use shoal_provider::StoreError;
 use shoal_roles::RequestKind;
 use shoal_roles::node::{Figures, Node, NodeAction, NodeEvent, NodeInput, Place, Trouble};
-use shoal_topology::{DirectoryWarning, Ticket};
+use shoal_topology::{DirectoryWarning, NetworkParameters, Ticket};
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::DiskThread;
 use super::jobs::JobThreads;
 use super::store::StoreThread;
-use crate::net::{Channel, GossipToken, NetEvent, NetHandle, SendError, multiaddr};
+use crate::metrics::{EpochFigures, PlacedMembers};
+use crate::net::{
+    Channel, GossipToken, NetEvent, NetHandle, OpenConnections, SendError, multiaddr,
+};
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
 use crate::state::ReplayWriter;
@@ -27,6 +30,11 @@ use crate::state::ReplayWriter;
 pub(super) struct Report {
     pub(super) figures: Figures,
     pub(super) net: crate::net::NetStats,
+    pub(super) open: OpenConnections,
+    pub(super) placed: PlacedMembers,
+    pub(super) epoch: EpochFigures,
+    /// What unwraps packets.
+    pub(super) backend: &'static str,
     pub(super) troubles: Vec<Trouble>,
 }
 
@@ -54,6 +62,8 @@ pub(super) struct Host {
     pub(super) net: NetHandle,
     pub(super) threads: Threads,
     pub(super) announcer: Announcer,
+    params: Arc<NetworkParameters>,
+    backend: Backend,
     tickets: BTreeMap<u64, Waiting>,
     next_ticket: u64,
 }
@@ -71,6 +81,7 @@ impl Host {
         net: NetHandle,
         threads: Threads,
         announcer: Announcer,
+        (params, backend): (Arc<NetworkParameters>, Backend),
     ) -> Self {
         Self {
             clock,
@@ -78,6 +89,8 @@ impl Host {
             net,
             threads,
             announcer,
+            params,
+            backend,
             tickets: BTreeMap::new(),
             next_ticket: 0,
         }
@@ -304,9 +317,26 @@ impl Host {
         Report {
             figures: self.node.figures(now),
             net: self.net.stats(),
+            open: self.net.open_connections(),
+            placed: PlacedMembers::in_document(
+                self.node
+                    .view()
+                    .current(&self.params, now)
+                    .map(|document| &**document),
+            ),
+            epoch: EpochFigures {
+                until_epoch: until_epoch(&self.params, now),
+            },
+            backend: self.backend.name(),
             troubles: self.node.troubles(now),
         }
     }
+}
+
+/// Whole seconds until the next epoch begins.
+fn until_epoch(params: &NetworkParameters, now: Time) -> u64 {
+    let next = params.start_of(params.epoch_at(now).next());
+    next.since(now).as_micros().div_ceil(1_000_000)
 }
 
 /// Reasons in one line.

@@ -22,13 +22,13 @@ use self::host::{Host, Inputs, Report, Threads};
 use self::intake::Frames;
 use self::jobs::JobThreads;
 use self::store::StoreThread;
-use super::announce::Announce;
+use super::announce::{Announce, Announcer};
 use super::clock::Clock;
 use super::{Outside, net_limits, seeded, serve_metrics};
 use crate::Failure;
 use crate::config::{ByteSize, NodeConfig};
 use crate::http::Health;
-use crate::metrics;
+use crate::metrics::{self, Page};
 use crate::net::{Mode, NetConfig, NetLimits, spawn};
 use crate::state::{
     DirectoryFiles, LoadedDirectory, ReplayLog, ReplayWriter, StateDir, load_identity,
@@ -60,7 +60,7 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failur
         identity,
         clock: Clock::start(),
     };
-    starting.run(&dir, outside, stop).await?;
+    starting.run(&dir, outside.announcer, stop).await?;
     outside.announcer.say(&Announce::Stopped);
     Ok(())
 }
@@ -79,7 +79,7 @@ impl Starting {
     async fn run(
         self,
         dir: &StateDir,
-        outside: Outside,
+        announcer: Announcer,
         stop: impl Future<Output = ()>,
     ) -> Result<(), Failure> {
         let (done_in, done) = mpsc::channel(INPUTS);
@@ -100,11 +100,10 @@ impl Starting {
         let setup = self.setup(loaded);
         let node = Node::new(setup, &mut seeded()?, self.clock.now());
         let frames = Frames::new(Arc::clone(node.intake()), self.clock);
-        let (net, events) =
-            spawn(self.net_config(), Arc::clone(&frames) as _).map_err(Failure::failed)?;
+        let (net, events) = spawn(self.net_config(), Arc::clone(&frames) as _)?;
         let workers = frames
             .spawn_workers(self.config.unwrap_threads, &processed_in)
-            .map_err(Failure::failed)?;
+            .map_err(|error| self.no_threads(&error))?;
         drop(processed_in);
         let exporter = match self.config.metrics {
             Some(address) => Some(serve_metrics(address, reports_in, export, health).await?),
@@ -117,7 +116,8 @@ impl Starting {
             disk,
             jobs,
         };
-        let mut host = Host::new(self.clock, node, net.clone(), threads, outside.announcer);
+        let place = (Arc::clone(&self.params), self.config.engine.backend());
+        let mut host = Host::new(self.clock, node, net.clone(), threads, announcer, place);
         let inputs = Inputs {
             net: events,
             processed,
@@ -137,6 +137,16 @@ impl Starting {
             exporter.abort();
         }
         Ok(())
+    }
+
+    /// The system lets the process have fewer threads.
+    fn no_threads(&self, error: &std::io::Error) -> Failure {
+        let (wanted, origin) = (self.config.unwrap_threads, &self.config.origins);
+        let origin = origin.of("threads.unwrap").unwrap_or("the default");
+        Failure::usage(anyhow::anyhow!(
+            "threads.unwrap ({origin}): the system refuses to start {wanted} threads ({error}); set fewer, \
+             or allow the process more"
+        ))
     }
 
     fn open_files(
@@ -224,11 +234,15 @@ impl Starting {
 }
 
 /// Hands everything to the metrics page.
-fn export(report: &Report) {
-    metrics::export(report.figures.samples());
-    metrics::export_excess(&report.figures.books.excess);
-    metrics::export_loop_ratio(report.figures.loop_ratio);
-    metrics::export(report.net.samples());
+fn export(report: &Report, page: &mut Page) {
+    page.add(report.figures.samples());
+    metrics::export_excess(page, &report.figures.books.excess);
+    metrics::export_loop_ratio(page, report.figures.loop_ratio);
+    page.add(report.net.samples());
+    page.add(report.open.samples());
+    page.add(report.placed.samples());
+    page.add(report.epoch.samples());
+    metrics::export_node_process(page, report.backend);
 }
 
 /// Whether the node does its work; if not, why.

@@ -1,0 +1,141 @@
+//! Connections that count the bytes of their substreams.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::core::StreamMuxer;
+use libp2p::core::muxing::{StreamMuxerEvent, StreamMuxerExt as _};
+
+use super::stats::{Stats, count_many};
+use super::way::Way;
+
+/// A connection, or one of its substreams, whose bytes are counted.
+pub(super) struct Metered<T> {
+    inner: T,
+    stats: Arc<Stats>,
+}
+
+/// A connection that is counted among those that are open for as long as it is there.
+pub(super) struct Counted<M> {
+    inner: M,
+    stats: Arc<Stats>,
+    way: Way,
+}
+
+impl<M> Counted<M> {
+    pub(super) fn new(inner: M, stats: Arc<Stats>, way: Way) -> Self {
+        stats.open_by(way).fetch_add(1, Ordering::Relaxed);
+        Self { inner, stats, way }
+    }
+
+    fn metered<S>(&self, inner: S) -> Metered<S> {
+        let stats = Arc::clone(&self.stats);
+        Metered { inner, stats }
+    }
+}
+
+impl<M> Drop for Counted<M> {
+    fn drop(&mut self) {
+        self.stats.open_by(self.way).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<M> StreamMuxer for Counted<M>
+where
+    M: StreamMuxer + Unpin,
+    M::Substream: Unpin,
+{
+    type Substream = Metered<M::Substream>;
+    type Error = M::Error;
+
+    fn poll_inbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Self::Substream, M::Error>> {
+        let stream = ready!(self.inner.poll_inbound_unpin(cx))?;
+        Poll::Ready(Ok(self.metered(stream)))
+    }
+
+    fn poll_outbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Self::Substream, M::Error>> {
+        let stream = ready!(self.inner.poll_outbound_unpin(cx))?;
+        Poll::Ready(Ok(self.metered(stream)))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), M::Error>> {
+        self.inner.poll_close_unpin(cx)
+    }
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<StreamMuxerEvent, M::Error>> {
+        self.inner.poll_unpin(cx)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = Pin::new(&mut self.inner).poll_read(cx, into);
+        if let Poll::Ready(Ok(bytes)) = read {
+            count_many(&self.stats.received, bytes);
+        }
+        read
+    }
+
+    fn poll_read_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let read = Pin::new(&mut self.inner).poll_read_vectored(cx, into);
+        if let Poll::Ready(Ok(bytes)) = read {
+            count_many(&self.stats.received, bytes);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(bytes)) = written {
+            count_many(&self.stats.sent, bytes);
+        }
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bytes);
+        if let Poll::Ready(Ok(bytes)) = written {
+            count_many(&self.stats.sent, bytes);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_close(cx)
+    }
+}
