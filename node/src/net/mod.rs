@@ -15,6 +15,7 @@
 //! and any member can name any address, so dials of one target are bounded.
 
 mod address;
+mod alive;
 mod backoff;
 mod clock;
 mod closing;
@@ -29,6 +30,7 @@ mod handle;
 mod handshakes;
 mod id;
 mod links;
+mod network;
 mod packets;
 #[cfg(test)]
 mod pieces;

@@ -27,7 +27,8 @@ use crate::state::ReplayWriter;
 pub(super) struct Report {
     pub(super) figures: Figures,
     pub(super) net: crate::net::NetStats,
-    pub(super) troubles: Vec<Trouble>,
+    /// What keeps it from its work, a line each; nothing if it does it.
+    pub(super) troubles: Vec<String>,
 }
 
 /// What the loop waits for besides deadlines.
@@ -163,6 +164,7 @@ impl Host {
             }
             NetEvent::Response { from, bytes, .. } => NodeInput::Response { from, bytes },
             NetEvent::RequestFailed { from, .. } => NodeInput::RequestFailed { from },
+            NetEvent::OtherNetwork { peer, network } => NodeInput::OtherNetwork { peer, network },
             NetEvent::PublishFailed => NodeInput::PublishFailed,
             NetEvent::GossipPeerSubscribed | NetEvent::DialFailed { .. } => return,
         };
@@ -201,7 +203,8 @@ impl Host {
             } => {
                 let taken = self.threads.replay.append(sequence, epoch, tag);
                 if !taken {
-                    self.tell(NodeInput::TagsFailed);
+                    let why = "more packets wait for the disk than links.log_tags".to_owned();
+                    self.tell(NodeInput::TagsFailed { why });
                 }
             }
             NodeAction::Store { ticket, op } => match &self.threads.store {
@@ -274,15 +277,20 @@ impl Host {
                 self.announcer.say(&Announce::Ready {
                     node: self.node.id().to_string(),
                     role: role.as_str(),
-                    layer,
+                    layer: (layer > 0).then_some(layer),
                     epoch: epoch.number(),
                 });
             }
             NodeEvent::NotReady(troubles) => {
-                let reasons = in_words(&troubles);
+                let reasons = in_words(&troubles, self.clock.now()).join("; ");
                 tracing::warn!(%reasons, "not ready");
                 self.announcer.say(&Announce::NotReady { reasons });
             }
+            NodeEvent::Apart { members } => tracing::warn!(
+                members,
+                "neighbours that can't be reached: they have no address of a family (IPv4, IPv6) that \
+                 this node advertises; what is routed over them and this node is lost"
+            ),
             NodeEvent::Directory(warning) => warn(&warning),
             NodeEvent::LoopsLost(returns) => tracing::warn!(
                 returned = returns.returned,
@@ -290,11 +298,7 @@ impl Host {
                 "own loops do not come back: packets are lost, or somebody drops them"
             ),
             NodeEvent::LoopsBack(_) => tracing::info!("own loops come back again"),
-            NodeEvent::StoreTrouble(error) => {
-                tracing::error!(%error, "the mailbox store is in trouble");
-            }
-            NodeEvent::StoreRecovered => tracing::info!("the mailbox store works again"),
-            // The thread that failed has said why.
+            // What it will come to say later is no news here.
             _ => {}
         }
     }
@@ -304,23 +308,19 @@ impl Host {
         Report {
             figures: self.node.figures(now),
             net: self.net.stats(),
-            troubles: self.node.troubles(now),
+            troubles: in_words(&self.node.troubles(now), now),
         }
     }
 }
 
-/// Reasons in one line.
-fn in_words(troubles: &[Trouble]) -> String {
-    let words: Vec<String> = troubles.iter().map(ToString::to_string).collect();
-    words.join("; ")
+/// A line for each.
+fn in_words(troubles: &[Trouble], now: Time) -> Vec<String> {
+    troubles.iter().map(|trouble| trouble.told(now)).collect()
 }
 
 fn warn(warning: &DirectoryWarning) {
     match warning {
-        DirectoryWarning::WaitingForGenesis { .. } => tracing::info!("{warning}"),
-        DirectoryWarning::Stale { .. } | DirectoryWarning::NoDocument { .. } => {
-            tracing::error!("{warning}");
-        }
+        DirectoryWarning::Stale { .. } => tracing::error!("{warning}"),
         _ => tracing::warn!("{warning}"),
     }
 }
