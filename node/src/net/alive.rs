@@ -1,10 +1,10 @@
 //! Whether members are still there: a question every moment, between nodes only.
 //!
 //! A way that is cut without a word swallows frames until the operating system gives up, which takes
-//! the better part of a minute. A member that is linked is asked every one and a half seconds, by a message
-//! without content on the connection; two questions in a row without an answer in three seconds mean
-//! that this connection is dead. An answer also says that the frames written before the question
-//! on the same connection have arrived. Clients neither ask nor are asked.
+//! the better part of a minute. A member that is linked is asked every second, by a message without
+//! content; two questions in a row without an answer in three seconds mean that their connection is
+//! dead. An answer also says that the frames written before the question on the same connection have
+//! arrived. Clients neither ask nor are asked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use shoal_proto::NodeId;
 use tokio::time::Instant;
 
 /// How often a member is asked.
-const EVERY: Duration = Duration::from_millis(1500);
+const EVERY: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// So many questions without an answer, in a row, and the connection is dead.
 const MISSED: u32 = 2;
 /// If this node itself did nothing for so long, it can't say that others did not answer.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(2);
 /// Questions of one member that are answered in [`EVERY`]: it has two connections at most.
 const ANSWERS: u32 = 4;
 

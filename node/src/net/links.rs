@@ -8,7 +8,7 @@ use std::time::Duration;
 use libp2p::swarm::{ConnectionId, Stream};
 use shoal_packet::Frame;
 use shoal_proto::NodeId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -43,7 +43,7 @@ struct WriterHandle {
     written: Arc<AtomicU64>,
     arrived: u64,
     /// Told if the connection is dead.
-    dead: Option<oneshot::Sender<()>>,
+    dead: Arc<Notify>,
     /// Dropped to stop it in order.
     _stop: oneshot::Sender<()>,
 }
@@ -140,7 +140,7 @@ impl Links {
     ) {
         let job = self.job();
         let (stop, stopped) = oneshot::channel();
-        let (dead, told) = oneshot::channel();
+        let dead = Arc::new(Notify::new());
         let written = Arc::new(AtomicU64::new(0));
         let spare = self.entry(node).spare.take();
         let frames = self.shared.limits.ring_frames;
@@ -151,7 +151,7 @@ impl Links {
             batch: batch(&self.shared.limits),
             stall: self.shared.limits.stall_deadline,
             written: Arc::clone(&written),
-            dead: told,
+            dead: Arc::clone(&dead),
         };
         self.entry(node).writer = Some(WriterHandle {
             link,
@@ -159,7 +159,7 @@ impl Links {
             connection,
             written,
             arrived: 0,
-            dead: Some(dead),
+            dead,
             _stop: stop,
         });
         let task = self.tasks.spawn(async {
@@ -279,16 +279,15 @@ impl Links {
     /// This connection is dead: a writer on it ends now, and keeps what is in its ring.
     pub(super) fn dead(&mut self, node: &NodeId, connection: ConnectionId) {
         let writer = self.entries.get_mut(node).and_then(|e| e.writer.as_mut());
-        if let Some(writer) = writer.filter(|writer| writer.connection == connection)
-            && let Some(dead) = writer.dead.take()
-        {
+        if let Some(writer) = writer.filter(|writer| writer.connection == connection) {
             let lost = writer.written.load(Ordering::Relaxed) - writer.arrived;
             count_many(
                 &self.shared.stats.unconfirmed,
                 usize::try_from(lost).unwrap_or(0),
             );
-            // It may have ended by itself.
-            let _ = dead.send(());
+            // Once: the connection is closed.
+            writer.arrived += lost;
+            writer.dead.notify_one();
         }
     }
 

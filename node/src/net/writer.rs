@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use shoal_packet::Frame;
 use shoal_proto::size::FRAME_BYTES;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::config::NetLimits;
@@ -38,7 +38,7 @@ pub(super) struct Writer<S> {
     /// Frames that were written.
     pub(super) written: Arc<AtomicU64>,
     /// Comes if the connection is dead.
-    pub(super) dead: oneshot::Receiver<()>,
+    pub(super) dead: Arc<Notify>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
@@ -53,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
         loop {
             let taken = tokio::select! {
                 biased;
-                Ok(()) = &mut self.dead => return (self.ring, WriteEnd::Dead),
+                () = self.dead.notified() => return (self.ring, WriteEnd::Dead),
                 _ = &mut stop => {
                     self.ring.close();
                     0
@@ -100,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
             self.stream.flush().await
         });
         let written = tokio::select! {
-            Ok(()) = &mut self.dead => {
+            () = self.dead.notified() => {
                 count_many(&self.stats.abandoned, taken);
                 return Err(WriteEnd::Dead);
             }
@@ -161,7 +161,7 @@ mod tests {
             batch,
             stall: Duration::from_millis(20),
             written: Arc::default(),
-            dead: oneshot::channel().1,
+            dead: Arc::default(),
         }
     }
 
@@ -209,18 +209,17 @@ mod tests {
         for frame in frames(30) {
             sender.try_send(frame).unwrap();
         }
-        let (dead, told) = oneshot::channel();
         let writer = Writer {
             stall: Duration::from_secs(3600),
-            dead: told,
             ..writer(&mut stream, ring)
         };
+        let dead = Arc::clone(&writer.dead);
         let stats = Arc::clone(&writer.stats);
         let (_stop, stopped) = oneshot::channel();
         let run = async {
             let (ended, _) = tokio::join!(writer.run(stopped), async {
                 tokio::task::yield_now().await;
-                dead.send(())
+                dead.notify_one();
             });
             ended
         };

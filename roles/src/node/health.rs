@@ -188,7 +188,8 @@ impl Readiness {
             false => before + 1,
         };
         let ends = [0, neighbours.after];
-        if ends.contains(&before) || ends.contains(&neighbours.missing) {
+        let ends = ends.contains(&before) || ends.contains(&neighbours.missing);
+        if ends || neighbours.apart > 0 {
             self.view_changed();
         }
     }
