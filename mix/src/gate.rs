@@ -11,6 +11,7 @@ use shoal_proto::{Epoch, NodeId, Span, SurbId, Time};
 use shoal_topology::{Document, KeyRing, NetworkParameters, Role, View, delay};
 
 use crate::admission::{Admitted, Origin, check};
+use crate::hearing::Hearing;
 use crate::keys::{EpochKey, EpochKeys};
 use crate::replay::{Room, Seen};
 use crate::{Accounting, DropReason, Passage, RelayLimits, Stage, UnwrapQueue};
@@ -65,6 +66,7 @@ pub struct Gate {
     limits: RelayLimits,
     engine: Engine,
     accounting: Arc<Accounting>,
+    hearing: Hearing,
     state: RwLock<State>,
 }
 
@@ -124,6 +126,7 @@ impl Gate {
             limits,
             engine: Engine::best(),
             accounting,
+            hearing: Hearing::default(),
             state: RwLock::new(State {
                 view: None,
                 keys: EpochKeys::new(),
@@ -197,9 +200,33 @@ impl Gate {
                 passage,
             }),
             Err(reason) => {
+                if reason == DropReason::UnknownEpoch {
+                    self.hear(now, &origin, Err(reason));
+                }
                 passage.drop_as(reason);
                 Err(reason)
             }
+        }
+    }
+
+    /// Why next to nothing of what most neighbours send can be opened, if that is so:
+    /// [`DropReason::UnknownEpoch`] or [`DropReason::Mac`]. Looks a minute back at most. One neighbour,
+    /// one family of several, and strangers can't bring it about.
+    #[must_use]
+    pub fn why_deaf(&self, now: Time) -> Option<DropReason> {
+        let state = self.read();
+        let document = state.view.as_ref()?.current(&self.params, now)?;
+        self.hearing.why_deaf(now, document, &self.local)
+    }
+
+    /// Counts whether a neighbour's packet could be opened.
+    fn hear(&self, now: Time, origin: &Origin, outcome: Result<(), DropReason>) {
+        let Origin::Member(from) = origin else { return };
+        let state = self.read();
+        let view = state.view.as_ref();
+        if let Some(document) = view.and_then(|view| view.current(&self.params, now)) {
+            let here = (&**document, &self.local);
+            self.hearing.note(now, here, from, outcome);
         }
     }
 
@@ -233,7 +260,7 @@ impl Gate {
         taken.map(|item| {
             let item = item?;
             let outcome = outcomes.next().unwrap_or(Err(UnwrapError::Malformed));
-            self.conclude(item, outcome)
+            self.conclude(now, item, outcome)
         })
     }
 
@@ -257,6 +284,9 @@ impl Gate {
                 seen: Cell::new(None),
             }),
             Err(reason) => {
+                if reason == DropReason::UnknownEpoch {
+                    self.hear(now, &origin, Err(reason));
+                }
                 passage.drop_as(reason);
                 Err(reason)
             }
@@ -270,6 +300,7 @@ impl Gate {
 
     fn conclude(
         &self,
+        now: Time,
         item: Taken,
         outcome: Result<Unwrapped, UnwrapError>,
     ) -> Result<Processed, DropReason> {
@@ -282,6 +313,14 @@ impl Gate {
             // Unwrapped without asking the filter: that would be a fault of ours. Fail closed.
             (Ok(_), _) => Err(DropReason::Replayed),
         };
+        if let Origin::Member(from) = &item.origin {
+            let here = (&*item.context.document, &self.local);
+            let outcome = match &decided {
+                Err(DropReason::Mac) => Err(DropReason::Mac),
+                _ => Ok(()),
+            };
+            self.hearing.note(now, here, from, outcome);
+        }
         match decided {
             Ok((tag, kind)) => Ok(Processed {
                 epoch: item.context.document.epoch(),

@@ -73,6 +73,7 @@ mod config;
 mod error;
 mod excess;
 mod gate;
+mod hearing;
 mod keys;
 mod loops;
 mod pool;

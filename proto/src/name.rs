@@ -1,7 +1,11 @@
-//! Names of protocols and topics. Each carries the hash of the network parameters, so that nodes
+//! Names of protocols and topics. Each but one carries the hash of the network parameters, so that nodes
 //! with other parameters never understand each other.
 
 use crate::NetworkHash;
+
+/// Which network a node is of, between nodes only: the one name that carries no network, so that those of
+/// different networks can find out that they are.
+pub const NETWORK: &str = "/shoal/network/1";
 
 /// One-way substreams of frames.
 #[must_use]
@@ -19,6 +23,12 @@ pub fn directory(network: &NetworkHash) -> String {
 #[must_use]
 pub fn attach(network: &NetworkHash) -> String {
     format!("/shoal/{}/attach/1", network.short())
+}
+
+/// Whether a member is still there; between nodes only.
+#[must_use]
+pub fn alive(network: &NetworkHash) -> String {
+    format!("/shoal/{}/alive/1", network.short())
 }
 
 /// Prefix of gossipsub's own protocol names.
@@ -40,7 +50,14 @@ mod tests {
     #[test]
     fn every_name_carries_the_network() {
         let (a, b) = (NetworkHash::new([1; 32]), NetworkHash::new([2; 32]));
-        for name in [packets, directory, attach, gossip_prefix, descriptor_topic] {
+        for name in [
+            packets,
+            directory,
+            attach,
+            alive,
+            gossip_prefix,
+            descriptor_topic,
+        ] {
             assert_ne!(name(&a), name(&b));
             assert!(name(&a).contains(&a.short()));
         }

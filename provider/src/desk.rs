@@ -27,7 +27,7 @@ pub(crate) struct StoreDesk<W> {
     waiting: BTreeMap<u64, Purpose<W>>,
     next_ticket: u64,
     most: usize,
-    trouble: Option<&'static str>,
+    trouble: Option<Trouble>,
     expire_every: Span,
     /// None while the store is at it.
     next_expiry: Option<Time>,
@@ -37,7 +37,21 @@ pub(crate) struct StoreDesk<W> {
 enum Purpose<W> {
     Asked(W),
     Expiry,
+    Check,
 }
+
+/// That the store fails.
+struct Trouble {
+    label: &'static str,
+    last: Time,
+    /// When to ask whether it works again; none while the store is asked.
+    check_at: Option<Time>,
+}
+
+/// How often a store that fails is asked whether it works again.
+const CHECK_EVERY: Span = Span::from_secs(5);
+/// A store that fails now and then is one trouble: it is over when nothing has failed for so long.
+const CALM: Span = Span::from_secs(15);
 
 impl<W> StoreDesk<W> {
     pub(crate) fn new(limits: &Limits, now: Time) -> Self {
@@ -77,9 +91,18 @@ impl<W> StoreDesk<W> {
         ProviderAction::Store { ticket, op }
     }
 
-    /// When the store is asked next to remove what expired.
-    pub(crate) const fn deadline(&self) -> Option<Time> {
-        self.next_expiry
+    /// When the store is asked next to remove what expired, or whether it works again.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let check = self.trouble.as_ref().and_then(|trouble| trouble.check_at);
+        self.next_expiry.into_iter().chain(check).min()
+    }
+
+    /// Asks a store that fails whether it works again, if that is due: it may be that nobody deposits
+    /// anything.
+    pub(crate) fn check(&mut self, now: Time) -> Option<ProviderAction> {
+        let trouble = self.trouble.as_mut()?;
+        trouble.check_at.take_if(|due| *due <= now)?;
+        Some(self.give(StoreOp::Check, Purpose::Check))
     }
 
     /// Asks the store to remove what expired, if that is due.
@@ -99,24 +122,49 @@ impl<W> StoreDesk<W> {
         let Some(purpose) = self.waiting.remove(&ticket) else {
             return (None, None);
         };
-        let news = self.watch(result);
+        let news = self.watch(now, result);
+        let failed = result.is_err() && !matches!(purpose, Purpose::Check);
+        self.counters.store_failed += u64::from(failed);
         match purpose {
             Purpose::Asked(why) => (Some(why), news),
             Purpose::Expiry => {
                 self.expired(now, result);
                 (None, news)
             }
+            Purpose::Check => {
+                if let Some(trouble) = &mut self.trouble {
+                    trouble.check_at = Some(now + CHECK_EVERY);
+                }
+                (None, news)
+            }
         }
     }
 
-    /// Says once that the store fails, and once that it works again.
-    fn watch(&mut self, result: &StoreResult) -> Option<ProviderAction> {
+    /// Says once that the store fails, and once that it works again: that it can write deposits, and has
+    /// failed at nothing for a while. What it reads and deletes says nothing of that.
+    fn watch(&mut self, now: Time, result: &StoreResult) -> Option<ProviderAction> {
         match result {
-            Ok(_) => self.trouble.take().map(|_| ProviderAction::StoreRecovered),
+            Ok(StoreOutcome::Stored { .. } | StoreOutcome::Writable) => {
+                let over = |trouble: &mut Trouble| now >= trouble.last + CALM;
+                self.trouble
+                    .take_if(over)
+                    .map(|_| ProviderAction::StoreRecovered)
+            }
+            Ok(_) => None,
             Err(error) => {
-                self.counters.store_failed += 1;
-                let known = self.trouble.replace(error.label()) == Some(error.label());
-                (!known).then(|| ProviderAction::StoreTrouble(error.clone()))
+                let label = error.label();
+                let check_at = match &self.trouble {
+                    Some(known) => known.check_at,
+                    None => Some(now + CHECK_EVERY),
+                };
+                let trouble = Trouble {
+                    label,
+                    last: now,
+                    check_at,
+                };
+                let known = self.trouble.replace(trouble);
+                let news = known.is_none_or(|known| known.label != label);
+                news.then(|| ProviderAction::StoreTrouble(error.clone()))
             }
         }
     }

@@ -13,12 +13,27 @@ pub enum StoreError {
          a state directory of its own"
     )]
     Busy,
-    /// No room is left, or less than the reserve that deletions need.
+    /// No room is left.
     #[error(
         "the disk with the mailbox database is full: free some space; deposits are refused until \
          then, and everything stored before is kept"
     )]
     DiskFull,
+    /// Less is free than the reserve that deletions need, or than it takes for deposits to go on.
+    #[error(
+        "the disk with the mailbox database has {} MiB free, and {} MiB are kept in reserve \
+         (storage.reserve) so that what is stored can still be deleted: free some space; deposits are \
+         taken again from {} MiB free on, and everything stored before is kept",
+        free >> 20, reserve >> 20, resumes >> 20
+    )]
+    Reserve {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are kept.
+        reserve: u64,
+        /// Free bytes from which on deposits are taken again.
+        resumes: u64,
+    },
     /// The operating system failed to read or write.
     #[error("the mailbox database cannot be read or written ({0}): check the disk and its mount")]
     Io(String),
@@ -57,12 +72,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the disk has no room for deposits: they are refused, and their senders told.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::DiskFull | Self::Reserve { .. })
+    }
+
     /// A label for counters: one word out of a fixed set.
     #[must_use]
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Busy => "busy",
-            Self::DiskFull => "disk_full",
+            Self::DiskFull | Self::Reserve { .. } => "disk_full",
             Self::Io(_) => "io",
             Self::Permission(_) => "permission",
             Self::Corrupt(_) => "corrupt",

@@ -96,6 +96,7 @@ impl MemoryStore {
                 limit,
             )),
             StoreOp::Expire => self.expire(now),
+            StoreOp::Check => StoreOutcome::Writable,
         }
     }
 

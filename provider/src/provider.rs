@@ -19,7 +19,7 @@ use crate::reason::Drops;
 use crate::replies::{Held, Place, Replies};
 use crate::{
     AttachAnswer, Checker, Counters, DropReason, Limits, Owner, ProviderAction, ProviderInput,
-    StoreError, StoreOp, StoreOutcome, StoreResult,
+    StoreOp, StoreOutcome, StoreResult,
 };
 
 /// The shortest time for which deposits are kept.
@@ -275,7 +275,8 @@ impl<R: CryptoRng> Provider<R> {
                 self.fulfil(wish);
             }
             // A full disk is one way of being full.
-            Ok(StoreOutcome::Refused) | Err(StoreError::DiskFull) => {
+            Ok(StoreOutcome::Refused) => self.replies.settle(reply, ReceiptStatus::Refused),
+            Err(error) if error.is_full() => {
                 self.replies.settle(reply, ReceiptStatus::Refused);
             }
             Ok(_) | Err(_) => {}
@@ -284,6 +285,7 @@ impl<R: CryptoRng> Provider<R> {
 
     fn run_timers(&mut self, now: Time) {
         self.actions.extend(self.store.expire(now));
+        self.actions.extend(self.store.check(now));
         while let Some((to, frame)) = self.replies.answer(&mut self.rng, now, &self.documents) {
             self.actions.push_back(ProviderAction::Send { to, frame });
         }

@@ -4,6 +4,7 @@ mod database;
 mod mailboxes;
 mod messages;
 mod options;
+mod room;
 mod work;
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -11,6 +12,7 @@ use shoal_proto::Time;
 
 use self::database::failure;
 pub use self::options::SqliteOptions;
+use self::room::Room;
 use self::work::{Held, Work};
 use crate::StoreError;
 use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
@@ -25,6 +27,7 @@ use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
 pub struct SqliteStore {
     connection: Connection,
     options: SqliteOptions,
+    room: Room,
     held: Held,
 }
 
@@ -42,6 +45,7 @@ impl SqliteStore {
         };
         Ok(Self {
             connection,
+            room: Room::new(options.reserve),
             options,
             held,
         })
@@ -59,15 +63,23 @@ impl SqliteStore {
         for op in ops {
             outcomes.push(perform(&mut work, op)?);
         }
+        if ops.iter().any(|op| matches!(op, StoreOp::Check)) {
+            database::touch(&transaction)?;
+        }
         transaction.commit().map_err(failure)?;
         self.held = held;
         Ok(outcomes)
     }
 
-    /// A full disk must not keep owners from freeing room: everything but deposits once more.
-    fn without_puts(&mut self, now: Time, ops: Vec<StoreOp>) -> Vec<StoreResult> {
-        let puts: Vec<bool> = ops.iter().map(is_put).collect();
-        let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !is_put(op)).collect();
+    /// A full disk must not keep owners from freeing room: everything but what needs room once more.
+    fn without_puts(
+        &mut self,
+        now: Time,
+        ops: Vec<StoreOp>,
+        full: &StoreError,
+    ) -> Vec<StoreResult> {
+        let puts: Vec<bool> = ops.iter().map(needs_room).collect();
+        let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !needs_room(op)).collect();
         let mut results = match self.group(now, &rest) {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error); rest.len()],
@@ -76,9 +88,9 @@ impl SqliteStore {
         puts.into_iter()
             .map(|put| {
                 if put {
-                    Err(StoreError::DiskFull)
+                    Err(full.clone())
                 } else {
-                    results.next().unwrap_or(Err(StoreError::DiskFull))
+                    results.next().unwrap_or_else(|| Err(full.clone()))
                 }
             })
             .collect()
@@ -93,8 +105,8 @@ impl SqliteStore {
     }
 }
 
-const fn is_put(op: &StoreOp) -> bool {
-    matches!(op, StoreOp::Put { .. })
+const fn needs_room(op: &StoreOp) -> bool {
+    matches!(op, StoreOp::Put { .. } | StoreOp::Check)
 }
 
 fn perform(work: &mut Work<'_>, op: &StoreOp) -> Result<StoreOutcome, StoreError> {
@@ -129,21 +141,24 @@ fn perform(work: &mut Work<'_>, op: &StoreOp) -> Result<StoreOutcome, StoreError
             limit,
         } => work.list(mailbox, drop, *after, *limit),
         StoreOp::Expire => work.expire(),
+        StoreOp::Check => Ok(StoreOutcome::Writable),
     }
 }
 
 impl Store for SqliteStore {
     fn apply(&mut self, now: Time, ops: Vec<StoreOp>) -> Vec<StoreResult> {
         let expires = ops.iter().any(|op| matches!(op, StoreOp::Expire));
-        let full = ops.iter().any(is_put) && database::disk_is_full(&self.options);
-        let results = if full {
-            self.without_puts(now, ops)
-        } else {
-            match self.group(now, &ops) {
+        let room = match ops.iter().any(needs_room) {
+            true => self.room.check(room::free(&self.options.path)),
+            false => Ok(()),
+        };
+        let results = match room {
+            Err(full) => self.without_puts(now, ops, &full),
+            Ok(()) => match self.group(now, &ops) {
                 Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-                Err(StoreError::DiskFull) => self.without_puts(now, ops),
+                Err(full) if full.is_full() => self.without_puts(now, ops, &full),
                 Err(error) => vec![Err(error); ops.len()],
-            }
+            },
         };
         if expires {
             self.fold_log();

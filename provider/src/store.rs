@@ -108,6 +108,8 @@ pub enum StoreOp {
     },
     /// Remove what expired, a bounded number of rows. Answered by `Expired`.
     Expire,
+    /// Whether a deposit could be written now, which is tried. Answered by `Writable`.
+    Check,
 }
 
 /// One entry as it is listed.
@@ -154,6 +156,8 @@ pub enum StoreOutcome {
     Waiting(Vec<(DropId, EntryId)>),
     /// Entries, oldest first.
     Entries(Vec<StoredEntry>),
+    /// There is room for deposits, and writing works.
+    Writable,
     /// So many rows were removed.
     Expired {
         /// Rows.

@@ -80,7 +80,7 @@
 //! }
 //! // It has told who it is, and waits for the others.
 //! assert_eq!(published, 1);
-//! assert_eq!(troubles, [Trouble::NoDocument]);
+//! assert_eq!(troubles, [Trouble::NoDocument { missing: 0, of: 0 }]);
 //! assert!(node.poll_deadline().is_some_and(|at| at > now));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -12,6 +12,9 @@ use crate::party::Party;
 use crate::trace::Kind;
 use crate::world::World;
 
+/// What a disk that fails says.
+const FAULT: &str = "the disk fails";
+
 /// Three writers: each keeps its order, and they overtake each other.
 pub(super) struct Writes {
     tags: Writer<(u64, Epoch, ReplayTag)>,
@@ -96,17 +99,22 @@ impl Writes {
         match job {
             DiskJob::Tags => {
                 self.tags.end();
-                vec![NodeInput::TagsFailed]
+                let why = FAULT.to_owned();
+                vec![NodeInput::TagsFailed { why }]
             }
             DiskJob::Store => {
                 let failed = |(ticket, _)| NodeInput::Stored {
                     ticket,
-                    result: Err(StoreError::Io("the disk fails".to_owned())),
+                    result: Err(StoreError::Io(FAULT.to_owned())),
                 };
                 self.store.end().into_iter().map(failed).collect()
             }
             DiskJob::State | DiskJob::Rows => {
-                let failed = |(ticket, changes)| NodeInput::PersistFailed { ticket, changes };
+                let failed = |(ticket, changes)| NodeInput::PersistFailed {
+                    ticket,
+                    changes,
+                    why: FAULT.to_owned(),
+                };
                 self.state.end().into_iter().map(failed).collect()
             }
         }

@@ -12,6 +12,7 @@ mod books;
 mod crash;
 mod fixture;
 mod gate;
+mod hearing;
 mod loops;
 mod queue;
 mod relay;

@@ -124,6 +124,8 @@ pub struct Storage {
     pub keep: Span,
     /// A mailbox that its owner has not served for this long is removed.
     pub mailbox_idle: Span,
+    /// Free room on the disk below which deposits are refused.
+    pub reserve: ByteSize,
 }
 
 /// `[metrics]`
@@ -193,6 +195,7 @@ impl Default for Storage {
             drops_per_mailbox: store.drops_per_mailbox,
             keep: shoal_provider::Limits::default().time_to_live,
             mailbox_idle: store.mailbox_idle,
+            reserve: ByteSize::mebibytes(64),
         }
     }
 }
@@ -245,6 +248,8 @@ pub struct NodeConfig {
     pub provider: shoal_provider::Limits,
     /// Bounds of the mailbox store.
     pub store: shoal_provider::StoreLimits,
+    /// Free bytes on its disk below which deposits are refused; 0 for none.
+    pub store_reserve: u64,
     /// Bounds of links and of the replay log's queue.
     pub links: LinkLimits,
     /// Where `/metrics` is served; none for nowhere.
@@ -337,6 +342,7 @@ impl NodeConfig {
             relay,
             provider: provider_limits(file),
             store: store_limits(&file.storage),
+            store_reserve: file.storage.reserve.as_bytes(),
             links: LinkLimits {
                 ring_frames: file.queues.ring_frames,
                 log_tags: file.queues.log_tags,

@@ -34,6 +34,15 @@ enum State {
     },
 }
 
+/// What may be dialled.
+struct Open {
+    open: Vec<Multiaddr>,
+    /// Of those, the machines that this was counted for.
+    counted: Vec<IpAddr>,
+    /// When to look again, if nothing may.
+    later: Instant,
+}
+
 struct Entry {
     addresses: Vec<Multiaddr>,
     failures: u32,
@@ -55,6 +64,27 @@ impl Entry {
 
     fn is_due(&self, now: Instant) -> bool {
         matches!(self.state, State::Waiting { until } if until <= now)
+    }
+
+    /// At which of its addresses it may be dialled now.
+    fn open(&self, now: Instant, targets: &mut Targets) -> Open {
+        let mut found = Open {
+            open: Vec::new(),
+            counted: Vec::new(),
+            later: now + LOOK_AGAIN,
+        };
+        for address in &self.addresses {
+            let ip = ip_of(address);
+            if self.found != Some(ip) {
+                if let Err(free) = targets.dial(now, ip) {
+                    found.later = found.later.min(free);
+                    continue;
+                }
+                found.counted.push(ip);
+            }
+            found.open.push(address.clone());
+        }
+        found
     }
 
     /// A dial, or a connection that did not last.
@@ -143,19 +173,11 @@ impl Dialer {
             if !entry.is_due(now) {
                 continue;
             }
-            let (mut open, mut counted) = (Vec::new(), Vec::new());
-            let mut later = now + LOOK_AGAIN;
-            for address in &entry.addresses {
-                let ip = ip_of(address);
-                if entry.found != Some(ip) {
-                    if let Err(free) = self.targets.dial(now, ip) {
-                        later = later.min(free);
-                        continue;
-                    }
-                    counted.push(ip);
-                }
-                open.push(address.clone());
-            }
+            let Open {
+                open,
+                counted,
+                later,
+            } = entry.open(now, &mut self.targets);
             // Without any address the dial fails by itself.
             if open.is_empty() && !entry.addresses.is_empty() {
                 entry.state = State::Waiting { until: later };
@@ -166,6 +188,17 @@ impl Dialer {
             }
         }
         due
+    }
+
+    /// Where a member says to be.
+    pub(super) fn addresses(&self, node: &NodeId) -> &[Multiaddr] {
+        self.peers.get(node).map_or(&[], |entry| &entry.addresses)
+    }
+
+    /// Where a member is dialled at once, beside a connection that is dead.
+    pub(super) fn beside(&mut self, now: Instant, node: &NodeId) -> Vec<Multiaddr> {
+        let entry = self.peers.get(node);
+        entry.map_or_else(Vec::new, |entry| entry.open(now, &mut self.targets).open)
     }
 
     /// How many dials were put off because of where they lead, since this was last asked.

@@ -1,6 +1,7 @@
 //! The networking task: the swarm, its timers, and what the handle asks of it. No frame passes
 //! here.
 
+mod alive;
 mod commands;
 mod events;
 
@@ -14,12 +15,13 @@ use libp2p::gossipsub::IdentTopic;
 use libp2p::request_response::OutboundRequestId;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, Swarm};
-use shoal_proto::NodeId;
+use shoal_proto::{NetworkHash, NodeId};
 use shoal_roles::RequestKind;
 use shoal_topology::Reach;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::alive::Alive;
 use super::clock::now;
 use super::config::{Mode, NetConfig};
 use super::dialer::Dialer;
@@ -29,6 +31,7 @@ use super::handle::NetHandle;
 use super::id::{identity, peer_of};
 use super::links::Links;
 use super::listen::listen;
+use super::network::Asking;
 use super::shared::{Command, Shared};
 use super::sink::FrameSink;
 use super::stats::{Stats, count, count_many};
@@ -45,6 +48,9 @@ struct Driver {
     links: Links,
     dialer: Dialer,
     strangers: Strangers,
+    alive: Alive,
+    /// None for clients, who ask nobody.
+    asking: Option<Asking>,
     /// Which addresses are dialled.
     reach: Reach,
     topic: IdentTopic,
@@ -92,6 +98,8 @@ pub(super) fn spawn(
             usize::try_from(limits.strangers).unwrap_or(usize::MAX),
             limits.stranger_deadline,
         ),
+        alive: Alive::default(),
+        asking: (config.mode == Mode::Node).then(|| Asking::new(config.network)),
         reach: config.reach,
         topic: gossip::topic(&config.network),
         shared: Arc::clone(&shared),
@@ -104,6 +112,14 @@ pub(super) fn spawn(
     };
     runtime.spawn(driver.run());
     Ok((NetHandle::new(shared), events))
+}
+
+/// Waits for a member that says that it is of another network.
+async fn other_network(asking: &mut Option<Asking>) -> (NodeId, NetworkHash) {
+    match asking {
+        Some(asking) => asking.other().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// For jitter only.
@@ -132,6 +148,9 @@ impl Driver {
                 () = events.closed(), if self.stopping.is_none() => self.stop(),
                 () = shared.changed() => self.wanted(),
                 Some(command) = self.commands.recv() => self.command(command),
+                (peer, network) = other_network(&mut self.asking) => {
+                    self.say(NetEvent::OtherNetwork { peer, network });
+                }
                 ended = self.links.ended() => {
                     if let Some(ended) = ended {
                         self.link_ended(ended);
@@ -271,6 +290,7 @@ impl Driver {
         if self.stopping.is_some() {
             return;
         }
+        self.ask_whether_alive(now);
         let most = usize::try_from(self.shared.limits.pending_connections).unwrap_or(usize::MAX);
         let most = (most / 2).max(1).saturating_sub(self.dialer.dialling());
         for (node, addresses) in self.dialer.due(now, most) {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use libp2p::gossipsub::MessageId as GossipId;
 use libp2p::request_response::ResponseChannel;
 use libp2p::{Multiaddr, PeerId};
-use shoal_proto::NodeId;
+use shoal_proto::{NetworkHash, NodeId};
 use shoal_roles::RequestKind;
 
 use super::error::{DialFailure, RequestFailure};
@@ -111,6 +111,13 @@ pub enum NetEvent {
         id: RequestId,
         /// Why.
         why: RequestFailure,
+    },
+    /// Where a member should be, somebody says to be of another network, unauthenticated.
+    OtherNetwork {
+        /// The member.
+        peer: NodeId,
+        /// The hash of that network's parameters.
+        network: NetworkHash,
     },
     /// What was last published reached nobody: try again after
     /// [`GossipPeerSubscribed`](Self::GossipPeerSubscribed).

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use libp2p::swarm::{ConnectionId, Stream};
 use shoal_packet::Frame;
 use shoal_proto::NodeId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -38,6 +39,11 @@ struct WriterHandle {
     link: LinkId,
     job: u64,
     connection: ConnectionId,
+    /// Frames that were written, and how many of them are known to have arrived.
+    written: Arc<AtomicU64>,
+    arrived: u64,
+    /// Told if the connection is dead.
+    dead: Arc<Notify>,
     /// Dropped to stop it in order.
     _stop: oneshot::Sender<()>,
 }
@@ -134,6 +140,8 @@ impl Links {
     ) {
         let job = self.job();
         let (stop, stopped) = oneshot::channel();
+        let dead = Arc::new(Notify::new());
+        let written = Arc::new(AtomicU64::new(0));
         let spare = self.entry(node).spare.take();
         let frames = self.shared.limits.ring_frames;
         let writer = Writer {
@@ -142,11 +150,16 @@ impl Links {
             stats: Arc::clone(&self.shared.stats),
             batch: batch(&self.shared.limits),
             stall: self.shared.limits.stall_deadline,
+            written: Arc::clone(&written),
+            dead: Arc::clone(&dead),
         };
         self.entry(node).writer = Some(WriterHandle {
             link,
             job,
             connection,
+            written,
+            arrived: 0,
+            dead,
             _stop: stop,
         });
         let task = self.tasks.spawn(async {
@@ -236,6 +249,46 @@ impl Links {
             .filter(|(_, entry)| silent(entry))
             .map(|(node, _)| *node)
             .collect()
+    }
+
+    /// The peers that are written to, in order.
+    pub(super) fn written_to(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let writing = |(node, entry): (&NodeId, &Entry)| entry.writer.is_some().then_some(*node);
+        self.entries.iter().filter_map(writing)
+    }
+
+    /// How many frames the present writer of this peer has written.
+    pub(super) fn written(&self, node: &NodeId) -> u64 {
+        let writer = self
+            .entries
+            .get(node)
+            .and_then(|entry| entry.writer.as_ref());
+        writer.map_or(0, |writer| writer.written.load(Ordering::Relaxed))
+    }
+
+    /// So many frames have arrived, if they were written on this connection.
+    pub(super) fn arrived(&mut self, node: &NodeId, connection: ConnectionId, frames: u64) {
+        let writer = self.entries.get_mut(node).and_then(|e| e.writer.as_mut());
+        if let Some(writer) = writer.filter(|writer| writer.connection == connection) {
+            // The question may have left before this writer began.
+            let written = writer.written.load(Ordering::Relaxed);
+            writer.arrived = writer.arrived.max(frames.min(written));
+        }
+    }
+
+    /// This connection is dead: a writer on it ends now, and keeps what is in its ring.
+    pub(super) fn dead(&mut self, node: &NodeId, connection: ConnectionId) {
+        let writer = self.entries.get_mut(node).and_then(|e| e.writer.as_mut());
+        if let Some(writer) = writer.filter(|writer| writer.connection == connection) {
+            let lost = writer.written.load(Ordering::Relaxed) - writer.arrived;
+            count_many(
+                &self.shared.stats.unconfirmed,
+                usize::try_from(lost).unwrap_or(0),
+            );
+            // Once: the connection is closed.
+            writer.arrived += lost;
+            writer.dead.notify_one();
+        }
     }
 
     /// Waits for the end of a task; without tasks it waits for ever. Says so if a link ended by

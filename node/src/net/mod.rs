@@ -15,6 +15,7 @@
 //! and any member can name any address, so dials of one target are bounded.
 
 mod address;
+mod alive;
 mod backoff;
 mod clock;
 mod closing;
@@ -31,6 +32,7 @@ mod id;
 mod links;
 mod listen;
 mod metered;
+mod network;
 mod packets;
 #[cfg(test)]
 mod pieces;

@@ -30,9 +30,10 @@ use super::error::NetError;
 use super::gossip::{Gossip, gossip};
 use super::handshakes::{Handshakes, Secured};
 use super::metered::Counted;
-use super::packets;
+use super::network::{ListenOnly, Telling};
 use super::stats::Stats;
 use super::way::Way;
+use super::{alive, packets};
 
 /// Substreams of one connection at a time: packets, gossip and requests, with room to spare.
 const SUBSTREAMS: u16 = 128;
@@ -52,6 +53,7 @@ pub(super) struct Protocols {
     pub(super) packets: packets::Behaviour,
     pub(super) directory: request_response::Behaviour<Codec>,
     pub(super) attach: request_response::Behaviour<Codec>,
+    pub(super) alive: Toggle<request_response::Behaviour<Codec>>,
     pub(super) gossip: Toggle<Gossip>,
 }
 
@@ -111,14 +113,27 @@ where
 fn tcp(parts: &Parts<'_>) -> Result<transport::Boxed<Secured>, NetError> {
     let noise = noise::Config::new(&parts.keypair);
     let noise = noise.map_err(|error| setup("TCP")(error.to_string()))?;
+    // Nodes with other parameters fail in the handshake already.
+    let noise = noise.with_prologue(parts.network.as_bytes().to_vec());
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(usize::from(SUBSTREAMS));
-    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+    let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let telling = Telling {
+        noise: noise.clone(),
+        network: *parts.network,
+    };
+    let listening = tcp()
         .upgrade(Version::V1Lazy)
-        // Nodes with other parameters fail in the handshake already.
-        .authenticate(noise.with_prologue(parts.network.as_bytes().to_vec()))
+        .authenticate(telling)
+        .multiplex(yamux.clone());
+    let dialling = tcp()
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
         .multiplex(yamux);
-    Ok(tcp.map(secured(&parts.stats)).boxed())
+    let secured = secured(&parts.stats);
+    let listening = ListenOnly(listening.map(secured.clone()).boxed());
+    let both = listening.or_transport(dialling.map(secured).boxed());
+    Ok(both.map(|secured, _| secured.into_inner()).boxed())
 }
 
 fn quic(parts: &Parts<'_>) -> transport::Boxed<Secured> {
@@ -148,9 +163,9 @@ fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
         Mode::Node => ProtocolSupport::Full,
         Mode::Client => ProtocolSupport::Outbound,
     };
-    let requests = |name, request_bytes, response_bytes| {
+    let requests = |name, request_bytes, response_bytes, timeout| {
         let config = request_response::Config::default()
-            .with_request_timeout(limits.request_timeout)
+            .with_request_timeout(timeout)
             .with_max_concurrent_streams(limits.requests_per_connection);
         let codec = Codec {
             request_bytes,
@@ -184,12 +199,18 @@ fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
             name::directory(network),
             limits.directory_request_bytes,
             limits.directory_response_bytes,
+            limits.request_timeout,
         )?,
         attach: requests(
             name::attach(network),
             limits.attach_bytes,
             limits.attach_bytes,
+            limits.request_timeout,
         )?,
+        alive: match mode {
+            Mode::Node => Some(requests(name::alive(network), 0, 0, alive::PATIENCE)?).into(),
+            Mode::Client => None.into(),
+        },
         gossip: match mode {
             Mode::Node => Some(gossip(network, limits)?).into(),
             Mode::Client => None.into(),
@@ -227,6 +248,12 @@ pub(super) fn parse(address: &Multiaddr) -> Option<(Kind, SocketAddr, Option<Pee
         .next()
         .is_none()
         .then_some((kind, SocketAddr::new(ip, port), peer))
+}
+
+/// The socket of an address that is spoken to over TCP.
+pub(super) fn tcp_socket(address: &Multiaddr) -> Option<SocketAddr> {
+    let (kind, socket, _) = parse(address)?;
+    (kind == Kind::Tcp).then_some(socket)
 }
 
 /// The addresses that can be dialled and may be, at most so many, without the names of peers. One that

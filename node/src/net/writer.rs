@@ -2,12 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use shoal_packet::Frame;
 use shoal_proto::size::FRAME_BYTES;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::config::NetLimits;
@@ -20,6 +21,8 @@ pub(super) enum WriteEnd {
     Closed,
     /// The peer took nothing for too long.
     Stalled,
+    /// We were told that the connection is dead.
+    Dead,
     /// We stopped it; the ring was emptied and the substream closed.
     Stopped,
 }
@@ -32,6 +35,10 @@ pub(super) struct Writer<S> {
     /// Most frames in one write.
     pub(super) batch: usize,
     pub(super) stall: Duration,
+    /// Frames that were written.
+    pub(super) written: Arc<AtomicU64>,
+    /// Comes if the connection is dead.
+    pub(super) dead: Arc<Notify>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
@@ -46,6 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
         loop {
             let taken = tokio::select! {
                 biased;
+                () = self.dead.notified() => return (self.ring, WriteEnd::Dead),
                 _ = &mut stop => {
                     self.ring.close();
                     0
@@ -91,10 +99,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
             self.stream.write_all(buffer).await?;
             self.stream.flush().await
         });
-        match written.await {
+        let written = tokio::select! {
+            () = self.dead.notified() => {
+                count_many(&self.stats.abandoned, taken);
+                return Err(WriteEnd::Dead);
+            }
+            written = written => written,
+        };
+        match written {
             Ok(Ok(())) => {
                 count(&self.stats.coalesced);
                 count_many(&self.stats.written, taken);
+                count_many(&self.written, taken);
                 Ok(())
             }
             Ok(Err(_)) => {
@@ -144,6 +160,8 @@ mod tests {
             stats: Arc::default(),
             batch,
             stall: Duration::from_millis(20),
+            written: Arc::default(),
+            dead: Arc::default(),
         }
     }
 
@@ -181,6 +199,32 @@ mod tests {
         let (_stop, stopped) = oneshot::channel();
         let (ring, end) = block_on(writer.run(stopped));
         assert_eq!((end, ring.len()), (WriteEnd::Stalled, 10));
+        assert_eq!(stats.snapshot().abandoned, 20);
+    }
+
+    #[test]
+    fn a_writer_on_a_dead_connection_ends_at_once_and_gives_the_rest_back() {
+        let mut stream = Pieces::taking(5_000);
+        let (sender, ring) = mpsc::channel(64);
+        for frame in frames(30) {
+            sender.try_send(frame).unwrap();
+        }
+        let writer = Writer {
+            stall: Duration::from_secs(3600),
+            ..writer(&mut stream, ring)
+        };
+        let dead = Arc::clone(&writer.dead);
+        let stats = Arc::clone(&writer.stats);
+        let (_stop, stopped) = oneshot::channel();
+        let run = async {
+            let (ended, _) = tokio::join!(writer.run(stopped), async {
+                tokio::task::yield_now().await;
+                dead.notify_one();
+            });
+            ended
+        };
+        let (ring, end) = block_on(run);
+        assert_eq!((end, ring.len()), (WriteEnd::Dead, 10));
         assert_eq!(stats.snapshot().abandoned, 20);
     }
 

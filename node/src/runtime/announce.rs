@@ -20,8 +20,9 @@ pub enum Announce {
         node: String,
         /// `mix` or `provider`.
         role: &'static str,
-        /// 1 to L for a mix, 0 for a provider.
-        layer: u8,
+        /// 1 to L for a mix; a provider is in none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        layer: Option<u8>,
         /// The epoch in force.
         epoch: u64,
     },
@@ -78,12 +79,15 @@ fn in_words(event: &Announce) -> String {
         Announce::Listening { address } => format!("listening on {address}"),
         Announce::Ready {
             role,
-            layer: 0,
+            layer: None,
             epoch,
             ..
         } => format!("ready: {role}, epoch {epoch}"),
         Announce::Ready {
-            role, layer, epoch, ..
+            role,
+            layer: Some(layer),
+            epoch,
+            ..
         } => {
             format!("ready: {role} in layer {layer}, epoch {epoch}")
         }
@@ -109,12 +113,21 @@ mod tests {
         let ready = Announce::Ready {
             node: "n".into(),
             role: "mix",
-            layer: 2,
+            layer: Some(2),
             epoch: 7,
         };
         let json = serde_json::to_value(&ready).expect("json");
         assert_eq!(json["event"], "ready");
         assert_eq!(json["layer"], 2);
         assert_eq!(in_words(&ready), "ready: mix in layer 2, epoch 7");
+        let ready = Announce::Ready {
+            node: "n".into(),
+            role: "provider",
+            layer: None,
+            epoch: 7,
+        };
+        let json = serde_json::to_value(&ready).expect("json");
+        assert_eq!(json.get("layer"), None);
+        assert_eq!(in_words(&ready), "ready: provider, epoch 7");
     }
 }

@@ -246,14 +246,11 @@ pub(super) fn freed(connection: &Connection) -> Result<Freed, StoreError> {
         .map_err(failure)
 }
 
-/// Less than the reserve is free. If that can't be found out, SQLite will say.
-pub(super) fn disk_is_full(options: &SqliteOptions) -> bool {
-    let directory = match options.path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    rustix::fs::statvfs(directory)
-        .is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < options.reserve)
+/// Writes a page, and changes nothing.
+pub(super) fn touch(connection: &Connection) -> Result<(), StoreError> {
+    connection
+        .pragma_update(None, "user_version", VERSION)
+        .map_err(failure)
 }
 
 /// SQLite's integers are signed; the year 292277 is late enough.

@@ -14,7 +14,8 @@ pub struct SqliteOptions {
     /// The quotas.
     pub limits: StoreLimits,
     /// Deposits are refused while the disk has fewer free bytes than this, so that
-    /// acknowledgements and expiry still have room to free some.
+    /// acknowledgements and expiry still have room to free some; then until 16 MiB more are free. 0
+    /// for none: the disk decides.
     pub reserve: u64,
     /// How long to wait for another process that holds the database.
     pub patience: Span,

@@ -182,7 +182,19 @@ fn deposits_are_refused_before_the_reserve_is_touched() {
     let mut store = SqliteStore::open(options).unwrap();
     let results = store.apply(T0, vec![attend(1, 1, &[], &[register(1)]), put(1, 1)]);
     assert!(matches!(results[0], Ok(StoreOutcome::Attended { .. })));
-    assert_eq!(results[1], Err(StoreError::DiskFull));
+    assert!(matches!(results[1], Err(StoreError::Reserve { .. })));
+    let results = store.apply(T0, vec![StoreOp::Check]);
+    assert!(matches!(results[0], Err(StoreError::Reserve { .. })));
+}
+
+#[test]
+fn a_store_that_can_write_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let mut store = open(&path).unwrap();
+    assert_eq!(one(&mut store, T0, StoreOp::Check), StoreOutcome::Writable);
+    drop(store);
+    assert!(open(&path).is_ok(), "and it has changed nothing");
 }
 
 #[test]

@@ -215,7 +215,34 @@ fn a_full_disk_refuses_and_another_failure_says_nothing() {
         [REFUSED, REFUSED, None, STORED]
     );
     assert_eq!(world.provider.counters().store.store_failed, 3);
-    assert_eq!(world.troubles, 3, "full, busy, recovered: each said once");
+    assert_eq!(world.troubles, 2, "full, busy: each said once");
+    world.run_secs(15);
+    assert_eq!(world.troubles, 3, "recovered");
+}
+
+#[test]
+fn a_store_that_fails_now_and_then_is_one_trouble_and_heals_by_itself() {
+    let (mut world, _) = with_mailbox(World::new(9));
+    world.store_delay = Span::ZERO;
+    let (free, reserve, resumes) = (63 << 20, 64 << 20, 80 << 20);
+    let full = StoreError::Reserve {
+        free,
+        reserve,
+        resumes,
+    };
+    // Deposits fail and fit in turn, and owners come by.
+    for message in 0..40 {
+        world.store_fails = (message % 2 == 0).then(|| full.clone());
+        world.deposit(1, message, None);
+        world.run_secs(3);
+    }
+    assert_eq!(world.troubles, 1);
+    // Nobody deposits anything any more: it is asked.
+    world.store_fails = None;
+    world.run_secs(21);
+    assert_eq!(world.troubles, 2);
+    world.run_secs(600);
+    assert_eq!(world.troubles, 2);
 }
 
 #[test]

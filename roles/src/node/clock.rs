@@ -5,7 +5,9 @@
 //! was stopped, and nothing in the node itself would show it. Every answer for the directory carries
 //! the time, so a node compares.
 //!
-//! A node whose clock is off says so, loudly, and that it is not ready; it never moves its clock. Who
+//! A node whose clock is off says so, loudly, and that it is not ready; it never moves its clock. One that
+//! starts with such a clock makes no key and issues no descriptor, which would be of another epoch.
+//! Later its neighbours can't keep it from that. Who
 //! could make it do that could make it delete keys that are in use, or take up epochs that are over,
 //! by running most of its neighbours for a while, which costs nothing in an open network. Who can
 //! only make it say that it is not ready gains an alarm. So being wrong costs one node, and it
@@ -19,7 +21,7 @@ use shoal_topology::{Family, NetworkParameters, answer_time, middle};
 /// Neighbours whose clocks are kept.
 const MOST_NEIGHBOURS: usize = 1024;
 /// Families that have to have answered before anything is said.
-const FEWEST_FAMILIES: usize = 3;
+pub(super) const FEWEST_FAMILIES: usize = 3;
 /// The shortest and the longest time off that is borne.
 const TOLERANCE: (Span, Span) = (Span::from_secs(1), Span::from_secs(30));
 /// The shortest and the longest time for which an answer counts. Twenty neighbours are asked an epoch,
@@ -96,6 +98,11 @@ impl Clocks {
     /// How far the own clock is off; none if it is not, as far as is known.
     pub(super) const fn off(&self) -> Option<Off> {
         self.off
+    }
+
+    /// Whether enough have said what their clocks say for something to be known of the own one.
+    pub(super) fn is_compared(&self) -> bool {
+        self.votes().len() >= FEWEST_FAMILIES
     }
 
     /// Forgets what is old, and of too much the oldest.

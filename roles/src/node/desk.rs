@@ -86,11 +86,6 @@ impl Desk {
         }
     }
 
-    /// Whether any client is attached.
-    pub(super) fn has_clients(&self) -> bool {
-        !self.clients.is_empty()
-    }
-
     /// The connections of all attached clients.
     pub(super) fn connections(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.clients.values().copied()

@@ -1,160 +1,218 @@
 //! Whether a node does its work, and if not, why: what `ready` and `/healthz` say.
+//!
+//! One list of troubles answers both. A change of it is told once, and what stands long is told again,
+//! less and less often.
 
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use shoal_proto::{Epoch, NodeId, Span, Time};
-use shoal_topology::{Document, KeyRing, NetworkParameters, View};
-use std::collections::BTreeSet;
+use shoal_mix::DropReason;
+use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
+use shoal_provider::StoreError;
+use shoal_topology::{Address, Document, KeyRing, NetworkParameters, View};
 
 use super::clock::Off;
+use super::trouble::{Trouble, TroubleKind};
 
-/// How long a node waits for its neighbours before it says that it is ready without some.
+/// How long a node waits for its neighbours before it says that it is ready without some, or that it
+/// is not because it has none.
 const NEIGHBOURS_PATIENCE: Span = Span::from_secs(10);
+/// A disk that fails now and then is one trouble: it is over when nothing has failed for so long.
+const CALM: Span = Span::from_secs(5);
+/// When what stands is told again for the first time; then after twice as long each time.
+const FIRST_REMINDER: Span = Span::from_secs(15);
+/// The longest time between two reminders.
+const LONGEST_REMINDER: Span = Span::from_secs(900);
 
-/// Why a node does not do its work. The text says what happens next, or what to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Trouble {
-    /// There is no document.
-    NoDocument,
-    /// The document in force does not list this node.
-    NotAMember {
-        /// The document's epoch.
-        epoch: Epoch,
-        /// When the next one takes effect.
-        next: Time,
-    },
-    /// The key of the epoch in force is missing, or another than the document names: the one that it
-    /// names was given up, because it could not be used safely, or is on another disk.
-    NoKey {
-        /// The epoch.
-        epoch: Epoch,
-        /// When the next one takes effect.
-        next: Time,
-    },
-    /// No packet link to some members of the position after this node's, and it has not waited long.
-    Links {
-        /// How many are missing.
-        missing: usize,
-    },
-    /// The replay log can't be written: nothing may leave.
-    ReplayLog,
-    /// The mailbox store fails.
-    Store,
-    /// The directory's state can't be saved.
-    Directory,
-    /// The machine's clock is off what most neighbours say.
-    Clock {
-        /// It is ahead; else behind.
-        ahead: bool,
-        /// By so much at least.
-        by: Span,
-    },
-    /// It was asked to stop.
-    Stopping,
+/// Something that has failed, until it works again and nothing has failed for a while.
+#[derive(Clone, Debug)]
+pub(super) struct Failing {
+    why: String,
+    last: Time,
+    works: bool,
 }
 
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoDocument => f.write_str(
-                "there is no document of the network yet; it comes from neighbours, or when all \
-                 genesis members have been heard of",
-            ),
-            Self::NotAMember { epoch, next } => write!(
-                f,
-                "the document of epoch {epoch} does not list this node; the next one takes effect \
-                 at {}",
-                Utc(*next)
-            ),
-            Self::NoKey { epoch, next } => write!(
-                f,
-                "the key of this node for epoch {epoch} is lost, so packets can't be opened; the next \
-                 epoch starts at {}",
-                Utc(*next)
-            ),
-            Self::Links { missing } => write!(f, "{missing} neighbours are not linked yet"),
-            Self::ReplayLog => f.write_str(
-                "the replay log can't be written, so no packet may leave; check the disk of the \
-                 state directory",
-            ),
-            Self::Store => f.write_str(
-                "the mailbox store fails, so deposits are refused; check the disk of the state \
-                 directory",
-            ),
-            Self::Directory => f.write_str(
-                "the directory's state can't be saved; check the disk of the state directory",
-            ),
-            Self::Clock { ahead, by } => {
-                let side = if *ahead { "ahead of" } else { "behind" };
-                write!(
-                    f,
-                    "this machine's clock is {} {side} the network's; set it, see that it is kept \
-                     right (NTP), and start the node again",
-                    by.human()
-                )
-            }
-            Self::Stopping => f.write_str("the node is stopping"),
-        }
+impl Failing {
+    fn stands(&self, now: Time) -> bool {
+        !self.works || now < self.last + CALM
     }
-}
 
-/// The time of day, which is what somebody who waits wants to know.
-struct Utc(Time);
-
-impl fmt::Display for Utc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let second = self.0.as_secs() % 86_400;
-        let (hour, minute) = (second / 3600, second / 60 % 60);
-        write!(f, "{hour:02}:{minute:02}:{:02} UTC", second % 60)
+    /// When it is over, if nothing happens.
+    fn over(&self) -> Option<Time> {
+        self.works.then_some(self.last + CALM)
     }
 }
 
 /// What the parts say; the rest follows from the documents and the links.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// The replay log fails.
-    pub(super) log_failed: bool,
+    /// The replay log fails, or did a moment ago.
+    log: Option<Failing>,
     /// The store fails.
-    pub(super) store_failed: bool,
-    /// A change of the directory's state waits to be tried again.
-    pub(super) unsaved: bool,
-    /// The clock is off the neighbours'.
-    pub(super) clock_off: Option<Off>,
-    /// [`NodeInput::Stop`](super::NodeInput::Stop) came.
+    pub(super) store: Option<StoreError>,
+    /// Why a change of the directory's state was not saved last.
+    pub(super) unsaved: String,
+    /// Why most neighbours' packets can't be opened.
+    pub(super) deaf: Option<DropReason>,
+}
+
+impl Parts {
+    /// The replay log could not be written. True if that is news.
+    pub(super) fn log_fails(&mut self, now: Time, why: String) -> bool {
+        let news = !self.log.as_ref().is_some_and(|log| log.stands(now));
+        self.log = Some(Failing {
+            why,
+            last: now,
+            works: false,
+        });
+        news
+    }
+
+    /// The replay log was written. True if that is news.
+    pub(super) fn log_works(&mut self) -> bool {
+        let log = self.log.as_mut();
+        log.is_some_and(|log| !std::mem::replace(&mut log.works, true))
+    }
+}
+
+/// What a picture is made of.
+pub(super) struct Look<'a> {
+    pub(super) now: Time,
+    pub(super) local: &'a NodeId,
+    pub(super) view: &'a View,
+    pub(super) keys: &'a KeyRing,
+    pub(super) parts: &'a Parts,
+    /// From when on a document can name the node and a key that it has.
+    pub(super) next: Time,
+    /// The first members that have not been heard of.
+    pub(super) unheard: usize,
+    pub(super) clock: Option<Off>,
+    pub(super) is_behind: bool,
     pub(super) stopping: bool,
+    /// First members that are connected, and have not answered for another network.
+    pub(super) connected: usize,
+}
+
+/// Those whom a node exchanges packets with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Neighbours {
+    /// Members of the position after its own.
+    pub(super) after: usize,
+    /// Those of them without a link.
+    pub(super) missing: usize,
+    /// Members of the positions before and after its own that are not linked, and have no address of a
+    /// family that the node has.
+    pub(super) apart: usize,
+    /// Those of them that it has to send to.
+    apart_after: usize,
+}
+
+/// The families of addresses that somebody has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Families {
+    v4: bool,
+    v6: bool,
+}
+
+impl Families {
+    /// Who says nothing is not held to lack anything.
+    fn of(addresses: &[Address]) -> Self {
+        let has = |wanted: fn(&IpAddr) -> bool| {
+            addresses.is_empty() || addresses.iter().any(|address| wanted(&address.ip()))
+        };
+        Self {
+            v4: has(IpAddr::is_ipv4),
+            v6: has(IpAddr::is_ipv6),
+        }
+    }
+
+    const fn meet(self, other: Self) -> bool {
+        self.v4 && other.v4 || self.v6 && other.v6
+    }
 }
 
 /// Which packet links are up, and since when the node has had a document to find its neighbours in.
-#[derive(Default)]
 pub(super) struct Readiness {
+    families: Families,
     links: BTreeSet<NodeId>,
     waits_until: Option<Time>,
-    /// Members of the position after this node's that are not linked, by the document of this epoch.
-    awaited: Option<(Epoch, BTreeSet<NodeId>)>,
+    /// Since when there is no link to any member of the position after this node's.
+    cut_since: Option<Time>,
+    /// By the document of this epoch, as long as no link and no document changes that.
+    neighbours: Option<(Epoch, Neighbours)>,
+    /// First members that have answered for another network.
+    others: BTreeMap<NodeId, NetworkHash>,
     /// Nothing that it depends on has changed since it was looked at, and nothing will before then.
     settled_until: Option<Time>,
     /// What was said last; nothing before the first time.
-    said: Option<Vec<Trouble>>,
+    said: Option<Vec<TroubleKind>>,
+    /// When what stands is said again, and how long that was waited for.
+    reminder: Option<(Time, Span)>,
 }
 
 impl Readiness {
-    pub(super) fn link(&mut self, peer: NodeId, up: bool) {
-        if up {
-            self.links.insert(peer);
-            // Only the last one is news: looking after each would cost members by members.
-            let awaited = self.awaited.as_mut();
-            if awaited.is_some_and(|(_, awaited)| awaited.remove(&peer) && awaited.is_empty()) {
-                self.unsettle();
-            }
-        } else if self.links.remove(&peer) {
+    /// Of a node that others reach at these addresses.
+    pub(super) fn new(addresses: &[Address]) -> Self {
+        Self {
+            families: Families::of(addresses),
+            links: BTreeSet::new(),
+            waits_until: None,
+            cut_since: None,
+            neighbours: None,
+            others: BTreeMap::new(),
+            settled_until: None,
+            said: None,
+            reminder: None,
+        }
+    }
+
+    pub(super) fn link(&mut self, document: Option<(&Document, &NodeId)>, peer: NodeId, up: bool) {
+        let changed = match up {
+            true => self.links.insert(peer),
+            false => self.links.remove(&peer),
+        };
+        let Some((known, neighbours)) = self.neighbours.as_mut().filter(|_| changed) else {
+            return;
+        };
+        let Some((document, local)) = document.filter(|(document, _)| document.epoch() == *known)
+        else {
+            return self.view_changed();
+        };
+        if !document.position_ok(local, &peer) {
+            return;
+        }
+        // Only the first and the last one are news: looking after each would cost members by members.
+        let before = neighbours.missing;
+        neighbours.missing = match up {
+            true => before.saturating_sub(1),
+            false => before + 1,
+        };
+        let ends = [0, neighbours.after];
+        let ends = ends.contains(&before) || ends.contains(&neighbours.missing);
+        if ends || neighbours.apart > 0 {
             self.view_changed();
         }
     }
 
+    /// A first member answers for another network, or turns out to be of this one.
+    pub(super) fn network_of(&mut self, peer: NodeId, other: Option<NetworkHash>) {
+        let before = match other {
+            Some(hash) => self.others.insert(peer, hash),
+            None => self.others.remove(&peer),
+        };
+        if before != other {
+            self.unsettle();
+        }
+    }
+
+    /// Whether a first member has answered for another network.
+    pub(super) fn is_other(&self, peer: &NodeId) -> bool {
+        self.others.contains_key(peer)
+    }
+
     /// Whom this node needs links with may have changed.
     pub(super) fn view_changed(&mut self) {
-        self.awaited = None;
+        self.neighbours = None;
         self.unsettle();
     }
 
@@ -174,93 +232,162 @@ impl Readiness {
     }
 
     /// It was looked at.
-    pub(super) fn settle(&mut self, params: &NetworkParameters, now: Time) {
+    pub(super) fn settle(&mut self, params: &NetworkParameters, now: Time, parts: &Parts) {
         let switch = params.start_of(params.epoch_at(now).next());
-        let patience = self.waits_until.filter(|until| *until > now);
-        self.settled_until = Some(patience.map_or(switch, |until| until.min(switch)));
+        let others = [
+            self.waits_until,
+            self.cut_since.map(|since| since + NEIGHBOURS_PATIENCE),
+            parts.log.as_ref().and_then(Failing::over),
+            self.reminder.map(|(at, _)| at),
+        ];
+        let others = others.into_iter().flatten().filter(|at| *at > now);
+        self.settled_until = Some(others.fold(switch, Time::min));
     }
 
-    /// Everything that keeps this node from its work, in a fixed order; empty if nothing does.
-    pub(super) fn troubles(
-        &mut self,
-        params: &NetworkParameters,
-        (now, local): (Time, &NodeId),
-        view: &View,
-        (parts, keys): (Parts, &KeyRing),
-    ) -> Vec<Trouble> {
+    /// Everything that keeps this node from its work, in a fixed order, causes first; empty if nothing
+    /// does.
+    pub(super) fn troubles(&mut self, params: &NetworkParameters, look: &Look<'_>) -> Vec<Trouble> {
+        let (now, parts) = (look.now, look.parts);
         let mut troubles = Vec::new();
-        let next = params.start_of(params.epoch_at(now).next());
-        if let Some(document) = view.current(params, now) {
-            let epoch = document.epoch();
-            let member = document.member(local);
-            if member.is_none() {
-                troubles.push(Trouble::NotAMember { epoch, next });
-            }
-            if let Some(member) = member {
-                // Another key than the one that others pack for opens nothing.
-                if keys.public(epoch) != Some(member.key) {
-                    troubles.push(Trouble::NoKey { epoch, next });
-                }
-                let until = *self.waits_until.get_or_insert(now + NEIGHBOURS_PATIENCE);
-                let missing = if now < until {
-                    self.missing(document, local)
-                } else {
-                    0
-                };
-                if missing > 0 {
-                    troubles.push(Trouble::Links { missing });
-                }
-            }
-        } else {
-            troubles.push(Trouble::NoDocument);
-        }
-        let clock = parts
-            .clock_off
+        let clock = look
+            .clock
             .map(|Off { ahead, by }| Trouble::Clock { ahead, by });
         troubles.extend(clock);
-        let parts = [
-            (parts.log_failed, Trouble::ReplayLog),
-            (parts.store_failed, Trouble::Store),
-            (parts.unsaved, Trouble::Directory),
-            (parts.stopping, Trouble::Stopping),
-        ];
-        troubles.extend(
-            parts
-                .into_iter()
-                .filter(|(is, _)| *is)
-                .map(|(_, trouble)| trouble),
-        );
+        match look.view.current(params, now) {
+            Some(document) => self.as_member(document, look, &mut troubles),
+            None => self.without_document(params, look, &mut troubles),
+        }
+        troubles.extend(parts.deaf.map(|why| Trouble::Deaf { why }));
+        let log = parts.log.as_ref().filter(|log| log.stands(now));
+        troubles.extend(log.map(|log| Trouble::ReplayLog {
+            why: log.why.clone(),
+        }));
+        troubles.extend(parts.store.clone().map(Trouble::Store));
+        if look.is_behind {
+            let why = parts.unsaved.clone();
+            troubles.push(Trouble::Directory { why });
+        }
+        if look.stopping {
+            troubles.push(Trouble::Stopping);
+        }
         troubles
     }
 
-    /// How many members of the position after this node's are not linked.
-    fn missing(&mut self, document: &Document, local: &NodeId) -> usize {
-        let epoch = document.epoch();
-        if let Some((known, awaited)) = &self.awaited
-            && *known == epoch
+    fn without_document(
+        &self,
+        params: &NetworkParameters,
+        look: &Look<'_>,
+        troubles: &mut Vec<Trouble>,
+    ) {
+        let genesis = params.genesis_members.iter();
+        let of = genesis.filter(|member| member.id != *look.local).count();
+        if self.others.len() > look.connected
+            && let Some(theirs) = most_frequent(self.others.values())
         {
-            return awaited.len();
+            troubles.push(Trouble::OtherNetwork {
+                others: self.others.len(),
+                of,
+                ours: params.hash(),
+                theirs,
+            });
+        } else if troubles.is_empty() {
+            // With a clock that is off, nothing else can be said.
+            let of = params.genesis_members.len();
+            let missing = look.unheard;
+            troubles.push(Trouble::NoDocument { missing, of });
         }
-        let after = document.members().map(|member| member.id);
-        let after = after.filter(|id| document.position_ok(local, id));
-        let awaited = after.filter(|id| !self.links.contains(id)).collect();
-        let (_, awaited) = self.awaited.insert((epoch, awaited));
-        awaited.len()
     }
 
-    /// Whether this is another picture than what was said last.
-    pub(super) fn changes(&mut self, troubles: &[Trouble]) -> bool {
-        // How many links are missing changes all the time; that some are is worth saying once.
-        let kind = |troubles: &[Trouble]| -> Vec<_> {
-            troubles.iter().map(std::mem::discriminant).collect()
+    fn as_member(&mut self, document: &Document, look: &Look<'_>, troubles: &mut Vec<Trouble>) {
+        let (epoch, next, now) = (document.epoch(), look.next, look.now);
+        let Some(member) = document.member(look.local) else {
+            self.cut_since = None;
+            return troubles.push(Trouble::NotAMember { epoch, next });
         };
-        let changes = self
-            .said
-            .as_ref()
-            .is_none_or(|said| kind(said) != kind(troubles));
-        if changes {
-            self.said = Some(troubles.to_vec());
+        // Another key than the one that others pack for opens nothing.
+        if look.keys.public(epoch) != Some(member.key) {
+            troubles.push(Trouble::NoKey { epoch, next });
         }
-        changes
+        let until = *self.waits_until.get_or_insert(now + NEIGHBOURS_PATIENCE);
+        let Neighbours {
+            after,
+            missing,
+            apart_after: apart,
+            ..
+        } = self.neighbours(document, look.local);
+        if missing == 0 || missing < after {
+            self.cut_since = None;
+        } else {
+            self.cut_since.get_or_insert(now);
+        }
+        if now < until {
+            if missing > 0 {
+                troubles.push(Trouble::Links { missing });
+            }
+        } else if let Some(since) = self.cut_since
+            && now >= (since + NEIGHBOURS_PATIENCE).max(until)
+        {
+            troubles.push(Trouble::Cut { of: after, apart });
+        }
     }
+
+    /// Those whom the node exchanges packets with by this document.
+    pub(super) fn neighbours(&mut self, document: &Document, local: &NodeId) -> Neighbours {
+        let epoch = document.epoch();
+        if let Some((known, neighbours)) = self.neighbours
+            && known == epoch
+        {
+            return neighbours;
+        }
+        let mut found = Neighbours::default();
+        for member in document.members() {
+            let after = document.position_ok(local, &member.id);
+            if !after && !document.position_ok(&member.id, local) {
+                continue;
+            }
+            let linked = self.links.contains(&member.id);
+            let apart = !linked && !self.families.meet(Families::of(&member.addresses));
+            found.apart += usize::from(apart);
+            if after {
+                found.after += 1;
+                found.missing += usize::from(!linked);
+                found.apart_after += usize::from(apart);
+            }
+        }
+        self.neighbours = Some((epoch, found));
+        found
+    }
+
+    /// Whether the node has waited for its neighbours as long as it does.
+    pub(super) fn has_waited(&self, now: Time) -> bool {
+        self.waits_until.is_some_and(|until| now >= until)
+    }
+
+    /// Whether this is to be said: it is another picture than what was said last, or has stood for long.
+    pub(super) fn is_news(&mut self, now: Time, troubles: &[Trouble]) -> bool {
+        // How many links are missing changes all the time; that some are is worth saying once.
+        let kinds: Vec<TroubleKind> = troubles.iter().map(Trouble::kind).collect();
+        let changes = self.said.as_ref() != Some(&kinds);
+        let reminds = self.reminder.filter(|(at, _)| now >= *at);
+        if !changes && reminds.is_none() {
+            return false;
+        }
+        let wait = match reminds.filter(|_| !changes) {
+            Some((_, wait)) => wait.scale(2, 1).min(LONGEST_REMINDER),
+            None => FIRST_REMINDER,
+        };
+        self.reminder = (!kinds.is_empty()).then_some((now + wait, wait));
+        self.said = Some(kinds);
+        true
+    }
+}
+
+/// The value that occurs most often; of several the least.
+fn most_frequent<'a>(hashes: impl Iterator<Item = &'a NetworkHash>) -> Option<NetworkHash> {
+    let mut counts: BTreeMap<NetworkHash, usize> = BTreeMap::new();
+    for hash in hashes {
+        *counts.entry(*hash).or_default() += 1;
+    }
+    let most = counts.into_iter().rev().max_by_key(|(_, count)| *count);
+    most.map(|(hash, _)| hash)
 }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shoal_mix::{LoopReturns, Passage, Processed};
 use shoal_packet::{Frame, ReplayTag};
-use shoal_proto::{ClientHandle, Epoch, NodeId};
-use shoal_provider::{StoreError, StoreOp, StoreResult};
+use shoal_proto::{ClientHandle, Epoch, NetworkHash, NodeId};
+use shoal_provider::{StoreOp, StoreResult};
 use shoal_topology::{Address, DirectoryChange, DirectoryWarning, Role, Ticket, Verdict};
 
-use super::health::Trouble;
 use super::job::{NodeDone, NodeJob};
 use super::questions::Place;
+use super::trouble::Trouble;
 use crate::request::RequestKind;
 
 /// What happens to a node.
@@ -24,7 +24,10 @@ pub enum NodeInput {
         upto: u64,
     },
     /// The replay log could not write.
-    TagsFailed,
+    TagsFailed {
+        /// What the system said, for the operator.
+        why: String,
+    },
     /// The store finished an operation.
     Stored {
         /// From [`NodeAction::Store`].
@@ -44,6 +47,8 @@ pub enum NodeInput {
         ticket: u64,
         /// Those that are not.
         changes: Vec<DirectoryChange>,
+        /// What the system said, for the operator.
+        why: String,
     },
     /// A job is done.
     Done(NodeDone),
@@ -63,6 +68,13 @@ pub enum NodeInput {
     LinkUp(NodeId),
     /// Frames can't be sent to this peer any more.
     LinkDown(NodeId),
+    /// At the addresses of a member, somebody answers for another network, unauthenticated.
+    OtherNetwork {
+        /// Who should be there.
+        peer: NodeId,
+        /// The hash of the parameters that it goes by.
+        network: NetworkHash,
+    },
     /// A neighbour passed on gossip. Answered by [`NodeAction::Verdict`].
     Gossip {
         /// Who, which need not have made it.
@@ -215,18 +227,19 @@ pub enum NodeEvent {
         /// The epoch of the document in force.
         epoch: Epoch,
     },
-    /// It does not any more, or not yet. Told once for each change.
+    /// It does not any more, or not yet. Told once for each change of their kinds; what stands is told
+    /// again after 15 s, and then after twice as long each time, up to 15 min.
     NotReady(Vec<Trouble>),
+    /// So many members of the neighbouring layers, not linked, have no address of a family (IPv4, IPv6)
+    /// that this node has: what is routed over them and this node is lost. Told once in an epoch.
+    Apart {
+        /// How many.
+        members: usize,
+    },
     /// The directory has something to say.
     Directory(DirectoryWarning),
     /// Too few of the node's own loops come back: packets are lost, or somebody drops them.
     LoopsLost(LoopReturns),
     /// Enough of them come back again.
     LoopsBack(LoopReturns),
-    /// The mailbox store is in trouble. The text says what to do.
-    StoreTrouble(StoreError),
-    /// The mailbox store works again.
-    StoreRecovered,
-    /// A change of the directory's state could not be saved; it is tried again.
-    PersistFailed,
 }

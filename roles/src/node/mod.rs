@@ -10,43 +10,48 @@ mod checks;
 mod clock;
 mod desk;
 mod durable;
+mod figures;
 mod health;
 mod intake;
 mod io;
 mod job;
 mod questions;
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand::{CryptoRng, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
-use shoal_mix::{Accounting, Gate, OwnKind, Relay, RelayAction, RelayInput, RelayLimits, Snapshot};
+use shoal_mix::{Accounting, Gate, OwnKind, Relay, RelayAction, RelayInput, RelayLimits};
 use shoal_packet::{Delivery, Engine, ReplayTag};
-use shoal_proto::{ClientHandle, Epoch, Metric, NodeId, Sample, Span, Time, wire};
+use shoal_proto::{ClientHandle, Epoch, NodeId, Span, Time, wire};
 use shoal_provider::{AttachAnswer, Limits, Provider, ProviderAction, ProviderInput};
 use shoal_topology::{
     Address, Directory, DirectoryAction, DirectoryCounters, DirectoryInput, LocalNode,
-    NetworkParameters, Refusals, Restored, Role, Ticket, View,
+    NetworkParameters, Restored, Role, Ticket, View,
 };
 
 use self::checks::Checks;
-use self::clock::Clocks;
+use self::clock::{Clocks, FEWEST_FAMILIES};
 use self::desk::{Attaching, Desk, Wish};
 use self::durable::{Durable, Ordered};
-pub use self::health::Trouble;
-use self::health::{Parts, Readiness};
+pub use self::figures::{Figures, NodeCounters};
+use self::health::{Look, Parts, Readiness};
 pub use self::intake::Intake;
 pub use self::io::{NodeAction, NodeEvent, NodeInput};
 pub use self::job::{NodeDone, NodeJob};
 pub use self::questions::Place;
 use self::questions::{Outcome, Question, Questions, Why};
+pub use self::trouble::{Trouble, TroubleKind, TroubleKinds};
 use crate::request::RequestKind;
 
 /// How many mean delays what is in the pool may take to leave when the node stops.
 const DRAIN_DELAYS: u64 = 5;
-/// How often clients that send too much are looked for.
-const LOOK_FOR_EXCESS: Span = Span::from_secs(5);
+/// How often clients that send too much are looked for, and whether neighbours' packets can be opened.
+const LOOK_AGAIN: Span = Span::from_secs(5);
+/// How long a node that starts waits for its neighbours' clocks before it goes by its own unasked.
+const CLOCK_PATIENCE: Span = Span::from_secs(5);
 
 /// What a node is made of.
 pub struct NodeSetup {
@@ -89,100 +94,15 @@ pub struct Node {
     parts: Parts,
     counters: NodeCounters,
     checks: Checks,
-    /// When to look for clients that send too much.
+    /// When to look for clients that send too much, and whether neighbours' packets can be opened.
     look_at: Time,
+    /// Until when it waits for its neighbours' clocks; none once it goes by its own.
+    doubts_until: Option<Time>,
+    /// Members without a family in common that were told of, and of which epoch.
+    apart_said: (Epoch, usize),
     stop_by: Option<Time>,
     drained: bool,
     actions: VecDeque<NodeAction>,
-}
-
-shoal_proto::counters! {
-    /// What the composition itself counts.
-    pub struct NodeCounters("node") {
-        /// Failed writes of the replay log; packets are dropped until it works again.
-        replay_log: counter "failures", "Check the disk of the state directory: space, and errors in the system's log.";
-        /// Changes of the directory's state that could not be saved, each try.
-        directory_state: counter "failures", "Check the disk of the state directory: space, and errors in the system's log.";
-        /// Requests that were refused because too many waited.
-        refused: counter "requests", "Somebody asks very often, or the disk is slow to save the directory's state.";
-        /// Requests that were refused because who asked, or strangers from where it is, had been answered enough.
-        over_budget: counter "requests", "Somebody asks far more than nodes and clients do. It costs nobody else anything.";
-        /// Commands for the provider role that were dropped because too many waited to be checked.
-        unchecked: counter "packets", "The machine is too slow for its traffic: give it more cores.";
-        /// Clients that asked to be attached and were.
-        attached: counter "clients";
-        /// Clients that asked to be attached and were not.
-        turned_away: counter "clients", "Raise connections.clients, and queues.packets_per_second of which clients get half, if the machine can carry more.";
-        /// Clients whose connection was closed because they sent more than their profile says and a quarter of that for half a minute.
-        overdone: counter "clients", "Somebody misuses the node. Nobody else loses by it.";
-        /// The epoch now.
-        epoch: gauge "number";
-        /// Members of the document in force.
-        members: gauge "nodes", "0 means that there is no document: see the log for what is missing.";
-        /// How far this machine's clock is off what most neighbours say, at least; 0 while that is
-        /// tolerable.
-        clock_off: gauge "seconds", "Set the machine's clock, see that it is kept right (NTP), and start the node again.";
-        /// 1 while the node does its work, as /healthz says.
-        ready: gauge "nodes", "Ask /healthz for the reason.";
-    }
-}
-
-/// How descriptors that were refused are exported.
-static REFUSED: Metric = Refusals::METRIC;
-
-/// Everything that a node counts, at one instant. By default that of a provider to which nothing has
-/// happened yet.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Figures {
-    /// The relay's books.
-    pub books: Snapshot,
-    /// The part of the last own loops that came back, 0 to 1.
-    pub loop_ratio: f64,
-    /// The provider role's.
-    pub provider: Option<shoal_provider::Counters>,
-    /// The directory's.
-    pub directory: DirectoryCounters,
-    /// Descriptors that it refused, by reason.
-    pub refusals: Refusals,
-    /// The composition's.
-    pub node: NodeCounters,
-}
-
-impl Default for Figures {
-    fn default() -> Self {
-        Self {
-            books: Snapshot::default(),
-            loop_ratio: 1.0,
-            provider: Some(shoal_provider::Counters::default()),
-            directory: DirectoryCounters::default(),
-            refusals: Refusals::default(),
-            node: NodeCounters::default(),
-        }
-    }
-}
-
-impl Figures {
-    /// Every metric that a node has beside those of its host.
-    pub fn metrics() -> impl Iterator<Item = &'static Metric> {
-        let relay = shoal_mix::METRICS.iter().copied().flatten();
-        relay
-            .chain(shoal_provider::Counters::metrics())
-            .chain(DirectoryCounters::METRICS)
-            .chain([&REFUSED])
-            .chain(NodeCounters::METRICS)
-    }
-
-    /// The numbers for a page.
-    pub fn samples(&self) -> impl Iterator<Item = Sample> {
-        let provider = self
-            .provider
-            .iter()
-            .flat_map(shoal_provider::Counters::samples);
-        let books = self.books.samples().chain(provider);
-        let directory = self.directory.samples().chain(self.refusals.samples());
-        books.chain(directory).chain(self.node.samples())
-    }
 }
 
 impl Node {
@@ -217,7 +137,14 @@ impl Node {
         let provider = (role == Role::Provider)
             .then(|| Provider::new(Arc::clone(&params), id, provider, generator(), now));
         let (net, rng) = (Arc::clone(&params), generator());
-        let directory = Directory::new(net, Some(local), rng, restored, now);
+        let readiness = Readiness::new(&local.addresses);
+        let mut directory = Directory::new(net, Some(local), rng, restored, now);
+        let others = params.genesis_members.iter();
+        let others = others.filter(|member| member.id != id).count();
+        // With fewer, nothing would come of it.
+        let doubts_until = (others >= FEWEST_FAMILIES).then_some(now + CLOCK_PATIENCE);
+        let held = DirectoryInput::HoldBack(doubts_until.is_some());
+        directory.handle_input(now, held);
         let peers = NodeAction::Peers(wanted_peers(&params, &View::default(), &id));
         Self {
             params,
@@ -234,11 +161,13 @@ impl Node {
             clocks: Clocks::default(),
             questions: Questions::default(),
             connected: BTreeSet::new(),
-            readiness: Readiness::default(),
+            readiness,
             parts: Parts::default(),
             counters: NodeCounters::default(),
             checks: Checks::default(),
-            look_at: now,
+            look_at: now + LOOK_AGAIN,
+            doubts_until,
+            apart_said: (Epoch::new(0), 0),
             stop_by: None,
             drained: false,
             actions: VecDeque::from([peers]),
@@ -283,8 +212,14 @@ impl Node {
 
     /// Everything that is counted, at this instant.
     pub fn figures(&mut self, now: Time) -> Figures {
-        let ready = self.troubles(now).is_empty();
+        let troubles = self.troubles(now);
+        let mut kinds = TroubleKinds::default();
+        for trouble in &troubles {
+            kinds.add(trouble.kind(), 1);
+        }
         let document = self.directory.view().current(&self.params, now);
+        let neighbours = document.map(|document| self.readiness.neighbours(document, &self.local));
+        let neighbours = neighbours.unwrap_or_default();
         let node = NodeCounters {
             epoch: self.params.epoch_at(now).number(),
             members: document.map_or(0, |document| document.members().len() as u64),
@@ -292,7 +227,9 @@ impl Node {
                 .clocks
                 .off()
                 .map_or(0, |off| off.by.as_micros().div_ceil(1_000_000)),
-            ready: ready.into(),
+            ready: troubles.is_empty().into(),
+            unlinked: neighbours.missing as u64,
+            apart: neighbours.apart as u64,
             ..self.counters
         };
         Figures {
@@ -302,22 +239,30 @@ impl Node {
             directory: *self.directory.counters(),
             refusals: *self.directory.refusals(),
             node,
+            troubles: kinds,
         }
     }
 
     /// What keeps this node from its work; empty if nothing does.
     pub fn troubles(&mut self, now: Time) -> Vec<Trouble> {
-        let keys = self.directory.keys();
-        let who = (now, &self.local);
-        let parts = Parts {
-            unsaved: self.durable.is_behind(),
+        let genesis = self.params.genesis_members.iter();
+        let connected = genesis.filter(|member| {
+            self.connected.contains(&member.id) && !self.readiness.is_other(&member.id)
+        });
+        let look = Look {
+            now,
+            local: &self.local,
+            view: self.directory.view(),
+            keys: self.directory.keys(),
+            parts: &self.parts,
+            next: self.directory.next_usable(now),
+            unheard: self.directory.unheard(),
+            clock: self.clocks.off(),
+            is_behind: self.durable.is_behind(),
             stopping: self.stop_by.is_some(),
-            clock_off: self.clocks.off(),
-            ..self.parts
+            connected: connected.count(),
         };
-        let view = self.directory.view();
-        self.readiness
-            .troubles(&self.params, who, view, (parts, keys))
+        self.readiness.troubles(&self.params, &look)
     }
 
     /// Takes what happened.
@@ -325,11 +270,15 @@ impl Node {
         match input {
             NodeInput::Processed(packet) => self.relay_input(now, RelayInput::Processed(packet)),
             NodeInput::TagsDurable { upto } => {
-                self.log_failed(false);
+                if self.parts.log_works() {
+                    self.readiness.unsettle();
+                }
                 self.relay_input(now, RelayInput::TagsDurable { upto });
             }
-            NodeInput::TagsFailed => {
-                self.log_failed(true);
+            NodeInput::TagsFailed { why } => {
+                if self.parts.log_fails(now, why) {
+                    self.readiness.unsettle();
+                }
                 self.counters.replay_log += 1;
                 self.relay_input(now, RelayInput::TagsFailed);
             }
@@ -342,10 +291,12 @@ impl Node {
                     self.directory_action(now, action);
                 }
             }
-            NodeInput::PersistFailed { ticket, changes } => {
-                if !self.durable.is_behind() {
-                    self.event(NodeEvent::PersistFailed);
-                }
+            NodeInput::PersistFailed {
+                ticket,
+                changes,
+                why,
+            } => {
+                self.parts.unsaved = why;
                 self.counters.directory_state += changes.len() as u64;
                 self.readiness.unsettle();
                 for action in self.durable.failed(now, ticket, changes) {
@@ -388,7 +339,8 @@ impl Node {
             self.questions.deadline(),
             self.readiness.deadline().filter(|_| self.stop_by.is_none()),
             self.stop_by.filter(|_| !self.drained),
-            self.desk.has_clients().then_some(self.look_at),
+            self.stop_by.is_none().then_some(self.look_at),
+            self.doubts_until,
         ];
         parts.into_iter().flatten().min()
     }
@@ -410,8 +362,11 @@ impl Node {
         } else if let Some((ticket, changes)) = self.durable.poll(now) {
             self.act(NodeAction::Persist { ticket, changes });
         } else if now >= self.look_at {
-            self.look_at = now + LOOK_FOR_EXCESS;
+            self.look_at = now + LOOK_AGAIN;
             self.end_excess(now);
+            self.look_whether_deaf(now);
+        } else if self.doubts_until.is_some_and(|until| now >= until) {
+            self.trust_clock(now);
         } else {
             return false;
         }
@@ -433,9 +388,11 @@ impl Node {
             return false;
         }
         let troubles = self.troubles(now);
-        self.readiness.settle(&self.params, now);
-        if !self.readiness.changes(&troubles) {
-            return false;
+        let news = self.readiness.is_news(now, &troubles);
+        self.readiness.settle(&self.params, now, &self.parts);
+        let apart = self.report_apart(now);
+        if !news {
+            return apart;
         }
         let own = self.directory.view().current(&self.params, now);
         let own = own.and_then(|d| Some((d.epoch(), d.member(&self.local)?.layer)));
@@ -451,15 +408,42 @@ impl Node {
         true
     }
 
-    fn log_failed(&mut self, failed: bool) {
-        if std::mem::replace(&mut self.parts.log_failed, failed) != failed {
+    /// Says once in an epoch that neighbours can't be reached for want of a common family of addresses.
+    fn report_apart(&mut self, now: Time) -> bool {
+        let Some(document) = self.directory.view().current(&self.params, now) else {
+            return false;
+        };
+        let epoch = document.epoch();
+        if !self.readiness.has_waited(now) || document.member(&self.local).is_none() {
+            return false;
+        }
+        let apart = self.readiness.neighbours(document, &self.local).apart;
+        let before = std::mem::replace(&mut self.apart_said, (epoch, apart));
+        let known = if before.0 == epoch { before.1 } else { 0 };
+        if apart <= known {
+            return false;
+        }
+        self.event(NodeEvent::Apart { members: apart });
+        true
+    }
+
+    fn look_whether_deaf(&mut self, now: Time) {
+        let deaf = self.gate.why_deaf(now);
+        if std::mem::replace(&mut self.parts.deaf, deaf) != deaf {
             self.readiness.unsettle();
         }
     }
 
-    fn store_failed(&mut self, failed: bool) {
-        self.parts.store_failed = failed;
-        self.readiness.unsettle();
+    /// The node goes by its own clock from now on, unless its neighbours said at its start that it is
+    /// off: then keys and descriptors would be of another epoch. Later they can't stop it any more.
+    fn trust_clock(&mut self, now: Time) {
+        if self.clocks.off().is_some() {
+            self.doubts_until = Some(now + CLOCK_PATIENCE);
+            return;
+        }
+        self.doubts_until = None;
+        let input = DirectoryInput::HoldBack(false);
+        self.directory.handle_input(now, input);
     }
 
     fn stop(&mut self, now: Time) {
@@ -475,6 +459,7 @@ impl Node {
             NodeInput::Located { peer, place } => return self.questions.locate(peer, place),
             NodeInput::Connected(peer) => {
                 self.connected.insert(peer);
+                self.readiness.unsettle();
                 if !self.is_node(&peer) {
                     return;
                 }
@@ -482,15 +467,21 @@ impl Node {
             }
             NodeInput::Disconnected(peer) => {
                 self.connected.remove(&peer);
-                self.readiness.link(peer, false);
+                self.link(now, peer, false);
                 self.questions.disconnected(&peer);
                 if let Some(handle) = self.intake.detach(&peer) {
                     self.dismiss(now, handle);
                 }
                 DirectoryInput::PeerDisconnected(peer)
             }
-            NodeInput::LinkUp(peer) => return self.readiness.link(peer, true),
-            NodeInput::LinkDown(peer) => return self.readiness.link(peer, false),
+            NodeInput::LinkUp(peer) => return self.link(now, peer, true),
+            NodeInput::LinkDown(peer) => return self.link(now, peer, false),
+            NodeInput::OtherNetwork { peer, network } => {
+                if self.params.is_genesis(&peer) && network != self.params.hash() {
+                    self.readiness.network_of(peer, Some(network));
+                }
+                return;
+            }
             NodeInput::Gossip {
                 from,
                 ticket,
@@ -509,6 +500,7 @@ impl Node {
             } => return self.request(now, (from, ticket), kind, bytes),
             NodeInput::Response { from, bytes } => {
                 self.compare_clocks(now, from, &bytes);
+                self.readiness.network_of(from, None);
                 let response = bytes;
                 DirectoryInput::SyncResponse { from, response }
             }
@@ -521,6 +513,12 @@ impl Node {
         self.directory.handle_input(now, input);
     }
 
+    fn link(&mut self, now: Time, peer: NodeId, up: bool) {
+        let document = self.directory.view().current(&self.params, now);
+        let here = document.map(|document| (&**document, &self.local));
+        self.readiness.link(here, peer, up);
+    }
+
     /// Looks at the clock of a neighbour that has answered.
     fn compare_clocks(&mut self, now: Time, from: NodeId, response: &[u8]) {
         let mut documents = self.directory.view().documents.values().rev();
@@ -529,6 +527,9 @@ impl Node {
         let neighbour = (from, family);
         if self.clocks.answered(now, &self.params, neighbour, response) {
             self.readiness.unsettle();
+        }
+        if self.doubts_until.is_some() && self.clocks.is_compared() {
+            self.trust_clock(now);
         }
     }
 
@@ -704,12 +705,12 @@ impl Node {
             ProviderAction::Store { ticket, op } => self.act(NodeAction::Store { ticket, op }),
             ProviderAction::Attach { handle, answer } => self.attached(now, handle, answer),
             ProviderAction::StoreTrouble(error) => {
-                self.store_failed(true);
-                self.event(NodeEvent::StoreTrouble(error));
+                self.parts.store = Some(error);
+                self.readiness.unsettle();
             }
             ProviderAction::StoreRecovered => {
-                self.store_failed(false);
-                self.event(NodeEvent::StoreRecovered);
+                self.parts.store = None;
+                self.readiness.unsettle();
             }
             // What it will come to say later changes nothing here.
             _ => {}

@@ -32,21 +32,23 @@ fn a_clock_that_is_off_is_told_at_once_and_the_node_is_ready_again_once_it_is_ri
     for ahead in [5 * MINUTE, -5 * MINUTE] {
         let (mut world, neighbours) = world();
         assert!(world.is_ready());
+        world.run_for(Span::from_secs(5));
         all_say(&mut world, &neighbours, ahead);
         connect(&mut world, &neighbours);
         let told = Trouble::Clock {
             ahead: ahead < 0,
             by: Span::from_secs(300),
         };
-        assert_eq!(world.troubles(), [told]);
+        assert_eq!(world.troubles(), [told.clone()]);
         assert!(!world.is_ready());
-        let said = NodeEvent::NotReady(vec![told]);
+        let said = NodeEvent::NotReady(vec![told.clone()]);
         assert_eq!(world.events.last(), Some(&said));
         assert_eq!(world.node.figures(world.now).node.clock_off, 300);
-        assert!(told.to_string().contains("5 min"), "{told}");
+        let words = told.told(world.now);
+        assert!(words.contains("5 min"), "{words}");
         // It is as far off as before, and has not moved its clock.
         world.run_for(Span::from_secs(600));
-        assert_eq!(world.troubles(), [told]);
+        assert_eq!(world.troubles(), [told.clone()]);
         // Its clock is set right, and it asks on as ever.
         all_say(&mut world, &neighbours, 0);
         world.run_for(Span::from_secs(3600));
@@ -91,4 +93,41 @@ fn half_of_the_neighbours_together_do_not_make_it_doubt_its_clock() {
     world.input(NodeInput::Disconnected(neighbours[4]));
     connect(&mut world, &neighbours[4..5]);
     assert!(!world.is_ready());
+}
+
+#[test]
+fn a_node_that_starts_with_a_wrong_clock_makes_no_key_and_says_nothing_of_itself() {
+    for ahead in [10 * MINUTE, -10 * MINUTE] {
+        let mut world = World::new(Role::Mix, false);
+        let neighbours: Vec<NodeId> = world.network.nodes.keys().copied().collect();
+        all_say(&mut world, &neighbours, ahead);
+        connect(&mut world, &neighbours);
+        world.run_for(Span::from_secs(3 * 3600));
+        assert_eq!((world.keys_made(), world.published), (0, 0));
+        let clock = |trouble: &Trouble| matches!(trouble, Trouble::Clock { .. });
+        assert!(world.troubles().iter().any(clock));
+    }
+}
+
+#[test]
+fn a_node_that_starts_goes_by_its_clock_once_most_agree_or_nobody_says_anything() {
+    let mut world = World::new(Role::Mix, false);
+    let neighbours: Vec<NodeId> = world.network.nodes.keys().copied().collect();
+    assert_eq!(world.published, 0);
+    all_say(&mut world, &neighbours, 0);
+    connect(&mut world, &neighbours[..2]);
+    assert_eq!(world.published, 0, "two say nothing");
+    connect(&mut world, &neighbours[2..3]);
+    assert_eq!((world.keys_made(), world.published), (2, 1));
+
+    let mut alone = World::new(Role::Mix, false);
+    alone.run_for(Span::from_millis(4900));
+    assert_eq!(alone.published, 0);
+    alone.run_for(Span::from_millis(200));
+    assert_eq!((alone.keys_made(), alone.published), (2, 1));
+    // From then on a majority that lies keeps it from nothing.
+    all_say(&mut alone, &neighbours, 60 * MINUTE);
+    connect(&mut alone, &neighbours);
+    alone.run_for(Span::from_secs(2 * 3600));
+    assert!(alone.published > 1);
 }

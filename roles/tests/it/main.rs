@@ -8,6 +8,7 @@
 )]
 
 mod clock;
+mod health;
 mod node;
 mod session;
 mod world;

@@ -13,9 +13,12 @@ use shoal_roles::RequestKind;
 use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput, NodeSetup, Place, Trouble};
 use shoal_topology::sample::Network;
 use shoal_topology::{
-    Descriptor, DirectoryChange, Identity, LocalNode, NetworkParameters, PACKET_VERSION, Restored,
-    Role, SignedDescriptor, Ticket,
+    Address, Descriptor, DirectoryChange, Identity, LocalNode, NetworkParameters, PACKET_VERSION,
+    Restored, Role, SignedDescriptor, Ticket,
 };
+
+/// What the scripted disk says when it fails.
+const FULL: &str = "No space left on device";
 
 /// What the scripted disk does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,13 +29,35 @@ enum Disk {
     Hangs,
 }
 
+/// What a node starts from.
+struct Start {
+    with_key: bool,
+    with_document: bool,
+    /// This long after the beginning of epoch 0.
+    after: Span,
+    /// Where others reach it; as the document says, if none.
+    addresses: Option<Vec<Address>>,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self {
+            with_key: true,
+            with_document: true,
+            after: Span::from_secs(10),
+            addresses: None,
+        }
+    }
+}
+
 pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) node: Node,
     pub(crate) now: Time,
     disk: Disk,
     store: MemoryStore,
-    published: usize,
+    pub(crate) published: usize,
+    keys_made: usize,
     answers: Vec<(Ticket, Vec<u8>)>,
     refused: Vec<Ticket>,
     pub(crate) events: Vec<NodeEvent>,
@@ -54,23 +79,70 @@ impl World {
     /// A node that restarts into a network of nine with a document in force; `with_key` says whether
     /// its disk still has its key.
     pub(crate) fn new(role: Role, with_key: bool) -> Self {
+        let start = Start {
+            with_key,
+            ..Start::default()
+        };
+        Self::start(role, start)
+    }
+
+    /// One that has its key, and has waited long enough for neighbours' clocks to go by its own.
+    fn trusting(role: Role) -> Self {
+        let mut world = Self::new(role, true);
+        world.run_for(Span::from_secs(5));
+        world
+    }
+
+    /// The same, reached at these addresses.
+    pub(crate) fn with_addresses(role: Role, addresses: &[&str]) -> Self {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap());
+        let start = Start {
+            addresses: Some(addresses.collect()),
+            ..Start::default()
+        };
+        Self::start(role, start)
+    }
+
+    /// A mix whose keys are lost so long after the epoch's beginning, and whose descriptor is not.
+    pub(crate) fn lost_keys(after: Span) -> Self {
+        let start = Start {
+            with_key: false,
+            after,
+            ..Start::default()
+        };
+        Self::start(Role::Mix, start)
+    }
+
+    /// A new mix of a network that has no document yet.
+    pub(crate) fn without_document() -> Self {
+        let start = Start {
+            with_key: false,
+            with_document: false,
+            ..Start::default()
+        };
+        Self::start(Role::Mix, start)
+    }
+
+    fn start(role: Role, start: Start) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let mut network = Network::new(&mut rng, NetworkParameters::example(), 2, 3);
         let document = network.document(&mut rng, Epoch::new(0), None).unwrap();
-        let now = network.params.genesis + Span::from_secs(10);
+        let now = network.params.genesis + start.after;
         let id = network.ids(role).next().unwrap();
         let own = network.nodes.remove(&id).unwrap();
         let member = document.member(&id).unwrap();
+        let addresses = start.addresses.unwrap_or_else(|| member.addresses.clone());
         let local = LocalNode {
             identity: Arc::new(own.identity),
             role,
-            addresses: member.addresses.clone(),
+            addresses,
             family: String::new(),
             capacity_class: 0,
             storage_mib: 0,
         };
         let secret = own.keys.secret(Epoch::new(0)).unwrap().to_bytes();
-        let keys = with_key.then(|| (Epoch::new(0), secret));
+        let keys = start.with_key.then(|| (Epoch::new(0), secret));
+        let document = start.with_document.then(|| document.encode().into());
         let setup = NodeSetup {
             params: Arc::clone(&network.params),
             local,
@@ -79,7 +151,7 @@ impl World {
             engine: Engine::best(),
             restored: Restored {
                 keys: keys.into_iter().collect(),
-                documents: vec![document.encode().into()],
+                documents: document.into_iter().collect(),
                 ..Restored::default()
             },
             tags: Vec::new(),
@@ -91,6 +163,7 @@ impl World {
             disk: Disk::Works,
             store: MemoryStore::new(StoreLimits::default()),
             published: 0,
+            keys_made: 0,
             answers: Vec::new(),
             refused: Vec::new(),
             events: Vec::new(),
@@ -174,6 +247,7 @@ impl World {
 
     fn write(&mut self, ticket: u64, changes: Vec<DirectoryChange>) {
         for change in &changes {
+            self.keys_made += usize::from(matches!(change, DirectoryChange::Key { .. }));
             if let DirectoryChange::RemoveKey { epoch } = change {
                 self.removed.push((self.now, *epoch));
             }
@@ -185,7 +259,11 @@ impl World {
         self.groups.push((changes.len(), changes.iter().all(own)));
         let told = match self.disk {
             Disk::Works => NodeInput::Persisted { ticket },
-            Disk::Fails => NodeInput::PersistFailed { ticket, changes },
+            Disk::Fails => NodeInput::PersistFailed {
+                ticket,
+                changes,
+                why: FULL.to_owned(),
+            },
             Disk::Hangs => return self.pending.push(ticket),
         };
         self.node.handle_input(self.now, told);
@@ -198,6 +276,19 @@ impl World {
         for id in ids {
             self.input(NodeInput::LinkUp(id));
         }
+    }
+
+    /// Keys that it has had written.
+    pub(crate) const fn keys_made(&self) -> usize {
+        self.keys_made
+    }
+
+    /// The members that it sends to.
+    pub(crate) fn after(&self) -> Vec<NodeId> {
+        let document = self.node.view().documents.values().next_back().unwrap();
+        let ids = document.members().map(|member| member.id);
+        ids.filter(|id| document.position_ok(&self.node.id(), id))
+            .collect()
     }
 
     fn ask(&mut self, from: NodeId, number: u64, bytes: &[u8]) {
@@ -307,6 +398,8 @@ fn ready_is_said_once_its_links_are_up_or_it_has_waited() {
     world.link_up();
     assert!(world.is_ready());
     let mut waits = World::new(Role::Mix, true);
+    let one = waits.after()[0];
+    waits.input(NodeInput::LinkUp(one));
     waits.run_for(Span::from_secs(9));
     assert!(!waits.is_ready());
     waits.run_for(Span::from_secs(2));
@@ -330,21 +423,8 @@ fn a_node_without_its_key_is_not_ready_until_the_switch() {
 }
 
 #[test]
-fn a_replay_log_that_fails_is_a_reason_and_it_heals() {
-    let mut world = World::new(Role::Mix, true);
-    world.link_up();
-    assert!(world.is_ready());
-    world.input(NodeInput::TagsFailed);
-    assert_eq!(world.troubles(), [Trouble::ReplayLog]);
-    assert!(!world.is_ready());
-    assert_eq!(world.node.figures(world.now).node.replay_log, 1);
-    world.input(NodeInput::TagsDurable { upto: 1 });
-    assert!(world.is_ready());
-}
-
-#[test]
 fn nobody_hears_of_a_descriptor_whose_number_is_not_on_disk() {
-    let mut world = World::new(Role::Mix, true);
+    let mut world = World::trusting(Role::Mix);
     assert_eq!(world.published, 1, "the disk works");
     world.disk = Disk::Hangs;
     world.run_for(world.network.params.epoch.scale(3, 2));
@@ -359,15 +439,18 @@ fn nobody_hears_of_a_descriptor_whose_number_is_not_on_disk() {
 
 #[test]
 fn what_could_not_be_saved_is_a_reason_and_tried_again() {
-    let mut world = World::new(Role::Mix, true);
+    let mut world = World::trusting(Role::Mix);
     world.link_up();
     world.disk = Disk::Fails;
     world.run_for(world.network.params.epoch.scale(3, 2));
-    assert!(world.troubles().contains(&Trouble::Directory));
+    let unsaved = Trouble::Directory {
+        why: FULL.to_owned(),
+    };
+    assert!(world.troubles().contains(&unsaved));
     assert_eq!(world.published, 1);
     world.disk = Disk::Works;
     world.run_for(Span::from_secs(10));
-    assert!(!world.troubles().contains(&Trouble::Directory));
+    assert!(!world.troubles().contains(&unsaved));
     assert_eq!(world.published, 2);
 }
 
@@ -565,7 +648,7 @@ fn keys_that_are_over_are_deleted_by_a_deadline() {
 
 #[test]
 fn what_others_make_a_node_write_delays_no_key_and_no_number() {
-    let mut world = World::new(Role::Mix, true);
+    let mut world = World::trusting(Role::Mix);
     let epoch = world.network.params.epoch;
     // A disk that takes for ever, and a flood of descriptors from more and more identities.
     world.disk = Disk::Hangs;
@@ -591,7 +674,7 @@ fn what_others_make_a_node_write_delays_no_key_and_no_number() {
 
 #[test]
 fn a_flood_of_one_identity_is_written_once_in_a_twentieth_of_an_epoch() {
-    let mut world = World::new(Role::Mix, true);
+    let mut world = World::trusting(Role::Mix);
     world.groups.clear();
     let jobs = world.jobs;
     for sequence in 1..=300 {

@@ -16,8 +16,9 @@ use crate::{Document, DocumentError, MAX_STALE_EPOCHS, SignedDescriptor};
 /// in forming the first one: they may have one already.
 pub(super) const PATIENCE: Span = Span::from_secs(3);
 
-/// How long a network may take to start before that is worth a warning.
-const START_UP: Span = Span::from_secs(10);
+/// How long a node may take to hear of the epoch's document, after its start and after the switch, before
+/// that is worth a warning.
+const CATCH_UP: Span = Span::from_secs(10);
 
 /// A document that is being formed.
 pub(super) struct Forming {
@@ -272,22 +273,16 @@ impl<R: CryptoRng> Directory<R> {
             && !self.peers.all_heard()
     }
 
-    /// Says so when the document in force is old, or there is none, or it leaves us out.
+    /// Says so when the document in force is old, but not while a node that has just started, or an epoch
+    /// that has just begun, has to hear of the newer one.
     pub(super) fn warn_of_state(&mut self, now: Time) {
         let epoch = self.epoch;
         let Some(document) = self.archive.view().in_force(epoch).cloned() else {
-            let ever = self.archive.documents().next().is_some();
-            if ever {
-                self.warn(DirectoryWarning::NoDocument { epoch });
-            }
-            let missing = self.lacking.len();
-            if missing > 0 && now >= self.started + START_UP {
-                self.warn(DirectoryWarning::WaitingForGenesis { missing });
-            }
             return;
         };
         let age = epoch.number().saturating_sub(document.epoch().number());
-        if age > 0 {
+        if age > 0 && self.stale_at().is_some_and(|at| now >= at) {
+            self.warned_stale = Some(epoch);
             let left = MAX_STALE_EPOCHS.saturating_sub(age);
             let document = document.epoch();
             self.warn(DirectoryWarning::Stale {
@@ -296,12 +291,15 @@ impl<R: CryptoRng> Directory<R> {
                 left,
             });
         }
-        let own = self.own_id();
-        if own.is_some_and(|own| document.member(&own).is_none()) {
-            self.warn(DirectoryWarning::NotAMember {
-                epoch: document.epoch(),
-            });
-        }
+    }
+
+    /// From when on it is worth a warning that the document in force is not this epoch's; none if it is.
+    pub(super) fn stale_at(&self) -> Option<Time> {
+        let params = &self.rules.params;
+        let document = self.archive.view().in_force(self.epoch)?;
+        let begun = self.started.max(params.start_of(self.epoch));
+        let patience = CATCH_UP.min(params.epoch.scale(1, 4));
+        (document.epoch() != self.epoch).then(|| begun + patience)
     }
 
     /// Whether anything is missing that neighbours may have.

@@ -106,6 +106,8 @@ pub struct Directory<R> {
     started: Time,
     /// When the first document may be formed without having heard all neighbours.
     patience_until: Time,
+    /// The epoch in which it was last said that the document in force is old.
+    warned_stale: Option<Epoch>,
     /// What was warned of, so that it is not repeated within an epoch.
     warned: BTreeSet<(Epoch, String)>,
     counters: DirectoryCounters,
@@ -153,6 +155,7 @@ impl<R: CryptoRng> Directory<R> {
             sync_at: now,
             started: now,
             patience_until: now,
+            warned_stale: None,
             warned: BTreeSet::new(),
             counters: DirectoryCounters::default(),
             refusals: Refusals::default(),
@@ -160,7 +163,10 @@ impl<R: CryptoRng> Directory<R> {
         };
         directory.restore(restored.documents, restored.descriptors, now);
         directory.resume_own(now);
-        directory.tick(now);
+        // A node is first told whether its clock is right.
+        if directory.local.is_none() {
+            directory.tick(now);
+        }
         directory
     }
 
@@ -211,8 +217,12 @@ impl<R: CryptoRng> Directory<R> {
 
     /// Takes something that has happened.
     pub fn handle_input(&mut self, now: Time, input: DirectoryInput) {
+        if let DirectoryInput::HoldBack(held) = input {
+            self.own.hold_back(held);
+        }
         self.tick(now);
         match input {
+            DirectoryInput::HoldBack(_) => {}
             DirectoryInput::PeerConnected(id) => self.peer_connected(id, now),
             DirectoryInput::PeerDisconnected(id) => {
                 self.peers.disconnect(&id);
@@ -306,8 +316,10 @@ impl<R: CryptoRng> Directory<R> {
             at(self.patience_until);
         }
         if self.local.is_some() {
-            at(self.own.deadline());
+            self.own.deadline().into_iter().for_each(&mut at);
         }
+        let stale = self.stale_at().filter(|_| !self.warned_stale());
+        stale.into_iter().for_each(&mut at);
         Some(deadline)
     }
 
@@ -333,6 +345,12 @@ impl<R: CryptoRng> Directory<R> {
     #[must_use]
     pub fn refusals(&self) -> &Refusals {
         &self.refusals
+    }
+
+    /// The first members whose descriptors for this epoch have not been heard of.
+    #[must_use]
+    pub fn unheard(&self) -> usize {
+        self.lacking.len()
     }
 
     /// How many nodes have been heard of.
@@ -427,14 +445,15 @@ impl<R: CryptoRng> Directory<R> {
             .push_back(DirectoryAction::View(Arc::clone(&self.view)));
     }
 
+    /// Whether it was said in this epoch that the document in force is old.
+    fn warned_stale(&self) -> bool {
+        self.warned_stale == Some(self.epoch)
+    }
+
     /// Warns, but of the same thing only once in an epoch, and of few things.
     fn warn(&mut self, warning: DirectoryWarning) {
         const MOST: usize = 64;
-        // How many are missing changes all the time; that some are is worth saying once.
-        let key = match warning {
-            DirectoryWarning::WaitingForGenesis { .. } => (self.epoch, String::new()),
-            _ => (self.epoch, warning.to_string()),
-        };
+        let key = (self.epoch, warning.to_string());
         if self.warned.len() < MOST && self.warned.insert(key) {
             self.actions.push_back(DirectoryAction::Warn(warning));
         }

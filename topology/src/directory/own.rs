@@ -4,7 +4,7 @@
 use rand::{CryptoRng, RngExt};
 use shoal_proto::{Epoch, Span, Time};
 
-use super::pool::pause;
+use super::pool::{eligible, pause};
 use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning};
 use crate::{Descriptor, DescriptorError, NetworkParameters, PACKET_VERSION, SignedDescriptor};
 
@@ -23,6 +23,8 @@ pub(super) struct Own {
     frozen: Option<Epoch>,
     /// The highest epoch in which the keys of those before have been looked through.
     expired: Option<Epoch>,
+    /// The clock is not known to be right: nothing is made or said.
+    held: bool,
 }
 
 impl Own {
@@ -36,6 +38,7 @@ impl Own {
             last_issued: None,
             frozen: None,
             expired: None,
+            held: false,
         }
     }
 
@@ -45,9 +48,15 @@ impl Own {
         self.failures = self.failures.saturating_add(1);
     }
 
-    pub(super) fn deadline(&self) -> Time {
-        self.publish_at
-            .map_or(self.issue_at, |publish_at| publish_at.min(self.issue_at))
+    pub(super) const fn hold_back(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let next = self
+            .publish_at
+            .map_or(self.issue_at, |publish_at| publish_at.min(self.issue_at));
+        (!self.held).then_some(next)
     }
 
     /// Whether forming the document of this epoch was already tried at its freeze.
@@ -96,7 +105,7 @@ impl<R: CryptoRng> Directory<R> {
 
     /// Issues the own descriptor when it is due, and publishes it again if that failed.
     pub(super) fn keep_own(&mut self, now: Time) {
-        if self.local.is_none() {
+        if self.local.is_none() || self.own.held {
             return;
         }
         if now >= self.own.issue_at {
@@ -196,6 +205,37 @@ impl<R: CryptoRng> Directory<R> {
         let pause = pause(&self.rules.params);
         let soonest = self.own.last_issued.map_or(now, |issued| issued + pause);
         self.own.issue_at = self.own.issue_at.min(soonest);
+    }
+
+    /// When a document takes effect, after the one in force, that can name this node with a key that it
+    /// has: the next one, unless that is made of a descriptor with a key that was lost, or of none of
+    /// this node.
+    #[must_use]
+    pub fn next_usable(&self, now: Time) -> Time {
+        let (params, next) = (&self.rules.params, self.epoch.next());
+        let Some(own) = self.own_id() else {
+            return params.start_of(next);
+        };
+        let known = match self.archive.get(next) {
+            Some(document) => Some(document.member(&own).map(|member| member.key)),
+            None => {
+                let base = self.archive.view().in_force(self.epoch);
+                let base = base.map(std::sync::Arc::as_ref);
+                let mut issued = self.pool.of(&own).iter();
+                let counted = issued.rfind(|signed| eligible(params, next, base, signed));
+                match counted {
+                    Some(signed) => Some(signed.descriptor().key_for(next)),
+                    // One that is issued now would be too late.
+                    None if now >= params.issue_deadline(next) => Some(None),
+                    None => None,
+                }
+            }
+        };
+        let held = self.keys.public(next);
+        let usable = known.is_none_or(|key| key.is_some() && key == held)
+            // Another descriptor, with the new key, is still to come.
+            || self.archive.get(next).is_none() && self.own.issue_at < params.issue_deadline(next);
+        params.start_of(if usable { next } else { next.next() })
     }
 
     /// When the keys of an epoch that is over are to be deleted next.

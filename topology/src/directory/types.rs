@@ -85,6 +85,9 @@ pub enum DirectoryInput {
     PublishFailed,
     /// What a job has found out. One that nobody waits for is ignored.
     Done(DirectoryDone),
+    /// Whether the machine's clock is not known to be right, so that no key is made and no descriptor
+    /// issued: they would be of an epoch that is not. Without this input it is taken to be right.
+    HoldBack(bool),
 }
 
 /// What a [`Directory`](crate::Directory) wants done, in this order: a change has to be on disk
@@ -201,11 +204,6 @@ pub enum DirectoryChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DirectoryWarning {
-    /// The first document needs every genesis member's descriptor, and some are missing.
-    WaitingForGenesis {
-        /// How many are missing.
-        missing: usize,
-    },
     /// No document could be formed for an epoch.
     NotFormed {
         /// The epoch.
@@ -222,11 +220,6 @@ pub enum DirectoryWarning {
         /// For how many further epochs it may stay.
         left: u64,
     },
-    /// No document is in force: packets can't be handled.
-    NoDocument {
-        /// The epoch now.
-        epoch: Epoch,
-    },
     /// Neighbours have different documents of one epoch.
     Contradiction {
         /// The epoch.
@@ -239,11 +232,6 @@ pub enum DirectoryWarning {
     /// A descriptor of our own identity that we have not issued: an old backup of the state, or a
     /// copy of the key in use elsewhere.
     OwnIdentityElsewhere,
-    /// This node is not a member of the epoch.
-    NotAMember {
-        /// The epoch.
-        epoch: Epoch,
-    },
     /// A job has given nothing for 30 s. What it was for is done without it, or tried again.
     JobLost,
     /// The own descriptor breaks a rule, so that others would refuse it.
@@ -253,12 +241,6 @@ pub enum DirectoryWarning {
 impl fmt::Display for DirectoryWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WaitingForGenesis { missing } => {
-                write!(
-                    f,
-                    "the network can't start yet: {missing} genesis members have not been heard of"
-                )
-            }
             Self::NotFormed { epoch, reason } => {
                 write!(f, "no document for epoch {epoch}: {reason}")
             }
@@ -271,12 +253,6 @@ impl fmt::Display for DirectoryWarning {
                 "epoch {now} has no document; that of epoch {document} stays in force for at most \
                  {left} more epochs, and its keys are kept for so long, which costs forward secrecy"
             ),
-            Self::NoDocument { epoch } => {
-                write!(
-                    f,
-                    "no document is in force in epoch {epoch}: packets are dropped"
-                )
-            }
             Self::Contradiction {
                 epoch,
                 replaced: true,
@@ -310,7 +286,6 @@ impl fmt::Display for DirectoryWarning {
                 "a signature or document was not checked within 30 s: the machine is far too slow, or a \
                  thread of this program has failed",
             ),
-            Self::NotAMember { epoch } => write!(f, "this node is not a member of epoch {epoch}"),
             Self::OwnDescriptor(error) => write!(f, "the own descriptor is not valid: {error}"),
         }
     }

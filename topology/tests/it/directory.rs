@@ -205,11 +205,6 @@ fn the_last_document_stays_in_force_for_three_epochs() {
         net.warnings.iter().filter(|w| warned(w)).count()
     };
     assert_eq!([stale(2), stale(1), stale(0)], [1, 1, 1]);
-    assert!(
-        net.warnings
-            .iter()
-            .any(|(_, w)| matches!(w, DirectoryWarning::NoDocument { .. }))
-    );
 
     // When the provider is back, all genesis members are heard of, and a first document is formed.
     net.start(4);

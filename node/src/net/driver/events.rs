@@ -27,6 +27,9 @@ impl Driver {
         let node = ended.node;
         if let Some(connection) = ended.stalled {
             self.swarm.close_connection(connection);
+            if let Some(peer) = peer_of(&node) {
+                self.packets().closing(peer, connection);
+            }
         }
         let link = ended.link;
         let reopening =
@@ -48,6 +51,7 @@ impl Driver {
             SwarmEvent::Behaviour(ProtocolsEvent::Attach(event)) => {
                 self.requests_event(RequestKind::Attach, event);
             }
+            SwarmEvent::Behaviour(ProtocolsEvent::Alive(event)) => self.alive_event(event),
             SwarmEvent::Behaviour(ProtocolsEvent::Gossip(event)) => self.gossip_event(event),
             SwarmEvent::NewListenAddr { address, .. } => self.say(NetEvent::Listening(address)),
             SwarmEvent::ConnectionEstablished {
@@ -82,6 +86,7 @@ impl Driver {
                 tracing::debug!(%error, "dial failed");
                 if let Some(node) = node_of(&peer).filter(|_| !self.swarm.is_connected(&peer)) {
                     self.dial_failed(node, dial_failure(&error));
+                    self.ask_network(node);
                 }
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
@@ -206,6 +211,10 @@ impl Driver {
                 let asked = self.asked.remove(&(kind, request_id));
                 if let (Some(id), Some(from)) = (asked, node_of(&peer)) {
                     let why = request_failure(&error);
+                    // Over QUIC, those of other networks are connected, and understand nothing.
+                    if why == RequestFailure::Unsupported {
+                        self.ask_network(from);
+                    }
                     self.say(NetEvent::RequestFailed { from, id, why });
                 }
             }

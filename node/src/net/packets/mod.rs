@@ -168,6 +168,13 @@ impl Behaviour {
         self.peers.get(&id).is_some_and(Peer::is_opening)
     }
 
+    /// This connection is being closed: nothing is opened on it any more.
+    pub(crate) fn closing(&mut self, id: PeerId, connection: ConnectionId) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.closing(connection);
+        }
+    }
+
     /// Does what is due: opens again what was refused, and gives up waiting substreams.
     pub(crate) fn tick(&mut self, now: Instant) {
         let ids: Vec<PeerId> = self.peers.keys().copied().collect();

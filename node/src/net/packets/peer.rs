@@ -109,6 +109,14 @@ impl Peer {
         replaced
     }
 
+    /// A connection is being closed.
+    pub(super) fn closing(&mut self, id: ConnectionId) {
+        let mut connections = self.connections.iter_mut();
+        if let Some(connection) = connections.find(|connection| connection.id == id) {
+            connection.closing = true;
+        }
+    }
+
     /// A connection has closed. An open link on it is ended by its writer, which notices too.
     pub(super) fn remove(&mut self, id: ConnectionId, now: Instant) {
         self.connections.retain(|connection| connection.id != id);

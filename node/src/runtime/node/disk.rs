@@ -52,10 +52,11 @@ fn run(
     while let Some((ticket, changes)) = groups.take_one() {
         let told = match files.apply(changes, log) {
             Ok(()) => NodeInput::Persisted { ticket },
-            Err(NotKept { changes, why }) => {
-                tracing::error!(error = %why, "the directory's state could not be saved; it is tried again");
-                NodeInput::PersistFailed { ticket, changes }
-            }
+            Err(NotKept { changes, why }) => NodeInput::PersistFailed {
+                ticket,
+                changes,
+                why: why.to_string(),
+            },
         };
         // The loop is gone while the node stops.
         let _ = done.blocking_send(told);
@@ -113,13 +114,19 @@ mod tests {
         let (thread, mut done) = thread(dir.path());
         std::fs::rename(&keys, &away).expect("rename");
         thread.write(1, vec![key(1), DirectoryChange::Sequence(7)]);
-        let Some(NodeInput::PersistFailed { ticket: 1, changes }) = done.blocking_recv() else {
+        let Some(NodeInput::PersistFailed {
+            ticket: 1,
+            changes,
+            why,
+        }) = done.blocking_recv()
+        else {
             panic!("it did not fail");
         };
         assert!(
             matches!(changes[..], [DirectoryChange::Key { .. }]),
             "the number is on disk"
         );
+        assert!(why.contains("epoch-keys"), "{why}");
         std::fs::rename(&away, &keys).expect("rename");
         thread.write(1, changes);
         let told = done.blocking_recv();

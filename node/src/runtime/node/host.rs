@@ -35,7 +35,8 @@ pub(super) struct Report {
     pub(super) epoch: EpochFigures,
     /// What unwraps packets.
     pub(super) backend: &'static str,
-    pub(super) troubles: Vec<Trouble>,
+    /// What keeps it from its work, a line each; nothing if it does it.
+    pub(super) troubles: Vec<String>,
 }
 
 /// What the loop waits for besides deadlines.
@@ -176,6 +177,7 @@ impl Host {
             }
             NetEvent::Response { from, bytes, .. } => NodeInput::Response { from, bytes },
             NetEvent::RequestFailed { from, .. } => NodeInput::RequestFailed { from },
+            NetEvent::OtherNetwork { peer, network } => NodeInput::OtherNetwork { peer, network },
             NetEvent::PublishFailed => NodeInput::PublishFailed,
             NetEvent::GossipPeerSubscribed | NetEvent::DialFailed { .. } => return,
         };
@@ -214,7 +216,8 @@ impl Host {
             } => {
                 let taken = self.threads.replay.append(sequence, epoch, tag);
                 if !taken {
-                    self.tell(NodeInput::TagsFailed);
+                    let why = "more packets wait for the disk than links.log_tags".to_owned();
+                    self.tell(NodeInput::TagsFailed { why });
                 }
             }
             NodeAction::Store { ticket, op } => match &self.threads.store {
@@ -287,15 +290,20 @@ impl Host {
                 self.announcer.say(&Announce::Ready {
                     node: self.node.id().to_string(),
                     role: role.as_str(),
-                    layer,
+                    layer: (layer > 0).then_some(layer),
                     epoch: epoch.number(),
                 });
             }
             NodeEvent::NotReady(troubles) => {
-                let reasons = in_words(&troubles);
+                let reasons = in_words(&troubles, self.clock.now()).join("; ");
                 tracing::warn!(%reasons, "not ready");
                 self.announcer.say(&Announce::NotReady { reasons });
             }
+            NodeEvent::Apart { members } => tracing::warn!(
+                members,
+                "neighbours that can't be reached: they have no address of a family (IPv4, IPv6) that \
+                 this node advertises; what is routed over them and this node is lost"
+            ),
             NodeEvent::Directory(warning) => warn(&warning),
             NodeEvent::LoopsLost(returns) => tracing::warn!(
                 returned = returns.returned,
@@ -303,11 +311,7 @@ impl Host {
                 "own loops do not come back: packets are lost, or somebody drops them"
             ),
             NodeEvent::LoopsBack(_) => tracing::info!("own loops come back again"),
-            NodeEvent::StoreTrouble(error) => {
-                tracing::error!(%error, "the mailbox store is in trouble");
-            }
-            NodeEvent::StoreRecovered => tracing::info!("the mailbox store works again"),
-            // The thread that failed has said why.
+            // What it will come to say later is no news here.
             _ => {}
         }
     }
@@ -328,7 +332,7 @@ impl Host {
                 until_epoch: until_epoch(&self.params, now),
             },
             backend: self.backend.name(),
-            troubles: self.node.troubles(now),
+            troubles: in_words(&self.node.troubles(now), now),
         }
     }
 }
@@ -339,18 +343,14 @@ fn until_epoch(params: &NetworkParameters, now: Time) -> u64 {
     next.since(now).as_micros().div_ceil(1_000_000)
 }
 
-/// Reasons in one line.
-fn in_words(troubles: &[Trouble]) -> String {
-    let words: Vec<String> = troubles.iter().map(ToString::to_string).collect();
-    words.join("; ")
+/// A line for each.
+fn in_words(troubles: &[Trouble], now: Time) -> Vec<String> {
+    troubles.iter().map(|trouble| trouble.told(now)).collect()
 }
 
 fn warn(warning: &DirectoryWarning) {
     match warning {
-        DirectoryWarning::WaitingForGenesis { .. } => tracing::info!("{warning}"),
-        DirectoryWarning::Stale { .. } | DirectoryWarning::NoDocument { .. } => {
-            tracing::error!("{warning}");
-        }
+        DirectoryWarning::Stale { .. } => tracing::error!("{warning}"),
         _ => tracing::warn!("{warning}"),
     }
 }

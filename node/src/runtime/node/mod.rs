@@ -164,10 +164,10 @@ impl Starting {
         let notify = move |told| {
             let told = match told {
                 crate::state::Durable::UpTo(upto) => NodeInput::TagsDurable { upto },
-                crate::state::Durable::Failed { error, .. } => {
-                    tracing::error!(%error, "the replay log could not be written");
-                    NodeInput::TagsFailed
-                }
+                // The composition tells the operator, once.
+                crate::state::Durable::Failed { error, .. } => NodeInput::TagsFailed {
+                    why: error.to_string(),
+                },
             };
             // The loop is gone while the node stops.
             let _ = durable.blocking_send(told);
@@ -188,7 +188,10 @@ impl Starting {
         if self.config.role != Role::Provider {
             return Ok(None);
         }
-        let options = SqliteOptions::new(dir.file(STORE_FILE), self.config.store.clone());
+        let options = SqliteOptions {
+            reserve: self.config.store_reserve,
+            ..SqliteOptions::new(dir.file(STORE_FILE), self.config.store.clone())
+        };
         let store = SqliteStore::open(options).map_err(Failure::failed)?;
         StoreThread::spawn(Box::new(store), self.clock, done.clone())
             .map(Some)
@@ -247,7 +250,7 @@ fn export(report: &Report, page: &mut Page) {
 
 /// Whether the node does its work; if not, why.
 fn health(report: &Report) -> Health {
-    Health::of(report.troubles.iter().map(ToString::to_string))
+    Health::of(report.troubles.iter())
 }
 
 /// Ends the threads, in the order in which they feed each other.

@@ -1,0 +1,141 @@
+//! Whether this node can open what its neighbours send it.
+//!
+//! A node with another key than the document names, or whose clock is in another epoch, drops
+//! everything, and nothing else in it shows that. So it keeps count of the packets of each neighbour:
+//! how many could be opened, and how many could not because of the key or the epoch.
+//!
+//! Whether a packet opens is also up to who sent it. So the count is by family, only members of the
+//! position before this node's are counted, and more than half of all families there have to have sent
+//! what can't be opened, and next to nothing that can: the node's own loops, which come back by all of
+//! them, are among what can. One neighbour, one family or any number of strangers bring nothing about;
+//! who runs most of the families there can have the node say that it is not ready, and no more.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use shoal_proto::{NodeId, Span, Time};
+use shoal_topology::{Document, Family};
+
+use crate::DropReason;
+
+/// For so long a count goes on, and the one before it counts too.
+const HALF: Span = Span::from_secs(30);
+/// Packets of a family that say something.
+const ENOUGH: u32 = 8;
+/// Of so many packets one may have been opened.
+const NEXT_TO_NOTHING: u32 = 20;
+
+/// What became of neighbours' packets. Memory: a few numbers for each neighbour that sends.
+#[derive(Default)]
+pub(crate) struct Hearing(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    since: Time,
+    now: BTreeMap<NodeId, Tally>,
+    before: BTreeMap<NodeId, Tally>,
+}
+
+/// One neighbour's packets.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    opened: u32,
+    unknown_epoch: u32,
+    mac: u32,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.opened = self.opened.saturating_add(other.opened);
+        self.unknown_epoch = self.unknown_epoch.saturating_add(other.unknown_epoch);
+        self.mac = self.mac.saturating_add(other.mac);
+    }
+
+    /// Why nothing can be opened, if that is so.
+    const fn why(self) -> Option<DropReason> {
+        let failed = self.unknown_epoch.saturating_add(self.mac);
+        if failed < ENOUGH || self.opened > failed / NEXT_TO_NOTHING {
+            return None;
+        }
+        Some(if self.unknown_epoch >= self.mac {
+            DropReason::UnknownEpoch
+        } else {
+            DropReason::Mac
+        })
+    }
+}
+
+impl Counts {
+    fn turn(&mut self, now: Time) {
+        let age = now.since(self.since);
+        if age < HALF {
+            return;
+        }
+        let ended = std::mem::take(&mut self.now);
+        self.before = if age < HALF + HALF {
+            ended
+        } else {
+            BTreeMap::new()
+        };
+        self.since = now;
+    }
+}
+
+impl Hearing {
+    /// A neighbour's packet was opened, or was dropped for this reason. `document` is one that counts.
+    pub(crate) fn note(
+        &self,
+        now: Time,
+        (document, local): (&Document, &NodeId),
+        from: &NodeId,
+        outcome: Result<(), DropReason>,
+    ) {
+        let mut tally = Tally::default();
+        match outcome {
+            Ok(()) => tally.opened = 1,
+            Err(DropReason::UnknownEpoch) => tally.unknown_epoch = 1,
+            Err(DropReason::Mac) => tally.mac = 1,
+            Err(_) => return,
+        }
+        if document.position_ok(from, local) {
+            let mut counts = self.counts();
+            counts.turn(now);
+            counts.now.entry(*from).or_default().add(tally);
+        }
+    }
+
+    /// Why most neighbours' packets can't be opened, if that is so.
+    pub(crate) fn why_deaf(
+        &self,
+        now: Time,
+        document: &Document,
+        local: &NodeId,
+    ) -> Option<DropReason> {
+        let mut counts = self.counts();
+        counts.turn(now);
+        let mut families: BTreeMap<Family<'_>, Tally> = BTreeMap::new();
+        for id in document.before(local) {
+            let name = document.member(id).map_or("", |member| &member.family);
+            let family = families.entry(Family::of(*id, name)).or_default();
+            let counted = [counts.now.get(id), counts.before.get(id)];
+            counted.into_iter().flatten().for_each(|t| family.add(*t));
+        }
+        let of_all = families.len();
+        let why: Vec<DropReason> = families.into_values().filter_map(Tally::why).collect();
+        // One that is alone there can't be told from the others.
+        if why.len() < 2 || why.len() * 2 <= of_all {
+            return None;
+        }
+        let epochs = why.iter().filter(|why| **why == DropReason::UnknownEpoch);
+        Some(if epochs.count() * 2 >= why.len() {
+            DropReason::UnknownEpoch
+        } else {
+            DropReason::Mac
+        })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        // Each count is whole after each statement that changes it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,274 @@
+//! What can keep a node from its work, in words for its operator.
+
+use std::fmt;
+
+use shoal_mix::DropReason;
+use shoal_proto::{Epoch, NetworkHash, Span, Time};
+use shoal_provider::StoreError;
+
+/// Why a node does not do its work. [`told`](Self::told) says what happens next, or what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// The machine's clock is off what most neighbours say.
+    Clock {
+        /// It is ahead; else behind.
+        ahead: bool,
+        /// By so much at least.
+        by: Span,
+    },
+    /// There is no document, and more of the first members answer for another network than for this.
+    OtherNetwork {
+        /// So many do.
+        others: usize,
+        /// Of so many.
+        of: usize,
+        /// The hash of this node's parameters.
+        ours: NetworkHash,
+        /// That of most of those others.
+        theirs: NetworkHash,
+    },
+    /// There is no document.
+    NoDocument {
+        /// The first members that have not been heard of.
+        missing: usize,
+        /// Of so many.
+        of: usize,
+    },
+    /// The document in force does not list this node.
+    NotAMember {
+        /// The document's epoch.
+        epoch: Epoch,
+        /// When one takes effect that can.
+        next: Time,
+    },
+    /// The key of the epoch in force is missing, or another than the document names: the one that it
+    /// names was given up, because it could not be used safely, or is on another disk.
+    NoKey {
+        /// The epoch.
+        epoch: Epoch,
+        /// When a document takes effect that can name a key that the node has.
+        next: Time,
+    },
+    /// Next to nothing of what most neighbours send can be opened.
+    Deaf {
+        /// [`DropReason::UnknownEpoch`] or [`DropReason::Mac`].
+        why: DropReason,
+    },
+    /// No packet link to some members of the position after this node's, and it has not waited long.
+    Links {
+        /// How many are missing.
+        missing: usize,
+    },
+    /// No packet link to any member of the position after this node's, for longer than that.
+    Cut {
+        /// So many members there are.
+        of: usize,
+        /// So many of them have no address of a family (IPv4, IPv6) that this node has.
+        apart: usize,
+    },
+    /// The replay log can't be written: nothing may leave.
+    ReplayLog {
+        /// What the system said.
+        why: String,
+    },
+    /// The mailbox store fails.
+    Store(StoreError),
+    /// The directory's state can't be saved.
+    Directory {
+        /// What the system said.
+        why: String,
+    },
+    /// It was asked to stop.
+    Stopping,
+}
+
+shoal_proto::labels! {
+    /// 1 while this keeps the node from its work, as /healthz says in words.
+    pub enum TroubleKind("kind") counted by TroubleKinds as gauge "shoal_node_trouble_reasons" in "reasons" {
+        /// The machine's clock is off what most neighbours say.
+        Clock = "clock", "Set the machine's clock, see that it is kept right (NTP), and start the node again.";
+        /// The first members answer for another network.
+        OtherNetwork = "other_network", "Compare network.toml with the others'.";
+        /// There is no document.
+        NoDocument = "no_document", "After a start it is normal for seconds; else look whether the node reaches others.";
+        /// The document in force does not list the node.
+        NotAMember = "not_a_member", "A new node waits for an epoch; /healthz says until when.";
+        /// The epoch's key is lost.
+        NoKey = "no_key", "It ends by itself; /healthz says when. Look at the disk if it comes again.";
+        /// Most neighbours' packets can't be opened.
+        Deaf = "deaf", "Compare the clock, and look whether another node runs with a copy of this one's directory.";
+        /// It waits for links with its neighbours, for seconds.
+        Links = "links";
+        /// It reaches nobody whom it has to send to.
+        Cut = "cut", "Look at the machine's network and firewall, and whether it has the others' family of addresses.";
+        /// The replay log can't be written.
+        ReplayLog = "replay_log", "Look at the disk of the state directory: space, and errors in the system's log.";
+        /// The mailbox store fails.
+        Store = "store", "Look at the disk of the state directory; /healthz says what is wrong.";
+        /// The directory's state can't be saved.
+        Directory = "directory", "Look at the disk of the state directory: space, and errors in the system's log.";
+        /// It was asked to stop.
+        Stopping = "stopping";
+    }
+}
+
+impl Trouble {
+    /// Its label in metrics.
+    #[must_use]
+    pub const fn kind(&self) -> TroubleKind {
+        match self {
+            Self::Clock { .. } => TroubleKind::Clock,
+            Self::OtherNetwork { .. } => TroubleKind::OtherNetwork,
+            Self::NoDocument { .. } => TroubleKind::NoDocument,
+            Self::NotAMember { .. } => TroubleKind::NotAMember,
+            Self::NoKey { .. } => TroubleKind::NoKey,
+            Self::Deaf { .. } => TroubleKind::Deaf,
+            Self::Links { .. } => TroubleKind::Links,
+            Self::Cut { .. } => TroubleKind::Cut,
+            Self::ReplayLog { .. } => TroubleKind::ReplayLog,
+            Self::Store(_) => TroubleKind::Store,
+            Self::Directory { .. } => TroubleKind::Directory,
+            Self::Stopping => TroubleKind::Stopping,
+        }
+    }
+
+    /// In one line for people: what is wrong, and until when or what to do about it.
+    #[must_use]
+    pub fn told(&self, now: Time) -> String {
+        match self {
+            Self::Clock { ahead, by } => {
+                let side = if *ahead { "ahead of" } else { "behind" };
+                format!(
+                    "this machine's clock is {} {side} that of most neighbours; set it, see that it is \
+                     kept right (NTP), and start the node again",
+                    by.human()
+                )
+            }
+            Self::OtherNetwork {
+                others,
+                of,
+                ours,
+                theirs,
+            } => format!(
+                "{others} of {of} first members answer for another network: compare network.toml with \
+                 theirs (its hash is {} here and {} there; `shoal network show` prints it)",
+                ours.short(),
+                theirs.short()
+            ),
+            Self::NoDocument { missing: 0, .. } => {
+                "there is no document of the network yet; neighbours are asked for it".to_owned()
+            }
+            Self::NoDocument { missing, of } => format!(
+                "there is no document of the network yet: {missing} of {of} first members have not been \
+                 heard of, and no neighbour has one; look whether they run and this machine reaches them"
+            ),
+            Self::NotAMember { epoch, next } => format!(
+                "the document of epoch {epoch} does not list this node; it waits for the next one that \
+                 can, {}",
+                At(*next, now)
+            ),
+            Self::NoKey { epoch, next } => format!(
+                "the key of this node for epoch {epoch} is lost, so no packet can be opened; the next one \
+                 is in use {}",
+                At(*next, now)
+            ),
+            Self::Deaf { why } => {
+                let cause = match why {
+                    DropReason::UnknownEpoch => {
+                        "they are of another epoch: compare this machine's clock with the time"
+                    }
+                    _ => {
+                        "they are packed for another key: look whether a second node runs with a copy of \
+                         this one's directory"
+                    }
+                };
+                format!("most neighbours' packets can't be opened ({why}); {cause}")
+            }
+            Self::Links { missing } => format!("{missing} neighbours are not linked yet"),
+            Self::Cut { of, apart: 0 } => format!(
+                "none of the {of} members that this node sends to can be reached; look at this machine's \
+                 network and firewall"
+            ),
+            Self::Cut { of, apart } => format!(
+                "none of the {of} members that this node sends to can be reached, and {apart} of them have \
+                 no address of a family (IPv4, IPv6) that this node has; give it one of the other family, \
+                 and advertise it"
+            ),
+            Self::ReplayLog { why } => format!(
+                "the replay log can't be written ({why}), so no packet may leave; free some space or look \
+                 at the disk of the state directory, and it goes on by itself"
+            ),
+            Self::Store(error) => format!("deposits are refused: {error}"),
+            Self::Directory { why } => format!(
+                "the directory's state can't be saved ({why}); free some space or look at the disk of the \
+                 state directory, and it goes on by itself"
+            ),
+            Self::Stopping => "the node is stopping".to_owned(),
+        }
+    }
+}
+
+/// A time of the day and how long until then, which is what somebody who waits wants to know.
+struct At(Time, Time);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(at, now) = self;
+        let second = at.as_secs() % 86_400;
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let left = Span::from_secs(at.since(*now).as_micros().div_ceil(1_000_000));
+        write!(
+            f,
+            "at {hour:02}:{minute:02}:{second:02} UTC, in {}",
+            left.human()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_until_when_and_how_long() {
+        let next = Time::from_micros(1_760_004_000_000_000);
+        let now = Time::from_micros(1_760_000_760_000_001);
+        let epoch = Epoch::new(7);
+        for trouble in [
+            Trouble::NoKey { epoch, next },
+            Trouble::NotAMember { epoch, next },
+        ] {
+            let told = trouble.told(now);
+            assert!(told.contains("epoch 7"), "{told}");
+            assert!(told.ends_with("at 10:00:00 UTC, in 54 min"), "{told}");
+        }
+    }
+
+    #[test]
+    fn each_is_one_line() {
+        let hash = |byte| NetworkHash::new([byte; 32]);
+        let troubles = [
+            Trouble::Clock {
+                ahead: false,
+                by: Span::from_secs(601),
+            },
+            Trouble::OtherNetwork {
+                others: 2,
+                of: 3,
+                ours: hash(1),
+                theirs: hash(2),
+            },
+            Trouble::NoDocument { missing: 2, of: 3 },
+            Trouble::Deaf {
+                why: DropReason::Mac,
+            },
+            Trouble::Cut { of: 3, apart: 2 },
+            Trouble::Store(StoreError::DiskFull),
+        ];
+        for trouble in troubles {
+            let told = trouble.told(Time::default());
+            assert!(!told.contains('\n') && told.len() < 400, "{told}");
+        }
+    }
+}
