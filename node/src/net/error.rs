@@ -36,7 +36,7 @@ pub enum NetError {
     )]
     NoSuchAddress(Multiaddr),
     /// The operating system refused to listen.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// The address from the configuration.
         address: Multiaddr,
