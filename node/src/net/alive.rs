@@ -28,7 +28,9 @@ const ANSWERS: u32 = 4;
 /// What one member was asked, and asks.
 struct Member {
     ask_at: Instant,
-    /// Connections on which answers are missing, and how many in a row.
+    /// Answers that are late in a row, on whichever connection.
+    late: u32,
+    /// Connections on which answers never came, and how many in a row.
     missed: BTreeMap<ConnectionId, u32>,
     /// Questions that were answered since a moment.
     answered: (Instant, u32),
@@ -38,6 +40,7 @@ impl Member {
     const fn new(now: Instant) -> Self {
         Self {
             ask_at: now,
+            late: 0,
             missed: BTreeMap::new(),
             answered: (now, 0),
         }
@@ -48,8 +51,9 @@ impl Member {
 #[derive(Default)]
 pub(super) struct Alive {
     members: BTreeMap<NodeId, Member>,
-    /// Questions under way, with what had been written when they left.
-    asked: BTreeMap<OutboundRequestId, (NodeId, u64)>,
+    /// Questions under way: of whom, with what had been written when they left, and since when; without
+    /// that once they are late.
+    asked: BTreeMap<OutboundRequestId, (NodeId, u64, Option<Instant>)>,
     looked: Option<Instant>,
 }
 
@@ -58,7 +62,10 @@ impl Alive {
     pub(super) fn due(&mut self, now: Instant, linked: &[NodeId]) -> Vec<NodeId> {
         let before = self.looked.replace(now).unwrap_or(now);
         if now - before >= PAUSE {
-            self.members.values_mut().for_each(|m| m.missed.clear());
+            self.members.values_mut().for_each(|m| {
+                m.missed.clear();
+                m.late = 0;
+            });
         }
         self.members
             .retain(|id, _| linked.binary_search(id).is_ok());
@@ -74,8 +81,32 @@ impl Alive {
     }
 
     /// A member has been asked, when so many frames had been written to it.
-    pub(super) fn asked(&mut self, id: OutboundRequestId, node: NodeId, written: u64) {
-        self.asked.insert(id, (node, written));
+    pub(super) fn asked(
+        &mut self,
+        now: Instant,
+        id: OutboundRequestId,
+        (node, written): (NodeId, u64),
+    ) {
+        self.asked.insert(id, (node, written, Some(now)));
+    }
+
+    /// Members that are late with two answers in a row. That a question ends by itself, and on which
+    /// connection, can take longer: opening a substream has a deadline of its own.
+    pub(super) fn late(&mut self, now: Instant) -> Vec<NodeId> {
+        let mut late = Vec::new();
+        for (node, _, since) in self.asked.values_mut() {
+            if since.take_if(|since| now - *since >= PATIENCE).is_none() {
+                continue;
+            }
+            if let Some(member) = self.members.get_mut(node) {
+                member.late += 1;
+                if member.late >= MISSED {
+                    member.late = 0;
+                    late.push(*node);
+                }
+            }
+        }
+        late
     }
 
     /// An answer has come. Gives what had been written when the question left.
@@ -84,8 +115,9 @@ impl Alive {
         id: OutboundRequestId,
         connection: ConnectionId,
     ) -> Option<(NodeId, u64)> {
-        let (node, written) = self.asked.remove(&id)?;
+        let (node, written, _) = self.asked.remove(&id)?;
         if let Some(member) = self.members.get_mut(&node) {
+            member.late = 0;
             member.missed.remove(&connection);
         }
         Some((node, written))
@@ -99,7 +131,7 @@ impl Alive {
         connection: ConnectionId,
         timeout: bool,
     ) -> Option<NodeId> {
-        let (node, _) = self.asked.remove(&id)?;
+        let (node, ..) = self.asked.remove(&id)?;
         let member = self.members.get_mut(&node).filter(|_| timeout)?;
         let missed = member.missed.entry(connection).or_default();
         *missed += 1;

@@ -266,6 +266,12 @@ impl Links {
         writer.map_or(0, |writer| writer.written.load(Ordering::Relaxed))
     }
 
+    /// The connection that this peer is written to on.
+    pub(super) fn connection(&self, node: &NodeId) -> Option<ConnectionId> {
+        let writer = self.entries.get(node)?.writer.as_ref();
+        writer.map(|writer| writer.connection)
+    }
+
     /// So many frames have arrived, if they were written on this connection.
     pub(super) fn arrived(&mut self, node: &NodeId, connection: ConnectionId, frames: u64) {
         let writer = self.entries.get_mut(node).and_then(|e| e.writer.as_mut());

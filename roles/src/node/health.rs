@@ -257,7 +257,11 @@ impl Readiness {
             Some(document) => self.as_member(document, look, &mut troubles),
             None => self.without_document(params, look, &mut troubles),
         }
-        troubles.extend(parts.deaf.map(|why| Trouble::Deaf { why }));
+        // It follows from a lost key or a wrong clock, which say more.
+        let explained =
+            |trouble: &Trouble| !matches!(trouble, Trouble::Links { .. } | Trouble::Cut { .. });
+        let deaf = parts.deaf.filter(|_| !troubles.iter().any(explained));
+        troubles.extend(deaf.map(|why| Trouble::Deaf { why }));
         let log = parts.log.as_ref().filter(|log| log.stands(now));
         troubles.extend(log.map(|log| Trouble::ReplayLog {
             why: log.why.clone(),

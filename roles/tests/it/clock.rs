@@ -39,7 +39,7 @@ fn a_clock_that_is_off_is_told_at_once_and_the_node_is_ready_again_once_it_is_ri
             ahead: ahead < 0,
             by: Span::from_secs(300),
         };
-        assert_eq!(world.troubles(), [told.clone()]);
+        assert_eq!(world.troubles(), std::slice::from_ref(&told));
         assert!(!world.is_ready());
         let said = NodeEvent::NotReady(vec![told.clone()]);
         assert_eq!(world.events.last(), Some(&said));
@@ -48,7 +48,7 @@ fn a_clock_that_is_off_is_told_at_once_and_the_node_is_ready_again_once_it_is_ri
         assert!(words.contains("5 min"), "{words}");
         // It is as far off as before, and has not moved its clock.
         world.run_for(Span::from_secs(600));
-        assert_eq!(world.troubles(), [told.clone()]);
+        assert_eq!(world.troubles(), std::slice::from_ref(&told));
         // Its clock is set right, and it asks on as ever.
         all_say(&mut world, &neighbours, 0);
         world.run_for(Span::from_secs(3600));

@@ -39,7 +39,7 @@ fn a_replay_log_that_fails_now_and_then_is_one_trouble_and_it_heals() {
     for upto in 0..20 {
         world.input(NodeInput::TagsFailed { why: why.clone() });
         let log = Trouble::ReplayLog { why: why.clone() };
-        assert_eq!(world.troubles(), [log.clone()]);
+        assert_eq!(world.troubles(), std::slice::from_ref(&log));
         assert!(log.told(world.now).contains(&why));
         world.run_for(Span::from_millis(200));
         world.input(NodeInput::TagsDurable { upto });
@@ -172,7 +172,7 @@ fn first_members_of_another_network_are_named_as_what_they_are() {
         ours,
         theirs,
     };
-    assert_eq!(world.troubles(), [trouble.clone()]);
+    assert_eq!(world.troubles(), std::slice::from_ref(&trouble));
     let words = trouble.told(world.now);
     assert!(words.starts_with("2 of 8 first members"), "{words}");
     assert!(words.contains(&theirs.short()) && words.contains(&ours.short()));

@@ -27,7 +27,12 @@ impl Driver {
         for node in self.alive.due(now, &linked) {
             if let Some(peer) = peer_of(&node) {
                 let id = alive.send_request(&peer, Vec::new());
-                self.alive.asked(id, node, self.links.written(&node));
+                self.alive.asked(now, id, (node, self.links.written(&node)));
+            }
+        }
+        for node in self.alive.late(now) {
+            if let Some(connection) = self.links.connection(&node) {
+                self.dead(node, connection);
             }
         }
     }
