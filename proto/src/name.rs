@@ -5,7 +5,7 @@ use crate::NetworkHash;
 
 /// Which network a node is of, between nodes only: the one name that carries no network, so that those of
 /// different networks can find out that they are.
-pub const NETWORK: &str = "/shoal/network/1";
+pub const HELLO: &str = "/shoal/hello/1";
 
 /// One-way substreams of frames.
 #[must_use]

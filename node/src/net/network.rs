@@ -60,7 +60,7 @@ impl UpgradeInfo for Telling {
 
     fn protocol_info(&self) -> Self::InfoIter {
         let noise = self.noise.protocol_info().next().unwrap_or("/noise");
-        [noise, name::NETWORK].into_iter()
+        [noise, name::HELLO].into_iter()
     }
 }
 
@@ -73,7 +73,7 @@ where
     type Future = BoxFuture<'static, Result<Self::Output, Refused>>;
 
     fn upgrade_inbound(self, mut io: T, info: &'static str) -> Self::Future {
-        if info != name::NETWORK {
+        if info != name::HELLO {
             return self.noise.upgrade_inbound(io, info).err_into().boxed();
         }
         async move {
@@ -186,7 +186,7 @@ impl Asking {
 /// Asks who listens there. Both lines of multistream-select are sent at once, and come back.
 async fn ask(address: SocketAddr) -> io::Result<NetworkHash> {
     let mut lines = Vec::new();
-    for line in [HEADER, name::NETWORK] {
+    for line in [HEADER, name::HELLO] {
         lines.extend(u8::try_from(line.len() + 1));
         lines.extend_from_slice(line.as_bytes());
         lines.push(b'\n');
