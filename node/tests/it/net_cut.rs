@@ -175,7 +175,7 @@ async fn who_asks_for_the_network_is_told_that_and_nothing_else() {
     let mut stream = TcpStream::connect(socket(&node.addresses[0]))
         .await
         .unwrap();
-    let lines = b"\x13/multistream/1.0.0\n\x11/shoal/hello/1\n";
+    let lines = b"\x13/multistream/1.0.0\n\x0f/shoal/hello/1\n";
     stream.write_all(lines).await.unwrap();
     let mut answer = Vec::new();
     let read = timeout(LONG, stream.read_to_end(&mut answer)).await;
