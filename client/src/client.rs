@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rand::CryptoRng;
 use shoal_packet::Frame;
 use shoal_packet::command::{ReceiptStatus, StreamEntry, StreamItem};
-use shoal_proto::{ClientHandle, MessageId, NodeId, Time};
-use shoal_topology::NetworkParameters;
+use shoal_proto::{ClientHandle, MessageId, NodeId, Span, Time};
+use shoal_topology::{NetworkParameters, Profile};
 use zeroize::Zeroizing;
 
 use crate::address::Address;
@@ -83,7 +83,7 @@ impl<R: CryptoRng> Client<R> {
             outbox: Outbox::new(&config, outbox::first_wait(&params, &profile), &mut rng),
             contacts: Contacts::default(),
             mailbox: MailboxLink::new(index, &profile, config.mailbox_provider, &mut rng),
-            inbox: Inbox::new(&config),
+            inbox: Inbox::new(&config, patience(&config, &params, &profile)),
             watch: Watch::new(&config, &profile, now),
             desk: Desk::new(),
             counters: Counters::default(),
@@ -554,4 +554,15 @@ impl<R: CryptoRng> Client<R> {
             self.desk.hold(alarm, holds);
         }
     }
+}
+
+/// How long a message waits for those before it: at least for the quick tries of one that was lost, and for
+/// twenty pushes of the mailbox.
+fn patience(config: &ClientConfig, params: &NetworkParameters, profile: &Profile) -> Span {
+    let tries = outbox::first_wait(params, profile).scale(12, 1);
+    let pushes = match profile.mailbox_clock > 0.0 {
+        true => Span::from_secs_f64(20.0 / profile.mailbox_clock),
+        false => Span::ZERO,
+    };
+    config.order_patience.max(tries).max(pushes)
 }

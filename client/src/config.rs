@@ -33,8 +33,9 @@ pub struct ClientConfig {
     /// How long a message is tried. How long a mailbox keeps what it has stored is its provider's to
     /// say. Default 7 days.
     pub time_to_live: Span,
-    /// How long a message waits here for those that its sender wrote before it. Then it is told with the
-    /// gap. Default 1 min.
+    /// How long a message waits here for those that its sender wrote before it, after the last part of
+    /// one of these that came; ten times as long at most. Then it is told with the gap. Default
+    /// 1 min; longer where the profile's tries and pushes are (see [`Client::new`](crate::Client::new)).
     pub order_patience: Span,
     /// When a loop or an answer that has not come back counts as lost. Default 30 s.
     pub reply_timeout: Span,

@@ -117,6 +117,8 @@ pub(crate) struct Outbox {
     orders: BTreeMap<MessageId, u64>,
     /// Served last; the next due one after it is next.
     served: u64,
+    /// Tries that were made.
+    turns: u32,
     next_order: u64,
     rng: ChaCha20Rng,
     waiting: usize,
@@ -140,6 +142,7 @@ impl Outbox {
             by_order: BTreeMap::new(),
             orders: BTreeMap::new(),
             served: 0,
+            turns: 0,
             next_order: 1,
             rng: ChaCha20Rng::from_rng(rng),
             waiting: 0,
@@ -291,10 +294,14 @@ impl Outbox {
 
     /// The fragment whose turn it is: messages take turns, so that a long one holds up nobody,
     /// and within a message the first that is due goes first. What was often tried in vain waits for
-    /// what was not.
+    /// what was not, but for one turn in four.
     pub(crate) fn next_due(&self, now: Time) -> Option<Due> {
-        self.due(now, |tries| tries < QUICK_TRIES)
-            .or_else(|| self.due(now, |_| true))
+        let fresh = || self.due(now, |tries| tries < QUICK_TRIES);
+        let stale = || self.due(now, |tries| tries >= QUICK_TRIES);
+        match self.turns % 4 {
+            3 => stale().or_else(fresh),
+            _ => fresh().or_else(stale),
+        }
     }
 
     fn due(&self, now: Time, tried: fn(u32) -> bool) -> Option<Due> {
@@ -328,6 +335,7 @@ impl Outbox {
             return Vec::new();
         };
         self.served = order;
+        self.turns = self.turns.wrapping_add(1);
         let Some(outgoing) = self.by_order.get_mut(&order) else {
             return Vec::new();
         };
@@ -663,6 +671,30 @@ mod tests {
             assert!((0.5..1.5).contains(&waits), "{waits} of {wait}");
             now = due;
         }
+    }
+
+    #[test]
+    fn what_was_tried_in_vain_has_one_turn_in_four_beside_what_was_not() {
+        let mut outbox = accepted(at(1000), 1);
+        (0..20).for_each(|_| drop(outbox.tried(&MESSAGE, 0, true, at(1000))));
+        let other = MessageId::new([8; 16]);
+        let rows = (0..40).map(part).collect();
+        let prepared = outbox.prepare(at(1000), other, rows).unwrap();
+        outbox.accept(at(1000), prepared);
+        // Nothing of the other is ever stored, and all of both is due again and again.
+        let mut served = [0, 0];
+        for _ in 0..40 {
+            for outgoing in outbox.by_order.values_mut() {
+                outgoing
+                    .parts
+                    .values_mut()
+                    .for_each(|it| it.retry.due = at(2000));
+            }
+            let due = outbox.next_due(at(2000)).unwrap();
+            served[usize::from(due.message == MESSAGE)] += 1;
+            outbox.tried(&due.message, due.index, true, at(2000));
+        }
+        assert_eq!(served, [30, 10]);
     }
 
     #[test]

@@ -211,7 +211,8 @@ impl Gate {
 
     /// Why next to nothing of what most neighbours send can be opened, if that is so:
     /// [`DropReason::UnknownEpoch`] or [`DropReason::Mac`]. Looks a minute back at most. One neighbour,
-    /// one family of several, and strangers can't bring it about.
+    /// one family of several, and strangers can't bring it about; who makes packets that travel by all
+    /// neighbours can, so it says something only if no own loop has come back for a minute.
     #[must_use]
     pub fn why_deaf(&self, now: Time) -> Option<DropReason> {
         let state = self.read();

@@ -4,16 +4,17 @@
 //! everything, and nothing else in it shows that. So it keeps count of the packets of each neighbour:
 //! how many could be opened, and how many could not because of the key or the epoch.
 //!
-//! Whether a packet opens is also up to who sent it. So the count is by family, only members of the
-//! position before this node's are counted, and more than half of all families there have to have sent
-//! what can't be opened, and next to nothing that can: the node's own loops, which come back by all of
-//! them, are among what can. One neighbour, one family or any number of strangers bring nothing about;
-//! who runs most of the families there can have the node say that it is not ready, and no more.
+//! Whether a packet opens is also up to who made it, a client or a member before the one that passed it
+//! on. So the count is by family, only members of the position before this node's are counted, more than
+//! half of all families there have to have sent what can't be opened, and next to nothing that can; and
+//! none of the node's own loops may have come back meanwhile, which whoever asks here has to see to: one
+//! that did was opened with the key of the epoch. Who sends garbage by all neighbours brings nothing about
+//! without keeping back the node's loops too, and no more than that it says that it is not ready.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use shoal_proto::{NodeId, Span, Time};
+use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::{Document, Family};
 
 use crate::DropReason;
@@ -31,6 +32,8 @@ pub(crate) struct Hearing(Mutex<Counts>);
 
 #[derive(Default)]
 struct Counts {
+    /// Of which document: with another one there are other keys, and other neighbours.
+    epoch: Option<Epoch>,
     since: Time,
     now: BTreeMap<NodeId, Tally>,
     before: BTreeMap<NodeId, Tally>,
@@ -66,7 +69,12 @@ impl Tally {
 }
 
 impl Counts {
-    fn turn(&mut self, now: Time) {
+    fn turn(&mut self, now: Time, epoch: Epoch) {
+        if self.epoch.replace(epoch) != Some(epoch) {
+            self.since = now;
+            self.now.clear();
+            self.before.clear();
+        }
         let age = now.since(self.since);
         if age < HALF {
             return;
@@ -99,7 +107,7 @@ impl Hearing {
         }
         if document.position_ok(from, local) {
             let mut counts = self.counts();
-            counts.turn(now);
+            counts.turn(now, document.epoch());
             counts.now.entry(*from).or_default().add(tally);
         }
     }
@@ -112,7 +120,7 @@ impl Hearing {
         local: &NodeId,
     ) -> Option<DropReason> {
         let mut counts = self.counts();
-        counts.turn(now);
+        counts.turn(now, document.epoch());
         let mut families: BTreeMap<Family<'_>, Tally> = BTreeMap::new();
         for id in document.before(local) {
             let name = document.member(id).map_or("", |member| &member.family);

@@ -127,7 +127,7 @@ impl Exit {
                 "another copy of the client has its keys and has taken the mailbox over: nothing comes \
                  here any more; stop one of the two"
             }
-            Self::Interrupted => "interrupted",
+            Self::Interrupted => "interrupted; a message that was handed over may be accepted",
             Self::Unread => "nobody reads standard output any more",
         }
     }
@@ -258,10 +258,17 @@ impl Failure {
 }
 
 impl From<StateError> for Failure {
-    /// What exists already is in the way of what the user asked for; the rest fails by itself.
+    /// What exists already is in the way of what the user asked for, and what is missing or is another's
+    /// is the user's to set right; the rest fails by itself, and may be over at the next try: a service
+    /// is started again after it.
     fn from(error: StateError) -> Self {
         match error {
             StateError::Exists(_) => Self::other(Exit::Exists, error),
+            StateError::Missing { .. }
+            | StateError::Mode { .. }
+            | StateError::Owner { .. }
+            | StateError::Kind(_)
+            | StateError::Layout { .. } => Self::usage(error),
             _ => Self::failed(error),
         }
     }

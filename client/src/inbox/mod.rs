@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use shoal_packet::command::StreamEntry;
 use shoal_packet::fragment::Fragment;
-use shoal_proto::{MessageId, Time};
+use shoal_proto::{MessageId, Span, Time};
 
 use self::order::{Order, Turn};
 use self::partial::Partials;
@@ -88,12 +88,12 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn new(config: &ClientConfig) -> Self {
+    pub(crate) fn new(config: &ClientConfig, patience: Span) -> Self {
         let limits = config.limits;
         Self {
             seen: Seen::new(limits.seen),
             partials: Partials::new(limits.partial_fragments, limits.partial_of_strangers),
-            order: Order::new(config.order_patience, limits.numbered_strangers),
+            order: Order::new(patience, limits.numbered_strangers),
             unread: BTreeMap::new(),
             limits,
         }
@@ -164,6 +164,8 @@ impl Inbox {
             sender,
             message: fragment.envelope.message,
         };
+        let number = fragment.envelope.sequence;
+        self.order.heard(now, &sender, number);
         if self.partials.contradicts(&key, &fragment) {
             return Arrival::Bad;
         }
@@ -387,7 +389,10 @@ mod tests {
     fn fragments_come_in_any_order_and_once() {
         let me = me();
         let (from, parts) = fragments(1, 3_000);
-        let mut inbox = Inbox::new(&ClientConfig::new(NodeId::new([1; 32])));
+        let mut inbox = Inbox::new(
+            &ClientConfig::new(NodeId::new([1; 32])),
+            Span::from_secs(60),
+        );
         let mut told = 0;
         for index in [2, 0, 2, 1, 0] {
             match arrive(&mut inbox, &me, &from, &parts[index]) {
@@ -411,7 +416,7 @@ mod tests {
         let me = me();
         let mut config = ClientConfig::new(NodeId::new([1; 32]));
         config.limits.partial_fragments = 8;
-        let mut inbox = Inbox::new(&config);
+        let mut inbox = Inbox::new(&config, Span::from_secs(60));
         let (honest, parts) = fragments(1, 3_000);
         arrive(&mut inbox, &me, &honest, &parts[0]);
         let mut deleted = 0;
@@ -439,7 +444,10 @@ mod tests {
     fn a_contradicting_fragment_changes_nothing() {
         let me = me();
         let (from, parts) = fragments(1, 3_000);
-        let mut inbox = Inbox::new(&ClientConfig::new(NodeId::new([1; 32])));
+        let mut inbox = Inbox::new(
+            &ClientConfig::new(NodeId::new([1; 32])),
+            Span::from_secs(60),
+        );
         arrive(&mut inbox, &me, &from, &parts[0]);
         let mut other = parts[0].clone();
         other.0 = MessageId::new([7; 16]);

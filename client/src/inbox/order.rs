@@ -20,12 +20,22 @@ pub(super) struct Turn {
     pub(super) gap: Option<u64>,
 }
 
+/// As long as parts of it come, a message is waited for so many times the patience.
+const LONGEST: u64 = 10;
+
+/// How long a message waits.
+#[derive(Clone, Copy)]
+struct Wait {
+    until: Time,
+    most: Time,
+}
+
 /// What one sender's next message is, for all that are remembered, and what waits. What waits is
 /// unread, and bounded with that.
 pub(super) struct Order {
     senders: BTreeMap<PeerKey, OrderRow>,
     /// Until when each waits, by its number. Never empty for a sender.
-    waiting: BTreeMap<PeerKey, BTreeMap<(u64, MessageId), Time>>,
+    waiting: BTreeMap<PeerKey, BTreeMap<(u64, MessageId), Wait>>,
     patience: Span,
     /// Strangers remembered.
     limit: usize,
@@ -52,18 +62,36 @@ impl Order {
 
     /// A whole message is here since `arrived`: it waits for its turn.
     pub(super) fn wait(&mut self, key: InboxKey, number: u64, arrived: Time) {
+        let waits = Wait {
+            until: arrived + self.patience,
+            most: arrived + self.patience.scale(LONGEST, 1),
+        };
         let waiting = self.waiting.entry(key.sender).or_default();
-        waiting.insert((number, key.message), arrived + self.patience);
+        waiting.insert((number, key.message), waits);
+    }
+
+    /// A part of a sender's message of this number came: more of it is on its way, and what was written
+    /// after it waits for that.
+    pub(super) fn heard(&mut self, now: Time, sender: &PeerKey, number: u64) {
+        let until = now + self.patience;
+        let Some(waiting) = self.waiting.get_mut(sender) else {
+            return;
+        };
+        for ((after, _), waits) in waiting {
+            if *after > number {
+                waits.until = waits.until.max(until.min(waits.most));
+            }
+        }
     }
 
     /// The next message whose turn it is: none before it is missing, or it has waited long enough, or
     /// one behind it has. Of several senders the one whose message has waited longest comes first.
     pub(super) fn next(&mut self, now: Time) -> Option<Turn> {
         let ready = self.waiting.iter().filter_map(|(sender, waiting)| {
-            let ((number, message), until) = waiting.first_key_value()?;
+            let ((number, message), waits) = waiting.first_key_value()?;
             let follows = *number <= self.expected(sender);
-            let has = follows || waiting.values().any(|until| *until <= now);
-            has.then_some((*until, *sender, *number, *message))
+            let has = follows || waiting.values().any(|waits| waits.until <= now);
+            has.then_some((waits.until, *sender, *number, *message))
         });
         let (_, sender, number, message) = ready.min()?;
         let waiting = self.waiting.get_mut(&sender)?;
@@ -93,12 +121,14 @@ impl Order {
         self.senders.insert(sender, row);
         let key = |sender: &PeerKey| sender.as_bytes().to_vec();
         let mut changes = vec![Change::put(Table::Order, key(&sender), row.encode())];
-        // Whose number is forgotten is expected to start anew: what he writes next waits once.
+        // Whose number is forgotten is expected to start anew: what he writes next waits once, and seems to
+        // come after a gap. So those go first who wrote least, as everybody of a flood does.
         if self.senders.len() > self.limit {
             let is_strange = |(it, _): &(&PeerKey, &OrderRow)| !contacts.contains(it);
             let strangers = self.senders.iter().filter(is_strange);
             let others = strangers.clone().filter(|(it, _)| **it != sender);
-            let oldest = others.min_by_key(|(_, row)| row.told).map(|(it, _)| *it);
+            let oldest = others.min_by_key(|(_, row)| (row.next, row.told));
+            let oldest = oldest.map(|(it, _)| *it);
             let excess = strangers.count() > self.limit;
             if let Some(oldest) = oldest.filter(|_| excess) {
                 self.senders.remove(&oldest);
@@ -111,13 +141,16 @@ impl Order {
     /// When the next one has waited long enough.
     pub(super) fn deadline(&self) -> Option<Time> {
         let waiting = self.waiting.values().flat_map(BTreeMap::values);
-        waiting.min().copied()
+        waiting.map(|waits| waits.until).min()
     }
 
     /// What waits, waits as long as before.
     pub(super) fn clock_moved(&mut self, step: ClockStep) {
         let waiting = self.waiting.values_mut().flat_map(BTreeMap::values_mut);
-        waiting.for_each(|until| *until = step.apply(*until));
+        for waits in waiting {
+            waits.until = step.apply(waits.until);
+            waits.most = step.apply(waits.most);
+        }
     }
 
     fn expected(&self, sender: &PeerKey) -> u64 {
@@ -195,6 +228,24 @@ mod tests {
     }
 
     #[test]
+    fn while_parts_come_what_waits_waits_on_but_not_for_ever() {
+        let (mut order, alice) = (order(), sender(1));
+        order.wait(key(alice, 1), 1, at(0));
+        for secs in (30..590).step_by(30) {
+            order.heard(at(secs), &alice, 0);
+            assert_eq!(tell(&mut order, at(secs + 29)), []);
+        }
+        (600..700).for_each(|secs| order.heard(at(secs), &alice, 0));
+        assert_eq!(tell(&mut order, at(600)), [(1, Some(1))]);
+        // Others' parts, and those of what she wrote later, say nothing of what is missing.
+        order.wait(key(alice, 3), 3, at(1000));
+        order.heard(at(1050), &sender(2), 0);
+        order.heard(at(1050), &alice, 3);
+        order.heard(at(1050), &alice, 4);
+        assert_eq!(tell(&mut order, at(1060)), [(3, Some(1))]);
+    }
+
+    #[test]
     fn a_number_that_nobody_reaches_holds_up_nothing() {
         let (mut order, alice) = (order(), sender(1));
         order.wait(key(alice, 255), u64::MAX, at(1));
@@ -206,12 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn the_stranger_told_longest_ago_is_forgotten() {
+    fn the_stranger_who_wrote_least_and_longest_ago_is_forgotten() {
         let mut order = order();
         let told = |order: &mut Order, seed: u64| {
             order.told(at(seed), sender(seed), 0, &Contacts::default())
         };
-        for seed in 1..=3 {
+        let many = order.told(at(0), sender(9), 7, &Contacts::default());
+        assert_eq!(many.len(), 1);
+        for seed in 1..=2 {
             assert_eq!(told(&mut order, seed).len(), 1);
         }
         let changes = told(&mut order, 4);

@@ -81,6 +81,11 @@ pub(super) fn of_node(file: &NodeFile) -> Vec<Checked> {
             storage.total,
             &(ByteSize::mebibytes(1)..=ByteSize::mebibytes(1 << 30)),
         ),
+        number(
+            "storage.reserve",
+            storage.reserve,
+            &(ByteSize::mebibytes(0)..=TEBIBYTE),
+        ),
         number("storage.mailboxes", storage.mailboxes, &(1..=10_000_000)),
         number(
             "storage.entries_per_mailbox",
@@ -237,8 +242,13 @@ mod tests {
                     continue; // Of another type, which is told as well.
                 };
                 let allowed = text.starts_with('0')
-                    && ["threads.unwrap", "capacity_class", "connections.clients"]
-                        .contains(&key.as_str());
+                    && [
+                        "threads.unwrap",
+                        "capacity_class",
+                        "connections.clients",
+                        "storage.reserve",
+                    ]
+                    .contains(&key.as_str());
                 let checked = NodeConfig::validate("d".into(), Path::new(""), layered);
                 assert_eq!(checked.is_ok(), allowed, "{key} = {text}");
             }

@@ -159,8 +159,9 @@ fn moves(code: &str, field: &str) -> bool {
             .iter()
             .any(|with| after.starts_with(with));
         let lent = path.ends_with('&') && before[path.len()..].starts_with("mut ")
-            || path.ends_with("count(&")
-            || path.ends_with("count_many(&");
+            || ["count(", "count_many("]
+                .iter()
+                .any(|with| path.trim_end_matches('&').trim_end().ends_with(with));
         let filled = after
             .strip_prefix(": ")
             .is_some_and(|value| !value.starts_with("u64"));

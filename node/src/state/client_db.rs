@@ -11,7 +11,7 @@ use super::rows::{RowChange, Rows};
 const FILE: &str = "client.db";
 
 /// Grows with every change of a row of the client role's.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 
 const ADVICE: &str = "restore it from a backup, or move it away to start without the messages \
                       that were not read or not sent yet; the address stays the same";

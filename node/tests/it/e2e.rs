@@ -280,7 +280,7 @@ async fn refusals(place: &Place) {
     );
 
     let output = place.run(&["node", "run", "--dir", "mix-1"]).await;
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("mix-1"), "{error}");
     assert!(error.contains("another process"), "{error}");
@@ -408,7 +408,7 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
     let entries = ["client", "entries", "--dir", "alice"];
     let output = place.run(&entries).await;
     let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("another process"), "{error}");
     let status = place.json(&["client", "status", "--dir", "alice"]).await;
 

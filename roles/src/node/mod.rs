@@ -50,6 +50,8 @@ use crate::request::RequestKind;
 const DRAIN_DELAYS: u64 = 5;
 /// How often clients that send too much are looked for, and whether neighbours' packets can be opened.
 const LOOK_AGAIN: Span = Span::from_secs(5);
+/// For so long an own loop that came back proves that packets can be opened.
+const LOOPS_PROVE: Span = Span::from_secs(60);
 /// How long a node that starts waits for its neighbours' clocks before it goes by its own unasked.
 const CLOCK_PATIENCE: Span = Span::from_secs(5);
 
@@ -96,6 +98,8 @@ pub struct Node {
     checks: Checks,
     /// When to look for clients that send too much, and whether neighbours' packets can be opened.
     look_at: Time,
+    /// Own loops that came back, and when there was one more.
+    loops_seen: (u64, Time),
     /// Until when it waits for its neighbours' clocks; none once it goes by its own.
     doubts_until: Option<Time>,
     /// Members without a family in common that were told of, and of which epoch.
@@ -166,6 +170,7 @@ impl Node {
             counters: NodeCounters::default(),
             checks: Checks::default(),
             look_at: now + LOOK_AGAIN,
+            loops_seen: (0, now - LOOPS_PROVE),
             doubts_until,
             apart_said: (Epoch::new(0), 0),
             stop_by: None,
@@ -428,7 +433,13 @@ impl Node {
     }
 
     fn look_whether_deaf(&mut self, now: Time) {
-        let deaf = self.gate.why_deaf(now);
+        let returned = self.accounting.snapshot().counters.loops_returned;
+        if self.loops_seen.0 != returned {
+            self.loops_seen = (returned, now);
+        }
+        // A loop that came back was opened, whatever others send.
+        let silent = now.since(self.loops_seen.1) >= LOOPS_PROVE;
+        let deaf = self.gate.why_deaf(now).filter(|_| silent);
         if std::mem::replace(&mut self.parts.deaf, deaf) != deaf {
             self.readiness.unsettle();
         }

@@ -31,7 +31,7 @@ struct Entries {
 pub(super) fn run(args: &ClientEntries, json: bool) -> Result<(), Failure> {
     let config =
         ClientConfig::load(&flags_of(&args.place), &environment()?).map_err(Failure::usage)?;
-    let dir = StateDir::open(&config.dir).map_err(Failure::usage)?;
+    let dir = StateDir::open(&config.dir)?;
     let mut db = ClientDb::open(dir.path()).map_err(Failure::failed)?;
     let rows = db.load().map_err(Failure::failed)?;
     let kept = kept_entries(&rows);

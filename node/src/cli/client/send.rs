@@ -189,11 +189,14 @@ fn explain(failure: Failure, stage: Stage) -> Failure {
             Failure::other(Exit::Uncertain, anyhow::anyhow!(words))
         }
         (Stage::Asked, _) => failure,
-        (Stage::Accepted(message, why), Exit::Late | Exit::Unreachable) => {
+        // Whatever came after: sending it again would send it twice.
+        (Stage::Accepted(message, why), exit)
+            if !matches!(exit, Exit::Expired | Exit::Interrupted) =>
+        {
             let why = why.map_or_else(String::new, |why| format!(" ({why})"));
             let words = format!(
-                "message {message} is accepted and not stored yet{why}; the daemon goes on trying, see \
-                 `shoal client outgoing`"
+                "message {message} is accepted and not known to be stored{why}; the daemon goes on trying, \
+                 see `shoal client outgoing` ({failure})"
             );
             Failure::other(Exit::Accepted, anyhow::anyhow!(words)).of_message(&message)
         }
@@ -229,6 +232,8 @@ mod tests {
             Exit::Uncertain
         );
         assert_eq!(exit(gone(), accepted()), Exit::Accepted);
+        let failed = Failure::failed(anyhow::anyhow!("not remembered any more"));
+        assert_eq!(exit(failed, accepted()), Exit::Accepted);
         assert_eq!(exit(Failure::Interrupted, accepted()), Exit::Interrupted);
         assert!(explain(late(), accepted()).to_string().contains("(full)"));
         let told = explain(Failure::Interrupted, accepted()).to_json();

@@ -44,7 +44,7 @@ const INPUTS: usize = 256;
 pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Failure> {
     let params = super::load_parameters(&config.network)?;
     check_profile(&params, &config)?;
-    let dir = StateDir::open(&config.dir).map_err(Failure::usage)?;
+    let dir = StateDir::open(&config.dir)?;
     let keys = load_client_keys(dir.path()).map_err(Failure::usage)?;
     let mut stop = Box::pin(outside.stop().map_err(Failure::failed)?);
 

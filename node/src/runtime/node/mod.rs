@@ -50,7 +50,7 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failur
     let params = super::load_parameters(&config.network)?;
     config.check(&params).map_err(Failure::usage)?;
     let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
-    let dir = StateDir::open(&config.dir).map_err(Failure::usage)?;
+    let dir = StateDir::open(&config.dir)?;
     let identity = Arc::new(load_identity(dir.path()).map_err(Failure::usage)?);
     let stop = outside.stop().map_err(Failure::failed)?;
     let starting = Starting {
@@ -143,7 +143,7 @@ impl Starting {
     fn no_threads(&self, error: &std::io::Error) -> Failure {
         let (wanted, origin) = (self.config.unwrap_threads, &self.config.origins);
         let origin = origin.of("threads.unwrap").unwrap_or("the default");
-        Failure::usage(anyhow::anyhow!(
+        Failure::failed(anyhow::anyhow!(
             "threads.unwrap ({origin}): the system refuses to start {wanted} threads ({error}); set fewer, \
              or allow the process more"
         ))
