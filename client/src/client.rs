@@ -192,6 +192,7 @@ impl<R: CryptoRng> Client<R> {
             reply_keys: self.traffic.blocks_out() as u64,
             stock: u64::from(self.mailbox.stock()),
             unread: self.inbox.unread() as u64,
+            held: self.inbox.held() as u64,
             pending_acks: self.mailbox.pending_acks() as u64,
             pool_unconfirmed: (self.mailbox.pool().unconfirmed() * SET) as u64,
             pool_refused: (self.mailbox.pool().refused() * SET) as u64,

@@ -92,6 +92,9 @@ shoal_proto::counters! {
         /// Now: messages received and not read.
         unread: gauge "messages",
             "At the bound, more stay at the mailbox: read them.";
+        /// Now: of these, those that wait for what their sender wrote before them.
+        held: gauge "messages",
+            "A minute at most, or longer while parts of what is before them come.";
         /// Now: acks that the mailbox has not confirmed.
         pending_acks: gauge "items";
         /// Now: drop ids of the pool that the mailbox has not confirmed, however many contacts there are.

@@ -268,7 +268,8 @@ impl From<StateError> for Failure {
             | StateError::Mode { .. }
             | StateError::Owner { .. }
             | StateError::Kind(_)
-            | StateError::Layout { .. } => Self::usage(error),
+            | StateError::Layout { .. }
+            | StateError::Corrupt { .. } => Self::usage(error),
             _ => Self::failed(error),
         }
     }

@@ -103,6 +103,11 @@ impl Inbox {
         self.unread.len()
     }
 
+    /// Messages that wait for those before them.
+    pub(crate) fn held(&self) -> usize {
+        self.order.waiting()
+    }
+
     /// Fragments of unfinished messages given up for lack of room.
     pub(crate) fn discarded(&self) -> u64 {
         self.partials.discarded()

@@ -138,6 +138,11 @@ impl Order {
         changes
     }
 
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.values().map(BTreeMap::len).sum()
+    }
+
     /// When the next one has waited long enough.
     pub(super) fn deadline(&self) -> Option<Time> {
         let waiting = self.waiting.values().flat_map(BTreeMap::values);

@@ -102,7 +102,13 @@ fn in_words(status: &Status) -> String {
                 .document_epoch
                 .map_or_else(none, |epoch| epoch.to_string())
         ),
-        format!("unread     {}", status.unread),
+        match status.held {
+            0 => format!("unread     {}", status.unread),
+            held => format!(
+                "unread     {}, of which {held} wait for what was written before",
+                status.unread
+            ),
+        },
         format!(
             "on the way {} ({} packets wait for a receipt)",
             status.on_the_way, status.on_the_way_packets

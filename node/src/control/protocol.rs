@@ -187,6 +187,9 @@ pub struct Messages {
     pub messages: Vec<Received>,
     /// Where the next page starts: the `after` of the next request.
     pub next: u64,
+    /// Messages that are here and wait for what their sender wrote before them.
+    #[serde(default)]
+    pub held: u64,
 }
 
 /// A message that was received.

@@ -89,7 +89,7 @@ fn init_makes_private_files_once() {
         std::fs::read(place.path("node/shoal.toml")).unwrap(),
     );
     let again = place.run(&["init", "--role", "provider", "--dir", "node"]);
-    assert_eq!(again.status.code(), Some(2));
+    assert_eq!(again.status.code(), Some(8));
     assert!(
         error_of(&again).contains("is not overwritten"),
         "{}",
@@ -205,7 +205,7 @@ fn a_network_is_made_and_shown() {
         "--out",
         "network.toml",
     ]);
-    assert_eq!(again.status.code(), Some(2));
+    assert_eq!(again.status.code(), Some(8));
 }
 
 /// An operator hears of an address that nobody would dial from each command that is given it.
@@ -324,7 +324,7 @@ fn a_client_has_an_address_before_it_ever_ran() {
         "--network",
         "network.toml",
     ]);
-    assert_eq!(again.status.code(), Some(2));
+    assert_eq!(again.status.code(), Some(8));
     let profile = [
         "client",
         "init",

@@ -41,6 +41,7 @@ impl Handler for Fake {
             Request::Messages { after, .. } => Ok(Response::Messages(Messages {
                 messages: (after == 0).then(received).into_iter().collect(),
                 next: 1,
+                held: 0,
             })),
             Request::Status => Ok(Response::Status(Box::default())),
             Request::Address => Ok(Response::Address(OwnAddress {
@@ -129,7 +130,8 @@ async fn requests_and_events_come_through() {
         page,
         Response::Messages(Messages {
             messages: vec![received()],
-            next: 1
+            next: 1,
+            held: 0,
         })
     );
 

@@ -8,7 +8,10 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum SessionError {
     /// Nobody answered.
-    #[error("none of the nodes that were asked for the directory answered")]
+    #[error(
+        "none of the nodes that were asked for the directory answered: look whether this machine reaches \
+         them, and whether its network file is theirs to the letter"
+    )]
     NobodyAnswered,
     /// One answer is not enough to go by.
     #[error("only one of the nodes that were asked for the directory answered; one is not enough")]

@@ -230,7 +230,10 @@ Examples:
 
 Each line of a text begins with `| `, or `: ` where a line is folded for the terminal, and control
 characters are shown as \\r or \\u{1b}: no text can look like another message. With --json there is
-one object a line for each message.")]
+one object a line for each message.
+
+What a sender writes comes in its order. A message that has overtaken another waits for it, a minute as a
+rule, and then comes with the number of those that are missing; `shoal client status` counts what waits.")]
 pub(in crate::cli) struct ClientReceive {
     #[command(flatten)]
     pub(in crate::cli) place: Place,

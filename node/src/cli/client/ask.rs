@@ -1,5 +1,6 @@
 //! How a command asks the daemon of a client, and how long it waits.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shoal_node::control::protocol::{RefusalCode, Request, Response};
@@ -11,9 +12,21 @@ use crate::cli::args::Place;
 use crate::cli::launch::directory;
 use crate::cli::output;
 
+/// The directory of this place, which is there: a slip of the pen is no daemon that does not run yet.
+fn existing(place: &Place) -> Result<PathBuf, Failure> {
+    let dir = directory(place);
+    match dir.is_dir() {
+        true => Ok(dir),
+        false => Err(Failure::usage(anyhow::anyhow!(
+            "there is no directory {}: `shoal client init` makes one",
+            dir.display()
+        ))),
+    }
+}
+
 /// Connects to the daemon of this place.
 pub(super) async fn connect(place: &Place) -> Result<ControlClient, Failure> {
-    ControlClient::connect(&directory(place))
+    ControlClient::connect(&existing(place)?)
         .await
         .map_err(failed)
 }
@@ -21,7 +34,7 @@ pub(super) async fn connect(place: &Place) -> Result<ControlClient, Failure> {
 /// Connects to the daemon of this place; if there is none, says so and waits until there is.
 pub(super) async fn connect_when_up(place: &Place) -> Result<ControlClient, Failure> {
     let waiting = |error: &ControlError| output::note(&format!("waiting: {error}"));
-    ControlClient::connect_when_up(&directory(place), waiting)
+    ControlClient::connect_when_up(&existing(place)?, waiting)
         .await
         .map_err(failed)
 }

@@ -32,11 +32,11 @@ pub(super) fn run(args: &ClientEntries, json: bool) -> Result<(), Failure> {
     let config =
         ClientConfig::load(&flags_of(&args.place), &environment()?).map_err(Failure::usage)?;
     let dir = StateDir::open(&config.dir)?;
-    let mut db = ClientDb::open(dir.path()).map_err(Failure::failed)?;
-    let rows = db.load().map_err(Failure::failed)?;
+    let mut db = ClientDb::open(dir.path())?;
+    let rows = db.load()?;
     let kept = kept_entries(&rows);
     if args.draw_again {
-        db.apply(&[forget_entries()]).map_err(Failure::failed)?;
+        db.apply(&[forget_entries()])?;
     }
     let (nodes, until) = kept.unzip();
     let now = Clock::start().now();

@@ -92,6 +92,20 @@ fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeI
         let entry = args.entry.as_ref();
         entry.is_none_or(|entry| family(entry) != family(mailbox))
     };
+    let no_provider = |id: &NodeId| {
+        members
+            .clone()
+            .any(|member| member.id == *id && member.role != Role::Provider)
+    };
+    let named = [("--mailbox", args.mailbox), ("--entry", args.entry)];
+    if let Some((flag, _)) = named
+        .iter()
+        .find(|(_, id)| id.as_ref().is_some_and(&no_provider))
+    {
+        return Err(Failure::Usage(anyhow!(
+            "{flag} names a node that the network's file lists as a mix; name a provider, or leave it out"
+        )));
+    }
     if let Some(mailbox) = args.mailbox {
         return apart(&mailbox).then_some(mailbox).ok_or_else(|| {
             Failure::Usage(anyhow!(

@@ -27,15 +27,30 @@ pub(super) async fn run(args: ClientReceive, json: bool) -> Result<(), Failure> 
         Exit::Late => Failure::unreachable(anyhow::anyhow!("{failure}")),
         _ => failure,
     })?;
-    let mut printed = 0;
-    let work = receive(&mut control, &args, json, &mut printed);
+    let (mut printed, mut held) = (0, 0);
+    let work = receive(&mut control, &args, json, (&mut printed, &mut held));
     let outcome = within(&mut over, "no message came in time", work).await;
+    let wait = match held {
+        0 => String::new(),
+        held => {
+            format!("; {held} wait for what their sender wrote before, a minute at most as a rule")
+        }
+    };
     match outcome {
         // The time to follow is over, and it was not in vain.
         Err(failure) if failure.exit() == Exit::Late && printed > 0 => Ok(()),
+        // Nothing is no message, and no empty one either.
+        Ok(()) if printed == 0 && args.raw => {
+            let words = format!("no messages{wait}");
+            Err(Failure::other(Exit::Late, anyhow::anyhow!(words)))
+        }
         Ok(()) if printed == 0 && !json => {
-            output::note("no messages");
+            output::note(&format!("no messages{wait}"));
             Ok(())
+        }
+        Err(failure) if failure.exit() == Exit::Late && held > 0 => {
+            let words = format!("{failure}{wait}");
+            Err(Failure::other(Exit::Late, anyhow::anyhow!(words)))
         }
         outcome => outcome,
     }
@@ -45,7 +60,7 @@ async fn receive(
     control: &mut ControlClient,
     args: &ClientReceive,
     json: bool,
-    printed: &mut usize,
+    (printed, held): (&mut usize, &mut u64),
 ) -> Result<(), Failure> {
     let mut after = 0;
     let wait = args.wait || args.follow;
@@ -63,6 +78,7 @@ async fn receive(
             Response::Messages(page) => page,
             other => return Err(failed(unexpected(&other))),
         };
+        *held = page.held;
         if page.messages.is_empty() && (enough || !wait) {
             return Ok(());
         }

@@ -40,6 +40,10 @@ pub struct Status {
     pub outgoing: Vec<Outgoing>,
     /// Messages that are here and not read.
     pub unread: u64,
+    /// Of these, those that wait for what their sender wrote before them: a minute, or longer while parts of
+    /// that come.
+    #[serde(default)]
+    pub held: u64,
     /// Reply blocks at the mailbox, as it last said.
     pub stock: u64,
     /// Every counter of the client, by name.

@@ -348,7 +348,8 @@ impl Daemon {
 
     /// What is here is given to the end; then, if nothing comes any more, that is said.
     fn messages(&self, after: u64, limit: u32) -> Result<Response, Refusal> {
-        let page = self.inbox.after(after, limit);
+        let mut page = self.inbox.after(after, limit);
+        page.held = self.session.counters().held;
         if page.messages.is_empty() && self.is_superseded() {
             return Err(status::refusal(&SendError::Superseded));
         }
@@ -439,6 +440,7 @@ impl Daemon {
             expired: counters.expired,
             outgoing: outgoing.messages,
             unread: counters.unread,
+            held: counters.held,
             stock: counters.stock,
             counters: table,
             alarms: self.session.alarms().iter().map(Alarm::to_string).collect(),

@@ -87,7 +87,11 @@ impl Inbox {
             .take_while(fits);
         let messages: Vec<Received> = messages.cloned().collect();
         let next = messages.last().map_or(cursor, |message| message.cursor);
-        Messages { messages, next }
+        Messages {
+            messages,
+            next,
+            held: 0,
+        }
     }
 
     /// Forgets a message that was read.

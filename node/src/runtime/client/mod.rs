@@ -149,8 +149,8 @@ impl Start {
         written: mpsc::Sender<database::Written>,
         inputs: mpsc::Sender<SessionInput>,
     ) -> Result<Daemon, Failure> {
-        let db = ClientDb::open(dir).map_err(Failure::failed)?;
-        let rows: Vec<Row> = db.load().map_err(Failure::failed)?;
+        let db = ClientDb::open(dir)?;
+        let rows: Vec<Row> = db.load()?;
         let keyed = Keyed::restore(&rows).map_err(|what| {
             let error = anyhow::anyhow!("the client's database is damaged: {what}");
             Failure::failed(error.context("restore it from a backup, or move it away"))

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use shoal_proto::NodeId;
 use shoal_provider::{SqliteOptions, SqliteStore};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
 use shoal_topology::{Address, Identity, LocalNode, NetworkParameters, Role};
@@ -52,6 +53,7 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failur
     let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
     let dir = StateDir::open(&config.dir)?;
     let identity = Arc::new(load_identity(dir.path()).map_err(Failure::usage)?);
+    check_role(&params, &identity.id(), config.role)?;
     let stop = outside.stop().map_err(Failure::failed)?;
     let starting = Starting {
         params,
@@ -63,6 +65,20 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failur
     starting.run(&dir, outside.announcer, stop).await?;
     outside.announcer.say(&Announce::Stopped);
     Ok(())
+}
+
+/// A first member does what its network's file says that it does: others send it just that.
+fn check_role(params: &NetworkParameters, id: &NodeId, role: Role) -> Result<(), Failure> {
+    let mut members = params.genesis_members.iter();
+    match members.find(|member| member.id == *id) {
+        Some(member) if member.role != role => Err(Failure::usage(anyhow::anyhow!(
+            "the network's file lists this node as a {}, and it is to run as a {}: set `role`, or leave \
+             --role out",
+            member.role.as_str(),
+            role.as_str()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// What a node is made of before it runs.
@@ -154,9 +170,9 @@ impl Starting {
         dir: &StateDir,
         done: &mpsc::Sender<NodeInput>,
     ) -> Result<(DiskThread, Arc<ReplayWriter>, LoadedDirectory), Failure> {
-        let mut log = ReplayLog::open(dir.path()).map_err(Failure::failed)?;
-        let files = DirectoryFiles::open(dir.path()).map_err(Failure::failed)?;
-        let loaded = files.load(&mut log).map_err(Failure::failed)?;
+        let mut log = ReplayLog::open(dir.path())?;
+        let files = DirectoryFiles::open(dir.path())?;
+        let loaded = files.load(&mut log)?;
         for (epoch, why) in &loaded.forgotten {
             tracing::warn!(%epoch, %why, "the key of this epoch is given up: it can't be used safely");
         }
