@@ -97,7 +97,7 @@ fn init_makes_private_files_once() {
     );
     // Also if only one of the two is left.
     std::fs::remove_file(place.path("node/shoal.toml")).unwrap();
-    assert_eq!(place.run(&INIT).status.code(), Some(2));
+    assert_eq!(place.run(&INIT).status.code(), Some(8));
     assert_eq!(std::fs::read(&identity).unwrap(), before.0);
     let text = String::from_utf8(before.1).unwrap();
     assert!(text.contains("role = \"mix\"") && text.contains("# Where the node listens"));

@@ -592,7 +592,8 @@ async fn a_link_tells_nothing_of_what_the_user_does() {
     over.send(true).unwrap();
     let (busy_sends, broken_sends) = (writing.await.unwrap(), breaking.await.unwrap());
     let texts = reading.await.unwrap();
-    assert!(texts > 20 && busy_sends.len() > 50, "{texts} texts came");
+    // What comes after one that was lost waits for it, longer than the test watches.
+    assert!(texts > 8 && busy_sends.len() > 50, "{texts} texts came");
 
     let [idle, busy, broken] =
         [idle_link, busy_link, broken_link].map(|link| Seen::of(&link, from, to));
