@@ -10,6 +10,7 @@
 //! - [`Identity`], [`Descriptor`], [`SignedDescriptor`], [`KeyRing`]: what a node says about itself.
 //! - [`Document`], [`View`]: the members of one epoch, and the documents that count at a time.
 //! - [`path`], [`delay`], [`PoissonClock`]: routes, delays and instants for every kind of packet.
+//! - [`agreement`]: how the seats of a term agree on one document for an epoch.
 //! - [`Directory`]: the state machine that nodes run; [`Answers`] is what clients take documents from
 //!   ([`adopt_documents`] does all of it at once).
 //!
@@ -31,6 +32,7 @@
 
 mod address;
 mod adopt;
+pub mod agreement;
 mod bounded;
 mod canonical;
 pub mod delay;

@@ -8,6 +8,7 @@
 //! Tests of the crate as a whole, in one binary.
 
 mod addresses;
+mod agreement;
 mod codecs;
 mod directory;
 mod documents;
