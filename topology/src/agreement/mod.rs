@@ -21,6 +21,7 @@ mod machine;
 mod message;
 mod seats;
 mod timing;
+mod vrf;
 
 pub use certificate::Certificate;
 pub use engine::{Agreement, AgreementAction, AgreementInput};
@@ -29,3 +30,4 @@ pub use log::Damaged;
 pub use message::{MAX_MESSAGE_BYTES, Message, MessageError, Proposal, Verified, Vote, VoteKind};
 pub use seats::{MAX_SEATS, Seat, Seats, SeatsError};
 pub use timing::Timing;
+pub use vrf::{VrfKey, VrfOutput, VrfProof, VrfPublic};
