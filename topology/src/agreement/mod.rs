@@ -10,6 +10,8 @@
 //! a vote leaves, so that whoever crashes says the same again and keeps its lock; votes of rounds that
 //! are far ahead; certificates; and evidence of seats that voted twice.
 //!
+//! Who sits and in which order seats propose is drawn by a [`Seed`] that nobody can choose.
+//!
 //! One [`Agreement`] is one height, which is an epoch. Signatures are verified outside, by
 //! [`Message::verify`], because that takes long; whether a document is valid is decided outside too.
 
@@ -20,6 +22,7 @@ mod log;
 mod machine;
 mod message;
 mod seats;
+mod seed;
 mod timing;
 mod vrf;
 
@@ -29,5 +32,6 @@ pub use evidence::Evidence;
 pub use log::Damaged;
 pub use message::{MAX_MESSAGE_BYTES, Message, MessageError, Proposal, Verified, Vote, VoteKind};
 pub use seats::{MAX_SEATS, Seat, Seats, SeatsError};
+pub use seed::{Reveal, Seed};
 pub use timing::Timing;
 pub use vrf::{VrfKey, VrfOutput, VrfProof, VrfPublic};

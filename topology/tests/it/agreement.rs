@@ -10,7 +10,7 @@ use rand_chacha::ChaCha20Rng;
 use shoal_proto::{DocumentHash, Epoch, NetworkHash, Span, Time};
 use shoal_topology::Identity;
 use shoal_topology::agreement::{
-    Agreement, AgreementAction, AgreementInput, Certificate, Evidence, Message, Seat, Seats,
+    Agreement, AgreementAction, AgreementInput, Certificate, Evidence, Message, Seat, Seats, Seed,
     Timing, VoteKind,
 };
 
@@ -101,7 +101,7 @@ impl World {
         identities.sort_by_key(|identity| identity.id());
         let ids = identities.iter().map(|identity| identity.id());
         let seats = Seats::new(NetworkHash::new([1; 32]), ids).unwrap();
-        let order = seats.proposers(&[seed.to_le_bytes()[0]; 32]);
+        let order = seats.proposers(&Seed::new([seed.to_le_bytes()[0]; 32]));
         let mut world = Self {
             seats,
             order,
