@@ -14,4 +14,5 @@ mod directory;
 mod documents;
 mod harness;
 mod jobs;
+mod seats;
 mod statistics;
