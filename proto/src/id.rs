@@ -129,6 +129,12 @@ id!(
     32
 );
 
+id!(
+    /// Hash of a document: what the seats of a term agree on.
+    DocumentHash,
+    32
+);
+
 redacted!(NodeId, DropId, MailboxId, ClientHandle, MessageId, SurbId);
 
 /// As its text in base58. Only of nodes: the other identifiers stand in no file for people.
@@ -144,6 +150,12 @@ impl<'de> Deserialize<'de> for NodeId {
         text.parse().map_err(|error| {
             de::Error::custom(format_args!("`{text}` is not a node id in base58: {error}"))
         })
+    }
+}
+
+impl fmt::Debug for DocumentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DocumentHash({})", self.short())
     }
 }
 

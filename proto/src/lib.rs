@@ -23,7 +23,9 @@ mod span;
 mod time;
 
 pub use epoch::Epoch;
-pub use id::{ClientHandle, DropId, IdError, MailboxId, MessageId, NetworkHash, NodeId, SurbId};
+pub use id::{
+    ClientHandle, DocumentHash, DropId, IdError, MailboxId, MessageId, NetworkHash, NodeId, SurbId,
+};
 pub use length::{LengthError, WrittenLength};
 pub use metric::{Metric, MetricKind, Sample};
 pub use span::{HumanSpan, Span};

@@ -10,6 +10,7 @@
 //! - [`Identity`], [`Descriptor`], [`SignedDescriptor`], [`KeyRing`]: what a node says about itself.
 //! - [`Document`], [`View`]: the members of one epoch, and the documents that count at a time.
 //! - [`path`], [`delay`], [`PoissonClock`]: routes, delays and instants for every kind of packet.
+//! - [`agreement`]: who sits in a term, and how its seats agree on one document for an epoch.
 //! - [`Directory`]: the state machine that nodes run; [`Answers`] is what clients take documents from
 //!   ([`adopt_documents`] does all of it at once).
 //!
@@ -27,10 +28,12 @@
 //!
 //! Sources: the stratified topology and the path distribution of "The Loopix Anonymity System"
 //! (2017), sections 3 and 4; Ed25519 with strict verification, RFC 8032 and "Taming the many
-//! EdDSAs" (2020).
+//! EdDSAs" (2020); verifiable random functions, RFC 9381, in a chain as in "Algorand: Scaling Byzantine
+//! Agreements for Cryptocurrencies" (2017), section 5.2.
 
 mod address;
 mod adopt;
+pub mod agreement;
 mod bounded;
 mod canonical;
 pub mod delay;

@@ -8,9 +8,11 @@
 //! Tests of the crate as a whole, in one binary.
 
 mod addresses;
+mod agreement;
 mod codecs;
 mod directory;
 mod documents;
 mod harness;
 mod jobs;
+mod seats;
 mod statistics;

@@ -1,0 +1,554 @@
+//! One height of the agreement, as one seat or as somebody who only listens.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use shoal_proto::{DocumentHash, Epoch, Span, Time};
+
+use super::certificate::Certificate;
+use super::evidence::Evidence;
+use super::log::{self, Damaged};
+use super::machine::{Effect, Event, Machine, Malachite, Wait, proposer};
+use super::message::{Message, Proposal, Verified, Vote, VoteKind};
+use super::seats::{Seat, Seats};
+use super::timing::Timing;
+use crate::Identity;
+
+/// Votes of rounds further ahead than this wait outside the machine, the latest of each seat: each
+/// round that it knows takes memory for all seats.
+const AHEAD: u32 = 4;
+/// Documents that were proposed and are being judged. Each round has one proposer, and rounds further
+/// ahead are not listened to.
+const MOST_UNJUDGED: usize = 16;
+
+/// What happens to an agreement.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AgreementInput {
+    /// A message came whose signatures are the seats'.
+    Message(Verified),
+    /// Whether a document is valid. It stays so.
+    Judged {
+        /// From [`AgreementAction::Judge`].
+        document: DocumentHash,
+        /// Whether this node would take it.
+        valid: bool,
+    },
+    /// What this node proposes in a round. It holds its own proposals for valid.
+    Propose {
+        /// From [`AgreementAction::Turn`].
+        round: u32,
+        /// The document.
+        document: DocumentHash,
+    },
+    /// The records of this ticket are on disk.
+    Persisted {
+        /// From [`AgreementAction::Persist`].
+        ticket: u64,
+    },
+}
+
+/// What an agreement wants done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AgreementAction {
+    /// Append these records to the log of this height, in the order of the tickets, and answer with
+    /// [`AgreementInput::Persisted`] once they survive a crash. If that fails, try again: nothing
+    /// that needs them is said before.
+    Persist {
+        /// Names them in the answer.
+        ticket: u64,
+        /// For the log.
+        records: Vec<u8>,
+    },
+    /// Send this to all seats.
+    Send(Message),
+    /// Fetch this document, if it is not here, and say whether it is valid.
+    Judge(DocumentHash),
+    /// It is this seat's turn: say what to propose.
+    Turn {
+        /// In which round.
+        round: u32,
+    },
+    /// The height is decided. Keep the certificate, and show it to whoever asks.
+    Decided(Certificate),
+    /// A seat has contradicted itself. Told once for each seat.
+    Evidence(Evidence),
+}
+
+/// What this seat said in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    Proposal,
+    Vote(VoteKind),
+}
+
+/// A seat of one's own.
+struct Own {
+    seat: Seat,
+    identity: Arc<Identity>,
+}
+
+/// One height of the agreement. Memory: the votes of the rounds that the machine knows (two of each seat
+/// and round, about 200 bytes each), one vote of each seat further ahead, and one piece of evidence of each.
+pub struct Agreement {
+    seats: Seats,
+    order: Arc<[Seat]>,
+    height: Epoch,
+    own: Option<Own>,
+    timing: Timing,
+    machine: Malachite,
+    timers: BTreeSet<(Time, Wait, u32)>,
+    repeat_at: Time,
+    verdicts: BTreeMap<DocumentHash, bool>,
+    unjudged: BTreeMap<DocumentHash, Vec<Proposal>>,
+    ahead: BTreeMap<Seat, Vote>,
+    said: BTreeMap<(u32, Said), Message>,
+    /// Records since those that were last given to the disk.
+    records: Vec<u8>,
+    /// What leaves once the records of a ticket are on disk.
+    saving: BTreeMap<u64, Message>,
+    next_ticket: u64,
+    evidence: BTreeMap<Seat, Evidence>,
+    decision: Option<Certificate>,
+    actions: VecDeque<AgreementAction>,
+}
+
+impl Agreement {
+    /// Begins a height, or goes on with one whose log there is. `order` is who proposes, round by round,
+    /// from [`Seats::proposers`]; `identity` is this node's, if it is to vote where it has a seat.
+    ///
+    /// # Errors
+    /// The log can't be read. Then this node must not vote in this height: it could contradict itself.
+    pub fn new(
+        (seats, order, height): (Seats, Vec<Seat>, Epoch),
+        identity: Option<Arc<Identity>>,
+        timing: Timing,
+        log: &[u8],
+        now: Time,
+    ) -> Result<Self, Damaged> {
+        let events = log::read(log)?;
+        let order: Arc<[Seat]> = order.into();
+        let own = identity.and_then(|identity| {
+            let seat = seats.of(&identity.id())?;
+            Some(Own { seat, identity })
+        });
+        let seat = own.as_ref().map(|own| own.seat);
+        let mut agreement = Self {
+            machine: Malachite::new(&seats, Arc::clone(&order), height, seat),
+            seats,
+            order,
+            height,
+            own,
+            timing,
+            timers: BTreeSet::new(),
+            repeat_at: now + timing.repeat,
+            verdicts: BTreeMap::new(),
+            unjudged: BTreeMap::new(),
+            ahead: BTreeMap::new(),
+            said: BTreeMap::new(),
+            records: Vec::new(),
+            saving: BTreeMap::new(),
+            next_ticket: 1,
+            evidence: BTreeMap::new(),
+            decision: None,
+            actions: VecDeque::new(),
+        };
+        match events.is_empty() {
+            true => agreement.apply(now, Event::Round(0)),
+            false => agreement.replay(now, events),
+        }
+        Ok(agreement)
+    }
+
+    /// The epoch that is decided on.
+    #[must_use]
+    pub const fn height(&self) -> Epoch {
+        self.height
+    }
+
+    /// The round that it is in, from 0.
+    #[must_use]
+    pub fn round(&self) -> u32 {
+        self.machine.round().unwrap_or(0)
+    }
+
+    /// The certificate, once there is one.
+    #[must_use]
+    pub const fn decision(&self) -> Option<&Certificate> {
+        self.decision.as_ref()
+    }
+
+    /// Takes in what happened.
+    pub fn handle_input(&mut self, now: Time, input: AgreementInput) {
+        match input {
+            AgreementInput::Message(Verified(message)) => self.message(now, message),
+            AgreementInput::Judged { document, valid } => self.judged(now, document, valid),
+            AgreementInput::Propose { round, document } => {
+                if self.decision.is_none() {
+                    self.verdicts.insert(document, true);
+                    self.apply(now, Event::Propose { round, document });
+                }
+            }
+            AgreementInput::Persisted { ticket } => self.persisted(now, ticket),
+        }
+    }
+
+    /// The time of [`poll_deadline`](Self::poll_deadline) has come.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if self.decision.is_some() {
+            return;
+        }
+        while let Some((at, wait, round)) = self.timers.first().copied() {
+            if at > now || self.decision.is_some() {
+                break;
+            }
+            self.timers.pop_first();
+            self.apply(now, Event::Timeout { wait, round });
+        }
+        if now >= self.repeat_at && self.decision.is_none() {
+            self.repeat_at = now + self.timing.repeat;
+            self.repeat();
+        }
+    }
+
+    /// The next thing to do. Call it until it gives none, after every input and timeout.
+    pub fn poll_action(&mut self) -> Option<AgreementAction> {
+        self.actions.pop_front()
+    }
+
+    /// When something is due if nothing comes before; none once the height is decided.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<Time> {
+        if self.decision.is_some() {
+            return None;
+        }
+        let timer = self.timers.first().map(|(at, ..)| *at);
+        timer.into_iter().chain([self.repeat_at]).min()
+    }
+
+    fn message(&mut self, now: Time, message: Message) {
+        if message.height() != self.height {
+            return;
+        }
+        if let Some(certificate) = &self.decision {
+            // Who still votes has not heard of it; once in a while for all of them.
+            if !matches!(message, Message::Certificate(_)) && now >= self.repeat_at {
+                let certificate = certificate.clone();
+                self.repeat_at = now + self.timing.repeat;
+                self.send(Message::Certificate(certificate));
+            }
+            return;
+        }
+        match message {
+            Message::Certificate(certificate) => self.decide(certificate),
+            Message::Proposal(proposal) => self.proposal(now, proposal),
+            Message::Vote(vote) => self.vote(now, vote),
+        }
+    }
+
+    fn proposal(&mut self, now: Time, proposal: Proposal) {
+        let of_turn = proposal.seat == proposer(&self.order, proposal.round);
+        let far = proposal.round > self.round().saturating_add(AHEAD);
+        if !of_turn || far || self.is_own(proposal.seat) {
+            return;
+        }
+        let document = proposal.document;
+        if let Some(valid) = self.verdicts.get(&document).copied() {
+            return self.apply(now, Event::Proposal { proposal, valid });
+        }
+        let asked = self.unjudged.contains_key(&document);
+        if !asked && self.unjudged.len() >= MOST_UNJUDGED {
+            return;
+        }
+        let waiting = self.unjudged.entry(document).or_default();
+        if !waiting.contains(&proposal) && waiting.len() < MOST_UNJUDGED {
+            waiting.push(proposal);
+        }
+        if !asked {
+            self.actions.push_back(AgreementAction::Judge(document));
+        }
+    }
+
+    fn judged(&mut self, now: Time, document: DocumentHash, valid: bool) {
+        // The first word stands: a machine that hears both would propose and refuse the same.
+        let valid = *self.verdicts.entry(document).or_insert(valid);
+        for proposal in self.unjudged.remove(&document).unwrap_or_default() {
+            if self.decision.is_none() {
+                self.apply(now, Event::Proposal { proposal, valid });
+            }
+        }
+    }
+
+    fn vote(&mut self, now: Time, vote: Vote) {
+        // What another copy of this node says is no word of ours.
+        if self.is_own(vote.seat) {
+            return;
+        }
+        if vote.round > self.round().saturating_add(AHEAD) {
+            return self.far_vote(now, vote);
+        }
+        if !self.machine.has(&vote) {
+            self.apply(now, Event::Vote(vote));
+        }
+    }
+
+    /// Of each seat its latest; once more than a third are there, an honest one is, and so are we.
+    fn far_vote(&mut self, now: Time, vote: Vote) {
+        let known = self.ahead.get(&vote.seat).map(|known| known.round);
+        if known.is_some_and(|known| known >= vote.round) {
+            return;
+        }
+        self.ahead.insert(vote.seat, vote);
+        let mut rounds: Vec<u32> = self.ahead.values().map(|vote| vote.round).collect();
+        rounds.sort_unstable_by(|one, two| two.cmp(one));
+        let Some(reached) = rounds.get(self.seats.third() - 1).copied() else {
+            return;
+        };
+        if reached <= self.round().saturating_add(AHEAD) {
+            return;
+        }
+        self.apply(now, Event::Round(reached));
+        let near = |vote: &Vote| vote.round <= reached.saturating_add(AHEAD);
+        let (near, far): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.ahead)
+            .into_iter()
+            .partition(|(_, vote)| near(vote));
+        self.ahead = far;
+        for vote in near.into_values().filter(|vote| vote.round >= reached) {
+            if self.decision.is_none() {
+                self.apply(now, Event::Vote(vote));
+            }
+        }
+    }
+
+    /// Moves the machine, and does what it wants.
+    fn apply(&mut self, now: Time, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            log::append(&mut self.records, &event);
+            for effect in self.machine.handle(&event) {
+                match effect {
+                    Effect::Round(round) => events.push_back(Event::Round(round)),
+                    Effect::Wait(wait, round) => self.wait(now, wait, round),
+                    Effect::Turn(round) => {
+                        self.actions.push_back(AgreementAction::Turn { round });
+                    }
+                    Effect::Propose { .. } | Effect::Vote { .. } => {
+                        if let Some(message) = self.say(effect) {
+                            self.save(message);
+                        }
+                    }
+                    Effect::Decide { round, document } => {
+                        let place = (self.height, round, document);
+                        let certificate = Certificate::of(place, &self.machine.votes(round));
+                        self.decide(certificate);
+                        return;
+                    }
+                }
+            }
+        }
+        self.look_for_contradictions();
+    }
+
+    /// Signs what the machine wants said, unless it was said already. What contradicts it is never said:
+    /// the machine does not want it, and if it did, this is the place that keeps it from that.
+    fn say(&mut self, effect: Effect) -> Option<Message> {
+        let own = self.own.as_ref()?;
+        let (said, message) = match effect {
+            Effect::Propose {
+                round,
+                document,
+                locked,
+            } => {
+                let place = (self.height, round);
+                let proposal = Proposal::sign(
+                    &self.seats,
+                    &own.identity,
+                    place,
+                    (document, locked),
+                    own.seat,
+                );
+                ((round, Said::Proposal), Message::Proposal(proposal))
+            }
+            Effect::Vote {
+                kind,
+                round,
+                document,
+            } => {
+                let place = (kind, self.height, round);
+                let vote = Vote::sign(&self.seats, &own.identity, place, document, own.seat);
+                ((round, Said::Vote(kind)), Message::Vote(vote))
+            }
+            _ => return None,
+        };
+        if self.said.contains_key(&said) {
+            return None;
+        }
+        self.said.insert(said, message.clone());
+        Some(message)
+    }
+
+    /// A message leaves once everything that led to it is on disk.
+    fn save(&mut self, message: Message) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let records = std::mem::take(&mut self.records);
+        self.saving.insert(ticket, message);
+        self.actions
+            .push_back(AgreementAction::Persist { ticket, records });
+    }
+
+    fn persisted(&mut self, now: Time, ticket: u64) {
+        if let Some(message) = self.saving.remove(&ticket) {
+            self.said_for_good(now, message);
+        }
+    }
+
+    /// What this seat said moves its own machine too.
+    fn said_for_good(&mut self, now: Time, message: Message) {
+        self.send(message.clone());
+        if self.decision.is_some() {
+            return;
+        }
+        match message {
+            Message::Proposal(proposal) => {
+                // Who proposes has it in hand, and a lock is of something that was valid.
+                if let Some(round) = proposal.locked {
+                    self.send_prevotes(round, proposal.document);
+                }
+                self.apply(
+                    now,
+                    Event::Proposal {
+                        proposal,
+                        valid: true,
+                    },
+                );
+            }
+            Message::Vote(vote) => self.apply(now, Event::Vote(vote)),
+            Message::Certificate(_) => {}
+        }
+    }
+
+    fn wait(&mut self, now: Time, wait: Wait, round: u32) {
+        let first = match wait {
+            Wait::Proposal => self.timing.propose,
+            Wait::Prevotes | Wait::Precommits => self.timing.votes,
+        };
+        let span: Span = self.timing.in_round(first, round);
+        self.timers.insert((now + span, wait, round));
+    }
+
+    fn decide(&mut self, certificate: Certificate) {
+        self.look_for_contradictions();
+        self.timers.clear();
+        self.unjudged.clear();
+        self.ahead.clear();
+        self.decision = Some(certificate.clone());
+        self.actions
+            .push_back(AgreementAction::Decided(certificate));
+    }
+
+    fn look_for_contradictions(&mut self) {
+        for (first, second) in self.machine.contradictions() {
+            let Some(evidence) = Evidence::of(first, second) else {
+                continue;
+            };
+            let seat = evidence.seat();
+            if let std::collections::btree_map::Entry::Vacant(place) = self.evidence.entry(seat) {
+                place.insert(evidence.clone());
+                self.actions.push_back(AgreementAction::Evidence(evidence));
+            }
+        }
+    }
+
+    /// Says again what was said in this round and the one before, and shows why a lock is one.
+    fn repeat(&mut self) {
+        let from = self.round().saturating_sub(1);
+        let unsaved: Vec<&Message> = self.saving.values().collect();
+        let again: Vec<Message> = self
+            .said
+            .range((from, Said::Proposal)..)
+            .map(|(_, message)| message)
+            .filter(|message| !unsaved.contains(message))
+            .cloned()
+            .collect();
+        again.into_iter().for_each(|message| self.send(message));
+        if let Some((round, document)) = self.machine.locked() {
+            self.send_prevotes(round, document);
+        }
+    }
+
+    fn send_prevotes(&mut self, round: u32, document: DocumentHash) {
+        let counts =
+            |vote: &Vote| vote.kind == VoteKind::Prevote && vote.document == Some(document);
+        let votes = self.machine.votes(round).into_iter().filter(counts);
+        let votes: Vec<Message> = votes.map(Message::Vote).collect();
+        votes.into_iter().for_each(|vote| self.send(vote));
+    }
+
+    fn send(&mut self, message: Message) {
+        self.actions.push_back(AgreementAction::Send(message));
+    }
+
+    fn is_own(&self, seat: Seat) -> bool {
+        self.own.as_ref().is_some_and(|own| own.seat == seat)
+    }
+
+    /// Does everything again that the log has, so that the machine is where it was, locks and all; and
+    /// says again what was said, which is on disk. What the machine wants now it wants anew.
+    fn replay(&mut self, now: Time, events: Vec<Event>) {
+        let mut heard: Vec<Message> = Vec::new();
+        let mut waits: Vec<(Wait, u32)> = Vec::new();
+        let mut turns: BTreeSet<u32> = BTreeSet::new();
+        let mut rounds: VecDeque<u32> = VecDeque::new();
+        let mut said: Vec<Message> = Vec::new();
+        let mut decided = None;
+        for event in events {
+            match &event {
+                Event::Round(round) => rounds.retain(|wanted| wanted > round),
+                Event::Propose { round, document } => {
+                    turns.remove(round);
+                    self.verdicts.insert(*document, true);
+                }
+                Event::Proposal { proposal, valid } => {
+                    self.verdicts.insert(proposal.document, *valid);
+                    heard.push(Message::Proposal(proposal.clone()));
+                }
+                Event::Vote(vote) => heard.push(Message::Vote(vote.clone())),
+                Event::Timeout { wait, round } => waits.retain(|it| it != &(*wait, *round)),
+            }
+            for effect in self.machine.handle(&event) {
+                match effect {
+                    Effect::Round(round) => rounds.push_back(round),
+                    Effect::Wait(wait, round) => waits.push((wait, round)),
+                    Effect::Turn(round) => drop(turns.insert(round)),
+                    Effect::Decide { round, document } => decided = Some((round, document)),
+                    effect => said.extend(self.say(effect)),
+                }
+            }
+        }
+        self.look_for_contradictions();
+        if let Some((round, document)) = decided {
+            let place = (self.height, round, document);
+            return self.decide(Certificate::of(place, &self.machine.votes(round)));
+        }
+        let current = self.round();
+        for (wait, round) in waits.into_iter().filter(|(_, round)| *round == current) {
+            self.wait(now, wait, round);
+        }
+        for round in turns.into_iter().filter(|round| *round == current) {
+            self.actions.push_back(AgreementAction::Turn { round });
+        }
+        for round in rounds {
+            self.apply(now, Event::Round(round));
+        }
+        // What led to it was on disk before it could be said.
+        for message in said {
+            if heard.contains(&message) {
+                self.send(message);
+            } else if self.decision.is_none() {
+                self.said_for_good(now, message);
+            }
+        }
+    }
+}
