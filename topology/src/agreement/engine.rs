@@ -552,3 +552,109 @@ impl Agreement {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::seats::tests::seats;
+    use super::*;
+
+    const HEIGHT: Epoch = Epoch::new(7);
+
+    fn at(secs: u64) -> Time {
+        Time::from_micros(secs * 1_000_000)
+    }
+
+    /// Seven seats, of which the first is ours.
+    fn seven() -> (Agreement, Seats, Vec<Identity>) {
+        let (seats, identities) = seats(7);
+        let order = Vec::from_iter(seats.all());
+        let own = Arc::new(Identity::from_bytes(&identities[0].to_bytes()));
+        let height = (seats.clone(), order, HEIGHT);
+        let timing = Timing::of_epoch(Span::from_secs(3600));
+        let agreement = Agreement::new(height, Some(own), timing, &[], at(1)).unwrap();
+        (agreement, seats, identities)
+    }
+
+    fn vote(seats: &Seats, identities: &[Identity], seat: u16, round: u32) -> AgreementInput {
+        let place = (VoteKind::Prevote, HEIGHT, round);
+        let identity = &identities[usize::from(seat)];
+        let vote = Vote::sign(seats, identity, place, None, Seat(seat));
+        AgreementInput::Message(Verified(Message::Vote(vote)))
+    }
+
+    #[test]
+    fn votes_far_ahead_are_one_of_each_seat_and_more_than_a_third_move_it() {
+        let (mut agreement, seats, identities) = seven();
+        for round in [100, 5, 2000, 300] {
+            for seat in [1, 2] {
+                agreement.handle_input(at(2), vote(&seats, &identities, seat, round));
+            }
+        }
+        assert_eq!((agreement.ahead.len(), agreement.round()), (2, 0));
+        assert!(
+            agreement.machine.votes(2000).is_empty(),
+            "no round was made for it"
+        );
+        // The third of seven; one of three is honest, and has been in its round or beyond.
+        agreement.handle_input(at(2), vote(&seats, &identities, 3, 50));
+        assert_eq!(agreement.round(), 50);
+        assert_eq!(agreement.machine.votes(50).len(), 1);
+        assert_eq!(agreement.ahead.len(), 2, "the others are still far ahead");
+        // What is near goes to the machine, however old it is.
+        agreement.handle_input(at(2), vote(&seats, &identities, 4, 54));
+        assert_eq!(agreement.machine.votes(54).len(), 1);
+    }
+
+    #[test]
+    fn a_proposal_counts_from_whose_turn_it_is_and_is_judged_once() {
+        let (mut agreement, seats, identities) = seven();
+        while agreement.poll_action().is_some() {}
+        let proposal = |seat: u16, round, number| {
+            let what = (DocumentHash::new([number; 32]), None);
+            let identity = &identities[usize::from(seat)];
+            let proposal = Proposal::sign(&seats, identity, (HEIGHT, round), what, Seat(seat));
+            AgreementInput::Message(Verified(Message::Proposal(proposal)))
+        };
+        // Seat 1 has round 1.
+        agreement.handle_input(at(2), proposal(2, 1, 5));
+        agreement.handle_input(at(2), proposal(6, 6, 5));
+        assert_eq!(agreement.poll_action(), None);
+        for _ in 0..3 {
+            agreement.handle_input(at(2), proposal(1, 1, 5));
+        }
+        let judge = AgreementAction::Judge(DocumentHash::new([5; 32]));
+        assert_eq!(agreement.poll_action(), Some(judge));
+        assert_eq!(agreement.poll_action(), None);
+        // Whoever proposes many documents at once is judged for a bounded number of them.
+        (10..200).for_each(|number| agreement.handle_input(at(2), proposal(1, 1, number)));
+        let judged = std::iter::from_fn(|| agreement.poll_action()).count();
+        assert_eq!(judged, MOST_UNJUDGED - 1);
+    }
+
+    #[test]
+    fn two_votes_of_a_seat_are_evidence_and_told_once() {
+        let (mut agreement, seats, identities) = seven();
+        while agreement.poll_action().is_some() {}
+        let place = (VoteKind::Prevote, HEIGHT, 0);
+        for number in [1, 2, 3] {
+            let document = Some(DocumentHash::new([number; 32]));
+            let vote = Vote::sign(&seats, &identities[4], place, document, Seat(4));
+            let message = Verified(Message::Vote(vote));
+            agreement.handle_input(at(2), AgreementInput::Message(message));
+        }
+        let Some(AgreementAction::Evidence(evidence)) = agreement.poll_action() else {
+            panic!("no evidence");
+        };
+        assert_eq!(evidence.seat(), Seat(4));
+        assert_eq!(
+            Evidence::verify(&evidence.encode(), &seats),
+            Ok(evidence.clone())
+        );
+        assert_eq!(agreement.poll_action(), None);
+        // Half of it is none, nor are two of different seats.
+        let [one, _] = evidence.messages();
+        assert!(Evidence::of(one.clone(), one.clone()).is_none());
+        let other = Vote::sign(&seats, &identities[5], place, None, Seat(5));
+        assert!(Evidence::of(one.clone(), Message::Vote(other)).is_none());
+    }
+}
