@@ -43,7 +43,11 @@ fn start(place: &Place, by: &[&str], arguments: &[&str], stdin: Stdio, words: &s
     let daemon = place.command(arguments);
     // Whoever started the tests may have had them ignore it.
     let mut command = Command::new("env");
-    command.arg("--default-signal=HUP").args(by).arg(daemon.get_program()).args(arguments);
+    command
+        .arg("--default-signal=HUP")
+        .args(by)
+        .arg(daemon.get_program())
+        .args(arguments);
     command.current_dir(daemon.get_current_dir().unwrap());
     for (name, _) in daemon.get_envs() {
         command.env_remove(name);
