@@ -64,6 +64,9 @@ enum Happening {
     },
 }
 
+/// A document, if it is for one, and the round of its lock, if it has one.
+type Word = (Option<DocumentHash>, Option<u32>);
+
 struct World {
     seats: Seats,
     order: Vec<Seat>,
@@ -82,7 +85,7 @@ struct World {
     /// Which part of a partition each host is in.
     part: Vec<u8>,
     /// All that honest seats said, by what an honest seat says once.
-    said: BTreeMap<(usize, u32, &'static str), BTreeSet<(Option<DocumentHash>, Option<u32>)>>,
+    said: BTreeMap<(usize, u32, &'static str), BTreeSet<Word>>,
     messages: u64,
     bytes: u64,
 }
