@@ -291,6 +291,7 @@ impl Driver {
             return;
         }
         self.ask_whether_alive(now);
+        self.dial_beside(now);
         let most = usize::try_from(self.shared.limits.pending_connections).unwrap_or(usize::MAX);
         let most = (most / 2).max(1).saturating_sub(self.dialer.dialling());
         for (node, addresses) in self.dialer.due(now, most) {
