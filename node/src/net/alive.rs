@@ -3,7 +3,7 @@
 //! A way that is cut without a word swallows frames until the operating system gives up, which takes
 //! the better part of a minute. A member that packets go to is asked every second, by a message without
 //! content. Two questions in a row that had no answer in three seconds, while nothing else came on their
-//! connection either, mean that it is dead: on one that is only slow, frames and the member's own questions
+//! connection either, mean that it is dead: on one that is only slow, the member's own questions or frames
 //! still come. An answer on the connection that the member is written to on also says that the frames
 //! written before the question have arrived. Clients neither ask nor are asked.
 //!
@@ -154,7 +154,7 @@ impl Alive {
     }
 
     /// Connections of members that are dead, by answers that are late. That a question ends by itself can
-    /// take longer: opening a substream has a deadline of its own. `hears` says whether packets came on a
+    /// take longer: opening a substream has a deadline of its own. `hears` says whether anything came on a
     /// connection within [`PATIENCE`].
     pub(super) fn late(
         &mut self,
@@ -217,8 +217,128 @@ impl Alive {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::{PeerId, request_response};
+
     use super::*;
     use crate::net::clock::now;
+    use crate::net::codec::Codec;
+    use crate::net::packets::LinkId;
+
+    const MEMBER: NodeId = NodeId::new([1; 32]);
+
+    /// One member, and questions to it.
+    struct Asked {
+        alive: Alive,
+        questions: request_response::Behaviour<Codec>,
+        now: Instant,
+    }
+
+    fn on(number: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(number)
+    }
+
+    impl Asked {
+        fn new() -> Self {
+            let (mut alive, now) = (Alive::default(), now());
+            assert_eq!(alive.due(now, &[MEMBER]), [MEMBER]);
+            let codec = Codec {
+                request_bytes: 0,
+                response_bytes: 0,
+            };
+            let config = request_response::Config::default();
+            Self {
+                alive,
+                questions: request_response::Behaviour::with_codec(codec, [], config),
+                now,
+            }
+        }
+
+        /// A question, with the writer on the first connection.
+        fn ask(&mut self, alone: bool) -> OutboundRequestId {
+            let id = self.questions.send_request(&PeerId::random(), Vec::new());
+            let written = Written::nothing(LinkId(1), on(1));
+            self.alive.asked(self.now, id, (MEMBER, written, alone));
+            id
+        }
+
+        /// A second on, in ticks as the driver's. Which connections are dead, if packets come or not.
+        fn second(&mut self, hears: bool) -> Vec<ConnectionId> {
+            let mut dead = Vec::new();
+            for _ in 0..10 {
+                self.now += EVERY / 10;
+                self.alive.due(self.now, &[MEMBER]);
+                let late = self.alive.late(self.now, |_, _| hears);
+                dead.extend(late.into_iter().map(|(_, connection)| connection));
+            }
+            dead
+        }
+    }
+
+    #[test]
+    fn a_connection_is_dead_after_two_questions_that_nothing_came_after() {
+        let mut asked = Asked::new();
+        let dead: Vec<_> = (0..5)
+            .map(|_| {
+                asked.ask(true);
+                asked.second(false)
+            })
+            .collect();
+        assert_eq!(dead, [vec![], vec![], vec![], vec![on(1)], vec![]]);
+    }
+
+    #[test]
+    fn while_packets_questions_or_answers_come_no_connection_is_dead() {
+        let mut asked = Asked::new();
+        for _ in 0..20 {
+            asked.ask(true);
+            assert_eq!(asked.second(true), []);
+        }
+        let mut asked = Asked::new();
+        for _ in 0..20 {
+            asked.ask(true);
+            asked.alive.heard(asked.now, &MEMBER, on(1));
+            assert_eq!(asked.second(false), []);
+        }
+        // What comes on another connection says nothing of this one.
+        let dead: Vec<_> = (0..10)
+            .flat_map(|_| {
+                asked.ask(true);
+                asked.alive.heard(asked.now, &MEMBER, on(2));
+                asked.second(false)
+            })
+            .collect();
+        assert!(dead.contains(&on(1)) && !dead.contains(&on(2)));
+    }
+
+    #[test]
+    fn of_several_connections_that_is_dead_on_which_the_questions_ended() {
+        let mut asked = Asked::new();
+        let ids: Vec<_> = (0..5)
+            .map(|_| {
+                let id = asked.ask(false);
+                assert_eq!(asked.second(false), [], "it is not known which");
+                id
+            })
+            .collect();
+        let dead: Vec<_> = ids
+            .into_iter()
+            .take(2)
+            .map(|id| asked.alive.failed(asked.now, id, on(2), true, |_, _| false))
+            .collect();
+        assert_eq!(dead, [None, Some(MEMBER)]);
+    }
+
+    #[test]
+    fn after_a_pause_the_questions_before_it_do_not_count() {
+        let mut asked = Asked::new();
+        let ids: Vec<_> = (0..4).map(|_| asked.ask(true)).collect();
+        asked.now += 10 * EVERY;
+        assert_eq!(asked.second(false), []);
+        for id in ids {
+            let failed = asked.alive.failed(asked.now, id, on(1), true, |_, _| false);
+            assert_eq!(failed, None);
+        }
+    }
 
     #[test]
     fn members_are_asked_in_turn_and_answered_so_often() {

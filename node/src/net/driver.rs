@@ -31,6 +31,7 @@ use super::handle::NetHandle;
 use super::id::{identity, peer_of};
 use super::links::Links;
 use super::listen::listen;
+use super::metered::Hearing;
 use super::network::Asking;
 use super::shared::{Command, Shared};
 use super::sink::FrameSink;
@@ -49,6 +50,7 @@ struct Driver {
     dialer: Dialer,
     strangers: Strangers,
     alive: Alive,
+    hearing: Arc<Hearing>,
     /// None for clients, who ask nobody.
     asking: Option<Asking>,
     /// Which addresses are dialled.
@@ -78,6 +80,7 @@ pub(super) fn spawn(
     let (event_sender, events) = mpsc::channel(limits.events.max(1));
     let seed = seed()?;
     let shared = Arc::new(Shared::new(local, limits.clone(), command_sender));
+    let hearing = Arc::new(Hearing::default());
     let mut swarm = swarm(&Parts {
         keypair,
         local,
@@ -85,6 +88,7 @@ pub(super) fn spawn(
         mode: config.mode,
         limits: &limits,
         stats: Arc::clone(&shared.stats),
+        hearing: Arc::clone(&hearing),
         seed,
     })?;
     if config.mode == Mode::Node {
@@ -99,6 +103,7 @@ pub(super) fn spawn(
             limits.stranger_deadline,
         ),
         alive: Alive::default(),
+        hearing,
         asking: (config.mode == Mode::Node).then(|| Asking::new(config.network)),
         reach: config.reach,
         topic: gossip::topic(&config.network),

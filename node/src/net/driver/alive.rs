@@ -12,10 +12,42 @@ use super::Driver;
 use crate::net::alive::PATIENCE;
 use crate::net::clock::now;
 use crate::net::id::{node_of, peer_of};
+use crate::net::links::Links;
+use crate::net::metered::Hearing;
+use crate::net::packets;
 use crate::net::stats::count;
 use crate::net::transport::{dialable, tcp_socket};
 
+/// Whether anything has come from a member on this connection within [`PATIENCE`]. On its only one all bytes
+/// come that it sends; of several, those of packets tell.
+fn hears(
+    now: Instant,
+    (links, hearing, packets): (&Links, &Hearing, &packets::Behaviour),
+    node: &NodeId,
+    connection: ConnectionId,
+) -> bool {
+    let alone = peer_of(node).filter(|peer| packets.connections(peer) == 1);
+    alone.is_some_and(|peer| hearing.hears(&peer, now, PATIENCE))
+        || links.hears(node, connection, (now, PATIENCE))
+}
+
 impl Driver {
+    /// No substream could be opened on this connection, because nothing came in time. Nothing is written on
+    /// it, so nobody else would find out that it is dead.
+    pub(super) fn open_silent(&mut self, node: NodeId, connection: ConnectionId) {
+        let now = now();
+        let packets = &self.swarm.behaviour().packets;
+        let hears = hears(
+            now,
+            (&self.links, &self.hearing, packets),
+            &node,
+            connection,
+        );
+        if !hears && packets.is_kept(&node) {
+            self.dead(node, connection);
+        }
+    }
+
     /// Asks the linked members whose turn it is.
     pub(super) fn ask_whether_alive(&mut self, now: Instant) {
         let protocols = self.swarm.behaviour_mut();
@@ -33,8 +65,9 @@ impl Driver {
                 self.alive.asked(now, id, (node, written, alone));
             }
         }
-        let links = &self.links;
-        let hears = |node: &NodeId, on| links.hears(node, on, (now, PATIENCE));
+        let (links, hearing) = (&self.links, &self.hearing);
+        let packets = &self.swarm.behaviour().packets;
+        let hears = |node: &NodeId, on| hears(now, (links, hearing, packets), node, on);
         for (node, connection) in self.alive.late(now, hears) {
             self.dead(node, connection);
         }
@@ -58,9 +91,10 @@ impl Driver {
                 error,
                 ..
             } => {
-                let (now, links) = (now(), &self.links);
+                let (now, links, hearing) = (now(), &self.links, &self.hearing);
+                let packets = &self.swarm.behaviour().packets;
                 let timeout = matches!(error, OutboundFailure::Timeout);
-                let hears = |node: &NodeId, on| links.hears(node, on, (now, PATIENCE));
+                let hears = |node: &NodeId, on| hears(now, (links, hearing, packets), node, on);
                 let dead = self
                     .alive
                     .failed(now, request_id, connection_id, timeout, hears);

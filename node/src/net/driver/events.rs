@@ -170,7 +170,12 @@ impl Driver {
                     self.say(NetEvent::PacketLinkUp { peer: node });
                 }
             }
-            packets::Event::OpenFailed { node } => self.links.forget_spare(&node),
+            packets::Event::OpenFailed { node, silent } => {
+                self.links.forget_spare(&node);
+                if let Some(connection) = silent {
+                    self.open_silent(node, connection);
+                }
+            }
         }
     }
 

@@ -43,7 +43,7 @@ const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 
 /// Names one outgoing substream, so that what ends late is not mistaken for its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LinkId(u64);
+pub(crate) struct LinkId(pub(super) u64);
 
 /// What the behaviour hands out.
 #[derive(Debug)]
@@ -67,7 +67,11 @@ pub(crate) enum Event {
         stream: Stream,
     },
     /// A substream to write to could not be opened; it is tried again later.
-    OpenFailed { node: NodeId },
+    OpenFailed {
+        node: NodeId,
+        /// The connection, if nothing came on it in time.
+        silent: Option<ConnectionId>,
+    },
 }
 
 #[derive(Debug, Error)]
@@ -384,12 +388,10 @@ impl Behaviour {
         let unsupported = why == OpenFailure::Unsupported;
         if peer.open_failed(connection, unsupported, now(), &mut self.backoff) {
             let node = peer.node;
-            // Nothing is written on it yet, so nobody would find out that it is dead.
-            if why == OpenFailure::Silent && self.kept.contains(&node) {
-                peer.closing(connection);
-                self.close(id, connection);
-            }
-            self.act(ToSwarm::GenerateEvent(Event::OpenFailed { node }));
+            self.act(ToSwarm::GenerateEvent(Event::OpenFailed {
+                node,
+                silent: (why == OpenFailure::Silent).then_some(connection),
+            }));
         }
     }
 }
