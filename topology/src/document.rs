@@ -288,12 +288,7 @@ impl Document {
         let (Some(from), Some(to)) = (self.member(from), self.member(to)) else {
             return false;
         };
-        let after = if from.layer == self.layers() {
-            0
-        } else {
-            from.layer + 1
-        };
-        to.layer == after
+        to.layer == self.layer_after(from.layer)
     }
 
     /// The members of the position before a node's: those from which it gets packets. None for who is
@@ -303,6 +298,19 @@ impl Document {
         let layer = self.member(id).map(|member| member.layer);
         let before = layer.map(|layer| layer.checked_sub(1).unwrap_or(self.layers()));
         before.map_or(&[], |before| self.position(before))
+    }
+
+    /// The members of the position after a node's: those to which it sends packets. None for who is no
+    /// member.
+    #[must_use]
+    pub fn after(&self, id: &NodeId) -> &[NodeId] {
+        let layer = self.member(id).map(|member| member.layer);
+        let after = layer.map(|layer| self.layer_after(layer));
+        after.map_or(&[], |after| self.position(after))
+    }
+
+    fn layer_after(&self, layer: u8) -> u8 {
+        if layer == self.layers() { 0 } else { layer + 1 }
     }
 
     fn position(&self, layer: u8) -> &[NodeId] {

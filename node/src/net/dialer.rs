@@ -24,21 +24,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const MOVED: u32 = 5;
 
 enum State {
-    Connected {
-        since: Instant,
-    },
-    /// At these addresses that were counted.
-    Dialling(Vec<IpAddr>),
-    Waiting {
-        until: Instant,
-    },
+    Connected { since: Instant },
+    Dialling,
+    Waiting { until: Instant },
 }
 
 /// What may be dialled.
 struct Open {
     open: Vec<Multiaddr>,
-    /// Of those, the machines that this was counted for.
-    counted: Vec<IpAddr>,
     /// When to look again, if nothing may.
     later: Instant,
 }
@@ -47,6 +40,10 @@ struct Entry {
     addresses: Vec<Multiaddr>,
     failures: u32,
     state: State,
+    /// The machines that dials under way were counted for.
+    counted: Vec<IpAddr>,
+    /// When it is dialled beside a connection that is dead.
+    beside: Option<Instant>,
     /// Where it was found last. It is dialled there whoever else says to be there, so that nobody can
     /// keep us from a member by naming its address often.
     found: Option<IpAddr>,
@@ -58,6 +55,8 @@ impl Entry {
             addresses,
             failures: 0,
             state,
+            counted: Vec::new(),
+            beside: None,
             found: None,
         }
     }
@@ -67,10 +66,9 @@ impl Entry {
     }
 
     /// At which of its addresses it may be dialled now.
-    fn open(&self, now: Instant, targets: &mut Targets) -> Open {
+    fn open(&mut self, now: Instant, targets: &mut Targets) -> Open {
         let mut found = Open {
             open: Vec::new(),
-            counted: Vec::new(),
             later: now + LOOK_AGAIN,
         };
         for address in &self.addresses {
@@ -80,7 +78,7 @@ impl Entry {
                     found.later = found.later.min(free);
                     continue;
                 }
-                found.counted.push(ip);
+                self.counted.push(ip);
             }
             found.open.push(address.clone());
         }
@@ -89,6 +87,7 @@ impl Entry {
 
     /// A dial, or a connection that did not last.
     fn failed(&mut self) {
+        self.counted.clear();
         self.failures = self.failures.saturating_add(1);
         self.found = self.found.filter(|_| self.failures < MOVED);
     }
@@ -153,13 +152,17 @@ impl Dialer {
         }
     }
 
-    fn soon(&mut self, now: Instant, node: &NodeId) -> Instant {
-        let grace = if self.local < *node {
+    /// How long this side leaves the dialling to the other.
+    fn grace(&self, node: &NodeId) -> Duration {
+        if self.local < *node {
             Duration::ZERO
         } else {
             self.grace
-        };
-        now + grace + self.backoff.jitter(SPREAD)
+        }
+    }
+
+    fn soon(&mut self, now: Instant, node: &NodeId) -> Instant {
+        now + self.grace(node) + self.backoff.jitter(SPREAD)
     }
 
     /// Who is to be dialled now, at most so many, and at which of its addresses.
@@ -173,17 +176,13 @@ impl Dialer {
             if !entry.is_due(now) {
                 continue;
             }
-            let Open {
-                open,
-                counted,
-                later,
-            } = entry.open(now, &mut self.targets);
+            let Open { open, later } = entry.open(now, &mut self.targets);
             // Without any address the dial fails by itself.
             if open.is_empty() && !entry.addresses.is_empty() {
                 entry.state = State::Waiting { until: later };
                 self.put_off += 1;
             } else {
-                entry.state = State::Dialling(counted);
+                entry.state = State::Dialling;
                 due.push((*node, open));
             }
         }
@@ -195,10 +194,41 @@ impl Dialer {
         self.peers.get(node).map_or(&[], |entry| &entry.addresses)
     }
 
-    /// Where a member is dialled at once, beside a connection that is dead.
-    pub(super) fn beside(&mut self, now: Instant, node: &NodeId) -> Vec<Multiaddr> {
+    /// Whether a member may be asked at this machine for its network, which counts as a dial.
+    pub(super) fn may_ask(&mut self, now: Instant, node: &NodeId, ip: IpAddr) -> bool {
         let entry = self.peers.get(node);
-        entry.map_or_else(Vec::new, |entry| entry.open(now, &mut self.targets).open)
+        entry.is_some_and(|entry| entry.found == Some(ip)) || self.targets.dial(now, ip).is_ok()
+    }
+
+    /// A connection of this member is dead: it is dialled beside it, by the side with the lower identity at
+    /// once and by the other after some time, as ever.
+    pub(super) fn dead(&mut self, now: Instant, node: &NodeId) {
+        let wait = self.grace(node);
+        if let Some(entry) = self.peers.get_mut(node) {
+            entry.beside = Some(now + wait);
+        }
+    }
+
+    /// Who is dialled now beside a connection that is dead, and where; not those who have another.
+    pub(super) fn beside(
+        &mut self,
+        now: Instant,
+        has_another: impl Fn(&NodeId) -> bool,
+    ) -> Vec<(NodeId, Vec<Multiaddr>)> {
+        let mut due = Vec::new();
+        for (node, entry) in &mut self.peers {
+            if entry.beside.take_if(|at| *at <= now).is_some() && !has_another(node) {
+                due.push((*node, entry.open(now, &mut self.targets).open));
+            }
+        }
+        due
+    }
+
+    /// A dial beside a dead connection failed.
+    pub(super) fn beside_failed(&mut self, node: &NodeId) {
+        if let Some(entry) = self.peers.get_mut(node) {
+            entry.counted.clear();
+        }
     }
 
     /// How many dials were put off because of where they lead, since this was last asked.
@@ -210,21 +240,25 @@ impl Dialer {
     pub(super) fn dialling(&self) -> usize {
         self.peers
             .values()
-            .filter(|entry| matches!(entry.state, State::Dialling(_)))
+            .filter(|entry| matches!(entry.state, State::Dialling))
             .count()
     }
 
-    /// The first connection to this peer is up; by a dial, if it is said where the peer was found.
-    pub(super) fn connected(&mut self, now: Instant, node: &NodeId, found: Option<IpAddr>) {
-        let Some(entry) = self.peers.get_mut(node) else {
-            return;
-        };
-        if let (State::Dialling(counted), Some(ip)) = (&entry.state, found) {
+    /// A dial has found this peer at this machine, whatever other connections it has.
+    pub(super) fn found(&mut self, node: &NodeId, ip: IpAddr) {
+        if let Some(entry) = self.peers.get_mut(node) {
+            let counted = std::mem::take(&mut entry.counted);
             let there = counted.iter().filter(|counted| **counted == ip);
             there.for_each(|ip| self.targets.found(*ip));
-            entry.found = found;
+            entry.found = Some(ip);
         }
-        entry.state = State::Connected { since: now };
+    }
+
+    /// The first connection to this peer is up.
+    pub(super) fn connected(&mut self, now: Instant, node: &NodeId) {
+        if let Some(entry) = self.peers.get_mut(node) {
+            entry.state = State::Connected { since: now };
+        }
     }
 
     /// The last connection to this peer is gone.
@@ -239,6 +273,7 @@ impl Dialer {
         } else {
             entry.failed();
         }
+        entry.beside = None;
         entry.state = State::Waiting {
             until: soon + self.backoff.wait(entry.failures),
         };
@@ -352,12 +387,81 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_that_many_members_name_is_asked_for_its_network_only_so_often() {
+        let (mut dialer, start) = parts(0);
+        dialer.set(start, crowd(1..=200), |_| false);
+        let machine = [203, 0, 113, 9].into();
+        let ask = |dialer: &mut Dialer, minute: u32| {
+            let now = start + minute * 60 * SECOND;
+            let may = |node: &u8| dialer.may_ask(now, &NodeId::new([*node; 32]), machine);
+            (1..=200).filter(may).count()
+        };
+        let asked: Vec<usize> = (0..3).map(|minute| ask(&mut dialer, minute)).collect();
+        assert_eq!(asked, [16, 1, 1]);
+        dialer.found(&NodeId::new([9; 32]), machine);
+        assert_eq!(ask(&mut dialer, 3), 2, "and who was found there");
+    }
+
+    #[test]
+    fn the_lower_identity_dials_beside_at_once_and_the_other_if_that_did_not_help() {
+        for (local, wait) in [(0, Duration::ZERO), (9, 2 * SECOND)] {
+            let (mut dialer, start) = parts(local);
+            dialer.set(start, peers(&[5], 1), |_| true);
+            let node = NodeId::new([5; 32]);
+            for has_another in [false, true] {
+                dialer.dead(start, &node);
+                let early = (start + wait).checked_sub(SECOND / 1000).unwrap_or(start);
+                assert_eq!(dialled(dialer.beside(early, |_| false)), NOBODY);
+                let due = dialled(dialer.beside(start + wait, |_| has_another));
+                assert_eq!(due, if has_another { vec![] } else { vec![5] });
+                assert_eq!(dialled(dialer.beside(start + wait, |_| false)), NOBODY);
+            }
+        }
+    }
+
+    #[test]
+    fn a_dial_beside_that_finds_the_member_costs_nothing() {
+        let (mut dialer, start) = parts(0);
+        dialer.set(start, crowd(1..=1), |_| true);
+        let node = NodeId::new([1; 32]);
+        for cut in 0..40 {
+            // Each time somewhere else, so that it is not known to be there.
+            let port = 2000 + cut;
+            let text = format!("/ip4/203.0.113.{}/tcp/{port}", 1 + cut % 2);
+            let address: Multiaddr = text.parse().unwrap_or_else(|_| Multiaddr::empty());
+            let ip = ip_of(&address);
+            dialer.set(start, BTreeMap::from([(node, vec![address])]), |_| true);
+            dialer.dead(start, &node);
+            let due = dialer.beside(start, |_| false);
+            assert_eq!(
+                due.iter().map(|(_, at)| at.len()).sum::<usize>(),
+                1,
+                "{cut}"
+            );
+            dialer.found(&node, ip);
+        }
+        // What fails is counted.
+        let mut dials = 0;
+        for cut in 0..40 {
+            let text = format!("/ip4/203.0.113.77/tcp/{}", 2000 + cut);
+            let address: Multiaddr = text.parse().unwrap_or_else(|_| Multiaddr::empty());
+            dialer.set(start, BTreeMap::from([(node, vec![address])]), |_| true);
+            dialer.dead(start, &node);
+            let due = dialer.beside(start, |_| false);
+            dials += due.iter().map(|(_, at)| at.len()).sum::<usize>();
+            dialer.beside_failed(&node);
+        }
+        assert_eq!(dials, 16);
+    }
+
+    #[test]
     fn a_member_that_was_found_is_dialled_there_whoever_names_its_address() {
         let (mut dialer, start) = parts(0);
         let member = NodeId::new([200; 32]);
         dialer.set(start, crowd(200..=200), |_| false);
         assert_eq!(dialled(dialer.due(start + SPREAD, 9)), [200]);
-        dialer.connected(start, &member, Some([203, 0, 113, 9].into()));
+        dialer.found(&member, [203, 0, 113, 9].into());
+        dialer.connected(start, &member);
         dialer.set(start, crowd(1..=200), |node| *node == member);
         assert_eq!(
             dialer.due(start + SECOND, 1000).len(),

@@ -31,6 +31,7 @@ use super::handle::NetHandle;
 use super::id::{identity, peer_of};
 use super::links::Links;
 use super::listen::listen;
+use super::metered::Hearing;
 use super::network::Asking;
 use super::shared::{Command, Shared};
 use super::sink::FrameSink;
@@ -49,6 +50,7 @@ struct Driver {
     dialer: Dialer,
     strangers: Strangers,
     alive: Alive,
+    hearing: Arc<Hearing>,
     /// None for clients, who ask nobody.
     asking: Option<Asking>,
     /// Which addresses are dialled.
@@ -78,6 +80,7 @@ pub(super) fn spawn(
     let (event_sender, events) = mpsc::channel(limits.events.max(1));
     let seed = seed()?;
     let shared = Arc::new(Shared::new(local, limits.clone(), command_sender));
+    let hearing = Arc::new(Hearing::default());
     let mut swarm = swarm(&Parts {
         keypair,
         local,
@@ -85,6 +88,7 @@ pub(super) fn spawn(
         mode: config.mode,
         limits: &limits,
         stats: Arc::clone(&shared.stats),
+        hearing: Arc::clone(&hearing),
         seed,
     })?;
     if config.mode == Mode::Node {
@@ -99,6 +103,7 @@ pub(super) fn spawn(
             limits.stranger_deadline,
         ),
         alive: Alive::default(),
+        hearing,
         asking: (config.mode == Mode::Node).then(|| Asking::new(config.network)),
         reach: config.reach,
         topic: gossip::topic(&config.network),
@@ -291,6 +296,7 @@ impl Driver {
             return;
         }
         self.ask_whether_alive(now);
+        self.dial_beside(now);
         let most = usize::try_from(self.shared.limits.pending_connections).unwrap_or(usize::MAX);
         let most = (most / 2).max(1).saturating_sub(self.dialer.dialling());
         for (node, addresses) in self.dialer.due(now, most) {

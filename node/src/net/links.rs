@@ -44,12 +44,17 @@ struct WriterHandle {
     arrived: u64,
     /// Told if the connection is dead.
     dead: Arc<Notify>,
+    /// Told if another one is to be written to.
+    leave: Arc<Notify>,
     /// Dropped to stop it in order.
     _stop: oneshot::Sender<()>,
 }
 
 struct ReaderHandle {
     job: u64,
+    connection: ConnectionId,
+    /// When bytes last came.
+    alive: Arc<Heard>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -68,6 +73,25 @@ pub(super) struct Ended {
     /// The connection to close, if the peer took nothing for too long.
     pub(super) stalled: Option<ConnectionId>,
     ring: Option<mpsc::Receiver<Frame>>,
+}
+
+/// What has been written to a peer.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    link: LinkId,
+    pub(super) connection: ConnectionId,
+    frames: u64,
+}
+
+impl Written {
+    #[cfg(test)]
+    pub(super) const fn nothing(link: LinkId, connection: ConnectionId) -> Self {
+        Self {
+            link,
+            connection,
+            frames: 0,
+        }
+    }
 }
 
 /// All packet links, both directions.
@@ -107,8 +131,9 @@ impl Links {
     }
 
     /// Reads this substream. A peer has two at most: a third one stops the first.
-    pub(super) fn read(&mut self, node: NodeId, stream: Stream) {
+    pub(super) fn read(&mut self, node: NodeId, connection: ConnectionId, stream: Stream) {
         let job = self.job();
+        let alive = Arc::new(Heard::new());
         let (stop, stopped) = oneshot::channel();
         let reader = Reader {
             stream,
@@ -116,13 +141,19 @@ impl Links {
             sink: Arc::clone(&self.sink),
             stats: Arc::clone(&self.shared.stats),
             heard: Arc::clone(&self.entry(node).heard),
+            alive: Arc::clone(&alive),
             most: self.shared.limits.read_bytes,
         };
         let readers = &mut self.entry(node).readers;
         if readers.len() >= READERS {
             readers.remove(0);
         }
-        readers.push(ReaderHandle { job, _stop: stop });
+        readers.push(ReaderHandle {
+            job,
+            connection,
+            alive,
+            _stop: stop,
+        });
         let task = self.tasks.spawn(async {
             reader.run(stopped).await;
             End::Read
@@ -140,7 +171,7 @@ impl Links {
     ) {
         let job = self.job();
         let (stop, stopped) = oneshot::channel();
-        let dead = Arc::new(Notify::new());
+        let (dead, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let written = Arc::new(AtomicU64::new(0));
         let spare = self.entry(node).spare.take();
         let frames = self.shared.limits.ring_frames;
@@ -152,6 +183,7 @@ impl Links {
             stall: self.shared.limits.stall_deadline,
             written: Arc::clone(&written),
             dead: Arc::clone(&dead),
+            leave: Arc::clone(&leave),
         };
         self.entry(node).writer = Some(WriterHandle {
             link,
@@ -160,6 +192,7 @@ impl Links {
             written,
             arrived: 0,
             dead,
+            leave,
             _stop: stop,
         });
         let task = self.tasks.spawn(async {
@@ -257,43 +290,64 @@ impl Links {
         self.entries.iter().filter_map(writing)
     }
 
-    /// How many frames the present writer of this peer has written.
-    pub(super) fn written(&self, node: &NodeId) -> u64 {
-        let writer = self
-            .entries
-            .get(node)
-            .and_then(|entry| entry.writer.as_ref());
-        writer.map_or(0, |writer| writer.written.load(Ordering::Relaxed))
+    fn writer(&self, node: &NodeId) -> Option<&WriterHandle> {
+        self.entries.get(node)?.writer.as_ref()
     }
 
-    /// The connection that this peer is written to on.
-    pub(super) fn connection(&self, node: &NodeId) -> Option<ConnectionId> {
-        let writer = self.entries.get(node)?.writer.as_ref();
-        writer.map(|writer| writer.connection)
+    fn writer_on(&mut self, node: &NodeId, connection: ConnectionId) -> Option<&mut WriterHandle> {
+        let writer = self.entries.get_mut(node)?.writer.as_mut();
+        writer.filter(|writer| writer.connection == connection)
     }
 
-    /// So many frames have arrived, if they were written on this connection.
-    pub(super) fn arrived(&mut self, node: &NodeId, connection: ConnectionId, frames: u64) {
-        let writer = self.entries.get_mut(node).and_then(|e| e.writer.as_mut());
-        if let Some(writer) = writer.filter(|writer| writer.connection == connection) {
-            // The question may have left before this writer began.
-            let written = writer.written.load(Ordering::Relaxed);
-            writer.arrived = writer.arrived.max(frames.min(written));
+    /// What the present writer of this peer has written, and on which connection.
+    pub(super) fn written(&self, node: &NodeId) -> Option<Written> {
+        let writer = self.writer(node)?;
+        Some(Written {
+            link: writer.link,
+            connection: writer.connection,
+            frames: writer.written.load(Ordering::Relaxed),
+        })
+    }
+
+    /// What had been written when a question left has arrived, if the answer came on this connection and
+    /// its writer is still the same.
+    pub(super) fn arrived(&mut self, node: &NodeId, connection: ConnectionId, written: Written) {
+        let writer = self.writer_on(node, connection);
+        if let Some(writer) = writer.filter(|writer| writer.link == written.link) {
+            writer.arrived = writer.arrived.max(written.frames);
+        }
+    }
+
+    /// Whether bytes of packets came on this connection within so long.
+    pub(super) fn hears(
+        &self,
+        node: &NodeId,
+        connection: ConnectionId,
+        (now, within): (Instant, Duration),
+    ) -> bool {
+        let entry = self.entries.get(node);
+        let mut readers = entry.iter().flat_map(|entry| &entry.readers);
+        readers
+            .any(|reader| reader.connection == connection && reader.alive.silent_for(now) < within)
+    }
+
+    /// Another connection is to be written to: a writer on this one ends once it has written what it has
+    /// taken, and keeps what is in its ring.
+    pub(super) fn leave(&mut self, node: &NodeId, connection: ConnectionId) {
+        if let Some(writer) = self.writer_on(node, connection) {
+            writer.leave.notify_one();
         }
     }
 
     /// This connection is dead: a writer on it ends now, and keeps what is in its ring.
     pub(super) fn dead(&mut self, node: &NodeId, connection: ConnectionId) {
-        let writer = self.entries.get_mut(node).and_then(|e| e.writer.as_mut());
-        if let Some(writer) = writer.filter(|writer| writer.connection == connection) {
+        if let Some(writer) = self.writer_on(node, connection) {
             let lost = writer.written.load(Ordering::Relaxed) - writer.arrived;
-            count_many(
-                &self.shared.stats.unconfirmed,
-                usize::try_from(lost).unwrap_or(0),
-            );
             // Once: the connection is closed.
             writer.arrived += lost;
             writer.dead.notify_one();
+            let lost = usize::try_from(lost).unwrap_or(0);
+            count_many(&self.shared.stats.unconfirmed, lost);
         }
     }
 

@@ -1,40 +1,94 @@
 //! Connections that count the bytes of their substreams.
 
+use std::collections::BTreeMap;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::{AsyncRead, AsyncWrite};
+use libp2p::PeerId;
 use libp2p::core::StreamMuxer;
 use libp2p::core::muxing::{StreamMuxerEvent, StreamMuxerExt as _};
 
+use tokio::time::Instant;
+
+use super::reader::Heard;
 use super::stats::{Stats, count_many};
 use super::way::Way;
+
+/// When bytes last came from each peer that is connected, whichever of its connections they came on. They are
+/// seen before anything understands them: an answer that waits for others of its own is no silence.
+#[derive(Default)]
+pub(super) struct Hearing(Mutex<BTreeMap<PeerId, Weak<Heard>>>);
+
+impl Hearing {
+    fn peers(&self) -> MutexGuard<'_, BTreeMap<PeerId, Weak<Heard>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be told of this peer's bytes, as long as it is held.
+    pub(super) fn of(&self, peer: PeerId) -> Arc<Heard> {
+        let mut peers = self.peers();
+        peers.retain(|_, heard| heard.strong_count() > 0);
+        if let Some(heard) = peers.get(&peer).and_then(Weak::upgrade) {
+            return heard;
+        }
+        let heard = Arc::new(Heard::new());
+        peers.insert(peer, Arc::downgrade(&heard));
+        heard
+    }
+
+    /// Whether bytes came from this peer within so long.
+    pub(super) fn hears(&self, peer: &PeerId, now: Instant, within: Duration) -> bool {
+        let heard = self.peers().get(peer).and_then(Weak::upgrade);
+        heard.is_some_and(|heard| heard.silent_for(now) < within)
+    }
+}
 
 /// A connection, or one of its substreams, whose bytes are counted.
 pub(super) struct Metered<T> {
     inner: T,
     stats: Arc<Stats>,
+    heard: Arc<Heard>,
+}
+
+impl<T> Metered<T> {
+    fn received(&self, bytes: usize) {
+        count_many(&self.stats.received, bytes);
+        if bytes > 0 {
+            self.heard.now();
+        }
+    }
 }
 
 /// A connection that is counted among those that are open for as long as it is there.
 pub(super) struct Counted<M> {
     inner: M,
     stats: Arc<Stats>,
+    heard: Arc<Heard>,
     way: Way,
 }
 
 impl<M> Counted<M> {
-    pub(super) fn new(inner: M, stats: Arc<Stats>, way: Way) -> Self {
+    pub(super) fn new(inner: M, stats: Arc<Stats>, heard: Arc<Heard>, way: Way) -> Self {
         stats.open_by(way).fetch_add(1, Ordering::Relaxed);
-        Self { inner, stats, way }
+        Self {
+            inner,
+            stats,
+            heard,
+            way,
+        }
     }
 
     fn metered<S>(&self, inner: S) -> Metered<S> {
-        let stats = Arc::clone(&self.stats);
-        Metered { inner, stats }
+        Metered {
+            inner,
+            stats: Arc::clone(&self.stats),
+            heard: Arc::clone(&self.heard),
+        }
     }
 }
 
@@ -88,7 +142,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     ) -> Poll<io::Result<usize>> {
         let read = Pin::new(&mut self.inner).poll_read(cx, into);
         if let Poll::Ready(Ok(bytes)) = read {
-            count_many(&self.stats.received, bytes);
+            self.received(bytes);
         }
         read
     }
@@ -100,7 +154,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     ) -> Poll<io::Result<usize>> {
         let read = Pin::new(&mut self.inner).poll_read_vectored(cx, into);
         if let Poll::Ready(Ok(bytes)) = read {
-            count_many(&self.stats.received, bytes);
+            self.received(bytes);
         }
         read
     }

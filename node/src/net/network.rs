@@ -5,8 +5,8 @@
 //! the hash of the network's parameters, which is public, and nothing else; then the connection is closed. It
 //! takes one of the places of handshakes, for as long as a handshake may take, and what it says is not
 //! authenticated: it explains to an operator why there is no connection, and decides nothing. A node asks
-//! those of its members whom it has just failed to speak to, each once a minute at most. Clients neither
-//! ask nor are asked.
+//! those of its members whom it has just failed to speak to, each once a minute at most, and no machine or
+//! network more often than it may be dialled. Clients neither ask nor are asked.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -153,15 +153,14 @@ impl Asking {
         }
     }
 
-    /// Asks a member at this address, unless it was asked a moment ago or many are.
-    pub(super) fn ask(&mut self, now: Instant, node: NodeId, address: SocketAddr) {
+    /// Whether a member may be asked: it was not a moment ago, and not many are.
+    pub(super) fn may(&mut self, now: Instant, node: &NodeId) -> bool {
         self.asked.retain(|_, at| now - *at < EVERY);
-        if self.tasks.len() >= MOST
-            || self.asked.len() >= REMEMBERED
-            || self.asked.contains_key(&node)
-        {
-            return;
-        }
+        self.tasks.len() < MOST && self.asked.len() < REMEMBERED && !self.asked.contains_key(node)
+    }
+
+    /// Asks a member that may be asked, at this address.
+    pub(super) fn ask(&mut self, now: Instant, node: NodeId, address: SocketAddr) {
         self.asked.insert(node, now);
         self.tasks.spawn(async move {
             let asked = timeout(PATIENCE, ask(address)).await;

@@ -18,7 +18,7 @@ use super::stats::{Stats, count, count_many};
 /// Frames that a reader's buffer has room for at first.
 const FIRST_FRAMES: usize = 2;
 
-/// When a peer was last heard of, for its idle deadline.
+/// When a peer was last heard of.
 pub(super) struct Heard {
     start: Instant,
     millis: AtomicU64,
@@ -60,7 +60,10 @@ pub(super) struct Reader<S> {
     pub(super) from: NodeId,
     pub(super) sink: Arc<dyn FrameSink>,
     pub(super) stats: Arc<Stats>,
+    /// Told of every whole frame.
     pub(super) heard: Arc<Heard>,
+    /// Told of every byte.
+    pub(super) alive: Arc<Heard>,
     /// Most bytes taken at once.
     pub(super) most: usize,
 }
@@ -91,7 +94,10 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             match self.stream.read(room).await {
                 Ok(0) if filled == 0 => return ReadEnd::Closed,
                 Ok(0) => return ReadEnd::Malformed,
-                Ok(read) => filled += read,
+                Ok(read) => {
+                    self.alive.now();
+                    filled += read;
+                }
                 // A lost connection may cut a frame; that is nobody's fault.
                 Err(_) => return ReadEnd::Closed,
             }
@@ -163,6 +169,7 @@ mod tests {
             sink: Arc::clone(&seen) as Arc<dyn FrameSink>,
             stats: Arc::default(),
             heard: block_on(async { Arc::new(Heard::new()) }),
+            alive: block_on(async { Arc::new(Heard::new()) }),
             most: 16 * 1024,
         };
         let stats = Arc::clone(&reader.stats);

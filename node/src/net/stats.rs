@@ -67,7 +67,8 @@ shared_counters! {
     /// Frames handed to connections that then gave no sign of their peer any more: written, and as far as
     /// is known never read. They are among those written.
     unconfirmed: counter "frames", "The way to a peer was cut without a word. If it grows all the time, look at the machine's network.";
-    /// Connections closed because a member did not answer on them within 3 s, twice in a row.
+    /// Connections closed because a member did not answer on them within 3 s, twice in a row, and nothing
+    /// else came on them.
     dead_closed: counter "connections", "The way to a peer was cut without a word, or the peer stood still. If it grows all the time, look at the machine's network.";
     /// Incoming packet substreams that are read no more: they ended, or others took their place.
     ended: counter "streams";

@@ -29,7 +29,7 @@ use super::config::{Mode, NetLimits};
 use super::error::NetError;
 use super::gossip::{Gossip, gossip};
 use super::handshakes::{Handshakes, Secured};
-use super::metered::Counted;
+use super::metered::{Counted, Hearing};
 use super::network::{ListenOnly, Telling};
 use super::stats::Stats;
 use super::way::Way;
@@ -65,6 +65,7 @@ pub(super) struct Parts<'a> {
     pub(super) mode: Mode,
     pub(super) limits: &'a NetLimits,
     pub(super) stats: Arc<Stats>,
+    pub(super) hearing: Arc<Hearing>,
     pub(super) seed: u64,
 }
 
@@ -96,16 +97,16 @@ pub(super) fn swarm(parts: &Parts<'_>) -> Result<Swarm<Protocols>, NetError> {
 
 /// Makes a connection that is authenticated what all have in common, and counts it.
 fn secured<M>(
-    stats: &Arc<Stats>,
-) -> impl FnOnce((PeerId, M), ConnectedPoint) -> Secured + Clone + Send + 'static
+    parts: &Parts<'_>,
+) -> impl FnOnce((PeerId, M), ConnectedPoint) -> Secured + Clone + Send + 'static + use<M>
 where
     M: StreamMuxer + Unpin + Send + 'static,
     M::Substream: Unpin + Send + 'static,
     M::Error: Send + Sync + 'static,
 {
-    let stats = Arc::clone(stats);
+    let (stats, hearing) = (Arc::clone(&parts.stats), Arc::clone(&parts.hearing));
     move |(peer, muxer), endpoint| {
-        let counted = Counted::new(muxer, stats, Way::of(&endpoint));
+        let counted = Counted::new(muxer, stats, hearing.of(peer), Way::of(&endpoint));
         (peer, StreamMuxerBox::new(Closing::new(counted, GOOD_BYE)))
     }
 }
@@ -130,7 +131,7 @@ fn tcp(parts: &Parts<'_>) -> Result<transport::Boxed<Secured>, NetError> {
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux);
-    let secured = secured(&parts.stats);
+    let secured = secured(parts);
     let listening = ListenOnly(listening.map(secured.clone()).boxed());
     let both = listening.or_transport(dialling.map(secured).boxed());
     Ok(both.map(|secured, _| secured.into_inner()).boxed())
@@ -145,7 +146,7 @@ fn quic(parts: &Parts<'_>) -> transport::Boxed<Secured> {
     config.keep_alive_interval = QUIC_KEEP_ALIVE;
     config.max_idle_timeout = QUIC_IDLE_MILLIS;
     let quic = quic::tokio::Transport::new(config);
-    quic.map(secured(&parts.stats)).boxed()
+    quic.map(secured(parts)).boxed()
 }
 
 fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {

@@ -23,6 +23,8 @@ pub(super) enum WriteEnd {
     Stalled,
     /// We were told that the connection is dead.
     Dead,
+    /// We were told to leave it for another one.
+    Left,
     /// We stopped it; the ring was emptied and the substream closed.
     Stopped,
 }
@@ -39,6 +41,8 @@ pub(super) struct Writer<S> {
     pub(super) written: Arc<AtomicU64>,
     /// Comes if the connection is dead.
     pub(super) dead: Arc<Notify>,
+    /// Comes if another connection is to be written to. What was taken from the ring is written before.
+    pub(super) leave: Arc<Notify>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
@@ -54,6 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
             let taken = tokio::select! {
                 biased;
                 () = self.dead.notified() => return (self.ring, WriteEnd::Dead),
+                () = self.leave.notified() => return (self.ring, WriteEnd::Left),
                 _ = &mut stop => {
                     self.ring.close();
                     0
@@ -162,6 +167,7 @@ mod tests {
             stall: Duration::from_millis(20),
             written: Arc::default(),
             dead: Arc::default(),
+            leave: Arc::default(),
         }
     }
 
@@ -226,6 +232,22 @@ mod tests {
         let (ring, end) = block_on(run);
         assert_eq!((end, ring.len()), (WriteEnd::Dead, 10));
         assert_eq!(stats.snapshot().abandoned, 20);
+    }
+
+    #[test]
+    fn a_writer_that_leaves_gives_its_ring_back_and_loses_nothing() {
+        let mut stream = Pieces::taking(usize::MAX);
+        let (sender, ring) = mpsc::channel(64);
+        for frame in frames(30) {
+            sender.try_send(frame).unwrap();
+        }
+        let writer = writer(&mut stream, ring);
+        let (leave, stats) = (Arc::clone(&writer.leave), Arc::clone(&writer.stats));
+        let (_stop, stopped) = oneshot::channel();
+        leave.notify_one();
+        let (ring, end) = block_on(writer.run(stopped));
+        assert_eq!((end, ring.len()), (WriteEnd::Left, 30));
+        assert_eq!(stats.snapshot().abandoned, 0);
     }
 
     #[test]

@@ -202,7 +202,7 @@ pub enum NodeAction {
     /// Stay connected to these, and to nobody else for longer than they want. Replaces what was
     /// said before; the node itself is not among them.
     Peers(BTreeMap<NodeId, Vec<Address>>),
-    /// Exchange packets with these: members, and attached clients. Replaces what was said before;
+    /// Exchange packets with these: members of adjacent positions, and attached clients. Replaces what was said before;
     /// links to others are closed.
     PacketPeers(BTreeSet<NodeId>),
     /// Close all connections with this peer, a client that is not wanted any more.

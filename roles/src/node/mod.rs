@@ -791,11 +791,16 @@ impl Node {
         self.readiness.view_changed();
     }
 
-    /// Who may send us packets: members of the documents, and attached clients.
+    /// Whom packets go to and come from: members of the positions before and after ours in one of the
+    /// documents, and attached clients. Others have no link, so that what links cost grows with two layers
+    /// and not with the network.
     fn allow_packets(&mut self) {
         let documents = self.directory.view().documents.values();
-        let members = documents.flat_map(|document| document.members().map(|member| member.id));
-        let mut allowed: BTreeSet<NodeId> = members.collect();
+        let adjacent = documents.flat_map(|document| {
+            let before = document.before(&self.local).iter();
+            before.chain(document.after(&self.local))
+        });
+        let mut allowed: BTreeSet<NodeId> = adjacent.copied().collect();
         allowed.extend(self.desk.connections());
         allowed.remove(&self.local);
         self.act(NodeAction::PacketPeers(allowed));

@@ -1,6 +1,6 @@
 //! A node before a scripted disk and network: what is said when, and what is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -57,6 +57,8 @@ pub(crate) struct World {
     disk: Disk,
     store: MemoryStore,
     pub(crate) published: usize,
+    /// Whom it last said to exchange packets with.
+    packet_peers: BTreeSet<NodeId>,
     keys_made: usize,
     answers: Vec<(Ticket, Vec<u8>)>,
     refused: Vec<Ticket>,
@@ -163,6 +165,7 @@ impl World {
             disk: Disk::Works,
             store: MemoryStore::new(StoreLimits::default()),
             published: 0,
+            packet_peers: BTreeSet::new(),
             keys_made: 0,
             answers: Vec::new(),
             refused: Vec::new(),
@@ -223,6 +226,7 @@ impl World {
                 self.node.handle_input(now, NodeInput::Done(job.run()));
             }
             NodeAction::Publish(_) => self.published += 1,
+            NodeAction::PacketPeers(peers) => self.packet_peers = peers,
             NodeAction::Request { to, .. } => {
                 let answer = self.clocks.get(&to).map(|ahead| wire::SyncResponse {
                     now_us: now.shifted(*ahead).as_micros(),
@@ -404,6 +408,20 @@ fn ready_is_said_once_its_links_are_up_or_it_has_waited() {
     assert!(!waits.is_ready());
     waits.run_for(Span::from_secs(2));
     assert!(waits.is_ready());
+}
+
+#[test]
+fn packets_are_exchanged_with_adjacent_members_only() {
+    for role in [Role::Mix, Role::Provider] {
+        let world = World::new(role, true);
+        let document = world.node.view().documents.values().next().unwrap();
+        let id = world.node.id();
+        let ids = document.members().map(|member| member.id);
+        let adjacent = ids
+            .filter(|other| document.position_ok(&id, other) || document.position_ok(other, &id));
+        assert_eq!(world.packet_peers, adjacent.collect());
+        assert!(world.packet_peers.len() < document.members().len() - 1);
+    }
 }
 
 #[test]

@@ -228,7 +228,16 @@ fn packets_go_round_in_one_direction() {
             );
         }
     }
-    assert!(!document.position_ok(&NodeId::new([1; 32]), &at(1)));
+    for member in document.members() {
+        for after in document.after(&member.id) {
+            assert!(document.position_ok(&member.id, after));
+            assert!(document.before(after).contains(&member.id));
+        }
+        assert_eq!(document.after(&member.id).len(), 2);
+    }
+    let stranger = NodeId::new([1; 32]);
+    assert!(!document.position_ok(&stranger, &at(1)));
+    assert!(document.after(&stranger).is_empty());
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Driver {
             Ok(()) => {}
             Err(DialError::DialPeerConditionFalse(_)) => {
                 if self.swarm.is_connected(&peer) {
-                    self.dialer.connected(now(), &node, None);
+                    self.dialer.connected(now(), &node);
                 }
             }
             Err(error) => self.dial_failed(node, dial_failure(&error)),

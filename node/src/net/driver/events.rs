@@ -62,6 +62,10 @@ impl Driver {
                 ..
             } => {
                 self.met(&peer_id, connection_id, &endpoint);
+                if let (Some(node), true) = (node_of(&peer_id), endpoint.is_dialer()) {
+                    let ip = ip_of(endpoint.get_remote_address());
+                    self.dialer.found(&node, ip);
+                }
                 if num_established.get() == 1 {
                     self.connected(&peer_id, &endpoint);
                 }
@@ -84,9 +88,13 @@ impl Driver {
                 ..
             } => {
                 tracing::debug!(%error, "dial failed");
-                if let Some(node) = node_of(&peer).filter(|_| !self.swarm.is_connected(&peer)) {
-                    self.dial_failed(node, dial_failure(&error));
-                    self.ask_network(node);
+                match (node_of(&peer), self.swarm.is_connected(&peer)) {
+                    (Some(node), true) => self.dialer.beside_failed(&node),
+                    (Some(node), false) => {
+                        self.dial_failed(node, dial_failure(&error));
+                        self.ask_network(node);
+                    }
+                    (None, _) => {}
                 }
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
@@ -120,8 +128,7 @@ impl Driver {
     fn connected(&mut self, peer: &PeerId, endpoint: &ConnectedPoint) {
         if let Some(peer) = node_of(peer) {
             let ip = ip_of(endpoint.get_remote_address());
-            let found = endpoint.is_dialer().then_some(ip);
-            self.dialer.connected(now(), &peer, found);
+            self.dialer.connected(now(), &peer);
             let transport = Way::of(endpoint).transport();
             self.say(NetEvent::Connected {
                 peer,
@@ -142,11 +149,16 @@ impl Driver {
 
     fn packets_event(&mut self, event: packets::Event) {
         match event {
-            packets::Event::Inbound { node, stream } => {
+            packets::Event::Inbound {
+                node,
+                connection,
+                stream,
+            } => {
                 if self.packets().is_allowed(&node) {
-                    self.links.read(node, stream);
+                    self.links.read(node, connection, stream);
                 }
             }
+            packets::Event::Leave { node, connection } => self.links.leave(&node, connection),
             packets::Event::Outbound {
                 node,
                 link,
@@ -158,7 +170,12 @@ impl Driver {
                     self.say(NetEvent::PacketLinkUp { peer: node });
                 }
             }
-            packets::Event::OpenFailed { node } => self.links.forget_spare(&node),
+            packets::Event::OpenFailed { node, silent } => {
+                self.links.forget_spare(&node);
+                if let Some(connection) = silent {
+                    self.open_silent(node, connection);
+                }
+            }
         }
     }
 

@@ -31,10 +31,18 @@ pub(crate) enum Tell {
     /// A substream to send frames on is open.
     Outbound(Stream),
     /// It could not be opened.
-    OpenFailed {
-        /// The peer does not speak the protocol at all.
-        unsupported: bool,
-    },
+    OpenFailed(OpenFailure),
+}
+
+/// Why a substream could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenFailure {
+    /// The peer does not speak the protocol at all.
+    Unsupported,
+    /// The peer said nothing in time.
+    Silent,
+    /// Anything else.
+    Other,
 }
 
 type Event = ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, (), Tell>;
@@ -115,9 +123,11 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol, ..
             }) => Tell::Outbound(protocol),
-            ConnectionEvent::DialUpgradeError(error) => Tell::OpenFailed {
-                unsupported: matches!(error.error, StreamUpgradeError::NegotiationFailed),
-            },
+            ConnectionEvent::DialUpgradeError(error) => Tell::OpenFailed(match error.error {
+                StreamUpgradeError::NegotiationFailed => OpenFailure::Unsupported,
+                StreamUpgradeError::Timeout => OpenFailure::Silent,
+                _ => OpenFailure::Other,
+            }),
             _ => return,
         };
         self.push(ConnectionHandlerEvent::NotifyBehaviour(tell));

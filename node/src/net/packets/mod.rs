@@ -3,7 +3,9 @@
 //!
 //! Which connection carries our frames to a peer is chosen here, where all of them are known, and
 //! stays as chosen until that connection or the stream on it ends: then another one is opened. The
-//! peer chooses for its direction. A connection that is made while an older one has been up for
+//! peer chooses for its direction. Two members that have dialled each other at once both leave for the
+//! connection that the lower identity dialled, and close the other one: what is asked on one says nothing
+//! of the other. A connection that is made while an older one has been up for
 //! some time means that the peer lost the older one: it is replaced.
 
 mod handler;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use handler::{Ask, Handler, Tell};
+use handler::{Ask, Handler, OpenFailure, Tell};
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::swarm::behaviour::ConnectionEstablished;
@@ -41,13 +43,22 @@ const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 
 /// Names one outgoing substream, so that what ends late is not mistaken for its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LinkId(u64);
+pub(crate) struct LinkId(pub(super) u64);
 
 /// What the behaviour hands out.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A substream to read frames from; the peer is allowed to have one.
-    Inbound { node: NodeId, stream: Stream },
+    Inbound {
+        node: NodeId,
+        connection: ConnectionId,
+        stream: Stream,
+    },
+    /// A member is to be written to on another connection than on this one.
+    Leave {
+        node: NodeId,
+        connection: ConnectionId,
+    },
     /// The substream to write frames to.
     Outbound {
         node: NodeId,
@@ -56,7 +67,11 @@ pub(crate) enum Event {
         stream: Stream,
     },
     /// A substream to write to could not be opened; it is tried again later.
-    OpenFailed { node: NodeId },
+    OpenFailed {
+        node: NodeId,
+        /// The connection, if nothing came on it in time.
+        silent: Option<ConnectionId>,
+    },
 }
 
 #[derive(Debug, Error)]
@@ -128,9 +143,13 @@ impl Behaviour {
                 peer.forbid(now);
             } else if is && !was {
                 peer.allow(now);
-                if let Some(Waiting { stream, .. }) = peer.waiting.take() {
-                    let node = peer.node;
-                    self.act(ToSwarm::GenerateEvent(Event::Inbound { node, stream }));
+                if let Some(waiting) = peer.waiting.take() {
+                    let inbound = Event::Inbound {
+                        node: peer.node,
+                        connection: waiting.connection,
+                        stream: waiting.stream,
+                    };
+                    self.act(ToSwarm::GenerateEvent(inbound));
                 }
                 self.open_if_due(id, now);
             }
@@ -188,8 +207,47 @@ impl Behaviour {
                 peer.waiting = None;
                 count(&self.stats.refused);
             }
+            self.settle(id, now);
             self.open_if_due(id, now);
         }
+    }
+
+    /// Brings two members that have several connections to one: frames go on the one that both ends prefer,
+    /// and then the others are closed. Clients are left alone.
+    fn settle(&mut self, id: PeerId, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let node = peer.node;
+        if !self.kept.contains(&node) {
+            return;
+        }
+        let spare = peer.spare(self.local < node, now);
+        if let Some(connection) = peer.to_leave() {
+            self.act(ToSwarm::GenerateEvent(Event::Leave { node, connection }));
+        }
+        for connection in spare {
+            self.close(id, connection);
+        }
+    }
+
+    fn close(&mut self, peer_id: PeerId, connection: ConnectionId) {
+        let connection = CloseConnection::One(connection);
+        self.act(ToSwarm::CloseConnection {
+            peer_id,
+            connection,
+        });
+    }
+
+    /// How many connections this peer has, those that are being closed included.
+    pub(crate) fn connections(&self, id: &PeerId) -> usize {
+        let peer = self.peers.get(id);
+        peer.map_or(0, |peer| peer.connection_ids().count())
+    }
+
+    /// Whether this peer has a connection that is not being closed.
+    pub(crate) fn has_usable(&self, id: &PeerId) -> bool {
+        self.peers.get(id).is_some_and(Peer::has_usable)
     }
 
     fn act(&mut self, action: ToSwarm<Event, Ask>) {
@@ -263,12 +321,9 @@ impl Behaviour {
         let replaced = peer.add(connection, by_lower, now);
         peer.keep = keep;
         for old in replaced {
-            let connection = CloseConnection::One(old);
-            self.act(ToSwarm::CloseConnection {
-                peer_id: id,
-                connection,
-            });
+            self.close(id, old);
         }
+        self.settle(id, now);
         self.ask(id, connection, Ask::Keep(keep));
         self.open_if_due(id, now);
     }
@@ -292,7 +347,11 @@ impl Behaviour {
         };
         let node = peer.node;
         if self.allowed.contains(&node) {
-            self.act(ToSwarm::GenerateEvent(Event::Inbound { node, stream }));
+            self.act(ToSwarm::GenerateEvent(Event::Inbound {
+                node,
+                connection,
+                stream,
+            }));
         } else if peer.waiting.is_none() {
             let until = now() + self.waiting_deadline;
             peer.waiting = Some(Waiting {
@@ -322,13 +381,17 @@ impl Behaviour {
         }
     }
 
-    fn open_failed(&mut self, id: PeerId, connection: ConnectionId, unsupported: bool) {
+    fn open_failed(&mut self, id: PeerId, connection: ConnectionId, why: OpenFailure) {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
+        let unsupported = why == OpenFailure::Unsupported;
         if peer.open_failed(connection, unsupported, now(), &mut self.backoff) {
             let node = peer.node;
-            self.act(ToSwarm::GenerateEvent(Event::OpenFailed { node }));
+            self.act(ToSwarm::GenerateEvent(Event::OpenFailed {
+                node,
+                silent: (why == OpenFailure::Silent).then_some(connection),
+            }));
         }
     }
 }
@@ -381,7 +444,7 @@ impl NetworkBehaviour for Behaviour {
         match event {
             Tell::Inbound(stream) => self.inbound(id, connection, stream),
             Tell::Outbound(stream) => self.outbound(id, connection, stream),
-            Tell::OpenFailed { unsupported } => self.open_failed(id, connection, unsupported),
+            Tell::OpenFailed(why) => self.open_failed(id, connection, why),
         }
     }
 

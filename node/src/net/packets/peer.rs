@@ -12,6 +12,8 @@ use crate::net::backoff::Backoff;
 /// Connections that came up within this time of each other were dialled at once; one that comes
 /// later replaces the earlier ones.
 const SIMULTANEOUS: Duration = Duration::from_secs(5);
+/// How long the preferred connection is written to until the others are closed.
+const SETTLED: Duration = Duration::from_secs(1);
 /// Room for connections that are replaced but not closed yet.
 const CLOSING: usize = 2;
 /// Failures that a peer without the protocol counts as at once: it is asked seldom.
@@ -109,6 +111,53 @@ impl Peer {
         replaced
     }
 
+    /// The connection that is preferred: by both ends, if each side dialled one.
+    fn best(&self) -> Option<&Connection> {
+        let usable = self.connections.iter().filter(|open| !open.closing);
+        usable.max_by_key(|connection| (connection.by_lower, connection.since))
+    }
+
+    pub(super) fn has_usable(&self) -> bool {
+        self.best().is_some()
+    }
+
+    /// The connection that is written to, if another one is to be.
+    pub(super) fn to_leave(&self) -> Option<ConnectionId> {
+        let Out::Up { connection, .. } = self.out else {
+            return None;
+        };
+        let best = self.best()?.id;
+        (best != connection).then_some(connection)
+    }
+
+    /// The connections that are to be closed, because the preferred one has been written to for a moment:
+    /// by then the peer has left them too. Of several that one side dialled only the lower identity says
+    /// which, as the ends may have seen them come up in another order.
+    pub(super) fn spare(&mut self, is_lower: bool, now: Instant) -> Vec<ConnectionId> {
+        let Out::Up {
+            connection, since, ..
+        } = self.out
+        else {
+            return Vec::new();
+        };
+        let Some(best) = self.best().filter(|best| best.id == connection) else {
+            return Vec::new();
+        };
+        if now - since < SETTLED {
+            return Vec::new();
+        }
+        let by_lower = best.by_lower;
+        let mut spare = Vec::new();
+        for other in &mut self.connections {
+            let agreed = is_lower || by_lower && !other.by_lower;
+            if other.id != connection && !other.closing && agreed {
+                other.closing = true;
+                spare.push(other.id);
+            }
+        }
+        spare
+    }
+
     /// A connection is being closed.
     pub(super) fn closing(&mut self, id: ConnectionId) {
         let mut connections = self.connections.iter_mut();
@@ -148,13 +197,7 @@ impl Peer {
             Out::Closed { retry } if retry <= now => {}
             _ => return None,
         }
-        let usable = self
-            .connections
-            .iter()
-            .filter(|connection| !connection.closing);
-        let best = usable
-            .max_by_key(|connection| (connection.by_lower, connection.since))?
-            .id;
+        let best = self.best()?.id;
         self.out = Out::Opening(best);
         Some(best)
     }
@@ -193,8 +236,8 @@ impl Peer {
         wanted
     }
 
-    /// The writer of this link has ended. If its connection is gone or the link lasted, another
-    /// one may be opened at once; else a peer that refuses would be asked without end.
+    /// The writer of this link has ended. If its connection is gone or not the preferred one, or the link
+    /// lasted, another one may be opened at once; else a peer that refuses would be asked without end.
     pub(super) fn link_ended(&mut self, link: LinkId, now: Instant, backoff: &mut Backoff) {
         let Out::Up {
             connection,
@@ -207,11 +250,8 @@ impl Peer {
         if ended != link {
             return;
         }
-        let usable = self
-            .connections
-            .iter()
-            .any(|open| open.id == connection && !open.closing);
-        self.failures = if !usable || now - since >= STEADY {
+        let best = self.best().is_some_and(|best| best.id == connection);
+        self.failures = if !best || now - since >= STEADY {
             0
         } else {
             self.failures.saturating_add(1)
@@ -247,6 +287,44 @@ mod tests {
         );
         assert_eq!(peer.start_opening(now), Some(id(1)));
         assert_eq!(peer.start_opening(now), None, "one at a time");
+    }
+
+    #[test]
+    fn two_that_dialled_each_other_leave_for_the_preferred_connection_and_close_the_other() {
+        for is_lower in [true, false] {
+            let (mut peer, now, mut backoff) = parts();
+            peer.add(id(1), false, now);
+            peer.start_opening(now);
+            assert!(peer.opened(id(1), LinkId(1), now));
+            assert_eq!(peer.to_leave(), None);
+            peer.add(id(2), true, now);
+            assert_eq!(peer.to_leave(), Some(id(1)));
+            assert_eq!(peer.spare(is_lower, now + SETTLED), [], "it is written to");
+            peer.link_ended(LinkId(1), now, &mut backoff);
+            assert_eq!(peer.start_opening(now), Some(id(2)), "at once");
+            assert!(peer.opened(id(2), LinkId(2), now));
+            assert_eq!(peer.to_leave(), None);
+            assert_eq!(peer.spare(is_lower, now + SETTLED / 2), []);
+            assert_eq!(peer.spare(is_lower, now + SETTLED), [id(1)]);
+            assert_eq!(peer.spare(is_lower, now + SETTLED), [], "once");
+            peer.remove(id(1), now);
+            assert!(peer.has_usable());
+            peer.closing(id(2));
+            assert!(!peer.has_usable());
+        }
+    }
+
+    #[test]
+    fn of_two_connections_that_one_side_dialled_the_lower_identity_closes_one() {
+        for (is_lower, closed) in [(true, vec![id(1)]), (false, vec![])] {
+            let (mut peer, now, _) = parts();
+            let soon = now + SETTLED / 10;
+            peer.add(id(1), true, now);
+            peer.add(id(2), true, soon);
+            peer.start_opening(soon);
+            assert!(peer.opened(id(2), LinkId(1), soon));
+            assert_eq!(peer.spare(is_lower, soon + SETTLED), closed);
+        }
     }
 
     #[test]
