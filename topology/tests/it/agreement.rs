@@ -86,6 +86,7 @@ struct World {
     part: Vec<u8>,
     /// All that honest seats said, by what an honest seat says once.
     said: BTreeMap<(usize, u32, &'static str), BTreeSet<Word>>,
+    proposals: u32,
     messages: u64,
     bytes: u64,
 }
@@ -124,6 +125,7 @@ impl World {
             heard: BTreeSet::new(),
             part: vec![0; kinds.len()],
             said: BTreeMap::new(),
+            proposals: 0,
             messages: 0,
             bytes: 0,
         };
@@ -312,12 +314,13 @@ impl World {
                 ((host, face), AgreementInput::Judged { document, valid })
             }
             Happening::Proposes { host, face, round } => {
-                let own = u8::try_from(host * 2 + face).unwrap();
-                let own = match self.hosts[host].kind {
-                    Kind::Invalid => document(INVALID + own % 50),
-                    _ => document(own % INVALID),
+                // Each time something else: who forgets what it proposed contradicts itself.
+                self.proposals += 1;
+                let number = u8::try_from(self.proposals % 50).unwrap();
+                let document = match self.hosts[host].kind {
+                    Kind::Invalid => document(INVALID + number),
+                    _ => document(number),
                 };
-                let document = own;
                 ((host, face), AgreementInput::Propose { round, document })
             }
         };
