@@ -124,6 +124,10 @@ fn only(peer: NodeId, addresses: Vec<Multiaddr>) -> BTreeMap<NodeId, Vec<Multiad
 }
 
 /// How long it takes until frames that are sent from now on arrive. It goes on sending, as nodes do.
+#[allow(
+    clippy::print_stdout,
+    reason = "how long it took is worth reading, and asserted loosely only"
+)]
 async fn carried(a: &Node, b: &mut Node) -> Span {
     let clock = Clock::start();
     let cut = clock.now();
