@@ -126,7 +126,7 @@ mod tests {
         other.pragma_update(None, "user_version", 1).unwrap();
         drop(other);
         let error = ClientDb::open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("layout 1, and this one knows 2"), "{error}");
+        assert!(error.contains("layout 1, and this one knows 3"), "{error}");
     }
 
     #[test]
