@@ -276,7 +276,7 @@ async fn commands_that_wait_find_a_daemon_that_comes_later() {
     assert_eq!(codes, [Some(0), Some(0), Some(5)]);
     // There is nothing to wait for where no client is.
     let lost = ["client", "wait", "--dir", "elsewhere"];
-    assert_eq!(outcome(&place, &lost).await.0, Exit::Unreachable.code());
+    assert_eq!(outcome(&place, &lost).await.0, Exit::Usage.code());
 }
 
 /// A request that asks for what is there already, read and gone, must not be answered in a loop.
