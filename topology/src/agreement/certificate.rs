@@ -2,8 +2,8 @@
 
 use shoal_proto::{DocumentHash, Epoch};
 
-use super::message::{MessageError, Reader, SIGNATURE, Vote, VoteKind, check};
 use super::seats::{MAX_SEATS, Seat, Seats};
+use super::vote::{MessageError, Reader, SIGNATURE, Vote, VoteKind, check};
 
 /// Precommits of one round for one document, of more than two thirds of the seats. It proves to anybody
 /// who knows the seats that the document is the epoch's; there is none for another, as long as fewer than

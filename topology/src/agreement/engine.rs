@@ -9,9 +9,10 @@ use super::certificate::Certificate;
 use super::evidence::Evidence;
 use super::log::{self, Damaged};
 use super::machine::{Effect, Event, Machine, Malachite, Wait, proposer};
-use super::message::{Message, Proposal, Verified, Vote, VoteKind};
+use super::message::{Message, Verified};
 use super::seats::{Seat, Seats};
 use super::timing::Timing;
+use super::vote::{Proposal, Vote, VoteKind};
 use crate::Identity;
 
 /// Votes of rounds further ahead than this wait outside the machine, the latest of each seat: each

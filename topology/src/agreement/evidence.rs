@@ -1,7 +1,8 @@
 //! That a seat has said two things where an honest one says one.
 
-use super::message::{Message, MessageError, Reader};
+use super::message::Message;
 use super::seats::{Seat, Seats};
+use super::vote::{MessageError, Reader};
 
 /// Two messages of one seat, for one place, that differ. Anybody who knows the seats can check it, and
 /// nobody can make it of an honest seat, which has on disk what it said.

@@ -7,7 +7,8 @@ use shoal_proto::DocumentHash;
 use thiserror::Error;
 
 use super::machine::{Event, Wait};
-use super::message::{Message, MessageError, Reader};
+use super::message::Message;
+use super::vote::{MessageError, Reader};
 
 /// The log can't be read: the disk is damaged, or a newer version wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -12,8 +12,9 @@ use core::{
 };
 use shoal_proto::{DocumentHash, Epoch};
 
-use super::message::{Message, Proposal, SIGNATURE, Vote, VoteKind};
+use super::message::Message;
 use super::seats::{Seat, Seats};
+use super::vote::{Proposal, SIGNATURE, Vote, VoteKind};
 
 /// What a round waits for, for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

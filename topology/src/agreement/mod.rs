@@ -24,14 +24,16 @@ mod message;
 mod seats;
 mod seed;
 mod timing;
+mod vote;
 mod vrf;
 
 pub use certificate::Certificate;
 pub use engine::{Agreement, AgreementAction, AgreementInput};
 pub use evidence::Evidence;
 pub use log::Damaged;
-pub use message::{MAX_MESSAGE_BYTES, Message, MessageError, Proposal, Verified, Vote, VoteKind};
+pub use message::{MAX_MESSAGE_BYTES, Message, Verified};
 pub use seats::{MAX_SEATS, Seat, Seats, SeatsError};
 pub use seed::{Reveal, Seed};
 pub use timing::Timing;
+pub use vote::{MessageError, Proposal, Vote, VoteKind};
 pub use vrf::{VrfKey, VrfOutput, VrfProof, VrfPublic};
