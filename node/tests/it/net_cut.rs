@@ -27,9 +27,11 @@ struct Way {
     /// Connections that came, and those of them that were passed on.
     came: watch::Receiver<u32>,
     used: watch::Receiver<u32>,
+    /// How many pass something on now.
+    passing: watch::Receiver<u32>,
     /// Whether connections are passed on.
     open: watch::Sender<bool>,
-    cut: watch::Sender<bool>,
+    is_cut: watch::Sender<bool>,
 }
 
 /// Passes a connection on; if it is slow, at 40 kB a second, but for what comes back.
@@ -66,23 +68,33 @@ impl Way {
         let port = listener.local_addr().unwrap().port();
         let (count, used) = watch::channel(0);
         let (counts_all, came) = watch::channel(0);
+        let (counts_passing, passing) = watch::channel(0);
         let (open, is_open) = watch::channel(true);
-        let (cut, is_cut) = watch::channel(false);
+        let (cuts, is_cut) = watch::channel(false);
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 counts_all.send_modify(|count| *count += 1);
                 let (mut is_cut, mut is_open) = (is_cut.clone(), is_open.clone());
-                let count = count.clone();
+                let (count, counts_passing) = (count.clone(), counts_passing.clone());
                 tokio::spawn(async move {
                     let _ = is_open.wait_for(|open| *open).await;
+                    counts_passing.send_modify(|passing| *passing += 1);
+                    let mut ended = false;
                     if !*is_cut.borrow() {
                         let mut far = TcpStream::connect(far).await.unwrap();
                         count.send_modify(|count| *count += 1);
                         tokio::select! {
-                            _ = pass(&mut near, &mut far, slow) => return,
+                            biased;
                             _ = is_cut.wait_for(|cut| *cut) => {}
+                            _ = pass(&mut near, &mut far, slow) => ended = true,
                         }
-                        std::mem::forget(far);
+                        if !ended {
+                            std::mem::forget(far);
+                        }
+                    }
+                    counts_passing.send_modify(|passing| *passing -= 1);
+                    if ended {
+                        return;
                     }
                     // Both ends stay open, and nothing passes.
                     std::mem::forget(near);
@@ -93,9 +105,18 @@ impl Way {
             port,
             came,
             used,
+            passing,
             open,
-            cut,
+            is_cut: cuts,
         }
+    }
+
+    /// Swallows everything from now on: when this returns, nothing is passed on any more.
+    async fn cut(&self) {
+        self.is_cut.send_replace(true);
+        let mut passing = self.passing.clone();
+        let silent = passing.wait_for(|passing| *passing == 0);
+        timeout(LONG, silent).await.expect("it is cut").unwrap();
     }
 
     /// Waits until so many connections came here.
@@ -123,23 +144,24 @@ fn only(peer: NodeId, addresses: Vec<Multiaddr>) -> BTreeMap<NodeId, Vec<Multiad
     BTreeMap::from([(peer, addresses)])
 }
 
-/// How long it takes until frames that are sent from now on arrive. It goes on sending, as nodes do.
+/// How long it takes until frames that are sent from now on arrive. It goes on sending, as nodes do, with
+/// numbers from `number` on, which no frame before had.
 #[allow(
     clippy::print_stdout,
     reason = "how long it took is worth reading, and asserted loosely only"
 )]
-async fn carried(a: &Node, b: &mut Node) -> Span {
+async fn carried(a: &Node, b: &mut Node, mut number: u64) -> Span {
     let clock = Clock::start();
     let cut = clock.now();
-    let mut number = 1000;
+    let from = number;
     let arrived = async {
         loop {
             let _ = a.net.try_send(&b.id, frame(number));
             number += 1;
             tokio::select! {
                 got = b.got.recv() => match got.unwrap() {
-                    // What was under way when it was cut may still arrive.
-                    Got::Frame(_, number) if number >= 1050 => return number,
+                    // What had passed before it was cut may still arrive.
+                    Got::Frame(_, number) if number >= from => return number,
                     _ => {}
                 },
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
@@ -206,9 +228,9 @@ async fn of_two_connections_both_ends_keep_the_same_and_a_cut_of_it_is_found() {
         until_connections(node, 1).await;
     }
     // It is that of the lower identity: the other way is not needed.
-    ways[1].cut.send_replace(true);
+    ways[1].cut().await;
     // What was on the other one when it was closed is lost, as on any link.
-    assert!(carried(&a, &mut b).await < SECONDS);
+    assert!(carried(&a, &mut b, 1000).await < SECONDS);
     assert_eq!(
         (a.net.stats().dead_closed, b.net.stats().dead_closed),
         (0, 0)
@@ -216,8 +238,8 @@ async fn of_two_connections_both_ends_keep_the_same_and_a_cut_of_it_is_found() {
     let spare = Way::to(socket(&b.addresses[0])).await;
     let addresses = vec![ways[0].address(), spare.address()];
     a.net.set_peers(only(b.id, addresses));
-    ways[0].cut.send_replace(true);
-    assert!(carried(&a, &mut b).await < SECONDS);
+    ways[0].cut().await;
+    assert!(carried(&a, &mut b, 1_000_000).await < SECONDS);
     assert!(*spare.used.borrow() > 0);
 }
 
@@ -226,8 +248,8 @@ async fn one_of_two_is_cut(which: usize) {
     let ([a, mut b], ways) = two_connections().await;
     let spare = Way::to(socket(&b.addresses[0])).await;
     a.net.set_peers(only(b.id, vec![spare.address()]));
-    ways[which].cut.send_replace(true);
-    assert!(carried(&a, &mut b).await < SECONDS);
+    ways[which].cut().await;
+    assert!(carried(&a, &mut b, 1000).await < SECONDS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -292,8 +314,8 @@ async fn a_way_that_is_cut_without_a_word_is_left_for_the_other_in_seconds() {
         assert_eq!(b.frame(a.id).await, number);
     }
     let carries = usize::from(*ways[0].used.borrow() == 0);
-    ways[carries].cut.send_replace(true);
-    let took = carried(&a, &mut b).await;
+    ways[carries].cut().await;
+    let took = carried(&a, &mut b, 1000).await;
     let stats = a.net.stats();
     println!(
         "{} of {} written were never read",
