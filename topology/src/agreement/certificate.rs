@@ -1,17 +1,18 @@
 //! The end of a height: that more than two thirds of the seats hold to one document.
 
-use shoal_proto::{DocumentHash, Epoch};
+use shoal_proto::DocumentHash;
 
+use super::height::Height;
 use super::seats::{MAX_SEATS, Seat, Seats};
 use super::vote::{MessageError, Reader, SIGNATURE, Vote, VoteKind, check};
 
 /// Precommits of one round for one document, of more than two thirds of the seats. It proves to anybody
-/// who knows the seats that the document is the epoch's; there is none for another, as long as fewer than
+/// who knows the seats that the document is the height's; there is none for another, as long as fewer than
 /// a third are dishonest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// The epoch.
-    pub height: Epoch,
+    /// The height.
+    pub height: Height,
     /// The round that decided.
     pub round: u32,
     /// The document.
@@ -23,7 +24,7 @@ pub struct Certificate {
 impl Certificate {
     /// From the votes of a round, as many as there are for this document.
     pub(super) fn of<'a>(
-        (height, round, document): (Epoch, u32, DocumentHash),
+        (height, round, document): (Height, u32, DocumentHash),
         votes: impl IntoIterator<Item = &'a Vote>,
     ) -> Self {
         let counts = |vote: &&Vote| {
@@ -116,12 +117,12 @@ mod tests {
     fn it_takes_more_than_two_thirds_and_no_signature_of_another() {
         let (seats, identities) = seats(7);
         let document = DocumentHash::new([5; 32]);
-        let place = (Epoch::new(7), 1, document);
+        let place = (Height::new(7), 1, document);
         let votes: Vec<Vote> = seats
             .all()
             .zip(&identities)
             .map(|(seat, identity)| {
-                let place = (VoteKind::Precommit, Epoch::new(7), 1);
+                let place = (VoteKind::Precommit, Height::new(7), 1);
                 Vote::sign(&seats, identity, place, Some(document), seat)
             })
             .collect();
@@ -136,7 +137,7 @@ mod tests {
         let other = Vote::sign(
             &seats,
             &identities[5],
-            (VoteKind::Prevote, Epoch::new(7), 1),
+            (VoteKind::Prevote, Height::new(7), 1),
             Some(document),
             Seat(5),
         );

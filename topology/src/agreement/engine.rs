@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use shoal_proto::{DocumentHash, Epoch, Span, Time};
+use shoal_proto::{DocumentHash, NodeId, Span, Time};
 
 use super::certificate::Certificate;
 use super::evidence::Evidence;
+use super::height::Height;
 use super::log::{self, Damaged};
 use super::machine::{Effect, Event, Machine, Malachite, Wait, proposer};
 use super::message::{Message, Verified};
 use super::seats::{Seat, Seats};
+use super::seed::fits;
 use super::timing::Timing;
 use super::vote::{Proposal, Vote, VoteKind};
 use crate::Identity;
@@ -21,6 +23,8 @@ const AHEAD: u32 = 4;
 /// Documents that were proposed and are being judged. Each round has one proposer, and rounds further
 /// ahead are not listened to.
 const MOST_UNJUDGED: usize = 16;
+/// From this round on it is no reason against a document that it leaves something out.
+const LENIENT: u32 = 4;
 
 /// What happens to an agreement.
 #[derive(Debug)]
@@ -28,12 +32,15 @@ const MOST_UNJUDGED: usize = 16;
 pub enum AgreementInput {
     /// A message came whose signatures are the seats'.
     Message(Verified),
-    /// Whether a document is valid. It stays so.
+    /// What a document is worth. It stays so.
     Judged {
         /// From [`AgreementAction::Judge`].
         document: DocumentHash,
         /// Whether this node would take it.
-        valid: bool,
+        judgement: Judgement,
+        /// The round whose proposer made it, which it shows by its proof; none if it has no proof, as the
+        /// first document.
+        made_in: Option<u32>,
     },
     /// What this node proposes in a round. It holds its own proposals for valid.
     Propose {
@@ -47,6 +54,50 @@ pub enum AgreementInput {
         /// From [`AgreementAction::Persist`].
         ticket: u64,
     },
+}
+
+/// What a document is worth to a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is what this seat could have proposed itself.
+    Valid,
+    /// It leaves out what this seat has held for long enough. That counts against it in the first rounds;
+    /// later, and where more than two thirds of the seats would take it, it is no reason.
+    Omits,
+    /// It is for an epoch that it comes too late or too early for. It counts where more than two thirds of
+    /// the seats would take it: they had it in time.
+    Untimely,
+    /// It breaks a rule that is the same for everybody.
+    Invalid,
+}
+
+impl Judgement {
+    /// Whether to prevote for it in this round, proposed under this lock.
+    const fn counts(self, round: u32, locked: Option<u32>) -> bool {
+        match self {
+            Self::Valid => true,
+            Self::Omits => round >= LENIENT || locked.is_some(),
+            Self::Untimely => locked.is_some(),
+            Self::Invalid => false,
+        }
+    }
+}
+
+/// What is known of a document that was proposed.
+#[derive(Clone, Copy)]
+struct Judged {
+    judgement: Judgement,
+    made_in: Option<u32>,
+}
+
+impl Judged {
+    /// Whether a proposal of it counts: also, a document of an earlier round only under a lock, so that
+    /// nobody chooses among the outputs that were shown in vain. See [`Reveal::fits`](super::Reveal::fits).
+    fn counts(self, proposal: &Proposal) -> bool {
+        let (round, locked) = (proposal.round, proposal.locked);
+        let fits = self.made_in.is_none_or(|made| fits(made, round, locked));
+        fits && self.judgement.counts(round, locked)
+    }
 }
 
 /// What an agreement wants done, in this order.
@@ -95,13 +146,15 @@ struct Own {
 pub struct Agreement {
     seats: Seats,
     order: Arc<[Seat]>,
-    height: Epoch,
+    height: Height,
     own: Option<Own>,
     timing: Timing,
     machine: Malachite,
     timers: BTreeSet<(Time, Wait, u32)>,
     repeat_at: Time,
-    verdicts: BTreeMap<DocumentHash, bool>,
+    judged: BTreeMap<DocumentHash, Judged>,
+    /// Proposals that the machine has, at most two for each round: a third proves no more.
+    heard: BTreeMap<u32, Vec<Proposal>>,
     unjudged: BTreeMap<DocumentHash, Vec<Proposal>>,
     ahead: BTreeMap<Seat, Vote>,
     said: BTreeMap<(u32, Said), Message>,
@@ -117,22 +170,23 @@ pub struct Agreement {
 
 impl Agreement {
     /// Begins a height, or goes on with one whose log there is. `order` is who proposes, round by round,
-    /// from [`Seats::proposers`]; `identity` is this node's, if it is to vote where it has a seat.
+    /// from [`Seats::proposers`]; `own` is this node and the key of its seat, if it is to vote where it has one.
     ///
     /// # Errors
     /// The log can't be read. Then this node must not vote in this height: it could contradict itself.
     pub fn new(
-        (seats, order, height): (Seats, Vec<Seat>, Epoch),
-        identity: Option<Arc<Identity>>,
+        (seats, order, height): (Seats, Vec<Seat>, Height),
+        own: Option<(NodeId, Arc<Identity>)>,
         timing: Timing,
         log: &[u8],
         now: Time,
     ) -> Result<Self, Damaged> {
         let events = log::read(log)?;
         let order: Arc<[Seat]> = order.into();
-        let own = identity.and_then(|identity| {
-            let seat = seats.of(&identity.id())?;
-            Some(Own { seat, identity })
+        let own = own.and_then(|(id, identity)| {
+            let seat = seats.of(&id)?;
+            let holder = seats.holder(seat)?;
+            (holder.key == identity.id()).then_some(Own { seat, identity })
         });
         let seat = own.as_ref().map(|own| own.seat);
         let mut agreement = Self {
@@ -144,7 +198,8 @@ impl Agreement {
             timing,
             timers: BTreeSet::new(),
             repeat_at: now + timing.repeat,
-            verdicts: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            heard: BTreeMap::new(),
             unjudged: BTreeMap::new(),
             ahead: BTreeMap::new(),
             said: BTreeMap::new(),
@@ -162,9 +217,9 @@ impl Agreement {
         Ok(agreement)
     }
 
-    /// The epoch that is decided on.
+    /// Its height.
     #[must_use]
-    pub const fn height(&self) -> Epoch {
+    pub const fn height(&self) -> Height {
         self.height
     }
 
@@ -180,14 +235,40 @@ impl Agreement {
         self.decision.as_ref()
     }
 
+    /// Whether a message would change nothing: it is of another height, or known. Told without looking at
+    /// signatures, so that they are checked once.
+    #[must_use]
+    pub fn knows(&self, message: &Message) -> bool {
+        if message.height() != self.height || self.decision.is_some() {
+            return true;
+        }
+        match message {
+            Message::Certificate(_) => false,
+            Message::Proposal(it) => {
+                let known = [self.heard.get(&it.round), self.unjudged.get(&it.document)];
+                known.into_iter().flatten().any(|known| known.contains(it))
+            }
+            Message::Vote(vote) if self.is_own(vote.seat) => true,
+            Message::Vote(vote) if vote.round > self.round().saturating_add(AHEAD) => {
+                let known = self.ahead.get(&vote.seat);
+                known.is_some_and(|known| known.round >= vote.round)
+            }
+            Message::Vote(vote) => self.machine.has(vote),
+        }
+    }
+
     /// Takes in what happened.
     pub fn handle_input(&mut self, now: Time, input: AgreementInput) {
         match input {
             AgreementInput::Message(Verified(message)) => self.message(now, message),
-            AgreementInput::Judged { document, valid } => self.judged(now, document, valid),
+            AgreementInput::Judged {
+                document,
+                judgement,
+                made_in,
+            } => self.judged(now, document, Judged { judgement, made_in }),
             AgreementInput::Propose { round, document } => {
                 if self.decision.is_none() {
-                    self.verdicts.insert(document, true);
+                    self.note_own(round, document);
                     self.apply(now, Event::Propose { round, document });
                 }
             }
@@ -254,9 +335,13 @@ impl Agreement {
         if !of_turn || far || self.is_own(proposal.seat) {
             return;
         }
+        let known = self.heard.get(&proposal.round);
+        if known.is_some_and(|known| known.len() >= 2 || known.contains(&proposal)) {
+            return;
+        }
         let document = proposal.document;
-        if let Some(valid) = self.verdicts.get(&document).copied() {
-            return self.apply(now, Event::Proposal { proposal, valid });
+        if let Some(judged) = self.judged.get(&document).copied() {
+            return self.hear(now, proposal, judged);
         }
         let asked = self.unjudged.contains_key(&document);
         if !asked && self.unjudged.len() >= MOST_UNJUDGED {
@@ -271,14 +356,33 @@ impl Agreement {
         }
     }
 
-    fn judged(&mut self, now: Time, document: DocumentHash, valid: bool) {
+    fn judged(&mut self, now: Time, document: DocumentHash, judged: Judged) {
         // The first word stands: a machine that hears both would propose and refuse the same.
-        let valid = *self.verdicts.entry(document).or_insert(valid);
+        let judged = *self.judged.entry(document).or_insert(judged);
         for proposal in self.unjudged.remove(&document).unwrap_or_default() {
             if self.decision.is_none() {
-                self.apply(now, Event::Proposal { proposal, valid });
+                self.hear(now, proposal, judged);
             }
         }
+    }
+
+    fn hear(&mut self, now: Time, proposal: Proposal, judged: Judged) {
+        let known = self.heard.entry(proposal.round).or_default();
+        if known.len() >= 2 || known.contains(&proposal) {
+            return;
+        }
+        known.push(proposal.clone());
+        let valid = judged.counts(&proposal);
+        self.apply(now, Event::Proposal { proposal, valid });
+    }
+
+    /// What this node proposes it holds for valid.
+    fn note_own(&mut self, round: u32, document: DocumentHash) {
+        let judged = Judged {
+            judgement: Judgement::Valid,
+            made_in: Some(round),
+        };
+        self.judged.insert(document, judged);
     }
 
     fn vote(&mut self, now: Time, vote: Vote) {
@@ -509,10 +613,11 @@ impl Agreement {
                 Event::Round(round) => rounds.retain(|wanted| wanted > round),
                 Event::Propose { round, document } => {
                     turns.remove(round);
-                    self.verdicts.insert(*document, true);
+                    self.note_own(*round, *document);
                 }
-                Event::Proposal { proposal, valid } => {
-                    self.verdicts.insert(proposal.document, *valid);
+                Event::Proposal { proposal, .. } => {
+                    let known = self.heard.entry(proposal.round).or_default();
+                    known.push(proposal.clone());
                     heard.push(Message::Proposal(proposal.clone()));
                 }
                 Event::Vote(vote) => heard.push(Message::Vote(vote.clone())),
@@ -559,7 +664,7 @@ mod tests {
     use super::super::seats::tests::seats;
     use super::*;
 
-    const HEIGHT: Epoch = Epoch::new(7);
+    const HEIGHT: Height = Height::new(7);
 
     fn at(secs: u64) -> Time {
         Time::from_micros(secs * 1_000_000)
@@ -570,6 +675,7 @@ mod tests {
         let (seats, identities) = seats(7);
         let order = Vec::from_iter(seats.all());
         let own = Arc::new(Identity::from_bytes(&identities[0].to_bytes()));
+        let own = (own.id(), own);
         let height = (seats.clone(), order, HEIGHT);
         let timing = Timing::of_epoch(Span::from_secs(3600));
         let agreement = Agreement::new(height, Some(own), timing, &[], at(1)).unwrap();
@@ -630,6 +736,66 @@ mod tests {
         (10..200).for_each(|number| agreement.handle_input(at(2), proposal(1, 1, number)));
         let judged = std::iter::from_fn(|| agreement.poll_action()).count();
         assert_eq!(judged, MOST_UNJUDGED - 1);
+    }
+
+    /// What seat 0 prevotes in round 1 for a document that seat 1 proposes.
+    fn prevote(judgement: Judgement, made_in: Option<u32>, round: u16) -> Option<DocumentHash> {
+        let (mut agreement, seats, identities) = seven();
+        if round > 0 {
+            for seat in [1, 2, 3] {
+                agreement.handle_input(at(2), vote(&seats, &identities, seat, round.into()));
+            }
+        }
+        let document = DocumentHash::new([5; 32]);
+        let seat = round % 7;
+        let place = (HEIGHT, u32::from(round));
+        let identity = &identities[usize::from(seat)];
+        let proposal = Proposal::sign(&seats, identity, place, (document, None), Seat(seat));
+        let message = Verified(Message::Proposal(proposal));
+        agreement.handle_input(at(3), AgreementInput::Message(message));
+        let judged = AgreementInput::Judged {
+            document,
+            judgement,
+            made_in,
+        };
+        agreement.handle_input(at(3), judged);
+        let mut said = Vec::new();
+        while let Some(action) = agreement.poll_action() {
+            match action {
+                AgreementAction::Persist { ticket, .. } => {
+                    agreement.handle_input(at(3), AgreementInput::Persisted { ticket });
+                }
+                AgreementAction::Send(Message::Vote(vote)) if vote.seat == Seat(0) => {
+                    said.push(vote);
+                }
+                _ => {}
+            }
+        }
+        assert_eq!((said.len(), said[0].round), (1, u32::from(round)));
+        said[0].document
+    }
+
+    #[test]
+    fn a_judgement_counts_by_the_round_and_a_document_in_its_own() {
+        let is_taken = |judgement, made_in, round| prevote(judgement, made_in, round).is_some();
+        assert!(is_taken(Judgement::Valid, Some(1), 1));
+        assert!(is_taken(Judgement::Valid, None, 1), "the first document");
+        assert!(
+            !is_taken(Judgement::Valid, Some(0), 1),
+            "of an earlier round"
+        );
+        assert!(!is_taken(Judgement::Valid, Some(2), 1), "of a later round");
+        assert!(!is_taken(Judgement::Omits, Some(3), 3));
+        assert!(is_taken(Judgement::Omits, Some(4), 4));
+        for round in [1, 4] {
+            let made_in = Some(u32::from(round));
+            assert!(!is_taken(Judgement::Untimely, made_in, round));
+            assert!(!is_taken(Judgement::Invalid, made_in, round));
+        }
+        for judgement in [Judgement::Omits, Judgement::Untimely] {
+            assert!(judgement.counts(2, Some(1)), "more than two thirds had it");
+        }
+        assert!(!Judgement::Invalid.counts(9, Some(1)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::vote::{MessageError, Reader};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the log of own votes is damaged or from a newer version at byte {at}; without it this node must not \
-     vote in this epoch: move the log away, and it listens until the next"
+     vote on this document: move the log away, and it listens until the next"
 )]
 pub struct Damaged {
     /// Where.

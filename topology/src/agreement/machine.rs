@@ -10,8 +10,9 @@ use arc_malachitebft_core_types as core;
 use core::{
     LinearTimeouts, NilOrVal, Round, SignedMessage, Timeout, TimeoutKind, Validity, VoteType,
 };
-use shoal_proto::{DocumentHash, Epoch};
+use shoal_proto::DocumentHash;
 
+use super::height::Height;
 use super::message::Message;
 use super::seats::{Seat, Seats};
 use super::vote::{Proposal, SIGNATURE, Vote, VoteKind};
@@ -87,13 +88,18 @@ pub(super) trait Machine {
 pub(super) struct Malachite {
     driver: Driver<Context>,
     order: Arc<[Seat]>,
-    height: Epoch,
+    height: Height,
 }
 
 impl Malachite {
     /// For one height; `order` is who proposes, round by round, and is not empty. `own` is none for who
     /// only listens.
-    pub(super) fn new(seats: &Seats, order: Arc<[Seat]>, height: Epoch, own: Option<Seat>) -> Self {
+    pub(super) fn new(
+        seats: &Seats,
+        order: Arc<[Seat]>,
+        height: Height,
+        own: Option<Seat>,
+    ) -> Self {
         let committee = Committee(seats.all().map(Voter).collect());
         let context = Context {
             order: Arc::clone(&order),
@@ -101,14 +107,14 @@ impl Malachite {
         let own = own.unwrap_or(Seat(u16::MAX));
         let params = ThresholdParams::default();
         Self {
-            driver: Driver::new(context, Height(height.number()), committee, own, params),
+            driver: Driver::new(context, CoreHeight(height.number()), committee, own, params),
             order,
             height,
         }
     }
 
     fn input(&self, event: &Event) -> Input<Context> {
-        let height = Height(self.height.number());
+        let height = CoreHeight(self.height.number());
         match event {
             Event::Round(round) => {
                 Input::NewRound(height, Round::new(*round), proposer(&self.order, *round))
@@ -264,7 +270,7 @@ fn signed_vote(vote: &Vote) -> SignedMessage<Context, CoreVote> {
             VoteKind::Prevote => VoteType::Prevote,
             VoteKind::Precommit => VoteType::Precommit,
         },
-        height: Height(vote.height.number()),
+        height: CoreHeight(vote.height.number()),
         round: Round::new(vote.round),
         value: vote
             .document
@@ -282,7 +288,7 @@ struct Context {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Height(u64);
+struct CoreHeight(u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Value(DocumentHash);
@@ -296,7 +302,7 @@ struct Committee(Arc<[Voter]>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct CoreVote {
     kind: VoteType,
-    height: Height,
+    height: CoreHeight,
     round: Round,
     value: NilOrVal<Value>,
     seat: Seat,
@@ -304,7 +310,7 @@ struct CoreVote {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct CoreProposal {
-    height: Height,
+    height: CoreHeight,
     round: Round,
     value: Value,
     locked: Round,
@@ -320,7 +326,7 @@ struct Signatures;
 
 impl core::Context for Context {
     type Address = Seat;
-    type Height = Height;
+    type Height = CoreHeight;
     type ProposalPart = NoPart;
     type Proposal = CoreProposal;
     type Validator = Voter;
@@ -331,7 +337,12 @@ impl core::Context for Context {
     type Extension = ();
     type SigningScheme = Signatures;
 
-    fn select_proposer<'a>(&self, committee: &'a Committee, _: Height, round: Round) -> &'a Voter {
+    fn select_proposer<'a>(
+        &self,
+        committee: &'a Committee,
+        _: CoreHeight,
+        round: Round,
+    ) -> &'a Voter {
         let seat = proposer(&self.order, round.as_u32().unwrap_or(0));
         let place = usize::from(seat.0) % committee.0.len();
         &committee.0[place]
@@ -339,7 +350,7 @@ impl core::Context for Context {
 
     fn new_proposal(
         &self,
-        height: Height,
+        height: CoreHeight,
         round: Round,
         value: Value,
         locked: Round,
@@ -356,7 +367,7 @@ impl core::Context for Context {
 
     fn new_prevote(
         &self,
-        height: Height,
+        height: CoreHeight,
         round: Round,
         value: NilOrVal<Value>,
         seat: Seat,
@@ -372,7 +383,7 @@ impl core::Context for Context {
 
     fn new_precommit(
         &self,
-        height: Height,
+        height: CoreHeight,
         round: Round,
         value: NilOrVal<Value>,
         seat: Seat,
@@ -389,13 +400,13 @@ impl core::Context for Context {
 
 impl core::Address for Seat {}
 
-impl fmt::Display for Height {
+impl fmt::Display for CoreHeight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
 }
 
-impl core::Height for Height {
+impl core::Height for CoreHeight {
     const ZERO: Self = Self(0);
     const INITIAL: Self = Self(0);
 
@@ -459,7 +470,7 @@ impl core::ValidatorSet<Context> for Committee {
 }
 
 impl core::Vote<Context> for CoreVote {
-    fn height(&self) -> Height {
+    fn height(&self) -> CoreHeight {
         self.height
     }
 
@@ -497,7 +508,7 @@ impl core::Vote<Context> for CoreVote {
 }
 
 impl core::Proposal<Context> for CoreProposal {
-    fn height(&self) -> Height {
+    fn height(&self) -> CoreHeight {
         self.height
     }
 

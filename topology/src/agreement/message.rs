@@ -5,9 +5,8 @@
 //! lock 4 (all ones for none), seat 2, signature 64. What is signed is a domain, the network's hash and
 //! these bytes without the signature.
 
-use shoal_proto::Epoch;
-
 use super::certificate::Certificate;
+use super::height::Height;
 use super::seats::{MAX_SEATS, Seats};
 use super::vote::{
     MessageError, PRECOMMIT, PREVOTE, PROPOSAL, Proposal, Reader, SIGNATURE, VERSION, Vote,
@@ -44,9 +43,9 @@ impl Verified {
 }
 
 impl Message {
-    /// The epoch that it is about.
+    /// The height that it is about.
     #[must_use]
-    pub const fn height(&self) -> Epoch {
+    pub const fn height(&self) -> Height {
         match self {
             Self::Proposal(proposal) => proposal.height,
             Self::Vote(vote) => vote.height,
@@ -118,7 +117,7 @@ mod tests {
     use crate::Identity;
 
     fn vote(seats: &Seats, identity: &Identity, seat: Seat) -> Vote {
-        let place = (VoteKind::Precommit, Epoch::new(7), 2);
+        let place = (VoteKind::Precommit, Height::new(7), 2);
         Vote::sign(
             seats,
             identity,
@@ -143,7 +142,7 @@ mod tests {
         }
         // Another network's is none.
         let ids = identities.iter().map(Identity::id);
-        let elsewhere = Seats::new(shoal_proto::NetworkHash::new([2; 32]), ids).unwrap();
+        let elsewhere = Seats::first(shoal_proto::NetworkHash::new([2; 32]), ids).unwrap();
         let taken = Message::decode(&bytes).unwrap().verify(&elsewhere);
         assert_eq!(taken.err(), Some(MessageError::Signature));
     }
@@ -154,7 +153,7 @@ mod tests {
         for locked in [None, Some(0), Some(3)] {
             let what = (DocumentHash::new([5; 32]), locked);
             let proposal =
-                Proposal::sign(&seats, &identities[1], (Epoch::new(7), 4), what, Seat(1));
+                Proposal::sign(&seats, &identities[1], (Height::new(7), 4), what, Seat(1));
             let message = Message::Proposal(proposal);
             let read = Message::decode(&message.encode()).unwrap();
             assert_eq!(read, message);

@@ -1,4 +1,4 @@
-//! How the seats of a term agree on one document for an epoch, so that there are never two: Tendermint.
+//! How the seats of a term agree on one document for each height, so that there are never two: Tendermint.
 //!
 //! ```text
 //!  messages, verdicts, time, disk ──> AgreementInput ──> Agreement ──> AgreementAction ──> host
@@ -12,12 +12,13 @@
 //!
 //! Who sits and in which order seats propose is drawn by a [`Seed`] that nobody can choose.
 //!
-//! One [`Agreement`] is one height, which is an epoch. Signatures are verified outside, by
+//! One [`Agreement`] is one height: the document after the last one. Signatures are verified outside, by
 //! [`Message::verify`], because that takes long; whether a document is valid is decided outside too.
 
 mod certificate;
 mod engine;
 mod evidence;
+mod height;
 mod log;
 mod machine;
 mod message;
@@ -28,11 +29,12 @@ mod vote;
 mod vrf;
 
 pub use certificate::Certificate;
-pub use engine::{Agreement, AgreementAction, AgreementInput};
+pub use engine::{Agreement, AgreementAction, AgreementInput, Judgement};
 pub use evidence::Evidence;
+pub use height::Height;
 pub use log::Damaged;
 pub use message::{MAX_MESSAGE_BYTES, Message, Verified};
-pub use seats::{MAX_SEATS, Seat, Seats, SeatsError};
+pub use seats::{Holder, MAX_SEATS, Seat, Seats, SeatsError};
 pub use seed::{Reveal, Seed};
 pub use timing::Timing;
 pub use vote::{MessageError, Proposal, Vote, VoteKind};

@@ -8,6 +8,8 @@ use shoal_proto::{NetworkHash, NodeId};
 use thiserror::Error;
 
 use super::seed::Seed;
+use super::vrf::VrfPublic;
+use crate::canonical::Canonical;
 use crate::identity::usable;
 
 /// Most seats of a term.
@@ -30,16 +32,30 @@ pub enum SeatsError {
     /// None, or more than [`MAX_SEATS`].
     #[error("a term has 1 to {MAX_SEATS} seats, not {0}")]
     Number(usize),
-    /// A key that no signature can be verified with.
-    #[error("a seat's key is not a sound Ed25519 key")]
+    /// A key that no signature, or no proof, can be verified with.
+    #[error("a seat's key is not a sound key")]
     Key,
+    /// Not in the order of their identities, or one of them twice.
+    #[error("the seats are not in the order of their identities")]
+    Order,
+}
+
+/// Who has a seat, and the keys that it has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    /// Its identity.
+    pub id: NodeId,
+    /// The Ed25519 key that signs its votes, for one term; in the first term that of the identity.
+    pub key: NodeId,
+    /// What its proofs are checked with. Without it nothing that it proposes counts.
+    pub vrf: Option<VrfPublic>,
 }
 
 /// The members that sit in a term of one network, each with one vote. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seats {
     pub(super) network: NetworkHash,
-    members: Arc<[NodeId]>,
+    holders: Arc<[Holder]>,
 }
 
 impl Seats {
@@ -49,19 +65,49 @@ impl Seats {
     /// [`SeatsError`].
     pub fn new(
         network: NetworkHash,
-        members: impl IntoIterator<Item = NodeId>,
+        holders: impl IntoIterator<Item = Holder>,
     ) -> Result<Self, SeatsError> {
-        let mut members = Vec::from_iter(members);
-        members.sort_unstable();
-        members.dedup();
-        if members.is_empty() || members.len() > MAX_SEATS {
-            return Err(SeatsError::Number(members.len()));
+        let mut holders = Vec::from_iter(holders);
+        holders.sort_unstable();
+        holders.dedup_by_key(|holder| holder.id);
+        if holders.is_empty() || holders.len() > MAX_SEATS {
+            return Err(SeatsError::Number(holders.len()));
         }
-        if !members.iter().all(usable) {
+        if !holders.iter().all(|holder| usable(&holder.key)) {
             return Err(SeatsError::Key);
         }
-        let members = members.into();
-        Ok(Self { network, members })
+        let holders = holders.into();
+        Ok(Self { network, holders })
+    }
+
+    /// Those of the first term: who the network starts with, each with the key of its identity, which is
+    /// all that is known of it.
+    ///
+    /// # Errors
+    /// [`SeatsError`].
+    pub fn first(
+        network: NetworkHash,
+        members: impl IntoIterator<Item = NodeId>,
+    ) -> Result<Self, SeatsError> {
+        let holder = |id| Holder {
+            id,
+            key: id,
+            vrf: None,
+        };
+        Self::new(network, members.into_iter().map(holder))
+    }
+
+    /// The same seats with the keys for proofs that are known now.
+    #[must_use]
+    pub fn with_proofs(&self, vrf: impl Fn(&NodeId) -> Option<VrfPublic>) -> Self {
+        let holder = |holder: &Holder| Holder {
+            vrf: vrf(&holder.id),
+            ..*holder
+        };
+        Self {
+            network: self.network,
+            holders: self.holders.iter().map(holder).collect(),
+        }
     }
 
     /// Those of a term: all members up to [`MAX_SEATS`], otherwise so many, each as likely as the others.
@@ -72,29 +118,78 @@ impl Seats {
     /// [`SeatsError`]: there is no member, or one that sits has a key that can't be.
     pub fn draw(
         network: NetworkHash,
-        eligible: impl IntoIterator<Item = NodeId>,
+        eligible: impl IntoIterator<Item = Holder>,
         seed: &Seed,
     ) -> Result<Self, SeatsError> {
         Self::new(network, drawn(eligible, seed))
     }
 
+    /// By seat: identity 32, key 32, key for proofs 32, zeros for none.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let of = |holder: &Holder| {
+            let vrf = holder.vrf.map_or([0; 32], |vrf| *vrf.as_bytes());
+            [*holder.id.as_bytes(), *holder.key.as_bytes(), vrf].concat()
+        };
+        self.holders.iter().flat_map(of).collect()
+    }
+
+    /// Reads an encoding, of which each seats have one.
+    ///
+    /// # Errors
+    /// [`SeatsError`].
+    pub fn decode(network: NetworkHash, bytes: &[u8]) -> Result<Self, SeatsError> {
+        let (rows, rest) = bytes.as_chunks::<32>();
+        let (rows, left) = rows.as_chunks::<3>();
+        if !rest.is_empty() || !left.is_empty() || rows.len() > MAX_SEATS {
+            return Err(SeatsError::Number(rows.len()));
+        }
+        let holder = |[id, key, vrf]: &[[u8; 32]; 3]| {
+            let known = VrfPublic::from_bytes(vrf);
+            let sound = known.is_some() || *vrf == [0; 32];
+            sound.then_some(Holder {
+                id: NodeId::new(*id),
+                key: NodeId::new(*key),
+                vrf: known,
+            })
+        };
+        let holders = rows.iter().map(holder).collect::<Option<Vec<_>>>();
+        let holders = holders.ok_or(SeatsError::Key)?;
+        if !holders.is_sorted_by(|one, next| one.id < next.id) {
+            return Err(SeatsError::Order);
+        }
+        Self::new(network, holders)
+    }
+
+    /// Names these seats in a document.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Canonical::new("shoal seats 1")
+            .bytes(self.network.as_bytes())
+            .bytes(&self.encode())
+            .finish()
+    }
+
     /// How many there are: 1 to [`MAX_SEATS`].
     #[must_use]
     pub fn count(&self) -> usize {
-        self.members.len()
+        self.holders.len()
     }
 
     /// The seat of a member, if it has one.
     #[must_use]
     pub fn of(&self, member: &NodeId) -> Option<Seat> {
-        let place = self.members.binary_search(member).ok()?;
+        let place = self
+            .holders
+            .binary_search_by_key(member, |holder| holder.id);
+        let place = place.ok()?;
         u16::try_from(place).ok().map(Seat)
     }
 
     /// Who has a seat; none beyond the last.
     #[must_use]
-    pub fn member(&self, seat: Seat) -> Option<&NodeId> {
-        self.members.get(usize::from(seat.0))
+    pub fn holder(&self, seat: Seat) -> Option<&Holder> {
+        self.holders.get(usize::from(seat.0))
     }
 
     /// All seats.
@@ -119,20 +214,21 @@ impl Seats {
     /// twice while another has not.
     #[must_use]
     pub fn proposers(&self, seed: &Seed) -> Vec<Seat> {
-        let ranked = self.all().zip(self.members.iter());
-        let ranked = ranked.map(|(seat, member)| (seed.rank("proposer", member.as_bytes()), seat));
+        let ranked = self.all().zip(self.holders.iter());
+        let ranked =
+            ranked.map(|(seat, holder)| (seed.rank("proposer", holder.id.as_bytes()), seat));
         let ranked = BTreeSet::from_iter(ranked);
         ranked.into_iter().map(|(_, seat)| seat).collect()
     }
 }
 
-fn drawn(eligible: impl IntoIterator<Item = NodeId>, seed: &Seed) -> Vec<NodeId> {
-    let rank = |member: NodeId| (seed.rank("seat", member.as_bytes()), member);
+fn drawn(eligible: impl IntoIterator<Item = Holder>, seed: &Seed) -> Vec<Holder> {
+    let rank = |holder: Holder| (seed.rank("seat", holder.id.as_bytes()), holder);
     let mut ranked = Vec::from_iter(eligible.into_iter().map(rank));
     ranked.sort_unstable();
     ranked.dedup();
     ranked.truncate(MAX_SEATS);
-    ranked.into_iter().map(|(_, member)| member).collect()
+    ranked.into_iter().map(|(_, holder)| holder).collect()
 }
 
 #[cfg(test)]
@@ -150,7 +246,7 @@ pub(super) mod tests {
             .collect();
         identities.sort_by_key(Identity::id);
         let ids = identities.iter().map(Identity::id);
-        let seats = Seats::new(NetworkHash::new([1; 32]), ids).expect("sound");
+        let seats = Seats::first(NetworkHash::new([1; 32]), ids).expect("sound");
         (seats, identities)
     }
 
@@ -176,9 +272,17 @@ pub(super) mod tests {
         Seed::new(bytes)
     }
 
-    fn members(count: u16) -> Vec<NodeId> {
+    fn holder(id: NodeId) -> Holder {
+        Holder {
+            id,
+            key: id,
+            vrf: None,
+        }
+    }
+
+    fn members(count: u16) -> Vec<Holder> {
         let id = |number: u16| NodeId::new([number.to_be_bytes(); 16].concat().try_into().unwrap());
-        (0..count).map(id).collect()
+        (0..count).map(id).map(holder).collect()
     }
 
     /// Pearson's, for counts that each are binomial with this mean and variance and add up to the same
@@ -239,8 +343,9 @@ pub(super) mod tests {
         let id = |seed| Identity::generate(&mut ChaCha20Rng::seed_from_u64(seed)).id();
         let ids = Vec::from_iter((0..410).map(id));
         let network = NetworkHash::new([1; 32]);
-        let draw =
-            |ids: &[NodeId], by| Seats::draw(network, ids.iter().copied(), &seed(by)).unwrap();
+        let draw = |ids: &[NodeId], by| {
+            Seats::draw(network, ids.iter().copied().map(holder), &seed(by)).unwrap()
+        };
         let sitting = draw(&ids, 1);
         assert_eq!(sitting.count(), MAX_SEATS);
         let backwards = Vec::from_iter(ids.iter().rev().chain(&ids[..20]).copied());
@@ -304,12 +409,38 @@ pub(super) mod tests {
     #[test]
     fn senseless_committees_are_refused() {
         let network = NetworkHash::new([1; 32]);
-        assert_eq!(Seats::new(network, []), Err(SeatsError::Number(0)));
-        let weak = Seats::new(network, [NodeId::new([0; 32])]);
+        assert_eq!(Seats::first(network, []), Err(SeatsError::Number(0)));
+        let weak = Seats::first(network, [NodeId::new([0; 32])]);
         assert_eq!(weak, Err(SeatsError::Key));
         let (seats, identities) = seats(3);
         assert_eq!(seats.of(&identities[1].id()), Some(Seat(1)));
         assert_eq!(seats.of(&NodeId::new([9; 32])), None);
-        assert_eq!(seats.member(Seat(3)), None);
+        assert_eq!(seats.holder(Seat(3)), None);
+    }
+
+    #[test]
+    fn seats_have_one_encoding() {
+        let (seats, _) = seats(3);
+        let vrf = crate::agreement::VrfKey::from_bytes(&[1; 32]).public();
+        let some = seats
+            .all()
+            .nth(1)
+            .and_then(|seat| seats.holder(seat))
+            .unwrap()
+            .id;
+        let known = seats.with_proofs(|id| (*id == some).then_some(vrf));
+        assert_ne!(known.hash(), seats.hash());
+        let bytes = known.encode();
+        assert_eq!(Seats::decode(known.network, &bytes), Ok(known.clone()));
+        let decode = |bytes: &[u8]| Seats::decode(known.network, bytes).unwrap_err();
+        assert_eq!(decode(&bytes[1..]), SeatsError::Number(2));
+        assert_eq!(decode(&[]), SeatsError::Number(0));
+        let swapped = [&bytes[96..192], &bytes[..96], &bytes[192..]].concat();
+        assert_eq!(decode(&swapped), SeatsError::Order);
+        let twice = [&bytes[..96], &bytes[..96]].concat();
+        assert_eq!(decode(&twice), SeatsError::Order);
+        let mut weak = bytes.clone();
+        weak[64] = 1;
+        assert_eq!(decode(&weak), SeatsError::Key);
     }
 }

@@ -12,8 +12,9 @@
 
 use std::fmt;
 
-use shoal_proto::{Epoch, NetworkHash};
+use shoal_proto::NetworkHash;
 
+use super::height::Height;
 use super::seats::Seat;
 use super::vrf::{VrfKey, VrfOutput, VrfProof, VrfPublic};
 use crate::canonical::Canonical;
@@ -45,7 +46,7 @@ impl Seed {
 
     /// What the proposers of the height after this seed prove.
     #[must_use]
-    pub fn input(&self, height: Epoch) -> [u8; 32] {
+    pub fn input(&self, height: Height) -> [u8; 32] {
         Canonical::new("shoal seed input 1")
             .bytes(&self.0)
             .number(height.number())
@@ -55,7 +56,7 @@ impl Seed {
     /// The seed after this height, whose document had this output. The proof is no part of it: there
     /// can be several.
     #[must_use]
-    pub fn next(&self, height: Epoch, output: &VrfOutput) -> Self {
+    pub fn next(&self, height: Height, output: &VrfOutput) -> Self {
         let next = Canonical::new("shoal seed 1")
             .bytes(&self.0)
             .number(height.number())
@@ -94,7 +95,7 @@ pub struct Reveal {
 impl Reveal {
     /// For a document that is made now.
     #[must_use]
-    pub fn new(key: &VrfKey, last: &Seed, (height, round): (Epoch, u32)) -> Self {
+    pub fn new(key: &VrfKey, last: &Seed, (height, round): (Height, u32)) -> Self {
         let proof = key.prove(&last.input(height));
         Self { round, proof }
     }
@@ -109,7 +110,7 @@ impl Reveal {
     /// The next seed, if this is the proof of who has this key: the [`proposer`](Self::proposer), by the
     /// document in which its key stood before the last seed was known.
     #[must_use]
-    pub fn verify(&self, last: &Seed, height: Epoch, key: &VrfPublic) -> Option<Seed> {
+    pub fn verify(&self, last: &Seed, height: Height, key: &VrfPublic) -> Option<Seed> {
         let output = self.proof.verify(key, &last.input(height))?;
         Some(last.next(height, &output))
     }
@@ -120,10 +121,15 @@ impl Reveal {
     /// take whichever output it likes best of those that were shown in earlier rounds.
     #[must_use]
     pub const fn fits(&self, round: u32, locked: Option<u32>) -> bool {
-        match locked {
-            None => self.round == round,
-            Some(locked) => self.round <= locked && locked < round,
-        }
+        fits(self.round, round, locked)
+    }
+}
+
+/// See [`Reveal::fits`]; `made` is the round of the reveal.
+pub(super) const fn fits(made: u32, round: u32, locked: Option<u32>) -> bool {
+    match locked {
+        None => made == round,
+        Some(locked) => made <= locked && locked < round,
     }
 }
 
@@ -132,7 +138,7 @@ mod tests {
     use super::super::seats::tests::seats;
     use super::*;
 
-    const HEIGHT: Epoch = Epoch::new(7);
+    const HEIGHT: Height = Height::new(7);
 
     fn last() -> Seed {
         Seed::first(&NetworkHash::new([1; 32]))

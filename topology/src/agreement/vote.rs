@@ -1,8 +1,9 @@
 //! What one seat says in a round, signed, and the layout that all messages share.
 
-use shoal_proto::{DocumentHash, Epoch};
+use shoal_proto::DocumentHash;
 use thiserror::Error;
 
+use super::height::Height;
 use super::seats::{MAX_SEATS, Seat, Seats};
 use crate::Identity;
 use crate::identity::verify;
@@ -15,7 +16,7 @@ pub(super) const PRECOMMIT: u8 = 3;
 /// Bytes of a signature.
 pub(super) const SIGNATURE: usize = 64;
 const DOMAIN: &[u8] = b"shoal agreement 1";
-/// Rounds beyond this are no rounds: a height has a quarter of an epoch.
+/// Rounds beyond this are no rounds: the waits grow, so that a network never gets there.
 pub(super) const MAX_ROUND: u32 = 1 << 20;
 
 /// Why bytes are no message, or nobody's.
@@ -64,8 +65,8 @@ pub enum VoteKind {
 pub struct Vote {
     /// Which vote.
     pub kind: VoteKind,
-    /// The epoch whose document is voted on.
-    pub height: Epoch,
+    /// The height whose document is voted on.
+    pub height: Height,
     /// The round, from 0.
     pub round: u32,
     /// What for; none is against all.
@@ -78,8 +79,8 @@ pub struct Vote {
 /// What a seat proposes in its round, signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
-    /// The epoch whose document is proposed.
-    pub height: Epoch,
+    /// The height whose document is proposed.
+    pub height: Height,
     /// The round, from 0.
     pub round: u32,
     /// The document.
@@ -95,7 +96,7 @@ impl Vote {
     pub(super) fn sign(
         seats: &Seats,
         identity: &Identity,
-        (kind, height, round): (VoteKind, Epoch, u32),
+        (kind, height, round): (VoteKind, Height, u32),
         document: Option<DocumentHash>,
         seat: Seat,
     ) -> Self {
@@ -153,7 +154,7 @@ impl Proposal {
     pub(super) fn sign(
         seats: &Seats,
         identity: &Identity,
-        (height, round): (Epoch, u32),
+        (height, round): (Height, u32),
         (document, locked): (DocumentHash, Option<u32>),
         seat: Seat,
     ) -> Self {
@@ -211,8 +212,8 @@ pub(super) fn check(
     body: &[u8],
     signature: &[u8; SIGNATURE],
 ) -> Result<(), MessageError> {
-    let member = seats.member(seat).ok_or(MessageError::NoSeat)?;
-    match verify(member, &signed(seats, body), signature) {
+    let holder = seats.holder(seat).ok_or(MessageError::NoSeat)?;
+    match verify(&holder.key, &signed(seats, body), signature) {
         true => Ok(()),
         false => Err(MessageError::Signature),
     }
@@ -232,8 +233,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Height and round.
-    pub(super) fn place(&mut self) -> Result<(Epoch, u32), MessageError> {
-        let height = Epoch::new(u64::from_be_bytes(*self.take()?));
+    pub(super) fn place(&mut self) -> Result<(Height, u32), MessageError> {
+        let height = Height::new(u64::from_be_bytes(*self.take()?));
         let round = u32::from_be_bytes(*self.take()?);
         if round > MAX_ROUND {
             return Err(MessageError::Field("round"));

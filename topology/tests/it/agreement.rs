@@ -7,14 +7,14 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
-use shoal_proto::{DocumentHash, Epoch, NetworkHash, Span, Time};
+use shoal_proto::{DocumentHash, NetworkHash, Span, Time};
 use shoal_topology::Identity;
 use shoal_topology::agreement::{
-    Agreement, AgreementAction, AgreementInput, Certificate, Evidence, Message, Seat, Seats, Seed,
-    Timing, VoteKind,
+    Agreement, AgreementAction, AgreementInput, Certificate, Evidence, Height, Judgement, Message,
+    Seat, Seats, Seed, Timing, VoteKind,
 };
 
-const HEIGHT: Epoch = Epoch::new(7);
+const HEIGHT: Height = Height::new(7);
 
 fn secs(seconds: u64) -> Span {
     Span::from_secs(seconds)
@@ -91,12 +91,20 @@ struct World {
     bytes: u64,
 }
 
-fn document(number: u8) -> DocumentHash {
-    DocumentHash::new([number; 32])
+/// A document, by the round that it was made in and a number; one of [`INVALID`] is not valid.
+fn document(kind: u8, round: u32, number: u32) -> DocumentHash {
+    let mut bytes = [kind; 32];
+    bytes[1..5].copy_from_slice(&round.to_be_bytes());
+    bytes[5..9].copy_from_slice(&number.to_be_bytes());
+    DocumentHash::new(bytes)
 }
 
-/// Documents of this number or above are not valid.
-const INVALID: u8 = 200;
+fn made_in(document: &DocumentHash) -> u32 {
+    u32::from_be_bytes(document.as_bytes()[1..5].try_into().unwrap())
+}
+
+const VALID: u8 = 1;
+const INVALID: u8 = 2;
 
 impl World {
     fn new(seed: u64, kinds: &[Kind]) -> Self {
@@ -107,7 +115,7 @@ impl World {
             .collect();
         identities.sort_by_key(|identity| identity.id());
         let ids = identities.iter().map(|identity| identity.id());
-        let seats = Seats::new(NetworkHash::new([1; 32]), ids).unwrap();
+        let seats = Seats::first(NetworkHash::new([1; 32]), ids).unwrap();
         let order = seats.proposers(&Seed::new([seed.to_le_bytes()[0]; 32]));
         let mut world = Self {
             seats,
@@ -153,7 +161,8 @@ impl World {
     fn make(&self, host: usize, log: &[u8]) -> Agreement {
         let identity = Arc::clone(&self.identities[host]);
         let height = (self.seats.clone(), self.order.clone(), HEIGHT);
-        Agreement::new(height, Some(identity), self.timing, log, self.now).unwrap()
+        let own = (identity.id(), identity);
+        Agreement::new(height, Some(own), self.timing, log, self.now).unwrap()
     }
 
     fn schedule(&mut self, after: Span, happening: Happening) {
@@ -271,7 +280,7 @@ impl World {
     }
 
     fn place(&self, seat: Seat) -> u16 {
-        let member = self.seats.member(seat).unwrap();
+        let member = &self.seats.holder(seat).unwrap().id;
         let place = self.identities.iter().position(|it| it.id() == *member);
         u16::try_from(place.unwrap()).unwrap()
     }
@@ -310,17 +319,25 @@ impl World {
                 document,
             } => {
                 // Who splits is for it here and against it there.
-                let valid = document.as_bytes()[0] < INVALID && face == 0;
-                ((host, face), AgreementInput::Judged { document, valid })
+                let judgement = match document.as_bytes()[0] == VALID && face == 0 {
+                    true => Judgement::Valid,
+                    false => Judgement::Invalid,
+                };
+                let judged = AgreementInput::Judged {
+                    document,
+                    judgement,
+                    made_in: Some(made_in(&document)),
+                };
+                ((host, face), judged)
             }
             Happening::Proposes { host, face, round } => {
                 // Each time something else: who forgets what it proposed contradicts itself.
                 self.proposals += 1;
-                let number = u8::try_from(self.proposals % 50).unwrap();
-                let document = match self.hosts[host].kind {
-                    Kind::Invalid => document(INVALID + number),
-                    _ => document(number),
+                let kind = match self.hosts[host].kind {
+                    Kind::Invalid => INVALID,
+                    _ => VALID,
                 };
+                let document = document(kind, round, self.proposals);
                 ((host, face), AgreementInput::Propose { round, document })
             }
         };
@@ -551,8 +568,8 @@ fn a_log_that_is_torn_is_read_up_to_there_and_one_that_is_damaged_is_refused() {
     let log = world.hosts[0].log.clone();
     let height = || (world.seats.clone(), world.order.clone(), HEIGHT);
     let open = |log: &[u8]| {
-        let identity = Some(Arc::clone(&world.identities[0]));
-        Agreement::new(height(), identity, world.timing, log, world.now)
+        let key = Arc::clone(&world.identities[0]);
+        Agreement::new(height(), Some((key.id(), key)), world.timing, log, world.now)
     };
     for end in 0..log.len() {
         assert!(open(&log[..end]).is_ok(), "cut at {end}");

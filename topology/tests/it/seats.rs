@@ -2,9 +2,9 @@
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
-use shoal_proto::{Epoch, NetworkHash, NodeId};
+use shoal_proto::{NetworkHash, NodeId};
 use shoal_topology::Identity;
-use shoal_topology::agreement::{MAX_SEATS, Reveal, Seats, Seed, VrfKey};
+use shoal_topology::agreement::{Height, Holder, MAX_SEATS, Reveal, Seats, Seed, VrfKey};
 
 const PAGE: &str = include_str!("../../../docs/directory/seats.md");
 
@@ -13,6 +13,14 @@ fn assert_has(table: &str) {
         PAGE.contains(table),
         "docs/directory/seats.md is to have\n{table}"
     );
+}
+
+fn holder(id: NodeId) -> Holder {
+    Holder {
+        id,
+        key: id,
+        vrf: None,
+    }
 }
 
 fn float(number: usize) -> f64 {
@@ -64,7 +72,7 @@ fn the_page_says_what_withholding_gives() {
 fn so_many_bad_seats_come_first() {
     const DRAWS: u32 = 5_000;
     let id = |seed| Identity::generate(&mut ChaCha20Rng::seed_from_u64(seed)).id();
-    let seats = Seats::new(NetworkHash::new([1; 32]), (0..40).map(id)).unwrap();
+    let seats = Seats::first(NetworkHash::new([1; 32]), (0..40).map(id)).unwrap();
     let bad = Vec::from_iter(seats.all().take(12));
     let chances = leading(40, 12);
     let mut counts = [0_u32; 13];
@@ -131,7 +139,7 @@ fn shown(chance: f64) -> String {
 #[test]
 fn the_page_says_how_often_a_third_of_the_seats_is_bad() {
     let ids = (0..400).map(|seed| Identity::generate(&mut ChaCha20Rng::seed_from_u64(seed)).id());
-    let seats = Seats::new(NetworkHash::new([1; 32]), ids).unwrap();
+    let seats = Seats::first(NetworkHash::new([1; 32]), ids).unwrap();
     let least = seats.third();
     assert_eq!((least, seats.count() - least), (134, seats.quorum() - 1));
     let mut table = String::new();
@@ -166,7 +174,7 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn the_page_has_vectors() {
     let network = NetworkHash::new([1; 32]);
-    let height = Epoch::new(7);
+    let height = Height::new(7);
     let key = VrfKey::from_bytes(&[2; 32]);
     let first = Seed::first(&network);
     let input = first.input(height);
@@ -177,7 +185,7 @@ fn the_page_has_vectors() {
         let secret: [u8; 32] = [number.to_be_bytes(); 16].concat().try_into().unwrap();
         Identity::from_bytes(&secret).id()
     }));
-    let all = Seats::draw(network, members.iter().copied(), &next).unwrap();
+    let all = Seats::draw(network, members.iter().copied().map(holder), &next).unwrap();
     members.retain(|member| all.of(member).is_none());
     members.sort_unstable();
     let few = |ids: &[NodeId]| {
@@ -185,7 +193,7 @@ fn the_page_has_vectors() {
         Vec::from_iter(heads).join(" ")
     };
     let order = all.proposers(&next);
-    let proposers = Vec::from_iter(order[..4].iter().map(|seat| *all.member(*seat).unwrap()));
+    let proposers = Vec::from_iter(order[..4].iter().map(|seat| all.holder(*seat).unwrap().id));
     let vectors = [
         ("first seed", hex(first.as_bytes())),
         ("input", hex(&input)),
