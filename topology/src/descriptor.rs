@@ -10,6 +10,7 @@ use shoal_packet::SphinxPublic;
 use shoal_proto::size::MAX_DESCRIPTOR_BYTES;
 use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time, wire};
 
+use crate::agreement::VrfPublic;
 use crate::canonical::Canonical;
 use crate::identity::{usable, verify};
 use crate::rules::Rules;
@@ -110,6 +111,10 @@ pub struct Descriptor {
     pub family: String,
     /// Proof of admission: empty while the network admits everybody.
     pub admission: Vec<u8>,
+    /// What the proofs of its proposals are checked with.
+    pub vrf_key: VrfPublic,
+    /// The Ed25519 key that it votes with if it gets a seat in the next term.
+    pub seat_key: NodeId,
 }
 
 impl Descriptor {
@@ -149,6 +154,8 @@ impl Descriptor {
             storage_mib: self.storage_mib,
             family: self.family.clone(),
             admission: self.admission.clone(),
+            vrf_key: self.vrf_key.as_bytes().to_vec(),
+            seat_key: self.seat_key.as_bytes().to_vec(),
         }
     }
 
@@ -172,6 +179,9 @@ impl Descriptor {
                 .map_err(|_| DescriptorError::Keys)?;
             SphinxPublic::parse(bytes).map_err(|_| DescriptorError::Keys)
         };
+        let vrf_key = wire.vrf_key.as_slice().try_into().ok();
+        let vrf_key = vrf_key.and_then(VrfPublic::from_bytes);
+        let seat_key = NodeId::try_from(wire.seat_key.as_slice()).ok();
         check_address_count(wire.addresses.len())?;
         let address = |text: &String| text.parse().map_err(DescriptorError::Address);
         Ok(Self {
@@ -192,6 +202,8 @@ impl Descriptor {
             storage_mib: wire.storage_mib,
             family: wire.family,
             admission: wire.admission,
+            vrf_key: vrf_key.ok_or(DescriptorError::SeatKeys)?,
+            seat_key: seat_key.filter(usable).ok_or(DescriptorError::SeatKeys)?,
         })
     }
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use prost::Message;
 use shoal_packet::SphinxPublic;
-use shoal_proto::{Epoch, NodeId, wire};
+use shoal_proto::{DocumentHash, Epoch, NetworkHash, NodeId, wire};
 
+use crate::agreement::{Height, Holder, Reveal, Seats, Seed};
 use crate::bounded::has_at_most;
 use crate::canonical::Canonical;
 use crate::descriptor::UnverifiedDescriptor;
+use crate::header::{DocumentHeader, members_hash};
 use crate::layers::assign;
 use crate::rules::Rules;
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
 pub const MAX_MEMBERS: usize = 1024;
 /// Most bytes of an encoded document: its members and 16 bytes around each.
 pub const MAX_DOCUMENT_BYTES: usize =
-    64 + MAX_MEMBERS * (shoal_proto::size::MAX_DESCRIPTOR_BYTES + 16);
+    512 + MAX_MEMBERS * (shoal_proto::size::MAX_DESCRIPTOR_BYTES + 16);
 
 /// A member of one epoch.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,7 +32,8 @@ pub struct Member {
     pub id: NodeId,
     /// What it does.
     pub role: Role,
-    /// 1 to L for a mix, 0 for a provider.
+    /// 1 to L for a mix, 0 for a provider, and for a mix that has just come: see
+    /// [`position`](Self::position).
     pub layer: u8,
     /// Its Sphinx key of the document's epoch.
     pub key: SphinxPublic,
@@ -40,12 +43,107 @@ pub struct Member {
     pub family: String,
 }
 
+impl Member {
+    /// Where packets pass it: 1 to L for a mix, 0 for a provider. None for a mix that has just come: the
+    /// next document gives it a layer, by a seed that nobody knew when it came.
+    #[must_use]
+    pub const fn position(&self) -> Option<u8> {
+        match (self.role, self.layer) {
+            (Role::Mix, 0) => None,
+            (_, layer) => Some(layer),
+        }
+    }
+}
+
+/// What a document is made of besides descriptors.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Place<D> {
+    /// The epoch that it is for.
+    pub epoch: Epoch,
+    /// The document before; none for the first one.
+    pub base: Option<D>,
+    /// The seats that decide it.
+    pub seats: Seats,
+    /// Whose turn it is, and the proof; none for the first one only.
+    pub reveal: Option<Reveal>,
+}
+
+impl<D: AsRef<Document>> Place<D> {
+    pub(crate) fn base(&self) -> Option<&Document> {
+        self.base.as_ref().map(AsRef::as_ref)
+    }
+
+    /// The height of what has this place.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        let base = self.base();
+        base.map_or(Height::FIRST, |base| base.height().next())
+    }
+
+    /// The seed after it: drawn from the output of who made it, so that nobody can choose it.
+    ///
+    /// # Errors
+    /// [`DocumentError::Proof`].
+    fn seed(&self, network: &NetworkHash) -> Result<Seed, DocumentError> {
+        let Some(base) = self.base() else {
+            let none = self.reveal.is_none();
+            return none
+                .then(|| Seed::first(network))
+                .ok_or(DocumentError::Proof);
+        };
+        let reveal = self.reveal.as_ref().ok_or(DocumentError::Proof)?;
+        let proposer = reveal.proposer(&self.seats.proposers(base.seed()));
+        let key = self.seats.holder(proposer).and_then(|holder| holder.vrf);
+        let seed = key.and_then(|key| reveal.verify(base.seed(), self.height(), &key));
+        seed.ok_or(DocumentError::Proof)
+    }
+
+    /// Who decides the next height. In the first term all that is known of the first members is the network
+    /// file; their keys for proofs stand in the first document. The seats of a term are drawn from the
+    /// last document but one of the term before, by the seed of the last one.
+    fn next_seats(
+        &self,
+        rules: &Rules,
+        seed: &Seed,
+        descriptors: &BTreeMap<NodeId, SignedDescriptor>,
+    ) -> Result<Seats, DocumentError> {
+        let height = self.height();
+        if height == Height::FIRST {
+            let listed = |id: &NodeId| descriptors.get(id);
+            let vrf = |id: &NodeId| listed(id).map(|signed| signed.descriptor().vrf_key);
+            return Ok(self.seats.with_proofs(vrf));
+        }
+        match self.base().filter(|_| ends_term(rules, height)) {
+            None => Ok(self.seats.clone()),
+            Some(base) => {
+                let holders = base.descriptors().map(holder);
+                Seats::draw(rules.network, holders, seed).map_err(DocumentError::Seats)
+            }
+        }
+    }
+}
+
+/// Whether the next height has seats of its own.
+pub(crate) fn ends_term(rules: &Rules, height: Height) -> bool {
+    height
+        .number()
+        .is_multiple_of(u64::from(rules.params.term.max(1)))
+}
+
+fn holder(signed: &SignedDescriptor) -> Holder {
+    let descriptor = signed.descriptor();
+    Holder {
+        id: descriptor.identity,
+        key: descriptor.seat_key,
+        vrf: Some(descriptor.vrf_key),
+    }
+}
+
 /// The members of one epoch, each with its layer. Made from descriptors, or verified.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Document {
-    epoch: Epoch,
-    previous: [u8; 32],
-    hash: [u8; 32],
+    header: DocumentHeader,
+    hash: DocumentHash,
     members: BTreeMap<NodeId, Member>,
     descriptors: BTreeMap<NodeId, SignedDescriptor>,
     /// Providers first, then layer 1 and on; each ascending by identity.
@@ -53,61 +151,81 @@ pub struct Document {
     bytes: Arc<[u8]>,
 }
 
+impl AsRef<Self> for Document {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Document {
-    /// The document that follows from a set of descriptors and the document before. Of several
-    /// descriptors of one node the one with the highest sequence counts; those without a key for
+    /// The document that has this place, of a set of descriptors, and the seats that decide what follows. Of
+    /// several descriptors of one node the one with the highest sequence counts; those without a key for
     /// the epoch are left out. If there are more than [`MAX_MEMBERS`], genesis members come first
     /// and then those with the smallest hash.
     ///
     /// # Errors
-    /// When a layer would be empty or there is no provider.
-    pub fn form<'a>(
+    /// When a layer would be empty or there is no provider, or the proof is wrong.
+    pub fn form<'a, D: AsRef<Self>>(
         params: &NetworkParameters,
-        epoch: Epoch,
-        previous: Option<&Self>,
+        place: &Place<D>,
         descriptors: impl IntoIterator<Item = &'a SignedDescriptor>,
-    ) -> Result<Self, DocumentError> {
-        Self::form_by(&Rules::of(params), epoch, previous, descriptors)
+    ) -> Result<(Self, Seats), DocumentError> {
+        Self::form_by(&Rules::of(params), place, descriptors)
     }
 
     /// As [`form`](Self::form).
-    pub(crate) fn form_by<'a>(
+    pub(crate) fn form_by<'a, D: AsRef<Self>>(
         rules: &Rules,
-        epoch: Epoch,
-        previous: Option<&Self>,
+        place: &Place<D>,
         descriptors: impl IntoIterator<Item = &'a SignedDescriptor>,
-    ) -> Result<Self, DocumentError> {
+    ) -> Result<(Self, Seats), DocumentError> {
         let mut chosen: BTreeMap<NodeId, SignedDescriptor> = BTreeMap::new();
         for signed in descriptors {
             let newer = chosen
                 .get(&signed.id())
                 .is_none_or(|c| c.sequence() < signed.sequence());
-            if newer && signed.descriptor().key_for(epoch).is_some() {
+            if newer && signed.descriptor().key_for(place.epoch).is_some() {
                 chosen.insert(signed.id(), signed.clone());
             }
         }
-        limit(rules, epoch, &mut chosen);
-        let is_mix = |signed: &&SignedDescriptor| signed.descriptor().role == Role::Mix;
+        limit(rules, place.epoch, &mut chosen);
+        let seed = place.seed(&rules.network)?;
+        let base = place.base();
+        // Who comes now gets a layer from the next seed: this one may be known to whoever made it.
+        let counts = |signed: &&SignedDescriptor| {
+            let listed = base.is_none_or(|base| base.member(&signed.id()).is_some());
+            signed.descriptor().role == Role::Mix && listed
+        };
         let mixes: BTreeMap<NodeId, String> = chosen
             .values()
-            .filter(is_mix)
+            .filter(counts)
             .map(|signed| (signed.id(), signed.descriptor().family.clone()))
             .collect();
         let before = |id: &NodeId| {
-            previous
-                .and_then(|p| p.member(id))
-                .map(|m| m.layer)
+            base.and_then(|base| base.member(id))
+                .and_then(Member::position)
                 .filter(|layer| *layer > 0)
         };
-        let layers = assign(&rules.network, epoch, rules.params.layers, &mixes, before);
-        let hash = previous.map_or([0; 32], |document| document.hash);
-        Self::build(rules, epoch, hash, chosen, &layers)
+        let draw = NetworkHash::new(*seed.as_bytes());
+        let layers = assign(&draw, place.epoch, rules.params.layers, &mixes, before);
+        let seats = place.next_seats(rules, &seed, &chosen)?;
+        let header = DocumentHeader {
+            height: place.height(),
+            epoch: place.epoch,
+            previous: base.map_or(DocumentHash::new([0; 32]), |base| *base.hash()),
+            reveal: place.reveal.clone(),
+            seed,
+            seats: seats.hash(),
+            members: [0; 32],
+        };
+        let document = Self::build(rules, header, chosen, &layers)?;
+        Ok((document, seats))
     }
 
+    /// With the hash of these members in place of that of the header.
     fn build(
         rules: &Rules,
-        epoch: Epoch,
-        previous: [u8; 32],
+        mut header: DocumentHeader,
         descriptors: BTreeMap<NodeId, SignedDescriptor>,
         layers: &BTreeMap<NodeId, u8>,
     ) -> Result<Self, DocumentError> {
@@ -116,23 +234,25 @@ impl Document {
         for (id, signed) in &descriptors {
             let descriptor = signed.descriptor();
             let layer = layers.get(id).copied().unwrap_or(0);
-            if (descriptor.role == Role::Provider) != (layer == 0) {
+            if descriptor.role == Role::Provider && layer > 0 {
                 return Err(DocumentError::Layer(layer.into()));
             }
-            positions
-                .get_mut(usize::from(layer))
-                .ok_or(DocumentError::Layer(layer.into()))?
-                .push(*id);
             let member = Member {
                 id: *id,
                 role: descriptor.role,
                 layer,
                 key: descriptor
-                    .key_for(epoch)
-                    .ok_or(DocumentError::NoKey(epoch))?,
+                    .key_for(header.epoch)
+                    .ok_or(DocumentError::NoKey(header.epoch))?,
                 addresses: descriptor.addresses.clone(),
                 family: descriptor.family.clone(),
             };
+            if let Some(position) = member.position() {
+                positions
+                    .get_mut(usize::from(position))
+                    .ok_or(DocumentError::Layer(layer.into()))?
+                    .push(*id);
+            }
             members.insert(*id, member);
         }
         for (layer, ids) in (0..).zip(&positions) {
@@ -148,16 +268,16 @@ impl Document {
             signed_descriptor: signed.encode().to_vec(),
             layer: members.get(id).map_or(0, |member| member.layer.into()),
         };
+        let listed: Vec<wire::Member> = descriptors.iter().map(member).collect();
+        header.members = members_hash(&listed);
         let bytes = wire::Document {
-            epoch: epoch.number(),
-            previous: previous.to_vec(),
-            members: descriptors.iter().map(member).collect(),
+            header: Some(header.to_wire()),
+            members: listed,
         }
         .encode_to_vec();
         Ok(Self {
-            epoch,
-            previous,
-            hash: hash(rules, &bytes),
+            hash: header.hash(rules),
+            header,
             members,
             descriptors,
             positions,
@@ -167,7 +287,8 @@ impl Document {
 
     /// Decodes a document and verifies it by itself: every member's descriptor and key for the
     /// epoch, its layer, no member twice, no layer empty, a provider, one canonical encoding.
-    /// Whether the layers follow from the document before is for who has that.
+    /// Whether it follows from the document before is for who has that, and whether it counts its
+    /// certificate says.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -183,39 +304,48 @@ impl Document {
         UnverifiedDocument::read(bytes, rules)?.verify(rules)
     }
 
-    /// The hash that names these bytes, which need not be a document.
-    ///
-    /// # Errors
-    /// [`DocumentError::Size`].
-    pub(crate) fn hash_of(rules: &Rules, bytes: &[u8]) -> Result<[u8; 32], DocumentError> {
-        if bytes.len() > MAX_DOCUMENT_BYTES {
-            return Err(DocumentError::Size(bytes.len()));
-        }
-        Ok(hash(rules, bytes))
+    /// Whether this is the document that has this place, of its own descriptors: its seed, its layers and the
+    /// seats after it follow from that. Gives those seats. Forms it anew, which takes 23 ms for 1,024
+    /// members.
+    pub(crate) fn follows<D: AsRef<Self>>(&self, place: &Place<D>, rules: &Rules) -> Option<Seats> {
+        let formed = Self::form_by(rules, place, self.descriptors.values());
+        let (formed, seats) = formed.ok()?;
+        (formed.hash == self.hash).then_some(seats)
     }
 
-    /// Whether this is the document that its members make after `base`: its layers follow from
-    /// those that they had there. Forms it anew, which takes 23 ms for 1,024 members.
-    pub(crate) fn follows_from(&self, base: Option<&Self>, rules: &Rules) -> bool {
-        Self::form_by(rules, self.epoch, base, self.descriptors.values())
-            .is_ok_and(|formed| formed.hash == self.hash)
+    /// What it says of itself.
+    #[must_use]
+    pub const fn header(&self) -> &DocumentHeader {
+        &self.header
+    }
+
+    /// Its place in the chain.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        self.header.height
     }
 
     /// The epoch it is for.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
-        self.epoch
+        self.header.epoch
     }
 
-    /// The hash of the document before; all zeros if it was formed without one.
+    /// The hash of the document before; all zeros for the first one.
     #[must_use]
-    pub const fn previous(&self) -> &[u8; 32] {
-        &self.previous
+    pub const fn previous(&self) -> &DocumentHash {
+        &self.header.previous
     }
 
-    /// BLAKE2b-256 of the network's hash and the encoded document.
+    /// The seed after it.
     #[must_use]
-    pub const fn hash(&self) -> &[u8; 32] {
+    pub const fn seed(&self) -> &Seed {
+        &self.header.seed
+    }
+
+    /// What names it: a hash of the network's hash and its header.
+    #[must_use]
+    pub const fn hash(&self) -> &DocumentHash {
         &self.hash
     }
 
@@ -285,17 +415,18 @@ impl Document {
     /// Whether packets go from the one to the other: provider, layer 1, 2, ..., L, provider.
     #[must_use]
     pub fn position_ok(&self, from: &NodeId, to: &NodeId) -> bool {
-        let (Some(from), Some(to)) = (self.member(from), self.member(to)) else {
+        let position = |id| self.member(id).and_then(Member::position);
+        let (Some(from), Some(to)) = (position(from), position(to)) else {
             return false;
         };
-        to.layer == self.layer_after(from.layer)
+        to == self.layer_after(from)
     }
 
     /// The members of the position before a node's: those from which it gets packets. None for who is
     /// no member.
     #[must_use]
     pub fn before(&self, id: &NodeId) -> &[NodeId] {
-        let layer = self.member(id).map(|member| member.layer);
+        let layer = self.member(id).and_then(Member::position);
         let before = layer.map(|layer| layer.checked_sub(1).unwrap_or(self.layers()));
         before.map_or(&[], |before| self.position(before))
     }
@@ -304,7 +435,7 @@ impl Document {
     /// member.
     #[must_use]
     pub fn after(&self, id: &NodeId) -> &[NodeId] {
-        let layer = self.member(id).map(|member| member.layer);
+        let layer = self.member(id).and_then(Member::position);
         let after = layer.map(|layer| self.layer_after(layer));
         after.map_or(&[], |after| self.position(after))
     }
@@ -320,12 +451,13 @@ impl Document {
     }
 }
 
-/// Tells the epoch, the hash's beginning and how many members, not who they are.
+/// Tells the height, the epoch, the hash's beginning and how many members, not who they are.
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.hash;
+        let [a, b, c, d, ..] = self.hash.as_bytes();
         f.debug_struct("Document")
-            .field("epoch", &self.epoch.number())
+            .field("height", &self.header.height.number())
+            .field("epoch", &self.header.epoch.number())
             .field("hash", &format_args!("{a:02x}{b:02x}{c:02x}{d:02x}"))
             .field("members", &self.members.len())
             .finish_non_exhaustive()
@@ -335,8 +467,7 @@ impl fmt::Debug for Document {
 /// A document that keeps every rule that can be seen without checking a signature, but for those of its
 /// layers.
 pub(crate) struct UnverifiedDocument {
-    epoch: Epoch,
-    previous: [u8; 32],
+    header: DocumentHeader,
     members: Vec<(UnverifiedDescriptor, u8)>,
     bytes: Arc<[u8]>,
 }
@@ -356,13 +487,15 @@ impl UnverifiedDocument {
         if wire.encode_to_vec() != **bytes {
             return Err(DocumentError::Malformed);
         }
-        let previous = wire.previous.as_slice().try_into();
+        let header = wire.header.as_ref().ok_or(DocumentError::Malformed)?;
         let mut document = Self {
-            epoch: Epoch::new(wire.epoch),
-            previous: previous.map_err(|_| DocumentError::Malformed)?,
+            header: DocumentHeader::from_wire(header)?,
             members: Vec::with_capacity(wire.members.len()),
             bytes: Arc::clone(bytes),
         };
+        if document.header.members != members_hash(&wire.members) {
+            return Err(DocumentError::Malformed);
+        }
         for member in wire.members {
             document.read_member(member, rules)?;
         }
@@ -372,8 +505,9 @@ impl UnverifiedDocument {
     fn read_member(&mut self, member: wire::Member, rules: &Rules) -> Result<(), DocumentError> {
         let read = UnverifiedDescriptor::read(&member.signed_descriptor.into(), rules);
         let read = read.map_err(DocumentError::Descriptor)?;
-        check_dates(&rules.params, self.epoch, &read.descriptor)?;
-        let last = self.ids().next_back();
+        check_dates(&rules.params, self.header.epoch, &read.descriptor)?;
+        let last = self.members.last();
+        let last = last.map(|(member, _)| &member.descriptor.identity);
         if last >= Some(&read.descriptor.identity) {
             return Err(DocumentError::Order);
         }
@@ -382,18 +516,8 @@ impl UnverifiedDocument {
         Ok(())
     }
 
-    pub(crate) const fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    pub(crate) const fn previous(&self) -> &[u8; 32] {
-        &self.previous
-    }
-
-    /// Who is listed, ascending.
-    pub(crate) fn ids(&self) -> impl DoubleEndedIterator<Item = &NodeId> {
-        let members = self.members.iter();
-        members.map(|(member, _)| &member.descriptor.identity)
+    pub(crate) const fn header(&self) -> &DocumentHeader {
+        &self.header
     }
 
     /// Checks the signatures and the layers.
@@ -405,7 +529,7 @@ impl UnverifiedDocument {
             layers.insert(signed.id(), layer);
             descriptors.insert(signed.id(), signed);
         }
-        let document = Document::build(rules, self.epoch, self.previous, descriptors, &layers)?;
+        let document = Document::build(rules, self.header, descriptors, &layers)?;
         if document.bytes != self.bytes {
             return Err(DocumentError::Malformed);
         }
@@ -416,11 +540,9 @@ impl UnverifiedDocument {
     }
 }
 
-fn hash(rules: &Rules, bytes: &[u8]) -> [u8; 32] {
-    Canonical::new("shoal document 1")
-        .bytes(rules.network.as_bytes())
-        .bytes(bytes)
-        .finish()
+/// What names the document that these bytes encode, without verifying it.
+pub(crate) fn hash_of(bytes: &Arc<[u8]>, rules: &Rules) -> Result<DocumentHash, DocumentError> {
+    Ok(UnverifiedDocument::read(bytes, rules)?.header.hash(rules))
 }
 
 /// A member's descriptor is issued before its epoch ends and outlasts it.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use shoal_proto::{Epoch, NodeId};
+use shoal_proto::{DocumentHash, Epoch, NodeId};
 use thiserror::Error;
 
 use crate::Misfit;
@@ -125,6 +125,9 @@ pub enum DescriptorError {
     /// The proof of admission is not what the network asks for.
     #[error("the proof of admission is not what the network asks for")]
     Admission,
+    /// Its keys for a seat are none.
+    #[error("its keys for a seat are not sound")]
+    SeatKeys,
 }
 
 impl DescriptorError {
@@ -148,6 +151,7 @@ impl DescriptorError {
             Self::Versions => Refusal::Versions,
             Self::Family => Refusal::Family,
             Self::Admission => Refusal::Admission,
+            Self::SeatKeys => Refusal::SeatKeys,
         }
     }
 
@@ -194,6 +198,8 @@ shoal_proto::labels! {
         Family = "family";
         /// Its proof of admission is not what the network asks for.
         Admission = "admission", "Update if others run a newer version.";
+        /// Its keys for a seat are none.
+        SeatKeys = "seat_keys", "Update if others run a newer version.";
     }
 }
 
@@ -232,8 +238,20 @@ pub enum DocumentError {
     #[error("no provider")]
     NoProvider,
     /// The document is not what follows from its members and its predecessor.
-    #[error("the layers are not those that follow from the document before")]
+    #[error("not what follows from its members and the document before")]
     NotDerived,
+    /// Its proposer's proof is not what it has to be.
+    #[error("the proof of its proposer is wrong or missing")]
+    Proof,
+    /// Nobody could sit in the next term.
+    #[error("the seats of the next term: {0}")]
+    Seats(crate::agreement::SeatsError),
+    /// Its certificate, or that of a handover, does not count.
+    #[error("its certificate: {0}")]
+    Certificate(crate::agreement::MessageError),
+    /// A handover from one term to the next is missing, out of order, or not what was signed.
+    #[error("the handover at height {0} is missing or not what was signed")]
+    Handover(crate::agreement::Height),
     /// The document is for an epoch that it can't be made for yet, or that is long past.
     #[error("a document for epoch {0} has no place now")]
     Epoch(Epoch),
@@ -277,27 +295,24 @@ pub enum AdoptError {
         /// Why the last document that was refused was refused.
         last: Option<DocumentError>,
     },
-    /// The document in force is named by fewer nodes than have to agree.
+    /// Two documents of one epoch are both signed by the seats: a third of the seats is dishonest. Nothing
+    /// should be sent.
     #[error(
-        "only {named} of the nodes that answered names the document of epoch {epoch}; {needed} have to"
-    )]
-    Unconfirmed {
-        /// Its epoch.
-        epoch: Epoch,
-        /// How many name it.
-        named: usize,
-        /// How many have to.
-        needed: usize,
-    },
-    /// Nodes answered with different documents for the epoch in force: somebody is lying or the
-    /// network is split. Nothing should be sent.
-    #[error(
-        "nodes contradict each other about epoch {epoch}: {variants} different documents; not sending"
+        "two documents of epoch {epoch} are signed, {} and {}: a third of the network's seats is lying; not \
+         sending",
+        crate::adopt::short(&seen[0]),
+        crate::adopt::short(&seen[1])
     )]
     Contradiction {
         /// The epoch.
         epoch: Epoch,
-        /// How many different documents there are.
-        variants: usize,
+        /// The hashes of both.
+        seen: [DocumentHash; 2],
     },
+    /// The answers hand over to different seats, or the network file names nobody who could have one.
+    #[error(
+        "nodes contradict each other about who signs for the network, or the network file names nobody: not \
+         sending; compare the network file with others'"
+    )]
+    Seats,
 }

@@ -91,7 +91,8 @@ pub fn fuzz_directory(data: &[u8]) {
         }
     }
     assert_eq!(verdicts, 1, "one verdict for each piece of gossip");
-    let _ = directory.client_response(Time::MAX);
+    let height = crate::agreement::Height::default();
+    let _ = directory.chain_response(Time::MAX, height, height);
 }
 
 /// Numbers without secrets, good enough for jitter.

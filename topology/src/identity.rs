@@ -5,6 +5,9 @@ use rand::CryptoRng;
 use shoal_proto::NodeId;
 use zeroize::Zeroizing;
 
+use crate::agreement::VrfKey;
+use crate::canonical::Canonical;
+
 /// A node's Ed25519 signing key, which is its libp2p identity too. Wiped when dropped; no
 /// `Debug`, no `Clone`.
 pub struct Identity(SigningKey);
@@ -34,6 +37,15 @@ impl Identity {
     #[must_use]
     pub fn id(&self) -> NodeId {
         NodeId::new(self.0.verifying_key().to_bytes())
+    }
+
+    /// The key for the proofs of what this node proposes. It follows from the identity's secret by a hash, so
+    /// that there is one secret to keep, and tells nothing of it.
+    #[must_use]
+    pub fn vrf_key(&self) -> VrfKey {
+        let secret = self.to_bytes();
+        let hash = Canonical::new("shoal vrf key 1").bytes(secret.as_slice());
+        VrfKey::from_bytes(&Zeroizing::new(hash.finish()))
     }
 
     /// Ed25519 signature of a message, which must begin with a domain of its own.

@@ -36,6 +36,7 @@ mod adopt;
 pub mod agreement;
 mod bounded;
 mod canonical;
+mod chain;
 pub mod delay;
 mod descriptor;
 mod directory;
@@ -47,6 +48,7 @@ mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod header;
 mod identity;
 mod keyring;
 mod latency;
@@ -61,16 +63,15 @@ pub mod sample;
 mod view;
 
 pub use address::{Address, Transport};
-pub use adopt::{
-    Answers, ClientDirectory, Response, Verified, adopt_documents, middle, verify_documents,
-};
+pub use adopt::{Answers, ClientDirectory, Looked, Response, adopt_documents, middle};
+pub use chain::{Certified, Followed, Handover, Trust};
 pub use descriptor::{Descriptor, MAX_ADDRESSES, MAX_KEYS, PACKET_VERSION, Role, SignedDescriptor};
 pub use directory::{
     Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryDone, DirectoryInput,
     DirectoryJob, DirectoryWarning, LocalNode, MAX_DESCRIPTORS, MAX_JOBS, MAX_SYNC_REQUEST_BYTES,
-    MAX_SYNC_RESPONSE_BYTES, Restored, Ticket, Verdict, answer_time,
+    MAX_SYNC_RESPONSE_BYTES, Restored, Ticket, Verdict, answer_time, chain_request,
 };
-pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_MEMBERS, Member};
+pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_MEMBERS, Member, Place};
 pub use error::{
     AddressError, AdoptError, DescriptorError, DocumentError, ParameterError, PathError, Refusal,
     Refusals,
@@ -78,6 +79,7 @@ pub use error::{
 pub use expected::{TYPICAL_LINK, Waits, Ways};
 pub use family::{Family, MAX_FAMILY_BYTES, is_family};
 pub use file::read_toml;
+pub use header::{DocumentHeader, members_hash};
 pub use identity::Identity;
 pub use keyring::KeyRing;
 pub use latency::Latency;

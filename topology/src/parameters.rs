@@ -21,6 +21,9 @@ pub struct NetworkParameters {
     pub genesis: Time,
     /// Length of an epoch: 10 s to 7 days, and at least 100 mean delays. One hour by default.
     pub epoch: Span,
+    /// Documents of a term, which the same seats agree on: 2 to 1000. 24 by default, a day.
+    #[serde(default = "default_term")]
+    pub term: u32,
     /// Layers of mixes: 1 to 3.
     pub layers: u8,
     /// Bytes of a packet's payload: 2048, the only size there is.
@@ -100,6 +103,7 @@ impl NetworkParameters {
             name: "example".to_owned(),
             genesis: Time::from_micros(1_760_000_400_000_000),
             epoch: Span::from_secs(3600),
+            term: default_term(),
             layers: 3,
             payload_bytes: 2048,
             mean_delay: Span::from_millis(100),
@@ -208,10 +212,11 @@ impl NetworkParameters {
     /// over the file, so that comments and order do not matter.
     #[must_use]
     pub fn hash(&self) -> NetworkHash {
-        let mut h = Canonical::new("shoal network parameters 1")
+        let mut h = Canonical::new("shoal network parameters 2")
             .bytes(self.name.as_bytes())
             .number(self.genesis.as_micros())
             .number(self.epoch.as_micros())
+            .number(u64::from(self.term))
             .number(u64::from(self.layers))
             .number(u64::from(self.payload_bytes))
             .number(self.mean_delay.as_micros())
@@ -258,6 +263,9 @@ impl NetworkParameters {
         let mut wrong = Vec::new();
         check_name(&mut wrong, "name", &self.name);
         self.check_times(&mut wrong);
+        if !(2..=1000).contains(&self.term) {
+            wrong.push(range("term", &self.term, "2 to 1000 documents"));
+        }
         if self.layers == 0 || self.layers > MAX_LAYERS {
             wrong.push(range("layers", &self.layers, "1 to 3"));
         }
@@ -373,6 +381,10 @@ fn range(key: &str, value: &impl ToString, range: &'static str) -> ParameterErro
         value: value.to_string(),
         range,
     }
+}
+
+const fn default_term() -> u32 {
+    24
 }
 
 /// Seconds since 1970, as the file has them.

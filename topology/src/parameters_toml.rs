@@ -29,6 +29,8 @@ name = "{name}"
 genesis_time = {genesis}
 # Length of an epoch, for which keys and members are fixed: 10s to 7d.
 epoch = "{epoch}"
+# Documents, one for each epoch, that the same seats agree on: 2 to 1000.
+term = {term}
 # Layers of mixes between two providers: 1 to 3.
 layers = {layers}
 # Bytes of a packet's payload: 2048, the only size there is.
@@ -47,6 +49,7 @@ admission = "open"
             name = self.name,
             genesis = self.genesis.as_secs(),
             epoch = self.epoch,
+            term = self.term,
             layers = self.layers,
             payload = self.payload_bytes,
             delay = self.mean_delay,

@@ -69,6 +69,7 @@ pub fn node_loop<R: CryptoRng + ?Sized>(
     own: &NodeId,
 ) -> Result<Vec<Hop>, PathError> {
     let own = document.member(own).ok_or(PathError::NotAMember)?;
+    let position = own.position().ok_or(PathError::NotAMember)?;
     let mut mixes = mixes(rng, document)?;
     let members = match own.role {
         Role::Provider => {
@@ -78,7 +79,7 @@ pub fn node_loop<R: CryptoRng + ?Sized>(
         Role::Mix => {
             let through = random_provider(rng, document);
             let through = provider(document, &through).ok_or(PathError::EmptyLayer(0))?;
-            let before = usize::from(own.layer).saturating_sub(1).min(mixes.len());
+            let before = usize::from(position).saturating_sub(1).min(mixes.len());
             let mut members: Vec<&Member> = mixes.iter().skip(before + 1).copied().collect();
             members.push(through);
             members.extend(mixes.iter().take(before));

@@ -7,12 +7,14 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use rand::CryptoRng;
-use shoal_proto::{Epoch, NodeId};
+use shoal_proto::{DocumentHash, Epoch, NodeId};
 
+use crate::agreement::{Certificate, Reveal, Seat, Seats};
 use crate::rules::Rules;
 use crate::{
-    Address, Descriptor, DescriptorError, Document, DocumentError, GenesisMember, Identity,
-    KeyRing, NetworkParameters, PACKET_VERSION, Role, SignedDescriptor, View,
+    Address, Certified, Descriptor, DescriptorError, Document, DocumentError, GenesisMember,
+    Handover, Identity, KeyRing, NetworkParameters, PACKET_VERSION, Place, Role, SignedDescriptor,
+    Trust, View,
 };
 
 /// A node of a [`Network`].
@@ -33,6 +35,8 @@ pub struct Network {
     pub params: Arc<NetworkParameters>,
     /// The nodes by identity.
     pub nodes: BTreeMap<NodeId, Node>,
+    /// By document, the seats that decide it and those that decide the next one.
+    seats: BTreeMap<DocumentHash, (Seats, Seats)>,
 }
 
 impl Network {
@@ -77,6 +81,7 @@ impl Network {
         Self {
             params: Arc::new(params),
             nodes,
+            seats: BTreeMap::new(),
         }
     }
 
@@ -101,7 +106,76 @@ impl Network {
             let signed = describe(&rules, node, epoch, keys, member.addresses.clone());
             descriptors.push(signed.map_err(DocumentError::Descriptor)?);
         }
-        Document::form_by(&rules, epoch, previous, &descriptors).map(Arc::new)
+        let (base, seats) = match previous {
+            None => (None, self.first_seats(&rules)?),
+            Some(base) => {
+                let known = self.seats.get(base.hash());
+                let (_, next) = known.ok_or(DocumentError::NotDerived)?;
+                (Some(base), next.clone())
+            }
+        };
+        let reveal = match base {
+            None => None,
+            Some(base) => Some(self.reveal(base, &seats).ok_or(DocumentError::Proof)?),
+        };
+        let place = Place {
+            epoch,
+            base,
+            seats,
+            reveal,
+        };
+        let (document, next) = Document::form_by(&rules, &place, &descriptors)?;
+        self.seats.insert(*document.hash(), (place.seats, next));
+        Ok(Arc::new(document))
+    }
+
+    fn first_seats(&self, rules: &Rules) -> Result<Seats, DocumentError> {
+        let first = Seats::first(rules.network, rules.genesis().copied());
+        first.map_err(DocumentError::Seats)
+    }
+
+    /// The proof of the first proposer that is there.
+    fn reveal(&self, base: &Document, seats: &Seats) -> Option<Reveal> {
+        let order = seats.proposers(base.seed());
+        let there = |(round, seat): (u32, &Seat)| {
+            let node = self.nodes.get(&seats.holder(*seat)?.id)?;
+            let height = base.height().next();
+            let key = node.identity.vrf_key();
+            Some(Reveal::new(&key, base.seed(), (height, round)))
+        };
+        (0..).zip(&order).find_map(there)
+    }
+
+    /// A document that was made here, with the signatures of all seats that are there.
+    ///
+    /// # Panics
+    /// If it was not made here.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "as the documentation says")]
+    pub fn certify(&self, document: &Arc<Document>) -> Certified {
+        let (seats, _) = self.seats.get(document.hash()).expect("made here");
+        let signed = |seat: Seat| {
+            let node = self.nodes.get(&seats.holder(seat)?.id)?;
+            Some((seat, &node.identity))
+        };
+        let signed: Vec<_> = seats.all().filter_map(signed).collect();
+        let place = (document.height(), 0, *document.hash());
+        Certified {
+            document: Arc::clone(document),
+            certificate: Certificate::sign(seats, place, &signed),
+        }
+    }
+
+    /// The handover of a document that was made here, if the seats change with it.
+    #[must_use]
+    pub fn handover(&self, document: &Arc<Document>) -> Option<Handover> {
+        let rules = Rules::new(Arc::clone(&self.params));
+        let (_, next) = self.seats.get(document.hash())?;
+        Trust::hands_over(&rules, document.height()).then(|| Handover {
+            header: document.header().clone(),
+            certificate: self.certify(document).certificate,
+            seats: next.clone(),
+        })
     }
 
     /// A view with the documents of these epochs, each following the one before.
@@ -154,6 +228,8 @@ fn describe(
         storage_mib: 0,
         family: node.family.clone(),
         admission: Vec::new(),
+        vrf_key: node.identity.vrf_key().public(),
+        seat_key: node.identity.id(),
     };
     SignedDescriptor::sign_by(&node.identity, rules, descriptor)
 }

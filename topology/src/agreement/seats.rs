@@ -81,7 +81,7 @@ impl Seats {
     }
 
     /// Those of the first term: who the network starts with, each with the key of its identity, which is
-    /// all that is known of it.
+    /// all that is known of it. Of more than [`MAX_SEATS`] so many are drawn by the first seed.
     ///
     /// # Errors
     /// [`SeatsError`].
@@ -94,7 +94,8 @@ impl Seats {
             key: id,
             vrf: None,
         };
-        Self::new(network, members.into_iter().map(holder))
+        let members = members.into_iter().map(holder);
+        Self::draw(network, members, &Seed::first(&network))
     }
 
     /// The same seats with the keys for proofs that are known now.
@@ -168,6 +169,12 @@ impl Seats {
             .bytes(self.network.as_bytes())
             .bytes(&self.encode())
             .finish()
+    }
+
+    /// The network that they are of.
+    #[must_use]
+    pub const fn network(&self) -> NetworkHash {
+        self.network
     }
 
     /// How many there are: 1 to [`MAX_SEATS`].

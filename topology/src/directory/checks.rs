@@ -7,10 +7,12 @@ use std::sync::Arc;
 use rand::CryptoRng;
 use shoal_proto::{NodeId, Time};
 
+use super::council::Council;
 use super::jobs::Task;
 use super::pool::Inserted;
-use super::read::Claim;
-use super::{Directory, DirectoryAction, JOB_PATIENCE, MAX_GOSSIP, Ticket, Verdict};
+use super::read::{Claim, News};
+use super::{Directory, DirectoryAction, JOB_PATIENCE, MAX_GOSSIP, MAX_MESSAGES, Ticket, Verdict};
+use crate::agreement::{Message, MessageError, Verified};
 use crate::{DescriptorError, SignedDescriptor};
 
 /// By the bytes of a descriptor: who waits for its check.
@@ -68,7 +70,96 @@ impl Checks {
 
 impl<R: CryptoRng> Directory<R> {
     /// Takes a piece of gossip as far as is cheap, and has the rest of it checked.
-    pub(super) fn gossip(&mut self, now: Time, from: &NodeId, ticket: Ticket, bytes: Vec<u8>) {
+    pub(super) fn gossip(&mut self, now: Time, from: &NodeId, ticket: Ticket, bytes: &[u8]) {
+        match News::read(bytes) {
+            Some(News::Descriptor(bytes)) => self.descriptor_gossip(now, from, ticket, bytes),
+            Some(News::Agreement(bytes)) => self.agreement_gossip(now, from, ticket, bytes),
+            None => {
+                self.refusals.add(DescriptorError::Malformed.reason(), 1);
+                self.verdict(ticket, Verdict::Reject);
+            }
+        }
+    }
+
+    /// Takes a message of the agreement as far as is cheap, and has its signatures checked.
+    fn agreement_gossip(&mut self, now: Time, from: &NodeId, ticket: Ticket, bytes: Vec<u8>) {
+        if !self.peers.may_agree(from, now) {
+            self.counters.rate_limited += 1;
+            return self.verdict(ticket, Verdict::Ignore);
+        }
+        let Ok(message) = Message::decode(&bytes) else {
+            self.counters.not_agreement += 1;
+            return self.verdict(ticket, Verdict::Reject);
+        };
+        let (height, next) = (message.height(), self.archive.next_height());
+        if height != next {
+            if height > next {
+                // Others are further on: whoever tells may have what leads there.
+                self.ask(*from, now);
+            } else if height.next() == next && !matches!(message, Message::Certificate(_)) {
+                self.show_decision(now);
+            }
+            return self.verdict(ticket, Verdict::Ignore);
+        }
+        self.begin_with_others(now);
+        let seats = self.council.as_ref().map(|council| council.seats().clone());
+        let knows = |council: &Council| council.knows(&message);
+        let Some(seats) = seats.filter(|_| !self.council.as_ref().is_none_or(knows)) else {
+            self.note_source(*from, &message);
+            return self.verdict(ticket, Verdict::Ignore);
+        };
+        if self.votes.gossip >= MAX_MESSAGES || !self.peers.begin_message(from) {
+            self.counters.overflowed += 1;
+            return self.verdict(ticket, Verdict::Ignore);
+        }
+        self.votes.gossip += 1;
+        let bytes = bytes.into();
+        let (waiting, new) = self.votes.entry(now, &bytes);
+        waiting.gossip.push((*from, ticket));
+        if new {
+            self.job(Task::Message(bytes, message, seats));
+        }
+    }
+
+    /// The signatures of a message have been checked.
+    pub(super) fn message_checked(
+        &mut self,
+        now: Time,
+        bytes: &[u8],
+        checked: Result<Verified, MessageError>,
+    ) {
+        let Some(waiting) = self.votes.end(bytes) else {
+            return;
+        };
+        let message = checked.as_ref().ok().map(|it| it.message().clone());
+        let mut news = false;
+        if let Ok(verified) = checked {
+            let council = self.council.as_ref();
+            news = council.is_some_and(|council| !council.knows(verified.message()));
+            if news {
+                self.counters.heard += 1;
+                self.agree(now, verified);
+            }
+        } else {
+            self.counters.not_agreement += 1;
+        }
+        for (from, ticket) in waiting.gossip {
+            self.peers.end_message(&from);
+            if let Some(message) = &message {
+                self.note_source(from, message);
+            }
+            let verdict = match (message.is_some(), news) {
+                (true, true) => Verdict::Accept,
+                (true, false) => Verdict::Ignore,
+                (false, _) => Verdict::Reject,
+            };
+            news = false;
+            self.verdict(ticket, verdict);
+        }
+    }
+
+    /// Takes a descriptor that came by gossip as far as is cheap, and has the rest of it checked.
+    fn descriptor_gossip(&mut self, now: Time, from: &NodeId, ticket: Ticket, bytes: Vec<u8>) {
         if !self.peers.may_gossip(from, now) {
             self.counters.rate_limited += 1;
             return self.verdict(ticket, Verdict::Ignore);
@@ -135,6 +226,18 @@ impl<R: CryptoRng> Directory<R> {
 
     /// Goes on without checks whose results have not come for too long.
     pub(super) fn give_up_checks(&mut self, now: Time) {
+        while self.votes.deadline().is_some_and(|at| now >= at)
+            && let Some((_, bytes)) = self.votes.begun.pop_front()
+        {
+            let Some(waiting) = self.votes.end(&bytes) else {
+                continue;
+            };
+            self.note_lost();
+            for (from, ticket) in waiting.gossip {
+                self.peers.end_message(&from);
+                self.verdict(ticket, Verdict::Ignore);
+            }
+        }
         while self.checks.deadline().is_some_and(|at| now >= at)
             && let Some((_, bytes)) = self.checks.begun.pop_front()
         {

@@ -5,48 +5,60 @@
 use std::fmt;
 use std::sync::Arc;
 
-use shoal_proto::{Epoch, NetworkHash};
+use shoal_proto::{DocumentHash, NetworkHash};
 
-use super::header::Header;
-use super::read::Reading;
+use super::pool::counts;
+use super::read::{Chain, Reading};
+use crate::agreement::{Message, MessageError, Seats, Verified};
 use crate::canonical::Canonical;
-use crate::document::UnverifiedDocument;
+use crate::chain::{Followed, Trust, follow};
+use crate::document::{Place, UnverifiedDocument};
 use crate::rules::Rules;
 use crate::{DescriptorError, Document, DocumentError, SignedDescriptor};
 
 /// What a document is formed from.
 #[derive(PartialEq, Eq)]
 pub(super) struct Recipe {
-    pub(super) epoch: Epoch,
-    /// The document before; none for one that follows nothing.
-    pub(super) base: Option<Arc<Document>>,
+    pub(super) place: Place<Arc<Document>>,
     pub(super) descriptors: Vec<SignedDescriptor>,
 }
 
-impl Recipe {
-    /// What a document is formed from, if it is one that anybody would form.
-    pub(super) fn of(document: &Document, base: Option<Arc<Document>>) -> Self {
-        Self {
-            epoch: document.epoch(),
-            base,
-            descriptors: document.descriptors().cloned().collect(),
-        }
-    }
+/// A document that was proposed.
+pub(super) struct Candidate {
+    /// What names it: that is what was agreed on.
+    pub(super) hash: DocumentHash,
+    pub(super) bytes: Arc<[u8]>,
+    /// The document before.
+    pub(super) base: Option<Arc<Document>>,
+    /// Who decides on it.
+    pub(super) seats: Seats,
+    /// What it may not leave out, by the epoch that it is for.
+    pub(super) held: Vec<(shoal_proto::Epoch, Arc<Vec<SignedDescriptor>>)>,
+}
 
-    pub(super) fn form(&self, rules: &Rules) -> Result<Document, DocumentError> {
-        Document::form_by(rules, self.epoch, self.base.as_deref(), &self.descriptors)
-    }
+/// A document that breaks no rule that is the same for everybody.
+#[derive(Clone)]
+pub(super) struct Sound {
+    pub(super) document: Arc<Document>,
+    /// Who decides the next height.
+    pub(super) seats: Seats,
+    /// Whether it has all that this node held.
+    pub(super) complete: bool,
 }
 
 pub(super) enum Task {
     /// Decode a descriptor and check its signature.
     Descriptor(Arc<[u8]>),
+    /// Check the signatures of a message of the agreement.
+    Message(Arc<[u8]>, Message, Seats),
     /// Read a neighbour's answer.
     Answer(Arc<[u8]>),
-    /// Decode a document, which is to be the one that its header says, and verify it by itself.
-    Document(Arc<[u8]>, Header),
+    /// Follow the chain.
+    Chain(Arc<[u8]>, Trust),
     /// Form a document.
     Form(Arc<Recipe>),
+    /// Verify a document that was proposed.
+    Judge(Candidate),
 }
 
 /// Something slow for another thread: a signature to check, a document to verify or to form.
@@ -69,17 +81,29 @@ impl DirectoryJob {
                 let checked = SignedDescriptor::decode(&bytes, &rules);
                 Found::Descriptor(bytes, checked)
             }
+            Task::Message(bytes, message, seats) => {
+                let verified = message.verify(&seats);
+                Found::Message(bytes, verified)
+            }
             Task::Answer(bytes) => {
                 let reading = Reading::of(&bytes).map(Arc::new);
                 Found::Answer(bytes, reading)
             }
-            Task::Document(bytes, header) => {
-                let verified = named(&rules, &bytes, &header).map(Arc::new);
-                Found::Document(bytes, header, verified)
+            Task::Chain(bytes, trust) => {
+                let followed = Chain::of(&bytes).map(|chain| {
+                    Arc::new(follow(&rules, trust, &chain.handovers, &chain.documents))
+                });
+                Found::Chain(bytes, followed)
             }
             Task::Form(recipe) => {
-                let formed = recipe.form(&rules).map(Arc::new);
+                let formed = Document::form_by(&rules, &recipe.place, &recipe.descriptors);
+                let formed = formed.map(|(document, seats)| (Arc::new(document), seats));
                 Found::Formed(recipe, formed)
+            }
+            Task::Judge(candidate) => {
+                let hash = candidate.hash;
+                let sound = judge(&rules, candidate);
+                Found::Judged(hash, sound)
             }
         };
         DirectoryDone {
@@ -92,23 +116,94 @@ impl DirectoryJob {
     /// many nodes may run one job of each key and hand its result to all that asked.
     #[must_use]
     pub fn key(&self) -> [u8; 32] {
-        let key = Canonical::new("shoal directory job 1").bytes(self.rules.network.as_bytes());
+        let key = Canonical::new("shoal directory job 2").bytes(self.rules.network.as_bytes());
+        let of = |document: Option<&Arc<Document>>| {
+            document.map_or([0; 32], |document| *document.hash().as_bytes())
+        };
         match &self.task {
             Task::Descriptor(bytes) => key.number(1).bytes(bytes),
-            Task::Document(bytes, header) => key.number(2).bytes(bytes).bytes(&header.key()),
-            Task::Answer(bytes) => key.number(4).bytes(bytes),
+            Task::Message(bytes, _, seats) => key.number(2).bytes(bytes).bytes(&seats.hash()),
+            Task::Answer(bytes) => key.number(3).bytes(bytes),
+            Task::Chain(bytes, trust) => {
+                let key = key.number(4).bytes(bytes).number(trust.since().number());
+                key.bytes(&trust.seats().hash())
+            }
             Task::Form(recipe) => {
-                let base = recipe.base.as_ref();
+                let place = &recipe.place;
+                let (round, proof) = match &place.reveal {
+                    Some(reveal) => (u64::from(reveal.round), reveal.proof.as_bytes().as_slice()),
+                    None => (0, &[][..]),
+                };
                 let key = key
-                    .number(3)
-                    .number(recipe.epoch.number())
-                    .bytes(base.map_or(&[], |base| base.hash().as_slice()));
-                let descriptors = recipe.descriptors.iter();
-                descriptors.fold(key, |key, signed| key.bytes(signed.digest()))
+                    .number(5)
+                    .number(place.epoch.number())
+                    .bytes(&of(place.base.as_ref()))
+                    .bytes(&place.seats.hash())
+                    .number(round)
+                    .bytes(proof);
+                add(key, &recipe.descriptors)
+            }
+            Task::Judge(candidate) => {
+                let key = key
+                    .number(6)
+                    .bytes(candidate.hash.as_bytes())
+                    .bytes(&candidate.bytes)
+                    .bytes(&of(candidate.base.as_ref()))
+                    .bytes(&candidate.seats.hash());
+                let held = candidate.held.iter();
+                held.fold(key, |key, (epoch, held)| {
+                    add(key.number(epoch.number()), held)
+                })
             }
         }
         .finish()
     }
+}
+
+fn add(key: Canonical, descriptors: &[SignedDescriptor]) -> Canonical {
+    let descriptors = descriptors.iter();
+    descriptors.fold(key, |key, signed| key.bytes(signed.digest()))
+}
+
+/// Verifies a document that was proposed. What is cheap to see comes first; then the signatures, and
+/// whether it is what anybody would make of its descriptors at this place.
+fn judge(rules: &Rules, candidate: Candidate) -> Result<Sound, DocumentError> {
+    let unverified = UnverifiedDocument::read(&candidate.bytes, rules)?;
+    let header = unverified.header();
+    if header.hash(rules) != candidate.hash {
+        return Err(DocumentError::NotAsNamed);
+    }
+    let epoch = header.epoch;
+    let place = Place {
+        epoch,
+        base: candidate.base,
+        seats: candidate.seats,
+        reveal: header.reveal.clone(),
+    };
+    let base = place.base.as_deref();
+    if base.is_some_and(|base| epoch <= base.epoch()) {
+        return Err(DocumentError::Epoch(epoch));
+    }
+    let document = unverified.verify(rules)?;
+    if !document
+        .descriptors()
+        .all(|signed| counts(rules, epoch, base, signed))
+    {
+        return Err(DocumentError::NotDerived);
+    }
+    let seats = document.follows(&place, rules);
+    let seats = seats.ok_or(DocumentError::NotDerived)?;
+    let held = candidate.held.iter().find(|(held, _)| *held == epoch);
+    let held = held.into_iter().flat_map(|(_, held)| held.iter());
+    // Whether anything would be different if what was held were added. Some of it may have no place.
+    let all = document.descriptors().chain(held);
+    let complete = Document::form_by(rules, &place, all)
+        .is_ok_and(|(formed, _)| formed.hash() == document.hash());
+    Ok(Sound {
+        document: Arc::new(document),
+        seats,
+        complete,
+    })
 }
 
 /// Says what kind of job it is.
@@ -116,29 +211,13 @@ impl fmt::Debug for DirectoryJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.task {
             Task::Descriptor(_) => f.write_str("Descriptor"),
+            Task::Message(..) => f.write_str("Message"),
             Task::Answer(_) => f.write_str("Answer"),
-            Task::Document(..) => f.write_str("Document"),
-            Task::Form(recipe) => write!(f, "Form({})", recipe.epoch),
+            Task::Chain(..) => f.write_str("Chain"),
+            Task::Form(recipe) => write!(f, "Form({})", recipe.place.epoch),
+            Task::Judge(_) => f.write_str("Judge"),
         }
     }
-}
-
-/// Decodes and verifies the document that this header is of. What is cheap to see comes first: its size,
-/// its hash, what it says of itself; then the signatures.
-fn named(rules: &Rules, bytes: &Arc<[u8]>, header: &Header) -> Result<Document, DocumentError> {
-    if Document::hash_of(rules, bytes)? != header.hash {
-        return Err(DocumentError::NotAsNamed);
-    }
-    let unverified = UnverifiedDocument::read(bytes, rules)?;
-    let genesis = unverified.ids().filter(|id| rules.is_genesis(id)).count();
-    let same = unverified.epoch() == header.epoch
-        && *unverified.previous() == header.previous
-        && unverified.ids().count() == header.members
-        && genesis == header.genesis;
-    if !same {
-        return Err(DocumentError::NotAsNamed);
-    }
-    unverified.verify(rules)
 }
 
 /// What a [`DirectoryJob`] has found out. Copies share their memory.
@@ -152,9 +231,12 @@ pub struct DirectoryDone {
 #[derive(Clone)]
 pub(super) enum Found {
     Descriptor(Arc<[u8]>, Result<SignedDescriptor, DescriptorError>),
+    Message(Arc<[u8]>, Result<Verified, MessageError>),
     Answer(Arc<[u8]>, Option<Arc<Reading>>),
-    Document(Arc<[u8]>, Header, Result<Arc<Document>, DocumentError>),
-    Formed(Arc<Recipe>, Result<Arc<Document>, DocumentError>),
+    #[expect(clippy::type_complexity, reason = "taken apart where it is used")]
+    Chain(Arc<[u8]>, Option<Arc<(Followed, Option<DocumentError>)>>),
+    Formed(Arc<Recipe>, Result<(Arc<Document>, Seats), DocumentError>),
+    Judged(DocumentHash, Result<Sound, DocumentError>),
 }
 
 /// Says what kind of job it was, and why it failed if it did.
@@ -164,9 +246,23 @@ impl fmt::Debug for DirectoryDone {
             Found::Descriptor(_, checked) => {
                 write!(f, "Descriptor({:?})", checked.as_ref().map(|_| ()))
             }
+            Found::Message(_, verified) => write!(f, "Message({:?})", verified.is_ok()),
             Found::Answer(_, reading) => write!(f, "Answer({})", reading.is_some()),
-            Found::Document(_, _, verified) => write!(f, "Document({verified:?})"),
-            Found::Formed(_, formed) => write!(f, "Formed({formed:?})"),
+            Found::Chain(_, followed) => write!(f, "Chain({})", followed.is_some()),
+            Found::Formed(_, formed) => {
+                write!(
+                    f,
+                    "Formed({:?})",
+                    formed.as_ref().map(|(document, _)| document)
+                )
+            }
+            Found::Judged(_, sound) => {
+                write!(
+                    f,
+                    "Judged({:?})",
+                    sound.as_ref().map(|sound| &sound.document)
+                )
+            }
         }
     }
 }

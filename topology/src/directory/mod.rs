@@ -1,9 +1,8 @@
 //! The gossip state machine: descriptors in, documents out.
 //!
-//! Every node forms each document by itself, at the freeze, from the descriptors that were issued
-//! before the deadline. Gossip spreads descriptors, and requests between neighbours repair what
-//! gossip lost, so that all form the same one. Where they did not, they agree again as soon as
-//! they hear of each other's documents: see [`archive`].
+//! Gossip spreads descriptors, and requests between neighbours repair what gossip lost. From the freeze on
+//! the seats of the term agree on the next document: see [`council`]. Who has not heard them follows the
+//! chain of certificates that neighbours have: see [`archive`].
 //!
 //! Nothing slow happens in here: signatures are checked, and documents verified and formed, in
 //! [`jobs`] that leave as actions and come back as inputs.
@@ -11,13 +10,15 @@
 mod answers;
 mod archive;
 mod checks;
-mod form;
-mod header;
+mod council;
+mod force;
+mod held;
 mod jobs;
 mod own;
 mod peers;
 mod pool;
 mod read;
+mod seat_keys;
 mod sync;
 mod types;
 
@@ -27,28 +28,35 @@ use std::sync::Arc;
 use rand::CryptoRng;
 use shoal_proto::{Epoch, NodeId, Span, Time};
 
-use answers::{Answer, Answers};
+use answers::Answers;
 use archive::Archive;
 use checks::Checks;
-use form::Forming;
-use header::Header;
+use council::{Council, Kept};
+use held::Held;
 pub use jobs::{DirectoryDone, DirectoryJob};
 use jobs::{Found, Task};
-use peers::{Asked, Peers};
+use peers::Peers;
 use pool::{Inserted, Pool, Removed};
-pub use read::answer_time;
+pub(crate) use read::Chain;
+pub use read::{answer_time, chain_request};
+use seat_keys::SeatKeys;
 pub use types::{
     DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryInput, DirectoryWarning,
     LocalNode, Restored, Ticket, Verdict,
 };
 
+use crate::chain::Certified;
 use crate::rules::Rules;
-use crate::{Document, KeyRing, NetworkParameters, Refusals, SignedDescriptor, View};
+use crate::{KeyRing, NetworkParameters, Refusals, SignedDescriptor, View};
 
 /// Most identities whose descriptors are kept.
 pub const MAX_DESCRIPTORS: usize = 2048;
 /// Most documents in one answer.
 pub(crate) const MAX_DOCUMENTS: usize = 6;
+/// Most handovers in one answer.
+pub(crate) const MAX_HANDOVERS: usize = 256;
+/// Most bytes of handovers in one answer.
+const CHAIN_BYTES: usize = 2 * 1024 * 1024;
 /// Most neighbours that are kept account of.
 const MAX_PEERS: usize = 1024;
 /// Most bytes of a request between neighbours.
@@ -61,12 +69,15 @@ const DESCRIPTOR_BYTES: usize = 1024 * 1024;
 const MAX_NEIGHBOUR_ANSWER_BYTES: usize = DESCRIPTOR_BYTES + 64 * 1024;
 /// Most pieces of gossip that wait to be verified.
 const MAX_GOSSIP: usize = 256;
+/// Most messages of the agreement that wait to be verified.
+const MAX_MESSAGES: usize = 1024;
 /// After how long a job counts as lost. What it was for is done without it, or begun again.
 const JOB_PATIENCE: Span = Span::from_secs(30);
 
-/// Most jobs of one directory that wait to be done: 256 for gossip, 64 for the answer of one neighbour
-/// that is being taken, or one for a document, and one for the answer of each neighbour to be read.
-pub const MAX_JOBS: usize = MAX_GOSSIP + answers::CHECKS_AT_ONCE + MAX_PEERS;
+/// Most jobs of one directory that wait to be done: 256 for gossip and 1,024 for the agreement, 64 for the
+/// answer of one neighbour that is being taken, one for the answer of each neighbour to be read, and 17 for
+/// documents that are proposed.
+pub const MAX_JOBS: usize = MAX_GOSSIP + MAX_MESSAGES + answers::CHECKS_AT_ONCE + MAX_PEERS + 17;
 
 /// The gossip state machine of a node, or of an observer that is no member.
 ///
@@ -89,23 +100,26 @@ pub struct Directory<R> {
     archive: Archive,
     peers: Peers,
     checks: Checks,
+    /// Messages of the agreement whose signatures are being checked.
+    votes: Checks,
     answers: Answers,
-    desk: Desk,
+    /// The height that is being decided; none while its seats are not known.
+    council: Option<Council>,
+    /// What was on disk of it, until it is taken up.
+    kept: Kept,
+    held: Held,
+    seat_keys: Option<SeatKeys>,
+    /// When it was last looked what time brings about.
+    looked_at: Time,
+    /// When others were last shown that a height is decided.
+    shown_at: Time,
     view: Arc<View>,
     /// The epoch at the last tick.
     epoch: Epoch,
-    /// The headers of the documents, oldest first.
-    headers: Vec<Header>,
-    /// Something has come that a document could be formed from.
-    unformed: bool,
-    /// When a document is formed anew with the descriptors that have come late.
-    late_until: Option<Time>,
-    /// The genesis members whose descriptors the first document lacks.
+    /// The genesis members whose descriptors for this epoch have not been heard of.
     lacking: BTreeSet<NodeId>,
     sync_at: Time,
     started: Time,
-    /// When the first document may be formed without having heard all neighbours.
-    patience_until: Time,
     /// The epoch in which it was last said that the document in force is old.
     warned_stale: Option<Epoch>,
     /// What was warned of, so that it is not repeated within an epoch.
@@ -113,14 +127,6 @@ pub struct Directory<R> {
     counters: DirectoryCounters,
     refusals: Refusals,
     actions: VecDeque<DirectoryAction>,
-}
-
-/// What is being done about documents. One thing at a time, so that nothing that was looked at
-/// before a job has changed after it.
-enum Desk {
-    Free,
-    Forming(Forming),
-    Answer(Box<Answer>),
 }
 
 impl<R: CryptoRng> Directory<R> {
@@ -134,34 +140,42 @@ impl<R: CryptoRng> Directory<R> {
         restored: Restored,
         now: Time,
     ) -> Self {
+        let rules = Arc::new(Rules::new(params));
+        let kept = restored.seat_keys.as_ref();
         let mut directory = Self {
-            epoch: params.epoch_at(now),
-            rules: Arc::new(Rules::new(params)),
+            epoch: rules.params.epoch_at(now),
+            archive: Archive::new(&rules),
+            rules,
             local,
             rng,
             keys: KeyRing::from_rows(restored.keys),
             own: own::Own::new(restored.sequence, now),
             pool: Pool::default(),
-            archive: Archive::default(),
             peers: Peers::default(),
             checks: Checks::default(),
+            votes: Checks::default(),
             answers: Answers::default(),
-            desk: Desk::Free,
+            council: None,
+            kept: Kept {
+                records: restored.records,
+                proposals: restored.proposals,
+            },
+            held: Held::default(),
+            seat_keys: kept.and_then(|kept| SeatKeys::restore(kept)),
+            looked_at: now,
+            shown_at: now,
             view: Arc::default(),
-            headers: Vec::new(),
-            unformed: true,
-            late_until: None,
             lacking: BTreeSet::new(),
             sync_at: now,
             started: now,
-            patience_until: now,
             warned_stale: None,
             warned: BTreeSet::new(),
             counters: DirectoryCounters::default(),
             refusals: Refusals::default(),
             actions: VecDeque::new(),
         };
-        directory.restore(restored.documents, restored.descriptors, now);
+        let chain = (restored.handovers, restored.documents);
+        directory.restore(chain, restored.descriptors, now);
         directory.resume_own(now);
         // A node is first told whether its clock is right.
         if directory.local.is_none() {
@@ -170,19 +184,24 @@ impl<R: CryptoRng> Directory<R> {
         directory
     }
 
-    fn restore(&mut self, documents: Vec<Arc<[u8]>>, descriptors: Vec<Arc<[u8]>>, now: Time) {
+    fn restore(
+        &mut self,
+        (handovers, documents): (Vec<Arc<[u8]>>, Vec<Arc<[u8]>>),
+        descriptors: Vec<Arc<[u8]>>,
+        now: Time,
+    ) {
         let rules = Arc::clone(&self.rules);
-        let verified = |bytes: Arc<[u8]>| Document::decode(&bytes, &rules).ok();
-        let mut documents: Vec<Document> = documents.into_iter().filter_map(verified).collect();
-        documents.sort_by_key(Document::epoch);
-        for document in documents {
-            let base = self.archive.base(&rules, now, &document);
-            let derived = base.is_some_and(|base| document.follows_from(base.as_deref(), &rules));
-            let (epoch, document) = (document.epoch(), Arc::new(document));
-            let considered = self.archive.consider(&rules, now, document, None, derived);
-            if considered.is_err() {
-                self.persist(DirectoryChange::RemoveDocument { epoch });
-            }
+        for handover in handovers {
+            self.archive.restore_handover(&rules, handover);
+        }
+        let restored = documents
+            .iter()
+            .map(|bytes| Certified::restore(bytes, &rules));
+        restored
+            .flatten()
+            .for_each(|certified| self.archive.add(certified));
+        for epoch in self.archive.prune(&rules.params, now) {
+            self.persist(DirectoryChange::RemoveDocument { epoch });
         }
         for bytes in descriptors {
             let signed = SignedDescriptor::decode(&bytes, &rules);
@@ -206,7 +225,7 @@ impl<R: CryptoRng> Directory<R> {
             }
         }
         self.look_at_all();
-        if self.archive.documents().next().is_some() {
+        if self.archive.tip().is_some() {
             self.refresh_view();
         }
         if self.keys.iter().next().is_some() {
@@ -224,15 +243,12 @@ impl<R: CryptoRng> Directory<R> {
         match input {
             DirectoryInput::HoldBack(_) => {}
             DirectoryInput::PeerConnected(id) => self.peer_connected(id, now),
-            DirectoryInput::PeerDisconnected(id) => {
-                self.peers.disconnect(&id);
-                self.forget_answer(&id);
-            }
+            DirectoryInput::PeerDisconnected(id) => self.peers.disconnect(&id),
             DirectoryInput::Gossip {
                 from,
                 ticket,
                 bytes,
-            } => self.gossip(now, &from, ticket, bytes),
+            } => self.gossip(now, &from, ticket, &bytes),
             DirectoryInput::SyncRequest { from, request } => self.request(now, from, &request),
             DirectoryInput::SyncResponse { from, response } => {
                 self.response(now, from, response);
@@ -250,17 +266,17 @@ impl<R: CryptoRng> Directory<R> {
         }
         match done.found {
             Found::Descriptor(bytes, checked) => self.checked(now, &bytes, &checked),
+            Found::Message(bytes, checked) => self.message_checked(now, &bytes, checked),
             Found::Answer(bytes, reading) => self.read(now, &bytes, reading.as_deref()),
-            Found::Document(bytes, header, verified) => {
-                self.verified(now, (&header, &bytes), verified);
-            }
+            Found::Chain(bytes, followed) => self.followed(now, &bytes, followed.as_deref()),
             Found::Formed(recipe, formed) => self.formed(now, &recipe, formed),
+            Found::Judged(hash, sound) => self.judged(now, hash, sound),
         }
     }
 
     /// A neighbour does not answer what it was asked.
     fn unanswered(&mut self, now: Time, from: NodeId) {
-        if let Some(asked @ Asked::Fetch(_)) = self.peers.failed(&from) {
+        if let Some(asked) = self.peers.failed(&from) {
             self.without(now, from, asked);
         }
     }
@@ -269,7 +285,6 @@ impl<R: CryptoRng> Directory<R> {
     fn give_up_jobs(&mut self, now: Time) {
         self.give_up_checks(now);
         self.give_up_answers(now);
-        self.give_up_forming(now);
     }
 
     /// Does what is due, and gives the next thing that is to be done.
@@ -290,30 +305,19 @@ impl<R: CryptoRng> Directory<R> {
         let start = self.rules.params.start_of(epoch.next());
         let mut deadline = start;
         let mut at = |time: Time| deadline = deadline.min(time);
-        if self.archive.get(epoch.next()).is_none() && !self.own.freeze_passed(epoch.next()) {
-            at(self.rules.params.freeze_time(epoch.next()));
-        }
         if let Some(expiry) = self.key_expiry() {
             at(expiry);
         }
-        let waits = match &self.desk {
-            Desk::Free => None,
-            Desk::Forming(forming) => Some(forming.deadline()),
-            Desk::Answer(answer) => Some(answer.since() + JOB_PATIENCE),
-        };
         let others = [
             self.peers.next_timeout(),
             self.answers.deadline(),
             self.checks.deadline(),
-            self.late_until.filter(|_| waits.is_none()),
-            waits,
+            self.votes.deadline(),
+            self.council_deadline(),
         ];
         others.into_iter().flatten().for_each(&mut at);
         if !self.peers.is_empty() {
             at(self.sync_at);
-        }
-        if matches!(self.desk, Desk::Free) && self.waits_for_neighbours() {
-            at(self.patience_until);
         }
         if self.local.is_some() {
             self.own.deadline().into_iter().for_each(&mut at);
@@ -370,7 +374,6 @@ impl<R: CryptoRng> Directory<R> {
         let epoch = self.rules.params.epoch_at(now);
         if epoch != self.epoch {
             self.epoch = epoch;
-            self.unformed = true;
             self.warned.retain(|(warned, _)| warned.next() >= epoch);
             let removed = self.pool.prune(&self.rules.params, epoch.next(), now);
             self.forget(removed);
@@ -385,7 +388,7 @@ impl<R: CryptoRng> Directory<R> {
         }
         self.give_up_jobs(now);
         self.keep_own(now);
-        self.form_documents(now);
+        self.tick_council(now);
         self.next_answer(now);
         self.expire_keys(now);
         self.warn_of_state(now);
@@ -402,7 +405,6 @@ impl<R: CryptoRng> Directory<R> {
         match inserted {
             Inserted::New => {
                 self.look_at(&id);
-                self.note_new(now, &signed);
                 let bytes = signed.shared();
                 self.persist(DirectoryChange::Descriptor {
                     id,
@@ -439,8 +441,6 @@ impl<R: CryptoRng> Directory<R> {
 
     fn refresh_view(&mut self) {
         self.view = Arc::new(self.archive.view().clone());
-        let documents = self.archive.documents();
-        self.headers = documents.map(|d| Header::of(&self.rules, d)).collect();
         self.actions
             .push_back(DirectoryAction::View(Arc::clone(&self.view)));
     }

@@ -3,9 +3,13 @@
 
 use rand::{CryptoRng, RngExt};
 use shoal_proto::{Epoch, Span, Time};
+use zeroize::Zeroizing;
 
-use super::pool::{eligible, pause};
+use super::pool::{counts, pause};
+use super::read::descriptor_gossip;
+use super::seat_keys::SeatKeys;
 use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning};
+use crate::agreement::Height;
 use crate::{Descriptor, DescriptorError, NetworkParameters, PACKET_VERSION, SignedDescriptor};
 
 /// What the node keeps about its own descriptors.
@@ -19,8 +23,6 @@ pub(super) struct Own {
     failures: u32,
     latest: Option<Vec<u8>>,
     last_issued: Option<Time>,
-    /// The highest epoch whose freeze has passed.
-    frozen: Option<Epoch>,
     /// The highest epoch in which the keys of those before have been looked through.
     expired: Option<Epoch>,
     /// The clock is not known to be right: nothing is made or said.
@@ -36,7 +38,6 @@ impl Own {
             failures: 0,
             latest: None,
             last_issued: None,
-            frozen: None,
             expired: None,
             held: false,
         }
@@ -57,15 +58,6 @@ impl Own {
             .publish_at
             .map_or(self.issue_at, |publish_at| publish_at.min(self.issue_at));
         (!self.held).then_some(next)
-    }
-
-    /// Whether forming the document of this epoch was already tried at its freeze.
-    pub(super) fn freeze_passed(&self, epoch: Epoch) -> bool {
-        self.frozen >= Some(epoch)
-    }
-
-    pub(super) fn note_freeze(&mut self, epoch: Epoch) {
-        self.frozen = self.frozen.max(Some(epoch));
     }
 
     /// Whether keys have been looked through after the margin of this epoch.
@@ -97,7 +89,7 @@ impl<R: CryptoRng> Directory<R> {
         let mut keys = epochs.zip(&descriptor.keys);
         let holds = keys.all(|(epoch, key)| self.keys.public(epoch) == Some(*key));
         if holds && descriptor.addresses == local.addresses && descriptor.role == local.role {
-            let bytes = last.encode().to_vec();
+            let bytes = descriptor_gossip(last.encode().to_vec());
             self.own.latest = Some(bytes.clone());
             self.actions.push_back(DirectoryAction::Publish(bytes));
         }
@@ -113,7 +105,7 @@ impl<R: CryptoRng> Directory<R> {
             self.schedule(now);
             match self.issue(now) {
                 Ok(signed) => {
-                    let bytes = signed.encode().to_vec();
+                    let bytes = descriptor_gossip(signed.encode().to_vec());
                     self.own.last_issued = Some(now);
                     self.own.latest = Some(bytes.clone());
                     self.own.publish_at = None;
@@ -162,6 +154,39 @@ impl<R: CryptoRng> Directory<R> {
             self.actions
                 .push_back(DirectoryAction::Keys(self.keys.clone()));
         }
+        if self.seat_keys.is_none() {
+            let mut secret = Zeroizing::new([0; 32]);
+            self.rng.fill_bytes(secret.as_mut());
+            self.seat_keys = Some(SeatKeys::new(secret));
+            self.keep_seat_keys();
+        }
+    }
+
+    fn keep_seat_keys(&mut self) {
+        if let Some(keys) = &self.seat_keys {
+            let kept = keys.keep();
+            self.persist(DirectoryChange::SeatKeys { kept });
+        }
+    }
+
+    /// The first document of a term is certified: the keys of the term before are of no use any more but to
+    /// whoever would make up another past, and are wiped.
+    pub(super) fn turn_seat_key(&mut self, height: Height) {
+        let since = self.archive.since();
+        let Some(own) = self.own_id().filter(|_| height == since.next()) else {
+            return;
+        };
+        let seats = self.archive.trust().map(crate::Trust::seats);
+        let seat = seats.and_then(|seats| seats.holder(seats.of(&own)?));
+        let mut needed: Vec<_> = seat.map(|holder| holder.key).into_iter().collect();
+        let tip = self.archive.tip();
+        let listed = tip.and_then(|tip| tip.document.descriptor(&own));
+        let issued = self.pool.of(&own).iter().chain(listed);
+        needed.extend(issued.map(|signed| signed.descriptor().seat_key));
+        if let Some(keys) = &mut self.seat_keys {
+            keys.next_term(|key| needed.contains(key));
+            self.keep_seat_keys();
+        }
     }
 
     fn issue(&mut self, now: Time) -> Result<SignedDescriptor, DescriptorError> {
@@ -186,6 +211,11 @@ impl<R: CryptoRng> Directory<R> {
             storage_mib: local.storage_mib,
             family: local.family.clone(),
             admission: Vec::new(),
+            vrf_key: local.identity.vrf_key().public(),
+            seat_key: match &self.seat_keys {
+                Some(keys) => keys.named(),
+                None => return Err(DescriptorError::SeatKeys),
+            },
         };
         let signed = SignedDescriptor::sign_by(&local.identity, &self.rules, descriptor)?;
         self.own.sequence = sequence;
@@ -222,7 +252,7 @@ impl<R: CryptoRng> Directory<R> {
                 let base = self.archive.view().in_force(self.epoch);
                 let base = base.map(std::sync::Arc::as_ref);
                 let mut issued = self.pool.of(&own).iter();
-                let counted = issued.rfind(|signed| eligible(params, next, base, signed));
+                let counted = issued.rfind(|signed| counts(&self.rules, next, base, signed));
                 match counted {
                     Some(signed) => Some(signed.descriptor().key_for(next)),
                     // One that is issued now would be too late.

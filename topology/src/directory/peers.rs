@@ -3,15 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{CryptoRng, RngExt};
-use shoal_proto::{NodeId, Span, Time};
+use shoal_proto::{DocumentHash, NodeId, Span, Time};
 
-use super::header::Header;
-use super::{MAX_DOCUMENTS, MAX_GOSSIP, MAX_PEERS};
+use super::{MAX_DOCUMENTS, MAX_GOSSIP, MAX_MESSAGES, MAX_PEERS};
 
-/// Gossip that one neighbour may send at once.
-const BURST: u64 = 256;
-/// Gossip that one neighbour may send per second in the long run.
-const PER_SECOND: u64 = 32;
 /// Answers with more to come that are asked for in a row.
 const MAX_ROUNDS: u8 = 16;
 /// How long an answer may take.
@@ -35,7 +30,9 @@ pub(super) enum Asked {
     /// What we lack.
     Sync,
     /// A document.
-    Fetch(Header),
+    Fetch(DocumentHash),
+    /// What leads to the newest document.
+    Chain,
 }
 
 struct Peer {
@@ -43,12 +40,12 @@ struct Peer {
     asked: Option<(Time, Asked)>,
     /// Whether its answer is being taken, or waits for that.
     answered: bool,
-    /// Whether an answer of it has been taken, or has failed to come, since it connected.
-    heard: bool,
     rounds: u8,
     gossip: Bucket,
+    agreement: Bucket,
     /// Pieces of gossip that are being verified.
     checks: usize,
+    messages: usize,
     /// When all documents may be fetched from it again that it may have us fetch in a row.
     fetches_at: Time,
     /// Not to be asked before, as its last answer was wrong.
@@ -62,19 +59,37 @@ impl Peer {
     }
 }
 
+/// How much at once, and how much per second in the long run.
+#[derive(Clone, Copy)]
+struct Rate {
+    burst: u64,
+    per_second: u64,
+}
+
+/// Descriptors: one of each member for each epoch, and all at once where a neighbour was cut off.
+const GOSSIP: Rate = Rate {
+    burst: 256,
+    per_second: 32,
+};
+/// Messages of the agreement: a round of 400 seats is 801, and a neighbour passes on those of all.
+const AGREEMENT: Rate = Rate {
+    burst: 4096,
+    per_second: 256,
+};
+
 /// A token bucket.
 struct Bucket {
+    rate: Rate,
     /// In millionths of a token.
     tokens: u64,
     filled_at: Time,
 }
 
 impl Bucket {
-    const FULL: u64 = BURST * 1_000_000;
-
-    const fn new(now: Time) -> Self {
+    const fn new(now: Time, rate: Rate) -> Self {
         Self {
-            tokens: Self::FULL,
+            rate,
+            tokens: rate.burst * 1_000_000,
             filled_at: now,
         }
     }
@@ -83,8 +98,9 @@ impl Bucket {
         let gained = now
             .since(self.filled_at)
             .as_micros()
-            .saturating_mul(PER_SECOND);
-        self.tokens = self.tokens.saturating_add(gained).min(Self::FULL);
+            .saturating_mul(self.rate.per_second);
+        let full = self.rate.burst * 1_000_000;
+        self.tokens = self.tokens.saturating_add(gained).min(full);
         self.filled_at = self.filled_at.max(now);
         let enough = self.tokens >= 1_000_000;
         if enough {
@@ -103,10 +119,11 @@ impl Peers {
         let peer = Peer {
             asked: None,
             answered: false,
-            heard: false,
             rounds: 0,
-            gossip: Bucket::new(now),
+            gossip: Bucket::new(now, GOSSIP),
+            agreement: Bucket::new(now, AGREEMENT),
             checks: 0,
+            messages: 0,
             fetches_at: now,
             shunned_until: now,
         };
@@ -129,6 +146,23 @@ impl Peers {
         let free = peer.checks < MAX_CHECKS;
         peer.checks += usize::from(free);
         free
+    }
+
+    /// As [`begin_check`](Self::begin_check), for messages of the agreement.
+    pub(super) fn begin_message(&mut self, id: &NodeId) -> bool {
+        let Some(peer) = self.known.get_mut(id) else {
+            return false;
+        };
+        let free = peer.messages < MAX_MESSAGES / 4;
+        peer.messages += usize::from(free);
+        free
+    }
+
+    /// Gives that place back.
+    pub(super) fn end_message(&mut self, id: &NodeId) {
+        if let Some(peer) = self.known.get_mut(id) {
+            peer.messages = peer.messages.saturating_sub(1);
+        }
     }
 
     /// Gives that place back.
@@ -164,40 +198,41 @@ impl Peers {
             Some(peer) => peer.gossip.take(now),
             None => self
                 .strangers
-                .get_or_insert_with(|| Bucket::new(now))
+                .get_or_insert_with(|| Bucket::new(now, GOSSIP))
                 .take(now),
         }
     }
 
+    /// Whether the neighbour may send one more message of the agreement. Strangers may not: those pass on
+    /// nothing.
+    pub(super) fn may_agree(&mut self, id: &NodeId, now: Time) -> bool {
+        let peer = self.known.get_mut(id);
+        peer.is_some_and(|peer| peer.agreement.take(now))
+    }
+
     /// Notes that the neighbour is being asked. False if it has not answered yet, or its answer has
     /// not been taken.
-    pub(super) fn ask(&mut self, id: &NodeId, now: Time) -> bool {
+    pub(super) fn ask(&mut self, id: &NodeId, now: Time, what: Asked) -> bool {
         let Some(peer) = self.known.get_mut(id) else {
             return false;
         };
         let free = peer.is_free(now);
         if free {
-            peer.asked = Some((now, Asked::Sync));
+            peer.asked = Some((now, what));
             self.asked.insert((now, *id));
         }
         free
     }
 
-    /// Notes that the neighbour, whose answer is being taken, is asked for a document.
-    pub(super) fn ask_document(&mut self, id: &NodeId, now: Time, header: Header) {
-        if let Some(peer) = self.known.get_mut(id) {
-            peer.asked = Some((now, Asked::Fetch(header)));
-            self.asked.insert((now, *id));
-        }
+    /// Whether the neighbour can be asked now.
+    pub(super) fn is_free(&self, id: &NodeId, now: Time) -> bool {
+        self.known.get(id).is_some_and(|peer| peer.is_free(now))
     }
 
     /// Notes that the neighbour has answered, and says what it was asked. None if it was not asked.
     pub(super) fn answered(&mut self, id: &NodeId) -> Option<Asked> {
         let peer = self.known.get_mut(id)?;
-        let Some((at, asked)) = peer.asked.take() else {
-            peer.heard = true;
-            return None;
-        };
+        let (at, asked) = peer.asked.take()?;
         self.asked.remove(&(at, *id));
         peer.answered = true;
         Some(asked)
@@ -207,7 +242,6 @@ impl Peers {
     pub(super) fn heard(&mut self, id: &NodeId) {
         if let Some(peer) = self.known.get_mut(id) {
             peer.answered = false;
-            peer.heard = true;
         }
     }
 
@@ -218,10 +252,7 @@ impl Peers {
         if let Some((at, _)) = asked {
             self.asked.remove(&(at, *id));
         }
-        let asked = asked.map(|(_, asked)| asked);
-        // The answer before is still being taken while a document is fetched.
-        peer.heard |= !matches!(asked, Some(Asked::Fetch(_)));
-        asked
+        asked.map(|(_, asked)| asked)
     }
 
     /// Whether to ask the neighbour for the rest at once.
@@ -253,11 +284,6 @@ impl Peers {
             return None;
         }
         free.get(rng.random_range(0..free.len())).map(|id| **id)
-    }
-
-    /// Whether an answer of every neighbour has been taken, or has failed to come, since it connected.
-    pub(super) fn all_heard(&self) -> bool {
-        self.known.values().all(|peer| peer.heard)
     }
 
     pub(super) fn is_empty(&self) -> bool {

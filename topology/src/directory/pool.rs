@@ -6,7 +6,7 @@ use shoal_proto::{Epoch, NodeId, Span, Time};
 
 use super::MAX_DESCRIPTORS;
 use crate::rules::Rules;
-use crate::{Document, NetworkParameters, SignedDescriptor};
+use crate::{Document, MAX_STALE_EPOCHS, NetworkParameters, SignedDescriptor};
 
 /// The descriptors that are known. For each identity at most two are kept: the latest, and the
 /// latest of those that count for the epoch whose document is formed next, for a node that
@@ -214,18 +214,33 @@ fn in_time(params: &NetworkParameters, epoch: Epoch, signed: &SignedDescriptor) 
 }
 
 /// Whether a descriptor counts for the document that follows `base`: it was issued in time, or
-/// `base` itself lists it, as it does when the first document was formed late in an epoch.
-pub(super) fn eligible(
-    params: &NetworkParameters,
+/// `base` itself lists it, as it does when the first document was formed late in an epoch. In the first
+/// document those of the first members count, and after a time without a document all do: nobody could
+/// issue one in time for it.
+pub(crate) fn counts(
+    rules: &Rules,
     epoch: Epoch,
     base: Option<&Document>,
     signed: &SignedDescriptor,
 ) -> bool {
-    let listed = || {
-        let listed = base.and_then(|document| document.descriptor(&signed.id()));
-        listed.is_some_and(|listed| listed.encode() == signed.encode())
+    let params = &rules.params;
+    if !covers(params, epoch, signed) {
+        return false;
+    }
+    let Some(base) = base else {
+        return rules.is_genesis(&signed.id());
     };
-    covers(params, epoch, signed) && (in_time(params, epoch, signed) || listed())
+    if is_lapsed(base.epoch(), epoch) {
+        return true;
+    }
+    let listed = base.descriptor(&signed.id());
+    in_time(params, epoch, signed)
+        || listed.is_some_and(|listed| listed.encode() == signed.encode())
+}
+
+/// Whether a document of the one epoch is not in force any more in the other.
+pub(crate) fn is_lapsed(document: Epoch, epoch: Epoch) -> bool {
+    epoch.number() > document.number().saturating_add(MAX_STALE_EPOCHS)
 }
 
 #[cfg(test)]
@@ -257,6 +272,8 @@ mod tests {
             storage_mib: issued,
             family: String::new(),
             admission: Vec::new(),
+            vrf_key: identity.vrf_key().public(),
+            seat_key: identity.id(),
         };
         SignedDescriptor::sign(&identity, params, descriptor).unwrap()
     }

@@ -4,29 +4,28 @@
 use std::sync::Arc;
 
 use prost::Message;
-use shoal_proto::{NodeId, Time, size, wire};
+use shoal_proto::{DocumentHash, Epoch, NodeId, Time, size, wire};
 
-use super::header::Header;
-use super::{MAX_DESCRIPTORS, MAX_DOCUMENTS, MAX_SYNC_REQUEST_BYTES};
-use crate::DescriptorError;
+use super::{
+    MAX_DESCRIPTORS, MAX_DOCUMENTS, MAX_HANDOVERS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES,
+};
+use crate::agreement::{self, Height};
 use crate::bounded::has_at_most;
+use crate::{DescriptorError, Document};
 
 /// What somebody asks.
 pub(super) enum Question {
-    /// A client: every document that counts.
-    Documents,
-    /// A neighbour: what it lacks, and the documents that we go by.
+    /// A neighbour: what it lacks, and the document that we go by.
     Sync(wire::SyncRequest),
     /// The document with this hash.
-    Fetch([u8; 32]),
+    Fetch(DocumentHash),
+    /// The handovers after a height, and the documents that count beyond another one.
+    Chain { after: Height, known: Height },
 }
 
 impl Question {
     /// None if it is none, in exactly the form that we would give it.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() {
-            return Some(Self::Documents);
-        }
         let fits = bytes.len() <= MAX_SYNC_REQUEST_BYTES;
         if !fits || !has_at_most(2 * MAX_DESCRIPTORS + 1, bytes) {
             return None;
@@ -36,15 +35,79 @@ impl Question {
         if request.encoded_len() != bytes.len() {
             return None;
         }
+        let asks = [request.lack, !request.fetch.is_empty(), request.chain > 0];
+        let fitting =
+            (request.lack || request.have.is_empty()) && (request.chain > 0 || request.known == 0);
+        if !fitting || asks.into_iter().filter(|asks| *asks).count() != 1 {
+            return None;
+        }
+        if request.chain > 0 {
+            return Some(Self::Chain {
+                after: Height::new(request.chain - 1),
+                known: Height::new(request.known),
+            });
+        }
         if request.lack {
             let named = |id: &wire::DescriptorId| NodeId::try_from(id.identity.as_slice()).is_ok();
-            let all = request.fetch.is_empty() && request.have.iter().all(named);
-            return all.then_some(Self::Sync(request));
+            return request
+                .have
+                .iter()
+                .all(named)
+                .then_some(Self::Sync(request));
         }
-        let alone = request.have.is_empty();
         let hash = request.fetch.as_slice().try_into().ok();
-        hash.filter(|_| alone).map(Self::Fetch)
+        hash.map(|hash| Self::Fetch(DocumentHash::new(hash)))
     }
+}
+
+/// The question for the chain: the handovers after this height, and the documents that count beyond
+/// `known`.
+#[must_use]
+pub fn chain_request(after: Height, known: Height) -> Vec<u8> {
+    wire::SyncRequest {
+        chain: after.number().saturating_add(1),
+        known: known.number(),
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
+/// What came by gossip.
+pub(super) enum News {
+    Descriptor(Vec<u8>),
+    Agreement(Vec<u8>),
+}
+
+impl News {
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        if !has_at_most(2, bytes) {
+            return None;
+        }
+        let gossip = wire::Gossip::decode(bytes).ok()?;
+        if gossip.encoded_len() != bytes.len() {
+            return None;
+        }
+        match gossip.what? {
+            wire::gossip::What::Descriptor(bytes) => Some(Self::Descriptor(bytes)),
+            wire::gossip::What::Agreement(bytes) => Some(Self::Agreement(bytes)),
+        }
+    }
+}
+
+pub(super) fn descriptor_gossip(descriptor: Vec<u8>) -> Vec<u8> {
+    wire::Gossip {
+        what: Some(wire::gossip::What::Descriptor(descriptor)),
+        again: 0,
+    }
+    .encode_to_vec()
+}
+
+pub(super) fn agreement_gossip(message: &agreement::Message, again: u32) -> Vec<u8> {
+    wire::Gossip {
+        what: Some(wire::gossip::What::Agreement(message.encode())),
+        again,
+    }
+    .encode_to_vec()
 }
 
 /// A descriptor of which nothing is verified: what it claims decides whether that is worth it.
@@ -77,7 +140,7 @@ impl Claim {
 }
 
 /// Most entries of an answer.
-const MOST_ENTRIES: usize = MAX_DESCRIPTORS + 2 * MAX_DOCUMENTS + 2;
+const MOST_ENTRIES: usize = MAX_DESCRIPTORS + MAX_HANDOVERS + MAX_DOCUMENTS + 3;
 
 /// The time that an answer says, without reading the rest of it. None if it has none, or more entries
 /// than an answer may have: looking at an entry costs nanoseconds, and of empty ones there could be
@@ -95,11 +158,44 @@ pub fn answer_time(answer: &[u8]) -> Option<Time> {
     (time > Time::default()).then_some(time)
 }
 
-/// An answer, read.
+/// The newest document that a neighbour goes by, as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tip {
+    pub(super) height: Height,
+    pub(super) epoch: Epoch,
+    pub(super) hash: DocumentHash,
+}
+
+impl Tip {
+    pub(super) fn of(document: &Document) -> Self {
+        Self {
+            height: document.height(),
+            epoch: document.epoch(),
+            hash: *document.hash(),
+        }
+    }
+
+    fn read(wire: &wire::Tip) -> Option<Self> {
+        Some(Self {
+            height: Height::new(wire.height),
+            epoch: Epoch::new(wire.epoch),
+            hash: DocumentHash::new(wire.hash.as_slice().try_into().ok()?),
+        })
+    }
+
+    pub(super) fn to_wire(self) -> wire::Tip {
+        wire::Tip {
+            height: self.height.number(),
+            epoch: self.epoch.number(),
+            hash: self.hash.as_bytes().to_vec(),
+        }
+    }
+}
+
+/// An answer of a neighbour that was asked what it has, or for a document, read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// Ascending by epoch.
-    pub(super) headers: Vec<Header>,
+    pub(super) tip: Option<Tip>,
     pub(super) descriptors: Vec<(Claim, Arc<[u8]>)>,
     /// Descriptors that are plainly wrong, and why.
     pub(super) refused: Vec<DescriptorError>,
@@ -119,10 +215,9 @@ impl Reading {
             document: wire.documents.into_iter().next().map(Arc::from),
             ..Self::default()
         };
-        let headers = wire.headers.iter().take(MAX_DOCUMENTS);
-        reading.headers = headers.map(Header::read).collect::<Option<_>>()?;
-        reading.headers.sort_by_key(|header| header.epoch);
-        reading.headers.dedup_by_key(|header| header.epoch);
+        if let Some(tip) = &wire.tip {
+            reading.tip = Some(Tip::read(tip)?);
+        }
         for bytes in wire.descriptors {
             match Claim::of(&bytes) {
                 Ok(claim) => reading.descriptors.push((claim, bytes.into())),
@@ -137,6 +232,33 @@ impl Reading {
         let descriptors = self.descriptors.iter().map(|(_, bytes)| bytes.len());
         let each = size_of::<(Claim, Arc<[u8]>)>();
         descriptors.sum::<usize>() + each * self.descriptors.len()
+    }
+}
+
+/// An answer to the question for the chain, read.
+pub(crate) struct Chain {
+    pub(crate) handovers: Vec<Vec<u8>>,
+    pub(crate) documents: Vec<Vec<u8>>,
+    pub(crate) now: Time,
+    pub(crate) more: bool,
+}
+
+impl Chain {
+    /// None if it can't be read.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > MAX_SYNC_RESPONSE_BYTES
+            || !has_at_most(MAX_HANDOVERS + MAX_DOCUMENTS + 3, bytes)
+        {
+            return None;
+        }
+        let wire = wire::SyncResponse::decode(bytes).ok()?;
+        let fits = wire.handovers.len() <= MAX_HANDOVERS && wire.documents.len() <= MAX_DOCUMENTS;
+        fits.then_some(Self {
+            handovers: wire.handovers,
+            documents: wire.documents,
+            now: Time::from_micros(wire.now_us),
+            more: wire.more,
+        })
     }
 }
 
@@ -179,13 +301,21 @@ mod tests {
         ] {
             assert!(Question::read(bytes).is_none(), "{bytes:?}");
         }
-        assert!(matches!(Question::read(&[]), Some(Question::Documents)));
+        assert!(Question::read(&[]).is_none());
+        let chain = chain_request(Height::new(0), Height::new(7));
+        let read = Question::read(&chain);
+        assert!(matches!(read, Some(Question::Chain { after, known })
+            if after == Height::new(0) && known == Height::new(7)));
+        assert_eq!(
+            chain_request(Height::new(1 << 40), Height::new(7)).len(),
+            chain.len()
+        );
         let fetch = wire::SyncRequest {
             fetch: vec![7; 32],
             ..Default::default()
         };
         let read = Question::read(&fetch.encode_to_vec());
-        assert!(matches!(read, Some(Question::Fetch(hash)) if hash == [7; 32]));
+        assert!(matches!(read, Some(Question::Fetch(hash)) if hash == DocumentHash::new([7; 32])));
         let both = wire::SyncRequest {
             have: vec![wire::DescriptorId {
                 identity: vec![1; 32],

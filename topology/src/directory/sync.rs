@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use rand::{CryptoRng, RngExt};
-use shoal_proto::{NodeId, Span, Time, wire};
+use shoal_proto::{DocumentHash, NodeId, Span, Time, wire};
 
-use super::form::PATIENCE;
-use super::read::Question;
-use super::{DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DESCRIPTORS, MAX_DOCUMENTS, Ticket};
+use super::peers::Asked;
+use super::read::{Question, Tip, chain_request};
+use super::{
+    CHAIN_BYTES, DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DESCRIPTORS, MAX_DOCUMENTS,
+    MAX_HANDOVERS, Ticket,
+};
+use crate::agreement::Height;
 
 /// Most answers that wait to be fetched.
 const MAX_ANSWERS: usize = 64;
@@ -16,7 +20,6 @@ const MAX_ANSWERS: usize = 64;
 impl<R: CryptoRng> Directory<R> {
     pub(super) fn peer_connected(&mut self, id: NodeId, now: Time) {
         if self.peers.connect(id, now) {
-            self.patience_until = now + PATIENCE;
             self.ask(id, now);
         }
     }
@@ -47,7 +50,7 @@ impl<R: CryptoRng> Directory<R> {
     }
 
     pub(super) fn ask(&mut self, to: NodeId, now: Time) {
-        if !self.peers.ask(&to, now) {
+        if !self.peers.ask(&to, now, Asked::Sync) {
             return;
         }
         let have = |signed: &crate::SignedDescriptor| wire::DescriptorId {
@@ -59,11 +62,39 @@ impl<R: CryptoRng> Directory<R> {
             lack: true,
             ..Default::default()
         };
+        self.send_request(to, request.encode_to_vec());
+    }
+
+    fn send_request(&mut self, to: NodeId, request: Vec<u8>) {
         self.counters.sent += 1;
-        self.push(DirectoryAction::Request {
-            to,
-            request: request.encode_to_vec(),
-        });
+        self.push(DirectoryAction::Request { to, request });
+    }
+
+    /// Asks a neighbour for a document, if it can be asked now.
+    pub(super) fn ask_for(&mut self, to: NodeId, now: Time, hash: DocumentHash) {
+        if !self.peers.ask(&to, now, Asked::Fetch(hash)) {
+            return;
+        }
+        let request = wire::SyncRequest {
+            fetch: hash.as_bytes().to_vec(),
+            ..Default::default()
+        };
+        self.send_request(to, request.encode_to_vec());
+    }
+
+    /// Asks a neighbour that says it has a newer document for what leads to it.
+    pub(super) fn ask_chain(&mut self, to: NodeId, now: Time) {
+        let pause = super::pool::pause(&self.rules.params);
+        if !self.peers.may_fetch(&to, now, pause) {
+            self.counters.not_fetched += 1;
+            return;
+        }
+        if !self.peers.ask(&to, now, Asked::Chain) {
+            return;
+        }
+        let known = self.archive.tip().map(|tip| tip.document.height());
+        let after = self.archive.since();
+        self.send_request(to, chain_request(after, known.unwrap_or_default()));
     }
 
     /// Answers a neighbour or a client, or refuses to.
@@ -74,7 +105,7 @@ impl<R: CryptoRng> Directory<R> {
             return self.push(DirectoryAction::Refuse { to });
         }
         let response = match Question::read(request) {
-            Some(Question::Documents) => self.client_response(now),
+            Some(Question::Chain { after, known }) => self.chain_response(now, after, known),
             Some(Question::Sync(request)) => self.answer(now, &request).encode_to_vec(),
             Some(Question::Fetch(hash)) => self.document(now, &hash).encode_to_vec(),
             None => {
@@ -85,10 +116,11 @@ impl<R: CryptoRng> Directory<R> {
         self.push(DirectoryAction::Respond { to, response });
     }
 
-    /// The document with this hash, if we go by it.
-    fn document(&self, now: Time, hash: &[u8; 32]) -> wire::SyncResponse {
-        let mut documents = self.archive.documents();
-        let found = documents.find(|document| document.hash() == hash);
+    /// The document with this hash, if we go by it or it was proposed.
+    fn document(&self, now: Time, hash: &DocumentHash) -> wire::SyncResponse {
+        let proposed = self.council.as_ref();
+        let proposed = proposed.and_then(|council| council.document(hash));
+        let found = self.archive.by_hash(hash).or(proposed);
         wire::SyncResponse {
             documents: found.map(|d| d.encode().to_vec()).into_iter().collect(),
             now_us: now.as_micros(),
@@ -130,29 +162,51 @@ impl<R: CryptoRng> Directory<R> {
             }
             response.descriptors.push(signed.encode().to_vec());
         }
-        response.headers = self.headers.iter().map(|header| header.to_wire()).collect();
+        let tip = self.archive.tip();
+        response.tip = tip.map(|tip| Tip::of(&tip.document).to_wire());
         response
     }
 
-    /// The answer to a client: the documents that count or will, oldest first, and the time.
+    /// The answer to the question for the chain, which clients ask too: the handovers after a height, the
+    /// documents beyond another one that count or will, oldest first, and the time.
     #[must_use]
-    pub fn client_response(&self, now: Time) -> Vec<u8> {
+    pub fn chain_response(&self, now: Time, after: Height, known: Height) -> Vec<u8> {
         let mut response = wire::SyncResponse {
             now_us: now.as_micros(),
             ..Default::default()
         };
+        let mut bytes = 0;
+        for handover in self.archive.handovers(after) {
+            bytes += handover.len();
+            if bytes > CHAIN_BYTES || response.handovers.len() >= MAX_HANDOVERS {
+                response.more = true;
+                // Without what leads to them documents are of no use.
+                return response.encode_to_vec();
+            }
+            response.handovers.push(handover.to_vec());
+        }
         let epoch = self.rules.params.epoch_at(now);
         let before = epoch.previous().unwrap_or(epoch);
         let oldest = self
             .view
             .in_force(before)
             .or_else(|| self.view.in_force(epoch));
-        if let Some(oldest) = oldest {
-            // Each is at most about a megabyte, so all of them fit.
-            let counting = self.view.documents.range(oldest.epoch()..);
-            let counting = counting.take(MAX_DOCUMENTS);
-            response.documents = counting.map(|(_, d)| d.encode().to_vec()).collect();
+        let oldest = oldest.map(|document| document.epoch());
+        // Each is at most about a megabyte, so all of them fit.
+        let counting = self
+            .archive
+            .documents(known)
+            .filter(|it| oldest.is_some_and(|oldest| it.document.epoch() >= oldest));
+        let mut counting: Vec<_> = counting.take(MAX_DOCUMENTS).collect();
+        // Nothing counts: the newest still tells how far the chain is.
+        let tip = self
+            .archive
+            .tip()
+            .filter(|tip| tip.document.height() > known);
+        if counting.is_empty() {
+            counting.extend(tip);
         }
+        response.documents = counting.into_iter().map(|it| it.encode()).collect();
         response.encode_to_vec()
     }
 }

@@ -1,12 +1,14 @@
 //! What goes into a directory and what comes out of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use shoal_proto::{Epoch, NodeId};
+use shoal_proto::{DocumentHash, Epoch, NodeId};
 use zeroize::Zeroizing;
 
 use super::jobs::{DirectoryDone, DirectoryJob};
+use crate::agreement::Height;
 use crate::{Address, Identity, KeyRing, Role, View};
 
 /// Names what waits for an answer, a request or a piece of gossip, until it is answered. Chosen by
@@ -36,12 +38,20 @@ pub struct LocalNode {
 pub struct Restored {
     /// Secrets by epoch.
     pub keys: Vec<(Epoch, Zeroizing<[u8; 32]>)>,
-    /// Encoded documents.
+    /// Encoded documents with their certificates.
     pub documents: Vec<Arc<[u8]>>,
     /// Encoded signed descriptors.
     pub descriptors: Vec<Arc<[u8]>>,
     /// The highest sequence number of the own descriptors; 0 if there was none.
     pub sequence: u64,
+    /// Encoded handovers, oldest first.
+    pub handovers: Vec<Arc<[u8]>>,
+    /// By height and number, what was said of a document that was not agreed on yet.
+    pub records: BTreeMap<(Height, u64), Vec<u8>>,
+    /// Encoded documents that were proposed.
+    pub proposals: Vec<Arc<[u8]>>,
+    /// The keys for a seat; none for a new node.
+    pub seat_keys: Option<Zeroizing<Vec<u8>>>,
 }
 
 /// What happens to a [`Directory`](crate::Directory).
@@ -172,7 +182,7 @@ pub enum DirectoryChange {
     Document {
         /// Its epoch.
         epoch: Epoch,
-        /// Encoded.
+        /// Encoded with its certificate.
         bytes: Arc<[u8]>,
     },
     /// Delete a document.
@@ -198,6 +208,46 @@ pub enum DirectoryChange {
     },
     /// Never use this sequence number or a lower one again.
     Sequence(u64),
+    /// Keep a handover, for good.
+    Handover {
+        /// The height of the document that it ends with.
+        height: Height,
+        /// Encoded.
+        bytes: Arc<[u8]>,
+    },
+    /// Keep what is about to be said of a document.
+    Record {
+        /// The height that is being decided.
+        height: Height,
+        /// Records of a height are read in this order.
+        number: u64,
+        /// For the log of that height.
+        bytes: Arc<[u8]>,
+    },
+    /// Delete such a record.
+    RemoveRecord {
+        /// The height.
+        height: Height,
+        /// The number.
+        number: u64,
+    },
+    /// Keep a document that was proposed.
+    Proposal {
+        /// What names it.
+        hash: DocumentHash,
+        /// Encoded.
+        bytes: Arc<[u8]>,
+    },
+    /// Delete such a document.
+    RemoveProposal {
+        /// What names it.
+        hash: DocumentHash,
+    },
+    /// Keep the keys for a seat in place of those before, which are not to be recovered.
+    SeatKeys {
+        /// A secret.
+        kept: Zeroizing<Vec<u8>>,
+    },
 }
 
 /// What an operator should know.
@@ -220,13 +270,15 @@ pub enum DirectoryWarning {
         /// For how many further epochs it may stay.
         left: u64,
     },
-    /// Neighbours have different documents of one epoch.
+    /// A neighbour goes by another document of the same height.
     Contradiction {
-        /// The epoch.
+        /// The epoch that it is for, as the neighbour says.
         epoch: Epoch,
-        /// Whether ours was given up for theirs.
-        replaced: bool,
     },
+    /// What this node said of the next document can't be read, so that it says nothing more.
+    DamagedLog(crate::agreement::Damaged),
+    /// A seat has voted for two things.
+    VotedTwice(NodeId),
     /// A node has signed two descriptors with one sequence number.
     Equivocation(NodeId),
     /// A descriptor of our own identity that we have not issued: an old backup of the state, or a
@@ -253,23 +305,14 @@ impl fmt::Display for DirectoryWarning {
                 "epoch {now} has no document; that of epoch {document} stays in force for at most \
                  {left} more epochs, and its keys are kept for so long, which costs forward secrecy"
             ),
-            Self::Contradiction {
-                epoch,
-                replaced: true,
-            } => {
-                write!(
-                    f,
-                    "neighbours had another document of epoch {epoch}, and theirs is taken over"
-                )
-            }
-            Self::Contradiction {
-                epoch,
-                replaced: false,
-            } => {
-                write!(
-                    f,
-                    "neighbours have another document of epoch {epoch}; ours is kept"
-                )
+            Self::Contradiction { epoch } => write!(
+                f,
+                "a neighbour goes by another document of epoch {epoch}: it is lying, or a third of the \
+                 seats is"
+            ),
+            Self::DamagedLog(damaged) => write!(f, "{damaged}"),
+            Self::VotedTwice(id) => {
+                write!(f, "node {} has voted for two things in one step", id.short())
             }
             Self::Equivocation(id) => {
                 write!(
@@ -320,14 +363,22 @@ shoal_proto::counters! {
         no_room: counter "descriptors", "Somebody makes up identities, or the network has outgrown this version.";
         /// Second descriptors with one sequence number.
         equivocated: counter "descriptors", "An operator runs one identity twice; the log names it.";
-        /// Documents formed here.
+        /// Documents that this node proposed.
         formed: counter "documents";
-        /// Documents taken over from neighbours.
-        adopted: counter "documents", "If it grows in every epoch, this node hears of descriptors too late: check its connections.";
-        /// Documents that were not fetched from a neighbour, which names new ones too often.
-        not_fetched: counter "documents", "A neighbour makes up documents: block its address if it grows for long.";
+        /// Documents that the seats agreed on while this node listened.
+        decided: counter "documents";
+        /// Documents that neighbours sent with their certificates, after others had agreed on them.
+        adopted: counter "documents", "If it grows in every epoch, this node does not hear what the seats say: check its connections.";
+        /// Questions for newer documents that were not asked of a neighbour, which names new ones too often.
+        not_fetched: counter "requests", "A neighbour makes up documents: block its address if it grows for long.";
         /// Documents of neighbours that were refused.
         refused: counter "documents", "Check this machine's clock and version if it grows for long.";
+        /// Messages of the agreement that were new and valid.
+        heard: counter "messages";
+        /// Messages of the agreement that were none, or of nobody who has a seat.
+        not_agreement: counter "messages", "A neighbour makes them up: block its address if it grows for long.";
+        /// Seats that voted for two things, each once for a height.
+        contradicted: counter "seats", "An operator runs one seat twice, or attacks; the log names it.";
         /// Requests to neighbours.
         sent: counter "requests";
         /// Requests of others that could not be read.

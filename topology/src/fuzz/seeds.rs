@@ -33,25 +33,35 @@ fn write_seeds() {
                 storage_mib: if node.role == Role::Provider { 512 } else { 0 },
                 family: "crew".to_owned(),
                 admission: Vec::new(),
+                vrf_key: node.identity.vrf_key().public(),
+                seat_key: node.identity.id(),
             };
             let mut single = descriptor;
             single.family = String::new();
             SignedDescriptor::sign(&node.identity, &params, single).unwrap()
         })
         .collect();
-    let document = Document::form(&params, Epoch::new(1), None, &signed).unwrap();
+    let seats = crate::agreement::Seats::first(params.hash(), net.nodes.keys().copied());
+    let place = crate::Place::<Document> {
+        epoch: Epoch::new(1),
+        base: None,
+        seats: seats.unwrap(),
+        reveal: None,
+    };
+    let (document, _) = Document::form(&params, &place, &signed).unwrap();
+    let mut net = net;
+    let first = net.document(&mut rng, Epoch::new(1), None).unwrap();
     let response = wire::SyncResponse {
         descriptors: signed.iter().map(|s| s.encode().to_vec()).collect(),
-        documents: vec![document.encode().to_vec()],
+        documents: vec![net.certify(&first).encode()],
         now_us: params.start_of(Epoch::new(1)).as_micros(),
         more: true,
-        headers: vec![wire::DocumentHeader {
+        tip: Some(wire::Tip {
+            height: 1,
             epoch: 1,
-            hash: document.hash().to_vec(),
-            previous: vec![0; 32],
-            genesis: 4,
-            members: 4,
-        }],
+            hash: first.hash().as_bytes().to_vec(),
+        }),
+        handovers: net.handover(&first).iter().map(|it| it.encode()).collect(),
     }
     .encode_to_vec();
     let request = wire::SyncRequest {
@@ -60,7 +70,7 @@ fn write_seeds() {
             sequence: 9,
         }],
         lack: true,
-        fetch: Vec::new(),
+        ..Default::default()
     }
     .encode_to_vec();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");

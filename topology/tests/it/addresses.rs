@@ -81,7 +81,11 @@ fn a_public_network_takes_no_descriptor_that_points_into_its_members() {
         let input = DirectoryInput::Gossip {
             from: NodeId::new([7; 32]),
             ticket: Ticket(1),
-            bytes: signed(&params, address),
+            bytes: wire::Gossip {
+                what: Some(wire::gossip::What::Descriptor(signed(&params, address))),
+                again: 0,
+            }
+            .encode_to_vec(),
         };
         directory.handle_input(now, input);
         let mut verdict = None;
@@ -130,13 +134,22 @@ fn nobody_signs_or_takes_a_document_with_what_does_not_fit() {
     let own = SignedDescriptor::sign(&identity(1), &params, descriptor);
     assert_eq!(own.err(), Some(misfit.clone()));
 
+    let members = vec![wire::Member {
+        signed_descriptor: signed(&params, "/ip4/10.0.0.1/tcp/1"),
+        layer: 1,
+    }];
     let document = wire::Document {
-        epoch: 5,
-        previous: vec![0; 32],
-        members: vec![wire::Member {
-            signed_descriptor: signed(&params, "/ip4/10.0.0.1/tcp/1"),
-            layer: 1,
-        }],
+        header: Some(wire::DocumentHeader {
+            height: 1,
+            epoch: 5,
+            previous: vec![0; 32],
+            round: 0,
+            proof: Vec::new(),
+            seed: vec![0; 32],
+            seats: vec![0; 32],
+            members: shoal_topology::members_hash(&members).to_vec(),
+        }),
+        members,
     };
     let taken = Document::decode_verified(&document.encode_to_vec(), &params);
     assert_eq!(taken.err(), Some(DocumentError::Descriptor(misfit)));

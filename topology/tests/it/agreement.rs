@@ -569,7 +569,13 @@ fn a_log_that_is_torn_is_read_up_to_there_and_one_that_is_damaged_is_refused() {
     let height = || (world.seats.clone(), world.order.clone(), HEIGHT);
     let open = |log: &[u8]| {
         let key = Arc::clone(&world.identities[0]);
-        Agreement::new(height(), Some((key.id(), key)), world.timing, log, world.now)
+        Agreement::new(
+            height(),
+            Some((key.id(), key)),
+            world.timing,
+            log,
+            world.now,
+        )
     };
     for end in 0..log.len() {
         assert!(open(&log[..end]).is_ok(), "cut at {end}");

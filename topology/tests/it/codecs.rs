@@ -1,7 +1,7 @@
 use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::{
-    AdoptError, DescriptorError, NetworkParameters, ParameterError, Response, Role,
-    SignedDescriptor, adopt_documents,
+    AdoptError, ClientDirectory, DescriptorError, NetworkParameters, ParameterError, Response,
+    Role, SignedDescriptor, adopt_documents,
 };
 
 use crate::documents::{describe, identity};
@@ -191,7 +191,7 @@ fn parameters_name_the_key_at_fault() {
         (
             "admission = \"open\"",
             "admission = \"closed\"",
-            "line 19: admission: unknown variant `closed`, expected `open`",
+            "line 21: admission: unknown variant `closed`, expected `open`",
         ),
         ("name = \"example\"", "name = \"No spaces\"", "name"),
         ("[profiles.default]", "[profiles.\"De fault\"]", "profiles"),
@@ -340,7 +340,7 @@ fn every_value_is_in_the_hash() {
     // Stored networks must keep their name: a change here needs a new version of the encoding.
     assert_eq!(
         base.hash().to_string(),
-        "GhiUzjUgBW6AWo6FANmAzuL4vMiPs1DgTadVAiGT88Xq"
+        "GSaBcJomvmMpzyHFmX7KcaxTY47UFDsZdNkGNTJrjsCG"
     );
 }
 
@@ -354,66 +354,76 @@ fn responses(came: Time, answers: &[Vec<u8>]) -> Vec<Response> {
     (1..).zip(answers).map(response).collect()
 }
 
-#[test]
-fn clients_refuse_contradictions() {
-    use prost::Message;
-    use rand::SeedableRng;
-    use shoal_proto::wire;
-    use shoal_topology::sample::Network;
-    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(5);
-    let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
-    let five = net.document(&mut rng, EPOCH, None).unwrap();
-    let six = net.document(&mut rng, EPOCH.next(), Some(&five)).unwrap();
-    let other_six = net.document(&mut rng, EPOCH.next(), None).unwrap();
-    assert!(six.hash() != other_six.hash());
-    let now = net.params.start_of(EPOCH) + Span::from_secs(3500);
-    let answer = |documents: &[&std::sync::Arc<shoal_topology::Document>], ahead: u64| {
-        wire::SyncResponse {
-            documents: documents.iter().map(|d| d.encode().to_vec()).collect(),
-            now_us: now.as_micros() + ahead,
+/// A network with a document for each of three epochs, the answer that has those from one on, and what
+/// leads to them.
+struct Answering {
+    net: shoal_topology::sample::Network,
+    documents: Vec<std::sync::Arc<shoal_topology::Document>>,
+}
+
+impl Answering {
+    fn new() -> Self {
+        use rand::SeedableRng;
+        let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(5);
+        let params = NetworkParameters {
+            term: 2,
+            ..NetworkParameters::example()
+        };
+        let mut net = shoal_topology::sample::Network::new(&mut rng, params, 2, 2);
+        let mut documents: Vec<std::sync::Arc<shoal_topology::Document>> = Vec::new();
+        for epoch in 4..7 {
+            let base = documents.last().cloned();
+            let next = net.document(&mut rng, Epoch::new(epoch), base.as_deref());
+            documents.push(next.unwrap());
+        }
+        Self { net, documents }
+    }
+
+    /// Documents by their places, with all handovers, at this time.
+    fn answer(&self, places: &[usize], now: Time) -> Vec<u8> {
+        use prost::Message;
+        let handovers = self.documents.iter().filter_map(|it| self.net.handover(it));
+        let documents = places.iter().map(|place| &self.documents[*place]);
+        shoal_proto::wire::SyncResponse {
+            handovers: handovers.map(|handover| handover.encode()).collect(),
+            documents: documents.map(|it| self.net.certify(it).encode()).collect(),
+            now_us: now.as_micros(),
             ..Default::default()
         }
         .encode_to_vec()
-    };
-    let at = |time: Time, answers: &[Vec<u8>]| {
-        adopt_documents(&net.params, &responses(time, answers), time)
-    };
-    let adopt = |answers: &[Vec<u8>]| at(now, answers);
-    // About an epoch to come the majority counts, and without one there is no document yet.
-    let answers = [
-        answer(&[&five, &six], 5),
-        answer(&[&five, &other_six], 1),
-        answer(&[&five, &six], 9),
-    ];
-    let adopted = adopt(&answers).unwrap();
-    assert_eq!(adopted.documents[&EPOCH.next()].hash(), six.hash());
+    }
+
+    fn adopt(&self, now: Time, answers: &[Vec<u8>]) -> Result<ClientDirectory, AdoptError> {
+        adopt_documents(&self.net.params, &responses(now, answers), now)
+    }
+}
+
+#[test]
+fn one_signed_answer_is_enough_and_clocks_are_set_by_several() {
+    let all = Answering::new();
+    let now = all.net.params.start_of(EPOCH) + Span::from_secs(3500);
+    let ahead = |places: &[usize], micros| all.answer(places, now + Span::from_micros(micros));
+    let adopted = all.adopt(now, &[ahead(&[0, 1, 2], 0)]).unwrap();
+    assert_eq!(adopted.in_force, EPOCH);
+    assert_eq!(adopted.documents.len(), 3);
+    assert_eq!(adopted.documents[&EPOCH].hash(), all.documents[1].hash());
+    assert_eq!(adopted.trust.since().number(), 2);
+    // Who lags takes nothing away, and is not counted among those who name the one in force.
+    let answers = [ahead(&[0], 5), ahead(&[1, 2], 1), ahead(&[1], 9)];
+    let adopted = all.adopt(now, &answers).unwrap();
+    assert_eq!(adopted.named_by.len(), 2);
     assert_eq!(adopted.clock_offset_us, 5);
-    assert_eq!(adopt(&answers[..2]).unwrap().documents.len(), 1);
-    // About the one in force, nobody may differ.
-    let later = now + net.params.epoch;
-    let hour = net.params.epoch.as_micros();
-    let answers = [
-        answer(&[&six], hour),
-        answer(&[&six], hour),
-        answer(&[&other_six], hour),
-    ];
-    assert_eq!(
-        at(later, &answers).unwrap_err(),
-        AdoptError::Contradiction {
-            epoch: EPOCH.next(),
-            variants: 2
-        }
-    );
     // Who can't be read is passed over, and a minority of wrong clocks moves nothing.
     let answers = [
         vec![0xff; 9],
-        answer(&[&five], 7),
-        answer(&[&five], 1 << 60),
-        answer(&[&five], 6),
+        ahead(&[1], 7),
+        ahead(&[1], 1 << 60),
+        ahead(&[1], 6),
     ];
+    let adopt = |answers: &[Vec<u8>]| all.adopt(now, answers);
     assert_eq!(adopt(&answers).unwrap().clock_offset_us, 7);
     // Of two that differ, neither is believed more than the own clock; two that agree are.
-    let answers = |one, other| [answer(&[&five], one), answer(&[&five], other)];
+    let answers = |one, other| [ahead(&[1], one), ahead(&[1], other)];
     let (less, more) = (40_000_000, 90_000_000);
     assert_eq!(adopt(&answers(7, more)).unwrap().clock_offset_us, 7);
     assert_eq!(
@@ -425,67 +435,74 @@ fn clients_refuse_contradictions() {
         adopt(&[vec![0xff; 9]]).unwrap_err(),
         AdoptError::Unreadable(1)
     );
-    // A message with more entries than there can be is not read: each takes more memory than bytes.
-    let many = wire::SyncResponse {
-        documents: vec![Vec::new(); 100],
-        ..Default::default()
-    };
-    assert_eq!(
-        adopt(&[many.encode_to_vec()]).unwrap_err(),
-        AdoptError::Unreadable(1)
-    );
-    let old = at(
-        now + net.params.epoch.scale(5, 1),
-        &[answer(&[&five], 5 * hour)],
-    );
     // An answer that waited to be looked at moves no clock.
-    let early = responses(now, &[answer(&[&five], 3)]);
-    let adopted = adopt_documents(&net.params, &early, now + Span::from_secs(2)).unwrap();
+    let early = responses(now, &[ahead(&[1], 3)]);
+    let adopted = adopt_documents(&all.net.params, &early, now + Span::from_secs(2)).unwrap();
     assert_eq!(adopted.clock_offset_us, 3);
+    let later = now + all.net.params.epoch.scale(7, 1);
+    let old = all.adopt(later, &[all.answer(&[1, 2], later)]);
     assert!(matches!(old.unwrap_err(), AdoptError::NoDocument { .. }));
 }
 
-/// Layers that do not follow from the document before are refused, though the document is sound by
-/// itself: else who makes one up could put its own mixes wherever it likes.
 #[test]
-fn a_next_document_has_to_follow_from_its_base() {
+fn what_is_not_signed_by_the_seats_is_not_taken() {
     use prost::Message;
-    use rand::SeedableRng;
     use shoal_proto::wire;
-    use shoal_topology::sample::Network;
-    use shoal_topology::{Document, DocumentError, View, verify_documents};
-    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(6);
-    let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
-    let five = net.document(&mut rng, EPOCH, None).unwrap();
-    let six = net.document(&mut rng, EPOCH.next(), Some(&five)).unwrap();
-    let mut forged = wire::Document::decode(six.encode()).unwrap();
-    let place = |layer| {
-        let mut members = forged.members.iter();
-        members.position(|member| member.layer == layer).unwrap()
+    use shoal_topology::DocumentError;
+    let all = Answering::new();
+    let now = all.net.params.start_of(EPOCH) + Span::from_secs(1);
+    let whole = all.answer(&[0, 1], now);
+    let changed = |change: &dyn Fn(&mut wire::SyncResponse)| {
+        let mut answer = wire::SyncResponse::decode(whole.as_slice()).unwrap();
+        change(&mut answer);
+        match all.adopt(now, &[answer.encode_to_vec()]) {
+            Ok(adopted) => Ok(adopted.in_force.number()),
+            Err(AdoptError::NoDocument { last, .. }) => Err(last.unwrap()),
+            Err(other) => panic!("{other}"),
+        }
     };
-    let (one, two) = (place(1), place(2));
-    forged.members[one].layer = 2;
-    forged.members[two].layer = 1;
-    let forged = forged.encode_to_vec();
-    assert!(Document::decode_verified(&forged, &net.params).is_ok());
-    let documents: [&[u8]; 3] = [five.encode(), six.encode(), &forged];
-    let verified = verify_documents(&net.params, documents, &View::default());
-    assert_eq!(verified[0].as_deref(), Ok(&*five));
-    assert_eq!(verified[1].as_deref(), Ok(&*six));
-    assert_eq!(verified[2], Err(DocumentError::NotDerived));
-    // However many name it.
-    let now = net.params.start_of(EPOCH) + Span::from_secs(3500);
-    let adopted = |next: &[u8]| {
-        let answer = wire::SyncResponse {
-            documents: vec![five.encode().to_vec(), next.to_vec()],
-            now_us: now.as_micros(),
-            ..Default::default()
-        };
-        let answers = responses(now, &[answer.encode_to_vec(), answer.encode_to_vec()]);
-        adopt_documents(&net.params, &answers, now)
-            .unwrap()
-            .documents
+    assert_eq!(changed(&|_| {}), Ok(5));
+    // More entries than there can be, each of which takes more memory than bytes.
+    let many = wire::SyncResponse {
+        documents: vec![Vec::new(); 1000],
+        ..Default::default()
     };
-    assert_eq!(adopted(six.encode()).len(), 2);
-    assert_eq!(adopted(&forged).len(), 1);
+    let refused = all.adopt(now, &[many.encode_to_vec()]).unwrap_err();
+    assert_eq!(refused, AdoptError::Unreadable(1));
+    let certified = |change: &dyn Fn(&mut wire::CertifiedDocument)| {
+        changed(&|answer: &mut wire::SyncResponse| {
+            let bytes = answer.documents.last_mut().unwrap();
+            let mut certified = wire::CertifiedDocument::decode(bytes.as_slice()).unwrap();
+            change(&mut certified);
+            *bytes = certified.encode_to_vec();
+            answer.documents.remove(0);
+        })
+    };
+    assert_eq!(certified(&|_| {}), Ok(5));
+    let unsigned = certified(&|it| it.certificate.clear());
+    assert!(matches!(unsigned, Err(DocumentError::Certificate(_))));
+    // Seats 0 to 7 have signed: six are needed, and each counts.
+    let signature = 66;
+    for (signatures, counts) in [(6, true), (5, false)] {
+        let few = certified(&|it| {
+            it.certificate.truncate(46 + signatures * signature);
+            it.certificate[45] = u8::try_from(signatures).unwrap();
+        });
+        assert_eq!(few.is_ok(), counts, "{few:?}");
+    }
+    let forged = certified(&|it| *it.certificate.last_mut().unwrap() ^= 1);
+    assert!(matches!(forged, Err(DocumentError::Certificate(_))));
+    // The layers are what was signed.
+    let bent = certified(&|it| {
+        let mut document = wire::Document::decode(it.document.as_slice()).unwrap();
+        let mut mixes = document
+            .members
+            .iter_mut()
+            .filter(|member| member.layer > 0);
+        mixes.next().unwrap().layer += 1;
+        document.header.as_mut().unwrap().members =
+            shoal_topology::members_hash(&document.members).to_vec();
+        it.document = document.encode_to_vec();
+    });
+    assert_eq!(bent, Err(DocumentError::NotAsNamed));
 }

@@ -5,10 +5,11 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::SphinxSecret;
 use shoal_proto::{Epoch, NodeId, Span};
+use shoal_topology::agreement::{Reveal, Seats};
 use shoal_topology::sample::Network;
 use shoal_topology::{
     Descriptor, DescriptorError, Document, DocumentError, Identity, NetworkParameters,
-    PACKET_VERSION, Role, SignedDescriptor, View,
+    PACKET_VERSION, Place, Role, SignedDescriptor, View,
 };
 
 const EPOCH: Epoch = Epoch::new(5);
@@ -34,7 +35,57 @@ pub(crate) fn describe(params: &NetworkParameters, index: u32, role: Role) -> De
         storage_mib: 100,
         family: String::new(),
         admission: Vec::new(),
+        vrf_key: identity(index).vrf_key().public(),
+        seat_key: identity(index).id(),
     }
+}
+
+/// A place in the chain: the first one, or the one after a document, proposed by whose turn it is.
+pub(crate) fn place(
+    params: &NetworkParameters,
+    epoch: Epoch,
+    base: Option<(&Document, &Seats)>,
+    count: u32,
+) -> Place<Document> {
+    let Some((base, seats)) = base else {
+        let ids = (0..count).map(|index| identity(index).id());
+        return Place {
+            epoch,
+            base: None,
+            seats: Seats::first(params.hash(), ids).unwrap(),
+            reveal: None,
+        };
+    };
+    let proposer = seats.proposers(base.seed())[0];
+    let proposer = seats.holder(proposer).unwrap().id;
+    let mut all = (0..count).map(identity);
+    let key = all.find(|it| it.id() == proposer).unwrap().vrf_key();
+    let reveal = Reveal::new(&key, base.seed(), (base.height().next(), 0));
+    Place {
+        epoch,
+        base: Some(base.clone()),
+        seats: seats.clone(),
+        reveal: Some(reveal),
+    }
+}
+
+/// The first document of these descriptors, and the seats after it.
+fn first(
+    params: &NetworkParameters,
+    all: &[SignedDescriptor],
+) -> Result<(Document, Seats), DocumentError> {
+    let count = u32::try_from(all.len()).unwrap();
+    Document::form(params, &place(params, EPOCH, None, count), all)
+}
+
+fn next<'a>(
+    params: &NetworkParameters,
+    (base, seats): (&Document, &Seats),
+    all: impl IntoIterator<Item = &'a SignedDescriptor>,
+) -> (Document, Seats) {
+    let count = u32::try_from(seats.count()).unwrap();
+    let place = place(params, EPOCH.next(), Some((base, seats)), count);
+    Document::form(params, &place, all).unwrap()
 }
 
 fn sign(params: &NetworkParameters, index: u32, descriptor: Descriptor) -> SignedDescriptor {
@@ -88,18 +139,18 @@ proptest! {
     ) {
         let params = NetworkParameters::example();
         let mut all = descriptors(&params, &families);
-        let Ok(first) = Document::form(&params, EPOCH, None, &all) else { return Ok(()) };
-        let base = Document::form(&params, EPOCH.next(), Some(&first), &all).unwrap();
+        let Ok((one, seats)) = first(&params, &all) else { return Ok(()) };
+        let (base, _) = next(&params, (&one, &seats), &all);
         // Ordering by a hash of the key and the seed is a shuffle.
         let mut rank = shuffle;
         all.sort_by_cached_key(|signed| {
             rank = rank.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (rank, signed.id())
         });
-        let again = Document::form(&params, EPOCH, None, &all).unwrap();
-        prop_assert_eq!(again.encode(), first.encode());
-        let next = Document::form(&params, EPOCH.next(), Some(&again), &all).unwrap();
-        prop_assert_eq!(next.hash(), base.hash());
+        let (again, _) = first(&params, &all).unwrap();
+        prop_assert_eq!(again.encode(), one.encode());
+        let (two, _) = next(&params, (&again, &seats), &all);
+        prop_assert_eq!(two.hash(), base.hash());
     }
 
     #[test]
@@ -108,7 +159,7 @@ proptest! {
     ) {
         let params = NetworkParameters::example();
         let all = descriptors(&params, &families);
-        let Ok(document) = Document::form(&params, EPOCH, None, &all) else { return Ok(()) };
+        let Ok((document, _)) = first(&params, &all) else { return Ok(()) };
         let mut seen: BTreeMap<String, u8> = BTreeMap::new();
         let mut largest = 1;
         for member in document.members().filter(|member| member.role == Role::Mix) {
@@ -131,16 +182,21 @@ proptest! {
     fn joins_and_leaves_move_few(count in 6_usize..24, gone in any::<prop::sample::Index>()) {
         let params = NetworkParameters::example();
         let all = descriptors(&params, &vec![9; count]);
-        let first = Document::form(&params, EPOCH, None, &all[..all.len() - 1]).unwrap();
-        prop_assert!(spread(&first) <= 1);
-        let joined = Document::form(&params, EPOCH.next(), Some(&first), &all).unwrap();
+        let (one, seats) = first(&params, &all[..all.len() - 1]).unwrap();
+        prop_assert!(spread(&one) <= 1);
+        let (came, seats) = next(&params, (&one, &seats), &all);
+        let new = all.last().unwrap().id();
+        prop_assert_eq!(came.member(&new).unwrap().position(), None, "it has just come");
+        prop_assert!(came.after(&new).is_empty() && came.before(&new).is_empty());
+        let (joined, seats) = next(&params, (&came, &seats), &all);
+        prop_assert!(joined.member(&new).unwrap().position().is_some());
         prop_assert!(spread(&joined) <= 1);
-        let (before, after) = (layers(&first), layers(&joined));
+        let (before, after) = (layers(&one), layers(&joined));
         prop_assert!(before.iter().all(|(id, layer)| after[id] == *layer), "a join moves nobody");
 
         let gone = 2 + gone.index(all.len() - 2);
         let left = all.iter().enumerate().filter(|(index, _)| *index != gone).map(|(_, d)| d);
-        let left = Document::form(&params, EPOCH.next(), Some(&joined), left).unwrap();
+        let (left, _) = next(&params, (&joined, &seats), left);
         prop_assert!(spread(&left) <= 1);
         let moved = layers(&left).iter().filter(|(id, layer)| after[id] != **layer).count();
         prop_assert!(moved <= 1, "a leave moves one at most: {}", moved);
@@ -151,13 +207,18 @@ fn resign(bytes: &[u8], change: impl FnOnce(&mut shoal_proto::wire::Document)) -
     use prost::Message;
     let mut wire = shoal_proto::wire::Document::decode(bytes).unwrap();
     change(&mut wire);
+    // As somebody would do it who knows the format.
+    let members = shoal_topology::members_hash(&wire.members);
+    if let Some(header) = &mut wire.header {
+        header.members = members.to_vec();
+    }
     wire.encode_to_vec()
 }
 
 #[test]
 fn documents_are_verified() {
     let params = NetworkParameters::example();
-    let document = Document::form(&params, EPOCH, None, &descriptors(&params, &[9; 6])).unwrap();
+    let (document, _) = first(&params, &descriptors(&params, &[9; 6])).unwrap();
     let bytes = document.encode();
     assert!(Document::decode_verified(bytes, &params).unwrap() == document);
     let check = |change: &dyn Fn(&mut shoal_proto::wire::Document)| {
@@ -168,8 +229,17 @@ fn documents_are_verified() {
         check(&|d| d.members[1] = d.members[0].clone()),
         DocumentError::Order
     );
-    assert_eq!(check(&|d| d.epoch = 9), DocumentError::NoKey(Epoch::new(9)));
-    assert_eq!(check(&|d| d.previous.clear()), DocumentError::Malformed);
+    let head = |change: &dyn Fn(&mut shoal_proto::wire::DocumentHeader)| {
+        check(&|d| change(d.header.as_mut().unwrap()))
+    };
+    assert_eq!(head(&|h| h.epoch = 9), DocumentError::NoKey(Epoch::new(9)));
+    assert_eq!(head(&|h| h.previous.clear()), DocumentError::Malformed);
+    assert_eq!(head(&|h| h.seed.push(0)), DocumentError::Malformed);
+    assert_eq!(head(&|h| h.round = 1), DocumentError::Malformed);
+    assert_eq!(head(&|h| h.height = 0), DocumentError::Malformed);
+    assert_eq!(head(&|h| h.height = 2), DocumentError::Malformed);
+    assert_eq!(head(&|h| h.proof = vec![0xff; 80]), DocumentError::Proof);
+    assert_eq!(check(&|d| d.header = None), DocumentError::Malformed);
     assert_eq!(
         check(&|d| d.members.retain(|m| m.layer != 0)),
         DocumentError::NoProvider
@@ -181,7 +251,7 @@ fn documents_are_verified() {
     let mix = |d: &mut shoal_proto::wire::Document, layer| {
         d.members.iter_mut().find(|m| m.layer > 0).unwrap().layer = layer;
     };
-    for layer in [0, 4, 255, 256, u32::MAX] {
+    for layer in [4, 255, 256, u32::MAX] {
         assert_eq!(check(&|d| mix(d, layer)), DocumentError::Layer(layer));
     }
     assert_eq!(

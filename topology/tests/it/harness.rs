@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use shoal_proto::{Epoch, NodeId, Span, Time};
+use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time};
+use shoal_topology::agreement::Height;
 use shoal_topology::{
     Address, Directory, DirectoryAction, DirectoryChange, DirectoryDone, DirectoryInput,
     DirectoryJob, DirectoryWarning, Document, GenesisMember, Identity, LocalNode,
@@ -20,6 +21,10 @@ pub(crate) struct Disk {
     pub(crate) documents: BTreeMap<Epoch, Arc<[u8]>>,
     pub(crate) descriptors: BTreeMap<(NodeId, u64), Arc<[u8]>>,
     pub(crate) sequence: u64,
+    pub(crate) handovers: BTreeMap<Height, Arc<[u8]>>,
+    pub(crate) records: BTreeMap<(Height, u64), Vec<u8>>,
+    pub(crate) proposals: BTreeMap<DocumentHash, Arc<[u8]>>,
+    pub(crate) seat_keys: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Disk {
@@ -49,6 +54,27 @@ impl Disk {
                 assert!(sequence > self.sequence, "a sequence number is used once");
                 self.sequence = sequence;
             }
+            DirectoryChange::Handover { height, bytes } => {
+                assert!(self.handovers.insert(height, bytes).is_none());
+            }
+            DirectoryChange::Record {
+                height,
+                number,
+                bytes,
+            } => {
+                let row = self.records.insert((height, number), bytes.to_vec());
+                assert!(row.is_none(), "a record is written once");
+            }
+            DirectoryChange::RemoveRecord { height, number } => {
+                assert!(self.records.remove(&(height, number)).is_some());
+            }
+            DirectoryChange::Proposal { hash, bytes } => {
+                assert!(self.proposals.insert(hash, bytes).is_none());
+            }
+            DirectoryChange::RemoveProposal { hash } => {
+                assert!(self.proposals.remove(&hash).is_some());
+            }
+            DirectoryChange::SeatKeys { kept } => self.seat_keys = Some(kept),
         }
     }
 
@@ -62,6 +88,10 @@ impl Disk {
             documents: self.documents.values().cloned().collect(),
             descriptors: self.descriptors.values().cloned().collect(),
             sequence: self.sequence,
+            handovers: self.handovers.values().cloned().collect(),
+            records: self.records.clone(),
+            proposals: self.proposals.values().cloned().collect(),
+            seat_keys: self.seat_keys.clone(),
         }
     }
 }
@@ -147,6 +177,7 @@ impl Harness {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let mut params = NetworkParameters {
             epoch: Span::from_secs(60),
+            term: 4,
             layers: 2,
             ..NetworkParameters::example()
         };
