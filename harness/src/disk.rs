@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use shoal_client::{Change, Row, Table};
 use shoal_packet::ReplayTag;
-use shoal_proto::{Epoch, NodeId};
+use shoal_proto::{DocumentHash, Epoch, NodeId};
 use shoal_provider::MemoryStore;
+use shoal_topology::agreement::Height;
 use shoal_topology::{DirectoryChange, Restored};
 use zeroize::Zeroizing;
 
@@ -49,6 +50,10 @@ pub(crate) struct NodeDisk {
     documents: BTreeMap<Epoch, Arc<[u8]>>,
     descriptors: BTreeMap<(NodeId, u64), Arc<[u8]>>,
     sequence: u64,
+    handovers: BTreeMap<Height, Arc<[u8]>>,
+    records: BTreeMap<(Height, u64), Vec<u8>>,
+    proposals: BTreeMap<DocumentHash, Arc<[u8]>>,
+    seat_keys: Option<Zeroizing<Vec<u8>>>,
     tags: BTreeMap<Epoch, Vec<ReplayTag>>,
     pub(crate) store: MemoryStore,
 }
@@ -60,6 +65,10 @@ impl NodeDisk {
             documents: BTreeMap::new(),
             descriptors: BTreeMap::new(),
             sequence: 0,
+            handovers: BTreeMap::new(),
+            records: BTreeMap::new(),
+            proposals: BTreeMap::new(),
+            seat_keys: None,
             tags: BTreeMap::new(),
             store,
         }
@@ -91,6 +100,26 @@ impl NodeDisk {
                 self.descriptors.remove(&(id, sequence));
             }
             DirectoryChange::Sequence(sequence) => self.sequence = sequence,
+            DirectoryChange::Handover { height, bytes } => {
+                self.handovers.insert(height, bytes);
+            }
+            DirectoryChange::Record {
+                height,
+                number,
+                bytes,
+            } => {
+                self.records.insert((height, number), bytes.to_vec());
+            }
+            DirectoryChange::RemoveRecord { height, number } => {
+                self.records.remove(&(height, number));
+            }
+            DirectoryChange::Proposal { hash, bytes } => {
+                self.proposals.insert(hash, bytes);
+            }
+            DirectoryChange::RemoveProposal { hash } => {
+                self.proposals.remove(&hash);
+            }
+            DirectoryChange::SeatKeys { kept } => self.seat_keys = Some(kept),
         }
     }
 
@@ -104,6 +133,10 @@ impl NodeDisk {
             documents: self.documents.values().cloned().collect(),
             descriptors: self.descriptors.values().cloned().collect(),
             sequence: self.sequence,
+            handovers: self.handovers.values().cloned().collect(),
+            records: self.records.clone(),
+            proposals: self.proposals.values().cloned().collect(),
+            seat_keys: self.seat_keys.clone(),
         }
     }
 

@@ -35,8 +35,14 @@ pub struct Network {
     pub params: Arc<NetworkParameters>,
     /// The nodes by identity.
     pub nodes: BTreeMap<NodeId, Node>,
-    /// By document, the seats that decide it and those that decide the next one.
-    seats: BTreeMap<DocumentHash, (Seats, Seats)>,
+    /// The documents that were made, each with the seats that decide it and those that decide the next one.
+    made: BTreeMap<DocumentHash, Made>,
+}
+
+struct Made {
+    document: Arc<Document>,
+    seats: Seats,
+    next: Seats,
 }
 
 impl Network {
@@ -81,7 +87,7 @@ impl Network {
         Self {
             params: Arc::new(params),
             nodes,
-            seats: BTreeMap::new(),
+            made: BTreeMap::new(),
         }
     }
 
@@ -109,9 +115,9 @@ impl Network {
         let (base, seats) = match previous {
             None => (None, self.first_seats(&rules)?),
             Some(base) => {
-                let known = self.seats.get(base.hash());
-                let (_, next) = known.ok_or(DocumentError::NotDerived)?;
-                (Some(base), next.clone())
+                let known = self.made.get(base.hash());
+                let known = known.ok_or(DocumentError::NotDerived)?;
+                (Some(base), known.next.clone())
             }
         };
         let reveal = match base {
@@ -125,8 +131,14 @@ impl Network {
             reveal,
         };
         let (document, next) = Document::form_by(&rules, &place, &descriptors)?;
-        self.seats.insert(*document.hash(), (place.seats, next));
-        Ok(Arc::new(document))
+        let document = Arc::new(document);
+        let made = Made {
+            document: Arc::clone(&document),
+            seats: place.seats,
+            next,
+        };
+        self.made.insert(*document.hash(), made);
+        Ok(document)
     }
 
     fn first_seats(&self, rules: &Rules) -> Result<Seats, DocumentError> {
@@ -153,7 +165,7 @@ impl Network {
     #[must_use]
     #[expect(clippy::expect_used, reason = "as the documentation says")]
     pub fn certify(&self, document: &Arc<Document>) -> Certified {
-        let (seats, _) = self.seats.get(document.hash()).expect("made here");
+        let seats = &self.made.get(document.hash()).expect("made here").seats;
         let signed = |seat: Seat| {
             let node = self.nodes.get(&seats.holder(seat)?.id)?;
             Some((seat, &node.identity))
@@ -170,12 +182,32 @@ impl Network {
     #[must_use]
     pub fn handover(&self, document: &Arc<Document>) -> Option<Handover> {
         let rules = Rules::new(Arc::clone(&self.params));
-        let (_, next) = self.seats.get(document.hash())?;
+        let next = &self.made.get(document.hash())?.next;
         Trust::hands_over(&rules, document.height()).then(|| Handover {
             header: document.header().clone(),
             certificate: self.certify(document).certificate,
             seats: next.clone(),
         })
+    }
+
+    /// What a node answers that has these documents: they were made here, and each follows the one before or
+    /// its own predecessors do. The handovers that lead to them, and they with their certificates,
+    /// encoded.
+    #[must_use]
+    pub fn answer(&self, documents: &[Arc<Document>]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        let mut handovers = BTreeMap::new();
+        for document in documents {
+            let mut made = self.made.get(document.hash());
+            while let Some(Made { document, .. }) = made {
+                if let Some(handover) = self.handover(document) {
+                    let height = document.height();
+                    handovers.entry(height).or_insert_with(|| handover.encode());
+                }
+                made = self.made.get(document.previous());
+            }
+        }
+        let certified = documents.iter().map(|it| self.certify(it).encode());
+        (handovers.into_values().collect(), certified.collect())
     }
 
     /// A view with the documents of these epochs, each following the one before.

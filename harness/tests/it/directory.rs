@@ -8,9 +8,9 @@ use shoal_proto::Epoch;
 use crate::support::{START, secs};
 
 /// The hashes that nodes have for a document, and how many have one.
-fn hashes(network: &Network, epoch: Epoch) -> (BTreeSet<[u8; 32]>, usize) {
+fn hashes(network: &Network, epoch: Epoch) -> (BTreeSet<shoal_proto::DocumentHash>, usize) {
     let views = network.nodes().filter_map(|node| network.view(node));
-    let found: Vec<[u8; 32]> = views
+    let found: Vec<shoal_proto::DocumentHash> = views
         .filter_map(|view| view.documents.get(&epoch))
         .map(|d| *d.hash())
         .collect();

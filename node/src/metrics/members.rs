@@ -14,6 +14,8 @@ shoal_proto::labels! {
         Second = "layer_2";
         /// Mixes of the third layer; 0 in a network of fewer.
         Third = "layer_3";
+        /// Mixes that have just come: the next document gives them a layer.
+        New = "new";
     }
 }
 
@@ -23,18 +25,19 @@ impl PlacedMembers {
     pub fn in_document(document: Option<&Document>) -> Self {
         let mut placed = Self::default();
         for member in document.into_iter().flat_map(Document::members) {
-            placed.add(place(member.layer), 1);
+            placed.add(place(member.position()), 1);
         }
         placed
     }
 }
 
 /// The place of a layer, from 1; 0 is a provider's.
-const fn place(layer: u8) -> MemberPlace {
-    match layer {
-        0 => MemberPlace::Provider,
-        1 => MemberPlace::First,
-        2 => MemberPlace::Second,
-        _ => MemberPlace::Third,
+const fn place(position: Option<u8>) -> MemberPlace {
+    match position {
+        None => MemberPlace::New,
+        Some(0) => MemberPlace::Provider,
+        Some(1) => MemberPlace::First,
+        Some(2) => MemberPlace::Second,
+        Some(_) => MemberPlace::Third,
     }
 }

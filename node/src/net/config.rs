@@ -5,6 +5,7 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use shoal_proto::NetworkHash;
 use shoal_topology::Reach;
+use shoal_topology::agreement::MAX_MESSAGE_BYTES;
 use zeroize::Zeroizing;
 
 /// Whether this is a node, or a client of a node.
@@ -74,7 +75,7 @@ pub struct NetLimits {
     pub waiting_requests: usize,
     /// Requests of one connection that are under way at a time. 16 by default.
     pub requests_per_connection: usize,
-    /// Largest gossip message in bytes. 2 KiB by default.
+    /// Largest gossip message in bytes. 26 KiB by default: the longest is a certificate of all seats.
     pub gossip_bytes: usize,
     /// QUIC's receive window of one substream in bytes. 256 KiB by default, like Yamux: what a
     /// peer can make us hold, and what we send to a peer that does not read.
@@ -127,7 +128,7 @@ impl Default for NetLimits {
             request_timeout: Duration::from_secs(10),
             waiting_requests: 256,
             requests_per_connection: 16,
-            gossip_bytes: 2 * 1024,
+            gossip_bytes: MAX_MESSAGE_BYTES + 64,
             quic_stream_bytes: 256 * 1024,
             quic_connection_bytes: 1024 * 1024,
             idle_deadline: Duration::from_secs(120),

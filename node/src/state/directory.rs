@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use shoal_packet::{ReplayTag, SphinxSecret};
 use shoal_proto::{Epoch, NodeId};
+use shoal_topology::agreement::Height;
 use shoal_topology::{DirectoryChange, Restored};
 use zeroize::Zeroizing;
 
@@ -18,14 +19,19 @@ use super::rows::{RowChange, Rows};
 const FILE: &str = "directory.db";
 const KEY_DIR: &str = "epoch-keys";
 const KEY_KIND: &str = "shoal-epoch-key-1";
+const SEAT_DIR: &str = "seat-keys";
+const SEAT_KIND: &str = "shoal-seat-key-1";
 
 /// Grows with every change of a row.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 
 const ADVICE: &str = "move it away: the node gets documents and descriptors from the others again";
 
 const DOCUMENT: &str = "document";
 const DESCRIPTOR: &str = "descriptor";
+const HANDOVER: &str = "handover";
+const RECORD: &str = "record";
+const PROPOSAL: &str = "proposal";
 const META: &str = "meta";
 const SEQUENCE: &[u8] = b"sequence";
 
@@ -38,6 +44,9 @@ const SEQUENCE: &[u8] = b"sequence";
 pub struct DirectoryFiles {
     rows: Rows,
     keys: PathBuf,
+    /// The key for a seat: one file, named by the numbers of the oldest and the newest key that follow
+    /// from it. The next is written before the one before is removed.
+    seats: PathBuf,
 }
 
 /// Changes that are not on disk, and why.
@@ -66,11 +75,15 @@ impl DirectoryFiles {
     /// [`StateError`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
         let keys = dir.join(KEY_DIR);
-        StateDir::create(&keys)?;
-        sync_parent(&keys)?;
+        let seats = dir.join(SEAT_DIR);
+        for made in [&keys, &seats] {
+            StateDir::create(made)?;
+            sync_parent(made)?;
+        }
         Ok(Self {
             rows: Rows::open(&dir.join(FILE), LAYOUT, ADVICE)?,
             keys,
+            seats,
         })
     }
 
@@ -83,6 +96,7 @@ impl DirectoryFiles {
     pub fn load(&self, log: &mut ReplayLog) -> Result<LoadedDirectory, StateError> {
         let mut loaded = LoadedDirectory::default();
         self.load_rows(&mut loaded.restored)?;
+        loaded.restored.seat_keys = self.load_seat_keys()?;
         for epoch in self.key_epochs()? {
             match self.load_key(epoch, log)? {
                 Ok((secret, tags)) => {
@@ -147,8 +161,69 @@ impl DirectoryFiles {
                 remove_secret(&self.key_path(*epoch))?;
                 log.remove(*epoch)
             }
+            DirectoryChange::SeatKeys { kept } => self.keep_seat_keys(kept),
             _ => Ok(()),
         }
+    }
+
+    fn keep_seat_keys(&self, kept: &[u8]) -> Result<(), StateError> {
+        let Some((first, rest)) = kept.split_first_chunk() else {
+            return Ok(());
+        };
+        let Some((named, secret)) = rest.split_first_chunk() else {
+            return Ok(());
+        };
+        let secret: Zeroizing<[u8; 32]> = match secret.try_into() {
+            Ok(secret) => Zeroizing::new(secret),
+            Err(_) => return Ok(()),
+        };
+        let numbers = (u64::from_be_bytes(*first), u64::from_be_bytes(*named));
+        let before = self.seat_files()?;
+        write_secret(
+            &self.seat_path(numbers),
+            encode(SEAT_KIND, &secret).as_bytes(),
+        )?;
+        for old in before.into_iter().filter(|old| *old != numbers) {
+            remove_secret(&self.seat_path(old))?;
+        }
+        Ok(())
+    }
+
+    /// As it was kept; none for a new node.
+    fn load_seat_keys(&self) -> Result<Option<Zeroizing<Vec<u8>>>, StateError> {
+        let files = self.seat_files()?;
+        // After a crash between writing and removing the newest counts.
+        let Some(numbers) = files
+            .into_iter()
+            .max_by_key(|(first, named)| (*named, *first))
+        else {
+            return Ok(None);
+        };
+        let path = self.seat_path(numbers);
+        let content = read_secret(&path, "the node makes it")?;
+        // One that is damaged is made anew: the node sits again from the next term on.
+        let Ok(secret) = decode(SEAT_KIND, &content) else {
+            return Ok(None);
+        };
+        let (first, named) = numbers;
+        let mut kept = Zeroizing::new(Vec::with_capacity(48));
+        kept.extend_from_slice(&first.to_be_bytes());
+        kept.extend_from_slice(&named.to_be_bytes());
+        kept.extend_from_slice(secret.as_slice());
+        Ok(Some(kept))
+    }
+
+    fn seat_files(&self) -> Result<Vec<(u64, u64)>, StateError> {
+        let names = file_names(&self.seats)?;
+        let numbers = |name: &String| {
+            let (first, named) = name.strip_suffix(".key")?.split_once('-')?;
+            Some((first.parse().ok()?, named.parse().ok()?))
+        };
+        Ok(names.iter().filter_map(numbers).collect())
+    }
+
+    fn seat_path(&self, (first, named): (u64, u64)) -> PathBuf {
+        self.seats.join(format!("{first}-{named}.key"))
     }
 
     fn apply_rows(&mut self, rows: &[Row]) -> Result<(), StateError> {
@@ -184,6 +259,13 @@ impl DirectoryFiles {
             match kind {
                 DOCUMENT => restored.documents.push(value.into()),
                 DESCRIPTOR => restored.descriptors.push(value.into()),
+                // By height, so in order.
+                HANDOVER => restored.handovers.push(value.into()),
+                PROPOSAL => restored.proposals.push(value.into()),
+                RECORD => {
+                    let (height, number) = record_of(&key).ok_or("a record has no number")?;
+                    restored.records.insert((height, number), value);
+                }
                 META if key == SEQUENCE => {
                     let bytes = value.try_into();
                     let bytes = bytes.map_err(|_| "its sequence number is no number".to_owned())?;
@@ -196,17 +278,9 @@ impl DirectoryFiles {
     }
 
     fn key_epochs(&self) -> Result<Vec<Epoch>, StateError> {
-        let mut epochs = Vec::new();
-        let entries = std::fs::read_dir(&self.keys).map_err(StateError::io("list", &self.keys))?;
-        for entry in entries {
-            let name = entry
-                .map_err(StateError::io("list", &self.keys))?
-                .file_name();
-            let number = name
-                .to_str()
-                .and_then(|name| name.strip_suffix(".key")?.parse().ok());
-            epochs.extend(number.map(Epoch::new));
-        }
+        let names = file_names(&self.keys)?;
+        let number = |name: &String| name.strip_suffix(".key")?.parse().ok();
+        let mut epochs: Vec<Epoch> = names.iter().filter_map(number).map(Epoch::new).collect();
         epochs.sort_unstable();
         Ok(epochs)
     }
@@ -242,7 +316,9 @@ type Row = (&'static str, Vec<u8>, Option<Arc<[u8]>>);
 /// The row of a change. None for a secret.
 fn row(change: &DirectoryChange) -> Option<Row> {
     let row = match change {
-        DirectoryChange::Key { .. } | DirectoryChange::RemoveKey { .. } => return None,
+        DirectoryChange::Key { .. }
+        | DirectoryChange::RemoveKey { .. }
+        | DirectoryChange::SeatKeys { .. } => return None,
         DirectoryChange::Document { epoch, bytes } => (
             DOCUMENT,
             epoch_key(*epoch).to_vec(),
@@ -264,8 +340,50 @@ fn row(change: &DirectoryChange) -> Option<Row> {
             let value = Arc::from(number.to_be_bytes().as_slice());
             (META, SEQUENCE.to_vec(), Some(value))
         }
+        DirectoryChange::Handover { height, bytes } => {
+            let key = height.number().to_be_bytes().to_vec();
+            (HANDOVER, key, Some(Arc::clone(bytes)))
+        }
+        DirectoryChange::Record {
+            height,
+            number,
+            bytes,
+        } => {
+            let key = record_key(*height, *number);
+            (RECORD, key, Some(Arc::clone(bytes)))
+        }
+        DirectoryChange::RemoveRecord { height, number } => {
+            (RECORD, record_key(*height, *number), None)
+        }
+        DirectoryChange::Proposal { hash, bytes } => {
+            let key = hash.as_bytes().to_vec();
+            (PROPOSAL, key, Some(Arc::clone(bytes)))
+        }
+        DirectoryChange::RemoveProposal { hash } => (PROPOSAL, hash.as_bytes().to_vec(), None),
     };
     Some(row)
+}
+
+fn record_key(height: Height, number: u64) -> Vec<u8> {
+    [height.number().to_be_bytes(), number.to_be_bytes()].concat()
+}
+
+fn record_of(key: &[u8]) -> Option<(Height, u64)> {
+    let (height, number) = key.split_first_chunk()?;
+    let number = number.try_into().ok()?;
+    let height = Height::new(u64::from_be_bytes(*height));
+    Some((height, u64::from_be_bytes(number)))
+}
+
+/// Names of files in a directory, as far as they are text.
+fn file_names(dir: &Path) -> Result<Vec<String>, StateError> {
+    let entries = std::fs::read_dir(dir).map_err(StateError::io("list", dir))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(StateError::io("list", dir))?;
+        names.extend(entry.file_name().into_string());
+    }
+    Ok(names)
 }
 
 fn epoch_key(epoch: Epoch) -> [u8; 8] {
@@ -279,6 +397,8 @@ fn descriptor_key(id: &NodeId, sequence: u64) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use shoal_proto::DocumentHash;
 
     use super::*;
 
@@ -357,6 +477,63 @@ mod tests {
             [(Epoch::new(1), vec![ReplayTag::new([5; 32])])]
         );
         assert!(loaded.forgotten.is_empty());
+    }
+
+    #[test]
+    fn what_a_seat_needs_is_kept_and_the_key_before_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = |first: u64, named: u64, secret: u8| {
+            let numbers = [first.to_be_bytes(), named.to_be_bytes()].concat();
+            Zeroizing::new([numbers, vec![secret; 32]].concat())
+        };
+        let (height, hash) = (Height::new(7), DocumentHash::new([4; 32]));
+        let record = |number, byte: u8| DirectoryChange::Record {
+            height,
+            number,
+            bytes: [byte].into(),
+        };
+        let handover = |height, byte: u8| DirectoryChange::Handover {
+            height: Height::new(height),
+            bytes: [byte].into(),
+        };
+        let proposal = DirectoryChange::Proposal {
+            hash,
+            bytes: [9].into(),
+        };
+        store(
+            dir.path(),
+            vec![
+                handover(300, 3),
+                handover(1, 1),
+                record(300, 2),
+                record(2, 1),
+                record(1, 0),
+                proposal,
+                DirectoryChange::SeatKeys {
+                    kept: kept(0, 0, 5),
+                },
+            ],
+        );
+        let loaded = load(dir.path()).restored;
+        assert_eq!(loaded.handovers, [[1].into(), [3].into()]);
+        let records: Vec<_> = loaded.records.values().flatten().copied().collect();
+        assert_eq!(records, [0, 1, 2]);
+        assert_eq!(loaded.proposals, [[9].into()]);
+        assert_eq!(loaded.seat_keys, Some(kept(0, 0, 5)));
+        let second = DirectoryChange::SeatKeys {
+            kept: kept(1, 1, 6),
+        };
+        let number = 1;
+        let gone = DirectoryChange::RemoveRecord { height, number };
+        store(
+            dir.path(),
+            vec![second, gone, DirectoryChange::RemoveProposal { hash }],
+        );
+        let loaded = load(dir.path()).restored;
+        assert_eq!(loaded.seat_keys, Some(kept(1, 1, 6)));
+        assert_eq!((loaded.records.len(), loaded.proposals.len()), (2, 0));
+        let files = file_names(&dir.path().join(SEAT_DIR)).unwrap();
+        assert_eq!(files, ["1-1.key"]);
     }
 
     #[test]

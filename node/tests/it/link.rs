@@ -390,7 +390,10 @@ pub(crate) async fn attach(
 ) -> (Impatient, mpsc::Receiver<Frame>) {
     let mut rng = ChaCha20Rng::seed_from_u64(clock.now().as_micros());
     let (net, mut events, _) = networking(params, &mut rng);
-    let asked = (RequestKind::Directory, Vec::new());
+    let asked = (
+        RequestKind::Directory,
+        shoal_topology::chain_request(Default::default(), Default::default()),
+    );
     let documents = ask(&net, &mut events, params, mailbox, asked).await;
     net.shutdown();
     let answer = shoal_topology::Response {

@@ -7,9 +7,10 @@ use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{Epoch, NodeId, Span, Time};
+use shoal_topology::agreement::Height;
 use shoal_topology::{
-    Address, Answers, ClientDirectory, Document, MAX_STALE_EPOCHS, NetworkParameters, Response,
-    Role, View,
+    Address, AdoptError, Answers, ClientDirectory, Document, MAX_STALE_EPOCHS, NetworkParameters,
+    Response, Role, Trust, View, chain_request,
 };
 
 use super::error::SessionError;
@@ -32,6 +33,8 @@ const RENEW_AGAIN: (Span, Span) = (Span::from_secs(2), Span::from_secs(60));
 pub(super) struct Documents {
     params: Arc<NetworkParameters>,
     view: Arc<View>,
+    /// Whose signatures count; none if the network file names nobody who could sign.
+    trust: Option<Trust>,
     /// The epoch in which enough nodes said that there is no newer document than ours.
     confirmed: Option<Epoch>,
     fetch: Option<Fetch>,
@@ -48,7 +51,7 @@ struct Fetch {
     asked: usize,
     answers: Vec<Response>,
     until: Time,
-    verifying: Option<Answers>,
+    verifying: Option<Arc<Answers>>,
 }
 
 /// How far a fetch has come.
@@ -64,6 +67,7 @@ pub(super) enum Progress {
 impl Documents {
     pub(super) fn new(params: Arc<NetworkParameters>) -> Self {
         Self {
+            trust: Trust::first(&params).ok(),
             params,
             view: Arc::default(),
             confirmed: None,
@@ -118,6 +122,13 @@ impl Documents {
         });
     }
 
+    /// What is asked: what leads from whose signatures are known to count to the documents that count now. It
+    /// is as long whatever is known.
+    pub(super) fn question(&self) -> Vec<u8> {
+        let since = self.trust.as_ref().map(Trust::since);
+        chain_request(since.unwrap_or_default(), Height::default())
+    }
+
     /// Whether this connection is one of the questions under way.
     pub(super) fn awaits(&self, connection: ConnectionId) -> bool {
         let fetch = self.fetch.as_ref();
@@ -159,19 +170,17 @@ impl Documents {
             (_, 0) => Err(SessionError::NobodyToAsk),
             (0, _) => Err(SessionError::NobodyAnswered),
             (1, asked) if asked > 1 => Err(SessionError::OneAnswer),
-            (_, asked) => Answers::read(asked, &fetch.answers).map_err(SessionError::Adopt),
+            _ => Answers::read(&fetch.answers).map_err(SessionError::Adopt),
         };
-        match outcome {
-            Ok(answers) => {
+        let trust = self.trust.as_ref();
+        let trust = trust.ok_or(SessionError::Adopt(AdoptError::Seats));
+        match outcome.and_then(|answers| Ok((Arc::new(answers), trust?))) {
+            Ok((answers, trust)) => {
                 let job = SessionJob {
                     params: Arc::clone(&self.params),
                     number: fetch.number,
-                    documents: answers
-                        .documents()
-                        .into_iter()
-                        .map(<[u8]>::to_vec)
-                        .collect(),
-                    known: Arc::clone(&self.view),
+                    answers: Arc::clone(&answers),
+                    trust: trust.clone(),
                 };
                 fetch.verifying = Some(answers);
                 fetch.until = now + LOOKED_AT;
@@ -194,17 +203,15 @@ impl Documents {
     ) -> Option<Result<i64, SessionError>> {
         let fetch = self.fetch.take_if(|fetch| fetch.number == done.number)?;
         let answers = fetch.verifying?;
-        let verified = answers
-            .documents()
-            .into_iter()
-            .zip(&done.verified)
-            .collect();
-        let adopted = answers.adopt(&self.params, &verified, &self.view, now);
-        let outcome = adopted.map_err(SessionError::Adopt).and_then(|directory| {
-            self.check_members(&directory.documents)?;
+        // What was followed is followed, whatever it led to: who was away for long asks again from there.
+        if let Some(trust) = done.looked.furthest() {
+            self.trust = Some(trust.clone());
+        }
+        let adopted = answers.adopt(&self.params, &done.looked, &self.view, now);
+        let outcome = adopted.map_err(SessionError::Adopt).map(|directory| {
             let ahead = directory.clock_offset_us;
             self.take(directory, now.shifted(ahead));
-            Ok(ahead)
+            ahead
         });
         Some(outcome)
     }
@@ -252,51 +259,6 @@ impl Documents {
         self.renew_at = None;
         let fetch = self.fetch.take();
         fetch.map_or_else(Vec::new, |fetch| fetch.waiting.into_keys().collect())
-    }
-
-    /// Every document that is not known has most of the members that the network file names, or as
-    /// many of them as the known document that it follows from lets expect; and if that has none
-    /// left, most of its members. Without this, whoever answered could make up a network.
-    fn check_members(
-        &self,
-        documents: &BTreeMap<Epoch, Arc<Document>>,
-    ) -> Result<(), SessionError> {
-        let mut sound: Vec<&Arc<Document>> = self.view.documents.values().collect();
-        for document in documents.values() {
-            let base = |known: &&&Arc<Document>| known.hash() == document.previous();
-            let base = sound.iter().find(base).copied();
-            if !sound.contains(&document) {
-                self.check(document, base)?;
-                sound.push(document);
-            }
-        }
-        Ok(())
-    }
-
-    fn check(&self, document: &Document, base: Option<&Arc<Document>>) -> Result<(), SessionError> {
-        let genesis = self.params.genesis_members.iter().map(|member| member.id);
-        let genesis: BTreeSet<NodeId> = genesis.collect();
-        let listed = |ids: &BTreeSet<NodeId>| {
-            let found = ids.iter().filter(|id| document.member(id).is_some());
-            found.count()
-        };
-        let found = listed(&genesis);
-        if found * 2 > genesis.len() {
-            return Ok(());
-        }
-        if let Some(base) = base {
-            let members: BTreeSet<NodeId> = base.members().map(|member| member.id).collect();
-            let first: BTreeSet<NodeId> = genesis.intersection(&members).copied().collect();
-            let expected = if first.is_empty() { members } else { first };
-            if listed(&expected) * 2 > expected.len() {
-                return Ok(());
-            }
-        }
-        Err(SessionError::Strangers {
-            epoch: document.epoch().number(),
-            found,
-            all: genesis.len(),
-        })
     }
 
     /// Attached: documents are renewed at some random moment after the next one that is missing is
@@ -370,60 +332,26 @@ mod tests {
 
     use super::*;
 
-    /// A network of nine nodes with so many first members more that nobody has heard of.
-    fn network(strangers: u8) -> (Network, Documents, ClientDirectory, Time) {
+    /// A network of nine nodes.
+    fn network() -> (Network, Documents, ClientDirectory, Time) {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let mut network = Network::new(&mut rng, NetworkParameters::example(), 2, 3);
         let view = network.view(&mut rng, [Epoch::new(0)]).expect("view");
-        let mut params = (*network.params).clone();
-        for index in 0..strangers {
-            let mut member = params.genesis_members[0].clone();
-            member.id = NodeId::new([index; 32]);
-            params.genesis_members.push(member);
-        }
+        let params = Arc::clone(&network.params);
         let now = params.genesis + Span::from_secs(1);
         let directory = ClientDirectory {
             documents: view.documents.clone(),
             in_force: Epoch::new(0),
             named_by: BTreeSet::new(),
+            trust: Trust::first(&params).expect("first members"),
             clock_offset_us: 0,
         };
-        (network, Documents::new(Arc::new(params)), directory, now)
-    }
-
-    #[test]
-    fn a_network_of_strangers_is_refused_unless_it_follows_from_a_known_one() {
-        let (_, documents, directory, _) = network(8);
-        assert_eq!(documents.check_members(&directory.documents), Ok(()));
-        let (mut network, mut documents, directory, _) = network(9);
-        let refused = |epoch, found| {
-            let all = 18;
-            Err(SessionError::Strangers { epoch, found, all })
-        };
-        let known = &directory.documents;
-        assert_eq!(documents.check_members(known), refused(0, 9));
-        documents.view = directory.view();
-        assert_eq!(documents.check_members(known), Ok(()));
-        // Half of the first members that the known one has is too few of them, whoever else is
-        // there: to name a document as the one before costs nothing.
-        let mut rng = ChaCha20Rng::seed_from_u64(2);
-        let base = Arc::clone(&known[&Epoch::new(0)]);
-        let mixes = network.ids(Role::Mix).take(3);
-        let leaving: Vec<NodeId> = mixes.chain(network.ids(Role::Provider).take(2)).collect();
-        let mut next = |network: &mut Network| {
-            let next = network.document(&mut rng, Epoch::new(1), Some(&*base));
-            BTreeMap::from([(Epoch::new(1), next.expect("document"))])
-        };
-        for leaves in leaving {
-            assert_eq!(documents.check_members(&next(&mut network)), Ok(()));
-            network.nodes.remove(&leaves);
-        }
-        assert_eq!(documents.check_members(&next(&mut network)), refused(1, 4));
+        (network, Documents::new(params), directory, now)
     }
 
     #[test]
     fn who_is_asked_says_nothing_of_where_the_mailbox_is() {
-        let (network, mut documents, directory, now) = network(0);
+        let (network, mut documents, directory, now) = network();
         let mixes: Vec<NodeId> = network.ids(Role::Mix).collect();
         for known in [Arc::default(), directory.view()] {
             documents.view = known;
@@ -434,7 +362,7 @@ mod tests {
 
     #[test]
     fn one_of_those_that_the_network_began_with_is_always_asked() {
-        let (_, mut documents, directory, now) = network(0);
+        let (_, mut documents, directory, now) = network();
         let mut params = (*documents.params).clone();
         let mut mixes = params
             .genesis_members
@@ -454,7 +382,7 @@ mod tests {
 
     #[test]
     fn documents_are_renewed_after_the_freeze_and_before_the_switch_whenever_one_connects() {
-        let (_, mut documents, directory, _) = network(0);
+        let (_, mut documents, directory, _) = network();
         documents.view = directory.view();
         let params = Arc::clone(&documents.params);
         let mut rng = ChaCha20Rng::seed_from_u64(2);

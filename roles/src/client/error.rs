@@ -19,19 +19,6 @@ pub enum SessionError {
     /// There is nobody to ask.
     #[error("the network file names no mix that could be asked for the directory")]
     NobodyToAsk,
-    /// Whoever answered may have made up a network.
-    #[error(
-        "the document of epoch {epoch} has {found} of the network's {all} first members, and does \
-         not follow from one that is known: somebody may be showing us another network"
-    )]
-    Strangers {
-        /// The document's epoch.
-        epoch: u64,
-        /// First members that it has.
-        found: usize,
-        /// First members that there are.
-        all: usize,
-    },
     /// The answers are of no use, or contradict each other.
     #[error(transparent)]
     Adopt(AdoptError),

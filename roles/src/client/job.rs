@@ -1,40 +1,35 @@
-//! What a session does not do in the loop that keeps a client's clocks: documents are verified
-//! elsewhere, a signature for each member, and formed anew from the document before.
+//! What a session does not do in the loop that keeps a client's clocks: certificates and documents are
+//! verified elsewhere, a signature for each seat and each member.
 
 use std::sync::Arc;
 
 use blake2::{Blake2s256, Digest as _};
-use shoal_topology::{Document, DocumentError, NetworkParameters, View, verify_documents};
+use shoal_topology::{Answers, Looked, NetworkParameters, Trust};
 
-/// Documents to be verified. Pure: it reads no clock and draws nothing.
+/// Answers to be verified. Pure: it reads no clock and draws nothing.
 pub struct SessionJob {
     pub(super) params: Arc<NetworkParameters>,
     pub(super) number: u64,
-    pub(super) documents: Vec<Vec<u8>>,
-    /// What is known, for those that follow from it.
-    pub(super) known: Arc<View>,
+    pub(super) answers: Arc<Answers>,
+    /// Whose signatures count so far.
+    pub(super) trust: Trust,
 }
 
 /// What came of a [`SessionJob`].
 #[derive(Clone)]
 pub struct SessionDone {
     pub(super) number: u64,
-    pub(super) verified: Vec<Result<Arc<Document>, DocumentError>>,
+    pub(super) looked: Looked,
 }
 
 impl SessionJob {
     /// Does the work.
     #[must_use]
     pub fn run(self) -> SessionDone {
-        let Self {
-            params,
-            number,
-            documents,
-            known,
-        } = self;
-        let documents = documents.iter().map(Vec::as_slice);
-        let verified = verify_documents(&params, documents, &known);
-        SessionDone { number, verified }
+        SessionDone {
+            number: self.number,
+            looked: self.answers.look(&self.params, &self.trust),
+        }
     }
 
     /// A hash of all that the result depends on, so that who hosts thousands of clients of one
@@ -42,13 +37,9 @@ impl SessionJob {
     #[must_use]
     pub fn key(&self) -> [u8; 32] {
         let mut hash = Blake2s256::new_with_prefix(self.params.hash().as_bytes());
-        for document in &self.documents {
-            hash.update((document.len() as u64).to_le_bytes());
-            hash.update(document);
-        }
-        for document in self.known.documents.values() {
-            hash.update(document.hash());
-        }
+        hash.update(self.answers.key());
+        hash.update(self.trust.since().number().to_le_bytes());
+        hash.update(self.trust.seats().hash());
         hash.finalize().into()
     }
 }

@@ -350,7 +350,9 @@ impl Session {
             State::Entered { entry, .. } if entry.connection == connection => {
                 (RequestKind::Attach, entry.request(&self.profile))
             }
-            _ if self.documents.awaits(connection) => (RequestKind::Directory, Vec::new()),
+            _ if self.documents.awaits(connection) => {
+                (RequestKind::Directory, self.documents.question())
+            }
             _ => return,
         };
         self.act(SessionAction::Request {
@@ -423,7 +425,10 @@ impl Session {
 
     fn fetch_failed(&mut self, now: Time, error: SessionError) {
         // Who is shown two networks sends nothing more, and says so.
-        let contradicted = matches!(error, SessionError::Adopt(AdoptError::Contradiction { .. }));
+        let contradicted = matches!(
+            error,
+            SessionError::Adopt(AdoptError::Contradiction { .. } | AdoptError::Seats)
+        );
         if matches!(self.state, State::Entered { .. }) && !contradicted {
             self.documents.plan_again(now, &mut self.rng);
             self.event(SessionEvent::NotRenewed(error));

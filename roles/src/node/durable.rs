@@ -1,8 +1,8 @@
 //! What has to be on disk before something else is said or done, and in what groups it gets there.
 //!
-//! A key is on disk before anybody hears of it, and the number of the own descriptor before the
-//! descriptor leaves, so that no crash loses a key that others use, or lets a node sign two
-//! descriptors with one number. The key of an epoch that is over is deleted a moment later than it is
+//! A key is on disk before anybody hears of it, the number of the own descriptor before the
+//! descriptor leaves, and what a seat says of a document before it is said, so that no crash loses a key that
+//! others use, or lets a node sign two descriptors with one number or vote twice. The key of an epoch that is over is deleted a moment later than it is
 //! given up, because tags of its packets may be on their way to the replay log: by a deadline, and
 //! not when it is quiet, or who floods the node could keep the key alive.
 //!
@@ -11,7 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use shoal_proto::{Epoch, NodeId, Span, Time};
+use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time};
+use shoal_topology::agreement::Height;
 use shoal_topology::{DirectoryAction, DirectoryChange, KeyRing};
 
 /// How long the key of an epoch that is over stays on disk for the last tags.
@@ -30,13 +31,12 @@ pub(super) type Write = (u64, Vec<DirectoryChange>);
 #[derive(Default)]
 pub(super) struct Durable {
     last_ticket: u64,
-    /// Keys and numbers: few, and others wait for them.
+    /// Keys, numbers, and what a seat says: few, and others wait for them.
     own: Lane,
     /// Documents and descriptors.
     others: Lane,
-    /// Waits until keys and numbers are on disk: the newest of each.
+    /// Waits until keys and numbers are on disk: the newest.
     held_keys: Option<KeyRing>,
-    held_publication: Option<Vec<u8>>,
     held: VecDeque<DirectoryAction>,
     /// Keys to delete, and when.
     removals: VecDeque<(Time, Epoch)>,
@@ -51,6 +51,10 @@ enum Row {
     Document(Epoch),
     Descriptor(NodeId, u64),
     Sequence,
+    Handover(Height),
+    Record(Height, u64),
+    Proposal(DocumentHash),
+    SeatKeys,
 }
 
 impl Row {
@@ -67,6 +71,13 @@ impl Row {
                 Self::Descriptor(*id, *sequence)
             }
             DirectoryChange::Sequence(_) => Self::Sequence,
+            DirectoryChange::Handover { height, .. } => Self::Handover(*height),
+            DirectoryChange::Record { height, number, .. }
+            | DirectoryChange::RemoveRecord { height, number } => Self::Record(*height, *number),
+            DirectoryChange::Proposal { hash, .. } | DirectoryChange::RemoveProposal { hash } => {
+                Self::Proposal(*hash)
+            }
+            DirectoryChange::SeatKeys { .. } => Self::SeatKeys,
         }
     }
 }
@@ -75,7 +86,31 @@ impl Row {
 const fn is_awaited(change: &DirectoryChange) -> bool {
     matches!(
         change,
-        DirectoryChange::Key { .. } | DirectoryChange::Sequence(_)
+        DirectoryChange::Key { .. }
+            | DirectoryChange::Sequence(_)
+            | DirectoryChange::Record { .. }
+            | DirectoryChange::Proposal { .. }
+            | DirectoryChange::SeatKeys { .. }
+    )
+}
+
+/// Whether a row is written once, so that there is nothing to delete if it goes before that.
+const fn is_written_once(change: &DirectoryChange) -> bool {
+    matches!(
+        change,
+        DirectoryChange::Descriptor { .. }
+            | DirectoryChange::Record { .. }
+            | DirectoryChange::Proposal { .. }
+    )
+}
+
+/// Whether a row that is written once goes.
+const fn is_removal(change: &DirectoryChange) -> bool {
+    matches!(
+        change,
+        DirectoryChange::RemoveDescriptor { .. }
+            | DirectoryChange::RemoveRecord { .. }
+            | DirectoryChange::RemoveProposal { .. }
     )
 }
 
@@ -109,10 +144,9 @@ impl Lane {
         let row = Row::of(&change);
         let is_new = match self.waiting.remove(&row) {
             Some(before) => before.is_new,
-            // A descriptor is written once.
-            None => !self.is_given(&row) && matches!(change, DirectoryChange::Descriptor { .. }),
+            None => !self.is_given(&row) && is_written_once(&change),
         };
-        if is_new && matches!(change, DirectoryChange::RemoveDescriptor { .. }) {
+        if is_new && is_removal(&change) {
             self.behind.remove(&row);
         } else {
             self.waiting.insert(row, Waiting { change, is_new });
@@ -165,8 +199,7 @@ impl Lane {
     fn again(&mut self, row: Row, change: DirectoryChange, is_new: bool) {
         match self.waiting.remove(&row) {
             // It was never on disk, and is not to be.
-            Some(newer)
-                if is_new && matches!(newer.change, DirectoryChange::RemoveDescriptor { .. }) => {}
+            Some(newer) if is_new && is_removal(&newer.change) => {}
             newer => {
                 let change = newer.map_or(change, |newer| newer.change);
                 self.waiting.insert(row, Waiting { change, is_new });
@@ -228,10 +261,6 @@ impl Durable {
                 self.held_keys = Some(keys);
                 Ordered::Now(DirectoryAction::Keys(safe))
             }
-            DirectoryAction::Publish(bytes) => {
-                self.held_publication = Some(bytes);
-                Ordered::Later
-            }
             action if self.held.len() < MOST_HELD => {
                 self.held.push_back(action);
                 Ordered::Later
@@ -242,8 +271,10 @@ impl Durable {
 
     fn write(&mut self, change: DirectoryChange) {
         match Row::of(&change) {
-            Row::Key(_) | Row::Sequence => self.own.put(change),
-            Row::Document(_) | Row::Descriptor(..) => self.others.put(change),
+            Row::Key(_) | Row::Sequence | Row::SeatKeys | Row::Record(..) | Row::Proposal(_) => {
+                self.own.put(change)
+            }
+            Row::Document(_) | Row::Descriptor(..) | Row::Handover(_) => self.others.put(change),
         }
     }
 
@@ -273,9 +304,7 @@ impl Durable {
             return Vec::new();
         }
         let keys = self.held_keys.take().map(DirectoryAction::Keys);
-        let publication = self.held_publication.take().map(DirectoryAction::Publish);
-        let first = keys.into_iter().chain(publication);
-        first.chain(self.held.drain(..)).collect()
+        keys.into_iter().chain(self.held.drain(..)).collect()
     }
 
     /// Whether something could not be saved and is not yet.

@@ -400,7 +400,7 @@ impl Node {
             return apart;
         }
         let own = self.directory.view().current(&self.params, now);
-        let own = own.and_then(|d| Some((d.epoch(), d.member(&self.local)?.layer)));
+        let own = own.and_then(|d| Some((d.epoch(), d.member(&self.local)?.position()?)));
         let event = match own.filter(|_| troubles.is_empty()) {
             Some((epoch, layer)) => NodeEvent::Ready {
                 role: self.role,
@@ -770,6 +770,10 @@ impl Node {
             }
             DirectoryAction::Request { to, .. } => {
                 let input = DirectoryInput::SyncFailed { from: *to };
+                self.directory.handle_input(now, input);
+            }
+            DirectoryAction::Publish(_) => {
+                let input = DirectoryInput::PublishFailed;
                 self.directory.handle_input(now, input);
             }
             _ => {}

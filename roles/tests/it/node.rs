@@ -11,14 +11,20 @@ use shoal_proto::{ClientHandle, Epoch, NodeId, Span, Time, wire};
 use shoal_provider::{MemoryStore, Store as _, StoreLimits};
 use shoal_roles::RequestKind;
 use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput, NodeSetup, Place, Trouble};
+use shoal_topology::agreement::Height;
 use shoal_topology::sample::Network;
 use shoal_topology::{
     Address, Descriptor, DirectoryChange, Identity, LocalNode, NetworkParameters, PACKET_VERSION,
-    Restored, Role, SignedDescriptor, Ticket,
+    Restored, Role, SignedDescriptor, Ticket, chain_request,
 };
 
 /// What the scripted disk says when it fails.
 const FULL: &str = "No space left on device";
+
+/// What a client asks that knows nothing.
+fn question() -> Vec<u8> {
+    chain_request(Height::default(), Height::default())
+}
 
 /// What the scripted disk does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -131,6 +137,7 @@ impl World {
         let document = network.document(&mut rng, Epoch::new(0), None).unwrap();
         let now = network.params.genesis + start.after;
         let id = network.ids(role).next().unwrap();
+        let (handovers, documents) = network.answer(std::slice::from_ref(&document));
         let own = network.nodes.remove(&id).unwrap();
         let member = document.member(&id).unwrap();
         let addresses = start.addresses.unwrap_or_else(|| member.addresses.clone());
@@ -144,7 +151,10 @@ impl World {
         };
         let secret = own.keys.secret(Epoch::new(0)).unwrap().to_bytes();
         let keys = start.with_key.then(|| (Epoch::new(0), secret));
-        let document = start.with_document.then(|| document.encode().into());
+        let kept = |rows: Vec<Vec<u8>>| {
+            let rows = rows.into_iter().filter(|_| start.with_document);
+            rows.map(Into::into).collect()
+        };
         let setup = NodeSetup {
             params: Arc::clone(&network.params),
             local,
@@ -153,7 +163,8 @@ impl World {
             engine: Engine::best(),
             restored: Restored {
                 keys: keys.into_iter().collect(),
-                documents: document.into_iter().collect(),
+                documents: kept(documents),
+                handovers: kept(handovers),
                 ..Restored::default()
             },
             tags: Vec::new(),
@@ -256,9 +267,13 @@ impl World {
                 self.removed.push((self.now, *epoch));
             }
         }
-        use DirectoryChange::{Key, RemoveKey, Sequence};
+        use DirectoryChange::{Descriptor, Document, Handover, RemoveDescriptor, RemoveDocument};
         let own = |change: &DirectoryChange| {
-            matches!(change, Key { .. } | RemoveKey { .. } | Sequence(_))
+            let others = matches!(
+                change,
+                Descriptor { .. } | Document { .. } | Handover { .. }
+            );
+            !others && !matches!(change, RemoveDescriptor { .. } | RemoveDocument { .. })
         };
         self.groups.push((changes.len(), changes.iter().all(own)));
         let told = match self.disk {
@@ -312,7 +327,7 @@ impl World {
         let place = Place(place);
         self.input(NodeInput::Located { peer, place });
         self.input(NodeInput::Connected(peer));
-        self.ask(peer, number, b"");
+        self.ask(peer, number, &question());
         self.answers.len() > answers
     }
 
@@ -345,12 +360,18 @@ impl World {
             storage_mib: 0,
             family: String::new(),
             admission: Vec::new(),
+            vrf_key: identity.vrf_key().public(),
+            seat_key: identity.id(),
         };
         let signed = SignedDescriptor::sign(&identity, &params, descriptor).unwrap();
         self.input(NodeInput::Gossip {
             from: peer(1),
             ticket: Ticket(number << 32 | sequence),
-            bytes: signed.encode().to_vec(),
+            bytes: wire::Gossip {
+                what: Some(wire::gossip::What::Descriptor(signed.encode().to_vec())),
+                again: 0,
+            }
+            .encode_to_vec(),
         });
     }
 
@@ -600,7 +621,7 @@ fn questions_are_answered_and_refused_when_the_disk_is_far_behind() {
         from: peer(1),
         kind: RequestKind::Directory,
         ticket: Ticket(7),
-        bytes: Vec::new(),
+        bytes: question(),
     });
     let (to, bytes) = world.answers.pop().unwrap();
     assert_eq!(to, Ticket(7));
@@ -616,7 +637,7 @@ fn questions_are_answered_and_refused_when_the_disk_is_far_behind() {
             from: peer(1),
             kind: RequestKind::Directory,
             ticket: Ticket(100 + number),
-            bytes: Vec::new(),
+            bytes: question(),
         });
     }
     assert!(world.answers.is_empty());

@@ -253,7 +253,9 @@ impl World {
         self.asked.push((self.now, to, kind));
         let bytes = match kind {
             RequestKind::Directory => match self.answer_of(&to) {
-                Answer::Documents(documents, ahead) => answer(self.now, &documents, ahead),
+                Answer::Documents(documents, ahead) => {
+                    answer(&self.network, self.now, &documents, ahead)
+                }
                 Answer::Nothing | Answer::Silence => return,
             },
             RequestKind::Attach => {
@@ -269,11 +271,13 @@ impl World {
     }
 }
 
-fn answer(now: Time, documents: &[Arc<Document>], ahead: i64) -> Vec<u8> {
+fn answer(network: &Network, now: Time, documents: &[Arc<Document>], ahead: i64) -> Vec<u8> {
     let half = ROUND_TRIP.as_micros();
     let clock = (now.as_micros() + half).saturating_add_signed(ahead);
+    let (handovers, documents) = network.answer(documents);
     let response = wire::SyncResponse {
-        documents: documents.iter().map(|d| d.encode().to_vec()).collect(),
+        handovers,
+        documents,
         now_us: clock,
         ..Default::default()
     };

@@ -224,7 +224,7 @@ impl<P: FnMut(Progress)> Run<'_, P> {
             let documents = self.network.view(node).map(|view| view.documents.values());
             for document in documents.into_iter().flatten() {
                 let hashes = self.documents.entry(document.epoch()).or_default();
-                hashes.insert(*document.hash());
+                hashes.insert(*document.hash().as_bytes());
             }
         }
         let messages = self.judge.messages();

@@ -55,6 +55,8 @@ pub const MAX_DESCRIPTORS: usize = 2048;
 pub(crate) const MAX_DOCUMENTS: usize = 6;
 /// Most handovers in one answer.
 pub(crate) const MAX_HANDOVERS: usize = 256;
+/// Most bytes of handovers and documents in one answer: what nodes' networking reads, less what is around.
+const ANSWER_BYTES: usize = 4 * 1024 * 1024 - 64 * 1024;
 /// Most bytes of handovers in one answer.
 const CHAIN_BYTES: usize = 2 * 1024 * 1024;
 /// Most neighbours that are kept account of.

@@ -9,8 +9,8 @@ use shoal_proto::{DocumentHash, NodeId, Span, Time, wire};
 use super::peers::Asked;
 use super::read::{Question, Tip, chain_request};
 use super::{
-    CHAIN_BYTES, DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DESCRIPTORS, MAX_DOCUMENTS,
-    MAX_HANDOVERS, Ticket,
+    ANSWER_BYTES, CHAIN_BYTES, DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DESCRIPTORS,
+    MAX_DOCUMENTS, MAX_HANDOVERS, Ticket,
 };
 use crate::agreement::Height;
 
@@ -192,7 +192,6 @@ impl<R: CryptoRng> Directory<R> {
             .in_force(before)
             .or_else(|| self.view.in_force(epoch));
         let oldest = oldest.map(|document| document.epoch());
-        // Each is at most about a megabyte, so all of them fit.
         let counting = self
             .archive
             .documents(known)
@@ -206,7 +205,16 @@ impl<R: CryptoRng> Directory<R> {
         if counting.is_empty() {
             counting.extend(tip);
         }
-        response.documents = counting.into_iter().map(|it| it.encode()).collect();
+        // The newest first, should they not all fit.
+        for certified in counting.into_iter().rev() {
+            let encoded = certified.encode();
+            bytes += encoded.len();
+            if bytes > ANSWER_BYTES {
+                break;
+            }
+            response.documents.push(encoded);
+        }
+        response.documents.reverse();
         response.encode_to_vec()
     }
 }

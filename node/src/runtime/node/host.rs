@@ -350,7 +350,9 @@ fn in_words(troubles: &[Trouble], now: Time) -> Vec<String> {
 
 fn warn(warning: &DirectoryWarning) {
     match warning {
-        DirectoryWarning::Stale { .. } => tracing::error!("{warning}"),
+        DirectoryWarning::Stale { .. }
+        | DirectoryWarning::Contradiction { .. }
+        | DirectoryWarning::DamagedLog(_) => tracing::error!("{warning}"),
         _ => tracing::warn!("{warning}"),
     }
 }
