@@ -180,6 +180,11 @@ impl Answers {
         for ((from, ..), looked) in self.answers.iter().zip(&looked.0) {
             let (followed, error) = &**looked;
             last = error.clone().or(last);
+            for (document, by) in found.values_mut() {
+                if followed.passed.contains(document.hash()) {
+                    by.insert(*from);
+                }
+            }
             for certified in &followed.documents {
                 let document = &certified.document;
                 if !matters(document) {

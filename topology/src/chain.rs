@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use shoal_proto::{NetworkHash, wire};
+use shoal_proto::{DocumentHash, NetworkHash, wire};
 
 use crate::agreement::{Certificate, Height, MAX_MESSAGE_BYTES, MAX_SEATS, Seats, SeatsError};
 use crate::document::{UnverifiedDocument, ends_term};
@@ -209,6 +209,8 @@ pub struct Followed {
     pub handovers: Vec<(Height, Arc<[u8]>)>,
     /// The documents that were verified, oldest first.
     pub documents: Vec<Certified>,
+    /// The hashes of documents whose seats are known no more. Who has such a document knows it by that.
+    pub passed: Vec<DocumentHash>,
 }
 
 /// Follows handovers, and verifies documents where the seats that decide them are known. Each is as it
@@ -225,6 +227,7 @@ pub(crate) fn follow(
         trust,
         handovers: Vec::new(),
         documents: Vec::new(),
+        passed: Vec::new(),
     };
     let error = try_follow(rules, &mut followed, handovers, documents).err();
     (followed, error)
@@ -248,6 +251,7 @@ fn try_follow(
         }
         // One of a term that is over is only of use to who has followed it.
         if height <= followed.trust.since {
+            followed.passed.push(document.header().hash(rules));
             continue;
         }
         followed

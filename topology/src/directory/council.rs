@@ -74,12 +74,11 @@ pub(super) struct Kept {
 }
 
 impl Council {
-    fn new(base: Option<Arc<Document>>, seats: Seats, height: Height, now: Time) -> Self {
+    fn new(base: Option<Arc<Document>>, seats: Seats, height: Height) -> Self {
         let order = match &base {
             Some(base) => seats.proposers(base.seed()),
             None => seats.proposers(&crate::agreement::Seed::first(&seats.network())),
         };
-        let _ = now;
         Self {
             height,
             base,
@@ -235,7 +234,7 @@ impl<R: CryptoRng> Directory<R> {
             return;
         };
         let base = self.archive.tip().map(|tip| Arc::clone(&tip.document));
-        self.council = Some(Council::new(base, seats, height, now));
+        self.council = Some(Council::new(base, seats, height));
         self.restore_council(now);
     }
 
@@ -276,6 +275,13 @@ impl<R: CryptoRng> Directory<R> {
 
     /// Whether it is time to begin.
     fn may_begin(&mut self, now: Time) -> bool {
+        // Who does not know the time can't tell what comes in time.
+        if self.own.is_held() {
+            if let Some(council) = &mut self.council {
+                council.heard_since = None;
+            }
+            return false;
+        }
         let restored = |council: &Council| !council.records.is_empty();
         if self.council.as_ref().is_some_and(restored) {
             return true;
@@ -354,7 +360,7 @@ impl<R: CryptoRng> Directory<R> {
         let tolerance = Descriptor::clock_tolerance(&self.rules.params);
         let about = self.is_without() || self.target(now + tolerance).is_some();
         let waits = |council: &Council| council.agreement.is_none();
-        if about && self.council.as_ref().is_some_and(waits) {
+        if about && !self.own.is_held() && self.council.as_ref().is_some_and(waits) {
             self.begin(now);
         }
     }

@@ -53,6 +53,10 @@ impl Own {
         self.held = held;
     }
 
+    pub(super) const fn is_held(&self) -> bool {
+        self.held
+    }
+
     pub(super) fn deadline(&self) -> Option<Time> {
         let next = self
             .publish_at
