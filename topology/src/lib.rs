@@ -51,6 +51,7 @@ mod identity;
 mod keyring;
 mod latency;
 mod layers;
+mod mending;
 mod network_file;
 mod parameters;
 mod parameters_toml;

@@ -13,7 +13,6 @@ use shoal_proto::{NetworkHash, name};
 
 use super::config::NetLimits;
 use super::error::NetError;
-use super::standing;
 
 /// Bytes of control information in one message: names of messages that were seen.
 const CONTROL_BYTES: usize = 16 * 1024;
@@ -41,7 +40,7 @@ pub(super) fn topic(network: &NetworkHash) -> IdentTopic {
 
 /// Gossipsub for this network. Messages are not signed by it, and say nothing of their author:
 /// descriptors carry a signature of their own. A message is passed on after its verdict, and the
-/// [`standing`] of who sent it depends on that.
+/// [`standing`](super::standing) of who sent it depends on that.
 ///
 /// What a neighbour can have us write is bounded: of the messages of the last five seconds, each at most
 /// [`ASKED`] times if it asks for them by name, and no more than [`QUEUE`] messages of at most
@@ -79,9 +78,6 @@ pub(super) fn gossip(network: &NetworkHash, limits: &NetLimits) -> Result<Gossip
     let mut gossip =
         Behaviour::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, only)
             .map_err(|error| setup(error.to_owned()))?;
-    gossip
-        .with_peer_score(standing::params(topic.hash()), standing::thresholds())
-        .map_err(setup)?;
     gossip
         .subscribe(&topic)
         .map_err(|error| setup(error.to_string()))?;

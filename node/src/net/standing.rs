@@ -27,6 +27,7 @@ use libp2p::gossipsub::{
     score_parameter_decay_with_base,
 };
 
+use super::error::NetError;
 use super::gossip::Gossip;
 
 /// How often what counts against a peer fades.
@@ -49,8 +50,20 @@ const FORGIVEN: f64 = 10.0;
 /// zero, so without it whoever connects once would be remembered.
 const CREDIT: f64 = 0.001;
 
+/// Has gossip keep the standing of peers.
+///
+/// # Errors
+/// What gossipsub says against the parameters.
+pub(super) fn keep(gossip: &mut Gossip, topic: TopicHash) -> Result<(), NetError> {
+    let kept = gossip.with_peer_score(params(topic), thresholds());
+    kept.map_err(|why| NetError::Setup {
+        what: "the standing of peers",
+        why,
+    })
+}
+
 /// What counts, on this topic.
-pub(super) fn params(topic: TopicHash) -> PeerScoreParams {
+fn params(topic: TopicHash) -> PeerScoreParams {
     let decay = score_parameter_decay_with_base(FADED, FADING, NOTHING);
     let invalid = TopicScoreParams {
         topic_weight: 1.0,
@@ -80,7 +93,7 @@ pub(super) fn params(topic: TopicHash) -> PeerScoreParams {
 }
 
 /// From which score on what is left out.
-pub(super) fn thresholds() -> PeerScoreThresholds {
+fn thresholds() -> PeerScoreThresholds {
     PeerScoreThresholds {
         gossip_threshold: GOSSIP,
         publish_threshold: PUBLISH,
@@ -139,7 +152,13 @@ impl Standing {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use libp2p::Multiaddr;
+    use libp2p::core::ConnectedPoint;
+    use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
+    use libp2p::swarm::{ConnectionId, FromSwarm, NetworkBehaviour as _};
+
     use super::*;
+    use crate::net::config::NetLimits;
 
     #[test]
     fn who_is_not_heard_is_told_once() {
@@ -158,6 +177,62 @@ mod tests {
         assert_eq!(sort([CREDIT, -17.0, 0.0, -16.5]), fallen(2, 2, 1));
         assert_eq!(sort([CREDIT; 4]), fallen(0, 0, 0));
         assert_eq!(sort([CREDIT, CREDIT, CREDIT, -17.0]), fallen(1, 1, 1));
+    }
+
+    fn gossip() -> Gossip {
+        let network = shoal_proto::NetworkHash::new([1; 32]);
+        let mut gossip = crate::net::gossip::gossip(&network, &NetLimits::default()).unwrap();
+        keep(&mut gossip, crate::net::gossip::topic(&network).hash()).unwrap();
+        gossip
+    }
+
+    /// A peer comes, and something happens before it goes.
+    fn visit(gossip: &mut Gossip, peer: PeerId, meanwhile: impl FnOnce(&mut Gossip)) {
+        let connection_id = ConnectionId::new_unchecked(1);
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+        let (local_addr, send_back_addr) = (address.clone(), address.clone());
+        let endpoint = &ConnectedPoint::Listener {
+            local_addr,
+            send_back_addr,
+        };
+        gossip
+            .handle_established_inbound_connection(connection_id, peer, &address, &address)
+            .unwrap();
+        gossip.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
+            peer_id: peer,
+            connection_id,
+            endpoint,
+            failed_addresses: &[],
+            other_established: 0,
+        }));
+        meanwhile(gossip);
+        gossip.on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
+            peer_id: peer,
+            connection_id,
+            endpoint,
+            cause: None,
+            remaining_established: 0,
+        }));
+    }
+
+    /// Only who has fallen is remembered when it is gone, so strangers without end take no memory.
+    #[tokio::test]
+    async fn who_did_nothing_wrong_is_forgotten() {
+        let mut gossip = gossip();
+        // It says whether there is a score to add to.
+        let remembered = |gossip: &mut Gossip, peer| gossip.set_application_score(peer, CREDIT);
+        let [plain, met_peer, fallen] = [(); 3].map(|()| PeerId::random());
+        visit(&mut gossip, plain, |_| {});
+        assert!(remembered(&mut gossip, &plain), "gossipsub's own way");
+        visit(&mut gossip, met_peer, |gossip| {
+            met(gossip, &met_peer);
+            assert_eq!(gossip.peer_score(&met_peer), Some(CREDIT));
+        });
+        assert!(!remembered(&mut gossip, &met_peer));
+        visit(&mut gossip, fallen, |gossip| {
+            assert!(gossip.set_application_score(&fallen, -1.0));
+        });
+        assert!(remembered(&mut gossip, &fallen));
     }
 
     /// The numbers that are promised above follow from the parameters.

@@ -100,7 +100,7 @@ type Change = fn(&mut NetworkParameters);
 const UNWISE: [(Change, &str, &str); 18] = [
     (
         |p| p.genesis += Span::from_secs(30 * 86_400),
-        "30.0 days ahead: until then nodes wait",
+        "30.0 days ahead: until three epochs before",
         "genesis_time =",
     ),
     (

@@ -163,8 +163,9 @@ impl Look<'_> {
             );
             self.error(key, what, advice);
         } else if ahead > Span::from_secs(DAY) {
+            // No descriptor lasts longer than four epochs, so none covers epoch 0 before.
             let what = format!(
-                "genesis_time is {} ahead: until then nodes wait, and none is ready",
+                "genesis_time is {} ahead: until three epochs before it nodes wait, and none is ready",
                 in_words(ahead)
             );
             self.warn(key, what, advice);
