@@ -37,6 +37,8 @@ pub enum Exit {
     Uncertain,
     /// Another copy of the client has taken its mailbox over.
     Superseded,
+    /// Warnings were told, and `--strict` takes them for errors.
+    Warned,
     /// A signal asked us to stop before the work was done.
     Interrupted,
     /// Nobody reads standard output any more (`shoal … | head`): the code of a program that SIGPIPE
@@ -46,7 +48,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every way, by its code.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -58,6 +60,7 @@ impl Exit {
         Self::Exists,
         Self::Uncertain,
         Self::Superseded,
+        Self::Warned,
         Self::Interrupted,
         Self::Unread,
     ];
@@ -77,6 +80,7 @@ impl Exit {
             Self::Exists => 8,
             Self::Uncertain => 9,
             Self::Superseded => 10,
+            Self::Warned => 11,
             Self::Interrupted => 130,
             Self::Unread => 141,
         }
@@ -97,6 +101,7 @@ impl Exit {
             Self::Exists => "exists",
             Self::Uncertain => "uncertain",
             Self::Superseded => "superseded",
+            Self::Warned => "warned",
             Self::Interrupted => "interrupted",
             Self::Unread => "unread",
         }
@@ -127,6 +132,7 @@ impl Exit {
                 "another copy of the client has its keys and has taken the mailbox over: nothing comes \
                  here any more; stop one of the two"
             }
+            Self::Warned => "there are warnings, no errors, and --strict was given",
             Self::Interrupted => "interrupted; a message that was handed over may be accepted",
             Self::Unread => "nobody reads standard output any more",
         }
@@ -177,6 +183,14 @@ pub enum Failure {
         /// Why.
         error: anyhow::Error,
     },
+    /// What was found stands on standard output, because it was asked for.
+    #[error("{error:#}")]
+    Told {
+        /// How the command ends.
+        exit: Exit,
+        /// The same in a few words.
+        error: anyhow::Error,
+    },
     /// What became of a message that has been accepted, if that is not what was waited for.
     #[error("{error:#}")]
     OfMessage {
@@ -221,7 +235,9 @@ impl Failure {
             message: message.to_owned(),
             error: match self {
                 Self::Failed(error) | Self::Usage(error) | Self::Unreachable(error) => error,
-                Self::Other { error, .. } | Self::OfMessage { error, .. } => error,
+                Self::Other { error, .. }
+                | Self::Told { error, .. }
+                | Self::OfMessage { error, .. } => error,
                 ended @ (Self::Interrupted | Self::Unread) => anyhow::anyhow!("{ended}"),
             },
         }
@@ -236,7 +252,9 @@ impl Failure {
             Self::Unreachable(_) => Exit::Unreachable,
             Self::Interrupted => Exit::Interrupted,
             Self::Unread => Exit::Unread,
-            Self::Other { exit, .. } | Self::OfMessage { exit, .. } => *exit,
+            Self::Other { exit, .. } | Self::Told { exit, .. } | Self::OfMessage { exit, .. } => {
+                *exit
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::Misfit;
 #[non_exhaustive]
 pub enum ParameterError {
     /// Not TOML, an unknown or missing key, or a value of the wrong type.
-    #[error("not valid network parameters: {0}")]
+    #[error("{0}")]
     Toml(String),
     /// A value is outside its range.
     #[error("{key} = {value} is out of range: {range}")]
@@ -37,9 +37,102 @@ pub enum ParameterError {
     /// A genesis member is listed twice.
     #[error("genesis_members lists {0} twice")]
     DuplicateMember(NodeId),
+    /// A genesis member's identity is no key that a signature can be verified with.
+    #[error(
+        "genesis_members.{0}.id is not the identity of any node: copy it from what `shoal init` printed"
+    )]
+    Identity(NodeId),
+    /// A layer would stay empty: a family's mixes stand in one layer, all of them.
+    #[error(
+        "a network of {layers} layers starts with mixes of {layers} families or more, because a \
+         family stands whole in one layer; here are {mixes} mixes of {families}"
+    )]
+    Mixes {
+        /// Layers of mixes.
+        layers: u8,
+        /// Mixes among the genesis members.
+        mixes: usize,
+        /// Families that they are of; who names none is one.
+        families: usize,
+    },
+    /// No client could enter by another provider than keeps its mailbox.
+    #[error(
+        "a network starts with 2 providers or more, of 2 families, because a client enters by \
+         another than keeps its mailbox; here are {providers} of {families}"
+    )]
+    Providers {
+        /// Providers among the genesis members.
+        providers: usize,
+        /// Families that they are of; who names none is one.
+        families: usize,
+    },
+    /// Clients of a profile would wait for ever.
+    #[error("profiles.{profile}.{key} = {value}: {why}")]
+    Standstill {
+        /// The profile.
+        profile: String,
+        /// Which of its rates.
+        key: &'static str,
+        /// The rate, per second.
+        value: String,
+        /// What would not happen.
+        why: &'static str,
+    },
+    /// The same, with the line of the file that it is about.
+    #[error("line {line}: {error}")]
+    Located {
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong there.
+        error: Box<ParameterError>,
+    },
     /// More than one value is refused; one on each line.
     #[error("{}", lines(.0))]
     Several(Vec<ParameterError>),
+}
+
+impl ParameterError {
+    /// All of several, or none, as one.
+    pub(crate) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
+        match errors.len() {
+            0 | 1 => errors.pop().map_or(Ok(()), Err),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+
+    /// Each of them, if they are several.
+    #[must_use]
+    pub fn each(self) -> Vec<Self> {
+        match self {
+            Self::Several(errors) => errors,
+            one => vec![one],
+        }
+    }
+
+    /// The line of the file that it is about, if that is known, and what is wrong without it.
+    #[must_use]
+    pub fn unlocated(self) -> (Option<usize>, Self) {
+        match self {
+            Self::Located { line, error } => (Some(line), *error),
+            other => (None, other),
+        }
+    }
+
+    /// The key that it is about, with the tables it is in; a member's table is named by its id.
+    pub(crate) fn key(&self) -> Option<String> {
+        match self {
+            Self::Range { key, .. } => Some(key.clone()),
+            Self::Address { member, .. } => Some(format!("genesis_members.{member}.addresses")),
+            Self::DuplicateMember(member) | Self::Identity(member) => {
+                Some(format!("genesis_members.{member}.id"))
+            }
+            Self::Standstill { profile, key, .. } => Some(format!("profiles.{profile}.{key}")),
+            Self::Mixes { .. } => Some("layers".to_owned()),
+            Self::Toml(_) | Self::Providers { .. } | Self::Located { .. } | Self::Several(_) => {
+                None
+            }
+        }
+    }
 }
 
 fn lines(errors: &[ParameterError]) -> String {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use shoal_proto::{NodeId, Time};
 
 use crate::{
-    Address, Directory, DirectoryAction, DirectoryInput, Document, NetworkParameters, Response,
-    Restored, SignedDescriptor, Ticket, adopt_documents,
+    Address, Directory, DirectoryAction, DirectoryInput, Document, NetworkFile, NetworkParameters,
+    Response, Restored, SignedDescriptor, Ticket, adopt_documents,
 };
 
 /// Descriptors from anybody.
@@ -38,6 +38,7 @@ pub fn fuzz_response(data: &[u8]) {
 pub fn fuzz_parameters(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = NetworkParameters::from_toml(text).map(|params| params.hash());
+        let _ = NetworkFile::read(text).startable();
     }
 }
 

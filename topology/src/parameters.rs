@@ -293,10 +293,7 @@ impl NetworkParameters {
             }
         }
         self.check_members(&mut wrong);
-        match wrong.len() {
-            0 | 1 => wrong.pop().map_or(Ok(()), Err),
-            _ => Err(ParameterError::Several(wrong)),
-        }
+        ParameterError::all(wrong)
     }
 
     fn check_times(&self, wrong: &mut Vec<ParameterError>) {

@@ -1,19 +1,17 @@
-//! Network parameters as a file: read by their own types, written by hand for the comments' sake.
+//! Network parameters as a file: written by hand for the comments' sake.
 
 use std::fmt::Write;
 
-use crate::{NetworkParameters, ParameterError, read_toml};
+use crate::{NetworkFile, NetworkParameters, ParameterError};
 
 impl NetworkParameters {
     /// Reads and validates a file.
     ///
     /// # Errors
-    /// When it is not TOML, has an unknown key or lacks one, or a value is out of range. The
-    /// error names the key, and the line unless a value is out of range only.
+    /// When it is not TOML, has an unknown key or lacks one, or a value is out of range: all of that,
+    /// with the keys and the lines.
     pub fn from_toml(text: &str) -> Result<Self, ParameterError> {
-        let params: Self = read_toml(text).map_err(ParameterError::Toml)?;
-        params.validate()?;
-        Ok(params)
+        NetworkFile::read(text).valid()
     }
 
     /// Writes the file with comments. Reading it gives the same parameters.

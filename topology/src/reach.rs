@@ -75,6 +75,12 @@ impl Reach {
         Self(widest)
     }
 
+    /// How far the network goes; none if that is open.
+    #[must_use]
+    pub const fn scope(self) -> Option<Scope> {
+        self.0
+    }
+
     /// Whether members dial this address.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Make a node's directory: configuration and identity.
     Init(Init),
-    /// Make or look at the file that defines a network.
+    /// Make, look at or check the file that defines a network.
     #[command(subcommand)]
     Network(Network),
     /// Run a node.
@@ -135,6 +135,25 @@ pub(super) enum Network {
         /// The file.
         file: PathBuf,
     },
+    /// Look for everything that is wrong or unwise with a network's file.
+    Check(NetworkCheck),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal network check network.toml
+  shoal network check --strict network.toml && scp network.toml mix1:
+  shoal network check network.toml --json | jq '.findings[] | select(.level != \"ok\")'
+
+Exit codes: 0 if a network can run with it, 2 if something has to be mended first, and with --strict 11
+if there are warnings only. Whatever changes in the file of a network that runs makes another network.")]
+pub(super) struct NetworkCheck {
+    /// The file.
+    pub(super) file: PathBuf,
+    /// Take warnings for errors.
+    #[arg(long)]
+    pub(super) strict: bool,
 }
 
 #[derive(Debug, Args)]
@@ -163,8 +182,8 @@ pub(super) struct NetworkNew {
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     pub(super) out: PathBuf,
-    /// Seconds from now until the first epoch starts.
-    #[arg(long, value_name = "SECS", default_value_t = 0)]
+    /// Seconds from now until the first epoch starts: a year at most.
+    #[arg(long, value_name = "SECS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=31_622_400))]
     pub(super) genesis_in: u64,
     /// Length of an epoch.
     #[arg(long, value_name = "DURATION", default_value = "1h")]

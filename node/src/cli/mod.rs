@@ -79,6 +79,9 @@ fn report(error: &Failure, json: bool) {
     if matches!(error, Failure::Unread) {
         return; // Nobody is there, by somebody's own wish.
     }
+    if json && matches!(error, Failure::Told { .. }) {
+        return; // One object is on standard output already.
+    }
     if json {
         // Nobody may be there to read it; the exit code says it too.
         let _ = output::print(&error.to_json().to_string());

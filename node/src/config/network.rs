@@ -2,25 +2,41 @@
 
 use std::path::Path;
 
-use shoal_topology::NetworkParameters;
+use shoal_topology::{NetworkFile, NetworkParameters, ParameterError};
 
 use super::error::ConfigError;
 use super::read::{ReadError, read_text};
 
+/// Reads a file of network parameters, whatever is wrong with what it says.
+///
+/// # Errors
+/// [`ConfigError::Network`] if it is not there, is no text, or others may change it, with what to do
+/// about it.
+pub fn read_network(path: &Path) -> Result<NetworkFile, ConfigError> {
+    let advice = "get it from who runs the network, or make one with `shoal network new`";
+    let text = read_text(path).map_err(|error| match error {
+        ReadError::Io(_) => refused(path, format!("{error}: {advice}")),
+        _ => refused(path, error.to_string()),
+    })?;
+    Ok(NetworkFile::read(&text))
+}
+
 /// Reads and checks a file of network parameters.
 ///
 /// # Errors
-/// [`ConfigError::Network`] if it is not there, not valid, or others may change it, with what to do
-/// about it.
+/// Those of [`read_network`], and everything for which no network can run with it.
 pub fn load_network(path: &Path) -> Result<NetworkParameters, ConfigError> {
-    let fail = |message: String| ConfigError::Network {
+    let checked = read_network(path)?.startable();
+    checked.map_err(|error| {
+        let several = matches!(error, ParameterError::Several(_));
+        let between = if several { "\n" } else { " " };
+        refused(path, format!("is not valid:{between}{error}"))
+    })
+}
+
+fn refused(path: &Path, message: String) -> ConfigError {
+    ConfigError::Network {
         path: path.to_owned(),
         message,
-    };
-    let advice = "get it from who runs the network, or make one with `shoal network new`";
-    let text = read_text(path).map_err(|error| match error {
-        ReadError::Io(_) => fail(format!("{error}: {advice}")),
-        _ => fail(error.to_string()),
-    })?;
-    NetworkParameters::from_toml(&text).map_err(|error| fail(format!("is not valid: {error}")))
+    }
 }

@@ -35,6 +35,7 @@ use super::metered::Hearing;
 use super::network::Asking;
 use super::shared::{Command, Shared};
 use super::sink::FrameSink;
+use super::standing::Standing;
 use super::stats::{Stats, count, count_many};
 use super::strangers::Strangers;
 use super::transport::{Parts, Protocols, swarm};
@@ -42,6 +43,8 @@ use super::{gossip, packets};
 
 /// How often what is due is looked for.
 const TICK: Duration = Duration::from_millis(100);
+/// How often the standing of neighbours in gossip is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 struct Driver {
     swarm: Swarm<Protocols>,
@@ -49,6 +52,9 @@ struct Driver {
     links: Links,
     dialer: Dialer,
     strangers: Strangers,
+    standing: Standing,
+    /// When the standing of neighbours is looked at again.
+    look_at: Instant,
     alive: Alive,
     hearing: Arc<Hearing>,
     /// None for clients, who ask nobody.
@@ -102,6 +108,8 @@ pub(super) fn spawn(
             usize::try_from(limits.strangers).unwrap_or(usize::MAX),
             limits.stranger_deadline,
         ),
+        standing: Standing::default(),
+        look_at: now(),
         alive: Alive::default(),
         hearing,
         asking: (config.mode == Mode::Node).then(|| Asking::new(config.network)),
@@ -289,11 +297,38 @@ impl Driver {
         self.stats().strangers.store(strangers, Ordering::Relaxed);
     }
 
+    /// Counts the neighbours that have lost their standing in gossip, and says so when one is not heard any
+    /// more.
+    fn look_at_standing(&mut self) {
+        let Some(gossip) = self.swarm.behaviour().gossip.as_ref() else {
+            return;
+        };
+        let fallen = self.standing.look(gossip);
+        let level = |peers: usize| u64::try_from(peers).unwrap_or(u64::MAX);
+        let stats = self.stats();
+        stats
+            .gossip_pruned
+            .store(level(fallen.pruned), Ordering::Relaxed);
+        stats
+            .gossip_graylisted
+            .store(level(fallen.graylisted), Ordering::Relaxed);
+        if fallen.newly > 0 {
+            tracing::info!(
+                peers = fallen.newly,
+                "not listening to the gossip of peers any more: too much of it was invalid"
+            );
+        }
+    }
+
     fn tick(&mut self) {
         let now = now();
         self.packets().tick(now);
         if self.stopping.is_some() {
             return;
+        }
+        if now >= self.look_at {
+            self.look_at = now + LOOK;
+            self.look_at_standing();
         }
         self.ask_whether_alive(now);
         self.dial_beside(now);

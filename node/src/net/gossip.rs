@@ -18,6 +18,10 @@ use super::error::NetError;
 const CONTROL_BYTES: usize = 16 * 1024;
 /// Most names of messages in one control message; at 20 bytes each they fit.
 const NAMES: usize = 500;
+/// How often one neighbour is given one message that it asks for by name.
+const ASKED: u32 = 3;
+/// Messages that wait to be written to one neighbour.
+const QUEUE: usize = 256;
 /// How long a message is remembered, so that it is neither passed on nor shown twice.
 const REMEMBERED: Duration = Duration::from_secs(300);
 
@@ -35,7 +39,12 @@ pub(super) fn topic(network: &NetworkHash) -> IdentTopic {
 }
 
 /// Gossipsub for this network. Messages are not signed by it, and say nothing of their author:
-/// descriptors carry a signature of their own. A message is passed on after its verdict.
+/// descriptors carry a signature of their own. A message is passed on after its verdict, and the
+/// [`standing`](super::standing) of who sent it depends on that.
+///
+/// What a neighbour can have us write is bounded: of the messages of the last five seconds, each at most
+/// [`ASKED`] times if it asks for them by name, and no more than [`QUEUE`] messages of at most
+/// `limits.gossip_bytes` wait for one that does not read; the rest is dropped.
 pub(super) fn gossip(network: &NetworkHash, limits: &NetLimits) -> Result<Gossip, NetError> {
     let setup = |why: String| NetError::Setup {
         what: "gossip",
@@ -61,7 +70,8 @@ pub(super) fn gossip(network: &NetworkHash, limits: &NetLimits) -> Result<Gossip
         .heartbeat_interval(Duration::from_secs(1))
         .heartbeat_initial_delay(Duration::from_millis(500))
         .flood_publish(true)
-        .connection_handler_queue_len(256)
+        .connection_handler_queue_len(QUEUE)
+        .gossip_retransimission(ASKED)
         .build()
         .map_err(|error| setup(error.to_string()))?;
     let only = WhitelistSubscriptionFilter(HashSet::from([topic.hash()]));

@@ -42,6 +42,7 @@ mod reader;
 mod rings;
 mod shared;
 mod sink;
+mod standing;
 mod stats;
 mod strangers;
 mod targets;

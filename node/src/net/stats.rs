@@ -92,6 +92,12 @@ shared_counters! {
     strangers_crowded: counter "connections", "Somebody connects and does nothing, often. Clients and members have other places.";
     /// Connections of strangers that were closed because they did nothing.
     strangers_silent: counter "connections";
+    /// Connected peers that are kept out of the mesh of gossip, because they passed on something invalid or
+    /// broke promises; those that are not heard at all are among them.
+    gossip_pruned: gauge "peers", "A few run other software. If it is most of them, update this node.";
+    /// Connected peers whose gossip is not heard at all, because they passed on more than four invalid messages
+    /// within minutes. They are heard again when that has faded.
+    gossip_graylisted: gauge "peers", "A peer is broken or hostile. If it is most of them, update this node.";
     /// Dials put off because the machine or network was dialled often already, for no success.
     put_off: counter "dials", "Many descriptors name one place, or many members at one place are down.";
     /// Dials that failed.

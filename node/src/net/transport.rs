@@ -27,13 +27,13 @@ use super::closing::Closing;
 use super::codec::Codec;
 use super::config::{Mode, NetLimits};
 use super::error::NetError;
-use super::gossip::{Gossip, gossip};
+use super::gossip::{self, Gossip};
 use super::handshakes::{Handshakes, Secured};
 use super::metered::{Counted, Hearing};
 use super::network::{ListenOnly, Telling};
 use super::stats::Stats;
 use super::way::Way;
-use super::{alive, packets};
+use super::{alive, packets, standing};
 
 /// Substreams of one connection at a time: packets, gossip and requests, with room to spare.
 const SUBSTREAMS: u16 = 128;
@@ -213,7 +213,11 @@ fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
             Mode::Client => None.into(),
         },
         gossip: match mode {
-            Mode::Node => Some(gossip(network, limits)?).into(),
+            Mode::Node => {
+                let mut gossip = gossip::gossip(network, limits)?;
+                standing::keep(&mut gossip, gossip::topic(network).hash())?;
+                Some(gossip).into()
+            }
             Mode::Client => None.into(),
         },
     })

@@ -262,7 +262,7 @@ fn addresses_of_another_kind_than_the_networks_are_refused_with_the_reason() {
 fn members_can_be_named() {
     let place = Place::new();
     let member = |byte: u8, role: &str| {
-        let id = shoal_proto::NodeId::new([byte; 32]);
+        let id = shoal_topology::Identity::from_bytes(&[byte; 32]).id();
         format!("{id},{role},/ip4/192.0.2.{byte}/tcp/4140")
     };
     let members: Vec<String> = (1..=5u8)
@@ -283,7 +283,13 @@ fn members_can_be_named() {
         "{}",
         error_of(&too_few)
     );
-    let id = shoal_proto::NodeId::new([1; 32]);
+    let strange = shoal_proto::NodeId::new([1; 32]);
+    let mut unsound = members.clone();
+    unsound[0] = format!("{strange},mix,/ip4/192.0.2.1/tcp/4140");
+    let unsound = error_of(&new("b.toml", &unsound));
+    let named = format!("{strange}.id is not the identity of any node");
+    assert!(unsound.contains(&named), "{unsound}");
+    let id = shoal_topology::Identity::from_bytes(&[1; 32]).id();
     let address = "/ip4/1.2.3.4/tcp/1";
     for wrong in [
         format!("x,mix,{address}"),

@@ -11,6 +11,7 @@
 mod cli;
 mod cli_control;
 mod cli_files;
+mod cli_network;
 mod config;
 mod demo;
 mod e2e;
@@ -22,6 +23,7 @@ mod manual;
 mod net;
 mod net_crowded;
 mod net_cut;
+mod net_gossip;
 mod net_hostile;
 mod net_support;
 mod node_health;

@@ -228,10 +228,10 @@ fn parameters_name_every_key_at_fault() {
     assert_eq!(
         lines,
         [
-            "epoch = 500ms is out of range: 10s to 7d",
-            "mean_delay = 100ms is out of range: at most a hundredth of an epoch",
-            "layers = 4 is out of range: 1 to 3",
-            "profiles.default.downlink = -1 is out of range: 0 to 1000 per second",
+            "line 9: epoch = 500ms is out of range: 10s to 7d",
+            "line 11: layers = 4 is out of range: 1 to 3",
+            "line 15: mean_delay = 100ms is out of range: at most a hundredth of an epoch",
+            "line 30: profiles.default.downlink = -1 is out of range: 0 to 1000 per second",
         ]
     );
 }

@@ -15,6 +15,7 @@ use crate::net::id::{node_of, peer_of};
 use crate::net::links::Ended;
 use crate::net::packets;
 use crate::net::place::Place;
+use crate::net::standing;
 use crate::net::stats::{count, count_many};
 use crate::net::transport::ProtocolsEvent;
 use crate::net::way::Way;
@@ -67,6 +68,9 @@ impl Driver {
                     self.dialer.found(&node, ip);
                 }
                 if num_established.get() == 1 {
+                    if let Some(gossip) = self.swarm.behaviour_mut().gossip.as_mut() {
+                        standing::met(gossip, &peer_id);
+                    }
                     self.connected(&peer_id, &endpoint);
                 }
             }

@@ -1,0 +1,66 @@
+//! `shoal network show`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use shoal_node::Failure;
+use shoal_node::config::load_network;
+use shoal_node::runtime::Clock;
+use shoal_topology::Role;
+
+use crate::cli::cost::{self, Cost};
+use crate::cli::output;
+
+/// What `shoal network show --json` prints.
+#[derive(Serialize)]
+struct Shown {
+    name: String,
+    hash: String,
+    genesis_time: u64,
+    epoch: String,
+    epoch_now: u64,
+    epoch_ends_in_secs: f64,
+    layers: u8,
+    mean_delay: String,
+    mixes: usize,
+    providers: usize,
+    profiles: BTreeMap<String, Cost>,
+}
+
+pub(super) fn run(file: &Path, json: bool) -> Result<(), Failure> {
+    let params = load_network(file).map_err(Failure::usage)?;
+    let now = Clock::start().now();
+    let epoch = params.epoch_at(now);
+    let shown = Shown {
+        name: params.name.clone(),
+        hash: params.hash().to_string(),
+        genesis_time: params.genesis.as_secs(),
+        epoch: params.epoch.to_string(),
+        epoch_now: epoch.number(),
+        epoch_ends_in_secs: params.start_of(epoch.next()).since(now).as_secs_f64(),
+        layers: params.layers,
+        mean_delay: params.mean_delay.to_string(),
+        mixes: params.first(Role::Mix).0,
+        providers: params.first(Role::Provider).0,
+        profiles: Cost::of_all(&params),
+    };
+    output::show(json, &shown, &in_words(&shown))
+}
+
+fn in_words(shown: &Shown) -> String {
+    format!(
+        "network    {}\nhash       {}\nepoch      {} now, {} long, the next in {:.0} s\nlayers     \
+         {} of mixes, mean delay {}\nstarts     with {} mixes and {} providers\n\n{}",
+        shown.name,
+        shown.hash,
+        shown.epoch_now,
+        shown.epoch,
+        shown.epoch_ends_in_secs,
+        shown.layers,
+        shown.mean_delay,
+        shown.mixes,
+        shown.providers,
+        cost::table(&shown.profiles),
+    )
+}
