@@ -1,20 +1,23 @@
 //! The members of one epoch and their layers: formed from descriptors, or decoded and verified.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use prost::Message;
+use rand::CryptoRng;
 use shoal_packet::SphinxPublic;
-use shoal_proto::{Epoch, NodeId, wire};
+use shoal_proto::{Epoch, FamilyId, NodeId, wire};
 
 use crate::bounded::has_at_most;
 use crate::canonical::Canonical;
 use crate::descriptor::UnverifiedDescriptor;
-use crate::layers::assign;
+use crate::layers::{Candidate, Positions, assign};
+use crate::path::Weights;
 use crate::rules::Rules;
+use crate::ties::Tie;
 use crate::{
-    Address, Descriptor, DocumentError, Family, NetworkParameters, Role, SignedDescriptor,
+    Address, Descriptor, DocumentError, Family, NetworkParameters, Role, SignedDescriptor, capacity,
 };
 
 /// Most members of a document.
@@ -36,8 +39,10 @@ pub struct Member {
     pub key: SphinxPublic,
     /// Where it listens.
     pub addresses: Vec<Address>,
-    /// Its family; empty for none.
-    pub family: String,
+    /// Its family, if it is of one.
+    pub family: Option<FamilyId>,
+    /// What it says that it carries.
+    pub capacity_class: u32,
 }
 
 /// The members of one epoch, each with its layer. Made from descriptors, or verified.
@@ -49,15 +54,24 @@ pub struct Document {
     members: BTreeMap<NodeId, Member>,
     descriptors: BTreeMap<NodeId, SignedDescriptor>,
     /// Providers first, then layer 1 and on; each ascending by identity.
-    positions: Vec<Vec<NodeId>>,
+    positions: Vec<Position>,
     bytes: Arc<[u8]>,
+}
+
+/// Members that stand beside each other, and how often each is chosen.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Position {
+    /// Ascending.
+    ids: Vec<NodeId>,
+    weights: Weights,
 }
 
 impl Document {
     /// The document that follows from a set of descriptors and the document before. Of several
     /// descriptors of one node the one with the highest sequence counts; those without a key for
     /// the epoch are left out. If there are more than [`MAX_MEMBERS`], genesis members come first
-    /// and then those with the smallest hash.
+    /// and then those with the smallest hash. Left out is, too, who is tied to members in a position where
+    /// it can't stand.
     ///
     /// # Errors
     /// When a layer would be empty or there is no provider.
@@ -87,21 +101,26 @@ impl Document {
             }
         }
         limit(rules, epoch, &mut chosen);
-        let is_mix = |signed: &&SignedDescriptor| signed.descriptor().role == Role::Mix;
-        let mixes: BTreeMap<NodeId, String> = chosen
-            .values()
-            .filter(is_mix)
-            .map(|signed| (signed.id(), signed.descriptor().family.clone()))
-            .collect();
-        let before = |id: &NodeId| {
-            previous
-                .and_then(|p| p.member(id))
-                .map(|m| m.layer)
-                .filter(|layer| *layer > 0)
+        let candidate = |signed: &SignedDescriptor| {
+            let (id, descriptor) = (signed.id(), signed.descriptor());
+            let before = previous.and_then(|document| document.member(&id));
+            let before = before.filter(|before| before.role == descriptor.role);
+            Candidate {
+                id,
+                role: descriptor.role,
+                ties: descriptor.ties(),
+                genesis: rules.is_genesis(&id),
+                before: before.map(|before| (before.layer, before.ties())),
+            }
         };
-        let layers = assign(&rules.network, epoch, rules.params.layers, &mixes, before);
+        let candidates = chosen.values().map(candidate).collect();
+        let positions = assign(&rules.network, epoch, rules.params.layers, candidates);
+        check_filled(rules, &chosen, &positions)?;
+        for id in &positions.left_out {
+            chosen.remove(id);
+        }
         let hash = previous.map_or([0; 32], |document| document.hash);
-        Self::build(rules, epoch, hash, chosen, &layers)
+        Self::build(rules, epoch, hash, chosen, &positions.of)
     }
 
     fn build(
@@ -112,7 +131,8 @@ impl Document {
         layers: &BTreeMap<NodeId, u8>,
     ) -> Result<Self, DocumentError> {
         let mut members = BTreeMap::new();
-        let mut positions = vec![Vec::new(); usize::from(rules.params.layers) + 1];
+        let mut tied: BTreeMap<Tie, u8> = BTreeMap::new();
+        let mut positions = vec![Position::default(); usize::from(rules.params.layers) + 1];
         for (id, signed) in &descriptors {
             let descriptor = signed.descriptor();
             let layer = layers.get(id).copied().unwrap_or(0);
@@ -122,7 +142,13 @@ impl Document {
             positions
                 .get_mut(usize::from(layer))
                 .ok_or(DocumentError::Layer(layer.into()))?
+                .ids
                 .push(*id);
+            for tie in descriptor.ties().iter() {
+                if *tied.entry(*tie).or_insert(layer) != layer {
+                    return Err(DocumentError::Torn(tie.kind()));
+                }
+            }
             let member = Member {
                 id: *id,
                 role: descriptor.role,
@@ -131,18 +157,19 @@ impl Document {
                     .key_for(epoch)
                     .ok_or(DocumentError::NoKey(epoch))?,
                 addresses: descriptor.addresses.clone(),
-                family: descriptor.family.clone(),
+                family: descriptor.family.map(|proof| proof.family),
+                capacity_class: descriptor.capacity_class,
             };
             members.insert(*id, member);
         }
-        for (layer, ids) in (0..).zip(&positions) {
-            if ids.is_empty() {
-                return Err(if layer == 0 {
-                    DocumentError::NoProvider
-                } else {
-                    DocumentError::EmptyLayer(layer)
-                });
+        for (layer, position) in (0..).zip(&mut positions) {
+            if position.ids.is_empty() {
+                return Err(empty(layer));
             }
+            position.weights = match layer {
+                0 => Weights::new(&vec![1.0; position.ids.len()]),
+                _ => Weights::new(&capacity::weights(&classes(&position.ids, &members))),
+            };
         }
         let member = |(id, signed): (&NodeId, &SignedDescriptor)| wire::Member {
             signed_descriptor: signed.encode().to_vec(),
@@ -166,7 +193,8 @@ impl Document {
     }
 
     /// Decodes a document and verifies it by itself: every member's descriptor and key for the
-    /// epoch, its layer, no member twice, no layer empty, a provider, one canonical encoding.
+    /// epoch, its layer, no member twice, no layer empty, a provider, no family and no address prefix in
+    /// two positions, one canonical encoding.
     /// Whether the layers follow from the document before is for who has that.
     ///
     /// # Errors
@@ -271,9 +299,8 @@ impl Document {
 
     /// The family of a node. Who is no member is one of its own, as far as is known.
     #[must_use]
-    pub fn family(&self, id: &NodeId) -> Family<'_> {
-        let name = self.member(id).map_or("", |member| member.family.as_str());
-        Family::of(*id, name)
+    pub fn family(&self, id: &NodeId) -> Family {
+        Family::of(*id, self.member(id).and_then(|member| member.family))
     }
 
     /// The descriptor of a member.
@@ -316,7 +343,16 @@ impl Document {
     fn position(&self, layer: u8) -> &[NodeId] {
         self.positions
             .get(usize::from(layer))
-            .map_or(&[], Vec::as_slice)
+            .map_or(&[], |position| &position.ids)
+    }
+
+    /// A member of a position, 0 for the providers: how every route picks its nodes. A draw costs the same
+    /// however many there are, and looking the member up the logarithm of it. None for a position that
+    /// there is not.
+    pub(crate) fn choose<R: CryptoRng + ?Sized>(&self, rng: &mut R, layer: u8) -> Option<&Member> {
+        let position = self.positions.get(usize::from(layer))?;
+        let id = position.ids.get(position.weights.index(rng)?)?;
+        self.member(id)
     }
 }
 
@@ -421,6 +457,49 @@ fn hash(rules: &Rules, bytes: &[u8]) -> [u8; 32] {
         .bytes(rules.network.as_bytes())
         .bytes(bytes)
         .finish()
+}
+
+const fn empty(layer: u8) -> DocumentError {
+    match layer {
+        0 => DocumentError::NoProvider,
+        _ => DocumentError::EmptyLayer(layer),
+    }
+}
+
+fn classes(ids: &[NodeId], members: &BTreeMap<NodeId, Member>) -> Vec<u32> {
+    let class = |id| {
+        members
+            .get(id)
+            .map_or(0, |member: &Member| member.capacity_class)
+    };
+    ids.iter().map(class).collect()
+}
+
+/// Tells a position that is empty because nodes are tied together from one that nobody is there for.
+fn check_filled(
+    rules: &Rules,
+    chosen: &BTreeMap<NodeId, SignedDescriptor>,
+    positions: &Positions,
+) -> Result<(), DocumentError> {
+    let filled: BTreeSet<u8> = positions.of.values().copied().collect();
+    let Some(layer) = (0..=rules.params.layers).find(|layer| !filled.contains(layer)) else {
+        return Ok(());
+    };
+    let all = chosen.len();
+    let providers = chosen
+        .values()
+        .filter(|signed| signed.descriptor().role == Role::Provider);
+    let providers = providers.count();
+    let enough = providers > 0 && all - providers >= usize::from(rules.params.layers);
+    Err(match enough {
+        false => empty(layer),
+        true => DocumentError::TiedTogether {
+            position: layer,
+            mixes: all - providers,
+            groups: positions.groups,
+            left_out: positions.left_out.len(),
+        },
+    })
 }
 
 /// A member's descriptor is issued before its epoch ends and outlasts it.

@@ -36,6 +36,7 @@ mod adopt;
 pub mod agreement;
 mod bounded;
 mod canonical;
+pub mod capacity;
 pub mod delay;
 mod descriptor;
 mod directory;
@@ -58,6 +59,7 @@ mod poisson;
 mod reach;
 mod rules;
 pub mod sample;
+mod ties;
 mod view;
 
 pub use address::{Address, Transport};
@@ -76,7 +78,7 @@ pub use error::{
     Refusals,
 };
 pub use expected::{TYPICAL_LINK, Waits, Ways};
-pub use family::{Family, MAX_FAMILY_BYTES, is_family};
+pub use family::{Family, FamilyKey, FamilyProof};
 pub use file::read_toml;
 pub use identity::Identity;
 pub use keyring::KeyRing;
@@ -84,4 +86,5 @@ pub use latency::Latency;
 pub use parameters::{Admission, GenesisMember, NetworkParameters, Profile};
 pub use poisson::{MISSED_AFTER, PoissonClock, Tick};
 pub use reach::{Misfit, Reach, Scope};
+pub use ties::{NoPlace, TieKind, Ties};
 pub use view::{MAX_STALE_EPOCHS, View};

@@ -11,8 +11,8 @@ use shoal_proto::{Epoch, NodeId};
 
 use crate::rules::Rules;
 use crate::{
-    Address, Descriptor, DescriptorError, Document, DocumentError, GenesisMember, Identity,
-    KeyRing, NetworkParameters, PACKET_VERSION, Role, SignedDescriptor, View,
+    Address, Descriptor, DescriptorError, Document, DocumentError, FamilyKey, GenesisMember,
+    Identity, KeyRing, NetworkParameters, PACKET_VERSION, Role, SignedDescriptor, View,
 };
 
 /// A node of a [`Network`].
@@ -23,8 +23,10 @@ pub struct Node {
     pub role: Role,
     /// Its Sphinx secrets.
     pub keys: KeyRing,
-    /// Its family; empty for none.
-    pub family: String,
+    /// The key of its family, if it is of one.
+    pub family: Option<Arc<FamilyKey>>,
+    /// Its capacity class.
+    pub capacity_class: u32,
 }
 
 /// A network that exists in memory only.
@@ -62,7 +64,7 @@ impl Network {
                 id,
                 role,
                 addresses,
-                family: String::new(),
+                family: None,
             });
             nodes.insert(
                 id,
@@ -70,7 +72,8 @@ impl Network {
                     identity,
                     role,
                     keys: KeyRing::new(),
-                    family: String::new(),
+                    family: None,
+                    capacity_class: 0,
                 },
             );
         }
@@ -150,9 +153,12 @@ fn describe(
         keys,
         addresses,
         versions: vec![PACKET_VERSION],
-        capacity_class: 0,
+        capacity_class: node.capacity_class,
         storage_mib: 0,
-        family: node.family.clone(),
+        family: node
+            .family
+            .as_ref()
+            .map(|key| key.prove(&rules.network, &node.identity.id())),
         admission: Vec::new(),
     };
     SignedDescriptor::sign_by(&node.identity, rules, descriptor)

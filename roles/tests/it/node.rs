@@ -138,7 +138,7 @@ impl World {
             identity: Arc::new(own.identity),
             role,
             addresses,
-            family: String::new(),
+            family: None,
             capacity_class: 0,
             storage_mib: 0,
         };
@@ -343,7 +343,7 @@ impl World {
             versions: vec![PACKET_VERSION],
             capacity_class: 0,
             storage_mib: 0,
-            family: String::new(),
+            family: None,
             admission: Vec::new(),
         };
         let signed = SignedDescriptor::sign(&identity, &params, descriptor).unwrap();

@@ -255,7 +255,7 @@ mod tests {
             versions: vec![PACKET_VERSION],
             capacity_class: 0,
             storage_mib: issued,
-            family: String::new(),
+            family: None,
             admission: Vec::new(),
         };
         SignedDescriptor::sign(&identity, params, descriptor).unwrap()
@@ -349,7 +349,7 @@ mod tests {
             id: late,
             role: Role::Mix,
             addresses: Vec::new(),
-            family: String::new(),
+            family: None,
         });
         let rules = Rules::of(&params);
         let (mut pool, when) = (Pool::default(), (params.genesis, NEXT));

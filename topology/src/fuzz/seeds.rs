@@ -31,12 +31,10 @@ fn write_seeds() {
                 versions: vec![260],
                 capacity_class: 1,
                 storage_mib: if node.role == Role::Provider { 512 } else { 0 },
-                family: "crew".to_owned(),
+                family: None,
                 admission: Vec::new(),
             };
-            let mut single = descriptor;
-            single.family = String::new();
-            SignedDescriptor::sign(&node.identity, &params, single).unwrap()
+            SignedDescriptor::sign(&node.identity, &params, descriptor).unwrap()
         })
         .collect();
     let document = Document::form(&params, Epoch::new(1), None, &signed).unwrap();

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::SphinxSecret;
-use shoal_proto::{Epoch, NodeId, Span};
+use shoal_proto::{Epoch, FamilyId, NodeId, Span};
 use shoal_topology::sample::Network;
 use shoal_topology::{
-    Descriptor, DescriptorError, Document, DocumentError, Identity, NetworkParameters,
+    Descriptor, DescriptorError, Document, DocumentError, FamilyKey, Identity, NetworkParameters,
     PACKET_VERSION, Role, SignedDescriptor, View,
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn describe(params: &NetworkParameters, index: u32, role: Role) -> De
         versions: vec![PACKET_VERSION],
         capacity_class: 3,
         storage_mib: 100,
-        family: String::new(),
+        family: None,
         admission: Vec::new(),
     }
 }
@@ -50,11 +50,9 @@ fn descriptors(params: &NetworkParameters, families: &[u8]) -> Vec<SignedDescrip
     for (index, family) in (2..).zip(families) {
         let mut descriptor = describe(params, index, Role::Mix);
         // Most have no family.
-        descriptor.family = if *family < 4 {
-            format!("f{family}")
-        } else {
-            String::new()
-        };
+        let key = FamilyKey::from_bytes(&[*family; 32]);
+        let proof = key.prove(&params.hash(), &descriptor.identity);
+        descriptor.family = (*family < 4).then_some(proof);
         all.push(sign(params, index, descriptor));
     }
     all
@@ -109,11 +107,11 @@ proptest! {
         let params = NetworkParameters::example();
         let all = descriptors(&params, &families);
         let Ok(document) = Document::form(&params, EPOCH, None, &all) else { return Ok(()) };
-        let mut seen: BTreeMap<String, u8> = BTreeMap::new();
+        let mut seen: BTreeMap<FamilyId, u8> = BTreeMap::new();
         let mut largest = 1;
         for member in document.members().filter(|member| member.role == Role::Mix) {
-            if !member.family.is_empty() {
-                let layer = *seen.entry(member.family.clone()).or_insert(member.layer);
+            if let Some(family) = member.family {
+                let layer = *seen.entry(family).or_insert(member.layer);
                 prop_assert_eq!(layer, member.layer);
                 let size = document.members().filter(|m| m.family == member.family).count();
                 largest = largest.max(size);
@@ -121,7 +119,7 @@ proptest! {
         }
         // Units of one are as many as it takes to fill up whatever the largest family leaves.
         prop_assert!(spread(&document) <= largest, "{:?}", sizes(&document));
-        let alone = document.members().filter(|m| m.layer > 0 && m.family.is_empty()).count();
+        let alone = document.members().filter(|m| m.layer > 0 && m.family.is_none()).count();
         if alone >= 3 * largest {
             prop_assert!(spread(&document) <= 1, "{:?}", sizes(&document));
         }

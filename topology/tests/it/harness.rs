@@ -8,7 +8,7 @@ use rand_chacha::ChaCha20Rng;
 use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::{
     Address, Directory, DirectoryAction, DirectoryChange, DirectoryDone, DirectoryInput,
-    DirectoryJob, DirectoryWarning, Document, GenesisMember, Identity, LocalNode,
+    DirectoryJob, DirectoryWarning, Document, FamilyKey, GenesisMember, Identity, LocalNode,
     NetworkParameters, Restored, Role, Ticket, Verdict,
 };
 use zeroize::Zeroizing;
@@ -70,7 +70,7 @@ pub(crate) struct Node {
     pub(crate) identity: Arc<Identity>,
     pub(crate) id: NodeId,
     role: Role,
-    pub(crate) family: String,
+    pub(crate) family: Option<FamilyKey>,
     pub(crate) directory: Option<Directory<ChaCha20Rng>>,
     pub(crate) disk: Disk,
     /// Nodes with different numbers can't reach each other.
@@ -164,14 +164,14 @@ impl Harness {
                     id,
                     role,
                     addresses: Vec::new(),
-                    family: String::new(),
+                    family: None,
                 });
             }
             nodes.push(Node {
                 identity,
                 id,
                 role,
-                family: String::new(),
+                family: None,
                 directory: None,
                 disk: Disk::default(),
                 side: 0,
@@ -211,7 +211,10 @@ impl Harness {
             identity: Arc::clone(&node.identity),
             role: node.role,
             addresses: vec![loopback(4000 + index)],
-            family: node.family.clone(),
+            family: node
+                .family
+                .as_ref()
+                .map(|key| key.prove(&self.params.hash(), &node.id)),
             capacity_class: 0,
             storage_mib: 0,
         };
