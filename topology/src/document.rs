@@ -1,6 +1,6 @@
 //! The members of one epoch and their layers: formed from descriptors, or decoded and verified.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use shoal_proto::{Epoch, FamilyId, NodeId, wire};
 use crate::bounded::has_at_most;
 use crate::canonical::Canonical;
 use crate::descriptor::UnverifiedDescriptor;
-use crate::layers::{Candidate, Positions, assign};
-use crate::path::Weights;
+use crate::layers::{Candidate, assign};
+use crate::position::Position;
 use crate::rules::Rules;
 use crate::ties::Tie;
 use crate::{
-    Address, Descriptor, DocumentError, Family, NetworkParameters, Role, SignedDescriptor, capacity,
+    Address, Descriptor, DocumentError, Family, NetworkParameters, Role, SignedDescriptor,
 };
 
 /// Most members of a document.
@@ -56,14 +56,6 @@ pub struct Document {
     /// Providers first, then layer 1 and on; each ascending by identity.
     positions: Vec<Position>,
     bytes: Arc<[u8]>,
-}
-
-/// Members that stand beside each other, and how often each is chosen.
-#[derive(Clone, Default, PartialEq, Eq)]
-struct Position {
-    /// Ascending.
-    ids: Vec<NodeId>,
-    weights: Weights,
 }
 
 impl Document {
@@ -115,7 +107,7 @@ impl Document {
         };
         let candidates = chosen.values().map(candidate).collect();
         let positions = assign(&rules.network, epoch, rules.params.layers, candidates);
-        check_filled(rules, &chosen, &positions)?;
+        positions.check_filled(rules.params.layers)?;
         for id in &positions.left_out {
             chosen.remove(id);
         }
@@ -132,7 +124,7 @@ impl Document {
     ) -> Result<Self, DocumentError> {
         let mut members = BTreeMap::new();
         let mut tied: BTreeMap<Tie, u8> = BTreeMap::new();
-        let mut positions = vec![Position::default(); usize::from(rules.params.layers) + 1];
+        let mut positions = vec![Vec::new(); usize::from(rules.params.layers) + 1];
         for (id, signed) in &descriptors {
             let descriptor = signed.descriptor();
             let layer = layers.get(id).copied().unwrap_or(0);
@@ -142,8 +134,7 @@ impl Document {
             positions
                 .get_mut(usize::from(layer))
                 .ok_or(DocumentError::Layer(layer.into()))?
-                .ids
-                .push(*id);
+                .push((*id, descriptor.capacity_class));
             for tie in descriptor.ties().iter() {
                 if *tied.entry(*tie).or_insert(layer) != layer {
                     return Err(DocumentError::Torn(tie.kind()));
@@ -162,15 +153,9 @@ impl Document {
             };
             members.insert(*id, member);
         }
-        for (layer, position) in (0..).zip(&mut positions) {
-            if position.ids.is_empty() {
-                return Err(empty(layer));
-            }
-            position.weights = match layer {
-                0 => Weights::new(&vec![1.0; position.ids.len()]),
-                _ => Weights::new(&capacity::weights(&classes(&position.ids, &members))),
-            };
-        }
+        let position = |(layer, members)| Position::new(layer, members);
+        let positions = (0..).zip(positions).map(position);
+        let positions = positions.collect::<Result<Vec<_>, _>>()?;
         let member = |(id, signed): (&NodeId, &SignedDescriptor)| wire::Member {
             signed_descriptor: signed.encode().to_vec(),
             layer: members.get(id).map_or(0, |member| member.layer.into()),
@@ -343,16 +328,14 @@ impl Document {
     fn position(&self, layer: u8) -> &[NodeId] {
         self.positions
             .get(usize::from(layer))
-            .map_or(&[], |position| &position.ids)
+            .map_or(&[], Position::ids)
     }
 
-    /// A member of a position, 0 for the providers: how every route picks its nodes. A draw costs the same
-    /// however many there are, and looking the member up the logarithm of it. None for a position that
-    /// there is not.
+    /// A member of a position, 0 for the providers: how every route picks its nodes. None for a position
+    /// that there is not.
     pub(crate) fn choose<R: CryptoRng + ?Sized>(&self, rng: &mut R, layer: u8) -> Option<&Member> {
         let position = self.positions.get(usize::from(layer))?;
-        let id = position.ids.get(position.weights.index(rng)?)?;
-        self.member(id)
+        self.member(position.choose(rng)?)
     }
 }
 
@@ -457,49 +440,6 @@ fn hash(rules: &Rules, bytes: &[u8]) -> [u8; 32] {
         .bytes(rules.network.as_bytes())
         .bytes(bytes)
         .finish()
-}
-
-const fn empty(layer: u8) -> DocumentError {
-    match layer {
-        0 => DocumentError::NoProvider,
-        _ => DocumentError::EmptyLayer(layer),
-    }
-}
-
-fn classes(ids: &[NodeId], members: &BTreeMap<NodeId, Member>) -> Vec<u32> {
-    let class = |id| {
-        members
-            .get(id)
-            .map_or(0, |member: &Member| member.capacity_class)
-    };
-    ids.iter().map(class).collect()
-}
-
-/// Tells a position that is empty because nodes are tied together from one that nobody is there for.
-fn check_filled(
-    rules: &Rules,
-    chosen: &BTreeMap<NodeId, SignedDescriptor>,
-    positions: &Positions,
-) -> Result<(), DocumentError> {
-    let filled: BTreeSet<u8> = positions.of.values().copied().collect();
-    let Some(layer) = (0..=rules.params.layers).find(|layer| !filled.contains(layer)) else {
-        return Ok(());
-    };
-    let all = chosen.len();
-    let providers = chosen
-        .values()
-        .filter(|signed| signed.descriptor().role == Role::Provider);
-    let providers = providers.count();
-    let enough = providers > 0 && all - providers >= usize::from(rules.params.layers);
-    Err(match enough {
-        false => empty(layer),
-        true => DocumentError::TiedTogether {
-            position: layer,
-            mixes: all - providers,
-            groups: positions.groups,
-            left_out: positions.left_out.len(),
-        },
-    })
 }
 
 /// A member's descriptor is issued before its epoch ends and outlasts it.

@@ -296,6 +296,16 @@ pub enum DocumentError {
     Epoch(Epoch),
 }
 
+impl DocumentError {
+    /// Nobody is there for a position: 0 for the providers, else a layer.
+    pub(crate) const fn empty(position: u8) -> Self {
+        match position {
+            0 => Self::NoProvider,
+            layer => Self::EmptyLayer(layer),
+        }
+    }
+}
+
 /// Why there is no path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shoal_proto::{Epoch, NetworkHash, NodeId};
 
-use crate::Role;
 use crate::canonical::Canonical;
 use crate::ties::{Tie, TieKind, Ties};
+use crate::{DocumentError, Role};
 
 /// A node that wants a place.
 pub(crate) struct Candidate {
@@ -31,7 +31,32 @@ pub(crate) struct Positions {
     /// Who was left out.
     pub(crate) left_out: Vec<NodeId>,
     /// How many groups of mixes there are that are tied together.
-    pub(crate) groups: usize,
+    groups: usize,
+    /// How many mixes and providers wanted a place.
+    wanted: (usize, usize),
+}
+
+impl Positions {
+    /// Whether nobody is missing: neither with the providers nor in one of so many layers.
+    ///
+    /// # Errors
+    /// When a position is empty, because nodes are tied together or because there are too few.
+    pub(crate) fn check_filled(&self, layers: u8) -> Result<(), DocumentError> {
+        let filled: BTreeSet<u8> = self.of.values().copied().collect();
+        let Some(position) = (0..=layers).find(|position| !filled.contains(position)) else {
+            return Ok(());
+        };
+        let (mixes, providers) = self.wanted;
+        if providers == 0 || mixes < usize::from(layers) {
+            return Err(DocumentError::empty(position));
+        }
+        Err(DocumentError::TiedTogether {
+            position,
+            mixes,
+            groups: self.groups,
+            left_out: self.left_out.len(),
+        })
+    }
 }
 
 /// Members that stand in one position: tied to each other, or one alone.
@@ -56,6 +81,11 @@ pub(crate) fn assign(
     layers: u8,
     candidates: Vec<Candidate>,
 ) -> Positions {
+    let mixes = candidates
+        .iter()
+        .filter(|one| one.role == Role::Mix)
+        .count();
+    let wanted = (mixes, candidates.len() - mixes);
     let mut hall = Hall {
         units: Vec::new(),
         by_tie: BTreeMap::new(),
@@ -97,6 +127,7 @@ pub(crate) fn assign(
         of,
         left_out,
         groups,
+        wanted,
     }
 }
 

@@ -56,6 +56,7 @@ mod parameters;
 mod parameters_toml;
 pub mod path;
 mod poisson;
+mod position;
 mod reach;
 mod rules;
 pub mod sample;

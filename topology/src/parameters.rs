@@ -337,18 +337,11 @@ impl NetworkParameters {
                 wrong.push(ParameterError::NoPlace { member, tie, role });
             }
         }
-        let mixes = members
-            .iter()
-            .filter(|member| member.role == Role::Mix)
-            .count();
-        let layers = usize::from(self.layers);
-        if wrong.is_empty() && mixes >= layers && positions.groups < layers {
-            wrong.push(ParameterError::Places(DocumentError::TiedTogether {
-                position: self.layers,
-                mixes,
-                groups: positions.groups,
-                left_out: 0,
-            }));
+        let filled = positions.check_filled(self.layers);
+        if let Err(error @ DocumentError::TiedTogether { .. }) = filled
+            && wrong.is_empty()
+        {
+            wrong.push(ParameterError::Places(error));
         }
     }
 

@@ -10,8 +10,8 @@ use shoal_node::config::{
     environment_name, known_keys,
 };
 use shoal_packet::{Backend, Engine};
-use shoal_proto::Span;
-use shoal_topology::NetworkParameters;
+use shoal_proto::{NodeId, Span};
+use shoal_topology::{FamilyKey, NetworkParameters};
 
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -305,7 +305,7 @@ fn a_family_has_to_have_signed_for_this_node_in_this_network() {
             "{error}"
         );
         assert!(
-            error.contains(&format!("shoal family sign --key FILE --network")),
+            error.contains("shoal family sign --key FILE --network"),
             "{error}"
         );
         assert!(error.contains(&id.to_string()), "{error}");
