@@ -516,7 +516,7 @@ fn a_familys_key_signs_for_nodes_and_stays_where_it_is() {
                 "node/network.toml",
                 "x",
             ],
-            "base58",
+            "expected 32 bytes",
         ),
     ] {
         let output = place.run(arguments);
