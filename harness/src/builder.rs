@@ -330,7 +330,7 @@ fn members(identities: &[Identity], mixes: usize) -> Vec<GenesisMember> {
             Role::Provider
         },
         addresses: vec![address(index)],
-        family: String::new(),
+        family: None,
     };
     identities.iter().enumerate().map(member).collect()
 }

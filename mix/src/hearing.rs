@@ -121,10 +121,9 @@ impl Hearing {
     ) -> Option<DropReason> {
         let mut counts = self.counts();
         counts.turn(now, document.epoch());
-        let mut families: BTreeMap<Family<'_>, Tally> = BTreeMap::new();
+        let mut families: BTreeMap<Family, Tally> = BTreeMap::new();
         for id in document.before(local) {
-            let name = document.member(id).map_or("", |member| &member.family);
-            let family = families.entry(Family::of(*id, name)).or_default();
+            let family = families.entry(document.family(id)).or_default();
             let counted = [counts.now.get(id), counts.before.get(id)];
             counted.into_iter().flatten().for_each(|t| family.add(*t));
         }

@@ -99,6 +99,11 @@ id!(
     32
 );
 id!(
+    /// Nodes of one operator: the Ed25519 public key that has signed for each of them.
+    FamilyId,
+    32
+);
+id!(
     /// Where deposits for one contact go; names no mailbox to who does not own it.
     DropId,
     32
@@ -135,23 +140,37 @@ id!(
     32
 );
 
-redacted!(NodeId, DropId, MailboxId, ClientHandle, MessageId, SurbId);
+redacted!(
+    NodeId,
+    FamilyId,
+    DropId,
+    MailboxId,
+    ClientHandle,
+    MessageId,
+    SurbId
+);
 
-/// As its text in base58. Only of nodes: the other identifiers stand in no file for people.
-impl Serialize for NodeId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+/// As its text in base58. Only what stands in files for people.
+macro_rules! written {
+    ($($name:ident: $what:literal),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(|error| {
+                    de::Error::custom(format_args!(concat!("`{}` is not ", $what, " in base58: {}"), text, error))
+                })
+            }
+        }
+    )*};
 }
 
-impl<'de> Deserialize<'de> for NodeId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|error| {
-            de::Error::custom(format_args!("`{text}` is not a node id in base58: {error}"))
-        })
-    }
-}
+written!(NodeId: "a node id", FamilyId: "a family's public key");
 
 impl fmt::Debug for DocumentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

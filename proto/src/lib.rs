@@ -24,7 +24,8 @@ mod time;
 
 pub use epoch::Epoch;
 pub use id::{
-    ClientHandle, DocumentHash, DropId, IdError, MailboxId, MessageId, NetworkHash, NodeId, SurbId,
+    ClientHandle, DocumentHash, DropId, FamilyId, IdError, MailboxId, MessageId, NetworkHash,
+    NodeId, SurbId,
 };
 pub use length::{LengthError, WrittenLength};
 pub use metric::{Metric, MetricKind, Sample};

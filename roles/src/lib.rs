@@ -48,7 +48,7 @@
 //!     identity: Arc::new(Identity::generate(&mut rng)),
 //!     role: Role::Mix,
 //!     addresses: vec!["/ip4/192.0.2.1/tcp/4000".parse()?],
-//!     family: String::new(),
+//!     family: None,
 //!     capacity_class: 0,
 //!     storage_mib: 0,
 //! };

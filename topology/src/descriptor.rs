@@ -8,13 +8,13 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use shoal_packet::SphinxPublic;
 use shoal_proto::size::MAX_DESCRIPTOR_BYTES;
-use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time, wire};
+use shoal_proto::{Epoch, FamilyId, NetworkHash, NodeId, Span, Time, wire};
 
 use crate::agreement::VrfPublic;
 use crate::canonical::Canonical;
 use crate::identity::{usable, verify};
 use crate::rules::Rules;
-use crate::{Address, DescriptorError, Identity, NetworkParameters, is_family};
+use crate::{Address, DescriptorError, FamilyProof, Identity, NetworkParameters, Ties};
 
 /// The packet version that every member has to speak.
 pub const PACKET_VERSION: u32 = 260;
@@ -101,14 +101,14 @@ pub struct Descriptor {
     pub addresses: Vec<Address>,
     /// Packet versions that it speaks; [`PACKET_VERSION`] is among them.
     pub versions: Vec<u32>,
-    /// 0 is unknown; each further class is about twice the packets per second.
+    /// 0 is unknown, and counts as the lowest; each further class is about twice the packets per second.
+    /// Nobody vouches for it, so what it weighs is bounded: see [`capacity`](crate::capacity).
     pub capacity_class: u32,
     /// Providers: storage on offer, in MiB.
     pub storage_mib: u64,
-    /// Nodes of one operator name the same family and are put into one layer. At most
-    /// [`MAX_FAMILY_BYTES`](crate::MAX_FAMILY_BYTES) of `a-z`, `0-9`, `-`, `.` and `_`; empty for none.
-    /// Nobody vouches for it.
-    pub family: String,
+    /// Nodes of one operator are of one family and stand in one position. It counts only if the family's
+    /// key has signed for this node in this network.
+    pub family: Option<FamilyProof>,
     /// Proof of admission: empty while the network admits everybody.
     pub admission: Vec<u8>,
     /// What the proofs of its proposals are checked with.
@@ -123,6 +123,12 @@ impl Descriptor {
     pub fn key_for(&self, epoch: Epoch) -> Option<SphinxPublic> {
         let index = epoch.number().checked_sub(self.first_epoch.number())?;
         self.keys.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// By what it is tied to others.
+    #[must_use]
+    pub fn ties(&self) -> Ties {
+        Ties::of(self.family.map(|proof| proof.family), &self.addresses)
     }
 
     /// How long a descriptor may be valid: four epochs.
@@ -152,8 +158,13 @@ impl Descriptor {
             versions: self.versions.clone(),
             capacity_class: self.capacity_class,
             storage_mib: self.storage_mib,
-            family: self.family.clone(),
+            family: self
+                .family
+                .map_or_else(Vec::new, |proof| proof.family.as_bytes().to_vec()),
             admission: self.admission.clone(),
+            family_signature: self
+                .family
+                .map_or_else(Vec::new, |proof| proof.signature.to_vec()),
             vrf_key: self.vrf_key.as_bytes().to_vec(),
             seat_key: self.seat_key.as_bytes().to_vec(),
         }
@@ -200,7 +211,7 @@ impl Descriptor {
             versions: wire.versions,
             capacity_class: wire.capacity_class,
             storage_mib: wire.storage_mib,
-            family: wire.family,
+            family: family(&wire.family, &wire.family_signature)?,
             admission: wire.admission,
             vrf_key: vrf_key.ok_or(DescriptorError::SeatKeys)?,
             seat_key: seat_key.filter(usable).ok_or(DescriptorError::SeatKeys)?,
@@ -222,13 +233,18 @@ impl Descriptor {
         if self.versions.len() > MAX_VERSIONS || !self.versions.contains(&PACKET_VERSION) {
             return Err(DescriptorError::Versions);
         }
-        if !is_family(&self.family) {
-            return Err(DescriptorError::Family);
-        }
         if !self.admission.is_empty() {
             return Err(DescriptorError::Admission);
         }
         Ok(())
+    }
+
+    /// Whether the family that it names has signed for it: a signature to be checked.
+    fn check_family(&self, network: &NetworkHash) -> Result<(), DescriptorError> {
+        let proven = self
+            .family
+            .is_none_or(|proof| proof.proves(network, &self.identity));
+        proven.then_some(()).ok_or(DescriptorError::Unproven)
     }
 
     fn check_dates(&self, params: &NetworkParameters) -> Result<(), DescriptorError> {
@@ -283,6 +299,7 @@ impl SignedDescriptor {
             return Err(DescriptorError::Identity);
         }
         descriptor.check(rules)?;
+        descriptor.check_family(&rules.network)?;
         let inner = descriptor.to_wire().encode_to_vec();
         let signature = identity.sign(&message(&rules.network, &inner)).to_vec();
         let bytes = wire::SignedDescriptor {
@@ -394,7 +411,7 @@ impl SignedDescriptor {
     }
 }
 
-/// A descriptor that keeps every rule that can be seen without checking its signature.
+/// A descriptor that keeps every rule that can be seen without checking its signatures.
 pub(crate) struct UnverifiedDescriptor {
     pub(crate) descriptor: Descriptor,
     outer: wire::SignedDescriptor,
@@ -430,8 +447,19 @@ impl UnverifiedDescriptor {
         if !verify(&self.descriptor.identity, &signed, signature) {
             return Err(DescriptorError::Signature);
         }
+        self.descriptor.check_family(network)?;
         Ok(SignedDescriptor::new(self.descriptor, self.bytes))
     }
+}
+
+/// A key and its signature, or neither.
+fn family(key: &[u8], signature: &[u8]) -> Result<Option<FamilyProof>, DescriptorError> {
+    if key.is_empty() && signature.is_empty() {
+        return Ok(None);
+    }
+    let family = FamilyId::try_from(key).map_err(|_| DescriptorError::Family)?;
+    let signature = signature.try_into().map_err(|_| DescriptorError::Family)?;
+    Ok(Some(FamilyProof { family, signature }))
 }
 
 fn check_address_count(count: usize) -> Result<(), DescriptorError> {

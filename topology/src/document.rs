@@ -5,16 +5,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use prost::Message;
+use rand::CryptoRng;
 use shoal_packet::SphinxPublic;
-use shoal_proto::{DocumentHash, Epoch, NetworkHash, NodeId, wire};
+use shoal_proto::{DocumentHash, Epoch, FamilyId, NetworkHash, NodeId, wire};
 
 use crate::agreement::{Height, Holder, Reveal, Seats, Seed};
 use crate::bounded::has_at_most;
 use crate::canonical::Canonical;
 use crate::descriptor::UnverifiedDescriptor;
 use crate::header::{DocumentHeader, members_hash};
-use crate::layers::assign;
+use crate::layers::{Candidate, assign};
+use crate::position::Position;
 use crate::rules::Rules;
+use crate::ties::Tie;
 use crate::{
     Address, Descriptor, DocumentError, Family, NetworkParameters, Role, SignedDescriptor,
 };
@@ -39,8 +42,10 @@ pub struct Member {
     pub key: SphinxPublic,
     /// Where it listens.
     pub addresses: Vec<Address>,
-    /// Its family; empty for none.
-    pub family: String,
+    /// Its family, if it is of one.
+    pub family: Option<FamilyId>,
+    /// What it says that it carries.
+    pub capacity_class: u32,
 }
 
 impl Member {
@@ -147,7 +152,7 @@ pub struct Document {
     members: BTreeMap<NodeId, Member>,
     descriptors: BTreeMap<NodeId, SignedDescriptor>,
     /// Providers first, then layer 1 and on; each ascending by identity.
-    positions: Vec<Vec<NodeId>>,
+    positions: Vec<Position>,
     bytes: Arc<[u8]>,
 }
 
@@ -161,7 +166,8 @@ impl Document {
     /// The document that has this place, of a set of descriptors, and the seats that decide what follows. Of
     /// several descriptors of one node the one with the highest sequence counts; those without a key for
     /// the epoch are left out. If there are more than [`MAX_MEMBERS`], genesis members come first
-    /// and then those with the smallest hash.
+    /// and then those with the smallest hash. Left out is, too, who is tied to members in a position where
+    /// it can't stand.
     ///
     /// # Errors
     /// When a layer would be empty or there is no provider, or the proof is wrong.
@@ -191,23 +197,38 @@ impl Document {
         limit(rules, place.epoch, &mut chosen);
         let seed = place.seed(&rules.network)?;
         let base = place.base();
-        // Who comes now gets a layer from the next seed: this one may be known to whoever made it.
-        let counts = |signed: &&SignedDescriptor| {
-            let listed = base.is_none_or(|base| base.member(&signed.id()).is_some());
-            signed.descriptor().role == Role::Mix && listed
-        };
-        let mixes: BTreeMap<NodeId, String> = chosen
-            .values()
-            .filter(counts)
-            .map(|signed| (signed.id(), signed.descriptor().family.clone()))
-            .collect();
-        let before = |id: &NodeId| {
-            base.and_then(|base| base.member(id))
-                .and_then(Member::position)
-                .filter(|layer| *layer > 0)
+        let candidate = |signed: &SignedDescriptor| {
+            let (id, descriptor) = (signed.id(), signed.descriptor());
+            let before = base.and_then(|document| document.member(&id));
+            let before = before.filter(|before| before.role == descriptor.role);
+            Candidate {
+                id,
+                role: descriptor.role,
+                ties: descriptor.ties(),
+                genesis: rules.is_genesis(&id),
+                before: before.and_then(|before| Some((before.position()?, before.ties()))),
+            }
         };
         let draw = NetworkHash::new(*seed.as_bytes());
-        let layers = assign(&draw, place.epoch, rules.params.layers, &mixes, before);
+        let layers = rules.params.layers;
+        let place_all = |candidates| assign(&draw, place.epoch, layers, candidates);
+        // Who could not stand anywhere does not come in.
+        let all = place_all(chosen.values().map(candidate).collect());
+        all.check_filled(layers)?;
+        for id in &all.left_out {
+            chosen.remove(id);
+        }
+        // A mix that comes now gets a layer from the next seed: this one may be known to whoever made it.
+        let waits = |signed: &SignedDescriptor| {
+            let listed = base.is_none_or(|base| base.member(&signed.id()).is_some());
+            signed.descriptor().role == Role::Mix && !listed
+        };
+        let standing = chosen.values().filter(|signed| !waits(signed));
+        let positions = place_all(standing.map(candidate).collect());
+        positions.check_filled(layers)?;
+        for id in &positions.left_out {
+            chosen.remove(id);
+        }
         let seats = place.next_seats(rules, &seed, &chosen)?;
         let header = DocumentHeader {
             height: place.height(),
@@ -218,7 +239,7 @@ impl Document {
             seats: seats.hash(),
             members: [0; 32],
         };
-        let document = Self::build(rules, header, chosen, &layers)?;
+        let document = Self::build(rules, header, chosen, &positions.of)?;
         Ok((document, seats))
     }
 
@@ -230,6 +251,7 @@ impl Document {
         layers: &BTreeMap<NodeId, u8>,
     ) -> Result<Self, DocumentError> {
         let mut members = BTreeMap::new();
+        let mut tied: BTreeMap<Tie, u8> = BTreeMap::new();
         let mut positions = vec![Vec::new(); usize::from(rules.params.layers) + 1];
         for (id, signed) in &descriptors {
             let descriptor = signed.descriptor();
@@ -245,25 +267,25 @@ impl Document {
                     .key_for(header.epoch)
                     .ok_or(DocumentError::NoKey(header.epoch))?,
                 addresses: descriptor.addresses.clone(),
-                family: descriptor.family.clone(),
+                family: descriptor.family.map(|proof| proof.family),
+                capacity_class: descriptor.capacity_class,
             };
             if let Some(position) = member.position() {
                 positions
                     .get_mut(usize::from(position))
                     .ok_or(DocumentError::Layer(layer.into()))?
-                    .push(*id);
+                    .push((*id, descriptor.capacity_class));
+                for tie in descriptor.ties().iter() {
+                    if *tied.entry(*tie).or_insert(position) != position {
+                        return Err(DocumentError::Torn(tie.kind()));
+                    }
+                }
             }
             members.insert(*id, member);
         }
-        for (layer, ids) in (0..).zip(&positions) {
-            if ids.is_empty() {
-                return Err(if layer == 0 {
-                    DocumentError::NoProvider
-                } else {
-                    DocumentError::EmptyLayer(layer)
-                });
-            }
-        }
+        let position = |(layer, members)| Position::new(layer, members);
+        let positions = (0..).zip(positions).map(position);
+        let positions = positions.collect::<Result<Vec<_>, _>>()?;
         let member = |(id, signed): (&NodeId, &SignedDescriptor)| wire::Member {
             signed_descriptor: signed.encode().to_vec(),
             layer: members.get(id).map_or(0, |member| member.layer.into()),
@@ -286,7 +308,8 @@ impl Document {
     }
 
     /// Decodes a document and verifies it by itself: every member's descriptor and key for the
-    /// epoch, its layer, no member twice, no layer empty, a provider, one canonical encoding.
+    /// epoch, its layer, no member twice, no layer empty, a provider, no family and no address prefix in
+    /// two positions, one canonical encoding.
     /// Whether it follows from the document before is for who has that, and whether it counts its
     /// certificate says.
     ///
@@ -401,9 +424,8 @@ impl Document {
 
     /// The family of a node. Who is no member is one of its own, as far as is known.
     #[must_use]
-    pub fn family(&self, id: &NodeId) -> Family<'_> {
-        let name = self.member(id).map_or("", |member| member.family.as_str());
-        Family::of(*id, name)
+    pub fn family(&self, id: &NodeId) -> Family {
+        Family::of(*id, self.member(id).and_then(|member| member.family))
     }
 
     /// The descriptor of a member.
@@ -447,7 +469,14 @@ impl Document {
     fn position(&self, layer: u8) -> &[NodeId] {
         self.positions
             .get(usize::from(layer))
-            .map_or(&[], Vec::as_slice)
+            .map_or(&[], Position::ids)
+    }
+
+    /// A member of a position, 0 for the providers: how every route picks its nodes. None for a position
+    /// that there is not.
+    pub(crate) fn choose<R: CryptoRng + ?Sized>(&self, rng: &mut R, layer: u8) -> Option<&Member> {
+        let position = self.positions.get(usize::from(layer))?;
+        self.member(position.choose(rng)?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use shoal_proto::{DocumentHash, Epoch, NodeId};
 use thiserror::Error;
 
-use crate::Misfit;
+use crate::{Misfit, Role, TieKind};
 
 /// Why network parameters were refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -33,6 +33,23 @@ pub enum ParameterError {
         ip: IpAddr,
         /// Why.
         why: Misfit,
+    },
+    /// Two genesis members can't both have a place, or there are too few places.
+    #[error("genesis_members: {0}")]
+    Places(DocumentError),
+    /// A genesis member has no place beside the others.
+    #[error(
+        "genesis_members.{member} has no place: it has {} in common with a {role}; all of one stand with \
+         the providers or in one layer of mixes, so give it another, or another role",
+        common(*.tie)
+    )]
+    NoPlace {
+        /// Whose.
+        member: NodeId,
+        /// What it shares.
+        tie: TieKind,
+        /// With whom.
+        role: Role,
     },
     /// A genesis member is listed twice.
     #[error("genesis_members lists {0} twice")]
@@ -127,11 +144,28 @@ impl ParameterError {
                 Some(format!("genesis_members.{member}.id"))
             }
             Self::Standstill { profile, key, .. } => Some(format!("profiles.{profile}.{key}")),
+            Self::NoPlace { member, .. } => Some(format!("genesis_members.{member}.id")),
             Self::Mixes { .. } => Some("layers".to_owned()),
-            Self::Toml(_) | Self::Providers { .. } | Self::Located { .. } | Self::Several(_) => {
-                None
-            }
+            Self::Toml(_)
+            | Self::Places(_)
+            | Self::Providers { .. }
+            | Self::Located { .. }
+            | Self::Several(_) => None,
         }
+    }
+}
+
+fn place(position: u8) -> String {
+    match position {
+        0 => "with the providers".to_owned(),
+        layer => format!("in layer {layer}"),
+    }
+}
+
+const fn common(tie: TieKind) -> &'static str {
+    match tie {
+        TieKind::Family => "a family",
+        TieKind::Prefix => "an address prefix (/24, or /48 for IPv6)",
     }
 }
 
@@ -209,12 +243,15 @@ pub enum DescriptorError {
     /// It does not speak the packet version of this network, or lists too many.
     #[error("does not speak the network's packet version")]
     Versions,
-    /// The family's name is too long or not plain.
-    #[error(
-        "the family is longer than {} bytes or has other than a-z 0-9 - . _",
-        crate::MAX_FAMILY_BYTES
-    )]
+    /// The family is not a key with a signature.
+    #[error("the family is not a key of 32 bytes with a signature of 64")]
     Family,
+    /// The family's key has not signed for this node in this network.
+    #[error(
+        "the family's key has not signed for this node in this network: `shoal family sign` does, with \
+         the family's key, the network's file and the node's id"
+    )]
+    Unproven,
     /// The proof of admission is not what the network asks for.
     #[error("the proof of admission is not what the network asks for")]
     Admission,
@@ -243,6 +280,7 @@ impl DescriptorError {
             Self::Misfit(..) => Refusal::Misfit,
             Self::Versions => Refusal::Versions,
             Self::Family => Refusal::Family,
+            Self::Unproven => Refusal::Unproven,
             Self::Admission => Refusal::Admission,
             Self::SeatKeys => Refusal::SeatKeys,
         }
@@ -287,8 +325,10 @@ shoal_proto::labels! {
         Misfit = "misfit", "If it is your own node's, set advertise to an address that the others can dial.";
         /// It does not speak the network's packet version.
         Versions = "versions", "Update if others run a newer version.";
-        /// Its family's name is too long or not plain.
-        Family = "family";
+        /// Its family is not a key with a signature.
+        Family = "family", "Update if others run another version.";
+        /// The key of the family that it names has not signed for it.
+        Unproven = "unproven";
         /// Its proof of admission is not what the network asks for.
         Admission = "admission", "Update if others run a newer version.";
         /// Its keys for a seat are none.
@@ -330,6 +370,26 @@ pub enum DocumentError {
     /// No provider.
     #[error("no provider")]
     NoProvider,
+    /// There are nodes enough, but too many are tied together for each position to have one.
+    #[error(
+        "nobody can stand {}: a family and an address prefix (/24, or /48 for IPv6) stand whole in one \
+         position, the {mixes} mixes are {groups} groups by that, and {left_out} nodes are left out because \
+         theirs stands in another; run nodes of more families in more networks",
+        place(*.position)
+    )]
+    TiedTogether {
+        /// The position that is empty: 0 for the providers, else a layer.
+        position: u8,
+        /// Mixes that there are.
+        mixes: usize,
+        /// Groups of those that have a place.
+        groups: usize,
+        /// Nodes that have none.
+        left_out: usize,
+    },
+    /// Members in two positions have something in common.
+    #[error("{} in two positions", common(*.0))]
+    Torn(TieKind),
     /// The document is not what follows from its members and its predecessor.
     #[error("not what follows from its members and the document before")]
     NotDerived,
@@ -348,6 +408,16 @@ pub enum DocumentError {
     /// The document is for an epoch that it can't be made for yet, or that is long past.
     #[error("a document for epoch {0} has no place now")]
     Epoch(Epoch),
+}
+
+impl DocumentError {
+    /// Nobody is there for a position: 0 for the providers, else a layer.
+    pub(crate) const fn empty(position: u8) -> Self {
+        match position {
+            0 => Self::NoProvider,
+            layer => Self::EmptyLayer(layer),
+        }
+    }
 }
 
 /// Why there is no path.

@@ -58,7 +58,12 @@ impl Identity {
 /// Whether the signature is the node's, by strict verification: no weak keys, no second form of
 /// the same signature.
 pub(crate) fn verify(id: &NodeId, message: &[u8], signature: &[u8; 64]) -> bool {
-    VerifyingKey::from_bytes(id.as_bytes()).is_ok_and(|key| {
+    verify_by(id.as_bytes(), message, signature)
+}
+
+/// As [`verify`], by any key.
+pub(crate) fn verify_by(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    VerifyingKey::from_bytes(key).is_ok_and(|key| {
         key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature))
             .is_ok()
     })
@@ -66,5 +71,10 @@ pub(crate) fn verify(id: &NodeId, message: &[u8], signature: &[u8; 64]) -> bool 
 
 /// Whether the identifier is a key that signatures can be verified with.
 pub(crate) fn usable(id: &NodeId) -> bool {
-    VerifyingKey::from_bytes(id.as_bytes()).is_ok_and(|key| !key.is_weak())
+    usable_key(id.as_bytes())
+}
+
+/// As [`usable`], for any key.
+pub(crate) fn usable_key(key: &[u8; 32]) -> bool {
+    VerifyingKey::from_bytes(key).is_ok_and(|key| !key.is_weak())
 }

@@ -36,6 +36,7 @@ mod adopt;
 pub mod agreement;
 mod bounded;
 mod canonical;
+pub mod capacity;
 mod chain;
 pub mod delay;
 mod descriptor;
@@ -59,10 +60,12 @@ mod parameters;
 mod parameters_toml;
 pub mod path;
 mod poisson;
+mod position;
 mod reach;
 mod rules;
 pub mod sample;
 mod startable;
+mod ties;
 mod view;
 
 pub use address::{Address, Transport};
@@ -80,7 +83,7 @@ pub use error::{
     Refusals,
 };
 pub use expected::{TYPICAL_LINK, Waits, Ways};
-pub use family::{Family, MAX_FAMILY_BYTES, is_family};
+pub use family::{Family, FamilyKey, FamilyProof};
 pub use file::read_toml;
 pub use header::{DocumentHeader, members_hash};
 pub use identity::Identity;
@@ -90,4 +93,5 @@ pub use network_file::NetworkFile;
 pub use parameters::{Admission, GenesisMember, NetworkParameters, Profile};
 pub use poisson::{MISSED_AFTER, PoissonClock, Tick};
 pub use reach::{Misfit, Reach, Scope};
+pub use ties::{NoPlace, TieKind, Ties};
 pub use view::{MAX_STALE_EPOCHS, View};

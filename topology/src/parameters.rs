@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use shoal_proto::size::{MAX_HOPS, PAYLOAD_BYTES};
-use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
+use shoal_proto::{Epoch, FamilyId, NetworkHash, NodeId, Span, Time};
 
 use crate::canonical::Canonical;
-use crate::{Address, MAX_ADDRESSES, ParameterError, Reach, Role, is_family};
+use crate::identity::usable_key;
+use crate::layers::{Candidate, assign};
+use crate::{Address, DocumentError, MAX_ADDRESSES, ParameterError, Reach, Role};
 
 /// What defines a network. Its hash is part of every protocol name, so that nodes with other
 /// parameters never meet.
@@ -22,7 +24,6 @@ pub struct NetworkParameters {
     /// Length of an epoch: 10 s to 7 days, and at least 100 mean delays. One hour by default.
     pub epoch: Span,
     /// Documents of a term, which the same seats agree on: 2 to 1000. 24 by default, a day.
-    #[serde(default = "default_term")]
     pub term: u32,
     /// Layers of mixes: 1 to 3.
     pub layers: u8,
@@ -80,10 +81,10 @@ pub struct GenesisMember {
     /// Where to reach it: 0 to 8 addresses, all members' of one kind (see [`Reach`]).
     #[serde(default)]
     pub addresses: Vec<Address>,
-    /// Its family when the network was made; empty for none. What its descriptor says counts, but
-    /// who has no document yet knows only this.
+    /// Its family's public key when the network was made, if it is of one. What its descriptor proves
+    /// counts, but who has no document yet knows only this.
     #[serde(default)]
-    pub family: String,
+    pub family: Option<FamilyId>,
 }
 
 /// Most profiles of a network.
@@ -234,10 +235,8 @@ impl NetworkParameters {
         let mut members: Vec<_> = self.genesis_members.iter().collect();
         members.sort_by_key(|member| member.id);
         h = h.number(members.len().try_into().unwrap_or(u64::MAX));
-        let named = members.iter().filter(|member| !member.family.is_empty());
-        let families: Vec<(NodeId, &str)> = named
-            .map(|member| (member.id, member.family.as_str()))
-            .collect();
+        let families = members.iter().filter_map(|m| Some((m.id, m.family?)));
+        let families: Vec<(NodeId, FamilyId)> = families.collect();
         for member in members {
             h = h
                 .bytes(member.id.as_bytes())
@@ -249,7 +248,7 @@ impl NetworkParameters {
         }
         // Networks without families keep the name that they had before there were any.
         for (id, family) in families {
-            h = h.bytes(id.as_bytes()).bytes(family.as_bytes());
+            h = h.bytes(id.as_bytes()).bytes(family.as_bytes().as_slice());
         }
         NetworkHash::new(h.finish())
     }
@@ -293,6 +292,9 @@ impl NetworkParameters {
             }
         }
         self.check_members(&mut wrong);
+        if wrong.is_empty() {
+            self.check_places(&mut wrong);
+        }
         ParameterError::all(wrong)
     }
 
@@ -316,6 +318,37 @@ impl NetworkParameters {
         }
     }
 
+    /// Whether each genesis member has a place: the first document is made of all of them.
+    fn check_places(&self, wrong: &mut Vec<ParameterError>) {
+        let members = &self.genesis_members;
+        let candidate = |member: &GenesisMember| Candidate {
+            id: member.id,
+            role: member.role,
+            ties: member.ties(),
+            genesis: true,
+            before: None,
+        };
+        let candidates = members.iter().map(candidate).collect();
+        let positions = assign(&self.hash(), Epoch::new(0), self.layers, candidates);
+        let placed = |member: &&GenesisMember| positions.of.contains_key(&member.id);
+        for member in members.iter().filter(|member| !placed(member)) {
+            // Without a layer before, only members of the other role can be in the way.
+            let meets =
+                |other: &GenesisMember| Some((member.ties().meet(&other.ties())?, other.role));
+            let mut others = members.iter().filter(|other| other.role != member.role);
+            if let Some((tie, role)) = others.find_map(meets) {
+                let member = member.id;
+                wrong.push(ParameterError::NoPlace { member, tie, role });
+            }
+        }
+        let filled = positions.check_filled(self.layers);
+        if let Err(error @ DocumentError::TiedTogether { .. }) = filled
+            && wrong.is_empty()
+        {
+            wrong.push(ParameterError::Places(error));
+        }
+    }
+
     fn check_members(&self, wrong: &mut Vec<ParameterError>) {
         if self.genesis_members.len() > MAX_GENESIS_MEMBERS {
             let count = format!("{} members", self.genesis_members.len());
@@ -326,9 +359,13 @@ impl NetworkParameters {
             if !seen.insert(member.id) {
                 wrong.push(ParameterError::DuplicateMember(member.id));
             }
-            if !is_family(&member.family) {
+            if let Some(family) = member
+                .family
+                .filter(|family| !usable_key(family.as_bytes()))
+            {
                 let key = format!("genesis_members.{}.family", member.id);
-                wrong.push(range(&key, &member.family, "at most 32 of a-z 0-9 - . _"));
+                let allowed = "a family's public key, which `shoal family create` prints";
+                wrong.push(range(&key, &family, allowed));
             }
             if member.addresses.len() > MAX_ADDRESSES {
                 let key = format!("genesis_members.{}.addresses", member.id);

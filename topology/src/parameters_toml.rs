@@ -63,7 +63,8 @@ admission = "open"
         text.push_str(
             "# The nodes that the network starts with, and that newcomers ask first. The first\n\
              # document is formed when all of them have been heard of. id is a node's identity,\n\
-             # role is \"mix\" or \"provider\"; nodes of one owner name a family.\n",
+             # role is \"mix\" or \"provider\"; family is the public key of its\n\
+             # operator's family, if it is of one.\n",
         );
         for member in &self.genesis_members {
             let addresses: Vec<String> = member
@@ -78,8 +79,8 @@ admission = "open"
                 member.role,
                 addresses.join(", ")
             );
-            if !member.family.is_empty() {
-                let _ = writeln!(text, "family = \"{}\"", member.family);
+            if let Some(family) = member.family {
+                let _ = writeln!(text, "family = \"{family}\"");
             }
             text.push('\n');
         }

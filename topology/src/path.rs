@@ -1,6 +1,6 @@
-//! Routes. Every kind of packet draws its mixes from one distribution, one uniform mix for each
-//! layer and nothing that depends on the providers at the ends: otherwise the choice itself would
-//! tell the kinds apart.
+//! Routes. Every kind of packet draws its mixes from one distribution, one mix for each layer by the
+//! [weights](crate::capacity) of the document and nothing that depends on the providers at the ends:
+//! otherwise the choice itself would tell the kinds apart. Providers are drawn uniformly, as mailboxes are.
 
 use rand::{CryptoRng, RngExt};
 use shoal_packet::Hop;
@@ -77,8 +77,7 @@ pub fn node_loop<R: CryptoRng + ?Sized>(
             mixes
         }
         Role::Mix => {
-            let through = random_provider(rng, document);
-            let through = provider(document, &through).ok_or(PathError::EmptyLayer(0))?;
+            let through = document.choose(rng, 0).ok_or(PathError::EmptyLayer(0))?;
             let before = usize::from(position).saturating_sub(1).min(mixes.len());
             let mut members: Vec<&Member> = mixes.iter().skip(before + 1).copied().collect();
             members.push(through);
@@ -94,7 +93,8 @@ pub fn node_loop<R: CryptoRng + ?Sized>(
 /// documents always have one.
 #[must_use]
 pub fn random_provider<R: CryptoRng + ?Sized>(rng: &mut R, document: &Document) -> NodeId {
-    choose(rng, document.providers()).unwrap_or(NodeId::new([0; 32]))
+    let provider = document.choose(rng, 0);
+    provider.map_or(NodeId::new([0; 32]), |member| member.id)
 }
 
 fn provider<'a>(document: &'a Document, id: &NodeId) -> Option<&'a Member> {
@@ -103,25 +103,21 @@ fn provider<'a>(document: &'a Document, id: &NodeId) -> Option<&'a Member> {
         .filter(|member| member.role == Role::Provider)
 }
 
-/// One uniform mix of each layer.
+/// A mix of each layer.
 fn mixes<'a, R: CryptoRng + ?Sized>(
     rng: &mut R,
     document: &'a Document,
 ) -> Result<Vec<&'a Member>, PathError> {
     (1..=document.layers())
         .map(|layer| {
-            choose(rng, document.mixes(layer))
-                .and_then(|id| document.member(&id))
+            document
+                .choose(rng, layer)
                 .ok_or(PathError::EmptyLayer(layer))
         })
         .collect()
 }
 
-fn choose<R: CryptoRng + ?Sized>(rng: &mut R, ids: &[NodeId]) -> Option<NodeId> {
-    ids.get(index(rng, ids.len())?).copied()
-}
-
-/// One of so many, each as likely as any other: how every route picks its nodes. `None` of none.
+/// One of so many, each as likely as any other. `None` of none.
 #[must_use]
 pub fn index<R: CryptoRng + ?Sized>(rng: &mut R, count: usize) -> Option<usize> {
     (count > 0).then(|| rng.random_range(0..count))
@@ -129,13 +125,16 @@ pub fn index<R: CryptoRng + ?Sized>(rng: &mut R, count: usize) -> Option<usize> 
 
 /// A choice among several by weight, by Walker's alias method: a uniform index that gives way to its
 /// alias with a certain probability. All weights alike are the uniform choice, draw by draw.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
     count: usize,
     /// Of each index the probability to keep it, and what is chosen otherwise; none if all
     /// weights are alike.
     table: Vec<(f64, usize)>,
 }
+
+/// The probabilities are numbers, all of them.
+impl Eq for Weights {}
 
 impl Weights {
     /// From weights of any scale; what is not a positive number weighs nothing.

@@ -94,7 +94,7 @@ impl Reach {
     }
 }
 
-fn scope(ip: IpAddr) -> Result<Scope, Misfit> {
+pub(crate) fn scope(ip: IpAddr) -> Result<Scope, Misfit> {
     match ip {
         IpAddr::V4(ip) => scope_v4(ip),
         IpAddr::V6(ip) => scope_v6(ip),

@@ -12,9 +12,9 @@ use shoal_proto::{DocumentHash, Epoch, NodeId};
 use crate::agreement::{Certificate, Reveal, Seat, Seats};
 use crate::rules::Rules;
 use crate::{
-    Address, Certified, Descriptor, DescriptorError, Document, DocumentError, GenesisMember,
-    Handover, Identity, KeyRing, NetworkParameters, PACKET_VERSION, Place, Role, SignedDescriptor,
-    Trust, View,
+    Address, Certified, Descriptor, DescriptorError, Document, DocumentError, FamilyKey,
+    GenesisMember, Handover, Identity, KeyRing, NetworkParameters, PACKET_VERSION, Place, Role,
+    SignedDescriptor, Trust, View,
 };
 
 /// A node of a [`Network`].
@@ -25,8 +25,10 @@ pub struct Node {
     pub role: Role,
     /// Its Sphinx secrets.
     pub keys: KeyRing,
-    /// Its family; empty for none.
-    pub family: String,
+    /// The key of its family, if it is of one.
+    pub family: Option<Arc<FamilyKey>>,
+    /// Its capacity class.
+    pub capacity_class: u32,
 }
 
 /// A network that exists in memory only.
@@ -72,7 +74,7 @@ impl Network {
                 id,
                 role,
                 addresses,
-                family: String::new(),
+                family: None,
             });
             nodes.insert(
                 id,
@@ -80,7 +82,8 @@ impl Network {
                     identity,
                     role,
                     keys: KeyRing::new(),
-                    family: String::new(),
+                    family: None,
+                    capacity_class: 0,
                 },
             );
         }
@@ -256,9 +259,12 @@ fn describe(
         keys,
         addresses,
         versions: vec![PACKET_VERSION],
-        capacity_class: 0,
+        capacity_class: node.capacity_class,
         storage_mib: 0,
-        family: node.family.clone(),
+        family: node
+            .family
+            .as_ref()
+            .map(|key| key.prove(&rules.network, &node.identity.id())),
         admission: Vec::new(),
         vrf_key: node.identity.vrf_key().public(),
         seat_key: node.identity.id(),

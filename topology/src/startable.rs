@@ -47,7 +47,7 @@ impl NetworkParameters {
         let members = Vec::from_iter(members.filter(|member| member.role == role));
         let families = members
             .iter()
-            .map(|member| Family::of(member.id, &member.family));
+            .map(|member| Family::of(member.id, member.family));
         (members.len(), BTreeSet::from_iter(families).len())
     }
 }
@@ -95,14 +95,17 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::{GenesisMember, Identity};
+    use crate::{FamilyKey, GenesisMember, Identity};
 
     fn network(members: &[(Role, &str)]) -> NetworkParameters {
         let member = |(seed, (role, family)): (u8, &(Role, &str))| GenesisMember {
             id: Identity::from_bytes(&[seed; 32]).id(),
             role: *role,
             addresses: Vec::new(),
-            family: (*family).to_owned(),
+            family: (!family.is_empty()).then(|| {
+                let first = family.as_bytes().first().copied().unwrap_or(0);
+                FamilyKey::from_bytes(&[first; 32]).id()
+            }),
         };
         NetworkParameters {
             genesis_members: (1..).zip(members).map(member).collect(),

@@ -94,7 +94,7 @@ impl NodeHost {
                 identity: Arc::clone(&self.identity),
                 role: self.role,
                 addresses: self.addresses.clone(),
-                family: String::new(),
+                family: None,
                 capacity_class: 0,
                 storage_mib: 0,
             },

@@ -9,9 +9,8 @@ use shoal_harness::{
 };
 use shoal_mix::DropReason;
 use shoal_packet::Frame;
-use shoal_proto::Span;
+use shoal_proto::{Epoch, Span};
 use shoal_roles::client::{SessionError, SessionEvent};
-use shoal_topology::AdoptError;
 
 use crate::support::{QUIET, START, close_books, run_checked, secs};
 

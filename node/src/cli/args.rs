@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shoal_node::Exit;
 use shoal_node::config::LogLevel;
-use shoal_proto::Span;
+use shoal_proto::{NodeId, Span};
 
 pub(super) use self::client::{
     Client, ClientEntries, ClientInit, ClientOutgoing, ClientReceive, ClientRun, ClientSend,
@@ -42,6 +42,9 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Make a node's directory: configuration and identity.
     Init(Init),
+    /// Make the key of a family of nodes, and sign for each of them.
+    #[command(subcommand)]
+    Family(Family),
     /// Make, look at or check the file that defines a network.
     #[command(subcommand)]
     Network(Network),
@@ -120,9 +123,43 @@ pub(super) struct Init {
     pub(super) reach: Reach,
     #[command(flatten)]
     pub(super) metrics: MetricsAt,
-    /// Name of the operator's family of nodes.
-    #[arg(long, value_name = "NAME")]
+    /// The public key of the operator's family of nodes, which `shoal family create` prints.
+    #[arg(long, value_name = "KEY")]
     pub(super) family: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Family {
+    /// Make the key of a family, once for each operator who runs more than one node.
+    #[command(after_help = "\
+Example:
+  shoal family create family.key
+
+Keep the file off the nodes, and keep a backup. What is printed goes to `shoal init --family`. Nothing that
+exists is overwritten.")]
+    Create {
+        /// The file to make.
+        file: PathBuf,
+    },
+    /// Sign that a node is of the family; prints the line for its shoal.toml.
+    #[command(after_help = "\
+Example:
+  shoal family sign --key family.key --network network.toml 9xQe…
+
+What is printed is no secret, and is good for this node in this network only.")]
+    Sign(FamilySign),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FamilySign {
+    /// The family's key, which `shoal family create` made.
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: PathBuf,
+    /// The file with the network parameters.
+    #[arg(long, value_name = "FILE")]
+    pub(super) network: PathBuf,
+    /// The node's id, which `shoal init` prints.
+    pub(super) node: NodeId,
 }
 
 #[derive(Debug, Subcommand)]

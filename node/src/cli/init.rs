@@ -7,6 +7,7 @@ use shoal_node::config::{ConfigError, DEFAULT_NODE_FILE, Layered, NodeConfig, No
 use shoal_node::state::keys::IDENTITY_FILE;
 use shoal_node::state::{StateDir, StateError, create_identity, write_new};
 use shoal_node::{Failure, seeded};
+use shoal_proto::NodeId;
 use toml::Value;
 
 use super::args::{Init, RoleName};
@@ -40,7 +41,7 @@ pub(super) fn run(args: &Init, json: bool) -> Result<(), Failure> {
     let identity = create_identity(&args.made.dir, &mut seeded()?)?;
     network.write(dir)?;
     write_new(&config, text.as_bytes(), 0o600)?;
-    let next = next_command(args, &network);
+    let next = next_command(args, &network, &identity.id());
     let made = Made {
         node: identity.id().to_string(),
         role: args.role.as_str(),
@@ -110,14 +111,28 @@ fn config_text(
     Ok((text, config.map_err(Failure::usage)?))
 }
 
-fn next_command(args: &Init, network: &NetworkCopy) -> String {
+fn next_command(args: &Init, network: &NetworkCopy, node: &NodeId) -> String {
     let dir = args.made.dir.display();
     let run = format!("shoal node run --dir {dir}");
-    match network.awaited(&args.made.dir) {
-        None => run,
+    let awaited = network.awaited(&args.made.dir);
+    // The proof is for a network, whose file has to be there first.
+    let sign = match &args.family {
+        Some(family) if !family.is_empty() && !family.contains(':') => format!(
+            "shoal family sign --key FILE --network {} {node}\n  (where the family's key is; put the line \
+             that it prints into {}), then\n  ",
+            awaited
+                .clone()
+                .unwrap_or_else(|| args.made.dir.join("network.toml"))
+                .display(),
+            args.made.dir.join(DEFAULT_NODE_FILE).display()
+        ),
+        _ => String::new(),
+    };
+    match awaited {
+        None => format!("{sign}{run}"),
         Some(file) => format!(
             "shoal network new --name NAME --from-dir {dir} … --out {}\n  (or put the file of an \
-             existing network there), then\n  {run}",
+             existing network there), then\n  {sign}{run}",
             file.display()
         ),
     }

@@ -5,6 +5,7 @@ mod args;
 mod client;
 mod cost;
 mod demo;
+mod family;
 mod init;
 mod launch;
 mod manual;
@@ -64,6 +65,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     runtime.block_on(async {
         match cli.command {
             Command::Init(args) => init::run(&args, json),
+            Command::Family(command) => family::run(&command, json),
             Command::Network(command) => network::run(&command, json),
             Command::Node(command) => node::run(command, cli.log_level, json).await,
             Command::Client(command) => client::run(command, cli.log_level, json).await,

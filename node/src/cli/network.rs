@@ -97,7 +97,7 @@ fn parse_member(text: &str) -> Result<GenesisMember, Failure> {
             id,
             role,
             addresses,
-            family: String::new(),
+            family: None,
         })
     };
     parse()
@@ -119,6 +119,6 @@ fn member_from(dir: &Path) -> Result<GenesisMember, Failure> {
         id: identity.id(),
         role: config.role,
         addresses,
-        family: config.family,
+        family: config.family.map(|claim| claim.id()),
     })
 }

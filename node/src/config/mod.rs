@@ -19,7 +19,7 @@ pub use error::ConfigError;
 pub use layers::{Layered, Origins, Override, Source, environment_name, known_keys};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use network::{load_network, read_network};
-pub use node::{DEFAULT_NODE_FILE, LinkLimits, NodeConfig, NodeFile, NodeFlags};
+pub use node::{DEFAULT_NODE_FILE, FamilyClaim, LinkLimits, NodeConfig, NodeFile, NodeFlags};
 pub use read::ReadError;
 pub use shoal_topology::Role;
 pub use units::{ByteSize, UnitError};

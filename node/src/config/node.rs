@@ -8,8 +8,8 @@ use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 use shoal_mix::RelayLimits;
 use shoal_packet::Engine;
-use shoal_proto::Span;
-use shoal_topology::{Address, MAX_FAMILY_BYTES, NetworkParameters, Role, is_family};
+use shoal_proto::{FamilyId, NodeId, Span};
+use shoal_topology::{Address, FamilyProof, NetworkParameters, Role};
 
 use super::addresses::{advertised, definite, listened};
 use super::error::{ConfigError, Problems};
@@ -34,7 +34,7 @@ pub struct NodeFile {
     pub listen: Vec<String>,
     /// Multiaddresses that others dial; empty for those of `listen`.
     pub advertise: Vec<String>,
-    /// Names the nodes of one operator.
+    /// The public key of the operator's family, and its signature for this node; empty for none.
     pub family: String,
     /// 0 is unknown; each further class is about twice the packets per second.
     pub capacity_class: u32,
@@ -234,8 +234,8 @@ pub struct NodeConfig {
     /// What others dial, as the user set it. Empty if the addresses that the node listens on are
     /// to be used.
     pub advertise: Vec<Address>,
-    /// The operator's family; empty for none.
-    pub family: String,
+    /// The operator's family, if the node is of one.
+    pub family: Option<FamilyClaim>,
     /// The capacity class for the descriptor.
     pub capacity_class: u32,
     /// Unwrap threads.
@@ -260,6 +260,26 @@ pub struct NodeConfig {
     pub origins: Origins,
     /// Variables that look like ours and set nothing, each with the nearest that would.
     pub ignored_variables: Vec<(String, Option<String>)>,
+}
+
+/// What a configuration says of a node's family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FamilyClaim {
+    /// Its public key alone: enough to make a network's file, whose hash the proof is for.
+    Named(FamilyId),
+    /// With the key's signature.
+    Proven(FamilyProof),
+}
+
+impl FamilyClaim {
+    /// The family.
+    #[must_use]
+    pub const fn id(&self) -> FamilyId {
+        match self {
+            Self::Named(family) => *family,
+            Self::Proven(proof) => proof.family,
+        }
+    }
 }
 
 /// Bounds on connections and on the queues beside them.
@@ -319,12 +339,12 @@ impl NodeConfig {
         let mut wrong = Problems::default();
         let listen = listened(&file.listen, &mut wrong);
         let advertise = advertised(&file.advertise, &mut wrong);
-        check_family(&file.family, &mut wrong);
+        let family = wrong.keep(parse_family(&file.family));
         ranges::check(ranges::of_node(file), &mut wrong);
         check_log_tags(&file.queues, &mut wrong);
         let engine = wrong.keep(parse_engine(&file.threads.backend));
         let metrics = wrong.keep(file.metrics.address());
-        let (Some(engine), Some(metrics)) = (engine, metrics) else {
+        let (Some(engine), Some(metrics), Some(family)) = (engine, metrics, family) else {
             return Err(wrong.into_error());
         };
         wrong.finish()?;
@@ -335,7 +355,7 @@ impl NodeConfig {
             network: layered.resolve("network", base, &file.network),
             listen,
             advertise,
-            family: file.family.clone(),
+            family,
             capacity_class: file.capacity_class,
             unwrap_threads: threads(file.threads.unwrap),
             engine,
@@ -367,6 +387,34 @@ impl NodeConfig {
         checked.map_err(|error| {
             ConfigError::invalid("queues", error.to_string()).located(&self.origins)
         })
+    }
+
+    /// The proof that this node is of its family, if it is of one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] if the family's key has not signed for this node in this network: all others
+    /// would refuse its descriptor.
+    pub fn family_in(
+        &self,
+        params: &NetworkParameters,
+        node: &NodeId,
+    ) -> Result<Option<FamilyProof>, ConfigError> {
+        let Some(claim) = self.family else {
+            return Ok(None);
+        };
+        let cause = match claim {
+            FamilyClaim::Proven(proof) if proof.proves(&params.hash(), node) => {
+                return Ok(Some(proof));
+            }
+            FamilyClaim::Proven(_) => "is signed for another node or another network",
+            FamilyClaim::Named(_) => "is a public key without its signature for this node",
+        };
+        let message = format!(
+            "{cause}; set it to what `shoal family sign --key FILE --network {} {node}` prints where the \
+             family's key is",
+            self.network.display()
+        );
+        Err(ConfigError::invalid("family", message).located(&self.origins))
     }
 
     /// Where others dial this node: what it advertises, or else what it listens on.
@@ -451,11 +499,17 @@ fn threads(wanted: usize) -> NonZeroUsize {
         .unwrap_or(NonZeroUsize::MIN)
 }
 
-fn check_family(family: &str, wrong: &mut Problems) {
-    if !is_family(family) {
-        let message = format!("is not at most {MAX_FAMILY_BYTES} of a-z 0-9 - . _");
-        wrong.push(ConfigError::invalid("family", message));
+fn parse_family(text: &str) -> Result<Option<FamilyClaim>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
     }
+    let proof = || text.parse::<FamilyProof>().map(FamilyClaim::Proven);
+    let claim = text.parse().map(FamilyClaim::Named).or_else(|_| proof());
+    claim.map(Some).map_err(|()| {
+        let message = "is no family's public key, which `shoal family create` prints, nor one with its \
+                       signature, which `shoal family sign` prints";
+        ConfigError::invalid("family", message.to_owned())
+    })
 }
 
 fn check_log_tags(queues: &Queues, wrong: &mut Problems) {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rand::CryptoRng;
 use shoal_client::ClientKeys;
-use shoal_topology::Identity;
+use shoal_topology::{FamilyKey, Identity};
 use zeroize::Zeroizing;
 
 use super::error::StateError;
@@ -17,6 +17,7 @@ pub const IDENTITY_FILE: &str = "identity.key";
 pub const CLIENT_FILE: &str = "client.key";
 
 const IDENTITY_KIND: &str = "shoal-identity-1";
+const FAMILY_KIND: &str = "shoal-family-1";
 
 /// Makes a node's identity. Refuses if there is one.
 ///
@@ -43,6 +44,32 @@ pub fn load_identity(dir: &Path) -> Result<Identity, StateError> {
                  `shoal init`",
     })?;
     Ok(Identity::from_bytes(&secret))
+}
+
+/// Makes the key of a family. Refuses if there is something by that name.
+///
+/// # Errors
+/// [`StateError::Exists`], [`StateError::Io`].
+pub fn create_family<R: CryptoRng>(path: &Path, rng: &mut R) -> Result<FamilyKey, StateError> {
+    let key = FamilyKey::generate(rng);
+    let line = encode(FAMILY_KIND, &key.to_bytes());
+    write_new(path, line.as_bytes(), PRIVATE)?;
+    Ok(key)
+}
+
+/// Reads the key of a family.
+///
+/// # Errors
+/// [`StateError`] for a file that is missing, damaged, somebody else's or readable by others.
+pub fn load_family(path: &Path) -> Result<FamilyKey, StateError> {
+    let content = read_secret(path, "`shoal family create` makes it")?;
+    let secret = decode(FAMILY_KIND, &content).map_err(|what| StateError::Corrupt {
+        path: path.to_owned(),
+        what: what.to_owned(),
+        advice: "restore it from a backup; without one, make another family with `shoal family create`, and \
+                 sign for each node",
+    })?;
+    Ok(FamilyKey::from_bytes(&secret))
 }
 
 /// Whether this is the content of a sound identity file; for fuzzing.

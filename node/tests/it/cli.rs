@@ -357,8 +357,13 @@ fn a_mailbox_and_an_entry_are_of_different_families() {
     arguments.push("--from-dir");
     let mut providers = Vec::new();
     let nodes = [("m1", "mix", ""), ("m2", "mix", ""), ("m3", "mix", "")];
-    let crew = [("p1", "provider", "crew"), ("p2", "provider", "crew")];
-    let other = [("p3", "provider", "other")];
+    let family = |name: &str| {
+        let made = place.json(&["family", "create", name]);
+        made["family"].as_str().unwrap().to_owned()
+    };
+    let (crew, other) = (family("crew.key"), family("other.key"));
+    let crew = [("p1", "provider", &crew[..]), ("p2", "provider", &crew[..])];
+    let other = [("p3", "provider", &other[..])];
     for ((dir, role, family), port) in nodes.into_iter().chain(crew).chain(other).zip(4300..) {
         let listen = format!("/ip4/127.0.0.1/tcp/{port}");
         let init = ["init", "--dir", dir, "--role", role, "--listen", &listen];
@@ -384,6 +389,146 @@ fn a_mailbox_and_an_entry_are_of_different_families() {
     let error = error_of(&output);
     assert!(error.contains("are of one family"), "{error}");
     assert!(!place.path("x").exists());
+}
+
+/// A family from its key to a node that starts with it: as the help tells it.
+#[test]
+fn a_familys_key_signs_for_nodes_and_stays_where_it_is() {
+    let place = Place::new();
+    let made = place.json(&["family", "create", "family.key"]);
+    assert_eq!(mode(&place.path("family.key")), 0o600);
+    let again = place.run(&["family", "create", "family.key"]);
+    assert_eq!(again.status.code(), Some(8), "{}", error_of(&again));
+    let key = made["family"].as_str().unwrap();
+    let init = [&INIT[..], &["--family", key]].concat();
+    let node = place.json(&init);
+    let id = node["node"].as_str().unwrap();
+    let next = node["next"].as_str().unwrap();
+    assert!(
+        next.contains(&format!(
+            "shoal family sign --key FILE --network node/network.toml {id}"
+        )),
+        "{next}"
+    );
+    let mut network = vec![
+        "network",
+        "new",
+        "--name",
+        "test",
+        "--out",
+        "node/network.toml",
+    ];
+    network.extend(["--layers", "1", "--from-dir", "node"]);
+    for (number, role) in [("1", "provider"), ("2", "provider")] {
+        let address = format!("/ip4/192.0.2.2/tcp/414{number}");
+        place.json(&[
+            "init",
+            "--role",
+            role,
+            "--dir",
+            number,
+            "--advertise",
+            &address,
+        ]);
+        network.push(number);
+    }
+    place.json(&network);
+    let file = std::fs::read_to_string(place.path("node/network.toml")).unwrap();
+    assert!(file.contains(&format!("family = \"{key}\"")), "{file}");
+
+    // Before the key has signed, the node says what is missing and does not start.
+    let run = ["node", "run", "--dir", "node"];
+    let output = place.run(&run);
+    assert_eq!(output.status.code(), Some(2));
+    let error = error_of(&output);
+    assert!(
+        error.contains("family: is a public key without its signature"),
+        "{error}"
+    );
+    let sign = [
+        "family",
+        "sign",
+        "--key",
+        "family.key",
+        "--network",
+        "node/network.toml",
+        id,
+    ];
+    let output = place.run(&sign);
+    let line = String::from_utf8(output.stdout).unwrap();
+    let config = std::fs::read_to_string(place.path("node/shoal.toml")).unwrap();
+    let config = config.replace(&format!("family = \"{key}\"\n"), &line);
+    assert!(config.contains(&line), "{line}");
+    std::fs::write(place.path("node/shoal.toml"), &config).unwrap();
+    let signed = place.json(&sign);
+    assert_eq!(line, format!("family = {}\n", signed["family"]));
+    // Of another node it is refused; the key stays where it is.
+    let other = place.json(&[
+        "init",
+        "--role",
+        "mix",
+        "--dir",
+        "x",
+        "--advertise",
+        "/ip4/192.0.2.1/tcp/1",
+    ]);
+    let other = other["node"].as_str().unwrap();
+    let theirs = place.json(&[&sign[..6], &[other]].concat());
+    let run = ["node", "run", "--dir", "node", "--metrics", ""];
+    let mut command = place.command(&run);
+    let output = command
+        .env("SHOAL_FAMILY", theirs["family"].as_str().unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = error_of(&output);
+    assert!(
+        error.contains("is signed for another node or another network"),
+        "{error}"
+    );
+
+    for (arguments, told) in [
+        (
+            &[
+                "family",
+                "sign",
+                "--key",
+                "none",
+                "--network",
+                "node/network.toml",
+                id,
+            ][..],
+            "`shoal family create` makes it",
+        ),
+        (
+            &[
+                "family",
+                "sign",
+                "--key",
+                "node/identity.key",
+                "--network",
+                "node/network.toml",
+                id,
+            ],
+            "another kind of file",
+        ),
+        (
+            &[
+                "family",
+                "sign",
+                "--key",
+                "family.key",
+                "--network",
+                "node/network.toml",
+                "x",
+            ],
+            "expected 32 bytes",
+        ),
+    ] {
+        let output = place.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", error_of(&output));
+        assert!(error_of(&output).contains(told), "{}", error_of(&output));
+    }
 }
 
 #[test]

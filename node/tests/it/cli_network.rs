@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use shoal_proto::{Span, Time};
-use shoal_topology::{GenesisMember, Identity, NetworkParameters, Profile, Role};
+use shoal_topology::{FamilyKey, GenesisMember, Identity, NetworkParameters, Profile, Role};
 
 use crate::cli::{Place, error_of};
 
@@ -21,7 +21,7 @@ fn network(mixes: u8, providers: u8) -> NetworkParameters {
                 .parse()
                 .unwrap(),
         ],
-        family: String::new(),
+        family: None,
     };
     NetworkParameters {
         genesis: Time::from_micros(now() * 1_000_000),
@@ -97,7 +97,7 @@ const MEMBER: &str = "[[genesis_members]]";
 type Change = fn(&mut NetworkParameters);
 
 /// What is unwise: how it comes about, what is said of it, and how the line begins that it is about.
-const UNWISE: [(Change, &str, &str); 18] = [
+const UNWISE: [(Change, &str, &str); 17] = [
     (
         |p| p.genesis += Span::from_secs(30 * 86_400),
         "30.0 days ahead: until three epochs before",
@@ -149,7 +149,6 @@ const UNWISE: [(Change, &str, &str); 18] = [
         "3 profiles divide",
         "[profiles.",
     ),
-    (|p| families(p, &[0, 6]), "family a has 1 mixes", MEMBER),
     (|p| families(p, &[0, 1, 2]), "a third of all", MEMBER),
     (
         |p| p.genesis_members[1].addresses.clear(),
@@ -184,8 +183,20 @@ fn profile(params: &mut NetworkParameters) -> &mut Profile {
 
 fn families(params: &mut NetworkParameters, members: &[usize]) {
     for member in members {
-        params.genesis_members[*member].family = "a".to_owned();
+        params.genesis_members[*member].family = Some(FamilyKey::from_bytes(&[7; 32]).id());
     }
+}
+
+#[test]
+fn a_family_with_a_mix_and_a_provider_has_no_place() {
+    let place = Place::new();
+    let mut params = network(6, 3);
+    families(&mut params, &[0, 6]);
+    let (code, value) = checked(&place, &params.to_toml(), &[]);
+    assert_eq!(code, 2, "{value:#}");
+    let errors = found(&value, "error");
+    let told = |(_, what): &(_, String)| what.contains("a family in common with a");
+    assert!(errors.iter().any(told), "{errors:?}");
 }
 
 #[test]

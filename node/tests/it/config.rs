@@ -10,8 +10,8 @@ use shoal_node::config::{
     environment_name, known_keys,
 };
 use shoal_packet::{Backend, Engine};
-use shoal_proto::Span;
-use shoal_topology::NetworkParameters;
+use shoal_proto::{NodeId, Span};
+use shoal_topology::{FamilyKey, NetworkParameters};
 
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -241,8 +241,8 @@ fn what_can_not_be_right_is_refused() {
             "shoal.toml:2: queues.packets_per_second: is 0; it has to be 1 to 1000000",
         ),
         (
-            "family = 'a family with a name of more bytes'",
-            "shoal.toml:1: family: is not",
+            "family = 'crew'",
+            "shoal.toml:1: family: is no family's public key, which `shoal family create`",
         ),
         (
             "[threads]\nbackend = 'quantum'",
@@ -266,6 +266,52 @@ fn what_can_not_be_right_is_refused() {
     }
 }
 
+/// The proof is for one node in one network; without it nobody would take what the node says.
+#[test]
+fn a_family_has_to_have_signed_for_this_node_in_this_network() {
+    let params = NetworkParameters::example();
+    let key = FamilyKey::from_bytes(&[7; 32]);
+    let (id, other) = (NodeId::new([1; 32]), NodeId::new([2; 32]));
+    let family = |text: &str| node(&format!("family = '{text}'")).unwrap();
+    let proof = key.prove(&params.hash(), &id);
+    let proven = family(&proof.to_string()).family_in(&params, &id);
+    assert_eq!(proven.unwrap(), Some(proof));
+    assert_eq!(node("").unwrap().family_in(&params, &id).unwrap(), None);
+    let elsewhere = NetworkParameters {
+        name: "other".to_owned(),
+        ..NetworkParameters::example()
+    };
+    let signed_otherwise = "is signed for another node or another network";
+    for (text, cause) in [
+        (
+            key.id().to_string(),
+            "is a public key without its signature",
+        ),
+        (
+            key.prove(&params.hash(), &other).to_string(),
+            signed_otherwise,
+        ),
+        (
+            key.prove(&elsewhere.hash(), &id).to_string(),
+            signed_otherwise,
+        ),
+    ] {
+        let error = family(&text)
+            .family_in(&params, &id)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with(&format!("shoal.toml:1: family: {cause}")),
+            "{error}"
+        );
+        assert!(
+            error.contains("shoal family sign --key FILE --network"),
+            "{error}"
+        );
+        assert!(error.contains(&id.to_string()), "{error}");
+    }
+}
+
 #[test]
 fn a_node_that_could_not_remember_its_packets_does_not_start() {
     let mut params = NetworkParameters::example();
@@ -284,7 +330,7 @@ fn a_node_that_could_not_remember_its_packets_does_not_start() {
 #[test]
 fn every_value_that_can_not_be_right_is_told() {
     let text = "listen = ['/ip4/127.0.0.1', 'here']\nadvertise = ['/dns/a/tcp/1']\n\
-                family = 'a family with a name of more bytes'\n[queues]\nring_frames = 0\nlog_tags = 0\n\
+                family = 'crew'\n[queues]\nring_frames = 0\nlog_tags = 0\n\
                 [threads]\nbackend = 'quantum'\n[metrics]\nlisten = 'here'";
     let error = node(text).unwrap_err().to_string();
     let keys: Vec<&str> = error

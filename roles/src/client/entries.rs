@@ -6,13 +6,11 @@
 //! kept for long, as Tor keeps its guards (<https://spec.torproject.org/guard-spec/>), and nothing
 //! but the user makes it longer.
 
-use std::collections::BTreeSet;
-
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{Change, ClientError, Row, Table};
 use shoal_proto::{NodeId, Span, Time};
-use shoal_topology::{Document, Family, Member, Role};
+use shoal_topology::{Document, Member, Role, Ties};
 
 use super::error::SessionError;
 
@@ -33,7 +31,8 @@ const VERSION: u8 = 1;
 pub(super) struct Entries {
     /// What the user says. Then nothing is drawn.
     pinned: Option<NodeId>,
-    /// Where the own mailbox is: no entry is of its family, or the two could link the owner.
+    /// Where the own mailbox is: no entry is of its family or in its network, or the two could link the
+    /// owner.
     mailbox: NodeId,
     list: Vec<Kept>,
     until: Time,
@@ -76,7 +75,8 @@ impl Entries {
         self.pinned.is_none() && (self.list.is_empty() || now >= self.until)
     }
 
-    /// Draws the list: providers of different families, none of the mailbox's. Gives what has to be
+    /// Draws the list: providers of different families in different networks (address prefixes), and
+    /// none that has one of them in common with the mailbox's. Gives what has to be
     /// on disk before one of them is used: who forgot them would draw others.
     ///
     /// # Errors
@@ -87,13 +87,13 @@ impl Entries {
         document: &Document,
         rng: &mut ChaCha20Rng,
     ) -> Result<Change, SessionError> {
-        let providers = document.providers();
-        let all: BTreeSet<Family<'_>> = providers.iter().map(|id| document.family(id)).collect();
+        let all = apart(document, Vec::new(), document.providers().iter().copied());
         let most = all.len().saturating_sub(2).clamp(1, MOST);
-        let mut taken = BTreeSet::from([document.family(&self.mailbox)]);
-        let mut providers = providers.to_vec();
+        let mut providers = document.providers().to_vec();
+        providers.retain(|id| *id != self.mailbox);
         providers.shuffle(rng);
-        providers.retain(|id| taken.insert(document.family(id)));
+        let mailbox = document.member(&self.mailbox).map(Member::ties);
+        let mut providers = apart(document, mailbox.into_iter().collect(), providers);
         providers.truncate(most);
         if providers.is_empty() {
             return Err(SessionError::NoEntry);
@@ -126,16 +126,17 @@ impl Entries {
         now: Time,
         document: &'a Document,
     ) -> Result<&'a Member, SessionError> {
-        let mailbox = document.family(&self.mailbox);
+        let mailbox = document.member(&self.mailbox);
+        let tied = |id: &NodeId| *id == self.mailbox || tied(document, id, mailbox);
         if let Some(pinned) = self.pinned {
             let member = provider(document, &pinned).ok_or(SessionError::NoEntry)?;
-            let apart = document.family(&pinned) != mailbox;
+            let apart = !tied(&pinned);
             return apart.then_some(member).ok_or(SessionError::EntryOfMailbox);
         }
         let mut usable: Vec<(&mut Kept, &Member)> = self
             .list
             .iter_mut()
-            .filter(|kept| document.family(&kept.node) != mailbox)
+            .filter(|kept| !tied(&kept.node))
             .filter_map(|kept| {
                 let member = provider(document, &kept.node)?;
                 Some((kept, member))
@@ -220,6 +221,29 @@ pub fn forget_entries() -> Change {
     }
 }
 
+/// Those, in order, that have nothing in common with one of `taken` or with one before: a family, or the
+/// prefix of an address.
+fn apart(
+    document: &Document,
+    mut taken: Vec<Ties>,
+    nodes: impl IntoIterator<Item = NodeId>,
+) -> Vec<NodeId> {
+    let mut found = Vec::new();
+    for node in nodes {
+        let ties = document.member(&node).map(Member::ties).unwrap_or_default();
+        if taken.iter().all(|taken| taken.meet(&ties).is_none()) {
+            taken.push(ties);
+            found.push(node);
+        }
+    }
+    found
+}
+
+fn tied(document: &Document, node: &NodeId, other: Option<&Member>) -> bool {
+    let both = document.member(node).zip(other);
+    both.is_some_and(|(node, other)| node.ties().meet(&other.ties()).is_some())
+}
+
 fn provider<'a>(document: &'a Document, id: &NodeId) -> Option<&'a Member> {
     let member = document.member(id)?;
     (member.role == Role::Provider).then_some(member)
@@ -227,17 +251,22 @@ fn provider<'a>(document: &'a Document, id: &NodeId) -> Option<&'a Member> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use rand::SeedableRng as _;
     use shoal_proto::Epoch;
-    use shoal_topology::NetworkParameters;
     use shoal_topology::sample::Network;
+    use shoal_topology::{FamilyKey, NetworkParameters};
 
     use super::*;
 
     const NOW: Time = Time::from_micros(1 << 50);
     const MINUTE: Span = Span::from_secs(60);
+
+    fn key(family: u8) -> Arc<FamilyKey> {
+        Arc::new(FamilyKey::from_bytes(&[family; 32]))
+    }
 
     struct Scene {
         network: Network,
@@ -258,10 +287,9 @@ mod tests {
             }
         }
 
-        fn family(&mut self, provider: usize, family: &str) {
+        fn family(&mut self, provider: usize, family: u8) {
             let id = self.providers[provider];
-            let node = self.network.nodes.get_mut(&id).expect("node");
-            node.family = family.to_owned();
+            self.network.nodes.get_mut(&id).expect("node").family = Some(key(family));
         }
 
         fn document(&mut self) -> Arc<Document> {
@@ -305,7 +333,7 @@ mod tests {
     #[test]
     fn no_two_are_of_a_family_and_none_of_the_mailboxs() {
         let mut scene = Scene::new(9);
-        for (provider, family) in [(0, "a"), (1, "a"), (2, "b"), (3, "b"), (4, "b"), (5, "c")] {
+        for (provider, family) in [(0, 1), (1, 1), (2, 2), (3, 2), (4, 2), (5, 3)] {
             scene.family(provider, family);
         }
         let document = scene.document();
@@ -315,7 +343,7 @@ mod tests {
             let families = nodes(&entries);
             let families: BTreeSet<_> = families.iter().map(|id| document.family(id)).collect();
             assert_eq!(families.len(), 3);
-            assert!(!families.contains(&Family::of(scene.providers[0], "a")));
+            assert!(!families.contains(&document.family(&scene.providers[0])));
             met.extend(nodes(&entries));
         }
         assert_eq!(met.len(), 7);
@@ -323,10 +351,39 @@ mod tests {
         let (mut entries, _) = scene.drawn(&document);
         let first = nodes(&entries)[0];
         assert_eq!(entries.choose(NOW, &document).map(|m| m.id), Ok(first));
-        scene.network.nodes.get_mut(&first).expect("node").family = "a".to_owned();
+        scene.network.nodes.get_mut(&first).expect("node").family = Some(key(1));
         let document = scene.document();
         let second = nodes(&entries)[1];
         assert_eq!(entries.choose(NOW, &document).map(|m| m.id), Ok(second));
+    }
+
+    #[test]
+    fn no_two_are_in_one_network_and_none_in_the_mailboxs() {
+        let mut scene = Scene::new(9);
+        let params = Arc::make_mut(&mut scene.network.params);
+        for (index, member) in params.genesis_members.iter_mut().enumerate() {
+            // Providers 0 and 1 beside each other, and 2, 3 and 4.
+            let at = scene.providers.iter().position(|id| *id == member.id);
+            let network = match at {
+                Some(0 | 1) => 1,
+                Some(2..=4) => 2,
+                _ => 10 + index,
+            };
+            let address = format!("/ip4/9.9.{network}.{}/tcp/4140", index + 1);
+            member.addresses = vec![address.parse().expect("address")];
+        }
+        let document = scene.document();
+        for _ in 0..200 {
+            let (entries, _) = scene.drawn(&document);
+            let drawn = nodes(&entries);
+            let beside = |ids: &[NodeId]| ids.iter().filter(|id| drawn.contains(id)).count();
+            assert_eq!(drawn.len(), 3);
+            assert_eq!(beside(&scene.providers[..2]), 0);
+            assert!(beside(&scene.providers[2..5]) <= 1);
+        }
+        let pinned = Some(scene.providers[1]);
+        let chosen = scene.entries(pinned).choose(NOW, &document).map(|m| m.id);
+        assert!(matches!(chosen, Err(SessionError::EntryOfMailbox)));
     }
 
     #[test]
@@ -406,8 +463,8 @@ mod tests {
     #[test]
     fn who_is_named_by_the_user_serves_unless_the_mailbox_is_there() {
         let mut scene = Scene::new(3);
-        scene.family(0, "a");
-        scene.family(1, "a");
+        scene.family(0, 1);
+        scene.family(1, 1);
         let document = scene.document();
         let mix = document.mixes(1)[0];
         for (index, expected) in [

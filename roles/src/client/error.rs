@@ -26,12 +26,14 @@ pub enum SessionError {
     #[error("the documents that came were not looked at in time; it is tried again")]
     NotLookedAt,
     /// There is no entry to choose.
-    #[error("there is no entry provider besides those of the mailbox's own family")]
-    NoEntry,
-    /// The user's entry is the mailbox's provider, or of its family.
     #[error(
-        "the entry provider is of the same family as the mailbox's: the two together could tell whose \
-         mailbox it is; name another, or none"
+        "there is no entry provider besides those of the mailbox's own family and network (/24, or /48 for IPv6)"
+    )]
+    NoEntry,
+    /// The user's entry is the mailbox's provider, of its family, or in its network.
+    #[error(
+        "the entry provider is of the same family as the mailbox's, or in the same network (/24, or /48 for \
+         IPv6): the two together could tell whose mailbox it is; name another, or none"
     )]
     EntryOfMailbox,
     /// None of the entries that were drawn is left.

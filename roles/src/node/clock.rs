@@ -48,7 +48,7 @@ pub(super) struct Clocks {
 
 struct Told {
     at: Time,
-    family: String,
+    family: Family,
     /// How far the neighbour's clock is ahead of ours at least, in microseconds: 0 if what it says
     /// lies between question and answer, because nobody knows how long each of them took.
     ahead_us: i64,
@@ -66,13 +66,13 @@ impl Clocks {
         self.asked.remove(whom);
     }
 
-    /// It answered. `family` is empty for who is alone. True if what is known of the own clock has
+    /// It answered. True if what is known of the own clock has
     /// changed.
     pub(super) fn answered(
         &mut self,
         now: Time,
         params: &NetworkParameters,
-        (from, family): (NodeId, &str),
+        (from, family): (NodeId, Family),
         response: &[u8],
     ) -> bool {
         let Some(asked) = self.asked.remove(&from) else {
@@ -81,7 +81,6 @@ impl Clocks {
         let Some(said) = answer_time(response) else {
             return false;
         };
-        let family = family.to_owned();
         let ahead_us = outside(said, asked, now);
         let told = Told {
             at: now,
@@ -131,13 +130,12 @@ impl Clocks {
         })
     }
 
-    /// What each family says: the member whose clock is nearest to ours, so that who takes the name of
+    /// What each family says: the member whose clock is nearest to ours, so that one of
     /// a family can only soften what it says.
     fn votes(&self) -> Vec<i64> {
-        let mut families: BTreeMap<Family<'_>, i64> = BTreeMap::new();
-        for (id, told) in &self.told {
-            let family = Family::of(*id, &told.family);
-            let said = families.entry(family).or_insert(told.ahead_us);
+        let mut families: BTreeMap<Family, i64> = BTreeMap::new();
+        for told in self.told.values() {
+            let said = families.entry(told.family).or_insert(told.ahead_us);
             if told.ahead_us.unsigned_abs() < said.unsigned_abs() {
                 *said = told.ahead_us;
             }
@@ -159,7 +157,7 @@ fn outside(said: Time, from: Time, to: Time) -> i64 {
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
-    use shoal_proto::wire;
+    use shoal_proto::{FamilyId, wire};
 
     use super::*;
 
@@ -184,7 +182,8 @@ mod tests {
             }
         }
 
-        fn hears(&mut self, number: u16, family: &str, ahead_us: i64) -> Option<(bool, u64)> {
+        /// A node answers; `family` is 0 for none.
+        fn hears(&mut self, number: u16, family: u8, ahead_us: i64) -> Option<(bool, u64)> {
             let mut id = [0; 32];
             id[..2].copy_from_slice(&number.to_le_bytes());
             let id = NodeId::new(id);
@@ -196,7 +195,8 @@ mod tests {
                 ..Default::default()
             };
             let response = response.encode_to_vec();
-            let told = (id, family);
+            let key = (family > 0).then(|| FamilyId::new([family; 32]));
+            let told = (id, Family::of(id, key));
             self.clocks
                 .answered(self.now, &self.params, told, &response);
             let off = self.clocks.off()?;
@@ -207,21 +207,21 @@ mod tests {
     #[test]
     fn the_middle_decides_and_two_are_not_enough() {
         let mut world = World::new();
-        assert_eq!(world.hears(1, "", 5 * MINUTE), None);
-        assert_eq!(world.hears(2, "", 5 * MINUTE), None);
-        assert_eq!(world.hears(3, "", 7 * MINUTE), Some((false, 300)));
+        assert_eq!(world.hears(1, 0, 5 * MINUTE), None);
+        assert_eq!(world.hears(2, 0, 5 * MINUTE), None);
+        assert_eq!(world.hears(3, 0, 7 * MINUTE), Some((false, 300)));
         // Two against two: nothing is said.
-        assert_eq!(world.hears(4, "", 0), Some((false, 300)));
-        assert_eq!(world.hears(5, "", 0), Some((false, 300)));
-        assert_eq!(world.hears(6, "", 0), None);
+        assert_eq!(world.hears(4, 0, 0), Some((false, 300)));
+        assert_eq!(world.hears(5, 0, 0), Some((false, 300)));
+        assert_eq!(world.hears(6, 0, 0), None);
         let mut world = World::new();
         for number in 0..9 {
-            assert_eq!(world.hears(number, "", 0), None);
+            assert_eq!(world.hears(number, 0, 0), None);
         }
         for number in 9..18 {
-            assert_eq!(world.hears(number, "", -60 * MINUTE), None, "{number}");
+            assert_eq!(world.hears(number, 0, -60 * MINUTE), None, "{number}");
         }
-        assert_eq!(world.hears(18, "", -60 * MINUTE), Some((true, 3_599)));
+        assert_eq!(world.hears(18, 0, -60 * MINUTE), Some((true, 3_599)));
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
         let mut world = World::new();
         for (number, ahead) in [-9, -9, 9, 9].into_iter().enumerate() {
             let number = number.try_into().unwrap();
-            world.hears(number, "", ahead * MINUTE);
+            world.hears(number, 0, ahead * MINUTE);
         }
         assert_eq!(world.clocks.off(), None);
     }
@@ -238,21 +238,21 @@ mod tests {
     fn a_family_has_one_vote() {
         let mut world = World::new();
         for number in 0..50 {
-            assert_eq!(world.hears(number, "sybil", 5 * MINUTE), None);
+            assert_eq!(world.hears(number, 9, 5 * MINUTE), None);
         }
-        assert_eq!(world.hears(50, "a", 0), None);
-        assert_eq!(world.hears(51, "b", 0), None);
-        assert_eq!(world.hears(52, "c", 5 * MINUTE), None, "two and two");
-        assert_eq!(world.hears(53, "d", 5 * MINUTE), Some((false, 300)));
-        // Who takes their name softens what they say.
-        assert_eq!(world.hears(54, "d", 0), None);
+        assert_eq!(world.hears(50, 1, 0), None);
+        assert_eq!(world.hears(51, 2, 0), None);
+        assert_eq!(world.hears(52, 3, 5 * MINUTE), None, "two and two");
+        assert_eq!(world.hears(53, 4, 5 * MINUTE), Some((false, 300)));
+        // Another of theirs softens what they say.
+        assert_eq!(world.hears(54, 4, 0), None);
     }
 
     #[test]
     fn what_is_within_the_tolerance_or_the_way_says_nothing() {
         let mut world = World::new();
         for number in 0..5 {
-            assert_eq!(world.hears(number, "", 29_000_000), None);
+            assert_eq!(world.hears(number, 0, 29_000_000), None);
         }
         // Answers that were long on their way: anything between is as good as right.
         let asked = world.now;
@@ -270,7 +270,7 @@ mod tests {
         );
         assert_eq!(outside(Time::MAX, Time::default(), asked), i64::MAX);
         for number in 0..3 {
-            world.hears(number, "", 31_000_000);
+            world.hears(number, 0, 31_000_000);
         }
         assert!(world.clocks.off().is_some());
     }
@@ -279,14 +279,14 @@ mod tests {
     fn answers_grow_old_and_are_bounded() {
         let mut world = World::new();
         for number in 0..3 {
-            world.hears(number, "", 5 * MINUTE);
+            world.hears(number, 0, 5 * MINUTE);
         }
         assert!(world.clocks.off().is_some());
         world.now += Span::from_secs(3_700);
-        assert_eq!(world.hears(9, "", 0), None);
+        assert_eq!(world.hears(9, 0, 0), None);
         assert_eq!(world.clocks.told.len(), 1);
         for number in 0..3_000 {
-            world.hears(number % 1_500, "", 0);
+            world.hears(number % 1_500, 0, 0);
         }
         assert_eq!(world.clocks.told.len(), MOST_NEIGHBOURS);
         // Who was not asked, and nonsense, count for nothing.
@@ -295,7 +295,7 @@ mod tests {
             if asked {
                 world.clocks.asked(world.now, id);
             }
-            let said = (id, "");
+            let said = (id, Family::Alone(id));
             assert!(
                 !world
                     .clocks

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use shoal_mix::DropReason;
 use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
 use shoal_provider::StoreError;
-use shoal_topology::{Address, Document, KeyRing, NetworkParameters, View};
+use shoal_topology::{Address, Document, KeyRing, LocalNode, NetworkParameters, Role, Ties, View};
 
 use super::clock::Off;
 use super::trouble::{Trouble, TroubleKind};
@@ -134,6 +134,8 @@ impl Families {
 /// Which packet links are up, and since when the node has had a document to find its neighbours in.
 pub(super) struct Readiness {
     families: Families,
+    /// What the node does, and by what it is tied to others.
+    own: (Role, Ties),
     links: BTreeSet<NodeId>,
     waits_until: Option<Time>,
     /// Since when there is no link to any member of the position after this node's.
@@ -151,10 +153,10 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    /// Of a node that others reach at these addresses.
-    pub(super) fn new(addresses: &[Address]) -> Self {
+    pub(super) fn new(local: &LocalNode) -> Self {
         Self {
-            families: Families::of(addresses),
+            families: Families::of(&local.addresses),
+            own: (local.role, local.ties()),
             links: BTreeSet::new(),
             waits_until: None,
             cut_since: None,
@@ -306,7 +308,11 @@ impl Readiness {
         let (epoch, next, now) = (document.epoch(), look.next, look.now);
         let Some(member) = document.member(look.local) else {
             self.cut_since = None;
-            return troubles.push(Trouble::NotAMember { epoch, next });
+            let (role, ties) = &self.own;
+            return troubles.push(match document.no_place(*role, ties) {
+                Some(why) => Trouble::LeftOut { epoch, why },
+                None => Trouble::NotAMember { epoch, next },
+            });
         };
         // Another key than the one that others pack for opens nothing.
         if look.keys.public(epoch) != Some(member.key) {

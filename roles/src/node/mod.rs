@@ -28,7 +28,7 @@ use shoal_packet::{Delivery, Engine, ReplayTag};
 use shoal_proto::{ClientHandle, Epoch, NodeId, Span, Time, wire};
 use shoal_provider::{AttachAnswer, Limits, Provider, ProviderAction, ProviderInput};
 use shoal_topology::{
-    Address, Directory, DirectoryAction, DirectoryCounters, DirectoryInput, LocalNode,
+    Address, Directory, DirectoryAction, DirectoryCounters, DirectoryInput, Family, LocalNode,
     NetworkParameters, Restored, Role, Ticket, View,
 };
 
@@ -141,7 +141,7 @@ impl Node {
         let provider = (role == Role::Provider)
             .then(|| Provider::new(Arc::clone(&params), id, provider, generator(), now));
         let (net, rng) = (Arc::clone(&params), generator());
-        let readiness = Readiness::new(&local.addresses);
+        let readiness = Readiness::new(&local);
         let mut directory = Directory::new(net, Some(local), rng, restored, now);
         let others = params.genesis_members.iter();
         let others = others.filter(|member| member.id != id).count();
@@ -534,7 +534,7 @@ impl Node {
     fn compare_clocks(&mut self, now: Time, from: NodeId, response: &[u8]) {
         let mut documents = self.directory.view().documents.values().rev();
         let member = documents.find_map(|document| document.member(&from));
-        let family = member.map_or("", |member| member.family.as_str());
+        let family = Family::of(from, member.and_then(|member| member.family));
         let neighbour = (from, family);
         if self.clocks.answered(now, &self.params, neighbour, response) {
             self.readiness.unsettle();

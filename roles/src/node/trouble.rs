@@ -5,6 +5,7 @@ use std::fmt;
 use shoal_mix::DropReason;
 use shoal_proto::{Epoch, NetworkHash, Span, Time};
 use shoal_provider::StoreError;
+use shoal_topology::{NoPlace, TieKind};
 
 /// Why a node does not do its work. [`told`](Self::told) says what happens next, or what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,14 @@ pub enum Trouble {
         epoch: Epoch,
         /// When one takes effect that can.
         next: Time,
+    },
+    /// The document in force does not list this node, and none that follows can: a family and an address
+    /// prefix stand whole in one position, and the node's stands where it can't.
+    LeftOut {
+        /// The document's epoch.
+        epoch: Epoch,
+        /// With whom it has what in common.
+        why: NoPlace,
     },
     /// The key of the epoch in force is missing, or another than the document names: the one that it
     /// names was given up, because it could not be used safely, or is on another disk.
@@ -94,6 +103,9 @@ shoal_proto::labels! {
         NoDocument = "no_document", "After a start it is normal for seconds; else look whether the node reaches others.";
         /// The document in force does not list the node.
         NotAMember = "not_a_member", "A new node waits for an epoch; /healthz says until when.";
+        /// No document has a place for the node: its family, or the network of one of its addresses (/24, or
+        /// /48 for IPv6), stands in another position.
+        LeftOut = "left_out", "/healthz says what to change.";
         /// The epoch's key is lost.
         NoKey = "no_key", "It ends by itself; /healthz says when. Look at the disk if it comes again.";
         /// Most neighbours' packets can't be opened.
@@ -122,6 +134,7 @@ impl Trouble {
             Self::OtherNetwork { .. } => TroubleKind::OtherNetwork,
             Self::NoDocument { .. } => TroubleKind::NoDocument,
             Self::NotAMember { .. } => TroubleKind::NotAMember,
+            Self::LeftOut { .. } => TroubleKind::LeftOut,
             Self::NoKey { .. } => TroubleKind::NoKey,
             Self::Deaf { .. } => TroubleKind::Deaf,
             Self::Links { .. } => TroubleKind::Links,
@@ -168,6 +181,12 @@ impl Trouble {
                  can, {}",
                 At(*next, now)
             ),
+            Self::LeftOut { epoch, why } => {
+                format!(
+                    "the document of epoch {epoch} leaves this node out: {}",
+                    advice(*why)
+                )
+            }
             Self::NoKey { epoch, next } => format!(
                 "the key of this node for epoch {epoch} is lost, so no packet can be opened; the next one \
                  is in use {}",
@@ -205,6 +224,29 @@ impl Trouble {
                  state directory, and it goes on by itself"
             ),
             Self::Stopping => "the node is stopping".to_owned(),
+        }
+    }
+}
+
+/// What a node shares with whom, so that no document has a place for it, and what to do.
+const fn advice(why: NoPlace) -> &'static str {
+    match why {
+        NoPlace::OtherRole(TieKind::Family) => {
+            "its family stands in the other role, and all of a family are providers, or mixes of one layer; \
+             run it in that role, or without `family`"
+        }
+        NoPlace::OtherRole(TieKind::Prefix) => {
+            "members of the other role have addresses in the same network (/24, or /48 for IPv6), and all of \
+             one are providers, or mixes of one layer; advertise an address in another network"
+        }
+        NoPlace::FullLayer => {
+            "a mix has an address in the same network (/24, or /48 for IPv6), and there is no room beside it; \
+             wait until the other layers have grown, or advertise an address in another network"
+        }
+        // Two layers, and whatever else ties it to where it can't be.
+        _ => {
+            "its family and the networks of its addresses (/24, or /48 for IPv6) stand in two layers; \
+             advertise addresses in another network"
         }
     }
 }
@@ -248,6 +290,8 @@ mod tests {
     #[test]
     fn each_is_one_line() {
         let hash = |byte| NetworkHash::new([byte; 32]);
+        let epoch = Epoch::new(7);
+        let left_out = |why| Trouble::LeftOut { epoch, why };
         let troubles = [
             Trouble::Clock {
                 ahead: false,
@@ -265,6 +309,10 @@ mod tests {
             },
             Trouble::Cut { of: 3, apart: 2 },
             Trouble::Store(StoreError::DiskFull),
+            left_out(NoPlace::OtherRole(TieKind::Family)),
+            left_out(NoPlace::OtherRole(TieKind::Prefix)),
+            left_out(NoPlace::TwoLayers),
+            left_out(NoPlace::FullLayer),
         ];
         for trouble in troubles {
             let told = trouble.told(Time::default());

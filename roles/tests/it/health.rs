@@ -2,7 +2,7 @@
 
 use shoal_proto::{Epoch, NetworkHash, NodeId, Span};
 use shoal_roles::node::{NodeEvent, NodeInput, Trouble, TroubleKind};
-use shoal_topology::Role;
+use shoal_topology::{NoPlace, Role, TieKind};
 
 use crate::node::World;
 
@@ -117,6 +117,35 @@ fn members_of_the_other_family_are_told_of_and_counted() {
     both.run_for(secs(21));
     assert_eq!(both.troubles(), [Trouble::Cut { of, apart: 0 }]);
     assert_eq!(told(&both), 0);
+}
+
+#[test]
+fn who_has_no_place_in_any_document_is_not_ready_and_says_why() {
+    for (role, other) in [(Role::Mix, Role::Provider), (Role::Provider, Role::Mix)] {
+        let mut world = World::beside(role, other);
+        world.run_for(secs(60));
+        assert!(!world.is_ready());
+        let why = NoPlace::OtherRole(TieKind::Family);
+        let epoch = Epoch::new(0);
+        assert_eq!(world.troubles(), [Trouble::LeftOut { epoch, why }]);
+        let told = world.troubles()[0].told(world.now);
+        assert!(
+            told.contains("run it in that role, or without `family`"),
+            "{told}"
+        );
+        assert_eq!(
+            world
+                .node
+                .figures(world.now)
+                .troubles
+                .of(TroubleKind::LeftOut),
+            1
+        );
+    }
+    // Beside one of its own role it is one that waits.
+    let mut world = World::beside(Role::Mix, Role::Mix);
+    world.run_for(secs(60));
+    assert_eq!(kinds(&mut world), [TroubleKind::NotAMember]);
 }
 
 #[test]

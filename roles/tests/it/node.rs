@@ -14,8 +14,8 @@ use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput, NodeSetup, Place
 use shoal_topology::agreement::Height;
 use shoal_topology::sample::Network;
 use shoal_topology::{
-    Address, Descriptor, DirectoryChange, Identity, LocalNode, NetworkParameters, PACKET_VERSION,
-    Restored, Role, SignedDescriptor, Ticket, chain_request,
+    Address, Descriptor, DirectoryChange, FamilyKey, Identity, LocalNode, NetworkParameters,
+    PACKET_VERSION, Restored, Role, SignedDescriptor, Ticket, chain_request,
 };
 
 /// What the scripted disk says when it fails.
@@ -43,6 +43,8 @@ struct Start {
     after: Span,
     /// Where others reach it; as the document says, if none.
     addresses: Option<Vec<Address>>,
+    /// It is of the family of one with this role, and not in the document.
+    beside: Option<Role>,
 }
 
 impl Default for Start {
@@ -52,6 +54,7 @@ impl Default for Start {
             with_document: true,
             after: Span::from_secs(10),
             addresses: None,
+            beside: None,
         }
     }
 }
@@ -121,6 +124,15 @@ impl World {
         Self::start(Role::Mix, start)
     }
 
+    /// A node that comes, of the family of one with the other role that stands in the document.
+    pub(crate) fn beside(role: Role, other: Role) -> Self {
+        let start = Start {
+            beside: Some(other),
+            ..Start::default()
+        };
+        Self::start(role, start)
+    }
+
     /// A new mix of a network that has no document yet.
     pub(crate) fn without_document() -> Self {
         let start = Start {
@@ -134,18 +146,34 @@ impl World {
     fn start(role: Role, start: Start) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let mut network = Network::new(&mut rng, NetworkParameters::example(), 2, 3);
-        let document = network.document(&mut rng, Epoch::new(0), None).unwrap();
         let now = network.params.genesis + start.after;
         let id = network.ids(role).next().unwrap();
-        let (handovers, documents) = network.answer(std::slice::from_ref(&document));
+        let family = start.beside.map(|other| {
+            let key = Arc::new(FamilyKey::from_bytes(&[7; 32]));
+            let other = network.ids(other).last().unwrap();
+            network.nodes.get_mut(&other).unwrap().family = Some(Arc::clone(&key));
+            network.nodes.get_mut(&id).unwrap().family = Some(Arc::clone(&key));
+            key.prove(&network.params.hash(), &id)
+        });
+        let before = network.document(&mut rng, Epoch::new(0), None).unwrap();
         let own = network.nodes.remove(&id).unwrap();
-        let member = document.member(&id).unwrap();
-        let addresses = start.addresses.unwrap_or_else(|| member.addresses.clone());
+        let document = match family {
+            // It comes when the other stands.
+            Some(_) => network.document(&mut rng, Epoch::new(0), None).unwrap(),
+            None => before,
+        };
+        let listed = network
+            .params
+            .genesis_members
+            .iter()
+            .find(|member| member.id == id);
+        let addresses = listed.unwrap().addresses.clone();
+        let addresses = start.addresses.unwrap_or(addresses);
         let local = LocalNode {
             identity: Arc::new(own.identity),
             role,
             addresses,
-            family: String::new(),
+            family,
             capacity_class: 0,
             storage_mib: 0,
         };
@@ -358,7 +386,7 @@ impl World {
             versions: vec![PACKET_VERSION],
             capacity_class: 0,
             storage_mib: 0,
-            family: String::new(),
+            family: None,
             admission: Vec::new(),
             vrf_key: identity.vrf_key().public(),
             seat_key: identity.id(),

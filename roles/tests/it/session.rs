@@ -1,11 +1,12 @@
 //! Whom a client asks and believes, and when it tries again.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use shoal_proto::{Epoch, NodeId, Span, Time, wire};
 use shoal_roles::RequestKind;
 use shoal_roles::client::{Refusal, SessionError, SessionEvent, SessionInput};
-use shoal_topology::{AdoptError, Role};
+use shoal_topology::{AdoptError, FamilyKey, Role};
 
 use crate::world::{Answer, Door, World};
 
@@ -252,12 +253,11 @@ fn a_next_document_that_one_node_shows_is_taken_as_the_seats_have_signed_it() {
 fn without_a_document_for_the_epoch_it_sends_nothing_until_three_families_say_there_is_none() {
     let mut world = World::new(23);
     let mixes: Vec<NodeId> = world.network.ids(Role::Mix).collect();
-    for mix in &mixes[..5] {
-        world.network.nodes.get_mut(mix).unwrap().family = "crew".to_owned();
+    // A family stands in one layer; the third is left to the one mix that is of none.
+    for (mix, family) in mixes.iter().zip([1, 1, 1, 2, 2]) {
+        let key = FamilyKey::from_bytes(&[family; 32]);
+        world.network.nodes.get_mut(mix).unwrap().family = Some(Arc::new(key));
     }
-    // A family stands in one layer; that leaves two layers to the one mix that is none of it.
-    world.network.nodes.get_mut(&mixes[3]).unwrap().family = "other".to_owned();
-    world.network.nodes.get_mut(&mixes[4]).unwrap().family = "other".to_owned();
     let base = {
         let (network, rng) = (&mut world.network, &mut world.rng);
         network.document(rng, Epoch::new(0), None).unwrap()

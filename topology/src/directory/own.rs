@@ -92,7 +92,18 @@ impl<R: CryptoRng> Directory<R> {
         let epochs = (0..).map(|index| Epoch::new(descriptor.first_epoch.number() + index));
         let mut keys = epochs.zip(&descriptor.keys);
         let holds = keys.all(|(epoch, key)| self.keys.public(epoch) == Some(*key));
-        if holds && descriptor.addresses == local.addresses && descriptor.role == local.role {
+        let says = (
+            &descriptor.addresses,
+            descriptor.role,
+            descriptor.family,
+            descriptor.capacity_class,
+        ) == (
+            &local.addresses,
+            local.role,
+            local.family,
+            local.capacity_class,
+        );
+        if holds && says {
             let bytes = descriptor_gossip(last.encode().to_vec());
             self.own.latest = Some(bytes.clone());
             self.actions.push_back(DirectoryAction::Publish(bytes));
@@ -213,7 +224,7 @@ impl<R: CryptoRng> Directory<R> {
             versions: vec![PACKET_VERSION],
             capacity_class: local.capacity_class,
             storage_mib: local.storage_mib,
-            family: local.family.clone(),
+            family: local.family,
             admission: Vec::new(),
             vrf_key: local.identity.vrf_key().public(),
             seat_key: match &self.seat_keys {

@@ -270,7 +270,7 @@ mod tests {
             versions: vec![PACKET_VERSION],
             capacity_class: 0,
             storage_mib: issued,
-            family: String::new(),
+            family: None,
             admission: Vec::new(),
             vrf_key: identity.vrf_key().public(),
             seat_key: identity.id(),
@@ -366,7 +366,7 @@ mod tests {
             id: late,
             role: Role::Mix,
             addresses: Vec::new(),
-            family: String::new(),
+            family: None,
         });
         let rules = Rules::of(&params);
         let (mut pool, when) = (Pool::default(), (params.genesis, NEXT));

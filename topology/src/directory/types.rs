@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::jobs::{DirectoryDone, DirectoryJob};
 use crate::agreement::Height;
-use crate::{Address, Identity, KeyRing, Role, View};
+use crate::{Address, FamilyProof, Identity, KeyRing, Role, Ties, View};
 
 /// Names what waits for an answer, a request or a piece of gossip, until it is answered. Chosen by
 /// the caller; requests and gossip are counted apart.
@@ -24,12 +24,20 @@ pub struct LocalNode {
     pub role: Role,
     /// Where others reach it: 1 to 8 addresses.
     pub addresses: Vec<Address>,
-    /// Its family; empty for none.
-    pub family: String,
+    /// That it is of a family, if it is.
+    pub family: Option<FamilyProof>,
     /// 0 is unknown; each further class is about twice the packets per second.
     pub capacity_class: u32,
     /// Providers: storage on offer, in MiB.
     pub storage_mib: u64,
+}
+
+impl LocalNode {
+    /// By what it is tied to others.
+    #[must_use]
+    pub fn ties(&self) -> Ties {
+        Ties::of(self.family.map(|proof| proof.family), &self.addresses)
+    }
 }
 
 /// What was kept on disk: what the [`DirectoryChange`]s add up to. Empty for a new node. Rows

@@ -31,14 +31,12 @@ fn write_seeds() {
                 versions: vec![260],
                 capacity_class: 1,
                 storage_mib: if node.role == Role::Provider { 512 } else { 0 },
-                family: "crew".to_owned(),
+                family: None,
                 admission: Vec::new(),
                 vrf_key: node.identity.vrf_key().public(),
                 seat_key: node.identity.id(),
             };
-            let mut single = descriptor;
-            single.family = String::new();
-            SignedDescriptor::sign(&node.identity, &params, single).unwrap()
+            SignedDescriptor::sign(&node.identity, &params, descriptor).unwrap()
         })
         .collect();
     let seats = crate::agreement::Seats::first(params.hash(), net.nodes.keys().copied());

@@ -21,7 +21,7 @@ fn network(first: &str) -> NetworkParameters {
         id: identity(100).id(),
         role: Role::Mix,
         addresses: vec![first.parse().unwrap()],
-        family: String::new(),
+        family: None,
     }];
     params.validate().unwrap();
     params
@@ -192,7 +192,7 @@ fn first_members_of_two_kinds_are_refused_with_the_reason() {
         id,
         role: Role::Mix,
         addresses: vec!["/ip4/192.168.1.1/tcp/1".parse().unwrap()],
-        family: String::new(),
+        family: None,
     });
     let error = params.validate().unwrap_err();
     assert!(matches!(error, ParameterError::Address { member, .. } if member == id));

@@ -5,8 +5,8 @@ use rand_chacha::ChaCha20Rng;
 use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time, wire};
 use shoal_topology::agreement::Height;
 use shoal_topology::{
-    Directory, DirectoryAction, DirectoryInput, DirectoryWarning, Refusal, Response, Ticket,
-    Verdict, adopt_documents,
+    Directory, DirectoryAction, DirectoryInput, DirectoryWarning, FamilyKey, Refusal, Response,
+    Ticket, Verdict, adopt_documents,
 };
 
 use crate::harness::Harness;
@@ -332,7 +332,7 @@ fn a_clock_two_epochs_ahead_is_alone() {
 fn a_family_sits_in_one_layer() {
     let mut net = Harness::new(61, 8, 2, 8);
     for index in [1, 4, 6] {
-        net.nodes[index].family = "crew".to_owned();
+        net.nodes[index].family = Some(FamilyKey::from_bytes(&[1; 32]));
     }
     net.start_all();
     net.run_to(2, 10);

@@ -4,11 +4,11 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::SphinxSecret;
-use shoal_proto::{Epoch, NodeId, Span};
-use shoal_topology::agreement::{Reveal, Seats};
+use shoal_proto::{Epoch, FamilyId, NodeId, Span};
+use shoal_topology::agreement::{Reveal, Seat, Seats};
 use shoal_topology::sample::Network;
 use shoal_topology::{
-    Descriptor, DescriptorError, Document, DocumentError, Identity, NetworkParameters,
+    Descriptor, DescriptorError, Document, DocumentError, FamilyKey, Identity, NetworkParameters,
     PACKET_VERSION, Place, Role, SignedDescriptor, View,
 };
 
@@ -33,7 +33,7 @@ pub(crate) fn describe(params: &NetworkParameters, index: u32, role: Role) -> De
         versions: vec![PACKET_VERSION],
         capacity_class: 3,
         storage_mib: 100,
-        family: String::new(),
+        family: None,
         admission: Vec::new(),
         vrf_key: identity(index).vrf_key().public(),
         seat_key: identity(index).id(),
@@ -56,11 +56,14 @@ pub(crate) fn place(
             reveal: None,
         };
     };
-    let proposer = seats.proposers(base.seed())[0];
-    let proposer = seats.holder(proposer).unwrap().id;
+    // The first whose key for proofs is known.
+    let order = seats.proposers(base.seed());
+    let holder = |(round, seat): (u32, &Seat)| Some((round, *seats.holder(*seat)?));
+    let mut holders = (0..).zip(&order).filter_map(holder);
+    let (round, proposer) = holders.find(|(_, holder)| holder.vrf.is_some()).unwrap();
     let mut all = (0..count).map(identity);
-    let key = all.find(|it| it.id() == proposer).unwrap().vrf_key();
-    let reveal = Reveal::new(&key, base.seed(), (base.height().next(), 0));
+    let key = all.find(|it| it.id() == proposer.id).unwrap().vrf_key();
+    let reveal = Reveal::new(&key, base.seed(), (base.height().next(), round));
     Place {
         epoch,
         base: Some(base.clone()),
@@ -101,11 +104,9 @@ fn descriptors(params: &NetworkParameters, families: &[u8]) -> Vec<SignedDescrip
     for (index, family) in (2..).zip(families) {
         let mut descriptor = describe(params, index, Role::Mix);
         // Most have no family.
-        descriptor.family = if *family < 4 {
-            format!("f{family}")
-        } else {
-            String::new()
-        };
+        let key = FamilyKey::from_bytes(&[*family; 32]);
+        let proof = key.prove(&params.hash(), &descriptor.identity);
+        descriptor.family = (*family < 4).then_some(proof);
         all.push(sign(params, index, descriptor));
     }
     all
@@ -160,11 +161,11 @@ proptest! {
         let params = NetworkParameters::example();
         let all = descriptors(&params, &families);
         let Ok((document, _)) = first(&params, &all) else { return Ok(()) };
-        let mut seen: BTreeMap<String, u8> = BTreeMap::new();
+        let mut seen: BTreeMap<FamilyId, u8> = BTreeMap::new();
         let mut largest = 1;
         for member in document.members().filter(|member| member.role == Role::Mix) {
-            if !member.family.is_empty() {
-                let layer = *seen.entry(member.family.clone()).or_insert(member.layer);
+            if let Some(family) = member.family {
+                let layer = *seen.entry(family).or_insert(member.layer);
                 prop_assert_eq!(layer, member.layer);
                 let size = document.members().filter(|m| m.family == member.family).count();
                 largest = largest.max(size);
@@ -172,7 +173,7 @@ proptest! {
         }
         // Units of one are as many as it takes to fill up whatever the largest family leaves.
         prop_assert!(spread(&document) <= largest, "{:?}", sizes(&document));
-        let alone = document.members().filter(|m| m.layer > 0 && m.family.is_empty()).count();
+        let alone = document.members().filter(|m| m.layer > 0 && m.family.is_none()).count();
         if alone >= 3 * largest {
             prop_assert!(spread(&document) <= 1, "{:?}", sizes(&document));
         }

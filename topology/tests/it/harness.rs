@@ -9,7 +9,7 @@ use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time};
 use shoal_topology::agreement::Height;
 use shoal_topology::{
     Address, Directory, DirectoryAction, DirectoryChange, DirectoryDone, DirectoryInput,
-    DirectoryJob, DirectoryWarning, Document, GenesisMember, Identity, LocalNode,
+    DirectoryJob, DirectoryWarning, Document, FamilyKey, GenesisMember, Identity, LocalNode,
     NetworkParameters, Restored, Role, Ticket, Verdict,
 };
 use zeroize::Zeroizing;
@@ -100,7 +100,7 @@ pub(crate) struct Node {
     pub(crate) identity: Arc<Identity>,
     pub(crate) id: NodeId,
     role: Role,
-    pub(crate) family: String,
+    pub(crate) family: Option<FamilyKey>,
     pub(crate) directory: Option<Directory<ChaCha20Rng>>,
     pub(crate) disk: Disk,
     /// Nodes with different numbers can't reach each other.
@@ -195,14 +195,14 @@ impl Harness {
                     id,
                     role,
                     addresses: Vec::new(),
-                    family: String::new(),
+                    family: None,
                 });
             }
             nodes.push(Node {
                 identity,
                 id,
                 role,
-                family: String::new(),
+                family: None,
                 directory: None,
                 disk: Disk::default(),
                 side: 0,
@@ -242,7 +242,10 @@ impl Harness {
             identity: Arc::clone(&node.identity),
             role: node.role,
             addresses: vec![loopback(4000 + index)],
-            family: node.family.clone(),
+            family: node
+                .family
+                .as_ref()
+                .map(|key| key.prove(&self.params.hash(), &node.id)),
             capacity_class: 0,
             storage_mib: 0,
         };

@@ -509,7 +509,7 @@ fn forming() -> (
             id: identity(index).id(),
             role: role(index),
             addresses: Vec::new(),
-            family: String::new(),
+            family: None,
         })
         .collect();
     let signed = move |params: &NetworkParameters, index: u32| {

@@ -8,7 +8,7 @@ use shoal_node::state::keys::CLIENT_FILE;
 use shoal_node::state::{StateDir, create_client_keys, write_new};
 use shoal_node::{Failure, seeded};
 use shoal_proto::NodeId;
-use shoal_topology::{Family, NetworkParameters, Role};
+use shoal_topology::{GenesisMember, NetworkParameters, Role};
 use toml::Value;
 
 use super::address::own_address;
@@ -67,7 +67,7 @@ pub(super) fn run(args: &ClientInit, json: bool) -> Result<(), Failure> {
     output::show(json, &made, &words)
 }
 
-/// The provider that was asked for, or one at random, but none of the entry's family: the two together
+/// The provider that was asked for, or one at random, but none of the entry's family or network: the two together
 /// could link the owner.
 fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeId, Failure> {
     if params.profile(&args.profile).is_none() {
@@ -83,14 +83,13 @@ fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeI
         )));
     }
     let members = params.genesis_members.iter();
-    let family = |id: &NodeId| {
+    let ties = |id: &NodeId| {
         let member = members.clone().find(|member| member.id == *id);
-        let name = member.map_or("", |member| member.family.as_str());
-        Family::of(*id, name)
+        member.map(GenesisMember::ties).unwrap_or_default()
     };
     let apart = |mailbox: &NodeId| {
         let entry = args.entry.as_ref();
-        entry.is_none_or(|entry| family(entry) != family(mailbox))
+        entry.is_none_or(|entry| entry != mailbox && ties(entry).meet(&ties(mailbox)).is_none())
     };
     let no_provider = |id: &NodeId| {
         members
@@ -109,8 +108,8 @@ fn choose_mailbox(args: &ClientInit, params: &NetworkParameters) -> Result<NodeI
     if let Some(mailbox) = args.mailbox {
         return apart(&mailbox).then_some(mailbox).ok_or_else(|| {
             Failure::Usage(anyhow!(
-                "--entry and --mailbox are of one family: the two together could tell whose mailbox \
-                 it is; name another, or leave one of them out"
+                "--entry and --mailbox are of one family, or in one network (/24, or /48 for IPv6): the two \
+                 together could tell whose mailbox it is; name another, or leave one of them out"
             ))
         });
     }

@@ -85,14 +85,14 @@ impl Look<'_> {
 
     fn families(&mut self) {
         let params = self.params;
-        let mut families: BTreeMap<Family<'_>, Vec<&GenesisMember>> = BTreeMap::new();
+        let mut families: BTreeMap<Family, Vec<&GenesisMember>> = BTreeMap::new();
         for member in &params.genesis_members {
-            let family = Family::of(member.id, &member.family);
+            let family = Family::of(member.id, member.family);
             families.entry(family).or_default().push(member);
         }
         let (all, several) = (params.genesis_members.len(), families.values());
         for members in several.filter(|members| members.len() > 1) {
-            let Some(name) = members.first().map(|member| member.family.as_str()) else {
+            let Some(name) = members.first().and_then(|member| member.family) else {
                 continue;
             };
             let count = |role| members.iter().filter(|member| member.role == role).count();
@@ -104,11 +104,6 @@ impl Look<'_> {
             if members.len() * 3 >= all {
                 let what = format!("{stands}: a third of all, without which nothing is agreed on");
                 self.warn(&key, what, "start with more members of other operators");
-            } else if mixes > 0 && providers > 0 {
-                let what = format!("{stands}: a route may not have both");
-                let advice =
-                    "have an operator run mixes or providers, so that all of them are of use";
-                self.warn(&key, what, advice);
             } else {
                 self.ok(&key, stands);
             }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use shoal_proto::NodeId;
 use shoal_provider::{SqliteOptions, SqliteStore};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
-use shoal_topology::{Address, Identity, LocalNode, NetworkParameters, Role};
+use shoal_topology::{Address, FamilyProof, Identity, LocalNode, NetworkParameters, Role};
 use tokio::sync::mpsc;
 
 use self::disk::DiskThread;
@@ -54,11 +54,14 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failur
     let dir = StateDir::open(&config.dir)?;
     let identity = Arc::new(load_identity(dir.path()).map_err(Failure::usage)?);
     check_role(&params, &identity.id(), config.role)?;
+    let family = config.family_in(&params, &identity.id());
+    let family = family.map_err(Failure::usage)?;
     let stop = outside.stop().map_err(Failure::failed)?;
     let starting = Starting {
         params,
         config,
         addresses,
+        family,
         identity,
         clock: Clock::start(),
     };
@@ -87,6 +90,7 @@ struct Starting {
     config: NodeConfig,
     /// Where others dial it.
     addresses: Vec<Address>,
+    family: Option<FamilyProof>,
     identity: Arc<Identity>,
     clock: Clock,
 }
@@ -219,7 +223,7 @@ impl Starting {
             identity: Arc::clone(&self.identity),
             role: self.config.role,
             addresses: self.addresses.clone(),
-            family: self.config.family.clone(),
+            family: self.family,
             capacity_class: self.config.capacity_class,
             storage_mib: self.config.store.bytes >> 20,
         };

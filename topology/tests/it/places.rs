@@ -1,0 +1,452 @@
+//! A family and an address prefix stand whole in one position, and who comes takes nobody's place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use shoal_proto::{Epoch, NodeId};
+use shoal_topology::{
+    Document, DocumentError, FamilyKey, GenesisMember, NetworkParameters, NoPlace, ParameterError,
+    Place, Role, SignedDescriptor, TieKind, path,
+};
+
+use crate::documents::{describe, identity, place};
+
+const EPOCH: Epoch = Epoch::new(5);
+const NEXT: Epoch = EPOCH.next();
+
+/// A node: who, what, of which family, and in which /24s it has an address.
+#[derive(Clone, Debug)]
+struct Node {
+    index: u32,
+    role: Role,
+    family: Option<u8>,
+    prefixes: Vec<u8>,
+}
+
+impl Node {
+    fn new(index: u32, role: Role, prefixes: &[u8]) -> Self {
+        Self {
+            index,
+            role,
+            family: None,
+            prefixes: prefixes.to_vec(),
+        }
+    }
+
+    fn id(&self) -> NodeId {
+        identity(self.index).id()
+    }
+
+    fn sign(&self, params: &NetworkParameters) -> SignedDescriptor {
+        let mut descriptor = describe(params, self.index, self.role);
+        let address = |prefix: &u8| {
+            let host = self.index % 250 + 1;
+            format!("/ip4/9.9.{prefix}.{host}/tcp/4140")
+                .parse()
+                .unwrap()
+        };
+        descriptor.addresses = self.prefixes.iter().map(address).collect();
+        let key = self.family.map(|byte| FamilyKey::from_bytes(&[byte; 32]));
+        descriptor.family = key.map(|key| key.prove(&params.hash(), &descriptor.identity));
+        SignedDescriptor::sign(&identity(self.index), params, descriptor).unwrap()
+    }
+}
+
+/// A network of the internet, whose first members are these.
+fn network(members: &[Node]) -> NetworkParameters {
+    let mut params = NetworkParameters::example();
+    let member = |node: &Node| GenesisMember {
+        id: node.id(),
+        role: node.role,
+        addresses: vec![
+            format!("/ip4/9.9.{}.9/tcp/1", node.prefixes[0])
+                .parse()
+                .unwrap(),
+        ],
+        family: None,
+    };
+    params.genesis_members = members.iter().map(member).collect();
+    params
+}
+
+fn form(
+    params: &NetworkParameters,
+    base: Option<&Document>,
+    nodes: &[Node],
+) -> Result<Document, DocumentError> {
+    let signed: Vec<_> = nodes.iter().map(|node| node.sign(params)).collect();
+    Document::form(params, &place_after(params, base), &signed).map(|(document, _)| document)
+}
+
+/// The first place, or the one after the first document. Twenty-four have seats.
+fn place_after(params: &NetworkParameters, base: Option<&Document>) -> Place<Document> {
+    let first = place(params, EPOCH, None, 24);
+    let Some(base) = base else { return first };
+    let listed = |id: &NodeId| base.descriptor(id).map(|it| it.descriptor().vrf_key);
+    let seats = first.seats.with_proofs(listed);
+    place(params, NEXT, Some((base, &seats)), 24)
+}
+
+fn layers(document: &Document) -> BTreeMap<NodeId, u8> {
+    document.members().map(|m| (m.id, m.layer)).collect()
+}
+
+/// Six mixes and two providers, each in a /24 of its own.
+fn eight() -> Vec<Node> {
+    let role = |index| if index < 2 { Role::Provider } else { Role::Mix };
+    let prefix = |index: u32| u8::try_from(index).unwrap();
+    (0..8)
+        .map(|index| Node::new(index, role(index), &[prefix(index)]))
+        .collect()
+}
+
+/// A member of a layer of the document, and its place in the list.
+fn in_layer(document: &Document, nodes: &[Node], layer: u8) -> usize {
+    let found = nodes
+        .iter()
+        .position(|node| document.member(&node.id()).unwrap().layer == layer);
+    found.unwrap()
+}
+
+fn left_out_and_nobody_moved(
+    params: &NetworkParameters,
+    first: &Document,
+    nodes: &[Node],
+    stranger: Node,
+    why: NoPlace,
+) {
+    let ties = stranger.sign(params).descriptor().ties();
+    assert_eq!(first.no_place(stranger.role, &ties), Some(why));
+    let without = form(params, Some(first), nodes).unwrap();
+    let all = [nodes, &[stranger]].concat();
+    let next = form(params, Some(first), &all).unwrap();
+    assert_eq!(layers(&next), layers(first));
+    // Whoever has only the document comes to the same.
+    assert_eq!(next.hash(), without.hash());
+}
+
+#[test]
+fn a_stranger_beside_an_honest_member_of_another_kind_is_itself_left_out() {
+    let nodes = eight();
+    let params = network(&nodes);
+    let first = form(&params, None, &nodes).unwrap();
+    let why = NoPlace::OtherRole(TieKind::Prefix);
+    for index in 0..8 {
+        let node = &nodes[index];
+        let other = match node.role {
+            Role::Mix => Role::Provider,
+            Role::Provider => Role::Mix,
+        };
+        let stranger = Node::new(100, other, &node.prefixes);
+        left_out_and_nobody_moved(&params, &first, &nodes, stranger, why);
+    }
+}
+
+#[test]
+fn a_stranger_that_would_join_two_layers_is_itself_left_out() {
+    let nodes = eight();
+    let params = network(&nodes);
+    let first = form(&params, None, &nodes).unwrap();
+    let [one, two] = [1, 2].map(|layer| nodes[in_layer(&first, &nodes, layer)].prefixes[0]);
+    let stranger = Node::new(100, Role::Mix, &[one, two]);
+    left_out_and_nobody_moved(&params, &first, &nodes, stranger, NoPlace::TwoLayers);
+    // Of two that come together, each with one foot in a layer, one is taken, and the other is not.
+    let mut strangers = [
+        Node::new(100, Role::Mix, &[one, 50]),
+        Node::new(101, Role::Mix, &[50, two]),
+    ];
+    for _ in 0..2 {
+        let all = [&nodes[..], &strangers].concat();
+        let next = form(&params, Some(&first), &all).unwrap();
+        assert_eq!(next.members().len(), 9);
+        assert!(
+            layers(&first)
+                .iter()
+                .all(|(id, layer)| layers(&next)[id] == *layer)
+        );
+        strangers.reverse();
+    }
+}
+
+#[test]
+fn strangers_beside_an_honest_member_wait_until_there_is_room_and_move_nobody() {
+    let nodes = eight();
+    let params = network(&nodes);
+    let first = form(&params, None, &nodes).unwrap();
+    let victim = nodes[in_layer(&first, &nodes, 1)].clone();
+    let strangers: Vec<Node> = (100..120)
+        .map(|index| Node::new(index, Role::Mix, &victim.prefixes))
+        .collect();
+    let all = [&nodes[..], &strangers].concat();
+    let next = form(&params, Some(&first), &all).unwrap();
+    assert_eq!(
+        next.members().len(),
+        9,
+        "one mix more than in the emptiest layer"
+    );
+    assert!(
+        layers(&first)
+            .iter()
+            .all(|(id, layer)| layers(&next)[id] == *layer)
+    );
+    let outside = strangers
+        .iter()
+        .find(|node| next.member(&node.id()).is_none())
+        .unwrap();
+    let ties = outside.sign(&params).descriptor().ties();
+    assert_eq!(next.no_place(Role::Mix, &ties), Some(NoPlace::FullLayer));
+    assert_eq!(first.no_place(Role::Mix, &ties), None);
+}
+
+#[test]
+fn a_member_that_takes_an_address_in_anothers_prefix_does_not_take_its_place() {
+    let nodes = eight();
+    let params = network(&nodes);
+    let first = form(&params, None, &nodes).unwrap();
+    let (one, two) = (in_layer(&first, &nodes, 1), in_layer(&first, &nodes, 2));
+    for (mover, beside) in [(one, two), (one, 0), (0, one)] {
+        let mut moved = nodes.clone();
+        moved[mover].prefixes = vec![nodes[beside].prefixes[0], 77];
+        // With one in each layer more, nobody else depends on who is left out.
+        let spare = (3..6).map(|index| {
+            Node::new(
+                200 + index,
+                Role::Mix,
+                &[100 + u8::try_from(index).unwrap()],
+            )
+        });
+        moved.extend(spare);
+        let next = form(&params, Some(&first), &moved).unwrap();
+        let layer = |document: &Document, index: usize| {
+            document
+                .member(&nodes[index].id())
+                .map(|member| member.layer)
+        };
+        assert_eq!(layer(&next, beside), layer(&first, beside));
+        let found = layer(&next, mover);
+        assert!(
+            found.is_none() || found == layer(&first, beside),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn an_operator_has_mixes_or_providers_in_a_family_and_the_kind_that_stands_stays() {
+    let mut nodes = eight();
+    let params = network(&nodes);
+    for (first, second, kept) in [(0, 2, 0), (2, 0, 2)] {
+        let mut before = nodes.clone();
+        before[first].family = Some(1);
+        let base = form(&params, None, &before).unwrap();
+        let mut after = before.clone();
+        after[second].family = Some(1);
+        // A provider more, so that there is one.
+        after.push(Node::new(50, Role::Provider, &[150]));
+        let next = form(&params, Some(&base), &after).unwrap();
+        assert!(next.member(&nodes[kept].id()).is_some());
+        assert!(next.member(&nodes[second].id()).is_none());
+    }
+    // Neither stood: the provider.
+    nodes[0].family = Some(1);
+    nodes[2].family = Some(1);
+    let first = form(&params, None, &nodes).unwrap();
+    assert!(first.member(&nodes[0].id()).is_some());
+    assert!(first.member(&nodes[2].id()).is_none());
+}
+
+#[test]
+fn a_network_within_one_prefix_says_why_it_can_not_be() {
+    let mut nodes = eight();
+    let params = network(&nodes);
+    for node in &mut nodes {
+        node.prefixes = vec![1];
+    }
+    let error = form(&params, None, &nodes).unwrap_err();
+    let expected = DocumentError::TiedTogether {
+        position: 1,
+        mixes: 6,
+        groups: 0,
+        left_out: 6,
+    };
+    assert_eq!(error, expected);
+    assert!(
+        error
+            .to_string()
+            .contains("run nodes of more families in more networks")
+    );
+    // Nor when only the mixes are beside each other.
+    for node in &mut nodes[..2] {
+        node.prefixes = vec![2];
+    }
+    let error = form(&params, None, &nodes).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DocumentError::TiedTogether {
+                groups: 1,
+                left_out: 0,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    // With too few, that is what is said.
+    let few = form(&params, None, &nodes[..4]).unwrap_err();
+    assert!(matches!(few, DocumentError::EmptyLayer(_)), "{few}");
+
+    // Whoever makes such a network's file is told at once.
+    let error = network(&nodes).validate().unwrap_err();
+    assert!(matches!(error, ParameterError::Places(_)), "{error}");
+    nodes[0].prefixes = vec![1];
+    let error = network(&nodes).validate().unwrap_err();
+    assert!(
+        error.to_string().contains("in common with a provider"),
+        "{error}"
+    );
+    // On one machine, or at one site, there are no prefixes.
+    for ip in ["127.0.0.1", "10.0.0.1"] {
+        let mut params = network(&nodes);
+        for member in &mut params.genesis_members {
+            member.addresses = vec![format!("/ip4/{ip}/tcp/4140").parse().unwrap()];
+        }
+        params.validate().unwrap();
+    }
+}
+
+#[test]
+fn a_document_in_which_a_prefix_stands_in_two_positions_is_refused() {
+    use prost::Message;
+    let nodes = eight();
+    let params = network(&nodes);
+    let document = form(&params, None, &nodes).unwrap();
+    let (one, two) = (
+        in_layer(&document, &nodes, 1),
+        in_layer(&document, &nodes, 2),
+    );
+    for (mover, beside) in [(one, two), (0, one)] {
+        let mut moved = nodes[mover].clone();
+        moved.prefixes = nodes[beside].prefixes.clone();
+        let at = document
+            .members()
+            .position(|member| member.id == moved.id())
+            .unwrap();
+        let mut wire = shoal_proto::wire::Document::decode(document.encode()).unwrap();
+        wire.members[at].signed_descriptor = moved.sign(&params).encode().to_vec();
+        wire.header.as_mut().unwrap().members =
+            shoal_topology::members_hash(&wire.members).to_vec();
+        assert_eq!(
+            Document::decode_verified(&wire.encode_to_vec(), &params).err(),
+            Some(DocumentError::Torn(TieKind::Prefix))
+        );
+    }
+}
+
+/// Of all kinds, whoever the ends are: but for the two providers of a deposit, which one side chooses
+/// without knowing of the other.
+#[test]
+fn no_route_has_two_of_a_family_or_a_prefix() {
+    let prefix = |index: u32| u8::try_from(index / 2).unwrap();
+    let role = |index| if index < 4 { Role::Provider } else { Role::Mix };
+    let mut nodes: Vec<Node> = (0..28)
+        .map(|i| Node::new(i, role(i), &[prefix(i)]))
+        .collect();
+    for node in nodes.iter_mut().filter(|node| node.index % 9 == 0) {
+        node.family = Some(u8::from(node.role == Role::Mix));
+    }
+    let params = network(&[]);
+    let document = form(&params, None, &nodes).unwrap();
+    assert_eq!(document.members().len(), 28);
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut met = BTreeSet::new();
+    let apart = |ids: &[NodeId]| {
+        for (index, a) in ids.iter().enumerate() {
+            for b in &ids[index + 1..] {
+                let [a, b] = [a, b].map(|id| document.member(id).unwrap());
+                let ends = a.role == Role::Provider && b.role == Role::Provider;
+                assert!(ends || a.id == b.id || a.ties().meet(&b.ties()).is_none());
+            }
+        }
+    };
+    for _ in 0..300 {
+        for entry in document.providers() {
+            let mailbox = path::random_provider(&mut rng, &document);
+            for hops in [
+                path::deposit(&mut rng, &document, &params, entry, &mailbox).unwrap(),
+                path::reply(&mut rng, &document, &params, entry).unwrap(),
+                path::client_loop(&mut rng, &document, &params, entry).unwrap(),
+            ] {
+                let ids: Vec<NodeId> = hops.iter().map(|hop| hop.node).collect();
+                apart(&ids);
+                met.extend(ids);
+            }
+        }
+    }
+    assert_eq!(met.len(), 28, "everybody is exercised by clients");
+    met.clear();
+    for _ in 0..300 {
+        for own in document.members() {
+            let hops = path::node_loop(&mut rng, &document, &params, &own.id).unwrap();
+            let ids: Vec<NodeId> = hops.iter().map(|hop| hop.node).collect();
+            apart(&ids);
+            met.extend(ids.iter().filter(|id| **id != own.id));
+        }
+    }
+    assert_eq!(met.len(), 28, "and by nodes");
+}
+
+fn nodes() -> impl Strategy<Value = Vec<Node>> {
+    let node = (
+        any::<bool>(),
+        0_u8..12,
+        prop::collection::vec(0_u8..20, 1..3),
+    );
+    prop::collection::vec(node, 10..24).prop_map(|drawn| {
+        let node = |(index, (mix, family, prefixes)): (usize, (bool, u8, Vec<u8>))| Node {
+            index: u32::try_from(index).unwrap(),
+            role: if mix { Role::Mix } else { Role::Provider },
+            family: (family < 3).then_some(family),
+            prefixes,
+        };
+        drawn.into_iter().enumerate().map(node).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Whatever the families and prefixes: no two positions share one, whoever stood in the document
+    /// before and changed nothing is in the next unless its own layer has to be evened out, and the
+    /// document is the one that its own members make.
+    #[test]
+    fn no_two_positions_have_anything_in_common(before in nodes(), after in nodes()) {
+        let params = network(&[]);
+        let Ok(first) = form(&params, None, &before) else { return Ok(()) };
+        // Half of those that were there are as they were.
+        let after: Vec<Node> = after.into_iter().zip(before.iter().cycle())
+            .map(|(new, old)| if new.index % 2 == 0 && old.index == new.index { old.clone() } else { new })
+            .collect();
+        let Ok(next) = form(&params, Some(&first), &after) else { return Ok(()) };
+        for document in [&first, &next] {
+            for a in document.members() {
+                for b in document.members() {
+                    let (Some(one), Some(other)) = (a.position(), b.position()) else { continue };
+                    prop_assert!(one == other || a.ties().meet(&b.ties()).is_none());
+                }
+            }
+            let read = Document::decode_verified(document.encode(), &params);
+            prop_assert!(read.as_ref() == Ok(document));
+        }
+        for (node, old) in after.iter().zip(&before) {
+            let same = node.role == old.role && node.family == old.family && node.prefixes == old.prefixes;
+            if same && first.member(&node.id()).is_some() {
+                prop_assert!(next.member(&node.id()).is_some(), "who stood and changed nothing is in");
+            }
+        }
+        let own: Vec<SignedDescriptor> = next.descriptors().cloned().collect();
+        let (again, _) = Document::form(&params, &place_after(&params, Some(&first)), &own).unwrap();
+        prop_assert_eq!(again.hash(), next.hash());
+    }
+}
