@@ -162,6 +162,7 @@ impl World {
             Some(_) => network.document(&mut rng, Epoch::new(0), None).unwrap(),
             None => before,
         };
+        let (handovers, documents) = network.answer(&[document]);
         let listed = network
             .params
             .genesis_members
