@@ -158,8 +158,7 @@ fn halves_of_a_network_go_on_with_the_last_document_and_agree_when_they_meet() {
         .build()
         .unwrap();
     form(&mut network).unwrap();
-    // Two halves that hear nothing of each other. The documents of this epoch and of the next are
-    // decided already; those of the one after that neither half can decide.
+    // Two halves that hear nothing of each other, and neither can decide on the next document.
     let halves = |place: usize| -> BTreeSet<Party> {
         let all = network.nodes();
         all.filter(|party| party.number() as usize % 2 == place)
@@ -171,7 +170,7 @@ fn halves_of_a_network_go_on_with_the_last_document_and_agree_when_they_meet() {
         delay: LinkDelay::Fixed(Span::ZERO),
         loss: 1.0,
     });
-    let last = network.epoch().next();
+    let last = network.epoch();
     let (from, apart) = (network.now(), network.params().epoch.scale(5, 2));
     network.schedule(fault, from, Some(apart)).unwrap();
     let documents = |network: &Network| -> BTreeSet<(Epoch, shoal_proto::DocumentHash)> {

@@ -283,7 +283,7 @@ fn members_can_be_named() {
         "{}",
         error_of(&too_few)
     );
-    let strange = shoal_proto::NodeId::new([1; 32]);
+    let strange = shoal_proto::NodeId::new([2; 32]);
     let mut unsound = members.clone();
     unsound[0] = format!("{strange},mix,/ip4/192.0.2.1/tcp/4140");
     let unsound = error_of(&new("b.toml", &unsound));

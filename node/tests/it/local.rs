@@ -31,7 +31,7 @@ async fn alice() -> (Place, String) {
     let members: Vec<String> = (1u8..)
         .zip(members)
         .map(|(number, role)| {
-            let id = shoal_proto::NodeId::new([number; 32]);
+            let id = shoal_topology::Identity::from_bytes(&[number; 32]).id();
             format!("{id},{role},/ip4/127.0.0.1/tcp/{number}")
         })
         .collect();

@@ -454,7 +454,7 @@ async fn gossip_is_passed_on_after_its_verdict_only() {
     }
     let (_, bytes) = c.event(gossip).await;
     assert_eq!(bytes, vec![2; 900], "only the one that was accepted");
-    a.net.publish(vec![9; 2049]);
+    a.net.publish(vec![9; 27_000]);
     a.event(|event| matches!(event, NetEvent::PublishFailed).then_some(()))
         .await;
 }
