@@ -233,7 +233,6 @@ pub(super) enum Found {
     Descriptor(Arc<[u8]>, Result<SignedDescriptor, DescriptorError>),
     Message(Arc<[u8]>, Result<Verified, MessageError>),
     Answer(Arc<[u8]>, Option<Arc<Reading>>),
-    #[expect(clippy::type_complexity, reason = "taken apart where it is used")]
     Chain(Arc<[u8]>, Option<Arc<(Followed, Option<DocumentError>)>>),
     Formed(Arc<Recipe>, Result<(Arc<Document>, Seats), DocumentError>),
     Judged(DocumentHash, Result<Sound, DocumentError>),

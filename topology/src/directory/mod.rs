@@ -176,8 +176,8 @@ impl<R: CryptoRng> Directory<R> {
             refusals: Refusals::default(),
             actions: VecDeque::new(),
         };
-        let chain = (restored.handovers, restored.documents);
-        directory.restore(chain, restored.descriptors, now);
+        directory.restore_chain(restored.handovers, &restored.documents, now);
+        directory.restore_descriptors(restored.descriptors, now);
         directory.resume_own(now);
         // A node is first told whether its clock is right.
         if directory.local.is_none() {
@@ -186,12 +186,7 @@ impl<R: CryptoRng> Directory<R> {
         directory
     }
 
-    fn restore(
-        &mut self,
-        (handovers, documents): (Vec<Arc<[u8]>>, Vec<Arc<[u8]>>),
-        descriptors: Vec<Arc<[u8]>>,
-        now: Time,
-    ) {
+    fn restore_chain(&mut self, handovers: Vec<Arc<[u8]>>, documents: &[Arc<[u8]>], now: Time) {
         let rules = Arc::clone(&self.rules);
         for handover in handovers {
             self.archive.restore_handover(&rules, handover);
@@ -205,6 +200,13 @@ impl<R: CryptoRng> Directory<R> {
         for epoch in self.archive.prune(&rules.params, now) {
             self.persist(DirectoryChange::RemoveDocument { epoch });
         }
+        if self.archive.tip().is_some() {
+            self.refresh_view();
+        }
+    }
+
+    fn restore_descriptors(&mut self, descriptors: Vec<Arc<[u8]>>, now: Time) {
+        let rules = Arc::clone(&self.rules);
         for bytes in descriptors {
             let signed = SignedDescriptor::decode(&bytes, &rules);
             let Ok(signed) = signed else { continue };
@@ -227,9 +229,6 @@ impl<R: CryptoRng> Directory<R> {
             }
         }
         self.look_at_all();
-        if self.archive.tip().is_some() {
-            self.refresh_view();
-        }
         if self.keys.iter().next().is_some() {
             self.actions
                 .push_back(DirectoryAction::Keys(self.keys.clone()));
