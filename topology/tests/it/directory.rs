@@ -3,7 +3,7 @@
 use prost::Message as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time, wire};
-use shoal_topology::agreement::Height;
+use shoal_topology::agreement::{Height, Seats};
 use shoal_topology::{
     Directory, DirectoryAction, DirectoryInput, DirectoryWarning, FamilyKey, Refusal, Response,
     Ticket, Verdict, adopt_documents,
@@ -217,6 +217,87 @@ fn the_last_document_stays_in_force_for_three_epochs() {
     assert_eq!(net.agreed(5).previous(), first.hash());
     net.run_to(6, 500);
     net.agreed(6);
+}
+
+/// Who proposes first has not heard of a newcomer, and of nothing new of the others, because it was cut off:
+/// the others held all that for long enough, and take the next one's document.
+#[test]
+fn a_document_that_leaves_out_what_others_hold_is_not_taken() {
+    let mut net = Harness::new(90, 7, 2, 6);
+    (0..9)
+        .filter(|index| *index != 6)
+        .for_each(|index| net.start(index));
+    net.run_to(1, 10);
+    let base = net.agreed(1);
+    let members = net.params.genesis_members.iter().map(|member| member.id);
+    let seats = Seats::first(net.params.hash(), members).unwrap();
+    let first = seats.holder(seats.proposers(base.seed())[0]).unwrap().id;
+    let first = net.nodes.iter().position(|node| node.id == first).unwrap();
+    net.partition(|index| u8::from(index == first));
+    net.start(6);
+    net.run_until(net.params.freeze_time(Epoch::new(2)) - Span::from_millis(10));
+    net.heal();
+    net.run_to(2, 10);
+    let document = net.agreed(2);
+    assert!(document.member(&net.nodes[6].id).is_some());
+    assert!(document.header().reveal.as_ref().unwrap().round > 0);
+}
+
+/// All seats crash at one moment and start again, at any moment of an agreement: each goes on with what it
+/// said, the lock is kept and what it is of, and a document comes of it.
+#[test]
+fn a_crash_of_all_at_any_moment_loses_no_lock_and_no_document() {
+    for step in 0..24 {
+        let mut net = quiet(91);
+        net.run_until(net.params.freeze_time(Epoch::new(1)) + Span::from_millis(20 * step));
+        (0..8).for_each(|index| net.stop(index));
+        net.start_all();
+        net.run_to(1, 10);
+        net.agreed(1);
+        net.run_to(2, 10);
+        net.agreed(2);
+    }
+}
+
+/// And each alone, again and again, so that what it says anew meets what it said.
+#[test]
+fn a_seat_that_crashes_again_and_again_says_nothing_else() {
+    for (seed, crashed) in (0..8).enumerate() {
+        let mut net = quiet(92 + seed as u64);
+        net.loss = 100;
+        let freeze = net.params.freeze_time(Epoch::new(1));
+        for step in 0..20 {
+            net.run_until(freeze + Span::from_millis(50 * step));
+            net.stop(crashed);
+            net.run_until(freeze + Span::from_millis(50 * step + 20));
+            net.start(crashed);
+        }
+        net.run_to(1, 10);
+        net.agreed(1);
+    }
+}
+
+/// Whoever takes a machine finds no key of a term that is over.
+#[test]
+fn the_key_of_a_seat_is_wiped_when_the_next_term_has_begun() {
+    let mut net = quiet(93);
+    let oldest = |net: &Harness| -> Vec<u64> {
+        let kept = net.nodes.iter().map(|node| node.disk.seat_keys.clone());
+        let first = |kept: Option<zeroize::Zeroizing<Vec<u8>>>| {
+            u64::from_be_bytes(kept.unwrap()[..8].try_into().unwrap())
+        };
+        kept.map(first).collect()
+    };
+    net.run_to(1, 10);
+    assert_eq!(oldest(&net), [0; 8]);
+    // Terms of four: the third begins with height 9, which is epoch 8's.
+    net.run_to(13, 10);
+    net.agreed(13);
+    assert!(
+        oldest(&net).iter().all(|first| *first >= 2),
+        "{:?}",
+        oldest(&net)
+    );
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use prost::Message as _;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time};
-use shoal_topology::agreement::Height;
+use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time, wire};
+use shoal_topology::agreement::{Height, Message, Seat, VoteKind};
 use shoal_topology::{
     Address, Directory, DirectoryAction, DirectoryChange, DirectoryDone, DirectoryInput,
     DirectoryJob, DirectoryWarning, Document, FamilyKey, GenesisMember, Identity, LocalNode,
@@ -168,7 +169,14 @@ pub(crate) struct Harness {
     done: BTreeMap<[u8; 32], DirectoryDone>,
     pub(crate) trace: Vec<String>,
     pub(crate) warnings: Vec<(usize, DirectoryWarning)>,
+    /// What each seat has said in each step: an honest one says one thing, whatever happens to it.
+    said: BTreeMap<Step, Word>,
 }
+
+/// Height, round, seat, and which of three words.
+type Step = (Height, u32, Seat, &'static str);
+/// A document, if it is for one, and the round of its lock, if it has one.
+type Word = (Option<DocumentHash>, Option<u32>);
 
 impl Harness {
     /// A network of so many mixes and providers, all of them down. The first `genesis` of the
@@ -226,7 +234,35 @@ impl Harness {
             done: BTreeMap::new(),
             trace: Vec::new(),
             warnings: Vec::new(),
+            said: BTreeMap::new(),
         }
+    }
+
+    /// Nobody here contradicts itself.
+    fn listen(&mut self, gossip: &[u8]) {
+        let gossip = wire::Gossip::decode(gossip).unwrap();
+        let Some(wire::gossip::What::Agreement(bytes)) = gossip.what else {
+            return;
+        };
+        let (step, word) = match Message::decode(&bytes).unwrap() {
+            Message::Vote(vote) => {
+                let kind = match vote.kind {
+                    VoteKind::Prevote => "prevotes",
+                    VoteKind::Precommit => "precommits",
+                };
+                (
+                    (vote.height, vote.round, vote.seat, kind),
+                    (vote.document, None),
+                )
+            }
+            Message::Proposal(it) => (
+                (it.height, it.round, it.seat, "proposes"),
+                (Some(it.document), it.locked),
+            ),
+            _ => return,
+        };
+        let before = *self.said.entry(step).or_insert(word);
+        assert_eq!(before, word, "a seat says two things: {step:?}");
     }
 
     pub(crate) fn start_all(&mut self) {
@@ -350,6 +386,7 @@ impl Harness {
     fn act(&mut self, index: usize, action: DirectoryAction) {
         match action {
             DirectoryAction::Publish(bytes) => {
+                self.listen(&bytes);
                 self.schedule(Span::ZERO, Event::Publish { from: index, bytes });
             }
             DirectoryAction::Request { to, request } => {

@@ -439,8 +439,11 @@ fn a_chain_with_a_wrong_link_leads_up_to_there() {
     skips.handovers.remove(1);
     assert_eq!(adopted(&skips), (2, 1), "a handover is missing");
     let mut forged = answer.clone();
-    let end = forged.handovers[1].len();
-    forged.handovers[1][end - 1] ^= 1;
+    let mut handover = wire::Handover::decode(answer.handovers[1].as_slice()).unwrap();
+    // The first two seats with each other's keys: sound ones, and of nobody else.
+    let (one, two) = handover.seats.split_at_mut(96);
+    one[32..].swap_with_slice(&mut two[32..96]);
+    forged.handovers[1] = handover.encode_to_vec();
     assert_eq!(adopted(&forged), (2, 1), "other seats than were signed");
     let mut forged = answer.clone();
     let end = forged.documents[3].len();
