@@ -219,15 +219,16 @@ fn the_last_document_stays_in_force_for_three_epochs() {
     net.agreed(6);
 }
 
-/// Who proposes first has not heard of a newcomer, and of nothing new of the others, because it was cut off:
-/// the others held all that for long enough, and take the next one's document.
+/// Who proposes first has not heard of a newcomer, because it was cut off: the others held its descriptor for
+/// long enough, and take the next one's document.
 #[test]
 fn a_document_that_leaves_out_what_others_hold_is_not_taken() {
     let mut net = Harness::new(90, 7, 2, 6);
     (0..9)
         .filter(|index| *index != 6)
         .for_each(|index| net.start(index));
-    net.run_to(1, 10);
+    // All have said what they say in this epoch.
+    net.run_to(1, 300);
     let base = net.agreed(1);
     let members = net.params.genesis_members.iter().map(|member| member.id);
     let seats = Seats::first(net.params.hash(), members).unwrap();
@@ -272,6 +273,25 @@ fn a_seat_that_crashes_again_and_again_says_nothing_else() {
             net.run_until(freeze + Span::from_millis(50 * step + 20));
             net.start(crashed);
         }
+        net.run_to(1, 10);
+        net.agreed(1);
+    }
+}
+
+/// A seat that has voted, and starts again where it hears nothing of what it voted for, says the same.
+#[test]
+fn a_seat_says_the_same_again_though_it_hears_something_else() {
+    for millis in [150, 250, 350, 450] {
+        let mut net = quiet(94);
+        net.run_until(net.params.freeze_time(Epoch::new(1)) + Span::from_millis(millis));
+        net.stop(1);
+        // With one beside it that hears it.
+        net.stop(2);
+        net.partition(|index| u8::from(index == 1 || index == 2));
+        net.start(1);
+        net.start(2);
+        net.run_to(0, 990);
+        net.heal();
         net.run_to(1, 10);
         net.agreed(1);
     }

@@ -445,6 +445,9 @@ fn a_chain_with_a_wrong_link_leads_up_to_there() {
     one[32..].swap_with_slice(&mut two[32..96]);
     forged.handovers[1] = handover.encode_to_vec();
     assert_eq!(adopted(&forged), (2, 1), "other seats than were signed");
+    forged.documents.clear();
+    forged.handovers.pop();
+    assert_eq!(adopted(&forged), (0, 1), "though nothing comes of them yet");
     let mut forged = answer.clone();
     let end = forged.documents[3].len();
     forged.documents[3][end - 1] ^= 1;
