@@ -798,6 +798,83 @@ mod tests {
         assert!(!Judgement::Invalid.counts(9, Some(1)));
     }
 
+    /// Does what is wanted, on a disk that is quick: what was said, and what is in the log.
+    fn settle(agreement: &mut Agreement, log: &mut Vec<u8>) -> Vec<Vote> {
+        let mut said = Vec::new();
+        while let Some(action) = agreement.poll_action() {
+            match action {
+                AgreementAction::Persist { ticket, records } => {
+                    log.extend(records);
+                    agreement.handle_input(at(3), AgreementInput::Persisted { ticket });
+                }
+                AgreementAction::Send(Message::Vote(vote)) if vote.seat == Seat(0) => {
+                    said.push(vote);
+                }
+                _ => {}
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn who_has_precommitted_and_starts_again_has_and_holds_to_it() {
+        let (mut agreement, seats, identities) = seven();
+        let (ours, other) = (DocumentHash::new([5; 32]), DocumentHash::new([6; 32]));
+        let prevote = |seat: u16, document| {
+            let place = (VoteKind::Prevote, HEIGHT, 0);
+            let identity = &identities[usize::from(seat)];
+            let vote = Vote::sign(&seats, identity, place, document, Seat(seat));
+            AgreementInput::Message(Verified(Message::Vote(vote)))
+        };
+        let mut log = Vec::new();
+        let (round, document) = (0, ours);
+        agreement.handle_input(at(2), AgreementInput::Propose { round, document });
+        settle(&mut agreement, &mut log);
+        (1..5).for_each(|seat| agreement.handle_input(at(2), prevote(seat, Some(ours))));
+        let said = settle(&mut agreement, &mut log);
+        let is_precommit = |vote: &&Vote| vote.kind == VoteKind::Precommit;
+        let precommits: Vec<_> = said.iter().filter(is_precommit).collect();
+        assert_eq!((precommits.len(), precommits[0].document), (1, Some(ours)));
+        // It starts again, and hears of those only who were against it.
+        let own = Arc::new(Identity::from_bytes(&identities[0].to_bytes()));
+        let height = (seats.clone(), Vec::from_iter(seats.all()), HEIGHT);
+        let timing = Timing::of_epoch(Span::from_secs(3600));
+        let mut again = Agreement::new(height, Some((own.id(), own)), timing, &log, at(4)).unwrap();
+        let mut said = settle(&mut again, &mut log);
+        (5..7).for_each(|seat| again.handle_input(at(5), prevote(seat, None)));
+        for seconds in [60, 120, 180] {
+            again.handle_timeout(at(seconds));
+            said.extend(settle(&mut again, &mut log));
+        }
+        // The others go on to the next round, where something else is proposed.
+        for seat in 1..6 {
+            again.handle_input(at(200), vote(&seats, &identities, seat, 1));
+        }
+        let what = (other, None);
+        let proposal = Proposal::sign(&seats, &identities[1], (HEIGHT, 1), what, Seat(1));
+        again.handle_input(
+            at(200),
+            AgreementInput::Message(Verified(Message::Proposal(proposal))),
+        );
+        again.handle_input(
+            at(200),
+            AgreementInput::Judged {
+                document: other,
+                judgement: Judgement::Valid,
+                made_in: Some(1),
+            },
+        );
+        said.extend(settle(&mut again, &mut log));
+        let mut precommits = said
+            .iter()
+            .filter(is_precommit)
+            .filter(|vote| vote.round == 0);
+        assert!(precommits.clone().next().is_some(), "it is said again");
+        assert!(precommits.all(|vote| vote.document == Some(ours)));
+        let others = said.iter().filter(|vote| vote.document == Some(other));
+        assert_eq!(others.count(), 0, "it is locked");
+    }
+
     #[test]
     fn two_votes_of_a_seat_are_evidence_and_told_once() {
         let (mut agreement, seats, identities) = seven();
