@@ -6,8 +6,8 @@
 //! given up, because tags of its packets may be on their way to the replay log: by a deadline, and
 //! not when it is quiet, or who floods the node could keep the key alive.
 //!
-//! Keys and numbers have a lane of their own, so that what others make the node write (descriptors and
-//! documents) delays them by one group at most. What comes while a group is written makes the next.
+//! They have a lane of their own, with the documents that are decided, so that what others make the node write
+//! (descriptors) delays them by one group at most. What comes while a group is written makes the next.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -21,7 +21,7 @@ const KEY_LINGER: Span = Span::from_secs(3);
 const RETRY: Span = Span::from_secs(3);
 /// What the directory wants done while it waits for the disk: beyond that, answers are left out.
 const MOST_HELD: usize = 256;
-/// Most descriptors and documents of a group.
+/// Most descriptors of a group.
 const MOST_IN_GROUP: usize = 256;
 
 /// Changes that are written together, with their ticket.
@@ -31,9 +31,9 @@ pub(super) type Write = (u64, Vec<DirectoryChange>);
 #[derive(Default)]
 pub(super) struct Durable {
     last_ticket: u64,
-    /// Keys, numbers, and what a seat says: few, and others wait for them.
+    /// Keys, numbers, what a seat says, and what was decided: few, and others wait for most of them.
     own: Lane,
-    /// Documents and descriptors.
+    /// Descriptors.
     others: Lane,
     /// Waits until keys and numbers are on disk: the newest.
     held_keys: Option<KeyRing>,
@@ -271,10 +271,16 @@ impl Durable {
 
     fn write(&mut self, change: DirectoryChange) {
         match Row::of(&change) {
-            Row::Key(_) | Row::Sequence | Row::SeatKeys | Row::Record(..) | Row::Proposal(_) => {
-                self.own.put(change)
-            }
-            Row::Document(_) | Row::Descriptor(..) | Row::Handover(_) => self.others.put(change),
+            // What was decided is in the lane of what was said of it, so that the one is not given up before the
+            // other is there: else who crashes between votes again.
+            Row::Key(_)
+            | Row::Sequence
+            | Row::SeatKeys
+            | Row::Record(..)
+            | Row::Proposal(_)
+            | Row::Document(_)
+            | Row::Handover(_) => self.own.put(change),
+            Row::Descriptor(..) => self.others.put(change),
         }
     }
 
@@ -402,6 +408,37 @@ mod tests {
         let released = durable.done(at(0), second);
         assert!(matches!(released[..], [DirectoryAction::Publish(_)]));
         assert!(matches!(durable.order(at(0), publish()), Ordered::Now(_)));
+    }
+
+    #[test]
+    fn what_was_said_is_given_up_together_with_what_came_of_it() {
+        let (height, number) = (Height::new(4), 0);
+        let persist = DirectoryAction::Persist;
+        let mut durable = Durable::default();
+        later(
+            &mut durable,
+            0,
+            persist(DirectoryChange::Record {
+                height,
+                number,
+                bytes: [1].into(),
+            }),
+        );
+        let (said, _) = durable.poll(at(0)).expect("a group");
+        durable.done(at(0), said);
+        // The disk is busy with what others make the node write.
+        later(&mut durable, 1, descriptor(1));
+        durable.poll(at(1)).expect("a group");
+        let epoch = Epoch::new(3);
+        let bytes = [2].into();
+        let document = DirectoryChange::Document { epoch, bytes };
+        later(&mut durable, 2, persist(document));
+        let gone = DirectoryChange::RemoveRecord { height, number };
+        later(&mut durable, 2, persist(gone));
+        let (_, changes) = durable.poll(at(2)).expect("a group");
+        let is_document = |change: &_| matches!(change, DirectoryChange::Document { .. });
+        let is_gone = |change: &_| matches!(change, DirectoryChange::RemoveRecord { .. });
+        assert!(changes.iter().any(is_gone) && changes.iter().any(is_document));
     }
 
     #[test]

@@ -306,10 +306,13 @@ impl Readiness {
 
     fn as_member(&mut self, document: &Document, look: &Look<'_>, troubles: &mut Vec<Trouble>) {
         let (epoch, next, now) = (document.epoch(), look.next, look.now);
-        let Some(member) = document.member(look.local) else {
+        let listed = document.member(look.local);
+        // A mix that has just come is listed, and no packet passes it before it has a layer.
+        let Some(member) = listed.filter(|member| member.position().is_some()) else {
             self.cut_since = None;
             let (role, ties) = &self.own;
-            return troubles.push(match document.no_place(*role, ties) {
+            let why = document.no_place(*role, ties).filter(|_| listed.is_none());
+            return troubles.push(match why {
                 Some(why) => Trouble::LeftOut { epoch, why },
                 None => Trouble::NotAMember { epoch, next },
             });

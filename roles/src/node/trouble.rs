@@ -102,7 +102,7 @@ shoal_proto::labels! {
         /// There is no document.
         NoDocument = "no_document", "After a start it is normal for seconds; else look whether the node reaches others.";
         /// The document in force does not list the node.
-        NotAMember = "not_a_member", "A new node waits for an epoch; /healthz says until when.";
+        NotAMember = "not_a_member", "A new provider waits for an epoch and a new mix for two; /healthz says until when.";
         /// No document has a place for the node: its family, or the network of one of its addresses (/24, or
         /// /48 for IPv6), stands in another position.
         LeftOut = "left_out", "/healthz says what to change.";
@@ -177,7 +177,7 @@ impl Trouble {
                  heard of, and no neighbour has one; look whether they run and this machine reaches them"
             ),
             Self::NotAMember { epoch, next } => format!(
-                "the document of epoch {epoch} does not list this node; it waits for the next one that \
+                "the document of epoch {epoch} has no place for this node yet; it waits for the next one that \
                  can, {}",
                 At(*next, now)
             ),

@@ -149,6 +149,22 @@ fn who_has_no_place_in_any_document_is_not_ready_and_says_why() {
 }
 
 #[test]
+fn a_mix_that_has_just_come_is_listed_and_not_ready_before_it_has_a_layer() {
+    let mut world = World::coming(Role::Mix);
+    world.run_for(secs(60));
+    assert!(!world.is_ready());
+    let (epoch, next) = (Epoch::new(1), world.network.params.start_of(Epoch::new(2)));
+    assert_eq!(world.troubles(), [Trouble::NotAMember { epoch, next }]);
+    let figures = world.node.figures(world.now);
+    assert_eq!(figures.troubles.of(TroubleKind::NotAMember), 1);
+    // A provider has its place at once.
+    let mut world = World::coming(Role::Provider);
+    world.link_up();
+    world.run_for(secs(60));
+    assert!(world.is_ready(), "{:?}", world.troubles());
+}
+
+#[test]
 fn who_waits_is_reminded_less_and_less_often() {
     let mut world = World::new(Role::Mix, false);
     world.link_up();

@@ -41,6 +41,8 @@ struct Start {
     with_document: bool,
     /// This long after the beginning of epoch 0.
     after: Span,
+    /// The document in force is the first that lists it.
+    comes: bool,
     /// Where others reach it; as the document says, if none.
     addresses: Option<Vec<Address>>,
     /// It is of the family of one with this role, and not in the document.
@@ -53,6 +55,7 @@ impl Default for Start {
             with_key: true,
             with_document: true,
             after: Span::from_secs(10),
+            comes: false,
             addresses: None,
             beside: None,
         }
@@ -143,10 +146,20 @@ impl World {
         Self::start(Role::Mix, start)
     }
 
+    /// One that the document in force lists for the first time.
+    pub(crate) fn coming(role: Role) -> Self {
+        let start = Start {
+            comes: true,
+            ..Start::default()
+        };
+        Self::start(role, start)
+    }
+
     fn start(role: Role, start: Start) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let mut network = Network::new(&mut rng, NetworkParameters::example(), 2, 3);
-        let now = network.params.genesis + start.after;
+        let epoch = Epoch::new(u64::from(start.comes));
+        let now = network.params.start_of(epoch) + start.after;
         let id = network.ids(role).next().unwrap();
         let family = start.beside.map(|other| {
             let key = Arc::new(FamilyKey::from_bytes(&[7; 32]));
@@ -161,6 +174,15 @@ impl World {
             // It comes when the other stands.
             Some(_) => network.document(&mut rng, Epoch::new(0), None).unwrap(),
             None => before,
+        };
+        let (document, own) = match start.comes {
+            false => (document, own),
+            true => {
+                let first = network.document(&mut rng, Epoch::new(0), None).unwrap();
+                network.nodes.insert(id, own);
+                let next = network.document(&mut rng, epoch, Some(&*first)).unwrap();
+                (next, network.nodes.remove(&id).unwrap())
+            }
         };
         let (handovers, documents) = network.answer(&[document]);
         let listed = network
@@ -178,8 +200,8 @@ impl World {
             capacity_class: 0,
             storage_mib: 0,
         };
-        let secret = own.keys.secret(Epoch::new(0)).unwrap().to_bytes();
-        let keys = start.with_key.then(|| (Epoch::new(0), secret));
+        let secret = own.keys.secret(epoch).unwrap().to_bytes();
+        let keys = start.with_key.then(|| (epoch, secret));
         let kept = |rows: Vec<Vec<u8>>| {
             let rows = rows.into_iter().filter(|_| start.with_document);
             rows.map(Into::into).collect()

@@ -104,7 +104,8 @@ impl Archive {
         };
         let bytes: Arc<[u8]> = handover.encode().into();
         self.handovers.insert(height, Arc::clone(&bytes));
-        if let Some(trust) = &mut self.trust {
+        // It may be known already, and what follows from it, by a neighbour's chain.
+        if let Some(trust) = self.trust.as_mut().filter(|it| it.until() == height) {
             trust.go_on(height, seats);
         }
         Some((height, bytes))

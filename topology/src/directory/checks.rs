@@ -101,10 +101,10 @@ impl<R: CryptoRng> Directory<R> {
             }
             return self.verdict(ticket, Verdict::Ignore);
         }
-        self.begin_with_others(now);
         let seats = self.council.as_ref().map(|council| council.seats().clone());
         let knows = |council: &Council| council.knows(&message);
-        let Some(seats) = seats.filter(|_| !self.council.as_ref().is_none_or(knows)) else {
+        let known = self.council.as_ref().is_some_and(knows);
+        let Some(seats) = seats.filter(|_| !known) else {
             self.note_source(*from, &message);
             return self.verdict(ticket, Verdict::Ignore);
         };
@@ -134,12 +134,8 @@ impl<R: CryptoRng> Directory<R> {
         let message = checked.as_ref().ok().map(|it| it.message().clone());
         let mut news = false;
         if let Ok(verified) = checked {
-            let council = self.council.as_ref();
-            news = council.is_some_and(|council| !council.knows(verified.message()));
-            if news {
-                self.counters.heard += 1;
-                self.agree(now, verified);
-            }
+            news = self.agree(now, verified);
+            self.counters.heard += u64::from(news);
         } else {
             self.counters.not_agreement += 1;
         }

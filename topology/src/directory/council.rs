@@ -9,11 +9,11 @@ use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time};
 
 use super::held::{choose, look_at};
 use super::jobs::{Candidate, Recipe, Sound, Task};
-use super::pool::{covers, is_lapsed};
+use super::pool::is_lapsed;
 use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning, JOB_PATIENCE};
 use crate::agreement::{
     Agreement, AgreementAction, AgreementInput, Certificate, Height, Judgement, Message, Reveal,
-    Seat, Seats, Timing,
+    Seat, Seats, Timing, Verified,
 };
 use crate::chain::Certified;
 use crate::document::Place;
@@ -109,7 +109,7 @@ impl Council {
     /// Whether a message would change nothing.
     pub(super) fn knows(&self, message: &Message) -> bool {
         let agreement = self.agreement.as_ref();
-        agreement.is_none_or(|agreement| agreement.knows(message))
+        agreement.is_some_and(|agreement| agreement.knows(message))
     }
 
     pub(super) const fn seats(&self) -> &Seats {
@@ -289,22 +289,28 @@ impl<R: CryptoRng> Directory<R> {
         if !self.is_without() {
             return self.target(now).is_some();
         }
-        let (params, epoch) = (&self.rules.params, self.epoch);
+        let heard = self.heard_seats();
         let Some(council) = &mut self.council else {
             return false;
         };
-        let heard = |seat: &Seat| {
-            let id = council.seats.holder(*seat).map(|holder| holder.id);
-            let known = id.map_or(&[][..], |id| self.pool.of(&id));
-            known.iter().any(|signed| covers(params, epoch, signed))
-        };
-        let heard = council.seats.all().filter(heard).count();
         if heard < council.seats.quorum() {
             council.heard_since = None;
             return false;
         }
         let since = *council.heard_since.get_or_insert(now);
         heard == council.seats.count() || now >= since + REST
+    }
+
+    /// Of how many seats descriptors for this epoch have been heard.
+    fn heard_seats(&self) -> usize {
+        let Some(council) = &self.council else {
+            return 0;
+        };
+        let heard = |seat: &Seat| {
+            let holder = council.seats.holder(*seat);
+            holder.is_some_and(|it| self.pool.covers(&self.rules.params, self.epoch, &it.id))
+        };
+        council.seats.all().filter(heard).count()
     }
 
     fn begin(&mut self, now: Time) {
@@ -342,11 +348,6 @@ impl<R: CryptoRng> Directory<R> {
         Some((id, Arc::new(key)))
     }
 
-    /// A message of the agreement whose signatures are right.
-    pub(super) fn agree(&mut self, now: Time, message: crate::agreement::Verified) {
-        self.hear(now, AgreementInput::Message(message));
-    }
-
     fn hear(&mut self, now: Time, input: AgreementInput) {
         let council = self.council.as_mut();
         if let Some(agreement) = council.and_then(|council| council.agreement.as_mut()) {
@@ -355,14 +356,29 @@ impl<R: CryptoRng> Directory<R> {
         }
     }
 
-    /// Begins if a seat has begun, and it is about time here too.
-    pub(super) fn begin_with_others(&mut self, now: Time) {
-        let tolerance = Descriptor::clock_tolerance(&self.rules.params);
-        let about = self.is_without() || self.target(now + tolerance).is_some();
+    /// Takes a message of the agreement whose signatures are right. Begins if a seat has begun, and it is
+    /// about time here too: enough has been heard, or the clocks differ. False if it changes nothing.
+    pub(super) fn agree(&mut self, now: Time, message: Verified) -> bool {
         let waits = |council: &Council| council.agreement.is_none();
-        if about && !self.own.is_held() && self.council.as_ref().is_some_and(waits) {
+        if self.council.as_ref().is_some_and(waits) && !self.own.is_held() && self.is_about(now) {
             self.begin(now);
         }
+        let council = self.council.as_ref();
+        let agreement = council.and_then(|council| council.agreement.as_ref());
+        let news = agreement.is_some_and(|it| !it.knows(message.message()));
+        if news {
+            self.hear(now, AgreementInput::Message(message));
+        }
+        news
+    }
+
+    fn is_about(&self, now: Time) -> bool {
+        if self.is_without() {
+            let seats = self.council.as_ref().map(|council| council.seats.quorum());
+            return seats.is_some_and(|quorum| self.heard_seats() >= quorum);
+        }
+        let tolerance = Descriptor::clock_tolerance(&self.rules.params);
+        self.target(now + tolerance).is_some()
     }
 
     /// Does what the agreement wants done.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use rand::CryptoRng;
 use shoal_proto::{NodeId, Span, Time};
 
-use super::pool::covers;
-use super::{Directory, DirectoryAction, DirectoryWarning};
+use super::{Directory, DirectoryWarning};
 use crate::MAX_STALE_EPOCHS;
 
 /// How long a node may take to hear of the epoch's document, after its start and after the switch, before
@@ -19,9 +18,7 @@ impl<R: CryptoRng> Directory<R> {
         if !self.rules.is_genesis(id) {
             return;
         }
-        let (params, epoch) = (&self.rules.params, self.epoch);
-        let mut known = self.pool.of(id).iter();
-        if known.any(|signed| covers(params, epoch, signed)) {
+        if self.pool.covers(&self.rules.params, self.epoch, id) {
             self.lacking.remove(id);
         } else {
             self.lacking.insert(*id);
@@ -71,10 +68,5 @@ impl<R: CryptoRng> Directory<R> {
             .in_force(self.epoch)
             .is_none_or(|d| d.epoch() != self.epoch)
             || now >= self.rules.params.freeze_time(next) && self.archive.get(next).is_none()
-    }
-
-    /// Puts an action into the queue.
-    pub(super) fn push(&mut self, action: DirectoryAction) {
-        self.actions.push_back(action);
     }
 }

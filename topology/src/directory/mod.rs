@@ -230,8 +230,7 @@ impl<R: CryptoRng> Directory<R> {
         }
         self.look_at_all();
         if self.keys.iter().next().is_some() {
-            self.actions
-                .push_back(DirectoryAction::Keys(self.keys.clone()));
+            self.push(DirectoryAction::Keys(self.keys.clone()));
         }
     }
 
@@ -431,19 +430,23 @@ impl<R: CryptoRng> Directory<R> {
         self.local.as_ref().map(|local| local.identity.id())
     }
 
+    /// Puts an action into the queue.
+    fn push(&mut self, action: DirectoryAction) {
+        self.actions.push_back(action);
+    }
+
     fn job(&mut self, task: Task) {
         let job = DirectoryJob::new(Arc::clone(&self.rules), task);
         self.push(DirectoryAction::Job(job));
     }
 
     fn persist(&mut self, change: DirectoryChange) {
-        self.actions.push_back(DirectoryAction::Persist(change));
+        self.push(DirectoryAction::Persist(change));
     }
 
     fn refresh_view(&mut self) {
         self.view = Arc::new(self.archive.view().clone());
-        self.actions
-            .push_back(DirectoryAction::View(Arc::clone(&self.view)));
+        self.push(DirectoryAction::View(Arc::clone(&self.view)));
     }
 
     /// Whether it was said in this epoch that the document in force is old.
@@ -456,7 +459,7 @@ impl<R: CryptoRng> Directory<R> {
         const MOST: usize = 64;
         let key = (self.epoch, warning.to_string());
         if self.warned.len() < MOST && self.warned.insert(key) {
-            self.actions.push_back(DirectoryAction::Warn(warning));
+            self.push(DirectoryAction::Warn(warning));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! when no document needs them.
 
 use rand::{CryptoRng, RngExt};
-use shoal_proto::{Epoch, Span, Time};
+use shoal_proto::{Epoch, NodeId, Span, Time};
 use zeroize::Zeroizing;
 
 use super::pool::{counts, pause};
@@ -10,7 +10,9 @@ use super::read::descriptor_gossip;
 use super::seat_keys::SeatKeys;
 use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning};
 use crate::agreement::Height;
-use crate::{Descriptor, DescriptorError, NetworkParameters, PACKET_VERSION, SignedDescriptor};
+use crate::{
+    Descriptor, DescriptorError, NetworkParameters, PACKET_VERSION, Role, SignedDescriptor,
+};
 
 /// What the node keeps about its own descriptors.
 pub(super) struct Own {
@@ -252,9 +254,9 @@ impl<R: CryptoRng> Directory<R> {
         self.own.issue_at = self.own.issue_at.min(soonest);
     }
 
-    /// When a document takes effect, after the one in force, that can name this node with a key that it
-    /// has: the next one, unless that is made of a descriptor with a key that was lost, or of none of
-    /// this node.
+    /// When a document takes effect, after the one in force, that can give this node a place with a key that
+    /// it has: the next one, unless that is made of a descriptor with a key that was lost, or of none of
+    /// this node; and of a mix that has just come, the one after that.
     #[must_use]
     pub fn next_usable(&self, now: Time) -> Time {
         let (params, next) = (&self.rules.params, self.epoch.next());
@@ -262,7 +264,11 @@ impl<R: CryptoRng> Directory<R> {
             return params.start_of(next);
         };
         let known = match self.archive.get(next) {
-            Some(document) => Some(document.member(&own).map(|member| member.key)),
+            Some(document) => {
+                let member = document.member(&own);
+                let placed = member.filter(|member| member.position().is_some());
+                Some(placed.map(|member| member.key))
+            }
             None => {
                 let base = self.archive.view().in_force(self.epoch);
                 let base = base.map(std::sync::Arc::as_ref);
@@ -280,7 +286,19 @@ impl<R: CryptoRng> Directory<R> {
         let usable = known.is_none_or(|key| key.is_some() && key == held)
             // Another descriptor, with the new key, is still to come.
             || self.archive.get(next).is_none() && self.own.issue_at < params.issue_deadline(next);
-        params.start_of(if usable { next } else { next.next() })
+        let first = if usable { next } else { next.next() };
+        let comes = self.archive.get(next).is_none() && self.comes_as_a_mix(&own);
+        params.start_of(if comes { first.next() } else { first })
+    }
+
+    /// Whether the next document lists this node for the first time, without a layer.
+    fn comes_as_a_mix(&self, own: &NodeId) -> bool {
+        let is_mix = self
+            .local
+            .as_ref()
+            .is_some_and(|local| local.role == Role::Mix);
+        let base = self.archive.tip().map(|tip| &tip.document);
+        is_mix && base.is_some_and(|base| base.member(own).is_none())
     }
 
     /// When the keys of an epoch that is over are to be deleted next.

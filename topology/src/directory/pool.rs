@@ -153,6 +153,12 @@ impl Pool {
         entry.map_or(&[], |entry| entry.kept.as_slice())
     }
 
+    /// Whether a descriptor of this identity covers the epoch.
+    pub(super) fn covers(&self, params: &NetworkParameters, epoch: Epoch, id: &NodeId) -> bool {
+        let mut known = self.of(id).iter();
+        known.any(|signed| covers(params, epoch, signed))
+    }
+
     /// Whatever this identity says next is taken, however soon.
     pub(super) fn allow(&mut self, id: &NodeId) {
         if let Some(entry) = self.entries.get_mut(id) {
@@ -203,7 +209,7 @@ fn trim(params: &NetworkParameters, target: Epoch, kept: &mut Vec<SignedDescript
 }
 
 /// Whether a descriptor has a key for the epoch and lasts to its end.
-pub(super) fn covers(params: &NetworkParameters, epoch: Epoch, signed: &SignedDescriptor) -> bool {
+fn covers(params: &NetworkParameters, epoch: Epoch, signed: &SignedDescriptor) -> bool {
     signed.descriptor().key_for(epoch).is_some()
         && signed.descriptor().expires_at >= params.start_of(epoch.next())
 }

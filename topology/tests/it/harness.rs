@@ -171,6 +171,8 @@ pub(crate) struct Harness {
     pub(crate) warnings: Vec<(usize, DirectoryWarning)>,
     /// What each seat has said in each step: an honest one says one thing, whatever happens to it.
     said: BTreeMap<Step, Word>,
+    /// By whom and in which bytes.
+    pub(crate) spoken: Vec<(usize, Vec<u8>)>,
 }
 
 /// Height, round, seat, and which of three words.
@@ -235,16 +237,18 @@ impl Harness {
             trace: Vec::new(),
             warnings: Vec::new(),
             said: BTreeMap::new(),
+            spoken: Vec::new(),
         }
     }
 
     /// Nobody here contradicts itself.
-    fn listen(&mut self, gossip: &[u8]) {
-        let gossip = wire::Gossip::decode(gossip).unwrap();
-        let Some(wire::gossip::What::Agreement(bytes)) = gossip.what else {
+    fn listen(&mut self, index: usize, bytes: &[u8]) {
+        let gossip = wire::Gossip::decode(bytes).unwrap();
+        let Some(wire::gossip::What::Agreement(message)) = gossip.what else {
             return;
         };
-        let (step, word) = match Message::decode(&bytes).unwrap() {
+        self.spoken.push((index, bytes.to_vec()));
+        let (step, word) = match Message::decode(&message).unwrap() {
             Message::Vote(vote) => {
                 let kind = match vote.kind {
                     VoteKind::Prevote => "prevotes",
@@ -345,6 +349,11 @@ impl Harness {
         a.directory.is_some() && b.directory.is_some() && a.side == b.side
     }
 
+    /// Hands a node a piece of gossip of another.
+    pub(crate) fn tell(&mut self, to: usize, from: usize, bytes: Vec<u8>) {
+        self.handle(Event::Gossip { to, from, bytes });
+    }
+
     fn lost(&mut self) -> bool {
         self.rng.random_range(0..1000) < self.loss
     }
@@ -386,7 +395,7 @@ impl Harness {
     fn act(&mut self, index: usize, action: DirectoryAction) {
         match action {
             DirectoryAction::Publish(bytes) => {
-                self.listen(&bytes);
+                self.listen(index, &bytes);
                 self.schedule(Span::ZERO, Event::Publish { from: index, bytes });
             }
             DirectoryAction::Request { to, request } => {
