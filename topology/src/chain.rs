@@ -8,7 +8,7 @@ use prost::Message as _;
 use shoal_proto::{DocumentHash, NetworkHash, wire};
 
 use crate::agreement::{Certificate, Height, MAX_MESSAGE_BYTES, MAX_SEATS, Seats, SeatsError};
-use crate::document::{UnverifiedDocument, ends_term};
+use crate::document::{ends_term, header_of};
 use crate::header::DocumentHeader;
 use crate::rules::Rules;
 use crate::{Document, DocumentError, NetworkParameters};
@@ -242,8 +242,8 @@ fn try_follow(
     let mut handovers = handovers.iter().peekable();
     for bytes in documents {
         let (document, certificate) = read(bytes)?;
-        let document = UnverifiedDocument::read(&document.into(), rules)?;
-        let height = document.header().height;
+        let header = header_of(&document)?;
+        let height = header.height;
         while followed.trust.until() < height
             && let Some(bytes) = handovers.next()
         {
@@ -251,14 +251,12 @@ fn try_follow(
         }
         // One of a term that is over is only of use to who has followed it.
         if height <= followed.trust.since {
-            followed.passed.push(document.header().hash(rules));
+            followed.passed.push(header.hash(rules));
             continue;
         }
-        followed
-            .trust
-            .check(rules, document.header(), &certificate)?;
+        followed.trust.check(rules, &header, &certificate)?;
         followed.documents.push(Certified {
-            document: Arc::new(document.verify(rules)?),
+            document: Arc::new(Document::decode(&document.into(), rules)?),
             certificate,
         });
     }

@@ -54,10 +54,18 @@ impl Role {
         }
     }
 
-    const fn to_wire(self) -> wire::Role {
+    pub(crate) const fn to_wire(self) -> wire::Role {
         match self {
             Self::Mix => wire::Role::Mix,
             Self::Provider => wire::Role::Provider,
+        }
+    }
+
+    pub(crate) fn from_wire(role: i32) -> Option<Self> {
+        match wire::Role::try_from(role) {
+            Ok(wire::Role::Mix) => Some(Self::Mix),
+            Ok(wire::Role::Provider) => Some(Self::Provider),
+            _ => None,
         }
     }
 }
@@ -175,11 +183,7 @@ impl Descriptor {
             .ok()
             .filter(usable)
             .ok_or(DescriptorError::Identity)?;
-        let role = match wire::Role::try_from(wire.role) {
-            Ok(wire::Role::Mix) => Role::Mix,
-            Ok(wire::Role::Provider) => Role::Provider,
-            _ => return Err(DescriptorError::Role),
-        };
+        let role = Role::from_wire(wire.role).ok_or(DescriptorError::Role)?;
         if wire.sphinx_keys.is_empty() || wire.sphinx_keys.len() > MAX_KEYS {
             return Err(DescriptorError::Keys);
         }
@@ -345,7 +349,26 @@ impl SignedDescriptor {
 
     /// Everything but the current time. What comes out shares the bytes.
     pub(crate) fn decode(bytes: &Arc<[u8]>, rules: &Rules) -> Result<Self, DescriptorError> {
-        UnverifiedDescriptor::read(bytes, rules)?.verify(&rules.network)
+        if bytes.len() > MAX_DESCRIPTOR_BYTES {
+            return Err(DescriptorError::Size(bytes.len()));
+        }
+        let malformed = |_| DescriptorError::Malformed;
+        let outer = wire::SignedDescriptor::decode(&**bytes).map_err(malformed)?;
+        // One envelope for one signed text, or copies that differ would count as two.
+        if outer.encode_to_vec() != **bytes {
+            return Err(DescriptorError::Malformed);
+        }
+        let inner = wire::Descriptor::decode(outer.descriptor.as_slice()).map_err(malformed)?;
+        let descriptor = Descriptor::from_wire(inner)?;
+        descriptor.check(rules)?;
+        let signature = outer.signature.as_slice().try_into();
+        let signature = signature.map_err(|_| DescriptorError::Signature)?;
+        let signed = message(&rules.network, &outer.descriptor);
+        if !verify(&descriptor.identity, &signed, signature) {
+            return Err(DescriptorError::Signature);
+        }
+        descriptor.check_family(&rules.network)?;
+        Ok(Self::new(descriptor, Arc::clone(bytes)))
     }
 
     /// Whether it is valid at this time.
@@ -408,47 +431,6 @@ impl SignedDescriptor {
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.0.descriptor.sequence
-    }
-}
-
-/// A descriptor that keeps every rule that can be seen without checking its signatures.
-pub(crate) struct UnverifiedDescriptor {
-    pub(crate) descriptor: Descriptor,
-    outer: wire::SignedDescriptor,
-    bytes: Arc<[u8]>,
-}
-
-impl UnverifiedDescriptor {
-    pub(crate) fn read(bytes: &Arc<[u8]>, rules: &Rules) -> Result<Self, DescriptorError> {
-        if bytes.len() > MAX_DESCRIPTOR_BYTES {
-            return Err(DescriptorError::Size(bytes.len()));
-        }
-        let outer =
-            wire::SignedDescriptor::decode(&**bytes).map_err(|_| DescriptorError::Malformed)?;
-        // One envelope for one signed text, or copies that differ would count as two.
-        if outer.encode_to_vec() != **bytes {
-            return Err(DescriptorError::Malformed);
-        }
-        let inner = wire::Descriptor::decode(outer.descriptor.as_slice())
-            .map_err(|_| DescriptorError::Malformed)?;
-        let descriptor = Descriptor::from_wire(inner)?;
-        descriptor.check(rules)?;
-        Ok(Self {
-            descriptor,
-            outer,
-            bytes: Arc::clone(bytes),
-        })
-    }
-
-    pub(crate) fn verify(self, network: &NetworkHash) -> Result<SignedDescriptor, DescriptorError> {
-        let signature = self.outer.signature.as_slice().try_into();
-        let signature = signature.map_err(|_| DescriptorError::Signature)?;
-        let signed = message(network, &self.outer.descriptor);
-        if !verify(&self.descriptor.identity, &signed, signature) {
-            return Err(DescriptorError::Signature);
-        }
-        self.descriptor.check_family(network)?;
-        Ok(SignedDescriptor::new(self.descriptor, self.bytes))
     }
 }
 

@@ -6,59 +6,23 @@ use std::sync::Arc;
 
 use prost::Message;
 use rand::CryptoRng;
-use shoal_packet::SphinxPublic;
-use shoal_proto::{DocumentHash, Epoch, FamilyId, NetworkHash, NodeId, wire};
+use shoal_proto::{DocumentHash, Epoch, NetworkHash, NodeId, wire};
 
 use crate::agreement::{Height, Holder, Reveal, Seats, Seed};
 use crate::bounded::has_at_most;
 use crate::canonical::Canonical;
-use crate::descriptor::UnverifiedDescriptor;
 use crate::header::{DocumentHeader, members_hash};
 use crate::layers::{Candidate, assign};
+use crate::member::{MAX_EXTRACT_BYTES, Member};
 use crate::position::Position;
 use crate::rules::Rules;
 use crate::ties::Tie;
-use crate::{
-    Address, Descriptor, DocumentError, Family, NetworkParameters, Role, SignedDescriptor,
-};
+use crate::{DocumentError, Family, NetworkParameters, Role, SignedDescriptor};
 
 /// Most members of a document.
 pub const MAX_MEMBERS: usize = 1024;
-/// Most bytes of an encoded document: its members and 16 bytes around each.
-pub const MAX_DOCUMENT_BYTES: usize =
-    512 + MAX_MEMBERS * (shoal_proto::size::MAX_DESCRIPTOR_BYTES + 16);
-
-/// A member of one epoch.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Member {
-    /// Its identity.
-    pub id: NodeId,
-    /// What it does.
-    pub role: Role,
-    /// 1 to L for a mix, 0 for a provider, and for a mix that has just come: see
-    /// [`position`](Self::position).
-    pub layer: u8,
-    /// Its Sphinx key of the document's epoch.
-    pub key: SphinxPublic,
-    /// Where it listens.
-    pub addresses: Vec<Address>,
-    /// Its family, if it is of one.
-    pub family: Option<FamilyId>,
-    /// What it says that it carries.
-    pub capacity_class: u32,
-}
-
-impl Member {
-    /// Where packets pass it: 1 to L for a mix, 0 for a provider. None for a mix that has just come: the
-    /// next document gives it a layer, by a seed that nobody knew when it came.
-    #[must_use]
-    pub const fn position(&self) -> Option<u8> {
-        match (self.role, self.layer) {
-            (Role::Mix, 0) => None,
-            (_, layer) => Some(layer),
-        }
-    }
-}
+/// Most bytes of an encoded document: its head, and its members with what is around each.
+pub const MAX_DOCUMENT_BYTES: usize = 512 + MAX_MEMBERS * (MAX_EXTRACT_BYTES + 3);
 
 /// What a document is made of besides descriptors.
 #[derive(Clone, PartialEq, Eq)]
@@ -110,18 +74,17 @@ impl<D: AsRef<Document>> Place<D> {
         &self,
         rules: &Rules,
         seed: &Seed,
-        descriptors: &BTreeMap<NodeId, SignedDescriptor>,
+        members: &BTreeMap<NodeId, Member>,
     ) -> Result<Seats, DocumentError> {
         let height = self.height();
         if height == Height::FIRST {
-            let listed = |id: &NodeId| descriptors.get(id);
-            let vrf = |id: &NodeId| listed(id).map(|signed| signed.descriptor().vrf_key);
+            let vrf = |id: &NodeId| members.get(id).map(|member| member.vrf_key);
             return Ok(self.seats.with_proofs(vrf));
         }
         match self.base().filter(|_| ends_term(rules, height)) {
             None => Ok(self.seats.clone()),
             Some(base) => {
-                let holders = base.descriptors().map(holder);
+                let holders = base.members().map(holder);
                 Seats::draw(rules.network, holders, seed).map_err(DocumentError::Seats)
             }
         }
@@ -135,12 +98,11 @@ pub(crate) fn ends_term(rules: &Rules, height: Height) -> bool {
         .is_multiple_of(u64::from(rules.params.term.max(1)))
 }
 
-fn holder(signed: &SignedDescriptor) -> Holder {
-    let descriptor = signed.descriptor();
+const fn holder(member: &Member) -> Holder {
     Holder {
-        id: descriptor.identity,
-        key: descriptor.seat_key,
-        vrf: Some(descriptor.vrf_key),
+        id: member.id,
+        key: member.seat_key,
+        vrf: Some(member.vrf_key),
     }
 }
 
@@ -150,7 +112,6 @@ pub struct Document {
     header: DocumentHeader,
     hash: DocumentHash,
     members: BTreeMap<NodeId, Member>,
-    descriptors: BTreeMap<NodeId, SignedDescriptor>,
     /// Providers first, then layer 1 and on; each ascending by identity.
     positions: Vec<Position>,
     bytes: Arc<[u8]>,
@@ -185,27 +146,41 @@ impl Document {
         place: &Place<D>,
         descriptors: impl IntoIterator<Item = &'a SignedDescriptor>,
     ) -> Result<(Self, Seats), DocumentError> {
-        let mut chosen: BTreeMap<NodeId, SignedDescriptor> = BTreeMap::new();
+        let mut newest: BTreeMap<NodeId, &SignedDescriptor> = BTreeMap::new();
         for signed in descriptors {
-            let newer = chosen
-                .get(&signed.id())
-                .is_none_or(|c| c.sequence() < signed.sequence());
-            if newer && signed.descriptor().key_for(place.epoch).is_some() {
-                chosen.insert(signed.id(), signed.clone());
+            let known = newest.get(&signed.id());
+            if known.is_none_or(|known| known.sequence() < signed.sequence())
+                && signed.descriptor().key_for(place.epoch).is_some()
+            {
+                newest.insert(signed.id(), signed);
             }
         }
-        limit(rules, place.epoch, &mut chosen);
+        let member = |signed: &SignedDescriptor| Member::of(signed.descriptor(), place.epoch);
+        let members = newest.into_values().filter_map(member);
+        Self::place(
+            rules,
+            place,
+            members.map(|member| (member.id, member)).collect(),
+        )
+    }
+
+    /// Gives these their layers, and leaves out who has no place.
+    fn place<D: AsRef<Self>>(
+        rules: &Rules,
+        place: &Place<D>,
+        mut members: BTreeMap<NodeId, Member>,
+    ) -> Result<(Self, Seats), DocumentError> {
+        limit(rules, place.epoch, &mut members);
         let seed = place.seed(&rules.network)?;
         let base = place.base();
-        let candidate = |signed: &SignedDescriptor| {
-            let (id, descriptor) = (signed.id(), signed.descriptor());
-            let before = base.and_then(|document| document.member(&id));
-            let before = before.filter(|before| before.role == descriptor.role);
+        let candidate = |member: &Member| {
+            let before = base.and_then(|document| document.member(&member.id));
+            let before = before.filter(|before| before.role == member.role);
             Candidate {
-                id,
-                role: descriptor.role,
-                ties: descriptor.ties(),
-                genesis: rules.is_genesis(&id),
+                id: member.id,
+                role: member.role,
+                ties: member.ties(),
+                genesis: rules.is_genesis(&member.id),
                 before: before.and_then(|before| Some((before.position()?, before.ties()))),
             }
         };
@@ -213,23 +188,26 @@ impl Document {
         let layers = rules.params.layers;
         let place_all = |candidates| assign(&draw, place.epoch, layers, candidates);
         // Who could not stand anywhere does not come in.
-        let all = place_all(chosen.values().map(candidate).collect());
+        let all = place_all(members.values().map(candidate).collect());
         all.check_filled(layers)?;
         for id in &all.left_out {
-            chosen.remove(id);
+            members.remove(id);
         }
         // A mix that comes now gets a layer from the next seed: this one may be known to whoever made it.
-        let waits = |signed: &SignedDescriptor| {
-            let listed = base.is_none_or(|base| base.member(&signed.id()).is_some());
-            signed.descriptor().role == Role::Mix && !listed
+        let waits = |member: &Member| {
+            let listed = base.is_none_or(|base| base.member(&member.id).is_some());
+            member.role == Role::Mix && !listed
         };
-        let standing = chosen.values().filter(|signed| !waits(signed));
+        let standing = members.values().filter(|member| !waits(member));
         let positions = place_all(standing.map(candidate).collect());
         positions.check_filled(layers)?;
         for id in &positions.left_out {
-            chosen.remove(id);
+            members.remove(id);
         }
-        let seats = place.next_seats(rules, &seed, &chosen)?;
+        for member in members.values_mut() {
+            member.layer = positions.of.get(&member.id).copied().unwrap_or(0);
+        }
+        let seats = place.next_seats(rules, &seed, &members)?;
         let header = DocumentHeader {
             height: place.height(),
             epoch: place.epoch,
@@ -239,7 +217,7 @@ impl Document {
             seats: seats.hash(),
             members: [0; 32],
         };
-        let document = Self::build(rules, header, chosen, &positions.of)?;
+        let document = Self::build(rules, header, members)?;
         Ok((document, seats))
     }
 
@@ -247,71 +225,60 @@ impl Document {
     fn build(
         rules: &Rules,
         mut header: DocumentHeader,
-        descriptors: BTreeMap<NodeId, SignedDescriptor>,
-        layers: &BTreeMap<NodeId, u8>,
+        members: BTreeMap<NodeId, Member>,
     ) -> Result<Self, DocumentError> {
-        let mut members = BTreeMap::new();
-        let mut tied: BTreeMap<Tie, u8> = BTreeMap::new();
-        let mut positions = vec![Vec::new(); usize::from(rules.params.layers) + 1];
-        for (id, signed) in &descriptors {
-            let descriptor = signed.descriptor();
-            let layer = layers.get(id).copied().unwrap_or(0);
-            if descriptor.role == Role::Provider && layer > 0 {
-                return Err(DocumentError::Layer(layer.into()));
-            }
-            let member = Member {
-                id: *id,
-                role: descriptor.role,
-                layer,
-                key: descriptor
-                    .key_for(header.epoch)
-                    .ok_or(DocumentError::NoKey(header.epoch))?,
-                addresses: descriptor.addresses.clone(),
-                family: descriptor.family.map(|proof| proof.family),
-                capacity_class: descriptor.capacity_class,
-            };
-            if let Some(position) = member.position() {
-                positions
-                    .get_mut(usize::from(position))
-                    .ok_or(DocumentError::Layer(layer.into()))?
-                    .push((*id, descriptor.capacity_class));
-                for tie in descriptor.ties().iter() {
-                    if *tied.entry(*tie).or_insert(position) != position {
-                        return Err(DocumentError::Torn(tie.kind()));
-                    }
-                }
-            }
-            members.insert(*id, member);
-        }
-        let position = |(layer, members)| Position::new(layer, members);
-        let positions = (0..).zip(positions).map(position);
-        let positions = positions.collect::<Result<Vec<_>, _>>()?;
-        let member = |(id, signed): (&NodeId, &SignedDescriptor)| wire::Member {
-            signed_descriptor: signed.encode().to_vec(),
-            layer: members.get(id).map_or(0, |member| member.layer.into()),
-        };
-        let listed: Vec<wire::Member> = descriptors.iter().map(member).collect();
+        let listed: Vec<Vec<u8>> = members.values().map(Member::encode).collect();
         header.members = members_hash(&listed);
         let bytes = wire::Document {
             header: Some(header.to_wire()),
             members: listed,
         }
         .encode_to_vec();
+        Self::stand(rules, header, members, bytes.into())
+    }
+
+    /// Of members that all have their layers.
+    fn stand(
+        rules: &Rules,
+        header: DocumentHeader,
+        members: BTreeMap<NodeId, Member>,
+        bytes: Arc<[u8]>,
+    ) -> Result<Self, DocumentError> {
+        let mut tied: BTreeMap<Tie, u8> = BTreeMap::new();
+        let mut positions = vec![Vec::new(); usize::from(rules.params.layers) + 1];
+        for member in members.values() {
+            if member.role == Role::Provider && member.layer > 0 {
+                return Err(DocumentError::Layer(member.layer.into()));
+            }
+            let Some(position) = member.position() else {
+                continue;
+            };
+            positions
+                .get_mut(usize::from(position))
+                .ok_or_else(|| DocumentError::Layer(member.layer.into()))?
+                .push((member.id, member.capacity_class));
+            for tie in member.ties().iter() {
+                if *tied.entry(*tie).or_insert(position) != position {
+                    return Err(DocumentError::Torn(tie.kind()));
+                }
+            }
+        }
+        let position = |(layer, members)| Position::new(layer, members);
+        let positions = (0..).zip(positions).map(position);
         Ok(Self {
             hash: header.hash(rules),
             header,
             members,
-            descriptors,
-            positions,
-            bytes: bytes.into(),
+            positions: positions.collect::<Result<Vec<_>, _>>()?,
+            bytes,
         })
     }
 
-    /// Decodes a document and verifies it by itself: every member's descriptor and key for the
-    /// epoch, its layer, no member twice, no layer empty, a provider, no family and no address prefix in
-    /// two positions, one canonical encoding.
-    /// Whether it follows from the document before is for who has that, and whether it counts its
-    /// certificate says.
+    /// Decodes a document and verifies it by itself: every member's keys and addresses, its layer, no member
+    /// twice, no layer empty, a provider, no family and no address prefix in two positions, one
+    /// canonical encoding.
+    /// Whether its members have said so of themselves, and whether it follows from the document before, is
+    /// for who has their descriptors and that; whether it counts its certificate says.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -324,14 +291,22 @@ impl Document {
 
     /// As [`decode_verified`](Self::decode_verified). What comes out shares the bytes.
     pub(crate) fn decode(bytes: &Arc<[u8]>, rules: &Rules) -> Result<Self, DocumentError> {
-        UnverifiedDocument::read(bytes, rules)?.verify(rules)
+        let (header, listed) = read(bytes)?;
+        let mut members: BTreeMap<NodeId, Member> = BTreeMap::new();
+        for bytes in listed {
+            let member = Member::decode(&bytes, rules)?;
+            if members.last_key_value().map(|(last, _)| last) >= Some(&member.id) {
+                return Err(DocumentError::Order);
+            }
+            members.insert(member.id, member);
+        }
+        Self::stand(rules, header, members, Arc::clone(bytes))
     }
 
-    /// Whether this is the document that has this place, of its own descriptors: its seed, its layers and the
-    /// seats after it follow from that. Gives those seats. Forms it anew, which takes 23 ms for 1,024
-    /// members.
+    /// Who decides the next height, if this is the document that has this place, of its own members: its
+    /// seed, its layers and those seats follow from that. Forms it anew.
     pub(crate) fn follows<D: AsRef<Self>>(&self, place: &Place<D>, rules: &Rules) -> Option<Seats> {
-        let formed = Self::form_by(rules, place, self.descriptors.values());
+        let formed = Self::place(rules, place, self.members.clone());
         let (formed, seats) = formed.ok()?;
         (formed.hash == self.hash).then_some(seats)
     }
@@ -417,21 +392,10 @@ impl Document {
         self.members.values()
     }
 
-    /// The members' descriptors, ascending by identity.
-    pub fn descriptors(&self) -> impl ExactSizeIterator<Item = &SignedDescriptor> {
-        self.descriptors.values()
-    }
-
     /// The family of a node. Who is no member is one of its own, as far as is known.
     #[must_use]
     pub fn family(&self, id: &NodeId) -> Family {
         Family::of(*id, self.member(id).and_then(|member| member.family))
-    }
-
-    /// The descriptor of a member.
-    #[must_use]
-    pub fn descriptor(&self, id: &NodeId) -> Option<&SignedDescriptor> {
-        self.descriptors.get(id)
     }
 
     /// Whether packets go from the one to the other: provider, layer 1, 2, ..., L, provider.
@@ -493,110 +457,36 @@ impl fmt::Debug for Document {
     }
 }
 
-/// A document that keeps every rule that can be seen without checking a signature, but for those of its
-/// layers.
-pub(crate) struct UnverifiedDocument {
-    header: DocumentHeader,
-    members: Vec<(UnverifiedDescriptor, u8)>,
-    bytes: Arc<[u8]>,
+/// A document's head and its members as they are encoded, with the hash of which the head agrees.
+fn read(bytes: &[u8]) -> Result<(DocumentHeader, Vec<Vec<u8>>), DocumentError> {
+    if bytes.len() > MAX_DOCUMENT_BYTES {
+        return Err(DocumentError::Size(bytes.len()));
+    }
+    if !has_at_most(2 * MAX_MEMBERS, bytes) {
+        return Err(DocumentError::Malformed);
+    }
+    let wire = wire::Document::decode(bytes).map_err(|_| DocumentError::Malformed)?;
+    if wire.members.len() > MAX_MEMBERS {
+        return Err(DocumentError::TooManyMembers(wire.members.len()));
+    }
+    if wire.encode_to_vec() != *bytes {
+        return Err(DocumentError::Malformed);
+    }
+    let header = wire.header.as_ref().ok_or(DocumentError::Malformed)?;
+    let header = DocumentHeader::from_wire(header)?;
+    if header.members != members_hash(&wire.members) {
+        return Err(DocumentError::Malformed);
+    }
+    Ok((header, wire.members))
 }
 
-impl UnverifiedDocument {
-    pub(crate) fn read(bytes: &Arc<[u8]>, rules: &Rules) -> Result<Self, DocumentError> {
-        if bytes.len() > MAX_DOCUMENT_BYTES {
-            return Err(DocumentError::Size(bytes.len()));
-        }
-        if !has_at_most(2 * MAX_MEMBERS, bytes) {
-            return Err(DocumentError::Malformed);
-        }
-        let wire = wire::Document::decode(&**bytes).map_err(|_| DocumentError::Malformed)?;
-        if wire.members.len() > MAX_MEMBERS {
-            return Err(DocumentError::TooManyMembers(wire.members.len()));
-        }
-        if wire.encode_to_vec() != **bytes {
-            return Err(DocumentError::Malformed);
-        }
-        let header = wire.header.as_ref().ok_or(DocumentError::Malformed)?;
-        let mut document = Self {
-            header: DocumentHeader::from_wire(header)?,
-            members: Vec::with_capacity(wire.members.len()),
-            bytes: Arc::clone(bytes),
-        };
-        if document.header.members != members_hash(&wire.members) {
-            return Err(DocumentError::Malformed);
-        }
-        for member in wire.members {
-            document.read_member(member, rules)?;
-        }
-        Ok(document)
-    }
-
-    fn read_member(&mut self, member: wire::Member, rules: &Rules) -> Result<(), DocumentError> {
-        let read = UnverifiedDescriptor::read(&member.signed_descriptor.into(), rules);
-        let read = read.map_err(DocumentError::Descriptor)?;
-        check_dates(&rules.params, self.header.epoch, &read.descriptor)?;
-        let last = self.members.last();
-        let last = last.map(|(member, _)| &member.descriptor.identity);
-        if last >= Some(&read.descriptor.identity) {
-            return Err(DocumentError::Order);
-        }
-        let layer = u8::try_from(member.layer).map_err(|_| DocumentError::Layer(member.layer))?;
-        self.members.push((read, layer));
-        Ok(())
-    }
-
-    pub(crate) const fn header(&self) -> &DocumentHeader {
-        &self.header
-    }
-
-    /// Checks the signatures and the layers.
-    pub(crate) fn verify(self, rules: &Rules) -> Result<Document, DocumentError> {
-        let (mut descriptors, mut layers) = (BTreeMap::new(), BTreeMap::new());
-        for (member, layer) in self.members {
-            let signed = member.verify(&rules.network);
-            let signed = signed.map_err(DocumentError::Descriptor)?;
-            layers.insert(signed.id(), layer);
-            descriptors.insert(signed.id(), signed);
-        }
-        let document = Document::build(rules, self.header, descriptors, &layers)?;
-        if document.bytes != self.bytes {
-            return Err(DocumentError::Malformed);
-        }
-        Ok(Document {
-            bytes: self.bytes,
-            ..document
-        })
-    }
-}
-
-/// What names the document that these bytes encode, without verifying it.
-pub(crate) fn hash_of(bytes: &Arc<[u8]>, rules: &Rules) -> Result<DocumentHash, DocumentError> {
-    Ok(UnverifiedDocument::read(bytes, rules)?.header.hash(rules))
-}
-
-/// A member's descriptor is issued before its epoch ends and outlasts it.
-fn check_dates(
-    params: &NetworkParameters,
-    epoch: Epoch,
-    descriptor: &Descriptor,
-) -> Result<(), DocumentError> {
-    let end = params.start_of(epoch.next());
-    if descriptor.key_for(epoch).is_none() {
-        return Err(DocumentError::NoKey(epoch));
-    }
-    if descriptor.issued_at >= end {
-        return Err(DocumentError::Descriptor(
-            crate::DescriptorError::IssuedInFuture,
-        ));
-    }
-    if descriptor.expires_at < end {
-        return Err(DocumentError::Descriptor(crate::DescriptorError::Expired));
-    }
-    Ok(())
+/// The head of the document that these bytes encode, without looking at its members.
+pub(crate) fn header_of(bytes: &[u8]) -> Result<DocumentHeader, DocumentError> {
+    read(bytes).map(|(header, _)| header)
 }
 
 /// Keeps at most [`MAX_MEMBERS`], the same ones everywhere.
-fn limit(rules: &Rules, epoch: Epoch, chosen: &mut BTreeMap<NodeId, SignedDescriptor>) {
+fn limit(rules: &Rules, epoch: Epoch, chosen: &mut BTreeMap<NodeId, Member>) {
     if chosen.len() <= MAX_MEMBERS {
         return;
     }

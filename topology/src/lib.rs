@@ -54,6 +54,7 @@ mod identity;
 mod keyring;
 mod latency;
 mod layers;
+mod member;
 mod mending;
 mod network_file;
 mod parameters;
@@ -77,7 +78,7 @@ pub use directory::{
     DirectoryJob, DirectoryWarning, LocalNode, MAX_DESCRIPTORS, MAX_JOBS, MAX_SYNC_REQUEST_BYTES,
     MAX_SYNC_RESPONSE_BYTES, Restored, Ticket, Verdict, answer_time, chain_request,
 };
-pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_MEMBERS, Member, Place};
+pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_MEMBERS, Place};
 pub use error::{
     AddressError, AdoptError, DescriptorError, DocumentError, ParameterError, PathError, Refusal,
     Refusals,
@@ -89,6 +90,7 @@ pub use header::{DocumentHeader, members_hash};
 pub use identity::Identity;
 pub use keyring::KeyRing;
 pub use latency::Latency;
+pub use member::{MAX_EXTRACT_BYTES, Member};
 pub use network_file::NetworkFile;
 pub use parameters::{Admission, GenesisMember, NetworkParameters, Profile};
 pub use poisson::{MISSED_AFTER, PoissonClock, Tick};

@@ -105,16 +105,8 @@ impl Network {
         previous: Option<&Document>,
     ) -> Result<Arc<Document>, DocumentError> {
         let rules = Rules::new(Arc::clone(&self.params));
-        let mut descriptors = Vec::new();
-        for member in &self.params.genesis_members {
-            let Some(node) = self.nodes.get_mut(&member.id) else {
-                continue;
-            };
-            node.keys.ensure(rng, epoch);
-            let keys = node.keys.public(epoch).into_iter().collect();
-            let signed = describe(&rules, node, epoch, keys, member.addresses.clone());
-            descriptors.push(signed.map_err(DocumentError::Descriptor)?);
-        }
+        let descriptors = self.descriptors(rng, epoch);
+        let descriptors = descriptors.map_err(DocumentError::Descriptor)?;
         let (base, seats) = match previous {
             None => (None, self.first_seats(&rules)?),
             Some(base) => {
@@ -142,6 +134,29 @@ impl Network {
         };
         self.made.insert(*document.hash(), made);
         Ok(document)
+    }
+
+    /// What the nodes say of themselves in an epoch. Makes their keys for it.
+    ///
+    /// # Errors
+    /// When the parameters leave no valid descriptors.
+    pub fn descriptors<R: CryptoRng + ?Sized>(
+        &mut self,
+        rng: &mut R,
+        epoch: Epoch,
+    ) -> Result<Vec<SignedDescriptor>, DescriptorError> {
+        let rules = Rules::new(Arc::clone(&self.params));
+        let mut descriptors = Vec::new();
+        for member in &self.params.genesis_members {
+            let Some(node) = self.nodes.get_mut(&member.id) else {
+                continue;
+            };
+            node.keys.ensure(rng, epoch);
+            let keys = node.keys.public(epoch).into_iter().collect();
+            let addresses = member.addresses.clone();
+            descriptors.push(describe(&rules, node, epoch, keys, addresses)?);
+        }
+        Ok(descriptors)
     }
 
     fn first_seats(&self, rules: &Rules) -> Result<Seats, DocumentError> {

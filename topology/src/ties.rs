@@ -107,14 +107,6 @@ impl Ties {
     }
 }
 
-impl Member {
-    /// By what it is tied to others.
-    #[must_use]
-    pub fn ties(&self) -> Ties {
-        Ties::of(self.family, &self.addresses)
-    }
-}
-
 impl GenesisMember {
     /// By what it is tied to others, as far as the network's file says.
     #[must_use]

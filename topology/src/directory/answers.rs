@@ -83,7 +83,7 @@ impl<R: CryptoRng> Directory<R> {
             return;
         };
         let most = match asked {
-            Asked::Sync => MAX_NEIGHBOUR_ANSWER_BYTES,
+            Asked::Sync | Asked::Lacking(_) => MAX_NEIGHBOUR_ANSWER_BYTES,
             Asked::Fetch(_) => MAX_DOCUMENT_BYTES + AROUND_DOCUMENT,
             Asked::Chain => MAX_SYNC_RESPONSE_BYTES,
         };
@@ -119,6 +119,10 @@ impl<R: CryptoRng> Directory<R> {
             (Asked::Fetch(hash), Some(reading)) => {
                 self.peers.heard(&from);
                 self.take_document(now, hash, reading.document.clone());
+            }
+            (Asked::Lacking(hash), Some(reading)) => {
+                self.peers.heard(&from);
+                self.take_lacking(now, hash, &reading.descriptors);
             }
             _ => self.unreadable(now, from, asked),
         }

@@ -8,8 +8,10 @@ use rand::{CryptoRng, RngExt};
 use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time};
 
 use super::held::{choose, look_at};
-use super::jobs::{Candidate, Recipe, Sound, Task};
-use super::pool::is_lapsed;
+use super::jobs::{Recipe, Task};
+use super::judge::{Candidate, Judged, Sound};
+use super::pool::{counts, is_lapsed};
+use super::read::Claim;
 use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning, JOB_PATIENCE};
 use crate::agreement::{
     Agreement, AgreementAction, AgreementInput, Certificate, Height, Judgement, Message, Reveal,
@@ -17,19 +19,24 @@ use crate::agreement::{
 };
 use crate::chain::Certified;
 use crate::document::Place;
-use crate::{Descriptor, Document, DocumentError, Identity};
+use crate::{Descriptor, Document, DocumentError, Identity, SignedDescriptor};
 
 /// How long to wait for the rest once more than two thirds of the seats have been heard of, where no
 /// freeze says when to begin.
 const REST: Span = Span::from_secs(2);
-/// How often a document that was proposed is asked for.
+/// How often a document that was proposed is asked for, and what it lacks.
 const FETCH_AGAIN: Span = Span::from_millis(300);
+/// How often it is looked whether what a document lacks has come, where that is much.
+const CATCH_UP: Span = Span::from_secs(2);
+/// Most descriptors that are asked for because a document lacks them.
+pub(super) const MOST_LACKING: usize = 1024;
 /// Most documents of one height: each round has one proposer, who has two where it lies.
 const MOST_DOCUMENTS: usize = 16;
 /// Most neighbours that are remembered for having spoken of a document.
 const MOST_SOURCES: usize = 8;
 
-/// One height. Memory: what [`Agreement`] takes, and 16 documents.
+/// One height. Memory: what [`Agreement`] takes, and 16 documents, each with up to 2 MiB of descriptors that
+/// it lacked.
 pub(super) struct Council {
     height: Height,
     base: Option<Arc<Document>>,
@@ -64,6 +71,11 @@ struct Wanted {
     ask_at: Time,
     /// Since when it is being verified.
     judging: Option<Time>,
+    /// It is here, and lacks descriptors.
+    bytes: Option<Arc<[u8]>>,
+    lacks: Arc<[(NodeId, u64)]>,
+    /// Those of them that have come.
+    fetched: Vec<Arc<[u8]>>,
 }
 
 /// What was kept of the height that was being decided.
@@ -263,13 +275,14 @@ impl<R: CryptoRng> Directory<R> {
     }
 
     fn judge_kept(&mut self, now: Time, bytes: Arc<[u8]>) {
-        let Ok(hash) = crate::document::hash_of(&bytes, &self.rules) else {
+        let Ok(header) = crate::document::header_of(&bytes) else {
             return;
         };
+        let hash = header.hash(&self.rules);
         if let Some(council) = &mut self.council {
             council.kept.insert(hash);
-            council.wanted.entry(hash).or_default().judging = Some(now);
-            self.judge(hash, bytes);
+            council.wanted.entry(hash).or_default().bytes = Some(bytes);
+            self.judge(now, hash);
         }
     }
 
@@ -526,8 +539,20 @@ impl<R: CryptoRng> Directory<R> {
             let free = sources.find(|source| self.peers.is_free(source, now));
             let asked = free.or_else(|| self.peers.choose(&mut self.rng, now));
             wanted.asked = asked;
-            if let Some(from) = asked {
-                self.ask_for(from, now, hash);
+            let lacks = wanted.bytes.is_some().then(|| Arc::clone(&wanted.lacks));
+            match (asked, lacks) {
+                (Some(from), None) => self.ask_for(from, now, hash),
+                (Some(from), Some(lacks)) if lacks.len() <= MOST_LACKING => {
+                    self.ask_lacking(from, now, hash, &lacks);
+                }
+                // Whoever lacks that many is behind with all: they come as all others do.
+                (from, Some(_)) => {
+                    if let Some(from) = from {
+                        self.ask(from, now);
+                    }
+                    self.judge(now, hash);
+                }
+                (None, None) => {}
             }
         }
     }
@@ -546,22 +571,85 @@ impl<R: CryptoRng> Directory<R> {
         match document {
             None => wanted.ask_at = wanted.ask_at.min(now + FETCH_AGAIN),
             Some(bytes) if wanted.judging.is_none() => {
-                wanted.judging = Some(now);
-                self.judge(hash, bytes);
+                wanted.bytes = Some(bytes);
+                self.judge(now, hash);
             }
             Some(_) => {}
         }
     }
 
-    fn judge(&mut self, hash: DocumentHash, bytes: Arc<[u8]>) {
-        let Some(council) = &self.council else { return };
+    /// Descriptors have come that a document lacks, and perhaps others.
+    pub(super) fn take_lacking(
+        &mut self,
+        now: Time,
+        hash: DocumentHash,
+        came: &[(Claim, Arc<[u8]>)],
+    ) {
+        let council = self.council.as_mut();
+        let Some(wanted) = council.and_then(|council| council.wanted.get_mut(&hash)) else {
+            return;
+        };
+        let before = wanted.fetched.len();
+        for (claim, bytes) in came {
+            let lacks = wanted.lacks.contains(&(claim.id, claim.sequence));
+            // Of some there may be two that differ.
+            let fits = wanted.fetched.len() < 2 * MOST_LACKING;
+            if lacks && fits && !wanted.fetched.contains(bytes) {
+                wanted.fetched.push(Arc::clone(bytes));
+            }
+        }
+        wanted.ask_at = wanted.ask_at.min(now + FETCH_AGAIN);
+        if wanted.fetched.len() > before && wanted.judging.is_none() {
+            self.judge(now, hash);
+        }
+    }
+
+    /// The descriptors with these sequences, as far as they are known here.
+    pub(super) fn lacking(&self, wanted: &[(NodeId, u64)]) -> Vec<&SignedDescriptor> {
+        let council = self.council.iter();
+        let judged = council.flat_map(|council| council.documents.values());
+        let judged: Vec<&[SignedDescriptor]> =
+            judged.map(|sound| sound.descriptors.as_slice()).collect();
+        let find = |(id, sequence): &(NodeId, u64)| {
+            // Ascending by identity, as members are.
+            let in_judged = judged.iter().filter_map(|descriptors| {
+                let place = descriptors.binary_search_by_key(id, SignedDescriptor::id);
+                descriptors.get(place.ok()?)
+            });
+            let mut all = in_judged.chain(self.pool.of(id));
+            all.find(|signed| signed.sequence() == *sequence)
+        };
+        wanted.iter().filter_map(find).collect()
+    }
+
+    fn judge(&mut self, now: Time, hash: DocumentHash) {
         let next = self.epoch.next();
+        let epoch = self.target(now).unwrap_or(next);
+        let Some(council) = &mut self.council else {
+            return;
+        };
+        let Some(wanted) = council.wanted.get_mut(&hash) else {
+            return;
+        };
+        let Some(bytes) = wanted.bytes.clone() else {
+            return;
+        };
+        wanted.judging = Some(now);
+        let decided = council.decision.as_ref().map(|decision| decision.document);
+        let base = council.base.as_deref();
+        let known = self
+            .pool
+            .iter()
+            .filter(|it| counts(&self.rules, epoch, base, it));
         let candidate = Candidate {
             hash,
             bytes,
+            decided: decided == Some(hash),
+            known: known.cloned().collect(),
+            fetched: wanted.fetched.clone(),
             base: council.base.clone(),
             seats: council.seats.clone(),
-            held: vec![(next, self.held.of(next))],
+            held: (next, self.held.of(next)),
         };
         self.job(Task::Judge(candidate));
     }
@@ -571,7 +659,7 @@ impl<R: CryptoRng> Directory<R> {
         &mut self,
         now: Time,
         hash: DocumentHash,
-        sound: Result<Sound, DocumentError>,
+        judged: Result<Judged, DocumentError>,
     ) {
         let Some(council) = &mut self.council else {
             return;
@@ -579,10 +667,25 @@ impl<R: CryptoRng> Directory<R> {
         let Some(wanted) = council.wanted.get_mut(&hash) else {
             return;
         };
-        match sound {
+        match judged {
+            Ok(Judged::Lacks(lacks)) => {
+                wanted.judging = None;
+                wanted.ask_at = match lacks.len() <= MOST_LACKING {
+                    // What was just asked for and did not help is not asked for at once again.
+                    true if wanted.lacks.is_empty() => now,
+                    true => now + FETCH_AGAIN,
+                    false => now + CATCH_UP,
+                };
+                wanted.lacks = lacks;
+                let decided = council.decision.as_ref();
+                if decided.is_some_and(|decided| decided.document == hash) {
+                    self.judge(now, hash);
+                }
+            }
             Err(DocumentError::NotAsNamed) => {
                 // Who sent it is to blame, and the document may be what it should be.
                 wanted.judging = None;
+                wanted.bytes = None;
                 wanted.ask_at = now;
                 let from = wanted.asked;
                 self.counters.refused += 1;
@@ -600,7 +703,7 @@ impl<R: CryptoRng> Directory<R> {
                 };
                 self.hear_once(now, invalid);
             }
-            Ok(sound) => {
+            Ok(Judged::Sound(sound)) => {
                 council.wanted.remove(&hash);
                 self.keep_proposal(&sound.document);
                 self.tell_judgement(now, hash, &sound);
@@ -680,7 +783,10 @@ impl<R: CryptoRng> Directory<R> {
                 self.counters.formed += 1;
                 let hash = *document.hash();
                 self.keep_proposal(&document);
+                let listed = |signed: &&SignedDescriptor| document.member(&signed.id()).is_some();
+                let descriptors = recipe.descriptors.iter().filter(listed);
                 let sound = Sound {
+                    descriptors: Arc::new(descriptors.cloned().collect()),
                     document,
                     seats,
                     complete: true,
@@ -708,10 +814,11 @@ impl<R: CryptoRng> Directory<R> {
         };
         let hash = certificate.document;
         let Some(sound) = council.documents.get(&hash).cloned() else {
-            if let Some(wanted) = council.wanted.get_mut(&hash) {
-                wanted.ask_at = wanted.ask_at.min(now);
-            } else {
-                council.wanted.insert(hash, Wanted::default());
+            let wanted = council.wanted.entry(hash).or_default();
+            wanted.ask_at = wanted.ask_at.min(now);
+            // It waits for nothing but its own bytes any more.
+            if wanted.judging.is_none() {
+                self.judge(now, hash);
             }
             return;
         };

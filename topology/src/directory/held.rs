@@ -69,8 +69,7 @@ pub(super) fn choose(
     pool: &Pool,
 ) -> Vec<SignedDescriptor> {
     let mut chosen: BTreeMap<NodeId, &SignedDescriptor> = BTreeMap::new();
-    let listed = base.into_iter().flat_map(Document::descriptors);
-    for signed in pool.iter().chain(listed) {
+    for signed in pool.iter() {
         let newer = chosen
             .get(&signed.id())
             .is_none_or(|chosen| chosen.sequence() < signed.sequence());

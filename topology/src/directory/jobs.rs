@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use shoal_proto::{DocumentHash, NetworkHash};
 
-use super::pool::counts;
+use super::judge::{Candidate, Judged, judge};
 use super::read::{Chain, Reading};
 use crate::agreement::{Message, MessageError, Seats, Verified};
 use crate::canonical::Canonical;
 use crate::chain::{Followed, Trust, follow};
-use crate::document::{Place, UnverifiedDocument};
+use crate::document::Place;
 use crate::rules::Rules;
 use crate::{DescriptorError, Document, DocumentError, SignedDescriptor};
 
@@ -21,29 +21,6 @@ use crate::{DescriptorError, Document, DocumentError, SignedDescriptor};
 pub(super) struct Recipe {
     pub(super) place: Place<Arc<Document>>,
     pub(super) descriptors: Vec<SignedDescriptor>,
-}
-
-/// A document that was proposed.
-pub(super) struct Candidate {
-    /// What names it: that is what was agreed on.
-    pub(super) hash: DocumentHash,
-    pub(super) bytes: Arc<[u8]>,
-    /// The document before.
-    pub(super) base: Option<Arc<Document>>,
-    /// Who decides on it.
-    pub(super) seats: Seats,
-    /// What it may not leave out, by the epoch that it is for.
-    pub(super) held: Vec<(shoal_proto::Epoch, Arc<Vec<SignedDescriptor>>)>,
-}
-
-/// A document that breaks no rule that is the same for everybody.
-#[derive(Clone)]
-pub(super) struct Sound {
-    pub(super) document: Arc<Document>,
-    /// Who decides the next height.
-    pub(super) seats: Seats,
-    /// Whether it has all that this node held.
-    pub(super) complete: bool,
 }
 
 pub(super) enum Task {
@@ -102,8 +79,8 @@ impl DirectoryJob {
             }
             Task::Judge(candidate) => {
                 let hash = candidate.hash;
-                let sound = judge(&rules, candidate);
-                Found::Judged(hash, sound)
+                let judged = judge(&rules, candidate);
+                Found::Judged(hash, judged)
             }
         };
         DirectoryDone {
@@ -150,10 +127,12 @@ impl DirectoryJob {
                     .bytes(&candidate.bytes)
                     .bytes(&of(candidate.base.as_ref()))
                     .bytes(&candidate.seats.hash());
-                let held = candidate.held.iter();
-                held.fold(key, |key, (epoch, held)| {
-                    add(key.number(epoch.number()), held)
-                })
+                let fetched = candidate.fetched.iter();
+                let key = fetched.fold(key.number(candidate.decided.into()), |key, bytes| {
+                    key.bytes(bytes)
+                });
+                let (epoch, held) = &candidate.held;
+                add(add(key.number(epoch.number()), held), &candidate.known)
             }
         }
         .finish()
@@ -161,49 +140,8 @@ impl DirectoryJob {
 }
 
 fn add(key: Canonical, descriptors: &[SignedDescriptor]) -> Canonical {
-    let descriptors = descriptors.iter();
+    let (key, descriptors) = (key.number(descriptors.len() as u64), descriptors.iter());
     descriptors.fold(key, |key, signed| key.bytes(signed.digest()))
-}
-
-/// Verifies a document that was proposed. What is cheap to see comes first; then the signatures, and
-/// whether it is what anybody would make of its descriptors at this place.
-fn judge(rules: &Rules, candidate: Candidate) -> Result<Sound, DocumentError> {
-    let unverified = UnverifiedDocument::read(&candidate.bytes, rules)?;
-    let header = unverified.header();
-    if header.hash(rules) != candidate.hash {
-        return Err(DocumentError::NotAsNamed);
-    }
-    let epoch = header.epoch;
-    let place = Place {
-        epoch,
-        base: candidate.base,
-        seats: candidate.seats,
-        reveal: header.reveal.clone(),
-    };
-    let base = place.base.as_deref();
-    if base.is_some_and(|base| epoch <= base.epoch()) {
-        return Err(DocumentError::Epoch(epoch));
-    }
-    let document = unverified.verify(rules)?;
-    if !document
-        .descriptors()
-        .all(|signed| counts(rules, epoch, base, signed))
-    {
-        return Err(DocumentError::NotDerived);
-    }
-    let seats = document.follows(&place, rules);
-    let seats = seats.ok_or(DocumentError::NotDerived)?;
-    let held = candidate.held.iter().find(|(held, _)| *held == epoch);
-    let held = held.into_iter().flat_map(|(_, held)| held.iter());
-    // Whether anything would be different if what was held were added. Some of it may have no place.
-    let all = document.descriptors().chain(held);
-    let complete = Document::form_by(rules, &place, all)
-        .is_ok_and(|(formed, _)| formed.hash() == document.hash());
-    Ok(Sound {
-        document: Arc::new(document),
-        seats,
-        complete,
-    })
 }
 
 /// Says what kind of job it is.
@@ -235,7 +173,7 @@ pub(super) enum Found {
     Answer(Arc<[u8]>, Option<Arc<Reading>>),
     Chain(Arc<[u8]>, Option<Arc<(Followed, Option<DocumentError>)>>),
     Formed(Arc<Recipe>, Result<(Arc<Document>, Seats), DocumentError>),
-    Judged(DocumentHash, Result<Sound, DocumentError>),
+    Judged(DocumentHash, Result<Judged, DocumentError>),
 }
 
 /// Says what kind of job it was, and why it failed if it did.
@@ -255,13 +193,11 @@ impl fmt::Debug for DirectoryDone {
                     formed.as_ref().map(|(document, _)| document)
                 )
             }
-            Found::Judged(_, sound) => {
-                write!(
-                    f,
-                    "Judged({:?})",
-                    sound.as_ref().map(|sound| &sound.document)
-                )
+            Found::Judged(_, Ok(Judged::Lacks(lacks))) => write!(f, "Lacks({})", lacks.len()),
+            Found::Judged(_, Ok(Judged::Sound(sound))) => {
+                write!(f, "Judged({:?})", sound.document)
             }
+            Found::Judged(_, Err(error)) => write!(f, "Judged({error:?})"),
         }
     }
 }

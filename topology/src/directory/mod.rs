@@ -14,6 +14,7 @@ mod council;
 mod force;
 mod held;
 mod jobs;
+mod judge;
 mod own;
 mod peers;
 mod pool;

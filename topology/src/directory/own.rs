@@ -197,8 +197,9 @@ impl<R: CryptoRng> Directory<R> {
         let seat = seats.and_then(|seats| seats.holder(seats.of(&own)?));
         let mut needed: Vec<_> = seat.map(|holder| holder.key).into_iter().collect();
         let tip = self.archive.tip();
-        let listed = tip.and_then(|tip| tip.document.descriptor(&own));
-        let issued = self.pool.of(&own).iter().chain(listed);
+        let listed = tip.and_then(|tip| tip.document.member(&own));
+        needed.extend(listed.map(|member| member.seat_key));
+        let issued = self.pool.of(&own).iter();
         needed.extend(issued.map(|signed| signed.descriptor().seat_key));
         if let Some(keys) = &mut self.seat_keys {
             keys.next_term(|key| needed.contains(key));

@@ -31,6 +31,8 @@ pub(super) enum Asked {
     Sync,
     /// A document.
     Fetch(DocumentHash),
+    /// Descriptors that a document lacks.
+    Lacking(DocumentHash),
     /// What leads to the newest document.
     Chain,
 }

@@ -230,7 +230,8 @@ pub(crate) fn counts(
     signed: &SignedDescriptor,
 ) -> bool {
     let params = &rules.params;
-    if !covers(params, epoch, signed) {
+    let begun = signed.descriptor().issued_at < params.start_of(epoch.next());
+    if !begun || !covers(params, epoch, signed) {
         return false;
     }
     let Some(base) = base else {
@@ -239,9 +240,9 @@ pub(crate) fn counts(
     if is_lapsed(base.epoch(), epoch) {
         return true;
     }
-    let listed = base.descriptor(&signed.id());
+    let listed = base.member(&signed.id());
     in_time(params, epoch, signed)
-        || listed.is_some_and(|listed| listed.encode() == signed.encode())
+        || listed.is_some_and(|listed| listed.sequence == signed.sequence())
 }
 
 /// Whether a document of the one epoch is not in force any more in the other.

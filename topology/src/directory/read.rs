@@ -6,6 +6,7 @@ use std::sync::Arc;
 use prost::Message;
 use shoal_proto::{DocumentHash, Epoch, NodeId, Time, size, wire};
 
+use super::council::MOST_LACKING;
 use super::{
     MAX_DESCRIPTORS, MAX_DOCUMENTS, MAX_HANDOVERS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES,
 };
@@ -19,6 +20,8 @@ pub(super) enum Question {
     Sync(wire::SyncRequest),
     /// The document with this hash.
     Fetch(DocumentHash),
+    /// The descriptors with these sequences.
+    Want(Vec<(NodeId, u64)>),
     /// The handovers after a height, and the documents that count beyond another one.
     Chain { after: Height, known: Height },
 }
@@ -35,7 +38,12 @@ impl Question {
         if request.encoded_len() != bytes.len() {
             return None;
         }
-        let asks = [request.lack, !request.fetch.is_empty(), request.chain > 0];
+        let asks = [
+            request.lack,
+            !request.fetch.is_empty(),
+            request.chain > 0,
+            !request.want.is_empty(),
+        ];
         let fitting =
             (request.lack || request.have.is_empty()) && (request.chain > 0 || request.known == 0);
         if !fitting || asks.into_iter().filter(|asks| *asks).count() != 1 {
@@ -54,6 +62,15 @@ impl Question {
                 .iter()
                 .all(named)
                 .then_some(Self::Sync(request));
+        }
+        if !request.want.is_empty() {
+            let fits = request.want.len() <= MOST_LACKING;
+            let named = |wanted: &wire::DescriptorId| {
+                let id = NodeId::try_from(wanted.identity.as_slice()).ok()?;
+                Some((id, wanted.sequence))
+            };
+            let wanted = request.want.iter().map(named).collect::<Option<_>>();
+            return wanted.filter(|_| fits).map(Self::Want);
         }
         let hash = request.fetch.as_slice().try_into().ok();
         hash.map(|hash| Self::Fetch(DocumentHash::new(hash)))

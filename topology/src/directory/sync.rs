@@ -16,6 +16,8 @@ use crate::agreement::Height;
 
 /// Most answers that wait to be fetched.
 const MAX_ANSWERS: usize = 64;
+/// Around a descriptor in an answer.
+const AROUND_DESCRIPTOR: usize = 3;
 
 impl<R: CryptoRng> Directory<R> {
     pub(super) fn peer_connected(&mut self, id: NodeId, now: Time) {
@@ -82,6 +84,28 @@ impl<R: CryptoRng> Directory<R> {
         self.send_request(to, request.encode_to_vec());
     }
 
+    /// Asks a neighbour for descriptors that a document lacks, if it can be asked now.
+    pub(super) fn ask_lacking(
+        &mut self,
+        to: NodeId,
+        now: Time,
+        hash: DocumentHash,
+        lacking: &[(NodeId, u64)],
+    ) {
+        if !self.peers.ask(&to, now, Asked::Lacking(hash)) {
+            return;
+        }
+        let lacking = lacking.iter().map(|(id, sequence)| wire::DescriptorId {
+            identity: id.as_bytes().to_vec(),
+            sequence: *sequence,
+        });
+        let request = wire::SyncRequest {
+            want: lacking.collect(),
+            ..Default::default()
+        };
+        self.send_request(to, request.encode_to_vec());
+    }
+
     /// Asks a neighbour that says it has a newer document for what leads to it.
     pub(super) fn ask_chain(&mut self, to: NodeId, now: Time) {
         let pause = super::pool::pause(&self.rules.params);
@@ -108,6 +132,7 @@ impl<R: CryptoRng> Directory<R> {
             Some(Question::Chain { after, known }) => self.chain_response(now, after, known),
             Some(Question::Sync(request)) => self.answer(now, &request).encode_to_vec(),
             Some(Question::Fetch(hash)) => self.document(now, &hash).encode_to_vec(),
+            Some(Question::Want(wanted)) => self.wanted(now, &wanted).encode_to_vec(),
             None => {
                 self.counters.malformed += 1;
                 return self.push(DirectoryAction::Refuse { to });
@@ -123,6 +148,20 @@ impl<R: CryptoRng> Directory<R> {
         let found = self.archive.by_hash(hash).or(proposed);
         wire::SyncResponse {
             documents: found.map(|d| d.encode().to_vec()).into_iter().collect(),
+            now_us: now.as_micros(),
+            ..Default::default()
+        }
+    }
+
+    /// The descriptors with these sequences, as many as fit.
+    fn wanted(&self, now: Time, wanted: &[(NodeId, u64)]) -> wire::SyncResponse {
+        let mut bytes = 0;
+        let found = self.lacking(wanted).into_iter().take_while(|signed| {
+            bytes += signed.encode().len() + AROUND_DESCRIPTOR;
+            bytes <= DESCRIPTOR_BYTES
+        });
+        wire::SyncResponse {
+            descriptors: found.map(|signed| signed.encode().to_vec()).collect(),
             now_us: now.as_micros(),
             ..Default::default()
         }

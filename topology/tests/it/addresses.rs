@@ -134,10 +134,21 @@ fn nobody_signs_or_takes_a_document_with_what_does_not_fit() {
     let own = SignedDescriptor::sign(&identity(1), &params, descriptor);
     assert_eq!(own.err(), Some(misfit.clone()));
 
-    let members = vec![wire::Member {
-        signed_descriptor: signed(&params, "/ip4/10.0.0.1/tcp/1"),
-        layer: 1,
-    }];
+    let fits = describe(&params, 1, Role::Mix);
+    let key = |key: &[u8; 32]| key.to_vec();
+    let members = vec![
+        wire::Extract {
+            identity: key(fits.identity.as_bytes()),
+            role: wire::Role::Mix.into(),
+            layer: 1,
+            sphinx_key: key(fits.keys[0].as_bytes()),
+            seat_key: key(fits.seat_key.as_bytes()),
+            vrf_key: key(fits.vrf_key.as_bytes()),
+            addresses: vec!["/ip4/10.0.0.1/tcp/1".to_owned()],
+            ..Default::default()
+        }
+        .encode_to_vec(),
+    ];
     let document = wire::Document {
         header: Some(wire::DocumentHeader {
             height: 1,

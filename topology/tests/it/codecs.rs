@@ -496,8 +496,8 @@ fn what_is_not_signed_by_the_seats_is_not_taken() {
         let mut mixes = document
             .members
             .iter_mut()
-            .filter(|member| member.layer > 0);
-        mixes.next().unwrap().layer += 1;
+            .filter(|member| crate::layer_of(member) > 0);
+        crate::change_extract(mixes.next().unwrap(), |extract| extract.layer += 1);
         document.header.as_mut().unwrap().members =
             shoal_topology::members_hash(&document.members).to_vec();
         it.document = document.encode_to_vec();

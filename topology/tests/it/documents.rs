@@ -1,3 +1,4 @@
+use crate::{change_extract, layer_of};
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -233,7 +234,6 @@ fn documents_are_verified() {
     let head = |change: &dyn Fn(&mut shoal_proto::wire::DocumentHeader)| {
         check(&|d| change(d.header.as_mut().unwrap()))
     };
-    assert_eq!(head(&|h| h.epoch = 9), DocumentError::NoKey(Epoch::new(9)));
     assert_eq!(head(&|h| h.previous.clear()), DocumentError::Malformed);
     assert_eq!(head(&|h| h.seed.push(0)), DocumentError::Malformed);
     assert_eq!(head(&|h| h.round = 1), DocumentError::Malformed);
@@ -242,25 +242,63 @@ fn documents_are_verified() {
     assert_eq!(head(&|h| h.proof = vec![0xff; 80]), DocumentError::Proof);
     assert_eq!(check(&|d| d.header = None), DocumentError::Malformed);
     assert_eq!(
-        check(&|d| d.members.retain(|m| m.layer != 0)),
+        check(&|d| d.members.retain(|m| layer_of(m) != 0)),
         DocumentError::NoProvider
     );
     assert_eq!(
-        check(&|d| d.members.retain(|m| m.layer != 2)),
+        check(&|d| d.members.retain(|m| layer_of(m) != 2)),
         DocumentError::EmptyLayer(2)
     );
     let mix = |d: &mut shoal_proto::wire::Document, layer| {
-        d.members.iter_mut().find(|m| m.layer > 0).unwrap().layer = layer;
+        let mix = d.members.iter_mut().find(|m| layer_of(m) > 0).unwrap();
+        change_extract(mix, |extract| extract.layer = layer);
     };
     for layer in [4, 255, 256, u32::MAX] {
         assert_eq!(check(&|d| mix(d, layer)), DocumentError::Layer(layer));
     }
+    let extract = |change: &dyn Fn(&mut shoal_proto::wire::Extract)| {
+        check(&|d| change_extract(&mut d.members[0], change))
+    };
+    let of = DocumentError::Descriptor;
     assert_eq!(
-        check(&|d| *d.members[0].signed_descriptor.last_mut().unwrap() ^= 1),
-        DocumentError::Descriptor(DescriptorError::Signature)
+        extract(&|e| e.identity.clear()),
+        of(DescriptorError::Identity)
+    );
+    assert_eq!(extract(&|e| e.role = 3), of(DescriptorError::Role));
+    assert_eq!(
+        extract(&|e| e.sphinx_key = vec![0; 32]),
+        of(DescriptorError::Keys)
+    );
+    assert_eq!(
+        extract(&|e| e.seat_key = vec![0; 31]),
+        of(DescriptorError::SeatKeys)
+    );
+    assert_eq!(
+        extract(&|e| e.vrf_key.clear()),
+        of(DescriptorError::SeatKeys)
+    );
+    assert_eq!(
+        extract(&|e| e.family = vec![1]),
+        of(DescriptorError::Family)
+    );
+    assert_eq!(
+        extract(&|e| e.addresses.clear()),
+        of(DescriptorError::AddressCount(0))
+    );
+    let far = |e: &mut shoal_proto::wire::Extract| {
+        e.addresses = vec!["/ip4/192.0.2.1/tcp/1".to_owned(); 6]
+    };
+    assert_eq!(extract(&far), of(DescriptorError::AddressCount(6)));
+    assert_eq!(
+        extract(&|e| e.addresses = vec![String::new(); 2000]),
+        DocumentError::Malformed
+    );
+    assert_eq!(
+        check(&|d| d.members[0].extend([0x78, 1])),
+        DocumentError::Malformed
     );
     let many = |d: &mut shoal_proto::wire::Document| {
-        d.members = vec![shoal_proto::wire::Member::default(); 1025];
+        d.members = vec![Vec::new(); 1025];
     };
     assert_eq!(check(&many), DocumentError::TooManyMembers(1025));
     assert!(matches!(
@@ -277,7 +315,9 @@ fn documents_are_verified() {
         name: "other".to_owned(),
         ..params
     };
-    assert!(Document::decode_verified(bytes, &other).is_err());
+    // Its hash says of which network it is.
+    let elsewhere = Document::decode_verified(bytes, &other).unwrap();
+    assert_ne!(elsewhere.hash(), document.hash());
 }
 
 #[test]

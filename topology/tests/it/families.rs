@@ -4,11 +4,11 @@ use prost::Message;
 use shoal_proto::size::MAX_DESCRIPTOR_BYTES;
 use shoal_proto::{Epoch, NetworkHash, wire};
 use shoal_topology::{
-    Descriptor, DescriptorError, DirectoryInput, Document, FamilyKey, FamilyProof, MAX_ADDRESSES,
-    MAX_KEYS, NetworkParameters, ParameterError, Refusal, Role, SignedDescriptor, Ticket, Verdict,
+    Descriptor, DescriptorError, DirectoryInput, FamilyKey, FamilyProof, MAX_ADDRESSES, MAX_KEYS,
+    NetworkParameters, ParameterError, Refusal, Role, SignedDescriptor, Ticket, Verdict,
 };
 
-use crate::documents::{describe, identity, place};
+use crate::documents::{describe, identity};
 use crate::harness::Harness;
 
 const CREW: [u8; 32] = [7; 32];
@@ -211,32 +211,4 @@ fn a_networks_file_names_families_by_key() {
     params.genesis_members[0].family = Some(shoal_proto::FamilyId::new(weak));
     let refused = params.validate();
     assert!(matches!(refused, Err(ParameterError::Range { .. })));
-}
-
-/// Somebody who is asked for a document that has such a descriptor in it gives none.
-#[test]
-fn a_document_with_a_member_of_a_family_that_has_not_signed_is_refused() {
-    let params = NetworkParameters::example();
-    let sign = |index, role| {
-        SignedDescriptor::sign(&identity(index), &params, describe(&params, index, role)).unwrap()
-    };
-    let mut all = vec![sign(1, Role::Mix), sign(2, Role::Mix), sign(3, Role::Mix)];
-    all.push(sign(4, Role::Provider));
-    let first = place(&params, Epoch::new(5), None, 8);
-    let (document, _) = Document::form(&params, &first, &all).unwrap();
-    let mut wire = wire::Document::decode(document.encode()).unwrap();
-    let id = identity(1).id();
-    let at = document
-        .members()
-        .position(|member| member.id == id)
-        .unwrap();
-    let proof = FamilyKey::from_bytes(&CREW).prove(&params.hash(), &identity(2).id());
-    wire.members[at].signed_descriptor = signed_anyway(&params, 1, &claims(&params, 1, proof));
-    wire.header.as_mut().unwrap().members = shoal_topology::members_hash(&wire.members).to_vec();
-    assert_eq!(
-        Document::decode_verified(&wire.encode_to_vec(), &params).err(),
-        Some(shoal_topology::DocumentError::Descriptor(
-            DescriptorError::Unproven
-        ))
-    );
 }

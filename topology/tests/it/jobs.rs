@@ -587,7 +587,7 @@ fn a_thousand_members_are_shared() {
     let mut net = Network::new(&mut rng, NetworkParameters::example(), 250, 250);
     let (documents, chain) = chain(&mut net, 1);
     let document = &documents[0];
-    let descriptors: Vec<_> = document.descriptors().collect();
+    let descriptors = net.descriptors(&mut rng, EPOCH).unwrap();
     assert_eq!(descriptors.len(), 1000);
     let answer = wire::SyncResponse {
         descriptors: descriptors.iter().map(|d| d.encode().to_vec()).collect(),

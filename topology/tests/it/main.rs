@@ -18,3 +18,20 @@ mod jobs;
 mod places;
 mod seats;
 mod statistics;
+
+/// Changes what an encoded document says of a member.
+pub(crate) fn change_extract(
+    bytes: &mut Vec<u8>,
+    change: impl FnOnce(&mut shoal_proto::wire::Extract),
+) {
+    use prost::Message;
+    let mut extract = shoal_proto::wire::Extract::decode(bytes.as_slice()).unwrap();
+    change(&mut extract);
+    *bytes = extract.encode_to_vec();
+}
+
+/// The layer in which an encoded document has a member.
+pub(crate) fn layer_of(bytes: &[u8]) -> u32 {
+    use prost::Message;
+    shoal_proto::wire::Extract::decode(bytes).unwrap().layer
+}

@@ -1,0 +1,283 @@
+//! What is thought of a document that was proposed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shoal_proto::{DocumentHash, Epoch, NodeId};
+
+use super::pool::counts;
+use crate::agreement::Seats;
+use crate::document::{Place, header_of};
+use crate::rules::Rules;
+use crate::{Document, DocumentError, Member, SignedDescriptor};
+
+/// A document that was proposed.
+pub(super) struct Candidate {
+    /// What names it: that is what was agreed on.
+    pub(super) hash: DocumentHash,
+    pub(super) bytes: Arc<[u8]>,
+    /// The document before.
+    pub(super) base: Option<Arc<Document>>,
+    /// Who decides on it.
+    pub(super) seats: Seats,
+    /// It is agreed on: what nodes say of themselves is not for us to judge.
+    pub(super) decided: bool,
+    /// The descriptors that are known and count.
+    pub(super) known: Vec<SignedDescriptor>,
+    /// Descriptors that were asked for, as they came.
+    pub(super) fetched: Vec<Arc<[u8]>>,
+    /// What it may not leave out, if it is for this epoch.
+    pub(super) held: (Epoch, Arc<Vec<SignedDescriptor>>),
+}
+
+/// What is thought of a document.
+#[derive(Clone)]
+pub(super) enum Judged {
+    Sound(Sound),
+    /// These descriptors of members are not known, by sequence: it can't be told.
+    Lacks(Arc<[(NodeId, u64)]>),
+}
+
+/// A document that breaks no rule that is the same for everybody.
+#[derive(Clone)]
+pub(super) struct Sound {
+    pub(super) document: Arc<Document>,
+    /// Of its members, for who lacks them; none if it was decided before it was here.
+    pub(super) descriptors: Arc<Vec<SignedDescriptor>>,
+    /// Who decides the next height.
+    pub(super) seats: Seats,
+    /// Whether it has all that this node held.
+    pub(super) complete: bool,
+}
+
+/// Verifies a document that was proposed: by itself, whether it is what anybody would make of its members
+/// at this place, and whether they have said so of themselves.
+pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, DocumentError> {
+    let header = header_of(&candidate.bytes)?;
+    if header.hash(rules) != candidate.hash {
+        return Err(DocumentError::NotAsNamed);
+    }
+    let epoch = header.epoch;
+    let place = Place {
+        epoch,
+        base: candidate.base,
+        seats: candidate.seats,
+        reveal: header.reveal,
+    };
+    let base = place.base.as_deref();
+    if base.is_some_and(|base| epoch <= base.epoch()) {
+        return Err(DocumentError::Epoch(epoch));
+    }
+    let document = Document::decode(&candidate.bytes, rules)?;
+    let seats = document.follows(&place, rules);
+    let mut sound = Sound {
+        descriptors: Arc::default(),
+        seats: seats.ok_or(DocumentError::NotDerived)?,
+        complete: true,
+        document: Arc::new(document),
+    };
+    if candidate.decided {
+        return Ok(Judged::Sound(sound));
+    }
+    let fetched = candidate.fetched.iter();
+    let fetched = fetched.filter_map(|bytes| SignedDescriptor::decode(bytes, rules).ok());
+    let known: Vec<SignedDescriptor> = candidate.known.into_iter().chain(fetched).collect();
+    match said(rules, &sound.document, base, &known)? {
+        Ok(descriptors) => sound.descriptors = Arc::new(descriptors),
+        Err(lacks) => return Ok(Judged::Lacks(lacks.into())),
+    }
+    let (of, held) = &candidate.held;
+    let newer = |signed: &&SignedDescriptor| {
+        let member = sound.document.member(&signed.id());
+        member.is_none_or(|member| member.sequence < signed.sequence())
+    };
+    let omitted: Vec<_> = held.iter().filter(newer).filter(|_| *of == epoch).collect();
+    // Whether anything would be different if what was held were added. Some of it may have no place.
+    sound.complete = omitted.is_empty() || {
+        let all = sound.descriptors.iter().chain(omitted);
+        Document::form_by(rules, &place, all)
+            .is_ok_and(|(formed, _)| formed.hash() == sound.document.hash())
+    };
+    Ok(Judged::Sound(sound))
+}
+
+/// The descriptors in which the members say what a document says of them, or those that are not known: a
+/// node may have signed two of one sequence, and only one of them here.
+///
+/// # Errors
+/// One of them does not count.
+#[expect(
+    clippy::type_complexity,
+    reason = "either list, where nothing is wrong"
+)]
+fn said(
+    rules: &Rules,
+    document: &Document,
+    base: Option<&Document>,
+    known: &[SignedDescriptor],
+) -> Result<Result<Vec<SignedDescriptor>, Vec<(NodeId, u64)>>, DocumentError> {
+    let mut by_id: BTreeMap<NodeId, Vec<&SignedDescriptor>> = BTreeMap::new();
+    for signed in known {
+        by_id.entry(signed.id()).or_default().push(signed);
+    }
+    let (epoch, mut found, mut lacks) = (document.epoch(), Vec::new(), Vec::new());
+    for member in document.members() {
+        let says_so = |signed: &&&SignedDescriptor| {
+            let said = Member::of(signed.descriptor(), epoch);
+            let layer = member.layer;
+            said.is_some_and(|said| Member { layer, ..said } == *member)
+        };
+        let mut known = by_id.get(&member.id).into_iter().flatten();
+        match known.find(says_so) {
+            Some(signed) if !counts(rules, epoch, base, signed) => {
+                return Err(DocumentError::NotDerived);
+            }
+            Some(signed) => found.push((*signed).clone()),
+            None => lacks.push((member.id, member.sequence)),
+        }
+    }
+    Ok(if lacks.is_empty() {
+        Ok(found)
+    } else {
+        Err(lacks)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+    use crate::sample::Network;
+    use crate::{FamilyKey, Identity, NetworkParameters};
+
+    const EPOCH: Epoch = Epoch::new(5);
+
+    struct World {
+        rules: Rules,
+        seats: Seats,
+        descriptors: Vec<SignedDescriptor>,
+    }
+
+    impl World {
+        fn new() -> (Self, Network) {
+            let mut rng = ChaCha20Rng::seed_from_u64(1);
+            let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+            let rules = Rules::new(Arc::clone(&net.params));
+            let world = Self {
+                seats: Seats::first(rules.network, rules.genesis().copied()).unwrap(),
+                descriptors: net.descriptors(&mut rng, EPOCH).unwrap(),
+                rules,
+            };
+            (world, net)
+        }
+
+        fn form(&self, of: &[SignedDescriptor]) -> Document {
+            let place = Place::<Document> {
+                epoch: EPOCH,
+                base: None,
+                seats: self.seats.clone(),
+                reveal: None,
+            };
+            Document::form_by(&self.rules, &place, of).unwrap().0
+        }
+
+        /// By somebody who knows these descriptors, and got these.
+        fn judge(
+            &self,
+            document: &Document,
+            known: &[SignedDescriptor],
+            fetched: &[&SignedDescriptor],
+        ) -> Result<Judged, DocumentError> {
+            let candidate = Candidate {
+                hash: *document.hash(),
+                bytes: document.shared(),
+                base: None,
+                seats: self.seats.clone(),
+                decided: false,
+                known: known.to_vec(),
+                fetched: fetched.iter().map(|signed| signed.shared()).collect(),
+                held: (EPOCH, Arc::new(known.to_vec())),
+            };
+            judge(&self.rules, candidate)
+        }
+    }
+
+    fn lacks(judged: Result<Judged, DocumentError>) -> Vec<NodeId> {
+        match judged.unwrap() {
+            Judged::Lacks(lacks) => lacks.iter().map(|(id, _)| *id).collect(),
+            Judged::Sound(_) => Vec::new(),
+        }
+    }
+
+    fn is_complete(judged: Result<Judged, DocumentError>) -> bool {
+        matches!(judged.unwrap(), Judged::Sound(sound) if sound.complete)
+    }
+
+    #[test]
+    fn what_a_member_has_not_said_is_waited_for() {
+        let (world, net) = World::new();
+        let all = &world.descriptors;
+        let document = world.form(all);
+        assert!(is_complete(world.judge(&document, all, &[])));
+        let (one, others) = all.split_first().unwrap();
+        assert_eq!(lacks(world.judge(&document, others, &[])), [one.id()]);
+        assert!(is_complete(world.judge(&document, others, &[one])));
+
+        // A proposer that makes a member say something else: another class, another's family.
+        let node = &net.nodes[&one.id()];
+        let stranger = FamilyKey::from_bytes(&[9; 32]);
+        let sign = |change: &dyn Fn(&mut crate::Descriptor), by: &Identity| {
+            let mut descriptor = one.descriptor().clone();
+            descriptor.identity = by.id();
+            change(&mut descriptor);
+            SignedDescriptor::sign_by(by, &world.rules, descriptor).unwrap()
+        };
+        let other = sign(&|it| it.capacity_class = 7, &node.identity);
+        let made_up = world.form(&[&[other.clone()], others].concat());
+        assert_eq!(lacks(world.judge(&made_up, all, &[])), [one.id()]);
+        // The node has signed both: whoever gets to see the other one takes it.
+        assert!(is_complete(world.judge(&made_up, all, &[&other])));
+        let of_family = |it: &mut crate::Descriptor| {
+            it.family = Some(stranger.prove(&world.rules.network, &one.id()));
+        };
+        let claimed = world.form(&[&[sign(&of_family, &node.identity)], others].concat());
+        assert_eq!(lacks(world.judge(&claimed, all, &[])), [one.id()]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_missed_by_who_held_it() {
+        let (world, _) = World::new();
+        let all = &world.descriptors;
+        let (mix, others) = all.split_first().unwrap();
+        let without = world.form(others);
+        assert!(!is_complete(world.judge(&without, all, &[])));
+        assert!(is_complete(world.judge(&without, others, &[])));
+        assert!(without.member(&mix.id()).is_none());
+    }
+
+    #[test]
+    fn what_is_agreed_on_needs_no_descriptors() {
+        let (world, _) = World::new();
+        let document = world.form(&world.descriptors);
+        let candidate = |decided, hash| Candidate {
+            hash,
+            bytes: document.shared(),
+            base: None,
+            seats: world.seats.clone(),
+            decided,
+            known: Vec::new(),
+            fetched: Vec::new(),
+            held: (EPOCH, Arc::default()),
+        };
+        let judge = |decided| judge(&world.rules, candidate(decided, *document.hash()));
+        assert!(is_complete(judge(true)));
+        assert_eq!(lacks(judge(false)).len(), 8);
+        let other = candidate(true, DocumentHash::new([7; 32]));
+        let judged = super::judge(&world.rules, other).map(|_| ());
+        assert_eq!(judged, Err(DocumentError::NotAsNamed));
+    }
+}

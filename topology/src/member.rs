@@ -1,0 +1,149 @@
+//! What a document says of a member: an extract of its descriptor.
+
+use prost::Message;
+use shoal_packet::SphinxPublic;
+use shoal_proto::{Epoch, FamilyId, NodeId, wire};
+
+use crate::agreement::VrfPublic;
+use crate::bounded::has_at_most;
+use crate::descriptor::MAX_ADDRESSES;
+use crate::identity::usable;
+use crate::rules::Rules;
+use crate::{Address, Descriptor, DescriptorError, DocumentError, Role, Ties};
+
+/// Most bytes of an encoded member.
+pub const MAX_EXTRACT_BYTES: usize = 300;
+/// Most bytes of its addresses, with two around each. The longest one there is takes 62.
+const ADDRESS_BYTES: usize = 116;
+
+/// A member of one epoch.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its identity.
+    pub id: NodeId,
+    /// What it does.
+    pub role: Role,
+    /// 1 to L for a mix, 0 for a provider, and for a mix that has just come: see
+    /// [`position`](Self::position).
+    pub layer: u8,
+    /// Of the descriptor that this is an extract of.
+    pub sequence: u64,
+    /// Its Sphinx key of the document's epoch.
+    pub key: SphinxPublic,
+    /// Where it listens: the first addresses of its descriptor, one at least.
+    pub addresses: Vec<Address>,
+    /// Its family, if it is of one.
+    pub family: Option<FamilyId>,
+    /// What it says that it carries.
+    pub capacity_class: u32,
+    /// What the proofs of its proposals are checked with.
+    pub vrf_key: VrfPublic,
+    /// What it votes with if it gets a seat in the next term.
+    pub seat_key: NodeId,
+}
+
+impl Member {
+    /// Where packets pass it: 1 to L for a mix, 0 for a provider. None for a mix that has just come: the
+    /// next document gives it a layer, by a seed that nobody knew when it came.
+    #[must_use]
+    pub const fn position(&self) -> Option<u8> {
+        match (self.role, self.layer) {
+            (Role::Mix, 0) => None,
+            (_, layer) => Some(layer),
+        }
+    }
+
+    /// By what it is tied to others, of what a document says of it.
+    #[must_use]
+    pub fn ties(&self) -> Ties {
+        Ties::of(self.family, &self.addresses)
+    }
+
+    /// Of who says this of itself, without a layer. None without a key for the epoch.
+    pub(crate) fn of(descriptor: &Descriptor, epoch: Epoch) -> Option<Self> {
+        let mut room = ADDRESS_BYTES;
+        let fits = |address: &&Address| {
+            let left = room.checked_sub(address.to_string().len() + 2);
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let addresses = descriptor.addresses.iter().take_while(fits).cloned();
+        Some(Self {
+            id: descriptor.identity,
+            role: descriptor.role,
+            layer: 0,
+            sequence: descriptor.sequence,
+            key: descriptor.key_for(epoch)?,
+            addresses: addresses.collect(),
+            family: descriptor.family.map(|proof| proof.family),
+            capacity_class: descriptor.capacity_class,
+            vrf_key: descriptor.vrf_key,
+            seat_key: descriptor.seat_key,
+        })
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let family = self.family.as_ref();
+        wire::Extract {
+            identity: self.id.as_bytes().to_vec(),
+            role: self.role.to_wire().into(),
+            layer: self.layer.into(),
+            sequence: self.sequence,
+            sphinx_key: self.key.as_bytes().to_vec(),
+            seat_key: self.seat_key.as_bytes().to_vec(),
+            vrf_key: self.vrf_key.as_bytes().to_vec(),
+            family: family.map_or_else(Vec::new, |family| family.as_bytes().to_vec()),
+            capacity_class: self.capacity_class,
+            addresses: self.addresses.iter().map(Address::to_string).collect(),
+        }
+        .encode_to_vec()
+    }
+
+    /// Reads an encoding, of which each member has one.
+    pub(crate) fn decode(bytes: &[u8], rules: &Rules) -> Result<Self, DocumentError> {
+        // Nine fields, and the addresses.
+        if bytes.len() > MAX_EXTRACT_BYTES || !has_at_most(9 + MAX_ADDRESSES, bytes) {
+            return Err(DocumentError::Malformed);
+        }
+        let wire = wire::Extract::decode(bytes).map_err(|_| DocumentError::Malformed)?;
+        let layer = u8::try_from(wire.layer).map_err(|_| DocumentError::Layer(wire.layer))?;
+        let member = Self::from_wire(&wire, layer, rules).map_err(DocumentError::Descriptor)?;
+        let same = member.encode() == bytes;
+        same.then_some(member).ok_or(DocumentError::Malformed)
+    }
+
+    fn from_wire(wire: &wire::Extract, layer: u8, rules: &Rules) -> Result<Self, DescriptorError> {
+        let node = |bytes: &[u8]| NodeId::try_from(bytes).ok().filter(usable);
+        let key = wire.sphinx_key.as_slice().try_into().ok();
+        let key = key.and_then(|bytes| SphinxPublic::parse(bytes).ok());
+        let vrf_key = wire.vrf_key.as_slice().try_into().ok();
+        let vrf_key = vrf_key.and_then(VrfPublic::from_bytes);
+        let family = match wire.family.as_slice() {
+            [] => None,
+            bytes => Some(FamilyId::try_from(bytes).map_err(|_| DescriptorError::Family)?),
+        };
+        let address = |text: &String| {
+            let address: Address = text.parse().map_err(DescriptorError::Address)?;
+            let fits = rules.reach.check(address.ip());
+            fits.map_err(|why| DescriptorError::Misfit(address.ip(), why))?;
+            Ok(address)
+        };
+        let taken = wire.addresses.iter().map(|text| text.len() + 2);
+        if wire.addresses.is_empty() || taken.sum::<usize>() > ADDRESS_BYTES {
+            return Err(DescriptorError::AddressCount(wire.addresses.len()));
+        }
+        let addresses = wire.addresses.iter().map(address);
+        Ok(Self {
+            id: node(&wire.identity).ok_or(DescriptorError::Identity)?,
+            role: Role::from_wire(wire.role).ok_or(DescriptorError::Role)?,
+            layer,
+            sequence: wire.sequence,
+            key: key.ok_or(DescriptorError::Keys)?,
+            addresses: addresses.collect::<Result<_, _>>()?,
+            family,
+            capacity_class: wire.capacity_class,
+            vrf_key: vrf_key.ok_or(DescriptorError::SeatKeys)?,
+            seat_key: node(&wire.seat_key).ok_or(DescriptorError::SeatKeys)?,
+        })
+    }
+}
