@@ -8,7 +8,8 @@ use prost::Message as _;
 use shoal_proto::{DocumentHash, NetworkHash, wire};
 
 use crate::agreement::{Certificate, Height, MAX_MESSAGE_BYTES, MAX_SEATS, Seats, SeatsError};
-use crate::document::{ends_term, header_of};
+use crate::delta::Body;
+use crate::document::ends_term;
 use crate::header::DocumentHeader;
 use crate::rules::Rules;
 use crate::{Document, DocumentError, NetworkParameters};
@@ -31,6 +32,17 @@ impl Certified {
     pub fn encode(&self) -> Vec<u8> {
         wire::CertifiedDocument {
             document: self.document.encode().to_vec(),
+            delta: Vec::new(),
+            certificate: self.certificate.encode(),
+        }
+        .encode_to_vec()
+    }
+
+    /// The encoding for who has the document before.
+    pub(crate) fn encode_as(&self, delta: &[u8]) -> Vec<u8> {
+        wire::CertifiedDocument {
+            document: Vec::new(),
+            delta: delta.to_vec(),
             certificate: self.certificate.encode(),
         }
         .encode_to_vec()
@@ -39,22 +51,22 @@ impl Certified {
     /// Reads an encoding from where it can be trusted: nobody's signature of the whole is checked.
     pub(crate) fn restore(bytes: &[u8], rules: &Rules) -> Result<Self, DocumentError> {
         let (document, certificate) = read(bytes)?;
-        let document = Document::decode(&document.into(), rules)?;
         Ok(Self {
-            document: Arc::new(document),
+            document: Arc::new(document.open(rules, |_| None)?),
             certificate,
         })
     }
 }
 
-fn read(bytes: &[u8]) -> Result<(Vec<u8>, Certificate), DocumentError> {
+fn read(bytes: &[u8]) -> Result<(Body, Certificate), DocumentError> {
     let wire = wire::CertifiedDocument::decode(bytes).map_err(|_| DocumentError::Malformed)?;
     if wire.encoded_len() != bytes.len() {
         return Err(DocumentError::Malformed);
     }
     let certificate = Certificate::decode(&wire.certificate);
     let certificate = certificate.map_err(DocumentError::Certificate)?;
-    Ok((wire.document, certificate))
+    let body = Body::of(wire.document, wire.delta).ok_or(DocumentError::Malformed)?;
+    Ok((body, certificate))
 }
 
 /// The head of the last document before new seats, who signed it, and the new seats.
@@ -216,12 +228,14 @@ pub struct Followed {
 /// Follows handovers, and verifies documents where the seats that decide them are known. Each is as it
 /// was sent, and oldest first. Takes about 50 µs for each signature.
 ///
-/// What comes after an error is not looked at: what was right before it counts.
+/// What comes after an error is not looked at: what was right before it counts. `known` are documents that
+/// others may be changes of, and that nothing may contradict.
 pub(crate) fn follow(
     rules: &Rules,
     trust: Trust,
     handovers: &[Vec<u8>],
     documents: &[Vec<u8>],
+    known: &[Arc<Document>],
 ) -> (Followed, Option<DocumentError>) {
     let mut followed = Followed {
         trust,
@@ -229,7 +243,7 @@ pub(crate) fn follow(
         documents: Vec::new(),
         passed: Vec::new(),
     };
-    let error = try_follow(rules, &mut followed, handovers, documents).err();
+    let error = try_follow(rules, &mut followed, handovers, documents, known).err();
     (followed, error)
 }
 
@@ -238,11 +252,12 @@ fn try_follow(
     followed: &mut Followed,
     handovers: &[Vec<u8>],
     documents: &[Vec<u8>],
+    known: &[Arc<Document>],
 ) -> Result<(), DocumentError> {
     let mut handovers = handovers.iter().peekable();
     for bytes in documents {
         let (document, certificate) = read(bytes)?;
-        let header = header_of(&document)?;
+        let header = document.header()?;
         let height = header.height;
         while followed.trust.until() < height
             && let Some(bytes) = handovers.next()
@@ -255,12 +270,40 @@ fn try_follow(
             continue;
         }
         followed.trust.check(rules, &header, &certificate)?;
+        check_against(known, &header, &certificate.document)?;
+        let before = followed.documents.iter().map(|it| &it.document);
+        let before = before.chain(known).map(AsRef::as_ref);
+        let document = document.open(rules, |hash| before.clone().find(|it| it.hash() == hash))?;
         followed.documents.push(Certified {
-            document: Arc::new(Document::decode(&document.into(), rules)?),
+            document: Arc::new(document),
             certificate,
         });
     }
     handovers.try_for_each(|bytes| take(rules, followed, bytes))
+}
+
+/// Whether what was signed goes together with what is known.
+fn check_against(
+    known: &[Arc<Document>],
+    header: &DocumentHeader,
+    hash: &DocumentHash,
+) -> Result<(), DocumentError> {
+    for document in known {
+        let named = if document.height() == header.height {
+            hash
+        } else if document.height().next() == header.height {
+            &header.previous
+        } else {
+            continue;
+        };
+        if named != document.hash() {
+            return Err(DocumentError::Contradiction {
+                epoch: document.epoch(),
+                seen: [*document.hash(), *named],
+            });
+        }
+    }
+    Ok(())
 }
 
 fn take(rules: &Rules, followed: &mut Followed, bytes: &[u8]) -> Result<(), DocumentError> {

@@ -229,12 +229,22 @@ impl Document {
     ) -> Result<Self, DocumentError> {
         let listed: Vec<Vec<u8>> = members.values().map(Member::encode).collect();
         header.members = members_hash(&listed);
-        let bytes = wire::Document {
-            header: Some(header.to_wire()),
-            members: listed,
+        let bytes = encode(&header, listed);
+        Self::stand(rules, header, members, bytes)
+    }
+
+    /// With exactly these members: those of which the head has the hash.
+    pub(crate) fn of_members(
+        rules: &Rules,
+        header: DocumentHeader,
+        members: BTreeMap<NodeId, Member>,
+    ) -> Result<Self, DocumentError> {
+        let listed: Vec<Vec<u8>> = members.values().map(Member::encode).collect();
+        if header.members != members_hash(&listed) {
+            return Err(DocumentError::NotAsNamed);
         }
-        .encode_to_vec();
-        Self::stand(rules, header, members, bytes.into())
+        let bytes = encode(&header, listed);
+        Self::stand(rules, header, members, bytes)
     }
 
     /// Of members that all have their layers.
@@ -455,6 +465,11 @@ impl fmt::Debug for Document {
             .field("members", &self.members.len())
             .finish_non_exhaustive()
     }
+}
+
+fn encode(header: &DocumentHeader, members: Vec<Vec<u8>>) -> Arc<[u8]> {
+    let header = Some(header.to_wire());
+    wire::Document { header, members }.encode_to_vec().into()
 }
 
 /// A document's head and its members as they are encoded, with the hash of which the head agrees.

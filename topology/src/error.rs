@@ -402,6 +402,17 @@ pub enum DocumentError {
     /// Its certificate, or that of a handover, does not count.
     #[error("its certificate: {0}")]
     Certificate(crate::agreement::MessageError),
+    /// It came as what changes the document before, which is not known.
+    #[error("the document before height {0}, which it changes, is not known")]
+    Base(crate::agreement::Height),
+    /// The seats have signed another document than the one that is known, or one that follows another.
+    #[error("epoch {epoch} has two documents that are signed: {} and {}", crate::adopt::short(&seen[0]), crate::adopt::short(&seen[1]))]
+    Contradiction {
+        /// The epoch of the one that is known.
+        epoch: Epoch,
+        /// The one that is known, and the other one.
+        seen: [DocumentHash; 2],
+    },
     /// A handover from one term to the next is missing, out of order, or not what was signed.
     #[error("the handover at height {0} is missing or not what was signed")]
     Handover(crate::agreement::Height),

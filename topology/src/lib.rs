@@ -39,6 +39,7 @@ mod canonical;
 pub mod capacity;
 mod chain;
 pub mod delay;
+mod delta;
 mod descriptor;
 mod directory;
 mod document;

@@ -7,7 +7,6 @@ use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{Epoch, NodeId, Span, Time};
-use shoal_topology::agreement::Height;
 use shoal_topology::{
     Address, AdoptError, Answers, ClientDirectory, Document, MAX_STALE_EPOCHS, NetworkParameters,
     Response, Role, Trust, View, chain_request,
@@ -122,11 +121,13 @@ impl Documents {
         });
     }
 
-    /// What is asked: what leads from whose signatures are known to count to the documents that count now. It
-    /// is as long whatever is known.
+    /// What is asked: what leads from whose signatures are known to count, and from the newest document that
+    /// is known, to those that count now. It is as long whatever is known.
     pub(super) fn question(&self) -> Vec<u8> {
         let since = self.trust.as_ref().map(Trust::since);
-        chain_request(since.unwrap_or_default(), Height::default())
+        let newest = self.view.documents.values().next_back();
+        let known = newest.map(|document| document.height());
+        chain_request(since.unwrap_or_default(), known.unwrap_or_default())
     }
 
     /// Whether this connection is one of the questions under way.
@@ -181,6 +182,7 @@ impl Documents {
                     number: fetch.number,
                     answers: Arc::clone(&answers),
                     trust: trust.clone(),
+                    known: Arc::clone(&self.view),
                 };
                 fetch.verifying = Some(answers);
                 fetch.until = now + LOOKED_AT;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use blake2::{Blake2s256, Digest as _};
-use shoal_topology::{Answers, Looked, NetworkParameters, Trust};
+use shoal_topology::{Answers, Looked, NetworkParameters, Trust, View};
 
 /// Answers to be verified. Pure: it reads no clock and draws nothing.
 pub struct SessionJob {
@@ -13,6 +13,8 @@ pub struct SessionJob {
     pub(super) answers: Arc<Answers>,
     /// Whose signatures count so far.
     pub(super) trust: Trust,
+    /// The documents that are known, of which others may be changes.
+    pub(super) known: Arc<View>,
 }
 
 /// What came of a [`SessionJob`].
@@ -28,7 +30,7 @@ impl SessionJob {
     pub fn run(self) -> SessionDone {
         SessionDone {
             number: self.number,
-            looked: self.answers.look(&self.params, &self.trust),
+            looked: self.answers.look(&self.params, &self.trust, &self.known),
         }
     }
 
@@ -40,6 +42,9 @@ impl SessionJob {
         hash.update(self.answers.key());
         hash.update(self.trust.since().number().to_le_bytes());
         hash.update(self.trust.seats().hash());
+        for document in self.known.documents.values() {
+            hash.update(document.hash().as_bytes());
+        }
         hash.finalize().into()
     }
 }

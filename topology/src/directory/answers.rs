@@ -104,7 +104,10 @@ impl<R: CryptoRng> Directory<R> {
         });
         let trust = self.archive.trust().filter(|_| asked == Asked::Chain);
         self.job(match trust {
-            Some(trust) => Task::Chain(bytes, trust.clone()),
+            Some(trust) => {
+                let known = self.view.documents.values().cloned().collect();
+                Task::Chain(bytes, trust.clone(), known)
+            }
             None => Task::Answer(bytes),
         });
     }

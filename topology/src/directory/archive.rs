@@ -7,6 +7,7 @@ use shoal_proto::{DocumentHash, Epoch, Time};
 
 use crate::agreement::{Height, Seats};
 use crate::chain::{Certified, Followed, Handover, Trust};
+use crate::delta::delta;
 use crate::rules::Rules;
 use crate::{Document, MAX_STALE_EPOCHS, NetworkParameters, View};
 
@@ -16,6 +17,8 @@ pub(super) struct Archive {
     view: View,
     /// Of the documents in the view, and of the newest.
     certified: BTreeMap<Height, Certified>,
+    /// What makes each of them of the one before, if that was known.
+    deltas: BTreeMap<Height, Arc<[u8]>>,
     /// Encoded, of all terms: who starts anew follows them one by one.
     handovers: BTreeMap<Height, Arc<[u8]>>,
     /// None for a network that names nobody who could have a seat: it has no documents.
@@ -27,6 +30,7 @@ impl Archive {
         Self {
             view: View::default(),
             certified: BTreeMap::new(),
+            deltas: BTreeMap::new(),
             handovers: BTreeMap::new(),
             trust: Trust::first_by(rules).ok(),
         }
@@ -82,6 +86,11 @@ impl Archive {
         self.certified
             .range(after.next()..)
             .map(|(_, certified)| certified)
+    }
+
+    /// What makes the document of a height of the one before, if that was known.
+    pub(super) fn delta(&self, height: Height) -> Option<&Arc<[u8]>> {
+        self.deltas.get(&height)
     }
 
     /// Takes a document that was decided here, with the seats that follow. Gives the handover, if
@@ -147,6 +156,11 @@ impl Archive {
     /// Takes a document.
     pub(super) fn add(&mut self, certified: Certified) {
         let document = &certified.document;
+        let base = self.certified.values().map(|it| &it.document);
+        let base = base.rev().find(|base| base.hash() == document.previous());
+        if let Some(delta) = base.and_then(|base| delta(base, document)) {
+            self.deltas.insert(document.height(), delta.into());
+        }
         self.view
             .documents
             .insert(document.epoch(), Arc::clone(document));
@@ -166,6 +180,8 @@ impl Archive {
             }
             kept
         });
+        self.deltas
+            .retain(|height, _| self.certified.contains_key(height));
         self.view.documents = self.view.documents.split_off(&oldest);
         removed
     }

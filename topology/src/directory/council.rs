@@ -18,6 +18,7 @@ use crate::agreement::{
     Seat, Seats, Timing, Verified,
 };
 use crate::chain::Certified;
+use crate::delta::Body;
 use crate::document::Place;
 use crate::{Descriptor, Document, DocumentError, Identity, SignedDescriptor};
 
@@ -72,7 +73,7 @@ struct Wanted {
     /// Since when it is being verified.
     judging: Option<Time>,
     /// It is here, and lacks descriptors.
-    bytes: Option<Arc<[u8]>>,
+    body: Option<Body>,
     lacks: Arc<[(NodeId, u64)]>,
     /// Those of them that have come.
     fetched: Vec<Arc<[u8]>>,
@@ -281,7 +282,7 @@ impl<R: CryptoRng> Directory<R> {
         let hash = header.hash(&self.rules);
         if let Some(council) = &mut self.council {
             council.kept.insert(hash);
-            council.wanted.entry(hash).or_default().bytes = Some(bytes);
+            council.wanted.entry(hash).or_default().body = Some(Body::Whole(bytes));
             self.judge(now, hash);
         }
     }
@@ -539,7 +540,7 @@ impl<R: CryptoRng> Directory<R> {
             let free = sources.find(|source| self.peers.is_free(source, now));
             let asked = free.or_else(|| self.peers.choose(&mut self.rng, now));
             wanted.asked = asked;
-            let lacks = wanted.bytes.is_some().then(|| Arc::clone(&wanted.lacks));
+            let lacks = wanted.body.is_some().then(|| Arc::clone(&wanted.lacks));
             match (asked, lacks) {
                 (Some(from), None) => self.ask_for(from, now, hash),
                 (Some(from), Some(lacks)) if lacks.len() <= MOST_LACKING => {
@@ -558,20 +559,15 @@ impl<R: CryptoRng> Directory<R> {
     }
 
     /// A document that was asked for has come, or has not.
-    pub(super) fn take_document(
-        &mut self,
-        now: Time,
-        hash: DocumentHash,
-        document: Option<Arc<[u8]>>,
-    ) {
+    pub(super) fn take_document(&mut self, now: Time, hash: DocumentHash, document: Option<Body>) {
         let council = self.council.as_mut();
         let Some(wanted) = council.and_then(|council| council.wanted.get_mut(&hash)) else {
             return;
         };
         match document {
             None => wanted.ask_at = wanted.ask_at.min(now + FETCH_AGAIN),
-            Some(bytes) if wanted.judging.is_none() => {
-                wanted.bytes = Some(bytes);
+            Some(body) if wanted.judging.is_none() => {
+                wanted.body = Some(body);
                 self.judge(now, hash);
             }
             Some(_) => {}
@@ -631,7 +627,7 @@ impl<R: CryptoRng> Directory<R> {
         let Some(wanted) = council.wanted.get_mut(&hash) else {
             return;
         };
-        let Some(bytes) = wanted.bytes.clone() else {
+        let Some(body) = wanted.body.clone() else {
             return;
         };
         wanted.judging = Some(now);
@@ -643,7 +639,7 @@ impl<R: CryptoRng> Directory<R> {
             .filter(|it| counts(&self.rules, epoch, base, it));
         let candidate = Candidate {
             hash,
-            bytes,
+            body,
             decided: decided == Some(hash),
             known: known.cloned().collect(),
             fetched: wanted.fetched.clone(),
@@ -685,7 +681,7 @@ impl<R: CryptoRng> Directory<R> {
             Err(DocumentError::NotAsNamed) => {
                 // Who sent it is to blame, and the document may be what it should be.
                 wanted.judging = None;
-                wanted.bytes = None;
+                wanted.body = None;
                 wanted.ask_at = now;
                 let from = wanted.asked;
                 self.counters.refused += 1;

@@ -31,7 +31,7 @@ pub(super) enum Task {
     /// Read a neighbour's answer.
     Answer(Arc<[u8]>),
     /// Follow the chain.
-    Chain(Arc<[u8]>, Trust),
+    Chain(Arc<[u8]>, Trust, Vec<Arc<Document>>),
     /// Form a document.
     Form(Arc<Recipe>),
     /// Verify a document that was proposed.
@@ -66,9 +66,10 @@ impl DirectoryJob {
                 let reading = Reading::of(&bytes).map(Arc::new);
                 Found::Answer(bytes, reading)
             }
-            Task::Chain(bytes, trust) => {
+            Task::Chain(bytes, trust, known) => {
                 let followed = Chain::of(&bytes).map(|chain| {
-                    Arc::new(follow(&rules, trust, &chain.handovers, &chain.documents))
+                    let (handovers, documents) = (&chain.handovers, &chain.documents);
+                    Arc::new(follow(&rules, trust, handovers, documents, &known))
                 });
                 Found::Chain(bytes, followed)
             }
@@ -101,9 +102,11 @@ impl DirectoryJob {
             Task::Descriptor(bytes) => key.number(1).bytes(bytes),
             Task::Message(bytes, _, seats) => key.number(2).bytes(bytes).bytes(&seats.hash()),
             Task::Answer(bytes) => key.number(3).bytes(bytes),
-            Task::Chain(bytes, trust) => {
+            Task::Chain(bytes, trust, known) => {
                 let key = key.number(4).bytes(bytes).number(trust.since().number());
-                key.bytes(&trust.seats().hash())
+                let key = key.bytes(&trust.seats().hash());
+                let hashes = known.iter().map(|document| document.hash().as_bytes());
+                hashes.fold(key, |key, hash| key.bytes(hash))
             }
             Task::Form(recipe) => {
                 let place = &recipe.place;
@@ -124,7 +127,7 @@ impl DirectoryJob {
                 let key = key
                     .number(6)
                     .bytes(candidate.hash.as_bytes())
-                    .bytes(&candidate.bytes)
+                    .bytes(candidate.body.bytes())
                     .bytes(&of(candidate.base.as_ref()))
                     .bytes(&candidate.seats.hash());
                 let fetched = candidate.fetched.iter();

@@ -7,7 +7,8 @@ use shoal_proto::{DocumentHash, Epoch, NodeId};
 
 use super::pool::counts;
 use crate::agreement::Seats;
-use crate::document::{Place, header_of};
+use crate::delta::Body;
+use crate::document::Place;
 use crate::rules::Rules;
 use crate::{Document, DocumentError, Member, SignedDescriptor};
 
@@ -15,7 +16,7 @@ use crate::{Document, DocumentError, Member, SignedDescriptor};
 pub(super) struct Candidate {
     /// What names it: that is what was agreed on.
     pub(super) hash: DocumentHash,
-    pub(super) bytes: Arc<[u8]>,
+    pub(super) body: Body,
     /// The document before.
     pub(super) base: Option<Arc<Document>>,
     /// Who decides on it.
@@ -53,7 +54,9 @@ pub(super) struct Sound {
 /// Verifies a document that was proposed: by itself, whether it is what anybody would make of its members
 /// at this place, and whether they have said so of themselves.
 pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, DocumentError> {
-    let header = header_of(&candidate.bytes)?;
+    // What can't be read is not what was named, whoever sent it.
+    let header = candidate.body.header();
+    let header = header.map_err(|_| DocumentError::NotAsNamed)?;
     if header.hash(rules) != candidate.hash {
         return Err(DocumentError::NotAsNamed);
     }
@@ -68,7 +71,8 @@ pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, Docum
     if base.is_some_and(|base| epoch <= base.epoch()) {
         return Err(DocumentError::Epoch(epoch));
     }
-    let document = Document::decode(&candidate.bytes, rules)?;
+    let before = |hash: &DocumentHash| base.filter(|base| base.hash() == hash);
+    let document = candidate.body.open(rules, before)?;
     let seats = document.follows(&place, rules);
     let mut sound = Sound {
         descriptors: Arc::default(),
@@ -194,7 +198,7 @@ mod tests {
         ) -> Result<Judged, DocumentError> {
             let candidate = Candidate {
                 hash: *document.hash(),
-                bytes: document.shared(),
+                body: Body::Whole(document.shared()),
                 base: None,
                 seats: self.seats.clone(),
                 decided: false,
@@ -265,7 +269,7 @@ mod tests {
         let document = world.form(&world.descriptors);
         let candidate = |decided, hash| Candidate {
             hash,
-            bytes: document.shared(),
+            body: Body::Whole(document.shared()),
             base: None,
             seats: world.seats.clone(),
             decided,

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::agreement::{self, Height};
 use crate::bounded::has_at_most;
+use crate::delta::Body;
 use crate::{DescriptorError, Document};
 
 /// What somebody asks.
@@ -177,10 +178,10 @@ pub fn answer_time(answer: &[u8]) -> Option<Time> {
 
 /// The newest document that a neighbour goes by, as it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tip {
+pub(crate) struct Tip {
     pub(super) height: Height,
     pub(super) epoch: Epoch,
-    pub(super) hash: DocumentHash,
+    pub(crate) hash: DocumentHash,
 }
 
 impl Tip {
@@ -216,7 +217,7 @@ pub(super) struct Reading {
     pub(super) descriptors: Vec<(Claim, Arc<[u8]>)>,
     /// Descriptors that are plainly wrong, and why.
     pub(super) refused: Vec<DescriptorError>,
-    pub(super) document: Option<Arc<[u8]>>,
+    pub(super) document: Option<Body>,
     pub(super) more: bool,
 }
 
@@ -229,7 +230,10 @@ impl Reading {
         let wire = wire::SyncResponse::decode(bytes).ok()?;
         let mut reading = Self {
             more: wire.more,
-            document: wire.documents.into_iter().next().map(Arc::from),
+            document: Body::of(
+                wire.documents.into_iter().next().unwrap_or_default(),
+                wire.delta,
+            ),
             ..Self::default()
         };
         if let Some(tip) = &wire.tip {
@@ -258,19 +262,26 @@ pub(crate) struct Chain {
     pub(crate) documents: Vec<Vec<u8>>,
     pub(crate) now: Time,
     pub(crate) more: bool,
+    /// What the answerer says that it goes by.
+    pub(crate) tip: Option<Tip>,
 }
 
 impl Chain {
     /// None if it can't be read.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > MAX_SYNC_RESPONSE_BYTES
-            || !has_at_most(MAX_HANDOVERS + MAX_DOCUMENTS + 3, bytes)
+            || !has_at_most(MAX_HANDOVERS + MAX_DOCUMENTS + 4, bytes)
         {
             return None;
         }
         let wire = wire::SyncResponse::decode(bytes).ok()?;
         let fits = wire.handovers.len() <= MAX_HANDOVERS && wire.documents.len() <= MAX_DOCUMENTS;
+        let tip = match &wire.tip {
+            Some(tip) => Some(Tip::read(tip)?),
+            None => None,
+        };
         fits.then_some(Self {
+            tip,
             handovers: wire.handovers,
             documents: wire.documents,
             now: Time::from_micros(wire.now_us),

@@ -1,6 +1,7 @@
 //! Asking neighbours for what is missing, and answering neighbours and clients.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use prost::Message;
 use rand::{CryptoRng, RngExt};
@@ -12,7 +13,10 @@ use super::{
     ANSWER_BYTES, CHAIN_BYTES, DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DESCRIPTORS,
     MAX_DOCUMENTS, MAX_HANDOVERS, Ticket,
 };
+use crate::Document;
 use crate::agreement::Height;
+use crate::chain::Certified;
+use crate::delta::delta;
 
 /// Most answers that wait to be fetched.
 const MAX_ANSWERS: usize = 64;
@@ -143,14 +147,28 @@ impl<R: CryptoRng> Directory<R> {
 
     /// The document with this hash, if we go by it or it was proposed.
     fn document(&self, now: Time, hash: &DocumentHash) -> wire::SyncResponse {
-        let proposed = self.council.as_ref();
-        let proposed = proposed.and_then(|council| council.document(hash));
-        let found = self.archive.by_hash(hash).or(proposed);
-        wire::SyncResponse {
-            documents: found.map(|d| d.encode().to_vec()).into_iter().collect(),
+        let mut response = wire::SyncResponse {
             now_us: now.as_micros(),
             ..Default::default()
+        };
+        let proposed = self.council.as_ref();
+        let proposed = proposed.and_then(|council| council.document(hash));
+        let Some(document) = self.archive.by_hash(hash).or(proposed) else {
+            return response;
+        };
+        // Who asks for it decides on it, and so has the one before.
+        match self.delta_of(document) {
+            Some(delta) => response.delta = delta.to_vec(),
+            None => response.documents.push(document.encode().to_vec()),
         }
+        response
+    }
+
+    /// What makes a document of the one before, if that is known.
+    fn delta_of(&self, document: &Document) -> Option<Arc<[u8]>> {
+        let base = self.archive.tip().map(|tip| tip.document.as_ref());
+        let known = self.archive.delta(document.height()).cloned();
+        known.or_else(|| Some(delta(base?, document)?.into()))
     }
 
     /// The descriptors with these sequences, as many as fit.
@@ -237,23 +255,35 @@ impl<R: CryptoRng> Directory<R> {
             .filter(|it| oldest.is_some_and(|oldest| it.document.epoch() >= oldest));
         let mut counting: Vec<_> = counting.take(MAX_DOCUMENTS).collect();
         // Nothing counts: the newest still tells how far the chain is.
-        let tip = self
-            .archive
-            .tip()
-            .filter(|tip| tip.document.height() > known);
+        let tip = self.archive.tip();
+        response.tip = tip.map(|tip| Tip::of(&tip.document).to_wire());
         if counting.is_empty() {
-            counting.extend(tip);
+            counting.extend(tip.filter(|tip| tip.document.height() > known));
         }
-        // The newest first, should they not all fit.
-        for certified in counting.into_iter().rev() {
-            let encoded = certified.encode();
-            bytes += encoded.len();
-            if bytes > ANSWER_BYTES {
-                break;
-            }
-            response.documents.push(encoded);
-        }
-        response.documents.reverse();
+        // Without the oldest ones, should they not all fit.
+        let room = ANSWER_BYTES.saturating_sub(bytes);
+        let fitting = (0..counting.len()).map(|start| {
+            let chosen = counting.get(start..).unwrap_or_default();
+            self.encode_all(known, chosen)
+        });
+        let mut fitting = fitting.filter(|all| all.iter().map(Vec::len).sum::<usize>() <= room);
+        response.documents = fitting.next().unwrap_or_default();
         response.encode_to_vec()
+    }
+
+    /// Each as a change of the one before where that is among them, or known.
+    fn encode_all(&self, known: Height, documents: &[&Certified]) -> Vec<Vec<u8>> {
+        let mut before = Some(known).filter(|known| *known >= Height::FIRST);
+        let encode = |certified: &&Certified| {
+            let height = certified.document.height();
+            let follows = before.map(Height::next) == Some(height);
+            before = Some(height);
+            let delta = self.archive.delta(height).filter(|_| follows);
+            match delta {
+                Some(delta) => certified.encode_as(delta),
+                None => certified.encode(),
+            }
+        };
+        documents.iter().map(encode).collect()
     }
 }

@@ -60,6 +60,7 @@ fn write_seeds() {
             hash: first.hash().as_bytes().to_vec(),
         }),
         handovers: net.handover(&first).iter().map(|it| it.encode()).collect(),
+        delta: Vec::new(),
     }
     .encode_to_vec();
     let request = wire::SyncRequest {

@@ -401,9 +401,27 @@ fn the_chain_is_asked_of_who_is_further_on_and_of_nobody_else() {
     };
     let all = serves(Height::default(), Height::default());
     assert_eq!(all.handovers, answer.handovers);
-    assert_eq!(all.documents.last(), answer.documents.last());
+    let is_delta = |bytes: &Vec<u8>| {
+        let certified = wire::CertifiedDocument::decode(bytes.as_slice()).unwrap();
+        certified.document.is_empty()
+    };
+    // The first one whole, and the others as what has changed.
+    let deltas: Vec<bool> = all.documents.iter().map(is_delta).collect();
+    assert_eq!(deltas, [false, true]);
     let rest = serves(Height::new(2), Height::new(4));
     assert_eq!((rest.handovers.len(), rest.documents.len()), (1, 1));
+    assert!(
+        is_delta(&rest.documents[0])
+            && !is_delta(&serves(Height::new(2), Height::new(2)).documents[0])
+    );
+    let mut late = Observer::new(&net.params);
+    late.connect(1);
+    late.answer(1, &tip(last));
+    late.work(&mut BTreeMap::new());
+    late.answer(1, &all);
+    late.work(&mut BTreeMap::new());
+    let in_force = late.directory.view().in_force(EPOCH);
+    assert_eq!(in_force.unwrap().hash(), last.hash());
 }
 
 #[test]

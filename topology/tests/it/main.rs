@@ -18,6 +18,7 @@ mod jobs;
 mod places;
 mod seats;
 mod statistics;
+mod vectors;
 
 /// Changes what an encoded document says of a member.
 pub(crate) fn change_extract(
