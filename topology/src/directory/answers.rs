@@ -10,6 +10,7 @@ use super::jobs::Task;
 use super::peers::Asked;
 use super::pool::pause;
 use super::read::{Claim, Reading};
+use super::repair::{self, Step};
 use super::{Directory, JOB_PATIENCE, MAX_NEIGHBOUR_ANSWER_BYTES, MAX_SYNC_RESPONSE_BYTES};
 use crate::agreement::Height;
 use crate::chain::Followed;
@@ -27,8 +28,10 @@ pub(super) struct Answer {
     from: NodeId,
     /// What it takes up of the room for answers.
     bytes: usize,
-    /// Whether the neighbour has more.
-    more: bool,
+    /// Whether it has what was asked for by name.
+    named: bool,
+    /// How the neighbour goes on to say what it has; empty for not at all.
+    reconcile: Vec<u8>,
     /// Whether anything of it was new.
     news: bool,
     /// Whether anything of it was what no honest neighbour sends.
@@ -83,7 +86,7 @@ impl<R: CryptoRng> Directory<R> {
             return;
         };
         let most = match asked {
-            Asked::Sync | Asked::Lacking(_) => MAX_NEIGHBOUR_ANSWER_BYTES,
+            Asked::Sync | Asked::Named | Asked::Lacking(_) => MAX_NEIGHBOUR_ANSWER_BYTES,
             Asked::Fetch(_) => MAX_DOCUMENT_BYTES + AROUND_DOCUMENT,
             Asked::Chain => MAX_SYNC_RESPONSE_BYTES,
         };
@@ -118,7 +121,9 @@ impl<R: CryptoRng> Directory<R> {
             return;
         };
         match (asked, reading) {
-            (Asked::Sync, Some(reading)) => self.take_answer(now, from, reading),
+            (Asked::Sync | Asked::Named, Some(reading)) => {
+                self.take_answer(now, from, asked == Asked::Named, reading);
+            }
             (Asked::Fetch(hash), Some(reading)) => {
                 self.peers.heard(&from);
                 self.take_document(now, hash, reading.document.clone());
@@ -180,14 +185,15 @@ impl<R: CryptoRng> Directory<R> {
         }
     }
 
-    fn take_answer(&mut self, now: Time, from: NodeId, reading: &Reading) {
+    fn take_answer(&mut self, now: Time, from: NodeId, named: bool, reading: &Reading) {
         for error in &reading.refused {
             self.refusals.add(error.reason(), 1);
         }
         let mut answer = Answer {
             from,
             bytes: reading.bytes(),
-            more: reading.more,
+            named,
+            reconcile: reading.reconcile.clone(),
             news: false,
             wrong: !reading.refused.is_empty(),
             tip: reading.tip.map(|tip| tip.height),
@@ -258,13 +264,30 @@ impl<R: CryptoRng> Directory<R> {
         if answer.wrong {
             return self.blame(now, &answer.from);
         }
-        // Without news the same question would bring the same answer.
-        let more = answer.more && answer.news;
-        if self.peers.continues(&answer.from, more) {
-            self.ask(answer.from, now);
+        let from = answer.from;
+        let step = match answer.reconcile.as_slice() {
+            [] => Some(Step::default()),
+            message => repair::go_on(&self.pool, message),
+        };
+        let Some(Step { lacking, next }) = step else {
+            return self.unreadable_step(now, &from);
+        };
+        // Without news the same questions would bring the same answers.
+        let more = !lacking.is_empty() || next.is_some() || answer.named && answer.news;
+        if self.peers.continues(&from, more) {
+            match next {
+                _ if !lacking.is_empty() => self.ask_named(from, now, &lacking),
+                Some(message) => self.ask_more(from, now, message),
+                None => self.ask(from, now),
+            }
         } else if answer.tip >= Some(self.archive.next_height()) {
             self.ask_chain(answer.from, now);
         }
+    }
+
+    fn unreadable_step(&mut self, now: Time, from: &NodeId) {
+        self.counters.unreadable += 1;
+        self.blame(now, from);
     }
 
     /// A descriptor of the answer has been checked: it was new, or known, or wrong.

@@ -19,6 +19,7 @@ mod own;
 mod peers;
 mod pool;
 mod read;
+mod repair;
 mod seat_keys;
 mod sync;
 mod types;

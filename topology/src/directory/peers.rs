@@ -27,8 +27,10 @@ pub(super) struct Peers {
 /// What a neighbour was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// What we lack.
+    /// What we lack, and how far it is.
     Sync,
+    /// Descriptors that it has.
+    Named,
     /// A document.
     Fetch(DocumentHash),
     /// Descriptors that a document lacks.

@@ -7,6 +7,7 @@ use prost::Message;
 use shoal_proto::{DocumentHash, Epoch, NodeId, Time, size, wire};
 
 use super::council::MOST_LACKING;
+use super::repair;
 use super::{
     MAX_DESCRIPTORS, MAX_DOCUMENTS, MAX_HANDOVERS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES,
 };
@@ -17,8 +18,10 @@ use crate::{DescriptorError, Document};
 
 /// What somebody asks.
 pub(super) enum Question {
-    /// A neighbour: what it lacks, and the document that we go by.
-    Sync(wire::SyncRequest),
+    /// A neighbour: what it lacks, and the document that we go by. A message of Negentropy.
+    Reconcile(Vec<u8>),
+    /// The descriptors with these hashes.
+    Named(Vec<[u8; 32]>),
     /// The document with this hash.
     Fetch(DocumentHash),
     /// The descriptors with these sequences.
@@ -31,7 +34,7 @@ impl Question {
     /// None if it is none, in exactly the form that we would give it.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let fits = bytes.len() <= MAX_SYNC_REQUEST_BYTES;
-        if !fits || !has_at_most(2 * MAX_DESCRIPTORS + 1, bytes) {
+        if !fits || !has_at_most(MOST_LACKING, bytes) {
             return None;
         }
         let request = wire::SyncRequest::decode(bytes).ok()?;
@@ -40,13 +43,13 @@ impl Question {
             return None;
         }
         let asks = [
-            request.lack,
+            !request.reconcile.is_empty(),
+            !request.named.is_empty(),
             !request.fetch.is_empty(),
             request.chain > 0,
             !request.want.is_empty(),
         ];
-        let fitting =
-            (request.lack || request.have.is_empty()) && (request.chain > 0 || request.known == 0);
+        let fitting = request.chain > 0 || request.known == 0;
         if !fitting || asks.into_iter().filter(|asks| *asks).count() != 1 {
             return None;
         }
@@ -56,13 +59,13 @@ impl Question {
                 known: Height::new(request.known),
             });
         }
-        if request.lack {
-            let named = |id: &wire::DescriptorId| NodeId::try_from(id.identity.as_slice()).is_ok();
-            return request
-                .have
-                .iter()
-                .all(named)
-                .then_some(Self::Sync(request));
+        if !request.reconcile.is_empty() {
+            let fits = request.reconcile.len() <= repair::MAX_MESSAGE_BYTES;
+            return fits.then_some(Self::Reconcile(request.reconcile));
+        }
+        if !request.named.is_empty() {
+            let named = request.named.iter().map(|hash| hash.as_slice().try_into());
+            return named.collect::<Result<_, _>>().ok().map(Self::Named);
         }
         if !request.want.is_empty() {
             let fits = request.want.len() <= MOST_LACKING;
@@ -218,7 +221,8 @@ pub(super) struct Reading {
     /// Descriptors that are plainly wrong, and why.
     pub(super) refused: Vec<DescriptorError>,
     pub(super) document: Option<Body>,
-    pub(super) more: bool,
+    /// A message of Negentropy; empty for none.
+    pub(super) reconcile: Vec<u8>,
 }
 
 impl Reading {
@@ -229,7 +233,7 @@ impl Reading {
         }
         let wire = wire::SyncResponse::decode(bytes).ok()?;
         let mut reading = Self {
-            more: wire.more,
+            reconcile: wire.reconcile,
             document: Body::of(
                 wire.documents.into_iter().next().unwrap_or_default(),
                 wire.delta,
@@ -252,7 +256,7 @@ impl Reading {
     pub(super) fn bytes(&self) -> usize {
         let descriptors = self.descriptors.iter().map(|(_, bytes)| bytes.len());
         let each = size_of::<(Claim, Arc<[u8]>)>();
-        descriptors.sum::<usize>() + each * self.descriptors.len()
+        descriptors.sum::<usize>() + each * self.descriptors.len() + self.reconcile.len()
     }
 }
 
@@ -345,12 +349,26 @@ mod tests {
         let read = Question::read(&fetch.encode_to_vec());
         assert!(matches!(read, Some(Question::Fetch(hash)) if hash == DocumentHash::new([7; 32])));
         let both = wire::SyncRequest {
-            have: vec![wire::DescriptorId {
-                identity: vec![1; 32],
-                sequence: 1,
-            }],
+            named: vec![vec![1; 32]],
             ..fetch
         };
         assert!(Question::read(&both.encode_to_vec()).is_none());
+        let named = |count: usize, length| {
+            let request = wire::SyncRequest {
+                named: vec![vec![1; length]; count],
+                ..Default::default()
+            };
+            Question::read(&request.encode_to_vec()).is_some()
+        };
+        assert!(named(1, 32) && named(1024, 32));
+        assert!(!named(1025, 32) && !named(1, 31) && !named(2, 0));
+        let reconcile = |length| {
+            let request = wire::SyncRequest {
+                reconcile: vec![0x61; length],
+                ..Default::default()
+            };
+            Question::read(&request.encode_to_vec()).is_some()
+        };
+        assert!(reconcile(1) && reconcile(65_536) && !reconcile(65_537));
     }
 }

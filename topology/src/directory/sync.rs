@@ -1,22 +1,23 @@
 //! Asking neighbours for what is missing, and answering neighbours and clients.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use prost::Message;
 use rand::{CryptoRng, RngExt};
 use shoal_proto::{DocumentHash, NodeId, Span, Time, wire};
 
+use super::council::MOST_LACKING;
 use super::peers::Asked;
 use super::read::{Question, Tip, chain_request};
 use super::{
-    ANSWER_BYTES, CHAIN_BYTES, DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DESCRIPTORS,
-    MAX_DOCUMENTS, MAX_HANDOVERS, Ticket,
+    ANSWER_BYTES, CHAIN_BYTES, DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DOCUMENTS,
+    MAX_HANDOVERS, Ticket, repair,
 };
-use crate::Document;
 use crate::agreement::Height;
 use crate::chain::Certified;
 use crate::delta::delta;
+use crate::{Document, SignedDescriptor};
 
 /// Most answers that wait to be fetched.
 const MAX_ANSWERS: usize = 64;
@@ -55,17 +56,33 @@ impl<R: CryptoRng> Directory<R> {
         }
     }
 
+    /// Asks a neighbour what it has that is not here, and how far it is.
     pub(super) fn ask(&mut self, to: NodeId, now: Time) {
+        if let Some(message) = repair::begin(&self.pool) {
+            self.ask_more(to, now, message);
+        }
+    }
+
+    /// Goes on asking, with this message of Negentropy.
+    pub(super) fn ask_more(&mut self, to: NodeId, now: Time, reconcile: Vec<u8>) {
         if !self.peers.ask(&to, now, Asked::Sync) {
             return;
         }
-        let have = |signed: &crate::SignedDescriptor| wire::DescriptorId {
-            identity: signed.id().as_bytes().to_vec(),
-            sequence: signed.sequence(),
-        };
         let request = wire::SyncRequest {
-            have: self.pool.iter().map(have).collect(),
-            lack: true,
+            reconcile,
+            ..Default::default()
+        };
+        self.send_request(to, request.encode_to_vec());
+    }
+
+    /// Asks for descriptors by their hashes, for as many as an answer may have.
+    pub(super) fn ask_named(&mut self, to: NodeId, now: Time, lacking: &[[u8; 32]]) {
+        if !self.peers.ask(&to, now, Asked::Named) {
+            return;
+        }
+        let named = lacking.iter().take(MOST_LACKING).map(|hash| hash.to_vec());
+        let request = wire::SyncRequest {
+            named: named.collect(),
             ..Default::default()
         };
         self.send_request(to, request.encode_to_vec());
@@ -134,7 +151,20 @@ impl<R: CryptoRng> Directory<R> {
         }
         let response = match Question::read(request) {
             Some(Question::Chain { after, known }) => self.chain_response(now, after, known),
-            Some(Question::Sync(request)) => self.answer(now, &request).encode_to_vec(),
+            Some(Question::Reconcile(message)) => {
+                let Some(reconcile) = repair::answer(&self.pool, &message) else {
+                    self.counters.malformed += 1;
+                    return self.push(DirectoryAction::Refuse { to });
+                };
+                let mut response = self.tip(now);
+                response.reconcile = reconcile;
+                response.encode_to_vec()
+            }
+            Some(Question::Named(named)) => {
+                let mut response = self.tip(now);
+                response.descriptors = self.named(&named);
+                response.encode_to_vec()
+            }
             Some(Question::Fetch(hash)) => self.document(now, &hash).encode_to_vec(),
             Some(Question::Want(wanted)) => self.wanted(now, &wanted).encode_to_vec(),
             None => {
@@ -173,65 +203,34 @@ impl<R: CryptoRng> Directory<R> {
 
     /// The descriptors with these sequences, as many as fit.
     fn wanted(&self, now: Time, wanted: &[(NodeId, u64)]) -> wire::SyncResponse {
-        let mut bytes = 0;
-        let found = self.lacking(wanted).into_iter().take_while(|signed| {
-            bytes += signed.encode().len() + AROUND_DESCRIPTOR;
-            bytes <= DESCRIPTOR_BYTES
-        });
         wire::SyncResponse {
-            descriptors: found.map(|signed| signed.encode().to_vec()).collect(),
+            descriptors: fitting(self.lacking(wanted)),
             now_us: now.as_micros(),
             ..Default::default()
         }
     }
 
-    fn answer(&self, now: Time, request: &wire::SyncRequest) -> wire::SyncResponse {
-        let mut have: BTreeMap<&[u8], u64> = BTreeMap::new();
-        for id in &request.have {
-            let highest = have.entry(&id.identity).or_default();
-            *highest = id.sequence.max(*highest);
-        }
-        let asked: BTreeSet<(&[u8], u64)> = request
-            .have
-            .iter()
-            .map(|id| (id.identity.as_slice(), id.sequence))
-            .collect();
-        let mut response = wire::SyncResponse {
-            now_us: now.as_micros(),
-            ..Default::default()
-        };
-        let mut bytes = 0;
-        for signed in self.pool.iter() {
-            let id = signed.id();
-            if asked.contains(&(id.as_bytes().as_slice(), signed.sequence())) {
-                continue;
-            }
-            // An older one than the asker's is only of use if it is one that counts.
-            let older = have.get(id.as_bytes().as_slice()) > Some(&signed.sequence());
-            if older && self.pool.of(&id).len() < 2 {
-                continue;
-            }
-            bytes += signed.encode().len();
-            // As much as who asked reads.
-            if bytes > DESCRIPTOR_BYTES || response.descriptors.len() >= MAX_DESCRIPTORS {
-                response.more = true;
-                break;
-            }
-            response.descriptors.push(signed.encode().to_vec());
-        }
+    /// The descriptors with these hashes, as many as fit.
+    fn named(&self, named: &[[u8; 32]]) -> Vec<Vec<u8>> {
+        let named: BTreeSet<&[u8; 32]> = named.iter().collect();
+        let found = self.pool.iter().filter(|it| named.contains(it.digest()));
+        fitting(found)
+    }
+
+    fn tip(&self, now: Time) -> wire::SyncResponse {
         let tip = self.archive.tip();
-        response.tip = tip.map(|tip| Tip::of(&tip.document).to_wire());
-        response
+        wire::SyncResponse {
+            now_us: now.as_micros(),
+            tip: tip.map(|tip| Tip::of(&tip.document).to_wire()),
+            ..Default::default()
+        }
     }
 
     /// The answer to the question for the chain, which clients ask too: the handovers after a height, the
     /// documents beyond another one that count or will, oldest first, and the time.
     #[must_use]
     pub fn chain_response(&self, now: Time, after: Height, known: Height) -> Vec<u8> {
-        let mut response = wire::SyncResponse {
-            now_us: now.as_micros(),
-            ..Default::default()
-        };
+        let mut response = self.tip(now);
         let mut bytes = 0;
         for handover in self.archive.handovers(after) {
             bytes += handover.len();
@@ -256,7 +255,6 @@ impl<R: CryptoRng> Directory<R> {
         let mut counting: Vec<_> = counting.take(MAX_DOCUMENTS).collect();
         // Nothing counts: the newest still tells how far the chain is.
         let tip = self.archive.tip();
-        response.tip = tip.map(|tip| Tip::of(&tip.document).to_wire());
         if counting.is_empty() {
             counting.extend(tip.filter(|tip| tip.document.height() > known));
         }
@@ -286,4 +284,15 @@ impl<R: CryptoRng> Directory<R> {
         };
         documents.iter().map(encode).collect()
     }
+}
+
+/// As many as fit into an answer, encoded.
+fn fitting<'a>(descriptors: impl IntoIterator<Item = &'a SignedDescriptor>) -> Vec<Vec<u8>> {
+    let mut bytes = 0;
+    let fits = |signed: &&SignedDescriptor| {
+        bytes += signed.encode().len() + AROUND_DESCRIPTOR;
+        bytes <= DESCRIPTOR_BYTES
+    };
+    let descriptors = descriptors.into_iter().take_while(fits);
+    descriptors.map(|it| it.encode().to_vec()).collect()
 }

@@ -61,14 +61,11 @@ fn write_seeds() {
         }),
         handovers: net.handover(&first).iter().map(|it| it.encode()).collect(),
         delta: Vec::new(),
+        reconcile: vec![0x61],
     }
     .encode_to_vec();
     let request = wire::SyncRequest {
-        have: vec![wire::DescriptorId {
-            identity: vec![1; 32],
-            sequence: 9,
-        }],
-        lack: true,
+        reconcile: vec![0x61],
         ..Default::default()
     }
     .encode_to_vec();

@@ -95,6 +95,21 @@ impl Observer {
         });
     }
 
+    /// The answer to a question.
+    fn respond(&mut self, request: &wire::SyncRequest) -> wire::SyncResponse {
+        let input = DirectoryInput::SyncRequest {
+            from: Ticket(0),
+            request: request.encode_to_vec(),
+        };
+        self.directory.handle_input(self.now, input);
+        while let Some(action) = self.directory.poll_action(self.now) {
+            if let DirectoryAction::Respond { response, .. } = action {
+                return wire::SyncResponse::decode(response.as_slice()).unwrap();
+            }
+        }
+        panic!("no answer");
+    }
+
     /// Answers with a document that was asked for.
     fn give(&mut self, from: u8, document: &[u8]) {
         let answer = wire::SyncResponse {
@@ -153,26 +168,69 @@ fn nothing_is_taken_before_its_job_is_done() {
     assert_eq!(observer.directory.counters().accepted, 2);
 }
 
-/// A neighbour is not asked again while its answer is being taken, but when it has more.
+/// What the other one lacks is asked for by name once the answer that says so is taken, and nothing twice
+/// that brings nothing new.
 #[test]
 fn a_neighbour_is_asked_on_when_its_answer_is_taken() {
     let params = params();
-    let mut observer = Observer::new(&params);
+    let (mut observer, mut other) = (Observer::new(&params), Observer::new(&params));
+    other.connect(9);
+    for index in 1..=3 {
+        other.gossip(
+            9,
+            index,
+            signed(&params, u32::try_from(index).unwrap()).encode(),
+        );
+    }
+    other.work(&mut BTreeMap::new());
     observer.connect(7);
-    let answer = wire::SyncResponse {
-        descriptors: vec![signed(&params, 1).encode().to_vec()],
-        more: true,
-        ..Default::default()
-    };
-    observer.answer(7, &answer);
+    let begun = other.respond(&observer.asked[0].1);
+    observer.answer(7, &begun);
     observer.now = observer.directory.poll_deadline().unwrap();
-    observer.answer(7, &answer);
+    observer.answer(7, &begun);
     assert_eq!(observer.asked.len(), 1, "the answer is not taken yet");
     observer.work(&mut BTreeMap::new());
     assert_eq!(observer.asked.len(), 2);
-    observer.answer(7, &answer);
+    assert_eq!(observer.asked[1].1.named.len(), 3);
+    let named = other.respond(&observer.asked[1].1);
+    assert_eq!(named.descriptors.len(), 3);
+    observer.answer(7, &named);
+    assert_eq!(observer.asked.len(), 2);
     observer.work(&mut BTreeMap::new());
-    assert_eq!(observer.asked.len(), 2, "it brought nothing new");
+    assert_eq!(observer.directory.known_nodes(), 3);
+    // There may be more: it is asked until there is nothing new.
+    assert_eq!(observer.asked.len(), 3);
+    observer.answer(7, &other.respond(&observer.asked[2].1));
+    observer.work(&mut BTreeMap::new());
+    assert_eq!(observer.asked.len(), 3);
+}
+
+/// Who names what it does not have is asked for it once.
+#[test]
+fn names_without_descriptors_are_not_asked_for_again() {
+    let params = params();
+    let (mut observer, mut other) = (Observer::new(&params), Observer::new(&params));
+    other.connect(9);
+    other.gossip(9, 1, signed(&params, 1).encode());
+    other.work(&mut BTreeMap::new());
+    observer.connect(7);
+    let begun = other.respond(&observer.asked[0].1);
+    observer.answer(7, &begun);
+    observer.work(&mut BTreeMap::new());
+    observer.answer(7, &wire::SyncResponse::default());
+    observer.work(&mut BTreeMap::new());
+    assert_eq!(observer.asked.len(), 2);
+    // What is no message of the kind is no answer.
+    observer.run_until(observer.now + Span::from_secs(20));
+    let asked = observer.asked.len();
+    let nonsense = wire::SyncResponse {
+        reconcile: vec![0x61, 0, 0, 9],
+        ..Default::default()
+    };
+    observer.answer(7, &nonsense);
+    observer.work(&mut BTreeMap::new());
+    assert_eq!(observer.directory.counters().unreadable, 1);
+    assert_eq!(observer.asked.len(), asked);
 }
 
 #[test]
@@ -390,7 +448,7 @@ fn the_chain_is_asked_of_who_is_further_on_and_of_nobody_else() {
         observer.connect(peer);
         observer.answer(peer, &tip(last));
         observer.work(&mut BTreeMap::new());
-        assert!(observer.asked.last().unwrap().1.lack);
+        assert!(!observer.asked.last().unwrap().1.reconcile.is_empty());
     }
     // Who asks from there on gets what it needs, and all of it leads to the same.
     let serves = |after, known| {
