@@ -39,6 +39,8 @@ pub enum Exit {
     Superseded,
     /// Warnings were told, and `--strict` takes them for errors.
     Warned,
+    /// What nodes say of the directory does not verify, or contradicts itself.
+    Unsound,
     /// A signal asked us to stop before the work was done.
     Interrupted,
     /// Nobody reads standard output any more (`shoal … | head`): the code of a program that SIGPIPE
@@ -48,7 +50,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every way, by its code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -61,6 +63,7 @@ impl Exit {
         Self::Uncertain,
         Self::Superseded,
         Self::Warned,
+        Self::Unsound,
         Self::Interrupted,
         Self::Unread,
     ];
@@ -81,6 +84,7 @@ impl Exit {
             Self::Uncertain => 9,
             Self::Superseded => 10,
             Self::Warned => 11,
+            Self::Unsound => 12,
             Self::Interrupted => 130,
             Self::Unread => 141,
         }
@@ -102,6 +106,7 @@ impl Exit {
             Self::Uncertain => "uncertain",
             Self::Superseded => "superseded",
             Self::Warned => "warned",
+            Self::Unsound => "unsound",
             Self::Interrupted => "interrupted",
             Self::Unread => "unread",
         }
@@ -133,6 +138,9 @@ impl Exit {
                  here any more; stop one of the two"
             }
             Self::Warned => "there are warnings, no errors, and --strict was given",
+            Self::Unsound => {
+                "what nodes say of the directory does not verify, or contradicts itself: don't go by it"
+            }
             Self::Interrupted => "interrupted; a message that was handed over may be accepted",
             Self::Unread => "nobody reads standard output any more",
         }

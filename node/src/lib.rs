@@ -10,6 +10,7 @@
 //! * [`state`]: key files, the replay log, the directory's state and the client's database.
 //! * [`control`]: the local API of the client daemon, over a Unix domain socket.
 //! * [`runtime`], [`demo`]: the daemons, and a network of them on one machine.
+//! * [`directory`]: nodes asked by hand what they go by, and their answers verified.
 //! * [`Exit`], [`Failure`]: how each of them ends, with the exit code.
 //! * [`metrics`], [`http`], [`logging`]: what an operator sees.
 //!
@@ -22,6 +23,7 @@
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod directory;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

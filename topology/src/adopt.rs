@@ -59,6 +59,11 @@ pub struct Answers {
 pub struct Looked(Vec<Arc<(Followed, Option<DocumentError>)>>);
 
 impl Looked {
+    /// What came of each, and what was wrong with the first thing in it that was.
+    pub fn each(&self) -> impl Iterator<Item = (&Followed, Option<&DocumentError>)> {
+        self.0.iter().map(|looked| (&looked.0, looked.1.as_ref()))
+    }
+
     /// Whose signatures count after the answer that leads furthest; none if they contradict each other, or
     /// nothing was answered. Who was away for long has to ask again from there.
     #[must_use]

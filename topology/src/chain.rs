@@ -2,6 +2,7 @@
 //! term to those of the next. Who follows every handover from the network's parameters on, and skips
 //! none, knows whose signatures count now, and asks nobody whom to believe.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -219,6 +220,8 @@ pub struct Followed {
     pub trust: Trust,
     /// The handovers that were followed, encoded, oldest first.
     pub handovers: Vec<(Height, Arc<[u8]>)>,
+    /// Who decides the heights after each of these, up to the next: where it began, and the handovers.
+    pub seats: BTreeMap<Height, Seats>,
     /// The documents that were verified, oldest first.
     pub documents: Vec<Certified>,
     /// The hashes of documents whose seats are known no more. Who has such a document knows it by that.
@@ -238,6 +241,7 @@ pub(crate) fn follow(
     known: &[Arc<Document>],
 ) -> (Followed, Option<DocumentError>) {
     let mut followed = Followed {
+        seats: BTreeMap::from([(trust.since(), trust.seats().clone())]),
         trust,
         handovers: Vec::new(),
         documents: Vec::new(),
@@ -315,5 +319,6 @@ fn take(rules: &Rules, followed: &mut Followed, bytes: &[u8]) -> Result<(), Docu
     followed.trust.follow(rules, &handover)?;
     let height = handover.header.height;
     followed.handovers.push((height, bytes.into()));
+    followed.seats.insert(height, handover.seats);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The command line: what there is to say, and what help says about it.
 
 mod client;
+mod directory;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ pub(super) use self::client::{
     Client, ClientEntries, ClientInit, ClientOutgoing, ClientReceive, ClientRun, ClientSend,
     ClientStatus, ClientStop, ClientWait, Until, WaitFor,
 };
+pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
 
 /// What stands below the list of commands.
 fn after_help() -> String {
@@ -48,6 +50,9 @@ pub(super) enum Command {
     /// Make, look at or check the file that defines a network.
     #[command(subcommand)]
     Network(Network),
+    /// Ask nodes what they go by, and verify it.
+    #[command(subcommand)]
+    Directory(Directory),
     /// Run a node.
     #[command(subcommand)]
     Node(Node),

@@ -5,6 +5,7 @@ mod args;
 mod client;
 mod cost;
 mod demo;
+mod directory;
 mod family;
 mod init;
 mod launch;
@@ -67,6 +68,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Init(args) => init::run(&args, json),
             Command::Family(command) => family::run(&command, json),
             Command::Network(command) => network::run(&command, json),
+            Command::Directory(command) => directory::run(&command, json).await,
             Command::Node(command) => node::run(command, cli.log_level, json).await,
             Command::Client(command) => client::run(command, cli.log_level, json).await,
             Command::Demo(args) => demo::run(args, json).await,

@@ -24,6 +24,12 @@ pub(super) fn node_of(peer: &PeerId) -> Option<NodeId> {
     Some(NodeId::new(key.to_bytes()))
 }
 
+/// The node that libp2p writes so: `12D3KooW…`.
+#[must_use]
+pub fn node_named(text: &str) -> Option<NodeId> {
+    node_of(&text.parse().ok()?)
+}
+
 /// The libp2p key pair and our own name, from the secret key. Leaves zeros in `secret`.
 pub(super) fn identity(secret: &mut [u8; 32]) -> Option<(Keypair, NodeId)> {
     let keypair = Keypair::ed25519_from_bytes(secret).ok()?;

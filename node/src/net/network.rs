@@ -182,6 +182,12 @@ impl Asking {
     }
 }
 
+/// The network of who listens there, as it says itself; none if nobody says. It explains a failure to whoever
+/// asked by hand, and decides nothing.
+pub async fn network_at(address: SocketAddr) -> Option<NetworkHash> {
+    timeout(PATIENCE, ask(address)).await.ok()?.ok()
+}
+
 /// Asks who listens there. Both lines of multistream-select are sent at once, and come back.
 async fn ask(address: SocketAddr) -> io::Result<NetworkHash> {
     let mut lines = Vec::new();

@@ -14,10 +14,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use shoal_proto::NetworkHash;
 use shoal_roles::RequestKind;
-use shoal_topology::NetworkParameters;
+use shoal_topology::{NetworkParameters, Reach};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 pub use announce::{Announce, Announcer};
 pub use client::run_client;
@@ -29,7 +31,7 @@ use crate::Failure;
 use crate::config::load_network;
 use crate::http::{Exporter, Health, HttpServer, Seen, Snapshot};
 use crate::metrics::Page;
-use crate::net::NetLimits;
+use crate::net::{Mode, NetConfig, NetLimits};
 use crate::seed::seeded;
 
 /// Where a daemon hears that it should stop, and how it says what happens.
@@ -51,6 +53,22 @@ impl Outside {
 
 fn load_parameters(path: &Path) -> Result<Arc<NetworkParameters>, Failure> {
     load_network(path).map(Arc::new).map_err(Failure::usage)
+}
+
+/// Networking of who only dials: a client, or whoever asks a node by hand.
+pub(crate) fn dialling(
+    network: NetworkHash,
+    reach: Reach,
+    secret: Zeroizing<[u8; 32]>,
+) -> NetConfig {
+    NetConfig {
+        secret,
+        network,
+        reach,
+        mode: Mode::Client,
+        listen: Vec::new(),
+        limits: net_limits(),
+    }
 }
 
 /// Networking's limits, with room for what may be asked and answered.

@@ -10,10 +10,12 @@
 
 mod cli;
 mod cli_control;
+mod cli_directory;
 mod cli_files;
 mod cli_network;
 mod config;
 mod demo;
+mod directory;
 mod e2e;
 mod hangup;
 mod link;

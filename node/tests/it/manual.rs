@@ -33,7 +33,13 @@ fn the_manual_has_a_page_for_each_command() {
     let place = Place::new();
     let output = place.run(&["man", "man1"]);
     assert!(output.status.success(), "{}", error_of(&output));
-    for page in ["shoal", "shoal-node-run", "shoal-client-send", "shoal-init"] {
+    for page in [
+        "shoal",
+        "shoal-node-run",
+        "shoal-client-send",
+        "shoal-init",
+        "shoal-directory-watch",
+    ] {
         let file = place.path(&format!("man1/{page}.1"));
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.contains(".TH"), "{page}");

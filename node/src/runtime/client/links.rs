@@ -12,9 +12,8 @@ use shoal_topology::{NetworkParameters, Reach};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::net::{FrameSink, Mode, NetConfig, NetError, NetEvent, NetHandle, multiaddr, spawn};
-
-use crate::runtime::net_limits;
+use crate::net::{FrameSink, NetError, NetEvent, NetHandle, multiaddr, spawn};
+use crate::runtime::dialling;
 
 /// How long connections may take to close in good order.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(4);
@@ -63,14 +62,7 @@ impl Links {
             from: packets.then_some(to),
             inputs: self.inputs.clone(),
         };
-        let config = NetConfig {
-            secret,
-            network: self.network,
-            reach: self.reach,
-            mode: Mode::Client,
-            listen: Vec::new(),
-            limits: net_limits(),
-        };
+        let config = dialling(self.network, self.reach, secret);
         let (net, events) = spawn(config, Arc::new(sink))?;
         if packets {
             net.set_packet_peers([to].into());
