@@ -13,7 +13,8 @@ use crate::agreement::{Height, Holder, Reveal, Seats, Seed};
 use crate::bounded::has_at_most;
 use crate::canonical::Canonical;
 use crate::descriptor::UnverifiedDescriptor;
-use crate::header::{DocumentHeader, members_hash};
+use crate::expelled::{Expelled, Expulsion, Forming, MAX_EXPELLED_BYTES, Offences, contents_hash};
+use crate::header::DocumentHeader;
 use crate::layers::{Candidate, assign};
 use crate::position::Position;
 use crate::rules::Rules;
@@ -24,9 +25,9 @@ use crate::{
 
 /// Most members of a document.
 pub const MAX_MEMBERS: usize = 1024;
-/// Most bytes of an encoded document: its members and 16 bytes around each.
+/// Most bytes of an encoded document: its members and 16 bytes around each, and who is expelled.
 pub const MAX_DOCUMENT_BYTES: usize =
-    512 + MAX_MEMBERS * (shoal_proto::size::MAX_DESCRIPTOR_BYTES + 16);
+    512 + MAX_MEMBERS * (shoal_proto::size::MAX_DESCRIPTOR_BYTES + 16) + MAX_EXPELLED_BYTES;
 
 /// A member of one epoch.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub struct Place<D> {
     pub seats: Seats,
     /// Whose turn it is, and the proof; none for the first one only.
     pub reveal: Option<Reveal>,
+    /// What is held against seats.
+    pub offences: Offences,
 }
 
 impl<D: AsRef<Document>> Place<D> {
@@ -111,6 +114,7 @@ impl<D: AsRef<Document>> Place<D> {
         rules: &Rules,
         seed: &Seed,
         descriptors: &BTreeMap<NodeId, SignedDescriptor>,
+        expelled: &Expelled,
     ) -> Result<Seats, DocumentError> {
         let height = self.height();
         if height == Height::FIRST {
@@ -121,7 +125,8 @@ impl<D: AsRef<Document>> Place<D> {
         match self.base().filter(|_| ends_term(rules, height)) {
             None => Ok(self.seats.clone()),
             Some(base) => {
-                let holders = base.descriptors().map(holder);
+                let sits = |signed: &&SignedDescriptor| !expelled.holds(self.epoch, &signed.id());
+                let holders = base.descriptors().filter(sits).map(holder);
                 Seats::draw(rules.network, holders, seed).map_err(DocumentError::Seats)
             }
         }
@@ -153,6 +158,7 @@ pub struct Document {
     descriptors: BTreeMap<NodeId, SignedDescriptor>,
     /// Providers first, then layer 1 and on; each ascending by identity.
     positions: Vec<Position>,
+    expelled: Expelled,
     bytes: Arc<[u8]>,
 }
 
@@ -167,7 +173,7 @@ impl Document {
     /// several descriptors of one node the one with the highest sequence counts; those without a key for
     /// the epoch are left out. If there are more than [`MAX_MEMBERS`], genesis members come first
     /// and then those with the smallest hash. Left out is, too, who is tied to members in a position where
-    /// it can't stand.
+    /// it can't stand; and who is expelled, unless a position would be empty: see [`Forming::settle`].
     ///
     /// # Errors
     /// When a layer would be empty or there is no provider, or the proof is wrong.
@@ -194,8 +200,33 @@ impl Document {
                 chosen.insert(signed.id(), signed.clone());
             }
         }
+        let (seed, base) = (place.seed(&rules.network)?, place.base());
+        let stand = |chosen| Self::stand(rules, place, &seed, chosen);
+        let (expelled, (chosen, layers)) =
+            Forming::at(rules, place).settle(base, &chosen, stand)?;
+        let seats = place.next_seats(rules, &seed, &chosen, &expelled)?;
+        let header = DocumentHeader {
+            height: place.height(),
+            epoch: place.epoch,
+            previous: base.map_or(DocumentHash::new([0; 32]), |base| *base.hash()),
+            reveal: place.reveal.clone(),
+            seed,
+            seats: seats.hash(),
+            members: [0; 32],
+        };
+        let document = Self::build(rules, header, chosen, &layers, expelled)?;
+        Ok((document, seats))
+    }
+
+    /// Who of these is a member, and in which layer.
+    #[expect(clippy::type_complexity, reason = "used once")]
+    fn stand<D: AsRef<Self>>(
+        rules: &Rules,
+        place: &Place<D>,
+        seed: &Seed,
+        mut chosen: BTreeMap<NodeId, SignedDescriptor>,
+    ) -> Result<(BTreeMap<NodeId, SignedDescriptor>, BTreeMap<NodeId, u8>), DocumentError> {
         limit(rules, place.epoch, &mut chosen);
-        let seed = place.seed(&rules.network)?;
         let base = place.base();
         let candidate = |signed: &SignedDescriptor| {
             let (id, descriptor) = (signed.id(), signed.descriptor());
@@ -229,18 +260,7 @@ impl Document {
         for id in &positions.left_out {
             chosen.remove(id);
         }
-        let seats = place.next_seats(rules, &seed, &chosen)?;
-        let header = DocumentHeader {
-            height: place.height(),
-            epoch: place.epoch,
-            previous: base.map_or(DocumentHash::new([0; 32]), |base| *base.hash()),
-            reveal: place.reveal.clone(),
-            seed,
-            seats: seats.hash(),
-            members: [0; 32],
-        };
-        let document = Self::build(rules, header, chosen, &positions.of)?;
-        Ok((document, seats))
+        Ok((chosen, positions.of))
     }
 
     /// With the hash of these members in place of that of the header.
@@ -249,7 +269,14 @@ impl Document {
         mut header: DocumentHeader,
         descriptors: BTreeMap<NodeId, SignedDescriptor>,
         layers: &BTreeMap<NodeId, u8>,
+        expelled: Expelled,
     ) -> Result<Self, DocumentError> {
+        if descriptors
+            .keys()
+            .any(|id| expelled.holds(header.epoch, id))
+        {
+            return Err(DocumentError::Expelled);
+        }
         let mut members = BTreeMap::new();
         let mut tied: BTreeMap<Tie, u8> = BTreeMap::new();
         let mut positions = vec![Vec::new(); usize::from(rules.params.layers) + 1];
@@ -291,18 +318,23 @@ impl Document {
             layer: members.get(id).map_or(0, |member| member.layer.into()),
         };
         let listed: Vec<wire::Member> = descriptors.iter().map(member).collect();
-        header.members = members_hash(&listed);
-        let bytes = wire::Document {
-            header: Some(header.to_wire()),
+        let (out, evidence) = expelled.to_wire();
+        let mut document = wire::Document {
+            header: None,
             members: listed,
-        }
-        .encode_to_vec();
+            expelled: out,
+            evidence,
+        };
+        header.members = contents_hash(&document);
+        document.header = Some(header.to_wire());
+        let bytes = document.encode_to_vec();
         Ok(Self {
             hash: header.hash(rules),
             header,
             members,
             descriptors,
             positions,
+            expelled,
             bytes: bytes.into(),
         })
     }
@@ -327,7 +359,7 @@ impl Document {
         UnverifiedDocument::read(bytes, rules)?.verify(rules)
     }
 
-    /// Whether this is the document that has this place, of its own descriptors: its seed, its layers and the
+    /// Whether this is the document that has this place, of its own descriptors and evidence: its seed, its layers and the
     /// seats after it follow from that. Gives those seats. Forms it anew, which takes 23 ms for 1,024
     /// members.
     pub(crate) fn follows<D: AsRef<Self>>(&self, place: &Place<D>, rules: &Rules) -> Option<Seats> {
@@ -422,6 +454,17 @@ impl Document {
         self.descriptors.values()
     }
 
+    /// Why a node is no member for a while, as far as it is because of what it said in its seat; or that
+    /// this is over.
+    #[must_use]
+    pub fn expulsion(&self, id: &NodeId) -> Option<&Expulsion> {
+        self.expelled.of(id)
+    }
+
+    pub(crate) const fn expelled(&self) -> &Expelled {
+        &self.expelled
+    }
+
     /// The family of a node. Who is no member is one of its own, as far as is known.
     #[must_use]
     pub fn family(&self, id: &NodeId) -> Family {
@@ -498,6 +541,7 @@ impl fmt::Debug for Document {
 pub(crate) struct UnverifiedDocument {
     header: DocumentHeader,
     members: Vec<(UnverifiedDescriptor, u8)>,
+    expelled: Expelled,
     bytes: Arc<[u8]>,
 }
 
@@ -517,14 +561,16 @@ impl UnverifiedDocument {
             return Err(DocumentError::Malformed);
         }
         let header = wire.header.as_ref().ok_or(DocumentError::Malformed)?;
+        let header = DocumentHeader::from_wire(header)?;
+        if header.members != contents_hash(&wire) {
+            return Err(DocumentError::Malformed);
+        }
         let mut document = Self {
-            header: DocumentHeader::from_wire(header)?,
+            expelled: Expelled::read(rules, (header.epoch, header.height), &wire)?,
+            header,
             members: Vec::with_capacity(wire.members.len()),
             bytes: Arc::clone(bytes),
         };
-        if document.header.members != members_hash(&wire.members) {
-            return Err(DocumentError::Malformed);
-        }
         for member in wire.members {
             document.read_member(member, rules)?;
         }
@@ -558,7 +604,7 @@ impl UnverifiedDocument {
             layers.insert(signed.id(), layer);
             descriptors.insert(signed.id(), signed);
         }
-        let document = Document::build(rules, self.header, descriptors, &layers)?;
+        let document = Document::build(rules, self.header, descriptors, &layers, self.expelled)?;
         if document.bytes != self.bytes {
             return Err(DocumentError::Malformed);
         }

@@ -24,7 +24,8 @@ pub struct DocumentHeader {
     pub seed: Seed,
     /// The hash of the seats that decide the next height.
     pub seats: [u8; 32],
-    /// The hash of the members.
+    /// The hash of the members, of who is expelled, and of the evidence for that: see
+    /// [`contents_hash`](crate::contents_hash).
     pub members: [u8; 32],
 }
 
@@ -98,7 +99,7 @@ impl DocumentHeader {
 
 /// The hash of a document's members, each as it is encoded: BLAKE2b-256.
 #[must_use]
-pub fn members_hash(members: &[wire::Member]) -> [u8; 32] {
+pub(crate) fn members_hash(members: &[wire::Member]) -> [u8; 32] {
     let hash = Canonical::new("shoal members 1");
     let hash = members.iter().fold(hash, |hash, member| {
         let layer = u64::from(member.layer);

@@ -105,7 +105,11 @@ impl<R: CryptoRng> Directory<R> {
         let trust = self.archive.trust().filter(|_| asked == Asked::Chain);
         self.job(match trust {
             Some(trust) => Task::Chain(bytes, trust.clone()),
-            None => Task::Answer(bytes),
+            None => {
+                let neighbour = asked == Asked::Sync;
+                let trust = self.archive.trust().filter(|_| neighbour);
+                Task::Answer(bytes, trust.cloned())
+            }
         });
     }
 
@@ -182,11 +186,15 @@ impl<R: CryptoRng> Directory<R> {
             bytes: reading.bytes(),
             more: reading.more,
             news: false,
-            wrong: !reading.refused.is_empty(),
+            wrong: !reading.refused.is_empty() || reading.made_up,
             tip: reading.tip.map(|tip| tip.height),
             descriptors: reading.descriptors.iter().cloned().collect(),
             checking: 0,
         };
+        self.counters.not_evidence += u64::from(reading.made_up);
+        for evidence in &reading.evidence {
+            self.prove_and_tell(evidence);
+        }
         self.note_contradiction(reading);
         self.answers.bytes += answer.bytes;
         self.leave_out(now, &mut answer);

@@ -9,12 +9,14 @@ use shoal_proto::{DocumentHash, NetworkHash};
 
 use super::pool::counts;
 use super::read::{Chain, Reading};
-use crate::agreement::{Message, MessageError, Seats, Verified};
+use std::collections::BTreeMap;
+
+use crate::agreement::{Evidence, Message, MessageError, Seats, UnverifiedEvidence, Verified};
 use crate::canonical::Canonical;
 use crate::chain::{Followed, Trust, follow};
 use crate::document::{Place, UnverifiedDocument};
 use crate::rules::Rules;
-use crate::{DescriptorError, Document, DocumentError, SignedDescriptor};
+use crate::{DescriptorError, Document, DocumentError, Offences, SignedDescriptor};
 
 /// What a document is formed from.
 #[derive(PartialEq, Eq)]
@@ -34,6 +36,13 @@ pub(super) struct Candidate {
     pub(super) seats: Seats,
     /// What it may not leave out, by the epoch that it is for.
     pub(super) held: Vec<(shoal_proto::Epoch, Arc<Vec<SignedDescriptor>>)>,
+    /// The seats of the term before.
+    pub(super) before: Option<Seats>,
+    /// The evidence that it may not leave out, by the epoch that it is for.
+    pub(super) proven: (
+        shoal_proto::Epoch,
+        Arc<BTreeMap<shoal_proto::NodeId, Evidence>>,
+    ),
 }
 
 /// A document that breaks no rule that is the same for everybody.
@@ -51,8 +60,10 @@ pub(super) enum Task {
     Descriptor(Arc<[u8]>),
     /// Check the signatures of a message of the agreement.
     Message(Arc<[u8]>, Message, Seats),
-    /// Read a neighbour's answer.
-    Answer(Arc<[u8]>),
+    /// Check the signatures of evidence.
+    Evidence(Arc<[u8]>, Box<UnverifiedEvidence>, Seats),
+    /// Read a neighbour's answer, and check the signatures of the evidence in it.
+    Answer(Arc<[u8]>, Option<Trust>),
     /// Follow the chain.
     Chain(Arc<[u8]>, Trust),
     /// Form a document.
@@ -85,8 +96,12 @@ impl DirectoryJob {
                 let verified = message.verify(&seats);
                 Found::Message(bytes, verified)
             }
-            Task::Answer(bytes) => {
-                let reading = Reading::of(&bytes).map(Arc::new);
+            Task::Evidence(bytes, evidence, seats) => {
+                let verified = evidence.verify(&seats).map(Box::new);
+                Found::Evidence(bytes, verified)
+            }
+            Task::Answer(bytes, trust) => {
+                let reading = Reading::of(&bytes, trust.as_ref()).map(Arc::new);
                 Found::Answer(bytes, reading)
             }
             Task::Chain(bytes, trust) => {
@@ -123,7 +138,18 @@ impl DirectoryJob {
         match &self.task {
             Task::Descriptor(bytes) => key.number(1).bytes(bytes),
             Task::Message(bytes, _, seats) => key.number(2).bytes(bytes).bytes(&seats.hash()),
-            Task::Answer(bytes) => key.number(3).bytes(bytes),
+            Task::Evidence(bytes, _, seats) => key.number(7).bytes(bytes).bytes(&seats.hash()),
+            Task::Answer(bytes, trust) => {
+                let key = key.number(3).bytes(bytes);
+                match trust {
+                    None => key,
+                    Some(trust) => {
+                        let before = trust.before().map_or([0; 32], Seats::hash);
+                        let key = key.number(trust.since().number());
+                        key.bytes(&trust.seats().hash()).bytes(&before)
+                    }
+                }
+            }
             Task::Chain(bytes, trust) => {
                 let key = key.number(4).bytes(bytes).number(trust.since().number());
                 key.bytes(&trust.seats().hash())
@@ -141,7 +167,7 @@ impl DirectoryJob {
                     .bytes(&place.seats.hash())
                     .number(round)
                     .bytes(proof);
-                add(key, &recipe.descriptors)
+                add(place.offences.add_to(key), &recipe.descriptors)
             }
             Task::Judge(candidate) => {
                 let key = key
@@ -150,6 +176,9 @@ impl DirectoryJob {
                     .bytes(&candidate.bytes)
                     .bytes(&of(candidate.base.as_ref()))
                     .bytes(&candidate.seats.hash());
+                let (epoch, proven) = &candidate.proven;
+                let proven = Offences::new(candidate.before.clone(), (**proven).clone());
+                let key = proven.add_to(key.number(epoch.number()));
                 let held = candidate.held.iter();
                 held.fold(key, |key, (epoch, held)| {
                     add(key.number(epoch.number()), held)
@@ -174,11 +203,12 @@ fn judge(rules: &Rules, candidate: Candidate) -> Result<Sound, DocumentError> {
         return Err(DocumentError::NotAsNamed);
     }
     let epoch = header.epoch;
-    let place = Place {
+    let mut place = Place {
         epoch,
         base: candidate.base,
         seats: candidate.seats,
         reveal: header.reveal.clone(),
+        offences: Offences::default(),
     };
     let base = place.base.as_deref();
     if base.is_some_and(|base| epoch <= base.epoch()) {
@@ -191,12 +221,17 @@ fn judge(rules: &Rules, candidate: Candidate) -> Result<Sound, DocumentError> {
     {
         return Err(DocumentError::NotDerived);
     }
+    // Signatures are the same for everybody who knows the seats.
+    place.offences = Offences::of(rules, &document, (&place.seats, candidate.before))?;
     let seats = document.follows(&place, rules);
     let seats = seats.ok_or(DocumentError::NotDerived)?;
     let held = candidate.held.iter().find(|(held, _)| *held == epoch);
     let held = held.into_iter().flat_map(|(_, held)| held.iter());
     // Whether anything would be different if what was held were added. Some of it may have no place.
     let all = document.descriptors().chain(held);
+    if candidate.proven.0 == epoch {
+        place.offences.add(&candidate.proven.1);
+    }
     let complete = Document::form_by(rules, &place, all)
         .is_ok_and(|(formed, _)| formed.hash() == document.hash());
     Ok(Sound {
@@ -212,7 +247,8 @@ impl fmt::Debug for DirectoryJob {
         match &self.task {
             Task::Descriptor(_) => f.write_str("Descriptor"),
             Task::Message(..) => f.write_str("Message"),
-            Task::Answer(_) => f.write_str("Answer"),
+            Task::Evidence(..) => f.write_str("Evidence"),
+            Task::Answer(..) => f.write_str("Answer"),
             Task::Chain(..) => f.write_str("Chain"),
             Task::Form(recipe) => write!(f, "Form({})", recipe.place.epoch),
             Task::Judge(_) => f.write_str("Judge"),
@@ -232,6 +268,7 @@ pub struct DirectoryDone {
 pub(super) enum Found {
     Descriptor(Arc<[u8]>, Result<SignedDescriptor, DescriptorError>),
     Message(Arc<[u8]>, Result<Verified, MessageError>),
+    Evidence(Arc<[u8]>, Result<Box<Evidence>, MessageError>),
     Answer(Arc<[u8]>, Option<Arc<Reading>>),
     Chain(Arc<[u8]>, Option<Arc<(Followed, Option<DocumentError>)>>),
     Formed(Arc<Recipe>, Result<(Arc<Document>, Seats), DocumentError>),
@@ -246,6 +283,7 @@ impl fmt::Debug for DirectoryDone {
                 write!(f, "Descriptor({:?})", checked.as_ref().map(|_| ()))
             }
             Found::Message(_, verified) => write!(f, "Message({:?})", verified.is_ok()),
+            Found::Evidence(_, verified) => write!(f, "Evidence({:?})", verified.is_ok()),
             Found::Answer(_, reading) => write!(f, "Answer({})", reading.is_some()),
             Found::Chain(_, followed) => write!(f, "Chain({})", followed.is_some()),
             Found::Formed(_, formed) => {
@@ -263,5 +301,117 @@ impl fmt::Debug for DirectoryDone {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha20Rng;
+    use shoal_proto::{Epoch, NetworkHash, NodeId};
+
+    use super::*;
+    use crate::NetworkParameters;
+    use crate::agreement::Height;
+    use crate::sample::Network;
+
+    type Proven = BTreeMap<NodeId, Evidence>;
+
+    struct World {
+        rules: Rules,
+        seats: Seats,
+        place: Place<Arc<Document>>,
+        descriptors: Vec<SignedDescriptor>,
+        liar: NodeId,
+        evidence: Evidence,
+    }
+
+    /// A first document, all of whose members sit, and one that has voted twice.
+    fn world() -> World {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+        let document = net.document(&mut rng, Epoch::new(0), None).unwrap();
+        let rules = Rules::of(&net.params);
+        let seats = Seats::first(rules.network, rules.genesis().copied()).unwrap();
+        let liar = document.mixes(1)[0];
+        let identity = &net.nodes[&liar].identity;
+        let evidence = Evidence::sign(&seats, identity, Height::FIRST).unwrap();
+        World {
+            place: Place {
+                epoch: Epoch::new(0),
+                base: None,
+                seats: seats.clone(),
+                reveal: None,
+                offences: Offences::default(),
+            },
+            descriptors: document.descriptors().cloned().collect(),
+            rules,
+            seats,
+            liar,
+            evidence,
+        }
+    }
+
+    impl World {
+        fn form(&mut self, evidence: &Proven) -> Arc<[u8]> {
+            self.place.offences = Offences::new(None, evidence.clone());
+            let formed = Document::form_by(&self.rules, &self.place, &self.descriptors);
+            formed.unwrap().0.shared()
+        }
+
+        fn judge(&self, bytes: Arc<[u8]>, proven: &Proven) -> Result<Sound, DocumentError> {
+            let candidate = Candidate {
+                hash: crate::document::hash_of(&bytes, &self.rules).unwrap(),
+                bytes,
+                base: None,
+                seats: self.seats.clone(),
+                held: Vec::new(),
+                before: None,
+                proven: (Epoch::new(0), Arc::new(proven.clone())),
+            };
+            judge(&self.rules, candidate)
+        }
+
+        fn against(&self, id: NodeId, evidence: &Evidence) -> Proven {
+            Proven::from([(id, evidence.clone())])
+        }
+    }
+
+    #[test]
+    fn a_document_expels_whom_it_has_evidence_against_and_nobody_else() {
+        let mut world = world();
+        let known = world.against(world.liar, &world.evidence);
+        let none = Proven::new();
+        let expels = world.form(&known);
+        let sound = world.judge(Arc::clone(&expels), &known).unwrap();
+        assert!(sound.complete && sound.document.member(&world.liar).is_none());
+        // Who has heard nothing of it sees why.
+        assert!(world.judge(expels, &none).unwrap().complete);
+        let keeps = world.form(&none);
+        assert!(world.judge(Arc::clone(&keeps), &none).unwrap().complete);
+        assert!(!world.judge(keeps, &known).unwrap().complete);
+    }
+
+    #[test]
+    fn a_document_with_evidence_that_does_not_verify_is_invalid() {
+        let mut world = world();
+        // What it said in another network, where the same members sit.
+        let elsewhere = NetworkHash::new([9; 32]);
+        let other = Seats::first(elsewhere, world.rules.genesis().copied()).unwrap();
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+        let identity = &net.nodes[&world.liar].identity;
+        let wrong = Evidence::sign(&other, identity, Height::FIRST).unwrap();
+        let bytes = world.form(&world.against(world.liar, &wrong));
+        let judged = world.judge(bytes, &Proven::new()).err();
+        let signature = DocumentError::Evidence(MessageError::Signature);
+        assert_eq!(judged, Some(signature));
+        // Of a height that those who decide know no seats of.
+        let ahead = Evidence::sign(&world.seats, identity, Height::new(2)).unwrap();
+        let known = world.against(world.liar, &ahead);
+        let (with, without) = (world.form(&known), world.form(&Proven::new()));
+        assert_eq!(with, without, "it is not taken");
     }
 }

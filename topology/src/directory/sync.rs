@@ -12,7 +12,7 @@ use super::{
     ANSWER_BYTES, CHAIN_BYTES, DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DESCRIPTORS,
     MAX_DOCUMENTS, MAX_HANDOVERS, Ticket,
 };
-use crate::agreement::Height;
+use crate::agreement::{Evidence, Height};
 
 /// Most answers that wait to be fetched.
 const MAX_ANSWERS: usize = 64;
@@ -164,6 +164,8 @@ impl<R: CryptoRng> Directory<R> {
         }
         let tip = self.archive.tip();
         response.tip = tip.map(|tip| Tip::of(&tip.document).to_wire());
+        let proven = self.proven.all();
+        response.evidence = proven.values().map(Evidence::encode).collect();
         response
     }
 

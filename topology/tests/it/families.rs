@@ -232,7 +232,8 @@ fn a_document_with_a_member_of_a_family_that_has_not_signed_is_refused() {
         .unwrap();
     let proof = FamilyKey::from_bytes(&CREW).prove(&params.hash(), &identity(2).id());
     wire.members[at].signed_descriptor = signed_anyway(&params, 1, &claims(&params, 1, proof));
-    wire.header.as_mut().unwrap().members = shoal_topology::members_hash(&wire.members).to_vec();
+    let contents = shoal_topology::contents_hash(&wire).to_vec();
+    wire.header.as_mut().unwrap().members = contents;
     assert_eq!(
         Document::decode_verified(&wire.encode_to_vec(), &params).err(),
         Some(shoal_topology::DocumentError::Descriptor(

@@ -335,8 +335,8 @@ fn a_document_in_which_a_prefix_stands_in_two_positions_is_refused() {
             .unwrap();
         let mut wire = shoal_proto::wire::Document::decode(document.encode()).unwrap();
         wire.members[at].signed_descriptor = moved.sign(&params).encode().to_vec();
-        wire.header.as_mut().unwrap().members =
-            shoal_topology::members_hash(&wire.members).to_vec();
+        let contents = shoal_topology::contents_hash(&wire).to_vec();
+        wire.header.as_mut().unwrap().members = contents;
         assert_eq!(
             Document::decode_verified(&wire.encode_to_vec(), &params).err(),
             Some(DocumentError::Torn(TieKind::Prefix))
