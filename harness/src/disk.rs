@@ -53,6 +53,7 @@ pub(crate) struct NodeDisk {
     handovers: BTreeMap<Height, Arc<[u8]>>,
     records: BTreeMap<(Height, u64), Vec<u8>>,
     proposals: BTreeMap<DocumentHash, Arc<[u8]>>,
+    evidence: BTreeMap<NodeId, Arc<[u8]>>,
     seat_keys: Option<Zeroizing<Vec<u8>>>,
     tags: BTreeMap<Epoch, Vec<ReplayTag>>,
     pub(crate) store: MemoryStore,
@@ -68,6 +69,7 @@ impl NodeDisk {
             handovers: BTreeMap::new(),
             records: BTreeMap::new(),
             proposals: BTreeMap::new(),
+            evidence: BTreeMap::new(),
             seat_keys: None,
             tags: BTreeMap::new(),
             store,
@@ -119,6 +121,12 @@ impl NodeDisk {
             DirectoryChange::RemoveProposal { hash } => {
                 self.proposals.remove(&hash);
             }
+            DirectoryChange::Evidence { id, bytes } => {
+                self.evidence.insert(id, bytes);
+            }
+            DirectoryChange::RemoveEvidence { id } => {
+                self.evidence.remove(&id);
+            }
             DirectoryChange::SeatKeys { kept } => self.seat_keys = Some(kept),
         }
     }
@@ -136,6 +144,7 @@ impl NodeDisk {
             handovers: self.handovers.values().cloned().collect(),
             records: self.records.clone(),
             proposals: self.proposals.values().cloned().collect(),
+            evidence: self.evidence.clone(),
             seat_keys: self.seat_keys.clone(),
         }
     }

@@ -11,6 +11,7 @@ use shoal_proto::{DocumentHash, NetworkHash, wire};
 use crate::agreement::{Certificate, Height, MAX_MESSAGE_BYTES, MAX_SEATS, Seats, SeatsError};
 use crate::delta::Body;
 use crate::document::ends_term;
+use crate::expelled::since;
 use crate::header::DocumentHeader;
 use crate::rules::Rules;
 use crate::{Document, DocumentError, NetworkParameters};
@@ -123,6 +124,8 @@ pub struct Trust {
     /// Of the heights after `since`, up to the next handover.
     seats: Seats,
     since: Height,
+    /// Who decided up to there: what they said can still count against them.
+    before: Option<Seats>,
 }
 
 impl Trust {
@@ -140,6 +143,7 @@ impl Trust {
             term: u64::from(rules.params.term.max(1)),
             seats: Seats::first(rules.network, rules.genesis().copied())?,
             since: Height::default(),
+            before: None,
         })
     }
 
@@ -153,6 +157,22 @@ impl Trust {
     #[must_use]
     pub const fn seats(&self) -> &Seats {
         &self.seats
+    }
+
+    /// The seats of the term before; none in the first.
+    #[must_use]
+    pub const fn before(&self) -> Option<&Seats> {
+        self.before.as_ref()
+    }
+
+    /// The seats that decided or will decide a height, if they are those of this term or of the one before.
+    pub(crate) fn seats_of(&self, height: Height) -> Option<&Seats> {
+        if self.decides(height) {
+            return Some(&self.seats);
+        }
+        let began = since(self.term, self.since);
+        let before = self.before.as_ref();
+        before.filter(|_| began < height && height <= self.since)
     }
 
     /// The height whose document ends with other seats: the first, and the last of each term.
@@ -204,7 +224,7 @@ impl Trust {
     /// The seats after this height are known to be these.
     pub(crate) fn go_on(&mut self, height: Height, seats: Seats) {
         self.since = height;
-        self.seats = seats;
+        self.before = Some(std::mem::replace(&mut self.seats, seats));
     }
 
     /// Whether the document of this height has a handover.

@@ -11,6 +11,7 @@ use shoal_proto::{DocumentHash, NodeId, wire};
 
 use crate::bounded::has_at_most;
 use crate::document::{MAX_DOCUMENT_BYTES, MAX_MEMBERS, header_of};
+use crate::expelled::{Expelled, MAX_EXPELLED};
 use crate::header::DocumentHeader;
 use crate::member::Member;
 use crate::rules::Rules;
@@ -59,7 +60,14 @@ impl Body {
                 // What can't be applied is not what was signed.
                 let members = apply(rules, base, &delta);
                 let members = members.map_err(|_| DocumentError::NotAsNamed)?;
-                Document::of_members(rules, header, members)
+                let rest = wire::Document {
+                    expelled: delta.expelled,
+                    evidence: delta.evidence,
+                    ..Default::default()
+                };
+                let expelled = Expelled::read(rules, (header.epoch, header.height), &rest);
+                let expelled = expelled.map_err(|_| DocumentError::NotAsNamed)?;
+                Document::of_contents(rules, header, members, expelled)
             }
         }
     }
@@ -75,7 +83,7 @@ fn read(bytes: &[u8]) -> Result<wire::Delta, DocumentError> {
     if bytes.len() > MAX_DOCUMENT_BYTES {
         return Err(DocumentError::Size(bytes.len()));
     }
-    if !has_at_most(MAX_MEMBERS + 6, bytes) {
+    if !has_at_most(MAX_MEMBERS + 2 * MAX_EXPELLED + 6, bytes) {
         return Err(DocumentError::Malformed);
     }
     let delta = wire::Delta::decode(bytes).map_err(|_| DocumentError::Malformed)?;
@@ -91,8 +99,11 @@ pub(crate) fn delta(base: &Document, document: &Document) -> Option<Vec<u8>> {
     if document.previous() != base.hash() {
         return None;
     }
+    let (expelled, evidence) = document.expelled().to_wire();
     let mut delta = wire::Delta {
         header: document.header().encode(),
+        expelled,
+        evidence,
         ..Default::default()
     };
     let mut stays = std::collections::BTreeSet::new();

@@ -11,7 +11,8 @@ use shoal_proto::{DocumentHash, Epoch, NetworkHash, NodeId, wire};
 use crate::agreement::{Height, Holder, Reveal, Seats, Seed};
 use crate::bounded::has_at_most;
 use crate::canonical::Canonical;
-use crate::header::{DocumentHeader, members_hash};
+use crate::expelled::{Expelled, Expulsion, Forming, MAX_EXPELLED_BYTES, Offences, contents_hash};
+use crate::header::DocumentHeader;
 use crate::layers::{Candidate, assign};
 use crate::member::{MAX_EXTRACT_BYTES, Member};
 use crate::position::Position;
@@ -21,8 +22,9 @@ use crate::{DocumentError, Family, NetworkParameters, Role, SignedDescriptor};
 
 /// Most members of a document.
 pub const MAX_MEMBERS: usize = 1024;
-/// Most bytes of an encoded document: its head, and its members with what is around each.
-pub const MAX_DOCUMENT_BYTES: usize = 512 + MAX_MEMBERS * (MAX_EXTRACT_BYTES + 3);
+/// Most bytes of an encoded document: its head, its members with what is around each, and who is expelled.
+pub const MAX_DOCUMENT_BYTES: usize =
+    512 + MAX_MEMBERS * (MAX_EXTRACT_BYTES + 3) + MAX_EXPELLED_BYTES;
 
 /// What a document is made of besides descriptors.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Place<D> {
     pub seats: Seats,
     /// Whose turn it is, and the proof; none for the first one only.
     pub reveal: Option<Reveal>,
+    /// What is held against seats.
+    pub offences: Offences,
 }
 
 impl<D: AsRef<Document>> Place<D> {
@@ -75,6 +79,7 @@ impl<D: AsRef<Document>> Place<D> {
         rules: &Rules,
         seed: &Seed,
         members: &BTreeMap<NodeId, Member>,
+        expelled: &Expelled,
     ) -> Result<Seats, DocumentError> {
         let height = self.height();
         if height == Height::FIRST {
@@ -84,7 +89,8 @@ impl<D: AsRef<Document>> Place<D> {
         match self.base().filter(|_| ends_term(rules, height)) {
             None => Ok(self.seats.clone()),
             Some(base) => {
-                let holders = base.members().map(holder);
+                let sits = |member: &&Member| !expelled.holds(self.epoch, &member.id);
+                let holders = base.members().filter(sits).map(holder);
                 Seats::draw(rules.network, holders, seed).map_err(DocumentError::Seats)
             }
         }
@@ -114,6 +120,7 @@ pub struct Document {
     members: BTreeMap<NodeId, Member>,
     /// Providers first, then layer 1 and on; each ascending by identity.
     positions: Vec<Position>,
+    expelled: Expelled,
     bytes: Arc<[u8]>,
 }
 
@@ -128,7 +135,7 @@ impl Document {
     /// several descriptors of one node the one with the highest sequence counts; those without a key for
     /// the epoch are left out. If there are more than [`MAX_MEMBERS`], genesis members come first
     /// and then those with the smallest hash. Left out is, too, who is tied to members in a position where
-    /// it can't stand.
+    /// it can't stand; and who is expelled, unless a position would be empty: see [`Forming::settle`].
     ///
     /// # Errors
     /// When a layer would be empty or there is no provider, or the proof is wrong.
@@ -157,21 +164,41 @@ impl Document {
         }
         let member = |signed: &SignedDescriptor| Member::of(signed.descriptor(), place.epoch);
         let members = newest.into_values().filter_map(member);
-        Self::place(
-            rules,
-            place,
-            members.map(|member| (member.id, member)).collect(),
-        )
+        let members = members.map(|member| (member.id, member)).collect();
+        Self::of_candidates(rules, place, &members)
+    }
+
+    /// Of those among these that have a place and are not expelled.
+    fn of_candidates<D: AsRef<Self>>(
+        rules: &Rules,
+        place: &Place<D>,
+        candidates: &BTreeMap<NodeId, Member>,
+    ) -> Result<(Self, Seats), DocumentError> {
+        let (seed, base) = (place.seed(&rules.network)?, place.base());
+        let stand = |members| Self::give_places(rules, place, &seed, members);
+        let (expelled, members) = Forming::at(rules, place).settle(base, candidates, stand)?;
+        let seats = place.next_seats(rules, &seed, &members, &expelled)?;
+        let header = DocumentHeader {
+            height: place.height(),
+            epoch: place.epoch,
+            previous: base.map_or(DocumentHash::new([0; 32]), |base| *base.hash()),
+            reveal: place.reveal.clone(),
+            seed,
+            seats: seats.hash(),
+            members: [0; 32],
+        };
+        let document = Self::build(rules, header, members, expelled)?;
+        Ok((document, seats))
     }
 
     /// Gives these their layers, and leaves out who has no place.
-    fn place<D: AsRef<Self>>(
+    fn give_places<D: AsRef<Self>>(
         rules: &Rules,
         place: &Place<D>,
+        seed: &Seed,
         mut members: BTreeMap<NodeId, Member>,
-    ) -> Result<(Self, Seats), DocumentError> {
+    ) -> Result<BTreeMap<NodeId, Member>, DocumentError> {
         limit(rules, place.epoch, &mut members);
-        let seed = place.seed(&rules.network)?;
         let base = place.base();
         let candidate = |member: &Member| {
             let before = base.and_then(|document| document.member(&member.id));
@@ -207,18 +234,7 @@ impl Document {
         for member in members.values_mut() {
             member.layer = positions.of.get(&member.id).copied().unwrap_or(0);
         }
-        let seats = place.next_seats(rules, &seed, &members)?;
-        let header = DocumentHeader {
-            height: place.height(),
-            epoch: place.epoch,
-            previous: base.map_or(DocumentHash::new([0; 32]), |base| *base.hash()),
-            reveal: place.reveal.clone(),
-            seed,
-            seats: seats.hash(),
-            members: [0; 32],
-        };
-        let document = Self::build(rules, header, members)?;
-        Ok((document, seats))
+        Ok(members)
     }
 
     /// With the hash of these members in place of that of the header.
@@ -226,25 +242,29 @@ impl Document {
         rules: &Rules,
         mut header: DocumentHeader,
         members: BTreeMap<NodeId, Member>,
+        expelled: Expelled,
     ) -> Result<Self, DocumentError> {
-        let listed: Vec<Vec<u8>> = members.values().map(Member::encode).collect();
-        header.members = members_hash(&listed);
-        let bytes = encode(&header, listed);
-        Self::stand(rules, header, members, bytes)
+        let mut wire = contents(&members, &expelled);
+        header.members = contents_hash(&wire);
+        wire.header = Some(header.to_wire());
+        let bytes = wire.encode_to_vec().into();
+        Self::stand(rules, header, members, expelled, bytes)
     }
 
-    /// With exactly these members: those of which the head has the hash.
-    pub(crate) fn of_members(
+    /// With exactly these contents: those of which the head has the hash.
+    pub(crate) fn of_contents(
         rules: &Rules,
         header: DocumentHeader,
         members: BTreeMap<NodeId, Member>,
+        expelled: Expelled,
     ) -> Result<Self, DocumentError> {
-        let listed: Vec<Vec<u8>> = members.values().map(Member::encode).collect();
-        if header.members != members_hash(&listed) {
+        let mut wire = contents(&members, &expelled);
+        if header.members != contents_hash(&wire) {
             return Err(DocumentError::NotAsNamed);
         }
-        let bytes = encode(&header, listed);
-        Self::stand(rules, header, members, bytes)
+        wire.header = Some(header.to_wire());
+        let bytes = wire.encode_to_vec().into();
+        Self::stand(rules, header, members, expelled, bytes)
     }
 
     /// Of members that all have their layers.
@@ -252,8 +272,12 @@ impl Document {
         rules: &Rules,
         header: DocumentHeader,
         members: BTreeMap<NodeId, Member>,
+        expelled: Expelled,
         bytes: Arc<[u8]>,
     ) -> Result<Self, DocumentError> {
+        if members.keys().any(|id| expelled.holds(header.epoch, id)) {
+            return Err(DocumentError::Expelled);
+        }
         let mut tied: BTreeMap<Tie, u8> = BTreeMap::new();
         let mut positions = vec![Vec::new(); usize::from(rules.params.layers) + 1];
         for member in members.values() {
@@ -280,6 +304,7 @@ impl Document {
             header,
             members,
             positions: positions.collect::<Result<Vec<_>, _>>()?,
+            expelled,
             bytes,
         })
     }
@@ -301,22 +326,23 @@ impl Document {
 
     /// As [`decode_verified`](Self::decode_verified). What comes out shares the bytes.
     pub(crate) fn decode(bytes: &Arc<[u8]>, rules: &Rules) -> Result<Self, DocumentError> {
-        let (header, listed) = read(bytes)?;
+        let (header, wire) = read(bytes)?;
+        let expelled = Expelled::read(rules, (header.epoch, header.height), &wire)?;
         let mut members: BTreeMap<NodeId, Member> = BTreeMap::new();
-        for bytes in listed {
+        for bytes in wire.members {
             let member = Member::decode(&bytes, rules)?;
             if members.last_key_value().map(|(last, _)| last) >= Some(&member.id) {
                 return Err(DocumentError::Order);
             }
             members.insert(member.id, member);
         }
-        Self::stand(rules, header, members, Arc::clone(bytes))
+        Self::stand(rules, header, members, expelled, Arc::clone(bytes))
     }
 
-    /// Who decides the next height, if this is the document that has this place, of its own members: its
-    /// seed, its layers and those seats follow from that. Forms it anew.
+    /// Who decides the next height, if this is the document that has this place, of its own members and
+    /// evidence: its seed, its layers and those seats follow from that. Forms it anew.
     pub(crate) fn follows<D: AsRef<Self>>(&self, place: &Place<D>, rules: &Rules) -> Option<Seats> {
-        let formed = Self::place(rules, place, self.members.clone());
+        let formed = Self::of_candidates(rules, place, &self.members);
         let (formed, seats) = formed.ok()?;
         (formed.hash == self.hash).then_some(seats)
     }
@@ -402,6 +428,17 @@ impl Document {
         self.members.values()
     }
 
+    /// Why a node is no member for a while, as far as it is because of what it said in its seat; or that
+    /// this is over.
+    #[must_use]
+    pub fn expulsion(&self, id: &NodeId) -> Option<&Expulsion> {
+        self.expelled.of(id)
+    }
+
+    pub(crate) const fn expelled(&self) -> &Expelled {
+        &self.expelled
+    }
+
     /// The family of a node. Who is no member is one of its own, as far as is known.
     #[must_use]
     pub fn family(&self, id: &NodeId) -> Family {
@@ -467,13 +504,19 @@ impl fmt::Debug for Document {
     }
 }
 
-fn encode(header: &DocumentHeader, members: Vec<Vec<u8>>) -> Arc<[u8]> {
-    let header = Some(header.to_wire());
-    wire::Document { header, members }.encode_to_vec().into()
+/// A document without its head.
+fn contents(members: &BTreeMap<NodeId, Member>, expelled: &Expelled) -> wire::Document {
+    let (expelled, evidence) = expelled.to_wire();
+    wire::Document {
+        header: None,
+        members: members.values().map(Member::encode).collect(),
+        expelled,
+        evidence,
+    }
 }
 
-/// A document's head and its members as they are encoded, with the hash of which the head agrees.
-fn read(bytes: &[u8]) -> Result<(DocumentHeader, Vec<Vec<u8>>), DocumentError> {
+/// A document as it is encoded, and its head, which agrees with the rest.
+fn read(bytes: &[u8]) -> Result<(DocumentHeader, wire::Document), DocumentError> {
     if bytes.len() > MAX_DOCUMENT_BYTES {
         return Err(DocumentError::Size(bytes.len()));
     }
@@ -489,10 +532,10 @@ fn read(bytes: &[u8]) -> Result<(DocumentHeader, Vec<Vec<u8>>), DocumentError> {
     }
     let header = wire.header.as_ref().ok_or(DocumentError::Malformed)?;
     let header = DocumentHeader::from_wire(header)?;
-    if header.members != members_hash(&wire.members) {
+    if header.members != contents_hash(&wire) {
         return Err(DocumentError::Malformed);
     }
-    Ok((header, wire.members))
+    Ok((header, wire))
 }
 
 /// The head of the document that these bytes encode, without looking at its members.

@@ -416,6 +416,12 @@ pub enum DocumentError {
     /// A handover from one term to the next is missing, out of order, or not what was signed.
     #[error("the handover at height {0} is missing or not what was signed")]
     Handover(crate::agreement::Height),
+    /// Who is expelled is not listed as it has to be, or is a member.
+    #[error("who is expelled is not listed as it has to be, or is a member")]
+    Expelled,
+    /// The evidence for an expulsion is none.
+    #[error("the evidence for an expulsion: {0}")]
+    Evidence(crate::agreement::MessageError),
     /// The document is for an epoch that it can't be made for yet, or that is long past.
     #[error("a document for epoch {0} has no place now")]
     Epoch(Epoch),
@@ -427,6 +433,15 @@ impl DocumentError {
         match position {
             0 => Self::NoProvider,
             layer => Self::EmptyLayer(layer),
+        }
+    }
+
+    /// The position for which nobody is there, if that is what is wrong.
+    pub(crate) const fn empty_position(&self) -> Option<u8> {
+        match self {
+            Self::NoProvider => Some(0),
+            Self::EmptyLayer(position) | Self::TiedTogether { position, .. } => Some(*position),
+            _ => None,
         }
     }
 }

@@ -24,7 +24,8 @@ pub struct DocumentHeader {
     pub seed: Seed,
     /// The hash of the seats that decide the next height.
     pub seats: [u8; 32],
-    /// The hash of the members.
+    /// The hash of the members, of who is expelled, and of the evidence for that: see
+    /// [`contents_hash`](crate::contents_hash).
     pub members: [u8; 32],
 }
 
@@ -98,7 +99,7 @@ impl DocumentHeader {
 
 /// The hash of a document's members, each an encoded extract: BLAKE2b-256.
 #[must_use]
-pub fn members_hash(members: &[Vec<u8>]) -> [u8; 32] {
+pub(crate) fn members_hash(members: &[Vec<u8>]) -> [u8; 32] {
     let hash = Canonical::new("shoal members 2");
     let hash = members.iter().fold(hash, |hash, member| hash.bytes(member));
     hash.finish()

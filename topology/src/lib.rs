@@ -45,6 +45,7 @@ mod directory;
 mod document;
 mod error;
 mod expected;
+mod expelled;
 mod family;
 mod file;
 #[cfg(any(test, fuzzing))]
@@ -85,9 +86,10 @@ pub use error::{
     Refusals,
 };
 pub use expected::{TYPICAL_LINK, Waits, Ways};
+pub use expelled::{Expulsion, MAX_EXPELLED, Offences, contents_hash};
 pub use family::{Family, FamilyKey, FamilyProof};
 pub use file::read_toml;
-pub use header::{DocumentHeader, members_hash};
+pub use header::DocumentHeader;
 pub use identity::Identity;
 pub use keyring::KeyRing;
 pub use latency::Latency;

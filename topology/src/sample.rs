@@ -9,12 +9,12 @@ use std::sync::Arc;
 use rand::CryptoRng;
 use shoal_proto::{DocumentHash, Epoch, NodeId};
 
-use crate::agreement::{Certificate, Reveal, Seat, Seats};
+use crate::agreement::{Certificate, Evidence, Height, Reveal, Seat, Seats};
 use crate::rules::Rules;
 use crate::{
     Address, Certified, Descriptor, DescriptorError, Document, DocumentError, FamilyKey,
-    GenesisMember, Handover, Identity, KeyRing, NetworkParameters, PACKET_VERSION, Place, Role,
-    SignedDescriptor, Trust, View,
+    GenesisMember, Handover, Identity, KeyRing, NetworkParameters, Offences, PACKET_VERSION, Place,
+    Role, SignedDescriptor, Trust, View,
 };
 
 /// A node of a [`Network`].
@@ -39,6 +39,8 @@ pub struct Network {
     pub nodes: BTreeMap<NodeId, Node>,
     /// The documents that were made, each with the seats that decide it and those that decide the next one.
     made: BTreeMap<DocumentHash, Made>,
+    /// Evidence that the documents are made with.
+    evidence: BTreeMap<NodeId, Evidence>,
 }
 
 struct Made {
@@ -91,6 +93,7 @@ impl Network {
             params: Arc::new(params),
             nodes,
             made: BTreeMap::new(),
+            evidence: BTreeMap::new(),
         }
     }
 
@@ -124,6 +127,7 @@ impl Network {
             base,
             seats,
             reveal,
+            offences: Offences::new(None, self.evidence.clone()),
         };
         let (document, next) = Document::form_by(&rules, &place, &descriptors)?;
         let document = Arc::new(document);
@@ -157,6 +161,17 @@ impl Network {
             descriptors.push(describe(&rules, node, epoch, keys, addresses)?);
         }
         Ok(descriptors)
+    }
+
+    /// Has a node vote for two things in the first seats, so that a first document that is made from now on
+    /// expels it, if the network can do without it.
+    pub fn contradict(&mut self, id: &NodeId) {
+        let seats = self.first_seats(&Rules::new(Arc::clone(&self.params)));
+        if let (Some(node), Ok(seats)) = (self.nodes.get(id), seats)
+            && let Some(evidence) = Evidence::sign(&seats, &node.identity, Height::FIRST)
+        {
+            self.evidence.insert(*id, evidence);
+        }
     }
 
     fn first_seats(&self, rules: &Rules) -> Result<Seats, DocumentError> {

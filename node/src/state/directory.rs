@@ -23,7 +23,7 @@ const SEAT_DIR: &str = "seat-keys";
 const SEAT_KIND: &str = "shoal-seat-key-1";
 
 /// Grows with every change of a row.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 
 const ADVICE: &str = "move it away: the node gets documents and descriptors from the others again";
 
@@ -32,6 +32,7 @@ const DESCRIPTOR: &str = "descriptor";
 const HANDOVER: &str = "handover";
 const RECORD: &str = "record";
 const PROPOSAL: &str = "proposal";
+const EVIDENCE: &str = "evidence";
 const META: &str = "meta";
 const SEQUENCE: &[u8] = b"sequence";
 
@@ -266,6 +267,11 @@ impl DirectoryFiles {
                     let (height, number) = record_of(&key).ok_or("a record has no number")?;
                     restored.records.insert((height, number), value);
                 }
+                EVIDENCE => {
+                    let id = NodeId::try_from(key.as_slice());
+                    let id = id.map_err(|_| "evidence is against nobody".to_owned())?;
+                    restored.evidence.insert(id, value.into());
+                }
                 META if key == SEQUENCE => {
                     let bytes = value.try_into();
                     let bytes = bytes.map_err(|_| "its sequence number is no number".to_owned())?;
@@ -360,6 +366,10 @@ fn row(change: &DirectoryChange) -> Option<Row> {
             (PROPOSAL, key, Some(Arc::clone(bytes)))
         }
         DirectoryChange::RemoveProposal { hash } => (PROPOSAL, hash.as_bytes().to_vec(), None),
+        DirectoryChange::Evidence { id, bytes } => {
+            (EVIDENCE, id.as_bytes().to_vec(), Some(Arc::clone(bytes)))
+        }
+        DirectoryChange::RemoveEvidence { id } => (EVIDENCE, id.as_bytes().to_vec(), None),
     };
     Some(row)
 }
@@ -496,6 +506,11 @@ mod tests {
             height: Height::new(height),
             bytes: [byte].into(),
         };
+        let accused = |number| NodeId::new([number; 32]);
+        let evidence = |number, byte: u8| DirectoryChange::Evidence {
+            id: accused(number),
+            bytes: [byte].into(),
+        };
         let proposal = DirectoryChange::Proposal {
             hash,
             bytes: [9].into(),
@@ -509,6 +524,8 @@ mod tests {
                 record(2, 1),
                 record(1, 0),
                 proposal,
+                evidence(3, 5),
+                evidence(4, 6),
                 DirectoryChange::SeatKeys {
                     kept: kept(0, 0, 5),
                 },
@@ -527,11 +544,17 @@ mod tests {
         let gone = DirectoryChange::RemoveRecord { height, number };
         store(
             dir.path(),
-            vec![second, gone, DirectoryChange::RemoveProposal { hash }],
+            vec![
+                second,
+                gone,
+                DirectoryChange::RemoveProposal { hash },
+                DirectoryChange::RemoveEvidence { id: accused(3) },
+            ],
         );
         let loaded = load(dir.path()).restored;
         assert_eq!(loaded.seat_keys, Some(kept(1, 1, 6)));
         assert_eq!((loaded.records.len(), loaded.proposals.len()), (2, 0));
+        assert!(loaded.evidence.into_iter().eq([(accused(4), [6].into())]));
         let files = file_names(&dir.path().join(SEAT_DIR)).unwrap();
         assert_eq!(files, ["1-1.key"]);
     }

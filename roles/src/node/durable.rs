@@ -54,6 +54,7 @@ enum Row {
     Handover(Height),
     Record(Height, u64),
     Proposal(DocumentHash),
+    Evidence(NodeId),
     SeatKeys,
 }
 
@@ -76,6 +77,9 @@ impl Row {
             | DirectoryChange::RemoveRecord { height, number } => Self::Record(*height, *number),
             DirectoryChange::Proposal { hash, .. } | DirectoryChange::RemoveProposal { hash } => {
                 Self::Proposal(*hash)
+            }
+            DirectoryChange::Evidence { id, .. } | DirectoryChange::RemoveEvidence { id } => {
+                Self::Evidence(*id)
             }
             DirectoryChange::SeatKeys { .. } => Self::SeatKeys,
         }
@@ -279,7 +283,9 @@ impl Durable {
             | Row::Record(..)
             | Row::Proposal(_)
             | Row::Document(_)
-            | Row::Handover(_) => self.own.put(change),
+            | Row::Handover(_)
+            // It is given up when a document has taken it, and not before that is there.
+            | Row::Evidence(_) => self.own.put(change),
             Row::Descriptor(..) => self.others.put(change),
         }
     }

@@ -310,6 +310,10 @@ impl Readiness {
         // A mix that has just come is listed, and no packet passes it before it has a layer.
         let Some(member) = listed.filter(|member| member.position().is_some()) else {
             self.cut_since = None;
+            if let Some(expulsion) = document.expulsion(look.local).filter(|it| it.holds(epoch)) {
+                let last = expulsion.last;
+                return troubles.push(Trouble::Expelled { epoch, last, next });
+            }
             let (role, ties) = &self.own;
             let why = document.no_place(*role, ties).filter(|_| listed.is_none());
             return troubles.push(match why {

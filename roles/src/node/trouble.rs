@@ -43,6 +43,15 @@ pub enum Trouble {
         /// When one takes effect that can.
         next: Time,
     },
+    /// The document in force expels this node: it has voted for two things in one step.
+    Expelled {
+        /// The document's epoch.
+        epoch: Epoch,
+        /// The last epoch whose document can't list it.
+        last: Epoch,
+        /// When a document takes effect that can give it a place.
+        next: Time,
+    },
     /// The document in force does not list this node, and none that follows can: a family and an address
     /// prefix stand whole in one position, and the node's stands where it can't.
     LeftOut {
@@ -103,6 +112,8 @@ shoal_proto::labels! {
         NoDocument = "no_document", "After a start it is normal for seconds; else look whether the node reaches others.";
         /// The document in force does not list the node.
         NotAMember = "not_a_member", "A new provider waits for an epoch and a new mix for two; /healthz says until when.";
+        /// It voted for two things in one step, and is out for a term.
+        Expelled = "expelled", "Look whether a second node runs with a copy of this one's directory; /healthz says until when it is out.";
         /// No document has a place for the node: its family, or the network of one of its addresses (/24, or
         /// /48 for IPv6), stands in another position.
         LeftOut = "left_out", "/healthz says what to change.";
@@ -134,6 +145,7 @@ impl Trouble {
             Self::OtherNetwork { .. } => TroubleKind::OtherNetwork,
             Self::NoDocument { .. } => TroubleKind::NoDocument,
             Self::NotAMember { .. } => TroubleKind::NotAMember,
+            Self::Expelled { .. } => TroubleKind::Expelled,
             Self::LeftOut { .. } => TroubleKind::LeftOut,
             Self::NoKey { .. } => TroubleKind::NoKey,
             Self::Deaf { .. } => TroubleKind::Deaf,
@@ -179,6 +191,12 @@ impl Trouble {
             Self::NotAMember { epoch, next } => format!(
                 "the document of epoch {epoch} has no place for this node yet; it waits for the next one that \
                  can, {}",
+                At(*next, now)
+            ),
+            Self::Expelled { epoch, last, next } => format!(
+                "the document of epoch {epoch} expels this node up to epoch {last}, because it has voted for \
+                 two things in one step: look whether a second node runs with a copy of this one's directory; \
+                 it comes back by itself, {}",
                 At(*next, now)
             ),
             Self::LeftOut { epoch, why } => {

@@ -227,3 +227,23 @@ fn first_members_of_another_network_are_named_as_what_they_are() {
     }
     assert_eq!(kinds(&mut world), [TroubleKind::NoDocument]);
 }
+
+#[test]
+fn who_is_expelled_is_not_ready_and_says_until_when() {
+    for (role, layer) in [(Role::Mix, 1), (Role::Provider, 0)] {
+        let mut world = World::expelled(role);
+        world.run_for(secs(60));
+        assert!(!world.is_ready());
+        let params = std::sync::Arc::clone(&world.network.params);
+        let epoch = Epoch::new(0);
+        let last = Epoch::new(u64::from(params.term) - 1);
+        // A mix that comes back waits for a layer as all do that come.
+        let next = params.start_of(Epoch::new(last.number() + 1 + layer));
+        let expelled = Trouble::Expelled { epoch, last, next };
+        assert_eq!(world.troubles(), [expelled]);
+        let told = world.troubles()[0].told(world.now);
+        assert!(told.contains("voted for two things"), "{told}");
+        let figures = world.node.figures(world.now);
+        assert_eq!(figures.troubles.of(TroubleKind::Expelled), 1);
+    }
+}

@@ -47,6 +47,8 @@ struct Start {
     addresses: Option<Vec<Address>>,
     /// It is of the family of one with this role, and not in the document.
     beside: Option<Role>,
+    /// It has voted for two things.
+    expelled: bool,
 }
 
 impl Default for Start {
@@ -58,6 +60,7 @@ impl Default for Start {
             comes: false,
             addresses: None,
             beside: None,
+            expelled: false,
         }
     }
 }
@@ -146,6 +149,15 @@ impl World {
         Self::start(Role::Mix, start)
     }
 
+    /// One that the document in force expels.
+    pub(crate) fn expelled(role: Role) -> Self {
+        let start = Start {
+            expelled: true,
+            ..Start::default()
+        };
+        Self::start(role, start)
+    }
+
     /// One that the document in force lists for the first time.
     pub(crate) fn coming(role: Role) -> Self {
         let start = Start {
@@ -168,6 +180,9 @@ impl World {
             network.nodes.get_mut(&id).unwrap().family = Some(Arc::clone(&key));
             key.prove(&network.params.hash(), &id)
         });
+        if start.expelled {
+            network.contradict(&id);
+        }
         let before = network.document(&mut rng, Epoch::new(0), None).unwrap();
         let own = network.nodes.remove(&id).unwrap();
         let document = match family {
@@ -201,7 +216,7 @@ impl World {
             storage_mib: 0,
         };
         let secret = own.keys.secret(epoch).unwrap().to_bytes();
-        let keys = start.with_key.then(|| (epoch, secret));
+        let keys = start.with_key.then_some((epoch, secret));
         let kept = |rows: Vec<Vec<u8>>| {
             let rows = rows.into_iter().filter(|_| start.with_document);
             rows.map(Into::into).collect()

@@ -30,7 +30,8 @@ mod vrf;
 
 pub use certificate::Certificate;
 pub use engine::{Agreement, AgreementAction, AgreementInput, Judgement};
-pub use evidence::Evidence;
+pub(crate) use evidence::UnverifiedEvidence;
+pub use evidence::{Evidence, MAX_EVIDENCE_BYTES};
 pub use height::Height;
 pub use log::Damaged;
 pub use message::{MAX_MESSAGE_BYTES, Message, Verified};

@@ -111,7 +111,11 @@ impl<R: CryptoRng> Directory<R> {
                 let known = self.view.documents.values().cloned().collect();
                 Task::Chain(bytes, trust.clone(), known)
             }
-            None => Task::Answer(bytes),
+            None => {
+                let neighbour = asked == Asked::Sync;
+                let trust = self.archive.trust().filter(|_| neighbour);
+                Task::Answer(bytes, trust.cloned())
+            }
         });
     }
 
@@ -195,11 +199,15 @@ impl<R: CryptoRng> Directory<R> {
             named,
             reconcile: reading.reconcile.clone(),
             news: false,
-            wrong: !reading.refused.is_empty(),
+            wrong: !reading.refused.is_empty() || reading.made_up,
             tip: reading.tip.map(|tip| tip.height),
             descriptors: reading.descriptors.iter().cloned().collect(),
             checking: 0,
         };
+        self.counters.not_evidence += u64::from(reading.made_up);
+        for evidence in &reading.evidence {
+            self.prove_and_tell(evidence);
+        }
         self.note_contradiction(reading);
         self.answers.bytes += answer.bytes;
         self.leave_out(now, &mut answer);

@@ -71,6 +71,16 @@ impl Archive {
         known.then(|| trust.seats())
     }
 
+    /// The seats of the term before that one.
+    pub(super) fn before(&self) -> Option<&Seats> {
+        self.trust.as_ref().and_then(Trust::before)
+    }
+
+    /// The seats of a height, if they are those of this term or of the one before.
+    pub(super) fn seats_of(&self, height: Height) -> Option<&Seats> {
+        self.trust.as_ref().and_then(|trust| trust.seats_of(height))
+    }
+
     pub(super) fn by_hash(&self, hash: &DocumentHash) -> Option<&Arc<Document>> {
         let mut documents = self.certified.values().map(|certified| &certified.document);
         documents.find(|document| document.hash() == hash)

@@ -62,6 +62,24 @@ impl Checks {
         Some(waiting)
     }
 
+    /// How many pieces of gossip wait.
+    pub(super) const fn gossip(&self) -> usize {
+        self.gossip
+    }
+
+    /// Has a piece of gossip wait for the check of these bytes. True if that has to be begun.
+    pub(super) fn wait(&mut self, now: Time, bytes: &Arc<[u8]>, from: (NodeId, Ticket)) -> bool {
+        self.gossip += 1;
+        let (waiting, new) = self.entry(now, bytes);
+        waiting.gossip.push(from);
+        new
+    }
+
+    /// The pieces of gossip that waited for a check; none if it counts as lost.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Option<Vec<(NodeId, Ticket)>> {
+        self.end(bytes).map(|waiting| waiting.gossip)
+    }
+
     /// When the oldest check counts as lost.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.begun.front().map(|(since, _)| *since + JOB_PATIENCE)
@@ -74,6 +92,7 @@ impl<R: CryptoRng> Directory<R> {
         match News::read(bytes) {
             Some(News::Descriptor(bytes)) => self.descriptor_gossip(now, from, ticket, bytes),
             Some(News::Agreement(bytes)) => self.agreement_gossip(now, from, ticket, bytes),
+            Some(News::Evidence(bytes)) => self.evidence_gossip(now, from, ticket, bytes),
             None => {
                 self.refusals.add(DescriptorError::Malformed.reason(), 1);
                 self.verdict(ticket, Verdict::Reject);
@@ -299,7 +318,7 @@ impl<R: CryptoRng> Directory<R> {
         inserted
     }
 
-    fn verdict(&mut self, of: Ticket, verdict: Verdict) {
+    pub(super) fn verdict(&mut self, of: Ticket, verdict: Verdict) {
         self.push(DirectoryAction::Verdict { of, verdict });
     }
 }

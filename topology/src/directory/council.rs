@@ -20,7 +20,7 @@ use crate::agreement::{
 use crate::chain::Certified;
 use crate::delta::Body;
 use crate::document::Place;
-use crate::{Descriptor, Document, DocumentError, Identity, SignedDescriptor};
+use crate::{Descriptor, Document, DocumentError, Identity, Offences, SignedDescriptor};
 
 /// How long to wait for the rest once more than two thirds of the seats have been heard of, where no
 /// freeze says when to begin.
@@ -42,6 +42,8 @@ pub(super) struct Council {
     height: Height,
     base: Option<Arc<Document>>,
     seats: Seats,
+    /// Those of the term before.
+    before: Option<Seats>,
     order: Arc<[Seat]>,
     /// Once it has begun.
     agreement: Option<Agreement>,
@@ -87,7 +89,11 @@ pub(super) struct Kept {
 }
 
 impl Council {
-    fn new(base: Option<Arc<Document>>, seats: Seats, height: Height) -> Self {
+    fn new(
+        base: Option<Arc<Document>>,
+        (seats, before): (Seats, Option<Seats>),
+        height: Height,
+    ) -> Self {
         let order = match &base {
             Some(base) => seats.proposers(base.seed()),
             None => seats.proposers(&crate::agreement::Seed::first(&seats.network())),
@@ -96,6 +102,7 @@ impl Council {
             height,
             base,
             seats,
+            before,
             order: order.into(),
             agreement: None,
             heard_since: None,
@@ -225,8 +232,12 @@ impl<R: CryptoRng> Directory<R> {
         let base = self.archive.tip().map(|tip| Arc::clone(&tip.document));
         // Who comes after the freeze holds what came late as well.
         if now < self.rules.params.freeze_time(next) {
-            self.held
-                .take(&self.rules, next, base.as_deref(), &self.pool);
+            self.held.take(
+                &self.rules,
+                next,
+                base.as_deref(),
+                (&self.pool, &self.proven),
+            );
         } else {
             self.held.pass(next);
         }
@@ -247,6 +258,7 @@ impl<R: CryptoRng> Directory<R> {
             return;
         };
         let base = self.archive.tip().map(|tip| Arc::clone(&tip.document));
+        let seats = (seats, self.archive.before().cloned());
         self.council = Some(Council::new(base, seats, height));
         self.restore_council(now);
     }
@@ -423,16 +435,7 @@ impl<R: CryptoRng> Directory<R> {
                     council.decision = Some(certificate);
                     self.conclude(now);
                 }
-                AgreementAction::Evidence(evidence) => {
-                    let id = council
-                        .seats
-                        .holder(evidence.seat())
-                        .map(|holder| holder.id);
-                    self.counters.contradicted += 1;
-                    if let Some(id) = id {
-                        self.warn(DirectoryWarning::VotedTwice(id));
-                    }
-                }
+                AgreementAction::Evidence(evidence) => self.prove_and_tell(&evidence),
             }
         }
     }
@@ -646,6 +649,8 @@ impl<R: CryptoRng> Directory<R> {
             base: council.base.clone(),
             seats: council.seats.clone(),
             held: (next, self.held.of(next)),
+            before: council.before.clone(),
+            proven: (next, self.held.proven(next)),
         };
         self.job(Task::Judge(candidate));
     }
@@ -752,6 +757,7 @@ impl<R: CryptoRng> Directory<R> {
             base: council.base.clone(),
             seats: council.seats.clone(),
             reveal,
+            offences: Offences::new(council.before.clone(), (*self.proven.all()).clone()),
         };
         let base = council.base.as_deref();
         let descriptors = choose(&self.rules, epoch, base, &self.pool);
@@ -834,6 +840,8 @@ impl<R: CryptoRng> Directory<R> {
     pub(super) fn taken(&mut self, now: Time, certified: &Certified) {
         let (epoch, bytes) = (certified.document.epoch(), certified.encode().into());
         self.persist(DirectoryChange::Document { epoch, bytes });
+        self.note_expelled(&certified.document);
+        self.forget_evidence();
         self.refresh_view();
         self.turn_seat_key(certified.document.height());
         self.next_council(now);

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use shoal_proto::{Epoch, NodeId, Span, Time};
 
 use super::pool::{Pool, counts};
+use super::proven::Proven;
+use crate::agreement::Evidence;
 use crate::rules::Rules;
 use crate::{Document, NetworkParameters, SignedDescriptor};
 
-/// Descriptors that the document of an epoch may not leave out.
+/// Descriptors and evidence that the document of an epoch may not leave out.
 #[derive(Default)]
 pub(super) struct Held {
     epoch: Option<Epoch>,
     descriptors: Arc<Vec<SignedDescriptor>>,
+    proven: Arc<BTreeMap<NodeId, Evidence>>,
 }
 
 /// How long before the freeze somebody must have held a descriptor to miss it in a document: so long it
@@ -40,9 +43,10 @@ impl Held {
         rules: &Rules,
         epoch: Epoch,
         base: Option<&Document>,
-        pool: &Pool,
+        (pool, proven): (&Pool, &Proven),
     ) {
         self.epoch = Some(epoch);
+        self.proven = proven.all();
         self.descriptors = Arc::new(choose(rules, epoch, base, pool));
     }
 
@@ -50,6 +54,15 @@ impl Held {
     pub(super) fn pass(&mut self, epoch: Epoch) {
         self.epoch = Some(epoch);
         self.descriptors = Arc::default();
+        self.proven = Arc::default();
+    }
+
+    /// The evidence that a document of this epoch may not leave out.
+    pub(super) fn proven(&self, epoch: Epoch) -> Arc<BTreeMap<NodeId, Evidence>> {
+        match self.is_of(epoch) {
+            true => Arc::clone(&self.proven),
+            false => Arc::default(),
+        }
     }
 
     /// What a document of this epoch may not leave out.

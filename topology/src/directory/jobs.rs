@@ -9,12 +9,12 @@ use shoal_proto::{DocumentHash, NetworkHash};
 
 use super::judge::{Candidate, Judged, judge};
 use super::read::{Chain, Reading};
-use crate::agreement::{Message, MessageError, Seats, Verified};
+use crate::agreement::{Evidence, Message, MessageError, Seats, UnverifiedEvidence, Verified};
 use crate::canonical::Canonical;
 use crate::chain::{Followed, Trust, follow};
 use crate::document::Place;
 use crate::rules::Rules;
-use crate::{DescriptorError, Document, DocumentError, SignedDescriptor};
+use crate::{DescriptorError, Document, DocumentError, Offences, SignedDescriptor};
 
 /// What a document is formed from.
 #[derive(PartialEq, Eq)]
@@ -28,8 +28,10 @@ pub(super) enum Task {
     Descriptor(Arc<[u8]>),
     /// Check the signatures of a message of the agreement.
     Message(Arc<[u8]>, Message, Seats),
-    /// Read a neighbour's answer.
-    Answer(Arc<[u8]>),
+    /// Check the signatures of evidence.
+    Evidence(Arc<[u8]>, Box<UnverifiedEvidence>, Seats),
+    /// Read a neighbour's answer, and check the signatures of the evidence in it.
+    Answer(Arc<[u8]>, Option<Trust>),
     /// Follow the chain.
     Chain(Arc<[u8]>, Trust, Vec<Arc<Document>>),
     /// Form a document.
@@ -62,8 +64,12 @@ impl DirectoryJob {
                 let verified = message.verify(&seats);
                 Found::Message(bytes, verified)
             }
-            Task::Answer(bytes) => {
-                let reading = Reading::of(&bytes).map(Arc::new);
+            Task::Evidence(bytes, evidence, seats) => {
+                let verified = evidence.verify(&seats).map(Box::new);
+                Found::Evidence(bytes, verified)
+            }
+            Task::Answer(bytes, trust) => {
+                let reading = Reading::of(&bytes, trust.as_ref()).map(Arc::new);
                 Found::Answer(bytes, reading)
             }
             Task::Chain(bytes, trust, known) => {
@@ -101,7 +107,18 @@ impl DirectoryJob {
         match &self.task {
             Task::Descriptor(bytes) => key.number(1).bytes(bytes),
             Task::Message(bytes, _, seats) => key.number(2).bytes(bytes).bytes(&seats.hash()),
-            Task::Answer(bytes) => key.number(3).bytes(bytes),
+            Task::Evidence(bytes, _, seats) => key.number(7).bytes(bytes).bytes(&seats.hash()),
+            Task::Answer(bytes, trust) => {
+                let key = key.number(3).bytes(bytes);
+                match trust {
+                    None => key,
+                    Some(trust) => {
+                        let before = trust.before().map_or([0; 32], Seats::hash);
+                        let key = key.number(trust.since().number());
+                        key.bytes(&trust.seats().hash()).bytes(&before)
+                    }
+                }
+            }
             Task::Chain(bytes, trust, known) => {
                 let key = key.number(4).bytes(bytes).number(trust.since().number());
                 let key = key.bytes(&trust.seats().hash());
@@ -121,7 +138,7 @@ impl DirectoryJob {
                     .bytes(&place.seats.hash())
                     .number(round)
                     .bytes(proof);
-                add(key, &recipe.descriptors)
+                add(place.offences.add_to(key), &recipe.descriptors)
             }
             Task::Judge(candidate) => {
                 let key = key
@@ -130,6 +147,9 @@ impl DirectoryJob {
                     .bytes(candidate.body.bytes())
                     .bytes(&of(candidate.base.as_ref()))
                     .bytes(&candidate.seats.hash());
+                let (epoch, proven) = &candidate.proven;
+                let proven = Offences::new(candidate.before.clone(), (**proven).clone());
+                let key = proven.add_to(key.number(epoch.number()));
                 let fetched = candidate.fetched.iter();
                 let key = fetched.fold(key.number(candidate.decided.into()), |key, bytes| {
                     key.bytes(bytes)
@@ -153,7 +173,8 @@ impl fmt::Debug for DirectoryJob {
         match &self.task {
             Task::Descriptor(_) => f.write_str("Descriptor"),
             Task::Message(..) => f.write_str("Message"),
-            Task::Answer(_) => f.write_str("Answer"),
+            Task::Evidence(..) => f.write_str("Evidence"),
+            Task::Answer(..) => f.write_str("Answer"),
             Task::Chain(..) => f.write_str("Chain"),
             Task::Form(recipe) => write!(f, "Form({})", recipe.place.epoch),
             Task::Judge(_) => f.write_str("Judge"),
@@ -173,6 +194,7 @@ pub struct DirectoryDone {
 pub(super) enum Found {
     Descriptor(Arc<[u8]>, Result<SignedDescriptor, DescriptorError>),
     Message(Arc<[u8]>, Result<Verified, MessageError>),
+    Evidence(Arc<[u8]>, Result<Box<Evidence>, MessageError>),
     Answer(Arc<[u8]>, Option<Arc<Reading>>),
     Chain(Arc<[u8]>, Option<Arc<(Followed, Option<DocumentError>)>>),
     Formed(Arc<Recipe>, Result<(Arc<Document>, Seats), DocumentError>),
@@ -187,6 +209,7 @@ impl fmt::Debug for DirectoryDone {
                 write!(f, "Descriptor({:?})", checked.as_ref().map(|_| ()))
             }
             Found::Message(_, verified) => write!(f, "Message({:?})", verified.is_ok()),
+            Found::Evidence(_, verified) => write!(f, "Evidence({:?})", verified.is_ok()),
             Found::Answer(_, reading) => write!(f, "Answer({})", reading.is_some()),
             Found::Chain(_, followed) => write!(f, "Chain({})", followed.is_some()),
             Found::Formed(_, formed) => {

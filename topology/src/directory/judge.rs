@@ -6,11 +6,11 @@ use std::sync::Arc;
 use shoal_proto::{DocumentHash, Epoch, NodeId};
 
 use super::pool::counts;
-use crate::agreement::Seats;
+use crate::agreement::{Evidence, Seats};
 use crate::delta::Body;
 use crate::document::Place;
 use crate::rules::Rules;
-use crate::{Document, DocumentError, Member, SignedDescriptor};
+use crate::{Document, DocumentError, Member, Offences, SignedDescriptor};
 
 /// A document that was proposed.
 pub(super) struct Candidate {
@@ -29,6 +29,10 @@ pub(super) struct Candidate {
     pub(super) fetched: Vec<Arc<[u8]>>,
     /// What it may not leave out, if it is for this epoch.
     pub(super) held: (Epoch, Arc<Vec<SignedDescriptor>>),
+    /// The seats of the term before.
+    pub(super) before: Option<Seats>,
+    /// The evidence that it may not leave out, if it is for this epoch.
+    pub(super) proven: (Epoch, Arc<BTreeMap<NodeId, Evidence>>),
 }
 
 /// What is thought of a document.
@@ -61,11 +65,12 @@ pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, Docum
         return Err(DocumentError::NotAsNamed);
     }
     let epoch = header.epoch;
-    let place = Place {
+    let mut place = Place {
         epoch,
         base: candidate.base,
         seats: candidate.seats,
         reveal: header.reveal,
+        offences: Offences::default(),
     };
     let base = place.base.as_deref();
     if base.is_some_and(|base| epoch <= base.epoch()) {
@@ -73,6 +78,9 @@ pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, Docum
     }
     let before = |hash: &DocumentHash| base.filter(|base| base.hash() == hash);
     let document = candidate.body.open(rules, before)?;
+    // Signatures are the same for everybody who knows the seats.
+    let offences = Offences::of(rules, &document, (&place.seats, candidate.before));
+    place.offences = offences?;
     let seats = document.follows(&place, rules);
     let mut sound = Sound {
         descriptors: Arc::default(),
@@ -86,7 +94,7 @@ pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, Docum
     let fetched = candidate.fetched.iter();
     let fetched = fetched.filter_map(|bytes| SignedDescriptor::decode(bytes, rules).ok());
     let known: Vec<SignedDescriptor> = candidate.known.into_iter().chain(fetched).collect();
-    match said(rules, &sound.document, base, &known)? {
+    match said(rules, &sound.document, place.base(), &known)? {
         Ok(descriptors) => sound.descriptors = Arc::new(descriptors),
         Err(lacks) => return Ok(Judged::Lacks(lacks.into())),
     }
@@ -96,8 +104,13 @@ pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, Docum
         member.is_none_or(|member| member.sequence < signed.sequence())
     };
     let omitted: Vec<_> = held.iter().filter(newer).filter(|_| *of == epoch).collect();
+    let proven = &candidate.proven.1;
+    let accused = candidate.proven.0 == epoch && !proven.is_empty();
+    if accused {
+        place.offences.add(proven);
+    }
     // Whether anything would be different if what was held were added. Some of it may have no place.
-    sound.complete = omitted.is_empty() || {
+    sound.complete = !accused && omitted.is_empty() || {
         let all = sound.descriptors.iter().chain(omitted);
         Document::form_by(rules, &place, all)
             .is_ok_and(|(formed, _)| formed.hash() == sound.document.hash())
@@ -185,6 +198,7 @@ mod tests {
                 base: None,
                 seats: self.seats.clone(),
                 reveal: None,
+                offences: Offences::default(),
             };
             Document::form_by(&self.rules, &place, of).unwrap().0
         }
@@ -205,6 +219,8 @@ mod tests {
                 known: known.to_vec(),
                 fetched: fetched.iter().map(|signed| signed.shared()).collect(),
                 held: (EPOCH, Arc::new(known.to_vec())),
+                before: None,
+                proven: (EPOCH, Arc::default()),
             };
             judge(&self.rules, candidate)
         }
@@ -276,6 +292,8 @@ mod tests {
             known: Vec::new(),
             fetched: Vec::new(),
             held: (EPOCH, Arc::default()),
+            before: None,
+            proven: (EPOCH, Arc::default()),
         };
         let judge = |decided| judge(&world.rules, candidate(decided, *document.hash()));
         assert!(is_complete(judge(true)));
@@ -283,5 +301,125 @@ mod tests {
         let other = candidate(true, DocumentHash::new([7; 32]));
         let judged = super::judge(&world.rules, other).map(|_| ());
         assert_eq!(judged, Err(DocumentError::NotAsNamed));
+    }
+}
+
+#[cfg(test)]
+mod expelling {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha20Rng;
+    use shoal_proto::NetworkHash;
+
+    use super::*;
+    use crate::NetworkParameters;
+    use crate::agreement::{Height, MessageError};
+    use crate::sample::Network;
+
+    type Proven = BTreeMap<NodeId, Evidence>;
+
+    struct World {
+        rules: Rules,
+        seats: Seats,
+        place: Place<Arc<Document>>,
+        descriptors: Vec<SignedDescriptor>,
+        liar: NodeId,
+        evidence: Evidence,
+    }
+
+    /// A first document, all of whose members sit, and one that has voted twice.
+    fn world() -> World {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+        let document = net.document(&mut rng, Epoch::new(0), None).unwrap();
+        let rules = Rules::of(&net.params);
+        let seats = Seats::first(rules.network, rules.genesis().copied()).unwrap();
+        let liar = document.mixes(1)[0];
+        let identity = &net.nodes[&liar].identity;
+        let evidence = Evidence::sign(&seats, identity, Height::FIRST).unwrap();
+        World {
+            place: Place {
+                epoch: Epoch::new(0),
+                base: None,
+                seats: seats.clone(),
+                reveal: None,
+                offences: Offences::default(),
+            },
+            descriptors: net.descriptors(&mut rng, Epoch::new(0)).unwrap(),
+            rules,
+            seats,
+            liar,
+            evidence,
+        }
+    }
+
+    impl World {
+        fn form(&mut self, evidence: &Proven) -> Arc<[u8]> {
+            self.place.offences = Offences::new(None, evidence.clone());
+            let formed = Document::form_by(&self.rules, &self.place, &self.descriptors);
+            formed.unwrap().0.shared()
+        }
+
+        fn judge(&self, bytes: Arc<[u8]>, proven: &Proven) -> Result<Sound, DocumentError> {
+            let candidate = Candidate {
+                hash: crate::document::header_of(&bytes)
+                    .unwrap()
+                    .hash(&self.rules),
+                body: Body::Whole(bytes),
+                base: None,
+                seats: self.seats.clone(),
+                decided: false,
+                known: self.descriptors.clone(),
+                fetched: Vec::new(),
+                held: (Epoch::new(0), Arc::default()),
+                before: None,
+                proven: (Epoch::new(0), Arc::new(proven.clone())),
+            };
+            judge(&self.rules, candidate).map(|judged| match judged {
+                Judged::Sound(sound) => sound,
+                Judged::Lacks(lacks) => panic!("{} are lacking", lacks.len()),
+            })
+        }
+
+        fn against(&self, id: NodeId, evidence: &Evidence) -> Proven {
+            Proven::from([(id, evidence.clone())])
+        }
+    }
+
+    #[test]
+    fn a_document_expels_whom_it_has_evidence_against_and_nobody_else() {
+        let mut world = world();
+        let known = world.against(world.liar, &world.evidence);
+        let none = Proven::new();
+        let expels = world.form(&known);
+        let sound = world.judge(Arc::clone(&expels), &known).unwrap();
+        assert!(sound.complete && sound.document.member(&world.liar).is_none());
+        // Who has heard nothing of it sees why.
+        assert!(world.judge(expels, &none).unwrap().complete);
+        let keeps = world.form(&none);
+        assert!(world.judge(Arc::clone(&keeps), &none).unwrap().complete);
+        assert!(!world.judge(keeps, &known).unwrap().complete);
+    }
+
+    #[test]
+    fn a_document_with_evidence_that_does_not_verify_is_invalid() {
+        let mut world = world();
+        // What it said in another network, where the same members sit.
+        let elsewhere = NetworkHash::new([9; 32]);
+        let other = Seats::first(elsewhere, world.rules.genesis().copied()).unwrap();
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
+        let identity = &net.nodes[&world.liar].identity;
+        let wrong = Evidence::sign(&other, identity, Height::FIRST).unwrap();
+        let bytes = world.form(&world.against(world.liar, &wrong));
+        let judged = world.judge(bytes, &Proven::new()).err();
+        let signature = DocumentError::Evidence(MessageError::Signature);
+        assert_eq!(judged, Some(signature));
+        // Of a height that those who decide know no seats of.
+        let ahead = Evidence::sign(&world.seats, identity, Height::new(2)).unwrap();
+        let known = world.against(world.liar, &ahead);
+        let (with, without) = (world.form(&known), world.form(&Proven::new()));
+        assert_eq!(with, without, "it is not taken");
     }
 }

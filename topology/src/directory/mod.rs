@@ -18,6 +18,7 @@ mod judge;
 mod own;
 mod peers;
 mod pool;
+mod proven;
 mod read;
 mod repair;
 mod seat_keys;
@@ -39,6 +40,7 @@ pub use jobs::{DirectoryDone, DirectoryJob};
 use jobs::{Found, Task};
 use peers::Peers;
 use pool::{Inserted, Pool, Removed};
+use proven::Proven;
 pub(crate) use read::Chain;
 pub use read::{answer_time, chain_request};
 use seat_keys::SeatKeys;
@@ -47,6 +49,7 @@ pub use types::{
     LocalNode, Restored, Ticket, Verdict,
 };
 
+use crate::agreement::{MAX_EVIDENCE_BYTES, MAX_SEATS};
 use crate::chain::Certified;
 use crate::rules::Rules;
 use crate::{KeyRing, NetworkParameters, Refusals, SignedDescriptor, View};
@@ -69,8 +72,9 @@ pub const MAX_SYNC_REQUEST_BYTES: usize = 256 * 1024;
 pub const MAX_SYNC_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 /// Most bytes of descriptors in an answer.
 const DESCRIPTOR_BYTES: usize = 1024 * 1024;
-/// Most bytes of a neighbour's answer that is no document: descriptors, and what is around them.
-const MAX_NEIGHBOUR_ANSWER_BYTES: usize = DESCRIPTOR_BYTES + 64 * 1024;
+/// Most bytes of a neighbour's answer that is no document: descriptors, evidence, and what is around them.
+const MAX_NEIGHBOUR_ANSWER_BYTES: usize =
+    DESCRIPTOR_BYTES + MAX_SEATS * (MAX_EVIDENCE_BYTES + 3) + 64 * 1024;
 /// Most pieces of gossip that wait to be verified.
 const MAX_GOSSIP: usize = 256;
 /// Most messages of the agreement that wait to be verified.
@@ -112,6 +116,7 @@ pub struct Directory<R> {
     /// What was on disk of it, until it is taken up.
     kept: Kept,
     held: Held,
+    proven: Proven,
     seat_keys: Option<SeatKeys>,
     /// When it was last looked what time brings about.
     looked_at: Time,
@@ -165,6 +170,7 @@ impl<R: CryptoRng> Directory<R> {
                 proposals: restored.proposals,
             },
             held: Held::default(),
+            proven: Proven::default(),
             seat_keys: kept.and_then(|kept| SeatKeys::restore(kept)),
             looked_at: now,
             shown_at: now,
@@ -179,6 +185,7 @@ impl<R: CryptoRng> Directory<R> {
             actions: VecDeque::new(),
         };
         directory.restore_chain(restored.handovers, &restored.documents, now);
+        directory.restore_evidence(restored.evidence);
         directory.restore_descriptors(restored.descriptors, now);
         directory.resume_own(now);
         // A node is first told whether its clock is right.
@@ -269,6 +276,7 @@ impl<R: CryptoRng> Directory<R> {
         match done.found {
             Found::Descriptor(bytes, checked) => self.checked(now, &bytes, &checked),
             Found::Message(bytes, checked) => self.message_checked(now, &bytes, checked),
+            Found::Evidence(bytes, checked) => self.evidence_checked(&bytes, &checked),
             Found::Answer(bytes, reading) => self.read(now, &bytes, reading.as_deref()),
             Found::Chain(bytes, followed) => self.followed(now, &bytes, followed.as_deref()),
             Found::Formed(recipe, formed) => self.formed(now, &recipe, formed),

@@ -288,8 +288,20 @@ impl<R: CryptoRng> Directory<R> {
             // Another descriptor, with the new key, is still to come.
             || self.archive.get(next).is_none() && self.own.issue_at < params.issue_deadline(next);
         let first = if usable { next } else { next.next() };
+        if let Some(last) = self.expelled_until(&own).filter(|last| *last >= next) {
+            let back = last.next();
+            let is_mix = self.local.as_ref().is_some_and(|it| it.role == Role::Mix);
+            return params.start_of(if is_mix { back.next() } else { back });
+        }
         let comes = self.archive.get(next).is_none() && self.comes_as_a_mix(&own);
         params.start_of(if comes { first.next() } else { first })
+    }
+
+    /// The last epoch of this node's expulsion, by the newest document.
+    fn expelled_until(&self, own: &NodeId) -> Option<Epoch> {
+        let tip = &self.archive.tip()?.document;
+        let expulsion = tip.expulsion(own).filter(|it| it.holds(tip.epoch()));
+        expulsion.map(|expulsion| expulsion.last)
     }
 
     /// Whether the next document lists this node for the first time, without a layer.

@@ -11,8 +11,9 @@ use super::repair;
 use super::{
     MAX_DESCRIPTORS, MAX_DOCUMENTS, MAX_HANDOVERS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES,
 };
-use crate::agreement::{self, Height};
+use crate::agreement::{self, Evidence, Height, MAX_SEATS, UnverifiedEvidence};
 use crate::bounded::has_at_most;
+use crate::chain::Trust;
 use crate::delta::Body;
 use crate::{DescriptorError, Document};
 
@@ -97,6 +98,7 @@ pub fn chain_request(after: Height, known: Height) -> Vec<u8> {
 pub(super) enum News {
     Descriptor(Vec<u8>),
     Agreement(Vec<u8>),
+    Evidence(Vec<u8>),
 }
 
 impl News {
@@ -111,6 +113,7 @@ impl News {
         match gossip.what? {
             wire::gossip::What::Descriptor(bytes) => Some(Self::Descriptor(bytes)),
             wire::gossip::What::Agreement(bytes) => Some(Self::Agreement(bytes)),
+            wire::gossip::What::Evidence(bytes) => Some(Self::Evidence(bytes)),
         }
     }
 }
@@ -127,6 +130,14 @@ pub(super) fn agreement_gossip(message: &agreement::Message, again: u32) -> Vec<
     wire::Gossip {
         what: Some(wire::gossip::What::Agreement(message.encode())),
         again,
+    }
+    .encode_to_vec()
+}
+
+pub(super) fn evidence_gossip(evidence: &Evidence) -> Vec<u8> {
+    wire::Gossip {
+        what: Some(wire::gossip::What::Evidence(evidence.encode())),
+        again: 0,
     }
     .encode_to_vec()
 }
@@ -161,7 +172,7 @@ impl Claim {
 }
 
 /// Most entries of an answer.
-const MOST_ENTRIES: usize = MAX_DESCRIPTORS + MAX_HANDOVERS + MAX_DOCUMENTS + 3;
+const MOST_ENTRIES: usize = MAX_DESCRIPTORS + MAX_HANDOVERS + MAX_DOCUMENTS + MAX_SEATS + 3;
 
 /// The time that an answer says, without reading the rest of it. None if it has none, or more entries
 /// than an answer may have: looking at an entry costs nanoseconds, and of empty ones there could be
@@ -223,11 +234,16 @@ pub(super) struct Reading {
     pub(super) document: Option<Body>,
     /// A message of Negentropy; empty for none.
     pub(super) reconcile: Vec<u8>,
+    /// Evidence whose signatures are right, of heights whose seats are known.
+    pub(super) evidence: Vec<Evidence>,
+    /// Whether there was something in the place of evidence that is none.
+    pub(super) made_up: bool,
 }
 
 impl Reading {
-    /// None if it can't be read.
-    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+    /// With evidence verified up to the first that is none, if it is known whose signatures count. None if
+    /// it can't be read.
+    pub(super) fn of(bytes: &[u8], trust: Option<&Trust>) -> Option<Self> {
         if !has_at_most(MOST_ENTRIES, bytes) {
             return None;
         }
@@ -249,6 +265,16 @@ impl Reading {
                 Err(error) => reading.refused.push(error),
             }
         }
+        if wire.evidence.len() > MAX_SEATS {
+            return None;
+        }
+        if let Some(trust) = trust {
+            let verified = wire.evidence.iter().map(|bytes| verify(bytes, trust));
+            match verified.collect::<Result<Vec<_>, _>>() {
+                Ok(evidence) => reading.evidence = evidence.into_iter().flatten().collect(),
+                Err(_) => reading.made_up = true,
+            }
+        }
         Some(reading)
     }
 
@@ -257,6 +283,15 @@ impl Reading {
         let descriptors = self.descriptors.iter().map(|(_, bytes)| bytes.len());
         let each = size_of::<(Claim, Arc<[u8]>)>();
         descriptors.sum::<usize>() + each * self.descriptors.len() + self.reconcile.len()
+    }
+}
+
+/// Evidence that a neighbour sent. None where the seats of its height are not known.
+fn verify(bytes: &[u8], trust: &Trust) -> Result<Option<Evidence>, agreement::MessageError> {
+    let read = UnverifiedEvidence::read(bytes)?;
+    match trust.seats_of(read.height()) {
+        Some(seats) => read.verify(seats).map(Some),
+        None => Ok(None),
     }
 }
 
@@ -317,7 +352,7 @@ mod tests {
 
     #[test]
     fn empty_entries_are_not_decoded() {
-        assert!(Reading::of(&[0x0a, 0x00].repeat(4000)).is_none());
+        assert!(Reading::of(&[0x0a, 0x00].repeat(4000), None).is_none());
         assert!(Question::read(&[0x0a, 0x00].repeat(5000)).is_none());
     }
 

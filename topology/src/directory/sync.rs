@@ -14,7 +14,7 @@ use super::{
     ANSWER_BYTES, CHAIN_BYTES, DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DOCUMENTS,
     MAX_HANDOVERS, Ticket, repair,
 };
-use crate::agreement::Height;
+use crate::agreement::{Evidence, Height};
 use crate::chain::Certified;
 use crate::delta::delta;
 use crate::{Document, SignedDescriptor};
@@ -158,6 +158,8 @@ impl<R: CryptoRng> Directory<R> {
                 };
                 let mut response = self.tip(now);
                 response.reconcile = reconcile;
+                let proven = self.proven.all();
+                response.evidence = proven.values().map(Evidence::encode).collect();
                 response.encode_to_vec()
             }
             Some(Question::Named(named)) => {

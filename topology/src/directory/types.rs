@@ -58,6 +58,8 @@ pub struct Restored {
     pub records: BTreeMap<(Height, u64), Vec<u8>>,
     /// Encoded documents that were proposed.
     pub proposals: Vec<Arc<[u8]>>,
+    /// Encoded evidence, by whom it is against.
+    pub evidence: BTreeMap<NodeId, Arc<[u8]>>,
     /// The keys for a seat; none for a new node.
     pub seat_keys: Option<Zeroizing<Vec<u8>>>,
 }
@@ -251,6 +253,18 @@ pub enum DirectoryChange {
         /// What names it.
         hash: DocumentHash,
     },
+    /// Keep evidence, in place of any other against the same node.
+    Evidence {
+        /// Whom it is against.
+        id: NodeId,
+        /// Encoded.
+        bytes: Arc<[u8]>,
+    },
+    /// Delete the evidence against a node.
+    RemoveEvidence {
+        /// Whom it was against.
+        id: NodeId,
+    },
     /// Keep the keys for a seat in place of those before, which are not to be recovered.
     SeatKeys {
         /// A secret.
@@ -287,6 +301,13 @@ pub enum DirectoryWarning {
     DamagedLog(crate::agreement::Damaged),
     /// A seat has voted for two things.
     VotedTwice(NodeId),
+    /// A document expels a node.
+    Expelled {
+        /// Which.
+        id: NodeId,
+        /// The last epoch whose document can't list it.
+        last: Epoch,
+    },
     /// A node has signed two descriptors with one sequence number.
     Equivocation(NodeId),
     /// A descriptor of our own identity that we have not issued: an old backup of the state, or a
@@ -322,6 +343,11 @@ impl fmt::Display for DirectoryWarning {
             Self::VotedTwice(id) => {
                 write!(f, "node {} has voted for two things in one step", id.short())
             }
+            Self::Expelled { id, last } => write!(
+                f,
+                "node {} is expelled up to epoch {last}, because it has voted for two things in one step",
+                id.short()
+            ),
             Self::Equivocation(id) => {
                 write!(
                     f,
@@ -385,8 +411,12 @@ shoal_proto::counters! {
         heard: counter "messages";
         /// Messages of the agreement that were none, or of nobody who has a seat.
         not_agreement: counter "messages", "A neighbour makes them up: block its address if it grows for long.";
-        /// Seats that voted for two things, each once for a height.
+        /// Seats that voted for two things, as was found or heard of, each once until it is expelled.
         contradicted: counter "seats", "An operator runs one seat twice, or attacks; the log names it.";
+        /// Expulsions that began with a document.
+        expelled: counter "members", "As above: the log names the member, and until when it is out.";
+        /// Evidence against seats that was none.
+        not_evidence: counter "messages", "A neighbour makes it up: block its address if it grows for long.";
         /// Requests to neighbours.
         sent: counter "requests";
         /// Requests of others that could not be read.

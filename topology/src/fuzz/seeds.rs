@@ -45,6 +45,7 @@ fn write_seeds() {
         base: None,
         seats: seats.unwrap(),
         reveal: None,
+        offences: crate::Offences::default(),
     };
     let (document, _) = Document::form(&params, &place, &signed).unwrap();
     let mut net = net;
@@ -59,6 +60,7 @@ fn write_seeds() {
             epoch: 1,
             hash: first.hash().as_bytes().to_vec(),
         }),
+        evidence: vec![vec![0; 9]],
         handovers: net.handover(&first).iter().map(|it| it.encode()).collect(),
         delta: Vec::new(),
         reconcile: vec![0x61],

@@ -149,19 +149,20 @@ fn nobody_signs_or_takes_a_document_with_what_does_not_fit() {
         }
         .encode_to_vec(),
     ];
-    let document = wire::Document {
-        header: Some(wire::DocumentHeader {
-            height: 1,
-            epoch: 5,
-            previous: vec![0; 32],
-            round: 0,
-            proof: Vec::new(),
-            seed: vec![0; 32],
-            seats: vec![0; 32],
-            members: shoal_topology::members_hash(&members).to_vec(),
-        }),
+    let mut document = wire::Document {
         members,
+        ..wire::Document::default()
     };
+    document.header = Some(wire::DocumentHeader {
+        height: 1,
+        epoch: 5,
+        previous: vec![0; 32],
+        round: 0,
+        proof: Vec::new(),
+        seed: vec![0; 32],
+        seats: vec![0; 32],
+        members: shoal_topology::contents_hash(&document).to_vec(),
+    });
     let taken = Document::decode_verified(&document.encode_to_vec(), &params);
     assert_eq!(taken.err(), Some(DocumentError::Descriptor(misfit)));
 }

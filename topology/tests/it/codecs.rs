@@ -498,8 +498,8 @@ fn what_is_not_signed_by_the_seats_is_not_taken() {
             .iter_mut()
             .filter(|member| crate::layer_of(member) > 0);
         crate::change_extract(mixes.next().unwrap(), |extract| extract.layer += 1);
-        document.header.as_mut().unwrap().members =
-            shoal_topology::members_hash(&document.members).to_vec();
+        let contents = shoal_topology::contents_hash(&document).to_vec();
+        document.header.as_mut().unwrap().members = contents;
         it.document = document.encode_to_vec();
     });
     assert_eq!(bent, Err(DocumentError::NotAsNamed));

@@ -10,7 +10,7 @@ use shoal_topology::agreement::{Reveal, Seat, Seats};
 use shoal_topology::sample::Network;
 use shoal_topology::{
     Descriptor, DescriptorError, Document, DocumentError, FamilyKey, Identity, NetworkParameters,
-    PACKET_VERSION, Place, Role, SignedDescriptor, View,
+    Offences, PACKET_VERSION, Place, Role, SignedDescriptor, View,
 };
 
 const EPOCH: Epoch = Epoch::new(5);
@@ -55,6 +55,7 @@ pub(crate) fn place(
             base: None,
             seats: Seats::first(params.hash(), ids).unwrap(),
             reveal: None,
+            offences: Offences::default(),
         };
     };
     // The first whose key for proofs is known.
@@ -70,6 +71,7 @@ pub(crate) fn place(
         base: Some(base.clone()),
         seats: seats.clone(),
         reveal: Some(reveal),
+        offences: Offences::default(),
     }
 }
 
@@ -210,7 +212,7 @@ fn resign(bytes: &[u8], change: impl FnOnce(&mut shoal_proto::wire::Document)) -
     let mut wire = shoal_proto::wire::Document::decode(bytes).unwrap();
     change(&mut wire);
     // As somebody would do it who knows the format.
-    let members = shoal_topology::members_hash(&wire.members);
+    let members = shoal_topology::contents_hash(&wire);
     if let Some(header) = &mut wire.header {
         header.members = members.to_vec();
     }

@@ -25,6 +25,7 @@ pub(crate) struct Disk {
     pub(crate) handovers: BTreeMap<Height, Arc<[u8]>>,
     pub(crate) records: BTreeMap<(Height, u64), Vec<u8>>,
     pub(crate) proposals: BTreeMap<DocumentHash, Arc<[u8]>>,
+    pub(crate) evidence: BTreeMap<NodeId, Arc<[u8]>>,
     pub(crate) seat_keys: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -75,6 +76,12 @@ impl Disk {
             DirectoryChange::RemoveProposal { hash } => {
                 assert!(self.proposals.remove(&hash).is_some());
             }
+            DirectoryChange::Evidence { id, bytes } => {
+                assert!(self.evidence.insert(id, bytes).is_none());
+            }
+            DirectoryChange::RemoveEvidence { id } => {
+                assert!(self.evidence.remove(&id).is_some());
+            }
             DirectoryChange::SeatKeys { kept } => self.seat_keys = Some(kept),
         }
     }
@@ -92,6 +99,7 @@ impl Disk {
             handovers: self.handovers.values().cloned().collect(),
             records: self.records.clone(),
             proposals: self.proposals.values().cloned().collect(),
+            evidence: self.evidence.clone(),
             seat_keys: self.seat_keys.clone(),
         }
     }

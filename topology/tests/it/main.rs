@@ -12,6 +12,7 @@ mod agreement;
 mod codecs;
 mod directory;
 mod documents;
+mod expelled;
 mod families;
 mod harness;
 mod jobs;

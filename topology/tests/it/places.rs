@@ -338,8 +338,8 @@ fn a_document_in_which_a_prefix_stands_in_two_positions_is_refused() {
         crate::change_extract(&mut wire.members[at], |extract| {
             extract.addresses = said.iter().map(ToString::to_string).collect();
         });
-        wire.header.as_mut().unwrap().members =
-            shoal_topology::members_hash(&wire.members).to_vec();
+        let contents = shoal_topology::contents_hash(&wire).to_vec();
+        wire.header.as_mut().unwrap().members = contents;
         assert_eq!(
             Document::decode_verified(&wire.encode_to_vec(), &params).err(),
             Some(DocumentError::Torn(TieKind::Prefix))
