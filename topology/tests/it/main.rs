@@ -9,12 +9,17 @@
 
 mod addresses;
 mod agreement;
+mod attacks;
 mod codecs;
 mod directory;
 mod documents;
 mod families;
 mod harness;
 mod jobs;
+mod large;
+mod liars;
+mod mesh;
 mod places;
 mod seats;
 mod statistics;
+mod words;
