@@ -140,7 +140,7 @@ fn a_hundred_nodes_agree_on_every_epoch_of_two_terms() {
 
 /// `SHOAL_NODES` and `SHOAL_EPOCHS` say how many.
 #[test]
-#[ignore = "takes an hour: what docs/directory/cost.md measures"]
+#[ignore = "takes an hour: what docs/directory-cost.md measures"]
 fn a_thousand_nodes_agree_on_every_epoch_of_two_terms() {
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
