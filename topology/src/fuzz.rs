@@ -104,10 +104,8 @@ pub fn fuzz_header(data: &[u8]) {
 pub fn fuzz_chain(data: &[u8]) {
     let params = params();
     let rules = Rules::of(&params);
-    if let Some(chain) = Chain::of(data) {
-        if let Ok(trust) = Trust::first(&params) {
-            let _ = follow(&rules, trust, &chain.handovers, &chain.documents);
-        }
+    if let (Some(chain), Ok(trust)) = (Chain::of(data), Trust::first(&params)) {
+        let _ = follow(&rules, trust, &chain.handovers, &chain.documents);
     }
     let _ = Certified::restore(data, &rules);
 }
