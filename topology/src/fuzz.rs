@@ -5,9 +5,14 @@ use std::sync::Arc;
 
 use shoal_proto::{NodeId, Time};
 
+use crate::agreement::{Certificate, Evidence, Message, Seats};
+use crate::chain::follow;
+use crate::directory::Chain;
+use crate::rules::Rules;
 use crate::{
-    Address, Directory, DirectoryAction, DirectoryInput, Document, NetworkFile, NetworkParameters,
-    Response, Restored, SignedDescriptor, Ticket, adopt_documents,
+    Address, Certified, Directory, DirectoryAction, DirectoryInput, Document, DocumentHeader,
+    GenesisMember, Handover, Identity, NetworkFile, NetworkParameters, Response, Restored, Role,
+    SignedDescriptor, Ticket, Trust, adopt_documents,
 };
 
 /// Descriptors from anybody.
@@ -48,6 +53,118 @@ pub fn fuzz_address(data: &[u8]) {
     if let Ok(address) = text.parse::<Address>() {
         assert_eq!(address.to_string(), text, "one spelling for each address");
     }
+}
+
+/// What seats say to each other: there is one encoding for each message.
+pub fn fuzz_message(data: &[u8]) {
+    if let Ok(message) = Message::decode(data) {
+        assert_eq!(message.encode(), data, "one encoding for each message");
+        let _ = seats().map(|seats| message.verify(&seats));
+    }
+    if let Ok(certificate) = Certificate::decode(data) {
+        assert_eq!(
+            certificate.encode(),
+            data,
+            "one encoding of each certificate"
+        );
+        let _ = seats().map(|seats| certificate.verify(&seats));
+    }
+}
+
+/// That a seat has said two things.
+pub fn fuzz_evidence(data: &[u8]) {
+    if let Some(Ok(evidence)) = seats().map(|seats| Evidence::verify(data, &seats)) {
+        assert_eq!(evidence.encode(), data, "one encoding for all evidence");
+    }
+}
+
+/// What leads from the seats of one term to those of the next.
+pub fn fuzz_handover(data: &[u8]) {
+    let params = params();
+    let rules = Rules::of(&params);
+    if let Ok(handover) = Handover::decode(data, &rules) {
+        assert_eq!(handover.encode(), data, "one encoding for each handover");
+    }
+    if let Ok(seats) = Seats::decode(params.hash(), data) {
+        assert_eq!(seats.encode(), data, "one encoding for all seats");
+    }
+    if let Ok(trust) = Trust::first(&params) {
+        let _ = follow(&rules, trust, &[data.to_vec()], &[]);
+    }
+}
+
+/// Heads of documents.
+pub fn fuzz_header(data: &[u8]) {
+    if let Ok(header) = DocumentHeader::decode(data) {
+        assert_eq!(header.encode(), data, "one encoding for each header");
+    }
+}
+
+/// Answers to the question for the chain, and documents with their certificates.
+pub fn fuzz_chain(data: &[u8]) {
+    let params = params();
+    let rules = Rules::of(&params);
+    if let (Some(chain), Ok(trust)) = (Chain::of(data), Trust::first(&params)) {
+        let _ = follow(&rules, trust, &chain.handovers, &chain.documents);
+    }
+    let _ = Certified::restore(data, &rules);
+}
+
+/// Gossip: one verdict for each piece, whatever is in it.
+pub fn fuzz_gossip(data: &[u8]) {
+    let params = Arc::new(NetworkParameters::example());
+    let now = params.genesis + params.epoch;
+    let from = NodeId::new([7; 32]);
+    let mut directory = Directory::new(params, None, Counter(0), Restored::default(), now);
+    directory.handle_input(now, DirectoryInput::PeerConnected(from));
+    let verdicts = [1, 2].map(|number| {
+        let (ticket, bytes) = (Ticket(number), data.to_vec());
+        let gossip = DirectoryInput::Gossip {
+            from,
+            ticket,
+            bytes,
+        };
+        directory.handle_input(now, gossip);
+        let mut verdicts = 0;
+        while let Some(action) = directory.poll_action(now) {
+            match action {
+                DirectoryAction::Job(job) => {
+                    directory.handle_input(now, DirectoryInput::Done(job.run()));
+                }
+                DirectoryAction::Verdict { of, .. } => {
+                    assert_eq!(of, ticket, "the verdict is of what was asked");
+                    verdicts += 1;
+                }
+                _ => {}
+            }
+        }
+        verdicts
+    });
+    assert_eq!(verdicts, [1, 1], "one verdict for each piece of gossip");
+}
+
+/// A network that somebody sits in: the example names no first members.
+fn params() -> NetworkParameters {
+    let first = |id| GenesisMember {
+        id,
+        role: Role::Mix,
+        addresses: Vec::new(),
+        family: None,
+    };
+    NetworkParameters {
+        genesis_members: identities().map(first).into(),
+        ..NetworkParameters::example()
+    }
+}
+
+fn identities() -> [NodeId; 4] {
+    [1, 2, 3, 4].map(|byte| Identity::from_bytes(&[byte; 32]).id())
+}
+
+/// The seats that those in the corpus are of; none if there can be none.
+fn seats() -> Option<Seats> {
+    let network = NetworkParameters::example().hash();
+    Seats::first(network, identities()).ok()
 }
 
 /// Everything that a neighbour can send to a directory.
@@ -132,15 +249,23 @@ mod check;
 #[cfg(test)]
 const TARGETS: &[check::Target] = &[
     ("address", fuzz_address),
+    ("chain", fuzz_chain),
     ("descriptor", fuzz_descriptor),
     ("directory", fuzz_directory),
     ("document", fuzz_document),
+    ("evidence", fuzz_evidence),
+    ("gossip", fuzz_gossip),
+    ("handover", fuzz_handover),
+    ("header", fuzz_header),
+    ("message", fuzz_message),
     ("parameters", fuzz_parameters),
     ("response", fuzz_response),
 ];
 
 #[cfg(test)]
 mod seeds;
+#[cfg(test)]
+mod words;
 
 #[cfg(test)]
 mod tests {

@@ -253,7 +253,11 @@ impl Agreement {
                 let known = self.ahead.get(&vote.seat);
                 known.is_some_and(|known| known.round >= vote.round)
             }
-            Message::Vote(vote) => self.machine.has(vote),
+            Message::Vote(vote) => {
+                let evidence = self.evidence.get(&vote.seat);
+                let told = evidence.is_some_and(|it| it.messages().contains(&message));
+                told || self.machine.has(vote)
+            }
         }
     }
 

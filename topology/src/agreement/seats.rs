@@ -51,11 +51,24 @@ pub struct Holder {
     pub vrf: Option<VrfPublic>,
 }
 
+impl Holder {
+    fn encode(&self) -> [u8; 96] {
+        let vrf = self.vrf.map_or([0; 32], |vrf| *vrf.as_bytes());
+        let mut row = [0; 96];
+        let parts = [self.id.as_bytes(), self.key.as_bytes(), &vrf];
+        for (place, part) in row.as_chunks_mut::<32>().0.iter_mut().zip(parts) {
+            *place = *part;
+        }
+        row
+    }
+}
+
 /// The members that sit in a term of one network, each with one vote. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seats {
     pub(super) network: NetworkHash,
     holders: Arc<[Holder]>,
+    hash: [u8; 32],
 }
 
 impl Seats {
@@ -76,8 +89,21 @@ impl Seats {
         if !holders.iter().all(|holder| usable(&holder.key)) {
             return Err(SeatsError::Key);
         }
-        let holders = holders.into();
-        Ok(Self { network, holders })
+        Ok(Self::of_holders(network, holders.into()))
+    }
+
+    /// The hash is of all of them: it is computed once.
+    fn of_holders(network: NetworkHash, holders: Arc<[Holder]>) -> Self {
+        let rows = holders.iter().map(Holder::encode).collect::<Vec<_>>();
+        let hash = Canonical::new("shoal seats 1")
+            .bytes(network.as_bytes())
+            .bytes(&rows.concat())
+            .finish();
+        Self {
+            network,
+            holders,
+            hash,
+        }
     }
 
     /// Those of the first term: who the network starts with, each with the key of its identity, which is
@@ -105,10 +131,7 @@ impl Seats {
             vrf: vrf(&holder.id),
             ..*holder
         };
-        Self {
-            network: self.network,
-            holders: self.holders.iter().map(holder).collect(),
-        }
+        Self::of_holders(self.network, self.holders.iter().map(holder).collect())
     }
 
     /// Those of a term: all members up to [`MAX_SEATS`], otherwise so many, each as likely as the others.
@@ -128,11 +151,8 @@ impl Seats {
     /// By seat: identity 32, key 32, key for proofs 32, zeros for none.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let of = |holder: &Holder| {
-            let vrf = holder.vrf.map_or([0; 32], |vrf| *vrf.as_bytes());
-            [*holder.id.as_bytes(), *holder.key.as_bytes(), vrf].concat()
-        };
-        self.holders.iter().flat_map(of).collect()
+        let rows = self.holders.iter().map(Holder::encode);
+        rows.collect::<Vec<_>>().concat()
     }
 
     /// Reads an encoding, of which each seats have one.
@@ -164,11 +184,8 @@ impl Seats {
 
     /// Names these seats in a document.
     #[must_use]
-    pub fn hash(&self) -> [u8; 32] {
-        Canonical::new("shoal seats 1")
-            .bytes(self.network.as_bytes())
-            .bytes(&self.encode())
-            .finish()
+    pub const fn hash(&self) -> [u8; 32] {
+        self.hash
     }
 
     /// The network that they are of.

@@ -47,6 +47,8 @@ pub(super) struct Council {
     order: Arc<[Seat]>,
     /// Once it has begun.
     agreement: Option<Agreement>,
+    /// Who sits and has not been heard of: there is no descriptor of it for this epoch.
+    absent: BTreeSet<NodeId>,
     /// Since when more than two thirds of the seats have been heard of.
     heard_since: Option<Time>,
     /// What was proposed and breaks no rule.
@@ -105,6 +107,7 @@ impl Council {
             before,
             order: order.into(),
             agreement: None,
+            absent: BTreeSet::new(),
             heard_since: None,
             documents: BTreeMap::new(),
             wanted: BTreeMap::new(),
@@ -134,6 +137,21 @@ impl Council {
 
     pub(super) const fn seats(&self) -> &Seats {
         &self.seats
+    }
+
+    /// Who sits.
+    pub(super) fn holders(&self) -> Vec<NodeId> {
+        let holders = self.seats.all().filter_map(|seat| self.seats.holder(seat));
+        holders.map(|holder| holder.id).collect()
+    }
+
+    /// Whether there is a descriptor of this node for this epoch.
+    pub(super) fn note_heard(&mut self, id: &NodeId, heard: bool) {
+        if heard || self.seats.of(id).is_none() {
+            self.absent.remove(id);
+        } else {
+            self.absent.insert(*id);
+        }
     }
 
     fn deadline(&self) -> Option<Time> {
@@ -260,6 +278,7 @@ impl<R: CryptoRng> Directory<R> {
         let base = self.archive.tip().map(|tip| Arc::clone(&tip.document));
         let seats = (seats, self.archive.before().cloned());
         self.council = Some(Council::new(base, seats, height));
+        self.look_at_seats();
         self.restore_council(now);
     }
 
@@ -329,14 +348,8 @@ impl<R: CryptoRng> Directory<R> {
 
     /// Of how many seats descriptors for this epoch have been heard.
     fn heard_seats(&self) -> usize {
-        let Some(council) = &self.council else {
-            return 0;
-        };
-        let heard = |seat: &Seat| {
-            let holder = council.seats.holder(*seat);
-            holder.is_some_and(|it| self.pool.covers(&self.rules.params, self.epoch, &it.id))
-        };
-        council.seats.all().filter(heard).count()
+        let council = self.council.as_ref();
+        council.map_or(0, |it| it.seats.count() - it.absent.len())
     }
 
     fn begin(&mut self, now: Time) {
@@ -389,13 +402,18 @@ impl<R: CryptoRng> Directory<R> {
         if self.council.as_ref().is_some_and(waits) && !self.own.is_held() && self.is_about(now) {
             self.begin(now);
         }
-        let council = self.council.as_ref();
-        let agreement = council.and_then(|council| council.agreement.as_ref());
-        let news = agreement.is_some_and(|it| !it.knows(message.message()));
-        if news {
-            self.hear(now, AgreementInput::Message(message));
+        let said = message.message().clone();
+        let knows = |it: &Self| {
+            let council = it.council.as_ref();
+            council.and_then(|council| Some(council.agreement.as_ref()?.knows(&said)))
+        };
+        if knows(self) != Some(false) {
+            return false;
         }
-        news
+        self.hear(now, AgreementInput::Message(message));
+        // What is not kept, as a third vote of a seat or a proposal out of its turn, would be news each time
+        // that it is said, and nobody who passes it on would ever have heard enough of it.
+        knows(self) != Some(false)
     }
 
     fn is_about(&self, now: Time) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rand::CryptoRng;
 use shoal_proto::{NodeId, Span, Time};
 
+use super::council::Council;
 use super::{Directory, DirectoryWarning};
 use crate::MAX_STALE_EPOCHS;
 
@@ -13,22 +14,34 @@ use crate::MAX_STALE_EPOCHS;
 const CATCH_UP: Span = Span::from_secs(10);
 
 impl<R: CryptoRng> Directory<R> {
-    /// Looks whether a genesis member has a descriptor for this epoch.
+    /// Looks whether a genesis member, or one that sits, has a descriptor for this epoch.
     pub(super) fn look_at(&mut self, id: &NodeId) {
+        let covers = self.pool.covers(&self.rules.params, self.epoch, id);
+        if let Some(council) = &mut self.council {
+            council.note_heard(id, covers);
+        }
         if !self.rules.is_genesis(id) {
             return;
         }
-        if self.pool.covers(&self.rules.params, self.epoch, id) {
+        if covers {
             self.lacking.remove(id);
         } else {
             self.lacking.insert(*id);
         }
     }
 
-    /// Looks at all genesis members.
+    /// Looks at all genesis members, and all that sit.
     pub(super) fn look_at_all(&mut self) {
         let rules = Arc::clone(&self.rules);
         rules.genesis().for_each(|id| self.look_at(id));
+        self.look_at_seats();
+    }
+
+    /// Looks at all that sit.
+    pub(super) fn look_at_seats(&mut self) {
+        let holders = self.council.as_ref().map(Council::holders);
+        let holders = holders.unwrap_or_default();
+        holders.iter().for_each(|id| self.look_at(id));
     }
 
     /// Says so when the document in force is old, but not while a node that has just started, or an epoch

@@ -15,6 +15,8 @@ use shoal_topology::{
 };
 use zeroize::Zeroizing;
 
+use crate::mesh::{Cost, Done, Mesh};
+
 /// What a node has on its disk.
 #[derive(Default, Clone)]
 pub(crate) struct Disk {
@@ -108,7 +110,7 @@ impl Disk {
 pub(crate) struct Node {
     pub(crate) identity: Arc<Identity>,
     pub(crate) id: NodeId,
-    role: Role,
+    pub(crate) role: Role,
     pub(crate) family: Option<FamilyKey>,
     pub(crate) directory: Option<Directory<ChaCha20Rng>>,
     pub(crate) disk: Disk,
@@ -116,14 +118,70 @@ pub(crate) struct Node {
     pub(crate) side: u8,
     /// How far its clock is ahead.
     pub(crate) ahead: Span,
+    /// And how far it is behind.
+    pub(crate) behind: Span,
+    /// How much longer all takes that comes from it or goes to it.
+    pub(crate) slow: Span,
+    /// What it does that an honest node does not.
+    pub(crate) lie: Option<Lie>,
+    /// Documents of its own, which it gives to whoever asks.
+    pub(crate) serves: BTreeMap<DocumentHash, Vec<u8>>,
+    /// Nothing is kept of it: it is never started again.
+    pub(crate) forgets: bool,
     starts: u64,
+}
+
+impl Node {
+    pub(crate) fn new(identity: Arc<Identity>, role: Role) -> Self {
+        Self {
+            id: identity.id(),
+            identity,
+            role,
+            family: None,
+            directory: None,
+            disk: Disk::default(),
+            side: 0,
+            ahead: Span::ZERO,
+            behind: Span::ZERO,
+            slow: Span::ZERO,
+            lie: None,
+            serves: BTreeMap::new(),
+            forgets: false,
+            starts: 0,
+        }
+    }
+
+    /// What its clock says.
+    pub(crate) fn clock(&self, now: Time) -> Time {
+        now + self.ahead - self.behind
+    }
+
+    /// When its clock says this.
+    fn when(&self, clock: Time) -> Time {
+        clock + self.behind - self.ahead
+    }
+
+    pub(crate) fn is_honest(&self) -> bool {
+        self.lie.is_none()
+    }
+}
+
+/// What a lying node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// Says what it likes: nothing is asserted of it, and the test speaks for it.
+    Speaks,
+    /// Proposes and votes, but tells nobody of what it proposes, gives nobody a document, and passes nothing on.
+    Withholds,
+    /// Takes part in nothing but issues its descriptors.
+    Silent,
 }
 
 enum Event {
     Gossip {
         to: usize,
         from: usize,
-        bytes: Vec<u8>,
+        bytes: Arc<[u8]>,
     },
     Request {
         to: usize,
@@ -141,7 +199,7 @@ enum Event {
     },
     Publish {
         from: usize,
-        bytes: Vec<u8>,
+        bytes: Arc<[u8]>,
     },
     PublishFailed {
         to: usize,
@@ -167,14 +225,26 @@ pub(crate) struct Harness {
     pub(crate) loss: u32,
     events: BTreeMap<(Time, u64), Event>,
     counter: u64,
+    /// When each node wants to be looked at, by its own account.
+    due: BTreeSet<(Time, usize)>,
+    due_at: Vec<Option<Time>>,
+    by_id: BTreeMap<NodeId, Vec<usize>>,
+    /// Pairs that never meet.
+    pub(crate) apart: BTreeSet<(usize, usize)>,
+    /// Who is linked with whom where not all are, and what gossip keeps account of there.
+    pub(crate) mesh: Option<Mesh>,
+    pub(crate) cost: Cost,
+    /// How many actions there were.
+    acted: u64,
     tickets: BTreeMap<Ticket, (usize, usize)>,
     /// Gossip that waits for its verdict: at whom, and what.
-    judged: BTreeMap<Ticket, (usize, Vec<u8>)>,
+    judged: BTreeMap<Ticket, (usize, Arc<[u8]>)>,
     /// Jobs take up to this long, each another time, so that they end in another order; at zero they
     /// are run at once.
     pub(crate) job_time: Span,
     /// Every job is run once for all nodes, as a host of many nodes does.
-    done: BTreeMap<[u8; 32], DirectoryDone>,
+    done: Done,
+    /// What all have done, but for networks with a mesh.
     pub(crate) trace: Vec<String>,
     pub(crate) warnings: Vec<(usize, DirectoryWarning)>,
     /// What each seat has said in each step: an honest one says one thing, whatever happens to it.
@@ -216,37 +286,71 @@ impl Harness {
                     family: None,
                 });
             }
-            nodes.push(Node {
-                identity,
-                id,
-                role,
-                family: None,
-                directory: None,
-                disk: Disk::default(),
-                side: 0,
-                ahead: Span::ZERO,
-                starts: 0,
-            });
+            nodes.push(Node::new(identity, role));
         }
+        Self::of(seed, params, nodes, rng)
+    }
+
+    /// A network of these nodes, all of them down.
+    pub(crate) fn of(
+        seed: u64,
+        params: NetworkParameters,
+        nodes: Vec<Node>,
+        rng: ChaCha20Rng,
+    ) -> Self {
         params.validate().unwrap();
+        let mut by_id: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
+        for (index, node) in nodes.iter().enumerate() {
+            by_id.entry(node.id).or_default().push(index);
+        }
         Self {
             now: params.genesis + Span::from_secs(5),
             params: Arc::new(params),
-            nodes,
             rng,
             seed,
             loss: 0,
             events: BTreeMap::new(),
             counter: 0,
+            due: BTreeSet::new(),
+            due_at: vec![None; nodes.len()],
+            by_id,
+            apart: BTreeSet::new(),
+            mesh: None,
+            cost: Cost::default(),
+            acted: 0,
             tickets: BTreeMap::new(),
             judged: BTreeMap::new(),
             job_time: Span::ZERO,
-            done: BTreeMap::new(),
+            done: Done::default(),
             trace: Vec::new(),
             warnings: Vec::new(),
             said: BTreeMap::new(),
             spoken: Vec::new(),
+            nodes,
         }
+    }
+
+    /// A second node with the identity of another, and with the keys of its seat: those who hear the one do
+    /// not hear the other by itself, so that the two say different things to them. Before anybody starts.
+    pub(crate) fn twin(&mut self, of: usize) -> usize {
+        let index = self.nodes.len();
+        let mut kept = vec![0; 16];
+        kept.extend([u8::try_from(of).unwrap(); 32]);
+        self.nodes[of].disk.seat_keys = Some(Zeroizing::new(kept));
+        self.nodes[of].lie = Some(Lie::Speaks);
+        let original = &self.nodes[of];
+        let mut twin = Node::new(Arc::clone(&original.identity), original.role);
+        twin.disk.seat_keys.clone_from(&original.disk.seat_keys);
+        twin.lie = Some(Lie::Speaks);
+        self.by_id.entry(twin.id).or_default().push(index);
+        self.nodes.push(twin);
+        self.due_at.push(None);
+        self.apart.insert((of, index));
+        for other in (0..index).filter(|other| *other != of) {
+            let side = if other % 2 == 0 { of } else { index };
+            self.apart.insert((side.min(other), side.max(other)));
+        }
+        index
     }
 
     /// Nobody here contradicts itself.
@@ -255,7 +359,9 @@ impl Harness {
         let Some(wire::gossip::What::Agreement(message)) = gossip.what else {
             return;
         };
-        self.spoken.push((index, bytes.to_vec()));
+        if self.mesh.is_none() {
+            self.spoken.push((index, bytes.to_vec()));
+        }
         let (step, word) = match Message::decode(&message).unwrap() {
             Message::Vote(vote) => {
                 let kind = match vote.kind {
@@ -273,6 +379,9 @@ impl Harness {
             ),
             _ => return,
         };
+        if !self.nodes[index].is_honest() {
+            return;
+        }
         let before = *self.said.entry(step).or_insert(word);
         assert_eq!(before, word, "a seat says two things: {step:?}");
     }
@@ -298,23 +407,23 @@ impl Harness {
             storage_mib: 0,
         };
         let mut rng = ChaCha20Rng::seed_from_u64(self.seed);
-        rng.set_stream(1 + u64::try_from(index).unwrap() + 1000 * node.starts);
+        rng.set_stream(1 + u64::try_from(index).unwrap() + 100_000 * node.starts);
         let params = Arc::clone(&self.params);
-        let now = self.now + node.ahead;
+        let now = node.clock(self.now);
         let directory = Directory::new(params, Some(local), rng, node.disk.restored(), now);
         node.directory = Some(directory);
         self.drain(index);
-        for other in 0..self.nodes.len() {
-            if other != index && self.linked(index, other) {
-                self.connect(index, other);
-            }
+        for other in self.neighbours(index) {
+            self.connect(index, other);
         }
     }
 
     pub(crate) fn stop(&mut self, index: usize) {
+        let others = self.neighbours(index);
         self.nodes[index].directory = None;
+        self.note_due(index);
         let id = self.nodes[index].id;
-        for other in 0..self.nodes.len() {
+        for other in others {
             self.input(other, DirectoryInput::PeerDisconnected(id));
         }
     }
@@ -352,51 +461,97 @@ impl Harness {
         self.input(b, DirectoryInput::PeerConnected(id_a));
     }
 
-    fn linked(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (&self.nodes[a], &self.nodes[b]);
-        a.directory.is_some() && b.directory.is_some() && a.side == b.side
+    fn linked(&self, index_a: usize, index_b: usize) -> bool {
+        let (a, b) = (&self.nodes[index_a], &self.nodes[index_b]);
+        let up = a.directory.is_some() && b.directory.is_some();
+        let pair = || (index_a.min(index_b), index_a.max(index_b));
+        up && a.side == b.side && !self.apart.contains(&pair())
+    }
+
+    /// Those that a node is linked with now.
+    fn neighbours(&self, index: usize) -> Vec<usize> {
+        let linked = |other: &usize| *other != index && self.linked(index, *other);
+        match &self.mesh {
+            Some(mesh) => mesh.links[index].iter().copied().filter(linked).collect(),
+            None => (0..self.nodes.len()).filter(linked).collect(),
+        }
     }
 
     /// Hands a node a piece of gossip of another.
-    pub(crate) fn tell(&mut self, to: usize, from: usize, bytes: Vec<u8>) {
+    pub(crate) fn tell(&mut self, to: usize, from: usize, bytes: impl Into<Arc<[u8]>>) {
+        let bytes = bytes.into();
         self.handle(Event::Gossip { to, from, bytes });
+    }
+
+    /// Has a node publish a piece of gossip.
+    pub(crate) fn publish(&mut self, from: usize, bytes: impl Into<Arc<[u8]>>) {
+        let bytes = bytes.into();
+        self.schedule(Span::ZERO, Event::Publish { from, bytes });
     }
 
     fn lost(&mut self) -> bool {
         self.rng.random_range(0..1000) < self.loss
     }
 
-    fn schedule(&mut self, after: Span, event: Event) {
-        let jitter = Span::from_micros(self.rng.random_range(5_000..80_000));
-        self.counter += 1;
-        self.events
-            .insert((self.now + after + jitter, self.counter), event);
+    /// How long a message takes.
+    fn delay(&mut self) -> Span {
+        Span::from_micros(self.rng.random_range(5_000..80_000))
     }
 
-    fn index(&self, id: &NodeId) -> usize {
-        self.nodes.iter().position(|node| node.id == *id).unwrap()
+    fn schedule(&mut self, after: Span, event: Event) {
+        let at = self.now + after + self.delay();
+        self.schedule_at(at, event);
+    }
+
+    fn schedule_at(&mut self, at: Time, event: Event) {
+        self.counter += 1;
+        self.events.insert((at, self.counter), event);
+    }
+
+    /// Whom a node means by an identity.
+    fn index(&self, from: usize, id: &NodeId) -> usize {
+        let nodes = &self.by_id[id];
+        let linked = nodes.iter().find(|index| self.linked(from, **index));
+        *linked.unwrap_or(&nodes[0])
     }
 
     fn input(&mut self, index: usize, input: DirectoryInput) {
-        let now = self.now + self.nodes[index].ahead;
+        let now = self.nodes[index].clock(self.now);
         if let Some(directory) = &mut self.nodes[index].directory {
-            directory.handle_input(now, input);
+            self.cost.timed(|| directory.handle_input(now, input));
             self.drain(index);
         }
     }
 
     fn drain(&mut self, index: usize) {
         loop {
-            let now = self.now + self.nodes[index].ahead;
+            let now = self.nodes[index].clock(self.now);
             let Some(directory) = &mut self.nodes[index].directory else {
-                return;
+                break;
             };
-            let Some(action) = directory.poll_action(now) else {
-                return;
+            let Some(action) = self.cost.timed(|| directory.poll_action(now)) else {
+                break;
             };
-            self.trace
-                .push(format!("{} {index} {action:?}", self.now.as_micros()));
+            self.acted += 1;
+            if self.mesh.is_none() {
+                self.trace
+                    .push(format!("{} {index} {action:?}", self.now.as_micros()));
+            }
             self.act(index, action);
+        }
+        self.note_due(index);
+    }
+
+    /// Notes when a node is to be looked at if nothing happens before.
+    fn note_due(&mut self, index: usize) {
+        let node = &self.nodes[index];
+        let directory = node.directory.as_ref();
+        let due = directory.and_then(|directory| directory.poll_deadline());
+        let due = due.map(|due| node.when(due));
+        let before = std::mem::replace(&mut self.due_at[index], due);
+        if before != due {
+            before.map(|before| self.due.remove(&(before, index)));
+            due.map(|due| self.due.insert((due, index)));
         }
     }
 
@@ -404,10 +559,14 @@ impl Harness {
         match action {
             DirectoryAction::Publish(bytes) => {
                 self.listen(index, &bytes);
-                self.schedule(Span::ZERO, Event::Publish { from: index, bytes });
+                if self.withholds(index, &bytes) {
+                    return;
+                }
+                self.publish(index, bytes);
             }
             DirectoryAction::Request { to, request } => {
-                let to = self.index(&to);
+                let to = self.index(index, &to);
+                self.cost.requests.add(request.len());
                 let event = if self.lost() {
                     Event::Failed {
                         to: index,
@@ -420,12 +579,13 @@ impl Harness {
                         request,
                     }
                 };
-                self.schedule(Span::ZERO, event);
+                let slow = self.nodes[index].slow + self.nodes[to].slow;
+                self.schedule(slow, event);
             }
             DirectoryAction::Verdict { of, verdict } => {
                 let (at, bytes) = self.judged.remove(&of).expect("one verdict for each");
                 assert_eq!(at, index);
-                if verdict == Verdict::Accept {
+                if verdict == Verdict::Accept && self.nodes[index].lie != Some(Lie::Withholds) {
                     self.flood(index, &bytes);
                 }
             }
@@ -433,7 +593,9 @@ impl Harness {
             DirectoryAction::Respond { to, response } => {
                 let (asker, answerer) = self.tickets.remove(&to).unwrap();
                 assert_eq!(answerer, index);
-                let event = if self.lost() {
+                self.cost.responses.add(response.len());
+                let refuses = self.nodes[index].lie == Some(Lie::Withholds);
+                let event = if self.lost() || refuses {
                     Event::Failed {
                         to: asker,
                         from: index,
@@ -445,7 +607,8 @@ impl Harness {
                         response,
                     }
                 };
-                self.schedule(Span::ZERO, event);
+                let slow = self.nodes[index].slow + self.nodes[asker].slow;
+                self.schedule(slow, event);
             }
             DirectoryAction::Refuse { to } => {
                 let (asker, answerer) = self.tickets.remove(&to).unwrap();
@@ -455,12 +618,14 @@ impl Harness {
                 };
                 self.schedule(Span::ZERO, failed);
             }
+            DirectoryAction::View(_) if self.mesh.is_some() => {}
             DirectoryAction::View(view) => {
                 for (epoch, document) in &view.documents {
                     self.trace.push(format!("  {epoch} {:?}", document.hash()));
                 }
             }
             DirectoryAction::Keys(_) => {}
+            DirectoryAction::Persist(_) if self.nodes[index].forgets => {}
             DirectoryAction::Persist(change) => self.nodes[index].disk.apply(change),
             DirectoryAction::Warn(warning) => self.warnings.push((index, warning)),
         }
@@ -468,8 +633,7 @@ impl Harness {
 
     /// Runs a job, now or later.
     fn run(&mut self, index: usize, job: DirectoryJob) {
-        let done = self.done.entry(job.key()).or_insert_with(|| job.run());
-        let done = done.clone();
+        let done = self.done.of(job, &mut self.cost);
         let most = self.job_time.as_micros();
         if most == 0 {
             return self.input(index, DirectoryInput::Done(done));
@@ -478,25 +642,51 @@ impl Harness {
         self.schedule(after, Event::Done { to: index, done });
     }
 
+    /// Whether a lying node keeps to itself what an honest one would say.
+    fn withholds(&self, index: usize, bytes: &[u8]) -> bool {
+        let agreement = || match wire::Gossip::decode(bytes).unwrap().what {
+            Some(wire::gossip::What::Agreement(message)) => Message::decode(&message).ok(),
+            _ => None,
+        };
+        match self.nodes[index].lie {
+            None | Some(Lie::Speaks) => false,
+            Some(Lie::Withholds) => matches!(agreement(), Some(Message::Proposal(_))),
+            Some(Lie::Silent) => agreement().is_some(),
+        }
+    }
+
+    /// The answer of a lying node, if it was asked for a document of its own.
+    fn served(&self, index: usize, request: &[u8]) -> Option<Vec<u8>> {
+        let request = wire::SyncRequest::decode(request).ok()?;
+        let hash = DocumentHash::new(request.fetch.as_slice().try_into().ok()?);
+        let response = wire::SyncResponse {
+            documents: vec![self.nodes[index].serves.get(&hash)?.clone()],
+            now_us: self.now.as_micros(),
+            ..Default::default()
+        };
+        Some(response.encode_to_vec())
+    }
+
     /// Sends gossip on to all that are linked.
-    fn flood(&mut self, from: usize, bytes: &[u8]) -> usize {
-        let mut sent = 0;
-        for to in 0..self.nodes.len() {
-            if to != from && self.linked(from, to) {
-                sent += 1;
-                if !self.lost() {
-                    self.schedule(
-                        Span::ZERO,
-                        Event::Gossip {
-                            to,
-                            from,
-                            bytes: bytes.to_vec(),
-                        },
-                    );
-                }
+    fn flood(&mut self, from: usize, bytes: &Arc<[u8]>) -> usize {
+        let neighbours = self.neighbours(from);
+        if let Some(mesh) = &mut self.mesh {
+            mesh.begin(self.now, from, bytes);
+        }
+        for to in &neighbours {
+            self.cost.gossip(bytes);
+            if self.lost() {
+                continue;
+            }
+            let (to, slow) = (*to, self.nodes[from].slow + self.nodes[*to].slow);
+            let at = self.now + slow + self.delay();
+            let mesh = self.mesh.as_mut();
+            if mesh.is_none_or(|mesh| mesh.comes_first(to, at, bytes)) {
+                let bytes = Arc::clone(bytes);
+                self.schedule_at(at, Event::Gossip { to, from, bytes });
             }
         }
-        sent
+        neighbours.len()
     }
 
     fn handle(&mut self, event: Event) {
@@ -508,10 +698,15 @@ impl Harness {
             }
             Event::PublishFailed { to } => self.input(to, DirectoryInput::PublishFailed),
             Event::Gossip { to, from, bytes } if self.linked(from, to) => {
+                let (at, mesh) = (self.now, self.mesh.as_ref());
+                if mesh.is_some_and(|mesh| mesh.is_known(to, at, &bytes)) {
+                    return;
+                }
                 let from = self.nodes[from].id;
                 self.counter += 1;
                 let ticket = Ticket(self.counter);
-                self.judged.insert(ticket, (to, bytes.clone()));
+                self.judged.insert(ticket, (to, Arc::clone(&bytes)));
+                let bytes = bytes.to_vec();
                 self.input(
                     to,
                     DirectoryInput::Gossip {
@@ -523,6 +718,10 @@ impl Harness {
             }
             Event::Done { to, done } => self.input(to, DirectoryInput::Done(done)),
             Event::Request { to, from, request } if self.linked(from, to) => {
+                if let Some(response) = self.served(to, &request) {
+                    let (to, from) = (from, to);
+                    return self.schedule(Span::ZERO, Event::Response { to, from, response });
+                }
                 self.counter += 1;
                 let ticket = Ticket(self.counter);
                 self.tickets.insert(ticket, (from, to));
@@ -552,11 +751,8 @@ impl Harness {
     /// Runs until this time.
     pub(crate) fn run_until(&mut self, end: Time) {
         loop {
-            let deadline = |(index, node): (usize, &Node)| {
-                let at = node.directory.as_ref()?.poll_deadline()?;
-                Some(((at - node.ahead).max(self.now), index))
-            };
-            let timer = self.nodes.iter().enumerate().filter_map(deadline).min();
+            let timer = self.due.first();
+            let timer = timer.map(|(at, index)| ((*at).max(self.now), *index));
             let event = self.events.keys().next().copied();
             let (at, is_event) = match (timer, event) {
                 (Some((timer, _)), Some((event, _))) => (timer.min(event), event <= timer),
@@ -572,11 +768,10 @@ impl Harness {
                 let (_, event) = self.events.pop_first().unwrap();
                 self.handle(event);
             } else if let Some((_, index)) = timer {
-                let before = self.trace.len();
+                let before = self.acted;
                 self.drain(index);
-                let directory = self.nodes[index].directory.as_ref().unwrap();
-                let stuck = self.trace.len() == before
-                    && directory.poll_deadline().unwrap() <= self.now + self.nodes[index].ahead;
+                let due = self.due_at[index].unwrap();
+                let stuck = self.acted == before && due <= self.now;
                 assert!(
                     !stuck,
                     "a deadline in the past and nothing to do: a busy loop"
@@ -597,13 +792,13 @@ impl Harness {
     pub(crate) fn document(&self, index: usize) -> Option<Arc<Document>> {
         let node = &self.nodes[index];
         let view = node.directory.as_ref()?.view();
-        view.current(&self.params, self.now + node.ahead).cloned()
+        view.current(&self.params, node.clock(self.now)).cloned()
     }
 
-    /// The one document that is in force at all nodes that are up, which must be of this epoch.
+    /// The one document that is in force at all honest nodes that are up, which must be of this epoch.
     pub(crate) fn agreed(&self, epoch: u64) -> Arc<Document> {
         let up: Vec<usize> = (0..self.nodes.len())
-            .filter(|i| self.nodes[*i].directory.is_some())
+            .filter(|i| self.nodes[*i].directory.is_some() && self.nodes[*i].is_honest())
             .collect();
         let documents: Vec<_> = up.iter().map(|index| self.document(*index)).collect();
         for (index, document) in up.iter().zip(&documents) {

@@ -3,12 +3,14 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "tests"
 )]
 //! Tests of the crate as a whole, in one binary.
 
 mod addresses;
 mod agreement;
+mod attacks;
 mod codecs;
 mod directory;
 mod documents;
@@ -16,10 +18,14 @@ mod expelled;
 mod families;
 mod harness;
 mod jobs;
+mod large;
+mod liars;
+mod mesh;
 mod places;
 mod seats;
 mod statistics;
 mod vectors;
+mod words;
 
 /// Changes what an encoded document says of a member.
 pub(crate) fn change_extract(
