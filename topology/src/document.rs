@@ -21,7 +21,7 @@ use crate::ties::Tie;
 use crate::{DocumentError, Family, NetworkParameters, Role, SignedDescriptor};
 
 /// Most members of a document.
-pub const MAX_MEMBERS: usize = 1024;
+pub const MAX_MEMBERS: usize = 10_000;
 /// Most bytes of an encoded document: its head, its members with what is around each, and who is expelled.
 pub const MAX_DOCUMENT_BYTES: usize =
     512 + MAX_MEMBERS * (MAX_EXTRACT_BYTES + 3) + MAX_EXPELLED_BYTES;

@@ -89,7 +89,7 @@ pub fn fuzz_handover(data: &[u8]) {
         assert_eq!(seats.encode(), data, "one encoding for all seats");
     }
     if let Ok(trust) = Trust::first(&params) {
-        let _ = follow(&rules, trust, &[data.to_vec()], &[]);
+        let _ = follow(&rules, trust, &[data.to_vec()], &[], &[]);
     }
 }
 
@@ -105,7 +105,7 @@ pub fn fuzz_chain(data: &[u8]) {
     let params = params();
     let rules = Rules::of(&params);
     if let (Some(chain), Ok(trust)) = (Chain::of(data), Trust::first(&params)) {
-        let _ = follow(&rules, trust, &chain.handovers, &chain.documents);
+        let _ = follow(&rules, trust, &chain.handovers, &chain.documents, &[]);
     }
     let _ = Certified::restore(data, &rules);
 }

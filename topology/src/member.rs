@@ -14,7 +14,7 @@ use crate::{Address, Descriptor, DescriptorError, DocumentError, Role, Ties};
 /// Most bytes of an encoded member.
 pub const MAX_EXTRACT_BYTES: usize = 300;
 /// Most bytes of its addresses, with two around each. The longest one there is takes 62.
-const ADDRESS_BYTES: usize = 116;
+const ADDRESS_BYTES: usize = 108;
 
 /// A member of one epoch.
 #[derive(Clone, PartialEq, Eq)]
@@ -145,5 +145,43 @@ impl Member {
             vrf_key: vrf_key.ok_or(DescriptorError::SeatKeys)?,
             seat_key: node(&wire.seat_key).ok_or(DescriptorError::SeatKeys)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::{Identity, NetworkParameters};
+
+    #[test]
+    fn the_longest_extract_is_as_long_as_it_may_be() {
+        let identity = Identity::from_bytes(&[7; 32]);
+        let long = "/ip6/2001:db8:1111:2222:3333:4444:5555:6666/udp/65535/quic-v1";
+        // 63 and 2, and 41 and 2: what fits to the byte.
+        let fill = "/ip6/2001:db8:1111::4444:5555:6666/tcp/65";
+        let addresses: Vec<Address> = [long, fill].map(|text| text.parse().unwrap()).into();
+        let taken: usize = addresses.iter().map(|it| it.to_string().len() + 2).sum();
+        let member = Member {
+            id: identity.id(),
+            role: Role::Mix,
+            layer: u8::MAX,
+            sequence: u64::MAX,
+            key: shoal_packet::SphinxSecret::from_bytes([9; 32]).public(),
+            addresses,
+            family: Some(FamilyId::new(*identity.id().as_bytes())),
+            capacity_class: u32::MAX,
+            vrf_key: identity.vrf_key().public(),
+            seat_key: identity.id(),
+        };
+        let spare = ADDRESS_BYTES - taken;
+        assert_eq!(member.encode().len() + spare, MAX_EXTRACT_BYTES);
+        let rules = Rules::of(&NetworkParameters::example());
+        let read = Member::decode(&member.encode(), &rules);
+        assert!(matches!(
+            read,
+            Ok(_) | Err(DocumentError::Descriptor(DescriptorError::Misfit(..)))
+        ));
     }
 }

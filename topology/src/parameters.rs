@@ -90,7 +90,7 @@ pub struct GenesisMember {
 /// Most profiles of a network.
 const MAX_PROFILES: usize = 16;
 /// Most genesis members of a network.
-const MAX_GENESIS_MEMBERS: usize = crate::MAX_MEMBERS;
+const MAX_GENESIS_MEMBERS: usize = 1024;
 /// Packets take an entry, one mix of each layer and a mailbox.
 #[expect(clippy::cast_possible_truncation, reason = "5 - 2")]
 const MAX_LAYERS: u8 = (MAX_HOPS - 2) as u8;

@@ -55,7 +55,7 @@ use crate::rules::Rules;
 use crate::{KeyRing, NetworkParameters, Refusals, SignedDescriptor, View};
 
 /// Most identities whose descriptors are kept.
-pub const MAX_DESCRIPTORS: usize = 2048;
+pub const MAX_DESCRIPTORS: usize = 12_288;
 /// Most documents in one answer.
 pub(crate) const MAX_DOCUMENTS: usize = 6;
 /// Most handovers in one answer.

@@ -8,9 +8,7 @@ use shoal_proto::{DocumentHash, Epoch, NodeId, Time, size, wire};
 
 use super::council::MOST_LACKING;
 use super::repair;
-use super::{
-    MAX_DESCRIPTORS, MAX_DOCUMENTS, MAX_HANDOVERS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES,
-};
+use super::{MAX_DOCUMENTS, MAX_HANDOVERS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES};
 use crate::agreement::{self, Evidence, Height, MAX_SEATS, UnverifiedEvidence};
 use crate::bounded::has_at_most;
 use crate::chain::Trust;
@@ -172,7 +170,7 @@ impl Claim {
 }
 
 /// Most entries of an answer.
-const MOST_ENTRIES: usize = MAX_DESCRIPTORS + MAX_HANDOVERS + MAX_DOCUMENTS + MAX_SEATS + 3;
+const MOST_ENTRIES: usize = MOST_LACKING + MAX_HANDOVERS + MAX_DOCUMENTS + MAX_SEATS + 5;
 
 /// The time that an answer says, without reading the rest of it. None if it has none, or more entries
 /// than an answer may have: looking at an entry costs nanoseconds, and of empty ones there could be
@@ -404,6 +402,6 @@ mod tests {
             };
             Question::read(&request.encode_to_vec()).is_some()
         };
-        assert!(reconcile(1) && reconcile(65_536) && !reconcile(65_537));
+        assert!(reconcile(1) && reconcile(49_152) && !reconcile(49_153));
     }
 }

@@ -6,7 +6,7 @@ use negentropy::{Id, Negentropy, NegentropyStorageVector};
 use super::pool::Pool;
 
 /// Most bytes of a message, of either side.
-pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+pub(super) const MAX_MESSAGE_BYTES: usize = 48 * 1024;
 
 /// What to say next, and what the other one has that is not here.
 #[derive(Debug, Default, PartialEq, Eq)]

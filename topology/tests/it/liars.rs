@@ -43,7 +43,6 @@ fn seats_that_withhold_or_are_silent_cost_rounds_and_no_epoch() {
 /// Each of three is two nodes with one key, of which half of the others hear the one and half the other:
 /// they propose and vote two things in one step, and show two descriptors with one number.
 #[test]
-#[ignore = "a seat's second vote is passed on each time that it comes, without end"]
 fn seats_that_say_two_things_to_halves_split_nobody_and_are_found_out() {
     for seed in 510..512 {
         let mut net = ten(seed);

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use shoal_packet::SphinxSecret;
 use shoal_proto::{DocumentHash, NodeId, wire};
 use shoal_topology::agreement::{Height, Reveal, Seats, VoteKind};
-use shoal_topology::{Document, Identity, Place, SignedDescriptor};
+use shoal_topology::{Document, Identity, Offences, Place, SignedDescriptor};
 
 use crate::harness::Harness;
 
@@ -42,6 +42,7 @@ pub(crate) fn place(net: &Harness, base: &Arc<Document>, round: u32) -> Place<Ar
         base: Some(Arc::clone(base)),
         seats: seats(net),
         reveal: Some(Reveal::new(&key, base.seed(), place)),
+        offences: Offences::default(),
     }
 }
 
@@ -122,6 +123,7 @@ pub(crate) fn foretell(
     let place = Place {
         epoch: base.epoch().next(),
         base: Some(Arc::clone(base)),
+        offences: Offences::default(),
         seats: Seats::new(net.params.hash(), [holder]).unwrap(),
         reveal: Some(Reveal::new(
             &key.vrf_key(),
