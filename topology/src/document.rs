@@ -435,6 +435,11 @@ impl Document {
         self.expelled.of(id)
     }
 
+    /// All of those, ascending by identity.
+    pub fn expulsions(&self) -> impl Iterator<Item = (&NodeId, &Expulsion)> {
+        self.expelled.iter()
+    }
+
     pub(crate) const fn expelled(&self) -> &Expelled {
         &self.expelled
     }

@@ -8,7 +8,7 @@ use rand::Rng as _;
 use shoal_packet::Frame;
 use shoal_proto::{NetworkHash, NodeId, Span, Time};
 use shoal_roles::RequestKind;
-use shoal_topology::{Answers, NetworkParameters, Reach, Response, Transport, answer_time};
+use shoal_topology::{Answers, NetworkParameters, Reach, Response, Transport, View, answer_time};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -152,7 +152,9 @@ impl Asked {
         let answers = Answers::read(&[answer]).map_err(|_| Unheard::Nonsense)?;
         let more = answers.has_more();
         let (params, trust) = (Arc::clone(&self.params), self.chain.trust().clone());
-        let looking = tokio::task::spawn_blocking(move || answers.look(&params, &trust));
+        // The question is for whole documents, and what contradicts what was shown before is to be seen.
+        let look = move || answers.look(&params, &trust, &View::default());
+        let looking = tokio::task::spawn_blocking(look);
         let looked = looking.await;
         let looked = looked.map_err(|error| Unheard::Here(error.to_string()))?;
         Ok(self.chain.take(&looked) && more)

@@ -9,7 +9,7 @@ use shoal_node::directory::{Chain, Clash, Move, Source, Told, Unheard, Watch, cl
 use shoal_proto::{Epoch, NodeId, Span, Time, wire};
 use shoal_topology::sample::{Network, Node};
 use shoal_topology::{
-    Answers, Document, DocumentError, Identity, NetworkParameters, Response, Role,
+    Answers, Document, DocumentError, Identity, NetworkParameters, Response, Role, View,
 };
 
 /// A network of six mixes and two providers, and the documents of its first epochs.
@@ -91,7 +91,7 @@ impl Made {
             bytes: answer.encode_to_vec(),
         };
         let answers = Answers::read(&[response]).expect("an answer");
-        chain.take(&answers.look(&self.network.params, chain.trust()))
+        chain.take(&answers.look(&self.network.params, chain.trust(), &View::default()))
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Shown {
     /// What the node has shown, oldest first.
     chain: Vec<Link>,
     members: Vec<Standing>,
+    /// Who is no member for a while, because it said two things in its seat.
+    expelled: Vec<Out>,
 }
 
 #[derive(Serialize)]
@@ -83,6 +85,17 @@ struct Standing {
     addresses: Vec<String>,
 }
 
+/// Somebody who is expelled, or was and has nothing held against it for what it said up to a height.
+#[derive(Serialize)]
+struct Out {
+    id: NodeId,
+    /// The last epoch whose document can't list it.
+    until_epoch: u64,
+    /// What it said in its seat up to there counts against it no more.
+    paid_up_to_height: u64,
+    is_over: bool,
+}
+
 impl Shown {
     /// The document that counts at `now`, else the newest that the node has shown; none if it has shown none.
     pub(super) fn of(
@@ -124,12 +137,27 @@ impl Shown {
             },
             chain: chain.documents().map(Link::of).collect(),
             members,
+            expelled: document
+                .expulsions()
+                .map(|(id, it)| Out {
+                    id: *id,
+                    until_epoch: it.last.number(),
+                    paid_up_to_height: it.height.number(),
+                    is_over: !it.holds(document.epoch()),
+                })
+                .collect(),
         })
     }
 
     /// Section by section, for people.
     pub(super) fn in_words(&self) -> String {
-        let sections = [self.head(), self.notes(), self.members(), self.links()];
+        let sections = [
+            self.head(),
+            self.notes(),
+            self.members(),
+            self.expelled(),
+            self.links(),
+        ];
         let said = sections.into_iter().filter(|section| !section.is_empty());
         said.collect::<Vec<_>>().join("\n")
     }
@@ -246,6 +274,19 @@ impl Shown {
             let _ = writeln!(
                 words,
                 "{newcomers} of them new, without a layer before the next document"
+            );
+        }
+        words
+    }
+
+    /// Nothing where nobody is.
+    fn expelled(&self) -> String {
+        let mut words = String::new();
+        for out in self.expelled.iter().filter(|out| !out.is_over) {
+            let _ = writeln!(
+                words,
+                "{} is expelled up to epoch {}: it voted for two things in one step, up to height {}",
+                out.id, out.until_epoch, out.paid_up_to_height
             );
         }
         words
