@@ -279,6 +279,8 @@ fn try_follow(
     known: &[Arc<Document>],
 ) -> Result<(), DocumentError> {
     let mut handovers = handovers.iter().peekable();
+    // What others may be changes of. Nobody needs to have signed it for that: the hash of what comes out was.
+    let mut bases: Vec<Arc<Document>> = known.to_vec();
     for bytes in documents {
         let (document, certificate) = read(bytes)?;
         let header = document.header()?;
@@ -291,19 +293,29 @@ fn try_follow(
         // One of a term that is over is only of use to who has followed it.
         if height <= followed.trust.since {
             followed.passed.push(header.hash(rules));
+            bases.extend(open(rules, &document, &bases).ok());
             continue;
         }
         followed.trust.check(rules, &header, &certificate)?;
         check_against(known, &header, &certificate.document)?;
-        let before = followed.documents.iter().map(|it| &it.document);
-        let before = before.chain(known).map(AsRef::as_ref);
-        let document = document.open(rules, |hash| before.clone().find(|it| it.hash() == hash))?;
+        let document = open(rules, &document, &bases)?;
+        bases.push(Arc::clone(&document));
         followed.documents.push(Certified {
-            document: Arc::new(document),
+            document,
             certificate,
         });
     }
     handovers.try_for_each(|bytes| take(rules, followed, bytes))
+}
+
+fn open(
+    rules: &Rules,
+    body: &Body,
+    bases: &[Arc<Document>],
+) -> Result<Arc<Document>, DocumentError> {
+    let find = |hash: &DocumentHash| bases.iter().find(|it| it.hash() == hash);
+    let document = body.open(rules, |hash| find(hash).map(AsRef::as_ref));
+    document.map(Arc::new)
 }
 
 /// Whether what was signed goes together with what is known.

@@ -11,9 +11,9 @@ use shoal_proto::{Epoch, NodeId, Span, Time, wire};
 use shoal_topology::agreement::Height;
 use shoal_topology::sample::Network;
 use shoal_topology::{
-    Descriptor, Directory, DirectoryAction, DirectoryDone, DirectoryInput, DirectoryJob,
-    DirectoryWarning, Document, MAX_JOBS, NetworkParameters, Restored, Role, SignedDescriptor,
-    Ticket, Verdict,
+    Answers, Descriptor, Directory, DirectoryAction, DirectoryDone, DirectoryInput, DirectoryJob,
+    DirectoryWarning, Document, MAX_JOBS, NetworkParameters, Response, Restored, Role,
+    SignedDescriptor, Ticket, Trust, Verdict, View,
 };
 
 use crate::documents::{describe, identity};
@@ -480,6 +480,21 @@ fn the_chain_is_asked_of_who_is_further_on_and_of_nobody_else() {
     late.work(&mut BTreeMap::new());
     let in_force = late.directory.view().in_force(EPOCH);
     assert_eq!(in_force.unwrap().hash(), last.hash());
+    // Also for who has followed the handovers and has no document: the first one of those is of a term that
+    // is over, and the next is what has changed since.
+    let response = Response {
+        from: NodeId::new([1; 32]),
+        came: observer.now,
+        bytes: all.encode_to_vec(),
+    };
+    let answers = Answers::read(&[response]).unwrap();
+    let look = |trust: &Trust| answers.look(&net.params, trust, &View::default());
+    let begun = look(&Trust::first(&net.params).unwrap());
+    let again = look(begun.furthest().unwrap());
+    let (followed, error) = again.each().next().unwrap();
+    assert_eq!(error, None);
+    assert_eq!((followed.passed.len(), followed.documents.len()), (1, 1));
+    assert_eq!(followed.documents[0].document.hash(), last.hash());
 }
 
 #[test]
