@@ -670,7 +670,7 @@ impl<R: CryptoRng> Directory<R> {
             before: council.before.clone(),
             proven: (next, self.held.proven(next)),
         };
-        self.job(Task::Judge(candidate));
+        self.job(Task::Judge(Box::new(candidate)));
     }
 
     /// A document that was proposed has been verified.

@@ -37,7 +37,7 @@ pub(super) enum Task {
     /// Form a document.
     Form(Arc<Recipe>),
     /// Verify a document that was proposed.
-    Judge(Candidate),
+    Judge(Box<Candidate>),
 }
 
 /// Something slow for another thread: a signature to check, a document to verify or to form.
@@ -86,7 +86,7 @@ impl DirectoryJob {
             }
             Task::Judge(candidate) => {
                 let hash = candidate.hash;
-                let judged = judge(&rules, candidate);
+                let judged = judge(&rules, *candidate);
                 Found::Judged(hash, judged)
             }
         };

@@ -257,7 +257,7 @@ mod tests {
             SignedDescriptor::sign_by(by, &world.rules, descriptor).unwrap()
         };
         let other = sign(&|it| it.capacity_class = 7, &node.identity);
-        let made_up = world.form(&[&[other.clone()], others].concat());
+        let made_up = world.form(&[std::slice::from_ref(&other), others].concat());
         assert_eq!(lacks(world.judge(&made_up, all, &[])), [one.id()]);
         // The node has signed both: whoever gets to see the other one takes it.
         assert!(is_complete(world.judge(&made_up, all, &[&other])));
