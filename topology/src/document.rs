@@ -135,7 +135,7 @@ impl Document {
     /// several descriptors of one node the one with the highest sequence counts; those without a key for
     /// the epoch are left out. If there are more than [`MAX_MEMBERS`], genesis members come first
     /// and then those with the smallest hash. Left out is, too, who is tied to members in a position where
-    /// it can't stand; and who is expelled, unless a position would be empty: see [`Forming::settle`].
+    /// it can't stand; and who is expelled, unless a position would be empty: see docs/directory.md.
     ///
     /// # Errors
     /// When a layer would be empty or there is no provider, or the proof is wrong.
