@@ -608,10 +608,11 @@ impl<R: CryptoRng> Directory<R> {
         };
         let before = wanted.fetched.len();
         for (claim, bytes) in came {
-            let lacks = wanted.lacks.contains(&(claim.id, claim.sequence));
+            // Ascending by identity, as members are.
+            let lacks = wanted.lacks.binary_search(&(claim.id, claim.sequence));
             // Of some there may be two that differ.
             let fits = wanted.fetched.len() < 2 * MOST_LACKING;
-            if lacks && fits && !wanted.fetched.contains(bytes) {
+            if lacks.is_ok() && fits && !wanted.fetched.contains(bytes) {
                 wanted.fetched.push(Arc::clone(bytes));
             }
         }

@@ -290,8 +290,7 @@ impl<R: CryptoRng> Directory<R> {
         let first = if usable { next } else { next.next() };
         if let Some(last) = self.expelled_until(&own).filter(|last| *last >= next) {
             let back = last.next();
-            let is_mix = self.local.as_ref().is_some_and(|it| it.role == Role::Mix);
-            return params.start_of(if is_mix { back.next() } else { back });
+            return params.start_of(if self.is_mix() { back.next() } else { back });
         }
         let comes = self.archive.get(next).is_none() && self.comes_as_a_mix(&own);
         params.start_of(if comes { first.next() } else { first })
@@ -304,14 +303,15 @@ impl<R: CryptoRng> Directory<R> {
         expulsion.map(|expulsion| expulsion.last)
     }
 
+    fn is_mix(&self) -> bool {
+        let local = self.local.as_ref();
+        local.is_some_and(|local| local.role == Role::Mix)
+    }
+
     /// Whether the next document lists this node for the first time, without a layer.
     fn comes_as_a_mix(&self, own: &NodeId) -> bool {
-        let is_mix = self
-            .local
-            .as_ref()
-            .is_some_and(|local| local.role == Role::Mix);
         let base = self.archive.tip().map(|tip| &tip.document);
-        is_mix && base.is_some_and(|base| base.member(own).is_none())
+        self.is_mix() && base.is_some_and(|base| base.member(own).is_none())
     }
 
     /// When the keys of an epoch that is over are to be deleted next.
