@@ -10,11 +10,9 @@ use shoal_proto::{DocumentHash, NetworkHash, wire};
 
 use crate::agreement::{Certificate, Height, MAX_MESSAGE_BYTES, MAX_SEATS, Seats, SeatsError};
 use crate::delta::Body;
-use crate::document::ends_term;
-use crate::expelled::since;
 use crate::header::DocumentHeader;
 use crate::rules::Rules;
-use crate::{Document, DocumentError, NetworkParameters};
+use crate::{Document, DocumentError, NetworkParameters, Terms};
 
 /// Most bytes of a handover.
 const MAX_HANDOVER_BYTES: usize = 1024 + MAX_MESSAGE_BYTES + 96 * MAX_SEATS;
@@ -58,6 +56,12 @@ impl Certified {
             certificate,
         })
     }
+}
+
+/// The height of an encoded document with its certificate.
+pub(crate) fn height_of(bytes: &[u8]) -> Option<Height> {
+    let (document, _) = read(bytes).ok()?;
+    document.header().ok().map(|header| header.height)
 }
 
 fn read(bytes: &[u8]) -> Result<(Body, Certificate), DocumentError> {
@@ -120,7 +124,7 @@ impl Handover {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
     network: NetworkHash,
-    term: u64,
+    terms: Terms,
     /// Of the heights after `since`, up to the next handover.
     seats: Seats,
     since: Height,
@@ -140,7 +144,7 @@ impl Trust {
     pub(crate) fn first_by(rules: &Rules) -> Result<Self, SeatsError> {
         Ok(Self {
             network: rules.network,
-            term: u64::from(rules.params.term.max(1)),
+            terms: rules.terms.clone(),
             seats: Seats::first(rules.network, rules.genesis().copied())?,
             since: Height::default(),
             before: None,
@@ -170,18 +174,16 @@ impl Trust {
         if self.decides(height) {
             return Some(&self.seats);
         }
-        let began = since(self.term, self.since);
+        let began = self.terms.since(self.since);
         let before = self.before.as_ref();
         before.filter(|_| began < height && height <= self.since)
     }
 
-    /// The height whose document ends with other seats: the first, and the last of each term.
+    /// The height after whose document others sit: the first, the last of each term, and that from which a
+    /// recovery goes on.
     #[must_use]
     pub fn until(&self) -> Height {
-        if self.since < Height::FIRST {
-            return Height::FIRST;
-        }
-        Height::new((self.since.number() / self.term + 1) * self.term)
+        self.terms.until(self.since.next())
     }
 
     /// Whether the seats that are known decide this height.
@@ -213,10 +215,19 @@ impl Trust {
     /// [`DocumentError`]; nothing has changed then.
     fn follow(&mut self, rules: &Rules, handover: &Handover) -> Result<(), DocumentError> {
         let height = handover.header.height;
-        if height != self.until() || handover.seats.hash() != handover.header.seats {
+        if !self.decides(height) {
             return Err(DocumentError::Handover(self.until()));
         }
         self.check(rules, &handover.header, &handover.certificate)?;
+        // By a recovery the file says who sits, and not what was agreed on.
+        if let Some(recovery) = rules.recovery(height) {
+            let from_it = handover.certificate.document == recovery.document;
+            if !from_it || !recovery.is_of(&handover.seats) {
+                return Err(DocumentError::Handover(height));
+            }
+        } else if height != self.until() || handover.seats.hash() != handover.header.seats {
+            return Err(DocumentError::Recovered(height));
+        }
         self.go_on(height, handover.seats.clone());
         Ok(())
     }
@@ -225,11 +236,6 @@ impl Trust {
     pub(crate) fn go_on(&mut self, height: Height, seats: Seats) {
         self.since = height;
         self.before = Some(std::mem::replace(&mut self.seats, seats));
-    }
-
-    /// Whether the document of this height has a handover.
-    pub(crate) fn hands_over(rules: &Rules, height: Height) -> bool {
-        height == Height::FIRST || ends_term(rules, height)
     }
 }
 

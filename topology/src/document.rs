@@ -86,7 +86,7 @@ impl<D: AsRef<Document>> Place<D> {
             let vrf = |id: &NodeId| members.get(id).map(|member| member.vrf_key);
             return Ok(self.seats.with_proofs(vrf));
         }
-        match self.base().filter(|_| ends_term(rules, height)) {
+        match self.base().filter(|_| rules.terms.draws(height)) {
             None => Ok(self.seats.clone()),
             Some(base) => {
                 let sits = |member: &&Member| !expelled.holds(self.epoch, &member.id);
@@ -97,14 +97,8 @@ impl<D: AsRef<Document>> Place<D> {
     }
 }
 
-/// Whether the next height has seats of its own.
-pub(crate) fn ends_term(rules: &Rules, height: Height) -> bool {
-    height
-        .number()
-        .is_multiple_of(u64::from(rules.params.term.max(1)))
-}
-
-const fn holder(member: &Member) -> Holder {
+/// A seat of a member, by the keys that it has in a document.
+pub(crate) const fn holder(member: &Member) -> Holder {
     Holder {
         id: member.id,
         key: member.seat_key,

@@ -34,6 +34,9 @@ pub enum ParameterError {
         /// Why.
         why: Misfit,
     },
+    /// A recovery does not count.
+    #[error("recoveries: {0}")]
+    Recovery(crate::RecoveryError),
     /// Two genesis members can't both have a place, or there are too few places.
     #[error("genesis_members: {0}")]
     Places(DocumentError),
@@ -146,6 +149,7 @@ impl ParameterError {
             Self::Standstill { profile, key, .. } => Some(format!("profiles.{profile}.{key}")),
             Self::NoPlace { member, .. } => Some(format!("genesis_members.{member}.id")),
             Self::Mixes { .. } => Some("layers".to_owned()),
+            Self::Recovery(_) => Some("recoveries".to_owned()),
             Self::Toml(_)
             | Self::Places(_)
             | Self::Providers { .. }
@@ -416,6 +420,12 @@ pub enum DocumentError {
     /// A handover from one term to the next is missing, out of order, or not what was signed.
     #[error("the handover at height {0} is missing or not what was signed")]
     Handover(crate::agreement::Height),
+    /// Seats that neither the document before them nor a recovery in the network's file names.
+    #[error(
+        "after height {0} others decide than the seats agreed on, as after a recovery: if the network was \
+         recovered, get its file anew from whom you had it; if it was not, whoever shows that lies"
+    )]
+    Recovered(crate::agreement::Height),
     /// Who is expelled is not listed as it has to be, or is a member.
     #[error("who is expelled is not listed as it has to be, or is a member")]
     Expelled,

@@ -27,26 +27,6 @@ pub const MAX_EXPELLED: usize = MAX_SEATS;
 /// Most bytes that expulsions take in a document.
 pub(crate) const MAX_EXPELLED_BYTES: usize = MAX_EXPELLED * (64 + MAX_EVIDENCE_BYTES + 8);
 
-/// The height after which those sit that decide this one; 0 for the first.
-pub(crate) fn since(term: u64, height: Height) -> Height {
-    let before = height.number().saturating_sub(1);
-    let begun = before - before % term.max(1);
-    Height::new(begun.max(before.min(1)))
-}
-
-/// The last height that those decide that decide this one.
-fn until(term: u64, height: Height) -> Height {
-    let (term, since) = (term.max(1), since(term, height));
-    match since < Height::FIRST {
-        true => Height::FIRST,
-        false => Height::new((since.number() / term + 1) * term),
-    }
-}
-
-fn term(rules: &Rules) -> u64 {
-    u64::from(rules.params.term)
-}
-
 /// An entry of a document's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expulsion {
@@ -130,8 +110,8 @@ impl Offences {
         (height, seats): (Height, &'a Seats),
         at: Height,
     ) -> Option<&'a Seats> {
-        let began = since(term(rules), height);
-        if at > height || at <= since(term(rules), began) {
+        let began = rules.terms.since(height);
+        if at > height || at <= rules.terms.since(began) {
             return None;
         }
         match at > began {
@@ -221,10 +201,11 @@ impl Expelled {
 
 /// An expulsion that begins with a document.
 fn newest(rules: &Rules, (epoch, height): (Epoch, Height)) -> Expulsion {
-    let last = epoch.number().saturating_add(term(rules).saturating_sub(1));
+    let term = u64::from(rules.params.term);
+    let last = epoch.number().saturating_add(term.saturating_sub(1));
     Expulsion {
         last: Epoch::new(last),
-        height: until(term(rules), height),
+        height: rules.terms.end(height),
     }
 }
 
@@ -257,7 +238,7 @@ impl Forming {
     /// evidence could count again, and those against whom there is evidence now, as far as there is room.
     pub(crate) fn at<D: AsRef<Document>>(rules: &Rules, place: &Place<D>) -> Self {
         let (epoch, height) = (place.epoch, place.height());
-        let oldest = since(term(rules), since(term(rules), height));
+        let oldest = rules.terms.since(rules.terms.since(height));
         let stays = |it: &Expulsion| it.holds(epoch) || it.height > oldest;
         let before = place
             .base()
@@ -357,34 +338,6 @@ impl Forming {
         Expelled {
             listed: self.listed,
             evidence: self.begin.into_values().map(|(bytes, _)| bytes).collect(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{NetworkParameters, chain::Trust};
-
-    #[test]
-    fn the_heights_of_a_term_are_those_of_the_chain() {
-        for term in [2, 3, 4, 24] {
-            let params = NetworkParameters {
-                term,
-                ..NetworkParameters::example()
-            };
-            let rules = Rules::of(&params);
-            let (term, mut begun) = (u64::from(term), Height::default());
-            for number in 1..100 {
-                let height = Height::new(number);
-                assert_eq!(since(term, height), begun, "{term} {number}");
-                if Trust::hands_over(&rules, height) {
-                    assert_eq!(until(term, height), height);
-                    begun = height;
-                } else {
-                    assert!(until(term, height) > height);
-                }
-            }
         }
     }
 }

@@ -65,9 +65,11 @@ pub mod path;
 mod poisson;
 mod position;
 mod reach;
+mod recovery;
 mod rules;
 pub mod sample;
 mod startable;
+mod term;
 mod ties;
 mod view;
 
@@ -98,5 +100,9 @@ pub use network_file::NetworkFile;
 pub use parameters::{Admission, GenesisMember, NetworkParameters, Profile};
 pub use poisson::{MISSED_AFTER, PoissonClock, Tick};
 pub use reach::{Misfit, Reach, Scope};
+pub use recovery::{
+    MAX_RECOVERIES, MAX_RECOVERY_BYTES, Recoverer, Recovery, RecoveryError, RecoveryFile,
+};
+pub use term::Terms;
 pub use ties::{NoPlace, TieKind, Ties};
 pub use view::{MAX_STALE_EPOCHS, View};

@@ -9,7 +9,7 @@ use shoal_proto::{Epoch, FamilyId, NetworkHash, NodeId, Span, Time};
 use crate::canonical::Canonical;
 use crate::identity::usable_key;
 use crate::layers::{Candidate, assign};
-use crate::{Address, DocumentError, MAX_ADDRESSES, ParameterError, Reach, Role};
+use crate::{Address, DocumentError, MAX_ADDRESSES, ParameterError, Reach, Recovery, Role};
 
 /// What defines a network. Its hash is part of every protocol name, so that nodes with other
 /// parameters never meet.
@@ -40,6 +40,10 @@ pub struct NetworkParameters {
     /// The nodes that the network starts with, and that newcomers ask first.
     #[serde(default)]
     pub genesis_members: Vec<GenesisMember>,
+    /// Who decides from which document on because those that should are lost: at most 16, ascending by
+    /// height. Not part of the hash that names the network.
+    #[serde(default)]
+    pub recoveries: Vec<Recovery>,
 }
 
 /// Who may join the network.
@@ -112,6 +116,7 @@ impl NetworkParameters {
             admission: Admission::Open,
             profiles: Self::default_profiles(),
             genesis_members: Vec::new(),
+            recoveries: Vec::new(),
         }
     }
 
@@ -292,6 +297,10 @@ impl NetworkParameters {
             }
         }
         self.check_members(&mut wrong);
+        if !self.recoveries.is_empty() {
+            let checked = Recovery::check_all(&self.hash(), &self.recoveries);
+            wrong.extend(checked.err().map(ParameterError::Recovery));
+        }
         if wrong.is_empty() {
             self.check_places(&mut wrong);
         }

@@ -84,6 +84,15 @@ admission = "open"
             }
             text.push('\n');
         }
+        if !self.recoveries.is_empty() {
+            text.push_str(
+                "# Who decides after the document of this height, because more than a third of those that\n\
+                 # should were lost: each member with the signature of its identity.\n",
+            );
+        }
+        for recovery in &self.recoveries {
+            let _ = writeln!(text, "[[recoveries]]\n{}", recovery.to_toml());
+        }
         text
     }
 }

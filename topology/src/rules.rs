@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use shoal_proto::{NetworkHash, NodeId};
 
-use crate::{NetworkParameters, Reach};
+use crate::agreement::Height;
+use crate::{NetworkParameters, Reach, Recovery, Terms};
 
 /// The parameters, with what follows from them computed once. Without it all of that would be
 /// computed anew for every descriptor, in time that grows with the number of genesis members.
@@ -14,6 +15,8 @@ pub(crate) struct Rules {
     pub(crate) params: Arc<NetworkParameters>,
     /// The hash of the parameters.
     pub(crate) network: NetworkHash,
+    /// Which heights the same seats decide.
+    pub(crate) terms: Terms,
     /// Which addresses its members may have.
     pub(crate) reach: Reach,
     genesis: BTreeSet<NodeId>,
@@ -23,6 +26,7 @@ impl Rules {
     pub(crate) fn new(params: Arc<NetworkParameters>) -> Self {
         Self {
             network: params.hash(),
+            terms: Terms::of(&params),
             reach: params.reach(),
             genesis: params.genesis_members.iter().map(|m| m.id).collect(),
             params,
@@ -32,6 +36,12 @@ impl Rules {
     /// For who calls once, with parameters that are not shared.
     pub(crate) fn of(params: &NetworkParameters) -> Self {
         Self::new(Arc::new(params.clone()))
+    }
+
+    /// The recovery from the document of this height.
+    pub(crate) fn recovery(&self, height: Height) -> Option<&Recovery> {
+        let mut all = self.params.recoveries.iter();
+        all.find(|recovery| recovery.height == height)
     }
 
     /// Whether the node is one that the network starts with.

@@ -14,7 +14,7 @@ use crate::rules::Rules;
 use crate::{
     Address, Certified, Descriptor, DescriptorError, Document, DocumentError, FamilyKey,
     GenesisMember, Handover, Identity, KeyRing, NetworkParameters, Offences, PACKET_VERSION, Place,
-    Role, SignedDescriptor, Trust, View,
+    Role, SignedDescriptor, View,
 };
 
 /// A node of a [`Network`].
@@ -216,7 +216,7 @@ impl Network {
     pub fn handover(&self, document: &Arc<Document>) -> Option<Handover> {
         let rules = Rules::new(Arc::clone(&self.params));
         let next = &self.made.get(document.hash())?.next;
-        Trust::hands_over(&rules, document.height()).then(|| Handover {
+        rules.terms.hands_over(document.height()).then(|| Handover {
             header: document.header().clone(),
             certificate: self.certify(document).certificate,
             seats: next.clone(),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use shoal_proto::{DocumentHash, Epoch, NodeId};
 use shoal_topology::agreement::{Height, Seat, Seats, SeatsError};
 use shoal_topology::{
-    Certified, Document, DocumentError, Looked, NetworkParameters, Trust, View, chain_request,
+    Certified, Document, DocumentError, Looked, NetworkParameters, Terms, Trust, View,
+    chain_request,
 };
 
 /// Documents that are remembered, the newest.
@@ -25,7 +26,7 @@ pub struct Term {
 /// are remembered, of handovers 40 bytes each.
 #[derive(Clone, Debug)]
 pub struct Chain {
-    term: u64,
+    terms: Terms,
     trust: Trust,
     /// The hash of the seats after each handover.
     handovers: BTreeMap<Height, [u8; 32]>,
@@ -42,7 +43,7 @@ impl Chain {
     /// The network starts with nobody, or with more than can sit.
     pub fn new(params: &NetworkParameters) -> Result<Self, SeatsError> {
         Ok(Self {
-            term: u64::from(params.term.max(1)),
+            terms: Terms::of(params),
             trust: Trust::first(params)?,
             handovers: BTreeMap::new(),
             seats: BTreeMap::new(),
@@ -164,11 +165,10 @@ impl Chain {
 
     /// The term of a height.
     #[must_use]
-    pub const fn term(&self, height: Height) -> Term {
-        let before = height.number().saturating_sub(1) / self.term;
+    pub fn term(&self, height: Height) -> Term {
         Term {
-            number: before + 1,
-            last: Height::new((before + 1) * self.term),
+            number: self.terms.number(height),
+            last: self.terms.end(height),
         }
     }
 }

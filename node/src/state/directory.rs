@@ -23,7 +23,7 @@ const SEAT_DIR: &str = "seat-keys";
 const SEAT_KIND: &str = "shoal-seat-key-1";
 
 /// Grows with every change of a row.
-const LAYOUT: i64 = 3;
+const LAYOUT: i64 = 4;
 
 const ADVICE: &str = "move it away: the node gets documents and descriptors from the others again";
 

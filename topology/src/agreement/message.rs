@@ -2,8 +2,8 @@
 //!
 //! Layout, numbers big-endian: version 1, kind 1 (1 proposal, 2 prevote, 3 precommit, 4 certificate), and of
 //! the first three: height 8, round 4, document 32 and whether there is one 1, for a proposal the round of its
-//! lock 4 (all ones for none), seat 2, signature 64. What is signed is a domain, the network's hash and
-//! these bytes without the signature.
+//! lock 4 (all ones for none), seat 2, signature 64. What is signed is a domain, the network's hash, that of
+//! the seats, and these bytes without the signature: what is said in one seat counts in no other.
 
 use super::certificate::Certificate;
 use super::height::Height;

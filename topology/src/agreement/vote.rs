@@ -15,7 +15,7 @@ pub(super) const PRECOMMIT: u8 = 3;
 
 /// Bytes of a signature.
 pub(super) const SIGNATURE: usize = 64;
-const DOMAIN: &[u8] = b"shoal agreement 1";
+const DOMAIN: &[u8] = b"shoal agreement 2";
 /// Rounds beyond this are no rounds: the waits grow, so that a network never gets there.
 pub(super) const MAX_ROUND: u32 = 1 << 20;
 
@@ -220,7 +220,7 @@ pub(super) fn check(
 }
 
 fn signed(seats: &Seats, body: &[u8]) -> Vec<u8> {
-    [DOMAIN, seats.network.as_bytes(), body].concat()
+    [DOMAIN, seats.network.as_bytes(), &seats.hash(), body].concat()
 }
 
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);

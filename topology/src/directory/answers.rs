@@ -163,6 +163,9 @@ impl<R: CryptoRng> Directory<R> {
             self.counters.adopted += 1;
             self.taken(now, certified);
         }
+        if let Some(DocumentError::Recovered(height)) = error {
+            self.warn(super::DirectoryWarning::Recovered(*height));
+        }
         if error.is_some() {
             self.counters.refused += 1;
             self.blame(now, &from);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use shoal_proto::{DocumentHash, Epoch, Time};
 
+use super::Restored;
 use crate::agreement::{Height, Seats};
-use crate::chain::{Certified, Followed, Handover, Trust};
+use crate::chain::{Certified, Followed, Handover, Trust, height_of};
 use crate::delta::delta;
 use crate::rules::Rules;
-use crate::{Document, MAX_STALE_EPOCHS, NetworkParameters, View};
+use crate::{Document, MAX_STALE_EPOCHS, NetworkParameters, RecoveryError, View};
 
 /// The documents that are known, at most one for each epoch: more than two thirds of the seats have
 /// signed each, so there are no two.
@@ -113,7 +114,8 @@ impl Archive {
     ) -> Option<(Height, Arc<[u8]>)> {
         let height = certified.document.height();
         self.add(certified.clone());
-        if !Trust::hands_over(rules, height) {
+        // After a recovery's document others sit: see `recover`.
+        if !rules.terms.hands_over(height) || rules.recovery(height).is_some() {
             return None;
         }
         let handover = Handover {
@@ -151,6 +153,27 @@ impl Archive {
         new
     }
 
+    /// Hands over by the recovery that goes on from a document that is here, if there is one.
+    ///
+    /// # Errors
+    /// The height of a document that is here where a recovery goes on from another one.
+    pub(super) fn recover(&mut self, rules: &Rules) -> Result<Option<(Height, Arc<[u8]>)>, Height> {
+        let Some(trust) = &mut self.trust else {
+            return Ok(None);
+        };
+        let height = trust.until();
+        let from = self.certified.get(&height);
+        let Some((recovery, certified)) = rules.recovery(height).zip(from) else {
+            return Ok(None);
+        };
+        let handover = recovery.hand_over(rules.network, certified);
+        let handover = handover.ok_or(height)?;
+        let bytes: Arc<[u8]> = handover.encode().into();
+        trust.go_on(height, handover.seats);
+        self.handovers.insert(height, Arc::clone(&bytes));
+        Ok(Some((height, bytes)))
+    }
+
     /// Takes a handover from the own disk.
     pub(super) fn restore_handover(&mut self, rules: &Rules, bytes: Arc<[u8]>) {
         if let Ok(handover) = Handover::decode(&bytes, rules)
@@ -158,6 +181,10 @@ impl Archive {
             && handover.header.height == trust.until()
         {
             let height = handover.header.height;
+            let recovery = rules.recovery(height);
+            if recovery.is_some_and(|recovery| !recovery.is_of(&handover.seats)) {
+                return;
+            }
             trust.go_on(height, handover.seats);
             self.handovers.insert(height, bytes);
         }
@@ -194,6 +221,35 @@ impl Archive {
             .retain(|height, _| self.certified.contains_key(height));
         self.view.documents = self.view.documents.split_off(&oldest);
         removed
+    }
+}
+
+impl Restored {
+    /// Whether what was kept goes together with the recoveries of a network's file.
+    ///
+    /// # Errors
+    /// [`RecoveryError::Late`]: what was agreed on here after the document that one goes on from.
+    pub fn check(&self, params: &NetworkParameters) -> Result<(), RecoveryError> {
+        if params.recoveries.is_empty() {
+            return Ok(());
+        }
+        let rules = Rules::of(params);
+        let mut archive = Archive::new(&rules);
+        for handover in &self.handovers {
+            archive.restore_handover(&rules, Arc::clone(handover));
+        }
+        let heights = self.documents.iter().filter_map(|bytes| height_of(bytes));
+        let until = archive.trust.as_ref().map(Trust::until);
+        let (Some(newest), Some(until)) = (heights.max(), until) else {
+            return Ok(());
+        };
+        match newest > until && rules.recovery(until).is_some() {
+            true => Err(RecoveryError::Late {
+                recovery: until,
+                newest,
+            }),
+            false => Ok(()),
+        }
     }
 }
 

@@ -33,6 +33,8 @@ const CATCH_UP: Span = Span::from_secs(2);
 pub(super) const MOST_LACKING: usize = 1024;
 /// Most documents of one height: each round has one proposer, who has two where it lies.
 const MOST_DOCUMENTS: usize = 16;
+/// The record of a height that has the hash of the seats that the others are for.
+const SEATS_RECORD: u64 = 0;
 /// Most neighbours that are remembered for having spoken of a document.
 const MOST_SOURCES: usize = 8;
 
@@ -289,10 +291,13 @@ impl<R: CryptoRng> Directory<R> {
             return;
         };
         let height = council.height;
+        // What was said in a seat that a recovery took away is not said by those that it names.
+        let seats = kept.records.get(&(height, SEATS_RECORD));
+        let same = seats.is_some_and(|seats| *seats == council.seats.hash());
         let mut gone = Vec::new();
         for ((of, number), bytes) in kept.records {
             council.next_record = council.next_record.max(number + 1);
-            if of == height {
+            if of == height && same {
                 council.records.insert(number, bytes);
             } else {
                 gone.push((of, number));
@@ -361,7 +366,8 @@ impl<R: CryptoRng> Directory<R> {
             let order = council.order.to_vec();
             (council.seats.clone(), order, council.height)
         };
-        let log = council.records.values().flatten().copied();
+        let log = council.records.range(SEATS_RECORD + 1..);
+        let log = log.flat_map(|(_, bytes)| bytes).copied();
         let log = Vec::from_iter(log);
         let begun = Agreement::new(place(), own, timing, &log, now);
         let agreement = begun.or_else(|damaged| {
@@ -435,14 +441,23 @@ impl<R: CryptoRng> Directory<R> {
             let Some(action) = action else { return };
             match action {
                 AgreementAction::Persist { ticket, records } => {
-                    let (height, number) = (council.height, council.next_record);
+                    let height = council.height;
+                    let mut new: Vec<(u64, Arc<[u8]>)> = Vec::new();
+                    if council.records.is_empty() {
+                        new.push((SEATS_RECORD, council.seats.hash().as_slice().into()));
+                        council.next_record = council.next_record.max(SEATS_RECORD + 1);
+                    }
+                    new.push((council.next_record, records.into()));
                     council.next_record += 1;
-                    council.records.insert(number, Vec::new());
-                    self.persist(DirectoryChange::Record {
-                        height,
-                        number,
-                        bytes: records.into(),
-                    });
+                    for (number, bytes) in new {
+                        council.records.insert(number, Vec::new());
+                        let record = DirectoryChange::Record {
+                            height,
+                            number,
+                            bytes,
+                        };
+                        self.actions.push_back(DirectoryAction::Persist(record));
+                    }
                     // What is sent from here on comes after it, and so leaves when it is on disk.
                     self.hear_once(now, AgreementInput::Persisted { ticket });
                 }
@@ -859,11 +874,22 @@ impl<R: CryptoRng> Directory<R> {
     pub(super) fn taken(&mut self, now: Time, certified: &Certified) {
         let (epoch, bytes) = (certified.document.epoch(), certified.encode().into());
         self.persist(DirectoryChange::Document { epoch, bytes });
+        self.recover();
         self.note_expelled(&certified.document);
         self.forget_evidence();
         self.refresh_view();
         self.turn_seat_key(certified.document.height());
         self.next_council(now);
+    }
+
+    /// Hands over by a recovery, if one goes on from what is here.
+    pub(super) fn recover(&mut self) {
+        let rules = Arc::clone(&self.rules);
+        match self.archive.recover(&rules) {
+            Ok(None) => {}
+            Ok(Some((height, bytes))) => self.persist(DirectoryChange::Handover { height, bytes }),
+            Err(height) => self.warn(DirectoryWarning::RecoveredFromAnother(height)),
+        }
     }
 
     fn give_up_council(&mut self, now: Time) {

@@ -209,6 +209,7 @@ impl<R: CryptoRng> Directory<R> {
         for epoch in self.archive.prune(&rules.params, now) {
             self.persist(DirectoryChange::RemoveDocument { epoch });
         }
+        self.recover();
         if self.archive.tip().is_some() {
             self.refresh_view();
         }

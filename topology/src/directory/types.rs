@@ -301,6 +301,11 @@ pub enum DirectoryWarning {
     DamagedLog(crate::agreement::Damaged),
     /// A seat has voted for two things.
     VotedTwice(NodeId),
+    /// A neighbour shows seats that nobody handed over to, as after a recovery that the network's file
+    /// does not have.
+    Recovered(Height),
+    /// A recovery goes on from another document than the one that was agreed on here.
+    RecoveredFromAnother(Height),
     /// A document expels a node.
     Expelled {
         /// Which.
@@ -340,6 +345,14 @@ impl fmt::Display for DirectoryWarning {
                  seats is"
             ),
             Self::DamagedLog(damaged) => write!(f, "{damaged}"),
+            Self::Recovered(height) => {
+                write!(f, "{}", crate::DocumentError::Recovered(*height))
+            }
+            Self::RecoveredFromAnother(height) => write!(
+                f,
+                "the recovery in the network's file goes on from another document of height {height} than was \
+                 agreed on here, so that nothing is agreed on any more: get the file anew from whom you had it"
+            ),
             Self::VotedTwice(id) => {
                 write!(f, "node {} has voted for two things in one step", id.short())
             }

@@ -1,22 +1,17 @@
 //! Seats that say two things: everybody hears of it, a document expels them for a term, and nobody is expelled for less.
 
 use prost::Message as _;
-use shoal_proto::{Epoch, NetworkHash, NodeId, Span, wire};
+use shoal_proto::{Epoch, NodeId, Span, wire};
 use shoal_topology::agreement::{Evidence, Height, Seats};
 use shoal_topology::{
     DirectoryAction, DirectoryInput, DirectoryWarning, Identity, Ticket, Verdict,
 };
 
 use crate::harness::{Disk, Harness};
+use crate::words::seats;
 
 const PREVOTE: u8 = 2;
 const PRECOMMIT: u8 = 3;
-
-/// The seats of the first term, which sign with their identities.
-fn seats(net: &Harness) -> Seats {
-    let members = net.params.genesis_members.iter().map(|member| member.id);
-    Seats::first(net.params.hash(), members).unwrap()
-}
 
 fn place_of(seats: &Seats, id: &NodeId) -> u16 {
     let all = seats.all().map(|seat| seats.holder(seat).unwrap().id);
@@ -25,7 +20,7 @@ fn place_of(seats: &Seats, id: &NodeId) -> u16 {
 
 /// A vote as it stands in the documentation, signed by whoever.
 fn vote(
-    network: &NetworkHash,
+    (network, seats): &([u8; 32], [u8; 32]),
     (identity, seat): (&Identity, u16),
     (kind, height, round): (u8, u64, u32),
     document: u8,
@@ -39,7 +34,7 @@ fn vote(
         &seat.to_be_bytes(),
     ]
     .concat();
-    let signed = [b"shoal agreement 1", &network.as_bytes()[..], &body].concat();
+    let signed = [&b"shoal agreement 2"[..], network, seats, &body].concat();
     [&body[..], &identity.sign(&signed)].concat()
 }
 
@@ -52,13 +47,18 @@ fn pair(mut votes: [Vec<u8>; 2]) -> Vec<u8> {
     each.collect::<Vec<_>>().concat()
 }
 
+/// The network and the seats that what is said counts in: their hashes.
+fn room(net: &Harness) -> ([u8; 32], [u8; 32]) {
+    (*net.params.hash().as_bytes(), seats(net).hash())
+}
+
 /// Two votes of a node at a height of the first term.
 fn votes(net: &Harness, liar: usize, height: u64) -> [Vec<u8>; 2] {
     let node = &net.nodes[liar];
     let seat = place_of(&seats(net), &node.id);
     // Of a round that is not reached, so that its own program says nothing in it.
     let place = (PREVOTE, height, 3);
-    [8, 9].map(|document| vote(&net.params.hash(), (&node.identity, seat), place, document))
+    [8, 9].map(|document| vote(&room(net), (&node.identity, seat), place, document))
 }
 
 fn evidence(net: &Harness, liar: usize, height: u64) -> Vec<u8> {
@@ -210,16 +210,16 @@ fn verdict(net: &mut Harness, bytes: Vec<u8>) -> Verdict {
 fn made_up_evidence_is_refused() {
     let mut net = quiet(203);
     net.run_to(1, 200);
-    let network = net.params.hash();
+    let room = room(&net);
     let seat = place_of(&seats(&net), &net.nodes[0].id);
     let liar = std::sync::Arc::clone(&net.nodes[0].identity);
     let other = std::sync::Arc::clone(&net.nodes[1].identity);
     let step = (PREVOTE, 2, 3);
     let of = |identity: &Identity, seat, step, document| {
-        vote(&network, (identity, seat), step, document)
+        vote(&room, (identity, seat), step, document)
     };
     let good = [of(&liar, seat, step, 8), of(&liar, seat, step, 9)];
-    let elsewhere = NetworkHash::new([1; 32]);
+    let (elsewhere, others) = (([1; 32], room.1), (room.0, [1; 32]));
     let mut wrong = vec![
         ("nonsense", vec![7; 30]),
         ("nothing", Vec::new()),
@@ -233,6 +233,10 @@ fn made_up_evidence_is_refused() {
         (
             "of another network",
             pair([8, 9].map(|document| vote(&elsewhere, (&liar, seat), step, document))),
+        ),
+        (
+            "of other seats",
+            pair([8, 9].map(|document| vote(&others, (&liar, seat), step, document))),
         ),
         (
             "of no seat",

@@ -59,7 +59,8 @@ impl Disk {
                 self.sequence = sequence;
             }
             DirectoryChange::Handover { height, bytes } => {
-                assert!(self.handovers.insert(height, bytes).is_none());
+                let before = self.handovers.insert(height, Arc::clone(&bytes));
+                assert!(before.is_none_or(|before| before != bytes), "written once");
             }
             DirectoryChange::Record {
                 height,

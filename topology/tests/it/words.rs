@@ -55,8 +55,8 @@ fn seat(net: &Harness, index: usize) -> [u8; 2] {
 
 /// Signs what a seat says, and makes gossip of it that nobody has seen.
 fn spoken(net: &Harness, index: usize, body: &[u8], again: u32) -> Vec<u8> {
-    let network = net.params.hash();
-    let signed = [b"shoal agreement 1", network.as_bytes().as_slice(), body].concat();
+    let (network, seats) = (net.params.hash(), seats(net).hash());
+    let signed = [&b"shoal agreement 2"[..], network.as_bytes(), &seats, body].concat();
     let signature = net.nodes[index].identity.sign(&signed);
     let what = wire::gossip::What::Agreement([body, &signature].concat());
     let what = Some(what);
