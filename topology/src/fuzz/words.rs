@@ -27,7 +27,13 @@ fn said(kind: u8, document: u8, seat: Seat, lock: &[u8]) -> Vec<u8> {
     let place = [&2_u64.to_be_bytes()[..], &0_u32.to_be_bytes()].concat();
     let body = [&[1, kind][..], &place, &[document; 32], &[1], lock, &number].concat();
     let network = NetworkParameters::example().hash();
-    let signed = [&b"shoal agreement 2"[..], network.as_bytes(), &seats().hash(), &body].concat();
+    let signed = [
+        &b"shoal agreement 2"[..],
+        network.as_bytes(),
+        &seats().hash(),
+        &body,
+    ]
+    .concat();
     [&body[..], &key(seat).sign(&signed)].concat()
 }
 

@@ -13,12 +13,14 @@ use shoal_topology::{Document, Identity, Offences, Place, SignedDescriptor};
 
 use crate::harness::Harness;
 
-/// The seats of the first term.
+/// The seats of the first term, after its first document.
 pub(crate) fn seats(net: &Harness) -> Seats {
     let members = net.params.genesis_members.iter().map(|member| member.id);
     let seats = Seats::first(net.params.hash(), members).unwrap();
     let key = |id: &NodeId| {
         let node = net.nodes.iter().find(|node| node.id == *id)?;
+        // Who was down until now is not in the first document, which has the keys.
+        (node.disk.sequence > 0).then_some(())?;
         Some(node.identity.vrf_key().public())
     };
     seats.with_proofs(key)
