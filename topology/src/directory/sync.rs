@@ -268,6 +268,8 @@ impl<R: CryptoRng> Directory<R> {
         });
         let mut fitting = fitting.filter(|all| all.iter().map(Vec::len).sum::<usize>() <= room);
         response.documents = fitting.next().unwrap_or_default();
+        // What leads to them took the room: who has followed it asks again, from there.
+        response.more = response.documents.len() < counting.len() && bytes > 0;
         response.encode_to_vec()
     }
 

@@ -318,8 +318,8 @@ fn the_file_of_a_network_has_its_recoveries_and_refuses_bad_ones() {
         told(&twice)
     );
     let mut many = good.clone();
-    many.recoveries = vec![good.recoveries[0].clone(); 17];
-    assert!(told(&many).contains("at most 16"), "{}", told(&many));
+    many.recoveries = vec![good.recoveries[0].clone(); 9];
+    assert!(told(&many).contains("at most 8"), "{}", told(&many));
     // A mistake in a recovery does not hide others.
     let spoilt = text
         .replace("document = \"", "document = \"0")
