@@ -8,7 +8,7 @@ use rand::SeedableRng as _;
 use shoal_proto::{DocumentHash, Epoch, wire};
 
 use crate::agreement::{Height, Reveal, Seat, Seats};
-use crate::{DocumentHeader, Identity, NetworkParameters};
+use crate::{DocumentHeader, Identity, NetworkParameters, Recovery, RecoveryFile};
 
 fn seats() -> Seats {
     super::seats().unwrap()
@@ -114,6 +114,18 @@ fn write_words() {
         ..first.header().clone()
     };
     write("header", "later", &later.encode());
+    let network = net.params.hash();
+    let members = Vec::from_iter(first.members().map(|member| member.id));
+    let mut recovery = Recovery::new(network, &first, &members).unwrap();
+    let file = |recovery: &Recovery| RecoveryFile {
+        network,
+        recovery: recovery.clone(),
+    };
+    write("recovery", "unsigned", file(&recovery).to_toml().as_bytes());
+    for node in net.nodes.values() {
+        recovery.sign(&network, &node.identity).unwrap();
+    }
+    write("recovery", "signed", file(&recovery).to_toml().as_bytes());
     let (handovers, documents) = net.answer(&[first]);
     write("handover", "first", &handovers[0]);
     write("handover", "seats", &seats().encode());
