@@ -26,6 +26,9 @@ pub(super) struct Archive {
     trust: Option<Trust>,
 }
 
+/// An encoded handover, and its height.
+type Encoded = (Height, Arc<[u8]>);
+
 impl Archive {
     pub(super) fn new(rules: &Rules) -> Self {
         Self {
@@ -111,7 +114,7 @@ impl Archive {
         rules: &Rules,
         certified: &Certified,
         seats: Seats,
-    ) -> Option<(Height, Arc<[u8]>)> {
+    ) -> Option<Encoded> {
         let height = certified.document.height();
         self.add(certified.clone());
         // After a recovery's document others sit: see `recover`.
@@ -157,7 +160,7 @@ impl Archive {
     ///
     /// # Errors
     /// The height of a document that is here where a recovery goes on from another one.
-    pub(super) fn recover(&mut self, rules: &Rules) -> Result<Option<(Height, Arc<[u8]>)>, Height> {
+    pub(super) fn recover(&mut self, rules: &Rules) -> Result<Option<Encoded>, Height> {
         let Some(trust) = &mut self.trust else {
             return Ok(None);
         };

@@ -7,9 +7,9 @@ use prost::Message;
 use rand::{CryptoRng, RngExt};
 use shoal_proto::{DocumentHash, NodeId, Span, Time, wire};
 
-use super::council::MOST_LACKING;
 use super::peers::Asked;
 use super::read::{Question, Tip, chain_request};
+use super::wanted::MOST_LACKING;
 use super::{
     ANSWER_BYTES, CHAIN_BYTES, DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DOCUMENTS,
     MAX_HANDOVERS, Ticket, repair,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use shoal_proto::{Epoch, NodeId, Span};
+use shoal_proto::{Epoch, NodeId};
 use shoal_topology::agreement::Height;
 use shoal_topology::{
     Answers, DirectoryWarning, Document, DocumentError, NetworkParameters, Recovery, RecoveryError,
