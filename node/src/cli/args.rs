@@ -203,6 +203,14 @@ pub(super) struct NetworkCheck {
     pub(super) strict: bool,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum AdmissionName {
+    /// Anybody.
+    Open,
+    /// Nobody else.
+    List,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -238,6 +246,18 @@ pub(super) struct NetworkNew {
     /// Layers of mixes.
     #[arg(long, default_value_t = 3)]
     pub(super) layers: u8,
+    /// Who may join: anybody who does some work first, or the members named here and nobody else.
+    #[arg(long, value_name = "WHO", default_value = "open")]
+    pub(super) admission: AdmissionName,
+    /// How many newcomers are listed in a term of 24 epochs at most, as a share of the members; one always may be.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
+    pub(super) newcomers: f64,
+    /// Work that a newcomer does first, for some seconds and 200 MB: each bit doubles it, 0 asks for none.
+    #[arg(long, value_name = "BITS", default_value_t = 6)]
+    pub(super) work: u8,
+    /// Terms in which a newcomer has no seat.
+    #[arg(long, value_name = "TERMS", default_value_t = 7)]
+    pub(super) seat_age: u32,
 }
 
 #[derive(Debug, Subcommand)]

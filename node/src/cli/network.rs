@@ -15,9 +15,9 @@ use shoal_node::config::{NodeConfig, NodeFlags, meant};
 use shoal_node::runtime::Clock;
 use shoal_node::state::{load_identity, write_new};
 use shoal_proto::{Span, Time};
-use shoal_topology::{Address, GenesisMember, NetworkParameters, Role};
+use shoal_topology::{Address, Admission, GenesisMember, NetworkParameters, Role};
 
-use super::args::{Network, NetworkNew};
+use super::args::{AdmissionName, Network, NetworkNew};
 use super::output;
 
 /// What `shoal network new --json` prints.
@@ -50,6 +50,13 @@ fn new(args: &NetworkNew, json: bool) -> Result<(), Failure> {
         genesis: now + Span::from_secs(args.genesis_in),
         epoch: args.epoch,
         layers: args.layers,
+        admission: match args.admission {
+            AdmissionName::Open => Admission::Open,
+            AdmissionName::List => Admission::List,
+        },
+        newcomers: args.newcomers,
+        work: args.work,
+        seat_age: args.seat_age,
         genesis_members: members,
         ..NetworkParameters::example()
     };

@@ -25,6 +25,9 @@ fn network(mixes: u8, providers: u8) -> NetworkParameters {
     };
     NetworkParameters {
         genesis: Time::from_micros(now() * 1_000_000),
+        newcomers: 0.02,
+        work: 6,
+        seat_age: 7,
         genesis_members: (1..=mixes + providers).map(member).collect(),
         ..NetworkParameters::example()
     }
@@ -97,7 +100,7 @@ const MEMBER: &str = "[[genesis_members]]";
 type Change = fn(&mut NetworkParameters);
 
 /// What is unwise: how it comes about, what is said of it, and how the line begins that it is about.
-const UNWISE: [(Change, &str, &str); 17] = [
+const UNWISE: [(Change, &str, &str); 19] = [
     (
         |p| p.genesis += Span::from_secs(30 * 86_400),
         "30.0 days ahead: until three epochs before",
@@ -113,6 +116,16 @@ const UNWISE: [(Change, &str, &str); 17] = [
         |p| (p.mean_delay, p.epoch) = (secs(10), secs(1000)),
         "short for a mean delay of 10s",
         "epoch =",
+    ),
+    (
+        |p| p.newcomers = 0.5,
+        "newcomers = 0.5: in one term somebody can bring",
+        "newcomers =",
+    ),
+    (
+        |p| p.work = 0,
+        "whoever joins pays nothing for it",
+        "work =",
     ),
     (
         |p| p.loop_rate = 0.0,

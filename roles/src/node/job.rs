@@ -23,6 +23,15 @@ pub enum NodeDone {
 }
 
 impl NodeJob {
+    /// Whether it takes seconds, and must keep no others waiting: see [`DirectoryJob::is_long`].
+    #[must_use]
+    pub const fn is_long(&self) -> bool {
+        match self {
+            Self::Directory(job) => job.is_long(),
+            Self::Command(..) => false,
+        }
+    }
+
     /// Does the work.
     #[must_use]
     pub fn run(self) -> NodeDone {

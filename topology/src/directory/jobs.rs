@@ -103,7 +103,7 @@ impl DirectoryJob {
         }
     }
 
-    /// Whether it takes seconds, and about 150 MB: it must keep no others waiting.
+    /// Whether it takes seconds, and about 200 MB: it must keep no others waiting.
     #[must_use]
     pub const fn is_long(&self) -> bool {
         matches!(self.task, Task::Work(..))

@@ -127,7 +127,7 @@ fn a_newcomer_has_no_seat_before_its_time() {
     assert_eq!(sat, Some(Height::new(8)));
 }
 
-/// The proof is made and checked for real: a few seconds, and 150 MB.
+/// The proof is made and checked for real: a few seconds, and 200 MB.
 #[test]
 fn a_stranger_comes_in_by_work_and_not_without() {
     let mut net = network(440, 2, |params| params.work = 1);

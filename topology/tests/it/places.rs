@@ -102,6 +102,32 @@ fn eight() -> Vec<Node> {
         .collect()
 }
 
+/// Of newcomers in one /24 one comes in a term, and the next one not beside it.
+#[test]
+fn one_newcomer_of_each_prefix_comes_in_a_term() {
+    let first = eight();
+    let mut params = network(&first);
+    // Of eight members six may come.
+    params.newcomers = 0.75;
+    let base = form(&params, None, &first).unwrap();
+    let strangers = (20..24).map(|index| Node::new(index, Role::Mix, &[50]));
+    let alone = (24..26).map(|index| Node::new(index, Role::Mix, &[u8::try_from(index).unwrap()]));
+    let all = Vec::from_iter(first.iter().cloned().chain(strangers).chain(alone));
+    let document = form(&params, Some(&base), &all).unwrap();
+    let listed = |nodes: &[Node]| {
+        let listed = nodes
+            .iter()
+            .filter(|node| document.member(&node.id()).is_some());
+        listed.count()
+    };
+    assert_eq!((listed(&all[8..12]), listed(&all[12..])), (1, 2));
+    // Without a limit all come.
+    params.newcomers = 1.0;
+    let base = form(&params, None, &first).unwrap();
+    let document = form(&params, Some(&base), &all).unwrap();
+    assert_eq!(document.members().len(), 14);
+}
+
 /// A member of a layer of the document, and its place in the list.
 fn in_layer(document: &Document, nodes: &[Node], layer: u8) -> usize {
     let found = nodes

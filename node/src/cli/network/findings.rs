@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 use shoal_proto::{Span, Time};
-use shoal_topology::{NetworkFile, NetworkParameters, ParameterError, Profile, Role, TYPICAL_LINK};
+use shoal_topology::{
+    Admission, NetworkFile, NetworkParameters, ParameterError, Profile, Role, TYPICAL_LINK,
+};
 
 /// A day, in seconds.
 const DAY: u64 = 86_400;
@@ -65,6 +67,7 @@ pub(super) fn findings(file: &NetworkFile, now: Time) -> Vec<Finding> {
         look.genesis(now);
         look.epoch();
         look.loops();
+        look.admission();
         look.profiles();
         look.members();
         findings = look.findings;
@@ -184,6 +187,40 @@ impl Look<'_> {
                 in_words(ago)
             );
             self.ok(key, what);
+        }
+    }
+
+    /// What it costs to fill the network with nodes of one's own.
+    fn admission(&mut self) {
+        let params = self.params;
+        if params.admission == Admission::List {
+            let what = "admission = \"list\": nobody joins but the members of this file".to_owned();
+            return self.ok("admission", what);
+        }
+        let advice = "give newcomers = 0.02, work = 6, seat_age = 7, or admission = \"list\"";
+        if params.newcomers >= 0.5 {
+            let share = params.newcomers;
+            let what = format!(
+                "newcomers = {share}: in one term somebody can bring as many nodes as a third of all, and decides \
+                 in the next"
+            );
+            self.warn("newcomers", what, advice);
+        }
+        if params.work == 0 {
+            let what = "work = 0: whoever joins pays nothing for it, so that places are drawn among as many \
+                        identities as somebody likes to make up"
+                .to_owned();
+            self.warn("work", what, advice);
+        }
+        if params.newcomers < 0.5 && params.work > 0 {
+            let what = format!(
+                "at most {} % of the members, or one, come in a term, after 2^{} times some seconds of work, and sit \
+                 after {} terms",
+                100.0 * params.newcomers,
+                params.work.saturating_sub(1),
+                params.seat_age
+            );
+            self.ok("admission", what);
         }
     }
 

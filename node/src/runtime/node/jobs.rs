@@ -16,6 +16,8 @@ use super::worker::Worker;
 pub(super) struct JobThreads {
     directory: Worker<NodeJob>,
     commands: Worker<NodeJob>,
+    /// What takes seconds, which happens only while a node asks for a place.
+    long: Worker<NodeJob>,
 }
 
 impl JobThreads {
@@ -28,12 +30,14 @@ impl JobThreads {
         Ok(Self {
             directory: spawn("documents")?,
             commands: spawn("commands")?,
+            long: spawn("long jobs")?,
         })
     }
 
     /// Has a job done.
     pub(super) fn give(&self, job: NodeJob) {
         match job {
+            _ if job.is_long() => self.long.give(job),
             NodeJob::Command(..) => self.commands.give(job),
             _ => self.directory.give(job),
         }
@@ -43,6 +47,7 @@ impl JobThreads {
     pub(super) fn stop(self) {
         self.directory.stop();
         self.commands.stop();
+        self.long.stop();
     }
 }
 
