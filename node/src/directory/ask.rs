@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Chain, Source};
 use crate::net::{
-    DialFailure, FrameSink, NetEvent, NetHandle, RequestFailure, multiaddr, network_at, spawn,
+    DialFailure, FrameSink, NetEvent, NetHandle, RequestFailure, hello_at, multiaddr, spawn,
 };
 use crate::runtime::{Clock, dialling};
 use crate::seed::seeded;
@@ -103,7 +103,8 @@ impl Asked {
         &self.chain
     }
 
-    /// How many microseconds its clock was ahead of ours when it last answered.
+    /// How many microseconds its clock was ahead of ours when it last answered; of a node of another network to
+    /// a second, as it says itself.
     #[must_use]
     pub const fn ahead(&self) -> Option<i64> {
         self.ahead
@@ -122,14 +123,14 @@ impl Asked {
         let opening = Line::open(&self.params, &self.source);
         let mut line = match timeout(patience.into(), opening).await {
             Ok(Ok(line)) => line,
-            Ok(Err(error)) => return Err(self.explained(error).await),
+            Ok(Err(error)) => return Err(self.explained(error, clock).await),
             Err(_) => return Err(late("been connected")),
         };
         let asked = loop {
             let answer = line.ask(self.chain.question());
             let bytes = match timeout(patience.into(), answer).await {
                 Ok(Ok(bytes)) => bytes,
-                Ok(Err(error)) => break Err(self.explained(error).await),
+                Ok(Err(error)) => break Err(self.explained(error, clock).await),
                 Err(_) => break Err(late("answered")),
             };
             // Each time a handover further, of which there are as many as have been signed.
@@ -162,18 +163,19 @@ impl Asked {
 
     /// Who is of another network fails in the handshake or knows no question, and neither says why: over TCP
     /// it can be asked.
-    async fn explained(&self, error: Unheard) -> Unheard {
+    async fn explained(&mut self, error: Unheard, clock: Clock) -> Unheard {
         if !matches!(error, Unheard::Unreachable | Unheard::Unknowing) {
             return error;
         }
         let addresses = self.source.addresses.iter();
         let tcp = addresses.filter(|address| address.transport() == Transport::Tcp);
         for address in tcp {
-            let told = network_at(SocketAddr::new(address.ip(), address.port())).await;
-            if let Some(network) = told
-                && network != self.params.hash()
+            let told = hello_at(SocketAddr::new(address.ip(), address.port()), clock).await;
+            if let Some(hello) = told
+                && hello.network != self.params.hash()
             {
-                return Unheard::OtherNetwork(network);
+                self.ahead = Some(hello.ahead_secs.saturating_mul(1_000_000));
+                return Unheard::OtherNetwork(hello.network);
             }
         }
         error

@@ -8,6 +8,8 @@ use shoal_topology::Reach;
 use shoal_topology::agreement::MAX_MESSAGE_BYTES;
 use zeroize::Zeroizing;
 
+use crate::runtime::Clock;
+
 /// Whether this is a node, or a client of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -26,6 +28,8 @@ pub struct NetConfig {
     pub network: NetworkHash,
     /// Which addresses are dialled; others are as if they were not given.
     pub reach: Reach,
+    /// What who asks over TCP for the network is told beside it, in whole seconds.
+    pub clock: Clock,
     /// Node or client.
     pub mode: Mode,
     /// Addresses to listen on: `/ip4/…/tcp/…` and `/ip4/…/udp/…/quic-v1`, or the same with `ip6`.

@@ -15,7 +15,7 @@ use libp2p::gossipsub::IdentTopic;
 use libp2p::request_response::OutboundRequestId;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, Swarm};
-use shoal_proto::{NetworkHash, NodeId};
+use shoal_proto::NodeId;
 use shoal_roles::RequestKind;
 use shoal_topology::Reach;
 use tokio::sync::mpsc;
@@ -32,7 +32,7 @@ use super::id::{identity, peer_of};
 use super::links::Links;
 use super::listen::listen;
 use super::metered::Hearing;
-use super::network::Asking;
+use super::network::{Asking, Hello};
 use super::shared::{Command, Shared};
 use super::sink::FrameSink;
 use super::standing::Standing;
@@ -91,6 +91,7 @@ pub(super) fn spawn(
         keypair,
         local,
         network: &config.network,
+        clock: config.clock,
         mode: config.mode,
         limits: &limits,
         stats: Arc::clone(&shared.stats),
@@ -112,7 +113,7 @@ pub(super) fn spawn(
         look_at: now(),
         alive: Alive::default(),
         hearing,
-        asking: (config.mode == Mode::Node).then(|| Asking::new(config.network)),
+        asking: (config.mode == Mode::Node).then(|| Asking::new(config.network, config.clock)),
         reach: config.reach,
         topic: gossip::topic(&config.network),
         shared: Arc::clone(&shared),
@@ -128,7 +129,7 @@ pub(super) fn spawn(
 }
 
 /// Waits for a member that says that it is of another network.
-async fn other_network(asking: &mut Option<Asking>) -> (NodeId, NetworkHash) {
+async fn other_network(asking: &mut Option<Asking>) -> (NodeId, Hello) {
     match asking {
         Some(asking) => asking.other().await,
         None => std::future::pending().await,
@@ -161,8 +162,9 @@ impl Driver {
                 () = events.closed(), if self.stopping.is_none() => self.stop(),
                 () = shared.changed() => self.wanted(),
                 Some(command) = self.commands.recv() => self.command(command),
-                (peer, network) = other_network(&mut self.asking) => {
-                    self.say(NetEvent::OtherNetwork { peer, network });
+                (peer, hello) = other_network(&mut self.asking) => {
+                    let Hello { network, ahead_secs } = hello;
+                    self.say(NetEvent::OtherNetwork { peer, network, ahead_secs });
                 }
                 ended = self.links.ended() => {
                     if let Some(ended) = ended {

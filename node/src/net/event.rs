@@ -118,6 +118,8 @@ pub enum NetEvent {
         peer: NodeId,
         /// The hash of that network's parameters.
         network: NetworkHash,
+        /// How many seconds its clock is ahead of ours, as it says; below 0 if it is behind.
+        ahead_secs: i64,
     },
     /// What was last published reached nobody: try again after
     /// [`GossipPeerSubscribed`](Self::GossipPeerSubscribed).

@@ -2,9 +2,10 @@
 //! handshake, or understands nothing, and neither says why.
 //!
 //! Over TCP, before anything is encrypted, whoever asks by a protocol whose name carries no network is told
-//! the hash of the network's parameters, which is public, and nothing else; then the connection is closed. It
-//! takes one of the places of handshakes, for as long as a handshake may take, and what it says is not
-//! authenticated: it explains to an operator why there is no connection, and decides nothing. A node asks
+//! the hash of the network's parameters and the node's clock in whole seconds, which are both public, and nothing
+//! else; then the connection is closed. The answer has 40 bytes: the hash (32), and the seconds since 1970 (8, the
+//! highest first). It takes one of the places of handshakes, for as long as a handshake may take, and what it says
+//! is not authenticated: it explains to an operator why there is no connection, and decides nothing. A node asks
 //! those of its members whom it has just failed to speak to, each once a minute at most, and no machine or
 //! network more often than it may be dialled. Clients neither ask nor are asked.
 
@@ -27,6 +28,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use crate::runtime::Clock;
+
 /// How long a member may take to be connected and to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often one member is asked at most.
@@ -37,6 +40,16 @@ const MOST: usize = 4;
 const REMEMBERED: usize = 4096;
 /// The first line of multistream-select, after its length.
 const HEADER: &str = "/multistream/1.0.0";
+
+/// What who listens says of itself, unauthenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// The hash of its network's parameters.
+    pub network: NetworkHash,
+    /// How many seconds its clock is ahead of ours; below 0 if it is behind. Both are cut to whole seconds, so one
+    /// says nothing.
+    pub ahead_secs: i64,
+}
 
 /// Why a connection did not become one.
 #[derive(Debug, Error)]
@@ -52,6 +65,7 @@ pub(super) enum Refused {
 pub(super) struct Telling {
     pub(super) noise: noise::Config,
     pub(super) network: NetworkHash,
+    pub(super) clock: Clock,
 }
 
 impl UpgradeInfo for Telling {
@@ -77,8 +91,10 @@ where
             return self.noise.upgrade_inbound(io, info).err_into().boxed();
         }
         async move {
+            let mut answer = self.network.as_bytes().to_vec();
+            answer.extend(self.clock.now().as_secs().to_be_bytes());
             // Who asked may be gone.
-            let _ = io.write_all(self.network.as_bytes()).await;
+            let _ = io.write_all(&answer).await;
             let _ = io.close().await;
             Err(Refused::Asked)
         }
@@ -140,14 +156,16 @@ impl<T: Transport + Unpin> Transport for ListenOnly<T> {
 /// Members that are asked for their network.
 pub(super) struct Asking {
     network: NetworkHash,
+    clock: Clock,
     asked: BTreeMap<NodeId, Instant>,
-    tasks: JoinSet<Option<(NodeId, NetworkHash)>>,
+    tasks: JoinSet<Option<(NodeId, Hello)>>,
 }
 
 impl Asking {
-    pub(super) fn new(network: NetworkHash) -> Self {
+    pub(super) fn new(network: NetworkHash, clock: Clock) -> Self {
         Self {
             network,
+            clock,
             asked: BTreeMap::new(),
             tasks: JoinSet::new(),
         }
@@ -162,18 +180,17 @@ impl Asking {
     /// Asks a member that may be asked, at this address.
     pub(super) fn ask(&mut self, now: Instant, node: NodeId, address: SocketAddr) {
         self.asked.insert(node, now);
-        self.tasks.spawn(async move {
-            let asked = timeout(PATIENCE, ask(address)).await;
-            Some((node, asked.ok()?.ok()?))
-        });
+        let clock = self.clock;
+        self.tasks
+            .spawn(async move { Some((node, hello_at(address, clock).await?)) });
     }
 
     /// Waits for the next member that says that it is of another network; for ever while none is asked.
-    pub(super) async fn other(&mut self) -> (NodeId, NetworkHash) {
+    pub(super) async fn other(&mut self) -> (NodeId, Hello) {
         loop {
             match self.tasks.join_next().await {
-                Some(Ok(Some((node, network)))) if network != self.network => {
-                    return (node, network);
+                Some(Ok(Some((node, hello)))) if hello.network != self.network => {
+                    return (node, hello);
                 }
                 Some(_) => {}
                 None => std::future::pending().await,
@@ -182,14 +199,20 @@ impl Asking {
     }
 }
 
-/// The network of who listens there, as it says itself; none if nobody says. It explains a failure to whoever
-/// asked by hand, and decides nothing.
-pub async fn network_at(address: SocketAddr) -> Option<NetworkHash> {
-    timeout(PATIENCE, ask(address)).await.ok()?.ok()
+/// The network and the clock of who listens there, as it says itself; none if nobody says. It explains a failure
+/// to an operator, and decides nothing.
+pub async fn hello_at(address: SocketAddr, clock: Clock) -> Option<Hello> {
+    let (network, theirs) = timeout(PATIENCE, ask(address)).await.ok()?.ok()?;
+    let ahead = i128::from(theirs) - i128::from(clock.now().as_secs());
+    let ahead_secs = i64::try_from(ahead).ok()?;
+    Some(Hello {
+        network,
+        ahead_secs,
+    })
 }
 
 /// Asks who listens there. Both lines of multistream-select are sent at once, and come back.
-async fn ask(address: SocketAddr) -> io::Result<NetworkHash> {
+async fn ask(address: SocketAddr) -> io::Result<(NetworkHash, u64)> {
     let mut lines = Vec::new();
     for line in [HEADER, name::HELLO] {
         lines.extend(u8::try_from(line.len() + 1));
@@ -203,7 +226,8 @@ async fn ask(address: SocketAddr) -> io::Result<NetworkHash> {
     if agreed != lines {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    let mut hash = [0; 32];
+    let (mut hash, mut seconds) = ([0; 32], [0; 8]);
     stream.read_exact(&mut hash).await?;
-    Ok(NetworkHash::new(hash))
+    stream.read_exact(&mut seconds).await?;
+    Ok((NetworkHash::new(hash), u64::from_be_bytes(seconds)))
 }

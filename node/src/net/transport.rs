@@ -34,6 +34,7 @@ use super::network::{ListenOnly, Telling};
 use super::stats::Stats;
 use super::way::Way;
 use super::{alive, packets, standing};
+use crate::runtime::Clock;
 
 /// Substreams of one connection at a time: packets, gossip and requests, with room to spare.
 const SUBSTREAMS: u16 = 128;
@@ -62,6 +63,7 @@ pub(super) struct Parts<'a> {
     pub(super) keypair: Keypair,
     pub(super) local: NodeId,
     pub(super) network: &'a NetworkHash,
+    pub(super) clock: Clock,
     pub(super) mode: Mode,
     pub(super) limits: &'a NetLimits,
     pub(super) stats: Arc<Stats>,
@@ -122,6 +124,7 @@ fn tcp(parts: &Parts<'_>) -> Result<transport::Boxed<Secured>, NetError> {
     let telling = Telling {
         noise: noise.clone(),
         network: *parts.network,
+        clock: parts.clock,
     };
     let listening = tcp()
         .upgrade(Version::V1Lazy)

@@ -65,6 +65,7 @@ pub(crate) fn dialling(
         secret,
         network,
         reach,
+        clock: Clock::start(),
         mode: Mode::Client,
         listen: Vec::new(),
         limits: net_limits(),

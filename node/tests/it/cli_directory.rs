@@ -218,6 +218,7 @@ impl Fake {
             secret: who.to_bytes(),
             network,
             reach: Reach::ANY,
+            clock: Clock::start(),
             mode: Mode::Node,
             listen: vec![address.parse().unwrap()],
             limits: NetLimits::default(),

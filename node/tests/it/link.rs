@@ -336,6 +336,7 @@ fn networking(
         secret,
         network: params.hash(),
         reach: params.reach(),
+        clock: Clock::start(),
         mode: Mode::Client,
         listen: Vec::new(),
         limits: NetLimits::default(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use shoal_node::net::{Multiaddr, NetEvent};
+use shoal_node::net::{Multiaddr, NetEvent, hello_at};
 use shoal_node::runtime::Clock;
 use shoal_proto::{NetworkHash, NodeId, Span};
 use shoal_roles::RequestKind;
@@ -359,7 +359,14 @@ async fn members_that_answer_keep_their_links() {
 
 async fn other_network(node: &mut Node, of: NodeId) -> NetworkHash {
     node.event(|event| match event {
-        NetEvent::OtherNetwork { peer, network } if peer == of => Some(network),
+        NetEvent::OtherNetwork {
+            peer,
+            network,
+            ahead_secs,
+        } if peer == of => {
+            assert!(ahead_secs.abs() <= 1, "one machine: {ahead_secs}");
+            Some(network)
+        }
         _ => None,
     })
     .await
@@ -396,7 +403,15 @@ async fn who_asks_for_the_network_is_told_that_and_nothing_else() {
     let mut answer = Vec::new();
     let read = timeout(LONG, stream.read_to_end(&mut answer)).await;
     read.expect("it is closed").unwrap();
-    let (agreed, hash) = answer.split_at(lines.len());
+    let (agreed, told) = answer.split_at(lines.len());
     assert_eq!(agreed, lines);
+    let (hash, seconds) = told.split_at(32);
     assert_eq!(hash, crate::net_support::NETWORK.as_bytes());
+    let seconds = u64::from_be_bytes(seconds.try_into().expect("eight bytes"));
+    let now = Clock::start().now().as_secs();
+    assert!((now - 60..=now).contains(&seconds), "{seconds} at {now}");
+    let hello = hello_at(socket(&node.addresses[0]), Clock::start()).await;
+    let hello = hello.expect("it answers again");
+    assert_eq!(hello.network, crate::net_support::NETWORK);
+    assert!(hello.ahead_secs.abs() <= 1, "{hello:?}");
 }

@@ -8,6 +8,7 @@ use shoal_node::net::{
     FrameSink, Mode, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, NetLimits, SendError,
     spawn,
 };
+use shoal_node::runtime::Clock;
 use shoal_packet::Frame;
 use shoal_proto::size::FRAME_BYTES;
 use shoal_proto::{NetworkHash, NodeId};
@@ -70,6 +71,7 @@ pub(crate) fn config(seed: u8, listen: &[&str]) -> NetConfig {
         secret: Zeroizing::new([seed; 32]),
         network: NETWORK,
         reach: Reach::ANY,
+        clock: Clock::start(),
         mode: Mode::Node,
         listen: listen
             .iter()

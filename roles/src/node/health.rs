@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use shoal_mix::DropReason;
 use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
 use shoal_provider::StoreError;
-use shoal_topology::{Address, Document, KeyRing, LocalNode, NetworkParameters, Role, Ties, View};
+use shoal_topology::{
+    Address, Document, KeyRing, LocalNode, NetworkParameters, Role, Ties, View, middle,
+};
 
 use super::clock::Off;
 use super::trouble::{Trouble, TroubleKind};
@@ -19,6 +21,9 @@ use super::trouble::{Trouble, TroubleKind};
 const NEIGHBOURS_PATIENCE: Span = Span::from_secs(10);
 /// A disk that fails now and then is one trouble: it is over when nothing has failed for so long.
 const CALM: Span = Span::from_secs(5);
+/// How many seconds clocks in another network may be off this node's without a word of it. They are told in whole
+/// seconds, and by nobody who proves who he is.
+const OTHERS_TOLERANCE: u64 = 30;
 /// When what stands is told again for the first time; then after twice as long each time.
 const FIRST_REMINDER: Span = Span::from_secs(15);
 /// The longest time between two reminders.
@@ -142,8 +147,8 @@ pub(super) struct Readiness {
     cut_since: Option<Time>,
     /// By the document of this epoch, as long as no link and no document changes that.
     neighbours: Option<(Epoch, Neighbours)>,
-    /// First members that have answered for another network.
-    others: BTreeMap<NodeId, NetworkHash>,
+    /// First members that have answered for another network, with how many seconds ahead their clocks are.
+    others: BTreeMap<NodeId, (NetworkHash, i64)>,
     /// Nothing that it depends on has changed since it was looked at, and nothing will before then.
     settled_until: Option<Time>,
     /// What was said last; nothing before the first time.
@@ -197,9 +202,9 @@ impl Readiness {
     }
 
     /// A first member answers for another network, or turns out to be of this one.
-    pub(super) fn network_of(&mut self, peer: NodeId, other: Option<NetworkHash>) {
+    pub(super) fn network_of(&mut self, peer: NodeId, other: Option<(NetworkHash, i64)>) {
         let before = match other {
-            Some(hash) => self.others.insert(peer, hash),
+            Some(other) => self.others.insert(peer, other),
             None => self.others.remove(&peer),
         };
         if before != other {
@@ -288,13 +293,15 @@ impl Readiness {
         let genesis = params.genesis_members.iter();
         let of = genesis.filter(|member| member.id != *look.local).count();
         if self.others.len() > look.connected
-            && let Some(theirs) = most_frequent(self.others.values())
+            && let Some(theirs) = most_frequent(self.others.values().map(|(hash, _)| hash))
         {
+            let ahead = middle(self.others.values().map(|(_, ahead)| *ahead).collect());
             troubles.push(Trouble::OtherNetwork {
                 others: self.others.len(),
                 of,
                 ours: params.hash(),
                 theirs,
+                ahead_secs: (ahead.unsigned_abs() > OTHERS_TOLERANCE).then_some(ahead),
             });
         } else if troubles.is_empty() {
             // With a clock that is off, nothing else can be said.

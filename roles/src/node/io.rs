@@ -74,6 +74,8 @@ pub enum NodeInput {
         peer: NodeId,
         /// The hash of the parameters that it goes by.
         network: NetworkHash,
+        /// How many seconds its clock is ahead of this node's, as it says; below 0 if it is behind.
+        ahead_secs: i64,
     },
     /// A neighbour passed on gossip. Answered by [`NodeAction::Verdict`].
     Gossip {

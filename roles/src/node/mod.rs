@@ -487,9 +487,14 @@ impl Node {
             }
             NodeInput::LinkUp(peer) => return self.link(now, peer, true),
             NodeInput::LinkDown(peer) => return self.link(now, peer, false),
-            NodeInput::OtherNetwork { peer, network } => {
+            NodeInput::OtherNetwork {
+                peer,
+                network,
+                ahead_secs,
+            } => {
                 if self.params.is_genesis(&peer) && network != self.params.hash() {
-                    self.readiness.network_of(peer, Some(network));
+                    let other = Some((network, ahead_secs));
+                    self.readiness.network_of(peer, other);
                 }
                 return;
             }

@@ -28,6 +28,9 @@ pub enum Trouble {
         ours: NetworkHash,
         /// That of most of those others.
         theirs: NetworkHash,
+        /// How many seconds the clocks of most of them are ahead of this node's, below 0 for behind; none if that
+        /// is little.
+        ahead_secs: Option<i64>,
     },
     /// There is no document.
     NoDocument {
@@ -175,11 +178,13 @@ impl Trouble {
                 of,
                 ours,
                 theirs,
+                ahead_secs,
             } => format!(
                 "{others} of {of} first members answer for another network: compare network.toml with \
-                 theirs (its hash is {} here and {} there; `shoal network show` prints it)",
+                 theirs (its hash is {} here and {} there; `shoal network show` prints it){}",
                 ours.short(),
-                theirs.short()
+                theirs.short(),
+                ahead_secs.map_or_else(String::new, clock_too)
             ),
             Self::NoDocument { missing: 0, .. } => {
                 "there is no document of the network yet; neighbours are asked for it".to_owned()
@@ -244,6 +249,17 @@ impl Trouble {
             Self::Stopping => "the node is stopping".to_owned(),
         }
     }
+}
+
+/// What those of another network say of the clock beside it.
+fn clock_too(ahead_secs: i64) -> String {
+    // Theirs ahead is ours behind.
+    let side = if ahead_secs > 0 { "behind" } else { "ahead of" };
+    let by = Span::from_secs(ahead_secs.unsigned_abs());
+    format!(
+        "; and this machine's clock is {} {side} theirs: set it too",
+        by.human()
+    )
 }
 
 /// What a node shares with whom, so that no document has a place for it, and what to do.
@@ -320,6 +336,7 @@ mod tests {
                 of: 3,
                 ours: hash(1),
                 theirs: hash(2),
+                ahead_secs: Some(-601),
             },
             Trouble::NoDocument { missing: 2, of: 3 },
             Trouble::Deaf {

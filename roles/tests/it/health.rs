@@ -204,23 +204,30 @@ fn first_members_of_another_network_are_named_as_what_they_are() {
         world.input(NodeInput::OtherNetwork {
             peer: *peer,
             network,
+            ahead_secs: 600,
         });
     }
     // Nobody who is not a first member has a say, nor one that names ours.
     let ours = world.network.params.hash();
     for (peer, network) in [(NodeId::new([1; 32]), theirs), (members[2], ours)] {
-        world.input(NodeInput::OtherNetwork { peer, network });
+        world.input(NodeInput::OtherNetwork {
+            peer,
+            network,
+            ahead_secs: -99,
+        });
     }
     let trouble = Trouble::OtherNetwork {
         others: 2,
         of: of - 1,
         ours,
         theirs,
+        ahead_secs: Some(600),
     };
     assert_eq!(world.troubles(), std::slice::from_ref(&trouble));
     let words = trouble.told(world.now);
     assert!(words.starts_with("2 of 8 first members"), "{words}");
     assert!(words.contains(&theirs.short()) && words.contains(&ours.short()));
+    assert!(words.contains("clock is 10 min behind theirs"), "{words}");
     // As many are of this network after all.
     for peer in &members[2..4] {
         world.input(NodeInput::Connected(*peer));

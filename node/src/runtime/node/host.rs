@@ -177,7 +177,15 @@ impl Host {
             }
             NetEvent::Response { from, bytes, .. } => NodeInput::Response { from, bytes },
             NetEvent::RequestFailed { from, .. } => NodeInput::RequestFailed { from },
-            NetEvent::OtherNetwork { peer, network } => NodeInput::OtherNetwork { peer, network },
+            NetEvent::OtherNetwork {
+                peer,
+                network,
+                ahead_secs,
+            } => NodeInput::OtherNetwork {
+                peer,
+                network,
+                ahead_secs,
+            },
             NetEvent::PublishFailed => NodeInput::PublishFailed,
             NetEvent::GossipPeerSubscribed | NetEvent::DialFailed { .. } => return,
         };

@@ -250,6 +250,7 @@ impl Starting {
             secret: self.identity.to_bytes(),
             network: self.params.hash(),
             reach: self.params.reach(),
+            clock: self.clock,
             mode: Mode::Node,
             listen: self.config.listen.clone(),
             limits: NetLimits {
