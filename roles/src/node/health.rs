@@ -10,7 +10,7 @@ use shoal_mix::DropReason;
 use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
 use shoal_provider::StoreError;
 use shoal_topology::{
-    Address, Document, KeyRing, LocalNode, NetworkParameters, Role, Ties, View, middle,
+    Address, Document, KeyRing, LocalNode, NetworkParameters, Role, Ties, View, Waiting, middle,
 };
 
 use super::clock::Off;
@@ -89,6 +89,8 @@ pub(super) struct Look<'a> {
     pub(super) parts: &'a Parts,
     /// From when on a document can name the node and a key that it has.
     pub(super) next: Time,
+    /// How it stands among those that wait for a place; none for a member.
+    pub(super) waiting: Option<Waiting>,
     /// The first members that have not been heard of.
     pub(super) unheard: usize,
     pub(super) clock: Option<Off>,
@@ -325,7 +327,10 @@ impl Readiness {
             let why = document.no_place(*role, ties).filter(|_| listed.is_none());
             return troubles.push(match why {
                 Some(why) => Trouble::LeftOut { epoch, why },
-                None => Trouble::NotAMember { epoch, next },
+                None => match look.waiting.filter(|it| it.works || it.waiting > it.room) {
+                    Some(waiting) if listed.is_none() => Trouble::Waits { epoch, waiting },
+                    _ => Trouble::NotAMember { epoch, next },
+                },
             });
         };
         // Another key than the one that others pack for opens nothing.

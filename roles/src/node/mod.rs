@@ -261,6 +261,7 @@ impl Node {
             keys: self.directory.keys(),
             parts: &self.parts,
             next: self.directory.next_usable(now),
+            waiting: self.directory.waits(),
             unheard: self.directory.unheard(),
             clock: self.clocks.off(),
             is_behind: self.durable.is_behind(),

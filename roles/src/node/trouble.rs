@@ -5,7 +5,7 @@ use std::fmt;
 use shoal_mix::DropReason;
 use shoal_proto::{Epoch, NetworkHash, Span, Time};
 use shoal_provider::StoreError;
-use shoal_topology::{NoPlace, TieKind};
+use shoal_topology::{NoPlace, TieKind, Waiting};
 
 /// Why a node does not do its work. [`told`](Self::told) says what happens next, or what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,13 @@ pub enum Trouble {
         epoch: Epoch,
         /// When one takes effect that can.
         next: Time,
+    },
+    /// The document in force does not list this node, and more wait for a place than come in.
+    Waits {
+        /// The document's epoch.
+        epoch: Epoch,
+        /// How it stands among them.
+        waiting: Waiting,
     },
     /// The document in force expels this node: it has voted for two things in one step.
     Expelled {
@@ -147,7 +154,7 @@ impl Trouble {
             Self::Clock { .. } => TroubleKind::Clock,
             Self::OtherNetwork { .. } => TroubleKind::OtherNetwork,
             Self::NoDocument { .. } => TroubleKind::NoDocument,
-            Self::NotAMember { .. } => TroubleKind::NotAMember,
+            Self::NotAMember { .. } | Self::Waits { .. } => TroubleKind::NotAMember,
             Self::Expelled { .. } => TroubleKind::Expelled,
             Self::LeftOut { .. } => TroubleKind::LeftOut,
             Self::NoKey { .. } => TroubleKind::NoKey,
@@ -197,6 +204,15 @@ impl Trouble {
                 "the document of epoch {epoch} has no place for this node yet; it waits for the next one that \
                  can, {}",
                 At(*next, now)
+            ),
+            Self::Waits { epoch, waiting } if waiting.works => format!(
+                "the document of epoch {epoch} does not list this node: it does the work that the network asks of \
+                 newcomers, one thread and 200 MB for minutes, and then waits to be drawn"
+            ),
+            Self::Waits { epoch, waiting } => format!(
+                "the document of epoch {epoch} does not list this node: it is one of {} that wait to be drawn, of \
+                 whom {} more come in in this term and {} in each; nothing has to be done",
+                waiting.waiting, waiting.room, waiting.a_term
             ),
             Self::Expelled { epoch, last, next } => format!(
                 "the document of epoch {epoch} expels this node up to epoch {last}, because it has voted for \
@@ -319,6 +335,28 @@ mod tests {
             assert!(told.contains("epoch 7"), "{told}");
             assert!(told.ends_with("at 10:00:00 UTC, in 54 min"), "{told}");
         }
+    }
+
+    #[test]
+    fn who_waits_to_be_drawn_is_told_among_how_many() {
+        let waiting = |works| Waiting {
+            waiting: 31,
+            room: 1,
+            a_term: 2,
+            works,
+        };
+        let told = |works| {
+            let waiting = waiting(works);
+            let trouble = Trouble::Waits {
+                epoch: Epoch::new(7),
+                waiting,
+            };
+            trouble.told(Time::default())
+        };
+        let drawn =
+            "one of 31 that wait to be drawn, of whom 1 more come in in this term and 2 in each";
+        assert!(told(false).contains(drawn), "{}", told(false));
+        assert!(told(true).contains("does the work"), "{}", told(true));
     }
 
     #[test]

@@ -12,12 +12,17 @@ use crate::{Admission, newcomers};
 /// After how long a piece of work counts as lost. It takes seconds, on a small machine a minute.
 const PATIENCE: Span = Span::from_secs(600);
 
+/// How often it is counted who else waits.
+const COUNTED: Span = Span::from_secs(1);
+
 /// The work that this node has done, or does.
 #[derive(Default)]
 pub(super) struct Joining {
     proof: Option<Work>,
     /// For which term, by which nonce, and since when it is being tried.
     tries: Option<(Salt, u32, Option<Time>)>,
+    /// How this node stood when it was last looked, and when that was.
+    stood: Option<(Time, Waiting)>,
 }
 
 /// How a node that waits for a place stands: see [`Directory::waits`].
@@ -36,6 +41,9 @@ pub struct Waiting {
 impl<R: CryptoRng> Directory<R> {
     /// Has work done for as long as this node is no member and the network asks for it.
     pub(super) fn keep_joining(&mut self, now: Time) {
+        if self.joining.stood.is_none_or(|(at, _)| now >= at + COUNTED) {
+            self.joining.stood = self.stands().map(|stands| (now, stands));
+        }
         let Some(applicant) = self.applicant().filter(|_| !self.own.is_held()) else {
             return;
         };
@@ -112,9 +120,14 @@ impl<R: CryptoRng> Directory<R> {
         proof.map_or_else(Vec::new, Work::encode)
     }
 
-    /// How this node stands among those that wait for a place. None for a member, and while there is no document.
+    /// How this node stood a moment ago among those that wait for a place. None for a member, and while there is
+    /// no document.
     #[must_use]
     pub fn waits(&self) -> Option<Waiting> {
+        self.joining.stood.map(|(_, stood)| stood)
+    }
+
+    fn stands(&self) -> Option<Waiting> {
         let (own, tip) = (self.own_id()?, &self.archive.tip()?.document);
         if tip.member(&own).is_some() || self.rules.is_genesis(&own) {
             return None;
