@@ -12,6 +12,9 @@ use crate::delta::delta;
 use crate::rules::Rules;
 use crate::{Document, MAX_STALE_EPOCHS, NetworkParameters, RecoveryError, View};
 
+/// A handover, encoded, and its height.
+type Encoded = (Height, Arc<[u8]>);
+
 /// The documents that are known, at most one for each epoch: more than two thirds of the seats have
 /// signed each, so there are no two.
 pub(super) struct Archive {
@@ -157,7 +160,7 @@ impl Archive {
     ///
     /// # Errors
     /// The height of a document that is here where a recovery goes on from another one.
-    pub(super) fn recover(&mut self, rules: &Rules) -> Result<Option<(Height, Arc<[u8]>)>, Height> {
+    pub(super) fn recover(&mut self, rules: &Rules) -> Result<Option<Encoded>, Height> {
         let Some(trust) = &mut self.trust else {
             return Ok(None);
         };
