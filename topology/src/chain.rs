@@ -347,17 +347,18 @@ fn try_follow(
     documents: &[Vec<u8>],
     known: &[Arc<Document>],
 ) -> Result<(), DocumentError> {
-    let mut handovers = handovers.iter().peekable();
+    let decode = |bytes: &Vec<u8>| Handover::decode(bytes, rules).map(|it| (it, bytes.clone()));
+    let mut handovers = handovers.iter().map(decode).peekable();
     // What others may be changes of. Nobody needs to have signed it for that: the hash of what comes out was.
     let mut bases: Vec<Arc<Document>> = known.to_vec();
     for bytes in documents {
         let (document, certificate) = read(bytes)?;
         let header = document.header()?;
         let height = header.height;
-        while followed.trust.until() < height
-            && let Some(bytes) = handovers.next()
-        {
-            take(rules, followed, bytes)?;
+        // Also one in the middle of a term: by a recovery, which makes the document one of other seats.
+        let before = |it: &(Handover, _)| it.0.header.height < height;
+        while let Some(handover) = handovers.next_if(|it| it.as_ref().map_or(true, before)) {
+            take(rules, followed, handover?)?;
         }
         // One of a term that is over is only of use to who has followed it.
         if height <= followed.trust.since {
@@ -377,7 +378,7 @@ fn try_follow(
             certificate,
         });
     }
-    handovers.try_for_each(|bytes| take(rules, followed, bytes))
+    handovers.try_for_each(|handover| take(rules, followed, handover?))
 }
 
 fn open(
@@ -414,8 +415,11 @@ fn check_against(
     Ok(())
 }
 
-fn take(rules: &Rules, followed: &mut Followed, bytes: &[u8]) -> Result<(), DocumentError> {
-    let handover = Handover::decode(bytes, rules)?;
+fn take(
+    rules: &Rules,
+    followed: &mut Followed,
+    (handover, bytes): (Handover, Vec<u8>),
+) -> Result<(), DocumentError> {
     // Who asks two nodes hears of it twice.
     if handover.header.height <= followed.trust.since {
         return Ok(());

@@ -11,8 +11,8 @@ use crate::directory::Chain;
 use crate::rules::Rules;
 use crate::{
     Address, Certified, Directory, DirectoryAction, DirectoryInput, Document, DocumentHeader,
-    GenesisMember, Handover, Identity, NetworkFile, NetworkParameters, Response, Restored, Role,
-    SignedDescriptor, Ticket, Trust, adopt_documents,
+    GenesisMember, Handover, Identity, NetworkFile, NetworkParameters, RecoveryFile, Response,
+    Restored, Role, SignedDescriptor, Ticket, Trust, adopt_documents,
 };
 
 /// Descriptors from anybody.
@@ -44,6 +44,16 @@ pub fn fuzz_parameters(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = NetworkParameters::from_toml(text).map(|params| params.hash());
         let _ = NetworkFile::read(text).startable();
+    }
+}
+
+/// A recovery's file: what was read is written as it was, but for comments and spaces.
+pub fn fuzz_recovery(data: &[u8]) {
+    let network = NetworkParameters::example().hash();
+    let text = std::str::from_utf8(data).unwrap_or_default();
+    if let Ok(file) = RecoveryFile::read(text, &network) {
+        let _ = file.recovery.check(&network);
+        assert_eq!(RecoveryFile::read(&file.to_toml(), &network), Ok(file));
     }
 }
 
@@ -259,6 +269,7 @@ const TARGETS: &[check::Target] = &[
     ("header", fuzz_header),
     ("message", fuzz_message),
     ("parameters", fuzz_parameters),
+    ("recovery", fuzz_recovery),
     ("response", fuzz_response),
 ];
 

@@ -40,7 +40,7 @@ pub struct NetworkParameters {
     /// The nodes that the network starts with, and that newcomers ask first.
     #[serde(default)]
     pub genesis_members: Vec<GenesisMember>,
-    /// Who decides from which document on because those that should are lost: at most 16, ascending by
+    /// Who decides from which document on because those that should are lost: at most 8, ascending by
     /// height. Not part of the hash that names the network.
     #[serde(default)]
     pub recoveries: Vec<Recovery>,

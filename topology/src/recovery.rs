@@ -20,7 +20,7 @@ use crate::identity::{Identity, verify_by};
 use crate::{Certified, Document, Handover, Member};
 
 /// Most recoveries of a network.
-pub const MAX_RECOVERIES: usize = 16;
+pub const MAX_RECOVERIES: usize = 8;
 /// Most bytes of a recovery's file.
 pub const MAX_RECOVERY_BYTES: usize = 128 * 1024;
 /// Bytes of a signature.

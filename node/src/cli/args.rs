@@ -2,6 +2,7 @@
 
 mod client;
 mod directory;
+mod recovery;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub(super) use self::client::{
     ClientStatus, ClientStop, ClientWait, Until, WaitFor,
 };
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
+pub(super) use self::recovery::{Recovery, RecoveryAdd, RecoveryNew, RecoverySign};
 
 /// What stands below the list of commands.
 fn after_help() -> String {
@@ -179,6 +181,9 @@ pub(super) enum Network {
     },
     /// Look for everything that is wrong or unwise with a network's file.
     Check(NetworkCheck),
+    /// Go on with a network of which more than a third of the seats is lost for good.
+    #[command(subcommand)]
+    Recovery(Recovery),
 }
 
 #[derive(Debug, Args)]

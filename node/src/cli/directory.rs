@@ -2,7 +2,7 @@
 
 mod document;
 mod show;
-mod verify;
+pub(super) mod verify;
 mod watch;
 
 use std::sync::Arc;
@@ -24,7 +24,10 @@ pub(super) async fn run(command: &Directory, json: bool) -> Result<(), Failure> 
 }
 
 /// The network, and the nodes that are to be asked: those that were given, else so many of the file.
-fn whom(whom: &Whom, most: usize) -> Result<(Arc<NetworkParameters>, Vec<Asked>), Failure> {
+pub(super) fn whom(
+    whom: &Whom,
+    most: usize,
+) -> Result<(Arc<NetworkParameters>, Vec<Asked>), Failure> {
     let params = load_network(&whom.network).map_err(Failure::usage)?;
     let params = Arc::new(params);
     let mut sources: Vec<Source> = Vec::new();

@@ -67,7 +67,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         match cli.command {
             Command::Init(args) => init::run(&args, json),
             Command::Family(command) => family::run(&command, json),
-            Command::Network(command) => network::run(&command, json),
+            Command::Network(command) => network::run(&command, json).await,
             Command::Directory(command) => directory::run(&command, json).await,
             Command::Node(command) => node::run(command, cli.log_level, json).await,
             Command::Client(command) => client::run(command, cli.log_level, json).await,

@@ -3,6 +3,7 @@
 mod check;
 mod findings;
 mod members;
+mod recovery;
 mod show;
 
 use std::path::Path;
@@ -30,11 +31,12 @@ struct Made {
     members: usize,
 }
 
-pub(super) fn run(command: &Network, json: bool) -> Result<(), Failure> {
+pub(super) async fn run(command: &Network, json: bool) -> Result<(), Failure> {
     match command {
         Network::New(args) => new(args, json),
         Network::Show { file } => show::run(file, json),
         Network::Check(args) => check::run(args, json),
+        Network::Recovery(command) => recovery::run(command, json).await,
     }
 }
 

@@ -59,6 +59,14 @@ pub enum ConfigError {
         /// What is wrong with it, and what to do.
         message: String,
     },
+    /// The file of a recovery can't be used.
+    #[error("the recovery {path} {message}", path = path.display())]
+    Recovery {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
     /// A value that parses and still can't be right.
     #[error("{}{key}: {message}", origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: ")))]
     Invalid {

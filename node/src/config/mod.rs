@@ -18,7 +18,7 @@ pub use client::{ClientConfig, ClientFile, ClientFlags, DEFAULT_CLIENT_FILE};
 pub use error::ConfigError;
 pub use layers::{Layered, Origins, Override, Source, environment_name, known_keys};
 pub use log::{LogConfig, LogFormat, LogLevel};
-pub use network::{load_network, read_network};
+pub use network::{load_network, read_network, read_recovery, with_recovery};
 pub use node::{DEFAULT_NODE_FILE, FamilyClaim, LinkLimits, NodeConfig, NodeFile, NodeFlags};
 pub use read::ReadError;
 pub use shoal_topology::Role;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shoal_topology::{NetworkFile, NetworkParameters, ParameterError};
+use shoal_topology::{NetworkFile, NetworkParameters, ParameterError, Recovery, RecoveryFile};
 
 use super::error::ConfigError;
 use super::read::{ReadError, read_text};
@@ -19,6 +19,37 @@ pub fn read_network(path: &Path) -> Result<NetworkFile, ConfigError> {
         _ => refused(path, error.to_string()),
     })?;
     Ok(NetworkFile::read(&text))
+}
+
+/// Reads a recovery of a network, signed by as many as it is.
+///
+/// # Errors
+/// [`ConfigError::Recovery`]: why it is none of this network, and what to do about it.
+pub fn read_recovery(path: &Path, params: &NetworkParameters) -> Result<RecoveryFile, ConfigError> {
+    let refused = |message| ConfigError::Recovery {
+        path: path.to_owned(),
+        message,
+    };
+    let text = read_text(path).map_err(|error| refused(error.to_string()))?;
+    let read = RecoveryFile::read(&text, &params.hash());
+    read.map_err(|error| refused(format!("does not count: {error}")))
+}
+
+/// A network's file with one more recovery at its end, else as it is: its comments stay.
+///
+/// # Errors
+/// Those of [`load_network`], of the file as it is and as it would be.
+pub fn with_recovery(path: &Path, recovery: &Recovery) -> Result<String, ConfigError> {
+    load_network(path)?;
+    let text = read_text(path).map_err(|error| refused(path, error.to_string()))?;
+    let text = format!(
+        "{}\n\n[[recoveries]]\n{}",
+        text.trim_end(),
+        recovery.to_toml()
+    );
+    let checked = NetworkFile::read(&text).startable();
+    checked.map_err(|error| refused(path, format!("would not be valid with it: {error}")))?;
+    Ok(text)
 }
 
 /// Reads and checks a file of network parameters.

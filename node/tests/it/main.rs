@@ -13,6 +13,7 @@ mod cli_control;
 mod cli_directory;
 mod cli_files;
 mod cli_network;
+mod cli_recovery;
 mod config;
 mod demo;
 mod directory;

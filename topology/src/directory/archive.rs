@@ -29,6 +29,9 @@ pub(super) struct Archive {
     trust: Option<Trust>,
 }
 
+/// An encoded handover, and its height.
+type Encoded = (Height, Arc<[u8]>);
+
 impl Archive {
     pub(super) fn new(rules: &Rules) -> Self {
         Self {
@@ -114,7 +117,7 @@ impl Archive {
         rules: &Rules,
         certified: &Certified,
         seats: Seats,
-    ) -> Option<(Height, Arc<[u8]>)> {
+    ) -> Option<Encoded> {
         let height = certified.document.height();
         self.add(certified.clone());
         // After a recovery's document others sit: see `recover`.

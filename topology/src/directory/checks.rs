@@ -62,13 +62,8 @@ impl Checks {
         Some(waiting)
     }
 
-    /// How many pieces of gossip wait.
-    pub(super) const fn gossip(&self) -> usize {
-        self.gossip
-    }
-
     /// Has a piece of gossip wait for the check of these bytes. True if that has to be begun.
-    pub(super) fn wait(&mut self, now: Time, bytes: &Arc<[u8]>, from: (NodeId, Ticket)) -> bool {
+    fn wait(&mut self, now: Time, bytes: &Arc<[u8]>, from: (NodeId, Ticket)) -> bool {
         self.gossip += 1;
         let (waiting, new) = self.entry(now, bytes);
         waiting.gossip.push(from);
@@ -127,16 +122,43 @@ impl<R: CryptoRng> Directory<R> {
             self.note_source(*from, &message);
             return self.verdict(ticket, Verdict::Ignore);
         };
-        if self.votes.gossip >= MAX_MESSAGES || !self.peers.begin_message(from) {
-            self.counters.overflowed += 1;
-            return self.verdict(ticket, Verdict::Ignore);
-        }
-        self.votes.gossip += 1;
-        let bytes = bytes.into();
-        let (waiting, new) = self.votes.entry(now, &bytes);
-        waiting.gossip.push((*from, ticket));
-        if new {
+        if let Some(bytes) = self.message_waits(now, (*from, ticket), bytes) {
             self.job(Task::Message(bytes, message, seats));
+        }
+    }
+
+    /// Has what a seat said, or evidence, wait for a check of signatures, if there is room. Gives its bytes if
+    /// that has to be begun.
+    pub(super) fn message_waits(
+        &mut self,
+        now: Time,
+        from: (NodeId, Ticket),
+        bytes: Vec<u8>,
+    ) -> Option<Arc<[u8]>> {
+        if self.votes.gossip >= MAX_MESSAGES || !self.peers.begin_message(&from.0) {
+            self.counters.overflowed += 1;
+            self.verdict(from.1, Verdict::Ignore);
+            return None;
+        }
+        let bytes = bytes.into();
+        self.votes.wait(now, &bytes, from).then_some(bytes)
+    }
+
+    /// Says what became of copies of what a seat said, or of evidence: whether it is sound, and news.
+    pub(super) fn message_verdicts(
+        &mut self,
+        copies: Vec<(NodeId, Ticket)>,
+        is_sound: bool,
+        mut is_news: bool,
+    ) {
+        for (from, ticket) in copies {
+            self.peers.end_message(&from);
+            let verdict = match (is_sound, std::mem::take(&mut is_news)) {
+                (true, true) => Verdict::Accept,
+                (true, false) => Verdict::Ignore,
+                (false, _) => Verdict::Reject,
+            };
+            self.verdict(ticket, verdict);
         }
     }
 
@@ -147,30 +169,20 @@ impl<R: CryptoRng> Directory<R> {
         bytes: &[u8],
         checked: Result<Verified, MessageError>,
     ) {
-        let Some(waiting) = self.votes.end(bytes) else {
+        let Some(copies) = self.votes.take(bytes) else {
             return;
         };
-        let message = checked.as_ref().ok().map(|it| it.message().clone());
-        let mut news = false;
-        if let Ok(verified) = checked {
-            news = self.agree(now, verified);
-            self.counters.heard += u64::from(news);
-        } else {
+        let Ok(verified) = checked else {
             self.counters.not_agreement += 1;
+            return self.message_verdicts(copies, false, false);
+        };
+        let message = verified.message().clone();
+        let is_news = self.agree(now, verified);
+        self.counters.heard += u64::from(is_news);
+        for (from, _) in &copies {
+            self.note_source(*from, &message);
         }
-        for (from, ticket) in waiting.gossip {
-            self.peers.end_message(&from);
-            if let Some(message) = &message {
-                self.note_source(from, message);
-            }
-            let verdict = match (message.is_some(), news) {
-                (true, true) => Verdict::Accept,
-                (true, false) => Verdict::Ignore,
-                (false, _) => Verdict::Reject,
-            };
-            news = false;
-            self.verdict(ticket, verdict);
-        }
+        self.message_verdicts(copies, true, is_news);
     }
 
     /// Takes a descriptor that came by gossip as far as is cheap, and has the rest of it checked.
@@ -193,11 +205,8 @@ impl<R: CryptoRng> Directory<R> {
             self.counters.overflowed += 1;
             return self.verdict(ticket, Verdict::Ignore);
         }
-        self.checks.gossip += 1;
         let bytes = bytes.into();
-        let (waiting, new) = self.checks.entry(now, &bytes);
-        waiting.gossip.push((*from, ticket));
-        if new {
+        if self.checks.wait(now, &bytes, (*from, ticket)) {
             self.job(Task::Descriptor(bytes));
         }
     }

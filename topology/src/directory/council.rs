@@ -9,43 +9,34 @@ use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time};
 
 use super::held::{choose, look_at};
 use super::jobs::{Recipe, Task};
-use super::judge::{Candidate, Judged, Sound};
-use super::pool::{counts, is_lapsed};
-use super::read::Claim;
+use super::judge::Sound;
+use super::pool::is_lapsed;
+use super::wanted::Wanted;
 use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning, JOB_PATIENCE};
 use crate::agreement::{
     Agreement, AgreementAction, AgreementInput, Certificate, Height, Judgement, Message, Reveal,
     Seat, Seats, Timing, Verified,
 };
 use crate::chain::Certified;
-use crate::delta::Body;
 use crate::document::Place;
 use crate::{Descriptor, Document, DocumentError, Identity, Offences, SignedDescriptor};
 
 /// How long to wait for the rest once more than two thirds of the seats have been heard of, where no
 /// freeze says when to begin.
 const REST: Span = Span::from_secs(2);
-/// How often a document that was proposed is asked for, and what it lacks.
-const FETCH_AGAIN: Span = Span::from_millis(300);
-/// How often it is looked whether what a document lacks has come, where that is much.
-const CATCH_UP: Span = Span::from_secs(2);
-/// Most descriptors that are asked for because a document lacks them.
-pub(super) const MOST_LACKING: usize = 1024;
 /// Most documents of one height: each round has one proposer, who has two where it lies.
-const MOST_DOCUMENTS: usize = 16;
+pub(super) const MOST_DOCUMENTS: usize = 16;
 /// The record of a height that has the hash of the seats that the others are for.
 const SEATS_RECORD: u64 = 0;
-/// Most neighbours that are remembered for having spoken of a document.
-const MOST_SOURCES: usize = 8;
 
 /// One height. Memory: what [`Agreement`] takes, and 16 documents, each with up to 2 MiB of descriptors that
 /// it lacked.
 pub(super) struct Council {
     height: Height,
-    base: Option<Arc<Document>>,
-    seats: Seats,
+    pub(super) base: Option<Arc<Document>>,
+    pub(super) seats: Seats,
     /// Those of the term before.
-    before: Option<Seats>,
+    pub(super) before: Option<Seats>,
     order: Arc<[Seat]>,
     /// Once it has begun.
     agreement: Option<Agreement>,
@@ -54,35 +45,19 @@ pub(super) struct Council {
     /// Since when more than two thirds of the seats have been heard of.
     heard_since: Option<Time>,
     /// What was proposed and breaks no rule.
-    documents: BTreeMap<DocumentHash, Sound>,
+    pub(super) documents: BTreeMap<DocumentHash, Sound>,
     /// What was proposed and is not here, or not verified.
-    wanted: BTreeMap<DocumentHash, Wanted>,
+    pub(super) wanted: BTreeMap<DocumentHash, Wanted>,
     /// The round in which it is this node's turn, until it has something to propose.
     turn: Option<u32>,
     /// What is being formed for that round, and since when.
     forming: Option<(u32, Arc<Recipe>, Time)>,
     /// The height is decided, and the document is not here.
-    decision: Option<Certificate>,
+    pub(super) decision: Option<Certificate>,
     /// What is on disk of it: the numbers of the records, and the documents.
     records: BTreeMap<u64, Vec<u8>>,
     next_record: u64,
-    kept: BTreeSet<DocumentHash>,
-}
-
-#[derive(Default)]
-struct Wanted {
-    /// Neighbours that have spoken of it, the last first.
-    sources: Vec<NodeId>,
-    /// Whom it was asked of last.
-    asked: Option<NodeId>,
-    ask_at: Time,
-    /// Since when it is being verified.
-    judging: Option<Time>,
-    /// It is here, and lacks descriptors.
-    body: Option<Body>,
-    lacks: Arc<[(NodeId, u64)]>,
-    /// Those of them that have come.
-    fetched: Vec<Arc<[u8]>>,
+    pub(super) kept: BTreeSet<DocumentHash>,
 }
 
 /// What was kept of the height that was being decided.
@@ -166,10 +141,7 @@ impl Council {
             .forming
             .as_ref()
             .map(|(_, _, since)| *since + JOB_PATIENCE);
-        let wanted = self.wanted.values().map(|wanted| match wanted.judging {
-            Some(since) => since + JOB_PATIENCE,
-            None => wanted.ask_at,
-        });
+        let wanted = self.wanted.values().map(Wanted::deadline);
         let others = [agreement, begins, forming];
         others.into_iter().flatten().chain(wanted).min()
     }
@@ -178,7 +150,7 @@ impl Council {
 impl<R: CryptoRng> Directory<R> {
     /// For which epoch a document can be proposed at this time. After a time without a document for this
     /// one, at once; else for the next one, from its freeze on.
-    fn target(&self, at: Time) -> Option<Epoch> {
+    pub(super) fn target(&self, at: Time) -> Option<Epoch> {
         let params = &self.rules.params;
         let epoch = params.epoch_at(at);
         let tip = self.archive.tip().map(|tip| tip.document.epoch());
@@ -311,18 +283,6 @@ impl<R: CryptoRng> Directory<R> {
         }
     }
 
-    fn judge_kept(&mut self, now: Time, bytes: Arc<[u8]>) {
-        let Ok(header) = crate::document::header_of(&bytes) else {
-            return;
-        };
-        let hash = header.hash(&self.rules);
-        if let Some(council) = &mut self.council {
-            council.kept.insert(hash);
-            council.wanted.entry(hash).or_default().body = Some(Body::Whole(bytes));
-            self.judge(now, hash);
-        }
-    }
-
     /// Whether it is time to begin.
     fn may_begin(&mut self, now: Time) -> bool {
         // Who does not know the time can't tell what comes in time.
@@ -432,7 +392,7 @@ impl<R: CryptoRng> Directory<R> {
     }
 
     /// Does what the agreement wants done.
-    fn pump(&mut self, now: Time) {
+    pub(super) fn pump(&mut self, now: Time) {
         loop {
             let Some(council) = &mut self.council else {
                 return;
@@ -473,7 +433,7 @@ impl<R: CryptoRng> Directory<R> {
         }
     }
 
-    fn hear_once(&mut self, now: Time, input: AgreementInput) {
+    pub(super) fn hear_once(&mut self, now: Time, input: AgreementInput) {
         let council = self.council.as_mut();
         if let Some(agreement) = council.and_then(|council| council.agreement.as_mut()) {
             agreement.handle_input(now, input);
@@ -503,21 +463,8 @@ impl<R: CryptoRng> Directory<R> {
         self.tell(&Message::Certificate(certificate));
     }
 
-    fn judge_or_want(&mut self, now: Time, hash: DocumentHash) {
-        let Some(council) = &mut self.council else {
-            return;
-        };
-        if let Some(sound) = council.documents.get(&hash).cloned() {
-            return self.tell_judgement(now, hash, &sound);
-        }
-        if council.wanted.len() < MOST_DOCUMENTS || council.wanted.contains_key(&hash) {
-            let wanted = council.wanted.entry(hash).or_default();
-            wanted.ask_at = wanted.ask_at.min(now);
-        }
-    }
-
     /// What this node thinks of a document, with its clock and what it holds.
-    fn tell_judgement(&mut self, now: Time, hash: DocumentHash, sound: &Sound) {
+    pub(super) fn tell_judgement(&mut self, now: Time, hash: DocumentHash, sound: &Sound) {
         let tolerance = Descriptor::clock_tolerance(&self.rules.params);
         let epoch = sound.document.epoch();
         let times = [now - tolerance, now, now + tolerance];
@@ -539,221 +486,9 @@ impl<R: CryptoRng> Directory<R> {
         );
     }
 
-    /// Notes that a neighbour has spoken of a document, so that it can be asked for it.
-    pub(super) fn note_source(&mut self, from: NodeId, message: &Message) {
-        let document = match message {
-            Message::Proposal(proposal) => Some(proposal.document),
-            Message::Vote(vote) => vote.document,
-            Message::Certificate(certificate) => Some(certificate.document),
-        };
-        let (Some(document), Some(council)) = (document, &mut self.council) else {
-            return;
-        };
-        if let Some(wanted) = council.wanted.get_mut(&document) {
-            wanted.sources.retain(|source| *source != from);
-            wanted.sources.insert(0, from);
-            wanted.sources.truncate(MOST_SOURCES);
-        }
-    }
-
-    /// Asks for documents that are not here: whoever has spoken of them, or else anybody.
-    fn fetch_wanted(&mut self, now: Time) {
-        let Some(council) = &self.council else { return };
-        let due = |wanted: &Wanted| wanted.judging.is_none() && now >= wanted.ask_at;
-        let wanted = council.wanted.iter().filter(|(_, wanted)| due(wanted));
-        let wanted: Vec<DocumentHash> = wanted.map(|(hash, _)| *hash).collect();
-        for hash in wanted {
-            let Some(council) = &mut self.council else {
-                return;
-            };
-            let Some(wanted) = council.wanted.get_mut(&hash) else {
-                continue;
-            };
-            wanted.ask_at = now + FETCH_AGAIN;
-            let last = wanted.asked;
-            let sources = wanted.sources.iter().copied();
-            let mut sources = sources.filter(|source| Some(*source) != last);
-            let free = sources.find(|source| self.peers.is_free(source, now));
-            let asked = free.or_else(|| self.peers.choose(&mut self.rng, now));
-            wanted.asked = asked;
-            let lacks = wanted.body.is_some().then(|| Arc::clone(&wanted.lacks));
-            match (asked, lacks) {
-                (Some(from), None) => self.ask_for(from, now, hash),
-                (Some(from), Some(lacks)) if lacks.len() <= MOST_LACKING => {
-                    self.ask_lacking(from, now, hash, &lacks);
-                }
-                // Whoever lacks that many is behind with all: they come as all others do.
-                (from, Some(_)) => {
-                    if let Some(from) = from {
-                        self.ask(from, now);
-                    }
-                    self.judge(now, hash);
-                }
-                (None, None) => {}
-            }
-        }
-    }
-
-    /// A document that was asked for has come, or has not.
-    pub(super) fn take_document(&mut self, now: Time, hash: DocumentHash, document: Option<Body>) {
-        let council = self.council.as_mut();
-        let Some(wanted) = council.and_then(|council| council.wanted.get_mut(&hash)) else {
-            return;
-        };
-        match document {
-            None => wanted.ask_at = wanted.ask_at.min(now + FETCH_AGAIN),
-            Some(body) if wanted.judging.is_none() => {
-                wanted.body = Some(body);
-                self.judge(now, hash);
-            }
-            Some(_) => {}
-        }
-    }
-
-    /// Descriptors have come that a document lacks, and perhaps others.
-    pub(super) fn take_lacking(
-        &mut self,
-        now: Time,
-        hash: DocumentHash,
-        came: &[(Claim, Arc<[u8]>)],
-    ) {
-        let council = self.council.as_mut();
-        let Some(wanted) = council.and_then(|council| council.wanted.get_mut(&hash)) else {
-            return;
-        };
-        let before = wanted.fetched.len();
-        for (claim, bytes) in came {
-            // Ascending by identity, as members are.
-            let lacks = wanted.lacks.binary_search(&(claim.id, claim.sequence));
-            // Of some there may be two that differ.
-            let fits = wanted.fetched.len() < 2 * MOST_LACKING;
-            if lacks.is_ok() && fits && !wanted.fetched.contains(bytes) {
-                wanted.fetched.push(Arc::clone(bytes));
-            }
-        }
-        wanted.ask_at = wanted.ask_at.min(now + FETCH_AGAIN);
-        if wanted.fetched.len() > before && wanted.judging.is_none() {
-            self.judge(now, hash);
-        }
-    }
-
-    /// The descriptors with these sequences, as far as they are known here.
-    pub(super) fn lacking(&self, wanted: &[(NodeId, u64)]) -> Vec<&SignedDescriptor> {
-        let council = self.council.iter();
-        let judged = council.flat_map(|council| council.documents.values());
-        let judged: Vec<&[SignedDescriptor]> =
-            judged.map(|sound| sound.descriptors.as_slice()).collect();
-        let find = |(id, sequence): &(NodeId, u64)| {
-            // Ascending by identity, as members are.
-            let in_judged = judged.iter().filter_map(|descriptors| {
-                let place = descriptors.binary_search_by_key(id, SignedDescriptor::id);
-                descriptors.get(place.ok()?)
-            });
-            let mut all = in_judged.chain(self.pool.of(id));
-            all.find(|signed| signed.sequence() == *sequence)
-        };
-        wanted.iter().filter_map(find).collect()
-    }
-
-    fn judge(&mut self, now: Time, hash: DocumentHash) {
-        let next = self.epoch.next();
-        let epoch = self.target(now).unwrap_or(next);
-        let Some(council) = &mut self.council else {
-            return;
-        };
-        let Some(wanted) = council.wanted.get_mut(&hash) else {
-            return;
-        };
-        let Some(body) = wanted.body.clone() else {
-            return;
-        };
-        wanted.judging = Some(now);
-        let decided = council.decision.as_ref().map(|decision| decision.document);
-        let base = council.base.as_deref();
-        let known = self
-            .pool
-            .iter()
-            .filter(|it| counts(&self.rules, epoch, base, it));
-        let candidate = Candidate {
-            hash,
-            body,
-            decided: decided == Some(hash),
-            known: known.cloned().collect(),
-            fetched: wanted.fetched.clone(),
-            base: council.base.clone(),
-            seats: council.seats.clone(),
-            held: (next, self.held.of(next)),
-            before: council.before.clone(),
-            proven: (next, self.held.proven(next)),
-        };
-        self.job(Task::Judge(Box::new(candidate)));
-    }
-
-    /// A document that was proposed has been verified.
-    pub(super) fn judged(
-        &mut self,
-        now: Time,
-        hash: DocumentHash,
-        judged: Result<Judged, DocumentError>,
-    ) {
-        let Some(council) = &mut self.council else {
-            return;
-        };
-        let Some(wanted) = council.wanted.get_mut(&hash) else {
-            return;
-        };
-        match judged {
-            Ok(Judged::Lacks(lacks)) => {
-                wanted.judging = None;
-                wanted.ask_at = match lacks.len() <= MOST_LACKING {
-                    // What was just asked for and did not help is not asked for at once again.
-                    true if wanted.lacks.is_empty() => now,
-                    true => now + FETCH_AGAIN,
-                    false => now + CATCH_UP,
-                };
-                wanted.lacks = lacks;
-                let decided = council.decision.as_ref();
-                if decided.is_some_and(|decided| decided.document == hash) {
-                    self.judge(now, hash);
-                }
-            }
-            Err(DocumentError::NotAsNamed) => {
-                // Who sent it is to blame, and the document may be what it should be.
-                wanted.judging = None;
-                wanted.body = None;
-                wanted.ask_at = now;
-                let from = wanted.asked;
-                self.counters.refused += 1;
-                if let Some(from) = from {
-                    self.blame(now, &from);
-                }
-            }
-            Err(_) => {
-                self.counters.refused += 1;
-                council.wanted.remove(&hash);
-                let invalid = AgreementInput::Judged {
-                    document: hash,
-                    judgement: Judgement::Invalid,
-                    made_in: None,
-                };
-                self.hear_once(now, invalid);
-            }
-            Ok(Judged::Sound(sound)) => {
-                council.wanted.remove(&hash);
-                self.keep_proposal(&sound.document);
-                self.tell_judgement(now, hash, &sound);
-                if let Some(council) = &mut self.council {
-                    council.documents.insert(hash, sound);
-                }
-                self.conclude(now);
-            }
-        }
-        self.pump(now);
-    }
-
     /// Keeps a document that may be voted for: if all who voted for it lost it, nobody could have it
     /// again, and it could not be given up either.
-    fn keep_proposal(&mut self, document: &Arc<Document>) {
+    pub(super) fn keep_proposal(&mut self, document: &Arc<Document>) {
         let hash = *document.hash();
         if self
             .council
@@ -841,7 +576,7 @@ impl<R: CryptoRng> Directory<R> {
     }
 
     /// Takes what was decided, once the document is here.
-    fn conclude(&mut self, now: Time) {
+    pub(super) fn conclude(&mut self, now: Time) {
         let Some(council) = &mut self.council else {
             return;
         };
@@ -850,13 +585,7 @@ impl<R: CryptoRng> Directory<R> {
         };
         let hash = certificate.document;
         let Some(sound) = council.documents.get(&hash).cloned() else {
-            let wanted = council.wanted.entry(hash).or_default();
-            wanted.ask_at = wanted.ask_at.min(now);
-            // It waits for nothing but its own bytes any more.
-            if wanted.judging.is_none() {
-                self.judge(now, hash);
-            }
-            return;
+            return self.want_decided(now, hash);
         };
         let certified = Certified {
             document: sound.document,
@@ -902,10 +631,7 @@ impl<R: CryptoRng> Directory<R> {
             .take_if(|(_, _, since)| is_lost(*since))
             .is_some();
         for wanted in council.wanted.values_mut() {
-            if wanted.judging.is_some_and(is_lost) {
-                wanted.judging = None;
-                lost = true;
-            }
+            lost |= wanted.give_up(now);
         }
         if lost {
             self.note_lost();

@@ -24,6 +24,7 @@ mod repair;
 mod seat_keys;
 mod sync;
 mod types;
+mod wanted;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use shoal_proto::{NodeId, Time};
 use super::Verdict;
 use super::jobs::Task;
 use super::read::evidence_gossip;
-use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning, MAX_MESSAGES, Ticket};
+use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning, Ticket};
 use crate::Document;
 use crate::agreement::{Evidence, Height, MAX_SEATS, MessageError, UnverifiedEvidence};
 
@@ -64,12 +64,7 @@ impl<R: CryptoRng> Directory<R> {
         if !self.is_news(&holder.id, evidence.height()) {
             return self.verdict(ticket, Verdict::Ignore);
         }
-        if self.votes.gossip() >= MAX_MESSAGES || !self.peers.begin_message(from) {
-            self.counters.overflowed += 1;
-            return self.verdict(ticket, Verdict::Ignore);
-        }
-        let bytes = bytes.into();
-        if self.votes.wait(now, &bytes, (*from, ticket)) {
+        if let Some(bytes) = self.message_waits(now, (*from, ticket), bytes) {
             self.job(Task::Evidence(bytes, Box::new(evidence), seats));
         }
     }
@@ -83,22 +78,14 @@ impl<R: CryptoRng> Directory<R> {
         let Some(waiting) = self.votes.take(bytes) else {
             return;
         };
-        let mut news = match checked {
+        let is_news = match checked {
             Ok(evidence) => self.prove(evidence),
             Err(_) => {
                 self.counters.not_evidence += 1;
                 false
             }
         };
-        for (from, ticket) in waiting {
-            self.peers.end_message(&from);
-            let verdict = match (checked.is_ok(), std::mem::take(&mut news)) {
-                (true, true) => Verdict::Accept,
-                (true, false) => Verdict::Ignore,
-                (false, _) => Verdict::Reject,
-            };
-            self.verdict(ticket, verdict);
-        }
+        self.message_verdicts(waiting, checked.is_ok(), is_news);
     }
 
     /// Takes verified evidence, and tells everybody, all nodes in the same bytes: gossip passes them on once.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use prost::Message;
 use shoal_proto::{DocumentHash, Epoch, NodeId, Time, size, wire};
 
-use super::council::MOST_LACKING;
 use super::repair;
+use super::wanted::MOST_LACKING;
 use super::{MAX_DOCUMENTS, MAX_HANDOVERS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES};
 use crate::agreement::{self, Evidence, Height, MAX_SEATS, UnverifiedEvidence};
 use crate::bounded::has_at_most;

@@ -7,9 +7,9 @@ use prost::Message;
 use rand::{CryptoRng, RngExt};
 use shoal_proto::{DocumentHash, NodeId, Span, Time, wire};
 
-use super::council::MOST_LACKING;
 use super::peers::Asked;
 use super::read::{Question, Tip, chain_request};
+use super::wanted::MOST_LACKING;
 use super::{
     ANSWER_BYTES, CHAIN_BYTES, DESCRIPTOR_BYTES, Directory, DirectoryAction, MAX_DOCUMENTS,
     MAX_HANDOVERS, Ticket, repair,
@@ -268,6 +268,8 @@ impl<R: CryptoRng> Directory<R> {
         });
         let mut fitting = fitting.filter(|all| all.iter().map(Vec::len).sum::<usize>() <= room);
         response.documents = fitting.next().unwrap_or_default();
+        // What leads to them took the room: who has followed it asks again, from there.
+        response.more = response.documents.len() < counting.len() && bytes > 0;
         response.encode_to_vec()
     }
 

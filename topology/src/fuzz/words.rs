@@ -8,7 +8,7 @@ use rand::SeedableRng as _;
 use shoal_proto::{DocumentHash, Epoch, wire};
 
 use crate::agreement::{Height, Reveal, Seat, Seats};
-use crate::{DocumentHeader, Identity, NetworkParameters};
+use crate::{DocumentHeader, Identity, NetworkParameters, Recovery, RecoveryFile};
 
 fn seats() -> Seats {
     super::seats().unwrap()
@@ -27,7 +27,13 @@ fn said(kind: u8, document: u8, seat: Seat, lock: &[u8]) -> Vec<u8> {
     let place = [&2_u64.to_be_bytes()[..], &0_u32.to_be_bytes()].concat();
     let body = [&[1, kind][..], &place, &[document; 32], &[1], lock, &number].concat();
     let network = NetworkParameters::example().hash();
-    let signed = [&b"shoal agreement 2"[..], network.as_bytes(), &seats().hash(), &body].concat();
+    let signed = [
+        &b"shoal agreement 2"[..],
+        network.as_bytes(),
+        &seats().hash(),
+        &body,
+    ]
+    .concat();
     [&body[..], &key(seat).sign(&signed)].concat()
 }
 
@@ -108,6 +114,18 @@ fn write_words() {
         ..first.header().clone()
     };
     write("header", "later", &later.encode());
+    let network = net.params.hash();
+    let members = Vec::from_iter(first.members().map(|member| member.id));
+    let mut recovery = Recovery::new(network, &first, &members).unwrap();
+    let file = |recovery: &Recovery| RecoveryFile {
+        network,
+        recovery: recovery.clone(),
+    };
+    write("recovery", "unsigned", file(&recovery).to_toml().as_bytes());
+    for node in net.nodes.values() {
+        recovery.sign(&network, &node.identity).unwrap();
+    }
+    write("recovery", "signed", file(&recovery).to_toml().as_bytes());
     let (handovers, documents) = net.answer(&[first]);
     write("handover", "first", &handovers[0]);
     write("handover", "seats", &seats().encode());

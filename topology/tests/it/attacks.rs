@@ -6,15 +6,13 @@ use std::sync::Arc;
 use prost::Message as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
-use shoal_packet::SphinxSecret;
 use shoal_proto::{Epoch, NodeId, Span, Time, wire};
 use shoal_topology::{
-    Descriptor, Document, FamilyKey, Identity, NetworkParameters, PACKET_VERSION, Refusal, Role,
-    SignedDescriptor,
+    Descriptor, Document, FamilyKey, Identity, NetworkParameters, Refusal, SignedDescriptor,
 };
 
 use crate::harness::{Harness, Lie, loopback};
-use crate::words;
+use crate::words::{self, gossip};
 
 fn identity(number: u64) -> Identity {
     Identity::generate(&mut ChaCha20Rng::seed_from_u64(1_000_000 + number))
@@ -22,34 +20,16 @@ fn identity(number: u64) -> Identity {
 
 /// What a mix that nobody has heard of says of itself at any time that it likes to name.
 fn describe(params: &NetworkParameters, number: u64, issued_at: Time, first: Epoch) -> Descriptor {
-    let (identity, mut rng) = (identity(number), ChaCha20Rng::seed_from_u64(number));
-    let mut key = || SphinxSecret::generate(&mut rng).public();
+    let mut rng = ChaCha20Rng::seed_from_u64(number);
     Descriptor {
-        identity: identity.id(),
-        role: Role::Mix,
-        sequence: 1,
         issued_at,
-        expires_at: params.start_of(first.next().next()),
-        first_epoch: first,
-        keys: vec![key(), key()],
         addresses: vec![loopback(20_000 + usize::try_from(number).unwrap())],
-        versions: vec![PACKET_VERSION],
-        capacity_class: 0,
-        storage_mib: 0,
-        family: None,
-        admission: Vec::new(),
-        vrf_key: identity.vrf_key().public(),
-        seat_key: identity.id(),
+        ..words::describe(&identity(number), params, first, &mut rng)
     }
 }
 
 fn sign(params: &NetworkParameters, number: u64, descriptor: Descriptor) -> SignedDescriptor {
     SignedDescriptor::sign(&identity(number), params, descriptor).unwrap()
-}
-
-fn gossip(bytes: &[u8]) -> Vec<u8> {
-    let what = Some(wire::gossip::What::Descriptor(bytes.to_vec()));
-    wire::Gossip { what, again: 0 }.encode_to_vec()
 }
 
 /// Tells this to all, at once.

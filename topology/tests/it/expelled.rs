@@ -215,9 +215,8 @@ fn made_up_evidence_is_refused() {
     let liar = std::sync::Arc::clone(&net.nodes[0].identity);
     let other = std::sync::Arc::clone(&net.nodes[1].identity);
     let step = (PREVOTE, 2, 3);
-    let of = |identity: &Identity, seat, step, document| {
-        vote(&room, (identity, seat), step, document)
-    };
+    let of =
+        |identity: &Identity, seat, step, document| vote(&room, (identity, seat), step, document);
     let good = [of(&liar, seat, step, 8), of(&liar, seat, step, 9)];
     let (elsewhere, others) = (([1; 32], room.1), (room.0, [1; 32]));
     let mut wrong = vec![

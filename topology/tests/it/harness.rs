@@ -89,7 +89,7 @@ impl Disk {
         }
     }
 
-    fn restored(&self) -> Restored {
+    pub(crate) fn restored(&self) -> Restored {
         Restored {
             keys: self
                 .keys
@@ -249,7 +249,7 @@ pub(crate) struct Harness {
     pub(crate) trace: Vec<String>,
     pub(crate) warnings: Vec<(usize, DirectoryWarning)>,
     /// What each seat has said in each step: an honest one says one thing, whatever happens to it.
-    said: BTreeMap<Step, Word>,
+    pub(crate) said: BTreeMap<Step, Word>,
     /// By whom and in which bytes.
     pub(crate) spoken: Vec<(usize, Vec<u8>)>,
 }
@@ -790,6 +790,29 @@ impl Harness {
     }
 
     /// The document in force at a node.
+    /// What a node answers somebody who is no neighbour.
+    pub(crate) fn asked(&mut self, index: usize, request: Vec<u8>) -> Vec<u8> {
+        let from = Ticket(u64::MAX);
+        let node = &mut self.nodes[index];
+        let now = node.clock(self.now);
+        let directory = node.directory.as_mut().unwrap();
+        directory.handle_input(now, DirectoryInput::SyncRequest { from, request });
+        let (mut answer, mut others) = (None, Vec::new());
+        while let Some(action) = directory.poll_action(now) {
+            match action {
+                DirectoryAction::Respond { to, response } if to == from => answer = Some(response),
+                DirectoryAction::Job(job) => {
+                    directory.handle_input(now, DirectoryInput::Done(job.run()));
+                }
+                other => others.push(other),
+            }
+        }
+        others
+            .into_iter()
+            .for_each(|action| self.act(index, action));
+        answer.unwrap()
+    }
+
     pub(crate) fn document(&self, index: usize) -> Option<Arc<Document>> {
         let node = &self.nodes[index];
         let view = node.directory.as_ref()?.view();

@@ -1,15 +1,19 @@
 //! Many nodes over many epochs and several terms, some of which come, go and come back, on links that lose
 //! a tenth of all messages and delay the rest; and what that costs each of them.
 
+use std::sync::Arc;
+
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
-use shoal_proto::Span;
+use shoal_proto::{Epoch, Span};
 use shoal_topology::{
-    GenesisMember, Identity, MAX_DESCRIPTORS, MAX_MEMBERS, NetworkParameters, Role,
+    Descriptor, GenesisMember, Identity, MAX_DESCRIPTORS, MAX_MEMBERS, NetworkParameters, Role,
+    SignedDescriptor,
 };
 
 use crate::harness::{Harness, Node};
 use crate::mesh::{Cost, Mesh, Sent};
+use crate::words::{describe, gossip};
 
 const DEGREE: usize = 10;
 
@@ -151,4 +155,80 @@ fn a_thousand_nodes_agree_on_every_epoch_of_two_terms() {
         return;
     }
     run(1, nodes, number("SHOAL_EPOCHS", 20));
+}
+
+/// A member of which there is nothing but the descriptors that it issues.
+struct Issuer {
+    identity: Identity,
+    role: Role,
+    /// Who hears of it first.
+    neighbour: usize,
+}
+
+impl Issuer {
+    /// What it says early in an epoch, as gossip.
+    fn says(&self, params: &NetworkParameters, epoch: Epoch, rng: &mut ChaCha20Rng) -> Vec<u8> {
+        let descriptor = Descriptor {
+            role: self.role,
+            sequence: epoch.number(),
+            ..describe(&self.identity, params, epoch, rng)
+        };
+        let signed = SignedDescriptor::sign(&self.identity, params, descriptor).unwrap();
+        gossip(signed.encode())
+    }
+}
+
+/// 450 nodes run, of whom 400 sit; of the other members there are only the descriptors, which come through the
+/// first half of each epoch. What a node of 10,000 members has to do is done by each that runs.
+#[test]
+#[ignore = "takes half an hour and 8 GB: what docs/directory-cost.md measures"]
+fn ten_thousand_members_agree_on_an_epoch() {
+    const RUNNING: usize = 450;
+    let mut net = network(1, RUNNING, 0);
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let others = (RUNNING..MAX_MEMBERS).map(|index| Issuer {
+        identity: Identity::generate(&mut rng),
+        role: if index % 5 == 0 {
+            Role::Provider
+        } else {
+            Role::Mix
+        },
+        neighbour: index % RUNNING,
+    });
+    let others = Vec::from_iter(others);
+    (0..RUNNING).for_each(|index| net.start(index));
+    net.run_to(0, 900);
+    let mut before = net.cost.clone();
+    for number in 1..4 {
+        let (epoch, params) = (Epoch::new(number), Arc::clone(&net.params));
+        let window = params.epoch.scale(45, 100);
+        for (place, other) in (0..).zip(&others) {
+            let at = window.scale(place, MAX_MEMBERS as u64);
+            net.run_until(params.start_of(epoch) + params.epoch.scale(1, 100) + at);
+            let bytes = other.says(&params, epoch, &mut rng);
+            let from = (other.neighbour + 1) % RUNNING;
+            net.tell(other.neighbour, from, bytes);
+        }
+        net.run_to(number, 990);
+        let document = net.nodes[0].directory.as_ref().unwrap().view();
+        let document = Arc::clone(document.documents.values().next_back().unwrap());
+        assert_eq!(document.epoch(), epoch.next());
+        let cost = net.cost.clone();
+        let row = Row {
+            up: RUNNING,
+            cost: cost.since(&before),
+        };
+        println!(
+            "for epoch {}: {} members, {} bytes, round {:?}; {}",
+            document.epoch(),
+            document.members().len(),
+            document.encode().len(),
+            document.header().reveal.as_ref().map(|reveal| reveal.round),
+            row.line()
+        );
+        before = cost;
+        net.run_to(number + 1, 5);
+        net.agreed(number + 1);
+        assert_eq!(document.members().len(), MAX_MEMBERS);
+    }
 }

@@ -22,6 +22,7 @@ mod large;
 mod liars;
 mod mesh;
 mod places;
+mod recovery;
 mod seats;
 mod statistics;
 mod vectors;

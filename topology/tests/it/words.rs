@@ -7,18 +7,23 @@ use prost::Message as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::SphinxSecret;
-use shoal_proto::{DocumentHash, NodeId, wire};
+use shoal_proto::{DocumentHash, Epoch, NodeId, wire};
 use shoal_topology::agreement::{Height, Reveal, Seats, VoteKind};
-use shoal_topology::{Document, Identity, Offences, Place, SignedDescriptor};
+use shoal_topology::{
+    Descriptor, Document, Identity, NetworkParameters, Offences, PACKET_VERSION, Place, Role,
+    SignedDescriptor,
+};
 
-use crate::harness::Harness;
+use crate::harness::{Harness, loopback};
 
-/// The seats of the first term.
+/// The seats of the first term, after its first document.
 pub(crate) fn seats(net: &Harness) -> Seats {
     let members = net.params.genesis_members.iter().map(|member| member.id);
     let seats = Seats::first(net.params.hash(), members).unwrap();
     let key = |id: &NodeId| {
         let node = net.nodes.iter().find(|node| node.id == *id)?;
+        // Who was down until now is not in the first document, which has the keys.
+        (node.disk.sequence > 0).then_some(())?;
         Some(node.identity.vrf_key().public())
     };
     seats.with_proofs(key)
@@ -51,6 +56,39 @@ fn seat(net: &Harness, index: usize) -> [u8; 2] {
     let own = seats.of(&net.nodes[index].id).expect("it sits");
     let number = seats.all().position(|seat| seat == own).unwrap();
     u16::try_from(number).unwrap().to_be_bytes()
+}
+
+/// What a mix says of itself at the start of an epoch, for that and the next one.
+pub(crate) fn describe(
+    identity: &Identity,
+    params: &NetworkParameters,
+    epoch: Epoch,
+    rng: &mut ChaCha20Rng,
+) -> Descriptor {
+    let key = |_| SphinxSecret::generate(rng).public();
+    Descriptor {
+        identity: identity.id(),
+        role: Role::Mix,
+        sequence: 1,
+        issued_at: params.start_of(epoch),
+        expires_at: params.start_of(epoch.next().next()),
+        first_epoch: epoch,
+        keys: (0..2).map(key).collect(),
+        addresses: vec![loopback(4000)],
+        versions: vec![PACKET_VERSION],
+        capacity_class: 0,
+        storage_mib: 0,
+        family: None,
+        admission: Vec::new(),
+        vrf_key: identity.vrf_key().public(),
+        seat_key: identity.id(),
+    }
+}
+
+/// A descriptor as gossip.
+pub(crate) fn gossip(bytes: &[u8]) -> Vec<u8> {
+    let what = Some(wire::gossip::What::Descriptor(bytes.to_vec()));
+    wire::Gossip { what, again: 0 }.encode_to_vec()
 }
 
 /// Signs what a seat says, and makes gossip of it that nobody has seen.

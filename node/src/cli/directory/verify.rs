@@ -83,7 +83,7 @@ pub(super) async fn run(args: &DirectoryVerify, json: bool) -> Result<(), Failur
 }
 
 /// Asks all at once; they come in the order in which they were given.
-pub(super) async fn ask_all(
+pub(in crate::cli) async fn ask_all(
     nodes: Vec<Asked>,
     clock: Clock,
     patience: Span,

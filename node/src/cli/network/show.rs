@@ -1,6 +1,7 @@
 //! `shoal network show`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
@@ -25,6 +26,8 @@ struct Shown {
     mean_delay: String,
     mixes: usize,
     providers: usize,
+    /// The heights after which a recovery names who decides.
+    recoveries: Vec<u64>,
     profiles: BTreeMap<String, Cost>,
 }
 
@@ -43,15 +46,28 @@ pub(super) fn run(file: &Path, json: bool) -> Result<(), Failure> {
         mean_delay: params.mean_delay.to_string(),
         mixes: params.first(Role::Mix).0,
         providers: params.first(Role::Provider).0,
+        recoveries: params
+            .recoveries
+            .iter()
+            .map(|it| it.height.number())
+            .collect(),
         profiles: Cost::of_all(&params),
     };
     output::show(json, &shown, &in_words(&shown))
 }
 
 fn in_words(shown: &Shown) -> String {
+    let mut recoveries = String::new();
+    for height in &shown.recoveries {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            recoveries,
+            "recovered  after height {height}: its seats were lost, and others decide"
+        );
+    }
     format!(
         "network    {}\nhash       {}\nepoch      {} now, {} long, the next in {:.0} s\nlayers     \
-         {} of mixes, mean delay {}\nstarts     with {} mixes and {} providers\n\n{}",
+         {} of mixes, mean delay {}\nstarts     with {} mixes and {} providers\n{recoveries}\n{}",
         shown.name,
         shown.hash,
         shown.epoch_now,

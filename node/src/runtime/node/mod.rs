@@ -177,6 +177,12 @@ impl Starting {
         let mut log = ReplayLog::open(dir.path())?;
         let files = DirectoryFiles::open(dir.path())?;
         let loaded = files.load(&mut log)?;
+        loaded.restored.check(&self.params).map_err(|error| {
+            let file = self.config.network.display();
+            Failure::usage(anyhow::anyhow!(
+                "the recovery in {file} does not fit this node's state: {error}"
+            ))
+        })?;
         for (epoch, why) in &loaded.forgotten {
             tracing::warn!(%epoch, %why, "the key of this epoch is given up: it can't be used safely");
         }
