@@ -11,8 +11,8 @@ use crate::canonical::Canonical;
 use crate::chain::{Mark, Trust};
 use crate::{MAX_RECOVERIES, NetworkParameters, Recovery, RecoveryError};
 
-/// Most bytes of what is kept: 96 for each seat and 80 for each recovery, and little else.
-pub const MAX_KEPT_BYTES: usize = 256 + 96 * MAX_SEATS + 80 * MAX_RECOVERIES;
+/// Most bytes of what is kept: 96 for each seat and 81 for each recovery, and little else.
+pub const MAX_KEPT_BYTES: usize = 160 + 96 * MAX_SEATS + 81 * MAX_RECOVERIES;
 
 /// Why what was kept can't be gone on from.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -232,4 +232,268 @@ fn from_wire(wire: &wire::KeptRecovery) -> Option<Followed> {
 fn check(wire: &wire::KeptTrust) -> Vec<u8> {
     let hash = Canonical::new("shoal kept trust 1").bytes(&wire.encode_to_vec());
     hash.finish().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::Arc;
+
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+    use crate::agreement::Holder;
+    use crate::chain::follow;
+    use crate::rules::Rules;
+    use crate::sample::Network;
+    use crate::{Document, Identity};
+
+    /// A network in terms of two, its first five documents, and what a client has that was shown so many.
+    fn seen(count: usize) -> (NetworkParameters, Vec<Arc<Document>>, Kept) {
+        let mut rng = ChaCha20Rng::seed_from_u64(40);
+        let params = NetworkParameters {
+            term: 2,
+            ..NetworkParameters::example()
+        };
+        let mut network = Network::new(&mut rng, params, 1, 2);
+        let mut documents: Vec<Arc<Document>> = Vec::new();
+        for epoch in 0..5 {
+            let base = documents.last().cloned();
+            let next = network.document(&mut rng, Epoch::new(epoch), base.as_deref());
+            documents.push(next.unwrap());
+        }
+        let params = (*network.params).clone();
+        let (handovers, shown) = network.answer(&documents[..count]);
+        let first = Trust::first(&params).unwrap();
+        let (followed, error) = follow(&Rules::of(&params), first, &handovers, &shown, &[]);
+        assert_eq!(error, None);
+        let newest = followed.links.iter().map(|link| link.mark);
+        let kept = Kept {
+            trust: followed.trust,
+            newest: newest.max_by_key(|mark| mark.height),
+        };
+        (params, documents, kept)
+    }
+
+    /// A recovery from a document, to seats that nobody has to know here.
+    fn recovery(document: &Document, seats: u8) -> Recovery {
+        Recovery {
+            height: document.height(),
+            document: *document.hash(),
+            seats: [seats; 32],
+            members: Vec::new(),
+        }
+    }
+
+    fn with(params: &NetworkParameters, recoveries: &[Recovery]) -> NetworkParameters {
+        NetworkParameters {
+            recoveries: recoveries.to_vec(),
+            ..params.clone()
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again() {
+        let since = [0, 1, 2, 2, 4, 4];
+        for (count, since) in since.into_iter().enumerate() {
+            let (params, documents, kept) = seen(count);
+            let last = count.checked_sub(1).map(|last| Mark::of(&documents[last]));
+            assert_eq!(kept.newest, last);
+            assert_eq!(kept.trust.since(), Height::new(since));
+            let bytes = kept.encode(&params);
+            let read = Kept::restore(&params, &bytes).unwrap();
+            assert_eq!(
+                (read.trust.since(), read.newest),
+                (Height::new(since), last)
+            );
+            assert_eq!(read.trust.seats(), kept.trust.seats());
+            assert_eq!(read.trust.until(), kept.trust.until());
+            assert_eq!(read.encode(&params), bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_refused() {
+        let (params, _, kept) = seen(4);
+        let bytes = kept.encode(&params);
+        for place in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[place] ^= 1 << bit;
+                let read = Kept::restore(&params, &damaged);
+                assert_eq!(read, Err(KeptError::Damaged), "{place}");
+            }
+            let read = Kept::restore(&params, &bytes[..place]);
+            assert_eq!(read, Err(KeptError::Damaged), "{place}");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(Kept::restore(&params, &longer), Err(KeptError::Damaged));
+        let long = vec![0; MAX_KEPT_BYTES + 1];
+        assert_eq!(Kept::restore(&params, &long), Err(KeptError::Damaged));
+    }
+
+    /// What could not have been written, with a check that is right.
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let (params, _, kept) = seen(4);
+        let sound = wire::KeptTrust::decode(kept.encode(&params).as_slice()).unwrap();
+        let changed = |change: fn(&mut wire::KeptTrust)| {
+            let mut wire = sound.clone();
+            change(&mut wire);
+            wire.check.clear();
+            wire.check = check(&wire);
+            Kept::restore(&params, &wire.encode_to_vec()).err()
+        };
+        assert_eq!(changed(|_| {}), None);
+        let one = wire::KeptRecovery {
+            height: 2,
+            document: vec![1; 32],
+            seats: vec![2; 32],
+        };
+        assert!(from_wire(&one).is_some());
+        let changes: [fn(&mut wire::KeptTrust); 8] = [
+            |wire| wire.newest = None,
+            |wire| wire.since = 0,
+            |wire| wire.since = 5,
+            |wire| wire.seats.clear(),
+            |wire| wire.seats.truncate(95),
+            |wire| wire.network.truncate(31),
+            |wire| wire.recoveries = vec![Default::default()],
+            |wire| {
+                let height = |height| wire::KeptRecovery {
+                    height,
+                    document: vec![1; 32],
+                    seats: vec![2; 32],
+                };
+                wire.recoveries = vec![height(2), height(1)];
+            },
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            assert_eq!(changed(change), Some(KeptError::Damaged), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_is_of_another_network_is_refused() {
+        let (params, _, kept) = seen(4);
+        let mut other = params.clone();
+        other.name.push('x');
+        let (of, here) = (params.hash(), other.hash());
+        let read = Kept::restore(&other, &kept.encode(&params));
+        assert_eq!(read, Err(KeptError::Network { of, here }));
+    }
+
+    #[test]
+    fn the_largest_is_no_larger_than_is_said() {
+        let (params, documents, kept) = seen(4);
+        let holder = |number| {
+            let mut rng = ChaCha20Rng::seed_from_u64(number);
+            let identity = Identity::generate(&mut rng);
+            Holder {
+                id: identity.id(),
+                key: identity.id(),
+                vrf: Some(identity.vrf_key().public()),
+            }
+        };
+        let seats = Seats::new(params.hash(), (0..400).map(holder)).unwrap();
+        let far = |below: usize| Height::new(u64::MAX - u64::try_from(below).unwrap());
+        let recoveries = (0..MAX_RECOVERIES).rev().map(|below| Recovery {
+            height: far(below),
+            ..recovery(&documents[0], 7)
+        });
+        let params = with(&params, &recoveries.collect::<Vec<_>>());
+        let kept = Kept {
+            trust: Trust::again(&params, far(0), seats),
+            newest: kept.newest.map(|newest| Mark {
+                height: far(0),
+                epoch: Epoch::new(u64::MAX),
+                ..newest
+            }),
+        };
+        let bytes = kept.encode(&params);
+        assert!((MAX_KEPT_BYTES - 50..=MAX_KEPT_BYTES).contains(&bytes.len()));
+        assert_eq!(Kept::restore(&params, &bytes).unwrap(), kept);
+    }
+
+    #[test]
+    fn a_recovery_that_comes_later_ends_the_term_that_is_known() {
+        // Heights 1, 2 and 4 hand over; height 3 is the newest.
+        let (params, documents, kept) = seen(3);
+        let bytes = kept.encode(&params);
+        let restore = |from: &Document, seats| {
+            Kept::restore(&with(&params, &[recovery(from, seats)]), &bytes)
+        };
+        // One in the term that is going on, from the newest or from one that is not known here.
+        let read = restore(&documents[2], 7).unwrap();
+        assert_eq!(
+            (read.trust.since(), read.trust.until()),
+            (Height::new(2), Height::new(3))
+        );
+        assert_eq!(read.newest, kept.newest);
+        let read = restore(&documents[3], 7).unwrap();
+        assert_eq!(read.trust.since(), Height::new(2));
+        // One that others have gone on from.
+        let (recovery, newest) = (Height::new(2), Height::new(3));
+        let late = KeptError::Recovery(RecoveryError::Late { recovery, newest });
+        assert_eq!(restore(&documents[1], 7), Err(late.clone()));
+        assert!(
+            late.to_string().contains("move away what was kept"),
+            "{late}"
+        );
+        let recovery = Height::new(1);
+        let late = KeptError::Recovery(RecoveryError::Late { recovery, newest });
+        assert_eq!(restore(&documents[0], 7), Err(late));
+    }
+
+    #[test]
+    fn a_recovery_from_the_last_document_of_a_term_has_it_followed_anew() {
+        // The seats that height 4 hands over to are known, and nothing that they have decided.
+        let (params, documents, kept) = seen(4);
+        assert_eq!(kept.trust.since(), Height::new(4));
+        let recovered = with(&params, &[recovery(&documents[3], 7)]);
+        let read = Kept::restore(&recovered, &kept.encode(&params)).unwrap();
+        assert_eq!(read.trust, Trust::first(&recovered).unwrap());
+        assert_eq!(read.newest, kept.newest, "what was seen was seen");
+        // From another document of that height it would be another history.
+        let other = Recovery {
+            document: *documents[2].hash(),
+            ..recovery(&documents[3], 7)
+        };
+        let read = Kept::restore(&with(&params, &[other]), &kept.encode(&params));
+        let height = Height::new(4);
+        assert_eq!(read, Err(KeptError::OtherDocument { height }));
+    }
+
+    #[test]
+    fn a_recovery_that_was_followed_has_to_stay() {
+        let (params, documents, mut kept) = seen(4);
+        let (one, two) = (recovery(&documents[1], 7), recovery(&documents[3], 7));
+        let params = with(&params, &[one.clone(), two.clone()]);
+        let bytes = kept.encode(&params);
+        let restore = |recoveries: &[Recovery]| Kept::restore(&with(&params, recoveries), &bytes);
+        let all = [one.clone(), two.clone()];
+        assert_eq!(restore(&all).unwrap().trust.since(), Height::new(4));
+        // The last one led to seats of which nothing is known yet: others may be named still.
+        for last in [None, Some(recovery(&documents[3], 8))] {
+            let all = Vec::from_iter([one.clone()].into_iter().chain(last));
+            assert_eq!(restore(&all).unwrap().trust.since(), Height::default());
+        }
+        let height = Height::new(2);
+        let gone = restore(std::slice::from_ref(&two));
+        assert_eq!(gone, Err(KeptError::Withdrawn { height }));
+        let replaced = [recovery(&documents[1], 8), two.clone()];
+        let (recovery, newest) = (height, Height::new(4));
+        let late = KeptError::Recovery(RecoveryError::Late { recovery, newest });
+        assert_eq!(restore(&replaced), Err(late));
+        // And of the last one as well, once its seats have decided something.
+        kept.newest = kept.newest.map(|newest| Mark {
+            height: Height::new(5),
+            ..newest
+        });
+        let read = Kept::restore(&with(&params, &[one]), &kept.encode(&params));
+        let height = Height::new(4);
+        assert_eq!(read, Err(KeptError::Withdrawn { height }));
+    }
 }

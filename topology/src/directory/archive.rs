@@ -12,9 +12,6 @@ use crate::delta::delta;
 use crate::rules::Rules;
 use crate::{Document, MAX_STALE_EPOCHS, NetworkParameters, RecoveryError, View};
 
-/// A handover, encoded, and its height.
-type Encoded = (Height, Arc<[u8]>);
-
 /// The documents that are known, at most one for each epoch: more than two thirds of the seats have
 /// signed each, so there are no two.
 pub(super) struct Archive {
