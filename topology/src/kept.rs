@@ -328,8 +328,11 @@ mod tests {
             let read = Kept::restore(&params, &bytes[..place]);
             assert_eq!(read, Err(KeptError::Damaged), "{place}");
         }
-        let longer = [&bytes[..], &[0]].concat();
-        assert_eq!(Kept::restore(&params, &longer), Err(KeptError::Damaged));
+        // Also with a field at its end that nobody knows, which no check is of.
+        for more in [&[0][..], &[0x78, 1]] {
+            let longer = [&bytes[..], more].concat();
+            assert_eq!(Kept::restore(&params, &longer), Err(KeptError::Damaged));
+        }
         let long = vec![0; MAX_KEPT_BYTES + 1];
         assert_eq!(Kept::restore(&params, &long), Err(KeptError::Damaged));
     }
