@@ -110,16 +110,26 @@ fn a_client_that_is_started_again_asks_from_where_it_was_and_needs_nothing_befor
 }
 
 #[test]
-fn the_last_document_of_a_term_is_known_again_without_its_seats() {
-    let mut world = World::of_term(31, 24);
-    // After height 1 others sit, and there is no document of theirs yet.
-    world.input(SessionInput::Online(true));
-    assert!(world.run_until(MINUTE, online));
-    world.run_for(MINUTE);
-    world.restart();
-    assert_eq!(kept(&world).trust.since().number(), 1);
-    world.input(SessionInput::Online(true));
-    assert!(world.run_until(MINUTE, online));
+fn the_last_document_of_a_term_is_known_again_without_its_seats_and_so_is_the_one_before() {
+    // After height 1 others sit, and in terms of two after height 2 as well; nothing is decided by them yet.
+    for (term, count) in [(24, 1), (2, 2)] {
+        let mut world = World::of_term(31, term);
+        let mut all = world.documents();
+        for epoch in 1..count {
+            let document = next(&mut world, &all, epoch, false);
+            all.push(document);
+        }
+        shows(&mut world, &all);
+        world.input(SessionInput::Online(true));
+        assert!(world.run_until(MINUTE, online));
+        world.run_for(MINUTE);
+        world.restart();
+        assert_eq!(kept(&world).trust.since().number(), count);
+        world.input(SessionInput::Online(true));
+        assert!(world.run_until(MINUTE, online));
+        let epoch = world.session.document_epoch(world.now);
+        assert_eq!(epoch, Some(Epoch::new(0)));
+    }
 }
 
 #[test]
@@ -178,6 +188,7 @@ fn another_history_is_noticed_after_a_restart() {
     world.now = world.network.params.start_of(Epoch::new(2)) + MINUTE;
     shows(&mut world, &[last]);
     assert_eq!(refusal(&mut world), contradiction);
+    assert_eq!(kept(&world).newest.map(|it| it.hash), Some(*all[2].hash()));
 }
 
 #[test]
