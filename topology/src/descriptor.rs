@@ -14,7 +14,8 @@ use crate::agreement::VrfPublic;
 use crate::canonical::Canonical;
 use crate::identity::{usable, verify};
 use crate::rules::Rules;
-use crate::{Address, DescriptorError, FamilyProof, Identity, NetworkParameters, Ties};
+use crate::work::Work;
+use crate::{Address, Admission, DescriptorError, FamilyProof, Identity, NetworkParameters, Ties};
 
 /// The packet version that every member has to speak.
 pub const PACKET_VERSION: u32 = 260;
@@ -117,7 +118,8 @@ pub struct Descriptor {
     /// Nodes of one operator are of one family and stand in one position. It counts only if the family's
     /// key has signed for this node in this network.
     pub family: Option<FamilyProof>,
-    /// Proof of admission: empty while the network admits everybody.
+    /// The work that a newcomer of an open network has done for its place; empty for a member, and where none is
+    /// asked for. See docs/directory.md.
     pub admission: Vec<u8>,
     /// What the proofs of its proposals are checked with.
     pub vrf_key: VrfPublic,
@@ -237,10 +239,20 @@ impl Descriptor {
         if self.versions.len() > MAX_VERSIONS || !self.versions.contains(&PACKET_VERSION) {
             return Err(DescriptorError::Versions);
         }
-        if !self.admission.is_empty() {
+        // Proofs of nothing would make room for whatever somebody wants to have spread.
+        let asked = rules.params.work > 0 && rules.params.admission == Admission::Open;
+        if !self.admission.is_empty() && !(asked && Work::read(&self.admission).is_some()) {
             return Err(DescriptorError::Admission);
         }
         Ok(())
+    }
+
+    /// Whether the work that it shows has been done: hashes to be computed.
+    fn check_work(&self, rules: &Rules) -> Result<(), DescriptorError> {
+        let work = Work::read(&self.admission);
+        let bits = rules.params.work;
+        let done = work.is_none_or(|work| work.proves(rules.network, self.identity, bits));
+        done.then_some(()).ok_or(DescriptorError::Admission)
     }
 
     /// Whether the family that it names has signed for it: a signature to be checked.
@@ -304,6 +316,7 @@ impl SignedDescriptor {
         }
         descriptor.check(rules)?;
         descriptor.check_family(&rules.network)?;
+        descriptor.check_work(rules)?;
         let inner = descriptor.to_wire().encode_to_vec();
         let signature = identity.sign(&message(&rules.network, &inner)).to_vec();
         let bytes = wire::SignedDescriptor {
@@ -368,6 +381,7 @@ impl SignedDescriptor {
             return Err(DescriptorError::Signature);
         }
         descriptor.check_family(&rules.network)?;
+        descriptor.check_work(rules)?;
         Ok(Self::new(descriptor, Arc::clone(bytes)))
     }
 

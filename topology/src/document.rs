@@ -15,6 +15,7 @@ use crate::expelled::{Expelled, Expulsion, Forming, MAX_EXPELLED_BYTES, Offences
 use crate::header::DocumentHeader;
 use crate::layers::{Candidate, assign};
 use crate::member::{MAX_EXTRACT_BYTES, Member};
+use crate::newcomers::{self, is_of_age};
 use crate::position::Position;
 use crate::rules::Rules;
 use crate::ties::Tie;
@@ -90,6 +91,10 @@ impl<D: AsRef<Document>> Place<D> {
             None => Ok(self.seats.clone()),
             Some(base) => {
                 let sits = |member: &&Member| !expelled.holds(self.epoch, &member.id);
+                let of_age = |member: &&Member| is_of_age(rules, member, height);
+                // Where all who were of age are gone, the others are all that there is.
+                let any = base.members().filter(sits).any(|member| of_age(&member));
+                let sits = |member: &&Member| sits(member) && (!any || of_age(member));
                 let holders = base.members().filter(sits).map(holder);
                 Seats::draw(rules.network, holders, seed).map_err(DocumentError::Seats)
             }
@@ -194,6 +199,10 @@ impl Document {
     ) -> Result<BTreeMap<NodeId, Member>, DocumentError> {
         limit(rules, place.epoch, &mut members);
         let base = place.base();
+        for member in members.values_mut() {
+            let before = base.and_then(|base| base.member(&member.id));
+            member.since = before.map_or(place.height(), |before| before.since);
+        }
         let candidate = |member: &Member| {
             let before = base.and_then(|document| document.member(&member.id));
             let before = before.filter(|before| before.role == member.role);
@@ -214,6 +223,7 @@ impl Document {
         for id in &all.left_out {
             members.remove(id);
         }
+        newcomers::draw(rules, place, seed, &mut members);
         // A mix that comes now gets a layer from the next seed: this one may be known to whoever made it.
         let waits = |member: &Member| {
             let listed = base.is_none_or(|base| base.member(&member.id).is_some());
@@ -275,6 +285,9 @@ impl Document {
         let mut tied: BTreeMap<Tie, u8> = BTreeMap::new();
         let mut positions = vec![Vec::new(); usize::from(rules.params.layers) + 1];
         for member in members.values() {
+            if member.since < Height::FIRST || member.since > header.height {
+                return Err(DocumentError::Since(member.since));
+            }
             if member.role == Role::Provider && member.layer > 0 {
                 return Err(DocumentError::Layer(member.layer.into()));
             }

@@ -421,6 +421,9 @@ pub enum DocumentError {
     /// A handover from one term to the next is missing, out of order, or not what was signed.
     #[error("the handover at height {0} is missing or not what was signed")]
     Handover(Height),
+    /// A member is listed since a height that there was not yet.
+    #[error("a member is listed since height {0}")]
+    Since(Height),
     /// Seats that neither the document before them nor a recovery in the network's file names.
     #[error(
         "after height {0} others decide than the seats agreed on, as after a recovery: if the network was \

@@ -60,6 +60,7 @@ mod layers;
 mod member;
 mod mending;
 mod network_file;
+mod newcomers;
 mod parameters;
 mod parameters_toml;
 pub mod path;
@@ -73,6 +74,7 @@ mod startable;
 mod term;
 mod ties;
 mod view;
+mod work;
 
 pub use address::{Address, Transport};
 pub use adopt::{Answers, ClientDirectory, Looked, Response, adopt_documents, middle};
@@ -81,7 +83,7 @@ pub use descriptor::{Descriptor, MAX_ADDRESSES, MAX_KEYS, PACKET_VERSION, Role, 
 pub use directory::{
     Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryDone, DirectoryInput,
     DirectoryJob, DirectoryWarning, LocalNode, MAX_DESCRIPTORS, MAX_JOBS, MAX_SYNC_REQUEST_BYTES,
-    MAX_SYNC_RESPONSE_BYTES, Restored, Ticket, Verdict, answer_time, chain_request,
+    MAX_SYNC_RESPONSE_BYTES, Restored, Ticket, Verdict, Waiting, answer_time, chain_request,
 };
 pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_MEMBERS, Place};
 pub use error::{

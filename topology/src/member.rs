@@ -4,7 +4,7 @@ use prost::Message;
 use shoal_packet::SphinxPublic;
 use shoal_proto::{Epoch, FamilyId, NodeId, wire};
 
-use crate::agreement::VrfPublic;
+use crate::agreement::{Height, VrfPublic};
 use crate::bounded::has_at_most;
 use crate::descriptor::MAX_ADDRESSES;
 use crate::identity::usable;
@@ -12,9 +12,9 @@ use crate::rules::Rules;
 use crate::{Address, Descriptor, DescriptorError, DocumentError, Role, Ties};
 
 /// Most bytes of an encoded member, so that ten thousand take less than 3 MB.
-pub const MAX_EXTRACT_BYTES: usize = 296;
+pub const MAX_EXTRACT_BYTES: usize = 294;
 /// Most bytes of its addresses, with two around each. The longest one there is takes 62.
-const ADDRESS_BYTES: usize = 104;
+const ADDRESS_BYTES: usize = 96;
 
 /// A member of one epoch.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Member {
     pub vrf_key: VrfPublic,
     /// What it votes with if it gets a seat in the next term.
     pub seat_key: NodeId,
+    /// The height of the first of the documents that have listed it ever since.
+    pub since: Height,
 }
 
 impl Member {
@@ -79,6 +81,7 @@ impl Member {
             capacity_class: descriptor.capacity_class,
             vrf_key: descriptor.vrf_key,
             seat_key: descriptor.seat_key,
+            since: Height::default(),
         })
     }
 
@@ -95,14 +98,16 @@ impl Member {
             family: family.map_or_else(Vec::new, |family| family.as_bytes().to_vec()),
             capacity_class: self.capacity_class,
             addresses: self.addresses.iter().map(Address::to_string).collect(),
+            // A height each epoch: it takes 10,000 years to get there.
+            since: u32::try_from(self.since.number()).unwrap_or(u32::MAX),
         }
         .encode_to_vec()
     }
 
     /// Reads an encoding, of which each member has one.
     pub(crate) fn decode(bytes: &[u8], rules: &Rules) -> Result<Self, DocumentError> {
-        // Nine fields, and the addresses.
-        if bytes.len() > MAX_EXTRACT_BYTES || !has_at_most(9 + MAX_ADDRESSES, bytes) {
+        // Ten fields, and the addresses.
+        if bytes.len() > MAX_EXTRACT_BYTES || !has_at_most(10 + MAX_ADDRESSES, bytes) {
             return Err(DocumentError::Malformed);
         }
         let wire = wire::Extract::decode(bytes).map_err(|_| DocumentError::Malformed)?;
@@ -144,6 +149,7 @@ impl Member {
             capacity_class: wire.capacity_class,
             vrf_key: vrf_key.ok_or(DescriptorError::SeatKeys)?,
             seat_key: node(&wire.seat_key).ok_or(DescriptorError::SeatKeys)?,
+            since: Height::new(wire.since.into()),
         })
     }
 }
@@ -159,7 +165,7 @@ mod tests {
     fn the_longest_extract_is_as_long_as_it_may_be() {
         let identity = Identity::from_bytes(&[7; 32]);
         let long = "/ip6/2001:db8:1111:2222:3333:4444:5555:6666/udp/65535/quic-v1";
-        let fill = "/ip4/203.0.113.77/udp/4000/quic-v1";
+        let fill = "/ip4/203.0.113.77/tcp/4000";
         let addresses: Vec<Address> = [long, fill].map(|text| text.parse().unwrap()).into();
         let taken: usize = addresses.iter().map(|it| it.to_string().len() + 2).sum();
         let member = Member {
@@ -173,6 +179,7 @@ mod tests {
             capacity_class: u32::MAX,
             vrf_key: identity.vrf_key().public(),
             seat_key: identity.id(),
+            since: Height::new(u32::MAX.into()),
         };
         let spare = ADDRESS_BYTES - taken;
         assert_eq!(member.encode().len() + spare, MAX_EXTRACT_BYTES);

@@ -35,6 +35,14 @@ pub struct NetworkParameters {
     pub loop_rate: f64,
     /// Who may join.
     pub admission: Admission,
+    /// How many newcomers are listed in a term at most, as a share of the members, but one always may be: 0 to
+    /// 1, which is no limit. 0.02 by default.
+    pub newcomers: f64,
+    /// How much work an open network asks of a newcomer: each of these bits doubles it, 0 to 32. 0 asks for
+    /// none.
+    pub work: u8,
+    /// For how many terms a newcomer has no seat: 0 to 1000.
+    pub seat_age: u32,
     /// Rates that clients choose from by name: 1 to 16 profiles.
     pub profiles: BTreeMap<String, Profile>,
     /// The nodes that the network starts with, and that newcomers ask first.
@@ -51,8 +59,10 @@ pub struct NetworkParameters {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Admission {
-    /// Anybody with a valid descriptor, from the next epoch on.
+    /// Anybody who has done the work, a few in each term.
     Open,
+    /// The members that the network starts with, and nobody else.
+    List,
 }
 
 /// The rates of a client's four Poisson processes, of its mailbox's clock and of its downlink.
@@ -114,6 +124,9 @@ impl NetworkParameters {
             mean_delay: Span::from_millis(100),
             loop_rate: 0.5,
             admission: Admission::Open,
+            newcomers: 1.0,
+            work: 0,
+            seat_age: 0,
             profiles: Self::default_profiles(),
             genesis_members: Vec::new(),
             recoveries: Vec::new(),
@@ -218,7 +231,7 @@ impl NetworkParameters {
     /// over the file, so that comments and order do not matter.
     #[must_use]
     pub fn hash(&self) -> NetworkHash {
-        let mut h = Canonical::new("shoal network parameters 2")
+        let mut h = Canonical::new("shoal network parameters 3")
             .bytes(self.name.as_bytes())
             .number(self.genesis.as_micros())
             .number(self.epoch.as_micros())
@@ -229,7 +242,11 @@ impl NetworkParameters {
             .float(self.loop_rate)
             .number(match self.admission {
                 Admission::Open => 0,
+                Admission::List => 1,
             })
+            .float(self.newcomers)
+            .number(self.work.into())
+            .number(self.seat_age.into())
             .number(self.profiles.len().try_into().unwrap_or(u64::MAX));
         for (name, profile) in &self.profiles {
             h = h.bytes(name.as_bytes());
@@ -282,6 +299,15 @@ impl NetworkParameters {
         }
         if !(0.0..=100.0).contains(&self.loop_rate) {
             wrong.push(range("loop_rate", &self.loop_rate, "0 to 100 per second"));
+        }
+        if !(0.0..=1.0).contains(&self.newcomers) {
+            wrong.push(range("newcomers", &self.newcomers, "0 to 1"));
+        }
+        if self.work > 32 {
+            wrong.push(range("work", &self.work, "0 to 32 bits"));
+        }
+        if self.seat_age > 1000 {
+            wrong.push(range("seat_age", &self.seat_age, "0 to 1000 terms"));
         }
         if self.profiles.is_empty() || self.profiles.len() > MAX_PROFILES {
             let count = format!("{} profiles", self.profiles.len());

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{NetworkFile, NetworkParameters, ParameterError};
+use crate::{Admission, NetworkFile, NetworkParameters, ParameterError};
 
 impl NetworkParameters {
     /// Reads and validates a file.
@@ -37,8 +37,14 @@ payload_bytes = {payload}
 mean_delay = "{delay}"
 # Loops that each mix and each provider sends, per second: 0 to 100.
 loop_rate = {loops:?}
-# Who may join: "open" is anybody with a valid descriptor, from the next epoch on.
-admission = "open"
+# Who may join: "open" is anybody, "list" is the nodes below and nobody else.
+admission = "{admission}"
+# How many newcomers are listed in a term at most, as a share of the members (one always may be): 0 to 1.
+newcomers = {newcomers:?}
+# Work that a newcomer of an open network does first; each bit doubles it: 0 (none) to 32.
+work = {work}
+# Terms in which a newcomer has no seat, so that nothing is decided by who has just come: 0 to 1000.
+seat_age = {seat_age}
 
 # Rates that clients choose from, in packets per second, 0 to 1000 each: real messages or
 # dummies, loops, drops, packets to the own mailbox, the mailbox's answers, and frames from the
@@ -52,6 +58,13 @@ admission = "open"
             payload = self.payload_bytes,
             delay = self.mean_delay,
             loops = self.loop_rate,
+            admission = match self.admission {
+                Admission::Open => "open",
+                Admission::List => "list",
+            },
+            newcomers = self.newcomers,
+            work = self.work,
+            seat_age = self.seat_age,
         );
         for (name, profile) in &self.profiles {
             let _ = writeln!(text, "[profiles.{name}]");

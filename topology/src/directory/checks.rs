@@ -321,6 +321,7 @@ impl<R: CryptoRng> Directory<R> {
             Ok(Inserted::Known) => self.counters.known += 1,
             Ok(Inserted::TooSoon) => self.counters.too_soon += 1,
             Ok(Inserted::NoRoom) => self.counters.no_room += 1,
+            Ok(Inserted::Unproven) => self.refusals.add(DescriptorError::Admission.reason(), 1),
             Ok(Inserted::Equivocation) => self.counters.equivocated += 1,
             Err(error) => self.refusals.add(error.reason(), 1),
         }

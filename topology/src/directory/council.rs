@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rand::{CryptoRng, RngExt};
 use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time};
 
-use super::held::{choose, look_at};
+use super::held::{Held, choose, look_at};
 use super::jobs::{Recipe, Task};
 use super::judge::Sound;
 use super::pool::is_lapsed;
@@ -224,12 +224,10 @@ impl<R: CryptoRng> Directory<R> {
         let base = self.archive.tip().map(|tip| Arc::clone(&tip.document));
         // Who comes after the freeze holds what came late as well.
         if now < self.rules.params.freeze_time(next) {
-            self.held.take(
-                &self.rules,
-                next,
-                base.as_deref(),
-                (&self.pool, &self.proven),
-            );
+            let door = self.door(next, base.as_deref());
+            let mut held = Held::default();
+            held.take(&door, (&self.pool, &self.proven));
+            self.held = held;
         } else {
             self.held.pass(next);
         }
@@ -528,10 +526,12 @@ impl<R: CryptoRng> Directory<R> {
             reveal,
             offences: Offences::new(council.before.clone(), (*self.proven.all()).clone()),
         };
-        let base = council.base.as_deref();
-        let descriptors = choose(&self.rules, epoch, base, &self.pool);
+        let base = council.base.clone();
+        let descriptors = choose(&self.door(epoch, base.as_deref()), &self.pool);
         let recipe = Arc::new(Recipe { place, descriptors });
-        council.forming = Some((round, Arc::clone(&recipe), now));
+        if let Some(council) = &mut self.council {
+            council.forming = Some((round, Arc::clone(&recipe), now));
+        }
         self.job(Task::Form(recipe));
     }
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use shoal_proto::{Epoch, NodeId, Span, Time};
 
-use super::pool::{Pool, counts};
+use super::pool::{Door, Pool};
 use super::proven::Proven;
 use crate::agreement::Evidence;
-use crate::rules::Rules;
-use crate::{Document, NetworkParameters, SignedDescriptor};
+use crate::{NetworkParameters, SignedDescriptor};
 
 /// Descriptors and evidence that the document of an epoch may not leave out.
 #[derive(Default)]
@@ -38,16 +37,10 @@ impl Held {
 
     /// Takes down what is held now. Of a node that has started after that moment this is less than what
     /// others hold, and never more.
-    pub(super) fn take(
-        &mut self,
-        rules: &Rules,
-        epoch: Epoch,
-        base: Option<&Document>,
-        (pool, proven): (&Pool, &Proven),
-    ) {
-        self.epoch = Some(epoch);
+    pub(super) fn take(&mut self, door: &Door<'_>, (pool, proven): (&Pool, &Proven)) {
+        self.epoch = Some(door.epoch);
         self.proven = proven.all();
-        self.descriptors = Arc::new(choose(rules, epoch, base, pool));
+        self.descriptors = Arc::new(choose(door, pool));
     }
 
     /// It is too late to look for this epoch: its documents may leave out anything.
@@ -74,19 +67,14 @@ impl Held {
     }
 }
 
-/// What a document of this epoch is made of, of what is known: of each node the newest that counts.
-pub(super) fn choose(
-    rules: &Rules,
-    epoch: Epoch,
-    base: Option<&Document>,
-    pool: &Pool,
-) -> Vec<SignedDescriptor> {
+/// What a document is made of, of what is known: of each node the newest that counts.
+pub(super) fn choose(door: &Door<'_>, pool: &Pool) -> Vec<SignedDescriptor> {
     let mut chosen: BTreeMap<NodeId, &SignedDescriptor> = BTreeMap::new();
     for signed in pool.iter() {
         let newer = chosen
             .get(&signed.id())
             .is_none_or(|chosen| chosen.sequence() < signed.sequence());
-        if newer && counts(rules, epoch, base, signed) {
+        if newer && door.admits(signed) {
             chosen.insert(signed.id(), signed);
         }
     }

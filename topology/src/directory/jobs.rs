@@ -14,6 +14,7 @@ use crate::canonical::Canonical;
 use crate::chain::{Followed, Trust, follow};
 use crate::document::Place;
 use crate::rules::Rules;
+use crate::work::{Applicant, Work};
 use crate::{DescriptorError, Document, DocumentError, Offences, SignedDescriptor};
 
 /// What a document is formed from.
@@ -38,6 +39,8 @@ pub(super) enum Task {
     Form(Arc<Recipe>),
     /// Verify a document that was proposed.
     Judge(Box<Candidate>),
+    /// Try a nonce for a place in the network.
+    Work(Applicant, u32),
 }
 
 /// Something slow for another thread: a signature to check, a document to verify or to form.
@@ -89,11 +92,21 @@ impl DirectoryJob {
                 let judged = judge(&rules, *candidate);
                 Found::Judged(hash, judged)
             }
+            Task::Work(applicant, nonce) => {
+                let work = applicant.seek(nonce, rules.params.work);
+                Found::Worked(applicant, nonce, work)
+            }
         };
         DirectoryDone {
             network: rules.network,
             found,
         }
+    }
+
+    /// Whether it takes seconds, and about 150 MB: it must keep no others waiting.
+    #[must_use]
+    pub const fn is_long(&self) -> bool {
+        matches!(self.task, Task::Work(..))
     }
 
     /// BLAKE2b-256 of all that the job is made of, the network's parameters among it. A host of
@@ -157,6 +170,10 @@ impl DirectoryJob {
                 let (epoch, held) = &candidate.held;
                 add(add(key.number(epoch.number()), held), &candidate.known)
             }
+            Task::Work(applicant, nonce) => key
+                .number(8)
+                .bytes(&applicant.input())
+                .number((*nonce).into()),
         }
         .finish()
     }
@@ -178,6 +195,7 @@ impl fmt::Debug for DirectoryJob {
             Task::Chain(..) => f.write_str("Chain"),
             Task::Form(recipe) => write!(f, "Form({})", recipe.place.epoch),
             Task::Judge(_) => f.write_str("Judge"),
+            Task::Work(..) => f.write_str("Work"),
         }
     }
 }
@@ -199,6 +217,7 @@ pub(super) enum Found {
     Chain(Arc<[u8]>, Option<Arc<(Followed, Option<DocumentError>)>>),
     Formed(Arc<Recipe>, Result<(Arc<Document>, Seats), DocumentError>),
     Judged(DocumentHash, Result<Judged, DocumentError>),
+    Worked(Applicant, u32, Option<Work>),
 }
 
 /// Says what kind of job it was, and why it failed if it did.
@@ -223,6 +242,7 @@ impl fmt::Debug for DirectoryDone {
             Found::Judged(_, Ok(Judged::Sound(sound))) => {
                 write!(f, "Judged({:?})", sound.document)
             }
+            Found::Worked(_, _, work) => write!(f, "Worked({})", work.is_some()),
             Found::Judged(_, Err(error)) => write!(f, "Judged({error:?})"),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use shoal_proto::{DocumentHash, Epoch, NodeId};
 
-use super::pool::counts;
+use super::pool::{Door, salts};
 use crate::agreement::{Evidence, Seats};
 use crate::delta::Body;
 use crate::document::Place;
@@ -78,6 +78,7 @@ pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, Docum
     }
     let before = |hash: &DocumentHash| base.filter(|base| base.hash() == hash);
     let document = candidate.body.open(rules, before)?;
+    let salts = salts(Some(&place.seats), candidate.before.as_ref());
     // Signatures are the same for everybody who knows the seats.
     let offences = Offences::of(rules, &document, (&place.seats, candidate.before));
     place.offences = offences?;
@@ -94,7 +95,13 @@ pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, Docum
     let fetched = candidate.fetched.iter();
     let fetched = fetched.filter_map(|bytes| SignedDescriptor::decode(bytes, rules).ok());
     let known: Vec<SignedDescriptor> = candidate.known.into_iter().chain(fetched).collect();
-    match said(rules, &sound.document, place.base(), &known)? {
+    let door = Door {
+        rules,
+        epoch,
+        base: place.base(),
+        salts,
+    };
+    match said(&door, &sound.document, &known)? {
         Ok(descriptors) => sound.descriptors = Arc::new(descriptors),
         Err(lacks) => return Ok(Judged::Lacks(lacks.into())),
     }
@@ -128,9 +135,8 @@ pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, Docum
     reason = "either list, where nothing is wrong"
 )]
 fn said(
-    rules: &Rules,
+    door: &Door<'_>,
     document: &Document,
-    base: Option<&Document>,
     known: &[SignedDescriptor],
 ) -> Result<Result<Vec<SignedDescriptor>, Vec<(NodeId, u64)>>, DocumentError> {
     let mut by_id: BTreeMap<NodeId, Vec<&SignedDescriptor>> = BTreeMap::new();
@@ -141,12 +147,19 @@ fn said(
     for member in document.members() {
         let says_so = |signed: &&&SignedDescriptor| {
             let said = Member::of(signed.descriptor(), epoch);
-            let layer = member.layer;
-            said.is_some_and(|said| Member { layer, ..said } == *member)
+            let (layer, since) = (member.layer, member.since);
+            said.is_some_and(|said| {
+                let said = Member {
+                    layer,
+                    since,
+                    ..said
+                };
+                said == *member
+            })
         };
         let mut known = by_id.get(&member.id).into_iter().flatten();
         match known.find(says_so) {
-            Some(signed) if !counts(rules, epoch, base, signed) => {
+            Some(signed) if !door.admits(signed) => {
                 return Err(DocumentError::NotDerived);
             }
             Some(signed) => found.push((*signed).clone()),

@@ -14,6 +14,7 @@ mod council;
 mod force;
 mod held;
 mod jobs;
+mod joining;
 mod judge;
 mod own;
 mod peers;
@@ -39,8 +40,10 @@ use council::{Council, Kept};
 use held::Held;
 pub use jobs::{DirectoryDone, DirectoryJob};
 use jobs::{Found, Task};
+use joining::Joining;
+pub use joining::Waiting;
 use peers::Peers;
-use pool::{Inserted, Pool, Removed};
+use pool::{Door, Inserted, Pool, Removed, may_come, salts};
 use proven::Proven;
 pub(crate) use read::Chain;
 pub use read::{answer_time, chain_request};
@@ -50,10 +53,10 @@ pub use types::{
     LocalNode, Restored, Ticket, Verdict,
 };
 
-use crate::agreement::{MAX_EVIDENCE_BYTES, MAX_SEATS};
+use crate::agreement::{MAX_EVIDENCE_BYTES, MAX_SEATS, Seats};
 use crate::chain::Certified;
 use crate::rules::Rules;
-use crate::{KeyRing, NetworkParameters, Refusals, SignedDescriptor, View};
+use crate::{Document, KeyRing, NetworkParameters, Refusals, SignedDescriptor, View};
 
 /// Most identities whose descriptors are kept.
 pub const MAX_DESCRIPTORS: usize = 12_288;
@@ -84,9 +87,9 @@ const MAX_MESSAGES: usize = 1024;
 const JOB_PATIENCE: Span = Span::from_secs(30);
 
 /// Most jobs of one directory that wait to be done: 256 for gossip and 1,024 for the agreement, 64 for the
-/// answer of one neighbour that is being taken, one for the answer of each neighbour to be read, and 17 for
-/// documents that are proposed.
-pub const MAX_JOBS: usize = MAX_GOSSIP + MAX_MESSAGES + answers::CHECKS_AT_ONCE + MAX_PEERS + 17;
+/// answer of one neighbour that is being taken, one for the answer of each neighbour to be read, 17 for
+/// documents that are proposed, and one for the own place.
+pub const MAX_JOBS: usize = MAX_GOSSIP + MAX_MESSAGES + answers::CHECKS_AT_ONCE + MAX_PEERS + 18;
 
 /// The gossip state machine of a node, or of an observer that is no member.
 ///
@@ -118,6 +121,7 @@ pub struct Directory<R> {
     kept: Kept,
     held: Held,
     proven: Proven,
+    joining: Joining,
     seat_keys: Option<SeatKeys>,
     /// When it was last looked what time brings about.
     looked_at: Time,
@@ -172,6 +176,7 @@ impl<R: CryptoRng> Directory<R> {
             },
             held: Held::default(),
             proven: Proven::default(),
+            joining: Joining::default(),
             seat_keys: kept.and_then(|kept| SeatKeys::restore(kept)),
             looked_at: now,
             shown_at: now,
@@ -283,6 +288,7 @@ impl<R: CryptoRng> Directory<R> {
             Found::Chain(bytes, followed) => self.followed(now, &bytes, followed.as_deref()),
             Found::Formed(recipe, formed) => self.formed(now, &recipe, formed),
             Found::Judged(hash, sound) => self.judged(now, hash, sound),
+            Found::Worked(applicant, nonce, work) => self.worked(now, &applicant, nonce, work),
         }
     }
 
@@ -326,6 +332,7 @@ impl<R: CryptoRng> Directory<R> {
             self.checks.deadline(),
             self.votes.deadline(),
             self.council_deadline(),
+            self.joining_deadline(),
         ];
         others.into_iter().flatten().for_each(&mut at);
         if !self.peers.is_empty() {
@@ -375,6 +382,12 @@ impl<R: CryptoRng> Directory<R> {
         self.pool.len()
     }
 
+    /// The seats that decide the next document, if they are known.
+    #[must_use]
+    pub fn seats(&self) -> Option<&Seats> {
+        self.archive.seats()
+    }
+
     /// The latest descriptor of a node, member or not.
     #[must_use]
     pub fn descriptor(&self, id: &NodeId) -> Option<&SignedDescriptor> {
@@ -400,6 +413,7 @@ impl<R: CryptoRng> Directory<R> {
         }
         self.give_up_jobs(now);
         self.keep_own(now);
+        self.keep_joining(now);
         self.tick_council(now);
         self.next_answer(now);
         self.expire_keys(now);
@@ -411,6 +425,9 @@ impl<R: CryptoRng> Directory<R> {
         let (id, sequence) = (signed.id(), signed.sequence());
         if self.own_id() == Some(id) {
             self.pool.allow(&id);
+        }
+        if !self.may_wait(&signed) {
+            return Inserted::Unproven;
         }
         let (when, kept) = ((now, self.epoch.next()), signed.clone());
         let (inserted, removed) = self.pool.insert(&self.rules, when, kept);
@@ -425,10 +442,35 @@ impl<R: CryptoRng> Directory<R> {
                 });
             }
             Inserted::Equivocation => self.warn(DirectoryWarning::Equivocation(id)),
-            Inserted::Known | Inserted::TooSoon | Inserted::NoRoom => {}
+            Inserted::Known | Inserted::TooSoon | Inserted::NoRoom | Inserted::Unproven => {}
         }
         self.forget(removed);
         inserted
+    }
+
+    /// What decides which descriptors the document of an epoch can be made of, after this one.
+    fn door<'a>(&'a self, epoch: Epoch, base: Option<&'a Document>) -> Door<'a> {
+        Door {
+            rules: &self.rules,
+            epoch,
+            base,
+            salts: salts(self.archive.seats(), self.archive.before()),
+        }
+    }
+
+    /// Whether a descriptor is worth keeping: its node is a member, or may become one. Who has not done the work
+    /// takes nobody's place among those that wait.
+    fn may_wait(&self, signed: &SignedDescriptor) -> bool {
+        let id = signed.id();
+        let known = self.rules.is_genesis(&id) || self.own_id() == Some(id);
+        let documents = self.view.documents.values();
+        let mut documents = documents.chain(self.archive.tip().map(|tip| &tip.document));
+        let salts = salts(self.archive.seats(), self.archive.before());
+        known
+            || documents.any(|document| document.member(&id).is_some())
+            // Who does not know the seats yet can't tell.
+            || salts == [None, None]
+            || may_come(&self.rules.params, &salts, signed)
     }
 
     fn forget(&mut self, removed: Vec<Removed>) {

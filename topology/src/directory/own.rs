@@ -5,7 +5,7 @@ use rand::{CryptoRng, RngExt};
 use shoal_proto::{Epoch, NodeId, Span, Time};
 use zeroize::Zeroizing;
 
-use super::pool::{counts, pause};
+use super::pool::pause;
 use super::read::descriptor_gossip;
 use super::seat_keys::SeatKeys;
 use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning};
@@ -49,6 +49,12 @@ impl Own {
     pub(super) fn publish_failed(&mut self, now: Time) {
         self.publish_at = Some(now + Span::from_secs(1 << self.failures.min(5)));
         self.failures = self.failures.saturating_add(1);
+    }
+
+    /// There is something new to say: as soon as others take another descriptor.
+    pub(super) fn issue_soon(&mut self, now: Time, pause: Span) {
+        let soonest = self.last_issued.map_or(now, |issued| issued + pause);
+        self.issue_at = self.issue_at.min(soonest);
     }
 
     pub(super) const fn hold_back(&mut self, held: bool) {
@@ -228,7 +234,7 @@ impl<R: CryptoRng> Directory<R> {
             capacity_class: local.capacity_class,
             storage_mib: local.storage_mib,
             family: local.family,
-            admission: Vec::new(),
+            admission: self.admission(),
             vrf_key: local.identity.vrf_key().public(),
             seat_key: match &self.seat_keys {
                 Some(keys) => keys.named(),
@@ -250,9 +256,7 @@ impl<R: CryptoRng> Directory<R> {
         self.own.sequence = signed.sequence();
         self.warn(DirectoryWarning::OwnIdentityElsewhere);
         // Not at once every time: two nodes with one key would drive each other on.
-        let pause = pause(&self.rules.params);
-        let soonest = self.own.last_issued.map_or(now, |issued| issued + pause);
-        self.own.issue_at = self.own.issue_at.min(soonest);
+        self.own.issue_soon(now, pause(&self.rules.params));
     }
 
     /// When a document takes effect, after the one in force, that can give this node a place with a key that
@@ -273,8 +277,9 @@ impl<R: CryptoRng> Directory<R> {
             None => {
                 let base = self.archive.view().in_force(self.epoch);
                 let base = base.map(std::sync::Arc::as_ref);
+                let door = self.door(next, base);
                 let mut issued = self.pool.of(&own).iter();
-                let counted = issued.rfind(|signed| counts(&self.rules, next, base, signed));
+                let counted = issued.rfind(|signed| door.admits(signed));
                 match counted {
                     Some(signed) => Some(signed.descriptor().key_for(next)),
                     // One that is issued now would be too late.

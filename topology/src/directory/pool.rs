@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use shoal_proto::{Epoch, NodeId, Span, Time};
 
 use super::MAX_DESCRIPTORS;
+use crate::agreement::Seats;
 use crate::rules::Rules;
-use crate::{Document, MAX_STALE_EPOCHS, NetworkParameters, SignedDescriptor};
+use crate::work::{Salt, Work};
+use crate::{Admission, Document, MAX_STALE_EPOCHS, NetworkParameters, SignedDescriptor};
 
 /// The descriptors that are known. For each identity at most two are kept: the latest, and the
 /// latest of those that count for the epoch whose document is formed next, for a node that
@@ -59,6 +61,8 @@ pub(super) enum Inserted {
     TooSoon,
     /// There are too many identities.
     NoRoom,
+    /// A stranger has not done the work that the network asks for, or for a term that is long over.
+    Unproven,
 }
 
 /// A descriptor that is no longer kept, by identity and sequence number.
@@ -219,30 +223,61 @@ fn in_time(params: &NetworkParameters, epoch: Epoch, signed: &SignedDescriptor) 
     covers(params, epoch, signed) && signed.descriptor().issued_at < params.issue_deadline(epoch)
 }
 
-/// Whether a descriptor counts for the document that follows `base`: it was issued in time, or
-/// `base` itself lists it, as it does when the first document was formed late in an epoch. In the first
-/// document those of the first members count, and after a time without a document all do: nobody could
-/// issue one in time for it.
-pub(crate) fn counts(
-    rules: &Rules,
-    epoch: Epoch,
-    base: Option<&Document>,
+/// The terms whose seats the work of newcomers may rest on: that of the next height, and the one before.
+pub(super) type Salts = [Option<Salt>; 2];
+
+/// Those of the terms that these seats decide.
+pub(super) fn salts(seats: Option<&Seats>, before: Option<&Seats>) -> Salts {
+    [seats, before].map(|seats| seats.map(|seats| Salt::of(&seats.hash())))
+}
+
+/// What decides which descriptors a document can be made of.
+pub(super) struct Door<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) epoch: Epoch,
+    /// The document before.
+    pub(super) base: Option<&'a Document>,
+    pub(super) salts: Salts,
+}
+
+impl Door<'_> {
+    /// Whether a descriptor counts for the document that follows `base`: it was issued in time, or
+    /// `base` itself lists it, as it does when the first document was formed late in an epoch. In the first
+    /// document those of the first members count, and after a time without a document all do: nobody could
+    /// issue one in time for it. Of a stranger it counts if the network takes strangers, and it has done the work.
+    pub(super) fn admits(&self, signed: &SignedDescriptor) -> bool {
+        let (rules, epoch, params) = (self.rules, self.epoch, &self.rules.params);
+        let begun = signed.descriptor().issued_at < params.start_of(epoch.next());
+        if !begun || !covers(params, epoch, signed) {
+            return false;
+        }
+        let is_genesis = rules.is_genesis(&signed.id());
+        let Some(base) = self.base else {
+            return is_genesis;
+        };
+        let listed = base.member(&signed.id());
+        if listed.is_none() && !is_genesis && !may_come(params, &self.salts, signed) {
+            return false;
+        }
+        is_lapsed(base.epoch(), epoch)
+            || in_time(params, epoch, signed)
+            || listed.is_some_and(|listed| listed.sequence == signed.sequence())
+    }
+}
+
+/// Whether a stranger may ask for a place: the work that it shows rests on the seats of one of these terms. That
+/// it has been done was seen with the signature.
+pub(super) fn may_come(
+    params: &NetworkParameters,
+    salts: &Salts,
     signed: &SignedDescriptor,
 ) -> bool {
-    let params = &rules.params;
-    let begun = signed.descriptor().issued_at < params.start_of(epoch.next());
-    if !begun || !covers(params, epoch, signed) {
-        return false;
+    let rests = |work: Work| salts.contains(&Some(work.salt));
+    match params.admission {
+        Admission::List => false,
+        Admission::Open if params.work == 0 => true,
+        Admission::Open => Work::read(&signed.descriptor().admission).is_some_and(rests),
     }
-    let Some(base) = base else {
-        return rules.is_genesis(&signed.id());
-    };
-    if is_lapsed(base.epoch(), epoch) {
-        return true;
-    }
-    let listed = base.member(&signed.id());
-    in_time(params, epoch, signed)
-        || listed.is_some_and(|listed| listed.sequence == signed.sequence())
 }
 
 /// Whether a document of the one epoch is not in force any more in the other.

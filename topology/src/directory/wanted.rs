@@ -9,7 +9,7 @@ use shoal_proto::{DocumentHash, NodeId, Span, Time};
 use super::council::{Council, MOST_DOCUMENTS};
 use super::jobs::Task;
 use super::judge::{Candidate, Judged};
-use super::pool::counts;
+use super::pool::{Door, salts};
 use super::read::Claim;
 use super::{Directory, JOB_PATIENCE};
 use crate::agreement::{AgreementInput, Judgement, Message};
@@ -238,11 +238,13 @@ impl<R: CryptoRng> Directory<R> {
         };
         wanted.judging = Some(now);
         let decided = council.decision.as_ref().map(|decision| decision.document);
-        let base = council.base.as_deref();
-        let known = self
-            .pool
-            .iter()
-            .filter(|it| counts(&self.rules, epoch, base, it));
+        let door = Door {
+            rules: &self.rules,
+            epoch,
+            base: council.base.as_deref(),
+            salts: salts(Some(&council.seats), council.before.as_ref()),
+        };
+        let known = self.pool.iter().filter(|it| door.admits(it));
         let candidate = Candidate {
             hash,
             body,

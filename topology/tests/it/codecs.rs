@@ -229,7 +229,7 @@ fn parameters_name_every_key_at_fault() {
             "line 9: epoch = 500ms is out of range: 10s to 7d",
             "line 13: layers = 4 is out of range: 1 to 3",
             "line 17: mean_delay = 100ms is out of range: at most a hundredth of an epoch",
-            "line 32: profiles.default.downlink = -1 is out of range: 0 to 1000 per second",
+            "line 38: profiles.default.downlink = -1 is out of range: 0 to 1000 per second",
         ]
     );
 }
@@ -296,6 +296,11 @@ fn every_value_is_in_the_hash() {
         Box::new(|p| p.payload_bytes = 1024),
         Box::new(|p| p.mean_delay = Span::from_millis(99)),
         Box::new(|p| p.loop_rate = 0.25),
+        Box::new(|p| p.admission = shoal_topology::Admission::List),
+        Box::new(|p| p.newcomers = 0.5),
+        Box::new(|p| p.work = 1),
+        Box::new(|p| p.seat_age = 1),
+        Box::new(|p| p.term = 25),
         Box::new(|p| p.profiles.retain(|name, _| name != "mobile")),
         Box::new(move |p| p.genesis_members = vec![member(1)]),
         Box::new(move |p| p.genesis_members = vec![member(1), member(2)]),
@@ -338,7 +343,7 @@ fn every_value_is_in_the_hash() {
     // Stored networks must keep their name: a change here needs a new version of the encoding.
     assert_eq!(
         base.hash().to_string(),
-        "GSaBcJomvmMpzyHFmX7KcaxTY47UFDsZdNkGNTJrjsCG"
+        "BqF2x7krNyZPT6UhMSMBqqc483DXhUj63aR1bCGBycoD"
     );
 }
 

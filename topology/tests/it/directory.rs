@@ -67,17 +67,21 @@ fn eventful(seed: u64, loss: u32, job_time: Span) -> Harness {
     net.loss = loss;
     net.job_time = job_time;
     // Where messages are lost or jobs slow, rounds are over before all have voted, and some height is decided
-    // only just before the switch: then it takes some questions to have it.
-    let soon = 50;
+    // only just before the switch, or after it: then it takes some questions to have it.
+    let soon = if job_time > Span::ZERO || loss > 100 {
+        200
+    } else {
+        50
+    };
     let late = 5;
     for index in (0..8).filter(|index| *index != late) {
         net.start(index);
     }
     net.run_to(1, soon);
     assert_eq!(net.agreed(1).members().len(), 7);
-    net.run_to(1, 200);
+    net.run_to(1, 210);
     net.start(late);
-    net.run_to(1, 400);
+    net.run_to(1, 410);
     // It goes by the others' document at once, and is a member from the next epoch on.
     net.agreed(1);
     net.run_to(2, soon);
@@ -89,7 +93,7 @@ fn eventful(seed: u64, loss: u32, job_time: Span) -> Harness {
     net.run_to(4, soon);
     assert_eq!(net.agreed(4).members().len(), 7);
     net.start(3);
-    net.run_to(4, 300);
+    net.run_to(4, soon + 250);
     net.agreed(4);
     net.run_to(5, soon);
     assert_eq!(net.agreed(5).members().len(), 8);
@@ -98,10 +102,11 @@ fn eventful(seed: u64, loss: u32, job_time: Span) -> Harness {
     net.partition(|index| u8::from(index % 2 == 0));
     net.run_to(5, 790);
     net.heal();
+    // Whoever had the first turn then may not have heard of all yet, and nobody misses what was late for all.
     net.run_to(6, soon);
-    assert_eq!(net.agreed(6).members().len(), 8);
+    assert!(net.agreed(6).members().len() >= 7);
     net.run_to(7, soon);
-    net.agreed(7);
+    assert_eq!(net.agreed(7).members().len(), 8);
     net
 }
 

@@ -176,6 +176,8 @@ pub(crate) enum Lie {
     Withholds,
     /// Takes part in nothing but issues its descriptors.
     Silent,
+    /// Does none of the work for a place.
+    Idle,
 }
 
 enum Event {
@@ -329,6 +331,16 @@ impl Harness {
             spoken: Vec::new(),
             nodes,
         }
+    }
+
+    /// One more node, which is down.
+    pub(crate) fn add(&mut self, node: Node) {
+        self.by_id
+            .entry(node.id)
+            .or_default()
+            .push(self.nodes.len());
+        self.nodes.push(node);
+        self.due_at.push(None);
     }
 
     /// A second node with the identity of another, and with the keys of its seat: those who hear the one do
@@ -634,6 +646,9 @@ impl Harness {
 
     /// Runs a job, now or later.
     fn run(&mut self, index: usize, job: DirectoryJob) {
+        if job.is_long() && self.nodes[index].lie == Some(Lie::Idle) {
+            return;
+        }
         let done = self.done.of(job, &mut self.cost);
         let most = self.job_time.as_micros();
         if most == 0 {
@@ -650,7 +665,7 @@ impl Harness {
             _ => None,
         };
         match self.nodes[index].lie {
-            None | Some(Lie::Speaks) => false,
+            None | Some(Lie::Speaks | Lie::Idle) => false,
             Some(Lie::Withholds) => matches!(agreement(), Some(Message::Proposal(_))),
             Some(Lie::Silent) => agreement().is_some(),
         }

@@ -18,6 +18,7 @@ mod expelled;
 mod families;
 mod harness;
 mod jobs;
+mod joining;
 mod large;
 mod liars;
 mod mesh;
