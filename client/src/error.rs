@@ -1,5 +1,6 @@
 //! What can go wrong, by whose fault.
 
+use shoal_topology::KeptError;
 use thiserror::Error;
 
 use crate::table::Table;
@@ -37,6 +38,19 @@ pub enum ClientError {
         key: String,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// What was kept of the directory can't be gone on from.
+    #[error(
+        "what this client keeps of the directory (table {table}): {error}. It does not begin anew by itself, \
+         because it would then believe an old state of the network. Restore the client's state from a backup; \
+         or, if you know that the network's file is right, `shoal client trust --forget` has it begin anew \
+         from that file"
+    )]
+    Kept {
+        /// Where the row is.
+        table: Table,
+        /// What is wrong.
+        error: KeptError,
     },
     /// The bytes are not a key file of a client.
     #[error("not a usable client key file: {0}")]

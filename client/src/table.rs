@@ -34,13 +34,16 @@ pub enum Table {
     Seen,
     /// The providers that the client enters by. Kept by who hosts the role, which passes it over.
     Entries,
+    /// Whose signatures count for the network's documents, and the newest of them. Kept by who hosts the role,
+    /// which passes it over.
+    Trust,
     /// Messages sent with a key of an application's. Kept by who hosts the role, which passes it over.
     Idempotency,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::Contact,
         Self::Sent,
@@ -51,6 +54,7 @@ impl Table {
         Self::Order,
         Self::Seen,
         Self::Entries,
+        Self::Trust,
         Self::Idempotency,
     ];
 
@@ -68,6 +72,7 @@ impl Table {
             Self::Order => "order",
             Self::Seen => "seen",
             Self::Entries => "entries",
+            Self::Trust => "trust",
             Self::Idempotency => "idempotency",
         }
     }

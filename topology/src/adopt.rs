@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use shoal_proto::{DocumentHash, Epoch, NodeId, Time};
 
+use crate::agreement::Height;
 use crate::canonical::Canonical;
-use crate::chain::{Followed, Trust, follow};
+use crate::chain::{Followed, Link, Mark, Trust, follow};
 use crate::directory::Chain;
 use crate::rules::Rules;
 use crate::{AdoptError, Document, DocumentError, MAX_STALE_EPOCHS, NetworkParameters, View};
@@ -73,6 +74,65 @@ impl Looked {
         let mut equals = trusts.filter(|trust| trust.since() == furthest.since());
         equals.all(|trust| trust == furthest).then_some(furthest)
     }
+
+    /// The newest document that is seen to be signed now, or was known to be before.
+    #[must_use]
+    pub fn newest(&self, known: Option<Mark>) -> Option<Mark> {
+        let seen = self.links().map(|link| link.mark);
+        seen.chain(known).max_by_key(|mark| mark.height)
+    }
+
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        self.0.iter().flat_map(|looked| &looked.0.links)
+    }
+
+    /// Whether all that is signed is of one history, with the documents that are known and the newest that was
+    /// seen before.
+    fn check(&self, known: &View, newest: Option<Mark>) -> Result<(), AdoptError> {
+        let known = known.documents.values().map(|it| Mark::of(it));
+        let links = self.links().map(|link| link.mark);
+        let mut seen: BTreeMap<Height, Mark> = BTreeMap::new();
+        for mark in known.chain(newest).chain(links) {
+            let there = seen.entry(mark.height).or_insert(mark);
+            same(there, mark.hash)?;
+        }
+        for link in self.links() {
+            let before = link.mark.height.number().saturating_sub(1);
+            if let Some(before) = seen.get(&Height::new(before)) {
+                same(before, link.previous)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Documents of terms that are over, whose signatures can't be verified any more: those that follow, by
+    /// the hashes in them, from what is known or was verified.
+    fn recognised(&self, newest: Option<Mark>) -> Vec<&Arc<Document>> {
+        let links = self.links().flat_map(|it| [it.mark.hash, it.previous]);
+        let mut hashes = BTreeSet::from_iter(links.chain(newest.map(|it| it.hash)));
+        let unsigned = self.0.iter().flat_map(|looked| &looked.0.unsigned);
+        let mut unsigned = Vec::from_iter(unsigned);
+        // Each names the one before it.
+        unsigned.sort_by_key(|document| std::cmp::Reverse(document.height()));
+        unsigned.retain(|document| {
+            let recognised = hashes.contains(document.hash());
+            if recognised {
+                hashes.insert(*document.previous());
+            }
+            recognised
+        });
+        unsigned
+    }
+}
+
+fn same(seen: &Mark, hash: DocumentHash) -> Result<(), AdoptError> {
+    if seen.hash == hash {
+        return Ok(());
+    }
+    Err(AdoptError::Contradiction {
+        epoch: seen.epoch,
+        seen: [seen.hash, hash],
+    })
 }
 
 impl Answers {
@@ -130,25 +190,31 @@ impl Answers {
         self.answers.iter().any(|(.., chain)| chain.more)
     }
 
-    /// Takes what the answers have. `known` are the documents that were taken before.
+    /// Takes what the answers have. `known` are the documents that were taken before, and `newest` is the
+    /// newest that was seen to be signed, in an earlier run too.
     ///
     /// More than two thirds of the seats have signed each document, so one answer is enough to know that
     /// it is right, and several to know that none is newer.
     ///
     /// # Errors
-    /// When there is nothing to go by, or when two documents of one epoch, or two successions of seats, are
-    /// both signed: then a third of the seats is dishonest, and nothing should be sent.
+    /// When there is nothing to go by, when the newest that was seen is newer than what there is, or when two
+    /// documents of one place or epoch, or two successions of seats, are both signed: then a third of the seats
+    /// is dishonest, and nothing should be sent.
     pub fn adopt(
         &self,
         params: &NetworkParameters,
         looked: &Looked,
         known: &View,
+        newest: Option<Mark>,
         now: Time,
     ) -> Result<ClientDirectory, AdoptError> {
         let clock_offset_us = self.clock_offset();
         let epoch = params.epoch_at(now.shifted(clock_offset_us));
+        looked.check(known, newest)?;
         let trust = looked.furthest().ok_or(AdoptError::Seats)?;
-        let (variants, last) = self.tally(looked, known, epoch)?;
+        let (variants, last) = self.tally(looked, known, newest, epoch)?;
+        let here = variants.values().map(|(document, _)| document.height());
+        self.check_age(looked, here.max(), newest)?;
         let in_force = variants.keys().copied().rfind(|known| *known <= epoch);
         let found = in_force.and_then(|in_force| variants.get(&in_force));
         let (Some(in_force), Some((_, named_by))) = (in_force, found) else {
@@ -171,19 +237,46 @@ impl Answers {
         })
     }
 
+    /// Whether what there is now is not older than what was seen. Of answers that lead nowhere yet, or only to
+    /// what does not count any more, something else is to be said.
+    fn check_age(
+        &self,
+        looked: &Looked,
+        here: Option<Height>,
+        newest: Option<Mark>,
+    ) -> Result<(), AdoptError> {
+        let Some(Mark { height: seen, .. }) = newest else {
+            return Ok(());
+        };
+        let signed = looked.links().map(|link| link.mark.height);
+        let tips = self.answers.iter().filter_map(|(.., chain)| chain.tip);
+        let shown = here.or_else(|| match self.has_more() {
+            true => None,
+            false => signed.chain(tips.map(|tip| tip.height())).max(),
+        });
+        match shown.filter(|shown| *shown < seen) {
+            Some(shown) => Err(AdoptError::Older { seen, shown }),
+            None => Ok(()),
+        }
+    }
+
     /// Every document that is signed and can matter now, and why the last one that can't was refused.
     fn tally(
         &self,
         looked: &Looked,
         known: &View,
+        newest: Option<Mark>,
         epoch: Epoch,
     ) -> Result<(BTreeMap<Epoch, Named>, Option<DocumentError>), AdoptError> {
         let oldest = Epoch::new(epoch.number().saturating_sub(MAX_STALE_EPOCHS));
         let mut found: BTreeMap<Epoch, Named> = BTreeMap::new();
         let mut last = None;
         let matters = |document: &Document| (oldest..=epoch.next()).contains(&document.epoch());
-        let known = known.documents.values().filter(|it| matters(it));
-        found.extend(known.map(|it| (it.epoch(), (Arc::clone(it), BTreeSet::new()))));
+        let known = known.documents.values();
+        let known = known.chain(looked.recognised(newest));
+        for document in known.filter(|it| matters(it)) {
+            add(&mut found, document)?;
+        }
         for ((from, _, chain), looked) in self.answers.iter().zip(&looked.0) {
             let (followed, error) = &**looked;
             if let Some(DocumentError::Contradiction { epoch, seen }) = error {
@@ -203,15 +296,7 @@ impl Answers {
                     last = Some(DocumentError::Epoch(document.epoch()));
                     continue;
                 }
-                let entry = found.entry(document.epoch());
-                let (other, by) = entry.or_insert_with(|| (Arc::clone(document), BTreeSet::new()));
-                if other.hash() != document.hash() {
-                    return Err(AdoptError::Contradiction {
-                        epoch: document.epoch(),
-                        seen: [*other.hash(), *document.hash()],
-                    });
-                }
-                by.insert(*from);
+                add(&mut found, document)?.insert(*from);
             }
         }
         // Who names a document names those that it follows.
@@ -240,6 +325,17 @@ impl Answers {
 
 /// A document, and who names it.
 type Named = (Arc<Document>, BTreeSet<NodeId>);
+
+/// Adds a document, of which there is one for each epoch. Gives who names it.
+fn add<'a>(
+    found: &'a mut BTreeMap<Epoch, Named>,
+    document: &Arc<Document>,
+) -> Result<&'a mut BTreeSet<NodeId>, AdoptError> {
+    let entry = found.entry(document.epoch());
+    let (there, by) = entry.or_insert_with(|| (Arc::clone(document), BTreeSet::new()));
+    same(&Mark::of(there), *document.hash())?;
+    Ok(by)
+}
 
 fn name(chain: &Chain) -> [u8; 32] {
     let add = |key: Canonical, all: &[Vec<u8>]| {
@@ -277,7 +373,7 @@ pub fn adopt_documents(
     let answers = Answers::read(responses)?;
     let trust = Trust::first(params).map_err(|_| AdoptError::Seats)?;
     let looked = answers.look(params, &trust, &View::default());
-    answers.adopt(params, &looked, &View::default(), now)
+    answers.adopt(params, &looked, &View::default(), None, now)
 }
 
 /// Used in errors: the first bytes of a hash.

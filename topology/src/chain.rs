@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message as _;
-use shoal_proto::{DocumentHash, NetworkHash, wire};
+use shoal_proto::{DocumentHash, Epoch, NetworkHash, wire};
 
 use crate::agreement::{Certificate, Height, MAX_MESSAGE_BYTES, MAX_SEATS, Seats, SeatsError};
 use crate::delta::Body;
@@ -120,6 +120,52 @@ impl Handover {
     }
 }
 
+/// A document's place and its hash: enough to know it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Its place in the chain.
+    pub height: Height,
+    /// The epoch that it is for.
+    pub epoch: Epoch,
+    /// Its hash.
+    pub hash: DocumentHash,
+}
+
+impl Mark {
+    /// That of a document.
+    #[must_use]
+    pub fn of(document: &Document) -> Self {
+        Self {
+            height: document.height(),
+            epoch: document.epoch(),
+            hash: *document.hash(),
+        }
+    }
+}
+
+/// A document that seats were seen to have signed: itself, or in a handover its head alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The document.
+    pub mark: Mark,
+    /// The hash of the one before.
+    pub previous: DocumentHash,
+}
+
+impl Link {
+    /// Of a head whose hash the certificate has.
+    fn of(header: &DocumentHeader, certificate: &Certificate) -> Self {
+        Self {
+            mark: Mark {
+                height: header.height,
+                epoch: header.epoch,
+                hash: certificate.document,
+            },
+            previous: header.previous,
+        }
+    }
+}
+
 /// Whose signatures count: the seats, and from where on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
@@ -149,6 +195,17 @@ impl Trust {
             since: Height::default(),
             before: None,
         })
+    }
+
+    /// That of who has followed the handovers up to this height before.
+    pub(crate) fn again(params: &NetworkParameters, since: Height, seats: Seats) -> Self {
+        Self {
+            network: params.hash(),
+            terms: Terms::of(params),
+            seats,
+            since,
+            before: None,
+        }
     }
 
     /// The height of the last handover that was followed; 0 for none.
@@ -250,8 +307,12 @@ pub struct Followed {
     pub seats: BTreeMap<Height, Seats>,
     /// The documents that were verified, oldest first.
     pub documents: Vec<Certified>,
+    /// All that was signed, of handovers and documents.
+    pub links: Vec<Link>,
     /// The hashes of documents whose seats are known no more. Who has such a document knows it by that.
     pub passed: Vec<DocumentHash>,
+    /// Those of them that could be read. Nobody's signature was verified: only who knows the hash knows one.
+    pub unsigned: Vec<Arc<Document>>,
 }
 
 /// Follows handovers, and verifies documents where the seats that decide them are known. Each is as it
@@ -271,7 +332,9 @@ pub(crate) fn follow(
         trust,
         handovers: Vec::new(),
         documents: Vec::new(),
+        links: Vec::new(),
         passed: Vec::new(),
+        unsigned: Vec::new(),
     };
     let error = try_follow(rules, &mut followed, handovers, documents, known).err();
     (followed, error)
@@ -300,13 +363,16 @@ fn try_follow(
         // One of a term that is over is only of use to who has followed it.
         if height <= followed.trust.since {
             followed.passed.push(header.hash(rules));
-            bases.extend(open(rules, &document, &bases).ok());
+            let opened = open(rules, &document, &bases).ok();
+            followed.unsigned.extend(opened.clone());
+            bases.extend(opened);
             continue;
         }
         followed.trust.check(rules, &header, &certificate)?;
         check_against(known, &header, &certificate.document)?;
         let document = open(rules, &document, &bases)?;
         bases.push(Arc::clone(&document));
+        followed.links.push(Link::of(&header, &certificate));
         followed.documents.push(Certified {
             document,
             certificate,
@@ -360,6 +426,8 @@ fn take(
     }
     followed.trust.follow(rules, &handover)?;
     let height = handover.header.height;
+    let link = Link::of(&handover.header, &handover.certificate);
+    followed.links.push(link);
     followed.handovers.push((height, bytes.into()));
     followed.seats.insert(height, handover.seats);
     Ok(())

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use shoal_proto::{DocumentHash, Epoch, NodeId};
 use thiserror::Error;
 
+use crate::agreement::Height;
 use crate::{Misfit, Role, TieKind};
 
 /// Why network parameters were refused.
@@ -408,7 +409,7 @@ pub enum DocumentError {
     Certificate(crate::agreement::MessageError),
     /// It came as what changes the document before, which is not known.
     #[error("the document before height {0}, which it changes, is not known")]
-    Base(crate::agreement::Height),
+    Base(Height),
     /// The seats have signed another document than the one that is known, or one that follows another.
     #[error("epoch {epoch} has two documents that are signed: {} and {}", crate::adopt::short(&seen[0]), crate::adopt::short(&seen[1]))]
     Contradiction {
@@ -419,16 +420,16 @@ pub enum DocumentError {
     },
     /// A handover from one term to the next is missing, out of order, or not what was signed.
     #[error("the handover at height {0} is missing or not what was signed")]
-    Handover(crate::agreement::Height),
+    Handover(Height),
     /// A member is listed since a height that there was not yet.
     #[error("a member is listed since height {0}")]
-    Since(crate::agreement::Height),
+    Since(Height),
     /// Seats that neither the document before them nor a recovery in the network's file names.
     #[error(
         "after height {0} others decide than the seats agreed on, as after a recovery: if the network was \
          recovered, get its file anew from whom you had it; if it was not, whoever shows that lies"
     )]
-    Recovered(crate::agreement::Height),
+    Recovered(Height),
     /// Who is expelled is not listed as it has to be, or is a member.
     #[error("who is expelled is not listed as it has to be, or is a member")]
     Expelled,
@@ -511,10 +512,29 @@ pub enum AdoptError {
         /// The hashes of both.
         seen: [DocumentHash; 2],
     },
+    /// All that is shown is older than what was seen before.
+    #[error(
+        "this client has seen the document of height {seen}, and of the nodes that answered none shows one after \
+         {shown}: they lag behind, or show an old state of the network; not going by it, and asking again"
+    )]
+    Older {
+        /// The height of the newest document that was seen to be signed, in an earlier run too.
+        seen: Height,
+        /// That of the newest that is shown.
+        shown: Height,
+    },
     /// The answers hand over to different seats, or the network file names nobody who could have one.
     #[error(
         "nodes contradict each other about who signs for the network, or the network file names nobody: not \
          sending; compare the network file with others'"
     )]
     Seats,
+}
+
+impl AdoptError {
+    /// Whether two things are signed of which the seats may sign one: who is shown that is shown two networks.
+    #[must_use]
+    pub const fn is_contradiction(&self) -> bool {
+        matches!(self, Self::Contradiction { .. } | Self::Seats)
+    }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use shoal_proto::{NodeId, Time};
 
-use crate::agreement::{Certificate, Evidence, Message, Seats};
+use crate::agreement::{Certificate, Evidence, Height, Message, Seats};
 use crate::chain::follow;
 use crate::directory::Chain;
 use crate::rules::Rules;
 use crate::{
     Address, Certified, Directory, DirectoryAction, DirectoryInput, Document, DocumentHeader,
-    GenesisMember, Handover, Identity, NetworkFile, NetworkParameters, RecoveryFile, Response,
-    Restored, Role, SignedDescriptor, Ticket, Trust, adopt_documents,
+    GenesisMember, Handover, Identity, Kept, NetworkFile, NetworkParameters, RecoveryFile,
+    Response, Restored, Role, SignedDescriptor, Ticket, Trust, adopt_documents,
 };
 
 /// Descriptors from anybody.
@@ -100,6 +100,19 @@ pub fn fuzz_handover(data: &[u8]) {
     }
     if let Ok(trust) = Trust::first(&params) {
         let _ = follow(&rules, trust, &[data.to_vec()], &[], &[]);
+    }
+}
+
+/// What a client has kept.
+pub fn fuzz_kept(data: &[u8]) {
+    let params = params();
+    if let Ok(kept) = Kept::restore(&params, data) {
+        // Where a recovery is gone the handovers are followed anew.
+        let anew = kept.trust.since() == Height::default();
+        assert!(
+            anew || kept.encode(&params) == data,
+            "one encoding for each"
+        );
     }
 }
 
@@ -267,6 +280,7 @@ const TARGETS: &[check::Target] = &[
     ("gossip", fuzz_gossip),
     ("handover", fuzz_handover),
     ("header", fuzz_header),
+    ("kept", fuzz_kept),
     ("message", fuzz_message),
     ("parameters", fuzz_parameters),
     ("recovery", fuzz_recovery),

@@ -53,6 +53,7 @@ mod file;
 pub mod fuzz;
 mod header;
 mod identity;
+mod kept;
 mod keyring;
 mod latency;
 mod layers;
@@ -77,7 +78,7 @@ mod work;
 
 pub use address::{Address, Transport};
 pub use adopt::{Answers, ClientDirectory, Looked, Response, adopt_documents, middle};
-pub use chain::{Certified, Followed, Handover, Trust};
+pub use chain::{Certified, Followed, Handover, Link, Mark, Trust};
 pub use descriptor::{Descriptor, MAX_ADDRESSES, MAX_KEYS, PACKET_VERSION, Role, SignedDescriptor};
 pub use directory::{
     Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryDone, DirectoryInput,
@@ -95,6 +96,7 @@ pub use family::{Family, FamilyKey, FamilyProof};
 pub use file::read_toml;
 pub use header::DocumentHeader;
 pub use identity::Identity;
+pub use kept::{Kept, KeptError, MAX_KEPT_BYTES};
 pub use keyring::KeyRing;
 pub use latency::Latency;
 pub use member::{MAX_EXTRACT_BYTES, Member};

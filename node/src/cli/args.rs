@@ -13,7 +13,7 @@ use shoal_proto::{NodeId, Span};
 
 pub(super) use self::client::{
     Client, ClientEntries, ClientInit, ClientOutgoing, ClientReceive, ClientRun, ClientSend,
-    ClientStatus, ClientStop, ClientWait, Until, WaitFor,
+    ClientStatus, ClientStop, ClientTrust, ClientWait, Until, WaitFor,
 };
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
 pub(super) use self::recovery::{Recovery, RecoveryAdd, RecoveryNew, RecoverySign};

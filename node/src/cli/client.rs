@@ -9,6 +9,7 @@ mod outgoing;
 mod receive;
 mod send;
 mod stop;
+mod trust;
 mod wait;
 
 use shoal_node::Failure;
@@ -32,6 +33,7 @@ pub(super) async fn run(
         Client::Init(args) => init::run(&args, json),
         Client::Address { place } => address::run(&place, json),
         Client::Entries(args) => entries::run(&args, json),
+        Client::Trust(args) => trust::run(&args, json),
         Client::Run(args) => daemon(args, log_level, json).await,
         Client::Send(args) => send::run(args, json).await,
         Client::Receive(args) => receive::run(args, json).await,

@@ -423,6 +423,16 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
     let draw_again = [&entries[..], &["--draw-again"]].concat();
     assert_eq!(place.json(&draw_again).await["forgotten"], true);
     assert_eq!(place.json(&entries).await["entries"], serde_json::json!([]));
+    let trust = ["client", "trust", "--dir", "alice"];
+    let kept = place.json(&trust).await;
+    assert!(
+        kept["newest"]["height"].as_u64() >= kept["since"].as_u64(),
+        "{kept}"
+    );
+    assert!(kept["since"].as_u64() >= Some(1), "{kept}");
+    let forget = [&trust[..], &["--forget"]].concat();
+    assert_eq!(place.json(&forget).await["forgotten"], true);
+    assert_eq!(place.json(&trust).await["since"], serde_json::Value::Null);
     place.json(&["client", "stop", "--dir", "bob"]).await;
     assert_eq!(bob.stopped().await.code(), Some(0));
     stop(nodes).await;

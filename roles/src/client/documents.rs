@@ -8,8 +8,8 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::{
-    Address, AdoptError, Answers, ClientDirectory, Document, MAX_STALE_EPOCHS, NetworkParameters,
-    Response, Role, Trust, View, chain_request,
+    Address, AdoptError, Answers, ClientDirectory, Document, Kept, MAX_STALE_EPOCHS,
+    NetworkParameters, Response, Role, View, chain_request,
 };
 
 use super::error::SessionError;
@@ -32,8 +32,9 @@ const RENEW_AGAIN: (Span, Span) = (Span::from_secs(2), Span::from_secs(60));
 pub(super) struct Documents {
     params: Arc<NetworkParameters>,
     view: Arc<View>,
-    /// Whose signatures count; none if the network file names nobody who could sign.
-    trust: Option<Trust>,
+    /// Whose signatures count, and the newest document that was seen to be signed, in earlier runs too; none if
+    /// the network file names nobody who could sign.
+    kept: Option<Kept>,
     /// The epoch in which enough nodes said that there is no newer document than ours.
     confirmed: Option<Epoch>,
     fetch: Option<Fetch>,
@@ -64,9 +65,10 @@ pub(super) enum Progress {
 }
 
 impl Documents {
-    pub(super) fn new(params: Arc<NetworkParameters>) -> Self {
+    /// With what was kept in an earlier run.
+    pub(super) fn new(params: Arc<NetworkParameters>, kept: Option<Kept>) -> Self {
         Self {
-            trust: Trust::first(&params).ok(),
+            kept: kept.or_else(|| Kept::first(&params).ok()),
             params,
             view: Arc::default(),
             confirmed: None,
@@ -79,6 +81,11 @@ impl Documents {
 
     pub(super) const fn view(&self) -> &Arc<View> {
         &self.view
+    }
+
+    /// What is to be known in the next run.
+    pub(super) const fn kept(&self) -> Option<&Kept> {
+        self.kept.as_ref()
     }
 
     /// Who is asked now: mixes that are known or that the network began with, one of the latter at
@@ -122,9 +129,10 @@ impl Documents {
     }
 
     /// What is asked: what leads from whose signatures are known to count, and from the newest document that
-    /// is known, to those that count now. It is as long whatever is known.
+    /// is here, to those that count now. Of earlier runs no document is here: the newest is known by its hash
+    /// alone, and nothing can be a change of that. It is as long whatever is known.
     pub(super) fn question(&self) -> Vec<u8> {
-        let since = self.trust.as_ref().map(Trust::since);
+        let since = self.kept.as_ref().map(|kept| kept.trust.since());
         let newest = self.view.documents.values().next_back();
         let known = newest.map(|document| document.height());
         chain_request(since.unwrap_or_default(), known.unwrap_or_default())
@@ -173,15 +181,15 @@ impl Documents {
             (1, asked) if asked > 1 => Err(SessionError::OneAnswer),
             _ => Answers::read(&fetch.answers).map_err(SessionError::Adopt),
         };
-        let trust = self.trust.as_ref();
-        let trust = trust.ok_or(SessionError::Adopt(AdoptError::Seats));
-        match outcome.and_then(|answers| Ok((Arc::new(answers), trust?))) {
-            Ok((answers, trust)) => {
+        let kept = self.kept.as_ref();
+        let kept = kept.ok_or(SessionError::Adopt(AdoptError::Seats));
+        match outcome.and_then(|answers| Ok((Arc::new(answers), kept?))) {
+            Ok((answers, kept)) => {
                 let job = SessionJob {
                     params: Arc::clone(&self.params),
                     number: fetch.number,
                     answers: Arc::clone(&answers),
-                    trust: trust.clone(),
+                    trust: kept.trust.clone(),
                     known: Arc::clone(&self.view),
                 };
                 fetch.verifying = Some(answers);
@@ -205,11 +213,18 @@ impl Documents {
     ) -> Option<Result<i64, SessionError>> {
         let fetch = self.fetch.take_if(|fetch| fetch.number == done.number)?;
         let answers = fetch.verifying?;
-        // What was followed is followed, whatever it led to: who was away for long asks again from there.
-        if let Some(trust) = done.looked.furthest() {
-            self.trust = Some(trust.clone());
+        let looked = &done.looked;
+        let newest = self.kept.as_ref().and_then(|kept| kept.newest);
+        let adopted = answers.adopt(&self.params, looked, &self.view, newest, now);
+        // What was followed is followed, whatever it led to: who was away for long asks again from there. Of
+        // what contradicts itself nothing is.
+        let contradicts = adopted.as_ref().is_err_and(AdoptError::is_contradiction);
+        if let Some(trust) = looked.furthest().filter(|_| !contradicts) {
+            self.kept = Some(Kept {
+                trust: trust.clone(),
+                newest: looked.newest(newest),
+            });
         }
-        let adopted = answers.adopt(&self.params, &done.looked, &self.view, now);
         let outcome = adopted.map_err(SessionError::Adopt).map(|directory| {
             let ahead = directory.clock_offset_us;
             self.take(directory, now.shifted(ahead));
@@ -345,10 +360,10 @@ mod tests {
             documents: view.documents.clone(),
             in_force: Epoch::new(0),
             named_by: BTreeSet::new(),
-            trust: Trust::first(&params).expect("first members"),
+            trust: shoal_topology::Trust::first(&params).expect("first members"),
             clock_offset_us: 0,
         };
-        (network, Documents::new(params), directory, now)
+        (network, Documents::new(params, None), directory, now)
     }
 
     #[test]

@@ -152,6 +152,12 @@ pub enum SessionEvent {
     },
     /// The documents could not be renewed; it is tried again by itself.
     NotRenewed(SessionError),
+    /// Whose signatures count could not be stored; it is tried again with the next documents. A client that is
+    /// started again meanwhile knows what it knew before.
+    TrustNotKept {
+        /// Why.
+        reason: String,
+    },
     /// The machine's clock disagrees with the network's, whose is used from now on.
     ClockCorrected {
         /// The network's is ahead.

@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod io;
 mod job;
+mod trust;
 mod wait;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,7 +25,7 @@ use shoal_client::{
 };
 use shoal_packet::Frame;
 use shoal_proto::{Epoch, MessageId, NodeId, Span, Time};
-use shoal_topology::{AdoptError, NetworkParameters, Role};
+use shoal_topology::{NetworkParameters, Role};
 use zeroize::Zeroizing;
 
 use self::clock::Offset;
@@ -35,6 +36,8 @@ use self::entry::Entry;
 pub use self::error::{Refusal, SessionError};
 pub use self::io::{ConnectionId, Opening, SessionAction, SessionEvent, SessionInput};
 pub use self::job::{SessionDone, SessionJob};
+use self::trust::Written;
+pub use self::trust::{forget_trust, kept_trust};
 use self::wait::Wait;
 use crate::request::RequestKind;
 
@@ -53,6 +56,8 @@ pub struct Session {
     profile: String,
     entries: Entries,
     documents: Documents,
+    /// What the disk has of them.
+    trust: Written,
     state: State,
     offset: Offset,
     /// When the epoch ends, and with it perhaps the entry.
@@ -62,7 +67,8 @@ pub struct Session {
     retry: Wait,
     connections: u64,
     tickets: u64,
-    /// What waits for the disk: the client role's by its own ticket, or the list of entries.
+    /// What waits for the disk: the client role's by its own ticket, the list of entries, or whose signatures
+    /// count.
     writes: BTreeMap<u64, Writing>,
     /// The latest time of the network that the client role was told.
     last: Time,
@@ -75,6 +81,7 @@ pub struct Session {
 enum Writing {
     Role(u64),
     Entries,
+    Trust,
 }
 
 /// Where a session stands.
@@ -96,7 +103,8 @@ impl Session {
     /// [`SessionInput::Online`].
     ///
     /// # Errors
-    /// When the configuration or a row makes no client.
+    /// When the configuration or a row makes no client. What was kept of the directory and can't be gone on
+    /// from is an error, too: see [`kept_trust`].
     pub fn new<R: CryptoRng>(
         params: Arc<NetworkParameters>,
         config: ClientConfig,
@@ -106,12 +114,14 @@ impl Session {
         now: Time,
     ) -> Result<Self, ClientError> {
         let entries = Entries::new((config.entry, config.mailbox_provider), rows)?;
+        let kept = kept_trust(&params, rows)?;
         let profile = config.profile.clone();
         let own = ChaCha20Rng::from_rng(rng);
         let client = ChaCha20Rng::from_rng(rng);
         let client = Client::new(Arc::clone(&params), config, keys, client, rows, now)?;
         Ok(Self {
-            documents: Documents::new(Arc::clone(&params)),
+            documents: Documents::new(Arc::clone(&params), kept),
+            trust: Written::of(rows),
             params,
             rng: own,
             client,
@@ -425,10 +435,7 @@ impl Session {
 
     fn fetch_failed(&mut self, now: Time, error: SessionError) {
         // Who is shown two networks sends nothing more, and says so.
-        let contradicted = matches!(
-            error,
-            SessionError::Adopt(AdoptError::Contradiction { .. } | AdoptError::Seats)
-        );
+        let contradicted = matches!(&error, SessionError::Adopt(error) if error.is_contradiction());
         if matches!(self.state, State::Entered { .. }) && !contradicted {
             self.documents.plan_again(now, &mut self.rng);
             self.event(SessionEvent::NotRenewed(error));
@@ -442,7 +449,18 @@ impl Session {
         match self.documents.verified(now, done) {
             Some(Ok(ahead_us)) => self.take_documents(now, ahead_us),
             Some(Err(error)) => self.fetch_failed(now, error),
-            None => {}
+            None => return,
+        }
+        self.keep_trust();
+    }
+
+    /// Has on disk what the next run has to know. Nothing waits for it: that nobody hears when it is written,
+    /// and a crash before that costs no more than asking for the same again.
+    fn keep_trust(&mut self) {
+        let kept = self.documents.kept();
+        let change = kept.and_then(|kept| self.trust.change(kept, &self.params));
+        if let Some(change) = change {
+            self.persist(Writing::Trust, vec![change]);
         }
     }
 
@@ -553,7 +571,11 @@ impl Session {
                     self.fail(now, SessionError::NotKept(reason));
                 }
             }
-            (None, _) => {}
+            (Some(Writing::Trust), Err(reason)) => {
+                self.trust.failed();
+                self.event(SessionEvent::TrustNotKept { reason });
+            }
+            (Some(Writing::Trust), Ok(())) | (None, _) => {}
         }
     }
 

@@ -11,4 +11,5 @@ mod clock;
 mod health;
 mod node;
 mod session;
+mod trust;
 mod world;

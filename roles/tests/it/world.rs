@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
-use shoal_client::{ClientConfig, ClientKeys, Row, Table};
+use shoal_client::{Change, ClientConfig, ClientError, ClientKeys, Row, Table};
 use shoal_proto::{Epoch, NodeId, Span, Time, wire};
 use shoal_roles::RequestKind;
 use shoal_roles::client::{
@@ -49,13 +49,19 @@ pub(crate) struct World {
     pub(crate) dead: BTreeSet<NodeId>,
     /// Questions that were asked: when, whom, what.
     pub(crate) asked: Vec<(Time, NodeId, RequestKind)>,
+    /// Those for the directory, as they were sent.
+    pub(crate) questions: Vec<Vec<u8>>,
     pub(crate) events: Vec<(Time, SessionEvent)>,
     /// When frames left.
     pub(crate) frames: Vec<Time>,
     /// How long each job takes.
     pub(crate) job: Span,
     /// What is on the client's disk.
-    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    pub(crate) rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    /// How often each table was written.
+    pub(crate) writes: BTreeMap<Table, u32>,
+    /// The table that can't be written.
+    pub(crate) full: Option<Table>,
     config: ClientConfig,
     secret: Zeroizing<Vec<u8>>,
     open: BTreeMap<ConnectionId, Opening>,
@@ -69,8 +75,21 @@ impl World {
     }
 
     pub(crate) fn with(seed: u64, configure: impl FnOnce(&mut ClientConfig)) -> Self {
+        Self::of(seed, NetworkParameters::example(), configure)
+    }
+
+    /// The same with a term of so many documents.
+    pub(crate) fn of_term(seed: u64, term: u32) -> Self {
+        let params = NetworkParameters {
+            term,
+            ..NetworkParameters::example()
+        };
+        Self::of(seed, params, |_| {})
+    }
+
+    fn of(seed: u64, params: NetworkParameters, configure: impl FnOnce(&mut ClientConfig)) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let mut network = Network::new(&mut rng, NetworkParameters::example(), 2, 5);
+        let mut network = Network::new(&mut rng, params, 2, 5);
         let first = network.document(&mut rng, Epoch::new(0), None).unwrap();
         let now = network.params.genesis + Span::from_secs(10);
         let mailbox = network.ids(Role::Provider).next().unwrap();
@@ -90,9 +109,12 @@ impl World {
             door: Door::Open,
             dead: BTreeSet::new(),
             rows: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            full: None,
             config,
             secret,
             asked: Vec::new(),
+            questions: Vec::new(),
             events: Vec::new(),
             frames: Vec::new(),
             job: Span::ZERO,
@@ -172,6 +194,11 @@ impl World {
 
     /// The client's process ends and starts again from its disk.
     pub(crate) fn restart(&mut self) {
+        self.try_restart().unwrap();
+    }
+
+    /// The same, where it may not start.
+    pub(crate) fn try_restart(&mut self) -> Result<(), ClientError> {
         let row = |((table, key), value): (&(Table, Vec<u8>), &Vec<u8>)| Row {
             table: *table,
             key: key.clone(),
@@ -182,9 +209,10 @@ impl World {
         let keys = ClientKeys::from_bytes(&self.secret).unwrap();
         let config = self.config.clone();
         let session = Session::new(params, config, keys, &mut self.rng, &rows, self.now);
-        self.session = session.unwrap();
+        self.session = session?;
         self.open.clear();
         self.coming.clear();
+        Ok(())
     }
 
     fn later(&mut self, input: SessionInput) {
@@ -196,8 +224,15 @@ impl World {
             match action {
                 SessionAction::Open(opening) => self.dial(opening),
                 SessionAction::Request {
-                    connection, kind, ..
-                } => self.ask(connection, kind),
+                    connection,
+                    kind,
+                    bytes,
+                } => {
+                    if kind == RequestKind::Directory {
+                        self.questions.push(bytes);
+                    }
+                    self.ask(connection, kind);
+                }
                 SessionAction::Send { connection, .. } => {
                     assert!(self.open.contains_key(&connection));
                     self.frames.push(self.now);
@@ -205,16 +240,7 @@ impl World {
                 SessionAction::Close(connection) => {
                     self.open.remove(&connection);
                 }
-                SessionAction::Persist { ticket, changes } => {
-                    for change in changes {
-                        let key = (change.table, change.key);
-                        match change.value {
-                            Some(value) => self.rows.insert(key, value),
-                            None => self.rows.remove(&key),
-                        };
-                    }
-                    self.later(SessionInput::Persisted { ticket });
-                }
+                SessionAction::Persist { ticket, changes } => self.write(ticket, changes),
                 SessionAction::Job(job) => {
                     let done = SessionInput::Done(job.run());
                     self.coming.push((self.now + self.job, done));
@@ -223,6 +249,22 @@ impl World {
                 _ => panic!("an action that the test does not know"),
             }
         }
+    }
+
+    fn write(&mut self, ticket: u64, changes: Vec<Change>) {
+        if changes.iter().any(|change| Some(change.table) == self.full) {
+            let reason = "no space left".to_owned();
+            return self.later(SessionInput::PersistFailed { ticket, reason });
+        }
+        for change in changes {
+            *self.writes.entry(change.table).or_default() += 1;
+            let key = (change.table, change.key);
+            match change.value {
+                Some(value) => self.rows.insert(key, value),
+                None => self.rows.remove(&key),
+            };
+        }
+        self.later(SessionInput::Persisted { ticket });
     }
 
     fn answer_of(&self, id: &NodeId) -> Answer {
@@ -274,11 +316,18 @@ impl World {
 fn answer(network: &Network, now: Time, documents: &[Arc<Document>], ahead: i64) -> Vec<u8> {
     let half = ROUND_TRIP.as_micros();
     let clock = (now.as_micros() + half).saturating_add_signed(ahead);
+    let newest = documents.iter().max_by_key(|it| it.height());
+    let tip = newest.map(|document| wire::Tip {
+        height: document.height().number(),
+        epoch: document.epoch().number(),
+        hash: document.hash().as_bytes().to_vec(),
+    });
     let (handovers, documents) = network.answer(documents);
     let response = wire::SyncResponse {
         handovers,
         documents,
         now_us: clock,
+        tip,
         ..Default::default()
     };
     response.encode_to_vec()

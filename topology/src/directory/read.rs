@@ -205,6 +205,11 @@ impl Tip {
         }
     }
 
+    /// Its place, as it says.
+    pub(crate) const fn height(self) -> Height {
+        self.height
+    }
+
     fn read(wire: &wire::Tip) -> Option<Self> {
         Some(Self {
             height: Height::new(wire.height),

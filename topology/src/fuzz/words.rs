@@ -8,7 +8,9 @@ use rand::SeedableRng as _;
 use shoal_proto::{DocumentHash, Epoch, wire};
 
 use crate::agreement::{Height, Reveal, Seat, Seats};
-use crate::{DocumentHeader, Identity, NetworkParameters, Recovery, RecoveryFile};
+use crate::{
+    DocumentHeader, Identity, Kept, Mark, NetworkParameters, Recovery, RecoveryFile, Trust,
+};
 
 fn seats() -> Seats {
     super::seats().unwrap()
@@ -126,6 +128,23 @@ fn write_words() {
         recovery.sign(&network, &node.identity).unwrap();
     }
     write("recovery", "signed", file(&recovery).to_toml().as_bytes());
+    let mark = Mark::of(&first);
+    let params = super::params();
+    let sitting = Seats::first(params.hash(), super::identities()).unwrap();
+    let kept = |since: Height, newest| Kept {
+        trust: Trust::again(&params, since, sitting.clone()),
+        newest,
+    };
+    write(
+        "kept",
+        "begun",
+        &kept(Height::new(1), Some(mark)).encode(&params),
+    );
+    write(
+        "kept",
+        "nothing",
+        &kept(Height::default(), None).encode(&params),
+    );
     let (handovers, documents) = net.answer(&[first]);
     write("handover", "first", &handovers[0]);
     write("handover", "seats", &seats().encode());

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use shoal_proto::{Epoch, NodeId};
+use shoal_proto::{DocumentHash, Epoch, NodeId};
 use shoal_topology::agreement::Height;
 use shoal_topology::{
-    Answers, DirectoryWarning, Document, DocumentError, NetworkParameters, Recovery, RecoveryError,
-    RecoveryFile, Response, Trust, View, chain_request,
+    Answers, DirectoryWarning, Document, DocumentError, Kept, KeptError, NetworkParameters,
+    Recovery, RecoveryError, RecoveryFile, Response, Trust, View, chain_request,
 };
 
 use crate::harness::Harness;
@@ -61,6 +61,25 @@ fn install(net: &mut Harness, params: NetworkParameters, nodes: std::ops::Range<
     nodes.for_each(|index| net.start(index));
 }
 
+/// What a client has that knows so much and asks a node.
+fn asks(net: &mut Harness, node: usize, kept: &Kept) -> (Kept, Option<DocumentHash>) {
+    let question = chain_request(kept.trust.since(), Height::default());
+    let response = Response {
+        from: net.nodes[node].id,
+        came: net.now,
+        bytes: net.asked(node, question),
+    };
+    let answers = Answers::read(&[response]).unwrap();
+    let looked = answers.look(&net.params, &kept.trust, &View::default());
+    let adopted = answers.adopt(&net.params, &looked, &View::default(), kept.newest, net.now);
+    let newest = adopted.map(|it| *it.documents.values().next_back().unwrap().hash());
+    let kept = Kept {
+        trust: looked.furthest().unwrap().clone(),
+        newest: looked.newest(kept.newest),
+    };
+    (kept, newest.ok())
+}
+
 /// Loses three of nine in a term, or with its last document, and goes on with six.
 fn goes_on(seed: u64, epoch: u64) {
     let mut net = lost(seed, epoch);
@@ -69,6 +88,10 @@ fn goes_on(seed: u64, epoch: u64) {
         assert_eq!(last(&net, index).hash(), from.hash(), "nobody decides");
     }
     assert!(from.epoch() <= Epoch::new(epoch + 1));
+    let first = Kept::first(&net.params).unwrap();
+    let (client, newest) = asks(&mut net, 3, &first);
+    assert_eq!(newest, Some(*from.hash()));
+    let client = client.encode(&net.params);
     let params = recovered(&net, &recovery(&net, 5));
     assert_eq!(params.validate(), Ok(()));
     assert_eq!(params.hash(), net.params.hash(), "it is the same network");
@@ -108,6 +131,13 @@ fn goes_on(seed: u64, epoch: u64) {
     without.recoveries.clear();
     let error = DocumentError::Recovered(from.height());
     assert_eq!(look(&without), (None, Some(error)));
+    // A client that was there before the loss follows with the file, and can't go on without it from then on.
+    let client = Kept::restore(&net.params, &client).unwrap();
+    let (client, newest) = asks(&mut net, 4, &client);
+    assert_eq!(newest, Some(*document.hash()));
+    let height = from.height();
+    let read = Kept::restore(&without, &client.encode(&net.params));
+    assert_eq!(read, Err(KeptError::Withdrawn { height }));
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn the_vectors_lead_from_the_parameters_to_the_second_document() {
     let answers = Answers::read(&[response]).unwrap();
     let looked = answers.look(&params, &Trust::first(&params).unwrap(), &View::default());
     let taken = answers
-        .adopt(&params, &looked, &View::default(), now)
+        .adopt(&params, &looked, &View::default(), None, now)
         .unwrap();
     let document = &taken.documents[&Epoch::new(6)];
     let told = &file["documents"][1];

@@ -20,6 +20,8 @@ pub(in crate::cli) enum Client {
     },
     /// Show the providers that this client enters by, or have others drawn.
     Entries(ClientEntries),
+    /// Show what this client knows of who decides in the network, or have it begin anew.
+    Trust(ClientTrust),
     /// Run the daemon: it holds the connection, the cover traffic and the messages.
     Run(ClientRun),
     /// Send a text through the daemon.
@@ -153,6 +155,25 @@ pub(in crate::cli) struct ClientEntries {
     /// Forget them, so that others are drawn at the next connection.
     #[arg(long)]
     pub(in crate::cli) draw_again: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal client trust --dir alice
+  shoal client trust --dir alice --forget
+
+A client follows who signs the network's documents from the network's file on, and keeps how far it has
+come and the newest document that it has seen: who shows it an older state later, or another history, is
+not believed. Have that forgotten only if the client says that it can't go on from it, and you know that
+the network's file is right: until it has asked others, it believes any state that was once right. The
+daemon has to be stopped meanwhile.")]
+pub(in crate::cli) struct ClientTrust {
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    /// Forget it, so that the client begins anew from the network's file.
+    #[arg(long)]
+    pub(in crate::cli) forget: bool,
 }
 
 #[derive(Debug, Args)]

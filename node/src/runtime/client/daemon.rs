@@ -195,6 +195,9 @@ impl Daemon {
             SessionEvent::NotRenewed(error) => {
                 tracing::warn!(%error, "the directory was not renewed");
             }
+            SessionEvent::TrustNotKept { reason } => {
+                tracing::warn!(%reason, "what is known of the directory could not be stored");
+            }
             SessionEvent::ClockCorrected { ahead, by } => {
                 let word = if ahead { "behind" } else { "ahead of" };
                 tracing::warn!(
