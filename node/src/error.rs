@@ -41,6 +41,8 @@ pub enum Exit {
     Warned,
     /// What nodes say of the directory does not verify, or contradicts itself.
     Unsound,
+    /// A node is not ready, or something keeps it from its work.
+    NotReady,
     /// A signal asked us to stop before the work was done.
     Interrupted,
     /// Nobody reads standard output any more (`shoal … | head`): the code of a program that SIGPIPE
@@ -50,7 +52,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every way, by its code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -64,6 +66,7 @@ impl Exit {
         Self::Superseded,
         Self::Warned,
         Self::Unsound,
+        Self::NotReady,
         Self::Interrupted,
         Self::Unread,
     ];
@@ -85,6 +88,7 @@ impl Exit {
             Self::Superseded => 10,
             Self::Warned => 11,
             Self::Unsound => 12,
+            Self::NotReady => 13,
             Self::Interrupted => 130,
             Self::Unread => 141,
         }
@@ -107,6 +111,7 @@ impl Exit {
             Self::Superseded => "superseded",
             Self::Warned => "warned",
             Self::Unsound => "unsound",
+            Self::NotReady => "not_ready",
             Self::Interrupted => "interrupted",
             Self::Unread => "unread",
         }
@@ -140,6 +145,9 @@ impl Exit {
             Self::Warned => "there are warnings, no errors, and --strict was given",
             Self::Unsound => {
                 "what nodes say of the directory does not verify, or contradicts itself: don't go by it"
+            }
+            Self::NotReady => {
+                "the node is not ready, or something keeps it from its work: it was told what, and what to do"
             }
             Self::Interrupted => "interrupted; a message that was handed over may be accepted",
             Self::Unread => "nobody reads standard output any more",

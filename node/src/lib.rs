@@ -8,7 +8,8 @@
 //! * [`config`]: [`config::NodeConfig`] and [`config::ClientConfig`], parsed once from defaults,
 //!   file, environment and flags.
 //! * [`state`]: key files, the replay log, the directory's state and the client's database.
-//! * [`control`]: the local API of the client daemon, over a Unix domain socket.
+//! * [`control`]: the local API of the client daemon, and how a node is, over a Unix domain socket.
+//! * [`doctor`]: what keeps a node from its work, looked for from outside.
 //! * [`runtime`], [`demo`]: the daemons, and a network of them on one machine.
 //! * [`directory`]: nodes asked by hand what they go by, and their answers verified.
 //! * [`Exit`], [`Failure`]: how each of them ends, with the exit code.
@@ -24,6 +25,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod directory;
+pub mod doctor;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

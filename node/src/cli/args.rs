@@ -2,6 +2,7 @@
 
 mod client;
 mod directory;
+mod node;
 mod recovery;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(super) use self::client::{
     ClientStatus, ClientStop, ClientTrust, ClientWait, Until, WaitFor,
 };
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
+pub(super) use self::node::{NodeDoctor, NodeStatus};
 pub(super) use self::recovery::{Recovery, RecoveryAdd, RecoveryNew, RecoverySign};
 
 /// What stands below the list of commands.
@@ -264,6 +266,10 @@ pub(super) struct NetworkNew {
 pub(super) enum Node {
     /// Run a mix or a provider until SIGINT or SIGTERM, or until its terminal is closed.
     Run(NodeRun),
+    /// Ask the node that runs how it is: ready or why not, links, clock, documents, drops, disk.
+    Status(NodeStatus),
+    /// Look for everything that keeps a node from its work, whether it runs or not, and say what to do.
+    Doctor(NodeDoctor),
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,8 @@
 //! `shoal node`.
 
+mod doctor;
+mod status;
+
 use shoal_node::Failure;
 use shoal_node::config::{LogLevel, NodeConfig, NodeFlags};
 use shoal_node::runtime::{self, Announcer, Outside};
@@ -12,7 +15,14 @@ pub(super) async fn run(
     log_level: Option<LogLevel>,
     json: bool,
 ) -> Result<(), Failure> {
-    let Node::Run(args) = command;
+    match command {
+        Node::Run(args) => daemon(args, log_level, json).await,
+        Node::Status(args) => status::run(&args, json).await,
+        Node::Doctor(args) => doctor::run(&args, json).await,
+    }
+}
+
+async fn daemon(args: NodeRun, log_level: Option<LogLevel>, json: bool) -> Result<(), Failure> {
     let config = load(&args, log_level)?;
     let stop_with_stdin = args.daemon.stop_with_stdin;
     let again = move || load(&args, log_level).map(|config| config.log);

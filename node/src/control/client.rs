@@ -165,6 +165,7 @@ pub fn unexpected(response: &Response) -> ControlError {
         Response::Messages(_) => "messages",
         Response::Done => "done",
         Response::Status(_) => "status",
+        Response::Node(_) => "node",
         Response::Address(_) => "address",
         Response::Following => "following",
     };

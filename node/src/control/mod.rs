@@ -1,5 +1,5 @@
-//! The local control socket of the client daemon: a Unix domain socket in the state directory, of
-//! mode 0600, that only processes of the same user may speak to.
+//! The local control socket of a client's daemon or a node: a Unix domain socket in the state directory, of
+//! mode 0600, that only processes of the same user may speak to. A node says on it how it is, and nothing else.
 //!
 //! [`ControlServer`] is the daemon's side, with a [`Handler`] behind it; [`ControlClient`] is that of the
 //! commands. [`protocol`] has what goes over it.

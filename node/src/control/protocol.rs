@@ -1,5 +1,5 @@
-//! What goes over the control socket, one JSON object a line. The same types are what the client
-//! commands print with `--json`.
+//! What goes over the control socket, one JSON object a line. The same types are what the commands of a client,
+//! and `shoal node status`, print with `--json`.
 //!
 //! A request is `{"version":1,"id":7,"request":"status"}`; its answer repeats the id and has either
 //! `ok` or `error`. After the request `events`, a connection carries events only.
@@ -10,11 +10,16 @@
 //! are bounded apart from it: beyond the bound they are refused as `busy`.
 
 mod key;
+mod node;
 mod status;
 
 use serde::{Deserialize, Serialize};
 
 pub use key::{BadKey, IdempotencyKey};
+pub use node::{
+    BesideStatus, ClockStatus, DiskStatus, EpochStatus, LinkStatus, MemoryStatus, NextStatus,
+    NodeStatus, NodeTrouble,
+};
 pub use status::{MessageState, Outgoing, OutgoingPage, Progress, Status};
 
 /// The version of this protocol. Another one is refused.
@@ -100,7 +105,8 @@ pub enum Request {
         /// From [`Received::message`].
         message: String,
     },
-    /// How the daemon is. Answered with [`Response::Status`].
+    /// How the daemon is. Answered with [`Response::Status`], or by a node, which answers nothing else, with
+    /// [`Response::Node`].
     Status,
     /// The address to give to others. Answered with [`Response::Address`].
     Address,
@@ -160,6 +166,8 @@ pub enum Response {
     Done,
     /// How the daemon is.
     Status(Box<Status>),
+    /// How the node is, if it is one that runs here.
+    Node(Box<NodeStatus>),
     /// The own address.
     Address(OwnAddress),
     /// Events follow.

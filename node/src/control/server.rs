@@ -1,4 +1,4 @@
-//! The daemon's side of the control socket.
+//! The daemon's side of the control socket, and a node's.
 
 use std::future::Future;
 use std::io;

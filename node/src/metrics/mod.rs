@@ -25,6 +25,7 @@ pub use self::declared::{ClientFigures, EpochFigures, declared};
 pub use self::members::{MemberPlace, PlacedMembers};
 pub use self::page::Page;
 pub use self::process::ProcessFigures;
+pub(crate) use self::process::resident_bytes;
 use crate::control::protocol::Status;
 
 /// Puts on the page where a client stands and what it counts.

@@ -31,6 +31,16 @@ impl ProcessFigures {
     }
 }
 
+/// Bytes that the process has in memory; none where the system does not say as Linux does.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
 /// Which build runs: always 1, with the version and what unwraps packets as labels.
 pub(super) const BUILD: Metric = Metric {
     name: "shoal_node_build_info",
@@ -53,6 +63,13 @@ pub(super) fn export(page: &mut Page, backend: &str) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn memory_is_what_the_system_says() {
+        let bytes = resident_bytes().unwrap();
+        assert!((1 << 20..1 << 36).contains(&bytes), "{bytes}");
+    }
 
     #[test]
     fn open_files_are_counted() {

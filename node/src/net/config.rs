@@ -8,7 +8,7 @@ use shoal_topology::Reach;
 use shoal_topology::agreement::MAX_MESSAGE_BYTES;
 use zeroize::Zeroizing;
 
-use crate::runtime::Clock;
+use crate::runtime::clock::Clock;
 
 /// Whether this is a node, or a client of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,9 +20,7 @@ pub(super) fn listen(
     addresses: &[Multiaddr],
 ) -> Result<(), NetError> {
     for address in addresses {
-        let parsed = parse(address).filter(|(_, _, peer)| peer.is_none());
-        let (kind, socket, _) = parsed.ok_or_else(|| NetError::ListenAddress(address.clone()))?;
-        free(kind, socket).map_err(|error| NetError::listen(address, error))?;
+        can_listen(address)?;
     }
     for address in addresses {
         match swarm.listen_on(address.clone()) {
@@ -34,6 +32,16 @@ pub(super) fn listen(
         }
     }
     Ok(())
+}
+
+/// Whether a node could listen there now: takes the port and lets go of it.
+///
+/// # Errors
+/// Why not, with what to do.
+pub fn can_listen(address: &Multiaddr) -> Result<(), NetError> {
+    let parsed = parse(address).filter(|(_, _, peer)| peer.is_none());
+    let (kind, socket, _) = parsed.ok_or_else(|| NetError::ListenAddress(address.clone()))?;
+    free(kind, socket).map_err(|error| NetError::listen(address, error))
 }
 
 /// Takes a socket as libp2p does, but for TCP alone, and lets go of it.

@@ -59,6 +59,7 @@ pub use event::{Channel, GossipToken, NetEvent, RequestId};
 pub use handle::NetHandle;
 pub use id::node_named;
 pub use libp2p::Multiaddr;
+pub use listen::can_listen;
 pub use network::{Hello, hello_at};
 pub use sink::FrameSink;
 pub use stats::NetStats;

@@ -28,7 +28,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::runtime::Clock;
+use crate::runtime::clock::Clock;
 
 /// How long a member may take to be connected and to answer.
 const PATIENCE: Duration = Duration::from_secs(5);

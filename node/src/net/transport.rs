@@ -34,7 +34,7 @@ use super::network::{ListenOnly, Telling};
 use super::stats::Stats;
 use super::way::Way;
 use super::{alive, packets, standing};
-use crate::runtime::Clock;
+use crate::runtime::clock::Clock;
 
 /// Substreams of one connection at a time: packets, gossip and requests, with room to spare.
 const SUBSTREAMS: u16 = 128;

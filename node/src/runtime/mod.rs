@@ -5,7 +5,7 @@
 
 mod announce;
 mod client;
-mod clock;
+pub(crate) mod clock;
 mod node;
 mod stop;
 
@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 pub use announce::{Announce, Announcer};
 pub use client::run_client;
 pub use clock::Clock;
+pub(crate) use node::check_role;
 pub use node::run_node;
 pub use stop::{Reload, stop_requested};
 

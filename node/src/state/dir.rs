@@ -11,7 +11,7 @@ use super::error::StateError;
 use super::files::{PRIVATE, check_private};
 
 /// Name of the file that the lock is on.
-const LOCK_FILE: &str = "lock";
+pub(super) const LOCK_FILE: &str = "lock";
 
 /// A state directory that this process alone uses, until this is dropped or the process ends in
 /// any way.
@@ -42,14 +42,7 @@ impl StateDir {
     /// [`StateError::Owner`] if others may look into it or it is somebody else's,
     /// [`StateError::Missing`].
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => StateError::Missing {
-                path: path.to_owned(),
-                advice: "`shoal init` makes a node's directory, `shoal client init` a client's",
-            },
-            _ => StateError::io("look at", path)(error),
-        })?;
-        check_private(path, &metadata, 0o700)?;
+        check_dir(path)?;
         let lock_path = path.join(LOCK_FILE);
         let mut lock = OpenOptions::new()
             .read(true)
@@ -110,6 +103,18 @@ impl StateDir {
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Whether a directory is there, and this user's alone.
+pub(super) fn check_dir(path: &Path) -> Result<(), StateError> {
+    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => StateError::Missing {
+            path: path.to_owned(),
+            advice: "`shoal init` makes a node's directory, `shoal client init` a client's",
+        },
+        _ => StateError::io("look at", path)(error),
+    })?;
+    check_private(path, &metadata, 0o700)
 }
 
 /// Writes down who has the lock, for the error message of the next.

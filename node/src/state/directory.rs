@@ -17,9 +17,9 @@ use super::replay::{ReplayError, ReplayLog, ReplayWriter};
 use super::rows::{RowChange, Rows};
 
 const FILE: &str = "directory.db";
-const KEY_DIR: &str = "epoch-keys";
+pub(super) const KEY_DIR: &str = "epoch-keys";
 const KEY_KIND: &str = "shoal-epoch-key-1";
-const SEAT_DIR: &str = "seat-keys";
+pub(super) const SEAT_DIR: &str = "seat-keys";
 const SEAT_KIND: &str = "shoal-seat-key-1";
 
 /// Grows with every change of a row.

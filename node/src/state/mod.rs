@@ -6,6 +6,7 @@
 //! * [`keys`]: identity, epoch keys, client keys.
 //! * [`replay`]: the replay log, one file for each epoch key, deleted with the key.
 //! * [`DirectoryFiles`]: documents, descriptors and the own sequence number.
+//! * [`faults`], [`try_writing`], [`free_bytes`]: a directory looked at from outside.
 //! * [`ClientDb`]: what the client role asks to be kept.
 
 mod client_db;
@@ -14,6 +15,7 @@ mod directory;
 mod error;
 mod files;
 pub mod keys;
+mod look;
 pub mod replay;
 mod rows;
 
@@ -23,4 +25,5 @@ pub use directory::{DirectoryFiles, LoadedDirectory, NotKept};
 pub use error::StateError;
 pub use files::{MAX_SECRET_BYTES, read_secret, write_atomic, write_new, write_secret};
 pub use keys::{create_client_keys, create_identity, load_client_keys, load_identity};
+pub use look::{faults, free_bytes, is_held, missing_folders, try_writing};
 pub use replay::{Durable, ReplayError, ReplayLog, ReplayWriter};

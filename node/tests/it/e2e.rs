@@ -115,6 +115,16 @@ impl Place {
 
     /// Starts a daemon of this directory; its log is the file `name.log`.
     pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Daemon {
+        self.start_with(name, arguments, &[])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn start_with(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        variables: &[(&str, &Path)],
+    ) -> Daemon {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -123,6 +133,7 @@ impl Place {
         let mut command = shoal(arguments);
         command.args(["--json", "--stop-with-stdin", "--dir", name]);
         command.current_dir(self.path());
+        command.envs(variables.iter().copied());
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

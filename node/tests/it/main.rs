@@ -29,6 +29,7 @@ mod net_cut;
 mod net_gossip;
 mod net_hostile;
 mod net_support;
+mod node_doctor;
 mod node_health;
 mod readme;
 mod relay;

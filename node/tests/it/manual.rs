@@ -36,6 +36,7 @@ fn the_manual_has_a_page_for_each_command() {
     for page in [
         "shoal",
         "shoal-node-run",
+        "shoal-node-doctor",
         "shoal-client-send",
         "shoal-init",
         "shoal-directory-watch",

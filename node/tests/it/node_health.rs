@@ -1,10 +1,15 @@
-//! Real nodes that can't do their work: what they say, on standard output, at `/healthz` and in metrics.
+//! Real nodes that can't do their work: what they say, on standard output, at `/healthz`, in metrics, and to their
+//! operator who asks them.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::e2e::{Daemon, LONG, Place, free_port};
+use crate::node_doctor::{
+    an_operator_comes_and_goes, does_not_run, has_a_wrong_clock, is_of_another_network, is_well,
+    loses_its_disk, names_trouble, wrong_clock,
+};
 
 const NODES: [(&str, &str); 5] = [
     ("mix", "mix-1"),
@@ -52,8 +57,10 @@ async fn nodes_that_can_not_work_say_why_and_heal() {
     let place = Place::new();
     let mut make = vec!["network", "new", "--name", "try", "--epoch", "30s"];
     make.extend(["--out", "network.toml", "--from-dir"]);
+    let mut ports = Vec::new();
     for (role, dir) in NODES {
         let port = free_port();
+        ports.push(port);
         place.init(role, dir, port, port).await;
         make.push(dir);
     }
@@ -68,17 +75,21 @@ async fn nodes_that_can_not_work_say_why_and_heal() {
         node.event("ready").await;
     }
     assert!(page(port, "/healthz").await.starts_with("HTTP/1.1 200"));
+    is_well(&place, "mix-1").await;
+    let operator = tokio::spawn(an_operator_comes_and_goes(place.file("network.toml")));
 
     // A replay log is damaged while its node is down: the key has to go.
     let mix = nodes.remove(0);
     mix.terminate();
     mix.stopped().await;
+    does_not_run(&place, "mix-1", ports[0]).await;
     for entry in std::fs::read_dir(place.file("mix-1/replay")).unwrap() {
         std::fs::write(entry.unwrap().path(), b"damaged").unwrap();
     }
     let mut mix = place.start_node("mix-1");
     let reasons = not_ready(&mut mix, "the key of this node for epoch").await;
     assert!(reasons.contains("UTC, in "), "{reasons}");
+    names_trouble(&place, "mix-1", "no_key").await;
     let health = page(port, "/healthz").await;
     assert!(health.starts_with("HTTP/1.1 503"), "{health}");
     assert!(health.contains("is lost"), "{health}");
@@ -88,6 +99,8 @@ async fn nodes_that_can_not_work_say_why_and_heal() {
     // A document comes that names a key which it has.
     mix.event("ready").await;
     assert!(page(port, "/healthz").await.starts_with("HTTP/1.1 200"));
+
+    loses_its_disk(&place, "provider-5").await;
 
     // A node whose parameters differ in one value.
     let text = std::fs::read_to_string(place.file("network.toml")).unwrap();
@@ -101,6 +114,17 @@ async fn nodes_that_can_not_work_say_why_and_heal() {
     let reasons = not_ready(&mut late, "answer for another network").await;
     assert!(reasons.contains("of 5 first members"), "{reasons}");
     assert!(reasons.contains("compare network.toml"), "{reasons}");
+    is_of_another_network(&place, "late", "other.toml").await;
+    late.terminate();
+    late.stopped().await;
+
+    // The right network, and another time.
+    let library = wrong_clock(&place);
+    let clock = [("LD_PRELOAD", library.as_path())];
+    let late = place.start_with("late", &["node", "run"], &clock);
+    has_a_wrong_clock(&place, "late", &library).await;
+
+    operator.await.unwrap();
     nodes.extend([mix, late]);
     for node in &nodes {
         node.terminate();

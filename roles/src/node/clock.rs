@@ -28,6 +28,13 @@ const TOLERANCE: (Span, Span) = (Span::from_secs(1), Span::from_secs(30));
 /// or one in five minutes.
 const RECENT: (Span, Span) = (Span::from_secs(60), Span::from_secs(6000));
 
+/// How far a clock may be off those of the others before a node of this network says so: a twentieth of an epoch, a
+/// second at least and half a minute at most.
+#[must_use]
+pub fn tolerance(params: &NetworkParameters) -> Span {
+    params.epoch.scale(1, 20).clamp(TOLERANCE.0, TOLERANCE.1)
+}
+
 /// That this node's clock is off its neighbours'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Off {
@@ -89,9 +96,17 @@ impl Clocks {
         };
         self.told.insert(from, told);
         self.forget(now, params.epoch.clamp(RECENT.0, RECENT.1));
-        let tolerance = params.epoch.scale(1, 20).clamp(TOLERANCE.0, TOLERANCE.1);
-        let off = self.look(tolerance);
+        let off = self.look(tolerance(params));
         std::mem::replace(&mut self.off, off) != off
+    }
+
+    /// How many families have said what their clocks say, and how many microseconds the own one is ahead of the
+    /// middle of theirs, if any has.
+    pub(super) fn compared(&self) -> (usize, Option<i64>) {
+        let votes = self.votes();
+        let families = votes.len();
+        let ahead = (families > 0).then(|| middle(votes).saturating_neg());
+        (families, ahead)
     }
 
     /// How far the own clock is off; none if it is not, as far as is known.

@@ -387,6 +387,12 @@ impl Readiness {
         found
     }
 
+    /// To how many of these a packet link is up.
+    pub(super) fn linked(&self, peers: &[NodeId]) -> usize {
+        let linked = peers.iter().filter(|peer| self.links.contains(peer));
+        linked.count()
+    }
+
     /// Whether the node has waited for its neighbours as long as it does.
     pub(super) fn has_waited(&self, now: Time) -> bool {
         self.waits_until.is_some_and(|until| now >= until)

@@ -16,6 +16,7 @@ mod intake;
 mod io;
 mod job;
 mod questions;
+mod standing;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +34,7 @@ use shoal_topology::{
 };
 
 use self::checks::Checks;
+pub use self::clock::tolerance as clock_tolerance;
 use self::clock::{Clocks, FEWEST_FAMILIES};
 use self::desk::{Attaching, Desk, Wish};
 use self::durable::{Durable, Ordered};
@@ -43,6 +45,7 @@ pub use self::io::{NodeAction, NodeEvent, NodeInput};
 pub use self::job::{NodeDone, NodeJob};
 pub use self::questions::Place;
 use self::questions::{Outcome, Question, Questions, Why};
+pub use self::standing::{ClockStanding, Linked, NextDocument, Standing};
 pub use self::trouble::{Trouble, TroubleKind, TroubleKinds};
 use crate::request::RequestKind;
 

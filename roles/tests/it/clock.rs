@@ -106,6 +106,11 @@ fn a_node_that_starts_with_a_wrong_clock_makes_no_key_and_says_nothing_of_itself
         assert_eq!((world.keys_made(), world.published), (0, 0));
         let clock = |trouble: &Trouble| matches!(trouble, Trouble::Clock { .. });
         assert!(world.troubles().iter().any(clock));
+        let told = world.node.standing(world.now).clock;
+        assert!(told.families >= 3 && told.tolerance >= Span::from_secs(1));
+        // Theirs ahead is its own behind.
+        let off = told.ahead_us.map(|own| (own + ahead).abs() < MINUTE / 60);
+        assert_eq!(off, Some(true), "{told:?}");
     }
 }
 

@@ -73,6 +73,22 @@ fn a_node_that_reaches_nobody_it_sends_to_is_not_ready() {
     assert!(world.is_ready(), "one is left");
     let unlinked = world.node.figures(world.now).node.unlinked;
     assert_eq!(unlinked, after.len() as u64 - 1);
+    let standing = world.node.standing(world.now);
+    assert!(standing.is_listed && standing.position.is_some_and(|layer| layer > 0));
+    assert_eq!(
+        (standing.after.members, standing.after.linked),
+        (after.len(), 1)
+    );
+    assert_eq!(standing.before.members, standing.before.linked);
+    let (next, params) = (standing.next, &world.network.params);
+    assert_eq!(
+        (next.epoch, next.at),
+        (Epoch::new(1), params.start_of(next.epoch))
+    );
+    assert_eq!(
+        (next.is_here, next.has_place, next.usable),
+        (false, None, next.at)
+    );
     world.input(NodeInput::LinkDown(after[0]));
     world.run_for(secs(9));
     assert!(world.is_ready(), "links come and go");

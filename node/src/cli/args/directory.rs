@@ -86,7 +86,7 @@ pub(in crate::cli) struct Whom {
 }
 
 /// What networking allows for an answer is the most.
-fn patience(text: &str) -> Result<Span, String> {
+pub(super) fn patience(text: &str) -> Result<Span, String> {
     let span: Span = text.parse().map_err(|error| format!("{error}"))?;
     let range = Span::from_millis(100)..=Span::from_secs(10);
     match range.contains(&span) {

@@ -11,7 +11,9 @@ use shoal_packet::{Backend, Frame};
 use shoal_proto::{NodeId, Time};
 use shoal_provider::StoreError;
 use shoal_roles::RequestKind;
-use shoal_roles::node::{Figures, Node, NodeAction, NodeEvent, NodeInput, Place, Trouble};
+use shoal_roles::node::{
+    Figures, Node, NodeAction, NodeEvent, NodeInput, Place, Standing, Trouble, TroubleKind,
+};
 use shoal_topology::{DirectoryWarning, NetworkParameters, Ticket};
 use tokio::sync::{mpsc, oneshot};
 
@@ -35,8 +37,10 @@ pub(super) struct Report {
     pub(super) epoch: EpochFigures,
     /// What unwraps packets.
     pub(super) backend: &'static str,
+    /// Where it stands among the others.
+    pub(super) standing: Standing,
     /// What keeps it from its work, a line each; nothing if it does it.
-    pub(super) troubles: Vec<String>,
+    pub(super) troubles: Vec<(TroubleKind, String)>,
 }
 
 /// What the loop waits for besides deadlines.
@@ -326,6 +330,8 @@ impl Host {
 
     fn report(&mut self) -> Report {
         let now = self.clock.now();
+        let troubles = self.node.troubles(now).into_iter();
+        let troubles = troubles.map(|trouble| (trouble.kind(), trouble.told(now)));
         Report {
             figures: self.node.figures(now),
             net: self.net.stats(),
@@ -340,7 +346,8 @@ impl Host {
                 until_epoch: until_epoch(&self.params, now),
             },
             backend: self.backend.name(),
-            troubles: in_words(&self.node.troubles(now), now),
+            standing: self.node.standing(now),
+            troubles: troubles.collect(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod disk;
 mod host;
 mod intake;
 mod jobs;
+mod operator;
 mod queue;
 mod store;
 mod worker;
@@ -16,18 +17,20 @@ use shoal_proto::NodeId;
 use shoal_provider::{SqliteOptions, SqliteStore};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
 use shoal_topology::{Address, FamilyProof, Identity, LocalNode, NetworkParameters, Role};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use self::disk::DiskThread;
 use self::host::{Host, Inputs, Report, Threads};
 use self::intake::Frames;
 use self::jobs::JobThreads;
+use self::operator::Operator;
 use self::store::StoreThread;
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
 use super::{Outside, net_limits, seeded, serve_metrics};
 use crate::Failure;
 use crate::config::{ByteSize, NodeConfig};
+use crate::control::ControlServer;
 use crate::http::Health;
 use crate::metrics::{self, Page};
 use crate::net::{Mode, NetConfig, NetLimits, spawn};
@@ -71,7 +74,11 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failur
 }
 
 /// A first member does what its network's file says that it does: others send it just that.
-fn check_role(params: &NetworkParameters, id: &NodeId, role: Role) -> Result<(), Failure> {
+pub(crate) fn check_role(
+    params: &NetworkParameters,
+    id: &NodeId,
+    role: Role,
+) -> Result<(), Failure> {
     let mut members = params.genesis_members.iter();
     match members.find(|member| member.id == *id) {
         Some(member) if member.role != role => Err(Failure::usage(anyhow::anyhow!(
@@ -125,6 +132,7 @@ impl Starting {
             .spawn_workers(self.config.unwrap_threads, &processed_in)
             .map_err(|error| self.no_threads(&error))?;
         drop(processed_in);
+        let control = self.serve_operator(dir, reports_in.clone());
         let exporter = match self.config.metrics {
             Some(address) => Some(serve_metrics(address, reports_in, export, health).await?),
             None => None,
@@ -153,10 +161,36 @@ impl Starting {
             tracing::warn!("some connections did not close in time");
         }
         tokio::task::block_in_place(|| finish(host.threads, workers));
-        if let Some(exporter) = exporter {
-            exporter.abort();
+        for server in exporter.into_iter().chain(control) {
+            server.abort();
         }
         Ok(())
+    }
+
+    /// Tells the operator how the node is, on the socket in its directory, until the task is aborted. It is no reason
+    /// to carry no packets that the socket can't be made.
+    fn serve_operator(
+        &self,
+        dir: &StateDir,
+        reports: mpsc::Sender<oneshot::Sender<Report>>,
+    ) -> Option<tokio::task::JoinHandle<()>> {
+        let server = match ControlServer::bind(dir.path()) {
+            Ok(server) => server,
+            Err(error) => {
+                tracing::warn!(%error, "no control socket: `shoal node status` can't ask this node");
+                return None;
+            }
+        };
+        let operator = Operator {
+            node: self.identity.id(),
+            params: Arc::clone(&self.params),
+            dir: dir.path().to_owned(),
+            clock: self.clock,
+            started: self.clock.now(),
+            replay_most: self.config.relay.replay_bytes(&self.params),
+            reports,
+        };
+        Some(tokio::spawn(server.serve(Arc::new(operator))))
     }
 
     /// The system lets the process have fewer threads.
@@ -277,7 +311,7 @@ fn export(report: &Report, page: &mut Page) {
 
 /// Whether the node does its work; if not, why.
 fn health(report: &Report) -> Health {
-    Health::of(report.troubles.iter())
+    Health::of(report.troubles.iter().map(|(_, text)| text))
 }
 
 /// Ends the threads, in the order in which they feed each other.

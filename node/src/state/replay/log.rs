@@ -76,13 +76,16 @@ struct Open {
     batches: u64,
 }
 
+/// Name of the folder in the state directory.
+pub(in crate::state) const LOG_DIR: &str = "replay";
+
 impl ReplayLog {
     /// The log in the directory `replay` of a state directory, which is made if it is not there.
     ///
     /// # Errors
     /// [`StateError::Io`].
     pub fn open(state: &Path) -> Result<Self, StateError> {
-        let dir = state.join("replay");
+        let dir = state.join(LOG_DIR);
         StateDir::create(&dir)?;
         sync_parent(&dir)?;
         Ok(Self {

@@ -18,5 +18,6 @@ pub use format::decode;
 #[cfg(any(test, fuzzing))]
 pub(crate) use format::encode_header as header;
 pub use format::{KEY_ID_BYTES, MAX_BATCH_TAGS};
+pub(super) use log::LOG_DIR;
 pub use log::{Loaded, ReplayError, ReplayLog};
 pub use writer::{Durable, ReplayWriter};

@@ -1,0 +1,140 @@
+//! How a node is: what it tells its operator, who asks on the control socket of its directory.
+//!
+//! It names nobody, as the metrics do not: of other members there are numbers, of packets sums.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How a node is, at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The release that runs.
+    pub version: String,
+    /// Its id, base58.
+    pub node: String,
+    /// The network's name.
+    pub network: String,
+    /// Hash of its parameters, base58.
+    pub network_hash: String,
+    /// `mix` or `provider`.
+    pub role: String,
+    /// Whether it does its work, as `/healthz` says.
+    pub ready: bool,
+    /// What keeps it from its work, causes first; none if it is ready.
+    pub troubles: Vec<NodeTrouble>,
+    /// Seconds since it started.
+    pub uptime_secs: u64,
+    /// The epoch, and the document in force.
+    pub epoch: EpochStatus,
+    /// The next document.
+    pub next: NextStatus,
+    /// Its clock.
+    pub clock: ClockStatus,
+    /// By whom it is reached, and how.
+    pub links: LinkStatus,
+    /// Frames that came in, since it started.
+    pub received: u64,
+    /// Of those, what was passed on.
+    pub forwarded: u64,
+    /// Of those, what was dropped, by the reasons that there were; the metrics' documentation explains each.
+    pub dropped: BTreeMap<String, u64>,
+    /// The disk of its directory.
+    pub disk: DiskStatus,
+    /// Its memory.
+    pub memory: MemoryStatus,
+    /// What unwraps packets.
+    pub backend: String,
+}
+
+/// One thing that keeps a node from its work.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeTrouble {
+    /// Which: a label of `shoal_node_trouble_reasons`.
+    pub kind: String,
+    /// In words: until when, or what to do about it.
+    pub text: String,
+}
+
+/// The epoch, and where the node stands in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochStatus {
+    /// The epoch now.
+    pub now: u64,
+    /// The epoch of the document in force, if there is one.
+    pub document: Option<u64>,
+    /// Members of that.
+    pub members: u64,
+    /// Whether the node is one of them.
+    pub listed: bool,
+    /// Where packets pass it: 1 and so on for a mix, 0 for a provider; none if nowhere.
+    pub position: Option<u8>,
+}
+
+/// The document of the next epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NextStatus {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Seconds until it takes effect.
+    pub in_secs: u64,
+    /// Whether the node has it.
+    pub here: bool,
+    /// Whether it has a place for the node; none as long as it is not here.
+    pub has_place: Option<bool>,
+    /// Seconds until the first document takes effect, after the one in force, that can have a place for the node.
+    pub usable_in_secs: u64,
+}
+
+/// A node's clock beside those of its neighbours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// So many families of neighbours have said the time lately. Of fewer than three nothing follows.
+    pub families: u64,
+    /// How many seconds it is ahead of the middle of theirs, at least; below 0 if it is behind.
+    pub ahead_secs: Option<f64>,
+    /// How many seconds it may be off before the node is not ready.
+    pub tolerance_secs: f64,
+}
+
+/// By whom a node is reached, and how.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// Members that it gets packets from.
+    pub before: BesideStatus,
+    /// Members that it sends packets to.
+    pub after: BesideStatus,
+    /// Of both, those that are not linked and have no address of a family (IPv4, IPv6) that it advertises.
+    pub apart: u64,
+    /// Connections that are open, in or out, by transport and family of addresses.
+    pub open: BTreeMap<String, u64>,
+}
+
+/// The members of a position beside a node's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BesideStatus {
+    /// How many there are.
+    pub members: u64,
+    /// How many of them have a packet link with the node.
+    pub linked: u64,
+}
+
+/// The disk of a node's directory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DiskStatus {
+    /// Bytes that are free for the node's user; none if the system does not say.
+    pub free_bytes: Option<u64>,
+    /// Failed writes of the replay log since the start.
+    pub replay_log_failures: u64,
+    /// Failed writes of the directory's state since the start.
+    pub directory_failures: u64,
+}
+
+/// What memory a node takes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemoryStatus {
+    /// Bytes that it has in memory now; none where the system does not say.
+    pub resident_bytes: Option<u64>,
+    /// Bytes that its replay filters take at most.
+    pub replay_most_bytes: u64,
+}
