@@ -168,7 +168,8 @@ impl Chain {
     pub fn term(&self, height: Height) -> Term {
         Term {
             number: self.terms.number(height),
-            last: self.terms.end(height),
+            // The first height has seats of its own, and is of the first term all the same.
+            last: self.terms.end(height.max(Height::FIRST.next())),
         }
     }
 }
