@@ -262,7 +262,10 @@ impl Impatient {
                     self.core.handle_input(self.clock.now(), ClientInput::Frame(frame));
                 }
                 Some(address) = to.recv() => receiver = Some(address),
-                true = &mut next => {
+                goes_on = &mut next => {
+                    if !goes_on {
+                        return self.sends;
+                    }
                     if let Some(to) = &receiver {
                         self.send(to);
                     }
