@@ -241,7 +241,8 @@ impl Descriptor {
         }
         // Proofs of nothing would make room for whatever somebody wants to have spread.
         let asked = rules.params.work > 0 && rules.params.admission == Admission::Open;
-        if !self.admission.is_empty() && !(asked && Work::read(&self.admission).is_some()) {
+        let shows = asked && Work::read(&self.admission).is_some();
+        if !shows && !self.admission.is_empty() {
             return Err(DescriptorError::Admission);
         }
         Ok(())
