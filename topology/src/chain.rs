@@ -347,8 +347,9 @@ fn try_follow(
     documents: &[Vec<u8>],
     known: &[Arc<Document>],
 ) -> Result<(), DocumentError> {
-    let decode = |bytes: &Vec<u8>| Handover::decode(bytes, rules).map(|it| (it, bytes.clone()));
-    let mut handovers = handovers.iter().map(decode).peekable();
+    let decode = |bytes| Handover::decode(bytes, rules).map(|it| (it, bytes));
+    let handovers = handovers.iter().map(Vec::as_slice);
+    let mut handovers = handovers.map(decode).peekable();
     // What others may be changes of. Nobody needs to have signed it for that: the hash of what comes out was.
     let mut bases: Vec<Arc<Document>> = known.to_vec();
     for bytes in documents {
@@ -418,7 +419,7 @@ fn check_against(
 fn take(
     rules: &Rules,
     followed: &mut Followed,
-    (handover, bytes): (Handover, Vec<u8>),
+    (handover, bytes): (Handover, &[u8]),
 ) -> Result<(), DocumentError> {
     // Who asks two nodes hears of it twice.
     if handover.header.height <= followed.trust.since {

@@ -58,10 +58,12 @@ pub(crate) fn draw<D: AsRef<Document>>(
     seed: &Seed,
     members: &mut BTreeMap<NodeId, Member>,
 ) {
-    let Some(base) = place.base() else { return };
+    let Some(base) = place.base().filter(|_| rules.params.newcomers < 1.0) else {
+        return;
+    };
     let comes = |id: &&NodeId| base.member(id).is_none() && !rules.is_genesis(id);
     let mut waiting: Vec<NodeId> = members.keys().filter(comes).copied().collect();
-    if waiting.is_empty() || rules.params.newcomers >= 1.0 {
+    if waiting.is_empty() {
         return;
     }
     let (mut room, _) = room(rules, base, place.height());

@@ -2,7 +2,7 @@
 
 mod document;
 mod show;
-pub(super) mod verify;
+mod verify;
 mod watch;
 
 use std::sync::Arc;

@@ -38,9 +38,8 @@ pub fn read_recovery(path: &Path, params: &NetworkParameters) -> Result<Recovery
 /// A network's file with one more recovery at its end, else as it is: its comments stay.
 ///
 /// # Errors
-/// Those of [`load_network`], of the file as it is and as it would be.
+/// Those of [`load_network`], of the file as it would be.
 pub fn with_recovery(path: &Path, recovery: &Recovery) -> Result<String, ConfigError> {
-    load_network(path)?;
     let text = read_text(path).map_err(|error| refused(path, error.to_string()))?;
     let text = format!(
         "{}\n\n[[recoveries]]\n{}",

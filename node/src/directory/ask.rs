@@ -11,6 +11,7 @@ use shoal_roles::RequestKind;
 use shoal_topology::{Answers, NetworkParameters, Reach, Response, Transport, View, answer_time};
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -180,6 +181,31 @@ impl Asked {
         }
         error
     }
+}
+
+/// Asks all at once. They come back in the order in which they were given.
+///
+/// # Errors
+/// One of the tasks panicked.
+pub async fn ask_all(
+    nodes: Vec<Asked>,
+    clock: Clock,
+    patience: Span,
+) -> Result<Vec<(Asked, Result<(), Unheard>)>, JoinError> {
+    let mut asking = JoinSet::new();
+    for (place, mut node) in nodes.into_iter().enumerate() {
+        asking.spawn(async move {
+            let outcome = node.ask(clock, patience).await;
+            (place, node, outcome)
+        });
+    }
+    let mut asked = Vec::new();
+    while let Some(ended) = asking.join_next().await {
+        asked.push(ended?);
+    }
+    asked.sort_by_key(|(place, ..)| *place);
+    let asked = asked.into_iter().map(|(_, node, outcome)| (node, outcome));
+    Ok(asked.collect())
 }
 
 /// A connection to a node.

@@ -11,7 +11,7 @@ mod clash;
 mod source;
 mod watch;
 
-pub use ask::{Asked, Unheard};
+pub use ask::{Asked, Unheard, ask_all};
 pub use chain::{Chain, Term};
 pub use clash::{Clash, clashes};
 pub use source::{Source, SourceError};

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use shoal_proto::{NetworkHash, NodeId, Span};
 use shoal_roles::node::clock_tolerance;
 use shoal_topology::{Identity, NetworkParameters, Transport, middle};
-use tokio::task::JoinSet;
 
 use super::{Notes, Patient, Running};
 use crate::config::NodeConfig;
-use crate::directory::{Asked, Chain, Source, Unheard};
+use crate::directory::{Asked, Chain, Source, Unheard, ask_all};
 use crate::net::hello_at;
 use crate::runtime::Clock;
 
@@ -47,7 +46,13 @@ pub(super) async fn ask(
         Err(error) => return notes.error("network", error.to_string()),
     };
     let clock = Clock::start();
-    let asked = ask_all(params, sources, &chain, (clock, patient.patience)).await;
+    let asked = |source| Asked::new(Arc::clone(params), source, chain.clone());
+    let asked = sources.into_iter().map(asked).collect();
+    let mut asked = match ask_all(asked, clock, patient.patience).await {
+        Ok(asked) => asked,
+        Err(error) => return notes.error("members", error.to_string()),
+    };
+    asked.sort_by_key(|(node, _)| node.source().id);
     heard(params, &asked, notes);
     clocks(params, &asked, notes);
     if let Some(own) = own {
@@ -56,28 +61,6 @@ pub(super) async fn ask(
     if matches!(patient.running, Running::Yes(_)) {
         reached(config, params, clock, notes).await;
     }
-}
-
-async fn ask_all(
-    params: &Arc<NetworkParameters>,
-    sources: Vec<Source>,
-    chain: &Chain,
-    (clock, patience): (Clock, Span),
-) -> Vec<Answer> {
-    let mut asking = JoinSet::new();
-    for source in sources {
-        let mut node = Asked::new(Arc::clone(params), source, chain.clone());
-        asking.spawn(async move {
-            let outcome = node.ask(clock, patience).await;
-            (node, outcome)
-        });
-    }
-    let mut asked = Vec::new();
-    while let Some(ended) = asking.join_next().await {
-        asked.extend(ended.ok());
-    }
-    asked.sort_by_key(|(node, _)| node.source().id);
-    asked
 }
 
 /// Who answers, and for which network.

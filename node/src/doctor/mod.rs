@@ -8,6 +8,7 @@
 
 mod members;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,27 +27,25 @@ const LEAST_FREE: ByteSize = ByteSize::mebibytes(16);
 /// Times what is needed, below which there is little room.
 const LITTLE: u64 = 4;
 
-/// How bad it is.
+/// How bad it is: what is found of a node here, and of a network's file by `shoal network check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// As it should be.
     Ok,
-    /// The node works, or would, and somebody may be sorry.
+    /// It works, or would, and somebody may be sorry.
     Warning,
-    /// It keeps the node from its work.
+    /// It keeps the node from its work, or every network from running.
     Error,
 }
 
-impl Level {
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
             Self::Ok => "ok",
             Self::Warning => "warning",
             Self::Error => "error",
-        }
+        })
     }
 }
 

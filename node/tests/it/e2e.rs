@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -49,6 +50,14 @@ pub(crate) fn shoal(arguments: &[&str]) -> Command {
     command
 }
 
+/// The shell's lines of a page, a text for each block.
+pub(crate) fn sh_blocks(page: &str) -> Vec<&str> {
+    let blocks = page.split("```sh\n").skip(1);
+    blocks
+        .map(|block| block.split("```").next().unwrap_or_default())
+        .collect()
+}
+
 /// A directory with the directories of nodes and clients in it.
 pub(crate) struct Place(tempfile::TempDir);
 
@@ -73,6 +82,29 @@ impl Place {
             .await
             .expect("it ends")
             .unwrap()
+    }
+
+    /// Runs what somebody would paste into a shell, and waits for all that it starts.
+    pub(crate) async fn paste(&self, script: &str, patience: Duration) -> Output {
+        let binary = Path::new(env!("CARGO_BIN_EXE_shoal")).parent().unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["-c", &format!("set -euo pipefail\n{script}\nwait\n")]);
+        bash.current_dir(self.path());
+        bash.env("PATH", format!("{}:{path}", binary.display()));
+        bash.process_group(0);
+        bash.stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = Command::from(bash).spawn().unwrap();
+        let group = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+        let ended = timeout(patience, child.wait_with_output()).await;
+        // Whatever is left of it: nothing, if all went well.
+        let left = kill_process_group(group, Signal::KILL);
+        let output = ended.expect("it ends").unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(left.is_err(), "something goes on running");
+        output
     }
 
     /// Runs a command that succeeds, and gives what it prints with `--json`.

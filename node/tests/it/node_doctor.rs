@@ -2,17 +2,14 @@
 //! those of other tests: each is asked what it shows just then.
 
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Output;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use shoal_roles::node::TroubleKind;
-use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::e2e::{LONG, Place, free_port, said, shoal};
+use crate::e2e::{LONG, Place, free_port, said, sh_blocks, shoal};
 
 const OPERATORS: &str = include_str!("../../../docs/operators.md");
 
@@ -265,20 +262,12 @@ fn the_operators_page_has_every_trouble_and_no_metric_that_is_not() {
     assert!(count > 5);
 }
 
-/// The shell's lines of docs/operators.md, in their order.
-fn pasted() -> String {
-    let blocks = OPERATORS.split("```sh\n").skip(1);
-    blocks
-        .map(|block| block.split("```").next().unwrap_or_default())
-        .collect()
-}
-
 /// Somebody does what docs/operators.md says, from nothing to a member and away, in the network of this place. It takes
 /// two to three epochs.
 pub(crate) async fn an_operator_comes_and_goes(network: PathBuf) {
     let place = Place::new();
     std::fs::copy(network, place.file("network.toml")).unwrap();
-    let script = pasted();
+    let script = sh_blocks(OPERATORS).concat();
     for mark in ["203.0.113.7", "0.0.0.0", "4140", "9464"] {
         assert!(script.contains(mark), "{mark}");
     }
@@ -286,24 +275,7 @@ pub(crate) async fn an_operator_comes_and_goes(network: PathBuf) {
     let script = script.replace("0.0.0.0", "127.0.0.1");
     let script = script.replace("4140", &free_port().to_string());
     let script = script.replace("9464", &free_port().to_string());
-    let binary = Path::new(env!("CARGO_BIN_EXE_shoal")).parent().unwrap();
-    let path = std::env::var("PATH").unwrap();
-    let mut bash = std::process::Command::new("bash");
-    bash.args(["-c", &format!("set -euo pipefail\n{script}\nwait\n")]);
-    bash.current_dir(place.path());
-    bash.env("PATH", format!("{}:{path}", binary.display()));
-    bash.process_group(0);
-    bash.stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let child = Command::from(bash).spawn().unwrap();
-    let group = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
-    let ended = timeout(5 * LONG, child.wait_with_output()).await;
-    // Whatever is left of it: nothing, if all went well.
-    let left = kill_process_group(group, Signal::KILL);
-    let output = ended.expect("it ends").unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(left.is_err(), "something goes on running");
+    let output = place.paste(&script, 5 * LONG).await;
     let words = String::from_utf8_lossy(&output.stdout);
     assert!(words.contains("ready      yes"), "{}", said(&output));
     assert!(

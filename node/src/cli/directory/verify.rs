@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 
 use anyhow::anyhow;
 use serde::Serialize;
-use shoal_node::directory::{Asked, Clash, Unheard, clashes};
+use shoal_node::directory::{Asked, Clash, Unheard, ask_all, clashes};
 use shoal_node::runtime::Clock;
 use shoal_node::{Exit, Failure};
-use shoal_proto::{Epoch, NodeId, Span};
-use tokio::task::JoinSet;
+use shoal_proto::{Epoch, NodeId};
 
 use super::document::seconds;
 use super::whom;
@@ -50,7 +49,8 @@ struct Said {
 pub(super) async fn run(args: &DirectoryVerify, json: bool) -> Result<(), Failure> {
     let (params, nodes) = whom(&args.whom, args.nodes.into())?;
     let clock = Clock::start();
-    let asked = ask_all(nodes, clock, args.whom.timeout).await?;
+    let asked = ask_all(nodes, clock, args.whom.timeout).await;
+    let asked = asked.map_err(Failure::failed)?;
     let epoch = params.epoch_at(clock.now());
     let chains = asked
         .iter()
@@ -80,28 +80,6 @@ pub(super) async fn run(args: &DirectoryVerify, json: bool) -> Result<(), Failur
     };
     output::show(json, &verified, &verified.in_words())?;
     verified.outcome(!args.whom.node.is_empty())
-}
-
-/// Asks all at once; they come in the order in which they were given.
-pub(in crate::cli) async fn ask_all(
-    nodes: Vec<Asked>,
-    clock: Clock,
-    patience: Span,
-) -> Result<Vec<(Asked, Result<(), Unheard>)>, Failure> {
-    let mut asking = JoinSet::new();
-    for (place, mut node) in nodes.into_iter().enumerate() {
-        asking.spawn(async move {
-            let outcome = node.ask(clock, patience).await;
-            (place, node, outcome)
-        });
-    }
-    let mut asked = Vec::new();
-    while let Some(ended) = asking.join_next().await {
-        asked.push(ended.map_err(Failure::failed)?);
-    }
-    asked.sort_by_key(|(place, ..)| *place);
-    let asked = asked.into_iter().map(|(_, node, outcome)| (node, outcome));
-    Ok(asked.collect())
 }
 
 impl Said {

@@ -5,13 +5,12 @@ use std::fmt::Write as _;
 use anyhow::anyhow;
 use serde::Serialize;
 use serde_json::json;
-use shoal_node::directory::{Clash, Move, Told, Watch};
+use shoal_node::directory::{Clash, Move, Told, Watch, ask_all};
 use shoal_node::runtime::{Clock, stop_requested};
 use shoal_node::{Exit, Failure};
 use shoal_proto::{NodeId, Span};
 use shoal_topology::Certified;
 
-use super::verify::ask_all;
 use super::whom;
 use crate::cli::args::DirectoryWatch;
 use crate::cli::output;
@@ -54,7 +53,8 @@ pub(super) async fn run(args: &DirectoryWatch, json: bool) -> Result<(), Failure
         let mut left = args.count;
         let mut first = true;
         loop {
-            let asked = ask_all(nodes, clock, args.whom.timeout).await?;
+            let asked = ask_all(nodes, clock, args.whom.timeout).await;
+            let asked = asked.map_err(Failure::failed)?;
             let round = asked
                 .iter()
                 .map(|(node, outcome)| (node.source().id, outcome.clone(), node.chain()));

@@ -1,8 +1,7 @@
 //! What `shoal network check` finds: in the values of a network's file, one by one and together.
 
-use std::fmt;
-
 use serde::Serialize;
+pub(super) use shoal_node::doctor::Level;
 use shoal_proto::{Span, Time};
 use shoal_topology::{
     Admission, NetworkFile, NetworkParameters, ParameterError, Profile, Role, TYPICAL_LINK,
@@ -12,28 +11,6 @@ use shoal_topology::{
 const DAY: u64 = 86_400;
 /// Rates that many times above or below those of the profiles that every network has are worth a word.
 const FAR: f64 = 4.0;
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Level {
-    /// As it should be.
-    Ok,
-    /// A network runs with it, and somebody may be sorry.
-    Warning,
-    /// No network can run with it.
-    Error,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        })
-    }
-}
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Serialize)]

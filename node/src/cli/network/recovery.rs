@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use serde::Serialize;
 use shoal_node::config::{load_network, read_recovery, with_recovery};
-use shoal_node::directory::{Clash, clashes};
+use shoal_node::directory::{Clash, ask_all, clashes};
 use shoal_node::runtime::Clock;
 use shoal_node::state::{load_identity, write_atomic, write_new};
 use shoal_node::{Exit, Failure};
@@ -16,7 +16,7 @@ use shoal_topology::agreement::MAX_SEATS;
 use shoal_topology::{Certified, Recovery, RecoveryFile};
 
 use crate::cli::args::{self, RecoveryAdd, RecoveryNew, RecoverySign};
-use crate::cli::directory::{verify::ask_all, whom};
+use crate::cli::directory::whom;
 use crate::cli::output;
 
 /// First members that are asked at most.
@@ -74,7 +74,8 @@ pub(super) async fn run(command: &args::Recovery, json: bool) -> Result<(), Fail
 
 async fn new(args: &RecoveryNew, json: bool) -> Result<(), Failure> {
     let (params, nodes) = whom(&args.whom, MOST)?;
-    let asked = ask_all(nodes, Clock::start(), args.whom.timeout).await?;
+    let asked = ask_all(nodes, Clock::start(), args.whom.timeout).await;
+    let asked = asked.map_err(Failure::failed)?;
     let mut failed = Vec::new();
     for (node, outcome) in &asked {
         let source = node.source().id;

@@ -89,7 +89,7 @@ fn in_words(examined: &Examined) -> String {
     let mut words = String::new();
     for Finding { level, about, what } in &examined.findings {
         // Writing to a string does not fail.
-        let _ = writeln!(words, "{:<8} {about:<8} {what}", level.as_str());
+        let _ = writeln!(words, "{level:<8} {about:<8} {what}");
     }
     words
 }
