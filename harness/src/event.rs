@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shoal_packet::Frame;
 use shoal_proto::NodeId;
 use shoal_roles::RequestKind;
+use shoal_topology::Address;
 
 use crate::party::Party;
 
@@ -100,6 +101,13 @@ pub(crate) enum Event {
         incarnation: u64,
         job: DiskJob,
     },
+    /// A node has dialled another at its addresses, by connections of their own, or has waited long enough.
+    Probed {
+        party: Party,
+        incarnation: u64,
+        id: NodeId,
+        addresses: Vec<Address>,
+    },
     /// A client connects to a node.
     Dial { connection: Connection },
     /// The node is there.
@@ -136,6 +144,7 @@ impl Event {
             | Self::AskTimeout { party, .. }
             | Self::Neighbour { party, .. }
             | Self::Links { party }
+            | Self::Probed { party, .. }
             | Self::Disk { party, .. }
             | Self::Gone { party, .. } => *party,
             Self::Frame { to, .. }

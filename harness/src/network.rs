@@ -178,6 +178,19 @@ impl Network {
         }
     }
 
+    /// Has a node leave: it says so, serves on until no document lists it, or for so long at most, and ends in good
+    /// order.
+    ///
+    /// # Errors
+    /// [`SimulationError::WrongParty`] for a client, and a fault of a core.
+    pub fn leave(&mut self, party: Party, patience: Span) -> Result<(), SimulationError> {
+        let expected = "a node";
+        let node = self.nodes.get_mut(party.index());
+        let node = node.ok_or(SimulationError::WrongParty { party, expected })?;
+        node.leave(self.world.now, patience);
+        self.settle(party)
+    }
+
     /// Starts a party's process from what its disk has, unless it is up.
     ///
     /// # Errors

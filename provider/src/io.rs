@@ -34,6 +34,9 @@ pub enum ProviderInput {
     },
     /// The documents that are known now.
     View(Arc<View>),
+    /// What all clients are to be told now, in place of what was before: each at most
+    /// [`MAX_NOTICE_BYTES`](shoal_packet::MAX_NOTICE_BYTES).
+    Notices(Vec<Arc<[u8]>>),
     /// A frame for a client could not be put on its link.
     LinkFull {
         /// Whose link.

@@ -97,6 +97,7 @@ impl<R: CryptoRng> Provider<R> {
             ProviderInput::Detached { handle } => self.entry.detach(handle),
             ProviderInput::StoreDone { ticket, result } => self.store_done(now, ticket, result),
             ProviderInput::View(view) => self.documents.update(view),
+            ProviderInput::Notices(notices) => self.entry.tell(&notices),
             ProviderInput::LinkFull { .. } => self.entry.link_full(),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use shoal_proto::{DocumentHash, Epoch, NodeId, Time};
 
-use crate::agreement::Height;
+use crate::agreement::{CertifiedAmendment, Height};
 use crate::canonical::Canonical;
 use crate::chain::{Followed, Link, Mark, Trust, follow};
 use crate::directory::Chain;
@@ -25,6 +25,8 @@ pub struct ClientDirectory {
     pub trust: Trust,
     /// What to add to the own clock, in microseconds: the median of what the nodes' clocks say.
     pub clock_offset_us: i64,
+    /// The amendments of the answers whose signatures are right, each once.
+    pub amendments: Vec<CertifiedAmendment>,
 }
 
 impl ClientDirectory {
@@ -57,19 +59,24 @@ pub struct Answers {
 
 /// What came of following the answers, in their order. Copies share their memory.
 #[derive(Clone)]
-pub struct Looked(Vec<Arc<(Followed, Option<DocumentError>)>>);
+pub struct Looked {
+    each: Vec<Arc<(Followed, Option<DocumentError>)>>,
+    amendments: Vec<CertifiedAmendment>,
+}
 
 impl Looked {
     /// What came of each, and what was wrong with the first thing in it that was.
     pub fn each(&self) -> impl Iterator<Item = (&Followed, Option<&DocumentError>)> {
-        self.0.iter().map(|looked| (&looked.0, looked.1.as_ref()))
+        self.each
+            .iter()
+            .map(|looked| (&looked.0, looked.1.as_ref()))
     }
 
     /// Whose signatures count after the answer that leads furthest; none if they contradict each other, or
     /// nothing was answered. Who was away for long has to ask again from there.
     #[must_use]
     pub fn furthest(&self) -> Option<&Trust> {
-        let trusts = self.0.iter().map(|looked| &looked.0.trust);
+        let trusts = self.each.iter().map(|looked| &looked.0.trust);
         let furthest = trusts.clone().max_by_key(|trust| trust.since())?;
         let mut equals = trusts.filter(|trust| trust.since() == furthest.since());
         equals.all(|trust| trust == furthest).then_some(furthest)
@@ -83,7 +90,7 @@ impl Looked {
     }
 
     fn links(&self) -> impl Iterator<Item = &Link> {
-        self.0.iter().flat_map(|looked| &looked.0.links)
+        self.each.iter().flat_map(|looked| &looked.0.links)
     }
 
     /// Whether all that is signed is of one history, with the documents that are known and the newest that was
@@ -110,7 +117,7 @@ impl Looked {
     fn recognised(&self, newest: Option<Mark>) -> Vec<&Arc<Document>> {
         let links = self.links().flat_map(|it| [it.mark.hash, it.previous]);
         let mut hashes = BTreeSet::from_iter(links.chain(newest.map(|it| it.hash)));
-        let unsigned = self.0.iter().flat_map(|looked| &looked.0.unsigned);
+        let unsigned = self.each.iter().flat_map(|looked| &looked.0.unsigned);
         let mut unsigned = Vec::from_iter(unsigned);
         // Each names the one before it.
         unsigned.sort_by_key(|document| std::cmp::Reverse(document.height()));
@@ -173,7 +180,20 @@ impl Answers {
             });
             Arc::clone(found)
         });
-        Looked(looked.collect())
+        let each: Vec<_> = looked.collect();
+        let mut amendments: Vec<CertifiedAmendment> = Vec::new();
+        for ((.., chain), looked) in self.answers.iter().zip(&each) {
+            for shown in &chain.amendments {
+                let seats = looked.0.trust.seats_named(shown.seats());
+                let known = amendments
+                    .iter()
+                    .any(|it| it.amendment() == shown.amendment());
+                if !known && seats.is_some_and(|seats| shown.verify(seats).is_ok()) {
+                    amendments.push(shown.clone());
+                }
+            }
+        }
+        Looked { each, amendments }
     }
 
     /// What the answers are, without whose they are and when they came.
@@ -234,6 +254,7 @@ impl Answers {
             named_by,
             trust,
             clock_offset_us,
+            amendments: looked.amendments.clone(),
         })
     }
 
@@ -277,7 +298,7 @@ impl Answers {
         for document in known.filter(|it| matters(it)) {
             add(&mut found, document)?;
         }
-        for ((from, _, chain), looked) in self.answers.iter().zip(&looked.0) {
+        for ((from, _, chain), looked) in self.answers.iter().zip(&looked.each) {
             let (followed, error) = &**looked;
             if let Some(DocumentError::Contradiction { epoch, seen }) = error {
                 let (epoch, seen) = (*epoch, *seen);
@@ -342,9 +363,14 @@ fn name(chain: &Chain) -> [u8; 32] {
         let key = key.number(u64::try_from(all.len()).unwrap_or(u64::MAX));
         all.iter().fold(key, |key, bytes| key.bytes(bytes))
     };
-    let key = add(Canonical::new("shoal chain answer 2"), &chain.handovers);
+    let key = add(Canonical::new("shoal chain answer 3"), &chain.handovers);
     let tip = chain.tip.map_or([0; 32], |tip| *tip.hash.as_bytes());
-    add(key.bytes(&tip), &chain.documents).finish()
+    let shown: Vec<_> = chain
+        .amendments
+        .iter()
+        .map(CertifiedAmendment::encode)
+        .collect();
+    add(add(key.bytes(&tip), &chain.documents), &shown).finish()
 }
 
 /// The middle of how far others' clocks are ahead of ours. Of an even number neither of the two in the

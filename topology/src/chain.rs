@@ -236,6 +236,15 @@ impl Trust {
         before.filter(|_| began < height && height <= self.since)
     }
 
+    /// The seats with this hash, if they are those of this term or of the one before.
+    #[must_use]
+    pub fn seats_named(&self, hash: &[u8; 32]) -> Option<&Seats> {
+        let all = [Some(&self.seats), self.before.as_ref()];
+        all.into_iter()
+            .flatten()
+            .find(|seats| seats.hash() == *hash)
+    }
+
     /// The height after whose document others sit: the first, the last of each term, and that from which a
     /// recovery goes on.
     #[must_use]

@@ -125,6 +125,8 @@ pub struct Descriptor {
     pub vrf_key: VrfPublic,
     /// The Ed25519 key that it votes with if it gets a seat in the next term.
     pub seat_key: NodeId,
+    /// It leaves: no further document is to list it, and no new route is to lead over it.
+    pub leaving: bool,
 }
 
 impl Descriptor {
@@ -177,6 +179,7 @@ impl Descriptor {
                 .map_or_else(Vec::new, |proof| proof.signature.to_vec()),
             vrf_key: self.vrf_key.as_bytes().to_vec(),
             seat_key: self.seat_key.as_bytes().to_vec(),
+            leaving: self.leaving,
         }
     }
 
@@ -221,6 +224,7 @@ impl Descriptor {
             admission: wire.admission,
             vrf_key: vrf_key.ok_or(DescriptorError::SeatKeys)?,
             seat_key: seat_key.filter(usable).ok_or(DescriptorError::SeatKeys)?,
+            leaving: wire.leaving,
         })
     }
 

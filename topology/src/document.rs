@@ -1,6 +1,6 @@
 //! The members of one epoch and their layers: formed from descriptors, or decoded and verified.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -119,6 +119,9 @@ pub struct Document {
     members: BTreeMap<NodeId, Member>,
     /// Providers first, then layer 1 and on; each ascending by identity.
     positions: Vec<Position>,
+    /// What routes are drawn from, where somebody is suspended.
+    routes: Option<Vec<Position>>,
+    suspended: Arc<BTreeSet<NodeId>>,
     expelled: Expelled,
     bytes: Arc<[u8]>,
 }
@@ -311,8 +314,54 @@ impl Document {
             header,
             members,
             positions: positions.collect::<Result<Vec<_>, _>>()?,
+            routes: None,
+            suspended: Arc::default(),
             expelled,
             bytes,
+        })
+    }
+
+    /// The same document while these of its members are suspended: no new route leads over them, and packets that
+    /// are on their way still pass. Who would be the last of a position stays in routes.
+    #[must_use]
+    pub fn without(&self, suspended: &BTreeSet<NodeId>) -> Self {
+        let listed = suspended.iter().filter(|id| self.members.contains_key(*id));
+        let suspended: BTreeSet<NodeId> = listed.copied().collect();
+        let route = |(layer, position): (u8, &Position)| {
+            let class = |id: &NodeId| Some((*id, self.members.get(id)?.capacity_class));
+            let left = position.ids().iter().filter(|id| !suspended.contains(*id));
+            let left = Position::new(layer, left.filter_map(class).collect());
+            left.unwrap_or_else(|_| position.clone())
+        };
+        let routes = (0..).zip(&self.positions).map(route).collect();
+        Self {
+            routes: (!suspended.is_empty()).then_some(routes),
+            suspended: Arc::new(suspended),
+            ..self.clone()
+        }
+    }
+
+    /// Its members that no new route leads over.
+    #[must_use]
+    pub fn suspended(&self) -> &BTreeSet<NodeId> {
+        &self.suspended
+    }
+
+    /// Who stands in each position, providers first, suspended or not.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = &[NodeId]> {
+        self.positions.iter().map(Position::ids)
+    }
+
+    /// For each position, providers first, those of the positions before and after it, which are the same where there
+    /// is but one layer.
+    pub(crate) fn beside(&self) -> impl Iterator<Item = Vec<NodeId>> + '_ {
+        let count = self.positions.len();
+        (0..count).map(move |position| {
+            let before = (position + count - 1) % count;
+            let after = (position + 1) % count;
+            let beside = BTreeSet::from([before, after]);
+            let beside = beside.into_iter().filter_map(|it| self.positions.get(it));
+            beside.flat_map(Position::ids).copied().collect()
         })
     }
 
@@ -498,8 +547,8 @@ impl Document {
     /// A member of a position, 0 for the providers: how every route picks its nodes. None for a position
     /// that there is not.
     pub(crate) fn choose<R: CryptoRng + ?Sized>(&self, rng: &mut R, layer: u8) -> Option<&Member> {
-        let position = self.positions.get(usize::from(layer))?;
-        self.member(position.choose(rng)?)
+        let routes = self.routes.as_ref().unwrap_or(&self.positions);
+        self.member(routes.get(usize::from(layer))?.choose(rng)?)
     }
 }
 

@@ -34,6 +34,7 @@
 mod address;
 mod adopt;
 pub mod agreement;
+mod amended;
 mod bounded;
 mod canonical;
 pub mod capacity;
@@ -68,22 +69,27 @@ mod poisson;
 mod position;
 mod reach;
 mod recovery;
+mod report;
 mod rules;
 pub mod sample;
+mod slot;
 mod startable;
 mod term;
 mod ties;
 mod view;
+mod watchers;
 mod work;
 
 pub use address::{Address, Transport};
 pub use adopt::{Answers, ClientDirectory, Looked, Response, adopt_documents, middle};
+pub use amended::Amendments;
 pub use chain::{Certified, Followed, Handover, Link, Mark, Trust};
 pub use descriptor::{Descriptor, MAX_ADDRESSES, MAX_KEYS, PACKET_VERSION, Role, SignedDescriptor};
 pub use directory::{
-    Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryDone, DirectoryInput,
-    DirectoryJob, DirectoryWarning, LocalNode, MAX_DESCRIPTORS, MAX_JOBS, MAX_SYNC_REQUEST_BYTES,
-    MAX_SYNC_RESPONSE_BYTES, Restored, Ticket, Verdict, Waiting, answer_time, chain_request,
+    Dialled, Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryDone,
+    DirectoryInput, DirectoryJob, DirectoryWarning, LocalNode, MAX_DESCRIPTORS, MAX_JOBS,
+    MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES, Restored, Ticket, Verdict, Waiting, Watched,
+    answer_time, chain_request,
 };
 pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_MEMBERS, Place};
 pub use error::{
@@ -107,6 +113,9 @@ pub use reach::{Misfit, Reach, Scope};
 pub use recovery::{
     MAX_RECOVERIES, MAX_RECOVERY_BYTES, Recoverer, Recovery, RecoveryError, RecoveryFile,
 };
+pub use report::{Found, MAX_REPORT_BYTES, MAX_REPORTED, Report, ReportError};
+pub use slot::Slot;
 pub use term::Terms;
 pub use ties::{NoPlace, TieKind, Ties};
 pub use view::{MAX_STALE_EPOCHS, View};
+pub use watchers::WATCHERS;

@@ -298,6 +298,7 @@ fn describe(
         admission: Vec::new(),
         vrf_key: node.identity.vrf_key().public(),
         seat_key: node.identity.id(),
+        leaving: false,
     };
     SignedDescriptor::sign_by(&node.identity, rules, descriptor)
 }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use shoal_mix::{RelayLimits, Snapshot};
 use shoal_packet::Engine;
-use shoal_proto::NodeId;
+use shoal_proto::{NodeId, Span, Time};
 use shoal_provider::{Counters, Limits, MemoryStore, Store, StoreLimits};
-use shoal_roles::node::{Node, NodeSetup, Trouble};
+use shoal_roles::node::{Node, NodeInput, NodeSetup, Trouble};
 use shoal_topology::{Address, Identity, LocalNode, Role, View};
 
 use self::process::{Birth, Process};
@@ -109,15 +109,31 @@ impl NodeHost {
         }
     }
 
+    /// Asks the process to leave, as an operator's first signal does. False if it is down.
+    pub(crate) fn leave(&mut self, now: Time, patience: Span) -> bool {
+        let process = self.process.as_mut();
+        process.is_some_and(|process| {
+            let input = NodeInput::Leave { patience };
+            process.node_mut().handle_input(now, input);
+            true
+        })
+    }
+
     /// Ends the process without warning. What the disk was doing is done or not done.
     pub(crate) fn crash(&mut self, world: &mut World) {
+        self.end(world, false);
+    }
+
+    /// Ends the process, in good order or not: then what the disk was doing is done, or done or not.
+    fn end(&mut self, world: &mut World, in_order: bool) {
         let Some(mut process) = self.process.take() else {
             return;
         };
         world.set_presence(self.party, None);
         world.note_own(self.party, Kind::Crashed, 0);
         for job in [DiskJob::Tags, DiskJob::Store, DiskJob::State] {
-            if world.was_written(self.party) && !world.conditions.disk_fails(self.party) {
+            let written = in_order || world.was_written(self.party);
+            if written && !world.conditions.disk_fails(self.party) {
                 process.writes().apply(job, world.now, &mut self.disk);
             }
         }
@@ -166,10 +182,14 @@ impl NodeHost {
         world: &mut World,
         notices: &mut Vec<Notice>,
     ) -> Result<(), SimulationError> {
-        match &mut self.process {
-            Some(process) => process.settle(world, notices),
-            None => Ok(()),
+        let Some(process) = &mut self.process else {
+            return Ok(());
+        };
+        process.settle(world, notices)?;
+        if process.is_drained() {
+            self.end(world, true);
         }
+        Ok(())
     }
 
     /// The disk of a node that is down is put back to before it had any keys.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use shoal_mix::{DropReason, Passage, Processed, ProcessedKind};
 use shoal_packet::{Batch, Frame};
-use shoal_proto::{ClientHandle, NodeId, Time};
+use shoal_proto::{ClientHandle, NodeId, Span, Time};
 use shoal_roles::RequestKind;
 use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput, Place};
-use shoal_topology::{Ticket, Verdict, View};
+use shoal_topology::{Address, Dialled, Ticket, Verdict, View};
 
 use super::gossip::Gossip;
 use super::questions::Questions;
@@ -43,7 +43,13 @@ pub(super) struct Process {
     visitors: Visitors,
     writes: Writes,
     wake: Option<Time>,
+    /// It was asked to stop, and everything that could leave has left.
+    is_drained: bool,
 }
+
+/// How long it takes to see that a node is there, and that it is not.
+const ANSWERS: Span = Span::from_millis(200);
+const GIVES_UP: Span = Span::from_secs(5);
 
 /// Whose process it is.
 pub(super) struct Birth {
@@ -68,7 +74,12 @@ impl Process {
             visitors: Visitors::default(),
             writes: Writes::new(),
             wake: None,
+            is_drained: false,
         }
+    }
+
+    pub(super) const fn is_drained(&self) -> bool {
+        self.is_drained
     }
 
     pub(super) const fn node(&self) -> &Node {
@@ -117,6 +128,22 @@ impl Process {
                 for other in world.mesh.take_news(self.party) {
                     self.look_at_link(other, world);
                 }
+            }
+            Event::Probed {
+                incarnation,
+                id,
+                addresses,
+                ..
+            } => {
+                if incarnation != self.incarnation {
+                    return false;
+                }
+                let how = match self.reaches(&id, world) {
+                    true => Dialled::Reached,
+                    false => Dialled::Missed,
+                };
+                let at = addresses.into_iter().map(|it| (it, how)).collect();
+                self.node.handle_input(now, NodeInput::Dialled { id, at });
             }
             Event::Dial { connection } => self.dialled(connection, world),
             Event::Gone { connection, .. } => return self.gone(&connection, now),
@@ -390,9 +417,36 @@ impl Process {
             NodeAction::Peers(peers) => self.meet(|id| peers.contains_key(id), world),
             NodeAction::PacketPeers(peers) => self.exchange_with(peers, world),
             NodeAction::Disconnect(peer) => self.hang_up(&peer, world),
-            // Nobody asks a process in virtual time to stop in good order.
+            NodeAction::Dial { id, addresses } => self.probe(id, addresses, world),
+            NodeAction::Drained => self.is_drained = true,
+            // What it will come to want later changes nothing here.
             _ => {}
         }
+    }
+
+    /// Dials a node at its addresses: that takes a moment where it is there, and patience where it is not.
+    fn probe(&self, id: NodeId, addresses: Vec<Address>, world: &mut World) {
+        let span = match self.reaches(&id, world) {
+            true => ANSWERS,
+            false => GIVES_UP,
+        };
+        let event = Event::Probed {
+            party: self.party,
+            incarnation: self.incarnation,
+            id,
+            addresses,
+        };
+        world.after(span, event);
+    }
+
+    /// Whether a node that is dialled answers. All its addresses are of one machine here.
+    fn reaches(&self, id: &NodeId, world: &World) -> bool {
+        let other = world.parties.get(id).copied();
+        other.is_some_and(|other| {
+            let cut = world.conditions.cuts(self.party, other)
+                || world.conditions.cuts(other, self.party);
+            world.is_up(other) && !cut
+        })
     }
 
     /// Puts a frame on the link to a member, if there is one.

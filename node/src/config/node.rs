@@ -38,6 +38,8 @@ pub struct NodeFile {
     pub family: String,
     /// 0 is unknown; each further class is about twice the packets per second.
     pub capacity_class: u32,
+    /// How long a node that is asked to stop serves on at most, until no document lists it; 0s for not at all.
+    pub drain: Span,
     /// Threads.
     pub threads: Threads,
     /// Bounds on what the node holds at a time.
@@ -149,6 +151,7 @@ impl Default for NodeFile {
             advertise: Vec::new(),
             family: String::new(),
             capacity_class: 0,
+            drain: Span::from_secs(9_000),
             threads: Threads::default(),
             queues: Queues::default(),
             connections: Connections::default(),
@@ -238,6 +241,8 @@ pub struct NodeConfig {
     pub family: Option<FamilyClaim>,
     /// The capacity class for the descriptor.
     pub capacity_class: u32,
+    /// How long it serves on at most when it is asked to stop.
+    pub drain: Span,
     /// Unwrap threads.
     pub unwrap_threads: NonZeroUsize,
     /// What unwraps.
@@ -357,6 +362,7 @@ impl NodeConfig {
             advertise,
             family,
             capacity_class: file.capacity_class,
+            drain: file.drain,
             unwrap_threads: threads(file.threads.unwrap),
             engine,
             relay,

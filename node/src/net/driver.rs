@@ -33,6 +33,7 @@ use super::links::Links;
 use super::listen::listen;
 use super::metered::Hearing;
 use super::network::{Asking, Hello};
+use super::probe::Prober;
 use super::shared::{Command, Shared};
 use super::sink::FrameSink;
 use super::standing::Standing;
@@ -59,6 +60,8 @@ struct Driver {
     hearing: Arc<Hearing>,
     /// None for clients, who ask nobody.
     asking: Option<Asking>,
+    /// None for clients, who watch nobody.
+    prober: Option<Prober>,
     /// Which addresses are dialled.
     reach: Reach,
     topic: IdentTopic,
@@ -87,7 +90,7 @@ pub(super) fn spawn(
     let seed = seed()?;
     let shared = Arc::new(Shared::new(local, limits.clone(), command_sender));
     let hearing = Arc::new(Hearing::default());
-    let mut swarm = swarm(&Parts {
+    let parts = Parts {
         keypair,
         local,
         network: &config.network,
@@ -97,7 +100,12 @@ pub(super) fn spawn(
         stats: Arc::clone(&shared.stats),
         hearing: Arc::clone(&hearing),
         seed,
-    })?;
+    };
+    let mut swarm = swarm(&parts)?;
+    let prober = match config.mode {
+        Mode::Node => Some(Prober::new(&parts, config.reach)?),
+        Mode::Client => None,
+    };
     if config.mode == Mode::Node {
         listen(&mut swarm, &config.listen)?;
     }
@@ -114,6 +122,7 @@ pub(super) fn spawn(
         alive: Alive::default(),
         hearing,
         asking: (config.mode == Mode::Node).then(|| Asking::new(config.network, config.clock)),
+        prober,
         reach: config.reach,
         topic: gossip::topic(&config.network),
         shared: Arc::clone(&shared),
@@ -206,6 +215,7 @@ impl Driver {
         }
         let now = now();
         self.stopping = Some(now + self.shared.limits.shutdown_deadline);
+        self.prober = None;
         self.dialer.set(now, BTreeMap::new(), |_| false);
         self.packets().set_kept(BTreeSet::new());
         self.packets().set_allowed(BTreeSet::new(), now);

@@ -8,6 +8,7 @@ use libp2p::request_response::ResponseChannel;
 use libp2p::{Multiaddr, PeerId};
 use shoal_proto::{NetworkHash, NodeId};
 use shoal_roles::RequestKind;
+use shoal_topology::{Address, Dialled};
 
 use super::error::{DialFailure, RequestFailure};
 use super::place::Place;
@@ -73,6 +74,13 @@ pub enum NetEvent {
     PacketLinkDown {
         /// The peer.
         peer: NodeId,
+    },
+    /// A node has been dialled at its addresses, as [`probe`](super::NetHandle::probe) asked for.
+    Probed {
+        /// Which.
+        peer: NodeId,
+        /// What came of each, in their order.
+        at: Vec<(Address, Dialled)>,
     },
     /// A gossip message: waits for [`report_gossip`](super::NetHandle::report_gossip).
     Gossip {

@@ -7,7 +7,7 @@ use libp2p::Multiaddr;
 use shoal_packet::Frame;
 use shoal_proto::NodeId;
 use shoal_roles::RequestKind;
-use shoal_topology::Verdict;
+use shoal_topology::{Address, Verdict};
 
 use super::error::{RequestError, SendError};
 use super::event::{Channel, GossipToken, RequestId};
@@ -59,6 +59,12 @@ impl NetHandle {
     /// [`Connected`](super::NetEvent::Connected) or [`DialFailed`](super::NetEvent::DialFailed).
     pub fn dial(&self, peer: NodeId, addresses: Vec<Multiaddr>) {
         self.0.command(Command::Dial(peer, addresses));
+    }
+
+    /// Dials a node at each of these addresses by a connection of its own, to see whether it is there. Ends in
+    /// [`Probed`](super::NetEvent::Probed); of one that finds too many others nothing is said.
+    pub fn probe(&self, peer: NodeId, addresses: Vec<Address>) {
+        self.0.command(Command::Probe(peer, addresses));
     }
 
     /// Closes all connections to this peer. Members are dialled again.

@@ -38,6 +38,7 @@ mod packets;
 mod pieces;
 mod place;
 mod places;
+mod probe;
 mod reader;
 mod rings;
 mod shared;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libp2p::Multiaddr;
 use shoal_proto::NodeId;
 use shoal_roles::RequestKind;
-use shoal_topology::Verdict;
+use shoal_topology::{Address, Verdict};
 use tokio::sync::{Notify, mpsc};
 
 use super::config::NetLimits;
@@ -28,6 +28,7 @@ pub(super) enum Command {
     },
     Respond(Channel, Vec<u8>),
     Verdict(GossipToken, Verdict),
+    Probe(NodeId, Vec<Address>),
 }
 
 /// What is wanted now; only the newest counts, so it needs no queue.

@@ -113,11 +113,31 @@ where
     }
 }
 
-fn tcp(parts: &Parts<'_>) -> Result<transport::Boxed<Secured>, NetError> {
+/// What makes a connection to look whether somebody is there, and lets go of it: it gives who it was.
+pub(super) fn probing(parts: &Parts<'_>) -> Result<transport::Boxed<PeerId>, NetError> {
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let tcp = tcp
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise_of(parts)?)
+        .multiplex(yamux::Config::default());
+    let quic = quic::tokio::Transport::new(quic_config(parts));
+    let tcp = tcp.map(|(peer, _), _| peer).boxed();
+    let quic = quic.map(|(peer, _), _| peer).boxed();
+    Ok(tcp
+        .or_transport(quic)
+        .map(|peer, _| peer.into_inner())
+        .boxed())
+}
+
+fn noise_of(parts: &Parts<'_>) -> Result<noise::Config, NetError> {
     let noise = noise::Config::new(&parts.keypair);
     let noise = noise.map_err(|error| setup("TCP")(error.to_string()))?;
     // Nodes with other parameters fail in the handshake already.
-    let noise = noise.with_prologue(parts.network.as_bytes().to_vec());
+    Ok(noise.with_prologue(parts.network.as_bytes().to_vec()))
+}
+
+fn tcp(parts: &Parts<'_>) -> Result<transport::Boxed<Secured>, NetError> {
+    let noise = noise_of(parts)?;
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(usize::from(SUBSTREAMS));
     let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
@@ -141,6 +161,11 @@ fn tcp(parts: &Parts<'_>) -> Result<transport::Boxed<Secured>, NetError> {
 }
 
 fn quic(parts: &Parts<'_>) -> transport::Boxed<Secured> {
+    let quic = quic::tokio::Transport::new(quic_config(parts));
+    quic.map(secured(parts)).boxed()
+}
+
+fn quic_config(parts: &Parts<'_>) -> quic::Config {
     let mut config = quic::Config::new(&parts.keypair);
     config.max_stream_data = parts.limits.quic_stream_bytes;
     config.max_connection_data = parts.limits.quic_connection_bytes;
@@ -148,8 +173,7 @@ fn quic(parts: &Parts<'_>) -> transport::Boxed<Secured> {
     config.handshake_timeout = HANDSHAKE;
     config.keep_alive_interval = QUIC_KEEP_ALIVE;
     config.max_idle_timeout = QUIC_IDLE_MILLIS;
-    let quic = quic::tokio::Transport::new(config);
-    quic.map(secured(parts)).boxed()
+    config
 }
 
 fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {

@@ -50,6 +50,10 @@ impl Outside {
     fn stop(&self) -> io::Result<impl Future<Output = ()> + use<>> {
         stop::stop_requested(self.stop_with_stdin, self.reload.clone())
     }
+
+    fn stops(&self) -> io::Result<stop::Stops> {
+        stop::Stops::new(self.stop_with_stdin, self.reload.clone())
+    }
 }
 
 fn load_parameters(path: &Path) -> Result<Arc<NetworkParameters>, Failure> {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a daemon does to take up what can be changed while it runs: the log's level.
 #[derive(Clone)]
@@ -65,10 +66,68 @@ pub fn stop_requested(
     with_stdin: bool,
     reload: Option<Reload>,
 ) -> io::Result<impl Future<Output = ()> + use<>> {
-    // Before there is a handler, which would hide what the process was started with.
-    let meaning = Hangup::of_process();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut stops = Stops::new(with_stdin, reload)?;
+    Ok(async move {
+        stops.next().await;
+    })
+}
+
+/// How a daemon is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// By SIGINT or SIGTERM: in its own time, where it has some.
+    Signal,
+    /// Whoever started it is gone.
+    AtOnce,
+}
+
+/// Each time that the process is asked to stop.
+pub(super) struct Stops {
+    interrupt: Signal,
+    terminate: Signal,
+    /// The terminal is closed, or standard input has ended.
+    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+    is_gone: bool,
+}
+
+impl Stops {
+    /// As [`stop_requested`].
+    pub(super) fn new(with_stdin: bool, reload: Option<Reload>) -> io::Result<Self> {
+        // Before there is a handler, which would hide what the process was started with.
+        let meaning = Hangup::of_process();
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            gone: Box::pin(gone(meaning, with_stdin, reload)?),
+            is_gone: false,
+        })
+    }
+
+    /// The next time.
+    pub(super) async fn next(&mut self) -> Stop {
+        tokio::select! {
+            _ = self.interrupt.recv() => {
+                tracing::info!("SIGINT: stopping");
+                Stop::Signal
+            }
+            _ = self.terminate.recv() => {
+                tracing::info!("SIGTERM: stopping");
+                Stop::Signal
+            }
+            () = &mut self.gone, if !self.is_gone => {
+                self.is_gone = true;
+                Stop::AtOnce
+            }
+        }
+    }
+}
+
+/// Resolves when the terminal is closed, or with `with_stdin` when standard input ends.
+fn gone(
+    meaning: Hangup,
+    with_stdin: bool,
+    reload: Option<Reload>,
+) -> io::Result<impl Future<Output = ()> + Send + use<>> {
     let mut hangup = match meaning {
         Hangup::Ignore => None,
         Hangup::Stop | Hangup::Reload => Some(signal(SignalKind::hangup())?),
@@ -86,8 +145,6 @@ pub fn stop_requested(
     };
     Ok(async move {
         tokio::select! {
-            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
-            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             () = hung_up => tracing::info!("the terminal was closed: stopping"),
             () = stdin_ended(), if with_stdin => tracing::info!("standard input ended: stopping"),
         }

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha20Rng;
+use shoal_packet::{NoticePiece, NoticePieces};
 use shoal_proto::{Epoch, NodeId, Span, Time};
+use shoal_topology::agreement::CertifiedAmendment;
 use shoal_topology::{
-    Address, AdoptError, Answers, ClientDirectory, Document, Kept, MAX_STALE_EPOCHS,
-    NetworkParameters, Response, Role, View, chain_request,
+    Address, AdoptError, Amendments, Answers, ClientDirectory, Document, Kept, Looked,
+    MAX_STALE_EPOCHS, NetworkParameters, Response, Role, View, chain_request,
 };
 
 use super::error::SessionError;
 use super::io::ConnectionId;
-use super::job::{SessionDone, SessionJob};
+use super::job::{SessionJob, Work};
 use super::wait::Wait;
 
 /// Nodes that are asked each time; their answers have to agree.
@@ -31,7 +33,15 @@ const RENEW_AGAIN: (Span, Span) = (Span::from_secs(2), Span::from_secs(60));
 /// What is known, and what was asked.
 pub(super) struct Documents {
     params: Arc<NetworkParameters>,
+    /// The documents that are known, as they were agreed on.
+    known: Arc<View>,
+    /// The same with the amendment that holds.
     view: Arc<View>,
+    amendments: Amendments,
+    /// Whom that suspends.
+    suspended: Arc<BTreeSet<NodeId>>,
+    /// An amendment that the entry is showing.
+    shown: NoticePieces,
     /// Whose signatures count, and the newest document that was seen to be signed, in earlier runs too; none if
     /// the network file names nobody who could sign.
     kept: Option<Kept>,
@@ -70,7 +80,11 @@ impl Documents {
         Self {
             kept: kept.or_else(|| Kept::first(&params).ok()),
             params,
+            known: Arc::default(),
             view: Arc::default(),
+            amendments: Amendments::default(),
+            suspended: Arc::default(),
+            shown: NoticePieces::default(),
             confirmed: None,
             fetch: None,
             fetches: 0,
@@ -188,9 +202,11 @@ impl Documents {
                 let job = SessionJob {
                     params: Arc::clone(&self.params),
                     number: fetch.number,
-                    answers: Arc::clone(&answers),
-                    trust: kept.trust.clone(),
-                    known: Arc::clone(&self.view),
+                    work: Work::Answers {
+                        answers: Arc::clone(&answers),
+                        trust: kept.trust.clone(),
+                        known: Arc::clone(&self.known),
+                    },
                 };
                 fetch.verifying = Some(answers);
                 fetch.until = now + LOOKED_AT;
@@ -209,13 +225,13 @@ impl Documents {
     pub(super) fn verified(
         &mut self,
         now: Time,
-        done: &SessionDone,
+        number: u64,
+        looked: &Looked,
     ) -> Option<Result<i64, SessionError>> {
-        let fetch = self.fetch.take_if(|fetch| fetch.number == done.number)?;
+        let fetch = self.fetch.take_if(|fetch| fetch.number == number)?;
         let answers = fetch.verifying?;
-        let looked = &done.looked;
         let newest = self.kept.as_ref().and_then(|kept| kept.newest);
-        let adopted = answers.adopt(&self.params, looked, &self.view, newest, now);
+        let adopted = answers.adopt(&self.params, looked, &self.known, newest, now);
         // What was followed is followed, whatever it led to: who was away for long asks again from there. Of
         // what contradicts itself nothing is.
         let contradicts = adopted.as_ref().is_err_and(AdoptError::is_contradiction);
@@ -237,7 +253,7 @@ impl Documents {
     fn take(&mut self, directory: ClientDirectory, now: Time) {
         let epoch = self.params.epoch_at(now);
         let oldest = epoch.number().saturating_sub(MAX_STALE_EPOCHS);
-        let mut documents = self.view.documents.clone();
+        let mut documents = self.known.documents.clone();
         documents.extend(directory.documents);
         documents.retain(|known, _| (oldest..=epoch.next().number()).contains(&known.number()));
         let view = View { documents };
@@ -253,7 +269,53 @@ impl Documents {
         if confirmed {
             self.confirmed = Some(epoch);
         }
-        self.view = Arc::new(view);
+        self.known = Arc::new(view);
+        for certified in &directory.amendments {
+            self.amended(now, certified);
+        }
+        self.suspended = self.amendments.suspended(&self.params, now);
+        self.view = Arc::new(self.known.without(&self.suspended));
+    }
+
+    /// The entry has shown a piece of what all its clients are told. An amendment that could matter is to be verified.
+    pub(super) fn shown(&mut self, now: Time, piece: NoticePiece) -> Option<SessionJob> {
+        let shown = self.shown.take(piece)?;
+        let certified = CertifiedAmendment::decode(&shown).ok()?;
+        let slot = certified.amendment().slot;
+        let seats = self.kept.as_ref()?.trust.seats_named(certified.seats())?;
+        let lacks = self.amendments.lacks(&self.params, now, slot);
+        lacks.then(|| SessionJob {
+            params: Arc::clone(&self.params),
+            number: 0,
+            work: Work::Amendment {
+                certified,
+                seats: seats.clone(),
+            },
+        })
+    }
+
+    /// Takes an amendment whose signatures are right.
+    pub(super) fn amended(&mut self, now: Time, certified: &CertifiedAmendment) {
+        let documents = self.known.documents.values();
+        self.amendments
+            .take(&self.params, now, certified, documents);
+    }
+
+    /// Whether another amendment holds, or none any more, than when this was last asked. Then the documents are
+    /// others.
+    pub(super) fn amend(&mut self, now: Time) -> bool {
+        let suspended = self.amendments.suspended(&self.params, now);
+        if suspended == self.suspended {
+            return false;
+        }
+        self.view = Arc::new(self.known.without(&suspended));
+        self.suspended = suspended;
+        true
+    }
+
+    /// When another amendment takes effect, or one ends.
+    pub(super) fn amendment_deadline(&self, now: Time) -> Option<Time> {
+        self.amendments.next_change(&self.params, now)
     }
 
     /// The document to go by.
@@ -362,6 +424,7 @@ mod tests {
             named_by: BTreeSet::new(),
             trust: shoal_topology::Trust::first(&params).expect("first members"),
             clock_offset_us: 0,
+            amendments: Vec::new(),
         };
         (network, Documents::new(params, None), directory, now)
     }

@@ -4,33 +4,66 @@
 use std::sync::Arc;
 
 use blake2::{Blake2s256, Digest as _};
+use shoal_topology::agreement::{CertifiedAmendment, Seats};
 use shoal_topology::{Answers, Looked, NetworkParameters, Trust, View};
 
-/// Answers to be verified. Pure: it reads no clock and draws nothing.
+/// Something to be verified. Pure: it reads no clock and draws nothing.
 pub struct SessionJob {
     pub(super) params: Arc<NetworkParameters>,
     pub(super) number: u64,
-    pub(super) answers: Arc<Answers>,
-    /// Whose signatures count so far.
-    pub(super) trust: Trust,
-    /// The documents that are known, of which others may be changes.
-    pub(super) known: Arc<View>,
+    pub(super) work: Work,
+}
+
+/// What is verified.
+pub(super) enum Work {
+    /// The answers of nodes.
+    Answers {
+        answers: Arc<Answers>,
+        /// Whose signatures count so far.
+        trust: Trust,
+        /// The documents that are known, of which others may be changes.
+        known: Arc<View>,
+    },
+    /// An amendment that the entry has shown, by the seats that it names.
+    Amendment {
+        certified: CertifiedAmendment,
+        seats: Seats,
+    },
 }
 
 /// What came of a [`SessionJob`].
 #[derive(Clone)]
 pub struct SessionDone {
     pub(super) number: u64,
-    pub(super) looked: Looked,
+    pub(super) found: Found,
+}
+
+/// What was found.
+#[derive(Clone)]
+pub(super) enum Found {
+    Looked(Looked),
+    /// None if its signatures are not right.
+    Amendment(Option<CertifiedAmendment>),
 }
 
 impl SessionJob {
     /// Does the work.
     #[must_use]
     pub fn run(self) -> SessionDone {
+        let found = match self.work {
+            Work::Answers {
+                answers,
+                trust,
+                known,
+            } => Found::Looked(answers.look(&self.params, &trust, &known)),
+            Work::Amendment { certified, seats } => {
+                let is_sound = certified.verify(&seats).is_ok();
+                Found::Amendment(is_sound.then_some(certified))
+            }
+        };
         SessionDone {
             number: self.number,
-            looked: self.answers.look(&self.params, &self.trust, &self.known),
+            found,
         }
     }
 
@@ -39,11 +72,25 @@ impl SessionJob {
     #[must_use]
     pub fn key(&self) -> [u8; 32] {
         let mut hash = Blake2s256::new_with_prefix(self.params.hash().as_bytes());
-        hash.update(self.answers.key());
-        hash.update(self.trust.since().number().to_le_bytes());
-        hash.update(self.trust.seats().hash());
-        for document in self.known.documents.values() {
-            hash.update(document.hash().as_bytes());
+        match &self.work {
+            Work::Answers {
+                answers,
+                trust,
+                known,
+            } => {
+                hash.update([1]);
+                hash.update(answers.key());
+                hash.update(trust.since().number().to_le_bytes());
+                hash.update(trust.seats().hash());
+                for document in known.documents.values() {
+                    hash.update(document.hash().as_bytes());
+                }
+            }
+            Work::Amendment { certified, seats } => {
+                hash.update([2]);
+                hash.update(certified.encode());
+                hash.update(seats.hash());
+            }
         }
         hash.finalize().into()
     }

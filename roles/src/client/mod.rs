@@ -23,9 +23,10 @@ use shoal_client::{
     Alarm, Change, Client, ClientAction, ClientConfig, ClientError, ClientInput, ClientKeys,
     Counters, MessageStatus, PeerKey, Row,
 };
-use shoal_packet::Frame;
+use shoal_packet::{Frame, NoticePiece};
 use shoal_proto::{Epoch, MessageId, NodeId, Span, Time};
-use shoal_topology::{NetworkParameters, Role};
+use shoal_topology::agreement::CertifiedAmendment;
+use shoal_topology::{Looked, NetworkParameters, Role};
 use zeroize::Zeroizing;
 
 use self::clock::Offset;
@@ -35,6 +36,7 @@ pub use self::entries::{forget_entries, kept_entries};
 use self::entry::Entry;
 pub use self::error::{Refusal, SessionError};
 pub use self::io::{ConnectionId, Opening, SessionAction, SessionEvent, SessionInput};
+use self::job::Found;
 pub use self::job::{SessionDone, SessionJob};
 use self::trust::Written;
 pub use self::trust::{forget_trust, kept_trust};
@@ -62,6 +64,8 @@ pub struct Session {
     offset: Offset,
     /// When the epoch ends, and with it perhaps the entry.
     switch: Time,
+    /// When another amendment takes effect, or one ends.
+    amend_at: Option<Time>,
     /// The client role was told that it is attached.
     online: bool,
     retry: Wait,
@@ -130,6 +134,7 @@ impl Session {
             state: State::Off,
             offset: Offset::default(),
             switch: now,
+            amend_at: None,
             online: false,
             retry: Wait::new(RETRY.0, RETRY.1),
             connections: 0,
@@ -159,10 +164,14 @@ impl Session {
             }
             SessionInput::Frame { connection, frame } => {
                 if self.is_attached_by(connection) {
+                    self.look_for_notice(network, &frame);
                     self.tell(network, ClientInput::Frame(frame));
                 }
             }
-            SessionInput::Done(done) => self.verified(network, &done),
+            SessionInput::Done(done) => match done.found {
+                Found::Looked(looked) => self.verified(network, done.number, &looked),
+                Found::Amendment(certified) => self.amended(network, certified.as_ref()),
+            },
             SessionInput::Send { request, to, text } => {
                 self.tell(network, ClientInput::Send { request, to, text });
             }
@@ -188,6 +197,9 @@ impl Session {
         }
         if network >= self.switch {
             self.check_documents(network);
+        }
+        if self.amend_at.is_some_and(|at| network >= at) {
+            self.amend(network);
         }
         self.advance_fetch(network);
     }
@@ -219,7 +231,12 @@ impl Session {
             State::Waiting(until) => Some(*until),
             State::Entered { entry, .. } => entry.deadline().or(Some(self.switch)),
         };
-        let parts = [own, self.documents.deadline(), self.client.poll_deadline()];
+        let parts = [
+            own,
+            self.amend_at,
+            self.documents.deadline(),
+            self.client.poll_deadline(),
+        ];
         let earliest = parts.into_iter().flatten().min();
         earliest.map(|at| self.offset.machine(at))
     }
@@ -445,13 +462,39 @@ impl Session {
     }
 
     /// The documents of the answers were looked at.
-    fn verified(&mut self, now: Time, done: &SessionDone) {
-        match self.documents.verified(now, done) {
+    fn verified(&mut self, now: Time, number: u64, looked: &Looked) {
+        match self.documents.verified(now, number, looked) {
             Some(Ok(ahead_us)) => self.take_documents(now, ahead_us),
             Some(Err(error)) => self.fetch_failed(now, error),
             None => return,
         }
         self.keep_trust();
+    }
+
+    /// A frame from the entry may carry what all its clients are told. Nothing is sent for it, and nothing sooner or
+    /// later: what changes is over whom new routes lead.
+    fn look_for_notice(&mut self, now: Time, frame: &Frame) {
+        let piece = NoticePiece::of(frame);
+        if let Some(job) = piece.and_then(|piece| self.documents.shown(now, piece)) {
+            self.act(SessionAction::Job(job));
+        }
+    }
+
+    /// The signatures of an amendment have been looked at.
+    fn amended(&mut self, now: Time, certified: Option<&CertifiedAmendment>) {
+        if let Some(certified) = certified {
+            self.documents.amended(now, certified);
+            self.amend(now);
+        }
+    }
+
+    /// The client role goes by the amendment that holds now.
+    fn amend(&mut self, now: Time) {
+        if self.documents.amend(now) {
+            let view = Arc::clone(self.documents.view());
+            self.tell(now, ClientInput::View(view));
+        }
+        self.amend_at = self.documents.amendment_deadline(now);
     }
 
     /// Has on disk what the next run has to know. Nothing waits for it: that nobody hears when it is written,
@@ -477,6 +520,7 @@ impl Session {
             self.event(SessionEvent::Documents { in_force, newest });
         }
         self.tell(now, ClientInput::View(Arc::clone(&view)));
+        self.amend_at = self.documents.amendment_deadline(now);
         match self.state {
             State::Fetching { since } => self.approach(now, since),
             State::Entered { .. } => {
@@ -505,6 +549,7 @@ impl Session {
         self.client
             .handle_input(now, ClientInput::ClockMoved { ahead, by });
         self.documents.shift(shift);
+        self.amend_at = self.amend_at.map(shift);
         self.entries.shift(shift);
         match &mut self.state {
             State::Waiting(until) => *until = shift(*until),

@@ -10,7 +10,8 @@ use shoal_mix::DropReason;
 use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
 use shoal_provider::StoreError;
 use shoal_topology::{
-    Address, Document, KeyRing, LocalNode, NetworkParameters, Role, Ties, View, Waiting, middle,
+    Address, Document, KeyRing, LocalNode, NetworkParameters, Role, Ties, View, Waiting, Watched,
+    middle,
 };
 
 use super::clock::Off;
@@ -95,6 +96,12 @@ pub(super) struct Look<'a> {
     pub(super) unheard: usize,
     pub(super) clock: Option<Off>,
     pub(super) is_behind: bool,
+    /// What its watchers say of it.
+    pub(super) watched: Watched,
+    /// No new route leads over it.
+    pub(super) suspended: bool,
+    /// It leaves, and when it stops at the latest.
+    pub(super) leaving: Option<Time>,
     pub(super) stopping: bool,
     /// First members that are connected, and have not answered for another network.
     pub(super) connected: usize,
@@ -203,6 +210,12 @@ impl Readiness {
         }
     }
 
+    /// The node is at these addresses from now on.
+    pub(super) fn move_to(&mut self, addresses: &[Address]) {
+        self.families = Families::of(addresses);
+        self.view_changed();
+    }
+
     /// A first member answers for another network, or turns out to be of this one.
     pub(super) fn network_of(&mut self, peer: NodeId, other: Option<(NetworkHash, i64)>) {
         let before = match other {
@@ -266,6 +279,7 @@ impl Readiness {
             Some(document) => self.as_member(document, look, &mut troubles),
             None => self.without_document(params, look, &mut troubles),
         }
+        self.watched(look, &mut troubles);
         // It follows from a lost key or a wrong clock, which say more.
         let explained =
             |trouble: &Trouble| !matches!(trouble, Trouble::Links { .. } | Trouble::Cut { .. });
@@ -284,6 +298,28 @@ impl Readiness {
             troubles.push(Trouble::Stopping);
         }
         troubles
+    }
+
+    /// What its watchers say of this node, and that it leaves.
+    fn watched(&self, look: &Look<'_>, troubles: &mut Vec<Trouble>) {
+        let Watched {
+            watchers,
+            missed_by,
+            ..
+        } = look.watched;
+        if let Some(by) = look.leaving.filter(|_| !look.stopping) {
+            troubles.push(Trouble::Leaving { by });
+        } else if look.watched.is_missed() {
+            let clock = |trouble: &Trouble| matches!(trouble, Trouble::Clock { .. });
+            if !troubles.iter().any(clock) {
+                troubles.push(Trouble::Unreachable {
+                    missed_by,
+                    watchers,
+                });
+            }
+        } else if look.suspended {
+            troubles.push(Trouble::Suspended);
+        }
     }
 
     fn without_document(

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shoal_mix::{LoopReturns, Passage, Processed};
 use shoal_packet::{Frame, ReplayTag};
-use shoal_proto::{ClientHandle, Epoch, NetworkHash, NodeId};
+use shoal_proto::{ClientHandle, Epoch, NetworkHash, NodeId, Span};
 use shoal_provider::{StoreOp, StoreResult};
-use shoal_topology::{Address, DirectoryChange, DirectoryWarning, Role, Ticket, Verdict};
+use shoal_topology::{Address, Dialled, DirectoryChange, DirectoryWarning, Role, Ticket, Verdict};
 
 use super::job::{NodeDone, NodeJob};
 use super::questions::Place;
@@ -116,6 +116,21 @@ pub enum NodeInput {
         /// Whose.
         handle: ClientHandle,
     },
+    /// A node's addresses have been dialled: see [`NodeAction::Dial`].
+    Dialled {
+        /// Whose.
+        id: NodeId,
+        /// What came of each, in their order.
+        at: Vec<(Address, Dialled)>,
+    },
+    /// The node is at these addresses from now on: 1 to 8.
+    Moved(Vec<Address>),
+    /// The node says that it leaves, and serves on until no document that counts lists it, or for so long at most. Then
+    /// it stops as by [`Stop`](Self::Stop).
+    Leave {
+        /// The longest.
+        patience: Span,
+    },
     /// Admission closes, what is in the pool leaves at its moment, and then the node says
     /// [`NodeAction::Drained`].
     Stop,
@@ -207,6 +222,14 @@ pub enum NodeAction {
     /// Exchange packets with these: members of adjacent positions, and attached clients. Replaces what was said before;
     /// links to others are closed.
     PacketPeers(BTreeSet<NodeId>),
+    /// Dial each of these addresses of a node by a connection of its own that is used for nothing else, and say what
+    /// came of it: [`NodeInput::Dialled`]. At most 16 nodes are asked for at a time.
+    Dial {
+        /// Whose.
+        id: NodeId,
+        /// Where.
+        addresses: Vec<Address>,
+    },
     /// Close all connections with this peer, a client that is not wanted any more.
     Disconnect(NodeId),
     /// Tell the operator.

@@ -103,10 +103,14 @@ pub struct Node {
     look_at: Time,
     /// Own loops that came back, and when there was one more.
     loops_seen: (u64, Time),
+    /// Whether its watchers missed it, and whether it was suspended, when that was last looked at.
+    seen: (bool, bool),
     /// Until when it waits for its neighbours' clocks; none once it goes by its own.
     doubts_until: Option<Time>,
     /// Members without a family in common that were told of, and of which epoch.
     apart_said: (Epoch, usize),
+    /// When it stops at the latest, once it leaves.
+    leave_by: Option<Time>,
     stop_by: Option<Time>,
     drained: bool,
     actions: VecDeque<NodeAction>,
@@ -146,6 +150,7 @@ impl Node {
         let (net, rng) = (Arc::clone(&params), generator());
         let readiness = Readiness::new(&local);
         let mut directory = Directory::new(net, Some(local), rng, restored, now);
+        directory.watch();
         let others = params.genesis_members.iter();
         let others = others.filter(|member| member.id != id).count();
         // With fewer, nothing would come of it.
@@ -174,8 +179,10 @@ impl Node {
             checks: Checks::default(),
             look_at: now + LOOK_AGAIN,
             loops_seen: (0, now - LOOPS_PROVE),
+            seen: (false, false),
             doubts_until,
             apart_said: (Epoch::new(0), 0),
+            leave_by: None,
             stop_by: None,
             drained: false,
             actions: VecDeque::from([peers]),
@@ -268,6 +275,9 @@ impl Node {
             unheard: self.directory.unheard(),
             clock: self.clocks.off(),
             is_behind: self.durable.is_behind(),
+            watched: self.directory.watched(now, &self.local),
+            suspended: self.is_suspended(now),
+            leaving: self.leave_by,
             stopping: self.stop_by.is_some(),
             connected: connected.count(),
         };
@@ -317,6 +327,16 @@ impl Node {
                 self.provider_input(now, ProviderInput::LinkFull { handle });
             }
             NodeInput::Stop => self.stop(now),
+            NodeInput::Leave { patience } => self.leave(now, patience),
+            NodeInput::Moved(addresses) => {
+                self.readiness.move_to(&addresses);
+                self.directory
+                    .handle_input(now, DirectoryInput::Moved(addresses));
+            }
+            NodeInput::Dialled { id, at } => {
+                self.directory
+                    .handle_input(now, DirectoryInput::Dialled { id, at });
+            }
             about_peers => self.peer_input(now, about_peers),
         }
     }
@@ -349,6 +369,7 @@ impl Node {
             self.readiness.deadline().filter(|_| self.stop_by.is_none()),
             self.stop_by.filter(|_| !self.drained),
             self.stop_by.is_none().then_some(self.look_at),
+            self.leave_by.filter(|_| self.stop_by.is_none()),
             self.doubts_until,
         ];
         parts.into_iter().flatten().min()
@@ -374,6 +395,10 @@ impl Node {
             self.look_at = now + LOOK_AGAIN;
             self.end_excess(now);
             self.look_whether_deaf(now);
+            self.look_at_watchers(now);
+            self.stop_if_out(now);
+        } else if self.leave_by.is_some_and(|by| now >= by) && self.stop_by.is_none() {
+            self.stop(now);
         } else if self.doubts_until.is_some_and(|until| now >= until) {
             self.trust_clock(now);
         } else {
@@ -459,6 +484,52 @@ impl Node {
         self.doubts_until = None;
         let input = DirectoryInput::HoldBack(false);
         self.directory.handle_input(now, input);
+    }
+
+    /// What the watchers say of this node may be news.
+    fn look_at_watchers(&mut self, now: Time) {
+        let watched = self.directory.watched(now, &self.local);
+        let seen = (watched.is_missed(), self.is_suspended(now));
+        if std::mem::replace(&mut self.seen, seen) != seen {
+            self.readiness.unsettle();
+        }
+    }
+
+    /// Whether no new route leads over this node.
+    fn is_suspended(&self, now: Time) -> bool {
+        let document = self.directory.view().current(&self.params, now);
+        document.is_some_and(|document| document.suspended().contains(&self.local))
+    }
+
+    fn leave(&mut self, now: Time, patience: Span) {
+        if self.leave_by.is_some() || self.stop_by.is_some() {
+            return;
+        }
+        self.leave_by = Some(now + patience);
+        self.directory.handle_input(now, DirectoryInput::Leave);
+        self.readiness.unsettle();
+        self.stop_if_out(now);
+    }
+
+    /// Stops, if it leaves and no document that counts or will lists it.
+    fn stop_if_out(&mut self, now: Time) {
+        let documents = self
+            .directory
+            .view()
+            .documents
+            .range(self.oldest_counting(now)..);
+        let mut documents = documents.map(|(_, document)| document);
+        let is_in = documents.any(|document| document.member(&self.local).is_some());
+        if self.leave_by.is_some() && self.stop_by.is_none() && !is_in {
+            self.stop(now);
+        }
+    }
+
+    /// The epoch of the oldest document that counts.
+    fn oldest_counting(&self, now: Time) -> Epoch {
+        let counting = self.directory.view().accepted(&self.params, now);
+        let oldest = counting.map(|document| document.epoch()).min();
+        oldest.unwrap_or_else(|| self.params.epoch_at(now))
     }
 
     fn stop(&mut self, now: Time) {
@@ -764,6 +835,17 @@ impl Node {
                 self.readiness.unsettle();
             }
             DirectoryAction::Job(job) => self.act(NodeAction::Job(NodeJob::Directory(job))),
+            DirectoryAction::Amendments(all) => {
+                self.provider_input(now, ProviderInput::Notices(all));
+            }
+            DirectoryAction::Dial { id, addresses } => {
+                self.act(NodeAction::Dial { id, addresses });
+            }
+            DirectoryAction::Moved(id) => {
+                if self.is_node(&id) && id != self.local {
+                    self.want_peers();
+                }
+            }
             DirectoryAction::Warn(warning) => self.event(NodeEvent::Directory(warning)),
             // The order between disk and network gives no writes here.
             DirectoryAction::Persist(_) => {}
@@ -798,10 +880,21 @@ impl Node {
             let input = DirectoryInput::PeerConnected(peer);
             self.directory.handle_input(now, input);
         }
-        let peers = wanted_peers(&self.params, view, &self.local);
-        self.act(NodeAction::Peers(peers));
+        self.want_peers();
         self.allow_packets();
         self.readiness.view_changed();
+    }
+
+    /// Whom to stay connected to, each at the addresses that it says itself.
+    fn want_peers(&mut self) {
+        let mut peers = wanted_peers(&self.params, self.directory.view(), &self.local);
+        for (id, addresses) in &mut peers {
+            let advertised = self.directory.advertised(id);
+            if !advertised.is_empty() {
+                *addresses = advertised;
+            }
+        }
+        self.act(NodeAction::Peers(peers));
     }
 
     /// Whom packets go to and come from: members of the positions before and after ours in one of the

@@ -95,6 +95,20 @@ pub enum Trouble {
         /// So many of them have no address of a family (IPv4, IPv6) that this node has.
         apart: usize,
     },
+    /// Its watchers do not reach it at any of its addresses.
+    Unreachable {
+        /// So many do not.
+        missed_by: usize,
+        /// Of so many.
+        watchers: usize,
+    },
+    /// No new route leads over it: its watchers did not reach it, and not enough of them have said since that they do.
+    Suspended,
+    /// It was asked to leave, and serves on until no document lists it.
+    Leaving {
+        /// When it stops at the latest.
+        by: Time,
+    },
     /// The replay log can't be written: nothing may leave.
     ReplayLog {
         /// What the system said.
@@ -135,6 +149,12 @@ shoal_proto::labels! {
         Links = "links";
         /// It reaches nobody whom it has to send to.
         Cut = "cut", "Look at the machine's network and firewall, and whether it has the others' family of addresses.";
+        /// Its watchers do not reach it.
+        Unreachable = "unreachable", "Look at the machine's firewall, the router's forwarded ports, and the addresses that the node advertises.";
+        /// No new route leads over it.
+        Suspended = "suspended", "It ends by itself within minutes, once its watchers reach it.";
+        /// It was asked to leave, and serves on.
+        Leaving = "leaving";
         /// The replay log can't be written.
         ReplayLog = "replay_log", "Look at the disk of the state directory: space, and errors in the system's log.";
         /// The mailbox store fails.
@@ -161,6 +181,9 @@ impl Trouble {
             Self::Deaf { .. } => TroubleKind::Deaf,
             Self::Links { .. } => TroubleKind::Links,
             Self::Cut { .. } => TroubleKind::Cut,
+            Self::Unreachable { .. } => TroubleKind::Unreachable,
+            Self::Suspended => TroubleKind::Suspended,
+            Self::Leaving { .. } => TroubleKind::Leaving,
             Self::ReplayLog { .. } => TroubleKind::ReplayLog,
             Self::Store(_) => TroubleKind::Store,
             Self::Directory { .. } => TroubleKind::Directory,
@@ -252,6 +275,22 @@ impl Trouble {
                 "none of the {of} members that this node sends to can be reached, and {apart} of them have \
                  no address of a family (IPv4, IPv6) that this node has; give it one of the other family, \
                  and advertise it"
+            ),
+            Self::Unreachable {
+                missed_by,
+                watchers,
+            } => format!(
+                "{missed_by} of {watchers} nodes that dial this one do not reach it at any of the addresses that it \
+                 advertises; look at this machine's firewall, at the ports that its router forwards, and at \
+                 `addresses`; it goes on by itself"
+            ),
+            Self::Suspended => "no new route leads over this node, because its watchers did not reach it; they look \
+                 again several times in a minute, and it goes on by itself"
+                .to_owned(),
+            Self::Leaving { by } => format!(
+                "the node leaves: it serves on until no document lists it, and stops at the latest {}; a second \
+                 signal ends it at once",
+                At(*by, now)
             ),
             Self::ReplayLog { why } => format!(
                 "the replay log can't be written ({why}), so no packet may leave; free some space or look \

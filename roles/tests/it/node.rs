@@ -428,6 +428,7 @@ impl World {
             admission: Vec::new(),
             vrf_key: identity.vrf_key().public(),
             seat_key: identity.id(),
+            leaving: false,
         };
         let signed = SignedDescriptor::sign(&identity, &params, descriptor).unwrap();
         self.input(NodeInput::Gossip {

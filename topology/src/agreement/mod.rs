@@ -15,6 +15,7 @@
 //! One [`Agreement`] is one height: the document after the last one. Signatures are verified outside, by
 //! [`Message::verify`], because that takes long; whether a document is valid is decided outside too.
 
+mod amendment;
 mod certificate;
 mod engine;
 mod evidence;
@@ -28,6 +29,10 @@ mod timing;
 mod vote;
 mod vrf;
 
+pub use amendment::{
+    AMENDMENT_SLOTS, Amendment, AmendmentVote, CertifiedAmendment, MAX_AMENDMENT_BYTES,
+    MAX_SUSPENDED,
+};
 pub use certificate::Certificate;
 pub use engine::{Agreement, AgreementAction, AgreementInput, Judgement};
 pub(crate) use evidence::UnverifiedEvidence;

@@ -108,7 +108,7 @@ impl Vote {
             seat,
             signature: [0; SIGNATURE],
         };
-        vote.signature = identity.sign(&signed(seats, &vote.body()));
+        vote.signature = sign(seats, identity, &vote.body());
         vote
     }
 
@@ -166,7 +166,7 @@ impl Proposal {
             seat,
             signature: [0; SIGNATURE],
         };
-        proposal.signature = identity.sign(&signed(seats, &proposal.body()));
+        proposal.signature = sign(seats, identity, &proposal.body());
         proposal
     }
 
@@ -217,6 +217,11 @@ pub(super) fn check(
         true => Ok(()),
         false => Err(MessageError::Signature),
     }
+}
+
+/// Signed by the key of a seat.
+pub(super) fn sign(seats: &Seats, key: &Identity, body: &[u8]) -> [u8; SIGNATURE] {
+    key.sign(&signed(seats, body))
 }
 
 fn signed(seats: &Seats, body: &[u8]) -> Vec<u8> {

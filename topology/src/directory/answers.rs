@@ -212,6 +212,7 @@ impl<R: CryptoRng> Directory<R> {
             self.prove_and_tell(evidence);
         }
         self.note_contradiction(reading);
+        self.amendments_shown(now, &reading.amendments);
         self.answers.bytes += answer.bytes;
         self.leave_out(now, &mut answer);
         if answer.descriptors.is_empty() {

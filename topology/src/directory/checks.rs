@@ -88,6 +88,8 @@ impl<R: CryptoRng> Directory<R> {
             Some(News::Descriptor(bytes)) => self.descriptor_gossip(now, from, ticket, bytes),
             Some(News::Agreement(bytes)) => self.agreement_gossip(now, from, ticket, bytes),
             Some(News::Evidence(bytes)) => self.evidence_gossip(now, from, ticket, bytes),
+            Some(News::Report(bytes)) => self.report_gossip(now, from, ticket, bytes),
+            Some(News::Amendment(bytes)) => self.amendment_gossip(now, from, ticket, bytes),
             None => {
                 self.refusals.add(DescriptorError::Malformed.reason(), 1);
                 self.verdict(ticket, Verdict::Reject);
@@ -296,7 +298,11 @@ impl<R: CryptoRng> Directory<R> {
             return false;
         }
         let own = self.own_id() == Some(claim.id);
-        if !own && !self.pool.takes(now, &claim.id, claim.sequence) {
+        if !own
+            && !self
+                .pool
+                .takes(&self.rules.params, now, (&claim.id, claim.sequence))
+        {
             self.counters.too_soon += 1;
             return false;
         }

@@ -339,7 +339,7 @@ impl<R: CryptoRng> Directory<R> {
     }
 
     /// This node and the key of its seat, if it has one in the height that is being decided.
-    fn own_seat(&self) -> Option<(NodeId, Arc<Identity>)> {
+    pub(super) fn own_seat(&self) -> Option<(NodeId, Arc<Identity>)> {
         let local = self.local.as_ref()?;
         let council = self.council.as_ref()?;
         let id = local.identity.id();
@@ -527,7 +527,11 @@ impl<R: CryptoRng> Directory<R> {
             offences: Offences::new(council.before.clone(), (*self.proven.all()).clone()),
         };
         let base = council.base.clone();
-        let descriptors = choose(&self.door(epoch, base.as_deref()), &self.pool);
+        let descriptors = choose(
+            &self.door(epoch, base.as_deref()),
+            &self.pool,
+            self.held.leaving(epoch),
+        );
         let recipe = Arc::new(Recipe { place, descriptors });
         if let Some(council) = &mut self.council {
             council.forming = Some((round, Arc::clone(&recipe), now));

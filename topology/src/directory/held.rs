@@ -1,6 +1,6 @@
 //! What this node held for long enough before a freeze that every honest proposer holds it too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shoal_proto::{Epoch, NodeId, Span, Time};
@@ -16,6 +16,8 @@ pub(super) struct Held {
     epoch: Option<Epoch>,
     descriptors: Arc<Vec<SignedDescriptor>>,
     proven: Arc<BTreeMap<NodeId, Evidence>>,
+    /// Who had said by then that it leaves.
+    leaving: BTreeSet<NodeId>,
 }
 
 /// How long before the freeze somebody must have held a descriptor to miss it in a document: so long it
@@ -40,7 +42,8 @@ impl Held {
     pub(super) fn take(&mut self, door: &Door<'_>, (pool, proven): (&Pool, &Proven)) {
         self.epoch = Some(door.epoch);
         self.proven = proven.all();
-        self.descriptors = Arc::new(choose(door, pool));
+        self.leaving = pool.leaving();
+        self.descriptors = Arc::new(choose(door, pool, &self.leaving));
     }
 
     /// It is too late to look for this epoch: its documents may leave out anything.
@@ -48,6 +51,7 @@ impl Held {
         self.epoch = Some(epoch);
         self.descriptors = Arc::default();
         self.proven = Arc::default();
+        self.leaving = BTreeSet::new();
     }
 
     /// The evidence that a document of this epoch may not leave out.
@@ -58,23 +62,43 @@ impl Held {
         }
     }
 
-    /// What a document of this epoch may not leave out.
-    pub(super) fn of(&self, epoch: Epoch) -> Arc<Vec<SignedDescriptor>> {
-        match self.is_of(epoch) {
-            true => Arc::clone(&self.descriptors),
-            false => Arc::default(),
+    /// Who a document of this epoch is not to list, because it leaves. Who has said so later is listed once more:
+    /// others may not have heard it.
+    pub(super) fn leaving(&self, epoch: Epoch) -> &BTreeSet<NodeId> {
+        const NOBODY: &BTreeSet<NodeId> = &BTreeSet::new();
+        if self.is_of(epoch) {
+            &self.leaving
+        } else {
+            NOBODY
         }
+    }
+
+    /// What a document of this epoch may not leave out. Who has said since that it leaves may be left out.
+    pub(super) fn staying(&self, epoch: Epoch, pool: &Pool) -> Arc<Vec<SignedDescriptor>> {
+        if !self.is_of(epoch) {
+            return Arc::default();
+        }
+        let leaves = |signed: &SignedDescriptor| pool.leaves(&signed.id());
+        if !self.descriptors.iter().any(leaves) {
+            return Arc::clone(&self.descriptors);
+        }
+        let staying = self.descriptors.iter().filter(|it| !leaves(it));
+        Arc::new(staying.cloned().collect())
     }
 }
 
-/// What a document is made of, of what is known: of each node the newest that counts.
-pub(super) fn choose(door: &Door<'_>, pool: &Pool) -> Vec<SignedDescriptor> {
+/// What a document is made of, of what is known: of each node the newest that counts, but of none that leaves.
+pub(super) fn choose(
+    door: &Door<'_>,
+    pool: &Pool,
+    leaving: &BTreeSet<NodeId>,
+) -> Vec<SignedDescriptor> {
     let mut chosen: BTreeMap<NodeId, &SignedDescriptor> = BTreeMap::new();
     for signed in pool.iter() {
         let newer = chosen
             .get(&signed.id())
             .is_none_or(|chosen| chosen.sequence() < signed.sequence());
-        if newer && door.admits(signed) {
+        if newer && !leaving.contains(&signed.id()) && door.admits(signed) {
             chosen.insert(signed.id(), signed);
         }
     }

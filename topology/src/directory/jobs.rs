@@ -9,13 +9,18 @@ use shoal_proto::{DocumentHash, NetworkHash};
 
 use super::judge::{Candidate, Judged, judge};
 use super::read::{Chain, Reading};
-use crate::agreement::{Evidence, Message, MessageError, Seats, UnverifiedEvidence, Verified};
+use crate::agreement::{
+    AmendmentVote, CertifiedAmendment, Evidence, Message, MessageError, Seats, UnverifiedEvidence,
+    Verified,
+};
 use crate::canonical::Canonical;
 use crate::chain::{Followed, Trust, follow};
 use crate::document::Place;
 use crate::rules::Rules;
 use crate::work::{Applicant, Work};
-use crate::{DescriptorError, Document, DocumentError, Offences, SignedDescriptor};
+use crate::{
+    DescriptorError, Document, DocumentError, Offences, Report, ReportError, SignedDescriptor,
+};
 
 /// What a document is formed from.
 #[derive(PartialEq, Eq)]
@@ -41,6 +46,12 @@ pub(super) enum Task {
     Judge(Box<Candidate>),
     /// Try a nonce for a place in the network.
     Work(Applicant, u32),
+    /// Check the signature of a report.
+    Report(Arc<[u8]>),
+    /// Check the signature of a seat.
+    AmendmentVote(Arc<[u8]>, Box<AmendmentVote>, Seats),
+    /// Check the signatures of an amendment.
+    Amendment(Box<CertifiedAmendment>, Seats),
 }
 
 /// Something slow for another thread: a signature to check, a document to verify or to form.
@@ -95,6 +106,18 @@ impl DirectoryJob {
             Task::Work(applicant, nonce) => {
                 let work = applicant.seek(nonce, rules.params.work);
                 Found::Worked(applicant, nonce, work)
+            }
+            Task::Report(bytes) => {
+                let checked = Report::verify(&bytes, &rules.network);
+                Found::Report(bytes, checked)
+            }
+            Task::AmendmentVote(bytes, vote, seats) => {
+                let checked = vote.verify(&seats).map(|()| vote);
+                Found::AmendmentVote(bytes, checked)
+            }
+            Task::Amendment(certified, seats) => {
+                let sound = certified.verify(&seats).is_ok();
+                Found::Amendment(sound.then_some(certified))
             }
         };
         DirectoryDone {
@@ -174,6 +197,14 @@ impl DirectoryJob {
                 .number(8)
                 .bytes(&applicant.input())
                 .number((*nonce).into()),
+            Task::Report(bytes) => key.number(9).bytes(bytes),
+            Task::AmendmentVote(bytes, _, seats) => {
+                key.number(10).bytes(bytes).bytes(&seats.hash())
+            }
+            Task::Amendment(certified, seats) => key
+                .number(11)
+                .bytes(&certified.encode())
+                .bytes(&seats.hash()),
         }
         .finish()
     }
@@ -196,6 +227,9 @@ impl fmt::Debug for DirectoryJob {
             Task::Form(recipe) => write!(f, "Form({})", recipe.place.epoch),
             Task::Judge(_) => f.write_str("Judge"),
             Task::Work(..) => f.write_str("Work"),
+            Task::Report(_) => f.write_str("Report"),
+            Task::AmendmentVote(..) => f.write_str("AmendmentVote"),
+            Task::Amendment(..) => f.write_str("Amendment"),
         }
     }
 }
@@ -218,6 +252,10 @@ pub(super) enum Found {
     Formed(Arc<Recipe>, Result<(Arc<Document>, Seats), DocumentError>),
     Judged(DocumentHash, Result<Judged, DocumentError>),
     Worked(Applicant, u32, Option<Work>),
+    Report(Arc<[u8]>, Result<Report, ReportError>),
+    AmendmentVote(Arc<[u8]>, Result<Box<AmendmentVote>, MessageError>),
+    /// None if its signatures are not right.
+    Amendment(Option<Box<CertifiedAmendment>>),
 }
 
 /// Says what kind of job it was, and why it failed if it did.
@@ -243,6 +281,9 @@ impl fmt::Debug for DirectoryDone {
                 write!(f, "Judged({:?})", sound.document)
             }
             Found::Worked(_, _, work) => write!(f, "Worked({})", work.is_some()),
+            Found::Report(_, checked) => write!(f, "Report({})", checked.is_ok()),
+            Found::AmendmentVote(_, checked) => write!(f, "AmendmentVote({})", checked.is_ok()),
+            Found::Amendment(certified) => write!(f, "Amendment({})", certified.is_some()),
             Found::Judged(_, Err(error)) => write!(f, "Judged({error:?})"),
         }
     }

@@ -7,6 +7,7 @@
 //! Nothing slow happens in here: signatures are checked, and documents verified and formed, in
 //! [`jobs`] that leave as actions and come back as inputs.
 
+mod amending;
 mod answers;
 mod archive;
 mod checks;
@@ -26,6 +27,7 @@ mod seat_keys;
 mod sync;
 mod types;
 mod wanted;
+mod watching;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use rand::CryptoRng;
 use shoal_proto::{Epoch, NodeId, Span, Time};
 
+use amending::Amending;
 use answers::Answers;
 use archive::Archive;
 use checks::Checks;
@@ -52,11 +55,13 @@ pub use types::{
     DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryInput, DirectoryWarning,
     LocalNode, Restored, Ticket, Verdict,
 };
+use watching::Watching;
+pub use watching::{Dialled, Watched};
 
 use crate::agreement::{MAX_EVIDENCE_BYTES, MAX_SEATS, Seats};
 use crate::chain::Certified;
 use crate::rules::Rules;
-use crate::{Document, KeyRing, NetworkParameters, Refusals, SignedDescriptor, View};
+use crate::{Amendments, Document, KeyRing, NetworkParameters, Refusals, SignedDescriptor, View};
 
 /// Most identities whose descriptors are kept.
 pub const MAX_DESCRIPTORS: usize = 12_288;
@@ -122,6 +127,11 @@ pub struct Directory<R> {
     held: Held,
     proven: Proven,
     joining: Joining,
+    watching: Watching,
+    amending: Amending,
+    amendments: Amendments,
+    /// Whom the amendment suspends that holds.
+    suspended: Arc<BTreeSet<NodeId>>,
     seat_keys: Option<SeatKeys>,
     /// When it was last looked what time brings about.
     looked_at: Time,
@@ -177,6 +187,10 @@ impl<R: CryptoRng> Directory<R> {
             held: Held::default(),
             proven: Proven::default(),
             joining: Joining::default(),
+            watching: Watching::default(),
+            amending: Amending::default(),
+            amendments: Amendments::default(),
+            suspended: Arc::default(),
             seat_keys: kept.and_then(|kept| SeatKeys::restore(kept)),
             looked_at: now,
             shown_at: now,
@@ -272,6 +286,9 @@ impl<R: CryptoRng> Directory<R> {
             DirectoryInput::SyncFailed { from } => self.unanswered(now, from),
             DirectoryInput::PublishFailed => self.own.publish_failed(now),
             DirectoryInput::Done(done) => self.done(now, done),
+            DirectoryInput::Dialled { id, at } => self.dialled(now, &id, &at),
+            DirectoryInput::Leave => self.leave(now),
+            DirectoryInput::Moved(addresses) => self.move_to(now, addresses),
         }
         self.tick(now);
     }
@@ -288,6 +305,13 @@ impl<R: CryptoRng> Directory<R> {
             Found::Chain(bytes, followed) => self.followed(now, &bytes, followed.as_deref()),
             Found::Formed(recipe, formed) => self.formed(now, &recipe, formed),
             Found::Judged(hash, sound) => self.judged(now, hash, sound),
+            Found::Report(bytes, checked) => self.report_checked(now, &bytes, &checked),
+            Found::AmendmentVote(bytes, checked) => self.vote_checked(now, &bytes, &checked),
+            Found::Amendment(certified) => {
+                if let Some(certified) = certified {
+                    self.take_amendment(now, &certified);
+                }
+            }
             Found::Worked(applicant, nonce, work) => self.worked(now, &applicant, nonce, work),
         }
     }
@@ -333,6 +357,8 @@ impl<R: CryptoRng> Directory<R> {
             self.votes.deadline(),
             self.council_deadline(),
             self.joining_deadline(),
+            self.watching_deadline(self.looked_at),
+            self.amending_deadline(self.looked_at),
         ];
         others.into_iter().flatten().for_each(&mut at);
         if !self.peers.is_empty() {
@@ -415,6 +441,8 @@ impl<R: CryptoRng> Directory<R> {
         self.keep_own(now);
         self.keep_joining(now);
         self.tick_council(now);
+        self.keep_amendments(now);
+        self.keep_watching(now);
         self.next_answer(now);
         self.expire_keys(now);
         self.warn_of_state(now);
@@ -429,11 +457,16 @@ impl<R: CryptoRng> Directory<R> {
         if !self.may_wait(&signed) {
             return Inserted::Unproven;
         }
+        let before = self.advertised(&id);
         let (when, kept) = ((now, self.epoch.next()), signed.clone());
         let (inserted, removed) = self.pool.insert(&self.rules, when, kept);
         match inserted {
             Inserted::New => {
                 self.look_at(&id);
+                if self.advertised(&id) != before {
+                    self.watching.look_soon(now);
+                    self.push(DirectoryAction::Moved(id));
+                }
                 let bytes = signed.shared();
                 self.persist(DirectoryChange::Descriptor {
                     id,
@@ -499,7 +532,7 @@ impl<R: CryptoRng> Directory<R> {
     }
 
     fn refresh_view(&mut self) {
-        self.view = Arc::new(self.archive.view().clone());
+        self.view = Arc::new(self.archive.view().without(&self.suspended));
         self.push(DirectoryAction::View(Arc::clone(&self.view)));
     }
 

@@ -5,7 +5,7 @@ use rand::{CryptoRng, RngExt};
 use shoal_proto::{Epoch, NodeId, Span, Time};
 use zeroize::Zeroizing;
 
-use super::pool::pause;
+use super::pool::{pause, sooner};
 use super::read::descriptor_gossip;
 use super::seat_keys::SeatKeys;
 use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning};
@@ -25,10 +25,14 @@ pub(super) struct Own {
     failures: u32,
     latest: Option<Vec<u8>>,
     last_issued: Option<Time>,
+    /// From when on others take another one, if they take one at a time.
+    taken_from: Time,
     /// The highest epoch in which the keys of those before have been looked through.
     expired: Option<Epoch>,
     /// The clock is not known to be right: nothing is made or said.
     held: bool,
+    /// It leaves.
+    leaving: bool,
 }
 
 impl Own {
@@ -40,8 +44,10 @@ impl Own {
             failures: 0,
             latest: None,
             last_issued: None,
+            taken_from: now,
             expired: None,
             held: false,
+            leaving: false,
         }
     }
 
@@ -55,6 +61,12 @@ impl Own {
     pub(super) fn issue_soon(&mut self, now: Time, pause: Span) {
         let soonest = self.last_issued.map_or(now, |issued| issued + pause);
         self.issue_at = self.issue_at.min(soonest);
+    }
+
+    /// There is something to say that can't wait: at once, unless others have taken too much lately.
+    fn issue_at_once(&mut self, now: Time, params: &NetworkParameters) {
+        let soonest = self.taken_from - sooner(params);
+        self.issue_at = self.issue_at.min(soonest.max(now));
     }
 
     pub(super) const fn hold_back(&mut self, held: bool) {
@@ -92,7 +104,8 @@ impl<R: CryptoRng> Directory<R> {
         };
         let descriptor = last.descriptor();
         let soonest = descriptor.issued_at + pause(&self.rules.params);
-        if now >= soonest || descriptor.issued_at > now {
+        // Who has left and is back says so at once.
+        if now >= soonest || descriptor.issued_at > now || descriptor.leaving {
             return;
         }
         self.own.issue_at = soonest;
@@ -130,6 +143,8 @@ impl<R: CryptoRng> Directory<R> {
                 Ok(signed) => {
                     let bytes = descriptor_gossip(signed.encode().to_vec());
                     self.own.last_issued = Some(now);
+                    let pause = pause(&self.rules.params);
+                    self.own.taken_from = self.own.taken_from.max(now) + pause;
                     self.own.latest = Some(bytes.clone());
                     self.own.publish_at = None;
                     self.own.failures = 0;
@@ -240,11 +255,35 @@ impl<R: CryptoRng> Directory<R> {
                 Some(keys) => keys.named(),
                 None => return Err(DescriptorError::SeatKeys),
             },
+            leaving: self.own.leaving,
         };
         let signed = SignedDescriptor::sign_by(&local.identity, &self.rules, descriptor)?;
         self.own.sequence = sequence;
         self.persist(DirectoryChange::Sequence(sequence));
         Ok(signed)
+    }
+
+    /// Says that this node leaves, at once and again in each epoch.
+    pub(super) fn leave(&mut self, now: Time) {
+        self.own.leaving = true;
+        self.own.issue_at_once(now, &self.rules.params);
+        self.keep_own(now);
+    }
+
+    /// Whether this node has said that it leaves.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.own.leaving
+    }
+
+    /// Says at once where this node is from now on.
+    pub(super) fn move_to(&mut self, now: Time, addresses: Vec<crate::Address>) {
+        let Some(local) = &mut self.local else { return };
+        if local.addresses != addresses {
+            local.addresses = addresses;
+            self.own.issue_at_once(now, &self.rules.params);
+            self.keep_own(now);
+        }
     }
 
     /// A descriptor of ours that we did not issue since the start: what we say now has to beat it.

@@ -1,6 +1,6 @@
 //! The descriptors that are known, and which of them count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shoal_proto::{Epoch, NodeId, Span, Time};
 
@@ -42,10 +42,15 @@ impl Entry {
     }
 }
 
-/// How much time there is between two descriptors of one identity that are taken: a twentieth of an
-/// epoch. An issuer that keeps it is never refused, even if the first came late.
+/// How much time there is between two descriptors of one identity that are taken, in the long run: a twentieth of
+/// an epoch. An issuer that keeps it is never refused, even if the first came late.
 pub(super) fn pause(params: &NetworkParameters) -> Span {
     params.epoch.scale(1, 20)
+}
+
+/// How much sooner one is taken: three at once, for a node that moves or leaves does not wait.
+pub(super) fn sooner(params: &NetworkParameters) -> Span {
+    pause(params).scale(2, 1)
 }
 
 /// What became of a descriptor.
@@ -101,7 +106,7 @@ impl Pool {
                 removed,
             );
         }
-        if *entry.from(sequence) > now {
+        if *entry.from(sequence) > now + sooner(&rules.params) {
             return (Inserted::TooSoon, removed);
         }
         // From when it was issued, as far as that is worth believing: it may have come late.
@@ -172,14 +177,31 @@ impl Pool {
 
     /// Whether one of this identity with this sequence number would be taken now, as far as can be told
     /// without verifying it.
-    pub(super) fn takes(&self, now: Time, id: &NodeId, sequence: u64) -> bool {
+    pub(super) fn takes(
+        &self,
+        params: &NetworkParameters,
+        now: Time,
+        (id, sequence): (&NodeId, u64),
+    ) -> bool {
         self.entries.get(id).is_none_or(|entry| {
             let from = match entry.is_newest(sequence) {
                 true => entry.newest_from,
                 false => entry.older_from,
             };
-            from <= now || entry.kept.iter().any(|old| old.sequence() == sequence)
+            from <= now + sooner(params) || entry.kept.iter().any(|old| old.sequence() == sequence)
         })
+    }
+
+    /// Whether the newest that a node has said is that it leaves.
+    pub(super) fn leaves(&self, id: &NodeId) -> bool {
+        let newest = self.of(id).last();
+        newest.is_some_and(|signed| signed.descriptor().leaving)
+    }
+
+    /// The nodes of which that is so.
+    pub(super) fn leaving(&self) -> BTreeSet<NodeId> {
+        let ids = self.entries.keys().filter(|id| self.leaves(id));
+        ids.copied().collect()
     }
 
     /// Whether these very bytes are known.
@@ -199,7 +221,9 @@ fn trim(params: &NetworkParameters, target: Epoch, kept: &mut Vec<SignedDescript
         return Vec::new();
     }
     let latest = kept.last().map(SignedDescriptor::sequence);
-    let counted = kept.iter().rfind(|signed| in_time(params, target, signed));
+    let stays = |signed: &&SignedDescriptor| !signed.descriptor().leaving;
+    let mut counted = kept.iter().filter(stays);
+    let counted = counted.rfind(|signed| in_time(params, target, signed));
     let counted = counted.map(SignedDescriptor::sequence);
     let mut removed = Vec::new();
     kept.retain(|signed| {
@@ -248,7 +272,7 @@ impl Door<'_> {
     pub(super) fn admits(&self, signed: &SignedDescriptor) -> bool {
         let (rules, epoch, params) = (self.rules, self.epoch, &self.rules.params);
         let begun = signed.descriptor().issued_at < params.start_of(epoch.next());
-        if !begun || !covers(params, epoch, signed) {
+        if signed.descriptor().leaving || !begun || !covers(params, epoch, signed) {
             return false;
         }
         let is_genesis = rules.is_genesis(&signed.id());
@@ -316,6 +340,7 @@ mod tests {
             admission: Vec::new(),
             vrf_key: identity.vrf_key().public(),
             seat_key: identity.id(),
+            leaving: false,
         };
         SignedDescriptor::sign(&identity, params, descriptor).unwrap()
     }

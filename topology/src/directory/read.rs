@@ -9,7 +9,9 @@ use shoal_proto::{DocumentHash, Epoch, NodeId, Time, size, wire};
 use super::repair;
 use super::wanted::MOST_LACKING;
 use super::{MAX_DOCUMENTS, MAX_HANDOVERS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES};
-use crate::agreement::{self, Evidence, Height, MAX_SEATS, UnverifiedEvidence};
+use crate::agreement::{
+    self, AmendmentVote, CertifiedAmendment, Evidence, Height, MAX_SEATS, UnverifiedEvidence,
+};
 use crate::bounded::has_at_most;
 use crate::chain::Trust;
 use crate::delta::Body;
@@ -97,6 +99,8 @@ pub(super) enum News {
     Descriptor(Vec<u8>),
     Agreement(Vec<u8>),
     Evidence(Vec<u8>),
+    Report(Vec<u8>),
+    Amendment(Vec<u8>),
 }
 
 impl News {
@@ -112,6 +116,8 @@ impl News {
             wire::gossip::What::Descriptor(bytes) => Some(Self::Descriptor(bytes)),
             wire::gossip::What::Agreement(bytes) => Some(Self::Agreement(bytes)),
             wire::gossip::What::Evidence(bytes) => Some(Self::Evidence(bytes)),
+            wire::gossip::What::Report(bytes) => Some(Self::Report(bytes)),
+            wire::gossip::What::Amendment(bytes) => Some(Self::Amendment(bytes)),
         }
     }
 }
@@ -135,6 +141,23 @@ pub(super) fn agreement_gossip(message: &agreement::Message, again: u32) -> Vec<
 pub(super) fn evidence_gossip(evidence: &Evidence) -> Vec<u8> {
     wire::Gossip {
         what: Some(wire::gossip::What::Evidence(evidence.encode())),
+        again: 0,
+    }
+    .encode_to_vec()
+}
+
+/// What a watcher says, encoded with its signature: gossip passes it on once.
+pub(super) fn report_gossip(report: Vec<u8>) -> Vec<u8> {
+    wire::Gossip {
+        what: Some(wire::gossip::What::Report(report)),
+        again: 0,
+    }
+    .encode_to_vec()
+}
+
+pub(super) fn amendment_gossip(vote: &AmendmentVote) -> Vec<u8> {
+    wire::Gossip {
+        what: Some(wire::gossip::What::Amendment(vote.encode())),
         again: 0,
     }
     .encode_to_vec()
@@ -170,7 +193,10 @@ impl Claim {
 }
 
 /// Most entries of an answer.
-const MOST_ENTRIES: usize = MOST_LACKING + MAX_HANDOVERS + MAX_DOCUMENTS + MAX_SEATS + 5;
+const MOST_ENTRIES: usize =
+    MOST_LACKING + MAX_HANDOVERS + MAX_DOCUMENTS + MAX_SEATS + MAX_AMENDMENTS + 5;
+/// Most amendments of an answer.
+pub(super) const MAX_AMENDMENTS: usize = 6;
 
 /// The time that an answer says, without reading the rest of it. None if it has none, or more entries
 /// than an answer may have: looking at an entry costs nanoseconds, and of empty ones there could be
@@ -241,6 +267,8 @@ pub(super) struct Reading {
     pub(super) evidence: Vec<Evidence>,
     /// Whether there was something in the place of evidence that is none.
     pub(super) made_up: bool,
+    /// Amendments whose signatures have not been looked at.
+    pub(super) amendments: Vec<CertifiedAmendment>,
 }
 
 impl Reading {
@@ -253,6 +281,7 @@ impl Reading {
         let wire = wire::SyncResponse::decode(bytes).ok()?;
         let mut reading = Self {
             reconcile: wire.reconcile,
+            amendments: amendments(&wire.amendments)?,
             document: Body::of(
                 wire.documents.into_iter().next().unwrap_or_default(),
                 wire.delta,
@@ -289,6 +318,15 @@ impl Reading {
     }
 }
 
+/// Amendments of an answer, whose signatures have not been looked at. None if one is none, or they are too many.
+fn amendments(wire: &[Vec<u8>]) -> Option<Vec<CertifiedAmendment>> {
+    let fits = wire.len() <= MAX_AMENDMENTS;
+    let read = wire
+        .iter()
+        .map(|bytes| CertifiedAmendment::decode(bytes).ok());
+    read.collect::<Option<_>>().filter(|_| fits)
+}
+
 /// Evidence that a neighbour sent. None where the seats of its height are not known.
 fn verify(bytes: &[u8], trust: &Trust) -> Result<Option<Evidence>, agreement::MessageError> {
     let read = UnverifiedEvidence::read(bytes)?;
@@ -306,13 +344,15 @@ pub(crate) struct Chain {
     pub(crate) more: bool,
     /// What the answerer says that it goes by.
     pub(crate) tip: Option<Tip>,
+    /// Amendments whose signatures have not been looked at.
+    pub(crate) amendments: Vec<CertifiedAmendment>,
 }
 
 impl Chain {
     /// None if it can't be read.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > MAX_SYNC_RESPONSE_BYTES
-            || !has_at_most(MAX_HANDOVERS + MAX_DOCUMENTS + 4, bytes)
+            || !has_at_most(MAX_HANDOVERS + MAX_DOCUMENTS + MAX_AMENDMENTS + 4, bytes)
         {
             return None;
         }
@@ -322,7 +362,9 @@ impl Chain {
             Some(tip) => Some(Tip::read(tip)?),
             None => None,
         };
+        let amendments = amendments(&wire.amendments)?;
         fits.then_some(Self {
+            amendments,
             tip,
             handovers: wire.handovers,
             documents: wire.documents,

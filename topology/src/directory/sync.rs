@@ -224,6 +224,7 @@ impl<R: CryptoRng> Directory<R> {
         wire::SyncResponse {
             now_us: now.as_micros(),
             tip: tip.map(|tip| Tip::of(&tip.document).to_wire()),
+            amendments: self.amendments.encoded().map(|it| it.to_vec()).collect(),
             ..Default::default()
         }
     }

@@ -8,6 +8,7 @@ use shoal_proto::{DocumentHash, Epoch, NodeId};
 use zeroize::Zeroizing;
 
 use super::jobs::{DirectoryDone, DirectoryJob};
+use super::watching::Dialled;
 use crate::agreement::Height;
 use crate::{Address, FamilyProof, Identity, KeyRing, Role, Ties, View};
 
@@ -108,6 +109,17 @@ pub enum DirectoryInput {
     /// Whether the machine's clock is not known to be right, so that no key is made and no descriptor
     /// issued: they would be of an epoch that is not. Without this input it is taken to be right.
     HoldBack(bool),
+    /// The addresses of a node have been dialled, as [`DirectoryAction::Dial`] asked for.
+    Dialled {
+        /// Which.
+        id: NodeId,
+        /// What came of each, in their order.
+        at: Vec<(Address, Dialled)>,
+    },
+    /// This node leaves: no further document is to list it.
+    Leave,
+    /// This node is at these addresses from now on: 1 to 8.
+    Moved(Vec<Address>),
 }
 
 /// What a [`Directory`](crate::Directory) wants done, in this order: a change has to be on disk
@@ -148,6 +160,18 @@ pub enum DirectoryAction {
     },
     /// The documents have changed.
     View(Arc<View>),
+    /// These amendments hold or will, oldest first: clients are to have them, encoded.
+    Amendments(Vec<Arc<[u8]>>),
+    /// Dial each of these addresses of a node by a connection of its own, and hand in what came of it as
+    /// [`DirectoryInput::Dialled`]. Of one that gives nothing for 30 s nothing is known.
+    Dial {
+        /// Whose.
+        id: NodeId,
+        /// Where.
+        addresses: Vec<Address>,
+    },
+    /// A node is at other addresses than before, as it says itself.
+    Moved(NodeId),
     /// The own secrets have changed: a new one, or expired ones gone.
     Keys(KeyRing),
     /// Keep this on disk, durably.
@@ -167,6 +191,11 @@ impl fmt::Debug for DirectoryAction {
             Self::Respond { to, .. } => write!(f, "Respond({to:?})"),
             Self::Refuse { to } => write!(f, "Refuse({to:?})"),
             Self::View(_) => f.write_str("View"),
+            Self::Amendments(all) => write!(f, "Amendments({})", all.len()),
+            Self::Dial { id, addresses } => {
+                write!(f, "Dial({}, {} addresses)", id.short(), addresses.len())
+            }
+            Self::Moved(id) => write!(f, "Moved({})", id.short()),
             Self::Keys(_) => f.write_str("Keys"),
             Self::Persist(_) => f.write_str("Persist"),
             Self::Warn(warning) => write!(f, "Warn({warning})"),
@@ -313,6 +342,15 @@ pub enum DirectoryWarning {
         /// The last epoch whose document can't list it.
         last: Epoch,
     },
+    /// No new route leads over a member from now on.
+    Suspended {
+        /// Which.
+        id: NodeId,
+        /// It leaves, as it says itself; else its watchers do not reach it.
+        leaves: bool,
+    },
+    /// New routes lead over a member again.
+    Reinstated(NodeId),
     /// A node has signed two descriptors with one sequence number.
     Equivocation(NodeId),
     /// A descriptor of our own identity that we have not issued: an old backup of the state, or a
@@ -361,6 +399,17 @@ impl fmt::Display for DirectoryWarning {
                 "node {} is expelled up to epoch {last}, because it has voted for two things in one step",
                 id.short()
             ),
+            Self::Suspended { id, leaves: true } => {
+                write!(f, "node {} leaves: no new route leads over it", id.short())
+            }
+            Self::Suspended { id, leaves: false } => write!(
+                f,
+                "node {} is suspended: more than two thirds of its watchers do not reach it",
+                id.short()
+            ),
+            Self::Reinstated(id) => {
+                write!(f, "node {} is suspended no more", id.short())
+            }
             Self::Equivocation(id) => {
                 write!(
                     f,
@@ -428,6 +477,16 @@ shoal_proto::counters! {
         contradicted: counter "seats", "An operator runs one seat twice, or attacks; the log names it.";
         /// Expulsions that began with a document.
         expelled: counter "members", "As above: the log names the member, and until when it is out.";
+        /// Reports of watchers that were new and valid.
+        reports: counter "messages";
+        /// Reports of watchers that were none.
+        not_reports: counter "messages", "A neighbour makes them up: block its address if it grows for long.";
+        /// Amendments that more than two thirds of the seats have signed.
+        amended: counter "documents";
+        /// Suspensions of members that began.
+        suspended: counter "members", "Members are down or leave; the log names them.";
+        /// Suspensions of members that ended.
+        reinstated: counter "members";
         /// Evidence against seats that was none.
         not_evidence: counter "messages", "A neighbour makes it up: block its address if it grows for long.";
         /// Requests to neighbours.

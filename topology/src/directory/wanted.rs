@@ -253,7 +253,7 @@ impl<R: CryptoRng> Directory<R> {
             fetched: wanted.fetched.clone(),
             base: council.base.clone(),
             seats: council.seats.clone(),
-            held: (next, self.held.of(next)),
+            held: (next, self.held.staying(next, &self.pool)),
             before: council.before.clone(),
             proven: (next, self.held.proven(next)),
         };

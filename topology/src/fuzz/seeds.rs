@@ -35,6 +35,7 @@ fn write_seeds() {
                 admission: Vec::new(),
                 vrf_key: node.identity.vrf_key().public(),
                 seat_key: node.identity.id(),
+                leaving: false,
             };
             SignedDescriptor::sign(&node.identity, &params, descriptor).unwrap()
         })
@@ -63,6 +64,7 @@ fn write_seeds() {
         evidence: vec![vec![0; 9]],
         handovers: net.handover(&first).iter().map(|it| it.encode()).collect(),
         delta: Vec::new(),
+        amendments: vec![vec![0; 9]],
         reconcile: vec![0x61],
     }
     .encode_to_vec();

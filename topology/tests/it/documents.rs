@@ -38,6 +38,7 @@ pub(crate) fn describe(params: &NetworkParameters, index: u32, role: Role) -> De
         admission: Vec::new(),
         vrf_key: identity(index).vrf_key().public(),
         seat_key: identity(index).id(),
+        leaving: false,
     }
 }
 

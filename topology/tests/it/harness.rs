@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time, wire};
 use shoal_topology::agreement::{Height, Message, Seat, VoteKind};
 use shoal_topology::{
-    Address, Directory, DirectoryAction, DirectoryChange, DirectoryDone, DirectoryInput,
+    Address, Dialled, Directory, DirectoryAction, DirectoryChange, DirectoryDone, DirectoryInput,
     DirectoryJob, DirectoryWarning, Document, FamilyKey, GenesisMember, Identity, LocalNode,
     NetworkParameters, Restored, Role, Ticket, Verdict,
 };
@@ -129,6 +129,10 @@ pub(crate) struct Node {
     pub(crate) serves: BTreeMap<DocumentHash, Vec<u8>>,
     /// Nothing is kept of it: it is never started again.
     pub(crate) forgets: bool,
+    /// Nobody gets through to it, and it gets through to others.
+    pub(crate) unreachable: bool,
+    /// Where it is, if not where it says that it is by its number.
+    pub(crate) port: Option<usize>,
     starts: u64,
 }
 
@@ -148,6 +152,8 @@ impl Node {
             lie: None,
             serves: BTreeMap::new(),
             forgets: false,
+            unreachable: false,
+            port: None,
             starts: 0,
         }
     }
@@ -178,6 +184,10 @@ pub(crate) enum Lie {
     Silent,
     /// Does none of the work for a place.
     Idle,
+    /// As a watcher it says that it reaches nobody.
+    Slanders,
+    /// As a watcher it says that it reaches everybody.
+    Covers,
 }
 
 enum Event {
@@ -211,6 +221,11 @@ enum Event {
         to: usize,
         done: DirectoryDone,
     },
+    Dialled {
+        to: usize,
+        id: NodeId,
+        addresses: Vec<Address>,
+    },
 }
 
 pub(crate) fn loopback(port: usize) -> Address {
@@ -242,6 +257,8 @@ pub(crate) struct Harness {
     tickets: BTreeMap<Ticket, (usize, usize)>,
     /// Gossip that waits for its verdict: at whom, and what.
     judged: BTreeMap<Ticket, (usize, Arc<[u8]>)>,
+    /// Whether nodes watch each other.
+    pub(crate) watches: bool,
     /// Jobs take up to this long, each another time, so that they end in another order; at zero they
     /// are run at once.
     pub(crate) job_time: Span,
@@ -323,6 +340,7 @@ impl Harness {
             acted: 0,
             tickets: BTreeMap::new(),
             judged: BTreeMap::new(),
+            watches: false,
             job_time: Span::ZERO,
             done: Done::default(),
             trace: Vec::new(),
@@ -411,7 +429,7 @@ impl Harness {
         let local = LocalNode {
             identity: Arc::clone(&node.identity),
             role: node.role,
-            addresses: vec![loopback(4000 + index)],
+            addresses: vec![loopback(node.port.unwrap_or(4000 + index))],
             family: node
                 .family
                 .as_ref()
@@ -423,7 +441,10 @@ impl Harness {
         rng.set_stream(1 + u64::try_from(index).unwrap() + 100_000 * node.starts);
         let params = Arc::clone(&self.params);
         let now = node.clock(self.now);
-        let directory = Directory::new(params, Some(local), rng, node.disk.restored(), now);
+        let mut directory = Directory::new(params, Some(local), rng, node.disk.restored(), now);
+        if self.watches {
+            directory.watch();
+        }
         node.directory = Some(directory);
         self.drain(index);
         for other in self.neighbours(index) {
@@ -637,11 +658,36 @@ impl Harness {
                     self.trace.push(format!("  {epoch} {:?}", document.hash()));
                 }
             }
-            DirectoryAction::Keys(_) => {}
+            DirectoryAction::Keys(_)
+            | DirectoryAction::Amendments(_)
+            | DirectoryAction::Moved(_) => {}
+            DirectoryAction::Dial { id, addresses } => {
+                let to = index;
+                let event = Event::Dialled { to, id, addresses };
+                self.schedule(Span::ZERO, event);
+            }
             DirectoryAction::Persist(_) if self.nodes[index].forgets => {}
             DirectoryAction::Persist(change) => self.nodes[index].disk.apply(change),
             DirectoryAction::Warn(warning) => self.warnings.push((index, warning)),
         }
+    }
+
+    /// What comes of dialling a node at an address.
+    fn dialled(&self, from: usize, to: usize, address: &Address) -> Dialled {
+        let node = &self.nodes[to];
+        let there = *address == loopback(node.port.unwrap_or(4000 + to));
+        let up = node.directory.is_some() && self.linked(from, to);
+        match self.nodes[from].lie {
+            Some(Lie::Slanders) => Dialled::Missed,
+            Some(Lie::Covers) => Dialled::Reached,
+            _ if up && there && !node.unreachable => Dialled::Reached,
+            _ => Dialled::Missed,
+        }
+    }
+
+    /// Hands something in at a node.
+    pub(crate) fn hand_in(&mut self, index: usize, input: DirectoryInput) {
+        self.input(index, input);
     }
 
     /// Runs a job, now or later.
@@ -665,7 +711,7 @@ impl Harness {
             _ => None,
         };
         match self.nodes[index].lie {
-            None | Some(Lie::Speaks | Lie::Idle) => false,
+            None | Some(Lie::Speaks | Lie::Idle | Lie::Slanders | Lie::Covers) => false,
             Some(Lie::Withholds) => matches!(agreement(), Some(Message::Proposal(_))),
             Some(Lie::Silent) => agreement().is_some(),
         }
@@ -733,6 +779,15 @@ impl Harness {
                 );
             }
             Event::Done { to, done } => self.input(to, DirectoryInput::Done(done)),
+            Event::Dialled { to, id, addresses } => {
+                let at = self.index(to, &id);
+                let found = addresses.into_iter().map(|address| {
+                    let how = self.dialled(to, at, &address);
+                    (address, how)
+                });
+                let at = found.collect();
+                self.input(to, DirectoryInput::Dialled { id, at });
+            }
             Event::Request { to, from, request } if self.linked(from, to) => {
                 if let Some(response) = self.served(to, &request) {
                     let (to, from) = (from, to);

@@ -27,6 +27,7 @@ mod recovery;
 mod seats;
 mod statistics;
 mod vectors;
+mod watching;
 mod words;
 
 /// Changes what an encoded document says of a member.

@@ -82,6 +82,7 @@ pub(crate) fn describe(
         admission: Vec::new(),
         vrf_key: identity.vrf_key().public(),
         seat_key: identity.id(),
+        leaving: false,
     }
 }
 
@@ -201,6 +202,7 @@ pub(crate) fn issued(
             admission: Vec::new(),
             vrf_key: identity.vrf_key().public(),
             seat_key: identity.id(),
+            leaving: false,
         };
         SignedDescriptor::sign(identity, &net.params, descriptor).unwrap()
     };

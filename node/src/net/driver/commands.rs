@@ -5,7 +5,7 @@ use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, request_response};
 use shoal_proto::NodeId;
-use shoal_topology::Verdict;
+use shoal_topology::{Address, Verdict};
 
 use super::Driver;
 use crate::net::clock::now;
@@ -33,6 +33,7 @@ impl Driver {
             } => self.request(to, kind, id, bytes),
             Command::Respond(channel, bytes) => self.respond(channel, bytes),
             Command::Verdict(token, verdict) => self.verdict(&token, verdict),
+            Command::Probe(node, addresses) => self.probe(node, addresses),
         }
     }
 
@@ -60,6 +61,14 @@ impl Driver {
                 }
             }
             Err(error) => self.dial_failed(node, dial_failure(&error)),
+        }
+    }
+
+    fn probe(&mut self, node: NodeId, addresses: Vec<Address>) {
+        let said = self.events.clone();
+        let prober = self.prober.as_mut().filter(|_| self.stopping.is_none());
+        if prober.is_none_or(|prober| prober.probe(node, addresses, said).is_err()) {
+            count(&self.stats().dropped);
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use shoal_mix::{DropReason, Passage, Processed};
 use shoal_packet::{Backend, Frame};
-use shoal_proto::{NodeId, Time};
+use shoal_proto::{NodeId, Span, Time};
 use shoal_provider::StoreError;
 use shoal_roles::RequestKind;
 use shoal_roles::node::{
@@ -26,6 +26,7 @@ use crate::net::{
 };
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
+use crate::runtime::stop::{Stop, Stops};
 use crate::state::ReplayWriter;
 
 /// What a metrics page and `/healthz` are made of: everything at one instant.
@@ -71,6 +72,8 @@ pub(super) struct Host {
     backend: Backend,
     tickets: BTreeMap<u64, Waiting>,
     next_ticket: u64,
+    /// It was asked to leave.
+    leaving: bool,
 }
 
 /// What waits for the composition's word.
@@ -98,26 +101,23 @@ impl Host {
             backend,
             tickets: BTreeMap::new(),
             next_ticket: 0,
+            leaving: false,
         }
     }
 
-    /// Runs until `stop` resolves and what can leave has left. Gives back the events of networking,
+    /// Runs until it is asked to stop and what can leave has left. Gives back the events of networking,
     /// which end when it has closed.
     pub(super) async fn run(
         &mut self,
         mut inputs: Inputs,
-        stop: impl Future<Output = ()>,
+        (stops, drain): (&mut Stops, Span),
     ) -> mpsc::Receiver<NetEvent> {
-        tokio::pin!(stop);
-        let (mut batch, mut stopping) = (Vec::new(), false);
+        let mut batch = Vec::new();
         while !self.pump() {
             let deadline = self.node.poll_deadline().unwrap_or(Time::MAX);
             let deadline = self.clock.instant(deadline);
             tokio::select! {
-                () = &mut stop, if !stopping => {
-                    stopping = true;
-                    self.node.handle_input(self.clock.now(), NodeInput::Stop);
-                }
+                asked = stops.next() => self.asked_to_stop(asked, drain),
                 Some(event) = inputs.net.recv() => self.on_net(event),
                 count = inputs.processed.recv_many(&mut batch, 64), if !inputs.processed.is_closed() => {
                     if count > 0 {
@@ -133,6 +133,24 @@ impl Host {
             }
         }
         inputs.net
+    }
+
+    /// The first signal has the node leave, and serve on for so long at most. Another one, or the end of whoever
+    /// started it, ends it.
+    fn asked_to_stop(&mut self, asked: Stop, drain: Span) {
+        let leaves = asked == Stop::Signal && drain > Span::ZERO && !self.leaving;
+        let input = match leaves {
+            true => NodeInput::Leave { patience: drain },
+            false => NodeInput::Stop,
+        };
+        if leaves {
+            self.leaving = true;
+            tracing::info!(
+                at_most = %drain.human(),
+                "leaving: the node serves on until no document lists it; another signal ends it at once"
+            );
+        }
+        self.tell(input);
     }
 
     fn on_processed(&mut self, batch: impl Iterator<Item = Processed>) {
@@ -191,6 +209,7 @@ impl Host {
                 ahead_secs,
             },
             NetEvent::PublishFailed => NodeInput::PublishFailed,
+            NetEvent::Probed { peer: id, at } => NodeInput::Dialled { id, at },
             NetEvent::GossipPeerSubscribed | NetEvent::DialFailed { .. } => return,
         };
         self.node.handle_input(self.clock.now(), input);
@@ -269,6 +288,7 @@ impl Host {
                 self.net.set_peers(peers.map(dialled).collect());
             }
             NodeAction::PacketPeers(peers) => self.net.set_packet_peers(peers),
+            NodeAction::Dial { id, addresses } => self.net.probe(id, addresses),
             NodeAction::Disconnect(peer) => self.net.disconnect(peer),
             NodeAction::Event(event) => self.on_event(event),
             // The loop has seen it; and what it will come to want later changes nothing here.

@@ -27,6 +27,7 @@ use self::operator::Operator;
 use self::store::StoreThread;
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
+use super::stop::Stops;
 use super::{Outside, net_limits, seeded, serve_metrics};
 use crate::Failure;
 use crate::config::{ByteSize, NodeConfig};
@@ -59,7 +60,7 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failur
     check_role(&params, &identity.id(), config.role)?;
     let family = config.family_in(&params, &identity.id());
     let family = family.map_err(Failure::usage)?;
-    let stop = outside.stop().map_err(Failure::failed)?;
+    let stops = outside.stops().map_err(Failure::failed)?;
     let starting = Starting {
         params,
         config,
@@ -68,7 +69,7 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failur
         identity,
         clock: Clock::start(),
     };
-    starting.run(&dir, outside.announcer, stop).await?;
+    starting.run(&dir, outside.announcer, stops).await?;
     outside.announcer.say(&Announce::Stopped);
     Ok(())
 }
@@ -107,7 +108,7 @@ impl Starting {
         self,
         dir: &StateDir,
         announcer: Announcer,
-        stop: impl Future<Output = ()>,
+        mut stops: Stops,
     ) -> Result<(), Failure> {
         let (done_in, done) = mpsc::channel(INPUTS);
         let (processed_in, processed) = mpsc::channel(INPUTS);
@@ -152,7 +153,7 @@ impl Starting {
             done,
             reports,
         };
-        let mut events = host.run(inputs, stop).await;
+        let mut events = host.run(inputs, (&mut stops, self.config.drain)).await;
         frames.close();
         // What is in the rings leaves, and peers are told.
         net.shutdown();
