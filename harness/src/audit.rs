@@ -72,7 +72,8 @@ impl Audit {
             audit.unbalanced_providers += u64::from(!counters.balanced());
             let entry = counters.entry;
             audit.provider_downlink +=
-                entry.downlink_payload + entry.downlink_filler - entry.link_full;
+                entry.downlink_payload + entry.downlink_notice + entry.downlink_filler
+                    - entry.link_full;
         }
         for client in parts.clients {
             for counters in client.counters() {

@@ -13,6 +13,7 @@ mod directory;
 mod entry;
 mod faults;
 mod half_a_layer;
+mod healing;
 mod health;
 mod latency;
 mod link;

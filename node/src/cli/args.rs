@@ -264,7 +264,8 @@ pub(super) struct NetworkNew {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Node {
-    /// Run a mix or a provider until SIGINT or SIGTERM, or until its terminal is closed.
+    /// Run a mix or a provider until it is asked to stop: SIGTERM has it leave the network first, and serve on until no
+    /// document lists it (`drain`); SIGINT, a second signal or the end of its terminal stop it at once.
     Run(NodeRun),
     /// Ask the node that runs how it is: ready or why not, links, clock, documents, drops, disk.
     Status(NodeStatus),

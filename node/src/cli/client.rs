@@ -77,6 +77,7 @@ async fn daemon(args: ClientRun, log_level: Option<LogLevel>, json: bool) -> Res
             &config.ignored_variables,
             again,
         )?),
+        ..Outside::default()
     };
     runtime::run_client(config, outside).await
 }

@@ -34,6 +34,7 @@ async fn daemon(args: NodeRun, log_level: Option<LogLevel>, json: bool) -> Resul
             &config.ignored_variables,
             again,
         )?),
+        ..Outside::default()
     };
     runtime::run_node(config, outside).await
 }

@@ -16,6 +16,7 @@ const PACKETS: RangeInclusive<usize> = 1..=1_048_576;
 const MINUTE: Span = Span::from_secs(60);
 const HOUR: Span = Span::from_secs(3600);
 const DAY: Span = Span::from_secs(86_400);
+const TEN_DAYS: Span = Span::from_secs(10 * 86_400);
 const YEAR: Span = Span::from_secs(365 * 86_400);
 const TEN_YEARS: Span = Span::from_secs(10 * 365 * 86_400);
 const TEBIBYTE: ByteSize = ByteSize::mebibytes(1 << 20);
@@ -49,6 +50,7 @@ pub(super) fn of_node(file: &NodeFile) -> Vec<Checked> {
     let (queues, connections, storage) = (&file.queues, &file.connections, &file.storage);
     vec![
         number("capacity_class", file.capacity_class, &(0..=63)),
+        number("drain", file.drain, &(Span::ZERO..=TEN_DAYS)),
         number("threads.unwrap", file.threads.unwrap, &(0..=128)),
         number("queues.unwrap_packets", queues.unwrap_packets, &PACKETS),
         number("queues.pool_packets", queues.pool_packets, &PACKETS),

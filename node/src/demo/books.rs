@@ -26,8 +26,9 @@ mod names {
         ("stream_idle", "shoal_provider_stream_idle_packets_total"),
     ];
     /// What entries send to clients, by kind.
-    pub(super) const PROVIDER_DOWNLINK: [(&str, &str); 2] = [
+    pub(super) const PROVIDER_DOWNLINK: [(&str, &str); 3] = [
         ("payload", "shoal_provider_downlink_payload_frames_total"),
+        ("notice", "shoal_provider_downlink_notice_frames_total"),
         ("filler", "shoal_provider_downlink_filler_frames_total"),
     ];
 

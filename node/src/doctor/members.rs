@@ -142,7 +142,7 @@ fn clocks(params: &NetworkParameters, asked: &[Answer], notes: &mut Notes) {
         (true, enough) => {
             let what = format!(
                 "this machine's clock is {} {side} that of most of {of} members; set it, see that it is kept right \
-                 (NTP), and start the node again",
+                 (NTP)",
                 by.human()
             );
             match enough {

@@ -1,5 +1,7 @@
 //! The one place that asks a clock.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -12,13 +14,50 @@ const STEADY: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const STEADY: ClockId = ClockId::Monotonic;
 
+/// The machine's wall clock, or what a test has in its place.
+#[derive(Clone)]
+pub struct Wall(Arc<dyn Fn() -> Time + Send + Sync>);
+
+impl Wall {
+    /// One that says this.
+    pub fn new(says: impl Fn() -> Time + Send + Sync + 'static) -> Self {
+        Self(Arc::new(says))
+    }
+
+    fn now(&self) -> Time {
+        (self.0)()
+    }
+}
+
+/// The machine's.
+impl Default for Wall {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place made for asking the clocks"
+    )]
+    fn default() -> Self {
+        Self::new(|| {
+            let since_unix = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            Time::from_micros(Span::from(since_unix).as_micros())
+        })
+    }
+}
+
+impl fmt::Debug for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wall")
+    }
+}
+
 /// The longest that is slept at a time. Timers of the runtime stand still while the machine is
 /// suspended: what became due meanwhile is late by no more than this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// A clock that never goes back: the wall clock as it was at start, and since then all the time that
 /// has passed, that of a suspended machine included. A step of the wall clock (NTP, an operator) does
-/// not move packets about; it is seen at the next start. Where a machine is stopped without noticing
+/// not move packets about; a node whose clock was off takes it up by beginning anew, any other at the next start. Where a machine is stopped without noticing
 /// (a virtual one by its host), this clock is behind from then on, which a node finds out by its
 /// neighbours' clocks, and a client corrects by the nodes'.
 #[derive(Clone, Copy, Debug)]
@@ -30,18 +69,24 @@ pub struct Clock {
 impl Clock {
     /// Anchors the clock now.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place made for asking the clocks"
-    )]
     pub fn start() -> Self {
-        let since_unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        Self::at(&Wall::default())
+    }
+
+    /// Anchors the clock now, at what this wall clock says.
+    #[must_use]
+    pub fn at(wall: &Wall) -> Self {
         Self {
             started: steady(),
-            at_start: Time::from_micros(Span::from(since_unix).as_micros()),
+            at_start: wall.now(),
         }
+    }
+
+    /// Whether the wall clock has been set since, by a second or more.
+    #[must_use]
+    pub fn was_set(&self, wall: &Wall) -> bool {
+        let (wall, now) = (wall.now(), self.now());
+        wall.since(now).max(now.since(wall)) >= Span::from_secs(1)
     }
 
     /// The time now.

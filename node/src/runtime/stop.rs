@@ -75,9 +75,9 @@ pub fn stop_requested(
 /// How a daemon is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// By SIGINT or SIGTERM: in its own time, where it has some.
-    Signal,
-    /// Whoever started it is gone.
+    /// By SIGTERM: in its own time, where it takes some.
+    InTime,
+    /// By SIGINT, or whoever started it is gone.
     AtOnce,
 }
 
@@ -108,11 +108,11 @@ impl Stops {
         tokio::select! {
             _ = self.interrupt.recv() => {
                 tracing::info!("SIGINT: stopping");
-                Stop::Signal
+                Stop::AtOnce
             }
             _ = self.terminate.recv() => {
                 tracing::info!("SIGTERM: stopping");
-                Stop::Signal
+                Stop::InTime
             }
             () = &mut self.gone, if !self.is_gone => {
                 self.is_gone = true;

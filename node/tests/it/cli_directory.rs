@@ -155,7 +155,7 @@ async fn a_network_that_runs_is_shown_verified_and_watched() {
 
     // Of five seats three are left, which is too few.
     for (node, _) in &nodes[1..3] {
-        node.terminate();
+        node.interrupt();
     }
     let (missing, _) = watching.event("missing").await;
     let old = missing["in_force"].as_u64().unwrap();
@@ -165,7 +165,7 @@ async fn a_network_that_runs_is_shown_verified_and_watched() {
     assert_eq!(shown["epoch"].as_u64(), Some(old));
     let words = said(&place.run(&show).await);
     assert!(words.contains("so it stays in force"), "{words}");
-    nodes[0].0.terminate();
+    nodes[0].0.interrupt();
     let (silent, _) = watching.event("silent").await;
     assert_eq!(silent["id"], id(&mix));
     signal(&watching.child, Signal::INT);

@@ -49,7 +49,7 @@ async fn object(place: &Place, command: &str, arguments: &[&str]) -> Value {
 
 /// Stops a node, and starts it again from what it kept.
 async fn again(place: &Place, name: &str, node: Daemon) -> Daemon {
-    node.terminate();
+    node.interrupt();
     assert!(node.stopped().await.success(), "{name}");
     place.start_node(name)
 }
@@ -60,7 +60,7 @@ async fn four_of_six_go_on_by_a_recovery() {
     let mut nodes = running(&place).await;
     // One of each kind is lost with all that it had.
     let lost = Vec::from([nodes.remove(5), nodes.remove(2)].map(|(_, id, node)| {
-        node.terminate();
+        node.interrupt();
         id
     }));
     let without = ["--without", &lost[0], "--without", &lost[1]];

@@ -235,8 +235,8 @@ impl Daemon {
         self.child.id().expect("it runs")
     }
 
-    pub(crate) fn terminate(&self) {
-        signal(&self.child, Signal::TERM);
+    pub(crate) fn interrupt(&self) {
+        signal(&self.child, Signal::INT);
     }
 
     /// Waits until it says that it stopped, and has.
@@ -300,7 +300,7 @@ async fn by_hand(place: &Place) -> Vec<Daemon> {
 
 async fn stop(daemons: Vec<Daemon>) {
     for daemon in &daemons {
-        daemon.terminate();
+        daemon.interrupt();
     }
     for daemon in daemons {
         let name = daemon.name.clone();
@@ -360,7 +360,7 @@ async fn taken_over(place: &Place, bob: Daemon, send: &[&str]) -> Daemon {
     place.json(send).await;
     let to_copy = [&receive[..], &["copy"]].concat();
     assert_eq!(place.json(&to_copy).await["sequence"], 1);
-    bob.terminate();
+    bob.interrupt();
     assert_eq!(bob.stopped().await.code(), Some(10));
 
     place.json(&["client", "stop", "--dir", "copy"]).await;
@@ -458,7 +458,7 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
     assert!(error.contains("another process"), "{error}");
     let status = place.json(&["client", "status", "--dir", "alice"]).await;
 
-    // By SIGTERM, and by a request.
+    // By a signal, and by a request.
     stop(vec![alice]).await;
     let kept = place.json(&entries).await;
     assert_eq!(kept["entries"], serde_json::json!([status["entry"]]));

@@ -153,7 +153,7 @@ impl Client {
         let before = scene.relay.count();
         let mut daemon = self.daemon;
         if restart {
-            daemon.terminate();
+            daemon.interrupt();
             assert!(daemon.stopped().await.success());
             daemon = scene.place.start_client(self.name).await;
         } else {

@@ -201,12 +201,15 @@ pub(crate) fn wrong_clock(place: &Place) -> PathBuf {
     let (source, library) = (place.file("clock.c"), place.file("clock.so"));
     let text = "
         #define _GNU_SOURCE
+        #include <stdlib.h>
         #include <sys/syscall.h>
         #include <time.h>
         #include <unistd.h>
         int clock_gettime(clockid_t id, struct timespec *at) {
             int done = (int)syscall(SYS_clock_gettime, id, at);
-            if (done == 0 && id == CLOCK_REALTIME) at->tv_sec += 600;
+            const char *set = getenv(\"CLOCK_IS_SET\");
+            int right = set && syscall(SYS_access, set, F_OK) == 0;
+            if (done == 0 && id == CLOCK_REALTIME && !right) at->tv_sec += 600;
             return done;
         }";
     std::fs::write(&source, text).unwrap();

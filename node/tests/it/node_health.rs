@@ -82,7 +82,7 @@ async fn nodes_that_can_not_work_say_why_and_heal() {
 
     // A replay log is damaged while its node is down: the key has to go.
     let mix = nodes.remove(0);
-    mix.terminate();
+    mix.interrupt();
     mix.stopped().await;
     does_not_run(&place, "mix-1", ports[0]).await;
     for entry in std::fs::read_dir(place.file("mix-1/replay")).unwrap() {
@@ -117,19 +117,40 @@ async fn nodes_that_can_not_work_say_why_and_heal() {
     assert!(reasons.contains("of 5 first members"), "{reasons}");
     assert!(reasons.contains("compare network.toml"), "{reasons}");
     is_of_another_network(&place, "late", "other.toml").await;
-    late.terminate();
+    late.interrupt();
     late.stopped().await;
+
+    // The others are told of a port at which nobody is.
+    let port = free_port();
+    place.init("mix", "lost", port, free_port()).await;
+    let lost = place.start_node("lost");
+    let status = names_trouble(&place, "lost", "unreachable").await;
+    let (watchers, missed) = (&status["reach"]["watchers"], &status["reach"]["missed_by"]);
+    assert_eq!((watchers, missed), (&5.into(), &5.into()), "{status:#}");
+    lost.interrupt();
+    lost.stopped().await;
 
     // The right network, and another time.
     let library = wrong_clock(&place);
-    let clock = [("LD_PRELOAD", library.as_path())];
-    let late = place.start_with("late", &["node", "run"], &clock);
+    let set = place.file("clock-is-set");
+    let clock = [
+        ("LD_PRELOAD", library.as_path()),
+        ("CLOCK_IS_SET", set.as_path()),
+    ];
+    let mut late = place.start_with("late", &["node", "run"], &clock);
     has_a_wrong_clock(&place, "late", &library).await;
+    // Its operator sets the clock, and does nothing else.
+    std::fs::write(&set, "").unwrap();
+    while late.event("not_ready").await["reasons"]
+        .as_str()
+        .unwrap()
+        .contains("clock")
+    {}
 
     operator.await.unwrap();
     nodes.extend([mix, late]);
     for node in &nodes {
-        node.terminate();
+        node.interrupt();
     }
     for node in nodes {
         assert_eq!(node.stopped().await.code(), Some(0));

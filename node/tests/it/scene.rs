@@ -186,7 +186,7 @@ async fn over_loopback() -> [Story; 2] {
     // The switch, and the margin in which both epochs count.
     tokio::time::sleep(Duration::from(EPOCH) / 4 + Duration::from(EPOCH) / 8).await;
     let two = running.remove("two").unwrap();
-    two.terminate();
+    two.interrupt();
     two.stopped().await;
     bob.until(
         Told::Detached("the connection to the entry provider closed".to_owned()),
@@ -200,7 +200,7 @@ async fn over_loopback() -> [Story; 2] {
     bob.until(Told::Stored, 1).await;
     alice.until(Told::Received("second".to_owned()), 1).await;
     for client in [&alice, &bob] {
-        client.daemon.terminate();
+        client.daemon.interrupt();
     }
     [alice.story, bob.story]
 }

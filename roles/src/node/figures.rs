@@ -31,13 +31,19 @@ shoal_proto::counters! {
         members: gauge "nodes", "0 means that there is no document: see the log for what is missing.";
         /// How far this machine's clock is off what most neighbours say, at least; 0 while that is
         /// tolerable.
-        clock_off: gauge "seconds", "Set the machine's clock, see that it is kept right (NTP), and start the node again.";
+        clock_off: gauge "seconds", "Set the machine's clock, and see that it is kept right (NTP): the node goes on by itself.";
         /// 1 while the node does its work, as /healthz says.
         ready: gauge "nodes", "Ask /healthz for the reason.";
         /// Members that the node sends to and has no link with.
         unlinked: gauge "members", "Single ones are down now and then. If it is most of them, look at the machine's network and firewall.";
         /// Neighbours in the layers, not linked, without an address of a family (IPv4, IPv6) that this node advertises.
         apart: gauge "members", "Give the node an address of the other family, and advertise it.";
+        /// Nodes that dial this one to see whether it is there, and are not suspended themselves.
+        watchers: gauge "nodes";
+        /// Those of them that reach it at none of its addresses, as they say.
+        missed_by: gauge "nodes", "More than two thirds of the watchers: look at the machine's firewall, the router's forwarded ports, and the addresses that the node advertises.";
+        /// Members of the document in force that no new route leads over.
+        out: gauge "members", "They are down or leave; the log names them.";
     }
 }
 

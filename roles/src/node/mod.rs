@@ -235,6 +235,7 @@ impl Node {
         let document = self.directory.view().current(&self.params, now);
         let neighbours = document.map(|document| self.readiness.neighbours(document, &self.local));
         let neighbours = neighbours.unwrap_or_default();
+        let watched = self.directory.watched(now, &self.local);
         let node = NodeCounters {
             epoch: self.params.epoch_at(now).number(),
             members: document.map_or(0, |document| document.members().len() as u64),
@@ -245,6 +246,9 @@ impl Node {
             ready: troubles.is_empty().into(),
             unlinked: neighbours.missing as u64,
             apart: neighbours.apart as u64,
+            watchers: watched.watchers as u64,
+            missed_by: watched.missed_by as u64,
+            out: document.map_or(0, |document| document.suspended().len() as u64),
             ..self.counters
         };
         Figures {
@@ -282,6 +286,12 @@ impl Node {
             connected: connected.count(),
         };
         self.readiness.troubles(&self.params, &look)
+    }
+
+    /// Whether the machine's clock is off what most neighbours say.
+    #[must_use]
+    pub fn clock_is_off(&self) -> bool {
+        self.clocks.off().is_some()
     }
 
     /// Takes what happened.

@@ -1,13 +1,13 @@
 //! Where a node stands among the others: what its operator asks for beside the counters.
 
 use shoal_proto::{Epoch, NodeId, Span, Time};
-use shoal_topology::{Document, NetworkParameters, Role};
+use shoal_topology::{Address, Document, NetworkParameters, Role, Watched};
 
 use super::Node;
 use super::clock::tolerance;
 
 /// Where a node stands at one instant. It names nobody: of the others there are numbers only, as in the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Standing {
     /// What it does.
@@ -26,6 +26,14 @@ pub struct Standing {
     pub next: NextDocument,
     /// What the neighbours' clocks say.
     pub clock: ClockStanding,
+    /// What those say that dial it to see whether it is there.
+    pub watched: Watched,
+    /// Where it says that it can be dialled, in the order of [`Watched::addresses`].
+    pub addresses: Vec<Address>,
+    /// No new route leads over it.
+    pub suspended: bool,
+    /// It leaves, and when it stops at the latest.
+    pub leaves_by: Option<Time>,
 }
 
 /// The members of a position beside a node's.
@@ -94,6 +102,10 @@ impl Node {
                 ahead_us,
                 tolerance: tolerance(&self.params),
             },
+            watched: self.directory.watched(now, &self.local),
+            addresses: self.directory.advertised(&self.local),
+            suspended: self.is_suspended(now),
+            leaves_by: self.leave_by,
         }
     }
 

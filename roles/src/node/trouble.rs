@@ -129,7 +129,7 @@ shoal_proto::labels! {
     /// 1 while this keeps the node from its work, as /healthz says in words.
     pub enum TroubleKind("kind") counted by TroubleKinds as gauge "shoal_node_trouble_reasons" in "reasons" {
         /// The machine's clock is off what most neighbours say.
-        Clock = "clock", "Set the machine's clock, see that it is kept right (NTP), and start the node again.";
+        Clock = "clock", "Set the machine's clock, and see that it is kept right (NTP): the node goes on by itself.";
         /// The first members answer for another network.
         OtherNetwork = "other_network", "Compare network.toml with the others'.";
         /// There is no document.
@@ -198,8 +198,8 @@ impl Trouble {
             Self::Clock { ahead, by } => {
                 let side = if *ahead { "ahead of" } else { "behind" };
                 format!(
-                    "this machine's clock is {} {side} that of most neighbours; set it, see that it is \
-                     kept right (NTP), and start the node again",
+                    "this machine's clock is {} {side} that of most neighbours; set it, and see that it is \
+                     kept right (NTP): the node goes on by itself",
                     by.human()
                 )
             }

@@ -88,6 +88,7 @@ fn in_words(status: &NodeStatus) -> String {
                     format!("; {apart} without an address of a family that this node advertises"),
             }
         ),
+        format!("reached    {}", reached(status)),
         format!("open       {}", counts(&status.links.open, "none")),
         format!(
             "packets    {} received, {} passed on since {}",
@@ -172,6 +173,26 @@ fn clock(status: &NodeStatus) -> String {
             )
         }
     }
+}
+
+fn reached(status: &NodeStatus) -> String {
+    let reach = &status.reach;
+    let mut words = match (reach.watchers, reach.missed_by) {
+        (0, _) => "nobody looks yet".to_owned(),
+        (of, 0) => format!("by all of {of} that look"),
+        (of, missed) => format!("NOT by {missed} of {of} that look"),
+    };
+    for (address, missed) in reach.missed_at.iter().filter(|(_, missed)| **missed > 0) {
+        words += &format!("; {missed} miss it at {address}");
+    }
+    if reach.suspended {
+        words += "; no new route leads over it";
+    }
+    if let Some(left) = reach.leaves_in_secs {
+        let left = Span::from_secs(left).human();
+        words += &format!("; it leaves, in {left} at the latest");
+    }
+    words
 }
 
 fn beside(beside: &BesideStatus) -> String {

@@ -31,8 +31,10 @@ pub struct NodeStatus {
     pub next: NextStatus,
     /// Its clock.
     pub clock: ClockStatus,
-    /// By whom it is reached, and how.
+    /// With whom it is linked, and how.
     pub links: LinkStatus,
+    /// Whether those reach it that dial it to see that.
+    pub reach: ReachStatus,
     /// Frames that came in, since it started.
     pub received: u64,
     /// Of those, what was passed on.
@@ -97,7 +99,22 @@ pub struct ClockStatus {
     pub tolerance_secs: f64,
 }
 
-/// By whom a node is reached, and how.
+/// Whether a node is reached by its watchers, as they say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReachStatus {
+    /// So many dial it, several times in a minute or as often as there are slots.
+    pub watchers: u64,
+    /// So many of them reach it at none of its addresses.
+    pub missed_by: u64,
+    /// By address that it advertises, how many miss it there.
+    pub missed_at: BTreeMap<String, u64>,
+    /// No new route leads over it.
+    pub suspended: bool,
+    /// Seconds until it stops at the latest, if it leaves.
+    pub leaves_in_secs: Option<u64>,
+}
+
+/// With whom a node is linked, and how.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LinkStatus {
     /// Members that it gets packets from.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shoal_mix::{DropReason, Passage, Processed};
 use shoal_packet::{Backend, Frame};
@@ -16,6 +17,7 @@ use shoal_roles::node::{
 };
 use shoal_topology::{DirectoryWarning, NetworkParameters, Ticket};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
 use super::disk::DiskThread;
 use super::jobs::JobThreads;
@@ -25,7 +27,7 @@ use crate::net::{
     Channel, GossipToken, NetEvent, NetHandle, OpenConnections, SendError, multiaddr,
 };
 use crate::runtime::announce::{Announce, Announcer};
-use crate::runtime::clock::Clock;
+use crate::runtime::clock::{Clock, Wall};
 use crate::runtime::stop::{Stop, Stops};
 use crate::state::ReplayWriter;
 
@@ -59,6 +61,18 @@ pub(super) struct Threads {
     pub(super) replay: Arc<ReplayWriter>,
     pub(super) disk: DiskThread,
     pub(super) jobs: JobThreads,
+}
+
+/// How often it is looked whether the machine's clock has been set.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(2);
+
+/// Why a node has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// The machine's clock was off, and has been set.
+    ClockSet,
 }
 
 /// The composition and what it acts on.
@@ -111,8 +125,11 @@ impl Host {
         &mut self,
         mut inputs: Inputs,
         (stops, drain): (&mut Stops, Span),
-    ) -> mpsc::Receiver<NetEvent> {
-        let mut batch = Vec::new();
+        wall: &Wall,
+    ) -> (Ended, mpsc::Receiver<NetEvent>) {
+        let (mut batch, mut ended) = (Vec::new(), Ended::Stopped);
+        let mut looks = tokio::time::interval(LOOK_AT_CLOCK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.pump() {
             let deadline = self.node.poll_deadline().unwrap_or(Time::MAX);
             let deadline = self.clock.instant(deadline);
@@ -129,16 +146,28 @@ impl Host {
                     // Who asked may have gone away.
                     let _ = reply.send(self.report());
                 }
+                _ = looks.tick(), if ended == Ended::Stopped => {
+                    if self.clock_was_set_right(wall) {
+                        ended = Ended::ClockSet;
+                        self.tell(NodeInput::Stop);
+                    }
+                }
                 () = tokio::time::sleep_until(deadline) => {}
             }
         }
-        inputs.net
+        (ended, inputs.net)
     }
 
-    /// The first signal has the node leave, and serve on for so long at most. Another one, or the end of whoever
+    /// Whether the node's clock is off, and the machine's has been set since the node began. What waits for its time
+    /// would wait for another one, so that the node begins anew.
+    fn clock_was_set_right(&self, wall: &Wall) -> bool {
+        self.clock.was_set(wall) && self.node.clock_is_off()
+    }
+
+    /// The first SIGTERM has the node leave, and serve on for so long at most. Another signal, or the end of whoever
     /// started it, ends it.
     fn asked_to_stop(&mut self, asked: Stop, drain: Span) {
-        let leaves = asked == Stop::Signal && drain > Span::ZERO && !self.leaving;
+        let leaves = asked == Stop::InTime && drain > Span::ZERO && !self.leaving;
         let input = match leaves {
             true => NodeInput::Leave { patience: drain },
             false => NodeInput::Stop,

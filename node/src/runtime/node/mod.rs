@@ -20,13 +20,13 @@ use shoal_topology::{Address, FamilyProof, Identity, LocalNode, NetworkParameter
 use tokio::sync::{mpsc, oneshot};
 
 use self::disk::DiskThread;
-use self::host::{Host, Inputs, Report, Threads};
+use self::host::{Ended, Host, Inputs, Report, Threads};
 use self::intake::Frames;
 use self::jobs::JobThreads;
 use self::operator::Operator;
 use self::store::StoreThread;
 use super::announce::{Announce, Announcer};
-use super::clock::Clock;
+use super::clock::{Clock, Wall};
 use super::stop::Stops;
 use super::{Outside, net_limits, seeded, serve_metrics};
 use crate::Failure;
@@ -60,16 +60,24 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failur
     check_role(&params, &identity.id(), config.role)?;
     let family = config.family_in(&params, &identity.id());
     let family = family.map_err(Failure::usage)?;
-    let stops = outside.stops().map_err(Failure::failed)?;
-    let starting = Starting {
-        params,
-        config,
-        addresses,
-        family,
-        identity,
-        clock: Clock::start(),
-    };
-    starting.run(&dir, outside.announcer, stops).await?;
+    let mut stops = outside.stops().map_err(Failure::failed)?;
+    loop {
+        let starting = Starting {
+            params: Arc::clone(&params),
+            config: config.clone(),
+            addresses: addresses.clone(),
+            family,
+            identity: Arc::clone(&identity),
+            clock: Clock::at(&outside.wall),
+            wall: outside.wall.clone(),
+        };
+        match starting.run(&dir, outside.announcer, &mut stops).await? {
+            Ended::Stopped => break,
+            Ended::ClockSet => tracing::warn!(
+                "this machine's clock, which was off, has been set: the node begins anew by what it says now"
+            ),
+        }
+    }
     outside.announcer.say(&Announce::Stopped);
     Ok(())
 }
@@ -101,6 +109,7 @@ struct Starting {
     family: Option<FamilyProof>,
     identity: Arc<Identity>,
     clock: Clock,
+    wall: Wall,
 }
 
 impl Starting {
@@ -108,8 +117,8 @@ impl Starting {
         self,
         dir: &StateDir,
         announcer: Announcer,
-        mut stops: Stops,
-    ) -> Result<(), Failure> {
+        stops: &mut Stops,
+    ) -> Result<Ended, Failure> {
         let (done_in, done) = mpsc::channel(INPUTS);
         let (processed_in, processed) = mpsc::channel(INPUTS);
         let (reports_in, reports) = mpsc::channel(4);
@@ -153,7 +162,8 @@ impl Starting {
             done,
             reports,
         };
-        let mut events = host.run(inputs, (&mut stops, self.config.drain)).await;
+        let asked = (stops, self.config.drain);
+        let (ended, mut events) = host.run(inputs, asked, &self.wall).await;
         frames.close();
         // What is in the rings leaves, and peers are told.
         net.shutdown();
@@ -164,8 +174,10 @@ impl Starting {
         tokio::task::block_in_place(|| finish(host.threads, workers));
         for server in exporter.into_iter().chain(control) {
             server.abort();
+            // It lets go of its socket.
+            let _ = server.await;
         }
-        Ok(())
+        Ok(ended)
     }
 
     /// Tells the operator how the node is, on the socket in its directory, until the task is aborted. It is no reason

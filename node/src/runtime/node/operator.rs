@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shoal_mix::DropReason;
 use shoal_proto::{NodeId, Time};
-use shoal_roles::node::Linked;
+use shoal_roles::node::{Linked, Standing};
 use shoal_topology::NetworkParameters;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -14,7 +14,7 @@ use super::host::Report;
 use crate::control::Handler;
 use crate::control::protocol::{
     BesideStatus, ClockStatus, DiskStatus, EpochStatus, Event, LinkStatus, MemoryStatus,
-    NextStatus, NodeStatus, NodeTrouble, Refusal, RefusalCode, Request, Response,
+    NextStatus, NodeStatus, NodeTrouble, ReachStatus, Refusal, RefusalCode, Request, Response,
 };
 use crate::metrics::resident_bytes;
 use crate::net::Way;
@@ -119,6 +119,7 @@ impl Operator {
                 apart: figures.node.apart,
                 open: open.collect(),
             },
+            reach: reach(standing, now),
             received: figures.books.counters.received,
             forwarded: figures.books.counters.forwarded,
             dropped: dropped.filter(|(_, count)| *count > 0).collect(),
@@ -133,6 +134,19 @@ impl Operator {
             },
             backend: report.backend.to_owned(),
         }
+    }
+}
+
+fn reach(standing: &Standing, now: Time) -> ReachStatus {
+    let watched = standing.watched;
+    let addresses = standing.addresses.iter().zip(watched.addresses);
+    let missed = addresses.map(|(address, missed)| (address.to_string(), missed as u64));
+    ReachStatus {
+        watchers: watched.watchers as u64,
+        missed_by: watched.missed_by as u64,
+        missed_at: missed.collect(),
+        suspended: standing.suspended,
+        leaves_in_secs: standing.leaves_by.map(|by| seconds_until(by, now)),
     }
 }
 
