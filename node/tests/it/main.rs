@@ -28,6 +28,7 @@ mod net_crowded;
 mod net_cut;
 mod net_gossip;
 mod net_hostile;
+mod net_probe;
 mod net_support;
 mod node_doctor;
 mod node_health;

@@ -98,6 +98,7 @@ impl<R: CryptoRng> Directory<R> {
             self.counters.reinstated += 1;
             self.warn(DirectoryWarning::Reinstated(*id));
         }
+        self.watching.say_soon();
         self.refresh_view();
     }
 

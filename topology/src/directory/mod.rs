@@ -357,7 +357,7 @@ impl<R: CryptoRng> Directory<R> {
             self.votes.deadline(),
             self.council_deadline(),
             self.joining_deadline(),
-            self.watching_deadline(self.looked_at),
+            self.watching_deadline(),
             self.amending_deadline(self.looked_at),
         ];
         others.into_iter().flatten().for_each(&mut at);

@@ -397,8 +397,8 @@ mod tests {
             }
             taken
         };
-        // Every second, a twentieth of an epoch being 180 s; then with dates that say that they are late.
-        assert_eq!(flood(0, 1000, 0), 6);
+        // Every second, a twentieth of an epoch being 180 s, three at once; then with dates that say that they are late.
+        assert_eq!(flood(0, 1000, 0), 6 + 2);
         assert_eq!(flood(1000, 1000, 900), 6);
     }
 

@@ -453,7 +453,8 @@ shoal_proto::counters! {
         rate_limited: counter "descriptors", "A neighbour floods if it grows for long: find it by its connection and block its address.";
         /// Gossip that came while too much waited to be verified.
         overflowed: counter "descriptors", "Verifying does not keep up: give the machine more processor time.";
-        /// Descriptors that came within a twentieth of an epoch after another of the same identity.
+        /// Descriptors that came too soon after others of the same identity: three in a row are taken, and one in a
+        /// twentieth of an epoch in the long run.
         too_soon: counter "descriptors", "Somebody issues them very often: a node that starts again and again, or a flood.";
         /// Descriptors for which there was no room.
         no_room: counter "descriptors", "Somebody makes up identities, or the network has outgrown this version.";

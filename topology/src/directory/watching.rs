@@ -57,6 +57,8 @@ pub(super) struct Watching {
     on: bool,
     watchers: Option<(DocumentHash, Watchers)>,
     subjects: BTreeMap<NodeId, Subject>,
+    /// When there is something to do, if nothing happens before.
+    due: Time,
     /// When to look who is to be watched.
     look_at: Time,
     /// The newest report of each watcher.
@@ -102,6 +104,12 @@ impl Watching {
     /// Somebody has come, or is somewhere else.
     pub(super) fn look_soon(&mut self, now: Time) {
         self.look_at = self.look_at.min(now);
+        self.due = self.due.min(now);
+    }
+
+    /// There may be something else to say.
+    pub(super) const fn say_soon(&mut self) {
+        self.due = Time::from_micros(0);
     }
 }
 
@@ -163,7 +171,7 @@ impl<R: CryptoRng> Directory<R> {
 
     /// Dials whom it is time to dial, and says what there is to be said.
     pub(super) fn keep_watching(&mut self, now: Time) {
-        if !self.is_watching() {
+        if !self.is_watching() || now < self.watching.due {
             return;
         }
         if now >= self.watching.look_at {
@@ -171,12 +179,14 @@ impl<R: CryptoRng> Directory<R> {
         }
         self.dial(now);
         self.report(now);
+        self.watching.due = self.next_watch(now);
     }
 
-    pub(super) fn watching_deadline(&self, now: Time) -> Option<Time> {
-        if !self.is_watching() {
-            return None;
-        }
+    pub(super) fn watching_deadline(&self) -> Option<Time> {
+        self.is_watching().then_some(self.watching.due)
+    }
+
+    fn next_watch(&self, now: Time) -> Time {
         let watching = &self.watching;
         let asked = watching.subjects.values().filter(|it| it.asked.is_some());
         let free = asked.count() < AT_ONCE;
@@ -185,8 +195,7 @@ impl<R: CryptoRng> Directory<R> {
             None => free.then_some(it.next),
         });
         let report = self.report_at(now);
-        let others = [Some(watching.look_at), report];
-        subjects.chain(others.into_iter().flatten()).min()
+        subjects.chain(report).fold(watching.look_at, Time::min)
     }
 
     /// How long it is from one look at a node to the next.
@@ -310,6 +319,7 @@ impl<R: CryptoRng> Directory<R> {
             subject.doubt = now_found;
             subject.next = now + soon;
         }
+        self.watching.due = now;
     }
 
     /// What this node has to say now.
@@ -389,6 +399,16 @@ impl<R: CryptoRng> Directory<R> {
             && (part.saturating_sub(COUNTS_FOR)..=part + AHEAD).contains(&report.at)
     }
 
+    /// What a report says of those whom its watcher was drawn for: the rest is of no use, and only takes room.
+    fn of_its_subjects(&self, report: &Report) -> Report {
+        let mut kept = report.clone();
+        if let Some((document, watchers)) = self.watchers() {
+            let watched = |id: &NodeId| watchers.watches(document, &report.watcher, id);
+            kept.found.retain(|id, _| watched(id));
+        }
+        kept
+    }
+
     /// The signature of a report has been checked.
     pub(super) fn report_checked(
         &mut self,
@@ -406,8 +426,8 @@ impl<R: CryptoRng> Directory<R> {
         let is_news = self.is_report_news(now, report);
         if is_news {
             self.counters.reports += 1;
-            let watcher = report.watcher;
-            self.watching.reports.insert(watcher, report.clone());
+            let kept = self.of_its_subjects(report);
+            self.watching.reports.insert(kept.watcher, kept);
         }
         self.message_verdicts(copies, true, is_news);
     }
