@@ -13,7 +13,7 @@ use crate::keys::HopKeys;
 use crate::packet::{Packet, Payload};
 use crate::surb::{Surb, SurbKeys};
 use crate::x25519::multiply;
-use crate::{Frame, unwrap};
+use crate::{Frame, NoticePiece, NoticePieces, unwrap};
 use shoal_proto::size::{PACKET_BYTES, PAYLOAD_BYTES, TOKEN_BYTES};
 use shoal_proto::{DropId, NetworkHash, NodeId};
 use std::convert::Infallible;
@@ -131,6 +131,11 @@ pub fn fuzz_routing(data: &[u8]) {
 
 /// A frame of the last link, from a provider.
 pub fn fuzz_frame(data: &[u8]) {
+    let mut gather = NoticePieces::default();
+    let piece = Frame::from_bytes(data)
+        .ok()
+        .and_then(|it| NoticePiece::of(&it));
+    let _ = piece.and_then(|piece| gather.take(piece));
     if let Ok(frame) = Frame::from_bytes(data) {
         assert!(frame.clone().into_packet().as_bytes().as_slice() == &data[1..]);
         let (_, payload) = frame.into_last_link();

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use shoal_proto::{NodeId, Time};
 
-use crate::agreement::{Certificate, Evidence, Height, Message, Seats};
+use crate::agreement::{
+    AmendmentVote, Certificate, CertifiedAmendment, Evidence, Height, Message, Seats,
+};
 use crate::chain::follow;
 use crate::directory::Chain;
 use crate::rules::Rules;
 use crate::{
     Address, Certified, Directory, DirectoryAction, DirectoryInput, Document, DocumentHeader,
-    GenesisMember, Handover, Identity, Kept, NetworkFile, NetworkParameters, RecoveryFile,
+    GenesisMember, Handover, Identity, Kept, NetworkFile, NetworkParameters, RecoveryFile, Report,
     Response, Restored, Role, SignedDescriptor, Ticket, Trust, adopt_documents,
 };
 
@@ -113,6 +115,34 @@ pub fn fuzz_kept(data: &[u8]) {
             anew || kept.encode(&params) == data,
             "one encoding for each"
         );
+    }
+}
+
+/// What watchers say.
+pub fn fuzz_report(data: &[u8]) {
+    let network = NetworkParameters::example().hash();
+    let key = Identity::from_bytes(&[1; 32]);
+    if let Ok(report) = Report::read(data) {
+        let bytes = report.sign(&network, &key);
+        let body = bytes.len().saturating_sub(64);
+        assert_eq!(
+            bytes.get(..body),
+            data.get(..body),
+            "one encoding for each report"
+        );
+    }
+    let _ = Report::verify(data, &network);
+}
+
+/// What seats sign of amendments, and those that are certified.
+pub fn fuzz_amendment(data: &[u8]) {
+    if let Ok(vote) = AmendmentVote::decode(data) {
+        assert_eq!(vote.encode(), data, "one encoding for each vote");
+    }
+    if let Ok(certified) = CertifiedAmendment::decode(data) {
+        assert_eq!(certified.encode(), data, "one encoding for each amendment");
+        let sound = seats().is_some_and(|seats| certified.verify(&seats).is_ok());
+        assert!(!sound, "nobody has signed that");
     }
 }
 
@@ -272,6 +302,7 @@ mod check;
 #[cfg(test)]
 const TARGETS: &[check::Target] = &[
     ("address", fuzz_address),
+    ("amendment", fuzz_amendment),
     ("chain", fuzz_chain),
     ("descriptor", fuzz_descriptor),
     ("directory", fuzz_directory),
@@ -284,6 +315,7 @@ const TARGETS: &[check::Target] = &[
     ("message", fuzz_message),
     ("parameters", fuzz_parameters),
     ("recovery", fuzz_recovery),
+    ("report", fuzz_report),
     ("response", fuzz_response),
 ];
 

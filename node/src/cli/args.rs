@@ -279,7 +279,8 @@ Examples:
   shoal node run --role mix --dir mix1
   SHOAL_METRICS_LISTEN=127.0.0.1:9500 shoal node run --config /etc/shoal/shoal.toml --dir /var/lib/shoal
 
-Without a terminal, SIGHUP has the configuration read again, of which log.level is taken up.")]
+Without a terminal, SIGHUP has the configuration read again, of which log.level is taken up, and by a node the addresses
+that others dial.")]
 pub(super) struct NodeRun {
     /// What the node does.
     #[arg(long)]

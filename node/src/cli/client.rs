@@ -75,7 +75,7 @@ async fn daemon(args: ClientRun, log_level: Option<LogLevel>, json: bool) -> Res
         reload: Some(start_logging(
             &config.log,
             &config.ignored_variables,
-            again,
+            ("the log's level is", again),
         )?),
         ..Outside::default()
     };

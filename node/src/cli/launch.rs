@@ -65,11 +65,15 @@ pub(super) fn directory(place: &Place) -> PathBuf {
     named.unwrap_or_else(|| Path::new(".")).to_owned()
 }
 
-/// Starts the log, and gives what a daemon does when it is asked to read its configuration again.
+/// Starts the log, and gives what a daemon does when it is asked to read its configuration again: `again` takes up
+/// `what`.
 pub(super) fn start_logging(
     config: &LogConfig,
     ignored: &[(String, Option<String>)],
-    again: impl Fn() -> Result<LogConfig, Failure> + Send + Sync + 'static,
+    (what, again): (
+        &'static str,
+        impl Fn() -> Result<LogConfig, Failure> + Send + Sync + 'static,
+    ),
 ) -> Result<Reload, Failure> {
     let log = logging::init(config).map_err(Failure::failed)?;
     for (variable, nearest) in ignored {
@@ -82,7 +86,7 @@ pub(super) fn start_logging(
         Ok(config) => match log.set_level(config.level) {
             Ok(()) => tracing::info!(
                 level = config.level.as_str(),
-                "SIGHUP: the log's level is that of the configuration; the rest is read at the next start"
+                "SIGHUP: {what} as the configuration says; the rest is read at the next start"
             ),
             Err(error) => tracing::error!(%error, "SIGHUP: the log's level can't be changed"),
         },

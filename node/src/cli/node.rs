@@ -4,8 +4,10 @@ mod doctor;
 mod status;
 
 use shoal_node::Failure;
-use shoal_node::config::{LogLevel, NodeConfig, NodeFlags};
+use shoal_node::config::{LogLevel, NodeConfig, NodeFlags, load_network};
 use shoal_node::runtime::{self, Announcer, Outside};
+
+use tokio::sync::watch;
 
 use super::args::{Node, NodeRun};
 use super::launch::{directory, environment, list_text, overrides, path_text, start_logging};
@@ -25,15 +27,23 @@ pub(super) async fn run(
 async fn daemon(args: NodeRun, log_level: Option<LogLevel>, json: bool) -> Result<(), Failure> {
     let config = load(&args, log_level)?;
     let stop_with_stdin = args.daemon.stop_with_stdin;
-    let again = move || load(&args, log_level).map(|config| config.log);
+    let (moved, addresses) = watch::channel(Vec::new());
+    let again = move || {
+        let config = load(&args, log_level)?;
+        let params = load_network(&config.network).map_err(Failure::usage)?;
+        let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
+        moved.send_replace(addresses);
+        Ok(config.log)
+    };
     let outside = Outside {
         announcer: Announcer { json },
         stop_with_stdin,
         reload: Some(start_logging(
             &config.log,
             &config.ignored_variables,
-            again,
+            ("the log's level and the addresses are", again),
         )?),
+        addresses: Some(addresses),
         ..Outside::default()
     };
     runtime::run_node(config, outside).await

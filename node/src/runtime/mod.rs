@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use shoal_proto::NetworkHash;
 use shoal_roles::RequestKind;
-use shoal_topology::{NetworkParameters, Reach};
-use tokio::sync::{mpsc, oneshot};
+use shoal_topology::{Address, NetworkParameters, Reach};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -46,6 +46,8 @@ pub struct Outside {
     pub reload: Option<Reload>,
     /// What tells a node the time when it begins.
     pub wall: Wall,
+    /// Where others dial a node, whenever that changes; as long as there is none, where its configuration says.
+    pub addresses: Option<watch::Receiver<Vec<Address>>>,
 }
 
 impl Outside {

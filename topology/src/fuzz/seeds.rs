@@ -96,4 +96,25 @@ fn write_seeds() {
     write("directory", "descriptor", signed[0].encode());
     write("directory", "request", &request);
     write("directory", "response", &response);
+    let identity = crate::Identity::from_bytes(&[1; 32]);
+    let found = |alive, missed| crate::Found { alive, missed };
+    let report = crate::Report {
+        watcher: identity.id(),
+        at: 7,
+        found: [
+            (shoal_proto::NodeId::new([1; 32]), found(false, 3)),
+            (shoal_proto::NodeId::new([2; 32]), found(true, 0)),
+        ]
+        .into(),
+    };
+    write("report", "valid", &report.sign(&params.hash(), &identity));
+    write("report", "empty", b"");
+    let out = first.providers().iter().copied().take(1).collect();
+    let amendment = crate::agreement::Amendment::new(crate::Slot::new(9), &first, &out).unwrap();
+    let seats = crate::agreement::Seats::first(params.hash(), [identity.id()]).unwrap();
+    let seat = seats.of(&identity.id()).unwrap();
+    let vote = crate::agreement::AmendmentVote::sign(&seats, &identity, amendment.clone(), seat);
+    let certified = crate::agreement::CertifiedAmendment::of(&seats, &amendment, [&vote]).unwrap();
+    write("amendment", "vote", &vote.encode());
+    write("amendment", "certified", &certified.encode());
 }

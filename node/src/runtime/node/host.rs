@@ -15,8 +15,8 @@ use shoal_roles::RequestKind;
 use shoal_roles::node::{
     Figures, Node, NodeAction, NodeEvent, NodeInput, Place, Standing, Trouble, TroubleKind,
 };
-use shoal_topology::{DirectoryWarning, NetworkParameters, Ticket};
-use tokio::sync::{mpsc, oneshot};
+use shoal_topology::{Address, DirectoryWarning, NetworkParameters, Ticket};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::disk::DiskThread;
@@ -126,6 +126,7 @@ impl Host {
         mut inputs: Inputs,
         (stops, drain): (&mut Stops, Span),
         wall: &Wall,
+        moved: &mut Option<watch::Receiver<Vec<Address>>>,
     ) -> (Ended, mpsc::Receiver<NetEvent>) {
         let (mut batch, mut ended) = (Vec::new(), Ended::Stopped);
         let mut looks = tokio::time::interval(LOOK_AT_CLOCK);
@@ -142,6 +143,7 @@ impl Host {
                     }
                 }
                 Some(input) = inputs.done.recv() => self.tell(input),
+                addresses = moved_to(moved) => self.tell(NodeInput::Moved(addresses)),
                 Some(reply) = inputs.reports.recv() => {
                     // Who asked may have gone away.
                     let _ = reply.send(self.report());
@@ -399,6 +401,17 @@ impl Host {
             troubles: troubles.collect(),
         }
     }
+}
+
+/// Where the node is from now on, once that is said.
+async fn moved_to(moved: &mut Option<watch::Receiver<Vec<Address>>>) -> Vec<Address> {
+    if let Some(moved) = moved
+        && moved.changed().await.is_ok()
+    {
+        return moved.borrow_and_update().clone();
+    }
+    // Nobody is left who could say it.
+    std::future::pending().await
 }
 
 /// Whole seconds until the next epoch begins.

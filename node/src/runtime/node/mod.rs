@@ -17,7 +17,7 @@ use shoal_proto::NodeId;
 use shoal_provider::{SqliteOptions, SqliteStore};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
 use shoal_topology::{Address, FamilyProof, Identity, LocalNode, NetworkParameters, Role};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::disk::DiskThread;
 use self::host::{Ended, Host, Inputs, Report, Threads};
@@ -51,7 +51,7 @@ const STORE_FILE: &str = "mailboxes.db";
 ///
 /// # Errors
 /// What kept it from starting: each says what to do.
-pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failure> {
+pub async fn run_node(config: NodeConfig, mut outside: Outside) -> Result<(), Failure> {
     let params = super::load_parameters(&config.network)?;
     config.check(&params).map_err(Failure::usage)?;
     let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
@@ -62,16 +62,20 @@ pub async fn run_node(config: NodeConfig, outside: Outside) -> Result<(), Failur
     let family = family.map_err(Failure::usage)?;
     let mut stops = outside.stops().map_err(Failure::failed)?;
     loop {
+        let told = outside.addresses.as_ref();
+        let told = told.map(|told| told.borrow().clone());
+        let told = told.filter(|told| !told.is_empty());
         let starting = Starting {
             params: Arc::clone(&params),
             config: config.clone(),
-            addresses: addresses.clone(),
+            addresses: told.unwrap_or_else(|| addresses.clone()),
             family,
             identity: Arc::clone(&identity),
             clock: Clock::at(&outside.wall),
             wall: outside.wall.clone(),
         };
-        match starting.run(&dir, outside.announcer, &mut stops).await? {
+        let told = (&mut stops, &mut outside.addresses);
+        match starting.run(&dir, outside.announcer, told).await? {
             Ended::Stopped => break,
             Ended::ClockSet => tracing::warn!(
                 "this machine's clock, which was off, has been set: the node begins anew by what it says now"
@@ -117,7 +121,7 @@ impl Starting {
         self,
         dir: &StateDir,
         announcer: Announcer,
-        stops: &mut Stops,
+        (stops, moved): (&mut Stops, &mut Option<watch::Receiver<Vec<Address>>>),
     ) -> Result<Ended, Failure> {
         let (done_in, done) = mpsc::channel(INPUTS);
         let (processed_in, processed) = mpsc::channel(INPUTS);
@@ -163,7 +167,7 @@ impl Starting {
             reports,
         };
         let asked = (stops, self.config.drain);
-        let (ended, mut events) = host.run(inputs, asked, &self.wall).await;
+        let (ended, mut events) = host.run(inputs, asked, &self.wall, moved).await;
         frames.close();
         // What is in the rings leaves, and peers are told.
         net.shutdown();
