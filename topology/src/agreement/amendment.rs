@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use shoal_proto::{DocumentHash, NodeId};
 
 use super::seats::{MAX_SEATS, Seat, Seats};
-use super::vote::{MessageError, Reader, SIGNATURE, VERSION, check, sign};
+use super::vote::{
+    MessageError, Reader, SIGNATURE, Signatures, VERSION, check, put_signatures, sign,
+};
 use crate::{Document, Identity, Slot};
 
 /// A layout of its own among what seats sign.
@@ -179,7 +181,7 @@ pub struct CertifiedAmendment {
     seats: [u8; 32],
     amendment: Amendment,
     /// By seat, ascending.
-    signatures: Vec<(Seat, [u8; SIGNATURE])>,
+    signatures: Signatures,
 }
 
 impl CertifiedAmendment {
@@ -218,14 +220,9 @@ impl CertifiedAmendment {
     /// The encoding: the hash of the seats 32, the amendment, how many 2, and of each seat 2 and its signature 64.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let count = u16::try_from(self.signatures.len()).unwrap_or(u16::MAX);
         let mut bytes = self.seats.to_vec();
         self.amendment.encode_to(&mut bytes);
-        bytes.extend_from_slice(&count.to_be_bytes());
-        for (seat, signature) in &self.signatures {
-            bytes.extend_from_slice(&seat.0.to_be_bytes());
-            bytes.extend_from_slice(signature);
-        }
+        put_signatures(&mut bytes, &self.signatures);
         bytes
     }
 
@@ -239,18 +236,7 @@ impl CertifiedAmendment {
         }
         let mut reader = Reader(bytes);
         let (seats, amendment) = (*reader.take()?, Amendment::read(&mut reader)?);
-        let count = usize::from(u16::from_be_bytes(*reader.take()?));
-        if count > MAX_SEATS {
-            return Err(MessageError::Field("signatures"));
-        }
-        let mut signatures: Vec<(Seat, [u8; SIGNATURE])> = Vec::with_capacity(count);
-        for _ in 0..count {
-            let seat = reader.seat()?;
-            if signatures.last().is_some_and(|(last, _)| *last >= seat) {
-                return Err(MessageError::Field("signatures"));
-            }
-            signatures.push((seat, *reader.take()?));
-        }
+        let signatures = reader.signatures()?;
         reader.end()?;
         Ok(Self {
             seats,

@@ -3,8 +3,10 @@
 use shoal_proto::DocumentHash;
 
 use super::height::Height;
-use super::seats::{MAX_SEATS, Seat, Seats};
-use super::vote::{MessageError, Reader, SIGNATURE, Vote, VoteKind, check};
+use super::seats::{Seat, Seats};
+use super::vote::{
+    MessageError, Reader, SIGNATURE, Signatures, Vote, VoteKind, check, put_signatures,
+};
 use crate::Identity;
 
 /// Precommits of one round for one document, of more than two thirds of the seats. It proves to anybody
@@ -19,7 +21,7 @@ pub struct Certificate {
     /// The document.
     pub document: DocumentHash,
     /// By seat, ascending.
-    pub(super) signatures: Vec<(Seat, [u8; SIGNATURE])>,
+    pub(super) signatures: Signatures,
 }
 
 impl Certificate {
@@ -66,39 +68,22 @@ impl Certificate {
     /// The encoding: height 8, round 4, document 32, how many 2, and of each seat 2 and its signature 64.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let count = u16::try_from(self.signatures.len()).unwrap_or(u16::MAX);
         let mut bytes = Vec::with_capacity(46 + self.signatures.len() * (2 + SIGNATURE));
         bytes.extend_from_slice(&self.height.number().to_be_bytes());
         bytes.extend_from_slice(&self.round.to_be_bytes());
         bytes.extend_from_slice(self.document.as_bytes());
-        bytes.extend_from_slice(&count.to_be_bytes());
-        for (seat, signature) in &self.signatures {
-            bytes.extend_from_slice(&seat.0.to_be_bytes());
-            bytes.extend_from_slice(signature);
-        }
+        put_signatures(&mut bytes, &self.signatures);
         bytes
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, MessageError> {
         let (height, round) = reader.place()?;
         let document = DocumentHash::new(*reader.take()?);
-        let count = usize::from(u16::from_be_bytes(*reader.take()?));
-        if count > MAX_SEATS {
-            return Err(MessageError::Field("signatures"));
-        }
-        let mut signatures: Vec<(Seat, [u8; SIGNATURE])> = Vec::with_capacity(count);
-        for _ in 0..count {
-            let seat = reader.seat()?;
-            if signatures.last().is_some_and(|(last, _)| *last >= seat) {
-                return Err(MessageError::Field("signatures"));
-            }
-            signatures.push((seat, *reader.take()?));
-        }
         Ok(Self {
             height,
             round,
             document,
-            signatures,
+            signatures: reader.signatures()?,
         })
     }
 

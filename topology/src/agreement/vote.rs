@@ -228,6 +228,19 @@ fn signed(seats: &Seats, body: &[u8]) -> Vec<u8> {
     [DOMAIN, seats.network.as_bytes(), &seats.hash(), body].concat()
 }
 
+/// What seats have signed alike, ascending.
+pub(super) type Signatures = Vec<(Seat, [u8; SIGNATURE])>;
+
+/// Writes what [`Reader::signatures`] reads.
+pub(super) fn put_signatures(bytes: &mut Vec<u8>, signatures: &Signatures) {
+    let count = u16::try_from(signatures.len()).unwrap_or(u16::MAX);
+    bytes.extend_from_slice(&count.to_be_bytes());
+    for (seat, signature) in signatures {
+        bytes.extend_from_slice(&seat.0.to_be_bytes());
+        bytes.extend_from_slice(signature);
+    }
+}
+
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -253,6 +266,23 @@ impl<'a> Reader<'a> {
             return Err(MessageError::Field("seat"));
         }
         Ok(Seat(seat))
+    }
+
+    /// How many 2, and of each seat, ascending, 2 and its signature.
+    pub(super) fn signatures(&mut self) -> Result<Signatures, MessageError> {
+        let count = usize::from(u16::from_be_bytes(*self.take()?));
+        if count > MAX_SEATS {
+            return Err(MessageError::Field("signatures"));
+        }
+        let mut signatures = Signatures::with_capacity(count);
+        for _ in 0..count {
+            let seat = self.seat()?;
+            if signatures.last().is_some_and(|(last, _)| *last >= seat) {
+                return Err(MessageError::Field("signatures"));
+            }
+            signatures.push((seat, *self.take()?));
+        }
+        Ok(signatures)
     }
 
     pub(super) const fn end(&self) -> Result<(), MessageError> {

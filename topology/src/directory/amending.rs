@@ -216,13 +216,9 @@ impl<R: CryptoRng> Directory<R> {
         ticket: Ticket,
         bytes: Vec<u8>,
     ) {
-        if !self.peers.may_agree(from, now) {
-            self.counters.rate_limited += 1;
-            return self.verdict(ticket, Verdict::Ignore);
-        }
-        let Ok(vote) = AmendmentVote::decode(&bytes) else {
-            self.counters.not_agreement += 1;
-            return self.verdict(ticket, Verdict::Reject);
+        let read = || AmendmentVote::decode(&bytes);
+        let Some(vote) = self.heard(now, (from, ticket), read, |it| &mut it.not_agreement) else {
+            return;
         };
         let seats = self.archive.seats().cloned();
         let seats = seats.filter(|seats| seats.hash() == vote.seats);

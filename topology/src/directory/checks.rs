@@ -11,7 +11,10 @@ use super::council::Council;
 use super::jobs::Task;
 use super::pool::Inserted;
 use super::read::{Claim, News};
-use super::{Directory, DirectoryAction, JOB_PATIENCE, MAX_GOSSIP, MAX_MESSAGES, Ticket, Verdict};
+use super::{
+    Directory, DirectoryAction, DirectoryCounters, JOB_PATIENCE, MAX_GOSSIP, MAX_MESSAGES, Ticket,
+    Verdict,
+};
 use crate::agreement::{Message, MessageError, Verified};
 use crate::{DescriptorError, SignedDescriptor};
 
@@ -99,13 +102,10 @@ impl<R: CryptoRng> Directory<R> {
 
     /// Takes a message of the agreement as far as is cheap, and has its signatures checked.
     fn agreement_gossip(&mut self, now: Time, from: &NodeId, ticket: Ticket, bytes: Vec<u8>) {
-        if !self.peers.may_agree(from, now) {
-            self.counters.rate_limited += 1;
-            return self.verdict(ticket, Verdict::Ignore);
-        }
-        let Ok(message) = Message::decode(&bytes) else {
-            self.counters.not_agreement += 1;
-            return self.verdict(ticket, Verdict::Reject);
+        let read = || Message::decode(&bytes);
+        let Some(message) = self.heard(now, (from, ticket), read, |it| &mut it.not_agreement)
+        else {
+            return;
         };
         let (height, next) = (message.height(), self.archive.next_height());
         if height != next {
@@ -127,6 +127,28 @@ impl<R: CryptoRng> Directory<R> {
         if let Some(bytes) = self.message_waits(now, (*from, ticket), bytes) {
             self.job(Task::Message(bytes, message, seats));
         }
+    }
+
+    /// Reads what somebody said, if the neighbour that passed it on may say so much. What is none is counted, and held
+    /// against the neighbour.
+    pub(super) fn heard<T, E>(
+        &mut self,
+        now: Time,
+        (from, ticket): (&NodeId, Ticket),
+        read: impl FnOnce() -> Result<T, E>,
+        wrong: fn(&mut DirectoryCounters) -> &mut u64,
+    ) -> Option<T> {
+        if !self.peers.may_agree(from, now) {
+            self.counters.rate_limited += 1;
+            self.verdict(ticket, Verdict::Ignore);
+            return None;
+        }
+        let heard = read().ok();
+        if heard.is_none() {
+            *wrong(&mut self.counters) += 1;
+            self.verdict(ticket, Verdict::Reject);
+        }
+        heard
     }
 
     /// Has what a seat said, or evidence, wait for a check of signatures, if there is room. Gives its bytes if

@@ -42,13 +42,10 @@ impl<R: CryptoRng> Directory<R> {
         ticket: Ticket,
         bytes: Vec<u8>,
     ) {
-        if !self.peers.may_agree(from, now) {
-            self.counters.rate_limited += 1;
-            return self.verdict(ticket, Verdict::Ignore);
-        }
-        let Ok(evidence) = UnverifiedEvidence::read(&bytes) else {
-            self.counters.not_evidence += 1;
-            return self.verdict(ticket, Verdict::Reject);
+        let read = || UnverifiedEvidence::read(&bytes);
+        let Some(evidence) = self.heard(now, (from, ticket), read, |it| &mut it.not_evidence)
+        else {
+            return;
         };
         if evidence.height() > self.archive.next_height() {
             // Others are further on: whoever tells may have what leads there.

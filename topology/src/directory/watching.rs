@@ -372,13 +372,9 @@ impl<R: CryptoRng> Directory<R> {
         ticket: Ticket,
         bytes: Vec<u8>,
     ) {
-        if !self.peers.may_agree(from, now) {
-            self.counters.rate_limited += 1;
-            return self.verdict(ticket, Verdict::Ignore);
-        }
-        let Ok(report) = Report::read(&bytes) else {
-            self.counters.not_reports += 1;
-            return self.verdict(ticket, Verdict::Reject);
+        let read = || Report::read(&bytes);
+        let Some(report) = self.heard(now, (from, ticket), read, |it| &mut it.not_reports) else {
+            return;
         };
         if !self.is_report_news(now, &report) {
             return self.verdict(ticket, Verdict::Ignore);
