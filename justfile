@@ -31,6 +31,10 @@ built-once:
 deploy:
     .ci/run deploy
 
+# The alerting rules; needs Prometheus' promtool.
+alerts:
+    .ci/run alerts
+
 # The packet crate for browsers and phones.
 portable:
     .ci/run portable

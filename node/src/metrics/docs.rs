@@ -18,7 +18,8 @@ What a node and a client show at `/metrics`, if `metrics.listen` says where. All
 node, at every moment: `shoal_mix_received_packets_total` = `shoal_mix_forwarded_packets_total` + `shoal_mix_delivered_packets_total` +
 `shoal_mix_loops_returned_packets_total` + the sum of `shoal_mix_dropped_packets_total` + the sum of `shoal_mix_inside_packets`.
 Labels have few values, never a peer or a path. A histogram has the three series `_bucket`, `_sum` and `_count`. While the daemon's
-loop does not answer there is no page (503), rather than an old one. [deploy/grafana.json](../deploy/grafana.json) is a dashboard of these.
+loop does not answer there is no page (503), rather than an old one. [deploy/grafana.json](../deploy/grafana.json) is a dashboard of these,
+and [deploy/alerts.yml](../deploy/alerts.yml) has alerting rules.
 
 Next to it `/healthz` answers 200 while the daemon does its work, else 503 with the reasons, a line each (or as JSON, with
 `Accept: application/json`).
@@ -83,26 +84,118 @@ fn the_page_in_docs_is_that_of_the_declarations() {
     );
 }
 
+/// A file of the repository.
+fn file(path: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    std::fs::read_to_string(file).unwrap()
+}
+
+/// The words of a text, as metrics, keys and labels are made of.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+}
+
+/// The metric with this name, or of whose histogram it names a series.
+fn metric(name: &str) -> Option<&'static Metric> {
+    declared().find(|metric| {
+        let rest = name.strip_prefix(metric.name);
+        rest.is_some_and(|rest| ["", "_bucket"].contains(&rest))
+    })
+}
+
 /// The dashboard asks for nothing that is not exported.
 #[test]
 fn the_dashboard_knows_the_metrics() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grafana.json");
-    let text = std::fs::read_to_string(file).unwrap();
-    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&file("deploy/grafana.json")).unwrap();
     let mut asked = 0;
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().unwrap() {
-            let words = target["expr"].as_str().unwrap();
-            let words = words.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-            for name in words.filter(|word| word.starts_with("shoal_")) {
-                let known = declared().any(|metric| {
-                    let rest = name.strip_prefix(metric.name);
-                    rest.is_some_and(|rest| ["", "_bucket"].contains(&rest))
-                });
-                assert!(known, "{name}");
+            let asks = words(target["expr"].as_str().unwrap());
+            for name in asks.filter(|word| word.starts_with("shoal_")) {
+                assert!(metric(name).is_some(), "{name}");
                 asked += 1;
             }
         }
     }
     assert!(asked >= 10, "{asked}");
+}
+
+/// The alerts ask for nothing that is not exported, and name no label's value that there is not: such an
+/// alert would never come.
+#[test]
+fn the_alerts_know_the_metrics() {
+    let rules = file("deploy/alerts.yml");
+    let named = words(&rules).filter(|word| word.starts_with("shoal_"));
+    let asked = named.map(|name| assert!(metric(name).is_some(), "{name}"));
+    assert!(asked.count() >= 30);
+    for (before, after) in rules.match_indices('{').map(|(at, _)| rules.split_at(at)) {
+        let Some(metric) = metric(words(before).last().unwrap()) else {
+            continue;
+        };
+        let (selector, _) = after[1..].split_once('}').unwrap();
+        let (label, values) = selector.split_once(['=', '!']).unwrap();
+        // The job is Prometheus' own.
+        if label == "job" {
+            continue;
+        }
+        assert_eq!(Some(label), metric.label, "{}", metric.name);
+        let values = values.trim_start_matches(['=', '~']).trim_matches('"');
+        for value in values.split('|') {
+            let known = metric.values.iter().any(|(known, _)| *known == value);
+            assert!(known, "{}: {value}", metric.name);
+        }
+    }
+}
+
+/// Each alert is tried, told of, and says where on which page more stands.
+#[test]
+fn the_alerts_know_the_pages() {
+    let [rules, tests, operators] = [
+        "deploy/alerts.yml",
+        "deploy/alerts_test.yml",
+        "docs/operators.md",
+    ]
+    .map(file);
+    for alert in rules.split("- alert: ").skip(1) {
+        let (name, alert) = alert.split_once('\n').unwrap();
+        assert!(tests.contains(name), "{name} is not tried");
+        let told = operators.contains(&format!("`{name}`"));
+        assert!(told, "{name} is not in docs/operators.md");
+        let (head, what) = alert.split_once(" description: ").unwrap();
+        assert!(head.contains(" summary: "), "{name} has no summary");
+        let what = in_one_line(what);
+        assert!(what.contains("docs/"), "{name} does not say where to look");
+        for part in what.split("docs/operators.md, \"").skip(1) {
+            let (title, _) = part.split_once('"').unwrap();
+            let heading = format!("\n## {title}\n");
+            assert!(operators.contains(&heading), "{name}: {title}");
+        }
+    }
+}
+
+/// The keys of the configuration that alerts tell to change are there.
+#[test]
+fn the_alerts_know_the_configuration() {
+    let rules = in_one_line(&file("deploy/alerts.yml"));
+    let provider: toml::Table = file("deploy/provider.toml").parse().unwrap();
+    let mut told = 0;
+    for (section, keys) in &provider {
+        let Some(keys) = keys.as_table() else {
+            continue;
+        };
+        for after in rules.split(&format!(" {section}.")).skip(1) {
+            let key = words(after).next().unwrap();
+            // Else it is the end of a sentence.
+            if !key.is_empty() {
+                assert!(keys.contains_key(key), "{section}.{key}");
+                told += 1;
+            }
+        }
+    }
+    assert!(told >= 8, "{told}");
+}
+
+/// A text whose lines are no lines of its own.
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

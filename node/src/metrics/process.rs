@@ -12,6 +12,8 @@ shoal_proto::counters! {
         open: gauge "files", "If it grows all the time, something is not closed: report it.";
         /// Files and sockets that the process may have open.
         allowed: gauge "files", "Raise it (LimitNOFILE in a unit, `ulimit -n`) long before as many are open.";
+        /// What the process has in memory; 0 where the system does not say as Linux does.
+        resident: gauge "bytes", "The unit in deploy allows 900 MB: lower queues.packets_per_second or queues.replay_memory, or allow more.";
     }
 }
 
@@ -27,6 +29,7 @@ impl ProcessFigures {
         Self {
             open: open.unwrap_or(0),
             allowed: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+            resident: resident_bytes().unwrap_or(0),
         }
     }
 }
@@ -69,6 +72,7 @@ mod tests {
     fn memory_is_what_the_system_says() {
         let bytes = resident_bytes().unwrap();
         assert!((1 << 20..1 << 36).contains(&bytes), "{bytes}");
+        assert!(ProcessFigures::now().resident > 1 << 20);
     }
 
     #[test]

@@ -44,6 +44,10 @@ struct Entry {
     counted: Vec<IpAddr>,
     /// When it is dialled beside a connection that is dead.
     beside: Option<Instant>,
+    /// Whether that has been done since it was last connected.
+    was_beside: bool,
+    /// Its addresses are other ones than when it was last dialled.
+    moved: bool,
     /// Where it was found last. It is dialled there whoever else says to be there, so that nobody can
     /// keep us from a member by naming its address often.
     found: Option<IpAddr>,
@@ -57,7 +61,27 @@ impl Entry {
             state,
             counted: Vec::new(),
             beside: None,
+            was_beside: false,
+            moved: false,
             found: None,
+        }
+    }
+
+    /// With other addresses than before. A dial under way leads where it is not any more, and takes long to
+    /// fail: nobody waits for that.
+    fn moves(self, addresses: Vec<Multiaddr>, now: Instant, soon: Instant) -> Self {
+        let connected = matches!(self.state, State::Connected { .. });
+        let state = match self.state {
+            State::Waiting { .. } | State::Dialling => State::Waiting { until: soon },
+            connected @ State::Connected { .. } => connected,
+        };
+        Self {
+            addresses,
+            state,
+            failures: if connected { self.failures } else { 0 },
+            beside: self.beside.or(self.was_beside.then_some(now)),
+            moved: true,
+            ..self
         }
     }
 
@@ -118,7 +142,8 @@ impl Dialer {
         }
     }
 
-    /// Replaces the members. Who is new is due soon, and so is who has new addresses.
+    /// Replaces the members. Who is new is due soon, and so is who has new addresses, unless it is connected
+    /// by a connection that is not known to be dead.
     pub(super) fn set(
         &mut self,
         now: Instant,
@@ -132,11 +157,8 @@ impl Dialer {
             }
             let entry = match before.remove(&node) {
                 Some(entry) if entry.addresses == addresses => entry,
-                Some(Entry {
-                    state: State::Waiting { .. },
-                    ..
-                })
-                | None => {
+                Some(entry) => entry.moves(addresses, now, self.soon(now, &node)),
+                None => {
                     let state = if is_connected(&node) {
                         State::Connected { since: now }
                     } else {
@@ -146,7 +168,6 @@ impl Dialer {
                     };
                     Entry::new(addresses, state)
                 }
-                Some(entry) => Entry { addresses, ..entry },
             };
             self.peers.insert(node, entry);
         }
@@ -218,10 +239,17 @@ impl Dialer {
         let mut due = Vec::new();
         for (node, entry) in &mut self.peers {
             if entry.beside.take_if(|at| *at <= now).is_some() && !has_another(node) {
+                entry.was_beside = true;
                 due.push((*node, entry.open(now, &mut self.targets).open));
             }
         }
         due
+    }
+
+    /// Whether a member is to be dialled although it is being dialled: that leads where it was before. Once.
+    pub(super) fn has_moved(&mut self, node: &NodeId) -> bool {
+        let entry = self.peers.get_mut(node);
+        entry.is_some_and(|entry| std::mem::take(&mut entry.moved))
     }
 
     /// A dial beside a dead connection failed.
@@ -258,6 +286,7 @@ impl Dialer {
     pub(super) fn connected(&mut self, now: Instant, node: &NodeId) {
         if let Some(entry) = self.peers.get_mut(node) {
             entry.state = State::Connected { since: now };
+            entry.was_beside = false;
         }
     }
 
@@ -274,6 +303,7 @@ impl Dialer {
             entry.failed();
         }
         entry.beside = None;
+        entry.was_beside = false;
         entry.state = State::Waiting {
             until: soon + self.backoff.wait(entry.failures),
         };
@@ -417,6 +447,40 @@ mod tests {
                 assert_eq!(dialled(dialer.beside(start + wait, |_| false)), NOBODY);
             }
         }
+    }
+
+    #[test]
+    fn who_has_moved_is_dialled_at_once_whatever_dial_is_under_way() {
+        let (mut dialer, start) = parts(0);
+        let node = NodeId::new([5; 32]);
+        dialer.set(start, peers(&[5], 1), |_| false);
+        assert_eq!(dialled(dialer.due(start + SPREAD, 9)), [5]);
+        assert!(!dialer.has_moved(&node));
+        let now = start + SECOND;
+        dialer.set(now, peers(&[5], 1), |_| false);
+        assert_eq!(dialled(dialer.due(now + SPREAD, 9)), NOBODY, "no news");
+        dialer.set(now, peers(&[5], 2), |_| false);
+        let due = dialer.due(now + SPREAD, 9);
+        assert_eq!(due[0].1, peers(&[5], 2)[&node]);
+        assert!(dialer.has_moved(&node));
+        assert!(!dialer.has_moved(&node), "once");
+        // Connected: only when the connection is dead, and again if that led where it was before.
+        dialer.connected(now, &node);
+        dialer.set(now, peers(&[5], 3), |_| true);
+        assert_eq!(dialled(dialer.due(now + SECOND, 9)), NOBODY);
+        assert_eq!(dialled(dialer.beside(now + SECOND, |_| false)), NOBODY);
+        dialer.dead(now + SECOND, &node);
+        assert_eq!(dialled(dialer.beside(now + SECOND, |_| false)), [5]);
+        assert!(dialer.has_moved(&node));
+        dialer.set(now + SECOND, peers(&[5], 4), |_| true);
+        let beside = dialer.beside(now + SECOND, |_| false);
+        assert_eq!(beside[0].1, peers(&[5], 4)[&node]);
+        assert!(dialer.has_moved(&node));
+        // The old connection is gone, and a dial of the old address is not.
+        dialer.disconnected(now + SECOND, &node);
+        dialer.set(now + SECOND, peers(&[5], 5), |_| false);
+        assert_eq!(dialled(dialer.due(now + SECOND + SPREAD, 9)), [5]);
+        assert!(dialer.has_moved(&node));
     }
 
     #[test]

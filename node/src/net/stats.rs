@@ -64,8 +64,8 @@ shared_counters! {
     coalesced: counter "writes";
     /// Frames that were in a ring, or in a write that failed, when their link closed.
     abandoned: counter "frames", "Some are lost whenever a peer restarts. If it grows all the time, look at the machine's network.";
-    /// Frames handed to connections that then gave no sign of their peer any more: written, and as far as
-    /// is known never read. They are among those written.
+    /// Frames handed to connections that then gave no sign of their peer any more, or that it has lost and
+    /// replaced: written, and as far as is known never read. They are among those written.
     unconfirmed: counter "frames", "The way to a peer was cut without a word. If it grows all the time, look at the machine's network.";
     /// Connections closed because a member did not answer on them within 3 s, twice in a row, and nothing
     /// else came on them.

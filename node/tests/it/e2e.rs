@@ -15,6 +15,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::namespaces::Space;
+
 /// How long anything may take that is waited for; far more than it does.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
@@ -40,10 +42,20 @@ pub(crate) fn free_port() -> u16 {
 /// The binary, without the environment that could configure it.
 pub(crate) fn shoal(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+    command.args(arguments);
+    alone(command)
+}
+
+/// The same on a machine of its own. The process is that of the binary.
+fn shoal_on(space: &Space, arguments: &[&str]) -> Command {
+    let mut command = Command::new("ip");
+    command.args(space.within());
+    command.arg(env!("CARGO_BIN_EXE_shoal")).args(arguments);
+    alone(command)
+}
+
+fn alone(mut command: Command) -> Command {
+    command.stdin(Stdio::null()).kill_on_drop(true);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SHOAL_")) {
         command.env_remove(name);
     }
@@ -76,7 +88,15 @@ impl Place {
 
     /// Runs a command to its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = shoal(arguments);
+        self.to_its_end(shoal(arguments)).await
+    }
+
+    /// The same on a machine of its own.
+    pub(crate) async fn run_on(&self, space: &Space, arguments: &[&str]) -> Output {
+        self.to_its_end(shoal_on(space, arguments)).await
+    }
+
+    async fn to_its_end(&self, mut command: Command) -> Output {
         command.current_dir(self.path());
         timeout(2 * LONG, command.output())
             .await
@@ -157,15 +177,24 @@ impl Place {
         arguments: &[&str],
         variables: &[(&str, &Path)],
     ) -> Daemon {
+        let mut command = shoal(arguments);
+        command.envs(variables.iter().copied());
+        self.daemon(name, command)
+    }
+
+    /// The same as [`Self::start`] on a machine of its own.
+    pub(crate) fn start_on(&self, space: &Space, name: &str, arguments: &[&str]) -> Daemon {
+        self.daemon(name, shoal_on(space, arguments))
+    }
+
+    fn daemon(&self, name: &str, mut command: Command) -> Daemon {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.file(&format!("{name}.log")))
             .unwrap();
-        let mut command = shoal(arguments);
         command.args(["--json", "--stop-with-stdin", "--dir", name]);
         command.current_dir(self.path());
-        command.envs(variables.iter().copied());
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

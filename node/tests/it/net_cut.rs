@@ -327,6 +327,49 @@ async fn a_way_that_is_cut_without_a_word_is_left_for_the_other_in_seconds() {
     assert_eq!(*ways[1 - carries].used.borrow(), 1);
 }
 
+/// A member that comes back from elsewhere before its silence was noticed: what was written to where it was is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_on_a_connection_that_is_replaced_is_counted() {
+    const LOST: u64 = 40;
+    let mut nodes = [
+        (1, Node::new(1, &[TCP]).await),
+        (2, Node::new(2, &[TCP]).await),
+    ];
+    // The lower one dials at once.
+    nodes.sort_by_key(|(_, node)| node.id);
+    let [(seed, mut b), (_, mut a)] = nodes;
+    let way = Way::to(socket(&b.addresses[0])).await;
+    a.packets(&[b.id]);
+    b.packets(&[a.id]);
+    b.net.set_peers(only(a.id, Vec::new()));
+    a.net.set_peers(only(b.id, vec![way.address()]));
+    a.link_up(b.id).await;
+    b.link_up(a.id).await;
+    // Of two connections that come up within five seconds neither replaces the other.
+    tokio::time::sleep(Duration::from_millis(5500)).await;
+    a.send(&b.id, 0).await;
+    assert_eq!(b.frame(a.id).await, 0);
+    way.cut().await;
+    for number in 1..=LOST {
+        a.send(&b.id, number).await;
+    }
+    let mut again = Node::new(seed, &[TCP]).await;
+    again.packets(&[a.id]);
+    again.net.set_peers(only(a.id, a.addresses.clone()));
+    a.link_up(b.id).await;
+    again.link_up(a.id).await;
+    a.send(&b.id, 1000).await;
+    // What was still in the ring comes before.
+    let mut arrived = 0;
+    while again.frame(a.id).await != 1000 {
+        arrived += 1;
+    }
+    let stats = a.net.stats();
+    let counted = stats.unconfirmed + stats.abandoned;
+    assert!(counted >= LOST - arrived, "{counted} and {arrived}");
+    assert_eq!(stats.dead_closed, 0, "it was not noticed by itself");
+}
+
 /// Where members keep quiet because they have nothing to say, nothing is cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_that_answer_keep_their_links() {

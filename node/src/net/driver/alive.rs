@@ -174,8 +174,12 @@ impl Driver {
             if addresses.is_empty() {
                 continue;
             }
+            let condition = match self.dialer.has_moved(&node) {
+                true => PeerCondition::Always,
+                false => PeerCondition::NotDialing,
+            };
             let options = DialOpts::peer_id(peer)
-                .condition(PeerCondition::NotDialing)
+                .condition(condition)
                 .addresses(addresses)
                 .allocate_new_port()
                 .build();

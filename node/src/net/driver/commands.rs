@@ -46,8 +46,12 @@ impl Driver {
         };
         let most = self.shared.limits.addresses_per_peer;
         let addresses = dialable(addresses, &peer, self.reach, most);
+        let condition = match self.dialer.has_moved(&node) {
+            true => PeerCondition::Disconnected,
+            false => PeerCondition::DisconnectedAndNotDialing,
+        };
         let options = DialOpts::peer_id(peer)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .condition(condition)
             .addresses(addresses)
             // From the listening port, two that dial each other at once would both be the
             // dialler of one connection, and fail to agree on anything.

@@ -163,6 +163,12 @@ impl Driver {
                 }
             }
             packets::Event::Leave { node, connection } => self.links.leave(&node, connection),
+            // Clients are not asked, so nobody knows what of theirs has arrived.
+            packets::Event::Replaced { node, connection } => {
+                if self.packets().is_kept(&node) {
+                    self.links.dead(&node, connection);
+                }
+            }
             packets::Event::Outbound {
                 node,
                 link,

@@ -59,6 +59,11 @@ pub(crate) enum Event {
         node: NodeId,
         connection: ConnectionId,
     },
+    /// The peer has lost this connection, and made another one.
+    Replaced {
+        node: NodeId,
+        connection: ConnectionId,
+    },
     /// The substream to write frames to.
     Outbound {
         node: NodeId,
@@ -321,6 +326,8 @@ impl Behaviour {
         let replaced = peer.add(connection, by_lower, now);
         peer.keep = keep;
         for old in replaced {
+            let connection = old;
+            self.act(ToSwarm::GenerateEvent(Event::Replaced { node, connection }));
             self.close(id, old);
         }
         self.settle(id, now);
