@@ -197,7 +197,7 @@ async fn a_provider_behind_a_router_with_a_forwarded_port_works() {
     assert!(told.starts_with("3 of 4"), "{told}");
     daemons.extend([alice, bob]);
     for daemon in &daemons {
-        daemon.terminate();
+        daemon.interrupt();
     }
     for daemon in daemons {
         assert_eq!(daemon.stopped().await.code(), Some(0));
