@@ -6,7 +6,7 @@ use shoal_proto::{DocumentHash, Epoch, NodeId};
 use thiserror::Error;
 
 use crate::agreement::Height;
-use crate::{Misfit, Role, TieKind};
+use crate::{Address, Misfit, Role, TieKind};
 
 /// Why network parameters were refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -34,6 +34,19 @@ pub enum ParameterError {
         ip: IpAddr,
         /// Why.
         why: Misfit,
+    },
+    /// Two genesis members have one address, where only one of them can be.
+    #[error(
+        "genesis_members.{member}.addresses: {address} is the address of {other} too, and one node can be \
+         there: give each its own"
+    )]
+    SharedAddress {
+        /// Whose.
+        member: NodeId,
+        /// Who has it too, further up.
+        other: NodeId,
+        /// Which.
+        address: Address,
     },
     /// A recovery does not count.
     #[error("recoveries: {0}")]
@@ -143,7 +156,9 @@ impl ParameterError {
     pub(crate) fn key(&self) -> Option<String> {
         match self {
             Self::Range { key, .. } => Some(key.clone()),
-            Self::Address { member, .. } => Some(format!("genesis_members.{member}.addresses")),
+            Self::Address { member, .. } | Self::SharedAddress { member, .. } => {
+                Some(format!("genesis_members.{member}.addresses"))
+            }
             Self::DuplicateMember(member) | Self::Identity(member) => {
                 Some(format!("genesis_members.{member}.id"))
             }
@@ -395,6 +410,9 @@ pub enum DocumentError {
     /// Members in two positions have something in common.
     #[error("{} in two positions", common(*.0))]
     Torn(TieKind),
+    /// Two members have one address.
+    #[error("two members with one address")]
+    SharedAddress,
     /// The document is not what follows from its members and its predecessor.
     #[error("not what follows from its members and the document before")]
     NotDerived,

@@ -35,6 +35,7 @@ mod address;
 mod adopt;
 pub mod agreement;
 mod amended;
+mod apart;
 mod bounded;
 mod canonical;
 pub mod capacity;

@@ -390,6 +390,7 @@ impl NetworkParameters {
             wrong.push(range("genesis_members", &count, "at most 1024 members"));
         }
         let (mut seen, reach) = (BTreeSet::new(), self.reach());
+        let mut taken: BTreeMap<&Address, NodeId> = BTreeMap::new();
         for member in &self.genesis_members {
             if !seen.insert(member.id) {
                 wrong.push(ParameterError::DuplicateMember(member.id));
@@ -406,6 +407,17 @@ impl NetworkParameters {
                 let key = format!("genesis_members.{}.addresses", member.id);
                 let count = format!("{} addresses", member.addresses.len());
                 wrong.push(range(&key, &count, "at most 8 addresses"));
+            }
+            for address in &member.addresses {
+                let other = *taken.entry(address).or_insert(member.id);
+                if other != member.id {
+                    let (member, address) = (member.id, address.clone());
+                    wrong.push(ParameterError::SharedAddress {
+                        member,
+                        other,
+                        address,
+                    });
+                }
             }
             let ips = member.addresses.iter().map(Address::ip);
             let misfits = ips.filter_map(|ip| Some((ip, reach.check(ip).err()?)));
