@@ -240,6 +240,9 @@ impl Descriptor {
             let fits = rules.reach.check(ip);
             fits.map_err(|why| DescriptorError::Misfit(ip, why))?;
         }
+        if let Some(missing) = rules.params.families.missing(&self.addresses) {
+            return Err(DescriptorError::Families(missing));
+        }
         if self.versions.len() > MAX_VERSIONS || !self.versions.contains(&PACKET_VERSION) {
             return Err(DescriptorError::Versions);
         }

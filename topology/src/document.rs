@@ -9,6 +9,7 @@ use rand::CryptoRng;
 use shoal_proto::{DocumentHash, Epoch, NetworkHash, NodeId, wire};
 
 use crate::agreement::{Height, Holder, Reveal, Seats, Seed};
+use crate::apart;
 use crate::bounded::has_at_most;
 use crate::canonical::Canonical;
 use crate::expelled::{Expelled, Expulsion, Forming, MAX_EXPELLED_BYTES, Offences, contents_hash};
@@ -19,7 +20,7 @@ use crate::newcomers::{self, is_of_age};
 use crate::position::Position;
 use crate::rules::Rules;
 use crate::ties::Tie;
-use crate::{DocumentError, Family, NetworkParameters, Role, SignedDescriptor};
+use crate::{Address, DocumentError, Family, NetworkParameters, Role, SignedDescriptor};
 
 /// Most members of a document.
 pub const MAX_MEMBERS: usize = 10_000;
@@ -136,8 +137,8 @@ impl Document {
     /// The document that has this place, of a set of descriptors, and the seats that decide what follows. Of
     /// several descriptors of one node the one with the highest sequence counts; those without a key for
     /// the epoch are left out. If there are more than [`MAX_MEMBERS`], genesis members come first
-    /// and then those with the smallest hash. Left out is, too, who is tied to members in a position where
-    /// it can't stand; and who is expelled, unless a position would be empty: see docs/directory.md.
+    /// and then those with the smallest hash. Left out is, too, who advertises an address of another; who is tied
+    /// to members in a position where it can't stand; and who is expelled, unless a position would be empty: see docs/directory.md.
     ///
     /// # Errors
     /// When a layer would be empty or there is no provider, or the proof is wrong.
@@ -206,6 +207,7 @@ impl Document {
             let before = base.and_then(|base| base.member(&member.id));
             member.since = before.map_or(place.height(), |before| before.since);
         }
+        apart::settle(rules, place, seed, &mut members);
         let candidate = |member: &Member| {
             let before = base.and_then(|document| document.member(&member.id));
             let before = before.filter(|before| before.role == member.role);
@@ -286,6 +288,7 @@ impl Document {
             return Err(DocumentError::Expelled);
         }
         let mut tied: BTreeMap<Tie, u8> = BTreeMap::new();
+        let mut taken: BTreeSet<&Address> = BTreeSet::new();
         let mut positions = vec![Vec::new(); usize::from(rules.params.layers) + 1];
         for member in members.values() {
             if member.since < Height::FIRST || member.since > header.height {
@@ -293,6 +296,10 @@ impl Document {
             }
             if member.role == Role::Provider && member.layer > 0 {
                 return Err(DocumentError::Layer(member.layer.into()));
+            }
+            let own = BTreeSet::from_iter(&member.addresses);
+            if own.into_iter().any(|address| !taken.insert(address)) {
+                return Err(DocumentError::SharedAddress);
             }
             let Some(position) = member.position() else {
                 continue;
@@ -366,8 +373,8 @@ impl Document {
     }
 
     /// Decodes a document and verifies it by itself: every member's keys and addresses, its layer, no member
-    /// twice, no layer empty, a provider, no family and no address prefix in two positions, one
-    /// canonical encoding.
+    /// twice, no layer empty, a provider, no family and no address prefix in two positions, no two with one
+    /// address, one canonical encoding.
     /// Whether its members have said so of themselves, and whether it follows from the document before, is
     /// for who has their descriptors and that; whether it counts its certificate says.
     ///

@@ -6,7 +6,7 @@ use shoal_proto::{DocumentHash, Epoch, NodeId};
 use thiserror::Error;
 
 use crate::agreement::Height;
-use crate::{Misfit, Role, TieKind};
+use crate::{Address, Misfit, Role, TieKind};
 
 /// Why network parameters were refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -34,6 +34,30 @@ pub enum ParameterError {
         ip: IpAddr,
         /// Why.
         why: Misfit,
+    },
+    /// A genesis member has no address of a family that the network asks for.
+    #[error(
+        "genesis_members.{member}.addresses: families = \"both\" asks for an IPv4 and an IPv6 address, and there is no \
+         {missing} address among the first that fit into a document (96 bytes): add one, before others"
+    )]
+    Families {
+        /// Whose.
+        member: NodeId,
+        /// `IPv4` or `IPv6`.
+        missing: &'static str,
+    },
+    /// Two genesis members have one address, where only one of them can be.
+    #[error(
+        "genesis_members.{member}.addresses: {address} is the address of {other} too, and one node can be \
+         there: give each its own"
+    )]
+    SharedAddress {
+        /// Whose.
+        member: NodeId,
+        /// Who has it too, further up.
+        other: NodeId,
+        /// Which.
+        address: Address,
     },
     /// A recovery does not count.
     #[error("recoveries: {0}")]
@@ -143,7 +167,9 @@ impl ParameterError {
     pub(crate) fn key(&self) -> Option<String> {
         match self {
             Self::Range { key, .. } => Some(key.clone()),
-            Self::Address { member, .. } => Some(format!("genesis_members.{member}.addresses")),
+            Self::Address { member, .. }
+            | Self::SharedAddress { member, .. }
+            | Self::Families { member, .. } => Some(format!("genesis_members.{member}.addresses")),
             Self::DuplicateMember(member) | Self::Identity(member) => {
                 Some(format!("genesis_members.{member}.id"))
             }
@@ -245,6 +271,9 @@ pub enum DescriptorError {
     /// An address that members of this network don't dial.
     #[error("{0} {1}")]
     Misfit(IpAddr, Misfit),
+    /// The network asks for addresses of both families, and one is missing among those that fit into a document.
+    #[error("no {0} address among the first, and the network asks for both families")]
+    Families(&'static str),
     /// It does not speak the packet version of this network, or lists too many.
     #[error("does not speak the network's packet version")]
     Versions,
@@ -283,6 +312,7 @@ impl DescriptorError {
             Self::AddressCount(_) => Refusal::AddressCount,
             Self::Address(_) => Refusal::Address,
             Self::Misfit(..) => Refusal::Misfit,
+            Self::Families(_) => Refusal::Families,
             Self::Versions => Refusal::Versions,
             Self::Family => Refusal::Family,
             Self::Unproven => Refusal::Unproven,
@@ -328,6 +358,8 @@ shoal_proto::labels! {
         /// One of its addresses is not of the network's kind: a private one in a public network, or none
         /// that can be dialled.
         Misfit = "misfit", "If it is your own node's, set advertise to an address that the others can dial.";
+        /// It has no IPv4 or no IPv6 address, and the network asks for both.
+        Families = "families", "If it is your own node's, set advertise to an address of each family.";
         /// It does not speak the network's packet version.
         Versions = "versions", "Update if others run a newer version.";
         /// Its family is not a key with a signature.
@@ -395,6 +427,9 @@ pub enum DocumentError {
     /// Members in two positions have something in common.
     #[error("{} in two positions", common(*.0))]
     Torn(TieKind),
+    /// Two members have one address.
+    #[error("two members with one address")]
+    SharedAddress,
     /// The document is not what follows from its members and its predecessor.
     #[error("not what follows from its members and the document before")]
     NotDerived,

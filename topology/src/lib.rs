@@ -35,6 +35,7 @@ mod address;
 mod adopt;
 pub mod agreement;
 mod amended;
+mod apart;
 mod bounded;
 mod canonical;
 pub mod capacity;
@@ -107,7 +108,7 @@ pub use keyring::KeyRing;
 pub use latency::Latency;
 pub use member::{MAX_EXTRACT_BYTES, Member};
 pub use network_file::NetworkFile;
-pub use parameters::{Admission, GenesisMember, NetworkParameters, Profile};
+pub use parameters::{Admission, Families, GenesisMember, NetworkParameters, Profile};
 pub use poisson::{MISSED_AFTER, PoissonClock, Tick};
 pub use reach::{Misfit, Reach, Scope};
 pub use recovery::{

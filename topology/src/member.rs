@@ -63,20 +63,13 @@ impl Member {
 
     /// Of who says this of itself, without a layer. None without a key for the epoch.
     pub(crate) fn of(descriptor: &Descriptor, epoch: Epoch) -> Option<Self> {
-        let mut room = ADDRESS_BYTES;
-        let fits = |address: &&Address| {
-            let left = room.checked_sub(address.to_string().len() + 2);
-            room = left.unwrap_or(0);
-            left.is_some()
-        };
-        let addresses = descriptor.addresses.iter().take_while(fits).cloned();
         Some(Self {
             id: descriptor.identity,
             role: descriptor.role,
             layer: 0,
             sequence: descriptor.sequence,
             key: descriptor.key_for(epoch)?,
-            addresses: addresses.collect(),
+            addresses: extracted(&descriptor.addresses).to_vec(),
             family: descriptor.family.map(|proof| proof.family),
             capacity_class: descriptor.capacity_class,
             vrf_key: descriptor.vrf_key,
@@ -152,6 +145,18 @@ impl Member {
             since: Height::new(wire.since.into()),
         })
     }
+}
+
+/// The addresses of a descriptor that a document says: from the first on, as many as fit.
+pub(crate) fn extracted(addresses: &[Address]) -> &[Address] {
+    let mut room = ADDRESS_BYTES;
+    let fits = |address: &&Address| {
+        let left = room.checked_sub(address.to_string().len() + 2);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let count = addresses.iter().take_while(fits).count();
+    addresses.get(..count).unwrap_or(addresses)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shoal_proto::NodeId;
 
 use crate::agreement::{Height, Seed};
+use crate::apart::Holders;
 use crate::document::Place;
 use crate::rules::Rules;
 use crate::ties::{Tie, TieKind};
@@ -50,22 +51,25 @@ fn prefixes(member: &Member) -> impl Iterator<Item = Tie> {
     prefixes.copied().collect::<Vec<_>>().into_iter()
 }
 
-/// Leaves out of those that could come in those that have not been drawn: at most a share of the members come
-/// in a term, and one of each address prefix. First members come whenever they are there.
+/// Leaves out of those that could come in who has an address of another, and in a network that limits how many come
+/// those that have not been drawn: at most a share of the members come in a term, and one of each address prefix.
+/// First members come whenever they are there.
 pub(crate) fn draw<D: AsRef<Document>>(
     rules: &Rules,
     place: &Place<D>,
     seed: &Seed,
     members: &mut BTreeMap<NodeId, Member>,
 ) {
-    let Some(base) = place.base().filter(|_| rules.params.newcomers < 1.0) else {
+    let Some(base) = place.base() else {
         return;
     };
-    let comes = |id: &&NodeId| base.member(id).is_none() && !rules.is_genesis(id);
-    let mut waiting: Vec<NodeId> = members.keys().filter(comes).copied().collect();
+    let comes = |id: &NodeId| base.member(id).is_none() && !rules.is_genesis(id);
+    let mut waiting: Vec<NodeId> = members.keys().filter(|id| comes(id)).copied().collect();
     if waiting.is_empty() {
         return;
     }
+    let mut holders = Holders::of(members.values().filter(|member| !comes(&member.id)));
+    let is_limited = rules.params.newcomers < 1.0;
     let (mut room, _) = room(rules, base, place.height());
     let came = came(rules, base, place.height());
     let mut taken: BTreeSet<Tie> = came.flat_map(prefixes).collect();
@@ -75,10 +79,11 @@ pub(crate) fn draw<D: AsRef<Document>>(
             continue;
         };
         let own = Vec::from_iter(prefixes(member));
-        if room == 0 || own.iter().any(|prefix| taken.contains(prefix)) {
+        let is_beside = || own.iter().any(|prefix| taken.contains(prefix));
+        if is_limited && (room == 0 || is_beside()) || !holders.admit(member) {
             members.remove(&id);
         } else {
-            room -= 1;
+            room = room.saturating_sub(1);
             taken.extend(own);
         }
     }

@@ -9,6 +9,7 @@ use shoal_proto::{Epoch, FamilyId, NetworkHash, NodeId, Span, Time};
 use crate::canonical::Canonical;
 use crate::identity::usable_key;
 use crate::layers::{Candidate, assign};
+use crate::member::extracted;
 use crate::{Address, DocumentError, MAX_ADDRESSES, ParameterError, Reach, Recovery, Role};
 
 /// What defines a network. Its hash is part of every protocol name, so that nodes with other
@@ -43,6 +44,9 @@ pub struct NetworkParameters {
     pub work: u8,
     /// For how many terms a newcomer has no seat: 0 to 1000.
     pub seat_age: u32,
+    /// Which families of addresses a member has to have: any, unless the file says otherwise.
+    #[serde(default)]
+    pub families: Families,
     /// Rates that clients choose from by name: 1 to 16 profiles.
     pub profiles: BTreeMap<String, Profile>,
     /// The nodes that the network starts with, and that newcomers ask first.
@@ -63,6 +67,33 @@ pub enum Admission {
     Open,
     /// The members that the network starts with, and nobody else.
     List,
+}
+
+/// Which families of addresses (IPv4, IPv6) a member has to have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Families {
+    /// One of them, whichever.
+    #[default]
+    Any,
+    /// Both: members of one family alone don't reach those of the other.
+    Both,
+}
+
+impl Families {
+    /// The family that is asked for and missing in what a document says of a node with these addresses: the first
+    /// of them, as many as fit.
+    #[must_use]
+    pub fn missing(self, addresses: &[Address]) -> Option<&'static str> {
+        let first = extracted(addresses);
+        match self {
+            Self::Any => None,
+            Self::Both if !first.iter().any(|it| it.ip().is_ipv4()) => Some("IPv4"),
+            Self::Both if !first.iter().any(|it| it.ip().is_ipv6()) => Some("IPv6"),
+            Self::Both => None,
+        }
+    }
 }
 
 /// The rates of a client's four Poisson processes, of its mailbox's clock and of its downlink.
@@ -127,6 +158,7 @@ impl NetworkParameters {
             newcomers: 1.0,
             work: 0,
             seat_age: 0,
+            families: Families::Any,
             profiles: Self::default_profiles(),
             genesis_members: Vec::new(),
             recoveries: Vec::new(),
@@ -272,6 +304,10 @@ impl NetworkParameters {
         for (id, family) in families {
             h = h.bytes(id.as_bytes()).bytes(family.as_bytes().as_slice());
         }
+        // As do those that take any address.
+        if self.families == Families::Both {
+            h = h.bytes(b"both families of addresses");
+        }
         NetworkHash::new(h.finish())
     }
 
@@ -390,6 +426,7 @@ impl NetworkParameters {
             wrong.push(range("genesis_members", &count, "at most 1024 members"));
         }
         let (mut seen, reach) = (BTreeSet::new(), self.reach());
+        let mut taken: BTreeMap<&Address, NodeId> = BTreeMap::new();
         for member in &self.genesis_members {
             if !seen.insert(member.id) {
                 wrong.push(ParameterError::DuplicateMember(member.id));
@@ -406,6 +443,21 @@ impl NetworkParameters {
                 let key = format!("genesis_members.{}.addresses", member.id);
                 let count = format!("{} addresses", member.addresses.len());
                 wrong.push(range(&key, &count, "at most 8 addresses"));
+            }
+            for address in &member.addresses {
+                let other = *taken.entry(address).or_insert(member.id);
+                if other != member.id {
+                    let (member, address) = (member.id, address.clone());
+                    wrong.push(ParameterError::SharedAddress {
+                        member,
+                        other,
+                        address,
+                    });
+                }
+            }
+            if let Some(missing) = self.families.missing(&member.addresses) {
+                let member = member.id;
+                wrong.push(ParameterError::Families { member, missing });
             }
             let ips = member.addresses.iter().map(Address::ip);
             let misfits = ips.filter_map(|ip| Some((ip, reach.check(ip).err()?)));

@@ -2,7 +2,18 @@
 
 use std::fmt::Write;
 
-use crate::{Admission, NetworkFile, NetworkParameters, ParameterError};
+use crate::{Admission, Families, NetworkFile, NetworkParameters, ParameterError};
+
+const BOTH: &str = r#"# Each member has an IPv4 and an IPv6 address among the first that it advertises, so that all reach each other.
+# Without this line one of either family is enough.
+families = "both"
+"#;
+
+const PROFILES: &str = "
+# Rates that clients choose from, in packets per second, 0 to 1000 each: real messages or
+# dummies, loops, drops, packets to the own mailbox, the mailbox's answers, and frames from the
+# entry provider. Clients of one profile hide among each other: the fewer profiles, the better.
+";
 
 impl NetworkParameters {
     /// Reads and validates a file.
@@ -45,10 +56,6 @@ newcomers = {newcomers:?}
 work = {work}
 # Terms in which a newcomer has no seat, so that nothing is decided by who has just come: 0 to 1000.
 seat_age = {seat_age}
-
-# Rates that clients choose from, in packets per second, 0 to 1000 each: real messages or
-# dummies, loops, drops, packets to the own mailbox, the mailbox's answers, and frames from the
-# entry provider. Clients of one profile hide among each other: the fewer profiles, the better.
 "#,
             name = self.name,
             genesis = self.genesis.as_secs(),
@@ -66,6 +73,11 @@ seat_age = {seat_age}
             work = self.work,
             seat_age = self.seat_age,
         );
+        text.push_str(match self.families {
+            Families::Any => "",
+            Families::Both => BOTH,
+        });
+        text.push_str(PROFILES);
         for (name, profile) in &self.profiles {
             let _ = writeln!(text, "[profiles.{name}]");
             for (key, rate) in profile.rates() {

@@ -213,6 +213,15 @@ pub(super) enum AdmissionName {
     List,
 }
 
+/// Families of addresses that a network asks for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum FamiliesName {
+    /// An IPv4 or an IPv6 address.
+    Any,
+    /// One of each.
+    Both,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -260,6 +269,9 @@ pub(super) struct NetworkNew {
     /// Terms in which a newcomer has no seat.
     #[arg(long, value_name = "TERMS", default_value_t = 7)]
     pub(super) seat_age: u32,
+    /// Families of addresses (IPv4, IPv6) that a member has to have: any one, or both.
+    #[arg(long, value_name = "WHICH", default_value = "any")]
+    pub(super) families: FamiliesName,
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,9 +15,9 @@ use shoal_node::config::{NodeConfig, NodeFlags, meant};
 use shoal_node::runtime::Clock;
 use shoal_node::state::{load_identity, write_new};
 use shoal_proto::{Span, Time};
-use shoal_topology::{Address, Admission, GenesisMember, NetworkParameters, Role};
+use shoal_topology::{Address, Admission, Families, GenesisMember, NetworkParameters, Role};
 
-use super::args::{AdmissionName, Network, NetworkNew};
+use super::args::{AdmissionName, FamiliesName, Network, NetworkNew};
 use super::output;
 
 /// What `shoal network new --json` prints.
@@ -57,6 +57,10 @@ fn new(args: &NetworkNew, json: bool) -> Result<(), Failure> {
         newcomers: args.newcomers,
         work: args.work,
         seat_age: args.seat_age,
+        families: match args.families {
+            FamiliesName::Any => Families::Any,
+            FamiliesName::Both => Families::Both,
+        },
         genesis_members: members,
         ..NetworkParameters::example()
     };

@@ -446,18 +446,25 @@ impl NodeConfig {
     ///
     /// # Errors
     /// Those of [`dialled`](Self::dialled), and [`ConfigError::Invalid`] for an address that is not of the
-    /// network's kind.
+    /// network's kind, and where a family of addresses is missing that the network asks for.
     pub fn dialled_in(&self, params: &NetworkParameters) -> Result<Vec<Address>, ConfigError> {
         let (addresses, reach) = (self.dialled()?, params.reach());
+        let key = match self.advertise.is_empty() {
+            true => "listen",
+            false => "advertise",
+        };
         for address in &addresses {
             reach.check(address.ip()).map_err(|why| {
                 let message = format!("{address} {why}: nobody would dial it");
-                let key = match self.advertise.is_empty() {
-                    true => "listen",
-                    false => "advertise",
-                };
                 ConfigError::invalid(key, message).located(&self.origins)
             })?;
+        }
+        if let Some(missing) = params.families.missing(&addresses) {
+            let message = format!(
+                "has no {missing} address among the first that fit into a document (96 bytes), and this network asks \
+                 for both families (IPv4 and IPv6): add one, before further ones of the other family"
+            );
+            return Err(ConfigError::invalid(key, message).located(&self.origins));
         }
         Ok(addresses)
     }

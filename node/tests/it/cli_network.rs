@@ -100,7 +100,7 @@ const MEMBER: &str = "[[genesis_members]]";
 type Change = fn(&mut NetworkParameters);
 
 /// What is unwise: how it comes about, what is said of it, and how the line begins that it is about.
-const UNWISE: [(Change, &str, &str); 19] = [
+const UNWISE: [(Change, &str, &str); 18] = [
     (
         |p| p.genesis += Span::from_secs(30 * 86_400),
         "30.0 days ahead: until three epochs before",
@@ -167,11 +167,6 @@ const UNWISE: [(Change, &str, &str); 19] = [
         |p| p.genesis_members[1].addresses.clear(),
         "without an address: nobody can dial",
         MEMBER,
-    ),
-    (
-        |p| p.genesis_members[1].addresses = p.genesis_members[0].addresses.clone(),
-        "/ip4/5.9.1.1/tcp/4140 is the address of 2 members",
-        "addresses = [\"/ip4/5.9.1.1",
     ),
     (
         |p| p.genesis_members[1].addresses = vec!["/ip6/2a00:1450::1/tcp/1".parse().unwrap()],

@@ -98,6 +98,8 @@ pub(super) struct Look<'a> {
     pub(super) is_behind: bool,
     /// What its watchers say of it.
     pub(super) watched: Watched,
+    /// Where it says that it can be dialled.
+    pub(super) advertised: &'a [Address],
     /// No new route leads over it.
     pub(super) suspended: bool,
     /// It leaves, and when it stops at the latest.
@@ -358,6 +360,12 @@ impl Readiness {
             if let Some(expulsion) = document.expulsion(look.local).filter(|it| it.holds(epoch)) {
                 let last = expulsion.last;
                 return troubles.push(Trouble::Expelled { epoch, last, next });
+            }
+            if listed.is_none()
+                && let Some(address) = document.address_of_another(look.local, look.advertised)
+            {
+                let address = address.clone();
+                return troubles.push(Trouble::AddressTaken { epoch, address });
             }
             let (role, ties) = &self.own;
             let why = document.no_place(*role, ties).filter(|_| listed.is_none());

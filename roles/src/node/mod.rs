@@ -268,8 +268,10 @@ impl Node {
         let connected = genesis.filter(|member| {
             self.connected.contains(&member.id) && !self.readiness.is_other(&member.id)
         });
+        let advertised = self.directory.advertised(&self.local);
         let look = Look {
             now,
+            advertised: &advertised,
             local: &self.local,
             view: self.directory.view(),
             keys: self.directory.keys(),

@@ -5,7 +5,7 @@ use std::fmt;
 use shoal_mix::DropReason;
 use shoal_proto::{Epoch, NetworkHash, Span, Time};
 use shoal_provider::StoreError;
-use shoal_topology::{NoPlace, TieKind, Waiting};
+use shoal_topology::{Address, NoPlace, TieKind, Waiting};
 
 /// Why a node does not do its work. [`told`](Self::told) says what happens next, or what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,14 @@ pub enum Trouble {
         epoch: Epoch,
         /// With whom it has what in common.
         why: NoPlace,
+    },
+    /// The document in force does not list this node, and none that follows can while both advertise it: an address
+    /// of it is another member's.
+    AddressTaken {
+        /// The document's epoch.
+        epoch: Epoch,
+        /// Which.
+        address: Address,
     },
     /// The key of the epoch in force is missing, or another than the document names: the one that it
     /// names was given up, because it could not be used safely, or is on another disk.
@@ -139,7 +147,7 @@ shoal_proto::labels! {
         /// It voted for two things in one step, and is out for a term.
         Expelled = "expelled", "Look whether a second node runs with a copy of this one's directory; /healthz says until when it is out.";
         /// No document has a place for the node: its family, or the network of one of its addresses (/24, or
-        /// /48 for IPv6), stands in another position.
+        /// /48 for IPv6), stands in another position, or one of its addresses is another member's.
         LeftOut = "left_out", "/healthz says what to change.";
         /// The epoch's key is lost.
         NoKey = "no_key", "It ends by itself; /healthz says when. Look at the disk if it comes again.";
@@ -176,7 +184,7 @@ impl Trouble {
             Self::NoDocument { .. } => TroubleKind::NoDocument,
             Self::NotAMember { .. } | Self::Waits { .. } => TroubleKind::NotAMember,
             Self::Expelled { .. } => TroubleKind::Expelled,
-            Self::LeftOut { .. } => TroubleKind::LeftOut,
+            Self::LeftOut { .. } | Self::AddressTaken { .. } => TroubleKind::LeftOut,
             Self::NoKey { .. } => TroubleKind::NoKey,
             Self::Deaf { .. } => TroubleKind::Deaf,
             Self::Links { .. } => TroubleKind::Links,
@@ -249,6 +257,11 @@ impl Trouble {
                     advice(*why)
                 )
             }
+            Self::AddressTaken { epoch, address } => format!(
+                "the document of epoch {epoch} leaves this node out: its address {address} is another member's; look \
+                 at `advertise`, and whether a second node runs behind the same router: each needs an \
+                 address or a port of its own"
+            ),
             Self::NoKey { epoch, next } => format!(
                 "the key of this node for epoch {epoch} is lost, so no packet can be opened; the next one \
                  is in use {}",
@@ -282,7 +295,7 @@ impl Trouble {
             } => format!(
                 "{missed_by} of {watchers} nodes that dial this one do not reach it at any of the addresses that it \
                  advertises; look at this machine's firewall, at the ports that its router forwards, and at \
-                 `addresses`; it goes on by itself"
+                 `advertise`; it goes on by itself"
             ),
             Self::Suspended => "no new route leads over this node, because its watchers did not reach it; they look \
                  again several times in a minute, and it goes on by itself"
@@ -425,6 +438,12 @@ mod tests {
             left_out(NoPlace::OtherRole(TieKind::Prefix)),
             left_out(NoPlace::TwoLayers),
             left_out(NoPlace::FullLayer),
+            Trouble::AddressTaken {
+                epoch,
+                address: "/ip6/2001:db8:1111:2222:3333:4444:5555:6666/udp/65535/quic-v1"
+                    .parse()
+                    .unwrap(),
+            },
         ];
         for trouble in troubles {
             let told = trouble.told(Time::default());

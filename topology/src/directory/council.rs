@@ -12,6 +12,7 @@ use super::jobs::{Recipe, Task};
 use super::judge::Sound;
 use super::pool::is_lapsed;
 use super::wanted::Wanted;
+use super::watching::Watched;
 use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning, JOB_PATIENCE};
 use crate::agreement::{
     Agreement, AgreementAction, AgreementInput, Certificate, Height, Judgement, Message, Reveal,
@@ -527,11 +528,11 @@ impl<R: CryptoRng> Directory<R> {
             offences: Offences::new(council.before.clone(), (*self.proven.all()).clone()),
         };
         let base = council.base.clone();
-        let descriptors = choose(
-            &self.door(epoch, base.as_deref()),
-            &self.pool,
-            self.held.leaving(epoch),
-        );
+        let leaving = self.held.leaving(epoch);
+        let dead = self.newcomers_that(now, base.as_deref(), Watched::is_dead);
+        let descriptors = choose(&self.door(epoch, base.as_deref()), &self.pool, |id| {
+            leaving.contains(id) || dead.contains(id)
+        });
         let recipe = Arc::new(Recipe { place, descriptors });
         if let Some(council) = &mut self.council {
             council.forming = Some((round, Arc::clone(&recipe), now));

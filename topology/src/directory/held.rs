@@ -43,7 +43,7 @@ impl Held {
         self.epoch = Some(door.epoch);
         self.proven = proven.all();
         self.leaving = pool.leaving();
-        self.descriptors = Arc::new(choose(door, pool, &self.leaving));
+        self.descriptors = Arc::new(choose(door, pool, |id| self.leaving.contains(id)));
     }
 
     /// It is too late to look for this epoch: its documents may leave out anything.
@@ -73,32 +73,41 @@ impl Held {
         }
     }
 
-    /// What a document of this epoch may not leave out. Who has said since that it leaves may be left out.
-    pub(super) fn staying(&self, epoch: Epoch, pool: &Pool) -> Arc<Vec<SignedDescriptor>> {
+    /// What a document of this epoch may not leave out. Who has said since that it leaves may be left out, and who is
+    /// `missed`.
+    pub(super) fn staying(
+        &self,
+        epoch: Epoch,
+        pool: &Pool,
+        missed: &BTreeSet<NodeId>,
+    ) -> Arc<Vec<SignedDescriptor>> {
         if !self.is_of(epoch) {
             return Arc::default();
         }
-        let leaves = |signed: &SignedDescriptor| pool.leaves(&signed.id());
-        if !self.descriptors.iter().any(leaves) {
+        let may_lack = |signed: &SignedDescriptor| {
+            let id = signed.id();
+            missed.contains(&id) || pool.leaves(&id)
+        };
+        if !self.descriptors.iter().any(may_lack) {
             return Arc::clone(&self.descriptors);
         }
-        let staying = self.descriptors.iter().filter(|it| !leaves(it));
+        let staying = self.descriptors.iter().filter(|it| !may_lack(it));
         Arc::new(staying.cloned().collect())
     }
 }
 
-/// What a document is made of, of what is known: of each node the newest that counts, but of none that leaves.
+/// What a document is made of, of what is known: of each node the newest that counts, but of none that is left out.
 pub(super) fn choose(
     door: &Door<'_>,
     pool: &Pool,
-    leaving: &BTreeSet<NodeId>,
+    is_left_out: impl Fn(&NodeId) -> bool,
 ) -> Vec<SignedDescriptor> {
     let mut chosen: BTreeMap<NodeId, &SignedDescriptor> = BTreeMap::new();
     for signed in pool.iter() {
         let newer = chosen
             .get(&signed.id())
             .is_none_or(|chosen| chosen.sequence() < signed.sequence());
-        if newer && !leaving.contains(&signed.id()) && door.admits(signed) {
+        if newer && !is_left_out(&signed.id()) && door.admits(signed) {
             chosen.insert(signed.id(), signed);
         }
     }

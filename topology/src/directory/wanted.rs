@@ -11,6 +11,7 @@ use super::jobs::Task;
 use super::judge::{Candidate, Judged};
 use super::pool::{Door, salts};
 use super::read::Claim;
+use super::watching::Watched;
 use super::{Directory, JOB_PATIENCE};
 use crate::agreement::{AgreementInput, Judgement, Message};
 use crate::delta::Body;
@@ -227,6 +228,8 @@ impl<R: CryptoRng> Directory<R> {
     fn judge(&mut self, now: Time, hash: DocumentHash) {
         let next = self.epoch.next();
         let epoch = self.target(now).unwrap_or(next);
+        let base = self.council.as_ref().and_then(|it| it.base.as_deref());
+        let missed = self.newcomers_that(now, base, Watched::is_doubtful);
         let Some(council) = &mut self.council else {
             return;
         };
@@ -253,7 +256,7 @@ impl<R: CryptoRng> Directory<R> {
             fetched: wanted.fetched.clone(),
             base: council.base.clone(),
             seats: council.seats.clone(),
-            held: (next, self.held.staying(next, &self.pool)),
+            held: (next, self.held.staying(next, &self.pool, &missed)),
             before: council.before.clone(),
             proven: (next, self.held.proven(next)),
         };

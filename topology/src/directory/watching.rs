@@ -87,6 +87,12 @@ impl Watched {
         self.watchers >= FEWEST && 3 * self.missed_by > 2 * self.watchers
     }
 
+    /// A third or more of at least three did not reach it: who leaves it out as dead may have heard of more.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        self.watchers >= FEWEST && 3 * self.missed_by >= self.watchers
+    }
+
     /// More than half say that they reach it.
     #[must_use]
     pub const fn is_back(&self) -> bool {
@@ -167,6 +173,23 @@ impl<R: CryptoRng> Directory<R> {
             }
         }
         watched
+    }
+
+    /// The newcomers to the document after this one of whose watchers this is so. Nobody who is listed, and no first
+    /// member, is left out by what others say of it.
+    pub(super) fn newcomers_that(
+        &self,
+        now: Time,
+        base: Option<&Document>,
+        is_so: impl Fn(&Watched) -> bool,
+    ) -> BTreeSet<NodeId> {
+        let Some(base) = base else {
+            return BTreeSet::new();
+        };
+        let known = BTreeSet::from_iter(self.pool.iter().map(SignedDescriptor::id));
+        let comes = |id: &NodeId| base.member(id).is_none() && !self.rules.is_genesis(id);
+        let so = |id: &NodeId| comes(id) && is_so(&self.watched(now, id));
+        known.into_iter().filter(so).collect()
     }
 
     /// Dials whom it is time to dial, and says what there is to be said.

@@ -17,7 +17,8 @@ fn write_seeds() {
     let signed: Vec<SignedDescriptor> = net
         .nodes
         .values()
-        .map(|node| {
+        .zip(4000_u16..)
+        .map(|(node, port)| {
             let key = shoal_packet::SphinxSecret::generate(&mut rng).public();
             let descriptor = crate::Descriptor {
                 identity: node.identity.id(),
@@ -27,7 +28,11 @@ fn write_seeds() {
                 expires_at: params.start_of(Epoch::new(2)),
                 first_epoch: Epoch::new(0),
                 keys: vec![key, key],
-                addresses: vec!["/ip6/2001:db8::1/udp/4000/quic-v1".parse().unwrap()],
+                addresses: vec![
+                    format!("/ip6/2001:db8::1/udp/{port}/quic-v1")
+                        .parse()
+                        .unwrap(),
+                ],
                 versions: vec![260],
                 capacity_class: 1,
                 storage_mib: if node.role == Role::Provider { 512 } else { 0 },

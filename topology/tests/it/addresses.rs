@@ -7,9 +7,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{NodeId, wire};
 use shoal_topology::{
-    DescriptorError, Directory, DirectoryAction, DirectoryInput, Document, DocumentError,
-    GenesisMember, Misfit, NetworkParameters, ParameterError, Refusal, Restored, Role, Scope,
-    SignedDescriptor, Ticket, Verdict,
+    Address, DescriptorError, Directory, DirectoryAction, DirectoryInput, Document, DocumentError,
+    Families, GenesisMember, Misfit, NetworkParameters, ParameterError, Refusal, Restored, Role,
+    Scope, SignedDescriptor, Ticket, Verdict,
 };
 
 use crate::documents::{describe, identity};
@@ -214,5 +214,106 @@ fn first_members_of_two_kinds_are_refused_with_the_reason() {
             "genesis_members.{id}.addresses: 192.168.1.1 is a private address, and this network's \
              first members have public ones"
         )
+    );
+}
+
+/// In a network that asks for both families, who has one alone is refused, and the node itself issues none.
+#[test]
+fn a_network_that_asks_for_both_families_takes_nobody_with_one() {
+    let any = network(PUBLIC);
+    let mut params = any.clone();
+    params.families = Families::Both;
+    assert_ne!(params.hash(), any.hash(), "it is another network");
+    let error = params.validate().unwrap_err();
+    let id = identity(100).id();
+    let member = ParameterError::Families {
+        member: id,
+        missing: "IPv6",
+    };
+    assert_eq!(error, member);
+    assert!(error.to_string().contains("add one"), "{error}");
+    let v6 = "/ip6/2620:fe::9/tcp/4140";
+    params.genesis_members[0]
+        .addresses
+        .push(v6.parse().unwrap());
+    params.validate().unwrap();
+    let now = params.start_of(shoal_proto::Epoch::new(5));
+    let refused = |params: &NetworkParameters, addresses: &[&str]| {
+        let mut descriptor = describe(params, 1, Role::Mix);
+        let parsed = addresses.iter().map(|it| it.parse::<Address>().unwrap());
+        descriptor.addresses = parsed.collect();
+        SignedDescriptor::sign(&identity(1), params, descriptor).err()
+    };
+    let missing = |family| Some(DescriptorError::Families(family));
+    assert_eq!(refused(&params, &[PUBLIC]), missing("IPv6"));
+    assert_eq!(refused(&params, &[v6]), missing("IPv4"));
+    assert_eq!(refused(&params, &[PUBLIC, v6]), None);
+    assert_eq!(refused(&params, &[v6, PUBLIC]), None);
+    assert_eq!(refused(&any, &[PUBLIC]), None);
+    // Documents say the first ones only: what stands behind helps nobody who knows those.
+    let long = "/ip6/2620:fe:1111:2222:3333:4444:5555:6666/udp/65535/quic-v1";
+    assert_eq!(
+        refused(&params, &[PUBLIC, PUBLIC, PUBLIC, PUBLIC, v6]),
+        missing("IPv6")
+    );
+    let most = "/ip4/199.199.199.199/tcp/65535";
+    assert_eq!(refused(&params, &[most, long]), None);
+    assert_eq!(refused(&params, &[long, most]), None);
+
+    // Who does not ask first is refused by all.
+    let taken = |params: &NetworkParameters, address: &str| {
+        let mut by = any.clone();
+        by.genesis_members = params.genesis_members.clone();
+        let mut descriptor = describe(&by, 1, Role::Mix);
+        descriptor.addresses = vec![address.parse().unwrap()];
+        let honest = SignedDescriptor::sign(&identity(1), &by, descriptor).unwrap();
+        let inner = wire::SignedDescriptor::decode(honest.encode())
+            .unwrap()
+            .descriptor;
+        let network = params.hash();
+        let message = [b"shoal descriptor 1".as_slice(), network.as_bytes(), &inner].concat();
+        let bytes = wire::SignedDescriptor {
+            signature: identity(1).sign(&message).to_vec(),
+            descriptor: inner,
+        };
+        SignedDescriptor::decode_verified(&bytes.encode_to_vec(), params, now).err()
+    };
+    assert_eq!(taken(&params, PUBLIC), missing("IPv6"));
+    assert_eq!(
+        DescriptorError::Families("IPv6").reason(),
+        Refusal::Families
+    );
+    assert_eq!(taken(&any, PUBLIC), None);
+
+    // The file says it, and only where it is asked for.
+    assert!(params.to_toml().contains("\nfamilies = \"both\"\n"));
+    assert!(!any.to_toml().contains("families ="));
+    let read = NetworkParameters::from_toml(&params.to_toml()).unwrap();
+    assert_eq!(
+        (read.families, read.hash()),
+        (Families::Both, params.hash())
+    );
+    let spoilt = params.to_toml().replace("\"both\"", "\"all\"");
+    let error = NetworkParameters::from_toml(&spoilt)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("line ") && error.contains("families"),
+        "{error}"
+    );
+}
+
+/// Networks that there are keep their name.
+#[test]
+fn what_a_network_does_not_ask_for_is_not_in_its_name() {
+    let hash = NetworkParameters::example().hash();
+    let hex: String = hash
+        .as_bytes()
+        .iter()
+        .map(|it| format!("{it:02x}"))
+        .collect();
+    assert_eq!(
+        hex,
+        "a0f09db0388d2a079f2326d8281ed873966cad7736c2888d3442d8559845f3e4"
     );
 }

@@ -30,7 +30,11 @@ pub(crate) fn describe(params: &NetworkParameters, index: u32, role: Role) -> De
         expires_at: params.start_of(EPOCH.next().next()),
         first_epoch: EPOCH,
         keys: vec![key, key],
-        addresses: vec!["/ip4/192.0.2.1/tcp/4000".parse().unwrap()],
+        addresses: vec![
+            format!("/ip4/192.0.2.1/tcp/{}", 4000 + index)
+                .parse()
+                .unwrap(),
+        ],
         versions: vec![PACKET_VERSION],
         capacity_class: 3,
         storage_mib: 100,

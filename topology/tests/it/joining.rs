@@ -103,6 +103,36 @@ fn a_network_with_a_list_takes_nobody_else() {
     assert!(directory.refusals().of(Refusal::Admission) > 0);
 }
 
+/// A stranger that advertises what a member does, and two that come to one address.
+#[test]
+fn one_node_comes_in_at_an_address_and_no_round_is_lost_to_the_others() {
+    let mut net = network(450, 3, |_| {});
+    net.nodes[9].port = Some(4003);
+    net.nodes[11].port = Some(4010);
+    net.run_to(1, 100);
+    (9..12).for_each(|index| net.start(index));
+    for epoch in 2..5 {
+        net.run_to(epoch, 100);
+        let document = net.agreed(epoch);
+        let is_in = |index: usize| document.member(&net.nodes[index].id).is_some();
+        assert!(is_in(3) && !is_in(9), "{epoch}");
+        assert!(is_in(10) != is_in(11), "{epoch}");
+        let reveal = document.header().reveal.as_ref();
+        assert_eq!(reveal.map(|reveal| reveal.round), Some(0), "{epoch}");
+    }
+    let inside = listed(&net, 4);
+    // The one that is in goes; who waited for its address comes.
+    let (goes, comes) = match inside.contains(&net.nodes[10].id) {
+        true => (10, 11),
+        false => (11, 10),
+    };
+    net.stop(goes);
+    net.run_to(8, 100);
+    let document = net.agreed(8);
+    assert!(document.member(&net.nodes[comes].id).is_some());
+    assert!(document.member(&net.nodes[goes].id).is_none());
+}
+
 #[test]
 fn a_newcomer_has_no_seat_before_its_time() {
     let mut net = network(430, 1, |params| params.seat_age = 1);

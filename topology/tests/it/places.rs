@@ -61,7 +61,7 @@ fn network(members: &[Node]) -> NetworkParameters {
         id: node.id(),
         role: node.role,
         addresses: vec![
-            format!("/ip4/9.9.{}.9/tcp/1", node.prefixes[0])
+            format!("/ip4/9.9.{}.9/tcp/{}", node.prefixes[0], node.index + 1)
                 .parse()
                 .unwrap(),
         ],
@@ -126,6 +126,162 @@ fn one_newcomer_of_each_prefix_comes_in_a_term() {
     let base = form(&params, None, &first).unwrap();
     let document = form(&params, Some(&base), &all).unwrap();
     assert_eq!(document.members().len(), 14);
+}
+
+/// A newcomer or a member at exactly this address.
+fn at(params: &NetworkParameters, node: &Node, addresses: &[&str]) -> SignedDescriptor {
+    let mut descriptor = describe(params, node.index, node.role);
+    descriptor.addresses = addresses.iter().map(|it| it.parse().unwrap()).collect();
+    SignedDescriptor::sign(&identity(node.index), params, descriptor).unwrap()
+}
+
+/// Of several that come to one address one comes in, whom the seed draws; and it stays when others come.
+#[test]
+fn two_newcomers_with_one_address_do_not_both_come_in() {
+    let first = eight();
+    let mut params = network(&first);
+    let mut drawn = BTreeSet::new();
+    for (limit, from) in [
+        (1.0, 20),
+        (0.75, 20),
+        (1.0, 30),
+        (1.0, 40),
+        (1.0, 50),
+        (1.0, 60),
+    ] {
+        params.newcomers = limit;
+        let base = form(&params, None, &first).unwrap();
+        let place = place_after(&params, Some(&base));
+        let strangers: Vec<Node> = (from..from + 6)
+            .map(|it| Node::new(it, Role::Mix, &[50]))
+            .collect();
+        let signed = |strangers: &[Node], address: &str| {
+            let stranger = |node: &Node| at(&params, node, &[address]);
+            let mut all: Vec<_> = first.iter().map(|node| node.sign(&params)).collect();
+            all.extend(strangers.iter().map(stranger));
+            all
+        };
+        let listed = |document: &Document| {
+            let listed = strangers.iter().map(Node::id);
+            let listed = listed.filter(|id| document.member(id).is_some());
+            listed.collect::<Vec<_>>()
+        };
+        let one = "/ip4/9.9.50.1/tcp/4140";
+        let document = |all: &[SignedDescriptor]| Document::form(&params, &place, all).unwrap().0;
+        let next = document(&signed(&strangers, one));
+        let [winner] = listed(&next)[..] else {
+            panic!("{:?}", listed(&next));
+        };
+        let mut ids = Vec::from_iter(strangers.iter().map(Node::id));
+        ids.sort_unstable();
+        drawn.insert(ids.iter().position(|id| *id == winner));
+        // Whoever has only those that are in comes to the same.
+        let alone = strangers.iter().filter(|it| it.id() == winner).cloned();
+        let alone = document(&signed(&Vec::from_iter(alone), one));
+        assert_eq!(alone.hash(), next.hash());
+        // What an address that is one port off says: it is not the same one.
+        let mut all = signed(&strangers[..1], one);
+        all.push(at(&params, &strangers[1], &["/ip4/9.9.50.1/tcp/4141"]));
+        let both = listed(&document(&all)).len();
+        assert_eq!(both, if limit < 1.0 { 1 } else { 2 });
+        // Who is left out is told why.
+        let addresses = [one.parse().unwrap()];
+        let loser = strangers
+            .iter()
+            .map(Node::id)
+            .find(|id| *id != winner)
+            .unwrap();
+        assert_eq!(
+            next.address_of_another(&loser, &addresses),
+            Some(&addresses[0])
+        );
+        assert_eq!(next.address_of_another(&winner, &addresses), None);
+    }
+    assert!(drawn.len() > 1, "always the same: {drawn:?}");
+}
+
+/// Who has an address keeps it: a newcomer at it does not come in, a member that takes it is left out.
+#[test]
+fn nobody_takes_the_address_of_a_member() {
+    let mut first = eight();
+    // A provider more, so that there is one left.
+    first.push(Node::new(8, Role::Provider, &[8]));
+    let params = network(&first);
+    let base = form(&params, None, &first).unwrap();
+    let place = place_after(&params, Some(&base));
+    let theirs = "/ip4/9.9.0.1/tcp/4140";
+    let document = |changed: &[SignedDescriptor]| {
+        let mut all: Vec<_> = first.iter().map(|node| node.sign(&params)).collect();
+        all.retain(|it| changed.iter().all(|changed| changed.id() != it.id()));
+        all.extend_from_slice(changed);
+        Document::form(&params, &place, &all).unwrap().0
+    };
+    for index in 100..106 {
+        let stranger = Node::new(index, Role::Provider, &[50]);
+        let next = document(&[at(&params, &stranger, &["/ip4/9.9.50.1/tcp/1", theirs])]);
+        assert!(next.member(&first[0].id()).is_some());
+        assert!(next.member(&stranger.id()).is_none());
+    }
+    // A provider, which the family of prefixes would not keep out.
+    let taken = at(&params, &first[1], &[theirs]);
+    let next = document(std::slice::from_ref(&taken));
+    assert!(next.member(&first[0].id()).is_some() && next.member(&first[1].id()).is_none());
+    // Each takes the other's: neither gives up its own, and one of them stays.
+    let own = "/ip4/9.9.1.2/tcp/4140";
+    let both = [
+        at(&params, &first[0], &[theirs, own]),
+        at(&params, &first[1], &[own, theirs]),
+    ];
+    let next = document(&both);
+    let left = [0, 1].map(|it| next.member(&first[it].id()).is_some());
+    assert!(left[0] != left[1], "{left:?}");
+    // They change places: both are where nobody else is.
+    let both = [
+        at(&params, &first[0], &[own]),
+        at(&params, &first[1], &[theirs]),
+    ];
+    let next = document(&both);
+    assert_eq!(next.members().len(), 9);
+}
+
+/// A first member that comes at an address to which a stranger comes, too.
+#[test]
+fn a_first_member_comes_before_a_stranger_at_its_address() {
+    let all = eight();
+    let mut params = network(&all);
+    let extra = Node::new(9, Role::Mix, &[9]);
+    params.genesis_members =
+        network(&[&all[..], std::slice::from_ref(&extra)].concat()).genesis_members;
+    let base = form(&params, None, &all).unwrap();
+    for index in 100..106 {
+        let stranger = Node::new(index, Role::Mix, &[9]);
+        let mut signed: Vec<_> = all.iter().map(|node| node.sign(&params)).collect();
+        let one = "/ip4/9.9.9.77/tcp/4140";
+        signed.extend([&extra, &stranger].map(|node| at(&params, node, &[one])));
+        let place = place_after(&params, Some(&base));
+        let next = Document::form(&params, &place, &signed).unwrap().0;
+        assert!(next.member(&extra.id()).is_some() && next.member(&stranger.id()).is_none());
+    }
+}
+
+#[test]
+fn a_network_whose_first_members_have_one_address_is_refused() {
+    let nodes = eight();
+    let mut params = network(&nodes);
+    params.validate().unwrap();
+    let taken = params.genesis_members[3].addresses[0].clone();
+    params.genesis_members[5].addresses = vec![taken.clone()];
+    let expected = ParameterError::SharedAddress {
+        member: nodes[5].id(),
+        other: nodes[3].id(),
+        address: taken,
+    };
+    let error = params.validate().unwrap_err();
+    assert_eq!(error, expected);
+    assert!(error.to_string().contains("give each its own"), "{error}");
+    let file = shoal_topology::NetworkFile::read(&params.to_toml());
+    let told = file.wrong()[0].to_string();
+    assert!(told.starts_with("line "), "{told}");
 }
 
 /// A member of a layer of the document, and its place in the list.
@@ -335,15 +491,15 @@ fn a_network_within_one_prefix_says_why_it_can_not_be() {
     // On one machine, or at one site, there are no prefixes.
     for ip in ["127.0.0.1", "10.0.0.1"] {
         let mut params = network(&nodes);
-        for member in &mut params.genesis_members {
-            member.addresses = vec![format!("/ip4/{ip}/tcp/4140").parse().unwrap()];
+        for (member, port) in params.genesis_members.iter_mut().zip(4140..) {
+            member.addresses = vec![format!("/ip4/{ip}/tcp/{port}").parse().unwrap()];
         }
         params.validate().unwrap();
     }
 }
 
 #[test]
-fn a_document_in_which_a_prefix_stands_in_two_positions_is_refused() {
+fn a_document_in_which_a_prefix_or_an_address_stands_twice_is_refused() {
     use prost::Message;
     let nodes = eight();
     let params = network(&nodes);
@@ -371,6 +527,21 @@ fn a_document_in_which_a_prefix_stands_in_two_positions_is_refused() {
             Some(DocumentError::Torn(TieKind::Prefix))
         );
     }
+    let mut wire = shoal_proto::wire::Document::decode(document.encode()).unwrap();
+    // Members stand by identity.
+    let mut providers = document.members().enumerate();
+    let mut provider = || {
+        let found = providers.by_ref().find(|(_, it)| it.role == Role::Provider);
+        found.unwrap()
+    };
+    let ((_, one), (at, _)) = (provider(), provider());
+    crate::change_extract(&mut wire.members[at], |extract| {
+        extract.addresses = one.addresses.iter().map(ToString::to_string).collect();
+    });
+    let contents = shoal_topology::contents_hash(&wire).to_vec();
+    wire.header.as_mut().unwrap().members = contents;
+    let decoded = Document::decode_verified(&wire.encode_to_vec(), &params);
+    assert_eq!(decoded.err(), Some(DocumentError::SharedAddress));
 }
 
 /// Of all kinds, whoever the ends are: but for the two providers of a deposit, which one side chooses

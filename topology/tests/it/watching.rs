@@ -189,6 +189,66 @@ fn who_is_not_reached_hears_of_it_within_a_minute() {
     assert!(!missed(&net, 9).is_missed(), "{:?}", missed(&net, 9));
 }
 
+/// A network with a stranger that gossips and can't be dialled.
+fn with_a_stranger(seed: u64) -> Harness {
+    network(seed, |net| {
+        let identity = Identity::generate(&mut ChaCha20Rng::seed_from_u64(1_000_000 + seed));
+        net.add(Node::new(identity.into(), Role::Mix));
+    })
+}
+
+/// Whether the document of this epoch lists the stranger; and it was agreed on at the first try.
+fn takes_the_stranger(net: &Harness, epoch: u64) -> bool {
+    let document = net.agreed(epoch);
+    let reveal = document.header().reveal.as_ref();
+    assert_eq!(reveal.map(|reveal| reveal.round), Some(0), "{epoch}");
+    assert_eq!(
+        document.members().len() - 9,
+        usize::from(document.member(&net.nodes[9].id).is_some())
+    );
+    document.member(&net.nodes[9].id).is_some()
+}
+
+#[test]
+fn a_newcomer_that_nobody_reaches_does_not_come_in_before_it_is_reached() {
+    let mut net = with_a_stranger(710);
+    net.nodes[9].unreachable = true;
+    for epoch in 1..4 {
+        net.run_to(epoch, 200);
+        assert!(!takes_the_stranger(&net, epoch), "{epoch}");
+        let directory = net.nodes[0].directory.as_ref().unwrap();
+        assert!(
+            directory.descriptor(&net.nodes[9].id).is_some(),
+            "it is known"
+        );
+    }
+    net.nodes[9].unreachable = false;
+    net.run_to(4, 200);
+    assert!(takes_the_stranger(&net, 4));
+    // Who is listed stays so, whoever reaches it.
+    net.nodes[9].unreachable = true;
+    net.run_to(6, 200);
+    assert!(takes_the_stranger(&net, 6));
+    assert!(suspended(&net).contains(&net.nodes[9].id));
+}
+
+/// Of nine watchers three say that they reach nobody: whoever proposes takes who comes.
+#[test]
+fn a_third_of_the_watchers_keeps_nobody_out() {
+    let mut net = with_a_stranger(711);
+    for node in &mut net.nodes[..3] {
+        node.lie = Some(Lie::Slanders);
+    }
+    net.run_to(0, 600);
+    let directory = net.nodes[8].directory.as_ref().unwrap();
+    let now = net.nodes[8].clock(net.now);
+    let watched = directory.watched(now, &net.nodes[9].id);
+    assert_eq!((watched.watchers, watched.missed_by), (9, 3));
+    assert!(watched.is_doubtful() && !watched.is_dead());
+    net.run_to(1, 10);
+    assert!(net.document(8).unwrap().member(&net.nodes[9].id).is_some());
+}
+
 #[test]
 fn who_leaves_is_let_go_and_may_come_back() {
     let mut net = network(705, |_| {});

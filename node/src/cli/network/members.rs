@@ -20,7 +20,6 @@ impl Look<'_> {
         self.families();
         self.reachable();
         self.meeting();
-        self.shared_addresses();
         if self.params.reach().scope() == Some(Scope::Public) {
             self.prefixes();
         }
@@ -152,27 +151,6 @@ impl Look<'_> {
             what,
             "give every member an address of the kind that all have",
         );
-    }
-
-    fn shared_addresses(&mut self) {
-        let mut at: BTreeMap<&Address, Vec<&GenesisMember>> = BTreeMap::new();
-        for member in &self.params.genesis_members {
-            for address in BTreeSet::from_iter(&member.addresses) {
-                at.entry(address).or_default().push(member);
-            }
-        }
-        for (address, members) in at.iter().filter(|(_, members)| members.len() > 1) {
-            let what = format!("{address} is the address of {}", names(members));
-            let later = members
-                .last()
-                .map_or(members.as_slice(), std::slice::from_ref);
-            let key = format!("{}.addresses", self.key(later));
-            self.warn(
-                &key,
-                what,
-                "one node listens at an address: give each its own",
-            );
-        }
     }
 
     /// Who is in one network of the internet counts as one: an IPv4 /24, an IPv6 /48.
