@@ -19,6 +19,7 @@ mod plan;
 mod presets;
 mod read;
 mod seconds;
+mod trace;
 
 use std::path::Path;
 
@@ -26,7 +27,7 @@ pub(crate) use error::Problems;
 pub use error::{Problem, ScenarioError};
 pub use estimate::{Estimate, estimate};
 use files::Files;
-pub use files::{Matrix, Trace, TraceMessage};
+pub use files::Matrix;
 pub use model::{
     Adversary, Churn, ClientClass, Compromise, CorruptMixes, CorruptProvider, Delays, Disclosure,
     Distribution, Droppers, Entropy, Epsilon, Fifo, FlowMatching, Intersection, Knowledge, Latency,
@@ -35,6 +36,7 @@ pub use model::{
 };
 pub use presets::{PRESETS, Preset};
 pub use seconds::Seconds;
+pub use trace::{Trace, TraceMessage};
 
 use crate::input::{MAX_SCENARIO_BYTES, read_text};
 
