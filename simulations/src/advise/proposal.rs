@@ -6,7 +6,11 @@ use super::{
     AdviseError, Candidate, Request,
     simulate::{self, Job},
 };
-use crate::{stats::Estimate, theory};
+use crate::{
+    math,
+    stats::{self, Estimate},
+    theory,
+};
 
 /// What the answer leaves out. It is printed with every proposal.
 pub const NOT_MODELLED: [&str; 9] = [
@@ -76,10 +80,13 @@ pub struct Proposal {
     /// Users online in the simulation. Fewer than asked for where all would have been too many:
     /// then the closed form carries the result over.
     pub simulated_users: f64,
-    /// Packets of one user until the first path that is corrupt throughout, on average; `None`
-    /// for never, with the corrupt mixes spread evenly.
+    /// Packets of one user until the first path that is corrupt throughout, on average, with the
+    /// corrupt mixes spread evenly; `None` if no path is, because there are fewer than layers.
     pub packets_to_corrupt_path: Option<f64>,
-    /// Finalists whose intervals overlap with the proposal's: nothing says that they are worse.
+    /// The same with each mix corrupt on its own; `None` if none is.
+    pub packets_to_corrupt_path_at_random: Option<f64>,
+    /// Finalists that nothing says to be worse or better than the proposal, which has the fewest
+    /// mixes of all these.
     pub ties: Vec<Entry>,
     /// All finalists, on fresh seeds, the best first.
     pub finalists: Vec<Entry>,
@@ -102,11 +109,7 @@ pub(super) fn choose(
     let t = request.thoroughness;
     let chosen = varied(screened, t.front);
     let front = judge(request, &chosen, t.repetitions, 0, "front", progress)?;
-    let best: Vec<Candidate> = front
-        .iter()
-        .take(t.finalists)
-        .map(|entry| entry.network.clone())
-        .collect();
+    let best = hopeful(&front, t.finalists);
     let finalists = judge(
         request,
         &best,
@@ -115,16 +118,9 @@ pub(super) fn choose(
         "finalists",
         progress,
     )?;
-    let Some(winner) = finalists.first().cloned() else {
-        return Err(AdviseError::NoTargets("every finalist".to_owned()));
-    };
+    let (winner, ties) =
+        simplest(&finalists).ok_or_else(|| AdviseError::NoTargets("every finalist".to_owned()))?;
     let sensitivity = sensitivity(request, &winner.network, progress)?;
-    let ties = finalists
-        .iter()
-        .skip(1)
-        .filter(|entry| entry.bits.overlaps(&winner.bits))
-        .cloned()
-        .collect();
     let network = winner.network;
     Ok(Proposal {
         version: env!("CARGO_PKG_VERSION"),
@@ -133,6 +129,10 @@ pub(super) fn choose(
         claim: claim(request, &network),
         simulated_users: simulate::simulated_users(request, &network, request.online()),
         packets_to_corrupt_path: packets_to_corrupt_path(&network),
+        packets_to_corrupt_path_at_random: first_after(math::pow(
+            request.corrupt,
+            f64::from(network.layers),
+        )),
         ties,
         finalists,
         front,
@@ -141,6 +141,69 @@ pub(super) fn choose(
         not_modelled: NOT_MODELLED.to_vec(),
         network,
     })
+}
+
+/// How far the means of two entries may be apart and nothing be said of which is better: 95% of
+/// Student's t for the difference, with the variance of all entries, which all have the same
+/// number of repetitions. Two or three repetitions say too little of the variance of one alone.
+fn margin(entries: &[Entry]) -> f64 {
+    let degrees = entries.iter().map(|e| e.bits.n.saturating_sub(1)).sum();
+    let squares: f64 = entries
+        .iter()
+        .map(|entry| {
+            let n = f64::from(entry.bits.n);
+            let error = entry.bits.standard_error;
+            // The variance of one repetition, as often as there are degrees of freedom.
+            error * error * n * (n - 1.0)
+        })
+        .sum();
+    let Some(first) = entries.first().filter(|_| degrees > 0) else {
+        return f64::INFINITY;
+    };
+    let variance = squares / f64::from(degrees);
+    let t = stats::student_t_quantile(0.975, degrees);
+    t * (2.0 * variance / f64::from(first.bits.n)).sqrt()
+}
+
+/// Of entries with the best first, those that nothing says to be worse than the best.
+fn tied(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
+    let margin = margin(entries);
+    let most = entries.first().map_or(0.0, |best| best.bits.mean);
+    entries.iter().take(1).chain(
+        entries
+            .iter()
+            .skip(1)
+            .filter(move |entry| most - entry.bits.mean <= margin),
+    )
+}
+
+/// Of the front, with the best first, those that get fresh seeds: so many of the best, and of those
+/// that are as good each that has fewer mixes than all before.
+fn hopeful(front: &[Entry], count: usize) -> Vec<Candidate> {
+    let best = front.iter().take(count);
+    let mut chosen: Vec<Candidate> = best.map(|entry| entry.network.clone()).collect();
+    for entry in tied(front).skip(count) {
+        if chosen.iter().all(|c| entry.network.mixes() < c.mixes()) {
+            chosen.push(entry.network.clone());
+        }
+    }
+    chosen
+}
+
+/// Of finalists, with the best first, the one with the fewest mixes among those that are as good as
+/// the best (of several, the one with the least bandwidth, then the best), and the others of these.
+fn simplest(finalists: &[Entry]) -> Option<(Entry, Vec<Entry>)> {
+    let all: Vec<&Entry> = tied(finalists).collect();
+    let cost = |entry: &Entry| (entry.network.mixes(), entry.network.rates.bytes_per_sec());
+    let least = |a: &usize, b: &usize| {
+        let (a, b) = (all.get(*a).map(|e| cost(e)), all.get(*b).map(|e| cost(e)));
+        a.partial_cmp(&b).unwrap_or(std::cmp::Ordering::Equal)
+    };
+    // The first of equals, which is the better one.
+    let winner = (0..all.len()).min_by(least)?;
+    let others = all.iter().enumerate().filter(|(at, _)| *at != winner);
+    let others = others.map(|(_, entry)| (*entry).clone()).collect();
+    Some(((*all.get(winner)?).clone(), others))
 }
 
 /// The best by closed form, at most a third of them with the same number of layers: screening is
@@ -238,6 +301,11 @@ fn claim(request: &Request, network: &Candidate) -> String {
 
 fn packets_to_corrupt_path(network: &Candidate) -> Option<f64> {
     let probability = theory::all_corrupt_balanced(network.layers, network.corrupt, network.width);
+    first_after(probability)
+}
+
+/// Packets until the first on a path that is corrupt with this probability, on average.
+fn first_after(probability: f64) -> Option<f64> {
     let first = theory::FirstCorruptPath { probability };
     (probability > 0.0).then(|| first.mean_packets())
 }
@@ -246,7 +314,7 @@ fn disclosure(request: &Request, bits: f64) -> Disclosure {
     // A user is online for this share of the day.
     let messages_per_day = request.message_rate * SECONDS_PER_DAY * request.active;
     let to_one = messages_per_day / f64::from(request.contacts);
-    let batch = crate::math::pow(2.0, bits);
+    let batch = math::pow(2.0, bits);
     let rounds = theory::statistical_disclosure_rounds(
         request.users as f64,
         batch,

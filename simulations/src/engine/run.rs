@@ -13,6 +13,16 @@ const ARRIVALS: f64 = 12.0;
 /// Arrivals at a stage that a window should have at least, and at most.
 const LEAST: f64 = 1024.0;
 const MOST: f64 = 32768.0;
+/// Bytes of masses that a stage's packets of a window may have, and that they have where they would
+/// exceed this: each packet has a row of its own for a while, and many targets make rows long. What
+/// does not stay in a core's cache makes the engine slower than an event loop. Plans with fewer
+/// than about 500 targets at a time are not concerned.
+const MOST_MASSES: f64 = 4e6;
+const MASSES: f64 = 0.5e6;
+/// Packets of a stage in a window that is shortened for its masses, at least.
+const LEAST_PACKETS: f64 = 32.0;
+/// Windows for each packet, at most, where only giving up targets in time asks for more.
+const WINDOWS: f64 = 64.0;
 
 impl Plan {
     /// How long a packet is under way on average, in seconds.
@@ -43,7 +53,7 @@ impl Plan {
     /// window: with free routes or loops of mixes it is no longer than the shortest link that goes
     /// back. Otherwise a stage gets enough packets in it to make sorting them worthwhile, and few
     /// enough to stay in the cache; and a window is no longer than a path takes on average, so that
-    /// targets are given up in time.
+    /// targets are given up in time, as long as that does not make more windows than packets by far.
     #[must_use]
     pub fn window(&self) -> f64 {
         let total = self.phases.total();
@@ -56,7 +66,12 @@ impl Plan {
         let events = (ARRIVALS * f64::from(widest)).clamp(LEAST, MOST);
         let mut length = (events / rate).min(total);
         if self.path_time() > 0.0 {
-            length = length.min(self.path_time());
+            length = length.min(self.path_time().max(1.0 / (WINDOWS * rate)));
+        }
+        let alive = self.targets.map_or(0, |t| t.max_alive.min(t.count));
+        let row = 8.0 * (f64::from(alive) + self.groups.len() as f64);
+        if row * rate * length > MOST_MASSES {
+            length = (MASSES / (row * rate)).max(LEAST_PACKETS / rate);
         }
         if self.network.mix_loops > 0.0 || matches!(self.network.routes, Routes::Free { .. }) {
             length = length.min(self.links.wrap.least());
@@ -106,6 +121,10 @@ pub fn run<O: Observer>(
         };
         for stage in &mut stages {
             stage.run(window, &mut traffic, &mut scratch, observer);
+        }
+        if traffic.sink.is_idle() {
+            observer.window(end);
+            continue;
         }
         traffic.sink.take(&mut list);
         sorter.sort(&list, 1, start, length);

@@ -205,6 +205,7 @@ fn warnings(model: &Model, problems: &mut Problems) {
             path + 20.0 * delay
         ));
     }
+    super::tail::warn(model, problems);
     if model.run.repetitions < 2 {
         problems.warn("run.repetitions = 1: without repetitions there are no confidence intervals");
     }
