@@ -30,6 +30,8 @@ const DISCLOSURE_CONFIDENCE: f64 = 2.0;
 /// Finalists get repetitions that nothing was chosen by.
 const FRESH: u32 = 1_000_000;
 const SENSITIVITY: u32 = 2_000_000;
+/// By how many bits the closed form may be off between two networks: measured within 0.3 for each.
+const SCREENING_ERROR: f64 = 0.5;
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
 /// A network with what was simulated of it.
@@ -207,7 +209,8 @@ fn simplest(finalists: &[Entry]) -> Option<(Entry, Vec<Entry>)> {
 }
 
 /// The best by closed form, at most a third of them with the same number of layers: screening is
-/// an approximation, and errs alike for like networks.
+/// an approximation, and errs alike for like networks. Besides, each that is not further from the
+/// best than it errs, and has fewer mixes than all before.
 fn varied(screened: &[Candidate], count: usize) -> Vec<Candidate> {
     let alike = count.div_ceil(3);
     let mut chosen: Vec<Candidate> = Vec::new();
@@ -217,6 +220,13 @@ fn varied(screened: &[Candidate], count: usize) -> Vec<Candidate> {
             .filter(|c| c.layers == candidate.layers)
             .count();
         if chosen.len() < count && same < alike {
+            chosen.push(candidate.clone());
+        }
+    }
+    let most = screened.first().map_or(0.0, |best| best.screened_bits);
+    for candidate in screened {
+        let near = most - candidate.screened_bits <= SCREENING_ERROR;
+        if near && chosen.iter().all(|c| candidate.mixes() < c.mixes()) {
             chosen.push(candidate.clone());
         }
     }
@@ -368,5 +378,101 @@ mod tests {
             ..always
         };
         assert_eq!(disclosure(&silent, 8.0).statistical_days, None);
+    }
+
+    /// Networks of these layers of two mixes, with these values of two repetitions each.
+    fn entries(all: &[(u32, [f64; 2])]) -> Vec<Entry> {
+        let request = Request::new(1000, 5.0, 30_000.0, 0.2);
+        let rates = super::super::fitting(30_000.0, super::super::rates::SPLITS[0]);
+        let entry = |(layers, values): &(u32, [f64; 2])| Entry {
+            network: Candidate::with_delay(&request, *layers, 2, rates, 0.1).unwrap(),
+            bits: Estimate::of(values).unwrap(),
+        };
+        let mut entries: Vec<Entry> = all.iter().map(entry).collect();
+        entries.sort_by(|a, b| b.bits.mean.total_cmp(&a.bits.mean));
+        entries
+    }
+
+    fn layers<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<u32> {
+        entries.into_iter().map(|e| e.network.layers).collect()
+    }
+
+    #[test]
+    fn of_networks_that_are_as_good_the_one_with_the_fewest_mixes_is_proposed_and_the_others_named() {
+        let close = [
+            (5, [8.02, 8.06]),
+            (6, [8.01, 8.03]),
+            (4, [7.99, 8.03]),
+            (3, [6.9, 7.0]),
+        ];
+        let finalists = entries(&close);
+        let (winner, others) = simplest(&finalists).unwrap();
+        assert_eq!(winner.network.layers, 4);
+        assert_eq!(layers(&others), [5, 6]);
+        // What is worse by more than the noise is not preferred for its mixes.
+        let apart = entries(&[(5, [8.02, 8.06]), (4, [7.0, 7.1]), (3, [6.9, 7.0])]);
+        let (winner, others) = simplest(&apart).unwrap();
+        assert_eq!(winner.network.layers, 5);
+        assert!(others.is_empty());
+        assert!(simplest(&[]).is_none());
+    }
+
+    #[test]
+    fn the_front_has_what_has_fewer_mixes_and_is_as_good_as_screening_can_tell() {
+        let screened: Vec<Candidate> = [(6, 8.1), (5, 8.0), (7, 7.9), (8, 7.8), (4, 7.7), (3, 7.0)]
+            .into_iter()
+            .map(|(layers, bits)| {
+                let [entry] = &entries(&[(layers, [0.0, 0.0])])[..] else {
+                    panic!("one entry");
+                };
+                let mut candidate = entry.network.clone();
+                candidate.screened_bits = bits;
+                candidate
+            })
+            .collect();
+        let chosen: Vec<u32> = varied(&screened, 4).iter().map(|c| c.layers).collect();
+        assert_eq!(chosen, [6, 5, 7, 8, 4]);
+    }
+
+    #[test]
+    fn what_may_be_as_good_with_fewer_mixes_gets_fresh_seeds_too() {
+        let front = entries(&[
+            (6, [8.05, 8.07]),
+            (5, [8.02, 8.06]),
+            (7, [8.01, 8.05]),
+            (4, [7.99, 8.03]),
+            (2, [5.0, 5.1]),
+        ]);
+        let chosen: Vec<u32> = hopeful(&front, 2).iter().map(|c| c.layers).collect();
+        assert_eq!(chosen, [6, 5, 4]);
+    }
+
+    #[test]
+    fn a_path_that_is_never_corrupt_says_under_what() {
+        let answer = |corrupt: f64| {
+            let request = Request {
+                max_corrupt_path: 1.0,
+                thoroughness: crate::advise::Thoroughness {
+                    front: 1,
+                    finalists: 1,
+                    final_repetitions: 2,
+                    targets: 20,
+                    hops: 2e4,
+                    ..crate::advise::Thoroughness::QUICK
+                },
+                max_layers: 3,
+                ..Request::new(200, 5.0, 30_000.0, corrupt)
+            };
+            crate::advise::advise(&request, &mut |_| {}).unwrap().to_string()
+        };
+        // One corrupt mix in some layers of two is on no path by itself.
+        let text = answer(0.1);
+        let line = |start: &str| {
+            let found = text.lines().find(|line| line.trim().starts_with(start));
+            found.unwrap_or_else(|| panic!("{text}")).to_owned()
+        };
+        assert!(line("spread evenly").contains("no path"), "{text}");
+        assert!(line("each on its own").contains("of all paths"), "{text}");
+        assert!(!text.contains("never, while"), "{text}");
     }
 }
