@@ -398,7 +398,8 @@ mod tests {
     }
 
     #[test]
-    fn of_networks_that_are_as_good_the_one_with_the_fewest_mixes_is_proposed_and_the_others_named() {
+    fn of_networks_that_are_as_good_the_one_with_the_fewest_mixes_is_proposed_and_the_others_named()
+    {
         let close = [
             (5, [8.02, 8.06]),
             (6, [8.01, 8.03]),
@@ -463,7 +464,9 @@ mod tests {
                 max_layers: 3,
                 ..Request::new(200, 5.0, 30_000.0, corrupt)
             };
-            crate::advise::advise(&request, &mut |_| {}).unwrap().to_string()
+            crate::advise::advise(&request, &mut |_| {})
+                .unwrap()
+                .to_string()
         };
         // One corrupt mix in some layers of two is on no path by itself.
         let text = answer(0.1);

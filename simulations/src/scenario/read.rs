@@ -99,7 +99,10 @@ fn wrong_type(message: &str) -> Option<(String, String)> {
     let value = found
         .split_once('`')
         .and_then(|(_, rest)| rest.split_once('`'));
-    let value = value.map_or_else(|| found.strip_prefix("string ").unwrap_or(found), |(value, _)| value);
+    let value = value.map_or_else(
+        || found.strip_prefix("string ").unwrap_or(found),
+        |(value, _)| value,
+    );
     Some((value.to_owned(), wanted.to_owned()))
 }
 

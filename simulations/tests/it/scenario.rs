@@ -696,14 +696,32 @@ fn new_and_check_from_the_command_line() {
 fn a_value_of_the_wrong_type_names_the_range_of_its_key() {
     let check = |from: &str, to: &str| {
         assert!(SMALL.contains(from), "{from}");
-        Scenario::parse(&SMALL.replacen(from, to, 1)).unwrap_err().to_string()
+        Scenario::parse(&SMALL.replacen(from, to, 1))
+            .unwrap_err()
+            .to_string()
     };
     let run = SMALL.lines().find(|line| line.contains("measure")).unwrap();
     for (key, value, range) in [
-        ("seed", "-1", "run.seed = -1: must be a whole number from 0 to 9223372036854775807"),
-        ("seed", "7.0", "run.seed = 7.0: must be a whole number from 0 to 9223372036854775807"),
-        ("seed", "\"x\"", "run.seed = \"x\": must be a whole number from 0 to 9223372036854775807"),
-        ("repetitions", "-3", "run.repetitions = -3: must be 1 to 1000000"),
+        (
+            "seed",
+            "-1",
+            "run.seed = -1: must be a whole number from 0 to 9223372036854775807",
+        ),
+        (
+            "seed",
+            "7.0",
+            "run.seed = 7.0: must be a whole number from 0 to 9223372036854775807",
+        ),
+        (
+            "seed",
+            "\"x\"",
+            "run.seed = \"x\": must be a whole number from 0 to 9223372036854775807",
+        ),
+        (
+            "repetitions",
+            "-3",
+            "run.repetitions = -3: must be 1 to 1000000",
+        ),
     ] {
         let error = check(run, &format!("{run}\n{key} = {value}"));
         assert!(error.contains(range), "{error}");
