@@ -57,6 +57,19 @@ impl Plan {
     #[must_use]
     pub fn window(&self) -> f64 {
         let total = self.phases.total();
+        let (rate, wanted) = self.wanted();
+        let mut length = self.shortened(rate, wanted).unwrap_or(wanted);
+        if self.network.mix_loops > 0.0 || matches!(self.network.routes, Routes::Free { .. }) {
+            length = length.min(self.links.wrap.least());
+        }
+        // A whole number of windows, and at most 2^40 of them.
+        let count = (total / length).ceil().clamp(1.0, (1_u64 << 40) as f64);
+        total / count
+    }
+
+    /// Packets per second of a stage, and the length of windows that suits them.
+    fn wanted(&self) -> (f64, f64) {
+        let total = self.phases.total();
         let widest = self.stages().into_iter().max().unwrap_or(1);
         let visits = match self.network.routes {
             Routes::Free { hops } => f64::from(hops),
@@ -64,21 +77,29 @@ impl Plan {
         };
         let rate = (self.packet_rate() * visits).max(self.trace.len() as f64 / total);
         let events = (ARRIVALS * f64::from(widest)).clamp(LEAST, MOST);
-        let mut length = (events / rate).min(total);
-        if self.path_time() > 0.0 {
-            length = length.min(self.path_time().max(1.0 / (WINDOWS * rate)));
+        let length = (events / rate).min(total);
+        let path = self.path_time();
+        if path > 0.0 {
+            (rate, length.min(path.max(1.0 / (WINDOWS * rate))))
+        } else {
+            (rate, length)
         }
+    }
+
+    /// The length of windows that have to be shorter than wanted because of the masses in them.
+    fn shortened(&self, rate: f64, wanted: f64) -> Option<f64> {
         let alive = self.targets.map_or(0, |t| t.max_alive.min(t.count));
         let row = 8.0 * (f64::from(alive) + self.groups.len() as f64);
-        if row * rate * length > MOST_MASSES {
-            length = (MASSES / (row * rate)).max(LEAST_PACKETS / rate);
-        }
-        if self.network.mix_loops > 0.0 || matches!(self.network.routes, Routes::Free { .. }) {
-            length = length.min(self.links.wrap.least());
-        }
-        // A whole number of windows, and at most 2^40 of them.
-        let count = (total / length).ceil().clamp(1.0, (1_u64 << 40) as f64);
-        total / count
+        let exceeds = row * rate * wanted > MOST_MASSES;
+        exceeds.then(|| (MASSES / (row * rate)).max(LEAST_PACKETS / rate))
+    }
+
+    /// How much time passes at least before targets are given up again, in seconds: windows that
+    /// are short because of the masses in them come too often for it.
+    pub(super) fn between_retirements(&self) -> f64 {
+        let (rate, wanted) = self.wanted();
+        let shortened = self.shortened(rate, wanted);
+        shortened.map_or(0.0, |_| self.path_time() / 4.0)
     }
 }
 

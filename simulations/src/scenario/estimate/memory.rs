@@ -109,8 +109,9 @@ fn engine(plan: &Plan, traffic: &Traffic) -> f64 {
     let bins = plan.bin.map_or(0.0, |bin| traffic.length / bin);
     let lists = (2.0 * plan.stages().len() as f64 + 1.0) * traffic.windows.min(WINDOWS);
     let events = lists * traffic.per_window.max(4.0) * EVENT_BYTES;
-    // Each window has a list of its own; no more events wait in them than there are packets.
-    let events = events.min(EVENT_BYTES * (4.0 * lists + 2.0 * traffic.rate * traffic.length));
+    // No more events wait in lists than there are, and a list that is used has room for four.
+    let ever = traffic.rate * traffic.length * (2.0 * plan.stages().len() as f64 + 1.0);
+    let events = events.min(EVENT_BYTES * (4.0 * lists + ever));
     // The place of a packet is free after the window in which it ends.
     let places = traffic.under_way + traffic.rate * traffic.length / traffic.windows;
     places * PACKET_BYTES + events + clients + 48.0 * bins
