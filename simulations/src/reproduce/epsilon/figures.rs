@@ -19,7 +19,7 @@ const CHALLENGE: u32 = 100;
 const REPETITIONS: u32 = 100;
 
 /// Repetitions for figure 7, whose points are gated one by one.
-const MORE_REPETITIONS: u32 = 200;
+const MORE_REPETITIONS: u32 = 400;
 /// S0 and S1 are the last two clients.
 const CHALLENGERS: [u32; 2] = [SENDERS - 2, SENDERS - 1];
 
@@ -58,7 +58,7 @@ pub(in crate::reproduce) const FIG7: Reproduction = Reproduction {
     name: "loopix-fig7",
     what: "Loopix figure 7: likelihood difference against corrupt mixes",
     gated: true,
-    seconds: 12,
+    seconds: 50,
     jobs: fig7_jobs,
     measure: fig7,
 };
