@@ -13,14 +13,6 @@ const ARRIVALS: f64 = 12.0;
 /// Arrivals at a stage that a window should have at least, and at most.
 const LEAST: f64 = 1024.0;
 const MOST: f64 = 32768.0;
-/// Bytes of masses that a stage's packets of a window may have, and that they have where they would
-/// exceed this: each packet has a row of its own for a while, and many targets make rows long. What
-/// does not stay in a core's cache makes the engine slower than an event loop. Plans with fewer
-/// than about 500 targets at a time are not concerned.
-const MOST_MASSES: f64 = 4e6;
-const MASSES: f64 = 0.5e6;
-/// Packets of a stage in a window that is shortened for its masses, at least.
-const LEAST_PACKETS: f64 = 32.0;
 /// Windows for each packet, at most, where only giving up targets in time asks for more.
 const WINDOWS: f64 = 64.0;
 
@@ -57,8 +49,7 @@ impl Plan {
     #[must_use]
     pub fn window(&self) -> f64 {
         let total = self.phases.total();
-        let (rate, wanted) = self.wanted();
-        let mut length = self.shortened(rate, wanted).unwrap_or(wanted);
+        let mut length = self.wanted();
         if self.network.mix_loops > 0.0 || matches!(self.network.routes, Routes::Free { .. }) {
             length = length.min(self.links.wrap.least());
         }
@@ -67,8 +58,8 @@ impl Plan {
         total / count
     }
 
-    /// Packets per second of a stage, and the length of windows that suits them.
-    fn wanted(&self) -> (f64, f64) {
+    /// The length of windows that suits the traffic.
+    fn wanted(&self) -> f64 {
         let total = self.phases.total();
         let widest = self.stages().into_iter().max().unwrap_or(1);
         let visits = match self.network.routes {
@@ -80,26 +71,10 @@ impl Plan {
         let length = (events / rate).min(total);
         let path = self.path_time();
         if path > 0.0 {
-            (rate, length.min(path.max(1.0 / (WINDOWS * rate))))
+            length.min(path.max(1.0 / (WINDOWS * rate)))
         } else {
-            (rate, length)
+            length
         }
-    }
-
-    /// The length of windows that have to be shorter than wanted because of the masses in them.
-    fn shortened(&self, rate: f64, wanted: f64) -> Option<f64> {
-        let alive = self.targets.map_or(0, |t| t.max_alive.min(t.count));
-        let row = 8.0 * (f64::from(alive) + self.groups.len() as f64);
-        let exceeds = row * rate * wanted > MOST_MASSES;
-        exceeds.then(|| (MASSES / (row * rate)).max(LEAST_PACKETS / rate))
-    }
-
-    /// How much time passes at least before targets are given up again, in seconds: windows that
-    /// are short because of the masses in them come too often for it.
-    pub(super) fn between_retirements(&self) -> f64 {
-        let (rate, wanted) = self.wanted();
-        let shortened = self.shortened(rate, wanted);
-        shortened.map_or(0.0, |_| self.path_time() / 4.0)
     }
 }
 

@@ -454,23 +454,3 @@ fn tiny_delays_make_no_more_windows_than_there_are_packets_to_speak_of() {
     // A path of 3 s: as ever, no longer than that.
     assert!((windows(1.0) - 74.0).abs() < 1.0, "{}", windows(1.0));
 }
-
-#[test]
-fn windows_are_shorter_only_where_very_many_targets_are_alive() {
-    let window = |alive: u32| {
-        let mut plan = plan(&[10, 10, 10], 50, 20.0, 0.2667, 0.05);
-        plan.targets = Some(Targets {
-            first: 0,
-            every: 1,
-            max_alive: alive,
-            count: u32::MAX,
-            any_kind: false,
-            users: false,
-        });
-        plan.window()
-    };
-    // With few, as without any: results of earlier seeds stay.
-    assert!((window(1) - window(400)).abs() < 1e-12);
-    // Rows of 8 kB: some sixty packets of a stage.
-    assert!(window(1000) * 1000.0 < 70.0, "{}", window(1000));
-}

@@ -66,9 +66,6 @@ pub struct Mass {
     deliveries: Vec<Delivery>,
     /// Of each group the messages that were sent.
     injected: Vec<u32>,
-    /// When targets are given up next, and how much later then again.
-    retire_at: f64,
-    between: f64,
     /// Whether what is known not to be a message is put aside.
     kinds: bool,
     /// Of each packet whether it is the loop of a mix and known to be one; none where that is not
@@ -106,8 +103,6 @@ impl Mass {
         let start = plan.phases.warm_up;
         Self {
             spread: Spread::new(nodes, &insight.corrupt, width, keep.then_some(rows)),
-            retire_at: 0.0,
-            between: plan.between_retirements(),
             kinds: insight.kinds,
             loops: insight.loops.then(Vec::new),
             targets: plan.targets,
@@ -313,11 +308,8 @@ impl Observer for Mass {
         self.spread.version(slot)
     }
 
-    fn window(&mut self, end: f64) {
-        if end >= self.retire_at {
-            self.retire_at = end + self.between;
-            self.retire(RESIDUAL);
-        }
+    fn window(&mut self, _end: f64) {
+        self.retire(RESIDUAL);
     }
 
     fn finish(&mut self, _time: f64) {
