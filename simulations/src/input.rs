@@ -7,7 +7,10 @@ use std::path::Path;
 /// No scenario or sweep is longer, in bytes.
 pub const MAX_SCENARIO_BYTES: u64 = 16 << 20;
 
-/// The text of a file, a pipe or a device, of at most so many bytes.
+/// What some programs put before a text to say that it is UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The text of a file, a pipe or a device, of at most so many bytes, without a byte-order mark.
 ///
 /// # Errors
 /// What the system says, that it is longer, or in which line it is not UTF-8.
@@ -19,12 +22,16 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     if u64::try_from(length).unwrap_or(u64::MAX) > most {
         return Err(invalid(format!("it is longer than {most} bytes")));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    let mut text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let before = error.as_bytes().iter().take(valid);
         let line = 1 + before.filter(|byte| **byte == b'\n').count();
         invalid(format!("line {line} is not text in UTF-8"))
-    })
+    })?;
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.remove(0);
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -36,6 +43,14 @@ mod tests {
         let error = read_text(Path::new("/dev/zero"), 1 << 10).unwrap_err();
         assert_eq!(error.to_string(), "it is longer than 1024 bytes");
         assert_eq!(read_text(Path::new("/dev/null"), 0).unwrap(), "");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marked");
+        std::fs::write(&path, "\u{feff}time,sender\n").unwrap();
+        assert_eq!(read_text(&path, 1 << 10).unwrap(), "time,sender\n");
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub mod clock;
 pub mod engine;
 pub mod input;
 pub mod measure;
+pub mod memory;
 pub mod metrics;
 pub mod network;
 pub mod plot;

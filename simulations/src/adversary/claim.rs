@@ -1,5 +1,6 @@
 //! What may be claimed of a posterior that spreads mass over the packets of a pool.
 
+use crate::engine::mass::Insight;
 use crate::engine::{Delay, Plan, Receivers, Routes, Workload};
 use crate::measure::Claim;
 
@@ -46,8 +47,30 @@ impl Adversary {
             .collect()
     }
 
+    /// What this adversary knows inside the network, for a posterior over what comes out. The kinds
+    /// of packets are used where that is sound: see [`Insight::kinds`].
+    #[must_use]
+    pub fn insight(&self, plan: &Plan) -> Insight {
+        let messages = plan.targets.is_some_and(|targets| !targets.any_kind);
+        Insight {
+            corrupt: self.revealed(plan),
+            loops: self.knows_loops && plan.network.mix_loops > 0.0,
+            kinds: self.knows_kinds
+                && messages
+                && self.hides_kinds(plan)
+                && has_independent_kinds(plan),
+        }
+    }
+
+    /// Whether anything but messages arrives at an end, as far as this adversary has not left it
+    /// out already.
+    fn hides_kinds(&self, plan: &Plan) -> bool {
+        has_cover(plan) || (plan.network.mix_loops > 0.0 && !self.knows_loops)
+    }
+
     /// What may be claimed of the posterior over messages or users that spreads mass evenly over
-    /// the packets of each pool ("mass over count"), in this plan.
+    /// the packets of each pool ("mass over count"), in this plan, with this adversary's
+    /// [`Insight`].
     #[must_use]
     pub fn claim(&self, plan: &Plan) -> Claim {
         if let Some(reason) = self.unsound(plan) {
@@ -56,29 +79,22 @@ impl Adversary {
         if self.revealed(plan).iter().all(|revealed| *revealed) {
             return Claim::Exact;
         }
-        let mut low = Vec::new();
+        let mut claim = Claim::Exact;
+        if has_routing_constraints(plan) {
+            claim = Claim::Approximation("routing constraints ignored".to_owned());
+        }
+        let mut low = |reason: &str| claim = claim.and(&Claim::LowerBound(reason.to_owned()));
         if plan.network.mix_loops > 0.0 && !self.knows_loops {
-            low.push("the adversary is given which departures are mix loops");
+            low("the adversary is given which departures are mix loops");
         }
         if !plan.droppers.is_empty() || plan.network.server.is_some() {
-            low.push("the adversary is given which packets nodes lose");
+            low("the adversary is given which packets nodes lose");
         }
-        let mut high = Vec::new();
-        if self.knows_kinds && has_cover(plan) {
-            high.push("the kinds that the adversary knows are not used");
+        if self.knows_kinds && self.hides_kinds(plan) && !has_independent_kinds(plan) {
+            let reason = "the kinds that the adversary knows are not used";
+            claim = claim.and(&Claim::UpperBound(reason.to_owned()));
         }
-        if has_routing_constraints(plan) {
-            return Claim::Approximation("routing constraints ignored".to_owned());
-        }
-        match (low.is_empty(), high.is_empty()) {
-            (true, true) => Claim::Exact,
-            (false, true) => Claim::LowerBound(low.join("; ")),
-            (true, false) => Claim::UpperBound(high.join("; ")),
-            (false, false) => {
-                low.append(&mut high);
-                Claim::Approximation(low.join("; "))
-            }
-        }
+        claim
     }
 
     fn unsound(&self, plan: &Plan) -> Option<&'static str> {
@@ -105,23 +121,48 @@ impl Adversary {
     }
 }
 
-/// Whether anything but messages arrives at an end.
+/// Whether clients send anything but messages.
 fn has_cover(plan: &Plan) -> bool {
-    let classes = plan.classes.iter();
     let buffered = |workload: &Workload| !matches!(workload, Workload::Saturated);
-    plan.network.mix_loops > 0.0
-        || classes.into_iter().any(|class| {
+    plan.classes
+        .iter()
+        .filter(|class| class.count > 0)
+        .any(|class| {
             class.loops > 0.0
                 || class.drops > 0.0
                 || (class.real > 0.0 && class.dummies && buffered(&class.workload))
         })
 }
 
+/// Whether each packet of a client is a message with the same probability, whoever sends it and
+/// whenever, and every packet comes out. Then what came out as cover can't be a target that is a
+/// message, and says nothing else: the posterior is that of an adversary who does not know kinds,
+/// given that a message came out.
+fn has_independent_kinds(plan: &Plan) -> bool {
+    let senders = plan
+        .classes
+        .iter()
+        .filter(|class| class.count > 0 && class.real + class.loops + class.drops > 0.0);
+    let mut shares = senders.map(|class| {
+        // A message from a buffer makes the next one likelier, and a loop ends at its sender.
+        let independent = class.loops <= 0.0 && class.workload == Workload::Saturated;
+        independent.then(|| class.real / (class.real + class.drops))
+    });
+    let Some(Some(first)) = shares.next() else {
+        return false;
+    };
+    let same = |share: Option<f64>| share.is_some_and(|share| (share - first).abs() < 1e-12);
+    shares.all(same)
+        && plan.links.loss <= 0.0
+        && plan.droppers.is_empty()
+        && plan.network.server.is_none()
+}
+
 /// Whether where a packet ends depends on who sent it, so that not every way of pairing the
 /// packets of a pool is as likely.
 fn has_routing_constraints(plan: &Plan) -> bool {
     plan.classes.iter().any(|class| {
-        let to_itself = class.loops > 0.0 && plan.network.providers != 1;
+        let to_itself = class.loops > 0.0 && class.count > 0;
         let writes = class.real > 0.0 && class.count > 0;
         let to_contacts = matches!(class.receivers, Receivers::Contacts(_));
         to_itself || (writes && (to_contacts || class.workload == Workload::Trace))
@@ -202,16 +243,77 @@ mod tests {
         plan.network.mix_loops = 1.0;
         let mut adversary = placed(&plan);
         assert!(matches!(adversary.claim(&plan), Claim::LowerBound(_)));
-        adversary.knows_kinds = true;
-        assert!(matches!(adversary.claim(&plan), Claim::Approximation(_)));
+        let given = "the adversary is given which departures are mix loops";
+        assert_eq!(adversary.claim(&plan), Claim::LowerBound(given.to_owned()));
+        // What is known to be a loop hides nothing; then messages alone are left.
         adversary.knows_loops = true;
-        assert!(matches!(adversary.claim(&plan), Claim::UpperBound(_)));
+        adversary.knows_kinds = true;
+        assert_eq!(adversary.claim(&plan), Claim::Exact);
+        let insight = adversary.insight(&plan);
+        assert!(insight.loops && !insight.kinds);
         adversary.knows_kinds = false;
         assert_eq!(adversary.claim(&plan), Claim::Exact);
         for class in &mut plan.classes {
             class.loops = 1.0;
         }
-        let ignored = Claim::Approximation("routing constraints ignored".to_owned());
-        assert_eq!(adversary.claim(&plan), ignored);
+        let ignored = "routing constraints ignored";
+        let near = |of: String| Claim::Approximation(of);
+        assert_eq!(adversary.claim(&plan), near(ignored.to_owned()));
+        // Nothing that is left out goes unsaid.
+        adversary.knows_kinds = true;
+        let unused = "the kinds that the adversary knows are not used";
+        let all = format!("{ignored}; {unused}");
+        assert_eq!(adversary.claim(&plan), near(all));
+        adversary.knows_loops = false;
+        let all = format!("{ignored}; {given}; {unused}");
+        assert_eq!(adversary.claim(&plan), near(all));
+    }
+
+    #[test]
+    fn kinds_are_used_where_they_are_independent_and_said_to_be_unused_elsewhere() {
+        let targets = crate::engine::Targets {
+            first: 0,
+            every: 1,
+            max_alive: 1,
+            count: 1,
+            any_kind: false,
+            users: false,
+        };
+        let mut base = plan(&[&[1.0; 2]]);
+        base.targets = Some(targets);
+        for class in &mut base.classes {
+            class.drops = 1.0;
+        }
+        let mut adversary = placed(&base);
+        assert!(!adversary.insight(&base).kinds);
+        adversary.knows_kinds = true;
+        assert_eq!(adversary.claim(&base), Claim::Exact);
+        assert!(adversary.insight(&base).kinds);
+        let unused = Claim::UpperBound("the kinds that the adversary knows are not used".into());
+        let others: [fn(&mut Plan); 3] = [
+            // Of a bursty sender one message makes the next likelier.
+            |plan| plan.classes[0].workload = Workload::Poisson { rate: 0.5 },
+            // Those who send more cover than others are told apart by it.
+            |plan| {
+                let mut other = plan.classes[0].clone();
+                other.drops = 3.0;
+                plan.classes.push(other);
+            },
+            // The kind of what is lost is not seen.
+            |plan| plan.links.loss = 0.1,
+        ];
+        for change in others {
+            let mut plan = base.clone();
+            change(&mut plan);
+            assert_eq!(adversary.claim(&plan), unused);
+            assert!(!adversary.insight(&plan).kinds);
+        }
+        // A target of any kind is as likely cover as what comes out: kinds say nothing of it.
+        base.targets = Some(crate::engine::Targets {
+            any_kind: true,
+            ..targets
+        });
+        assert!(!adversary.insight(&base).kinds);
+        assert_eq!(adversary.claim(&base), Claim::Exact);
     }
 }

@@ -202,7 +202,7 @@ pub(crate) mod tests {
     }
 
     /// The global passive adversary.
-    pub(super) fn placed(plan: &Plan) -> Adversary {
+    pub(crate) fn placed(plan: &Plan) -> Adversary {
         Adversary::place(&adversary(0, Placement::Random), plan, 1, 0, 0)
     }
 

@@ -6,7 +6,11 @@ use super::{
     AdviseError, Candidate, Request,
     simulate::{self, Job},
 };
-use crate::{stats::Estimate, theory};
+use crate::{
+    math,
+    stats::{self, Estimate},
+    theory,
+};
 
 /// What the answer leaves out. It is printed with every proposal.
 pub const NOT_MODELLED: [&str; 9] = [
@@ -26,6 +30,8 @@ const DISCLOSURE_CONFIDENCE: f64 = 2.0;
 /// Finalists get repetitions that nothing was chosen by.
 const FRESH: u32 = 1_000_000;
 const SENSITIVITY: u32 = 2_000_000;
+/// By how many bits the closed form may be off between two networks: measured within 0.3 for each.
+const SCREENING_ERROR: f64 = 0.5;
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
 /// A network with what was simulated of it.
@@ -76,10 +82,13 @@ pub struct Proposal {
     /// Users online in the simulation. Fewer than asked for where all would have been too many:
     /// then the closed form carries the result over.
     pub simulated_users: f64,
-    /// Packets of one user until the first path that is corrupt throughout, on average; `None`
-    /// for never, with the corrupt mixes spread evenly.
+    /// Packets of one user until the first path that is corrupt throughout, on average, with the
+    /// corrupt mixes spread evenly; `None` if no path is, because there are fewer than layers.
     pub packets_to_corrupt_path: Option<f64>,
-    /// Finalists whose intervals overlap with the proposal's: nothing says that they are worse.
+    /// The same with each mix corrupt on its own; `None` if none is.
+    pub packets_to_corrupt_path_at_random: Option<f64>,
+    /// Finalists that nothing says to be worse or better than the proposal, which has the fewest
+    /// mixes of all these.
     pub ties: Vec<Entry>,
     /// All finalists, on fresh seeds, the best first.
     pub finalists: Vec<Entry>,
@@ -102,11 +111,7 @@ pub(super) fn choose(
     let t = request.thoroughness;
     let chosen = varied(screened, t.front);
     let front = judge(request, &chosen, t.repetitions, 0, "front", progress)?;
-    let best: Vec<Candidate> = front
-        .iter()
-        .take(t.finalists)
-        .map(|entry| entry.network.clone())
-        .collect();
+    let best = hopeful(&front, t.finalists);
     let finalists = judge(
         request,
         &best,
@@ -115,16 +120,9 @@ pub(super) fn choose(
         "finalists",
         progress,
     )?;
-    let Some(winner) = finalists.first().cloned() else {
-        return Err(AdviseError::NoTargets("every finalist".to_owned()));
-    };
+    let (winner, ties) =
+        simplest(&finalists).ok_or_else(|| AdviseError::NoTargets("every finalist".to_owned()))?;
     let sensitivity = sensitivity(request, &winner.network, progress)?;
-    let ties = finalists
-        .iter()
-        .skip(1)
-        .filter(|entry| entry.bits.overlaps(&winner.bits))
-        .cloned()
-        .collect();
     let network = winner.network;
     Ok(Proposal {
         version: env!("CARGO_PKG_VERSION"),
@@ -133,6 +131,10 @@ pub(super) fn choose(
         claim: claim(request, &network),
         simulated_users: simulate::simulated_users(request, &network, request.online()),
         packets_to_corrupt_path: packets_to_corrupt_path(&network),
+        packets_to_corrupt_path_at_random: first_after(math::pow(
+            request.corrupt,
+            f64::from(network.layers),
+        )),
         ties,
         finalists,
         front,
@@ -143,8 +145,72 @@ pub(super) fn choose(
     })
 }
 
+/// How far the means of two entries may be apart and nothing be said of which is better: 95% of
+/// Student's t for the difference, with the variance of all entries, which all have the same
+/// number of repetitions. Two or three repetitions say too little of the variance of one alone.
+fn margin(entries: &[Entry]) -> f64 {
+    let degrees = entries.iter().map(|e| e.bits.n.saturating_sub(1)).sum();
+    let squares: f64 = entries
+        .iter()
+        .map(|entry| {
+            let n = f64::from(entry.bits.n);
+            let error = entry.bits.standard_error;
+            // The variance of one repetition, as often as there are degrees of freedom.
+            error * error * n * (n - 1.0)
+        })
+        .sum();
+    let Some(first) = entries.first().filter(|_| degrees > 0) else {
+        return f64::INFINITY;
+    };
+    let variance = squares / f64::from(degrees);
+    let t = stats::student_t_quantile(0.975, degrees);
+    t * (2.0 * variance / f64::from(first.bits.n)).sqrt()
+}
+
+/// Of entries with the best first, those that nothing says to be worse than the best.
+fn tied(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
+    let margin = margin(entries);
+    let most = entries.first().map_or(0.0, |best| best.bits.mean);
+    entries.iter().take(1).chain(
+        entries
+            .iter()
+            .skip(1)
+            .filter(move |entry| most - entry.bits.mean <= margin),
+    )
+}
+
+/// Of the front, with the best first, those that get fresh seeds: so many of the best, and of those
+/// that are as good each that has fewer mixes than all before.
+fn hopeful(front: &[Entry], count: usize) -> Vec<Candidate> {
+    let best = front.iter().take(count);
+    let mut chosen: Vec<Candidate> = best.map(|entry| entry.network.clone()).collect();
+    for entry in tied(front).skip(count) {
+        if chosen.iter().all(|c| entry.network.mixes() < c.mixes()) {
+            chosen.push(entry.network.clone());
+        }
+    }
+    chosen
+}
+
+/// Of finalists, with the best first, the one with the fewest mixes among those that are as good as
+/// the best (of several, the one with the least bandwidth, then the best), and the others of these.
+fn simplest(finalists: &[Entry]) -> Option<(Entry, Vec<Entry>)> {
+    let all: Vec<&Entry> = tied(finalists).collect();
+    let cost = |entry: &Entry| (entry.network.mixes(), entry.network.rates.bytes_per_sec());
+    let least = |a: &usize, b: &usize| {
+        let (a, b) = (all.get(*a).map(|e| cost(e)), all.get(*b).map(|e| cost(e)));
+        a.partial_cmp(&b).unwrap_or(std::cmp::Ordering::Equal)
+    };
+    // The first of equals, which is the better one.
+    let winner = (0..all.len()).min_by(least)?;
+    let others = all.iter().enumerate().filter(|(at, _)| *at != winner);
+    let others = others.map(|(_, entry)| (*entry).clone()).collect();
+    Some(((*all.get(winner)?).clone(), others))
+}
+
 /// The best by closed form, at most a third of them with the same number of layers: screening is
-/// an approximation, and errs alike for like networks.
+/// an approximation, and errs alike for like networks. Besides, each that is not further from the
+/// best than it errs, and has fewer mixes than all before.
 fn varied(screened: &[Candidate], count: usize) -> Vec<Candidate> {
     let alike = count.div_ceil(3);
     let mut chosen: Vec<Candidate> = Vec::new();
@@ -154,6 +220,13 @@ fn varied(screened: &[Candidate], count: usize) -> Vec<Candidate> {
             .filter(|c| c.layers == candidate.layers)
             .count();
         if chosen.len() < count && same < alike {
+            chosen.push(candidate.clone());
+        }
+    }
+    let most = screened.first().map_or(0.0, |best| best.screened_bits);
+    for candidate in screened {
+        let near = most - candidate.screened_bits <= SCREENING_ERROR;
+        if near && chosen.iter().all(|c| candidate.mixes() < c.mixes()) {
             chosen.push(candidate.clone());
         }
     }
@@ -238,6 +311,11 @@ fn claim(request: &Request, network: &Candidate) -> String {
 
 fn packets_to_corrupt_path(network: &Candidate) -> Option<f64> {
     let probability = theory::all_corrupt_balanced(network.layers, network.corrupt, network.width);
+    first_after(probability)
+}
+
+/// Packets until the first on a path that is corrupt with this probability, on average.
+fn first_after(probability: f64) -> Option<f64> {
     let first = theory::FirstCorruptPath { probability };
     (probability > 0.0).then(|| first.mean_packets())
 }
@@ -246,7 +324,7 @@ fn disclosure(request: &Request, bits: f64) -> Disclosure {
     // A user is online for this share of the day.
     let messages_per_day = request.message_rate * SECONDS_PER_DAY * request.active;
     let to_one = messages_per_day / f64::from(request.contacts);
-    let batch = crate::math::pow(2.0, bits);
+    let batch = math::pow(2.0, bits);
     let rounds = theory::statistical_disclosure_rounds(
         request.users as f64,
         batch,
@@ -300,5 +378,104 @@ mod tests {
             ..always
         };
         assert_eq!(disclosure(&silent, 8.0).statistical_days, None);
+    }
+
+    /// Networks of these layers of two mixes, with these values of two repetitions each.
+    fn entries(all: &[(u32, [f64; 2])]) -> Vec<Entry> {
+        let request = Request::new(1000, 5.0, 30_000.0, 0.2);
+        let rates = super::super::fitting(30_000.0, super::super::rates::SPLITS[0]);
+        let entry = |(layers, values): &(u32, [f64; 2])| Entry {
+            network: Candidate::with_delay(&request, *layers, 2, rates, 0.1).unwrap(),
+            bits: Estimate::of(values).unwrap(),
+        };
+        let mut entries: Vec<Entry> = all.iter().map(entry).collect();
+        entries.sort_by(|a, b| b.bits.mean.total_cmp(&a.bits.mean));
+        entries
+    }
+
+    fn layers<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<u32> {
+        entries.into_iter().map(|e| e.network.layers).collect()
+    }
+
+    #[test]
+    fn of_networks_that_are_as_good_the_one_with_the_fewest_mixes_is_proposed_and_the_others_named()
+    {
+        let close = [
+            (5, [8.02, 8.06]),
+            (6, [8.01, 8.03]),
+            (4, [7.99, 8.03]),
+            (3, [6.9, 7.0]),
+        ];
+        let finalists = entries(&close);
+        let (winner, others) = simplest(&finalists).unwrap();
+        assert_eq!(winner.network.layers, 4);
+        assert_eq!(layers(&others), [5, 6]);
+        // What is worse by more than the noise is not preferred for its mixes.
+        let apart = entries(&[(5, [8.02, 8.06]), (4, [7.0, 7.1]), (3, [6.9, 7.0])]);
+        let (winner, others) = simplest(&apart).unwrap();
+        assert_eq!(winner.network.layers, 5);
+        assert!(others.is_empty());
+        assert!(simplest(&[]).is_none());
+    }
+
+    #[test]
+    fn the_front_has_what_has_fewer_mixes_and_is_as_good_as_screening_can_tell() {
+        let screened: Vec<Candidate> = [(6, 8.1), (5, 8.0), (7, 7.9), (8, 7.8), (4, 7.7), (3, 7.0)]
+            .into_iter()
+            .map(|(layers, bits)| {
+                let [entry] = &entries(&[(layers, [0.0, 0.0])])[..] else {
+                    panic!("one entry");
+                };
+                let mut candidate = entry.network.clone();
+                candidate.screened_bits = bits;
+                candidate
+            })
+            .collect();
+        let chosen: Vec<u32> = varied(&screened, 4).iter().map(|c| c.layers).collect();
+        assert_eq!(chosen, [6, 5, 7, 8, 4]);
+    }
+
+    #[test]
+    fn what_may_be_as_good_with_fewer_mixes_gets_fresh_seeds_too() {
+        let front = entries(&[
+            (6, [8.05, 8.07]),
+            (5, [8.02, 8.06]),
+            (7, [8.01, 8.05]),
+            (4, [7.99, 8.03]),
+            (2, [5.0, 5.1]),
+        ]);
+        let chosen: Vec<u32> = hopeful(&front, 2).iter().map(|c| c.layers).collect();
+        assert_eq!(chosen, [6, 5, 4]);
+    }
+
+    #[test]
+    fn a_path_that_is_never_corrupt_says_under_what() {
+        let answer = |corrupt: f64| {
+            let request = Request {
+                max_corrupt_path: 1.0,
+                thoroughness: crate::advise::Thoroughness {
+                    front: 1,
+                    finalists: 1,
+                    final_repetitions: 2,
+                    targets: 20,
+                    hops: 2e4,
+                    ..crate::advise::Thoroughness::QUICK
+                },
+                max_layers: 3,
+                ..Request::new(200, 5.0, 30_000.0, corrupt)
+            };
+            crate::advise::advise(&request, &mut |_| {})
+                .unwrap()
+                .to_string()
+        };
+        // One corrupt mix in some layers of two is on no path by itself.
+        let text = answer(0.1);
+        let line = |start: &str| {
+            let found = text.lines().find(|line| line.trim().starts_with(start));
+            found.unwrap_or_else(|| panic!("{text}")).to_owned()
+        };
+        assert!(line("spread evenly").contains("no path"), "{text}");
+        assert!(line("each on its own").contains("of all paths"), "{text}");
+        assert!(!text.contains("never, while"), "{text}");
     }
 }

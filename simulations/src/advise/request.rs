@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::engine::EngineError;
+use crate::run::RunError;
 
 /// What is asked for. Everything but the first four has a default; see [`Request::new`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -97,7 +98,7 @@ impl Thoroughness {
 }
 
 /// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdviseError {
     /// A value is out of range.
@@ -112,6 +113,9 @@ pub enum AdviseError {
         /// What to do.
         hint: &'static str,
     },
+    /// Not even one simulation fits into the memory that is there.
+    #[error("there is too little memory; ask for less with --quick")]
+    Memory(#[source] Box<RunError>),
     /// A simulation failed.
     #[error("a simulation failed")]
     Engine(#[source] EngineError),
@@ -316,7 +320,7 @@ mod tests {
     #[test]
     fn values_out_of_range_are_named() {
         let good = Request::new(1000, 5.0, 30_000.0, 0.2);
-        assert_eq!(good.validate(), Ok(()));
+        assert!(good.validate().is_ok());
         let bad = [
             ("users", Request::new(1, 5.0, 30_000.0, 0.2)),
             ("p99", Request::new(1000, f64::NAN, 30_000.0, 0.2)),

@@ -8,7 +8,8 @@ use crate::{
         self, Class, Delay, Link, Links, Network, Phases, Plan, Receivers, Routes, Targets,
         Workload, mass::Mass,
     },
-    math,
+    math, run,
+    scenario::plan_bytes,
     stats::{self, Estimate},
 };
 
@@ -27,7 +28,11 @@ pub(super) fn run_all(
     done: &mut dyn FnMut(usize),
 ) -> Result<Vec<f64>, AdviseError> {
     let next = Mutex::new(jobs.iter().enumerate());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+    let each = jobs.iter().map(|job| bytes(request, job)).max();
+    let needed = |threads: u32| PROGRAM_BYTES + u64::from(threads) * each.unwrap_or(0);
+    let threads = run::fitting(0, count, needed);
+    let threads = threads.map_err(|error| AdviseError::Memory(Box::new(error)))?;
     let (sender, receiver) = std::sync::mpsc::sync_channel(jobs.len().max(1));
     let mut results: Vec<Option<Result<f64, AdviseError>>> = Vec::new();
     results.resize_with(jobs.len(), || None);
@@ -52,6 +57,21 @@ pub(super) fn run_all(
     });
     // A thread that died left its place empty, and the scope has passed its panic on.
     results.into_iter().flatten().collect()
+}
+
+/// The program itself and what all simulations share.
+const PROGRAM_BYTES: u64 = 12_000_000;
+
+/// The memory of a simulation.
+fn bytes(request: &Request, job: &Job<'_>) -> u64 {
+    let online = simulated_users(request, job.candidate, job.online);
+    let share = online / job.online;
+    let candidate = if share < 1.0 {
+        job.candidate.scaled(request, share)
+    } else {
+        job.candidate.clone()
+    };
+    plan_bytes(&plan(request, &candidate, online), 1)
 }
 
 fn take<T>(next: &Mutex<impl Iterator<Item = T>>) -> Option<T> {

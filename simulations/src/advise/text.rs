@@ -24,7 +24,11 @@ impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.network_text(f)?;
         self.anonymity_text(f)?;
-        entries(f, "Ties: nothing says that these are worse", &self.ties)?;
+        entries(
+            f,
+            "As good, with more mixes or as many: nothing says that these are worse or better",
+            &self.ties,
+        )?;
         entries(f, "Finalists, on fresh seeds", &self.finalists)?;
         entries(f, "The front as it was simulated first", &self.front)?;
         self.sensitivity_text(f)?;
@@ -78,24 +82,17 @@ impl Proposal {
             "  {which:<8} latency      p50 {:.3} s, p99 {:.3} s of {} s (closed form)",
             network.p50, network.p99, self.request.p99
         )?;
+        let balanced = self.packets_to_corrupt_path;
+        let random = self.packets_to_corrupt_path_at_random;
         writeln!(
             f,
-            "  corrupt paths         {:.3e} of all, at most {}; {} of {} mixes are corrupt",
-            network.corrupt_path,
-            self.request.max_corrupt_path,
+            "  corrupt mixes         {} of {}; paths that are corrupt throughout may be {} of all",
             network.corrupt,
-            network.mixes()
+            network.mixes(),
+            self.request.max_corrupt_path,
         )?;
-        match self.packets_to_corrupt_path {
-            Some(packets) => writeln!(
-                f,
-                "  first corrupt path    after {packets:.0} packets of a user on average"
-            ),
-            None => writeln!(
-                f,
-                "  first corrupt path    never, while the corrupt mixes are spread evenly"
-            ),
-        }
+        writeln!(f, "    spread evenly       {}", corrupt_paths(balanced))?;
+        writeln!(f, "    each on its own     {}", corrupt_paths(random))
     }
 
     fn anonymity_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -178,6 +175,17 @@ fn interval(bits: &Estimate) -> String {
         format!("{:.2} [{:.2}, {:.2}]", bits.mean, bits.low, bits.high)
     } else {
         format!("{:.2} [one repetition]", bits.mean)
+    }
+}
+
+/// The share of paths that are corrupt, and when a user meets the first.
+fn corrupt_paths(packets: Option<f64>) -> String {
+    match packets {
+        Some(packets) => format!(
+            "{:.3e} of all paths, a user's first after {packets:.0} packets on average",
+            1.0 / packets
+        ),
+        None => "no path".to_owned(),
     }
 }
 

@@ -4,14 +4,19 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use shoal_simulations::clock::peak_memory;
 use shoal_simulations::engine::bench::{Case, Timing, time};
+use shoal_simulations::memory;
 
 use super::{CommandResult, Exit};
 
 /// Measures the engine's speed and memory beside a plain binary-heap event loop, in turn in the
 /// same run. Takes several minutes; --quick takes seconds.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  shoal-sim bench --quick
+  shoal-sim bench --presets
+  shoal-sim bench --json > bench.json")]
 pub(crate) struct Bench {
     /// Print JSON.
     #[arg(long)]
@@ -23,6 +28,10 @@ pub(crate) struct Bench {
     /// Seed of the runs.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Instead of the engine's speed, measure memory, hops and time of each preset beside what `check` says
+    /// of them, as a table in Markdown; takes some minutes.
+    #[arg(long, conflicts_with = "quick")]
+    presets: bool,
     /// Measure this row only, in this process.
     #[arg(long, hide = true)]
     row: Option<usize>,
@@ -61,6 +70,9 @@ pub(crate) fn run(args: &Bench) -> CommandResult {
         let case = Case::ALL.get(row).ok_or("no such row")?;
         println!("{}", serde_json::to_string(&measure(*case, args)?)?);
         return Ok(Exit::Done);
+    }
+    if args.presets {
+        return super::presets::run(args.json);
     }
     let mut rows = Vec::new();
     for index in 0..Case::ALL.len() {
@@ -112,7 +124,7 @@ fn measure(case: Case, args: &Bench) -> Result<Row, Box<dyn std::error::Error>> 
     for run in 0..case.runs() {
         ours.push(time(case, args.quick, args.seed, false)?);
         if run == 0 {
-            peak = peak_memory().unwrap_or(0);
+            peak = memory::peak().unwrap_or(0);
         }
         heaps.push(time(case, args.quick, args.seed, true)?);
     }

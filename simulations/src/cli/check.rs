@@ -5,7 +5,7 @@ use std::{path::PathBuf, thread::available_parallelism};
 use clap::Args;
 use serde_json::json;
 use shoal_simulations::{
-    clock,
+    memory::{self, Available},
     scenario::{Estimate, Scenario, estimate},
 };
 
@@ -14,6 +14,10 @@ use super::{CommandResult, Exit};
 /// Checks a scenario and says the memory and time that it will take. It ends with 2 if the scenario
 /// is refused or does not fit into the memory that is there.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  shoal-sim check loopix.toml
+  shoal-sim check loopix.toml --threads 1 --json | jq .estimate.bytes")]
 pub(crate) struct Check {
     /// The scenario, TOML, or JSON if its name ends in .json.
     scenario: PathBuf,
@@ -34,37 +38,41 @@ pub(crate) fn run(command: &Check) -> CommandResult {
     };
     let all = estimate(&scenario, threads);
     let one = estimate(&scenario, 1);
-    let available = clock::available_memory();
-    let fits = available.is_none_or(|available| one.bytes <= available);
+    let available = memory::available();
+    let fits = available.is_none_or(|available| one.bytes <= available.bytes);
     if command.json {
         let found = json!({
             "hash": scenario.hash(),
             "warnings": scenario.warnings(),
             "estimate": all,
             "bytes_of_one": one.bytes,
-            "bytes_available": available,
+            "bytes_available": available.map(|available| available.bytes),
+            "bytes_limit": available.map(|available| available.limit.to_string()),
             "fits": fits,
         });
         println!("{found:#}");
     } else {
         print(&scenario, &all, available);
     }
-    if !fits {
+    if let Some(available) = available.filter(|_| !fits) {
         eprintln!(
-            "error: one repetition needs {}, and {} are free (fewer clients, lower rates, fewer targets alive, or a shorter run with entropy_backward)",
+            "error: one repetition needs {}, and {} are {} (fewer clients, lower rates, fewer targets alive, or a shorter run with entropy_backward)",
             bytes(one.bytes),
-            bytes(available.unwrap_or_default()),
+            bytes(available.bytes),
+            available.limit,
         );
         return Ok(Exit::Refused);
     }
     Ok(Exit::Done)
 }
 
-fn print(scenario: &Scenario, estimate: &Estimate, available: Option<u64>) {
+fn print(scenario: &Scenario, estimate: &Estimate, available: Option<Available>) {
     for warning in scenario.warnings() {
         eprintln!("warning: {warning}");
     }
-    let free = available.map_or_else(String::new, |free| format!(", {} free", bytes(free)));
+    let free = available.map_or_else(String::new, |available| {
+        format!(", {} {}", bytes(available.bytes), available.limit)
+    });
     let repetitions = scenario.model().run.repetitions;
     println!("scenario  {}", scenario.hash());
     println!(
@@ -77,7 +85,7 @@ fn print(scenario: &Scenario, estimate: &Estimate, available: Option<u64>) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "printed with three digits")]
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     let count = count as f64;
     if count >= 1e9 {
         format!("{:.2} GB", count / 1e9)
@@ -86,8 +94,10 @@ fn bytes(count: u64) -> String {
     }
 }
 
-fn time(seconds: f64) -> String {
-    if seconds >= 7200.0 {
+pub(super) fn time(seconds: f64) -> String {
+    if seconds >= 172_800.0 {
+        format!("{:.1} days", seconds / 86_400.0)
+    } else if seconds >= 7200.0 {
         format!("{:.1} h", seconds / 3600.0)
     } else if seconds >= 120.0 {
         format!("{:.0} min", seconds / 60.0)

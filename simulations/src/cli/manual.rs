@@ -42,7 +42,7 @@ pub(crate) fn man(args: &Man) -> CommandResult {
     if let Some(dir) = &args.dir {
         std::fs::create_dir_all(dir)?;
         clap_mangen::generate_to(command, dir)?;
-        println!("wrote the pages into {}", dir.display());
+        eprintln!("wrote the pages into {}", dir.display());
     } else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page)?;

@@ -11,6 +11,7 @@ mod merge;
 mod network;
 mod new;
 mod plot;
+mod presets;
 mod progress;
 mod reproduce;
 mod run;

@@ -8,13 +8,23 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use shoal_simulations::input::{MAX_SCENARIO_BYTES, read_text};
-use shoal_simulations::network::{self, Failure, PRESET, Progress, Report, Scenario, Summary};
+use shoal_simulations::memory;
+use shoal_simulations::network::{
+    self, Failure, PRESET, Phase, Progress, Report, Scenario, Summary, Unsettled,
+};
 
+use super::check::{bytes, time};
+use super::progress::Lines;
+use super::run::TOLD;
 use super::{CommandResult, Exit};
 
 /// Runs the real clients, mixes, providers and directory in virtual time, with loss, delay, churn,
 /// partitions and crashes, and checks that they keep their promises.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  shoal-sim network --new net.toml && shoal-sim network net.toml
+  shoal-sim network net.toml --seed 7 --out results/ --json | jq .faults")]
 pub(crate) struct NetworkArgs {
     /// The scenario, a TOML file.
     #[arg(required_unless_present = "new")]
@@ -72,12 +82,19 @@ fn simulate(args: &NetworkArgs, path: &Path) -> CommandResult {
         Err(error) => return refused(&error),
     };
     let seed = args.seed.unwrap_or(scenario.seed);
-    let bar = progress_bar();
-    let report = match network::run(&scenario, seed, |progress| show(&bar, progress)) {
+    for warning in scenario.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    if let Err(reason) = tell_size(&scenario) {
+        eprintln!("error: {}: {reason}", path.display());
+        return Ok(Exit::Refused);
+    }
+    let mut shown = Shown::new(args.json);
+    let report = match network::run(&scenario, seed, |progress| shown.tell(progress)) {
         Ok(report) => report,
         Err(error) => return refused(&error),
     };
-    bar.finish_and_clear();
+    shown.bar.finish_and_clear();
     if let Some(folder) = &args.out {
         std::fs::create_dir_all(folder)?;
         report.write(folder)?;
@@ -87,10 +104,54 @@ fn simulate(args: &NetworkArgs, path: &Path) -> CommandResult {
     } else {
         print(&report.summary);
     }
-    match &report.failure {
-        None => Ok(Exit::Done),
-        Some(failure) => Err(complaint(failure, &report, path, seed).into()),
+    if let Some(failure) = &report.failure {
+        return Err(complaint(failure, &report, path, seed).into());
     }
+    match &report.unsettled {
+        None => Ok(Exit::Done),
+        Some(unsettled) => Err(too_early(unsettled, &report, path, seed).into()),
+    }
+}
+
+/// Says how much a network is before it is built, if it is much.
+fn tell_size(scenario: &Scenario) -> Result<(), String> {
+    let size = network::size(scenario);
+    if let Some(available) = memory::available()
+        && size.bytes > available.bytes
+    {
+        return Err(format!(
+            "the network needs about {} of memory, and {} are {}: take fewer nodes or clients, or raise the limit",
+            bytes(size.bytes),
+            bytes(available.bytes),
+            available.limit
+        ));
+    }
+    if size.seconds > TOLD {
+        eprintln!(
+            "{} nodes and {} clients for {}: about {} on one core, and {} of memory",
+            scenario.node_count(),
+            scenario.client_count(),
+            scenario.duration,
+            time(size.seconds),
+            bytes(size.bytes),
+        );
+    }
+    Ok(())
+}
+
+fn too_early(unsettled: &Unsettled, report: &Report, path: &Path, seed: u64) -> String {
+    let Unsettled {
+        what,
+        settle,
+        needed,
+        ..
+    } = unsettled;
+    format!(
+        "it is too early to tell: {what}\n  no promise is broken: run.settle = {settle}, and {needed} are enough to tell\n  \
+         seed: {seed}\n  trace: {}\n  replay: shoal-sim network {} --seed {seed}",
+        report.summary.trace_hash,
+        path.display(),
+    )
 }
 
 fn complaint(failure: &Failure, report: &Report, path: &Path, seed: u64) -> String {
@@ -107,25 +168,48 @@ fn complaint(failure: &Failure, report: &Report, path: &Path, seed: u64) -> Stri
     )
 }
 
-fn progress_bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} s  {msg}  {eta} left") {
-        bar.set_style(style);
-    }
-    bar
+/// A bar on a terminal; elsewhere a line now and then.
+struct Shown {
+    bar: ProgressBar,
+    lines: Lines,
 }
 
-fn show(bar: &ProgressBar, progress: Progress) {
-    let secs = |span: shoal_proto::Span| span.as_micros() / 1_000_000;
-    bar.set_length(secs(progress.duration).max(secs(progress.done)));
-    bar.set_position(secs(progress.done));
-    bar.set_message(format!(
-        "{} of {} messages received",
-        progress.received, progress.sent
-    ));
+impl Shown {
+    fn new(quiet: bool) -> Self {
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new(0)
+        } else {
+            ProgressBar::hidden()
+        };
+        let template = "{bar:30} {pos}/{len} s  {msg}  {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self {
+            bar,
+            lines: Lines::new(quiet),
+        }
+    }
+
+    fn tell(&mut self, progress: Progress) {
+        let secs = |span: shoal_proto::Span| span.as_micros() / 1_000_000;
+        let (done, duration) = (secs(progress.done), secs(progress.duration));
+        let received = format!(
+            "{} of {} messages received",
+            progress.received, progress.sent
+        );
+        let what = match progress.phase {
+            Phase::Starting => "the network comes up".to_owned(),
+            Phase::Sending => received,
+            Phase::Settling => format!("waiting for the rest: {received}"),
+            _ => format!("waiting for what comes twice: {received}"),
+        };
+        self.bar.set_length(duration.max(done));
+        self.bar.set_position(done);
+        self.lines
+            .say(|| format!("{done} s of virtual time, {duration} s of sending; {what}"));
+        self.bar.set_message(what);
+    }
 }
 
 fn print(summary: &Summary) {

@@ -9,6 +9,11 @@ use super::{CommandResult, Exit};
 
 /// Writes a commented scenario from a preset.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  shoal-sim new --list
+  shoal-sim new loopix -o mine.toml
+  shoal-sim new loopix -o - | grep -v '^#'")]
 pub(crate) struct New {
     /// The preset's name.
     #[arg(required_unless_present = "list")]
@@ -50,6 +55,7 @@ pub(crate) fn run(command: &New) -> CommandResult {
             return Ok(Exit::Refused);
         }
     }
-    println!("wrote {}", path.display());
+    // Not to standard output, which may be going into a file of its own.
+    eprintln!("wrote {}", path.display());
     Ok(Exit::Done)
 }

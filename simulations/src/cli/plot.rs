@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use shoal_simulations::plot::{
-    ColumnChoice, Figure, NamedFigure, PlotError, from_columns, standard_figures, sweep_figures,
+    ColumnChoice, DENSITIES, Drawn, Figure, NamedFigure, PlotError, from_columns, standard_figures,
+    sweep_figures,
 };
 use shoal_simulations::table::{Table, TableError, write_atomically};
 
@@ -16,7 +17,7 @@ use super::{CommandResult, Exit};
 #[command(after_help = "Examples:
   shoal-sim plot results/
   shoal-sim plot rates/ --x clients.users.rates.real --y entropy_forward_messages.global --log-x
-  shoal-sim plot results/targets.parquet --x latency_s --y entropy_bits --scatter --out a.png")]
+  shoal-sim plot results/targets.parquet --x latency_s --y entropy_bits --scatter --out a.png --dpi 288")]
 pub(crate) struct PlotArgs {
     /// A run's or a sweep's output folder, or a table (.csv, .parquet).
     input: PathBuf,
@@ -51,6 +52,18 @@ pub(crate) struct PlotArgs {
     /// beside the table in both formats, or the folder `figures` in the folder given.
     #[arg(long, value_name = "PATH")]
     out: Vec<PathBuf>,
+    /// Pixels in an inch of a PNG, which is 10 by 6.25 inches: 72, 144 or 288.
+    #[arg(long, value_name = "DPI", default_value_t = DENSITIES[0], value_parser = density)]
+    dpi: u32,
+}
+
+fn density(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|dpi| DENSITIES.contains(dpi));
+    number.ok_or_else(|| {
+        let mut known = DENSITIES;
+        known.sort_unstable();
+        format!("has to be one of {known:?}")
+    })
 }
 
 pub(crate) fn run(args: &PlotArgs) -> CommandResult {
@@ -100,7 +113,10 @@ fn folder(args: &PlotArgs) -> Result<Files, String> {
         Ok(None) => standard_figures(&args.input),
         Err(error) => Err(error),
     };
-    let figures = figures.map_err(|error| error.to_string())?;
+    let Drawn { figures, absent } = figures.map_err(|error| error.to_string())?;
+    for (name, reason) in absent {
+        eprintln!("no figure {name}: {reason}");
+    }
     let mut files = Vec::new();
     for NamedFigure { name, mut figure } in figures {
         if let Some(title) = &args.title {
@@ -108,7 +124,7 @@ fn folder(args: &PlotArgs) -> Result<Files, String> {
         }
         for extension in ["svg", "png"] {
             let path = target.join(format!("{name}.{extension}"));
-            files.push(file(path, &figure)?);
+            files.push(file(path, &figure, args.dpi)?);
         }
     }
     Ok(files)
@@ -145,7 +161,10 @@ fn table(args: &PlotArgs, input: &Path) -> Result<Files, String> {
         scatter: args.scatter,
     };
     let figure = from_columns(&table, &choice).map_err(|error| hint(&error, &table))?;
-    paths.into_iter().map(|path| file(path, &figure)).collect()
+    paths
+        .into_iter()
+        .map(|path| file(path, &figure, args.dpi))
+        .collect()
 }
 
 /// The error; for a column of text, with the columns of numbers.
@@ -164,10 +183,10 @@ fn format(path: &Path) -> Option<&str> {
     ["svg", "png"].into_iter().find(|known| *known == extension)
 }
 
-fn file(path: PathBuf, figure: &Figure) -> Result<(PathBuf, Vec<u8>), String> {
+fn file(path: PathBuf, figure: &Figure, dpi: u32) -> Result<(PathBuf, Vec<u8>), String> {
     let drawn = match format(&path) {
         Some("svg") => figure.svg().map(String::into_bytes),
-        _ => figure.png(),
+        _ => figure.png_of(dpi),
     };
     let bytes = drawn.map_err(|error| error.to_string())?;
     Ok((path, bytes))

@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use shoal_simulations::measure::Claim;
 use shoal_simulations::run::{self, Options, Report, Summary};
-use shoal_simulations::scenario::Scenario;
+use shoal_simulations::scenario::{Scenario, repeated};
 
+use super::check::{bytes, time};
 use super::progress::Bar;
 use super::{CommandResult, Exit};
+
+/// What takes longer than this, in seconds, says so before it starts.
+pub(super) const TOLD: f64 = 20.0;
 
 /// Simulates a scenario, prints its metrics with their 95% intervals, and writes all results.
 #[derive(Args)]
@@ -53,6 +57,18 @@ pub(crate) fn run(args: &RunArgs) -> CommandResult {
     let model = &scenario.model().run;
     let repetitions = args.repetitions.unwrap_or(model.repetitions);
     let each = scenario.plan(0).phases.total();
+    let threads = run::threads_that_fit(&scenario, args.threads, repetitions)?;
+    let expected = repeated(&scenario, threads, repetitions);
+    if expected.seconds > TOLD {
+        eprintln!(
+            "this will take about {} and {} of memory ({} repetitions, {} at a time; {})",
+            time(expected.seconds),
+            bytes(expected.bytes),
+            repetitions,
+            expected.at_once,
+            expected.basis
+        );
+    }
     let bar = Bar::new(
         u64::from(repetitions),
         each * f64::from(repetitions),
@@ -121,7 +137,12 @@ fn line(summary: &Summary, width: usize) -> String {
     };
     let key = summary.key();
     let claim = claim(&summary.claim);
-    format!("{key:width$}  {value:28} {unit:8} {claim}")
+    let absent = match &summary.absent {
+        Some(reason) if summary.mean.is_none() => format!(" ({reason})"),
+        Some(reason) => format!(" (in {} repetitions; else: {reason})", summary.repetitions),
+        None => String::new(),
+    };
+    format!("{key:width$}  {value:28} {unit:8} {claim}{absent}")
 }
 
 /// Five significant digits.
@@ -144,14 +165,14 @@ fn short(value: f64) -> String {
 }
 
 fn claim(claim: &Claim) -> String {
-    match claim {
-        Claim::Exact => "exact".to_owned(),
-        Claim::Approximation(name) => format!("approximation: {name}"),
-        Claim::LowerBound(why) => format!("lower bound: {why}"),
-        Claim::UpperBound(why) => format!("upper bound: {why}"),
-        Claim::Counted => "counted".to_owned(),
-        Claim::Attack(name) => format!("attack: {name}"),
-        Claim::Unsound(why) => format!("not inferred: {why}"),
-        _ => String::new(),
+    let kind = match claim {
+        Claim::Unsound(_) => "not inferred".to_owned(),
+        other => other.kind().replace('_', " "),
+    };
+    let detail = claim.detail();
+    if detail.is_empty() {
+        kind
+    } else {
+        format!("{kind}: {detail}")
     }
 }

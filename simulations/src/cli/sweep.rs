@@ -6,8 +6,13 @@ use clap::Args;
 use serde_json::json;
 use shoal_simulations::sweep::{Meta, Shard, Survey, Sweep};
 
+use super::check::time;
 use super::progress::Bar;
+use super::run::TOLD;
 use super::{CommandResult, Exit};
+
+/// Warnings that are shown.
+const WARNINGS: usize = 5;
 
 /// Runs a scenario at every point of a sweep, with the same random numbers for each, and writes
 /// one table of results. A second start of the same command does only what is missing.
@@ -60,8 +65,24 @@ pub(crate) fn run(args: &SweepArgs) -> CommandResult {
     }
     if survey.missing() > 0 {
         let load = work.prepare(args.threads)?;
+        for warning in load.warnings.iter().take(WARNINGS) {
+            eprintln!("warning: {warning}");
+        }
+        if load.warnings.len() > WARNINGS {
+            let more = load.warnings.len() - WARNINGS;
+            eprintln!(
+                "warning: {more} more like these: `shoal-sim check` tells those of one scenario"
+            );
+        }
+        if load.expected > TOLD {
+            let expected = time(load.expected);
+            eprintln!(
+                "this will take about {expected}, {} runs at a time",
+                load.threads
+            );
+        }
         let bar = Bar::new(survey.missing() as u64, load.seconds, args.json);
-        let done = work.run(load, &bar);
+        let done = work.run(&load, &bar);
         bar.finish();
         done?;
     }

@@ -58,6 +58,12 @@ impl Calendar {
         }
     }
 
+    /// Whether the present window has no events.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.ring[(self.now % RING) as usize].is_empty()
+    }
+
     /// The events of the present window, which are then gone. The other list, emptied, is kept
     /// for its memory.
     pub(super) fn take(&mut self, emptied: &mut Vec<Event>) {

@@ -13,6 +13,8 @@ const ARRIVALS: f64 = 12.0;
 /// Arrivals at a stage that a window should have at least, and at most.
 const LEAST: f64 = 1024.0;
 const MOST: f64 = 32768.0;
+/// Windows for each packet, at most, where only giving up targets in time asks for more.
+const WINDOWS: f64 = 64.0;
 
 impl Plan {
     /// How long a packet is under way on average, in seconds.
@@ -43,9 +45,21 @@ impl Plan {
     /// window: with free routes or loops of mixes it is no longer than the shortest link that goes
     /// back. Otherwise a stage gets enough packets in it to make sorting them worthwhile, and few
     /// enough to stay in the cache; and a window is no longer than a path takes on average, so that
-    /// targets are given up in time.
+    /// targets are given up in time, as long as that does not make more windows than packets by far.
     #[must_use]
     pub fn window(&self) -> f64 {
+        let total = self.phases.total();
+        let mut length = self.wanted();
+        if self.network.mix_loops > 0.0 || matches!(self.network.routes, Routes::Free { .. }) {
+            length = length.min(self.links.wrap.least());
+        }
+        // A whole number of windows, and at most 2^40 of them.
+        let count = (total / length).ceil().clamp(1.0, (1_u64 << 40) as f64);
+        total / count
+    }
+
+    /// The length of windows that suits the traffic.
+    fn wanted(&self) -> f64 {
         let total = self.phases.total();
         let widest = self.stages().into_iter().max().unwrap_or(1);
         let visits = match self.network.routes {
@@ -54,16 +68,13 @@ impl Plan {
         };
         let rate = (self.packet_rate() * visits).max(self.trace.len() as f64 / total);
         let events = (ARRIVALS * f64::from(widest)).clamp(LEAST, MOST);
-        let mut length = (events / rate).min(total);
-        if self.path_time() > 0.0 {
-            length = length.min(self.path_time());
+        let length = (events / rate).min(total);
+        let path = self.path_time();
+        if path > 0.0 {
+            length.min(path.max(1.0 / (WINDOWS * rate)))
+        } else {
+            length
         }
-        if self.network.mix_loops > 0.0 || matches!(self.network.routes, Routes::Free { .. }) {
-            length = length.min(self.links.wrap.least());
-        }
-        // A whole number of windows, and at most 2^40 of them.
-        let count = (total / length).ceil().clamp(1.0, (1_u64 << 40) as f64);
-        total / count
     }
 }
 
@@ -106,6 +117,10 @@ pub fn run<O: Observer>(
         };
         for stage in &mut stages {
             stage.run(window, &mut traffic, &mut scratch, observer);
+        }
+        if traffic.sink.is_idle() {
+            observer.window(end);
+            continue;
         }
         traffic.sink.take(&mut list);
         sorter.sort(&list, 1, start, length);

@@ -435,3 +435,22 @@ fn what_can_not_be_run_is_refused() {
     };
     assert!(refused(&free).starts_with("least delay of links.wrap"));
 }
+
+#[test]
+fn tiny_delays_make_no_more_windows_than_there_are_packets_to_speak_of() {
+    let windows = |mean: f64| {
+        let mut plan = plan(&[3, 3, 3], 10, 10.0, mean, 0.0);
+        plan.phases = Phases {
+            warm_up: 0.0,
+            measurement: 220.0,
+            drain: 0.0,
+        };
+        plan.validate().unwrap();
+        (plan.phases.total() / plan.window()).round()
+    };
+    // 22,000 packets.
+    assert!(windows(1e-6) <= 64.0 * 22_000.0);
+    assert!(windows(1e-9) <= 64.0 * 22_000.0);
+    // A path of 3 s: as ever, no longer than that.
+    assert!((windows(1.0) - 74.0).abs() < 1.0, "{}", windows(1.0));
+}

@@ -9,9 +9,13 @@
 use super::sheet::{Sheet, count};
 use crate::adversary::Adversary;
 use crate::engine::Targets;
-use crate::engine::mass::TargetResult;
+use crate::engine::mass::{TargetResult, Uncertainty};
 use crate::measure::Claim;
 use crate::{math, stats};
+
+/// Why a value is a bound where targets were given up before nearly all of them had come out.
+const CUT: &str =
+    "the run ended before targets had come out, and what had not is taken for one output";
 
 /// What is known of one target's posterior.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,21 +64,15 @@ pub(super) fn put(
     users: bool,
     sheet: &mut Sheet,
 ) {
-    let messages = results.iter().map(|result| Posterior {
-        entropy: result.entropy,
-        largest: result.largest,
-    });
+    let claim = &told(claim, results);
+    let of = |(entropy, largest): Uncertainty| Posterior { entropy, largest };
+    let messages = results.iter().map(|result| of(result.over_outputs()));
     let messages: Vec<Posterior> = messages.collect();
     let name = format!("{direction}_messages");
     put_posteriors(adversary, claim, &name, &messages, sheet);
     if users {
-        let users = results.iter().filter_map(|result| {
-            Some(Posterior {
-                entropy: result.user_entropy?,
-                largest: result.user_largest?,
-            })
-        });
-        let users: Vec<Posterior> = users.collect();
+        let users = results.iter().filter_map(|result| result.over_users());
+        let users: Vec<Posterior> = users.map(of).collect();
         put_posteriors(
             adversary,
             claim,
@@ -83,9 +81,17 @@ pub(super) fn put(
             sheet,
         );
     }
-    let truths: Vec<f64> = results.iter().filter_map(|result| result.truth).collect();
-    let residuals: Vec<f64> = results.iter().map(|result| result.residual).collect();
-    put_care(adversary, claim, direction, (&truths, &residuals), sheet);
+    put_care(adversary, claim, direction, results, sheet);
+}
+
+/// What may be claimed of the entropies of these targets, where this may be claimed of whole
+/// posteriors.
+fn told(claim: &Claim, results: &[TargetResult]) -> Claim {
+    if results.iter().any(TargetResult::is_truncated) {
+        claim.and(&Claim::LowerBound(CUT.to_owned()))
+    } else {
+        claim.clone()
+    }
 }
 
 /// How many messages should have been targets by their index and were passed over, because as many
@@ -116,29 +122,23 @@ fn put_posteriors(
     let values = |of: fn(&Posterior) -> f64| posteriors.iter().map(of).collect::<Vec<f64>>();
     let entropies = values(|p| p.entropy);
     let least = values(Posterior::min_entropy);
-    let mut put = |name: &str, unit: &str, value| {
-        sheet.put(
-            Some(adversary),
-            (format!("{name}_{what}"), unit),
-            value,
-            claim,
-        );
+    let opposite = &claim.of_opposite();
+    let mut put = |name: &str, unit: &str, value, claim: &Claim| {
+        let name = format!("{name}_{what}");
+        sheet.put(Some(adversary), (name, unit), value, claim);
     };
-    put("entropy", "bits", stats::mean(&entropies));
-    put("entropy_p5", "bits", stats::quantile(&entropies, 0.05));
-    put("min_entropy", "bits", stats::mean(&least));
-    put("min_entropy_p5", "bits", stats::quantile(&least, 0.05));
-    put("min_entropy_least", "bits", stats::quantile(&least, 0.0));
-    put(
-        "largest_probability",
-        "1",
-        stats::mean(&values(|p| p.largest)),
-    );
-    put(
-        "effective_set_size",
-        "1",
-        stats::mean(&values(Posterior::effective_size)),
-    );
+    put("entropy", "bits", stats::mean(&entropies), claim);
+    let low = stats::quantile(&entropies, 0.05);
+    put("entropy_p5", "bits", low, claim);
+    put("min_entropy", "bits", stats::mean(&least), claim);
+    let low = stats::quantile(&least, 0.05);
+    put("min_entropy_p5", "bits", low, claim);
+    let lowest = stats::quantile(&least, 0.0);
+    put("min_entropy_least", "bits", lowest, claim);
+    let largest = stats::mean(&values(|p| p.largest));
+    put("largest_probability", "1", largest, opposite);
+    let sizes = stats::mean(&values(Posterior::effective_size));
+    put("effective_set_size", "1", sizes, claim);
 }
 
 /// How many targets there were, what the adversary gave the truth, and how much mass had not come
@@ -147,18 +147,16 @@ fn put_care(
     adversary: &Adversary,
     claim: &Claim,
     what: &str,
-    (truths, residuals): (&[f64], &[f64]),
+    results: &[TargetResult],
     sheet: &mut Sheet,
 ) {
+    let residuals: Vec<f64> = results.iter().map(|result| result.residual).collect();
     let mut put = |name: &str, unit: &str, value, claim: &Claim| {
-        sheet.put(
-            Some(adversary),
-            (format!("{name}_{what}"), unit),
-            value,
-            claim,
-        );
+        let name = format!("{name}_{what}");
+        sheet.put(Some(adversary), (name, unit), value, claim);
     };
-    put("probability_of_truth", "1", stats::mean(truths), claim);
+    let truth = stats::mean(&truths(results));
+    put("probability_of_truth", "1", truth, &claim.of_opposite());
     let counted = if matches!(claim, Claim::Unsound(_)) {
         claim
     } else {
@@ -166,13 +164,19 @@ fn put_care(
     };
     let targets = Some(count(residuals.len() as u64));
     put("targets", "targets", targets, counted);
-    put("residual_mean", "1", stats::mean(residuals), counted);
-    put(
-        "residual_most",
-        "1",
-        stats::quantile(residuals, 1.0),
-        counted,
-    );
+    put("residual_mean", "1", stats::mean(&residuals), counted);
+    let most = stats::quantile(&residuals, 1.0);
+    put("residual_most", "1", most, counted);
+}
+
+/// What the posteriors gave the truth. A target of a truncated posterior that had not come out
+/// itself may get all that had not: left out, those that come out late would not count.
+fn truths(results: &[TargetResult]) -> Vec<f64> {
+    let truth = |result: &TargetResult| {
+        let open = result.is_truncated().then_some(result.residual);
+        result.truth.or(open)
+    };
+    results.iter().filter_map(truth).collect()
 }
 
 #[cfg(test)]
@@ -190,19 +194,7 @@ mod tests {
             users: false,
         };
         let results = |messages: &[u32]| -> Vec<TargetResult> {
-            let result = |message: &u32| TargetResult {
-                message: *message,
-                sender: 0,
-                receiver: 0,
-                sent: 0.0,
-                latency: None,
-                entropy: 0.0,
-                user_entropy: None,
-                largest: 1.0,
-                user_largest: None,
-                truth: None,
-                residual: 0.0,
-            };
+            let result = |message: &u32| TargetResult::of_test(*message);
             messages.iter().map(result).collect()
         };
         // Due are 10, 15, 20, 25, 30.
@@ -211,6 +203,48 @@ mod tests {
         assert_eq!(passed_over(&targets(3), &results(&[10, 15, 20]), 31), 0);
         assert_eq!(passed_over(&targets(9), &results(&[]), 10), 0);
         assert_eq!(passed_over(&targets(9), &results(&[]), 0), 0);
+    }
+
+    #[test]
+    fn one_truncated_target_makes_bounds_of_all_values() {
+        let plan = crate::adversary::tests::plan(&[&[1.0; 2]]);
+        let adversary = crate::adversary::tests::placed(&plan);
+        let target = |entropy, truth, residual| TargetResult {
+            entropy,
+            truth,
+            residual,
+            ..TargetResult::of_test(0)
+        };
+        let whole = target(3.0, Some(0.25), 1e-4);
+        // Half of it is still under way, the target itself among it.
+        let cut = target(1.0, None, 0.5);
+        let values = |claim: &Claim, results: &[TargetResult]| {
+            let mut sheet = Sheet::default();
+            put(&adversary, claim, ("forward", results), false, &mut sheet);
+            sheet.into_rows()
+        };
+        let row = |rows: &[crate::measure::Measured], name: &str| {
+            let found = rows.iter().find(|row| row.name == name).unwrap();
+            (found.value.unwrap(), found.claim.kind())
+        };
+        let rows = values(&Claim::Exact, std::slice::from_ref(&whole));
+        assert_eq!(row(&rows, "entropy_forward_messages"), (3.0, "exact"));
+        assert_eq!(row(&rows, "probability_of_truth_forward"), (0.25, "exact"));
+        let both = [whole, cut];
+        let rows = values(&Claim::Exact, &both);
+        // 1 bit and half a bit for the half that is still under way.
+        let entropy = (2.25, "lower_bound");
+        assert_eq!(row(&rows, "entropy_forward_messages"), entropy);
+        let largest = row(&rows, "largest_probability_forward_messages");
+        assert_eq!(largest, (0.5, "upper_bound"));
+        let least = row(&rows, "min_entropy_least_forward_messages");
+        assert_eq!(least, (1.0, "lower_bound"));
+        let truth = row(&rows, "probability_of_truth_forward");
+        assert_eq!(truth, (0.375, "upper_bound"));
+        assert_eq!(row(&rows, "residual_most_forward"), (0.5, "counted"));
+        let high = Claim::UpperBound("because".to_owned());
+        let rows = values(&high, &both);
+        assert_eq!(row(&rows, "entropy_forward_messages").1, "approximation");
     }
 
     #[test]

@@ -14,9 +14,9 @@ use super::rounds::Rounds;
 use super::sheet::{Sheet, count};
 use super::{entropy, epsilon, n_minus_one, tables, traffic};
 use crate::adversary::Adversary;
-use crate::engine::mass::{self, Mass, TargetResult};
+use crate::engine::mass::{self, Insight, Mass, TargetResult};
 use crate::engine::recording::Recording;
-use crate::engine::{Loss, Observer, Outcome, Packet, Plan};
+use crate::engine::{Kind, Loss, Observer, Outcome, Packet, Plan};
 use crate::measure::{Claim, Measured};
 use crate::scenario::{Metrics, Scenario};
 use crate::table::{Table, TableError};
@@ -48,8 +48,8 @@ pub struct Judges {
     repetition: u32,
     judges: Vec<Judge>,
     masses: Vec<Mass>,
-    /// The nodes that are open to those whose inference is sound, each set once.
-    open: Vec<Vec<bool>>,
+    /// What those know whose inference is sound, each once.
+    open: Vec<Insight>,
     recording: Option<Recording>,
     order: Option<Order>,
     droppers: Option<Droppers>,
@@ -60,8 +60,8 @@ pub struct Judges {
 pub(super) struct Judge {
     pub(super) adversary: Adversary,
     pub(super) claim: Claim,
-    /// The place of its open nodes in [`Judges::open`], and of their mass: adversaries to whom the
-    /// same nodes are open share one. None where no inference is sound.
+    /// The place of what it knows in [`Judges::open`], and of its mass: adversaries who know the
+    /// same share one. None where no inference is sound.
     open: Option<usize>,
     rounds: Option<Rounds>,
     intersection: Option<Intersection>,
@@ -126,15 +126,15 @@ impl Judges {
         observe: Option<&Path>,
     ) -> Result<Self, MetricError> {
         let metrics = scenario.model().metrics.clone();
-        let mut open: Vec<Vec<bool>> = Vec::new();
+        let mut open: Vec<Insight> = Vec::new();
         let mut judges = Vec::new();
         for adversary in Adversary::all(scenario, plan, seed, repetition) {
             let sound = !matches!(adversary.claim(plan), Claim::Unsound(_));
             let place = sound.then(|| {
-                let revealed = adversary.revealed(plan);
-                let known = open.iter().position(|other| *other == revealed);
+                let insight = adversary.insight(plan);
+                let known = open.iter().position(|other| *other == insight);
                 known.unwrap_or_else(|| {
-                    open.push(revealed);
+                    open.push(insight);
                     open.len() - 1
                 })
             });
@@ -143,7 +143,7 @@ impl Judges {
         let forward = metrics.entropy_forward.is_some() || metrics.epsilon.is_some();
         let masses = open.iter().filter(|_| forward);
         Ok(Self {
-            masses: masses.map(|revealed| Mass::new(plan, revealed)).collect(),
+            masses: masses.map(|known| Mass::knowing(plan, known)).collect(),
             recording: metrics
                 .entropy_backward
                 .as_ref()
@@ -245,12 +245,32 @@ impl Judges {
             }
         }
         if let Some(asked) = &self.metrics.entropy_backward {
+            let claim = &claim.and(&self.chosen(outcome));
             entropy::put(adversary, claim, ("backward", origins), asked.users, sheet);
         }
         if let Some(asked) = &self.metrics.epsilon {
             let mass = judge.open.and_then(|place| self.masses.get(place));
-            let deliveries = mass.map(Mass::deliveries).unwrap_or_default();
-            epsilon::put(adversary, claim, (asked, &self.plan), deliveries, sheet);
+            epsilon::put(adversary, claim, (asked, &self.plan), mass, sheet);
+        }
+    }
+
+    /// What the choice of targets among what came out allows to claim.
+    fn chosen(&self, outcome: &Outcome) -> Claim {
+        let any = self.plan.targets.is_some_and(|targets| targets.any_kind);
+        let kinds = Kind::ALL.into_iter().filter(|kind| match kind {
+            Kind::Real => true,
+            Kind::MixLoop => false,
+            Kind::Dummy | Kind::Loop | Kind::Drop => any,
+        });
+        let cut = kinds
+            .map(|kind| traffic::claim(&outcome.measured(kind)))
+            .any(|claim| matches!(claim, Claim::Censored { .. }));
+        if cut {
+            Claim::Approximation(
+                "messages that were still under way at the end are no targets".to_owned(),
+            )
+        } else {
+            Claim::Exact
         }
     }
 
@@ -271,7 +291,7 @@ impl Judges {
         targets.users = asked.users;
         let clients = self.plan.clients();
         let open = self.open.iter();
-        open.map(|revealed| mass::backward(recording, targets, revealed, clients))
+        open.map(|known| mass::backward(recording, targets, known, clients))
             .collect()
     }
 }

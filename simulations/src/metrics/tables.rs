@@ -4,6 +4,7 @@ use super::intersection::Step;
 use super::roc::{Point, Roc};
 use crate::engine::NONE;
 use crate::engine::mass::TargetResult;
+use crate::math;
 use crate::table::{Table, TableBuilder, TableError};
 
 /// Starts a table with the columns that all have.
@@ -34,11 +35,20 @@ pub(super) fn targets(
         .nullable("receiver", column(rows, receiver))
         .f64("sent_s", column(rows, |r| r.sent))
         .nullable("latency_s", column(rows, |r| r.latency))
-        .f64("entropy_bits", column(rows, |r| r.entropy))
-        .f64("min_entropy_bits", column(rows, |r| r.min_entropy()))
-        .f64("largest_probability", column(rows, |r| r.largest))
-        .nullable("user_entropy_bits", column(rows, |r| r.user_entropy))
-        .nullable("user_largest_probability", column(rows, |r| r.user_largest))
+        .f64("entropy_bits", column(rows, |r| r.over_outputs().0))
+        .f64(
+            "min_entropy_bits",
+            column(rows, |r| -math::log2(r.over_outputs().1)),
+        )
+        .f64("largest_probability", column(rows, |r| r.over_outputs().1))
+        .nullable(
+            "user_entropy_bits",
+            column(rows, |r| Some(r.over_users()?.0)),
+        )
+        .nullable(
+            "user_largest_probability",
+            column(rows, |r| Some(r.over_users()?.1)),
+        )
         .nullable("probability_of_truth", column(rows, |r| r.truth))
         .f64("residual", column(rows, |r| r.residual))
         .build()

@@ -10,6 +10,20 @@ use crate::scenario::Latency;
 /// Packets of Shoal, the only size there is: header and payload.
 const PACKET_BYTES: usize = shoal_proto::size::PACKET_BYTES;
 
+/// More of the packets than this share under way at the end, and latencies are called censored.
+const CENSORED: f64 = 1e-3;
+
+/// What may be claimed of the latencies and ends of packets of which so many were still under way
+/// when the run ended: those that take long are missing.
+pub(super) fn claim(counters: &Counters) -> Claim {
+    let (under_way, sent) = (counters.under_way(), counters.sent);
+    if share(under_way, sent).is_some_and(|share| share > CENSORED) {
+        Claim::Censored { under_way, sent }
+    } else {
+        Claim::Counted
+    }
+}
+
 /// Mean, standard deviation and quantiles of the time from sending to the end, by kind; for
 /// messages also from their making on, the wait in the buffer included.
 pub(super) fn latency(asked: &Latency, outcome: &Outcome, sheet: &mut Sheet) {
@@ -20,16 +34,13 @@ pub(super) fn latency(asked: &Latency, outcome: &Outcome, sheet: &mut Sheet) {
                 continue;
             }
             let histogram = outcome.latency(kind, buffered);
-            if histogram.count() == 0 && kind != Kind::Real {
+            let claim = claim(&outcome.measured(kind));
+            let none_ended = histogram.count() == 0 && claim == Claim::Counted;
+            if none_ended && kind != Kind::Real {
                 continue;
             }
             let mut put = |what: String, value| {
-                sheet.put(
-                    None,
-                    (format!("{label}_{what}.{name}"), "s"),
-                    value,
-                    &Claim::Counted,
-                );
+                sheet.put(None, (format!("{label}_{what}.{name}"), "s"), value, &claim);
             };
             put("mean".to_owned(), histogram.mean());
             put("deviation".to_owned(), histogram.variance().map(f64::sqrt));
@@ -49,11 +60,11 @@ fn quantile_name(quantile: f64) -> String {
 
 /// Packets, link crossings and bytes for each message that was delivered, and losses, by kind.
 pub(super) fn overhead(outcome: &Outcome, sheet: &mut Sheet) {
-    let messages = outcome.measured(Kind::Real).delivered;
+    let messages = outcome.measured(Kind::Real);
     let mut all = Counters::default();
     for kind in Kind::ALL {
         let counters = outcome.measured(kind);
-        put_overhead(sheet, kind.as_str(), &counters, messages);
+        put_overhead(sheet, kind.as_str(), &counters, &messages);
         all.sent += counters.sent;
         all.delivered += counters.delivered;
         all.crossings += counters.crossings;
@@ -61,7 +72,7 @@ pub(super) fn overhead(outcome: &Outcome, sheet: &mut Sheet) {
             *sum += lost;
         }
     }
-    put_overhead(sheet, "all", &all, messages);
+    put_overhead(sheet, "all", &all, &messages);
     let refused = count(outcome.refused);
     sheet.put(
         None,
@@ -71,44 +82,37 @@ pub(super) fn overhead(outcome: &Outcome, sheet: &mut Sheet) {
     );
 }
 
-fn put_overhead(sheet: &mut Sheet, kind: &str, counters: &Counters, messages: u64) {
-    let mut put = |name: &str, unit: &str, value| {
-        sheet.put(
-            None,
-            (format!("{name}.{kind}"), unit),
-            value,
-            &Claim::Counted,
-        );
+fn put_overhead(sheet: &mut Sheet, kind: &str, counters: &Counters, messages: &Counters) {
+    let mut put = |name: &str, unit: &str, value, claim: &Claim| {
+        sheet.put(None, (format!("{name}.{kind}"), unit), value, claim);
     };
-    let per_message = |number: u64| share(number, messages);
-    put("packets_per_message", "packets", per_message(counters.sent));
-    put(
-        "hops_per_message",
-        "packets",
-        per_message(counters.crossings),
-    );
+    // Where packets are cut off by the end of the run, so are the messages that these are for.
+    let of_both = match (claim(messages), claim(counters)) {
+        (cut @ Claim::Censored { .. }, _) | (_, cut) => cut,
+    };
+    let per_message = |number: u64| share(number, messages.delivered);
+    let packets = per_message(counters.sent);
+    put("packets_per_message", "packets", packets, &of_both);
+    let hops = per_message(counters.crossings);
+    put("hops_per_message", "packets", hops, &of_both);
     #[expect(
         clippy::cast_precision_loss,
         reason = "a packet has a few thousand bytes"
     )]
-    let bytes = per_message(counters.crossings).map(|hops| hops * PACKET_BYTES as f64);
-    put("bytes_per_message", "bytes", bytes);
-    put("delivered", "1", share(counters.delivered, counters.sent));
-    put("lost", "1", share(counters.lost_in_all(), counters.sent));
+    let bytes = hops.map(|hops| hops * PACKET_BYTES as f64);
+    put("bytes_per_message", "bytes", bytes, &of_both);
+    let own = claim(counters);
+    let of_sent = |part: u64| share(part, counters.sent);
+    put("delivered", "1", of_sent(counters.delivered), &own);
+    put("lost", "1", of_sent(counters.lost_in_all()), &own);
     for (reason, lost) in Loss::ALL.iter().zip(counters.lost) {
         if lost > 0 {
-            put(
-                &format!("lost_{}", reason.as_str()),
-                "1",
-                share(lost, counters.sent),
-            );
+            let name = format!("lost_{}", reason.as_str());
+            put(&name, "1", of_sent(lost), &own);
         }
     }
-    put(
-        "under_way_at_end",
-        "1",
-        share(counters.under_way(), counters.sent),
-    );
+    let under_way = of_sent(counters.under_way());
+    put("under_way_at_end", "1", under_way, &Claim::Counted);
 }
 
 #[cfg(test)]
@@ -119,6 +123,39 @@ mod tests {
 
     fn value(rows: &[Measured], name: &str) -> Option<f64> {
         rows.iter().find(|row| row.name == name).unwrap().value
+    }
+
+    #[test]
+    fn latencies_of_packets_that_were_cut_off_are_censored() {
+        let flow = |sent, delivered| {
+            let mut flow = Flow::default();
+            flow.counters.sent = sent;
+            flow.counters.delivered = delivered;
+            (0..delivered).for_each(|_| flow.latency.add(1.0));
+            flow
+        };
+        let none = Flow::default;
+        let flows = [
+            flow(2000, 1998),
+            none(),
+            flow(2001, 1998),
+            flow(5, 0),
+            none(),
+        ];
+        let outcome = Outcome {
+            flows: vec![flows],
+            ..Outcome::default()
+        };
+        let mut sheet = Sheet::default();
+        latency(&Latency::default(), &outcome, &mut sheet);
+        let rows = sheet.into_rows();
+        let row = |name: &str| rows.iter().find(|row| row.name == name).unwrap();
+        let censored = |under_way, sent| Claim::Censored { under_way, sent };
+        assert_eq!(row("latency_mean.real").claim, Claim::Counted);
+        assert_eq!(row("latency_mean.loop").claim, censored(3, 2001));
+        // None arrived: that is said, and not left out.
+        let drop = row("latency_mean.drop");
+        assert_eq!((drop.value, &drop.claim), (None, &censored(5, 5)));
     }
 
     #[test]

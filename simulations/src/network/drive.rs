@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, Exp1};
 use shoal_client::Address;
-use shoal_harness::{Fault, LinkFault, Network, Party, SimulationError, Trouble};
+use shoal_harness::{Fault, FaultCounts, LinkFault, Network, Party, SimulationError, Trouble};
 use shoal_proto::{Epoch, Span, Time};
 
 use super::judge::{Judge, Message};
@@ -34,10 +34,38 @@ pub struct Failure {
     pub epoch: Epoch,
 }
 
+/// Messages that the end of a run left open: it ended before it could be said whether they arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unsettled {
+    /// Which.
+    pub what: String,
+    /// How long the network had for them, as the scenario says.
+    pub settle: Span,
+    /// How long it should have: see [`Scenario::patience`].
+    pub needed: Span,
+}
+
+/// What a run is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// The network comes up; nothing is told until it is.
+    Starting,
+    /// Clients send, and faults happen.
+    Sending,
+    /// What was accepted is waited for.
+    Settling,
+    /// What comes twice is waited for.
+    Ending,
+}
+
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Progress {
+    /// What it is at.
+    pub phase: Phase,
     /// Virtual time that has passed since the network was up.
     pub done: Span,
     /// Of which clients send for this long.
@@ -60,6 +88,8 @@ pub struct Report {
     pub start: Time,
     /// The first promise that was not kept.
     pub failure: Option<Failure>,
+    /// What can't be told, because the run ended too early.
+    pub unsettled: Option<Unsettled>,
 }
 
 /// Simulates a scenario from a seed, and tells how far it is every virtual second.
@@ -75,6 +105,9 @@ pub fn run(
     let network = build(scenario, seed)?;
     let start = network.now();
     let mut run = Run {
+        phase: Phase::Starting,
+        unsettled: None,
+        faults: None,
         judge: Judge::new(scenario.workload.bytes, scenario.time_to_live),
         scenario,
         up: start,
@@ -103,12 +136,20 @@ pub fn run(
         documents: run.documents.len(),
         forks: run.documents.values().filter(forked).count(),
         failure: failure.as_ref().map(|failure| failure.what.clone()),
+        unsettled: run.unsettled.clone(),
+        faults: run.faults.unwrap_or_else(|| run.network.fault_counts()),
+    });
+    let unsettled = run.unsettled.map(|what| Unsettled {
+        what,
+        settle: scenario.settle,
+        needed: scenario.patience(),
     });
     Ok(Report {
         summary,
         messages: run.judge.messages().to_vec(),
         start,
         failure,
+        unsettled,
     })
 }
 
@@ -175,28 +216,47 @@ struct Run<'a, P> {
     /// Messages that nobody was there to take: their senders' processes were down.
     unsent: u64,
     checks: u64,
+    phase: Phase,
+    /// The messages that are open because the scenario gave them too little time, in words.
+    unsettled: Option<String>,
+    /// What went wrong until everything was ended: that ends every process, which is no crash.
+    faults: Option<FaultCounts>,
 }
 
 impl<P: FnMut(Progress)> Run<'_, P> {
     fn drive(&mut self) -> Result<(), Broken> {
         let addresses = self.addresses()?;
+        self.tell();
         if !self.network.bring_up(START)? {
             let limit = START.as_micros() / 1_000_000;
             return Err(Broken(format!("the network is not up after {limit} s")));
         }
         self.up = self.network.now();
         self.plan_faults()?;
+        self.phase = Phase::Sending;
         self.send_messages(&addresses)?;
         self.network.calm()?;
+        self.phase = Phase::Settling;
         let limit = self.network.now() + self.scenario.settle;
         while !self.judge.is_done(self.network.now()) && self.network.now() < limit {
             self.pass(limit)?;
         }
-        self.judge.settle(self.network.now())?;
+        if let Err(open) = self.judge.settle(self.network.now()) {
+            if self.scenario.settle >= self.scenario.patience() {
+                return Err(Broken(open));
+            }
+            self.unsettled = Some(open);
+        }
+        self.phase = Phase::Ending;
         let end = self.network.now() + AFTERMATH;
         while self.network.now() < end {
             self.pass(end)?;
         }
+        if self.unsettled.is_some() {
+            // What has arrived since is not open any more.
+            self.unsettled = self.judge.settle(self.network.now()).err();
+        }
+        self.faults = Some(self.network.fault_counts());
         self.network.stop()?;
         let audit = self.network.check().map_err(SimulationError::from)?;
         let (in_flight, inside) = (audit.frames().in_flight, audit.inside);
@@ -227,15 +287,20 @@ impl<P: FnMut(Progress)> Run<'_, P> {
                 hashes.insert(*document.hash().as_bytes());
             }
         }
+        self.tell();
+        Ok(())
+    }
+
+    fn tell(&mut self) {
         let messages = self.judge.messages();
         let received = messages.iter().filter(|m| m.received.is_some()).count();
         (self.progress)(Progress {
+            phase: self.phase,
             done: self.network.now().since(self.up),
             duration: self.scenario.duration,
             sent: messages.len() as u64,
             received: received as u64,
         });
-        Ok(())
     }
 
     /// Of all clients, while all are up.

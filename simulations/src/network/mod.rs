@@ -5,7 +5,8 @@
 //! [`run`] simulates a [`Scenario`] and holds the network to its promises: the books balance after
 //! every second, an accepted message arrives once and whole or is reported expired, and after
 //! everything has ended nothing is left anywhere. The first promise that does not hold ends the
-//! run as a [`Failure`], which the same seed brings about again.
+//! run as a [`Failure`], which the same seed brings about again. A run that ends before it could be
+//! told whether a message arrives is [`Unsettled`], which breaks no promise.
 //!
 //! ```
 //! use shoal_simulations::network::{self, Scenario};
@@ -23,12 +24,14 @@ mod judge;
 mod output;
 mod range;
 mod scenario;
+mod size;
 mod summary;
 mod who;
 
-pub use drive::{Failure, Progress, Report, run};
+pub use drive::{Failure, Phase, Progress, Report, Unsettled, run};
 pub use error::NetworkError;
 pub use judge::Message;
 pub use scenario::{Crashes, FaultKind, PRESET, PlannedFault, Receivers, Scenario, Workload};
+pub use size::{Size, size};
 pub use summary::{FrameTotals, Quantiles, Summary};
 pub use who::Who;

@@ -146,6 +146,62 @@ impl Scenario {
         self.clients.iter().map(|(count, _)| count).sum()
     }
 
+    /// Mixes and providers in all.
+    #[must_use]
+    pub fn node_count(&self) -> usize {
+        usize::from(self.layers) * self.width + self.providers
+    }
+
+    /// Packets that clients send, and that their mailboxes send them, per second.
+    #[must_use]
+    pub fn packet_rate(&self) -> f64 {
+        let usual = shoal_topology::NetworkParameters::default_profiles();
+        let rate = |(count, name): &(usize, String)| {
+            let profile = self.profiles.get(name).or_else(|| usual.get(name));
+            let each = profile.map_or(0.0, |profile| profile.uplink() + profile.mailbox_clock);
+            *count as f64 * each
+        };
+        self.clients.iter().map(rate).sum()
+    }
+
+    /// How long after the last fault an accepted message may reasonably take: eight tries of a part
+    /// at 30 mean delays and a mean gap of the slowest profile's real packets, two more at the
+    /// longest wait, and three epochs for a client or node that has to find back into the network.
+    /// With less to settle, a message that has not arrived breaks no promise.
+    #[must_use]
+    pub fn patience(&self) -> Span {
+        let usual = shoal_topology::NetworkParameters::default_profiles();
+        let real = |name: &String| {
+            let profile = self.profiles.get(name).or_else(|| usual.get(name));
+            profile.map(|profile| profile.real)
+        };
+        let rates = self.clients.iter().filter_map(|(_, name)| real(name));
+        let slowest = rates.fold(f64::INFINITY, f64::min).max(1e-3);
+        let gap = if slowest.is_finite() {
+            1.0 / slowest
+        } else {
+            0.0
+        };
+        let try_again = self.mean_delay.scale(30, 1) + Span::from_secs_f64(gap);
+        try_again.scale(8, 1) + self.retry_max.scale(2, 1) + self.epoch.scale(3, 1)
+    }
+
+    /// What its author may not expect of it, a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let needed = self.patience();
+        let short = self.settle < needed;
+        short
+            .then(|| {
+                format!(
+                    "run.settle = {} is short: after it, messages that have not arrived may be under way still, and no promise is called broken; {needed} is enough to tell",
+                    self.settle
+                )
+            })
+            .into_iter()
+            .collect()
+    }
+
     /// The profile of this name among the usual ones and the scenario's own.
     pub(crate) fn knows(&self, profile: &str) -> bool {
         let usual = shoal_topology::NetworkParameters::default_profiles();

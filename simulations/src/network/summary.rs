@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use shoal_harness::{Kind, Ledger, Network};
+use shoal_harness::{FaultCounts, Kind, Ledger, Network};
 use shoal_proto::Time;
 
 use super::judge::{Judge, Message};
@@ -44,7 +44,8 @@ pub struct Summary {
     pub forks: u64,
     /// Alarms of clients by kind, and of nodes as `node_loops`.
     pub alarms: BTreeMap<&'static str, u64>,
-    /// What went wrong: `scheduled` faults, `crashes`, times that a client went `offline`.
+    /// What went wrong until the end of the run, which itself ends every process: `scheduled`
+    /// faults, `crashes`, times that a client went `offline`.
     pub faults: BTreeMap<&'static str, u64>,
     /// How often the books were checked.
     pub checks: u64,
@@ -52,6 +53,9 @@ pub struct Summary {
     pub books: &'static str,
     /// The promise that was not kept.
     pub failure: Option<String>,
+    /// Messages that were open when a run ended that gave them too little time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsettled: Option<String>,
     /// The hash of the trace: equal for equal runs.
     pub trace_hash: String,
     /// How many lines the trace has.
@@ -108,6 +112,10 @@ pub(super) struct Facts<'a> {
     pub(super) forks: usize,
     /// The promise that was not kept, in words.
     pub(super) failure: Option<String>,
+    /// The messages that were left open, in words.
+    pub(super) unsettled: Option<String>,
+    /// What went wrong before everything was ended.
+    pub(super) faults: FaultCounts,
 }
 
 impl Summary {
@@ -121,7 +129,7 @@ impl Summary {
         if by_nodes > 0 {
             alarms.insert("node_loops", by_nodes);
         }
-        let faults = network.fault_counts();
+        let faults = run.faults;
         let (dropped, provider_dropped) = drops(network);
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -155,6 +163,7 @@ impl Summary {
                 "unbalanced"
             },
             failure: run.failure,
+            unsettled: run.unsettled,
             trace_hash: network.trace_hash().to_string(),
             trace_lines: network.trace_lines(),
         }

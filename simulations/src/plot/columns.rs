@@ -62,7 +62,7 @@ pub fn from_columns(table: &Table, choice: &ColumnChoice) -> Result<Figure, Plot
     let x_label = choice.x_label.clone().unwrap_or_else(|| label(&choice.x));
     let title = choice.title.clone();
     Ok(Figure {
-        title: title.unwrap_or_else(|| format!("{} by {}", choice.y.join(", "), choice.x)),
+        title: title.unwrap_or_else(|| format!("{} by {}", y_names.join(", "), label(&choice.x))),
         x: axis(x_label, choice.log_x),
         y: axis(y_label, choice.log_y),
         series,
@@ -113,7 +113,7 @@ fn groups(table: &Table, choice: &ColumnChoice) -> Result<Groups, PlotError> {
         for (row, (ranks, names)) in ranks.iter_mut().zip(&mut names).enumerate() {
             let text = group_text(column, row);
             ranks.push(order.get(&text).copied().unwrap_or_default());
-            names.push(format!("{key} = {text}"));
+            names.push(format!("{} = {text}", label(key)));
         }
     }
     let mut found: BTreeMap<Vec<usize>, (String, Vec<usize>)> = BTreeMap::new();

@@ -44,6 +44,10 @@ impl Frame {
     }
 }
 
+/// Labels along the horizontal axis at most, and what is between two at least, in points.
+const MOST_LABELS: usize = 8;
+const BETWEEN_LABELS: f64 = 10.0;
+
 /// Draws a figure whose points are all within its axes.
 pub(super) fn draw<B: DrawingBackend>(
     canvas: &Canvas<'_, B>,
@@ -56,12 +60,17 @@ pub(super) fn draw<B: DrawingBackend>(
         [low, p.y, high]
     };
     let y = Scale::of(&figure.y, points().flat_map(ends));
-    let (x_ticks, y_ticks) = (x.ticks(8), y.ticks(6));
+    let y_ticks = y.ticks(6);
     let notes = note_lines(canvas, figure);
     let legend = legend(canvas, figure);
+    let (left, right) = (
+        MARGIN + 20.0 + widest(canvas, &y_ticks) + 8.0,
+        WIDTH - MARGIN - 10.0,
+    );
+    let x_ticks = apart(canvas, &x, right - left);
     let frame = Frame {
-        left: MARGIN + 20.0 + widest(canvas, &y_ticks) + 8.0,
-        right: WIDTH - MARGIN - 10.0,
+        left,
+        right,
         top: 48.0 + legend.rows * LEGEND_ROW,
         bottom: HEIGHT - MARGIN - 40.0 - notes.len() as f64 * NOTE_ROW,
         x,
@@ -85,6 +94,27 @@ pub(super) fn draw<B: DrawingBackend>(
         canvas.text(note, at, Lettering::new(NOTES, FAINT_TEXT))?;
     }
     Ok(())
+}
+
+/// As many labels along the horizontal axis as leave each other room, in so many points of width.
+fn apart<B: DrawingBackend>(canvas: &Canvas<'_, B>, x: &Scale, width: f64) -> Vec<Tick> {
+    let look = Lettering::new(LABELS, TEXT);
+    let fits = |ticks: &Vec<Tick>| {
+        let labelled = ticks.iter().filter(|tick| !tick.label.is_empty());
+        let ends: Vec<(f64, f64)> = labelled
+            .map(|tick| {
+                let (middle, half) = (
+                    x.place(tick.value) * width,
+                    canvas.width(&tick.label, look) / 2.0,
+                );
+                (middle - half, middle + half)
+            })
+            .collect();
+        let mut pairs = ends.iter().zip(ends.iter().skip(1));
+        pairs.all(|(before, after)| after.0 - before.1 >= BETWEEN_LABELS)
+    };
+    let mut tried = (2..=MOST_LABELS).rev().map(|wanted| x.ticks(wanted));
+    tried.find(fits).unwrap_or_else(|| x.ticks(2))
 }
 
 fn widest<B: DrawingBackend>(canvas: &Canvas<'_, B>, ticks: &[Tick]) -> f64 {
@@ -314,10 +344,10 @@ fn band<B: DrawingBackend>(
         points.filter_map(|p| p.interval.map(|interval| (p.x, interval)))
     };
     let mut edge: Vec<Place> = with_interval()
-        .map(|(x, (_, high))| frame.place(x, high))
+        .map(|(x, (_, high))| frame.place(x, frame.y.within(high)))
         .collect();
     let back: Vec<Place> = with_interval()
-        .map(|(x, (low, _))| frame.place(x, low))
+        .map(|(x, (low, _))| frame.place(x, frame.y.within(low)))
         .collect();
     edge.extend(back.into_iter().rev());
     if edge.len() < 4 {

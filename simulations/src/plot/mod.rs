@@ -27,5 +27,6 @@ pub use columns::{ColumnChoice, from_columns};
 pub use error::PlotError;
 pub use figure::{Axis, Figure, MOST_SERIES, Point, Series, Style};
 pub use labels::label;
-pub use standard::{NamedFigure, standard_figures};
+pub use render::DENSITIES;
+pub use standard::{Drawn, NamedFigure, standard_figures};
 pub use sweep::sweep_figures;

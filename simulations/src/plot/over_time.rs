@@ -122,13 +122,46 @@ pub(super) fn targets(table: &Table, column: &str) -> Result<Figure, PlotError> 
             colour,
         });
     }
+    let limits = limits(&series);
+    let cut = |point: &Point| {
+        let beyond = |(low, high): (f64, f64)| limits.is_some_and(|l| low < l.0 || high > l.1);
+        point.interval.is_some_and(beyond)
+    };
+    if series.iter().flat_map(|s| &s.points).any(cut) {
+        notes.push("intervals that are much wider than all values are cut at the frame".to_owned());
+    }
     Ok(Figure {
         title: format!("{} of the targets over time", name_of(column)),
         x: Axis::new("time of sending (s)"),
-        y: Axis::new(label(column)),
+        y: Axis {
+            limits,
+            ..Axis::new(label(column))
+        },
         series,
         notes,
         metadata: table.metadata().to_vec(),
+    })
+}
+
+/// A range in which all values can be told apart, however wide a few intervals are: theirs and half as
+/// much on each side, or what the intervals need if that is less. None if all values are one.
+fn limits(series: &[Series]) -> Option<(f64, f64)> {
+    let points = || series.iter().flat_map(|series| &series.points);
+    let range = |values: &mut dyn Iterator<Item = f64>| {
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (low.min(value), high.max(value))
+        })
+    };
+    let (low, high) = range(&mut points().map(|point| point.y));
+    let mut ends = points().filter_map(|point| point.interval);
+    let (least, most) = range(&mut ends.by_ref().flat_map(|(low, high)| [low, high]));
+    let room = 0.5 * (high - low);
+    let edge = 0.04 * (high - low);
+    (room > 0.0 && room.is_finite()).then(|| {
+        (
+            (low - room).max(least.min(low) - edge),
+            (high + room).min(most.max(high) + edge),
+        )
     })
 }
 

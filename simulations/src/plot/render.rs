@@ -13,8 +13,18 @@ use super::canvas::{Canvas, SCALE};
 use super::layout::{self, HEIGHT, WIDTH};
 use super::{Figure, PlotError};
 
-/// Pixels of a PNG in a point: sharp on dense screens and in print.
+/// Pixels of a PNG in a point, where nothing else is asked for: sharp on dense screens.
 const PIXELS: u32 = 2;
+/// Points in an inch, and inches in a metre.
+const POINTS_PER_INCH: u32 = 72;
+const INCHES_PER_METRE: f64 = 1.0 / 0.0254;
+
+/// The pixels in an inch that a PNG may have, the usual one first.
+pub const DENSITIES: [u32; 3] = [
+    PIXELS * POINTS_PER_INCH,
+    POINTS_PER_INCH,
+    SCALE * POINTS_PER_INCH,
+];
 
 impl Figure {
     /// The figure as an SVG file, with its title and origin as text in it.
@@ -47,20 +57,34 @@ impl Figure {
         Ok(svg)
     }
 
-    /// The figure as a PNG file, 1440 by 900 pixels, with its title and origin as text in it.
+    /// The figure as a PNG file, 1440 by 900 pixels, with its title and origin as text in it, and its
+    /// density, so that it is as large in print as the SVG: 10 by 6.25 inches.
     ///
     /// # Errors
     /// As [`Figure::svg`].
     pub fn png(&self) -> Result<Vec<u8>, PlotError> {
+        self.png_of(PIXELS * POINTS_PER_INCH)
+    }
+
+    /// The same with so many pixels in an inch, one of [`DENSITIES`].
+    ///
+    /// # Errors
+    /// As [`Figure::svg`], and [`PlotError::Drawing`] for another density.
+    pub fn png_of(&self, density: u32) -> Result<Vec<u8>, PlotError> {
+        if !DENSITIES.contains(&density) {
+            let reason = format!("{density} dots per inch: must be one of {DENSITIES:?}");
+            return Err(PlotError::Drawing(reason));
+        }
+        let pixels_per_point = density / POINTS_PER_INCH;
         let shown = self.shown()?;
         let (width, height) = units();
         let mut fine = vec![0; width as usize * height as usize * 3];
         let backend = BitMapBackend::with_buffer(&mut fine, (width, height));
         draw(backend, &shown, false)?;
-        let factor = (SCALE / PIXELS) as usize;
-        let pixels = shrunk(&fine, width as usize, factor);
-        let size = (width / (SCALE / PIXELS), height / (SCALE / PIXELS));
-        encoded(&pixels, size, self).map_err(|error| PlotError::Drawing(error.to_string()))
+        let factor = SCALE / pixels_per_point;
+        let pixels = shrunk(&fine, width as usize, factor as usize);
+        let size = (width / factor, height / factor);
+        encoded(&pixels, size, density, self).map_err(|error| PlotError::Drawing(error.to_string()))
     }
 }
 
@@ -105,12 +129,19 @@ fn shrunk(fine: &[u8], width: usize, factor: usize) -> Vec<u8> {
 fn encoded(
     pixels: &[u8],
     (width, height): (u32, u32),
+    density: u32,
     figure: &Figure,
 ) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
+    let per_metre = (f64::from(density) * INCHES_PER_METRE).round() as u32;
+    encoder.set_pixel_dims(Some(png::PixelDimensions {
+        xppu: per_metre,
+        yppu: per_metre,
+        unit: png::Unit::Meter,
+    }));
     encoder.add_itxt_chunk("Title".to_owned(), figure.title.clone())?;
     for (key, value) in &figure.metadata {
         let text = format!("{key}={value}");

@@ -78,6 +78,11 @@ impl Scale {
         }
     }
 
+    /// The nearest value within the range.
+    pub(super) const fn within(&self, value: f64) -> f64 {
+        value.clamp(self.low, self.high)
+    }
+
     /// Round values in the range, about `wanted` of them with a label.
     pub(super) fn ticks(&self, wanted: usize) -> Vec<Tick> {
         if self.log && self.high / self.low >= 8.0 {

@@ -15,57 +15,112 @@ pub struct NamedFigure {
     pub figure: Figure,
 }
 
+/// The figures of a folder, and those that it has not got.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Drawn {
+    /// The figures.
+    pub figures: Vec<NamedFigure>,
+    /// The names of others, each with the reason why it is not there.
+    pub absent: Vec<(String, String)>,
+}
+
+impl Drawn {
+    pub(super) fn lacks(&mut self, name: impl Into<String>, reason: impl Into<String>) {
+        self.absent.push((name.into(), reason.into()));
+    }
+
+    /// Takes a figure, or the reason why one without points is not there.
+    pub(super) fn add(&mut self, name: &str, figure: Figure, without_points: &str) {
+        if figure.series.iter().any(|s| !s.points.is_empty()) {
+            self.figures.push(NamedFigure {
+                name: name.to_owned(),
+                figure,
+            });
+        } else {
+            self.lacks(name, without_points);
+        }
+    }
+}
+
 /// Measures of the targets that get figures, if a run has them.
 const OF_TARGETS: [&str; 2] = ["entropy_bits", "user_entropy_bits"];
 
 /// The figures of a run's output: latency by kind (`latency`), measures of targets over time and
 /// their distributions (`targets`), traffic, packets under way and latency over time (`bins`). A
-/// table or column that is not there has no figure.
+/// table or column that is not there has no figure, and the reason is told.
 ///
 /// # Errors
 /// [`PlotError::Table`] for a table that can't be read, [`PlotError::Nothing`] if there is none.
-pub fn standard_figures(folder: &Path) -> Result<Vec<NamedFigure>, PlotError> {
-    let mut figures = Vec::new();
-    let mut add = |name: &str, figure: Figure| {
-        // A table without rows is a run without targets or packets, not a fault.
-        if figure.series.iter().any(|s| !s.points.is_empty()) {
-            figures.push(NamedFigure {
-                name: name.to_owned(),
-                figure,
-            });
+pub fn standard_figures(folder: &Path) -> Result<Drawn, PlotError> {
+    let mut drawn = Drawn::default();
+    match find(folder, "latency")? {
+        Some(table) => {
+            let [cumulative, density] = distribution::latency(&table)?;
+            drawn.add("latency", cumulative, NOTHING_CAME_OUT);
+            drawn.add("latency_density", density, NOTHING_CAME_OUT);
         }
-    };
-    if let Some(table) = find(folder, "latency")? {
-        let [cumulative, density] = distribution::latency(&table)?;
-        add("latency", cumulative);
-        add("latency_density", density);
+        None => drawn.lacks(
+            "latency, latency_density",
+            "the folder has no table latency",
+        ),
     }
-    if let Some(table) = find(folder, "targets")? {
-        for column in OF_TARGETS.into_iter().filter(|c| table.has(c)) {
-            let name = format!("{column}_distribution");
-            add(&name, distribution::of_targets(&table, column)?);
-            if table.has("sent_s") {
-                let name = format!("{column}_time");
-                add(&name, over_time::targets(&table, column)?);
+    match find(folder, "targets")? {
+        Some(table) => of_targets(&table, &mut drawn)?,
+        None => drawn.lacks(
+            "entropy_bits_…, user_entropy_bits_…",
+            "the folder has no table targets: the scenario asks for no entropy",
+        ),
+    }
+    match find(folder, "bins")? {
+        Some(table) => {
+            for (name, figure) in of_bins(&table)? {
+                match figure {
+                    Some(figure) => drawn.add(name, figure, "the table bins has no rows"),
+                    None => drawn.lacks(name, "the table bins lacks its columns"),
+                }
             }
         }
+        None => drawn.lacks("traffic_time, …", "the folder has no table bins"),
     }
-    if let Some(table) = find(folder, "bins")? {
-        for (name, figure) in of_bins(&table)? {
-            add(name, figure);
-        }
-    }
-    if figures.is_empty() {
+    if drawn.figures.is_empty() {
         let reason = format!(
             "{} holds none of the tables latency, targets and bins with rows; name a table's file instead",
             folder.display()
         );
         return Err(PlotError::Nothing(reason));
     }
-    Ok(figures)
+    Ok(drawn)
 }
 
-fn of_bins(table: &Table) -> Result<Vec<(&'static str, Figure)>, PlotError> {
+/// Why latencies have no figure.
+const NOTHING_CAME_OUT: &str = "no packet that was sent in the measurement reached its end";
+
+fn of_targets(table: &Table, drawn: &mut Drawn) -> Result<(), PlotError> {
+    for column in OF_TARGETS {
+        let (spread, time) = (format!("{column}_distribution"), format!("{column}_time"));
+        if !table.has(column) {
+            drawn.lacks(
+                format!("{spread}, {time}"),
+                "the table targets lacks the column",
+            );
+            continue;
+        }
+        let reason = if table.rows() == 0 {
+            "there were no targets, or no adversary of whom their entropy can be inferred"
+        } else {
+            "the metric did not ask for it: entropy_forward = { users = true }"
+        };
+        drawn.add(&spread, distribution::of_targets(table, column)?, reason);
+        if table.has("sent_s") {
+            drawn.add(&time, over_time::targets(table, column)?, reason);
+        } else {
+            drawn.lacks(time, "the table targets lacks the column sent_s");
+        }
+    }
+    Ok(())
+}
+
+fn of_bins(table: &Table) -> Result<[(&'static str, Option<Figure>); 3], PlotError> {
     let width = over_time::bin_width(table)?;
     let rates = over_time::bins(
         table,
@@ -88,13 +143,11 @@ fn of_bins(table: &Table) -> Result<Vec<(&'static str, Figure)>, PlotError> {
         "Mean latency over time",
         "mean latency (s)",
     )?;
-    let all = [
+    Ok([
         ("traffic_time", rates),
         ("occupancy_time", occupancy),
         ("latency_time", latency),
-    ];
-    let present = all.into_iter().filter_map(|(name, f)| Some((name, f?)));
-    Ok(present.collect())
+    ])
 }
 
 /// The table of a name, in Parquet if there is one, else in CSV.

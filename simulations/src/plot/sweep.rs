@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::table::Table;
 
 use super::aggregate::Ordered;
-use super::standard::find;
-use super::{ColumnChoice, NamedFigure, PlotError, from_columns};
+use super::standard::{Drawn, find};
+use super::{ColumnChoice, PlotError, from_columns};
 
 /// How the names of the metrics begin that get a figure. Others are drawn by name.
 const DRAWN: [&str; 7] = [
@@ -29,7 +29,7 @@ const BEFORE_METRICS: &str = "scenario_hash";
 ///
 /// # Errors
 /// [`PlotError::Table`]; [`PlotError::Nothing`] if no key has numbers or no main metric a value.
-pub fn sweep_figures(folder: &Path) -> Result<Option<Vec<NamedFigure>>, PlotError> {
+pub fn sweep_figures(folder: &Path) -> Result<Option<Drawn>, PlotError> {
     let Some(table) = find(folder, "results")? else {
         return Ok(None);
     };
@@ -44,9 +44,13 @@ pub fn sweep_figures(folder: &Path) -> Result<Option<Vec<NamedFigure>>, PlotErro
     let drawn = |name: &&str| {
         DRAWN.iter().any(|start| name.starts_with(start)) && table.has(&format!("{name}.low"))
     };
-    let mut figures = Vec::new();
+    let mut all = Drawn::default();
     for metric in names.iter().copied().filter(drawn) {
         if table.numbers(metric)?.iter().all(Option::is_none) {
+            all.lacks(
+                metric,
+                "no point has a value of it: the table claims says why",
+            );
             continue;
         }
         let choice = ColumnChoice {
@@ -57,14 +61,23 @@ pub fn sweep_figures(folder: &Path) -> Result<Option<Vec<NamedFigure>>, PlotErro
             ..ColumnChoice::default()
         };
         let figure = from_columns(&table, &choice)?;
-        let name = metric.to_owned();
-        figures.push(NamedFigure { name, figure });
+        all.add(metric, figure, "no point has a place on the axes");
     }
-    if figures.is_empty() {
+    if all.figures.is_empty() {
         let reason = "the sweep has none of the main metrics; name one with --y".to_owned();
         return Err(PlotError::Nothing(reason));
     }
-    Ok(Some(figures))
+    let others = names
+        .iter()
+        .filter(|name| table.has(&format!("{name}.low")) && !drawn(name));
+    let others = others.count();
+    if others > 0 {
+        all.lacks(
+            format!("{others} other metrics"),
+            "they are drawn by name: --x COLUMN --y COLUMN",
+        );
+    }
+    Ok(Some(all))
 }
 
 /// The key of numbers with the most values, the first of several.
@@ -127,6 +140,7 @@ fn is_geometric(table: &Table, x: &str) -> Result<bool, PlotError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::NamedFigure;
 
     fn sweep(folder: &Path, rows: usize) {
         let numbers = |of: &dyn Fn(usize) -> f64| (0..rows).map(of).collect::<Vec<_>>();
@@ -144,6 +158,8 @@ mod tests {
             .nullable("entropy_forward_messages.gpa.low", maybe(2.0))
             .nullable("entropy_forward_messages.gpa.high", maybe(4.0))
             .nullable("residual", maybe(0.0))
+            .nullable("latency_mean.real", vec![None; rows])
+            .nullable("latency_mean.real.low", vec![None; rows])
             .build()
             .unwrap()
             .write_both(folder)
@@ -155,10 +171,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(sweep_figures(dir.path()).unwrap().is_none());
         sweep(dir.path(), 12);
-        let figures = sweep_figures(dir.path()).unwrap().unwrap();
-        let [NamedFigure { name, figure }] = figures.as_slice() else {
-            panic!("{figures:?}");
+        let drawn = sweep_figures(dir.path()).unwrap().unwrap();
+        let [NamedFigure { name, figure }] = drawn.figures.as_slice() else {
+            panic!("{drawn:?}");
         };
+        let [(absent, why)] = drawn.absent.as_slice() else {
+            panic!("{:?}", drawn.absent);
+        };
+        assert_eq!(absent, "latency_mean.real");
+        assert!(why.contains("claims"), "{why}");
         assert_eq!(name, "entropy_forward_messages.gpa");
         assert_eq!(figure.x.label, "rate");
         assert!(figure.x.log);
@@ -171,8 +192,8 @@ mod tests {
     fn more_layers_than_rates_are_along() {
         let dir = tempfile::tempdir().unwrap();
         sweep(dir.path(), 20);
-        let figures = sweep_figures(dir.path()).unwrap().unwrap();
-        let figure = &figures[0].figure;
+        let drawn = sweep_figures(dir.path()).unwrap().unwrap();
+        let figure = &drawn.figures[0].figure;
         assert_eq!(figure.x.label, "layers");
         assert!(!figure.x.log);
         assert_eq!(figure.series.len(), 4);

@@ -93,8 +93,9 @@ pub fn catalogue_json() -> String {
 impl Reproduction {
     /// What the runs will be: how many, and how much virtual time in all, in seconds.
     #[must_use]
-    pub fn extent(&self, effort: Effort) -> (u64, f64) {
-        let jobs = (self.jobs)(effort);
+    pub fn extent(&self, setup: &Setup) -> (u64, f64) {
+        let mut jobs = (self.jobs)(setup.effort);
+        setup.repeat(&mut jobs);
         let runs = jobs.iter().map(|job| u64::from(job.repetitions)).sum();
         let seconds = jobs.iter().map(Job::virtual_seconds).sum();
         (runs, seconds)

@@ -195,6 +195,7 @@ mod tests {
             seed,
             threads,
             effort,
+            repetitions: None,
         }
     }
 

@@ -22,6 +22,20 @@ pub struct Setup {
     pub threads: usize,
     /// How much work.
     pub effort: Effort,
+    /// Repetitions of each run, instead of the reproduction's own; 2 to 10,000. Standard errors go
+    /// with one over their square root.
+    pub repetitions: Option<u32>,
+}
+
+impl Setup {
+    /// Sets the repetitions that are asked for.
+    pub(super) fn repeat(&self, jobs: &mut [Job]) {
+        if let Some(repetitions) = self.repetitions {
+            for job in jobs {
+                job.repetitions = repetitions.clamp(2, STREAM);
+            }
+        }
+    }
 }
 
 /// A plan and how often it is run.
@@ -78,7 +92,8 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(jobs: Vec<Job>, setup: &'a Setup, watch: &'a dyn Watch) -> Self {
+    pub(super) fn new(mut jobs: Vec<Job>, setup: &'a Setup, watch: &'a dyn Watch) -> Self {
+        setup.repeat(&mut jobs);
         Self { jobs, setup, watch }
     }
 

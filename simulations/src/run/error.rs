@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::engine::EngineError;
+use crate::memory::Available;
 use crate::metrics::MetricError;
 use crate::scenario::ScenarioError;
 use crate::table::TableError;
@@ -13,16 +14,17 @@ use crate::table::TableError;
 pub enum RunError {
     /// It would not fit into memory; nothing was begun.
     #[error(
-        "the run needs about {} MB of memory and {} MB are available: simulate fewer clients or targets at a time, \
-         or a shorter measurement (`shoal-sim check` says what needs how much)",
+        "the run needs about {} MB of memory and {} MB are {}: simulate fewer clients or targets at a time, \
+         or a shorter measurement, or raise the limit (`shoal-sim check` says what needs how much)",
         needed / 1_000_000,
-        available / 1_000_000
+        available.bytes / 1_000_000,
+        available.limit
     )]
     Memory {
         /// Bytes, estimated.
         needed: u64,
-        /// Bytes that the machine could give.
-        available: u64,
+        /// What there is.
+        available: Available,
     },
     /// The scenario was refused.
     #[error(transparent)]

@@ -20,11 +20,12 @@ pub use report::{Meta, Report};
 pub use summary::{Summary, summarise};
 pub use watch::{Counted, Unwatched, Watch};
 
-use crate::clock::{self, Stopwatch};
+use crate::clock::Stopwatch;
 use crate::engine::{self, Observer};
 use crate::measure::Measured;
+use crate::memory;
 use crate::metrics::Judges;
-use crate::scenario::{Scenario, estimate};
+use crate::scenario::{Scenario, repeated};
 use crate::table::Table;
 
 /// How a scenario is run, where that is not the scenario's to say.
@@ -130,7 +131,7 @@ pub fn execute(
 }
 
 /// How many repetitions may run at once: as many as were asked for, as there are, and as there is
-/// memory for.
+/// memory for, beside the results of all.
 ///
 /// # Errors
 /// When not even one fits.
@@ -139,19 +140,35 @@ pub fn threads_that_fit(
     wanted: usize,
     repetitions: u32,
 ) -> Result<usize, RunError> {
+    let needed = |threads: u32| repeated(scenario, threads as usize, repetitions).bytes;
+    fitting(wanted, repetitions, needed)
+}
+
+/// The same for runs whose results are not kept in memory.
+///
+/// # Errors
+/// When not even one fits.
+pub fn threads_for_runs(scenario: &Scenario, wanted: usize, runs: u32) -> Result<usize, RunError> {
+    let needed = |threads: u32| repeated(scenario, threads as usize, threads).bytes;
+    fitting(wanted, runs, needed)
+}
+
+/// The most threads, up to those wanted (0: all cores) and the number of jobs, whose memory there
+/// is room for.
+///
+/// # Errors
+/// When one thread needs more than there is.
+pub fn fitting(wanted: usize, jobs: u32, needed: impl Fn(u32) -> u64) -> Result<usize, RunError> {
     let cores = available_parallelism().map_or(1, usize::from);
     let wanted = if wanted == 0 { cores } else { wanted };
-    let wanted = wanted.min(repetitions as usize).max(1);
-    let Some(available) = clock::available_memory() else {
-        return Ok(wanted);
+    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(jobs).max(1);
+    let Some(available) = memory::available() else {
+        return Ok(wanted as usize);
     };
-    let fits = |threads: &usize| estimate(scenario, *threads).bytes <= available;
-    let needed = || estimate(scenario, 1).bytes;
-    (1..=wanted)
-        .rev()
-        .find(fits)
+    let fits = (1..=wanted).rev().find(|n| needed(*n) <= available.bytes);
+    fits.map(|threads| threads as usize)
         .ok_or_else(|| RunError::Memory {
-            needed: needed(),
+            needed: needed(1),
             available,
         })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Repetition, RunError, Summary, summarise};
-use crate::clock;
+use crate::memory;
 use crate::scenario::Scenario;
 use crate::table::{Table, write_atomically};
 
@@ -110,7 +110,7 @@ impl Report {
                 hops,
                 hops_per_s: hops as f64 / wall_s.max(1e-9),
                 threads,
-                peak_bytes: clock::peak_memory(),
+                peak_bytes: memory::peak(),
             },
         })
     }

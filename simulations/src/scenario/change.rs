@@ -13,7 +13,7 @@ impl Scenario {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn from_table(table: Table, directory: &Path) -> Result<Self, ScenarioError> {
-        Self::new(read::value(table)?, Files::beside(directory))
+        Self::new(read::model(table)?, Files::beside(directory))
     }
 
     /// Changes the values at several key paths together and then checks the scenario: on the way
@@ -26,7 +26,7 @@ impl Scenario {
         for (path, value) in settings {
             keypath::set(&mut table, path, value.clone())?;
         }
-        *self = Self::new(read::value(table)?, self.files.clone())?;
+        *self = Self::new(read::model(table)?, self.files.clone())?;
         Ok(())
     }
 }

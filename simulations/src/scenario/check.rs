@@ -190,7 +190,7 @@ fn warnings(model: &Model, problems: &mut Problems) {
         .providers
         .as_ref()
         .map_or(0.0, |d| 2.0 * d.mean());
-    let links = f64::from(model.topology.path_length() + 1) * model.links.mean();
+    let links = (f64::from(model.topology.path_length()) + 1.0) * model.links.mean();
     let path = f64::from(model.topology.path_length()) * delay + providers + links;
     let (warm_up, drain) = (model.run.warm_up.get(), model.run.drain.get());
     if warm_up < path + 10.0 * delay {
@@ -205,6 +205,7 @@ fn warnings(model: &Model, problems: &mut Problems) {
             path + 20.0 * delay
         ));
     }
+    super::tail::warn(model, problems);
     if model.run.repetitions < 2 {
         problems.warn("run.repetitions = 1: without repetitions there are no confidence intervals");
     }

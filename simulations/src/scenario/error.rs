@@ -46,6 +46,18 @@ impl ScenarioError {
         &self.problems
     }
 
+    /// The same, with the range of each key of which one is known.
+    pub(super) fn with_ranges(mut self, range: impl Fn(&str) -> Option<String>) -> Self {
+        for problem in &mut self.problems {
+            // Those of a wrong type have a value.
+            let known = problem.value.as_ref().and_then(|_| range(&problem.key));
+            if let Some(range) = known {
+                problem.allowed = range;
+            }
+        }
+        self
+    }
+
     pub(super) fn one(
         key: impl Into<String>,
         value: Option<String>,

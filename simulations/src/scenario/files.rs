@@ -10,6 +10,7 @@ use blake2::{Blake2b, Digest, digest::consts::U32};
 
 use crate::input::read_text;
 
+use super::trace::{self, Clients, Trace};
 use super::{Links, Model, Workload, error::Problems};
 
 /// The longest file, in bytes.
@@ -18,24 +19,6 @@ const MAX_BYTES: u64 = 256 << 20;
 const MAX_NODES: usize = 4096;
 /// The longest delay of a matrix, in milliseconds: a day.
 const MAX_MILLIS: f64 = 86_400_000.0;
-
-/// A message of a trace.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TraceMessage {
-    /// Seconds after the start of the run.
-    pub time: f64,
-    /// The sender, by its number in the class.
-    pub sender: u32,
-    /// The receiver, by its number among all clients; without it, one is drawn.
-    pub receiver: Option<u32>,
-}
-
-/// The messages of a trace, in order of time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trace {
-    /// The messages.
-    pub messages: Vec<TraceMessage>,
-}
 
 /// The delay from each node to each other, in seconds: first the providers, then the mixes layer by
 /// layer.
@@ -107,17 +90,21 @@ impl Files {
         if let Some(name) = &model.links.matrix {
             self.load_matrix(name, model, problems);
         }
-        let clients: u64 = model
-            .clients
-            .iter()
-            .map(|class| u64::from(class.count))
-            .sum();
+        let counts = || model.clients.iter().map(|class| u64::from(class.count));
+        let mut first = 0;
         for (at, class) in model.clients.iter().enumerate() {
             if let Workload::Trace { file } = &class.workload {
                 let key = format!("clients[{at}].workload.file");
-                let size = (class.count, clients);
-                self.load_trace(file, &key, size, problems);
+                let clients = Clients {
+                    first,
+                    count: class.count,
+                    all: counts().sum(),
+                };
+                if let Some(trace) = self.load_trace(file, &key, clients, problems) {
+                    trace.warn(&key, &model.run, problems);
+                }
             }
+            first += u64::from(class.count);
         }
     }
 
@@ -161,36 +148,28 @@ impl Files {
         }
     }
 
+    /// The trace, if it fits.
     fn load_trace(
         &mut self,
         name: &Path,
         key: &str,
-        (class, clients): (u32, u64),
+        clients: Clients,
         problems: &mut Problems,
-    ) {
+    ) -> Option<&Trace> {
         if !self.traces.contains_key(name) {
-            match self.read(name, parse_trace) {
+            match self.read(name, trace::parse) {
                 Ok(loaded) => {
                     self.traces.insert(name.to_owned(), loaded);
                 }
                 Err(reason) => problems.refuse(key, name.display(), reason),
             }
         }
-        let Some(trace) = self.traces.get(name) else {
-            return;
-        };
-        let fits = |m: &TraceMessage| {
-            m.sender < class
-                && m.receiver
-                    .is_none_or(|receiver| u64::from(receiver) < clients)
-        };
-        if let Some(message) = trace.contents.messages.iter().find(|m| !fits(m)) {
-            let given = format!("sender {}, receiver {:?}", message.sender, message.receiver);
-            let allowed = format!(
-                "must have senders below the class's count {class} and receivers below {clients} clients"
-            );
-            problems.refuse(key, given, allowed);
+        let trace = &*self.traces.get(name)?.contents;
+        if let Err(reason) = trace.check(clients) {
+            problems.refuse(key, name.display(), reason);
+            return None;
         }
+        Some(trace)
     }
 
     fn read<T>(
@@ -221,47 +200,12 @@ fn read_bounded(path: &Path) -> Result<String, String> {
 }
 
 /// The lines that say something, with their numbers from 1.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let numbered = text
         .lines()
         .enumerate()
         .map(|(at, line)| (at + 1, line.trim()));
     numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-}
-
-/// `time,sender` or `time,sender,receiver` per line, after a line that says so.
-fn parse_trace(text: &str) -> Result<Trace, String> {
-    let mut lines = lines(text).peekable();
-    lines.next_if(|(_, line)| line.starts_with("time,"));
-    let mut messages: Vec<TraceMessage> = Vec::new();
-    for (number, line) in lines {
-        let message = trace_message(line).ok_or_else(|| {
-            format!("line {number}: must be time,sender or time,sender,receiver: seconds from the start, a number in the class, a number among all clients")
-        })?;
-        if messages.last().is_some_and(|last| last.time > message.time) {
-            return Err(format!(
-                "line {number}: earlier than the line before: a trace is in order of time"
-            ));
-        }
-        messages.push(message);
-    }
-    Ok(Trace { messages })
-}
-
-fn trace_message(line: &str) -> Option<TraceMessage> {
-    let mut fields = line.split(',').map(str::trim);
-    let time: f64 = fields.next()?.parse().ok()?;
-    let sender = fields.next()?.parse().ok()?;
-    let receiver = match fields.next() {
-        None | Some("") => None,
-        Some(text) => Some(text.parse().ok()?),
-    };
-    let sound = (0.0..=1e9).contains(&time) && fields.next().is_none();
-    sound.then_some(TraceMessage {
-        time,
-        sender,
-        receiver,
-    })
 }
 
 /// A square of milliseconds, a line for each node.
@@ -300,38 +244,7 @@ fn parse_matrix(text: &str) -> Result<Matrix, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TraceMessage, parse_matrix, parse_trace};
-
-    #[test]
-    fn traces_are_read() {
-        let trace = parse_trace("# mine\ntime,sender,receiver\n0.5,1,7\n\n2, 0\n2,3,\n").unwrap();
-        let message = |time, sender, receiver| TraceMessage {
-            time,
-            sender,
-            receiver,
-        };
-        let expected = [
-            message(0.5, 1, Some(7)),
-            message(2.0, 0, None),
-            message(2.0, 3, None),
-        ];
-        assert_eq!(trace.messages, expected);
-    }
-
-    #[test]
-    fn errors_of_traces_name_the_line() {
-        for (text, line) in [
-            ("time,sender\n1\n", "line 2"),
-            ("1,2\n0,1\n", "line 2"),
-            ("1,2,3,4", "line 1"),
-            ("1,-2", "line 1"),
-            ("# a\n\n-1,2", "line 3"),
-            ("nan,2", "line 1"),
-            ("inf,2", "line 1"),
-        ] {
-            assert!(parse_trace(text).unwrap_err().contains(line), "{text}");
-        }
-    }
+    use super::parse_matrix;
 
     #[test]
     fn matrices_are_read() {

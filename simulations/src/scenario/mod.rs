@@ -19,14 +19,16 @@ mod plan;
 mod presets;
 mod read;
 mod seconds;
+mod tail;
+mod trace;
 
 use std::path::Path;
 
 pub(crate) use error::Problems;
 pub use error::{Problem, ScenarioError};
-pub use estimate::{Estimate, estimate};
+pub use estimate::{Estimate, Traffic, estimate, plan_bytes, repeated};
 use files::Files;
-pub use files::{Matrix, Trace, TraceMessage};
+pub use files::Matrix;
 pub use model::{
     Adversary, Churn, ClientClass, Compromise, CorruptMixes, CorruptProvider, Delays, Disclosure,
     Distribution, Droppers, Entropy, Epsilon, Fifo, FlowMatching, Intersection, Knowledge, Latency,
@@ -35,6 +37,7 @@ pub use model::{
 };
 pub use presets::{PRESETS, Preset};
 pub use seconds::Seconds;
+pub use trace::{Trace, TraceMessage};
 
 use crate::input::{MAX_SCENARIO_BYTES, read_text};
 
@@ -159,7 +162,7 @@ impl Scenario {
     pub fn set(&mut self, path: &str, value: toml::Value) -> Result<(), ScenarioError> {
         let mut table = self.table()?;
         keypath::set(&mut table, path, value)?;
-        *self = Self::new(read::value(table)?, self.files.clone())?;
+        *self = Self::new(read::model(table)?, self.files.clone())?;
         Ok(())
     }
 

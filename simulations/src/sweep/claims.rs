@@ -14,6 +14,8 @@ pub(super) struct Stretch {
     pub(super) last: usize,
     pub(super) claim: Claim,
     pub(super) knowledge: String,
+    /// Why runs have no value, if some have none.
+    pub(super) absent: Option<String>,
 }
 
 /// Collects the claims of a sweep in the order of its points.
@@ -27,7 +29,9 @@ impl Claims {
     /// Adds a metric of a point; points come in order.
     pub(super) fn add(&mut self, metric: usize, point: usize, summary: &Summary) {
         if let Some(open) = self.open.get_mut(&metric) {
-            let same = open.claim == summary.claim && open.knowledge == summary.knowledge;
+            let same = open.claim == summary.claim
+                && open.knowledge == summary.knowledge
+                && open.absent == summary.absent;
             if same && open.last + 1 == point {
                 open.last = point;
                 return;
@@ -39,6 +43,7 @@ impl Claims {
             last: point,
             claim: summary.claim.clone(),
             knowledge: summary.knowledge.clone(),
+            absent: summary.absent.clone(),
         };
         self.ended.extend(self.open.insert(metric, stretch));
     }
@@ -53,16 +58,8 @@ impl Claims {
 }
 
 /// A claim as two cells: its kind, and what it says besides.
-pub(super) fn cells(claim: &Claim) -> (&'static str, &str) {
-    match claim {
-        Claim::Exact => ("exact", ""),
-        Claim::Approximation(of) => ("approximation", of),
-        Claim::LowerBound(of) => ("lower_bound", of),
-        Claim::UpperBound(of) => ("upper_bound", of),
-        Claim::Counted => ("counted", ""),
-        Claim::Attack(of) => ("attack", of),
-        Claim::Unsound(of) => ("unsound", of),
-    }
+pub(super) fn cells(claim: &Claim) -> (&'static str, String) {
+    (claim.kind(), claim.detail())
 }
 
 #[cfg(test)]
@@ -83,6 +80,7 @@ mod tests {
             repetitions: 0,
             claim,
             knowledge: String::new(),
+            absent: None,
         }
     }
 

@@ -183,6 +183,7 @@ mod tests {
             value: Some(value),
             claim: Claim::Counted,
             knowledge: String::new(),
+            absent: None,
         };
         std::fs::create_dir(part::folder(folder.path())).unwrap();
         plan.write(folder.path()).unwrap();

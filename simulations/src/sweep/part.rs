@@ -11,7 +11,7 @@ use super::error::SweepError;
 use crate::measure::Measured;
 
 /// The first word of a part file; the number is the format's.
-const HEADER: &str = "shoal-sim part 1";
+const HEADER: &str = "shoal-sim part 2";
 
 /// Which run a part is the result of: what the run depends on, and nothing else. Points with the
 /// same scenario share their parts, whatever sweep they are in.
@@ -141,6 +141,7 @@ mod tests {
             value,
             claim: Claim::Approximation("name".into()),
             knowledge: String::new(),
+            absent: None,
         };
         let run = Identity {
             version: "1".into(),

@@ -70,6 +70,7 @@ mod tests {
             value: Some(*value),
             claim: Claim::Counted,
             knowledge: String::new(),
+            absent: None,
         };
         let run = Identity {
             version: String::new(),

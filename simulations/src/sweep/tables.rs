@@ -77,16 +77,17 @@ pub(super) fn write(
                 .map(|row| cells(&row.claim).0.to_owned())
                 .collect(),
         )
-        .string(
-            "of",
-            claims
-                .iter()
-                .map(|row| cells(&row.claim).1.to_owned())
-                .collect(),
-        )
+        .string("of", claims.iter().map(|row| cells(&row.claim).1).collect())
         .string(
             "knowledge",
             claims.iter().map(|row| row.knowledge.clone()).collect(),
+        )
+        .string(
+            "absent",
+            claims
+                .iter()
+                .map(|row| row.absent.clone().unwrap_or_default())
+                .collect(),
         );
     finish("claims", table, out)
 }

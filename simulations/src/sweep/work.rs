@@ -13,8 +13,10 @@ use super::part::{self, Found, Part};
 use super::plan::Job;
 use super::shard::Shard;
 use super::{Sweep, disk, results};
-use crate::clock::{self, Stopwatch};
+use crate::clock::Stopwatch;
+use crate::memory;
 use crate::run::{self, Watch, parallel};
+use crate::scenario::repeated;
 
 /// A sweep, or one shard of it, with what its folder holds already.
 #[derive(Debug)]
@@ -27,12 +29,16 @@ pub struct Work<'a> {
 }
 
 /// What the missing runs take.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Load {
     /// Runs at a time.
     pub threads: usize,
     /// Virtual time of all runs, in seconds: what a [`Watch`] will be told of.
     pub seconds: f64,
+    /// Seconds that they will take, about.
+    pub expected: f64,
+    /// What the authors of their scenarios may not expect, each sentence once.
+    pub warnings: Vec<String>,
 }
 
 /// How far a sweep or a shard is.
@@ -121,10 +127,12 @@ impl<'a> Work<'a> {
         let mut load = Load {
             threads: self.missing.len().max(1),
             seconds: 0.0,
+            expected: 0.0,
+            warnings: Vec::new(),
         };
         for (point, count) in points {
             let scenario = self.sweep.scenario(point)?;
-            let fit = run::threads_that_fit(&scenario, threads, runs);
+            let fit = run::threads_for_runs(&scenario, threads, runs);
             let fit = fit.map_err(|source| SweepError::Memory {
                 point,
                 settings: self.sweep.plan.settings(point),
@@ -132,7 +140,15 @@ impl<'a> Work<'a> {
             })?;
             load.threads = load.threads.min(fit);
             load.seconds += scenario.model().run.length() * f64::from(count);
+            load.expected += repeated(&scenario, 1, 1).seconds * f64::from(count);
+            for warning in scenario.warnings() {
+                // The sweep has repetitions of its own.
+                if !load.warnings.contains(warning) && !warning.starts_with("run.repetitions") {
+                    load.warnings.push(warning.clone());
+                }
+            }
         }
+        load.expected /= load.threads as f64;
         Ok(load)
     }
 
@@ -142,7 +158,7 @@ impl<'a> Work<'a> {
     ///
     /// # Errors
     /// [`SweepError::Run`], [`SweepError::Files`]; [`SweepError::Stopped`] if `watch` says so.
-    pub fn run(&self, load: Load, watch: &dyn Watch) -> Result<(), SweepError> {
+    pub fn run(&self, load: &Load, watch: &dyn Watch) -> Result<(), SweepError> {
         let watch_all = Stopwatch::start();
         let log = Log::open(self.out, self.shard)?;
         let result = parallel::in_order(self.missing.len(), load.threads, |index| {
@@ -158,7 +174,7 @@ impl<'a> Work<'a> {
             "complete": result.is_ok(),
             "wall_s": watch_all.elapsed().as_secs_f64(),
             "hops": hops,
-            "peak_bytes": clock::peak_memory(),
+            "peak_bytes": memory::peak(),
         }))?;
         result.map(|_: Vec<u64>| ())
     }

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use super::schema::{Schema, io_error};
 use super::{ColumnType, Limits, Table, TableError, Values};
 
+/// What some programs put before a text to say that it is UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 pub(super) struct CsvSink {
     writer: ::csv::Writer<BufWriter<File>>,
     path: PathBuf,
@@ -160,7 +163,11 @@ fn read_head(
     path: &Path,
     limits: Limits,
 ) -> Result<Head, TableError> {
-    let start = reader.fill_buf().map_err(|source| io_error(path, source))?;
+    let mut start = reader.fill_buf().map_err(|source| io_error(path, source))?;
+    if start.starts_with(BYTE_ORDER_MARK) {
+        reader.consume(BYTE_ORDER_MARK.len());
+        start = reader.fill_buf().map_err(|source| io_error(path, source))?;
+    }
     if start.first() != Some(&b'#') {
         return Ok(Head::default());
     }

@@ -376,3 +376,131 @@ fn senders_whose_packets_are_followed_are_told_apart() {
     assert!(value(&rows, "delta_at_1.0_1") < 0.9);
     assert_eq!(row(&rows, "epsilon.0_1").claim, Claim::Exact);
 }
+
+/// Long delays: after a drain this long much is still under way.
+fn slow(drain: &str) -> String {
+    format!(
+        r#"
+        run = {{ warm_up = "120s", measure = "20s", drain = "{drain}" }}
+        topology = {{ kind = "stratified", layers = 2, width = 2 }}
+        delay.mixes = {{ distribution = "exponential", mean = "10s" }}
+        [[clients]]
+        name = "users"
+        count = 20
+        rates = {{ real = 2.0 }}
+        [[adversaries]]
+        name = "global"
+        [targets]
+        every = 20
+        count = 40
+        max_alive = 40
+        [metrics]
+        latency = true
+        overhead = true
+        entropy_forward = {{ users = true }}
+        entropy_backward = true
+        epsilon = {{ pairs = [[0, 1]] }}
+        "#
+    )
+}
+
+#[test]
+fn a_posterior_that_the_end_cut_off_is_a_bound_and_not_exact() {
+    let whole = judged(&slow("300s"), 1, 0).measured;
+    let names = ["entropy_forward_messages", "entropy_forward_users"];
+    for name in names {
+        assert_eq!(row(&whole, name).claim, Claim::Exact, "{name}");
+    }
+    assert_eq!(row(&whole, "epsilon.0_1").claim, Claim::Exact);
+    assert_eq!(row(&whole, "latency_mean.real").claim, Claim::Counted);
+    // Two delays of 10 s: 800 messages, standard error 0.5 s.
+    let latency = value(&whole, "latency_mean.real");
+    assert!((latency - 20.0).abs() < 2.0, "{latency}");
+    for drain in ["20s", "0s"] {
+        let cut = judged(&slow(drain), 1, 0).measured;
+        for name in names {
+            let entropy = row(&cut, name);
+            assert!(matches!(entropy.claim, Claim::LowerBound(_)), "{entropy:?}");
+            // The first packets and their routes are the same.
+            assert!(value(&cut, name) < value(&whole, name), "{drain} {name}");
+            let least = value(&cut, &format!("min_{name}"));
+            assert!(least <= value(&cut, name), "{drain} {name}");
+            assert!(least <= value(&whole, &format!("min_{name}")));
+        }
+        for name in [
+            "largest_probability_forward_messages",
+            "probability_of_truth_forward",
+        ] {
+            assert!(
+                matches!(row(&cut, name).claim, Claim::UpperBound(_)),
+                "{name}"
+            );
+            assert!(value(&cut, name) >= value(&whole, name), "{drain} {name}");
+        }
+        for name in ["entropy_backward_messages", "epsilon.0_1"] {
+            assert!(
+                matches!(row(&cut, name).claim, Claim::Approximation(_)),
+                "{name}"
+            );
+        }
+        assert!(value(&cut, "latency_mean.real") < 15.0);
+        let sent = value(&cut, "under_way_at_end.real");
+        for name in ["latency_mean.real", "latency_p99.real", "delivered.real"] {
+            let Claim::Censored {
+                under_way,
+                sent: all,
+            } = row(&cut, name).claim
+            else {
+                panic!("{:?}", row(&cut, name));
+            };
+            assert!((under_way as f64 / all as f64 - sent).abs() < 1e-12);
+        }
+    }
+}
+
+#[test]
+fn an_adversary_that_knows_the_kinds_has_fewer_candidates_or_says_that_it_does_not_use_them() {
+    let text = |more: &str| {
+        single_mix(5.0, "[metrics]\nentropy_forward = { users = true }")
+            .replace(
+                "rates = { real = 0.5 }",
+                &format!("rates = {{ real = 0.25, drop = 0.25 }}\n{more}"),
+            )
+            .replace(
+                "name = \"global\"",
+                "name = \"global\"\n[[adversaries]]\nname = \"kinds\"\nknows = [\"kinds\"]",
+            )
+    };
+    let of = |rows: &[Measured], adversary: &str| {
+        let mut found = rows
+            .iter()
+            .filter(|row| row.name == "entropy_forward_messages");
+        let row = found.find(|row| row.adversary.as_deref() == Some(adversary));
+        row.cloned().unwrap()
+    };
+    let mut differences = Vec::new();
+    for repetition in 0..6 {
+        let rows = judged(&text(""), 21, repetition).measured;
+        let (global, kinds) = (of(&rows, "global"), of(&rows, "kinds"));
+        assert_eq!(
+            (&global.claim, &kinds.claim),
+            (&Claim::Exact, &Claim::Exact)
+        );
+        differences.push(global.value.unwrap() - kinds.value.unwrap());
+    }
+    // Half of the packets are cover: about a bit.
+    let mean = differences.iter().sum::<f64>() / 6.0;
+    assert!((0.7..1.1).contains(&mean), "{mean}");
+    let rows = judged(
+        &text("workload = { kind = \"poisson\", rate = 0.1 }"),
+        21,
+        0,
+    )
+    .measured;
+    let (global, kinds) = (of(&rows, "global"), of(&rows, "kinds"));
+    assert_eq!(global.value, kinds.value);
+    let Claim::UpperBound(why) = &kinds.claim else {
+        panic!("{:?}", kinds.claim);
+    };
+    assert!(why.contains("kinds"), "{why}");
+}

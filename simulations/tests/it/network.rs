@@ -226,24 +226,25 @@ fn shoal_sim(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_failure_is_replayed_by_what_it_prints() {
-    // Nobody is there to receive, and nothing waits until somebody is.
-    let text = "[run]\nduration = \"10s\"\nsettle = \"1s\"\n[[clients]]\ncount = 2\n[workload]\n\
-                messages_per_minute = 60.0\n[[faults]]\nkind = \"offline\"\nwho = [\"clients\"]\n\
-                at = \"1s\"";
+fn too_early_to_tell_is_no_broken_promise_and_is_replayed_by_what_it_prints() {
+    // Nothing comes through until the faults are over, and then clients wait long before they try again.
+    let text = "[run]\nduration = \"2m\"\nsettle = \"1s\"\n[[clients]]\ncount = 2\n[workload]\n\
+                messages_per_minute = 10.0\n[client]\nretry_max = \"1h\"\n[[faults]]\nkind = \"loss\"\n\
+                who = [\"clients\"]\nloss = 1.0\nat = \"1s\"";
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("broken.toml"), text).unwrap();
     let first = shoal_sim(folder.path(), &["broken.toml", "--seed", "7", "--out", "o"]);
     assert_eq!(first.status.code(), Some(1));
     let complaint = String::from_utf8(first.stderr.clone()).unwrap();
-    assert!(
-        complaint.contains("accepted messages have not arrived"),
-        "{complaint}"
-    );
-    assert!(
-        complaint.contains("after: 1") && complaint.contains("seed: 7"),
-        "{complaint}"
-    );
+    for what in [
+        "warning: run.settle = 1s is short",
+        "too early to tell",
+        "accepted messages have not arrived",
+        "no promise is broken: run.settle = 1s",
+        "seed: 7",
+    ] {
+        assert!(complaint.contains(what), "{what}: {complaint}");
+    }
     let replay = complaint
         .lines()
         .find_map(|line| line.trim().strip_prefix("replay: "));
@@ -258,7 +259,26 @@ fn a_failure_is_replayed_by_what_it_prints() {
     );
     let summary = std::fs::read_to_string(folder.path().join("o/summary.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
-    assert!(summary["failure"].is_string());
+    assert!(summary["failure"].is_null() && summary["unsettled"].is_string());
+    // The books were still looked at, and ending everything is no crash.
+    assert_eq!(summary["books"], "balanced");
+    assert_eq!(summary["faults"]["crashes"], 0);
+    assert_eq!(summary["faults"]["scheduled"], 1);
+}
+
+#[test]
+fn what_is_waited_for_follows_from_the_scenario() {
+    let patience = |more: &str| {
+        let text = format!("[[clients]]\ncount = 2\n{more}");
+        Scenario::parse(&text).unwrap()
+    };
+    // Eight tries of 30 x 50 ms and half a second, two of 30 s, three epochs of a minute.
+    let usual = patience("");
+    assert_eq!(usual.patience(), Span::from_secs(16 + 60 + 180));
+    assert_eq!(usual.warnings(), Vec::<String>::new());
+    let slow = patience("[network]\nepoch = \"10m\"");
+    assert_eq!(slow.patience(), Span::from_secs(16 + 60 + 1800));
+    assert!(slow.warnings()[0].contains("run.settle = 15m"));
 }
 
 #[test]
@@ -278,4 +298,6 @@ fn the_command_tells_how_it_ended() {
     assert_eq!(output.status.code(), Some(0));
     let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(summary["books"], "balanced");
+    assert_eq!(summary["faults"]["crashes"], 0);
+    assert!(summary.get("unsettled").is_none());
 }

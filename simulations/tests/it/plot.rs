@@ -92,6 +92,16 @@ fn a_sweep_is_drawn_with_title_legend_and_origin() {
     let reader = decoder.read_info().unwrap();
     let info = reader.info();
     assert_eq!((info.width, info.height), (1440, 900));
+    // 144 dots per inch.
+    let density = info.pixel_dims.unwrap();
+    assert_eq!((density.xppu, density.unit), (5669, png::Unit::Meter));
+    let out = ["--out", "print.png", "--dpi", "288"];
+    let output = plot(&[&["results.csv"][..], &COLUMNS, &out].concat(), dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let decoder = png::Decoder::new(std::io::Cursor::new(read(dir.path(), "print.png")));
+    let fine = decoder.read_info().unwrap();
+    assert_eq!((fine.info().width, fine.info().height), (2880, 1800));
+    assert_eq!(fine.info().pixel_dims.unwrap().xppu, 11_339);
     let title = info.utf8_text.first().unwrap();
     assert_eq!(title.get_text().unwrap(), "Entropy by <load>");
 }
@@ -212,4 +222,15 @@ fn a_run_s_folder_has_standard_figures() {
     }
     let absent = dir.path().join("figures/occupancy_time.svg");
     assert!(!absent.exists(), "a column that is missing has no figure");
+    let told = stderr(&output);
+    for (name, why) in [
+        ("occupancy_time", "lacks its columns"),
+        ("user_entropy_bits_distribution", "lacks the column"),
+    ] {
+        let line = told.lines().find(|line| line.contains(name));
+        assert!(
+            line.is_some_and(|line| line.contains(why)),
+            "{name}: {told}"
+        );
+    }
 }

@@ -11,6 +11,7 @@ fn quick(name: &str, seed: u64, threads: usize) -> reproduce::Report {
         seed,
         threads,
         effort,
+        repetitions: None,
     };
     let found = reproduce::find(name).unwrap();
     found.run(&setup, &Unwatched).unwrap()
@@ -120,4 +121,27 @@ fn every_reproduction_has_a_page() {
             "{page}"
         );
     }
+}
+
+#[test]
+fn repetitions_are_as_many_as_are_asked_for() {
+    let setup = |repetitions| Setup {
+        seed: 5,
+        threads: 1,
+        effort: Effort::Quick,
+        repetitions,
+    };
+    let found = reproduce::find("piotrowska").unwrap();
+    let usual = found.extent(&setup(None)).0;
+    let more = setup(Some(40));
+    let (runs, _) = found.extent(&more);
+    assert!(runs > usual && runs.is_multiple_of(40), "{runs} {usual}");
+    let report = found.run(&more, &Unwatched).unwrap();
+    assert_eq!(report.meta.runs, runs);
+    let error = |report: &shoal_simulations::reproduce::Report| {
+        let point = report.points.iter().find(|point| point.gated);
+        point.and_then(|point| point.standard_error).unwrap()
+    };
+    let less = found.run(&setup(Some(4)), &Unwatched).unwrap();
+    assert!(error(&report) < error(&less));
 }

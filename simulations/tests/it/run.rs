@@ -97,6 +97,41 @@ fn what_would_not_fit_into_memory_is_refused_before_it_starts() {
     assert!(errors.contains("memory"), "{errors}");
 }
 
+/// The same under a limit of address space, as of a container or a job: what would be killed in the
+/// middle is refused before it starts.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_of_the_process_is_a_limit_of_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.toml");
+    let text = Preset::find("large").unwrap().text;
+    let mut large = shoal_simulations::scenario::Scenario::parse(text).unwrap();
+    large.set("delay.mixes.mean", "2s".into()).unwrap();
+    std::fs::write(&path, large.to_toml().unwrap()).unwrap();
+    let limited = |command: &str| {
+        let program = env!("CARGO_BIN_EXE_shoal-sim");
+        let script = format!(
+            "ulimit -v 500000; exec {program} {command} {}",
+            path.display()
+        );
+        Command::new("sh").args(["-c", &script]).output().unwrap()
+    };
+    let output = limited("run");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("ulimit -v"), "{errors}");
+    let output = limited("check --json");
+    assert_eq!(output.status.code(), Some(2));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["fits"], false);
+    let available = found["bytes_available"].as_u64().unwrap();
+    assert!(
+        (300_000_000..512_000_000).contains(&available),
+        "{available}"
+    );
+    assert!(found["bytes_limit"].as_str().unwrap().contains("ulimit -v"));
+}
+
 #[test]
 fn a_refused_scenario_names_key_value_and_range_and_ends_with_2() {
     let folder = tempfile::tempdir().unwrap();

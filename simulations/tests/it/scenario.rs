@@ -521,8 +521,8 @@ fn the_plan_says_what_the_scenario_says() {
 fn the_estimate_grows_with_what_it_estimates() {
     let large = Scenario::parse(Preset::find("large").unwrap().text).unwrap();
     let one = estimate(&large, 1);
-    // 1,000,000 packets per second for 60 s over four links, twice.
-    assert!((one.hops / 4.8e8 - 1.0).abs() < 1e-9, "{one:?}");
+    // 1,000,000 packets per second over four links, twice, for 60 s less the second that they take.
+    assert!((one.hops / 4.72e8 - 1.0).abs() < 0.01, "{one:?}");
     assert!((100_000_000..2_500_000_000).contains(&one.bytes), "{one:?}");
     let two = estimate(&large, 8);
     assert_eq!(two.at_once, 2);
@@ -690,4 +690,43 @@ fn new_and_check_from_the_command_line() {
     .unwrap();
     let (code, _, error) = run(&["check", "huge.toml"]);
     assert!(code == Some(2) && error.contains("needs"), "{error}");
+}
+
+#[test]
+fn a_value_of_the_wrong_type_names_the_range_of_its_key() {
+    let check = |from: &str, to: &str| {
+        assert!(SMALL.contains(from), "{from}");
+        Scenario::parse(&SMALL.replacen(from, to, 1))
+            .unwrap_err()
+            .to_string()
+    };
+    let run = SMALL.lines().find(|line| line.contains("measure")).unwrap();
+    for (key, value, range) in [
+        (
+            "seed",
+            "-1",
+            "run.seed = -1: must be a whole number from 0 to 9223372036854775807",
+        ),
+        (
+            "seed",
+            "7.0",
+            "run.seed = 7.0: must be a whole number from 0 to 9223372036854775807",
+        ),
+        (
+            "seed",
+            "\"x\"",
+            "run.seed = \"x\": must be a whole number from 0 to 9223372036854775807",
+        ),
+        (
+            "repetitions",
+            "-3",
+            "run.repetitions = -3: must be 1 to 1000000",
+        ),
+    ] {
+        let error = check(run, &format!("{run}\n{key} = {value}"));
+        assert!(error.contains(range), "{error}");
+    }
+    // Words of other languages.
+    let error = check(run, &format!("{run}\nseed = True"));
+    assert!(error.contains("written small"), "{error}");
 }

@@ -142,6 +142,9 @@ fn foreign_csv_gets_the_narrowest_types() {
         .map(|c| c.values.kind().name())
         .collect();
     assert_eq!(kinds, ["u64", "i64", "f64", "f64?", "bool", "string"]);
+    // A mark that some programs put first is no part of a name.
+    std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
+    assert_eq!(Table::read(&path).unwrap(), read);
 }
 
 #[test]

@@ -24,13 +24,30 @@ fn a_reader_who_goes_away_is_no_failure() {
         drop(reader);
         let output = shoal_sim(arguments).stdout(writer).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-        assert_eq!(said(&output), "");
+        let wrote = said(&output);
+        assert!(wrote.is_empty() || wrote.starts_with("wrote "), "{wrote}");
     }
     assert!(kept.exists(), "the work was done all the same");
     let (reader, writer) = pipe().unwrap();
     drop(reader);
     let refused = shoal_sim(&["new", "none"]).stderr(writer).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
+fn what_is_said_of_a_file_does_not_go_into_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = |arguments: &[&str]| {
+        let mut command = shoal_sim(&["new", "single-mix"]);
+        let command = command.args(arguments).current_dir(folder.path());
+        command.output().unwrap()
+    };
+    let output = new(&[]);
+    assert_eq!(output.stdout, b"");
+    assert_eq!(said(&output), "wrote single-mix.toml\n");
+    let printed = new(&["-o", "-"]).stdout;
+    let written = std::fs::read(folder.path().join("single-mix.toml")).unwrap();
+    assert_eq!(printed, written);
 }
 
 #[test]

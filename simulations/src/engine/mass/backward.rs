@@ -7,9 +7,9 @@
 //! reverse, with arrivals and departures exchanged; what is still in a node at the end counts as
 //! departed after everything.
 
-use super::{RESIDUAL, TargetResult, spread::Spread};
+use super::{Insight, RESIDUAL, TargetResult, spread::Spread};
 use crate::engine::recording::Recording;
-use crate::engine::{NONE, Targets};
+use crate::engine::{Kind, NONE, Targets};
 
 /// What happens in reverse time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,13 +37,14 @@ const CHECK: usize = 256;
 /// are the sends of all packets, and over their senders as users if `targets.users` says so.
 ///
 /// Chosen by message index as [`Targets`] says, but going back in time: while `max_alive` are alive,
-/// earlier ones are passed over. `corrupt` is as for [`Mass::new`](super::Mass::new); `clients` is
-/// the number of clients. The truth is the probability given to the message's own send.
+/// earlier ones are passed over. `clients` is the number of clients. The truth is the probability
+/// given to the message's own send. What is known of kinds is not used: of an input it says nothing
+/// where kinds are independent of senders and times.
 #[must_use]
 pub fn backward(
     recording: &Recording,
     targets: Targets,
-    corrupt: &[bool],
+    insight: &Insight,
     clients: u32,
 ) -> Vec<TargetResult> {
     let most = targets.max_alive.min(targets.count) as usize;
@@ -55,7 +56,8 @@ pub fn backward(
         recording,
         targets,
         clients,
-        spread: Spread::new(nodes, corrupt, width, users),
+        spread: Spread::new(nodes, &insight.corrupt, width, users),
+        loops: insight.loops,
         places: vec![None; width],
         free: (0..width).rev().collect(),
         dirty: Vec::new(),
@@ -72,6 +74,8 @@ struct Search<'a> {
     recording: &'a Recording,
     targets: Targets,
     clients: u32,
+    /// Whether the loops of mixes are known, and left out.
+    loops: bool,
     spread: Spread,
     places: Vec<Option<TargetResult>>,
     free: Vec<usize>,
@@ -88,6 +92,10 @@ impl Search<'_> {
             self.spread.enter(packet);
         }
         for (done, event) in events.iter().enumerate() {
+            let kind = self.recording.packets[event.packet as usize].packet.kind;
+            if self.loops && kind == Kind::MixLoop {
+                continue;
+            }
             let node = || self.recording.visits[event.visit as usize].node;
             match event.step {
                 Step::End => self.begin(event.packet),
@@ -133,7 +141,7 @@ impl Search<'_> {
     /// The packet is back where it was sent.
     fn put_out(&mut self, packet: u32) {
         let sent = &self.recording.packets[packet as usize].packet;
-        let node = sent.kind == crate::engine::Kind::MixLoop;
+        let node = sent.kind == Kind::MixLoop;
         let user = sent.sender + if node { self.clients } else { 0 };
         self.spread.put_out(packet, user as usize);
     }

@@ -2,7 +2,7 @@
 //! adversary can't tell apart.
 //!
 //! The adversary sees all links, that is, when packets arrive at nodes and leave them, and knows
-//! of the packets inside corrupt nodes which is which. A packet looks the same before and after a
+//! of the packets inside corrupt nodes which is which; what else it may know is [`Insight`]. A packet looks the same before and after a
 //! link, and different before and after an honest node. What leaves an honest node takes the share
 //! `1 / count` of the mass in it. That posterior is exact if delays are exponential, routes are in
 //! layers, no server queues, and mixes have no loops or the adversary knows them; otherwise it is
@@ -20,13 +20,28 @@ mod store;
 mod tests;
 
 pub use backward::backward;
-pub use result::{Delivery, TargetResult};
+pub use result::{Delivery, TRUNCATED, TargetResult, Uncertainty};
 
 use super::{Kind, Loss, NONE, Observer, Packet, Plan, Targets};
 use spread::Spread;
 
 /// A target is given up when less than this has not come out.
 const RESIDUAL: f64 = 1e-12;
+
+/// What an adversary knows besides what it sees on links.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Insight {
+    /// The nodes, by global index, in which it knows which packet is which; missing ones are
+    /// honest.
+    pub corrupt: Vec<bool>,
+    /// Whether it knows which packets are loops of mixes: they hide nothing then, and are left out
+    /// of every pool.
+    pub loops: bool,
+    /// Whether it knows of each packet that comes out if it is a message, and of each target that
+    /// it is one: the others are put aside. That gives the posterior if kinds are independent of
+    /// senders and times, and packets are not lost.
+    pub kinds: bool,
+}
 
 /// The posterior of one adversary over the outputs, for every target of a run.
 pub struct Mass {
@@ -49,6 +64,13 @@ pub struct Mass {
     members: Vec<u32>,
     results: Vec<TargetResult>,
     deliveries: Vec<Delivery>,
+    /// Of each group the messages that were sent.
+    injected: Vec<u32>,
+    /// Whether what is known not to be a message is put aside.
+    kinds: bool,
+    /// Of each packet whether it is the loop of a mix and known to be one; none where that is not
+    /// known.
+    loops: Option<Vec<bool>>,
 }
 
 impl Mass {
@@ -56,6 +78,19 @@ impl Mass {
     /// inside the nodes that are marked as corrupt (by global index; missing ones are honest).
     #[must_use]
     pub fn new(plan: &Plan, corrupt: &[bool]) -> Self {
+        let corrupt = corrupt.to_vec();
+        Self::knowing(
+            plan,
+            &Insight {
+                corrupt,
+                ..Insight::default()
+            },
+        )
+    }
+
+    /// The same for an adversary who knows more.
+    #[must_use]
+    pub fn knowing(plan: &Plan, insight: &Insight) -> Self {
         let groups = plan.groups.clone();
         let most = plan.targets.map_or(0, |t| t.max_alive.min(t.count)) as usize;
         // Some more, so that places are not cleaned one by one.
@@ -67,10 +102,13 @@ impl Mass {
         let nodes = plan.nodes() as usize;
         let start = plan.phases.warm_up;
         Self {
-            spread: Spread::new(nodes, corrupt, width, keep.then_some(rows)),
+            spread: Spread::new(nodes, &insight.corrupt, width, keep.then_some(rows)),
+            kinds: insight.kinds,
+            loops: insight.loops.then(Vec::new),
             targets: plan.targets,
             places: vec![None; width],
             free: (groups.len()..groups.len() + most + spare).rev().collect(),
+            injected: vec![0; groups.len()],
             groups,
             dirty: Vec::new(),
             alive: 0,
@@ -90,11 +128,21 @@ impl Mass {
         &self.results
     }
 
-    /// The ends of packets that carried mass of a group, in order of time but for those in the
-    /// same window that were lost; empty without groups.
+    /// The ends of packets that were of a group and carried mass of one, in order of time but for
+    /// those in the same window that were lost; empty without groups.
     #[must_use]
     pub fn deliveries(&self) -> &[Delivery] {
         &self.deliveries
+    }
+
+    /// The share of a group's messages (by its place in the plan's list) that had not come out when
+    /// the run ended, 0 to 1; complete after the run.
+    #[must_use]
+    pub fn residual_of_group(&self, place: usize) -> f64 {
+        match self.injected.get(place) {
+            None | Some(0) => 0.0,
+            Some(sent) => (1.0 - self.spread.out(place) / f64::from(*sent)).max(0.0),
+        }
     }
 
     /// Targets that are alive now.
@@ -157,26 +205,32 @@ impl Mass {
     }
 
     fn put_out(&mut self, slot: u32, packet: &Packet, time: f64, lost: bool) {
-        if !self.groups.is_empty()
+        let group = self.members.get(slot as usize).copied().unwrap_or(NONE);
+        if group != NONE
             && let Some((row, scale)) = self.spread.masses(slot)
         {
-            let masses: Vec<f64> = row[..self.groups.len()].iter().map(|v| v * scale).collect();
-            if masses.iter().any(|mass| *mass > 0.0) {
-                let group = self.members[slot as usize];
-                let receiver = if lost { NONE } else { packet.receiver };
-                self.deliveries.push(Delivery {
-                    time,
-                    receiver,
-                    group,
-                    masses,
-                });
-            }
+            self.deliveries.push(Delivery {
+                time,
+                receiver: if lost { NONE } else { packet.receiver },
+                group,
+                masses: row[..self.groups.len()].iter().map(|v| v * scale).collect(),
+            });
         }
-        let user = self.user(packet, lost);
-        let place = self.spread.put_out(slot, user);
+        let place = if self.kinds && packet.kind != Kind::Real {
+            self.spread.put_aside(slot)
+        } else {
+            let user = self.user(packet, lost);
+            self.spread.put_out(slot, user)
+        };
         if let Some(target) = place.and_then(|place| self.places[place].as_mut()) {
             target.latency = (!lost).then_some(time - packet.sent);
         }
+    }
+
+    /// Whether a packet is known to be the loop of a mix.
+    fn is_loop(&self, slot: u32) -> bool {
+        let loops = self.loops.as_ref();
+        loops.is_some_and(|loops| loops.get(slot as usize) == Some(&true))
     }
 
     /// Takes the result of a place.
@@ -206,11 +260,19 @@ impl Mass {
 impl Observer for Mass {
     fn sent(&mut self, slot: u32, packet: &Packet, _time: f64, _first: u32) {
         self.spread.enter(slot);
+        if let Some(loops) = &mut self.loops {
+            let slot = slot as usize;
+            loops.resize(loops.len().max(slot + 1), false);
+            loops[slot] = packet.kind == Kind::MixLoop;
+        }
         let group = self.group(packet);
         if !self.groups.is_empty() {
             let slot = slot as usize;
             self.members.resize(self.members.len().max(slot + 1), NONE);
             self.members[slot] = group.map_or(NONE, |group| group as u32);
+        }
+        if let Some(sent) = group.and_then(|group| self.injected.get_mut(group)) {
+            *sent += 1;
         }
         let target = self.place(packet);
         if target.is_some() || group.is_some() {
@@ -220,15 +282,19 @@ impl Observer for Mass {
 
     fn arrive(&mut self, node: u32, _time: f64, slot: u32) {
         self.here = node;
-        self.spread.arrive(node, slot);
+        if !self.is_loop(slot) {
+            self.spread.arrive(node, slot);
+        }
     }
 
     fn depart(&mut self, node: u32, _time: f64, slot: u32, _next: u32) {
-        self.spread.depart(node, slot);
+        if !self.is_loop(slot) {
+            self.spread.depart(node, slot);
+        }
     }
 
     fn lost(&mut self, slot: u32, packet: &Packet, time: f64, reason: Loss) {
-        if reason != Loss::Link {
+        if reason != Loss::Link && !self.is_loop(slot) {
             self.spread.depart(self.here, slot);
         }
         self.put_out(slot, packet, time, true);
@@ -247,6 +313,7 @@ impl Observer for Mass {
     }
 
     fn finish(&mut self, _time: f64) {
+        self.spread.settle_all();
         self.retire(f64::INFINITY);
         self.results.sort_by_key(|target| target.message);
     }

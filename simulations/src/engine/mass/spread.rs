@@ -167,6 +167,17 @@ impl Spread {
             .map_or(EMPTY, |carry| carry.version)
     }
 
+    /// A packet comes out that is known to be no target; gives the place of the one that it was
+    /// after all.
+    pub(super) fn put_aside(&mut self, packet: u32) -> Option<usize> {
+        let carry = std::mem::replace(&mut self.carries[packet as usize], NOTHING);
+        if carry.version != EMPTY {
+            self.store.put_aside(carry.version, carry.scale);
+            self.store.release(carry.version);
+        }
+        (carry.place != NONE).then_some(carry.place as usize)
+    }
+
     /// A packet comes out, at a user; gives the place of the target that it was.
     #[inline]
     pub(super) fn put_out(&mut self, packet: u32, user: usize) -> Option<usize> {
@@ -203,9 +214,20 @@ impl Spread {
         self.store.close();
     }
 
+    /// Accounts for all that came out, also of versions that only packets on links still have.
+    pub(super) fn settle_all(&mut self) {
+        self.store.settle_all();
+        self.store.close();
+    }
+
     /// The mass of a place that came out, as far as it is settled.
     pub(super) fn out(&self, place: usize) -> f64 {
         self.store.totals.closed[place]
+    }
+
+    /// The part of that which was put aside.
+    pub(super) fn aside(&self, place: usize) -> f64 {
+        self.store.totals.aside[place]
     }
 
     /// Of a place: entropy in bits, largest probability, and the probability of the truth.

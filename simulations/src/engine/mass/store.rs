@@ -11,6 +11,8 @@ struct Outputs {
     /// Sum of s ln s.
     logs: f64,
     largest: f64,
+    /// Sum of s of those that are known not to be what is looked for.
+    aside: f64,
 }
 
 /// What came out, by place.
@@ -23,6 +25,8 @@ pub(super) struct Totals {
     /// Sums of -p ln p.
     pub(super) entropy: Vec<f64>,
     pub(super) largest: Vec<f64>,
+    /// The part of the masses that was put aside.
+    pub(super) aside: Vec<f64>,
 }
 
 /// Versions: rows with one mass for each place, counted by their references.
@@ -49,6 +53,7 @@ impl Store {
                 closed: zeros(),
                 entropy: zeros(),
                 largest: zeros(),
+                aside: zeros(),
             },
         }
     }
@@ -165,20 +170,33 @@ impl Store {
         };
     }
 
+    /// Counts an output with this factor that is known not to be what is looked for: its mass came
+    /// out, and adds to nothing else.
+    pub(super) fn put_aside(&mut self, version: u32, s: f64) {
+        self.outputs[version as usize].aside += s;
+    }
+
     /// Adds a version's outputs to the totals.
     pub(super) fn settle(&mut self, version: u32) {
         let outputs = std::mem::take(&mut self.outputs[version as usize]);
+        let start = version as usize * self.width;
+        let row = &self.rows[start..start + self.width];
+        let totals = &mut self.totals;
         if outputs.sum > 0.0 {
-            let start = version as usize * self.width;
-            let row = &self.rows[start..start + self.width];
-            let Totals {
-                mass,
-                entropy,
-                largest,
-                closed: _,
-            } = &mut self.totals;
             let sums = (outputs.sum, outputs.logs, outputs.largest);
-            kernel::account(row, sums, mass, entropy, largest);
+            let (entropy, largest) = (&mut totals.entropy, &mut totals.largest);
+            kernel::account(row, sums, &mut totals.mass, entropy, largest);
+        }
+        if outputs.aside > 0.0 {
+            kernel::add(&mut totals.mass, row, outputs.aside);
+            kernel::add(&mut totals.aside, row, outputs.aside);
+        }
+    }
+
+    /// Adds every version's outputs to the totals.
+    pub(super) fn settle_all(&mut self) {
+        for version in 0..self.references.len() as u32 {
+            self.settle(version);
         }
     }
 
@@ -203,6 +221,7 @@ impl Store {
             self.totals.closed[*place] = 0.0;
             self.totals.entropy[*place] = 0.0;
             self.totals.largest[*place] = 0.0;
+            self.totals.aside[*place] = 0.0;
         }
     }
 

@@ -128,7 +128,11 @@ fn mass_is_the_posterior_of_small_traces_in_both_directions() {
             for target in mass.results() {
                 compare(target, &flow[target.message as usize], "forward");
             }
-            let back = backward(&recording, ALL, corrupt, 3);
+            let insight = Insight {
+                corrupt: corrupt.to_vec(),
+                ..Insight::default()
+            };
+            let back = backward(&recording, ALL, &insight, 3);
             assert_eq!(back.len(), flow.len());
             for target in &back {
                 let column: Vec<f64> = flow
@@ -337,11 +341,6 @@ fn groups_get_all_the_mass_of_their_messages() {
             .packets
             .iter()
             .filter(|r| r.packet.sender == sender && r.packet.message != NONE);
-        let out: f64 = mass
-            .deliveries()
-            .iter()
-            .map(|delivery| delivery.masses[group])
-            .sum();
         let truths = mass
             .deliveries()
             .iter()
@@ -349,7 +348,7 @@ fn groups_get_all_the_mass_of_their_messages() {
             .count();
         let count = of.count();
         assert!(count > 50 && truths == count, "{count} {truths}");
-        assert!((out - count as f64).abs() < 1e-6, "{out} {count}");
+        assert!(mass.residual_of_group(group) < 1e-9);
     }
 }
 
@@ -366,4 +365,91 @@ fn a_free_route_conserves_mass() {
     let mean = outcome.latency(Kind::Real, false).mean().unwrap();
     assert!((mean - 1.7).abs() < 0.05, "{mean}");
     assert_eq!(outcome.hops, 4 * outcome.total[0].delivered);
+}
+
+/// The mean entropy of the targets, the mean of -log2 of what the truth got, and how many.
+fn scores(results: &[TargetResult]) -> (f64, f64, f64) {
+    let n = results.len() as f64;
+    let score = |t: &TargetResult| -math::log2(t.truth.unwrap());
+    let scores: f64 = results.iter().map(score).sum();
+    let entropies: f64 = results.iter().map(|t| t.entropy).sum();
+    assert!(results.iter().all(|target| target.residual < 1e-9));
+    (entropies / n, scores / n, n)
+}
+
+#[test]
+fn who_knows_the_kinds_looks_among_messages_only() {
+    let mut plan = plan(&[2, 2], 10, 0.1, 1.0, 0.05);
+    plan.classes[0].drops = 0.3;
+    plan.phases.measurement = 10_000.0;
+    plan.targets = Some(Targets {
+        every: 5,
+        max_alive: 100,
+        users: true,
+        ..ALL
+    });
+    let kinds = Insight {
+        kinds: true,
+        ..Insight::default()
+    };
+    let mut both = (Mass::new(&plan, &[]), Mass::knowing(&plan, &kinds));
+    run(&plan, 2, 0, &mut both).unwrap();
+    let (blind, known) = (both.0.results(), both.1.results());
+    let (entropy, score, n) = scores(known);
+    // As sure as it is right: standard deviation of a score about 1.5 bits.
+    assert!(
+        n > 1500.0 && (score - entropy).abs() < 0.15,
+        "{score} {entropy}"
+    );
+    let (without, _, _) = scores(blind);
+    // A quarter of the packets are messages: about two bits less.
+    assert!(
+        (1.5..2.2).contains(&(without - entropy)),
+        "{without} {entropy}"
+    );
+    for (blind, known) in blind.iter().zip(known) {
+        // Each probability is the blind one over what was not put aside.
+        let left = 1.0 - known.aside;
+        let truth = blind.truth.unwrap() / left;
+        assert!((known.truth.unwrap() - truth).abs() < 1e-9);
+        assert!(known.largest <= 1.0 + 1e-9 && known.largest >= known.truth.unwrap() - 1e-9);
+        assert!(known.user_entropy.unwrap() <= known.entropy + 1e-9);
+    }
+}
+
+#[test]
+fn loops_that_are_known_hide_nothing() {
+    let mut quiet = plan(&[1, 1], 10, 0.5, 1.0, 0.05);
+    quiet.phases.measurement = 2000.0;
+    quiet.targets = Some(Targets {
+        every: 5,
+        max_alive: 100,
+        ..ALL
+    });
+    let mut loud = quiet.clone();
+    loud.network.mix_loops = 30.0;
+    let loops = Insight {
+        loops: true,
+        ..Insight::default()
+    };
+    let mut alone = Mass::new(&quiet, &[]);
+    run(&quiet, 2, 0, &mut alone).unwrap();
+    let mut both = (
+        (Mass::new(&loud, &[]), Mass::knowing(&loud, &loops)),
+        Recording::default(),
+    );
+    run(&loud, 2, 0, &mut both).unwrap();
+    let ((given, known), recording) = both;
+    let (alone, _, _) = scores(alone.results());
+    let (entropy, score, n) = scores(known.results());
+    assert!(
+        n > 1500.0 && (score - entropy).abs() < 0.15,
+        "{score} {entropy}"
+    );
+    // Standard error of each about 0.03.
+    assert!((entropy - alone).abs() < 0.15, "{entropy} {alone}");
+    assert!(scores(given.results()).0 > alone + 0.5);
+    let targets = loud.targets.unwrap();
+    let (back, _, _) = scores(&backward(&recording, targets, &loops, 10));
+    assert!((back - alone).abs() < 0.15, "{back} {alone}");
 }
