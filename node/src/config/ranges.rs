@@ -247,6 +247,7 @@ mod tests {
                     && [
                         "threads.unwrap",
                         "capacity_class",
+                        "drain",
                         "connections.clients",
                         "storage.reserve",
                     ]
