@@ -125,8 +125,12 @@ async fn nodes_that_can_not_work_say_why_and_heal() {
     place.init("mix", "lost", port, free_port()).await;
     let lost = place.start_node("lost");
     let status = names_trouble(&place, "lost", "unreachable").await;
-    let (watchers, missed) = (&status["reach"]["watchers"], &status["reach"]["missed_by"]);
-    assert_eq!((watchers, missed), (&5.into(), &5.into()), "{status:#}");
+    let of = |what: &str| status["reach"][what].as_u64().unwrap();
+    let (watchers, missed) = (of("watchers"), of("missed_by"));
+    // All that run; one of them may have begun a moment ago.
+    assert!(watchers > 3 && 3 * missed > 2 * watchers, "{status:#}");
+    let at = status["reach"]["missed_at"].as_object().unwrap().values();
+    assert!(at.eq([missed]), "{status:#}");
     lost.interrupt();
     lost.stopped().await;
 

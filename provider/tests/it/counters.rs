@@ -37,6 +37,8 @@ fn clients(world: &mut World, moved: &mut Moved) {
     world.run_secs(2);
     world.sleep(Span::from_secs(5));
     (0..3).for_each(|_| offer(world));
+    world.input(ProviderInput::Notices(vec![vec![7; 9].into()]));
+    world.run_secs(20);
     moved.look(world);
     world.input(ProviderInput::LinkFull { handle });
     world.input(ProviderInput::Detached { handle });
