@@ -33,12 +33,11 @@ fn clients(world: &mut World, moved: &mut Moved) {
     let handle = ClientHandle::new([1; 32]);
     let profile = "default".to_owned();
     world.input(ProviderInput::Attached { handle, profile });
+    world.input(ProviderInput::Notices(vec![vec![7; 9].into()]));
     offer(world);
     world.run_secs(2);
     world.sleep(Span::from_secs(5));
     (0..3).for_each(|_| offer(world));
-    world.input(ProviderInput::Notices(vec![vec![7; 9].into()]));
-    world.run_secs(20);
     moved.look(world);
     world.input(ProviderInput::LinkFull { handle });
     world.input(ProviderInput::Detached { handle });

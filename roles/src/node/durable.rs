@@ -251,8 +251,12 @@ impl Durable {
                 self.write(change);
                 Ordered::Later
             }
-            // Work and words change nothing for anybody else.
+            // Work and words change nothing for anybody else; and whom to dial, and what the seats have signed, tell nothing
+            // of what is not on disk.
             action @ (DirectoryAction::Job(_)
+            | DirectoryAction::Dial { .. }
+            | DirectoryAction::Moved(_)
+            | DirectoryAction::Amendments(_)
             | DirectoryAction::Verdict { .. }
             | DirectoryAction::Refuse { .. }
             | DirectoryAction::Warn(_)
