@@ -63,7 +63,8 @@ impl Amendments {
     fn forget(&mut self, params: &NetworkParameters, now: Time) {
         let at = params.slot_at(now);
         if let Some((newest, _)) = self.known.range(..=at).next_back() {
-            self.known = self.known.split_off(&newest.clone());
+            let newest = *newest;
+            self.known = self.known.split_off(&newest);
         }
         self.known
             .retain(|slot, _| slot.after(AMENDMENT_SLOTS) > at);

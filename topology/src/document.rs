@@ -117,7 +117,8 @@ pub(crate) const fn holder(member: &Member) -> Holder {
 pub struct Document {
     header: DocumentHeader,
     hash: DocumentHash,
-    members: BTreeMap<NodeId, Member>,
+    /// Shared by what an amendment makes of it: clients make that where their clocks run.
+    members: Arc<BTreeMap<NodeId, Member>>,
     /// Providers first, then layer 1 and on; each ascending by identity.
     positions: Vec<Position>,
     /// What routes are drawn from, where somebody is suspended.
@@ -319,7 +320,7 @@ impl Document {
         Ok(Self {
             hash: header.hash(rules),
             header,
-            members,
+            members: Arc::new(members),
             positions: positions.collect::<Result<Vec<_>, _>>()?,
             routes: None,
             suspended: Arc::default(),

@@ -44,7 +44,6 @@ async fn daemon(args: NodeRun, log_level: Option<LogLevel>, json: bool) -> Resul
             ("the log's level and the addresses are", again),
         )?),
         addresses: Some(addresses),
-        ..Outside::default()
     };
     runtime::run_node(config, outside).await
 }

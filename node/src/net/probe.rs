@@ -40,17 +40,16 @@ impl Prober {
         })
     }
 
-    /// Dials a node at all of these addresses at once, and says what came of it. Gives them back if too many are being
-    /// dialled.
+    /// Dials a node at all of these addresses at once, and says what came of it. False if too many are being dialled.
     pub(super) fn probe(
         &mut self,
         node: NodeId,
         addresses: Vec<Address>,
         said: tokio::sync::mpsc::Sender<NetEvent>,
-    ) -> Result<(), Vec<Address>> {
+    ) -> bool {
         while self.running.try_join_next().is_some() {}
         if self.running.len() >= MOST {
-            return Err(addresses);
+            return false;
         }
         let peer = peer_of(&node);
         let dials = addresses.into_iter().map(|address| {
@@ -63,7 +62,7 @@ impl Prober {
             // Whoever listened is gone when the node stops.
             let _ = said.send(NetEvent::Probed { peer: node, at }).await;
         });
-        Ok(())
+        true
     }
 
     fn dial(

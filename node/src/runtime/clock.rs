@@ -1,7 +1,5 @@
 //! The one place that asks a clock.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -13,43 +11,6 @@ use shoal_proto::{Span, Time};
 const STEADY: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const STEADY: ClockId = ClockId::Monotonic;
-
-/// The machine's wall clock, or what a test has in its place.
-#[derive(Clone)]
-pub struct Wall(Arc<dyn Fn() -> Time + Send + Sync>);
-
-impl Wall {
-    /// One that says this.
-    pub fn new(says: impl Fn() -> Time + Send + Sync + 'static) -> Self {
-        Self(Arc::new(says))
-    }
-
-    fn now(&self) -> Time {
-        (self.0)()
-    }
-}
-
-/// The machine's.
-impl Default for Wall {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place made for asking the clocks"
-    )]
-    fn default() -> Self {
-        Self::new(|| {
-            let since_unix = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            Time::from_micros(Span::from(since_unix).as_micros())
-        })
-    }
-}
-
-impl fmt::Debug for Wall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wall")
-    }
-}
 
 /// The longest that is slept at a time. Timers of the runtime stand still while the machine is
 /// suspended: what became due meanwhile is late by no more than this.
@@ -70,22 +31,16 @@ impl Clock {
     /// Anchors the clock now.
     #[must_use]
     pub fn start() -> Self {
-        Self::at(&Wall::default())
-    }
-
-    /// Anchors the clock now, at what this wall clock says.
-    #[must_use]
-    pub fn at(wall: &Wall) -> Self {
         Self {
             started: steady(),
-            at_start: wall.now(),
+            at_start: wall(),
         }
     }
 
     /// Whether the wall clock has been set since, by a second or more.
     #[must_use]
-    pub fn was_set(&self, wall: &Wall) -> bool {
-        let (wall, now) = (wall.now(), self.now());
+    pub fn was_set(&self) -> bool {
+        let (wall, now) = (wall(), self.now());
         wall.since(now).max(now.since(wall)) >= Span::from_secs(1)
     }
 
@@ -106,6 +61,18 @@ impl Clock {
         let wait: Duration = time.since(self.now()).into();
         tokio::time::Instant::now() + wait.min(LONGEST_SLEEP)
     }
+}
+
+/// What the machine's wall clock says.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place made for asking the clocks"
+)]
+fn wall() -> Time {
+    let since_unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Time::from_micros(Span::from(since_unix).as_micros())
 }
 
 /// The time since some moment before this process.

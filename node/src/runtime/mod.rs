@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 pub use announce::{Announce, Announcer};
 pub use client::run_client;
-pub use clock::{Clock, Wall};
+pub use clock::Clock;
 pub(crate) use node::check_role;
 pub use node::run_node;
 pub use stop::{Reload, stop_requested};
@@ -44,8 +44,6 @@ pub struct Outside {
     pub stop_with_stdin: bool,
     /// What SIGHUP does to a daemon without a terminal; nothing if there is none.
     pub reload: Option<Reload>,
-    /// What tells a node the time when it begins.
-    pub wall: Wall,
     /// Where others dial a node, whenever that changes; as long as there is none, where its configuration says.
     pub addresses: Option<watch::Receiver<Vec<Address>>>,
 }

@@ -143,25 +143,18 @@ impl Place {
 
     /// A node that listens on this port and says that it is reached at that one. Gives its id.
     pub(crate) async fn init(&self, role: &str, dir: &str, listen: u16, advertise: u16) -> String {
-        let [listen, advertise] =
-            [listen, advertise].map(|port| format!("/ip4/127.0.0.1/tcp/{port}"));
-        let made = self
-            .json(&[
-                "init",
-                "--role",
-                role,
-                "--dir",
-                dir,
-                "--network",
-                "network.toml",
-                "--listen",
-                &listen,
-                "--advertise",
-                &advertise,
-                "--metrics",
-                "127.0.0.1:0",
-            ])
-            .await;
+        let at = [listen, advertise].map(|port| format!("/ip4/127.0.0.1/tcp/{port}"));
+        self.init_at(role, dir, &[at]).await
+    }
+
+    /// The same with any addresses, each with where it is reached.
+    pub(crate) async fn init_at(&self, role: &str, dir: &str, at: &[[String; 2]]) -> String {
+        let mut make = vec!["init", "--role", role, "--dir", dir];
+        make.extend(["--network", "network.toml", "--metrics", "127.0.0.1:0"]);
+        for [listen, advertise] in at {
+            make.extend(["--listen", listen, "--advertise", advertise]);
+        }
+        let made = self.json(&make).await;
         made["node"].as_str().unwrap().to_owned()
     }
 

@@ -74,24 +74,10 @@ impl Machines {
     }
 }
 
-async fn init(place: &Place, role: &str, dir: &str, [listen, advertise]: [&str; 2]) {
-    let mut make = vec![
-        "init",
-        "--role",
-        role,
-        "--dir",
-        dir,
-        "--network",
-        "network.toml",
-    ];
-    let at = |ip, transport| format!("/ip4/{ip}/{transport}");
-    let [tcp, quic] =
-        ["tcp/4140", "udp/4140/quic-v1"].map(|it| [at(listen, it), at(advertise, it)]);
-    for [listen, advertise] in [&tcp, &quic] {
-        make.extend(["--listen", listen, "--advertise", advertise]);
-    }
-    make.extend(["--metrics", "127.0.0.1:0"]);
-    place.json(&make).await;
+async fn init(place: &Place, role: &str, dir: &str, at: [&str; 2]) {
+    let on = |transport| at.map(|ip| format!("/ip4/{ip}/{transport}"));
+    let at = ["tcp/4140", "udp/4140/quic-v1"].map(on);
+    place.init_at(role, dir, &at).await;
 }
 
 /// Three mixes, and two providers of whom one is at home.

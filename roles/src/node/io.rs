@@ -126,7 +126,7 @@ pub enum NodeInput {
     /// The node is at these addresses from now on: 1 to 8.
     Moved(Vec<Address>),
     /// The node says that it leaves, and serves on until no document that counts lists it, or for so long at most. Then
-    /// it stops as by [`Stop`](Self::Stop).
+    /// it stops as by [`Stop`](Self::Stop). Without patience, and the second time, it stops at once.
     Leave {
         /// The longest.
         patience: Span,

@@ -514,8 +514,8 @@ impl Node {
     }
 
     fn leave(&mut self, now: Time, patience: Span) {
-        if self.leave_by.is_some() || self.stop_by.is_some() {
-            return;
+        if self.leave_by.is_some() || patience == Span::ZERO {
+            return self.stop(now);
         }
         self.leave_by = Some(now + patience);
         self.directory.handle_input(now, DirectoryInput::Leave);

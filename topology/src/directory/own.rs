@@ -270,12 +270,6 @@ impl<R: CryptoRng> Directory<R> {
         self.keep_own(now);
     }
 
-    /// Whether this node has said that it leaves.
-    #[must_use]
-    pub const fn is_leaving(&self) -> bool {
-        self.own.leaving
-    }
-
     /// Says at once where this node is from now on.
     pub(super) fn move_to(&mut self, now: Time, addresses: Vec<crate::Address>) {
         let Some(local) = &mut self.local else { return };

@@ -122,45 +122,30 @@ impl News {
     }
 }
 
+fn gossip(what: wire::gossip::What, again: u32) -> Vec<u8> {
+    let what = Some(what);
+    wire::Gossip { what, again }.encode_to_vec()
+}
+
 pub(super) fn descriptor_gossip(descriptor: Vec<u8>) -> Vec<u8> {
-    wire::Gossip {
-        what: Some(wire::gossip::What::Descriptor(descriptor)),
-        again: 0,
-    }
-    .encode_to_vec()
+    gossip(wire::gossip::What::Descriptor(descriptor), 0)
 }
 
 pub(super) fn agreement_gossip(message: &agreement::Message, again: u32) -> Vec<u8> {
-    wire::Gossip {
-        what: Some(wire::gossip::What::Agreement(message.encode())),
-        again,
-    }
-    .encode_to_vec()
+    gossip(wire::gossip::What::Agreement(message.encode()), again)
 }
 
 pub(super) fn evidence_gossip(evidence: &Evidence) -> Vec<u8> {
-    wire::Gossip {
-        what: Some(wire::gossip::What::Evidence(evidence.encode())),
-        again: 0,
-    }
-    .encode_to_vec()
+    gossip(wire::gossip::What::Evidence(evidence.encode()), 0)
 }
 
 /// What a watcher says, encoded with its signature: gossip passes it on once.
 pub(super) fn report_gossip(report: Vec<u8>) -> Vec<u8> {
-    wire::Gossip {
-        what: Some(wire::gossip::What::Report(report)),
-        again: 0,
-    }
-    .encode_to_vec()
+    gossip(wire::gossip::What::Report(report), 0)
 }
 
 pub(super) fn amendment_gossip(vote: &AmendmentVote) -> Vec<u8> {
-    wire::Gossip {
-        what: Some(wire::gossip::What::Amendment(vote.encode())),
-        again: 0,
-    }
-    .encode_to_vec()
+    gossip(wire::gossip::What::Amendment(vote.encode()), 0)
 }
 
 /// A descriptor of which nothing is verified: what it claims decides whether that is worth it.

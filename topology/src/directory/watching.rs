@@ -84,7 +84,7 @@ impl Watched {
     /// More than two thirds of at least three did not reach it.
     #[must_use]
     pub const fn is_dead(&self) -> bool {
-        self.watchers >= FEWEST && 3 * self.missed_by > 2 * self.watchers
+        self.watchers >= FEWEST && self.is_missed()
     }
 
     /// A third or more of at least three did not reach it: who leaves it out as dead may have heard of more.

@@ -71,7 +71,7 @@ impl Driver {
     fn probe(&mut self, node: NodeId, addresses: Vec<Address>) {
         let said = self.events.clone();
         let prober = self.prober.as_mut().filter(|_| self.stopping.is_none());
-        if prober.is_none_or(|prober| prober.probe(node, addresses, said).is_err()) {
+        if prober.is_none_or(|prober| !prober.probe(node, addresses, said)) {
             count(&self.stats().dropped);
         }
     }

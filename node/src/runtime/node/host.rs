@@ -27,7 +27,7 @@ use crate::net::{
     Channel, GossipToken, NetEvent, NetHandle, OpenConnections, SendError, multiaddr,
 };
 use crate::runtime::announce::{Announce, Announcer};
-use crate::runtime::clock::{Clock, Wall};
+use crate::runtime::clock::Clock;
 use crate::runtime::stop::{Stop, Stops};
 use crate::state::ReplayWriter;
 
@@ -86,8 +86,6 @@ pub(super) struct Host {
     backend: Backend,
     tickets: BTreeMap<u64, Waiting>,
     next_ticket: u64,
-    /// It was asked to leave.
-    leaving: bool,
 }
 
 /// What waits for the composition's word.
@@ -115,7 +113,6 @@ impl Host {
             backend,
             tickets: BTreeMap::new(),
             next_ticket: 0,
-            leaving: false,
         }
     }
 
@@ -125,7 +122,6 @@ impl Host {
         &mut self,
         mut inputs: Inputs,
         (stops, drain): (&mut Stops, Span),
-        wall: &Wall,
         moved: &mut Option<watch::Receiver<Vec<Address>>>,
     ) -> (Ended, mpsc::Receiver<NetEvent>) {
         let (mut batch, mut ended) = (Vec::new(), Ended::Stopped);
@@ -149,7 +145,7 @@ impl Host {
                     let _ = reply.send(self.report());
                 }
                 _ = looks.tick(), if ended == Ended::Stopped => {
-                    if self.clock_was_set_right(wall) {
+                    if self.clock_was_set_right() {
                         ended = Ended::ClockSet;
                         self.tell(NodeInput::Stop);
                     }
@@ -162,26 +158,17 @@ impl Host {
 
     /// Whether the node's clock is off, and the machine's has been set since the node began. What waits for its time
     /// would wait for another one, so that the node begins anew.
-    fn clock_was_set_right(&self, wall: &Wall) -> bool {
-        self.clock.was_set(wall) && self.node.clock_is_off()
+    fn clock_was_set_right(&self) -> bool {
+        self.clock.was_set() && self.node.clock_is_off()
     }
 
-    /// The first SIGTERM has the node leave, and serve on for so long at most. Another signal, or the end of whoever
-    /// started it, ends it.
+    /// SIGTERM has the node leave in its time, whatever that is the second time; other signals, and the end of whoever
+    /// started it, end it.
     fn asked_to_stop(&mut self, asked: Stop, drain: Span) {
-        let leaves = asked == Stop::InTime && drain > Span::ZERO && !self.leaving;
-        let input = match leaves {
-            true => NodeInput::Leave { patience: drain },
-            false => NodeInput::Stop,
-        };
-        if leaves {
-            self.leaving = true;
-            tracing::info!(
-                at_most = %drain.human(),
-                "leaving: the node serves on until no document lists it; another signal ends it at once"
-            );
-        }
-        self.tell(input);
+        self.tell(match asked {
+            Stop::InTime => NodeInput::Leave { patience: drain },
+            Stop::AtOnce => NodeInput::Stop,
+        });
     }
 
     fn on_processed(&mut self, batch: impl Iterator<Item = Processed>) {

@@ -26,7 +26,7 @@ use self::jobs::JobThreads;
 use self::operator::Operator;
 use self::store::StoreThread;
 use super::announce::{Announce, Announcer};
-use super::clock::{Clock, Wall};
+use super::clock::Clock;
 use super::stop::Stops;
 use super::{Outside, net_limits, seeded, serve_metrics};
 use crate::Failure;
@@ -71,8 +71,7 @@ pub async fn run_node(config: NodeConfig, mut outside: Outside) -> Result<(), Fa
             addresses: told.unwrap_or_else(|| addresses.clone()),
             family,
             identity: Arc::clone(&identity),
-            clock: Clock::at(&outside.wall),
-            wall: outside.wall.clone(),
+            clock: Clock::start(),
         };
         let told = (&mut stops, &mut outside.addresses);
         match starting.run(&dir, outside.announcer, told).await? {
@@ -113,7 +112,6 @@ struct Starting {
     family: Option<FamilyProof>,
     identity: Arc<Identity>,
     clock: Clock,
-    wall: Wall,
 }
 
 impl Starting {
@@ -167,7 +165,7 @@ impl Starting {
             reports,
         };
         let asked = (stops, self.config.drain);
-        let (ended, mut events) = host.run(inputs, asked, &self.wall, moved).await;
+        let (ended, mut events) = host.run(inputs, asked, moved).await;
         frames.close();
         // What is in the rings leaves, and peers are told.
         net.shutdown();
