@@ -13,6 +13,7 @@ use shoal_proto::{Epoch, FamilyId, NetworkHash, NodeId, Span, Time, wire};
 use crate::agreement::VrfPublic;
 use crate::canonical::Canonical;
 use crate::identity::{usable, verify};
+use crate::invitation::Invitation;
 use crate::rules::Rules;
 use crate::work::Work;
 use crate::{Address, Admission, DescriptorError, FamilyProof, Identity, NetworkParameters, Ties};
@@ -118,8 +119,8 @@ pub struct Descriptor {
     /// Nodes of one operator are of one family and stand in one position. It counts only if the family's
     /// key has signed for this node in this network.
     pub family: Option<FamilyProof>,
-    /// The work that a newcomer of an open network has done for its place; empty for a member, and where none is
-    /// asked for. See docs/directory.md.
+    /// The work that a newcomer of an open network has done for its place, or the invitation of a member; empty for a
+    /// member, and where neither is asked for. See docs/directory.md.
     pub admission: Vec<u8>,
     /// What the proofs of its proposals are checked with.
     pub vrf_key: VrfPublic,
@@ -247,16 +248,24 @@ impl Descriptor {
             return Err(DescriptorError::Versions);
         }
         // Proofs of nothing would make room for whatever somebody wants to have spread.
-        let asked = rules.params.work > 0 && rules.params.admission == Admission::Open;
-        let shows = asked && Work::read(&self.admission).is_some();
+        let shows = match rules.params.admission {
+            Admission::Open => rules.params.work > 0 && Work::read(&self.admission).is_some(),
+            Admission::Invitation => Invitation::read(&self.admission).is_some(),
+            Admission::List => false,
+        };
         if !shows && !self.admission.is_empty() {
             return Err(DescriptorError::Admission);
         }
         Ok(())
     }
 
-    /// Whether the work that it shows has been done: hashes to be computed.
-    fn check_work(&self, rules: &Rules) -> Result<(), DescriptorError> {
+    /// Whether the work that it shows has been done, or the invitation is signed: hashes to be computed.
+    fn check_admission(&self, rules: &Rules) -> Result<(), DescriptorError> {
+        if rules.params.admission == Admission::Invitation {
+            let proves = |shown: Invitation| shown.proves(&rules.network, &self.identity);
+            let signed = Invitation::read(&self.admission).is_none_or(proves);
+            return signed.then_some(()).ok_or(DescriptorError::Invitation);
+        }
         let work = Work::read(&self.admission);
         let bits = rules.params.work;
         let done = work.is_none_or(|work| work.proves(rules.network, self.identity, bits));
@@ -324,7 +333,7 @@ impl SignedDescriptor {
         }
         descriptor.check(rules)?;
         descriptor.check_family(&rules.network)?;
-        descriptor.check_work(rules)?;
+        descriptor.check_admission(rules)?;
         let inner = descriptor.to_wire().encode_to_vec();
         let signature = identity.sign(&message(&rules.network, &inner)).to_vec();
         let bytes = wire::SignedDescriptor {
@@ -389,7 +398,7 @@ impl SignedDescriptor {
             return Err(DescriptorError::Signature);
         }
         descriptor.check_family(&rules.network)?;
-        descriptor.check_work(rules)?;
+        descriptor.check_admission(rules)?;
         Ok(Self::new(descriptor, Arc::clone(bytes)))
     }
 

@@ -14,6 +14,7 @@ use crate::bounded::has_at_most;
 use crate::canonical::Canonical;
 use crate::expelled::{Expelled, Expulsion, Forming, MAX_EXPELLED_BYTES, Offences, contents_hash};
 use crate::header::DocumentHeader;
+use crate::inviters;
 use crate::layers::{Candidate, assign};
 use crate::member::{MAX_EXTRACT_BYTES, Member};
 use crate::newcomers::{self, is_of_age};
@@ -166,7 +167,13 @@ impl Document {
                 newest.insert(signed.id(), signed);
             }
         }
-        let member = |signed: &SignedDescriptor| Member::of(signed.descriptor(), place.epoch);
+        let member = |signed: &SignedDescriptor| {
+            let descriptor = signed.descriptor();
+            Some(Member {
+                invited_by: inviters::named(rules, descriptor),
+                ..Member::of(descriptor, place.epoch)?
+            })
+        };
         let members = newest.into_values().filter_map(member);
         let members = members.map(|member| (member.id, member)).collect();
         Self::of_candidates(rules, place, &members)
@@ -207,6 +214,7 @@ impl Document {
         for member in members.values_mut() {
             let before = base.and_then(|base| base.member(&member.id));
             member.since = before.map_or(place.height(), |before| before.since);
+            member.invited_by = inviters::recorded(rules, place.height(), before, member);
         }
         apart::settle(rules, place, seed, &mut members);
         let candidate = |member: &Member| {

@@ -289,6 +289,12 @@ pub enum DescriptorError {
     /// The proof of admission is not what the network asks for.
     #[error("the proof of admission is not what the network asks for")]
     Admission,
+    /// The invitation that it shows is not signed for it.
+    #[error(
+        "the invitation is for another node or another network, or not signed by whom it names: `shoal node invite` \
+         makes one, in the directory of a member"
+    )]
+    Invitation,
     /// Its keys for a seat are none.
     #[error("its keys for a seat are not sound")]
     SeatKeys,
@@ -317,6 +323,7 @@ impl DescriptorError {
             Self::Family => Refusal::Family,
             Self::Unproven => Refusal::Unproven,
             Self::Admission => Refusal::Admission,
+            Self::Invitation => Refusal::Invitation,
             Self::SeatKeys => Refusal::SeatKeys,
         }
     }
@@ -368,6 +375,8 @@ shoal_proto::labels! {
         Unproven = "unproven";
         /// Its proof of admission is not what the network asks for.
         Admission = "admission", "Update if others run a newer version.";
+        /// Its invitation is not signed for it, is over, or is not of a member that may bring somebody in now.
+        Invitation = "invitation";
         /// Its keys for a seat are none.
         SeatKeys = "seat_keys", "Update if others run a newer version.";
     }

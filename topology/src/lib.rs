@@ -55,6 +55,8 @@ mod file;
 pub mod fuzz;
 mod header;
 mod identity;
+mod invitation;
+mod inviters;
 mod kept;
 mod keyring;
 mod latency;
@@ -88,7 +90,7 @@ pub use chain::{Certified, Followed, Handover, Link, Mark, Trust};
 pub use descriptor::{Descriptor, MAX_ADDRESSES, MAX_KEYS, PACKET_VERSION, Role, SignedDescriptor};
 pub use directory::{
     Dialled, Directory, DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryDone,
-    DirectoryInput, DirectoryJob, DirectoryWarning, LocalNode, MAX_DESCRIPTORS, MAX_JOBS,
+    DirectoryInput, DirectoryJob, DirectoryWarning, Invited, LocalNode, MAX_DESCRIPTORS, MAX_JOBS,
     MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES, Restored, Ticket, Verdict, Waiting, Watched,
     answer_time, chain_request,
 };
@@ -103,6 +105,7 @@ pub use family::{Family, FamilyKey, FamilyProof};
 pub use file::read_toml;
 pub use header::DocumentHeader;
 pub use identity::Identity;
+pub use invitation::Invitation;
 pub use kept::{Kept, KeptError, MAX_KEPT_BYTES};
 pub use keyring::KeyRing;
 pub use latency::Latency;

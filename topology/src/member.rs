@@ -11,8 +11,8 @@ use crate::identity::usable;
 use crate::rules::Rules;
 use crate::{Address, Descriptor, DescriptorError, DocumentError, Role, Ties};
 
-/// Most bytes of an encoded member, so that ten thousand take less than 3 MB.
-pub const MAX_EXTRACT_BYTES: usize = 294;
+/// Most bytes of an encoded member, so that ten thousand take less than 3.4 MB.
+pub const MAX_EXTRACT_BYTES: usize = 328;
 /// Most bytes of its addresses, with two around each. The longest one there is takes 62.
 const ADDRESS_BYTES: usize = 96;
 
@@ -42,6 +42,8 @@ pub struct Member {
     pub seat_key: NodeId,
     /// The height of the first of the documents that have listed it ever since.
     pub since: Height,
+    /// Who has brought it in by an invitation, as long as that keeps this one from bringing in another.
+    pub invited_by: Option<NodeId>,
 }
 
 impl Member {
@@ -61,7 +63,7 @@ impl Member {
         Ties::of(self.family, &self.addresses)
     }
 
-    /// Of who says this of itself, without a layer. None without a key for the epoch.
+    /// Of who says this of itself, without a layer, and invited by nobody. None without a key for the epoch.
     pub(crate) fn of(descriptor: &Descriptor, epoch: Epoch) -> Option<Self> {
         Some(Self {
             id: descriptor.identity,
@@ -75,11 +77,13 @@ impl Member {
             vrf_key: descriptor.vrf_key,
             seat_key: descriptor.seat_key,
             since: Height::default(),
+            invited_by: None,
         })
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let family = self.family.as_ref();
+        let invited_by = self.invited_by.as_ref();
         wire::Extract {
             identity: self.id.as_bytes().to_vec(),
             role: self.role.to_wire().into(),
@@ -93,14 +97,15 @@ impl Member {
             addresses: self.addresses.iter().map(Address::to_string).collect(),
             // A height each epoch: it takes 10,000 years to get there.
             since: u32::try_from(self.since.number()).unwrap_or(u32::MAX),
+            invited_by: invited_by.map_or_else(Vec::new, |by| by.as_bytes().to_vec()),
         }
         .encode_to_vec()
     }
 
     /// Reads an encoding, of which each member has one.
     pub(crate) fn decode(bytes: &[u8], rules: &Rules) -> Result<Self, DocumentError> {
-        // Ten fields, and the addresses.
-        if bytes.len() > MAX_EXTRACT_BYTES || !has_at_most(10 + MAX_ADDRESSES, bytes) {
+        // Eleven fields, and the addresses.
+        if bytes.len() > MAX_EXTRACT_BYTES || !has_at_most(11 + MAX_ADDRESSES, bytes) {
             return Err(DocumentError::Malformed);
         }
         let wire = wire::Extract::decode(bytes).map_err(|_| DocumentError::Malformed)?;
@@ -119,6 +124,10 @@ impl Member {
         let family = match wire.family.as_slice() {
             [] => None,
             bytes => Some(FamilyId::try_from(bytes).map_err(|_| DescriptorError::Family)?),
+        };
+        let invited_by = match wire.invited_by.as_slice() {
+            [] => None,
+            bytes => Some(node(bytes).ok_or(DescriptorError::Admission)?),
         };
         let address = |text: &String| {
             let address: Address = text.parse().map_err(DescriptorError::Address)?;
@@ -143,6 +152,7 @@ impl Member {
             vrf_key: vrf_key.ok_or(DescriptorError::SeatKeys)?,
             seat_key: node(&wire.seat_key).ok_or(DescriptorError::SeatKeys)?,
             since: Height::new(wire.since.into()),
+            invited_by,
         })
     }
 }
@@ -185,6 +195,7 @@ mod tests {
             vrf_key: identity.vrf_key().public(),
             seat_key: identity.id(),
             since: Height::new(u32::MAX.into()),
+            invited_by: Some(identity.id()),
         };
         let spare = ADDRESS_BYTES - taken;
         assert_eq!(member.encode().len() + spare, MAX_EXTRACT_BYTES);

@@ -1,5 +1,5 @@
-//! Who comes in: in an open network few in a term, drawn from those that wait by a seed that nobody knew when
-//! they came.
+//! Who comes in: few in a term, drawn from those that wait by a seed that nobody knew when they came; and where members
+//! invite, of each member one in so many terms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,7 @@ use shoal_proto::NodeId;
 use crate::agreement::{Height, Seed};
 use crate::apart::Holders;
 use crate::document::Place;
+use crate::inviters::Inviters;
 use crate::rules::Rules;
 use crate::ties::{Tie, TieKind};
 use crate::{Document, Member};
@@ -52,7 +53,8 @@ fn prefixes(member: &Member) -> impl Iterator<Item = Tie> {
 }
 
 /// Leaves out of those that could come in who has an address of another, and in a network that limits how many come
-/// those that have not been drawn: at most a share of the members come in a term, and one of each address prefix.
+/// those that have not been drawn: at most a share of the members come in a term, and one of each address prefix. Where
+/// members invite, who is not brought in by one that may is left out too.
 /// First members come whenever they are there.
 pub(crate) fn draw<D: AsRef<Document>>(
     rules: &Rules,
@@ -70,6 +72,7 @@ pub(crate) fn draw<D: AsRef<Document>>(
     }
     let mut holders = Holders::of(members.values().filter(|member| !comes(&member.id)));
     let is_limited = rules.params.newcomers < 1.0;
+    let mut inviters = Inviters::of(rules, base);
     let (mut room, _) = room(rules, base, place.height());
     let came = came(rules, base, place.height());
     let mut taken: BTreeSet<Tie> = came.flat_map(prefixes).collect();
@@ -80,9 +83,11 @@ pub(crate) fn draw<D: AsRef<Document>>(
         };
         let own = Vec::from_iter(prefixes(member));
         let is_beside = || own.iter().any(|prefix| taken.contains(prefix));
-        if is_limited && (room == 0 || is_beside()) || !holders.admit(member) {
+        let is_full = is_limited && (room == 0 || is_beside());
+        if is_full || !inviters.admits(member, place.height()) || !holders.admit(member) {
             members.remove(&id);
         } else {
+            inviters.come(member, place.height());
             room = room.saturating_sub(1);
             taken.extend(own);
         }

@@ -37,7 +37,8 @@ pub struct NetworkParameters {
     /// Who may join.
     pub admission: Admission,
     /// How many newcomers are listed in a term at most, as a share of the members, but one always may be: 0 to
-    /// 1, which is no limit. 0.02 by default.
+    /// 1, which is no limit. 0.02 by default. By invitation, each member brings in at most one in so many
+    /// terms as its inverse says.
     pub newcomers: f64,
     /// How much work an open network asks of a newcomer: each of these bits doubles it, 0 to 32. 0 asks for
     /// none.
@@ -67,6 +68,8 @@ pub enum Admission {
     Open,
     /// The members that the network starts with, and nobody else.
     List,
+    /// Whom a member has invited, a few in each term.
+    Invitation,
 }
 
 /// Which families of addresses (IPv4, IPv6) a member has to have.
@@ -275,6 +278,7 @@ impl NetworkParameters {
             .number(match self.admission {
                 Admission::Open => 0,
                 Admission::List => 1,
+                Admission::Invitation => 2,
             })
             .float(self.newcomers)
             .number(self.work.into())

@@ -48,9 +48,10 @@ payload_bytes = {payload}
 mean_delay = "{delay}"
 # Loops that each mix and each provider sends, per second: 0 to 100.
 loop_rate = {loops:?}
-# Who may join: "open" is anybody, "list" is the nodes below and nobody else.
+# Who may join: "open" is anybody, "invitation" is whom a member has invited, "list" is the nodes below and nobody else.
 admission = "{admission}"
-# How many newcomers are listed in a term at most, as a share of the members (one always may be): 0 to 1.
+# How many newcomers are listed in a term at most, as a share of the members (one always may be): 0 to 1. By invitation,
+# each member brings in at most one in so many terms as its inverse says: in 50 at 0.02.
 newcomers = {newcomers:?}
 # Work that a newcomer of an open network does first; each bit doubles it: 0 (none) to 32.
 work = {work}
@@ -68,6 +69,7 @@ seat_age = {seat_age}
             admission = match self.admission {
                 Admission::Open => "open",
                 Admission::List => "list",
+                Admission::Invitation => "invitation",
             },
             newcomers = self.newcomers,
             work = self.work,

@@ -16,7 +16,7 @@ use super::{
     Verdict,
 };
 use crate::agreement::{Message, MessageError, Verified};
-use crate::{DescriptorError, SignedDescriptor};
+use crate::{Admission, DescriptorError, Refusal, SignedDescriptor};
 
 /// By the bytes of a descriptor: who waits for its check.
 #[derive(Default)]
@@ -349,7 +349,13 @@ impl<R: CryptoRng> Directory<R> {
             Ok(Inserted::Known) => self.counters.known += 1,
             Ok(Inserted::TooSoon) => self.counters.too_soon += 1,
             Ok(Inserted::NoRoom) => self.counters.no_room += 1,
-            Ok(Inserted::Unproven) => self.refusals.add(DescriptorError::Admission.reason(), 1),
+            Ok(Inserted::Unproven) => {
+                let reason = match self.rules.params.admission {
+                    Admission::Invitation => Refusal::Invitation,
+                    _ => Refusal::Admission,
+                };
+                self.refusals.add(reason, 1);
+            }
             Ok(Inserted::Equivocation) => self.counters.equivocated += 1,
             Err(error) => self.refusals.add(error.reason(), 1),
         }

@@ -1,13 +1,17 @@
-//! How this node asks for a place in an open network: by work that it does for the term, as long as it is no member.
+//! How this node asks for a place, as long as it is no member: in an open network by work that it does for the term, or
+//! by the invitation of a member.
+
+use std::collections::BTreeSet;
 
 use rand::{CryptoRng, RngExt as _};
-use shoal_proto::{Span, Time};
+use shoal_proto::{Epoch, NodeId, Span, Time};
 
 use super::Directory;
 use super::jobs::Task;
-use super::pool::{Door, may_come, pause};
+use super::pool::pause;
+use crate::inviters::Inviters;
 use crate::work::{Applicant, Salt, Work};
-use crate::{Admission, newcomers};
+use crate::{Admission, Document, Invitation, newcomers};
 
 /// After how long a piece of work counts as lost. It takes seconds, on a small machine a minute.
 const PATIENCE: Span = Span::from_secs(600);
@@ -23,6 +27,8 @@ pub(super) struct Joining {
     tries: Option<(Salt, u32, Option<Time>)>,
     /// How this node stood when it was last looked, and when that was.
     stood: Option<(Time, Waiting)>,
+    /// In which epoch it was last looked whether the invitation is shown.
+    shown_in: Option<Epoch>,
 }
 
 /// How a node that waits for a place stands: see [`Directory::waits`].
@@ -36,6 +42,45 @@ pub struct Waiting {
     pub a_term: usize,
     /// It does the work that the network asks for first.
     pub works: bool,
+    /// How its invitation stands; none in a network that asks for none.
+    pub invited: Option<Invited>,
+}
+
+/// How the invitation of a node that waits for a place stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invited {
+    /// It has none.
+    No,
+    /// It counts no more: it did up to this epoch.
+    Over {
+        /// Who has signed it.
+        by: NodeId,
+        /// The last epoch in which it counted.
+        last: Epoch,
+    },
+    /// Who has signed it is no member.
+    ByNoMember {
+        /// Who has signed it.
+        by: NodeId,
+        /// The last epoch in which it counts.
+        last: Epoch,
+    },
+    /// Who has signed it has been a member for too short a time, or has brought in somebody.
+    Later {
+        /// Who has signed it.
+        by: NodeId,
+        /// The last epoch in which it counts.
+        last: Epoch,
+        /// The epoch of the first document that can list a node on its word.
+        from: Epoch,
+    },
+    /// It counts.
+    Yes {
+        /// Who has signed it.
+        by: NodeId,
+        /// The last epoch in which it counts.
+        last: Epoch,
+    },
 }
 
 impl<R: CryptoRng> Directory<R> {
@@ -44,6 +89,7 @@ impl<R: CryptoRng> Directory<R> {
         if self.joining.stood.is_none_or(|(at, _)| now >= at + COUNTED) {
             self.joining.stood = self.stands().map(|stands| (now, stands));
         }
+        self.show_invitation(now);
         let Some(applicant) = self.applicant().filter(|_| !self.own.is_held()) else {
             return;
         };
@@ -110,8 +156,33 @@ impl<R: CryptoRng> Directory<R> {
         self.own.issue_soon(now, pause(&self.rules.params));
     }
 
-    /// What the own descriptor shows of it: nothing, once this node is a member.
+    /// Says soon what was not shown before this node knew that it is no member any more: once in an epoch.
+    fn show_invitation(&mut self, now: Time) {
+        let newest = self.own_id().and_then(|own| self.pool.of(&own).last());
+        let silent = newest.is_some_and(|it| it.descriptor().admission.is_empty());
+        if !silent || self.joining.shown_in == Some(self.epoch) || self.invitation().is_none() {
+            return;
+        }
+        self.joining.shown_in = Some(self.epoch);
+        self.own.issue_soon(now, pause(&self.rules.params));
+    }
+
+    /// The invitation by which this node asks for a place; none if it has one, or the network asks for none.
+    fn invitation(&self) -> Option<Invitation> {
+        let (local, params) = (self.local.as_ref()?, &self.rules.params);
+        let asked = params.admission == Admission::Invitation;
+        let shown = local.invitation.filter(|_| asked)?;
+        let id = local.identity.id();
+        let tip = self.archive.tip().map(|tip| &tip.document);
+        let is_in = self.rules.is_genesis(&id) || tip.is_some_and(|it| it.member(&id).is_some());
+        (!is_in && shown.lasts(self.epoch.next())).then_some(shown)
+    }
+
+    /// What the own descriptor shows of either: nothing, once this node is a member.
     pub(super) fn admission(&self) -> Vec<u8> {
+        if let Some(shown) = self.invitation() {
+            return shown.encode();
+        }
         let proof = self
             .joining
             .proof
@@ -132,13 +203,12 @@ impl<R: CryptoRng> Directory<R> {
         if tip.member(&own).is_some() || self.rules.is_genesis(&own) {
             return None;
         }
-        let Door { salts, .. } = self.door(tip.epoch().next(), Some(tip));
-        let params = &self.rules.params;
-        let mut waiting = std::collections::BTreeSet::new();
+        let door = self.door(tip.epoch().next(), Some(tip));
+        let mut waiting = BTreeSet::new();
         for signed in self.pool.iter() {
             let id = signed.id();
             let stranger = tip.member(&id).is_none() && !self.rules.is_genesis(&id);
-            if stranger && (id == own || may_come(params, &salts, signed)) {
+            if stranger && (id == own || door.may_come(signed)) {
                 waiting.insert(id);
             }
         }
@@ -148,6 +218,28 @@ impl<R: CryptoRng> Directory<R> {
             room,
             a_term,
             works: self.applicant().is_some() && self.admission().is_empty(),
+            invited: self.invited_to_follow(tip),
+        })
+    }
+
+    /// How the own invitation stands for the document that follows this one.
+    fn invited_to_follow(&self, tip: &Document) -> Option<Invited> {
+        let asked = self.rules.params.admission == Admission::Invitation;
+        let local = self.local.as_ref().filter(|_| asked)?;
+        let Some(Invitation { by, last, .. }) = local.invitation else {
+            return Some(Invited::No);
+        };
+        let next = tip.height().next();
+        Some(match Inviters::of(&self.rules, tip).from(&by) {
+            _ if self.epoch > last => Invited::Over { by, last },
+            None => Invited::ByNoMember { by, last },
+            Some(from) if from > next => {
+                // A height an epoch, if none is without a document.
+                let ahead = from.number() - tip.height().number();
+                let from = Epoch::new(tip.epoch().number().saturating_add(ahead));
+                Invited::Later { by, last, from }
+            }
+            Some(_) => Invited::Yes { by, last },
         })
     }
 }

@@ -9,6 +9,7 @@ use super::pool::{Door, salts};
 use crate::agreement::{Evidence, Seats};
 use crate::delta::Body;
 use crate::document::Place;
+use crate::inviters;
 use crate::rules::Rules;
 use crate::{Document, DocumentError, Member, Offences, SignedDescriptor};
 
@@ -95,12 +96,7 @@ pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, Docum
     let fetched = candidate.fetched.iter();
     let fetched = fetched.filter_map(|bytes| SignedDescriptor::decode(bytes, rules).ok());
     let known: Vec<SignedDescriptor> = candidate.known.into_iter().chain(fetched).collect();
-    let door = Door {
-        rules,
-        epoch,
-        base: place.base(),
-        salts,
-    };
+    let door = Door::new(rules, epoch, place.base(), salts);
     match said(&door, &sound.document, &known)? {
         Ok(descriptors) => sound.descriptors = Arc::new(descriptors),
         Err(lacks) => return Ok(Judged::Lacks(lacks.into())),
@@ -148,12 +144,15 @@ fn said(
         let says_so = |signed: &&&SignedDescriptor| {
             let said = Member::of(signed.descriptor(), epoch);
             let (layer, since) = (member.layer, member.since);
+            let before = door.base.and_then(|base| base.member(&member.id));
             said.is_some_and(|said| {
-                let said = Member {
+                let mut said = Member {
                     layer,
                     since,
+                    invited_by: inviters::named(door.rules, signed.descriptor()),
                     ..said
                 };
+                said.invited_by = inviters::recorded(door.rules, document.height(), before, &said);
                 said == *member
             })
         };

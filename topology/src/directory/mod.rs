@@ -23,6 +23,7 @@ mod pool;
 mod proven;
 mod read;
 mod repair;
+mod rivals;
 mod seat_keys;
 mod sync;
 mod types;
@@ -44,12 +45,13 @@ use held::Held;
 pub use jobs::{DirectoryDone, DirectoryJob};
 use jobs::{Found, Task};
 use joining::Joining;
-pub use joining::Waiting;
+pub use joining::{Invited, Waiting};
 use peers::Peers;
-use pool::{Door, Inserted, Pool, Removed, may_come, salts};
+use pool::{Door, Inserted, Pool, Removed, salts};
 use proven::Proven;
 pub(crate) use read::Chain;
 pub use read::{answer_time, chain_request};
+use rivals::{Rivalry, Rivals};
 use seat_keys::SeatKeys;
 pub use types::{
     DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryInput, DirectoryWarning,
@@ -61,7 +63,10 @@ pub use watching::{Dialled, Watched};
 use crate::agreement::{MAX_EVIDENCE_BYTES, MAX_SEATS, Seats};
 use crate::chain::Certified;
 use crate::rules::Rules;
-use crate::{Amendments, Document, KeyRing, NetworkParameters, Refusals, SignedDescriptor, View};
+use crate::{
+    Admission, Amendments, Document, Invitation, KeyRing, NetworkParameters, Refusals,
+    SignedDescriptor, View,
+};
 
 /// Most identities whose descriptors are kept.
 pub const MAX_DESCRIPTORS: usize = 12_288;
@@ -114,6 +119,7 @@ pub struct Directory<R> {
     keys: KeyRing,
     own: own::Own,
     pool: Pool,
+    rivals: Rivals,
     archive: Archive,
     peers: Peers,
     checks: Checks,
@@ -175,6 +181,7 @@ impl<R: CryptoRng> Directory<R> {
             keys: KeyRing::from_rows(restored.keys),
             own: own::Own::new(restored.sequence, now),
             pool: Pool::default(),
+            rivals: Rivals::default(),
             peers: Peers::default(),
             checks: Checks::default(),
             votes: Checks::default(),
@@ -244,6 +251,9 @@ impl<R: CryptoRng> Directory<R> {
             let mut removed = Vec::new();
             if signed.check_now(&rules.params, now).is_ok() {
                 self.pool.allow(&id);
+                if let Some(shown) = self.invited(&signed) {
+                    self.rivals.note(&rules.params, now, (id, &shown));
+                }
                 (_, removed) = self.pool.insert(&rules, (now, self.epoch.next()), signed);
             }
             if !self
@@ -429,6 +439,8 @@ impl<R: CryptoRng> Directory<R> {
             let removed = self.pool.prune(&self.rules.params, epoch.next(), now);
             self.forget(removed);
             self.look_at_all();
+            let pool = &self.pool;
+            self.rivals.retain(|id| !pool.of(id).is_empty());
             for epoch in self.archive.prune(&self.rules.params, now) {
                 self.persist(DirectoryChange::RemoveDocument { epoch });
             }
@@ -457,11 +469,23 @@ impl<R: CryptoRng> Directory<R> {
         if !self.may_wait(&signed) {
             return Inserted::Unproven;
         }
+        let params = &self.rules.params;
+        let invited = self.invited(&signed);
+        let rival = match invited.map(|shown| self.rivals.judge(params, now, (id, &shown))) {
+            None => None,
+            Some(Rivalry::Waits(rival)) => rival,
+            Some(Rivalry::Loses) => return Inserted::Unproven,
+            Some(Rivalry::TooSoon) => return Inserted::TooSoon,
+        };
         let before = self.advertised(&id);
         let (when, kept) = ((now, self.epoch.next()), signed.clone());
-        let (inserted, removed) = self.pool.insert(&self.rules, when, kept);
+        let (inserted, mut removed) = self.pool.insert(&self.rules, when, kept);
         match inserted {
             Inserted::New => {
+                if let Some(shown) = invited {
+                    self.rivals.note(&self.rules.params, now, (id, &shown));
+                    removed.extend(rival.iter().flat_map(|rival| self.pool.remove(rival)));
+                }
                 self.look_at(&id);
                 if self.advertised(&id) != before {
                     self.watching.look_soon(now);
@@ -483,27 +507,35 @@ impl<R: CryptoRng> Directory<R> {
 
     /// What decides which descriptors the document of an epoch can be made of, after this one.
     fn door<'a>(&'a self, epoch: Epoch, base: Option<&'a Document>) -> Door<'a> {
-        Door {
-            rules: &self.rules,
-            epoch,
-            base,
-            salts: salts(self.archive.seats(), self.archive.before()),
-        }
+        let salts = salts(self.archive.seats(), self.archive.before());
+        Door::new(&self.rules, epoch, base, salts)
     }
 
-    /// Whether a descriptor is worth keeping: its node is a member, or may become one. Who has not done the work
-    /// takes nobody's place among those that wait.
+    /// Whether a descriptor is worth keeping: its node is a member, or may become one. Who has not done the work, or is
+    /// not invited, takes nobody's place among those that wait.
     fn may_wait(&self, signed: &SignedDescriptor) -> bool {
-        let id = signed.id();
-        let known = self.rules.is_genesis(&id) || self.own_id() == Some(id);
+        let tip = self.archive.tip().map(|tip| &*tip.document);
+        let door = self.door(self.epoch.next(), tip);
+        self.is_known(&signed.id())
+            // Who does not know the seats yet can't tell.
+            || door.salts == [None, None]
+            || door.may_come(signed)
+    }
+
+    /// Whether it is this node, or one that is a member or comes as a first one.
+    fn is_known(&self, id: &NodeId) -> bool {
         let documents = self.view.documents.values();
         let mut documents = documents.chain(self.archive.tip().map(|tip| &tip.document));
-        let salts = salts(self.archive.seats(), self.archive.before());
-        known
-            || documents.any(|document| document.member(&id).is_some())
-            // Who does not know the seats yet can't tell.
-            || salts == [None, None]
-            || may_come(&self.rules.params, &salts, signed)
+        self.rules.is_genesis(id)
+            || self.own_id() == Some(*id)
+            || documents.any(|document| document.member(id).is_some())
+    }
+
+    /// The invitation by which a stranger asks for a place.
+    fn invited(&self, signed: &SignedDescriptor) -> Option<Invitation> {
+        let invites = self.rules.params.admission == Admission::Invitation;
+        let shown = Invitation::read(&signed.descriptor().admission).filter(|_| invites);
+        shown.filter(|_| !self.is_known(&signed.id()))
     }
 
     fn forget(&mut self, removed: Vec<Removed>) {

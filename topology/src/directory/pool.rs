@@ -1,14 +1,18 @@
 //! The descriptors that are known, and which of them count.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use shoal_proto::{Epoch, NodeId, Span, Time};
 
 use super::MAX_DESCRIPTORS;
 use crate::agreement::Seats;
+use crate::inviters::Inviters;
 use crate::rules::Rules;
 use crate::work::{Salt, Work};
-use crate::{Admission, Document, MAX_STALE_EPOCHS, NetworkParameters, SignedDescriptor};
+use crate::{
+    Admission, Document, Invitation, MAX_STALE_EPOCHS, NetworkParameters, SignedDescriptor,
+};
 
 /// The descriptors that are known. For each identity at most two are kept: the latest, and the
 /// latest of those that count for the epoch whose document is formed next, for a node that
@@ -66,7 +70,8 @@ pub(super) enum Inserted {
     TooSoon,
     /// There are too many identities.
     NoRoom,
-    /// A stranger has not done the work that the network asks for, or for a term that is long over.
+    /// A stranger has not done the work that the network asks for, or for a term that is long over; or it is not
+    /// invited by a member that may, or that has invited another one that waits.
     Unproven,
 }
 
@@ -149,6 +154,13 @@ impl Pool {
             !kept.is_empty()
         });
         removed
+    }
+
+    /// Forgets an identity.
+    pub(super) fn remove(&mut self, id: &NodeId) -> Vec<Removed> {
+        let gone = self.entries.remove(id).unwrap_or_default();
+        let gone = gone.kept.iter().map(|old| (*id, old.sequence()));
+        gone.collect()
     }
 
     /// Every descriptor, ascending by identity and sequence number.
@@ -262,13 +274,31 @@ pub(super) struct Door<'a> {
     /// The document before.
     pub(super) base: Option<&'a Document>,
     pub(super) salts: Salts,
+    /// Looked up when somebody is at the door who has to be invited.
+    inviters: OnceCell<Inviters<'a>>,
 }
 
-impl Door<'_> {
+impl<'a> Door<'a> {
+    pub(super) const fn new(
+        rules: &'a Rules,
+        epoch: Epoch,
+        base: Option<&'a Document>,
+        salts: Salts,
+    ) -> Self {
+        Self {
+            rules,
+            epoch,
+            base,
+            salts,
+            inviters: OnceCell::new(),
+        }
+    }
+
     /// Whether a descriptor counts for the document that follows `base`: it was issued in time, or
     /// `base` itself lists it, as it does when the first document was formed late in an epoch. In the first
     /// document those of the first members count, and after a time without a document all do: nobody could
-    /// issue one in time for it. Of a stranger it counts if the network takes strangers, and it has done the work.
+    /// issue one in time for it. Of a stranger it counts if the network takes strangers, and it has done the work or is
+    /// invited.
     pub(super) fn admits(&self, signed: &SignedDescriptor) -> bool {
         let (rules, epoch, params) = (self.rules, self.epoch, &self.rules.params);
         let begun = signed.descriptor().issued_at < params.start_of(epoch.next());
@@ -280,27 +310,33 @@ impl Door<'_> {
             return is_genesis;
         };
         let listed = base.member(&signed.id());
-        if listed.is_none() && !is_genesis && !may_come(params, &self.salts, signed) {
+        if listed.is_none() && !is_genesis && !self.may_come(signed) {
             return false;
         }
         is_lapsed(base.epoch(), epoch)
             || in_time(params, epoch, signed)
             || listed.is_some_and(|listed| listed.sequence == signed.sequence())
     }
-}
 
-/// Whether a stranger may ask for a place: the work that it shows rests on the seats of one of these terms. That
-/// it has been done was seen with the signature.
-pub(super) fn may_come(
-    params: &NetworkParameters,
-    salts: &Salts,
-    signed: &SignedDescriptor,
-) -> bool {
-    let rests = |work: Work| salts.contains(&Some(work.salt));
-    match params.admission {
-        Admission::List => false,
-        Admission::Open if params.work == 0 => true,
-        Admission::Open => Work::read(&signed.descriptor().admission).is_some_and(rests),
+    /// Whether a stranger may ask for a place: the work that it shows rests on the seats of one of these terms, or
+    /// the invitation counts. That it has been done, or is signed, was seen with the signature.
+    pub(super) fn may_come(&self, signed: &SignedDescriptor) -> bool {
+        let (params, shown) = (&self.rules.params, &signed.descriptor().admission);
+        let rests = |work: Work| self.salts.contains(&Some(work.salt));
+        match params.admission {
+            Admission::List => false,
+            Admission::Open if params.work == 0 => true,
+            Admission::Open => Work::read(shown).is_some_and(rests),
+            Admission::Invitation => Invitation::read(shown).is_some_and(|it| self.counts(&it)),
+        }
+    }
+
+    /// Whether an invitation counts: its time is not over, and who has signed it may bring somebody in now.
+    fn counts(&self, shown: &Invitation) -> bool {
+        let Some(base) = self.base else { return false };
+        let inviters = self.inviters.get_or_init(|| Inviters::of(self.rules, base));
+        let free = inviters.from(&shown.by);
+        shown.lasts(self.epoch) && free.is_some_and(|from| from <= base.height().next())
     }
 }
 

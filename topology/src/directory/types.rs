@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::jobs::{DirectoryDone, DirectoryJob};
 use super::watching::Dialled;
 use crate::agreement::Height;
-use crate::{Address, FamilyProof, Identity, KeyRing, Role, Ties, View};
+use crate::{Address, FamilyProof, Identity, Invitation, KeyRing, Role, Ties, View};
 
 /// Names what waits for an answer, a request or a piece of gossip, until it is answered. Chosen by
 /// the caller; requests and gossip are counted apart.
@@ -27,6 +27,8 @@ pub struct LocalNode {
     pub addresses: Vec<Address>,
     /// That it is of a family, if it is.
     pub family: Option<FamilyProof>,
+    /// By which it asks for a place in a network whose members invite, as long as it has none.
+    pub invitation: Option<Invitation>,
     /// 0 is unknown; each further class is about twice the packets per second.
     pub capacity_class: u32,
     /// Providers: storage on offer, in MiB.

@@ -241,12 +241,8 @@ impl<R: CryptoRng> Directory<R> {
         };
         wanted.judging = Some(now);
         let decided = council.decision.as_ref().map(|decision| decision.document);
-        let door = Door {
-            rules: &self.rules,
-            epoch,
-            base: council.base.as_deref(),
-            salts: salts(Some(&council.seats), council.before.as_ref()),
-        };
+        let salts = salts(Some(&council.seats), council.before.as_ref());
+        let door = Door::new(&self.rules, epoch, council.base.as_deref(), salts);
         let known = self.pool.iter().filter(|it| door.admits(it));
         let candidate = Candidate {
             hash,

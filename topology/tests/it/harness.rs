@@ -10,8 +10,8 @@ use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time, wire};
 use shoal_topology::agreement::{Height, Message, Seat, VoteKind};
 use shoal_topology::{
     Address, Dialled, Directory, DirectoryAction, DirectoryChange, DirectoryDone, DirectoryInput,
-    DirectoryJob, DirectoryWarning, Document, FamilyKey, GenesisMember, Identity, LocalNode,
-    NetworkParameters, Restored, Role, Ticket, Verdict,
+    DirectoryJob, DirectoryWarning, Document, FamilyKey, GenesisMember, Identity, Invitation,
+    LocalNode, NetworkParameters, Restored, Role, Ticket, Verdict,
 };
 use zeroize::Zeroizing;
 
@@ -113,6 +113,8 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) role: Role,
     pub(crate) family: Option<FamilyKey>,
+    /// What it has of a member, if it was invited.
+    pub(crate) invitation: Option<Invitation>,
     pub(crate) directory: Option<Directory<ChaCha20Rng>>,
     pub(crate) disk: Disk,
     /// Nodes with different numbers can't reach each other.
@@ -143,6 +145,7 @@ impl Node {
             identity,
             role,
             family: None,
+            invitation: None,
             directory: None,
             disk: Disk::default(),
             side: 0,
@@ -434,6 +437,7 @@ impl Harness {
                 .family
                 .as_ref()
                 .map(|key| key.prove(&self.params.hash(), &node.id)),
+            invitation: node.invitation,
             capacity_class: 0,
             storage_mib: 0,
         };

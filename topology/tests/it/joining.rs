@@ -12,7 +12,11 @@ use shoal_topology::{Admission, NetworkParameters, Refusal, Role};
 use crate::harness::{Harness, Lie, Node};
 
 /// Nine members in terms of four that are up, and so many strangers that are down.
-fn network(seed: u64, strangers: usize, change: impl Fn(&mut NetworkParameters)) -> Harness {
+pub(crate) fn network(
+    seed: u64,
+    strangers: usize,
+    change: impl Fn(&mut NetworkParameters),
+) -> Harness {
     let mut net = Harness::new(seed, 6, 3, 6);
     let mut params = (*net.params).clone();
     change(&mut params);
@@ -31,7 +35,7 @@ fn strangers(net: &Harness) -> Vec<NodeId> {
 }
 
 /// Which strangers a document lists.
-fn listed(net: &Harness, epoch: u64) -> BTreeSet<NodeId> {
+pub(crate) fn listed(net: &Harness, epoch: u64) -> BTreeSet<NodeId> {
     let document = net.agreed(epoch);
     let listed = strangers(net).into_iter();
     listed.filter(|id| document.member(id).is_some()).collect()

@@ -17,6 +17,7 @@ mod documents;
 mod expelled;
 mod families;
 mod harness;
+mod invitations;
 mod jobs;
 mod joining;
 mod large;
