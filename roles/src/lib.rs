@@ -49,6 +49,7 @@
 //!     role: Role::Mix,
 //!     addresses: vec!["/ip4/192.0.2.1/tcp/4000".parse()?],
 //!     family: None,
+//!     invitation: None,
 //!     capacity_class: 0,
 //!     storage_mib: 0,
 //! };

@@ -95,6 +95,7 @@ impl NodeHost {
                 role: self.role,
                 addresses: self.addresses.clone(),
                 family: None,
+                invitation: None,
                 capacity_class: 0,
                 storage_mib: 0,
             },

@@ -17,7 +17,7 @@ pub(super) use self::client::{
     ClientStatus, ClientStop, ClientTrust, ClientWait, Until, WaitFor,
 };
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
-pub(super) use self::node::{NodeDoctor, NodeStatus};
+pub(super) use self::node::{NodeDoctor, NodeInvite, NodeStatus};
 pub(super) use self::recovery::{Recovery, RecoveryAdd, RecoveryNew, RecoverySign};
 
 /// What stands below the list of commands.
@@ -209,6 +209,8 @@ pub(super) struct NetworkCheck {
 pub(super) enum AdmissionName {
     /// Anybody.
     Open,
+    /// Whom a member invites.
+    Invitation,
     /// Nobody else.
     List,
 }
@@ -257,10 +259,12 @@ pub(super) struct NetworkNew {
     /// Layers of mixes.
     #[arg(long, default_value_t = 3)]
     pub(super) layers: u8,
-    /// Who may join: anybody who does some work first, or the members named here and nobody else.
+    /// Who may join: anybody who does some work first, whom a member invites, or the members named here and nobody
+    /// else.
     #[arg(long, value_name = "WHO", default_value = "open")]
     pub(super) admission: AdmissionName,
-    /// How many newcomers are listed in a term of 24 epochs at most, as a share of the members; one always may be.
+    /// How many newcomers are listed in a term of 24 epochs at most, as a share of the members; one always may be. By
+    /// invitation, each member brings in at most one in so many terms as its inverse says.
     #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
     pub(super) newcomers: f64,
     /// Work that a newcomer does first, for some seconds and 200 MB: each bit doubles it, 0 asks for none.
@@ -283,6 +287,8 @@ pub(super) enum Node {
     Status(NodeStatus),
     /// Look for everything that keeps a node from its work, whether it runs or not, and say what to do.
     Doctor(NodeDoctor),
+    /// Invite a node into a network whose members do that; prints the line for its shoal.toml.
+    Invite(NodeInvite),
 }
 
 #[derive(Debug, Args)]

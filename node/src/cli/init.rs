@@ -8,6 +8,7 @@ use shoal_node::state::keys::IDENTITY_FILE;
 use shoal_node::state::{StateDir, StateError, create_identity, write_new};
 use shoal_node::{Failure, seeded};
 use shoal_proto::NodeId;
+use shoal_topology::{Admission, NetworkParameters};
 use toml::Value;
 
 use super::args::{Init, RoleName};
@@ -33,15 +34,16 @@ pub(super) fn run(args: &Init, json: bool) -> Result<(), Failure> {
     let mut made = vec![config.clone(), dir.join(IDENTITY_FILE)];
     made.extend(network.target(dir));
     refuse_existing(&made)?;
-    match network.params()? {
-        Some(params) => drop(values.dialled_in(&params).map_err(not_dialled)?),
+    let params = network.params()?;
+    match &params {
+        Some(params) => drop(values.dialled_in(params).map_err(not_dialled)?),
         None => drop(values.dialled().map_err(not_dialled)?),
     }
     StateDir::create(&args.made.dir)?;
     let identity = create_identity(&args.made.dir, &mut seeded()?)?;
     network.write(dir)?;
     write_new(&config, text.as_bytes(), 0o600)?;
-    let next = next_command(args, &network, &identity.id());
+    let next = next_command(args, (&network, params.as_ref()), &identity.id());
     let made = Made {
         node: identity.id().to_string(),
         role: args.role.as_str(),
@@ -111,7 +113,11 @@ fn config_text(
     Ok((text, config.map_err(Failure::usage)?))
 }
 
-fn next_command(args: &Init, network: &NetworkCopy, node: &NodeId) -> String {
+fn next_command(
+    args: &Init,
+    (network, params): (&NetworkCopy, Option<&NetworkParameters>),
+    node: &NodeId,
+) -> String {
     let dir = args.made.dir.display();
     let run = format!("shoal node run --dir {dir}");
     let awaited = network.awaited(&args.made.dir);
@@ -128,8 +134,18 @@ fn next_command(args: &Init, network: &NetworkCopy, node: &NodeId) -> String {
         ),
         _ => String::new(),
     };
+    let invited = |params: &&NetworkParameters| {
+        params.admission == Admission::Invitation && !params.is_genesis(node)
+    };
+    // Nobody else can make it.
+    let invite = params.filter(invited).map_or_else(String::new, |_| {
+        format!(
+            "shoal node invite {node} --dir DIR\n  (by who runs a member; put the line that it prints into {}), then\n  ",
+            args.made.dir.join(DEFAULT_NODE_FILE).display()
+        )
+    });
     match awaited {
-        None => format!("{sign}{run}"),
+        None => format!("{sign}{invite}{run}"),
         Some(file) => format!(
             "shoal network new --name NAME --from-dir {dir} … --out {}\n  (or put the file of an \
              existing network there), then\n  {sign}{run}",

@@ -53,6 +53,7 @@ fn new(args: &NetworkNew, json: bool) -> Result<(), Failure> {
         admission: match args.admission {
             AdmissionName::Open => Admission::Open,
             AdmissionName::List => Admission::List,
+            AdmissionName::Invitation => Admission::Invitation,
         },
         newcomers: args.newcomers,
         work: args.work,

@@ -1,6 +1,7 @@
 //! `shoal node`.
 
 mod doctor;
+mod invite;
 mod status;
 
 use shoal_node::Failure;
@@ -21,6 +22,7 @@ pub(super) async fn run(
         Node::Run(args) => daemon(args, log_level, json).await,
         Node::Status(args) => status::run(&args, json).await,
         Node::Doctor(args) => doctor::run(&args, json).await,
+        Node::Invite(args) => invite::run(&args, json),
     }
 }
 

@@ -8,8 +8,8 @@ use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 use shoal_mix::RelayLimits;
 use shoal_packet::Engine;
-use shoal_proto::{FamilyId, NodeId, Span};
-use shoal_topology::{Address, FamilyProof, NetworkParameters, Role};
+use shoal_proto::{FamilyId, NodeId, Span, Time};
+use shoal_topology::{Address, Admission, FamilyProof, Invitation, NetworkParameters, Role};
 
 use super::addresses::{advertised, definite, listened};
 use super::error::{ConfigError, Problems};
@@ -36,6 +36,8 @@ pub struct NodeFile {
     pub advertise: Vec<String>,
     /// The public key of the operator's family, and its signature for this node; empty for none.
     pub family: String,
+    /// What a member has signed so that this node comes in, where members invite; empty for none.
+    pub invitation: String,
     /// 0 is unknown; each further class is about twice the packets per second.
     pub capacity_class: u32,
     /// How long a node that is asked to stop serves on at most, until no document lists it; 0s for not at all.
@@ -150,6 +152,7 @@ impl Default for NodeFile {
                 .to_vec(),
             advertise: Vec::new(),
             family: String::new(),
+            invitation: String::new(),
             capacity_class: 0,
             drain: Span::from_secs(9_000),
             threads: Threads::default(),
@@ -239,6 +242,8 @@ pub struct NodeConfig {
     pub advertise: Vec<Address>,
     /// The operator's family, if the node is of one.
     pub family: Option<FamilyClaim>,
+    /// By which it asks for a place in a network whose members invite, if it has one.
+    pub invitation: Option<Invitation>,
     /// The capacity class for the descriptor.
     pub capacity_class: u32,
     /// How long it serves on at most when it is asked to stop.
@@ -345,11 +350,14 @@ impl NodeConfig {
         let listen = listened(&file.listen, &mut wrong);
         let advertise = advertised(&file.advertise, &mut wrong);
         let family = wrong.keep(parse_family(&file.family));
+        let invitation = wrong.keep(parse_invitation(&file.invitation));
         ranges::check(ranges::of_node(file), &mut wrong);
         check_log_tags(&file.queues, &mut wrong);
         let engine = wrong.keep(parse_engine(&file.threads.backend));
         let metrics = wrong.keep(file.metrics.address());
-        let (Some(engine), Some(metrics), Some(family)) = (engine, metrics, family) else {
+        let (Some(engine), Some(metrics), Some(family), Some(invitation)) =
+            (engine, metrics, family, invitation)
+        else {
             return Err(wrong.into_error());
         };
         wrong.finish()?;
@@ -361,6 +369,7 @@ impl NodeConfig {
             listen,
             advertise,
             family,
+            invitation,
             capacity_class: file.capacity_class,
             drain: file.drain,
             unwrap_threads: threads(file.threads.unwrap),
@@ -421,6 +430,45 @@ impl NodeConfig {
             self.network.display()
         );
         Err(ConfigError::invalid("family", message).located(&self.origins))
+    }
+
+    /// The invitation by which this node asks for a place, if it has one and the network asks for it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] if it is for another node or network, or nobody has signed it: all others
+    /// would refuse the node's descriptor.
+    pub fn invitation_in(
+        &self,
+        params: &NetworkParameters,
+        node: &NodeId,
+    ) -> Result<Option<Invitation>, ConfigError> {
+        let asked = params.admission == Admission::Invitation && !params.is_genesis(node);
+        let Some(shown) = self.invitation.filter(|_| asked) else {
+            return Ok(None);
+        };
+        if shown.proves(&params.hash(), node) {
+            return Ok(Some(shown));
+        }
+        let message = format!(
+            "is for another node or another network; set it to what `shoal node invite {node} --dir DIR` prints where \
+             a member runs, or leave it empty"
+        );
+        Err(ConfigError::invalid("invitation", message).located(&self.origins))
+    }
+
+    /// What there is to say of an invitation whose time is over: a member needs it no more, and who waits for a
+    /// place needs another.
+    #[must_use]
+    pub fn invitation_over(&self, params: &NetworkParameters, now: Time) -> Option<String> {
+        let asked = params.admission == Admission::Invitation;
+        let shown = self.invitation.filter(|_| asked)?;
+        (!shown.lasts(params.epoch_at(now))).then(|| {
+            format!(
+                "the invitation counted up to epoch {}, which is over: a member needs it no more, and who waits for a \
+                 place asks for another (`shoal node invite`)",
+                shown.last
+            )
+        })
     }
 
     /// Where others dial this node: what it advertises, or else what it listens on.
@@ -522,6 +570,16 @@ fn parse_family(text: &str) -> Result<Option<FamilyClaim>, ConfigError> {
         let message = "is no family's public key, which `shoal family create` prints, nor one with its \
                        signature, which `shoal family sign` prints";
         ConfigError::invalid("family", message.to_owned())
+    })
+}
+
+fn parse_invitation(text: &str) -> Result<Option<Invitation>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|()| {
+        let message = "is no invitation, which `shoal node invite` prints where a member runs";
+        ConfigError::invalid("invitation", message.to_owned())
     })
 }
 

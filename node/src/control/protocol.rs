@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 pub use key::{BadKey, IdempotencyKey};
 pub use node::{
-    BesideStatus, ClockStatus, DiskStatus, EpochStatus, LinkStatus, MemoryStatus, NextStatus,
-    NodeStatus, NodeTrouble, ReachStatus,
+    BesideStatus, ClockStatus, DiskStatus, EpochStatus, InvitationStatus, LinkStatus, MemoryStatus,
+    NextStatus, NodeStatus, NodeTrouble, ReachStatus, WaitingStatus,
 };
 pub use status::{MessageState, Outgoing, OutgoingPage, Progress, Status};
 

@@ -325,6 +325,10 @@ fn network(
             let family = config.family_in(&params, &identity.id()).err();
             family.map(|error| in_full(&error))
         }),
+        identity.and_then(|identity| {
+            let invitation = config.invitation_in(&params, &identity.id()).err();
+            invitation.map(|error| in_full(&error))
+        }),
     ];
     let misfits = Vec::from_iter(misfits.into_iter().flatten());
     let epoch = params.epoch_at(Clock::start().now());

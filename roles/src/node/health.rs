@@ -168,6 +168,11 @@ pub(super) struct Readiness {
     reminder: Option<(Time, Span)>,
 }
 
+/// Whether there is more to say of a node that waits than until when.
+const fn is_worth_telling(waiting: &Waiting) -> bool {
+    waiting.works || waiting.invited.is_some() || waiting.waiting > waiting.room
+}
+
 impl Readiness {
     pub(super) fn new(local: &LocalNode) -> Self {
         Self {
@@ -371,8 +376,12 @@ impl Readiness {
             let why = document.no_place(*role, ties).filter(|_| listed.is_none());
             return troubles.push(match why {
                 Some(why) => Trouble::LeftOut { epoch, why },
-                None => match look.waiting.filter(|it| it.works || it.waiting > it.room) {
-                    Some(waiting) if listed.is_none() => Trouble::Waits { epoch, waiting },
+                None => match look.waiting.filter(is_worth_telling) {
+                    Some(waiting) if listed.is_none() => Trouble::Waits {
+                        epoch,
+                        waiting,
+                        next,
+                    },
                     _ => Trouble::NotAMember { epoch, next },
                 },
             });

@@ -1,12 +1,13 @@
 //! Where a node stands among the others: what its operator asks for beside the counters.
 
 use shoal_proto::{Epoch, NodeId, Span, Time};
-use shoal_topology::{Address, Document, NetworkParameters, Role, Watched};
+use shoal_topology::{Address, Document, NetworkParameters, Role, Waiting, Watched};
 
 use super::Node;
 use super::clock::tolerance;
 
-/// Where a node stands at one instant. It names nobody: of the others there are numbers only, as in the metrics.
+/// Where a node stands at one instant. It names nobody but who has invited the node: of the
+/// others there are numbers only, as in the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Standing {
@@ -34,6 +35,8 @@ pub struct Standing {
     pub suspended: bool,
     /// It leaves, and when it stops at the latest.
     pub leaves_by: Option<Time>,
+    /// How it stands among those that wait for a place; none for a member.
+    pub waiting: Option<Waiting>,
 }
 
 /// The members of a position beside a node's.
@@ -106,6 +109,7 @@ impl Node {
             addresses: self.directory.advertised(&self.local),
             suspended: self.is_suspended(now),
             leaves_by: self.leave_by,
+            waiting: self.directory.waits(),
         }
     }
 

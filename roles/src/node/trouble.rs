@@ -5,7 +5,7 @@ use std::fmt;
 use shoal_mix::DropReason;
 use shoal_proto::{Epoch, NetworkHash, Span, Time};
 use shoal_provider::StoreError;
-use shoal_topology::{Address, NoPlace, TieKind, Waiting};
+use shoal_topology::{Address, Invited, NoPlace, TieKind, Waiting};
 
 /// Why a node does not do its work. [`told`](Self::told) says what happens next, or what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +46,14 @@ pub enum Trouble {
         /// When one takes effect that can.
         next: Time,
     },
-    /// The document in force does not list this node, and more wait for a place than come in.
+    /// The document in force does not list this node, and more wait for a place than come in, or it has to be invited.
     Waits {
         /// The document's epoch.
         epoch: Epoch,
         /// How it stands among them.
         waiting: Waiting,
+        /// When one takes effect that can list it.
+        next: Time,
     },
     /// The document in force expels this node: it has voted for two things in one step.
     Expelled {
@@ -236,14 +238,13 @@ impl Trouble {
                  can, {}",
                 At(*next, now)
             ),
-            Self::Waits { epoch, waiting } if waiting.works => format!(
-                "the document of epoch {epoch} does not list this node: it does the work that the network asks of \
-                 newcomers, one thread and 200 MB for minutes, and then waits to be drawn"
-            ),
-            Self::Waits { epoch, waiting } => format!(
-                "the document of epoch {epoch} does not list this node: it is one of {} that wait to be drawn, of \
-                 whom {} more come in in this term and {} in each; nothing has to be done",
-                waiting.waiting, waiting.room, waiting.a_term
+            Self::Waits {
+                epoch,
+                waiting,
+                next,
+            } => format!(
+                "the document of epoch {epoch} does not list this node: {}",
+                waits(waiting, At(*next, now))
             ),
             Self::Expelled { epoch, last, next } => format!(
                 "the document of epoch {epoch} expels this node up to epoch {last}, because it has voted for \
@@ -330,6 +331,40 @@ fn clock_too(ahead_secs: i64) -> String {
     )
 }
 
+/// What a node that is not listed waits for. Names nobody: `shoal node status` says who has invited it.
+fn waits(waiting: &Waiting, next: At) -> String {
+    let drawn = format!(
+        "it is one of {} that wait to be drawn, of whom {} more come in in this term and {} in each; the next \
+         document that can list it takes effect {next}; nothing has to be done",
+        waiting.waiting, waiting.room, waiting.a_term
+    );
+    match waiting.invited {
+        _ if waiting.works => "it does the work that the network asks of newcomers, one thread and 200 MB for minutes, \
+                               and then waits to be drawn"
+            .to_owned(),
+        None => drawn,
+        Some(Invited::Yes { last, .. }) => format!("it is invited, up to epoch {last}; {drawn}"),
+        Some(Invited::No) => "this network takes whom a member invites, and `invitation` in its shoal.toml is empty; \
+                              give its id to who runs a member, where `shoal node invite` makes one"
+            .to_owned(),
+        Some(Invited::Over { last, .. }) => format!(
+            "its invitation counted up to epoch {last}; ask who runs a member for another (`shoal node invite`), and \
+             put it into shoal.toml"
+        ),
+        Some(Invited::ByNoMember { .. }) => "who has invited it is no member now; it waits until that is one again, or \
+                                             comes in by the invitation of another member"
+            .to_owned(),
+        Some(Invited::Later { last, from, .. }) if from > last => format!(
+            "who has invited it can't bring in anybody before epoch {from}, and the invitation counts up to epoch {last}; \
+             ask for one that lasts longer, or ask another member"
+        ),
+        Some(Invited::Later { from, .. }) => format!(
+            "who has invited it can't bring in anybody before epoch {from}: each member brings in one in so many terms, \
+             and none as a newcomer; it waits, or comes in sooner by the invitation of another member"
+        ),
+    }
+}
+
 /// What a node shares with whom, so that no document has a place for it, and what to do.
 const fn advice(why: NoPlace) -> &'static str {
     match why {
@@ -396,19 +431,52 @@ mod tests {
             room: 1,
             a_term: 2,
             works,
+            invited: None,
         };
-        let told = |works| {
-            let waiting = waiting(works);
+        let told = |waiting| {
             let trouble = Trouble::Waits {
                 epoch: Epoch::new(7),
                 waiting,
+                next: Time::from_micros(3_600_000_000),
             };
             trouble.told(Time::default())
         };
         let drawn =
             "one of 31 that wait to be drawn, of whom 1 more come in in this term and 2 in each";
-        assert!(told(false).contains(drawn), "{}", told(false));
-        assert!(told(true).contains("does the work"), "{}", told(true));
+        let when = "takes effect at 01:00:00 UTC, in 60 min";
+        let said = told(waiting(false));
+        assert!(said.contains(drawn) && said.contains(when), "{said}");
+        let said = told(waiting(true));
+        assert!(said.contains("does the work"), "{said}");
+
+        // Where members invite, that is what it waits for.
+        let (by, last) = (shoal_proto::NodeId::new([7; 32]), Epoch::new(90));
+        let from = Epoch::new(80);
+        for (invited, words) in [
+            (Invited::No, "`invitation` in its shoal.toml is empty"),
+            (Invited::Over { by, last }, "counted up to epoch 90"),
+            (Invited::ByNoMember { by, last }, "is no member now"),
+            (Invited::Later { by, last, from }, "before epoch 80: each"),
+            (
+                Invited::Later {
+                    by,
+                    last: Epoch::new(70),
+                    from,
+                },
+                "counts up to epoch 70",
+            ),
+            (Invited::Yes { by, last }, "is invited, up to epoch 90"),
+        ] {
+            let invited = Some(invited);
+            let said = told(Waiting {
+                invited,
+                ..waiting(false)
+            });
+            assert!(said.contains(words) && !said.contains("work"), "{said}");
+            assert!(!said.contains('\n') && said.len() < 400, "{said}");
+            assert!(!said.contains(&by.short()), "{said}");
+            assert_eq!(said.contains(drawn), words.contains("is invited"), "{said}");
+        }
     }
 
     #[test]

@@ -212,6 +212,7 @@ impl World {
             role,
             addresses,
             family,
+            invitation: None,
             capacity_class: 0,
             storage_mib: 0,
         };

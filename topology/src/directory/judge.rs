@@ -280,6 +280,29 @@ mod tests {
         assert_eq!(lacks(world.judge(&claimed, all, &[])), [one.id()]);
     }
 
+    /// It shows what it need not, so that what a document says of it might seem to be another thing.
+    #[test]
+    fn a_first_member_that_shows_an_invitation_is_a_member_like_others() {
+        let (mut world, net) = World::new();
+        let mut params = (*world.rules.params).clone();
+        params.admission = crate::Admission::Invitation;
+        world.rules = Rules::of(&params);
+        let network = world.rules.network;
+        world.seats = Seats::first(network, world.rules.genesis().copied()).unwrap();
+        let by = Identity::from_bytes(&[9; 32]);
+        let sign = |signed: &SignedDescriptor| {
+            let mut descriptor = signed.descriptor().clone();
+            let shown = crate::Invitation::sign(&by, &network, &signed.id(), EPOCH);
+            descriptor.admission = shown.encode();
+            let identity = &net.nodes[&signed.id()].identity;
+            SignedDescriptor::sign_by(identity, &world.rules, descriptor).unwrap()
+        };
+        let all: Vec<_> = world.descriptors.iter().map(sign).collect();
+        let document = world.form(&all);
+        assert!(document.members().all(|member| member.invited_by.is_none()));
+        assert!(is_complete(world.judge(&document, &all, &[])));
+    }
+
     #[test]
     fn what_is_left_out_is_missed_by_who_held_it() {
         let (world, _) = World::new();

@@ -439,8 +439,9 @@ impl<R: CryptoRng> Directory<R> {
             let removed = self.pool.prune(&self.rules.params, epoch.next(), now);
             self.forget(removed);
             self.look_at_all();
-            let pool = &self.pool;
-            self.rivals.retain(|id| !pool.of(id).is_empty());
+            let mut rivals = std::mem::take(&mut self.rivals);
+            rivals.retain(|id| !self.pool.of(id).is_empty() && !self.is_known(id));
+            self.rivals = rivals;
             for epoch in self.archive.prune(&self.rules.params, now) {
                 self.persist(DirectoryChange::RemoveDocument { epoch });
             }

@@ -189,7 +189,7 @@ fn parameters_name_the_key_at_fault() {
         (
             "admission = \"open\"",
             "admission = \"closed\"",
-            "line 21: admission: unknown variant `closed`, expected `open`",
+            "line 21: admission: unknown variant `closed`, expected one of `open`",
         ),
         ("name = \"example\"", "name = \"No spaces\"", "name"),
         ("[profiles.default]", "[profiles.\"De fault\"]", "profiles"),
@@ -229,7 +229,7 @@ fn parameters_name_every_key_at_fault() {
             "line 9: epoch = 500ms is out of range: 10s to 7d",
             "line 13: layers = 4 is out of range: 1 to 3",
             "line 17: mean_delay = 100ms is out of range: at most a hundredth of an epoch",
-            "line 38: profiles.default.downlink = -1 is out of range: 0 to 1000 per second",
+            "line 39: profiles.default.downlink = -1 is out of range: 0 to 1000 per second",
         ]
     );
 }
@@ -297,6 +297,7 @@ fn every_value_is_in_the_hash() {
         Box::new(|p| p.mean_delay = Span::from_millis(99)),
         Box::new(|p| p.loop_rate = 0.25),
         Box::new(|p| p.admission = shoal_topology::Admission::List),
+        Box::new(|p| p.admission = shoal_topology::Admission::Invitation),
         Box::new(|p| p.newcomers = 0.5),
         Box::new(|p| p.work = 1),
         Box::new(|p| p.seat_age = 1),

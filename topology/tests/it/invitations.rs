@@ -7,8 +7,8 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{Epoch, NodeId, Span, wire};
 use shoal_topology::{
-    Admission, Document, Identity, Invitation, Invited, NetworkParameters, Refusal,
-    SignedDescriptor, contents_hash,
+    Admission, DescriptorError, Document, Identity, Invitation, Invited, NetworkParameters,
+    Refusal, SignedDescriptor, contents_hash,
 };
 
 use crate::harness::{Harness, Lie, loopback};
@@ -196,6 +196,80 @@ fn stranger(
         descriptor.admission = Invitation::sign(by, &params.hash(), &id, Epoch::new(last)).encode();
     }
     SignedDescriptor::sign(&identity, params, descriptor).unwrap()
+}
+
+/// A descriptor as it was signed, with another invitation in it and signed anew by who it is of.
+fn with_admission(
+    params: &NetworkParameters,
+    of: &SignedDescriptor,
+    identity: &Identity,
+    admission: Vec<u8>,
+) -> Vec<u8> {
+    let outer = wire::SignedDescriptor::decode(of.encode()).unwrap();
+    let mut inner = wire::Descriptor::decode(&outer.descriptor[..]).unwrap();
+    inner.admission = admission;
+    let descriptor = inner.encode_to_vec();
+    let network = params.hash();
+    let signed = [&b"shoal descriptor 1"[..], network.as_bytes(), &descriptor].concat();
+    let signature = identity.sign(&signed).to_vec();
+    let made = wire::SignedDescriptor {
+        descriptor,
+        signature,
+    };
+    made.encode_to_vec()
+}
+
+#[test]
+fn a_descriptor_with_an_invitation_for_somebody_else_is_refused() {
+    let params = NetworkParameters {
+        admission: Admission::Invitation,
+        ..NetworkParameters::example()
+    };
+    let (by, own) = (
+        Identity::from_bytes(&[1; 32]),
+        Identity::from_bytes(&[101; 32]),
+    );
+    let (network, last) = (params.hash(), Epoch::new(9));
+    let right = Invitation::sign(&by, &network, &own.id(), last);
+    let signed = stranger(&params, Epoch::new(0), 1, Some((&by, 9)));
+    let refused = |params: &NetworkParameters, admission: Vec<u8>| {
+        let mut descriptor = signed.descriptor().clone();
+        descriptor.admission.clone_from(&admission);
+        let sent = with_admission(params, &signed, &own, admission);
+        let start = params.genesis;
+        let heard = SignedDescriptor::decode_verified(&sent, params, start).err();
+        let said = SignedDescriptor::sign(&own, params, descriptor).err();
+        assert_eq!(heard, said);
+        said
+    };
+    assert_eq!(refused(&params, right.encode()), None);
+    for wrong in [
+        Invitation::sign(&by, &network, &by.id(), last),
+        Invitation::sign(&by, &NetworkParameters::example().hash(), &own.id(), last),
+        Invitation {
+            last: last.next(),
+            ..right
+        },
+        Invitation {
+            by: own.id(),
+            ..right
+        },
+    ] {
+        let refused = refused(&params, wrong.encode());
+        assert_eq!(refused, Some(DescriptorError::Invitation));
+    }
+    // What is none, and one where nobody is asked for it.
+    let admission = Some(DescriptorError::Admission);
+    assert_eq!(refused(&params, right.encode()[1..].to_vec()), admission);
+    assert_eq!(
+        refused(&NetworkParameters::example(), right.encode()),
+        admission
+    );
+    assert_eq!(
+        refused(&params, Vec::new()),
+        None,
+        "whether it counts is for others to say"
+    );
 }
 
 /// A document with these beside its members, as its extracts would list them, whatever they are.

@@ -174,6 +174,9 @@ impl Look<'_> {
             let what = "admission = \"list\": nobody joins but the members of this file".to_owned();
             return self.ok("admission", what);
         }
+        if params.admission == Admission::Invitation {
+            return self.invitations();
+        }
         let advice = "give newcomers = 0.02, work = 6, seat_age = 7, or admission = \"list\"";
         if params.newcomers >= 0.5 {
             let share = params.newcomers;
@@ -198,6 +201,29 @@ impl Look<'_> {
                 params.seat_age
             );
             self.ok("admission", what);
+        }
+    }
+
+    /// How fast those who have some of the members can have more, where members invite.
+    fn invitations(&mut self) {
+        let (share, terms) = (self.params.newcomers, self.params.invitation_terms());
+        let rule = format!(
+            "each member brings in at most one in {terms} terms, so that who has some of them has twice as many after \
+             so many at most"
+        );
+        if share >= 0.5 {
+            let what = format!("newcomers = {share}: {rule}");
+            let advice = "give newcomers = 0.02, or 0.1 in a network of a few friends";
+            self.warn("newcomers", what, advice);
+        } else {
+            let what = format!("admission = \"invitation\": {rule}");
+            self.ok("admission", what);
+        }
+        // Else whoever has just been brought in decides.
+        if self.params.seat_age == 0 {
+            let what =
+                "seat_age = 0: who has just been brought in has a seat in the next term".to_owned();
+            self.warn("seat_age", what, "give seat_age = 7");
         }
     }
 

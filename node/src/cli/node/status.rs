@@ -109,6 +109,7 @@ fn in_words(status: &NodeStatus) -> String {
         format!("back end   {}", status.backend),
         format!("version    {}", status.version),
     ];
+    lines.extend(invited(status).map(|words| format!("invited    {words}")));
     let troubles = status.troubles.iter();
     lines.extend(troubles.map(|trouble| format!("NOT READY  {}", trouble.text)));
     lines.join("\n")
@@ -173,6 +174,18 @@ fn clock(status: &NodeStatus) -> String {
             )
         }
     }
+}
+
+/// By whom it was invited, as long as it waits for its place.
+fn invited(status: &NodeStatus) -> Option<String> {
+    let shown = status.waiting.as_ref()?.invitation.as_ref()?;
+    let (by, last) = (&shown.by, shown.last_epoch);
+    let left = Span::from_secs(shown.lasts_secs).human();
+    Some(match shown.lasts_secs {
+        0 => format!("by {by} up to epoch {last}, which is OVER"),
+        _ if shown.counts => format!("by {by} up to epoch {last}, for {left} still"),
+        _ => format!("by {by} up to epoch {last}, for {left} still; it does not count yet"),
+    })
 }
 
 fn reached(status: &NodeStatus) -> String {

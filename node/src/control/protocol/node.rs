@@ -1,6 +1,6 @@
 //! How a node is: what it tells its operator, who asks on the control socket of its directory.
 //!
-//! It names nobody, as the metrics do not: of other members there are numbers, of packets sums.
+//! It names nobody but who has invited the node: of other members there are numbers, of packets sums, as in the metrics.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +29,9 @@ pub struct NodeStatus {
     pub epoch: EpochStatus,
     /// The next document.
     pub next: NextStatus,
+    /// How it stands among those that wait for a place; none for a member.
+    #[serde(default)]
+    pub waiting: Option<WaitingStatus>,
     /// Its clock.
     pub clock: ClockStatus,
     /// With whom it is linked, and how.
@@ -86,6 +89,36 @@ pub struct NextStatus {
     pub has_place: Option<bool>,
     /// Seconds until the first document takes effect, after the one in force, that can have a place for the node.
     pub usable_in_secs: u64,
+}
+
+/// How a node stands among those that wait for a place.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WaitingStatus {
+    /// How many wait, this one among them, as far as is known here.
+    pub waiting: u64,
+    /// How many more may come in before the next term.
+    pub room: u64,
+    /// How many may come in a term.
+    pub a_term: u64,
+    /// It does the work that the network asks for first.
+    pub works: bool,
+    /// By whom it is invited; none where nobody has to be, and if it is not.
+    pub invitation: Option<InvitationStatus>,
+}
+
+/// By whom a node is invited, and until when.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InvitationStatus {
+    /// The id of who has signed the invitation, base58.
+    pub by: String,
+    /// The last epoch in which it counts.
+    pub last_epoch: u64,
+    /// Seconds until then; 0 if that is over.
+    pub lasts_secs: u64,
+    /// Whether it counts for the next document.
+    pub counts: bool,
+    /// The first epoch whose document can list the node, if who has signed can't bring in anybody before.
+    pub from_epoch: Option<u64>,
 }
 
 /// A node's clock beside those of its neighbours.

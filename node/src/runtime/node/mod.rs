@@ -16,7 +16,9 @@ use std::time::Duration;
 use shoal_proto::NodeId;
 use shoal_provider::{SqliteOptions, SqliteStore};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
-use shoal_topology::{Address, FamilyProof, Identity, LocalNode, NetworkParameters, Role};
+use shoal_topology::{
+    Address, FamilyProof, Identity, Invitation, LocalNode, NetworkParameters, Role,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::disk::DiskThread;
@@ -60,6 +62,13 @@ pub async fn run_node(config: NodeConfig, mut outside: Outside) -> Result<(), Fa
     check_role(&params, &identity.id(), config.role)?;
     let family = config.family_in(&params, &identity.id());
     let family = family.map_err(Failure::usage)?;
+    let invitation = config.invitation_in(&params, &identity.id());
+    let invitation = invitation.map_err(Failure::usage)?;
+    // A member goes on without, so that this keeps nobody from starting.
+    let now = Clock::start().now();
+    if let Some(over) = invitation.and_then(|_| config.invitation_over(&params, now)) {
+        tracing::warn!("{over}");
+    }
     let mut stops = outside.stops().map_err(Failure::failed)?;
     loop {
         let told = outside.addresses.as_ref();
@@ -70,6 +79,7 @@ pub async fn run_node(config: NodeConfig, mut outside: Outside) -> Result<(), Fa
             config: config.clone(),
             addresses: told.unwrap_or_else(|| addresses.clone()),
             family,
+            invitation,
             identity: Arc::clone(&identity),
             clock: Clock::start(),
         };
@@ -110,6 +120,7 @@ struct Starting {
     /// Where others dial it.
     addresses: Vec<Address>,
     family: Option<FamilyProof>,
+    invitation: Option<Invitation>,
     identity: Arc<Identity>,
     clock: Clock,
 }
@@ -279,6 +290,7 @@ impl Starting {
             role: self.config.role,
             addresses: self.addresses.clone(),
             family: self.family,
+            invitation: self.invitation,
             capacity_class: self.config.capacity_class,
             storage_mib: self.config.store.bytes >> 20,
         };

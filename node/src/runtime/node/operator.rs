@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_mix::DropReason;
-use shoal_proto::{NodeId, Time};
+use shoal_proto::{Epoch, NodeId, Time};
 use shoal_roles::node::{Linked, Standing};
-use shoal_topology::NetworkParameters;
+use shoal_topology::{Invited, NetworkParameters, Waiting};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::host::Report;
 use crate::control::Handler;
 use crate::control::protocol::{
-    BesideStatus, ClockStatus, DiskStatus, EpochStatus, Event, LinkStatus, MemoryStatus,
-    NextStatus, NodeStatus, NodeTrouble, ReachStatus, Refusal, RefusalCode, Request, Response,
+    BesideStatus, ClockStatus, DiskStatus, EpochStatus, Event, InvitationStatus, LinkStatus,
+    MemoryStatus, NextStatus, NodeStatus, NodeTrouble, ReachStatus, Refusal, RefusalCode, Request,
+    Response, WaitingStatus,
 };
 use crate::metrics::resident_bytes;
 use crate::net::Way;
@@ -108,6 +109,7 @@ impl Operator {
                 has_place: next.has_place,
                 usable_in_secs: seconds_until(next.usable, now),
             },
+            waiting: standing.waiting.map(|it| waiting(&self.params, now, &it)),
             clock: ClockStatus {
                 families: clock.families as u64,
                 ahead_secs: clock.ahead_us.map(|micros| (micros / 1000) as f64 / 1e3),
@@ -134,6 +136,30 @@ impl Operator {
             },
             backend: report.backend.to_owned(),
         }
+    }
+}
+
+fn waiting(params: &NetworkParameters, now: Time, waiting: &Waiting) -> WaitingStatus {
+    let invitation = |by: NodeId, last: Epoch, counts, from: Option<Epoch>| InvitationStatus {
+        by: by.to_string(),
+        last_epoch: last.number(),
+        lasts_secs: seconds_until(params.start_of(last.next()), now),
+        counts,
+        from_epoch: from.map(Epoch::number),
+    };
+    WaitingStatus {
+        waiting: waiting.waiting as u64,
+        room: waiting.room as u64,
+        a_term: waiting.a_term as u64,
+        works: waiting.works,
+        invitation: waiting.invited.and_then(|invited| match invited {
+            Invited::No => None,
+            Invited::Over { by, last } | Invited::ByNoMember { by, last } => {
+                Some(invitation(by, last, false, None))
+            }
+            Invited::Later { by, last, from } => Some(invitation(by, last, false, Some(from))),
+            Invited::Yes { by, last } => Some(invitation(by, last, true, None)),
+        }),
     }
 }
 
