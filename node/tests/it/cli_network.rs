@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 use shoal_proto::{Span, Time};
-use shoal_topology::{FamilyKey, GenesisMember, Identity, NetworkParameters, Profile, Role};
+use shoal_topology::{
+    Admission, FamilyKey, GenesisMember, Identity, NetworkParameters, Profile, Role,
+};
 
 use crate::cli::{Place, error_of};
 
@@ -100,7 +102,7 @@ const MEMBER: &str = "[[genesis_members]]";
 type Change = fn(&mut NetworkParameters);
 
 /// What is unwise: how it comes about, what is said of it, and how the line begins that it is about.
-const UNWISE: [(Change, &str, &str); 18] = [
+const UNWISE: [(Change, &str, &str); 20] = [
     (
         |p| p.genesis += Span::from_secs(30 * 86_400),
         "30.0 days ahead: until three epochs before",
@@ -121,6 +123,16 @@ const UNWISE: [(Change, &str, &str); 18] = [
         |p| p.newcomers = 0.5,
         "newcomers = 0.5: in one term somebody can bring",
         "newcomers =",
+    ),
+    (
+        |p| (p.admission, p.newcomers) = (Admission::Invitation, 0.5),
+        "newcomers = 0.5: each member brings in at most one in 2 terms",
+        "newcomers =",
+    ),
+    (
+        |p| (p.admission, p.seat_age) = (Admission::Invitation, 0),
+        "seat_age = 0: who has just been brought in",
+        "seat_age =",
     ),
     (
         |p| p.work = 0,

@@ -10,8 +10,10 @@ use shoal_node::config::{
     environment_name, known_keys,
 };
 use shoal_packet::{Backend, Engine};
-use shoal_proto::{NodeId, Span};
-use shoal_topology::{FamilyKey, NetworkParameters};
+use shoal_proto::{Epoch, NodeId, Span};
+use shoal_topology::{
+    Admission, FamilyKey, GenesisMember, Identity, Invitation, NetworkParameters, Role,
+};
 
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -245,6 +247,10 @@ fn what_can_not_be_right_is_refused() {
             "shoal.toml:1: family: is no family's public key, which `shoal family create`",
         ),
         (
+            "invitation = 'soon'",
+            "shoal.toml:1: invitation: is no invitation, which `shoal node invite` prints",
+        ),
+        (
             "[threads]\nbackend = 'quantum'",
             "shoal.toml:2: threads.backend: no back end is called `quantum`",
         ),
@@ -310,6 +316,57 @@ fn a_family_has_to_have_signed_for_this_node_in_this_network() {
         );
         assert!(error.contains(&id.to_string()), "{error}");
     }
+}
+
+/// Where nobody has to be invited it counts for nothing, and who has a place needs it no more.
+#[test]
+fn an_invitation_is_for_this_node_in_this_network_and_keeps_no_member_from_starting() {
+    let mut params = NetworkParameters {
+        admission: Admission::Invitation,
+        ..NetworkParameters::example()
+    };
+    let by = Identity::from_bytes(&[7; 32]);
+    let (id, other) = (NodeId::new([1; 32]), NodeId::new([2; 32]));
+    let invite = |params: &NetworkParameters, id: &NodeId| {
+        Invitation::sign(&by, &params.hash(), id, Epoch::new(9))
+    };
+    let with = |shown: Invitation| node(&format!("invitation = '{shown}'")).unwrap();
+    let right = invite(&params, &id);
+    let config = with(right);
+    assert_eq!(config.invitation_in(&params, &id).unwrap(), Some(right));
+    assert_eq!(node("").unwrap().invitation_in(&params, &id).unwrap(), None);
+    for wrong in [
+        invite(&params, &other),
+        invite(&NetworkParameters::example(), &id),
+    ] {
+        let error = with(wrong).invitation_in(&params, &id).unwrap_err();
+        let error = error.to_string();
+        let told = "shoal.toml:1: invitation: is for another node or another network";
+        assert!(error.starts_with(told), "{error}");
+        assert!(
+            error.contains(&format!("shoal node invite {id} --dir DIR")),
+            "{error}"
+        );
+    }
+    let open = NetworkParameters::example();
+    assert_eq!(config.invitation_in(&open, &id).unwrap(), None);
+
+    let over = |epoch: u64| config.invitation_over(&params, params.start_of(Epoch::new(epoch)));
+    assert_eq!(over(9), None);
+    assert!(over(10).is_some_and(|words| words.contains("up to epoch 9, which is over")));
+    assert_eq!(
+        config.invitation_over(&open, params.start_of(Epoch::new(10))),
+        None
+    );
+
+    // A first member comes without.
+    params.genesis_members = vec![GenesisMember {
+        id,
+        role: Role::Mix,
+        addresses: Vec::new(),
+        family: None,
+    }];
+    assert_eq!(with(right).invitation_in(&params, &id).unwrap(), None);
 }
 
 #[test]

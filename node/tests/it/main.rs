@@ -12,6 +12,7 @@ mod cli;
 mod cli_control;
 mod cli_directory;
 mod cli_files;
+mod cli_invite;
 mod cli_network;
 mod cli_recovery;
 mod config;
