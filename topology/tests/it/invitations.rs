@@ -304,6 +304,28 @@ fn beside(
     Document::decode_verified(&made.encode_to_vec(), params).unwrap()
 }
 
+/// Whoever shows what: a document is formed of those that a member brings in that is free, and of each member's one.
+#[test]
+fn a_document_is_formed_without_who_is_not_invited() {
+    let mut net = inviting(469, 0);
+    net.run_to(1, 20);
+    let (params, base) = (net.params.clone(), net.agreed(1));
+    let (by, nobody) = (&net.nodes[0].identity, Identity::from_bytes(&[50; 32]));
+    let stranger = |number, by| stranger(&params, Epoch::new(1), number, by);
+    let plain = stranger(1, None);
+    let by_nobody = stranger(2, Some((&nobody, 9)));
+    let of_one = [3, 4, 5].map(|number| stranger(number, Some((by, 9))));
+    let mut all = heard(&net, 0);
+    all.extend([plain.clone(), by_nobody.clone()]);
+    all.extend(of_one.clone());
+    let place = words::place(&net, &base, 0);
+    let formed = Document::form(&params, &place, &all).unwrap().0;
+    let lists = |signed: &SignedDescriptor| formed.member(&signed.id()).is_some();
+    assert!(!lists(&plain) && !lists(&by_nobody));
+    assert_eq!(of_one.iter().filter(|it| lists(it)).count(), 1);
+    assert_eq!(formed.members().len(), 10);
+}
+
 /// What a member proposes that has the first word and whom it likes beside the members: who is not invited, who says
 /// that it is, two of one member, who was invited up to an epoch that is over. Nobody votes for it, the next one's
 /// document comes, and what is right is taken.

@@ -82,6 +82,8 @@ struct Standing {
     newcomer: bool,
     capacity_class: u32,
     family: Option<String>,
+    /// Who has brought it in by an invitation, as long as the document says so.
+    invited_by: Option<NodeId>,
     addresses: Vec<String>,
 }
 
@@ -276,6 +278,11 @@ impl Shown {
                 "{newcomers} of them new, without a layer before the next document"
             );
         }
+        for member in &self.members {
+            if let Some(by) = member.invited_by {
+                let _ = writeln!(words, "{} was brought in by {by}", member.id);
+            }
+        }
         words
     }
 
@@ -343,6 +350,7 @@ impl Standing {
             newcomer: member.position().is_none(),
             capacity_class: member.capacity_class,
             family: member.family.map(|family| family.to_string()),
+            invited_by: member.invited_by,
             addresses: member.addresses.iter().map(ToString::to_string).collect(),
         }
     }
