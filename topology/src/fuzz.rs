@@ -13,8 +13,9 @@ use crate::directory::Chain;
 use crate::rules::Rules;
 use crate::{
     Address, Certified, Directory, DirectoryAction, DirectoryInput, Document, DocumentHeader,
-    GenesisMember, Handover, Identity, Kept, NetworkFile, NetworkParameters, RecoveryFile, Report,
-    Response, Restored, Role, SignedDescriptor, Ticket, Trust, adopt_documents,
+    GenesisMember, Handover, Identity, Invitation, Kept, NetworkFile, NetworkParameters,
+    RecoveryFile, Report, Response, Restored, Role, SignedDescriptor, Ticket, Trust,
+    adopt_documents,
 };
 
 /// Descriptors from anybody.
@@ -64,6 +65,20 @@ pub fn fuzz_address(data: &[u8]) {
     let text = std::str::from_utf8(data).unwrap_or_default();
     if let Ok(address) = text.parse::<Address>() {
         assert_eq!(address.to_string(), text, "one spelling for each address");
+    }
+}
+
+/// What a newcomer shows of a member, in bytes and in text.
+pub fn fuzz_invitation(data: &[u8]) {
+    let (network, node) = (NetworkParameters::example().hash(), NodeId::new([7; 32]));
+    if let Some(shown) = Invitation::read(data) {
+        assert_eq!(shown.encode(), data, "one encoding for each invitation");
+        assert_eq!(shown.to_string().parse(), Ok(shown));
+        assert!(!shown.proves(&network, &node), "nobody has signed that");
+    }
+    let text = std::str::from_utf8(data).unwrap_or_default();
+    if let Ok(shown) = text.parse::<Invitation>() {
+        assert_eq!(shown.to_string(), text, "one text for each invitation");
     }
 }
 
@@ -311,6 +326,7 @@ const TARGETS: &[check::Target] = &[
     ("gossip", fuzz_gossip),
     ("handover", fuzz_handover),
     ("header", fuzz_header),
+    ("invitation", fuzz_invitation),
     ("kept", fuzz_kept),
     ("message", fuzz_message),
     ("parameters", fuzz_parameters),

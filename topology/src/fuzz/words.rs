@@ -57,6 +57,14 @@ fn write_words() {
         "proposal",
         &said(1, 5, seat, &u32::MAX.to_be_bytes()),
     );
+    let (by, node) = (
+        Identity::from_bytes(&[1; 32]),
+        shoal_proto::NodeId::new([6; 32]),
+    );
+    let network = NetworkParameters::example().hash();
+    let shown = crate::Invitation::sign(&by, &network, &node, Epoch::new(720));
+    write("invitation", "signed", &shown.encode());
+    write("invitation", "text", shown.to_string().as_bytes());
     let place = [&2_u64.to_be_bytes()[..], &0_u32.to_be_bytes(), &[5; 32]].concat();
     let mut certificate = [&place[..], &3_u16.to_be_bytes()].concat();
     for seat in seats().all().take(3) {

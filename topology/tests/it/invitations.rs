@@ -310,6 +310,7 @@ fn a_document_is_formed_without_who_is_not_invited() {
     let mut net = inviting(469, 0);
     net.run_to(1, 20);
     let (params, base) = (net.params.clone(), net.agreed(1));
+    net.run_until(params.freeze_time(Epoch::new(2)) - Span::from_millis(2));
     let (by, nobody) = (&net.nodes[0].identity, Identity::from_bytes(&[50; 32]));
     let stranger = |number, by| stranger(&params, Epoch::new(1), number, by);
     let plain = stranger(1, None);

@@ -9,7 +9,8 @@ use shoal_proto::Epoch;
 use shoal_topology::agreement::{Height, Seats, Seed};
 use shoal_topology::sample::Network;
 use shoal_topology::{
-    Answers, Document, NetworkParameters, Response, SignedDescriptor, Trust, View, chain_request,
+    Answers, Document, Identity, Invitation, NetworkParameters, Response, SignedDescriptor, Trust,
+    View, chain_request,
 };
 
 const FILE: &str = concat!(
@@ -52,6 +53,8 @@ fn make() -> Value {
     };
     let encoded = |signed: &SignedDescriptor| hex(signed.encode());
     let all = |list: &[Vec<u8>]| list.iter().map(|bytes| hex(bytes)).collect::<Vec<_>>();
+    let (member, node) = (Identity::from_bytes(&[1; 32]), descriptors[0].id());
+    let invitation = Invitation::sign(&member, &network, &node, Epoch::new(720));
     json!({
         "about": "documents, seats and seeds; see docs/directory.md",
         "parameters": net.params.to_toml(),
@@ -64,6 +67,13 @@ fn make() -> Value {
         "documents": [document(&one), document(&two)],
         "handovers": all(&handovers),
         "certified": all(&documents),
+        "invitation": {
+            "secret_of_the_member": hex(&[1; 32]),
+            "node": hex(node.as_bytes()),
+            "last_epoch": 720,
+            "encoded": hex(&invitation.encode()),
+            "text": invitation.to_string(),
+        },
         "question_for_the_chain": hex(&chain_request(Height::new(0), Height::new(0))),
     })
 }
