@@ -472,7 +472,7 @@ mod tests {
                 invited,
                 ..waiting(false)
             });
-            assert!(said.contains(words) && !said.contains("work"), "{said}");
+            assert!(said.contains(words) && !said.contains("the work"), "{said}");
             assert!(!said.contains('\n') && said.len() < 400, "{said}");
             assert!(!said.contains(&by.short()), "{said}");
             assert_eq!(said.contains(drawn), words.contains("is invited"), "{said}");
