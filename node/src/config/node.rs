@@ -409,7 +409,7 @@ impl NodeConfig {
             return Ok(None);
         };
         let cause = match claim {
-            FamilyClaim::Proven(proof) if proof.proves(&params.hash(), node) => {
+            FamilyClaim::Proven(proof) if proof.proves(&params.chain(), node) => {
                 return Ok(Some(proof));
             }
             FamilyClaim::Proven(_) => "is signed for another node or another network",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use shoal_packet::{ReplayTag, SphinxSecret};
 use shoal_proto::{Epoch, NodeId};
 use shoal_topology::agreement::Height;
-use shoal_topology::{DirectoryChange, Restored};
+use shoal_topology::{DirectoryChange, Restored, Successor};
 use zeroize::Zeroizing;
 
 use super::dir::StateDir;
@@ -33,6 +33,7 @@ const HANDOVER: &str = "handover";
 const RECORD: &str = "record";
 const PROPOSAL: &str = "proposal";
 const EVIDENCE: &str = "evidence";
+const SUCCESSOR: &str = "successor";
 const META: &str = "meta";
 const SEQUENCE: &[u8] = b"sequence";
 
@@ -86,6 +87,19 @@ impl DirectoryFiles {
             keys,
             seats,
         })
+    }
+
+    /// The files that follow on the network's, as they were accepted: see [`shoal_topology::NetworkParameters::at`].
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn successors(&self) -> Result<Vec<Successor>, StateError> {
+        let mut restored = Restored::default();
+        self.load_rows(&mut restored)?;
+        let texts = restored.successors.iter();
+        Ok(texts
+            .filter_map(|text| Successor::parse(text).ok())
+            .collect())
     }
 
     /// Everything that was kept. Opens the replay log of each secret for more tags, and removes
@@ -272,6 +286,7 @@ impl DirectoryFiles {
                     let id = id.map_err(|_| "evidence is against nobody".to_owned())?;
                     restored.evidence.insert(id, value.into());
                 }
+                SUCCESSOR => restored.successors.push(value.into()),
                 META if key == SEQUENCE => {
                     let bytes = value.try_into();
                     let bytes = bytes.map_err(|_| "its sequence number is no number".to_owned())?;
@@ -370,6 +385,9 @@ fn row(change: &DirectoryChange) -> Option<Row> {
             (EVIDENCE, id.as_bytes().to_vec(), Some(Arc::clone(bytes)))
         }
         DirectoryChange::RemoveEvidence { id } => (EVIDENCE, id.as_bytes().to_vec(), None),
+        DirectoryChange::Successor { hash, text } => {
+            (SUCCESSOR, hash.as_bytes().to_vec(), Some(Arc::clone(text)))
+        }
     };
     Some(row)
 }

@@ -14,6 +14,7 @@ mod cli_directory;
 mod cli_files;
 mod cli_network;
 mod cli_recovery;
+mod cli_successor;
 mod config;
 mod demo;
 mod directory;

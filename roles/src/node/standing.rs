@@ -1,6 +1,6 @@
 //! Where a node stands among the others: what its operator asks for beside the counters.
 
-use shoal_proto::{Epoch, NodeId, Span, Time};
+use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
 use shoal_topology::{Address, Document, NetworkParameters, Role, Watched};
 
 use super::Node;
@@ -34,6 +34,8 @@ pub struct Standing {
     pub suspended: bool,
     /// It leaves, and when it stops at the latest.
     pub leaves_by: Option<Time>,
+    /// The file that follows on the network's, by its hash, and the first epoch for which it counts.
+    pub follows: Option<(NetworkHash, Epoch)>,
 }
 
 /// The members of a position beside a node's.
@@ -106,6 +108,9 @@ impl Node {
             addresses: self.directory.advertised(&self.local),
             suspended: self.is_suspended(now),
             leaves_by: self.leave_by,
+            follows: self
+                .successor()
+                .map(|next| (next.hash(), next.succession().epoch)),
         }
     }
 

@@ -96,7 +96,7 @@ pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, Docum
     let fetched = fetched.filter_map(|bytes| SignedDescriptor::decode(bytes, rules).ok());
     let known: Vec<SignedDescriptor> = candidate.known.into_iter().chain(fetched).collect();
     let door = Door {
-        rules,
+        rules: rules.at(epoch),
         epoch,
         base: place.base(),
         salts,

@@ -24,6 +24,7 @@ mod proven;
 mod read;
 mod repair;
 mod seat_keys;
+mod succeeding;
 mod sync;
 mod types;
 mod wanted;
@@ -51,6 +52,7 @@ use proven::Proven;
 pub(crate) use read::Chain;
 pub use read::{answer_time, chain_request};
 use seat_keys::SeatKeys;
+use succeeding::Successors;
 pub use types::{
     DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryInput, DirectoryWarning,
     LocalNode, Restored, Ticket, Verdict,
@@ -127,6 +129,7 @@ pub struct Directory<R> {
     held: Held,
     proven: Proven,
     joining: Joining,
+    successors: Successors,
     watching: Watching,
     amending: Amending,
     amendments: Amendments,
@@ -187,6 +190,7 @@ impl<R: CryptoRng> Directory<R> {
             held: Held::default(),
             proven: Proven::default(),
             joining: Joining::default(),
+            successors: Successors::default(),
             watching: Watching::default(),
             amending: Amending::default(),
             amendments: Amendments::default(),
@@ -204,6 +208,7 @@ impl<R: CryptoRng> Directory<R> {
             refusals: Refusals::default(),
             actions: VecDeque::new(),
         };
+        directory.restore_successors(&restored.successors);
         directory.restore_chain(restored.handovers, &restored.documents, now);
         directory.restore_evidence(restored.evidence);
         directory.restore_descriptors(restored.descriptors, now);
@@ -289,6 +294,7 @@ impl<R: CryptoRng> Directory<R> {
             DirectoryInput::Dialled { id, at } => self.dialled(now, &id, &at),
             DirectoryInput::Leave => self.leave(now),
             DirectoryInput::Moved(addresses) => self.move_to(now, addresses),
+            DirectoryInput::Successor(text) => self.look_at_successor(text),
         }
         self.tick(now);
     }
@@ -313,6 +319,7 @@ impl<R: CryptoRng> Directory<R> {
                 }
             }
             Found::Worked(applicant, nonce, work) => self.worked(now, &applicant, nonce, work),
+            Found::Successor(checked) => self.successor_checked(checked),
         }
     }
 
@@ -484,7 +491,7 @@ impl<R: CryptoRng> Directory<R> {
     /// What decides which descriptors the document of an epoch can be made of, after this one.
     fn door<'a>(&'a self, epoch: Epoch, base: Option<&'a Document>) -> Door<'a> {
         Door {
-            rules: &self.rules,
+            rules: self.rules.at(epoch),
             epoch,
             base,
             salts: salts(self.archive.seats(), self.archive.before()),

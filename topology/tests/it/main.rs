@@ -26,6 +26,7 @@ mod places;
 mod recovery;
 mod seats;
 mod statistics;
+mod succession;
 mod vectors;
 mod watching;
 mod words;

@@ -64,7 +64,7 @@ fn make() -> Value {
         "documents": [document(&one), document(&two)],
         "handovers": all(&handovers),
         "certified": all(&documents),
-        "question_for_the_chain": hex(&chain_request(Height::new(0), Height::new(0))),
+        "question_for_the_chain": hex(&chain_request(Height::new(0), Height::new(0), network)),
     })
 }
 

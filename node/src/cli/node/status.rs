@@ -109,6 +109,14 @@ fn in_words(status: &NodeStatus) -> String {
         format!("back end   {}", status.backend),
         format!("version    {}", status.version),
     ];
+    if let Some(next) = &status.successor {
+        lines.push(format!(
+            "values     others count from epoch {} on, in {}: those of the file {}",
+            next.epoch,
+            Span::from_secs(next.in_secs).human(),
+            next.hash
+        ));
+    }
     let troubles = status.troubles.iter();
     lines.extend(troubles.map(|trouble| format!("NOT READY  {}", trouble.text)));
     lines.join("\n")

@@ -29,6 +29,8 @@ pub struct NodeStatus {
     pub epoch: EpochStatus,
     /// The next document.
     pub next: NextStatus,
+    /// The file that follows on the network's, if there is one that was accepted.
+    pub successor: Option<SuccessorStatus>,
     /// Its clock.
     pub clock: ClockStatus,
     /// With whom it is linked, and how.
@@ -71,6 +73,17 @@ pub struct EpochStatus {
     pub listed: bool,
     /// Where packets pass it: 1 and so on for a mix, 0 for a provider; none if nowhere.
     pub position: Option<u8>,
+}
+
+/// A file that follows on the network's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SuccessorStatus {
+    /// Hash of its values, base58.
+    pub hash: String,
+    /// The first epoch for which it counts.
+    pub epoch: u64,
+    /// Seconds until then.
+    pub in_secs: u64,
 }
 
 /// The document of the next epoch.

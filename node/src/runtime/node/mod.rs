@@ -7,13 +7,14 @@ mod jobs;
 mod operator;
 mod queue;
 mod store;
+mod successor;
 mod worker;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use shoal_proto::NodeId;
+use shoal_proto::{NodeId, Time};
 use shoal_provider::{SqliteOptions, SqliteStore};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
 use shoal_topology::{Address, FamilyProof, Identity, LocalNode, NetworkParameters, Role};
@@ -25,6 +26,8 @@ use self::intake::Frames;
 use self::jobs::JobThreads;
 use self::operator::Operator;
 use self::store::StoreThread;
+pub use self::successor::SUCCESSOR_FILE;
+use self::successor::SuccessorFile;
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
 use super::stop::Stops;
@@ -34,7 +37,7 @@ use crate::config::{ByteSize, NodeConfig};
 use crate::control::ControlServer;
 use crate::http::Health;
 use crate::metrics::{self, Page};
-use crate::net::{Mode, NetConfig, NetLimits, spawn};
+use crate::net::{Mode, Names, NetConfig, NetLimits, spawn};
 use crate::state::{
     DirectoryFiles, LoadedDirectory, ReplayLog, ReplayWriter, StateDir, load_identity,
 };
@@ -52,30 +55,40 @@ const STORE_FILE: &str = "mailboxes.db";
 /// # Errors
 /// What kept it from starting: each says what to do.
 pub async fn run_node(config: NodeConfig, mut outside: Outside) -> Result<(), Failure> {
-    let params = super::load_parameters(&config.network)?;
-    config.check(&params).map_err(Failure::usage)?;
-    let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
+    let first = super::load_parameters(&config.network)?;
     let dir = StateDir::open(&config.dir)?;
     let identity = Arc::new(load_identity(dir.path()).map_err(Failure::usage)?);
-    check_role(&params, &identity.id(), config.role)?;
-    let family = config.family_in(&params, &identity.id());
-    let family = family.map_err(Failure::usage)?;
     let mut stops = outside.stops().map_err(Failure::failed)?;
+    let mut leaves_by = None;
     loop {
+        let clock = Clock::start();
+        let kept = DirectoryFiles::open(dir.path())?.successors()?;
+        let params = Arc::new((*first).clone().at(&kept, clock.now()));
+        config.check(&params).map_err(Failure::usage)?;
+        let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
+        check_role(&params, &identity.id(), config.role)?;
+        let family = config.family_in(&params, &identity.id());
+        let family = family.map_err(Failure::usage)?;
         let told = outside.addresses.as_ref();
         let told = told.map(|told| told.borrow().clone());
         let told = told.filter(|told| !told.is_empty());
         let starting = Starting {
-            params: Arc::clone(&params),
+            params,
             config: config.clone(),
-            addresses: told.unwrap_or_else(|| addresses.clone()),
+            addresses: told.unwrap_or(addresses),
             family,
             identity: Arc::clone(&identity),
-            clock: Clock::start(),
+            clock,
+            leaves_by,
         };
         let told = (&mut stops, &mut outside.addresses);
-        match starting.run(&dir, outside.announcer, told).await? {
+        let ended;
+        (ended, leaves_by) = starting.run(&dir, outside.announcer, told).await?;
+        match ended {
             Ended::Stopped => break,
+            Ended::Succeeded => tracing::info!(
+                "other values of the network count from now on: the node begins anew with them"
+            ),
             Ended::ClockSet => tracing::warn!(
                 "this machine's clock, which was off, has been set: the node begins anew by what it says now"
             ),
@@ -112,6 +125,8 @@ struct Starting {
     family: Option<FamilyProof>,
     identity: Arc<Identity>,
     clock: Clock,
+    /// By when it leaves, if it was asked to before it began anew.
+    leaves_by: Option<Time>,
 }
 
 impl Starting {
@@ -120,7 +135,7 @@ impl Starting {
         dir: &StateDir,
         announcer: Announcer,
         (stops, moved): (&mut Stops, &mut Option<watch::Receiver<Vec<Address>>>),
-    ) -> Result<Ended, Failure> {
+    ) -> Result<(Ended, Option<Time>), Failure> {
         let (done_in, done) = mpsc::channel(INPUTS);
         let (processed_in, processed) = mpsc::channel(INPUTS);
         let (reports_in, reports) = mpsc::channel(4);
@@ -135,7 +150,8 @@ impl Starting {
         let (disk, replay, loaded) = self.open_files(dir, &done_in)?;
         let store = self.open_store(dir, &done_in)?;
         let jobs = JobThreads::spawn(&done_in).map_err(Failure::failed)?;
-        drop(done_in);
+        let successor = SuccessorFile::new(dir, &self.params, done_in);
+        successor.look();
         let setup = self.setup(loaded);
         let node = Node::new(setup, &mut seeded()?, self.clock.now());
         let frames = Frames::new(Arc::clone(node.intake()), self.clock);
@@ -158,6 +174,7 @@ impl Starting {
         };
         let place = (Arc::clone(&self.params), self.config.engine.backend());
         let mut host = Host::new(self.clock, node, net.clone(), threads, announcer, place);
+        host.go_on_leaving(self.leaves_by);
         let inputs = Inputs {
             net: events,
             processed,
@@ -165,7 +182,9 @@ impl Starting {
             reports,
         };
         let asked = (stops, self.config.drain);
-        let (ended, mut events) = host.run(inputs, asked, moved).await;
+        let (ended, mut events) = host.run(inputs, asked, (moved, &successor)).await;
+        let leaves_by = host.node.leaves_by();
+        drop(successor);
         frames.close();
         // What is in the rings leaves, and peers are told.
         net.shutdown();
@@ -179,7 +198,7 @@ impl Starting {
             // It lets go of its socket.
             let _ = server.await;
         }
-        Ok(ended)
+        Ok((ended, leaves_by))
     }
 
     /// Tells the operator how the node is, on the socket in its directory, until the task is aborted. It is no reason
@@ -297,7 +316,7 @@ impl Starting {
         let links = &self.config.links;
         NetConfig {
             secret: self.identity.to_bytes(),
-            network: self.params.hash(),
+            names: Names::of(&self.params, self.clock.now()),
             reach: self.params.reach(),
             clock: self.clock,
             mode: Mode::Node,

@@ -15,6 +15,7 @@ use crate::control::Handler;
 use crate::control::protocol::{
     BesideStatus, ClockStatus, DiskStatus, EpochStatus, Event, LinkStatus, MemoryStatus,
     NextStatus, NodeStatus, NodeTrouble, ReachStatus, Refusal, RefusalCode, Request, Response,
+    SuccessorStatus,
 };
 use crate::metrics::resident_bytes;
 use crate::net::Way;
@@ -108,6 +109,11 @@ impl Operator {
                 has_place: next.has_place,
                 usable_in_secs: seconds_until(next.usable, now),
             },
+            successor: standing.follows.map(|(hash, epoch)| SuccessorStatus {
+                hash: hash.to_string(),
+                epoch: epoch.number(),
+                in_secs: seconds_until(self.params.start_of(epoch), now),
+            }),
             clock: ClockStatus {
                 families: clock.families as u64,
                 ahead_secs: clock.ahead_us.map(|micros| (micros / 1000) as f64 / 1e3),
