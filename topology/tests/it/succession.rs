@@ -148,6 +148,27 @@ fn epochs_become_longer_or_shorter() {
     }
 }
 
+/// Nobody agrees on the first document before its moment: it is agreed on after that, from one of the old values.
+#[test]
+fn the_first_document_by_other_values_may_be_late() {
+    let mut net = net(12);
+    net.run_to(5, 100);
+    let successor = signed(&net, file(&net, 9, one_layer), 9);
+    hand_in(&mut net, 0, &successor);
+    net.run_to(8, 600);
+    let last = net.agreed(8);
+    net.partition(|index| u8::from(index % 2 == 0));
+    net.run_to(8, 999);
+    succeed(&mut net, &successor);
+    net.run_to(9, 100);
+    assert_eq!(net.agreed(8).hash(), last.hash(), "it stays in force");
+    net.heal();
+    net.run_to(11, 20);
+    let document = net.agreed(11);
+    assert_eq!(document.layers(), 1);
+    assert!(document.height() > last.height().next());
+}
+
 #[test]
 fn too_few_signatures_change_nothing() {
     let mut net = net(20);
