@@ -38,6 +38,7 @@ use crate::net::{Mode, NetConfig, NetLimits, spawn};
 use crate::state::{
     DirectoryFiles, LoadedDirectory, ReplayLog, ReplayWriter, StateDir, load_identity,
 };
+use crate::upnp::{Forwarding, Told};
 
 /// Unwrapped packets, and what threads have done, that wait for the loop.
 const INPUTS: usize = 4096;
@@ -144,11 +145,16 @@ impl Starting {
             .spawn_workers(self.config.unwrap_threads, &processed_in)
             .map_err(|error| self.no_threads(&error))?;
         drop(processed_in);
-        let control = self.serve_operator(dir, reports_in.clone());
         let exporter = match self.config.metrics {
-            Some(address) => Some(serve_metrics(address, reports_in, export, health).await?),
+            Some(address) => {
+                let reports = reports_in.clone();
+                Some(serve_metrics(address, reports, export, health).await?)
+            }
             None => None,
         };
+        let router = self.ask_router(moved.clone());
+        let told = router.as_ref().map(Forwarding::told);
+        let control = self.serve_operator(dir, reports_in, told);
 
         let threads = Threads {
             store,
@@ -169,6 +175,9 @@ impl Starting {
         frames.close();
         // What is in the rings leaves, and peers are told.
         net.shutdown();
+        if let Some(router) = router {
+            router.stop().await;
+        }
         let closed = async { while events.recv().await.is_some() {} };
         if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
             tracing::warn!("some connections did not close in time");
@@ -188,6 +197,7 @@ impl Starting {
         &self,
         dir: &StateDir,
         reports: mpsc::Sender<oneshot::Sender<Report>>,
+        router: Option<watch::Receiver<Told>>,
     ) -> Option<tokio::task::JoinHandle<()>> {
         let server = match ControlServer::bind(dir.path()) {
             Ok(server) => server,
@@ -203,9 +213,27 @@ impl Starting {
             clock: self.clock,
             started: self.clock.now(),
             replay_most: self.config.relay.replay_bytes(&self.params),
+            router,
             reports,
         };
         Some(tokio::spawn(server.serve(Arc::new(operator))))
+    }
+
+    /// Has the router forward the node's ports, if it is to. Who can't be asked keeps no node from its work.
+    fn ask_router(&self, moved: Option<watch::Receiver<Vec<Address>>>) -> Option<Forwarding> {
+        if !self.config.upnp {
+            return None;
+        }
+        let first = self.addresses.clone();
+        let advertised = move || {
+            let told = moved.as_ref().map(|moved| moved.borrow().clone());
+            let told = told.filter(|addresses| !addresses.is_empty());
+            told.unwrap_or_else(|| first.clone())
+        };
+        let forwarding = Forwarding::start(&self.config.listen, advertised);
+        forwarding
+            .inspect_err(|error| tracing::warn!(%error, "the router is not asked for ports (upnp)"))
+            .ok()
     }
 
     /// The system lets the process have fewer threads.
