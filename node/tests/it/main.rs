@@ -40,3 +40,4 @@ mod relay;
 mod scene;
 mod state;
 mod threats;
+mod upnp;

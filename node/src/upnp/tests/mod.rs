@@ -2,242 +2,24 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::net::{SocketAddr, SocketAddrV4};
+mod router;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use rupnp::http::uri::PathAndQuery;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-
+use self::router::{Answer, Router, description, done, refused, willing};
 use super::*;
 
 /// How long a test waits for what has to come.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Longer than that.
 const FOR_EVER: Duration = Duration::from_secs(300);
-const OUTSIDE: &str = "9.9.60.1";
 const TCP: &str = "/ip4/9.9.60.1/tcp/4140";
 const QUIC: &str = "/ip4/9.9.60.1/udp/4141/quic-v1";
 
-/// What a router was asked.
-struct Question {
-    head: String,
-    body: String,
-}
-
-impl Question {
-    /// The action, or nothing of a question for the description.
-    fn action(&self) -> &str {
-        let named = self.head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("soapaction").then_some(value)
-        });
-        let named = named.and_then(|value| value.trim().trim_matches('"').split_once('#'));
-        named.map_or("", |(_, action)| action)
-    }
-
-    fn value(&self, name: &str) -> &str {
-        let (_, rest) = self.body.split_once(&format!("<{name}>")).unwrap();
-        rest.split_once(&format!("</{name}>")).unwrap().0
-    }
-
-    fn values<const N: usize>(&self, names: [&str; N]) -> [&str; N] {
-        names.map(|name| self.value(name))
-    }
-}
-
-enum Answer {
-    Says(u16, String),
-    Silence,
-    /// These, again and again.
-    Endless(&'static [u8]),
-}
-
-/// A router on this machine.
-struct Router {
-    at: SocketAddrV4,
-    asked: mpsc::Receiver<Question>,
-    serving: JoinHandle<()>,
-}
-
-impl Drop for Router {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-impl Router {
-    async fn new(answer: impl Fn(&Question) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let SocketAddr::V4(at) = listener.local_addr().unwrap() else {
-            unreachable!("it was bound to IPv4");
-        };
-        let (tell, asked) = mpsc::channel(1024);
-        let answer = Arc::new(answer);
-        let serving = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let (tell, answer) = (tell.clone(), Arc::clone(&answer));
-                tokio::spawn(serve(stream, at, tell, move |question| answer(question)));
-            }
-        });
-        Self { at, asked, serving }
-    }
-
-    fn location(&self) -> Location {
-        Location {
-            router: self.at,
-            path: PathAndQuery::from_static("/rootDesc.xml"),
-        }
-    }
-
-    /// Forwards two ports by this router.
-    fn forwarding(&self, terms: Terms) -> Forwarding {
-        forwarding(vec![self.location()], terms, &[TCP, QUIC])
-    }
-
-    /// The next question of this kind.
-    async fn next(&mut self, action: &str) -> Question {
-        let coming = async {
-            loop {
-                let question = self.asked.recv().await.unwrap();
-                if question.action() == action {
-                    return question;
-                }
-            }
-        };
-        let coming = tokio::time::timeout(DEADLINE, coming).await;
-        coming.unwrap_or_else(|_| panic!("nobody asks for {action}"))
-    }
-
-    /// The questions so far of this kind.
-    fn so_far(&mut self, action: &str) -> Vec<Question> {
-        let asked = std::iter::from_fn(|| self.asked.try_recv().ok());
-        asked.filter(|asked| asked.action() == action).collect()
-    }
-}
-
-async fn serve(
-    mut stream: TcpStream,
-    at: SocketAddrV4,
-    tell: mpsc::Sender<Question>,
-    answer: impl Fn(&Question) -> Answer,
-) {
-    let Some(question) = read(&mut stream).await else {
-        return;
-    };
-    // As routers do: who names another machine comes by way of a browser.
-    let is_named = question.head.contains(&format!("host: {at}\r\n"));
-    let answer = match is_named {
-        true => answer(&question),
-        false => Answer::Says(404, String::new()),
-    };
-    tell.send(question).await.unwrap();
-    match answer {
-        Answer::Says(status, body) => {
-            let length = body.len();
-            let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n");
-            // Who asked may have gone away.
-            let _ = stream.write_all((head + &body).as_bytes()).await;
-        }
-        Answer::Silence => {}
-        Answer::Endless(piece) => {
-            let piece = piece.repeat(1024);
-            // Enough for the test to fail and this machine to live on.
-            for _ in 0..(64 << 20) / piece.len() {
-                if stream.write_all(&piece).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-    // Until the other side closes it.
-    let _ = stream.read(&mut [0]).await;
-}
-
-async fn read(stream: &mut TcpStream) -> Option<Question> {
-    let mut bytes = Vec::new();
-    loop {
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-        let text = String::from_utf8(bytes.clone()).unwrap();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "));
-        if body.len() == length.map_or(0, |length| length.parse().unwrap()) {
-            let (head, body) = (format!("{head}\r\n"), body.to_owned());
-            return Some(Question { head, body });
-        }
-    }
-}
-
-/// A router's description, in the form that they have, with this service.
-fn description(service: &str) -> Answer {
-    let device = |kind: &str, within: &str| {
-        format!(
-            "<device><deviceType>urn:schemas-upnp-org:device:{kind}:1</deviceType>\
-             <friendlyName>a router</friendlyName>{within}</device>"
-        )
-    };
-    let service = format!(
-        "<serviceList><service><serviceType>urn:schemas-upnp-org:service:{service}</serviceType>\
-         <serviceId>urn:upnp-org:serviceId:it</serviceId><SCPDURL>/it.xml</SCPDURL>\
-         <controlURL>/control</controlURL><eventSubURL>/events</eventSubURL></service></serviceList>"
-    );
-    let connection = device("WANConnectionDevice", &service);
-    let wan = device(
-        "WANDevice",
-        &format!("<deviceList>{connection}</deviceList>"),
-    );
-    let root = device(
-        "InternetGatewayDevice",
-        &format!("<deviceList>{wan}</deviceList>"),
-    );
-    let text = format!(
-        "<?xml version=\"1.0\"?><root xmlns=\"urn:schemas-upnp-org:device-1-0\">{root}</root>"
-    );
-    Answer::Says(200, text)
-}
-
-/// What an action answers.
-fn done(action: &str, values: &str) -> Answer {
-    let text = format!(
-        "<?xml version=\"1.0\"?><s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>\
-         <u:{action}Response xmlns:u=\"urn:schemas-upnp-org:service:WANIPConnection:1\">{values}\
-         </u:{action}Response></s:Body></s:Envelope>"
-    );
-    Answer::Says(200, text)
-}
-
-/// What a router answers that refuses, with this status and UPnP's code.
-fn refused(status: u16, code: u16) -> Answer {
-    let text = format!(
-        "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body><s:Fault>\
-         <faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring><detail>\
-         <UPnPError xmlns=\"urn:schemas-upnp-org:control-1-0\"><errorCode>{code}</errorCode></UPnPError>\
-         </detail></s:Fault></s:Body></s:Envelope>"
-    );
-    Answer::Says(status, text)
-}
-
-/// A router that does what it is asked.
-fn willing(question: &Question) -> Answer {
-    match question.action() {
-        "" => description("WANIPConnection:1"),
-        "GetExternalIPAddress" => {
-            let value = format!("<NewExternalIPAddress>{OUTSIDE}</NewExternalIPAddress>");
-            done("GetExternalIPAddress", &value)
-        }
-        action => done(action, ""),
-    }
+/// Forwards two ports by this router.
+fn through(router: &Router, terms: Terms) -> Forwarding {
+    forwarding(vec![router.location()], terms, &[TCP, QUIC])
 }
 
 fn forwarding(routers: Vec<Location>, terms: Terms, advertised: &[&str]) -> Forwarding {
@@ -284,7 +66,7 @@ async fn each_port_is_forwarded_renewed_and_closed_in_the_end() {
     let mut router = Router::new(willing).await;
     let lease = Duration::from_secs(2);
     let terms = Terms { lease, ..patient() };
-    let forwarding = router.forwarding(terms);
+    let forwarding = through(&router, terms);
     let inner = [
         "NewInternalPort",
         "NewInternalClient",
@@ -320,7 +102,7 @@ async fn each_port_is_forwarded_renewed_and_closed_in_the_end() {
 #[tokio::test]
 async fn a_lease_is_an_hour_and_ports_are_closed_for_who_goes_away() {
     let mut router = Router::new(willing).await;
-    let forwarding = router.forwarding(Terms::default());
+    let forwarding = through(&router, Terms::default());
     let asked = router.next("AddPortMapping").await;
     assert_eq!(asked.value("NewLeaseDuration"), "3600");
     told(&forwarding).await;
@@ -339,7 +121,7 @@ async fn a_router_that_refuses_is_told_asked_again_and_nothing_of_others_is_clos
         })
         .await;
         let again = Duration::from_millis(50);
-        let forwarding = router.forwarding(Terms { again, ..patient() });
+        let forwarding = through(&router, Terms { again, ..patient() });
         let told = told(&forwarding).await;
         assert_eq!(told.forwarded, [QUIC.parse().unwrap()]);
         let trouble = told.trouble.unwrap();
@@ -371,7 +153,7 @@ async fn a_router_that_knows_no_leases_forwards_for_always() {
     })
     .await;
     let lease = Duration::from_secs(2);
-    let forwarding = router.forwarding(Terms { lease, ..patient() });
+    let forwarding = through(&router, Terms { lease, ..patient() });
     let mut leases = Vec::new();
     while leases.len() < 6 {
         let asked = router.next("AddPortMapping").await;
@@ -397,7 +179,7 @@ async fn a_router_that_is_silent_holds_nothing_up() {
             _ => willing(question),
         });
         let router = router.await;
-        let forwarding = router.forwarding(short);
+        let forwarding = through(&router, short);
         let trouble = trouble(&forwarding).await;
         assert!(trouble.contains("does not answer in time"), "{trouble}");
         stopped(forwarding).await;
@@ -411,7 +193,7 @@ async fn who_stops_while_the_router_is_silent_does_not_wait_and_what_may_be_open
         _ => willing(question),
     })
     .await;
-    let forwarding = router.forwarding(patient());
+    let forwarding = through(&router, patient());
     router.next("AddPortMapping").await;
     stopped(forwarding).await;
     let closed = router.so_far("DeletePortMapping");
@@ -454,7 +236,7 @@ async fn nonsense_and_answers_without_end_are_told_at_once() {
             _ => willing(question),
         });
         let router = router.await;
-        let forwarding = router.forwarding(patient());
+        let forwarding = through(&router, patient());
         let trouble = trouble(&forwarding).await;
         let expected = "what the router answers can't be read";
         assert!(trouble.contains(expected), "{index}: {trouble}");
@@ -474,7 +256,7 @@ async fn what_is_no_router_or_has_no_outside_is_told_as_that() {
     });
     let cut_off = cut_off.await;
     for router in [&other, &cut_off] {
-        let forwarding = router.forwarding(patient());
+        let forwarding = through(&router, patient());
         let trouble = trouble(&forwarding).await;
         let expected = "no port is forwarded: the router has no connection to the outside";
         assert!(trouble.contains(expected), "{trouble}");
@@ -538,7 +320,7 @@ async fn what_others_are_told_is_held_against_what_the_router_has_outside() {
         _ => willing(question),
     });
     let behind = behind.await;
-    let forwarding = behind.forwarding(patient());
+    let forwarding = through(&behind, patient());
     let told = told(&forwarding).await;
     assert_eq!(told.forwarded.len(), 2);
     let trouble = told.trouble.unwrap();
@@ -570,7 +352,7 @@ async fn what_is_told_changes_with_what_the_router_does() {
         again: Duration::from_millis(50),
         ..patient()
     };
-    let forwarding = router.forwarding(terms);
+    let forwarding = through(&router, terms);
     let mut told = forwarding.told();
     for full in [false, true, false] {
         is_full.store(full, Ordering::SeqCst);
