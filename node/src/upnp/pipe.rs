@@ -38,7 +38,11 @@ pub(super) async fn exchange<T>(
     in_time.unwrap_or(Err(UpnpError::Late))
 }
 
-/// Carries one connection, until the router has answered or has said too much.
+/// Carries one connection, until the router has answered or has said too much. Whatever fails once there is a router,
+/// who asks gets to know it by what comes, or does not.
+///
+/// # Errors
+/// There is no connection to the router.
 async fn carry(listener: TcpListener, own: SocketAddr, router: SocketAddrV4) -> io::Result<()> {
     let (mut asks, _) = listener.accept().await?;
     drop(listener);
@@ -60,10 +64,11 @@ async fn carry(listener: TcpListener, own: SocketAddr, router: SocketAddrV4) -> 
         tokio::io::copy(&mut answer, &mut to_us).await?;
         to_us.shutdown().await
     };
-    tokio::select! {
+    let _: io::Result<()> = tokio::select! {
         failed = there => failed,
         done = back => done,
-    }
+    };
+    Ok(())
 }
 
 /// What comes up to the end of a head, with what came with it.

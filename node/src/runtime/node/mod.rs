@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures::future::OptionFuture;
 use shoal_proto::NodeId;
 use shoal_provider::{SqliteOptions, SqliteStore};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
@@ -175,11 +176,11 @@ impl Starting {
         frames.close();
         // What is in the rings leaves, and peers are told.
         net.shutdown();
-        if let Some(router) = router {
-            router.stop().await;
-        }
         let closed = async { while events.recv().await.is_some() {} };
-        if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
+        let closed = tokio::time::timeout(CLOSE_PATIENCE, closed);
+        let router = OptionFuture::from(router.map(Forwarding::stop));
+        let (closed, _) = tokio::join!(closed, router);
+        if closed.is_err() {
             tracing::warn!("some connections did not close in time");
         }
         tokio::task::block_in_place(|| finish(host.threads, workers));

@@ -256,7 +256,7 @@ async fn what_is_no_router_or_has_no_outside_is_told_as_that() {
     });
     let cut_off = cut_off.await;
     for router in [&other, &cut_off] {
-        let forwarding = through(&router, patient());
+        let forwarding = through(router, patient());
         let trouble = trouble(&forwarding).await;
         let expected = "no port is forwarded: the router has no connection to the outside";
         assert!(trouble.contains(expected), "{trouble}");
