@@ -54,9 +54,12 @@ async fn trouble(forwarding: &Forwarding) -> String {
     told(forwarding).await.trouble.unwrap_or_default()
 }
 
+/// Stops it, and waits for the thread itself, which has its own deadline.
 async fn stopped(forwarding: Forwarding) {
-    let stopped = tokio::time::timeout(DEADLINE, forwarding.stop()).await;
-    stopped.expect("it does not stop");
+    let Forwarding { stop, ended, .. } = forwarding;
+    stop.send(()).unwrap();
+    let ended = tokio::time::timeout(DEADLINE, ended).await;
+    assert!(ended.is_ok(), "it does not stop");
 }
 
 const NAMES: [&str; 3] = ["NewProtocol", "NewExternalPort", "NewRemoteHost"];
@@ -199,6 +202,25 @@ async fn who_stops_while_the_router_is_silent_does_not_wait_and_what_may_be_open
     let closed = router.so_far("DeletePortMapping");
     let closed: Vec<_> = closed.iter().map(|asked| asked.values(NAMES)).collect();
     assert_eq!(closed, [["TCP", "4140", ""]]);
+}
+
+#[tokio::test]
+async fn a_router_that_does_not_say_that_it_has_closed_a_port_is_not_waited_for() {
+    let mut router = Router::new(|question| match question.action() {
+        "DeletePortMapping" => Answer::Silence,
+        _ => willing(question),
+    })
+    .await;
+    let leave = Duration::from_millis(200);
+    for alone in [false, true] {
+        let forwarding = through(&router, Terms { leave, ..patient() });
+        told(&forwarding).await;
+        match alone {
+            true => stopped(forwarding).await,
+            false => forwarding.stop().await,
+        }
+        assert_eq!(router.so_far("DeletePortMapping").len(), 2);
+    }
 }
 
 /// A description that goes as deep as an answer has room for.
