@@ -34,6 +34,8 @@ pub struct NodeFile {
     pub listen: Vec<String>,
     /// Multiaddresses that others dial; empty for those of `listen`.
     pub advertise: Vec<String>,
+    /// Have the router of a home network forward the ports of `listen`.
+    pub upnp: bool,
     /// The public key of the operator's family, and its signature for this node; empty for none.
     pub family: String,
     /// 0 is unknown; each further class is about twice the packets per second.
@@ -149,6 +151,7 @@ impl Default for NodeFile {
                 .map(str::to_owned)
                 .to_vec(),
             advertise: Vec::new(),
+            upnp: false,
             family: String::new(),
             capacity_class: 0,
             drain: Span::from_secs(9_000),
@@ -237,6 +240,8 @@ pub struct NodeConfig {
     /// What others dial, as the user set it. Empty if the addresses that the node listens on are
     /// to be used.
     pub advertise: Vec<Address>,
+    /// Whether the router is asked to forward the ports that the node listens on.
+    pub upnp: bool,
     /// The operator's family, if the node is of one.
     pub family: Option<FamilyClaim>,
     /// The capacity class for the descriptor.
@@ -360,6 +365,7 @@ impl NodeConfig {
             network: layered.resolve("network", base, &file.network),
             listen,
             advertise,
+            upnp: file.upnp,
             family,
             capacity_class: file.capacity_class,
             drain: file.drain,

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use key::{BadKey, IdempotencyKey};
 pub use node::{
     BesideStatus, ClockStatus, DiskStatus, EpochStatus, LinkStatus, MemoryStatus, NextStatus,
-    NodeStatus, NodeTrouble, ReachStatus, SuccessorStatus,
+    NodeStatus, NodeTrouble, ReachStatus, RouterStatus, SuccessorStatus,
 };
 pub use status::{MessageState, Outgoing, OutgoingPage, Progress, Status};
 

@@ -108,6 +108,7 @@ fn values_have_the_type_of_their_key() {
         ("SHOAL_STORAGE_TOTAL", "3 MiB"),
         ("SHOAL_QUEUES_POOL_PACKETS", "7"),
         ("SHOAL_METRICS_ALLOW_PUBLIC", "true"),
+        ("SHOAL_UPNP", "true"),
         ("SHOAL_LOG", "trace"),
     ];
     let values = parse("", &environment, &[]).unwrap().values;
@@ -119,6 +120,7 @@ fn values_have_the_type_of_their_key() {
     assert_eq!(values.storage.total.as_bytes(), 3 << 20);
     assert_eq!(values.queues.pool_packets, 7);
     assert!(values.metrics.allow_public);
+    assert!(values.upnp);
     assert_eq!(values.log.level.as_str(), "trace");
 }
 

@@ -41,3 +41,4 @@ mod relay;
 mod scene;
 mod state;
 mod threats;
+mod upnp;

@@ -37,6 +37,9 @@ pub struct NodeStatus {
     pub links: LinkStatus,
     /// Whether those reach it that dial it to see that.
     pub reach: ReachStatus,
+    /// What the router forwards, if it is asked to; none if it is not.
+    #[serde(default)]
+    pub router: Option<RouterStatus>,
     /// Frames that came in, since it started.
     pub received: u64,
     /// Of those, what was passed on.
@@ -125,6 +128,15 @@ pub struct ReachStatus {
     pub suspended: bool,
     /// Seconds until it stops at the latest, if it leaves.
     pub leaves_in_secs: Option<u64>,
+}
+
+/// What has come of asking the router for ports, the last time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouterStatus {
+    /// Where the router says that others reach the node, as multiaddresses; one for each port that it forwards.
+    pub forwarded: Vec<String>,
+    /// What is wrong, and what to do about it.
+    pub trouble: Option<String>,
 }
 
 /// With whom a node is linked, and how.

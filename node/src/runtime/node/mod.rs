@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures::future::OptionFuture;
 use shoal_proto::{NodeId, Time};
 use shoal_provider::{SqliteOptions, SqliteStore};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
@@ -41,6 +42,7 @@ use crate::net::{Mode, Names, NetConfig, NetLimits, spawn};
 use crate::state::{
     DirectoryFiles, LoadedDirectory, ReplayLog, ReplayWriter, StateDir, load_identity,
 };
+use crate::upnp::{Forwarding, Told};
 
 /// Unwrapped packets, and what threads have done, that wait for the loop.
 const INPUTS: usize = 4096;
@@ -160,11 +162,16 @@ impl Starting {
             .spawn_workers(self.config.unwrap_threads, &processed_in)
             .map_err(|error| self.no_threads(&error))?;
         drop(processed_in);
-        let control = self.serve_operator(dir, reports_in.clone());
         let exporter = match self.config.metrics {
-            Some(address) => Some(serve_metrics(address, reports_in, export, health).await?),
+            Some(address) => {
+                let reports = reports_in.clone();
+                Some(serve_metrics(address, reports, export, health).await?)
+            }
             None => None,
         };
+        let router = self.ask_router(moved.clone());
+        let told = router.as_ref().map(Forwarding::told);
+        let control = self.serve_operator(dir, reports_in, told);
 
         let threads = Threads {
             store,
@@ -189,7 +196,10 @@ impl Starting {
         // What is in the rings leaves, and peers are told.
         net.shutdown();
         let closed = async { while events.recv().await.is_some() {} };
-        if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
+        let closed = tokio::time::timeout(CLOSE_PATIENCE, closed);
+        let router = OptionFuture::from(router.map(Forwarding::stop));
+        let (closed, _) = tokio::join!(closed, router);
+        if closed.is_err() {
             tracing::warn!("some connections did not close in time");
         }
         tokio::task::block_in_place(|| finish(host.threads, workers));
@@ -207,6 +217,7 @@ impl Starting {
         &self,
         dir: &StateDir,
         reports: mpsc::Sender<oneshot::Sender<Report>>,
+        router: Option<watch::Receiver<Told>>,
     ) -> Option<tokio::task::JoinHandle<()>> {
         let server = match ControlServer::bind(dir.path()) {
             Ok(server) => server,
@@ -222,9 +233,27 @@ impl Starting {
             clock: self.clock,
             started: self.clock.now(),
             replay_most: self.config.relay.replay_bytes(&self.params),
+            router,
             reports,
         };
         Some(tokio::spawn(server.serve(Arc::new(operator))))
+    }
+
+    /// Has the router forward the node's ports, if it is to. Who can't be asked keeps no node from its work.
+    fn ask_router(&self, moved: Option<watch::Receiver<Vec<Address>>>) -> Option<Forwarding> {
+        if !self.config.upnp {
+            return None;
+        }
+        let first = self.addresses.clone();
+        let advertised = move || {
+            let told = moved.as_ref().map(|moved| moved.borrow().clone());
+            let told = told.filter(|addresses| !addresses.is_empty());
+            told.unwrap_or_else(|| first.clone())
+        };
+        let forwarding = Forwarding::start(&self.config.listen, advertised);
+        forwarding
+            .inspect_err(|error| tracing::warn!(%error, "the router is not asked for ports (upnp)"))
+            .ok()
     }
 
     /// The system lets the process have fewer threads.

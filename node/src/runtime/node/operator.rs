@@ -8,19 +8,20 @@ use shoal_mix::DropReason;
 use shoal_proto::{NodeId, Time};
 use shoal_roles::node::{Linked, Standing};
 use shoal_topology::NetworkParameters;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::host::Report;
 use crate::control::Handler;
 use crate::control::protocol::{
     BesideStatus, ClockStatus, DiskStatus, EpochStatus, Event, LinkStatus, MemoryStatus,
     NextStatus, NodeStatus, NodeTrouble, ReachStatus, Refusal, RefusalCode, Request, Response,
-    SuccessorStatus,
+    RouterStatus, SuccessorStatus,
 };
 use crate::metrics::resident_bytes;
 use crate::net::Way;
 use crate::runtime::clock::Clock;
 use crate::state::free_bytes;
+use crate::upnp::Told;
 
 /// How long the loop may take to say how it is before it is held to be stuck, as at `/healthz`.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,6 +35,8 @@ pub(super) struct Operator {
     pub(super) started: Time,
     /// Bytes that the replay filters take at most.
     pub(super) replay_most: u64,
+    /// What has come of asking the router for ports, if it is asked.
+    pub(super) router: Option<watch::Receiver<Told>>,
     pub(super) reports: mpsc::Sender<oneshot::Sender<Report>>,
 }
 
@@ -126,6 +129,7 @@ impl Operator {
                 open: open.collect(),
             },
             reach: reach(standing, now),
+            router: self.router.as_ref().map(|told| router(&told.borrow())),
             received: figures.books.counters.received,
             forwarded: figures.books.counters.forwarded,
             dropped: dropped.filter(|(_, count)| *count > 0).collect(),
@@ -153,6 +157,13 @@ fn reach(standing: &Standing, now: Time) -> ReachStatus {
         missed_at: missed.collect(),
         suspended: standing.suspended,
         leaves_in_secs: standing.leaves_by.map(|by| seconds_until(by, now)),
+    }
+}
+
+fn router(told: &Told) -> RouterStatus {
+    RouterStatus {
+        forwarded: told.forwarded.iter().map(ToString::to_string).collect(),
+        trouble: told.trouble.clone(),
     }
 }
 
