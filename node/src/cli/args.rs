@@ -210,7 +210,8 @@ Examples:
   shoal network check network.toml --json | jq '.findings[] | select(.level != \"ok\")'
 
 Exit codes: 0 if a network can run with it, 2 if something has to be mended first, and with --strict 11
-if there are warnings only. Whatever changes in the file of a network that runs makes another network.")]
+if there are warnings only. Whatever changes in the file of a network that runs makes another network; its values change by
+`shoal network successor`.")]
 pub(super) struct NetworkCheck {
     /// The file.
     pub(super) file: PathBuf,

@@ -152,6 +152,8 @@ async fn values_change_while_messages_pass() {
     for node in &mut nodes {
         node.event_within("ready", 2 * LONG).await;
     }
+    let doctor = place.run(&["node", "doctor", "--dir", "mix-2"]).await;
+    assert_eq!(doctor.status.code(), Some(0), "{}", said(&doctor));
     alice.event("online").await;
     assert_eq!(status(&place, "alice").await["network_hash"], new);
     assert_eq!(send(&place, bobs, "after").await["state"], "stored");

@@ -220,7 +220,7 @@ impl Documents {
                         answers: Arc::clone(&answers),
                         trust: kept.trust.clone(),
                         known: Arc::clone(&self.known),
-                        next: self.next.clone(),
+                        next: self.next.clone().map(Box::new),
                     },
                 };
                 fetch.verifying = Some(answers);

@@ -24,7 +24,7 @@ pub(super) enum Work {
         /// The documents that are known, of which others may be changes.
         known: Arc<View>,
         /// The file that is to follow on the network's.
-        next: Option<Successor>,
+        next: Option<Box<Successor>>,
     },
     /// An amendment that the entry has shown, by the seats that it names.
     Amendment {
@@ -86,7 +86,7 @@ impl SessionJob {
                 next,
             } => {
                 hash.update([1]);
-                let next = next.as_ref().map(Successor::hash);
+                let next = next.as_ref().map(|next| next.hash());
                 hash.update(next.map_or([0; 32], |next| *next.as_bytes()));
                 hash.update(answers.key());
                 hash.update(trust.since().number().to_le_bytes());

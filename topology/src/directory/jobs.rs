@@ -113,7 +113,7 @@ impl DirectoryJob {
                             .unwrap_or(SuccessionError::None)),
                     }
                 });
-                Found::Successor(checked)
+                Found::Successor(Box::new(checked))
             }
             Task::Form(recipe) => {
                 let formed = Document::form_by(&rules, &recipe.place, &recipe.descriptors);
@@ -286,7 +286,7 @@ pub(super) enum Found {
     Evidence(Arc<[u8]>, Result<Box<Evidence>, MessageError>),
     Answer(Arc<[u8]>, Option<Arc<Reading>>),
     Chain(Arc<[u8]>, Option<Arc<Chained>>),
-    Successor(Result<Successor, SuccessionError>),
+    Successor(Box<Result<Successor, SuccessionError>>),
     Formed(Arc<Recipe>, Result<(Arc<Document>, Seats), DocumentError>),
     Judged(DocumentHash, Result<Judged, DocumentError>),
     Worked(Applicant, u32, Option<Work>),

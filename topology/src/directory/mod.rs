@@ -319,7 +319,7 @@ impl<R: CryptoRng> Directory<R> {
                 }
             }
             Found::Worked(applicant, nonce, work) => self.worked(now, &applicant, nonce, work),
-            Found::Successor(checked) => self.successor_checked(checked),
+            Found::Successor(checked) => self.successor_checked(*checked),
         }
     }
 

@@ -40,7 +40,7 @@ use crate::http::Health;
 use crate::metrics::{self, Page};
 use crate::net::{Mode, Names, NetConfig, NetLimits, spawn};
 use crate::state::{
-    DirectoryFiles, LoadedDirectory, ReplayLog, ReplayWriter, StateDir, load_identity,
+    DirectoryFiles, LoadedDirectory, ReplayLog, ReplayWriter, StateDir, load_identity, successors,
 };
 use crate::upnp::{Forwarding, Told};
 
@@ -64,7 +64,7 @@ pub async fn run_node(config: NodeConfig, mut outside: Outside) -> Result<(), Fa
     let mut leaves_by = None;
     loop {
         let clock = Clock::start();
-        let kept = DirectoryFiles::open(dir.path())?.successors()?;
+        let kept = successors(dir.path())?;
         let params = Arc::new((*first).clone().at(&kept, clock.now()));
         config.check(&params).map_err(Failure::usage)?;
         let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
