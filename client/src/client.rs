@@ -79,7 +79,7 @@ impl<R: CryptoRng> Client<R> {
         let profile = *params.profile(&config.profile).ok_or_else(unknown)?;
         let index = params.profile_index(&config.profile).ok_or_else(unknown)?;
         let mut client = Self {
-            identity: Identity::new(keys, params.hash(), &config),
+            identity: Identity::new(keys, params.chain(), &config),
             outbox: Outbox::new(&config, outbox::first_wait(&params, &profile), &mut rng),
             contacts: Contacts::default(),
             mailbox: MailboxLink::new(index, &profile, config.mailbox_provider, &mut rng),

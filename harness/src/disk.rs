@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use shoal_client::{Change, Row, Table};
 use shoal_packet::ReplayTag;
-use shoal_proto::{DocumentHash, Epoch, NodeId};
+use shoal_proto::{DocumentHash, Epoch, NetworkHash, NodeId};
 use shoal_provider::MemoryStore;
 use shoal_topology::agreement::Height;
 use shoal_topology::{DirectoryChange, Restored};
@@ -55,6 +55,7 @@ pub(crate) struct NodeDisk {
     proposals: BTreeMap<DocumentHash, Arc<[u8]>>,
     evidence: BTreeMap<NodeId, Arc<[u8]>>,
     seat_keys: Option<Zeroizing<Vec<u8>>>,
+    successors: BTreeMap<NetworkHash, Arc<[u8]>>,
     tags: BTreeMap<Epoch, Vec<ReplayTag>>,
     pub(crate) store: MemoryStore,
 }
@@ -71,6 +72,7 @@ impl NodeDisk {
             proposals: BTreeMap::new(),
             evidence: BTreeMap::new(),
             seat_keys: None,
+            successors: BTreeMap::new(),
             tags: BTreeMap::new(),
             store,
         }
@@ -128,6 +130,9 @@ impl NodeDisk {
                 self.evidence.remove(&id);
             }
             DirectoryChange::SeatKeys { kept } => self.seat_keys = Some(kept),
+            DirectoryChange::Successor { hash, text } => {
+                self.successors.insert(hash, text);
+            }
         }
     }
 
@@ -146,6 +151,7 @@ impl NodeDisk {
             proposals: self.proposals.values().cloned().collect(),
             evidence: self.evidence.clone(),
             seat_keys: self.seat_keys.clone(),
+            successors: self.successors.values().cloned().collect(),
         }
     }
 

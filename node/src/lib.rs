@@ -37,6 +37,7 @@ pub mod net;
 pub mod runtime;
 mod seed;
 pub mod state;
+mod upnp;
 
 pub use error::{Exit, Failure};
 pub use seed::seeded;

@@ -4,7 +4,7 @@
 //!   Poisson clock at the rate of its profile sends one frame for each tick: what waits, or
 //!   random filler. An entry can't tell a client's loops from replies to it.
 //! - **Mailbox**: storage for people who are away. Deposits are stored and answered, each once
-//!   and an exponential time after it came in. Owners bring reply blocks; a Poisson clock for
+//!   20 ms and an exponential time after it came in. Owners bring reply blocks; a Poisson clock for
 //!   each mailbox spends one for each tick, on an entry or on nothing.
 //!
 //! This crate opens no socket, reads no clock, draws no ambient randomness, and reads no message:

@@ -68,7 +68,7 @@ impl<R: CryptoRng> Provider<R> {
         now: Time,
     ) -> Self {
         Self {
-            checker: Checker::new(params.hash(), local),
+            checker: Checker::new(params.chain(), local),
             rng,
             time_to_live: limits.time_to_live.max(LEAST_TIME_TO_LIVE),
             grant_life: limits.grant_life,

@@ -119,8 +119,8 @@ impl Replies {
         }
     }
 
-    /// Holds a reply; the place is for [`settle`](Self::settle). Every answer leaves an
-    /// exponential time after its question came in, whatever it says.
+    /// Holds a reply; the place is for [`settle`](Self::settle). Every answer leaves
+    /// [`delay::BEFORE_ANSWER`] and an exponential time after its question came in, whatever it says.
     pub(crate) fn hold<R: CryptoRng>(
         &mut self,
         rng: &mut R,
@@ -130,7 +130,7 @@ impl Replies {
         if self.held.len() >= self.most {
             return Err(DropReason::Busy);
         }
-        let due = arrival + delay::sample(rng, self.mean_delay);
+        let due = arrival + delay::BEFORE_ANSWER + delay::sample(rng, self.mean_delay);
         let place = (due, self.next);
         self.next = self.next.wrapping_add(1);
         self.held.insert(place, reply);

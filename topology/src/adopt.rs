@@ -10,7 +10,9 @@ use crate::canonical::Canonical;
 use crate::chain::{Followed, Link, Mark, Trust, follow};
 use crate::directory::Chain;
 use crate::rules::Rules;
-use crate::{AdoptError, Document, DocumentError, MAX_STALE_EPOCHS, NetworkParameters, View};
+use crate::{
+    AdoptError, Document, DocumentError, MAX_STALE_EPOCHS, NetworkParameters, Successor, View,
+};
 
 /// What a client takes from the answers of several nodes.
 #[derive(Clone, Debug)]
@@ -62,6 +64,7 @@ pub struct Answers {
 pub struct Looked {
     each: Vec<Arc<(Followed, Option<DocumentError>)>>,
     amendments: Vec<CertifiedAmendment>,
+    successor: Option<Successor>,
 }
 
 impl Looked {
@@ -80,6 +83,12 @@ impl Looked {
         let furthest = trusts.clone().max_by_key(|trust| trust.since())?;
         let mut equals = trusts.filter(|trust| trust.since() == furthest.since());
         equals.all(|trust| trust == furthest).then_some(furthest)
+    }
+
+    /// A file that follows on the network's, which more than two thirds of those who sit have signed.
+    #[must_use]
+    pub const fn successor(&self) -> Option<&Successor> {
+        self.successor.as_ref()
     }
 
     /// The newest document that is seen to be signed now, or was known to be before.
@@ -169,14 +178,31 @@ impl Answers {
     /// another once. `known` are the documents that were taken before. Takes about 50 µs for each signature.
     #[must_use]
     pub fn look(&self, params: &NetworkParameters, trust: &Trust, known: &View) -> Looked {
-        let rules = Rules::of(params);
+        self.look_by(&Rules::of(params), trust, known)
+    }
+
+    /// As [`look`](Self::look), with the file that is to follow, by whose values documents are formed from its epoch
+    /// on.
+    #[must_use]
+    pub fn look_before(
+        &self,
+        next: &Successor,
+        params: &NetworkParameters,
+        trust: &Trust,
+        known: &View,
+    ) -> Looked {
+        let rules = Rules::of(params).followed_by(next.clone());
+        self.look_by(&rules, trust, known)
+    }
+
+    fn look_by(&self, rules: &Rules, trust: &Trust, known: &View) -> Looked {
         let documents: Vec<_> = known.documents.values().cloned().collect();
         let mut known: BTreeMap<[u8; 32], Arc<_>> = BTreeMap::new();
         let looked = self.answers.iter().map(|(.., chain)| {
             let found = known.entry(name(chain)).or_insert_with(|| {
                 let trust = trust.clone();
                 let (handovers, given) = (&chain.handovers, &chain.documents);
-                Arc::new(follow(&rules, trust, handovers, given, &documents))
+                Arc::new(follow(rules, trust, handovers, given, &documents))
             });
             Arc::clone(found)
         });
@@ -193,7 +219,20 @@ impl Answers {
                 }
             }
         }
-        Looked { each, amendments }
+        let mut looked_at = BTreeSet::new();
+        let shown = self.answers.iter().zip(&each);
+        let successor = shown
+            .filter(|((.., chain), _)| looked_at.insert(&chain.successor))
+            .find_map(|((.., chain), looked)| {
+                let before = trust.before().cloned();
+                let read = looked.0.successor(rules, before, &chain.successor);
+                read.ok().flatten()
+            });
+        Looked {
+            each,
+            amendments,
+            successor,
+        }
     }
 
     /// What the answers are, without whose they are and when they came.
@@ -363,14 +402,15 @@ fn name(chain: &Chain) -> [u8; 32] {
         let key = key.number(u64::try_from(all.len()).unwrap_or(u64::MAX));
         all.iter().fold(key, |key, bytes| key.bytes(bytes))
     };
-    let key = add(Canonical::new("shoal chain answer 3"), &chain.handovers);
+    let key = add(Canonical::new("shoal chain answer 4"), &chain.handovers);
     let tip = chain.tip.map_or([0; 32], |tip| *tip.hash.as_bytes());
     let shown: Vec<_> = chain
         .amendments
         .iter()
         .map(CertifiedAmendment::encode)
         .collect();
-    add(add(key.bytes(&tip), &chain.documents), &shown).finish()
+    let key = key.bytes(&tip).bytes(&chain.successor);
+    add(add(key, &chain.documents), &shown).finish()
 }
 
 /// The middle of how far others' clocks are ahead of ours. Of an even number neither of the two in the

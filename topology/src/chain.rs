@@ -12,7 +12,7 @@ use crate::agreement::{Certificate, Height, MAX_MESSAGE_BYTES, MAX_SEATS, Seats,
 use crate::delta::Body;
 use crate::header::DocumentHeader;
 use crate::rules::Rules;
-use crate::{Document, DocumentError, NetworkParameters, Terms};
+use crate::{Document, DocumentError, NetworkParameters, SuccessionError, Successor, Terms};
 
 /// Most bytes of a handover.
 const MAX_HANDOVER_BYTES: usize = 1024 + MAX_MESSAGE_BYTES + 96 * MAX_SEATS;
@@ -188,11 +188,18 @@ impl Trust {
     }
 
     pub(crate) fn first_by(rules: &Rules) -> Result<Self, SeatsError> {
+        let (seats, since) = match &rules.params.succession {
+            Some(succession) => (succession.root()?, succession.height),
+            None => (
+                Seats::first(rules.network, rules.genesis().copied())?,
+                Height::default(),
+            ),
+        };
         Ok(Self {
             network: rules.network,
             terms: rules.terms.clone(),
-            seats: Seats::first(rules.network, rules.genesis().copied())?,
-            since: Height::default(),
+            seats,
+            since,
             before: None,
         })
     }
@@ -200,7 +207,7 @@ impl Trust {
     /// That of who has followed the handovers up to this height before.
     pub(crate) fn again(params: &NetworkParameters, since: Height, seats: Seats) -> Self {
         Self {
-            network: params.hash(),
+            network: params.chain(),
             terms: Terms::of(params),
             seats,
             since,
@@ -298,6 +305,13 @@ impl Trust {
         Ok(())
     }
 
+    /// The seats after a height of before those that are known: what they said can still count against them.
+    pub(crate) fn was_before(&mut self, height: Height, seats: Seats) {
+        if height < self.since {
+            self.before = Some(seats);
+        }
+    }
+
     /// The seats after this height are known to be these.
     pub(crate) fn go_on(&mut self, height: Height, seats: Seats) {
         self.since = height;
@@ -322,6 +336,35 @@ pub struct Followed {
     pub passed: Vec<DocumentHash>,
     /// Those of them that could be read. Nobody's signature was verified: only who knows the hash knows one.
     pub unsigned: Vec<Arc<Document>>,
+}
+
+impl Followed {
+    /// A file that follows on the network's, which more than two thirds of seats have signed that are known now.
+    /// None for no file.
+    ///
+    /// # Errors
+    /// [`SuccessionError`].
+    pub(crate) fn successor(
+        &self,
+        rules: &Rules,
+        before: Option<Seats>,
+        text: &[u8],
+    ) -> Result<Option<Successor>, SuccessionError> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let successor = Successor::read(text, &rules.params)?;
+        let seats = self.seats.values().chain(&before);
+        if seats
+            .clone()
+            .any(|seats| successor.check_signed(seats).is_ok())
+        {
+            return Ok(Some(successor));
+        }
+        successor
+            .check_signed(self.trust.seats())
+            .map(|()| Some(successor))
+    }
 }
 
 /// Follows handovers, and verifies documents where the seats that decide them are known. Each is as it

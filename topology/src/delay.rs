@@ -10,6 +10,12 @@ const CAP_PER_MILLE: u64 = 27_630;
 /// What a node clamps to: just above the cap, so that rounding never shortens an honest delay.
 const CLAMP_PER_MILLE: u64 = 27_640;
 
+/// For so long a provider holds every answer before its exponential delay begins, whatever the answer says: long enough
+/// for most disks to have written what was deposited. An exponential delay alone is shorter than a few milliseconds for
+/// one answer in thirty, which then can't say yet that the deposit is stored. To whoever looks on, it is as if the way
+/// were longer by this much for all.
+pub const BEFORE_ANSWER: Span = Span::from_millis(20);
+
 /// A delay in means: exponential with mean 1, from 0 to 27.63. By inversion, with a logarithm that
 /// is compiled in: the same bits on every machine.
 #[must_use]

@@ -170,7 +170,7 @@ impl Document {
         let member = |signed: &SignedDescriptor| {
             let descriptor = signed.descriptor();
             Some(Member {
-                invited_by: inviters::named(rules, descriptor),
+                invited_by: inviters::named(rules.at(place.epoch), descriptor),
                 ..Member::of(descriptor, place.epoch)?
             })
         };
@@ -185,6 +185,7 @@ impl Document {
         place: &Place<D>,
         candidates: &BTreeMap<NodeId, Member>,
     ) -> Result<(Self, Seats), DocumentError> {
+        let rules = rules.at(place.epoch);
         let (seed, base) = (place.seed(&rules.network)?, place.base());
         let stand = |members| Self::give_places(rules, place, &seed, members);
         let (expelled, members) = Forming::at(rules, place).settle(base, candidates, stand)?;
@@ -298,7 +299,9 @@ impl Document {
         }
         let mut tied: BTreeMap<Tie, u8> = BTreeMap::new();
         let mut taken: BTreeSet<&Address> = BTreeSet::new();
-        let mut positions = vec![Vec::new(); usize::from(rules.params.layers) + 1];
+        let deepest = members.values().map(|member| member.layer).max();
+        let layers = rules.layers(header.epoch).or(deepest).unwrap_or(0);
+        let mut positions = vec![Vec::new(); usize::from(layers) + 1];
         for member in members.values() {
             if member.since < Height::FIRST || member.since > header.height {
                 return Err(DocumentError::Since(member.since));

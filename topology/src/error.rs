@@ -62,6 +62,9 @@ pub enum ParameterError {
     /// A recovery does not count.
     #[error("recoveries: {0}")]
     Recovery(crate::RecoveryError),
+    /// It does not follow on another file as it should.
+    #[error("succession: {0}")]
+    Succession(crate::SuccessionError),
     /// Two genesis members can't both have a place, or there are too few places.
     #[error("genesis_members: {0}")]
     Places(DocumentError),
@@ -177,6 +180,7 @@ impl ParameterError {
             Self::NoPlace { member, .. } => Some(format!("genesis_members.{member}.id")),
             Self::Mixes { .. } => Some("layers".to_owned()),
             Self::Recovery(_) => Some("recoveries".to_owned()),
+            Self::Succession(_) => Some("succession".to_owned()),
             Self::Toml(_)
             | Self::Places(_)
             | Self::Providers { .. }

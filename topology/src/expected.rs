@@ -5,6 +5,7 @@
 use shoal_proto::Span;
 use shoal_proto::size::FRAME_BYTES;
 
+use crate::delay::BEFORE_ANSWER;
 use crate::{Latency, NetworkParameters, Profile};
 
 /// What a link is taken to add where nobody knows better.
@@ -48,7 +49,7 @@ impl Ways {
     #[must_use]
     pub fn delivery(&self, waits: &Waits) -> Latency {
         let delays = self.layers.saturating_mul(2).saturating_add(1);
-        self.both_ways()
+        self.both_ways(0.0)
             .and(delays, self.mean_delay)
             .and_waits(1, waits.real)
             .and_waits(1, waits.mailbox_clock)
@@ -56,12 +57,12 @@ impl Ways {
     }
 
     /// From handing a message of so many fragments to the client to the receipt of the last one:
-    /// each waits for a tick of `real`; the last goes to the provider, is held there for one more
-    /// delay, and its receipt comes back over the mixes and waits for the downlink.
+    /// each waits for a tick of `real`; the last goes to the provider, is held there for
+    /// [`BEFORE_ANSWER`] and one more delay, and its receipt comes back over the mixes and waits for the downlink.
     #[must_use]
     pub fn stored(&self, waits: &Waits, fragments: u16) -> Latency {
         let delays = self.layers.saturating_mul(2).saturating_add(2);
-        self.both_ways()
+        self.both_ways(BEFORE_ANSWER.as_secs_f64())
             .and(delays, self.mean_delay)
             .and_waits(u32::from(fragments), waits.real)
             .and_waits(1, waits.downlink)
@@ -71,8 +72,9 @@ impl Ways {
         Latency::constant((f64::from(self.layers) + 2.0) * self.link)
     }
 
-    fn both_ways(&self) -> Latency {
-        Latency::constant((f64::from(self.layers) * 2.0 + 4.0) * self.link)
+    /// With so many seconds between them.
+    fn both_ways(&self, between: f64) -> Latency {
+        Latency::constant((f64::from(self.layers) * 2.0 + 4.0) * self.link + between)
     }
 }
 

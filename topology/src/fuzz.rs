@@ -241,6 +241,7 @@ pub fn fuzz_directory(data: &[u8]) {
     let now = params.genesis + params.epoch;
     let from = NodeId::new([7; 32]);
     let rng = Counter(0);
+    let file = params.hash();
     let mut directory = Directory::new(params, None, rng, Restored::default(), now);
     directory.handle_input(now, DirectoryInput::PeerConnected(from));
     let ticket = Ticket(1);
@@ -278,7 +279,7 @@ pub fn fuzz_directory(data: &[u8]) {
     }
     assert_eq!(verdicts, 1, "one verdict for each piece of gossip");
     let height = crate::agreement::Height::default();
-    let _ = directory.chain_response(Time::MAX, height, height);
+    let _ = directory.chain_response(Time::MAX, (height, height), &file);
 }
 
 /// Numbers without secrets, good enough for jitter.

@@ -81,7 +81,7 @@ impl Kept {
         let since = self.trust.since();
         let followed = params.recoveries.iter().filter(|it| it.height <= since);
         let mut wire = wire::KeptTrust {
-            network: params.hash().as_bytes().to_vec(),
+            network: params.chain().as_bytes().to_vec(),
             since: since.number(),
             seats: match since > Height::default() {
                 true => self.trust.seats().encode(),
@@ -106,7 +106,7 @@ impl Kept {
     /// [`KeptError`]. To begin anew because of one would be what whoever shows an old state hopes for.
     pub fn restore(params: &NetworkParameters, bytes: &[u8]) -> Result<Self, KeptError> {
         let read = Read::of(bytes).ok_or(KeptError::Damaged)?;
-        let here = params.hash();
+        let here = params.chain();
         if read.network != here {
             let of = read.network;
             return Err(KeptError::Network { of, here });

@@ -77,6 +77,7 @@ mod rules;
 pub mod sample;
 mod slot;
 mod startable;
+mod succession;
 mod term;
 mod ties;
 mod view;
@@ -119,6 +120,7 @@ pub use recovery::{
 };
 pub use report::{Found, MAX_REPORT_BYTES, MAX_REPORTED, Report, ReportError};
 pub use slot::Slot;
+pub use succession::{MAX_SUCCESSOR_BYTES, Succession, SuccessionError, Successor};
 pub use term::Terms;
 pub use ties::{NoPlace, TieKind, Ties};
 pub use view::{MAX_STALE_EPOCHS, View};

@@ -10,7 +10,9 @@ use crate::canonical::Canonical;
 use crate::identity::usable_key;
 use crate::layers::{Candidate, assign};
 use crate::member::extracted;
-use crate::{Address, DocumentError, MAX_ADDRESSES, ParameterError, Reach, Recovery, Role};
+use crate::{
+    Address, DocumentError, MAX_ADDRESSES, ParameterError, Reach, Recovery, Role, Succession,
+};
 
 /// What defines a network. Its hash is part of every protocol name, so that nodes with other
 /// parameters never meet.
@@ -57,6 +59,9 @@ pub struct NetworkParameters {
     /// height. Not part of the hash that names the network.
     #[serde(default)]
     pub recoveries: Vec<Recovery>,
+    /// Which file this one follows on; none for a network's first.
+    #[serde(default)]
+    pub succession: Option<Succession>,
 }
 
 /// Who may join the network.
@@ -165,6 +170,7 @@ impl NetworkParameters {
             profiles: Self::default_profiles(),
             genesis_members: Vec::new(),
             recoveries: Vec::new(),
+            succession: None,
         }
     }
 
@@ -312,6 +318,9 @@ impl NetworkParameters {
         if self.families == Families::Both {
             h = h.bytes(b"both families of addresses");
         }
+        if let Some(succession) = &self.succession {
+            h = succession.add_to(h);
+        }
         NetworkHash::new(h.finish())
     }
 
@@ -364,8 +373,12 @@ impl NetworkParameters {
         }
         self.check_members(&mut wrong);
         if !self.recoveries.is_empty() {
-            let checked = Recovery::check_all(&self.hash(), &self.recoveries);
+            let checked = Recovery::check_all(&self.chain(), &self.recoveries);
             wrong.extend(checked.err().map(ParameterError::Recovery));
+        }
+        if let Some(succession) = &self.succession {
+            let checked = succession.check_form(&self.hash());
+            wrong.extend(checked.err().map(ParameterError::Succession));
         }
         if wrong.is_empty() {
             self.check_places(&mut wrong);

@@ -79,6 +79,10 @@ seat_age = {seat_age}
             Families::Any => "",
             Families::Both => BOTH,
         });
+        if let Some(succession) = &self.succession {
+            text.push('\n');
+            text.push_str(&succession.to_toml());
+        }
         text.push_str(PROFILES);
         for (name, profile) in &self.profiles {
             let _ = writeln!(text, "[profiles.{name}]");

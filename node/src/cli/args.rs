@@ -4,6 +4,7 @@ mod client;
 mod directory;
 mod node;
 mod recovery;
+mod successor;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ pub(super) use self::client::{
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
 pub(super) use self::node::{NodeDoctor, NodeInvite, NodeStatus};
 pub(super) use self::recovery::{Recovery, RecoveryAdd, RecoveryNew, RecoverySign};
+pub(super) use self::successor::{SuccessorAdd, SuccessorCommand, SuccessorNew, SuccessorSign};
 
 /// What stands below the list of commands.
 fn after_help() -> String {
@@ -176,16 +178,28 @@ pub(super) enum Network {
     /// Make the file that defines a new network.
     New(NetworkNew),
     /// Show a network: its hash, the epoch now, and what each profile costs.
-    #[command(after_help = "Example:\n  shoal network show network.toml")]
-    Show {
-        /// The file.
-        file: PathBuf,
-    },
+    Show(NetworkShow),
     /// Look for everything that is wrong or unwise with a network's file.
     Check(NetworkCheck),
     /// Go on with a network of which more than a third of the seats is lost for good.
     #[command(subcommand)]
     Recovery(Recovery),
+    /// Change the values of a network that goes on.
+    #[command(subcommand)]
+    Successor(SuccessorCommand),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal network show network.toml
+  shoal network show successor.toml --before network.toml")]
+pub(super) struct NetworkShow {
+    /// The file.
+    pub(super) file: PathBuf,
+    /// The file that it follows on: what differs is told, and what keeps it from following.
+    #[arg(long, value_name = "FILE")]
+    pub(super) before: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -196,7 +210,8 @@ Examples:
   shoal network check network.toml --json | jq '.findings[] | select(.level != \"ok\")'
 
 Exit codes: 0 if a network can run with it, 2 if something has to be mended first, and with --strict 11
-if there are warnings only. Whatever changes in the file of a network that runs makes another network.")]
+if there are warnings only. Whatever changes in the file of a network that runs makes another network; its values change by
+`shoal network successor`.")]
 pub(super) struct NetworkCheck {
     /// The file.
     pub(super) file: PathBuf,

@@ -50,7 +50,7 @@ fn create(file: &Path, json: bool) -> Result<(), Failure> {
 
 fn sign(args: &FamilySign, json: bool) -> Result<(), Failure> {
     let key = load_family(&args.key).map_err(Failure::usage)?;
-    let network = load_network(&args.network).map_err(Failure::usage)?.hash();
+    let network = load_network(&args.network).map_err(Failure::usage)?.chain();
     let proof = key.prove(&network, &args.node);
     let signed = Signed {
         node: args.node.to_string(),

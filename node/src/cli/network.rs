@@ -1,10 +1,13 @@
 //! `shoal network`.
 
+mod changes;
 mod check;
 mod findings;
 mod members;
+mod newest;
 mod recovery;
 mod show;
+mod successor;
 
 use std::path::Path;
 
@@ -34,9 +37,10 @@ struct Made {
 pub(super) async fn run(command: &Network, json: bool) -> Result<(), Failure> {
     match command {
         Network::New(args) => new(args, json),
-        Network::Show { file } => show::run(file, json),
+        Network::Show(args) => show::run(args, json),
         Network::Check(args) => check::run(args, json),
         Network::Recovery(command) => recovery::run(command, json).await,
+        Network::Successor(command) => successor::run(command, json).await,
     }
 }
 

@@ -31,7 +31,7 @@ pub fn read_recovery(path: &Path, params: &NetworkParameters) -> Result<Recovery
         message,
     };
     let text = read_text(path).map_err(|error| refused(error.to_string()))?;
-    let read = RecoveryFile::read(&text, &params.hash());
+    let read = RecoveryFile::read(&text, &params.chain());
     read.map_err(|error| refused(format!("does not count: {error}")))
 }
 

@@ -34,6 +34,8 @@ pub struct NodeFile {
     pub listen: Vec<String>,
     /// Multiaddresses that others dial; empty for those of `listen`.
     pub advertise: Vec<String>,
+    /// Have the router of a home network forward the ports of `listen`.
+    pub upnp: bool,
     /// The public key of the operator's family, and its signature for this node; empty for none.
     pub family: String,
     /// What a member has signed so that this node comes in, where members invite; empty for none.
@@ -151,6 +153,7 @@ impl Default for NodeFile {
                 .map(str::to_owned)
                 .to_vec(),
             advertise: Vec::new(),
+            upnp: false,
             family: String::new(),
             invitation: String::new(),
             capacity_class: 0,
@@ -240,6 +243,8 @@ pub struct NodeConfig {
     /// What others dial, as the user set it. Empty if the addresses that the node listens on are
     /// to be used.
     pub advertise: Vec<Address>,
+    /// Whether the router is asked to forward the ports that the node listens on.
+    pub upnp: bool,
     /// The operator's family, if the node is of one.
     pub family: Option<FamilyClaim>,
     /// By which it asks for a place in a network whose members invite, if it has one.
@@ -368,6 +373,7 @@ impl NodeConfig {
             network: layered.resolve("network", base, &file.network),
             listen,
             advertise,
+            upnp: file.upnp,
             family,
             invitation,
             capacity_class: file.capacity_class,
@@ -418,7 +424,7 @@ impl NodeConfig {
             return Ok(None);
         };
         let cause = match claim {
-            FamilyClaim::Proven(proof) if proof.proves(&params.hash(), node) => {
+            FamilyClaim::Proven(proof) if proof.proves(&params.chain(), node) => {
                 return Ok(Some(proof));
             }
             FamilyClaim::Proven(_) => "is signed for another node or another network",
@@ -446,7 +452,7 @@ impl NodeConfig {
         let Some(shown) = self.invitation.filter(|_| asked) else {
             return Ok(None);
         };
-        if shown.proves(&params.hash(), node) {
+        if shown.proves(&params.chain(), node) {
             return Ok(Some(shown));
         }
         let message = format!(

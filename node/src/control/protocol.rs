@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use key::{BadKey, IdempotencyKey};
 pub use node::{
     BesideStatus, ClockStatus, DiskStatus, EpochStatus, InvitationStatus, LinkStatus, MemoryStatus,
-    NextStatus, NodeStatus, NodeTrouble, ReachStatus, WaitingStatus,
+    NextStatus, NodeStatus, NodeTrouble, ReachStatus, RouterStatus, SuccessorStatus, WaitingStatus,
 };
 pub use status::{MessageState, Outgoing, OutgoingPage, Progress, Status};
 

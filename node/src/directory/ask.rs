@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{Chain, Source};
 use crate::net::{
-    DialFailure, FrameSink, NetEvent, NetHandle, RequestFailure, hello_at, multiaddr, spawn,
+    DialFailure, FrameSink, Names, NetEvent, NetHandle, RequestFailure, hello_at, multiaddr, spawn,
 };
 use crate::runtime::{Clock, dialling};
 use crate::seed::seeded;
@@ -221,7 +221,7 @@ impl Line {
         let mut rng = seeded().map_err(|error| Unheard::Here(error.to_string()))?;
         rng.fill_bytes(secret.as_mut());
         // Whoever asks says where, or the network's file does: any address will do.
-        let config = dialling(params.hash(), Reach::ANY, secret);
+        let config = dialling(Names::of(params, Clock::start().now()), Reach::ANY, secret);
         let spawned = spawn(config, Arc::new(NoFrames));
         let (net, events) = spawned.map_err(|error| Unheard::Here(error.to_string()))?;
         let to = source.id;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shoal_proto::{DocumentHash, Epoch, NodeId};
+use shoal_proto::{DocumentHash, Epoch, NetworkHash, NodeId};
 use shoal_topology::agreement::{Height, Seat, Seats, SeatsError};
 use shoal_topology::{
     Certified, Document, DocumentError, Looked, NetworkParameters, Terms, Trust, View,
@@ -26,6 +26,8 @@ pub struct Term {
 /// are remembered, of handovers 40 bytes each.
 #[derive(Clone, Debug)]
 pub struct Chain {
+    /// The newest file of the network that is known.
+    file: NetworkHash,
     terms: Terms,
     trust: Trust,
     /// The hash of the seats after each handover.
@@ -43,6 +45,7 @@ impl Chain {
     /// The network starts with nobody, or with more than can sit.
     pub fn new(params: &NetworkParameters) -> Result<Self, SeatsError> {
         Ok(Self {
+            file: params.hash(),
             terms: Terms::of(params),
             trust: Trust::first(params)?,
             handovers: BTreeMap::new(),
@@ -60,7 +63,7 @@ impl Chain {
 
     /// The question that clients ask, for what comes after.
     pub(super) fn question(&self) -> Vec<u8> {
-        chain_request(self.trust.since(), Height::default())
+        chain_request(self.trust.since(), Height::default(), self.file)
     }
 
     /// Takes an answer. Whether it led to other seats.

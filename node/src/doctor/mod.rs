@@ -20,7 +20,9 @@ use crate::config::{ByteSize, ConfigError, NodeConfig, load_network};
 use crate::control::protocol::NodeStatus;
 use crate::net::{NetError, can_listen};
 use crate::runtime::{Clock, check_role};
-use crate::state::{faults, free_bytes, is_held, load_identity, missing_folders, try_writing};
+use crate::state::{
+    faults, free_bytes, is_held, load_identity, missing_folders, successors, try_writing,
+};
 
 /// Free room below which a node's disk is as good as full.
 const LEAST_FREE: ByteSize = ByteSize::mebibytes(16);
@@ -115,7 +117,7 @@ pub async fn examine(patient: &Patient) -> Vec<Finding> {
             configured(config, &mut notes);
             disk(patient, config, &mut notes);
             ports(patient, config, &mut notes);
-            if let Some(params) = network(config, identity.as_ref(), &mut notes) {
+            if let Some(params) = network(patient, config, identity.as_ref(), &mut notes) {
                 members::ask(patient, config, identity.as_ref(), &params, &mut notes).await;
             }
         }
@@ -299,6 +301,7 @@ fn is_port_0(part: &libp2p::multiaddr::Protocol<'_>) -> bool {
 
 /// The network's file, and whether the node fits into it.
 fn network(
+    patient: &Patient,
     config: &NodeConfig,
     identity: Option<&Identity>,
     notes: &mut Notes,
@@ -307,6 +310,14 @@ fn network(
         Ok(params) => params,
         Err(error) => {
             notes.error("network", in_full(&error));
+            return None;
+        }
+    };
+    let now = Clock::start().now();
+    let params = match successors(&patient.dir) {
+        Ok(kept) => params.at(&kept, now),
+        Err(error) => {
+            notes.error("files", in_full(&error));
             return None;
         }
     };
@@ -331,7 +342,7 @@ fn network(
         }),
     ];
     let misfits = Vec::from_iter(misfits.into_iter().flatten());
-    let epoch = params.epoch_at(Clock::start().now());
+    let epoch = params.epoch_at(now);
     if misfits.is_empty() {
         notes.ok(
             "network",

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use libp2p::Multiaddr;
-use shoal_proto::NetworkHash;
-use shoal_topology::Reach;
+use shoal_proto::{NetworkHash, Time};
 use shoal_topology::agreement::MAX_MESSAGE_BYTES;
+use shoal_topology::{NetworkParameters, Reach};
 use zeroize::Zeroizing;
 
 use crate::runtime::clock::Clock;
@@ -19,13 +19,51 @@ pub enum Mode {
     Client,
 }
 
+/// By what those who speak with each other know that they can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Hash of the network parameters: part of every protocol name.
+    pub network: NetworkHash,
+    /// Hash of the network's first parameters: part of the handshake over TCP. It stays when values change, so that
+    /// those of before can be answered.
+    pub chain: NetworkHash,
+    /// Hash of the parameters before, whose questions for the directory are asked and answered, too.
+    pub before: Option<NetworkHash>,
+}
+
+impl Names {
+    /// Those of a network at a time: the file before is answered for one term more.
+    #[must_use]
+    pub fn of(params: &NetworkParameters, now: Time) -> Self {
+        let term = params.epoch.scale(params.term.into(), 1);
+        let before = params.succession.as_ref();
+        let before = before.filter(|it| now < params.start_of(it.epoch) + term);
+        Self {
+            network: params.hash(),
+            chain: params.chain(),
+            before: before.map(|it| it.follows),
+        }
+    }
+}
+
+/// Those of a network whose values never changed.
+impl From<NetworkHash> for Names {
+    fn from(network: NetworkHash) -> Self {
+        Self {
+            network,
+            chain: network,
+            before: None,
+        }
+    }
+}
+
 /// What [`spawn`](super::spawn) needs to know.
 pub struct NetConfig {
     /// The Ed25519 secret key of the node. A client makes a new one for every connection, so that
     /// a provider cannot recognise it.
     pub secret: Zeroizing<[u8; 32]>,
-    /// Hash of the network parameters: part of every protocol name.
-    pub network: NetworkHash,
+    /// What the network is called.
+    pub names: Names,
     /// Which addresses are dialled; others are as if they were not given.
     pub reach: Reach,
     /// What who asks over TCP for the network is told beside it, in whole seconds.

@@ -93,7 +93,7 @@ pub(super) fn spawn(
     let parts = Parts {
         keypair,
         local,
-        network: &config.network,
+        names: &config.names,
         clock: config.clock,
         mode: config.mode,
         limits: &limits,
@@ -121,10 +121,11 @@ pub(super) fn spawn(
         look_at: now(),
         alive: Alive::default(),
         hearing,
-        asking: (config.mode == Mode::Node).then(|| Asking::new(config.network, config.clock)),
+        asking: (config.mode == Mode::Node)
+            .then(|| Asking::new(config.names.network, config.clock)),
         prober,
         reach: config.reach,
-        topic: gossip::topic(&config.network),
+        topic: gossip::topic(&config.names.network),
         shared: Arc::clone(&shared),
         commands,
         events: event_sender,

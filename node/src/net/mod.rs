@@ -54,7 +54,7 @@ mod writer;
 use std::sync::Arc;
 
 pub use address::multiaddr;
-pub use config::{Mode, NetConfig, NetLimits};
+pub use config::{Mode, Names, NetConfig, NetLimits};
 pub use error::{DialFailure, NetError, RequestError, RequestFailure, SendError};
 pub use event::{Channel, GossipToken, NetEvent, RequestId};
 pub use handle::NetHandle;

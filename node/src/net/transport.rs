@@ -20,11 +20,12 @@ use libp2p::swarm::{self, NetworkBehaviour};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, memory_connection_limits, noise, quic, tcp, yamux,
 };
-use shoal_proto::{NetworkHash, NodeId, name};
+use shoal_proto::{NodeId, name};
 use shoal_topology::Reach;
 
 use super::closing::Closing;
 use super::codec::Codec;
+use super::config::Names;
 use super::config::{Mode, NetLimits};
 use super::error::NetError;
 use super::gossip::{self, Gossip};
@@ -62,7 +63,7 @@ pub(super) struct Protocols {
 pub(super) struct Parts<'a> {
     pub(super) keypair: Keypair,
     pub(super) local: NodeId,
-    pub(super) network: &'a NetworkHash,
+    pub(super) names: &'a Names,
     pub(super) clock: Clock,
     pub(super) mode: Mode,
     pub(super) limits: &'a NetLimits,
@@ -132,8 +133,8 @@ pub(super) fn probing(parts: &Parts<'_>) -> Result<transport::Boxed<PeerId>, Net
 fn noise_of(parts: &Parts<'_>) -> Result<noise::Config, NetError> {
     let noise = noise::Config::new(&parts.keypair);
     let noise = noise.map_err(|error| setup("TCP")(error.to_string()))?;
-    // Nodes with other parameters fail in the handshake already.
-    Ok(noise.with_prologue(parts.network.as_bytes().to_vec()))
+    // Nodes of other networks fail in the handshake already.
+    Ok(noise.with_prologue(parts.names.chain.as_bytes().to_vec()))
 }
 
 fn tcp(parts: &Parts<'_>) -> Result<transport::Boxed<Secured>, NetError> {
@@ -143,7 +144,7 @@ fn tcp(parts: &Parts<'_>) -> Result<transport::Boxed<Secured>, NetError> {
     let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     let telling = Telling {
         noise: noise.clone(),
-        network: *parts.network,
+        network: parts.names.network,
         clock: parts.clock,
     };
     let listening = tcp()
@@ -179,11 +180,12 @@ fn quic_config(parts: &Parts<'_>) -> quic::Config {
 fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
     let Parts {
         local,
-        network,
+        names,
         mode,
         limits,
         ..
     } = parts;
+    let network = &names.network;
     let protocol = |name: String| {
         StreamProtocol::try_from_owned(name).map_err(|error| setup("protocols")(error.to_string()))
     };
@@ -191,7 +193,10 @@ fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
         Mode::Node => ProtocolSupport::Full,
         Mode::Client => ProtocolSupport::Outbound,
     };
-    let requests = |name, request_bytes, response_bytes, timeout| {
+    let requests = |names: Vec<String>, request_bytes, response_bytes, timeout| {
+        let each = names.into_iter();
+        let spoken = each.map(|name| Ok((protocol(name)?, support.clone())));
+        let spoken = spoken.collect::<Result<Vec<_>, NetError>>()?;
         let config = request_response::Config::default()
             .with_request_timeout(timeout)
             .with_max_concurrent_streams(limits.requests_per_connection);
@@ -200,9 +205,7 @@ fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
             response_bytes,
         };
         Ok(request_response::Behaviour::with_codec(
-            codec,
-            [(protocol(name)?, support.clone())],
-            config,
+            codec, spoken, config,
         ))
     };
     // Incoming ones have places of their own until they are no strangers any more, and some are being
@@ -224,19 +227,23 @@ fn protocols(parts: &Parts<'_>) -> Result<Protocols, NetError> {
             Arc::clone(&parts.stats),
         ),
         directory: requests(
-            name::directory(network),
+            [Some(network), names.before.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(name::directory)
+                .collect(),
             limits.directory_request_bytes,
             limits.directory_response_bytes,
             limits.request_timeout,
         )?,
         attach: requests(
-            name::attach(network),
+            vec![name::attach(network)],
             limits.attach_bytes,
             limits.attach_bytes,
             limits.request_timeout,
         )?,
         alive: match mode {
-            Mode::Node => Some(requests(name::alive(network), 0, 0, alive::PATIENCE)?).into(),
+            Mode::Node => Some(requests(vec![name::alive(network)], 0, 0, alive::PATIENCE)?).into(),
             Mode::Client => None.into(),
         },
         gossip: match mode {

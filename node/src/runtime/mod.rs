@@ -14,7 +14,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use shoal_proto::NetworkHash;
 use shoal_roles::RequestKind;
 use shoal_topology::{Address, NetworkParameters, Reach};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,14 +24,14 @@ pub use announce::{Announce, Announcer};
 pub use client::run_client;
 pub use clock::Clock;
 pub(crate) use node::check_role;
-pub use node::run_node;
+pub use node::{SUCCESSOR_FILE, run_node};
 pub use stop::{Reload, stop_requested};
 
 use crate::Failure;
 use crate::config::load_network;
 use crate::http::{Exporter, Health, HttpServer, Seen, Snapshot};
 use crate::metrics::Page;
-use crate::net::{Mode, NetConfig, NetLimits};
+use crate::net::{Mode, Names, NetConfig, NetLimits};
 use crate::seed::seeded;
 
 /// Where a daemon hears that it should stop, and how it says what happens.
@@ -63,14 +62,10 @@ fn load_parameters(path: &Path) -> Result<Arc<NetworkParameters>, Failure> {
 }
 
 /// Networking of who only dials: a client, or whoever asks a node by hand.
-pub(crate) fn dialling(
-    network: NetworkHash,
-    reach: Reach,
-    secret: Zeroizing<[u8; 32]>,
-) -> NetConfig {
+pub(crate) fn dialling(names: Names, reach: Reach, secret: Zeroizing<[u8; 32]>) -> NetConfig {
     NetConfig {
         secret,
-        network,
+        names,
         reach,
         clock: Clock::start(),
         mode: Mode::Client,

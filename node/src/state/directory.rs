@@ -1,17 +1,19 @@
 //! The directory's state: documents, descriptors, the own sequence number.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shoal_packet::{ReplayTag, SphinxSecret};
 use shoal_proto::{Epoch, NodeId};
 use shoal_topology::agreement::Height;
-use shoal_topology::{DirectoryChange, Restored};
+use shoal_topology::{DirectoryChange, MAX_SUCCESSOR_BYTES, Restored, Successor};
 use zeroize::Zeroizing;
 
 use super::dir::StateDir;
 use super::error::StateError;
-use super::files::{read_secret, remove_secret, sync_parent, write_secret};
+use super::files::{read_secret, remove_secret, sync_parent, write_atomic, write_secret};
 use super::keys::{decode, encode};
 use super::replay::{ReplayError, ReplayLog, ReplayWriter};
 use super::rows::{RowChange, Rows};
@@ -21,6 +23,7 @@ pub(super) const KEY_DIR: &str = "epoch-keys";
 const KEY_KIND: &str = "shoal-epoch-key-1";
 pub(super) const SEAT_DIR: &str = "seat-keys";
 const SEAT_KIND: &str = "shoal-seat-key-1";
+const SUCCESSOR_DIR: &str = "successors";
 
 /// Grows with every change of a row.
 const LAYOUT: i64 = 4;
@@ -48,6 +51,8 @@ pub struct DirectoryFiles {
     /// The key for a seat: one file, named by the numbers of the oldest and the newest key that follow
     /// from it. The next is written before the one before is removed.
     seats: PathBuf,
+    /// The files that follow on the network's, as they are.
+    successors: PathBuf,
 }
 
 /// Changes that are not on disk, and why.
@@ -77,7 +82,8 @@ impl DirectoryFiles {
     pub fn open(dir: &Path) -> Result<Self, StateError> {
         let keys = dir.join(KEY_DIR);
         let seats = dir.join(SEAT_DIR);
-        for made in [&keys, &seats] {
+        let successors = dir.join(SUCCESSOR_DIR);
+        for made in [&keys, &seats, &successors] {
             StateDir::create(made)?;
             sync_parent(made)?;
         }
@@ -85,6 +91,7 @@ impl DirectoryFiles {
             rows: Rows::open(&dir.join(FILE), LAYOUT, ADVICE)?,
             keys,
             seats,
+            successors,
         })
     }
 
@@ -97,6 +104,7 @@ impl DirectoryFiles {
     pub fn load(&self, log: &mut ReplayLog) -> Result<LoadedDirectory, StateError> {
         let mut loaded = LoadedDirectory::default();
         self.load_rows(&mut loaded.restored)?;
+        loaded.restored.successors = texts(&self.successors)?;
         loaded.restored.seat_keys = self.load_seat_keys()?;
         for epoch in self.key_epochs()? {
             match self.load_key(epoch, log)? {
@@ -137,7 +145,7 @@ impl DirectoryFiles {
             if let Some(row) = row(&change) {
                 rows.push(row);
                 of_rows.push(change);
-            } else if let Err(error) = self.apply_secret(&change, log) {
+            } else if let Err(error) = self.apply_file(&change, log) {
                 failed.push(change);
                 why.get_or_insert(error);
             }
@@ -155,7 +163,7 @@ impl DirectoryFiles {
         }
     }
 
-    fn apply_secret(&self, change: &DirectoryChange, log: &ReplayWriter) -> Result<(), StateError> {
+    fn apply_file(&self, change: &DirectoryChange, log: &ReplayWriter) -> Result<(), StateError> {
         match change {
             DirectoryChange::Key { epoch, secret } => self.keep_key(*epoch, secret, log),
             DirectoryChange::RemoveKey { epoch } => {
@@ -163,6 +171,10 @@ impl DirectoryFiles {
                 log.remove(*epoch)
             }
             DirectoryChange::SeatKeys { kept } => self.keep_seat_keys(kept),
+            DirectoryChange::Successor { hash, text } => {
+                let path = self.successors.join(format!("{hash}.toml"));
+                write_atomic(&path, text, 0o644)
+            }
             _ => Ok(()),
         }
     }
@@ -316,15 +328,48 @@ impl DirectoryFiles {
     }
 }
 
+/// The files that follow on the network's, as a node accepted them: see [`NetworkParameters::at`]. One that can't be
+/// read is fetched again.
+///
+/// # Errors
+/// [`StateError`].
+///
+/// [`NetworkParameters::at`]: shoal_topology::NetworkParameters::at
+pub fn successors(dir: &Path) -> Result<Vec<Successor>, StateError> {
+    let folder = dir.join(SUCCESSOR_DIR);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let texts = texts(&folder)?;
+    let read = texts.iter().filter_map(|text| Successor::parse(text).ok());
+    Ok(read.collect())
+}
+
+fn texts(folder: &Path) -> Result<Vec<Arc<[u8]>>, StateError> {
+    let names = file_names(folder)?;
+    let files = names.iter().filter(|name| name.ends_with(".toml"));
+    let read = files.map(|name| {
+        let (path, mut text) = (folder.join(name), Vec::new());
+        let most = MAX_SUCCESSOR_BYTES as u64 + 1;
+        let file = File::open(&path).map_err(StateError::io("open", &path))?;
+        let mut file = file.take(most);
+        file.read_to_end(&mut text)
+            .map_err(StateError::io("read", &path))?;
+        Ok(text.into())
+    });
+    read.collect()
+}
+
 /// A row's kind, key and value; without a value, it is to be deleted.
 type Row = (&'static str, Vec<u8>, Option<Arc<[u8]>>);
 
-/// The row of a change. None for a secret.
+/// The row of a change. None for what has a file of its own.
 fn row(change: &DirectoryChange) -> Option<Row> {
     let row = match change {
         DirectoryChange::Key { .. }
         | DirectoryChange::RemoveKey { .. }
-        | DirectoryChange::SeatKeys { .. } => return None,
+        | DirectoryChange::SeatKeys { .. }
+        | DirectoryChange::Successor { .. } => return None,
         DirectoryChange::Document { epoch, bytes } => (
             DOCUMENT,
             epoch_key(*epoch).to_vec(),

@@ -21,7 +21,7 @@ mod rows;
 
 pub use client_db::ClientDb;
 pub use dir::StateDir;
-pub use directory::{DirectoryFiles, LoadedDirectory, NotKept};
+pub use directory::{DirectoryFiles, LoadedDirectory, NotKept, successors};
 pub use error::StateError;
 pub use files::{MAX_SECRET_BYTES, read_secret, write_atomic, write_new, write_secret};
 pub use keys::{create_client_keys, create_identity, load_client_keys, load_identity};

@@ -216,7 +216,7 @@ impl Fake {
         let address = format!("/ip4/127.0.0.1/tcp/{port}");
         let config = NetConfig {
             secret: who.to_bytes(),
-            network,
+            names: network.into(),
             reach: Reach::ANY,
             clock: Clock::start(),
             mode: Mode::Node,

@@ -110,6 +110,7 @@ fn values_have_the_type_of_their_key() {
         ("SHOAL_STORAGE_TOTAL", "3 MiB"),
         ("SHOAL_QUEUES_POOL_PACKETS", "7"),
         ("SHOAL_METRICS_ALLOW_PUBLIC", "true"),
+        ("SHOAL_UPNP", "true"),
         ("SHOAL_LOG", "trace"),
     ];
     let values = parse("", &environment, &[]).unwrap().values;
@@ -121,6 +122,7 @@ fn values_have_the_type_of_their_key() {
     assert_eq!(values.storage.total.as_bytes(), 3 << 20);
     assert_eq!(values.queues.pool_packets, 7);
     assert!(values.metrics.allow_public);
+    assert!(values.upnp);
     assert_eq!(values.log.level.as_str(), "trace");
 }
 
@@ -328,7 +330,7 @@ fn an_invitation_is_for_this_node_in_this_network_and_keeps_no_member_from_start
     let by = Identity::from_bytes(&[7; 32]);
     let (id, other) = (NodeId::new([1; 32]), NodeId::new([2; 32]));
     let invite = |params: &NetworkParameters, id: &NodeId| {
-        Invitation::sign(&by, &params.hash(), id, Epoch::new(9))
+        Invitation::sign(&by, &params.chain(), id, Epoch::new(9))
     };
     let with = |shown: Invitation| node(&format!("invitation = '{shown}'")).unwrap();
     let right = invite(&params, &id);

@@ -239,6 +239,10 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Waits until it announces this.
     pub(crate) async fn event(&mut self, wanted: &str) -> Value {
+        self.event_within(wanted, LONG).await
+    }
+
+    pub(crate) async fn event_within(&mut self, wanted: &str, patience: Duration) -> Value {
         let waiting = async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
                 let event: Value = serde_json::from_str(&line).expect("a JSON object a line");
@@ -248,13 +252,17 @@ impl Daemon {
             }
             panic!("{} ended and was never {wanted}", self.name);
         };
-        timeout(LONG, waiting)
+        timeout(patience, waiting)
             .await
             .unwrap_or_else(|_| panic!("{} is not {wanted}", self.name))
     }
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id().expect("it runs")
+    }
+
+    pub(crate) fn signal(&self, what: Signal) {
+        signal(&self.child, what);
     }
 
     pub(crate) fn interrupt(&self) {

@@ -337,7 +337,7 @@ fn networking(
     rng.fill_bytes(secret.as_mut());
     let config = NetConfig {
         secret,
-        network: params.hash(),
+        names: params.hash().into(),
         reach: params.reach(),
         clock: Clock::start(),
         mode: Mode::Client,
@@ -396,7 +396,7 @@ pub(crate) async fn attach(
     let (net, mut events, _) = networking(params, &mut rng);
     let asked = (
         RequestKind::Directory,
-        shoal_topology::chain_request(Default::default(), Default::default()),
+        shoal_topology::chain_request(Default::default(), Default::default(), params.hash()),
     );
     let documents = ask(&net, &mut events, params, mailbox, asked).await;
     net.shutdown();

@@ -257,7 +257,7 @@ async fn somebody_else_at_the_address_is_refused() {
 async fn another_network_is_never_linked() {
     let mut b = Node::new(2, &[TCP, QUIC]).await;
     let mut other = config(1, &[TCP]);
-    other.network = NetworkHash::new([2; 32]);
+    other.names = NetworkHash::new([2; 32]).into();
     let mut a = Node::start(other).await.unwrap();
     a.packets(&[b.id]);
     b.packets(&[a.id]);

@@ -419,7 +419,7 @@ async fn other_network(node: &mut Node, of: NodeId) -> NetworkHash {
 async fn a_member_of_another_network_is_found_out() {
     let theirs = NetworkHash::new([9; 32]);
     let foreign = |seed, listen: &[&str]| shoal_node::net::NetConfig {
-        network: theirs,
+        names: theirs.into(),
         ..config(seed, listen)
     };
     let mut a = Node::new(1, &[TCP]).await;

@@ -69,7 +69,7 @@ pub(crate) struct Node {
 pub(crate) fn config(seed: u8, listen: &[&str]) -> NetConfig {
     NetConfig {
         secret: Zeroizing::new([seed; 32]),
-        network: NETWORK,
+        names: NETWORK.into(),
         reach: Reach::ANY,
         clock: Clock::start(),
         mode: Mode::Node,

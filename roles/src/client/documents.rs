@@ -11,7 +11,7 @@ use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::agreement::CertifiedAmendment;
 use shoal_topology::{
     Address, AdoptError, Amendments, Answers, ClientDirectory, Document, Kept, Looked,
-    MAX_STALE_EPOCHS, NetworkParameters, Response, Role, View, chain_request,
+    MAX_STALE_EPOCHS, NetworkParameters, Response, Role, Successor, View, chain_request,
 };
 
 use super::error::SessionError;
@@ -45,6 +45,8 @@ pub(super) struct Documents {
     /// Whose signatures count, and the newest document that was seen to be signed, in earlier runs too; none if
     /// the network file names nobody who could sign.
     kept: Option<Kept>,
+    /// The file that follows on the network's, which was fetched in this run or an earlier one.
+    next: Option<Successor>,
     /// The epoch in which enough nodes said that there is no newer document than ours.
     confirmed: Option<Epoch>,
     fetch: Option<Fetch>,
@@ -76,9 +78,14 @@ pub(super) enum Progress {
 
 impl Documents {
     /// With what was kept in an earlier run.
-    pub(super) fn new(params: Arc<NetworkParameters>, kept: Option<Kept>) -> Self {
+    pub(super) fn new(
+        params: Arc<NetworkParameters>,
+        kept: Option<Kept>,
+        next: Option<Successor>,
+    ) -> Self {
         Self {
             kept: kept.or_else(|| Kept::first(&params).ok()),
+            next,
             params,
             known: Arc::default(),
             view: Arc::default(),
@@ -100,6 +107,11 @@ impl Documents {
     /// What is to be known in the next run.
     pub(super) const fn kept(&self) -> Option<&Kept> {
         self.kept.as_ref()
+    }
+
+    /// The file that follows on the network's.
+    pub(super) const fn next(&self) -> Option<&Successor> {
+        self.next.as_ref()
     }
 
     /// Who is asked now: mixes that are known or that the network began with, one of the latter at
@@ -149,7 +161,9 @@ impl Documents {
         let since = self.kept.as_ref().map(|kept| kept.trust.since());
         let newest = self.view.documents.values().next_back();
         let known = newest.map(|document| document.height());
-        chain_request(since.unwrap_or_default(), known.unwrap_or_default())
+        let file = self.next.as_ref().map(Successor::hash);
+        let file = file.unwrap_or_else(|| self.params.hash());
+        chain_request(since.unwrap_or_default(), known.unwrap_or_default(), file)
     }
 
     /// Whether this connection is one of the questions under way.
@@ -206,6 +220,7 @@ impl Documents {
                         answers: Arc::clone(&answers),
                         trust: kept.trust.clone(),
                         known: Arc::clone(&self.known),
+                        next: self.next.clone().map(Box::new),
                     },
                 };
                 fetch.verifying = Some(answers);
@@ -230,6 +245,9 @@ impl Documents {
     ) -> Option<Result<i64, SessionError>> {
         let fetch = self.fetch.take_if(|fetch| fetch.number == number)?;
         let answers = fetch.verifying?;
+        if self.next.is_none() {
+            self.next = looked.successor().cloned();
+        }
         let newest = self.kept.as_ref().and_then(|kept| kept.newest);
         let adopted = answers.adopt(&self.params, looked, &self.known, newest, now);
         // What was followed is followed, whatever it led to: who was away for long asks again from there. Of
@@ -426,7 +444,7 @@ mod tests {
             clock_offset_us: 0,
             amendments: Vec::new(),
         };
-        (network, Documents::new(params, None), directory, now)
+        (network, Documents::new(params, None, None), directory, now)
     }
 
     #[test]

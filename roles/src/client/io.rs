@@ -165,6 +165,8 @@ pub enum SessionEvent {
         /// By so much, in all.
         by: Span,
     },
+    /// Other values of the network count from now on: the session is to be made anew with them. Told once.
+    Succeeded,
     /// What the client role has to say.
     Client(ClientEvent),
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use blake2::{Blake2s256, Digest as _};
 use shoal_topology::agreement::{CertifiedAmendment, Seats};
-use shoal_topology::{Answers, Looked, NetworkParameters, Trust, View};
+use shoal_topology::{Answers, Looked, NetworkParameters, Successor, Trust, View};
 
 /// Something to be verified. Pure: it reads no clock and draws nothing.
 pub struct SessionJob {
@@ -23,6 +23,8 @@ pub(super) enum Work {
         trust: Trust,
         /// The documents that are known, of which others may be changes.
         known: Arc<View>,
+        /// The file that is to follow on the network's.
+        next: Option<Box<Successor>>,
     },
     /// An amendment that the entry has shown, by the seats that it names.
     Amendment {
@@ -55,7 +57,11 @@ impl SessionJob {
                 answers,
                 trust,
                 known,
-            } => Found::Looked(answers.look(&self.params, &trust, &known)),
+                next,
+            } => Found::Looked(match &next {
+                Some(next) => answers.look_before(next, &self.params, &trust, &known),
+                None => answers.look(&self.params, &trust, &known),
+            }),
             Work::Amendment { certified, seats } => {
                 let is_sound = certified.verify(&seats).is_ok();
                 Found::Amendment(is_sound.then_some(certified))
@@ -77,8 +83,11 @@ impl SessionJob {
                 answers,
                 trust,
                 known,
+                next,
             } => {
                 hash.update([1]);
+                let next = next.as_ref().map(|next| next.hash());
+                hash.update(next.map_or([0; 32], |next| *next.as_bytes()));
                 hash.update(answers.key());
                 hash.update(trust.since().number().to_le_bytes());
                 hash.update(trust.seats().hash());

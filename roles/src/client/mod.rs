@@ -26,7 +26,7 @@ use shoal_client::{
 use shoal_packet::{Frame, NoticePiece};
 use shoal_proto::{Epoch, MessageId, NodeId, Span, Time};
 use shoal_topology::agreement::CertifiedAmendment;
-use shoal_topology::{Looked, NetworkParameters, Role};
+use shoal_topology::{Looked, NetworkParameters, Role, Successor};
 use zeroize::Zeroizing;
 
 use self::clock::Offset;
@@ -39,7 +39,7 @@ pub use self::io::{ConnectionId, Opening, SessionAction, SessionEvent, SessionIn
 use self::job::Found;
 pub use self::job::{SessionDone, SessionJob};
 use self::trust::Written;
-pub use self::trust::{forget_trust, kept_trust};
+pub use self::trust::{forget_trust, kept_successors, kept_trust};
 use self::wait::Wait;
 use crate::request::RequestKind;
 
@@ -68,6 +68,8 @@ pub struct Session {
     amend_at: Option<Time>,
     /// The client role was told that it is attached.
     online: bool,
+    /// That other values count was said.
+    succeeded: bool,
     retry: Wait,
     connections: u64,
     tickets: u64,
@@ -119,13 +121,16 @@ impl Session {
     ) -> Result<Self, ClientError> {
         let entries = Entries::new((config.entry, config.mailbox_provider), rows)?;
         let kept = kept_trust(&params, rows)?;
+        let here = params.hash();
+        let next = kept_successors(rows);
+        let next = next.into_iter().find(|it| it.succession().follows == here);
         let profile = config.profile.clone();
         let own = ChaCha20Rng::from_rng(rng);
         let client = ChaCha20Rng::from_rng(rng);
         let client = Client::new(Arc::clone(&params), config, keys, client, rows, now)?;
         Ok(Self {
-            documents: Documents::new(Arc::clone(&params), kept),
-            trust: Written::of(rows),
+            trust: Written::of(rows, next.as_ref()),
+            documents: Documents::new(Arc::clone(&params), kept, next),
             params,
             rng: own,
             client,
@@ -135,6 +140,7 @@ impl Session {
             offset: Offset::default(),
             switch: now,
             amend_at: None,
+            succeeded: false,
             online: false,
             retry: Wait::new(RETRY.0, RETRY.1),
             connections: 0,
@@ -201,6 +207,10 @@ impl Session {
         if self.amend_at.is_some_and(|at| network >= at) {
             self.amend(network);
         }
+        if self.succeeds_at().is_some_and(|at| network >= at) {
+            self.succeeded = true;
+            self.event(SessionEvent::Succeeded);
+        }
         self.advance_fetch(network);
     }
 
@@ -234,11 +244,24 @@ impl Session {
         let parts = [
             own,
             self.amend_at,
+            self.succeeds_at(),
             self.documents.deadline(),
             self.client.poll_deadline(),
         ];
         let earliest = parts.into_iter().flatten().min();
         earliest.map(|at| self.offset.machine(at))
+    }
+
+    /// When other values count, by the network's time, unless that was said.
+    fn succeeds_at(&self) -> Option<Time> {
+        let next = self.documents.next().filter(|_| !self.succeeded);
+        next.map(Successor::begins)
+    }
+
+    /// The file that follows on the network's, if one was fetched that was signed by those who sit.
+    #[must_use]
+    pub const fn successor(&self) -> Option<&Successor> {
+        self.documents.next()
     }
 
     /// The network's time at a time of the machine.
@@ -501,9 +524,11 @@ impl Session {
     /// and a crash before that costs no more than asking for the same again.
     fn keep_trust(&mut self) {
         let kept = self.documents.kept();
-        let change = kept.and_then(|kept| self.trust.change(kept, &self.params));
-        if let Some(change) = change {
-            self.persist(Writing::Trust, vec![change]);
+        let next = self.documents.next();
+        let changes = kept.map(|kept| self.trust.changes(kept, next, &self.params));
+        let changes = changes.unwrap_or_default();
+        if !changes.is_empty() {
+            self.persist(Writing::Trust, changes);
         }
     }
 

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time};
+use shoal_proto::{DocumentHash, Epoch, NetworkHash, NodeId, Span, Time};
 use shoal_topology::agreement::Height;
 use shoal_topology::{DirectoryAction, DirectoryChange, KeyRing};
 
@@ -56,6 +56,7 @@ enum Row {
     Proposal(DocumentHash),
     Evidence(NodeId),
     SeatKeys,
+    Successor(NetworkHash),
 }
 
 impl Row {
@@ -82,6 +83,7 @@ impl Row {
                 Self::Evidence(*id)
             }
             DirectoryChange::SeatKeys { .. } => Self::SeatKeys,
+            DirectoryChange::Successor { hash, .. } => Self::Successor(*hash),
         }
     }
 }
@@ -288,6 +290,7 @@ impl Durable {
             | Row::Proposal(_)
             | Row::Document(_)
             | Row::Handover(_)
+            | Row::Successor(_)
             // It is given up when a document has taken it, and not before that is there.
             | Row::Evidence(_) => self.own.put(change),
             Row::Descriptor(..) => self.others.put(change),

@@ -1,6 +1,7 @@
 //! What goes into a [`Node`](crate::node::Node) and what comes out of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use shoal_mix::{LoopReturns, Passage, Processed};
 use shoal_packet::{Frame, ReplayTag};
@@ -125,6 +126,8 @@ pub enum NodeInput {
     },
     /// The node is at these addresses from now on: 1 to 8.
     Moved(Vec<Address>),
+    /// The operator has a file that follows on the network's, in TOML.
+    Successor(Arc<[u8]>),
     /// The node says that it leaves, and serves on until no document that counts lists it, or for so long at most. Then
     /// it stops as by [`Stop`](Self::Stop). Without patience, and the second time, it stops at once.
     Leave {
@@ -267,4 +270,6 @@ pub enum NodeEvent {
     LoopsLost(LoopReturns),
     /// Enough of them come back again.
     LoopsBack(LoopReturns),
+    /// Other values count from now on: this node is to be stopped, and started anew with them. Told once.
+    Succeeded,
 }

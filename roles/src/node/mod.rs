@@ -30,7 +30,7 @@ use shoal_proto::{ClientHandle, Epoch, NodeId, Span, Time, wire};
 use shoal_provider::{AttachAnswer, Limits, Provider, ProviderAction, ProviderInput};
 use shoal_topology::{
     Address, Directory, DirectoryAction, DirectoryCounters, DirectoryInput, Family, LocalNode,
-    NetworkParameters, Restored, Role, Ticket, View,
+    NetworkParameters, Restored, Role, Successor, Ticket, View,
 };
 
 use self::checks::Checks;
@@ -112,6 +112,8 @@ pub struct Node {
     /// When it stops at the latest, once it leaves.
     leave_by: Option<Time>,
     stop_by: Option<Time>,
+    /// That other values count was said.
+    succeeded: bool,
     drained: bool,
     actions: VecDeque<NodeAction>,
 }
@@ -184,6 +186,7 @@ impl Node {
             apart_said: (Epoch::new(0), 0),
             leave_by: None,
             stop_by: None,
+            succeeded: false,
             drained: false,
             actions: VecDeque::from([peers]),
         }
@@ -345,6 +348,10 @@ impl Node {
                 self.directory
                     .handle_input(now, DirectoryInput::Moved(addresses));
             }
+            NodeInput::Successor(text) => {
+                self.directory
+                    .handle_input(now, DirectoryInput::Successor(text));
+            }
             NodeInput::Dialled { id, at } => {
                 self.directory
                     .handle_input(now, DirectoryInput::Dialled { id, at });
@@ -387,6 +394,30 @@ impl Node {
         parts.into_iter().flatten().min()
     }
 
+    /// Whether other values count by now, as far as this machine's clock can be trusted, and that was not said yet.
+    fn is_succeeded(&self, now: Time) -> bool {
+        let trusts = self.doubts_until.is_none() && !self.clock_is_off();
+        !self.succeeded && trusts && self.directory.is_succeeded(now)
+    }
+
+    /// When it stops at the latest, if it leaves.
+    #[must_use]
+    pub const fn leaves_by(&self) -> Option<Time> {
+        self.leave_by
+    }
+
+    /// Whether it was asked to stop, or has left.
+    #[must_use]
+    pub const fn is_stopping(&self) -> bool {
+        self.stop_by.is_some()
+    }
+
+    /// The file that follows on the network's, if there is one that was accepted.
+    #[must_use]
+    pub fn successor(&self) -> Option<&Successor> {
+        self.directory.successor()
+    }
+
     /// Takes one thing that a part wants done. False if none does.
     fn advance(&mut self, now: Time) -> bool {
         if let Some(action) = self.relay.poll_action(now) {
@@ -413,6 +444,9 @@ impl Node {
             self.stop(now);
         } else if self.doubts_until.is_some_and(|until| now >= until) {
             self.trust_clock(now);
+        } else if self.is_succeeded(now) {
+            self.succeeded = true;
+            self.act(NodeAction::Event(NodeEvent::Succeeded));
         } else {
             return false;
         }

@@ -1,6 +1,6 @@
 //! Where a node stands among the others: what its operator asks for beside the counters.
 
-use shoal_proto::{Epoch, NodeId, Span, Time};
+use shoal_proto::{Epoch, NetworkHash, NodeId, Span, Time};
 use shoal_topology::{Address, Document, NetworkParameters, Role, Waiting, Watched};
 
 use super::Node;
@@ -37,6 +37,8 @@ pub struct Standing {
     pub leaves_by: Option<Time>,
     /// How it stands among those that wait for a place; none for a member.
     pub waiting: Option<Waiting>,
+    /// The file that follows on the network's, by its hash, and the first epoch for which it counts.
+    pub follows: Option<(NetworkHash, Epoch)>,
 }
 
 /// The members of a position beside a node's.
@@ -110,6 +112,9 @@ impl Node {
             suspended: self.is_suspended(now),
             leaves_by: self.leave_by,
             waiting: self.directory.waits(),
+            follows: self
+                .successor()
+                .map(|next| (next.hash(), next.succession().epoch)),
         }
     }
 

@@ -11,5 +11,6 @@ mod clock;
 mod health;
 mod node;
 mod session;
+mod succession;
 mod trust;
 mod world;

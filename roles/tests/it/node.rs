@@ -7,7 +7,7 @@ use prost::Message as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::{Engine, Frame};
-use shoal_proto::{ClientHandle, Epoch, NodeId, Span, Time, wire};
+use shoal_proto::{ClientHandle, Epoch, NetworkHash, NodeId, Span, Time, wire};
 use shoal_provider::{MemoryStore, Store as _, StoreLimits};
 use shoal_roles::RequestKind;
 use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput, NodeSetup, Place, Trouble};
@@ -23,7 +23,8 @@ const FULL: &str = "No space left on device";
 
 /// What a client asks that knows nothing.
 fn question() -> Vec<u8> {
-    chain_request(Height::default(), Height::default())
+    let file = NetworkHash::new([0; 32]);
+    chain_request(Height::default(), Height::default(), file)
 }
 
 /// What the scripted disk does.

@@ -67,13 +67,7 @@ fn refusal(world: &mut World) -> AdoptError {
 }
 
 fn kept(world: &World) -> Kept {
-    let row = |((table, key), value): (&(Table, Vec<u8>), &Vec<u8>)| shoal_client::Row {
-        table: *table,
-        key: key.clone(),
-        value: value.clone(),
-    };
-    let rows: Vec<_> = world.rows.iter().map(row).collect();
-    let kept = kept_trust(&world.network.params, &rows).unwrap();
+    let kept = kept_trust(&world.network.params, &world.all_rows()).unwrap();
     kept.expect("something is kept")
 }
 
@@ -146,8 +140,9 @@ fn who_is_shown_an_old_state_after_a_restart_sends_nothing_until_somebody_shows_
     );
     // That without what was kept it would be believed: nothing else is wrong with it.
     let (mut other, all_of_it) = started_again(32, 24);
-    let forget = forget_trust();
-    other.rows.remove(&(forget.table, forget.key));
+    for forget in forget_trust(&other.all_rows()) {
+        other.rows.remove(&(forget.table, forget.key));
+    }
     other.restart();
     shows(&mut other, &all_of_it[..2]);
     other.input(SessionInput::Online(true));

@@ -10,7 +10,7 @@ use shoal_client::{Change, ClientConfig, ClientError, ClientKeys, Row, Table};
 use shoal_proto::{Epoch, NodeId, Span, Time, wire};
 use shoal_roles::RequestKind;
 use shoal_roles::client::{
-    ConnectionId, Opening, Session, SessionAction, SessionEvent, SessionInput,
+    ConnectionId, Opening, Session, SessionAction, SessionEvent, SessionInput, kept_successors,
 };
 use shoal_topology::sample::Network;
 use shoal_topology::{Document, NetworkParameters, Role};
@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) writes: BTreeMap<Table, u32>,
     /// The table that can't be written.
     pub(crate) full: Option<Table>,
+    /// The file that follows on the network's, for who asks and has none newer.
+    pub(crate) successor: Vec<u8>,
     config: ClientConfig,
     secret: Zeroizing<Vec<u8>>,
     open: BTreeMap<ConnectionId, Opening>,
@@ -111,6 +113,7 @@ impl World {
             rows: BTreeMap::new(),
             writes: BTreeMap::new(),
             full: None,
+            successor: Vec::new(),
             config,
             secret,
             asked: Vec::new(),
@@ -197,15 +200,22 @@ impl World {
         self.try_restart().unwrap();
     }
 
-    /// The same, where it may not start.
-    pub(crate) fn try_restart(&mut self) -> Result<(), ClientError> {
+    /// What is on its disk.
+    pub(crate) fn all_rows(&self) -> Vec<Row> {
         let row = |((table, key), value): (&(Table, Vec<u8>), &Vec<u8>)| Row {
             table: *table,
             key: key.clone(),
             value: value.clone(),
         };
-        let rows: Vec<Row> = self.rows.iter().map(row).collect();
-        let params = Arc::clone(&self.network.params);
+        self.rows.iter().map(row).collect()
+    }
+
+    /// The same, where it may not start.
+    pub(crate) fn try_restart(&mut self) -> Result<(), ClientError> {
+        let rows = self.all_rows();
+        let params = (*self.network.params).clone();
+        let params = params.at(&kept_successors(&rows), self.now);
+        let params = Arc::new(params);
         let keys = ClientKeys::from_bytes(&self.secret).unwrap();
         let config = self.config.clone();
         let session = Session::new(params, config, keys, &mut self.rng, &rows, self.now);
@@ -267,6 +277,17 @@ impl World {
         self.later(SessionInput::Persisted { ticket });
     }
 
+    /// The answer to the question that was asked last.
+    fn with_successor(&self, answer: Vec<u8>) -> Vec<u8> {
+        let asked = self.questions.last().unwrap();
+        let asked = wire::SyncRequest::decode(asked.as_slice()).unwrap();
+        let mut answer = wire::SyncResponse::decode(answer.as_slice()).unwrap();
+        if asked.file == self.network.params.hash().as_bytes() {
+            answer.successor.clone_from(&self.successor);
+        }
+        answer.encode_to_vec()
+    }
+
     fn answer_of(&self, id: &NodeId) -> Answer {
         self.answers.get(id).unwrap_or(&self.default).clone()
     }
@@ -296,7 +317,8 @@ impl World {
         let bytes = match kind {
             RequestKind::Directory => match self.answer_of(&to) {
                 Answer::Documents(documents, ahead) => {
-                    answer(&self.network, self.now, &documents, ahead)
+                    let answer = answer(&self.network, self.now, &documents, ahead);
+                    self.with_successor(answer)
                 }
                 Answer::Nothing | Answer::Silence => return,
             },

@@ -52,7 +52,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    fn encode(&self) -> [u8; 96] {
+    pub(crate) fn encode(&self) -> [u8; 96] {
         let vrf = self.vrf.map_or([0; 32], |vrf| *vrf.as_bytes());
         let mut row = [0; 96];
         let parts = [self.id.as_bytes(), self.key.as_bytes(), &vrf];

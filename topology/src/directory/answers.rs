@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rand::CryptoRng;
-use shoal_proto::{NodeId, Time};
+use shoal_proto::{NetworkHash, NodeId, Time};
 
-use super::jobs::Task;
+use super::jobs::{Chained, Task};
 use super::peers::Asked;
 use super::pool::pause;
 use super::read::{Claim, Reading};
 use super::repair::{self, Step};
 use super::{Directory, JOB_PATIENCE, MAX_NEIGHBOUR_ANSWER_BYTES, MAX_SYNC_RESPONSE_BYTES};
 use crate::agreement::Height;
-use crate::chain::Followed;
 use crate::{DocumentError, MAX_DOCUMENT_BYTES};
 
 /// Most descriptors of an answer that are checked at a time.
@@ -38,6 +37,8 @@ pub(super) struct Answer {
     wrong: bool,
     /// The height of the document that the neighbour goes by.
     tip: Option<Height>,
+    /// The newest file of the network that the neighbour has.
+    file: Option<NetworkHash>,
     /// Descriptors to be checked.
     descriptors: VecDeque<(Claim, Arc<[u8]>)>,
     /// Descriptors that are being checked.
@@ -142,16 +143,11 @@ impl<R: CryptoRng> Directory<R> {
     }
 
     /// The chain that a neighbour has sent has been followed as far as it is right.
-    pub(super) fn followed(
-        &mut self,
-        now: Time,
-        bytes: &Arc<[u8]>,
-        followed: Option<&(Followed, Option<DocumentError>)>,
-    ) {
+    pub(super) fn followed(&mut self, now: Time, bytes: &Arc<[u8]>, chained: Option<&Chained>) {
         let Some(Unread { from, asked, .. }) = self.answers.take_unread(bytes) else {
             return;
         };
-        let Some((followed, error)) = followed else {
+        let Some(((followed, error), successor)) = chained else {
             return self.unreadable(now, from, asked);
         };
         self.peers.heard(&from);
@@ -166,7 +162,10 @@ impl<R: CryptoRng> Directory<R> {
         if let Some(DocumentError::Recovered(height)) = error {
             self.warn(super::DirectoryWarning::Recovered(*height));
         }
-        if error.is_some() {
+        if let Ok(Some(successor)) = successor {
+            self.accept(successor);
+        }
+        if error.is_some() || successor.is_err() {
             self.counters.refused += 1;
             self.blame(now, &from);
         }
@@ -204,6 +203,7 @@ impl<R: CryptoRng> Directory<R> {
             news: false,
             wrong: !reading.refused.is_empty() || reading.made_up,
             tip: reading.tip.map(|tip| tip.height),
+            file: reading.file,
             descriptors: reading.descriptors.iter().cloned().collect(),
             checking: 0,
         };
@@ -292,7 +292,7 @@ impl<R: CryptoRng> Directory<R> {
                 Some(message) => self.ask_more(from, now, message),
                 None => self.ask(from, now),
             }
-        } else if answer.tip >= Some(self.archive.next_height()) {
+        } else if answer.tip >= Some(self.archive.next_height()) || self.lacks_file(answer.file) {
             self.ask_chain(answer.from, now);
         }
     }

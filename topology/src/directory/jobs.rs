@@ -20,6 +20,7 @@ use crate::rules::Rules;
 use crate::work::{Applicant, Work};
 use crate::{
     DescriptorError, Document, DocumentError, Offences, Report, ReportError, SignedDescriptor,
+    SuccessionError, Successor,
 };
 
 /// What a document is formed from.
@@ -40,6 +41,8 @@ pub(super) enum Task {
     Answer(Arc<[u8]>, Option<Trust>),
     /// Follow the chain.
     Chain(Arc<[u8]>, Trust, Vec<Arc<Document>>),
+    /// Read a file that is to follow on the network's, and look whether one of these seats have signed it.
+    Successor(Arc<[u8]>, Vec<Seats>),
     /// Form a document.
     Form(Arc<Recipe>),
     /// Verify a document that was proposed.
@@ -89,9 +92,28 @@ impl DirectoryJob {
             Task::Chain(bytes, trust, known) => {
                 let followed = Chain::of(&bytes).map(|chain| {
                     let (handovers, documents) = (&chain.handovers, &chain.documents);
-                    Arc::new(follow(&rules, trust, handovers, documents, &known))
+                    let before = trust.before().cloned();
+                    let followed = follow(&rules, trust, handovers, documents, &known);
+                    let successor = followed.0.successor(&rules, before, &chain.successor);
+                    Arc::new((followed, successor))
                 });
                 Found::Chain(bytes, followed)
+            }
+            Task::Successor(text, seats) => {
+                let read = Successor::read(&text, &rules.params);
+                let checked = read.and_then(|successor| {
+                    let signed = seats.iter().map(|seats| successor.check_signed(seats));
+                    // The first tells of those who sit now.
+                    let all = signed.collect::<Vec<_>>();
+                    match all.iter().any(Result::is_ok) {
+                        true => Ok(successor),
+                        false => Err(all
+                            .into_iter()
+                            .find_map(Result::err)
+                            .unwrap_or(SuccessionError::None)),
+                    }
+                });
+                Found::Successor(Box::new(checked))
             }
             Task::Form(recipe) => {
                 let formed = Document::form_by(&rules, &recipe.place, &recipe.descriptors);
@@ -136,7 +158,11 @@ impl DirectoryJob {
     /// many nodes may run one job of each key and hand its result to all that asked.
     #[must_use]
     pub fn key(&self) -> [u8; 32] {
-        let key = Canonical::new("shoal directory job 2").bytes(self.rules.network.as_bytes());
+        let next = self.rules.successor();
+        let next = next.map_or([0; 32], |next| *next.hash().as_bytes());
+        let key = Canonical::new("shoal directory job 3")
+            .bytes(self.rules.hash.as_bytes())
+            .bytes(&next);
         let of = |document: Option<&Arc<Document>>| {
             document.map_or([0; 32], |document| *document.hash().as_bytes())
         };
@@ -205,6 +231,10 @@ impl DirectoryJob {
                 .number(11)
                 .bytes(&certified.encode())
                 .bytes(&seats.hash()),
+            Task::Successor(text, seats) => {
+                let seats = seats.iter().map(Seats::hash);
+                seats.fold(key.number(12).bytes(text), |key, hash| key.bytes(&hash))
+            }
         }
         .finish()
     }
@@ -230,6 +260,7 @@ impl fmt::Debug for DirectoryJob {
             Task::Report(_) => f.write_str("Report"),
             Task::AmendmentVote(..) => f.write_str("AmendmentVote"),
             Task::Amendment(..) => f.write_str("Amendment"),
+            Task::Successor(..) => f.write_str("Successor"),
         }
     }
 }
@@ -241,6 +272,12 @@ pub struct DirectoryDone {
     pub(super) found: Found,
 }
 
+/// What was followed, why no further, and a file that follows on the network's, or why it does not.
+pub(super) type Chained = (
+    (Followed, Option<DocumentError>),
+    Result<Option<Successor>, SuccessionError>,
+);
+
 /// What was found out, with what it was found out about.
 #[derive(Clone)]
 pub(super) enum Found {
@@ -248,7 +285,8 @@ pub(super) enum Found {
     Message(Arc<[u8]>, Result<Verified, MessageError>),
     Evidence(Arc<[u8]>, Result<Box<Evidence>, MessageError>),
     Answer(Arc<[u8]>, Option<Arc<Reading>>),
-    Chain(Arc<[u8]>, Option<Arc<(Followed, Option<DocumentError>)>>),
+    Chain(Arc<[u8]>, Option<Arc<Chained>>),
+    Successor(Box<Result<Successor, SuccessionError>>),
     Formed(Arc<Recipe>, Result<(Arc<Document>, Seats), DocumentError>),
     Judged(DocumentHash, Result<Judged, DocumentError>),
     Worked(Applicant, u32, Option<Work>),
@@ -284,6 +322,7 @@ impl fmt::Debug for DirectoryDone {
             Found::Report(_, checked) => write!(f, "Report({})", checked.is_ok()),
             Found::AmendmentVote(_, checked) => write!(f, "AmendmentVote({})", checked.is_ok()),
             Found::Amendment(certified) => write!(f, "Amendment({})", certified.is_some()),
+            Found::Successor(checked) => write!(f, "Successor({})", checked.is_ok()),
             Found::Judged(_, Err(error)) => write!(f, "Judged({error:?})"),
         }
     }

@@ -96,7 +96,7 @@ pub(super) fn judge(rules: &Rules, candidate: Candidate) -> Result<Judged, Docum
     let fetched = candidate.fetched.iter();
     let fetched = fetched.filter_map(|bytes| SignedDescriptor::decode(bytes, rules).ok());
     let known: Vec<SignedDescriptor> = candidate.known.into_iter().chain(fetched).collect();
-    let door = Door::new(rules, epoch, place.base(), salts);
+    let door = Door::new(rules.at(epoch), epoch, place.base(), salts);
     match said(&door, &sound.document, &known)? {
         Ok(descriptors) => sound.descriptors = Arc::new(descriptors),
         Err(lacks) => return Ok(Judged::Lacks(lacks.into())),

@@ -25,6 +25,7 @@ mod read;
 mod repair;
 mod rivals;
 mod seat_keys;
+mod succeeding;
 mod sync;
 mod types;
 mod wanted;
@@ -53,6 +54,7 @@ pub(crate) use read::Chain;
 pub use read::{answer_time, chain_request};
 use rivals::{Rivalry, Rivals};
 use seat_keys::SeatKeys;
+use succeeding::Successors;
 pub use types::{
     DirectoryAction, DirectoryChange, DirectoryCounters, DirectoryInput, DirectoryWarning,
     LocalNode, Restored, Ticket, Verdict,
@@ -133,6 +135,7 @@ pub struct Directory<R> {
     held: Held,
     proven: Proven,
     joining: Joining,
+    successors: Successors,
     watching: Watching,
     amending: Amending,
     amendments: Amendments,
@@ -194,6 +197,7 @@ impl<R: CryptoRng> Directory<R> {
             held: Held::default(),
             proven: Proven::default(),
             joining: Joining::default(),
+            successors: Successors::default(),
             watching: Watching::default(),
             amending: Amending::default(),
             amendments: Amendments::default(),
@@ -211,6 +215,7 @@ impl<R: CryptoRng> Directory<R> {
             refusals: Refusals::default(),
             actions: VecDeque::new(),
         };
+        directory.restore_successors(&restored.successors);
         directory.restore_chain(restored.handovers, &restored.documents, now);
         directory.restore_evidence(restored.evidence);
         directory.restore_descriptors(restored.descriptors, now);
@@ -299,6 +304,7 @@ impl<R: CryptoRng> Directory<R> {
             DirectoryInput::Dialled { id, at } => self.dialled(now, &id, &at),
             DirectoryInput::Leave => self.leave(now),
             DirectoryInput::Moved(addresses) => self.move_to(now, addresses),
+            DirectoryInput::Successor(text) => self.look_at_successor(text),
         }
         self.tick(now);
     }
@@ -323,6 +329,7 @@ impl<R: CryptoRng> Directory<R> {
                 }
             }
             Found::Worked(applicant, nonce, work) => self.worked(now, &applicant, nonce, work),
+            Found::Successor(checked) => self.successor_checked(*checked),
         }
     }
 
@@ -509,7 +516,7 @@ impl<R: CryptoRng> Directory<R> {
     /// What decides which descriptors the document of an epoch can be made of, after this one.
     fn door<'a>(&'a self, epoch: Epoch, base: Option<&'a Document>) -> Door<'a> {
         let salts = salts(self.archive.seats(), self.archive.before());
-        Door::new(&self.rules, epoch, base, salts)
+        Door::new(self.rules.at(epoch), epoch, base, salts)
     }
 
     /// Whether a descriptor is worth keeping: its node is a member, or may become one. Who has not done the work, or is
@@ -534,7 +541,8 @@ impl<R: CryptoRng> Directory<R> {
 
     /// The invitation by which a stranger asks for a place.
     fn invited(&self, signed: &SignedDescriptor) -> Option<Invitation> {
-        let invites = self.rules.params.admission == Admission::Invitation;
+        let params = &self.rules.at(self.epoch.next()).params;
+        let invites = params.admission == Admission::Invitation;
         let shown = Invitation::read(&signed.descriptor().admission).filter(|_| invites);
         shown.filter(|_| !self.is_known(&signed.id()))
     }

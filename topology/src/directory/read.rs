@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use prost::Message;
-use shoal_proto::{DocumentHash, Epoch, NodeId, Time, size, wire};
+use shoal_proto::{DocumentHash, Epoch, NetworkHash, NodeId, Time, size, wire};
 
 use super::repair;
 use super::wanted::MOST_LACKING;
@@ -28,7 +28,12 @@ pub(super) enum Question {
     /// The descriptors with these sequences.
     Want(Vec<(NodeId, u64)>),
     /// The handovers after a height, and the documents that count beyond another one.
-    Chain { after: Height, known: Height },
+    Chain {
+        after: Height,
+        known: Height,
+        /// The newest file of the network that the asker has.
+        file: NetworkHash,
+    },
 }
 
 impl Question {
@@ -50,14 +55,16 @@ impl Question {
             request.chain > 0,
             !request.want.is_empty(),
         ];
-        let fitting = request.chain > 0 || request.known == 0;
+        let fitting = request.chain > 0 || request.known == 0 && request.file.is_empty();
         if !fitting || asks.into_iter().filter(|asks| *asks).count() != 1 {
             return None;
         }
         if request.chain > 0 {
+            let file = request.file.as_slice().try_into().ok()?;
             return Some(Self::Chain {
                 after: Height::new(request.chain - 1),
                 known: Height::new(request.known),
+                file: NetworkHash::new(file),
             });
         }
         if !request.reconcile.is_empty() {
@@ -83,12 +90,13 @@ impl Question {
 }
 
 /// The question for the chain: the handovers after this height, and the documents that count beyond
-/// `known`.
+/// `known`; and the file that follows on this one, which is the newest that the asker has.
 #[must_use]
-pub fn chain_request(after: Height, known: Height) -> Vec<u8> {
+pub fn chain_request(after: Height, known: Height, file: NetworkHash) -> Vec<u8> {
     wire::SyncRequest {
         chain: after.number().saturating_add(1),
         known: known.number(),
+        file: file.as_bytes().to_vec(),
         ..Default::default()
     }
     .encode_to_vec()
@@ -179,7 +187,7 @@ impl Claim {
 
 /// Most entries of an answer.
 const MOST_ENTRIES: usize =
-    MOST_LACKING + MAX_HANDOVERS + MAX_DOCUMENTS + MAX_SEATS + MAX_AMENDMENTS + 5;
+    MOST_LACKING + MAX_HANDOVERS + MAX_DOCUMENTS + MAX_SEATS + MAX_AMENDMENTS + 7;
 /// Most amendments of an answer.
 pub(super) const MAX_AMENDMENTS: usize = 6;
 
@@ -254,6 +262,8 @@ pub(super) struct Reading {
     pub(super) made_up: bool,
     /// Amendments whose signatures have not been looked at.
     pub(super) amendments: Vec<CertifiedAmendment>,
+    /// The newest file of the network that it has, as it says.
+    pub(super) file: Option<NetworkHash>,
 }
 
 impl Reading {
@@ -275,6 +285,10 @@ impl Reading {
         };
         if let Some(tip) = &wire.tip {
             reading.tip = Some(Tip::read(tip)?);
+        }
+        if !wire.file.is_empty() {
+            let hash = wire.file.as_slice().try_into().ok()?;
+            reading.file = Some(NetworkHash::new(hash));
         }
         for bytes in wire.descriptors {
             match Claim::of(&bytes) {
@@ -331,13 +345,15 @@ pub(crate) struct Chain {
     pub(crate) tip: Option<Tip>,
     /// Amendments whose signatures have not been looked at.
     pub(crate) amendments: Vec<CertifiedAmendment>,
+    /// A file that is to follow on the asker's, unread; empty for none.
+    pub(crate) successor: Vec<u8>,
 }
 
 impl Chain {
     /// None if it can't be read.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > MAX_SYNC_RESPONSE_BYTES
-            || !has_at_most(MAX_HANDOVERS + MAX_DOCUMENTS + MAX_AMENDMENTS + 4, bytes)
+            || !has_at_most(MAX_HANDOVERS + MAX_DOCUMENTS + MAX_AMENDMENTS + 6, bytes)
         {
             return None;
         }
@@ -350,6 +366,7 @@ impl Chain {
         let amendments = amendments(&wire.amendments)?;
         fits.then_some(Self {
             amendments,
+            successor: wire.successor,
             tip,
             handovers: wire.handovers,
             documents: wire.documents,
@@ -362,6 +379,8 @@ impl Chain {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FILE: NetworkHash = NetworkHash::new([9; 32]);
 
     #[test]
     fn the_time_of_an_answer_is_found_if_it_is_one() {
@@ -399,12 +418,12 @@ mod tests {
             assert!(Question::read(bytes).is_none(), "{bytes:?}");
         }
         assert!(Question::read(&[]).is_none());
-        let chain = chain_request(Height::new(0), Height::new(7));
+        let chain = chain_request(Height::new(0), Height::new(7), FILE);
         let read = Question::read(&chain);
-        assert!(matches!(read, Some(Question::Chain { after, known })
-            if after == Height::new(0) && known == Height::new(7)));
+        assert!(matches!(read, Some(Question::Chain { after, known, file })
+            if after == Height::new(0) && known == Height::new(7) && file == FILE));
         assert_eq!(
-            chain_request(Height::new(1 << 40), Height::new(7)).len(),
+            chain_request(Height::new(1 << 40), Height::new(7), FILE).len(),
             chain.len()
         );
         let fetch = wire::SyncRequest {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prost::Message;
 use rand::{CryptoRng, RngExt};
-use shoal_proto::{DocumentHash, NodeId, Span, Time, wire};
+use shoal_proto::{DocumentHash, NetworkHash, NodeId, Span, Time, wire};
 
 use super::peers::Asked;
 use super::read::{Question, Tip, chain_request};
@@ -139,7 +139,8 @@ impl<R: CryptoRng> Directory<R> {
         }
         let known = self.archive.tip().map(|tip| tip.document.height());
         let after = self.archive.since();
-        self.send_request(to, chain_request(after, known.unwrap_or_default()));
+        let (known, file) = (known.unwrap_or_default(), self.newest_file());
+        self.send_request(to, chain_request(after, known, file));
     }
 
     /// Answers a neighbour or a client, or refuses to.
@@ -150,7 +151,9 @@ impl<R: CryptoRng> Directory<R> {
             return self.push(DirectoryAction::Refuse { to });
         }
         let response = match Question::read(request) {
-            Some(Question::Chain { after, known }) => self.chain_response(now, after, known),
+            Some(Question::Chain { after, known, file }) => {
+                self.chain_response(now, (after, known), &file)
+            }
             Some(Question::Reconcile(message)) => {
                 let Some(reconcile) = repair::answer(&self.pool, &message) else {
                     self.counters.malformed += 1;
@@ -225,15 +228,25 @@ impl<R: CryptoRng> Directory<R> {
             now_us: now.as_micros(),
             tip: tip.map(|tip| Tip::of(&tip.document).to_wire()),
             amendments: self.amendments.encoded().map(|it| it.to_vec()).collect(),
+            file: self.newest_file().as_bytes().to_vec(),
             ..Default::default()
         }
     }
 
     /// The answer to the question for the chain, which clients ask too: the handovers after a height, the
-    /// documents beyond another one that count or will, oldest first, and the time.
+    /// documents beyond another one that count or will, oldest first, the time, and the file that follows on the
+    /// newest that the asker has.
     #[must_use]
-    pub fn chain_response(&self, now: Time, after: Height, known: Height) -> Vec<u8> {
+    pub fn chain_response(
+        &self,
+        now: Time,
+        (after, known): (Height, Height),
+        file: &NetworkHash,
+    ) -> Vec<u8> {
         let mut response = self.tip(now);
+        response.successor = self
+            .successor_of(file)
+            .map_or_else(Vec::new, <[u8]>::to_vec);
         let mut bytes = 0;
         for handover in self.archive.handovers(after) {
             bytes += handover.len();
@@ -262,7 +275,7 @@ impl<R: CryptoRng> Directory<R> {
             counting.extend(tip.filter(|tip| tip.document.height() > known));
         }
         // Without the oldest ones, should they not all fit.
-        let room = ANSWER_BYTES.saturating_sub(bytes);
+        let room = ANSWER_BYTES.saturating_sub(bytes + response.successor.len());
         let fitting = (0..counting.len()).map(|start| {
             let chosen = counting.get(start..).unwrap_or_default();
             self.encode_all(known, chosen)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use shoal_proto::{DocumentHash, Epoch, NodeId};
+use shoal_proto::{DocumentHash, Epoch, NetworkHash, NodeId};
 use zeroize::Zeroizing;
 
 use super::jobs::{DirectoryDone, DirectoryJob};
@@ -65,6 +65,8 @@ pub struct Restored {
     pub evidence: BTreeMap<NodeId, Arc<[u8]>>,
     /// The keys for a seat; none for a new node.
     pub seat_keys: Option<Zeroizing<Vec<u8>>>,
+    /// Files that follow on the network's, in TOML, each as it was accepted.
+    pub successors: Vec<Arc<[u8]>>,
 }
 
 /// What happens to a [`Directory`](crate::Directory).
@@ -122,6 +124,8 @@ pub enum DirectoryInput {
     Leave,
     /// This node is at these addresses from now on: 1 to 8.
     Moved(Vec<Address>),
+    /// An operator has a file that follows on the network's: it is looked at, and spread if it counts.
+    Successor(Arc<[u8]>),
 }
 
 /// What a [`Directory`](crate::Directory) wants done, in this order: a change has to be on disk
@@ -301,6 +305,13 @@ pub enum DirectoryChange {
         /// A secret.
         kept: Zeroizing<Vec<u8>>,
     },
+    /// Keep a file that follows on the network's, for good.
+    Successor {
+        /// The hash of its values.
+        hash: NetworkHash,
+        /// In TOML.
+        text: Arc<[u8]>,
+    },
 }
 
 /// What an operator should know.
@@ -313,6 +324,15 @@ pub enum DirectoryWarning {
         epoch: Epoch,
         /// Why.
         reason: crate::DocumentError,
+    },
+    /// A file that an operator has does not follow on the network's.
+    NotFollowing(crate::SuccessionError),
+    /// Other values are to count from an epoch on.
+    Follows {
+        /// The epoch.
+        epoch: Epoch,
+        /// Their hash.
+        hash: NetworkHash,
     },
     /// An old document stays in force: its keys are kept, which costs forward secrecy.
     Stale {
@@ -370,6 +390,13 @@ impl fmt::Display for DirectoryWarning {
             Self::NotFormed { epoch, reason } => {
                 write!(f, "no document for epoch {epoch}: {reason}")
             }
+            Self::NotFollowing(error) => {
+                write!(f, "the file successor.toml does not follow on the network's: {error}")
+            }
+            Self::Follows { epoch, hash } => write!(
+                f,
+                "other values count from epoch {epoch} on: those of the network's file with the hash {hash}"
+            ),
             Self::Stale {
                 document,
                 now,

@@ -71,6 +71,8 @@ fn write_seeds() {
         delta: Vec::new(),
         amendments: vec![vec![0; 9]],
         reconcile: vec![0x61],
+        file: vec![7; 32],
+        successor: b"name = \"next\"".to_vec(),
     }
     .encode_to_vec();
     let request = wire::SyncRequest {

@@ -3,7 +3,7 @@
 use prost::Message as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time, wire};
-use shoal_topology::agreement::{Height, Seats};
+use shoal_topology::agreement::Seats;
 use shoal_topology::{
     Directory, DirectoryAction, DirectoryInput, DirectoryWarning, FamilyKey, Refusal, Response,
     Ticket, Verdict, adopt_documents,
@@ -487,8 +487,8 @@ fn clients_take_what_nodes_agree_on() {
             came: slow,
             bytes: node.directory.as_ref().unwrap().chain_response(
                 net.now,
-                Height::default(),
-                Height::default(),
+                Default::default(),
+                &net.params.hash(),
             ),
         })
         .collect();

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use prost::Message as _;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use shoal_proto::{DocumentHash, Epoch, NodeId, Span, Time, wire};
+use shoal_proto::{DocumentHash, Epoch, NetworkHash, NodeId, Span, Time, wire};
 use shoal_topology::agreement::{Height, Message, Seat, VoteKind};
 use shoal_topology::{
     Address, Dialled, Directory, DirectoryAction, DirectoryChange, DirectoryDone, DirectoryInput,
     DirectoryJob, DirectoryWarning, Document, FamilyKey, GenesisMember, Identity, Invitation,
-    LocalNode, NetworkParameters, Restored, Role, Ticket, Verdict,
+    LocalNode, NetworkParameters, Restored, Role, Successor, Ticket, Verdict,
 };
 use zeroize::Zeroizing;
 
@@ -29,6 +29,7 @@ pub(crate) struct Disk {
     pub(crate) proposals: BTreeMap<DocumentHash, Arc<[u8]>>,
     pub(crate) evidence: BTreeMap<NodeId, Arc<[u8]>>,
     pub(crate) seat_keys: Option<Zeroizing<Vec<u8>>>,
+    pub(crate) successors: BTreeMap<NetworkHash, Arc<[u8]>>,
 }
 
 impl Disk {
@@ -86,6 +87,9 @@ impl Disk {
                 assert!(self.evidence.remove(&id).is_some());
             }
             DirectoryChange::SeatKeys { kept } => self.seat_keys = Some(kept),
+            DirectoryChange::Successor { hash, text } => {
+                assert!(self.successors.insert(hash, text).is_none());
+            }
         }
     }
 
@@ -104,6 +108,7 @@ impl Disk {
             proposals: self.proposals.values().cloned().collect(),
             evidence: self.evidence.clone(),
             seat_keys: self.seat_keys.clone(),
+            successors: self.successors.values().cloned().collect(),
         }
     }
 }
@@ -131,6 +136,8 @@ pub(crate) struct Node {
     pub(crate) serves: BTreeMap<DocumentHash, Vec<u8>>,
     /// Nothing is kept of it: it is never started again.
     pub(crate) forgets: bool,
+    /// The network's file that it goes by since it was last started.
+    pub(crate) file: Option<Arc<NetworkParameters>>,
     /// Nobody gets through to it, and it gets through to others.
     pub(crate) unreachable: bool,
     /// Where it is, if not where it says that it is by its number.
@@ -155,6 +162,7 @@ impl Node {
             lie: None,
             serves: BTreeMap::new(),
             forgets: false,
+            file: None,
             unreachable: false,
             port: None,
             starts: 0,
@@ -436,15 +444,19 @@ impl Harness {
             family: node
                 .family
                 .as_ref()
-                .map(|key| key.prove(&self.params.hash(), &node.id)),
+                .map(|key| key.prove(&self.params.chain(), &node.id)),
             invitation: node.invitation,
             capacity_class: 0,
             storage_mib: 0,
         };
         let mut rng = ChaCha20Rng::seed_from_u64(self.seed);
         rng.set_stream(1 + u64::try_from(index).unwrap() + 100_000 * node.starts);
-        let params = Arc::clone(&self.params);
         let now = node.clock(self.now);
+        let successors = node.disk.successors.values();
+        let successors = successors.filter_map(|text| Successor::parse(text).ok());
+        let successors = Vec::from_iter(successors);
+        let params = Arc::new((*self.params).clone().at(&successors, now));
+        node.file = Some(Arc::clone(&params));
         let mut directory = Directory::new(params, Some(local), rng, node.disk.restored(), now);
         if self.watches {
             directory.watch();
@@ -578,6 +590,32 @@ impl Harness {
             self.act(index, action);
         }
         self.note_due(index);
+        let node = &self.nodes[index];
+        let now = node.clock(self.now);
+        if node
+            .directory
+            .as_ref()
+            .is_some_and(|it| it.is_succeeded(now))
+        {
+            self.stop(index);
+            self.start(index);
+        }
+    }
+
+    /// The hash by which a node names what it speaks.
+    fn speaks(&self, index: usize) -> Option<NetworkHash> {
+        self.nodes[index].file.as_ref().map(|file| file.hash())
+    }
+
+    /// Whether a node answers another: who goes by a file answers those of the file before, too.
+    fn answers(&self, index: usize, asker: usize) -> bool {
+        let (asks, speaks) = (self.speaks(asker), self.speaks(index));
+        asks == speaks || asks == self.before(index) || self.before(asker) == speaks
+    }
+
+    fn before(&self, index: usize) -> Option<NetworkHash> {
+        let file = self.nodes[index].file.as_ref()?;
+        Some(file.succession.as_ref()?.follows)
     }
 
     /// Notes when a node is to be looked at if nothing happens before.
@@ -763,7 +801,9 @@ impl Harness {
                 }
             }
             Event::PublishFailed { to } => self.input(to, DirectoryInput::PublishFailed),
-            Event::Gossip { to, from, bytes } if self.linked(from, to) => {
+            Event::Gossip { to, from, bytes }
+                if self.linked(from, to) && self.speaks(from) == self.speaks(to) =>
+            {
                 let (at, mesh) = (self.now, self.mesh.as_ref());
                 if mesh.is_some_and(|mesh| mesh.is_known(to, at, &bytes)) {
                     return;
@@ -792,7 +832,9 @@ impl Harness {
                 let at = found.collect();
                 self.input(to, DirectoryInput::Dialled { id, at });
             }
-            Event::Request { to, from, request } if self.linked(from, to) => {
+            Event::Request { to, from, request }
+                if self.linked(from, to) && self.answers(to, from) =>
+            {
                 if let Some(response) = self.served(to, &request) {
                     let (to, from) = (from, to);
                     return self.schedule(Span::ZERO, Event::Response { to, from, response });
@@ -863,7 +905,6 @@ impl Harness {
         self.run_until(end);
     }
 
-    /// The document in force at a node.
     /// What a node answers somebody who is no neighbour.
     pub(crate) fn asked(&mut self, index: usize, request: Vec<u8>) -> Vec<u8> {
         let from = Ticket(u64::MAX);
@@ -887,10 +928,12 @@ impl Harness {
         answer.unwrap()
     }
 
+    /// The document in force at a node.
     pub(crate) fn document(&self, index: usize) -> Option<Arc<Document>> {
         let node = &self.nodes[index];
         let view = node.directory.as_ref()?.view();
-        view.current(&self.params, node.clock(self.now)).cloned()
+        let params = node.file.as_ref().unwrap_or(&self.params);
+        view.current(params, node.clock(self.now)).cloned()
     }
 
     /// The one document that is in force at all honest nodes that are up, which must be of this epoch.

@@ -25,7 +25,7 @@ fn inviting(seed: u64, strangers: usize) -> Harness {
 
 fn invite(net: &mut Harness, by: usize, whom: usize, last: u64) {
     let (identity, id) = (&net.nodes[by].identity, net.nodes[whom].id);
-    let signed = Invitation::sign(identity, &net.params.hash(), &id, Epoch::new(last));
+    let signed = Invitation::sign(identity, &net.params.chain(), &id, Epoch::new(last));
     net.nodes[whom].invitation = Some(signed);
 }
 
@@ -193,7 +193,8 @@ fn stranger(
     descriptor.addresses = vec![loopback(5000 + usize::from(number))];
     if let Some((by, last)) = invited {
         let id = identity.id();
-        descriptor.admission = Invitation::sign(by, &params.hash(), &id, Epoch::new(last)).encode();
+        descriptor.admission =
+            Invitation::sign(by, &params.chain(), &id, Epoch::new(last)).encode();
     }
     SignedDescriptor::sign(&identity, params, descriptor).unwrap()
 }
@@ -209,7 +210,7 @@ fn with_admission(
     let mut inner = wire::Descriptor::decode(&outer.descriptor[..]).unwrap();
     inner.admission = admission;
     let descriptor = inner.encode_to_vec();
-    let network = params.hash();
+    let network = params.chain();
     let signed = [&b"shoal descriptor 1"[..], network.as_bytes(), &descriptor].concat();
     let signature = identity.sign(&signed).to_vec();
     let made = wire::SignedDescriptor {
@@ -229,7 +230,7 @@ fn a_descriptor_with_an_invitation_for_somebody_else_is_refused() {
         Identity::from_bytes(&[1; 32]),
         Identity::from_bytes(&[101; 32]),
     );
-    let (network, last) = (params.hash(), Epoch::new(9));
+    let (network, last) = (params.chain(), Epoch::new(9));
     let right = Invitation::sign(&by, &network, &own.id(), last);
     let signed = stranger(&params, Epoch::new(0), 1, Some((&by, 9)));
     let refused = |params: &NetworkParameters, admission: Vec<u8>| {

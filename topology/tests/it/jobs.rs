@@ -452,9 +452,10 @@ fn the_chain_is_asked_of_who_is_further_on_and_of_nobody_else() {
     }
     // Who asks from there on gets what it needs, and all of it leads to the same.
     let serves = |after, known| {
-        let bytes = observer
-            .directory
-            .chain_response(observer.now, after, known);
+        let bytes =
+            observer
+                .directory
+                .chain_response(observer.now, (after, known), &net.params.hash());
         wire::SyncResponse::decode(bytes.as_slice()).unwrap()
     };
     let all = serves(Height::default(), Height::default());

@@ -27,6 +27,7 @@ mod places;
 mod recovery;
 mod seats;
 mod statistics;
+mod succession;
 mod vectors;
 mod watching;
 mod words;

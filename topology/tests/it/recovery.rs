@@ -63,7 +63,7 @@ fn install(net: &mut Harness, params: NetworkParameters, nodes: std::ops::Range<
 
 /// What a client has that knows so much and asks a node.
 fn asks(net: &mut Harness, node: usize, kept: &Kept) -> (Kept, Option<DocumentHash>) {
-    let question = chain_request(kept.trust.since(), Height::default());
+    let question = chain_request(kept.trust.since(), Height::default(), net.params.hash());
     let response = Response {
         from: net.nodes[node].id,
         came: net.now,
@@ -111,7 +111,7 @@ fn goes_on(seed: u64, epoch: u64) {
     let document = net.agreed(epoch + 15);
     assert_eq!(document.members().len(), 9);
     // Who knows the file and nothing else follows as well, and who has it without the recovery is told.
-    let question = chain_request(Height::default(), Height::default());
+    let question = chain_request(Height::default(), Height::default(), net.params.hash());
     let bytes = net.asked(4, question);
     let response = Response {
         from: net.nodes[4].id,

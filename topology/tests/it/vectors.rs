@@ -74,7 +74,7 @@ fn make() -> Value {
             "encoded": hex(&invitation.encode()),
             "text": invitation.to_string(),
         },
-        "question_for_the_chain": hex(&chain_request(Height::new(0), Height::new(0))),
+        "question_for_the_chain": hex(&chain_request(Height::new(0), Height::new(0), network)),
     })
 }
 

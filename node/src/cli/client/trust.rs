@@ -3,8 +3,9 @@
 use serde::Serialize;
 use shoal_node::Failure;
 use shoal_node::config::{ClientConfig, load_network};
+use shoal_node::runtime::Clock;
 use shoal_node::state::{ClientDb, StateDir};
-use shoal_roles::client::{forget_trust, kept_trust};
+use shoal_roles::client::{forget_trust, kept_successors, kept_trust};
 use shoal_topology::Kept;
 
 use super::address::flags_of;
@@ -39,12 +40,15 @@ pub(super) fn run(args: &ClientTrust, json: bool) -> Result<(), Failure> {
     let dir = StateDir::open(&config.dir)?;
     let mut db = ClientDb::open(dir.path())?;
     if args.forget {
-        db.apply(&[forget_trust()])?;
+        let all = forget_trust(&db.load()?);
+        db.apply(&all)?;
         let trust = of(None, true);
         return output::show(json, &trust, &in_words(&trust));
     }
     let params = load_network(&config.network).map_err(Failure::usage)?;
-    let kept = kept_trust(&params, &db.load()?).map_err(Failure::failed)?;
+    let rows = db.load()?;
+    let params = params.at(&kept_successors(&rows), Clock::start().now());
+    let kept = kept_trust(&params, &rows).map_err(Failure::failed)?;
     let trust = of(kept.as_ref(), false);
     output::show(json, &trust, &in_words(&trust))
 }

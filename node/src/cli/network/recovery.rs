@@ -6,21 +6,17 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use serde::Serialize;
+use shoal_node::Failure;
 use shoal_node::config::{load_network, read_recovery, with_recovery};
-use shoal_node::directory::{Clash, ask_all, clashes};
-use shoal_node::runtime::Clock;
 use shoal_node::state::{load_identity, write_atomic, write_new};
-use shoal_node::{Exit, Failure};
 use shoal_proto::NodeId;
 use shoal_topology::agreement::MAX_SEATS;
-use shoal_topology::{Certified, Recovery, RecoveryFile};
+use shoal_topology::{Recovery, RecoveryFile};
 
 use crate::cli::args::{self, RecoveryAdd, RecoveryNew, RecoverySign};
 use crate::cli::directory::whom;
+use crate::cli::network::newest;
 use crate::cli::output;
-
-/// First members that are asked at most.
-const MOST: usize = 64;
 
 /// What each of the commands prints with `--json`.
 #[derive(Serialize)]
@@ -73,45 +69,14 @@ pub(super) async fn run(command: &args::Recovery, json: bool) -> Result<(), Fail
 }
 
 async fn new(args: &RecoveryNew, json: bool) -> Result<(), Failure> {
-    let (params, nodes) = whom(&args.whom, MOST)?;
-    let asked = ask_all(nodes, Clock::start(), args.whom.timeout).await;
-    let asked = asked.map_err(Failure::failed)?;
-    let mut failed = Vec::new();
-    for (node, outcome) in &asked {
-        let source = node.source().id;
-        match (outcome, node.chain().fault()) {
-            (Err(error), _) => failed.push(format!("{source}: {error}")),
-            (Ok(()), Some(fault)) => {
-                let error = anyhow!("{source}: what it answered does not verify: {fault}");
-                return Err(Failure::other(Exit::Unsound, error));
-            }
-            (Ok(()), None) => {}
-        }
-    }
-    if failed.len() == asked.len() {
-        let list = failed.join("\n  ");
-        return Err(Failure::unreachable(anyhow!("no node answered:\n  {list}")));
-    }
-    failed.iter().for_each(|line| output::note(line));
-    let chains = asked
-        .iter()
-        .map(|(node, _)| (node.source().id, node.chain()));
-    if let Some(clash) = clashes(chains).pop_first() {
-        let error = anyhow!("{clash}. {}", Clash::ADVICE);
-        return Err(Failure::other(Exit::Unsound, error));
-    }
-    let documents = asked.iter().flat_map(|(node, _)| node.chain().documents());
-    let newest: Option<&Certified> = documents.max_by_key(|it| it.document.height());
-    let none = || {
-        let error = anyhow!("no node has a document: a network that never had one is made anew");
-        Failure::other(Exit::Late, error)
-    };
-    let document = &newest.ok_or_else(none)?.document;
+    let (params, nodes) = whom(&args.whom, newest::MOST)?;
+    let asked = newest::ask(nodes, args.whom.timeout).await?;
+    let document = &newest::newest(&asked)?.document;
     let members = match args.member.is_empty() {
         true => left(document.members().map(|member| member.id), &args.without)?,
         false => args.member.clone(),
     };
-    let network = params.hash();
+    let network = params.chain();
     let recovery = Recovery::new(network, document, &members).map_err(Failure::usage)?;
     let shown = Shown::of(&args.out, network.to_string(), &recovery);
     let file = RecoveryFile { network, recovery };

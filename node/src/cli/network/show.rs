@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde::Serialize;
 use shoal_node::Failure;
@@ -10,6 +9,8 @@ use shoal_node::config::load_network;
 use shoal_node::runtime::Clock;
 use shoal_topology::Role;
 
+use super::successor;
+use crate::cli::args::NetworkShow;
 use crate::cli::cost::{self, Cost};
 use crate::cli::output;
 
@@ -28,12 +29,23 @@ struct Shown {
     providers: usize,
     /// The heights after which a recovery names who decides.
     recoveries: Vec<u64>,
+    /// The hash of the file that it follows on; none for a network's first.
+    follows: Option<String>,
+    /// For what all in the chain is signed: the hash of the first file.
+    chain: String,
     profiles: BTreeMap<String, Cost>,
 }
 
-pub(super) fn run(file: &Path, json: bool) -> Result<(), Failure> {
-    let params = load_network(file).map_err(Failure::usage)?;
+pub(super) fn run(args: &NetworkShow, json: bool) -> Result<(), Failure> {
     let now = Clock::start().now();
+    let file = &args.file;
+    if let Some(before) = &args.before {
+        let before = load_network(before).map_err(Failure::usage)?;
+        let successor = successor::read(file, &before)?;
+        let shown = successor::Shown::of(file, &successor, &before)?;
+        return output::show(json, &shown, &shown.in_words(now));
+    }
+    let params = load_network(file).map_err(Failure::usage)?;
     let epoch = params.epoch_at(now);
     let shown = Shown {
         name: params.name.clone(),
@@ -51,6 +63,8 @@ pub(super) fn run(file: &Path, json: bool) -> Result<(), Failure> {
             .iter()
             .map(|it| it.height.number())
             .collect(),
+        follows: params.succession.as_ref().map(|it| it.follows.to_string()),
+        chain: params.chain().to_string(),
         profiles: Cost::of_all(&params),
     };
     output::show(json, &shown, &in_words(&shown))
@@ -63,6 +77,12 @@ fn in_words(shown: &Shown) -> String {
         let _ = writeln!(
             recoveries,
             "recovered  after height {height}: its seats were lost, and others decide"
+        );
+    }
+    if let Some(follows) = &shown.follows {
+        let _ = writeln!(
+            recoveries,
+            "follows    on the file {follows}; what that changed: shoal network show FILE --before OLD"
         );
     }
     format!(

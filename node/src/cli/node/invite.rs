@@ -63,7 +63,7 @@ pub(super) fn run(args: &NodeInvite, json: bool) -> Result<(), Failure> {
         return Err(Failure::Usage(anyhow!(why)));
     }
     let last = last_epoch(&params, args.epochs);
-    let signed = Invitation::sign(&identity, &params.hash(), &args.node, last);
+    let signed = Invitation::sign(&identity, &params.chain(), &args.node, last);
     let signed = Signed {
         node: args.node.to_string(),
         network: params.hash().to_string(),

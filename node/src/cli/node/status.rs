@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use shoal_node::config::ByteSize;
-use shoal_node::control::protocol::{BesideStatus, NodeStatus, Request, Response};
+use shoal_node::control::protocol::{BesideStatus, NodeStatus, Request, Response, RouterStatus};
 use shoal_node::control::{ControlClient, ControlError};
 use shoal_node::{Exit, Failure};
 use shoal_proto::Span;
@@ -110,6 +110,20 @@ fn in_words(status: &NodeStatus) -> String {
         format!("version    {}", status.version),
     ];
     lines.extend(invited(status).map(|words| format!("invited    {words}")));
+    if let Some(next) = &status.successor {
+        lines.push(format!(
+            "values     others count from epoch {} on, in {}: those of the file {}",
+            next.epoch,
+            Span::from_secs(next.in_secs).human(),
+            next.hash
+        ));
+    }
+    lines.extend(
+        status
+            .router
+            .iter()
+            .map(|it| format!("router     {}", router(it))),
+    );
     let troubles = status.troubles.iter();
     lines.extend(troubles.map(|trouble| format!("NOT READY  {}", trouble.text)));
     lines.join("\n")
@@ -206,6 +220,18 @@ fn reached(status: &NodeStatus) -> String {
         words += &format!("; it leaves, in {left} at the latest");
     }
     words
+}
+
+fn router(router: &RouterStatus) -> String {
+    let forwarded = match router.forwarded.as_slice() {
+        [] => "forwards nothing yet".to_owned(),
+        addresses => format!("forwards {} to this node", addresses.join(", ")),
+    };
+    match &router.trouble {
+        None => forwarded,
+        Some(trouble) if router.forwarded.is_empty() => trouble.clone(),
+        Some(trouble) => format!("{forwarded}; {trouble}"),
+    }
 }
 
 fn beside(beside: &BesideStatus) -> String {

@@ -32,12 +32,17 @@ pub struct NodeStatus {
     /// How it stands among those that wait for a place; none for a member.
     #[serde(default)]
     pub waiting: Option<WaitingStatus>,
+    /// The file that follows on the network's, if there is one that was accepted.
+    pub successor: Option<SuccessorStatus>,
     /// Its clock.
     pub clock: ClockStatus,
     /// With whom it is linked, and how.
     pub links: LinkStatus,
     /// Whether those reach it that dial it to see that.
     pub reach: ReachStatus,
+    /// What the router forwards, if it is asked to; none if it is not.
+    #[serde(default)]
+    pub router: Option<RouterStatus>,
     /// Frames that came in, since it started.
     pub received: u64,
     /// Of those, what was passed on.
@@ -74,6 +79,17 @@ pub struct EpochStatus {
     pub listed: bool,
     /// Where packets pass it: 1 and so on for a mix, 0 for a provider; none if nowhere.
     pub position: Option<u8>,
+}
+
+/// A file that follows on the network's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SuccessorStatus {
+    /// Hash of its values, base58.
+    pub hash: String,
+    /// The first epoch for which it counts.
+    pub epoch: u64,
+    /// Seconds until then.
+    pub in_secs: u64,
 }
 
 /// The document of the next epoch.
@@ -145,6 +161,15 @@ pub struct ReachStatus {
     pub suspended: bool,
     /// Seconds until it stops at the latest, if it leaves.
     pub leaves_in_secs: Option<u64>,
+}
+
+/// What has come of asking the router for ports, the last time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouterStatus {
+    /// Where the router says that others reach the node, as multiaddresses; one for each port that it forwards.
+    pub forwarded: Vec<String>,
+    /// What is wrong, and what to do about it.
+    pub trouble: Option<String>,
 }
 
 /// With whom a node is linked, and how.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shoal_client::{Address, Alarm, ClientEvent, Counters, SendError};
 use shoal_proto::{MessageId, NodeId, Time};
 use shoal_roles::client::{Session, SessionAction, SessionEvent, SessionInput};
-use shoal_topology::NetworkParameters;
+use shoal_topology::{NetworkParameters, Successor};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::database::{Database, Written};
@@ -37,10 +37,17 @@ pub(super) struct Report {
 
 /// What the loop waits for besides deadlines.
 pub(super) struct Inputs {
-    pub(super) session: mpsc::Receiver<SessionInput>,
     pub(super) asked: mpsc::Receiver<Asked>,
-    pub(super) written: mpsc::Receiver<Written>,
     pub(super) figures: mpsc::Receiver<oneshot::Sender<Report>>,
+}
+
+/// Why it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// Other values of the network count, since then.
+    Succeeded(Time),
 }
 
 /// The session and what it acts on.
@@ -61,6 +68,8 @@ pub(super) struct Daemon {
     pub(super) announcer: Announcer,
     pub(super) sending: Sending,
     pub(super) desk: Desk,
+    /// Other values of the network count: it ends, to be made anew.
+    pub(super) succeeded: bool,
 }
 
 /// What `status` remembers.
@@ -73,26 +82,35 @@ impl Daemon {
     /// Runs until `stop` resolves or somebody asks to stop.
     pub(super) async fn run(
         &mut self,
+        (session, disk): (
+            &mut mpsc::Receiver<SessionInput>,
+            &mut mpsc::Receiver<Written>,
+        ),
         inputs: &mut Inputs,
         stop: &mut (impl Future<Output = ()> + Unpin),
-    ) {
+    ) -> Ended {
         self.tell_session(SessionInput::Online(true));
         loop {
             self.pump();
+            // Whoever handed a message over hears first whether it was accepted.
+            if self.succeeded && self.sending.is_idle() {
+                let next = self.session.successor();
+                return Ended::Succeeded(next.map_or(Time::default(), Successor::begins));
+            }
             let deadline = self.session.poll_deadline().unwrap_or(Time::MAX);
             let deadline = self.clock.instant(deadline);
             tokio::select! {
-                () = &mut *stop => return,
-                Some(input) = inputs.session.recv() => self.tell_session(input),
+                () = &mut *stop => return Ended::Stopped,
+                Some(input) = session.recv() => self.tell_session(input),
                 Some(asked) = inputs.asked.recv() => {
                     if matches!(asked.request, Request::Stop) {
                         // Who asked may not wait for the answer.
                         let _ = asked.answer.send(Ok(Response::Done));
-                        return;
+                        return Ended::Stopped;
                     }
                     self.on_request(asked);
                 }
-                Some(written) = inputs.written.recv() => self.on_written(written),
+                Some(written) = disk.recv() => self.on_written(written),
                 Some(reply) = inputs.figures.recv() => {
                     let (status, counters) = (self.status(), self.session.counters());
                     let _ = reply.send(Report { status, counters });
@@ -204,6 +222,7 @@ impl Daemon {
                     "the local clock is {by} {word} the network's: going by the network's"
                 );
             }
+            SessionEvent::Succeeded => self.succeeded = true,
             SessionEvent::Client(event) => self.on_event(event),
             _ => {}
         }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_packet::Frame;
-use shoal_proto::{NetworkHash, NodeId};
+use shoal_proto::NodeId;
 use shoal_roles::RequestKind;
 use shoal_roles::client::{ConnectionId, Opening, SessionInput};
 use shoal_topology::{NetworkParameters, Reach};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::net::{FrameSink, NetError, NetEvent, NetHandle, multiaddr, spawn};
+use crate::net::{FrameSink, Names, NetError, NetEvent, NetHandle, multiaddr, spawn};
 use crate::runtime::dialling;
 
 /// How long connections may take to close in good order.
@@ -20,7 +20,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(4);
 
 /// The connections that are open or being made.
 pub(super) struct Links {
-    network: NetworkHash,
+    names: Names,
     reach: Reach,
     inputs: mpsc::Sender<SessionInput>,
     open: BTreeMap<ConnectionId, Link>,
@@ -35,9 +35,13 @@ struct Link {
 
 impl Links {
     /// No connections yet. What happens on them comes out of `inputs`.
-    pub(super) fn new(params: &NetworkParameters, inputs: mpsc::Sender<SessionInput>) -> Self {
+    pub(super) fn new(
+        params: &NetworkParameters,
+        names: Names,
+        inputs: mpsc::Sender<SessionInput>,
+    ) -> Self {
         Self {
-            network: params.hash(),
+            names,
             reach: params.reach(),
             inputs,
             open: BTreeMap::new(),
@@ -62,7 +66,7 @@ impl Links {
             from: packets.then_some(to),
             inputs: self.inputs.clone(),
         };
-        let config = dialling(self.network, self.reach, secret);
+        let config = dialling(self.names, self.reach, secret);
         let (net, events) = spawn(config, Arc::new(sink))?;
         if packets {
             net.set_packet_peers([to].into());

@@ -12,12 +12,14 @@ mod status;
 use std::sync::Arc;
 
 use shoal_client::{ClientKeys, Row, SendError};
-use shoal_roles::client::{Session, SessionInput};
+use shoal_proto::Time;
+use shoal_roles::client::{Session, SessionInput, kept_successors};
 use shoal_topology::NetworkParameters;
 use tokio::sync::{broadcast, mpsc, watch};
 
-use self::daemon::{Daemon, Desk, Inputs, Report};
+use self::daemon::{Daemon, Desk, Ended, Inputs, Report};
 use self::database::Database;
+use self::inbox::Inbox;
 use self::keyed::Keyed;
 use self::links::Links;
 use self::local::Local;
@@ -29,6 +31,7 @@ use crate::config::ClientConfig;
 use crate::control::ControlServer;
 use crate::http::Health;
 use crate::metrics::{self, Page};
+use crate::net::Names;
 use crate::state::{ClientDb, StateDir, load_client_keys};
 use crate::{Exit, Failure};
 
@@ -42,24 +45,15 @@ const INPUTS: usize = 256;
 /// # Errors
 /// What kept it from starting: each says what to do.
 pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Failure> {
-    let params = super::load_parameters(&config.network)?;
-    check_profile(&params, &config)?;
+    let first = super::load_parameters(&config.network)?;
     let dir = StateDir::open(&config.dir)?;
-    let keys = load_client_keys(dir.path()).map_err(Failure::usage)?;
     let mut stop = Box::pin(outside.stop().map_err(Failure::failed)?);
 
     let (asked_in, asked) = mpsc::channel(INPUTS);
-    let (written_in, written) = mpsc::channel(database::OUTSTANDING);
-    let (session_in, session) = mpsc::channel(INPUTS);
     let (figures_in, figures) = mpsc::channel(4);
     let (events, _) = broadcast::channel(EVENTS);
     let (unread, unread_seen) = watch::channel(0);
-    let mut inputs = Inputs {
-        session,
-        asked,
-        written,
-        figures,
-    };
+    let mut inputs = Inputs { asked, figures };
 
     let server = ControlServer::bind(dir.path()).map_err(Failure::failed)?;
     let local = Local {
@@ -73,25 +67,47 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
         None => None,
     };
 
-    let mut daemon = Start {
-        params,
-        keys,
-        clock: Clock::start(),
-        events,
-        unread,
-        announcer: outside.announcer,
-    }
-    .daemon(&config, dir.path(), written_in, session_in)?;
-    daemon.run(&mut inputs, &mut stop).await;
-    let superseded = daemon.is_superseded();
-    let Daemon {
-        links, database, ..
-    } = daemon;
-    // What was accepted is on disk before the process ends.
-    tokio::task::block_in_place(|| finish(database, &mut inputs.written));
-    // Tasks of connections end when nobody hears them any more.
-    drop(inputs);
-    links.finish().await;
+    let (mut inbox, mut reached) = (Inbox::default(), Time::default());
+    let superseded = loop {
+        let keys = load_client_keys(dir.path()).map_err(Failure::usage)?;
+        let (session_in, mut session) = mpsc::channel(INPUTS);
+        let (written_in, mut written) = mpsc::channel(database::OUTSTANDING);
+        let mut daemon = Start {
+            first: Arc::clone(&first),
+            keys,
+            inbox,
+            reached,
+            clock: Clock::start(),
+            events: events.clone(),
+            unread: unread.clone(),
+            announcer: outside.announcer,
+        }
+        .daemon(&config, dir.path(), written_in, session_in)?;
+        let own = (&mut session, &mut written);
+        let ended = daemon.run(own, &mut inputs, &mut stop).await;
+        let superseded = daemon.is_superseded();
+        let Daemon {
+            links,
+            database,
+            inbox: unread,
+            ..
+        } = daemon;
+        inbox = unread;
+        // What was accepted is on disk before the process ends.
+        tokio::task::block_in_place(|| finish(database, &mut written));
+        // Tasks of connections end when nobody hears them any more.
+        drop(session);
+        links.finish().await;
+        match ended {
+            Ended::Stopped => break superseded,
+            Ended::Succeeded(begun) => {
+                reached = begun;
+                tracing::info!(
+                    "other values of the network count from now on: the client begins anew with them"
+                );
+            }
+        }
+    };
     serving.abort();
     // Its file goes before the lock does, or it would be the next daemon's that goes.
     let _ = serving.await;
@@ -133,8 +149,13 @@ fn finish(database: Database, written: &mut mpsc::Receiver<database::Written>) {
 
 /// What a daemon starts from.
 struct Start {
-    params: Arc<NetworkParameters>,
+    /// Of the network's file, before those that follow on it.
+    first: Arc<NetworkParameters>,
     keys: ClientKeys,
+    /// What is unread, with the cursors by which programs know it.
+    inbox: Inbox,
+    /// The network's time is past this, whatever the machine's clock says.
+    reached: Time,
     clock: Clock,
     events: broadcast::Sender<crate::control::protocol::Event>,
     unread: watch::Sender<u64>,
@@ -151,23 +172,26 @@ impl Start {
     ) -> Result<Daemon, Failure> {
         let db = ClientDb::open(dir)?;
         let rows: Vec<Row> = db.load()?;
+        let now = self.clock.now();
+        let reached = now.max(self.reached);
+        let params = (*self.first).clone();
+        let params = params.at(&kept_successors(&rows), reached);
+        let params = Arc::new(params);
+        check_profile(&params, config)?;
         let keyed = Keyed::restore(&rows).map_err(|what| {
             let error = anyhow::anyhow!("the client's database is damaged: {what}");
             Failure::failed(error.context("restore it from a backup, or move it away"))
         })?;
         let sending = Sending::new(keyed);
-        let (params, core, now) = (
-            Arc::clone(&self.params),
-            config.core.clone(),
-            self.clock.now(),
-        );
-        let session = Session::new(params, core, self.keys, &mut seeded()?, &rows, now)
+        let core = config.core.clone();
+        let net = Arc::clone(&params);
+        let session = Session::new(net, core, self.keys, &mut seeded()?, &rows, now)
             .map_err(Failure::failed)?;
         let address = session.address(now).to_string();
         self.announcer.say(&Announce::Serving { address });
         Ok(Daemon {
-            links: Links::new(&self.params, inputs.clone()),
-            params: self.params,
+            links: Links::new(&params, Names::of(&params, reached), inputs.clone()),
+            params,
             mailbox: config.core.mailbox_provider,
             profile: config.core.profile.clone(),
             clock: self.clock,
@@ -175,12 +199,13 @@ impl Start {
             session,
             inputs,
             database: Database::spawn(db, written).map_err(Failure::failed)?,
-            inbox: inbox::Inbox::default(),
+            inbox: self.inbox,
             events: self.events,
             unread: self.unread,
             announcer: self.announcer,
             sending,
             desk: Desk::default(),
+            succeeded: false,
         })
     }
 }

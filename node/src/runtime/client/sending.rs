@@ -39,6 +39,11 @@ impl Sending {
         }
     }
 
+    /// Whether nobody waits for a word of what was handed over.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// A message is handed over.
     pub(super) fn take(
         &mut self,

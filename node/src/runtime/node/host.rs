@@ -22,6 +22,7 @@ use tokio::time::MissedTickBehavior;
 use super::disk::DiskThread;
 use super::jobs::JobThreads;
 use super::store::StoreThread;
+use super::successor::SuccessorFile;
 use crate::metrics::{EpochFigures, PlacedMembers};
 use crate::net::{
     Channel, GossipToken, NetEvent, NetHandle, OpenConnections, SendError, multiaddr,
@@ -73,6 +74,8 @@ pub(super) enum Ended {
     Stopped,
     /// The machine's clock was off, and has been set.
     ClockSet,
+    /// Other values of the network count.
+    Succeeded,
 }
 
 /// The composition and what it acts on.
@@ -84,6 +87,8 @@ pub(super) struct Host {
     pub(super) announcer: Announcer,
     params: Arc<NetworkParameters>,
     backend: Backend,
+    /// Why it ends, once it does.
+    ended: Ended,
     tickets: BTreeMap<u64, Waiting>,
     next_ticket: u64,
 }
@@ -111,6 +116,7 @@ impl Host {
             announcer,
             params,
             backend,
+            ended: Ended::Stopped,
             tickets: BTreeMap::new(),
             next_ticket: 0,
         }
@@ -122,9 +128,9 @@ impl Host {
         &mut self,
         mut inputs: Inputs,
         (stops, drain): (&mut Stops, Span),
-        moved: &mut Option<watch::Receiver<Vec<Address>>>,
+        (moved, successor): (&mut Option<watch::Receiver<Vec<Address>>>, &SuccessorFile),
     ) -> (Ended, mpsc::Receiver<NetEvent>) {
-        let (mut batch, mut ended) = (Vec::new(), Ended::Stopped);
+        let mut batch = Vec::new();
         let mut looks = tokio::time::interval(LOOK_AT_CLOCK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.pump() {
@@ -139,21 +145,39 @@ impl Host {
                     }
                 }
                 Some(input) = inputs.done.recv() => self.tell(input),
-                addresses = moved_to(moved) => self.tell(NodeInput::Moved(addresses)),
+                addresses = moved_to(moved) => {
+                    self.tell(NodeInput::Moved(addresses));
+                    successor.look();
+                }
                 Some(reply) = inputs.reports.recv() => {
                     // Who asked may have gone away.
                     let _ = reply.send(self.report());
                 }
-                _ = looks.tick(), if ended == Ended::Stopped => {
+                _ = looks.tick() => {
                     if self.clock_was_set_right() {
-                        ended = Ended::ClockSet;
-                        self.tell(NodeInput::Stop);
+                        self.begin_anew(Ended::ClockSet);
                     }
                 }
                 () = tokio::time::sleep_until(deadline) => {}
             }
         }
-        (ended, inputs.net)
+        (self.ended, inputs.net)
+    }
+
+    /// Stops, to be started again; unless it stops for another reason already.
+    fn begin_anew(&mut self, why: Ended) {
+        if self.ended == Ended::Stopped && !self.node.is_stopping() {
+            self.ended = why;
+            self.tell(NodeInput::Stop);
+        }
+    }
+
+    /// It was asked to leave by then before it began anew.
+    pub(super) fn go_on_leaving(&mut self, by: Option<Time>) {
+        if let Some(by) = by {
+            let patience = by.since(self.clock.now());
+            self.tell(NodeInput::Leave { patience });
+        }
     }
 
     /// Whether the node's clock is off, and the machine's has been set since the node began. What waits for its time
@@ -165,6 +189,10 @@ impl Host {
     /// SIGTERM has the node leave in its time, whatever that is the second time; other signals, and the end of whoever
     /// started it, end it.
     fn asked_to_stop(&mut self, asked: Stop, drain: Span) {
+        if asked == Stop::AtOnce {
+            // Also if it was to be started again.
+            self.ended = Ended::Stopped;
+        }
         self.tell(match asked {
             Stop::InTime => NodeInput::Leave { patience: drain },
             Stop::AtOnce => NodeInput::Stop,
@@ -308,6 +336,7 @@ impl Host {
             NodeAction::PacketPeers(peers) => self.net.set_packet_peers(peers),
             NodeAction::Dial { id, addresses } => self.net.probe(id, addresses),
             NodeAction::Disconnect(peer) => self.net.disconnect(peer),
+            NodeAction::Event(NodeEvent::Succeeded) => self.begin_anew(Ended::Succeeded),
             NodeAction::Event(event) => self.on_event(event),
             // The loop has seen it; and what it will come to want later changes nothing here.
             _ => {}

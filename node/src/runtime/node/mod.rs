@@ -7,13 +7,15 @@ mod jobs;
 mod operator;
 mod queue;
 mod store;
+mod successor;
 mod worker;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use shoal_proto::NodeId;
+use futures::future::OptionFuture;
+use shoal_proto::{NodeId, Time};
 use shoal_provider::{SqliteOptions, SqliteStore};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
 use shoal_topology::{
@@ -27,6 +29,8 @@ use self::intake::Frames;
 use self::jobs::JobThreads;
 use self::operator::Operator;
 use self::store::StoreThread;
+pub use self::successor::SUCCESSOR_FILE;
+use self::successor::SuccessorFile;
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
 use super::stop::Stops;
@@ -36,10 +40,11 @@ use crate::config::{ByteSize, NodeConfig};
 use crate::control::ControlServer;
 use crate::http::Health;
 use crate::metrics::{self, Page};
-use crate::net::{Mode, NetConfig, NetLimits, spawn};
+use crate::net::{Mode, Names, NetConfig, NetLimits, spawn};
 use crate::state::{
-    DirectoryFiles, LoadedDirectory, ReplayLog, ReplayWriter, StateDir, load_identity,
+    DirectoryFiles, LoadedDirectory, ReplayLog, ReplayWriter, StateDir, load_identity, successors,
 };
+use crate::upnp::{Forwarding, Told};
 
 /// Unwrapped packets, and what threads have done, that wait for the loop.
 const INPUTS: usize = 4096;
@@ -54,38 +59,48 @@ const STORE_FILE: &str = "mailboxes.db";
 /// # Errors
 /// What kept it from starting: each says what to do.
 pub async fn run_node(config: NodeConfig, mut outside: Outside) -> Result<(), Failure> {
-    let params = super::load_parameters(&config.network)?;
-    config.check(&params).map_err(Failure::usage)?;
-    let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
+    let first = super::load_parameters(&config.network)?;
     let dir = StateDir::open(&config.dir)?;
     let identity = Arc::new(load_identity(dir.path()).map_err(Failure::usage)?);
-    check_role(&params, &identity.id(), config.role)?;
-    let family = config.family_in(&params, &identity.id());
-    let family = family.map_err(Failure::usage)?;
-    let invitation = config.invitation_in(&params, &identity.id());
-    let invitation = invitation.map_err(Failure::usage)?;
-    // A member goes on without, so that this keeps nobody from starting.
-    let now = Clock::start().now();
-    if let Some(over) = invitation.and_then(|_| config.invitation_over(&params, now)) {
-        tracing::warn!("{over}");
-    }
     let mut stops = outside.stops().map_err(Failure::failed)?;
+    let mut leaves_by = None;
     loop {
+        let clock = Clock::start();
+        let kept = successors(dir.path())?;
+        let params = Arc::new((*first).clone().at(&kept, clock.now()));
+        config.check(&params).map_err(Failure::usage)?;
+        let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
+        check_role(&params, &identity.id(), config.role)?;
+        let family = config.family_in(&params, &identity.id());
+        let family = family.map_err(Failure::usage)?;
+        let invitation = config.invitation_in(&params, &identity.id());
+        let invitation = invitation.map_err(Failure::usage)?;
+        // A member goes on without, so that this keeps nobody from starting.
+        let over = config.invitation_over(&params, clock.now());
+        if let Some(over) = over.filter(|_| invitation.is_some()) {
+            tracing::warn!("{over}");
+        }
         let told = outside.addresses.as_ref();
         let told = told.map(|told| told.borrow().clone());
         let told = told.filter(|told| !told.is_empty());
         let starting = Starting {
-            params: Arc::clone(&params),
+            params,
             config: config.clone(),
-            addresses: told.unwrap_or_else(|| addresses.clone()),
+            addresses: told.unwrap_or(addresses),
             family,
             invitation,
             identity: Arc::clone(&identity),
-            clock: Clock::start(),
+            clock,
+            leaves_by,
         };
         let told = (&mut stops, &mut outside.addresses);
-        match starting.run(&dir, outside.announcer, told).await? {
+        let ended;
+        (ended, leaves_by) = starting.run(&dir, outside.announcer, told).await?;
+        match ended {
             Ended::Stopped => break,
+            Ended::Succeeded => tracing::info!(
+                "other values of the network count from now on: the node begins anew with them"
+            ),
             Ended::ClockSet => tracing::warn!(
                 "this machine's clock, which was off, has been set: the node begins anew by what it says now"
             ),
@@ -123,6 +138,8 @@ struct Starting {
     invitation: Option<Invitation>,
     identity: Arc<Identity>,
     clock: Clock,
+    /// By when it leaves, if it was asked to before it began anew.
+    leaves_by: Option<Time>,
 }
 
 impl Starting {
@@ -131,7 +148,7 @@ impl Starting {
         dir: &StateDir,
         announcer: Announcer,
         (stops, moved): (&mut Stops, &mut Option<watch::Receiver<Vec<Address>>>),
-    ) -> Result<Ended, Failure> {
+    ) -> Result<(Ended, Option<Time>), Failure> {
         let (done_in, done) = mpsc::channel(INPUTS);
         let (processed_in, processed) = mpsc::channel(INPUTS);
         let (reports_in, reports) = mpsc::channel(4);
@@ -146,7 +163,8 @@ impl Starting {
         let (disk, replay, loaded) = self.open_files(dir, &done_in)?;
         let store = self.open_store(dir, &done_in)?;
         let jobs = JobThreads::spawn(&done_in).map_err(Failure::failed)?;
-        drop(done_in);
+        let successor = SuccessorFile::new(dir, &self.params, done_in);
+        successor.look();
         let setup = self.setup(loaded);
         let node = Node::new(setup, &mut seeded()?, self.clock.now());
         let frames = Frames::new(Arc::clone(node.intake()), self.clock);
@@ -155,11 +173,16 @@ impl Starting {
             .spawn_workers(self.config.unwrap_threads, &processed_in)
             .map_err(|error| self.no_threads(&error))?;
         drop(processed_in);
-        let control = self.serve_operator(dir, reports_in.clone());
         let exporter = match self.config.metrics {
-            Some(address) => Some(serve_metrics(address, reports_in, export, health).await?),
+            Some(address) => {
+                let reports = reports_in.clone();
+                Some(serve_metrics(address, reports, export, health).await?)
+            }
             None => None,
         };
+        let router = self.ask_router(moved.clone());
+        let told = router.as_ref().map(Forwarding::told);
+        let control = self.serve_operator(dir, reports_in, told);
 
         let threads = Threads {
             store,
@@ -169,6 +192,7 @@ impl Starting {
         };
         let place = (Arc::clone(&self.params), self.config.engine.backend());
         let mut host = Host::new(self.clock, node, net.clone(), threads, announcer, place);
+        host.go_on_leaving(self.leaves_by);
         let inputs = Inputs {
             net: events,
             processed,
@@ -176,12 +200,17 @@ impl Starting {
             reports,
         };
         let asked = (stops, self.config.drain);
-        let (ended, mut events) = host.run(inputs, asked, moved).await;
+        let (ended, mut events) = host.run(inputs, asked, (moved, &successor)).await;
+        let leaves_by = host.node.leaves_by();
+        drop(successor);
         frames.close();
         // What is in the rings leaves, and peers are told.
         net.shutdown();
         let closed = async { while events.recv().await.is_some() {} };
-        if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
+        let closed = tokio::time::timeout(CLOSE_PATIENCE, closed);
+        let router = OptionFuture::from(router.map(Forwarding::stop));
+        let (closed, _) = tokio::join!(closed, router);
+        if closed.is_err() {
             tracing::warn!("some connections did not close in time");
         }
         tokio::task::block_in_place(|| finish(host.threads, workers));
@@ -190,7 +219,7 @@ impl Starting {
             // It lets go of its socket.
             let _ = server.await;
         }
-        Ok(ended)
+        Ok((ended, leaves_by))
     }
 
     /// Tells the operator how the node is, on the socket in its directory, until the task is aborted. It is no reason
@@ -199,6 +228,7 @@ impl Starting {
         &self,
         dir: &StateDir,
         reports: mpsc::Sender<oneshot::Sender<Report>>,
+        router: Option<watch::Receiver<Told>>,
     ) -> Option<tokio::task::JoinHandle<()>> {
         let server = match ControlServer::bind(dir.path()) {
             Ok(server) => server,
@@ -214,9 +244,27 @@ impl Starting {
             clock: self.clock,
             started: self.clock.now(),
             replay_most: self.config.relay.replay_bytes(&self.params),
+            router,
             reports,
         };
         Some(tokio::spawn(server.serve(Arc::new(operator))))
+    }
+
+    /// Has the router forward the node's ports, if it is to. Who can't be asked keeps no node from its work.
+    fn ask_router(&self, moved: Option<watch::Receiver<Vec<Address>>>) -> Option<Forwarding> {
+        if !self.config.upnp {
+            return None;
+        }
+        let first = self.addresses.clone();
+        let advertised = move || {
+            let told = moved.as_ref().map(|moved| moved.borrow().clone());
+            let told = told.filter(|addresses| !addresses.is_empty());
+            told.unwrap_or_else(|| first.clone())
+        };
+        let forwarding = Forwarding::start(&self.config.listen, advertised);
+        forwarding
+            .inspect_err(|error| tracing::warn!(%error, "the router is not asked for ports (upnp)"))
+            .ok()
     }
 
     /// The system lets the process have fewer threads.
@@ -309,7 +357,7 @@ impl Starting {
         let links = &self.config.links;
         NetConfig {
             secret: self.identity.to_bytes(),
-            network: self.params.hash(),
+            names: Names::of(&self.params, self.clock.now()),
             reach: self.params.reach(),
             clock: self.clock,
             mode: Mode::Node,

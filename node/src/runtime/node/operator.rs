@@ -8,19 +8,20 @@ use shoal_mix::DropReason;
 use shoal_proto::{Epoch, NodeId, Time};
 use shoal_roles::node::{Linked, Standing};
 use shoal_topology::{Invited, NetworkParameters, Waiting};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::host::Report;
 use crate::control::Handler;
 use crate::control::protocol::{
     BesideStatus, ClockStatus, DiskStatus, EpochStatus, Event, InvitationStatus, LinkStatus,
     MemoryStatus, NextStatus, NodeStatus, NodeTrouble, ReachStatus, Refusal, RefusalCode, Request,
-    Response, WaitingStatus,
+    Response, RouterStatus, SuccessorStatus, WaitingStatus,
 };
 use crate::metrics::resident_bytes;
 use crate::net::Way;
 use crate::runtime::clock::Clock;
 use crate::state::free_bytes;
+use crate::upnp::Told;
 
 /// How long the loop may take to say how it is before it is held to be stuck, as at `/healthz`.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,6 +35,8 @@ pub(super) struct Operator {
     pub(super) started: Time,
     /// Bytes that the replay filters take at most.
     pub(super) replay_most: u64,
+    /// What has come of asking the router for ports, if it is asked.
+    pub(super) router: Option<watch::Receiver<Told>>,
     pub(super) reports: mpsc::Sender<oneshot::Sender<Report>>,
 }
 
@@ -110,6 +113,11 @@ impl Operator {
                 usable_in_secs: seconds_until(next.usable, now),
             },
             waiting: standing.waiting.map(|it| waiting(&self.params, now, &it)),
+            successor: standing.follows.map(|(hash, epoch)| SuccessorStatus {
+                hash: hash.to_string(),
+                epoch: epoch.number(),
+                in_secs: seconds_until(self.params.start_of(epoch), now),
+            }),
             clock: ClockStatus {
                 families: clock.families as u64,
                 ahead_secs: clock.ahead_us.map(|micros| (micros / 1000) as f64 / 1e3),
@@ -122,6 +130,7 @@ impl Operator {
                 open: open.collect(),
             },
             reach: reach(standing, now),
+            router: self.router.as_ref().map(|told| router(&told.borrow())),
             received: figures.books.counters.received,
             forwarded: figures.books.counters.forwarded,
             dropped: dropped.filter(|(_, count)| *count > 0).collect(),
@@ -173,6 +182,13 @@ fn reach(standing: &Standing, now: Time) -> ReachStatus {
         missed_at: missed.collect(),
         suspended: standing.suspended,
         leaves_in_secs: standing.leaves_by.map(|by| seconds_until(by, now)),
+    }
+}
+
+fn router(told: &Told) -> RouterStatus {
+    RouterStatus {
+        forwarded: told.forwarded.iter().map(ToString::to_string).collect(),
+        trouble: told.trouble.clone(),
     }
 }
 
