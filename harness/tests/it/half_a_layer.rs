@@ -1,4 +1,4 @@
-//! Messages while half of a layer is gone and the directory does not know it yet.
+//! Messages while half of a layer is gone and the directory does not know it yet: with epochs of an hour, for three minutes.
 
 use std::collections::BTreeMap;
 

@@ -138,8 +138,8 @@ fn a_network_that_lost_half_of_a_layer_is_whole_again_within_minutes() {
     let after = send_for(&mut network, &all, 180);
     after.print("from a minute after the amendment");
     assert!(after.lost < 0.02, "{}", after.lost);
-    // Of some hundred texts the last ones are a matter of luck: docs/directory/watching.md has figures of more.
-    assert!(after.quantile(0.95) < 1.3 * before.quantile(0.95));
+    assert!(after.quantile(0.99) < 1.3 * before.quantile(0.99));
+    assert!(after.quantile(0.99) < 5.0, "{}", after.quantile(0.99));
     assert_eq!((before.missing, after.missing), (0, 0));
 
     // It comes back, and routes lead over it again.
@@ -173,7 +173,7 @@ fn a_mix_that_leaves_costs_no_text_any_time() {
         came
     };
     let (with, without) = (run(true), run(false));
-    assert!(with.quantile(0.95) < 1.2 * without.quantile(0.95));
+    assert!(with.quantile(0.99) < 1.2 * without.quantile(0.99));
     assert_eq!(with.lost, without.lost, "nothing is lost");
 }
 

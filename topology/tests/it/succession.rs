@@ -315,7 +315,7 @@ fn what_does_not_follow_is_told() {
         ),
         (|it| it.term = 5, "term can't change"),
         (
-            |it| it.genesis = it.genesis + Span::from_secs(1),
+            |it| it.genesis += Span::from_secs(1),
             "its epoch 9 begins at",
         ),
         (
