@@ -64,7 +64,8 @@ pub struct Answers {
 pub struct Looked {
     each: Vec<Arc<(Followed, Option<DocumentError>)>>,
     amendments: Vec<CertifiedAmendment>,
-    successor: Option<Successor>,
+    /// And how many of the answers have it.
+    successor: Option<(Successor, usize)>,
 }
 
 impl Looked {
@@ -85,10 +86,12 @@ impl Looked {
         equals.all(|trust| trust == furthest).then_some(furthest)
     }
 
-    /// A file that follows on the network's, which more than two thirds of those who sit have signed.
+    /// A file that follows on the network's, which more than two thirds of those who sit have signed, and how many of
+    /// the answers have it.
     #[must_use]
-    pub const fn successor(&self) -> Option<&Successor> {
-        self.successor.as_ref()
+    pub fn successor(&self) -> Option<(&Successor, usize)> {
+        let found = self.successor.as_ref();
+        found.map(|(successor, by)| (successor, *by))
     }
 
     /// The newest document that is seen to be signed now, or was known to be before.
@@ -226,7 +229,10 @@ impl Answers {
             .find_map(|((.., chain), looked)| {
                 let before = trust.before().cloned();
                 let read = looked.0.successor(rules, before, &chain.successor);
-                read.ok().flatten()
+                let found = read.ok().flatten()?;
+                let same =
+                    |(.., other): &&(NodeId, Time, Chain)| other.successor == chain.successor;
+                Some((found, self.answers.iter().filter(same).count()))
             });
         Looked {
             each,

@@ -305,10 +305,13 @@ impl Trust {
         Ok(())
     }
 
-    /// The seats after a height of before those that are known: what they said can still count against them.
+    /// The seats after a height that is not above the last known one, from the own disk: that has the last word. What
+    /// those before said can still count against them.
     pub(crate) fn was_before(&mut self, height: Height, seats: Seats) {
         if height < self.since {
             self.before = Some(seats);
+        } else {
+            self.seats = seats;
         }
     }
 
@@ -354,6 +357,8 @@ impl Followed {
             return Ok(None);
         }
         let successor = Successor::read(text, &rules.params)?;
+        let root = self.seats.get(&successor.succession().height);
+        successor.check_root(self.trust.since(), root.map(Seats::hash))?;
         let seats = self.seats.values().chain(&before);
         if seats
             .clone()

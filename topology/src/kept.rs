@@ -99,6 +99,12 @@ impl Kept {
         wire.encode_to_vec()
     }
 
+    /// The epoch of the newest document in an encoding. None if there is none, or it is none.
+    #[must_use]
+    pub fn epoch(bytes: &[u8]) -> Option<Epoch> {
+        Read::of(bytes)?.newest.map(|newest| newest.epoch)
+    }
+
     /// Reads an encoding. Recoveries that the network's file has got since then end a term before its time:
     /// where that is the term after the last document that was seen, the handovers are followed anew.
     ///

@@ -45,6 +45,7 @@ impl Rules {
         let by = NetworkParameters {
             genesis: self.params.genesis,
             epoch: self.params.epoch,
+            recoveries: self.params.recoveries.clone(),
             ..(**successor.params()).clone()
         };
         let next = Self {

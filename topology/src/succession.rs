@@ -79,6 +79,11 @@ pub enum SuccessionError {
     /// It names seats that can't be.
     #[error("its seats: {0}")]
     Seats(SeatsError),
+    /// Its seats are others than were agreed on.
+    #[error(
+        "it names other seats after height {0} than were agreed on, so that who knows nothing else would follow others"
+    )]
+    Root(Height),
     /// No seats yet.
     #[error("its height is 0, and before the first document no seats are known that could go on")]
     Height,
@@ -101,6 +106,16 @@ pub enum SuccessionError {
         /// So many have to: more than two thirds.
         needed: usize,
     },
+}
+
+impl SuccessionError {
+    /// Whether an honest neighbour may have sent it to one that knows less.
+    pub(crate) const fn is_of_who_knows_less(&self) -> bool {
+        matches!(
+            self,
+            Self::Unsigned { .. } | Self::Follows { .. } | Self::Root(_)
+        )
+    }
 }
 
 /// How a network's file follows on another. The signatures are not part of its hash.
@@ -243,7 +258,9 @@ impl Successor {
     ///
     /// # Errors
     /// [`SuccessionError::None`], [`SuccessionError::Size`].
-    pub fn of(params: NetworkParameters) -> Result<Self, SuccessionError> {
+    pub fn of(mut params: NetworkParameters) -> Result<Self, SuccessionError> {
+        // Each takes those of its own file, and none from others.
+        params.recoveries.clear();
         let succession = params.succession.clone().ok_or(SuccessionError::None)?;
         let text = params.to_toml().into_bytes();
         if text.len() > MAX_SUCCESSOR_BYTES {
@@ -279,11 +296,6 @@ impl Successor {
                 after.term == before.term,
                 "term",
                 "the terms' heights would not meet",
-            ),
-            (
-                after.recoveries == before.recoveries,
-                "recoveries",
-                "they are put into each file by hand",
             ),
         ] {
             if !same {
@@ -351,6 +363,20 @@ impl Successor {
         Ok(())
     }
 
+    /// Whether its seats are those that were agreed on, as far as that is known.
+    pub(crate) fn check_root(
+        &self,
+        since: Height,
+        known: Option<[u8; 32]>,
+    ) -> Result<(), SuccessionError> {
+        let (height, root) = (self.succession.height, self.succession.root());
+        let root = root.map_err(SuccessionError::Seats)?.hash();
+        match height > since || known.is_some_and(|known| known != root) {
+            true => Err(SuccessionError::Root(height)),
+            false => Ok(()),
+        }
+    }
+
     /// Signs for a member.
     ///
     /// # Errors
@@ -397,21 +423,29 @@ impl NetworkParameters {
         succession.map_or_else(|| self.hash(), |succession| succession.origin)
     }
 
-    /// The file that counts now, of this one and those that follow on it: each as it was accepted before.
+    /// The file that counts now, of this one and those that follow on it: each as it was accepted before. One counts,
+    /// too, if a document of this epoch was seen that is for its time. Recoveries are those of this file.
     #[must_use]
-    pub fn at(self, successors: &[Successor], now: Time) -> Self {
+    pub fn at(self, successors: &[Successor], now: Time, seen: Option<Epoch>) -> Self {
+        let recoveries = self.recoveries.clone();
         let mut params = self;
+        let begun = |next: &Successor| {
+            next.begins() <= now || seen.is_some_and(|seen| seen >= next.succession.epoch)
+        };
         // Each step takes another of them: a file can't follow on itself.
         for _ in successors {
             let here = params.hash();
             let mut next = successors.iter();
-            let next = next.find(|next| next.succession.follows == here && next.begins() <= now);
+            let next = next.find(|next| next.succession.follows == here && begun(next));
             match next {
                 Some(next) => params = (*next.params).clone(),
                 None => break,
             }
         }
-        params
+        Self {
+            recoveries,
+            ..params
+        }
     }
 }
 

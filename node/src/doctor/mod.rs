@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
-use shoal_proto::Span;
-use shoal_topology::{Identity, NetworkParameters, Role};
+use shoal_proto::{Span, Time};
+use shoal_topology::{Identity, NetworkParameters, Role, Successor};
 
 use crate::config::{ByteSize, ConfigError, NodeConfig, load_network};
 use crate::control::protocol::NodeStatus;
@@ -299,6 +299,31 @@ fn is_port_0(part: &libp2p::multiaddr::Protocol<'_>) -> bool {
     matches!(part, Protocol::Tcp(0) | Protocol::Udp(0))
 }
 
+/// Whether the node will fit into the network when other values count.
+fn pending(
+    config: &NodeConfig,
+    identity: Option<&Identity>,
+    kept: &[Successor],
+    now: Time,
+    notes: &mut Notes,
+) {
+    for next in kept.iter().filter(|next| next.begins() > now) {
+        let (params, epoch) = (next.params(), next.succession().epoch);
+        let role = identity.and_then(|it| check_role(params, &it.id(), config.role).err());
+        let misfits = [
+            config.check(params).err().map(|error| in_full(&error)),
+            config.dialled_in(params).err().map(|error| in_full(&error)),
+            role.map(|error| error.to_string()),
+        ];
+        for misfit in misfits.into_iter().flatten() {
+            notes.error(
+                "network",
+                format!("from epoch {epoch} on, when other values count, the node will not start: {misfit}"),
+            );
+        }
+    }
+}
+
 /// The network's file, and whether the node fits into it.
 fn network(
     patient: &Patient,
@@ -315,7 +340,10 @@ fn network(
     };
     let now = Clock::start().now();
     let params = match successors(&patient.dir) {
-        Ok(kept) => params.at(&kept, now),
+        Ok(kept) => {
+            pending(config, identity, &kept, now, notes);
+            params.at(&kept, now, None)
+        }
         Err(error) => {
             notes.error("files", in_full(&error));
             return None;

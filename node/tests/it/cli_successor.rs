@@ -109,6 +109,16 @@ async fn values_change_while_messages_pass() {
         serde_json::json!({ "key": "mean_delay", "before": "\"100ms\"", "after": "\"50ms\"" });
     assert_eq!(made["changes"], serde_json::json!([delay]));
 
+    // Who has signed it signs no other that follows on the same file.
+    object(&place, "sign", &["--dir", "prov-2", "next.toml"]).await;
+    changed(&place, "values.toml", "others.toml", ("50ms", "60ms"));
+    let other = ["--values", "others.toml", "--out", "other.toml"];
+    object(&place, "new", &other).await;
+    let twice = said(&successor(&place, "sign", &["--dir", "prov-2", "other.toml"]).await);
+    assert!(twice.contains("another file that follows"), "{twice}");
+    std::fs::remove_file(place.file("next.toml")).unwrap();
+    object(&place, "new", &make).await;
+
     // Three sign one copy, and one another: alone neither is enough.
     std::fs::copy(place.file("next.toml"), place.file("copy.toml")).unwrap();
     for (dir, file) in NODES

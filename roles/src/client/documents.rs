@@ -245,14 +245,19 @@ impl Documents {
     ) -> Option<Result<i64, SessionError>> {
         let fetch = self.fetch.take_if(|fetch| fetch.number == number)?;
         let answers = fetch.verifying?;
-        if self.next.is_none() {
-            self.next = looked.successor().cloned();
-        }
         let newest = self.kept.as_ref().and_then(|kept| kept.newest);
         let adopted = answers.adopt(&self.params, looked, &self.known, newest, now);
         // What was followed is followed, whatever it led to: who was away for long asks again from there. Of
         // what contradicts itself nothing is.
         let contradicts = adopted.as_ref().is_err_and(AdoptError::is_contradiction);
+        // One that counts already is asked of more than one: of two that were signed, others may go by the other.
+        let shown = looked.successor().filter(|(file, by)| {
+            let (asked, ahead) = (*by >= 2, file.begins() > now);
+            !contradicts && (asked || ahead)
+        });
+        if self.next.is_none() {
+            self.next = shown.map(|(file, _)| file.clone());
+        }
         if let Some(trust) = looked.furthest().filter(|_| !contradicts) {
             self.kept = Some(Kept {
                 trust: trust.clone(),

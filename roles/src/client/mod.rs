@@ -39,7 +39,7 @@ pub use self::io::{ConnectionId, Opening, SessionAction, SessionEvent, SessionIn
 use self::job::Found;
 pub use self::job::{SessionDone, SessionJob};
 use self::trust::Written;
-pub use self::trust::{forget_trust, kept_successors, kept_trust};
+pub use self::trust::{forget_trust, kept_successors, kept_trust, newest_seen};
 use self::wait::Wait;
 use crate::request::RequestKind;
 

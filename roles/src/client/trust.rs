@@ -5,6 +5,7 @@
 //! a restart, or another history than before.
 
 use shoal_client::{Change, ClientError, Row, Table};
+use shoal_proto::Epoch;
 use shoal_topology::{Kept, NetworkParameters, Successor};
 
 /// Where it is on the disk.
@@ -76,6 +77,12 @@ pub fn kept_successors(rows: &[Row]) -> Vec<Successor> {
         .filter(|row| row.table == Table::Trust && row.key.starts_with(FILE));
     let read = files.filter_map(|row| Successor::parse(&row.value).ok());
     read.collect()
+}
+
+/// The epoch of the newest document that was seen, whatever the clock says.
+#[must_use]
+pub fn newest_seen(rows: &[Row]) -> Option<Epoch> {
+    Kept::epoch(&row(rows)?.value)
 }
 
 /// The changes after which the client begins anew from the network's file.

@@ -3,7 +3,7 @@
 use shoal_proto::{Epoch, Span, Time};
 use shoal_roles::client::{SessionEvent, SessionInput, kept_successors};
 use shoal_topology::agreement::Height;
-use shoal_topology::{NetworkParameters, Succession, Successor, Trust};
+use shoal_topology::{NetworkParameters, Succession, Successor};
 
 use crate::world::{Answer, World};
 
@@ -18,7 +18,8 @@ fn online(event: &SessionEvent) -> bool {
 /// A file with other delays, signed by so many of those who sit.
 fn successor(world: &World, signed: usize) -> Successor {
     let before = &world.network.params;
-    let seats = Trust::first(before).unwrap().seats().clone();
+    let first = &world.documents()[0];
+    let seats = world.network.handover(first).unwrap().seats;
     let holders = seats.all().map(|seat| *seats.holder(seat).unwrap());
     let params = NetworkParameters {
         mean_delay: Span::from_millis(30),
@@ -98,6 +99,28 @@ fn what_too_few_have_signed_is_as_if_nobody_had_shown_it() {
     let world = world(Some(7));
     assert_eq!(world.session.successor(), None);
     assert_eq!(kept_successors(&world.all_rows()).len(), 0);
+}
+
+/// Of two that were signed for one place, a single mix could show the one that nobody goes by.
+#[test]
+fn what_counts_already_is_believed_of_two() {
+    for by_one in [true, false] {
+        let mut world = World::new(51);
+        let documents = world.documents();
+        let (network, rng) = (&mut world.network, &mut world.rng);
+        let next = network.document(rng, NEXT, documents.last().map(|it| &**it));
+        let all = [documents, vec![next.unwrap()]].concat();
+        world.default = Answer::Documents(all, 0);
+        world.successor = successor(&world, 11).text().to_vec();
+        world.shown_by_one = by_one;
+        world.now = begins(&world) + MINUTE;
+        world.restart();
+        world.input(SessionInput::Online(true));
+        assert!(world.run_until(MINUTE, online));
+        assert_eq!(world.session.successor().is_none(), by_one);
+        world.run_for(MINUTE);
+        assert_eq!(succeeded(&world).len(), usize::from(!by_one));
+    }
 }
 
 /// Before its moment nothing that leaves is at another time, or of another size.

@@ -94,7 +94,7 @@ fn a_client_that_is_started_again_asks_from_where_it_was_and_needs_nothing_befor
         after
             .iter()
             .map(read)
-            .all(|it| (it.chain, it.known) == (3, 0))
+            .all(|it| (it.chain, it.known) == (3, 1))
     );
     assert_eq!(read(&before[0]).chain, 1);
     assert!(world.questions.iter().all(|it| it.len() == before[0].len()));

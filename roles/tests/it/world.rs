@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) full: Option<Table>,
     /// The file that follows on the network's, for who asks and has none newer.
     pub(crate) successor: Vec<u8>,
+    /// Only the first who is asked, of those who are asked at once, shows it.
+    pub(crate) shown_by_one: bool,
     config: ClientConfig,
     secret: Zeroizing<Vec<u8>>,
     open: BTreeMap<ConnectionId, Opening>,
@@ -114,6 +116,7 @@ impl World {
             writes: BTreeMap::new(),
             full: None,
             successor: Vec::new(),
+            shown_by_one: false,
             config,
             secret,
             asked: Vec::new(),
@@ -214,7 +217,7 @@ impl World {
     pub(crate) fn try_restart(&mut self) -> Result<(), ClientError> {
         let rows = self.all_rows();
         let params = (*self.network.params).clone();
-        let params = params.at(&kept_successors(&rows), self.now);
+        let params = params.at(&kept_successors(&rows), self.now, None);
         let params = Arc::new(params);
         let keys = ClientKeys::from_bytes(&self.secret).unwrap();
         let config = self.config.clone();
@@ -282,7 +285,9 @@ impl World {
         let asked = self.questions.last().unwrap();
         let asked = wire::SyncRequest::decode(asked.as_slice()).unwrap();
         let mut answer = wire::SyncResponse::decode(answer.as_slice()).unwrap();
-        if asked.file == self.network.params.hash().as_bytes() {
+        let first = self.asked.iter().filter(|(at, ..)| *at == self.now).count() == 1;
+        let shows = first || !self.shown_by_one;
+        if shows && asked.file == self.network.params.hash().as_bytes() {
             answer.successor.clone_from(&self.successor);
         }
         answer.encode_to_vec()

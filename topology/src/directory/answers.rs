@@ -13,7 +13,7 @@ use super::read::{Claim, Reading};
 use super::repair::{self, Step};
 use super::{Directory, JOB_PATIENCE, MAX_NEIGHBOUR_ANSWER_BYTES, MAX_SYNC_RESPONSE_BYTES};
 use crate::agreement::Height;
-use crate::{DocumentError, MAX_DOCUMENT_BYTES};
+use crate::{DocumentError, MAX_DOCUMENT_BYTES, SuccessionError};
 
 /// Most descriptors of an answer that are checked at a time.
 pub(super) const CHECKS_AT_ONCE: usize = 64;
@@ -165,7 +165,10 @@ impl<R: CryptoRng> Directory<R> {
         if let Ok(Some(successor)) = successor {
             self.accept(successor);
         }
-        if error.is_some() || successor.is_err() {
+        // Which seats count for it may not be known here yet, and the neighbour may know another file of ours.
+        let honest = SuccessionError::is_of_who_knows_less;
+        let wrong = successor.as_ref().is_err_and(|error| !honest(error));
+        if error.is_some() || wrong {
             self.counters.refused += 1;
             self.blame(now, &from);
         }

@@ -107,6 +107,12 @@ impl Archive {
         self.deltas.get(&height)
     }
 
+    /// The hash of the seats after a handover, if that is here.
+    pub(super) fn seats_after(&self, rules: &Rules, height: Height) -> Option<[u8; 32]> {
+        let handover = Handover::decode(self.handovers.get(&height)?, rules).ok()?;
+        Some(handover.seats.hash())
+    }
+
     /// Takes a document that was decided here, with the seats that follow. Gives the handover, if
     /// they are others.
     pub(super) fn decided(

@@ -55,7 +55,8 @@ impl Question {
             request.chain > 0,
             !request.want.is_empty(),
         ];
-        let fitting = request.chain > 0 || request.known == 0 && request.file.is_empty();
+        let chain = request.chain > 0;
+        let fitting = chain == (request.known > 0) && chain != request.file.is_empty();
         if !fitting || asks.into_iter().filter(|asks| *asks).count() != 1 {
             return None;
         }
@@ -63,7 +64,7 @@ impl Question {
             let file = request.file.as_slice().try_into().ok()?;
             return Some(Self::Chain {
                 after: Height::new(request.chain - 1),
-                known: Height::new(request.known),
+                known: Height::new(request.known - 1),
                 file: NetworkHash::new(file),
             });
         }
@@ -95,7 +96,7 @@ impl Question {
 pub fn chain_request(after: Height, known: Height, file: NetworkHash) -> Vec<u8> {
     wire::SyncRequest {
         chain: after.number().saturating_add(1),
-        known: known.number(),
+        known: known.number().saturating_add(1),
         file: file.as_bytes().to_vec(),
         ..Default::default()
     }
@@ -422,10 +423,10 @@ mod tests {
         let read = Question::read(&chain);
         assert!(matches!(read, Some(Question::Chain { after, known, file })
             if after == Height::new(0) && known == Height::new(7) && file == FILE));
-        assert_eq!(
-            chain_request(Height::new(1 << 40), Height::new(7), FILE).len(),
-            chain.len()
-        );
+        for (after, known) in [(1 << 40, 7), (0, 0), (u64::MAX, u64::MAX)] {
+            let other = chain_request(Height::new(after), Height::new(known), FILE);
+            assert_eq!(other.len(), chain.len(), "{after} {known}");
+        }
         let fetch = wire::SyncRequest {
             fetch: vec![7; 32],
             ..Default::default()

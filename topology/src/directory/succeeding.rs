@@ -76,6 +76,11 @@ impl<R: CryptoRng> Directory<R> {
         if successor.succession().follows != self.rules.hash || self.successor().is_some() {
             return;
         }
+        let height = successor.succession().height;
+        let known = self.archive.seats_after(&self.rules, height);
+        if let Err(error) = successor.check_root(self.archive.since(), known) {
+            return self.warn(DirectoryWarning::NotFollowing(error));
+        }
         self.take_successor(successor);
         let (hash, text) = (successor.hash(), Arc::clone(successor.text()));
         self.persist(DirectoryChange::Successor { hash, text });

@@ -252,7 +252,8 @@ impl<R: CryptoRng> Directory<R> {
             bytes += handover.len();
             if bytes > CHAIN_BYTES || response.handovers.len() >= MAX_HANDOVERS {
                 response.more = true;
-                // Without what leads to them documents are of no use.
+                // Without what leads to them documents are of no use, nor is what those seats have signed.
+                response.successor.clear();
                 return response.encode_to_vec();
             }
             response.handovers.push(handover.to_vec());

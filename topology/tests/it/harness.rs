@@ -455,7 +455,7 @@ impl Harness {
         let successors = node.disk.successors.values();
         let successors = successors.filter_map(|text| Successor::parse(text).ok());
         let successors = Vec::from_iter(successors);
-        let params = Arc::new((*self.params).clone().at(&successors, now));
+        let params = Arc::new((*self.params).clone().at(&successors, now, None));
         node.file = Some(Arc::clone(&params));
         let mut directory = Directory::new(params, Some(local), rng, node.disk.restored(), now);
         if self.watches {

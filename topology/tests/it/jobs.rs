@@ -436,7 +436,7 @@ fn the_chain_is_asked_of_who_is_further_on_and_of_nobody_else() {
     observer.answer(1, &tip(last));
     observer.work(&mut BTreeMap::new());
     let asked = observer.asked.last().unwrap();
-    assert_eq!((asked.1.chain, asked.1.known), (1, 0));
+    assert_eq!((asked.1.chain, asked.1.known), (1, 1));
     observer.answer(1, &answer);
     observer.work(&mut BTreeMap::new());
     let counters = observer.directory.counters();

@@ -5,7 +5,7 @@ use shoal_node::Failure;
 use shoal_node::config::{ClientConfig, load_network};
 use shoal_node::runtime::Clock;
 use shoal_node::state::{ClientDb, StateDir};
-use shoal_roles::client::{forget_trust, kept_successors, kept_trust};
+use shoal_roles::client::{forget_trust, kept_successors, kept_trust, newest_seen};
 use shoal_topology::Kept;
 
 use super::address::flags_of;
@@ -47,7 +47,11 @@ pub(super) fn run(args: &ClientTrust, json: bool) -> Result<(), Failure> {
     }
     let params = load_network(&config.network).map_err(Failure::usage)?;
     let rows = db.load()?;
-    let params = params.at(&kept_successors(&rows), Clock::start().now());
+    let params = params.at(
+        &kept_successors(&rows),
+        Clock::start().now(),
+        newest_seen(&rows),
+    );
     let kept = kept_trust(&params, &rows).map_err(Failure::failed)?;
     let trust = of(kept.as_ref(), false);
     output::show(json, &trust, &in_words(&trust))

@@ -199,6 +199,7 @@ fn sign(args: &SuccessorSign, json: bool) -> Result<(), Failure> {
     let params = load_network(&args.network).map_err(Failure::usage)?;
     let identity = load_identity(&args.dir).map_err(Failure::usage)?;
     let successor = read(&args.file, &params)?;
+    remember(&args.dir, &successor)?;
     let successor = successor.sign(&identity).map_err(Failure::usage)?;
     write_atomic(&args.file, successor.text(), 0o644)?;
     let shown = Shown::of(&args.file, &successor, &params)?;
@@ -212,6 +213,35 @@ fn sign(args: &SuccessorSign, json: bool) -> Result<(), Failure> {
     };
     let words = format!("{}\n\n{next}", shown.in_words(Clock::start().now()));
     output::show(json, &shown, &words)
+}
+
+/// What the operator of a directory has signed: `FOLLOWS HASH` a line.
+const SIGNED: &str = "signed-successors.txt";
+
+/// Takes down what is about to be signed. Of two files that follow on one, and that enough sign, some would go by the
+/// one and some by the other.
+fn remember(dir: &Path, successor: &Successor) -> Result<(), Failure> {
+    let path = dir.join(SIGNED);
+    let before = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Failure::usage(anyhow!("{}: {error}", path.display()))),
+    };
+    let follows = successor.succession().follows.to_string();
+    let hash = successor.hash().to_string();
+    let lines = before.lines().filter_map(|line| line.split_once(' '));
+    let mut others = lines.filter(|(of, signed)| *of == follows && *signed != hash);
+    if let Some((_, other)) = others.next() {
+        let error = anyhow!(
+            "another file that follows on the same one was signed here, with the hash {other}: if both counted, the \
+             network would part. Take its line out of {} only if nobody has that file",
+            path.display()
+        );
+        return Err(Failure::usage(error));
+    }
+    let text = format!("{before}{follows} {hash}\n");
+    write_atomic(&path, text.as_bytes(), 0o644)?;
+    Ok(())
 }
 
 fn add(args: &SuccessorAdd, json: bool) -> Result<(), Failure> {

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use shoal_client::{ClientKeys, Row, SendError};
 use shoal_proto::Time;
-use shoal_roles::client::{Session, SessionInput, kept_successors};
-use shoal_topology::NetworkParameters;
+use shoal_roles::client::{Session, SessionInput, kept_successors, newest_seen};
+use shoal_topology::{NetworkParameters, Successor};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use self::daemon::{Daemon, Desk, Ended, Inputs, Report};
@@ -68,6 +68,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
     };
 
     let (mut inbox, mut reached) = (Inbox::default(), Time::default());
+    let mut accepted = None;
     let superseded = loop {
         let keys = load_client_keys(dir.path()).map_err(Failure::usage)?;
         let (session_in, mut session) = mpsc::channel(INPUTS);
@@ -76,6 +77,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
             first: Arc::clone(&first),
             keys,
             inbox,
+            accepted,
             reached,
             clock: Clock::start(),
             events: events.clone(),
@@ -90,9 +92,11 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
             links,
             database,
             inbox: unread,
+            session: before,
             ..
         } = daemon;
         inbox = unread;
+        accepted = before.successor().cloned();
         // What was accepted is on disk before the process ends.
         tokio::task::block_in_place(|| finish(database, &mut written));
         // Tasks of connections end when nobody hears them any more.
@@ -154,6 +158,8 @@ struct Start {
     keys: ClientKeys,
     /// What is unread, with the cursors by which programs know it.
     inbox: Inbox,
+    /// A file that follows on the one before, also if the disk did not take it.
+    accepted: Option<Successor>,
     /// The network's time is past this, whatever the machine's clock says.
     reached: Time,
     clock: Clock,
@@ -175,7 +181,9 @@ impl Start {
         let now = self.clock.now();
         let reached = now.max(self.reached);
         let params = (*self.first).clone();
-        let params = params.at(&kept_successors(&rows), reached);
+        let mut files = kept_successors(&rows);
+        files.extend(self.accepted);
+        let params = params.at(&files, reached, newest_seen(&rows));
         let params = Arc::new(params);
         check_profile(&params, config)?;
         let keyed = Keyed::restore(&rows).map_err(|what| {

@@ -172,24 +172,27 @@ impl Host {
         }
     }
 
-    /// It was asked to leave by then before it began anew.
-    pub(super) fn go_on_leaving(&mut self, by: Option<Time>) {
-        if let Some(by) = by {
-            let patience = by.since(self.clock.now());
+    /// It was asked to leave before it began anew, and has so long for it still.
+    pub(super) fn go_on_leaving(&mut self, patience: Option<Span>) {
+        if let Some(patience) = patience {
             self.tell(NodeInput::Leave { patience });
         }
     }
 
-    /// Whether the node's clock is off, and the machine's has been set since the node began. What waits for its time
+    /// Whether the node's clock is off or it does not do its work, and the machine's has been set since the node began. What waits for its time
     /// would wait for another one, so that the node begins anew.
-    fn clock_was_set_right(&self) -> bool {
-        self.clock.was_set() && self.node.clock_is_off()
+    fn clock_was_set_right(&mut self) -> bool {
+        // By a clock that is far off it may go by a file that nobody answers any more, and hear no other clock.
+        let now = self.clock.now();
+        let is_lost = |node: &mut Node| node.clock_is_off() || !node.troubles(now).is_empty();
+        self.clock.was_set() && is_lost(&mut self.node)
     }
 
     /// SIGTERM has the node leave in its time, whatever that is the second time; other signals, and the end of whoever
     /// started it, end it.
     fn asked_to_stop(&mut self, asked: Stop, drain: Span) {
-        if asked == Stop::AtOnce {
+        let at_once = asked == Stop::AtOnce || drain == Span::ZERO;
+        if at_once || self.node.leaves_by().is_some() {
             // Also if it was to be started again.
             self.ended = Ended::Stopped;
         }

@@ -15,11 +15,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures::future::OptionFuture;
-use shoal_proto::{NodeId, Time};
+use shoal_proto::{NodeId, Span};
 use shoal_provider::{SqliteOptions, SqliteStore};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
 use shoal_topology::{
-    Address, FamilyProof, Identity, Invitation, LocalNode, NetworkParameters, Role,
+    Address, FamilyProof, Identity, Invitation, LocalNode, NetworkParameters, Role, Successor,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -63,11 +63,13 @@ pub async fn run_node(config: NodeConfig, mut outside: Outside) -> Result<(), Fa
     let dir = StateDir::open(&config.dir)?;
     let identity = Arc::new(load_identity(dir.path()).map_err(Failure::usage)?);
     let mut stops = outside.stops().map_err(Failure::failed)?;
-    let mut leaves_by = None;
+    let (mut leaves_in, mut accepted) = (None, None);
     loop {
         let clock = Clock::start();
-        let kept = successors(dir.path())?;
-        let params = Arc::new((*first).clone().at(&kept, clock.now()));
+        let mut kept = successors(dir.path())?;
+        // Also if the disk did not take it.
+        kept.extend(accepted.take());
+        let params = Arc::new((*first).clone().at(&kept, clock.now(), None));
         config.check(&params).map_err(Failure::usage)?;
         let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
         check_role(&params, &identity.id(), config.role)?;
@@ -91,11 +93,11 @@ pub async fn run_node(config: NodeConfig, mut outside: Outside) -> Result<(), Fa
             invitation,
             identity: Arc::clone(&identity),
             clock,
-            leaves_by,
+            leaves_in,
         };
         let told = (&mut stops, &mut outside.addresses);
         let ended;
-        (ended, leaves_by) = starting.run(&dir, outside.announcer, told).await?;
+        (ended, leaves_in, accepted) = starting.run(&dir, outside.announcer, told).await?;
         match ended {
             Ended::Stopped => break,
             Ended::Succeeded => tracing::info!(
@@ -138,8 +140,8 @@ struct Starting {
     invitation: Option<Invitation>,
     identity: Arc<Identity>,
     clock: Clock,
-    /// By when it leaves, if it was asked to before it began anew.
-    leaves_by: Option<Time>,
+    /// How long it has to leave, if it was asked to before it began anew.
+    leaves_in: Option<Span>,
 }
 
 impl Starting {
@@ -148,7 +150,7 @@ impl Starting {
         dir: &StateDir,
         announcer: Announcer,
         (stops, moved): (&mut Stops, &mut Option<watch::Receiver<Vec<Address>>>),
-    ) -> Result<(Ended, Option<Time>), Failure> {
+    ) -> Result<(Ended, Option<Span>, Option<Successor>), Failure> {
         let (done_in, done) = mpsc::channel(INPUTS);
         let (processed_in, processed) = mpsc::channel(INPUTS);
         let (reports_in, reports) = mpsc::channel(4);
@@ -192,7 +194,7 @@ impl Starting {
         };
         let place = (Arc::clone(&self.params), self.config.engine.backend());
         let mut host = Host::new(self.clock, node, net.clone(), threads, announcer, place);
-        host.go_on_leaving(self.leaves_by);
+        host.go_on_leaving(self.leaves_in);
         let inputs = Inputs {
             net: events,
             processed,
@@ -201,7 +203,9 @@ impl Starting {
         };
         let asked = (stops, self.config.drain);
         let (ended, mut events) = host.run(inputs, asked, (moved, &successor)).await;
-        let leaves_by = host.node.leaves_by();
+        let now = self.clock.now();
+        let leaves_in = host.node.leaves_by().map(|by| by.since(now));
+        let accepted = host.node.successor().cloned();
         drop(successor);
         frames.close();
         // What is in the rings leaves, and peers are told.
@@ -219,7 +223,7 @@ impl Starting {
             // It lets go of its socket.
             let _ = server.await;
         }
-        Ok((ended, leaves_by))
+        Ok((ended, leaves_in, accepted))
     }
 
     /// Tells the operator how the node is, on the socket in its directory, until the task is aborted. It is no reason
