@@ -65,7 +65,7 @@ pub struct Looked {
     each: Vec<Arc<(Followed, Option<DocumentError>)>>,
     amendments: Vec<CertifiedAmendment>,
     /// And how many of the answers have it.
-    successor: Option<(Successor, usize)>,
+    successor: Option<Box<(Successor, usize)>>,
 }
 
 impl Looked {
@@ -91,7 +91,7 @@ impl Looked {
     #[must_use]
     pub fn successor(&self) -> Option<(&Successor, usize)> {
         let found = self.successor.as_ref();
-        found.map(|(successor, by)| (successor, *by))
+        found.map(|found| (&found.0, found.1))
     }
 
     /// The newest document that is seen to be signed now, or was known to be before.
@@ -232,7 +232,7 @@ impl Answers {
                 let found = read.ok().flatten()?;
                 let same =
                     |(.., other): &&(NodeId, Time, Chain)| other.successor == chain.successor;
-                Some((found, self.answers.iter().filter(same).count()))
+                Some(Box::new((found, self.answers.iter().filter(same).count())))
             });
         Looked {
             each,

@@ -12,8 +12,8 @@ use shoal_topology::agreement::Height;
 use shoal_topology::sample::Network;
 use shoal_topology::{
     Answers, Descriptor, Directory, DirectoryAction, DirectoryDone, DirectoryInput, DirectoryJob,
-    DirectoryWarning, Document, MAX_JOBS, NetworkParameters, Response, Restored, Role,
-    SignedDescriptor, Ticket, Trust, Verdict, View,
+    DirectoryWarning, Document, GenesisMember, MAX_JOBS, NetworkParameters, Response, Restored,
+    Role, SignedDescriptor, Ticket, Trust, Verdict, View,
 };
 
 use crate::documents::{describe, identity};
@@ -358,6 +358,56 @@ fn a_neighbour_fills_a_quarter_of_the_places_for_gossip() {
     assert_eq!(observer.jobs.len(), 65);
     observer.work(&mut BTreeMap::new());
     assert!(observer.verdicts.contains(&(1000, Verdict::Accept)));
+}
+
+/// Each has an identity of its own that has signed it, and a proof of work that is none: it costs a job, and nothing is
+/// remembered of it.
+#[test]
+fn a_flood_of_proofs_of_work_that_are_none_keeps_nobody_out() {
+    let member = |index: u32| GenesisMember {
+        id: identity(index).id(),
+        role: Role::Mix,
+        addresses: Vec::new(),
+        family: None,
+    };
+    let params = Arc::new(NetworkParameters {
+        work: 12,
+        genesis_members: (0..20).map(member).collect(),
+        ..NetworkParameters::example()
+    });
+    let mut observer = Observer::new(&params);
+    observer.connect(1);
+    observer.connect(2);
+    // Honest code signs none such.
+    let mut flood = (1000..).map(|index: u32| {
+        let signed = signed(&params, index);
+        let mut outer = wire::SignedDescriptor::decode(signed.encode()).unwrap();
+        let mut inner = wire::Descriptor::decode(outer.descriptor.as_slice()).unwrap();
+        inner.admission = vec![index.to_le_bytes()[0]; 104];
+        outer.descriptor = inner.encode_to_vec();
+        let network = params.chain();
+        let parts: [&[u8]; 3] = [b"shoal descriptor 1", network.as_bytes(), &outer.descriptor];
+        outer.signature = identity(index).sign(&parts.concat()).to_vec();
+        outer.encode_to_vec()
+    });
+    for index in 0..20 {
+        for ticket in 0..50 {
+            observer.gossip(1, 1000 + ticket, &flood.next().unwrap());
+        }
+        observer.gossip(2, index.into(), signed(&params, index).encode());
+        assert!(observer.jobs.len() <= 65);
+        observer.work(&mut BTreeMap::new());
+        assert!(observer.verdicts.contains(&(index.into(), Verdict::Accept)));
+        observer.now += Span::from_secs(1);
+    }
+    assert_eq!(observer.directory.known_nodes(), 20, "the members alone");
+    let refused = observer.directory.refusals().total();
+    assert!(refused > 500, "{refused}");
+    let accepted = observer
+        .verdicts
+        .iter()
+        .filter(|(_, it)| *it == Verdict::Accept);
+    assert_eq!(accepted.count(), 20);
 }
 
 #[test]
