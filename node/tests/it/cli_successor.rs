@@ -160,7 +160,7 @@ async fn values_change_while_messages_pass() {
             }
         };
         let known = tokio::time::timeout(LONG, known).await;
-        known.unwrap_or_else(|_| panic!("{name} knows nothing of it"));
+        known.unwrap_or_else(|_| panic!("{name} knows nothing of it: {}", place.log("mix-1")));
     }
 
     // All begin anew at one moment, with what they have, and so do clients.

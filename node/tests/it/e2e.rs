@@ -41,7 +41,9 @@ pub(crate) fn free_port() -> u16 {
 
 /// The binary, without the environment that could configure it.
 pub(crate) fn shoal(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+    // Whoever started the tests may have had them ignore SIGHUP. `env` becomes what it starts.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_shoal")]);
     command.args(arguments);
     alone(command)
 }
@@ -210,6 +212,11 @@ impl Place {
         let mut daemon = self.start(name, &["client", "run"]);
         daemon.event("online").await;
         daemon
+    }
+
+    /// What a daemon has logged.
+    pub(crate) fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.file(&format!("{name}.log"))).unwrap_or_default()
     }
 
     /// The end of each log, for when something fails.
