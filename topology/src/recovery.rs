@@ -391,7 +391,7 @@ impl<'de> Deserialize<'de> for Recoverer {
     }
 }
 
-fn height<'de, D: Deserializer<'de>>(from: D) -> Result<Height, D::Error> {
+pub(crate) fn height<'de, D: Deserializer<'de>>(from: D) -> Result<Height, D::Error> {
     u64::deserialize(from).map(Height::new)
 }
 

@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::agreement::{Height, Holder, MAX_SEATS, Seats, SeatsError, VrfPublic};
 use crate::canonical::Canonical;
 use crate::identity::{Identity, verify_by};
+use crate::recovery::height;
 use crate::{NetworkFile, NetworkParameters, ParameterError, Recoverer};
 
 /// Most bytes of a file that follows on another.
@@ -363,6 +364,25 @@ impl Successor {
         Ok(())
     }
 
+    /// Whether more than two thirds of one of these have.
+    ///
+    /// # Errors
+    /// What the first lack: [`SuccessionError::Unsigned`], with no seats none.
+    pub(crate) fn check_signed_by_one<'a>(
+        &self,
+        seats: impl IntoIterator<Item = &'a Seats>,
+    ) -> Result<(), SuccessionError> {
+        let mut first = SuccessionError::None;
+        for (place, seats) in seats.into_iter().enumerate() {
+            match self.check_signed(seats) {
+                Ok(()) => return Ok(()),
+                Err(error) if place == 0 => first = error,
+                Err(_) => {}
+            }
+        }
+        Err(first)
+    }
+
     /// Whether its seats are those that were agreed on, as far as that is known.
     pub(crate) fn check_root(
         &self,
@@ -493,8 +513,4 @@ fn network<'de, D: Deserializer<'de>>(from: D) -> Result<NetworkHash, D::Error> 
 
 fn epoch<'de, D: Deserializer<'de>>(from: D) -> Result<Epoch, D::Error> {
     u64::deserialize(from).map(Epoch::new)
-}
-
-fn height<'de, D: Deserializer<'de>>(from: D) -> Result<Height, D::Error> {
-    u64::deserialize(from).map(Height::new)
 }

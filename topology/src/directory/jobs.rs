@@ -102,16 +102,8 @@ impl DirectoryJob {
             Task::Successor(text, seats) => {
                 let read = Successor::read(&text, &rules.params);
                 let checked = read.and_then(|successor| {
-                    let signed = seats.iter().map(|seats| successor.check_signed(seats));
-                    // The first tells of those who sit now.
-                    let all = signed.collect::<Vec<_>>();
-                    match all.iter().any(Result::is_ok) {
-                        true => Ok(successor),
-                        false => Err(all
-                            .into_iter()
-                            .find_map(Result::err)
-                            .unwrap_or(SuccessionError::None)),
-                    }
+                    successor.check_signed_by_one(&seats)?;
+                    Ok(successor)
                 });
                 Found::Successor(Box::new(checked))
             }
