@@ -1,5 +1,6 @@
 //! What an owner asks of a mailbox.
 
+use super::drops::{DropChange, DropSet, SetSize};
 use super::{CommandError, MAILBOX, read_surb, signed};
 use crate::bytes::{Reader, Writer, nonzero};
 use crate::surb::Surb;
@@ -11,27 +12,19 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// Most acknowledgements in one packet.
-pub const MAX_ACKS: usize = 24;
+pub const MAX_ACKS: usize = 16;
 /// Most changes of drop ids in one packet.
-pub const MAX_DROP_CHANGES: usize = 4;
+pub const MAX_DROP_CHANGES: usize = 3;
 
 /// Separates mailbox packets from everything else that a mailbox's key signs.
-const DOMAIN: &[u8] = b"shoal mailbox packet 1";
+const DOMAIN: &[u8] = b"shoal mailbox packet 2";
 const SIGNATURE_BYTES: usize = 64;
 const SIGNED_BYTES: usize = PLAINTEXT_BYTES - SIGNATURE_BYTES;
 
 const UNUSED: u8 = 0;
-const REGISTER: u8 = 1;
-const REVOKE: u8 = 2;
-
-/// A change to the set of drop ids of a mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropChange {
-    /// Deposits under this id go into the mailbox from now on.
-    Register(DropId),
-    /// Deposits under this id are refused from now on.
-    Revoke(DropId),
-}
+const REGISTER_SMALL: u8 = 1;
+const REGISTER_LARGE: u8 = 2;
+const REVOKE: u8 = 3;
 
 /// What the owner of a mailbox tells its provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +50,7 @@ pub struct MailboxRequest {
 
 /// A [`MailboxRequest`] with its owner's signature over every byte of it. Layout: kind 1, epoch
 /// 1, reply blocks 4 * 396, mailbox 32, generation 8, counter 8, profile 1, number of acks 1,
-/// acks 24 * 8, drop changes 4 * (kind 1, id 32), random bytes, signature 64.
+/// acks 16 * 8, drop changes 3 * (kind 1, a set's secret or an id 32), random bytes, signature 64.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MailboxPacket {
     request: MailboxRequest,
@@ -164,12 +157,21 @@ impl MailboxRequest {
             );
         }
         for slot in 0..MAX_DROP_CHANGES {
-            let (kind, id) = match self.drops.get(slot) {
-                Some(DropChange::Register(id)) => (REGISTER, *id.as_bytes()),
-                Some(DropChange::Revoke(id)) => (REVOKE, *id.as_bytes()),
-                None => (UNUSED, nonzero(rng)),
-            };
-            writer.put(&[kind]).put(&id);
+            match self.drops.get(slot) {
+                Some(DropChange::Register(set)) => {
+                    let kind = match set.size() {
+                        SetSize::Small => REGISTER_SMALL,
+                        SetSize::Large => REGISTER_LARGE,
+                    };
+                    writer.put(&[kind]).put(set.secret());
+                }
+                Some(DropChange::Revoke(id)) => {
+                    writer.put(&[REVOKE]).put(id.as_bytes());
+                }
+                None => {
+                    writer.put(&[UNUSED]).put(&nonzero::<32, R>(rng));
+                }
+            }
         }
     }
 
@@ -186,13 +188,15 @@ impl MailboxRequest {
         }
         for _ in 0..MAX_DROP_CHANGES {
             let kind = reader.u8().ok_or(CommandError::Length)?;
-            let id = DropId::new(reader.array().ok_or(CommandError::Length)?);
-            match kind {
-                UNUSED => {}
-                REGISTER => request.drops.push(DropChange::Register(id)),
-                REVOKE => request.drops.push(DropChange::Revoke(id)),
+            let bytes: [u8; 32] = reader.array().ok_or(CommandError::Length)?;
+            let set = |size| DropChange::Register(DropSet::new(bytes, size));
+            request.drops.extend(match kind {
+                UNUSED => None,
+                REGISTER_SMALL => Some(set(SetSize::Small)),
+                REGISTER_LARGE => Some(set(SetSize::Large)),
+                REVOKE => Some(DropChange::Revoke(DropId::new(bytes))),
                 _ => return Err(CommandError::Field("kind of drop change")),
-            }
+            });
         }
         Ok(request)
     }

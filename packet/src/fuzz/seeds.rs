@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::command::{
-    Blob, Command, Deposit, DropChange, DropGrant, MailboxPacket, MailboxRequest, ReceiptStatus,
-    Reply, StreamEntry, StreamItem,
+    Blob, Command, Deposit, DropChange, DropSet, MailboxPacket, MailboxRequest, ReceiptStatus,
+    Reply, SetSize, StreamEntry, StreamItem,
 };
 use crate::fragment::{Envelope, split};
 use crate::fuzz::node_key;
@@ -39,21 +39,16 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let route = [hop(1, &node_key()), hop(2, &node_key())];
     let handle = ClientHandle::new([3; 32]);
     let (surb, keys) = build_surb(&mut rng, &route, &handle, SurbId::new([4; 16])).unwrap();
-    let grant = DropGrant::issue(&owner, &network, &provider, &drop, 500_000);
+    let set = |size| DropChange::Register(DropSet::new([7; 32], size));
     let blob = Box::new(Blob::from_bytes(&[6; BLOB_BYTES]).unwrap());
     let message = MessageId::new([5; 16]);
-    let deposit = |grant| {
-        let (surb, blob) = (surb.clone(), blob.clone());
-        let deposit = Deposit {
-            surb_epoch: 1,
-            surb,
-            drop,
-            message,
-            grant,
-            blob,
-        };
-        Command::Deposit(Box::new(deposit))
-    };
+    let deposit = Command::Deposit(Box::new(Deposit {
+        surb_epoch: 1,
+        surb: surb.clone(),
+        drop,
+        message,
+        blob: blob.clone(),
+    }));
     let request = MailboxRequest {
         surb_epoch: 1,
         surbs: [0; 4].map(|_| surb.clone()),
@@ -62,7 +57,11 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         counter: 2,
         profile: 0,
         acks: vec![1, 2],
-        drops: vec![DropChange::Register(drop), DropChange::Revoke(drop)],
+        drops: vec![
+            set(SetSize::Small),
+            set(SetSize::Large),
+            DropChange::Revoke(drop),
+        ],
     };
     let packet = MailboxPacket::sign(&mut rng, &owner, &network, &provider, request).unwrap();
     let entry = StreamEntry {
@@ -83,13 +82,9 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         };
         Reply::Stream(Box::new(item))
     };
-    let receipt = Reply::Receipt {
-        message,
-        status: ReceiptStatus::Refused,
-    };
+    let receipt = |status| Reply::Receipt { message, status };
     let commands = [
-        ("deposit", deposit(None)),
-        ("deposit-granted", deposit(Some(grant))),
+        ("deposit", deposit),
         (
             "dummy",
             Command::Dummy {
@@ -103,7 +98,8 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ];
     let replies = [
         ("dummy", Reply::Dummy),
-        ("receipt", receipt),
+        ("receipt", receipt(ReceiptStatus::Refused)),
+        ("receipt-full", receipt(ReceiptStatus::Full)),
         ("stream-idle", item(None)),
         ("behind", Reply::Behind { generation: 7 }),
         ("stream", item(Some(entry))),

@@ -37,7 +37,7 @@ fn texts_of_every_size_are_cut_and_joined() {
         let mut joined = Vec::new();
         for (fragment, index) in fragments.iter().zip(0..) {
             let encoded = fragment.encode().unwrap();
-            assert_eq!(encoded.len(), 1_376);
+            assert_eq!(encoded.len(), 1_476);
             let decoded = Fragment::decode(&encoded).unwrap();
             assert_eq!(decoded, *fragment);
             assert_eq!(decoded.envelope, envelope(1));
