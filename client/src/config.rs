@@ -13,9 +13,9 @@ pub struct ClientConfig {
     /// The provider to enter by; `None` leaves the choice to whoever attaches
     /// this client.
     pub entry: Option<NodeId>,
-    /// The provider that holds the mailbox. Should not be the entry: the two together can link
-    /// the owner.
-    pub mailbox_provider: NodeId,
+    /// The providers that hold the mailboxes: one, or two of different families. None of them should be the
+    /// entry: the two together can link the owner. Empty, the default, for two that are drawn.
+    pub mailboxes: Vec<NodeId>,
     /// Name of a profile of the network parameters.
     pub profile: String,
     /// Mean of the exponential wait between attaching and the first mailbox packet, so that the
@@ -42,9 +42,6 @@ pub struct ClientConfig {
     /// After how many mean gaps of the mailbox clock without any stream packet the stream counts
     /// as paused. Default 20.
     pub pause_gaps: u32,
-    /// How long an address handed out by [`Client::address`](crate::Client::address) is good.
-    /// Default 365 days.
-    pub address_validity: Span,
     /// Bounds of everything that grows.
     pub limits: Limits,
 }
@@ -96,13 +93,11 @@ impl Default for Limits {
     }
 }
 
-impl ClientConfig {
-    /// The defaults, with this mailbox provider and the profile `default`.
-    #[must_use]
-    pub fn new(mailbox_provider: NodeId) -> Self {
+impl Default for ClientConfig {
+    fn default() -> Self {
         Self {
             entry: None,
-            mailbox_provider,
+            mailboxes: Vec::new(),
             profile: "default".into(),
             first_contact_mean: Span::from_secs(1),
             retry_after: None,
@@ -111,8 +106,18 @@ impl ClientConfig {
             time_to_live: Span::from_secs(7 * 86_400),
             reply_timeout: Span::from_secs(30),
             pause_gaps: 20,
-            address_validity: Span::from_secs(365 * 86_400),
             limits: Limits::default(),
+        }
+    }
+}
+
+impl ClientConfig {
+    /// The defaults, with one mailbox, at this provider.
+    #[must_use]
+    pub fn new(mailbox: NodeId) -> Self {
+        Self {
+            mailboxes: vec![mailbox],
+            ..Self::default()
         }
     }
 
@@ -120,7 +125,6 @@ impl ClientConfig {
         let positive = [
             ("retry_after", self.retry_after.unwrap_or(Span::MAX)),
             ("reply_timeout", self.reply_timeout),
-            ("address_validity", self.address_validity),
         ];
         for (field, span) in positive {
             if span == Span::ZERO {
@@ -129,6 +133,13 @@ impl ClientConfig {
                     reason: "must be longer than nothing",
                 });
             }
+        }
+        let twice = self.mailboxes.len() == 2 && self.mailboxes.first() == self.mailboxes.last();
+        if self.mailboxes.len() > 2 || twice {
+            return Err(ClientError::Config {
+                field: "mailboxes",
+                reason: "must be two different providers at most",
+            });
         }
         if self.time_to_live < Span::from_secs(1) {
             let reason = "must be a second or more";

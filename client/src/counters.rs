@@ -97,10 +97,10 @@ shoal_proto::counters! {
             "A minute at most, or longer while parts of what is before them come.";
         /// Now: acks that the mailbox has not confirmed.
         pending_acks: gauge "items";
-        /// Now: drop ids of the pool that the mailbox has not confirmed, however many contacts there are.
-        pool_unconfirmed: gauge "drop_ids";
-        /// Now: drop ids of the pool that the mailbox refuses.
-        pool_refused: gauge "drop_ids",
+        /// Now: drop ids that the mailboxes have not confirmed, however many contacts there are.
+        drops_unconfirmed: gauge "drop_ids";
+        /// Now: drop ids that the mailboxes refuse.
+        drops_refused: gauge "drop_ids",
             "The mailbox's provider allows too few: have the mailbox elsewhere.";
     }
 }

@@ -20,7 +20,7 @@
 //!   attaching and the first mailbox packet.
 //!
 //! # What it does not promise yet
-//! - Drop ids, in the address and for contacts, stay the same over epochs: they will be rotated.
+//! - Mailboxes, and with them drop ids, stay the same for good: they will move once a month.
 //! - Sealing is Noise X: who steals a receiver's key reads what was recorded before. A double
 //!   ratchet comes in its place.
 //! - A message that is stored says nothing of being read.
@@ -40,7 +40,7 @@
 //! let config = ClientConfig::new(NodeId::new([7; 32]));
 //! let keys = ClientKeys::generate(&mut rng);
 //! let bob = Client::new(params.clone(), config.clone(), keys, rng.clone(), &[], now)?;
-//! let address: Address = bob.address(now).to_string().parse()?;
+//! let address: Address = bob.address().ok_or("no mailbox")?.to_string().parse()?;
 //!
 //! let keys = ClientKeys::generate(&mut rng);
 //! let mut alice = Client::new(params, config, keys, rng, &[], now)?;
@@ -75,16 +75,17 @@ mod keys;
 mod mailbox;
 mod outbox;
 mod packets;
-mod pool;
+mod places;
 mod replies;
 mod rows;
 mod schedule;
 mod seal;
+mod sets;
 mod table;
 mod traffic;
 mod watch;
 
-pub use address::{Address, AddressError};
+pub use address::{Address, AddressError, DropSite};
 pub use client::Client;
 pub use config::{ClientConfig, Limits};
 pub use counters::Counters;

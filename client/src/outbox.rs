@@ -599,7 +599,6 @@ mod tests {
         OutboxRow {
             provider: NodeId::new([1; 32]),
             drop: DropId::new([2; 32]),
-            grant: None,
             deposit: MessageId::new([number; 16]),
             blob: Box::new(Blob::from_bytes(&[0; BLOB_BYTES]).unwrap()),
         }

@@ -14,8 +14,8 @@ pub struct UnknownTable;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Table {
-    /// The last generation of the mailbox's stream, and which drop ids the mailbox knows.
-    Meta,
+    /// The own mailboxes: their keys, the generation of their streams, and which drop ids they know.
+    Mailbox,
     /// Who we wrote to: the next sequence number, and which drop id their answers go to.
     Contact,
     /// Messages sent, with their state.
@@ -44,7 +44,7 @@ pub enum Table {
 impl Table {
     /// All tables.
     pub const ALL: [Self; 12] = [
-        Self::Meta,
+        Self::Mailbox,
         Self::Contact,
         Self::Sent,
         Self::Outbox,
@@ -62,7 +62,7 @@ impl Table {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Meta => "meta",
+            Self::Mailbox => "mailbox",
             Self::Contact => "contact",
             Self::Sent => "sent",
             Self::Outbox => "outbox",

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use rand::CryptoRng;
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, MessageId, NodeId, SurbId, Time};
-use shoal_topology::{NetworkParameters, Profile, View};
+use shoal_topology::{Document, NetworkParameters, Profile, View};
 
 use crate::clock::ClockStep;
 use crate::config::ClientConfig;
 use crate::event::HopTrace;
 use crate::identity::Identity;
-use crate::mailbox::MailboxLink;
 use crate::outbox::Outbox;
 use crate::packets::{BuildError, Packet, Packets};
+use crate::places::Places;
 use crate::replies::{Outstanding, Purpose, ReplyBook};
-use crate::rows::Change;
+use crate::rows::{BoxId, Change};
 use crate::schedule::{Process, Schedule, Tick};
 
 /// What a packet was.
@@ -40,9 +40,9 @@ pub(crate) enum Sent {
     /// Drop cover.
     Drop,
     /// Drop cover in the place of a mailbox packet, because the mailbox's provider is gone.
-    MailboxMissing,
+    MailboxMissing(BoxId),
     /// A mailbox packet.
-    Mailbox,
+    Mailbox(BoxId),
 }
 
 /// The clocks, the packets that leave at their ticks, and the reply blocks that are out.
@@ -75,6 +75,11 @@ impl<R: CryptoRng> Traffic<R> {
 
     pub(crate) fn set_view(&mut self, view: Arc<View>) {
         self.packets.set_view(view);
+    }
+
+    /// The document in force.
+    pub(crate) fn document(&self, now: Time) -> Option<Arc<Document>> {
+        self.packets.document(now)
     }
 
     pub(crate) fn attach(&mut self, entry: NodeId, handle: ClientHandle) {
@@ -119,17 +124,23 @@ impl<R: CryptoRng> Traffic<R> {
         now: Time,
         process: Process,
         outbox: &mut Outbox,
-        mailbox: &mut MailboxLink,
+        places: &mut Places,
         owner: &Identity,
     ) -> Result<(Frame, Sent), BuildError> {
         let (packet, sent) = match process {
             Process::Real => self.real(now, outbox)?,
             Process::Loop => (self.packets.circle(now)?, Sent::Loop),
             Process::Drop => (self.packets.drop_cover(now)?, Sent::Drop),
-            Process::Mailbox => match self.packets.mailbox(now, mailbox, owner) {
-                // The link must not show it.
-                Err(BuildError::LastHop) => (self.packets.drop_cover(now)?, Sent::MailboxMissing),
-                packet => (packet?, Sent::Mailbox),
+            Process::Mailbox => match places.turn(self.packets.rng()) {
+                Some(id) => match self.packets.mailbox(now, places, id, owner) {
+                    // The link must not show it.
+                    Err(BuildError::LastHop) => {
+                        (self.packets.drop_cover(now)?, Sent::MailboxMissing(id))
+                    }
+                    packet => (packet?, Sent::Mailbox(id)),
+                },
+                // Nor that there is none yet.
+                None => (self.packets.drop_cover(now)?, Sent::Drop),
             },
         };
         for block in packet.blocks {

@@ -163,7 +163,7 @@ impl Mailboxes {
     ) -> Result<Wish, DropReason> {
         let rate = params
             .profile_at(request.profile)
-            .map(|(_, profile)| profile.mailbox_clock)
+            .map(|(_, profile)| request.share.of(profile.mailbox_clock))
             .filter(|rate| *rate > 0.0)
             .ok_or(DropReason::MailboxProfile)?;
         let active = self.streams.get(&request.mailbox);

@@ -345,7 +345,7 @@ mod tests {
 
     fn me() -> Identity {
         let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(99));
-        Identity::new(keys, NETWORK, &ClientConfig::new(NodeId::new([1; 32])))
+        Identity::new(keys, NETWORK)
     }
 
     fn fragments(seed: u64, length: usize) -> (ClientKeys, Vec<(MessageId, Vec<u8>)>) {

@@ -2,7 +2,7 @@
 
 use shoal_proto::{Span, Time};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What is wrong with a row.
 pub(crate) type Fault = &'static str;
@@ -48,6 +48,10 @@ impl<'a> Reader<'a> {
     pub(super) fn value(bytes: &'a [u8]) -> Result<Self, Fault> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => Ok(Self(rest)),
+            Some((1, _)) => Err(
+                "it is of the version before, whose mailboxes are no more: make a client anew with \
+                 `shoal client init`",
+            ),
             Some(_) => Err("unknown version"),
             None => Err("empty"),
         }

@@ -1,7 +1,7 @@
 //! The rows of messages sent.
 
-use shoal_packet::command::{Blob, DropGrant};
-use shoal_proto::size::{BLOB_BYTES, TOKEN_BYTES};
+use shoal_packet::command::Blob;
+use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MessageId, NodeId, Span, Time};
 
 use super::codec::{Fault, Reader, Writer};
@@ -87,7 +87,6 @@ impl SentRow {
 pub(crate) struct OutboxRow {
     pub(crate) provider: NodeId,
     pub(crate) drop: DropId,
-    pub(crate) grant: Option<DropGrant>,
     pub(crate) deposit: MessageId,
     pub(crate) blob: Box<Blob>,
 }
@@ -106,14 +105,9 @@ impl OutboxRow {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let grant = self
-            .grant
-            .as_ref()
-            .map_or([0; TOKEN_BYTES], DropGrant::to_bytes);
         Writer::new()
             .bytes(self.provider.as_bytes())
             .bytes(self.drop.as_bytes())
-            .bytes(&grant)
             .bytes(self.deposit.as_bytes())
             .bytes(self.blob.as_bytes())
             .done()
@@ -124,7 +118,6 @@ impl OutboxRow {
         let row = Self {
             provider: NodeId::new(*reader.take()?),
             drop: DropId::new(*reader.take()?),
-            grant: DropGrant::from_token(reader.take::<TOKEN_BYTES>()?),
             deposit: MessageId::new(*reader.take()?),
             blob: Box::new(
                 Blob::from_bytes(reader.take::<BLOB_BYTES>()?).map_err(|_| "too short")?,

@@ -32,7 +32,12 @@ fn one_sender_fills_a_share_and_others_come_through() {
     };
     let mut world = receiver(1, limits, 2);
     let to = world.address(0);
-    for request in 0..6 {
+    // The first two in their order: a later one in the share would wait for those before it.
+    for request in 0..2 {
+        world.send(1, request, &to, b"flood");
+    }
+    assert!(world.run_until(secs(30.0), |world| world.hosts[0].texts().len() == 2));
+    for request in 2..6 {
         world.send(1, request, &to, b"flood");
     }
     world.run(secs(30.0));

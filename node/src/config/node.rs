@@ -124,8 +124,8 @@ pub struct Storage {
     pub entries_per_mailbox: u64,
     /// The same under one drop id.
     pub entries_per_drop: u64,
-    /// Drop ids of one mailbox.
-    pub drops_per_mailbox: u64,
+    /// Sets of drop ids of one mailbox.
+    pub sets_per_mailbox: u64,
     /// How long a message is kept.
     pub keep: Span,
     /// A mailbox that its owner has not served for this long is removed.
@@ -201,7 +201,7 @@ impl Default for Storage {
             mailboxes: store.mailboxes,
             entries_per_mailbox: store.entries_per_mailbox,
             entries_per_drop: store.entries_per_drop,
-            drops_per_mailbox: store.drops_per_mailbox,
+            sets_per_mailbox: store.sets_per_mailbox,
             keep: shoal_provider::Limits::default().time_to_live,
             mailbox_idle: store.mailbox_idle,
             reserve: ByteSize::mebibytes(64),
@@ -628,7 +628,7 @@ fn store_limits(storage: &Storage) -> shoal_provider::StoreLimits {
         mailboxes: storage.mailboxes,
         entries_per_mailbox: storage.entries_per_mailbox,
         entries_per_drop: storage.entries_per_drop,
-        drops_per_mailbox: storage.drops_per_mailbox,
+        sets_per_mailbox: storage.sets_per_mailbox,
         mailbox_idle: storage.mailbox_idle,
         ..shoal_provider::StoreLimits::default()
     }

@@ -11,7 +11,7 @@ mod reply;
 
 pub use deposit::{Blob, Deposit};
 pub use drops::{DropChange, DropSet, SetSize};
-pub use mailbox::{MAX_ACKS, MAX_DROP_CHANGES, MailboxPacket, MailboxRequest};
+pub use mailbox::{MAX_ACKS, MAX_DROP_CHANGES, MailboxPacket, MailboxRequest, Share};
 pub use reply::{ReceiptStatus, Reply, StreamEntry, StreamItem};
 
 use crate::bytes::{Reader, Writer};

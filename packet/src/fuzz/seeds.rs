@@ -3,7 +3,7 @@
 
 use crate::command::{
     Blob, Command, Deposit, DropChange, DropSet, MailboxPacket, MailboxRequest, ReceiptStatus,
-    Reply, SetSize, StreamEntry, StreamItem,
+    Reply, SetSize, Share, StreamEntry, StreamItem,
 };
 use crate::fragment::{Envelope, split};
 use crate::fuzz::node_key;
@@ -56,6 +56,7 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         generation: 1,
         counter: 2,
         profile: 0,
+        share: Share::Second,
         acks: vec![1, 2],
         drops: vec![
             set(SetSize::Small),

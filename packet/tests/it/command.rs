@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use shoal_packet::Surb;
 use shoal_packet::command::{
     Blob, Command, CommandError, Deposit, DropChange, DropSet, MAX_ACKS, MAX_DROP_CHANGES,
-    MailboxPacket, MailboxRequest, ReceiptStatus, Reply, SetSize, StreamEntry, StreamItem,
+    MailboxPacket, MailboxRequest, ReceiptStatus, Reply, SetSize, Share, StreamEntry, StreamItem,
 };
 use shoal_proto::size::{BLOB_BYTES, PLAINTEXT_BYTES, SURB_BYTES};
 use shoal_proto::{DropId, MailboxId, MessageId, NetworkHash, NodeId, SurbId};
@@ -51,7 +51,7 @@ fn drop_changes() -> impl Strategy<Value = DropChange> {
 
 prop_compose! {
     fn requests()(
-        surb_epoch: u8, fill: u8, generation: u64, counter: u64, profile: u8,
+        surb_epoch: u8, fill: u8, generation: u64, counter: u64, profile: u8, second: bool,
         acks in prop::collection::vec(any::<u64>(), 0..=MAX_ACKS),
         drops in prop::collection::vec(drop_changes(), 0..=MAX_DROP_CHANGES),
     ) -> MailboxRequest {
@@ -62,6 +62,7 @@ prop_compose! {
             generation,
             counter,
             profile,
+            share: if second { Share::Second } else { Share::First },
             acks,
             drops,
         }
@@ -220,6 +221,7 @@ fn request() -> MailboxRequest {
         generation: 2,
         counter: 3,
         profile: 0,
+        share: Share::First,
         acks: vec![7; MAX_ACKS],
         drops: vec![DropChange::Register(DropSet::new([8; 32], SetSize::Large)); MAX_DROP_CHANGES],
     }
@@ -267,7 +269,7 @@ fn unused_slots_look_like_used_ones() {
     };
     let encoded = Command::Mailbox(Box::new(sign(empty))).encode(&mut rng(65));
     // Past the fixed fields there is nothing but random bytes and kinds of changes.
-    let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1 + 1;
+    let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1 + 1 + 1;
     let zeros = encoded[acks..acks + 8 * MAX_ACKS]
         .iter()
         .filter(|byte| **byte == 0)
@@ -289,7 +291,10 @@ fn wrong_fields_are_named() {
     let mut bytes = Command::Mailbox(Box::new(sign(request())))
         .encode(&mut rng)
         .to_vec();
-    let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1;
+    let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1 + 1;
+    bytes[acks - 1] = 2;
+    assert_eq!(Command::decode(&bytes), Err(CommandError::Field("share")));
+    bytes[acks - 1] = 1;
     bytes[acks] = MAX_ACKS as u8 + 1;
     assert_eq!(
         Command::decode(&bytes),

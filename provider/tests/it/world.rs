@@ -9,7 +9,7 @@ use rand::CryptoRng;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::command::{
-    Command, Deposit, DropChange, MailboxPacket, MailboxRequest, ReceiptStatus, Reply,
+    Command, Deposit, DropChange, MailboxPacket, MailboxRequest, ReceiptStatus, Reply, Share,
 };
 use shoal_packet::{
     Delivery, Frame, Packet, Payload, Surb, SurbKeys, Unwrapped, build_surb, unwrap,
@@ -382,6 +382,7 @@ impl Owner {
             generation: self.generation,
             counter: self.counter,
             profile: 0,
+            share: Share::First,
             acks: acks.to_vec(),
             drops: drops.to_vec(),
         }
