@@ -2,16 +2,26 @@
 
 use shoal_proto::{Span, Time};
 
+/// Of all rows but those that say another.
 const VERSION: u8 = 1;
 
 /// What is wrong with a row.
 pub(crate) type Fault = &'static str;
 
+/// The fault of a row that a program before this one wrote, and that says nothing to anybody now.
+pub(super) const EARLIER: Fault =
+    "it was written by an earlier version, whose fragments nobody takes any more";
+
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
     pub(super) fn new() -> Self {
-        Self(vec![VERSION])
+        Self::of(VERSION)
+    }
+
+    /// Of a row of this version.
+    pub(super) fn of(version: u8) -> Self {
+        Self(vec![version])
     }
 
     pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
@@ -46,8 +56,14 @@ impl<'a> Reader<'a> {
 
     /// Of a value, behind its version.
     pub(super) fn value(bytes: &'a [u8]) -> Result<Self, Fault> {
+        Self::value_of(VERSION, bytes)
+    }
+
+    /// Of a value of this version.
+    pub(super) fn value_of(version: u8, bytes: &'a [u8]) -> Result<Self, Fault> {
         match bytes.split_first() {
-            Some((&VERSION, rest)) => Ok(Self(rest)),
+            Some((&found, rest)) if found == version => Ok(Self(rest)),
+            Some((found, _)) if (1..version).contains(found) => Err(EARLIER),
             Some(_) => Err("unknown version"),
             None => Err("empty"),
         }
