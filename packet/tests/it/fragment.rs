@@ -38,11 +38,6 @@ fn parts(fragments: &[Fragment]) -> Parts {
     fragments.iter().map(part).collect()
 }
 
-/// The number of bytes from here on, by the last of two.
-fn set(bytes: &mut [u8], at: usize, number: u16) {
-    bytes[at..at + 2].copy_from_slice(&number.to_be_bytes());
-}
-
 #[test]
 fn texts_of_every_size_are_cut_and_joined() {
     let sizes = [
@@ -237,33 +232,29 @@ fn a_fragment_has_one_encoding() {
 #[test]
 fn a_long_messages_fragments_say_the_same_of_it() {
     let fragments = split(&envelope(1), &text(3_000)).unwrap();
-    let altered = |number: usize, at: usize, value: u16| {
-        let mut bytes = fragments[number].encode().unwrap().to_vec();
-        set(&mut bytes, at, value);
-        Fragment::decode(&bytes)
-    };
-    for number in 0..4 {
+    for (number, fragment) in fragments.iter().enumerate() {
+        let good = fragment.encode().unwrap().to_vec();
         for (at, wrong, name) in [
             (INDEX, [4, 0xffff], "index"),
             (COUNT, [2, 4], "count"),
             (EXTRA, [0, 2], "extra"),
         ] {
             for value in wrong {
+                let mut bytes = good.clone();
+                bytes[at..at + 2].copy_from_slice(&u16::to_be_bytes(value));
                 let error = Err(FragmentError::Field(name));
-                assert_eq!(altered(number, at, value), error, "{number}");
+                assert_eq!(Fragment::decode(&bytes), error, "{number}");
             }
         }
-        let long = (MAX_TEXT_BYTES + 1) as u32;
-        let mut bytes = fragments[number].encode().unwrap().to_vec();
-        bytes[LENGTH..PART].copy_from_slice(&long.to_be_bytes());
+        let mut long = good.clone();
+        long[LENGTH..PART].copy_from_slice(&(MAX_TEXT_BYTES as u32 + 1).to_be_bytes());
         let error = Err(FragmentError::Field("length"));
-        assert_eq!(Fragment::decode(&bytes), error);
+        assert_eq!(Fragment::decode(&long), error);
         // Behind text or parity there are zeros.
-        let end = PART + fragments[number].part.len();
-        bytes = fragments[number].encode().unwrap().to_vec();
-        bytes[end] = 1;
+        let mut behind = good.clone();
+        behind[PART + fragment.part.len()] = 1;
         let error = Err(FragmentError::Field("padding"));
-        assert_eq!(Fragment::decode(&bytes), error);
+        assert_eq!(Fragment::decode(&behind), error);
     }
 }
 
