@@ -538,11 +538,21 @@ impl<R: CryptoRng> Client<R> {
                 self.acknowledge(of, entry.entry);
             }
             Arrival::Saving => self.counters.duplicates += 1,
+            Arrival::Spare => {
+                self.counters.spare += 1;
+                self.acknowledge(of, entry.entry);
+            }
             Arrival::Full => self.desk.raise(Alarm::InboxFull),
             Arrival::ShareFull => self.desk.raise(Alarm::ShareFull),
             Arrival::Bad => {
                 self.counters.undecryptable += 1;
                 self.acknowledge(of, entry.entry);
+            }
+            Arrival::Spoilt { changes, kept } => {
+                self.counters.undecryptable += 1;
+                let entry = entry.entry;
+                self.desk
+                    .persist(changes, Follow::Arrival { of, entry, kept });
             }
             Arrival::New { changes, kept } => {
                 let entry = entry.entry;

@@ -49,7 +49,8 @@ pub struct ClientConfig {
 /// Bounds of everything in a client that grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Fragments not yet stored at a mailbox, of all messages. Default 4096 (about 7 MB).
+    /// Fragments not yet stored at a mailbox, of all messages, with those of parity. Default 4096
+    /// (about 7 MB).
     pub outbox_fragments: usize,
     /// Sent messages that are stored or expired and whose state is remembered. Default 1000.
     pub sent_history: usize,
@@ -74,6 +75,10 @@ pub struct Limits {
     /// Received fragments remembered, so that each is delivered once. Beyond it, the oldest of the
     /// drop id with the most is forgotten. Default 65536.
     pub seen: usize,
+    /// Messages of several fragments that were whole without the last of them, remembered so that these
+    /// begin none anew when they come. Beyond it, the oldest of the sender with the most is forgotten.
+    /// Default 4096.
+    pub done: usize,
 }
 
 impl Default for Limits {
@@ -89,6 +94,7 @@ impl Default for Limits {
             partial_of_strangers: 1024,
             numbered_strangers: 4096,
             seen: 65_536,
+            done: 4096,
         }
     }
 }

@@ -118,7 +118,7 @@ pub enum ClientEvent {
     Sent {
         /// The message.
         message: MessageId,
-        /// Which part, from 0.
+        /// Which part, from 0: those with text, and then those of parity.
         fragment: u16,
         /// The route to the receiver's mailbox.
         trace: Vec<HopTrace>,

@@ -12,8 +12,9 @@
 //! acknowledged or told. After a restart, give [`Client::new`] the rows.
 //!
 //! # What it promises
-//! - An accepted message is not lost: its fragments are sent again, over fresh routes, until each
-//!   is stored at the receiver's mailbox or the time to live has passed.
+//! - An accepted message is not lost: its fragments are sent again, over fresh routes, until as many
+//!   as it takes are stored at the receiver's mailbox or the time to live has passed. Of a message of
+//!   several that is any as many as have text, of these and some of parity.
 //! - A message is told of at least once and, within one run, at most once; it is written by whom
 //!   it says.
 //! - A first wait, exponential with the mean [`ClientConfig::first_contact_mean`], lies between

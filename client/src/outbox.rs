@@ -10,6 +10,9 @@
 //! follow each other at one wait, which is the same for everybody of a profile ([`first_wait`]): a
 //! wait measured from receipts would let a mailbox steer it. Then the wait doubles, so that what
 //! cannot be stored leaves the slots to the rest.
+//!
+//! A message of several fragments has some of parity, and is stored when as many as have text are,
+//! whichever they are: the rest is tried no more. That is all that a receipt does to others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -85,9 +88,9 @@ pub struct MessageStatus {
     pub accepted_at: Time,
     /// When it is given up.
     pub expires: Time,
-    /// Its fragments.
+    /// How many of its fragments have to be stored: as many as have text, of these and those of parity.
     pub fragments: u16,
-    /// Fragments of it on the disk of the receiver's mailbox.
+    /// Of that many, those on the disk of the receiver's mailbox.
     pub stored: u16,
     /// What keeps it from being stored; none while nothing is known to, and once it is over.
     pub hindrance: Option<Hindrance>,
@@ -170,19 +173,23 @@ impl Outbox {
         Ok(())
     }
 
-    /// Gives a sealed message its place, and keeps room for it until it is on disk or forgotten.
+    /// Gives a sealed message its place, and keeps room for it until it is on disk or forgotten. It is
+    /// stored when all its parts but `spare` are.
     pub(crate) fn prepare(
         &mut self,
         now: Time,
         message: MessageId,
         parts: Vec<OutboxRow>,
+        spare: u16,
     ) -> Result<Prepared, SendError> {
+        let all = u16::try_from(parts.len()).map_err(|_| SendError::Seal)?;
         let row = SentRow {
             order: self.next_order,
             accepted_at: now,
             expires: now + self.time_to_live,
-            fragments: u16::try_from(parts.len()).map_err(|_| SendError::Seal)?,
+            fragments: all.saturating_sub(spare),
             state: MessageState::Queued,
+            spare,
         };
         self.next_order += 1;
         self.prepared += parts.len();
@@ -293,8 +300,9 @@ impl Outbox {
     }
 
     /// The fragment whose turn it is: messages take turns, so that a long one holds up nobody,
-    /// and within a message the first that is due goes first. What was often tried in vain waits for
-    /// what was not, but for one turn in four.
+    /// and within a message what never left goes before what did, text before parity: it is news to the
+    /// receiver, where another try may be none. What was often tried in vain waits for what was not,
+    /// but for one turn in four.
     pub(crate) fn next_due(&self, now: Time) -> Option<Due> {
         let fresh = || self.due(now, |tries| tries < QUICK_TRIES);
         let stale = || self.due(now, |tries| tries >= QUICK_TRIES);
@@ -310,10 +318,10 @@ impl Outbox {
             .range((Bound::Excluded(self.served), Bound::Unbounded));
         let before = self.by_order.range(..=self.served);
         after.chain(before).find_map(|(_, outgoing)| {
-            let (index, part) = outgoing
-                .parts
-                .iter()
-                .find(|(_, part)| part.retry.due <= now && tried(part.retry.tries))?;
+            let is_due = |part: &Part| part.retry.due <= now && tried(part.retry.tries);
+            let parts = outgoing.parts.iter().filter(|(_, part)| is_due(part));
+            let (index, part) =
+                parts.min_by_key(|(index, part)| (part.retry.tries > 0, **index))?;
             Some(Due {
                 message: outgoing.message,
                 index: *index,
@@ -422,9 +430,13 @@ impl Outbox {
         outgoing.hindrance = None;
         self.waiting -= 1;
         let mut changes = deletions(message, index).to_vec();
-        if !outgoing.parts.is_empty() {
+        if outgoing.parts.len() > usize::from(outgoing.row.spare) {
             return Settled::Fragment(changes);
         }
+        // The receiver needs none of the rest.
+        let rest = std::mem::take(&mut outgoing.parts);
+        self.waiting -= rest.len();
+        changes.extend(rest.keys().flat_map(|index| deletions(message, *index)));
         outgoing.row.state = MessageState::Stored;
         changes.push(outgoing.change());
         changes.extend(self.forget_old());
@@ -567,7 +579,9 @@ impl Outgoing {
         let waiting = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
         let stored = match self.row.state {
             MessageState::Expired => 0,
-            _ => self.row.fragments.saturating_sub(waiting),
+            _ => (self.row.fragments.saturating_add(self.row.spare))
+                .saturating_sub(waiting)
+                .min(self.row.fragments),
         };
         MessageStatus {
             message: self.message,
@@ -615,7 +629,7 @@ mod tests {
     fn what_waits_to_be_saved_takes_up_room() {
         let mut outbox = outbox(3);
         let parts = || vec![part(1), part(2)];
-        let first = outbox.prepare(at(0), MESSAGE, parts()).unwrap();
+        let first = outbox.prepare(at(0), MESSAGE, parts(), 0).unwrap();
         let full = SendError::OutboxFull {
             waiting: 2,
             limit: 3,
@@ -623,7 +637,7 @@ mod tests {
         assert_eq!(outbox.check_room(2), Err(full.clone()));
         outbox.forget(&first);
         assert_eq!(outbox.check_room(2), Ok(()));
-        let second = outbox.prepare(at(0), MESSAGE, parts()).unwrap();
+        let second = outbox.prepare(at(0), MESSAGE, parts(), 0).unwrap();
         assert_eq!(outbox.accept(at(1), second), MESSAGE);
         assert_eq!(outbox.check_room(2), Err(full));
         assert_eq!((outbox.waiting(), outbox.prepared), (2, 0));
@@ -633,7 +647,7 @@ mod tests {
     fn a_retry_waits_as_long_when_the_clock_moves() {
         for ahead in [true, false] {
             let mut outbox = outbox(3);
-            let prepared = outbox.prepare(at(1000), MESSAGE, vec![part(1)]).unwrap();
+            let prepared = outbox.prepare(at(1000), MESSAGE, vec![part(1)], 0).unwrap();
             outbox.accept(at(1000), prepared);
             let expires = outbox.next_expiry();
             outbox.tried(&MESSAGE, 0, true, at(1000));
@@ -649,7 +663,7 @@ mod tests {
     fn accepted(now: Time, parts: u8) -> Outbox {
         let mut outbox = outbox(99);
         let rows = (0..parts).map(part).collect();
-        let prepared = outbox.prepare(now, MESSAGE, rows).unwrap();
+        let prepared = outbox.prepare(now, MESSAGE, rows, 0).unwrap();
         outbox.accept(now, prepared);
         outbox
     }
@@ -678,7 +692,7 @@ mod tests {
         (0..20).for_each(|_| drop(outbox.tried(&MESSAGE, 0, true, at(1000))));
         let other = MessageId::new([8; 16]);
         let rows = (0..40).map(part).collect();
-        let prepared = outbox.prepare(at(1000), other, rows).unwrap();
+        let prepared = outbox.prepare(at(1000), other, rows, 0).unwrap();
         outbox.accept(at(1000), prepared);
         // Nothing of the other is ever stored, and all of both is due again and again.
         let mut served = [0, 0];
@@ -694,6 +708,88 @@ mod tests {
             outbox.tried(&due.message, due.index, true, at(2000));
         }
         assert_eq!(served, [30, 10]);
+    }
+
+    /// A message of so many parts, of which so many are spare.
+    fn coded(parts: u8, spare: u16) -> (Outbox, Vec<Change>) {
+        let mut outbox = outbox(99);
+        let rows = (0..parts).map(part).collect();
+        let prepared = outbox.prepare(at(1000), MESSAGE, rows, spare).unwrap();
+        let changes = prepared.changes();
+        outbox.accept(at(1000), prepared);
+        (outbox, changes)
+    }
+
+    fn stored(outbox: &mut Outbox, index: u16) -> Settled {
+        outbox.receipt(&MESSAGE, index, ReceiptStatus::Stored)
+    }
+
+    /// How many are needed, how many are stored, and how many wait.
+    fn progress(outbox: &Outbox) -> (u16, u16, usize) {
+        let status = outbox.status(&MESSAGE).unwrap();
+        (status.fragments, status.stored, outbox.waiting())
+    }
+
+    #[test]
+    fn a_message_is_stored_with_as_many_as_it_needs_and_the_rest_is_dropped() {
+        let (mut outbox, _) = coded(5, 2);
+        assert_eq!(progress(&outbox), (3, 0, 5));
+        let _ = outbox.tried(&MESSAGE, 1, true, at(1000));
+        for index in [4, 0] {
+            assert!(matches!(stored(&mut outbox, index), Settled::Fragment(_)));
+        }
+        // Once more is no more.
+        assert!(matches!(stored(&mut outbox, 0), Settled::Nothing));
+        // Two are stored, and the third is not because the others are refused.
+        let _ = outbox.receipt(&MESSAGE, 1, ReceiptStatus::Refused);
+        assert_eq!(progress(&outbox), (3, 2, 3));
+        let Settled::Message(changes) = stored(&mut outbox, 3) else {
+            panic!("three of five are stored");
+        };
+        assert_eq!(progress(&outbox), (3, 3, 0));
+        assert_eq!((outbox.check_room(99), dues(&outbox)), (Ok(()), Vec::new()));
+        for index in 1..4 {
+            for change in deletions(&MESSAGE, index) {
+                assert!(changes.contains(&change), "{index}");
+            }
+        }
+        // What was on its way when it was dropped is answered, too.
+        assert!(matches!(stored(&mut outbox, 1), Settled::Nothing));
+        let refused = outbox.receipt(&MESSAGE, 2, ReceiptStatus::Refused);
+        assert!(matches!(refused, Settled::Nothing));
+        assert!(outbox.next_hindered().is_none() && outbox.next_due(at(9000)).is_none());
+    }
+
+    #[test]
+    fn after_a_restart_as_many_are_needed() {
+        let (_, changes) = coded(5, 2);
+        let rows = changes.into_iter().map(|change| Row {
+            table: change.table,
+            key: change.key,
+            value: change.value.unwrap(),
+        });
+        let mut again = outbox(99);
+        again.restore(&rows.collect::<Vec<_>>(), at(1001)).unwrap();
+        assert_eq!(progress(&again), (3, 0, 5));
+        (0..2).for_each(|index| drop(stored(&mut again, index)));
+        assert!(matches!(stored(&mut again, 4), Settled::Message(_)));
+        assert_eq!(progress(&again), (3, 3, 0));
+    }
+
+    #[test]
+    fn what_never_left_goes_first_and_text_before_parity() {
+        let (mut outbox, _) = coded(5, 2);
+        let mut order = Vec::new();
+        for turn in 0..7 {
+            // All that left is due again at each turn.
+            let now = at(1000 + turn * 20);
+            let due = outbox.next_due(now).unwrap();
+            order.push((due.index, due.again));
+            let _ = outbox.tried(&MESSAGE, due.index, true, now);
+        }
+        let first = (0..5).map(|index| (index, false));
+        let expected: Vec<_> = first.chain([(0, true), (0, true)]).collect();
+        assert_eq!(order, expected);
     }
 
     #[test]
@@ -736,7 +832,7 @@ mod tests {
     fn what_is_due_is_due_then_after_a_restart_too() {
         let mut outbox = accepted(at(1000), 2);
         let mut kept = outbox
-            .prepare(at(1000), MESSAGE, vec![part(0), part(1)])
+            .prepare(at(1000), MESSAGE, vec![part(0), part(1)], 0)
             .unwrap()
             .changes();
         kept.extend(outbox.tried(&MESSAGE, 1, true, at(1003)));

@@ -32,6 +32,8 @@ pub enum Table {
     Order,
     /// Fragments received, so that each is delivered once.
     Seen,
+    /// Messages that were whole before all of their fragments were here, so that the rest is none anew.
+    Done,
     /// The providers that the client enters by. Kept by who hosts the role, which passes it over.
     Entries,
     /// Whose signatures count for the network's documents, and the newest of them. Kept by who hosts the role,
@@ -43,7 +45,7 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Mailbox,
         Self::Contact,
         Self::Sent,
@@ -53,6 +55,7 @@ impl Table {
         Self::Inbox,
         Self::Order,
         Self::Seen,
+        Self::Done,
         Self::Entries,
         Self::Trust,
         Self::Idempotency,
@@ -71,6 +74,7 @@ impl Table {
             Self::Inbox => "inbox",
             Self::Order => "order",
             Self::Seen => "seen",
+            Self::Done => "done",
             Self::Entries => "entries",
             Self::Trust => "trust",
             Self::Idempotency => "idempotency",

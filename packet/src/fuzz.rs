@@ -5,7 +5,7 @@ use crate::backend::Backend;
 use crate::command::{Command, Reply};
 use crate::engine::Engine;
 use crate::error::UnwrapError;
-use crate::fragment::Fragment;
+use crate::fragment::{Fragment, join};
 use crate::header::{BETA_BYTES, Routing, apply_stream, mac};
 use crate::hop::Job;
 use crate::key::{SphinxPublic, SphinxSecret};
@@ -178,6 +178,13 @@ pub fn fuzz_fragment(data: &[u8]) {
                 .encode()
                 .is_ok_and(|bytes| bytes.as_slice() == data)
         );
+        // A message of such parts alone, as many as it takes.
+        let parts = (0..fragment.shape.total()).rev();
+        let parts = parts.take(usize::from(fragment.shape.count()));
+        let parts = parts.map(|index| (index, fragment.part.clone())).collect();
+        if let Ok(text) = join(fragment.shape, &parts) {
+            assert!(text.len() == fragment.shape.bytes());
+        }
     }
 }
 

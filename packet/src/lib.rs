@@ -51,6 +51,7 @@ mod bytes;
 pub mod command;
 mod delivery;
 mod engine;
+mod erasure;
 mod error;
 pub mod fragment;
 mod frame;

@@ -1,9 +1,9 @@
 //! The rows of messages received.
 
-use shoal_packet::fragment::FRAGMENT_BYTES;
+use shoal_packet::fragment::{FRAGMENT_BYTES, Fragment, FragmentError};
 use shoal_proto::{DropId, MessageId, NodeId, Time};
 
-use super::codec::{Fault, Reader, Writer};
+use super::codec::{EARLIER, Fault, Reader, Writer};
 use crate::keys::PeerKey;
 
 /// Key of a received message: who wrote it, and the id the writer gave it.
@@ -56,6 +56,14 @@ pub(crate) fn decode_partial(value: &[u8]) -> Result<(Time, &[u8; FRAGMENT_BYTES
     let decoded = (reader.time()?, reader.take()?);
     reader.end()?;
     Ok(decoded)
+}
+
+/// The fragment that such a row holds.
+pub(crate) fn parse_partial(bytes: &[u8; FRAGMENT_BYTES]) -> Result<Fragment, Fault> {
+    Fragment::decode(bytes).map_err(|error| match error {
+        FragmentError::Version(1) => EARLIER,
+        _ => "it holds no fragment",
+    })
 }
 
 /// A row of [`Table::Inbox`](crate::Table::Inbox): a whole message.

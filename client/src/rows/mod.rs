@@ -10,7 +10,9 @@ mod sent;
 
 pub(crate) use codec::{decode_number, encode_number};
 pub(crate) use contact::ContactRow;
-pub(crate) use inbox::{InboxKey, InboxRow, SeenKey, decode_partial, encode_partial};
+pub(crate) use inbox::{
+    InboxKey, InboxRow, SeenKey, decode_partial, encode_partial, parse_partial,
+};
 pub(crate) use mailbox::{BoxId, MailboxRow, SETS, SetState};
 pub(crate) use order::OrderRow;
 pub use row::{Change, Row};

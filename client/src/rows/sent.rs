@@ -40,8 +40,11 @@ pub(crate) struct SentRow {
     pub(crate) order: u64,
     pub(crate) accepted_at: Time,
     pub(crate) expires: Time,
+    /// As many as have to be stored.
     pub(crate) fragments: u16,
     pub(crate) state: MessageState,
+    /// How many more there are. Left out of the row if none.
+    pub(crate) spare: u16,
 }
 
 impl SentRow {
@@ -56,15 +59,16 @@ impl SentRow {
             .u64(self.order)
             .time(self.accepted_at)
             .time(self.expires);
-        writer
-            .bytes(&self.fragments.to_be_bytes())
-            .bytes(&[state])
-            .done()
+        let writer = writer.bytes(&self.fragments.to_be_bytes()).bytes(&[state]);
+        match self.spare {
+            0 => writer.done(),
+            spare => writer.bytes(&spare.to_be_bytes()).done(),
+        }
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader::value(value)?;
-        let row = Self {
+        let mut row = Self {
             order: reader.u64()?,
             accepted_at: reader.time()?,
             expires: reader.time()?,
@@ -76,8 +80,16 @@ impl SentRow {
                 [3] => MessageState::Expired,
                 _ => return Err("unknown state"),
             },
+            spare: 0,
         };
-        reader.end()?;
+        match reader.rest() {
+            [] => {}
+            [0, 0] => return Err("a number of spare fragments that is none"),
+            more => {
+                let spare = more.try_into().map_err(|_| "too long or too short")?;
+                row.spare = u16::from_be_bytes(spare);
+            }
+        }
         Ok(row)
     }
 }

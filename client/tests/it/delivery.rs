@@ -106,7 +106,7 @@ fn every_fragment_is_traced_there_and_back() {
 #[test]
 fn a_long_text_is_put_together_in_spite_of_loss() {
     let mut world = two(3);
-    world.loss = 0.2;
+    world.loss = 0.4;
     let text = random_bytes(&mut world.rng, 9_000);
     let to = world.address(BOB);
     world.send(ALICE, 1, &to, &text);
@@ -114,9 +114,11 @@ fn a_long_text_is_put_together_in_spite_of_loss() {
     assert!(world.hosts[BOB].texts()[0] == text);
     let settled = |world: &World| world.hosts[ALICE].client.counters().outbox_fragments == 0;
     assert!(world.run_until(secs(90.0), settled));
+    // Eight with text and three of parity, of which the last need not leave.
     let counters = world.hosts[ALICE].client.counters();
     assert!(counters.retransmissions > 0, "{counters:?}");
-    assert_eq!(counters.sent_real, 8 + counters.retransmissions);
+    let first = counters.sent_real - counters.retransmissions;
+    assert!((8..=11).contains(&first), "{counters:?}");
 }
 
 #[test]
@@ -153,7 +155,8 @@ fn fragments_are_deposited_under_ids_that_do_not_tell_they_belong_together() {
         .collect();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), 3);
+    // Three with text, and one of parity if it left before they were stored.
+    assert!((3..=4).contains(&ids.len()), "{}", ids.len());
 }
 
 #[test]
@@ -335,7 +338,8 @@ fn a_full_disk_is_told_and_loses_nothing() {
     world.send(ALICE, 2, &to, &[5; 2_000]);
     world.run(secs(15.0));
     assert!(world.hosts[BOB].texts().is_empty());
-    assert_eq!(world.stored(), 2, "not acknowledged");
+    // Two with text, and one of parity if it left before they were stored.
+    assert!((2..=3).contains(&world.stored()), "not acknowledged");
     world.hosts[BOB].disk_full = false;
     assert!(world.run_until(secs(30.0), |world| world.hosts[BOB].texts().len() == 1));
     assert!(world.run_until(secs(30.0), |world| world.stored() == 0));
@@ -379,7 +383,7 @@ fn senseless_requests_are_refused_with_the_reason() {
 fn the_outbox_has_a_bound() {
     let mut world = World::new(14, params(3600));
     let mut config = shoal_client::ClientConfig::new(world.providers()[0]);
-    config.limits.outbox_fragments = 5;
+    config.limits.outbox_fragments = 7;
     world.add_with(config);
     world.add(1, "calm");
     let to = world.address(BOB);
@@ -387,8 +391,8 @@ fn the_outbox_has_a_bound() {
         world.send(ALICE, request, &to, &[0; 2_000]);
     }
     let full = SendError::OutboxFull {
-        waiting: 4,
-        limit: 5,
+        waiting: 6,
+        limit: 7,
     };
     let refused = |event: &ClientEvent| {
         *event

@@ -11,6 +11,7 @@ mod acceptance;
 mod delivery;
 mod drops;
 mod epochs;
+mod long;
 mod order;
 mod quiet;
 mod restart;

@@ -21,6 +21,7 @@ mod link_hours;
 mod link_judge;
 mod link_lives;
 mod link_windows;
+mod long;
 mod offline;
 mod restarts;
 mod sessions;

@@ -168,7 +168,7 @@ fn packets() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         reply_drop: DropId::new([1; 32]),
     };
     let fragments = split(&envelope, &[b'a'; 1_300]).unwrap();
-    for (name, fragment) in ["first", "last"].into_iter().zip(fragments) {
+    for (name, fragment) in ["first", "last", "parity"].into_iter().zip(fragments) {
         packets.push(("fragment", name, fragment.encode().unwrap().to_vec()));
     }
     packets
