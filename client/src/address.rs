@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use blake2::{Blake2b256, Digest};
-use shoal_proto::{DropId, NetworkHash, NodeId};
+use shoal_packet::Sites;
+use shoal_proto::NetworkHash;
 use thiserror::Error;
 
 use crate::keys::PeerKey;
@@ -13,7 +14,7 @@ const PREFIX: &str = "shoal1";
 const VERSION: u8 = 2;
 const NETWORK_BYTES: usize = 8;
 const CHECK_BYTES: usize = 4;
-const BODY_BYTES: usize = 1 + NETWORK_BYTES + 32 + 2 * 64;
+const BODY_BYTES: usize = 1 + NETWORK_BYTES + 32 + Sites::BYTES;
 const ALL_BYTES: usize = BODY_BYTES + CHECK_BYTES;
 /// An address of version 1.
 const OLD_BYTES: usize = 209;
@@ -24,22 +25,6 @@ fn other_version(version: u8) -> String {
             .to_owned()
     } else {
         format!("the address is of version {version}, which this program does not know; update it")
-    }
-}
-
-/// A drop id, and the provider that knows it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct DropSite {
-    /// Who holds the mailbox.
-    pub provider: NodeId,
-    /// Where to deposit.
-    pub drop: DropId,
-}
-
-/// Redacted.
-impl fmt::Debug for DropSite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DropSite(..)")
     }
 }
 
@@ -56,9 +41,7 @@ pub struct Address {
     /// Whom to seal to.
     pub key: PeerKey,
     /// Where to deposit.
-    pub first: DropSite,
-    /// Where the second copy goes, if there is one.
-    pub second: Option<DropSite>,
+    pub sites: Sites,
 }
 
 /// Why a text is not an address, and what to do.
@@ -140,20 +123,8 @@ impl fmt::Debug for Address {
 /// The text form.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nowhere = DropSite {
-            provider: NodeId::new([0; 32]),
-            drop: DropId::new([0; 32]),
-        };
-        let second = self.second.unwrap_or(nowhere);
-        let parts: [&[u8]; 7] = [
-            &[VERSION],
-            &self.network,
-            self.key.as_bytes(),
-            self.first.provider.as_bytes(),
-            self.first.drop.as_bytes(),
-            second.provider.as_bytes(),
-            second.drop.as_bytes(),
-        ];
+        let sites = self.sites.to_bytes();
+        let parts: [&[u8]; 4] = [&[VERSION], &self.network, self.key.as_bytes(), &sites];
         let mut bytes = parts.concat();
         let check = check_of(&bytes);
         bytes.extend_from_slice(&check);
@@ -200,27 +171,12 @@ impl Address {
         let (_, rest) = body.split_first()?;
         let (network, rest) = rest.split_first_chunk()?;
         let (key, rest) = rest.split_first_chunk()?;
-        let (first, rest) = site(rest)?;
-        let (second, _) = site(rest)?;
-        let none = [0; 32];
-        let nowhere = *second.provider.as_bytes() == none && *second.drop.as_bytes() == none;
         Some(Self {
             network: *network,
             key: PeerKey::parse(*key).ok()?,
-            first,
-            second: (!nowhere).then_some(second),
+            sites: Sites::from_bytes(rest.try_into().ok()?),
         })
     }
-}
-
-fn site(bytes: &[u8]) -> Option<(DropSite, &[u8])> {
-    let (provider, rest) = bytes.split_first_chunk()?;
-    let (drop, rest) = rest.split_first_chunk()?;
-    let site = DropSite {
-        provider: NodeId::new(*provider),
-        drop: DropId::new(*drop),
-    };
-    Some((site, rest))
 }
 
 fn wrong_character(text: &str) -> AddressError {
@@ -244,6 +200,8 @@ mod tests {
     use proptest::prelude::*;
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha20Rng;
+    use shoal_packet::DropSite;
+    use shoal_proto::{DropId, NodeId};
 
     use super::*;
     use crate::keys::ClientKeys;
@@ -260,8 +218,10 @@ mod tests {
         Address {
             network: Address::short_network(&NetworkHash::new(bytes)),
             key: keys.public(),
-            first: site(3),
-            second: seed.is_multiple_of(2).then(|| site(4)),
+            sites: Sites {
+                first: site(3),
+                second: seed.is_multiple_of(2).then(|| site(4)),
+            },
         }
     }
 

@@ -9,7 +9,7 @@ use shoal_proto::{ClientHandle, MessageId, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, Profile};
 use zeroize::Zeroizing;
 
-use crate::address::{Address, DropSite};
+use crate::address::Address;
 use crate::answer::Answer;
 use crate::clock::ClockStep;
 use crate::compose::Composed;
@@ -26,7 +26,7 @@ use crate::keys::{ClientKeys, PeerKey};
 use crate::mailbox::MailboxLink;
 use crate::outbox::{self, MessageStatus, Outbox, Settled};
 use crate::packets::BuildError;
-use crate::places::{Places, Sites};
+use crate::places::Places;
 use crate::replies::Purpose;
 use crate::rows::{BoxId, Row};
 use crate::schedule::Process;
@@ -287,10 +287,12 @@ impl<R: CryptoRng> Client<R> {
                 self.tick(now, tick.process);
             }
         }
-        while let Some((message, changes)) = self.outbox.expire(now) {
-            self.counters.expired += 1;
+        while let Some((message, expired, changes)) = self.outbox.expire(now) {
             self.desk.note(changes);
-            self.desk.event(ClientEvent::Expired { message });
+            if expired {
+                self.counters.expired += 1;
+                self.desk.event(ClientEvent::Expired { message });
+            }
         }
         self.tell(now);
         if self.traffic.is_attached() && self.watch.is_due(now) {
@@ -585,15 +587,7 @@ impl<R: CryptoRng> Client<R> {
                 changes,
             } = told;
             self.desk.note(changes);
-            let first = DropSite {
-                provider: row.reply_provider,
-                drop: row.reply_drop,
-            };
-            let sites = Sites {
-                first,
-                second: None,
-            };
-            let reply_to = self.identity.address_of(key.sender, sites);
+            let reply_to = self.identity.address_of(key.sender, row.reply);
             self.desk.event(ClientEvent::Received {
                 message: key.message,
                 from: key.sender,

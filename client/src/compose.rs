@@ -1,7 +1,6 @@
 //! From the user's text to sealed fragments that wait to be saved.
 
 use rand::CryptoRng;
-use shoal_packet::fragment;
 use shoal_proto::{MessageId, Time};
 
 use crate::address::Address;
@@ -38,11 +37,11 @@ impl Composed {
         let answers = places.of_contact(plan.drop).ok_or(SendError::NoMailbox)?;
         let fragments = owner.cut(now, to, message, (&plan, &answers), text)?;
         let first = fragments.first().ok_or(SendError::Seal)?;
-        let spare = fragment::parity(first.shape.count());
+        let shape = first.shape;
         outbox.check_room(fragments.len())?;
         let seal = |fragment| owner.seal(rng, to, fragment);
         let parts = fragments.iter().map(seal).collect::<Result<_, _>>()?;
-        let prepared = outbox.prepare(now, message, parts, spare)?;
+        let prepared = outbox.prepare(now, message, parts, shape.into())?;
         let mut changes = prepared.changes();
         changes.push(contacts.use_up(to.key, &plan));
         let composed = Self {

@@ -75,9 +75,9 @@ pub struct Limits {
     /// Received fragments remembered, so that each is delivered once. Beyond it, the oldest of the
     /// drop id with the most is forgotten. Default 65536.
     pub seen: usize,
-    /// Messages of several fragments that were whole without the last of them, remembered so that these
-    /// begin none anew when they come. Beyond it, the oldest of the sender with the most is forgotten.
-    /// Default 4096.
+    /// Messages that were whole before all of their fragments had come, remembered so that these begin none anew
+    /// when they come: most of all, those whose second copy may lie in the other mailbox. Beyond it, the oldest of
+    /// the sender with the most is forgotten. Default 65536.
     pub done: usize,
 }
 
@@ -94,7 +94,7 @@ impl Default for Limits {
             partial_of_strangers: 1024,
             numbered_strangers: 4096,
             seen: 65_536,
-            done: 4096,
+            done: 65_536,
         }
     }
 }

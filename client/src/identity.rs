@@ -1,8 +1,9 @@
 //! Who this client is: its key and its network, and what only they can make or open.
 
 use rand::CryptoRng;
+use shoal_packet::Sites;
 use shoal_packet::command::{CommandError, MailboxPacket, MailboxRequest, StreamEntry};
-use shoal_packet::fragment::{self, Envelope, Fragment, MAX_TEXT_BYTES};
+use shoal_packet::fragment::{self, Copies, Envelope, Fragment, MAX_TEXT_BYTES};
 use shoal_proto::{DropId, MessageId, NetworkHash, Time};
 use zeroize::Zeroizing;
 
@@ -11,7 +12,6 @@ use crate::contacts::Plan;
 use crate::error::{SealError, SendError};
 use crate::keys::{ClientKeys, PeerKey};
 use crate::mailbox::MailboxLink;
-use crate::places::Sites;
 use crate::rows::OutboxRow;
 use crate::seal::{self, Binding};
 
@@ -32,7 +32,11 @@ impl Identity {
 
     /// Where somebody on this network is written to.
     pub(crate) fn address_of(&self, key: PeerKey, sites: Sites) -> Address {
-        sites.address(Address::short_network(&self.network), key)
+        Address {
+            network: Address::short_network(&self.network),
+            key,
+            sites,
+        }
     }
 
     /// Cuts a text to somebody.
@@ -50,10 +54,13 @@ impl Identity {
             message,
             sequence: plan.number,
             sent_at: now,
-            reply_provider: answers.first.provider,
-            reply_drop: answers.first.drop,
+            reply: *answers,
         };
-        fragment::split(&envelope, text).map_err(|_| SendError::TooLong {
+        let copies = match to.sites.second {
+            Some(_) => Copies::Two,
+            None => Copies::One,
+        };
+        fragment::split(&envelope, text, copies).map_err(|_| SendError::TooLong {
             bytes: text.len(),
             limit: MAX_TEXT_BYTES,
         })
@@ -71,12 +78,15 @@ impl Identity {
         let mut deposit = [0; MessageId::BYTES];
         rng.fill_bytes(&mut deposit);
         let deposit = MessageId::new(deposit);
-        let binding = self.binding(to.first.drop, deposit);
+        let second = to.sites.second;
+        let second = second.filter(|_| fragment.shape.is_second(fragment.index));
+        let site = second.unwrap_or(to.sites.first);
+        let binding = self.binding(site.drop, deposit);
         let blob = seal::seal(rng, &self.keys, &to.key, &binding, &plaintext)
             .map_err(|_| SendError::Seal)?;
         Ok(OutboxRow {
-            provider: to.first.provider,
-            drop: to.first.drop,
+            provider: site.provider,
+            drop: site.drop,
             deposit,
             blob,
         })

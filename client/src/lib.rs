@@ -86,7 +86,7 @@ mod table;
 mod traffic;
 mod watch;
 
-pub use address::{Address, AddressError, DropSite};
+pub use address::{Address, AddressError};
 pub use client::Client;
 pub use config::{ClientConfig, Limits};
 pub use counters::Counters;
@@ -96,4 +96,5 @@ pub use keys::{ClientKeys, PeerKey};
 pub use outbox::{Hindrance, MessageStatus};
 pub use rows::{Change, MessageState, Row};
 pub use shoal_packet::fragment::MAX_TEXT_BYTES;
+pub use shoal_packet::{DropSite, Sites};
 pub use table::{Table, UnknownTable};

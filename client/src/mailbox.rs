@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use blake2::{Blake2b256, Digest};
 use ed25519_dalek::SigningKey;
 use rand::CryptoRng;
+use shoal_packet::DropSite;
 use shoal_packet::command::{DropChange, MAX_ACKS, StreamItem};
 use shoal_proto::{Epoch, MailboxId, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, View};
 use zeroize::Zeroizing;
 
-use crate::address::DropSite;
 use crate::generation::{Generation, Seen};
 use crate::rows::{BoxId, Change, MailboxRow};
 use crate::sets::Sets;

@@ -11,8 +11,9 @@
 //! wait measured from receipts would let a mailbox steer it. Then the wait doubles, so that what
 //! cannot be stored leaves the slots to the rest.
 //!
-//! A message of several fragments has some of parity, and is stored when as many as have text are,
-//! whichever they are: the rest is tried no more. That is all that a receipt does to others.
+//! A message is stored when as many of its fragments are as have text, whichever they are. What of it is parity
+//! for the same provider is tried no more then: that is all that a receipt does to others. What is the second
+//! copy, for another provider, is tried on, until it is stored as well or the message's time is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -20,6 +21,7 @@ use std::ops::Bound;
 use rand::{CryptoRng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::command::ReceiptStatus;
+use shoal_packet::fragment::{Copies, Shape};
 use shoal_proto::{MessageId, Span, Time};
 use shoal_topology::{NetworkParameters, Profile};
 
@@ -53,6 +55,26 @@ pub enum Hindrance {
     Refused,
     /// The first eight tries were not answered: the provider is down, or packets are lost.
     NoAnswer,
+}
+
+/// How much of a message has to be stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Needed {
+    fragments: u16,
+    /// How many more there are.
+    more: u16,
+    /// These are for another provider.
+    both: bool,
+}
+
+impl From<Shape> for Needed {
+    fn from(shape: Shape) -> Self {
+        Self {
+            fragments: shape.count(),
+            more: shape.extra(),
+            both: shape.copies() == Copies::Two,
+        }
+    }
 }
 
 /// A sealed message that waits to be saved. The outbox keeps room for it.
@@ -173,23 +195,22 @@ impl Outbox {
         Ok(())
     }
 
-    /// Gives a sealed message its place, and keeps room for it until it is on disk or forgotten. It is
-    /// stored when all its parts but `spare` are.
+    /// Gives a sealed message its place, and keeps room for it until it is on disk or forgotten.
     pub(crate) fn prepare(
         &mut self,
         now: Time,
         message: MessageId,
         parts: Vec<OutboxRow>,
-        spare: u16,
+        needed: Needed,
     ) -> Result<Prepared, SendError> {
-        let all = u16::try_from(parts.len()).map_err(|_| SendError::Seal)?;
         let row = SentRow {
             order: self.next_order,
             accepted_at: now,
             expires: now + self.time_to_live,
-            fragments: all.saturating_sub(spare),
+            fragments: needed.fragments,
             state: MessageState::Queued,
-            spare,
+            more: needed.more,
+            both: needed.both,
         };
         self.next_order += 1;
         self.prepared += parts.len();
@@ -430,17 +451,23 @@ impl Outbox {
         outgoing.hindrance = None;
         self.waiting -= 1;
         let mut changes = deletions(message, index).to_vec();
-        if outgoing.parts.len() > usize::from(outgoing.row.spare) {
-            return Settled::Fragment(changes);
+        let enough = outgoing.parts.len() <= usize::from(outgoing.row.more);
+        let news = enough && outgoing.row.state != MessageState::Stored;
+        if news {
+            if !outgoing.row.both {
+                // The receiver needs none of the rest.
+                let rest = std::mem::take(&mut outgoing.parts);
+                self.waiting -= rest.len();
+                changes.extend(rest.keys().flat_map(|index| deletions(message, *index)));
+            }
+            outgoing.row.state = MessageState::Stored;
+            changes.push(outgoing.change());
         }
-        // The receiver needs none of the rest.
-        let rest = std::mem::take(&mut outgoing.parts);
-        self.waiting -= rest.len();
-        changes.extend(rest.keys().flat_map(|index| deletions(message, *index)));
-        outgoing.row.state = MessageState::Stored;
-        changes.push(outgoing.change());
         changes.extend(self.forget_old());
-        Settled::Message(changes)
+        match news {
+            true => Settled::Message(changes),
+            false => Settled::Fragment(changes),
+        }
     }
 
     /// The earliest instant at which a message is given up.
@@ -448,21 +475,24 @@ impl Outbox {
         self.open().map(|outgoing| outgoing.row.expires).min()
     }
 
-    /// Gives up one message whose time is over.
-    pub(crate) fn expire(&mut self, now: Time) -> Option<(MessageId, Vec<Change>)> {
+    /// Gives up one message whose time is over, or the second copy of one; whether nothing of it was stored in time.
+    pub(crate) fn expire(&mut self, now: Time) -> Option<(MessageId, bool, Vec<Change>)> {
         let message = self
             .open()
             .find(|outgoing| outgoing.row.expires <= now)?
             .message;
         let outgoing = self.by_order.get_mut(self.orders.get(&message)?)?;
         let parts = std::mem::take(&mut outgoing.parts);
-        outgoing.row.state = MessageState::Expired;
+        let expired = outgoing.row.state != MessageState::Stored;
+        if expired {
+            outgoing.row.state = MessageState::Expired;
+        }
         outgoing.hindrance = None;
         let mut changes = vec![outgoing.change()];
         self.waiting -= parts.len();
         changes.extend(parts.keys().flat_map(|index| deletions(&message, *index)));
         changes.extend(self.forget_old());
-        Some((message, changes))
+        Some((message, expired, changes))
     }
 
     /// What waits to be tried waits as long as before. A message's end stays: it is a date.
@@ -561,7 +591,8 @@ impl Prepared {
 
 impl Outgoing {
     fn finished(&self) -> bool {
-        matches!(self.row.state, MessageState::Stored | MessageState::Expired)
+        self.parts.is_empty()
+            && matches!(self.row.state, MessageState::Stored | MessageState::Expired)
     }
 
     fn change(&self) -> Change {
@@ -570,6 +601,10 @@ impl Outgoing {
 
     /// What keeps it from being stored is this now; whether that is news.
     fn hinder(&mut self, by: Option<Hindrance>) -> bool {
+        // The receiver has it, or will: that the other copy has not come is no news to the sender.
+        if self.row.state == MessageState::Stored {
+            return false;
+        }
         let news = by.is_some() && by != self.hindrance;
         self.hindrance = by;
         news
@@ -579,7 +614,8 @@ impl Outgoing {
         let waiting = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
         let stored = match self.row.state {
             MessageState::Expired => 0,
-            _ => (self.row.fragments.saturating_add(self.row.spare))
+            MessageState::Stored => self.row.fragments,
+            _ => (self.row.fragments.saturating_add(self.row.more))
                 .saturating_sub(waiting)
                 .min(self.row.fragments),
         };
@@ -629,7 +665,7 @@ mod tests {
     fn what_waits_to_be_saved_takes_up_room() {
         let mut outbox = outbox(3);
         let parts = || vec![part(1), part(2)];
-        let first = outbox.prepare(at(0), MESSAGE, parts(), 0).unwrap();
+        let first = outbox.prepare(at(0), MESSAGE, parts(), all(2)).unwrap();
         let full = SendError::OutboxFull {
             waiting: 2,
             limit: 3,
@@ -637,7 +673,7 @@ mod tests {
         assert_eq!(outbox.check_room(2), Err(full.clone()));
         outbox.forget(&first);
         assert_eq!(outbox.check_room(2), Ok(()));
-        let second = outbox.prepare(at(0), MESSAGE, parts(), 0).unwrap();
+        let second = outbox.prepare(at(0), MESSAGE, parts(), all(2)).unwrap();
         assert_eq!(outbox.accept(at(1), second), MESSAGE);
         assert_eq!(outbox.check_room(2), Err(full));
         assert_eq!((outbox.waiting(), outbox.prepared), (2, 0));
@@ -647,7 +683,9 @@ mod tests {
     fn a_retry_waits_as_long_when_the_clock_moves() {
         for ahead in [true, false] {
             let mut outbox = outbox(3);
-            let prepared = outbox.prepare(at(1000), MESSAGE, vec![part(1)], 0).unwrap();
+            let prepared = outbox
+                .prepare(at(1000), MESSAGE, vec![part(1)], all(1))
+                .unwrap();
             outbox.accept(at(1000), prepared);
             let expires = outbox.next_expiry();
             outbox.tried(&MESSAGE, 0, true, at(1000));
@@ -663,7 +701,9 @@ mod tests {
     fn accepted(now: Time, parts: u8) -> Outbox {
         let mut outbox = outbox(99);
         let rows = (0..parts).map(part).collect();
-        let prepared = outbox.prepare(now, MESSAGE, rows, 0).unwrap();
+        let prepared = outbox
+            .prepare(now, MESSAGE, rows, all(parts.into()))
+            .unwrap();
         outbox.accept(now, prepared);
         outbox
     }
@@ -692,7 +732,7 @@ mod tests {
         (0..20).for_each(|_| drop(outbox.tried(&MESSAGE, 0, true, at(1000))));
         let other = MessageId::new([8; 16]);
         let rows = (0..40).map(part).collect();
-        let prepared = outbox.prepare(at(1000), other, rows, 0).unwrap();
+        let prepared = outbox.prepare(at(1000), other, rows, all(40)).unwrap();
         outbox.accept(at(1000), prepared);
         // Nothing of the other is ever stored, and all of both is due again and again.
         let mut served = [0, 0];
@@ -710,11 +750,24 @@ mod tests {
         assert_eq!(served, [30, 10]);
     }
 
-    /// A message of so many parts, of which so many are spare.
-    fn coded(parts: u8, spare: u16) -> (Outbox, Vec<Change>) {
+    fn all(fragments: u16) -> Needed {
+        Needed {
+            fragments,
+            more: 0,
+            both: false,
+        }
+    }
+
+    /// A message of so many parts, of which so many are more than are needed.
+    fn coded(parts: u8, more: u16, both: bool) -> (Outbox, Vec<Change>) {
         let mut outbox = outbox(99);
         let rows = (0..parts).map(part).collect();
-        let prepared = outbox.prepare(at(1000), MESSAGE, rows, spare).unwrap();
+        let needed = Needed {
+            fragments: u16::from(parts) - more,
+            more,
+            both,
+        };
+        let prepared = outbox.prepare(at(1000), MESSAGE, rows, needed).unwrap();
         let changes = prepared.changes();
         outbox.accept(at(1000), prepared);
         (outbox, changes)
@@ -732,7 +785,7 @@ mod tests {
 
     #[test]
     fn a_message_is_stored_with_as_many_as_it_needs_and_the_rest_is_dropped() {
-        let (mut outbox, _) = coded(5, 2);
+        let (mut outbox, _) = coded(5, 2, false);
         assert_eq!(progress(&outbox), (3, 0, 5));
         let _ = outbox.tried(&MESSAGE, 1, true, at(1000));
         for index in [4, 0] {
@@ -761,8 +814,36 @@ mod tests {
     }
 
     #[test]
+    fn the_second_copy_is_tried_on_when_the_message_is_stored() {
+        for first in [0, 1] {
+            let (mut outbox, _) = coded(2, 1, true);
+            assert!(matches!(stored(&mut outbox, first), Settled::Message(_)));
+            assert_eq!(progress(&outbox), (1, 1, 1));
+            // A refusal is no news: the message is stored.
+            let _ = outbox.receipt(&MESSAGE, 1 - first, ReceiptStatus::Refused);
+            assert!(outbox.next_hindered().is_none());
+            let due = outbox.next_due(at(1000)).unwrap();
+            assert_eq!(due.index, 1 - first);
+            let Settled::Fragment(changes) = stored(&mut outbox, 1 - first) else {
+                panic!("told again");
+            };
+            assert!(changes.contains(&deletions(&MESSAGE, 1 - first)[0]));
+            assert_eq!(progress(&outbox), (1, 1, 0));
+            assert_eq!(outbox.next_expiry(), None);
+        }
+        // One that never comes is given up when the message's time is over, and nobody is told.
+        let (mut outbox, _) = coded(2, 1, true);
+        let _ = stored(&mut outbox, 0);
+        let end = outbox.next_expiry().unwrap();
+        let (_, expired, changes) = outbox.expire(end).unwrap();
+        assert!(!expired && changes.contains(&deletions(&MESSAGE, 1)[0]));
+        assert_eq!(outbox.status(&MESSAGE).unwrap().state, MessageState::Stored);
+        assert_eq!((outbox.waiting(), outbox.next_expiry()), (0, None));
+    }
+
+    #[test]
     fn after_a_restart_as_many_are_needed() {
-        let (_, changes) = coded(5, 2);
+        let (_, changes) = coded(5, 2, false);
         let rows = changes.into_iter().map(|change| Row {
             table: change.table,
             key: change.key,
@@ -778,7 +859,7 @@ mod tests {
 
     #[test]
     fn what_never_left_goes_first_and_text_before_parity() {
-        let (mut outbox, _) = coded(5, 2);
+        let (mut outbox, _) = coded(5, 2, false);
         let mut order = Vec::new();
         for turn in 0..7 {
             // All that left is due again at each turn.
@@ -832,7 +913,7 @@ mod tests {
     fn what_is_due_is_due_then_after_a_restart_too() {
         let mut outbox = accepted(at(1000), 2);
         let mut kept = outbox
-            .prepare(at(1000), MESSAGE, vec![part(0), part(1)], 0)
+            .prepare(at(1000), MESSAGE, vec![part(0), part(1)], all(2))
             .unwrap()
             .changes();
         kept.extend(outbox.tried(&MESSAGE, 1, true, at(1003)));

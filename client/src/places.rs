@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use rand::seq::SliceRandom as _;
 use rand::{CryptoRng, RngExt as _};
 use shoal_packet::command::Share;
+use shoal_packet::{DropSite, Sites};
 use shoal_proto::{NodeId, Span};
 use shoal_topology::{Document, Member, Profile};
 use zeroize::Zeroizing;
 
-use crate::address::{Address, DropSite};
 use crate::config::ClientConfig;
 use crate::error::ClientError;
 use crate::event::Alarm;
@@ -25,13 +25,6 @@ use crate::watch::BoxWatch;
 
 /// Of so many packets to the own mailboxes, one is for the one with the smaller share.
 const TURNS: u32 = 5;
-
-/// Where to deposit what a message answers, or its answers: one site or two.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sites {
-    pub(crate) first: DropSite,
-    pub(crate) second: Option<DropSite>,
-}
 
 /// The own mailboxes.
 pub(crate) struct Places {
@@ -259,21 +252,10 @@ impl Places {
     }
 }
 
-impl Sites {
-    /// As the address of somebody on a network.
-    pub(crate) fn address(self, network: [u8; 8], key: crate::PeerKey) -> Address {
-        Address {
-            network,
-            key,
-            first: self.first,
-            second: self.second,
-        }
-    }
-}
-
 /// Two providers, or one where two would leave none to enter by.
 fn draw<R: CryptoRng>(rng: &mut R, document: &Document, entry: Option<&NodeId>) -> Vec<NodeId> {
     let mut providers = document.providers().to_vec();
+    providers.retain(|id| Some(id) != entry);
     providers.shuffle(rng);
     let taken = entry.and_then(|entry| document.member(entry));
     let spare = usize::from(taken.is_none());

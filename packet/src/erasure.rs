@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 /// A shard: the text of a packet, one byte longer, because the coder asks for an even number.
 pub const SHARD_BYTES: usize = TEXT_BYTES_PER_PACKET.next_multiple_of(2);
 
-/// How many parity fragments follow so many fragments with text: three for ten, rounded up, and none
+/// How many parity fragments follow so many fragments with text where all go to one provider: three for ten, rounded up, and none
 /// for a message of one packet, which travels as it always did.
 ///
 /// With 5% of packets lost on the way to the mailbox, a message of 20 fragments is short of one or more
@@ -32,6 +32,10 @@ pub(crate) fn encode(shards: &[&[u8]], parity: u16) -> Option<Vec<Zeroizing<Vec<
     if parity == 0 {
         return Some(Vec::new());
     }
+    // Of one shard, any parity is the shard.
+    if let [only] = shards {
+        return Some(vec![padded(only); usize::from(parity)]);
+    }
     let mut coder = ReedSolomonEncoder::new(shards.len(), usize::from(parity), SHARD_BYTES).ok()?;
     for shard in shards {
         coder.add_original_shard(&*padded(shard)).ok()?;
@@ -41,16 +45,20 @@ pub(crate) fn encode(shards: &[&[u8]], parity: u16) -> Option<Vec<Zeroizing<Vec<
     Some(shards.collect())
 }
 
-/// The shards among the first `count` that are missing, from `count` of all. What the parts say is all
-/// one: whatever bytes they hold are some message's.
+/// The shards among the first `count` that are missing, from `count` of these and `parity` more. What the
+/// parts say is all one: whatever bytes they hold are some message's.
 pub(crate) fn restore(
-    count: u16,
+    (count, parity): (u16, u16),
     parts: &BTreeMap<u16, Zeroizing<Vec<u8>>>,
 ) -> Option<BTreeMap<u16, Zeroizing<Vec<u8>>>> {
     if parts.range(..count).count() == usize::from(count) {
         return Some(BTreeMap::new());
     }
-    let (texts, more) = (usize::from(count), usize::from(parity(count)));
+    if count == 1 {
+        let copy = parts.values().next()?;
+        return Some(BTreeMap::from([(0, copy.clone())]));
+    }
+    let (texts, more) = (usize::from(count), usize::from(parity));
     let mut coder = ReedSolomonDecoder::new(texts, more, SHARD_BYTES).ok()?;
     for (index, part) in parts {
         match index.checked_sub(count) {

@@ -2,9 +2,14 @@
 //! them some of parity: any as many of all as have text give it back, so that a few losses cost no
 //! round trip.
 //!
-//! Layout of version 2 (1376 bytes, numbers big-endian): version 1, kind 1, message id 16, index 2,
-//! count 2 (fragments with text), extra 2 (fragments of parity, which the count says), sequence 8, sent
-//! at 4 (whole minutes since the Unix epoch), reply provider 32, reply drop id 32, length of the
+//! A message goes to one provider, with three of parity for ten of text, or in two copies to two: the
+//! text to the one and as much parity to the other, so that either alone has the message, and what is
+//! lost on the way to the one is made up for by the other.
+//!
+//! Layout of version 2 (1476 bytes, numbers big-endian): version 1, kind 1, message id 16, index 2,
+//! count 2 (fragments with text), extra 2 (fragments of parity: three for ten of the count, or as many),
+//! sequence 8, sent at 4 (whole minutes since the Unix epoch), where answers go 128 (twice provider 32
+//! and drop id 32; zeros for no second), length of the
 //! message's whole text 4 (which the count goes with), text of at most 1263 or parity of 1264, zeros.
 //! The length is the whole text's in each, so that it is known whichever of them are lost. Those with
 //! text come first in the order of the index. Version 1 had neither parity nor its count, and the
@@ -14,10 +19,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use shoal_proto::size::{BLOB_BYTES, TEXT_BYTES_PER_PACKET};
-use shoal_proto::{DropId, MessageId, NodeId, Time};
+use shoal_proto::{MessageId, Time};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::Sites;
 use crate::bytes::{Reader, Writer};
 use crate::erasure;
 pub use crate::erasure::{SHARD_BYTES, parity};
@@ -26,7 +32,7 @@ pub use crate::erasure::{SHARD_BYTES, parity};
 const SEAL_BYTES: usize = 96;
 /// An encoded fragment, before it is sealed.
 pub const FRAGMENT_BYTES: usize = BLOB_BYTES - SEAL_BYTES;
-/// Most fragments with text of one message. With parity there are 84.
+/// Most fragments with text of one message. With parity there are 128.
 pub const MAX_FRAGMENTS: usize = 64;
 /// Longest text: 80,832 bytes.
 pub const MAX_TEXT_BYTES: usize = MAX_FRAGMENTS * TEXT_BYTES_PER_PACKET;
@@ -37,14 +43,14 @@ const VERSION: u8 = 2;
 const TEXT: u8 = 1;
 
 /// What stands before text or parity.
-const HEAD_BYTES: usize = 104;
+const HEAD_BYTES: usize = 168;
 const _: () = assert!(HEAD_BYTES + SHARD_BYTES <= FRAGMENT_BYTES);
 
 /// Why bytes are not a fragment, or a text can't be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FragmentError {
-    /// Not 1376 bytes.
+    /// Not 1476 bytes.
     #[error("not {FRAGMENT_BYTES} bytes long")]
     Length,
     /// From another version, or not a fragment.
@@ -78,10 +84,8 @@ pub struct Envelope {
     /// The minute of the sender's clock when it took the message. What is finer does not travel:
     /// it would tell that clock from others.
     pub sent_at: Time,
-    /// The provider of the sender's mailbox.
-    pub reply_provider: NodeId,
-    /// Where answers go, there.
-    pub reply_drop: DropId,
+    /// Where answers go.
+    pub reply: Sites,
 }
 
 /// Redacted.
@@ -91,20 +95,33 @@ impl fmt::Debug for Envelope {
     }
 }
 
-/// Into how many fragments a text is cut: its length says all of it.
+/// To how many providers a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Copies {
+    /// To one, with a little parity.
+    One,
+    /// To two, each of which gets as many fragments as the message takes.
+    Two,
+}
+
+/// Into how many fragments a text is cut: its length and the copies say all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     bytes: u32,
+    copies: Copies,
 }
 
 impl Shape {
-    /// Of a text of so many bytes.
+    /// Of a text of so many bytes, in so many copies.
     ///
     /// # Errors
     /// [`FragmentError::TextTooLong`] above [`MAX_TEXT_BYTES`].
-    pub fn of(bytes: usize) -> Result<Self, FragmentError> {
+    pub fn of(bytes: usize, copies: Copies) -> Result<Self, FragmentError> {
         match u32::try_from(bytes) {
-            Ok(short) if bytes <= MAX_TEXT_BYTES => Ok(Self { bytes: short }),
+            Ok(short) if bytes <= MAX_TEXT_BYTES => Ok(Self {
+                bytes: short,
+                copies,
+            }),
             _ => Err(FragmentError::TextTooLong { found: bytes }),
         }
     }
@@ -125,10 +142,31 @@ impl Shape {
         }
     }
 
-    /// Fragments in all, with those of parity: 1 to 84.
+    /// To how many providers it goes.
+    #[must_use]
+    pub const fn copies(self) -> Copies {
+        self.copies
+    }
+
+    /// Fragments of parity: 0 to 64.
+    #[must_use]
+    pub const fn extra(self) -> u16 {
+        match self.copies {
+            Copies::One => parity(self.count()),
+            Copies::Two => self.count(),
+        }
+    }
+
+    /// Fragments in all, with those of parity: 1 to 128.
     #[must_use]
     pub const fn total(self) -> u16 {
-        self.count() + parity(self.count())
+        self.count() + self.extra()
+    }
+
+    /// Whether the fragment of this index goes to the second provider.
+    #[must_use]
+    pub const fn is_second(self, index: u16) -> bool {
+        matches!(self.copies, Copies::Two) && index >= self.count()
     }
 
     /// Bytes of text or parity in the fragment of this index.
@@ -184,11 +222,10 @@ impl Fragment {
             .put(self.envelope.message.as_bytes())
             .put(&self.index.to_be_bytes())
             .put(&count.to_be_bytes())
-            .put(&parity(count).to_be_bytes())
+            .put(&self.shape.extra().to_be_bytes())
             .put(&self.envelope.sequence.to_be_bytes())
             .put(&minute(self.envelope.sent_at).to_be_bytes())
-            .put(self.envelope.reply_provider.as_bytes())
-            .put(self.envelope.reply_drop.as_bytes())
+            .put(&self.envelope.reply.to_bytes())
             .put(&self.shape.bytes.to_be_bytes());
         debug_assert!(writer.written().len() == HEAD_BYTES);
         writer.put(&self.part);
@@ -244,8 +281,7 @@ impl Head {
             message,
             sequence: reader.u64()?,
             sent_at: Time::from_micros(u64::from(reader.u32()?) * MICROS_PER_MINUTE),
-            reply_provider: NodeId::new(reader.array()?),
-            reply_drop: DropId::new(reader.array()?),
+            reply: Sites::read(reader)?,
         };
         Some(Self {
             envelope,
@@ -259,11 +295,16 @@ impl Head {
     /// The shape, if all that it says is said as well.
     fn shape(&self) -> Result<Shape, FragmentError> {
         let bytes = usize::try_from(self.bytes).map_err(|_| FragmentError::Field("length"))?;
-        let shape = Shape::of(bytes).map_err(|_| FragmentError::Field("length"))?;
-        if self.count != shape.count() {
+        let shape = |copies| Shape::of(bytes, copies).map_err(|_| FragmentError::Field("length"));
+        if self.count != shape(Copies::One)?.count() {
             return Err(FragmentError::Field("count"));
         }
-        if self.extra != parity(self.count) {
+        // Of no count are the two alike.
+        let shape = match self.extra == self.count {
+            true => shape(Copies::Two)?,
+            false => shape(Copies::One)?,
+        };
+        if self.extra != shape.extra() {
             return Err(FragmentError::Field("extra"));
         }
         if self.index >= shape.total() {
@@ -283,14 +324,18 @@ fn minute(time: Time) -> u32 {
 ///
 /// # Errors
 /// [`FragmentError::TextTooLong`] above [`MAX_TEXT_BYTES`].
-pub fn split(envelope: &Envelope, text: &[u8]) -> Result<Vec<Fragment>, FragmentError> {
-    let shape = Shape::of(text.len())?;
+pub fn split(
+    envelope: &Envelope,
+    text: &[u8],
+    copies: Copies,
+) -> Result<Vec<Fragment>, FragmentError> {
+    let shape = Shape::of(text.len(), copies)?;
     let mut texts: Vec<&[u8]> = text.chunks(TEXT_BYTES_PER_PACKET).collect();
     // An empty text has no chunks, and still is one fragment.
     if texts.is_empty() {
         texts.push(&[]);
     }
-    let more = erasure::encode(&texts, parity(shape.count())).ok_or(FragmentError::Apart)?;
+    let more = erasure::encode(&texts, shape.extra()).ok_or(FragmentError::Apart)?;
     let parts = texts.iter().map(|part| Zeroizing::new(part.to_vec()));
     Ok((0..)
         .zip(parts.chain(more))
@@ -320,7 +365,8 @@ pub fn join(
     if parts.len() < usize::from(shape.count()) || !parts.iter().all(sound) {
         return Err(FragmentError::Apart);
     }
-    let restored = erasure::restore(shape.count(), parts).ok_or(FragmentError::Apart)?;
+    let restored =
+        erasure::restore((shape.count(), shape.extra()), parts).ok_or(FragmentError::Apart)?;
     let mut text = Zeroizing::new(Vec::with_capacity(shape.bytes()));
     for index in 0..shape.count() {
         let part = parts.get(&index).or_else(|| restored.get(&index));

@@ -72,6 +72,7 @@ mod packet;
 mod replay;
 mod route;
 mod seal;
+mod site;
 mod surb;
 mod x25519;
 
@@ -89,4 +90,5 @@ pub use notice::{MAX_NOTICE_BYTES, NoticePiece, NoticePieces};
 pub use packet::{Packet, Payload};
 pub use replay::ReplayTag;
 pub use route::Hop;
+pub use site::{DropSite, Sites};
 pub use surb::{Surb, SurbKeys, build_surb};

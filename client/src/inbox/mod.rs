@@ -336,8 +336,7 @@ impl Inbox {
             arrived: now,
             sent_at: whole.envelope.sent_at,
             sequence: whole.envelope.sequence,
-            reply_provider: whole.envelope.reply_provider,
-            reply_drop: whole.envelope.reply_drop,
+            reply: whole.envelope.reply,
             text,
             gap_before: 0,
         };

@@ -2,7 +2,8 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
-use shoal_packet::fragment::{self, Envelope};
+use shoal_packet::fragment::{self, Copies, Envelope};
+use shoal_packet::{DropSite, Sites};
 use shoal_proto::{DropId, NetworkHash, NodeId};
 
 use super::*;
@@ -24,10 +25,15 @@ fn fragments(seed: u64, length: usize) -> (ClientKeys, Vec<Part>) {
         message: MessageId::new([seed.to_le_bytes()[0]; 16]),
         sequence: 0,
         sent_at: Time::default(),
-        reply_provider: NodeId::new([1; 32]),
-        reply_drop: DropId::new([2; 32]),
+        reply: Sites {
+            first: DropSite {
+                provider: NodeId::new([1; 32]),
+                drop: DropId::new([2; 32]),
+            },
+            second: None,
+        },
     };
-    let parts = fragment::split(&envelope, &vec![9; length]).unwrap();
+    let parts = fragment::split(&envelope, &vec![9; length], Copies::One).unwrap();
     let parts = parts.iter().map(|part| {
         let mut id = *envelope.message.as_bytes();
         id[15] = part.index.to_le_bytes()[0];
@@ -235,7 +241,7 @@ fn what_is_spare_takes_no_share() {
 fn parity_of_something_else_is_its_senders_loss() {
     // The last byte of a shard, which no text reaches: these are no message.
     let (from, mut parts) = fragments(1, 3_000);
-    parts[3].1[104 + 1_263] ^= 1;
+    parts[3].1[168 + 1_263] ^= 1;
     let (mut inbox, mut disk) = (inbox(|_| {}), Disk::default());
     for part in [&parts[3], &parts[1]] {
         assert!(take(&mut inbox, &mut disk, &from, part).is_none());
@@ -255,7 +261,7 @@ fn parity_of_something_else_is_its_senders_loss() {
     assert!(is_spare(&mut disk.restart(), &from, &parts[2]));
     // Another byte: what the first three say is the message, though others would say something else.
     let (from, mut parts) = fragments(2, 3_000);
-    parts[3].1[104] ^= 1;
+    parts[3].1[168] ^= 1;
     for part in [&parts[3], &parts[1]] {
         assert!(take(&mut inbox, &mut disk, &from, part).is_none());
     }

@@ -1,7 +1,8 @@
 //! The rows of messages received.
 
+use shoal_packet::Sites;
 use shoal_packet::fragment::{FRAGMENT_BYTES, Fragment, FragmentError};
-use shoal_proto::{DropId, MessageId, NodeId, Time};
+use shoal_proto::{DropId, MessageId, Time};
 
 use super::codec::{EARLIER, Fault, Reader, Writer};
 use crate::keys::PeerKey;
@@ -72,8 +73,7 @@ pub(crate) struct InboxRow {
     pub(crate) arrived: Time,
     pub(crate) sent_at: Time,
     pub(crate) sequence: u64,
-    pub(crate) reply_provider: NodeId,
-    pub(crate) reply_drop: DropId,
+    pub(crate) reply: Sites,
     pub(crate) text: Vec<u8>,
     /// How many messages right before it had not come when it was told. Left out of the row if none.
     pub(crate) gap_before: u64,
@@ -85,8 +85,7 @@ impl InboxRow {
             .time(self.arrived)
             .time(self.sent_at)
             .u64(self.sequence)
-            .bytes(self.reply_provider.as_bytes())
-            .bytes(self.reply_drop.as_bytes())
+            .bytes(&self.reply.to_bytes())
             .u64(self.text.len() as u64)
             .bytes(&self.text);
         match self.gap_before {
@@ -101,8 +100,7 @@ impl InboxRow {
             arrived: reader.time()?,
             sent_at: reader.time()?,
             sequence: reader.u64()?,
-            reply_provider: NodeId::new(*reader.take()?),
-            reply_drop: DropId::new(*reader.take()?),
+            reply: Sites::from_bytes(reader.take()?),
             text: Vec::new(),
             gap_before: 0,
         };

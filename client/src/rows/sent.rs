@@ -43,8 +43,10 @@ pub(crate) struct SentRow {
     /// As many as have to be stored.
     pub(crate) fragments: u16,
     pub(crate) state: MessageState,
-    /// How many more there are. Left out of the row if none.
-    pub(crate) spare: u16,
+    /// How many more there are.
+    pub(crate) more: u16,
+    /// These are for another provider: they are tried until they are stored too.
+    pub(crate) both: bool,
 }
 
 impl SentRow {
@@ -60,15 +62,13 @@ impl SentRow {
             .time(self.accepted_at)
             .time(self.expires);
         let writer = writer.bytes(&self.fragments.to_be_bytes()).bytes(&[state]);
-        match self.spare {
-            0 => writer.done(),
-            spare => writer.bytes(&spare.to_be_bytes()).done(),
-        }
+        let writer = writer.bytes(&self.more.to_be_bytes());
+        writer.bytes(&[u8::from(self.both)]).done()
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader::value(value)?;
-        let mut row = Self {
+        let row = Self {
             order: reader.u64()?,
             accepted_at: reader.time()?,
             expires: reader.time()?,
@@ -80,16 +80,14 @@ impl SentRow {
                 [3] => MessageState::Expired,
                 _ => return Err("unknown state"),
             },
-            spare: 0,
+            more: u16::from_be_bytes(*reader.take()?),
+            both: match reader.take::<1>()? {
+                [0] => false,
+                [1] => true,
+                _ => return Err("neither one provider nor two"),
+            },
         };
-        match reader.rest() {
-            [] => {}
-            [0, 0] => return Err("a number of spare fragments that is none"),
-            more => {
-                let spare = more.try_into().map_err(|_| "too long or too short")?;
-                row.spare = u16::from_be_bytes(spare);
-            }
-        }
+        reader.end()?;
         Ok(row)
     }
 }

@@ -291,7 +291,7 @@ fn what_does_not_open_blocks_nothing() {
     for length in 0..20 {
         let mut blob = random_bytes(&mut world.rng, 1572);
         blob[0] = length;
-        world.plant(node, to.first.drop, &blob);
+        world.plant(node, to.sites.first.drop, &blob);
     }
     world.send(ALICE, 1, &to, b"through");
     assert!(world.run_until(secs(60.0), |world| !world.hosts[BOB].texts().is_empty()));

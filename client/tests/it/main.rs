@@ -8,6 +8,7 @@
 )]
 
 mod acceptance;
+mod copies;
 mod delivery;
 mod drops;
 mod epochs;

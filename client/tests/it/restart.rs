@@ -255,7 +255,7 @@ fn rows_with_fragments_of_the_version_before_are_refused_with_the_reason() {
         };
         row.value[place] = 1;
         let error = make(&world, &[row]).unwrap_err().to_string();
-        assert!(error.contains("an earlier version"), "{error}");
+        assert!(error.contains("of the version before"), "{error}");
         assert!(error.contains(table.as_str()), "{error}");
     }
 }

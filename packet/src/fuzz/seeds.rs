@@ -5,9 +5,11 @@ use crate::command::{
     Blob, Command, Deposit, DropChange, DropSet, MailboxPacket, MailboxRequest, ReceiptStatus,
     Reply, SetSize, Share, StreamEntry, StreamItem,
 };
-use crate::fragment::{Envelope, split};
+use crate::fragment::{Copies, Envelope, split};
 use crate::fuzz::node_key;
-use crate::{Frame, Hop, SphinxSecret, Unwrapped, build_forward, build_surb, unwrap};
+use crate::{
+    DropSite, Frame, Hop, Sites, SphinxSecret, Unwrapped, build_forward, build_surb, unwrap,
+};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use shoal_proto::size::BLOB_BYTES;
@@ -160,15 +162,23 @@ fn packets() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("key", "low-order", low_order.to_vec()),
         ("key", "not-canonical", vec![0xff; 32]),
     ];
+    let site = |fill| DropSite {
+        provider: NodeId::new([fill; 32]),
+        drop: DropId::new([fill; 32]),
+    };
     let envelope = Envelope {
         message: MessageId::new([1; 16]),
         sequence: 1,
         sent_at: Time::from_micros(60_000_000),
-        reply_provider: NodeId::new([1; 32]),
-        reply_drop: DropId::new([1; 32]),
+        reply: Sites {
+            first: site(1),
+            second: Some(site(2)),
+        },
     };
-    let fragments = split(&envelope, &[b'a'; 1_300]).unwrap();
-    for (name, fragment) in ["first", "last", "parity"].into_iter().zip(fragments) {
+    let fragments = split(&envelope, &[b'a'; 1_300], Copies::One).unwrap();
+    let copies = split(&envelope, b"text", Copies::Two).unwrap();
+    let names = ["first", "last", "parity", "copied", "copy"];
+    for (name, fragment) in names.into_iter().zip(fragments.iter().chain(&copies)) {
         packets.push(("fragment", name, fragment.encode().unwrap().to_vec()));
     }
     packets

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use shoal_packet::fragment::{
-    Envelope, Fragment, FragmentError, MAX_FRAGMENTS, MAX_TEXT_BYTES, SHARD_BYTES, Shape, join,
-    parity, split,
+    Copies, Envelope, Fragment, FragmentError, MAX_FRAGMENTS, MAX_TEXT_BYTES, SHARD_BYTES, Shape,
+    join, parity, split,
 };
+use shoal_packet::{DropSite, Sites};
 use shoal_proto::{DropId, MessageId, NodeId, Time};
 use zeroize::Zeroizing;
 
@@ -14,18 +15,26 @@ use zeroize::Zeroizing;
 const INDEX: usize = 18;
 const COUNT: usize = 20;
 const EXTRA: usize = 22;
-const LENGTH: usize = 100;
-const PART: usize = 104;
+const LENGTH: usize = 164;
+const PART: usize = 168;
 
 type Parts = BTreeMap<u16, Zeroizing<Vec<u8>>>;
 
+const BOTH: [Copies; 2] = [Copies::One, Copies::Two];
+
 fn envelope(message: u8) -> Envelope {
+    let site = |fill| DropSite {
+        provider: NodeId::new([fill; 32]),
+        drop: DropId::new([fill + 1; 32]),
+    };
     Envelope {
         message: MessageId::new([message; 16]),
         sequence: 7,
         sent_at: Time::from_micros(8 * 60_000_000),
-        reply_provider: NodeId::new([9; 32]),
-        reply_drop: DropId::new([10; 32]),
+        reply: Sites {
+            first: site(9),
+            second: message.is_multiple_of(2).then(|| site(11)),
+        },
     }
 }
 
@@ -50,9 +59,12 @@ fn texts_of_every_size_are_cut_and_joined() {
         2 * 1_263 + 1,
         MAX_TEXT_BYTES,
     ];
-    for (size, count) in sizes.into_iter().zip([1, 1, 1, 1, 2, 2, 3, MAX_FRAGMENTS]) {
-        let fragments = split(&envelope(1), &text(size)).unwrap();
-        let shape = Shape::of(size).unwrap();
+    let counts = [1, 1, 1, 1, 2, 2, 3, MAX_FRAGMENTS];
+    let cases = sizes.into_iter().zip(counts);
+    for ((size, count), copies) in cases.flat_map(|case| BOTH.map(|copies| (case, copies))) {
+        let envelope = envelope(size as u8);
+        let fragments = split(&envelope, &text(size), copies).unwrap();
+        let shape = Shape::of(size, copies).unwrap();
         assert_eq!(usize::from(shape.count()), count);
         assert_eq!(fragments.len(), usize::from(shape.total()));
         for (fragment, index) in fragments.iter().zip(0..) {
@@ -60,7 +72,9 @@ fn texts_of_every_size_are_cut_and_joined() {
             assert_eq!(encoded.len(), 1_476);
             let decoded = Fragment::decode(&encoded).unwrap();
             assert_eq!(decoded, *fragment);
-            assert_eq!(decoded.envelope, envelope(1));
+            assert_eq!(decoded.envelope, envelope);
+            let second = usize::from(index) >= count && copies == Copies::Two;
+            assert_eq!(shape.is_second(index), second);
             assert_eq!((decoded.index, decoded.shape), (index, shape));
         }
         // Those with text are the text as it is.
@@ -70,7 +84,7 @@ fn texts_of_every_size_are_cut_and_joined() {
     }
     let found = MAX_TEXT_BYTES + 1;
     assert_eq!(
-        split(&envelope(1), &text(found)),
+        split(&envelope(1), &text(found), Copies::Two),
         Err(FragmentError::TextTooLong { found })
     );
 }
@@ -111,10 +125,11 @@ proptest! {
     fn any_as_many_as_have_text_give_it_back(
         count in 1..=MAX_FRAGMENTS,
         cut in 0..1_263_usize,
-        order in Just((0..84_u16).collect::<Vec<_>>()).prop_shuffle(),
+        order in Just((0..128_u16).collect::<Vec<_>>()).prop_shuffle(),
+        copies in prop::sample::select(&BOTH[..]),
     ) {
         let text = text(count * 1_263 - cut);
-        let fragments = split(&envelope(1), &text).unwrap();
+        let fragments = split(&envelope(1), &text, copies).unwrap();
         let shape = fragments[0].shape;
         prop_assert_eq!(usize::from(shape.count()), count);
         let come = order.into_iter().filter(|index| *index < shape.total());
@@ -132,8 +147,9 @@ proptest! {
     fn parity_of_something_else_is_some_text_of_this_length_or_none(
         length in 1_264..9_000_usize,
         wrong in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+        copies in prop::sample::select(&BOTH[..]),
     ) {
-        let fragments = split(&envelope(1), &text(length)).unwrap();
+        let fragments = split(&envelope(1), &text(length), copies).unwrap();
         let shape = fragments[0].shape;
         let mut come: Vec<_> = fragments.into_iter().rev().take(usize::from(shape.count())).collect();
         for (place, byte) in wrong {
@@ -149,18 +165,41 @@ proptest! {
 #[test]
 fn every_count_is_joined_from_all_of_its_parity() {
     for count in 1..=MAX_FRAGMENTS {
-        let text = text(count * 1_263 - 5);
-        let mut come = parts(&split(&envelope(1), &text).unwrap());
-        while come.len() > count {
-            come.pop_first();
+        for copies in BOTH {
+            let text = text(count * 1_263 - 5);
+            let mut come = parts(&split(&envelope(1), &text, copies).unwrap());
+            while come.len() > count {
+                come.pop_first();
+            }
+            let shape = Shape::of(text.len(), copies).unwrap();
+            assert!(*join(shape, &come).unwrap() == text);
+            // Of two copies, either provider alone has the message.
+            let second = come.keys().all(|index| shape.is_second(*index));
+            assert_eq!(second, copies == Copies::Two);
         }
-        assert!(*join(Shape::of(text.len()).unwrap(), &come).unwrap() == text);
     }
 }
 
 #[test]
+fn the_copy_of_a_short_text_is_the_text() {
+    let fragments = split(&envelope(1), b"text", Copies::Two).unwrap();
+    let [first, second] = &fragments[..] else {
+        panic!("not two");
+    };
+    let shape = first.shape;
+    assert_eq!((shape.count(), shape.extra()), (1, 1));
+    let of = |index, part: &[u8]| Parts::from([(index, Zeroizing::new(part.to_vec()))]);
+    assert_eq!(*join(shape, &of(0, &first.part)).unwrap(), b"text");
+    assert_eq!(*join(shape, &of(1, &second.part)).unwrap(), b"text");
+    // Nothing hides behind it.
+    let mut longer = second.part.to_vec();
+    longer[4] = 1;
+    assert_eq!(join(shape, &of(1, &longer)), Err(FragmentError::Apart));
+}
+
+#[test]
 fn what_is_no_message_is_told() {
-    let fragments = split(&envelope(1), &text(3_000)).unwrap();
+    let fragments = split(&envelope(1), &text(3_000), Copies::One).unwrap();
     let shape = fragments[0].shape;
     assert_eq!((shape.count(), shape.total()), (3, 4));
     let whole = parts(&fragments[1..]);
@@ -187,7 +226,9 @@ fn only_the_minute_of_writing_travels() {
     let encoded = |micros: u64| {
         let mut envelope = envelope(1);
         envelope.sent_at = Time::from_micros(micros);
-        split(&envelope, b"text").unwrap()[0].encode().unwrap()
+        split(&envelope, b"text", Copies::One).unwrap()[0]
+            .encode()
+            .unwrap()
     };
     let minute = 29_000_000 * 60_000_000;
     assert_eq!(encoded(minute), encoded(minute + 59_999_999));
@@ -203,7 +244,9 @@ fn only_the_minute_of_writing_travels() {
 
 #[test]
 fn a_fragment_has_one_encoding() {
-    let good = split(&envelope(1), b"text").unwrap()[0].encode().unwrap();
+    let good = split(&envelope(1), b"text", Copies::One).unwrap()[0]
+        .encode()
+        .unwrap();
     let altered = |position: usize, value: u8| {
         let mut bytes = good.to_vec();
         bytes[position] = value;
@@ -219,19 +262,21 @@ fn a_fragment_has_one_encoding() {
         let error = Err(FragmentError::Field("count"));
         assert_eq!(altered(COUNT + 1, count), error);
     }
-    assert_eq!(altered(EXTRA + 1, 1), Err(FragmentError::Field("extra")));
+    assert_eq!(altered(EXTRA + 1, 2), Err(FragmentError::Field("extra")));
+    // One of two copies, as it is.
+    assert!(altered(EXTRA + 1, 1).is_ok_and(|it| it.shape.copies() == Copies::Two));
     // One byte of text becomes padding.
     assert_eq!(altered(LENGTH + 3, 3), Err(FragmentError::Field("padding")));
     // Another length is of another count, or of none.
     assert_eq!(altered(LENGTH + 2, 5), Err(FragmentError::Field("count")));
     assert_eq!(altered(LENGTH, 0xff), Err(FragmentError::Field("length")));
-    assert_eq!(altered(1_375, 1), Err(FragmentError::Field("padding")));
+    assert_eq!(altered(1_475, 1), Err(FragmentError::Field("padding")));
     assert_eq!(Fragment::decode(&good[1..]), Err(FragmentError::Length));
 }
 
 #[test]
 fn a_long_messages_fragments_say_the_same_of_it() {
-    let fragments = split(&envelope(1), &text(3_000)).unwrap();
+    let fragments = split(&envelope(1), &text(3_000), Copies::One).unwrap();
     for (number, fragment) in fragments.iter().enumerate() {
         let good = fragment.encode().unwrap().to_vec();
         for (at, wrong, name) in [
@@ -260,7 +305,7 @@ fn a_long_messages_fragments_say_the_same_of_it() {
 
 #[test]
 fn what_does_not_go_together_is_not_encoded() {
-    let good = split(&envelope(1), &text(3_000)).unwrap();
+    let good = split(&envelope(1), &text(3_000), Copies::One).unwrap();
     let mut short = good[0].clone();
     short.part.truncate(1_262);
     assert_eq!(short.encode(), Err(FragmentError::Field("length")));
