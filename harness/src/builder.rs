@@ -97,8 +97,8 @@ impl NetworkBuilder {
         self
     }
 
-    /// So many more clients of this profile, each with an entry and another provider for its
-    /// mailbox, all pairs of providers in turn.
+    /// So many more clients of this profile, each with an entry and two other providers for its
+    /// mailboxes, or one if there are no more than two, all pairs of providers in turn.
     #[must_use]
     pub fn clients(mut self, count: usize, profile: &str) -> Self {
         let others = self.providers.saturating_sub(1).max(1);
@@ -106,8 +106,12 @@ impl NetworkBuilder {
             let index = self.clients.len();
             let entry = index % self.providers.max(1);
             let step = 1 + index / self.providers.max(1) % others;
-            let mailbox = (entry + step) % self.providers.max(1);
-            self = self.client(profile, entry, mailbox);
+            let at = |step: usize| (entry + step) % self.providers.max(1);
+            let mut mailboxes = vec![at(step)];
+            if others > 1 {
+                mailboxes.push(at(1 + step % others));
+            }
+            self = self.client_with(profile, Some(entry), &mailboxes);
         }
         self
     }

@@ -181,17 +181,17 @@ impl NetworkParameters {
             real: 2.0,
             loops: 0.5,
             drops: 0.5,
-            mailbox: 0.6,
+            mailbox: 0.75,
             mailbox_clock: 2.0,
-            downlink: 8.0,
+            downlink: 9.0,
         };
         let mobile = Profile {
             real: 0.2,
             loops: 0.05,
             drops: 0.05,
-            mailbox: 0.06,
+            mailbox: 0.075,
             mailbox_clock: 0.2,
-            downlink: 0.8,
+            downlink: 0.9,
         };
         BTreeMap::from([
             ("default".to_owned(), default),

@@ -83,8 +83,10 @@ pub(crate) fn nobodys_address(network: &Path) -> String {
     let address = shoal_client::Address {
         network: shoal_client::Address::short_network(&params.chain()),
         key: keys.public(),
-        first,
-        second: None,
+        sites: shoal_client::Sites {
+            first,
+            second: None,
+        },
     };
     address.to_string()
 }
