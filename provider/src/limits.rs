@@ -90,9 +90,6 @@ pub struct Limits {
     pub push_again: Span,
     /// A mailbox's clock stops when its stock was empty for this long.
     pub linger: Span,
-    /// How long a deposit is kept, the same for all: what a sender could choose would tell senders
-    /// and messages apart.
-    pub time_to_live: Span,
     /// How often the store is asked to remove what expired.
     pub expire_every: Span,
 }
@@ -109,7 +106,6 @@ impl Default for Limits {
             unacknowledged_per_drop: 32,
             push_again: Span::from_secs(20),
             linger: Span::from_secs(600),
-            time_to_live: DAY.scale(14, 1),
             expire_every: Span::from_secs(60),
         }
     }

@@ -22,9 +22,6 @@ use crate::{
     StoreOutcome, StoreResult,
 };
 
-/// The shortest time for which deposits are kept.
-const LEAST_TIME_TO_LIVE: Span = Span::from_secs(1);
-
 /// The core of the provider role: entry and mailboxes, without IO, clock or ambient randomness.
 ///
 /// Call [`handle_input`](Self::handle_input) with what happened, then
@@ -69,7 +66,7 @@ impl<R: CryptoRng> Provider<R> {
         Self {
             checker: Checker::new(params.chain(), local),
             rng,
-            time_to_live: limits.time_to_live.max(LEAST_TIME_TO_LIVE),
+            time_to_live: params.time_to_live,
             entry: Entry::new(&limits),
             replies: Replies::new(limits.replies, params.mean_delay),
             mailboxes: Mailboxes::new(&limits),

@@ -126,8 +126,6 @@ pub struct Storage {
     pub entries_per_drop: u64,
     /// Sets of drop ids of one mailbox.
     pub sets_per_mailbox: u64,
-    /// How long a message is kept.
-    pub keep: Span,
     /// A mailbox that its owner has not served for this long is removed.
     pub mailbox_idle: Span,
     /// Free room on the disk below which deposits are refused.
@@ -202,7 +200,6 @@ impl Default for Storage {
             entries_per_mailbox: store.entries_per_mailbox,
             entries_per_drop: store.entries_per_drop,
             sets_per_mailbox: store.sets_per_mailbox,
-            keep: shoal_provider::Limits::default().time_to_live,
             mailbox_idle: store.mailbox_idle,
             reserve: ByteSize::mebibytes(64),
         }
@@ -617,7 +614,6 @@ fn provider_limits(file: &NodeFile) -> shoal_provider::Limits {
     shoal_provider::Limits {
         clients: usize::try_from(file.connections.clients).unwrap_or(usize::MAX),
         downlink_queue: file.queues.downlink_payloads,
-        time_to_live: file.storage.keep,
         ..shoal_provider::Limits::default()
     }
 }

@@ -105,7 +105,6 @@ pub(super) fn of_node(file: &NodeFile) -> Vec<Checked> {
             storage.sets_per_mailbox,
             &(2..=256),
         ),
-        number("storage.keep", storage.keep, &(HOUR..=YEAR)),
         number(
             "storage.mailbox_idle",
             storage.mailbox_idle,

@@ -434,13 +434,13 @@ fn every_value_that_can_not_be_right_is_told() {
 #[test]
 fn lengths_of_time_are_exact_decimals() {
     let values = parse(
-        "[connections]\nidle = '1.5m'\n[storage]\nkeep = '0.5d'",
+        "[connections]\nidle = '1.5m'\n[storage]\nmailbox_idle = '0.5d'",
         &[],
         &[],
     );
     let values = values.unwrap().values;
     assert_eq!(values.connections.idle.as_micros(), 90_000_000);
-    assert_eq!(values.storage.keep.as_micros(), 43_200_000_000);
+    assert_eq!(values.storage.mailbox_idle.as_micros(), 43_200_000_000);
 }
 
 #[test]

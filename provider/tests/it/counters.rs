@@ -127,7 +127,6 @@ fn every_counter_and_level_moves() {
         downlink_queue: 2,
         store_operations: 2,
         active_mailboxes: 2,
-        time_to_live: Span::from_secs(500),
         ..Limits::default()
     };
     let quotas = StoreLimits {
@@ -135,7 +134,7 @@ fn every_counter_and_level_moves() {
         ..StoreLimits::default()
     };
     let mut moved = Moved::default();
-    let mut world = World::with(1, limits.clone(), quotas);
+    let mut world = World::with_life(1, limits.clone(), quotas, Span::from_secs(500));
     clients(&mut world, &mut moved);
     mailboxes(&mut world, &mut moved);
     world.sleep(Span::from_secs(5));

@@ -65,9 +65,16 @@ impl World {
     }
 
     pub fn with(seed: u64, limits: Limits, quotas: StoreLimits) -> Self {
+        let life = NetworkParameters::example().time_to_live;
+        Self::with_life(seed, limits, quotas, life)
+    }
+
+    /// In a network where messages are kept for so long.
+    pub fn with_life(seed: u64, limits: Limits, quotas: StoreLimits, life: Span) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let mut params = NetworkParameters::example();
         params.epoch = Span::from_secs(600);
+        params.time_to_live = life;
         let mut network = Network::new(&mut rng, params, 2, 2);
         let params = Arc::clone(&network.params);
         let view = network.view(&mut rng, [FIRST, FIRST.next()]).unwrap();
