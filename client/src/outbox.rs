@@ -136,6 +136,17 @@ pub(crate) enum Settled {
     Message(Vec<Change>),
 }
 
+/// What goes before what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// It never left.
+    New,
+    /// It was tried, a few times.
+    Again,
+    /// It was tried often, or is the second copy of a message that is stored.
+    Late,
+}
+
 /// Sent messages in the order of their acceptance.
 pub(crate) struct Outbox {
     by_order: BTreeMap<u64, Outgoing>,
@@ -322,24 +333,26 @@ impl Outbox {
 
     /// The fragment whose turn it is: messages take turns, so that a long one holds up nobody,
     /// and within a message what never left goes before what did, text before parity: it is news to the
-    /// receiver, where another try may be none. What was often tried in vain waits for what was not,
-    /// but for one turn in four.
+    /// receiver, where another try may be none. For the same reason what never left goes before all tries
+    /// again, and these before what was often tried in vain and before the second copy of what is stored: a
+    /// provider that is gone must not take the slots of one that is there. Of four turns one is for the
+    /// latter first, so that it does not wait for ever.
     pub(crate) fn next_due(&self, now: Time) -> Option<Due> {
-        let fresh = || self.due(now, |tries| tries < QUICK_TRIES);
-        let stale = || self.due(now, |tries| tries >= QUICK_TRIES);
-        match self.turns % 4 {
-            3 => stale().or_else(fresh),
-            _ => fresh().or_else(stale),
-        }
+        let order = match self.turns % 4 {
+            3 => [Class::Late, Class::New, Class::Again],
+            _ => [Class::New, Class::Again, Class::Late],
+        };
+        order.into_iter().find_map(|class| self.due(now, class))
     }
 
-    fn due(&self, now: Time, tried: fn(u32) -> bool) -> Option<Due> {
+    fn due(&self, now: Time, class: Class) -> Option<Due> {
         let after = self
             .by_order
             .range((Bound::Excluded(self.served), Bound::Unbounded));
         let before = self.by_order.range(..=self.served);
         after.chain(before).find_map(|(_, outgoing)| {
-            let is_due = |part: &Part| part.retry.due <= now && tried(part.retry.tries);
+            let is_due =
+                |part: &Part| part.retry.due <= now && outgoing.class(&part.retry) == class;
             let parts = outgoing.parts.iter().filter(|(_, part)| is_due(part));
             let (index, part) =
                 parts.min_by_key(|(index, part)| (part.retry.tries > 0, **index))?;
@@ -590,6 +603,16 @@ impl Prepared {
 }
 
 impl Outgoing {
+    /// What a part of it is to those of all others.
+    fn class(&self, retry: &RetryRow) -> Class {
+        let stored = self.row.state == MessageState::Stored;
+        match retry.tries {
+            0 => Class::New,
+            tries if tries >= QUICK_TRIES || stored => Class::Late,
+            _ => Class::Again,
+        }
+    }
+
     fn finished(&self) -> bool {
         self.parts.is_empty()
             && matches!(self.row.state, MessageState::Stored | MessageState::Expired)
@@ -839,6 +862,25 @@ mod tests {
         assert!(!expired && changes.contains(&deletions(&MESSAGE, 1)[0]));
         assert_eq!(outbox.status(&MESSAGE).unwrap().state, MessageState::Stored);
         assert_eq!((outbox.waiting(), outbox.next_expiry()), (0, None));
+    }
+
+    /// One provider of a receiver is gone: what is tried in vain there waits for what never left.
+    #[test]
+    fn a_second_copy_that_is_tried_in_vain_holds_up_nothing_new() {
+        let (mut outbox, _) = coded(2, 1, true);
+        let _ = stored(&mut outbox, 0);
+        let _ = outbox.tried(&MESSAGE, 1, true, at(1000));
+        let other = MessageId::new([8; 16]);
+        let rows = (0..30).map(part).collect();
+        let prepared = outbox.prepare(at(1000), other, rows, all(30)).unwrap();
+        outbox.accept(at(1000), prepared);
+        let mut served = [0, 0];
+        for turn in 0..28 {
+            let due = outbox.next_due(at(9000 + turn)).unwrap();
+            served[usize::from(due.message == other)] += 1;
+            let _ = outbox.tried(&due.message, due.index, true, at(0));
+        }
+        assert_eq!(served, [7, 21]);
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::replies::{Outstanding, Purpose, ReplyBook};
 use crate::rows::{BoxId, Change};
 use crate::schedule::{Process, Schedule, Tick};
 
+/// Fragments whose providers are missing that one turn passes over at most.
+const MOST_MISSING: usize = 64;
+
 /// What a packet was.
 pub(crate) enum Sent {
     /// A fragment.
@@ -151,20 +154,24 @@ impl<R: CryptoRng> Traffic<R> {
 
     fn real(&mut self, now: Time, outbox: &mut Outbox) -> Result<(Packet, Sent), BuildError> {
         let mut changes = Vec::new();
-        if let Some(due) = outbox.next_due(now) {
+        for _ in 0..MOST_MISSING {
+            let Some(due) = outbox.next_due(now) else {
+                break;
+            };
             let (message, index, again) = (due.message, due.index, due.again);
             match self.packets.deposit(now, due) {
-                // The receiver's provider is gone from this epoch: later, perhaps.
+                // The receiver's provider is gone from this epoch: later, perhaps. The turn is another's.
                 Err(BuildError::LastHop) => {
-                    changes = outbox.tried(&message, index, false, now);
+                    changes.extend(outbox.tried(&message, index, false, now));
                 }
                 packet => {
                     let mut packet = packet?;
+                    changes.extend(outbox.tried(&message, index, true, now));
                     let sent = Sent::Fragment {
                         message,
                         index,
                         again,
-                        changes: outbox.tried(&message, index, true, now),
+                        changes,
                         trace: std::mem::take(&mut packet.trace),
                     };
                     return Ok((packet, sent));

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod copies;
 mod delivery;
 mod directory;
 mod entry;
