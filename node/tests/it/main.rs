@@ -17,6 +17,7 @@ mod cli_network;
 mod cli_recovery;
 mod cli_successor;
 mod config;
+mod copies;
 mod demo;
 mod directory;
 mod e2e;
