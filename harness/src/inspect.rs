@@ -162,6 +162,17 @@ impl Network {
         Ok(self.client(client)?.attached().map(|(_, handle)| handle))
     }
 
+    /// What a client's runs did, the one under way last.
+    ///
+    /// # Errors
+    /// [`SimulationError::WrongParty`] unless it is a client.
+    pub fn client_counters(
+        &self,
+        client: Party,
+    ) -> Result<Vec<shoal_client::Counters>, SimulationError> {
+        Ok(self.client(client)?.counters())
+    }
+
     /// Whether a party's process is up.
     #[must_use]
     pub fn is_up(&self, party: Party) -> bool {

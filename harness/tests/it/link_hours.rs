@@ -69,7 +69,7 @@ fn check_texts(seen: &[Seen]) {
     for seen in seen {
         let hours = seen.to.since(seen.from).as_secs_f64() / 3600.0;
         assert!(
-            seen.received as f64 > 300.0 * hours,
+            seen.received as f64 > 150.0 * hours,
             "{} texts",
             seen.received
         );

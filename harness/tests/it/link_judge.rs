@@ -118,8 +118,8 @@ pub(crate) fn memoryless(group: &Group<'_>) -> Tests {
         (name, anderson_darling(&gaps, &exact))
     };
     vec![
-        judge("up", group.gaps(Way::Up), 0.36),
-        judge("down", group.gaps(Way::Down), 0.8),
+        judge("up", group.gaps(Way::Up), 0.375),
+        judge("down", group.gaps(Way::Down), 0.9),
     ]
 }
 

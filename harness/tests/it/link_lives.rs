@@ -128,7 +128,7 @@ impl Play {
             builder = builder.epoch(SHORT_EPOCH);
         }
         for place in 0..users.len() {
-            builder = builder.free_client("mobile", place % 3);
+            builder = builder.client_with("mobile", None, &[place % 3, (place + 1) % 3]);
         }
         let mut network = builder.build().unwrap();
         assert!(network.bring_up(START).unwrap());

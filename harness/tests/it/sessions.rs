@@ -103,7 +103,7 @@ fn over_rate(network: &Network, node: Party) -> u64 {
 
 #[test]
 fn a_client_above_its_rate_is_cut_and_one_at_its_rate_loses_nothing() {
-    let mut network = builder(42)
+    let mut network = builder(43)
         .client("default", 0, 1)
         .client("quiet", 0, 2)
         .build()

@@ -80,7 +80,7 @@ fn a_good_network_has_nothing_to_be_warned_of() {
     );
     assert_eq!(value["hash"], params.hash().to_string());
     let month = value["profiles"]["default"]["gigabytes_per_month"].as_f64();
-    assert!((month.unwrap() - 72.07).abs() < 0.1, "{month:?}");
+    assert!((month.unwrap() - 79.22).abs() < 0.1, "{month:?}");
     let ok = found(&value, "ok");
     let all = ok
         .iter()
@@ -283,7 +283,7 @@ fn what_no_network_can_run_with_is_refused_everywhere() {
             &["profiles.default.real = 0: no message"],
         ),
         (
-            base.replacen("downlink = 8.0", "downlink = 4.5", 1),
+            base.replacen("downlink = 9.0", "downlink = 4.5", 1),
             &["profiles.default.downlink = 4.5: not more"],
         ),
         (

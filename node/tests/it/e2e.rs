@@ -435,7 +435,8 @@ async fn taken_over(place: &Place, bob: Daemon, send: &[&str]) -> Daemon {
     assert_eq!(output.status.code(), Some(10), "{}", said(&output));
     let status = place.json(&["client", "status", "--dir", "bob"]).await;
     assert_eq!(status["online"], true, "its link shows nothing");
-    assert_eq!(status["alarms"].as_array().unwrap().len(), 1, "{status}");
+    // That, and that two providers are too few for two mailboxes.
+    assert_eq!(status["alarms"].as_array().unwrap().len(), 2, "{status}");
     place.json(send).await;
     let to_copy = [&receive[..], &["copy"]].concat();
     assert_eq!(place.json(&to_copy).await["sequence"], 1);

@@ -16,9 +16,13 @@ pub struct Split {
     pub load: f64,
 }
 
-/// Packets to the own mailbox for each tick of its clock: a packet brings four reply blocks, so the
-/// stock stays full.
-const MAILBOX_SHARE: f64 = 0.3;
+/// Packets to the own mailboxes for each tick of the first one's clock: a packet brings four reply blocks, and the
+/// second's is a quarter as fast, so their stocks stay full.
+const MAILBOX_SHARE: f64 = 0.375;
+/// Ticks of both mailboxes' clocks for one of the first.
+const BOTH: f64 = 1.25;
+/// How much of the downlink of the default profile is used.
+const LOAD: f64 = 5.0 / 9.0;
 /// The most that a profile may have.
 const FASTEST: f64 = 1000.0;
 
@@ -27,9 +31,9 @@ pub(super) const SPLITS: [Split; 12] = {
     let mut splits = [Split {
         cover: 0.25,
         clock: 1.0,
-        load: 0.5625,
+        load: LOAD,
     }; 12];
-    let (covers, clocks, loads) = ([0.25, 0.1, 0.5], [1.0, 0.6], [0.5625, 0.7]);
+    let (covers, clocks, loads) = ([0.25, 0.1, 0.5], [1.0, 0.6], [LOAD, 0.7]);
     let mut i = 0;
     while i < 12 {
         splits[i] = Split {
@@ -68,7 +72,7 @@ fn of(real: f64, split: Split) -> Profile {
         drops: real * split.cover,
         mailbox: mailbox_clock * MAILBOX_SHARE,
         mailbox_clock,
-        downlink: real * (1.0 + split.cover + split.clock) / split.load,
+        downlink: real * (1.0 + split.cover + BOTH * split.clock) / split.load,
     }
 }
 
@@ -132,25 +136,25 @@ mod tests {
 
     #[test]
     fn the_default_profile_is_the_first_split() {
-        let rates = fitting(27_806.0, SPLITS[0]);
+        let rates = fitting(30_563.0, SPLITS[0]);
         near(rates.real, 2.0, 0.001);
         near(rates.loops, 0.5, 0.001);
-        near(rates.mailbox, 0.6, 0.001);
+        near(rates.mailbox, 0.75, 0.001);
         near(rates.mailbox_clock, 2.0, 0.001);
-        near(rates.downlink, 8.0, 0.01);
-        assert!(rates.bytes_per_sec() <= 27_806.0);
+        near(rates.downlink, 9.0, 0.01);
+        assert!(rates.bytes_per_sec() <= 30_563.0);
     }
 
-    /// The design of the network promises p50 2.2 s and p99 4.8 s for it, by Monte Carlo.
+    /// In virtual time p50 is 2.2 s and p99 4.7 s for it.
     #[test]
     fn the_default_profile_delivers_as_it_was_designed() {
         let rates = Profile {
             real: 2.0,
             loops: 0.5,
             drops: 0.5,
-            mailbox: 0.6,
+            mailbox: 0.75,
             mailbox_clock: 2.0,
-            downlink: 8.0,
+            downlink: 9.0,
         };
         let request = Request::new(1000, 5.0, 30_000.0, 0.2);
         let found = latency(&request, &rates, 3, 0.1).unwrap();

@@ -305,14 +305,14 @@ impl Look<'_> {
                 self.warn(&key, what, "give a quarter of `real`");
             }
         }
-        // Each mailbox packet carries four reply blocks, and each tick of the clock spends one.
-        if profile.mailbox > 0.0 && profile.mailbox * 4.0 < profile.mailbox_clock {
+        // Each mailbox packet carries four reply blocks, and each tick of a mailbox's clock spends one.
+        if profile.mailbox > 0.0 && profile.mailbox * 4.0 < profile.from_mailboxes() {
             let key = format!("profiles.{name}.mailbox");
             let what = format!(
                 "{key} = {}: its reply blocks don't suffice for a mailbox_clock of {}",
                 profile.mailbox, profile.mailbox_clock
             );
-            self.warn(&key, what, "give 0.3 times the mailbox_clock");
+            self.warn(&key, what, "give 0.375 times the mailbox_clock");
         }
     }
 
