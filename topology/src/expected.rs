@@ -185,10 +185,10 @@ mod tests {
         near(delivery.quantile(0.5), 2.2, 0.1);
         near(delivery.quantile(0.99), 4.8, 0.1);
         near(default.bytes_per_sec(), 30_562.0, 1.0);
-        near(default.up_bytes_per_sec(), 3.6 * 2397.0, 1e-6);
-        near(default.down_bytes_per_sec(), 8.0 * 2397.0, 1e-6);
+        near(default.up_bytes_per_sec(), 3.75 * 2397.0, 1e-6);
+        near(default.down_bytes_per_sec(), 9.0 * 2397.0, 1e-6);
         let mobile = &params.profiles["mobile"];
-        near(mobile.bytes_per_day() / 1e9, 0.24, 0.001);
+        near(mobile.bytes_per_day() / 1e9, 0.264, 0.001);
         assert!(params.expected_delivery(mobile).quantile(0.99) > 5.0);
     }
 

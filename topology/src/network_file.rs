@@ -251,7 +251,7 @@ mod tests {
             .replace("loop_rate = 0.5", "lop_rate = 0.5")
             .replace("mean_delay = \"100ms\"", "mean_delay = 100")
             .replace("real = 2.0", "real = \"much\"")
-            .replace("downlink = 0.8", "downlink = -0.8\nuplink = 1")
+            .replace("downlink = 0.9", "downlink = -0.8\nuplink = 1")
             .replace("/ip4/198.18.2.1/tcp/4140", "/dns4/mix.example/tcp/4140")
             .replace("/ip4/198.18.2.1/udp", "/ip4/192.0.2/udp")
             .replace("/ip4/198.18.3.1/tcp/4140", "localhost:4140")
@@ -329,7 +329,7 @@ mod tests {
             assert!(NetworkFile::read(text).params().is_none());
         }
         let missing = told("");
-        assert_eq!(missing.len(), 13, "every key is missing: {missing:?}");
+        assert_eq!(missing.len(), 14, "every key is missing: {missing:?}");
         assert!(told(&"x = 1\n[x]\n".repeat(1000)).len() <= MOST);
     }
 

@@ -47,10 +47,9 @@ pub struct NetworkParameters {
     pub work: u8,
     /// For how many terms a newcomer has no seat: 0 to 1000.
     pub seat_age: u32,
-    /// How long every provider keeps what is deposited, from when it came: 1 min to 365 d, and 14 d unless the
-    /// file says otherwise. One for the whole network: what a sender or a provider could choose would tell
+    /// How long every provider keeps what is deposited, from when it came: 1 min to 365 d, 14 d where nothing
+    /// else is wanted. One for the whole network: what a sender or a provider could choose would tell
     /// messages apart, and no sender would know what "stored" means.
-    #[serde(default = "time_to_live")]
     pub time_to_live: Span,
     /// Which families of addresses a member has to have: any, unless the file says otherwise.
     #[serde(default)]
