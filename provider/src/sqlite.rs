@@ -3,6 +3,7 @@
 mod database;
 mod mailboxes;
 mod messages;
+mod offline;
 mod options;
 mod room;
 mod work;
@@ -11,6 +12,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use shoal_proto::Time;
 
 use self::database::failure;
+pub(crate) use self::offline::OfflineSqlite;
 pub use self::options::SqliteOptions;
 use self::room::Room;
 use self::work::{Held, Work};

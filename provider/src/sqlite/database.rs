@@ -18,7 +18,7 @@ const APPLICATION: i64 = 0x5368_6f6c;
 /// Grows with every change of the tables.
 const VERSION: i64 = 2;
 
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
 CREATE TABLE mailboxes (
     id INTEGER PRIMARY KEY,
     key BLOB NOT NULL UNIQUE,
@@ -124,7 +124,7 @@ fn create_file(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Whether the file is empty. Neither that nor ours is an error; nothing is written.
-fn recognise(connection: &Connection) -> Result<bool, StoreError> {
+pub(super) fn recognise(connection: &Connection) -> Result<bool, StoreError> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let objects = number("SELECT count(*) FROM sqlite_schema").map_err(foreign)?;
     let application = number("PRAGMA application_id").map_err(foreign)?;

@@ -1,0 +1,192 @@
+//! Rows into tables that are empty, in one transaction.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use shoal_proto::{DropId, MailboxId};
+
+use super::super::database::{failure, micros};
+use super::{number, verify};
+use crate::offline::copy::CopyError;
+use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record};
+
+/// What rows do not say: how many entries there are.
+const COUNTS: &str = "
+    UPDATE drops SET
+        waiting = (SELECT count(*) FROM entries WHERE drop_id = drops.id),
+        remembered = (SELECT count(*) FROM remembered WHERE drop_id = drops.id);
+    UPDATE mailboxes SET
+        drops = (SELECT count(*) FROM drops WHERE mailbox = mailboxes.id),
+        waiting = (SELECT count(*) FROM entries WHERE mailbox = mailboxes.id),
+        remembered = (SELECT coalesce(sum(remembered), 0) FROM drops WHERE mailbox = mailboxes.id);";
+
+pub(super) fn all(
+    connection: &mut Connection,
+    next: &mut dyn FnMut() -> Result<Option<Record>, CopyError>,
+) -> Result<(), CopyError> {
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failure)?;
+    let held = "SELECT (SELECT count(*) FROM mailboxes) + (SELECT count(*) FROM drops)
+        + (SELECT count(*) FROM entries) + (SELECT count(*) FROM remembered)";
+    if number(&transaction, held)? > 0 {
+        return Err(CopyError::NotEmpty);
+    }
+    let mut row = 0;
+    while let Some(record) = next()? {
+        row += 1;
+        match &record {
+            Record::Mailbox(mailbox) => insert_mailbox(&transaction, row, mailbox)?,
+            Record::Drop(drop) => insert_drop(&transaction, row, drop)?,
+            Record::Entry(entry) => insert_entry(&transaction, row, entry)?,
+        }
+    }
+    transaction.execute_batch(COUNTS).map_err(failure)?;
+    // Ids go on after these: names are forgotten in their order.
+    transaction
+        .execute("DELETE FROM sqlite_sequence WHERE name = 'entries'", [])
+        .and_then(|_| {
+            let next = "INSERT INTO sqlite_sequence (name, seq) VALUES ('entries', ?1)";
+            transaction.execute(next, [row])
+        })
+        .map_err(failure)?;
+    if let Some(fault) = verify::rows(&transaction)?.into_iter().next() {
+        return Err(CopyError::Contradiction(fault.to_string()));
+    }
+    Ok(transaction.commit().map_err(failure)?)
+}
+
+/// A row of a copy that the tables do not take.
+fn refused(row: i64) -> impl Fn(rusqlite::Error) -> CopyError {
+    move |error| match error {
+        rusqlite::Error::SqliteFailure(code, _)
+            if code.code == rusqlite::ErrorCode::ConstraintViolation =>
+        {
+            CopyError::Contradiction(format!("row {row} is there twice"))
+        }
+        other => CopyError::Store(failure(other)),
+    }
+}
+
+fn insert_mailbox(
+    transaction: &Transaction<'_>,
+    row: i64,
+    mailbox: &MailboxRecord,
+) -> Result<(), CopyError> {
+    let attended = mailbox.attended;
+    let (step, freed) = mailbox.freed.parts();
+    let number = |field: fn(&crate::window::Attended) -> u64| {
+        attended.as_ref().map(field).map(u64::cast_signed)
+    };
+    transaction
+        .prepare_cached(
+            "INSERT INTO mailboxes (id, key, generation, window_highest, window_bits, window_refused, \
+             stream, used_us, next_entry, freed_step, freed) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )
+        .map_err(failure)?
+        .execute(params![
+            row,
+            mailbox.key.as_bytes(),
+            number(|it| it.generation),
+            number(|it| it.window.highest()).unwrap_or(0),
+            number(|it| it.window.bits()).unwrap_or(0),
+            number(|it| it.window.refused()).unwrap_or(0),
+            number(|it| it.stream).unwrap_or(0),
+            micros(mailbox.used),
+            mailbox.next_entry.number().cast_signed(),
+            step.cast_signed(),
+            freed.cast_signed(),
+        ])
+        .map_err(refused(row))?;
+    Ok(())
+}
+
+fn insert_drop(
+    transaction: &Transaction<'_>,
+    row: i64,
+    drop: &DropRecord,
+) -> Result<(), CopyError> {
+    let (step, freed) = drop.freed.parts();
+    let mailbox = mailbox_id(transaction, row, &drop.mailbox)?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO drops (id, key, mailbox, revoked_us, freed_step, freed) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )
+        .map_err(failure)?
+        .execute(params![
+            row,
+            drop.key.as_bytes(),
+            mailbox,
+            drop.revoked.map(micros),
+            step.cast_signed(),
+            freed.cast_signed(),
+        ])
+        .map_err(refused(row))?;
+    Ok(())
+}
+
+fn insert_entry(
+    transaction: &Transaction<'_>,
+    row: i64,
+    entry: &EntryRecord,
+) -> Result<(), CopyError> {
+    let mailbox = mailbox_id(transaction, row, &entry.mailbox)?;
+    let drop = drop_id(transaction, row, mailbox, &entry.drop)?;
+    let expires = micros(entry.expires);
+    let done = match &entry.waits {
+        Some((number, blob)) => transaction
+            .prepare_cached(
+                "INSERT INTO entries (id, mailbox, entry, drop_id, message, expires_us, blob) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )
+            .map_err(failure)?
+            .execute(params![
+                row,
+                mailbox,
+                number.number().cast_signed(),
+                drop,
+                entry.message.as_bytes(),
+                expires,
+                blob.as_bytes().as_slice(),
+            ]),
+        None => transaction
+            .prepare_cached(
+                "INSERT INTO remembered (id, mailbox, drop_id, message, expires_us) \
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )
+            .map_err(failure)?
+            .execute(params![
+                row,
+                mailbox,
+                drop,
+                entry.message.as_bytes(),
+                expires
+            ]),
+    };
+    done.map_err(refused(row))?;
+    Ok(())
+}
+
+fn mailbox_id(transaction: &Transaction<'_>, row: i64, key: &MailboxId) -> Result<i64, CopyError> {
+    let found: Option<i64> = transaction
+        .prepare_cached("SELECT id FROM mailboxes WHERE key = ?1")
+        .and_then(|mut one| one.query_row([key.as_bytes()], |row| row.get(0)).optional())
+        .map_err(failure)?;
+    found.ok_or_else(|| CopyError::Contradiction(format!("row {row} is of no mailbox")))
+}
+
+fn drop_id(
+    transaction: &Transaction<'_>,
+    row: i64,
+    mailbox: i64,
+    key: &DropId,
+) -> Result<i64, CopyError> {
+    let found: Option<i64> = transaction
+        .prepare_cached("SELECT id FROM drops WHERE mailbox = ?1 AND key = ?2")
+        .and_then(|mut one| {
+            one.query_row(params![mailbox, key.as_bytes()], |row| row.get(0))
+                .optional()
+        })
+        .map_err(failure)?;
+    found.ok_or_else(|| CopyError::Contradiction(format!("row {row} is under no drop id")))
+}

@@ -1,0 +1,309 @@
+//! What has to hold in the tables, beside what SQLite checks by itself.
+
+use rusqlite::{Connection, params};
+
+use super::super::database::{SCHEMA, failure};
+use super::number;
+use crate::offline::report::{Exceeded, Fault, Report, Step};
+use crate::store::Usage;
+use crate::{StoreError, StoreLimits};
+
+/// A statement that gives how many rows are not as they should be, and the lowest of their numbers.
+struct Rule {
+    step: Step,
+    kind: &'static str,
+    what: &'static str,
+    sql: &'static str,
+}
+
+/// Most faults of SQLite's own structure that are told.
+const STRUCTURE_FAULTS: i64 = 20;
+
+const RULES: &[Rule] = &[
+    Rule {
+        step: Step::Mailboxes,
+        kind: "mailbox_columns",
+        what: "a mailbox has a key of another length, a negative count, or a window before its owner's first command",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE length(key) <> 32 OR used_us < 0 OR next_entry < 1 \
+              OR waiting < 0 OR remembered < 0 OR drops < 0 OR freed < 0 \
+              OR (generation IS NULL AND (window_highest <> 0 OR window_bits <> 0 OR window_refused <> 0 \
+              OR stream <> 0))",
+    },
+    Rule {
+        step: Step::Mailboxes,
+        kind: "mailbox_waiting",
+        what: "a mailbox counts other entries than it has",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE waiting <> \
+              (SELECT count(*) FROM entries WHERE entries.mailbox = mailboxes.id)",
+    },
+    Rule {
+        step: Step::Mailboxes,
+        kind: "mailbox_remembered",
+        what: "a mailbox counts other acknowledged entries than its drop ids do",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE remembered <> \
+              (SELECT coalesce(sum(remembered), 0) FROM drops WHERE drops.mailbox = mailboxes.id)",
+    },
+    Rule {
+        step: Step::Mailboxes,
+        kind: "mailbox_drops",
+        what: "a mailbox counts other drop ids than it has",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE drops <> \
+              (SELECT count(*) FROM drops WHERE drops.mailbox = mailboxes.id)",
+    },
+    Rule {
+        step: Step::Drops,
+        kind: "drop_columns",
+        what: "a drop id has another length, or a negative count",
+        sql: "SELECT count(*), min(id) FROM drops WHERE length(key) <> 32 OR revoked_us < 0 OR waiting < 0 \
+              OR remembered < 0 OR freed < 0",
+    },
+    Rule {
+        step: Step::Drops,
+        kind: "drop_mailbox",
+        what: "a drop id is of no mailbox",
+        sql: "SELECT count(*), min(id) FROM drops WHERE NOT EXISTS \
+              (SELECT 1 FROM mailboxes WHERE mailboxes.id = drops.mailbox)",
+    },
+    Rule {
+        step: Step::Drops,
+        kind: "drop_waiting",
+        what: "a drop id counts other entries than it has",
+        sql: "SELECT count(*), min(id) FROM drops WHERE waiting <> \
+              (SELECT count(*) FROM entries WHERE entries.drop_id = drops.id)",
+    },
+    Rule {
+        step: Step::Drops,
+        kind: "drop_remembered",
+        what: "a drop id counts other acknowledged entries than it has",
+        sql: "SELECT count(*), min(id) FROM drops WHERE remembered <> \
+              (SELECT count(*) FROM remembered WHERE remembered.drop_id = drops.id)",
+    },
+    Rule {
+        step: Step::Entries,
+        kind: "entry_columns",
+        what: "an entry has a message id or a blob of another length, or expires before all time",
+        sql: "SELECT count(*), min(id) FROM entries WHERE length(message) <> 16 OR length(blob) <> 1472 \
+              OR expires_us < 0",
+    },
+    Rule {
+        step: Step::Entries,
+        kind: "entry_place",
+        what: "an entry is under no drop id, or under one of another mailbox",
+        sql: "SELECT count(*), min(id) FROM entries WHERE NOT EXISTS (SELECT 1 FROM drops \
+              WHERE drops.id = entries.drop_id AND drops.mailbox = entries.mailbox)",
+    },
+    Rule {
+        step: Step::Entries,
+        kind: "entry_number",
+        what: "an entry has a number that its mailbox would give again",
+        sql: "SELECT count(*), min(id) FROM entries WHERE entry < 1 OR entry >= \
+              coalesce((SELECT next_entry FROM mailboxes WHERE mailboxes.id = entries.mailbox), 0)",
+    },
+    Rule {
+        step: Step::Remembered,
+        kind: "remembered_columns",
+        what: "an acknowledged entry has a message id of another length, or expires before all time",
+        sql: "SELECT count(*), min(id) FROM remembered WHERE length(message) <> 16 OR expires_us < 0",
+    },
+    Rule {
+        step: Step::Remembered,
+        kind: "remembered_place",
+        what: "an acknowledged entry is under no drop id, or under one of another mailbox",
+        sql: "SELECT count(*), min(id) FROM remembered WHERE NOT EXISTS (SELECT 1 FROM drops \
+              WHERE drops.id = remembered.drop_id AND drops.mailbox = remembered.mailbox)",
+    },
+    Rule {
+        step: Step::Remembered,
+        kind: "remembered_waits",
+        what: "an acknowledged entry waits as well",
+        sql: "SELECT count(*), min(id) FROM remembered WHERE EXISTS (SELECT 1 FROM entries \
+              WHERE entries.id = remembered.id OR (entries.drop_id = remembered.drop_id \
+              AND entries.message = remembered.message))",
+    },
+    Rule {
+        step: Step::Remembered,
+        kind: "numbers_again",
+        what: "the database would give the number of a row again",
+        sql: "SELECT max(count, 0), NULL FROM (SELECT max(coalesce((SELECT max(id) FROM entries), 0), \
+              coalesce((SELECT max(id) FROM remembered), 0)) \
+              - coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entries'), 0) AS count)",
+    },
+];
+
+/// Everything. What the system does not let be read is an error, and what can't be read for damage a fault.
+pub(super) fn whole(
+    connection: &Connection,
+    limits: &StoreLimits,
+    step: &mut dyn FnMut(Step),
+) -> Result<Report, StoreError> {
+    step(Step::Structure);
+    let mut report = Report::default();
+    keep(&mut report.faults, Step::Structure, structure(connection))?;
+    keep(&mut report.faults, Step::Structure, tables(connection))?;
+    let mut at = Step::Structure;
+    for rule in RULES {
+        if rule.step != at {
+            at = rule.step;
+            step(at);
+        }
+        let found = rule
+            .broken(connection)
+            .map(|fault| fault.into_iter().collect());
+        keep(&mut report.faults, rule.step, found)?;
+    }
+    let counted = counted(connection).map(|usage| {
+        report.counted = usage;
+        Vec::new()
+    });
+    keep(&mut report.faults, Step::Mailboxes, counted)?;
+    let exceeded = exceeded(connection, limits, &report.counted).map(|exceeded| {
+        report.exceeded = exceeded;
+        Vec::new()
+    });
+    keep(&mut report.faults, Step::Mailboxes, exceeded)?;
+    Ok(report)
+}
+
+/// What has to hold of the rows: the first of a kind stands for all of it.
+pub(super) fn rows(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
+    let faults = RULES
+        .iter()
+        .filter_map(|rule| rule.broken(connection).transpose());
+    faults.collect()
+}
+
+/// Keeps what was found; damage that keeps us from looking is a fault itself.
+fn keep(
+    faults: &mut Vec<Fault>,
+    step: Step,
+    found: Result<Vec<Fault>, StoreError>,
+) -> Result<(), StoreError> {
+    match found {
+        Ok(found) => faults.extend(found),
+        Err(StoreError::Corrupt(what) | StoreError::Foreign(what) | StoreError::Bug(what)) => {
+            faults.push(Fault {
+                step,
+                kind: "unreadable",
+                what: format!("it can't be read ({what})"),
+                rows: 0,
+                first: None,
+            })
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+impl Rule {
+    fn broken(&self, connection: &Connection) -> Result<Option<Fault>, StoreError> {
+        let (rows, first): (i64, Option<i64>) = connection
+            .query_row(self.sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(failure)?;
+        Ok((rows != 0).then(|| Fault {
+            step: self.step,
+            kind: self.kind,
+            what: self.what.to_owned(),
+            rows: rows.unsigned_abs(),
+            first,
+        }))
+    }
+}
+
+fn structure(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
+    let mut check = connection
+        .prepare(&format!("PRAGMA integrity_check({STRUCTURE_FAULTS})"))
+        .map_err(failure)?;
+    let told = check
+        .query_map([], |row| row.get::<_, String>(0))
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<String>>>)
+        .map_err(failure)?;
+    let faults = told.into_iter().filter(|what| what != "ok");
+    Ok(faults.map(of_structure).collect())
+}
+
+fn of_structure(what: String) -> Fault {
+    Fault {
+        step: Step::Structure,
+        kind: "structure",
+        what,
+        rows: 0,
+        first: None,
+    }
+}
+
+/// Whether the tables and indexes are those that this release makes.
+fn tables(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
+    let model = Connection::open_in_memory().map_err(failure)?;
+    model.execute_batch(SCHEMA).map_err(failure)?;
+    let all = |connection: &Connection| -> Result<Vec<(String, Option<String>)>, StoreError> {
+        let mut list = connection
+            .prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")
+            .map_err(failure)?;
+        list.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .and_then(Iterator::collect)
+            .map_err(failure)
+    };
+    let (found, expected) = (all(connection)?, all(&model)?);
+    let other = |name: &str| of_structure(format!("{name} is not as this release makes it"));
+    let missing = expected.iter().filter(|one| !found.contains(one));
+    let strange = found
+        .iter()
+        .filter(|(name, _)| !expected.iter().any(|(known, _)| known == name));
+    Ok(missing
+        .chain(strange)
+        .map(|(name, _)| other(name))
+        .collect())
+}
+
+fn counted(connection: &Connection) -> Result<Usage, StoreError> {
+    let count = |table: &str| {
+        let counted = number(connection, &format!("SELECT count(*) FROM {table}"));
+        counted.map(i64::cast_unsigned)
+    };
+    Ok(Usage {
+        mailboxes: count("mailboxes")?,
+        entries: count("entries")?,
+        remembered: count("remembered")?,
+    })
+}
+
+fn exceeded(
+    connection: &Connection,
+    limits: &StoreLimits,
+    counted: &Usage,
+) -> Result<Vec<Exceeded>, StoreError> {
+    let most = |sql: &str| -> Result<u64, StoreError> {
+        let found: Option<i64> = connection
+            .query_row(sql, params![], |row| row.get(0))
+            .map_err(failure)?;
+        Ok(found.unwrap_or(0).max(0).cast_unsigned())
+    };
+    let found = [
+        ("mailboxes", limits.mailboxes, counted.mailboxes),
+        ("bytes", limits.bytes, counted.bytes()),
+        (
+            "entries_per_mailbox",
+            limits.entries_per_mailbox,
+            most("SELECT max(waiting) FROM mailboxes")?,
+        ),
+        (
+            "drops_per_mailbox",
+            limits.drops_per_mailbox,
+            most("SELECT max(drops) FROM mailboxes")?,
+        ),
+        (
+            "entries_per_drop",
+            limits.entries_per_drop,
+            most("SELECT max(waiting) FROM drops")?,
+        ),
+        (
+            "remembered_per_drop",
+            limits.remembered_per_drop,
+            most("SELECT max(remembered) FROM drops")?,
+        ),
+    ];
+    let exceeded = found.into_iter().filter(|(_, most, found)| found > most);
+    Ok(exceeded
+        .map(|(quota, most, found)| Exceeded { quota, most, found })
+        .collect())
+}
