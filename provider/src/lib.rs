@@ -61,6 +61,7 @@
 //! Sources: "The Loopix Anonymity System" (2017), sections 3 and 4 (providers, loops, Poisson
 //! traffic); single-use reply blocks: "Sphinx" (2009), section 3.2; anti-replay windows: RFC 4303.
 
+pub mod bench;
 mod check;
 mod clocks;
 mod counters;

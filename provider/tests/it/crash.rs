@@ -92,21 +92,23 @@ fn a_torn_log_loses_only_what_was_not_answered() {
     }
 }
 
-/// Kills the process that holds a store of each engine so many times, and gives what was done in all.
-fn killed(seed: u64, kills: u32) {
+/// Kills the process that holds a store of each engine so many times, and says what was done in all.
+fn killed(seed: u64, kills: u32) -> String {
+    let mut said = String::new();
     for engine in StoreEngine::ALL {
         let directory = tempfile::tempdir().unwrap();
         let mut suite = Suite::new(engine.within(directory.path(), "store"), seed);
         for _ in 0..kills {
             suite.kill_once();
         }
-        println!("{}: seed {seed}: {}", engine.as_str(), suite.counts());
+        said += &format!("{}: seed {seed}: {}\n", engine.as_str(), suite.counts());
     }
+    said
 }
 
 #[test]
 fn a_killed_process_leaves_all_that_it_answered() {
-    killed(1, 12);
+    println!("{}", killed(1, 12));
 }
 
 /// `just crash`. `SHOAL_CRASH_SEED` and `SHOAL_CRASH_KILLS` choose another run.
@@ -116,5 +118,5 @@ fn two_hundred_kills_lose_nothing() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
     let seed = number("SHOAL_CRASH_SEED").unwrap_or(20_261_129);
     let kills = number("SHOAL_CRASH_KILLS").unwrap_or(200);
-    killed(seed, u32::try_from(kills).unwrap());
+    println!("{}", killed(seed, u32::try_from(kills).unwrap()));
 }
