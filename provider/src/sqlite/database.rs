@@ -163,6 +163,11 @@ fn configure(connection: &Connection, options: &SqliteOptions) -> Result<(), Sto
     // A negative number is in KiB.
     set("cache_size", &-2048)?;
     set("journal_size_limit", &(16_i64 << 20))?;
+    // In pages: 16 MiB. An acknowledgement writes a dozen pages of a large database, so a group of them reaches SQLite's
+    // own 1000, and each group would wait for the log to be folded.
+    set("wal_autocheckpoint", &4000)?;
+    // There are more statements than rusqlite keeps by itself.
+    connection.set_prepared_statement_cache_capacity(64);
     if let Some(pages) = options.max_pages {
         set("max_page_count", &i64::from(pages))?;
     }
@@ -230,8 +235,9 @@ pub(super) fn usage(connection: &Connection) -> Result<Usage, StoreError> {
 pub(super) fn freed(connection: &Connection) -> Result<Freed, StoreError> {
     connection
         .query_row(
-            "SELECT freed_step, sum(freed) FROM mailboxes GROUP BY freed_step \
-             ORDER BY freed_step DESC LIMIT 1",
+            // Two scans, and nothing sorted: there may be millions.
+            "SELECT freed_step, sum(freed) FROM mailboxes \
+             WHERE freed_step = (SELECT max(freed_step) FROM mailboxes) GROUP BY freed_step",
             [],
             |row| {
                 let (step, count): (i64, i64) = (row.get(0)?, row.get(1)?);
