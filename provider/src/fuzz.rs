@@ -142,6 +142,39 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The checksum is right, as it is when somebody meant to.
+    #[test]
+    fn rows_out_of_order_are_no_copy() {
+        let mut rows = Rows(Vec::new());
+        let mut whole = include_bytes!("../corpus/copy/whole").as_slice();
+        copy::import(&mut rows, &mut whole, &mut |_| {}).unwrap();
+        rows.0.reverse();
+        let mut bytes = Vec::new();
+        copy::export(&rows, &mut bytes, &mut |_| {}).unwrap();
+        let read = copy::import(&mut rows, &mut bytes.as_slice(), &mut |_| {});
+        assert!(matches!(read, Err(CopyError::Damaged(_))), "{read:?}");
+    }
+
+    /// Two ways to write one record would be two copies of one store.
+    #[test]
+    fn a_record_is_written_in_one_way_only() {
+        let records = include_bytes!("../corpus/copy/records");
+        let mailbox = records.get(1..106).unwrap();
+        assert!(Record::decode(b'M', mailbox).is_ok());
+        for known in [0, 2, 0xff] {
+            let mut other = mailbox.to_vec();
+            other[32] = known;
+            assert!(Record::decode(b'M', &other).is_err(), "{known}");
+        }
+        let drop = records.get(107..196).unwrap();
+        assert!(Record::decode(b'D', drop).is_ok());
+        let mut other = drop.to_vec();
+        other[72] = 1;
+        assert!(Record::decode(b'D', &other).is_err(), "revoked, and not");
+        other[64] = 3;
+        assert!(Record::decode(b'D', &other).is_err());
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
