@@ -8,15 +8,20 @@ use super::{number, verify};
 use crate::offline::copy::CopyError;
 use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record};
 
-/// What rows do not say: how many entries there are.
-const COUNTS: &str = "
-    UPDATE drops SET
-        waiting = (SELECT count(*) FROM entries WHERE drop_id = drops.id),
-        remembered = (SELECT count(*) FROM remembered WHERE drop_id = drops.id);
-    UPDATE mailboxes SET
-        drops = (SELECT count(*) FROM drops WHERE mailbox = mailboxes.id),
-        waiting = (SELECT count(*) FROM entries WHERE mailbox = mailboxes.id),
-        remembered = (SELECT coalesce(sum(remembered), 0) FROM drops WHERE mailbox = mailboxes.id);";
+/// What rows do not say: how many entries there are. For the rows with these numbers.
+const COUNTS: [&str; 2] = [
+    "UPDATE drops SET \
+     waiting = (SELECT count(*) FROM entries WHERE drop_id = drops.id), \
+     remembered = (SELECT count(*) FROM remembered WHERE drop_id = drops.id) \
+     WHERE id >= ?1 AND id < ?2",
+    "UPDATE mailboxes SET \
+     drops = (SELECT count(*) FROM drops WHERE mailbox = mailboxes.id), \
+     waiting = (SELECT count(*) FROM entries WHERE mailbox = mailboxes.id), \
+     remembered = (SELECT coalesce(sum(remembered), 0) FROM drops WHERE mailbox = mailboxes.id) \
+     WHERE id >= ?1 AND id < ?2",
+];
+/// Rows that are counted in one statement, for which SQLite remembers all pages that it changes.
+const COUNT_ROWS: i64 = 20_000;
 
 pub(super) fn all(
     connection: &mut Connection,
@@ -39,7 +44,17 @@ pub(super) fn all(
             Record::Entry(entry) => insert_entry(&transaction, row, entry)?,
         }
     }
-    transaction.execute_batch(COUNTS).map_err(failure)?;
+    for sql in COUNTS {
+        let mut first = 1;
+        while first <= row {
+            let end = first.saturating_add(COUNT_ROWS);
+            transaction
+                .prepare_cached(sql)
+                .and_then(|mut counts| counts.execute([first, end]))
+                .map_err(failure)?;
+            first = end;
+        }
+    }
     // Ids go on after these: names are forgotten in their order.
     transaction
         .execute("DELETE FROM sqlite_sequence WHERE name = 'entries'", [])
