@@ -267,7 +267,7 @@ fn an_operator_does_what_the_page_says() {
     assert!(output.status.success(), "{}", error_of(&output));
     let words = String::from_utf8_lossy(&output.stdout);
     assert!(
-        words.contains("sound ") && words.contains("filled "),
+        words.contains("sound    moved") && words.contains("filled moved"),
         "{words}"
     );
 }

@@ -90,8 +90,8 @@ Examples:
   shoal provider store import --database /restored/mailboxes.db mailboxes.copy && shred -u mailboxes.copy
 
 The store has to be empty; it is made if there is none. All of the copy is in it afterwards, or nothing: its checksum is
-right and its rows hold together before anything counts. Meanwhile it takes up to twice the copy's size on the disk.
-Run it as the node's user, with the node stopped. Delete the copy after use.")]
+right and its rows hold together before anything counts. Meanwhile it takes up to three times the copy's size on the
+disk. Run it as the node's user, with the node stopped. Delete the copy after use.")]
 pub(in crate::cli) struct StoreImport {
     /// The copy, which `shoal provider store export` made.
     pub(in crate::cli) file: PathBuf,
