@@ -4,39 +4,44 @@ use std::fmt;
 use std::str::FromStr;
 
 use blake2::{Blake2b256, Digest};
-use shoal_packet::command::DropGrant;
-use shoal_proto::size::TOKEN_BYTES;
-use shoal_proto::{DropId, NetworkHash, NodeId};
+use shoal_packet::Sites;
+use shoal_proto::NetworkHash;
 use thiserror::Error;
 
 use crate::keys::PeerKey;
 
 const PREFIX: &str = "shoal1";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const NETWORK_BYTES: usize = 8;
 const CHECK_BYTES: usize = 4;
-const BODY_BYTES: usize = 1 + NETWORK_BYTES + 3 * 32 + TOKEN_BYTES;
+const BODY_BYTES: usize = 1 + NETWORK_BYTES + 32 + Sites::BYTES;
 const ALL_BYTES: usize = BODY_BYTES + CHECK_BYTES;
+/// An address of version 1.
+const OLD_BYTES: usize = 209;
+
+fn other_version(version: u8) -> String {
+    if version < VERSION {
+        "the address is of the version before, whose mailboxes are no more: ask its owner for a new one"
+            .to_owned()
+    } else {
+        format!("the address is of version {version}, which this program does not know; update it")
+    }
+}
 
 /// Where and how to write to somebody.
 ///
-/// As text: `shoal1` and the base58 of version 1, network 8, mailbox provider 32, drop id 32,
-/// static X25519 key 32, grant 100 (zeros for none), check value 4: about 290 characters.
-/// Whoever has it can write to its owner, until its grant ends or the owner revokes the drop id.
-/// The drop id is the same for all who have the address; one per contact takes its place with
-/// the first answer. Both stay the same over epochs until contacts have ratchets.
+/// As text: `shoal1` and the base58 of version 2, network 8, static X25519 key 32, twice provider 32
+/// and drop id 32 (zeros for no second), check value 4: about 240 characters. Whoever has it can write to
+/// its owner, until the owner revokes the drop ids or the mailboxes end. The drop ids are the same for all who
+/// have the address; those of a contact's own take their place with the first answer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     /// First bytes of the network's hash.
     pub network: [u8; NETWORK_BYTES],
-    /// Who holds the mailbox.
-    pub provider: NodeId,
-    /// Where to deposit.
-    pub drop: DropId,
     /// Whom to seal to.
     pub key: PeerKey,
-    /// The owner's permission to use the drop id, if it is not registered.
-    pub grant: Option<DropGrant>,
+    /// Where to deposit.
+    pub sites: Sites,
 }
 
 /// Why a text is not an address, and what to do.
@@ -66,8 +71,8 @@ pub enum AddressError {
     /// The check value does not fit.
     #[error("the address has a typo or is damaged; copy it anew instead of typing it")]
     Checksum,
-    /// Made by a newer program.
-    #[error("the address is of version {0}, which this program does not know; update it")]
+    /// Made by another program.
+    #[error("{}", other_version(*.0))]
     Version(u8),
     /// Its key could not protect anything.
     #[error("the address holds a key that protects nothing; do not use it, ask for another")]
@@ -118,18 +123,8 @@ impl fmt::Debug for Address {
 /// The text form.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let grant = self
-            .grant
-            .as_ref()
-            .map_or([0; TOKEN_BYTES], DropGrant::to_bytes);
-        let parts: [&[u8]; 6] = [
-            &[VERSION],
-            &self.network,
-            self.provider.as_bytes(),
-            self.drop.as_bytes(),
-            self.key.as_bytes(),
-            &grant,
-        ];
+        let sites = self.sites.to_bytes();
+        let parts: [&[u8]; 4] = [&[VERSION], &self.network, self.key.as_bytes(), &sites];
         let mut bytes = parts.concat();
         let check = check_of(&bytes);
         bytes.extend_from_slice(&check);
@@ -154,6 +149,8 @@ impl FromStr for Address {
             .split_first()
             .ok_or(AddressError::TooShort { found: 0 })?;
         match bytes.len() {
+            // Its mailbox is no more.
+            OLD_BYTES if *version == 1 => return Err(AddressError::Version(1)),
             found if found < ALL_BYTES => return Err(AddressError::TooShort { found }),
             found if found > ALL_BYTES => return Err(AddressError::TooLong),
             _ => {}
@@ -173,16 +170,11 @@ impl Address {
     fn from_body(body: &[u8]) -> Option<Self> {
         let (_, rest) = body.split_first()?;
         let (network, rest) = rest.split_first_chunk()?;
-        let (provider, rest) = rest.split_first_chunk()?;
-        let (drop, rest) = rest.split_first_chunk()?;
         let (key, rest) = rest.split_first_chunk()?;
-        let grant: &[u8; TOKEN_BYTES] = rest.try_into().ok()?;
         Some(Self {
             network: *network,
-            provider: NodeId::new(*provider),
-            drop: DropId::new(*drop),
             key: PeerKey::parse(*key).ok()?,
-            grant: DropGrant::from_token(grant),
+            sites: Sites::from_bytes(rest.try_into().ok()?),
         })
     }
 }
@@ -208,6 +200,8 @@ mod tests {
     use proptest::prelude::*;
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha20Rng;
+    use shoal_packet::DropSite;
+    use shoal_proto::{DropId, NodeId};
 
     use super::*;
     use crate::keys::ClientKeys;
@@ -217,15 +211,17 @@ mod tests {
         let keys = ClientKeys::generate(&mut rng);
         let mut bytes = [0; 32];
         rng.fill_bytes(&mut bytes);
-        let (network, provider) = (NetworkHash::new(bytes), NodeId::new([3; 32]));
-        let drop = keys.public_drop();
-        let grant = DropGrant::issue(keys.mailbox(), &network, &provider, &drop, 500_000);
+        let site = |fill| DropSite {
+            provider: NodeId::new([fill; 32]),
+            drop: DropId::new(bytes),
+        };
         Address {
-            network: Address::short_network(&network),
-            provider,
-            drop,
+            network: Address::short_network(&NetworkHash::new(bytes)),
             key: keys.public(),
-            grant: seed.is_multiple_of(2).then_some(grant),
+            sites: Sites {
+                first: site(3),
+                second: seed.is_multiple_of(2).then(|| site(4)),
+            },
         }
     }
 
@@ -276,6 +272,16 @@ mod tests {
         assert_eq!(text.parse::<Address>(), Err(AddressError::Version(9)));
     }
 
+    #[test]
+    fn one_of_the_version_before_is_refused_with_what_to_do() {
+        let mut bytes = vec![7; OLD_BYTES];
+        bytes[0] = 1;
+        let text = format!("{PREFIX}{}", bs58::encode(bytes).into_string());
+        let error = text.parse::<Address>().unwrap_err();
+        assert_eq!(error, AddressError::Version(1));
+        assert!(error.to_string().contains("ask its owner"), "{error}");
+    }
+
     proptest! {
         #[test]
         fn texts_round_trip(seed in 0u64..1000) {
@@ -283,7 +289,7 @@ mod tests {
         }
 
         #[test]
-        fn a_typo_is_noticed(seed in 0u64..10, at in 6usize..280, to in "[1-9A-Za-z]") {
+        fn a_typo_is_noticed(seed in 0u64..10, at in 6usize..230, to in "[1-9A-Za-z]") {
             let text = address(seed).to_string();
             prop_assume!(text[at..=at] != to);
             let typo = format!("{}{to}{}", &text[..at], &text[at + 1..]);

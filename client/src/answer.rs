@@ -6,6 +6,7 @@ use shoal_proto::MessageId;
 
 use crate::event::HopTrace;
 use crate::replies::{Outstanding, Purpose};
+use crate::rows::BoxId;
 
 /// An answer, once it is opened.
 pub(crate) enum Answer {
@@ -20,10 +21,10 @@ pub(crate) enum Answer {
         index: u16,
         status: ReceiptStatus,
     },
-    /// A packet of the mailbox's stream, and the way it came.
-    Stream(Box<StreamItem>, Vec<HopTrace>),
-    /// The mailbox has seen a generation that is not older.
-    Behind(u64),
+    /// A packet of a mailbox's stream, and the way it came.
+    Stream(BoxId, Box<StreamItem>, Vec<HopTrace>),
+    /// A mailbox has seen a generation that is not older.
+    Behind(BoxId, u64),
     /// It does not open.
     Corrupted,
     /// It makes no sense, or answers another question.
@@ -54,8 +55,8 @@ impl Answer {
                 index,
                 status,
             },
-            (Purpose::Stock, Ok(Reply::Stream(item))) => Self::Stream(item, block.trace),
-            (Purpose::Stock, Ok(Reply::Behind { generation })) => Self::Behind(generation),
+            (Purpose::Stock(of), Ok(Reply::Stream(item))) => Self::Stream(of, item, block.trace),
+            (Purpose::Stock(of), Ok(Reply::Behind { generation })) => Self::Behind(of, generation),
             _ => Self::Unexpected,
         }
     }

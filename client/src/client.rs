@@ -26,9 +26,9 @@ use crate::keys::{ClientKeys, PeerKey};
 use crate::mailbox::MailboxLink;
 use crate::outbox::{self, MessageStatus, Outbox, Settled};
 use crate::packets::BuildError;
-use crate::pool::SET;
+use crate::places::Places;
 use crate::replies::Purpose;
-use crate::rows::Row;
+use crate::rows::{BoxId, Row};
 use crate::schedule::Process;
 use crate::traffic::{Sent, Traffic};
 use crate::watch::{Finding, Watch};
@@ -40,8 +40,10 @@ enum Follow {
         request: u64,
         message: Box<Composed>,
     },
-    /// Something received is acknowledged.
-    Arrival { entry: u64, kept: Kept },
+    /// Something received is acknowledged, at this mailbox.
+    Arrival { of: BoxId, entry: u64, kept: Kept },
+    /// A mailbox may be written to.
+    Mailbox { of: BoxId },
 }
 
 /// The client role. See the [crate's documentation](crate) for what drives it.
@@ -50,7 +52,9 @@ pub struct Client<R> {
     traffic: Traffic<R>,
     outbox: Outbox,
     contacts: Contacts,
-    mailbox: MailboxLink,
+    places: Places,
+    /// What the user says of the entry.
+    entry: Option<NodeId>,
     inbox: Inbox,
     watch: Watch,
     desk: Desk<Follow>,
@@ -79,12 +83,13 @@ impl<R: CryptoRng> Client<R> {
         let profile = *params.profile(&config.profile).ok_or_else(unknown)?;
         let index = params.profile_index(&config.profile).ok_or_else(unknown)?;
         let mut client = Self {
-            identity: Identity::new(keys, params.chain(), &config),
+            identity: Identity::new(keys, params.chain()),
+            entry: config.entry,
             outbox: Outbox::new(&config, outbox::first_wait(&params, &profile), &mut rng),
             contacts: Contacts::default(),
-            mailbox: MailboxLink::new(index, &profile, config.mailbox_provider, &mut rng),
+            places: Places::new(index, &profile, &config),
             inbox: Inbox::new(&config, patience(&config, &params, &profile)),
-            watch: Watch::new(&config, &profile, now),
+            watch: Watch::new(now),
             desk: Desk::new(),
             counters: Counters::default(),
             traffic: Traffic::new(params, &profile, &config, rng, now),
@@ -94,12 +99,26 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
-        self.mailbox.restore(rows)?;
+        self.places.restore(rows, self.traffic.rng())?;
+        self.make_mailboxes(now);
         self.contacts.restore(rows)?;
         self.outbox.restore(rows, now)?;
         self.inbox.restore(rows, now)?;
         self.tell(now);
         Ok(())
+    }
+
+    /// Makes the mailboxes that are missing, as far as it is known where they may be.
+    fn make_mailboxes(&mut self, now: Time) {
+        let document = self.traffic.document(now);
+        let (rng, entry) = (self.traffic.rng(), self.entry.as_ref());
+        for of in self.places.make(rng, document.as_deref(), entry) {
+            if let Some(link) = self.places.get(of) {
+                // Not written to before: who forgot its key could not read what comes.
+                self.desk
+                    .persist(vec![link.saved()], Follow::Mailbox { of });
+            }
+        }
     }
 
     /// Takes in what happened. Work that was due before is done first.
@@ -112,6 +131,7 @@ impl<R: CryptoRng> Client<R> {
         match input {
             ClientInput::View(view) => {
                 self.traffic.set_view(view);
+                self.make_mailboxes(now);
                 self.start_if_ready(now);
             }
             ClientInput::Attached { entry, handle } => self.attach(now, entry, handle),
@@ -146,11 +166,23 @@ impl<R: CryptoRng> Client<R> {
         deadlines.into_iter().flatten().min()
     }
 
-    /// The address to hand out at `now`. It works before the client was ever online, because it
-    /// carries the owner's grant; its text stays the same within an hour.
+    /// The address to hand out; none before there is a mailbox. What is sent to it is refused, and tried
+    /// again, until [`Client::is_open`].
     #[must_use]
-    pub fn address(&self, now: Time) -> Address {
-        self.identity.address(now)
+    pub fn address(&self) -> Option<Address> {
+        let sites = self.places.in_address()?;
+        Some(self.identity.address_of(self.public_key(), sites))
+    }
+
+    /// Whether what is sent to the address is taken: a mailbox has confirmed it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.places.is_open()
+    }
+
+    /// The providers of the mailboxes: none, one or two.
+    pub fn mailbox_providers(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.places.providers()
     }
 
     /// How far a sent message has come; `None` if it is not remembered (any more).
@@ -190,29 +222,40 @@ impl<R: CryptoRng> Client<R> {
             keys_evicted: self.traffic.blocks_evicted(),
             outbox_fragments: self.outbox.waiting() as u64,
             reply_keys: self.traffic.blocks_out() as u64,
-            stock: u64::from(self.mailbox.stock()),
+            stock: self.of_all(|link| u64::from(link.stock())),
             unread: self.inbox.unread() as u64,
             held: self.inbox.held() as u64,
-            pending_acks: self.mailbox.pending_acks() as u64,
-            pool_unconfirmed: (self.mailbox.pool().unconfirmed() * SET) as u64,
-            pool_refused: (self.mailbox.pool().refused() * SET) as u64,
+            pending_acks: self.of_all(|link| link.pending_acks() as u64),
+            drops_unconfirmed: self.of_all(|link| link.sets().unconfirmed()),
+            drops_refused: self.of_all(|link| link.sets().refused()),
             ..self.counters
         }
+    }
+
+    fn of_all(&self, number: impl Fn(&MailboxLink) -> u64) -> u64 {
+        self.places.all().map(number).sum()
     }
 
     fn attach(&mut self, now: Time, entry: NodeId, handle: ClientHandle) {
         self.detach();
         self.traffic.attach(entry, handle);
-        let generation = self.mailbox.restart(now, self.traffic.rng());
-        self.desk.note(generation);
-        let same = entry == self.identity.mailbox_provider();
+        for link in self.places.all_mut() {
+            let (of, change) = (link.id(), link.restart(now, self.traffic.rng()));
+            let change = Vec::from_iter(change);
+            if !change.is_empty() {
+                self.desk.persist(change, Follow::Mailbox { of });
+            }
+        }
+        let same = self.places.providers().any(|provider| provider == entry);
         self.desk.hold(Alarm::EntryIsMailbox, same);
         self.start_if_ready(now);
     }
 
     fn detach(&mut self) {
         self.traffic.detach();
-        self.watch.stop();
+        for link in self.places.all_mut() {
+            link.watch_mut().stop();
+        }
         self.tell_losses();
     }
 
@@ -227,8 +270,10 @@ impl<R: CryptoRng> Client<R> {
     fn start_if_ready(&mut self, now: Time) {
         if self.traffic.start_if_ready(now) {
             self.outbox.miss(now);
-            if !self.mailbox.is_superseded() {
-                self.watch.start();
+            for link in self.places.all_mut() {
+                if !link.is_superseded() {
+                    link.watch_mut().start();
+                }
             }
             self.tell_losses();
         }
@@ -242,10 +287,12 @@ impl<R: CryptoRng> Client<R> {
                 self.tick(now, tick.process);
             }
         }
-        while let Some((message, changes)) = self.outbox.expire(now) {
-            self.counters.expired += 1;
+        while let Some((message, expired, changes)) = self.outbox.expire(now) {
             self.desk.note(changes);
-            self.desk.event(ClientEvent::Expired { message });
+            if expired {
+                self.counters.expired += 1;
+                self.desk.event(ClientEvent::Expired { message });
+            }
         }
         self.tell(now);
         if self.traffic.is_attached() && self.watch.is_due(now) {
@@ -254,10 +301,10 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn tick(&mut self, now: Time, process: Process) {
-        let (outbox, mailbox) = (&mut self.outbox, &mut self.mailbox);
+        let (outbox, places) = (&mut self.outbox, &mut self.places);
         let packet = self
             .traffic
-            .packet(now, process, outbox, mailbox, &self.identity);
+            .packet(now, process, outbox, places, &self.identity);
         match packet {
             Ok((frame, sent)) => {
                 self.desk.settle(Alarm::NoDocument);
@@ -302,26 +349,36 @@ impl<R: CryptoRng> Client<R> {
             }
             Sent::Loop => self.counters.sent_loop += 1,
             Sent::Drop => self.counters.sent_drop += 1,
-            Sent::MailboxMissing => {
+            Sent::MailboxMissing(of) => {
                 self.counters.sent_drop += 1;
-                self.desk.raise(Alarm::MailboxMissing);
+                self.mailbox_missing(of, true);
             }
-            Sent::Mailbox => {
+            Sent::Mailbox(of) => {
                 self.counters.sent_mailbox += 1;
-                self.desk.settle(Alarm::MailboxMissing);
-                self.watch.expect_stream(now);
+                self.mailbox_missing(of, false);
+                if let Some(link) = self.places.get_mut(of) {
+                    link.watch_mut().expect_stream(now);
+                }
             }
         }
     }
 
+    fn mailbox_missing(&mut self, of: BoxId, missing: bool) {
+        if let Some(link) = self.places.get_mut(of) {
+            link.set_missing(missing);
+        }
+        let any = self.places.all().any(MailboxLink::is_missing);
+        self.desk.hold(Alarm::MailboxMissing, any);
+    }
+
     fn send(&mut self, now: Time, request: u64, to: &Address, text: &[u8]) {
-        if self.mailbox.is_superseded() {
+        if self.places.is_superseded() {
             let reason = SendError::Superseded;
             return self.desk.event(ClientEvent::Refused { request, reason });
         }
         let rng = self.traffic.rng();
         let parts = (&self.identity, &mut self.outbox, &mut self.contacts);
-        match Composed::new(now, rng, parts, self.mailbox.pool(), to, text) {
+        match Composed::new(now, rng, parts, &self.places, to, text) {
             Ok((message, changes)) => {
                 if message.shares_drop() {
                     self.desk.raise(Alarm::DropIdsShared);
@@ -347,7 +404,12 @@ impl<R: CryptoRng> Client<R> {
                 self.counters.accepted += 1;
                 self.desk.event(ClientEvent::Accepted { request, message });
             }
-            Some(Follow::Arrival { entry, kept }) => self.keep(now, entry, kept),
+            Some(Follow::Arrival { of, entry, kept }) => self.keep(now, (of, entry), kept),
+            Some(Follow::Mailbox { of }) => {
+                if let Some(link) = self.places.get_mut(of) {
+                    link.set_kept();
+                }
+            }
             None => {}
         }
     }
@@ -368,7 +430,8 @@ impl<R: CryptoRng> Client<R> {
                 self.inbox.forget(&kept);
                 self.desk.raise(Alarm::Storage);
             }
-            None => self.desk.raise(Alarm::Storage),
+            // Saved again with the next connection; not written to before, if it is new.
+            Some(Follow::Mailbox { .. }) | None => self.desk.raise(Alarm::Storage),
         }
     }
 
@@ -392,8 +455,8 @@ impl<R: CryptoRng> Client<R> {
                 index,
                 status,
             } => self.receipt(message, index, status),
-            Answer::Stream(item, trace) => self.stream(now, &item, trace),
-            Answer::Behind(generation) => self.behind(now, generation),
+            Answer::Stream(of, item, trace) => self.stream(now, of, &item, trace),
+            Answer::Behind(of, generation) => self.behind(now, of, generation),
             Answer::Corrupted => self.counters.corrupted += 1,
             Answer::Unexpected => self.counters.unexpected += 1,
         }
@@ -415,51 +478,57 @@ impl<R: CryptoRng> Client<R> {
         }
     }
 
-    fn stream(&mut self, now: Time, item: &StreamItem, trace: Vec<HopTrace>) {
+    fn stream(&mut self, now: Time, of: BoxId, item: &StreamItem, trace: Vec<HopTrace>) {
         self.counters.stream_items += 1;
-        if !self.mailbox.hears(item) {
+        let Some(link) = self.places.get_mut(of) else {
+            return;
+        };
+        if !link.hears(item) {
             self.counters.unexpected += 1;
             return;
         }
+        let lost = link.watch_mut().stream_item(now, item.number);
+        let report = link.report(item);
         self.desk.settle(Alarm::NewerCopy);
-        let lost = self.watch.stream_item(now, item.number);
         self.stream_lost(lost);
         self.tell_losses();
-        let report = self.mailbox.report(item);
-        self.desk.note(report.changes);
+        self.desk.note(report.change);
         if report.refused {
             self.desk.raise(Alarm::DropIdsRefused);
-        } else if self.mailbox.pool().refused() == 0 {
+        } else if self.places.all().all(|link| link.sets().refused() == 0) {
             self.desk.settle(Alarm::DropIdsRefused);
         }
         if let Some(entry) = &item.entry {
             self.counters.stream_entries += 1;
-            self.arrive(now, entry, trace);
+            self.arrive(now, of, entry, trace);
         }
     }
 
-    /// The mailbox has seen a generation that is not older than the one of a command.
-    fn behind(&mut self, now: Time, generation: u64) {
-        match self.mailbox.follow(now, generation, self.traffic.rng()) {
+    /// A mailbox has seen a generation that is not older than the one of a command.
+    fn behind(&mut self, now: Time, of: BoxId, generation: u64) {
+        let Some(link) = self.places.get_mut(of) else {
+            return;
+        };
+        match link.follow(now, generation, self.traffic.rng()) {
             Seen::Older => {}
-            Seen::Above(change) => {
-                self.desk.note([change]);
-                self.desk.raise(Alarm::NewerCopy);
+            Seen::Above => {
                 // The stream starts anew.
-                self.watch.start();
+                link.watch_mut().start();
+                self.desk.note([link.saved()]);
+                self.desk.raise(Alarm::NewerCopy);
                 self.tell_losses();
             }
             Seen::Superseded => {
-                self.desk.raise(Alarm::Superseded);
                 // That nothing comes any more is no news.
-                self.watch.stop();
+                link.watch_mut().stop();
+                self.desk.raise(Alarm::Superseded);
                 self.tell_losses();
             }
             Seen::Absurd => self.counters.unexpected += 1,
         }
     }
 
-    fn arrive(&mut self, now: Time, entry: &StreamEntry, trace: Vec<HopTrace>) {
+    fn arrive(&mut self, now: Time, of: BoxId, entry: &StreamEntry, trace: Vec<HopTrace>) {
         let (owner, contacts) = (&self.identity, &self.contacts);
         let arrival = self.inbox.arrive(now, owner, contacts, entry, trace);
         if !matches!(arrival, Arrival::Full) {
@@ -468,26 +537,43 @@ impl<R: CryptoRng> Client<R> {
         match arrival {
             Arrival::Known => {
                 self.counters.duplicates += 1;
-                self.mailbox.acknowledge(entry.entry);
+                self.acknowledge(of, entry.entry);
             }
             Arrival::Saving => self.counters.duplicates += 1,
+            Arrival::Spare => {
+                self.counters.spare += 1;
+                self.acknowledge(of, entry.entry);
+            }
             Arrival::Full => self.desk.raise(Alarm::InboxFull),
             Arrival::ShareFull => self.desk.raise(Alarm::ShareFull),
             Arrival::Bad => {
                 self.counters.undecryptable += 1;
-                self.mailbox.acknowledge(entry.entry);
+                self.acknowledge(of, entry.entry);
+            }
+            Arrival::Spoilt { changes, kept } => {
+                self.counters.undecryptable += 1;
+                let entry = entry.entry;
+                self.desk
+                    .persist(changes, Follow::Arrival { of, entry, kept });
             }
             Arrival::New { changes, kept } => {
                 let entry = entry.entry;
-                self.desk.persist(changes, Follow::Arrival { entry, kept });
+                self.desk
+                    .persist(changes, Follow::Arrival { of, entry, kept });
             }
         }
     }
 
+    fn acknowledge(&mut self, of: BoxId, entry: u64) {
+        if let Some(link) = self.places.get_mut(of) {
+            link.acknowledge(entry);
+        }
+    }
+
     /// A fragment is on disk: the mailbox may delete it, and the user may have the message in its turn.
-    fn keep(&mut self, now: Time, entry: u64, kept: Kept) {
+    fn keep(&mut self, now: Time, (of, entry): (BoxId, u64), kept: Kept) {
         self.counters.received += u64::from(self.inbox.safe(kept));
-        self.mailbox.acknowledge(entry);
+        self.acknowledge(of, entry);
         self.tell(now);
     }
 
@@ -501,8 +587,7 @@ impl<R: CryptoRng> Client<R> {
                 changes,
             } = told;
             self.desk.note(changes);
-            let (provider, drop) = (row.reply_provider, row.reply_drop);
-            let reply_to = self.identity.address_of(key.sender, provider, drop);
+            let reply_to = self.identity.address_of(key.sender, row.reply);
             self.desk.event(ClientEvent::Received {
                 message: key.message,
                 from: key.sender,
@@ -531,12 +616,18 @@ impl<R: CryptoRng> Client<R> {
             }
             self.outcome(purpose, true);
         }
-        while let Some(finding) = self.watch.check_stream(now) {
-            match finding {
-                Finding::Lost(lost) => self.stream_lost(lost),
-                Finding::Paused => self.counters.stream_pauses += 1,
+        for link in self.places.all_mut() {
+            while let Some(finding) = link.watch_mut().check_stream(now) {
+                let counters = &mut self.counters;
+                match finding {
+                    Finding::Lost(lost) => {
+                        counters.stream_gaps = counters.stream_gaps.saturating_add(lost);
+                    }
+                    Finding::Paused => counters.stream_pauses += 1,
+                }
             }
         }
+        self.places.swap_on_alarm();
         self.traffic.sweep(now);
         self.tell_losses();
     }
@@ -551,7 +642,8 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn tell_losses(&mut self) {
-        for (alarm, holds) in self.watch.alarms() {
+        let alarms = self.watch.alarms().into_iter();
+        for (alarm, holds) in alarms.chain(self.places.alarms()) {
             self.desk.hold(alarm, holds);
         }
     }

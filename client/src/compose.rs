@@ -9,7 +9,7 @@ use crate::error::SendError;
 use crate::identity::Identity;
 use crate::keys::PeerKey;
 use crate::outbox::{Outbox, Prepared};
-use crate::pool::Pool;
+use crate::places::Places;
 use crate::rows::Change;
 
 /// A sealed message, and what it takes up until the host has answered: room in the outbox, and a
@@ -26,19 +26,22 @@ impl Composed {
         now: Time,
         rng: &mut R,
         (owner, outbox, contacts): (&Identity, &mut Outbox, &mut Contacts),
-        pool: &Pool,
+        places: &Places,
         to: &Address,
         text: &[u8],
     ) -> Result<(Self, Vec<Change>), SendError> {
         let mut message = [0; MessageId::BYTES];
         rng.fill_bytes(&mut message);
         let message = MessageId::new(message);
-        let plan = contacts.plan(&to.key, pool, rng);
-        let fragments = owner.cut(now, to, message, &plan, text)?;
+        let plan = contacts.plan(&to.key, rng);
+        let answers = places.of_contact(plan.drop).ok_or(SendError::NoMailbox)?;
+        let fragments = owner.cut(now, to, message, (&plan, &answers), text)?;
+        let first = fragments.first().ok_or(SendError::Seal)?;
+        let shape = first.shape;
         outbox.check_room(fragments.len())?;
         let seal = |fragment| owner.seal(rng, to, fragment);
         let parts = fragments.iter().map(seal).collect::<Result<_, _>>()?;
-        let prepared = outbox.prepare(now, message, parts)?;
+        let prepared = outbox.prepare(now, message, parts, shape.into())?;
         let mut changes = prepared.changes();
         changes.push(contacts.use_up(to.key, &plan));
         let composed = Self {

@@ -13,9 +13,9 @@ pub struct ClientConfig {
     /// The provider to enter by; `None` leaves the choice to whoever attaches
     /// this client.
     pub entry: Option<NodeId>,
-    /// The provider that holds the mailbox. Should not be the entry: the two together can link
-    /// the owner.
-    pub mailbox_provider: NodeId,
+    /// The providers that hold the mailboxes: one, or two of different families. None of them should be the
+    /// entry: the two together can link the owner. Empty, the default, for two that are drawn.
+    pub mailboxes: Vec<NodeId>,
     /// Name of a profile of the network parameters.
     pub profile: String,
     /// Mean of the exponential wait between attaching and the first mailbox packet, so that the
@@ -42,9 +42,6 @@ pub struct ClientConfig {
     /// After how many mean gaps of the mailbox clock without any stream packet the stream counts
     /// as paused. Default 20.
     pub pause_gaps: u32,
-    /// How long an address handed out by [`Client::address`](crate::Client::address) is good.
-    /// Default 365 days.
-    pub address_validity: Span,
     /// Bounds of everything that grows.
     pub limits: Limits,
 }
@@ -52,7 +49,8 @@ pub struct ClientConfig {
 /// Bounds of everything in a client that grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Fragments not yet stored at a mailbox, of all messages. Default 4096 (about 7 MB).
+    /// Fragments not yet stored at a mailbox, of all messages, with those of parity. Default 4096
+    /// (about 7 MB).
     pub outbox_fragments: usize,
     /// Sent messages that are stored or expired and whose state is remembered. Default 1000.
     pub sent_history: usize,
@@ -77,6 +75,10 @@ pub struct Limits {
     /// Received fragments remembered, so that each is delivered once. Beyond it, the oldest of the
     /// drop id with the most is forgotten. Default 65536.
     pub seen: usize,
+    /// Messages that were whole before all of their fragments had come, remembered so that these begin none anew
+    /// when they come: most of all, those whose second copy may lie in the other mailbox. Beyond it, the oldest of
+    /// the sender with the most is forgotten. Default 65536.
+    pub done: usize,
 }
 
 impl Default for Limits {
@@ -92,17 +94,16 @@ impl Default for Limits {
             partial_of_strangers: 1024,
             numbered_strangers: 4096,
             seen: 65_536,
+            done: 65_536,
         }
     }
 }
 
-impl ClientConfig {
-    /// The defaults, with this mailbox provider and the profile `default`.
-    #[must_use]
-    pub fn new(mailbox_provider: NodeId) -> Self {
+impl Default for ClientConfig {
+    fn default() -> Self {
         Self {
             entry: None,
-            mailbox_provider,
+            mailboxes: Vec::new(),
             profile: "default".into(),
             first_contact_mean: Span::from_secs(1),
             retry_after: None,
@@ -111,8 +112,18 @@ impl ClientConfig {
             time_to_live: Span::from_secs(7 * 86_400),
             reply_timeout: Span::from_secs(30),
             pause_gaps: 20,
-            address_validity: Span::from_secs(365 * 86_400),
             limits: Limits::default(),
+        }
+    }
+}
+
+impl ClientConfig {
+    /// The defaults, with one mailbox, at this provider.
+    #[must_use]
+    pub fn new(mailbox: NodeId) -> Self {
+        Self {
+            mailboxes: vec![mailbox],
+            ..Self::default()
         }
     }
 
@@ -120,7 +131,6 @@ impl ClientConfig {
         let positive = [
             ("retry_after", self.retry_after.unwrap_or(Span::MAX)),
             ("reply_timeout", self.reply_timeout),
-            ("address_validity", self.address_validity),
         ];
         for (field, span) in positive {
             if span == Span::ZERO {
@@ -129,6 +139,13 @@ impl ClientConfig {
                     reason: "must be longer than nothing",
                 });
             }
+        }
+        let twice = self.mailboxes.len() == 2 && self.mailboxes.first() == self.mailboxes.last();
+        if self.mailboxes.len() > 2 || twice {
+            return Err(ClientError::Config {
+                field: "mailboxes",
+                reason: "must be two different providers at most",
+            });
         }
         if self.time_to_live < Span::from_secs(1) {
             let reason = "must be a second or more";

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand::CryptoRng;
+use rand::seq::IndexedRandom as _;
+use rand::{CryptoRng, RngExt as _};
 
 use crate::error::ClientError;
 use crate::keys::PeerKey;
-use crate::pool::{Assigned, Pool};
 use crate::rows::{Change, ContactRow, Row};
+use crate::sets::CONTACT_IDS;
 use crate::table::Table;
 
 /// All contacts, by key.
@@ -22,8 +23,8 @@ pub(crate) struct Contacts {
 pub(crate) struct Plan {
     /// Its number, from 0.
     pub(crate) number: u64,
-    /// The drop id for answers; none for the one in the address.
-    pub(crate) drop: Option<u16>,
+    /// The number of the drop id for answers.
+    pub(crate) drop: u16,
     /// The contact gets a drop id that another one has as well.
     pub(crate) shared: bool,
 }
@@ -43,36 +44,30 @@ impl Contacts {
         self.rows.contains_key(contact)
     }
 
-    /// What the next message to a contact takes. A drop id stays the contact's, unless the mailbox
-    /// has refused it since.
-    pub(crate) fn plan<R: CryptoRng>(&self, contact: &PeerKey, pool: &Pool, rng: &mut R) -> Plan {
-        let known = self.rows.get(contact);
-        let number = known.map_or(0, |row| row.sequence);
-        let kept = known.and_then(|row| row.drop);
-        if let Some(drop) = kept.filter(|drop| pool.is_good(*drop)) {
+    /// What the next message to a contact takes. A drop id stays the contact's. It is drawn, so that
+    /// contacts of whom an old copy was restored meet by chance only what was given out since.
+    pub(crate) fn plan<R: CryptoRng>(&self, contact: &PeerKey, rng: &mut R) -> Plan {
+        if let Some(known) = self.rows.get(contact) {
             return Plan {
-                number,
-                drop: Some(drop),
+                number: known.sequence,
+                drop: known.drop,
                 shared: false,
             };
         }
-        let others = self.rows.iter().filter(|(key, _)| *key != contact);
-        let taken: BTreeSet<u16> = others.filter_map(|(_, row)| row.drop).collect();
-        let assigned = pool.assign(rng, &taken);
+        let taken: BTreeSet<u16> = self.rows.values().map(|row| row.drop).collect();
+        let free: Vec<u16> = (0..CONTACT_IDS).filter(|id| !taken.contains(id)).collect();
+        let own = free.choose(rng).copied();
         Plan {
-            number,
-            drop: match assigned {
-                Assigned::Own(drop) | Assigned::Shared(drop) => Some(drop),
-                Assigned::Public => None,
-            },
-            shared: matches!(assigned, Assigned::Shared(_)),
+            number: 0,
+            drop: own.unwrap_or_else(|| rng.random_range(0..CONTACT_IDS)),
+            shared: own.is_none(),
         }
     }
 
     /// Whether two contacts have the same drop id.
     pub(crate) fn share_drops(&self) -> bool {
         let mut seen = BTreeSet::new();
-        let mut drops = self.rows.values().filter_map(|row| row.drop);
+        let mut drops = self.rows.values().map(|row| row.drop);
         !drops.all(|drop| seen.insert(drop))
     }
 
@@ -101,7 +96,6 @@ impl Contacts {
 mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha20Rng;
-    use shoal_proto::NodeId;
 
     use super::*;
 
@@ -112,36 +106,37 @@ mod tests {
         PeerKey::parse(bytes).unwrap()
     }
 
-    fn plan(contacts: &Contacts, pool: &Pool) -> Plan {
-        contacts.plan(&contact(), pool, &mut ChaCha20Rng::seed_from_u64(2))
+    fn plan(contacts: &Contacts) -> Plan {
+        contacts.plan(&contact(), &mut ChaCha20Rng::seed_from_u64(2))
     }
 
     #[test]
     fn a_number_is_free_again_only_if_it_was_the_last() {
-        let pool = Pool::new(NodeId::new([1; 32]), &mut ChaCha20Rng::seed_from_u64(1));
         let mut contacts = Contacts::default();
         for number in 0..2 {
-            let plan = plan(&contacts, &pool);
+            let plan = plan(&contacts);
             assert_eq!(plan.number, number);
             contacts.use_up(contact(), &plan);
         }
         contacts.free_number(&contact(), 0);
-        assert_eq!(plan(&contacts, &pool).number, 2);
+        assert_eq!(plan(&contacts).number, 2);
         contacts.free_number(&contact(), 1);
-        assert_eq!(plan(&contacts, &pool).number, 1);
+        assert_eq!(plan(&contacts).number, 1);
     }
 
     #[test]
-    fn a_drop_id_stays_until_the_mailbox_refuses_it() {
-        let mut pool = Pool::new(NodeId::new([1; 32]), &mut ChaCha20Rng::seed_from_u64(1));
+    fn each_has_a_drop_id_of_its_own_while_there_are_some() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(2);
         let mut contacts = Contacts::default();
-        let first = plan(&contacts, &pool);
-        contacts.use_up(contact(), &first);
-        pool.settle(30, false);
-        assert_eq!(plan(&contacts, &pool).drop, first.drop);
-        // Its set is the first.
-        pool.settle(0, true);
-        let second = plan(&contacts, &pool).drop.unwrap();
-        assert!(crate::pool::numbers(30).any(|number| number == second));
+        let mut seen = BTreeSet::new();
+        for n in 0..CONTACT_IDS + 1 {
+            let keys = crate::ClientKeys::generate(rng);
+            let plan = contacts.plan(&keys.public(), rng);
+            assert_eq!(plan.shared, n == CONTACT_IDS);
+            assert_eq!(seen.insert(plan.drop), n < CONTACT_IDS);
+            contacts.use_up(keys.public(), &plan);
+            assert_eq!(contacts.plan(&keys.public(), rng).drop, plan.drop);
+        }
+        assert!(contacts.share_drops());
     }
 }

@@ -59,11 +59,13 @@ shoal_proto::counters! {
         /// Answers that make no sense: undecodable, or to another question.
         unexpected: counter "packets",
             "A provider answers what it was not asked: look for one with another version.";
-        /// Blobs that did not open, or held no fragment.
+        /// Blobs that did not open, or held no fragment; and messages whose fragments are of several.
         undecryptable: counter "items",
             "Somebody deposits rubbish under a drop id of this client.";
         /// Fragments that were here already.
         duplicates: counter "items";
+        /// Fragments of messages that were whole without them.
+        spare: counter "items";
         /// Fragments dropped with incomplete messages that did not fit.
         partial_dropped: counter "items",
             "Somebody sends parts of messages that never become whole.";
@@ -97,10 +99,10 @@ shoal_proto::counters! {
             "A minute at most, or longer while parts of what is before them come.";
         /// Now: acks that the mailbox has not confirmed.
         pending_acks: gauge "items";
-        /// Now: drop ids of the pool that the mailbox has not confirmed, however many contacts there are.
-        pool_unconfirmed: gauge "drop_ids";
-        /// Now: drop ids of the pool that the mailbox refuses.
-        pool_refused: gauge "drop_ids",
+        /// Now: drop ids that the mailboxes have not confirmed, however many contacts there are.
+        drops_unconfirmed: gauge "drop_ids";
+        /// Now: drop ids that the mailboxes refuse.
+        drops_refused: gauge "drop_ids",
             "The mailbox's provider allows too few: have the mailbox elsewhere.";
     }
 }

@@ -72,9 +72,12 @@ pub enum SendError {
     /// The address belongs to another network.
     #[error("the address belongs to another network than the one this client is on")]
     OtherNetwork,
-    /// The address' grant is over: deposits to it are refused.
-    #[error("the address has expired; ask its owner for a fresh one")]
-    AddressExpired,
+    /// There is no place for answers yet.
+    #[error(
+        "this client has no mailbox yet: it is chosen when the client has got the network's document; \
+         try again when it is online"
+    )]
+    NoMailbox,
     /// Too much is waiting to be sent.
     #[error("{waiting} packets wait to be sent already, and no more than {limit} may")]
     OutboxFull {

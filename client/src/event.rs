@@ -118,7 +118,7 @@ pub enum ClientEvent {
     Sent {
         /// The message.
         message: MessageId,
-        /// Which part, from 0.
+        /// Which part, from 0: those with text, and then those of parity.
         fragment: u16,
         /// The route to the receiver's mailbox.
         trace: Vec<HopTrace>,
@@ -189,6 +189,9 @@ pub enum Alarm {
     StreamLost(u32),
     /// The mailbox has sent nothing for longer than this.
     StreamPaused(Span),
+    /// There is one mailbox, because the network has too few providers of different families for two: what is
+    /// in it is lost with its provider.
+    OneCopy,
     /// Something could not be saved; it will be tried again when it comes again.
     Storage,
     /// As many messages as fit wait to be read; more stay at the mailbox.
@@ -232,7 +235,7 @@ impl fmt::Display for Alarm {
                  looks for another",
             ),
             Self::MailboxMissing => f.write_str(
-                "the provider of this client's mailbox is not in the network now: nothing is received \
+                "a provider of this client's mailboxes is not in the network now: nothing is received from it \
                  until it is back",
             ),
             Self::EntryIsMailbox => f.write_str(
@@ -251,13 +254,17 @@ impl fmt::Display for Alarm {
             ),
             Self::StreamLost(lost) => write!(
                 f,
-                "{lost} of the last 64 packets from the mailbox were lost: what was in them comes again"
+                "{lost} of the last 64 packets from a mailbox were lost: what was in them comes again"
             ),
             Self::StreamPaused(than) => write!(
                 f,
-                "nothing has come from the mailbox for more than {} s: its provider is down, cut off, or \
+                "nothing has come from a mailbox for more than {} s: its provider is down, cut off, or \
                  withholds",
                 than.as_secs_f64().round()
+            ),
+            Self::OneCopy => f.write_str(
+                "the network has too few providers of different families for two mailboxes: what waits in the \
+                 only one is lost if its provider is",
             ),
             Self::Storage => f.write_str(
                 "this client's state cannot be saved: look at the disk's space and the rights of its \

@@ -4,7 +4,7 @@
 use crate::address::Address;
 use crate::keys::ClientKeys;
 use crate::rows::{
-    self, ContactRow, InboxKey, InboxRow, OutboxRow, PoolRow, RetryRow, SeenKey, SentRow,
+    self, BoxId, ContactRow, InboxKey, InboxRow, MailboxRow, OutboxRow, RetryRow, SeenKey, SentRow,
 };
 
 /// Addresses: a text that parses is written the same way again.
@@ -32,11 +32,12 @@ pub fn fuzz_rows(data: &[u8]) {
         InboxKey::decode(data),
         InboxKey::decode_partial(data),
         SeenKey::decode(data),
+        BoxId::decode(data),
     );
     if let Ok(row) = ContactRow::decode(data) {
         assert_eq!(row.encode(), data);
     }
-    if let Ok(row) = PoolRow::decode(data) {
+    if let Ok(row) = MailboxRow::decode(data) {
         assert_eq!(row.encode(), data);
     }
     if let Ok(row) = RetryRow::decode(data) {

@@ -3,13 +3,6 @@
 
 use rand::{CryptoRng, RngExt as _};
 
-use crate::error::ClientError;
-use crate::rows::{self, Change, Row};
-use crate::table::Table;
-
-/// The row that the last generation is in.
-const ROW: &[u8] = b"generation";
-
 /// A client without a generation starts with one of so many.
 const START: u64 = 1 << 32;
 /// Each generation is at most so far above the one before.
@@ -36,8 +29,8 @@ pub(crate) struct Generation {
 pub(crate) enum Seen {
     /// Nothing: it is an older one.
     Older,
-    /// This client has gone on above it; to be saved.
-    Above(Change),
+    /// This client has gone on above it; the new number is to be saved.
+    Above,
     /// The mailbox listened to this client, and now to a copy that came later.
     Superseded,
     /// It is so far above that it is not believed, or it is the second time in one connection.
@@ -45,11 +38,12 @@ pub(crate) enum Seen {
 }
 
 impl Generation {
-    pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
-        for row in Row::meta(rows, ROW) {
-            self.number = rows::decode_number(&row.value).map_err(|e| row.fault(e))?;
+    /// As it was saved; 0 for none.
+    pub(crate) fn from_number(number: u64) -> Self {
+        Self {
+            number,
+            ..Self::default()
         }
-        Ok(())
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -66,15 +60,16 @@ impl Generation {
         self.superseded
     }
 
-    /// A new connection. Returns the row to save; none for a client that was superseded, which must
-    /// not take the mailbox back because its connection broke.
-    pub(crate) fn advance<R: CryptoRng>(&mut self, rng: &mut R) -> Option<Change> {
+    /// A new connection. Whether there is a new number to save; not of a client that was superseded, which
+    /// must not take the mailbox back because its connection broke.
+    pub(crate) fn advance<R: CryptoRng>(&mut self, rng: &mut R) -> bool {
         if self.superseded {
-            return None;
+            return false;
         }
         let most = if self.number == 0 { START } else { STEP };
         self.stepped = false;
-        Some(self.step_above(self.number, most, rng))
+        self.step_above(self.number, most, rng);
+        true
     }
 
     /// The mailbox has seen this generation. Of a client that it has not listened to yet: if it is not
@@ -100,12 +95,12 @@ impl Generation {
             return Seen::Absurd;
         }
         self.stepped = true;
-        Seen::Above(self.step_above(seen, STEP, rng))
+        self.step_above(seen, STEP, rng);
+        Seen::Above
     }
 
-    fn step_above<R: CryptoRng>(&mut self, number: u64, most: u64, rng: &mut R) -> Change {
+    fn step_above<R: CryptoRng>(&mut self, number: u64, most: u64, rng: &mut R) {
         self.number = number.saturating_add(rng.random_range(1..=most));
-        Change::put(Table::Meta, ROW.to_vec(), rows::encode_number(self.number))
     }
 }
 
@@ -146,7 +141,7 @@ mod tests {
         assert!(matches!(generation.follow(u64::MAX, rng), Seen::Absurd));
         assert_eq!(generation.number, own);
         // Also at the same one: two copies of one state draw the same.
-        assert!(matches!(generation.follow(own, rng), Seen::Above(_)));
+        assert!(matches!(generation.follow(own, rng), Seen::Above));
         let above = generation.number;
         assert!((own + 1..=own + STEP).contains(&above));
         // Answers to what was said before change nothing, and no further step is made.
@@ -154,7 +149,7 @@ mod tests {
         assert!(matches!(generation.follow(above, rng), Seen::Absurd));
         let _ = generation.advance(rng);
         let seen = generation.number + REACH;
-        assert!(matches!(generation.follow(seen, rng), Seen::Above(_)));
+        assert!(matches!(generation.follow(seen, rng), Seen::Above));
         assert!(generation.number > seen);
     }
     #[test]
@@ -171,7 +166,7 @@ mod tests {
         assert!(!generation.is_superseded());
         assert!(matches!(generation.follow(own + 1, rng), Seen::Superseded));
         assert!(matches!(generation.follow(own + 1, rng), Seen::Older));
-        assert!(generation.is_superseded() && generation.advance(rng).is_none());
+        assert!(generation.is_superseded() && !generation.advance(rng));
         assert_eq!(generation.number, own, "no number above the copy's is used");
     }
 }

@@ -1,12 +1,10 @@
-//! What a client is: its keys, and the drop ids that follow from them.
+//! What a client is: the key by which it is known. What its mailboxes go by is of another making.
 
 use std::fmt;
 
 use blake2::{Blake2b256, Digest};
-use ed25519_dalek::SigningKey;
 use rand::CryptoRng;
 use shoal_packet::SphinxPublic;
-use shoal_proto::{DropId, MailboxId};
 use subtle::ConstantTimeEq;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
@@ -55,41 +53,42 @@ impl fmt::Display for PeerKey {
     }
 }
 
-/// The secrets of a client: the static X25519 key that seals and opens messages, the Ed25519 key
-/// that owns the mailbox, and the secret that drop ids are derived from. Wiped when dropped.
+/// The secret of a client: the static X25519 key that seals and opens messages. Wiped when dropped. The keys of
+/// its mailboxes are drawn anew for each, and are in its rows.
 pub struct ClientKeys {
     sealing: StaticSecret,
-    mailbox: SigningKey,
-    drops: Zeroizing<[u8; 32]>,
 }
 
-const MAGIC: &[u8; 8] = b"shoalck1";
+const MAGIC: &[u8; 8] = b"shoalck2";
+const BEFORE: &[u8; 8] = b"shoalck1";
 const CHECK_BYTES: usize = 8;
 
 impl ClientKeys {
-    /// Bytes of [`ClientKeys::to_bytes`]: magic 8, three keys of 32, check 8.
-    pub const BYTES: usize = 8 + 96 + CHECK_BYTES;
+    /// Bytes of [`ClientKeys::to_bytes`]: magic 8, key 32, check 8.
+    pub const BYTES: usize = 8 + 32 + CHECK_BYTES;
 
-    /// Fresh keys.
+    /// A fresh key.
     #[must_use]
     pub fn generate<R: CryptoRng>(rng: &mut R) -> Self {
-        let mut draw = || {
-            let mut secret = Zeroizing::new([0; 32]);
-            rng.fill_bytes(secret.as_mut_slice());
-            secret
-        };
+        let mut secret = Zeroizing::new([0; 32]);
+        rng.fill_bytes(secret.as_mut_slice());
         Self {
-            sealing: StaticSecret::from(*draw()),
-            mailbox: SigningKey::from_bytes(&draw()),
-            drops: draw(),
+            sealing: StaticSecret::from(*secret),
         }
     }
 
     /// From what [`ClientKeys::to_bytes`] gave.
     ///
     /// # Errors
-    /// [`ClientError::Keys`] for another length, another kind of file, or a damaged one.
+    /// [`ClientError::Keys`] for another length, another kind of file, one of the version before, or a
+    /// damaged one.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ClientError> {
+        if bytes.starts_with(BEFORE) {
+            return Err(ClientError::Keys(
+                "it is of the version before, whose mailboxes are no more: make a client anew with \
+                 `shoal client init`, and give its address to your contacts",
+            ));
+        }
         let bytes: &[u8; Self::BYTES] = bytes
             .try_into()
             .map_err(|_| ClientError::Keys("it has not the length of one"))?;
@@ -104,27 +103,20 @@ impl ClientKeys {
                 "it is of another kind or a newer version",
             ));
         };
-        let part = |at: usize| {
-            let mut key = Zeroizing::new([0; 32]);
-            key.copy_from_slice(&body[at..at + 32]);
-            key
-        };
+        let mut secret = Zeroizing::new([0; 32]);
+        secret.copy_from_slice(body);
         Ok(Self {
-            sealing: StaticSecret::from(*part(0)),
-            mailbox: SigningKey::from_bytes(&part(32)),
-            drops: part(64),
+            sealing: StaticSecret::from(*secret),
         })
     }
 
-    /// For a file that only the owner can read. Layout: magic, sealing key, mailbox key, drop
-    /// secret, check value over all before it.
+    /// For a file that only the owner can read. Layout: magic, sealing key, check value over all
+    /// before it.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(Self::BYTES));
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(self.sealing.as_bytes());
-        bytes.extend_from_slice(self.mailbox.as_bytes());
-        bytes.extend_from_slice(self.drops.as_slice());
         let check = check_of(&bytes);
         bytes.extend_from_slice(&check);
         bytes
@@ -136,35 +128,8 @@ impl ClientKeys {
         PeerKey(PublicKey::from(&self.sealing).to_bytes())
     }
 
-    /// The mailbox that these keys own.
-    pub(crate) fn mailbox_id(&self) -> MailboxId {
-        MailboxId::new(self.mailbox.verifying_key().to_bytes())
-    }
-
     pub(crate) fn sealing(&self) -> &StaticSecret {
         &self.sealing
-    }
-
-    pub(crate) fn mailbox(&self) -> &SigningKey {
-        &self.mailbox
-    }
-
-    /// The drop id in the address that this client hands out.
-    pub(crate) fn public_drop(&self) -> DropId {
-        self.derive(&[0])
-    }
-
-    /// The drop id of this number in the pool for contacts' answers.
-    pub(crate) fn pool_drop(&self, number: u16) -> DropId {
-        let [high, low] = number.to_be_bytes();
-        self.derive(&[1, high, low])
-    }
-
-    fn derive(&self, purpose: &[u8]) -> DropId {
-        let mut hash = Blake2b256::new_with_prefix(b"shoal drop id 2");
-        hash.update(self.drops.as_slice());
-        hash.update(purpose);
-        DropId::new(hash.finalize().into())
     }
 }
 
@@ -195,18 +160,13 @@ mod tests {
         let bytes = keys.to_bytes();
         let again = ClientKeys::from_bytes(&bytes).unwrap();
         assert_eq!(again.public(), keys.public());
-        assert_eq!(again.mailbox_id(), keys.mailbox_id());
-        assert_eq!(again.public_drop(), keys.public_drop());
     }
 
     #[test]
-    fn drop_ids_differ_by_number_and_client() {
-        let (a, b) = (keys(1), keys(2));
-        assert_ne!(a.pool_drop(0), a.pool_drop(1));
-        assert_ne!(a.pool_drop(0), a.pool_drop(256));
-        assert_ne!(a.pool_drop(0), b.pool_drop(0));
-        assert_ne!(a.pool_drop(0), a.public_drop());
-        assert_eq!(a.pool_drop(7), keys(1).pool_drop(7));
+    fn a_file_of_the_version_before_is_refused_with_what_to_do() {
+        let old = [&b"shoalck1"[..], &[7; 104]].concat();
+        let error = ClientKeys::from_bytes(&old).err().unwrap();
+        assert!(error.to_string().contains("client init"), "{error}");
     }
 
     #[test]

@@ -12,15 +12,16 @@
 //! acknowledged or told. After a restart, give [`Client::new`] the rows.
 //!
 //! # What it promises
-//! - An accepted message is not lost: its fragments are sent again, over fresh routes, until each
-//!   is stored at the receiver's mailbox or the time to live has passed.
+//! - An accepted message is not lost: its fragments are sent again, over fresh routes, until as many
+//!   as it takes are stored at the receiver's mailbox or the time to live has passed. Of a message of
+//!   several that is any as many as have text, of these and some of parity.
 //! - A message is told of at least once and, within one run, at most once; it is written by whom
 //!   it says.
 //! - A first wait, exponential with the mean [`ClientConfig::first_contact_mean`], lies between
 //!   attaching and the first mailbox packet.
 //!
 //! # What it does not promise yet
-//! - Drop ids, in the address and for contacts, stay the same over epochs: they will be rotated.
+//! - Mailboxes, and with them drop ids, stay the same for good: they will move once a month.
 //! - Sealing is Noise X: who steals a receiver's key reads what was recorded before. A double
 //!   ratchet comes in its place.
 //! - A message that is stored says nothing of being read.
@@ -40,7 +41,7 @@
 //! let config = ClientConfig::new(NodeId::new([7; 32]));
 //! let keys = ClientKeys::generate(&mut rng);
 //! let bob = Client::new(params.clone(), config.clone(), keys, rng.clone(), &[], now)?;
-//! let address: Address = bob.address(now).to_string().parse()?;
+//! let address: Address = bob.address().ok_or("no mailbox")?.to_string().parse()?;
 //!
 //! let keys = ClientKeys::generate(&mut rng);
 //! let mut alice = Client::new(params, config, keys, rng, &[], now)?;
@@ -75,11 +76,12 @@ mod keys;
 mod mailbox;
 mod outbox;
 mod packets;
-mod pool;
+mod places;
 mod replies;
 mod rows;
 mod schedule;
 mod seal;
+mod sets;
 mod table;
 mod traffic;
 mod watch;
@@ -94,4 +96,5 @@ pub use keys::{ClientKeys, PeerKey};
 pub use outbox::{Hindrance, MessageStatus};
 pub use rows::{Change, MessageState, Row};
 pub use shoal_packet::fragment::MAX_TEXT_BYTES;
+pub use shoal_packet::{DropSite, Sites};
 pub use table::{Table, UnknownTable};

@@ -3,16 +3,20 @@
 
 use std::collections::BTreeMap;
 
+use blake2::{Blake2b256, Digest};
+use ed25519_dalek::SigningKey;
 use rand::CryptoRng;
+use shoal_packet::DropSite;
 use shoal_packet::command::{DropChange, MAX_ACKS, StreamItem};
-use shoal_proto::{Epoch, NodeId, Span, Time};
-use shoal_topology::{NetworkParameters, Profile, View};
+use shoal_proto::{Epoch, MailboxId, NodeId, Span, Time};
+use shoal_topology::{NetworkParameters, View};
+use zeroize::Zeroizing;
 
-use crate::error::ClientError;
 use crate::generation::{Generation, Seen};
-use crate::keys::ClientKeys;
-use crate::pool::{self, Pool};
-use crate::rows::{Change, Row};
+use crate::rows::{BoxId, Change, MailboxRow};
+use crate::sets::Sets;
+use crate::table::Table;
+use crate::watch::BoxWatch;
 
 /// Acks remembered. Beyond that the oldest are forgotten: the mailbox pushes those entries again.
 const MAX_PENDING_ACKS: usize = 4096;
@@ -28,61 +32,136 @@ struct InFlight {
 #[derive(Default)]
 pub(crate) struct Report {
     /// What is to be saved.
-    pub(crate) changes: Vec<Change>,
+    pub(crate) change: Option<Change>,
     /// It has just refused drop ids.
     pub(crate) refused: bool,
 }
 
 /// What one mailbox packet says beside its reply blocks.
 pub(crate) struct Commands {
-    /// Index of the profile, which names the rate of the mailbox's clock.
-    pub(crate) profile: u8,
     pub(crate) generation: u64,
     pub(crate) counter: u64,
     pub(crate) acks: Vec<u64>,
     pub(crate) drops: Vec<DropChange>,
 }
 
-/// The owner's side of a mailbox.
+/// The owner's side of a mailbox. Nothing that goes by its key, or by its drop ids, leads to another.
 pub(crate) struct MailboxLink {
-    profile: u8,
-    /// Packets per second that the mailbox sends in the mean.
-    clock: f64,
+    id: BoxId,
+    provider: NodeId,
+    seed: Zeroizing<[u8; 32]>,
+    key: SigningKey,
     generation: Generation,
     counter: u64,
     /// Entries to acknowledge, with the counter of the packet that last did (0 for none).
     acks: BTreeMap<u64, u64>,
-    pool: Pool,
+    sets: Sets,
     in_flight: BTreeMap<u64, InFlight>,
     stock: u16,
     /// The epoch that reply blocks are stocked for once its switch is near.
     ahead: Option<Epoch>,
+    watch: BoxWatch,
+    /// Its provider was not in the document when it was last written to.
+    missing: bool,
+    /// It is on disk: what is sent to it is not lost with this process.
+    kept: bool,
 }
 
 impl MailboxLink {
-    /// For the profile of this index, at this provider.
+    /// As it was saved, or made.
     pub(crate) fn new<R: CryptoRng>(
-        index: u8,
-        profile: &Profile,
-        provider: NodeId,
+        id: BoxId,
+        row: MailboxRow,
+        watch: BoxWatch,
         rng: &mut R,
     ) -> Self {
+        let key = SigningKey::from_bytes(&derive(&row.seed, b"key"));
+        let mailbox = MailboxId::new(key.verifying_key().to_bytes());
+        let secrets = [b"ids for strangers", b"ids for contacts."].map(|of| *derive(&row.seed, of));
         Self {
-            profile: index,
-            clock: profile.mailbox_clock,
-            generation: Generation::default(),
+            id,
+            provider: row.provider,
+            seed: row.seed,
+            key,
+            generation: Generation::from_number(row.generation),
             counter: 0,
             acks: BTreeMap::new(),
-            pool: Pool::new(provider, rng),
+            sets: Sets::new(mailbox, secrets, row.states, rng),
             in_flight: BTreeMap::new(),
             stock: 0,
             ahead: None,
+            watch,
+            missing: false,
+            kept: false,
         }
     }
 
-    pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
-        self.generation.restore(rows)?;
-        self.pool.restore(rows)
+    /// The row to save.
+    pub(crate) fn saved(&self) -> Change {
+        let row = MailboxRow {
+            provider: self.provider,
+            seed: self.seed.clone(),
+            generation: self.generation.number(),
+            states: self.sets.states(),
+        };
+        Change::put(Table::Mailbox, self.id.encode(), row.encode())
+    }
+
+    pub(crate) fn id(&self) -> BoxId {
+        self.id
+    }
+
+    /// Who holds it.
+    pub(crate) fn provider(&self) -> NodeId {
+        self.provider
+    }
+
+    /// What its owner signs with.
+    pub(crate) fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// Where strangers write to.
+    pub(crate) fn in_address(&self) -> DropSite {
+        self.site(self.sets.in_address())
+    }
+
+    /// Where the contact of this number writes to.
+    pub(crate) fn of_contact(&self, number: u16) -> DropSite {
+        self.site(self.sets.of_contact(number))
+    }
+
+    fn site(&self, drop: shoal_proto::DropId) -> DropSite {
+        let provider = self.provider;
+        DropSite { provider, drop }
+    }
+
+    pub(crate) fn sets(&self) -> &Sets {
+        &self.sets
+    }
+
+    pub(crate) fn watch(&self) -> &BoxWatch {
+        &self.watch
+    }
+
+    pub(crate) fn watch_mut(&mut self) -> &mut BoxWatch {
+        &mut self.watch
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    pub(crate) fn set_kept(&mut self) {
+        self.kept = true;
+    }
+
+    pub(crate) fn is_missing(&self) -> bool {
+        self.missing
+    }
+
+    pub(crate) fn set_missing(&mut self, missing: bool) {
+        self.missing = missing;
     }
 
     /// Whether it is of the stream that the mailbox sends to this connection: then the mailbox listens.
@@ -111,21 +190,16 @@ impl MailboxLink {
         self.acks.len()
     }
 
-    /// The drop ids for contacts.
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
     /// A new connection: the reply blocks at the mailbox lead to the old one. Returns the row to save.
     pub(crate) fn restart<R: CryptoRng>(&mut self, now: Time, rng: &mut R) -> Option<Change> {
         self.begin(now);
-        self.generation.advance(rng)
+        self.generation.advance(rng).then(|| self.saved())
     }
 
     /// The mailbox has seen this generation.
     pub(crate) fn follow<R: CryptoRng>(&mut self, now: Time, seen: u64, rng: &mut R) -> Seen {
         let follows = self.generation.follow(seen, rng);
-        if matches!(follows, Seen::Above(_)) {
+        if matches!(follows, Seen::Above) {
             self.begin(now);
         }
         follows
@@ -137,7 +211,7 @@ impl MailboxLink {
         self.stock = 0;
         self.ahead = None;
         self.acks.values_mut().for_each(|last| *last = 0);
-        self.pool.restart(now);
+        self.sets.restart(now);
     }
 
     /// The entry is safely here.
@@ -148,9 +222,9 @@ impl MailboxLink {
         }
     }
 
-    /// What the next packet says: what was said the longest ago goes first. One set of the
-    /// pool at most, so that a packet has four changes or none.
-    pub(crate) fn next_commands(&mut self, now: Time, keys: &ClientKeys) -> Commands {
+    /// What the next packet says: what was said the longest ago goes first. One set of drop ids at most, so
+    /// that it is known which was refused.
+    pub(crate) fn next_commands(&mut self, now: Time) -> Commands {
         self.counter += 1;
         let counter = self.counter;
         let mut waiting: Vec<(u64, u64)> = self
@@ -164,9 +238,9 @@ impl MailboxLink {
         for entry in &acks {
             self.acks.insert(*entry, counter);
         }
-        let set = self.pool.say(now, counter);
-        let numbers = set.into_iter().flat_map(pool::numbers);
-        let drops = numbers.map(|number| DropChange::Register(keys.pool_drop(number)));
+        let set = self.sets.say(now, counter);
+        let drops = set.and_then(|set| self.sets.set(set)).cloned();
+        let drops = drops.map(DropChange::Register).into_iter().collect();
         let said = InFlight {
             acks: acks.clone(),
             set,
@@ -176,11 +250,10 @@ impl MailboxLink {
             self.in_flight.pop_first();
         }
         Commands {
-            profile: self.profile,
             generation: self.generation.number(),
             counter,
             acks,
-            drops: drops.collect(),
+            drops,
         }
     }
 
@@ -208,9 +281,9 @@ impl MailboxLink {
             // Of one that is too far back to tell, the set is said again.
             let settled = said.set.zip(window_refused(item, counter));
             if let Some((set, refused)) = settled
-                && let Some(change) = self.pool.settle(set, refused)
+                && self.sets.settle(set, refused)
             {
-                report.changes.push(change);
+                report.change = Some(self.saved());
                 report.refused |= refused;
             }
         }
@@ -220,11 +293,13 @@ impl MailboxLink {
     /// The epoch to stock reply blocks for: the one in force, until the switch to the next is
     /// nearer than the time for which a block made now would lie at the mailbox and travel. From
     /// then on the next one, for good: the older blocks, spent first, last until the switch.
+    /// `clock` is how many packets a second the mailbox sends in the mean.
     pub(crate) fn stock_epoch(
         &mut self,
         params: &NetworkParameters,
         view: &View,
         now: Time,
+        clock: f64,
     ) -> Option<Epoch> {
         let in_force = view.current(params, now)?.epoch();
         let next = params.epoch_at(now).next();
@@ -232,8 +307,8 @@ impl MailboxLink {
             self.ahead = None;
         }
         if self.ahead.is_none() && view.documents.contains_key(&next) {
-            let lies = if self.clock > 0.0 {
-                f64::from(self.stock) / self.clock
+            let lies = if clock > 0.0 {
+                f64::from(self.stock) / clock
             } else {
                 0.0
             };
@@ -244,6 +319,14 @@ impl MailboxLink {
         }
         Some(self.ahead.unwrap_or(in_force))
     }
+}
+
+/// What follows from a mailbox's seed for one purpose.
+fn derive(seed: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+    let hash = Blake2b256::new_with_prefix(b"shoal mailbox 1")
+        .chain_update(seed)
+        .chain_update(purpose);
+    Zeroizing::new(hash.finalize().into())
 }
 
 /// Longer than nearly every way to the mailbox and back: seven hops with a delay and two waits at
@@ -279,6 +362,7 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
 
     use super::*;
+    use crate::rows::SetState;
 
     const NOW: Time = Time::from_micros(1);
 
@@ -287,9 +371,15 @@ mod tests {
     }
 
     fn link() -> MailboxLink {
-        let params = NetworkParameters::example();
-        let profile = params.profiles.values().next().unwrap();
-        let mut link = MailboxLink::new(0, profile, NodeId::new([1; 32]), &mut rng());
+        let id = BoxId { place: 0, copy: 0 };
+        let row = MailboxRow {
+            provider: NodeId::new([1; 32]),
+            seed: Zeroizing::new([2; 32]),
+            generation: 0,
+            states: [SetState::Unknown; 2],
+        };
+        let watch = BoxWatch::new(Span::from_secs(30), Span::from_secs(10));
+        let mut link = MailboxLink::new(id, row, watch, &mut rng());
         let _ = link.restart(NOW, &mut rng());
         link
     }
@@ -321,18 +411,17 @@ mod tests {
 
     #[test]
     fn acks_repeat_in_turn_until_reported() {
-        let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(1));
         let mut link = link();
         (0..30).for_each(|entry| link.acknowledge(entry));
-        let first = link.next_commands(NOW, &keys);
+        let first = link.next_commands(NOW);
         assert_eq!((first.counter, first.acks.len()), (1, MAX_ACKS));
-        let second = link.next_commands(NOW, &keys);
+        let second = link.next_commands(NOW);
         assert!((24..30).all(|entry| second.acks.contains(&entry)));
         // Only the second was received.
         link.report(&item(&link, 2, 0));
         assert_eq!(link.pending_acks(), 30 - MAX_ACKS);
         assert_eq!(link.stock(), 7);
-        let third = link.next_commands(NOW, &keys);
+        let third = link.next_commands(NOW);
         assert!(third.acks.iter().all(|entry| !second.acks.contains(entry)));
         // A report about another generation says nothing.
         let _ = link.restart(NOW, &mut rng());
@@ -351,22 +440,37 @@ mod tests {
 
     #[test]
     fn a_set_is_settled_by_the_packet_that_named_it() {
-        let keys = ClientKeys::generate(&mut rng());
         let mut link = link();
-        let sets = crate::rows::SETS;
-        (0..3).for_each(|_| drop(link.next_commands(NOW, &keys)));
-        // The first and the last were received, and of the last something was refused.
+        let said: Vec<_> = (0..3).map(|_| link.next_commands(NOW).drops).collect();
+        assert!(said[0] == said[2] && said[0] != said[1]);
+        // The second alone was received, and refused.
         let report = link.report(&StreamItem {
             refused_bits: 0b1,
-            ..item(&link, 3, 0b10)
+            ..item(&link, 2, 0)
         });
-        assert_eq!((report.changes.len(), report.refused), (2, true));
-        assert_eq!(
-            (link.pool.unconfirmed(), link.pool.refused()),
-            (sets - 2, 1)
-        );
-        // The second goes before those that were never said only when its turn has come.
-        let next = link.next_commands(NOW, &keys).drops;
-        assert_eq!(next[0], DropChange::Register(keys.pool_drop(3 * 4)));
+        assert!(report.change.is_some() && report.refused);
+        assert_eq!((link.sets.unconfirmed(), link.sets.refused()), (64, 256));
+        assert_eq!(link.next_commands(NOW).drops, said[0]);
+    }
+
+    #[test]
+    fn a_mailbox_is_the_same_after_a_restart_and_no_other_is_like_it() {
+        let mut first = link();
+        let change = first.saved();
+        let row = MailboxRow::decode(&change.value.unwrap()).unwrap();
+        assert_eq!(row.generation, first.generation.number());
+        let watch = || BoxWatch::new(Span::from_secs(30), Span::from_secs(10));
+        let again = MailboxLink::new(first.id, row.clone(), watch(), &mut rng());
+        assert_eq!(again.key, first.key);
+        assert_eq!(again.of_contact(7).drop, first.of_contact(7).drop);
+        assert_ne!(first.of_contact(0).drop, first.in_address().drop);
+        let other = MailboxRow {
+            seed: Zeroizing::new([3; 32]),
+            ..row
+        };
+        let other = MailboxLink::new(first.id, other, watch(), &mut rng());
+        assert_ne!(other.key, first.key);
+        assert_ne!(other.of_contact(7).drop, first.of_contact(7).drop);
+        let _ = first.restart(NOW, &mut rng());
     }
 }

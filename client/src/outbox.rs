@@ -10,6 +10,10 @@
 //! follow each other at one wait, which is the same for everybody of a profile ([`first_wait`]): a
 //! wait measured from receipts would let a mailbox steer it. Then the wait doubles, so that what
 //! cannot be stored leaves the slots to the rest.
+//!
+//! A message is stored when as many of its fragments are as have text, whichever they are. What of it is parity
+//! for the same provider is tried no more then: that is all that a receipt does to others. What is the second
+//! copy, for another provider, is tried on, until it is stored as well or the message's time is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -17,6 +21,7 @@ use std::ops::Bound;
 use rand::{CryptoRng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::command::ReceiptStatus;
+use shoal_packet::fragment::{Copies, Shape};
 use shoal_proto::{MessageId, Span, Time};
 use shoal_topology::{NetworkParameters, Profile};
 
@@ -52,6 +57,26 @@ pub enum Hindrance {
     NoAnswer,
 }
 
+/// How much of a message has to be stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Needed {
+    fragments: u16,
+    /// How many more there are.
+    more: u16,
+    /// These are for another provider.
+    both: bool,
+}
+
+impl From<Shape> for Needed {
+    fn from(shape: Shape) -> Self {
+        Self {
+            fragments: shape.count(),
+            more: shape.extra(),
+            both: shape.copies() == Copies::Two,
+        }
+    }
+}
+
 /// A sealed message that waits to be saved. The outbox keeps room for it.
 pub(crate) struct Prepared {
     message: MessageId,
@@ -85,9 +110,9 @@ pub struct MessageStatus {
     pub accepted_at: Time,
     /// When it is given up.
     pub expires: Time,
-    /// Its fragments.
+    /// How many of its fragments have to be stored: as many as have text, of these and those of parity.
     pub fragments: u16,
-    /// Fragments of it on the disk of the receiver's mailbox.
+    /// Of that many, those on the disk of the receiver's mailbox.
     pub stored: u16,
     /// What keeps it from being stored; none while nothing is known to, and once it is over.
     pub hindrance: Option<Hindrance>,
@@ -109,6 +134,17 @@ pub(crate) enum Settled {
     Fragment(Vec<Change>),
     /// With it, the message is.
     Message(Vec<Change>),
+}
+
+/// What goes before what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// It never left.
+    New,
+    /// It was tried, a few times.
+    Again,
+    /// It was tried often, or is the second copy of a message that is stored.
+    Late,
 }
 
 /// Sent messages in the order of their acceptance.
@@ -176,13 +212,16 @@ impl Outbox {
         now: Time,
         message: MessageId,
         parts: Vec<OutboxRow>,
+        needed: Needed,
     ) -> Result<Prepared, SendError> {
         let row = SentRow {
             order: self.next_order,
             accepted_at: now,
             expires: now + self.time_to_live,
-            fragments: u16::try_from(parts.len()).map_err(|_| SendError::Seal)?,
+            fragments: needed.fragments,
             state: MessageState::Queued,
+            more: needed.more,
+            both: needed.both,
         };
         self.next_order += 1;
         self.prepared += parts.len();
@@ -293,27 +332,30 @@ impl Outbox {
     }
 
     /// The fragment whose turn it is: messages take turns, so that a long one holds up nobody,
-    /// and within a message the first that is due goes first. What was often tried in vain waits for
-    /// what was not, but for one turn in four.
+    /// and within a message what never left goes before what did, text before parity: it is news to the
+    /// receiver, where another try may be none. For the same reason what never left goes before all tries
+    /// again, and these before what was often tried in vain and before the second copy of what is stored: a
+    /// provider that is gone must not take the slots of one that is there. Of four turns one is for the
+    /// latter first, so that it does not wait for ever.
     pub(crate) fn next_due(&self, now: Time) -> Option<Due> {
-        let fresh = || self.due(now, |tries| tries < QUICK_TRIES);
-        let stale = || self.due(now, |tries| tries >= QUICK_TRIES);
-        match self.turns % 4 {
-            3 => stale().or_else(fresh),
-            _ => fresh().or_else(stale),
-        }
+        let order = match self.turns % 4 {
+            3 => [Class::Late, Class::New, Class::Again],
+            _ => [Class::New, Class::Again, Class::Late],
+        };
+        order.into_iter().find_map(|class| self.due(now, class))
     }
 
-    fn due(&self, now: Time, tried: fn(u32) -> bool) -> Option<Due> {
+    fn due(&self, now: Time, class: Class) -> Option<Due> {
         let after = self
             .by_order
             .range((Bound::Excluded(self.served), Bound::Unbounded));
         let before = self.by_order.range(..=self.served);
         after.chain(before).find_map(|(_, outgoing)| {
-            let (index, part) = outgoing
-                .parts
-                .iter()
-                .find(|(_, part)| part.retry.due <= now && tried(part.retry.tries))?;
+            let is_due =
+                |part: &Part| part.retry.due <= now && outgoing.class(&part.retry) == class;
+            let parts = outgoing.parts.iter().filter(|(_, part)| is_due(part));
+            let (index, part) =
+                parts.min_by_key(|(index, part)| (part.retry.tries > 0, **index))?;
             Some(Due {
                 message: outgoing.message,
                 index: *index,
@@ -422,13 +464,23 @@ impl Outbox {
         outgoing.hindrance = None;
         self.waiting -= 1;
         let mut changes = deletions(message, index).to_vec();
-        if !outgoing.parts.is_empty() {
-            return Settled::Fragment(changes);
+        let enough = outgoing.parts.len() <= usize::from(outgoing.row.more);
+        let news = enough && outgoing.row.state != MessageState::Stored;
+        if news {
+            if !outgoing.row.both {
+                // The receiver needs none of the rest.
+                let rest = std::mem::take(&mut outgoing.parts);
+                self.waiting -= rest.len();
+                changes.extend(rest.keys().flat_map(|index| deletions(message, *index)));
+            }
+            outgoing.row.state = MessageState::Stored;
+            changes.push(outgoing.change());
         }
-        outgoing.row.state = MessageState::Stored;
-        changes.push(outgoing.change());
         changes.extend(self.forget_old());
-        Settled::Message(changes)
+        match news {
+            true => Settled::Message(changes),
+            false => Settled::Fragment(changes),
+        }
     }
 
     /// The earliest instant at which a message is given up.
@@ -436,21 +488,24 @@ impl Outbox {
         self.open().map(|outgoing| outgoing.row.expires).min()
     }
 
-    /// Gives up one message whose time is over.
-    pub(crate) fn expire(&mut self, now: Time) -> Option<(MessageId, Vec<Change>)> {
+    /// Gives up one message whose time is over, or the second copy of one; whether nothing of it was stored in time.
+    pub(crate) fn expire(&mut self, now: Time) -> Option<(MessageId, bool, Vec<Change>)> {
         let message = self
             .open()
             .find(|outgoing| outgoing.row.expires <= now)?
             .message;
         let outgoing = self.by_order.get_mut(self.orders.get(&message)?)?;
         let parts = std::mem::take(&mut outgoing.parts);
-        outgoing.row.state = MessageState::Expired;
+        let expired = outgoing.row.state != MessageState::Stored;
+        if expired {
+            outgoing.row.state = MessageState::Expired;
+        }
         outgoing.hindrance = None;
         let mut changes = vec![outgoing.change()];
         self.waiting -= parts.len();
         changes.extend(parts.keys().flat_map(|index| deletions(&message, *index)));
         changes.extend(self.forget_old());
-        Some((message, changes))
+        Some((message, expired, changes))
     }
 
     /// What waits to be tried waits as long as before. A message's end stays: it is a date.
@@ -548,8 +603,19 @@ impl Prepared {
 }
 
 impl Outgoing {
+    /// What a part of it is to those of all others.
+    fn class(&self, retry: &RetryRow) -> Class {
+        let stored = self.row.state == MessageState::Stored;
+        match retry.tries {
+            0 => Class::New,
+            tries if tries >= QUICK_TRIES || stored => Class::Late,
+            _ => Class::Again,
+        }
+    }
+
     fn finished(&self) -> bool {
-        matches!(self.row.state, MessageState::Stored | MessageState::Expired)
+        self.parts.is_empty()
+            && matches!(self.row.state, MessageState::Stored | MessageState::Expired)
     }
 
     fn change(&self) -> Change {
@@ -558,6 +624,10 @@ impl Outgoing {
 
     /// What keeps it from being stored is this now; whether that is news.
     fn hinder(&mut self, by: Option<Hindrance>) -> bool {
+        // The receiver has it, or will: that the other copy has not come is no news to the sender.
+        if self.row.state == MessageState::Stored {
+            return false;
+        }
         let news = by.is_some() && by != self.hindrance;
         self.hindrance = by;
         news
@@ -567,7 +637,10 @@ impl Outgoing {
         let waiting = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
         let stored = match self.row.state {
             MessageState::Expired => 0,
-            _ => self.row.fragments.saturating_sub(waiting),
+            MessageState::Stored => self.row.fragments,
+            _ => (self.row.fragments.saturating_add(self.row.more))
+                .saturating_sub(waiting)
+                .min(self.row.fragments),
         };
         MessageStatus {
             message: self.message,
@@ -599,7 +672,6 @@ mod tests {
         OutboxRow {
             provider: NodeId::new([1; 32]),
             drop: DropId::new([2; 32]),
-            grant: None,
             deposit: MessageId::new([number; 16]),
             blob: Box::new(Blob::from_bytes(&[0; BLOB_BYTES]).unwrap()),
         }
@@ -616,7 +688,7 @@ mod tests {
     fn what_waits_to_be_saved_takes_up_room() {
         let mut outbox = outbox(3);
         let parts = || vec![part(1), part(2)];
-        let first = outbox.prepare(at(0), MESSAGE, parts()).unwrap();
+        let first = outbox.prepare(at(0), MESSAGE, parts(), all(2)).unwrap();
         let full = SendError::OutboxFull {
             waiting: 2,
             limit: 3,
@@ -624,7 +696,7 @@ mod tests {
         assert_eq!(outbox.check_room(2), Err(full.clone()));
         outbox.forget(&first);
         assert_eq!(outbox.check_room(2), Ok(()));
-        let second = outbox.prepare(at(0), MESSAGE, parts()).unwrap();
+        let second = outbox.prepare(at(0), MESSAGE, parts(), all(2)).unwrap();
         assert_eq!(outbox.accept(at(1), second), MESSAGE);
         assert_eq!(outbox.check_room(2), Err(full));
         assert_eq!((outbox.waiting(), outbox.prepared), (2, 0));
@@ -634,7 +706,9 @@ mod tests {
     fn a_retry_waits_as_long_when_the_clock_moves() {
         for ahead in [true, false] {
             let mut outbox = outbox(3);
-            let prepared = outbox.prepare(at(1000), MESSAGE, vec![part(1)]).unwrap();
+            let prepared = outbox
+                .prepare(at(1000), MESSAGE, vec![part(1)], all(1))
+                .unwrap();
             outbox.accept(at(1000), prepared);
             let expires = outbox.next_expiry();
             outbox.tried(&MESSAGE, 0, true, at(1000));
@@ -650,7 +724,9 @@ mod tests {
     fn accepted(now: Time, parts: u8) -> Outbox {
         let mut outbox = outbox(99);
         let rows = (0..parts).map(part).collect();
-        let prepared = outbox.prepare(now, MESSAGE, rows).unwrap();
+        let prepared = outbox
+            .prepare(now, MESSAGE, rows, all(parts.into()))
+            .unwrap();
         outbox.accept(now, prepared);
         outbox
     }
@@ -679,7 +755,7 @@ mod tests {
         (0..20).for_each(|_| drop(outbox.tried(&MESSAGE, 0, true, at(1000))));
         let other = MessageId::new([8; 16]);
         let rows = (0..40).map(part).collect();
-        let prepared = outbox.prepare(at(1000), other, rows).unwrap();
+        let prepared = outbox.prepare(at(1000), other, rows, all(40)).unwrap();
         outbox.accept(at(1000), prepared);
         // Nothing of the other is ever stored, and all of both is due again and again.
         let mut served = [0, 0];
@@ -695,6 +771,148 @@ mod tests {
             outbox.tried(&due.message, due.index, true, at(2000));
         }
         assert_eq!(served, [30, 10]);
+    }
+
+    fn all(fragments: u16) -> Needed {
+        Needed {
+            fragments,
+            more: 0,
+            both: false,
+        }
+    }
+
+    /// A message of so many parts, of which so many are more than are needed.
+    fn coded(parts: u8, more: u16, both: bool) -> (Outbox, Vec<Change>) {
+        let mut outbox = outbox(99);
+        let rows = (0..parts).map(part).collect();
+        let needed = Needed {
+            fragments: u16::from(parts) - more,
+            more,
+            both,
+        };
+        let prepared = outbox.prepare(at(1000), MESSAGE, rows, needed).unwrap();
+        let changes = prepared.changes();
+        outbox.accept(at(1000), prepared);
+        (outbox, changes)
+    }
+
+    fn stored(outbox: &mut Outbox, index: u16) -> Settled {
+        outbox.receipt(&MESSAGE, index, ReceiptStatus::Stored)
+    }
+
+    /// How many are needed, how many are stored, and how many wait.
+    fn progress(outbox: &Outbox) -> (u16, u16, usize) {
+        let status = outbox.status(&MESSAGE).unwrap();
+        (status.fragments, status.stored, outbox.waiting())
+    }
+
+    #[test]
+    fn a_message_is_stored_with_as_many_as_it_needs_and_the_rest_is_dropped() {
+        let (mut outbox, _) = coded(5, 2, false);
+        assert_eq!(progress(&outbox), (3, 0, 5));
+        let _ = outbox.tried(&MESSAGE, 1, true, at(1000));
+        for index in [4, 0] {
+            assert!(matches!(stored(&mut outbox, index), Settled::Fragment(_)));
+        }
+        // Once more is no more.
+        assert!(matches!(stored(&mut outbox, 0), Settled::Nothing));
+        // Two are stored, and the third is not because the others are refused.
+        let _ = outbox.receipt(&MESSAGE, 1, ReceiptStatus::Refused);
+        assert_eq!(progress(&outbox), (3, 2, 3));
+        let Settled::Message(changes) = stored(&mut outbox, 3) else {
+            panic!("three of five are stored");
+        };
+        assert_eq!(progress(&outbox), (3, 3, 0));
+        assert_eq!((outbox.check_room(99), dues(&outbox)), (Ok(()), Vec::new()));
+        for index in 1..4 {
+            for change in deletions(&MESSAGE, index) {
+                assert!(changes.contains(&change), "{index}");
+            }
+        }
+        // What was on its way when it was dropped is answered, too.
+        assert!(matches!(stored(&mut outbox, 1), Settled::Nothing));
+        let refused = outbox.receipt(&MESSAGE, 2, ReceiptStatus::Refused);
+        assert!(matches!(refused, Settled::Nothing));
+        assert!(outbox.next_hindered().is_none() && outbox.next_due(at(9000)).is_none());
+    }
+
+    #[test]
+    fn the_second_copy_is_tried_on_when_the_message_is_stored() {
+        for first in [0, 1] {
+            let (mut outbox, _) = coded(2, 1, true);
+            assert!(matches!(stored(&mut outbox, first), Settled::Message(_)));
+            assert_eq!(progress(&outbox), (1, 1, 1));
+            // A refusal is no news: the message is stored.
+            let _ = outbox.receipt(&MESSAGE, 1 - first, ReceiptStatus::Refused);
+            assert!(outbox.next_hindered().is_none());
+            let due = outbox.next_due(at(1000)).unwrap();
+            assert_eq!(due.index, 1 - first);
+            let Settled::Fragment(changes) = stored(&mut outbox, 1 - first) else {
+                panic!("told again");
+            };
+            assert!(changes.contains(&deletions(&MESSAGE, 1 - first)[0]));
+            assert_eq!(progress(&outbox), (1, 1, 0));
+            assert_eq!(outbox.next_expiry(), None);
+        }
+        // One that never comes is given up when the message's time is over, and nobody is told.
+        let (mut outbox, _) = coded(2, 1, true);
+        let _ = stored(&mut outbox, 0);
+        let end = outbox.next_expiry().unwrap();
+        let (_, expired, changes) = outbox.expire(end).unwrap();
+        assert!(!expired && changes.contains(&deletions(&MESSAGE, 1)[0]));
+        assert_eq!(outbox.status(&MESSAGE).unwrap().state, MessageState::Stored);
+        assert_eq!((outbox.waiting(), outbox.next_expiry()), (0, None));
+    }
+
+    /// One provider of a receiver is gone: what is tried in vain there waits for what never left.
+    #[test]
+    fn a_second_copy_that_is_tried_in_vain_holds_up_nothing_new() {
+        let (mut outbox, _) = coded(2, 1, true);
+        let _ = stored(&mut outbox, 0);
+        let _ = outbox.tried(&MESSAGE, 1, true, at(1000));
+        let other = MessageId::new([8; 16]);
+        let rows = (0..30).map(part).collect();
+        let prepared = outbox.prepare(at(1000), other, rows, all(30)).unwrap();
+        outbox.accept(at(1000), prepared);
+        let mut served = [0, 0];
+        for turn in 0..28 {
+            let due = outbox.next_due(at(9000 + turn)).unwrap();
+            served[usize::from(due.message == other)] += 1;
+            let _ = outbox.tried(&due.message, due.index, true, at(0));
+        }
+        assert_eq!(served, [7, 21]);
+    }
+
+    #[test]
+    fn after_a_restart_as_many_are_needed() {
+        let (_, changes) = coded(5, 2, false);
+        let rows = changes.into_iter().map(|change| Row {
+            table: change.table,
+            key: change.key,
+            value: change.value.unwrap(),
+        });
+        let mut again = outbox(99);
+        again.restore(&rows.collect::<Vec<_>>(), at(1001)).unwrap();
+        assert_eq!(progress(&again), (3, 0, 5));
+        (0..2).for_each(|index| drop(stored(&mut again, index)));
+        assert!(matches!(stored(&mut again, 4), Settled::Message(_)));
+        assert_eq!(progress(&again), (3, 3, 0));
+    }
+
+    #[test]
+    fn what_never_left_goes_first_and_text_before_parity() {
+        let (mut outbox, _) = coded(5, 2, false);
+        let mut order = Vec::new();
+        for turn in 0..7 {
+            // All that left is due again at each turn.
+            let now = at(1000 + turn * 20);
+            let due = outbox.next_due(now).unwrap();
+            order.push((due.index, due.again));
+            let _ = outbox.tried(&MESSAGE, due.index, true, now);
+        }
+        let first = (0..5).map(|index| (index, false));
+        let expected: Vec<_> = first.chain([(0, true), (0, true)]).collect();
+        assert_eq!(order, expected);
     }
 
     #[test]
@@ -737,7 +955,7 @@ mod tests {
     fn what_is_due_is_due_then_after_a_restart_too() {
         let mut outbox = accepted(at(1000), 2);
         let mut kept = outbox
-            .prepare(at(1000), MESSAGE, vec![part(0), part(1)])
+            .prepare(at(1000), MESSAGE, vec![part(0), part(1)], all(2))
             .unwrap()
             .changes();
         kept.extend(outbox.tried(&MESSAGE, 1, true, at(1003)));

@@ -8,7 +8,7 @@ use rand::CryptoRng;
 use shoal_packet::command::{Command, Deposit, MailboxRequest, Reply};
 use shoal_packet::{Frame, Hop, Surb, build_forward, build_surb};
 use shoal_proto::size::SURBS_PER_MAILBOX_PACKET;
-use shoal_proto::{ClientHandle, Epoch, NodeId, SurbId, Time};
+use shoal_proto::{ClientHandle, Epoch, MailboxId, NodeId, SurbId, Time};
 use shoal_topology::{Document, NetworkParameters, PathError, View, path};
 use thiserror::Error;
 
@@ -16,7 +16,9 @@ use crate::event::HopTrace;
 use crate::identity::Identity;
 use crate::mailbox::MailboxLink;
 use crate::outbox::Due;
+use crate::places::Places;
 use crate::replies::{Outstanding, Purpose};
+use crate::rows::BoxId;
 
 /// Why no packet was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -75,6 +77,12 @@ impl<R: CryptoRng> Packets<R> {
         self.view = Some(view);
     }
 
+    /// The document in force.
+    pub(crate) fn document(&self, now: Time) -> Option<Arc<Document>> {
+        let view = self.view.as_ref()?;
+        view.current(&self.params, now).map(Arc::clone)
+    }
+
     pub(crate) fn attach(&mut self, entry: NodeId, handle: ClientHandle) {
         self.link = Some(Link { entry, handle });
     }
@@ -120,7 +128,6 @@ impl<R: CryptoRng> Packets<R> {
             surb,
             drop: due.row.drop,
             message: due.row.deposit,
-            grant: due.row.grant,
             blob: due.row.blob,
         }));
         self.forward(&ground, &route, &command, vec![block])
@@ -163,37 +170,41 @@ impl<R: CryptoRng> Packets<R> {
         self.forward(&ground, &route, &Command::Drop, Vec::new())
     }
 
-    /// Reply blocks and commands for the own mailbox. [`BuildError::LastHop`] if its provider is
+    /// Reply blocks and commands for one of the own mailboxes. [`BuildError::LastHop`] if its provider is
     /// not in this epoch; then nothing was said.
     pub(crate) fn mailbox(
         &mut self,
         now: Time,
-        mailbox: &mut MailboxLink,
+        places: &mut Places,
+        id: BoxId,
         owner: &Identity,
     ) -> Result<Packet, BuildError> {
         let ground = self.ground(now)?;
-        let route = self.route(&ground, &owner.mailbox_provider())?;
-        let stock = self.stock_document(now, mailbox, &ground);
+        let (share, clock, profile) = (places.share(id), places.clock(id), places.profile());
+        let mailbox = places.get_mut(id).ok_or(BuildError::LastHop)?;
+        let route = self.route(&ground, &mailbox.provider())?;
+        let stock = self.stock_document(now, mailbox, clock, &ground);
         let mut surbs = Vec::with_capacity(SURBS_PER_MAILBOX_PACKET);
         let mut blocks = Vec::with_capacity(SURBS_PER_MAILBOX_PACKET);
         for _ in 0..SURBS_PER_MAILBOX_PACKET {
-            let (surb, block) = self.surb(&ground, &stock, Purpose::Stock)?;
+            let (surb, block) = self.surb(&ground, &stock, Purpose::Stock(id))?;
             surbs.push(surb);
             blocks.push(block);
         }
-        let said = mailbox.next_commands(now, owner.keys());
+        let said = mailbox.next_commands(now);
         let request = MailboxRequest {
             surb_epoch: stock.epoch().byte(),
             surbs: surbs.try_into().map_err(|_| BuildError::Packet)?,
-            mailbox: owner.keys().mailbox_id(),
+            mailbox: MailboxId::new(mailbox.key().verifying_key().to_bytes()),
             generation: said.generation,
             counter: said.counter,
-            profile: said.profile,
+            profile,
+            share,
             acks: said.acks,
             drops: said.drops,
         };
         let packet = owner
-            .sign(&mut self.rng, request)
+            .sign(&mut self.rng, mailbox, request)
             .map_err(|_| BuildError::Packet)?;
         let command = Command::Mailbox(Box::new(packet));
         self.forward(&ground, &route, &command, blocks)
@@ -213,11 +224,12 @@ impl<R: CryptoRng> Packets<R> {
         &self,
         now: Time,
         mailbox: &mut MailboxLink,
+        clock: f64,
         ground: &Ground,
     ) -> Arc<Document> {
         let mut ahead = || {
             let view = self.view.as_ref()?;
-            let epoch = mailbox.stock_epoch(&self.params, view, now)?;
+            let epoch = mailbox.stock_epoch(&self.params, view, now, clock)?;
             let document = view.documents.get(&epoch)?;
             document.member(&ground.link.entry).map(|_| document)
         };

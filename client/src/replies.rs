@@ -7,6 +7,7 @@ use shoal_proto::{Epoch, MessageId, Span, SurbId, Time};
 
 use crate::clock::ClockStep;
 use crate::event::HopTrace;
+use crate::rows::BoxId;
 
 /// What a reply block was given out for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +22,8 @@ pub(crate) enum Purpose {
     },
     /// The answer to a dummy deposit.
     Dummy,
-    /// The stream of the mailbox.
-    Stock,
+    /// The stream of a mailbox.
+    Stock(BoxId),
 }
 
 /// A reply block that is out.
@@ -91,7 +92,7 @@ impl ReplyBook {
         }
         let (id, age) = (block.keys.id(), self.next);
         self.next += 1;
-        if block.purpose != Purpose::Stock {
+        if !matches!(block.purpose, Purpose::Stock(_)) {
             self.timeouts.push_back((now + self.patience, id));
         }
         self.by_age.insert(age, id);
@@ -158,6 +159,7 @@ mod tests {
 
     use super::*;
 
+    const STOCK: Purpose = Purpose::Stock(BoxId { place: 0, copy: 0 });
     const PATIENCE: Span = Span::from_secs(30);
 
     fn at(secs: u64) -> Time {
@@ -190,7 +192,7 @@ mod tests {
         let mut book = book(9);
         book.insert(at(1000), block(1, Purpose::Loop, 1));
         book.insert(at(1001), block(2, Purpose::Dummy, 1));
-        book.insert(at(1001), block(3, Purpose::Stock, 1));
+        book.insert(at(1001), block(3, STOCK, 1));
         assert_eq!(book.overdue(at(1029)), None);
         assert_eq!(book.overdue(at(1040)), Some(Purpose::Loop));
         assert_eq!(book.overdue(at(1040)), Some(Purpose::Dummy));
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn the_oldest_go_when_there_are_too_many() {
         let mut book = book(2);
-        (1..=4).for_each(|number| book.insert(at(1000), block(number, Purpose::Stock, 1)));
+        (1..=4).for_each(|number| book.insert(at(1000), block(number, STOCK, 1)));
         assert_eq!((book.len(), book.evicted()), (2, 2));
         assert!(book.take(&SurbId::new([2; 16])).is_none());
         assert!(book.take(&SurbId::new([3; 16])).is_some());
@@ -217,8 +219,8 @@ mod tests {
         for ahead in [true, false] {
             let mut book = book(9);
             book.sweep(at(1000), |_| Time::MAX);
-            book.insert(at(1000), block(1, Purpose::Stock, 1));
-            book.insert(at(1000), block(2, Purpose::Stock, 2));
+            book.insert(at(1000), block(1, STOCK, 1));
+            book.insert(at(1000), block(2, STOCK, 2));
             let void = |epoch: Epoch| match epoch.number() {
                 1 => at(0),
                 _ => Time::MAX,

@@ -14,8 +14,8 @@ pub struct UnknownTable;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Table {
-    /// The last generation of the mailbox's stream, and which drop ids the mailbox knows.
-    Meta,
+    /// The own mailboxes: their keys, the generation of their streams, and which drop ids they know.
+    Mailbox,
     /// Who we wrote to: the next sequence number, and which drop id their answers go to.
     Contact,
     /// Messages sent, with their state.
@@ -32,6 +32,8 @@ pub enum Table {
     Order,
     /// Fragments received, so that each is delivered once.
     Seen,
+    /// Messages that were whole before all of their fragments were here, so that the rest is none anew.
+    Done,
     /// The providers that the client enters by. Kept by who hosts the role, which passes it over.
     Entries,
     /// Whose signatures count for the network's documents, and the newest of them. Kept by who hosts the role,
@@ -43,8 +45,8 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 12] = [
-        Self::Meta,
+    pub const ALL: [Self; 13] = [
+        Self::Mailbox,
         Self::Contact,
         Self::Sent,
         Self::Outbox,
@@ -53,6 +55,7 @@ impl Table {
         Self::Inbox,
         Self::Order,
         Self::Seen,
+        Self::Done,
         Self::Entries,
         Self::Trust,
         Self::Idempotency,
@@ -62,7 +65,7 @@ impl Table {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Meta => "meta",
+            Self::Mailbox => "mailbox",
             Self::Contact => "contact",
             Self::Sent => "sent",
             Self::Outbox => "outbox",
@@ -71,6 +74,7 @@ impl Table {
             Self::Inbox => "inbox",
             Self::Order => "order",
             Self::Seen => "seen",
+            Self::Done => "done",
             Self::Entries => "entries",
             Self::Trust => "trust",
             Self::Idempotency => "idempotency",

@@ -5,18 +5,21 @@ use std::sync::Arc;
 use rand::CryptoRng;
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, MessageId, NodeId, SurbId, Time};
-use shoal_topology::{NetworkParameters, Profile, View};
+use shoal_topology::{Document, NetworkParameters, Profile, View};
 
 use crate::clock::ClockStep;
 use crate::config::ClientConfig;
 use crate::event::HopTrace;
 use crate::identity::Identity;
-use crate::mailbox::MailboxLink;
 use crate::outbox::Outbox;
 use crate::packets::{BuildError, Packet, Packets};
+use crate::places::Places;
 use crate::replies::{Outstanding, Purpose, ReplyBook};
-use crate::rows::Change;
+use crate::rows::{BoxId, Change};
 use crate::schedule::{Process, Schedule, Tick};
+
+/// Fragments whose providers are missing that one turn passes over at most.
+const MOST_MISSING: usize = 64;
 
 /// What a packet was.
 pub(crate) enum Sent {
@@ -40,9 +43,9 @@ pub(crate) enum Sent {
     /// Drop cover.
     Drop,
     /// Drop cover in the place of a mailbox packet, because the mailbox's provider is gone.
-    MailboxMissing,
+    MailboxMissing(BoxId),
     /// A mailbox packet.
-    Mailbox,
+    Mailbox(BoxId),
 }
 
 /// The clocks, the packets that leave at their ticks, and the reply blocks that are out.
@@ -75,6 +78,11 @@ impl<R: CryptoRng> Traffic<R> {
 
     pub(crate) fn set_view(&mut self, view: Arc<View>) {
         self.packets.set_view(view);
+    }
+
+    /// The document in force.
+    pub(crate) fn document(&self, now: Time) -> Option<Arc<Document>> {
+        self.packets.document(now)
     }
 
     pub(crate) fn attach(&mut self, entry: NodeId, handle: ClientHandle) {
@@ -119,17 +127,23 @@ impl<R: CryptoRng> Traffic<R> {
         now: Time,
         process: Process,
         outbox: &mut Outbox,
-        mailbox: &mut MailboxLink,
+        places: &mut Places,
         owner: &Identity,
     ) -> Result<(Frame, Sent), BuildError> {
         let (packet, sent) = match process {
             Process::Real => self.real(now, outbox)?,
             Process::Loop => (self.packets.circle(now)?, Sent::Loop),
             Process::Drop => (self.packets.drop_cover(now)?, Sent::Drop),
-            Process::Mailbox => match self.packets.mailbox(now, mailbox, owner) {
-                // The link must not show it.
-                Err(BuildError::LastHop) => (self.packets.drop_cover(now)?, Sent::MailboxMissing),
-                packet => (packet?, Sent::Mailbox),
+            Process::Mailbox => match places.turn(self.packets.rng()) {
+                Some(id) => match self.packets.mailbox(now, places, id, owner) {
+                    // The link must not show it.
+                    Err(BuildError::LastHop) => {
+                        (self.packets.drop_cover(now)?, Sent::MailboxMissing(id))
+                    }
+                    packet => (packet?, Sent::Mailbox(id)),
+                },
+                // Nor that there is none yet.
+                None => (self.packets.drop_cover(now)?, Sent::Drop),
             },
         };
         for block in packet.blocks {
@@ -140,20 +154,24 @@ impl<R: CryptoRng> Traffic<R> {
 
     fn real(&mut self, now: Time, outbox: &mut Outbox) -> Result<(Packet, Sent), BuildError> {
         let mut changes = Vec::new();
-        if let Some(due) = outbox.next_due(now) {
+        for _ in 0..MOST_MISSING {
+            let Some(due) = outbox.next_due(now) else {
+                break;
+            };
             let (message, index, again) = (due.message, due.index, due.again);
             match self.packets.deposit(now, due) {
-                // The receiver's provider is gone from this epoch: later, perhaps.
+                // The receiver's provider is gone from this epoch: later, perhaps. The turn is another's.
                 Err(BuildError::LastHop) => {
-                    changes = outbox.tried(&message, index, false, now);
+                    changes.extend(outbox.tried(&message, index, false, now));
                 }
                 packet => {
                     let mut packet = packet?;
+                    changes.extend(outbox.tried(&message, index, true, now));
                     let sent = Sent::Fragment {
                         message,
                         index,
                         again,
-                        changes: outbox.tried(&message, index, true, now),
+                        changes,
                         trace: std::mem::take(&mut packet.trace),
                     };
                     return Ok((packet, sent));

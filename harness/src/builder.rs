@@ -48,8 +48,8 @@ struct ClientPlan {
     profile: String,
     /// The place of the entry among the providers, if the user names one.
     entry: Option<usize>,
-    /// The place of the mailbox's provider.
-    mailbox: usize,
+    /// The places of the mailboxes' providers: one or two.
+    mailboxes: Vec<usize>,
 }
 
 impl Network {
@@ -97,8 +97,8 @@ impl NetworkBuilder {
         self
     }
 
-    /// So many more clients of this profile, each with an entry and another provider for its
-    /// mailbox, all pairs of providers in turn.
+    /// So many more clients of this profile, each with an entry and two other providers for its
+    /// mailboxes, or one if there are no more than two, all pairs of providers in turn.
     #[must_use]
     pub fn clients(mut self, count: usize, profile: &str) -> Self {
         let others = self.providers.saturating_sub(1).max(1);
@@ -106,8 +106,12 @@ impl NetworkBuilder {
             let index = self.clients.len();
             let entry = index % self.providers.max(1);
             let step = 1 + index / self.providers.max(1) % others;
-            let mailbox = (entry + step) % self.providers.max(1);
-            self = self.client(profile, entry, mailbox);
+            let at = |step: usize| (entry + step) % self.providers.max(1);
+            let mut mailboxes = vec![at(step)];
+            if others > 1 {
+                mailboxes.push(at(1 + step % others));
+            }
+            self = self.client_with(profile, Some(entry), &mailboxes);
         }
         self
     }
@@ -116,21 +120,24 @@ impl NetworkBuilder {
     /// their places among the providers, from 0; they have to differ.
     #[must_use]
     pub fn client(self, profile: &str, entry: usize, mailbox: usize) -> Self {
-        self.plan(profile, Some(entry), mailbox)
+        self.client_with(profile, Some(entry), &[mailbox])
     }
 
     /// One more client of this profile, which chooses an entry each time that it goes online: any
     /// provider but the mailbox's, which is given by its place among the providers, from 0.
     #[must_use]
     pub fn free_client(self, profile: &str, mailbox: usize) -> Self {
-        self.plan(profile, None, mailbox)
+        self.client_with(profile, None, &[mailbox])
     }
 
-    fn plan(mut self, profile: &str, entry: Option<usize>, mailbox: usize) -> Self {
+    /// One more client of this profile, with one or two mailboxes at these places among the providers, or with
+    /// mailboxes where it draws them if there are none here, and this entry, or one that it chooses.
+    #[must_use]
+    pub fn client_with(mut self, profile: &str, entry: Option<usize>, mailboxes: &[usize]) -> Self {
         self.clients.push(ClientPlan {
             profile: profile.to_owned(),
             entry,
-            mailbox,
+            mailboxes: mailboxes.to_vec(),
         });
         self
     }
@@ -289,10 +296,10 @@ impl NetworkBuilder {
         for (index, plan) in self.clients.iter().enumerate() {
             let id = |place: usize| params.genesis_members.get(mixes + place).map(|m| m.id);
             let entry = plan.entry.map(id);
-            let different = plan.entry != Some(plan.mailbox) && self.providers > 1;
-            let (Some(mailbox_provider), true, true) =
-                (id(plan.mailbox), different, entry != Some(None))
-            else {
+            let both = plan.entry.is_some_and(|it| plan.mailboxes.contains(&it));
+            let different = !both && self.providers > plan.mailboxes.len();
+            let mailboxes: Option<Vec<_>> = plan.mailboxes.iter().map(|it| id(*it)).collect();
+            let (Some(mailboxes), true, true) = (mailboxes, different, entry != Some(None)) else {
                 return Err(SimulationError::Providers {
                     client: index,
                     providers: self.providers,
@@ -301,7 +308,7 @@ impl NetworkBuilder {
             let mut rng = world.generator("client keys", index as u64, 0);
             let config = ClientConfig {
                 entry: entry.flatten(),
-                mailbox_provider,
+                mailboxes,
                 profile: plan.profile.clone(),
                 ..self.client_template.clone()
             };

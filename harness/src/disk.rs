@@ -223,7 +223,7 @@ mod tests {
     fn rows_are_put_and_deleted() {
         let mut disk = ClientDisk::default();
         let change = |value: Option<&[u8]>| Change {
-            table: Table::Meta,
+            table: Table::Mailbox,
             key: vec![1],
             value: value.map(<[u8]>::to_vec),
         };

@@ -171,12 +171,20 @@ impl Network {
     /// The address that a client hands out.
     ///
     /// # Errors
-    /// [`SimulationError::WrongParty`] unless it is a client that is up.
+    /// [`SimulationError::WrongParty`] unless it is a client that is up and has a mailbox.
     pub fn address(&self, client: Party) -> Result<Address, SimulationError> {
-        let address = self.client(client)?.address(self.world.now);
+        let address = self.client(client)?.address();
         address.ok_or(SimulationError::WrongParty {
             party: client,
-            expected: "a client that is up",
+            expected: "a client that is up, and has a mailbox",
         })
+    }
+
+    /// Whether what is sent to a client's address is taken.
+    ///
+    /// # Errors
+    /// [`SimulationError::WrongParty`] unless it is a client.
+    pub fn is_open(&self, client: Party) -> Result<bool, SimulationError> {
+        Ok(self.client(client)?.is_open())
     }
 }

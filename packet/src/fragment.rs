@@ -1,46 +1,71 @@
-//! Fragments: what is inside a sealed blob. A text longer than one packet travels in several.
+//! Fragments: what is inside a sealed blob. A text longer than one packet travels in several, and with
+//! them some of parity: any as many of all as have text give it back, so that a few losses cost no
+//! round trip.
 //!
-//! Layout (1376 bytes, numbers big-endian): version 1, kind 1, message id 16, index 2, count 2,
-//! sequence 8, sent at 4 (whole minutes since the Unix epoch), reply provider 32, reply drop id
-//! 32, length of the text 2, text of at most 1263, zeros.
+//! A message goes to one provider, with three of parity for ten of text, or in two copies to two: the
+//! text to the one and as much parity to the other, so that either alone has the message, and what is
+//! lost on the way to the one is made up for by the other.
+//!
+//! Layout of version 2 (1476 bytes, numbers big-endian): version 1, kind 1, message id 16, index 2,
+//! count 2 (fragments with text), extra 2 (fragments of parity: three for ten of the count, or as many),
+//! sequence 8, sent at 4 (whole minutes since the Unix epoch), where answers go 128 (twice provider 32
+//! and drop id 32; zeros for no second), length of the
+//! message's whole text 4 (which the count goes with), text of at most 1263 or parity of 1264, zeros.
+//! The length is the whole text's in each, so that it is known whichever of them are lost. Those with
+//! text come first in the order of the index. Version 1 had neither parity nor its count, and the
+//! length of its own text in 2 bytes; it is refused.
 
-use crate::bytes::{Reader, Writer};
-use shoal_proto::size::{BLOB_BYTES, TEXT_BYTES_PER_PACKET};
-use shoal_proto::{DropId, MessageId, NodeId, Time};
+use std::collections::BTreeMap;
 use std::fmt;
+
+use shoal_proto::size::{BLOB_BYTES, TEXT_BYTES_PER_PACKET};
+use shoal_proto::{MessageId, Time};
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use crate::Sites;
+use crate::bytes::{Reader, Writer};
+use crate::erasure;
+pub use crate::erasure::{SHARD_BYTES, parity};
 
 /// Bytes that the seal adds: an ephemeral key 32, the sealed static key 48, a tag 16.
 const SEAL_BYTES: usize = 96;
 /// An encoded fragment, before it is sealed.
 pub const FRAGMENT_BYTES: usize = BLOB_BYTES - SEAL_BYTES;
-/// Most fragments of one message.
+/// Most fragments with text of one message. With parity there are 128.
 pub const MAX_FRAGMENTS: usize = 64;
 /// Longest text: 80,832 bytes.
 pub const MAX_TEXT_BYTES: usize = MAX_FRAGMENTS * TEXT_BYTES_PER_PACKET;
 
 const MICROS_PER_MINUTE: u64 = 60_000_000;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const TEXT: u8 = 1;
+
+/// What stands before text or parity.
+const HEAD_BYTES: usize = 168;
+const _: () = assert!(HEAD_BYTES + SHARD_BYTES <= FRAGMENT_BYTES);
 
 /// Why bytes are not a fragment, or a text can't be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FragmentError {
-    /// Not 1376 bytes.
+    /// Not 1476 bytes.
     #[error("not {FRAGMENT_BYTES} bytes long")]
     Length,
-    /// From a later version, or not a fragment.
+    /// From another version, or not a fragment.
     #[error("unknown version {0}")]
     Version(u8),
     /// Something that this version doesn't know.
     #[error("unknown kind {0}")]
     Kind(u8),
-    /// Index, count, or length of the text that no sender makes.
+    /// Index, counts, or length of the text that no sender makes.
     #[error("field {0} is out of range")]
     Field(&'static str),
+    /// Fragments that are no message: too few, or parity that was not made from the text. The sender is
+    /// at fault.
+    #[error("the fragments are not of one message")]
+    Apart,
     /// The caller is at fault: the text does not fit 64 packets.
     #[error("a text has at most {MAX_TEXT_BYTES} bytes, this one {found}")]
     TextTooLong {
@@ -59,10 +84,8 @@ pub struct Envelope {
     /// The minute of the sender's clock when it took the message. What is finer does not travel:
     /// it would tell that clock from others.
     pub sent_at: Time,
-    /// The provider of the sender's mailbox.
-    pub reply_provider: NodeId,
-    /// Where answers go, there.
-    pub reply_drop: DropId,
+    /// Where answers go.
+    pub reply: Sites,
 }
 
 /// Redacted.
@@ -72,18 +95,105 @@ impl fmt::Debug for Envelope {
     }
 }
 
-/// A part of a message's text. All but the last carry exactly
-/// [`TEXT_BYTES_PER_PACKET`] bytes; the last has at least one, unless it is the only one.
+/// To how many providers a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Copies {
+    /// To one, with a little parity.
+    One,
+    /// To two, each of which gets as many fragments as the message takes.
+    Two,
+}
+
+/// Into how many fragments a text is cut: its length and the copies say all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    bytes: u32,
+    copies: Copies,
+}
+
+impl Shape {
+    /// Of a text of so many bytes, in so many copies.
+    ///
+    /// # Errors
+    /// [`FragmentError::TextTooLong`] above [`MAX_TEXT_BYTES`].
+    pub fn of(bytes: usize, copies: Copies) -> Result<Self, FragmentError> {
+        match u32::try_from(bytes) {
+            Ok(short) if bytes <= MAX_TEXT_BYTES => Ok(Self {
+                bytes: short,
+                copies,
+            }),
+            _ => Err(FragmentError::TextTooLong { found: bytes }),
+        }
+    }
+
+    /// Bytes of the whole text: 0 to [`MAX_TEXT_BYTES`].
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        self.bytes as usize
+    }
+
+    /// Fragments with text, 1 to [`MAX_FRAGMENTS`]: as many as the message takes, of whatever kind.
+    #[must_use]
+    pub const fn count(self) -> u16 {
+        // At most 64.
+        match self.bytes.div_ceil(TEXT_BYTES_PER_PACKET as u32) {
+            0 => 1,
+            more => more as u16,
+        }
+    }
+
+    /// To how many providers it goes.
+    #[must_use]
+    pub const fn copies(self) -> Copies {
+        self.copies
+    }
+
+    /// Fragments of parity: 0 to 64.
+    #[must_use]
+    pub const fn extra(self) -> u16 {
+        match self.copies {
+            Copies::One => parity(self.count()),
+            Copies::Two => self.count(),
+        }
+    }
+
+    /// Fragments in all, with those of parity: 1 to 128.
+    #[must_use]
+    pub const fn total(self) -> u16 {
+        self.count() + self.extra()
+    }
+
+    /// Whether the fragment of this index goes to the second provider.
+    #[must_use]
+    pub const fn is_second(self, index: u16) -> bool {
+        matches!(self.copies, Copies::Two) && index >= self.count()
+    }
+
+    /// Bytes of text or parity in the fragment of this index.
+    const fn part_bytes(self, index: u16) -> usize {
+        let before = index as usize * TEXT_BYTES_PER_PACKET;
+        if index >= self.count() {
+            SHARD_BYTES
+        } else if index + 1 == self.count() {
+            self.bytes() - before
+        } else {
+            TEXT_BYTES_PER_PACKET
+        }
+    }
+}
+
+/// A part of a message's text, or parity of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fragment {
     /// The same in all fragments of a message.
     pub envelope: Envelope,
-    /// Counts from 0.
+    /// Counts from 0; those with text come before those with parity.
     pub index: u16,
-    /// How many there are: 1 to [`MAX_FRAGMENTS`].
-    pub count: u16,
-    /// This part of the text. Zeroized on drop.
-    pub text: Zeroizing<Vec<u8>>,
+    /// The same in all fragments of a message.
+    pub shape: Shape,
+    /// This part of the text: [`TEXT_BYTES_PER_PACKET`] bytes, but for the last, which has at least
+    /// one, unless it is the only one. Or parity: [`SHARD_BYTES`]. Zeroized on drop.
+    pub part: Zeroizing<Vec<u8>>,
 }
 
 /// Redacted.
@@ -97,22 +207,28 @@ impl Fragment {
     /// The bytes to seal, [`FRAGMENT_BYTES`] long.
     ///
     /// # Errors
-    /// [`FragmentError::Field`] if index, count and length of the text don't go together.
+    /// [`FragmentError::Field`] if index, shape and length of the part don't go together.
     pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, FragmentError> {
-        self.check()?;
-        let length = u16::try_from(self.text.len()).map_err(|_| FragmentError::Field("length"))?;
+        if self.index >= self.shape.total() {
+            return Err(FragmentError::Field("index"));
+        }
+        if self.part.len() != self.shape.part_bytes(self.index) {
+            return Err(FragmentError::Field("length"));
+        }
+        let count = self.shape.count();
         let mut writer = Writer::new(FRAGMENT_BYTES);
         writer
             .put(&[VERSION, TEXT])
             .put(self.envelope.message.as_bytes())
             .put(&self.index.to_be_bytes())
-            .put(&self.count.to_be_bytes())
+            .put(&count.to_be_bytes())
+            .put(&self.shape.extra().to_be_bytes())
             .put(&self.envelope.sequence.to_be_bytes())
             .put(&minute(self.envelope.sent_at).to_be_bytes())
-            .put(self.envelope.reply_provider.as_bytes())
-            .put(self.envelope.reply_drop.as_bytes())
-            .put(&length.to_be_bytes())
-            .put(&self.text);
+            .put(&self.envelope.reply.to_bytes())
+            .put(&self.shape.bytes.to_be_bytes());
+        debug_assert!(writer.written().len() == HEAD_BYTES);
+        writer.put(&self.part);
         Ok(writer.finish())
     }
 
@@ -131,59 +247,70 @@ impl Fragment {
             (Some(version), _) => return Err(FragmentError::Version(version)),
             (None, _) => return Err(FragmentError::Length),
         }
-        let (mut fragment, length) = Self::read_head(&mut reader).ok_or(FragmentError::Length)?;
-        let text = reader
-            .take(usize::from(length))
-            .ok_or(FragmentError::Field("length"))?;
-        fragment.text = Zeroizing::new(text.to_vec());
-        fragment.check()?;
+        let head = Head::read(&mut reader).ok_or(FragmentError::Length)?;
+        let shape = head.shape()?;
+        let part = reader
+            .take(shape.part_bytes(head.index))
+            .ok_or(FragmentError::Length)?;
         if reader.rest().iter().any(|byte| *byte != 0) {
             return Err(FragmentError::Field("padding"));
         }
-        Ok(fragment)
+        Ok(Self {
+            envelope: head.envelope,
+            index: head.index,
+            shape,
+            part: Zeroizing::new(part.to_vec()),
+        })
     }
+}
 
-    fn read_head(reader: &mut Reader<'_>) -> Option<(Self, u16)> {
+/// What a fragment says before its part.
+struct Head {
+    envelope: Envelope,
+    index: u16,
+    count: u16,
+    extra: u16,
+    bytes: u32,
+}
+
+impl Head {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let message = MessageId::new(reader.array()?);
-        let (index, count) = (reader.u16()?, reader.u16()?);
+        let (index, count, extra) = (reader.u16()?, reader.u16()?, reader.u16()?);
         let envelope = Envelope {
             message,
             sequence: reader.u64()?,
             sent_at: Time::from_micros(u64::from(reader.u32()?) * MICROS_PER_MINUTE),
-            reply_provider: NodeId::new(reader.array()?),
-            reply_drop: DropId::new(reader.array()?),
+            reply: Sites::read(reader)?,
         };
-        let text = Zeroizing::new(Vec::new());
-        Some((
-            Self {
-                envelope,
-                index,
-                count,
-                text,
-            },
-            reader.u16()?,
-        ))
+        Some(Self {
+            envelope,
+            index,
+            count,
+            extra,
+            bytes: reader.u32()?,
+        })
     }
 
-    fn check(&self) -> Result<(), FragmentError> {
-        let most = usize::from(self.count);
-        if most == 0 || most > MAX_FRAGMENTS {
+    /// The shape, if all that it says is said as well.
+    fn shape(&self) -> Result<Shape, FragmentError> {
+        let bytes = usize::try_from(self.bytes).map_err(|_| FragmentError::Field("length"))?;
+        let shape = |copies| Shape::of(bytes, copies).map_err(|_| FragmentError::Field("length"));
+        if self.count != shape(Copies::One)?.count() {
             return Err(FragmentError::Field("count"));
         }
-        if self.index >= self.count {
+        // Of no count are the two alike.
+        let shape = match self.extra == self.count {
+            true => shape(Copies::Two)?,
+            false => shape(Copies::One)?,
+        };
+        if self.extra != shape.extra() {
+            return Err(FragmentError::Field("extra"));
+        }
+        if self.index >= shape.total() {
             return Err(FragmentError::Field("index"));
         }
-        let last = self.index + 1 == self.count;
-        let fits = match self.text.len() {
-            0 => self.count == 1,
-            TEXT_BYTES_PER_PACKET => true,
-            length => last && length < TEXT_BYTES_PER_PACKET,
-        };
-        if fits {
-            Ok(())
-        } else {
-            Err(FragmentError::Field("length"))
-        }
+        Ok(shape)
     }
 }
 
@@ -193,27 +320,64 @@ fn minute(time: Time) -> u32 {
     u32::try_from(time.as_micros() / MICROS_PER_MINUTE).unwrap_or(u32::MAX)
 }
 
-/// Cuts a text into fragments, at least one.
+/// Cuts a text into fragments, at least one, and adds those of parity.
 ///
 /// # Errors
 /// [`FragmentError::TextTooLong`] above [`MAX_TEXT_BYTES`].
-pub fn split(envelope: &Envelope, text: &[u8]) -> Result<Vec<Fragment>, FragmentError> {
-    if text.len() > MAX_TEXT_BYTES {
-        return Err(FragmentError::TextTooLong { found: text.len() });
-    }
-    let count = text.len().div_ceil(TEXT_BYTES_PER_PACKET).max(1);
-    let count = u16::try_from(count).map_err(|_| FragmentError::Field("count"))?;
+pub fn split(
+    envelope: &Envelope,
+    text: &[u8],
+    copies: Copies,
+) -> Result<Vec<Fragment>, FragmentError> {
+    let shape = Shape::of(text.len(), copies)?;
+    let mut texts: Vec<&[u8]> = text.chunks(TEXT_BYTES_PER_PACKET).collect();
     // An empty text has no chunks, and still is one fragment.
-    let parts = text
-        .chunks(TEXT_BYTES_PER_PACKET)
-        .chain(std::iter::repeat(&[][..]));
-    Ok((0..count)
-        .zip(parts)
+    if texts.is_empty() {
+        texts.push(&[]);
+    }
+    let more = erasure::encode(&texts, shape.extra()).ok_or(FragmentError::Apart)?;
+    let parts = texts.iter().map(|part| Zeroizing::new(part.to_vec()));
+    Ok((0..)
+        .zip(parts.chain(more))
         .map(|(index, part)| Fragment {
             envelope: *envelope,
             index,
-            count,
-            text: Zeroizing::new(part.to_vec()),
+            shape,
+            part,
         })
         .collect())
+}
+
+/// Joins the text of a message from its parts by their index: any [`Shape::count`] of them. A sender
+/// whose parity is not its text's has sent as many texts as there are choices; what the parts in hand
+/// say is the message.
+///
+/// # Errors
+/// [`FragmentError::Apart`] if there are too few, one has not the length of its kind, or what they say
+/// is no text of this shape.
+pub fn join(
+    shape: Shape,
+    parts: &BTreeMap<u16, Zeroizing<Vec<u8>>>,
+) -> Result<Zeroizing<Vec<u8>>, FragmentError> {
+    let sound = |(index, part): (&u16, &Zeroizing<Vec<u8>>)| {
+        *index < shape.total() && part.len() == shape.part_bytes(*index)
+    };
+    if parts.len() < usize::from(shape.count()) || !parts.iter().all(sound) {
+        return Err(FragmentError::Apart);
+    }
+    let restored =
+        erasure::restore((shape.count(), shape.extra()), parts).ok_or(FragmentError::Apart)?;
+    let mut text = Zeroizing::new(Vec::with_capacity(shape.bytes()));
+    for index in 0..shape.count() {
+        let part = parts.get(&index).or_else(|| restored.get(&index));
+        let part = part.ok_or(FragmentError::Apart)?;
+        let (part, padding) = part
+            .split_at_checked(shape.part_bytes(index))
+            .ok_or(FragmentError::Apart)?;
+        if padding.iter().any(|byte| *byte != 0) {
+            return Err(FragmentError::Apart);
+        }
+        text.extend_from_slice(part);
+    }
+    Ok(text)
 }

@@ -2,10 +2,10 @@
 //! encodes again. Compiled for tests, which replay the corpus in `corpus/`, and for fuzzing.
 
 use crate::backend::Backend;
-use crate::command::{Command, DropGrant, Reply};
+use crate::command::{Command, Reply};
 use crate::engine::Engine;
 use crate::error::UnwrapError;
-use crate::fragment::Fragment;
+use crate::fragment::{Fragment, join};
 use crate::header::{BETA_BYTES, Routing, apply_stream, mac};
 use crate::hop::Job;
 use crate::key::{SphinxPublic, SphinxSecret};
@@ -14,8 +14,8 @@ use crate::packet::{Packet, Payload};
 use crate::surb::{Surb, SurbKeys};
 use crate::x25519::multiply;
 use crate::{Frame, NoticePiece, NoticePieces, unwrap};
-use shoal_proto::size::{PACKET_BYTES, PAYLOAD_BYTES, TOKEN_BYTES};
-use shoal_proto::{DropId, NetworkHash, NodeId};
+use shoal_proto::size::{PACKET_BYTES, PAYLOAD_BYTES};
+use shoal_proto::{NetworkHash, NodeId};
 use std::convert::Infallible;
 
 /// The node key under which the packets of the corpus are valid.
@@ -160,18 +160,7 @@ pub fn fuzz_command(data: &[u8]) {
     if let Command::Mailbox(packet) = &command {
         let _ = packet.verify(&NetworkHash::new([0; 32]), &NodeId::new([0; 32]));
     }
-    if let Command::Deposit(deposit) = &command
-        && let Some(grant) = &deposit.grant
-    {
-        assert!(DropGrant::from_token(&grant.to_bytes()).as_ref() == Some(grant));
-        let network = NetworkHash::new([0; 32]);
-        let _ = grant.verify(&network, &NodeId::new([0; 32]), &DropId::new([0; 32]));
-        let _ = grant.expires();
-    }
     assert!(Command::decode(&command.encode(&mut Zeros)).as_ref() == Ok(&command));
-    if let Some(token) = data.first_chunk::<TOKEN_BYTES>() {
-        let _ = DropGrant::from_token(token);
-    }
 }
 
 /// A reply from a provider.
@@ -189,6 +178,13 @@ pub fn fuzz_fragment(data: &[u8]) {
                 .encode()
                 .is_ok_and(|bytes| bytes.as_slice() == data)
         );
+        // A message of such parts alone, as many as it takes.
+        let parts = (0..fragment.shape.total()).rev();
+        let parts = parts.take(usize::from(fragment.shape.count()));
+        let parts = parts.map(|index| (index, fragment.part.clone())).collect();
+        if let Ok(text) = join(fragment.shape, &parts) {
+            assert!(text.len() == fragment.shape.bytes());
+        }
     }
 }
 

@@ -20,8 +20,8 @@ pub const SURB_BYTES: usize = 396;
 /// Single-use reply blocks in one mailbox packet.
 pub const SURBS_PER_MAILBOX_PACKET: usize = 4;
 /// The sealed part of a deposit: what only the receiver can read.
-pub const BLOB_BYTES: usize = 1472;
-/// Room in a deposit for the proof that the depositor may use the mailbox.
+pub const BLOB_BYTES: usize = 1572;
+/// A token that opens a mailbox: key number 4, nonce 32, output 64.
 pub const TOKEN_BYTES: usize = 100;
 /// Text that fits one packet: bounded by the first message of a ratcheted session, so that first
 /// and later messages look alike.

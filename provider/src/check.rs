@@ -3,8 +3,8 @@
 
 use shoal_packet::Delivery;
 use shoal_packet::Surb;
-use shoal_packet::command::{Command, Deposit, DropGrant, MailboxRequest};
-use shoal_proto::{DropId, MailboxId, NetworkHash, NodeId, Time};
+use shoal_packet::command::{Command, Deposit, MailboxRequest};
+use shoal_proto::{NetworkHash, NodeId, Time};
 
 use crate::DropReason;
 
@@ -29,7 +29,7 @@ pub struct Checked {
 pub(crate) enum Content {
     /// A reply or a loop: all that is looked at is which client it is for.
     ForClient(Delivery),
-    Deposit(Box<Deposit>, Grant),
+    Deposit(Box<Deposit>),
     Dummy {
         surb_epoch: u8,
         surb: Surb,
@@ -39,25 +39,13 @@ pub(crate) enum Content {
     Mailbox(Box<MailboxRequest>),
 }
 
-/// The grant in a deposit.
-pub(crate) enum Grant {
-    Absent,
-    /// Not signed by the mailbox's owner for this provider and drop id.
-    Forged,
-    /// Signed; whether it lasts, only a clock can tell.
-    Signed {
-        mailbox: MailboxId,
-        expires: Time,
-    },
-}
-
 impl Checker {
     pub(crate) const fn new(network: NetworkHash, local: NodeId) -> Self {
         Self { network, local }
     }
 
-    /// Checks one delivery. Takes about as long as one Ed25519 verification if the packet is signed
-    /// or brings a grant, and microseconds if not.
+    /// Checks one delivery. Takes about as long as one Ed25519 verification if the packet is signed,
+    /// and microseconds if not.
     #[must_use]
     pub fn check(&self, delivery: Delivery) -> Checked {
         let arrival = delivery.arrival;
@@ -73,10 +61,7 @@ impl Checker {
 
     fn command(&self, command: Command) -> Result<Content, DropReason> {
         match command {
-            Command::Deposit(mut deposit) => {
-                let grant = self.grant(&deposit.drop, deposit.grant.take());
-                Ok(Content::Deposit(deposit, grant))
-            }
+            Command::Deposit(deposit) => Ok(Content::Deposit(deposit)),
             Command::Dummy { surb_epoch, surb } => Ok(Content::Dummy { surb_epoch, surb }),
             Command::Drop => Ok(Content::Drop),
             Command::Mailbox(packet) if packet.verify(&self.network, &self.local) => {
@@ -85,17 +70,6 @@ impl Checker {
             Command::Mailbox(_) => Err(DropReason::MailboxSignature),
             Command::NodeLoop(_) => Err(DropReason::ForeignLoop),
             _ => Err(DropReason::BadCommand),
-        }
-    }
-
-    fn grant(&self, drop: &DropId, grant: Option<DropGrant>) -> Grant {
-        match grant {
-            None => Grant::Absent,
-            Some(grant) if grant.verify(&self.network, &self.local, drop) => Grant::Signed {
-                mailbox: grant.mailbox,
-                expires: grant.expires(),
-            },
-            Some(_) => Grant::Forged,
         }
     }
 }

@@ -19,9 +19,6 @@ shoal_proto::counters! {
         dummies: counter "packets";
         /// Drop cover.
         drop_cover: counter "packets";
-        /// Deposits with a grant that did not hold: wrongly signed, expired, or lasting too long.
-        grants_invalid: counter "deposits",
-            "If it grows fast, look at the machine's clock: grants end at an hour of the wall clock.";
     }
 }
 

@@ -57,8 +57,8 @@ pub enum StoreError {
     Foreign(String),
     /// The database was written by another release.
     #[error(
-        "the mailbox database has schema version {found}, and this release knows {known}: run the \
-         release that wrote it, or a newer one"
+        "the mailbox database has schema version {found}, and this release knows {known}: {}",
+        advice(*found, *known)
     )]
     Version {
         /// The version in the file.
@@ -69,6 +69,16 @@ pub enum StoreError {
     /// A mistake of ours.
     #[error("the mailbox database met an error that should not happen ({0}): please report it")]
     Bug(String),
+}
+
+/// What to do with a database of another version.
+const fn advice(found: i64, known: i64) -> &'static str {
+    if found < known {
+        "run the release that wrote it until what it holds is delivered or has expired, then move the \
+         file away together with its -wal file and start empty; clients open their mailboxes anew"
+    } else {
+        "run the release that wrote it, or a newer one"
+    }
 }
 
 impl StoreError {

@@ -102,7 +102,5 @@ pub use provider::Provider;
 pub use reason::{DropReason, Drops};
 pub use replies::ReplyCounters;
 pub use sqlite::{SqliteOptions, SqliteStore};
-pub use store::{
-    Change, EntryId, Owner, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage,
-};
+pub use store::{EntryId, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage};
 pub use window::Window;

@@ -21,8 +21,8 @@ pub struct StoreLimits {
     pub remembered_per_drop: u64,
     /// The same in one mailbox.
     pub entries_per_mailbox: u64,
-    /// Drop ids of one mailbox, revoked ones included.
-    pub drops_per_mailbox: u64,
+    /// Sets of drop ids of one mailbox.
+    pub sets_per_mailbox: u64,
     /// Mailboxes.
     pub mailboxes: u64,
     /// Bytes of everything: [`ENTRY_BYTES`] for an entry that waits, [`REMEMBERED_BYTES`] for one
@@ -35,8 +35,6 @@ pub struct StoreLimits {
     /// Unix epoch, so that nobody can tell from a quota when an owner is there but by this much. It
     /// also is for how long at least the quotas have to last a busy sender.
     pub room_step: Span,
-    /// How long a revoked drop id is remembered: longer than any grant may last.
-    pub revoked_memory: Span,
     /// Rows that one expiry removes at most, so that a group of operations stays short.
     pub expire_batch: u32,
 }
@@ -49,12 +47,11 @@ impl Default for StoreLimits {
             entries_per_drop: 1024,
             remembered_per_drop: 4096,
             entries_per_mailbox: 8192,
-            drops_per_mailbox: 1024,
+            sets_per_mailbox: 16,
             mailboxes: 10_000,
             bytes: 1 << 30,
             mailbox_idle: DAY.scale(90, 1),
             room_step: Span::from_secs(3600),
-            revoked_memory: DAY.scale(400, 1),
             expire_batch: 1000,
         }
     }
@@ -93,11 +90,6 @@ pub struct Limits {
     pub push_again: Span,
     /// A mailbox's clock stops when its stock was empty for this long.
     pub linger: Span,
-    /// How long a deposit is kept, the same for all: what a sender could choose would tell senders
-    /// and messages apart.
-    pub time_to_live: Span,
-    /// A grant that lasts longer than this from now is not honoured.
-    pub grant_life: Span,
     /// How often the store is asked to remove what expired.
     pub expire_every: Span,
 }
@@ -114,8 +106,6 @@ impl Default for Limits {
             unacknowledged_per_drop: 32,
             push_again: Span::from_secs(20),
             linger: Span::from_secs(600),
-            time_to_live: DAY.scale(14, 1),
-            grant_life: DAY.scale(400, 1),
             expire_every: Span::from_secs(60),
         }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use rand::CryptoRng;
 use shoal_packet::Frame;
-use shoal_packet::command::{DropChange, MailboxRequest, Reply};
+use shoal_packet::command::{MailboxRequest, Reply};
 use shoal_proto::{DropId, MailboxId, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, PoissonClock};
 
@@ -18,7 +18,7 @@ use self::stream::Stream;
 use crate::clocks::Clocks;
 use crate::documents::{Documents, leads_inside, spend};
 use crate::replies::Held;
-use crate::store::{Change, EntryId};
+use crate::store::EntryId;
 use crate::{DropReason, Limits, StoreOp, StoreOutcome, StoreResult, Window};
 
 /// Ticks of the mailbox's clock that an acknowledgement is given at least: slow profiles
@@ -56,8 +56,8 @@ shoal_proto::counters! {
         /// Reply blocks in stock now.
         stock: gauge "reply_blocks";
         /// Changes of drop ids that the store did not do; their owners are told.
-        refused: counter "drop_ids",
-            "Owners want more drop ids than `drops_per_mailbox` allows: a client registers 256.";
+        refused: counter "changes",
+            "Owners want more sets of drop ids than a mailbox may have: a client registers two.";
         /// Entries acknowledged by owners, as they say.
         acknowledged: counter "entries";
     }
@@ -163,7 +163,7 @@ impl Mailboxes {
     ) -> Result<Wish, DropReason> {
         let rate = params
             .profile_at(request.profile)
-            .map(|(_, profile)| profile.mailbox_clock)
+            .map(|(_, profile)| request.share.of(profile.mailbox_clock))
             .filter(|rate| *rate > 0.0)
             .ok_or(DropReason::MailboxProfile)?;
         let active = self.streams.get(&request.mailbox);
@@ -179,7 +179,7 @@ impl Mailboxes {
                 .filter(|stream| stream.is_of(request.generation))
                 .map_or(0, Stream::number),
             acks: request.acks.iter().copied().map(EntryId::new).collect(),
-            changes: request.drops.iter().map(change).collect(),
+            changes: request.drops.clone(),
         };
         self.attending += 1;
         let attending = Box::new(Attending { request, rate });
@@ -443,12 +443,5 @@ impl Mailboxes {
             return None;
         };
         Some(Wish::Send(to, frame))
-    }
-}
-
-const fn change(change: &DropChange) -> Change {
-    match change {
-        DropChange::Register(drop) => Change::Register(*drop),
-        DropChange::Revoke(drop) => Change::Revoke(*drop),
     }
 }

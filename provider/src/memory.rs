@@ -6,7 +6,7 @@ mod tally;
 
 use std::collections::BTreeMap;
 
-use shoal_packet::command::Blob;
+use shoal_packet::command::{Blob, DropChange};
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
 use self::drops::Drops;
@@ -14,9 +14,7 @@ use self::entries::{DropKey, Entries};
 use self::tally::Tally;
 use crate::StoreLimits;
 use crate::limits::IDLE_BATCH;
-use crate::store::{
-    Change, EntryId, Freed, Owner, Store, StoreOp, StoreOutcome, StoreResult, Usage,
-};
+use crate::store::{EntryId, Freed, Store, StoreOp, StoreOutcome, StoreResult, Usage};
 use crate::window::Attended;
 
 /// A store in memory: for virtual time and tests. What it holds is gone with it.
@@ -35,7 +33,6 @@ struct MailboxRow {
     used: Time,
     next_entry: EntryId,
     tally: Tally,
-    drops: u64,
 }
 
 impl MemoryStore {
@@ -56,10 +53,9 @@ impl MemoryStore {
             StoreOp::Put {
                 drop,
                 message,
-                owner,
                 blob,
                 expires,
-            } => self.put(now, drop, message, owner, blob, expires),
+            } => self.put(now, drop, message, blob, expires),
             StoreOp::Attend {
                 mailbox,
                 generation,
@@ -105,53 +101,44 @@ impl MemoryStore {
         now: Time,
         drop: DropId,
         message: MessageId,
-        owner: Owner,
         blob: Box<Blob>,
         expires: Time,
     ) -> StoreOutcome {
-        let Some(under) = self.place(drop, owner) else {
-            return StoreOutcome::Refused;
-        };
-        let mailbox = under.mailbox;
-        if let Some((row, until, entry)) = self.entries.find(under, message) {
+        let under = self.under(drop);
+        if let Some(under) = under
+            && let Some((row, until, entry)) = self.entries.find(under, message)
+        {
             if until > now {
+                let mailbox = under.mailbox;
                 return StoreOutcome::Stored { mailbox, entry };
             }
             self.remove(row);
         }
-        if expires <= now || !self.has_room(now, under) {
-            return StoreOutcome::Refused;
+        let freed = self.freed.held(self.limits.step(now));
+        if !self.usage().has_room(freed, self.limits.bytes) {
+            return StoreOutcome::Full;
         }
-        self.create(now, mailbox);
-        if self.drops.get(under).is_none() {
-            self.register(under, None);
+        let Some(under) = under.filter(|under| self.has_room(now, *under)) else {
+            return StoreOutcome::Refused;
+        };
+        if expires <= now {
+            return StoreOutcome::Refused;
         }
         let entry = self.number(now, under);
         if let Some(entry) = entry {
             self.entries.insert(under, entry, message, expires, blob);
         }
-        StoreOutcome::Stored { mailbox, entry }
+        StoreOutcome::Stored {
+            mailbox: under.mailbox,
+            entry,
+        }
     }
 
     /// Where a deposit goes; none if nobody takes it.
-    fn place(&self, drop: DropId, owner: Owner) -> Option<DropKey> {
-        let mailbox = match owner {
-            Owner::First => self.drops.first(drop)?,
-            Owner::Named(mailbox) | Owner::Granted(mailbox) => mailbox,
-        };
-        let under = DropKey { mailbox, drop };
-        let takes = match self.drops.get(under) {
-            Some(row) => row.revoked.is_none(),
-            None => matches!(owner, Owner::Granted(_)) && self.may_register(mailbox),
-        };
-        takes.then_some(under)
-    }
-
-    fn may_register(&self, mailbox: MailboxId) -> bool {
-        match self.mailboxes.get(&mailbox) {
-            Some(row) => row.drops < self.limits.drops_per_mailbox,
-            None => self.may_create() && self.limits.drops_per_mailbox > 0,
-        }
+    fn under(&self, drop: DropId) -> Option<DropKey> {
+        let row = self.drops.get(drop).filter(|row| !row.revoked)?;
+        let mailbox = row.mailbox;
+        Some(DropKey { mailbox, drop })
     }
 
     fn may_create(&self) -> bool {
@@ -160,12 +147,10 @@ impl MemoryStore {
 
     fn has_room(&self, now: Time, under: DropKey) -> bool {
         let (limits, step) = (&self.limits, self.limits.step(now));
-        let drop = self.drops.get(under).map(|row| &row.tally);
+        let drop = self.drops.get(under.drop).map(|row| &row.tally);
         let mailbox = self.mailboxes.get(&under.mailbox).map(|row| &row.tally);
         let taken = |tally: Option<&Tally>| tally.map_or(0, |tally| tally.occupied(step));
-        taken(drop) < limits.entries_per_drop
-            && taken(mailbox) < limits.entries_per_mailbox
-            && self.usage().has_room(self.freed.held(step), limits.bytes)
+        taken(drop) < limits.entries_per_drop && taken(mailbox) < limits.entries_per_mailbox
     }
 
     fn create(&mut self, now: Time, mailbox: MailboxId) {
@@ -174,21 +159,13 @@ impl MemoryStore {
             used: now,
             next_entry: EntryId::new(1),
             tally: Tally::default(),
-            drops: 0,
         });
-    }
-
-    fn register(&mut self, under: DropKey, revoked: Option<Time>) {
-        if let Some(row) = self.mailboxes.get_mut(&under.mailbox) {
-            row.drops += 1;
-        }
-        self.drops.insert(under, revoked);
     }
 
     /// The number of one more entry in a mailbox, under a drop id.
     fn number(&mut self, now: Time, under: DropKey) -> Option<EntryId> {
         let owner = self.mailboxes.get_mut(&under.mailbox)?;
-        let row = self.drops.get_mut(under)?;
+        let row = self.drops.get_mut(under.drop)?;
         let entry = owner.next_entry;
         owner.next_entry = EntryId::new(entry.number().saturating_add(1));
         owner.tally.added();
@@ -205,12 +182,12 @@ impl MemoryStore {
         counter: u64,
         (fresh, mut attended): (bool, Attended),
         acks: Vec<EntryId>,
-        changes: Vec<Change>,
+        changes: Vec<DropChange>,
     ) -> StoreOutcome {
         for entry in acks {
             self.ack(now, mailbox, entry);
         }
-        let undone = |change| !self.change(now, mailbox, change);
+        let undone = |change| !self.change(mailbox, change);
         let refused = changes.into_iter().map(undone).map(u32::from).sum();
         if refused > 0 {
             attended.window = attended.window.refuse(counter);
@@ -236,7 +213,7 @@ impl MemoryStore {
         if let Some(owner) = self.mailboxes.get_mut(&mailbox) {
             owner.tally.acknowledged(step);
         }
-        let Some(row) = self.drops.get_mut(under) else {
+        let Some(row) = self.drops.get_mut(under.drop) else {
             return;
         };
         row.tally.acknowledged(step);
@@ -248,25 +225,16 @@ impl MemoryStore {
     }
 
     /// Whether the change is done, or was.
-    fn change(&mut self, now: Time, mailbox: MailboxId, change: Change) -> bool {
-        let (drop, revoked) = match change {
-            Change::Register(drop) => (drop, None),
-            Change::Revoke(drop) => (drop, Some(now)),
-        };
-        let under = DropKey { mailbox, drop };
-        let room = self.may_register(mailbox);
-        match self.drops.get_mut(under) {
-            None if !room => false,
-            None => {
-                self.register(under, revoked);
-                true
+    fn change(&mut self, mailbox: MailboxId, change: DropChange) -> bool {
+        match change {
+            DropChange::Register(set) => {
+                let most = self.limits.sets_per_mailbox;
+                self.drops.register(mailbox, &set, most)
             }
-            Some(row) => {
-                if revoked.is_none() {
-                    return row.revoked.is_none();
-                }
-                row.revoked = row.revoked.or(revoked);
-                true
+            DropChange::Revoke(drop) => {
+                let own = self.drops.get_mut(drop);
+                let own = own.filter(|row| row.mailbox == mailbox);
+                own.map(|row| row.revoked = true).is_some()
             }
         }
     }
@@ -277,24 +245,11 @@ impl MemoryStore {
         for row in &rows {
             self.remove(*row);
         }
-        let drops = self.give_up_revoked(now, batch);
         let idle = self.give_up_idle(now, IDLE_BATCH as usize);
         StoreOutcome::Expired {
-            removed: (rows.len() + drops + idle) as u64,
-            more: rows.len() == batch || drops == batch || idle == IDLE_BATCH as usize,
+            removed: (rows.len() + idle) as u64,
+            more: rows.len() == batch || idle == IDLE_BATCH as usize,
         }
-    }
-
-    fn give_up_revoked(&mut self, now: Time, most: usize) -> usize {
-        let memory = self.limits.revoked_memory;
-        let old = self.drops.given_up(|at| at + memory <= now, most);
-        for under in &old {
-            self.drops.remove(*under);
-            if let Some(owner) = self.mailboxes.get_mut(&under.mailbox) {
-                owner.drops = owner.drops.saturating_sub(1);
-            }
-        }
-        old.len()
     }
 
     fn give_up_idle(&mut self, now: Time, most: usize) -> usize {
@@ -321,7 +276,7 @@ impl MemoryStore {
         if let Some(owner) = self.mailboxes.get_mut(&under.mailbox) {
             owner.tally.removed(waited);
         }
-        if let Some(row) = self.drops.get_mut(under) {
+        if let Some(row) = self.drops.get_mut(under.drop) {
             row.tally.removed(waited);
         }
     }

@@ -9,7 +9,7 @@ use shoal_packet::command::{Deposit, MailboxRequest, ReceiptStatus};
 use shoal_proto::{ClientHandle, DropId, NodeId, Span, Time};
 use shoal_topology::NetworkParameters;
 
-use crate::check::{Checked, Content, Grant};
+use crate::check::{Checked, Content};
 use crate::counters::PacketCounters;
 use crate::desk::StoreDesk;
 use crate::documents::Documents;
@@ -18,12 +18,9 @@ use crate::mailboxes::{Mailboxes, Question, Wish};
 use crate::reason::Drops;
 use crate::replies::{Held, Place, Replies};
 use crate::{
-    AttachAnswer, Checker, Counters, DropReason, Limits, Owner, ProviderAction, ProviderInput,
-    StoreOp, StoreOutcome, StoreResult,
+    AttachAnswer, Checker, Counters, DropReason, Limits, ProviderAction, ProviderInput, StoreOp,
+    StoreOutcome, StoreResult,
 };
-
-/// The shortest time for which deposits are kept.
-const LEAST_TIME_TO_LIVE: Span = Span::from_secs(1);
 
 /// The core of the provider role: entry and mailboxes, without IO, clock or ambient randomness.
 ///
@@ -38,7 +35,6 @@ pub struct Provider<R> {
     documents: Documents,
     rng: R,
     time_to_live: Span,
-    grant_life: Span,
     entry: Entry,
     replies: Replies,
     mailboxes: Mailboxes,
@@ -70,8 +66,7 @@ impl<R: CryptoRng> Provider<R> {
         Self {
             checker: Checker::new(params.chain(), local),
             rng,
-            time_to_live: limits.time_to_live.max(LEAST_TIME_TO_LIVE),
-            grant_life: limits.grant_life,
+            time_to_live: params.time_to_live,
             entry: Entry::new(&limits),
             replies: Replies::new(limits.replies, params.mean_delay),
             mailboxes: Mailboxes::new(&limits),
@@ -151,7 +146,7 @@ impl<R: CryptoRng> Provider<R> {
         let (arrival, content) = checked.into_content();
         let outcome = content.and_then(|content| match content {
             Content::ForClient(delivery) => self.entry.offer(delivery),
-            Content::Deposit(deposit, grant) => self.deposit(now, arrival, *deposit, grant),
+            Content::Deposit(deposit) => self.deposit(now, arrival, *deposit),
             Content::Dummy { surb_epoch, surb } => self.dummy(arrival, surb_epoch, surb),
             Content::Drop => {
                 self.packets.drop_cover += 1;
@@ -171,55 +166,22 @@ impl<R: CryptoRng> Provider<R> {
         Ok(())
     }
 
-    fn deposit(
-        &mut self,
-        now: Time,
-        arrival: Time,
-        deposit: Deposit,
-        grant: Grant,
-    ) -> Result<(), DropReason> {
+    fn deposit(&mut self, now: Time, arrival: Time, deposit: Deposit) -> Result<(), DropReason> {
         if self.store.is_busy() {
             return Err(DropReason::Busy);
         }
         let held = Held::receipt(deposit.surb_epoch, deposit.surb, deposit.message);
         let reply = self.replies.hold(&mut self.rng, arrival, held)?;
         self.packets.deposits += 1;
-        let Some(owner) = self.owner(now, grant) else {
-            self.replies.settle(reply, ReceiptStatus::Refused);
-            return Ok(());
-        };
         let drop = deposit.drop;
         let op = StoreOp::Put {
             drop,
             message: deposit.message,
-            owner,
             blob: deposit.blob,
             expires: now + self.time_to_live,
         };
         self.ask(op, Waiting::Put { reply, drop });
         Ok(())
-    }
-
-    /// Whose mailbox a deposit is for, by its grant; none if nobody signed it. The grant's mailbox
-    /// gets it and no other that registered the same drop id, also when the grant is over: then it
-    /// opens nothing new.
-    fn owner(&mut self, now: Time, grant: Grant) -> Option<Owner> {
-        match grant {
-            Grant::Absent => Some(Owner::First),
-            Grant::Signed { mailbox, expires }
-                if expires > now && expires <= now + self.grant_life =>
-            {
-                Some(Owner::Granted(mailbox))
-            }
-            Grant::Signed { mailbox, .. } => {
-                self.packets.grants_invalid += 1;
-                Some(Owner::Named(mailbox))
-            }
-            Grant::Forged => {
-                self.packets.grants_invalid += 1;
-                None
-            }
-        }
     }
 
     fn mailbox_command(&mut self, request: MailboxRequest) -> Result<(), DropReason> {
@@ -275,11 +237,10 @@ impl<R: CryptoRng> Provider<R> {
                 let wish = entry.and_then(|entry| self.mailboxes.stored(now, mailbox, drop, entry));
                 self.fulfil(wish);
             }
-            // A full disk is one way of being full.
             Ok(StoreOutcome::Refused) => self.replies.settle(reply, ReceiptStatus::Refused),
-            Err(error) if error.is_full() => {
-                self.replies.settle(reply, ReceiptStatus::Refused);
-            }
+            Ok(StoreOutcome::Full) => self.replies.settle(reply, ReceiptStatus::Full),
+            // A full disk is one way of being full.
+            Err(error) if error.is_full() => self.replies.settle(reply, ReceiptStatus::Full),
             Ok(_) | Err(_) => {}
         }
     }

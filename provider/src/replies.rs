@@ -17,9 +17,11 @@ shoal_proto::counters! {
     pub struct ReplyCounters("provider") {
         /// Deposits that were on disk when they were answered.
         stored: counter "receipts";
-        /// Deposits that were refused: of an unknown, revoked or full drop id, or a full store.
-        refused: counter "receipts",
-            "If it grows fast, compare the store's use with its quotas and the disk's free space.";
+        /// Deposits that were refused: of an unknown, revoked or full drop id, or a full mailbox.
+        refused: counter "receipts";
+        /// Deposits that were refused because the store or its disk is full.
+        full: counter "receipts",
+            "Compare the store's use with its quota and the disk's free space.";
         /// Answers that say nothing, to dummies.
         dummy: counter "replies";
         /// Answers that say nothing because the store was late or failed; the sender tries again.
@@ -189,6 +191,10 @@ impl Replies {
                 status: ReceiptStatus::Stored,
                 ..
             } => &mut counters.stored,
+            Reply::Receipt {
+                status: ReceiptStatus::Full,
+                ..
+            } => &mut counters.full,
             Reply::Receipt { .. } => &mut counters.refused,
             Reply::Behind { .. } => &mut counters.behind,
             _ if is_deposit => &mut counters.late,

@@ -1,6 +1,7 @@
 //! The store in one SQLite file.
 
 mod database;
+mod drops;
 mod mailboxes;
 mod messages;
 mod offline;
@@ -116,10 +117,9 @@ fn perform(work: &mut Work<'_>, op: &StoreOp) -> Result<StoreOutcome, StoreError
         StoreOp::Put {
             drop,
             message,
-            owner,
             blob,
             expires,
-        } => work.put(drop, message, owner, blob, database::micros(*expires)),
+        } => work.put(drop, message, blob, database::micros(*expires)),
         StoreOp::Attend {
             mailbox,
             generation,

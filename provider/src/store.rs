@@ -1,6 +1,6 @@
 //! Where mailboxes are kept: the operations, their answers, and the trait that every engine has.
 
-use shoal_packet::command::Blob;
+use shoal_packet::command::{Blob, DropChange};
 use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
@@ -34,40 +34,17 @@ impl EntryId {
     }
 }
 
-/// Into whose mailbox a deposit goes. A drop id may be registered by several mailboxes, each for
-/// itself: who knows somebody's drop id can register it too, and gets nothing by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// Nobody is named: it goes to the mailbox that registered the drop id first.
-    First,
-    /// To this mailbox, if it has registered the drop id.
-    Named(MailboxId),
-    /// To this mailbox; an unknown drop id is registered for it.
-    Granted(MailboxId),
-}
-
-/// What an owner changes of the drop ids of a mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Deposits under the drop id go into the mailbox from now on.
-    Register(DropId),
-    /// Nothing is accepted under the drop id any more, and no grant registers it.
-    Revoke(DropId),
-}
-
 /// One operation on a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreOp {
-    /// Store a blob, once per mailbox, drop id and message id until `expires`, also after it was
-    /// acknowledged. Answered by `Stored` or `Refused`.
+    /// Store a blob, once per drop id and message id until `expires`, also after it was
+    /// acknowledged. Answered by `Stored`, `Refused` or `Full`.
     Put {
-        /// Where to.
+        /// Where to: the mailbox that registered it, of which there is one at most.
         drop: DropId,
         /// Which message.
         message: MessageId,
-        /// Whose mailbox, by the grant, which the caller verified.
-        owner: Owner,
         /// What is stored.
         blob: Box<Blob>,
         /// When it may be forgotten.
@@ -88,7 +65,7 @@ pub enum StoreOp {
         /// Entries to delete. Those of other mailboxes can't be named.
         acks: Vec<EntryId>,
         /// Drop ids to register and revoke.
-        changes: Vec<Change>,
+        changes: Vec<DropChange>,
     },
     /// Which drop ids have entries that wait? Answered by `Waiting`.
     Waiting {
@@ -134,8 +111,11 @@ pub enum StoreOutcome {
         /// The entry, if it still waits.
         entry: Option<EntryId>,
     },
-    /// Not accepted: unknown, revoked or full; on purpose not told apart.
+    /// Not accepted: a drop id that is unknown or revoked, or under which, or in whose mailbox, there is no
+    /// room; on purpose not told apart. Or no room for a mailbox.
     Refused,
+    /// Not accepted: the store has no room, whomever it is for.
+    Full,
     /// The command counts and was done.
     Attended {
         /// The generation is newer than every one before.
@@ -144,7 +124,7 @@ pub enum StoreOutcome {
         window: Window,
         /// The highest `stream` of this generation before this command.
         stream: u64,
-        /// Changes that were not done: the drop id was revoked, or there are too many.
+        /// Changes that were not done: there are too many sets, or nobody knows the id to revoke.
         refused: u32,
     },
     /// The command was received before, is too old to tell, or is of an older generation.

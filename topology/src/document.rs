@@ -20,7 +20,7 @@ use crate::member::{MAX_EXTRACT_BYTES, Member};
 use crate::newcomers::{self, is_of_age};
 use crate::position::Position;
 use crate::rules::Rules;
-use crate::ties::Tie;
+use crate::ties::{Tie, Ties};
 use crate::{Address, DocumentError, Family, NetworkParameters, Role, SignedDescriptor};
 
 /// Most members of a document.
@@ -496,6 +496,24 @@ impl Document {
     #[must_use]
     pub fn providers(&self) -> &[NodeId] {
         self.position(0)
+    }
+
+    /// Those of `nodes`, in order, that have nothing in common with one of `taken` or with one before: a
+    /// family, or the prefix of an address. Who is no member has nothing in common with anybody.
+    pub fn apart(
+        &self,
+        mut taken: Vec<Ties>,
+        nodes: impl IntoIterator<Item = NodeId>,
+    ) -> Vec<NodeId> {
+        let mut found = Vec::new();
+        for node in nodes {
+            let ties = self.member(&node).map(Member::ties).unwrap_or_default();
+            if taken.iter().all(|taken| taken.meet(&ties).is_none()) {
+                taken.push(ties);
+                found.push(node);
+            }
+        }
+        found
     }
 
     /// All members, ascending by identity.

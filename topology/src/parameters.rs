@@ -47,6 +47,11 @@ pub struct NetworkParameters {
     pub work: u8,
     /// For how many terms a newcomer has no seat: 0 to 1000.
     pub seat_age: u32,
+    /// How long every provider keeps what is deposited, from when it came: 1 min to 365 d, and 14 d unless the
+    /// file says otherwise. One for the whole network: what a sender or a provider could choose would tell
+    /// messages apart, and no sender would know what "stored" means.
+    #[serde(default = "time_to_live")]
+    pub time_to_live: Span,
     /// Which families of addresses a member has to have: any, unless the file says otherwise.
     #[serde(default)]
     pub families: Families,
@@ -140,6 +145,11 @@ pub struct GenesisMember {
     pub family: Option<FamilyId>,
 }
 
+/// Two weeks.
+const fn time_to_live() -> Span {
+    Span::from_secs(14 * 86_400)
+}
+
 /// Most profiles of a network.
 const MAX_PROFILES: usize = 16;
 /// Most genesis members of a network.
@@ -166,6 +176,7 @@ impl NetworkParameters {
             newcomers: 1.0,
             work: 0,
             seat_age: 0,
+            time_to_live: time_to_live(),
             families: Families::Any,
             profiles: Self::default_profiles(),
             genesis_members: Vec::new(),
@@ -181,17 +192,17 @@ impl NetworkParameters {
             real: 2.0,
             loops: 0.5,
             drops: 0.5,
-            mailbox: 0.6,
+            mailbox: 0.75,
             mailbox_clock: 2.0,
-            downlink: 8.0,
+            downlink: 9.0,
         };
         let mobile = Profile {
             real: 0.2,
             loops: 0.05,
             drops: 0.05,
-            mailbox: 0.06,
+            mailbox: 0.075,
             mailbox_clock: 0.2,
-            downlink: 0.8,
+            downlink: 0.9,
         };
         BTreeMap::from([
             ("default".to_owned(), default),
@@ -314,6 +325,12 @@ impl NetworkParameters {
         for (id, family) in families {
             h = h.bytes(id.as_bytes()).bytes(family.as_bytes().as_slice());
         }
+        // As do those that keep messages for two weeks.
+        if self.time_to_live != time_to_live() {
+            h = h
+                .bytes(b"time to live")
+                .number(self.time_to_live.as_micros());
+        }
         // As do those that take any address.
         if self.families == Families::Both {
             h = h.bytes(b"both families of addresses");
@@ -357,6 +374,10 @@ impl NetworkParameters {
         }
         if self.seat_age > 1000 {
             wrong.push(range("seat_age", &self.seat_age, "0 to 1000 terms"));
+        }
+        let lives = Span::from_secs(60)..=Span::from_secs(365 * 86_400);
+        if !lives.contains(&self.time_to_live) {
+            wrong.push(range("time_to_live", &self.time_to_live, "1m to 365d"));
         }
         if self.profiles.is_empty() || self.profiles.len() > MAX_PROFILES {
             let count = format!("{} profiles", self.profiles.len());

@@ -57,6 +57,8 @@ newcomers = {newcomers:?}
 work = {work}
 # Terms in which a newcomer has no seat, so that nothing is decided by who has just come: 0 to 1000.
 seat_age = {seat_age}
+# How long every provider keeps a message that waits for its receiver: 1m to 365d.
+time_to_live = "{life}"
 "#,
             name = self.name,
             genesis = self.genesis.as_secs(),
@@ -74,6 +76,7 @@ seat_age = {seat_age}
             newcomers = self.newcomers,
             work = self.work,
             seat_age = self.seat_age,
+            life = self.time_to_live,
         );
         text.push_str(match self.families {
             Families::Any => "",

@@ -1,6 +1,7 @@
-//! What arrives: each fragment once, put together, on disk before it is acknowledged, and told in the
-//! order in which its sender wrote. Nobody fills it for the others: of what it holds, one sender has a share, and so have all strangers together.
+//! What arrives: each fragment once, put together when enough are here, on disk before it is
+//! acknowledged, and told in the order in which its sender wrote. Nobody fills it for the others: of what it holds, one sender has a share, and so have all strangers together.
 
+mod done;
 mod order;
 mod partial;
 mod seen;
@@ -8,9 +9,10 @@ mod seen;
 use std::collections::BTreeMap;
 
 use shoal_packet::command::StreamEntry;
-use shoal_packet::fragment::Fragment;
+use shoal_packet::fragment::{Fragment, Shape};
 use shoal_proto::{MessageId, Span, Time};
 
+use self::done::Done;
 use self::order::{Order, Turn};
 use self::partial::Partials;
 use self::seen::{Seen, State};
@@ -30,12 +32,17 @@ pub(crate) enum Arrival {
     Known,
     /// It is being saved: wait.
     Saving,
+    /// The message is here and safe without it: acknowledge it.
+    Spare,
     /// No room: leave it at the mailbox.
     Full,
     /// No room for this sender, or for strangers: leave it at the mailbox.
     ShareFull,
     /// It does not open, or holds no fragment: acknowledge it, so that it blocks nothing.
     Bad,
+    /// With it, enough are here of a message that they do not make: save this, then acknowledge it, so
+    /// that it blocks nothing.
+    Spoilt { changes: Vec<Change>, kept: Kept },
     /// New: save this, then acknowledge it.
     New { changes: Vec<Change>, kept: Kept },
 }
@@ -57,12 +64,14 @@ enum Outcome {
     Complete,
     /// More is missing.
     Partial,
-    /// The user was told of it before.
-    Told,
+    /// Enough are here, and they are no message: its sender is at fault.
+    Spoilt,
 }
 
 struct Unread {
     row: InboxRow,
+    /// What is saved with it, until it is.
+    unsaved: Option<Vec<Change>>,
     told: bool,
     /// The way of the packet that completed it.
     trace: Vec<HopTrace>,
@@ -82,6 +91,7 @@ pub(crate) struct Told {
 pub(crate) struct Inbox {
     seen: Seen,
     partials: Partials,
+    done: Done,
     order: Order,
     unread: BTreeMap<InboxKey, Unread>,
     limits: Limits,
@@ -93,6 +103,7 @@ impl Inbox {
         Self {
             seen: Seen::new(limits.seen),
             partials: Partials::new(limits.partial_fragments, limits.partial_of_strangers),
+            done: Done::new(limits.done),
             order: Order::new(patience, limits.numbered_strangers),
             unread: BTreeMap::new(),
             limits,
@@ -117,6 +128,7 @@ impl Inbox {
     pub(crate) fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
         self.seen.restore(rows)?;
         self.partials.restore(rows)?;
+        self.done.restore(rows)?;
         self.order.restore(rows)?;
         for row in rows.iter().filter(|row| row.table == Table::Inbox) {
             let key = InboxKey::decode(&row.key).map_err(|e| row.fault(e))?;
@@ -127,6 +139,7 @@ impl Inbox {
                 key,
                 Unread {
                     row,
+                    unsaved: None,
                     told: false,
                     trace: Vec::new(),
                 },
@@ -162,13 +175,16 @@ impl Inbox {
         let Ok(fragment) = Fragment::decode(&plaintext) else {
             return Arrival::Bad;
         };
-        if !self.has_share(&sender, contacts) {
-            return Arrival::ShareFull;
-        }
         let key = InboxKey {
             sender,
             message: fragment.envelope.message,
         };
+        if self.is_safe(&key) {
+            return Arrival::Spare;
+        }
+        if !self.has_share(&sender, contacts) {
+            return Arrival::ShareFull;
+        }
         let number = fragment.envelope.sequence;
         self.order.heard(now, &sender, number);
         if self.partials.contradicts(&key, &fragment) {
@@ -187,13 +203,22 @@ impl Inbox {
             rows::encode_number(now.as_micros()),
         ));
         changes.extend(self.seen.add(seen, State::Saving));
-        Arrival::New {
-            changes,
-            kept: Kept {
-                seen,
-                complete,
-                trace,
-            },
+        let kept = Kept {
+            seen,
+            complete,
+            trace,
+        };
+        match outcome {
+            Outcome::Spoilt => Arrival::Spoilt { changes, kept },
+            Outcome::Complete | Outcome::Partial => Arrival::New { changes, kept },
+        }
+    }
+
+    /// Whether a message is on disk, or was: told or not, read or not.
+    fn is_safe(&self, key: &InboxKey) -> bool {
+        match self.unread.get(key) {
+            Some(unread) => unread.unsaved.is_none(),
+            None => self.done.contains(key),
         }
     }
 
@@ -216,9 +241,10 @@ impl Inbox {
         let whole = kept
             .complete
             .and_then(|key| Some((key, self.unread.get_mut(&key)?)));
-        let Some((key, unread)) = whole.filter(|(_, unread)| !unread.told) else {
+        let Some((key, unread)) = whole.filter(|(_, unread)| unread.unsaved.is_some()) else {
             return false;
         };
+        unread.unsaved = None;
         unread.trace = kept.trace;
         self.order
             .wait(key, unread.row.sequence, unread.row.arrived);
@@ -293,35 +319,50 @@ impl Inbox {
     ) -> (Outcome, Vec<Change>) {
         // The row of a message that is complete but could not be saved is saved anew.
         if let Some(unread) = self.unread.get(&key) {
-            return match unread.told {
-                true => (Outcome::Told, Vec::new()),
-                false => (Outcome::Complete, vec![put(&key, &unread.row)]),
-            };
+            let mut changes = vec![put(&key, &unread.row)];
+            changes.extend(unread.unsaved.iter().flatten().cloned());
+            return (Outcome::Complete, changes);
         }
         self.partials.insert(key, fragment);
         let Some(whole) = self.partials.take_whole(&key) else {
             return (Outcome::Partial, self.partials.make_room(&key, contacts));
         };
+        let mut with = whole.changes;
+        with.extend(self.finish(now, key, whole.shape));
+        let Some(text) = whole.text else {
+            return (Outcome::Spoilt, with);
+        };
         let row = InboxRow {
             arrived: now,
             sent_at: whole.envelope.sent_at,
             sequence: whole.envelope.sequence,
-            reply_provider: whole.envelope.reply_provider,
-            reply_drop: whole.envelope.reply_drop,
-            text: whole.text,
+            reply: whole.envelope.reply,
+            text,
             gap_before: 0,
         };
         let mut changes = vec![put(&key, &row)];
-        changes.extend(whole.changes);
+        changes.extend(with.iter().cloned());
         self.unread.insert(
             key,
             Unread {
                 row,
+                unsaved: Some(with),
                 told: false,
                 trace: Vec::new(),
             },
         );
         (Outcome::Complete, changes)
+    }
+
+    /// The message takes no more of its fragments, if there are more; what is to be saved for that.
+    fn finish(&mut self, now: Time, key: InboxKey, shape: Shape) -> Vec<Change> {
+        if shape.total() == shape.count() {
+            return Vec::new();
+        }
+        let at = rows::encode_number(now.as_micros());
+        let mut changes = vec![Change::put(Table::Done, key.to_bytes(), at)];
+        changes.extend(self.done.add(key));
+        changes
     }
 }
 
@@ -331,135 +372,4 @@ fn put(key: &InboxKey, row: &InboxRow) -> Change {
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::SeedableRng;
-    use rand_chacha::ChaCha20Rng;
-    use shoal_packet::fragment::{self, Envelope};
-    use shoal_proto::{DropId, NetworkHash, NodeId};
-
-    use super::*;
-    use crate::keys::ClientKeys;
-    use crate::seal::{self, Binding};
-
-    const NETWORK: NetworkHash = NetworkHash::new([0; 32]);
-
-    fn me() -> Identity {
-        let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(99));
-        Identity::new(keys, NETWORK, &ClientConfig::new(NodeId::new([1; 32])))
-    }
-
-    fn fragments(seed: u64, length: usize) -> (ClientKeys, Vec<(MessageId, Vec<u8>)>) {
-        let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(seed));
-        let envelope = Envelope {
-            message: MessageId::new([seed.to_le_bytes()[0]; 16]),
-            sequence: 0,
-            sent_at: Time::default(),
-            reply_provider: NodeId::new([1; 32]),
-            reply_drop: DropId::new([2; 32]),
-        };
-        let parts = fragment::split(&envelope, &vec![9; length]).unwrap();
-        let parts = parts.iter().map(|part| {
-            let mut id = *envelope.message.as_bytes();
-            id[15] = part.index.to_le_bytes()[0];
-            (MessageId::new(id), part.encode().unwrap().to_vec())
-        });
-        (keys, parts.collect())
-    }
-
-    fn arrive(
-        inbox: &mut Inbox,
-        me: &Identity,
-        from: &ClientKeys,
-        part: &(MessageId, Vec<u8>),
-    ) -> Arrival {
-        let mut rng = ChaCha20Rng::seed_from_u64(5);
-        let drop = DropId::new([3; 32]);
-        let binding = Binding {
-            network: NETWORK,
-            drop,
-            message: part.0,
-        };
-        let blob = seal::seal(&mut rng, from, &me.keys().public(), &binding, &part.1).unwrap();
-        let entry = StreamEntry {
-            entry: 0,
-            drop,
-            message: part.0,
-            blob,
-        };
-        let now = Time::from_micros(1);
-        inbox.arrive(now, me, &Contacts::default(), &entry, Vec::new())
-    }
-
-    #[test]
-    fn fragments_come_in_any_order_and_once() {
-        let me = me();
-        let (from, parts) = fragments(1, 3_000);
-        let mut inbox = Inbox::new(
-            &ClientConfig::new(NodeId::new([1; 32])),
-            Span::from_secs(60),
-        );
-        let mut told = 0;
-        for index in [2, 0, 2, 1, 0] {
-            match arrive(&mut inbox, &me, &from, &parts[index]) {
-                Arrival::New { kept, .. } => {
-                    inbox.safe(kept);
-                    let now = Time::from_micros(1);
-                    if let Some(message) = inbox.next_told(now, &Contacts::default()) {
-                        assert_eq!(message.row.text, vec![9; 3_000]);
-                        told += 1;
-                    }
-                }
-                Arrival::Known => {}
-                _ => panic!("neither new nor known"),
-            }
-        }
-        assert_eq!((told, inbox.partials.held()), (1, (0, 0)));
-    }
-
-    #[test]
-    fn a_flood_of_fragments_is_its_senders_loss() {
-        let me = me();
-        let mut config = ClientConfig::new(NodeId::new([1; 32]));
-        config.limits.partial_fragments = 8;
-        let mut inbox = Inbox::new(&config, Span::from_secs(60));
-        let (honest, parts) = fragments(1, 3_000);
-        arrive(&mut inbox, &me, &honest, &parts[0]);
-        let mut deleted = 0;
-        for seed in 2..30 {
-            let (_, flood) = fragments(seed, 3_000);
-            let (flooder, _) = fragments(50, 0);
-            let Arrival::New { changes, .. } = arrive(&mut inbox, &me, &flooder, &flood[0]) else {
-                panic!("new");
-            };
-            deleted += changes
-                .iter()
-                .filter(|change| change.value.is_none())
-                .count();
-            assert!(inbox.partials.held().1 <= 8);
-        }
-        assert_eq!((deleted as u64, inbox.discarded()), (21, 21));
-        arrive(&mut inbox, &me, &honest, &parts[1]);
-        let Arrival::New { kept, .. } = arrive(&mut inbox, &me, &honest, &parts[2]) else {
-            panic!("new");
-        };
-        assert!(kept.complete.is_some());
-    }
-
-    #[test]
-    fn a_contradicting_fragment_changes_nothing() {
-        let me = me();
-        let (from, parts) = fragments(1, 3_000);
-        let mut inbox = Inbox::new(
-            &ClientConfig::new(NodeId::new([1; 32])),
-            Span::from_secs(60),
-        );
-        arrive(&mut inbox, &me, &from, &parts[0]);
-        let mut other = parts[0].clone();
-        other.0 = MessageId::new([7; 16]);
-        other.1[200] ^= 1;
-        assert!(matches!(
-            arrive(&mut inbox, &me, &from, &other),
-            Arrival::Bad
-        ));
-    }
-}
+mod tests;

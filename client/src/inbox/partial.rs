@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use shoal_packet::fragment::{Envelope, Fragment};
+use shoal_packet::fragment::{self, Envelope, Fragment, Shape};
 use zeroize::Zeroizing;
 
 use crate::contacts::Contacts;
@@ -13,16 +13,18 @@ use crate::table::Table;
 
 struct Partial {
     envelope: Envelope,
-    count: u16,
+    shape: Shape,
     /// Orders messages by age.
     age: u64,
     parts: BTreeMap<u16, Zeroizing<Vec<u8>>>,
 }
 
-/// A message that is complete.
+/// A message of which as many fragments are here as it takes.
 pub(super) struct Whole {
     pub(super) envelope: Envelope,
-    pub(super) text: Vec<u8>,
+    pub(super) shape: Shape,
+    /// None if they are of no text: its sender made parity from something else.
+    pub(super) text: Option<Vec<u8>>,
     /// Its fragments' rows are not needed any more.
     pub(super) changes: Vec<Change>,
 }
@@ -58,8 +60,7 @@ impl Partials {
         for row in rows.iter().filter(|row| row.table == Table::Partial) {
             let (key, index) = InboxKey::decode_partial(&row.key).map_err(|e| row.fault(e))?;
             let (time, bytes) = rows::decode_partial(&row.value).map_err(|e| row.fault(e))?;
-            let fragment =
-                Fragment::decode(bytes).map_err(|_| row.fault("it holds no fragment"))?;
+            let fragment = rows::parse_partial(bytes).map_err(|e| row.fault(e))?;
             if fragment.index != index || fragment.envelope.message != key.message {
                 return Err(row.fault("it is another fragment than its key says"));
             }
@@ -82,8 +83,8 @@ impl Partials {
         self.messages.get(key).is_some_and(|partial| {
             let known = partial.parts.get(&fragment.index);
             partial.envelope != fragment.envelope
-                || partial.count != fragment.count
-                || known.is_some_and(|text| *text != fragment.text)
+                || partial.shape != fragment.shape
+                || known.is_some_and(|part| *part != fragment.part)
         })
     }
 
@@ -93,25 +94,27 @@ impl Partials {
         let age = self.next_age;
         let partial = self.messages.entry(key).or_insert_with(|| Partial {
             envelope: fragment.envelope,
-            count: fragment.count,
+            shape: fragment.shape,
             age,
             parts: BTreeMap::new(),
         });
-        let known = partial.parts.insert(fragment.index, fragment.text);
+        let known = partial.parts.insert(fragment.index, fragment.part);
         self.fragments += usize::from(known.is_none());
     }
 
-    /// Takes the message out if all of it is there.
+    /// Takes the message out if enough of it is there: as many fragments as it has with text, whichever
+    /// they are. What these say is the message; nobody waits for the rest to hold them against it.
     pub(super) fn take_whole(&mut self, key: &InboxKey) -> Option<Whole> {
         let partial = self.messages.get(key)?;
-        if partial.parts.len() != usize::from(partial.count) {
+        if partial.parts.len() < usize::from(partial.shape.count()) {
             return None;
         }
         let partial = self.remove(key)?;
-        let parts = partial.parts.values();
+        let text = fragment::join(partial.shape, &partial.parts);
         Some(Whole {
             envelope: partial.envelope,
-            text: parts.flat_map(|part| part.iter().copied()).collect(),
+            shape: partial.shape,
+            text: text.ok().map(|mut text| std::mem::take(&mut *text)),
             changes: deletions(key, &partial),
         })
     }

@@ -7,27 +7,21 @@ use crate::keys::PeerKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ContactRow {
     pub(crate) sequence: u64,
-    /// The number of the drop id for the contact's answers; none for the one in the address.
-    pub(crate) drop: Option<u16>,
+    /// The number of the drop id for the contact's answers: the same in all mailboxes, where it stands
+    /// for other ids.
+    pub(crate) drop: u16,
 }
 
 impl ContactRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let writer = Writer::new().u64(self.sequence);
-        match self.drop {
-            Some(number) => writer.bytes(&[1]).bytes(&number.to_be_bytes()).done(),
-            None => writer.bytes(&[0]).done(),
-        }
+        writer.bytes(&self.drop.to_be_bytes()).done()
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader::value(value)?;
         let sequence = reader.u64()?;
-        let drop = match reader.take::<1>()? {
-            [0] => None,
-            [1] => Some(u16::from_be_bytes(*reader.take()?)),
-            _ => return Err("unknown kind of drop id"),
-        };
+        let drop = u16::from_be_bytes(*reader.take()?);
         reader.end()?;
         Ok(Self { sequence, drop })
     }

@@ -1,9 +1,10 @@
 //! The rows of messages received.
 
-use shoal_packet::fragment::FRAGMENT_BYTES;
-use shoal_proto::{DropId, MessageId, NodeId, Time};
+use shoal_packet::Sites;
+use shoal_packet::fragment::{FRAGMENT_BYTES, Fragment, FragmentError};
+use shoal_proto::{DropId, MessageId, Time};
 
-use super::codec::{Fault, Reader, Writer};
+use super::codec::{EARLIER, Fault, Reader, Writer};
 use crate::keys::PeerKey;
 
 /// Key of a received message: who wrote it, and the id the writer gave it.
@@ -58,14 +59,21 @@ pub(crate) fn decode_partial(value: &[u8]) -> Result<(Time, &[u8; FRAGMENT_BYTES
     Ok(decoded)
 }
 
+/// The fragment that such a row holds.
+pub(crate) fn parse_partial(bytes: &[u8; FRAGMENT_BYTES]) -> Result<Fragment, Fault> {
+    Fragment::decode(bytes).map_err(|error| match error {
+        FragmentError::Version(1) => EARLIER,
+        _ => "it holds no fragment",
+    })
+}
+
 /// A row of [`Table::Inbox`](crate::Table::Inbox): a whole message.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct InboxRow {
     pub(crate) arrived: Time,
     pub(crate) sent_at: Time,
     pub(crate) sequence: u64,
-    pub(crate) reply_provider: NodeId,
-    pub(crate) reply_drop: DropId,
+    pub(crate) reply: Sites,
     pub(crate) text: Vec<u8>,
     /// How many messages right before it had not come when it was told. Left out of the row if none.
     pub(crate) gap_before: u64,
@@ -77,8 +85,7 @@ impl InboxRow {
             .time(self.arrived)
             .time(self.sent_at)
             .u64(self.sequence)
-            .bytes(self.reply_provider.as_bytes())
-            .bytes(self.reply_drop.as_bytes())
+            .bytes(&self.reply.to_bytes())
             .u64(self.text.len() as u64)
             .bytes(&self.text);
         match self.gap_before {
@@ -93,8 +100,7 @@ impl InboxRow {
             arrived: reader.time()?,
             sent_at: reader.time()?,
             sequence: reader.u64()?,
-            reply_provider: NodeId::new(*reader.take()?),
-            reply_drop: DropId::new(*reader.take()?),
+            reply: Sites::from_bytes(reader.take()?),
             text: Vec::new(),
             gap_before: 0,
         };

@@ -3,16 +3,18 @@
 mod codec;
 mod contact;
 mod inbox;
+mod mailbox;
 mod order;
-mod pool;
 mod row;
 mod sent;
 
 pub(crate) use codec::{decode_number, encode_number};
 pub(crate) use contact::ContactRow;
-pub(crate) use inbox::{InboxKey, InboxRow, SeenKey, decode_partial, encode_partial};
+pub(crate) use inbox::{
+    InboxKey, InboxRow, SeenKey, decode_partial, encode_partial, parse_partial,
+};
+pub(crate) use mailbox::{BoxId, MailboxRow, SETS, SetState};
 pub(crate) use order::OrderRow;
-pub(crate) use pool::{PoolRow, SETS, SetState};
 pub use row::{Change, Row};
 pub use sent::MessageState;
 pub(crate) use sent::{OutboxRow, RetryRow, SentRow};

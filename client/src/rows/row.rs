@@ -47,12 +47,6 @@ impl fmt::Debug for Change {
 }
 
 impl Row {
-    /// What is in [`Table::Meta`] under a key: one row, or none.
-    pub(crate) fn meta<'a>(rows: &'a [Self], key: &'a [u8]) -> impl Iterator<Item = &'a Self> {
-        rows.iter()
-            .filter(move |row| row.table == Table::Meta && row.key == key)
-    }
-
     /// The error for this row.
     pub(crate) fn fault(&self, reason: Fault) -> ClientError {
         let key = bs58::encode(&self.key).into_string();

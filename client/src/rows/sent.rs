@@ -1,7 +1,7 @@
 //! The rows of messages sent.
 
-use shoal_packet::command::{Blob, DropGrant};
-use shoal_proto::size::{BLOB_BYTES, TOKEN_BYTES};
+use shoal_packet::command::Blob;
+use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MessageId, NodeId, Span, Time};
 
 use super::codec::{Fault, Reader, Writer};
@@ -40,8 +40,13 @@ pub(crate) struct SentRow {
     pub(crate) order: u64,
     pub(crate) accepted_at: Time,
     pub(crate) expires: Time,
+    /// As many as have to be stored.
     pub(crate) fragments: u16,
     pub(crate) state: MessageState,
+    /// How many more there are.
+    pub(crate) more: u16,
+    /// These are for another provider: they are tried until they are stored too.
+    pub(crate) both: bool,
 }
 
 impl SentRow {
@@ -56,10 +61,9 @@ impl SentRow {
             .u64(self.order)
             .time(self.accepted_at)
             .time(self.expires);
-        writer
-            .bytes(&self.fragments.to_be_bytes())
-            .bytes(&[state])
-            .done()
+        let writer = writer.bytes(&self.fragments.to_be_bytes()).bytes(&[state]);
+        let writer = writer.bytes(&self.more.to_be_bytes());
+        writer.bytes(&[u8::from(self.both)]).done()
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
@@ -76,6 +80,12 @@ impl SentRow {
                 [3] => MessageState::Expired,
                 _ => return Err("unknown state"),
             },
+            more: u16::from_be_bytes(*reader.take()?),
+            both: match reader.take::<1>()? {
+                [0] => false,
+                [1] => true,
+                _ => return Err("neither one provider nor two"),
+            },
         };
         reader.end()?;
         Ok(row)
@@ -87,7 +97,6 @@ impl SentRow {
 pub(crate) struct OutboxRow {
     pub(crate) provider: NodeId,
     pub(crate) drop: DropId,
-    pub(crate) grant: Option<DropGrant>,
     pub(crate) deposit: MessageId,
     pub(crate) blob: Box<Blob>,
 }
@@ -106,14 +115,9 @@ impl OutboxRow {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let grant = self
-            .grant
-            .as_ref()
-            .map_or([0; TOKEN_BYTES], DropGrant::to_bytes);
         Writer::new()
             .bytes(self.provider.as_bytes())
             .bytes(self.drop.as_bytes())
-            .bytes(&grant)
             .bytes(self.deposit.as_bytes())
             .bytes(self.blob.as_bytes())
             .done()
@@ -124,7 +128,6 @@ impl OutboxRow {
         let row = Self {
             provider: NodeId::new(*reader.take()?),
             drop: DropId::new(*reader.take()?),
-            grant: DropGrant::from_token(reader.take::<TOKEN_BYTES>()?),
             deposit: MessageId::new(*reader.take()?),
             blob: Box::new(
                 Blob::from_bytes(reader.take::<BLOB_BYTES>()?).map_err(|_| "too short")?,

@@ -1,15 +1,13 @@
-//! Losses, watched apart: loops, receipts, and the numbered stream of the mailbox.
+//! Losses, watched apart: loops, receipts, and the numbered stream of each mailbox.
 
 mod meter;
 mod stream;
 
 use shoal_proto::{Span, Time};
-use shoal_topology::Profile;
 
 use self::meter::LossMeter;
 use self::stream::{StreamFinding, StreamWatch};
 use crate::clock::ClockStep;
-use crate::config::ClientConfig;
 use crate::event::Alarm;
 use crate::replies::Purpose;
 
@@ -25,34 +23,31 @@ pub(crate) enum Finding {
     Paused,
 }
 
-/// The meters, and the watch over the stream of this connection.
+/// The meters of what comes back.
 pub(crate) struct Watch {
     loops: LossMeter,
     receipts: LossMeter,
+    next: Time,
+}
+
+/// The watch over one mailbox's stream, as far as this connection has one.
+pub(crate) struct BoxWatch {
     items: LossMeter,
     stream: Option<StreamWatch>,
     /// How long a number may be missing in the stream.
     patience: Span,
     /// After how long a silence the stream has paused.
     pause: Span,
-    next: Time,
 }
 
-impl Watch {
-    pub(crate) fn new(config: &ClientConfig, profile: &Profile, now: Time) -> Self {
-        let clock = profile.mailbox_clock;
-        let pause = match clock > 0.0 {
-            true => Span::from_secs_f64(f64::from(config.pause_gaps) / clock),
-            false => Span::MAX,
-        };
+impl BoxWatch {
+    /// A number may be missing for `patience`; after `pause` without a packet the stream has paused.
+    pub(crate) fn new(patience: Span, pause: Span) -> Self {
         Self {
-            loops: LossMeter::default(),
-            receipts: LossMeter::default(),
             items: LossMeter::default(),
             stream: None,
-            patience: config.reply_timeout,
+            patience,
             pause,
-            next: now,
         }
     }
 
@@ -66,21 +61,11 @@ impl Watch {
         self.stream = None;
     }
 
-    /// Whether it is time to look for losses; true once for each time.
-    pub(crate) fn is_due(&mut self, now: Time) -> bool {
-        let due = now >= self.next;
-        if due {
-            self.next = now + EVERY;
-        }
-        due
-    }
-
-    /// Something came back, or is overdue. The stock has a stream to be watched by.
-    pub(crate) fn outcome(&mut self, of: Purpose, lost: bool) {
-        match of {
-            Purpose::Loop => self.loops.note(lost),
-            Purpose::Deposit { .. } | Purpose::Dummy => self.receipts.note(lost),
-            Purpose::Stock => {}
+    /// After how long a silence it has paused, from now on.
+    pub(crate) fn set_pause(&mut self, pause: Span) {
+        self.pause = pause;
+        if let Some(stream) = &mut self.stream {
+            stream.set_pause(pause);
         }
     }
 
@@ -113,16 +98,62 @@ impl Watch {
         })
     }
 
-    /// All that can be wrong, and whether it is.
-    pub(crate) fn alarms(&self) -> [(Alarm, bool); 4] {
+    fn items_lost(&mut self, lost: u64) {
+        // More than the meter remembers change nothing.
+        (0..lost.min(64)).for_each(|_| self.items.note(true));
+    }
+
+    /// Of the last packets of the stream, so many did not come; none while that is nothing to speak of.
+    pub(crate) fn losses(&self) -> Option<u32> {
+        self.items.is_alarmed().then(|| self.items.losses())
+    }
+
+    /// The stream has paused: nothing came for longer than this.
+    pub(crate) fn paused(&self) -> Option<Span> {
         let paused = self.stream.as_ref().is_some_and(StreamWatch::is_paused);
+        paused.then_some(self.pause)
+    }
+
+    /// Whether the mailbox can't be relied on now.
+    pub(crate) fn is_alarmed(&self) -> bool {
+        self.losses().is_some() || self.paused().is_some()
+    }
+}
+
+impl Watch {
+    pub(crate) fn new(now: Time) -> Self {
+        Self {
+            loops: LossMeter::default(),
+            receipts: LossMeter::default(),
+            next: now,
+        }
+    }
+
+    /// Whether it is time to look for losses; true once for each time.
+    pub(crate) fn is_due(&mut self, now: Time) -> bool {
+        let due = now >= self.next;
+        if due {
+            self.next = now + EVERY;
+        }
+        due
+    }
+
+    /// Something came back, or is overdue. The stock has a stream to be watched by.
+    pub(crate) fn outcome(&mut self, of: Purpose, lost: bool) {
+        match of {
+            Purpose::Loop => self.loops.note(lost),
+            Purpose::Deposit { .. } | Purpose::Dummy => self.receipts.note(lost),
+            Purpose::Stock(_) => {}
+        }
+    }
+
+    /// What can be wrong, and whether it is.
+    pub(crate) fn alarms(&self) -> [(Alarm, bool); 2] {
         let lost =
             |of: fn(u32) -> Alarm, meter: LossMeter| (of(meter.losses()), meter.is_alarmed());
         [
             lost(Alarm::LoopsLost, self.loops),
             lost(Alarm::ReceiptsLost, self.receipts),
-            lost(Alarm::StreamLost, self.items),
-            (Alarm::StreamPaused(self.pause), paused),
         ]
     }
 
@@ -130,34 +161,20 @@ impl Watch {
     pub(crate) fn clock_moved(&mut self, step: ClockStep) {
         self.next = step.apply(self.next);
     }
-
-    fn items_lost(&mut self, lost: u64) {
-        // More than the meter remembers change nothing.
-        (0..lost.min(64)).for_each(|_| self.items.note(true));
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use shoal_proto::NodeId;
-    use shoal_topology::NetworkParameters;
-
     use super::*;
 
     fn at(secs: u64) -> Time {
         Time::from_micros(secs * 1_000_000)
     }
 
-    fn watch() -> Watch {
-        let params = NetworkParameters::example();
-        let profile = params.profiles.values().next().unwrap();
-        Watch::new(&ClientConfig::new(NodeId::new([1; 32])), profile, at(1000))
-    }
-
     #[test]
     fn the_next_look_is_as_far_away_when_the_clock_moves() {
         for ahead in [true, false] {
-            let mut watch = watch();
+            let mut watch = Watch::new(at(1000));
             assert!(watch.is_due(at(1000)));
             assert!(!watch.is_due(at(1000)));
             watch.clock_moved(ClockStep::new(ahead, Span::from_secs(500)));
@@ -169,16 +186,26 @@ mod tests {
 
     #[test]
     fn the_stream_is_watched_while_there_is_a_connection() {
-        let mut watch = watch();
-        let alarmed = |watch: &Watch| watch.alarms().map(|(_, stands)| stands);
+        let mut watch = BoxWatch::new(Span::from_secs(30), Span::from_secs(10));
         assert_eq!(watch.stream_item(at(1000), 500), 0);
         watch.start();
         // An absurd jump is lost at once, and so many losses raise the alarm.
         assert_eq!(watch.stream_item(at(1000), 1000), 1000 - 256);
-        assert_eq!(alarmed(&watch), [false, false, true, false]);
+        assert!(watch.losses().is_some() && watch.is_alarmed());
         assert!((1001..1100).all(|number| watch.stream_item(at(1000), number) == 0));
-        assert_eq!(alarmed(&watch), [false; 4], "it ends when they come again");
+        assert!(!watch.is_alarmed(), "it ends when they come again");
         watch.stop();
         assert_eq!(watch.check_stream(at(9999)), None);
+    }
+
+    #[test]
+    fn a_pause_is_as_long_as_the_clock_is_slow() {
+        let mut watch = BoxWatch::new(Span::from_secs(30), Span::from_secs(10));
+        watch.start();
+        watch.stream_item(at(1000), 0);
+        watch.set_pause(Span::from_secs(40));
+        assert_eq!(watch.check_stream(at(1030)), None);
+        assert_eq!(watch.check_stream(at(1041)), Some(Finding::Paused));
+        assert_eq!(watch.paused(), Some(Span::from_secs(40)));
     }
 }

@@ -40,6 +40,11 @@ impl StreamWatch {
         }
     }
 
+    /// After how long a silence the stream has paused.
+    pub(super) fn set_pause(&mut self, pause: Span) {
+        self.pause = pause;
+    }
+
     /// Whether nothing came for too long, nor since.
     pub(super) fn is_paused(&self) -> bool {
         self.paused

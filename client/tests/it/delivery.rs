@@ -33,7 +33,6 @@ fn a_message_and_its_answer_cross() {
     world.add(0, "quick");
     world.add(1, "calm");
     world.attach(ALICE, 1);
-    // Bob was never online: his address works all the same.
     let to = world.address(BOB);
     world.send(ALICE, 7, &to, b"hello");
     let stored = |world: &World| {
@@ -45,7 +44,6 @@ fn a_message_and_its_answer_cross() {
     let (text, reply_to) = world.hosts[BOB].received().next().unwrap();
     assert_eq!(text, b"hello");
     assert_eq!(reply_to.key, world.hosts[ALICE].client.public_key());
-    assert!(reply_to.grant.is_none());
     world.send(BOB, 8, &reply_to, b"hello back");
     assert!(world.run_until(secs(30.0), |world| !world.hosts[ALICE].texts().is_empty()));
     assert_eq!(world.hosts[ALICE].texts(), vec![b"hello back".to_vec()]);
@@ -53,6 +51,32 @@ fn a_message_and_its_answer_cross() {
     assert!(world.run_until(secs(20.0), |world| world.stored() == 0));
     world.run(secs(10.0));
     assert_eq!(world.hosts[BOB].texts().len(), 1);
+}
+
+/// An address works once its owner was online, and what came before is tried again.
+#[test]
+fn what_is_sent_before_the_mailbox_is_open_is_stored_afterwards() {
+    let mut world = two(22);
+    world.strict = true;
+    let to = world.address(BOB);
+    world.detach(BOB);
+    let fresh = World::add(&mut world, 1, "calm");
+    let early = world.address(fresh);
+    assert!(!world.hosts[fresh].client.is_open());
+    world.send(ALICE, 1, &early, b"early");
+    world.run(secs(20.0));
+    let refused = |event: &ClientEvent| {
+        let by = Hindrance::Refused;
+        matches!(event, ClientEvent::Hindered { by: found, .. } if *found == by)
+    };
+    assert_eq!(world.hosts[ALICE].count(refused), 1);
+    world.attach(fresh, 2);
+    assert!(world.run_until(secs(20.0), |world| world.hosts[fresh].client.is_open()));
+    assert!(world.run_until(secs(60.0), |world| !world.hosts[fresh].texts().is_empty()));
+    // Bob's is not open either.
+    world.send(ALICE, 2, &to, b"hello");
+    world.attach(BOB, 2);
+    assert!(world.run_until(secs(60.0), |world| !world.hosts[BOB].texts().is_empty()));
 }
 
 #[test]
@@ -82,7 +106,7 @@ fn every_fragment_is_traced_there_and_back() {
 #[test]
 fn a_long_text_is_put_together_in_spite_of_loss() {
     let mut world = two(3);
-    world.loss = 0.2;
+    world.loss = 0.4;
     let text = random_bytes(&mut world.rng, 9_000);
     let to = world.address(BOB);
     world.send(ALICE, 1, &to, &text);
@@ -90,9 +114,11 @@ fn a_long_text_is_put_together_in_spite_of_loss() {
     assert!(world.hosts[BOB].texts()[0] == text);
     let settled = |world: &World| world.hosts[ALICE].client.counters().outbox_fragments == 0;
     assert!(world.run_until(secs(90.0), settled));
+    // Eight with text and three of parity, of which the last need not leave.
     let counters = world.hosts[ALICE].client.counters();
     assert!(counters.retransmissions > 0, "{counters:?}");
-    assert_eq!(counters.sent_real, 8 + counters.retransmissions);
+    let first = counters.sent_real - counters.retransmissions;
+    assert!((8..=11).contains(&first), "{counters:?}");
 }
 
 #[test]
@@ -129,7 +155,8 @@ fn fragments_are_deposited_under_ids_that_do_not_tell_they_belong_together() {
         .collect();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), 3);
+    // Three with text, and one of parity if it left before they were stored.
+    assert!((3..=4).contains(&ids.len()), "{}", ids.len());
 }
 
 #[test]
@@ -262,9 +289,9 @@ fn what_does_not_open_blocks_nothing() {
     world.run(secs(3.0));
     let (node, to) = (world.providers()[1], world.address(BOB));
     for length in 0..20 {
-        let mut blob = random_bytes(&mut world.rng, 1472);
+        let mut blob = random_bytes(&mut world.rng, 1572);
         blob[0] = length;
-        world.plant(node, to.drop, &blob);
+        world.plant(node, to.sites.first.drop, &blob);
     }
     world.send(ALICE, 1, &to, b"through");
     assert!(world.run_until(secs(60.0), |world| !world.hosts[BOB].texts().is_empty()));
@@ -311,7 +338,8 @@ fn a_full_disk_is_told_and_loses_nothing() {
     world.send(ALICE, 2, &to, &[5; 2_000]);
     world.run(secs(15.0));
     assert!(world.hosts[BOB].texts().is_empty());
-    assert_eq!(world.stored(), 2, "not acknowledged");
+    // Two with text, and one of parity if it left before they were stored.
+    assert!((2..=3).contains(&world.stored()), "not acknowledged");
     world.hosts[BOB].disk_full = false;
     assert!(world.run_until(secs(30.0), |world| world.hosts[BOB].texts().len() == 1));
     assert!(world.run_until(secs(30.0), |world| world.stored() == 0));
@@ -331,9 +359,6 @@ fn senseless_requests_are_refused_with_the_reason() {
     other.network = [0; 8];
     world.send(ALICE, 1, &other, b"x");
     world.send(ALICE, 2, &to, &vec![0; MAX_TEXT_BYTES + 1]);
-    let mut expired = to.clone();
-    expired.grant.as_mut().unwrap().expires_hour = 1;
-    world.send(ALICE, 3, &expired, b"x");
     let reasons: Vec<_> = world.hosts[ALICE]
         .events
         .iter()
@@ -349,8 +374,7 @@ fn senseless_requests_are_refused_with_the_reason() {
             SendError::TooLong {
                 bytes: MAX_TEXT_BYTES + 1,
                 limit: MAX_TEXT_BYTES
-            },
-            SendError::AddressExpired
+            }
         ]
     );
 }
@@ -359,7 +383,7 @@ fn senseless_requests_are_refused_with_the_reason() {
 fn the_outbox_has_a_bound() {
     let mut world = World::new(14, params(3600));
     let mut config = shoal_client::ClientConfig::new(world.providers()[0]);
-    config.limits.outbox_fragments = 5;
+    config.limits.outbox_fragments = 7;
     world.add_with(config);
     world.add(1, "calm");
     let to = world.address(BOB);
@@ -367,8 +391,8 @@ fn the_outbox_has_a_bound() {
         world.send(ALICE, request, &to, &[0; 2_000]);
     }
     let full = SendError::OutboxFull {
-        waiting: 4,
-        limit: 5,
+        waiting: 6,
+        limit: 7,
     };
     let refused = |event: &ClientEvent| {
         *event

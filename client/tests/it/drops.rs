@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use shoal_client::{Alarm, ClientEvent};
 use shoal_packet::command::DropChange;
-use shoal_proto::DropId;
 
 use crate::world::{World, params, secs};
 
@@ -21,7 +20,7 @@ fn two(seed: u64) -> World {
 }
 
 fn pending(world: &World) -> u64 {
-    world.hosts[ALICE].client.counters().pool_unconfirmed
+    world.hosts[ALICE].client.counters().drops_unconfirmed
 }
 
 fn raised(world: &World, is: fn(&Alarm) -> bool) -> usize {
@@ -48,32 +47,33 @@ fn the_mailbox_learns_the_same_whether_there_are_contacts_or_not() {
         }
         world.run(secs(120.0) - secs(3.0 * contacts as f64));
         assert_eq!(pending(&world), 0);
-        let id = |change: &DropChange| match change {
-            DropChange::Register(drop) => *drop,
+        let set = |change: &DropChange| match change {
+            DropChange::Register(set) => *set.secret(),
             DropChange::Revoke(_) => panic!("nothing is revoked"),
         };
         let sets = std::mem::take(&mut world.drop_sets);
-        let ids = |set: &Vec<DropChange>| set.iter().map(id).collect::<Vec<_>>();
-        sets.iter().map(|(_, set)| ids(set)).collect::<Vec<_>>()
+        let secrets = |said: &Vec<DropChange>| said.iter().map(set).collect::<Vec<_>>();
+        sets.iter()
+            .map(|(_, said)| secrets(said))
+            .collect::<Vec<_>>()
     };
     let (none, many) = (sets(0), sets(20));
     for sets in [&none, &many] {
-        assert!(sets.iter().all(|set| set.len() == 4));
-        // What is said twice waits for the mailbox's report, and for no user.
-        assert!((64..80).contains(&sets.len()), "{}", sets.len());
+        assert!(sets.iter().all(|said| said.len() == 1));
+        // What is said again waits for the mailbox's report, and for no user.
+        assert!((2..12).contains(&sets.len()), "{}", sets.len());
     }
-    // All of the pool, in packets that overtake each other.
-    let in_order = |sets: Vec<Vec<DropId>>| sets.into_iter().collect::<BTreeSet<_>>();
+    let in_order = |sets: Vec<Vec<[u8; 32]>>| sets.into_iter().collect::<BTreeSet<_>>();
     let (none, many) = (in_order(none), in_order(many));
-    assert_eq!(none.len(), 64);
+    assert_eq!(none.len(), 2);
     assert!(none == many);
 }
 
 #[test]
-fn the_pool_is_said_until_it_is_confirmed_and_known_after_a_restart() {
+fn the_sets_are_said_until_they_are_confirmed_and_known_after_a_restart() {
     let mut world = two(12);
     world.loss = 0.3;
-    assert_eq!(pending(&world), 256);
+    assert_eq!(pending(&world), 320);
     assert!(world.run_until(secs(400.0), |world| pending(world) == 0));
     world.loss = 0.0;
     let said = world.drop_sets.len();
@@ -90,51 +90,31 @@ fn the_first_contact_can_answer_at_once() {
     let to = world.address(BOB);
     world.send(ALICE, 1, &to, b"hello");
     assert!(world.run_until(secs(30.0), |world| !world.hosts[BOB].texts().is_empty()));
-    assert!(pending(&world) > 0, "long before the pool is known");
     assert!(is_answered(&mut world, b"hello back"));
 }
 
 #[test]
-fn refused_drop_ids_are_told_and_given_to_nobody() {
+fn a_refused_set_is_told_and_asked_for_again() {
     let mut world = two(14);
-    world.drop_limit = 10;
+    world.strict = true;
+    world.drop_limit = 100;
     assert!(world.run_until(secs(200.0), |world| pending(world) == 0));
     let counters = world.hosts[ALICE].client.counters();
-    // Two sets are known; of the third there was room for a half.
-    assert_eq!(counters.pool_refused, 256 - 8);
-    assert_eq!(raised(&world, |alarm| *alarm == Alarm::DropIdsRefused), 1);
-    world.attach(BOB, 2);
-    for request in 0..8 {
-        let to = world.stranger(1);
-        world.send(ALICE, request, &to, b"hello");
-    }
-    let shared = |world: &World| raised(world, |alarm| *alarm == Alarm::DropIdsShared);
-    assert_eq!(shared(&world), 0);
-    // The ninth has one that another has too, the user is told, and it works.
-    let to = world.address(BOB);
-    world.send(ALICE, 9, &to, b"hello");
-    assert_eq!(shared(&world), 1);
-    assert!(world.run_until(secs(60.0), |world| !world.hosts[BOB].texts().is_empty()));
-    assert!(is_answered(&mut world, b"hello back"));
-}
-
-#[test]
-fn who_has_a_refused_drop_id_gets_another_with_the_next_message() {
-    let mut world = two(15);
+    assert_eq!(counters.drops_refused, 256);
+    let refused = |world: &World| raised(world, |alarm| *alarm == Alarm::DropIdsRefused);
+    assert_eq!(refused(&world), 1);
+    assert!(world.hosts[ALICE].client.is_open(), "the address works");
     world.attach(BOB, 2);
     let to = world.address(BOB);
-    // Bob gets one of the first set before the mailbox has said that it has no room.
-    world.drop_limit = 0;
     world.send(ALICE, 1, &to, b"one");
     assert!(world.run_until(secs(60.0), |world| !world.hosts[BOB].texts().is_empty()));
-    assert!(!is_answered(&mut world, b"in vain"));
-    assert!(world.run_until(secs(200.0), |world| pending(world) == 0));
-    // All are refused: the one in the address serves, since somebody has used it.
-    let own = world.hosts[ALICE].client.address(world.now);
-    world.send(BOB, 1, &own, b"by the address");
-    world.send(ALICE, 2, &to, b"two");
-    assert!(world.run_until(secs(60.0), |world| world.hosts[BOB].texts().len() == 2));
-    assert!(is_answered(&mut world, b"hello back"));
+    assert!(!is_answered(&mut world, b"waits"));
+    // There is room: it is asked for in each hour, and what was refused is tried again.
+    world.drop_limit = 1024;
+    let answered = |world: &World| world.hosts[ALICE].texts().iter().any(|it| it == b"waits");
+    assert!(world.run_until(secs(6.0 * 3600.0), answered));
+    let over = |event: &ClientEvent| matches!(event, ClientEvent::AlarmOver(alarm) if *alarm == Alarm::DropIdsRefused);
+    assert_eq!(world.hosts[ALICE].count(over), 1);
 }
 
 #[test]

@@ -8,9 +8,11 @@
 )]
 
 mod acceptance;
+mod copies;
 mod delivery;
 mod drops;
 mod epochs;
+mod long;
 mod order;
 mod quiet;
 mod restart;

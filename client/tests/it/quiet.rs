@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shoal_client::{Alarm, ClientEvent, SendError};
+use shoal_client::{Alarm, ClientEvent, SendError, Table};
 use shoal_proto::{Span, Time};
 
 use crate::world::{Answer, World, params, secs};
@@ -173,16 +173,10 @@ fn a_mailbox_that_lies_about_generations_moves_nothing() {
         world.crash(ALICE);
         world.attach(ALICE, 1);
         world.run(secs(30.0));
-        let generation = world.hosts[ALICE]
-            .rows
-            .iter()
-            .find_map(|((_, key), value)| {
-                let number = value
-                    .last_chunk::<8>()
-                    .map(|bytes| u64::from_be_bytes(*bytes));
-                (key == b"generation").then_some(number)?
-            });
-        (world.hosts[ALICE].frames.clone(), generation.unwrap())
+        // Version 1 byte, provider 32, seed 32, generation 8, states.
+        let row = &world.hosts[ALICE].rows[&(Table::Mailbox, vec![0; 5])];
+        let generation = u64::from_be_bytes(row[65..73].try_into().unwrap());
+        (world.hosts[ALICE].frames.clone(), generation)
     };
     let honest = frames(|generation| generation);
     for lie in [

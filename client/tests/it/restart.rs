@@ -217,6 +217,49 @@ fn every_truncated_or_altered_row_is_an_error_or_harmless() {
     }
 }
 
+/// Of a program whose fragments had no parity: what they say can't be sent or read any more, and the user
+/// is told why.
+#[test]
+fn rows_with_fragments_of_the_version_before_are_refused_with_the_reason() {
+    let mut world = World::new(8, params(3600));
+    world.add(0, "quick");
+    world.add(1, "calm");
+    world.attach(ALICE, 1);
+    world.attach(BOB, 2);
+    let to = world.address(BOB);
+    world.send(ALICE, 1, &to, &[3; 9_000]);
+    let partial = |world: &World| {
+        let rows = world.hosts[BOB].rows.iter();
+        let mut partial = rows.filter(|((table, _), _)| *table == Table::Partial);
+        partial
+            .next()
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+    };
+    assert!(world.run_until(secs(30.0), |world| partial(world).is_some()));
+    let (key, value) = partial(&world).unwrap();
+    let rows = world.hosts[ALICE].rows.iter();
+    let outbox = rows
+        .into_iter()
+        .find(|((table, _), _)| *table == Table::Outbox);
+    let ((_, sealed), blob) = outbox.unwrap();
+    // The row's own version, and that of the fragment behind version and time.
+    for (table, key, value, place) in [
+        (Table::Outbox, sealed, blob, 0),
+        (Table::Partial, &key, &value, 9),
+    ] {
+        assert_eq!(value[place], 2);
+        let mut row = Row {
+            table,
+            key: key.clone(),
+            value: value.clone(),
+        };
+        row.value[place] = 1;
+        let error = make(&world, &[row]).unwrap_err().to_string();
+        assert!(error.contains("of the version before"), "{error}");
+        assert!(error.contains(table.as_str()), "{error}");
+    }
+}
+
 #[test]
 fn an_unread_message_is_told_again_after_a_restart() {
     let mut world = World::new(5, params(3600));
@@ -236,12 +279,16 @@ fn the_generation_grows_even_if_the_clock_goes_back() {
     let mut world = World::new(6, params(3600));
     world.add(0, "quick");
     world.attach(ALICE, 1);
-    let key = (Table::Meta, b"generation".to_vec());
-    let first = world.hosts[ALICE].rows[&key].clone();
+    // Version 1 byte, provider 32, seed 32, generation 8, states.
+    let generation = |world: &World| {
+        let key = (Table::Mailbox, vec![0, 0, 0, 0, 0]);
+        world.hosts[ALICE].rows[&key][65..73].to_vec()
+    };
+    let first = generation(&world);
     world.now = world.params.start_of(crate::world::EPOCH);
     world.crash(ALICE);
     world.attach(ALICE, 1);
-    assert!(world.hosts[ALICE].rows[&key] > first);
+    assert!(generation(&world) > first);
 }
 
 /// A fragment whose receiver's provider is gone from the document is put off like one that was sent.

@@ -59,7 +59,7 @@ fn what_the_user_does_moves_no_frame() {
         world.now,
     )
     .unwrap();
-    let to = friend.address(world.now);
+    let to = friend.address().unwrap();
     let busy = instants(|client, now, request| {
         let (to, text) = (Box::new(to.clone()), vec![7; 5000]);
         client.handle_input(now, ClientInput::Send { request, to, text });
@@ -110,7 +110,7 @@ fn a_correction_of_the_clock_makes_nothing_due_and_moves_no_date() {
         let (entry, handle) = (world.providers()[1], ClientHandle::new([9; 32]));
         client.handle_input(now, ClientInput::View(Arc::clone(&world.view)));
         client.handle_input(now, ClientInput::Attached { entry, handle });
-        let to = Box::new(client.address(now));
+        let to = Box::new(client.address().unwrap());
         let (request, text) = (1, b"hello".to_vec());
         client.handle_input(now, ClientInput::Send { request, to, text });
         assert!(drive(&mut client, &mut now, secs(20.0)) > 50);

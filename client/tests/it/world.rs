@@ -10,7 +10,7 @@ use shoal_client::{
     Address, Client, ClientAction, ClientConfig, ClientEvent, ClientInput, ClientKeys, Row, Table,
 };
 use shoal_packet::command::{
-    Blob, Command, DropChange, MailboxPacket, ReceiptStatus, Reply, StreamEntry, StreamItem,
+    Blob, Command, DropChange, MailboxPacket, ReceiptStatus, Reply, Share, StreamEntry, StreamItem,
 };
 use shoal_packet::{Frame, Payload, Surb, Unwrapped, unwrap};
 use shoal_proto::{ClientHandle, DropId, Epoch, MailboxId, MessageId, NodeId, Span, SurbId, Time};
@@ -70,6 +70,9 @@ struct Entry {
 #[derive(Default)]
 struct Mailbox {
     generation: u64,
+    /// It has the smaller share: every fourth tick is its.
+    slow: bool,
+    ticks: u32,
     next_number: u64,
     highest: u64,
     received: Vec<u64>,
@@ -107,6 +110,9 @@ enum Happening {
     Clock,
 }
 
+/// Has what was deposited for mailboxes that were not opened yet.
+const NOBODY: MailboxId = MailboxId::new([0; 32]);
+
 pub(crate) struct World {
     pub(crate) params: Arc<NetworkParameters>,
     pub(crate) network: Network,
@@ -123,6 +129,12 @@ pub(crate) struct World {
     pub(crate) drop_sets: Vec<(Time, Vec<DropChange>)>,
     /// Drop ids of one mailbox.
     pub(crate) drop_limit: usize,
+    /// Deposits under drop ids that nobody has registered are refused, and not kept for who will.
+    pub(crate) strict: bool,
+    /// A provider that is gone, though the documents have it.
+    pub(crate) dead: Option<NodeId>,
+    /// Mailbox packets, by provider.
+    pub(crate) mailbox_packets: BTreeMap<NodeId, usize>,
     /// The generations that mailboxes saw.
     pub(crate) generations: Vec<u64>,
     /// What a mailbox says of a command that it does not take: the newest generation, or something else.
@@ -170,7 +182,7 @@ pub(crate) fn params(epoch_secs: u64) -> NetworkParameters {
 impl World {
     pub(crate) fn new(seed: u64, params: NetworkParameters) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let mut network = Network::new(&mut rng, params, 2, 3);
+        let mut network = Network::new(&mut rng, params, 2, 4);
         let view = network.view(&mut rng, [EPOCH]).unwrap();
         let now = network.params.start_of(EPOCH) + secs(1.0);
         let mut world = Self {
@@ -187,6 +199,9 @@ impl World {
             commands: BTreeMap::new(),
             drop_sets: Vec::new(),
             drop_limit: 1024,
+            strict: false,
+            dead: None,
+            mailbox_packets: BTreeMap::new(),
             generations: Vec::new(),
             behind: |generation| generation,
             deaf_mailboxes: false,
@@ -212,6 +227,17 @@ impl World {
     /// Adds a client with a mailbox at the provider of this number.
     pub(crate) fn add(&mut self, mailbox: usize, profile: &str) -> usize {
         let mut config = ClientConfig::new(self.providers()[mailbox]);
+        config.profile = profile.into();
+        config.retry_after = Some(Span::from_secs(2));
+        config.retry_max = Span::from_secs(20);
+        self.add_with(config)
+    }
+
+    /// Adds a client with two mailboxes.
+    pub(crate) fn add_two(&mut self, mailboxes: [usize; 2], profile: &str) -> usize {
+        let providers = self.providers();
+        let mut config = ClientConfig::default();
+        config.mailboxes = mailboxes.map(|at| providers[at]).to_vec();
         config.profile = profile.into();
         config.retry_after = Some(Span::from_secs(2));
         config.retry_max = Span::from_secs(20);
@@ -304,7 +330,7 @@ impl World {
         let mut rng = ChaCha20Rng::from_rng(&mut self.rng);
         let keys = ClientKeys::generate(&mut rng);
         let client = Client::new(self.params.clone(), config, keys, rng, &[], self.now).unwrap();
-        client.address(self.now)
+        client.address().unwrap()
     }
 
     pub(crate) fn attach(&mut self, who: usize, entry: usize) {
@@ -345,7 +371,7 @@ impl World {
     }
 
     pub(crate) fn address(&self, who: usize) -> Address {
-        self.hosts[who].client.address(self.now)
+        self.hosts[who].client.address().unwrap()
     }
 
     pub(crate) fn input(&mut self, who: usize, input: ClientInput) {
@@ -537,6 +563,9 @@ impl World {
     }
 
     fn command(&mut self, node: NodeId, command: Command) {
+        if self.dead == Some(node) {
+            return;
+        }
         let name = match &command {
             Command::Deposit(_) => "deposit",
             Command::Dummy { .. } => "dummy",
@@ -555,16 +584,10 @@ impl World {
                     blob: deposit.blob.as_bytes().to_vec(),
                     surb: deposit.surb.to_bytes().to_vec(),
                 });
-                let granted = deposit.grant.as_ref().map(|grant| {
-                    assert!(grant.verify(&self.params.hash(), &node, &deposit.drop));
-                    assert!(grant.expires() > self.now);
-                    grant.mailbox
-                });
                 let registered = self.drops.get(&(node, deposit.drop)).copied();
-                let mailbox = registered.or(granted);
-                if let Some(mailbox) = granted {
-                    self.drops.insert((node, deposit.drop), mailbox);
-                }
+                // As if its owner had been here and gone.
+                let early = (!self.strict).then_some(NOBODY);
+                let mailbox = registered.or(early);
                 let message = deposit.message;
                 let reply = match (self.answer, mailbox) {
                     (Answer::Silent, _) => return,
@@ -606,6 +629,7 @@ impl World {
     fn mailbox(&mut self, node: NodeId, packet: MailboxPacket) {
         assert!(packet.verify(&self.params.hash(), &node));
         let request = packet.into_request();
+        *self.mailbox_packets.entry(node).or_default() += 1;
         let mailbox = self.mailboxes.entry((node, request.mailbox)).or_default();
         if request.generation > mailbox.generation {
             self.generations.push(request.generation);
@@ -630,6 +654,7 @@ impl World {
                 &Reply::Behind { generation },
             );
         }
+        mailbox.slow = request.share == Share::Second;
         mailbox.highest = mailbox.highest.max(request.counter);
         mailbox.received.push(request.counter);
         mailbox
@@ -646,15 +671,30 @@ impl World {
             self.drop_sets.push((self.now, request.drops.clone()));
         }
         for change in request.drops {
-            let DropChange::Register(drop) = change else {
+            let DropChange::Register(set) = change else {
                 continue;
             };
-            if mailbox.drops.len() >= self.drop_limit && !mailbox.drops.contains(&drop) {
+            let ids: BTreeSet<DropId> = set.ids(&request.mailbox).map(|(_, id)| id).collect();
+            let fits = mailbox.drops.len() + ids.len() <= self.drop_limit;
+            if !fits && !ids.is_subset(&mailbox.drops) {
                 mailbox.refused.push(request.counter);
-            } else {
-                mailbox.drops.insert(drop);
-                self.drops.insert((node, drop), request.mailbox);
+                continue;
             }
+            for drop in &ids {
+                self.drops.insert((node, *drop), request.mailbox);
+            }
+            mailbox.drops.extend(ids);
+        }
+        let drops = mailbox.drops.clone();
+        let Some(nobodys) = self.mailboxes.get_mut(&(node, NOBODY)) else {
+            return;
+        };
+        let early: Vec<_> = nobodys
+            .entries
+            .extract_if(.., |(drop, _), _| drops.contains(drop))
+            .collect();
+        if let Some(mailbox) = self.mailboxes.get_mut(&(node, request.mailbox)) {
+            mailbox.entries.extend(early);
         }
     }
 
@@ -665,10 +705,17 @@ impl World {
         }
         let ids: Vec<_> = self.mailboxes.keys().copied().collect();
         for (node, id) in ids {
+            if self.dead == Some(node) {
+                continue;
+            }
             let now = self.now;
             let epoch = self.view.current(&self.params, now).unwrap().epoch();
             let (byte, next) = (epoch.byte(), epoch.next().byte());
             let mailbox = self.mailboxes.get_mut(&(node, id)).unwrap();
+            mailbox.ticks += 1;
+            if mailbox.slow && !mailbox.ticks.is_multiple_of(4) {
+                continue;
+            }
             for (_, void) in mailbox
                 .stock
                 .iter()

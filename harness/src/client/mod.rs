@@ -172,10 +172,15 @@ impl ClientHost {
         true
     }
 
-    /// The address to hand out; none while the process is down.
-    pub(crate) fn address(&self, now: Time) -> Option<Address> {
+    /// The address to hand out; none while the process is down, or has no mailbox yet.
+    pub(crate) fn address(&self) -> Option<Address> {
+        self.process.as_ref()?.session().address()
+    }
+
+    /// Whether what is sent to the address is taken.
+    pub(crate) fn is_open(&self) -> bool {
         let process = self.process.as_ref();
-        process.map(|process| process.session().address(now))
+        process.is_some_and(|process| process.session().is_open())
     }
 
     pub(crate) fn counters(&self) -> Vec<Counters> {

@@ -53,9 +53,9 @@ fn latencies(network: &mut Network, count: usize) -> Vec<f64> {
     latencies
 }
 
-#[test]
-fn the_default_profile_delivers_in_time() {
-    let mut network = Network::builder(3)
+/// A network of eight clients with an entry and two mailboxes each, and how long so many texts took.
+fn measured(seed: u64, count: usize) -> Vec<f64> {
+    let mut network = Network::builder(seed)
         .providers(3)
         .clients(CLIENTS, "default")
         .link_delay(LinkDelay::Fixed(Span::from_millis(40)))
@@ -64,20 +64,45 @@ fn the_default_profile_delivers_in_time() {
         .unwrap();
     assert!(network.bring_up(START).unwrap());
     // The mailboxes have their stock.
-    network.run_for(secs(8)).unwrap();
+    network.run_for(secs(20)).unwrap();
     network.take_happenings();
-    let latencies = latencies(&mut network, MESSAGES);
-    let quantile = |q| shoal_stats::quantile(&latencies, q).unwrap();
+    let latencies = latencies(&mut network, count);
+    close_books(&mut network);
+    latencies
+}
+
+fn quantile(latencies: &[f64], q: f64) -> f64 {
+    shoal_stats::quantile(latencies, q).unwrap()
+}
+
+#[test]
+fn the_default_profile_delivers_in_time() {
+    let latencies = measured(3, MESSAGES);
     println!(
         "{} messages: p50 {:.2} s, p90 {:.2} s, p99 {:.2} s, max {:.2} s, mean {:.2} s",
         latencies.len(),
-        quantile(0.5),
-        quantile(0.9),
-        quantile(0.99),
-        quantile(1.0),
+        quantile(&latencies, 0.5),
+        quantile(&latencies, 0.9),
+        quantile(&latencies, 0.99),
+        quantile(&latencies, 1.0),
         shoal_stats::mean(&latencies).unwrap(),
     );
-    assert!(quantile(0.5) < 2.5);
-    assert!(quantile(0.99) < 5.0);
-    close_books(&mut network);
+    assert!(quantile(&latencies, 0.5) < 2.3);
+    assert!(quantile(&latencies, 0.99) < 5.0);
+}
+
+/// What the profile's rates are chosen by: p99 of each of ten seeds, and the upper end of its 95% interval.
+#[test]
+#[ignore = "ten minutes"]
+fn the_promise_holds_over_ten_seeds() {
+    let all: Vec<Vec<f64>> = (100..110).map(|seed| measured(seed, MESSAGES)).collect();
+    let p99: Vec<f64> = all.iter().map(|it| quantile(it, 0.99)).collect();
+    let p50: Vec<f64> = all.iter().map(|it| quantile(it, 0.5)).collect();
+    let (mean, n) = (shoal_stats::mean(&p99).unwrap(), p99.len() as f64);
+    let squares = p99.iter().map(|it| (it - mean).powi(2)).sum::<f64>();
+    // Student's t of nine degrees of freedom, one-sided.
+    let upper = mean + 1.833 * (squares / (n - 1.0)).sqrt() / n.sqrt();
+    println!("p50 {p50:.2?}\np99 {p99:.2?}\nmean {mean:.2} s, upper 95% limit {upper:.2} s");
+    assert!(p50.iter().all(|it| *it < 2.3));
+    assert!(upper < 5.0);
 }

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod copies;
 mod delivery;
 mod directory;
 mod entry;
@@ -21,6 +22,7 @@ mod link_hours;
 mod link_judge;
 mod link_lives;
 mod link_windows;
+mod long;
 mod offline;
 mod restarts;
 mod sessions;

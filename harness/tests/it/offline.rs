@@ -15,10 +15,12 @@ fn a_message_waits_for_its_receiver_and_is_answered() {
         .unwrap();
     let clients: Vec<_> = network.clients().collect();
     let (alice, bob) = (clients[0], clients[1]);
-    // Bob makes his address, and was never online when it is used.
+    // Bob is online until his mailbox is open, and never while his address is used.
+    assert!(network.bring_up(START).unwrap());
+    let open = |n: &Network| n.is_open(bob).unwrap();
+    assert!(network.run_until_done(secs(60), open).unwrap());
     let address = network.address(bob).unwrap();
     network.crash(bob);
-    assert!(network.bring_up(START).unwrap());
     network.send_to(alice, address, "are you there?").unwrap();
     let stored = |n: &Network| {
         told(n, alice, |event| {

@@ -31,7 +31,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match command {
         Client::Init(args) => init::run(&args, json),
-        Client::Address { place } => address::run(&place, json),
+        Client::Address { place, timeout } => address::run(&place, timeout.timeout, json).await,
         Client::Entries(args) => entries::run(&args, json),
         Client::Trust(args) => trust::run(&args, json),
         Client::Run(args) => daemon(args, log_level, json).await,
@@ -97,7 +97,17 @@ fn in_words(status: &Status) -> String {
         format!("online     {}", if status.online { "yes" } else { "no" }),
         format!("profile    {}", status.profile),
         format!("entry      {}", status.entry.clone().unwrap_or_else(none)),
-        format!("mailbox    {}", status.mailbox),
+        format!(
+            "mailboxes  {}{}",
+            match status.mailboxes.is_empty() {
+                true => none(),
+                false => status.mailboxes.join(", "),
+            },
+            match status.open {
+                true => "",
+                false => " (not open yet)",
+            }
+        ),
         format!(
             "epoch      {}, document of {}",
             status.epoch,

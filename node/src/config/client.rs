@@ -25,8 +25,8 @@ const RANDOM: &str = "random";
 pub struct ClientFile {
     /// The file with the network parameters, relative to this file.
     pub network: PathBuf,
-    /// Node id of the provider that keeps the mailbox.
-    pub mailbox: String,
+    /// Node ids of the providers that keep the mailboxes, one or two; empty to have them drawn.
+    pub mailboxes: Vec<String>,
     /// Node id of the provider to enter by, or `random`.
     pub entry: String,
     /// A profile of the network parameters.
@@ -45,15 +45,13 @@ pub struct ClientFile {
 pub struct Messages {
     /// How long a message is tried until the receiver's mailbox has it.
     pub keep: Span,
-    /// How long an address that was handed out stays good.
-    pub address_validity: Span,
 }
 
 impl Default for ClientFile {
     fn default() -> Self {
         Self {
             network: PathBuf::from("network.toml"),
-            mailbox: String::new(),
+            mailboxes: Vec::new(),
             entry: RANDOM.to_owned(),
             profile: "default".to_owned(),
             messages: Messages::default(),
@@ -68,10 +66,9 @@ impl Default for ClientFile {
 
 impl Default for Messages {
     fn default() -> Self {
-        let core = shoal_client::ClientConfig::new(NodeId::new([0; 32]));
+        let core = shoal_client::ClientConfig::default();
         Self {
             keep: core.time_to_live,
-            address_validity: core.address_validity,
         }
     }
 }
@@ -151,28 +148,29 @@ impl ClientConfig {
     ) -> Result<Self, ConfigError> {
         let file = &layered.values;
         let mut wrong = Problems::default();
-        let mailbox = wrong.keep(mailbox(&file.mailbox));
+        let mailboxes = wrong.keep(mailboxes(&file.mailboxes));
         let entry = match file.entry.as_str() {
             RANDOM | "" => None,
             text => wrong.keep(node_id("entry", text)),
         };
-        if entry.is_some() && entry == mailbox {
-            let message = "is the mailbox's provider too; the two jobs together show it who reads \
+        let both = |entry: &NodeId| mailboxes.iter().flatten().any(|mailbox| mailbox == entry);
+        if entry.as_ref().is_some_and(both) {
+            let message = "is a mailbox's provider too; the two jobs together show it who reads \
                            which mailbox, so choose another, or `random`";
             wrong.push(ConfigError::invalid("entry", message));
         }
         ranges::check(ranges::of_client(file), &mut wrong);
         let metrics = wrong.keep(file.metrics.address());
-        let (Some(mailbox), Some(metrics)) = (mailbox, metrics) else {
+        let (Some(mailboxes), Some(metrics)) = (mailboxes, metrics) else {
             return Err(wrong.into_error());
         };
         wrong.finish()?;
         let core = shoal_client::ClientConfig {
             entry,
+            mailboxes,
             profile: file.profile.clone(),
             time_to_live: file.messages.keep,
-            address_validity: file.messages.address_validity,
-            ..shoal_client::ClientConfig::new(mailbox)
+            ..shoal_client::ClientConfig::default()
         };
         Ok(Self {
             dir,
@@ -185,12 +183,21 @@ impl ClientConfig {
     }
 }
 
-fn mailbox(text: &str) -> Result<NodeId, ConfigError> {
-    if text.is_empty() {
-        let message = "is not set; `shoal client init` chooses a provider and writes it here";
-        return Err(ConfigError::invalid("mailbox", message));
+fn mailboxes(texts: &[String]) -> Result<Vec<NodeId>, ConfigError> {
+    let mut ids = Vec::new();
+    for text in texts {
+        let id = node_id("mailboxes", text)?;
+        if ids.contains(&id) {
+            let message = format!("names {id} twice; name two providers, or one");
+            return Err(ConfigError::invalid("mailboxes", message));
+        }
+        ids.push(id);
     }
-    node_id("mailbox", text)
+    if ids.len() > 2 {
+        let message = "names more than two providers; what is sent to you is left at two at most";
+        return Err(ConfigError::invalid("mailboxes", message));
+    }
+    Ok(ids)
 }
 
 fn node_id(key: &'static str, text: &str) -> Result<NodeId, ConfigError> {

@@ -126,10 +126,8 @@ pub struct Storage {
     pub entries_per_mailbox: u64,
     /// The same under one drop id.
     pub entries_per_drop: u64,
-    /// Drop ids of one mailbox.
-    pub drops_per_mailbox: u64,
-    /// How long a message is kept.
-    pub keep: Span,
+    /// Sets of drop ids of one mailbox.
+    pub sets_per_mailbox: u64,
     /// A mailbox that its owner has not served for this long is removed.
     pub mailbox_idle: Span,
     /// Free room on the disk below which deposits are refused.
@@ -203,8 +201,7 @@ impl Default for Storage {
             mailboxes: store.mailboxes,
             entries_per_mailbox: store.entries_per_mailbox,
             entries_per_drop: store.entries_per_drop,
-            drops_per_mailbox: store.drops_per_mailbox,
-            keep: shoal_provider::Limits::default().time_to_live,
+            sets_per_mailbox: store.sets_per_mailbox,
             mailbox_idle: store.mailbox_idle,
             reserve: ByteSize::mebibytes(64),
         }
@@ -625,7 +622,6 @@ fn provider_limits(file: &NodeFile) -> shoal_provider::Limits {
     shoal_provider::Limits {
         clients: usize::try_from(file.connections.clients).unwrap_or(usize::MAX),
         downlink_queue: file.queues.downlink_payloads,
-        time_to_live: file.storage.keep,
         ..shoal_provider::Limits::default()
     }
 }
@@ -636,7 +632,7 @@ fn store_limits(storage: &Storage) -> shoal_provider::StoreLimits {
         mailboxes: storage.mailboxes,
         entries_per_mailbox: storage.entries_per_mailbox,
         entries_per_drop: storage.entries_per_drop,
-        drops_per_mailbox: storage.drops_per_mailbox,
+        sets_per_mailbox: storage.sets_per_mailbox,
         mailbox_idle: storage.mailbox_idle,
         ..shoal_provider::StoreLimits::default()
     }

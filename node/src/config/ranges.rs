@@ -99,13 +99,12 @@ pub(super) fn of_node(file: &NodeFile) -> Vec<Checked> {
             storage.entries_per_drop,
             &(1..=1_000_000),
         ),
-        // A client registers 256.
+        // A client registers two.
         number(
-            "storage.drops_per_mailbox",
-            storage.drops_per_mailbox,
-            &(256..=65_536),
+            "storage.sets_per_mailbox",
+            storage.sets_per_mailbox,
+            &(2..=256),
         ),
-        number("storage.keep", storage.keep, &(HOUR..=YEAR)),
         number(
             "storage.mailbox_idle",
             storage.mailbox_idle,
@@ -117,14 +116,7 @@ pub(super) fn of_node(file: &NodeFile) -> Vec<Checked> {
 /// Every number of a client's file.
 pub(super) fn of_client(file: &ClientFile) -> Vec<Checked> {
     let messages = &file.messages;
-    vec![
-        number("messages.keep", messages.keep, &(MINUTE..=YEAR)),
-        number(
-            "messages.address_validity",
-            messages.address_validity,
-            &(HOUR..=TEN_YEARS),
-        ),
-    ]
+    vec![number("messages.keep", messages.keep, &(MINUTE..=YEAR))]
 }
 
 /// Refuses what is out of its range.

@@ -247,12 +247,14 @@ pub struct Hop {
 /// The address to give to others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OwnAddress {
-    /// `shoal1…`
-    pub address: String,
+    /// `shoal1…`; none before there is a mailbox.
+    pub address: Option<String>,
+    /// Whether what is sent to it is taken: before, it is refused and tried again.
+    pub open: bool,
     /// The own key, by which receivers know who wrote, base58.
     pub key: String,
-    /// The provider that keeps the mailbox, base58.
-    pub mailbox: String,
+    /// The providers that keep the mailboxes, base58: none, one or two.
+    pub mailboxes: Vec<String>,
 }
 
 /// Something that happened.
@@ -295,6 +297,8 @@ pub enum Event {
     },
     /// A message is here.
     Received(Box<Received>),
+    /// What is sent to the own address is taken from now on.
+    Opened,
     /// The entry provider has attached this client.
     Attached {
         /// The provider, base58.

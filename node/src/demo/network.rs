@@ -142,10 +142,19 @@ impl Network {
         Ok(())
     }
 
-    /// `shoal client init`; gives the address that `shoal client address` prints.
-    pub(super) async fn make_client(&self, name: &str) -> Result<String, Failure> {
+    /// `shoal client init`.
+    pub(super) async fn make_client(&self, name: &str) -> Result<(), Failure> {
         let (dir, file) = (self.workplace.of(name), self.network_file());
         shoal(&["client", "init", "--dir", &dir, "--network", &file]).await?;
+        Ok(())
+    }
+
+    /// The address that `shoal client address` prints, once it works.
+    pub(super) async fn open_address(&mut self, name: &str) -> Result<String, Failure> {
+        let dir = self.workplace.of(name);
+        if let Some(process) = self.running.iter_mut().find(|it| it.name == name) {
+            process.wait_for("open").await.map_err(Failure::failed)?;
+        }
         let told = shoal(&["client", "address", "--dir", &dir]).await?;
         told["address"].as_str().map(str::to_owned).ok_or_else(|| {
             Failure::failed(anyhow::anyhow!("`shoal client address` printed no address"))
@@ -160,6 +169,18 @@ impl Network {
             process.wait_for("online").await.map_err(Failure::failed)?;
         }
         self.control(name).await
+    }
+
+    /// Stops one process.
+    pub(super) async fn stop_one(&mut self, name: &str) -> Result<(), Failure> {
+        if let Some(at) = self.running.iter().position(|it| it.name == name) {
+            self.running
+                .remove(at)
+                .stop()
+                .await
+                .map_err(Failure::failed)?;
+        }
+        Ok(())
     }
 
     /// Another connection to a client's control socket.

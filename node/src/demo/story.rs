@@ -18,9 +18,13 @@ pub(super) async fn tell(network: &mut Network, text: &str) -> Result<Outcome, F
     network.set_up().await?;
     network.start().await?;
 
-    say.line("Alice comes online; Bob has an address, and no process.");
+    say.line("Bob comes online for the first time: his mailboxes are drawn and opened.");
+    network.make_client("bob").await?;
+    network.start_client("bob").await?;
+    let bob_address = network.open_address("bob").await?;
+    network.stop_one("bob").await?;
+    say.line("Bob has an address that works, and is stopped. Only now Alice comes online.");
     network.make_client("alice").await?;
-    let bob_address = network.make_client("bob").await?;
     let mut alice = network.start_client("alice").await?;
     let mut alice_hears = follow(network, "alice").await?;
 
@@ -35,11 +39,11 @@ pub(super) async fn tell(network: &mut Network, text: &str) -> Result<Outcome, F
     let there = until_stored(network, &mut alice_hears, &accepted.message).await?;
     let stored = accepted_at.elapsed();
     say.line(&format!(
-        "\"Stored\": Bob's mailbox has it on disk, {:.1} s after Alice sent it.",
+        "\"Stored\": a mailbox of Bob's has it on disk, {:.1} s after Alice sent it.",
         stored.as_secs_f64()
     ));
 
-    say.line("Only now is Bob's process started.");
+    say.line("Now Bob's process is started again.");
     let mut bob = network.start_client("bob").await?;
     let received = first_message(&mut bob).await?;
     let latency = accepted_at.elapsed();

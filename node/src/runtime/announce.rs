@@ -33,7 +33,13 @@ pub enum Announce {
     },
     /// A client daemon answers on its control socket.
     Serving {
-        /// The client's address.
+        /// The client's address; none before it has been online for the first time.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<String>,
+    },
+    /// What is sent to a client's address is taken from now on.
+    Open {
+        /// The address.
         address: String,
     },
     /// A client is attached to its entry provider and its cover traffic runs.
@@ -92,7 +98,13 @@ fn in_words(event: &Announce) -> String {
             format!("ready: {role} in layer {layer}, epoch {epoch}")
         }
         Announce::NotReady { reasons } => format!("not ready: {reasons}"),
-        Announce::Serving { address } => format!("your address: {address}"),
+        Announce::Serving { address: None } => {
+            "no address yet: mailboxes are drawn when the client is online for the first time".to_owned()
+        }
+        Announce::Serving {
+            address: Some(address),
+        } => format!("your address: {address}"),
+        Announce::Open { address } => format!("your address works: {address}"),
         Announce::Online { entry } => format!("online through {entry}"),
         Announce::Offline { reason } => format!("offline: {reason}"),
         Announce::Superseded => "another copy of this client has its keys and has taken the mailbox over: \

@@ -82,20 +82,24 @@ mod tests {
     fn rows_survive_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let mut db = ClientDb::open(dir.path()).unwrap();
-        db.apply(&[put(Table::Inbox, b"a", b"1"), put(Table::Meta, b"a", b"2")])
-            .unwrap();
+        db.apply(&[
+            put(Table::Inbox, b"a", b"1"),
+            put(Table::Mailbox, b"a", b"2"),
+        ])
+        .unwrap();
         let delete = Change {
             table: Table::Inbox,
             key: b"a".to_vec(),
             value: None,
         };
-        db.apply(&[delete, put(Table::Meta, b"a", b"3")]).unwrap();
+        db.apply(&[delete, put(Table::Mailbox, b"a", b"3")])
+            .unwrap();
         drop(db);
         let rows = ClientDb::open(dir.path()).unwrap().load().unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!(
             (rows[0].table, rows[0].value.as_slice()),
-            (Table::Meta, &b"3"[..])
+            (Table::Mailbox, &b"3"[..])
         );
     }
 

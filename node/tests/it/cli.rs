@@ -307,7 +307,7 @@ fn members_can_be_named() {
 }
 
 #[test]
-fn a_client_has_an_address_before_it_ever_ran() {
+fn a_client_is_made_once_and_says_how_it_gets_an_address() {
     let place = Place::new();
     place.network();
     let made = place.json(&[
@@ -319,9 +319,11 @@ fn a_client_has_an_address_before_it_ever_ran() {
         "network.toml",
     ]);
     assert_eq!(mode(&place.path("bob/client.key")), 0o600);
-    let told = place.json(&["client", "address", "--dir", "bob"]);
-    assert!(told["address"].as_str().unwrap().starts_with("shoal1"));
-    assert_eq!(told["mailbox"], made["mailbox"]);
+    assert!(made["mailboxes"].as_array().unwrap().is_empty());
+    let output = place.run(&["client", "address", "--dir", "bob"]);
+    assert_eq!(output.status.code(), Some(3));
+    let error = error_of(&output);
+    assert!(error.contains("shoal client run --dir bob"), "{error}");
     let again = place.run(&[
         "client",
         "init",
@@ -375,14 +377,16 @@ fn a_mailbox_and_an_entry_are_of_different_families() {
     }
     place.json(&arguments);
     let client = ["client", "init", "--network", "network.toml", "--entry"];
-    for number in 0..5 {
-        let dir = format!("c{number}");
-        let made = place.json(&[&client[..], &[&providers[0], "--dir", &dir]].concat());
-        assert_eq!(
-            made["mailbox"], providers[2],
-            "the only one of another family"
-        );
-    }
+    let apart = [&providers[0], "--mailbox", &providers[2], "--dir", "c"];
+    let made = place.json(&[&client[..], &apart[..]].concat());
+    assert_eq!(made["mailboxes"][0], providers[2]);
+    let two = [&providers[2], "--mailbox", &providers[0]];
+    let two = [&two[..], &["--mailbox", &providers[1], "--dir", "x"]].concat();
+    let error = error_of(&place.run(&[&client[..], &two[..]].concat()));
+    assert!(
+        error.contains("--mailbox and --mailbox are of one"),
+        "{error}"
+    );
     let both = [&providers[0], "--mailbox", &providers[1], "--dir", "x"];
     let output = place.run(&[&client[..], &both[..]].concat());
     assert_eq!(output.status.code(), Some(2));
@@ -543,10 +547,9 @@ fn without_a_daemon_the_commands_say_how_to_start_one() {
         "--network",
         "network.toml",
     ]);
-    let told = place.json(&["client", "address", "--dir", "bob"]);
-    let address = told["address"].as_str().unwrap();
+    let address = crate::e2e::nobodys_address(&place.path("network.toml"));
     for arguments in [
-        &["client", "send", "--dir", "bob", address, "hello"][..],
+        &["client", "send", "--dir", "bob", &address, "hello"][..],
         &["client", "receive", "--dir", "bob"],
         &["client", "status", "--dir", "bob"],
     ] {

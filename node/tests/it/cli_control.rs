@@ -45,9 +45,10 @@ impl Handler for Fake {
             })),
             Request::Status => Ok(Response::Status(Box::default())),
             Request::Address => Ok(Response::Address(OwnAddress {
-                address: "shoal1x".into(),
+                address: Some("shoal1x".into()),
+                open: true,
                 key: "k".into(),
-                mailbox: "m".into(),
+                mailboxes: vec!["m".into()],
             })),
             _ => Ok(Response::Done),
         }

@@ -74,10 +74,9 @@ async fn values_change_while_messages_pass() {
             .json(&["client", "init", "--dir", name, "--network", "network.toml"])
             .await;
     }
-    let bobs = place.json(&["client", "address", "--dir", "bob"]).await;
-    let bobs = bobs["address"].as_str().unwrap();
     let mut alice = place.start_client("alice").await;
     let bob = place.start_client("bob").await;
+    let bobs = &place.open_address("bob").await;
     assert_eq!(send(&place, bobs, "before").await["state"], "stored");
     let old = status(&place, "alice").await["network_hash"].clone();
     place.json(&["client", "stop", "--dir", "bob"]).await;

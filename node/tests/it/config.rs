@@ -411,16 +411,19 @@ fn every_value_that_can_not_be_right_is_told() {
         "{error}"
     );
     let layered = Layered::<ClientFile>::parse(
-        Some((Path::new("c"), "entry = 'x'\n[metrics]\nlisten = 'here'")),
+        Some((
+            Path::new("c"),
+            "mailboxes = ['m']\nentry = 'x'\n[metrics]\nlisten = 'here'",
+        )),
         &[],
         &[],
     );
     let client = ClientConfig::validate("/state".into(), Path::new("/etc"), layered.unwrap());
     let error = client.unwrap_err().to_string();
     let starts = [
-        "mailbox: is not set",
-        "c:1: entry: `x`",
-        "c:3: metrics.listen: `here`",
+        "c:1: mailboxes: `m`",
+        "c:2: entry: `x`",
+        "c:4: metrics.listen: `here`",
     ];
     assert_eq!(error.lines().count(), starts.len(), "{error}");
     for (line, start) in error.lines().zip(starts) {
@@ -431,13 +434,13 @@ fn every_value_that_can_not_be_right_is_told() {
 #[test]
 fn lengths_of_time_are_exact_decimals() {
     let values = parse(
-        "[connections]\nidle = '1.5m'\n[storage]\nkeep = '0.5d'",
+        "[connections]\nidle = '1.5m'\n[storage]\nmailbox_idle = '0.5d'",
         &[],
         &[],
     );
     let values = values.unwrap().values;
     assert_eq!(values.connections.idle.as_micros(), 90_000_000);
-    assert_eq!(values.storage.keep.as_micros(), 43_200_000_000);
+    assert_eq!(values.storage.mailbox_idle.as_micros(), 43_200_000_000);
 }
 
 #[test]
@@ -455,25 +458,25 @@ fn a_client_enters_by_another_than_keeps_its_mailbox() {
         let layered = Layered::<ClientFile>::parse(Some((Path::new("c"), text)), &[], &[])?;
         ClientConfig::validate("/state".into(), Path::new("/etc"), layered)
     };
-    let [a, b] = [1, 2].map(|byte| shoal_proto::NodeId::new([byte; 32]).to_string());
-    assert!(client(&format!("mailbox = '{a}'\nentry = '{b}'")).is_ok());
-    assert!(
-        client(&format!("mailbox = '{a}'"))
-            .unwrap()
-            .core
-            .entry
-            .is_none()
-    );
-    let error = client(&format!("mailbox = '{a}'\nentry = '{a}'")).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("c:2: entry: is the mailbox's provider too")
-    );
-    assert!(
-        client("")
-            .unwrap_err()
-            .to_string()
-            .starts_with("mailbox: is not set")
-    );
+    let [a, b, c] = [1, 2, 3].map(|byte| shoal_proto::NodeId::new([byte; 32]).to_string());
+    assert!(client(&format!("mailboxes = ['{a}', '{c}']\nentry = '{b}'")).is_ok());
+    let drawn = client("").unwrap().core;
+    assert!(drawn.entry.is_none() && drawn.mailboxes.is_empty());
+    for (text, start) in [
+        (
+            format!("mailboxes = ['{c}', '{a}']\nentry = '{a}'"),
+            "c:2: entry: is a mailbox's provider too",
+        ),
+        (
+            format!("mailboxes = ['{a}', '{a}']"),
+            "c:1: mailboxes: names",
+        ),
+        (
+            format!("mailboxes = ['{a}', '{b}', '{c}']"),
+            "c:1: mailboxes: names more than two",
+        ),
+    ] {
+        let error = client(&text).unwrap_err().to_string();
+        assert!(error.starts_with(start), "{error}");
+    }
 }

@@ -72,6 +72,25 @@ pub(crate) fn sh_blocks(page: &str) -> Vec<&str> {
         .collect()
 }
 
+/// An address in the network of this file of somebody who is never there.
+pub(crate) fn nobodys_address(network: &Path) -> String {
+    let params = shoal_node::config::load_network(network).unwrap();
+    let keys = shoal_client::ClientKeys::generate(&mut shoal_node::seeded().unwrap());
+    let first = shoal_client::DropSite {
+        provider: shoal_proto::NodeId::new([7; 32]),
+        drop: shoal_proto::DropId::new([8; 32]),
+    };
+    let address = shoal_client::Address {
+        network: shoal_client::Address::short_network(&params.chain()),
+        key: keys.public(),
+        sites: shoal_client::Sites {
+            first,
+            second: None,
+        },
+    };
+    address.to_string()
+}
+
 /// A directory with the directories of nodes and clients in it.
 pub(crate) struct Place(tempfile::TempDir);
 
@@ -212,6 +231,29 @@ impl Place {
         let mut daemon = self.start(name, &["client", "run"]);
         daemon.event("online").await;
         daemon
+    }
+
+    /// The address of a client whose daemon is online, once it works.
+    pub(crate) async fn open_address(&self, name: &str) -> String {
+        let open = [
+            "client",
+            "wait",
+            "--for",
+            "open",
+            "--timeout",
+            "1m",
+            "--dir",
+            name,
+        ];
+        self.json(&open).await;
+        let told = self.json(&["client", "address", "--dir", name]).await;
+        assert_eq!(told["open"], true);
+        told["address"].as_str().unwrap().to_owned()
+    }
+
+    /// An address of somebody in the network of `network.toml` who is never there, at a provider of nobody's.
+    pub(crate) fn nobodys_address(&self) -> String {
+        nobodys_address(&self.file("network.toml"))
     }
 
     /// What a daemon has logged.
@@ -431,9 +473,16 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
             "network.toml",
         ])
         .await;
+    // Bob is there until his address works, and gone when it is used.
+    let bob = place.start_client("bob").await;
+    let to = &place.open_address("bob").await;
+    stop(vec![bob]).await;
     let bobs = place.json(&["client", "address", "--dir", "bob"]).await;
+    assert_eq!(
+        (&bobs["address"], &bobs["open"]),
+        (&to.as_str().into(), &true.into())
+    );
     let alice = place.start_client("alice").await;
-    let to = bobs["address"].as_str().unwrap();
     let send = [
         "client",
         "send",
@@ -448,7 +497,7 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
     assert_eq!(sent["state"], "stored");
     assert!(sent["stored_ms"].is_u64() && sent["fragments"] == 1);
 
-    // What is stored survives that every provider stops; Bob has not run yet.
+    // What is stored survives that every provider stops; Bob is away.
     stop(nodes.split_off(MIXES.len())).await;
     nodes.extend(PROVIDERS.map(|name| place.start_node(name)));
     for provider in &mut nodes[MIXES.len()..] {
@@ -478,7 +527,7 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
         let status = place.json(&["client", "status", "--dir", name]).await;
         assert_eq!(status["online"], true);
         assert_eq!(status["network"], "try");
-        assert_ne!(status["entry"], status["mailbox"]);
+        assert_ne!(status["entry"], status["mailboxes"][0]);
         assert_eq!(status["outgoing"][0]["state"], "stored");
         // A slow disk makes the mailbox answer before it can say "stored": then it is asked again.
         let counters = &status["counters"];

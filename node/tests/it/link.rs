@@ -579,7 +579,7 @@ async fn a_link_tells_nothing_of_what_the_user_does() {
     let broken_link = scene.connection(before, std::process::id()).await;
 
     // Busy and broken write to each other.
-    let to_broken = broken.core.address(clock.now()).to_string();
+    let to_broken = broken.core.address().unwrap().to_string();
     let mut busy = scene.control("busy").await;
     let Response::Address(own) = busy.ask(Request::Address).await.unwrap() else {
         panic!()
@@ -589,7 +589,9 @@ async fn a_link_tells_nothing_of_what_the_user_does() {
     let breaking = tokio::spawn(broken.run(inbound, to_busy, watching.clone()));
     until_warm(&mut busy).await;
     until_warm(&mut scene.control("idle").await).await;
-    tell.send(own.address.parse().unwrap()).await.unwrap();
+    tell.send(own.address.unwrap().parse().unwrap())
+        .await
+        .unwrap();
     let writing = tokio::spawn(write(busy, to_broken, clock, watching.clone()));
     let reading = tokio::spawn(read(scene.control("busy").await, watching));
 

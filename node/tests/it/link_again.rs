@@ -136,7 +136,7 @@ impl Client {
         let Response::Address(own) = control.ask(Request::Address).await.unwrap() else {
             panic!()
         };
-        own.address
+        own.address.unwrap()
     }
 
     /// The user writes until the watch is over, if they do.

@@ -127,10 +127,11 @@ async fn client(
 ) -> (Daemon, String) {
     let mut init = vec!["client", "init", "--network", "network.toml"];
     init.extend(["--dir", name, "--entry", entry, "--mailbox", mailbox]);
-    let made = place.json(&init).await;
+    place.json(&init).await;
     let mut daemon = place.start_on(&machines.world, name, &["client", "run"]);
     daemon.event("online").await;
-    (daemon, made["address"].as_str().unwrap().to_owned())
+    let address = place.open_address(name).await;
+    (daemon, address)
 }
 
 async fn id(place: &Place, name: &str) -> String {

@@ -170,8 +170,7 @@ async fn over_loopback() -> [Story; 2] {
     alice.until(Told::Attached, 1).await;
     bob.until(Told::Attached, 1).await;
     let send = async |from: &str, to: &str, text: &str| {
-        let address = place.json(&["client", "address", "--dir", to]).await;
-        let address = address["address"].as_str().unwrap().to_owned();
+        let address = place.open_address(to).await;
         let send = [
             "client", "send", "--dir", from, &address, text, "--wait", "none",
         ];

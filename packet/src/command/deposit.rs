@@ -1,19 +1,13 @@
 //! What a sender leaves in a mailbox.
 
-use super::{read_surb, signed};
+use super::read_surb;
 use crate::bytes::{Reader, Writer, boxed};
 use crate::error::PacketError;
 use crate::surb::Surb;
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use shoal_proto::size::{BLOB_BYTES, TOKEN_BYTES};
-use shoal_proto::{DropId, MailboxId, MessageId, NetworkHash, NodeId, Time};
+use shoal_proto::size::BLOB_BYTES;
+use shoal_proto::{DropId, MessageId};
 use std::fmt;
 use zeroize::Zeroize;
-
-/// Separates grants from everything else that a mailbox's key signs.
-const GRANT_DOMAIN: &[u8] = b"shoal drop grant 1";
-const SECS_PER_HOUR: u64 = 3_600;
-const MICROS_PER_SEC: u64 = 1_000_000;
 
 /// Something sealed for the receiver: to everybody else random bytes of one size. Zeroized on
 /// drop.
@@ -21,7 +15,7 @@ const MICROS_PER_SEC: u64 = 1_000_000;
 pub struct Blob(Box<[u8; BLOB_BYTES]>);
 
 impl Blob {
-    /// The blob with these bytes, 1472.
+    /// The blob with these bytes, 1572.
     ///
     /// # Errors
     /// [`PacketError::Length`].
@@ -53,8 +47,8 @@ impl fmt::Debug for Blob {
 }
 
 /// A blob for somebody's mailbox. 2018 bytes with its kind: epoch 1, reply block 396, drop id 32,
-/// message id 16, grant 100, blob 1472. It says nothing of time: how long it is kept is the
-/// provider's to say, the same for all.
+/// message id 16, blob 1572. It says nothing of time: how long it is kept is the network's to say, the
+/// same for all. It says nothing of the mailbox either: the drop id is bound to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deposit {
     /// The byte that names the epoch of the reply block.
@@ -65,25 +59,17 @@ pub struct Deposit {
     pub drop: DropId,
     /// Makes the put idempotent, together with `drop`.
     pub message: MessageId,
-    /// Proof that the mailbox's owner accepts deposits under this drop id, for ids that the
-    /// provider hasn't been told yet.
-    pub grant: Option<DropGrant>,
     /// What is stored.
     pub blob: Box<Blob>,
 }
 
 impl Deposit {
     pub(super) fn write(&self, writer: &mut Writer) {
-        let token = self
-            .grant
-            .as_ref()
-            .map_or([0; TOKEN_BYTES], DropGrant::to_bytes);
         writer
             .put(&[self.surb_epoch])
             .put(self.surb.as_bytes())
             .put(self.drop.as_bytes())
             .put(self.message.as_bytes())
-            .put(&token)
             .put(self.blob.as_bytes());
     }
 
@@ -93,101 +79,7 @@ impl Deposit {
             surb: read_surb(reader)?,
             drop: DropId::new(reader.array()?),
             message: MessageId::new(reader.array()?),
-            grant: DropGrant::from_token(&reader.array()?),
             blob: Box::new(Blob::from_bytes(reader.take(BLOB_BYTES)?).ok()?),
         })
-    }
-}
-
-/// A mailbox owner's word that deposits under one drop id belong into the mailbox, until a given
-/// hour. It is bound to the network, the provider and the drop id, and travels with the address
-/// and in each deposit: 100 bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DropGrant {
-    /// The mailbox: the public key that signed.
-    pub mailbox: MailboxId,
-    /// The end, in whole hours since the Unix epoch. Whether it has come is the caller's to say.
-    pub expires_hour: u32,
-    /// Ed25519.
-    pub signature: [u8; 64],
-}
-
-impl DropGrant {
-    /// Signs a grant.
-    #[must_use]
-    pub fn issue(
-        owner: &SigningKey,
-        network: &NetworkHash,
-        provider: &NodeId,
-        drop: &DropId,
-        expires_hour: u32,
-    ) -> Self {
-        let mailbox = MailboxId::new(owner.verifying_key().to_bytes());
-        let message = Self::message(network, provider, drop, &mailbox, expires_hour);
-        Self {
-            mailbox,
-            expires_hour,
-            signature: owner.sign(&message).to_bytes(),
-        }
-    }
-
-    /// Whether the mailbox's owner signed this for the given network, provider and drop id.
-    /// Strict: keys of low order and ambiguous signatures fail.
-    #[must_use]
-    pub fn verify(&self, network: &NetworkHash, provider: &NodeId, drop: &DropId) -> bool {
-        let message = Self::message(network, provider, drop, &self.mailbox, self.expires_hour);
-        VerifyingKey::from_bytes(self.mailbox.as_bytes()).is_ok_and(|key| {
-            key.verify_strict(&message, &Signature::from_bytes(&self.signature))
-                .is_ok()
-        })
-    }
-
-    /// When it ends.
-    #[must_use]
-    pub const fn expires(&self) -> Time {
-        Time::from_micros(self.expires_hour as u64 * SECS_PER_HOUR * MICROS_PER_SEC)
-    }
-
-    /// Mailbox 32, hour 4, signature 64.
-    #[must_use]
-    pub fn to_bytes(&self) -> [u8; TOKEN_BYTES] {
-        let mut token = [0; TOKEN_BYTES];
-        token[..32].copy_from_slice(self.mailbox.as_bytes());
-        token[32..36].copy_from_slice(&self.expires_hour.to_be_bytes());
-        token[36..].copy_from_slice(&self.signature);
-        token
-    }
-
-    /// Reads what [`DropGrant::to_bytes`] gave; all zeros are no grant. It is not verified.
-    #[must_use]
-    pub fn from_token(token: &[u8; TOKEN_BYTES]) -> Option<Self> {
-        if token.iter().all(|byte| *byte == 0) {
-            return None;
-        }
-        let mut reader = Reader::new(token);
-        Some(Self {
-            mailbox: MailboxId::new(reader.array()?),
-            expires_hour: reader.u32()?,
-            signature: reader.array()?,
-        })
-    }
-
-    fn message(
-        network: &NetworkHash,
-        provider: &NodeId,
-        drop: &DropId,
-        mailbox: &MailboxId,
-        expires_hour: u32,
-    ) -> Vec<u8> {
-        signed(
-            GRANT_DOMAIN,
-            &[
-                network.as_bytes(),
-                provider.as_bytes(),
-                drop.as_bytes(),
-                mailbox.as_bytes(),
-                &expires_hour.to_be_bytes(),
-            ],
-        )
     }
 }

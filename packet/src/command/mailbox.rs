@@ -1,5 +1,6 @@
 //! What an owner asks of a mailbox.
 
+use super::drops::{DropChange, DropSet, SetSize};
 use super::{CommandError, MAILBOX, read_surb, signed};
 use crate::bytes::{Reader, Writer, nonzero};
 use crate::surb::Surb;
@@ -11,26 +12,41 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// Most acknowledgements in one packet.
-pub const MAX_ACKS: usize = 24;
+pub const MAX_ACKS: usize = 16;
 /// Most changes of drop ids in one packet.
-pub const MAX_DROP_CHANGES: usize = 4;
+pub const MAX_DROP_CHANGES: usize = 3;
 
 /// Separates mailbox packets from everything else that a mailbox's key signs.
-const DOMAIN: &[u8] = b"shoal mailbox packet 1";
+const DOMAIN: &[u8] = b"shoal mailbox packet 2";
 const SIGNATURE_BYTES: usize = 64;
 const SIGNED_BYTES: usize = PLAINTEXT_BYTES - SIGNATURE_BYTES;
 
-const UNUSED: u8 = 0;
-const REGISTER: u8 = 1;
-const REVOKE: u8 = 2;
+const FIRST: u8 = 0;
+const SECOND: u8 = 1;
 
-/// A change to the set of drop ids of a mailbox.
+const UNUSED: u8 = 0;
+const REGISTER_SMALL: u8 = 1;
+const REGISTER_LARGE: u8 = 2;
+const REVOKE: u8 = 3;
+
+/// The part that one of an owner's mailboxes has in deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropChange {
-    /// Deposits under this id go into the mailbox from now on.
-    Register(DropId),
-    /// Deposits under this id are refused from now on.
-    Revoke(DropId),
+pub enum Share {
+    /// Of one of two the larger, or the only one there is.
+    First,
+    /// The smaller.
+    Second,
+}
+
+impl Share {
+    /// The rate of a mailbox's clock, by the profile's: all of it, or a quarter.
+    #[must_use]
+    pub const fn of(self, clock: f64) -> f64 {
+        match self {
+            Self::First => clock,
+            Self::Second => clock / 4.0,
+        }
+    }
 }
 
 /// What the owner of a mailbox tells its provider.
@@ -49,6 +65,8 @@ pub struct MailboxRequest {
     pub counter: u64,
     /// Index of the profile whose clock spends the reply blocks.
     pub profile: u8,
+    /// How fast the clock is.
+    pub share: Share,
     /// Entries that the owner has safely; at most [`MAX_ACKS`].
     pub acks: Vec<u64>,
     /// At most [`MAX_DROP_CHANGES`], in this order.
@@ -56,8 +74,8 @@ pub struct MailboxRequest {
 }
 
 /// A [`MailboxRequest`] with its owner's signature over every byte of it. Layout: kind 1, epoch
-/// 1, reply blocks 4 * 396, mailbox 32, generation 8, counter 8, profile 1, number of acks 1,
-/// acks 24 * 8, drop changes 4 * (kind 1, id 32), random bytes, signature 64.
+/// 1, reply blocks 4 * 396, mailbox 32, generation 8, counter 8, profile 1, share 1, number of acks 1,
+/// acks 16 * 8, drop changes 3 * (kind 1, a set's secret or an id 32), random bytes, signature 64.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MailboxPacket {
     request: MailboxRequest,
@@ -148,11 +166,15 @@ impl MailboxRequest {
             writer.put(surb.as_bytes());
         }
         let acks = u8::try_from(self.acks.len()).unwrap_or(u8::MAX);
+        let share = match self.share {
+            Share::First => FIRST,
+            Share::Second => SECOND,
+        };
         writer
             .put(self.mailbox.as_bytes())
             .put(&self.generation.to_be_bytes())
             .put(&self.counter.to_be_bytes())
-            .put(&[self.profile, acks]);
+            .put(&[self.profile, share, acks]);
         for slot in 0..MAX_ACKS {
             writer.put(
                 &self
@@ -164,17 +186,32 @@ impl MailboxRequest {
             );
         }
         for slot in 0..MAX_DROP_CHANGES {
-            let (kind, id) = match self.drops.get(slot) {
-                Some(DropChange::Register(id)) => (REGISTER, *id.as_bytes()),
-                Some(DropChange::Revoke(id)) => (REVOKE, *id.as_bytes()),
-                None => (UNUSED, nonzero(rng)),
-            };
-            writer.put(&[kind]).put(&id);
+            match self.drops.get(slot) {
+                Some(DropChange::Register(set)) => {
+                    let kind = match set.size() {
+                        SetSize::Small => REGISTER_SMALL,
+                        SetSize::Large => REGISTER_LARGE,
+                    };
+                    writer.put(&[kind]).put(set.secret());
+                }
+                Some(DropChange::Revoke(id)) => {
+                    writer.put(&[REVOKE]).put(id.as_bytes());
+                }
+                None => {
+                    writer.put(&[UNUSED]).put(&nonzero::<32, R>(rng));
+                }
+            }
         }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CommandError> {
-        let (mut request, acks) = Self::read_head(reader).ok_or(CommandError::Length)?;
+        let mut request = Self::read_head(reader).ok_or(CommandError::Length)?;
+        request.share = match reader.u8().ok_or(CommandError::Length)? {
+            FIRST => Share::First,
+            SECOND => Share::Second,
+            _ => return Err(CommandError::Field("share")),
+        };
+        let acks = usize::from(reader.u8().ok_or(CommandError::Length)?);
         if acks > MAX_ACKS {
             return Err(CommandError::Field("number of acks"));
         }
@@ -186,20 +223,22 @@ impl MailboxRequest {
         }
         for _ in 0..MAX_DROP_CHANGES {
             let kind = reader.u8().ok_or(CommandError::Length)?;
-            let id = DropId::new(reader.array().ok_or(CommandError::Length)?);
-            match kind {
-                UNUSED => {}
-                REGISTER => request.drops.push(DropChange::Register(id)),
-                REVOKE => request.drops.push(DropChange::Revoke(id)),
+            let bytes: [u8; 32] = reader.array().ok_or(CommandError::Length)?;
+            let set = |size| DropChange::Register(DropSet::new(bytes, size));
+            request.drops.extend(match kind {
+                UNUSED => None,
+                REGISTER_SMALL => Some(set(SetSize::Small)),
+                REGISTER_LARGE => Some(set(SetSize::Large)),
+                REVOKE => Some(DropChange::Revoke(DropId::new(bytes))),
                 _ => return Err(CommandError::Field("kind of drop change")),
-            }
+            });
         }
         Ok(request)
     }
 
-    /// Everything before the acknowledgements, and how many of these there are.
-    fn read_head(reader: &mut Reader<'_>) -> Option<(Self, usize)> {
-        let request = Self {
+    /// Everything before the share.
+    fn read_head(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
             surb_epoch: reader.u8()?,
             surbs: [
                 read_surb(reader)?,
@@ -211,10 +250,10 @@ impl MailboxRequest {
             generation: reader.u64()?,
             counter: reader.u64()?,
             profile: reader.u8()?,
+            share: Share::First,
             acks: Vec::new(),
             drops: Vec::new(),
-        };
-        Some((request, usize::from(reader.u8()?)))
+        })
     }
 }
 

@@ -5,11 +5,13 @@
 //! fields of fixed length, numbers big-endian, and random bytes up to the end.
 
 mod deposit;
+mod drops;
 mod mailbox;
 mod reply;
 
-pub use deposit::{Blob, Deposit, DropGrant};
-pub use mailbox::{DropChange, MAX_ACKS, MAX_DROP_CHANGES, MailboxPacket, MailboxRequest};
+pub use deposit::{Blob, Deposit};
+pub use drops::{DropChange, DropSet, SetSize};
+pub use mailbox::{MAX_ACKS, MAX_DROP_CHANGES, MailboxPacket, MailboxRequest, Share};
 pub use reply::{ReceiptStatus, Reply, StreamEntry, StreamItem};
 
 use crate::bytes::{Reader, Writer};

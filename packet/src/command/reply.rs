@@ -14,6 +14,7 @@ const BEHIND: u8 = 4;
 
 const STORED: u8 = 1;
 const REFUSED: u8 = 2;
+const FULL: u8 = 3;
 
 const NO_ENTRY: u8 = 0;
 const ENTRY: u8 = 1;
@@ -24,8 +25,11 @@ const ENTRY: u8 = 1;
 pub enum ReceiptStatus {
     /// It is on the provider's disk.
     Stored,
-    /// It is not, and won't be: full, or unknown drop id.
+    /// It is not: the drop id is unknown or revoked, or there is no room for more under it or in its
+    /// mailbox. On purpose not told apart.
     Refused,
+    /// It is not: the provider has no room, for whomever it is.
+    Full,
 }
 
 /// What a provider answers through a reply block.
@@ -97,6 +101,7 @@ impl Reply {
                 let status = match status {
                     ReceiptStatus::Stored => STORED,
                     ReceiptStatus::Refused => REFUSED,
+                    ReceiptStatus::Full => FULL,
                 };
                 writer
                     .put(&[RECEIPT])
@@ -134,6 +139,7 @@ impl Reply {
                 let status = match reader.u8().ok_or(CommandError::Length)? {
                     STORED => ReceiptStatus::Stored,
                     REFUSED => ReceiptStatus::Refused,
+                    FULL => ReceiptStatus::Full,
                     _ => return Err(CommandError::Field("status of a receipt")),
                 };
                 Ok(Self::Receipt { message, status })

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::command::{
-    Blob, Command, Deposit, DropChange, DropGrant, MailboxPacket, MailboxRequest, ReceiptStatus,
-    Reply, StreamEntry, StreamItem,
+    Blob, Command, Deposit, DropChange, DropSet, MailboxPacket, MailboxRequest, ReceiptStatus,
+    Reply, SetSize, Share, StreamEntry, StreamItem,
 };
-use crate::fragment::{Envelope, split};
+use crate::fragment::{Copies, Envelope, split};
 use crate::fuzz::node_key;
-use crate::{Frame, Hop, SphinxSecret, Unwrapped, build_forward, build_surb, unwrap};
+use crate::{
+    DropSite, Frame, Hop, Sites, SphinxSecret, Unwrapped, build_forward, build_surb, unwrap,
+};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use shoal_proto::size::BLOB_BYTES;
@@ -39,21 +41,16 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let route = [hop(1, &node_key()), hop(2, &node_key())];
     let handle = ClientHandle::new([3; 32]);
     let (surb, keys) = build_surb(&mut rng, &route, &handle, SurbId::new([4; 16])).unwrap();
-    let grant = DropGrant::issue(&owner, &network, &provider, &drop, 500_000);
+    let set = |size| DropChange::Register(DropSet::new([7; 32], size));
     let blob = Box::new(Blob::from_bytes(&[6; BLOB_BYTES]).unwrap());
     let message = MessageId::new([5; 16]);
-    let deposit = |grant| {
-        let (surb, blob) = (surb.clone(), blob.clone());
-        let deposit = Deposit {
-            surb_epoch: 1,
-            surb,
-            drop,
-            message,
-            grant,
-            blob,
-        };
-        Command::Deposit(Box::new(deposit))
-    };
+    let deposit = Command::Deposit(Box::new(Deposit {
+        surb_epoch: 1,
+        surb: surb.clone(),
+        drop,
+        message,
+        blob: blob.clone(),
+    }));
     let request = MailboxRequest {
         surb_epoch: 1,
         surbs: [0; 4].map(|_| surb.clone()),
@@ -61,8 +58,13 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         generation: 1,
         counter: 2,
         profile: 0,
+        share: Share::Second,
         acks: vec![1, 2],
-        drops: vec![DropChange::Register(drop), DropChange::Revoke(drop)],
+        drops: vec![
+            set(SetSize::Small),
+            set(SetSize::Large),
+            DropChange::Revoke(drop),
+        ],
     };
     let packet = MailboxPacket::sign(&mut rng, &owner, &network, &provider, request).unwrap();
     let entry = StreamEntry {
@@ -83,13 +85,9 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         };
         Reply::Stream(Box::new(item))
     };
-    let receipt = Reply::Receipt {
-        message,
-        status: ReceiptStatus::Refused,
-    };
+    let receipt = |status| Reply::Receipt { message, status };
     let commands = [
-        ("deposit", deposit(None)),
-        ("deposit-granted", deposit(Some(grant))),
+        ("deposit", deposit),
         (
             "dummy",
             Command::Dummy {
@@ -103,7 +101,8 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ];
     let replies = [
         ("dummy", Reply::Dummy),
-        ("receipt", receipt),
+        ("receipt", receipt(ReceiptStatus::Refused)),
+        ("receipt-full", receipt(ReceiptStatus::Full)),
         ("stream-idle", item(None)),
         ("behind", Reply::Behind { generation: 7 }),
         ("stream", item(Some(entry))),
@@ -163,15 +162,23 @@ fn packets() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("key", "low-order", low_order.to_vec()),
         ("key", "not-canonical", vec![0xff; 32]),
     ];
+    let site = |fill| DropSite {
+        provider: NodeId::new([fill; 32]),
+        drop: DropId::new([fill; 32]),
+    };
     let envelope = Envelope {
         message: MessageId::new([1; 16]),
         sequence: 1,
         sent_at: Time::from_micros(60_000_000),
-        reply_provider: NodeId::new([1; 32]),
-        reply_drop: DropId::new([1; 32]),
+        reply: Sites {
+            first: site(1),
+            second: Some(site(2)),
+        },
     };
-    let fragments = split(&envelope, &[b'a'; 1_300]).unwrap();
-    for (name, fragment) in ["first", "last"].into_iter().zip(fragments) {
+    let fragments = split(&envelope, &[b'a'; 1_300], Copies::One).unwrap();
+    let copies = split(&envelope, b"text", Copies::Two).unwrap();
+    let names = ["first", "last", "parity", "copied", "copy"];
+    for (name, fragment) in names.into_iter().zip(fragments.iter().chain(&copies)) {
         packets.push(("fragment", name, fragment.encode().unwrap().to_vec()));
     }
     packets

@@ -5,11 +5,11 @@ use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use shoal_packet::Surb;
 use shoal_packet::command::{
-    Blob, Command, CommandError, Deposit, DropChange, DropGrant, MAX_ACKS, MAX_DROP_CHANGES,
-    MailboxPacket, MailboxRequest, ReceiptStatus, Reply, StreamEntry, StreamItem,
+    Blob, Command, CommandError, Deposit, DropChange, DropSet, MAX_ACKS, MAX_DROP_CHANGES,
+    MailboxPacket, MailboxRequest, ReceiptStatus, Reply, SetSize, Share, StreamEntry, StreamItem,
 };
-use shoal_proto::size::{BLOB_BYTES, PLAINTEXT_BYTES, SURB_BYTES, TOKEN_BYTES};
-use shoal_proto::{DropId, MailboxId, MessageId, NetworkHash, NodeId, SurbId, Time};
+use shoal_proto::size::{BLOB_BYTES, PLAINTEXT_BYTES, SURB_BYTES};
+use shoal_proto::{DropId, MailboxId, MessageId, NetworkHash, NodeId, SurbId};
 
 const NETWORK: NetworkHash = NetworkHash::new([1; 32]);
 const PROVIDER: NodeId = NodeId::new([2; 32]);
@@ -26,36 +26,34 @@ fn blob(fill: u8) -> Box<Blob> {
     Box::new(Blob::from_bytes(&[fill; BLOB_BYTES]).unwrap())
 }
 
-fn grant() -> DropGrant {
-    DropGrant::issue(
-        &owner(),
-        &NETWORK,
-        &PROVIDER,
-        &DropId::new([4; 32]),
-        500_000,
-    )
-}
-
 prop_compose! {
     fn deposits()(
-        surb_epoch: u8, fill: u8, drop: [u8; 32], message: [u8; 16], granted: bool,
+        surb_epoch: u8, fill: u8, drop: [u8; 32], message: [u8; 16],
     ) -> Deposit {
         Deposit {
             surb_epoch,
             surb: surb(fill),
             drop: DropId::new(drop),
             message: MessageId::new(message),
-            grant: granted.then(grant),
             blob: blob(fill.wrapping_add(1)),
         }
     }
 }
 
+fn drop_changes() -> impl Strategy<Value = DropChange> {
+    let set = |size| move |secret| DropChange::Register(DropSet::new(secret, size));
+    prop_oneof![
+        any::<[u8; 32]>().prop_map(set(SetSize::Small)),
+        any::<[u8; 32]>().prop_map(set(SetSize::Large)),
+        any::<[u8; 32]>().prop_map(|id| DropChange::Revoke(DropId::new(id))),
+    ]
+}
+
 prop_compose! {
     fn requests()(
-        surb_epoch: u8, fill: u8, generation: u64, counter: u64, profile: u8,
+        surb_epoch: u8, fill: u8, generation: u64, counter: u64, profile: u8, second: bool,
         acks in prop::collection::vec(any::<u64>(), 0..=MAX_ACKS),
-        drops in prop::collection::vec(any::<(bool, [u8; 32])>(), 0..=MAX_DROP_CHANGES),
+        drops in prop::collection::vec(drop_changes(), 0..=MAX_DROP_CHANGES),
     ) -> MailboxRequest {
         MailboxRequest {
             surb_epoch,
@@ -64,11 +62,9 @@ prop_compose! {
             generation,
             counter,
             profile,
+            share: if second { Share::Second } else { Share::First },
             acks,
-            drops: drops.into_iter().map(|(register, id)| match register {
-                true => DropChange::Register(DropId::new(id)),
-                false => DropChange::Revoke(DropId::new(id)),
-            }).collect(),
+            drops,
         }
     }
 }
@@ -113,13 +109,13 @@ prop_compose! {
 fn replies() -> impl Strategy<Value = Reply> {
     prop_oneof![
         Just(Reply::Dummy),
-        any::<([u8; 16], bool)>().prop_map(|(message, stored)| Reply::Receipt {
+        (any::<[u8; 16]>(), 0..3_usize).prop_map(|(message, status)| Reply::Receipt {
             message: MessageId::new(message),
-            status: if stored {
-                ReceiptStatus::Stored
-            } else {
-                ReceiptStatus::Refused
-            },
+            status: [
+                ReceiptStatus::Stored,
+                ReceiptStatus::Refused,
+                ReceiptStatus::Full
+            ][status],
         }),
         items().prop_map(|item| Reply::Stream(Box::new(item))),
         any::<u64>().prop_map(|generation| Reply::Behind { generation }),
@@ -147,7 +143,6 @@ fn layouts_leave_what_the_budget_says() {
         surb: surb(1),
         drop: DropId::new([4; 32]),
         message: MessageId::new([5; 16]),
-        grant: Some(grant()),
         blob: blob(7),
     };
     let deposit = Command::Deposit(Box::new(deposit));
@@ -174,30 +169,24 @@ fn layouts_leave_what_the_budget_says() {
     );
 }
 
+/// An independent reading of the documented layout: BLAKE2b of domain, mailbox, secret and number.
 #[test]
-fn a_grant_is_for_one_network_provider_drop_id_and_hour() {
-    let drop = DropId::new([4; 32]);
-    let grant = grant();
-    assert!(grant.verify(&NETWORK, &PROVIDER, &drop));
-    assert_eq!(
-        grant.expires(),
-        Time::from_micros(500_000 * 3_600 * 1_000_000)
-    );
-    assert!(!grant.verify(&NetworkHash::new([9; 32]), &PROVIDER, &drop));
-    assert!(!grant.verify(&NETWORK, &NodeId::new([9; 32]), &drop));
-    assert!(!grant.verify(&NETWORK, &PROVIDER, &DropId::new([9; 32])));
-    let token = grant.to_bytes();
-    assert_eq!(DropGrant::from_token(&token), Some(grant));
-    assert_eq!(DropGrant::from_token(&[0; TOKEN_BYTES]), None);
-    for position in 0..TOKEN_BYTES {
-        let mut altered = token;
-        altered[position] ^= 1;
-        let altered = DropGrant::from_token(&altered).unwrap();
-        assert!(
-            !altered.verify(&NETWORK, &PROVIDER, &drop),
-            "byte {position}"
-        );
-    }
+fn an_id_is_the_hash_of_mailbox_secret_and_number() {
+    use blake2::{Blake2b256, Digest};
+    let mailbox = MailboxId::new([3; 32]);
+    let set = DropSet::new([4; 32], SetSize::Large);
+    let bytes = [&b"shoal drop id 3"[..], &[3; 32], &[4; 32], &[1, 2]].concat();
+    let expected: [u8; 32] = Blake2b256::digest(&bytes).into();
+    assert_eq!(set.id(&mailbox, 0x0102), DropId::new(expected));
+    let ids: std::collections::BTreeSet<_> = set.ids(&mailbox).map(|(_, id)| id).collect();
+    assert_eq!(ids.len(), 256);
+    let small = DropSet::new([4; 32], SetSize::Small);
+    assert_eq!(small.ids(&mailbox).count(), 64);
+    // Another mailbox, or another secret, has none of them.
+    let other = MailboxId::new([5; 32]);
+    assert!(set.ids(&other).all(|(_, id)| !ids.contains(&id)));
+    let secret = DropSet::new([5; 32], SetSize::Large);
+    assert!(secret.ids(&mailbox).all(|(_, id)| !ids.contains(&id)));
 }
 
 /// With the identity as key, R the identity and S zero, every message verifies unless the
@@ -211,14 +200,6 @@ fn keys_of_low_order_sign_nothing() {
     let key = ed25519_dalek::VerifyingKey::from_bytes(&identity).unwrap();
     let parsed = ed25519_dalek::Signature::from_bytes(&signature);
     assert!(ed25519_dalek::Verifier::verify(&key, b"anything", &parsed).is_ok());
-
-    let drop = DropId::new([4; 32]);
-    let grant = DropGrant {
-        mailbox: MailboxId::new(identity),
-        expires_hour: 1,
-        signature,
-    };
-    assert!(!grant.verify(&NETWORK, &PROVIDER, &drop));
 
     let encoded = Command::Mailbox(Box::new(sign(request()))).encode(&mut rng(61));
     let mut forged = encoded.to_vec();
@@ -240,8 +221,9 @@ fn request() -> MailboxRequest {
         generation: 2,
         counter: 3,
         profile: 0,
+        share: Share::First,
         acks: vec![7; MAX_ACKS],
-        drops: vec![DropChange::Register(DropId::new([8; 32])); MAX_DROP_CHANGES],
+        drops: vec![DropChange::Register(DropSet::new([8; 32], SetSize::Large)); MAX_DROP_CHANGES],
     }
 }
 
@@ -287,7 +269,7 @@ fn unused_slots_look_like_used_ones() {
     };
     let encoded = Command::Mailbox(Box::new(sign(empty))).encode(&mut rng(65));
     // Past the fixed fields there is nothing but random bytes and kinds of changes.
-    let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1 + 1;
+    let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1 + 1 + 1;
     let zeros = encoded[acks..acks + 8 * MAX_ACKS]
         .iter()
         .filter(|byte| **byte == 0)
@@ -309,14 +291,17 @@ fn wrong_fields_are_named() {
     let mut bytes = Command::Mailbox(Box::new(sign(request())))
         .encode(&mut rng)
         .to_vec();
-    let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1;
-    bytes[acks] = 25;
+    let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1 + 1;
+    bytes[acks - 1] = 2;
+    assert_eq!(Command::decode(&bytes), Err(CommandError::Field("share")));
+    bytes[acks - 1] = 1;
+    bytes[acks] = MAX_ACKS as u8 + 1;
     assert_eq!(
         Command::decode(&bytes),
         Err(CommandError::Field("number of acks"))
     );
-    bytes[acks] = 24;
-    bytes[acks + 1 + 8 * MAX_ACKS] = 3;
+    bytes[acks] = MAX_ACKS as u8;
+    bytes[acks + 1 + 8 * MAX_ACKS] = 4;
     assert_eq!(
         Command::decode(&bytes),
         Err(CommandError::Field("kind of drop change"))

@@ -1,25 +1,25 @@
-//! The table of drop ids: whose they are, and who registered one first.
+//! The table of drop ids, and of the sets that they are registered in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shoal_proto::{DropId, MailboxId, Time};
+use shoal_packet::command::{DropSet, SetSize};
+use shoal_proto::{DropId, MailboxId};
 
-use super::entries::DropKey;
 use super::tally::Tally;
 
-/// Drop ids of mailboxes, revoked ones included. One drop id may be several mailboxes'.
+/// Drop ids, each of one mailbox, revoked ones included.
 #[derive(Debug)]
 pub(super) struct Drops {
-    rows: BTreeMap<DropKey, DropRow>,
-    /// The mailboxes that have a drop id, the first to register it first.
-    by_age: BTreeMap<DropId, BTreeSet<(u64, MailboxId)>>,
-    next_age: u64,
+    rows: BTreeMap<DropId, DropRow>,
+    /// By mailbox and secret.
+    sets: BTreeMap<(MailboxId, [u8; 32]), SetSize>,
+    by_mailbox: BTreeMap<MailboxId, BTreeSet<DropId>>,
 }
 
 #[derive(Debug)]
 pub(super) struct DropRow {
-    age: u64,
-    pub(super) revoked: Option<Time>,
+    pub(super) mailbox: MailboxId,
+    pub(super) revoked: bool,
     pub(super) tally: Tally,
 }
 
@@ -27,66 +27,56 @@ impl Drops {
     pub(super) const fn new() -> Self {
         Self {
             rows: BTreeMap::new(),
-            by_age: BTreeMap::new(),
-            next_age: 0,
+            sets: BTreeMap::new(),
+            by_mailbox: BTreeMap::new(),
         }
     }
 
-    pub(super) fn get(&self, key: DropKey) -> Option<&DropRow> {
-        self.rows.get(&key)
+    pub(super) fn get(&self, drop: DropId) -> Option<&DropRow> {
+        self.rows.get(&drop)
     }
 
-    pub(super) fn get_mut(&mut self, key: DropKey) -> Option<&mut DropRow> {
-        self.rows.get_mut(&key)
+    pub(super) fn get_mut(&mut self, drop: DropId) -> Option<&mut DropRow> {
+        self.rows.get_mut(&drop)
     }
 
-    /// The mailbox that registered the drop id first.
-    pub(super) fn first(&self, drop: DropId) -> Option<MailboxId> {
-        let (_, mailbox) = self.by_age.get(&drop)?.first()?;
-        Some(*mailbox)
-    }
-
-    /// Adds one that is not there.
-    pub(super) fn insert(&mut self, key: DropKey, revoked: Option<Time>) {
-        let age = self.next_age;
-        self.next_age += 1;
-        let owners = self.by_age.entry(key.drop).or_default();
-        owners.insert((age, key.mailbox));
-        let row = DropRow {
-            age,
-            revoked,
-            tally: Tally::default(),
-        };
-        self.rows.insert(key, row);
-    }
-
-    /// Those that are empty and were revoked by then, in order.
-    pub(super) fn given_up(&self, revoked_by: impl Fn(Time) -> bool, most: usize) -> Vec<DropKey> {
-        let is_old = |row: &DropRow| row.tally.is_empty() && row.revoked.is_some_and(&revoked_by);
-        let old = self.rows.iter().filter(|(_, row)| is_old(row));
-        old.map(|(key, _)| *key).take(most).collect()
-    }
-
-    pub(super) fn remove(&mut self, key: DropKey) {
-        let Some(row) = self.rows.remove(&key) else {
-            return;
-        };
-        if let Some(owners) = self.by_age.get_mut(&key.drop) {
-            owners.remove(&(row.age, key.mailbox));
-            if owners.is_empty() {
-                self.by_age.remove(&key.drop);
-            }
+    /// Registers a set, unless the mailbox has `most` already; whether it is registered.
+    pub(super) fn register(&mut self, mailbox: MailboxId, set: &DropSet, most: u64) -> bool {
+        let key = (mailbox, *set.secret());
+        if let Some(size) = self.sets.get(&key) {
+            return *size == set.size();
         }
+        if self.sets_of(mailbox).count() as u64 >= most {
+            return false;
+        }
+        self.sets.insert(key, set.size());
+        let own = self.by_mailbox.entry(mailbox).or_default();
+        for (_, drop) in set.ids(&mailbox) {
+            own.insert(drop);
+            let row = DropRow {
+                mailbox,
+                revoked: false,
+                tally: Tally::default(),
+            };
+            self.rows.insert(drop, row);
+        }
+        true
+    }
+
+    fn sets_of(&self, mailbox: MailboxId) -> impl Iterator<Item = [u8; 32]> + '_ {
+        self.sets
+            .range((mailbox, [0; 32])..=(mailbox, [0xff; 32]))
+            .map(|((_, secret), _)| *secret)
     }
 
     /// Removes all that a mailbox has.
     pub(super) fn remove_all(&mut self, mailbox: MailboxId) {
-        let start = DropKey {
-            mailbox,
-            drop: DropId::new([0; 32]),
-        };
-        let all = self.rows.range(start..).map(|(key, _)| *key);
-        let own: Vec<DropKey> = all.take_while(|key| key.mailbox == mailbox).collect();
-        own.into_iter().for_each(|key| self.remove(key));
+        let secrets: Vec<_> = self.sets_of(mailbox).collect();
+        for secret in secrets {
+            self.sets.remove(&(mailbox, secret));
+        }
+        for drop in self.by_mailbox.remove(&mailbox).unwrap_or_default() {
+            self.rows.remove(&drop);
+        }
     }
 }

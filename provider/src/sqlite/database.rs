@@ -16,7 +16,7 @@ use crate::store::{Freed, Usage};
 /// Marks a file as ours: "Shol".
 const APPLICATION: i64 = 0x5368_6f6c;
 /// Grows with every change of the tables.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE mailboxes (
@@ -35,23 +35,38 @@ CREATE TABLE mailboxes (
     -- Acknowledged in this step: their room is not free before the next.
     freed INTEGER NOT NULL DEFAULT 0,
     freed_step INTEGER NOT NULL DEFAULT 0,
-    drops INTEGER NOT NULL DEFAULT 0
+    sets INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX mailboxes_used ON mailboxes (used_us) WHERE waiting = 0 AND remembered = 0;
+-- Sets of drop ids, by the secret that the ids follow from.
+CREATE TABLE sets (
+    id INTEGER PRIMARY KEY,
+    mailbox INTEGER NOT NULL,
+    secret BLOB NOT NULL,
+    size INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX sets_secret ON sets (mailbox, secret);
+-- Every drop id by its first eight bytes: most are never used, and there are 256 to a mailbox. Whether
+-- it is the whole id, its set and number say.
+CREATE TABLE names (
+    tag INTEGER PRIMARY KEY,
+    set_id INTEGER NOT NULL,
+    number INTEGER NOT NULL
+) STRICT;
+-- Drop ids that were used, or revoked.
 CREATE TABLE drops (
     id INTEGER PRIMARY KEY,
-    key BLOB NOT NULL,
+    set_id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
     mailbox INTEGER NOT NULL,
-    revoked_us INTEGER,
+    revoked INTEGER NOT NULL DEFAULT 0,
     waiting INTEGER NOT NULL DEFAULT 0,
     remembered INTEGER NOT NULL DEFAULT 0,
     freed INTEGER NOT NULL DEFAULT 0,
     freed_step INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE UNIQUE INDEX drops_mailbox ON drops (mailbox, key);
--- Of several mailboxes with one drop id, the lowest row registered it first.
-CREATE INDEX drops_key ON drops (key, id);
-CREATE INDEX drops_revoked ON drops (revoked_us) WHERE revoked_us IS NOT NULL;
+CREATE UNIQUE INDEX drops_number ON drops (set_id, number);
+CREATE INDEX drops_mailbox ON drops (mailbox);
 CREATE TABLE entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     mailbox INTEGER NOT NULL,

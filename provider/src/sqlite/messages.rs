@@ -6,18 +6,10 @@ use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId, MessageId};
 
 use super::database::{failure, wrong_length};
-use super::mailboxes::{DropRow, MailboxRow};
+use super::drops::{DropRow, number, set_of};
 use super::work::Work;
 use crate::StoreError;
-use crate::store::{EntryId, Owner, StoreOutcome, StoredEntry};
-
-/// Where a deposit goes.
-struct Place {
-    key: MailboxId,
-    mailbox: Option<MailboxRow>,
-    /// The mailbox's row of the drop id.
-    row: Option<DropRow>,
-}
+use crate::store::{EntryId, StoreOutcome, StoredEntry};
 
 /// An entry as removing it needs it.
 struct Gone {
@@ -32,64 +24,41 @@ impl Work<'_> {
         &mut self,
         drop: &DropId,
         message: &MessageId,
-        owner: &Owner,
         blob: &Blob,
         expires: i64,
     ) -> Result<StoreOutcome, StoreError> {
-        let Some(Place { key, mailbox, row }) = self.place(drop, owner)? else {
-            return Ok(StoreOutcome::Refused);
-        };
-        let mut in_drop = row.as_ref().map_or(0, |row| row.occupied);
-        let mut in_mailbox = mailbox.as_ref().map_or(0, |row| row.occupied);
-        if let Some(row) = &row
-            && let Some((gone, entry, until)) = self.find(row.id, message)?
+        let mut row = self.drop_row(drop)?.filter(|row| !row.revoked);
+        if let Some(row) = &mut row
+            && let Some(id) = row.id
+            && let Some((gone, entry, until)) = self.find(id, message)?
         {
             if until > self.now() {
                 return Ok(StoreOutcome::Stored {
-                    mailbox: key,
+                    mailbox: row.key,
                     entry,
                 });
             }
             self.remove(&gone)?;
-            in_drop = in_drop.saturating_sub(u64::from(gone.waited));
-            in_mailbox = in_mailbox.saturating_sub(u64::from(gone.waited));
+            row.occupied = row.occupied.saturating_sub(u64::from(gone.waited));
+            row.in_mailbox = row.in_mailbox.saturating_sub(u64::from(gone.waited));
         }
-        let room = in_drop < self.limits().entries_per_drop
-            && in_mailbox < self.limits().entries_per_mailbox
-            && self.has_room();
-        if expires <= self.now() || !room {
+        // Whomever it is for: or it would tell which drop ids are good.
+        if !self.has_room() {
+            return Ok(StoreOutcome::Full);
+        }
+        let limits = self.limits();
+        let fits = |row: &DropRow| {
+            row.occupied < limits.entries_per_drop && row.in_mailbox < limits.entries_per_mailbox
+        };
+        let Some(row) = row.filter(fits).filter(|_| expires > self.now()) else {
             return Ok(StoreOutcome::Refused);
-        }
-        let mailbox = match mailbox {
-            Some(row) => row.id,
-            None => self.create(&key)?,
         };
-        let drop = match row {
-            Some(row) => row.id,
-            None => self.register(mailbox, drop, None)?,
-        };
-        let entry = self.insert(mailbox, drop, message, blob, expires)?;
+        let drop = self.use_drop(&row)?;
+        let entry = self.insert(row.mailbox, drop, message, blob, expires)?;
         Ok(StoreOutcome::Stored {
-            mailbox: key,
+            mailbox: row.key,
             entry: Some(entry),
         })
-    }
-
-    /// Where a deposit goes; none if nobody takes it.
-    fn place(&self, drop: &DropId, owner: &Owner) -> Result<Option<Place>, StoreError> {
-        let key = match owner {
-            Owner::First => match self.first(drop)? {
-                Some(key) => key,
-                None => return Ok(None),
-            },
-            Owner::Named(key) | Owner::Granted(key) => *key,
-        };
-        let (mailbox, row) = self.rows(&key, drop)?;
-        let takes = match &row {
-            Some(row) => !row.revoked,
-            None => matches!(owner, Owner::Granted(_)) && self.may_register(mailbox.as_ref()),
-        };
-        Ok(takes.then_some(Place { key, mailbox, row }))
     }
 
     /// The entry of this name, its number if it waits, and when it expires.
@@ -213,38 +182,39 @@ impl Work<'_> {
         self.run(&format!("UPDATE drops {less}"), gone.drop)
     }
 
-    pub(super) fn waiting(&self, key: &MailboxId) -> Result<StoreOutcome, StoreError> {
-        let Some(mailbox) = self.mailbox(key)? else {
+    pub(super) fn waiting(&self, mailbox: &MailboxId) -> Result<StoreOutcome, StoreError> {
+        let Some(id) = self.mailbox(mailbox)? else {
             return Ok(StoreOutcome::Waiting(Vec::new()));
         };
-        let drops = self
+        let mut drops: Vec<(DropId, EntryId)> = self
             .prepare(
-                "SELECT drops.key, max(entries.entry) FROM drops \
+                "SELECT sets.secret, sets.size, drops.number, max(entries.entry) FROM drops \
+                 JOIN sets ON sets.id = drops.set_id \
                  JOIN entries ON entries.drop_id = drops.id \
                  WHERE drops.mailbox = ?1 AND drops.waiting > 0 \
                  AND entries.expires_us > ?2 \
-                 GROUP BY drops.id ORDER BY drops.key",
+                 GROUP BY drops.id",
             )?
-            .query_map([mailbox.id, self.now()], |row| {
-                let newest: i64 = row.get(1)?;
-                Ok((
-                    DropId::new(row.get(0)?),
-                    EntryId::new(newest.cast_unsigned()),
-                ))
+            .query_map([id, self.now()], |row| {
+                let drop = set_of(row, 0, 1)?.id(mailbox, number(row, 2)?);
+                let newest: i64 = row.get(3)?;
+                Ok((drop, EntryId::new(newest.cast_unsigned())))
             })
             .and_then(Iterator::collect)
             .map_err(failure)?;
+        drops.sort_unstable();
         Ok(StoreOutcome::Waiting(drops))
     }
 
     pub(super) fn list(
         &self,
-        key: &MailboxId,
+        mailbox: &MailboxId,
         drop: &DropId,
         after: EntryId,
         limit: u32,
     ) -> Result<StoreOutcome, StoreError> {
-        let (_, Some(row)) = self.rows(key, drop)? else {
+        let own = self.drop_row(drop)?.filter(|row| row.key == *mailbox);
+        let Some(id) = own.and_then(|row| row.id) else {
             return Ok(StoreOutcome::Entries(Vec::new()));
         };
         let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
@@ -253,7 +223,7 @@ impl Work<'_> {
                 "SELECT entry, message, blob FROM entries WHERE drop_id = ?1 AND entry > ?2 \
                  AND expires_us > ?3 ORDER BY entry LIMIT ?4",
             )?
-            .query_map(params![row.id, after, self.now(), limit], listed)
+            .query_map(params![id, after, self.now(), limit], listed)
             .and_then(Iterator::collect)
             .map_err(failure)?;
         Ok(StoreOutcome::Entries(entries))
@@ -274,13 +244,11 @@ impl Work<'_> {
         for entry in &expired {
             self.remove(entry)?;
         }
-        let (drops, mailboxes) = self.give_up()?;
+        let mailboxes = self.give_up()?;
         let entries = expired.len() as u64;
         Ok(StoreOutcome::Expired {
-            removed: entries + drops + mailboxes,
-            more: entries == batch
-                || drops == batch
-                || mailboxes == u64::from(crate::limits::IDLE_BATCH),
+            removed: entries + mailboxes,
+            more: entries == batch || mailboxes == u64::from(crate::limits::IDLE_BATCH),
         })
     }
 }

@@ -1,36 +1,31 @@
 //! Random operations on all engines side by side.
 
 use proptest::prelude::*;
+use shoal_packet::command::{DropChange, DropSet, SetSize};
+use shoal_proto::DropId;
 use shoal_proto::Span;
-use shoal_provider::{
-    Change, ENTRY_BYTES, EntryId, MemoryStore, Owner, Store, StoreLimits, StoreOp,
-};
+use shoal_provider::{ENTRY_BYTES, EntryId, MemoryStore, Store, StoreLimits, StoreOp};
 
-use crate::operations::{T0, after, blob, drop_id, mailbox, message, sqlite_store};
+use crate::operations::{T0, after, blob, mailbox, message, set, sqlite_store};
 
-fn any_owner() -> impl Strategy<Value = Owner> {
-    prop_oneof![
-        1 => Just(Owner::First),
-        1 => (0u8..4).prop_map(|owner| Owner::Named(mailbox(owner))),
-        2 => (0u8..4).prop_map(|owner| Owner::Granted(mailbox(owner))),
-    ]
+/// Of any mailbox, set and of two numbers.
+fn any_drop() -> impl Strategy<Value = DropId> {
+    (0u8..4, 0u8..3, 0u16..2).prop_map(|(owner, n, number)| set(n).id(&mailbox(owner), number))
 }
 
 /// Small ranges, so that operations meet.
 fn any_op() -> impl Strategy<Value = StoreOp> {
-    let change = (0u8..6, any::<bool>()).prop_map(|(drop, register)| {
-        if register {
-            Change::Register(drop_id(drop))
-        } else {
-            Change::Revoke(drop_id(drop))
-        }
-    });
+    let change = prop_oneof![
+        6 => (0u8..5).prop_map(|n| DropChange::Register(set(n))),
+        // The same secret, of another size.
+        1 => (0u8..3).prop_map(|n| DropChange::Register(DropSet::new([n; 32], SetSize::Large))),
+        2 => any_drop().prop_map(DropChange::Revoke),
+    ];
     prop_oneof![
-        6 => (0u8..6, 0u8..5, any_owner(), 0u64..40).prop_map(
-            |(drop, id, owner, expires)| StoreOp::Put {
-                drop: drop_id(drop),
+        6 => (any_drop(), 0u8..5, 0u64..40).prop_map(
+            |(drop, id, expires)| StoreOp::Put {
+                drop,
                 message: message(id),
-                owner,
                 blob: blob(id),
                 expires: after(expires),
             }
@@ -49,10 +44,10 @@ fn any_op() -> impl Strategy<Value = StoreOp> {
                 changes,
             }),
         1 => (0u8..4).prop_map(|owner| StoreOp::Waiting { mailbox: mailbox(owner) }),
-        2 => (0u8..4, 0u8..6, 0u64..10, 0u32..4).prop_map(|(owner, drop, from, limit)| {
+        2 => (0u8..4, any_drop(), 0u64..10, 0u32..4).prop_map(|(owner, drop, from, limit)| {
             StoreOp::List {
                 mailbox: mailbox(owner),
-                drop: drop_id(drop),
+                drop,
                 after: EntryId::new(from),
                 limit,
             }
@@ -62,7 +57,7 @@ fn any_op() -> impl Strategy<Value = StoreOp> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     /// Every engine answers like every other, and also after it was opened again.
     #[test]
@@ -73,12 +68,11 @@ proptest! {
             entries_per_drop: 3,
             remembered_per_drop: 2,
             entries_per_mailbox: 5,
-            drops_per_mailbox: 3,
+            sets_per_mailbox: 2,
             mailboxes: 3,
             bytes: 8 * ENTRY_BYTES,
             mailbox_idle: Span::from_secs(25),
             room_step: Span::from_secs(7),
-            revoked_memory: Span::from_secs(10),
             expire_batch: 4,
         };
         let directory = tempfile::tempdir().unwrap();

@@ -1,12 +1,13 @@
 //! What every store does, engine by engine.
 
-use shoal_proto::{Span, Time};
-use shoal_provider::{EntryId, Owner, StoreLimits, StoreOp, StoreOutcome, Usage, Window};
+use shoal_packet::command::{DropChange, DropSet, SetSize};
+use shoal_proto::Time;
+use shoal_provider::{EntryId, StoreLimits, StoreOp, StoreOutcome, Usage, Window};
 
 use crate::engines::{Make, on_all_engines};
 use crate::operations::{
-    T0, after, attend, blob, drop_id, granted, mailbox, message, numbers, one, put, register,
-    revoke, stored,
+    T0, after, attend, blob, drop_id, drop_of, mailbox, message, numbers, one, put, put_for,
+    register, revoke, set, stored,
 };
 
 on_all_engines!(
@@ -15,9 +16,8 @@ on_all_engines!(
     an_expired_name_may_be_used_again,
     lists_after_a_cursor,
     what_is_not_registered_is_refused,
-    a_grant_registers,
-    a_drop_id_is_each_mailboxs_own,
-    who_registered_first_gets_what_names_nobody,
+    a_set_registers_its_ids_and_no_others,
+    a_drop_id_is_one_mailboxs_own,
     revoked_is_remembered,
     owners_reach_only_their_own,
     commands_count_once,
@@ -78,7 +78,6 @@ fn an_expired_name_may_be_used_again(make: Make<'_>) {
     let again = |id| StoreOp::Put {
         drop: drop_id(1),
         message: message(id),
-        owner: Owner::First,
         blob: blob(9),
         expires: after(3000),
     };
@@ -158,94 +157,91 @@ fn what_is_not_registered_is_refused(make: Make<'_>) {
     assert_eq!(waiting, StoreOutcome::Waiting(Vec::new()));
 }
 
-fn a_grant_registers(make: Make<'_>) {
+fn a_set_registers_its_ids_and_no_others(make: Make<'_>) {
     let mut store = make(StoreLimits::default());
-    assert_eq!(one(&mut *store, T0, granted(1, 1, 7)), stored(7, 1));
-    assert_eq!(
-        one(&mut *store, T0, put(1, 2)),
-        stored(7, 2),
-        "registered from then on"
-    );
-    assert_eq!(numbers(&mut *store, T0, 7, 1, 0), [1, 2]);
-    let outcome = one(&mut *store, T0, attend(7, 1, &[], &[]));
-    assert!(matches!(
-        outcome,
-        StoreOutcome::Attended { fresh: true, .. }
-    ));
-}
-
-fn named(drop: u8, id: u8, owner: u8) -> StoreOp {
-    StoreOp::Put {
-        drop: drop_id(drop),
+    let large = DropSet::new([9; 32], SetSize::Large);
+    let sets = [DropChange::Register(large.clone()), register(1)];
+    one(&mut *store, T0, attend(1, 1, &[], &sets));
+    let into = |drop, id| StoreOp::Put {
+        drop,
         message: message(id),
-        owner: Owner::Named(mailbox(owner)),
         blob: blob(id),
         expires: after(1000),
+    };
+    let last = large.id(&mailbox(1), 255);
+    assert_eq!(one(&mut *store, T0, into(last, 1)), stored(1, 1));
+    let last = set(1).id(&mailbox(1), 63);
+    assert_eq!(one(&mut *store, T0, into(last, 1)), stored(1, 2));
+    for beyond in [large.id(&mailbox(1), 256), set(1).id(&mailbox(1), 64)] {
+        let outcome = one(&mut *store, T0, into(beyond, 1));
+        assert_eq!(outcome, StoreOutcome::Refused);
     }
+    // An id that begins like a good one.
+    let mut bytes = *drop_id(1).as_bytes();
+    bytes[31] ^= 1;
+    let near = into(shoal_proto::DropId::new(bytes), 1);
+    assert_eq!(one(&mut *store, T0, near), StoreOutcome::Refused);
+    // Again, it is no other set; in another size, it is none at all.
+    let small = DropSet::new([9; 32], SetSize::Small);
+    let sets = [DropChange::Register(large), DropChange::Register(small)];
+    let outcome = one(&mut *store, T0, attend(1, 2, &[], &sets));
+    assert!(matches!(outcome, StoreOutcome::Attended { refused: 1, .. }));
 }
 
-/// A thief knows the drop id in an address, and registers it first.
-fn a_drop_id_is_each_mailboxs_own(make: Make<'_>) {
+/// A thief knows somebody's drop id and even the set's secret: it is bound to the mailbox.
+fn a_drop_id_is_one_mailboxs_own(make: Make<'_>) {
     let mut store = make(StoreLimits::default());
-    let (thief, owner) = (1, 2);
+    let (owner, thief) = (1, 2);
     one(&mut *store, T0, attend(thief, 1, &[], &[register(1)]));
-    // The grant's mailbox gets it, and also when the grant opens nothing any more.
-    assert_eq!(
-        one(&mut *store, T0, named(1, 1, owner)),
-        StoreOutcome::Refused
-    );
-    assert_eq!(one(&mut *store, T0, granted(1, 1, owner)), stored(owner, 1));
-    assert_eq!(one(&mut *store, T0, named(1, 2, owner)), stored(owner, 2));
-    assert_eq!(numbers(&mut *store, T0, thief, 1, 0), [] as [u64; 0]);
-    assert_eq!(numbers(&mut *store, T0, owner, 1, 0), [1, 2]);
+    assert_eq!(one(&mut *store, T0, put(1, 1)), StoreOutcome::Refused);
+    one(&mut *store, T0, attend(owner, 1, &[], &[register(1)]));
+    assert_eq!(one(&mut *store, T0, put(1, 1)), stored(owner, 1));
+    assert_eq!(one(&mut *store, T0, put(1, 2)), stored(owner, 2));
     // What the thief does with it is the thief's own.
-    one(&mut *store, T0, attend(thief, 2, &[1, 2], &[revoke(1)]));
+    let outcome = one(&mut *store, T0, attend(thief, 2, &[1, 2], &[revoke(1)]));
+    assert!(matches!(outcome, StoreOutcome::Attended { refused: 1, .. }));
+    let listed = StoreOp::List {
+        mailbox: mailbox(thief),
+        drop: drop_id(1),
+        after: EntryId::START,
+        limit: 9,
+    };
+    let nothing = StoreOutcome::Entries(Vec::new());
+    assert_eq!(one(&mut *store, T0, listed), nothing);
     assert_eq!(numbers(&mut *store, T0, owner, 1, 0), [1, 2]);
-    assert_eq!(one(&mut *store, T0, granted(1, 3, owner)), stored(owner, 3));
-    // One message id under one drop id is as many entries as there are mailboxes.
-    one(&mut *store, T0, attend(3, 1, &[], &[register(1)]));
-    assert_eq!(one(&mut *store, T0, named(1, 3, 3)), stored(3, 1));
-    assert_eq!(numbers(&mut *store, T0, owner, 1, 0), [1, 2, 3]);
-}
-
-/// A deposit without a grant is under a drop id that only its owner and one sender know.
-fn who_registered_first_gets_what_names_nobody(make: Make<'_>) {
-    let mut store = make(StoreLimits::default());
-    one(&mut *store, T0, attend(5, 1, &[], &[register(1)]));
-    one(
-        &mut *store,
-        T0,
-        attend(1, 1, &[], &[register(1), register(3)]),
-    );
-    assert_eq!(one(&mut *store, T0, put(1, 1)), stored(5, 1));
-    one(&mut *store, T0, attend(5, 2, &[], &[revoke(1)]));
-    assert_eq!(one(&mut *store, T0, put(1, 2)), StoreOutcome::Refused);
-    assert_eq!(one(&mut *store, T0, put(3, 1)), stored(1, 1));
+    assert_eq!(one(&mut *store, T0, put(1, 3)), stored(owner, 3));
+    assert_ne!(drop_of(owner, 1), drop_of(thief, 1));
 }
 
 fn revoked_is_remembered(make: Make<'_>) {
     let mut store = make(StoreLimits::default());
     one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
     one(&mut *store, T0, put(1, 1));
-    one(&mut *store, T0, attend(1, 2, &[], &[revoke(1), revoke(2)]));
-    for op in [put(1, 1), put(1, 2), granted(1, 3, 1), granted(2, 1, 1)] {
+    // What nobody has registered can't be revoked.
+    let outcome = one(&mut *store, T0, attend(1, 2, &[], &[revoke(1), revoke(2)]));
+    assert!(matches!(outcome, StoreOutcome::Attended { refused: 1, .. }));
+    for op in [put(1, 1), put(1, 2)] {
         assert_eq!(one(&mut *store, T0, op), StoreOutcome::Refused);
     }
     // What was accepted before is still delivered.
     assert_eq!(numbers(&mut *store, T0, 1, 1, 0), [1]);
+    // The set is registered, and the id stays revoked.
     let outcome = one(
         &mut *store,
         T0,
         attend(1, 3, &[], &[register(1), revoke(1)]),
     );
-    assert!(matches!(outcome, StoreOutcome::Attended { refused: 1, .. }));
-    // For as long as a grant may last.
-    let limits = StoreLimits::default();
-    let later = T0 + limits.revoked_memory + Span::from_secs(10);
-    one(&mut *store, later, attend(1, 4, &[1], &[]));
-    one(&mut *store, later, StoreOp::Expire);
-    let outcome = one(&mut *store, later, attend(1, 5, &[], &[register(1)]));
     assert!(matches!(outcome, StoreOutcome::Attended { refused: 0, .. }));
+    let later = after(900_000);
+    one(&mut *store, later, attend(1, 4, &[1], &[register(1)]));
+    one(&mut *store, later, StoreOp::Expire);
+    let again = StoreOp::Put {
+        drop: drop_id(1),
+        message: message(7),
+        blob: blob(7),
+        expires: after(901_000),
+    };
+    assert_eq!(one(&mut *store, later, again), StoreOutcome::Refused);
 }
 
 fn owners_reach_only_their_own(make: Make<'_>) {
@@ -253,7 +249,7 @@ fn owners_reach_only_their_own(make: Make<'_>) {
     one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
     one(&mut *store, T0, attend(2, 1, &[], &[register(2)]));
     one(&mut *store, T0, put(1, 1));
-    one(&mut *store, T0, put(2, 1));
+    one(&mut *store, T0, put_for(2, 2, 1));
     assert_eq!(numbers(&mut *store, T0, 2, 1, 0), [] as [u64; 0]);
     assert_eq!(
         numbers(&mut *store, T0, 2, 2, 0),
@@ -368,7 +364,6 @@ fn extreme_numbers_do_no_harm(make: Make<'_>) {
     let op = StoreOp::Put {
         drop: drop_id(1),
         message: message(1),
-        owner: Owner::First,
         blob: blob(1),
         expires: Time::MAX,
     };

@@ -6,7 +6,7 @@ use shoal_packet::command::{Command, DropChange, MailboxRequest};
 use shoal_proto::{ClientHandle, Span, SurbId};
 use shoal_provider::{Limits, ProviderInput, StoreError, StoreLimits};
 
-use crate::operations::drop_id;
+use crate::operations::set;
 use crate::world::{FIRST, Owner, World, delivery, payload};
 
 type Series = (&'static str, Option<&'static str>);
@@ -54,16 +54,19 @@ fn answers(world: &mut World, moved: &mut Moved) {
         let surb_epoch = epoch.byte();
         world.command(&Command::Dummy { surb_epoch, surb });
     }
-    let expired = world.grant(&Owner::new(1), 9, world.now - Span::from_secs(7200));
     world.store_delay = Span::ZERO;
-    world.deposit(1, 1, None);
-    world.deposit(9, 1, Some(expired));
+    world.deposit(1, 1);
+    world.deposit(9, 1);
     world.run_secs(4);
+    world.store_fails = Some(StoreError::DiskFull);
+    world.deposit(1, 9);
+    world.run_secs(4);
+    world.store_fails = None;
     world.store_delay = Span::from_secs(10);
-    world.deposit(1, 1, None);
-    world.deposit(1, 2, None);
+    world.deposit(1, 1);
+    world.deposit(1, 2);
     // A third operation is one too many.
-    world.deposit(1, 3, None);
+    world.deposit(1, 3);
     moved.look(world);
     world.run_secs(11);
     world.store_delay = Span::ZERO;
@@ -76,7 +79,7 @@ fn answers(world: &mut World, moved: &mut Moved) {
 
 fn mailboxes(world: &mut World, moved: &mut Moved) {
     let mut owner = Owner::new(1);
-    let register = [DropChange::Register(drop_id(1))];
+    let register = [DropChange::Register(set(1))];
     let request = owner.request(world.surbs(FIRST), &[], &register);
     world.owner_command(&owner, request.clone());
     moved.look(world);
@@ -99,14 +102,14 @@ fn mailboxes(world: &mut World, moved: &mut Moved) {
         world.attend(&mut owner, &[], &[]);
         world.run(Span::from_millis(15));
     }
-    world.deposit(1, 1, None);
+    world.deposit(1, 1);
     world.run_secs(50);
     world.attend(&mut owner, &[1], &[]);
     moved.look(world);
     world.run_secs(1);
     let mut others = Owner::new(2);
     // One is one too many.
-    let two = [register[0], DropChange::Register(drop_id(2))];
+    let two = [register[0].clone(), DropChange::Register(set(2))];
     world.attend(&mut others, &[], &two);
     world.run_secs(1);
     world.attend(&mut Owner::new(3), &[], &[]);
@@ -124,15 +127,14 @@ fn every_counter_and_level_moves() {
         downlink_queue: 2,
         store_operations: 2,
         active_mailboxes: 2,
-        time_to_live: Span::from_secs(500),
         ..Limits::default()
     };
     let quotas = StoreLimits {
-        drops_per_mailbox: 1,
+        sets_per_mailbox: 1,
         ..StoreLimits::default()
     };
     let mut moved = Moved::default();
-    let mut world = World::with(1, limits.clone(), quotas);
+    let mut world = World::with_life(1, limits.clone(), quotas, Span::from_secs(500));
     clients(&mut world, &mut moved);
     mailboxes(&mut world, &mut moved);
     world.sleep(Span::from_secs(5));

@@ -6,12 +6,13 @@ use ed25519_dalek::SigningKey;
 use shoal_packet::command::{
     Command, DropChange, MailboxPacket, MailboxRequest, Reply, StreamItem,
 };
+use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{NodeId, Span, Time};
 use shoal_provider::{
     DropReason, Limits, SqliteOptions, SqliteStore, StoreError, StoreLimits, StoreOp, StoreOutcome,
 };
 
-use crate::operations::drop_id;
+use crate::operations::set;
 use crate::statistics::is_exponential;
 use crate::world::{FIRST, Owner, World};
 
@@ -31,20 +32,16 @@ fn entries(items: &[(Time, StreamItem)]) -> Vec<u64> {
         .collect()
 }
 
-const REGISTER: [DropChange; 2] = [
-    DropChange::Register(drop_of(1)),
-    DropChange::Register(drop_of(2)),
-];
-
-const fn drop_of(n: u8) -> shoal_proto::DropId {
-    shoal_proto::DropId::new([n; 32])
+/// Two sets of drop ids.
+fn register() -> [DropChange; 2] {
+    [1, 2].map(|n| DropChange::Register(set(n)))
 }
 
 /// An owner with two drop ids and some stock.
 fn attended(world: &mut World, commands: usize) -> Owner {
     let mut owner = Owner::new(1);
     for _ in 0..commands {
-        world.attend(&mut owner, &[], &REGISTER);
+        world.attend(&mut owner, &[], &register());
     }
     world.run(Span::from_millis(10));
     owner
@@ -54,7 +51,7 @@ fn attended(world: &mut World, commands: usize) -> Owner {
 fn a_message_reaches_its_owner_and_is_gone_once_acknowledged() {
     let mut world = World::new(1);
     let mut owner = attended(&mut world, 8);
-    world.deposit(1, 77, None);
+    world.deposit(1, 77);
     world.run_secs(6);
     let items = stream(&mut world);
     assert_eq!(entries(&items), [1]);
@@ -64,9 +61,9 @@ fn a_message_reaches_its_owner_and_is_gone_once_acknowledged() {
         .unwrap();
     assert_eq!(
         (entry.drop, entry.message),
-        (drop_id(1), crate::world::message_id(77))
+        (owner.drop_id(1), crate::world::message_id(77))
     );
-    assert_eq!(entry.blob.as_bytes(), &[77; 1472]);
+    assert_eq!(entry.blob.as_bytes(), &[77; BLOB_BYTES]);
     // Numbered from 0, with the window and the stock.
     let numbers: Vec<u64> = items.iter().map(|(_, item)| item.number).collect();
     assert_eq!(numbers, (0..items.len() as u64).collect::<Vec<_>>());
@@ -89,7 +86,7 @@ fn only_the_owner_commands() {
     let surbs = world.surbs(FIRST);
     let (network, local) = (world.params.hash(), world.local);
     let elsewhere = NodeId::new([8; 32]);
-    let request = thief.request(surbs.clone(), &[1], &REGISTER);
+    let request = thief.request(surbs.clone(), &[1], &register());
     let sign = |world: &mut World, key: &SigningKey, provider: &NodeId, request: MailboxRequest| {
         let packet = MailboxPacket::sign(&mut world.rng, key, &network, provider, request).unwrap();
         Command::Mailbox(Box::new(packet))
@@ -118,13 +115,12 @@ fn only_the_owner_commands() {
         world.provider.counters().mailboxes.mailbox_commands,
         before.mailboxes.mailbox_commands
     );
-    // Another owner may have the same drop ids, and has no entries by it.
-    world.attend(&mut thief, &[], &REGISTER);
+    // Who knows the secrets of another's drop ids has other ids by them.
+    world.attend(&mut thief, &[], &register());
     world.run(Span::from_millis(10));
-    world.deposit(1, 1, None);
-    let grant = world.grant(&owner, 2, world.now + Span::from_secs(7200));
-    world.deposit(2, 2, Some(grant));
-    world.attend(&mut thief, &[1, 2], &REGISTER);
+    world.deposit(1, 1);
+    world.deposit(2, 2);
+    world.attend(&mut thief, &[1, 2], &register());
     world.run_secs(4);
     assert_eq!(world.provider.counters().mailboxes.refused, 0);
     assert_eq!(world.store.usage().entries, 2);
@@ -255,7 +251,7 @@ fn the_clock_is_poisson_and_spends_one_a_tick() {
         world.owner_command(&owner, request);
         // Whether there are messages makes no difference.
         if message < 100 {
-            world.deposit(1, message, None);
+            world.deposit(1, message);
             message += 1;
         }
         world.run_secs(2);
@@ -278,17 +274,18 @@ fn a_flood_on_one_drop_id_delays_no_other() {
     let mut world = World::new(6);
     attended(&mut world, 30);
     for message in 0..100 {
-        world.deposit(1, message, None);
+        world.deposit(1, message);
     }
     world.run_secs(5);
     stream(&mut world);
-    world.deposit(2, 1000, None);
+    world.deposit(2, 1000);
     world.run_secs(10);
     let drops: Vec<_> = stream(&mut world)
         .iter()
         .filter_map(|(_, item)| item.entry.as_ref().map(|entry| entry.drop))
         .collect();
-    let position = drops.iter().position(|drop| *drop == drop_id(2)).unwrap();
+    let second = Owner::new(1).drop_id(2);
+    let position = drops.iter().position(|drop| *drop == second).unwrap();
     assert!(
         position <= 2,
         "after at most the one that was ready: {position}"
@@ -300,7 +297,7 @@ fn a_flood_on_one_drop_id_delays_no_other() {
 fn what_is_not_acknowledged_is_pushed_again_after_a_while() {
     let mut world = World::new(7);
     let mut owner = attended(&mut world, 30);
-    world.deposit(1, 1, None);
+    world.deposit(1, 1);
     world.run_secs(45);
     let items = stream(&mut world);
     let pushes: Vec<Time> = items
@@ -351,7 +348,7 @@ fn after_a_restart_every_message_is_there() {
     world.store = open();
     let mut owner = attended(&mut world, 20);
     for message in 0..20 {
-        world.deposit(u8::try_from(message % 2).unwrap() + 1, message, None);
+        world.deposit(u8::try_from(message % 2).unwrap() + 1, message);
     }
     world.run_secs(8);
     let before = stream(&mut world);
@@ -427,7 +424,7 @@ fn a_mailbox_whose_owner_left_is_let_go_and_taken_up_again() {
     };
     let mut world = World::with(10, limits, StoreLimits::default());
     let mut owner = attended(&mut world, 3);
-    world.deposit(1, 1, None);
+    world.deposit(1, 1);
     world.run_secs(80);
     let numbers: Vec<u64> = stream(&mut world)
         .iter()
@@ -448,14 +445,14 @@ fn a_mailbox_whose_owner_left_is_let_go_and_taken_up_again() {
 fn a_store_that_fails_loses_nothing() {
     let mut world = World::new(11);
     let mut owner = attended(&mut world, 5);
-    world.deposit(1, 1, None);
+    world.deposit(1, 1);
     world.run(Span::from_millis(1));
     world.store_fails = Some(StoreError::Io("gone".to_owned()));
     world.attend(&mut owner, &[], &[]);
     world.run_secs(3);
     assert_eq!(world.dropped, [DropReason::StoreFailed]);
     world.store_fails = None;
-    world.deposit(1, 1, None);
+    world.deposit(1, 1);
     world.attend(&mut owner, &[], &[]);
     world.run_secs(4);
     assert_eq!(entries(&stream(&mut world)), [1]);

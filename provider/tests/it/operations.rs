@@ -1,23 +1,35 @@
 //! Operations on a store, short to write, and the answers to them.
 
-use shoal_packet::command::Blob;
+use shoal_packet::command::{Blob, DropChange, DropSet, SetSize};
+use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MailboxId, MessageId, Span, Time};
 use shoal_provider::{
-    Change, EntryId, Owner, SqliteOptions, SqliteStore, Store, StoreLimits, StoreOp, StoreOutcome,
+    EntryId, SqliteOptions, SqliteStore, Store, StoreLimits, StoreOp, StoreOutcome,
 };
 
 pub const T0: Time = Time::from_micros(1_800_000_000_000_000);
 
 pub fn blob(fill: u8) -> Box<Blob> {
-    Box::new(Blob::from_bytes(&[fill; 1472]).unwrap())
+    Box::new(Blob::from_bytes(&[fill; BLOB_BYTES]).unwrap())
 }
 
 pub fn mailbox(n: u8) -> MailboxId {
     MailboxId::new([n; 32])
 }
 
+/// A set that any mailbox may have; its ids differ with the mailbox.
+pub fn set(n: u8) -> DropSet {
+    DropSet::new([n; 32], SetSize::Small)
+}
+
+/// A mailbox's drop id of this set: the first.
+pub fn drop_of(owner: u8, n: u8) -> DropId {
+    set(n).id(&mailbox(owner), 0)
+}
+
+/// That of mailbox 1.
 pub fn drop_id(n: u8) -> DropId {
-    DropId::new([n; 32])
+    drop_of(1, n)
 }
 
 pub fn message(n: u8) -> MessageId {
@@ -28,27 +40,21 @@ pub fn after(secs: u64) -> Time {
     T0 + Span::from_secs(secs)
 }
 
+/// Into mailbox 1.
 pub fn put(drop: u8, id: u8) -> StoreOp {
+    put_for(1, drop, id)
+}
+
+pub fn put_for(owner: u8, drop: u8, id: u8) -> StoreOp {
     StoreOp::Put {
-        drop: drop_id(drop),
+        drop: drop_of(owner, drop),
         message: message(id),
-        owner: Owner::First,
         blob: blob(id),
         expires: after(1000),
     }
 }
 
-pub fn granted(drop: u8, id: u8, owner: u8) -> StoreOp {
-    StoreOp::Put {
-        drop: drop_id(drop),
-        message: message(id),
-        owner: Owner::Granted(mailbox(owner)),
-        blob: blob(id),
-        expires: after(1000),
-    }
-}
-
-pub fn attend(owner: u8, counter: u64, acks: &[u64], changes: &[Change]) -> StoreOp {
+pub fn attend(owner: u8, counter: u64, acks: &[u64], changes: &[DropChange]) -> StoreOp {
     StoreOp::Attend {
         mailbox: mailbox(owner),
         generation: 1,
@@ -59,12 +65,13 @@ pub fn attend(owner: u8, counter: u64, acks: &[u64], changes: &[Change]) -> Stor
     }
 }
 
-pub fn register(drop: u8) -> Change {
-    Change::Register(drop_id(drop))
+pub fn register(drop: u8) -> DropChange {
+    DropChange::Register(set(drop))
 }
 
-pub fn revoke(drop: u8) -> Change {
-    Change::Revoke(drop_id(drop))
+/// Of mailbox 1.
+pub fn revoke(drop: u8) -> DropChange {
+    DropChange::Revoke(drop_id(drop))
 }
 
 pub fn one(store: &mut dyn Store, now: Time, op: StoreOp) -> StoreOutcome {
@@ -83,7 +90,7 @@ pub fn stored(owner: u8, entry: u64) -> StoreOutcome {
 pub fn numbers(store: &mut dyn Store, now: Time, owner: u8, drop: u8, from: u64) -> Vec<u64> {
     let op = StoreOp::List {
         mailbox: mailbox(owner),
-        drop: drop_id(drop),
+        drop: drop_of(owner, drop),
         after: EntryId::new(from),
         limit: 100,
     };

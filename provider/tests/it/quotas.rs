@@ -4,7 +4,7 @@ use shoal_proto::Span;
 use shoal_provider::{ENTRY_BYTES, StoreLimits, StoreOp, StoreOutcome, Usage};
 
 use crate::engines::{Make, on_all_engines};
-use crate::operations::{T0, after, attend, granted, mailbox, one, put, register, stored};
+use crate::operations::{T0, after, attend, mailbox, one, put, put_for, register, stored};
 
 /// T0 is at the start of one.
 const STEP_SECS: u64 = 600;
@@ -23,8 +23,8 @@ fn quotas_hold(make: Make<'_>) {
     let limits = StoreLimits {
         entries_per_drop: 2,
         entries_per_mailbox: 3,
-        drops_per_mailbox: 2,
-        mailboxes: 2,
+        sets_per_mailbox: 2,
+        mailboxes: 3,
         bytes: 4 * ENTRY_BYTES + 10,
         room_step: STEP,
         ..StoreLimits::default()
@@ -47,24 +47,28 @@ fn quotas_hold(make: Make<'_>) {
     );
     assert_eq!(one(&mut *store, T0, put(2, 1)), stored(1, 3));
     assert_eq!(one(&mut *store, T0, put(2, 2)), refused, "mailbox full");
+    assert_eq!(one(&mut *store, T0, put(3, 1)), refused, "never registered");
+    for owner in [4, 5] {
+        one(&mut *store, T0, attend(owner, 1, &[], &[register(4)]));
+    }
+    assert_eq!(one(&mut *store, T0, put_for(4, 4, 1)), stored(4, 1));
+    // Full for all alike: for those who could have had it, and for those who could not.
+    for op in [
+        put_for(4, 4, 2),
+        put_for(5, 4, 1),
+        put_for(6, 4, 1),
+        put(1, 3),
+        put(3, 1),
+    ] {
+        assert_eq!(one(&mut *store, T0, op), StoreOutcome::Full);
+    }
     assert_eq!(
-        one(&mut *store, T0, granted(9, 1, 1)),
-        refused,
-        "no more drop ids"
+        one(&mut *store, T0, put(1, 2)),
+        stored(1, 2),
+        "a duplicate is no more"
     );
-    assert_eq!(one(&mut *store, T0, granted(4, 1, 4)), stored(4, 1));
     assert_eq!(
-        one(&mut *store, T0, granted(4, 2, 4)),
-        refused,
-        "provider full"
-    );
-    assert_eq!(
-        one(&mut *store, T0, granted(5, 1, 5)),
-        refused,
-        "no more mailboxes"
-    );
-    assert_eq!(
-        one(&mut *store, T0, attend(5, 1, &[], &[])),
+        one(&mut *store, T0, attend(6, 1, &[], &[])),
         refused,
         "no more mailboxes"
     );
@@ -78,7 +82,7 @@ fn quotas_hold(make: Make<'_>) {
     assert_eq!(
         store.usage(),
         Usage {
-            mailboxes: 2,
+            mailboxes: 3,
             entries: 3,
             remembered: 2
         }
@@ -87,7 +91,7 @@ fn quotas_hold(make: Make<'_>) {
 
 fn refusals_are_told_by_the_window(make: Make<'_>) {
     let limits = StoreLimits {
-        drops_per_mailbox: 3,
+        sets_per_mailbox: 3,
         ..StoreLimits::default()
     };
     let mut store = make(limits);
@@ -230,14 +234,15 @@ fn idle_mailboxes_are_given_up(make: Make<'_>) {
     let limits = StoreLimits::default();
     let idle = limits.mailbox_idle;
     let mut store = make(limits);
-    one(&mut *store, T0, granted(1, 1, 1));
+    one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
+    one(&mut *store, T0, put(1, 1));
     one(&mut *store, T0, attend(2, 1, &[], &[register(2)]));
     one(&mut *store, after(500), attend(3, 1, &[], &[register(3)]));
     let before = T0 + idle - Span::from_secs(1);
     one(&mut *store, before, StoreOp::Expire);
     assert_eq!(store.usage().mailboxes, 3);
     assert!(matches!(
-        one(&mut *store, before, put(2, 1)),
+        one(&mut *store, before, put_for(2, 2, 1)),
         StoreOutcome::Refused
     ));
     one(&mut *store, T0 + idle, StoreOp::Expire);

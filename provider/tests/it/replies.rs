@@ -5,17 +5,18 @@ use shoal_packet::command::{Command, DropChange, ReceiptStatus, Reply};
 use shoal_proto::{ClientHandle, Span};
 use shoal_provider::{DropReason, Limits, StoreError, StoreLimits};
 
-use crate::operations::drop_id;
+use crate::operations::set;
 use crate::statistics::{are_alike, is_exponential};
 use crate::world::{FIRST, Owner, World, delivery, message_id, payload, statuses};
 
 const STORED: Option<ReceiptStatus> = Some(ReceiptStatus::Stored);
 const REFUSED: Option<ReceiptStatus> = Some(ReceiptStatus::Refused);
+const FULL: Option<ReceiptStatus> = Some(ReceiptStatus::Full);
 
 /// A world with a mailbox that owns the drop id 1, and nothing in the air.
 fn with_mailbox(mut world: World) -> (World, Owner) {
     let mut owner = Owner::new(1);
-    let request = owner.request(world.surbs(FIRST), &[], &[DropChange::Register(drop_id(1))]);
+    let request = owner.request(world.surbs(FIRST), &[], &[DropChange::Register(set(1))]);
     // Its reply blocks are of an epoch that does not count, so its clock stays silent.
     let request = shoal_packet::command::MailboxRequest {
         surb_epoch: 0,
@@ -37,7 +38,7 @@ fn each_is_answered_once_and_a_late_store_means_try_again() {
         rounds += 1;
         assert!(rounds < 20);
         for message in &unanswered {
-            world.deposit(1, *message, None);
+            world.deposit(1, *message);
             let surb = world.surb(FIRST);
             world.command(&Command::Dummy {
                 surb_epoch: FIRST.byte(),
@@ -80,9 +81,8 @@ fn holds(deposits: bool, lag: Span, seed: u64) -> Vec<f64> {
             let deposit = shoal_packet::command::Deposit {
                 surb_epoch: FIRST.byte(),
                 surb: surb.clone(),
-                drop: drop_id(1),
+                drop: Owner::new(1).drop_id(1),
                 message: message_id(message),
-                grant: None,
                 blob: crate::operations::blob(1),
             };
             Command::Deposit(Box::new(deposit))
@@ -145,8 +145,8 @@ fn unknown_revoked_and_full_are_answered_alike() {
         world.surbs(FIRST),
         &[],
         &[
-            DropChange::Register(drop_id(2)),
-            DropChange::Revoke(drop_id(2)),
+            DropChange::Register(set(2)),
+            DropChange::Revoke(Owner::new(1).drop_id(2)),
         ],
     );
     let request = shoal_packet::command::MailboxRequest {
@@ -157,47 +157,12 @@ fn unknown_revoked_and_full_are_answered_alike() {
     world.run_secs(1);
     world.store_delay = Span::ZERO;
     for (drop, message) in [(1, 1), (1, 2), (2, 3), (9, 4)] {
-        world.deposit(drop, message, None);
+        world.deposit(drop, message);
         world.run_secs(4);
     }
     let replies = world.open_all();
     assert_eq!(statuses(&replies), [STORED, REFUSED, REFUSED, REFUSED]);
     assert_eq!(world.store.usage().entries, 1);
-}
-
-#[test]
-fn a_grant_opens_a_drop_id_while_it_lasts() {
-    let mut world = World::new(6);
-    world.store_delay = Span::ZERO;
-    let (owner, other) = (Owner::new(1), Owner::new(2));
-    let hour = Span::from_secs(3600);
-    let good = world.grant(&owner, 1, world.now + hour + hour);
-    let expired = world.grant(&owner, 2, world.now - hour);
-    let endless = world.grant(&owner, 2, world.now + hour.scale(24 * 800, 1));
-    let for_another = world.grant(&owner, 3, world.now + hour + hour);
-    let mut forged = world.grant(&other, 2, world.now + hour + hour);
-    forged.mailbox = owner.mailbox();
-    let mut message = 0;
-    for (drop, grant) in [
-        (2, Some(expired)),
-        (2, Some(endless)),
-        (2, Some(for_another)),
-        (2, Some(forged)),
-        (1, None),
-        (1, Some(good)),
-        (1, None),
-    ] {
-        message += 1;
-        world.deposit(drop, message, grant);
-        world.run_secs(4);
-    }
-    let statuses = statuses(&world.open_all());
-    assert_eq!(
-        statuses,
-        [REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, STORED, STORED]
-    );
-    assert_eq!(world.provider.counters().packets.grants_invalid, 4);
-    assert_eq!(world.store.usage().mailboxes, 1);
 }
 
 #[test]
@@ -210,16 +175,13 @@ fn a_full_disk_refuses_and_another_failure_says_nothing() {
         (3, StoreError::Busy),
     ] {
         world.store_fails = Some(error);
-        world.deposit(1, message, None);
+        world.deposit(1, message);
         world.run_secs(4);
     }
     world.store_fails = None;
-    world.deposit(1, 3, None);
+    world.deposit(1, 3);
     world.run_secs(4);
-    assert_eq!(
-        statuses(&world.open_all()),
-        [REFUSED, REFUSED, None, STORED]
-    );
+    assert_eq!(statuses(&world.open_all()), [FULL, FULL, None, STORED]);
     assert_eq!(world.provider.counters().store.store_failed, 3);
     assert_eq!(world.troubles, 2, "full, busy: each said once");
     world.run_secs(15);
@@ -239,7 +201,7 @@ fn a_store_that_fails_now_and_then_is_one_trouble_and_heals_by_itself() {
     // Deposits fail and fit in turn, and owners come by.
     for message in 0..40 {
         world.store_fails = (message % 2 == 0).then(|| full.clone());
-        world.deposit(1, message, None);
+        world.deposit(1, message);
         world.run_secs(3);
     }
     assert_eq!(world.troubles, 1);
@@ -318,7 +280,7 @@ fn bounds_hold() {
     let mut world = World::with(10, limits, StoreLimits::default());
     world.store_delay = Span::from_secs(50);
     for message in 0..4 {
-        world.deposit(1, message, None);
+        world.deposit(1, message);
     }
     assert_eq!(world.dropped, [DropReason::Busy; 2], "the store is behind");
     let surb = world.surb(FIRST);
@@ -337,7 +299,7 @@ fn a_run_repeats_from_its_seed() {
     let run = || {
         let (mut world, _) = with_mailbox(World::new(11));
         for message in 0..20 {
-            world.deposit(1, message, None);
+            world.deposit(1, message);
             world.run(Span::from_millis(30));
         }
         world.run_secs(3);

@@ -9,12 +9,12 @@ use rand::CryptoRng;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::command::{
-    Command, Deposit, DropChange, DropGrant, MailboxPacket, MailboxRequest, ReceiptStatus, Reply,
+    Command, Deposit, DropChange, MailboxPacket, MailboxRequest, ReceiptStatus, Reply, Share,
 };
 use shoal_packet::{
     Delivery, Frame, Packet, Payload, Surb, SurbKeys, Unwrapped, build_surb, unwrap,
 };
-use shoal_proto::{ClientHandle, Epoch, MailboxId, MessageId, NodeId, Span, SurbId, Time};
+use shoal_proto::{ClientHandle, DropId, Epoch, MailboxId, MessageId, NodeId, Span, SurbId, Time};
 use shoal_provider::{
     AttachAnswer, Counters, DropReason, Limits, MemoryStore, Provider, ProviderAction,
     ProviderInput, Store, StoreLimits, StoreOp, StoreResult,
@@ -22,7 +22,7 @@ use shoal_provider::{
 use shoal_topology::sample::Network;
 use shoal_topology::{NetworkParameters, Role, View, path};
 
-use crate::operations::{blob, drop_id};
+use crate::operations::{blob, set};
 
 pub const FIRST: Epoch = Epoch::new(100);
 
@@ -65,9 +65,16 @@ impl World {
     }
 
     pub fn with(seed: u64, limits: Limits, quotas: StoreLimits) -> Self {
+        let life = NetworkParameters::example().time_to_live;
+        Self::with_life(seed, limits, quotas, life)
+    }
+
+    /// In a network where messages are kept for so long.
+    pub fn with_life(seed: u64, limits: Limits, quotas: StoreLimits, life: Span) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let mut params = NetworkParameters::example();
         params.epoch = Span::from_secs(600);
+        params.time_to_live = life;
         let mut network = Network::new(&mut rng, params, 2, 2);
         let params = Arc::clone(&network.params);
         let view = network.view(&mut rng, [FIRST, FIRST.next()]).unwrap();
@@ -299,13 +306,13 @@ impl World {
         self.deliver(delivery(Some(plaintext), [0; 32], nothing, self.now));
     }
 
-    pub fn deposit(&mut self, drop: u8, message: u32, grant: Option<DropGrant>) {
+    pub fn deposit(&mut self, drop: u8, message: u32) {
         let surb = self.surb(FIRST);
-        self.deposit_with(surb, drop, message, grant);
+        self.deposit_with(surb, drop, message);
     }
 
-    pub fn deposit_with(&mut self, surb: Surb, drop: u8, message: u32, grant: Option<DropGrant>) {
-        self.command(&put_command_with(surb, drop, message, grant));
+    pub fn deposit_with(&mut self, surb: Surb, drop: u8, message: u32) {
+        self.command(&put_command(surb, drop, message));
     }
 
     pub fn owner_command(&mut self, owner: &Owner, request: MailboxRequest) {
@@ -339,17 +346,6 @@ impl World {
         let request = owner.request(surbs, acks, drops);
         self.owner_command(owner, request);
     }
-
-    pub fn grant(&self, owner: &Owner, drop: u8, expires: Time) -> DropGrant {
-        let hour = u32::try_from(expires.as_secs() / 3600).unwrap();
-        DropGrant::issue(
-            &owner.key,
-            &self.params.hash(),
-            &self.local,
-            &drop_id(drop),
-            hour,
-        )
-    }
 }
 
 /// The owner of a mailbox.
@@ -374,6 +370,11 @@ impl Owner {
         MailboxId::new(self.key.verifying_key().to_bytes())
     }
 
+    /// The first drop id of a set.
+    pub fn drop_id(&self, n: u8) -> DropId {
+        set(n).id(&self.mailbox(), 0)
+    }
+
     pub fn request(
         &mut self,
         surbs: [Surb; 4],
@@ -388,24 +389,20 @@ impl Owner {
             generation: self.generation,
             counter: self.counter,
             profile: 0,
+            share: Share::First,
             acks: acks.to_vec(),
             drops: drops.to_vec(),
         }
     }
 }
 
-/// A deposit as a command, not yet sent.
-pub fn put_command(world: &mut World, drop: u8, message: u32, grant: Option<DropGrant>) -> Command {
-    put_command_with(world.surb(FIRST), drop, message, grant)
-}
-
-fn put_command_with(surb: Surb, drop: u8, message: u32, grant: Option<DropGrant>) -> Command {
+/// A deposit for the first owner, not yet sent.
+fn put_command(surb: Surb, drop: u8, message: u32) -> Command {
     Command::Deposit(Box::new(Deposit {
         surb_epoch: FIRST.byte(),
         surb,
-        drop: drop_id(drop),
+        drop: Owner::new(1).drop_id(drop),
         message: message_id(message),
-        grant,
         blob: blob(message.to_be_bytes()[3]),
     }))
 }

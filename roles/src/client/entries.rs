@@ -10,7 +10,7 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{Change, ClientError, Row, Table};
 use shoal_proto::{NodeId, Span, Time};
-use shoal_topology::{Document, Member, Role, Ties};
+use shoal_topology::{Document, Member, Role};
 
 use super::error::SessionError;
 
@@ -31,9 +31,6 @@ const VERSION: u8 = 1;
 pub(super) struct Entries {
     /// What the user says. Then nothing is drawn.
     pinned: Option<NodeId>,
-    /// Where the own mailbox is: no entry is of its family or in its network, or the two could link the
-    /// owner.
-    mailbox: NodeId,
     list: Vec<Kept>,
     until: Time,
 }
@@ -49,13 +46,9 @@ impl Entries {
     ///
     /// # Errors
     /// When the row is damaged.
-    pub(super) fn new(
-        (pinned, mailbox): (Option<NodeId>, NodeId),
-        rows: &[Row],
-    ) -> Result<Self, ClientError> {
+    pub(super) fn new(pinned: Option<NodeId>, rows: &[Row]) -> Result<Self, ClientError> {
         let mut entries = Self {
             pinned,
-            mailbox,
             list: Vec::new(),
             until: Time::default(),
         };
@@ -76,8 +69,8 @@ impl Entries {
     }
 
     /// Draws the list: providers of different families in different networks (address prefixes), and
-    /// none that has one of them in common with the mailbox's. Gives what has to be
-    /// on disk before one of them is used: who forgot them would draw others.
+    /// none that has one of them in common with those of the own `mailboxes`: the two could link the owner.
+    /// Gives what has to be on disk before one of them is used: who forgot them would draw others.
     ///
     /// # Errors
     /// When there is none.
@@ -85,15 +78,17 @@ impl Entries {
         &mut self,
         now: Time,
         document: &Document,
+        mailboxes: &[NodeId],
         rng: &mut ChaCha20Rng,
     ) -> Result<Change, SessionError> {
-        let all = apart(document, Vec::new(), document.providers().iter().copied());
-        let most = all.len().saturating_sub(2).clamp(1, MOST);
+        let all = document.apart(Vec::new(), document.providers().iter().copied());
+        let most = all.len().saturating_sub(mailboxes.len() + 1);
+        let most = most.clamp(1, MOST);
         let mut providers = document.providers().to_vec();
-        providers.retain(|id| *id != self.mailbox);
+        providers.retain(|id| !mailboxes.contains(id));
         providers.shuffle(rng);
-        let mailbox = document.member(&self.mailbox).map(Member::ties);
-        let mut providers = apart(document, mailbox.into_iter().collect(), providers);
+        let members = mailboxes.iter().filter_map(|id| document.member(id));
+        let mut providers = document.apart(members.map(Member::ties).collect(), providers);
         providers.truncate(most);
         if providers.is_empty() {
             return Err(SessionError::NoEntry);
@@ -125,9 +120,12 @@ impl Entries {
         &mut self,
         now: Time,
         document: &'a Document,
+        mailboxes: &[NodeId],
     ) -> Result<&'a Member, SessionError> {
-        let mailbox = document.member(&self.mailbox);
-        let tied = |id: &NodeId| *id == self.mailbox || tied(document, id, mailbox);
+        let tied = |id: &NodeId| {
+            let with = |mailbox: &NodeId| *id == *mailbox || tied(document, id, mailbox);
+            mailboxes.iter().any(with)
+        };
         if let Some(pinned) = self.pinned {
             let member = provider(document, &pinned).ok_or(SessionError::NoEntry)?;
             let apart = !tied(&pinned);
@@ -221,26 +219,8 @@ pub fn forget_entries() -> Change {
     }
 }
 
-/// Those, in order, that have nothing in common with one of `taken` or with one before: a family, or the
-/// prefix of an address.
-fn apart(
-    document: &Document,
-    mut taken: Vec<Ties>,
-    nodes: impl IntoIterator<Item = NodeId>,
-) -> Vec<NodeId> {
-    let mut found = Vec::new();
-    for node in nodes {
-        let ties = document.member(&node).map(Member::ties).unwrap_or_default();
-        if taken.iter().all(|taken| taken.meet(&ties).is_none()) {
-            taken.push(ties);
-            found.push(node);
-        }
-    }
-    found
-}
-
-fn tied(document: &Document, node: &NodeId, other: Option<&Member>) -> bool {
-    let both = document.member(node).zip(other);
+fn tied(document: &Document, node: &NodeId, other: &NodeId) -> bool {
+    let both = document.member(node).zip(document.member(other));
     both.is_some_and(|(node, other)| node.ties().meet(&other.ties()).is_some())
 }
 
@@ -298,13 +278,15 @@ mod tests {
         }
 
         fn entries(&self, pinned: Option<NodeId>) -> Entries {
-            Entries::new((pinned, self.providers[0]), &[]).expect("no rows")
+            Entries::new(pinned, &[]).expect("no rows")
         }
 
         fn drawn(&mut self, document: &Document) -> (Entries, Row) {
             let mut entries = self.entries(None);
             assert!(entries.is_over(NOW));
-            let change = entries.draw(NOW, document, &mut self.rng).expect("drawn");
+            let change = entries
+                .draw(NOW, document, &self.providers[..1], &mut self.rng)
+                .expect("drawn");
             let (key, value) = (change.key, change.value.expect("a value"));
             let table = change.table;
             (entries, Row { table, key, value })
@@ -326,8 +308,36 @@ mod tests {
         }
         let mut scene = Scene::new(1);
         let document = scene.document();
-        let drawn = scene.entries(None).draw(NOW, &document, &mut scene.rng);
+        let drawn = scene
+            .entries(None)
+            .draw(NOW, &document, &scene.providers[..1], &mut scene.rng);
         assert!(matches!(drawn, Err(SessionError::NoEntry)));
+    }
+
+    #[test]
+    fn none_is_of_a_family_with_either_of_two_mailboxes() {
+        for (providers, expected) in [(3, 1), (4, 1), (5, 2), (6, 3)] {
+            let mut scene = Scene::new(providers);
+            scene.family(0, 1);
+            let document = scene.document();
+            let mailboxes = [scene.providers[0], scene.providers[1]];
+            let mut entries = scene.entries(None);
+            let drawn = entries.draw(NOW, &document, &mailboxes, &mut scene.rng);
+            assert!(drawn.is_ok());
+            assert_eq!(entries.list.len(), expected, "{providers}");
+            assert!(!nodes(&entries).iter().any(|id| mailboxes.contains(id)));
+        }
+        // It joins the family of the second mailbox.
+        let mut scene = Scene::new(3);
+        let mailboxes = [scene.providers[0], scene.providers[1]];
+        let document = scene.document();
+        let mut entries = scene.entries(None);
+        let drawn = entries.draw(NOW, &document, &mailboxes, &mut scene.rng);
+        assert!(drawn.is_ok());
+        (1..3).for_each(|provider| scene.family(provider, 7));
+        let document = scene.document();
+        let chosen = entries.choose(NOW, &document, &mailboxes).map(|m| m.id);
+        assert_eq!(chosen, Err(SessionError::EntriesGone));
     }
 
     #[test]
@@ -350,11 +360,21 @@ mod tests {
         // A family that is the mailbox's from now on is not used any more.
         let (mut entries, _) = scene.drawn(&document);
         let first = nodes(&entries)[0];
-        assert_eq!(entries.choose(NOW, &document).map(|m| m.id), Ok(first));
+        assert_eq!(
+            entries
+                .choose(NOW, &document, &scene.providers[..1])
+                .map(|m| m.id),
+            Ok(first)
+        );
         scene.network.nodes.get_mut(&first).expect("node").family = Some(key(1));
         let document = scene.document();
         let second = nodes(&entries)[1];
-        assert_eq!(entries.choose(NOW, &document).map(|m| m.id), Ok(second));
+        assert_eq!(
+            entries
+                .choose(NOW, &document, &scene.providers[..1])
+                .map(|m| m.id),
+            Ok(second)
+        );
     }
 
     #[test]
@@ -382,7 +402,10 @@ mod tests {
             assert!(beside(&scene.providers[2..5]) <= 1);
         }
         let pinned = Some(scene.providers[1]);
-        let chosen = scene.entries(pinned).choose(NOW, &document).map(|m| m.id);
+        let chosen = scene
+            .entries(pinned)
+            .choose(NOW, &document, &scene.providers[..1])
+            .map(|m| m.id);
         assert!(matches!(chosen, Err(SessionError::EntryOfMailbox)));
     }
 
@@ -391,7 +414,7 @@ mod tests {
         let mut scene = Scene::new(6);
         let document = scene.document();
         let (entries, row) = scene.drawn(&document);
-        let after = Entries::new((None, scene.providers[0]), std::slice::from_ref(&row));
+        let after = Entries::new(None, std::slice::from_ref(&row));
         let mut after = after.expect("sound");
         assert_eq!(nodes(&after), nodes(&entries));
         let end = NOW + KEPT;
@@ -407,7 +430,7 @@ mod tests {
             let (table, key) = (row.table, row.key.clone());
             let value = value.to_vec();
             let damaged = [Row { table, key, value }];
-            assert!(Entries::new((None, scene.providers[0]), &damaged).is_err());
+            assert!(Entries::new(None, &damaged).is_err());
         }
     }
 
@@ -417,8 +440,10 @@ mod tests {
         let document = scene.document();
         let (mut entries, _) = scene.drawn(&document);
         let list = nodes(&entries);
+        let mailboxes = [scene.providers[0]];
         let chosen = |entries: &mut Entries, now, document: &Document| {
-            entries.choose(now, document).map(|member| member.id)
+            let chosen = entries.choose(now, document, &mailboxes);
+            chosen.map(|member| member.id)
         };
         entries.failed(NOW, &list[0]);
         entries.failed(NOW + MINUTE, &list[0]);
@@ -456,8 +481,18 @@ mod tests {
         entries.failed(NOW, &list[0]);
         let before = NOW + PATIENCE + PASSED_OVER - Span::from_micros(1);
         let after = NOW + PATIENCE + PASSED_OVER;
-        assert_eq!(entries.choose(before, &document).map(|m| m.id), Ok(list[1]));
-        assert_eq!(entries.choose(after, &document).map(|m| m.id), Ok(list[0]));
+        assert_eq!(
+            entries
+                .choose(before, &document, &scene.providers[..1])
+                .map(|m| m.id),
+            Ok(list[1])
+        );
+        assert_eq!(
+            entries
+                .choose(after, &document, &scene.providers[..1])
+                .map(|m| m.id),
+            Ok(list[0])
+        );
     }
 
     #[test]
@@ -474,11 +509,16 @@ mod tests {
         ] {
             let mut entries = scene.entries(Some(scene.providers[index]));
             assert!(!entries.is_over(NOW));
-            assert_eq!(entries.choose(NOW, &document).map(|m| m.id), expected);
+            assert_eq!(
+                entries
+                    .choose(NOW, &document, &scene.providers[..1])
+                    .map(|m| m.id),
+                expected
+            );
         }
         let chosen = scene
             .entries(Some(mix))
-            .choose(NOW, &document)
+            .choose(NOW, &document, &scene.providers[..1])
             .map(|m| m.id);
         assert_eq!(chosen, Err(SessionError::NoEntry));
     }

@@ -119,7 +119,7 @@ impl Session {
         rows: &[Row],
         now: Time,
     ) -> Result<Self, ClientError> {
-        let entries = Entries::new((config.entry, config.mailbox_provider), rows)?;
+        let entries = Entries::new(config.entry, rows)?;
         let kept = kept_trust(&params, rows)?;
         let here = params.hash();
         let next = kept_successors(rows);
@@ -276,10 +276,22 @@ impl Session {
         self.offset.micros()
     }
 
-    /// The address to hand out.
+    /// The address to hand out; none before there is a mailbox. Before [`is_open`](Self::is_open) what is sent to it
+    /// is refused, and tried again.
     #[must_use]
-    pub fn address(&self, now: Time) -> shoal_client::Address {
-        self.client.address(self.offset.network(now))
+    pub fn address(&self) -> Option<shoal_client::Address> {
+        self.client.address()
+    }
+
+    /// Whether what is sent to the address is taken.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.client.is_open()
+    }
+
+    /// The providers of the own mailboxes: none before there are documents, one or two.
+    pub fn mailbox_providers(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.client.mailbox_providers()
     }
 
     /// The key by which others know this client.
@@ -594,8 +606,10 @@ impl Session {
             Ok(document) => Arc::clone(document),
             Err(error) => return self.fail(now, error),
         };
+        let mailboxes: Vec<NodeId> = self.client.mailbox_providers().collect();
         if self.entries.is_over(now) {
-            match self.entries.draw(now, &document, &mut self.rng) {
+            let drawn = self.entries.draw(now, &document, &mailboxes, &mut self.rng);
+            match drawn {
                 Ok(change) => {
                     let ticket = self.persist(Writing::Entries, vec![change]);
                     self.state = State::Drawing { since, ticket };
@@ -604,7 +618,7 @@ impl Session {
             }
             return;
         }
-        let chosen = self.entries.choose(now, &document);
+        let chosen = self.entries.choose(now, &document, &mailboxes);
         match chosen.map(|member| (member.id, member.addresses.clone())) {
             Ok((node, addresses)) => {
                 let connection = self.open(node, addresses, true);

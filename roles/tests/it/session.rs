@@ -445,7 +445,7 @@ fn what_the_user_does_moves_no_frame() {
     quiet.run_for(MINUTE);
     let mut busy = World::new(13);
     busy.input(SessionInput::Online(true));
-    let address = World::new(14).session.address(busy.now);
+    let address = World::new(14).session.address().expect("a mailbox");
     let end = busy.now + MINUTE;
     let mut request = 0;
     while busy.now < end {

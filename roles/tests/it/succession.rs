@@ -87,7 +87,7 @@ fn what_follows_is_kept_and_said_once_at_its_moment() {
     world.input(SessionInput::Online(true));
     assert!(world.run_until(MINUTE, online));
     let chain = world.network.params.hash();
-    let address = world.session.address(world.now);
+    let address = world.session.address().expect("a mailbox");
     assert_eq!(address.check_network(&chain), Ok(()), "addresses stay good");
     let mut before = self::world(None);
     before.run_for(MINUTE);

@@ -244,6 +244,7 @@ fn label(alarm: &Alarm) -> &'static str {
         Alarm::ReceiptsLost(_) => "receipts_lost",
         Alarm::StreamLost(_) => "stream_lost",
         Alarm::StreamPaused(_) => "stream_paused",
+        Alarm::OneCopy => "one_copy",
         Alarm::Storage => "storage",
         Alarm::InboxFull => "inbox_full",
         _ => "other",

@@ -182,7 +182,7 @@ fn parameters_name_the_key_at_fault() {
         ("loop_rate = 0.5", "loop_rate = -0.5", "loop_rate = -0.5"),
         ("loop_rate = 0.5", "loop_rate = nan", "loop_rate"),
         (
-            "downlink = 8.0",
+            "downlink = 9.0",
             "downlink = inf",
             "profiles.default.downlink",
         ),
@@ -220,7 +220,7 @@ fn parameters_name_every_key_at_fault() {
         .to_toml()
         .replace("layers = 3", "layers = 4")
         .replace("epoch = \"1h\"", "epoch = \"0.5s\"")
-        .replace("downlink = 8.0", "downlink = -1");
+        .replace("downlink = 9.0", "downlink = -1");
     let error = NetworkParameters::from_toml(&text).unwrap_err().to_string();
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(
@@ -301,6 +301,7 @@ fn every_value_is_in_the_hash() {
         Box::new(|p| p.newcomers = 0.5),
         Box::new(|p| p.work = 1),
         Box::new(|p| p.seat_age = 1),
+        Box::new(|p| p.time_to_live = Span::from_secs(60)),
         Box::new(|p| p.term = 25),
         Box::new(|p| p.profiles.retain(|name, _| name != "mobile")),
         Box::new(move |p| p.genesis_members = vec![member(1)]),

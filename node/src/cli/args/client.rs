@@ -13,10 +13,17 @@ pub(in crate::cli) enum Client {
     /// Make a client's directory: configuration and keys.
     Init(ClientInit),
     /// Print the address to give to others.
-    #[command(after_help = "Example:\n  shoal client address --dir alice")]
+    #[command(after_help = "\
+Example:
+  shoal client address --dir alice
+
+A client has an address once its daemon has been online for the first time, and it works once the mailboxes
+have confirmed it, a few seconds later: `shoal client wait --for open`.")]
     Address {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        timeout: Soon,
     },
     /// Show the providers that this client enters by, or have others drawn.
     Entries(ClientEntries),
@@ -75,6 +82,8 @@ pub(in crate::cli) enum Until {
     Serving,
     /// A provider has let it in: its cover traffic runs, and messages leave.
     Online,
+    /// Its address works: a mailbox has confirmed it.
+    Open,
 }
 
 impl Until {
@@ -82,6 +91,7 @@ impl Until {
         match self {
             Self::Serving => "serving",
             Self::Online => "online",
+            Self::Open => "open",
         }
     }
 }
@@ -121,16 +131,17 @@ pub(in crate::cli) struct ClientStop {
 Example:
   shoal client init --dir alice --network network.toml
 
-The mailbox's provider is chosen at random unless given. Nothing that exists is overwritten.")]
+The providers of the two mailboxes are drawn when the client is online for the first time, unless given: only
+then there is an address. Nothing that exists is overwritten.")]
 pub(in crate::cli) struct ClientInit {
     #[command(flatten)]
     pub(in crate::cli) made: NewDir,
     /// The file with the network parameters.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) network: PathBuf,
-    /// Node id of the provider that will keep the mailbox.
+    /// Node id of a provider that will keep a mailbox; twice for two of different families.
     #[arg(long, value_name = "NODE")]
-    pub(in crate::cli) mailbox: Option<NodeId>,
+    pub(in crate::cli) mailbox: Vec<NodeId>,
     /// Node id of the provider to enter by; up to three are drawn once and kept unless given.
     #[arg(long, value_name = "NODE")]
     pub(in crate::cli) entry: Option<NodeId>,

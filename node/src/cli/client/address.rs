@@ -1,42 +1,64 @@
 //! `shoal client address`.
 
-use shoal_client::Client as Core;
+use shoal_client::{Client as Core, Table};
 use shoal_node::config::{ClientConfig, ClientFlags, load_network};
-use shoal_node::control::protocol::OwnAddress;
+use shoal_node::control::protocol::{OwnAddress, Request, Response};
+use shoal_node::control::unexpected;
 use shoal_node::runtime::Clock;
-use shoal_node::state::load_client_keys;
-use shoal_node::{Failure, seeded};
+use shoal_node::state::{ClientDb, StateDir, load_client_keys};
+use shoal_node::{Exit, Failure, seeded};
+use shoal_proto::Span;
 
+use super::ask::{ask_once, failed};
 use crate::cli::args::Place;
 use crate::cli::launch::{directory, environment};
 use crate::cli::output;
 
-/// The address follows from the keys and the configuration: no daemon has to run.
-pub(super) fn run(place: &Place, json: bool) -> Result<(), Failure> {
+/// Asks the daemon, or reads its database if none runs.
+pub(super) async fn run(place: &Place, timeout: Span, json: bool) -> Result<(), Failure> {
     let config = ClientConfig::load(&flags_of(place), &environment()?).map_err(Failure::usage)?;
-    let own = own_address(&config)?;
-    output::show(json, &own, &own.address)
+    let own = match ask_once(place, timeout, Request::Address).await {
+        Ok(Response::Address(own)) => own,
+        Ok(other) => return Err(failed(unexpected(&other))),
+        Err(failure) if failure.exit() == Exit::Unreachable => on_disk(&config)?,
+        Err(failure) => return Err(failure),
+    };
+    let Some(address) = own.address.clone() else {
+        return Err(Failure::unreachable(anyhow::anyhow!(
+            "this client has no address yet: its mailboxes are made when it is online for the first time; start \
+             `shoal client run --dir {}`, and wait for it with `shoal client wait --for open`",
+            config.dir.display()
+        )));
+    };
+    if !own.open {
+        output::note(
+            "no mailbox has confirmed the address yet: what is sent to it is refused, and tried again, until the \
+             daemon has been online for some seconds",
+        );
+    }
+    output::show(json, &own, &address)
 }
 
-/// The address that this configuration and the keys beside it give.
-pub(super) fn own_address(config: &ClientConfig) -> Result<OwnAddress, Failure> {
+/// The address that the rows on the disk give.
+fn on_disk(config: &ClientConfig) -> Result<OwnAddress, Failure> {
     let params = load_network(&config.network).map_err(Failure::usage)?;
     let keys = load_client_keys(&config.dir).map_err(Failure::usage)?;
-    let key = keys.public().to_string();
-    let now = Clock::start().now();
-    let core = Core::new(
-        params.into(),
-        config.core.clone(),
-        keys,
-        seeded()?,
-        &[],
-        now,
-    );
+    let dir = StateDir::open(&config.dir)?;
+    let rows = ClientDb::open(dir.path())?.load()?;
+    let (core, now) = (config.core.clone(), Clock::start().now());
+    let core = Core::new(params.into(), core, keys, seeded()?, &rows, now);
     let core = core.map_err(Failure::usage)?;
+    // Mailboxes that were made just now are on no disk: nobody would keep their keys.
+    let kept = rows.iter().any(|row| row.table == Table::Mailbox);
+    let address = core.address().filter(|_| kept);
     Ok(OwnAddress {
-        address: core.address(now).to_string(),
-        key,
-        mailbox: config.core.mailbox_provider.to_string(),
+        open: address.is_some() && core.is_open(),
+        address: address.map(|address| address.to_string()),
+        key: core.public_key().to_string(),
+        mailboxes: core
+            .mailbox_providers()
+            .map(|provider| provider.to_string())
+            .collect(),
     })
 }
 

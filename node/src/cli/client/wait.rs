@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use shoal_node::Failure;
-use shoal_node::control::protocol::{Event, Request, Response};
+use shoal_node::control::protocol::{Event, Request, Response, Status};
 use shoal_node::control::unexpected;
 
 use super::ask::{ask, connect, connect_when_up, failed, late, within};
@@ -22,6 +22,14 @@ pub(super) async fn run(args: &ClientWait, json: bool) -> Result<(), Failure> {
     output::show(json, &Come { state }, state)
 }
 
+const fn is_there(until: Until, status: &Status) -> bool {
+    match until {
+        Until::Serving => true,
+        Until::Online => status.online,
+        Until::Open => status.open,
+    }
+}
+
 async fn until(args: &ClientWait) -> Result<(), Failure> {
     let mut events = connect_when_up(&args.place).await?;
     if args.until == Until::Serving {
@@ -33,13 +41,13 @@ async fn until(args: &ClientWait) -> Result<(), Failure> {
     let mut control = connect(&args.place).await?;
     loop {
         match ask(&mut control, Request::Status).await? {
-            Response::Status(status) if status.online => return Ok(()),
+            Response::Status(status) if is_there(args.until, &status) => return Ok(()),
             Response::Status(_) => {}
             other => return Err(failed(unexpected(&other))),
         }
         loop {
             match events.event().await.map_err(failed)? {
-                Event::Attached { .. } | Event::Missed { .. } => break,
+                Event::Attached { .. } | Event::Opened | Event::Missed { .. } => break,
                 _ => {}
             }
         }

@@ -17,8 +17,10 @@ pub struct Status {
     pub online: bool,
     /// The provider entered by, base58, if one is chosen.
     pub entry: Option<String>,
-    /// The provider that keeps the mailbox, base58.
-    pub mailbox: String,
+    /// The providers that keep the mailboxes, base58: none before there are documents, one or two.
+    pub mailboxes: Vec<String>,
+    /// Whether what is sent to the own address is taken.
+    pub open: bool,
     /// The epoch now.
     pub epoch: u64,
     /// The epoch of the document in force, if there is one.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use shoal_client::{Address, Alarm, ClientEvent, Counters, SendError};
-use shoal_proto::{MessageId, NodeId, Time};
+use shoal_proto::{MessageId, Time};
 use shoal_roles::client::{Session, SessionAction, SessionEvent, SessionInput};
 use shoal_topology::{NetworkParameters, Successor};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -53,7 +53,6 @@ pub(super) enum Ended {
 /// The session and what it acts on.
 pub(super) struct Daemon {
     pub(super) params: Arc<NetworkParameters>,
-    pub(super) mailbox: NodeId,
     pub(super) profile: String,
     pub(super) clock: Clock,
     pub(super) started: Time,
@@ -70,6 +69,8 @@ pub(super) struct Daemon {
     pub(super) desk: Desk,
     /// Other values of the network count: it ends, to be made anew.
     pub(super) succeeded: bool,
+    /// That the address works was told.
+    pub(super) open: bool,
 }
 
 /// What `status` remembers.
@@ -133,6 +134,15 @@ impl Daemon {
     fn pump(&mut self) {
         while let Some(action) = self.session.poll_action(self.clock.now()) {
             self.act(action);
+        }
+        if !self.open && self.session.is_open() {
+            self.open = true;
+            if let Some(address) = self.session.address() {
+                let address = address.to_string();
+                self.announcer.say(&Announce::Open { address });
+            }
+            // Nobody may listen.
+            let _ = self.events.send(Event::Opened);
         }
     }
 
@@ -430,10 +440,16 @@ impl Daemon {
 
     fn own_address(&self) -> OwnAddress {
         OwnAddress {
-            address: self.session.address(self.clock.now()).to_string(),
+            address: self.session.address().map(|address| address.to_string()),
+            open: self.session.is_open(),
             key: self.session.public_key().to_string(),
-            mailbox: self.mailbox.to_string(),
+            mailboxes: self.mailboxes(),
         }
+    }
+
+    fn mailboxes(&self) -> Vec<String> {
+        let providers = self.session.mailbox_providers();
+        providers.map(|provider| provider.to_string()).collect()
     }
 
     fn status(&self) -> Status {
@@ -448,7 +464,8 @@ impl Daemon {
             profile: self.profile.clone(),
             online: self.session.is_online(),
             entry: self.session.entry().map(|entry| entry.to_string()),
-            mailbox: self.mailbox.to_string(),
+            mailboxes: self.mailboxes(),
+            open: self.session.is_open(),
             epoch: self.params.epoch_at(now).number(),
             document_epoch: self
                 .session

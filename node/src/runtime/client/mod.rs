@@ -195,12 +195,11 @@ impl Start {
         let net = Arc::clone(&params);
         let session = Session::new(net, core, self.keys, &mut seeded()?, &rows, now)
             .map_err(Failure::failed)?;
-        let address = session.address(now).to_string();
+        let address = session.address().map(|address| address.to_string());
         self.announcer.say(&Announce::Serving { address });
         Ok(Daemon {
             links: Links::new(&params, Names::of(&params, reached), inputs.clone()),
             params,
-            mailbox: config.core.mailbox_provider,
             profile: config.core.profile.clone(),
             clock: self.clock,
             started: now,
@@ -214,6 +213,7 @@ impl Start {
             sending,
             desk: Desk::default(),
             succeeded: false,
+            open: false,
         })
     }
 }

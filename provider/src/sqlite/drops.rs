@@ -1,0 +1,190 @@
+//! Drop ids: registered in sets, found by their first bytes, revoked.
+
+use rusqlite::types::FromSqlError;
+use rusqlite::{OptionalExtension, Row, params};
+use shoal_packet::command::{DropChange, DropSet, SetSize};
+use shoal_proto::{DropId, MailboxId};
+
+use super::database::{failure, wrong_length};
+use super::work::Work;
+use crate::StoreError;
+
+/// A drop id and the mailbox that registered it, as far as deciding needs them.
+pub(super) struct DropRow {
+    /// None while nothing was put under it, and it is not revoked.
+    pub(super) id: Option<i64>,
+    pub(super) mailbox: i64,
+    pub(super) key: MailboxId,
+    pub(super) revoked: bool,
+    /// Entries that take up room.
+    pub(super) occupied: u64,
+    /// The same in the mailbox.
+    pub(super) in_mailbox: u64,
+    set: i64,
+    number: u16,
+}
+
+/// What a drop id is found by: its first eight bytes.
+fn tag(drop: &DropId) -> i64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&drop.as_bytes()[..8]);
+    i64::from_be_bytes(bytes)
+}
+
+/// A set as it is in a row: its secret and how many ids it has.
+pub(super) fn set_of(row: &Row<'_>, secret: usize, size: usize) -> rusqlite::Result<DropSet> {
+    let size = match row.get::<_, i64>(size)? {
+        64 => SetSize::Small,
+        256 => SetSize::Large,
+        other => return Err(rusqlite::Error::IntegralValueOutOfRange(size, other)),
+    };
+    Ok(DropSet::new(row.get(secret)?, size))
+}
+
+/// A number within a set.
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u16> {
+    let number = row.get::<_, i64>(column)?;
+    u16::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// The key of a mailbox.
+pub(super) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<MailboxId> {
+    let bytes = row.get_ref(column)?.as_blob()?;
+    MailboxId::try_from(bytes).map_err(|error| -> rusqlite::Error {
+        let error: FromSqlError = wrong_length(error);
+        error.into()
+    })
+}
+
+impl Work<'_> {
+    /// The mailbox that has registered a drop id, and what is known of the id.
+    pub(super) fn drop_row(&self, drop: &DropId) -> Result<Option<DropRow>, StoreError> {
+        let found = self
+            .prepare(
+                "SELECT drops.id, mailboxes.id, mailboxes.key, coalesce(drops.revoked, 0), \
+                 coalesce(drops.waiting + iif(drops.freed_step = ?2, drops.freed, 0), 0), \
+                 mailboxes.waiting + iif(mailboxes.freed_step = ?2, mailboxes.freed, 0), \
+                 sets.id, names.number, sets.secret, sets.size \
+                 FROM names JOIN sets ON sets.id = names.set_id \
+                 JOIN mailboxes ON mailboxes.id = sets.mailbox \
+                 LEFT JOIN drops ON drops.set_id = sets.id AND drops.number = names.number \
+                 WHERE names.tag = ?1",
+            )?
+            .query_row(params![tag(drop), self.step()], |row| {
+                let found = DropRow {
+                    id: row.get(0)?,
+                    mailbox: row.get(1)?,
+                    key: key(row, 2)?,
+                    revoked: row.get(3)?,
+                    occupied: row.get::<_, i64>(4)?.cast_unsigned(),
+                    in_mailbox: row.get::<_, i64>(5)?.cast_unsigned(),
+                    set: row.get(6)?,
+                    number: number(row, 7)?,
+                };
+                let whole = set_of(row, 8, 9)?.id(&found.key, found.number);
+                Ok((whole == *drop).then_some(found))
+            })
+            .optional()
+            .map_err(failure)?;
+        Ok(found.flatten())
+    }
+
+    /// The row of a drop id, made if there is none.
+    pub(super) fn use_drop(&self, row: &DropRow) -> Result<i64, StoreError> {
+        if let Some(id) = row.id {
+            return Ok(id);
+        }
+        self.prepare("INSERT INTO drops (set_id, number, mailbox) VALUES (?1, ?2, ?3)")?
+            .execute(params![row.set, row.number, row.mailbox])
+            .map_err(failure)?;
+        Ok(self.last_id())
+    }
+
+    /// Whether the change is done, or was.
+    pub(super) fn change(
+        &self,
+        key: &MailboxId,
+        mailbox: i64,
+        change: &DropChange,
+    ) -> Result<bool, StoreError> {
+        match change {
+            DropChange::Register(set) => self.register(key, mailbox, set),
+            DropChange::Revoke(drop) => self.revoke(mailbox, drop),
+        }
+    }
+
+    fn register(&self, key: &MailboxId, mailbox: i64, set: &DropSet) -> Result<bool, StoreError> {
+        let known = self
+            .prepare("SELECT size FROM sets WHERE mailbox = ?1 AND secret = ?2")?
+            .query_row(params![mailbox, set.secret()], |row| row.get::<_, i64>(0))
+            .optional()
+            .map_err(failure)?;
+        if let Some(size) = known {
+            return Ok(size == i64::from(set.size().count()));
+        }
+        let sets: i64 = self
+            .prepare("SELECT sets FROM mailboxes WHERE id = ?1")?
+            .query_row([mailbox], |row| row.get(0))
+            .map_err(failure)?;
+        if sets.cast_unsigned() >= self.limits().sets_per_mailbox {
+            return Ok(false);
+        }
+        self.prepare("INSERT INTO sets (mailbox, secret, size) VALUES (?1, ?2, ?3)")?
+            .execute(params![mailbox, set.secret(), set.size().count()])
+            .map_err(failure)?;
+        let id = self.last_id();
+        let mut insert =
+            self.prepare("INSERT OR IGNORE INTO names (tag, set_id, number) VALUES (?1, ?2, ?3)")?;
+        let mut tags: Vec<(i64, u16)> = set.ids(key).map(|(n, drop)| (tag(&drop), n)).collect();
+        // In the order of the table.
+        tags.sort_unstable();
+        for (tag, number) in &tags {
+            // Another id begins with the same eight bytes: whose owner looks for such secrets, or has
+            // no luck once in a thousand million years, takes another secret.
+            if insert.execute(params![tag, id, number]).map_err(failure)? == 0 {
+                self.unregister(id, tags.iter().map(|(tag, _)| *tag))?;
+                return Ok(false);
+            }
+        }
+        self.run(
+            "UPDATE mailboxes SET sets = sets + 1 WHERE id = ?1",
+            mailbox,
+        )?;
+        Ok(true)
+    }
+
+    fn unregister(&self, set: i64, tags: impl Iterator<Item = i64>) -> Result<(), StoreError> {
+        let mut delete = self.prepare("DELETE FROM names WHERE tag = ?1 AND set_id = ?2")?;
+        for tag in tags {
+            delete.execute([tag, set]).map_err(failure)?;
+        }
+        self.run("DELETE FROM sets WHERE id = ?1", set)
+    }
+
+    fn revoke(&self, mailbox: i64, drop: &DropId) -> Result<bool, StoreError> {
+        let Some(row) = self.drop_row(drop)?.filter(|row| row.mailbox == mailbox) else {
+            return Ok(false);
+        };
+        let id = self.use_drop(&row)?;
+        self.run("UPDATE drops SET revoked = 1 WHERE id = ?1", id)?;
+        Ok(true)
+    }
+
+    /// Removes all drop ids of a mailbox.
+    pub(super) fn remove_drops(&self, mailbox: i64) -> Result<(), StoreError> {
+        let sets: Vec<(i64, MailboxId, DropSet)> = self
+            .prepare(
+                "SELECT sets.id, mailboxes.key, sets.secret, sets.size FROM sets \
+                 JOIN mailboxes ON mailboxes.id = sets.mailbox WHERE sets.mailbox = ?1",
+            )?
+            .query_map([mailbox], |row| {
+                Ok((row.get(0)?, key(row, 1)?, set_of(row, 2, 3)?))
+            })
+            .and_then(Iterator::collect)
+            .map_err(failure)?;
+        for (id, key, set) in sets {
+            self.unregister(id, set.ids(&key).map(|(_, drop)| tag(&drop)))?;
+        }
+        self.run("DELETE FROM drops WHERE mailbox = ?1", mailbox)
+    }
+}
