@@ -166,13 +166,21 @@ mod tests {
             other[32] = known;
             assert!(Record::decode(b'M', &other).is_err(), "{known}");
         }
-        let drop = records.get(107..196).unwrap();
+        let set = records.get(107..179).unwrap();
+        assert!(Record::decode(b'S', set).is_ok());
+        for size in [0, 65, 255] {
+            let mut other = set.to_vec();
+            other[71] = size;
+            assert!(Record::decode(b'S', &other).is_err(), "{size}");
+        }
+        let drop = records.get(180..261).unwrap();
         assert!(Record::decode(b'D', drop).is_ok());
         let mut other = drop.to_vec();
-        other[72] = 1;
-        assert!(Record::decode(b'D', &other).is_err(), "revoked, and not");
         other[64] = 3;
-        assert!(Record::decode(b'D', &other).is_err());
+        assert!(
+            Record::decode(b'D', &other).is_err(),
+            "neither revoked nor not"
+        );
     }
 
     proptest! {

@@ -1,19 +1,23 @@
 //! Operations of a made-up load, for what measures stores and for what kills them: the one place that knows what
 //! such operations are made of.
 
-use shoal_packet::command::Blob;
+use shoal_packet::command::{Blob, DropChange, DropSet, SetSize};
 use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
-use crate::store::{Change, EntryId, Owner, StoreOp};
+use crate::store::{EntryId, StoreOp};
 
-/// The drop id with this index of a mailbox.
+/// The one set of drop ids that a mailbox of the load has.
+#[must_use]
+pub const fn set() -> DropSet {
+    // An id is the hash of its mailbox too, so one secret serves for all.
+    DropSet::new([0xd0; 32], SetSize::Small)
+}
+
+/// The drop id with this index of a mailbox, from 0 to 63.
 #[must_use]
 pub fn drop_id(mailbox: &MailboxId, index: u8) -> DropId {
-    let mut bytes = *mailbox.as_bytes();
-    bytes[31] ^= index;
-    bytes[30] ^= 0xd0;
-    DropId::new(bytes)
+    set().id(mailbox, index.into())
 }
 
 /// A blob that no other number has, and that does not compress.
@@ -27,7 +31,11 @@ pub fn blob(number: u64) -> Box<Blob> {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        chunk.copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes());
+        let random = (mixed ^ (mixed >> 31)).to_le_bytes();
+        chunk
+            .iter_mut()
+            .zip(random)
+            .for_each(|(to, from)| *to = from);
     }
     Box::new(Blob::from_bytes(&bytes).expect("its length"))
 }
@@ -40,18 +48,16 @@ pub fn message(number: u64) -> MessageId {
     MessageId::new(bytes)
 }
 
-/// An owner's first command of a generation, its counter is 1: the mailbox has the drop ids below this index from then
-/// on.
+/// An owner's first command of a generation, its counter is 1: the mailbox has its drop ids from then on.
 #[must_use]
-pub fn open(mailbox: MailboxId, generation: u64, drops: u8) -> StoreOp {
-    let register = |index| Change::Register(drop_id(&mailbox, index));
+pub fn open(mailbox: MailboxId, generation: u64) -> StoreOp {
     StoreOp::Attend {
         mailbox,
         generation,
         counter: 1,
         stream: 0,
         acks: Vec::new(),
-        changes: (0..drops).map(register).collect(),
+        changes: vec![DropChange::Register(set())],
     }
 }
 
@@ -79,7 +85,6 @@ pub fn put(mailbox: MailboxId, index: u8, number: u64, expires: Time) -> StoreOp
     StoreOp::Put {
         drop: drop_id(&mailbox, index),
         message: message(number),
-        owner: Owner::Named(mailbox),
         blob: blob(number),
         expires,
     }

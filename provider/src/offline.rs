@@ -108,7 +108,9 @@ impl StoreAt {
 pub struct StoreStats {
     /// What the quotas count.
     pub usage: Usage,
-    /// Drop ids, revoked ones included.
+    /// Sets of drop ids.
+    pub sets: u64,
+    /// The drop ids in these sets, revoked ones included.
     pub drops: u64,
     /// Drop ids that are revoked.
     pub revoked: u64,
@@ -143,7 +145,7 @@ pub trait OfflineStore {
         step: &mut dyn FnMut(Step),
     ) -> Result<Report, StoreError>;
 
-    /// Gives every row in order: mailboxes, then drop ids, then entries, each in the order in which they were made.
+    /// Gives every row in order: mailboxes, then sets, then drop ids, then entries, each in the order in which they were made.
     ///
     /// # Errors
     /// [`CopyError`]: it can't be read, or what `each` says.

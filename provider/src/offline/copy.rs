@@ -3,14 +3,16 @@
 //! ```text
 //! file     = "shoal mailboxes\n" (16) version (2) record* trailer
 //! record   = "M" key (32) known (1) generation highest bits refused stream used next_entry freed_step freed (8 each)
-//!          | "D" mailbox (32) key (32) is_revoked (1) revoked freed_step freed (8 each)
-//!          | "E" mailbox (32) drop (32) message (16) expires (8) entry (8) blob (1472)
+//!          | "S" mailbox (32) secret (32) size (8)
+//!          | "D" mailbox (32) drop (32) is_revoked (1) freed_step freed (8 each)
+//!          | "E" mailbox (32) drop (32) message (16) expires (8) entry (8) blob (1572)
 //!          | "R" mailbox (32) drop (32) message (16) expires (8)
-//! trailer  = "." mailboxes drops entries remembered (8 each) checksum (32)
+//! trailer  = "." mailboxes sets drops entries remembered (8 each) checksum (32)
 //! ```
 //!
-//! Numbers are big-endian, times are microseconds since 1970. All `M` come first, then all `D`, then `E` and `R`
-//! together, each in the order in which the rows were made, which an importing store keeps. The checksum is
+//! Numbers are big-endian, times are microseconds since 1970. All `M` come first, then all `S`, then all `D`, then `E`
+//! and `R` together, each in the order in which the rows were made, which an importing store keeps. There is a `D` for
+//! each drop id that was used or revoked; the other ids follow from their sets. The checksum is
 //! BLAKE2b-256 of everything before it. A file ends with its checksum. One store has one copy, byte for byte.
 
 use std::fmt;
@@ -27,14 +29,16 @@ const MAGIC: &[u8; 16] = b"shoal mailboxes\n";
 /// Grows with every change of the format.
 const VERSION: u16 = 1;
 const TRAILER: u8 = b'.';
-const TRAILER_BYTES: usize = 4 * 8 + 32;
+const TRAILER_BYTES: usize = 5 * 8 + 32;
 
 /// How many rows a copy has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Mailboxes.
     pub mailboxes: u64,
-    /// Drop ids.
+    /// Sets of drop ids.
+    pub sets: u64,
+    /// Drop ids that were used or revoked.
     pub drops: u64,
     /// Entries that wait.
     pub entries: u64,
@@ -46,32 +50,39 @@ impl Copied {
     /// All of them.
     #[must_use]
     pub const fn rows(&self) -> u64 {
-        self.mailboxes + self.drops + self.entries + self.remembered
+        self.mailboxes + self.sets + self.drops + self.entries + self.remembered
     }
 
     /// Counts a record. Gives where in a copy it stands: records of a lower place come first.
     const fn count(&mut self, record: &Record) -> u8 {
         let (count, place) = match record {
             Record::Mailbox(_) => (&mut self.mailboxes, 0),
-            Record::Drop(_) => (&mut self.drops, 1),
-            Record::Entry(row) if row.waits.is_some() => (&mut self.entries, 2),
-            Record::Entry(_) => (&mut self.remembered, 2),
+            Record::Set(_) => (&mut self.sets, 1),
+            Record::Drop(_) => (&mut self.drops, 2),
+            Record::Entry(row) if row.waits.is_some() => (&mut self.entries, 3),
+            Record::Entry(_) => (&mut self.remembered, 3),
         };
         *count += 1;
         place
     }
 
-    const fn numbers(&self) -> [u64; 4] {
-        [self.mailboxes, self.drops, self.entries, self.remembered]
+    const fn numbers(&self) -> [u64; 5] {
+        [
+            self.mailboxes,
+            self.sets,
+            self.drops,
+            self.entries,
+            self.remembered,
+        ]
     }
 }
 
 impl fmt::Display for Copied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [mailboxes, drops, entries, remembered] = self.numbers();
+        let [mailboxes, sets, drops, entries, remembered] = self.numbers();
         write!(
             f,
-            "{mailboxes} mailboxes, {drops} drop ids, {entries} entries, {remembered} names of acknowledged ones"
+            "{mailboxes} mailboxes, {sets} sets of drop ids, {drops} drop ids in use, {entries} entries, {remembered} names of acknowledged ones"
         )
     }
 }

@@ -1,6 +1,6 @@
 //! One row of a store, whatever its engine, and its bytes in a copy.
 
-use shoal_packet::command::Blob;
+use shoal_packet::command::{Blob, DropSet, SetSize};
 use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
@@ -14,7 +14,9 @@ use crate::window::Attended;
 pub enum Record {
     /// A mailbox.
     Mailbox(MailboxRecord),
-    /// A drop id of a mailbox.
+    /// A set of drop ids of a mailbox.
+    Set(SetRecord),
+    /// A drop id of a mailbox that was used, or revoked.
     Drop(DropRecord),
     /// An entry that waits, or of which only the name is remembered.
     Entry(EntryRecord),
@@ -30,12 +32,19 @@ pub struct MailboxRecord {
     pub(crate) freed: Freed,
 }
 
-/// A drop id of a mailbox.
+/// A set of drop ids of a mailbox. The ids follow from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetRecord {
+    pub(crate) mailbox: MailboxId,
+    pub(crate) set: DropSet,
+}
+
+/// A drop id of a mailbox that was used, or revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DropRecord {
     pub(crate) mailbox: MailboxId,
     pub(crate) key: DropId,
-    pub(crate) revoked: Option<Time>,
+    pub(crate) revoked: bool,
     pub(crate) freed: Freed,
 }
 
@@ -55,12 +64,14 @@ pub struct EntryRecord {
 pub(crate) struct NoRecord;
 
 const MAILBOX: u8 = b'M';
+const SET: u8 = b'S';
 const DROP: u8 = b'D';
 const ENTRY: u8 = b'E';
 const REMEMBERED: u8 = b'R';
 
 const MAILBOX_BYTES: usize = 32 + 1 + 9 * 8;
-const DROP_BYTES: usize = 32 + 32 + 1 + 3 * 8;
+const SET_BYTES: usize = 32 + 32 + 8;
+const DROP_BYTES: usize = 32 + 32 + 1 + 2 * 8;
 const NAME_BYTES: usize = 32 + 32 + 16 + 8;
 const ENTRY_RECORD_BYTES: usize = NAME_BYTES + 8 + BLOB_BYTES;
 /// Of the longest.
@@ -70,6 +81,7 @@ pub(crate) const MOST_BYTES: usize = ENTRY_RECORD_BYTES;
 pub(crate) const fn length(kind: u8) -> Option<usize> {
     match kind {
         MAILBOX => Some(MAILBOX_BYTES),
+        SET => Some(SET_BYTES),
         DROP => Some(DROP_BYTES),
         ENTRY => Some(ENTRY_RECORD_BYTES),
         REMEMBERED => Some(NAME_BYTES),
@@ -101,13 +113,18 @@ impl Record {
                     ],
                 );
             }
+            Self::Set(row) => {
+                out.push(SET);
+                out.extend(row.mailbox.as_bytes());
+                out.extend(row.set.secret());
+                numbers(out, [row.set.size().count().into()]);
+            }
             Self::Drop(row) => {
                 out.push(DROP);
                 out.extend(row.mailbox.as_bytes());
                 out.extend(row.key.as_bytes());
-                out.push(u8::from(row.revoked.is_some()));
-                let revoked = row.revoked.map_or(0, Time::as_micros);
-                numbers(out, [revoked, row.freed.parts().0, row.freed.parts().1]);
+                out.push(u8::from(row.revoked));
+                numbers(out, [row.freed.parts().0, row.freed.parts().1]);
             }
             Self::Entry(row) => {
                 out.push(match row.waits {
@@ -137,10 +154,14 @@ impl Record {
                 next_entry: EntryId::new(from.number()?),
                 freed: from.freed()?,
             }),
+            SET => Self::Set(SetRecord {
+                mailbox: MailboxId::new(from.array()?),
+                set: from.set()?,
+            }),
             DROP => Self::Drop(DropRecord {
                 mailbox: MailboxId::new(from.array()?),
                 key: DropId::new(from.array()?),
-                revoked: from.revoked()?,
+                revoked: from.flag()?,
                 freed: from.freed()?,
             }),
             ENTRY | REMEMBERED => Self::Entry(EntryRecord {
@@ -213,12 +234,14 @@ impl Reader<'_> {
         }
     }
 
-    fn revoked(&mut self) -> Result<Option<Time>, NoRecord> {
-        match (self.flag()?, self.time()?) {
-            (true, at) => Ok(Some(at)),
-            (false, at) if at == Time::default() => Ok(None),
-            (false, _) => Err(NoRecord),
-        }
+    fn set(&mut self) -> Result<DropSet, NoRecord> {
+        let secret = self.array()?;
+        let size = match self.number()? {
+            64 => SetSize::Small,
+            256 => SetSize::Large,
+            _ => return Err(NoRecord),
+        };
+        Ok(DropSet::new(secret, size))
     }
 
     fn blob(&mut self) -> Result<Box<Blob>, NoRecord> {

@@ -12,7 +12,9 @@ pub enum Step {
     Structure,
     /// Mailboxes and their counts.
     Mailboxes,
-    /// Drop ids and their counts.
+    /// Sets of drop ids, and the ids' names.
+    Sets,
+    /// Drop ids that were used, and their counts.
     Drops,
     /// Entries that wait.
     Entries,
@@ -22,9 +24,10 @@ pub enum Step {
 
 impl Step {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Structure,
         Self::Mailboxes,
+        Self::Sets,
         Self::Drops,
         Self::Entries,
         Self::Remembered,
@@ -36,6 +39,7 @@ impl Step {
         match self {
             Self::Structure => "the database's structure",
             Self::Mailboxes => "mailboxes",
+            Self::Sets => "sets of drop ids",
             Self::Drops => "drop ids",
             Self::Entries => "entries that wait",
             Self::Remembered => "names of acknowledged entries",

@@ -25,10 +25,15 @@ pub(super) struct DropRow {
 }
 
 /// What a drop id is found by: its first eight bytes.
-fn tag(drop: &DropId) -> i64 {
+pub(super) fn tag(drop: &DropId) -> i64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&drop.as_bytes()[..8]);
     i64::from_be_bytes(bytes)
+}
+
+/// What a name is found for: the set by its mailbox and secret, with the number of the id within it.
+pub(super) fn named(row: &Row<'_>) -> rusqlite::Result<DropId> {
+    Ok(set_of(row, 1, 2)?.id(&key(row, 0)?, number(row, 3)?))
 }
 
 /// A set as it is in a row: its secret and how many ids it has.

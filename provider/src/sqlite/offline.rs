@@ -120,8 +120,9 @@ impl OfflineStore for OfflineSqlite {
         let page = self.count("PRAGMA page_size")?;
         Ok(StoreStats {
             usage: database::usage(&self.connection)?,
-            drops: self.count("SELECT count(*) FROM drops")?,
-            revoked: self.count("SELECT count(*) FROM drops WHERE revoked_us IS NOT NULL")?,
+            sets: self.count("SELECT count(*) FROM sets")?,
+            drops: self.count("SELECT coalesce(sum(size), 0) FROM sets")?,
+            revoked: self.count("SELECT count(*) FROM drops WHERE revoked <> 0")?,
             oldest_expires: oldest.map(|micros| Time::from_micros(micros.max(0).cast_unsigned())),
             files: vec![
                 ("database", size(&self.path)),

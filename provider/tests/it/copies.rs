@@ -9,7 +9,7 @@ use shoal_provider::{
 use tempfile::TempDir;
 
 use crate::offline::{filled, key};
-use crate::operations::{T0, after, drop_id, granted, mailbox, numbers, one, put};
+use crate::operations::{T0, after, drop_of, mailbox, numbers, one, put_for};
 
 fn copy_of(at: &StoreAt) -> Vec<u8> {
     let mut copy = Vec::new();
@@ -39,7 +39,8 @@ fn a_copy_of_the_copy_has_the_same_bytes() {
         let copied = taken(&to, &copy).unwrap();
         let expected = Copied {
             mailboxes: 4,
-            drops: 8,
+            sets: 5,
+            drops: 6,
             entries: 8,
             remembered: 5,
         };
@@ -104,7 +105,7 @@ fn what_goes_on_in_the_copy_is_what_would_have_gone_on() {
             }
         ));
         // Revoked is revoked.
-        for op in [put(9, 2), granted(8, 1, 9)] {
+        for op in [put_for(9, 9, 2), put_for(9, 8, 1)] {
             assert_eq!(both(after(5), op), StoreOutcome::Refused);
         }
         both(after(900), StoreOp::Expire);
@@ -127,7 +128,7 @@ fn quotas_count_the_same_in_the_copy() {
             ..StoreLimits::default()
         };
         let mut store = from.open(limits.clone()).unwrap();
-        one(&mut *store, T0, load::open(key(1), 1, 1));
+        one(&mut *store, T0, load::open(key(1), 1));
         for number in 1..=2 {
             one(&mut *store, T0, load::put(key(1), 0, number, after(9000)));
         }
@@ -161,7 +162,7 @@ fn an_empty_store_has_a_copy_too() {
         drop(from.open(StoreLimits::default()).unwrap());
         let copy = copy_of(&from);
         assert_eq!(taken(&to, &copy).unwrap().rows(), 0);
-        assert_eq!(copy.len(), 16 + 2 + 1 + 32 + 32);
+        assert_eq!(copy.len(), 16 + 2 + 1 + 40 + 32);
     }
 }
 
@@ -300,12 +301,12 @@ fn the_format_is_what_is_documented() {
     for (field, expected) in fields.into_iter().enumerate() {
         assert_eq!(number(34 + 8 * field), expected, "field {field}");
     }
-    let entry = &copy[copy.len() - 65 - 1569..copy.len() - 65];
+    let entry = &copy[copy.len() - 73 - 1669..copy.len() - 73];
     assert_eq!(entry[0], b'E');
     assert_eq!(&entry[1..33], mailbox(9).as_bytes());
-    assert_eq!(&entry[33..65], drop_id(9).as_bytes());
+    assert_eq!(&entry[33..65], drop_of(9, 9).as_bytes());
     assert_eq!(entry[65..81], [1; 16]);
     assert_eq!(entry[81..89], after(1000).as_micros().to_be_bytes());
     assert_eq!(entry[89..97], 1u64.to_be_bytes());
-    assert_eq!(entry[97..], [1; 1472]);
+    assert_eq!(entry[97..], [1; 1572]);
 }

@@ -4,25 +4,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use shoal_packet::command::DropChange;
 use shoal_proto::MailboxId;
 use shoal_provider::{Report, StoreAt, StoreEngine, StoreError, StoreLimits, StoreOp, Usage, load};
 use tempfile::TempDir;
 
-use crate::operations::{T0, after, attend, one, put, register, revoke};
+use crate::operations::{T0, after, attend, drop_of, one, put_for, register};
 
 /// A mailbox of a load.
 pub fn key(n: u8) -> MailboxId {
     MailboxId::new([n; 32])
 }
 
-/// A store of each engine, with a bit of everything: three mailboxes, of which the first has two drop ids, one of them
-/// revoked, waiting entries and acknowledged ones.
+/// A store of each engine, with a bit of everything: three mailboxes of a load with waiting entries and acknowledged
+/// ones, and one with two sets, of each of which an id is revoked.
 pub fn filled(engine: StoreEngine, directory: &TempDir, name: &str) -> StoreAt {
     let at = engine.within(directory.path(), name);
     let mut store = at.open(StoreLimits::default()).unwrap();
     let store = &mut *store;
     for n in 1..=3 {
-        one(store, T0, load::open(key(n), 7, 2));
+        one(store, T0, load::open(key(n), 7));
     }
     for number in 1..=12 {
         let mailbox = key(1 + u8::try_from(number % 2).unwrap());
@@ -33,9 +34,10 @@ pub fn filled(engine: StoreEngine, directory: &TempDir, name: &str) -> StoreAt {
     one(store, T0, load::attend(key(1), (7, 3), 9, &[4]));
     one(store, T0, load::attend(key(1), (7, 2), 5, &[2, 3]));
     one(store, after(4000), load::attend(key(2), (8, 1), 0, &[5, 1]));
-    one(store, T0, attend(9, 1, &[], &[register(9)]));
-    one(store, T0, put(9, 1));
-    one(store, T0, attend(9, 2, &[], &[revoke(9), revoke(8)]));
+    one(store, T0, attend(9, 1, &[], &[register(9), register(8)]));
+    one(store, T0, put_for(9, 9, 1));
+    let revoked = [9, 8].map(|n| DropChange::Revoke(drop_of(9, n)));
+    one(store, T0, attend(9, 2, &[], &revoked));
     at
 }
 
@@ -81,9 +83,9 @@ fn a_sound_store_has_no_fault_and_is_left_as_it_was() {
             remembered: 5,
         };
         assert_eq!((report.counted, stats.usage), (usage, usage));
-        assert_eq!((stats.drops, stats.revoked), (8, 2));
+        assert_eq!((stats.sets, stats.drops, stats.revoked), (5, 320, 2));
         assert_eq!(stats.oldest_expires, Some(after(1000)));
-        assert!(stats.files[0].1 > 8 * 1472 && stats.free_on_disk.unwrap() > 0);
+        assert!(stats.files[0].1 > 8 * 1572 && stats.free_on_disk.unwrap() > 0);
         assert!(before == files(), "the files have changed");
     }
 }
@@ -152,10 +154,7 @@ fn each_lie_in_the_rows_is_found() {
             "mailbox_remembered",
             "UPDATE mailboxes SET remembered = 0 WHERE id = 1",
         ),
-        (
-            "mailbox_drops",
-            "UPDATE mailboxes SET drops = 9 WHERE id = 3",
-        ),
+        ("mailbox_sets", "UPDATE mailboxes SET sets = 9 WHERE id = 3"),
         (
             "mailbox_columns",
             "UPDATE mailboxes SET key = x'00' WHERE id = 3",
@@ -172,12 +171,33 @@ fn each_lie_in_the_rows_is_found() {
             "drop_remembered",
             "UPDATE drops SET remembered = remembered + 1 WHERE id = 1",
         ),
+        ("drop_columns", "UPDATE drops SET revoked = 2 WHERE id = 5"),
+        ("drop_set", "UPDATE drops SET mailbox = 77 WHERE id = 5"),
+        ("drop_set", "UPDATE drops SET number = 64 WHERE id = 5"),
+        ("set_mailbox", "DELETE FROM mailboxes WHERE id = 3"),
+        ("set_columns", "UPDATE sets SET size = 65 WHERE id = 3"),
+        ("set_columns", "UPDATE sets SET secret = x'00' WHERE id = 3"),
         (
-            "drop_columns",
-            "UPDATE drops SET key = x'0102' WHERE id = 5",
+            "name_strange",
+            "UPDATE sets SET secret = (SELECT secret FROM sets WHERE id = 5) WHERE id = 3",
         ),
-        ("drop_mailbox", "UPDATE drops SET mailbox = 77 WHERE id = 5"),
-        ("drop_mailbox", "DELETE FROM mailboxes WHERE id = 3"),
+        (
+            "name_strange",
+            "UPDATE names SET number = number + 1 WHERE number = 63",
+        ),
+        (
+            "name_strange",
+            "UPDATE names SET set_id = 2 WHERE set_id = 1 AND number = 7",
+        ),
+        ("name_strange", "DELETE FROM sets WHERE id = 3"),
+        (
+            "name_missing",
+            "DELETE FROM names WHERE set_id = 3 AND number = 9",
+        ),
+        (
+            "name_missing",
+            "UPDATE names SET tag = tag + 1 WHERE set_id = 1 AND number = 0",
+        ),
         (
             "entry_columns",
             "UPDATE entries SET blob = x'00' WHERE id = (SELECT max(id) FROM entries)",
@@ -271,7 +291,7 @@ fn quotas_that_were_lowered_are_told_and_are_no_damage() {
         entries_per_drop: 1,
         remembered_per_drop: 0,
         entries_per_mailbox: 2,
-        drops_per_mailbox: 1,
+        sets_per_mailbox: 1,
         mailboxes: 3,
         bytes: 1000,
         ..StoreLimits::default()
@@ -282,11 +302,11 @@ fn quotas_that_were_lowered_are_told_and_are_no_damage() {
     quotas.sort_unstable();
     let all = [
         "bytes",
-        "drops_per_mailbox",
         "entries_per_drop",
         "entries_per_mailbox",
         "mailboxes",
         "remembered_per_drop",
+        "sets_per_mailbox",
     ];
     assert_eq!(quotas, all);
 }

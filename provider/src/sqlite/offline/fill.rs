@@ -1,12 +1,14 @@
 //! Rows into tables that are empty, in one transaction.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use shoal_packet::command::DropSet;
 use shoal_proto::{DropId, MailboxId};
 
 use super::super::database::{failure, micros};
+use super::super::drops::{key, named, number as number_in, set_of, tag};
 use super::{number, verify};
 use crate::offline::copy::CopyError;
-use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record};
+use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
 
 /// What rows do not say: how many entries there are. For the rows with these numbers.
 const COUNTS: [&str; 2] = [
@@ -15,13 +17,16 @@ const COUNTS: [&str; 2] = [
      remembered = (SELECT count(*) FROM remembered WHERE drop_id = drops.id) \
      WHERE id >= ?1 AND id < ?2",
     "UPDATE mailboxes SET \
-     drops = (SELECT count(*) FROM drops WHERE mailbox = mailboxes.id), \
+     sets = (SELECT count(*) FROM sets WHERE mailbox = mailboxes.id), \
      waiting = (SELECT count(*) FROM entries WHERE mailbox = mailboxes.id), \
      remembered = (SELECT coalesce(sum(remembered), 0) FROM drops WHERE mailbox = mailboxes.id) \
      WHERE id >= ?1 AND id < ?2",
 ];
 /// Rows that are counted in one statement, for which SQLite remembers all pages that it changes.
 const COUNT_ROWS: i64 = 20_000;
+/// Names that are sorted at once: 128 MiB of them. They go to random places of a large table, so in another order
+/// each would write a page of its own.
+const SORTED_NAMES: u64 = 8 << 20;
 
 pub(super) fn all(
     connection: &mut Connection,
@@ -30,19 +35,28 @@ pub(super) fn all(
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(failure)?;
-    let held = "SELECT (SELECT count(*) FROM mailboxes) + (SELECT count(*) FROM drops)
+    let held = "SELECT (SELECT count(*) FROM mailboxes) + (SELECT count(*) FROM sets)
+        + (SELECT count(*) FROM names) + (SELECT count(*) FROM drops)
         + (SELECT count(*) FROM entries) + (SELECT count(*) FROM remembered)";
     if number(&transaction, held)? > 0 {
         return Err(CopyError::NotEmpty);
     }
-    let mut row = 0;
+    let (mut row, mut named) = (0, false);
     while let Some(record) = next()? {
         row += 1;
+        if !named && matches!(record, Record::Drop(_) | Record::Entry(_)) {
+            insert_names(&transaction)?;
+            named = true;
+        }
         match &record {
             Record::Mailbox(mailbox) => insert_mailbox(&transaction, row, mailbox)?,
+            Record::Set(set) => insert_set(&transaction, row, set)?,
             Record::Drop(drop) => insert_drop(&transaction, row, drop)?,
             Record::Entry(entry) => insert_entry(&transaction, row, entry)?,
         }
+    }
+    if !named {
+        insert_names(&transaction)?;
     }
     for sql in COUNTS {
         let mut first = 1;
@@ -115,6 +129,98 @@ fn insert_mailbox(
     Ok(())
 }
 
+fn insert_set(transaction: &Transaction<'_>, row: i64, set: &SetRecord) -> Result<(), CopyError> {
+    let mailbox = mailbox_id(transaction, row, &set.mailbox)?;
+    transaction
+        .prepare_cached("INSERT INTO sets (id, mailbox, secret, size) VALUES (?1, ?2, ?3, ?4)")
+        .map_err(failure)?
+        .execute(params![
+            row,
+            mailbox,
+            set.set.secret(),
+            set.set.size().count()
+        ])
+        .map_err(refused(row))?;
+    Ok(())
+}
+
+/// The names of all sets, in the order of their table.
+fn insert_names(transaction: &Transaction<'_>) -> Result<(), CopyError> {
+    let all = number(transaction, "SELECT coalesce(sum(size), 0) FROM sets")?;
+    let passes = all.cast_unsigned().div_ceil(SORTED_NAMES).max(1);
+    let width = u64::MAX / passes;
+    for pass in 0..passes {
+        let first = width * pass;
+        let last = match pass + 1 == passes {
+            true => u64::MAX,
+            false => first + (width - 1),
+        };
+        // Signed tags are in this order when their highest bit is turned.
+        let turned = |tag: i64| tag.cast_unsigned() ^ (1 << 63);
+        let mut names: Vec<(i64, i64)> = Vec::new();
+        each_set(transaction, |id, mailbox, set| {
+            for (number, drop) in set.ids(&mailbox) {
+                let tag = tag(&drop);
+                if (first..=last).contains(&turned(tag)) {
+                    names.push((tag, (id << 8) | i64::from(number)));
+                }
+            }
+        })
+        .map_err(failure)?;
+        names.sort_unstable();
+        let mut insert = transaction
+            .prepare_cached("INSERT INTO names (tag, set_id, number) VALUES (?1, ?2, ?3)")
+            .map_err(failure)?;
+        for (tag, place) in names {
+            let set = place >> 8;
+            insert
+                .execute([tag, set, place & 0xff])
+                .map_err(refused(set))?;
+        }
+    }
+    Ok(())
+}
+
+fn each_set(
+    transaction: &Transaction<'_>,
+    mut each: impl FnMut(i64, MailboxId, DropSet),
+) -> rusqlite::Result<()> {
+    let mut sets = transaction.prepare_cached(
+        "SELECT sets.id, mailboxes.key, secret, size FROM sets \
+         CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox",
+    )?;
+    let mut rows = sets.query([])?;
+    while let Some(row) = rows.next()? {
+        each(row.get(0)?, key(row, 1)?, set_of(row, 2, 3)?);
+    }
+    Ok(())
+}
+
+/// The set of a drop id of a mailbox, and its number there.
+fn name(
+    transaction: &Transaction<'_>,
+    row: i64,
+    mailbox: &MailboxId,
+    drop: &DropId,
+) -> Result<(i64, u16), CopyError> {
+    let found = transaction
+        .prepare_cached(
+            "SELECT mailboxes.key, secret, size, number, set_id FROM names \
+             JOIN sets ON sets.id = set_id JOIN mailboxes ON mailboxes.id = sets.mailbox WHERE tag = ?1",
+        )
+        .and_then(|mut one| {
+            one.query_row([tag(drop)], |row| {
+                let own = key(row, 0)? == *mailbox && named(row)? == *drop;
+                Ok(own.then_some((row.get(4)?, number_in(row, 3)?)))
+            })
+            .optional()
+        })
+        .map_err(failure)?;
+    found
+        .flatten()
+        .ok_or_else(|| CopyError::Contradiction(format!("row {row} is of no set of its mailbox")))
+}
+
 fn insert_drop(
     transaction: &Transaction<'_>,
     row: i64,
@@ -122,17 +228,19 @@ fn insert_drop(
 ) -> Result<(), CopyError> {
     let (step, freed) = drop.freed.parts();
     let mailbox = mailbox_id(transaction, row, &drop.mailbox)?;
+    let (set, number) = name(transaction, row, &drop.mailbox, &drop.key)?;
     transaction
         .prepare_cached(
-            "INSERT INTO drops (id, key, mailbox, revoked_us, freed_step, freed) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO drops (id, set_id, number, mailbox, revoked, freed_step, freed) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )
         .map_err(failure)?
         .execute(params![
             row,
-            drop.key.as_bytes(),
+            set,
+            number,
             mailbox,
-            drop.revoked.map(micros),
+            drop.revoked,
             step.cast_signed(),
             freed.cast_signed(),
         ])
@@ -146,7 +254,7 @@ fn insert_entry(
     entry: &EntryRecord,
 ) -> Result<(), CopyError> {
     let mailbox = mailbox_id(transaction, row, &entry.mailbox)?;
-    let drop = drop_id(transaction, row, mailbox, &entry.drop)?;
+    let drop = drop_id(transaction, row, &entry.mailbox, &entry.drop)?;
     let expires = micros(entry.expires);
     let done = match &entry.waits {
         Some((number, blob)) => transaction
@@ -193,13 +301,14 @@ fn mailbox_id(transaction: &Transaction<'_>, row: i64, key: &MailboxId) -> Resul
 fn drop_id(
     transaction: &Transaction<'_>,
     row: i64,
-    mailbox: i64,
-    key: &DropId,
+    mailbox: &MailboxId,
+    drop: &DropId,
 ) -> Result<i64, CopyError> {
+    let (set, number) = name(transaction, row, mailbox, drop)?;
     let found: Option<i64> = transaction
-        .prepare_cached("SELECT id FROM drops WHERE mailbox = ?1 AND key = ?2")
+        .prepare_cached("SELECT id FROM drops WHERE set_id = ?1 AND number = ?2")
         .and_then(|mut one| {
-            one.query_row(params![mailbox, key.as_bytes()], |row| row.get(0))
+            one.query_row(params![set, number], |row| row.get(0))
                 .optional()
         })
         .map_err(failure)?;

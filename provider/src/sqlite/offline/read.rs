@@ -2,13 +2,14 @@
 
 use rusqlite::{Connection, Error, Row, types::FromSqlError};
 use shoal_packet::command::Blob;
-use shoal_proto::{DropId, MailboxId, MessageId};
+use shoal_proto::MessageId;
 
 use super::super::database::{failure, wrong_length};
+use super::super::drops::{key, named, set_of};
 use super::time;
 use crate::Window;
 use crate::offline::copy::CopyError;
-use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record};
+use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
 use crate::store::{EntryId, Freed};
 use crate::window::Attended;
 
@@ -16,30 +17,36 @@ const MAILBOXES: &str = "
     SELECT key, generation, window_highest, window_bits, window_refused, stream, used_us, next_entry,
            freed_step, freed
     FROM mailboxes ORDER BY id";
+const SETS: &str = "
+    SELECT mailboxes.key, secret, size
+    FROM sets JOIN mailboxes ON mailboxes.id = sets.mailbox ORDER BY sets.id";
+/// The sets are joined by their ids, not found by their mailboxes, or it would have to be sorted.
 const DROPS: &str = "
-    SELECT mailboxes.key, drops.key, revoked_us, drops.freed_step, drops.freed
-    FROM drops JOIN mailboxes ON mailboxes.id = drops.mailbox ORDER BY drops.id";
+    SELECT mailboxes.key, secret, size, number, revoked, drops.freed_step, drops.freed
+    FROM drops CROSS JOIN sets ON sets.id = drops.set_id CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
+    ORDER BY drops.id";
 /// The two tables are read side by side, so that nothing has to be sorted.
 const ENTRIES: &str = "
-    SELECT (SELECT key FROM mailboxes WHERE id = mailbox), (SELECT key FROM drops WHERE id = drop_id),
-           message, expires_us, entry, blob, id
-    FROM entries
+    SELECT mailboxes.key, secret, size, number, message, expires_us, entry, blob, entries.id
+    FROM entries CROSS JOIN drops ON drops.id = drop_id CROSS JOIN sets ON sets.id = set_id
+    CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
     UNION ALL
-    SELECT (SELECT key FROM mailboxes WHERE id = mailbox), (SELECT key FROM drops WHERE id = drop_id),
-           message, expires_us, NULL, NULL, id
-    FROM remembered
-    ORDER BY 7";
+    SELECT mailboxes.key, secret, size, number, message, expires_us, NULL, NULL, remembered.id
+    FROM remembered CROSS JOIN drops ON drops.id = drop_id CROSS JOIN sets ON sets.id = set_id
+    CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
+    ORDER BY 9";
 
 pub(super) fn all(
     connection: &Connection,
     each: &mut dyn FnMut(&Record) -> Result<(), CopyError>,
 ) -> Result<(), CopyError> {
-    // The database is this process's alone, so the three see the same.
+    // The database is this process's alone, so all see the same.
     for (sql, record) in [
         (
             MAILBOXES,
             mailbox as fn(&Row<'_>) -> rusqlite::Result<Record>,
         ),
+        (SETS, set),
         (DROPS, drop_id),
         (ENTRIES, entry),
     ] {
@@ -58,7 +65,7 @@ fn mailbox(row: &Row<'_>) -> rusqlite::Result<Record> {
     let window = Window::from_parts(number(2)?, number(3)?, number(4)?);
     let stream = number(5)?;
     Ok(Record::Mailbox(MailboxRecord {
-        key: MailboxId::new(row.get(0)?),
+        key: key(row, 0)?,
         attended: generation.map(|generation| Attended {
             generation: generation.cast_unsigned(),
             window,
@@ -70,34 +77,38 @@ fn mailbox(row: &Row<'_>) -> rusqlite::Result<Record> {
     }))
 }
 
+fn set(row: &Row<'_>) -> rusqlite::Result<Record> {
+    Ok(Record::Set(SetRecord {
+        mailbox: key(row, 0)?,
+        set: set_of(row, 1, 2)?,
+    }))
+}
+
 fn drop_id(row: &Row<'_>) -> rusqlite::Result<Record> {
     let number = |column| row.get(column).map(i64::cast_unsigned);
     Ok(Record::Drop(DropRecord {
-        mailbox: MailboxId::new(row.get(0)?),
-        key: DropId::new(row.get(1)?),
-        revoked: match row.get::<_, Option<i64>>(2)? {
-            Some(_) => Some(time(row, 2)?),
-            None => None,
-        },
-        freed: Freed::from_parts(number(3)?, number(4)?),
+        mailbox: key(row, 0)?,
+        key: named(row)?,
+        revoked: row.get(4)?,
+        freed: Freed::from_parts(number(5)?, number(6)?),
     }))
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Record> {
-    let waits = match row.get::<_, Option<i64>>(4)? {
+    let waits = match row.get::<_, Option<i64>>(6)? {
         None => None,
         Some(number) => {
-            let bytes = row.get_ref(5)?.as_blob().map_err(Error::from)?;
+            let bytes = row.get_ref(7)?.as_blob().map_err(Error::from)?;
             let blob =
                 Blob::from_bytes(bytes).map_err(|error| -> FromSqlError { wrong_length(error) })?;
             Some((EntryId::new(number.cast_unsigned()), Box::new(blob)))
         }
     };
     Ok(Record::Entry(EntryRecord {
-        mailbox: MailboxId::new(row.get(0)?),
-        drop: DropId::new(row.get(1)?),
-        message: MessageId::new(row.get(2)?),
-        expires: time(row, 3)?,
+        mailbox: key(row, 0)?,
+        drop: named(row)?,
+        message: MessageId::new(row.get(4)?),
+        expires: time(row, 5)?,
         waits,
     }))
 }
@@ -113,7 +124,7 @@ mod tests {
         connection
             .execute_batch(super::super::super::database::SCHEMA)
             .unwrap();
-        for sql in [MAILBOXES, DROPS, ENTRIES] {
+        for sql in [MAILBOXES, SETS, DROPS, ENTRIES] {
             let mut plan = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
                 .unwrap();

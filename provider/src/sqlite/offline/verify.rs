@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::super::database::{SCHEMA, failure};
+use super::super::drops::{named, tag};
 use super::number;
 use crate::offline::report::{Exceeded, Fault, Report, Step};
 use crate::store::Usage;
@@ -25,7 +26,7 @@ const RULES: &[Rule] = &[
         kind: "mailbox_columns",
         what: "a mailbox has a key of another length, a negative count, or a window before its owner's first command",
         sql: "SELECT count(*), min(id) FROM mailboxes WHERE length(key) <> 32 OR used_us < 0 OR next_entry < 1 \
-              OR waiting < 0 OR remembered < 0 OR drops < 0 OR freed < 0 \
+              OR waiting < 0 OR remembered < 0 OR sets < 0 OR freed < 0 \
               OR (generation IS NULL AND (window_highest <> 0 OR window_bits <> 0 OR window_refused <> 0 \
               OR stream <> 0))",
     },
@@ -45,24 +46,38 @@ const RULES: &[Rule] = &[
     },
     Rule {
         step: Step::Mailboxes,
-        kind: "mailbox_drops",
-        what: "a mailbox counts other drop ids than it has",
-        sql: "SELECT count(*), min(id) FROM mailboxes WHERE drops <> \
-              (SELECT count(*) FROM drops WHERE drops.mailbox = mailboxes.id)",
+        kind: "mailbox_sets",
+        what: "a mailbox counts other sets of drop ids than it has",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE sets <> \
+              (SELECT count(*) FROM sets WHERE sets.mailbox = mailboxes.id)",
+    },
+    Rule {
+        step: Step::Sets,
+        kind: "set_columns",
+        what: "a set has a secret of another length, or a size that there is none of",
+        sql: "SELECT count(*), min(id) FROM sets WHERE length(secret) <> 32 OR size NOT IN (64, 256)",
+    },
+    Rule {
+        step: Step::Sets,
+        kind: "set_mailbox",
+        what: "a set is of no mailbox",
+        sql: "SELECT count(*), min(id) FROM sets WHERE NOT EXISTS \
+              (SELECT 1 FROM mailboxes WHERE mailboxes.id = sets.mailbox)",
     },
     Rule {
         step: Step::Drops,
         kind: "drop_columns",
-        what: "a drop id has another length, or a negative count",
-        sql: "SELECT count(*), min(id) FROM drops WHERE length(key) <> 32 OR revoked_us < 0 OR waiting < 0 \
+        what: "a drop id is revoked neither way, or has a negative count",
+        sql: "SELECT count(*), min(id) FROM drops WHERE revoked NOT IN (0, 1) OR waiting < 0 \
               OR remembered < 0 OR freed < 0",
     },
     Rule {
         step: Step::Drops,
-        kind: "drop_mailbox",
-        what: "a drop id is of no mailbox",
-        sql: "SELECT count(*), min(id) FROM drops WHERE NOT EXISTS \
-              (SELECT 1 FROM mailboxes WHERE mailboxes.id = drops.mailbox)",
+        kind: "drop_set",
+        what: "a drop id is of no set of its mailbox, or has a number beyond it",
+        sql: "SELECT count(*), min(id) FROM drops WHERE NOT EXISTS (SELECT 1 FROM sets \
+              WHERE sets.id = drops.set_id AND sets.mailbox = drops.mailbox \
+              AND drops.number >= 0 AND drops.number < sets.size)",
     },
     Rule {
         step: Step::Drops,
@@ -82,7 +97,7 @@ const RULES: &[Rule] = &[
         step: Step::Entries,
         kind: "entry_columns",
         what: "an entry has a message id or a blob of another length, or expires before all time",
-        sql: "SELECT count(*), min(id) FROM entries WHERE length(message) <> 16 OR length(blob) <> 1472 \
+        sql: "SELECT count(*), min(id) FROM entries WHERE length(message) <> 16 OR length(blob) <> 1572 \
               OR expires_us < 0",
     },
     Rule {
@@ -151,6 +166,7 @@ pub(super) fn whole(
             .map(|fault| fault.into_iter().collect());
         keep(&mut report.faults, rule.step, found)?;
     }
+    keep(&mut report.faults, Step::Sets, names(connection))?;
     let counted = counted(connection).map(|usage| {
         report.counted = usage;
         Vec::new()
@@ -169,7 +185,57 @@ pub(super) fn rows(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
     let faults = RULES
         .iter()
         .filter_map(|rule| rule.broken(connection).transpose());
-    faults.collect()
+    let mut faults: Vec<Fault> = faults.collect::<Result<_, _>>()?;
+    faults.extend(names(connection)?);
+    Ok(faults)
+}
+
+/// Each name is the one that its set gives for its number. Two names of one number would be the same, so all are there
+/// if they are as many as the sets have.
+fn names(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
+    let mut strange = Fault {
+        step: Step::Sets,
+        kind: "name_strange",
+        what: "a drop id is found under a name that is not its own".to_owned(),
+        rows: 0,
+        first: None,
+    };
+    let mut good = 0;
+    // As many rows as there are drop ids: nothing is sorted, and nothing is held.
+    let mut all = connection
+        .prepare(
+            "SELECT mailboxes.key, secret, size, number, tag FROM names LEFT JOIN sets ON sets.id = set_id \
+             LEFT JOIN mailboxes ON mailboxes.id = sets.mailbox",
+        )
+        .map_err(failure)?;
+    let mut rows = all.query([]).map_err(failure)?;
+    while let Some(row) = rows.next().map_err(failure)? {
+        let found: i64 = row.get(4).map_err(failure)?;
+        // What is of no set, or in no state to tell, has no name either.
+        let within = |number, size| (0..size).contains(&number);
+        let own = || -> rusqlite::Result<bool> {
+            let known = row.get::<_, Option<i64>>(2)?;
+            let number: i64 = row.get(3)?;
+            Ok(known.is_some_and(|size| within(number, size)) && tag(&named(row)?) == found)
+        };
+        match own() {
+            Ok(true) => good += 1,
+            _ => {
+                strange.rows += 1;
+                strange.first = strange.first.or(Some(found));
+            }
+        }
+    }
+    let all = number(connection, "SELECT coalesce(sum(size), 0) FROM sets")?;
+    let missing = Fault {
+        kind: "name_missing",
+        what: "a drop id of a set is not found by its name".to_owned(),
+        rows: all.cast_unsigned().saturating_sub(good),
+        first: None,
+        ..strange.clone()
+    };
+    let faults = [strange, missing].into_iter();
+    Ok(faults.filter(|fault| fault.rows > 0).collect())
 }
 
 /// Keeps what was found; damage that keeps us from looking is a fault itself.
@@ -287,9 +353,9 @@ fn exceeded(
             most("SELECT max(waiting) FROM mailboxes")?,
         ),
         (
-            "drops_per_mailbox",
-            limits.drops_per_mailbox,
-            most("SELECT max(drops) FROM mailboxes")?,
+            "sets_per_mailbox",
+            limits.sets_per_mailbox,
+            most("SELECT max(sets) FROM mailboxes")?,
         ),
         (
             "entries_per_drop",

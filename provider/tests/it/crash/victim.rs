@@ -79,7 +79,7 @@ impl Group {
             Step::Open {
                 mailbox: n,
                 generation,
-            } => load::open(mailbox(*n), *generation, DROPS),
+            } => load::open(mailbox(*n), *generation),
             Step::Put {
                 mailbox: n,
                 drop,
@@ -175,6 +175,7 @@ pub(super) fn answers(results: &[StoreResult]) -> String {
     let answer = |result: &StoreResult| match result.as_ref().unwrap() {
         StoreOutcome::Stored { entry, .. } => format!("s{}", entry.map_or(0, EntryId::number)),
         StoreOutcome::Refused => "r".to_owned(),
+        StoreOutcome::Full => "f".to_owned(),
         StoreOutcome::Attended {
             fresh,
             window,
