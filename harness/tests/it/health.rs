@@ -121,7 +121,9 @@ fn a_node_without_the_epochs_key_is_not_ready_until_the_switch() {
 
 #[test]
 fn a_provider_whose_disk_fails_says_so_and_loses_no_message() {
-    let mut network = builder(53).clients(2, "default").build().unwrap();
+    // With one mailbox each: a second copy would come by another.
+    let clients = builder(53).client("default", 0, 1);
+    let mut network = clients.client("default", 1, 2).build().unwrap();
     assert!(network.bring_up(START).unwrap());
     let clients: Vec<Party> = network.clients().collect();
     let mailbox = network.address(clients[1]).unwrap().sites.first.provider;

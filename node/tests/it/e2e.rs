@@ -377,7 +377,7 @@ async fn by_hand(place: &Place) -> Vec<Daemon> {
     nodes
 }
 
-async fn stop(daemons: Vec<Daemon>) {
+pub(crate) async fn stop(daemons: Vec<Daemon>) {
     for daemon in &daemons {
         daemon.interrupt();
     }

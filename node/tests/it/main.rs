@@ -18,6 +18,7 @@ mod cli_recovery;
 mod cli_store;
 mod cli_successor;
 mod config;
+mod copies;
 mod demo;
 mod directory;
 mod e2e;

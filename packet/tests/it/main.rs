@@ -17,6 +17,7 @@ mod fragment;
 mod frame;
 mod key;
 mod layer;
+mod mailboxes;
 mod path;
 mod reference;
 mod statistics;
