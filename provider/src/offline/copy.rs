@@ -6,7 +6,7 @@
 //!          | "S" mailbox (32) secret (32) size (8)
 //!          | "D" mailbox (32) drop (32) is_revoked (1) freed_step freed (8 each)
 //!          | "E" mailbox (32) drop (32) message (16) expires (8) entry (8) blob (1572)
-//!          | "R" mailbox (32) drop (32) message (16) expires (8)
+//!          | "R" mailbox (32) drop (32) message (16) expires (8) entry (8)
 //! trailer  = "." mailboxes sets drops entries remembered (8 each) checksum (32)
 //! ```
 //!
@@ -59,7 +59,7 @@ impl Copied {
             Record::Mailbox(_) => (&mut self.mailboxes, 0),
             Record::Set(_) => (&mut self.sets, 1),
             Record::Drop(_) => (&mut self.drops, 2),
-            Record::Entry(row) if row.waits.is_some() => (&mut self.entries, 3),
+            Record::Entry(row) if row.blob.is_some() => (&mut self.entries, 3),
             Record::Entry(_) => (&mut self.remembered, 3),
         };
         *count += 1;

@@ -55,8 +55,9 @@ pub struct EntryRecord {
     pub(crate) drop: DropId,
     pub(crate) message: MessageId,
     pub(crate) expires: Time,
-    /// Its number and blob if it waits; none if it was acknowledged.
-    pub(crate) waits: Option<(EntryId, Box<Blob>)>,
+    pub(crate) entry: EntryId,
+    /// None once it was acknowledged.
+    pub(crate) blob: Option<Box<Blob>>,
 }
 
 /// Bytes that are no record.
@@ -72,8 +73,8 @@ const REMEMBERED: u8 = b'R';
 const MAILBOX_BYTES: usize = 32 + 1 + 9 * 8;
 const SET_BYTES: usize = 32 + 32 + 8;
 const DROP_BYTES: usize = 32 + 32 + 1 + 2 * 8;
-const NAME_BYTES: usize = 32 + 32 + 16 + 8;
-const ENTRY_RECORD_BYTES: usize = NAME_BYTES + 8 + BLOB_BYTES;
+const NAME_BYTES: usize = 32 + 32 + 16 + 2 * 8;
+const ENTRY_RECORD_BYTES: usize = NAME_BYTES + BLOB_BYTES;
 /// Of the longest.
 pub(crate) const MOST_BYTES: usize = ENTRY_RECORD_BYTES;
 
@@ -127,16 +128,15 @@ impl Record {
                 numbers(out, [row.freed.parts().0, row.freed.parts().1]);
             }
             Self::Entry(row) => {
-                out.push(match row.waits {
+                out.push(match row.blob {
                     Some(_) => ENTRY,
                     None => REMEMBERED,
                 });
                 out.extend(row.mailbox.as_bytes());
                 out.extend(row.drop.as_bytes());
                 out.extend(row.message.as_bytes());
-                numbers(out, [row.expires.as_micros()]);
-                if let Some((number, blob)) = &row.waits {
-                    numbers(out, [number.number()]);
+                numbers(out, [row.expires.as_micros(), row.entry.number()]);
+                if let Some(blob) = &row.blob {
                     out.extend(blob.as_bytes());
                 }
             }
@@ -169,8 +169,9 @@ impl Record {
                 drop: DropId::new(from.array()?),
                 message: MessageId::new(from.array()?),
                 expires: from.time()?,
-                waits: match kind {
-                    ENTRY => Some((EntryId::new(from.number()?), from.blob()?)),
+                entry: EntryId::new(from.number()?),
+                blob: match kind {
+                    ENTRY => Some(from.blob()?),
                     _ => None,
                 },
             }),

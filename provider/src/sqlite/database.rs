@@ -53,45 +53,44 @@ CREATE TABLE names (
     set_id INTEGER NOT NULL,
     number INTEGER NOT NULL
 ) STRICT;
--- Drop ids that were used, or revoked.
-CREATE TABLE drops (
-    id INTEGER PRIMARY KEY,
-    set_id INTEGER NOT NULL,
-    number INTEGER NOT NULL,
+-- What a mailbox has, side by side, so that an acknowledgement changes one page for all of it. A row with a positive
+-- number is the entry with this number, which waits; with a negative one, it is the drop id of the opposite number:
+-- 256 times its set, and its number there. There is one for each drop id that was used, or revoked.
+CREATE TABLE contents (
     mailbox INTEGER NOT NULL,
-    revoked INTEGER NOT NULL DEFAULT 0,
-    waiting INTEGER NOT NULL DEFAULT 0,
-    remembered INTEGER NOT NULL DEFAULT 0,
-    freed INTEGER NOT NULL DEFAULT 0,
-    freed_step INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE UNIQUE INDEX drops_number ON drops (set_id, number);
-CREATE INDEX drops_mailbox ON drops (mailbox);
-CREATE TABLE entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    number INTEGER NOT NULL,
+    -- Of an entry.
+    drop_id INTEGER,
+    blob_id INTEGER,
+    expires_us INTEGER,
+    -- Of a drop id.
+    revoked INTEGER,
+    waiting INTEGER,
+    remembered INTEGER,
+    freed INTEGER,
+    freed_step INTEGER,
+    PRIMARY KEY (mailbox, number)
+) STRICT, WITHOUT ROWID;
+-- The names of all entries until they expire: of those that wait, and of those that were acknowledged. Which of both, it
+-- says nowhere here, so that an acknowledgement changes nothing.
+CREATE TABLE messages (
+    drop_id INTEGER NOT NULL,
+    message BLOB NOT NULL,
     mailbox INTEGER NOT NULL,
     entry INTEGER NOT NULL,
-    drop_id INTEGER NOT NULL,
-    message BLOB NOT NULL,
     expires_us INTEGER NOT NULL,
+    -- That of the blob, also when the blob is gone.
+    id INTEGER NOT NULL,
+    PRIMARY KEY (drop_id, message)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX messages_entry ON messages (drop_id, entry);
+CREATE INDEX messages_expiry ON messages (expires_us, id);
+-- What waits, in the order in which it came.
+CREATE TABLE blobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    message BLOB NOT NULL,
     blob BLOB NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX entries_message ON entries (drop_id, message);
-CREATE UNIQUE INDEX entries_number ON entries (mailbox, entry);
-CREATE INDEX entries_waiting ON entries (drop_id, entry);
-CREATE INDEX entries_expiry ON entries (expires_us, id);
--- The names of acknowledged entries. They are moved here because a row that shrinks in its place
--- gives no page back. The id is the entry's.
-CREATE TABLE remembered (
-    id INTEGER PRIMARY KEY,
-    mailbox INTEGER NOT NULL,
-    drop_id INTEGER NOT NULL,
-    message BLOB NOT NULL,
-    expires_us INTEGER NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX remembered_message ON remembered (drop_id, message);
-CREATE INDEX remembered_drop ON remembered (drop_id, id);
-CREATE INDEX remembered_expiry ON remembered (expires_us, id);
 ";
 
 pub(super) fn open(options: &SqliteOptions) -> Result<Connection, StoreError> {

@@ -111,7 +111,7 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Time> {
 
 impl OfflineStore for OfflineSqlite {
     fn stats(&self) -> Result<StoreStats, StoreError> {
-        let oldest = "SELECT min(expires_us) FROM entries";
+        let oldest = "SELECT min(expires_us) FROM contents WHERE number > 0";
         let oldest: Option<i64> = self
             .connection
             .query_row(oldest, [], |row| row.get(0))
@@ -122,7 +122,7 @@ impl OfflineStore for OfflineSqlite {
             usage: database::usage(&self.connection)?,
             sets: self.count("SELECT count(*) FROM sets")?,
             drops: self.count("SELECT coalesce(sum(size), 0) FROM sets")?,
-            revoked: self.count("SELECT count(*) FROM drops WHERE revoked <> 0")?,
+            revoked: self.count("SELECT count(*) FROM contents WHERE revoked <> 0")?,
             oldest_expires: oldest.map(|micros| Time::from_micros(micros.max(0).cast_unsigned())),
             files: vec![
                 ("database", size(&self.path)),

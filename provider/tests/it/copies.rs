@@ -226,7 +226,7 @@ fn a_copy_that_is_not_as_it_was_written_is_refused_whole() {
 fn rows_that_contradict_each_other_are_refused() {
     for lie in [
         "UPDATE mailboxes SET next_entry = 2 WHERE id = 1",
-        "INSERT INTO remembered SELECT id + 1000, mailbox, drop_id, message, expires_us FROM entries LIMIT 1",
+        "UPDATE messages SET entry = 99 WHERE id = 1",
     ] {
         let directory = tempfile::tempdir().unwrap();
         let from = filled(StoreEngine::Sqlite, &directory, "from");

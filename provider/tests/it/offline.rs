@@ -165,15 +165,29 @@ fn each_lie_in_the_rows_is_found() {
         ),
         (
             "drop_waiting",
-            "UPDATE drops SET waiting = waiting - 1 WHERE id = 1",
+            "UPDATE contents SET waiting = waiting - 1 WHERE number = -(1 << 8)",
         ),
         (
             "drop_remembered",
-            "UPDATE drops SET remembered = remembered + 1 WHERE id = 1",
+            "UPDATE contents SET remembered = remembered + 1 WHERE number = -(1 << 8)",
         ),
-        ("drop_columns", "UPDATE drops SET revoked = 2 WHERE id = 5"),
-        ("drop_set", "UPDATE drops SET mailbox = 77 WHERE id = 5"),
-        ("drop_set", "UPDATE drops SET number = 64 WHERE id = 5"),
+        (
+            "drop_columns",
+            "UPDATE contents SET revoked = 2 WHERE number < 0 AND mailbox = 4",
+        ),
+        (
+            "drop_columns",
+            "INSERT INTO contents (mailbox, number, revoked, waiting, remembered, freed, freed_step) \
+             VALUES (1, 0, 0, 0, 0, 0, 0)",
+        ),
+        (
+            "drop_set",
+            "UPDATE contents SET mailbox = 77 WHERE number < 0 AND mailbox = 4",
+        ),
+        (
+            "drop_set",
+            "UPDATE contents SET number = -(1 << 8 | 64) WHERE number = -(1 << 8)",
+        ),
         ("set_mailbox", "DELETE FROM mailboxes WHERE id = 3"),
         ("set_columns", "UPDATE sets SET size = 65 WHERE id = 3"),
         ("set_columns", "UPDATE sets SET secret = x'00' WHERE id = 3"),
@@ -200,38 +214,62 @@ fn each_lie_in_the_rows_is_found() {
         ),
         (
             "entry_columns",
-            "UPDATE entries SET blob = x'00' WHERE id = (SELECT max(id) FROM entries)",
+            "UPDATE contents SET waiting = 1 WHERE number = 1",
         ),
         (
             "entry_place",
-            "DELETE FROM drops WHERE waiting > 0 AND mailbox = 1",
+            "DELETE FROM contents WHERE number < 0 AND waiting > 0 AND mailbox = 1",
         ),
         (
             "entry_place",
-            "UPDATE entries SET mailbox = 3 WHERE id = (SELECT min(id) FROM entries)",
+            "UPDATE contents SET mailbox = 3 WHERE number = 1 AND mailbox = 1",
         ),
         (
-            "entry_number",
+            "entry_name",
+            "DELETE FROM messages WHERE id = (SELECT max(id) FROM blobs)",
+        ),
+        (
+            "entry_name",
+            "UPDATE contents SET expires_us = expires_us + 1 WHERE number = 1",
+        ),
+        (
+            "entry_name",
+            "UPDATE contents SET number = 66 WHERE number = 1 AND mailbox = 1",
+        ),
+        (
+            "entry_name",
+            "DELETE FROM blobs WHERE id = (SELECT max(id) FROM blobs)",
+        ),
+        (
+            "blob_columns",
+            "UPDATE blobs SET blob = x'00' WHERE id = (SELECT max(id) FROM blobs)",
+        ),
+        (
+            "blob_entry",
+            "INSERT INTO blobs (message, blob) SELECT message, blob FROM blobs LIMIT 1",
+        ),
+        (
+            "name_columns",
+            "UPDATE messages SET message = x'00' WHERE id = (SELECT min(id) FROM messages)",
+        ),
+        (
+            "name_place",
+            "UPDATE messages SET drop_id = 99 << 8 WHERE id = (SELECT min(id) FROM messages)",
+        ),
+        (
+            "name_place",
+            "UPDATE messages SET mailbox = 2 WHERE mailbox = 1 AND entry = 1",
+        ),
+        (
+            "name_number",
             "UPDATE mailboxes SET next_entry = 2 WHERE id = 1",
         ),
         (
-            "entry_number",
-            "UPDATE entries SET entry = 0 WHERE id = (SELECT max(id) FROM entries)",
-        ),
-        (
-            "remembered_columns",
-            "UPDATE remembered SET message = x'00' WHERE id = (SELECT min(id) FROM remembered)",
-        ),
-        (
-            "remembered_place",
-            "UPDATE remembered SET drop_id = 99 WHERE id = (SELECT min(id) FROM remembered)",
-        ),
-        (
-            "remembered_waits",
-            "INSERT INTO remembered SELECT id, mailbox, drop_id, message, expires_us FROM entries LIMIT 1",
+            "name_number",
+            "UPDATE messages SET entry = 0 WHERE id = (SELECT min(id) FROM messages)",
         ),
         ("numbers_again", "DELETE FROM sqlite_sequence"),
-        ("structure", "DROP INDEX entries_expiry"),
+        ("structure", "DROP INDEX messages_expiry"),
         ("structure", "CREATE TABLE more (x)"),
     ] {
         let (_directory, at, path) = database();
@@ -261,15 +299,15 @@ fn an_index_that_lacks_a_row_is_found() {
     // The row is taken from the table alone.
     connection
         .execute_batch(
-            "PRAGMA writable_schema = ON; CREATE TABLE kept AS SELECT * FROM sqlite_schema WHERE name = 'entries_expiry'; \
-             DELETE FROM sqlite_schema WHERE name = 'entries_expiry';",
+            "PRAGMA writable_schema = ON; CREATE TABLE kept AS SELECT * FROM sqlite_schema WHERE name = 'messages_expiry'; \
+             DELETE FROM sqlite_schema WHERE name = 'messages_expiry';",
         )
         .unwrap();
     drop(connection);
     let connection = Connection::open(&path).unwrap();
     connection
         .execute_batch(
-            "UPDATE entries SET expires_us = expires_us + 1 WHERE id = (SELECT min(id) FROM entries); \
+            "UPDATE messages SET expires_us = expires_us + 1 WHERE id = (SELECT min(id) FROM messages); \
              PRAGMA writable_schema = ON; INSERT INTO sqlite_schema SELECT * FROM kept; DROP TABLE kept;",
         )
         .unwrap();
@@ -279,7 +317,7 @@ fn an_index_that_lacks_a_row_is_found() {
         report
             .faults
             .iter()
-            .any(|fault| fault.kind == "structure" && fault.what.contains("entries_expiry")),
+            .any(|fault| fault.kind == "structure" && fault.what.contains("messages_expiry")),
         "{report:?}"
     );
 }

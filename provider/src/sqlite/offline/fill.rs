@@ -5,25 +5,28 @@ use shoal_packet::command::DropSet;
 use shoal_proto::{DropId, MailboxId};
 
 use super::super::database::{failure, micros};
-use super::super::drops::{key, named, number as number_in, set_of, tag};
+use super::super::drops::{key, named, set_of, tag};
 use super::{number, verify};
 use crate::offline::copy::CopyError;
 use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
 
-/// What rows do not say: how many entries there are. For the rows with these numbers.
+/// What rows do not say: how many entries there are. For these mailboxes.
 const COUNTS: [&str; 2] = [
-    "UPDATE drops SET \
-     waiting = (SELECT count(*) FROM entries WHERE drop_id = drops.id), \
-     remembered = (SELECT count(*) FROM remembered WHERE drop_id = drops.id) \
-     WHERE id >= ?1 AND id < ?2",
+    "UPDATE contents SET waiting = \
+     (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND EXISTS (SELECT 1 \
+     FROM contents AS waits WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry)), \
+     remembered = \
+     (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND NOT EXISTS (SELECT 1 \
+     FROM contents AS waits WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry)) \
+     WHERE mailbox >= ?1 AND mailbox < ?2 AND number < 0",
     "UPDATE mailboxes SET \
      sets = (SELECT count(*) FROM sets WHERE mailbox = mailboxes.id), \
-     waiting = (SELECT count(*) FROM entries WHERE mailbox = mailboxes.id), \
-     remembered = (SELECT coalesce(sum(remembered), 0) FROM drops WHERE mailbox = mailboxes.id) \
+     waiting = (SELECT count(*) FROM contents WHERE mailbox = mailboxes.id AND number > 0), \
+     remembered = (SELECT coalesce(sum(remembered), 0) FROM contents WHERE mailbox = mailboxes.id) \
      WHERE id >= ?1 AND id < ?2",
 ];
-/// Rows that are counted in one statement, for which SQLite remembers all pages that it changes.
-const COUNT_ROWS: i64 = 20_000;
+/// Mailboxes that are counted in one statement, for which SQLite remembers all pages that it changes.
+const COUNT_MAILBOXES: i64 = 20_000;
 /// Names that are sorted at once: 128 MiB of them. They go to random places of a large table, so in another order
 /// each would write a page of its own.
 const SORTED_NAMES: u64 = 8 << 20;
@@ -36,8 +39,8 @@ pub(super) fn all(
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(failure)?;
     let held = "SELECT (SELECT count(*) FROM mailboxes) + (SELECT count(*) FROM sets)
-        + (SELECT count(*) FROM names) + (SELECT count(*) FROM drops)
-        + (SELECT count(*) FROM entries) + (SELECT count(*) FROM remembered)";
+        + (SELECT count(*) FROM names) + (SELECT count(*) FROM contents)
+        + (SELECT count(*) FROM messages) + (SELECT count(*) FROM blobs)";
     if number(&transaction, held)? > 0 {
         return Err(CopyError::NotEmpty);
     }
@@ -61,7 +64,7 @@ pub(super) fn all(
     for sql in COUNTS {
         let mut first = 1;
         while first <= row {
-            let end = first.saturating_add(COUNT_ROWS);
+            let end = first.saturating_add(COUNT_MAILBOXES);
             transaction
                 .prepare_cached(sql)
                 .and_then(|mut counts| counts.execute([first, end]))
@@ -69,11 +72,11 @@ pub(super) fn all(
             first = end;
         }
     }
-    // Ids go on after these: names are forgotten in their order.
+    // Ids go on after these: what comes at one time expires in their order.
     transaction
-        .execute("DELETE FROM sqlite_sequence WHERE name = 'entries'", [])
+        .execute("DELETE FROM sqlite_sequence WHERE name = 'blobs'", [])
         .and_then(|_| {
-            let next = "INSERT INTO sqlite_sequence (name, seq) VALUES ('entries', ?1)";
+            let next = "INSERT INTO sqlite_sequence (name, seq) VALUES ('blobs', ?1)";
             transaction.execute(next, [row])
         })
         .map_err(failure)?;
@@ -196,13 +199,13 @@ fn each_set(
     Ok(())
 }
 
-/// The set of a drop id of a mailbox, and its number there.
+/// The number of a drop id of a mailbox in the tables.
 fn name(
     transaction: &Transaction<'_>,
     row: i64,
     mailbox: &MailboxId,
     drop: &DropId,
-) -> Result<(i64, u16), CopyError> {
+) -> Result<i64, CopyError> {
     let found = transaction
         .prepare_cached(
             "SELECT mailboxes.key, secret, size, number, set_id FROM names \
@@ -211,7 +214,7 @@ fn name(
         .and_then(|mut one| {
             one.query_row([tag(drop)], |row| {
                 let own = key(row, 0)? == *mailbox && named(row)? == *drop;
-                Ok(own.then_some((row.get(4)?, number_in(row, 3)?)))
+                Ok(own.then_some((row.get::<_, i64>(4)? << 8) | row.get::<_, i64>(3)?))
             })
             .optional()
         })
@@ -228,18 +231,16 @@ fn insert_drop(
 ) -> Result<(), CopyError> {
     let (step, freed) = drop.freed.parts();
     let mailbox = mailbox_id(transaction, row, &drop.mailbox)?;
-    let (set, number) = name(transaction, row, &drop.mailbox, &drop.key)?;
+    let id = name(transaction, row, &drop.mailbox, &drop.key)?;
     transaction
         .prepare_cached(
-            "INSERT INTO drops (id, set_id, number, mailbox, revoked, freed_step, freed) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO contents (mailbox, number, revoked, waiting, remembered, freed_step, freed) \
+             VALUES (?1, -?2, ?3, 0, 0, ?4, ?5)",
         )
         .map_err(failure)?
         .execute(params![
-            row,
-            set,
-            number,
             mailbox,
+            id,
             drop.revoked,
             step.cast_signed(),
             freed.cast_signed(),
@@ -254,39 +255,35 @@ fn insert_entry(
     entry: &EntryRecord,
 ) -> Result<(), CopyError> {
     let mailbox = mailbox_id(transaction, row, &entry.mailbox)?;
-    let drop = drop_id(transaction, row, &entry.mailbox, &entry.drop)?;
+    let drop = name(transaction, row, &entry.mailbox, &entry.drop)?;
+    let number = entry.entry.number().cast_signed();
     let expires = micros(entry.expires);
-    let done = match &entry.waits {
-        Some((number, blob)) => transaction
+    if let Some(blob) = &entry.blob {
+        transaction
+            .prepare_cached("INSERT INTO blobs (id, message, blob) VALUES (?1, ?2, ?3)")
+            .and_then(|mut insert| {
+                let blob = blob.as_bytes().as_slice();
+                insert.execute(params![row, entry.message.as_bytes(), blob])
+            })
+            .map_err(refused(row))?;
+        transaction
             .prepare_cached(
-                "INSERT INTO entries (id, mailbox, entry, drop_id, message, expires_us, blob) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )
-            .map_err(failure)?
-            .execute(params![
-                row,
-                mailbox,
-                number.number().cast_signed(),
-                drop,
-                entry.message.as_bytes(),
-                expires,
-                blob.as_bytes().as_slice(),
-            ]),
-        None => transaction
-            .prepare_cached(
-                "INSERT INTO remembered (id, mailbox, drop_id, message, expires_us) \
+                "INSERT INTO contents (mailbox, number, drop_id, blob_id, expires_us) \
                  VALUES (?1, ?2, ?3, ?4, ?5)",
             )
-            .map_err(failure)?
-            .execute(params![
-                row,
-                mailbox,
-                drop,
-                entry.message.as_bytes(),
-                expires
-            ]),
-    };
-    done.map_err(refused(row))?;
+            .and_then(|mut insert| insert.execute([mailbox, number, drop, row, expires]))
+            .map_err(refused(row))?;
+    }
+    transaction
+        .prepare_cached(
+            "INSERT INTO messages (drop_id, message, mailbox, entry, expires_us, id) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )
+        .and_then(|mut insert| {
+            let message = entry.message.as_bytes();
+            insert.execute(params![drop, message, mailbox, number, expires, row])
+        })
+        .map_err(refused(row))?;
     Ok(())
 }
 
@@ -296,21 +293,4 @@ fn mailbox_id(transaction: &Transaction<'_>, row: i64, key: &MailboxId) -> Resul
         .and_then(|mut one| one.query_row([key.as_bytes()], |row| row.get(0)).optional())
         .map_err(failure)?;
     found.ok_or_else(|| CopyError::Contradiction(format!("row {row} is of no mailbox")))
-}
-
-fn drop_id(
-    transaction: &Transaction<'_>,
-    row: i64,
-    mailbox: &MailboxId,
-    drop: &DropId,
-) -> Result<i64, CopyError> {
-    let (set, number) = name(transaction, row, mailbox, drop)?;
-    let found: Option<i64> = transaction
-        .prepare_cached("SELECT id FROM drops WHERE set_id = ?1 AND number = ?2")
-        .and_then(|mut one| {
-            one.query_row(params![set, number], |row| row.get(0))
-                .optional()
-        })
-        .map_err(failure)?;
-    found.ok_or_else(|| CopyError::Contradiction(format!("row {row} is under no drop id")))
 }

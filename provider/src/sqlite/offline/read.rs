@@ -1,4 +1,4 @@
-//! All rows of the tables, in the order in which they were made.
+//! All rows of the tables, in an order that a copy's rows have.
 
 use rusqlite::{Connection, Error, Row, types::FromSqlError};
 use shoal_packet::command::Blob;
@@ -20,21 +20,18 @@ const MAILBOXES: &str = "
 const SETS: &str = "
     SELECT mailboxes.key, secret, size
     FROM sets JOIN mailboxes ON mailboxes.id = sets.mailbox ORDER BY sets.id";
-/// The sets are joined by their ids, not found by their mailboxes, or it would have to be sorted.
 const DROPS: &str = "
-    SELECT mailboxes.key, secret, size, number, revoked, drops.freed_step, drops.freed
-    FROM drops CROSS JOIN sets ON sets.id = drops.set_id CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
-    ORDER BY drops.id";
-/// The two tables are read side by side, so that nothing has to be sorted.
+    SELECT mailboxes.key, secret, size, -number & 255, revoked, contents.freed_step, contents.freed
+    FROM contents CROSS JOIN sets ON sets.id = -number >> 8 CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
+    WHERE number < 0 ORDER BY contents.mailbox, number";
 const ENTRIES: &str = "
-    SELECT mailboxes.key, secret, size, number, message, expires_us, entry, blob, entries.id
-    FROM entries CROSS JOIN drops ON drops.id = drop_id CROSS JOIN sets ON sets.id = set_id
+    SELECT mailboxes.key, secret, size, messages.drop_id & 255, messages.message, messages.expires_us, entry,
+           contents.number IS NOT NULL, blob
+    FROM messages CROSS JOIN sets ON sets.id = messages.drop_id >> 8
     CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
-    UNION ALL
-    SELECT mailboxes.key, secret, size, number, message, expires_us, NULL, NULL, remembered.id
-    FROM remembered CROSS JOIN drops ON drops.id = drop_id CROSS JOIN sets ON sets.id = set_id
-    CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
-    ORDER BY 9";
+    LEFT JOIN contents ON contents.mailbox = messages.mailbox AND number = entry
+    LEFT JOIN blobs ON blobs.id = messages.id
+    ORDER BY messages.expires_us, messages.id";
 
 pub(super) fn all(
     connection: &Connection,
@@ -95,13 +92,13 @@ fn drop_id(row: &Row<'_>) -> rusqlite::Result<Record> {
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Record> {
-    let waits = match row.get::<_, Option<i64>>(6)? {
-        None => None,
-        Some(number) => {
-            let bytes = row.get_ref(7)?.as_blob().map_err(Error::from)?;
+    let blob = match row.get(7)? {
+        false => None,
+        true => {
+            let bytes = row.get_ref(8)?.as_blob().map_err(Error::from)?;
             let blob =
                 Blob::from_bytes(bytes).map_err(|error| -> FromSqlError { wrong_length(error) })?;
-            Some((EntryId::new(number.cast_unsigned()), Box::new(blob)))
+            Some(Box::new(blob))
         }
     };
     Ok(Record::Entry(EntryRecord {
@@ -109,7 +106,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Record> {
         drop: named(row)?,
         message: MessageId::new(row.get(4)?),
         expires: time(row, 5)?,
-        waits,
+        entry: EntryId::new(row.get::<_, i64>(6)?.cast_unsigned()),
+        blob,
     }))
 }
 

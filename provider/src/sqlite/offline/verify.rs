@@ -35,14 +35,14 @@ const RULES: &[Rule] = &[
         kind: "mailbox_waiting",
         what: "a mailbox counts other entries than it has",
         sql: "SELECT count(*), min(id) FROM mailboxes WHERE waiting <> \
-              (SELECT count(*) FROM entries WHERE entries.mailbox = mailboxes.id)",
+              (SELECT count(*) FROM contents WHERE contents.mailbox = mailboxes.id AND number > 0)",
     },
     Rule {
         step: Step::Mailboxes,
         kind: "mailbox_remembered",
         what: "a mailbox counts other acknowledged entries than its drop ids do",
-        sql: "SELECT count(*), min(id) FROM mailboxes WHERE remembered <> \
-              (SELECT coalesce(sum(remembered), 0) FROM drops WHERE drops.mailbox = mailboxes.id)",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE remembered <> (SELECT coalesce(sum(contents.remembered), 0) \
+              FROM contents WHERE contents.mailbox = mailboxes.id)",
     },
     Rule {
         step: Step::Mailboxes,
@@ -67,81 +67,97 @@ const RULES: &[Rule] = &[
     Rule {
         step: Step::Drops,
         kind: "drop_columns",
-        what: "a drop id is revoked neither way, or has a negative count",
-        sql: "SELECT count(*), min(id) FROM drops WHERE revoked NOT IN (0, 1) OR waiting < 0 \
-              OR remembered < 0 OR freed < 0",
+        what: "a drop id is revoked neither way, has a negative count, or is no number",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number = 0 OR (number < 0 AND (coalesce(revoked, 2) \
+              NOT IN (0, 1) OR min(coalesce(waiting, -1), coalesce(remembered, -1), coalesce(freed, -1)) < 0 \
+              OR freed_step IS NULL OR drop_id IS NOT NULL OR blob_id IS NOT NULL OR expires_us IS NOT NULL))",
     },
     Rule {
         step: Step::Drops,
         kind: "drop_set",
         what: "a drop id is of no set of its mailbox, or has a number beyond it",
-        sql: "SELECT count(*), min(id) FROM drops WHERE NOT EXISTS (SELECT 1 FROM sets \
-              WHERE sets.id = drops.set_id AND sets.mailbox = drops.mailbox \
-              AND drops.number >= 0 AND drops.number < sets.size)",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number < 0 AND NOT EXISTS (SELECT 1 FROM sets \
+              WHERE sets.id = -number >> 8 AND sets.mailbox = contents.mailbox AND (-number & 255) < sets.size)",
     },
     Rule {
         step: Step::Drops,
         kind: "drop_waiting",
         what: "a drop id counts other entries than it has",
-        sql: "SELECT count(*), min(id) FROM drops WHERE waiting <> \
-              (SELECT count(*) FROM entries WHERE entries.drop_id = drops.id)",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number < 0 AND waiting <> \
+              (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND EXISTS (SELECT 1 FROM contents AS waits \
+              WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry))",
     },
     Rule {
         step: Step::Drops,
         kind: "drop_remembered",
         what: "a drop id counts other acknowledged entries than it has",
-        sql: "SELECT count(*), min(id) FROM drops WHERE remembered <> \
-              (SELECT count(*) FROM remembered WHERE remembered.drop_id = drops.id)",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number < 0 AND remembered <> \
+              (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND NOT EXISTS (SELECT 1 FROM contents AS waits \
+              WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry))",
     },
     Rule {
         step: Step::Entries,
         kind: "entry_columns",
-        what: "an entry has a message id or a blob of another length, or expires before all time",
-        sql: "SELECT count(*), min(id) FROM entries WHERE length(message) <> 16 OR length(blob) <> 1572 \
-              OR expires_us < 0",
+        what: "an entry has no drop id, no blob or no time, or counts something",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number > 0 AND (drop_id IS NULL OR blob_id IS NULL \
+              OR coalesce(expires_us, -1) < 0 OR coalesce(revoked, waiting, remembered, freed, freed_step) IS NOT NULL)",
     },
     Rule {
         step: Step::Entries,
         kind: "entry_place",
-        what: "an entry is under no drop id, or under one of another mailbox",
-        sql: "SELECT count(*), min(id) FROM entries WHERE NOT EXISTS (SELECT 1 FROM drops \
-              WHERE drops.id = entries.drop_id AND drops.mailbox = entries.mailbox)",
+        what: "an entry is under no drop id of its mailbox",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number > 0 AND NOT EXISTS (SELECT 1 FROM contents AS drops \
+              WHERE drops.mailbox = contents.mailbox AND drops.number = -contents.drop_id AND drops.number < 0)",
     },
     Rule {
         step: Step::Entries,
-        kind: "entry_number",
+        kind: "entry_name",
+        what: "an entry has no name, or one that says something else",
+        sql: "SELECT count(*), min(contents.mailbox) FROM contents LEFT JOIN blobs ON blobs.id = blob_id \
+              WHERE number > 0 AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.drop_id = contents.drop_id \
+              AND messages.message = blobs.message AND messages.mailbox = contents.mailbox AND messages.entry = number \
+              AND messages.expires_us = contents.expires_us AND messages.id = blob_id)",
+    },
+    Rule {
+        step: Step::Entries,
+        kind: "blob_columns",
+        what: "a blob, or the message id with it, has another length",
+        sql: "SELECT count(*), min(id) FROM blobs WHERE length(message) <> 16 OR length(blob) <> 1572",
+    },
+    Rule {
+        step: Step::Entries,
+        kind: "blob_entry",
+        what: "there are not as many blobs as entries",
+        sql: "SELECT (SELECT count(*) FROM blobs) - (SELECT count(*) FROM contents WHERE number > 0), NULL",
+    },
+    Rule {
+        step: Step::Remembered,
+        kind: "name_columns",
+        what: "the name of an entry has another length, or expires before all time",
+        sql: "SELECT count(*), min(id) FROM messages WHERE length(message) <> 16 OR expires_us < 0 OR id < 1",
+    },
+    Rule {
+        step: Step::Remembered,
+        kind: "name_place",
+        what: "the name of an entry is under no drop id, or under one of another mailbox or entry",
+        sql: "SELECT count(*), min(id) FROM messages WHERE NOT EXISTS (SELECT 1 FROM contents \
+              WHERE contents.mailbox = messages.mailbox AND contents.number = -messages.drop_id AND number < 0) \
+              OR EXISTS (SELECT 1 FROM contents WHERE contents.mailbox = messages.mailbox \
+              AND contents.number = messages.entry AND contents.drop_id <> messages.drop_id)",
+    },
+    Rule {
+        step: Step::Remembered,
+        kind: "name_number",
         what: "an entry has a number that its mailbox would give again",
-        sql: "SELECT count(*), min(id) FROM entries WHERE entry < 1 OR entry >= \
-              coalesce((SELECT next_entry FROM mailboxes WHERE mailboxes.id = entries.mailbox), 0)",
-    },
-    Rule {
-        step: Step::Remembered,
-        kind: "remembered_columns",
-        what: "an acknowledged entry has a message id of another length, or expires before all time",
-        sql: "SELECT count(*), min(id) FROM remembered WHERE length(message) <> 16 OR expires_us < 0",
-    },
-    Rule {
-        step: Step::Remembered,
-        kind: "remembered_place",
-        what: "an acknowledged entry is under no drop id, or under one of another mailbox",
-        sql: "SELECT count(*), min(id) FROM remembered WHERE NOT EXISTS (SELECT 1 FROM drops \
-              WHERE drops.id = remembered.drop_id AND drops.mailbox = remembered.mailbox)",
-    },
-    Rule {
-        step: Step::Remembered,
-        kind: "remembered_waits",
-        what: "an acknowledged entry waits as well",
-        sql: "SELECT count(*), min(id) FROM remembered WHERE EXISTS (SELECT 1 FROM entries \
-              WHERE entries.id = remembered.id OR (entries.drop_id = remembered.drop_id \
-              AND entries.message = remembered.message))",
+        sql: "SELECT count(*), min(id) FROM messages WHERE entry < 1 OR entry >= \
+              coalesce((SELECT next_entry FROM mailboxes WHERE mailboxes.id = messages.mailbox), 0)",
     },
     Rule {
         step: Step::Remembered,
         kind: "numbers_again",
         what: "the database would give the number of a row again",
-        sql: "SELECT max(count, 0), NULL FROM (SELECT max(coalesce((SELECT max(id) FROM entries), 0), \
-              coalesce((SELECT max(id) FROM remembered), 0)) \
-              - coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entries'), 0) AS count)",
+        sql: "SELECT max(count, 0), NULL FROM (SELECT coalesce((SELECT max(id) FROM messages), 0) \
+              - coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'blobs'), 0) AS count)",
     },
 ];
 
@@ -322,14 +338,15 @@ fn tables(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
 }
 
 fn counted(connection: &Connection) -> Result<Usage, StoreError> {
-    let count = |table: &str| {
-        let counted = number(connection, &format!("SELECT count(*) FROM {table}"));
+    let count = |of: &str| {
+        let counted = number(connection, &format!("SELECT count(*) FROM {of}"));
         counted.map(i64::cast_unsigned)
     };
+    let entries = count("contents WHERE number > 0")?;
     Ok(Usage {
         mailboxes: count("mailboxes")?,
-        entries: count("entries")?,
-        remembered: count("remembered")?,
+        entries,
+        remembered: count("messages")?.saturating_sub(entries),
     })
 }
 
@@ -360,12 +377,12 @@ fn exceeded(
         (
             "entries_per_drop",
             limits.entries_per_drop,
-            most("SELECT max(waiting) FROM drops")?,
+            most("SELECT max(waiting) FROM contents")?,
         ),
         (
             "remembered_per_drop",
             limits.remembered_per_drop,
-            most("SELECT max(remembered) FROM drops")?,
+            most("SELECT max(remembered) FROM contents")?,
         ),
     ];
     let exceeded = found.into_iter().filter(|(_, most, found)| found > most);
