@@ -19,6 +19,7 @@ struct Shown {
     engine: &'static str,
     schema: i64,
     mailboxes: u64,
+    sets: u64,
     drops: u64,
     revoked_drops: u64,
     entries: u64,
@@ -54,6 +55,7 @@ fn shown(found: &Found, stats: &StoreStats) -> Shown {
         engine: found.at.engine().as_str(),
         schema: stats.schema,
         mailboxes: stats.usage.mailboxes,
+        sets: stats.sets,
         drops: stats.drops,
         revoked_drops: stats.revoked,
         entries: stats.usage.entries,
@@ -93,8 +95,8 @@ fn in_words(shown: &Shown, now: Time) -> String {
             of(allowed.map(|it| it.mailboxes))
         ),
         format!(
-            "drop ids   {}, of which {} revoked",
-            shown.drops, shown.revoked_drops
+            "drop ids   {} in {} sets, of which {} revoked",
+            shown.drops, shown.sets, shown.revoked_drops
         ),
         format!(
             "entries    {} wait, and {} acknowledged ones are remembered",
