@@ -41,7 +41,9 @@ impl Work<'_> {
             && let Some((gone, until)) = self.find(row.id, message)?
         {
             if until > self.now() {
-                let entry = gone.waited.then(|| EntryId::new(gone.entry.cast_unsigned()));
+                let entry = gone
+                    .waited
+                    .then(|| EntryId::new(gone.entry.cast_unsigned()));
                 return Ok(StoreOutcome::Stored {
                     mailbox: row.key,
                     entry,
