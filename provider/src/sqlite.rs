@@ -175,6 +175,8 @@ impl Store for SqliteStore {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::config::DbConfig;
+
     use super::*;
     use crate::StoreLimits;
 
@@ -204,6 +206,9 @@ mod tests {
             assert_eq!(text("locking_mode"), "exclusive");
             assert_eq!(number("synchronous"), 2, "FULL");
             assert_eq!(number("secure_delete"), 1);
+            // Not durability, but speed: ten times as many mailboxes looked through in a second.
+            let qpsg = DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
+            assert!(store.connection.db_config(qpsg).unwrap());
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension};
 use shoal_proto::Time;
@@ -180,6 +181,11 @@ fn configure(connection: &Connection, options: &SqliteOptions) -> Result<(), Sto
     // In pages: 16 MiB. An acknowledgement writes a dozen pages of a large database, so a group of them reaches SQLite's
     // own 1000, and each group would wait for the log to be folded.
     set("wal_autocheckpoint", &4000)?;
+    // Or SQLite looks at what is bound to a statement with a join, and compiles it again for each other value: that took
+    // longer than all that the statement does.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(failure)?;
     // There are more statements than rusqlite keeps by itself.
     connection.set_prepared_statement_cache_capacity(64);
     if let Some(pages) = options.max_pages {
