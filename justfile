@@ -53,6 +53,11 @@ fuzz crate target *arguments:
     mkdir -p fuzz/corpus/{{crate}}_{{target}}
     cargo +nightly fuzz run --no-default-features --features {{crate}} {{crate}}_{{target}} fuzz/corpus/{{crate}}_{{target}} {{crate}}/corpus/{{target}} -- {{arguments}}
 
+# Kills a process that holds a mailbox store 200 times and compares what is left with what was answered, for each
+# engine. SHOAL_CRASH_KILLS and SHOAL_CRASH_SEED choose another run.
+crash:
+    cargo test -p shoal-provider --test it -- --ignored --nocapture crash::
+
 # Which changes of the code no test notices; needs `cargo install cargo-mutants`. Hours. Another seed
 # looks at another twentieth of the crates that are not looked at whole.
 mutants seed="0" *arguments:

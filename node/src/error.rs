@@ -43,6 +43,8 @@ pub enum Exit {
     Unsound,
     /// A node is not ready, or something keeps it from its work.
     NotReady,
+    /// A mailbox store is damaged.
+    Damaged,
     /// A signal asked us to stop before the work was done.
     Interrupted,
     /// Nobody reads standard output any more (`shoal … | head`): the code of a program that SIGPIPE
@@ -52,7 +54,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every way, by its code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -67,6 +69,7 @@ impl Exit {
         Self::Warned,
         Self::Unsound,
         Self::NotReady,
+        Self::Damaged,
         Self::Interrupted,
         Self::Unread,
     ];
@@ -89,6 +92,7 @@ impl Exit {
             Self::Warned => 11,
             Self::Unsound => 12,
             Self::NotReady => 13,
+            Self::Damaged => 14,
             Self::Interrupted => 130,
             Self::Unread => 141,
         }
@@ -112,6 +116,7 @@ impl Exit {
             Self::Warned => "warned",
             Self::Unsound => "unsound",
             Self::NotReady => "not_ready",
+            Self::Damaged => "damaged",
             Self::Interrupted => "interrupted",
             Self::Unread => "unread",
         }
@@ -149,6 +154,7 @@ impl Exit {
             Self::NotReady => {
                 "the node is not ready, or something keeps it from its work: it was told what, and what to do"
             }
+            Self::Damaged => "a mailbox store is damaged: it was told what, and what to do",
             Self::Interrupted => "interrupted; a message that was handed over may be accepted",
             Self::Unread => "nobody reads standard output any more",
         }

@@ -16,6 +16,8 @@
 //! - [`Store`] is where mailboxes are kept: [`SqliteStore`] on disk, [`MemoryStore`] for virtual
 //!   time. The caller runs it, on a thread of its own, and carries [`StoreOp`]s to it and
 //!   [`StoreResult`]s back.
+//! - [`OfflineStore`] is a store that no provider has open, to be looked at, verified ([`Report`]) and copied
+//!   ([`export`], [`import`]).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -59,6 +61,7 @@
 //! Sources: "The Loopix Anonymity System" (2017), sections 3 and 4 (providers, loops, Poisson
 //! traffic); single-use reply blocks: "Sphinx" (2009), section 3.2; anti-replay windows: RFC 4303.
 
+pub mod bench;
 mod check;
 mod clocks;
 mod counters;
@@ -71,8 +74,10 @@ mod error;
 pub mod fuzz;
 mod io;
 mod limits;
+pub mod load;
 mod mailboxes;
 mod memory;
+mod offline;
 mod provider;
 mod reason;
 mod replies;
@@ -89,6 +94,10 @@ pub use io::{AttachAnswer, ProviderAction, ProviderInput};
 pub use limits::{ENTRY_BYTES, Limits, REMEMBERED_BYTES, StoreLimits};
 pub use mailboxes::MailboxCounters;
 pub use memory::MemoryStore;
+pub use offline::copy::{Copied, CopyError, export, import};
+pub use offline::record::{DropRecord, EntryRecord, MailboxRecord, Record};
+pub use offline::report::{Exceeded, Fault, Report, Step};
+pub use offline::{OfflineStore, StoreAt, StoreEngine, StoreStats};
 pub use provider::Provider;
 pub use reason::{DropReason, Drops};
 pub use replies::ReplyCounters;

@@ -4,6 +4,7 @@ mod database;
 mod drops;
 mod mailboxes;
 mod messages;
+mod offline;
 mod options;
 mod room;
 mod work;
@@ -12,6 +13,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use shoal_proto::Time;
 
 use self::database::failure;
+pub(crate) use self::offline::OfflineSqlite;
 pub use self::options::SqliteOptions;
 use self::room::Room;
 use self::work::{Held, Work};
@@ -173,6 +175,8 @@ impl Store for SqliteStore {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::config::DbConfig;
+
     use super::*;
     use crate::StoreLimits;
 
@@ -202,6 +206,9 @@ mod tests {
             assert_eq!(text("locking_mode"), "exclusive");
             assert_eq!(number("synchronous"), 2, "FULL");
             assert_eq!(number("secure_delete"), 1);
+            // Not durability, but speed: ten times as many mailboxes looked through in a second.
+            let qpsg = DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
+            assert!(store.connection.db_config(qpsg).unwrap());
         }
     }
 }

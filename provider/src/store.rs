@@ -201,6 +201,11 @@ impl Freed {
         Self { step, count }
     }
 
+    /// As it is saved: the step and the count.
+    pub(crate) const fn parts(self) -> (u64, u64) {
+        (self.step, self.count)
+    }
+
     /// One more entry was acknowledged in this step.
     pub(crate) const fn add(&mut self, step: u64) {
         self.count = self.held(step).saturating_add(1);

@@ -107,7 +107,7 @@ impl Window {
 }
 
 /// What a mailbox knows of its owner's commands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attended {
     /// The newest generation.
     pub(crate) generation: u64,

@@ -1,8 +1,10 @@
 //! The command line: what there is to say, and what help says about it.
 
+mod bench;
 mod client;
 mod directory;
 mod node;
+mod provider;
 mod recovery;
 mod successor;
 
@@ -13,12 +15,16 @@ use shoal_node::Exit;
 use shoal_node::config::LogLevel;
 use shoal_proto::{NodeId, Span};
 
+pub(super) use self::bench::{Bench, BenchStore};
 pub(super) use self::client::{
     Client, ClientEntries, ClientInit, ClientOutgoing, ClientReceive, ClientRun, ClientSend,
     ClientStatus, ClientStop, ClientTrust, ClientWait, Until, WaitFor,
 };
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
 pub(super) use self::node::{NodeDoctor, NodeInvite, NodeStatus};
+pub(super) use self::provider::{
+    Provider, ProviderStore, StoreExport, StoreImport, StorePlace, StoreStats, StoreVerify,
+};
 pub(super) use self::recovery::{Recovery, RecoveryAdd, RecoveryNew, RecoverySign};
 pub(super) use self::successor::{SuccessorAdd, SuccessorCommand, SuccessorNew, SuccessorSign};
 
@@ -62,11 +68,17 @@ pub(super) enum Command {
     /// Run a node.
     #[command(subcommand)]
     Node(Node),
+    /// Look after what a provider keeps.
+    #[command(subcommand)]
+    Provider(Provider),
     /// Send and receive messages.
     #[command(subcommand)]
     Client(Client),
     /// Run a whole network on this machine, and send a message through it.
     Demo(Demo),
+    /// Measure this machine.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Print the completions of a shell.
     Completions(Completions),
     /// Write the manual pages.

@@ -2,6 +2,7 @@
 //! and knows nothing of a command line.
 
 mod args;
+mod bench;
 mod client;
 mod cost;
 mod demo;
@@ -14,6 +15,8 @@ mod network;
 mod network_copy;
 mod node;
 mod output;
+mod patient;
+mod provider;
 mod template;
 mod text;
 
@@ -70,8 +73,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Network(command) => network::run(&command, json).await,
             Command::Directory(command) => directory::run(&command, json).await,
             Command::Node(command) => node::run(command, cli.log_level, json).await,
+            Command::Provider(command) => provider::run(command, json).await,
             Command::Client(command) => client::run(command, cli.log_level, json).await,
             Command::Demo(args) => demo::run(args, json).await,
+            Command::Bench(command) => bench::run(command, json).await,
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args),
         }

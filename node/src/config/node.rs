@@ -21,6 +21,8 @@ use super::units::ByteSize;
 
 /// Name of a node's configuration file in its directory.
 pub const DEFAULT_NODE_FILE: &str = "shoal.toml";
+/// Name of a provider's database of mailboxes in its directory.
+const MAILBOXES_FILE: &str = "mailboxes.db";
 
 /// A node's configuration file: every key with its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -405,6 +407,12 @@ impl NodeConfig {
         checked.map_err(|error| {
             ConfigError::invalid("queues", error.to_string()).located(&self.origins)
         })
+    }
+
+    /// Where a provider keeps its mailboxes.
+    #[must_use]
+    pub fn mailboxes(&self) -> PathBuf {
+        self.dir.join(MAILBOXES_FILE)
     }
 
     /// The proof that this node is of its family, if it is of one.

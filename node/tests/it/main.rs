@@ -15,6 +15,7 @@ mod cli_files;
 mod cli_invite;
 mod cli_network;
 mod cli_recovery;
+mod cli_store;
 mod cli_successor;
 mod config;
 mod copies;

@@ -39,6 +39,8 @@ fn the_manual_has_a_page_for_each_command() {
         "shoal-node-doctor",
         "shoal-client-send",
         "shoal-init",
+        "shoal-provider-store-export",
+        "shoal-bench-store",
         "shoal-directory-watch",
     ] {
         let file = place.path(&format!("man1/{page}.1"));

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension};
 use shoal_proto::Time;
@@ -18,7 +19,7 @@ const APPLICATION: i64 = 0x5368_6f6c;
 /// Grows with every change of the tables.
 const VERSION: i64 = 3;
 
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
 CREATE TABLE mailboxes (
     id INTEGER PRIMARY KEY,
     key BLOB NOT NULL UNIQUE,
@@ -53,45 +54,44 @@ CREATE TABLE names (
     set_id INTEGER NOT NULL,
     number INTEGER NOT NULL
 ) STRICT;
--- Drop ids that were used, or revoked.
-CREATE TABLE drops (
-    id INTEGER PRIMARY KEY,
-    set_id INTEGER NOT NULL,
-    number INTEGER NOT NULL,
+-- What a mailbox has, side by side, so that an acknowledgement changes one page for all of it. A row with a positive
+-- number is the entry with this number, which waits; with a negative one, it is the drop id of the opposite number:
+-- 256 times its set, and its number there. There is one for each drop id that was used, or revoked.
+CREATE TABLE contents (
     mailbox INTEGER NOT NULL,
-    revoked INTEGER NOT NULL DEFAULT 0,
-    waiting INTEGER NOT NULL DEFAULT 0,
-    remembered INTEGER NOT NULL DEFAULT 0,
-    freed INTEGER NOT NULL DEFAULT 0,
-    freed_step INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE UNIQUE INDEX drops_number ON drops (set_id, number);
-CREATE INDEX drops_mailbox ON drops (mailbox);
-CREATE TABLE entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    number INTEGER NOT NULL,
+    -- Of an entry.
+    drop_id INTEGER,
+    blob_id INTEGER,
+    expires_us INTEGER,
+    -- Of a drop id.
+    revoked INTEGER,
+    waiting INTEGER,
+    remembered INTEGER,
+    freed INTEGER,
+    freed_step INTEGER,
+    PRIMARY KEY (mailbox, number)
+) STRICT, WITHOUT ROWID;
+-- The names of all entries until they expire: of those that wait, and of those that were acknowledged. Which of both, it
+-- says nowhere here, so that an acknowledgement changes nothing.
+CREATE TABLE messages (
+    drop_id INTEGER NOT NULL,
+    message BLOB NOT NULL,
     mailbox INTEGER NOT NULL,
     entry INTEGER NOT NULL,
-    drop_id INTEGER NOT NULL,
-    message BLOB NOT NULL,
     expires_us INTEGER NOT NULL,
+    -- That of the blob, also when the blob is gone.
+    id INTEGER NOT NULL,
+    PRIMARY KEY (drop_id, message)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX messages_entry ON messages (drop_id, entry);
+CREATE INDEX messages_expiry ON messages (expires_us, id);
+-- What waits, in the order in which it came.
+CREATE TABLE blobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    message BLOB NOT NULL,
     blob BLOB NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX entries_message ON entries (drop_id, message);
-CREATE UNIQUE INDEX entries_number ON entries (mailbox, entry);
-CREATE INDEX entries_waiting ON entries (drop_id, entry);
-CREATE INDEX entries_expiry ON entries (expires_us, id);
--- The names of acknowledged entries. They are moved here because a row that shrinks in its place
--- gives no page back. The id is the entry's.
-CREATE TABLE remembered (
-    id INTEGER PRIMARY KEY,
-    mailbox INTEGER NOT NULL,
-    drop_id INTEGER NOT NULL,
-    message BLOB NOT NULL,
-    expires_us INTEGER NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX remembered_message ON remembered (drop_id, message);
-CREATE INDEX remembered_drop ON remembered (drop_id, id);
-CREATE INDEX remembered_expiry ON remembered (expires_us, id);
 ";
 
 pub(super) fn open(options: &SqliteOptions) -> Result<Connection, StoreError> {
@@ -139,7 +139,7 @@ fn create_file(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Whether the file is empty. Neither that nor ours is an error; nothing is written.
-fn recognise(connection: &Connection) -> Result<bool, StoreError> {
+pub(super) fn recognise(connection: &Connection) -> Result<bool, StoreError> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let objects = number("SELECT count(*) FROM sqlite_schema").map_err(foreign)?;
     let application = number("PRAGMA application_id").map_err(foreign)?;
@@ -178,6 +178,16 @@ fn configure(connection: &Connection, options: &SqliteOptions) -> Result<(), Sto
     // A negative number is in KiB.
     set("cache_size", &-2048)?;
     set("journal_size_limit", &(16_i64 << 20))?;
+    // In pages: 16 MiB. An acknowledgement writes a dozen pages of a large database, so a group of them reaches SQLite's
+    // own 1000, and each group would wait for the log to be folded.
+    set("wal_autocheckpoint", &4000)?;
+    // Or SQLite looks at what is bound to a statement with a join, and compiles it again for each other value: that took
+    // longer than all that the statement does.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(failure)?;
+    // There are more statements than rusqlite keeps by itself.
+    connection.set_prepared_statement_cache_capacity(64);
     if let Some(pages) = options.max_pages {
         set("max_page_count", &i64::from(pages))?;
     }
@@ -245,8 +255,9 @@ pub(super) fn usage(connection: &Connection) -> Result<Usage, StoreError> {
 pub(super) fn freed(connection: &Connection) -> Result<Freed, StoreError> {
     connection
         .query_row(
-            "SELECT freed_step, sum(freed) FROM mailboxes GROUP BY freed_step \
-             ORDER BY freed_step DESC LIMIT 1",
+            // Two scans, and nothing sorted: there may be millions.
+            "SELECT freed_step, sum(freed) FROM mailboxes \
+             WHERE freed_step = (SELECT max(freed_step) FROM mailboxes) GROUP BY freed_step",
             [],
             |row| {
                 let (step, count): (i64, i64) = (row.get(0)?, row.get(1)?);

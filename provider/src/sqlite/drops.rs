@@ -11,8 +11,10 @@ use crate::StoreError;
 
 /// A drop id and the mailbox that registered it, as far as deciding needs them.
 pub(super) struct DropRow {
-    /// None while nothing was put under it, and it is not revoked.
-    pub(super) id: Option<i64>,
+    /// 256 times its set, and its number there.
+    pub(super) id: i64,
+    /// Something was put under it, or it is revoked.
+    pub(super) is_used: bool,
     pub(super) mailbox: i64,
     pub(super) key: MailboxId,
     pub(super) revoked: bool,
@@ -20,15 +22,18 @@ pub(super) struct DropRow {
     pub(super) occupied: u64,
     /// The same in the mailbox.
     pub(super) in_mailbox: u64,
-    set: i64,
-    number: u16,
 }
 
 /// What a drop id is found by: its first eight bytes.
-fn tag(drop: &DropId) -> i64 {
+pub(super) fn tag(drop: &DropId) -> i64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&drop.as_bytes()[..8]);
     i64::from_be_bytes(bytes)
+}
+
+/// What a name is found for: the set by its mailbox and secret, with the number of the id within it.
+pub(super) fn named(row: &Row<'_>) -> rusqlite::Result<DropId> {
+    Ok(set_of(row, 1, 2)?.id(&key(row, 0)?, number(row, 3)?))
 }
 
 /// A set as it is in a row: its secret and how many ids it has.
@@ -61,27 +66,28 @@ impl Work<'_> {
     pub(super) fn drop_row(&self, drop: &DropId) -> Result<Option<DropRow>, StoreError> {
         let found = self
             .prepare(
-                "SELECT drops.id, mailboxes.id, mailboxes.key, coalesce(drops.revoked, 0), \
-                 coalesce(drops.waiting + iif(drops.freed_step = ?2, drops.freed, 0), 0), \
+                "SELECT sets.id, mailboxes.id, mailboxes.key, coalesce(revoked, 0), \
+                 coalesce(contents.waiting + iif(contents.freed_step = ?2, contents.freed, 0), 0), \
                  mailboxes.waiting + iif(mailboxes.freed_step = ?2, mailboxes.freed, 0), \
-                 sets.id, names.number, sets.secret, sets.size \
+                 contents.number IS NOT NULL, names.number, sets.secret, sets.size \
                  FROM names JOIN sets ON sets.id = names.set_id \
                  JOIN mailboxes ON mailboxes.id = sets.mailbox \
-                 LEFT JOIN drops ON drops.set_id = sets.id AND drops.number = names.number \
+                 LEFT JOIN contents ON contents.mailbox = sets.mailbox \
+                 AND contents.number = -((sets.id << 8) | names.number) \
                  WHERE names.tag = ?1",
             )?
             .query_row(params![tag(drop), self.step()], |row| {
+                let number = number(row, 7)?;
                 let found = DropRow {
-                    id: row.get(0)?,
+                    id: (row.get::<_, i64>(0)? << 8) | i64::from(number),
+                    is_used: row.get(6)?,
                     mailbox: row.get(1)?,
                     key: key(row, 2)?,
                     revoked: row.get(3)?,
                     occupied: row.get::<_, i64>(4)?.cast_unsigned(),
                     in_mailbox: row.get::<_, i64>(5)?.cast_unsigned(),
-                    set: row.get(6)?,
-                    number: number(row, 7)?,
                 };
-                let whole = set_of(row, 8, 9)?.id(&found.key, found.number);
+                let whole = set_of(row, 8, 9)?.id(&found.key, number);
                 Ok((whole == *drop).then_some(found))
             })
             .optional()
@@ -89,15 +95,16 @@ impl Work<'_> {
         Ok(found.flatten())
     }
 
-    /// The row of a drop id, made if there is none.
-    pub(super) fn use_drop(&self, row: &DropRow) -> Result<i64, StoreError> {
-        if let Some(id) = row.id {
-            return Ok(id);
-        }
-        self.prepare("INSERT INTO drops (set_id, number, mailbox) VALUES (?1, ?2, ?3)")?
-            .execute(params![row.set, row.number, row.mailbox])
-            .map_err(failure)?;
-        Ok(self.last_id())
+    /// Writes down that a drop id is revoked, or has one more entry that waits.
+    pub(super) fn use_drop(&self, row: &DropRow, revoke: bool) -> Result<(), StoreError> {
+        self.prepare(
+            "INSERT INTO contents (mailbox, number, revoked, waiting, remembered, freed, freed_step) \
+             VALUES (?1, -?2, ?3, 1 - ?3, 0, 0, 0) \
+             ON CONFLICT DO UPDATE SET revoked = max(revoked, ?3), waiting = waiting + 1 - ?3",
+        )?
+        .execute(params![row.mailbox, row.id, revoke])
+        .map_err(failure)?;
+        Ok(())
     }
 
     /// Whether the change is done, or was.
@@ -165,12 +172,11 @@ impl Work<'_> {
         let Some(row) = self.drop_row(drop)?.filter(|row| row.mailbox == mailbox) else {
             return Ok(false);
         };
-        let id = self.use_drop(&row)?;
-        self.run("UPDATE drops SET revoked = 1 WHERE id = ?1", id)?;
+        self.use_drop(&row, true)?;
         Ok(true)
     }
 
-    /// Removes all drop ids of a mailbox.
+    /// Removes all drop ids of a mailbox in which nothing waits.
     pub(super) fn remove_drops(&self, mailbox: i64) -> Result<(), StoreError> {
         let sets: Vec<(i64, MailboxId, DropSet)> = self
             .prepare(
@@ -185,6 +191,6 @@ impl Work<'_> {
         for (id, key, set) in sets {
             self.unregister(id, set.ids(&key).map(|(_, drop)| tag(&drop)))?;
         }
-        self.run("DELETE FROM drops WHERE mailbox = ?1", mailbox)
+        self.run("DELETE FROM contents WHERE mailbox = ?1", mailbox)
     }
 }

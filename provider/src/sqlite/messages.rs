@@ -13,11 +13,19 @@ use crate::store::{EntryId, StoreOutcome, StoredEntry};
 
 /// An entry as removing it needs it.
 struct Gone {
-    id: i64,
     mailbox: i64,
     drop: i64,
+    message: MessageId,
+    entry: i64,
+    /// Its blob's.
+    id: i64,
     waited: bool,
 }
+
+/// Names, and whether what they name waits: to be read by [`gone`].
+const GONE: &str = "SELECT messages.mailbox, messages.drop_id, message, entry, id, contents.number IS NOT NULL, \
+    messages.expires_us \
+    FROM messages LEFT JOIN contents ON contents.mailbox = messages.mailbox AND contents.number = entry";
 
 impl Work<'_> {
     pub(super) fn put(
@@ -29,10 +37,13 @@ impl Work<'_> {
     ) -> Result<StoreOutcome, StoreError> {
         let mut row = self.drop_row(drop)?.filter(|row| !row.revoked);
         if let Some(row) = &mut row
-            && let Some(id) = row.id
-            && let Some((gone, entry, until)) = self.find(id, message)?
+            && row.is_used
+            && let Some((gone, until)) = self.find(row.id, message)?
         {
             if until > self.now() {
+                let entry = gone
+                    .waited
+                    .then(|| EntryId::new(gone.entry.cast_unsigned()));
                 return Ok(StoreOutcome::Stored {
                     mailbox: row.key,
                     entry,
@@ -53,30 +64,20 @@ impl Work<'_> {
         let Some(row) = row.filter(fits).filter(|_| expires > self.now()) else {
             return Ok(StoreOutcome::Refused);
         };
-        let drop = self.use_drop(&row)?;
-        let entry = self.insert(row.mailbox, drop, message, blob, expires)?;
+        let entry = self.insert(&row, message, blob, expires)?;
         Ok(StoreOutcome::Stored {
             mailbox: row.key,
             entry: Some(entry),
         })
     }
 
-    /// The entry of this name, its number if it waits, and when it expires.
-    fn find(
-        &self,
-        drop: i64,
-        message: &MessageId,
-    ) -> Result<Option<(Gone, Option<EntryId>, i64)>, StoreError> {
-        self.prepare(
-            "SELECT id, mailbox, drop_id, 1, entry, expires_us FROM entries \
-                 WHERE drop_id = ?1 AND message = ?2 \
-                 UNION ALL SELECT id, mailbox, drop_id, 0, NULL, expires_us FROM remembered \
-                 WHERE drop_id = ?1 AND message = ?2",
-        )?
+    /// The entry of this name, and when it expires.
+    fn find(&self, drop: i64, message: &MessageId) -> Result<Option<(Gone, i64)>, StoreError> {
+        self.prepare(&format!(
+            "{GONE} WHERE messages.drop_id = ?1 AND message = ?2"
+        ))?
         .query_row(params![drop, message.as_bytes()], |row| {
-            let entry = row.get::<_, Option<i64>>(4)?;
-            let entry = entry.map(|entry| EntryId::new(entry.cast_unsigned()));
-            Ok((gone(row)?, entry, row.get(5)?))
+            Ok((gone(row)?, row.get(6)?))
         })
         .optional()
         .map_err(failure)
@@ -84,8 +85,7 @@ impl Work<'_> {
 
     fn insert(
         &mut self,
-        mailbox: i64,
-        drop: i64,
+        row: &DropRow,
         message: &MessageId,
         blob: &Blob,
         expires: i64,
@@ -95,20 +95,30 @@ impl Work<'_> {
                 "UPDATE mailboxes SET next_entry = next_entry + 1, waiting = waiting + 1, \
                  used_us = max(used_us, ?2) WHERE id = ?1 RETURNING next_entry - 1",
             )?
-            .query_row(params![mailbox, self.now()], |row| row.get(0))
+            .query_row(params![row.mailbox, self.now()], |row| row.get(0))
             .map_err(failure)?;
-        self.run("UPDATE drops SET waiting = waiting + 1 WHERE id = ?1", drop)?;
+        self.use_drop(row, false)?;
+        self.prepare("INSERT INTO blobs (message, blob) VALUES (?1, ?2)")?
+            .execute(params![message.as_bytes(), blob.as_bytes().as_slice()])
+            .map_err(failure)?;
+        let id = self.last_id();
         self.prepare(
-            "INSERT INTO entries (mailbox, entry, drop_id, message, expires_us, blob) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO contents (mailbox, number, drop_id, blob_id, expires_us) \
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute([row.mailbox, entry, row.id, id, expires])
+        .map_err(failure)?;
+        self.prepare(
+            "INSERT INTO messages (drop_id, message, mailbox, entry, expires_us, id) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
-            mailbox,
-            entry,
-            drop,
+            row.id,
             message.as_bytes(),
+            row.mailbox,
+            entry,
             expires,
-            blob.as_bytes().as_slice()
+            id
         ])
         .map_err(failure)?;
         self.usage_mut().entries += 1;
@@ -119,47 +129,44 @@ impl Work<'_> {
         let Ok(number) = i64::try_from(entry.number()) else {
             return Ok(());
         };
-        let moved: Option<(i64, i64)> = self
+        let acknowledged: Option<(i64, i64)> = self
             .prepare(
-                "INSERT INTO remembered (id, mailbox, drop_id, message, expires_us) \
-                 SELECT id, mailbox, drop_id, message, expires_us FROM entries \
-                 WHERE mailbox = ?1 AND entry = ?2 RETURNING id, drop_id",
+                "DELETE FROM contents WHERE mailbox = ?1 AND number = ?2 AND number > 0 \
+                 RETURNING drop_id, blob_id",
             )?
             .query_row([mailbox, number], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
             .map_err(failure)?;
-        let Some((id, drop)) = moved else {
+        let Some((drop, blob)) = acknowledged else {
             return Ok(());
         };
-        self.run("DELETE FROM entries WHERE id = ?1", id)?;
-        for (table, id) in [("mailboxes", mailbox), ("drops", drop)] {
-            let moved = format!(
-                "UPDATE {table} SET waiting = waiting - 1, remembered = remembered + 1, \
-                 freed = iif(freed_step = ?2, freed, 0) + 1, freed_step = ?2 WHERE id = ?1"
-            );
-            self.prepare(&moved)?
-                .execute([id, self.step()])
-                .map_err(failure)?;
-        }
+        self.run("DELETE FROM blobs WHERE id = ?1", blob)?;
+        let counted = "SET waiting = waiting - 1, remembered = remembered + 1, \
+            freed = iif(freed_step = ?2, freed, 0) + 1, freed_step = ?2";
+        self.prepare(&format!("UPDATE mailboxes {counted} WHERE id = ?1"))?
+            .execute([mailbox, self.step()])
+            .map_err(failure)?;
+        let remembered: i64 = self
+            .prepare(&format!(
+                "UPDATE contents {counted} WHERE mailbox = ?1 AND number = -?3 RETURNING remembered"
+            ))?
+            .query_row([mailbox, self.step(), drop], |row| row.get(0))
+            .map_err(failure)?;
         self.free_later();
         self.usage_mut().entries = self.usage().entries.saturating_sub(1);
         self.usage_mut().remembered += 1;
-        self.forget_oldest(drop)
+        match remembered.cast_unsigned() > self.limits().remembered_per_drop {
+            true => self.forget_oldest(drop),
+            false => Ok(()),
+        }
     }
 
+    /// Numbers grow, so the lowest is the oldest; what waits is passed over.
     fn forget_oldest(&mut self, drop: i64) -> Result<(), StoreError> {
-        let remembered: i64 = self
-            .prepare("SELECT remembered FROM drops WHERE id = ?1")?
-            .query_row([drop], |row| row.get(0))
-            .map_err(failure)?;
-        if remembered.cast_unsigned() <= self.limits().remembered_per_drop {
-            return Ok(());
-        }
         let oldest = self
-            .prepare(
-                "SELECT id, mailbox, drop_id, 0 FROM remembered \
-                 WHERE drop_id = ?1 ORDER BY id LIMIT 1",
-            )?
+            .prepare(&format!(
+                "{GONE} WHERE messages.drop_id = ?1 AND contents.number IS NULL ORDER BY entry LIMIT 1"
+            ))?
             .query_row([drop], gone)
             .optional()
             .map_err(failure)?;
@@ -170,16 +177,32 @@ impl Work<'_> {
     }
 
     fn remove(&mut self, gone: &Gone) -> Result<(), StoreError> {
-        let (table, column, total) = if gone.waited {
-            ("entries", "waiting", &mut self.usage_mut().entries)
-        } else {
-            ("remembered", "remembered", &mut self.usage_mut().remembered)
+        self.prepare("DELETE FROM messages WHERE drop_id = ?1 AND message = ?2")?
+            .execute(params![gone.drop, gone.message.as_bytes()])
+            .map_err(failure)?;
+        let usage = self.usage_mut();
+        let (column, total) = match gone.waited {
+            true => ("waiting", &mut usage.entries),
+            false => ("remembered", &mut usage.remembered),
         };
         *total = total.saturating_sub(1);
-        self.run(&format!("DELETE FROM {table} WHERE id = ?1"), gone.id)?;
-        let less = format!("SET {column} = {column} - 1 WHERE id = ?1");
-        self.run(&format!("UPDATE mailboxes {less}"), gone.mailbox)?;
-        self.run(&format!("UPDATE drops {less}"), gone.drop)
+        if gone.waited {
+            self.run("DELETE FROM blobs WHERE id = ?1", gone.id)?;
+            self.prepare("DELETE FROM contents WHERE mailbox = ?1 AND number = ?2")?
+                .execute([gone.mailbox, gone.entry])
+                .map_err(failure)?;
+        }
+        let less = format!("SET {column} = {column} - 1");
+        self.run(
+            &format!("UPDATE mailboxes {less} WHERE id = ?1"),
+            gone.mailbox,
+        )?;
+        self.prepare(&format!(
+            "UPDATE contents {less} WHERE mailbox = ?1 AND number = -?2"
+        ))?
+        .execute([gone.mailbox, gone.drop])
+        .map_err(failure)?;
+        Ok(())
     }
 
     pub(super) fn waiting(&self, mailbox: &MailboxId) -> Result<StoreOutcome, StoreError> {
@@ -188,12 +211,10 @@ impl Work<'_> {
         };
         let mut drops: Vec<(DropId, EntryId)> = self
             .prepare(
-                "SELECT sets.secret, sets.size, drops.number, max(entries.entry) FROM drops \
-                 JOIN sets ON sets.id = drops.set_id \
-                 JOIN entries ON entries.drop_id = drops.id \
-                 WHERE drops.mailbox = ?1 AND drops.waiting > 0 \
-                 AND entries.expires_us > ?2 \
-                 GROUP BY drops.id",
+                "SELECT sets.secret, sets.size, drop_id & 255, max(contents.number) FROM contents \
+                 CROSS JOIN sets ON sets.id = drop_id >> 8 \
+                 WHERE contents.mailbox = ?1 AND contents.number > 0 AND expires_us > ?2 \
+                 GROUP BY drop_id",
             )?
             .query_map([id, self.now()], |row| {
                 let drop = set_of(row, 0, 1)?.id(mailbox, number(row, 2)?);
@@ -214,16 +235,21 @@ impl Work<'_> {
         limit: u32,
     ) -> Result<StoreOutcome, StoreError> {
         let own = self.drop_row(drop)?.filter(|row| row.key == *mailbox);
-        let Some(id) = own.and_then(|row| row.id) else {
+        let Some(row) = own.filter(|row| row.is_used) else {
             return Ok(StoreOutcome::Entries(Vec::new()));
         };
         let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
         let entries = self
             .prepare(
-                "SELECT entry, message, blob FROM entries WHERE drop_id = ?1 AND entry > ?2 \
-                 AND expires_us > ?3 ORDER BY entry LIMIT ?4",
+                // A mailbox has so few that wait that an index by drop id would cost more than passing over others'.
+                "SELECT number, message, blob FROM contents CROSS JOIN blobs ON blobs.id = blob_id \
+                 WHERE mailbox = ?1 AND number > ?2 AND drop_id = ?3 AND expires_us > ?4 \
+                 ORDER BY number LIMIT ?5",
             )?
-            .query_map(params![id, after, self.now(), limit], listed)
+            .query_map(
+                params![row.mailbox, after, row.id, self.now(), limit],
+                listed,
+            )
             .and_then(Iterator::collect)
             .map_err(failure)?;
         Ok(StoreOutcome::Entries(entries))
@@ -232,12 +258,9 @@ impl Work<'_> {
     pub(super) fn expire(&mut self) -> Result<StoreOutcome, StoreError> {
         let batch = u64::from(self.limits().expire_batch);
         let expired: Vec<Gone> = self
-            .prepare(
-                "SELECT id, mailbox, drop_id, 1, expires_us FROM entries WHERE expires_us <= ?1 \
-                 UNION ALL \
-                 SELECT id, mailbox, drop_id, 0, expires_us FROM remembered \
-                 WHERE expires_us <= ?1 ORDER BY expires_us, id LIMIT ?2",
-            )?
+            .prepare(&format!(
+                "{GONE} WHERE messages.expires_us <= ?1 ORDER BY messages.expires_us, id LIMIT ?2"
+            ))?
             .query_map(params![self.now(), self.limits().expire_batch], gone)
             .and_then(Iterator::collect)
             .map_err(failure)?;
@@ -255,10 +278,12 @@ impl Work<'_> {
 
 fn gone(row: &Row<'_>) -> rusqlite::Result<Gone> {
     Ok(Gone {
-        id: row.get(0)?,
-        mailbox: row.get(1)?,
-        drop: row.get(2)?,
-        waited: row.get(3)?,
+        mailbox: row.get(0)?,
+        drop: row.get(1)?,
+        message: MessageId::new(row.get(2)?),
+        entry: row.get(3)?,
+        id: row.get(4)?,
+        waited: row.get(5)?,
     })
 }
 

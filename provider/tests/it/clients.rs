@@ -64,8 +64,8 @@ fn ticks_do_not_depend_on_what_waits() {
     };
     let (idle, busy) = (run(1, false), run(2, true));
     assert!(idle.len() > 2000 && busy.len() > 2000);
-    assert!(is_exponential(&idle, 1.0 / 8.0));
-    assert!(is_exponential(&busy, 1.0 / 8.0));
+    assert!(is_exponential(&idle, 1.0 / 9.0));
+    assert!(is_exponential(&busy, 1.0 / 9.0));
     assert!(are_alike(&idle, &busy));
 }
 

@@ -1,16 +1,15 @@
 //! Crashes: what was answered is there afterwards, wherever the process died.
 
+mod life;
+mod victim;
+
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use shoal_provider::{Store, StoreLimits, StoreOp, StoreOutcome};
+use shoal_provider::{Store, StoreEngine, StoreLimits, StoreOp};
 
-use crate::operations::{T0, attend, mailbox, numbers, one, put, register, sqlite_store};
-
-/// Tells this test binary that it is the process that gets killed, and names the database.
-const VICTIM: &str = "SHOAL_PROVIDER_CRASH_VICTIM";
+use self::life::Suite;
+use crate::operations::{T0, attend, numbers, one, put, register, sqlite_store};
 
 /// The operations of one round: a deposit, and from time to time an acknowledgement.
 fn group(round: u8) -> Vec<StoreOp> {
@@ -93,76 +92,31 @@ fn a_torn_log_loses_only_what_was_not_answered() {
     }
 }
 
-/// Not a test by itself: the process that the next test kills. It says each round that was
-/// answered, and goes on until it dies.
-#[test]
-fn victim() {
-    let Some(path) = std::env::var_os(VICTIM) else {
-        return;
-    };
-    let mut store = sqlite_store(Path::new(&path), StoreLimits::default());
-    one(&mut store, T0, attend(1, 1, &[], &[register(1)]));
-    for round in 1..=100 {
-        for result in store.apply(T0, group(round)) {
-            result.unwrap();
+/// Kills the process that holds a store of each engine so many times, and says what was done in all.
+fn killed(seed: u64, kills: u32) -> String {
+    let mut said = String::new();
+    for engine in StoreEngine::ALL {
+        let directory = tempfile::tempdir().unwrap();
+        let mut suite = Suite::new(engine.within(directory.path(), "store"), seed);
+        for _ in 0..kills {
+            suite.kill_once();
         }
-        println!("answered {round}");
+        said += &format!("{}: seed {seed}: {}\n", engine.as_str(), suite.counts());
     }
-    loop {
-        std::thread::park();
-    }
+    said
 }
 
 #[test]
 fn a_killed_process_leaves_all_that_it_answered() {
-    for rounds in [1, 2, 13, 60] {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("store.db");
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "crash::victim",
-                "--exact",
-                "--nocapture",
-                "--test-threads=1",
-            ])
-            .env(VICTIM, &path)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let last = format!("answered {rounds}");
-        let seen = lines.any(|line| line.is_ok_and(|line| line.ends_with(&last)));
-        // SIGKILL: no destructor runs.
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(seen, "the child answered {rounds} rounds");
-        let mut store = sqlite_store(&path, StoreLimits::default());
-        let waiting = one(
-            &mut store,
-            T0,
-            StoreOp::Waiting {
-                mailbox: mailbox(1),
-            },
-        );
-        let StoreOutcome::Waiting(waiting) = waiting else {
-            panic!("waiting")
-        };
-        let newest = u8::try_from(waiting[0].1.number()).unwrap();
-        assert!(newest >= rounds, "{newest} of {rounds}");
-        let found = listed_all(&mut store);
-        // It may have done more than we read, but nothing half.
-        assert_eq!(found, expected(newest));
-    }
+    println!("{}", killed(1, 12));
 }
 
-fn listed_all(store: &mut dyn Store) -> Vec<u64> {
-    let mut all: Vec<u64> = Vec::new();
-    loop {
-        let page = numbers(store, T0, 1, 1, all.last().copied().unwrap_or(0));
-        if page.is_empty() {
-            return all;
-        }
-        all.extend(page);
-    }
+/// `just crash`. `SHOAL_CRASH_SEED` and `SHOAL_CRASH_KILLS` choose another run.
+#[test]
+#[ignore = "minutes: `just crash`"]
+fn two_hundred_kills_lose_nothing() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
+    let seed = number("SHOAL_CRASH_SEED").unwrap_or(20_261_129);
+    let kills = number("SHOAL_CRASH_KILLS").unwrap_or(200);
+    println!("{}", killed(seed, u32::try_from(kills).unwrap()));
 }

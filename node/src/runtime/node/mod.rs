@@ -50,8 +50,6 @@ use crate::upnp::{Forwarding, Told};
 const INPUTS: usize = 4096;
 /// How long connections may take to close in good order; networking's own deadline comes first.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
-/// The mailboxes' file.
-const STORE_FILE: &str = "mailboxes.db";
 
 /// Runs a node until a signal or the end of standard input asks it to stop. Then admission closes,
 /// what is in the pool leaves at its moment, and everything is synced.
@@ -163,7 +161,7 @@ impl Starting {
             "unwrapping; the replay filters take at most so much"
         );
         let (disk, replay, loaded) = self.open_files(dir, &done_in)?;
-        let store = self.open_store(dir, &done_in)?;
+        let store = self.open_store(&done_in)?;
         let jobs = JobThreads::spawn(&done_in).map_err(Failure::failed)?;
         let successor = SuccessorFile::new(dir, &self.params, done_in);
         successor.look();
@@ -318,17 +316,13 @@ impl Starting {
         Ok((disk, replay, loaded))
     }
 
-    fn open_store(
-        &self,
-        dir: &StateDir,
-        done: &mpsc::Sender<NodeInput>,
-    ) -> Result<Option<StoreThread>, Failure> {
+    fn open_store(&self, done: &mpsc::Sender<NodeInput>) -> Result<Option<StoreThread>, Failure> {
         if self.config.role != Role::Provider {
             return Ok(None);
         }
         let options = SqliteOptions {
             reserve: self.config.store_reserve,
-            ..SqliteOptions::new(dir.file(STORE_FILE), self.config.store.clone())
+            ..SqliteOptions::new(self.config.mailboxes(), self.config.store.clone())
         };
         let store = SqliteStore::open(options).map_err(Failure::failed)?;
         StoreThread::spawn(Box::new(store), self.clock, done.clone())

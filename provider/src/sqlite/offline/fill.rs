@@ -1,0 +1,296 @@
+//! Rows into tables that are empty, in one transaction.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use shoal_packet::command::DropSet;
+use shoal_proto::{DropId, MailboxId};
+
+use super::super::database::{failure, micros};
+use super::super::drops::{key, named, set_of, tag};
+use super::{number, verify};
+use crate::offline::copy::CopyError;
+use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
+
+/// What rows do not say: how many entries there are. For these mailboxes.
+const COUNTS: [&str; 2] = [
+    "UPDATE contents SET waiting = \
+     (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND EXISTS (SELECT 1 \
+     FROM contents AS waits WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry)), \
+     remembered = \
+     (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND NOT EXISTS (SELECT 1 \
+     FROM contents AS waits WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry)) \
+     WHERE mailbox >= ?1 AND mailbox < ?2 AND number < 0",
+    "UPDATE mailboxes SET \
+     sets = (SELECT count(*) FROM sets WHERE mailbox = mailboxes.id), \
+     waiting = (SELECT count(*) FROM contents WHERE mailbox = mailboxes.id AND number > 0), \
+     remembered = (SELECT coalesce(sum(remembered), 0) FROM contents WHERE mailbox = mailboxes.id) \
+     WHERE id >= ?1 AND id < ?2",
+];
+/// Mailboxes that are counted in one statement, for which SQLite remembers all pages that it changes.
+const COUNT_MAILBOXES: i64 = 20_000;
+/// Names that are sorted at once: 128 MiB of them. They go to random places of a large table, so in another order
+/// each would write a page of its own.
+const SORTED_NAMES: u64 = 8 << 20;
+
+pub(super) fn all(
+    connection: &mut Connection,
+    next: &mut dyn FnMut() -> Result<Option<Record>, CopyError>,
+) -> Result<(), CopyError> {
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failure)?;
+    let held = "SELECT (SELECT count(*) FROM mailboxes) + (SELECT count(*) FROM sets)
+        + (SELECT count(*) FROM names) + (SELECT count(*) FROM contents)
+        + (SELECT count(*) FROM messages) + (SELECT count(*) FROM blobs)";
+    if number(&transaction, held)? > 0 {
+        return Err(CopyError::NotEmpty);
+    }
+    let (mut row, mut named) = (0, false);
+    while let Some(record) = next()? {
+        row += 1;
+        if !named && matches!(record, Record::Drop(_) | Record::Entry(_)) {
+            insert_names(&transaction)?;
+            named = true;
+        }
+        match &record {
+            Record::Mailbox(mailbox) => insert_mailbox(&transaction, row, mailbox)?,
+            Record::Set(set) => insert_set(&transaction, row, set)?,
+            Record::Drop(drop) => insert_drop(&transaction, row, drop)?,
+            Record::Entry(entry) => insert_entry(&transaction, row, entry)?,
+        }
+    }
+    if !named {
+        insert_names(&transaction)?;
+    }
+    for sql in COUNTS {
+        let mut first = 1;
+        while first <= row {
+            let end = first.saturating_add(COUNT_MAILBOXES);
+            transaction
+                .prepare_cached(sql)
+                .and_then(|mut counts| counts.execute([first, end]))
+                .map_err(failure)?;
+            first = end;
+        }
+    }
+    // Ids go on after these: what comes at one time expires in their order.
+    transaction
+        .execute("DELETE FROM sqlite_sequence WHERE name = 'blobs'", [])
+        .and_then(|_| {
+            let next = "INSERT INTO sqlite_sequence (name, seq) VALUES ('blobs', ?1)";
+            transaction.execute(next, [row])
+        })
+        .map_err(failure)?;
+    if let Some(fault) = verify::rows(&transaction)?.into_iter().next() {
+        return Err(CopyError::Contradiction(fault.to_string()));
+    }
+    Ok(transaction.commit().map_err(failure)?)
+}
+
+/// A row of a copy that the tables do not take.
+fn refused(row: i64) -> impl Fn(rusqlite::Error) -> CopyError {
+    move |error| match error {
+        rusqlite::Error::SqliteFailure(code, _)
+            if code.code == rusqlite::ErrorCode::ConstraintViolation =>
+        {
+            CopyError::Contradiction(format!("row {row} is there twice"))
+        }
+        other => CopyError::Store(failure(other)),
+    }
+}
+
+fn insert_mailbox(
+    transaction: &Transaction<'_>,
+    row: i64,
+    mailbox: &MailboxRecord,
+) -> Result<(), CopyError> {
+    let attended = mailbox.attended;
+    let (step, freed) = mailbox.freed.parts();
+    let number = |field: fn(&crate::window::Attended) -> u64| {
+        attended.as_ref().map(field).map(u64::cast_signed)
+    };
+    transaction
+        .prepare_cached(
+            "INSERT INTO mailboxes (id, key, generation, window_highest, window_bits, window_refused, \
+             stream, used_us, next_entry, freed_step, freed) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )
+        .map_err(failure)?
+        .execute(params![
+            row,
+            mailbox.key.as_bytes(),
+            number(|it| it.generation),
+            number(|it| it.window.highest()).unwrap_or(0),
+            number(|it| it.window.bits()).unwrap_or(0),
+            number(|it| it.window.refused()).unwrap_or(0),
+            number(|it| it.stream).unwrap_or(0),
+            micros(mailbox.used),
+            mailbox.next_entry.number().cast_signed(),
+            step.cast_signed(),
+            freed.cast_signed(),
+        ])
+        .map_err(refused(row))?;
+    Ok(())
+}
+
+fn insert_set(transaction: &Transaction<'_>, row: i64, set: &SetRecord) -> Result<(), CopyError> {
+    let mailbox = mailbox_id(transaction, row, &set.mailbox)?;
+    transaction
+        .prepare_cached("INSERT INTO sets (id, mailbox, secret, size) VALUES (?1, ?2, ?3, ?4)")
+        .map_err(failure)?
+        .execute(params![
+            row,
+            mailbox,
+            set.set.secret(),
+            set.set.size().count()
+        ])
+        .map_err(refused(row))?;
+    Ok(())
+}
+
+/// The names of all sets, in the order of their table.
+fn insert_names(transaction: &Transaction<'_>) -> Result<(), CopyError> {
+    let all = number(transaction, "SELECT coalesce(sum(size), 0) FROM sets")?;
+    let passes = all.cast_unsigned().div_ceil(SORTED_NAMES).max(1);
+    let width = u64::MAX / passes;
+    for pass in 0..passes {
+        let first = width * pass;
+        let last = match pass + 1 == passes {
+            true => u64::MAX,
+            false => first + (width - 1),
+        };
+        // Signed tags are in this order when their highest bit is turned.
+        let turned = |tag: i64| tag.cast_unsigned() ^ (1 << 63);
+        let mut names: Vec<(i64, i64)> = Vec::new();
+        each_set(transaction, |id, mailbox, set| {
+            for (number, drop) in set.ids(&mailbox) {
+                let tag = tag(&drop);
+                if (first..=last).contains(&turned(tag)) {
+                    names.push((tag, (id << 8) | i64::from(number)));
+                }
+            }
+        })
+        .map_err(failure)?;
+        names.sort_unstable();
+        let mut insert = transaction
+            .prepare_cached("INSERT INTO names (tag, set_id, number) VALUES (?1, ?2, ?3)")
+            .map_err(failure)?;
+        for (tag, place) in names {
+            let set = place >> 8;
+            insert
+                .execute([tag, set, place & 0xff])
+                .map_err(refused(set))?;
+        }
+    }
+    Ok(())
+}
+
+fn each_set(
+    transaction: &Transaction<'_>,
+    mut each: impl FnMut(i64, MailboxId, DropSet),
+) -> rusqlite::Result<()> {
+    let mut sets = transaction.prepare_cached(
+        "SELECT sets.id, mailboxes.key, secret, size FROM sets \
+         CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox",
+    )?;
+    let mut rows = sets.query([])?;
+    while let Some(row) = rows.next()? {
+        each(row.get(0)?, key(row, 1)?, set_of(row, 2, 3)?);
+    }
+    Ok(())
+}
+
+/// The number of a drop id of a mailbox in the tables.
+fn name(
+    transaction: &Transaction<'_>,
+    row: i64,
+    mailbox: &MailboxId,
+    drop: &DropId,
+) -> Result<i64, CopyError> {
+    let found = transaction
+        .prepare_cached(
+            "SELECT mailboxes.key, secret, size, number, set_id FROM names \
+             JOIN sets ON sets.id = set_id JOIN mailboxes ON mailboxes.id = sets.mailbox WHERE tag = ?1",
+        )
+        .and_then(|mut one| {
+            one.query_row([tag(drop)], |row| {
+                let own = key(row, 0)? == *mailbox && named(row)? == *drop;
+                Ok(own.then_some((row.get::<_, i64>(4)? << 8) | row.get::<_, i64>(3)?))
+            })
+            .optional()
+        })
+        .map_err(failure)?;
+    found
+        .flatten()
+        .ok_or_else(|| CopyError::Contradiction(format!("row {row} is of no set of its mailbox")))
+}
+
+fn insert_drop(
+    transaction: &Transaction<'_>,
+    row: i64,
+    drop: &DropRecord,
+) -> Result<(), CopyError> {
+    let (step, freed) = drop.freed.parts();
+    let mailbox = mailbox_id(transaction, row, &drop.mailbox)?;
+    let id = name(transaction, row, &drop.mailbox, &drop.key)?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO contents (mailbox, number, revoked, waiting, remembered, freed_step, freed) \
+             VALUES (?1, -?2, ?3, 0, 0, ?4, ?5)",
+        )
+        .map_err(failure)?
+        .execute(params![
+            mailbox,
+            id,
+            drop.revoked,
+            step.cast_signed(),
+            freed.cast_signed(),
+        ])
+        .map_err(refused(row))?;
+    Ok(())
+}
+
+fn insert_entry(
+    transaction: &Transaction<'_>,
+    row: i64,
+    entry: &EntryRecord,
+) -> Result<(), CopyError> {
+    let mailbox = mailbox_id(transaction, row, &entry.mailbox)?;
+    let drop = name(transaction, row, &entry.mailbox, &entry.drop)?;
+    let number = entry.entry.number().cast_signed();
+    let expires = micros(entry.expires);
+    if let Some(blob) = &entry.blob {
+        transaction
+            .prepare_cached("INSERT INTO blobs (id, message, blob) VALUES (?1, ?2, ?3)")
+            .and_then(|mut insert| {
+                let blob = blob.as_bytes().as_slice();
+                insert.execute(params![row, entry.message.as_bytes(), blob])
+            })
+            .map_err(refused(row))?;
+        transaction
+            .prepare_cached(
+                "INSERT INTO contents (mailbox, number, drop_id, blob_id, expires_us) \
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )
+            .and_then(|mut insert| insert.execute([mailbox, number, drop, row, expires]))
+            .map_err(refused(row))?;
+    }
+    transaction
+        .prepare_cached(
+            "INSERT INTO messages (drop_id, message, mailbox, entry, expires_us, id) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )
+        .and_then(|mut insert| {
+            let message = entry.message.as_bytes();
+            insert.execute(params![drop, message, mailbox, number, expires, row])
+        })
+        .map_err(refused(row))?;
+    Ok(())
+}
+
+fn mailbox_id(transaction: &Transaction<'_>, row: i64, key: &MailboxId) -> Result<i64, CopyError> {
+    let found: Option<i64> = transaction
+        .prepare_cached("SELECT id FROM mailboxes WHERE key = ?1")
+        .and_then(|mut one| one.query_row([key.as_bytes()], |row| row.get(0)).optional())
+        .map_err(failure)?;
+    found.ok_or_else(|| CopyError::Contradiction(format!("row {row} is of no mailbox")))
+}

@@ -1,0 +1,135 @@
+//! All rows of the tables, in an order that a copy's rows have.
+
+use rusqlite::{Connection, Error, Row, types::FromSqlError};
+use shoal_packet::command::Blob;
+use shoal_proto::MessageId;
+
+use super::super::database::{failure, wrong_length};
+use super::super::drops::{key, named, set_of};
+use super::time;
+use crate::Window;
+use crate::offline::copy::CopyError;
+use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
+use crate::store::{EntryId, Freed};
+use crate::window::Attended;
+
+const MAILBOXES: &str = "
+    SELECT key, generation, window_highest, window_bits, window_refused, stream, used_us, next_entry,
+           freed_step, freed
+    FROM mailboxes ORDER BY id";
+const SETS: &str = "
+    SELECT mailboxes.key, secret, size
+    FROM sets JOIN mailboxes ON mailboxes.id = sets.mailbox ORDER BY sets.id";
+const DROPS: &str = "
+    SELECT mailboxes.key, secret, size, -number & 255, revoked, contents.freed_step, contents.freed
+    FROM contents CROSS JOIN sets ON sets.id = -number >> 8 CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
+    WHERE number < 0 ORDER BY contents.mailbox, number";
+const ENTRIES: &str = "
+    SELECT mailboxes.key, secret, size, messages.drop_id & 255, messages.message, messages.expires_us, entry,
+           contents.number IS NOT NULL, blob
+    FROM messages CROSS JOIN sets ON sets.id = messages.drop_id >> 8
+    CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
+    LEFT JOIN contents ON contents.mailbox = messages.mailbox AND number = entry
+    LEFT JOIN blobs ON blobs.id = messages.id
+    ORDER BY messages.expires_us, messages.id";
+
+pub(super) fn all(
+    connection: &Connection,
+    each: &mut dyn FnMut(&Record) -> Result<(), CopyError>,
+) -> Result<(), CopyError> {
+    // The database is this process's alone, so all see the same.
+    for (sql, record) in [
+        (
+            MAILBOXES,
+            mailbox as fn(&Row<'_>) -> rusqlite::Result<Record>,
+        ),
+        (SETS, set),
+        (DROPS, drop_id),
+        (ENTRIES, entry),
+    ] {
+        let mut statement = connection.prepare(sql).map_err(failure)?;
+        let mut rows = statement.query([]).map_err(failure)?;
+        while let Some(row) = rows.next().map_err(failure)? {
+            each(&record(row).map_err(failure)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn mailbox(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let number = |column| row.get(column).map(i64::cast_unsigned);
+    let generation: Option<i64> = row.get(1)?;
+    let window = Window::from_parts(number(2)?, number(3)?, number(4)?);
+    let stream = number(5)?;
+    Ok(Record::Mailbox(MailboxRecord {
+        key: key(row, 0)?,
+        attended: generation.map(|generation| Attended {
+            generation: generation.cast_unsigned(),
+            window,
+            stream,
+        }),
+        used: time(row, 6)?,
+        next_entry: EntryId::new(number(7)?),
+        freed: Freed::from_parts(number(8)?, number(9)?),
+    }))
+}
+
+fn set(row: &Row<'_>) -> rusqlite::Result<Record> {
+    Ok(Record::Set(SetRecord {
+        mailbox: key(row, 0)?,
+        set: set_of(row, 1, 2)?,
+    }))
+}
+
+fn drop_id(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let number = |column| row.get(column).map(i64::cast_unsigned);
+    Ok(Record::Drop(DropRecord {
+        mailbox: key(row, 0)?,
+        key: named(row)?,
+        revoked: row.get(4)?,
+        freed: Freed::from_parts(number(5)?, number(6)?),
+    }))
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let blob = match row.get(7)? {
+        false => None,
+        true => {
+            let bytes = row.get_ref(8)?.as_blob().map_err(Error::from)?;
+            let blob =
+                Blob::from_bytes(bytes).map_err(|error| -> FromSqlError { wrong_length(error) })?;
+            Some(Box::new(blob))
+        }
+    };
+    Ok(Record::Entry(EntryRecord {
+        mailbox: key(row, 0)?,
+        drop: named(row)?,
+        message: MessageId::new(row.get(4)?),
+        expires: time(row, 5)?,
+        entry: EntryId::new(row.get::<_, i64>(6)?.cast_unsigned()),
+        blob,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is sorted is held in memory, and a store may be larger than that.
+    #[test]
+    fn nothing_is_sorted() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(super::super::super::database::SCHEMA)
+            .unwrap();
+        for sql in [MAILBOXES, SETS, DROPS, ENTRIES] {
+            let mut plan = connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+                .unwrap();
+            let steps = plan.query_map([], |row| row.get::<_, String>(3)).unwrap();
+            for step in steps.map(Result::unwrap) {
+                assert!(!step.contains("TEMP B-TREE"), "{sql}: {step}");
+            }
+        }
+    }
+}

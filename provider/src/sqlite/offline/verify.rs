@@ -1,0 +1,391 @@
+//! What has to hold in the tables, beside what SQLite checks by itself.
+
+use rusqlite::{Connection, params};
+
+use super::super::database::{SCHEMA, failure};
+use super::super::drops::{named, tag};
+use super::number;
+use crate::offline::report::{Exceeded, Fault, Report, Step};
+use crate::store::Usage;
+use crate::{StoreError, StoreLimits};
+
+/// A statement that gives how many rows are not as they should be, and the lowest of their numbers.
+struct Rule {
+    step: Step,
+    kind: &'static str,
+    what: &'static str,
+    sql: &'static str,
+}
+
+/// Most faults of SQLite's own structure that are told.
+const STRUCTURE_FAULTS: i64 = 20;
+
+const RULES: &[Rule] = &[
+    Rule {
+        step: Step::Mailboxes,
+        kind: "mailbox_columns",
+        what: "a mailbox has a key of another length, a negative count, or a window before its owner's first command",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE length(key) <> 32 OR used_us < 0 OR next_entry < 1 \
+              OR waiting < 0 OR remembered < 0 OR sets < 0 OR freed < 0 \
+              OR (generation IS NULL AND (window_highest <> 0 OR window_bits <> 0 OR window_refused <> 0 \
+              OR stream <> 0))",
+    },
+    Rule {
+        step: Step::Mailboxes,
+        kind: "mailbox_waiting",
+        what: "a mailbox counts other entries than it has",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE waiting <> \
+              (SELECT count(*) FROM contents WHERE contents.mailbox = mailboxes.id AND number > 0)",
+    },
+    Rule {
+        step: Step::Mailboxes,
+        kind: "mailbox_remembered",
+        what: "a mailbox counts other acknowledged entries than its drop ids do",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE remembered <> (SELECT coalesce(sum(contents.remembered), 0) \
+              FROM contents WHERE contents.mailbox = mailboxes.id)",
+    },
+    Rule {
+        step: Step::Mailboxes,
+        kind: "mailbox_sets",
+        what: "a mailbox counts other sets of drop ids than it has",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE sets <> \
+              (SELECT count(*) FROM sets WHERE sets.mailbox = mailboxes.id)",
+    },
+    Rule {
+        step: Step::Sets,
+        kind: "set_columns",
+        what: "a set has a secret of another length, or a size that there is none of",
+        sql: "SELECT count(*), min(id) FROM sets WHERE length(secret) <> 32 OR size NOT IN (64, 256)",
+    },
+    Rule {
+        step: Step::Sets,
+        kind: "set_mailbox",
+        what: "a set is of no mailbox",
+        sql: "SELECT count(*), min(id) FROM sets WHERE NOT EXISTS \
+              (SELECT 1 FROM mailboxes WHERE mailboxes.id = sets.mailbox)",
+    },
+    Rule {
+        step: Step::Drops,
+        kind: "drop_columns",
+        what: "a drop id is revoked neither way, has a negative count, or is no number",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number = 0 OR (number < 0 AND (coalesce(revoked, 2) \
+              NOT IN (0, 1) OR min(coalesce(waiting, -1), coalesce(remembered, -1), coalesce(freed, -1)) < 0 \
+              OR freed_step IS NULL OR drop_id IS NOT NULL OR blob_id IS NOT NULL OR expires_us IS NOT NULL))",
+    },
+    Rule {
+        step: Step::Drops,
+        kind: "drop_set",
+        what: "a drop id is of no set of its mailbox, or has a number beyond it",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number < 0 AND NOT EXISTS (SELECT 1 FROM sets \
+              WHERE sets.id = -number >> 8 AND sets.mailbox = contents.mailbox AND (-number & 255) < sets.size)",
+    },
+    Rule {
+        step: Step::Drops,
+        kind: "drop_waiting",
+        what: "a drop id counts other entries than it has",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number < 0 AND waiting <> \
+              (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND EXISTS (SELECT 1 FROM contents AS waits \
+              WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry))",
+    },
+    Rule {
+        step: Step::Drops,
+        kind: "drop_remembered",
+        what: "a drop id counts other acknowledged entries than it has",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number < 0 AND remembered <> \
+              (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND NOT EXISTS (SELECT 1 FROM contents AS waits \
+              WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry))",
+    },
+    Rule {
+        step: Step::Entries,
+        kind: "entry_columns",
+        what: "an entry has no drop id, no blob or no time, or counts something",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number > 0 AND (drop_id IS NULL OR blob_id IS NULL \
+              OR coalesce(expires_us, -1) < 0 OR coalesce(revoked, waiting, remembered, freed, freed_step) IS NOT NULL)",
+    },
+    Rule {
+        step: Step::Entries,
+        kind: "entry_place",
+        what: "an entry is under no drop id of its mailbox",
+        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number > 0 AND NOT EXISTS (SELECT 1 FROM contents AS drops \
+              WHERE drops.mailbox = contents.mailbox AND drops.number = -contents.drop_id AND drops.number < 0)",
+    },
+    Rule {
+        step: Step::Entries,
+        kind: "entry_name",
+        what: "an entry has no name, or one that says something else",
+        sql: "SELECT count(*), min(contents.mailbox) FROM contents LEFT JOIN blobs ON blobs.id = blob_id \
+              WHERE number > 0 AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.drop_id = contents.drop_id \
+              AND messages.message = blobs.message AND messages.mailbox = contents.mailbox AND messages.entry = number \
+              AND messages.expires_us = contents.expires_us AND messages.id = blob_id)",
+    },
+    Rule {
+        step: Step::Entries,
+        kind: "blob_columns",
+        what: "a blob, or the message id with it, has another length",
+        sql: "SELECT count(*), min(id) FROM blobs WHERE length(message) <> 16 OR length(blob) <> 1572",
+    },
+    Rule {
+        step: Step::Entries,
+        kind: "blob_entry",
+        what: "there are not as many blobs as entries",
+        sql: "SELECT (SELECT count(*) FROM blobs) - (SELECT count(*) FROM contents WHERE number > 0), NULL",
+    },
+    Rule {
+        step: Step::Remembered,
+        kind: "name_columns",
+        what: "the name of an entry has another length, or expires before all time",
+        sql: "SELECT count(*), min(id) FROM messages WHERE length(message) <> 16 OR expires_us < 0 OR id < 1",
+    },
+    Rule {
+        step: Step::Remembered,
+        kind: "name_place",
+        what: "the name of an entry is under no drop id, or under one of another mailbox or entry",
+        sql: "SELECT count(*), min(id) FROM messages WHERE NOT EXISTS (SELECT 1 FROM contents \
+              WHERE contents.mailbox = messages.mailbox AND contents.number = -messages.drop_id AND number < 0) \
+              OR EXISTS (SELECT 1 FROM contents WHERE contents.mailbox = messages.mailbox \
+              AND contents.number = messages.entry AND contents.drop_id <> messages.drop_id)",
+    },
+    Rule {
+        step: Step::Remembered,
+        kind: "name_number",
+        what: "an entry has a number that its mailbox would give again",
+        sql: "SELECT count(*), min(id) FROM messages WHERE entry < 1 OR entry >= \
+              coalesce((SELECT next_entry FROM mailboxes WHERE mailboxes.id = messages.mailbox), 0)",
+    },
+    Rule {
+        step: Step::Remembered,
+        kind: "numbers_again",
+        what: "the database would give the number of a row again",
+        sql: "SELECT max(count, 0), NULL FROM (SELECT coalesce((SELECT max(id) FROM messages), 0) \
+              - coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'blobs'), 0) AS count)",
+    },
+];
+
+/// Everything. What the system does not let be read is an error, and what can't be read for damage a fault.
+pub(super) fn whole(
+    connection: &Connection,
+    limits: &StoreLimits,
+    step: &mut dyn FnMut(Step),
+) -> Result<Report, StoreError> {
+    step(Step::Structure);
+    let mut report = Report::default();
+    keep(&mut report.faults, Step::Structure, structure(connection))?;
+    keep(&mut report.faults, Step::Structure, tables(connection))?;
+    let mut at = Step::Structure;
+    for rule in RULES {
+        if rule.step != at {
+            at = rule.step;
+            step(at);
+        }
+        let found = rule
+            .broken(connection)
+            .map(|fault| fault.into_iter().collect());
+        keep(&mut report.faults, rule.step, found)?;
+    }
+    keep(&mut report.faults, Step::Sets, names(connection))?;
+    let counted = counted(connection).map(|usage| {
+        report.counted = usage;
+        Vec::new()
+    });
+    keep(&mut report.faults, Step::Mailboxes, counted)?;
+    let exceeded = exceeded(connection, limits, &report.counted).map(|exceeded| {
+        report.exceeded = exceeded;
+        Vec::new()
+    });
+    keep(&mut report.faults, Step::Mailboxes, exceeded)?;
+    Ok(report)
+}
+
+/// What has to hold of the rows: the first of a kind stands for all of it. The names of drop ids are left out: whoever
+/// takes rows makes them himself.
+pub(super) fn rows(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
+    let faults = RULES
+        .iter()
+        .filter_map(|rule| rule.broken(connection).transpose());
+    faults.collect()
+}
+
+/// Each name is the one that its set gives for its number. Two names of one number would be the same, so all are there
+/// if they are as many as the sets have.
+fn names(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
+    let mut strange = Fault {
+        step: Step::Sets,
+        kind: "name_strange",
+        what: "a drop id is found under a name that is not its own".to_owned(),
+        rows: 0,
+        first: None,
+    };
+    let mut good = 0;
+    // As many rows as there are drop ids: nothing is sorted, and nothing is held.
+    let mut all = connection
+        .prepare(
+            "SELECT mailboxes.key, secret, size, number, tag FROM names LEFT JOIN sets ON sets.id = set_id \
+             LEFT JOIN mailboxes ON mailboxes.id = sets.mailbox",
+        )
+        .map_err(failure)?;
+    let mut rows = all.query([]).map_err(failure)?;
+    while let Some(row) = rows.next().map_err(failure)? {
+        let found: i64 = row.get(4).map_err(failure)?;
+        // What is of no set, or in no state to tell, has no name either.
+        let within = |number, size| (0..size).contains(&number);
+        let own = || -> rusqlite::Result<bool> {
+            let known = row.get::<_, Option<i64>>(2)?;
+            let number: i64 = row.get(3)?;
+            Ok(known.is_some_and(|size| within(number, size)) && tag(&named(row)?) == found)
+        };
+        match own() {
+            Ok(true) => good += 1,
+            _ => {
+                strange.rows += 1;
+                strange.first = strange.first.or(Some(found));
+            }
+        }
+    }
+    let all = number(connection, "SELECT coalesce(sum(size), 0) FROM sets")?;
+    let missing = Fault {
+        kind: "name_missing",
+        what: "a drop id of a set is not found by its name".to_owned(),
+        rows: all.cast_unsigned().saturating_sub(good),
+        first: None,
+        ..strange.clone()
+    };
+    let faults = [strange, missing].into_iter();
+    Ok(faults.filter(|fault| fault.rows > 0).collect())
+}
+
+/// Keeps what was found; damage that keeps us from looking is a fault itself.
+fn keep(
+    faults: &mut Vec<Fault>,
+    step: Step,
+    found: Result<Vec<Fault>, StoreError>,
+) -> Result<(), StoreError> {
+    match found {
+        Ok(found) => faults.extend(found),
+        Err(StoreError::Corrupt(what) | StoreError::Foreign(what) | StoreError::Bug(what)) => {
+            faults.push(Fault {
+                step,
+                kind: "unreadable",
+                what: format!("it can't be read ({what})"),
+                rows: 0,
+                first: None,
+            })
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+impl Rule {
+    fn broken(&self, connection: &Connection) -> Result<Option<Fault>, StoreError> {
+        let (rows, first): (i64, Option<i64>) = connection
+            .query_row(self.sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(failure)?;
+        Ok((rows != 0).then(|| Fault {
+            step: self.step,
+            kind: self.kind,
+            what: self.what.to_owned(),
+            rows: rows.unsigned_abs(),
+            first,
+        }))
+    }
+}
+
+fn structure(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
+    let mut check = connection
+        .prepare(&format!("PRAGMA integrity_check({STRUCTURE_FAULTS})"))
+        .map_err(failure)?;
+    let told = check
+        .query_map([], |row| row.get::<_, String>(0))
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<String>>>)
+        .map_err(failure)?;
+    let faults = told.into_iter().filter(|what| what != "ok");
+    Ok(faults.map(of_structure).collect())
+}
+
+fn of_structure(what: String) -> Fault {
+    Fault {
+        step: Step::Structure,
+        kind: "structure",
+        what,
+        rows: 0,
+        first: None,
+    }
+}
+
+/// Whether the tables and indexes are those that this release makes.
+fn tables(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
+    let model = Connection::open_in_memory().map_err(failure)?;
+    model.execute_batch(SCHEMA).map_err(failure)?;
+    let all = |connection: &Connection| -> Result<Vec<(String, Option<String>)>, StoreError> {
+        let mut list = connection
+            .prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")
+            .map_err(failure)?;
+        list.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .and_then(Iterator::collect)
+            .map_err(failure)
+    };
+    let (found, expected) = (all(connection)?, all(&model)?);
+    let other = |name: &str| of_structure(format!("{name} is not as this release makes it"));
+    let missing = expected.iter().filter(|one| !found.contains(one));
+    let strange = found
+        .iter()
+        .filter(|(name, _)| !expected.iter().any(|(known, _)| known == name));
+    Ok(missing
+        .chain(strange)
+        .map(|(name, _)| other(name))
+        .collect())
+}
+
+fn counted(connection: &Connection) -> Result<Usage, StoreError> {
+    let count = |of: &str| {
+        let counted = number(connection, &format!("SELECT count(*) FROM {of}"));
+        counted.map(i64::cast_unsigned)
+    };
+    let entries = count("contents WHERE number > 0")?;
+    Ok(Usage {
+        mailboxes: count("mailboxes")?,
+        entries,
+        remembered: count("messages")?.saturating_sub(entries),
+    })
+}
+
+fn exceeded(
+    connection: &Connection,
+    limits: &StoreLimits,
+    counted: &Usage,
+) -> Result<Vec<Exceeded>, StoreError> {
+    let most = |sql: &str| -> Result<u64, StoreError> {
+        let found: Option<i64> = connection
+            .query_row(sql, params![], |row| row.get(0))
+            .map_err(failure)?;
+        Ok(found.unwrap_or(0).max(0).cast_unsigned())
+    };
+    let found = [
+        ("mailboxes", limits.mailboxes, counted.mailboxes),
+        ("bytes", limits.bytes, counted.bytes()),
+        (
+            "entries_per_mailbox",
+            limits.entries_per_mailbox,
+            most("SELECT max(waiting) FROM mailboxes")?,
+        ),
+        (
+            "sets_per_mailbox",
+            limits.sets_per_mailbox,
+            most("SELECT max(sets) FROM mailboxes")?,
+        ),
+        (
+            "entries_per_drop",
+            limits.entries_per_drop,
+            most("SELECT max(waiting) FROM contents")?,
+        ),
+        (
+            "remembered_per_drop",
+            limits.remembered_per_drop,
+            most("SELECT max(remembered) FROM contents")?,
+        ),
+    ];
+    let exceeded = found.into_iter().filter(|(_, most, found)| found > most);
+    Ok(exceeded
+        .map(|(quota, most, found)| Exceeded { quota, most, found })
+        .collect())
+}
