@@ -8,7 +8,8 @@
 //!   each mailbox spends one for each tick, on an entry or on nothing.
 //!
 //! This crate opens no socket, reads no clock, draws no ambient randomness, and reads no message:
-//! what it stores is sealed for somebody else. The one kind of IO is that of [`SqliteStore`].
+//! what it stores is sealed for somebody else. The one kind of IO is that of the stores, [`SqliteStore`]
+//! and, with the feature `postgres`, `PostgresStore`.
 //!
 //! - [`Provider`] is the core: [`ProviderInput`] and the time go in, [`ProviderAction`] and the
 //!   next deadline come out. [`Limits`] bounds all it holds, [`Counters`] tells what it did.
@@ -73,6 +74,8 @@ mod io;
 mod limits;
 mod mailboxes;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod provider;
 mod reason;
 mod replies;
@@ -89,6 +92,8 @@ pub use io::{AttachAnswer, ProviderAction, ProviderInput};
 pub use limits::{ENTRY_BYTES, Limits, REMEMBERED_BYTES, StoreLimits};
 pub use mailboxes::MailboxCounters;
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use provider::Provider;
 pub use reason::{DropReason, Drops};
 pub use replies::ReplyCounters;

@@ -201,6 +201,12 @@ impl Freed {
         Self { step, count }
     }
 
+    /// The step and the count, to be saved.
+    #[cfg(feature = "postgres")]
+    pub(crate) const fn parts(&self) -> (u64, u64) {
+        (self.step, self.count)
+    }
+
     /// One more entry was acknowledged in this step.
     pub(crate) const fn add(&mut self, step: u64) {
         self.count = self.held(step).saturating_add(1);

@@ -17,6 +17,8 @@ mod engines;
 mod files;
 mod mailboxes;
 mod operations;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod quotas;
 mod replies;
 mod statistics;
