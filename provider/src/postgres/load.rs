@@ -37,35 +37,40 @@ const DROPS: &str = "
 WITH wanted AS (
     SELECT drops.id FROM names JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number
     WHERE names.tag = ANY($1::bigint[])
-    UNION SELECT entries.drop_id FROM unnest($2::bytea[], $3::bigint[]) AS acked (key, entry)
-    JOIN mailboxes ON mailboxes.key = acked.key
-    JOIN entries ON entries.mailbox = mailboxes.id AND entries.entry = acked.entry
+    UNION SELECT e.drop_id FROM unnest($2::bytea[], $3::bigint[]) AS acked (key, entry)
+    JOIN mailboxes ON mailboxes.key = acked.key, LATERAL (
+        SELECT drop_id FROM entries WHERE mailbox = mailboxes.id AND entry = acked.entry OFFSET 0
+    ) AS e
 )
 SELECT id, set_id, number, mailbox, revoked, waiting, remembered, freed_step, freed
 FROM wanted JOIN drops USING (id)";
-/// Those that are put, acknowledged ones too, and those that are acknowledged.
+/// Those that are put, acknowledged ones too, and those that are acknowledged. `OFFSET 0` has the planner
+/// look for each by all columns of the index.
 const ENTRIES: &str = "
 SELECT e.id, e.mailbox, e.entry, e.drop_id, e.message, e.expires_us, true
 FROM unnest($1::bytea[], $2::bigint[]) AS acked (key, entry)
-JOIN mailboxes ON mailboxes.key = acked.key
-JOIN entries e ON e.mailbox = mailboxes.id AND e.entry = acked.entry
+JOIN mailboxes ON mailboxes.key = acked.key, LATERAL (
+    SELECT * FROM entries WHERE mailbox = mailboxes.id AND entry = acked.entry OFFSET 0
+) AS e
 UNION ALL
 SELECT e.id, e.mailbox, e.entry, e.drop_id, e.message, e.expires_us, true
 FROM unnest($3::bigint[], $4::bytea[]) AS put (tag, message)
 JOIN names ON names.tag = put.tag
-JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number
-JOIN entries e ON e.drop_id = drops.id AND e.message = put.message
+JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number, LATERAL (
+    SELECT * FROM entries WHERE drop_id = drops.id AND message = put.message OFFSET 0
+) AS e
 UNION ALL
 SELECT r.id, r.mailbox, 0, r.drop_id, r.message, r.expires_us, false
 FROM unnest($3::bigint[], $4::bytea[]) AS put (tag, message)
 JOIN names ON names.tag = put.tag
-JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number
-JOIN remembered r ON r.drop_id = drops.id AND r.message = put.message";
+JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number, LATERAL (
+    SELECT * FROM remembered WHERE drop_id = drops.id AND message = put.message OFFSET 0
+) AS r";
 /// The first of what these drop ids remember.
 const OLDEST: &str = "
 SELECT r.id, r.mailbox, 0::bigint, r.drop_id, r.message, r.expires_us, false
 FROM unnest($1::bigint[]) AS wanted (drop_id), LATERAL (
-    SELECT * FROM remembered WHERE remembered.drop_id = wanted.drop_id ORDER BY id LIMIT $2
+    SELECT * FROM remembered WHERE drop_id + 0 = wanted.drop_id ORDER BY id LIMIT $2
 ) AS r";
 
 pub(super) const STATEMENTS: [&str; 6] = [MAILBOXES, SETS, NAMES, DROPS, ENTRIES, OLDEST];

@@ -12,20 +12,21 @@ use crate::StoreError;
 use crate::store::{EntryId, StoreOp, StoreOutcome, StoredEntry};
 
 const WAITING: &str = "
-SELECT sets.secret, sets.size, drops.number, max(entries.entry) FROM mailboxes
+SELECT sets.secret, sets.size, drops.number, newest.entry FROM mailboxes
 JOIN drops ON drops.mailbox = mailboxes.id
-JOIN sets ON sets.id = drops.set_id
-JOIN entries ON entries.drop_id = drops.id
-WHERE mailboxes.key = $1 AND drops.waiting > 0 AND entries.expires_us > $2
-GROUP BY drops.id, sets.secret, sets.size, drops.number";
+JOIN sets ON sets.id = drops.set_id, LATERAL (
+    SELECT entry FROM entries WHERE drop_id + 0 = drops.id AND expires_us > $2 ORDER BY entry DESC LIMIT 1
+) AS newest
+WHERE mailboxes.key = $1 AND drops.waiting > 0";
 const LIST: &str = "
-SELECT sets.secret, sets.size, names.number, entries.entry, entries.message, entries.blob FROM names
+SELECT sets.secret, sets.size, names.number, found.entry, found.message, found.blob FROM names
 JOIN sets ON sets.id = names.set_id
 JOIN mailboxes ON mailboxes.id = sets.mailbox
-JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number
-JOIN entries ON entries.drop_id = drops.id
-WHERE names.tag = $1 AND mailboxes.key = $2 AND entries.entry > $3 AND entries.expires_us > $4
-ORDER BY entries.entry LIMIT $5";
+JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number, LATERAL (
+    SELECT * FROM entries WHERE drop_id + 0 = drops.id AND entry > $3 AND expires_us > $4
+    ORDER BY entry LIMIT $5
+) AS found
+WHERE names.tag = $1 AND mailboxes.key = $2 ORDER BY found.entry";
 
 pub(super) const STATEMENTS: [&str; 2] = [WAITING, LIST];
 

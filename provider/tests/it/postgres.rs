@@ -1,6 +1,7 @@
 //! The PostgreSQL server of the tests, if there is one: `.ci/postgres` makes it.
 
 mod crash;
+mod plans;
 mod schema;
 mod standby;
 
