@@ -76,6 +76,8 @@ pub(super) enum Ended {
     ClockSet,
     /// Other values of the network count.
     Succeeded,
+    /// Another process of this node has the mailboxes.
+    Overtaken,
 }
 
 /// The composition and what it acts on.
@@ -87,6 +89,8 @@ pub(super) struct Host {
     pub(super) announcer: Announcer,
     params: Arc<NetworkParameters>,
     backend: Backend,
+    /// Whether another process may take the mailboxes over.
+    pub(super) shares_store: bool,
     /// Why it ends, once it does.
     ended: Ended,
     tickets: BTreeMap<u64, Waiting>,
@@ -116,6 +120,7 @@ impl Host {
             announcer,
             params,
             backend,
+            shares_store: false,
             ended: Ended::Stopped,
             tickets: BTreeMap::new(),
             next_ticket: 0,
@@ -144,7 +149,7 @@ impl Host {
                         self.on_processed(batch.drain(..));
                     }
                 }
-                Some(input) = inputs.done.recv() => self.tell(input),
+                Some(input) = inputs.done.recv() => self.on_done(input),
                 addresses = moved_to(moved) => {
                     self.tell(NodeInput::Moved(addresses));
                     successor.look();
@@ -162,6 +167,22 @@ impl Host {
             }
         }
         (self.ended, inputs.net)
+    }
+
+    /// A thread has done something. Whoever has lost the mailboxes stops: two nodes of one identity would
+    /// contradict each other.
+    fn on_done(&mut self, input: NodeInput) {
+        let lost = matches!(
+            input,
+            NodeInput::Stored {
+                result: Err(StoreError::Busy),
+                ..
+            }
+        );
+        self.tell(input);
+        if lost && self.shares_store {
+            self.begin_anew(Ended::Overtaken);
+        }
     }
 
     /// Stops, to be started again; unless it stops for another reason already.
