@@ -16,6 +16,10 @@ clippy:
 test:
     .ci/run tests
 
+# The mailboxes in PostgreSQL, beside a server that is made for it; needs PostgreSQL's programs.
+postgres:
+    .ci/run postgres
+
 doc:
     .ci/run doc
 

@@ -10,7 +10,7 @@ pub enum StoreError {
     /// Another process holds the database.
     #[error(
         "the mailbox database is in use by another process: stop the other node, or give this one \
-         a state directory of its own"
+         a state directory of its own (in PostgreSQL a schema)"
     )]
     Busy,
     /// No room is left.
@@ -43,16 +43,31 @@ pub enum StoreError {
          exists and belongs to the node's user"
     )]
     Permission(String),
+    /// The PostgreSQL server can't be reached, or breaks off.
+    #[error(
+        "the PostgreSQL server of the mailboxes cannot be used ({0}): check that it runs and takes \
+         connections from this machine; what was stored is kept, and the next deposit tries again"
+    )]
+    Server(String),
+    /// The PostgreSQL server does not let us in, or not write.
+    #[error(
+        "PostgreSQL does not let the node use the mailboxes ({0}): check the user, its password, that it \
+         may create the schema or owns it, and that the server is no read-only replica"
+    )]
+    Rights(String),
+    /// What was set for the store can't be used.
+    #[error("the mailbox database cannot be used as it is set ({0})")]
+    Setting(String),
     /// The file is a database of ours, and damaged.
     #[error(
         "the mailbox database is damaged ({0}): stop the node, move the file away together with \
-         its -wal file, and restore a backup or start empty"
+         its -wal file (in PostgreSQL rename the schema), and restore a backup or start empty"
     )]
     Corrupt(String),
     /// The file is something else.
     #[error(
-        "the file is not a mailbox database of Shoal ({0}): name another file, or move this one \
-         away"
+        "this is not a mailbox database of Shoal ({0}): name another file (in PostgreSQL a schema), \
+         or move this one away"
     )]
     Foreign(String),
     /// The database was written by another release.
@@ -75,7 +90,7 @@ pub enum StoreError {
 const fn advice(found: i64, known: i64) -> &'static str {
     if found < known {
         "run the release that wrote it until what it holds is delivered or has expired, then move the \
-         file away together with its -wal file and start empty; clients open their mailboxes anew"
+         file away together with its -wal file (in PostgreSQL rename the schema) and start empty; clients open their mailboxes anew"
     } else {
         "run the release that wrote it, or a newer one"
     }
@@ -95,7 +110,9 @@ impl StoreError {
             Self::Busy => "busy",
             Self::DiskFull | Self::Reserve { .. } => "disk_full",
             Self::Io(_) => "io",
-            Self::Permission(_) => "permission",
+            Self::Server(_) => "server",
+            Self::Permission(_) | Self::Rights(_) => "permission",
+            Self::Setting(_) => "setting",
             Self::Corrupt(_) => "corrupt",
             Self::Foreign(_) => "foreign",
             Self::Version { .. } => "version",

@@ -8,7 +8,8 @@
 //!   each mailbox spends one for each tick, on an entry or on nothing.
 //!
 //! This crate opens no socket, reads no clock, draws no ambient randomness, and reads no message:
-//! what it stores is sealed for somebody else. The one kind of IO is that of [`SqliteStore`].
+//! what it stores is sealed for somebody else. The one kind of IO is that of the stores, [`SqliteStore`]
+//! and, with the feature `postgres`, `PostgresStore`.
 //!
 //! - [`Provider`] is the core: [`ProviderInput`] and the time go in, [`ProviderAction`] and the
 //!   next deadline come out. [`Limits`] bounds all it holds, [`Counters`] tells what it did.
@@ -78,6 +79,8 @@ pub mod load;
 mod mailboxes;
 mod memory;
 mod offline;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod provider;
 mod reason;
 mod replies;
@@ -98,6 +101,8 @@ pub use offline::copy::{Copied, CopyError, export, import};
 pub use offline::record::{DropRecord, EntryRecord, MailboxRecord, Record};
 pub use offline::report::{Exceeded, Fault, Report, Step};
 pub use offline::{OfflineStore, StoreAt, StoreEngine, StoreStats};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use provider::Provider;
 pub use reason::{DropReason, Drops};
 pub use replies::ReplyCounters;

@@ -2,7 +2,7 @@
 
 mod drops;
 mod entries;
-mod tally;
+pub(crate) mod tally;
 
 use std::collections::BTreeMap;
 

@@ -11,6 +11,7 @@ mod network;
 mod node;
 mod ranges;
 mod read;
+mod store;
 mod units;
 
 pub use addresses::meant;
@@ -22,4 +23,5 @@ pub use network::{load_network, read_network, read_recovery, with_recovery};
 pub use node::{DEFAULT_NODE_FILE, FamilyClaim, LinkLimits, NodeConfig, NodeFile, NodeFlags};
 pub use read::ReadError;
 pub use shoal_topology::Role;
+pub use store::{PostgresPlace, StoreEngine, StorePlace};
 pub use units::{ByteSize, UnitError};

@@ -17,6 +17,7 @@ use super::layers::{Layered, Origins, Override};
 use super::log::LogConfig;
 use super::ranges;
 use super::read::read_own_text;
+use super::store::{self, StoreEngine, StorePlace};
 use super::units::ByteSize;
 
 /// Name of a node's configuration file in its directory.
@@ -118,6 +119,14 @@ pub struct Connections {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Storage {
+    /// What the mailboxes are kept in.
+    pub engine: StoreEngine,
+    /// The PostgreSQL server: a connection string.
+    pub postgres: String,
+    /// The schema there.
+    pub postgres_schema: String,
+    /// The server may be on another machine, though nothing is encrypted on the way.
+    pub postgres_plaintext: bool,
     /// Everything that all mailboxes hold.
     pub total: ByteSize,
     /// Mailboxes.
@@ -197,6 +206,10 @@ impl Default for Storage {
     fn default() -> Self {
         let store = shoal_provider::StoreLimits::default();
         Self {
+            engine: StoreEngine::Sqlite,
+            postgres: String::new(),
+            postgres_schema: "shoal".to_owned(),
+            postgres_plaintext: false,
             total: ByteSize::bytes(store.bytes),
             mailboxes: store.mailboxes,
             entries_per_mailbox: store.entries_per_mailbox,
@@ -260,6 +273,8 @@ pub struct NodeConfig {
     pub relay: RelayLimits,
     /// Bounds of the provider role.
     pub provider: shoal_provider::Limits,
+    /// Where the mailboxes are.
+    pub store_place: StorePlace,
     /// Bounds of the mailbox store.
     pub store: shoal_provider::StoreLimits,
     /// Free bytes on its disk below which deposits are refused; 0 for none.
@@ -359,8 +374,9 @@ impl NodeConfig {
         check_log_tags(&file.queues, &mut wrong);
         let engine = wrong.keep(parse_engine(&file.threads.backend));
         let metrics = wrong.keep(file.metrics.address());
-        let (Some(engine), Some(metrics), Some(family), Some(invitation)) =
-            (engine, metrics, family, invitation)
+        let place = wrong.keep(store::place(&file.storage));
+        let (Some(engine), Some(metrics), Some(family), Some(invitation), Some(store_place)) =
+            (engine, metrics, family, invitation, place)
         else {
             return Err(wrong.into_error());
         };
@@ -381,6 +397,7 @@ impl NodeConfig {
             engine,
             relay,
             provider: provider_limits(file),
+            store_place,
             store: store_limits(&file.storage),
             store_reserve: file.storage.reserve.as_bytes(),
             links: LinkLimits {

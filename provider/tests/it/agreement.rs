@@ -79,16 +79,32 @@ proptest! {
         let path = directory.path().join("store.db");
         let mut memory = MemoryStore::new(limits.clone());
         let mut sqlite = sqlite_store(&path, limits.clone());
+        #[cfg(feature = "postgres")]
+        let server = crate::postgres::server();
+        #[cfg(feature = "postgres")]
+        let mut postgres = server.as_ref().map(|server| server.store(limits.clone()));
         let mut now = T0;
         for (round, (ops, step)) in groups.into_iter().enumerate() {
             now += Span::from_secs(step);
             let expected = memory.apply(now, ops.clone());
+            #[cfg(feature = "postgres")]
+            if let Some(postgres) = &mut postgres {
+                prop_assert_eq!(&postgres.apply(now, ops.clone()), &expected);
+                prop_assert_eq!(postgres.usage(), memory.usage());
+            }
             prop_assert_eq!(sqlite.apply(now, ops), expected);
             prop_assert_eq!(sqlite.usage(), memory.usage());
             if round % 7 == 6 {
                 drop(sqlite);
                 sqlite = sqlite_store(&path, limits.clone());
                 prop_assert_eq!(sqlite.usage(), memory.usage());
+                #[cfg(feature = "postgres")]
+                if let (Some(server), Some(open)) = (&server, postgres.take()) {
+                    drop(open);
+                    let again = server.open(limits.clone());
+                    prop_assert_eq!(again.usage(), memory.usage());
+                    postgres = Some(again);
+                }
             }
         }
     }

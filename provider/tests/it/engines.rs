@@ -24,6 +24,13 @@ macro_rules! on_all_engines {
                 });
             })+
         }
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[test] fn $property() {
+                let Some(server) = crate::postgres::server() else { return };
+                super::$property(&|limits| Box::new(server.store(limits)));
+            })+
+        }
     };
 }
 

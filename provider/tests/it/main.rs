@@ -19,6 +19,8 @@ mod files;
 mod mailboxes;
 mod offline;
 mod operations;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod quotas;
 mod replies;
 mod statistics;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use shoal_mix::{DropReason, Passage, Processed};
 use shoal_packet::{Backend, Frame};
-use shoal_proto::{NodeId, Span, Time};
-use shoal_provider::StoreError;
+use shoal_proto::{MailboxId, NodeId, Span, Time};
+use shoal_provider::{StoreError, StoreOp};
 use shoal_roles::RequestKind;
 use shoal_roles::node::{
     Figures, Node, NodeAction, NodeEvent, NodeInput, Place, Standing, Trouble, TroubleKind,
@@ -66,6 +66,9 @@ pub(super) struct Threads {
 
 /// How often it is looked whether the machine's clock has been set.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(2);
+/// The ticket of what nobody waits for: whether the mailboxes are still this process's. The composition
+/// counts its own from 0.
+const LOOK_AT_STORE: u64 = u64::MAX;
 
 /// Why a node has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +79,8 @@ pub(super) enum Ended {
     ClockSet,
     /// Other values of the network count.
     Succeeded,
+    /// Another process of this node has the mailboxes.
+    Overtaken,
 }
 
 /// The composition and what it acts on.
@@ -87,6 +92,10 @@ pub(super) struct Host {
     pub(super) announcer: Announcer,
     params: Arc<NetworkParameters>,
     backend: Backend,
+    /// Whether another process may take the mailboxes over.
+    pub(super) shares_store: bool,
+    /// It is being looked whether one has.
+    looks_at_store: bool,
     /// Why it ends, once it does.
     ended: Ended,
     tickets: BTreeMap<u64, Waiting>,
@@ -116,6 +125,8 @@ impl Host {
             announcer,
             params,
             backend,
+            shares_store: false,
+            looks_at_store: false,
             ended: Ended::Stopped,
             tickets: BTreeMap::new(),
             next_ticket: 0,
@@ -144,7 +155,7 @@ impl Host {
                         self.on_processed(batch.drain(..));
                     }
                 }
-                Some(input) = inputs.done.recv() => self.tell(input),
+                Some(input) = inputs.done.recv() => self.on_done(input),
                 addresses = moved_to(moved) => {
                     self.tell(NodeInput::Moved(addresses));
                     successor.look();
@@ -157,11 +168,42 @@ impl Host {
                     if self.clock_was_set_right() {
                         self.begin_anew(Ended::ClockSet);
                     }
+                    self.look_at_store();
                 }
                 () = tokio::time::sleep_until(deadline) => {}
             }
         }
         (self.ended, inputs.net)
+    }
+
+    /// A thread has done something. Whoever has lost the mailboxes stops: two nodes of one identity would
+    /// contradict each other.
+    fn on_done(&mut self, input: NodeInput) {
+        let (mut lost, mut own) = (false, false);
+        if let NodeInput::Stored { ticket, result } = &input {
+            lost = self.shares_store && *result == Err(StoreError::Busy);
+            own = *ticket == LOOK_AT_STORE;
+        }
+        if own {
+            self.looks_at_store = false;
+        } else {
+            self.tell(input);
+        }
+        if lost {
+            self.begin_anew(Ended::Overtaken);
+        }
+    }
+
+    /// Who has nothing to store would notice late that another process has the mailboxes.
+    fn look_at_store(&mut self) {
+        if let Some(store) = &self.threads.store
+            && self.shares_store
+            && !self.looks_at_store
+        {
+            self.looks_at_store = true;
+            let mailbox = MailboxId::new([0; MailboxId::BYTES]);
+            store.apply(LOOK_AT_STORE, StoreOp::Waiting { mailbox });
+        }
     }
 
     /// Stops, to be started again; unless it stops for another reason already.

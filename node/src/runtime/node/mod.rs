@@ -6,6 +6,8 @@ mod intake;
 mod jobs;
 mod operator;
 mod queue;
+#[cfg(feature = "postgres")]
+mod standby;
 mod store;
 mod successor;
 mod worker;
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use futures::future::OptionFuture;
 use shoal_proto::{NodeId, Span};
-use shoal_provider::{SqliteOptions, SqliteStore};
+use shoal_provider::{SqliteOptions, SqliteStore, Store};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
 use shoal_topology::{
     Address, FamilyProof, Identity, Invitation, LocalNode, NetworkParameters, Role, Successor,
@@ -36,7 +38,7 @@ use super::clock::Clock;
 use super::stop::Stops;
 use super::{Outside, net_limits, seeded, serve_metrics};
 use crate::Failure;
-use crate::config::{ByteSize, NodeConfig};
+use crate::config::{ByteSize, NodeConfig, StorePlace};
 use crate::control::ControlServer;
 use crate::http::Health;
 use crate::metrics::{self, Page};
@@ -101,6 +103,9 @@ pub async fn run_node(config: NodeConfig, mut outside: Outside) -> Result<(), Fa
             Ended::Succeeded => tracing::info!(
                 "other values of the network count from now on: the node begins anew with them"
             ),
+            Ended::Overtaken => tracing::warn!(
+                "another process has the mailboxes now: the node ends what it does, and waits"
+            ),
             Ended::ClockSet => tracing::warn!(
                 "this machine's clock, which was off, has been set: the node begins anew by what it says now"
             ),
@@ -160,8 +165,11 @@ impl Starting {
             replay_memory = %ByteSize::mebibytes(relay.replay_bytes(&self.params).div_ceil(1 << 20)),
             "unwrapping; the replay filters take at most so much"
         );
+        // First of all: whoever waits for the mailboxes does nothing else.
+        let Some(store) = self.open_store(dir, &done_in, announcer, stops).await? else {
+            return Ok((Ended::Stopped, None, None));
+        };
         let (disk, replay, loaded) = self.open_files(dir, &done_in)?;
-        let store = self.open_store(&done_in)?;
         let jobs = JobThreads::spawn(&done_in).map_err(Failure::failed)?;
         let successor = SuccessorFile::new(dir, &self.params, done_in);
         successor.look();
@@ -192,6 +200,7 @@ impl Starting {
         };
         let place = (Arc::clone(&self.params), self.config.engine.backend());
         let mut host = Host::new(self.clock, node, net.clone(), threads, announcer, place);
+        host.shares_store = self.config.store_place != StorePlace::File;
         host.go_on_leaving(self.leaves_in);
         let inputs = Inputs {
             net: events,
@@ -316,18 +325,51 @@ impl Starting {
         Ok((disk, replay, loaded))
     }
 
-    fn open_store(&self, done: &mpsc::Sender<NodeInput>) -> Result<Option<StoreThread>, Failure> {
+    /// A provider's store; of a mix there is none. None of all if it was asked to stop while it waited.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(clippy::unused_async, reason = "only PostgreSQL is waited for")
+    )]
+    async fn open_store(
+        &self,
+        dir: &StateDir,
+        done: &mpsc::Sender<NodeInput>,
+        announcer: Announcer,
+        stops: &mut Stops,
+    ) -> Result<Option<Option<StoreThread>>, Failure> {
         if self.config.role != Role::Provider {
-            return Ok(None);
+            return Ok(Some(None));
         }
-        let options = SqliteOptions {
-            reserve: self.config.store_reserve,
-            ..SqliteOptions::new(self.config.mailboxes(), self.config.store.clone())
+        let limits = self.config.store.clone();
+        let store: Box<dyn Store> = match &self.config.store_place {
+            StorePlace::File => {
+                let options = SqliteOptions {
+                    reserve: self.config.store_reserve,
+                    ..SqliteOptions::new(self.config.mailboxes(), limits)
+                };
+                Box::new(SqliteStore::open(options).map_err(Failure::failed)?)
+            }
+            #[cfg(feature = "postgres")]
+            StorePlace::Postgres(place) => {
+                let options = shoal_provider::PostgresOptions {
+                    schema: place.schema.clone(),
+                    allow_plaintext: place.plaintext,
+                    ..shoal_provider::PostgresOptions::new(&place.connection, limits)
+                };
+                match standby::open(options, announcer, stops).await? {
+                    Some(store) => Box::new(store),
+                    None => return Ok(None),
+                }
+            }
+            #[cfg(not(feature = "postgres"))]
+            StorePlace::Postgres(_) => {
+                let _ = (announcer, stops);
+                let error = anyhow::anyhow!("storage.engine: this build has no PostgreSQL");
+                return Err(Failure::usage(error));
+            }
         };
-        let store = SqliteStore::open(options).map_err(Failure::failed)?;
-        StoreThread::spawn(Box::new(store), self.clock, done.clone())
-            .map(Some)
-            .map_err(Failure::failed)
+        let store = StoreThread::spawn(store, self.clock, done.clone());
+        store.map(Some).map(Some).map_err(Failure::failed)
     }
 
     fn setup(&self, loaded: LoadedDirectory) -> NodeSetup {

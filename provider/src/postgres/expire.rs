@@ -1,0 +1,144 @@
+//! What is removed because its time is over: entries, and mailboxes that nobody uses.
+
+use std::collections::BTreeMap;
+
+use super::load::{get, key, set};
+use super::save::{DELETE_ENTRIES, DELETE_REMEMBERED, Write};
+use super::session::Session;
+use super::sheet::tag;
+use super::work::Held;
+use crate::limits::IDLE_BATCH;
+use crate::store::StoreOutcome;
+use crate::{StoreError, StoreLimits};
+
+const EXPIRED: &str = "
+SELECT * FROM (
+    (SELECT id, mailbox, drop_id, true, expires_us FROM entries
+    WHERE expires_us <= $1 ORDER BY expires_us, id LIMIT $2)
+    UNION ALL
+    (SELECT id, mailbox, drop_id, false, expires_us FROM remembered
+    WHERE expires_us <= $1 ORDER BY expires_us, id LIMIT $2)
+) AS expired ORDER BY expires_us, id LIMIT $2";
+const LESS_IN_MAILBOXES: &str = "
+UPDATE mailboxes SET waiting = mailboxes.waiting - gone.waiting,
+    remembered = mailboxes.remembered - gone.remembered
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS gone (id, waiting, remembered)
+WHERE mailboxes.id = gone.id";
+const LESS_IN_DROPS: &str = "
+UPDATE drops SET waiting = drops.waiting - gone.waiting, remembered = drops.remembered - gone.remembered
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS gone (id, waiting, remembered)
+WHERE drops.id = gone.id";
+/// There is no index for it: it is asked for once a minute, and there are some thousand mailboxes.
+const IDLE: &str = "
+SELECT id FROM mailboxes WHERE used_us <= $1 AND waiting = 0 AND remembered = 0 ORDER BY key LIMIT $2";
+const SETS: &str = "
+SELECT sets.id, mailboxes.key, sets.secret, sets.size FROM sets
+JOIN mailboxes ON mailboxes.id = sets.mailbox WHERE sets.mailbox = ANY($1::bigint[])";
+const DELETE_NAMES: &str = "
+DELETE FROM names USING unnest($1::bigint[], $2::bigint[]) AS gone (tag, set_id)
+WHERE names.tag = gone.tag AND names.set_id = gone.set_id";
+const DELETE_SETS: &str = "DELETE FROM sets WHERE mailbox = ANY($1::bigint[])";
+const DELETE_DROPS: &str = "DELETE FROM drops WHERE mailbox = ANY($1::bigint[])";
+const DELETE_MAILBOXES: &str = "DELETE FROM mailboxes WHERE id = ANY($1::bigint[])";
+
+pub(super) const STATEMENTS: [&str; 9] = [
+    EXPIRED,
+    LESS_IN_MAILBOXES,
+    LESS_IN_DROPS,
+    IDLE,
+    SETS,
+    DELETE_NAMES,
+    DELETE_SETS,
+    DELETE_DROPS,
+    DELETE_MAILBOXES,
+];
+
+/// By row: how many that waited are gone, and how many that were remembered.
+type Less = BTreeMap<i64, (i64, i64)>;
+
+/// Removes what has expired: a bounded number of rows.
+pub(super) async fn expire(
+    session: &Session,
+    limits: &StoreLimits,
+    held: &mut Held,
+    now: i64,
+) -> Result<StoreOutcome, StoreError> {
+    let batch = i64::from(limits.expire_batch);
+    let rows = session.rows(EXPIRED, &[&now, &batch]).await?;
+    let (mut entries, mut remembered) = (Vec::new(), Vec::new());
+    let (mut mailboxes, mut drops) = (Less::new(), Less::new());
+    for row in &rows {
+        let waited: bool = get(row, 3)?;
+        let gone = if waited {
+            &mut entries
+        } else {
+            &mut remembered
+        };
+        gone.push(get::<i64>(row, 0)?);
+        for (less, column) in [(&mut mailboxes, 1), (&mut drops, 2)] {
+            let (waiting, remembered) = less.entry(get(row, column)?).or_default();
+            *waiting += i64::from(waited);
+            *remembered += i64::from(!waited);
+        }
+    }
+    let usage = &mut held.usage;
+    usage.entries = usage.entries.saturating_sub(entries.len() as u64);
+    usage.remembered = usage.remembered.saturating_sub(remembered.len() as u64);
+    let writes = [
+        Write::new(DELETE_ENTRIES, entries.len()).with(entries.into_iter()),
+        Write::new(DELETE_REMEMBERED, remembered.len()).with(remembered.into_iter()),
+        less(LESS_IN_MAILBOXES, &mailboxes),
+        less(LESS_IN_DROPS, &drops),
+    ];
+    session.write(&writes, false).await?;
+    let idle = give_up(session, limits, held, now).await?;
+    let removed = rows.len() as u64;
+    Ok(StoreOutcome::Expired {
+        removed: removed + idle,
+        more: removed == u64::from(limits.expire_batch) || idle == u64::from(IDLE_BATCH),
+    })
+}
+
+fn less<'a>(sql: &'static str, less: &Less) -> Write<'a> {
+    Write::new(sql, less.len())
+        .with(less.keys().copied())
+        .with(less.values().map(|(waiting, _)| *waiting))
+        .with(less.values().map(|(_, remembered)| *remembered))
+}
+
+/// Gives up mailboxes that nobody uses: so many.
+async fn give_up(
+    session: &Session,
+    limits: &StoreLimits,
+    held: &mut Held,
+    now: i64,
+) -> Result<u64, StoreError> {
+    let idle = i64::try_from(limits.mailbox_idle.as_micros());
+    // Before all time if it is that long ago.
+    let used_before = idle.map_or(-1, |idle| now.saturating_sub(idle).max(-1));
+    let batch = i64::from(IDLE_BATCH);
+    let rows = session.rows(IDLE, &[&used_before, &batch]).await?;
+    let ids = rows.iter().map(|row| get(row, 0));
+    let ids: Vec<i64> = ids.collect::<Result<_, StoreError>>()?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let mut names: Vec<(i64, i64)> = Vec::new();
+    for row in &session.rows(SETS, &[&ids]).await? {
+        let (id, key) = (get::<i64>(row, 0)?, key(row, 1)?);
+        names.extend(set(row, 2)?.ids(&key).map(|(_, drop)| (tag(&drop), id)));
+    }
+    let of = |sql| Write::new(sql, ids.len()).with(ids.iter().copied());
+    let writes = [
+        Write::new(DELETE_NAMES, names.len())
+            .with(names.iter().map(|(tag, _)| *tag))
+            .with(names.iter().map(|(_, set)| *set)),
+        of(DELETE_SETS),
+        of(DELETE_DROPS),
+        of(DELETE_MAILBOXES),
+    ];
+    session.write(&writes, false).await?;
+    let given_up = ids.len() as u64;
+    held.usage.mailboxes = held.usage.mailboxes.saturating_sub(given_up);
+    Ok(given_up)
+}

@@ -1,0 +1,324 @@
+//! What a run of deposits and commands does to the rows, decided in memory.
+
+use shoal_packet::command::{Blob, DropChange, DropSet};
+use shoal_proto::{DropId, MailboxId, MessageId, Time};
+
+use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet, Under, tag};
+use crate::memory::tally::Tally;
+use crate::store::{EntryId, Freed, StoreOp, StoreOutcome, Usage};
+use crate::window::Attended;
+use crate::{StoreError, StoreLimits};
+
+/// How much the database holds.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Held {
+    pub(super) usage: Usage,
+    pub(super) freed: Freed,
+    /// The highest id of a row in any table.
+    pub(super) last_id: i64,
+}
+
+/// PostgreSQL's integers are signed; the year 292277 is late enough.
+pub(super) fn micros(time: Time) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The rows, the quotas, what is held, the time in microseconds, and the step in which what is
+/// acknowledged takes up its room.
+pub(super) struct Work<'a, 'h> {
+    pub(super) sheet: Sheet<'a>,
+    limits: &'h StoreLimits,
+    held: &'h mut Held,
+    now: i64,
+    step: u64,
+}
+
+impl<'a, 'h> Work<'a, 'h> {
+    pub(super) fn new(
+        sheet: Sheet<'a>,
+        limits: &'h StoreLimits,
+        held: &'h mut Held,
+        now: Time,
+    ) -> Self {
+        Self {
+            sheet,
+            limits,
+            held,
+            now: micros(now),
+            step: limits.step(now),
+        }
+    }
+
+    /// Does a deposit or a command.
+    pub(super) fn perform(&mut self, op: &'a StoreOp) -> Result<StoreOutcome, StoreError> {
+        match op {
+            StoreOp::Put {
+                drop,
+                message,
+                blob,
+                expires,
+            } => self.put(drop, message, blob, micros(*expires)),
+            StoreOp::Attend {
+                mailbox,
+                generation,
+                counter,
+                stream,
+                acks,
+                changes,
+            } => {
+                let id = match self.sheet.mailbox(mailbox) {
+                    Some(id) => id,
+                    None if self.held.usage.mailboxes >= self.limits.mailboxes => {
+                        return Ok(StoreOutcome::Refused);
+                    }
+                    None => self.create(mailbox),
+                };
+                let known = self.sheet.mailbox_row(id)?.attended;
+                match Attended::next(known, *generation, *counter, *stream) {
+                    Ok(counts) => self.attend(id, *counter, counts, acks, changes),
+                    Err(generation) => Ok(StoreOutcome::Replayed { generation }),
+                }
+            }
+            _ => Err(StoreError::Bug("not a deposit or a command".to_owned())),
+        }
+    }
+
+    fn next_id(&mut self) -> i64 {
+        self.held.last_id += 1;
+        self.held.last_id
+    }
+
+    fn put(
+        &mut self,
+        drop: &DropId,
+        message: &MessageId,
+        blob: &'a Blob,
+        expires: i64,
+    ) -> Result<StoreOutcome, StoreError> {
+        let under = self.sheet.under(drop)?;
+        let under = under.filter(|under| !self.is_revoked(*under));
+        if let Some(Under {
+            drop: Some(id),
+            key,
+            ..
+        }) = under
+            && let Some((found, row)) = self.sheet.named(id, message)
+        {
+            if row.expires > self.now {
+                let waits = row.is == Place::Waiting;
+                return Ok(StoreOutcome::Stored {
+                    mailbox: key,
+                    entry: waits.then(|| EntryId::new(row.entry.cast_unsigned())),
+                });
+            }
+            self.remove(found)?;
+        }
+        // Whomever it is for: or it would tell which drop ids are good.
+        let freed = self.held.freed.held(self.step);
+        if !self.held.usage.has_room(freed, self.limits.bytes) {
+            return Ok(StoreOutcome::Full);
+        }
+        let Some(under) = under.filter(|_| expires > self.now) else {
+            return Ok(StoreOutcome::Refused);
+        };
+        if !self.has_room(under)? {
+            return Ok(StoreOutcome::Refused);
+        }
+        let entry = self.insert(under, message, blob, expires)?;
+        Ok(StoreOutcome::Stored {
+            mailbox: under.key,
+            entry: Some(entry),
+        })
+    }
+
+    fn is_revoked(&self, under: Under) -> bool {
+        let row = under.drop.and_then(|drop| self.sheet.drops.get(&drop));
+        row.is_some_and(|row| row.revoked)
+    }
+
+    fn has_room(&self, under: Under) -> Result<bool, StoreError> {
+        let row = under.drop.and_then(|drop| self.sheet.drops.get(&drop));
+        let in_drop = row.map_or(0, |row| row.tally.occupied(self.step));
+        let mailbox = self.sheet.mailbox_row(under.mailbox)?;
+        Ok(in_drop < self.limits.entries_per_drop
+            && mailbox.tally.occupied(self.step) < self.limits.entries_per_mailbox)
+    }
+
+    fn insert(
+        &mut self,
+        under: Under,
+        message: &MessageId,
+        blob: &'a Blob,
+        expires: i64,
+    ) -> Result<EntryId, StoreError> {
+        let drop = self.use_drop(under);
+        let id = self.next_id();
+        let now = self.now;
+        let owner = self.sheet.mailbox_mut(under.mailbox)?;
+        let entry = owner.next_entry;
+        owner.next_entry += 1;
+        owner.tally.added();
+        owner.used = owner.used.max(now);
+        self.sheet.drop_mut(drop)?.tally.added();
+        self.held.usage.entries += 1;
+        let row = EntryRow {
+            mailbox: under.mailbox,
+            entry,
+            drop,
+            message: *message,
+            expires,
+            was: Place::Nowhere,
+            is: Place::Waiting,
+            blob: Some(blob),
+        };
+        self.sheet.add_entry(id, row);
+        Ok(EntryId::new(entry.cast_unsigned()))
+    }
+
+    /// The row of a drop id, made if there is none.
+    fn use_drop(&mut self, under: Under) -> i64 {
+        if let Some(id) = under.drop {
+            return id;
+        }
+        let id = self.next_id();
+        let row = DropRow {
+            set: under.set,
+            number: under.number,
+            mailbox: under.mailbox,
+            revoked: false,
+            tally: Tally::default(),
+        };
+        self.sheet.add_drop(id, row);
+        id
+    }
+
+    fn create(&mut self, key: &MailboxId) -> i64 {
+        let id = self.next_id();
+        let row = MailboxRow {
+            key: *key,
+            attended: None,
+            used: self.now,
+            next_entry: 1,
+            tally: Tally::default(),
+            sets: 0,
+        };
+        self.sheet.add_mailbox(id, row);
+        self.sheet.changed_mailboxes.insert(id);
+        self.held.usage.mailboxes += 1;
+        id
+    }
+
+    /// Does a command that counts.
+    fn attend(
+        &mut self,
+        mailbox: i64,
+        counter: u64,
+        (fresh, mut attended): (bool, Attended),
+        acks: &[EntryId],
+        changes: &[DropChange],
+    ) -> Result<StoreOutcome, StoreError> {
+        for entry in acks {
+            self.ack(mailbox, *entry)?;
+        }
+        let mut refused = 0;
+        for change in changes {
+            refused += u32::from(!self.change(mailbox, change)?);
+        }
+        if refused > 0 {
+            attended.window = attended.window.refuse(counter);
+        }
+        let now = self.now;
+        let row = self.sheet.mailbox_mut(mailbox)?;
+        row.used = row.used.max(now);
+        row.attended = Some(attended);
+        Ok(StoreOutcome::Attended {
+            fresh,
+            window: attended.window,
+            stream: attended.stream,
+            refused,
+        })
+    }
+
+    fn ack(&mut self, mailbox: i64, entry: EntryId) -> Result<(), StoreError> {
+        let Some(id) = i64::try_from(entry.number())
+            .ok()
+            .and_then(|number| self.sheet.numbered(mailbox, number))
+        else {
+            return Ok(());
+        };
+        let (_, _, drop) = self.sheet.place(id, Place::Remembered)?;
+        let step = self.step;
+        self.sheet.mailbox_mut(mailbox)?.tally.acknowledged(step);
+        let tally = &mut self.sheet.drop_mut(drop)?.tally;
+        tally.acknowledged(step);
+        let too_many = tally.remembered() > self.limits.remembered_per_drop;
+        self.held.freed.add(step);
+        self.held.usage.entries = self.held.usage.entries.saturating_sub(1);
+        self.held.usage.remembered += 1;
+        match self.sheet.oldest_remembered(drop).filter(|_| too_many) {
+            Some(oldest) => self.remove(oldest),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes an entry of which only the name is left, or that expired.
+    fn remove(&mut self, id: i64) -> Result<(), StoreError> {
+        let (place, mailbox, drop) = self.sheet.place(id, Place::Nowhere)?;
+        let waited = place == Place::Waiting;
+        let usage = &mut self.held.usage;
+        let total = if waited {
+            &mut usage.entries
+        } else {
+            &mut usage.remembered
+        };
+        *total = total.saturating_sub(1);
+        self.sheet.mailbox_mut(mailbox)?.tally.removed(waited);
+        self.sheet.drop_mut(drop)?.tally.removed(waited);
+        Ok(())
+    }
+
+    /// Whether the change is done, or was.
+    fn change(&mut self, mailbox: i64, change: &DropChange) -> Result<bool, StoreError> {
+        match change {
+            DropChange::Register(set) => self.register(mailbox, set),
+            DropChange::Revoke(drop) => {
+                let under = self.sheet.under(drop)?;
+                let Some(under) = under.filter(|under| under.mailbox == mailbox) else {
+                    return Ok(false);
+                };
+                let id = self.use_drop(under);
+                self.sheet.drop_mut(id)?.revoked = true;
+                Ok(true)
+            }
+        }
+    }
+
+    fn register(&mut self, mailbox: i64, set: &DropSet) -> Result<bool, StoreError> {
+        if let Some(known) = self.sheet.set_of(mailbox, set.secret()) {
+            return Ok(known.size() == set.size());
+        }
+        let row = self.sheet.mailbox_row(mailbox)?;
+        if row.sets.cast_unsigned() >= self.limits.sets_per_mailbox {
+            return Ok(false);
+        }
+        let key = row.key;
+        let mut tags: Vec<(i64, u16)> = set.ids(&key).map(|(n, drop)| (tag(&drop), n)).collect();
+        tags.sort_unstable();
+        // Another id begins with the same eight bytes: whose owner looks for such secrets, or has no luck
+        // once in a thousand million years, takes another secret.
+        let twice = tags.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        let taken =
+            |tag: &i64| self.sheet.taken.contains(tag) || self.sheet.names.contains_key(tag);
+        if twice || tags.iter().any(|(tag, _)| taken(tag)) {
+            return Ok(false);
+        }
+        let id = self.next_id();
+        let names = tags.into_iter().map(|(tag, number)| (tag, (id, number)));
+        self.sheet.names.extend(names);
+        let set = set.clone();
+        self.sheet.sets.insert(id, SetRow { mailbox, set });
+        self.sheet.new_sets.push(id);
+        self.sheet.mailbox_mut(mailbox)?.sets += 1;
+        Ok(true)
+    }
+}
