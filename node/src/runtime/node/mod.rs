@@ -166,7 +166,7 @@ impl Starting {
             "unwrapping; the replay filters take at most so much"
         );
         // First of all: whoever waits for the mailboxes does nothing else.
-        let Some(store) = self.open_store(dir, &done_in, announcer, stops).await? else {
+        let Some(store) = self.open_store(&done_in, announcer, stops).await? else {
             return Ok((Ended::Stopped, None, None));
         };
         let (disk, replay, loaded) = self.open_files(dir, &done_in)?;
@@ -332,7 +332,6 @@ impl Starting {
     )]
     async fn open_store(
         &self,
-        dir: &StateDir,
         done: &mpsc::Sender<NodeInput>,
         announcer: Announcer,
         stops: &mut Stops,
