@@ -73,10 +73,11 @@ impl Session {
     }
 
     async fn configure(&self) -> Result<(), StoreError> {
-        // Every statement finds a few rows by an index, whatever the planner thinks of tables that it has
+        // Every statement finds a few rows by an index, and in its order, whatever the planner thinks of tables that it has
         // not yet looked at. A server that waits for a client that is gone keeps the mailboxes from the next.
         let settings = "SET synchronous_commit = on; SET enable_seqscan = off; SET enable_hashjoin = off; \
-             SET enable_mergejoin = off; SET jit = off; SET client_min_messages = error; \
+             SET enable_mergejoin = off; SET enable_bitmapscan = off; SET enable_sort = off; \
+             SET jit = off; SET client_min_messages = error; \
              SET lock_timeout = '10s'; SET statement_timeout = '25s'; \
              SET idle_in_transaction_session_timeout = '5s'; SET tcp_keepalives_idle = 3; \
              SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 4; SET tcp_user_timeout = '7s'";
