@@ -236,12 +236,13 @@ impl World {
     /// Adds a client with two mailboxes.
     pub(crate) fn add_two(&mut self, mailboxes: [usize; 2], profile: &str) -> usize {
         let providers = self.providers();
-        let mut config = ClientConfig::default();
-        config.mailboxes = mailboxes.map(|at| providers[at]).to_vec();
-        config.profile = profile.into();
-        config.retry_after = Some(Span::from_secs(2));
-        config.retry_max = Span::from_secs(20);
-        self.add_with(config)
+        self.add_with(ClientConfig {
+            mailboxes: mailboxes.map(|at| providers[at]).to_vec(),
+            profile: profile.into(),
+            retry_after: Some(Span::from_secs(2)),
+            retry_max: Span::from_secs(20),
+            ..ClientConfig::default()
+        })
     }
 
     pub(crate) fn add_with(&mut self, config: ClientConfig) -> usize {
