@@ -11,11 +11,11 @@ fn pasted(heading: &str) -> Vec<&'static str> {
     sh_blocks(section)
 }
 
-/// The front of five ports that end in 1 to 5.
-fn five_ports() -> String {
+/// The front of six ports that end in 1 to 6.
+fn six_ports() -> String {
     loop {
         let first = free_port();
-        if first % 10 == 1 && (1..5).all(|step| free_port() == first + step) {
+        if first % 10 == 1 && (1..6).all(|step| free_port() == first + step) {
             return (first / 10).to_string();
         }
     }
@@ -29,7 +29,7 @@ async fn a_network_by_hand_works_pasted_whole() {
     assert!(build.contains("cargo build"), "the tests have built it");
     let script = blocks.concat();
     // Ports that nobody else has on this machine.
-    let (links, metrics) = (five_ports(), five_ports());
+    let (links, metrics) = (six_ports(), six_ports());
     let own = script.replace("/410$n", &format!("/{links}$n"));
     let own = own.replace(":950$n", &format!(":{metrics}$n"));
     assert!(!own.contains("410") && !own.contains("950"), "{own}");
@@ -40,7 +40,7 @@ async fn a_network_by_hand_works_pasted_whole() {
     assert!(words.contains("online     yes"), "{}", said(&output));
     assert_eq!(
         words.lines().filter(|line| *line == "stopped").count(),
-        9,
+        12,
         "{words}"
     );
 }

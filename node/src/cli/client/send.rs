@@ -12,7 +12,7 @@ use shoal_node::control::protocol::{
 use shoal_node::control::{ControlClient, ControlError, unexpected};
 use shoal_node::{Exit, Failure};
 
-use super::ask::{connect, connect_when_up, failed, late, within};
+use super::ask::{ask, connect, connect_when_up, failed, late, within};
 use crate::cli::args::{ClientSend, WaitFor};
 use crate::cli::output;
 
@@ -76,8 +76,35 @@ pub(super) async fn run(args: ClientSend, json: bool) -> Result<(), Failure> {
 /// Who says what to wait for has time to wait for a daemon that is about to start, too.
 async fn reach(args: &ClientSend) -> Result<ControlClient, Failure> {
     match args.wait {
-        Some(_) => connect_when_up(&args.place).await,
+        Some(_) => {
+            let mut control = connect_when_up(&args.place).await?;
+            until_mailbox(args, &mut control).await?;
+            Ok(control)
+        }
         None => connect(&args.place).await,
+    }
+}
+
+/// A message says where answers go: before the daemon has been online for the first time there is no such
+/// place, and it takes none.
+async fn until_mailbox(args: &ClientSend, control: &mut ControlClient) -> Result<(), Failure> {
+    // Before the first question, so that no change comes unseen after it.
+    let mut events = connect(&args.place).await?;
+    events.follow().await.map_err(failed)?;
+    let mut told = false;
+    loop {
+        match ask(control, Request::Address).await? {
+            Response::Address(own) if own.address.is_some() => return Ok(()),
+            Response::Address(_) if told => {}
+            Response::Address(_) => {
+                output::note(
+                    "waiting: this client has no mailbox yet, and gets one once it is online",
+                );
+                told = true;
+            }
+            other => return Err(failed(unexpected(&other))),
+        }
+        events.event().await.map_err(failed)?;
     }
 }
 

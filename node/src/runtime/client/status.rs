@@ -21,7 +21,7 @@ pub(super) fn hop(trace: &HopTrace) -> Hop {
 /// Why a message was not accepted.
 pub(super) fn refusal(reason: &SendError) -> Refusal {
     let code = match reason {
-        SendError::OutboxFull { .. } => RefusalCode::Busy,
+        SendError::OutboxFull { .. } | SendError::NoMailbox => RefusalCode::Busy,
         SendError::Superseded => RefusalCode::Superseded,
         SendError::Storage(_) | SendError::Seal => RefusalCode::Internal,
         _ => RefusalCode::Invalid,
@@ -169,6 +169,7 @@ mod tests {
             limit: 1,
         };
         assert_eq!(refusal(&full).code, RefusalCode::Busy);
+        assert_eq!(refusal(&SendError::NoMailbox).code, RefusalCode::Busy);
         assert_eq!(refusal(&SendError::OtherNetwork).code, RefusalCode::Invalid);
         assert_eq!(
             refusal(&SendError::Storage(String::new())).code,
