@@ -636,13 +636,19 @@ fn clients_beyond_what_the_node_carries_are_told_that_it_is_full() {
     let answers: Vec<_> = answers.collect();
     assert_eq!(answers.iter().filter(|it| **it == Accepted).count(), 160);
     assert!(answers[160..].iter().all(|answer| *answer == Full));
-    // One that sends less still fits, and who leaves makes room.
-    let small = ClientHandle::new([201; 32]);
-    assert_eq!(
-        world.attach(NodeId::new([1; 32]), small, "mobile"),
-        Accepted
-    );
-    world.input(NodeInput::Disconnected(NodeId::new([60; 32])));
+    // They fill it to the last packet. Who leaves makes room, also for ten that send a tenth.
+    let small = |number: u8| {
+        let node = NodeId::new([number; 32]);
+        (node, ClientHandle::new([number; 32]))
+    };
+    let (node, handle) = small(1);
+    assert_eq!(world.attach(node, handle, "mobile"), Full);
+    for number in [60, 61] {
+        world.input(NodeInput::Disconnected(NodeId::new([number; 32])));
+    }
+    for (node, handle) in (3..13).map(small) {
+        assert_eq!(world.attach(node, handle, "mobile"), Accepted);
+    }
     let again = ClientHandle::new([202; 32]);
     assert_eq!(
         world.attach(NodeId::new([2; 32]), again, "default"),

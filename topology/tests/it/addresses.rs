@@ -314,6 +314,6 @@ fn what_a_network_does_not_ask_for_is_not_in_its_name() {
         .collect();
     assert_eq!(
         hex,
-        "a0f09db0388d2a079f2326d8281ed873966cad7736c2888d3442d8559845f3e4"
+        "baba2c58be0b198f1cbd972a81831fec5854728e180865be2e32fe3c40751eee"
     );
 }
