@@ -639,7 +639,7 @@ fn clients_beyond_what_the_node_carries_are_told_that_it_is_full() {
     // They fill it to the last packet. Who leaves makes room, also for ten that send a tenth.
     let small = |number: u8| {
         let node = NodeId::new([number; 32]);
-        (node, ClientHandle::new([number; 32]))
+        (node, ClientHandle::new([number + 200; 32]))
     };
     let (node, handle) = small(1);
     assert_eq!(world.attach(node, handle, "mobile"), Full);
