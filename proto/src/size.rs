@@ -21,8 +21,6 @@ pub const SURB_BYTES: usize = 396;
 pub const SURBS_PER_MAILBOX_PACKET: usize = 4;
 /// The sealed part of a deposit: what only the receiver can read.
 pub const BLOB_BYTES: usize = 1572;
-/// A token that opens a mailbox: key number 4, nonce 32, output 64.
-pub const TOKEN_BYTES: usize = 100;
 /// Text that fits one packet: bounded by the first message of a ratcheted session, so that first
 /// and later messages look alike.
 pub const TEXT_BYTES_PER_PACKET: usize = 1263;
