@@ -116,8 +116,8 @@ impl PostgresStore {
         ops: Vec<StoreOp>,
         full: &StoreError,
     ) -> Vec<StoreResult> {
-        let puts: Vec<bool> = ops.iter().map(needs_room).collect();
-        let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !needs_room(op)).collect();
+        let puts: Vec<bool> = ops.iter().map(StoreOp::needs_room).collect();
+        let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !op.needs_room()).collect();
         let mut results = self.answers(now, &rest).into_iter();
         let answer = |put| match put {
             true => Err(full.clone()),
@@ -132,10 +132,6 @@ impl PostgresStore {
             Err(error) => vec![Err(error); ops.len()],
         }
     }
-}
-
-const fn needs_room(op: &StoreOp) -> bool {
-    matches!(op, StoreOp::Put { .. } | StoreOp::Check)
 }
 
 async fn connect(options: &PostgresOptions) -> Result<Session, StoreError> {

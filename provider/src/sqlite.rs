@@ -81,8 +81,8 @@ impl SqliteStore {
         ops: Vec<StoreOp>,
         full: &StoreError,
     ) -> Vec<StoreResult> {
-        let puts: Vec<bool> = ops.iter().map(needs_room).collect();
-        let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !needs_room(op)).collect();
+        let puts: Vec<bool> = ops.iter().map(StoreOp::needs_room).collect();
+        let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !op.needs_room()).collect();
         let mut results = match self.group(now, &rest) {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error); rest.len()],
@@ -106,10 +106,6 @@ impl SqliteStore {
             .connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
-}
-
-const fn needs_room(op: &StoreOp) -> bool {
-    matches!(op, StoreOp::Put { .. } | StoreOp::Check)
 }
 
 fn perform(work: &mut Work<'_>, op: &StoreOp) -> Result<StoreOutcome, StoreError> {
@@ -150,7 +146,7 @@ fn perform(work: &mut Work<'_>, op: &StoreOp) -> Result<StoreOutcome, StoreError
 impl Store for SqliteStore {
     fn apply(&mut self, now: Time, ops: Vec<StoreOp>) -> Vec<StoreResult> {
         let expires = ops.iter().any(|op| matches!(op, StoreOp::Expire));
-        let room = match ops.iter().any(needs_room) {
+        let room = match ops.iter().any(StoreOp::needs_room) {
             true => self.room.check(room::free(&self.options.path)),
             false => Ok(()),
         };

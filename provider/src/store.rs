@@ -89,6 +89,13 @@ pub enum StoreOp {
     Check,
 }
 
+impl StoreOp {
+    /// Whether a store whose disk is full must refuse it: what owners free room with goes on.
+    pub(crate) const fn needs_room(&self) -> bool {
+        matches!(self, Self::Put { .. } | Self::Check)
+    }
+}
+
 /// One entry as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEntry {
