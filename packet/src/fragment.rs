@@ -6,11 +6,11 @@
 //! text to the one and as much parity to the other, so that either alone has the message, and what is
 //! lost on the way to the one is made up for by the other.
 //!
-//! Layout of version 2 (1476 bytes, numbers big-endian): version 1, kind 1, message id 16, index 2,
-//! count 2 (fragments with text), extra 2 (fragments of parity: three for ten of the count, or as many),
-//! sequence 8, sent at 4 (whole minutes since the Unix epoch), where answers go 128 (twice provider 32
-//! and drop id 32; zeros for no second), length of the
-//! message's whole text 4 (which the count goes with), text of at most 1263 or parity of 1264, zeros.
+//! Layout of version 2 (1476 bytes, numbers big-endian): version 1, kind 1 (1 for a text, 2 for a notice), message
+//! id 16, index 2, count 2 (fragments with text), extra 2 (fragments of parity: three for ten of the count, or as
+//! many), sequence 8, sent at 4 (whole minutes since the Unix epoch), expires 4 (the same; 0 for when the network
+//! says), where answers go 128 (twice provider 32 and drop id 32; zeros for no second), length of the message's
+//! whole text 4 (which the count goes with; 0 in a notice), text of at most 1263 or parity of 1264, zeros.
 //! The length is the whole text's in each, so that it is known whichever of them are lost. Those with
 //! text come first in the order of the index. Version 1 had neither parity nor its count, and the
 //! length of its own text in 2 bytes; it is refused.
@@ -41,9 +41,10 @@ const MICROS_PER_MINUTE: u64 = 60_000_000;
 
 const VERSION: u8 = 2;
 const TEXT: u8 = 1;
+const NOTICE: u8 = 2;
 
 /// What stands before text or parity.
-const HEAD_BYTES: usize = 168;
+const HEAD_BYTES: usize = 172;
 const _: () = assert!(HEAD_BYTES + SHARD_BYTES <= FRAGMENT_BYTES);
 
 /// Why bytes are not a fragment, or a text can't be sent.
@@ -74,9 +75,21 @@ pub enum FragmentError {
     },
 }
 
+/// What a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A text, for who reads it.
+    Text,
+    /// No text: from now on answers go where the envelope says. Its sequence is that of the next text, which
+    /// it does not use up.
+    Notice,
+}
+
 /// What all fragments of a message say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Envelope {
+    /// What it is for.
+    pub kind: Kind,
     /// The whole message's id; the same when it is sent again.
     pub message: MessageId,
     /// Numbers the messages from this sender to this receiver, so that gaps show.
@@ -84,6 +97,9 @@ pub struct Envelope {
     /// The minute of the sender's clock when it took the message. What is finer does not travel:
     /// it would tell that clock from others.
     pub sent_at: Time,
+    /// The minute from which on it is told to nobody; none if that is when the network's time to live is over.
+    /// Not 0 minutes since the Unix epoch.
+    pub expires: Option<Time>,
     /// Where answers go.
     pub reply: Sites,
 }
@@ -215,16 +231,23 @@ impl Fragment {
         if self.part.len() != self.shape.part_bytes(self.index) {
             return Err(FragmentError::Field("length"));
         }
+        let kind = match self.envelope.kind {
+            Kind::Text => TEXT,
+            Kind::Notice if self.shape.bytes() == 0 => NOTICE,
+            Kind::Notice => return Err(FragmentError::Field("length")),
+        };
         let count = self.shape.count();
+        let expires = self.envelope.expires.map_or(0, minute);
         let mut writer = Writer::new(FRAGMENT_BYTES);
         writer
-            .put(&[VERSION, TEXT])
+            .put(&[VERSION, kind])
             .put(self.envelope.message.as_bytes())
             .put(&self.index.to_be_bytes())
             .put(&count.to_be_bytes())
             .put(&self.shape.extra().to_be_bytes())
             .put(&self.envelope.sequence.to_be_bytes())
             .put(&minute(self.envelope.sent_at).to_be_bytes())
+            .put(&expires.to_be_bytes())
             .put(&self.envelope.reply.to_bytes())
             .put(&self.shape.bytes.to_be_bytes());
         debug_assert!(writer.written().len() == HEAD_BYTES);
@@ -241,13 +264,14 @@ impl Fragment {
             return Err(FragmentError::Length);
         }
         let mut reader = Reader::new(bytes);
-        match (reader.u8(), reader.u8()) {
-            (Some(VERSION), Some(TEXT)) => {}
+        let kind = match (reader.u8(), reader.u8()) {
+            (Some(VERSION), Some(TEXT)) => Kind::Text,
+            (Some(VERSION), Some(NOTICE)) => Kind::Notice,
             (Some(VERSION), Some(kind)) => return Err(FragmentError::Kind(kind)),
             (Some(version), _) => return Err(FragmentError::Version(version)),
             (None, _) => return Err(FragmentError::Length),
-        }
-        let head = Head::read(&mut reader).ok_or(FragmentError::Length)?;
+        };
+        let head = Head::read(kind, &mut reader).ok_or(FragmentError::Length)?;
         let shape = head.shape()?;
         let part = reader
             .take(shape.part_bytes(head.index))
@@ -274,13 +298,15 @@ struct Head {
 }
 
 impl Head {
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(kind: Kind, reader: &mut Reader<'_>) -> Option<Self> {
         let message = MessageId::new(reader.array()?);
         let (index, count, extra) = (reader.u16()?, reader.u16()?, reader.u16()?);
         let envelope = Envelope {
+            kind,
             message,
             sequence: reader.u64()?,
-            sent_at: Time::from_micros(u64::from(reader.u32()?) * MICROS_PER_MINUTE),
+            sent_at: of_minute(reader.u32()?),
+            expires: Some(reader.u32()?).filter(|it| *it != 0).map(of_minute),
             reply: Sites::read(reader)?,
         };
         Some(Self {
@@ -295,6 +321,9 @@ impl Head {
     /// The shape, if all that it says is said as well.
     fn shape(&self) -> Result<Shape, FragmentError> {
         let bytes = usize::try_from(self.bytes).map_err(|_| FragmentError::Field("length"))?;
+        if self.envelope.kind == Kind::Notice && bytes != 0 {
+            return Err(FragmentError::Field("length"));
+        }
         let shape = |copies| Shape::of(bytes, copies).map_err(|_| FragmentError::Field("length"));
         if self.count != shape(Copies::One)?.count() {
             return Err(FragmentError::Field("count"));
@@ -318,6 +347,10 @@ impl Head {
 /// 10136.
 fn minute(time: Time) -> u32 {
     u32::try_from(time.as_micros() / MICROS_PER_MINUTE).unwrap_or(u32::MAX)
+}
+
+fn of_minute(minute: u32) -> Time {
+    Time::from_micros(u64::from(minute) * MICROS_PER_MINUTE)
 }
 
 /// Cuts a text into fragments, at least one, and adds those of parity.

@@ -236,6 +236,7 @@ impl MemoryStore {
                 let own = own.filter(|row| row.mailbox == mailbox);
                 own.map(|row| row.revoked = true).is_some()
             }
+            DropChange::Close => false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
-use shoal_packet::fragment::{self, Copies, Envelope};
+use shoal_packet::fragment::{self, Copies, Envelope, Kind};
 use shoal_packet::{DropSite, Sites};
 use shoal_proto::{DropId, NetworkHash, NodeId};
 
@@ -22,9 +22,11 @@ fn me() -> Identity {
 fn fragments(seed: u64, length: usize) -> (ClientKeys, Vec<Part>) {
     let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(seed));
     let envelope = Envelope {
+        kind: Kind::Text,
         message: MessageId::new([seed.to_le_bytes()[0]; 16]),
         sequence: 0,
         sent_at: Time::default(),
+        expires: None,
         reply: Sites {
             first: DropSite {
                 provider: NodeId::new([1; 32]),

@@ -95,4 +95,7 @@ pub enum DropChange {
     Register(DropSet),
     /// Deposits under this id are refused from now on, for as long as the mailbox is there.
     Revoke(DropId),
+    /// All deposits are refused from now on. What waits is pushed as before, and once it is acknowledged the
+    /// mailbox is no more.
+    Close,
 }

@@ -23,11 +23,13 @@ const SIGNED_BYTES: usize = PLAINTEXT_BYTES - SIGNATURE_BYTES;
 
 const FIRST: u8 = 0;
 const SECOND: u8 = 1;
+const MINOR: u8 = 2;
 
 const UNUSED: u8 = 0;
 const REGISTER_SMALL: u8 = 1;
 const REGISTER_LARGE: u8 = 2;
 const REVOKE: u8 = 3;
+const CLOSE: u8 = 4;
 
 /// The part that one of an owner's mailboxes has in deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +38,24 @@ pub enum Share {
     First,
     /// The smaller.
     Second,
+    /// Little: it is for who writes for the first time, is new and nobody knows it, or is old and being left.
+    Minor,
 }
 
 impl Share {
-    /// The rate of a mailbox's clock, by the profile's: all of it, or a quarter.
+    /// The rate of a mailbox's clock, by the profile's: all of it, a quarter, or a thirty-second.
     #[must_use]
-    pub const fn of(self, clock: f64) -> f64 {
+    pub fn of(self, clock: f64) -> f64 {
+        clock * f64::from(self.weight()) / f64::from(Self::First.weight())
+    }
+
+    /// How it compares with the others: 32, 8 and 1.
+    #[must_use]
+    pub const fn weight(self) -> u32 {
         match self {
-            Self::First => clock,
-            Self::Second => clock / 4.0,
+            Self::First => 32,
+            Self::Second => 8,
+            Self::Minor => 1,
         }
     }
 }
@@ -169,6 +180,7 @@ impl MailboxRequest {
         let share = match self.share {
             Share::First => FIRST,
             Share::Second => SECOND,
+            Share::Minor => MINOR,
         };
         writer
             .put(self.mailbox.as_bytes())
@@ -197,6 +209,9 @@ impl MailboxRequest {
                 Some(DropChange::Revoke(id)) => {
                     writer.put(&[REVOKE]).put(id.as_bytes());
                 }
+                Some(DropChange::Close) => {
+                    writer.put(&[CLOSE]).put(&nonzero::<32, R>(rng));
+                }
                 None => {
                     writer.put(&[UNUSED]).put(&nonzero::<32, R>(rng));
                 }
@@ -209,6 +224,7 @@ impl MailboxRequest {
         request.share = match reader.u8().ok_or(CommandError::Length)? {
             FIRST => Share::First,
             SECOND => Share::Second,
+            MINOR => Share::Minor,
             _ => return Err(CommandError::Field("share")),
         };
         let acks = usize::from(reader.u8().ok_or(CommandError::Length)?);
@@ -230,6 +246,7 @@ impl MailboxRequest {
                 REGISTER_SMALL => Some(set(SetSize::Small)),
                 REGISTER_LARGE => Some(set(SetSize::Large)),
                 REVOKE => Some(DropChange::Revoke(DropId::new(bytes))),
+                CLOSE => Some(DropChange::Close),
                 _ => return Err(CommandError::Field("kind of drop change")),
             });
         }

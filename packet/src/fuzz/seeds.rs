@@ -5,7 +5,7 @@ use crate::command::{
     Blob, Command, Deposit, DropChange, DropSet, MailboxPacket, MailboxRequest, ReceiptStatus,
     Reply, SetSize, Share, StreamEntry, StreamItem,
 };
-use crate::fragment::{Copies, Envelope, split};
+use crate::fragment::{Copies, Envelope, Kind, split};
 use crate::fuzz::node_key;
 use crate::{
     DropSite, Frame, Hop, Sites, SphinxSecret, Unwrapped, build_forward, build_surb, unwrap,
@@ -167,9 +167,11 @@ fn packets() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         drop: DropId::new([fill; 32]),
     };
     let envelope = Envelope {
+        kind: Kind::Text,
         message: MessageId::new([1; 16]),
         sequence: 1,
         sent_at: Time::from_micros(60_000_000),
+        expires: None,
         reply: Sites {
             first: site(1),
             second: Some(site(2)),
@@ -177,8 +179,14 @@ fn packets() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     };
     let fragments = split(&envelope, &[b'a'; 1_300], Copies::One).unwrap();
     let copies = split(&envelope, b"text", Copies::Two).unwrap();
-    let names = ["first", "last", "parity", "copied", "copy"];
-    for (name, fragment) in names.into_iter().zip(fragments.iter().chain(&copies)) {
+    let notice = Envelope {
+        kind: Kind::Notice,
+        ..envelope
+    };
+    let notice = split(&notice, b"", Copies::One).unwrap();
+    let names = ["first", "last", "parity", "copied", "copy", "notice"];
+    let all = fragments.iter().chain(&copies).chain(&notice);
+    for (name, fragment) in names.into_iter().zip(all) {
         packets.push(("fragment", name, fragment.encode().unwrap().to_vec()));
     }
     packets

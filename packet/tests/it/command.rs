@@ -46,12 +46,13 @@ fn drop_changes() -> impl Strategy<Value = DropChange> {
         any::<[u8; 32]>().prop_map(set(SetSize::Small)),
         any::<[u8; 32]>().prop_map(set(SetSize::Large)),
         any::<[u8; 32]>().prop_map(|id| DropChange::Revoke(DropId::new(id))),
+        Just(DropChange::Close),
     ]
 }
 
 prop_compose! {
     fn requests()(
-        surb_epoch: u8, fill: u8, generation: u64, counter: u64, profile: u8, second: bool,
+        surb_epoch: u8, fill: u8, generation: u64, counter: u64, profile: u8, share in 0..3usize,
         acks in prop::collection::vec(any::<u64>(), 0..=MAX_ACKS),
         drops in prop::collection::vec(drop_changes(), 0..=MAX_DROP_CHANGES),
     ) -> MailboxRequest {
@@ -62,7 +63,7 @@ prop_compose! {
             generation,
             counter,
             profile,
-            share: if second { Share::Second } else { Share::First },
+            share: [Share::First, Share::Second, Share::Minor][share],
             acks,
             drops,
         }
@@ -292,7 +293,7 @@ fn wrong_fields_are_named() {
         .encode(&mut rng)
         .to_vec();
     let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1 + 1;
-    bytes[acks - 1] = 2;
+    bytes[acks - 1] = 3;
     assert_eq!(Command::decode(&bytes), Err(CommandError::Field("share")));
     bytes[acks - 1] = 1;
     bytes[acks] = MAX_ACKS as u8 + 1;
@@ -301,7 +302,7 @@ fn wrong_fields_are_named() {
         Err(CommandError::Field("number of acks"))
     );
     bytes[acks] = MAX_ACKS as u8;
-    bytes[acks + 1 + 8 * MAX_ACKS] = 4;
+    bytes[acks + 1 + 8 * MAX_ACKS] = 5;
     assert_eq!(
         Command::decode(&bytes),
         Err(CommandError::Field("kind of drop change"))

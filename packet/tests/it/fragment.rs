@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use shoal_packet::fragment::{
-    Copies, Envelope, Fragment, FragmentError, MAX_FRAGMENTS, MAX_TEXT_BYTES, SHARD_BYTES, Shape,
+    Copies, Envelope, Fragment, FragmentError, Kind, MAX_FRAGMENTS, MAX_TEXT_BYTES, SHARD_BYTES,
+    Shape,
     join, parity, split,
 };
 use shoal_packet::{DropSite, Sites};
@@ -15,8 +16,8 @@ use zeroize::Zeroizing;
 const INDEX: usize = 18;
 const COUNT: usize = 20;
 const EXTRA: usize = 22;
-const LENGTH: usize = 164;
-const PART: usize = 168;
+const LENGTH: usize = 168;
+const PART: usize = 172;
 
 type Parts = BTreeMap<u16, Zeroizing<Vec<u8>>>;
 
@@ -28,9 +29,11 @@ fn envelope(message: u8) -> Envelope {
         drop: DropId::new([fill + 1; 32]),
     };
     Envelope {
+        kind: Kind::Text,
         message: MessageId::new([message; 16]),
         sequence: 7,
         sent_at: Time::from_micros(8 * 60_000_000),
+        expires: (message > 100).then(|| Time::from_micros(9 * 60_000_000)),
         reply: Sites {
             first: site(9),
             second: message.is_multiple_of(2).then(|| site(11)),
@@ -220,6 +223,27 @@ fn what_is_no_message_is_told() {
     assert!(is_apart(&beyond));
 }
 
+#[test]
+fn a_notice_has_no_text() {
+    let notice = Envelope {
+        kind: Kind::Notice,
+        ..envelope(102)
+    };
+    for copies in BOTH {
+        let fragments = split(&notice, b"", copies).unwrap();
+        for fragment in &fragments {
+            let bytes = fragment.encode().unwrap();
+            assert_eq!(Fragment::decode(&bytes).as_ref(), Ok(fragment));
+            let mut longer = bytes.to_vec();
+            longer[LENGTH + 3] = 1;
+            let refused = Err(FragmentError::Field("length"));
+            assert_eq!(Fragment::decode(&longer), refused);
+        }
+    }
+    let text = split(&notice, b"text", Copies::One).unwrap();
+    assert_eq!(text[0].encode(), Err(FragmentError::Field("length")));
+}
+
 /// A contact that got finer ones could tell this clock from every other, and know it again.
 #[test]
 fn only_the_minute_of_writing_travels() {
@@ -256,7 +280,8 @@ fn a_fragment_has_one_encoding() {
     // The version before had no parity.
     assert_eq!(altered(0, 1), Err(FragmentError::Version(1)));
     assert_eq!(altered(0, 3), Err(FragmentError::Version(3)));
-    assert_eq!(altered(1, 2), Err(FragmentError::Kind(2)));
+    assert_eq!(altered(1, 2), Err(FragmentError::Field("length")));
+    assert_eq!(altered(1, 3), Err(FragmentError::Kind(3)));
     assert_eq!(altered(INDEX + 1, 1), Err(FragmentError::Field("index")));
     for count in [0, 2, 65] {
         let error = Err(FragmentError::Field("count"));

@@ -12,7 +12,7 @@ use shoal_packet::command::{
     Blob, Command, Deposit, DropChange, DropSet, MailboxPacket, MailboxRequest, ReceiptStatus,
     Reply, SetSize, Share, StreamEntry, StreamItem,
 };
-use shoal_packet::fragment::{Copies, Envelope, Fragment, split};
+use shoal_packet::fragment::{Copies, Envelope, Fragment, Kind, split};
 use shoal_packet::{DropSite, Sites, Surb};
 use shoal_proto::size::{BLOB_BYTES, PLAINTEXT_BYTES, SURB_BYTES};
 use shoal_proto::{DropId, MailboxId, MessageId, NetworkHash, NodeId, Time};
@@ -81,6 +81,7 @@ fn commands(mailbox: &MailboxId, owner: &SigningKey) -> Vec<(&'static str, Comma
         drops: vec![
             DropChange::Register(DropSet::new([5; 32], SetSize::Large)),
             DropChange::Revoke(set.id(mailbox, 1)),
+            DropChange::Close,
         ],
     };
     let packet = MailboxPacket::sign(&mut Padding, owner, &NETWORK, &PROVIDER, request).unwrap();
@@ -126,15 +127,24 @@ fn fragments() -> Vec<Fragment> {
         drop: DropId::new([fill + 1; 32]),
     };
     let envelope = Envelope {
+        kind: Kind::Text,
         message: MessageId::new([0x70; 16]),
         sequence: 3,
         sent_at: Time::from_micros(29_000_000 * 60_000_000),
+        expires: None,
         reply: Sites {
             first: site(0x20),
             second: Some(site(0x30)),
         },
     };
-    split(&envelope, b"a short text", Copies::Two).unwrap()
+    let notice = Envelope {
+        kind: Kind::Notice,
+        expires: Some(Time::from_micros(29_000_600 * 60_000_000)),
+        ..envelope
+    };
+    let text = split(&envelope, b"a short text", Copies::Two).unwrap();
+    let notice = split(&notice, b"", Copies::One).unwrap();
+    text.into_iter().chain(notice).collect()
 }
 
 fn made() -> Value {

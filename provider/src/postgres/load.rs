@@ -114,6 +114,7 @@ impl<'a> Wanted<'a> {
                             DropChange::Revoke(drop) => {
                                 wanted.tags.insert(tag(drop));
                             }
+                            DropChange::Close => {}
                         }
                     }
                 }

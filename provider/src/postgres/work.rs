@@ -290,6 +290,7 @@ impl<'a, 'h> Work<'a, 'h> {
                 self.sheet.drop_mut(id)?.revoked = true;
                 Ok(true)
             }
+            DropChange::Close => Ok(false),
         }
     }
 

@@ -117,6 +117,7 @@ impl Work<'_> {
         match change {
             DropChange::Register(set) => self.register(key, mailbox, set),
             DropChange::Revoke(drop) => self.revoke(mailbox, drop),
+            DropChange::Close => Ok(false),
         }
     }
 
