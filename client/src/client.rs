@@ -1,5 +1,7 @@
 //! The client role: its parts, and how what happens to one concerns the others.
 
+mod moving;
+
 use std::sync::Arc;
 
 use rand::CryptoRng;
@@ -12,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::address::Address;
 use crate::answer::Answer;
 use crate::clock::ClockStep;
-use crate::compose::Composed;
+use crate::compose::{Composed, Text};
 use crate::config::ClientConfig;
 use crate::contacts::Contacts;
 use crate::counters::Counters;
@@ -42,8 +44,15 @@ enum Follow {
     },
     /// Something received is acknowledged, at this mailbox.
     Arrival { of: BoxId, entry: u64, kept: Kept },
-    /// A mailbox may be written to.
-    Mailbox { of: BoxId },
+    /// Mailboxes may be written to.
+    Mailboxes { of: Vec<BoxId> },
+    /// A contact is told where this client is, or has to be told later.
+    Notice {
+        to: PeerKey,
+        message: Box<Composed>,
+    },
+    /// Where a contact is, is known for good: the entry that said so is acknowledged, at this mailbox.
+    Heard { of: BoxId, entry: u64 },
 }
 
 /// The client role. See the [crate's documentation](crate) for what drives it.
@@ -53,8 +62,6 @@ pub struct Client<R> {
     outbox: Outbox,
     contacts: Contacts,
     places: Places,
-    /// What the user says of the entry.
-    entry: Option<NodeId>,
     inbox: Inbox,
     watch: Watch,
     desk: Desk<Follow>,
@@ -84,10 +91,9 @@ impl<R: CryptoRng> Client<R> {
         let index = params.profile_index(&config.profile).ok_or_else(unknown)?;
         let mut client = Self {
             identity: Identity::new(keys, params.chain()),
-            entry: config.entry,
             outbox: Outbox::new(&config, outbox::first_wait(&params, &profile), &mut rng),
             contacts: Contacts::default(),
-            places: Places::new(index, &profile, &config),
+            places: Places::new(&params, index, &profile, &config, &mut rng),
             inbox: Inbox::new(&config, patience(&config, &params, &profile)),
             watch: Watch::new(now),
             desk: Desk::new(),
@@ -99,26 +105,13 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
-        self.places.restore(rows, self.traffic.rng())?;
+        self.places.restore(rows, self.traffic.rng(), now)?;
         self.make_mailboxes(now);
         self.contacts.restore(rows)?;
         self.outbox.restore(rows, now)?;
         self.inbox.restore(rows, now)?;
         self.tell(now);
         Ok(())
-    }
-
-    /// Makes the mailboxes that are missing, as far as it is known where they may be.
-    fn make_mailboxes(&mut self, now: Time) {
-        let document = self.traffic.document(now);
-        let (rng, entry) = (self.traffic.rng(), self.entry.as_ref());
-        for of in self.places.make(rng, document.as_deref(), entry) {
-            if let Some(link) = self.places.get(of) {
-                // Not written to before: who forgot its key could not read what comes.
-                self.desk
-                    .persist(vec![link.saved()], Follow::Mailbox { of });
-            }
-        }
     }
 
     /// Takes in what happened. Work that was due before is done first.
@@ -134,13 +127,23 @@ impl<R: CryptoRng> Client<R> {
                 self.make_mailboxes(now);
                 self.start_if_ready(now);
             }
+            ClientInput::Entries(entries) => self.places.set_entries(entries),
             ClientInput::Attached { entry, handle } => self.attach(now, entry, handle),
             ClientInput::Detached => self.detach(),
             ClientInput::ClockMoved { .. } => {}
             ClientInput::Frame(frame) => self.receive(now, frame),
-            ClientInput::Send { request, to, text } => self.send(now, request, &to, &text),
+            ClientInput::Send {
+                request,
+                to,
+                text,
+                life,
+            } => {
+                let (to, text) = (&*to, &text[..]);
+                self.send(now, request, &Text { to, text, life });
+            }
+            ClientInput::RenewAddress => self.renew_address(now),
             ClientInput::Persisted { ticket } => self.persisted(now, ticket),
-            ClientInput::PersistFailed { ticket, reason } => self.persist_failed(ticket, reason),
+            ClientInput::PersistFailed { ticket, reason } => self.persist_failed(now, ticket, reason),
             ClientInput::Read { message } => {
                 let changes = self.inbox.read(&message);
                 self.desk.settle(Alarm::ShareFull);
@@ -162,6 +165,7 @@ impl<R: CryptoRng> Client<R> {
             self.traffic.deadline(),
             self.outbox.next_expiry(),
             self.inbox.deadline(),
+            self.moving_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -239,12 +243,9 @@ impl<R: CryptoRng> Client<R> {
     fn attach(&mut self, now: Time, entry: NodeId, handle: ClientHandle) {
         self.detach();
         self.traffic.attach(entry, handle);
-        for link in self.places.all_mut() {
-            let (of, change) = (link.id(), link.restart(now, self.traffic.rng()));
-            let change = Vec::from_iter(change);
-            if !change.is_empty() {
-                self.desk.persist(change, Follow::Mailbox { of });
-            }
+        for (of, changes) in self.places.restart(now, self.traffic.rng()) {
+            let of = vec![of];
+            self.desk.persist(changes, Follow::Mailboxes { of });
         }
         let same = self.places.providers().any(|provider| provider == entry);
         self.desk.hold(Alarm::EntryIsMailbox, same);
@@ -264,6 +265,8 @@ impl<R: CryptoRng> Client<R> {
         self.traffic.clock_moved(step);
         self.outbox.clock_moved(step);
         self.inbox.clock_moved(step);
+        self.places.clock_moved(step);
+        self.contacts.clock_moved(step);
         self.watch.clock_moved(step);
     }
 
@@ -289,7 +292,7 @@ impl<R: CryptoRng> Client<R> {
         }
         while let Some((message, expired, changes)) = self.outbox.expire(now) {
             self.desk.note(changes);
-            if expired {
+            if let Some(message) = expired.then_some(message) {
                 self.counters.expired += 1;
                 self.desk.event(ClientEvent::Expired { message });
             }
@@ -298,6 +301,7 @@ impl<R: CryptoRng> Client<R> {
         if self.traffic.is_attached() && self.watch.is_due(now) {
             self.look_for_losses(now);
         }
+        self.move_on(now);
     }
 
     fn tick(&mut self, now: Time, process: Process) {
@@ -335,11 +339,13 @@ impl<R: CryptoRng> Client<R> {
                 self.counters.sent_real += 1;
                 self.counters.retransmissions += u64::from(again);
                 self.desk.note(changes);
-                self.desk.event(ClientEvent::Sent {
-                    message,
-                    fragment: index,
-                    trace,
-                });
+                if !self.outbox.is_notice(&message) {
+                    self.desk.event(ClientEvent::Sent {
+                        message,
+                        fragment: index,
+                        trace,
+                    });
+                }
                 self.tell_hindered();
             }
             Sent::Dummy { changes } => {
@@ -371,14 +377,15 @@ impl<R: CryptoRng> Client<R> {
         self.desk.hold(Alarm::MailboxMissing, any);
     }
 
-    fn send(&mut self, now: Time, request: u64, to: &Address, text: &[u8]) {
+    fn send(&mut self, now: Time, request: u64, text: &Text<'_>) {
         if self.places.is_superseded() {
             let reason = SendError::Superseded;
             return self.desk.event(ClientEvent::Refused { request, reason });
         }
+        let again = self.places.tells_again(now);
         let rng = self.traffic.rng();
         let parts = (&self.identity, &mut self.outbox, &mut self.contacts);
-        match Composed::new(now, rng, parts, &self.places, to, text) {
+        match Composed::text((now, again), rng, parts, &self.places, text) {
             Ok((message, changes)) => {
                 if message.shares_drop() {
                     self.desk.raise(Alarm::DropIdsShared);
@@ -405,16 +412,22 @@ impl<R: CryptoRng> Client<R> {
                 self.desk.event(ClientEvent::Accepted { request, message });
             }
             Some(Follow::Arrival { of, entry, kept }) => self.keep(now, (of, entry), kept),
-            Some(Follow::Mailbox { of }) => {
-                if let Some(link) = self.places.get_mut(of) {
-                    link.set_kept();
+            Some(Follow::Mailboxes { of }) => {
+                for id in of {
+                    if let Some(link) = self.places.get_mut(id) {
+                        link.set_kept();
+                    }
                 }
             }
+            Some(Follow::Notice { message, .. }) => {
+                message.accept(now, &mut self.outbox);
+            }
+            Some(Follow::Heard { of, entry }) => self.acknowledge(of, entry),
             None => {}
         }
     }
 
-    fn persist_failed(&mut self, ticket: u64, reason: String) {
+    fn persist_failed(&mut self, now: Time, ticket: u64, reason: String) {
         let Some(follow) = self.desk.answered(ticket) else {
             return;
         };
@@ -430,8 +443,17 @@ impl<R: CryptoRng> Client<R> {
                 self.inbox.forget(&kept);
                 self.desk.raise(Alarm::Storage);
             }
-            // Saved again with the next connection; not written to before, if it is new.
-            Some(Follow::Mailbox { .. }) | None => self.desk.raise(Alarm::Storage),
+            Some(Follow::Notice { to, message }) => {
+                message.forget(&mut self.outbox, &mut self.contacts);
+                // In its turn, once more.
+                self.not_told(now, &to);
+                self.desk.raise(Alarm::Storage);
+            }
+            // Mailboxes are saved again with the next connection, and not written to before, if they are new.
+            // Where a contact is, its mailbox says again.
+            Some(Follow::Mailboxes { .. } | Follow::Heard { .. }) | None => {
+                self.desk.raise(Alarm::Storage);
+            }
         }
     }
 
@@ -475,6 +497,7 @@ impl<R: CryptoRng> Client<R> {
                 self.desk.note(changes);
                 self.desk.event(ClientEvent::Stored { message });
             }
+            Settled::Notice(changes) => self.desk.note(changes),
         }
     }
 
@@ -556,8 +579,27 @@ impl<R: CryptoRng> Client<R> {
                 self.desk
                     .persist(changes, Follow::Arrival { of, entry, kept });
             }
-            Arrival::New { changes, kept } => {
+            Arrival::Late => {
+                self.counters.late_texts += 1;
+                self.acknowledge(of, entry.entry);
+            }
+            Arrival::Notice { from, envelope } => {
+                self.counters.notices += 1;
                 let entry = entry.entry;
+                let changes = self.heard(of, &from, &envelope);
+                match changes.is_empty() {
+                    true => self.acknowledge(of, entry),
+                    false => self.desk.persist(changes, Follow::Heard { of, entry }),
+                }
+            }
+            Arrival::New {
+                mut changes,
+                kept,
+                from,
+                envelope,
+            } => {
+                let entry = entry.entry;
+                changes.extend(self.heard(of, &from, &envelope));
                 self.desk
                     .persist(changes, Follow::Arrival { of, entry, kept });
             }
@@ -627,7 +669,9 @@ impl<R: CryptoRng> Client<R> {
                 }
             }
         }
-        self.places.swap_on_alarm();
+        self.places.swap_on_alarm(now);
+        let changes = self.places.flee(now, self.watch.loses_loops());
+        self.desk.note(changes);
         self.traffic.sweep(now);
         self.tell_losses();
     }

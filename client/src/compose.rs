@@ -1,53 +1,96 @@
-//! From the user's text to sealed fragments that wait to be saved.
+//! From the user's text to fragments that wait to be saved; and notices, which tell a contact where this
+//! client is.
 
 use rand::CryptoRng;
-use shoal_proto::{MessageId, Time};
+use shoal_packet::fragment::{Fragment, Kind};
+use shoal_proto::{MessageId, Span, Time};
 
 use crate::address::Address;
 use crate::contacts::{Contacts, Plan};
 use crate::error::SendError;
-use crate::identity::Identity;
+use crate::identity::{Identity, deposit_id};
 use crate::keys::PeerKey;
 use crate::outbox::{Outbox, Prepared};
 use crate::places::Places;
 use crate::rows::Change;
 
-/// A sealed message, and what it takes up until the host has answered: room in the outbox, and a
+/// A message, and what it takes up until the host has answered: room in the outbox, and, if it is a text, a
 /// number of its receiver's.
 pub(crate) struct Composed {
     prepared: Prepared,
     to: PeerKey,
     plan: Plan,
+    kind: Kind,
+}
+
+/// What the user sends.
+pub(crate) struct Text<'a> {
+    pub(crate) to: &'a Address,
+    pub(crate) text: &'a [u8],
+    /// How long it is worth anything, if that is shorter than the network keeps it.
+    pub(crate) life: Option<Span>,
 }
 
 impl Composed {
-    /// Cuts and seals a text, and what is to be saved for it.
-    pub(crate) fn new<R: CryptoRng>(
-        now: Time,
+    /// Cuts a text, and what is to be saved for it. `again` is when its receiver is to be told where this
+    /// client is, should that not be enough.
+    pub(crate) fn text<R: CryptoRng>(
+        (now, again): (Time, Time),
         rng: &mut R,
         (owner, outbox, contacts): (&Identity, &mut Outbox, &mut Contacts),
         places: &Places,
-        to: &Address,
-        text: &[u8],
+        message: &Text<'_>,
     ) -> Result<(Self, Vec<Change>), SendError> {
-        let mut message = [0; MessageId::BYTES];
-        rng.fill_bytes(&mut message);
-        let message = MessageId::new(message);
-        let plan = contacts.plan(&to.key, rng);
+        let to = message.to;
+        owner.check(to)?;
+        let plan = contacts.plan(&to.key, &to.sites, rng);
         let answers = places.of_contact(plan.drop).ok_or(SendError::NoMailbox)?;
-        let fragments = owner.cut(now, to, message, (&plan, &answers), text)?;
-        let first = fragments.first().ok_or(SendError::Seal)?;
-        let shape = first.shape;
+        let id = deposit_id(rng);
+        let expires = message.life.map(|life| now + life);
+        let kind = Kind::Text;
+        let fragments = Identity::cut(now, (kind, id), expires, (&plan, &answers), message.text)?;
+        let (composed, mut changes) =
+            Self::prepare(now, rng, outbox, (to.key, plan, kind), (id, expires, &fragments))?;
+        let newest = places.for_contacts();
+        changes.push(contacts.use_up(to.key, &plan, &to.sites, (again, newest)));
+        Ok((composed, changes))
+    }
+
+    /// A notice to a contact, and what is to be saved for it.
+    pub(crate) fn notice<R: CryptoRng>(
+        now: Time,
+        rng: &mut R,
+        (outbox, contacts): (&mut Outbox, &Contacts),
+        places: &Places,
+        to: PeerKey,
+    ) -> Result<(Self, Vec<Change>), SendError> {
+        let plan = contacts.plan_notice(&to).ok_or(SendError::NoMailbox)?;
+        let answers = places.of_contact(plan.drop).ok_or(SendError::NoMailbox)?;
+        let (id, kind) = (deposit_id(rng), Kind::Notice);
+        let fragments = Identity::cut(now, (kind, id), None, (&plan, &answers), &[])?;
+        Self::prepare(now, rng, outbox, (to, plan, kind), (id, None, &fragments))
+    }
+
+    fn prepare<R: CryptoRng>(
+        now: Time,
+        rng: &mut R,
+        outbox: &mut Outbox,
+        (to, plan, kind): (PeerKey, Plan, Kind),
+        (message, expires, fragments): (MessageId, Option<Time>, &[Fragment]),
+    ) -> Result<(Self, Vec<Change>), SendError> {
+        let shape = fragments.first().ok_or(SendError::Seal)?.shape;
         outbox.check_room(fragments.len())?;
-        let seal = |fragment| owner.seal(rng, to, fragment);
-        let parts = fragments.iter().map(seal).collect::<Result<_, _>>()?;
-        let prepared = outbox.prepare(now, message, parts, shape.into())?;
-        let mut changes = prepared.changes();
-        changes.push(contacts.use_up(to.key, &plan));
+        let address = |fragment| Identity::address(rng, &plan.sites, fragment);
+        let parts = fragments.iter().map(address).collect::<Result<_, _>>()?;
+        let notice = kind == Kind::Notice;
+        let whole = (message, to, notice);
+        let prepared = outbox.prepare((now, expires), whole, parts, shape.into());
+        let changes = prepared.changes();
         let composed = Self {
             prepared,
-            to: to.key,
+            to,
             plan,
+            kind,
         };
         Ok((composed, changes))
     }
@@ -65,6 +108,8 @@ impl Composed {
     /// It could not be saved: it will not be sent.
     pub(crate) fn forget(&self, outbox: &mut Outbox, contacts: &mut Contacts) {
         outbox.forget(&self.prepared);
-        contacts.free_number(&self.to, self.plan.number);
+        if self.kind == Kind::Text {
+            contacts.free_number(&self.to, self.plan.number);
+        }
     }
 }

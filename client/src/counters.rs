@@ -62,6 +62,13 @@ shoal_proto::counters! {
         /// Blobs that did not open, or held no fragment; and messages whose fragments are of several.
         undecryptable: counter "items",
             "Somebody deposits rubbish under a drop id of this client.";
+        /// Fragments that came when the time that their sender gave them was over.
+        late_texts: counter "items";
+        /// Notices of contacts that they are elsewhere, each copy and each time it came.
+        notices: counter "items";
+        /// Places made to move to.
+        places_made: counter "places",
+            "About one a month. More often: mailboxes' providers fail, or are not open to this client.";
         /// Fragments that were here already.
         duplicates: counter "items";
         /// Fragments of messages that were whole without them.

@@ -19,6 +19,9 @@ use crate::rows::Change;
 pub enum ClientInput {
     /// The documents known now.
     View(Arc<View>),
+    /// The providers that this client enters by. What its places are at from now on has neither a family nor a
+    /// network in common with them.
+    Entries(Vec<NodeId>),
     /// A connection to an entry provider stands, under this handle, which must be random and of
     /// this connection only.
     Attached {
@@ -48,7 +51,14 @@ pub enum ClientInput {
         to: Box<Address>,
         /// What; at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES).
         text: Vec<u8>,
+        /// How long it is worth anything, to the minute, if that is shorter than the network keeps it: it is
+        /// tried no longer, and if it comes later, it is told to nobody. Its receiver is told when that is; nobody
+        /// else.
+        life: Option<Span>,
     },
+    /// The user wants another address. The one that there is goes on for as long as the network keeps messages,
+    /// and does not open any more then.
+    RenewAddress,
     /// The changes of this ticket are on disk.
     Persisted {
         /// From [`ClientAction::Persist`].

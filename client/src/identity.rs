@@ -1,9 +1,9 @@
 //! Who this client is: its key and its network, and what only they can make or open.
 
 use rand::CryptoRng;
-use shoal_packet::Sites;
-use shoal_packet::command::{CommandError, MailboxPacket, MailboxRequest, StreamEntry};
-use shoal_packet::fragment::{self, Copies, Envelope, Fragment, MAX_TEXT_BYTES};
+use shoal_packet::{DropSite, Sites};
+use shoal_packet::command::{Blob, CommandError, MailboxPacket, MailboxRequest, StreamEntry};
+use shoal_packet::fragment::{self, Copies, Envelope, Fragment, Kind, MAX_TEXT_BYTES};
 use shoal_proto::{DropId, MessageId, NetworkHash, Time};
 use zeroize::Zeroizing;
 
@@ -39,24 +39,29 @@ impl Identity {
         }
     }
 
-    /// Cuts a text to somebody.
+    /// Whether somebody can be written to.
+    pub(crate) fn check(&self, to: &Address) -> Result<(), SendError> {
+        to.check_network(&self.network)
+            .map_err(|_| SendError::OtherNetwork)
+    }
+
+    /// Cuts a text to somebody, or a notice.
     pub(crate) fn cut(
-        &self,
         now: Time,
-        to: &Address,
-        message: MessageId,
+        (kind, message): (Kind, MessageId),
+        expires: Option<Time>,
         (plan, answers): (&Plan, &Sites),
         text: &[u8],
     ) -> Result<Vec<Fragment>, SendError> {
-        to.check_network(&self.network)
-            .map_err(|_| SendError::OtherNetwork)?;
         let envelope = Envelope {
+            kind,
             message,
             sequence: plan.number,
             sent_at: now,
+            expires,
             reply: *answers,
         };
-        let copies = match to.sites.second {
+        let copies = match plan.sites.second {
             Some(_) => Copies::Two,
             None => Copies::One,
         };
@@ -66,30 +71,30 @@ impl Identity {
         })
     }
 
-    /// Seals a fragment, under a deposit id of its own: the mailbox must not see which belong
-    /// together.
+    /// A fragment that waits to be sealed, under a deposit id of its own: the mailbox must not see which
+    /// belong together.
+    pub(crate) fn address<R: CryptoRng>(
+        rng: &mut R,
+        sites: &Sites,
+        fragment: &Fragment,
+    ) -> Result<OutboxRow, SendError> {
+        let is_second = fragment.shape.is_second(fragment.index);
+        Ok(OutboxRow {
+            site: site_of(sites, is_second),
+            deposit: deposit_id(rng),
+            fragment: fragment.encode().map_err(|_| SendError::Seal)?,
+        })
+    }
+
+    /// Seals a fragment for whom it is to.
     pub(crate) fn seal<R: CryptoRng>(
         &self,
         rng: &mut R,
-        to: &Address,
-        fragment: &Fragment,
-    ) -> Result<OutboxRow, SendError> {
-        let plaintext = fragment.encode().map_err(|_| SendError::Seal)?;
-        let mut deposit = [0; MessageId::BYTES];
-        rng.fill_bytes(&mut deposit);
-        let deposit = MessageId::new(deposit);
-        let second = to.sites.second;
-        let second = second.filter(|_| fragment.shape.is_second(fragment.index));
-        let site = second.unwrap_or(to.sites.first);
-        let binding = self.binding(site.drop, deposit);
-        let blob = seal::seal(rng, &self.keys, &to.key, &binding, &plaintext)
-            .map_err(|_| SendError::Seal)?;
-        Ok(OutboxRow {
-            provider: site.provider,
-            drop: site.drop,
-            deposit,
-            blob,
-        })
+        to: &PeerKey,
+        row: &OutboxRow,
+    ) -> Result<Box<Blob>, SealError> {
+        let binding = self.binding(row.site.drop, row.deposit);
+        seal::seal(rng, &self.keys, to, &binding, &row.fragment)
     }
 
     /// Opens what was deposited for this client: who wrote it, and a fragment as it was sealed.
@@ -119,4 +124,17 @@ impl Identity {
             message,
         }
     }
+}
+
+/// Where a fragment goes: if it is of the second copy, to the second mailbox, should there be one.
+pub(crate) fn site_of(sites: &Sites, is_second: bool) -> DropSite {
+    let second = sites.second.filter(|_| is_second);
+    second.unwrap_or(sites.first)
+}
+
+/// A name for a deposit that tells nothing.
+pub(crate) fn deposit_id<R: CryptoRng>(rng: &mut R) -> MessageId {
+    let mut id = [0; MessageId::BYTES];
+    rng.fill_bytes(&mut id);
+    MessageId::new(id)
 }

@@ -75,6 +75,7 @@ mod inbox;
 mod keys;
 mod mailbox;
 mod outbox;
+mod pace;
 mod packets;
 mod places;
 mod replies;

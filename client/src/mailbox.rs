@@ -13,7 +13,7 @@ use shoal_topology::{NetworkParameters, View};
 use zeroize::Zeroizing;
 
 use crate::generation::{Generation, Seen};
-use crate::rows::{BoxId, Change, MailboxRow};
+use crate::rows::{Audience, BoxId, Change, MailboxRow};
 use crate::sets::Sets;
 use crate::table::Table;
 use crate::watch::BoxWatch;
@@ -22,10 +22,27 @@ use crate::watch::BoxWatch;
 const MAX_PENDING_ACKS: usize = 4096;
 /// Packets on their way whose content is remembered; the mailbox's window covers 64.
 const MAX_IN_FLIGHT: usize = 64;
+/// Packets with a set that a new mailbox gets before it is not hurried any more, should it not confirm.
+const HURRIED: u32 = 16;
+/// Packets of the stream in a row without an entry, from when on a closed mailbox is empty: in the time that they
+/// take, a provider pushes what was not acknowledged at least twice.
+const EMPTY_AFTER: u32 = 100;
 
 struct InFlight {
     acks: Vec<u64>,
     set: Option<usize>,
+    close: bool,
+}
+
+/// How far a mailbox is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    /// It is not.
+    Not,
+    /// It is told so.
+    Asked,
+    /// It takes nothing more; so many packets of its stream had no entry since the last that had.
+    Closed { idle: u32 },
 }
 
 /// What a report of the mailbox brought.
@@ -63,6 +80,9 @@ pub(crate) struct MailboxLink {
     watch: BoxWatch,
     /// Its provider was not in the document when it was last written to.
     missing: bool,
+    closing: Closing,
+    /// Packets with a set since the process began.
+    sets_said: u32,
     /// It is on disk: what is sent to it is not lost with this process.
     kept: bool,
 }
@@ -72,6 +92,7 @@ impl MailboxLink {
     pub(crate) fn new<R: CryptoRng>(
         id: BoxId,
         row: MailboxRow,
+        audience: Audience,
         watch: BoxWatch,
         rng: &mut R,
     ) -> Self {
@@ -86,12 +107,14 @@ impl MailboxLink {
             generation: Generation::from_number(row.generation),
             counter: 0,
             acks: BTreeMap::new(),
-            sets: Sets::new(mailbox, secrets, row.states, rng),
+            sets: Sets::new(mailbox, audience, secrets, row.states, rng),
             in_flight: BTreeMap::new(),
             stock: 0,
             ahead: None,
             watch,
             missing: false,
+            closing: Closing::Not,
+            sets_said: 0,
             kept: false,
         }
     }
@@ -162,6 +185,24 @@ impl MailboxLink {
 
     pub(crate) fn set_missing(&mut self, missing: bool) {
         self.missing = missing;
+    }
+
+    /// Whether it is new, and gets more than its share so that it is open soon.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.sets.unconfirmed() > 0 && self.sets_said < HURRIED
+    }
+
+    /// It is to take nothing more, and is told so until it has heard it.
+    pub(crate) fn close(&mut self) {
+        if self.closing == Closing::Not {
+            self.closing = Closing::Asked;
+        }
+    }
+
+    /// It takes nothing more, and there is nothing in it, as far as its provider says.
+    pub(crate) fn is_empty(&self) -> bool {
+        let idle = matches!(self.closing, Closing::Closed { idle } if idle >= EMPTY_AFTER);
+        idle && self.acks.is_empty()
     }
 
     /// Whether it is of the stream that the mailbox sends to this connection: then the mailbox listens.
@@ -238,12 +279,20 @@ impl MailboxLink {
         for entry in &acks {
             self.acks.insert(*entry, counter);
         }
-        let set = self.sets.say(now, counter);
-        let drops = set.and_then(|set| self.sets.set(set)).cloned();
-        let drops = drops.map(DropChange::Register).into_iter().collect();
+        let close = self.closing == Closing::Asked;
+        let set = match self.closing {
+            Closing::Not => self.sets.say(now, counter),
+            Closing::Asked | Closing::Closed { .. } => None,
+        };
+        self.sets_said = self.sets_said.saturating_add(u32::from(set.is_some()));
+        let register = set.and_then(|set| self.sets.set(set)).cloned();
+        let register = register.map(DropChange::Register);
+        let drops = register.into_iter();
+        let drops = drops.chain(close.then_some(DropChange::Close)).collect();
         let said = InFlight {
             acks: acks.clone(),
             set,
+            close,
         };
         self.in_flight.insert(counter, said);
         while self.in_flight.len() > MAX_IN_FLIGHT {
@@ -265,6 +314,12 @@ impl MailboxLink {
             return report;
         }
         self.stock = item.stock;
+        if let Closing::Closed { idle } = &mut self.closing {
+            *idle = match item.entry {
+                Some(_) => 0,
+                None => idle.saturating_add(1),
+            };
+        }
         let received: Vec<u64> = self
             .in_flight
             .keys()
@@ -277,6 +332,9 @@ impl MailboxLink {
             };
             for entry in said.acks {
                 self.acks.remove(&entry);
+            }
+            if said.close && window_refused(item, counter) == Some(false) {
+                self.closing = Closing::Closed { idle: 0 };
             }
             // Of one that is too far back to tell, the set is said again.
             let settled = said.set.zip(window_refused(item, counter));
@@ -361,6 +419,10 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha20Rng;
 
+    use shoal_packet::command::{Blob, StreamEntry};
+    use shoal_proto::MessageId;
+    use shoal_proto::size::BLOB_BYTES;
+
     use super::*;
     use crate::rows::SetState;
 
@@ -379,7 +441,7 @@ mod tests {
             states: [SetState::Unknown; 2],
         };
         let watch = BoxWatch::new(Span::from_secs(30), Span::from_secs(10));
-        let mut link = MailboxLink::new(id, row, watch, &mut rng());
+        let mut link = MailboxLink::new(id, row, Audience::All, watch, &mut rng());
         let _ = link.restart(NOW, &mut rng());
         link
     }
@@ -454,13 +516,54 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_mailbox_is_empty_once_nothing_has_come_for_long() {
+        let mut link = link();
+        let sets = link.next_commands(NOW).drops;
+        assert!(!sets.contains(&DropChange::Close));
+        link.close();
+        let closes = |link: &mut MailboxLink| link.next_commands(NOW).drops == [DropChange::Close];
+        assert!(closes(&mut link) && closes(&mut link));
+        // Received, and refused: it is asked again. Then it was taken.
+        let mut refused = item(&link, 2, 0);
+        refused.refused_bits = 1;
+        let _ = link.report(&refused);
+        assert!(closes(&mut link));
+        let _ = link.report(&item(&link, 4, 0));
+        assert!(link.next_commands(NOW).drops.is_empty());
+        let idle = |link: &mut MailboxLink| {
+            let quiet = item(link, 4, 0);
+            let mut times = 0;
+            while !link.is_empty() && times < 1000 {
+                let _ = link.report(&quiet);
+                times += 1;
+            }
+            times
+        };
+        let mut with_entry = item(&link, 4, 0);
+        with_entry.entry = Some(StreamEntry {
+            entry: 1,
+            drop: link.in_address().drop,
+            message: MessageId::new([1; 16]),
+            blob: Box::new(Blob::from_bytes(&[0; BLOB_BYTES]).unwrap()),
+        });
+        for _ in 0..EMPTY_AFTER - 1 {
+            let _ = link.report(&item(&link, 4, 0));
+        }
+        let _ = link.report(&with_entry);
+        assert_eq!(idle(&mut link), EMPTY_AFTER);
+        link.acknowledge(1);
+        assert!(!link.is_empty(), "the mailbox has not heard that it is here");
+    }
+
+    #[test]
     fn a_mailbox_is_the_same_after_a_restart_and_no_other_is_like_it() {
         let mut first = link();
         let change = first.saved();
         let row = MailboxRow::decode(&change.value.unwrap()).unwrap();
         assert_eq!(row.generation, first.generation.number());
         let watch = || BoxWatch::new(Span::from_secs(30), Span::from_secs(10));
-        let again = MailboxLink::new(first.id, row.clone(), watch(), &mut rng());
+        let new = |row| MailboxLink::new(first.id, row, Audience::All, watch(), &mut rng());
+        let again = new(row.clone());
         assert_eq!(again.key, first.key);
         assert_eq!(again.of_contact(7).drop, first.of_contact(7).drop);
         assert_ne!(first.of_contact(0).drop, first.in_address().drop);
@@ -468,7 +571,7 @@ mod tests {
             seed: Zeroizing::new([3; 32]),
             ..row
         };
-        let other = MailboxLink::new(first.id, other, watch(), &mut rng());
+        let other = new(other);
         assert_ne!(other.key, first.key);
         assert_ne!(other.of_contact(7).drop, first.of_contact(7).drop);
         let _ = first.restart(NOW, &mut rng());

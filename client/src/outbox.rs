@@ -22,12 +22,15 @@ use rand::{CryptoRng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::command::ReceiptStatus;
 use shoal_packet::fragment::{Copies, Shape};
+use shoal_packet::Sites;
 use shoal_proto::{MessageId, Span, Time};
 use shoal_topology::{NetworkParameters, Profile};
 
 use crate::clock::ClockStep;
 use crate::config::ClientConfig;
 use crate::error::{ClientError, SendError};
+use crate::identity::{deposit_id, site_of};
+use crate::keys::PeerKey;
 use crate::rows::{Change, MessageState, OutboxRow, RetryRow, Row, SentRow};
 use crate::table::Table;
 
@@ -77,7 +80,7 @@ impl From<Shape> for Needed {
     }
 }
 
-/// A sealed message that waits to be saved. The outbox keeps room for it.
+/// A message that waits to be saved. The outbox keeps room for it.
 pub(crate) struct Prepared {
     message: MessageId,
     row: SentRow,
@@ -121,6 +124,7 @@ pub struct MessageStatus {
 /// The fragment to send now.
 pub(crate) struct Due {
     pub(crate) message: MessageId,
+    pub(crate) to: PeerKey,
     pub(crate) index: u16,
     pub(crate) row: OutboxRow,
     pub(crate) again: bool,
@@ -134,6 +138,8 @@ pub(crate) enum Settled {
     Fragment(Vec<Change>),
     /// With it, the message is.
     Message(Vec<Change>),
+    /// With it, a notice is.
+    Notice(Vec<Change>),
 }
 
 /// What goes before what.
@@ -206,18 +212,22 @@ impl Outbox {
         Ok(())
     }
 
-    /// Gives a sealed message its place, and keeps room for it until it is on disk or forgotten.
+    /// Gives a message its place, and keeps room for it until it is on disk or forgotten. It is tried no longer
+    /// than its own end, if it has one.
     pub(crate) fn prepare(
         &mut self,
-        now: Time,
-        message: MessageId,
+        (now, expires): (Time, Option<Time>),
+        (message, to, notice): (MessageId, PeerKey, bool),
         parts: Vec<OutboxRow>,
         needed: Needed,
-    ) -> Result<Prepared, SendError> {
+    ) -> Prepared {
+        let given_up = now + self.time_to_live;
         let row = SentRow {
             order: self.next_order,
+            to,
+            notice,
             accepted_at: now,
-            expires: now + self.time_to_live,
+            expires: expires.map_or(given_up, |at| at.min(given_up)),
             fragments: needed.fragments,
             state: MessageState::Queued,
             more: needed.more,
@@ -225,11 +235,11 @@ impl Outbox {
         };
         self.next_order += 1;
         self.prepared += parts.len();
-        Ok(Prepared {
+        Prepared {
             message,
             row,
             parts,
-        })
+        }
     }
 
     /// Takes a message that is on disk.
@@ -358,6 +368,7 @@ impl Outbox {
                 .min_by_key(|(index, part)| (part.retry.tries > 0, outgoing.row.place(**index)))?;
             Some(Due {
                 message: outgoing.message,
+                to: outgoing.row.to,
                 index: *index,
                 row: part.row.clone(),
                 again: part.retry.tries > 0,
@@ -402,6 +413,38 @@ impl Outbox {
             changes.push(outgoing.change());
         }
         changes
+    }
+
+    /// Somebody is elsewhere: what waits for it goes there, under new names, when it would have gone to where it
+    /// was. Returns the rows to save.
+    pub(crate) fn redirect<R: CryptoRng>(
+        &mut self,
+        rng: &mut R,
+        to: &PeerKey,
+        sites: &Sites,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let own = self.by_order.values_mut().filter(|it| it.row.to == *to);
+        for outgoing in own {
+            for (index, part) in &mut outgoing.parts {
+                let is_second = outgoing.row.both && *index >= outgoing.row.fragments;
+                let site = site_of(sites, is_second);
+                if site != part.row.site {
+                    part.row.site = site;
+                    part.row.deposit = deposit_id(rng);
+                    let key = OutboxRow::key(&outgoing.message, *index);
+                    changes.push(Change::put(Table::Outbox, key, part.row.encode()));
+                }
+            }
+        }
+        changes
+    }
+
+    /// Whether it is one that the user knows nothing of.
+    pub(crate) fn is_notice(&self, message: &MessageId) -> bool {
+        let order = self.orders.get(message);
+        let outgoing = order.and_then(|order| self.by_order.get(order));
+        outgoing.is_some_and(|outgoing| outgoing.row.notice)
     }
 
     /// The next message that something new keeps from being stored, and what.
@@ -466,6 +509,7 @@ impl Outbox {
         let mut changes = deletions(message, index).to_vec();
         let enough = outgoing.parts.len() <= usize::from(outgoing.row.more);
         let news = enough && outgoing.row.state != MessageState::Stored;
+        let notice = outgoing.row.notice;
         if news {
             if !outgoing.row.both {
                 // The receiver needs none of the rest.
@@ -477,9 +521,10 @@ impl Outbox {
             changes.push(outgoing.change());
         }
         changes.extend(self.forget_old());
-        match news {
-            true => Settled::Message(changes),
-            false => Settled::Fragment(changes),
+        match (news, notice) {
+            (true, false) => Settled::Message(changes),
+            (true, true) => Settled::Notice(changes),
+            (false, _) => Settled::Fragment(changes),
         }
     }
 
@@ -488,7 +533,8 @@ impl Outbox {
         self.open().map(|outgoing| outgoing.row.expires).min()
     }
 
-    /// Gives up one message whose time is over, or the second copy of one; whether nothing of it was stored in time.
+    /// Gives up one message whose time is over, or the second copy of one; whether the user
+    /// is told that nothing of it was stored in time.
     pub(crate) fn expire(&mut self, now: Time) -> Option<(MessageId, bool, Vec<Change>)> {
         let message = self
             .open()
@@ -497,6 +543,7 @@ impl Outbox {
         let outgoing = self.by_order.get_mut(self.orders.get(&message)?)?;
         let parts = std::mem::take(&mut outgoing.parts);
         let expired = outgoing.row.state != MessageState::Stored;
+        let told = expired && !outgoing.row.notice;
         if expired {
             outgoing.row.state = MessageState::Expired;
         }
@@ -505,7 +552,7 @@ impl Outbox {
         self.waiting -= parts.len();
         changes.extend(parts.keys().flat_map(|index| deletions(&message, *index)));
         changes.extend(self.forget_old());
-        Some((message, expired, changes))
+        Some((message, told, changes))
     }
 
     /// What waits to be tried waits as long as before. A message's end stays: it is a date.
@@ -522,12 +569,14 @@ impl Outbox {
         self.orders
             .get(message)
             .and_then(|order| self.by_order.get(order))
+            .filter(|outgoing| !outgoing.row.notice)
             .map(Outgoing::status)
     }
 
-    /// All that are remembered, oldest first.
+    /// All that are remembered, oldest first; without notices.
     pub(crate) fn all(&self) -> impl Iterator<Item = MessageStatus> + '_ {
-        self.by_order.values().map(Outgoing::status)
+        let texts = self.by_order.values().filter(|it| !it.row.notice);
+        texts.map(Outgoing::status)
     }
 
     fn open(&self) -> impl Iterator<Item = &Outgoing> {
@@ -537,15 +586,14 @@ impl Outbox {
     }
 
     fn forget_old(&mut self) -> Vec<Change> {
-        let finished: Vec<u64> = self
-            .by_order
-            .iter()
-            .filter(|(_, outgoing)| outgoing.finished())
-            .map(|(order, _)| *order)
-            .collect();
-        let excess = finished.len().saturating_sub(self.history);
+        let finished = self.by_order.iter().filter(|(_, it)| it.finished());
+        let (notices, texts): (Vec<_>, Vec<_>) = finished
+            .map(|(order, outgoing)| (outgoing.row.notice, *order))
+            .partition(|(notice, _)| *notice);
+        let excess = texts.len().saturating_sub(self.history);
+        let over = notices.into_iter().chain(texts.into_iter().take(excess));
         let mut changes = Vec::new();
-        for order in finished.into_iter().take(excess) {
+        for (_, order) in over {
             if let Some(outgoing) = self.by_order.remove(&order) {
                 self.orders.remove(&outgoing.message);
                 let key = outgoing.message.as_bytes().to_vec();
@@ -655,356 +703,4 @@ impl Outgoing {
 }
 
 #[cfg(test)]
-mod tests {
-    use shoal_packet::command::Blob;
-    use shoal_proto::size::BLOB_BYTES;
-    use shoal_proto::{DropId, NodeId};
-
-    use super::*;
-
-    const MESSAGE: MessageId = MessageId::new([7; 16]);
-
-    fn at(secs: u64) -> Time {
-        Time::from_micros(secs * 1_000_000)
-    }
-
-    fn part(number: u8) -> OutboxRow {
-        OutboxRow {
-            provider: NodeId::new([1; 32]),
-            drop: DropId::new([2; 32]),
-            deposit: MessageId::new([number; 16]),
-            blob: Box::new(Blob::from_bytes(&[0; BLOB_BYTES]).unwrap()),
-        }
-    }
-
-    fn outbox(limit: usize) -> Outbox {
-        let mut config = ClientConfig::new(NodeId::new([1; 32]));
-        config.limits.outbox_fragments = limit;
-        let first_wait = Span::from_millis(3_500);
-        Outbox::new(&config, first_wait, &mut ChaCha20Rng::seed_from_u64(1))
-    }
-
-    #[test]
-    fn what_waits_to_be_saved_takes_up_room() {
-        let mut outbox = outbox(3);
-        let parts = || vec![part(1), part(2)];
-        let first = outbox.prepare(at(0), MESSAGE, parts(), all(2)).unwrap();
-        let full = SendError::OutboxFull {
-            waiting: 2,
-            limit: 3,
-        };
-        assert_eq!(outbox.check_room(2), Err(full.clone()));
-        outbox.forget(&first);
-        assert_eq!(outbox.check_room(2), Ok(()));
-        let second = outbox.prepare(at(0), MESSAGE, parts(), all(2)).unwrap();
-        assert_eq!(outbox.accept(at(1), second), MESSAGE);
-        assert_eq!(outbox.check_room(2), Err(full));
-        assert_eq!((outbox.waiting(), outbox.prepared), (2, 0));
-    }
-
-    #[test]
-    fn a_retry_waits_as_long_when_the_clock_moves() {
-        for ahead in [true, false] {
-            let mut outbox = outbox(3);
-            let prepared = outbox
-                .prepare(at(1000), MESSAGE, vec![part(1)], all(1))
-                .unwrap();
-            outbox.accept(at(1000), prepared);
-            let expires = outbox.next_expiry();
-            outbox.tried(&MESSAGE, 0, true, at(1000));
-            // Due in 1.75 to 5.25 s.
-            outbox.clock_moved(ClockStep::new(ahead, Span::from_secs(500)));
-            let now = if ahead { 1500 } else { 500 };
-            assert!(outbox.next_due(at(now + 1)).is_none());
-            assert!(outbox.next_due(at(now + 6)).is_some());
-            assert_eq!(outbox.next_expiry(), expires, "a date stays");
-        }
-    }
-
-    fn accepted(now: Time, parts: u8) -> Outbox {
-        let mut outbox = outbox(99);
-        let rows = (0..parts).map(part).collect();
-        let prepared = outbox
-            .prepare(now, MESSAGE, rows, all(parts.into()))
-            .unwrap();
-        outbox.accept(now, prepared);
-        outbox
-    }
-
-    fn dues(outbox: &Outbox) -> Vec<Time> {
-        let parts = outbox.by_order.values().flat_map(|it| it.parts.values());
-        parts.map(|part| part.retry.due).collect()
-    }
-
-    #[test]
-    fn eight_tries_follow_each_other_alike_and_then_the_wait_doubles() {
-        let mut now = at(1000);
-        let mut outbox = accepted(now, 1);
-        for wait in [[3.5; 7].as_slice(), &[7.0, 14.0, 28.0, 56.0, 60.0, 60.0]].concat() {
-            outbox.tried(&MESSAGE, 0, true, now);
-            let due = dues(&outbox)[0];
-            let waits = due.since(now).as_secs_f64() / wait;
-            assert!((0.5..1.5).contains(&waits), "{waits} of {wait}");
-            now = due;
-        }
-    }
-
-    #[test]
-    fn what_was_tried_in_vain_has_one_turn_in_four_beside_what_was_not() {
-        let mut outbox = accepted(at(1000), 1);
-        (0..20).for_each(|_| drop(outbox.tried(&MESSAGE, 0, true, at(1000))));
-        let other = MessageId::new([8; 16]);
-        let rows = (0..40).map(part).collect();
-        let prepared = outbox.prepare(at(1000), other, rows, all(40)).unwrap();
-        outbox.accept(at(1000), prepared);
-        // Nothing of the other is ever stored, and all of both is due again and again.
-        let mut served = [0, 0];
-        for _ in 0..40 {
-            for outgoing in outbox.by_order.values_mut() {
-                outgoing
-                    .parts
-                    .values_mut()
-                    .for_each(|it| it.retry.due = at(2000));
-            }
-            let due = outbox.next_due(at(2000)).unwrap();
-            served[usize::from(due.message == MESSAGE)] += 1;
-            outbox.tried(&due.message, due.index, true, at(2000));
-        }
-        assert_eq!(served, [30, 10]);
-    }
-
-    fn all(fragments: u16) -> Needed {
-        Needed {
-            fragments,
-            more: 0,
-            both: false,
-        }
-    }
-
-    /// The second mailbox delivers a quarter as fast as the first: what goes there begins early.
-    #[test]
-    fn one_in_five_that_leave_is_for_the_second_mailbox() {
-        let (mut outbox, _) = coded(20, 10, true);
-        let mut order = Vec::new();
-        for _ in 0..20 {
-            let due = outbox.next_due(at(1000)).unwrap();
-            order.push(due.index);
-            let _ = outbox.tried(&MESSAGE, due.index, true, at(1000));
-        }
-        let expected = [
-            0, 1, 2, 3, 10, 4, 5, 6, 7, 11, 8, 9, 12, 13, 14, 15, 16, 17, 18, 19,
-        ];
-        assert_eq!(order, expected);
-    }
-
-    /// A message of so many parts, of which so many are more than are needed.
-    fn coded(parts: u8, more: u16, both: bool) -> (Outbox, Vec<Change>) {
-        let mut outbox = outbox(99);
-        let rows = (0..parts).map(part).collect();
-        let needed = Needed {
-            fragments: u16::from(parts) - more,
-            more,
-            both,
-        };
-        let prepared = outbox.prepare(at(1000), MESSAGE, rows, needed).unwrap();
-        let changes = prepared.changes();
-        outbox.accept(at(1000), prepared);
-        (outbox, changes)
-    }
-
-    fn stored(outbox: &mut Outbox, index: u16) -> Settled {
-        outbox.receipt(&MESSAGE, index, ReceiptStatus::Stored)
-    }
-
-    /// How many are needed, how many are stored, and how many wait.
-    fn progress(outbox: &Outbox) -> (u16, u16, usize) {
-        let status = outbox.status(&MESSAGE).unwrap();
-        (status.fragments, status.stored, outbox.waiting())
-    }
-
-    #[test]
-    fn a_message_is_stored_with_as_many_as_it_needs_and_the_rest_is_dropped() {
-        let (mut outbox, _) = coded(5, 2, false);
-        assert_eq!(progress(&outbox), (3, 0, 5));
-        let _ = outbox.tried(&MESSAGE, 1, true, at(1000));
-        for index in [4, 0] {
-            assert!(matches!(stored(&mut outbox, index), Settled::Fragment(_)));
-        }
-        // Once more is no more.
-        assert!(matches!(stored(&mut outbox, 0), Settled::Nothing));
-        // Two are stored, and the third is not because the others are refused.
-        let _ = outbox.receipt(&MESSAGE, 1, ReceiptStatus::Refused);
-        assert_eq!(progress(&outbox), (3, 2, 3));
-        let Settled::Message(changes) = stored(&mut outbox, 3) else {
-            panic!("three of five are stored");
-        };
-        assert_eq!(progress(&outbox), (3, 3, 0));
-        assert_eq!((outbox.check_room(99), dues(&outbox)), (Ok(()), Vec::new()));
-        for index in 1..4 {
-            for change in deletions(&MESSAGE, index) {
-                assert!(changes.contains(&change), "{index}");
-            }
-        }
-        // What was on its way when it was dropped is answered, too.
-        assert!(matches!(stored(&mut outbox, 1), Settled::Nothing));
-        let refused = outbox.receipt(&MESSAGE, 2, ReceiptStatus::Refused);
-        assert!(matches!(refused, Settled::Nothing));
-        assert!(outbox.next_hindered().is_none() && outbox.next_due(at(9000)).is_none());
-    }
-
-    #[test]
-    fn the_second_copy_is_tried_on_when_the_message_is_stored() {
-        for first in [0, 1] {
-            let (mut outbox, _) = coded(2, 1, true);
-            assert!(matches!(stored(&mut outbox, first), Settled::Message(_)));
-            assert_eq!(progress(&outbox), (1, 1, 1));
-            // A refusal is no news: the message is stored.
-            let _ = outbox.receipt(&MESSAGE, 1 - first, ReceiptStatus::Refused);
-            assert!(outbox.next_hindered().is_none());
-            let due = outbox.next_due(at(1000)).unwrap();
-            assert_eq!(due.index, 1 - first);
-            let Settled::Fragment(changes) = stored(&mut outbox, 1 - first) else {
-                panic!("told again");
-            };
-            assert!(changes.contains(&deletions(&MESSAGE, 1 - first)[0]));
-            assert_eq!(progress(&outbox), (1, 1, 0));
-            assert_eq!(outbox.next_expiry(), None);
-        }
-        // One that never comes is given up when the message's time is over, and nobody is told.
-        let (mut outbox, _) = coded(2, 1, true);
-        let _ = stored(&mut outbox, 0);
-        let end = outbox.next_expiry().unwrap();
-        let (_, expired, changes) = outbox.expire(end).unwrap();
-        assert!(!expired && changes.contains(&deletions(&MESSAGE, 1)[0]));
-        assert_eq!(outbox.status(&MESSAGE).unwrap().state, MessageState::Stored);
-        assert_eq!((outbox.waiting(), outbox.next_expiry()), (0, None));
-    }
-
-    /// One provider of a receiver is gone: what is tried in vain there waits for what never left.
-    #[test]
-    fn a_second_copy_that_is_tried_in_vain_holds_up_nothing_new() {
-        let (mut outbox, _) = coded(2, 1, true);
-        let _ = stored(&mut outbox, 0);
-        let _ = outbox.tried(&MESSAGE, 1, true, at(1000));
-        let other = MessageId::new([8; 16]);
-        let rows = (0..30).map(part).collect();
-        let prepared = outbox.prepare(at(1000), other, rows, all(30)).unwrap();
-        outbox.accept(at(1000), prepared);
-        let mut served = [0, 0];
-        for turn in 0..28 {
-            let due = outbox.next_due(at(9000 + turn)).unwrap();
-            served[usize::from(due.message == other)] += 1;
-            let _ = outbox.tried(&due.message, due.index, true, at(0));
-        }
-        assert_eq!(served, [7, 21]);
-    }
-
-    #[test]
-    fn after_a_restart_as_many_are_needed() {
-        let (_, changes) = coded(5, 2, false);
-        let rows = changes.into_iter().map(|change| Row {
-            table: change.table,
-            key: change.key,
-            value: change.value.unwrap(),
-        });
-        let mut again = outbox(99);
-        again.restore(&rows.collect::<Vec<_>>(), at(1001)).unwrap();
-        assert_eq!(progress(&again), (3, 0, 5));
-        (0..2).for_each(|index| drop(stored(&mut again, index)));
-        assert!(matches!(stored(&mut again, 4), Settled::Message(_)));
-        assert_eq!(progress(&again), (3, 3, 0));
-    }
-
-    #[test]
-    fn what_never_left_goes_first_and_text_before_parity() {
-        let (mut outbox, _) = coded(5, 2, false);
-        let mut order = Vec::new();
-        for turn in 0..7 {
-            // All that left is due again at each turn.
-            let now = at(1000 + turn * 20);
-            let due = outbox.next_due(now).unwrap();
-            order.push((due.index, due.again));
-            let _ = outbox.tried(&MESSAGE, due.index, true, now);
-        }
-        let first = (0..5).map(|index| (index, false));
-        let expected: Vec<_> = first.chain([(0, true), (0, true)]).collect();
-        assert_eq!(order, expected);
-    }
-
-    #[test]
-    fn what_was_missed_waits_for_the_next_try_and_the_rest_stays() {
-        let mut outbox = accepted(at(1000), 40);
-        (0..20).for_each(|index| drop(outbox.tried(&MESSAGE, index, true, at(1000))));
-        let before = dues(&outbox);
-        let back = at(1010);
-        outbox.miss(back);
-        assert!(
-            outbox.next_due(back).is_none(),
-            "nothing is due because it is back"
-        );
-        let after = dues(&outbox);
-        for (before, after) in before.iter().zip(&after) {
-            assert!(before == after || *before <= back, "what was not due stays");
-        }
-        // It is spread: no second of the next half minute has more than a third.
-        let in_second = |second: u64| {
-            let from = back + Span::from_secs(second);
-            let until = from + Span::from_secs(1);
-            after
-                .iter()
-                .filter(|due| **due > from && **due <= until)
-                .count()
-        };
-        assert!((0..30).all(|second| in_second(second) < 13));
-        // However long it was, it takes no longer than the longest wait.
-        let late = at(1000) + Span::from_secs(6 * 86_400);
-        outbox.miss(late);
-        let after = dues(&outbox);
-        assert!(
-            after
-                .iter()
-                .all(|due| *due > late && *due <= late + Span::from_secs(90))
-        );
-    }
-
-    #[test]
-    fn what_is_due_is_due_then_after_a_restart_too() {
-        let mut outbox = accepted(at(1000), 2);
-        let mut kept = outbox
-            .prepare(at(1000), MESSAGE, vec![part(0), part(1)], all(2))
-            .unwrap()
-            .changes();
-        kept.extend(outbox.tried(&MESSAGE, 1, true, at(1003)));
-        let rows: Vec<Row> = kept
-            .into_iter()
-            .map(|change| Row {
-                table: change.table,
-                key: change.key,
-                value: change.value.unwrap(),
-            })
-            .collect();
-        // The message's row was written twice; the later one counts.
-        let rows: Vec<Row> = rows.iter().skip(1).cloned().collect();
-        let mut again = self::outbox(99);
-        again.restore(&rows, at(1004)).unwrap();
-        assert_eq!(dues(&again), dues(&outbox));
-        assert!(
-            again
-                .next_due(at(1004))
-                .is_some_and(|due| due.index == 0 && !due.again)
-        );
-        // Written by a clock that was a day ahead, it does not wait for a day.
-        let mut early = self::outbox(99);
-        early.restore(&rows, at(0)).unwrap();
-        assert!(dues(&early).iter().all(|due| *due <= at(90)));
-        // A fragment's row without its message, and a retry's without its fragment, are faults.
-        for table in [Table::Sent, Table::Outbox] {
-            let rest: Vec<Row> = rows
-                .iter()
-                .filter(|row| row.table != table)
-                .cloned()
-                .collect();
-            assert!(self::outbox(99).restore(&rest, at(1004)).is_err());
-        }
-    }
-}
+mod tests;

@@ -112,11 +112,19 @@ impl<R: CryptoRng> Packets<R> {
         &mut self.rng
     }
 
-    /// A fragment for its receiver's mailbox. [`BuildError::LastHop`] if the mailbox's provider is
-    /// not in this epoch.
-    pub(crate) fn deposit(&mut self, now: Time, due: Due) -> Result<Packet, BuildError> {
+    /// A fragment for its receiver's mailbox, sealed by `owner`. [`BuildError::LastHop`] if the mailbox's
+    /// provider is not in this epoch.
+    pub(crate) fn deposit(
+        &mut self,
+        now: Time,
+        due: &Due,
+        owner: &Identity,
+    ) -> Result<Packet, BuildError> {
         let ground = self.ground(now)?;
-        let route = self.route(&ground, &due.row.provider)?;
+        let route = self.route(&ground, &due.row.site.provider)?;
+        let blob = owner
+            .seal(&mut self.rng, &due.to, &due.row)
+            .map_err(|_| BuildError::Packet)?;
         let purpose = Purpose::Deposit {
             message: due.message,
             index: due.index,
@@ -126,9 +134,9 @@ impl<R: CryptoRng> Packets<R> {
         let command = Command::Deposit(Box::new(Deposit {
             surb_epoch: ground.document.epoch().byte(),
             surb,
-            drop: due.row.drop,
+            drop: due.row.site.drop,
             message: due.row.deposit,
-            blob: due.row.blob,
+            blob,
         }));
         self.forward(&ground, &route, &command, vec![block])
     }

@@ -1,37 +1,47 @@
-//! Where this client is written to: its place, which is two mailboxes at providers of different families, or
-//! one where there are too few.
+//! Where this client is written to: places, each of which is two mailboxes at providers of different families,
+//! or one where there are too few.
 //!
-//! Of the packets to the own mailboxes four of five go to one of the two, and its clock is four times as
-//! fast: that is where most deliveries come from. The other has the second copy of everything. When the
-//! stream of the one fails, the two change their parts; the link shows none of this.
+//! One place is for contacts. It moves: about once in its life another one is drawn and opened, contacts are
+//! told of it inside the conversation, and the old one is read until nobody needs it any more (see
+//! [`moving`](self::moving)). One place is for strangers: its address is handed out, and it stays, so what its
+//! providers learn of the owner has to do with nobody's conversation. Where the user names the providers, one
+//! place is for all, and stays.
+//!
+//! Of the packets to the own mailboxes most go to the two of the present place for contacts, four of five of
+//! them to one of the two, whose clock is four times as fast: that is where most deliveries come from. The
+//! other has the second copy of everything. When the stream of the one fails, the two change their parts. All
+//! other mailboxes get little; the link shows none of this.
+
+mod draw;
+mod moving;
 
 use std::collections::BTreeMap;
 
-use rand::seq::SliceRandom as _;
 use rand::{CryptoRng, RngExt as _};
 use shoal_packet::command::Share;
 use shoal_packet::{DropSite, Sites};
-use shoal_proto::{NodeId, Span};
-use shoal_topology::{Document, Member, Profile};
+use shoal_proto::{NodeId, Span, Time};
+use shoal_topology::{Document, NetworkParameters, Profile};
 use zeroize::Zeroizing;
 
+use crate::clock::ClockStep;
 use crate::config::ClientConfig;
 use crate::error::ClientError;
 use crate::event::Alarm;
 use crate::mailbox::MailboxLink;
-use crate::rows::{BoxId, MailboxRow, Row, SETS, SetState};
+use crate::pace::Pace;
+use crate::rows::{Audience, BoxId, Change, MailboxRow, PlaceRow, Row, SETS, SetState, Stage};
 use crate::table::Table;
 use crate::watch::BoxWatch;
 
-/// Of so many packets to the own mailboxes, one is for the one with the smaller share.
-const TURNS: u32 = 5;
-
-/// The own mailboxes.
+/// The own places and their mailboxes.
 pub(crate) struct Places {
+    places: BTreeMap<u32, PlaceRow>,
     boxes: BTreeMap<BoxId, MailboxLink>,
+    pace: Pace,
     /// Index of the profile, which names the rates of the mailboxes' clocks.
     profile: u8,
-    /// Packets per second that the mailbox with the larger share sends in the mean.
+    /// Packets per second that the mailbox with the largest share sends in the mean.
     clock: f64,
     /// How long a number may be missing in a stream.
     patience: Span,
@@ -39,71 +49,155 @@ pub(crate) struct Places {
     pause_gaps: u32,
     /// What the user says. Then nothing is drawn.
     pinned: Vec<NodeId>,
-    /// The mailbox with the larger share: 0 or 1.
+    /// The providers that this client enters by, as far as they are known.
+    entries: Vec<NodeId>,
+    /// Of the present place for contacts, the mailbox with the larger share: 0 or 1.
     larger: u8,
+    /// Since when the present place for contacts has been in trouble.
+    troubled: Option<Time>,
+}
+
+/// A place that was made.
+pub(crate) struct Made {
+    /// What is to be saved before one of its mailboxes is written to.
+    pub(crate) changes: Vec<Change>,
+    pub(crate) boxes: Vec<BoxId>,
 }
 
 impl Places {
     /// None yet.
-    pub(crate) fn new(index: u8, profile: &Profile, config: &ClientConfig) -> Self {
+    pub(crate) fn new<R: CryptoRng>(
+        params: &NetworkParameters,
+        index: u8,
+        profile: &Profile,
+        config: &ClientConfig,
+        rng: &mut R,
+    ) -> Self {
         Self {
+            places: BTreeMap::new(),
             boxes: BTreeMap::new(),
+            pace: Pace::seeded(params, rng),
             profile: index,
             clock: profile.mailbox_clock,
             patience: config.reply_timeout,
             pause_gaps: config.pause_gaps,
             pinned: config.mailboxes.clone(),
+            entries: Vec::from_iter(config.entry),
             larger: 0,
+            troubled: None,
         }
     }
 
-    /// Those of an earlier run. Of pinned ones, those that are not pinned any more are left out.
+    /// Those of an earlier run.
     pub(crate) fn restore<R: CryptoRng>(
         &mut self,
         rows: &[Row],
         rng: &mut R,
+        now: Time,
     ) -> Result<(), ClientError> {
+        for row in rows.iter().filter(|row| row.table == Table::Place) {
+            let number = PlaceRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
+            let mut place = PlaceRow::decode(&row.value).map_err(|e| row.fault(e))?;
+            // The clock may have been another one when it was written.
+            if place.next != Time::MAX {
+                place.next = place.next.min(now + self.pace.longest());
+            }
+            self.places.insert(number, place);
+        }
         for row in rows.iter().filter(|row| row.table == Table::Mailbox) {
             let id = BoxId::decode(&row.key).map_err(|e| row.fault(e))?;
             let value = MailboxRow::decode(&row.value).map_err(|e| row.fault(e))?;
-            if self.pinned.is_empty() || self.pinned.contains(&value.provider) {
-                self.add(id, value, rng).set_kept();
+            let place = self.places.get(&id.place).copied();
+            let place = place.ok_or_else(|| row.fault("its place is missing"))?;
+            let link = self.add(id, value, place.audience, rng);
+            link.set_kept();
+            if place.stage == Stage::Closing {
+                link.close();
             }
         }
+        self.set_pauses(now);
         Ok(())
     }
 
-    fn add<R: CryptoRng>(&mut self, id: BoxId, row: MailboxRow, rng: &mut R) -> &mut MailboxLink {
+    fn add<R: CryptoRng>(
+        &mut self,
+        id: BoxId,
+        row: MailboxRow,
+        audience: Audience,
+        rng: &mut R,
+    ) -> &mut MailboxLink {
         let watch = BoxWatch::new(self.patience, Span::MAX);
-        let link = MailboxLink::new(id, row, watch, rng);
+        let link = MailboxLink::new(id, row, audience, watch, rng);
         self.boxes.entry(id).or_insert(link)
     }
 
-    /// Makes the first place, if there is none: where the user says, or at two providers that are drawn from
-    /// those that have no family and no network in common with each other, nor with `entry`. Returns
-    /// what is to be saved before one of them is written to.
+    /// Makes the places that are missing: where the user says, or at providers that are drawn.
     pub(crate) fn make<R: CryptoRng>(
         &mut self,
+        now: Time,
         rng: &mut R,
         document: Option<&Document>,
-        entry: Option<&NodeId>,
-    ) -> Vec<BoxId> {
-        let missing = |id: &NodeId| !self.boxes.values().any(|link| link.provider() == *id);
-        let providers = match (self.pinned.is_empty(), document) {
-            (false, _) => self.pinned.iter().copied().filter(missing).collect(),
-            (true, Some(document)) if self.boxes.is_empty() => draw(rng, document, entry),
-            (true, _) => Vec::new(),
-        };
-        let free = |copy: &u8| {
-            let id = BoxId {
-                place: 0,
-                copy: *copy,
+    ) -> Vec<Made> {
+        if !self.pinned.is_empty() {
+            return match self.is_pinned() {
+                true => Vec::new(),
+                false => {
+                    let providers = self.pinned.clone();
+                    let made = self.make_place(now, rng, Audience::All, Stage::Open, providers);
+                    vec![made]
+                }
             };
-            !self.boxes.contains_key(&id)
+        }
+        let Some(document) = document else {
+            return Vec::new();
         };
-        let copies: Vec<u8> = (0..2).filter(free).collect();
+        // The user named the providers of one place, and does not any more: it moves.
+        let opens = self.pace.opens(now);
+        let named = |row: &&mut PlaceRow| row.stage == Stage::Open && row.audience == Audience::All;
+        for row in self.places.values_mut().filter(named) {
+            row.next = row.next.min(opens);
+        }
         let mut made = Vec::new();
-        for (provider, copy) in providers.into_iter().zip(copies) {
+        for audience in [Audience::Contacts, Audience::Strangers] {
+            let has = |row: &PlaceRow| row.stage == Stage::Open && row.audience.meets(audience);
+            if self.places.values().any(has) {
+                continue;
+            }
+            let providers = self.draw(rng, document);
+            if !providers.is_empty() {
+                made.push(self.make_place(now, rng, audience, Stage::Open, providers));
+            }
+        }
+        made
+    }
+
+    /// Whether a place is where the user says.
+    fn is_pinned(&self) -> bool {
+        let there = |number: &u32| self.of(*number).map(MailboxLink::provider).eq(self.pinned.iter().copied());
+        let open = self.places.iter().filter(|(_, row)| row.stage == Stage::Open);
+        let mut all = open.filter(|(_, row)| row.audience == Audience::All);
+        all.any(|(number, _)| there(number))
+    }
+
+    fn make_place<R: CryptoRng>(
+        &mut self,
+        now: Time,
+        rng: &mut R,
+        audience: Audience,
+        stage: Stage,
+        providers: Vec<NodeId>,
+    ) -> Made {
+        let number = self.places.last_key_value().map_or(0, |(last, _)| last.saturating_add(1));
+        let row = PlaceRow {
+            audience,
+            stage,
+            made: now,
+            next: Time::MAX,
+            until: Time::MAX,
+        };
+        self.places.insert(number, row);
+        let mut boxes = Vec::new();
+        for (provider, copy) in providers.into_iter().zip(0..2) {
             let mut seed = Zeroizing::new([0; 32]);
             rng.fill_bytes(seed.as_mut_slice());
             let row = MailboxRow {
@@ -112,21 +206,63 @@ impl Places {
                 generation: 0,
                 states: [SetState::Unknown; SETS],
             };
-            let id = BoxId { place: 0, copy };
-            self.add(id, row, rng);
-            made.push(id);
+            let id = BoxId {
+                place: number,
+                copy,
+            };
+            self.add(id, row, audience, rng);
+            boxes.push(id);
         }
-        self.set_pauses();
-        made
+        let mut changes = match stage {
+            Stage::Opening => {
+                let opens = self.pace.opens(now);
+                self.put(number, |row| row.next = opens)
+            }
+            _ => self.give_out(now, number),
+        };
+        changes.extend(boxes.iter().filter_map(|id| self.boxes.get(id)).map(MailboxLink::saved));
+        self.set_pauses(now);
+        Made { changes, boxes }
     }
 
-    /// The providers.
+    /// Changes a place's row; what is to be saved.
+    fn put(&mut self, number: u32, change: impl FnOnce(&mut PlaceRow)) -> Vec<Change> {
+        let Some(row) = self.places.get_mut(&number) else {
+            return Vec::new();
+        };
+        change(row);
+        let row = row.encode();
+        vec![Change::put(Table::Place, PlaceRow::key(number), row)]
+    }
+
+    /// A connection begins; what is to be saved of each mailbox.
+    pub(crate) fn restart<R: CryptoRng>(
+        &mut self,
+        now: Time,
+        rng: &mut R,
+    ) -> Vec<(BoxId, Vec<Change>)> {
+        let mut all = Vec::new();
+        for (id, link) in &mut self.boxes {
+            if let Some(change) = link.restart(now, rng) {
+                // With its place's row, which may not have been saved when it was made.
+                let place = self.places.get(&id.place);
+                let place = place.map(|row| {
+                    Change::put(Table::Place, PlaceRow::key(id.place), row.encode())
+                });
+                all.push((*id, place.into_iter().chain([change]).collect()));
+            }
+        }
+        all
+    }
+
+    /// These are the providers that this client enters by: what is drawn from now on is apart from them.
+    pub(crate) fn set_entries(&mut self, entries: Vec<NodeId>) {
+        self.entries = entries;
+    }
+
+    /// The providers, of all places.
     pub(crate) fn providers(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.boxes.values().map(MailboxLink::provider)
-    }
-
-    pub(crate) fn get(&self, id: BoxId) -> Option<&MailboxLink> {
-        self.boxes.get(&id)
     }
 
     pub(crate) fn get_mut(&mut self, id: BoxId) -> Option<&mut MailboxLink> {
@@ -141,29 +277,62 @@ impl Places {
         self.boxes.values_mut()
     }
 
-    /// Which mailbox a packet is for, of those that are saved.
-    pub(crate) fn turn<R: CryptoRng>(&self, rng: &mut R) -> Option<BoxId> {
-        // Drawn also where there is nothing to choose.
-        let smaller = rng.random_ratio(1, TURNS);
-        let kept = || self.boxes.values().filter(|link| link.is_kept());
-        let share = match smaller {
-            true => Share::Second,
-            false => Share::First,
+    /// The mailboxes of a place.
+    fn of(&self, number: u32) -> impl Iterator<Item = &MailboxLink> {
+        let id = |copy| BoxId {
+            place: number,
+            copy,
         };
-        let drawn = kept().find(|link| self.share(link.id()) == share);
-        match drawn {
-            Some(link) => Some(link.id()),
-            // The only one gets all.
-            None if self.boxes.len() == 1 => kept().next().map(MailboxLink::id),
-            None => None,
+        self.boxes.range(id(0)..=id(u8::MAX)).map(|(_, link)| link)
+    }
+
+    /// The place that is given out to these: the newest one that is open, or that was.
+    fn present(&self, has: fn(Audience) -> bool) -> Option<u32> {
+        let newest = |stage| {
+            let mut places = self.places.iter().rev();
+            let of = |row: &PlaceRow| row.stage == stage && has(row.audience);
+            places.find(|(_, row)| of(row)).map(|(number, _)| *number)
+        };
+        newest(Stage::Open).or_else(|| newest(Stage::Left))
+    }
+
+    /// The number of the place that contacts are told; 0 before there is one.
+    pub(crate) fn for_contacts(&self) -> u32 {
+        self.present(Audience::has_contacts).unwrap_or(0)
+    }
+
+    /// The number of a mailbox' place, if contacts write to it.
+    pub(crate) fn known_to_contacts(&self, id: BoxId) -> Option<u32> {
+        let row = self.places.get(&id.place)?;
+        row.audience.has_contacts().then_some(id.place)
+    }
+
+    /// Which mailbox a packet is for; none if it is one that is not saved yet, or there is none.
+    pub(crate) fn turn<R: CryptoRng>(&self, rng: &mut R) -> Option<BoxId> {
+        let weights = || self.boxes.keys().map(|id| (*id, self.share(*id).weight()));
+        let all: u32 = weights().map(|(_, weight)| weight).sum();
+        // Drawn also where there is nothing to choose.
+        let mut drawn = rng.random_range(0..all.max(1));
+        for (id, weight) in weights() {
+            match drawn.checked_sub(weight) {
+                Some(rest) => drawn = rest,
+                None => return Some(id).filter(|id| self.boxes.get(id).is_some_and(MailboxLink::is_kept)),
+            }
         }
+        None
     }
 
     /// The part that a mailbox has.
     pub(crate) fn share(&self, id: BoxId) -> Share {
-        match self.boxes.len() > 1 && id.copy != self.larger {
+        if self.present(Audience::has_contacts) == Some(id.place) {
+            return match id.copy != self.larger && self.of(id.place).count() > 1 {
+                true => Share::Second,
+                false => Share::First,
+            };
+        }
+        match self.boxes.get(&id).is_some_and(MailboxLink::is_hurried) {
             true => Share::Second,
-            false => Share::First,
+            false => Share::Minor,
         }
     }
 
@@ -177,21 +346,22 @@ impl Places {
         self.profile
     }
 
-    /// The mailboxes change their parts, if the one with the larger can't be relied on and the other can. Only
-    /// where packets go changes by it, and at which rate answers come to the entry, whose clock hides it.
-    pub(crate) fn swap_on_alarm(&mut self) {
-        let (larger, smaller): (Vec<&MailboxLink>, Vec<_>) = self
-            .boxes
-            .values()
-            .partition(|link| self.share(link.id()) == Share::First);
+    /// The mailboxes of the present place for contacts change their parts, if the one with the larger can't be
+    /// relied on and the other can. Only where packets go changes by it, and at which rate answers come to the
+    /// entry, whose clock hides it.
+    pub(crate) fn swap_on_alarm(&mut self, now: Time) {
+        let links = self.of(self.for_contacts());
+        let (larger, smaller): (Vec<&MailboxLink>, Vec<_>) =
+            links.partition(|link| self.share(link.id()) == Share::First);
         let alarmed = |links: &[&MailboxLink]| links.iter().any(|link| link.watch().is_alarmed());
         if alarmed(&larger) && !smaller.is_empty() && !alarmed(&smaller) {
             self.larger = 1 - self.larger;
-            self.set_pauses();
         }
+        self.set_pauses(now);
     }
 
-    fn set_pauses(&mut self) {
+    /// Each stream pauses by its own clock, which is another one when the shares have changed.
+    fn set_pauses(&mut self, now: Time) {
         let pause = |clock: f64| match clock > 0.0 {
             true => Span::from_secs_f64(f64::from(self.pause_gaps) / clock),
             false => Span::MAX,
@@ -203,7 +373,7 @@ impl Places {
             .collect();
         for (id, pause) in pauses {
             if let Some(link) = self.boxes.get_mut(&id) {
-                link.watch_mut().set_pause(pause);
+                link.watch_mut().set_pause(now, pause);
             }
         }
     }
@@ -215,11 +385,13 @@ impl Places {
 
     /// Whether what is sent to the address is taken.
     pub(crate) fn is_open(&self) -> bool {
-        self.boxes.values().any(|link| link.sets().is_open())
+        let place = self.present(Audience::has_strangers);
+        let mut links = place.into_iter().flat_map(|number| self.of(number));
+        links.any(|link| link.sets().takes_strangers())
     }
 
-    fn sites(&self, of: impl Fn(&MailboxLink) -> DropSite) -> Option<Sites> {
-        let mut sites = self.boxes.values().map(of);
+    fn sites(&self, place: Option<u32>, of: impl Fn(&MailboxLink) -> DropSite) -> Option<Sites> {
+        let mut sites = self.of(place?).map(of);
         Some(Sites {
             first: sites.next()?,
             second: sites.next(),
@@ -228,19 +400,23 @@ impl Places {
 
     /// Where the contact of this number writes to; none before there is a mailbox.
     pub(crate) fn of_contact(&self, number: u16) -> Option<Sites> {
-        self.sites(|link| link.of_contact(number))
+        let place = self.present(Audience::has_contacts);
+        self.sites(place, |link| link.of_contact(number))
     }
 
     /// Where strangers write to; none before there is a mailbox.
     pub(crate) fn in_address(&self) -> Option<Sites> {
-        self.sites(MailboxLink::in_address)
+        self.sites(self.present(Audience::has_strangers), MailboxLink::in_address)
     }
 
-    /// What can be wrong with the mailboxes, and whether it is.
+    /// What can be wrong with the mailboxes that others write to, and whether it is.
     pub(crate) fn alarms(&self) -> [(Alarm, bool); 3] {
-        let losses = self.all().filter_map(|link| link.watch().losses()).max();
-        let paused = self.all().filter_map(|link| link.watch().paused()).max();
-        let lone = self.pinned.is_empty() && self.boxes.len() == 1;
+        let known = |row: &PlaceRow| matches!(row.stage, Stage::Open | Stage::Left);
+        let places = || self.places.iter().filter(|(_, row)| known(row));
+        let links = || places().flat_map(|(number, _)| self.of(*number));
+        let losses = links().filter_map(|link| link.watch().losses()).max();
+        let paused = links().filter_map(|link| link.watch().paused()).max();
+        let lone = self.pinned.is_empty() && self.of(self.for_contacts()).count() == 1;
         [
             (Alarm::StreamLost(losses.unwrap_or(0)), losses.is_some()),
             (
@@ -250,18 +426,16 @@ impl Places {
             (Alarm::OneCopy, lone),
         ]
     }
-}
 
-/// Two providers, or one where two would leave none to enter by.
-fn draw<R: CryptoRng>(rng: &mut R, document: &Document, entry: Option<&NodeId>) -> Vec<NodeId> {
-    let mut providers = document.providers().to_vec();
-    providers.retain(|id| Some(id) != entry);
-    providers.shuffle(rng);
-    let taken = entry.and_then(|entry| document.member(entry));
-    let spare = usize::from(taken.is_none());
-    let taken = taken.map(Member::ties).into_iter().collect();
-    let mut drawn = document.apart(taken, providers);
-    let most = drawn.len().saturating_sub(spare).clamp(1, 2);
-    drawn.truncate(most);
-    drawn
+    /// What is to happen is as far away as before.
+    pub(crate) fn clock_moved(&mut self, step: ClockStep) {
+        for row in self.places.values_mut() {
+            for time in [&mut row.made, &mut row.next, &mut row.until] {
+                if *time != Time::MAX {
+                    *time = step.apply(*time);
+                }
+            }
+        }
+        self.troubled = self.troubled.map(|since| step.apply(since));
+    }
 }

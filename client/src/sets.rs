@@ -1,8 +1,8 @@
-//! The drop ids of one mailbox: two sets, which it learns whether there are contacts or not.
+//! The drop ids of one mailbox: one set or two, which it learns whether somebody will use them or not.
 //!
-//! The first set has the id in the address; the second one id for each contact. Mailbox packets name one of
-//! them each until the mailbox has confirmed both; after that, one now and then, at instants of a clock of
-//! its own, in case the mailbox has lost them. Nothing of this depends on what the user does: the mailbox
+//! The first set has the id in the address; the second one id for each contact. A mailbox has those of its
+//! place's audience. Mailbox packets name one of them each until the mailbox has confirmed all; after that, one
+//! now and then, at instants of a clock of its own, in case the mailbox has lost them. Nothing of this depends on what the user does: the mailbox
 //! can't count contacts by it, nor see when there is a new one.
 
 use rand::{CryptoRng, RngExt as _};
@@ -10,7 +10,7 @@ use shoal_packet::command::{DropSet, SetSize};
 use shoal_proto::{DropId, MailboxId, Time};
 use shoal_topology::PoissonClock;
 
-use crate::rows::{SETS, SetState};
+use crate::rows::{Audience, SETS, SetState};
 
 /// Drop ids for contacts.
 pub(crate) const CONTACT_IDS: u16 = SetSize::Large.count();
@@ -25,6 +25,8 @@ const CONTACTS: usize = 1;
 pub(crate) struct Sets {
     mailbox: MailboxId,
     sets: [DropSet; SETS],
+    /// Which of them it has.
+    has: [bool; SETS],
     states: [SetState; SETS],
     /// The counter of the packet that last named each; 0 for none.
     said: [u64; SETS],
@@ -34,9 +36,11 @@ pub(crate) struct Sets {
 }
 
 impl Sets {
-    /// Of this mailbox, with the secrets of its sets, and as far as it is known to have them.
+    /// Of this mailbox, for this audience, with the secrets of its sets, and as far as it is known to have
+    /// them.
     pub(crate) fn new<R: CryptoRng>(
         mailbox: MailboxId,
+        audience: Audience,
         [address, contacts]: [[u8; 32]; SETS],
         states: [SetState; SETS],
         rng: &mut R,
@@ -47,6 +51,7 @@ impl Sets {
                 DropSet::new(address, SetSize::Small),
                 DropSet::new(contacts, SetSize::Large),
             ],
+            has: [audience.has_strangers(), audience.has_contacts()],
             states,
             said: [0; SETS],
             again: PoissonClock::new(rng, AGAIN),
@@ -72,9 +77,19 @@ impl Sets {
         self.sets.get(set)
     }
 
-    /// Whether deposits under the id in the address are accepted.
+    /// Whether deposits under all of its ids are accepted.
     pub(crate) fn is_open(&self) -> bool {
+        self.own().all(|set| self.states[set] == SetState::Registered)
+    }
+
+    /// Whether deposits under the id in the address are accepted.
+    pub(crate) fn takes_strangers(&self) -> bool {
         self.states[ADDRESS] == SetState::Registered
+    }
+
+    /// The sets that it has.
+    fn own(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..SETS).filter(|set| self.has[*set])
     }
 
     /// A connection begins, or the mailbox has forgotten what was said: what is not confirmed is to
@@ -95,16 +110,15 @@ impl Sets {
     }
 
     fn count(&self, state: SetState) -> u64 {
-        let sets = self.states.iter().zip(&self.sets);
-        let those = sets.filter(|(known, _)| **known == state);
-        those.map(|(_, set)| u64::from(set.size().count())).sum()
+        let those = self.own().filter(|set| self.states[*set] == state);
+        those.map(|set| u64::from(self.sets[set].size().count())).sum()
     }
 
     /// The set for the packet with this counter, if any: what was said the longest ago of what is
     /// not confirmed, or one again. What was refused is asked for again too: there may be room.
     pub(crate) fn say(&mut self, now: Time, counter: u64) -> Option<usize> {
         let unknown = |set: &usize| self.states[*set] == SetState::Unknown;
-        let first = (0..SETS).filter(unknown).min_by_key(|set| self.said[*set]);
+        let first = self.own().filter(unknown).min_by_key(|set| self.said[*set]);
         let set = first.or_else(|| self.due_again(now))?;
         self.said[set] = counter;
         Some(set)
@@ -112,7 +126,8 @@ impl Sets {
 
     fn due_again(&mut self, now: Time) -> Option<usize> {
         self.again.tick(now)?;
-        self.next = (self.next + 1) % SETS;
+        let after = (1..=SETS).map(|step| (self.next + step) % SETS);
+        self.next = after.into_iter().find(|set| self.has[*set])?;
         Some(self.next)
     }
 
@@ -139,10 +154,15 @@ mod tests {
 
     use super::*;
 
-    fn sets() -> Sets {
+    fn sets_for(audience: Audience) -> Sets {
         let rng = &mut ChaCha20Rng::seed_from_u64(1);
         let unknown = [SetState::Unknown; SETS];
-        Sets::new(MailboxId::new([1; 32]), [[2; 32], [3; 32]], unknown, rng)
+        let mailbox = MailboxId::new([1; 32]);
+        Sets::new(mailbox, audience, [[2; 32], [3; 32]], unknown, rng)
+    }
+
+    fn sets() -> Sets {
+        sets_for(Audience::All)
     }
 
     fn at(secs: u64) -> Time {
@@ -155,7 +175,7 @@ mod tests {
         sets.restart(at(0));
         let said: Vec<_> = (1..=4).map(|counter| sets.say(at(0), counter)).collect();
         assert_eq!(said, [0, 1, 0, 1].map(Some));
-        assert!(sets.settle(0, false) && !sets.settle(0, false) && sets.is_open());
+        assert!(sets.settle(0, false) && !sets.settle(0, false) && !sets.is_open());
         assert_eq!((sets.unconfirmed(), sets.refused()), (256, 0));
         assert_eq!([sets.say(at(0), 5), sets.say(at(0), 6)], [Some(1); 2]);
         assert!(sets.settle(1, true));
@@ -171,6 +191,21 @@ mod tests {
         // A Poisson count of mean 200.
         assert!((150..250).contains(&times), "{times}");
         assert_eq!(met.len(), SETS, "also what was refused");
+    }
+
+    #[test]
+    fn a_mailbox_has_the_sets_of_its_audience() {
+        for (audience, own, count) in [(Audience::Strangers, 0, 64), (Audience::Contacts, 1, 256)] {
+            let mut sets = sets_for(audience);
+            sets.restart(at(0));
+            assert_eq!(sets.unconfirmed(), count);
+            assert!((1..=3).all(|counter| sets.say(at(0), counter) == Some(own)));
+            assert!(sets.settle(own, false) && sets.is_open());
+            assert!((0..100 * 3600).step_by(60).all(|second| {
+                let said = sets.say(at(second), 66);
+                said.is_none() || said == Some(own)
+            }));
+        }
     }
 
     /// A clock that only mailbox packets look at is late at each of its ticks.

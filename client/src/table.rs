@@ -14,13 +14,15 @@ pub struct UnknownTable;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Table {
+    /// The own places: who writes to each, and what becomes of it when.
+    Place,
     /// The own mailboxes: their keys, the generation of their streams, and which drop ids they know.
     Mailbox,
-    /// Who we wrote to: the next sequence number, and which drop id their answers go to.
+    /// Who we wrote to: the next sequence number, which drop id their answers go to, and where they are written to.
     Contact,
     /// Messages sent, with their state.
     Sent,
-    /// Fragments not yet stored at the receiver's mailbox.
+    /// Fragments not yet stored at the receiver's mailbox. Holds plaintext: where they go may change.
     Outbox,
     /// When each of those that were tried is tried again.
     Retry,
@@ -45,7 +47,8 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
+        Self::Place,
         Self::Mailbox,
         Self::Contact,
         Self::Sent,
@@ -65,6 +68,7 @@ impl Table {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Place => "place",
             Self::Mailbox => "mailbox",
             Self::Contact => "contact",
             Self::Sent => "sent",

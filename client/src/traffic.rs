@@ -131,7 +131,7 @@ impl<R: CryptoRng> Traffic<R> {
         owner: &Identity,
     ) -> Result<(Frame, Sent), BuildError> {
         let (packet, sent) = match process {
-            Process::Real => self.real(now, outbox)?,
+            Process::Real => self.real(now, outbox, owner)?,
             Process::Loop => (self.packets.circle(now)?, Sent::Loop),
             Process::Drop => (self.packets.drop_cover(now)?, Sent::Drop),
             Process::Mailbox => match places.turn(self.packets.rng()) {
@@ -152,14 +152,19 @@ impl<R: CryptoRng> Traffic<R> {
         Ok((packet.frame, sent))
     }
 
-    fn real(&mut self, now: Time, outbox: &mut Outbox) -> Result<(Packet, Sent), BuildError> {
+    fn real(
+        &mut self,
+        now: Time,
+        outbox: &mut Outbox,
+        owner: &Identity,
+    ) -> Result<(Packet, Sent), BuildError> {
         let mut changes = Vec::new();
         for _ in 0..MOST_MISSING {
             let Some(due) = outbox.next_due(now) else {
                 break;
             };
             let (message, index, again) = (due.message, due.index, due.again);
-            match self.packets.deposit(now, due) {
+            match self.packets.deposit(now, &due, owner) {
                 // The receiver's provider is gone from this epoch: later, perhaps. The turn is another's.
                 Err(BuildError::LastHop) => {
                     changes.extend(outbox.tried(&message, index, false, now));

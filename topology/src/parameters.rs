@@ -51,6 +51,12 @@ pub struct NetworkParameters {
     /// else is wanted. One for the whole network: what a sender or a provider could choose would tell
     /// messages apart, and no sender would know what "stored" means.
     pub time_to_live: Span,
+    /// How long a client's place lives in the mean, before the client moves to mailboxes at other providers
+    /// under other keys: 10 min to 365 d, 30 d where nothing else is wanted. What a move takes scales with it:
+    /// a thirtieth of it, the network's day, is in which contacts are told. One for the whole network, so
+    /// that nobody is known by it.
+    #[serde(default = "place_life")]
+    pub place_life: Span,
     /// Which families of addresses a member has to have: any, unless the file says otherwise.
     #[serde(default)]
     pub families: Families,
@@ -149,6 +155,11 @@ const fn time_to_live() -> Span {
     Span::from_secs(14 * 86_400)
 }
 
+/// Thirty days.
+const fn place_life() -> Span {
+    Span::from_secs(30 * 86_400)
+}
+
 /// Most profiles of a network.
 const MAX_PROFILES: usize = 16;
 /// Most genesis members of a network.
@@ -176,6 +187,7 @@ impl NetworkParameters {
             work: 0,
             seat_age: 0,
             time_to_live: time_to_live(),
+            place_life: place_life(),
             families: Families::Any,
             profiles: Self::default_profiles(),
             genesis_members: Vec::new(),
@@ -330,6 +342,10 @@ impl NetworkParameters {
                 .bytes(b"time to live")
                 .number(self.time_to_live.as_micros());
         }
+        // As do those whose clients move once a month.
+        if self.place_life != place_life() {
+            h = h.bytes(b"place life").number(self.place_life.as_micros());
+        }
         // As do those that take any address.
         if self.families == Families::Both {
             h = h.bytes(b"both families of addresses");
@@ -377,6 +393,10 @@ impl NetworkParameters {
         let lives = Span::from_secs(60)..=Span::from_secs(365 * 86_400);
         if !lives.contains(&self.time_to_live) {
             wrong.push(range("time_to_live", &self.time_to_live, "1m to 365d"));
+        }
+        let lives = Span::from_secs(600)..=Span::from_secs(365 * 86_400);
+        if !lives.contains(&self.place_life) {
+            wrong.push(range("place_life", &self.place_life, "10m to 365d"));
         }
         if self.profiles.is_empty() || self.profiles.len() > MAX_PROFILES {
             let count = format!("{} profiles", self.profiles.len());

@@ -59,6 +59,8 @@ work = {work}
 seat_age = {seat_age}
 # How long every provider keeps a message that waits for its receiver: 1m to 365d.
 time_to_live = "{life}"
+# How long clients stay at the same mailboxes, in the mean: 10m to 365d.
+place_life = "{place}"
 "#,
             name = self.name,
             genesis = self.genesis.as_secs(),
@@ -77,6 +79,7 @@ time_to_live = "{life}"
             work = self.work,
             seat_age = self.seat_age,
             life = self.time_to_live,
+            place = self.place_life,
         );
         text.push_str(match self.families {
             Families::Any => "",

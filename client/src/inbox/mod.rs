@@ -9,7 +9,7 @@ mod seen;
 use std::collections::BTreeMap;
 
 use shoal_packet::command::StreamEntry;
-use shoal_packet::fragment::{Fragment, Shape};
+use shoal_packet::fragment::{Envelope, Fragment, Kind, Shape};
 use shoal_proto::{MessageId, Span, Time};
 
 use self::done::Done;
@@ -40,11 +40,20 @@ pub(crate) enum Arrival {
     ShareFull,
     /// It does not open, or holds no fragment: acknowledge it, so that it blocks nothing.
     Bad,
+    /// Its time is over: acknowledge it, and tell nobody.
+    Late,
+    /// It says where its sender is, and nothing else.
+    Notice { from: PeerKey, envelope: Envelope },
     /// With it, enough are here of a message that they do not make: save this, then acknowledge it, so
     /// that it blocks nothing.
     Spoilt { changes: Vec<Change>, kept: Kept },
     /// New: save this, then acknowledge it.
-    New { changes: Vec<Change>, kept: Kept },
+    New {
+        changes: Vec<Change>,
+        kept: Kept,
+        from: PeerKey,
+        envelope: Envelope,
+    },
 }
 
 /// What was saved together.
@@ -175,9 +184,19 @@ impl Inbox {
         let Ok(fragment) = Fragment::decode(&plaintext) else {
             return Arrival::Bad;
         };
+        let envelope = fragment.envelope;
+        if envelope.kind == Kind::Notice {
+            return Arrival::Notice {
+                from: sender,
+                envelope,
+            };
+        }
+        if envelope.expires.is_some_and(|at| at <= now) {
+            return Arrival::Late;
+        }
         let key = InboxKey {
             sender,
-            message: fragment.envelope.message,
+            message: envelope.message,
         };
         if self.is_safe(&key) {
             return Arrival::Spare;
@@ -185,8 +204,7 @@ impl Inbox {
         if !self.has_share(&sender, contacts) {
             return Arrival::ShareFull;
         }
-        let number = fragment.envelope.sequence;
-        self.order.heard(now, &sender, number);
+        self.order.heard(now, &sender, envelope.sequence);
         if self.partials.contradicts(&key, &fragment) {
             return Arrival::Bad;
         }
@@ -210,7 +228,12 @@ impl Inbox {
         };
         match outcome {
             Outcome::Spoilt => Arrival::Spoilt { changes, kept },
-            Outcome::Complete | Outcome::Partial => Arrival::New { changes, kept },
+            Outcome::Complete | Outcome::Partial => Arrival::New {
+                changes,
+                kept,
+                from: sender,
+                envelope,
+            },
         }
     }
 

@@ -5,16 +5,18 @@ mod contact;
 mod inbox;
 mod mailbox;
 mod order;
+mod place;
 mod row;
 mod sent;
 
 pub(crate) use codec::{decode_number, encode_number};
-pub(crate) use contact::ContactRow;
+pub(crate) use contact::{ContactRow, Mark};
 pub(crate) use inbox::{
     InboxKey, InboxRow, SeenKey, decode_partial, encode_partial, parse_partial,
 };
 pub(crate) use mailbox::{BoxId, MailboxRow, SETS, SetState};
 pub(crate) use order::OrderRow;
+pub(crate) use place::{Audience, PlaceRow, Stage};
 pub use row::{Change, Row};
 pub use sent::MessageState;
 pub(crate) use sent::{OutboxRow, RetryRow, SentRow};

@@ -1,10 +1,12 @@
 //! The rows of messages sent.
 
-use shoal_packet::command::Blob;
-use shoal_proto::size::BLOB_BYTES;
+use shoal_packet::DropSite;
+use shoal_packet::fragment::FRAGMENT_BYTES;
 use shoal_proto::{DropId, MessageId, NodeId, Span, Time};
+use zeroize::Zeroizing;
 
 use super::codec::{Fault, Reader, Writer};
+use crate::keys::PeerKey;
 
 /// How far a sent message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +40,9 @@ impl MessageState {
 pub(crate) struct SentRow {
     /// Grows with every accepted message.
     pub(crate) order: u64,
+    pub(crate) to: PeerKey,
+    /// It tells where answers go, and nothing that the user wrote.
+    pub(crate) notice: bool,
     pub(crate) accepted_at: Time,
     pub(crate) expires: Time,
     /// As many as have to be stored.
@@ -70,6 +75,8 @@ impl SentRow {
         };
         let writer = Writer::new()
             .u64(self.order)
+            .bytes(self.to.as_bytes())
+            .bytes(&[u8::from(self.notice)])
             .time(self.accepted_at)
             .time(self.expires);
         let writer = writer.bytes(&self.fragments.to_be_bytes()).bytes(&[state]);
@@ -81,6 +88,12 @@ impl SentRow {
         let mut reader = Reader::value(value)?;
         let row = Self {
             order: reader.u64()?,
+            to: PeerKey::parse(*reader.take()?).map_err(|_| "the receiver's key is unsound")?,
+            notice: match reader.take::<1>()? {
+                [0] => false,
+                [1] => true,
+                _ => return Err("neither a text nor a notice"),
+            },
             accepted_at: reader.time()?,
             expires: reader.time()?,
             fragments: u16::from_be_bytes(*reader.take()?),
@@ -103,13 +116,15 @@ impl SentRow {
     }
 }
 
-/// A row of [`Table::Outbox`](crate::Table::Outbox): a sealed fragment, ready to be deposited again and again.
+/// A row of [`Table::Outbox`](crate::Table::Outbox): a fragment, ready to be sealed and deposited again and again.
 #[derive(Clone)]
 pub(crate) struct OutboxRow {
-    pub(crate) provider: NodeId,
-    pub(crate) drop: DropId,
+    /// Where it goes.
+    pub(crate) site: DropSite,
+    /// Its name there, and nowhere else.
     pub(crate) deposit: MessageId,
-    pub(crate) blob: Box<Blob>,
+    /// What is sealed anew for each try.
+    pub(crate) fragment: Zeroizing<Vec<u8>>,
 }
 
 impl OutboxRow {
@@ -127,22 +142,23 @@ impl OutboxRow {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         Writer::new()
-            .bytes(self.provider.as_bytes())
-            .bytes(self.drop.as_bytes())
+            .bytes(self.site.provider.as_bytes())
+            .bytes(self.site.drop.as_bytes())
             .bytes(self.deposit.as_bytes())
-            .bytes(self.blob.as_bytes())
+            .bytes(&self.fragment)
             .done()
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader::value(value)?;
-        let row = Self {
+        let site = DropSite {
             provider: NodeId::new(*reader.take()?),
             drop: DropId::new(*reader.take()?),
+        };
+        let row = Self {
+            site,
             deposit: MessageId::new(*reader.take()?),
-            blob: Box::new(
-                Blob::from_bytes(reader.take::<BLOB_BYTES>()?).map_err(|_| "too short")?,
-            ),
+            fragment: Zeroizing::new(reader.take::<FRAGMENT_BYTES>()?.to_vec()),
         };
         reader.end()?;
         Ok(row)

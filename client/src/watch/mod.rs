@@ -62,10 +62,10 @@ impl BoxWatch {
     }
 
     /// After how long a silence it has paused, from now on.
-    pub(crate) fn set_pause(&mut self, pause: Span) {
+    pub(crate) fn set_pause(&mut self, now: Time, pause: Span) {
         self.pause = pause;
         if let Some(stream) = &mut self.stream {
-            stream.set_pause(pause);
+            stream.set_pause(now, pause);
         }
     }
 
@@ -147,6 +147,11 @@ impl Watch {
         }
     }
 
+    /// Whether packets are lost that no mailbox has to do with.
+    pub(crate) fn loses_loops(&self) -> bool {
+        self.loops.is_alarmed()
+    }
+
     /// What can be wrong, and whether it is.
     pub(crate) fn alarms(&self) -> [(Alarm, bool); 2] {
         let lost =
@@ -203,9 +208,13 @@ mod tests {
         let mut watch = BoxWatch::new(Span::from_secs(30), Span::from_secs(10));
         watch.start();
         watch.stream_item(at(1000), 0);
-        watch.set_pause(Span::from_secs(40));
+        watch.set_pause(at(1000), Span::from_secs(40));
         assert_eq!(watch.check_stream(at(1030)), None);
-        assert_eq!(watch.check_stream(at(1041)), Some(Finding::Paused));
-        assert_eq!(watch.paused(), Some(Span::from_secs(40)));
+        // A faster clock: what was silence by the slower one is none yet.
+        watch.set_pause(at(1030), Span::from_secs(20));
+        watch.set_pause(at(1040), Span::from_secs(20));
+        assert_eq!(watch.check_stream(at(1041)), None);
+        assert_eq!(watch.check_stream(at(1051)), Some(Finding::Paused));
+        assert_eq!(watch.paused(), Some(Span::from_secs(20)));
     }
 }

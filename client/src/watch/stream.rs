@@ -40,8 +40,14 @@ impl StreamWatch {
         }
     }
 
-    /// After how long a silence the stream has paused.
-    pub(super) fn set_pause(&mut self, pause: Span) {
+    /// After how long a silence the stream has paused. What was no silence by a slower clock is none: it
+    /// counts from now.
+    pub(super) fn set_pause(&mut self, now: Time, pause: Span) {
+        if pause < self.pause
+            && let Some(last) = &mut self.last
+        {
+            *last = now;
+        }
         self.pause = pause;
     }
 

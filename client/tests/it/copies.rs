@@ -99,7 +99,7 @@ fn answers_find_both_as_well() {
 #[test]
 fn either_may_die() {
     for gone in [1, 2] {
-        let mut world = two(2 + gone as u64);
+        let mut world = two(3 + gone as u64);
         let to = world.address(BOB);
         world.run(secs(20.0));
         let dead = world.providers()[gone];
@@ -193,10 +193,15 @@ fn mailboxes_are_drawn_apart_and_kept() {
         let who = world.add_with(ClientConfig::default());
         assert_eq!(world.hosts[who].client.address(), None);
         world.attach(who, 0);
-        let providers: BTreeSet<_> = world.hosts[who].client.mailbox_providers().collect();
-        assert_eq!(providers.len(), 2);
+        // Two mailboxes for strangers and two for contacts, and one provider is left to enter by.
+        let client = &world.hosts[who].client;
+        assert_eq!(client.mailbox_providers().count(), 4);
+        let providers: BTreeSet<_> = client.mailbox_providers().collect();
+        assert!((2..=3).contains(&providers.len()));
         met.extend(&providers);
         let address = world.address(who);
+        let sites = address.sites;
+        assert_ne!(sites.first.provider, sites.second.unwrap().provider);
         world.crash(who);
         assert_eq!(world.address(who), address, "kept");
     }
@@ -216,7 +221,7 @@ fn a_named_entry_is_no_mailbox() {
         world.attach(who, 0);
         let client = &world.hosts[who].client;
         assert!(client.mailbox_providers().all(|provider| provider != entry));
-        assert_eq!(client.mailbox_providers().count(), 2);
+        assert_eq!(client.mailbox_providers().count(), 4);
     }
 }
 
@@ -239,7 +244,7 @@ fn what_can_not_be_saved_is_not_written_to() {
     world.detach(who);
     world.attach(who, 0);
     world.run(secs(60.0));
-    assert_eq!(world.mailbox_packets.len(), 2);
+    assert!(world.mailbox_packets.len() >= 2);
 }
 
 #[test]

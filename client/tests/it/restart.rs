@@ -62,6 +62,7 @@ fn play(seed: u64, steps: &[Step]) {
                     request,
                     to: Box::new(to.clone()),
                     text,
+                    life: None,
                 };
                 // Not pumped: a crash may come before the disk has it.
                 world.hosts[ALICE].client.handle_input(world.now, input);
@@ -243,11 +244,11 @@ fn rows_with_fragments_of_the_version_before_are_refused_with_the_reason() {
         .find(|((table, _), _)| *table == Table::Outbox);
     let ((_, sealed), blob) = outbox.unwrap();
     // The row's own version, and that of the fragment behind version and time.
-    for (table, key, value, place) in [
-        (Table::Outbox, sealed, blob, 0),
-        (Table::Partial, &key, &value, 9),
+    for (table, key, value, (place, version)) in [
+        (Table::Outbox, sealed, blob, (0, 3)),
+        (Table::Partial, &key, &value, (9, 2)),
     ] {
-        assert_eq!(value[place], 2);
+        assert_eq!(value[place], version);
         let mut row = Row {
             table,
             key: key.clone(),

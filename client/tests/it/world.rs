@@ -70,9 +70,10 @@ struct Entry {
 #[derive(Default)]
 struct Mailbox {
     generation: u64,
-    /// It has the smaller share: every fourth tick is its.
-    slow: bool,
+    /// It has a smaller share: of so many ticks it has one; 0 for all.
+    every: u32,
     ticks: u32,
+    closed: bool,
     next_number: u64,
     highest: u64,
     received: Vec<u64>,
@@ -368,7 +369,7 @@ impl World {
 
     pub(crate) fn send(&mut self, from: usize, request: u64, to: &Address, text: &[u8]) {
         let (to, text) = (Box::new(to.clone()), text.to_vec());
-        self.input(from, ClientInput::Send { request, to, text });
+        self.input(from, ClientInput::Send { request, to, text, life: None });
     }
 
     pub(crate) fn address(&self, who: usize) -> Address {
@@ -588,7 +589,11 @@ impl World {
                 let registered = self.drops.get(&(node, deposit.drop)).copied();
                 // As if its owner had been here and gone.
                 let early = (!self.strict).then_some(NOBODY);
-                let mailbox = registered.or(early);
+                let takes = |id: &MailboxId| {
+                    let mailbox = self.mailboxes.get(&(node, *id));
+                    mailbox.is_none_or(|mailbox| !mailbox.closed)
+                };
+                let mailbox = registered.or(early).filter(takes);
                 let message = deposit.message;
                 let reply = match (self.answer, mailbox) {
                     (Answer::Silent, _) => return,
@@ -638,6 +643,7 @@ impl World {
                 generation: request.generation,
                 entries: std::mem::take(&mut mailbox.entries),
                 drops: std::mem::take(&mut mailbox.drops),
+                closed: mailbox.closed,
                 ..Mailbox::default()
             };
             for entry in mailbox.entries.values_mut() {
@@ -655,7 +661,7 @@ impl World {
                 &Reply::Behind { generation },
             );
         }
-        mailbox.slow = request.share == Share::Second;
+        mailbox.every = Share::First.weight() / request.share.weight();
         mailbox.highest = mailbox.highest.max(request.counter);
         mailbox.received.push(request.counter);
         mailbox
@@ -672,8 +678,13 @@ impl World {
             self.drop_sets.push((self.now, request.drops.clone()));
         }
         for change in request.drops {
-            let DropChange::Register(set) = change else {
-                continue;
+            let set = match change {
+                DropChange::Register(set) => set,
+                DropChange::Close => {
+                    mailbox.closed = true;
+                    continue;
+                }
+                DropChange::Revoke(_) => continue,
             };
             let ids: BTreeSet<DropId> = set.ids(&request.mailbox).map(|(_, id)| id).collect();
             let fits = mailbox.drops.len() + ids.len() <= self.drop_limit;
@@ -714,7 +725,7 @@ impl World {
             let (byte, next) = (epoch.byte(), epoch.next().byte());
             let mailbox = self.mailboxes.get_mut(&(node, id)).unwrap();
             mailbox.ticks += 1;
-            if mailbox.slow && !mailbox.ticks.is_multiple_of(4) {
+            if !mailbox.ticks.is_multiple_of(mailbox.every.max(1)) {
                 continue;
             }
             for (_, void) in mailbox

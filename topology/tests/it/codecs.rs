@@ -302,6 +302,7 @@ fn every_value_is_in_the_hash() {
         Box::new(|p| p.work = 1),
         Box::new(|p| p.seat_age = 1),
         Box::new(|p| p.time_to_live = Span::from_secs(60)),
+        Box::new(|p| p.place_life = Span::from_secs(3600)),
         Box::new(|p| p.term = 25),
         Box::new(|p| p.profiles.retain(|name, _| name != "mobile")),
         Box::new(move |p| p.genesis_members = vec![member(1)]),

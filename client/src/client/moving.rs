@@ -1,0 +1,123 @@
+//! Places as they concern the other parts: what is made is saved before it is written to, contacts are told
+//! where this client is, and what they say of where they are moves what waits for them.
+
+use rand::CryptoRng;
+use shoal_packet::fragment::Envelope;
+use shoal_proto::Time;
+
+use super::{Client, Follow};
+use crate::compose::Composed;
+use crate::keys::PeerKey;
+use crate::places::Made;
+use crate::rows::{BoxId, Change};
+
+impl<R: CryptoRng> Client<R> {
+    /// Makes the places that are missing, as far as it is known where they may be.
+    pub(super) fn make_mailboxes(&mut self, now: Time) {
+        let before = self.places.for_contacts();
+        let document = self.traffic.document(now);
+        let made = self.places.make(now, self.traffic.rng(), document.as_deref());
+        for made in made {
+            self.save_place(made);
+        }
+        self.tell_if_moved(now, before);
+    }
+
+    /// Not written to before it is saved: who forgot its key could not read what comes.
+    fn save_place(&mut self, made: Made) {
+        let Made { changes, boxes: of } = made;
+        self.desk.persist(changes, Follow::Mailboxes { of });
+    }
+
+    /// Contacts know another place than the present one.
+    fn tell_if_moved(&mut self, now: Time, before: u32) {
+        let newest = self.places.for_contacts();
+        if newest != before {
+            let places = &mut self.places;
+            let changes = self.contacts.moved(newest, || places.tells(now));
+            self.desk.note(changes);
+        }
+    }
+
+    /// When a place is to be looked at, or a contact told, while that can be done.
+    pub(super) fn moving_deadline(&self) -> Option<Time> {
+        if !self.traffic.is_running() {
+            return None;
+        }
+        let tells = self.contacts.next_to_tell().map(|(at, _)| at);
+        self.places.deadline().into_iter().chain(tells).min()
+    }
+
+    /// Does what is due with places, and tells who is to be told.
+    pub(super) fn move_on(&mut self, now: Time) {
+        if self.moving_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        let Some(document) = self.traffic.document(now) else {
+            return;
+        };
+        if self.places.deadline().is_some_and(|at| at <= now) {
+            let before = self.places.for_contacts();
+            let all_use = self.contacts.all_use(before);
+            let moves = self
+                .places
+                .step(now, self.traffic.rng(), &document, all_use);
+            self.desk.note(moves.changes);
+            for made in moves.made {
+                self.save_place(made);
+                self.counters.places_made += 1;
+            }
+            self.tell_if_moved(now, before);
+        }
+        while let Some((_, contact)) = self.contacts.next_to_tell().filter(|(at, _)| *at <= now) {
+            self.notify(now, contact);
+        }
+    }
+
+    /// Tells a contact where this client is.
+    fn notify(&mut self, now: Time, to: PeerKey) {
+        let rng = self.traffic.rng();
+        let parts = (&mut self.outbox, &self.contacts);
+        match Composed::notice(now, rng, parts, &self.places, to) {
+            Ok((message, mut changes)) => {
+                let again = self.places.tells_again(now);
+                changes.extend(self.contacts.told(&to, again, true));
+                let message = Box::new(message);
+                self.desk.persist(changes, Follow::Notice { to, message });
+            }
+            // No room now.
+            Err(_) => self.not_told(now, &to),
+        }
+    }
+
+    /// A contact could not be told: some other time.
+    pub(super) fn not_told(&mut self, now: Time, to: &PeerKey) {
+        let again = self.places.tells(now);
+        let change = self.contacts.told(to, again, false);
+        self.desk.note(change);
+    }
+
+    /// Somebody has written to a mailbox: what is to be saved for what it says of where it is.
+    pub(super) fn heard(&mut self, of: BoxId, from: &PeerKey, envelope: &Envelope) -> Vec<Change> {
+        let place = self.places.known_to_contacts(of);
+        let newest = self.places.for_contacts();
+        let Some(news) = self.contacts.hear(from, place, newest, envelope) else {
+            return Vec::new();
+        };
+        let mut changes = vec![news.change];
+        if let Some(sites) = news.moved {
+            changes.extend(self.outbox.redirect(self.traffic.rng(), from, &sites));
+        }
+        changes
+    }
+
+    /// The user wants another address.
+    pub(super) fn renew_address(&mut self, now: Time) {
+        let Some(document) = self.traffic.document(now) else {
+            return;
+        };
+        if let Some(made) = self.places.renew(now, self.traffic.rng(), &document) {
+            self.save_place(made);
+        }
+    }
+}
