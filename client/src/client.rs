@@ -106,10 +106,10 @@ impl<R: CryptoRng> Client<R> {
 
     fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
         self.places.restore(rows, self.traffic.rng(), now)?;
-        self.make_mailboxes(now);
         self.contacts.restore(rows)?;
         self.outbox.restore(rows, now)?;
         self.inbox.restore(rows, now)?;
+        self.make_mailboxes(now);
         self.tell(now);
         Ok(())
     }
@@ -579,9 +579,11 @@ impl<R: CryptoRng> Client<R> {
                 self.desk
                     .persist(changes, Follow::Arrival { of, entry, kept });
             }
-            Arrival::Late => {
+            Arrival::Late { changes } => {
                 self.counters.late_texts += 1;
+                self.desk.note(changes);
                 self.acknowledge(of, entry.entry);
+                self.tell(now);
             }
             Arrival::Notice { from, envelope } => {
                 self.counters.notices += 1;

@@ -40,8 +40,8 @@ pub(crate) enum Arrival {
     ShareFull,
     /// It does not open, or holds no fragment: acknowledge it, so that it blocks nothing.
     Bad,
-    /// Its time is over: acknowledge it, and tell nobody.
-    Late,
+    /// Its time is over: acknowledge it, and tell nobody. What comes after it does not wait for it.
+    Late { changes: Vec<Change> },
     /// It says where its sender is, and nothing else.
     Notice { from: PeerKey, envelope: Envelope },
     /// With it, enough are here of a message that they do not make: save this, then acknowledge it, so
@@ -192,7 +192,8 @@ impl Inbox {
             };
         }
         if envelope.expires.is_some_and(|at| at <= now) {
-            return Arrival::Late;
+            let changes = self.order.pass(now, sender, envelope.sequence, contacts);
+            return Arrival::Late { changes };
         }
         let key = InboxKey {
             sender,

@@ -138,6 +138,21 @@ impl Order {
         changes
     }
 
+    /// A message of this number is told to nobody. If it is the next one, nothing waits for it. Returns the rows
+    /// to save.
+    pub(super) fn pass(
+        &mut self,
+        now: Time,
+        sender: PeerKey,
+        number: u64,
+        contacts: &Contacts,
+    ) -> Vec<Change> {
+        match number == self.expected(&sender) {
+            true => self.told(now, sender, number, contacts),
+            false => Vec::new(),
+        }
+    }
+
     /// How many wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.values().map(BTreeMap::len).sum()

@@ -99,7 +99,7 @@ fn answers_find_both_as_well() {
 #[test]
 fn either_may_die() {
     for gone in [1, 2] {
-        let mut world = two(3 + gone as u64);
+        let mut world = two(5 + gone as u64);
         let to = world.address(BOB);
         world.run(secs(20.0));
         let dead = world.providers()[gone];

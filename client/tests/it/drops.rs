@@ -95,7 +95,7 @@ fn the_first_contact_can_answer_at_once() {
 
 #[test]
 fn a_refused_set_is_told_and_asked_for_again() {
-    let mut world = two(14);
+    let mut world = two(15);
     world.strict = true;
     world.drop_limit = 100;
     assert!(world.run_until(secs(200.0), |world| pending(world) == 0));

@@ -13,6 +13,7 @@ mod delivery;
 mod drops;
 mod epochs;
 mod long;
+mod moving;
 mod order;
 mod quiet;
 mod restart;

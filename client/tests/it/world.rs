@@ -788,6 +788,11 @@ impl World {
         self.travel(self.now, Some(node), first, frame);
     }
 
+    /// Everything that lies in mailboxes has lain there for too long.
+    pub(crate) fn expire(&mut self) {
+        self.mailboxes.values_mut().for_each(|it| it.entries.clear());
+    }
+
     /// What lies in all mailboxes.
     pub(crate) fn stored(&self) -> usize {
         self.mailboxes
