@@ -47,10 +47,7 @@ enum Follow {
     /// Mailboxes may be written to.
     Mailboxes { of: Vec<BoxId> },
     /// A contact is told where this client is, or has to be told later.
-    Notice {
-        to: PeerKey,
-        message: Box<Composed>,
-    },
+    Notice { to: PeerKey, message: Box<Composed> },
     /// Where a contact is, is known for good: the entry that said so is acknowledged, at this mailbox.
     Heard { of: BoxId, entry: u64 },
 }
@@ -143,7 +140,9 @@ impl<R: CryptoRng> Client<R> {
             }
             ClientInput::RenewAddress => self.renew_address(now),
             ClientInput::Persisted { ticket } => self.persisted(now, ticket),
-            ClientInput::PersistFailed { ticket, reason } => self.persist_failed(now, ticket, reason),
+            ClientInput::PersistFailed { ticket, reason } => {
+                self.persist_failed(now, ticket, reason)
+            }
             ClientInput::Read { message } => {
                 let changes = self.inbox.read(&message);
                 self.desk.settle(Alarm::ShareFull);
@@ -176,6 +175,18 @@ impl<R: CryptoRng> Client<R> {
     pub fn address(&self) -> Option<Address> {
         let sites = self.places.in_address()?;
         Some(self.identity.address_of(self.public_key(), sites))
+    }
+
+    /// Whether the user names the providers of the mailboxes, so that they stay.
+    #[must_use]
+    pub fn names_mailboxes(&self) -> bool {
+        self.places.are_named()
+    }
+
+    /// Whether the mailboxes that the address names are on disk.
+    #[must_use]
+    pub fn keeps_address(&self) -> bool {
+        self.places.keeps_address()
     }
 
     /// Whether what is sent to the address is taken: a mailbox has confirmed it.

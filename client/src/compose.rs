@@ -49,8 +49,13 @@ impl Composed {
         let expires = message.life.map(|life| now + life);
         let kind = Kind::Text;
         let fragments = Identity::cut(now, (kind, id), expires, (&plan, &answers), message.text)?;
-        let (composed, mut changes) =
-            Self::prepare(now, rng, outbox, (to.key, plan, kind), (id, expires, &fragments))?;
+        let (composed, mut changes) = Self::prepare(
+            now,
+            rng,
+            outbox,
+            (to.key, plan, kind),
+            (id, expires, &fragments),
+        )?;
         let newest = places.for_contacts();
         changes.push(contacts.use_up(to.key, &plan, &to.sites, (again, newest)));
         Ok((composed, changes))

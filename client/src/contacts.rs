@@ -67,12 +67,7 @@ impl Contacts {
     /// What the next message to a contact takes, whom the user writes to at `given`. A drop id stays the
     /// contact's. It is drawn, so that contacts of whom an old copy was restored meet by chance only what
     /// was given out since.
-    pub(crate) fn plan<R: CryptoRng>(
-        &self,
-        contact: &PeerKey,
-        given: &Sites,
-        rng: &mut R,
-    ) -> Plan {
+    pub(crate) fn plan<R: CryptoRng>(&self, contact: &PeerKey, given: &Sites, rng: &mut R) -> Plan {
         if let Some(known) = self.rows.get(contact) {
             // What the contact has told since counts; what nobody has seen before is news from the user.
             let sites = match known.known.contains(&mark(given)) {
@@ -196,7 +191,10 @@ impl Contacts {
 
     /// Who is to be told first of where this client is, and when.
     pub(crate) fn next_to_tell(&self) -> Option<(Time, PeerKey)> {
-        let waiting = self.rows.iter().filter_map(|(key, row)| Some((row.tell?, *key)));
+        let waiting = self
+            .rows
+            .iter()
+            .filter_map(|(key, row)| Some((row.tell?, *key)));
         waiting.min()
     }
 

@@ -552,7 +552,10 @@ mod tests {
         let _ = link.report(&with_entry);
         assert_eq!(idle(&mut link), EMPTY_AFTER);
         link.acknowledge(1);
-        assert!(!link.is_empty(), "the mailbox has not heard that it is here");
+        assert!(
+            !link.is_empty(),
+            "the mailbox has not heard that it is here"
+        );
     }
 
     #[test]

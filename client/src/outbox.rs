@@ -20,9 +20,9 @@ use std::ops::Bound;
 
 use rand::{CryptoRng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
+use shoal_packet::Sites;
 use shoal_packet::command::ReceiptStatus;
 use shoal_packet::fragment::{Copies, Shape};
-use shoal_packet::Sites;
 use shoal_proto::{MessageId, Span, Time};
 use shoal_topology::{NetworkParameters, Profile};
 

@@ -112,12 +112,17 @@ mod tests {
         let day = 86_400.0;
         let mut range = |draw: fn(&mut Pace, Time) -> Time| {
             let drawn = (0..2000).map(|_| draw(&mut pace, now).since(now).as_secs_f64() / day);
-            drawn.fold((f64::MAX, 0.0f64), |(least, most), it| (least.min(it), most.max(it)))
+            drawn.fold((f64::MAX, 0.0f64), |(least, most), it| {
+                (least.min(it), most.max(it))
+            })
         };
         let near = |(least, most): (f64, f64), (from, to): (f64, f64)| {
             let slack = (to - from) / 50.0;
             let inside = least >= from && most <= to;
-            assert!(inside && least - from < slack && to - most < slack, "{least} {most}");
+            assert!(
+                inside && least - from < slack && to - most < slack,
+                "{least} {most}"
+            );
         };
         near(range(Pace::moves), (22.5, 37.5));
         near(range(Pace::flees), (0.25, 0.75));

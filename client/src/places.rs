@@ -38,6 +38,8 @@ use crate::watch::BoxWatch;
 pub(crate) struct Places {
     places: BTreeMap<u32, PlaceRow>,
     boxes: BTreeMap<BoxId, MailboxLink>,
+    /// Of the next place.
+    next_number: u32,
     pace: Pace,
     /// Index of the profile, which names the rates of the mailboxes' clocks.
     profile: u8,
@@ -76,6 +78,7 @@ impl Places {
         Self {
             places: BTreeMap::new(),
             boxes: BTreeMap::new(),
+            next_number: 0,
             pace: Pace::seeded(params, rng),
             profile: index,
             clock: profile.mailbox_clock,
@@ -173,8 +176,15 @@ impl Places {
 
     /// Whether a place is where the user says.
     fn is_pinned(&self) -> bool {
-        let there = |number: &u32| self.of(*number).map(MailboxLink::provider).eq(self.pinned.iter().copied());
-        let open = self.places.iter().filter(|(_, row)| row.stage == Stage::Open);
+        let there = |number: &u32| {
+            self.of(*number)
+                .map(MailboxLink::provider)
+                .eq(self.pinned.iter().copied())
+        };
+        let open = self
+            .places
+            .iter()
+            .filter(|(_, row)| row.stage == Stage::Open);
         let mut all = open.filter(|(_, row)| row.audience == Audience::All);
         all.any(|(number, _)| there(number))
     }
@@ -187,7 +197,13 @@ impl Places {
         stage: Stage,
         providers: Vec<NodeId>,
     ) -> Made {
-        let number = self.places.last_key_value().map_or(0, |(last, _)| last.saturating_add(1));
+        // Also of one that was given up: what comes for that is for no other.
+        let last = self
+            .places
+            .last_key_value()
+            .map(|(last, _)| last.saturating_add(1));
+        let number = self.next_number.max(last.unwrap_or(0));
+        self.next_number = number.saturating_add(1);
         let row = PlaceRow {
             audience,
             stage,
@@ -220,7 +236,12 @@ impl Places {
             }
             _ => self.give_out(now, number),
         };
-        changes.extend(boxes.iter().filter_map(|id| self.boxes.get(id)).map(MailboxLink::saved));
+        changes.extend(
+            boxes
+                .iter()
+                .filter_map(|id| self.boxes.get(id))
+                .map(MailboxLink::saved),
+        );
         self.set_pauses(now);
         Made { changes, boxes }
     }
@@ -246,9 +267,8 @@ impl Places {
             if let Some(change) = link.restart(now, rng) {
                 // With its place's row, which may not have been saved when it was made.
                 let place = self.places.get(&id.place);
-                let place = place.map(|row| {
-                    Change::put(Table::Place, PlaceRow::key(id.place), row.encode())
-                });
+                let place = place
+                    .map(|row| Change::put(Table::Place, PlaceRow::key(id.place), row.encode()));
                 all.push((*id, place.into_iter().chain([change]).collect()));
             }
         }
@@ -316,7 +336,10 @@ impl Places {
         for (id, weight) in weights() {
             match drawn.checked_sub(weight) {
                 Some(rest) => drawn = rest,
-                None => return Some(id).filter(|id| self.boxes.get(id).is_some_and(MailboxLink::is_kept)),
+                None => {
+                    return Some(id)
+                        .filter(|id| self.boxes.get(id).is_some_and(MailboxLink::is_kept));
+                }
             }
         }
         None
@@ -390,6 +413,18 @@ impl Places {
         links.any(|link| link.sets().takes_strangers())
     }
 
+    /// Whether the user names the providers.
+    pub(crate) fn are_named(&self) -> bool {
+        !self.pinned.is_empty()
+    }
+
+    /// Whether the mailboxes that the address names are on disk.
+    pub(crate) fn keeps_address(&self) -> bool {
+        let place = self.present(Audience::has_strangers);
+        let mut links = place.into_iter().flat_map(|number| self.of(number));
+        links.all(MailboxLink::is_kept)
+    }
+
     fn sites(&self, place: Option<u32>, of: impl Fn(&MailboxLink) -> DropSite) -> Option<Sites> {
         let mut sites = self.of(place?).map(of);
         Some(Sites {
@@ -406,7 +441,10 @@ impl Places {
 
     /// Where strangers write to; none before there is a mailbox.
     pub(crate) fn in_address(&self) -> Option<Sites> {
-        self.sites(self.present(Audience::has_strangers), MailboxLink::in_address)
+        self.sites(
+            self.present(Audience::has_strangers),
+            MailboxLink::in_address,
+        )
     }
 
     /// What can be wrong with the mailboxes that others write to, and whether it is.

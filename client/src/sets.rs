@@ -79,7 +79,8 @@ impl Sets {
 
     /// Whether deposits under all of its ids are accepted.
     pub(crate) fn is_open(&self) -> bool {
-        self.own().all(|set| self.states[set] == SetState::Registered)
+        self.own()
+            .all(|set| self.states[set] == SetState::Registered)
     }
 
     /// Whether deposits under the id in the address are accepted.
@@ -111,7 +112,9 @@ impl Sets {
 
     fn count(&self, state: SetState) -> u64 {
         let those = self.own().filter(|set| self.states[*set] == state);
-        those.map(|set| u64::from(self.sets[set].size().count())).sum()
+        those
+            .map(|set| u64::from(self.sets[set].size().count()))
+            .sum()
     }
 
     /// The set for the packet with this counter, if any: what was said the longest ago of what is

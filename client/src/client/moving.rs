@@ -16,7 +16,9 @@ impl<R: CryptoRng> Client<R> {
     pub(super) fn make_mailboxes(&mut self, now: Time) {
         let before = self.places.for_contacts();
         let document = self.traffic.document(now);
-        let made = self.places.make(now, self.traffic.rng(), document.as_deref());
+        let made = self
+            .places
+            .make(now, self.traffic.rng(), document.as_deref());
         for made in made {
             self.save_place(made);
         }

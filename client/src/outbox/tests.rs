@@ -64,8 +64,7 @@ fn what_waits_to_be_saved_takes_up_room() {
 fn a_retry_waits_as_long_when_the_clock_moves() {
     for ahead in [true, false] {
         let mut outbox = outbox(3);
-        let prepared = outbox
-            .prepare((at(1000), None), text(MESSAGE), vec![part(1)], all(1));
+        let prepared = outbox.prepare((at(1000), None), text(MESSAGE), vec![part(1)], all(1));
         outbox.accept(at(1000), prepared);
         let expires = outbox.next_expiry();
         outbox.tried(&MESSAGE, 0, true, at(1000));
@@ -81,8 +80,7 @@ fn a_retry_waits_as_long_when_the_clock_moves() {
 fn accepted(now: Time, parts: u8) -> Outbox {
     let mut outbox = outbox(99);
     let rows = (0..parts).map(part).collect();
-    let prepared = outbox
-        .prepare((now, None), text(MESSAGE), rows, all(parts.into()));
+    let prepared = outbox.prepare((now, None), text(MESSAGE), rows, all(parts.into()));
     outbox.accept(now, prepared);
     outbox
 }
@@ -327,7 +325,12 @@ fn what_was_missed_waits_for_the_next_try_and_the_rest_stays() {
 fn what_is_due_is_due_then_after_a_restart_too() {
     let mut outbox = accepted(at(1000), 2);
     let mut kept = outbox
-        .prepare((at(1000), None), text(MESSAGE), vec![part(0), part(1)], all(2))
+        .prepare(
+            (at(1000), None),
+            text(MESSAGE),
+            vec![part(0), part(1)],
+            all(2),
+        )
         .changes();
     kept.extend(outbox.tried(&MESSAGE, 1, true, at(1003)));
     let rows: Vec<Row> = kept

@@ -94,7 +94,9 @@ impl Places {
         }
         // Should the new one not open.
         let again = self.pace.looks(now);
-        moves.changes.extend(self.put(number, |row| row.next = again));
+        moves
+            .changes
+            .extend(self.put(number, |row| row.next = again));
     }
 
     /// A place that is being opened is given out if all of it is open. One that is not after a day is
@@ -106,7 +108,9 @@ impl Places {
             moves.changes.extend(self.forget(number));
         } else {
             let again = self.pace.opens(now);
-            moves.changes.extend(self.put(number, |row| row.next = again));
+            moves
+                .changes
+                .extend(self.put(number, |row| row.next = again));
         }
     }
 
@@ -147,7 +151,11 @@ impl Places {
         if needed && now < row.until {
             return self.look_again(now, number);
         }
-        for link in self.boxes.values_mut().filter(|link| link.id().place == number) {
+        for link in self
+            .boxes
+            .values_mut()
+            .filter(|link| link.id().place == number)
+        {
             link.close();
         }
         // What it has taken is over by then.
@@ -221,9 +229,8 @@ impl Places {
         rng: &mut R,
         document: &Document,
     ) -> Option<Made> {
-        let is_coming = |row: &PlaceRow| {
-            row.stage == Stage::Opening && row.audience == Audience::Strangers
-        };
+        let is_coming =
+            |row: &PlaceRow| row.stage == Stage::Opening && row.audience == Audience::Strangers;
         if !self.pinned.is_empty() || self.places.values().any(is_coming) {
             return None;
         }

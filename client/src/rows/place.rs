@@ -118,7 +118,10 @@ mod tests {
     fn places_round_trip() {
         let all = [Audience::Contacts, Audience::Strangers, Audience::All];
         let stages = [Stage::Opening, Stage::Open, Stage::Left, Stage::Closing];
-        for (audience, stage) in all.into_iter().flat_map(|it| stages.map(|stage| (it, stage))) {
+        for (audience, stage) in all
+            .into_iter()
+            .flat_map(|it| stages.map(|stage| (it, stage)))
+        {
             let row = PlaceRow {
                 audience,
                 stage,

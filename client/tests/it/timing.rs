@@ -62,7 +62,15 @@ fn what_the_user_does_moves_no_frame() {
     let to = friend.address().unwrap();
     let busy = instants(|client, now, request| {
         let (to, text) = (Box::new(to.clone()), vec![7; 5000]);
-        client.handle_input(now, ClientInput::Send { request, to, text, life: None });
+        client.handle_input(
+            now,
+            ClientInput::Send {
+                request,
+                to,
+                text,
+                life: None,
+            },
+        );
     });
     let receiving = instants(|client, now, seed| {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
@@ -112,7 +120,15 @@ fn a_correction_of_the_clock_makes_nothing_due_and_moves_no_date() {
         client.handle_input(now, ClientInput::Attached { entry, handle });
         let to = Box::new(client.address().unwrap());
         let (request, text) = (1, b"hello".to_vec());
-        client.handle_input(now, ClientInput::Send { request, to, text, life: None });
+        client.handle_input(
+            now,
+            ClientInput::Send {
+                request,
+                to,
+                text,
+                life: None,
+            },
+        );
         assert!(drive(&mut client, &mut now, secs(20.0)) > 50);
         let (before, sent) = (client.counters(), client.sent_messages().next());
         assert!(before.sent_real > 0 && sent.is_some());

@@ -369,7 +369,15 @@ impl World {
 
     pub(crate) fn send(&mut self, from: usize, request: u64, to: &Address, text: &[u8]) {
         let (to, text) = (Box::new(to.clone()), text.to_vec());
-        self.input(from, ClientInput::Send { request, to, text, life: None });
+        self.input(
+            from,
+            ClientInput::Send {
+                request,
+                to,
+                text,
+                life: None,
+            },
+        );
     }
 
     pub(crate) fn address(&self, who: usize) -> Address {
@@ -790,7 +798,9 @@ impl World {
 
     /// Everything that lies in mailboxes has lain there for too long.
     pub(crate) fn expire(&mut self) {
-        self.mailboxes.values_mut().for_each(|it| it.entries.clear());
+        self.mailboxes
+            .values_mut()
+            .for_each(|it| it.entries.clear());
     }
 
     /// What lies in all mailboxes.

@@ -97,7 +97,12 @@ impl Process {
 
     pub(super) fn send(&mut self, request: u64, to: Address, text: Vec<u8>, now: Time) {
         let to = Box::new(to);
-        let input = SessionInput::Send { request, to, text };
+        let input = SessionInput::Send {
+            request,
+            to,
+            text,
+            life: None,
+        };
         self.session.handle_input(now, input);
     }
 

@@ -17,8 +17,8 @@ use shoal_proto::{NodeId, Span};
 
 pub(super) use self::bench::{Bench, BenchStore};
 pub(super) use self::client::{
-    Client, ClientEntries, ClientInit, ClientOutgoing, ClientReceive, ClientRun, ClientSend,
-    ClientStatus, ClientStop, ClientTrust, ClientWait, Until, WaitFor,
+    Client, ClientAddress, ClientEntries, ClientInit, ClientOutgoing, ClientReceive, ClientRun,
+    ClientSend, ClientStatus, ClientStop, ClientTrust, ClientWait, Until, WaitFor,
 };
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
 pub(super) use self::node::{NodeDoctor, NodeInvite, NodeStatus};

@@ -31,7 +31,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match command {
         Client::Init(args) => init::run(&args, json),
-        Client::Address { place, timeout } => address::run(&place, timeout.timeout, json).await,
+        Client::Address(args) => address::run(&args, json).await,
         Client::Entries(args) => entries::run(&args, json),
         Client::Trust(args) => trust::run(&args, json),
         Client::Run(args) => daemon(args, log_level, json).await,

@@ -62,6 +62,10 @@ pub enum Request {
         to: String,
         /// The text.
         text: String,
+        /// How long it is worth anything, in milliseconds, if that is shorter than the network keeps it: it is
+        /// tried no longer, and should it come later, it is shown to nobody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        life_ms: Option<u64>,
         /// A name of the application's for this message. The same message with the same key is sent
         /// once: the answer names the message that was accepted first. Another message with the key
         /// is refused as [`RefusalCode::Conflict`]. A key is good as long as its message is
@@ -110,6 +114,9 @@ pub enum Request {
     Status,
     /// The address to give to others. Answered with [`Response::Address`].
     Address,
+    /// Take another address: the present one goes on for the network's time to live once there is one.
+    /// Answered with [`Response::Done`].
+    RenewAddress,
     /// From now on, this connection carries [`Event`]s. Answered with [`Response::Following`].
     Events,
     /// Stop in good order. Answered with [`Response::Done`].

@@ -97,6 +97,7 @@ async fn send(client: &mut ControlClient, to: &str, text: &str) -> Result<Accept
     let request = Request::Send {
         to: to.to_owned(),
         text: text.to_owned(),
+        life_ms: None,
         idempotency_key: None,
     };
     match client.ask(request).await.map_err(Failure::unreachable)? {

@@ -104,6 +104,7 @@ async fn requests_and_events_come_through() {
     let send = |text: &str| Request::Send {
         to: "shoal1y".into(),
         text: text.into(),
+        life_ms: None,
         idempotency_key: None,
     };
     // The longest text, each byte of it escaped, still fits a line.

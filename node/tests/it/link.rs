@@ -177,6 +177,7 @@ pub(crate) async fn write(
             .ask(Request::Send {
                 to: to.clone(),
                 text: text(),
+                life_ms: None,
                 idempotency_key: None,
             })
             .await
@@ -295,6 +296,7 @@ impl Impatient {
                 request: 0,
                 to,
                 text,
+                life: None,
             },
         );
     }

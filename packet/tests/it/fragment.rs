@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use shoal_packet::fragment::{
     Copies, Envelope, Fragment, FragmentError, Kind, MAX_FRAGMENTS, MAX_TEXT_BYTES, SHARD_BYTES,
-    Shape,
-    join, parity, split,
+    Shape, join, parity, split,
 };
 use shoal_packet::{DropSite, Sites};
 use shoal_proto::{DropId, MessageId, NodeId, Time};

@@ -6,6 +6,8 @@
 //! kept for long, as Tor keeps its guards (<https://spec.torproject.org/guard-spec/>), and nothing
 //! but the user makes it longer.
 
+use std::collections::BTreeSet;
+
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{Change, ClientError, Row, Table};
@@ -63,6 +65,13 @@ impl Entries {
         Ok(entries)
     }
 
+    /// The entries: what the user says, or what was drawn.
+    pub(super) fn nodes(&self) -> Vec<NodeId> {
+        let drawn = self.list.iter().map(|kept| kept.node);
+        self.pinned
+            .map_or_else(|| drawn.collect(), |pinned| vec![pinned])
+    }
+
     /// Whether a list has to be drawn: there is none, or it is too old.
     pub(super) fn is_over(&self, now: Time) -> bool {
         self.pinned.is_none() && (self.list.is_empty() || now >= self.until)
@@ -82,7 +91,9 @@ impl Entries {
         rng: &mut ChaCha20Rng,
     ) -> Result<Change, SessionError> {
         let all = document.apart(Vec::new(), document.providers().iter().copied());
-        let most = all.len().saturating_sub(mailboxes.len() + 1);
+        // Of several places some may be at one provider.
+        let at: BTreeSet<&NodeId> = mailboxes.iter().collect();
+        let most = all.len().saturating_sub(at.len() + 1);
         let most = most.clamp(1, MOST);
         let mut providers = document.providers().to_vec();
         providers.retain(|id| !mailboxes.contains(id));
@@ -231,7 +242,6 @@ fn provider<'a>(document: &'a Document, id: &NodeId) -> Option<&'a Member> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use rand::SeedableRng as _;

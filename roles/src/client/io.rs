@@ -54,7 +54,11 @@ pub enum SessionInput {
         to: Box<Recipient>,
         /// What.
         text: Vec<u8>,
+        /// How long it is worth anything, if that is shorter than the network keeps it.
+        life: Option<Span>,
     },
+    /// The user wants another address.
+    RenewAddress,
     /// The user has this message.
     Read {
         /// From [`ClientEvent::Received`].

@@ -127,7 +127,8 @@ impl Session {
         let profile = config.profile.clone();
         let own = ChaCha20Rng::from_rng(rng);
         let client = ChaCha20Rng::from_rng(rng);
-        let client = Client::new(Arc::clone(&params), config, keys, client, rows, now)?;
+        let mut client = Client::new(Arc::clone(&params), config, keys, client, rows, now)?;
+        client.handle_input(now, ClientInput::Entries(entries.nodes()));
         Ok(Self {
             trust: Written::of(rows, next.as_ref()),
             documents: Documents::new(Arc::clone(&params), kept, next),
@@ -178,9 +179,21 @@ impl Session {
                 Found::Looked(looked) => self.verified(network, done.number, &looked),
                 Found::Amendment(certified) => self.amended(network, certified.as_ref()),
             },
-            SessionInput::Send { request, to, text } => {
-                self.tell(network, ClientInput::Send { request, to, text });
+            SessionInput::Send {
+                request,
+                to,
+                text,
+                life,
+            } => {
+                let input = ClientInput::Send {
+                    request,
+                    to,
+                    text,
+                    life,
+                };
+                self.tell(network, input);
             }
+            SessionInput::RenewAddress => self.tell(network, ClientInput::RenewAddress),
             SessionInput::Read { message } => self.tell(network, ClientInput::Read { message }),
             SessionInput::Persisted { ticket } => self.written(network, ticket, Ok(())),
             SessionInput::PersistFailed { ticket, reason } => {
@@ -281,6 +294,12 @@ impl Session {
     #[must_use]
     pub fn address(&self) -> Option<shoal_client::Address> {
         self.client.address()
+    }
+
+    /// Whether the user names the providers of the mailboxes, so that they stay.
+    #[must_use]
+    pub fn names_mailboxes(&self) -> bool {
+        self.client.names_mailboxes()
     }
 
     /// Whether what is sent to the address is taken.
@@ -611,6 +630,8 @@ impl Session {
             let drawn = self.entries.draw(now, &document, &mailboxes, &mut self.rng);
             match drawn {
                 Ok(change) => {
+                    let entries = self.entries.nodes();
+                    self.tell(now, ClientInput::Entries(entries));
                     let ticket = self.persist(Writing::Entries, vec![change]);
                     self.state = State::Drawing { since, ticket };
                 }

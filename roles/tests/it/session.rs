@@ -451,7 +451,12 @@ fn what_the_user_does_moves_no_frame() {
     while busy.now < end {
         request += 1;
         let (to, text) = (Box::new(address.clone()), vec![b'x'; 100]);
-        busy.input(SessionInput::Send { request, to, text });
+        busy.input(SessionInput::Send {
+            request,
+            to,
+            text,
+            life: None,
+        });
         let step = Span::from_micros(7_310_123).min(end.since(busy.now));
         busy.run_for(step);
     }

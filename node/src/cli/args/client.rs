@@ -13,18 +13,7 @@ pub(in crate::cli) enum Client {
     /// Make a client's directory: configuration and keys.
     Init(ClientInit),
     /// Print the address to give to others.
-    #[command(after_help = "\
-Example:
-  shoal client address --dir alice
-
-A client has an address once its daemon has been online for the first time, and it works once the mailboxes
-have confirmed it, a few seconds later: `shoal client wait --for open`.")]
-    Address {
-        #[command(flatten)]
-        place: Place,
-        #[command(flatten)]
-        timeout: Soon,
-    },
+    Address(ClientAddress),
     /// Show the providers that this client enters by, or have others drawn.
     Entries(ClientEntries),
     /// Show what this client knows of who decides in the network, or have it begin anew.
@@ -43,6 +32,26 @@ have confirmed it, a few seconds later: `shoal client wait --for open`.")]
     Wait(ClientWait),
     /// Stop the daemon in good order, and wait until it has.
     Stop(ClientStop),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal client address --dir alice
+  shoal client address --dir alice --renew
+
+A client has an address once its daemon has been online for the first time, and it works once the mailboxes
+have confirmed it, a few seconds later: `shoal client wait --for open`. Who has it writes to mailboxes that are for
+strangers and stay where they are; with the first answer, the conversation goes on at mailboxes that move every
+month. --renew is for an address that is in the wrong hands.")]
+pub(in crate::cli) struct ClientAddress {
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    #[command(flatten)]
+    pub(in crate::cli) timeout: Soon,
+    /// Have the daemon take another address, and give the present one up once that works.
+    #[arg(long)]
+    pub(in crate::cli) renew: bool,
 }
 
 #[derive(Debug, Args)]
@@ -246,6 +255,10 @@ pub(in crate::cli) struct ClientSend {
     /// How long all of it may take, but for typing. The daemon goes on trying afterwards.
     #[arg(long, value_name = "DURATION", default_value = "2m")]
     pub(in crate::cli) timeout: Span,
+    /// How long the message is worth anything, in whole minutes: it is tried no longer, and should it come later,
+    /// its receiver is not shown it. Without it, the network's time to live.
+    #[arg(long, value_name = "DURATION")]
+    pub(in crate::cli) life: Option<Span>,
     /// A name of yours for this message: with the same name the same message is sent once, however
     /// often this is called. 1 to 128 visible characters of ASCII.
     #[arg(long, value_name = "KEY")]

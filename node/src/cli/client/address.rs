@@ -1,21 +1,32 @@
 //! `shoal client address`.
 
-use shoal_client::{Client as Core, Table};
+use shoal_client::Client as Core;
 use shoal_node::config::{ClientConfig, ClientFlags, load_network};
 use shoal_node::control::protocol::{OwnAddress, Request, Response};
 use shoal_node::control::unexpected;
 use shoal_node::runtime::Clock;
 use shoal_node::state::{ClientDb, StateDir, load_client_keys};
 use shoal_node::{Exit, Failure, seeded};
-use shoal_proto::Span;
 
 use super::ask::{ask_once, failed};
-use crate::cli::args::Place;
+use crate::cli::args::{ClientAddress, Place};
 use crate::cli::launch::{directory, environment};
 use crate::cli::output;
 
 /// Asks the daemon, or reads its database if none runs.
-pub(super) async fn run(place: &Place, timeout: Span, json: bool) -> Result<(), Failure> {
+pub(super) async fn run(args: &ClientAddress, json: bool) -> Result<(), Failure> {
+    let (place, timeout) = (&args.place, args.timeout.timeout);
+    if args.renew {
+        match ask_once(place, timeout, Request::RenewAddress).await? {
+            Response::Done => {}
+            other => return Err(failed(unexpected(&other))),
+        }
+        output::note(
+            "the daemon opens other mailboxes; once they are open, in one to six hours of a network whose places \
+             live a month, this command prints the new address. The one below goes on for the network's time to \
+             live, and is refused then",
+        );
+    }
     let config = ClientConfig::load(&flags_of(place), &environment()?).map_err(Failure::usage)?;
     let own = match ask_once(place, timeout, Request::Address).await {
         Ok(Response::Address(own)) => own,
@@ -49,8 +60,7 @@ fn on_disk(config: &ClientConfig) -> Result<OwnAddress, Failure> {
     let core = Core::new(params.into(), core, keys, seeded()?, &rows, now);
     let core = core.map_err(Failure::usage)?;
     // Mailboxes that were made just now are on no disk: nobody would keep their keys.
-    let kept = rows.iter().any(|row| row.table == Table::Mailbox);
-    let address = core.address().filter(|_| kept);
+    let address = core.address().filter(|_| core.keeps_address());
     Ok(OwnAddress {
         open: address.is_some() && core.is_open(),
         address: address.map(|address| address.to_string()),

@@ -113,6 +113,7 @@ async fn send(args: &ClientSend, text: String, stage: &mut Stage) -> Result<Sent
     let request = Request::Send {
         to: args.address.clone(),
         text,
+        life_ms: args.life.map(|life| life.as_micros() / 1000),
         idempotency_key: args.idempotency_key.clone(),
     };
     *stage = Stage::Asked;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use shoal_client::{Address, Alarm, ClientEvent, Counters, SendError};
-use shoal_proto::{MessageId, Time};
+use shoal_proto::{MessageId, Span, Time};
 use shoal_roles::client::{Session, SessionAction, SessionEvent, SessionInput};
 use shoal_topology::{NetworkParameters, Successor};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -334,14 +334,19 @@ impl Daemon {
             Request::Send {
                 to,
                 text,
+                life_ms,
                 idempotency_key,
-            } => return self.on_send(&to, text, idempotency_key, answer),
+            } => {
+                let life = life_ms.map(Span::from_millis);
+                return self.on_send(&to, (text, life), idempotency_key, answer);
+            }
             Request::Progress { message, .. } => self.progress(&message),
             Request::Outgoing { skip, limit } => Ok(Response::Outgoing(self.outgoing(skip, limit))),
             Request::Messages { after, limit, .. } => self.messages(after, limit),
             Request::Read { message } => self.on_read(&message),
             Request::Status => Ok(Response::Status(Box::new(self.status()))),
             Request::Address => Ok(Response::Address(self.own_address())),
+            Request::RenewAddress => self.renew_address(),
             _ => Err(Refusal::new(
                 RefusalCode::Invalid,
                 "this daemon does not do that",
@@ -350,7 +355,28 @@ impl Daemon {
         let _ = answer.send(outcome);
     }
 
-    fn on_send(&mut self, to: &str, text: String, key: Option<IdempotencyKey>, answer: Answer) {
+    fn renew_address(&mut self) -> Result<Response, Refusal> {
+        let refused = |why: &str| Err(Refusal::new(RefusalCode::Invalid, why));
+        if self.session.names_mailboxes() {
+            return refused(
+                "this client's mailboxes are where its configuration says, so its address stays: take other \
+                 providers in `mailboxes`, or none",
+            );
+        }
+        if !self.session.is_online() {
+            return refused("this client is not online yet: wait with `shoal client wait`");
+        }
+        self.tell_session(SessionInput::RenewAddress);
+        Ok(Response::Done)
+    }
+
+    fn on_send(
+        &mut self,
+        to: &str,
+        (text, life): (String, Option<Span>),
+        key: Option<IdempotencyKey>,
+        answer: Answer,
+    ) {
         let address = match to.parse::<Address>() {
             Ok(address) => address,
             Err(error) => {
@@ -362,7 +388,12 @@ impl Daemon {
         match self.sending.take(&address, &text, key, answer) {
             Next::Send(request) => {
                 let to = Box::new(address);
-                self.tell_session(SessionInput::Send { request, to, text });
+                self.tell_session(SessionInput::Send {
+                    request,
+                    to,
+                    text,
+                    life,
+                });
                 // What it asks to be saved now is this message's.
                 self.pump();
                 self.sending.given();
