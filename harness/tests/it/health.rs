@@ -140,6 +140,8 @@ fn a_provider_whose_disk_fails_says_so_and_loses_no_message() {
         |n: &Network| crate::support::told(n, clients[1], crate::support::brings("kept")).is_some();
     assert!(!arrived(&network));
     assert!(network.run_until_done(secs(120), arrived).unwrap());
+    // It may come while the node has not looked again.
+    run_checked(&mut network, 10);
     assert_eq!(last_said(&network, provider), None);
     close_books(&mut network);
 }

@@ -53,19 +53,33 @@ fn latencies(network: &mut Network, count: usize) -> Vec<f64> {
     latencies
 }
 
-/// A network of eight clients with an entry and two mailboxes each, and how long so many texts took.
+/// A network of eight clients, each with a place for contacts and one for strangers at providers that it draws,
+/// who know each other; and how long so many texts took.
 fn measured(seed: u64, count: usize) -> Vec<f64> {
-    let mut network = Network::builder(seed)
+    let mut builder = Network::builder(seed)
         .providers(3)
-        .clients(CLIENTS, "default")
         .link_delay(LinkDelay::Fixed(Span::from_millis(40)))
-        .loop_rate(0.1)
-        .build()
-        .unwrap();
+        .loop_rate(0.1);
+    for place in 0..CLIENTS {
+        builder = builder.client_with("default", Some(place % 3), &[]);
+    }
+    let mut network = builder.build().unwrap();
     assert!(network.bring_up(START).unwrap());
-    // The mailboxes have their stock.
-    network.run_for(secs(20)).unwrap();
-    network.take_happenings();
+    let clients: Vec<Party> = network.clients().collect();
+    network.run_for(secs(60)).unwrap();
+    // Each writes to both neighbours: then each knows where the other is for contacts.
+    for (at, to) in clients.iter().enumerate() {
+        for from in [at + 1, at + CLIENTS - 1] {
+            let from = clients[from % CLIENTS];
+            network.send(from, *to, "who I am").unwrap();
+        }
+    }
+    network.run_for(secs(180)).unwrap();
+    let received = |it: &shoal_harness::Happening| {
+        matches!(it.client_event(), Some(ClientEvent::Received { .. }))
+    };
+    let known = network.take_happenings();
+    assert_eq!(known.iter().filter(|it| received(it)).count(), 2 * CLIENTS);
     let latencies = latencies(&mut network, count);
     close_books(&mut network);
     latencies
