@@ -392,6 +392,7 @@ impl Owner {
             share: Share::First,
             acks: acks.to_vec(),
             drops: drops.to_vec(),
+            token: None,
         }
     }
 }
