@@ -216,6 +216,7 @@ impl World {
             invitation: None,
             capacity_class: 0,
             storage_mib: 0,
+            tokens: None,
         };
         let secret = own.keys.secret(epoch).unwrap().to_bytes();
         let keys = start.with_key.then_some((epoch, secret));
@@ -426,6 +427,7 @@ impl World {
             versions: vec![PACKET_VERSION],
             capacity_class: 0,
             storage_mib: 0,
+            tokens: None,
             family: None,
             admission: Vec::new(),
             vrf_key: identity.vrf_key().public(),

@@ -380,6 +380,7 @@ impl Starting {
             invitation: self.invitation,
             capacity_class: self.config.capacity_class,
             storage_mib: self.config.store.bytes >> 20,
+            tokens: None,
         };
         NodeSetup {
             params: Arc::clone(&self.params),
