@@ -107,5 +107,7 @@ pub use provider::Provider;
 pub use reason::{DropReason, Drops};
 pub use replies::ReplyCounters;
 pub use sqlite::{SqliteOptions, SqliteStore};
-pub use store::{EntryId, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage};
+pub use store::{
+    EntryId, Opening, SpentToken, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage,
+};
 pub use window::Window;

@@ -18,7 +18,7 @@ use self::stream::Stream;
 use crate::clocks::Clocks;
 use crate::documents::{Documents, leads_inside, spend};
 use crate::replies::Held;
-use crate::store::EntryId;
+use crate::store::{EntryId, Opening};
 use crate::{DropReason, Limits, StoreOp, StoreOutcome, StoreResult, Window};
 
 /// Ticks of the mailbox's clock that an acknowledgement is given at least: slow profiles
@@ -180,6 +180,7 @@ impl Mailboxes {
                 .map_or(0, Stream::number),
             acks: request.acks.iter().copied().map(EntryId::new).collect(),
             changes: request.drops.clone(),
+            opening: Opening::Free,
         };
         self.attending += 1;
         let attending = Box::new(Attending { request, rate });
@@ -213,6 +214,7 @@ impl Mailboxes {
                         window,
                         stream,
                         refused,
+                        ..
                     }) => {
                         self.counters.mailbox_commands += 1;
                         self.counters.refused += u64::from(refused);

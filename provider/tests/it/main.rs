@@ -24,4 +24,5 @@ mod postgres;
 mod quotas;
 mod replies;
 mod statistics;
+mod tokens;
 mod world;
