@@ -9,7 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::{Delivery, Payload};
 use shoal_proto::size::{PAYLOAD_BYTES, PLAINTEXT_BYTES};
 use shoal_proto::{Epoch, NodeId, Span, SurbId, Time};
-use shoal_topology::NetworkParameters;
+use shoal_topology::{NetworkParameters, TokenDemand};
 use zeroize::Zeroizing;
 
 use crate::offline::copy::{self, CopyError};
@@ -17,7 +17,8 @@ use crate::offline::record::{self, Record};
 use crate::offline::report::{Report, Step};
 use crate::offline::{OfflineStore, StoreStats};
 use crate::{
-    Limits, MemoryStore, Provider, ProviderAction, ProviderInput, Store, StoreError, StoreLimits,
+    Issuer, Limits, MemoryStore, Provider, ProviderAction, ProviderInput, Store, StoreError,
+    StoreLimits,
 };
 
 /// Delivers the bytes to a provider, cut and filled up to plaintexts, and lets it do all that
@@ -31,6 +32,11 @@ pub fn fuzz_delivered(data: &[u8]) {
     let mut now = params.genesis;
     let mut store = MemoryStore::new(StoreLimits::default());
     let mut provider = Provider::new(params, NodeId::new([1; 32]), Limits::default(), rng, now);
+    // Either kind of provider.
+    if data.len().is_multiple_of(2) {
+        let seed = Zeroizing::new([2; 32]);
+        provider = provider.with_issuer(Issuer::new(seed, TokenDemand::Open, Vec::new()));
+    }
     for chunk in data.chunks(PLAINTEXT_BYTES) {
         let mut plaintext = chunk.to_vec();
         plaintext.resize(PLAINTEXT_BYTES, 0);
