@@ -210,6 +210,7 @@ impl<R: CryptoRng> Packets<R> {
             share,
             acks: said.acks,
             drops: said.drops,
+            token: None,
         };
         let packet = owner
             .sign(&mut self.rng, mailbox, request)

@@ -13,7 +13,7 @@
 //!   same with a back end of one's choice, and unwraps a [`Batch`] together.
 //! - [`Frame`], [`Packet`] and [`Payload`] are bytes of one size each.
 //! - [`command`] is what a provider is told and answers, [`fragment`] what the receiver of a
-//!   message finds in a blob.
+//!   message finds in a blob, [`token`] what opening a mailbox costs.
 //!
 //! ```
 //! use rand_chacha::rand_core::SeedableRng;
@@ -74,6 +74,7 @@ mod route;
 mod seal;
 mod site;
 mod surb;
+pub mod token;
 mod x25519;
 
 pub use backend::{Backend, UnknownBackend};

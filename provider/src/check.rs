@@ -3,7 +3,7 @@
 
 use shoal_packet::Delivery;
 use shoal_packet::Surb;
-use shoal_packet::command::{Command, Deposit, MailboxRequest};
+use shoal_packet::command::{Command, Deposit, MailboxRequest, TokenAsk};
 use shoal_proto::{NetworkHash, NodeId, Time};
 
 use crate::DropReason;
@@ -37,6 +37,7 @@ pub(crate) enum Content {
     Drop,
     /// Signed by the mailbox's owner, for this provider.
     Mailbox(Box<MailboxRequest>),
+    Token(Box<TokenAsk>),
 }
 
 impl Checker {
@@ -67,6 +68,7 @@ impl Checker {
             Command::Mailbox(packet) if packet.verify(&self.network, &self.local) => {
                 Ok(Content::Mailbox(Box::new(packet.into_request())))
             }
+            Command::Token(ask) => Ok(Content::Token(ask)),
             Command::Mailbox(_) => Err(DropReason::MailboxSignature),
             Command::NodeLoop(_) => Err(DropReason::ForeignLoop),
             _ => Err(DropReason::BadCommand),

@@ -7,6 +7,7 @@ use crate::entry::EntryCounters;
 use crate::mailboxes::MailboxCounters;
 use crate::reason::{DropReason, Drops};
 use crate::replies::ReplyCounters;
+use crate::tokens::{RefusedTokens, TokenCounters};
 
 shoal_proto::counters! {
     /// Packets that were delivered to the role, by what they are.
@@ -19,6 +20,8 @@ shoal_proto::counters! {
         dummies: counter "packets";
         /// Drop cover.
         drop_cover: counter "packets";
+        /// Requests for tokens.
+        token_requests: counter "packets";
     }
 }
 
@@ -34,6 +37,10 @@ pub struct Counters {
     pub replies: ReplyCounters,
     /// Mailboxes that are being delivered.
     pub mailboxes: MailboxCounters,
+    /// Tokens.
+    pub tokens: TokenCounters,
+    /// Requests for tokens that were refused.
+    pub refused_tokens: RefusedTokens,
     /// Clients that are attached.
     pub entry: EntryCounters,
     /// What was asked of the store.
@@ -55,7 +62,7 @@ impl Counters {
         self.drops.total()
     }
 
-    /// Whether every received packet is counted once: as one of the five kinds, as dropped, or as a
+    /// Whether every received packet is counted once: as one of the six kinds, as dropped, or as a
     /// command that waits for the store.
     #[must_use]
     pub fn balanced(&self) -> bool {
@@ -63,6 +70,7 @@ impl Counters {
             == self.packets.deposits
                 + self.packets.dummies
                 + self.packets.drop_cover
+                + self.packets.token_requests
                 + self.mailboxes.mailbox_commands
                 + self.mailboxes.mailbox_pending
                 + self.entry.queued
@@ -71,28 +79,31 @@ impl Counters {
 
     /// All that is exported.
     pub fn metrics() -> impl Iterator<Item = &'static Metric> {
-        const DROPS: &Metric = &Drops::METRIC;
+        const LABELLED: [&Metric; 2] = [&RefusedTokens::METRIC, &Drops::METRIC];
         [
             PacketCounters::METRICS,
             ReplyCounters::METRICS,
             MailboxCounters::METRICS,
+            TokenCounters::METRICS,
             EntryCounters::METRICS,
             StoreCounters::METRICS,
         ]
         .into_iter()
         .flatten()
-        .chain([DROPS])
+        .chain(LABELLED)
     }
 
-    /// The numbers, in the order of [`metrics`](Self::metrics); of the last a number for each
+    /// The numbers, in the order of [`metrics`](Self::metrics); of the last two a number for each
     /// reason.
     pub fn samples(&self) -> impl Iterator<Item = Sample> + use<> {
         self.packets
             .samples()
             .chain(self.replies.samples())
             .chain(self.mailboxes.samples())
+            .chain(self.tokens.samples())
             .chain(self.entry.samples())
             .chain(self.store.samples())
+            .chain(self.refused_tokens.samples())
             .chain(self.drops.samples())
     }
 }
@@ -102,6 +113,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::tokens::RefusedToken;
 
     #[test]
     fn parts_do_not_share_names_and_all_are_sampled() {
@@ -109,7 +121,10 @@ mod tests {
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
         let counters = Counters::default();
         let mut sampled: Vec<&str> = counters.samples().map(|s| s.metric.name).collect();
-        assert_eq!(sampled.len(), names.len() - 1 + DropReason::ALL.len());
+        assert_eq!(
+            sampled.len(),
+            names.len() - 2 + DropReason::ALL.len() + RefusedToken::ALL.len()
+        );
         sampled.dedup();
         assert_eq!(sampled, names);
     }

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::{Delivery, Payload};
 use shoal_proto::size::{PAYLOAD_BYTES, PLAINTEXT_BYTES};
 use shoal_proto::{Epoch, NodeId, Span, SurbId, Time};
-use shoal_topology::NetworkParameters;
+use shoal_topology::{NetworkParameters, TokenDemand};
 use zeroize::Zeroizing;
 
 use crate::offline::copy::{self, CopyError};
@@ -17,7 +17,8 @@ use crate::offline::record::{self, Record};
 use crate::offline::report::{Report, Step};
 use crate::offline::{OfflineStore, StoreStats};
 use crate::{
-    Limits, MemoryStore, Provider, ProviderAction, ProviderInput, Store, StoreError, StoreLimits,
+    Issuer, Limits, MemoryStore, Provider, ProviderAction, ProviderInput, Store, StoreError,
+    StoreLimits,
 };
 
 /// Delivers the bytes to a provider, cut and filled up to plaintexts, and lets it do all that
@@ -31,6 +32,11 @@ pub fn fuzz_delivered(data: &[u8]) {
     let mut now = params.genesis;
     let mut store = MemoryStore::new(StoreLimits::default());
     let mut provider = Provider::new(params, NodeId::new([1; 32]), Limits::default(), rng, now);
+    // Either kind of provider.
+    if data.len().is_multiple_of(2) {
+        let seed = Zeroizing::new([2; 32]);
+        provider = provider.with_issuer(Issuer::new(seed, TokenDemand::Open, Vec::new()));
+    }
     for chunk in data.chunks(PLAINTEXT_BYTES) {
         let mut plaintext = chunk.to_vec();
         plaintext.resize(PLAINTEXT_BYTES, 0);
@@ -159,21 +165,21 @@ mod tests {
     #[test]
     fn a_record_is_written_in_one_way_only() {
         let records = include_bytes!("../corpus/copy/records");
-        let mailbox = records.get(1..106).unwrap();
+        let mailbox = records.get(1..114).unwrap();
         assert!(Record::decode(b'M', mailbox).is_ok());
         for known in [0, 2, 0xff] {
             let mut other = mailbox.to_vec();
             other[32] = known;
             assert!(Record::decode(b'M', &other).is_err(), "{known}");
         }
-        let set = records.get(107..179).unwrap();
+        let set = records.get(115..187).unwrap();
         assert!(Record::decode(b'S', set).is_ok());
         for size in [0, 65, 255] {
             let mut other = set.to_vec();
             other[71] = size;
             assert!(Record::decode(b'S', &other).is_err(), "{size}");
         }
-        let drop = records.get(180..261).unwrap();
+        let drop = records.get(188..269).unwrap();
         assert!(Record::decode(b'D', drop).is_ok());
         let mut other = drop.to_vec();
         other[64] = 3;

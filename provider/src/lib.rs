@@ -13,6 +13,7 @@
 //!
 //! - [`Provider`] is the core: [`ProviderInput`] and the time go in, [`ProviderAction`] and the
 //!   next deadline come out. [`Limits`] bounds all it holds, [`Counters`] tells what it did.
+//! - [`Issuer`] is what mailboxes are opened for: with it, a provider issues blind tokens, and takes each once.
 //! - [`Checker`] decodes and verifies what is delivered, before the core and outside its loop.
 //! - [`Store`] is where mailboxes are kept: [`SqliteStore`] on disk, [`MemoryStore`] for virtual
 //!   time. The caller runs it, on a thread of its own, and carries [`StoreOp`]s to it and
@@ -73,6 +74,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod hourly;
 mod io;
 mod limits;
 pub mod load;
@@ -86,6 +88,7 @@ mod reason;
 mod replies;
 mod sqlite;
 mod store;
+mod tokens;
 mod window;
 
 pub use check::{Checked, Checker};
@@ -107,5 +110,8 @@ pub use provider::Provider;
 pub use reason::{DropReason, Drops};
 pub use replies::ReplyCounters;
 pub use sqlite::{SqliteOptions, SqliteStore};
-pub use store::{EntryId, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage};
+pub use store::{
+    EntryId, Opening, SpentToken, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage,
+};
+pub use tokens::{Issuer, RefusedToken, RefusedTokens, TokenCounters};
 pub use window::Window;

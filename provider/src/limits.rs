@@ -8,6 +8,9 @@ pub const ENTRY_BYTES: u64 = BLOB_BYTES as u64 + REMEMBERED_BYTES;
 /// What a store counts for one entry of which only the name is remembered.
 pub const REMEMBERED_BYTES: u64 = 160;
 
+/// A mailbox whose owner has come back after so long is one that somebody uses: an hour.
+pub(crate) const TRIAL: Span = Span::from_secs(3600);
+
 /// Idle mailboxes that one expiry gives up at most.
 pub(crate) const IDLE_BATCH: u32 = 16;
 
@@ -31,6 +34,9 @@ pub struct StoreLimits {
     /// A mailbox is given up when it is empty and nobody put anything in or asked for it this
     /// long.
     pub mailbox_idle: Span,
+    /// It is given up after this long already if nothing was ever put into it and its owner has not asked for it after
+    /// the first hour: many of those are somebody's who fills the store up.
+    pub mailbox_trial: Span,
     /// When room comes free that owners make by acknowledging: at whole multiples of this since the
     /// Unix epoch, so that nobody can tell from a quota when an owner is there but by this much. It
     /// also is for how long at least the quotas have to last a busy sender.
@@ -51,6 +57,7 @@ impl Default for StoreLimits {
             mailboxes: 10_000,
             bytes: 1 << 30,
             mailbox_idle: DAY.scale(90, 1),
+            mailbox_trial: DAY,
             room_step: Span::from_secs(3600),
             expire_batch: 1000,
         }
@@ -82,6 +89,10 @@ pub struct Limits {
     pub store_operations: usize,
     /// Mailboxes that are being delivered: about 100 KiB each at most.
     pub active_mailboxes: usize,
+    /// Mailboxes that are opened in one hour.
+    pub openings_per_hour: u64,
+    /// Tokens that are issued in one hour, by a provider that issues some.
+    pub tokens_per_hour: u64,
     /// SURBs in stock for one mailbox and epoch.
     pub stock: usize,
     /// Entries of one drop id that were pushed and not acknowledged.
@@ -102,6 +113,8 @@ impl Default for Limits {
             replies: 20_000,
             store_operations: 10_000,
             active_mailboxes: 2000,
+            openings_per_hour: 240,
+            tokens_per_hour: 60,
             stock: 120,
             unacknowledged_per_drop: 32,
             push_again: Span::from_secs(20),

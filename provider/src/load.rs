@@ -5,7 +5,7 @@ use shoal_packet::command::{Blob, DropChange, DropSet, SetSize};
 use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
-use crate::store::{EntryId, StoreOp};
+use crate::store::{EntryId, Opening, StoreOp};
 
 /// The one set of drop ids that a mailbox of the load has.
 #[must_use]
@@ -58,6 +58,7 @@ pub fn open(mailbox: MailboxId, generation: u64) -> StoreOp {
         stream: 0,
         acks: Vec::new(),
         changes: vec![DropChange::Register(set())],
+        opening: Opening::Free,
     }
 }
 
@@ -76,6 +77,7 @@ pub fn attend(
         stream,
         acks: acks.iter().copied().map(EntryId::new).collect(),
         changes: Vec::new(),
+        opening: Opening::Free,
     }
 }
 

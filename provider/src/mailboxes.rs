@@ -1,6 +1,7 @@
 //! The mailbox job: owners' commands, and the clocks that spend their reply blocks.
 
 mod backlog;
+mod standing;
 mod stock;
 mod stream;
 
@@ -13,12 +14,15 @@ use shoal_proto::{DropId, MailboxId, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, PoissonClock};
 
 use self::backlog::Backlog;
+use self::standing::{Rank, Standing};
 use self::stock::Stock;
 use self::stream::Stream;
 use crate::clocks::Clocks;
 use crate::documents::{Documents, leads_inside, spend};
+use crate::hourly::Hourly;
 use crate::replies::Held;
-use crate::store::EntryId;
+use crate::store::{EntryId, Opening};
+use crate::tokens::Tokens;
 use crate::{DropReason, Limits, StoreOp, StoreOutcome, StoreResult, Window};
 
 /// Ticks of the mailbox's clock that an acknowledgement is given at least: slow profiles
@@ -32,8 +36,16 @@ shoal_proto::counters! {
         mailbox_commands: counter "packets";
         /// Commands from owners that wait for the store.
         mailbox_pending: gauge "packets";
+        /// Mailboxes that were opened.
+        opened: counter "mailboxes",
+            "If it always grows by openings_per_hour, somebody opens all that can be: ask for tokens.";
+        /// Tokens that mailboxes were opened for.
+        spent: counter "tokens";
         /// Mailboxes being delivered now.
         active: gauge "mailboxes", "Near the bound, owners are turned away: raise it if there is memory.";
+        /// Mailboxes that were not delivered any more, to make room for others.
+        evicted: counter "mailboxes",
+            "There are more owners than active_mailboxes: raise it if there is memory.";
         /// Stream packets with an entry.
         stream_entries: counter "packets";
         /// Stream packets with an entry that was pushed before.
@@ -70,6 +82,9 @@ pub(crate) struct Mailboxes {
     clocks: Clocks<MailboxId>,
     /// Commands that the store has been asked about.
     attending: usize,
+    openings: Hourly,
+    /// Of those commands, how many may open a mailbox.
+    opening: u64,
     next_question: u64,
     limits: Limits,
     counters: MailboxCounters,
@@ -79,6 +94,9 @@ pub(crate) struct Mailboxes {
 pub(crate) struct Attending {
     request: MailboxRequest,
     rate: f64,
+    opening: Opening,
+    /// Why it does not count if the store refuses it.
+    refused: DropReason,
 }
 
 /// What the store said of a command that counts.
@@ -86,6 +104,8 @@ struct Attended {
     fresh: bool,
     window: Window,
     stream: u64,
+    created: Time,
+    waits: bool,
 }
 
 /// Why a command does not count.
@@ -96,7 +116,10 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn new(request: MailboxRequest, result: StoreResult) -> Self {
+    fn new(attending: Attending, result: StoreResult) -> Self {
+        let Attending {
+            request, refused, ..
+        } = attending;
         let (reason, answer) = match result {
             // It was received before, or its generation is over.
             Ok(StoreOutcome::Replayed { generation }) => {
@@ -104,7 +127,8 @@ impl Refusal {
                 let behind = Held::behind(request.surb_epoch, surb, generation);
                 (DropReason::MailboxReplayed, Some(behind))
             }
-            Ok(StoreOutcome::Refused) => (DropReason::MailboxFull, None),
+            Ok(StoreOutcome::Refused) => (refused, None),
+            Ok(StoreOutcome::Spent) => (DropReason::TokenSpent, None),
             Ok(_) | Err(_) => (DropReason::StoreFailed, None),
         };
         Self { reason, answer }
@@ -135,6 +159,8 @@ impl Mailboxes {
             streams: BTreeMap::new(),
             clocks: Clocks::new(),
             attending: 0,
+            openings: Hourly::new(limits.openings_per_hour),
+            opening: 0,
             next_question: 0,
             limits: limits.clone(),
             counters: MailboxCounters::default(),
@@ -158,7 +184,9 @@ impl Mailboxes {
     /// A command that its owner signed; the store says whether it counts.
     pub(crate) fn command(
         &mut self,
+        now: Time,
         params: &NetworkParameters,
+        tokens: &mut Tokens,
         request: MailboxRequest,
     ) -> Result<Wish, DropReason> {
         let rate = params
@@ -166,11 +194,8 @@ impl Mailboxes {
             .map(|(_, profile)| request.share.of(profile.mailbox_clock))
             .filter(|rate| *rate > 0.0)
             .ok_or(DropReason::MailboxProfile)?;
+        let (opening, refused) = self.opening(now, tokens, &request);
         let active = self.streams.get(&request.mailbox);
-        let used = self.streams.len() + self.attending;
-        if active.is_none() && used >= self.limits.active_mailboxes {
-            return Err(DropReason::MailboxFull);
-        }
         let op = StoreOp::Attend {
             mailbox: request.mailbox,
             generation: request.generation,
@@ -180,10 +205,37 @@ impl Mailboxes {
                 .map_or(0, Stream::number),
             acks: request.acks.iter().copied().map(EntryId::new).collect(),
             changes: request.drops.clone(),
+            opening,
         };
         self.attending += 1;
-        let attending = Box::new(Attending { request, rate });
+        self.opening += u64::from(opening != Opening::Closed);
+        let attending = Box::new(Attending {
+            request,
+            rate,
+            opening,
+            refused,
+        });
         Ok(Wish::Ask(op, Question::Attend(attending)))
+    }
+
+    /// Whether a command may open its mailbox, and why it does not count if the store refuses it.
+    fn opening(
+        &mut self,
+        now: Time,
+        tokens: &mut Tokens,
+        request: &MailboxRequest,
+    ) -> (Opening, DropReason) {
+        // A mailbox that is delivered is known: nobody's token is looked at for each of its commands.
+        if self.streams.contains_key(&request.mailbox) {
+            return (Opening::Closed, DropReason::MailboxToken);
+        }
+        if !self.openings.has_room(now, self.opening) {
+            return (Opening::Closed, DropReason::MailboxOpenings);
+        }
+        match tokens.opening(now, request.token.as_ref()) {
+            Opening::Closed => (Opening::Closed, DropReason::MailboxToken),
+            opening => (opening, DropReason::MailboxFull),
+        }
     }
 
     const fn question(&mut self) -> u64 {
@@ -207,23 +259,32 @@ impl Mailboxes {
         match question {
             Question::Attend(attending) => {
                 self.attending = self.attending.saturating_sub(1);
+                let may_open = attending.opening != Opening::Closed;
+                self.opening = self.opening.saturating_sub(u64::from(may_open));
                 match result {
                     Ok(StoreOutcome::Attended {
                         fresh,
                         window,
                         stream,
                         refused,
+                        opened,
+                        created,
+                        waiting,
                     }) => {
-                        self.counters.mailbox_commands += 1;
+                        if opened {
+                            self.note_opening(now, attending.opening);
+                        }
                         self.counters.refused += u64::from(refused);
                         let attended = Attended {
                             fresh,
                             window,
                             stream,
+                            created,
+                            waits: waiting > 0,
                         };
-                        Ok(self.attended(rng, now, documents, *attending, &attended))
+                        self.attended(rng, now, documents, *attending, &attended)
                     }
-                    other => Err(Refusal::new(attending.request, other)),
+                    other => Err(Refusal::new(*attending, other)),
                 }
             }
             Question::Waiting {
@@ -234,6 +295,13 @@ impl Mailboxes {
         }
     }
 
+    fn note_opening(&mut self, now: Time, opening: Opening) {
+        self.openings.count(now);
+        self.counters.opened += 1;
+        self.counters.spent += u64::from(matches!(opening, Opening::Token(_)));
+    }
+
+    /// The store has done a command. Without a place among those that are delivered, that is all.
     fn attended<R: CryptoRng>(
         &mut self,
         rng: &mut R,
@@ -241,15 +309,23 @@ impl Mailboxes {
         documents: &Documents,
         attending: Attending,
         attended: &Attended,
-    ) -> Vec<Wish> {
-        let Attending { request, rate } = attending;
+    ) -> Result<Vec<Wish>, Refusal> {
+        let Attending { request, rate, .. } = attending;
         let mailbox = request.mailbox;
         let known = self.streams.get(&mailbox);
         if !known.is_some_and(|stream| stream.is_of(request.generation)) {
+            let standing = Standing::of(now, attended.created, attended.waits);
+            if known.is_none() && !self.make_room(now, standing) {
+                return Err(Refusal {
+                    reason: DropReason::MailboxFull,
+                    answer: None,
+                });
+            }
             self.start_stream(now, &request, attended);
         }
+        self.counters.mailbox_commands += 1;
         let Some(stream) = self.streams.get_mut(&mailbox) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         stream.set_window(attended.window);
         for entry in &request.acks {
@@ -271,10 +347,30 @@ impl Mailboxes {
             self.clocks.start(now, mailbox, clock);
         }
         let discovery = self.discover(mailbox);
-        discovery
+        Ok(discovery
             .into_iter()
             .chain(self.load_next(now, mailbox))
-            .collect()
+            .collect())
+    }
+
+    /// Whether one more can be delivered, if need be in the place of another.
+    fn make_room(&mut self, now: Time, newcomer: Standing) -> bool {
+        if self.streams.len() < self.limits.active_mailboxes {
+            return true;
+        }
+        let ranks = self.streams.iter().filter_map(|(mailbox, stream)| {
+            let rank = Rank::of(now, stream, newcomer)?;
+            Some((rank, *mailbox))
+        });
+        let Some((_, least)) = ranks.min() else {
+            return false;
+        };
+        if let Some(old) = self.streams.remove(&least) {
+            self.counters.stock_void += old.stock().len() as u64;
+        }
+        self.clocks.stop(&least);
+        self.counters.evicted += 1;
+        true
     }
 
     /// A generation that is not being delivered: new, or known from before a restart. All that is
@@ -290,6 +386,7 @@ impl Mailboxes {
         };
         let stream = Stream::new(
             request.generation,
+            attended.created,
             number,
             attended.window,
             Stock::new(self.limits.stock, now),

@@ -4,7 +4,7 @@ mod drops;
 mod entries;
 pub(crate) mod tally;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shoal_packet::command::{Blob, DropChange};
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
@@ -13,8 +13,10 @@ use self::drops::Drops;
 use self::entries::{DropKey, Entries};
 use self::tally::Tally;
 use crate::StoreLimits;
-use crate::limits::IDLE_BATCH;
-use crate::store::{EntryId, Freed, Store, StoreOp, StoreOutcome, StoreResult, Usage};
+use crate::limits::{IDLE_BATCH, TRIAL};
+use crate::store::{
+    EntryId, Freed, Opening, SpentToken, Store, StoreOp, StoreOutcome, StoreResult, Usage,
+};
 use crate::window::Attended;
 
 /// A store in memory: for virtual time and tests. What it holds is gone with it.
@@ -25,11 +27,48 @@ pub struct MemoryStore {
     drops: Drops,
     entries: Entries,
     freed: Freed,
+    spent: Spent,
+}
+
+/// Tokens that were spent, by name, and when they may be forgotten.
+#[derive(Debug, Default)]
+struct Spent {
+    names: BTreeSet<[u8; 32]>,
+    by_expiry: BTreeSet<(Time, [u8; 32])>,
+}
+
+impl Spent {
+    /// Whether it was not spent before.
+    fn spend(&mut self, token: SpentToken) -> bool {
+        let new = self.names.insert(token.name);
+        if new {
+            self.by_expiry.insert((token.expires, token.name));
+        }
+        new
+    }
+
+    /// Forgets at most so many that have expired, and says how many.
+    fn expire(&mut self, now: Time, most: usize) -> usize {
+        let over = |(expires, _): &&(Time, [u8; 32])| *expires <= now;
+        let gone: Vec<_> = self
+            .by_expiry
+            .iter()
+            .take_while(over)
+            .take(most)
+            .copied()
+            .collect();
+        for one in &gone {
+            self.by_expiry.remove(one);
+            self.names.remove(&one.1);
+        }
+        gone.len()
+    }
 }
 
 #[derive(Debug)]
 struct MailboxRow {
     attended: Option<Attended>,
+    created: Time,
     used: Time,
     next_entry: EntryId,
     tally: Tally,
@@ -45,6 +84,10 @@ impl MemoryStore {
             drops: Drops::new(),
             entries: Entries::new(),
             freed: Freed::from_parts(0, 0),
+            spent: Spent {
+                names: BTreeSet::new(),
+                by_expiry: BTreeSet::new(),
+            },
         }
     }
 
@@ -63,17 +106,16 @@ impl MemoryStore {
                 stream,
                 acks,
                 changes,
+                opening,
             } => {
-                if !self.mailboxes.contains_key(&mailbox) {
-                    if !self.may_create() {
-                        return StoreOutcome::Refused;
-                    }
-                    self.create(now, mailbox);
+                let known = self.mailboxes.contains_key(&mailbox);
+                if !known && let Err(refused) = self.open(now, mailbox, opening) {
+                    return refused;
                 }
                 let row = self.mailboxes.get(&mailbox);
-                let known = row.and_then(|row| row.attended);
-                match Attended::next(known, generation, counter, stream) {
-                    Ok(counts) => self.attend(now, mailbox, counter, counts, acks, changes),
+                let before = row.and_then(|row| row.attended);
+                match Attended::next(before, generation, counter, stream) {
+                    Ok(counts) => self.attend(now, mailbox, !known, counter, counts, acks, changes),
                     Err(generation) => StoreOutcome::Replayed { generation },
                 }
             }
@@ -141,8 +183,27 @@ impl MemoryStore {
         Some(DropKey { mailbox, drop })
     }
 
-    fn may_create(&self) -> bool {
-        (self.mailboxes.len() as u64) < self.limits.mailboxes
+    fn open(
+        &mut self,
+        now: Time,
+        mailbox: MailboxId,
+        opening: Opening,
+    ) -> Result<(), StoreOutcome> {
+        match opening {
+            Opening::Closed => return Err(StoreOutcome::Refused),
+            Opening::Token(token) if self.spent.names.contains(&token.name) => {
+                return Err(StoreOutcome::Spent);
+            }
+            Opening::Free | Opening::Token(_) => {}
+        }
+        if self.mailboxes.len() as u64 >= self.limits.mailboxes {
+            return Err(StoreOutcome::Refused);
+        }
+        if let Opening::Token(token) = opening {
+            self.spent.spend(token);
+        }
+        self.create(now, mailbox);
+        Ok(())
     }
 
     fn has_room(&self, now: Time, under: DropKey) -> bool {
@@ -156,6 +217,7 @@ impl MemoryStore {
     fn create(&mut self, now: Time, mailbox: MailboxId) {
         self.mailboxes.entry(mailbox).or_insert(MailboxRow {
             attended: None,
+            created: now,
             used: now,
             next_entry: EntryId::new(1),
             tally: Tally::default(),
@@ -175,10 +237,12 @@ impl MemoryStore {
     }
 
     /// Does a command that counts.
+    #[expect(clippy::too_many_arguments, reason = "what the command says")]
     fn attend(
         &mut self,
         now: Time,
         mailbox: MailboxId,
+        opened: bool,
         counter: u64,
         (fresh, mut attended): (bool, Attended),
         acks: Vec<EntryId>,
@@ -192,15 +256,20 @@ impl MemoryStore {
         if refused > 0 {
             attended.window = attended.window.refuse(counter);
         }
+        let (mut created, mut waiting) = (now, 0);
         if let Some(row) = self.mailboxes.get_mut(&mailbox) {
             row.used = row.used.max(now);
             row.attended = Some(attended);
+            (created, waiting) = (row.created, row.tally.waiting());
         }
         StoreOutcome::Attended {
             fresh,
             window: attended.window,
             stream: attended.stream,
             refused,
+            opened,
+            created,
+            waiting,
         }
     }
 
@@ -246,19 +315,29 @@ impl MemoryStore {
         for row in &rows {
             self.remove(*row);
         }
-        let idle = self.give_up_idle(now, IDLE_BATCH as usize);
+        let spent = self.spent.expire(now, batch);
+        let limits = &self.limits;
+        let (idle, trial) = (limits.mailbox_idle, limits.mailbox_trial);
+        let is_idle = move |row: &MailboxRow| row.tally.is_empty() && row.used + idle <= now;
+        let is_unused = move |row: &MailboxRow| {
+            row.next_entry == EntryId::new(1)
+                && row.used < row.created + TRIAL
+                && row.used + trial <= now
+        };
+        let most = IDLE_BATCH as usize;
+        let idle = self.give_up(most, is_idle);
+        let idle = idle + self.give_up(most - idle, is_unused);
         StoreOutcome::Expired {
-            removed: (rows.len() + idle) as u64,
-            more: rows.len() == batch || idle == IDLE_BATCH as usize,
+            removed: (rows.len() + idle + spent) as u64,
+            more: rows.len() == batch || idle == most || spent == batch,
         }
     }
 
-    fn give_up_idle(&mut self, now: Time, most: usize) -> usize {
-        let is_old = |row: &MailboxRow| row.used + self.limits.mailbox_idle <= now;
+    fn give_up(&mut self, most: usize, over: impl Fn(&MailboxRow) -> bool) -> usize {
         let idle: Vec<MailboxId> = self
             .mailboxes
             .iter()
-            .filter(|(_, row)| row.tally.is_empty() && is_old(row))
+            .filter(|(_, row)| over(row))
             .map(|(mailbox, _)| *mailbox)
             .take(most)
             .collect();

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rand::CryptoRng;
 use shoal_packet::Surb;
-use shoal_packet::command::{Deposit, MailboxRequest, ReceiptStatus};
+use shoal_packet::command::{Deposit, MailboxRequest, ReceiptStatus, TokenAsk};
 use shoal_proto::{ClientHandle, DropId, NodeId, Span, Time};
-use shoal_topology::NetworkParameters;
+use shoal_topology::{NetworkParameters, TokenTerms};
 
 use crate::check::{Checked, Content};
 use crate::counters::PacketCounters;
@@ -17,6 +17,7 @@ use crate::entry::Entry;
 use crate::mailboxes::{Mailboxes, Question, Wish};
 use crate::reason::Drops;
 use crate::replies::{Held, Place, Replies};
+use crate::tokens::{Issuer, Tokens};
 use crate::{
     AttachAnswer, Checker, Counters, DropReason, Limits, ProviderAction, ProviderInput, StoreOp,
     StoreOutcome, StoreResult,
@@ -38,6 +39,7 @@ pub struct Provider<R> {
     entry: Entry,
     replies: Replies,
     mailboxes: Mailboxes,
+    tokens: Tokens,
     store: StoreDesk<Waiting>,
     packets: PacketCounters,
     drops: Drops,
@@ -70,12 +72,27 @@ impl<R: CryptoRng> Provider<R> {
             entry: Entry::new(&limits),
             replies: Replies::new(limits.replies, params.mean_delay),
             mailboxes: Mailboxes::new(&limits),
+            tokens: Tokens::new(params.chain(), local, &limits),
             store: StoreDesk::new(&limits, now),
             packets: PacketCounters::default(),
             drops: Drops::default(),
             actions: VecDeque::new(),
             documents: Documents::new(params),
         }
+    }
+
+    /// The same provider, which issues tokens and opens mailboxes for them only. Without an issuer it opens them for
+    /// nothing.
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: Issuer) -> Self {
+        self.tokens.issue_with(issuer);
+        self
+    }
+
+    /// On what terms it issues tokens now: what its descriptor has to say. They change with the period
+    /// ([`TOKEN_PERIOD`](shoal_topology::TOKEN_PERIOD)).
+    pub fn token_terms(&mut self, now: Time) -> Option<TokenTerms> {
+        self.tokens.terms(now)
     }
 
     /// What checks deliveries for this provider.
@@ -124,6 +141,8 @@ impl<R: CryptoRng> Provider<R> {
             packets: self.packets,
             replies: self.replies.counters(),
             mailboxes: self.mailboxes.counters(),
+            tokens: self.tokens.counters(),
+            refused_tokens: self.tokens.refused(),
             entry: self.entry.counters(),
             store: self.store.counters(),
             drops: self.drops,
@@ -152,7 +171,8 @@ impl<R: CryptoRng> Provider<R> {
                 self.packets.drop_cover += 1;
                 Ok(())
             }
-            Content::Mailbox(request) => self.mailbox_command(*request),
+            Content::Mailbox(request) => self.mailbox_command(now, *request),
+            Content::Token(ask) => self.token(now, arrival, *ask),
         });
         if let Err(reason) = outcome {
             self.drops.add(reason, 1);
@@ -184,11 +204,24 @@ impl<R: CryptoRng> Provider<R> {
         Ok(())
     }
 
-    fn mailbox_command(&mut self, request: MailboxRequest) -> Result<(), DropReason> {
+    fn token(&mut self, now: Time, arrival: Time, ask: TokenAsk) -> Result<(), DropReason> {
+        // Before a token is made that nobody would get.
+        if !self.replies.has_room() {
+            return Err(DropReason::Busy);
+        }
+        let answer = self.tokens.answer(&mut self.rng, now, &ask)?;
+        let held = Held::token(ask.surb_epoch, ask.surb, answer);
+        self.replies.hold(&mut self.rng, arrival, held)?;
+        self.packets.token_requests += 1;
+        Ok(())
+    }
+
+    fn mailbox_command(&mut self, now: Time, request: MailboxRequest) -> Result<(), DropReason> {
         if self.store.is_busy() {
             return Err(DropReason::Busy);
         }
-        let wish = self.mailboxes.command(self.documents.params(), request)?;
+        let (params, tokens) = (self.documents.params(), &mut self.tokens);
+        let wish = self.mailboxes.command(now, params, tokens, request)?;
         self.fulfil([wish]);
         Ok(())
     }

@@ -21,6 +21,15 @@ shoal_proto::labels! {
             "A few when clients reconnect are normal; more come from clients that were restored from an old copy, or run twice.";
         /// A command for a mailbox names a profile that the network does not have.
         MailboxProfile = "mailbox_profile";
+        /// A command for a mailbox that is not known brings no token of this provider that still counts.
+        MailboxToken = "mailbox_token",
+            "Clients bring one with their first commands. If it grows, look at the clock and whether documents arrive.";
+        /// A command for a mailbox that is not known, and as many were opened in this hour as may be.
+        MailboxOpenings = "mailbox_openings",
+            "Ask for tokens, or raise openings_per_hour if there is room for more mailboxes.";
+        /// A command for a mailbox that is not known brings a token that was spent before.
+        TokenSpent = "token_spent",
+            "A few come from clients that were restored from an old copy; more from somebody who tries.";
         /// No room for another mailbox, in the store or among those being delivered.
         MailboxFull = "mailbox_full",
             "Raise the number of mailboxes if the machine has room, or let others run providers.";

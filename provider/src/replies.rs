@@ -1,10 +1,10 @@
-//! Answers to deposits and dummies, and to owners who are behind: one each, held until a moment of its
+//! Answers to deposits and dummies, to who asks for tokens, and to owners who are behind: one each, held until a moment of its
 //! own.
 
 use std::collections::BTreeMap;
 
 use rand::CryptoRng;
-use shoal_packet::command::{ReceiptStatus, Reply};
+use shoal_packet::command::{ReceiptStatus, Reply, TokenAnswer};
 use shoal_packet::{Frame, Surb};
 use shoal_proto::{MessageId, NodeId, Span, Time};
 use shoal_topology::delay;
@@ -30,6 +30,8 @@ shoal_proto::counters! {
         /// Answers to owners whose generation the mailbox knows to be over: they were restored from an
         /// old copy, or run twice.
         behind: counter "replies";
+        /// Answers to who asked for a token.
+        token: counter "replies";
         /// Answers that were not sent: the reply block is of an epoch or for a first hop that does
         /// not count.
         void: counter "replies",
@@ -66,6 +68,8 @@ enum About {
     Deposit(MessageId, Option<ReceiptStatus>),
     /// An owner's command of a generation that is over; the newest.
     Behind(u64),
+    /// Somebody who asked for a token.
+    Token(Box<TokenAnswer>),
 }
 
 impl Held {
@@ -84,6 +88,11 @@ impl Held {
         Self::new(surb_epoch, surb, About::Behind(generation))
     }
 
+    /// To who asked for a token.
+    pub(crate) fn token(surb_epoch: u8, surb: Surb, answer: TokenAnswer) -> Self {
+        Self::new(surb_epoch, surb, About::Token(Box::new(answer)))
+    }
+
     const fn new(surb_epoch: u8, surb: Surb, about: About) -> Self {
         Self {
             surb_epoch,
@@ -93,10 +102,16 @@ impl Held {
     }
 
     /// What is said: a receipt only if the store has finished.
-    const fn reply(&self) -> Reply {
-        match self.about {
-            About::Deposit(message, Some(status)) => Reply::Receipt { message, status },
-            About::Behind(generation) => Reply::Behind { generation },
+    fn reply(&self) -> Reply {
+        match &self.about {
+            About::Deposit(message, Some(status)) => Reply::Receipt {
+                message: *message,
+                status: *status,
+            },
+            About::Behind(generation) => Reply::Behind {
+                generation: *generation,
+            },
+            About::Token(answer) => Reply::Token(**answer),
             About::Deposit(_, None) | About::Dummy => Reply::Dummy,
         }
     }
@@ -121,6 +136,11 @@ impl Replies {
         }
     }
 
+    /// Whether one more can be held.
+    pub(crate) fn has_room(&self) -> bool {
+        self.held.len() < self.most
+    }
+
     /// Holds a reply; the place is for [`settle`](Self::settle). Every answer leaves
     /// [`delay::BEFORE_ANSWER`] and an exponential time after its question came in, whatever it says.
     pub(crate) fn hold<R: CryptoRng>(
@@ -129,7 +149,7 @@ impl Replies {
         arrival: Time,
         reply: Held,
     ) -> Result<Place, DropReason> {
-        if self.held.len() >= self.most {
+        if !self.has_room() {
             return Err(DropReason::Busy);
         }
         let due = arrival + delay::BEFORE_ANSWER + delay::sample(rng, self.mean_delay);
@@ -197,6 +217,7 @@ impl Replies {
             } => &mut counters.full,
             Reply::Receipt { .. } => &mut counters.refused,
             Reply::Behind { .. } => &mut counters.behind,
+            Reply::Token(_) => &mut counters.token,
             _ if is_deposit => &mut counters.late,
             _ => &mut counters.dummy,
         };

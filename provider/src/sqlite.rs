@@ -123,11 +123,13 @@ fn perform(work: &mut Work<'_>, op: &StoreOp) -> Result<StoreOutcome, StoreError
             stream,
             acks,
             changes,
+            opening,
         } => {
             let attendance = mailboxes::Attendance {
                 generation: *generation,
                 counter: *counter,
                 stream: *stream,
+                opening: *opening,
             };
             work.attend(mailbox, &attendance, acks, changes)
         }

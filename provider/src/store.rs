@@ -34,6 +34,26 @@ impl EntryId {
     }
 }
 
+/// What a store keeps of a token that was spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpentToken {
+    /// What it is known by: [`Token::spent`](shoal_packet::token::Token::spent).
+    pub name: [u8; 32],
+    /// From when on it does not count any more, so that this may be forgotten: with its key.
+    pub expires: Time,
+}
+
+/// Whether a command may open a mailbox that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// No.
+    Closed,
+    /// Yes, for nothing.
+    Free,
+    /// For a token that the caller has verified, if it was not spent before: it is then, in the same step.
+    Token(SpentToken),
+}
+
 /// One operation on a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -51,7 +71,8 @@ pub enum StoreOp {
         expires: Time,
     },
     /// An owner's command, authenticated by the caller: passes the anti-replay window, then acks
-    /// and changes are done. Creates the mailbox. Answered by `Attended`, `Replayed` or `Refused`.
+    /// and changes are done. Opens the mailbox if it may; of one that is known, a token stays unspent. Answered by
+    /// `Attended`, `Replayed`, `Refused` or `Spent`.
     Attend {
         /// Whose.
         mailbox: MailboxId,
@@ -66,6 +87,8 @@ pub enum StoreOp {
         acks: Vec<EntryId>,
         /// Drop ids to register and revoke.
         changes: Vec<DropChange>,
+        /// Whether the mailbox may be opened.
+        opening: Opening,
     },
     /// Which drop ids have entries that wait? Answered by `Waiting`.
     Waiting {
@@ -119,8 +142,11 @@ pub enum StoreOutcome {
         entry: Option<EntryId>,
     },
     /// Not accepted: a drop id that is unknown or revoked, or under which, or in whose mailbox, there is no
-    /// room; on purpose not told apart. Or no room for a mailbox.
+    /// room; on purpose not told apart. Or a mailbox that is not known and may not be opened, or for which there is no
+    /// room.
     Refused,
+    /// Not accepted: the mailbox is not known, and the token was spent before.
+    Spent,
     /// Not accepted: the store has no room, whomever it is for.
     Full,
     /// The command counts and was done.
@@ -133,6 +159,12 @@ pub enum StoreOutcome {
         stream: u64,
         /// Changes that were not done: there are too many sets, or nobody knows the id to revoke.
         refused: u32,
+        /// The mailbox was opened by it.
+        opened: bool,
+        /// When the mailbox was opened.
+        created: Time,
+        /// Entries that wait in it.
+        waiting: u64,
     },
     /// The command was received before, is too old to tell, or is of an older generation.
     Replayed {

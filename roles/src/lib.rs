@@ -52,6 +52,7 @@
 //!     invitation: None,
 //!     capacity_class: 0,
 //!     storage_mib: 0,
+//!     tokens: None,
 //! };
 //! let setup = NodeSetup {
 //!     params: params.clone(),

@@ -206,11 +206,12 @@ mod tests {
 
     use rand::SeedableRng;
     use rand_chacha::ChaCha20Rng;
+    use shoal_packet::token::IssuerSecret;
     use shoal_proto::Epoch;
 
     use super::*;
     use crate::sample::Network;
-    use crate::{NetworkParameters, Role};
+    use crate::{NetworkParameters, Role, TokenDemand, TokenTerms};
 
     fn open(rules: &Rules, base: &Document, delta: Vec<u8>) -> Result<Document, DocumentError> {
         let find = |hash: &DocumentHash| (base.hash() == hash).then_some(base);
@@ -229,8 +230,13 @@ mod tests {
         net.nodes.insert(mixes[0], comes);
         net.nodes.remove(&mixes[1]);
         net.nodes.get_mut(&mixes[2]).unwrap().capacity_class = 4;
+        let provider = one.providers()[0];
+        let key = IssuerSecret::derive(&[1; 32], 9).unwrap().public();
+        let demand = TokenDemand::Code;
+        net.nodes.get_mut(&provider).unwrap().tokens = Some(TokenTerms { key, demand });
         let two = net.document(&mut rng, Epoch::new(6), Some(&one)).unwrap();
         assert!(two.member(&mixes[0]).is_some() && one.member(&mixes[0]).is_none());
+        assert!(two.member(&provider).unwrap().tokens.is_some());
         (Rules::new(Arc::clone(&net.params)), one, two)
     }
 

@@ -16,7 +16,9 @@ use crate::identity::{usable, verify};
 use crate::invitation::Invitation;
 use crate::rules::Rules;
 use crate::work::Work;
-use crate::{Address, Admission, DescriptorError, FamilyProof, Identity, NetworkParameters, Ties};
+use crate::{
+    Address, Admission, DescriptorError, FamilyProof, Identity, NetworkParameters, Ties, TokenTerms,
+};
 
 /// The packet version that every member has to speak.
 pub const PACKET_VERSION: u32 = 260;
@@ -128,6 +130,8 @@ pub struct Descriptor {
     pub seat_key: NodeId,
     /// It leaves: no further document is to list it, and no new route is to lead over it.
     pub leaving: bool,
+    /// Providers: on what terms it issues tokens, if it does.
+    pub tokens: Option<TokenTerms>,
 }
 
 impl Descriptor {
@@ -181,6 +185,7 @@ impl Descriptor {
             vrf_key: self.vrf_key.as_bytes().to_vec(),
             seat_key: self.seat_key.as_bytes().to_vec(),
             leaving: self.leaving,
+            tokens: self.tokens.map(TokenTerms::to_wire),
         }
     }
 
@@ -203,6 +208,7 @@ impl Descriptor {
         let vrf_key = wire.vrf_key.as_slice().try_into().ok();
         let vrf_key = vrf_key.and_then(VrfPublic::from_bytes);
         let seat_key = NodeId::try_from(wire.seat_key.as_slice()).ok();
+        let tokens = wire.tokens.as_ref().map(TokenTerms::from_wire);
         check_address_count(wire.addresses.len())?;
         let address = |text: &String| text.parse().map_err(DescriptorError::Address);
         Ok(Self {
@@ -226,6 +232,7 @@ impl Descriptor {
             vrf_key: vrf_key.ok_or(DescriptorError::SeatKeys)?,
             seat_key: seat_key.filter(usable).ok_or(DescriptorError::SeatKeys)?,
             leaving: wire.leaving,
+            tokens: tokens.transpose()?,
         })
     }
 
@@ -246,6 +253,9 @@ impl Descriptor {
         }
         if self.versions.len() > MAX_VERSIONS || !self.versions.contains(&PACKET_VERSION) {
             return Err(DescriptorError::Versions);
+        }
+        if let Some(tokens) = &self.tokens {
+            tokens.check(self.role)?;
         }
         // Proofs of nothing would make room for whatever somebody wants to have spread.
         let shows = match rules.params.admission {

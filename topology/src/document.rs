@@ -21,7 +21,9 @@ use crate::newcomers::{self, is_of_age};
 use crate::position::Position;
 use crate::rules::Rules;
 use crate::ties::{Tie, Ties};
-use crate::{Address, DocumentError, Family, NetworkParameters, Role, SignedDescriptor};
+use crate::{
+    Address, DocumentError, Family, NetworkParameters, Role, SignedDescriptor, TokenTerms,
+};
 
 /// Most members of a document.
 pub const MAX_MEMBERS: usize = 10_000;
@@ -496,6 +498,14 @@ impl Document {
     #[must_use]
     pub fn providers(&self) -> &[NodeId] {
         self.position(0)
+    }
+
+    /// The providers that issue tokens to anybody, ascending, and on what terms.
+    pub fn issuers(&self) -> impl Iterator<Item = (NodeId, TokenTerms)> + '_ {
+        self.providers().iter().filter_map(|id| {
+            let tokens = self.member(id)?.tokens?;
+            tokens.for_anybody().then_some((*id, tokens))
+        })
     }
 
     /// Those of `nodes`, in order, that have nothing in common with one of `taken` or with one before: a

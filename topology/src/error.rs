@@ -302,6 +302,9 @@ pub enum DescriptorError {
     /// Its keys for a seat are none.
     #[error("its keys for a seat are not sound")]
     SeatKeys,
+    /// It issues tokens by a key or for something that is none, or is no provider.
+    #[error("its terms for tokens are not sound, or it is no provider")]
+    Tokens,
 }
 
 impl DescriptorError {
@@ -329,6 +332,7 @@ impl DescriptorError {
             Self::Admission => Refusal::Admission,
             Self::Invitation => Refusal::Invitation,
             Self::SeatKeys => Refusal::SeatKeys,
+            Self::Tokens => Refusal::Tokens,
         }
     }
 
@@ -383,6 +387,8 @@ shoal_proto::labels! {
         Invitation = "invitation";
         /// Its keys for a seat are none.
         SeatKeys = "seat_keys", "Update if others run a newer version.";
+        /// Its terms for tokens are not sound, or it is no provider.
+        Tokens = "tokens", "Update if others run a newer version.";
     }
 }
 

@@ -9,6 +9,7 @@
 //! - [`Ways`], [`Latency`]: what follows from the parameters, how long messages take and what they cost.
 //! - [`Identity`], [`Descriptor`], [`SignedDescriptor`], [`KeyRing`]: what a node says about itself.
 //! - [`Document`], [`View`]: the members of one epoch, and the documents that count at a time.
+//! - [`TokenTerms`], [`TokenWork`]: what providers ask for the tokens that open mailboxes.
 //! - [`path`], [`delay`], [`PoissonClock`]: routes, delays and instants for every kind of packet.
 //! - [`agreement`]: who sits in a term, and how its seats agree on one document for an epoch.
 //! - [`Directory`]: the state machine that nodes run; [`Answers`] is what clients take documents from
@@ -80,6 +81,7 @@ mod startable;
 mod succession;
 mod term;
 mod ties;
+mod tokens;
 mod view;
 mod watchers;
 mod work;
@@ -123,5 +125,8 @@ pub use slot::Slot;
 pub use succession::{MAX_SUCCESSOR_BYTES, Succession, SuccessionError, Successor};
 pub use term::Terms;
 pub use ties::{NoPlace, TieKind, Ties};
+pub use tokens::{
+    MAX_TOKEN_WORK, TOKEN_PERIOD, TokenDemand, TokenTerms, TokenWork, token_period, tokens_expire,
+};
 pub use view::{MAX_STALE_EPOCHS, View};
 pub use watchers::WATCHERS;

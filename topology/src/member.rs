@@ -9,10 +9,10 @@ use crate::bounded::has_at_most;
 use crate::descriptor::MAX_ADDRESSES;
 use crate::identity::usable;
 use crate::rules::Rules;
-use crate::{Address, Descriptor, DescriptorError, DocumentError, Role, Ties};
+use crate::{Address, Descriptor, DescriptorError, DocumentError, Role, Ties, TokenTerms};
 
-/// Most bytes of an encoded member, so that ten thousand take less than 3.4 MB.
-pub const MAX_EXTRACT_BYTES: usize = 328;
+/// Most bytes of an encoded member, so that ten thousand take less than 3.8 MB. Only a provider that issues tokens has more than 328.
+pub const MAX_EXTRACT_BYTES: usize = 371;
 /// Most bytes of its addresses, with two around each. The longest one there is takes 62.
 const ADDRESS_BYTES: usize = 96;
 
@@ -44,6 +44,8 @@ pub struct Member {
     pub since: Height,
     /// Who has brought it in by an invitation, as long as that keeps this one from bringing in another.
     pub invited_by: Option<NodeId>,
+    /// On what terms it issues tokens, if it does.
+    pub tokens: Option<TokenTerms>,
 }
 
 impl Member {
@@ -78,6 +80,7 @@ impl Member {
             seat_key: descriptor.seat_key,
             since: Height::default(),
             invited_by: None,
+            tokens: descriptor.tokens,
         })
     }
 
@@ -98,14 +101,15 @@ impl Member {
             // A height each epoch: it takes 10,000 years to get there.
             since: u32::try_from(self.since.number()).unwrap_or(u32::MAX),
             invited_by: invited_by.map_or_else(Vec::new, |by| by.as_bytes().to_vec()),
+            tokens: self.tokens.map(TokenTerms::to_wire),
         }
         .encode_to_vec()
     }
 
     /// Reads an encoding, of which each member has one.
     pub(crate) fn decode(bytes: &[u8], rules: &Rules) -> Result<Self, DocumentError> {
-        // Eleven fields, and the addresses.
-        if bytes.len() > MAX_EXTRACT_BYTES || !has_at_most(11 + MAX_ADDRESSES, bytes) {
+        // Twelve fields, and the addresses.
+        if bytes.len() > MAX_EXTRACT_BYTES || !has_at_most(12 + MAX_ADDRESSES, bytes) {
             return Err(DocumentError::Malformed);
         }
         let wire = wire::Extract::decode(bytes).map_err(|_| DocumentError::Malformed)?;
@@ -129,6 +133,15 @@ impl Member {
             [] => None,
             bytes => Some(node(bytes).ok_or(DescriptorError::Admission)?),
         };
+        let role = Role::from_wire(wire.role).ok_or(DescriptorError::Role)?;
+        let tokens = wire
+            .tokens
+            .as_ref()
+            .map(TokenTerms::from_wire)
+            .transpose()?;
+        if let Some(tokens) = &tokens {
+            tokens.check(role)?;
+        }
         let address = |text: &String| {
             let address: Address = text.parse().map_err(DescriptorError::Address)?;
             let fits = rules.reach.check(address.ip());
@@ -142,7 +155,7 @@ impl Member {
         let addresses = wire.addresses.iter().map(address);
         Ok(Self {
             id: node(&wire.identity).ok_or(DescriptorError::Identity)?,
-            role: Role::from_wire(wire.role).ok_or(DescriptorError::Role)?,
+            role,
             layer,
             sequence: wire.sequence,
             key: key.ok_or(DescriptorError::Keys)?,
@@ -153,6 +166,7 @@ impl Member {
             seat_key: node(&wire.seat_key).ok_or(DescriptorError::SeatKeys)?,
             since: Height::new(wire.since.into()),
             invited_by,
+            tokens,
         })
     }
 }
@@ -173,8 +187,10 @@ pub(crate) fn extracted(addresses: &[Address]) -> &[Address] {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use shoal_packet::token::IssuerSecret;
+
     use super::*;
-    use crate::{Identity, NetworkParameters};
+    use crate::{Identity, MAX_TOKEN_WORK, NetworkParameters, TokenDemand};
 
     #[test]
     fn the_longest_extract_is_as_long_as_it_may_be() {
@@ -183,7 +199,14 @@ mod tests {
         let fill = "/ip4/203.0.113.77/tcp/4000";
         let addresses: Vec<Address> = [long, fill].map(|text| text.parse().unwrap()).into();
         let taken: usize = addresses.iter().map(|it| it.to_string().len() + 2).sum();
-        let member = Member {
+        let issuer = IssuerSecret::derive(&[1; 32], u32::MAX).unwrap();
+        let terms = TokenTerms {
+            key: issuer.public(),
+            demand: TokenDemand::Work {
+                bits: MAX_TOKEN_WORK,
+            },
+        };
+        let mix = Member {
             id: identity.id(),
             role: Role::Mix,
             layer: u8::MAX,
@@ -196,14 +219,32 @@ mod tests {
             seat_key: identity.id(),
             since: Height::new(u32::MAX.into()),
             invited_by: Some(identity.id()),
+            tokens: None,
         };
         let spare = ADDRESS_BYTES - taken;
-        assert_eq!(member.encode().len() + spare, MAX_EXTRACT_BYTES);
+        assert_eq!(mix.encode().len() + spare, 328);
+        let provider = Member {
+            role: Role::Provider,
+            layer: 0,
+            tokens: Some(terms),
+            ..mix.clone()
+        };
+        assert_eq!(provider.encode().len() + spare, MAX_EXTRACT_BYTES);
         let rules = Rules::of(&NetworkParameters::example());
-        let read = Member::decode(&member.encode(), &rules);
-        assert!(matches!(
-            read,
-            Ok(_) | Err(DocumentError::Descriptor(DescriptorError::Misfit(..)))
-        ));
+        let issuing_mix = Member {
+            tokens: Some(terms),
+            addresses: vec![fill.parse().unwrap()],
+            ..mix.clone()
+        };
+        let read = Member::decode(&issuing_mix.encode(), &rules);
+        let expected = DocumentError::Descriptor(DescriptorError::Tokens);
+        assert_eq!(read.err(), Some(expected));
+        for member in [mix, provider] {
+            let read = Member::decode(&member.encode(), &rules);
+            assert!(matches!(
+                read,
+                Ok(_) | Err(DocumentError::Descriptor(DescriptorError::Misfit(..)))
+            ));
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::rules::Rules;
 use crate::{
     Address, Certified, Descriptor, DescriptorError, Document, DocumentError, FamilyKey,
     GenesisMember, Handover, Identity, KeyRing, NetworkParameters, Offences, PACKET_VERSION, Place,
-    Role, SignedDescriptor, View,
+    Role, SignedDescriptor, TokenTerms, View,
 };
 
 /// A node of a [`Network`].
@@ -29,6 +29,8 @@ pub struct Node {
     pub family: Option<Arc<FamilyKey>>,
     /// Its capacity class.
     pub capacity_class: u32,
+    /// On what terms it issues tokens.
+    pub tokens: Option<TokenTerms>,
 }
 
 /// A network that exists in memory only.
@@ -86,6 +88,7 @@ impl Network {
                     keys: KeyRing::new(),
                     family: None,
                     capacity_class: 0,
+                    tokens: None,
                 },
             );
         }
@@ -299,6 +302,7 @@ fn describe(
         vrf_key: node.identity.vrf_key().public(),
         seat_key: node.identity.id(),
         leaving: false,
+        tokens: node.tokens,
     };
     SignedDescriptor::sign_by(&node.identity, rules, descriptor)
 }

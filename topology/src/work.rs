@@ -1,10 +1,10 @@
-//! What it costs to ask for a place in an open network: memory and time, by a proof that is checked in a
-//! moment.
+//! What it costs to ask for a place in an open network, or for a token: memory and time, by a proof that is checked
+//! in a moment.
 //!
 //! The proof is a solution of Equihash (Biryukov and Khovratovich, NDSS 2016) with n = 120 and k = 5, which takes
-//! about 200 MB to find and 32 hashes to check, whose hash has so many zero bits as the network asks for. It is for
+//! about 200 MB to find and 32 hashes to check, whose hash has so many zero bits as it is asked for. That for a place is for
 //! one identity, in one network, and rests on the hash of the seats of a term, which nobody knows long
-//! before: a stock of proofs can't be laid up.
+//! before: a stock of proofs can't be laid up. That for a token is in `tokens.rs`.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,9 @@ use crate::canonical::Canonical;
 
 /// Bytes of a salt.
 const SALT_BYTES: usize = 16;
-/// Bytes of an encoded proof.
-pub(crate) const WORK_BYTES: usize = SALT_BYTES + 4 + Equihash::ASKED.solution_bytes();
+/// Bytes of an encoded solution: what a proof is without its salt.
+pub(crate) const SOLVED_BYTES: usize = NONCE_BYTES + Equihash::ASKED.solution_bytes();
+const NONCE_BYTES: usize = 4;
 
 /// What a proof rests on: the beginning of a hash of seats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,16 +57,9 @@ impl Applicant {
     /// Looks for a proof with this nonce, of which about two in 2^`bits` are enough. Takes seconds, and about
     /// 200 MB.
     pub(crate) fn seek(&self, nonce: u32, bits: u8) -> Option<Work> {
-        let input = self.input();
-        let solutions = Equihash::ASKED.solve(&input, nonce);
+        let found = Solution::seek(&self.input(), nonce, bits)?;
         let salt = self.salt;
-        let work = solutions.into_iter().map(|solution| Work {
-            salt,
-            nonce,
-            solution,
-        });
-        work.into_iter()
-            .find(|work| work.zeros(&input) >= u32::from(bits))
+        Some(Work { salt, found })
     }
 }
 
@@ -73,24 +67,21 @@ impl Applicant {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Work {
     pub(crate) salt: Salt,
-    nonce: u32,
-    solution: Vec<u8>,
+    found: Solution,
 }
 
 impl Work {
     /// The encoding: salt 16, nonce 4 (big-endian), solution 84.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        [&self.salt.0[..], &self.nonce.to_be_bytes(), &self.solution].concat()
+        [&self.salt.0[..], &self.found.encode()].concat()
     }
 
     /// Reads an encoding. Whether it proves anything is for [`proves`](Self::proves).
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let (salt, rest) = bytes.split_first_chunk()?;
-        let (nonce, solution) = rest.split_first_chunk()?;
-        (bytes.len() == WORK_BYTES).then(|| Self {
+        Some(Self {
             salt: Salt(*salt),
-            nonce: u32::from_be_bytes(*nonce),
-            solution: solution.to_vec(),
+            found: Solution::read(rest)?,
         })
     }
 
@@ -98,9 +89,48 @@ impl Work {
     pub(crate) fn proves(&self, network: NetworkHash, id: NodeId, bits: u8) -> bool {
         let salt = self.salt;
         let input = Applicant { network, id, salt }.input();
+        self.found.proves(&input, bits)
+    }
+}
+
+/// A solution for some input, and the nonce that it has been found with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Solution {
+    nonce: u32,
+    solution: Vec<u8>,
+}
+
+impl Solution {
+    /// Looks for one with this nonce, of which about two in 2^`bits` are enough. Takes seconds, and about 200 MB.
+    pub(crate) fn seek(input: &[u8; 32], nonce: u32, bits: u8) -> Option<Self> {
+        let solutions = Equihash::ASKED.solve(input, nonce);
+        let found = solutions
+            .into_iter()
+            .map(|solution| Self { nonce, solution });
+        found
+            .into_iter()
+            .find(|found| found.zeros(input) >= u32::from(bits))
+    }
+
+    /// The encoding: nonce 4 (big-endian), solution 84.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        [&self.nonce.to_be_bytes()[..], &self.solution].concat()
+    }
+
+    /// Reads an encoding. Whether it solves anything is for [`proves`](Self::proves).
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let (nonce, solution) = bytes.split_first_chunk::<NONCE_BYTES>()?;
+        (bytes.len() == SOLVED_BYTES).then(|| Self {
+            nonce: u32::from_be_bytes(*nonce),
+            solution: solution.to_vec(),
+        })
+    }
+
+    /// Whether it solves this input with so many zero bits: about 20 µs.
+    pub(crate) fn proves(&self, input: &[u8; 32], bits: u8) -> bool {
         // The cheaper one first: most of what is made up fails there.
-        self.zeros(&input) >= u32::from(bits)
-            && Equihash::ASKED.is_solution(&input, self.nonce, &self.solution)
+        self.zeros(input) >= u32::from(bits)
+            && Equihash::ASKED.is_solution(input, self.nonce, &self.solution)
     }
 
     fn zeros(&self, input: &[u8; 32]) -> u32 {
@@ -354,7 +384,7 @@ mod tests {
         let applicant = Applicant { network, id, salt };
         let found = (0..).find_map(|nonce| applicant.seek(nonce, 1)).unwrap();
         let bytes = found.encode();
-        assert_eq!(bytes.len(), WORK_BYTES);
+        assert_eq!(bytes.len(), SALT_BYTES + SOLVED_BYTES);
         let work = Work::read(&bytes).unwrap();
         assert_eq!(work, found);
         assert!(work.proves(network, id, 1) && work.proves(network, id, 0));
@@ -369,8 +399,9 @@ mod tests {
             }
             .proves(network, id, 0)
         );
-        let nonce = work.nonce + 1;
-        assert!(!Work { nonce, ..work }.proves(network, id, 0));
+        let mut later = work.clone();
+        later.found.nonce += 1;
+        assert!(!later.proves(network, id, 0));
         assert!(Work::read(&bytes[1..]).is_none());
         assert!(Work::read(&[&bytes[..], &[0]].concat()).is_none());
     }

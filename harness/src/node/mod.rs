@@ -98,6 +98,7 @@ impl NodeHost {
                 invitation: None,
                 capacity_class: 0,
                 storage_mib: 0,
+                tokens: None,
             },
             relay: RelayLimits {
                 packets_per_second: BUSIEST,

@@ -15,6 +15,7 @@ use super::addresses::{advertised, definite, listened};
 use super::error::{ConfigError, Problems};
 use super::layers::{Layered, Origins, Override};
 use super::log::LogConfig;
+use super::mailboxes::{MailboxesConfig, TokenPolicy};
 use super::ranges;
 use super::read::read_own_text;
 use super::store::{self, StoreEngine, StorePlace};
@@ -55,6 +56,8 @@ pub struct NodeFile {
     pub connections: Connections,
     /// What a provider keeps for its mailboxes.
     pub storage: Storage,
+    /// What a provider asks of who opens a mailbox.
+    pub mailboxes: MailboxesConfig,
     /// The HTTP server for metrics.
     pub metrics: Metrics,
     /// The log.
@@ -171,6 +174,7 @@ impl Default for NodeFile {
             queues: Queues::default(),
             connections: Connections::default(),
             storage: Storage::default(),
+            mailboxes: MailboxesConfig::default(),
             metrics: Metrics::default(),
             log: LogConfig::default(),
         }
@@ -279,6 +283,8 @@ pub struct NodeConfig {
     pub store: shoal_provider::StoreLimits,
     /// Free bytes on its disk below which deposits are refused; 0 for none.
     pub store_reserve: u64,
+    /// What it wants for tokens; none if it opens mailboxes for nothing.
+    pub tokens: Option<TokenPolicy>,
     /// Bounds of links and of the replay log's queue.
     pub links: LinkLimits,
     /// Where `/metrics` is served; none for nowhere.
@@ -375,12 +381,15 @@ impl NodeConfig {
         let engine = wrong.keep(parse_engine(&file.threads.backend));
         let metrics = wrong.keep(file.metrics.address());
         let place = wrong.keep(store::place(&file.storage));
+        let resolve = |path: &PathBuf| layered.resolve("mailboxes.codes", base, path);
+        let tokens = wrong.keep(file.mailboxes.policy(resolve));
         let (Some(engine), Some(metrics), Some(family), Some(invitation), Some(store_place)) =
             (engine, metrics, family, invitation, place)
         else {
             return Err(wrong.into_error());
         };
         wrong.finish()?;
+        let tokens = tokens.flatten();
         let relay = relay_limits(&file.queues)?;
         Ok(Self {
             dir,
@@ -400,6 +409,7 @@ impl NodeConfig {
             store_place,
             store: store_limits(&file.storage),
             store_reserve: file.storage.reserve.as_bytes(),
+            tokens,
             links: LinkLimits {
                 ring_frames: file.queues.ring_frames,
                 log_tags: file.queues.log_tags,
@@ -639,6 +649,8 @@ fn provider_limits(file: &NodeFile) -> shoal_provider::Limits {
     shoal_provider::Limits {
         clients: usize::try_from(file.connections.clients).unwrap_or(usize::MAX),
         downlink_queue: file.queues.downlink_payloads,
+        tokens_per_hour: file.mailboxes.tokens_per_hour,
+        openings_per_hour: file.mailboxes.openings_per_hour,
         ..shoal_provider::Limits::default()
     }
 }

@@ -48,6 +48,7 @@ fn number<T: PartialOrd + Display>(
 /// Every number of a node's file.
 pub(super) fn of_node(file: &NodeFile) -> Vec<Checked> {
     let (queues, connections, storage) = (&file.queues, &file.connections, &file.storage);
+    let mailboxes = &file.mailboxes;
     vec![
         number("capacity_class", file.capacity_class, &(0..=63)),
         number("drain", file.drain, &(Span::ZERO..=TEN_DAYS)),
@@ -109,6 +110,21 @@ pub(super) fn of_node(file: &NodeFile) -> Vec<Checked> {
             "storage.mailbox_idle",
             storage.mailbox_idle,
             &(HOUR..=TEN_YEARS),
+        ),
+        number(
+            "mailboxes.work",
+            mailboxes.work,
+            &(1..=shoal_topology::MAX_TOKEN_WORK),
+        ),
+        number(
+            "mailboxes.tokens_per_hour",
+            mailboxes.tokens_per_hour,
+            &(1..=1_000_000),
+        ),
+        number(
+            "mailboxes.openings_per_hour",
+            mailboxes.openings_per_hour,
+            &(1..=1_000_000),
         ),
     ]
 }

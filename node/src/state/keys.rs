@@ -16,6 +16,10 @@ pub const IDENTITY_FILE: &str = "identity.key";
 /// Name of a client's keys in its directory.
 pub const CLIENT_FILE: &str = "client.key";
 
+/// Name of what a provider's keys for tokens follow from, in its directory.
+pub const TOKENS_FILE: &str = "tokens.key";
+
+const TOKENS_KIND: &str = "shoal-tokens-1";
 const IDENTITY_KIND: &str = "shoal-identity-1";
 const FAMILY_KIND: &str = "shoal-family-1";
 
@@ -44,6 +48,32 @@ pub fn load_identity(dir: &Path) -> Result<Identity, StateError> {
                  `shoal init`",
     })?;
     Ok(Identity::from_bytes(&secret))
+}
+
+/// Reads what a provider's keys for tokens follow from, and makes it if there is none.
+///
+/// # Errors
+/// [`StateError`] for a file that is damaged, somebody else's or readable by others, or can't be made.
+pub fn token_seed<R: CryptoRng>(
+    dir: &Path,
+    rng: &mut R,
+) -> Result<Zeroizing<[u8; 32]>, StateError> {
+    let path = dir.join(TOKENS_FILE);
+    let content = match read_secret(&path, "the node makes it when it starts") {
+        Err(StateError::Missing { .. }) => {
+            let mut seed = Zeroizing::new([0; 32]);
+            rng.fill_bytes(seed.as_mut());
+            write_new(&path, encode(TOKENS_KIND, &seed).as_bytes(), PRIVATE)?;
+            return Ok(seed);
+        }
+        content => content?,
+    };
+    decode(TOKENS_KIND, &content).map_err(|what| StateError::Corrupt {
+        path,
+        what: what.to_owned(),
+        advice: "restore it from a backup, or move it away: the node makes another, and the tokens that it has issued \
+                 are of no use any more",
+    })
 }
 
 /// Makes the key of a family. Refuses if there is something by that name.

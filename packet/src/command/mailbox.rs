@@ -4,9 +4,10 @@ use super::drops::{DropChange, DropSet, SetSize};
 use super::{CommandError, MAILBOX, read_surb, signed};
 use crate::bytes::{Reader, Writer, nonzero};
 use crate::surb::Surb;
+use crate::token::Token;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use rand::CryptoRng;
-use shoal_proto::size::{PLAINTEXT_BYTES, SURBS_PER_MAILBOX_PACKET};
+use shoal_proto::size::{PLAINTEXT_BYTES, SURBS_PER_MAILBOX_PACKET, TOKEN_BYTES};
 use shoal_proto::{DropId, MailboxId, NetworkHash, NodeId};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -30,6 +31,9 @@ const REGISTER_SMALL: u8 = 1;
 const REGISTER_LARGE: u8 = 2;
 const REVOKE: u8 = 3;
 const CLOSE: u8 = 4;
+
+const NO_TOKEN: u8 = 0;
+const TOKEN: u8 = 1;
 
 /// The part that one of an owner's mailboxes has in deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +86,14 @@ pub struct MailboxRequest {
     pub acks: Vec<u64>,
     /// At most [`MAX_DROP_CHANGES`], in this order.
     pub drops: Vec<DropChange>,
+    /// For a mailbox that its provider does not know yet; else it stays unspent.
+    pub token: Option<Token>,
 }
 
 /// A [`MailboxRequest`] with its owner's signature over every byte of it. Layout: kind 1, epoch
 /// 1, reply blocks 4 * 396, mailbox 32, generation 8, counter 8, profile 1, share 1, number of acks 1,
-/// acks 16 * 8, drop changes 3 * (kind 1, a set's secret or an id 32), random bytes, signature 64.
+/// acks 16 * 8, drop changes 3 * (kind 1, a set's secret or an id 32), whether there is a token 1, token 100,
+/// random bytes, signature 64.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MailboxPacket {
     request: MailboxRequest,
@@ -217,6 +224,15 @@ impl MailboxRequest {
                 }
             }
         }
+        match &self.token {
+            Some(token) => {
+                writer.put(&[TOKEN]);
+                token.write(writer);
+            }
+            None => {
+                writer.put(&[NO_TOKEN]).put(&nonzero::<TOKEN_BYTES, R>(rng));
+            }
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CommandError> {
@@ -250,6 +266,11 @@ impl MailboxRequest {
                 _ => return Err(CommandError::Field("kind of drop change")),
             });
         }
+        request.token = match reader.u8().ok_or(CommandError::Length)? {
+            NO_TOKEN => None,
+            TOKEN => Some(Token::read(reader).ok_or(CommandError::Length)?),
+            _ => return Err(CommandError::Field("presence of a token")),
+        };
         Ok(request)
     }
 
@@ -270,6 +291,7 @@ impl MailboxRequest {
             share: Share::First,
             acks: Vec::new(),
             drops: Vec::new(),
+            token: None,
         })
     }
 }

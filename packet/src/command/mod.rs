@@ -8,11 +8,13 @@ mod deposit;
 mod drops;
 mod mailbox;
 mod reply;
+mod token;
 
 pub use deposit::{Blob, Deposit};
 pub use drops::{DropChange, DropSet, SetSize};
 pub use mailbox::{MAX_ACKS, MAX_DROP_CHANGES, MailboxPacket, MailboxRequest, Share};
 pub use reply::{ReceiptStatus, Reply, StreamEntry, StreamItem};
+pub use token::{TOKEN_WORK_BYTES, TokenAnswer, TokenAsk, TokenProof, TokenRefusal};
 
 use crate::bytes::{Reader, Writer};
 use crate::surb::Surb;
@@ -52,6 +54,7 @@ const DUMMY: u8 = 2;
 const DROP: u8 = 3;
 const NODE_LOOP: u8 = 4;
 const MAILBOX: u8 = 5;
+const TOKEN: u8 = 6;
 
 /// What a provider is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,8 @@ pub enum Command {
     NodeLoop(SurbId),
     /// From the owner of a mailbox: reply blocks, acknowledgements, drop ids.
     Mailbox(Box<MailboxPacket>),
+    /// Issue a token, or say why not.
+    Token(Box<TokenAsk>),
 }
 
 impl Command {
@@ -97,6 +102,10 @@ impl Command {
             Self::Mailbox(packet) => {
                 writer.put(packet.as_bytes());
             }
+            Self::Token(ask) => {
+                writer.put(&[TOKEN]);
+                ask.write(rng, &mut writer);
+            }
         }
         writer.pad_random(rng, PLAINTEXT_BYTES);
         writer.finish()
@@ -117,6 +126,7 @@ impl Command {
             DROP => Some(Self::Drop),
             NODE_LOOP => reader.array().map(|id| Self::NodeLoop(SurbId::new(id))),
             MAILBOX => Some(Self::Mailbox(Box::new(MailboxPacket::decode(plaintext)?))),
+            TOKEN => Some(Self::Token(Box::new(TokenAsk::read(&mut reader)?))),
             kind => return Err(CommandError::Kind(kind)),
         };
         command.ok_or(CommandError::Length)

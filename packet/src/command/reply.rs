@@ -1,6 +1,6 @@
 //! What a provider answers.
 
-use super::{Blob, CommandError};
+use super::{Blob, CommandError, TokenAnswer};
 use crate::bytes::{Reader, Writer};
 use rand::CryptoRng;
 use shoal_proto::size::{BLOB_BYTES, PLAINTEXT_BYTES};
@@ -11,6 +11,7 @@ const DUMMY: u8 = 1;
 const RECEIPT: u8 = 2;
 const STREAM: u8 = 3;
 const BEHIND: u8 = 4;
+const TOKEN: u8 = 5;
 
 const STORED: u8 = 1;
 const REFUSED: u8 = 2;
@@ -53,6 +54,8 @@ pub enum Reply {
         /// The newest generation that the mailbox has seen.
         generation: u64,
     },
+    /// To who asked for a token.
+    Token(TokenAnswer),
 }
 
 /// One tick of a mailbox's clock, with a message if there was one.
@@ -115,6 +118,10 @@ impl Reply {
             Self::Behind { generation } => {
                 writer.put(&[BEHIND]).put(&generation.to_be_bytes());
             }
+            Self::Token(answer) => {
+                writer.put(&[TOKEN]);
+                answer.write(&mut writer);
+            }
         }
         writer.pad_random(rng, PLAINTEXT_BYTES);
         writer.finish()
@@ -149,6 +156,7 @@ impl Reply {
                 let generation = reader.u64().ok_or(CommandError::Length)?;
                 Ok(Self::Behind { generation })
             }
+            TOKEN => TokenAnswer::read(&mut reader).map(Self::Token),
             kind => Err(CommandError::Kind(kind)),
         }
     }

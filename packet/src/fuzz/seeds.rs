@@ -3,10 +3,12 @@
 
 use crate::command::{
     Blob, Command, Deposit, DropChange, DropSet, MailboxPacket, MailboxRequest, ReceiptStatus,
-    Reply, SetSize, Share, StreamEntry, StreamItem,
+    Reply, SetSize, Share, StreamEntry, StreamItem, TOKEN_WORK_BYTES, TokenAnswer, TokenAsk,
+    TokenProof, TokenRefusal,
 };
 use crate::fragment::{Copies, Envelope, Kind, split};
 use crate::fuzz::node_key;
+use crate::token::{IssuerSecret, PendingToken, Token, TokenCode};
 use crate::{
     DropSite, Frame, Hop, Sites, SphinxSecret, Unwrapped, build_forward, build_surb, unwrap,
 };
@@ -65,8 +67,36 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             set(SetSize::Large),
             DropChange::Revoke(drop),
         ],
+        token: None,
     };
-    let packet = MailboxPacket::sign(&mut rng, &owner, &network, &provider, request).unwrap();
+    let issuer = IssuerSecret::derive(&[8; 32], 9).unwrap();
+    let (pending, blinded) = PendingToken::blind(&mut rng).unwrap();
+    let evaluation = issuer.evaluate(&mut rng, &blinded).unwrap();
+    let token = pending.finish(&issuer.public(), &evaluation).unwrap();
+    let opening = MailboxRequest {
+        token: Some(Token::from_bytes(token.to_bytes().as_slice()).unwrap()),
+        ..request.clone()
+    };
+    let ask = |proof| {
+        let surb = surb.clone();
+        let ask = TokenAsk {
+            surb_epoch: 1,
+            surb,
+            number: 9,
+            blinded,
+            proof,
+        };
+        Command::Token(Box::new(ask))
+    };
+    let issued = TokenAnswer::Issued {
+        number: 9,
+        evaluation,
+    };
+    let mut sign = |request| {
+        let packet = MailboxPacket::sign(&mut rng, &owner, &network, &provider, request).unwrap();
+        Command::Mailbox(Box::new(packet))
+    };
+    let (packet, opening) = (sign(request), sign(opening));
     let entry = StreamEntry {
         entry: 1,
         drop,
@@ -97,7 +127,17 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ),
         ("drop", Command::Drop),
         ("node-loop", Command::NodeLoop(SurbId::new([1; 16]))),
-        ("mailbox", Command::Mailbox(Box::new(packet))),
+        ("mailbox", packet),
+        ("mailbox-token", opening),
+        ("token", ask(TokenProof::None)),
+        (
+            "token-work",
+            ask(TokenProof::Work(Box::new([3; TOKEN_WORK_BYTES]))),
+        ),
+        (
+            "token-code",
+            ask(TokenProof::Code(TokenCode::of(&provider, "code"))),
+        ),
     ];
     let replies = [
         ("dummy", Reply::Dummy),
@@ -106,6 +146,11 @@ fn commands() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("stream-idle", item(None)),
         ("behind", Reply::Behind { generation: 7 }),
         ("stream", item(Some(entry))),
+        ("token", Reply::Token(issued)),
+        (
+            "token-refused",
+            Reply::Token(TokenAnswer::Refused(TokenRefusal::NotNow)),
+        ),
     ];
     let mut files = vec![
         ("surb", "block", surb.to_bytes().to_vec()),

@@ -7,8 +7,10 @@ use shoal_packet::Surb;
 use shoal_packet::command::{
     Blob, Command, CommandError, Deposit, DropChange, DropSet, MAX_ACKS, MAX_DROP_CHANGES,
     MailboxPacket, MailboxRequest, ReceiptStatus, Reply, SetSize, Share, StreamEntry, StreamItem,
+    TOKEN_WORK_BYTES, TokenAnswer, TokenAsk, TokenProof, TokenRefusal,
 };
-use shoal_proto::size::{BLOB_BYTES, PLAINTEXT_BYTES, SURB_BYTES};
+use shoal_packet::token::{Evaluation, Token, TokenCode};
+use shoal_proto::size::{BLOB_BYTES, PLAINTEXT_BYTES, SURB_BYTES, TOKEN_BYTES};
 use shoal_proto::{DropId, MailboxId, MessageId, NetworkHash, NodeId, SurbId};
 
 const NETWORK: NetworkHash = NetworkHash::new([1; 32]);
@@ -55,6 +57,7 @@ prop_compose! {
         surb_epoch: u8, fill: u8, generation: u64, counter: u64, profile: u8, share in 0..3usize,
         acks in prop::collection::vec(any::<u64>(), 0..=MAX_ACKS),
         drops in prop::collection::vec(drop_changes(), 0..=MAX_DROP_CHANGES),
+        token in prop::option::of(any::<[u8; TOKEN_BYTES]>()),
     ) -> MailboxRequest {
         MailboxRequest {
             surb_epoch,
@@ -66,7 +69,21 @@ prop_compose! {
             share: [Share::First, Share::Second, Share::Minor][share],
             acks,
             drops,
+            token: token.map(|bytes| Token::from_bytes(&bytes).unwrap()),
         }
+    }
+}
+
+prop_compose! {
+    fn asks()(
+        surb_epoch: u8, fill: u8, number: u32, blinded: [u8; 32],
+        proof in prop_oneof![
+            Just(TokenProof::None),
+            any::<[u8; TOKEN_WORK_BYTES]>().prop_map(|work| TokenProof::Work(Box::new(work))),
+            any::<[u8; 32]>().prop_map(|code| TokenProof::Code(TokenCode::from_bytes(code))),
+        ],
+    ) -> TokenAsk {
+        TokenAsk { surb_epoch, surb: surb(fill), number, blinded, proof }
     }
 }
 
@@ -80,6 +97,7 @@ fn commands() -> impl Strategy<Value = Command> {
         Just(Command::Drop),
         any::<[u8; 16]>().prop_map(|id| Command::NodeLoop(SurbId::new(id))),
         requests().prop_map(|request| Command::Mailbox(Box::new(sign(request)))),
+        asks().prop_map(|ask| Command::Token(Box::new(ask))),
     ]
 }
 
@@ -120,6 +138,18 @@ fn replies() -> impl Strategy<Value = Reply> {
         }),
         items().prop_map(|item| Reply::Stream(Box::new(item))),
         any::<u64>().prop_map(|generation| Reply::Behind { generation }),
+        any::<(u32, [u8; 32], [u8; 64])>().prop_map(|(number, evaluated, proof)| {
+            let evaluation = Evaluation { evaluated, proof };
+            Reply::Token(TokenAnswer::Issued { number, evaluation })
+        }),
+        (0..3_usize).prop_map(|why| {
+            let all = [
+                TokenRefusal::UnknownKey,
+                TokenRefusal::Proof,
+                TokenRefusal::NotNow,
+            ];
+            Reply::Token(TokenAnswer::Refused(all[why]))
+        }),
     ]
 }
 
@@ -168,6 +198,42 @@ fn layouts_leave_what_the_budget_says() {
         padding(|seed| receipt.encode(&mut rng(seed)).to_vec()),
         PLAINTEXT_BYTES - 18
     );
+    let ask = |proof| {
+        let surb = surb(1);
+        let (surb_epoch, number, blinded) = (1, 2, [3; 32]);
+        Command::Token(Box::new(TokenAsk {
+            surb_epoch,
+            surb,
+            number,
+            blinded,
+            proof,
+        }))
+    };
+    let work = ask(TokenProof::Work(Box::new([4; TOKEN_WORK_BYTES])));
+    let taken = 1 + 1 + SURB_BYTES + 4 + 32 + 1 + 88;
+    assert_eq!(
+        padding(|seed| work.encode(&mut rng(seed)).to_vec()),
+        PLAINTEXT_BYTES - taken
+    );
+    let none = ask(TokenProof::None);
+    assert_eq!(
+        padding(|seed| none.encode(&mut rng(seed)).to_vec()),
+        PLAINTEXT_BYTES - taken + 88
+    );
+    // What may be random and what may not ends in front of the signature.
+    let token = Token::from_bytes(&[9; TOKEN_BYTES]).unwrap();
+    let full = MailboxRequest {
+        token: Some(token),
+        ..request()
+    };
+    let sign = |seed| {
+        let packet =
+            MailboxPacket::sign(&mut rng(seed), &owner(), &NETWORK, &PROVIDER, full.clone());
+        Command::Mailbox(Box::new(packet.unwrap()))
+            .encode(&mut rng(0))
+            .to_vec()
+    };
+    assert_eq!(padding(sign), 2 + 64);
 }
 
 /// An independent reading of the documented layout: BLAKE2b of domain, mailbox, secret and number.
@@ -225,6 +291,7 @@ fn request() -> MailboxRequest {
         share: Share::First,
         acks: vec![7; MAX_ACKS],
         drops: vec![DropChange::Register(DropSet::new([8; 32], SetSize::Large)); MAX_DROP_CHANGES],
+        token: None,
     }
 }
 
@@ -276,6 +343,10 @@ fn unused_slots_look_like_used_ones() {
         .filter(|byte| **byte == 0)
         .count();
     assert!(zeros < 8, "{zeros} zeros");
+    // Three kinds of changes, and that there is no token.
+    let rest = &encoded[acks + 8 * MAX_ACKS..PLAINTEXT_BYTES - 64];
+    let zeros = rest.iter().filter(|byte| **byte == 0).count();
+    assert!((4..12).contains(&zeros), "{zeros} zeros");
 }
 
 #[test]
@@ -306,6 +377,33 @@ fn wrong_fields_are_named() {
     assert_eq!(
         Command::decode(&bytes),
         Err(CommandError::Field("kind of drop change"))
+    );
+    bytes[acks + 1 + 8 * MAX_ACKS] = 0;
+    let token = acks + 1 + 8 * MAX_ACKS + 33 * MAX_DROP_CHANGES;
+    bytes[token] = 2;
+    assert_eq!(
+        Command::decode(&bytes),
+        Err(CommandError::Field("presence of a token"))
+    );
+    let ask = TokenAsk {
+        surb_epoch: 1,
+        surb: surb(1),
+        number: 2,
+        blinded: [3; 32],
+        proof: TokenProof::None,
+    };
+    let mut bytes = Command::Token(Box::new(ask)).encode(&mut rng).to_vec();
+    bytes[2 + SURB_BYTES + 36] = 3;
+    assert_eq!(
+        Command::decode(&bytes),
+        Err(CommandError::Field("kind of proof"))
+    );
+    let refused = Reply::Token(TokenAnswer::Refused(TokenRefusal::NotNow));
+    let mut bytes = refused.encode(&mut rng).to_vec();
+    bytes[1] = 4;
+    assert_eq!(
+        Reply::decode(&bytes),
+        Err(CommandError::Field("whether a token was issued"))
     );
     let receipt = Reply::Receipt {
         message: MessageId::new([1; 16]),

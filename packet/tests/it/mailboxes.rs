@@ -10,9 +10,11 @@ use rand::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 use shoal_packet::command::{
     Blob, Command, Deposit, DropChange, DropSet, MailboxPacket, MailboxRequest, ReceiptStatus,
-    Reply, SetSize, Share, StreamEntry, StreamItem,
+    Reply, SetSize, Share, StreamEntry, StreamItem, TOKEN_WORK_BYTES, TokenAnswer, TokenAsk,
+    TokenProof, TokenRefusal,
 };
 use shoal_packet::fragment::{Copies, Envelope, Fragment, Kind, split};
+use shoal_packet::token::{IssuerSecret, PendingToken, Token, TokenCode};
 use shoal_packet::{DropSite, Sites, Surb};
 use shoal_proto::size::{BLOB_BYTES, PLAINTEXT_BYTES, SURB_BYTES};
 use shoal_proto::{DropId, MailboxId, MessageId, NetworkHash, NodeId, Time};
@@ -83,12 +85,65 @@ fn commands(mailbox: &MailboxId, owner: &SigningKey) -> Vec<(&'static str, Comma
             DropChange::Revoke(set.id(mailbox, 1)),
             DropChange::Close,
         ],
+        token: None,
     };
-    let packet = MailboxPacket::sign(&mut Padding, owner, &NETWORK, &PROVIDER, request).unwrap();
+    let opening = MailboxRequest {
+        token: Some(tokens().token),
+        ..request.clone()
+    };
+    let sign = |request| {
+        let packet = MailboxPacket::sign(&mut Padding, owner, &NETWORK, &PROVIDER, request);
+        Command::Mailbox(Box::new(packet.unwrap()))
+    };
+    let ask = |proof| {
+        Command::Token(Box::new(TokenAsk {
+            surb_epoch: 7,
+            surb: surb(0x55),
+            number: 690,
+            blinded: tokens().blinded,
+            proof,
+        }))
+    };
+    let work = TokenProof::Work(Box::new([0x56; TOKEN_WORK_BYTES]));
     vec![
         ("deposit", Command::Deposit(Box::new(deposit))),
-        ("mailbox", Command::Mailbox(Box::new(packet))),
+        ("mailbox", sign(request)),
+        ("mailbox_with_token", sign(opening)),
+        ("token", ask(TokenProof::None)),
+        ("token_for_work", ask(work)),
+        (
+            "token_for_code",
+            ask(TokenProof::Code(TokenCode::of(&PROVIDER, "a code"))),
+        ),
     ]
+}
+
+/// A token, and how it comes about.
+struct Tokens {
+    seed: [u8; 32],
+    issuer: IssuerSecret,
+    pending: PendingToken,
+    blinded: [u8; 32],
+    answer: TokenAnswer,
+    token: Token,
+}
+
+fn tokens() -> Tokens {
+    let seed = [0x57; 32];
+    let issuer = IssuerSecret::derive(&seed, 690).unwrap();
+    let (pending, blinded) = PendingToken::blind(&mut crate::rng(57)).unwrap();
+    let evaluation = issuer.evaluate(&mut crate::rng(58), &blinded).unwrap();
+    Tokens {
+        token: pending.finish(&issuer.public(), &evaluation).unwrap(),
+        answer: TokenAnswer::Issued {
+            number: 690,
+            evaluation,
+        },
+        seed,
+        issuer,
+        pending,
+        blinded,
+    }
 }
 
 fn replies(mailbox: &MailboxId) -> Vec<(&'static str, Reply)> {
@@ -118,6 +173,11 @@ fn replies(mailbox: &MailboxId) -> Vec<(&'static str, Reply)> {
         ("stream_idle", item(None)),
         ("stream_entry", item(Some(entry))),
         ("behind", Reply::Behind { generation: 5 }),
+        ("token", Reply::Token(tokens().answer)),
+        (
+            "no_token",
+            Reply::Token(TokenAnswer::Refused(TokenRefusal::NotNow)),
+        ),
     ]
 }
 
@@ -168,6 +228,13 @@ fn made() -> Value {
     let replies = replies
         .iter()
         .map(|(name, reply)| ((*name).to_owned(), hex(&reply.encode(&mut Padding)).into()));
+    let Tokens {
+        seed,
+        issuer,
+        pending,
+        token,
+        ..
+    } = tokens();
     let fragments = fragments();
     let fragments = fragments
         .iter()
@@ -179,6 +246,14 @@ fn made() -> Value {
         "owner_key": hex(&[3; 32]),
         "mailbox": hex(mailbox.as_bytes()),
         "sets": ids,
+        "token": {
+            "issuer_seed": hex(&seed),
+            "number": issuer.public().number(),
+            "issuer_key": hex(issuer.public().as_bytes()),
+            "kept": hex(pending.to_bytes().as_slice()),
+            "token": hex(token.to_bytes().as_slice()),
+            "spent": hex(&token.spent()),
+        },
         "commands": commands.collect::<serde_json::Map<_, _>>(),
         "replies": replies.collect::<serde_json::Map<_, _>>(),
         "fragments": fragments.collect::<Vec<_>>(),

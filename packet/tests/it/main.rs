@@ -22,6 +22,7 @@ mod path;
 mod reference;
 mod statistics;
 mod surb;
+mod token;
 mod vectors;
 
 use rand::CryptoRng;

@@ -68,6 +68,11 @@ impl Backlog {
         queue.newest = queue.newest.max(entry);
     }
 
+    /// Whether there is something that the owner has not got yet.
+    pub(super) fn waits(&self) -> bool {
+        self.queues.values().any(|queue| !queue.is_done())
+    }
+
     /// The owner has the entry.
     pub(super) fn acknowledge(&mut self, entry: EntryId) {
         self.ready.take_if(|ready| ready.stored.entry == entry);

@@ -4,12 +4,15 @@ use shoal_packet::command::{StreamEntry, StreamItem};
 use shoal_proto::Time;
 
 use super::backlog::Backlog;
+use super::standing::Standing;
 use super::stock::Stock;
 use crate::Window;
 
 /// One mailbox that is being delivered: its reply blocks, what waits, and how far the stream is.
 pub(super) struct Stream {
     generation: u64,
+    /// When the mailbox was opened.
+    created: Time,
     window: Window,
     /// The number of the next packet.
     number: u64,
@@ -22,6 +25,7 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) const fn new(
         generation: u64,
+        created: Time,
         number: u64,
         window: Window,
         stock: Stock,
@@ -29,6 +33,7 @@ impl Stream {
     ) -> Self {
         Self {
             generation,
+            created,
             window,
             number,
             discovered: false,
@@ -39,6 +44,15 @@ impl Stream {
 
     pub(super) const fn is_of(&self, generation: u64) -> bool {
         self.generation == generation
+    }
+
+    /// When the mailbox was opened.
+    pub(super) const fn created(&self) -> Time {
+        self.created
+    }
+
+    pub(super) fn standing(&self, now: Time) -> Standing {
+        Standing::of(now, self.created, self.backlog.waits())
     }
 
     /// The number of the next packet, which is how many were sent.

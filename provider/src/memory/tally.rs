@@ -21,7 +21,6 @@ impl Tally {
     }
 
     /// Entries that wait.
-    #[cfg(feature = "postgres")]
     pub(crate) const fn waiting(&self) -> u64 {
         self.waiting
     }

@@ -2,16 +2,18 @@
 //!
 //! ```text
 //! file     = "shoal mailboxes\n" (16) version (2) record* trailer
-//! record   = "M" key (32) known (1) generation highest bits refused stream used next_entry freed_step freed (8 each)
+//! record   = "M" key (32) known (1) generation highest bits refused stream created used next_entry freed_step freed
+//!            (8 each)
 //!          | "S" mailbox (32) secret (32) size (8)
 //!          | "D" mailbox (32) drop (32) is_revoked (1) freed_step freed (8 each)
 //!          | "E" mailbox (32) drop (32) message (16) expires (8) entry (8) blob (1572)
 //!          | "R" mailbox (32) drop (32) message (16) expires (8) entry (8)
-//! trailer  = "." mailboxes sets drops entries remembered (8 each) checksum (32)
+//!          | "T" name of a token that was spent (32) expires (8)
+//! trailer  = "." mailboxes sets drops entries remembered spent (8 each) checksum (32)
 //! ```
 //!
 //! Numbers are big-endian, times are microseconds since 1970. All `M` come first, then all `S`, then all `D`, then `E`
-//! and `R` together, each in the order in which the rows were made, which an importing store keeps. There is a `D` for
+//! and `R` together, then all `T`, each in the order in which the rows were made, which an importing store keeps. There is a `D` for
 //! each drop id that was used or revoked; the other ids follow from their sets. The checksum is
 //! BLAKE2b-256 of everything before it. A file ends with its checksum. One store has one copy, byte for byte.
 
@@ -27,9 +29,9 @@ use crate::StoreError;
 
 const MAGIC: &[u8; 16] = b"shoal mailboxes\n";
 /// Grows with every change of the format.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const TRAILER: u8 = b'.';
-const TRAILER_BYTES: usize = 5 * 8 + 32;
+const TRAILER_BYTES: usize = 6 * 8 + 32;
 
 /// How many rows a copy has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,13 +46,15 @@ pub struct Copied {
     pub entries: u64,
     /// Names of acknowledged entries.
     pub remembered: u64,
+    /// Names of tokens that were spent.
+    pub spent: u64,
 }
 
 impl Copied {
     /// All of them.
     #[must_use]
     pub const fn rows(&self) -> u64 {
-        self.mailboxes + self.sets + self.drops + self.entries + self.remembered
+        self.mailboxes + self.sets + self.drops + self.entries + self.remembered + self.spent
     }
 
     /// Counts a record. Gives where in a copy it stands: records of a lower place come first.
@@ -61,28 +65,31 @@ impl Copied {
             Record::Drop(_) => (&mut self.drops, 2),
             Record::Entry(row) if row.blob.is_some() => (&mut self.entries, 3),
             Record::Entry(_) => (&mut self.remembered, 3),
+            Record::Spent(_) => (&mut self.spent, 4),
         };
         *count += 1;
         place
     }
 
-    const fn numbers(&self) -> [u64; 5] {
+    const fn numbers(&self) -> [u64; 6] {
         [
             self.mailboxes,
             self.sets,
             self.drops,
             self.entries,
             self.remembered,
+            self.spent,
         ]
     }
 }
 
 impl fmt::Display for Copied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [mailboxes, sets, drops, entries, remembered] = self.numbers();
+        let [mailboxes, sets, drops, entries, remembered, spent] = self.numbers();
         write!(
             f,
-            "{mailboxes} mailboxes, {sets} sets of drop ids, {drops} drop ids in use, {entries} entries, {remembered} names of acknowledged ones"
+            "{mailboxes} mailboxes, {sets} sets of drop ids, {drops} drop ids in use, {entries} entries, {remembered} names of acknowledged ones, \
+             {spent} of spent tokens"
         )
     }
 }

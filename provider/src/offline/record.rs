@@ -5,7 +5,7 @@ use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
 use crate::Window;
-use crate::store::{EntryId, Freed};
+use crate::store::{EntryId, Freed, SpentToken};
 use crate::window::Attended;
 
 /// One row of a store. How many entries there are is not in it: who takes rows counts them.
@@ -20,6 +20,8 @@ pub enum Record {
     Drop(DropRecord),
     /// An entry that waits, or of which only the name is remembered.
     Entry(EntryRecord),
+    /// A token that was spent.
+    Spent(SpentToken),
 }
 
 /// A mailbox.
@@ -27,6 +29,7 @@ pub enum Record {
 pub struct MailboxRecord {
     pub(crate) key: MailboxId,
     pub(crate) attended: Option<Attended>,
+    pub(crate) created: Time,
     pub(crate) used: Time,
     pub(crate) next_entry: EntryId,
     pub(crate) freed: Freed,
@@ -69,11 +72,13 @@ const SET: u8 = b'S';
 const DROP: u8 = b'D';
 const ENTRY: u8 = b'E';
 const REMEMBERED: u8 = b'R';
+const SPENT: u8 = b'T';
 
-const MAILBOX_BYTES: usize = 32 + 1 + 9 * 8;
+const MAILBOX_BYTES: usize = 32 + 1 + 10 * 8;
 const SET_BYTES: usize = 32 + 32 + 8;
 const DROP_BYTES: usize = 32 + 32 + 1 + 2 * 8;
 const NAME_BYTES: usize = 32 + 32 + 16 + 2 * 8;
+const SPENT_BYTES: usize = 32 + 8;
 const ENTRY_RECORD_BYTES: usize = NAME_BYTES + BLOB_BYTES;
 /// Of the longest.
 pub(crate) const MOST_BYTES: usize = ENTRY_RECORD_BYTES;
@@ -86,6 +91,7 @@ pub(crate) const fn length(kind: u8) -> Option<usize> {
         DROP => Some(DROP_BYTES),
         ENTRY => Some(ENTRY_RECORD_BYTES),
         REMEMBERED => Some(NAME_BYTES),
+        SPENT => Some(SPENT_BYTES),
         _ => None,
     }
 }
@@ -107,6 +113,7 @@ impl Record {
                         of(|it| it.window.bits()),
                         of(|it| it.window.refused()),
                         of(|it| it.stream),
+                        row.created.as_micros(),
                         row.used.as_micros(),
                         row.next_entry.number(),
                         row.freed.parts().0,
@@ -140,6 +147,11 @@ impl Record {
                     out.extend(blob.as_bytes());
                 }
             }
+            Self::Spent(token) => {
+                out.push(SPENT);
+                out.extend(token.name);
+                numbers(out, [token.expires.as_micros()]);
+            }
         }
     }
 
@@ -150,6 +162,7 @@ impl Record {
             MAILBOX => Self::Mailbox(MailboxRecord {
                 key: MailboxId::new(from.array()?),
                 attended: from.attended()?,
+                created: from.time()?,
                 used: from.time()?,
                 next_entry: EntryId::new(from.number()?),
                 freed: from.freed()?,
@@ -174,6 +187,10 @@ impl Record {
                     ENTRY => Some(from.blob()?),
                     _ => None,
                 },
+            }),
+            SPENT => Self::Spent(SpentToken {
+                name: from.array()?,
+                expires: from.time()?,
             }),
             _ => return Err(NoRecord),
         };

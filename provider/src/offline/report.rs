@@ -20,17 +20,20 @@ pub enum Step {
     Entries,
     /// Names of acknowledged entries.
     Remembered,
+    /// Names of tokens that were spent.
+    Spent,
 }
 
 impl Step {
     /// All of them, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Structure,
         Self::Mailboxes,
         Self::Sets,
         Self::Drops,
         Self::Entries,
         Self::Remembered,
+        Self::Spent,
     ];
 
     /// What it looks at.
@@ -43,6 +46,7 @@ impl Step {
             Self::Drops => "drop ids",
             Self::Entries => "entries that wait",
             Self::Remembered => "names of acknowledged entries",
+            Self::Spent => "tokens that were spent",
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use shoal_proto::Span;
+
 use super::load::{get, key, set};
 use super::save::{DELETE_ENTRIES, DELETE_REMEMBERED, Write};
 use super::session::Session;
 use super::sheet::tag;
 use super::work::Held;
-use crate::limits::IDLE_BATCH;
+use crate::limits::{IDLE_BATCH, TRIAL};
 use crate::store::StoreOutcome;
 use crate::{StoreError, StoreLimits};
 
@@ -31,6 +33,15 @@ WHERE drops.id = gone.id";
 /// There is no index for it: it is asked for once a minute, and there are some thousand mailboxes.
 const IDLE: &str = "
 SELECT id FROM mailboxes WHERE used_us <= $1 AND waiting = 0 AND remembered = 0 ORDER BY key LIMIT $2";
+/// Those that nothing was ever put into, and whose owner has not come back after an hour.
+const UNUSED: &str = "
+SELECT id FROM mailboxes WHERE used_us <= $1 AND next_entry = 1 AND used_us < created_us + 3600000000
+ORDER BY key LIMIT $2";
+const _: () = assert!(TRIAL.as_micros() == 3_600_000_000);
+const FORGET_SPENT: &str = "
+DELETE FROM spent WHERE name IN (
+    SELECT name FROM spent WHERE expires_us <= $1 ORDER BY expires_us, name LIMIT $2
+) RETURNING expires_us";
 const SETS: &str = "
 SELECT sets.id, mailboxes.key, sets.secret, sets.size FROM sets
 JOIN mailboxes ON mailboxes.id = sets.mailbox WHERE sets.mailbox = ANY($1::bigint[])";
@@ -41,11 +52,13 @@ const DELETE_SETS: &str = "DELETE FROM sets WHERE mailbox = ANY($1::bigint[])";
 const DELETE_DROPS: &str = "DELETE FROM drops WHERE mailbox = ANY($1::bigint[])";
 const DELETE_MAILBOXES: &str = "DELETE FROM mailboxes WHERE id = ANY($1::bigint[])";
 
-pub(super) const STATEMENTS: [&str; 9] = [
+pub(super) const STATEMENTS: [&str; 11] = [
     EXPIRED,
     LESS_IN_MAILBOXES,
     LESS_IN_DROPS,
     IDLE,
+    UNUSED,
+    FORGET_SPENT,
     SETS,
     DELETE_NAMES,
     DELETE_SETS,
@@ -91,11 +104,13 @@ pub(super) async fn expire(
         less(LESS_IN_DROPS, &drops),
     ];
     session.write(&writes, false).await?;
+    let spent = session.rows(FORGET_SPENT, &[&now, &batch]).await?.len() as u64;
     let idle = give_up(session, limits, held, now).await?;
     let removed = rows.len() as u64;
+    let batch = u64::from(limits.expire_batch);
     Ok(StoreOutcome::Expired {
-        removed: removed + idle,
-        more: removed == u64::from(limits.expire_batch) || idle == u64::from(IDLE_BATCH),
+        removed: removed + idle + spent,
+        more: removed == batch || spent == batch || idle == u64::from(IDLE_BATCH),
     })
 }
 
@@ -106,18 +121,34 @@ fn less<'a>(sql: &'static str, less: &Less) -> Write<'a> {
         .with(less.values().map(|(_, remembered)| *remembered))
 }
 
-/// Gives up mailboxes that nobody uses: so many.
+/// Gives up mailboxes that nobody uses, and then those that nobody has ever used: so many.
 async fn give_up(
     session: &Session,
     limits: &StoreLimits,
     held: &mut Held,
     now: i64,
 ) -> Result<u64, StoreError> {
-    let idle = i64::try_from(limits.mailbox_idle.as_micros());
     // Before all time if it is that long ago.
-    let used_before = idle.map_or(-1, |idle| now.saturating_sub(idle).max(-1));
-    let batch = i64::from(IDLE_BATCH);
-    let rows = session.rows(IDLE, &[&used_before, &batch]).await?;
+    let ago = |span: Span| {
+        let micros = i64::try_from(span.as_micros());
+        micros.map_or(-1, |micros| now.saturating_sub(micros).max(-1))
+    };
+    let most = u64::from(IDLE_BATCH);
+    let idle = give_up_by(session, IDLE, ago(limits.mailbox_idle), most, held).await?;
+    let (before, left) = (ago(limits.mailbox_trial), most - idle);
+    Ok(idle + give_up_by(session, UNUSED, before, left, held).await?)
+}
+
+/// Those that a statement finds of before a time, at most so many.
+async fn give_up_by(
+    session: &Session,
+    sql: &'static str,
+    before: i64,
+    most: u64,
+    held: &mut Held,
+) -> Result<u64, StoreError> {
+    let most = most.cast_signed();
+    let rows = session.rows(sql, &[&before, &most]).await?;
     let ids = rows.iter().map(|row| get(row, 0));
     let ids: Vec<i64> = ids.collect::<Result<_, StoreError>>()?;
     if ids.is_empty() {

@@ -13,7 +13,7 @@ use super::failure::{never_written, unreadable};
 use super::session::Session;
 use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet, tag};
 use crate::memory::tally::Tally;
-use crate::store::{Freed, StoreOp};
+use crate::store::{Freed, Opening, StoreOp};
 use crate::window::Attended;
 use crate::{StoreError, StoreLimits, Window};
 
@@ -24,7 +24,7 @@ WITH wanted AS (
     WHERE names.tag = ANY($2::bigint[])
 )
 SELECT id, key, generation, window_highest, window_bits, window_refused, stream, used_us, next_entry,
-    waiting, remembered, freed_step, freed, sets FROM wanted JOIN mailboxes USING (id)";
+    waiting, remembered, freed_step, freed, sets, created_us FROM wanted JOIN mailboxes USING (id)";
 /// Those that the drop ids are in, and all of the mailboxes that register some.
 const SETS: &str = "
 SELECT sets.id, sets.mailbox, sets.secret, sets.size FROM names JOIN sets ON sets.id = names.set_id
@@ -73,7 +73,10 @@ FROM unnest($1::bigint[]) AS wanted (drop_id), LATERAL (
     SELECT * FROM remembered WHERE drop_id + 0 = wanted.drop_id ORDER BY id LIMIT $2
 ) AS r";
 
-pub(super) const STATEMENTS: [&str; 6] = [MAILBOXES, SETS, NAMES, DROPS, ENTRIES, OLDEST];
+/// Of the tokens that are brought, those that were spent.
+const SPENT: &str = "SELECT name FROM spent WHERE name = ANY($1::bytea[])";
+
+pub(super) const STATEMENTS: [&str; 7] = [MAILBOXES, SETS, NAMES, DROPS, ENTRIES, OLDEST, SPENT];
 
 /// What a run of operations names.
 #[derive(Default)]
@@ -84,6 +87,7 @@ struct Wanted<'a> {
     tags: BTreeSet<i64>,
     acked: Vec<(&'a [u8], i64)>,
     put: BTreeSet<(i64, &'a [u8])>,
+    tokens: BTreeSet<&'a [u8]>,
 }
 
 impl<'a> Wanted<'a> {
@@ -99,8 +103,12 @@ impl<'a> Wanted<'a> {
                     mailbox,
                     acks,
                     changes,
+                    opening,
                     ..
                 } => {
+                    if let Opening::Token(token) = opening {
+                        wanted.tokens.insert(token.name.as_slice());
+                    }
                     let key = mailbox.as_bytes().as_slice();
                     wanted.keys.insert(key);
                     let numbers = acks.iter().filter_map(|ack| ack.number().try_into().ok());
@@ -137,12 +145,23 @@ pub(super) async fn load<'a>(
     let tags: Vec<i64> = wanted.tags.iter().copied().collect();
     let (acked_keys, acked): (Vec<&[u8]>, Vec<i64>) = wanted.acked.iter().copied().unzip();
     let (put_tags, put): (Vec<i64>, Vec<&[u8]>) = wanted.put.iter().copied().unzip();
-    let (mailboxes, sets, names, drops, entries) = try_join5(
-        session.rows(MAILBOXES, &[&keys, &tags]),
-        session.rows(SETS, &[&tags, &registering]),
-        session.rows(NAMES, &[&tags]),
-        session.rows(DROPS, &[&tags, &acked_keys, &acked]),
-        session.rows(ENTRIES, &[&acked_keys, &acked, &put_tags, &put]),
+    let tokens: Vec<&[u8]> = wanted.tokens.iter().copied().collect();
+    // Most runs bring none.
+    let spent = async {
+        match tokens.is_empty() {
+            true => Ok(Vec::new()),
+            false => session.rows(SPENT, &[&tokens]).await,
+        }
+    };
+    let ((mailboxes, sets, names, drops, entries), spent) = try_join(
+        try_join5(
+            session.rows(MAILBOXES, &[&keys, &tags]),
+            session.rows(SETS, &[&tags, &registering]),
+            session.rows(NAMES, &[&tags]),
+            session.rows(DROPS, &[&tags, &acked_keys, &acked]),
+            session.rows(ENTRIES, &[&acked_keys, &acked, &put_tags, &put]),
+        ),
+        spent,
     )
     .await?;
     let mut sheet = Sheet::default();
@@ -163,6 +182,10 @@ pub(super) async fn load<'a>(
     }
     for row in &entries {
         sheet.add_entry(get(row, 0)?, entry(row)?);
+    }
+    for row in &spent {
+        let name = get::<&[u8]>(row, 0)?.try_into().map_err(never_written)?;
+        sheet.spent.insert(name);
     }
     more(session, limits, ops.len(), &wanted, &mut sheet).await?;
     Ok(sheet)
@@ -269,6 +292,7 @@ fn mailbox(row: &Row) -> Result<MailboxRow, StoreError> {
     Ok(MailboxRow {
         key: key(row, 1)?,
         attended,
+        created: get(row, 14)?,
         used: get(row, 7)?,
         next_entry: get(row, 8)?,
         tally: tally(row, 9)?,

@@ -6,15 +6,16 @@ use tokio_postgres::types::ToSql;
 
 use super::session::Session;
 use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet};
+use super::work::micros;
 use crate::StoreError;
 use crate::window::Attended;
 
 const MAILBOXES: &str = "
 INSERT INTO mailboxes (id, key, generation, window_highest, window_bits, window_refused, stream, used_us,
-    next_entry, waiting, remembered, freed_step, freed, sets)
+    next_entry, waiting, remembered, freed_step, freed, sets, created_us)
 SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
-    $14::bigint[])
+    $14::bigint[], $15::bigint[])
 ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, window_highest = excluded.window_highest,
     window_bits = excluded.window_bits, window_refused = excluded.window_refused,
     stream = excluded.stream, used_us = excluded.used_us, next_entry = excluded.next_entry,
@@ -38,16 +39,19 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5:
 const REMEMBERED: &str = "
 INSERT INTO remembered (id, mailbox, drop_id, message, expires_us)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[])";
+const SPENT: &str = "
+INSERT INTO spent (name, expires_us) SELECT * FROM unnest($1::bytea[], $2::bigint[])";
 pub(super) const DELETE_ENTRIES: &str = "DELETE FROM entries WHERE id = ANY($1::bigint[])";
 pub(super) const DELETE_REMEMBERED: &str = "DELETE FROM remembered WHERE id = ANY($1::bigint[])";
 
-pub(super) const STATEMENTS: [&str; 8] = [
+pub(super) const STATEMENTS: [&str; 9] = [
     MAILBOXES,
     SETS,
     NAMES,
     DROPS,
     ENTRIES,
     REMEMBERED,
+    SPENT,
     DELETE_ENTRIES,
     DELETE_REMEMBERED,
 ];
@@ -93,6 +97,7 @@ pub(super) async fn save(
         drops(sheet),
         entries(sheet),
         remembered(sheet),
+        spent(sheet),
     ];
     session.write(&writes, commit).await
 }
@@ -128,6 +133,14 @@ fn mailboxes<'a>(sheet: &'a Sheet<'_>) -> Write<'a> {
         .with(each().map(|row| row.tally.freed().parts().0.cast_signed()))
         .with(each().map(|row| row.tally.freed().parts().1.cast_signed()))
         .with(each().map(|row| row.sets))
+        .with(each().map(|row| row.created))
+}
+
+fn spent<'a>(sheet: &'a Sheet<'_>) -> Write<'a> {
+    let each = || sheet.new_spent.iter();
+    Write::new(SPENT, sheet.new_spent.len())
+        .with(each().map(|token| token.name.as_slice()))
+        .with(each().map(|token| micros(token.expires)))
 }
 
 fn sets<'a>(sheet: &'a Sheet<'_>) -> Write<'a> {

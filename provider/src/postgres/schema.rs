@@ -11,7 +11,7 @@ use crate::store::{Freed, Usage};
 /// Marks a schema as ours: "Shol".
 const APPLICATION: i64 = 0x5368_6f6c;
 /// Grows with every change of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// As in SQLite, but for what PostgreSQL wants otherwise:
 /// - Ids come from the process that has the lock, so no statement has to ask for them.
@@ -37,6 +37,7 @@ CREATE TABLE mailboxes (
     window_bits bigint NOT NULL,
     window_refused bigint NOT NULL,
     stream bigint NOT NULL,
+    created_us bigint NOT NULL,
     used_us bigint NOT NULL,
     next_entry bigint NOT NULL,
     waiting bigint NOT NULL,
@@ -97,6 +98,12 @@ CREATE TABLE remembered (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX remembered_drop ON remembered ((drop_id + 0), id);
 CREATE INDEX remembered_expiry ON remembered (expires_us, id);
+-- The names of tokens that were spent, until they would not count any more.
+CREATE TABLE spent (
+    name bytea PRIMARY KEY,
+    expires_us bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX spent_expiry ON spent (expires_us, name);
 ";
 
 /// Makes the tables if the schema is empty or not there. The caller has the lock.

@@ -7,12 +7,14 @@ use shoal_proto::{DropId, MailboxId, MessageId};
 
 use crate::StoreError;
 use crate::memory::tally::Tally;
+use crate::store::SpentToken;
 use crate::window::Attended;
 
 /// A mailbox.
 pub(super) struct MailboxRow {
     pub(super) key: MailboxId,
     pub(super) attended: Option<Attended>,
+    pub(super) created: i64,
     pub(super) used: i64,
     pub(super) next_entry: i64,
     pub(super) tally: Tally,
@@ -88,6 +90,10 @@ pub(super) struct Sheet<'a> {
     pub(super) changed_mailboxes: BTreeSet<i64>,
     pub(super) changed_drops: BTreeSet<i64>,
     pub(super) new_sets: Vec<i64>,
+    /// Of the tokens that the operations bring, the names of those that were spent.
+    pub(super) spent: BTreeSet<[u8; 32]>,
+    /// Tokens that are spent by these operations.
+    pub(super) new_spent: Vec<SpentToken>,
 }
 
 /// What a drop id is found by: its first eight bytes.

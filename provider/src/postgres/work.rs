@@ -5,7 +5,7 @@ use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
 use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet, Under, tag};
 use crate::memory::tally::Tally;
-use crate::store::{EntryId, Freed, StoreOp, StoreOutcome, Usage};
+use crate::store::{EntryId, Freed, Opening, StoreOp, StoreOutcome, Usage};
 use crate::window::Attended;
 use crate::{StoreError, StoreLimits};
 
@@ -65,17 +65,18 @@ impl<'a, 'h> Work<'a, 'h> {
                 stream,
                 acks,
                 changes,
+                opening,
             } => {
-                let id = match self.sheet.mailbox(mailbox) {
-                    Some(id) => id,
-                    None if self.held.usage.mailboxes >= self.limits.mailboxes => {
-                        return Ok(StoreOutcome::Refused);
-                    }
-                    None => self.create(mailbox),
+                let (id, opened) = match self.sheet.mailbox(mailbox) {
+                    Some(id) => (id, false),
+                    None => match self.open(mailbox, *opening) {
+                        Ok(id) => (id, true),
+                        Err(refused) => return Ok(refused),
+                    },
                 };
                 let known = self.sheet.mailbox_row(id)?.attended;
                 match Attended::next(known, *generation, *counter, *stream) {
-                    Ok(counts) => self.attend(id, *counter, counts, acks, changes),
+                    Ok(counts) => self.attend((id, opened), *counter, counts, acks, changes),
                     Err(generation) => Ok(StoreOutcome::Replayed { generation }),
                 }
             }
@@ -192,11 +193,31 @@ impl<'a, 'h> Work<'a, 'h> {
         id
     }
 
+    /// Opens a mailbox that is not known, if it may be.
+    fn open(&mut self, key: &MailboxId, opening: Opening) -> Result<i64, StoreOutcome> {
+        match opening {
+            Opening::Closed => return Err(StoreOutcome::Refused),
+            Opening::Token(token) if self.sheet.spent.contains(&token.name) => {
+                return Err(StoreOutcome::Spent);
+            }
+            Opening::Free | Opening::Token(_) => {}
+        }
+        if self.held.usage.mailboxes >= self.limits.mailboxes {
+            return Err(StoreOutcome::Refused);
+        }
+        if let Opening::Token(token) = opening {
+            self.sheet.spent.insert(token.name);
+            self.sheet.new_spent.push(token);
+        }
+        Ok(self.create(key))
+    }
+
     fn create(&mut self, key: &MailboxId) -> i64 {
         let id = self.next_id();
         let row = MailboxRow {
             key: *key,
             attended: None,
+            created: self.now,
             used: self.now,
             next_entry: 1,
             tally: Tally::default(),
@@ -211,7 +232,7 @@ impl<'a, 'h> Work<'a, 'h> {
     /// Does a command that counts.
     fn attend(
         &mut self,
-        mailbox: i64,
+        (mailbox, opened): (i64, bool),
         counter: u64,
         (fresh, mut attended): (bool, Attended),
         acks: &[EntryId],
@@ -236,6 +257,9 @@ impl<'a, 'h> Work<'a, 'h> {
             window: attended.window,
             stream: attended.stream,
             refused,
+            opened,
+            created: Time::from_micros(row.created.max(0).cast_unsigned()),
+            waiting: row.tally.waiting(),
         })
     }
 

@@ -17,7 +17,7 @@ use crate::store::{Freed, Usage};
 /// Marks a file as ours: "Shol".
 const APPLICATION: i64 = 0x5368_6f6c;
 /// Grows with every change of the tables.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE mailboxes (
@@ -29,6 +29,7 @@ CREATE TABLE mailboxes (
     window_bits INTEGER NOT NULL DEFAULT 0,
     window_refused INTEGER NOT NULL DEFAULT 0,
     stream INTEGER NOT NULL DEFAULT 0,
+    created_us INTEGER NOT NULL,
     used_us INTEGER NOT NULL,
     next_entry INTEGER NOT NULL DEFAULT 1,
     waiting INTEGER NOT NULL DEFAULT 0,
@@ -39,6 +40,8 @@ CREATE TABLE mailboxes (
     sets INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX mailboxes_used ON mailboxes (used_us) WHERE waiting = 0 AND remembered = 0;
+-- Those that nothing was ever put into, and whose owner has not come back after an hour.
+CREATE INDEX mailboxes_unused ON mailboxes (used_us) WHERE next_entry = 1 AND used_us < created_us + 3600000000;
 -- Sets of drop ids, by the secret that the ids follow from.
 CREATE TABLE sets (
     id INTEGER PRIMARY KEY,
@@ -92,6 +95,12 @@ CREATE TABLE blobs (
     message BLOB NOT NULL,
     blob BLOB NOT NULL
 ) STRICT;
+-- The names of tokens that were spent, until they would not count any more.
+CREATE TABLE spent (
+    name BLOB PRIMARY KEY,
+    expires_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spent_expiry ON spent (expires_us, name);
 ";
 
 pub(super) fn open(options: &SqliteOptions) -> Result<Connection, StoreError> {

@@ -2,11 +2,12 @@
 
 use rusqlite::{OptionalExtension, params};
 use shoal_packet::command::DropChange;
-use shoal_proto::MailboxId;
+use shoal_proto::{MailboxId, Time};
 
-use super::database::failure;
+use super::database::{failure, micros};
 use super::work::Work;
-use crate::store::{EntryId, StoreOutcome};
+use crate::limits::{IDLE_BATCH, TRIAL};
+use crate::store::{EntryId, Opening, SpentToken, StoreOutcome};
 use crate::window::Attended;
 use crate::{StoreError, Window};
 
@@ -15,7 +16,22 @@ pub(super) struct Attendance {
     pub(super) generation: u64,
     pub(super) counter: u64,
     pub(super) stream: u64,
+    pub(super) opening: Opening,
 }
+
+/// What only the row of a mailbox tells.
+struct Known {
+    attended: Option<Attended>,
+    created: Time,
+}
+
+/// The number of a mailbox that was opened, or why it was not.
+type Opened = Result<i64, StoreOutcome>;
+
+/// As the index has it: the hour stands there too.
+const UNUSED: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND next_entry = 1 \
+    AND used_us < created_us + 3600000000 ORDER BY key LIMIT ?2";
+const _: () = assert!(TRIAL.as_micros() == 3_600_000_000);
 
 impl Work<'_> {
     pub(super) fn mailbox(&self, key: &MailboxId) -> Result<Option<i64>, StoreError> {
@@ -25,8 +41,34 @@ impl Work<'_> {
             .map_err(failure)
     }
 
+    /// Opens a mailbox that is not known, if it may be.
+    fn open(&mut self, key: &MailboxId, opening: Opening) -> Result<Opened, StoreError> {
+        match opening {
+            Opening::Closed => return Ok(Err(StoreOutcome::Refused)),
+            Opening::Token(token) if self.is_spent(&token)? => {
+                return Ok(Err(StoreOutcome::Spent));
+            }
+            Opening::Free | Opening::Token(_) => {}
+        }
+        if self.usage().mailboxes >= self.limits().mailboxes {
+            return Ok(Err(StoreOutcome::Refused));
+        }
+        if let Opening::Token(token) = opening {
+            self.prepare("INSERT INTO spent (name, expires_us) VALUES (?1, ?2)")?
+                .execute(params![token.name, micros(token.expires)])
+                .map_err(failure)?;
+        }
+        self.create(key).map(Ok)
+    }
+
+    fn is_spent(&self, token: &SpentToken) -> Result<bool, StoreError> {
+        self.prepare("SELECT 1 FROM spent WHERE name = ?1")?
+            .exists([token.name])
+            .map_err(failure)
+    }
+
     fn create(&mut self, key: &MailboxId) -> Result<i64, StoreError> {
-        self.prepare("INSERT INTO mailboxes (key, used_us) VALUES (?1, ?2)")?
+        self.prepare("INSERT INTO mailboxes (key, created_us, used_us) VALUES (?1, ?2, ?2)")?
             .execute(params![key.as_bytes(), self.now()])
             .map_err(failure)?;
         self.usage_mut().mailboxes += 1;
@@ -40,15 +82,17 @@ impl Work<'_> {
         acks: &[EntryId],
         changes: &[DropChange],
     ) -> Result<StoreOutcome, StoreError> {
-        let mailbox = match self.mailbox(key)? {
+        let known = self.mailbox(key)?;
+        let mailbox = match known {
             Some(id) => id,
-            None if self.usage().mailboxes >= self.limits().mailboxes => {
-                return Ok(StoreOutcome::Refused);
-            }
-            None => self.create(key)?,
+            None => match self.open(key, attendance.opening)? {
+                Ok(id) => id,
+                Err(refused) => return Ok(refused),
+            },
         };
+        let Known { attended, created } = self.known(mailbox)?;
         let next = Attended::next(
-            self.attended(mailbox)?,
+            attended,
             attendance.generation,
             attendance.counter,
             attendance.stream,
@@ -72,57 +116,94 @@ impl Work<'_> {
             window,
             stream,
         } = attended;
-        self.prepare(
-            "UPDATE mailboxes SET generation = ?2, window_highest = ?3, window_bits = ?4, \
-                 window_refused = ?5, stream = ?6, used_us = max(used_us, ?7) WHERE id = ?1",
-        )?
-        .execute(params![
-            mailbox,
-            generation.cast_signed(),
-            window.highest().cast_signed(),
-            window.bits().cast_signed(),
-            window.refused().cast_signed(),
-            stream.cast_signed(),
-            self.now(),
-        ])
-        .map_err(failure)?;
+        let waiting: i64 = self
+            .prepare(
+                "UPDATE mailboxes SET generation = ?2, window_highest = ?3, window_bits = ?4, \
+                 window_refused = ?5, stream = ?6, used_us = max(used_us, ?7) WHERE id = ?1 \
+                 RETURNING waiting",
+            )?
+            .query_row(
+                params![
+                    mailbox,
+                    generation.cast_signed(),
+                    window.highest().cast_signed(),
+                    window.bits().cast_signed(),
+                    window.refused().cast_signed(),
+                    stream.cast_signed(),
+                    self.now(),
+                ],
+                |row| row.get(0),
+            )
+            .map_err(failure)?;
         Ok(StoreOutcome::Attended {
             fresh,
             window,
             stream,
             refused,
+            opened: known.is_none(),
+            created,
+            waiting: waiting.cast_unsigned(),
         })
     }
 
-    /// What a mailbox knows of its owner's commands.
-    fn attended(&self, mailbox: i64) -> Result<Option<Attended>, StoreError> {
+    /// What a mailbox knows of its owner's commands, and when it was opened.
+    fn known(&self, mailbox: i64) -> Result<Known, StoreError> {
         self.prepare(
-            "SELECT generation, window_highest, window_bits, window_refused, stream \
-                 FROM mailboxes WHERE id = ?1 AND generation IS NOT NULL",
+            "SELECT generation, window_highest, window_bits, window_refused, stream, created_us \
+                 FROM mailboxes WHERE id = ?1",
         )?
         .query_row([mailbox], |row| {
             let number = |column| row.get(column).map(i64::cast_unsigned);
-            Ok(Attended {
-                generation: number(0)?,
-                window: Window::from_parts(number(1)?, number(2)?, number(3)?),
-                stream: number(4)?,
+            let window = Window::from_parts(number(1)?, number(2)?, number(3)?);
+            let stream = number(4)?;
+            let generation: Option<i64> = row.get(0)?;
+            Ok(Known {
+                attended: generation.map(|generation| Attended {
+                    generation: generation.cast_unsigned(),
+                    window,
+                    stream,
+                }),
+                created: Time::from_micros(number(5)?),
             })
         })
-        .optional()
         .map_err(failure)
     }
 
-    /// Gives up mailboxes that nobody uses: so many.
-    pub(super) fn give_up(&mut self) -> Result<u64, StoreError> {
-        let used_before = self.ago(self.limits().mailbox_idle.as_micros());
-        let idle: Vec<i64> = self
+    /// Forgets tokens that would not count any more: so many.
+    pub(super) fn forget_spent(&mut self) -> Result<u64, StoreError> {
+        let forgotten = self
             .prepare(
-                "SELECT id FROM mailboxes WHERE used_us <= ?1 AND waiting = 0 \
-                 AND remembered = 0 ORDER BY key LIMIT ?2",
+                "DELETE FROM spent WHERE name IN (SELECT name FROM spent WHERE expires_us <= ?1 \
+                 ORDER BY expires_us, name LIMIT ?2)",
             )?
-            .query_map(params![used_before, crate::limits::IDLE_BATCH], |row| {
-                row.get(0)
-            })
+            .execute(params![self.now(), self.limits().expire_batch])
+            .map_err(failure)?;
+        Ok(forgotten as u64)
+    }
+
+    /// Gives up mailboxes that nobody uses, and then those that nobody has ever used: so many.
+    pub(super) fn give_up(&mut self) -> Result<u64, StoreError> {
+        let idle = self.limits().mailbox_idle;
+        let trial = self.limits().mailbox_trial;
+        let given_up = self.give_up_by(
+            "SELECT id FROM mailboxes WHERE used_us <= ?1 AND waiting = 0 \
+             AND remembered = 0 ORDER BY key LIMIT ?2",
+            self.ago(idle.as_micros()),
+            IDLE_BATCH.into(),
+        )?;
+        let unused = self.give_up_by(
+            UNUSED,
+            self.ago(trial.as_micros()),
+            u64::from(IDLE_BATCH) - given_up,
+        )?;
+        Ok(given_up + unused)
+    }
+
+    /// Those that a statement finds of before a time, at most so many.
+    fn give_up_by(&mut self, sql: &str, before: i64, most: u64) -> Result<u64, StoreError> {
+        let idle: Vec<i64> = self
+            .prepare(sql)?
+            .query_map(params![before, most.cast_signed()], |row| row.get(0))
             .and_then(Iterator::collect)
             .map_err(failure)?;
         for mailbox in &idle {

@@ -267,11 +267,14 @@ impl Work<'_> {
         for entry in &expired {
             self.remove(entry)?;
         }
+        let spent = self.forget_spent()?;
         let mailboxes = self.give_up()?;
         let entries = expired.len() as u64;
         Ok(StoreOutcome::Expired {
-            removed: entries + mailboxes,
-            more: entries == batch || mailboxes == u64::from(crate::limits::IDLE_BATCH),
+            removed: entries + mailboxes + spent,
+            more: entries == batch
+                || spent == batch
+                || mailboxes == u64::from(crate::limits::IDLE_BATCH),
         })
     }
 }

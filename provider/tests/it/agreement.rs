@@ -4,13 +4,27 @@ use proptest::prelude::*;
 use shoal_packet::command::{DropChange, DropSet, SetSize};
 use shoal_proto::DropId;
 use shoal_proto::Span;
-use shoal_provider::{ENTRY_BYTES, EntryId, MemoryStore, Store, StoreLimits, StoreOp};
+use shoal_provider::{
+    ENTRY_BYTES, EntryId, MemoryStore, Opening, SpentToken, Store, StoreLimits, StoreOp,
+};
 
 use crate::operations::{T0, after, blob, mailbox, message, set, sqlite_store};
 
 /// Of any mailbox, set and of two numbers.
 fn any_drop() -> impl Strategy<Value = DropId> {
     (0u8..4, 0u8..3, 0u16..2).prop_map(|(owner, n, number)| set(n).id(&mailbox(owner), number))
+}
+
+/// Of few tokens.
+fn any_opening() -> impl Strategy<Value = Opening> {
+    prop_oneof![
+        2 => Just(Opening::Free),
+        1 => Just(Opening::Closed),
+        3 => (0u8..4, 10u64..60).prop_map(|(n, expires)| {
+            let (name, expires) = ([n; 32], after(expires));
+            Opening::Token(SpentToken { name, expires })
+        }),
+    ]
 }
 
 /// Small ranges, so that operations meet.
@@ -31,17 +45,18 @@ fn any_op() -> impl Strategy<Value = StoreOp> {
             }
         ),
         4 => (
-            (0u8..4, 0u64..3, 0u64..80, 0u64..50),
+            (0u8..4, 0u64..3, 0u64..80, 0u64..50, any_opening()),
             prop::collection::vec(0u64..12, 0..4),
             prop::collection::vec(change, 0..3),
         )
-            .prop_map(|((owner, generation, counter, stream), acks, changes)| StoreOp::Attend {
+            .prop_map(|((owner, generation, counter, stream, opening), acks, changes)| StoreOp::Attend {
                 mailbox: mailbox(owner),
                 generation,
                 counter,
                 stream,
                 acks: acks.into_iter().map(EntryId::new).collect(),
                 changes,
+                opening,
             }),
         1 => (0u8..4).prop_map(|owner| StoreOp::Waiting { mailbox: mailbox(owner) }),
         2 => (0u8..4, any_drop(), 0u64..10, 0u32..4).prop_map(|(owner, drop, from, limit)| {
@@ -72,6 +87,7 @@ proptest! {
             mailboxes: 3,
             bytes: 8 * ENTRY_BYTES,
             mailbox_idle: Span::from_secs(25),
+            mailbox_trial: Span::from_secs(12),
             room_step: Span::from_secs(7),
             expire_batch: 4,
         };

@@ -2,7 +2,7 @@
 
 use shoal_packet::command::{DropChange, DropSet, SetSize};
 use shoal_proto::Time;
-use shoal_provider::{EntryId, StoreLimits, StoreOp, StoreOutcome, Usage, Window};
+use shoal_provider::{EntryId, Opening, StoreLimits, StoreOp, StoreOutcome, Usage, Window};
 
 use crate::engines::{Make, on_all_engines};
 use crate::operations::{
@@ -270,12 +270,16 @@ fn commands_count_once(make: Make<'_>) {
         stream: 0,
         acks: Vec::new(),
         changes: vec![register(u8::try_from(counter % 200).unwrap())],
+        opening: Opening::Free,
     };
     let attended = |fresh, window| StoreOutcome::Attended {
         fresh,
         window,
         stream: 0,
         refused: 0,
+        opened: fresh && window == Window::first(10),
+        created: T0,
+        waiting: 0,
     };
     let replayed = |generation| StoreOutcome::Replayed { generation };
     let window = Window::first(10);
@@ -319,6 +323,7 @@ fn the_stream_number_never_falls(make: Make<'_>) {
             stream,
             acks: Vec::new(),
             changes: Vec::new(),
+            opening: Opening::Free,
         };
         match one(&mut *store, T0, op) {
             StoreOutcome::Attended { stream, .. } => stream,
@@ -340,6 +345,7 @@ fn extreme_numbers_do_no_harm(make: Make<'_>) {
         stream,
         acks: vec![EntryId::new(ack)],
         changes: vec![register(1)],
+        opening: Opening::Free,
     };
     one(
         &mut *store,

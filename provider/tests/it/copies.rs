@@ -43,6 +43,7 @@ fn a_copy_of_the_copy_has_the_same_bytes() {
             drops: 6,
             entries: 8,
             remembered: 5,
+            spent: 1,
         };
         assert_eq!(copied, expected);
         assert!(copy == copy_of(&to), "the bytes differ");
@@ -162,7 +163,7 @@ fn an_empty_store_has_a_copy_too() {
         drop(from.open(StoreLimits::default()).unwrap());
         let copy = copy_of(&from);
         assert_eq!(taken(&to, &copy).unwrap().rows(), 0);
-        assert_eq!(copy.len(), 16 + 2 + 1 + 40 + 32);
+        assert_eq!(copy.len(), 16 + 2 + 1 + 48 + 32);
     }
 }
 
@@ -289,19 +290,23 @@ fn the_format_is_what_is_documented() {
     let directory = tempfile::tempdir().unwrap();
     let from = filled(StoreEngine::Sqlite, &directory, "from");
     let copy = copy_of(&from);
-    assert_eq!(&copy[..18], b"shoal mailboxes\n\x00\x01");
-    let first = &copy[18..18 + 106];
+    assert_eq!(&copy[..18], b"shoal mailboxes\n\x00\x02");
+    let first = &copy[18..18 + 114];
     assert_eq!(first[0], b'M');
     assert_eq!(&first[1..33], key(1).as_bytes());
     let number = |at: usize| u64::from_be_bytes(first[at..at + 8].try_into().unwrap());
-    // Known, generation 7, counters 1 to 3, stream 9, used at the start, 7 is next, 3 acknowledged in this hour.
+    // Known, generation 7, counters 1 to 3, stream 9, opened and used at the start, 7 is next, 3 acknowledged in this hour.
     assert_eq!(first[33], 1);
     let step = T0.as_secs() / 3600;
-    let fields = [7, 3, 0b11, 0, 9, T0.as_micros(), 7, step, 3];
+    let fields = [7, 3, 0b11, 0, 9, T0.as_micros(), T0.as_micros(), 7, step, 3];
     for (field, expected) in fields.into_iter().enumerate() {
         assert_eq!(number(34 + 8 * field), expected, "field {field}");
     }
-    let entry = &copy[copy.len() - 73 - 1669..copy.len() - 73];
+    let end = copy.len() - 81;
+    let (token, entry) = (&copy[end - 41..end], &copy[end - 41 - 1669..end - 41]);
+    assert_eq!(token[0], b'T');
+    assert_eq!(token[1..33], [1; 32]);
+    assert_eq!(token[33..], after(2000).as_micros().to_be_bytes());
     assert_eq!(entry[0], b'E');
     assert_eq!(&entry[1..33], mailbox(9).as_bytes());
     assert_eq!(&entry[33..65], drop_of(9, 9).as_bytes());

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use shoal_packet::command::{Command, DropChange, MailboxRequest};
+use shoal_packet::command::{Command, DropChange, MailboxRequest, TokenProof};
+use shoal_packet::token::{PendingToken, TokenCode};
 use shoal_proto::{ClientHandle, Span, SurbId};
 use shoal_provider::{Limits, ProviderInput, StoreError, StoreLimits};
+use shoal_topology::{TokenDemand, token_period};
 
 use crate::operations::set;
 use crate::world::{FIRST, Owner, World, delivery, payload};
@@ -121,6 +123,44 @@ fn mailboxes(world: &mut World, moved: &mut Moved) {
     moved.look(world);
 }
 
+/// At a provider that issues tokens.
+fn tokens(moved: &mut Moved) {
+    let limits = Limits {
+        tokens_per_hour: 1,
+        openings_per_hour: 2,
+        active_mailboxes: 1,
+        ..Limits::default()
+    };
+    let demand = TokenDemand::Code;
+    let mut world = World::issuing(2, limits, StoreLimits::default(), demand);
+    let number = token_period(world.now);
+    let (_, blinded) = PendingToken::blind(&mut world.rng).unwrap();
+    let code = TokenProof::Code(TokenCode::of(&world.local, "friends"));
+    for (number, proof) in [
+        (number, code.clone()),
+        (number, code.clone()),
+        (number, TokenProof::None),
+        (0, code),
+    ] {
+        world.ask(number, blinded, proof);
+    }
+    let token = world.token();
+    world.attend(&mut Owner::new(1), &[], &[]);
+    let mut second = Owner::new(2);
+    world.attend_with(&mut second, Some(token.clone()));
+    world.run_secs(30);
+    world.attend_with(&mut Owner::new(3), Some(token));
+    let token = world.token();
+    world.attend_with(&mut Owner::new(4), Some(token));
+    world.run(Span::from_millis(20));
+    world.attend(&mut second, &[], &[]);
+    world.run_secs(1);
+    let token = world.token();
+    world.attend_with(&mut Owner::new(5), Some(token));
+    world.run_secs(1);
+    moved.look(&world);
+}
+
 #[test]
 fn every_counter_and_level_moves() {
     let limits = Limits {
@@ -134,6 +174,7 @@ fn every_counter_and_level_moves() {
         ..StoreLimits::default()
     };
     let mut moved = Moved::default();
+    tokens(&mut moved);
     let mut world = World::with_life(1, limits.clone(), quotas, Span::from_secs(500));
     clients(&mut world, &mut moved);
     mailboxes(&mut world, &mut moved);

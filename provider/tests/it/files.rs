@@ -54,14 +54,14 @@ fn a_database_of_another_program_is_refused_and_kept() {
 
 #[test]
 fn another_schema_version_is_refused() {
-    for (found, advice) in [(99, "newer"), (2, "start empty")] {
+    for (found, advice) in [(99, "newer"), (3, "start empty")] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.db");
         drop(open(&path).unwrap());
         let later = Connection::open(&path).unwrap();
         later.pragma_update(None, "user_version", found).unwrap();
         drop(later);
-        let known = 3;
+        let known = 4;
         assert_eq!(error(&path), StoreError::Version { found, known });
         assert!(error(&path).to_string().contains(advice));
     }

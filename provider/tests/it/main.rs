@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod admission;
 mod agreement;
 mod checks;
 mod clients;
@@ -16,6 +17,7 @@ mod counters;
 mod crash;
 mod engines;
 mod files;
+mod issuing;
 mod mailboxes;
 mod offline;
 mod operations;
@@ -24,4 +26,5 @@ mod postgres;
 mod quotas;
 mod replies;
 mod statistics;
+mod tokens;
 mod world;

@@ -9,7 +9,7 @@ use shoal_proto::MailboxId;
 use shoal_provider::{Report, StoreAt, StoreEngine, StoreError, StoreLimits, StoreOp, Usage, load};
 use tempfile::TempDir;
 
-use crate::operations::{T0, after, attend, drop_of, one, put_for, register};
+use crate::operations::{T0, after, attend, drop_of, one, put_for, register, with_token};
 
 /// A mailbox of a load.
 pub fn key(n: u8) -> MailboxId {
@@ -34,7 +34,8 @@ pub fn filled(engine: StoreEngine, directory: &TempDir, name: &str) -> StoreAt {
     one(store, T0, load::attend(key(1), (7, 3), 9, &[4]));
     one(store, T0, load::attend(key(1), (7, 2), 5, &[2, 3]));
     one(store, after(4000), load::attend(key(2), (8, 1), 0, &[5, 1]));
-    one(store, T0, attend(9, 1, &[], &[register(9), register(8)]));
+    let opened = attend(9, 1, &[], &[register(9), register(8)]);
+    one(store, T0, with_token(opened, 1));
     one(store, T0, put_for(9, 9, 1));
     let revoked = [9, 8].map(|n| DropChange::Revoke(drop_of(9, n)));
     one(store, T0, attend(9, 2, &[], &revoked));
@@ -268,6 +269,12 @@ fn each_lie_in_the_rows_is_found() {
             "name_number",
             "UPDATE messages SET entry = 0 WHERE id = (SELECT min(id) FROM messages)",
         ),
+        (
+            "mailbox_columns",
+            "UPDATE mailboxes SET created_us = used_us + 1 WHERE id = 3",
+        ),
+        ("spent_columns", "UPDATE spent SET name = x'00'"),
+        ("spent_columns", "UPDATE spent SET expires_us = -1"),
         ("numbers_again", "DELETE FROM sqlite_sequence"),
         ("structure", "DROP INDEX messages_expiry"),
         ("structure", "CREATE TABLE more (x)"),

@@ -4,7 +4,8 @@ use shoal_packet::command::{Blob, DropChange, DropSet, SetSize};
 use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MailboxId, MessageId, Span, Time};
 use shoal_provider::{
-    EntryId, SqliteOptions, SqliteStore, Store, StoreLimits, StoreOp, StoreOutcome,
+    EntryId, Opening, SpentToken, SqliteOptions, SqliteStore, Store, StoreLimits, StoreOp,
+    StoreOutcome,
 };
 
 pub const T0: Time = Time::from_micros(1_800_000_000_000_000);
@@ -62,7 +63,21 @@ pub fn attend(owner: u8, counter: u64, acks: &[u64], changes: &[DropChange]) -> 
         stream: 0,
         acks: acks.iter().copied().map(EntryId::new).collect(),
         changes: changes.to_vec(),
+        opening: Opening::Free,
     }
+}
+
+/// The same with what is kept of a token, which counts until 2000 s.
+pub fn with_token(op: StoreOp, token: u8) -> StoreOp {
+    let (name, expires) = ([token; 32], after(2000));
+    with_opening(op, Opening::Token(SpentToken { name, expires }))
+}
+
+pub fn with_opening(mut op: StoreOp, how: Opening) -> StoreOp {
+    if let StoreOp::Attend { opening, .. } = &mut op {
+        *opening = how;
+    }
+    op
 }
 
 pub fn register(drop: u8) -> DropChange {

@@ -231,7 +231,11 @@ fn expiry_is_bounded_and_complete(make: Make<'_>) {
 }
 
 fn idle_mailboxes_are_given_up(make: Make<'_>) {
-    let limits = StoreLimits::default();
+    // Here, what was never used is given up no earlier.
+    let limits = StoreLimits {
+        mailbox_trial: Span::MAX,
+        ..StoreLimits::default()
+    };
     let idle = limits.mailbox_idle;
     let mut store = make(limits);
     one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));

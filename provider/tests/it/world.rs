@@ -10,21 +10,25 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::command::{
     Command, Deposit, DropChange, MailboxPacket, MailboxRequest, ReceiptStatus, Reply, Share,
+    TokenAnswer, TokenAsk, TokenProof,
 };
+use shoal_packet::token::{IssuerSecret, PendingToken, Token, TokenCode};
 use shoal_packet::{
     Delivery, Frame, Packet, Payload, Surb, SurbKeys, Unwrapped, build_surb, unwrap,
 };
 use shoal_proto::{ClientHandle, DropId, Epoch, MailboxId, MessageId, NodeId, Span, SurbId, Time};
 use shoal_provider::{
-    AttachAnswer, Counters, DropReason, Limits, MemoryStore, Provider, ProviderAction,
+    AttachAnswer, Counters, DropReason, Issuer, Limits, MemoryStore, Provider, ProviderAction,
     ProviderInput, Store, StoreLimits, StoreOp, StoreResult,
 };
 use shoal_topology::sample::Network;
-use shoal_topology::{NetworkParameters, Role, View, path};
+use shoal_topology::{NetworkParameters, Role, TokenDemand, View, path, token_period};
+use zeroize::Zeroizing;
 
 use crate::operations::{blob, set};
 
 pub const FIRST: Epoch = Epoch::new(100);
+const ISSUER_SEED: [u8; 32] = [7; 32];
 
 /// A frame on its way to layer 1.
 pub struct Sent {
@@ -55,6 +59,8 @@ pub struct World {
     pub attached: Vec<AttachAnswer>,
     pub troubles: usize,
     pub limits: Limits,
+    /// What it wants for tokens, if it issues some.
+    pub demand: Option<TokenDemand>,
     keys: BTreeMap<SurbId, SurbKeys>,
     next_id: u64,
 }
@@ -102,9 +108,59 @@ impl World {
             attached: Vec::new(),
             troubles: 0,
             limits,
+            demand: None,
             keys: BTreeMap::new(),
             next_id: 1,
         }
+    }
+
+    /// The same, with an issuer.
+    pub fn issuing(seed: u64, limits: Limits, quotas: StoreLimits, demand: TokenDemand) -> Self {
+        let mut world = Self::with(seed, limits, quotas);
+        world.demand = Some(demand);
+        world.restart();
+        world
+    }
+
+    /// What the provider makes tokens with in a period.
+    pub fn secret(&self, period: u32) -> IssuerSecret {
+        IssuerSecret::derive(&ISSUER_SEED, period).unwrap()
+    }
+
+    /// A good token of a period.
+    pub fn token_of(&mut self, period: u32) -> Token {
+        let secret = self.secret(period);
+        let (pending, blinded) = PendingToken::blind(&mut self.rng).unwrap();
+        let answer = secret.evaluate(&mut self.rng, &blinded).unwrap();
+        pending.finish(&secret.public(), &answer).unwrap()
+    }
+
+    /// A good token.
+    pub fn token(&mut self) -> Token {
+        self.token_of(token_period(self.now))
+    }
+
+    /// Asks for a token.
+    pub fn ask(&mut self, number: u32, blinded: [u8; 32], proof: TokenProof) {
+        let (surb_epoch, surb) = (FIRST.byte(), self.surb(FIRST));
+        let ask = TokenAsk {
+            surb_epoch,
+            surb,
+            number,
+            blinded,
+            proof,
+        };
+        self.command(&Command::Token(Box::new(ask)));
+    }
+
+    /// What those who asked for tokens were answered since, and when.
+    pub fn token_answers(&mut self) -> Vec<(Time, TokenAnswer)> {
+        let replies = self.open_all().into_iter();
+        let answers = replies.filter_map(|(at, reply)| match reply {
+            Reply::Token(answer) => Some((at, answer)),
+            _ => None,
+        });
+        answers.collect()
     }
 
     fn core(
@@ -127,6 +183,16 @@ impl World {
         self.counted = Counters::default();
         let (params, view) = (&self.params, &self.view);
         self.provider = Self::core(params, view, self.local, &self.limits, 77, self.now);
+        if let Some(demand) = self.demand {
+            let codes = ["letmein", "friends"].map(|text| TokenCode::of(&self.local, text));
+            let issuer = Issuer::new(Zeroizing::new(ISSUER_SEED), demand, codes.into());
+            let rng = ChaCha20Rng::seed_from_u64(78);
+            let (params, limits) = (Arc::clone(&self.params), self.limits.clone());
+            let core = Provider::new(params, self.local, limits, rng, self.now);
+            self.provider = core.with_issuer(issuer);
+            let view = ProviderInput::View(Arc::clone(&self.view));
+            self.provider.handle_input(self.now, view);
+        }
     }
 
     pub fn input(&mut self, input: ProviderInput) {
@@ -340,6 +406,16 @@ impl World {
         self.plaintext(plaintext);
     }
 
+    /// The owner's next command, with a token.
+    pub fn attend_with(&mut self, owner: &mut Owner, token: Option<Token>) {
+        let surbs = self.surbs(owner.epoch);
+        let request = MailboxRequest {
+            token,
+            ..owner.request(surbs, &[], &[])
+        };
+        self.owner_command(owner, request);
+    }
+
     /// The owner's next command.
     pub fn attend(&mut self, owner: &mut Owner, acks: &[u64], drops: &[DropChange]) {
         let surbs = self.surbs(owner.epoch);
@@ -392,6 +468,7 @@ impl Owner {
             share: Share::First,
             acks: acks.to_vec(),
             drops: drops.to_vec(),
+            token: None,
         }
     }
 }

@@ -27,10 +27,10 @@ use rand_chacha::ChaCha20Rng;
 use shoal_mix::{Accounting, Gate, OwnKind, Relay, RelayAction, RelayInput, RelayLimits};
 use shoal_packet::{Delivery, Engine, ReplayTag};
 use shoal_proto::{ClientHandle, Epoch, NodeId, Span, Time, wire};
-use shoal_provider::{AttachAnswer, Limits, Provider, ProviderAction, ProviderInput};
+use shoal_provider::{AttachAnswer, Issuer, Limits, Provider, ProviderAction, ProviderInput};
 use shoal_topology::{
     Address, Directory, DirectoryAction, DirectoryCounters, DirectoryInput, Family, LocalNode,
-    NetworkParameters, Restored, Role, Successor, Ticket, View,
+    NetworkParameters, Restored, Role, Successor, Ticket, TokenTerms, View,
 };
 
 use self::checks::Checks;
@@ -109,6 +109,8 @@ pub struct Node {
     doubts_until: Option<Time>,
     /// Members without a family in common that were told of, and of which epoch.
     apart_said: (Epoch, usize),
+    /// On what terms it says that it issues tokens.
+    tokens: Option<TokenTerms>,
     /// When it stops at the latest, once it leaves.
     leave_by: Option<Time>,
     stop_by: Option<Time>,
@@ -150,7 +152,7 @@ impl Node {
         let provider = (role == Role::Provider)
             .then(|| Provider::new(Arc::clone(&params), id, provider, generator(), now));
         let (net, rng) = (Arc::clone(&params), generator());
-        let readiness = Readiness::new(&local);
+        let (readiness, tokens) = (Readiness::new(&local), local.tokens);
         let mut directory = Directory::new(net, Some(local), rng, restored, now);
         directory.watch();
         let others = params.genesis_members.iter();
@@ -184,11 +186,32 @@ impl Node {
             seen: (false, false),
             doubts_until,
             apart_said: (Epoch::new(0), 0),
+            tokens,
             leave_by: None,
             stop_by: None,
             succeeded: false,
             drained: false,
             actions: VecDeque::from([peers]),
+        }
+    }
+
+    /// The same node, which issues tokens if it is a provider, and opens mailboxes for them only. Its descriptor says on
+    /// what terms: at once if [`LocalNode::tokens`] said so, or else with the next one.
+    #[must_use]
+    pub fn with_issuer(mut self, now: Time, issuer: Issuer) -> Self {
+        self.provider = self.provider.map(|provider| provider.with_issuer(issuer));
+        self.say_terms(now);
+        self
+    }
+
+    /// Terms change with the period.
+    fn say_terms(&mut self, now: Time) {
+        let provider = self.provider.as_mut();
+        let tokens = provider.and_then(|provider| provider.token_terms(now));
+        if self.tokens != tokens {
+            self.tokens = tokens;
+            let input = DirectoryInput::Tokens(tokens);
+            self.directory.handle_input(now, input);
         }
     }
 
@@ -439,6 +462,7 @@ impl Node {
             self.end_excess(now);
             self.look_whether_deaf(now);
             self.look_at_watchers(now);
+            self.say_terms(now);
             self.stop_if_out(now);
         } else if self.leave_by.is_some_and(|by| now >= by) && self.stop_by.is_none() {
             self.stop(now);

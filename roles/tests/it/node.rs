@@ -8,14 +8,14 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::{Engine, Frame};
 use shoal_proto::{ClientHandle, Epoch, NetworkHash, NodeId, Span, Time, wire};
-use shoal_provider::{MemoryStore, Store as _, StoreLimits};
+use shoal_provider::{Issuer, MemoryStore, Store as _, StoreLimits};
 use shoal_roles::RequestKind;
 use shoal_roles::node::{Node, NodeAction, NodeEvent, NodeInput, NodeSetup, Place, Trouble};
 use shoal_topology::agreement::Height;
 use shoal_topology::sample::Network;
 use shoal_topology::{
     Address, Descriptor, DirectoryChange, FamilyKey, Identity, LocalNode, NetworkParameters,
-    PACKET_VERSION, Restored, Role, SignedDescriptor, Ticket, chain_request,
+    PACKET_VERSION, Restored, Role, SignedDescriptor, Ticket, TokenDemand, chain_request,
 };
 
 /// What the scripted disk says when it fails.
@@ -48,6 +48,8 @@ struct Start {
     addresses: Option<Vec<Address>>,
     /// It is of the family of one with this role, and not in the document.
     beside: Option<Role>,
+    /// It issues tokens.
+    issues: bool,
     /// It has voted for two things.
     expelled: bool,
 }
@@ -61,6 +63,7 @@ impl Default for Start {
             comes: false,
             addresses: None,
             beside: None,
+            issues: false,
             expelled: false,
         }
     }
@@ -73,6 +76,8 @@ pub(crate) struct World {
     disk: Disk,
     store: MemoryStore,
     pub(crate) published: usize,
+    /// What its last gossip was.
+    last_published: Vec<u8>,
     /// Whom it last said to exchange packets with.
     packet_peers: BTreeSet<NodeId>,
     keys_made: usize,
@@ -216,6 +221,7 @@ impl World {
             invitation: None,
             capacity_class: 0,
             storage_mib: 0,
+            tokens: None,
         };
         let secret = own.keys.secret(epoch).unwrap().to_bytes();
         let keys = start.with_key.then_some((epoch, secret));
@@ -237,13 +243,22 @@ impl World {
             },
             tags: Vec::new(),
         };
+        let node = Node::new(setup, &mut rng, now);
+        let node = match start.issues {
+            false => node,
+            true => {
+                let seed = zeroize::Zeroizing::new([3; 32]);
+                node.with_issuer(now, Issuer::new(seed, TokenDemand::Open, Vec::new()))
+            }
+        };
         let mut world = Self {
-            node: Node::new(setup, &mut rng, now),
+            node,
             network,
             now,
             disk: Disk::Works,
             store: MemoryStore::new(StoreLimits::default()),
             published: 0,
+            last_published: Vec::new(),
             packet_peers: BTreeSet::new(),
             keys_made: 0,
             answers: Vec::new(),
@@ -304,7 +319,10 @@ impl World {
                 self.jobs += 1;
                 self.node.handle_input(now, NodeInput::Done(job.run()));
             }
-            NodeAction::Publish(_) => self.published += 1,
+            NodeAction::Publish(bytes) => {
+                self.published += 1;
+                self.last_published = bytes;
+            }
             NodeAction::PacketPeers(peers) => self.packet_peers = peers,
             NodeAction::Request { to, .. } => {
                 let answer = self.clocks.get(&to).map(|ahead| wire::SyncResponse {
@@ -426,6 +444,7 @@ impl World {
             versions: vec![PACKET_VERSION],
             capacity_class: 0,
             storage_mib: 0,
+            tokens: None,
             family: None,
             admission: Vec::new(),
             vrf_key: identity.vrf_key().public(),
@@ -543,6 +562,28 @@ fn nobody_hears_of_a_descriptor_whose_number_is_not_on_disk() {
         world.input(NodeInput::Persisted { ticket });
     }
     assert_eq!(world.published, 2);
+}
+
+#[test]
+fn a_provider_that_issues_tokens_says_so_in_its_descriptor() {
+    let mut world = World::start(
+        Role::Provider,
+        Start {
+            issues: true,
+            ..Start::default()
+        },
+    );
+    world.run_for(world.network.params.epoch.scale(3, 2));
+    let gossip = wire::Gossip::decode(world.last_published.as_slice()).unwrap();
+    let Some(wire::gossip::What::Descriptor(bytes)) = gossip.what else {
+        panic!("a descriptor");
+    };
+    let params = &world.network.params;
+    let said = SignedDescriptor::decode_verified(&bytes, params, world.now).unwrap();
+    let tokens = said.descriptor().tokens.unwrap();
+    assert_eq!(tokens.demand, TokenDemand::Open);
+    let period = shoal_topology::token_period(world.now);
+    assert_eq!(tokens.key.number(), period);
 }
 
 #[test]

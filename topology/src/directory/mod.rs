@@ -304,6 +304,7 @@ impl<R: CryptoRng> Directory<R> {
             DirectoryInput::Dialled { id, at } => self.dialled(now, &id, &at),
             DirectoryInput::Leave => self.leave(now),
             DirectoryInput::Moved(addresses) => self.move_to(now, addresses),
+            DirectoryInput::Tokens(tokens) => self.issues_tokens(now, tokens),
             DirectoryInput::Successor(text) => self.look_at_successor(text),
         }
         self.tick(now);

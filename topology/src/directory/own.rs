@@ -12,6 +12,7 @@ use super::{Directory, DirectoryAction, DirectoryChange, DirectoryWarning};
 use crate::agreement::Height;
 use crate::{
     Descriptor, DescriptorError, NetworkParameters, PACKET_VERSION, Role, SignedDescriptor,
+    TokenTerms,
 };
 
 /// What the node keeps about its own descriptors.
@@ -118,11 +119,13 @@ impl<R: CryptoRng> Directory<R> {
             descriptor.role,
             descriptor.family,
             descriptor.capacity_class,
+            descriptor.tokens,
         ) == (
             &local.addresses,
             local.role,
             local.family,
             local.capacity_class,
+            local.tokens,
         );
         if holds && says {
             let bytes = descriptor_gossip(last.encode().to_vec());
@@ -256,6 +259,7 @@ impl<R: CryptoRng> Directory<R> {
                 None => return Err(DescriptorError::SeatKeys),
             },
             leaving: self.own.leaving,
+            tokens: local.tokens,
         };
         let signed = SignedDescriptor::sign_by(&local.identity, &self.rules, descriptor)?;
         self.own.sequence = sequence;
@@ -277,6 +281,15 @@ impl<R: CryptoRng> Directory<R> {
             local.addresses = addresses;
             self.own.issue_at_once(now, &self.rules.params);
             self.keep_own(now);
+        }
+    }
+
+    /// Says soon on what other terms this node issues tokens.
+    pub(super) fn issues_tokens(&mut self, now: Time, tokens: Option<TokenTerms>) {
+        let Some(local) = &mut self.local else { return };
+        if local.tokens != tokens {
+            local.tokens = tokens;
+            self.own.issue_soon(now, pause(&self.rules.params));
         }
     }
 

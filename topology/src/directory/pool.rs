@@ -377,6 +377,7 @@ mod tests {
             vrf_key: identity.vrf_key().public(),
             seat_key: identity.id(),
             leaving: false,
+            tokens: None,
         };
         SignedDescriptor::sign(&identity, params, descriptor).unwrap()
     }

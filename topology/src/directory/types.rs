@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::jobs::{DirectoryDone, DirectoryJob};
 use super::watching::Dialled;
 use crate::agreement::Height;
-use crate::{Address, FamilyProof, Identity, Invitation, KeyRing, Role, Ties, View};
+use crate::{Address, FamilyProof, Identity, Invitation, KeyRing, Role, Ties, TokenTerms, View};
 
 /// Names what waits for an answer, a request or a piece of gossip, until it is answered. Chosen by
 /// the caller; requests and gossip are counted apart.
@@ -33,6 +33,8 @@ pub struct LocalNode {
     pub capacity_class: u32,
     /// Providers: storage on offer, in MiB.
     pub storage_mib: u64,
+    /// Providers: on what terms it issues tokens, if it does.
+    pub tokens: Option<TokenTerms>,
 }
 
 impl LocalNode {
@@ -124,6 +126,8 @@ pub enum DirectoryInput {
     Leave,
     /// This node is at these addresses from now on: 1 to 8.
     Moved(Vec<Address>),
+    /// This node issues tokens on these terms from now on.
+    Tokens(Option<TokenTerms>),
     /// An operator has a file that follows on the network's: it is looked at, and spread if it counts.
     Successor(Arc<[u8]>),
 }

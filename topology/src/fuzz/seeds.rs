@@ -19,6 +19,11 @@ fn write_seeds() {
         .values()
         .zip(4000_u16..)
         .map(|(node, port)| {
+            let issuer = shoal_packet::token::IssuerSecret::derive(&[1; 32], 9).unwrap();
+            let terms = crate::TokenTerms {
+                key: issuer.public(),
+                demand: crate::TokenDemand::Work { bits: 3 },
+            };
             let key = shoal_packet::SphinxSecret::generate(&mut rng).public();
             let descriptor = crate::Descriptor {
                 identity: node.identity.id(),
@@ -41,6 +46,7 @@ fn write_seeds() {
                 vrf_key: node.identity.vrf_key().public(),
                 seat_key: node.identity.id(),
                 leaving: false,
+                tokens: (node.role == Role::Provider).then_some(terms),
             };
             SignedDescriptor::sign(&node.identity, &params, descriptor).unwrap()
         })

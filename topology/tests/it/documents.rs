@@ -43,6 +43,7 @@ pub(crate) fn describe(params: &NetworkParameters, index: u32, role: Role) -> De
         vrf_key: identity(index).vrf_key().public(),
         seat_key: identity(index).id(),
         leaving: false,
+        tokens: None,
     }
 }
 

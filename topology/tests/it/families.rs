@@ -168,11 +168,10 @@ fn a_stranger_does_not_stand_beside_a_family_by_naming_it() {
     assert!(net.agreed(3).member(&id).is_none());
 }
 
-#[test]
-fn the_largest_descriptor_with_a_family_fits() {
-    let params = NetworkParameters::example();
+/// A family's member with all that a descriptor may say.
+fn largest(params: &NetworkParameters) -> Descriptor {
     let proof = FamilyKey::from_bytes(&CREW).prove(&params.hash(), &identity(1).id());
-    let mut descriptor = claims(&params, 1, proof);
+    let mut descriptor = claims(params, 1, proof);
     let longest = "/ip6/2a00:1111:2222:3333:4444:5555:6666:777/udp/65535/quic-v1";
     let address = |index: usize| format!("{}{index}{}", &longest[..43], &longest[43..]);
     descriptor.addresses = (1..=MAX_ADDRESSES)
@@ -184,6 +183,30 @@ fn the_largest_descriptor_with_a_family_fits() {
     descriptor.capacity_class = u32::MAX;
     descriptor.storage_mib = u64::MAX;
     descriptor.versions = vec![u32::MAX, 260, 261, 262, 263, 264, 265, 266];
+    descriptor
+}
+
+#[test]
+fn the_largest_descriptor_with_a_family_fits() {
+    let params = NetworkParameters::example();
+    let signed = SignedDescriptor::sign(&identity(1), &params, largest(&params)).unwrap();
+    let size = signed.encode().len();
+    assert!(size <= MAX_DESCRIPTOR_BYTES, "{size}");
+}
+
+/// With the terms for tokens there is room for one key fewer than may be: for three, where a node says two.
+#[test]
+fn the_largest_descriptor_with_a_family_and_terms_for_tokens_fits() {
+    let params = NetworkParameters::example();
+    let mut descriptor = largest(&params);
+    descriptor.role = Role::Provider;
+    descriptor.keys.pop();
+    descriptor.expires_at = params.start_of(Epoch::new(8));
+    let issuer = shoal_packet::token::IssuerSecret::derive(&[1; 32], u32::MAX);
+    descriptor.tokens = Some(shoal_topology::TokenTerms {
+        key: issuer.unwrap().public(),
+        demand: shoal_topology::TokenDemand::Work { bits: 16 },
+    });
     let signed = SignedDescriptor::sign(&identity(1), &params, descriptor).unwrap();
     let size = signed.encode().len();
     assert!(size <= MAX_DESCRIPTOR_BYTES, "{size}");

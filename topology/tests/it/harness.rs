@@ -448,6 +448,7 @@ impl Harness {
             invitation: node.invitation,
             capacity_class: 0,
             storage_mib: 0,
+            tokens: None,
         };
         let mut rng = ChaCha20Rng::seed_from_u64(self.seed);
         rng.set_stream(1 + u64::try_from(index).unwrap() + 100_000 * node.starts);

@@ -28,6 +28,7 @@ mod recovery;
 mod seats;
 mod statistics;
 mod succession;
+mod tokens;
 mod vectors;
 mod watching;
 mod words;

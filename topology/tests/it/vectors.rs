@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use serde_json::{Value, json};
+use shoal_packet::token::IssuerSecret;
 use shoal_proto::Epoch;
 use shoal_topology::agreement::{Height, Seats, Seed};
 use shoal_topology::sample::Network;
 use shoal_topology::{
-    Answers, Document, Identity, Invitation, NetworkParameters, Response, SignedDescriptor, Trust,
-    View, chain_request,
+    Answers, Document, Identity, Invitation, NetworkParameters, Response, Role, SignedDescriptor,
+    TokenDemand, TokenTerms, Trust, View, chain_request,
 };
 
 const FILE: &str = concat!(
@@ -36,8 +37,13 @@ fn make() -> Value {
     let mut rng = ChaCha20Rng::seed_from_u64(9381);
     let mut net = Network::new(&mut rng, NetworkParameters::example(), 2, 2);
     let (first, second) = (Epoch::new(5), Epoch::new(6));
+    // One of the providers issues tokens, from the second document on.
+    let issuer = net.ids(Role::Provider).next().unwrap();
+    let key = IssuerSecret::derive(&[1; 32], 690).unwrap().public();
+    let demand = TokenDemand::Work { bits: 3 };
     let descriptors = net.descriptors(&mut rng, first).unwrap();
     let one = net.document(&mut rng, first, None).unwrap();
+    net.nodes.get_mut(&issuer).unwrap().tokens = Some(TokenTerms { key, demand });
     let two = net.document(&mut rng, second, Some(&one)).unwrap();
     let network = net.params.hash();
     let seed = Seed::first(&network);

@@ -83,6 +83,7 @@ pub(crate) fn describe(
         vrf_key: identity.vrf_key().public(),
         seat_key: identity.id(),
         leaving: false,
+        tokens: None,
     }
 }
 
@@ -203,6 +204,7 @@ pub(crate) fn issued(
             vrf_key: identity.vrf_key().public(),
             seat_key: identity.id(),
             leaving: false,
+            tokens: None,
         };
         SignedDescriptor::sign(identity, &net.params, descriptor).unwrap()
     };

@@ -28,6 +28,7 @@ struct Moved {
     drops: u64,
     entries: u64,
     remembered: u64,
+    spent_tokens: u64,
 }
 
 pub(super) async fn export(args: &StoreExport, json: bool) -> Result<(), Failure> {
@@ -141,6 +142,7 @@ fn told(
         drops: copied.drops,
         entries: copied.entries,
         remembered: copied.remembered,
+        spent_tokens: copied.spent,
     };
     output::show(json, &moved, &words(copied))
 }

@@ -3,6 +3,7 @@
 mod disk;
 mod host;
 mod intake;
+mod issuer;
 mod jobs;
 mod operator;
 mod queue;
@@ -18,10 +19,11 @@ use std::time::Duration;
 
 use futures::future::OptionFuture;
 use shoal_proto::{NodeId, Span};
-use shoal_provider::{SqliteOptions, SqliteStore, Store};
+use shoal_provider::{Issuer, SqliteOptions, SqliteStore, Store};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
 use shoal_topology::{
     Address, FamilyProof, Identity, Invitation, LocalNode, NetworkParameters, Role, Successor,
+    TokenTerms,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -173,8 +175,14 @@ impl Starting {
         let jobs = JobThreads::spawn(&done_in).map_err(Failure::failed)?;
         let successor = SuccessorFile::new(dir, &self.params, done_in);
         successor.look();
-        let setup = self.setup(loaded);
-        let node = Node::new(setup, &mut seeded()?, self.clock.now());
+        let mut issuer = self.issuer(dir)?;
+        let now = self.clock.now();
+        let tokens = issuer.as_mut().and_then(|issuer| issuer.terms(now));
+        let setup = self.setup(loaded, tokens);
+        let mut node = Node::new(setup, &mut seeded()?, now);
+        if let Some(issuer) = issuer {
+            node = node.with_issuer(now, issuer);
+        }
         let frames = Frames::new(Arc::clone(node.intake()), self.clock);
         let (net, events) = spawn(self.net_config(), Arc::clone(&frames) as _)?;
         let workers = frames
@@ -325,6 +333,16 @@ impl Starting {
         Ok((disk, replay, loaded))
     }
 
+    /// What a provider issues tokens with, if it asks for some.
+    fn issuer(&self, dir: &StateDir) -> Result<Option<Issuer>, Failure> {
+        let policy = self.config.tokens.as_ref();
+        let policy = policy.filter(|_| self.config.role == Role::Provider);
+        let Some(policy) = policy else {
+            return Ok(None);
+        };
+        issuer::issuer(dir.path(), &self.identity.id(), policy, &mut seeded()?).map(Some)
+    }
+
     /// A provider's store; of a mix there is none. None of all if it was asked to stop while it waited.
     #[cfg_attr(
         not(feature = "postgres"),
@@ -371,7 +389,7 @@ impl Starting {
         store.map(Some).map(Some).map_err(Failure::failed)
     }
 
-    fn setup(&self, loaded: LoadedDirectory) -> NodeSetup {
+    fn setup(&self, loaded: LoadedDirectory, tokens: Option<TokenTerms>) -> NodeSetup {
         let local = LocalNode {
             identity: Arc::clone(&self.identity),
             role: self.config.role,
@@ -380,6 +398,7 @@ impl Starting {
             invitation: self.invitation,
             capacity_class: self.config.capacity_class,
             storage_mib: self.config.store.bytes >> 20,
+            tokens,
         };
         NodeSetup {
             params: Arc::clone(&self.params),

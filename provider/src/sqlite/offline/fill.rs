@@ -9,6 +9,7 @@ use super::super::drops::{key, named, set_of, tag};
 use super::{number, verify};
 use crate::offline::copy::CopyError;
 use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
+use crate::store::SpentToken;
 
 /// What rows do not say: how many entries there are. For these mailboxes.
 const COUNTS: [&str; 2] = [
@@ -40,7 +41,8 @@ pub(super) fn all(
         .map_err(failure)?;
     let held = "SELECT (SELECT count(*) FROM mailboxes) + (SELECT count(*) FROM sets)
         + (SELECT count(*) FROM names) + (SELECT count(*) FROM contents)
-        + (SELECT count(*) FROM messages) + (SELECT count(*) FROM blobs)";
+        + (SELECT count(*) FROM messages) + (SELECT count(*) FROM blobs)
+        + (SELECT count(*) FROM spent)";
     if number(&transaction, held)? > 0 {
         return Err(CopyError::NotEmpty);
     }
@@ -56,6 +58,7 @@ pub(super) fn all(
             Record::Set(set) => insert_set(&transaction, row, set)?,
             Record::Drop(drop) => insert_drop(&transaction, row, drop)?,
             Record::Entry(entry) => insert_entry(&transaction, row, entry)?,
+            Record::Spent(token) => insert_spent(&transaction, row, token)?,
         }
     }
     if !named {
@@ -111,8 +114,8 @@ fn insert_mailbox(
     transaction
         .prepare_cached(
             "INSERT INTO mailboxes (id, key, generation, window_highest, window_bits, window_refused, \
-             stream, used_us, next_entry, freed_step, freed) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             stream, created_us, used_us, next_entry, freed_step, freed) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )
         .map_err(failure)?
         .execute(params![
@@ -123,6 +126,7 @@ fn insert_mailbox(
             number(|it| it.window.bits()).unwrap_or(0),
             number(|it| it.window.refused()).unwrap_or(0),
             number(|it| it.stream).unwrap_or(0),
+            micros(mailbox.created),
             micros(mailbox.used),
             mailbox.next_entry.number().cast_signed(),
             step.cast_signed(),
@@ -283,6 +287,18 @@ fn insert_entry(
             let message = entry.message.as_bytes();
             insert.execute(params![drop, message, mailbox, number, expires, row])
         })
+        .map_err(refused(row))?;
+    Ok(())
+}
+
+fn insert_spent(
+    transaction: &Transaction<'_>,
+    row: i64,
+    token: &SpentToken,
+) -> Result<(), CopyError> {
+    transaction
+        .prepare_cached("INSERT INTO spent (name, expires_us) VALUES (?1, ?2)")
+        .and_then(|mut insert| insert.execute(params![token.name, micros(token.expires)]))
         .map_err(refused(row))?;
     Ok(())
 }

@@ -10,11 +10,11 @@ use super::time;
 use crate::Window;
 use crate::offline::copy::CopyError;
 use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
-use crate::store::{EntryId, Freed};
+use crate::store::{EntryId, Freed, SpentToken};
 use crate::window::Attended;
 
 const MAILBOXES: &str = "
-    SELECT key, generation, window_highest, window_bits, window_refused, stream, used_us, next_entry,
+    SELECT key, generation, window_highest, window_bits, window_refused, stream, created_us, used_us, next_entry,
            freed_step, freed
     FROM mailboxes ORDER BY id";
 const SETS: &str = "
@@ -32,6 +32,7 @@ const ENTRIES: &str = "
     LEFT JOIN contents ON contents.mailbox = messages.mailbox AND number = entry
     LEFT JOIN blobs ON blobs.id = messages.id
     ORDER BY messages.expires_us, messages.id";
+const SPENT: &str = "SELECT name, expires_us FROM spent ORDER BY name";
 
 pub(super) fn all(
     connection: &Connection,
@@ -46,6 +47,7 @@ pub(super) fn all(
         (SETS, set),
         (DROPS, drop_id),
         (ENTRIES, entry),
+        (SPENT, spent),
     ] {
         let mut statement = connection.prepare(sql).map_err(failure)?;
         let mut rows = statement.query([]).map_err(failure)?;
@@ -68,9 +70,10 @@ fn mailbox(row: &Row<'_>) -> rusqlite::Result<Record> {
             window,
             stream,
         }),
-        used: time(row, 6)?,
-        next_entry: EntryId::new(number(7)?),
-        freed: Freed::from_parts(number(8)?, number(9)?),
+        created: time(row, 6)?,
+        used: time(row, 7)?,
+        next_entry: EntryId::new(number(8)?),
+        freed: Freed::from_parts(number(9)?, number(10)?),
     }))
 }
 
@@ -111,6 +114,13 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Record> {
     }))
 }
 
+fn spent(row: &Row<'_>) -> rusqlite::Result<Record> {
+    Ok(Record::Spent(SpentToken {
+        name: row.get(0)?,
+        expires: time(row, 1)?,
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +132,7 @@ mod tests {
         connection
             .execute_batch(super::super::super::database::SCHEMA)
             .unwrap();
-        for sql in [MAILBOXES, SETS, DROPS, ENTRIES] {
+        for sql in [MAILBOXES, SETS, DROPS, ENTRIES, SPENT] {
             let mut plan = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
                 .unwrap();

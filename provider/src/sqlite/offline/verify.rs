@@ -24,8 +24,9 @@ const RULES: &[Rule] = &[
     Rule {
         step: Step::Mailboxes,
         kind: "mailbox_columns",
-        what: "a mailbox has a key of another length, a negative count, or a window before its owner's first command",
-        sql: "SELECT count(*), min(id) FROM mailboxes WHERE length(key) <> 32 OR used_us < 0 OR next_entry < 1 \
+        what: "a mailbox has a key of another length, a negative count, was used before it was opened, or has a window before its \
+               owner's first command",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE length(key) <> 32 OR created_us < 0 OR used_us < created_us OR next_entry < 1 \
               OR waiting < 0 OR remembered < 0 OR sets < 0 OR freed < 0 \
               OR (generation IS NULL AND (window_highest <> 0 OR window_bits <> 0 OR window_refused <> 0 \
               OR stream <> 0))",
@@ -158,6 +159,12 @@ const RULES: &[Rule] = &[
         what: "the database would give the number of a row again",
         sql: "SELECT max(count, 0), NULL FROM (SELECT coalesce((SELECT max(id) FROM messages), 0) \
               - coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'blobs'), 0) AS count)",
+    },
+    Rule {
+        step: Step::Spent,
+        kind: "spent_columns",
+        what: "the name of a spent token has another length, or expires before all time",
+        sql: "SELECT count(*), NULL FROM spent WHERE length(name) <> 32 OR expires_us < 0",
     },
 ];
 

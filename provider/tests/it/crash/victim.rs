@@ -181,6 +181,7 @@ pub(super) fn answers(results: &[StoreResult]) -> String {
             window,
             stream,
             refused,
+            ..
         } => format!(
             "a{}.{}.{}.{stream}.{refused}",
             u8::from(*fresh),
