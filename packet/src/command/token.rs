@@ -32,7 +32,7 @@ pub enum TokenProof {
     Code(TokenCode),
 }
 
-/// Asks for a token. 522 bytes with its kind: epoch 1, reply block 396, number of the key 4, blinded element 32, kind of
+/// Asks for a token. 523 bytes with its kind: epoch 1, reply block 396, number of the key 4, blinded element 32, kind of
 /// proof 1, proof 88.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenAsk {
