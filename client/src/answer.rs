@@ -1,7 +1,7 @@
 //! What a frame from the entry is: the answer to a packet of ours, or filler.
 
 use shoal_packet::Payload;
-use shoal_packet::command::{ReceiptStatus, Reply, StreamItem};
+use shoal_packet::command::{ReceiptStatus, Reply, StreamItem, TokenAnswer};
 use shoal_proto::MessageId;
 
 use crate::event::HopTrace;
@@ -25,6 +25,8 @@ pub(crate) enum Answer {
     Stream(BoxId, Box<StreamItem>, Vec<HopTrace>),
     /// A mailbox has seen a generation that is not older.
     Behind(BoxId, u64),
+    /// What the issuer of a mailbox' token says.
+    Token(BoxId, TokenAnswer),
     /// It does not open.
     Corrupted,
     /// It makes no sense, or answers another question.
@@ -57,6 +59,8 @@ impl Answer {
             },
             (Purpose::Stock(of), Ok(Reply::Stream(item))) => Self::Stream(of, item, block.trace),
             (Purpose::Stock(of), Ok(Reply::Behind { generation })) => Self::Behind(of, generation),
+            (Purpose::Token(of), Ok(Reply::Token(answer))) => Self::Token(of, answer),
+            (Purpose::Token(_), Ok(Reply::Dummy)) => Self::Dummy,
             _ => Self::Unexpected,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rand::CryptoRng;
 use shoal_packet::Frame;
-use shoal_packet::command::{ReceiptStatus, StreamEntry, StreamItem};
+use shoal_packet::command::{ReceiptStatus, StreamEntry, StreamItem, TokenProof};
 use shoal_proto::{ClientHandle, MessageId, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, Profile};
 use zeroize::Zeroizing;
@@ -123,6 +123,9 @@ impl<R: CryptoRng> Client<R> {
                 self.traffic.set_view(view);
                 self.make_mailboxes(now);
                 self.start_if_ready(now);
+            }
+            ClientInput::Worked { work, proof } => {
+                self.places.worked(&work, &TokenProof::Work(proof));
             }
             ClientInput::Entries(entries) => self.places.set_entries(entries),
             ClientInput::Attached { entry, handle } => self.attach(now, entry, handle),
@@ -364,6 +367,7 @@ impl<R: CryptoRng> Client<R> {
                 self.desk.note(changes);
                 self.tell_hindered();
             }
+            Sent::Token => self.counters.sent_token += 1,
             Sent::Loop => self.counters.sent_loop += 1,
             Sent::Drop => self.counters.sent_drop += 1,
             Sent::MailboxMissing(of) => {
@@ -490,6 +494,7 @@ impl<R: CryptoRng> Client<R> {
             } => self.receipt(message, index, status),
             Answer::Stream(of, item, trace) => self.stream(now, of, &item, trace),
             Answer::Behind(of, generation) => self.behind(now, of, generation),
+            Answer::Token(of, answer) => self.token_answered(of, &answer),
             Answer::Corrupted => self.counters.corrupted += 1,
             Answer::Unexpected => self.counters.unexpected += 1,
         }
@@ -683,8 +688,14 @@ impl<R: CryptoRng> Client<R> {
             }
         }
         self.places.swap_on_alarm(now);
-        let changes = self.places.flee(now, self.watch.loses_loops());
+        let elsewhere = self.watch.loses_loops();
+        let changes = self.places.flee(now, elsewhere);
         self.desk.note(changes);
+        let changes = self.places.reopen(now, elsewhere);
+        if !changes.is_empty() {
+            self.desk.note(changes);
+            self.prepare_tokens(now);
+        }
         self.traffic.sweep(now);
         self.tell_losses();
     }

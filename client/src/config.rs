@@ -1,5 +1,7 @@
 //! What the user chooses, and the waits and bounds of a client.
 
+use std::collections::BTreeMap;
+
 use shoal_proto::{NodeId, Span};
 
 use crate::error::ClientError;
@@ -16,6 +18,9 @@ pub struct ClientConfig {
     /// The providers that hold the mailboxes: one, or two of different families. None of them should be the
     /// entry: the two together can link the owner. Empty, the default, for two that are drawn.
     pub mailboxes: Vec<NodeId>,
+    /// What providers have told the user that issue tokens to nobody else: a text for each. One that is drawn
+    /// is one of these, or one that issues tokens to everybody.
+    pub codes: BTreeMap<NodeId, String>,
     /// Name of a profile of the network parameters.
     pub profile: String,
     /// Mean of the exponential wait between attaching and the first mailbox packet, so that the
@@ -104,6 +109,7 @@ impl Default for ClientConfig {
         Self {
             entry: None,
             mailboxes: Vec::new(),
+            codes: BTreeMap::new(),
             profile: "default".into(),
             first_contact_mean: Span::from_secs(1),
             retry_after: None,

@@ -8,6 +8,8 @@ shoal_proto::counters! {
         sent_real: counter "packets";
         /// Dummy deposits sent.
         sent_dummy: counter "packets";
+        /// Questions for tokens sent.
+        sent_token: counter "packets";
         /// Loops sent.
         sent_loop: counter "packets";
         /// Drop cover sent.
@@ -66,6 +68,11 @@ shoal_proto::counters! {
         late_texts: counter "items";
         /// Notices of contacts that they are elsewhere, each copy and each time it came.
         notices: counter "items";
+        /// Tokens got, each of which opens a mailbox.
+        tokens: counter "tokens";
+        /// Answers of issuers of tokens that the key in the document did not make.
+        tokens_forged: counter "tokens",
+            "A provider tries to know this client again, or has lost its key: it is not gone to.";
         /// Places made to move to.
         places_made: counter "places",
             "About one a month. More often: mailboxes' providers fail, or are not open to this client.";

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use shoal_packet::Frame;
+use shoal_packet::command::TOKEN_WORK_BYTES;
 use shoal_proto::{ClientHandle, MessageId, NodeId, Span, Time};
-use shoal_topology::View;
+use shoal_topology::{TokenWork, View};
 use zeroize::Zeroizing;
 
 use crate::address::Address;
@@ -13,12 +14,20 @@ use crate::error::SendError;
 use crate::keys::PeerKey;
 use crate::outbox::Hindrance;
 use crate::rows::Change;
+use crate::ticket::Labour;
 
 /// What the host tells the client.
 #[non_exhaustive]
 pub enum ClientInput {
     /// The documents known now.
     View(Arc<View>),
+    /// The work of [`ClientAction::Work`] is done.
+    Worked {
+        /// What was worked for.
+        work: TokenWork,
+        /// The proof.
+        proof: Box<[u8; TOKEN_WORK_BYTES]>,
+    },
     /// The providers that this client enters by. What its places are at from now on has neither a family nor a
     /// network in common with them.
     Entries(Vec<NodeId>),
@@ -91,6 +100,9 @@ pub enum ClientAction {
         /// The changes.
         changes: Vec<Change>,
     },
+    /// Look for a proof of work, which takes seconds and 200 MB: nonces from 0 on are tried with
+    /// [`TokenWork::seek`] until one gives it. Answered with [`ClientInput::Worked`].
+    Work(Labour),
     /// Something the user may want to know.
     Event(ClientEvent),
 }

@@ -84,6 +84,7 @@ mod schedule;
 mod seal;
 mod sets;
 mod table;
+mod ticket;
 mod traffic;
 mod watch;
 
@@ -99,3 +100,4 @@ pub use rows::{Change, MessageState, Row};
 pub use shoal_packet::fragment::MAX_TEXT_BYTES;
 pub use shoal_packet::{DropSite, Sites};
 pub use table::{Table, UnknownTable};
+pub use ticket::Labour;

@@ -8,14 +8,17 @@ use ed25519_dalek::SigningKey;
 use rand::CryptoRng;
 use shoal_packet::DropSite;
 use shoal_packet::command::{DropChange, MAX_ACKS, StreamItem};
+use shoal_packet::token::Token;
 use shoal_proto::{Epoch, MailboxId, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, View};
 use zeroize::Zeroizing;
 
+use crate::clock::ClockStep;
 use crate::generation::{Generation, Seen};
 use crate::rows::{Audience, BoxId, Change, MailboxRow};
 use crate::sets::Sets;
 use crate::table::Table;
+use crate::ticket::Ticket;
 use crate::watch::BoxWatch;
 
 /// Acks remembered. Beyond that the oldest are forgotten: the mailbox pushes those entries again.
@@ -60,6 +63,8 @@ pub(crate) struct Commands {
     pub(crate) counter: u64,
     pub(crate) acks: Vec<u64>,
     pub(crate) drops: Vec<DropChange>,
+    /// What opens the mailbox, if it has to be opened.
+    pub(crate) token: Option<Token>,
 }
 
 /// The owner's side of a mailbox. Nothing that goes by its key, or by its drop ids, leads to another.
@@ -81,6 +86,9 @@ pub(crate) struct MailboxLink {
     /// Its provider was not in the document when it was last written to.
     missing: bool,
     closing: Closing,
+    ticket: Ticket,
+    /// Since when nothing has come from it, while it should.
+    silent: Option<Time>,
     /// Packets with a set since the process began.
     sets_said: u32,
     /// It is on disk: what is sent to it is not lost with this process.
@@ -92,7 +100,7 @@ impl MailboxLink {
     pub(crate) fn new<R: CryptoRng>(
         id: BoxId,
         row: MailboxRow,
-        audience: Audience,
+        (audience, ask_from): (Audience, Time),
         watch: BoxWatch,
         rng: &mut R,
     ) -> Self {
@@ -114,6 +122,8 @@ impl MailboxLink {
             watch,
             missing: false,
             closing: Closing::Not,
+            ticket: Ticket::new(&row.ticket, ask_from),
+            silent: None,
             sets_said: 0,
             kept: false,
         }
@@ -126,6 +136,7 @@ impl MailboxLink {
             seed: self.seed.clone(),
             generation: self.generation.number(),
             states: self.sets.states(),
+            ticket: self.ticket.row(),
         };
         Change::put(Table::Mailbox, self.id.encode(), row.encode())
     }
@@ -185,6 +196,43 @@ impl MailboxLink {
 
     pub(crate) fn set_missing(&mut self, missing: bool) {
         self.missing = missing;
+    }
+
+    pub(crate) fn ticket_mut(&mut self) -> &mut Ticket {
+        &mut self.ticket
+    }
+
+    /// Whether it can't be written to because it is not there, and a token for it is missing.
+    pub(crate) fn is_locked(&self) -> bool {
+        !self.sets.is_there() && self.ticket.is_missing()
+    }
+
+    /// Whether it can be opened, as far as a token is needed for that, or is there.
+    pub(crate) fn has_token(&self) -> bool {
+        !self.is_locked()
+    }
+
+    /// Nothing has come from it for so long that it may be gone, as one is that its owner has left alone for
+    /// months: it is opened anew, under its key, should that be so. Whether that is news.
+    pub(crate) fn reopen(&mut self, now: Time, trouble: Span, elsewhere: bool) -> bool {
+        if elsewhere || self.watch.paused().is_none() {
+            self.silent = None;
+            return false;
+        }
+        let since = *self.silent.get_or_insert(now);
+        if now.since(since) < trouble || self.closing != Closing::Not {
+            return false;
+        }
+        self.silent = None;
+        self.sets_said = 0;
+        self.sets.forget();
+        true
+    }
+
+    /// What waits, waits as long as before.
+    pub(crate) fn clock_moved(&mut self, step: ClockStep) {
+        self.ticket.clock_moved(step);
+        self.silent = self.silent.map(|since| step.apply(since));
     }
 
     /// Whether it is new, and gets more than its share so that it is open soon.
@@ -280,6 +328,7 @@ impl MailboxLink {
             self.acks.insert(*entry, counter);
         }
         let close = self.closing == Closing::Asked;
+        let token = self.ticket.token().filter(|_| !self.sets.is_there());
         let set = match self.closing {
             Closing::Not => self.sets.say(now, counter),
             Closing::Asked | Closing::Closed { .. } => None,
@@ -303,6 +352,7 @@ impl MailboxLink {
             counter,
             acks,
             drops,
+            token,
         }
     }
 
@@ -341,6 +391,7 @@ impl MailboxLink {
             if let Some((set, refused)) = settled
                 && self.sets.settle(set, refused)
             {
+                self.ticket.spent();
                 report.change = Some(self.saved());
                 report.refused |= refused;
             }
@@ -424,7 +475,7 @@ mod tests {
     use shoal_proto::size::BLOB_BYTES;
 
     use super::*;
-    use crate::rows::SetState;
+    use crate::rows::{SetState, TicketRow};
 
     const NOW: Time = Time::from_micros(1);
 
@@ -439,9 +490,10 @@ mod tests {
             seed: Zeroizing::new([2; 32]),
             generation: 0,
             states: [SetState::Unknown; 2],
+            ticket: TicketRow::None,
         };
         let watch = BoxWatch::new(Span::from_secs(30), Span::from_secs(10));
-        let mut link = MailboxLink::new(id, row, Audience::All, watch, &mut rng());
+        let mut link = MailboxLink::new(id, row, (Audience::All, NOW), watch, &mut rng());
         let _ = link.restart(NOW, &mut rng());
         link
     }
@@ -565,7 +617,7 @@ mod tests {
         let row = MailboxRow::decode(&change.value.unwrap()).unwrap();
         assert_eq!(row.generation, first.generation.number());
         let watch = || BoxWatch::new(Span::from_secs(30), Span::from_secs(10));
-        let new = |row| MailboxLink::new(first.id, row, Audience::All, watch(), &mut rng());
+        let new = |row| MailboxLink::new(first.id, row, (Audience::All, NOW), watch(), &mut rng());
         let again = new(row.clone());
         assert_eq!(again.key, first.key);
         assert_eq!(again.of_contact(7).drop, first.of_contact(7).drop);

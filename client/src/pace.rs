@@ -67,9 +67,14 @@ impl Pace {
         now + self.drawn(self.day(), 1, 3)
     }
 
-    /// When a place that is being opened is given out, if it is open: one to six hours of a day away.
+    /// When a place that is being opened is given out, if it is open: one to four hours of a day away.
     pub(crate) fn opens(&mut self, now: Time) -> Time {
         now + self.drawn(self.day().scale(1, 6), 1, 4)
+    }
+
+    /// When a token for a place to come is asked for: within four hours of a day.
+    pub(crate) fn asks(&mut self, now: Time) -> Time {
+        now + self.drawn(self.day().scale(1, 6), 0, 4)
     }
 
     /// When a place that was left is looked at again: half to one and a half days away.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use rand::CryptoRng;
-use shoal_packet::command::{Command, Deposit, MailboxRequest, Reply};
+use shoal_packet::command::{Command, Deposit, MailboxRequest, Reply, TokenAsk};
 use shoal_packet::{Frame, Hop, Surb, build_forward, build_surb};
 use shoal_proto::size::SURBS_PER_MAILBOX_PACKET;
 use shoal_proto::{ClientHandle, Epoch, MailboxId, NodeId, SurbId, Time};
@@ -19,6 +19,7 @@ use crate::outbox::Due;
 use crate::places::Places;
 use crate::replies::{Outstanding, Purpose};
 use crate::rows::BoxId;
+use crate::ticket::Asking;
 
 /// Why no packet was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -141,6 +142,27 @@ impl<R: CryptoRng> Packets<R> {
         self.forward(&ground, &route, &command, vec![block])
     }
 
+    /// The question for a token, in the place of a dummy. [`BuildError::LastHop`] if its issuer is not in this
+    /// epoch.
+    pub(crate) fn token(
+        &mut self,
+        now: Time,
+        provider: &NodeId,
+        (of, asking): (BoxId, Asking),
+    ) -> Result<Packet, BuildError> {
+        let ground = self.ground(now)?;
+        let route = self.route(&ground, provider)?;
+        let (surb, block) = self.surb(&ground, &ground.document, Purpose::Token(of))?;
+        let command = Command::Token(Box::new(TokenAsk {
+            surb_epoch: ground.document.epoch().byte(),
+            surb,
+            number: asking.number,
+            blinded: asking.blinded,
+            proof: asking.proof,
+        }));
+        self.forward(&ground, &route, &command, vec![block])
+    }
+
     /// What is sent in a fragment's place when none is due.
     pub(crate) fn dummy(&mut self, now: Time) -> Result<Packet, BuildError> {
         let ground = self.ground(now)?;
@@ -210,7 +232,7 @@ impl<R: CryptoRng> Packets<R> {
             share,
             acks: said.acks,
             drops: said.drops,
-            token: None,
+            token: said.token,
         };
         let packet = owner
             .sign(&mut self.rng, mailbox, request)

@@ -14,13 +14,15 @@
 
 mod draw;
 mod moving;
+mod tokens;
 
 use std::collections::BTreeMap;
 
 use rand::{CryptoRng, RngExt as _};
 use shoal_packet::command::Share;
+use shoal_packet::token::TokenCode;
 use shoal_packet::{DropSite, Sites};
-use shoal_proto::{NodeId, Span, Time};
+use shoal_proto::{NetworkHash, NodeId, Span, Time};
 use shoal_topology::{Document, NetworkParameters, Profile};
 use zeroize::Zeroizing;
 
@@ -30,7 +32,10 @@ use crate::error::ClientError;
 use crate::event::Alarm;
 use crate::mailbox::MailboxLink;
 use crate::pace::Pace;
-use crate::rows::{Audience, BoxId, Change, MailboxRow, PlaceRow, Row, SETS, SetState, Stage};
+use crate::outbox;
+use crate::rows::{
+    Audience, BoxId, Change, MailboxRow, PlaceRow, Row, SETS, SetState, Stage, TicketRow,
+};
 use crate::table::Table;
 use crate::watch::BoxWatch;
 
@@ -51,6 +56,12 @@ pub(crate) struct Places {
     pause_gaps: u32,
     /// What the user says. Then nothing is drawn.
     pinned: Vec<NodeId>,
+    /// What the user was told by providers that do not issue tokens to everybody.
+    codes: BTreeMap<NodeId, TokenCode>,
+    /// The network that work for tokens is done for.
+    network: NetworkHash,
+    /// The first wait for a token.
+    first_wait: Span,
     /// The providers that this client enters by, as far as they are known.
     entries: Vec<NodeId>,
     /// Of the present place for contacts, the mailbox with the larger share: 0 or 1.
@@ -85,6 +96,11 @@ impl Places {
             patience: config.reply_timeout,
             pause_gaps: config.pause_gaps,
             pinned: config.mailboxes.clone(),
+            codes: (config.codes.iter())
+                .map(|(provider, text)| (*provider, TokenCode::of(provider, text)))
+                .collect(),
+            network: params.chain(),
+            first_wait: outbox::first_wait(params, profile),
             entries: Vec::from_iter(config.entry),
             larger: 0,
             troubled: None,
@@ -112,7 +128,11 @@ impl Places {
             let value = MailboxRow::decode(&row.value).map_err(|e| row.fault(e))?;
             let place = self.places.get(&id.place).copied();
             let place = place.ok_or_else(|| row.fault("its place is missing"))?;
-            let link = self.add(id, value, place.audience, rng);
+            let from = match place.stage {
+                Stage::Open => now,
+                _ => self.pace.asks(now),
+            };
+            let link = self.add(id, value, (place.audience, from), rng);
             link.set_kept();
             if place.stage == Stage::Closing {
                 link.close();
@@ -126,11 +146,11 @@ impl Places {
         &mut self,
         id: BoxId,
         row: MailboxRow,
-        audience: Audience,
+        ticket: (Audience, Time),
         rng: &mut R,
     ) -> &mut MailboxLink {
         let watch = BoxWatch::new(self.patience, Span::MAX);
-        let link = MailboxLink::new(id, row, audience, watch, rng);
+        let link = MailboxLink::new(id, row, ticket, watch, rng);
         self.boxes.entry(id).or_insert(link)
     }
 
@@ -221,20 +241,26 @@ impl Places {
                 seed,
                 generation: 0,
                 states: [SetState::Unknown; SETS],
+                ticket: TicketRow::None,
             };
             let id = BoxId {
                 place: number,
                 copy,
             };
-            self.add(id, row, audience, rng);
+            let from = match stage {
+                // At once: nobody could write to it before.
+                Stage::Open => now,
+                _ => self.pace.asks(now),
+            };
+            self.add(id, row, (audience, from), rng);
             boxes.push(id);
         }
         let mut changes = match stage {
-            Stage::Opening => {
-                let opens = self.pace.opens(now);
-                self.put(number, |row| row.next = opens)
+            Stage::Open => self.give_out(now, number),
+            _ => {
+                let next = self.pace.opens(now);
+                self.put(number, |row| row.next = next)
             }
-            _ => self.give_out(now, number),
         };
         changes.extend(
             boxes
@@ -329,7 +355,9 @@ impl Places {
 
     /// Which mailbox a packet is for; none if it is one that is not saved yet, or there is none.
     pub(crate) fn turn<R: CryptoRng>(&self, rng: &mut R) -> Option<BoxId> {
-        let weights = || self.boxes.keys().map(|id| (*id, self.share(*id).weight()));
+        let written_to = |link: &&MailboxLink| !link.is_locked() && !self.is_bought(link.id());
+        let links = || self.boxes.values().filter(written_to);
+        let weights = || links().map(|link| (link.id(), self.share(link.id()).weight()));
         let all: u32 = weights().map(|(_, weight)| weight).sum();
         // Drawn also where there is nothing to choose.
         let mut drawn = rng.random_range(0..all.max(1));
@@ -343,6 +371,12 @@ impl Places {
             }
         }
         None
+    }
+
+    /// Whether the tokens for a mailbox' place are being got, or kept for some hours: it is not to be opened.
+    fn is_bought(&self, id: BoxId) -> bool {
+        let row = self.places.get(&id.place);
+        row.is_some_and(|row| matches!(row.stage, Stage::Buying | Stage::Bought))
     }
 
     /// The part that a mailbox has.
@@ -475,5 +509,8 @@ impl Places {
             }
         }
         self.troubled = self.troubled.map(|since| step.apply(since));
+        for link in self.boxes.values_mut() {
+            link.clock_moved(step);
+        }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     Dummy,
     /// The stream of a mailbox.
     Stock(BoxId),
+    /// The answer to a question for this mailbox' token.
+    Token(BoxId),
 }
 
 /// A reply block that is out.

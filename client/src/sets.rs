@@ -83,6 +83,16 @@ impl Sets {
             .all(|set| self.states[set] == SetState::Registered)
     }
 
+    /// Whether the mailbox has answered for one of its ids: then it is there.
+    pub(crate) fn is_there(&self) -> bool {
+        self.own().any(|set| self.states[set] != SetState::Unknown)
+    }
+
+    /// The mailbox may be gone: what it knew is to be said anew.
+    pub(crate) fn forget(&mut self) {
+        self.states = [SetState::Unknown; SETS];
+    }
+
     /// Whether deposits under the id in the address are accepted.
     pub(crate) fn takes_strangers(&self) -> bool {
         self.states[ADDRESS] == SetState::Registered

@@ -38,6 +38,8 @@ pub(crate) enum Sent {
         /// The rows that a fragment changed which could not leave.
         changes: Vec<Change>,
     },
+    /// A question for a token in a fragment's place.
+    Token,
     /// A loop.
     Loop,
     /// Drop cover.
@@ -131,7 +133,7 @@ impl<R: CryptoRng> Traffic<R> {
         owner: &Identity,
     ) -> Result<(Frame, Sent), BuildError> {
         let (packet, sent) = match process {
-            Process::Real => self.real(now, outbox, owner)?,
+            Process::Real => self.real(now, outbox, places, owner)?,
             Process::Loop => (self.packets.circle(now)?, Sent::Loop),
             Process::Drop => (self.packets.drop_cover(now)?, Sent::Drop),
             Process::Mailbox => match places.turn(self.packets.rng()) {
@@ -156,8 +158,16 @@ impl<R: CryptoRng> Traffic<R> {
         &mut self,
         now: Time,
         outbox: &mut Outbox,
+        places: &mut Places,
         owner: &Identity,
     ) -> Result<(Packet, Sent), BuildError> {
+        // Rare, and a mailbox waits for it.
+        if let Some((id, provider, asking)) = places.ask(now) {
+            match self.packets.token(now, &provider, (id, asking)) {
+                Err(BuildError::LastHop) => {}
+                packet => return Ok((packet?, Sent::Token)),
+            }
+        }
         let mut changes = Vec::new();
         for _ in 0..MOST_MISSING {
             let Some(due) = outbox.next_due(now) else {

@@ -2,14 +2,17 @@
 //! where this client is, and what they say of where they are moves what waits for them.
 
 use rand::CryptoRng;
+use shoal_packet::command::TokenAnswer;
 use shoal_packet::fragment::Envelope;
 use shoal_proto::Time;
 
 use super::{Client, Follow};
 use crate::compose::Composed;
+use crate::event::ClientAction;
 use crate::keys::PeerKey;
 use crate::places::Made;
 use crate::rows::{BoxId, Change};
+use crate::ticket::Got;
 
 impl<R: CryptoRng> Client<R> {
     /// Makes the places that are missing, as far as it is known where they may be.
@@ -23,6 +26,30 @@ impl<R: CryptoRng> Client<R> {
             self.save_place(made);
         }
         self.tell_if_moved(now, before);
+        self.prepare_tokens(now);
+    }
+
+    /// Makes ready to ask for the tokens that are missing.
+    pub(super) fn prepare_tokens(&mut self, now: Time) {
+        if let Some(document) = self.traffic.document(now) {
+            self.places.see(&document);
+        }
+        let (changes, labours) = self.places.prepare(self.traffic.rng());
+        self.desk.note(changes);
+        for labour in labours {
+            self.desk.act(ClientAction::Work(labour));
+        }
+    }
+
+    /// The issuer of a token has answered.
+    pub(super) fn token_answered(&mut self, of: BoxId, answer: &TokenAnswer) {
+        let (got, change) = self.places.answered(of, answer);
+        self.desk.note(change);
+        match got {
+            Got::Token => self.counters.tokens += 1,
+            Got::Forged => self.counters.tokens_forged += 1,
+            Got::Nothing => {}
+        }
     }
 
     /// Not written to before it is saved: who forgot its key could not read what comes.
@@ -70,6 +97,7 @@ impl<R: CryptoRng> Client<R> {
                 self.counters.places_made += 1;
             }
             self.tell_if_moved(now, before);
+            self.prepare_tokens(now);
         }
         while let Some((_, contact)) = self.contacts.next_to_tell().filter(|(at, _)| *at <= now) {
             self.notify(now, contact);
@@ -120,6 +148,7 @@ impl<R: CryptoRng> Client<R> {
         };
         if let Some(made) = self.places.renew(now, self.traffic.rng(), &document) {
             self.save_place(made);
+            self.prepare_tokens(now);
         }
     }
 }

@@ -8,7 +8,7 @@ use shoal_topology::{Document, Member};
 use super::Places;
 
 impl Places {
-    /// Two providers, or one where there are no two: drawn uniformly from those that have no family and no
+    /// Two providers, or one where there are no two: drawn uniformly from those that take this client and have no family and no
     /// network in common with each other, nor with the entries. Where these are not known yet, one provider
     /// is left for that, which is none of the present mailboxes'.
     pub(super) fn draw<R: CryptoRng>(&self, rng: &mut R, document: &Document) -> Vec<NodeId> {
@@ -25,7 +25,8 @@ impl Places {
             let free = document.apart(ties(&used), free);
             apart_from.extend(free.first());
         }
-        providers.retain(|id| !apart_from.contains(id));
+        let fits = |id: &NodeId| document.member(id).is_some_and(|it| self.can_open(it));
+        providers.retain(|id| !apart_from.contains(id) && fits(id));
         let mut drawn = document.apart(ties(&apart_from), providers);
         drawn.truncate(2);
         drawn

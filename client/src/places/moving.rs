@@ -1,7 +1,8 @@
 //! How places are moved to, told of, left and closed.
 //!
-//! A place for contacts is moved from when its time has come, which was drawn when it was made. Another one is
-//! opened first, and some hours later, if it is open, it is the present one: what is written from then on says
+//! A place for contacts is moved from when its time has come, which was drawn when it was made. Tokens for another
+//! one are got first, some hours later it is opened, and some hours after that, if it is open, it is the present
+//! one: what is written from then on says
 //! where it is, and contacts who are not written to are told within a day. The old one is read until all have
 //! written to the new one, and at most until what they can have deposited is over; then it is closed, read
 //! until it is empty, and forgotten. Who is away does not move: what is due happens when it is back.
@@ -48,7 +49,9 @@ impl Places {
         for (number, row) in due {
             match row.stage {
                 Stage::Open => self.set_out(now, rng, document, (number, row), &mut moves),
-                Stage::Opening => self.arrive(now, (number, row), &mut moves),
+                Stage::Buying | Stage::Bought | Stage::Opening => {
+                    self.arrive(now, (number, row), &mut moves);
+                }
                 Stage::Left => {
                     let needed = row.audience.has_strangers() || !all_use;
                     let changes = self.leave(now, (number, row), needed);
@@ -77,8 +80,17 @@ impl Places {
         (number, row): (u32, PlaceRow),
         moves: &mut Moves,
     ) {
-        let is_opening = |row: &PlaceRow| row.stage == Stage::Opening;
-        if !self.places.values().any(is_opening) {
+        // A new one that has all it needs stays until it moves.
+        if now.since(row.made) < self.pace.day().scale(2, 1) && self.is_whole(number) {
+            let next = match row.audience {
+                Audience::Contacts => self.pace.moves(row.made).max(now),
+                Audience::Strangers | Audience::All => Time::MAX,
+            };
+            moves.changes.extend(self.put(number, |row| row.next = next));
+            return;
+        }
+        let is_coming = |it: &PlaceRow| it.is_coming() && it.audience.meets(row.audience);
+        if !self.places.values().any(is_coming) {
             let audiences = match row.audience {
                 // The user named its providers, and does not any more.
                 Audience::All => vec![Audience::Contacts, Audience::Strangers],
@@ -87,7 +99,7 @@ impl Places {
             for audience in audiences {
                 let providers = self.draw(rng, document);
                 if !providers.is_empty() {
-                    let made = self.make_place(now, rng, audience, Stage::Opening, providers);
+                    let made = self.make_place(now, rng, audience, Stage::Buying, providers);
                     moves.made.push(made);
                 }
             }
@@ -99,10 +111,22 @@ impl Places {
             .extend(self.put(number, |row| row.next = again));
     }
 
-    /// A place that is being opened is given out if all of it is open. One that is not after a day is
-    /// given up, and another one drawn.
+    /// A place for which all tokens are here is opened some hours later, and given out some hours after that, if
+    /// all of it is open. One that is not after a day is given up, and another one drawn.
     fn arrive(&mut self, now: Time, (number, row): (u32, PlaceRow), moves: &mut Moves) {
-        if self.of(number).all(|link| link.sets().is_open()) {
+        let has_tokens = || self.of(number).all(MailboxLink::has_token);
+        let further = match row.stage {
+            Stage::Buying => has_tokens().then_some(Stage::Bought),
+            Stage::Bought => Some(Stage::Opening),
+            _ => None,
+        };
+        if let Some(stage) = further {
+            let next = self.pace.opens(now);
+            moves.changes.extend(self.put(number, |row| {
+                row.stage = stage;
+                row.next = next;
+            }));
+        } else if row.stage == Stage::Opening && self.is_whole(number) {
             moves.changes.extend(self.give_out(now, number));
         } else if now.since(row.made) >= self.pace.day() {
             moves.changes.extend(self.forget(number));
@@ -114,14 +138,23 @@ impl Places {
         }
     }
 
+    /// Whether all mailboxes of a place have confirmed all of their drop ids.
+    fn is_whole(&self, number: u32) -> bool {
+        self.of(number).all(|link| link.sets().is_open())
+    }
+
     /// A place is the present one from now on, and those that were before it are left.
     pub(super) fn give_out(&mut self, now: Time, number: u32) -> Vec<Change> {
         let Some(audience) = self.places.get(&number).map(|row| row.audience) else {
             return Vec::new();
         };
-        // The address of one for strangers is in the hands of people.
         let next = match audience {
+            // One whose providers do not open it within a day is replaced.
+            Audience::Contacts | Audience::Strangers if !self.is_whole(number) => {
+                now + self.pace.day()
+            }
             Audience::Contacts => self.pace.moves(now),
+            // The address of one for strangers is in the hands of people.
             Audience::Strangers | Audience::All => Time::MAX,
         };
         let mut changes = self.put(number, |row| {
@@ -230,13 +263,13 @@ impl Places {
         document: &Document,
     ) -> Option<Made> {
         let is_coming =
-            |row: &PlaceRow| row.stage == Stage::Opening && row.audience == Audience::Strangers;
+            |row: &PlaceRow| row.is_coming() && row.audience == Audience::Strangers;
         if !self.pinned.is_empty() || self.places.values().any(is_coming) {
             return None;
         }
         let providers = self.draw(rng, document);
         let audience = Audience::Strangers;
         (!providers.is_empty())
-            .then(|| self.make_place(now, rng, audience, Stage::Opening, providers))
+            .then(|| self.make_place(now, rng, audience, Stage::Buying, providers))
     }
 }

@@ -1,6 +1,8 @@
 //! The rows of mailboxes.
 
+use shoal_packet::token::PENDING_TOKEN_BYTES;
 use shoal_proto::NodeId;
+use shoal_proto::size::TOKEN_BYTES;
 use zeroize::Zeroizing;
 
 use super::codec::{Fault, Reader, Writer};
@@ -17,6 +19,15 @@ pub(crate) enum SetState {
     Registered,
     /// It had no room for it.
     Refused,
+}
+
+/// The token that it is opened with, as far as it is had.
+#[derive(Clone)]
+pub(crate) enum TicketRow {
+    None,
+    /// Asked for: the number of the key, and what makes a token of the answer.
+    Asked(u32, Zeroizing<[u8; PENDING_TOKEN_BYTES]>),
+    Held(Zeroizing<[u8; TOKEN_BYTES]>),
 }
 
 /// One mailbox of a place: the key of its row in [`Table::Mailbox`](crate::Table::Mailbox).
@@ -38,6 +49,34 @@ pub(crate) struct MailboxRow {
     /// The newest generation of its stream; 0 for none.
     pub(crate) generation: u64,
     pub(crate) states: [SetState; SETS],
+    pub(crate) ticket: TicketRow,
+}
+
+impl TicketRow {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::None => vec![0],
+            Self::Asked(number, pending) => {
+                [&[1], &number.to_be_bytes()[..], pending.as_slice()].concat()
+            }
+            Self::Held(token) => [&[2], token.as_slice()].concat(),
+        }
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Fault> {
+        let mut reader = Reader::key(bytes);
+        let row = match reader.take::<1>()? {
+            [0] => Self::None,
+            [1] => {
+                let number = u32::from_be_bytes(*reader.take()?);
+                Self::Asked(number, Zeroizing::new(*reader.take()?))
+            }
+            [2] => Self::Held(Zeroizing::new(*reader.take()?)),
+            _ => return Err("unknown state of a token"),
+        };
+        reader.end()?;
+        Ok(row)
+    }
 }
 
 impl BoxId {
@@ -66,7 +105,8 @@ impl MailboxRow {
         });
         let writer = Writer::new().bytes(self.provider.as_bytes());
         let writer = writer.bytes(self.seed.as_slice());
-        writer.u64(self.generation).bytes(&states).done()
+        let writer = writer.u64(self.generation).bytes(&states);
+        writer.bytes(&self.ticket.encode()).done()
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
@@ -83,12 +123,12 @@ impl MailboxRow {
                 _ => return Err("unknown state of a set"),
             };
         }
-        reader.end()?;
         Ok(Self {
             provider,
             seed,
             generation,
             states,
+            ticket: TicketRow::decode(reader.rest())?,
         })
     }
 }

@@ -14,7 +14,7 @@ pub(crate) use contact::{ContactRow, Mark};
 pub(crate) use inbox::{
     InboxKey, InboxRow, SeenKey, decode_partial, encode_partial, parse_partial,
 };
-pub(crate) use mailbox::{BoxId, MailboxRow, SETS, SetState};
+pub(crate) use mailbox::{BoxId, MailboxRow, SETS, SetState, TicketRow};
 pub(crate) use order::OrderRow;
 pub(crate) use place::{Audience, PlaceRow, Stage};
 pub use row::{Change, Row};

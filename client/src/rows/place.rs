@@ -18,6 +18,10 @@ pub(crate) enum Audience {
 /// How far a place has come in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// The tokens that open its mailboxes are being got; no mailbox knows of it.
+    Buying,
+    /// They are here.
+    Bought,
     /// Its mailboxes are being opened; nobody knows it.
     Opening,
     /// It is given out.
@@ -57,6 +61,11 @@ impl Audience {
 }
 
 impl PlaceRow {
+    /// Whether it is on its way to be given out.
+    pub(crate) const fn is_coming(&self) -> bool {
+        matches!(self.stage, Stage::Buying | Stage::Bought | Stage::Opening)
+    }
+
     pub(crate) fn key(number: u32) -> Vec<u8> {
         number.to_be_bytes().to_vec()
     }
@@ -79,6 +88,8 @@ impl PlaceRow {
             Stage::Open => 1,
             Stage::Left => 2,
             Stage::Closing => 3,
+            Stage::Buying => 4,
+            Stage::Bought => 5,
         };
         let writer = Writer::new().bytes(&[audience, stage]).time(self.made);
         writer.time(self.next).time(self.until).done()
@@ -99,6 +110,8 @@ impl PlaceRow {
                 1 => Stage::Open,
                 2 => Stage::Left,
                 3 => Stage::Closing,
+                4 => Stage::Buying,
+                5 => Stage::Bought,
                 _ => return Err("unknown stage of a place"),
             },
             made: reader.time()?,
@@ -117,7 +130,7 @@ mod tests {
     #[test]
     fn places_round_trip() {
         let all = [Audience::Contacts, Audience::Strangers, Audience::All];
-        let stages = [Stage::Opening, Stage::Open, Stage::Left, Stage::Closing];
+        let stages = [Stage::Buying, Stage::Bought, Stage::Opening, Stage::Open, Stage::Left, Stage::Closing];
         for (audience, stage) in all
             .into_iter()
             .flat_map(|it| stages.map(|stage| (it, stage)))

@@ -142,7 +142,9 @@ impl Watch {
     pub(crate) fn outcome(&mut self, of: Purpose, lost: bool) {
         match of {
             Purpose::Loop => self.loops.note(lost),
-            Purpose::Deposit { .. } | Purpose::Dummy => self.receipts.note(lost),
+            Purpose::Deposit { .. } | Purpose::Dummy | Purpose::Token(_) => {
+                self.receipts.note(lost);
+            }
             Purpose::Stock(_) => {}
         }
     }

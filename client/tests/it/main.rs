@@ -19,4 +19,5 @@ mod quiet;
 mod restart;
 mod shares;
 mod timing;
+mod tokens;
 mod world;

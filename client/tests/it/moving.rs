@@ -24,10 +24,10 @@ fn quick_places() -> shoal_topology::NetworkParameters {
 fn slow(params: &mut shoal_topology::NetworkParameters) {
     let calm = params.profiles["calm"];
     let slow = shoal_topology::Profile {
-        real: 0.15,
+        real: 0.1,
         loops: 0.005,
         drops: 0.005,
-        mailbox: 0.16,
+        mailbox: 0.4,
         mailbox_clock: 0.5,
         ..calm
     };
@@ -46,13 +46,16 @@ fn pair_in(seed: u64, params: shoal_topology::NetworkParameters) -> World {
             profile: "slow".into(),
             retry_after: Some(Span::from_secs(2)),
             retry_max: Span::from_secs(20),
+            // The profile is slow.
+            order_patience: Span::from_secs(600),
             ..ClientConfig::default()
         });
     }
     world.attach(ALICE, 0);
     world.attach(BOB, 0);
-    let open = |world: &World| world.hosts.iter().all(|host| host.client.is_open());
-    assert!(world.run_until(secs(300.0), open));
+    let confirmed = |host: &crate::world::Host| host.client.counters().drops_unconfirmed == 0;
+    let open = |world: &World| world.hosts.iter().all(confirmed);
+    assert!(world.run_until(secs(170.0), open));
     let to = world.address(BOB);
     world.send(ALICE, 1, &to, b"hello");
     // By a mailbox with a small share.

@@ -7,15 +7,20 @@ use std::sync::Arc;
 use rand::{CryptoRng, Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{
-    Address, Client, ClientAction, ClientConfig, ClientEvent, ClientInput, ClientKeys, Row, Table,
+    Address, Client, ClientAction, ClientConfig, ClientEvent, ClientInput, ClientKeys, Labour, Row,
+    Table,
 };
 use shoal_packet::command::{
-    Blob, Command, DropChange, MailboxPacket, ReceiptStatus, Reply, Share, StreamEntry, StreamItem,
+    Blob, Command, DropChange, MailboxPacket, MailboxRequest, ReceiptStatus, Reply, Share,
+    StreamEntry, StreamItem, TokenAnswer, TokenAsk, TokenProof, TokenRefusal,
 };
+use shoal_packet::token::{IssuerSecret, TokenCode};
 use shoal_packet::{Frame, Payload, Surb, Unwrapped, unwrap};
 use shoal_proto::{ClientHandle, DropId, Epoch, MailboxId, MessageId, NodeId, Span, SurbId, Time};
 use shoal_topology::sample::Network;
-use shoal_topology::{NetworkParameters, Profile, Role, View};
+use shoal_topology::{
+    NetworkParameters, Profile, Role, TokenDemand, TokenTerms, TokenWork, View,
+};
 
 pub(crate) type Host = ClientHost<ChaCha20Rng>;
 
@@ -132,6 +137,16 @@ pub(crate) struct World {
     pub(crate) drop_limit: usize,
     /// Deposits under drop ids that nobody has registered are refused, and not kept for who will.
     pub(crate) strict: bool,
+    /// Providers that issue tokens, each with its key, and open mailboxes for them alone.
+    pub(crate) issuers: BTreeMap<NodeId, IssuerSecret>,
+    /// They evaluate with another key than the document says.
+    pub(crate) forge: bool,
+    /// What was asked for tokens, when: by provider, and what was blinded.
+    pub(crate) asked: Vec<(Time, NodeId, [u8; 32])>,
+    /// Mailbox packets without a token that would have needed one.
+    pub(crate) closed_doors: usize,
+    /// When a token was spent, and where.
+    pub(crate) spent: Vec<(Time, NodeId, [u8; 32])>,
     /// A provider that is gone, though the documents have it.
     pub(crate) dead: Option<NodeId>,
     /// Mailbox packets, by provider.
@@ -201,6 +216,11 @@ impl World {
             drop_sets: Vec::new(),
             drop_limit: 1024,
             strict: false,
+            issuers: BTreeMap::new(),
+            forge: false,
+            asked: Vec::new(),
+            closed_doors: 0,
+            spent: Vec::new(),
             dead: None,
             mailbox_packets: BTreeMap::new(),
             generations: Vec::new(),
@@ -219,6 +239,25 @@ impl World {
         };
         world.schedule(now, Happening::Clock);
         world
+    }
+
+    /// All providers issue tokens from now on, for what they demand.
+    pub(crate) fn issue(&mut self, demand: TokenDemand) {
+        for (number, provider) in self.providers().into_iter().enumerate() {
+            let issuer = IssuerSecret::derive(&[number as u8; 32], 9).unwrap();
+            let key = issuer.public();
+            let node = self.network.nodes.get_mut(&provider).unwrap();
+            node.tokens = Some(TokenTerms { key, demand });
+            self.issuers.insert(provider, issuer);
+        }
+        let mut rng = ChaCha20Rng::seed_from_u64(78);
+        self.view = self.network.view(&mut rng, [EPOCH]).unwrap();
+    }
+
+    /// All mailboxes are gone.
+    pub(crate) fn forget_mailboxes(&mut self) {
+        self.mailboxes.clear();
+        self.drops.clear();
     }
 
     pub(crate) fn providers(&self) -> Vec<NodeId> {
@@ -421,6 +460,11 @@ impl World {
                     host.client
                         .handle_input(now, ClientInput::Persisted { ticket });
                 }
+                ClientAction::Work(Labour { work, bits }) => {
+                    let proof = (0..).find_map(|nonce| work.seek(nonce, bits)).unwrap();
+                    let worked = ClientInput::Worked { work, proof };
+                    self.hosts[who].client.handle_input(self.now, worked);
+                }
                 ClientAction::Event(event) => {
                     let now = self.now;
                     self.hosts[who].events.push((now, event));
@@ -581,6 +625,7 @@ impl World {
             Command::Dummy { .. } => "dummy",
             Command::Drop => "drop",
             Command::Mailbox(_) => "mailbox",
+            Command::Token(_) => "token",
             _ => panic!("not a client's command"),
         };
         *self.commands.entry(name).or_default() += 1;
@@ -636,13 +681,68 @@ impl World {
                 self.reply(node, surb_epoch, surb, &Reply::Dummy)
             }
             Command::Mailbox(packet) => self.mailbox(node, *packet),
+            Command::Token(ask) => self.token(node, *ask),
             _ => {}
         }
+    }
+
+    fn token(&mut self, node: NodeId, ask: TokenAsk) {
+        self.asked.push((self.now, node, ask.blinded));
+        let issuer = match self.forge {
+            true => &IssuerSecret::derive(&[99; 32], ask.number).unwrap(),
+            false => &self.issuers[&node],
+        };
+        let demand = self.network.nodes[&node].tokens.unwrap().demand;
+        let shown = match (demand, &ask.proof) {
+            (TokenDemand::Open, _) => true,
+            (TokenDemand::Code, proof) => {
+                *proof == TokenProof::Code(TokenCode::of(&node, "friend"))
+            }
+            (TokenDemand::Work { bits }, TokenProof::Work(proof)) => {
+                let work = TokenWork {
+                    network: self.params.chain(),
+                    provider: node,
+                    number: ask.number,
+                    blinded: ask.blinded,
+                };
+                work.proves(proof, bits)
+            }
+            _ => false,
+        };
+        let answer = match shown {
+            true => TokenAnswer::Issued {
+                number: ask.number,
+                evaluation: issuer.evaluate(&mut self.rng, &ask.blinded).unwrap(),
+            },
+            false => TokenAnswer::Refused(TokenRefusal::Proof),
+        };
+        self.reply(node, ask.surb_epoch, ask.surb, &Reply::Token(answer));
+    }
+
+    /// Whether a mailbox is there, or is opened with a token that was not spent.
+    fn opens(&mut self, node: NodeId, request: &MailboxRequest) -> bool {
+        let Some(issuer) = self.issuers.get(&node) else {
+            return true;
+        };
+        if self.mailboxes.contains_key(&(node, request.mailbox)) {
+            return true;
+        }
+        let good = request.token.as_ref().filter(|token| issuer.verify(token));
+        let Some(spent) = good.map(shoal_packet::token::Token::spent) else {
+            return false;
+        };
+        let fresh = self.spent.iter().all(|(_, _, before)| *before != spent);
+        self.spent.push((self.now, node, spent));
+        fresh
     }
 
     fn mailbox(&mut self, node: NodeId, packet: MailboxPacket) {
         assert!(packet.verify(&self.params.hash(), &node));
         let request = packet.into_request();
+        if !self.opens(node, &request) {
+            self.closed_doors += 1;
+            return;
+        }
         *self.mailbox_packets.entry(node).or_default() += 1;
         let mailbox = self.mailboxes.entry((node, request.mailbox)).or_default();
         if request.generation > mailbox.generation {
