@@ -126,6 +126,7 @@ impl<R: CryptoRng> Client<R> {
             }
             ClientInput::Worked { work, proof } => {
                 self.places.worked(&work, &TokenProof::Work(proof));
+                self.prepare_tokens(now);
             }
             ClientInput::Entries(entries) => self.places.set_entries(entries),
             ClientInput::Attached { entry, handle } => self.attach(now, entry, handle),

@@ -202,6 +202,11 @@ impl MailboxLink {
         &mut self.ticket
     }
 
+    /// Whether somebody works for its token.
+    pub(crate) fn is_worked_for(&self) -> bool {
+        self.ticket.is_worked_for()
+    }
+
     /// Whether it can't be written to because it is not there, and a token for it is missing.
     pub(crate) fn is_locked(&self) -> bool {
         !self.sets.is_there() && self.ticket.is_missing()

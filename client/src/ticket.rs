@@ -132,13 +132,14 @@ impl Ticket {
         (self.proof, self.working) = (None, false);
     }
 
-    /// Makes ready to ask. Whether there is something new to save, and work to be done first.
+    /// Makes ready to ask. Whether there is something new to save, and work to be done first, if some `may` be
+    /// done now.
     pub(crate) fn prepare<R: CryptoRng>(
         &mut self,
         rng: &mut R,
-        network: NetworkHash,
-        provider: NodeId,
+        (network, provider): (NetworkHash, NodeId),
         code: Option<TokenCode>,
+        may: bool,
     ) -> (bool, Option<Labour>) {
         let Some(terms) = self.terms.filter(|_| self.is_missing()) else {
             return (false, None);
@@ -161,7 +162,8 @@ impl Ticket {
                 self.proof = code.map(TokenProof::Code);
                 None
             }
-            TokenDemand::Work { bits } => self.labour(network, provider, bits),
+            TokenDemand::Work { bits } if may => self.labour(network, provider, bits),
+            TokenDemand::Work { .. } => None,
         };
         (fresh, labour)
     }
@@ -187,10 +189,16 @@ impl Ticket {
         })
     }
 
+    /// Whether somebody works for it.
+    pub(crate) fn is_worked_for(&self) -> bool {
+        self.working
+    }
+
     /// Work was done, perhaps for this one.
     pub(crate) fn worked(&mut self, done: &TokenWork, proof: &TokenProof) {
         if self.work(done.network, done.provider).as_ref() == Some(done) {
             self.proof = Some(proof.clone());
+            self.working = false;
         }
     }
 
@@ -284,7 +292,7 @@ mod tests {
     }
 
     fn prepare(ticket: &mut Ticket, code: Option<TokenCode>) -> (bool, Option<Labour>) {
-        ticket.prepare(&mut rng(), NETWORK, PROVIDER, code)
+        ticket.prepare(&mut rng(), (NETWORK, PROVIDER), code, true)
     }
 
     fn answer(secret: &IssuerSecret, asking: &Asking) -> TokenAnswer {

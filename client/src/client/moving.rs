@@ -34,9 +34,9 @@ impl<R: CryptoRng> Client<R> {
         if let Some(document) = self.traffic.document(now) {
             self.places.see(&document);
         }
-        let (changes, labours) = self.places.prepare(self.traffic.rng());
+        let (changes, labour) = self.places.prepare(self.traffic.rng());
         self.desk.note(changes);
-        for labour in labours {
+        if let Some(labour) = labour {
             self.desk.act(ClientAction::Work(labour));
         }
     }

@@ -6,6 +6,7 @@ use shoal_proto::{NodeId, Time};
 use shoal_topology::{Document, Member, TokenWork};
 
 use super::Places;
+use crate::mailbox::MailboxLink;
 use crate::rows::{BoxId, Change};
 use crate::ticket::{Asking, Got, Labour};
 
@@ -26,20 +27,23 @@ impl Places {
         member.tokens.as_ref().is_none_or(open) || self.codes.contains_key(&member.id)
     }
 
-    /// Makes ready to ask for the tokens that are missing: what is to be saved, and what is to be worked for.
-    pub(crate) fn prepare<R: CryptoRng>(&mut self, rng: &mut R) -> (Vec<Change>, Vec<Labour>) {
-        let (mut changes, mut labours) = (Vec::new(), Vec::new());
+    /// Makes ready to ask for the tokens that are missing: what is to be saved, and what is to be worked for, one
+    /// at a time.
+    pub(crate) fn prepare<R: CryptoRng>(&mut self, rng: &mut R) -> (Vec<Change>, Option<Labour>) {
+        let (mut changes, mut labour) = (Vec::new(), None);
+        let mut busy = self.boxes.values().any(MailboxLink::is_worked_for);
         for link in self.boxes.values_mut().filter(|link| link.is_locked()) {
             let provider = link.provider();
             let code = self.codes.get(&provider).cloned();
-            let network = self.network;
-            let (fresh, labour) = link.ticket_mut().prepare(rng, network, provider, code);
+            let ground = (self.network, provider);
+            let (fresh, more) = link.ticket_mut().prepare(rng, ground, code, !busy);
             if fresh && link.is_kept() {
                 changes.push(link.saved());
             }
-            labours.extend(labour);
+            busy |= more.is_some();
+            labour = labour.or(more);
         }
-        (changes, labours)
+        (changes, labour)
     }
 
     /// The next question for a token that is due, and to whom.

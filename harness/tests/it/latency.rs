@@ -74,12 +74,13 @@ fn measured(seed: u64, count: usize) -> Vec<f64> {
             network.send(from, *to, "who I am").unwrap();
         }
     }
-    network.run_for(secs(180)).unwrap();
-    let received = |it: &shoal_harness::Happening| {
-        matches!(it.client_event(), Some(ClientEvent::Received { .. }))
+    let all = |network: &Network| {
+        let events = network.happenings().iter().filter_map(|it| it.client_event());
+        let received = events.filter(|it| matches!(it, ClientEvent::Received { .. }));
+        received.count() == 2 * CLIENTS
     };
-    let known = network.take_happenings();
-    assert_eq!(known.iter().filter(|it| received(it)).count(), 2 * CLIENTS);
+    assert!(network.run_until_done(secs(1800), all).unwrap());
+    network.take_happenings();
     let latencies = latencies(&mut network, count);
     close_books(&mut network);
     latencies

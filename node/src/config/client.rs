@@ -1,5 +1,6 @@
 //! A client's configuration.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,8 @@ pub struct ClientFile {
     pub network: PathBuf,
     /// Node ids of the providers that keep the mailboxes, one or two; empty to have them drawn.
     pub mailboxes: Vec<String>,
+    /// What providers have told the user that open mailboxes to nobody else: node ids and codes.
+    pub codes: BTreeMap<String, String>,
     /// Node id of the provider to enter by, or `random`.
     pub entry: String,
     /// A profile of the network parameters.
@@ -52,6 +55,7 @@ impl Default for ClientFile {
         Self {
             network: PathBuf::from("network.toml"),
             mailboxes: Vec::new(),
+            codes: BTreeMap::new(),
             entry: RANDOM.to_owned(),
             profile: "default".to_owned(),
             messages: Messages::default(),
@@ -149,6 +153,7 @@ impl ClientConfig {
         let file = &layered.values;
         let mut wrong = Problems::default();
         let mailboxes = wrong.keep(mailboxes(&file.mailboxes));
+        let codes = wrong.keep(codes(&file.codes));
         let entry = match file.entry.as_str() {
             RANDOM | "" => None,
             text => wrong.keep(node_id("entry", text)),
@@ -161,13 +166,14 @@ impl ClientConfig {
         }
         ranges::check(ranges::of_client(file), &mut wrong);
         let metrics = wrong.keep(file.metrics.address());
-        let (Some(mailboxes), Some(metrics)) = (mailboxes, metrics) else {
+        let (Some(mailboxes), Some(codes), Some(metrics)) = (mailboxes, codes, metrics) else {
             return Err(wrong.into_error());
         };
         wrong.finish()?;
         let core = shoal_client::ClientConfig {
             entry,
             mailboxes,
+            codes,
             profile: file.profile.clone(),
             time_to_live: file.messages.keep,
             ..shoal_client::ClientConfig::default()
@@ -181,6 +187,11 @@ impl ClientConfig {
             ignored_variables: layered.ignored,
         })
     }
+}
+
+fn codes(texts: &BTreeMap<String, String>) -> Result<BTreeMap<NodeId, String>, ConfigError> {
+    let code = |(id, code): (&String, &String)| Ok((node_id("codes", id)?, code.clone()));
+    texts.iter().map(code).collect()
 }
 
 fn mailboxes(texts: &[String]) -> Result<Vec<NodeId>, ConfigError> {

@@ -12,9 +12,9 @@ use super::error::ConfigError;
 #[serde(rename_all = "lowercase")]
 pub enum MailboxAdmission {
     /// Nothing: no token is asked for, and none issued.
-    #[default]
     Free,
     /// A token, which is issued to whoever asks, so many an hour.
+    #[default]
     Open,
     /// A token, which is issued for work.
     Work,
@@ -42,7 +42,7 @@ impl Default for MailboxesConfig {
     fn default() -> Self {
         let limits = shoal_provider::Limits::default();
         Self {
-            admission: MailboxAdmission::Free,
+            admission: MailboxAdmission::default(),
             work: 5,
             codes: PathBuf::new(),
             tokens_per_hour: limits.tokens_per_hour,

@@ -1,20 +1,22 @@
 //! What a session does not do in the loop that keeps a client's clocks: certificates and documents are
-//! verified elsewhere, a signature for each seat and each member.
+//! verified elsewhere, a signature for each seat and each member, and work for tokens takes seconds.
 
 use std::sync::Arc;
 
 use blake2::{Blake2s256, Digest as _};
+use shoal_client::Labour;
+use shoal_packet::command::TOKEN_WORK_BYTES;
 use shoal_topology::agreement::{CertifiedAmendment, Seats};
-use shoal_topology::{Answers, Looked, NetworkParameters, Successor, Trust, View};
+use shoal_topology::{Answers, Looked, NetworkParameters, Successor, TokenWork, Trust, View};
 
-/// Something to be verified. Pure: it reads no clock and draws nothing.
+/// Something to be verified or worked for. Pure: it reads no clock and draws nothing.
 pub struct SessionJob {
     pub(super) params: Arc<NetworkParameters>,
     pub(super) number: u64,
     pub(super) work: Work,
 }
 
-/// What is verified.
+/// What is done.
 pub(super) enum Work {
     /// The answers of nodes.
     Answers {
@@ -31,6 +33,8 @@ pub(super) enum Work {
         certified: CertifiedAmendment,
         seats: Seats,
     },
+    /// What a provider asks for a token.
+    Token(Labour),
 }
 
 /// What came of a [`SessionJob`].
@@ -46,6 +50,8 @@ pub(super) enum Found {
     Looked(Looked),
     /// None if its signatures are not right.
     Amendment(Option<CertifiedAmendment>),
+    /// The proof; none if there is none for all nonces.
+    Token(TokenWork, Option<Box<[u8; TOKEN_WORK_BYTES]>>),
 }
 
 impl SessionJob {
@@ -65,6 +71,10 @@ impl SessionJob {
             Work::Amendment { certified, seats } => {
                 let is_sound = certified.verify(&seats).is_ok();
                 Found::Amendment(is_sound.then_some(certified))
+            }
+            Work::Token(Labour { work, bits }) => {
+                let proof = (0..=u32::MAX).find_map(|nonce| work.seek(nonce, bits));
+                Found::Token(work, proof)
             }
         };
         SessionDone {
@@ -99,6 +109,13 @@ impl SessionJob {
                 hash.update([2]);
                 hash.update(certified.encode());
                 hash.update(seats.hash());
+            }
+            Work::Token(Labour { work, bits }) => {
+                hash.update([3, *bits]);
+                hash.update(work.network.as_bytes());
+                hash.update(work.provider.as_bytes());
+                hash.update(work.number.to_be_bytes());
+                hash.update(work.blinded);
             }
         }
         hash.finalize().into()

@@ -36,7 +36,7 @@ pub use self::entries::{forget_entries, kept_entries};
 use self::entry::Entry;
 pub use self::error::{Refusal, SessionError};
 pub use self::io::{ConnectionId, Opening, SessionAction, SessionEvent, SessionInput};
-use self::job::Found;
+use self::job::{Found, Work};
 pub use self::job::{SessionDone, SessionJob};
 use self::trust::Written;
 pub use self::trust::{forget_trust, kept_successors, kept_trust, newest_seen};
@@ -178,6 +178,11 @@ impl Session {
             SessionInput::Done(done) => match done.found {
                 Found::Looked(looked) => self.verified(network, done.number, &looked),
                 Found::Amendment(certified) => self.amended(network, certified.as_ref()),
+                Found::Token(work, Some(proof)) => {
+                    self.tell(network, ClientInput::Worked { work, proof });
+                }
+                // Its place is given up after a day.
+                Found::Token(_, None) => {}
             },
             SessionInput::Send {
                 request,
@@ -805,6 +810,11 @@ impl Session {
                 self.persist(Writing::Role(ticket), changes);
             }
             ClientAction::Event(event) => self.event(SessionEvent::Client(event)),
+            ClientAction::Work(labour) => self.act(SessionAction::Job(SessionJob {
+                params: Arc::clone(&self.params),
+                number: 0,
+                work: Work::Token(labour),
+            })),
             // What it will come to say later changes nothing here.
             _ => {}
         }
