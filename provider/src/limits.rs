@@ -37,6 +37,9 @@ pub struct StoreLimits {
     /// It is given up after this long already if nothing was ever put into it and its owner has not asked for it after
     /// the first hour: many of those are somebody's who fills the store up.
     pub mailbox_trial: Span,
+    /// One that its owner has closed is given up when nothing waits in it and its owner has not asked for it this long:
+    /// an owner looks for some time whether it is empty, and asking for what is not known would open another.
+    pub mailbox_closed: Span,
     /// When room comes free that owners make by acknowledging: at whole multiples of this since the
     /// Unix epoch, so that nobody can tell from a quota when an owner is there but by this much. It
     /// also is for how long at least the quotas have to last a busy sender.
@@ -58,6 +61,7 @@ impl Default for StoreLimits {
             bytes: 1 << 30,
             mailbox_idle: DAY.scale(90, 1),
             mailbox_trial: DAY,
+            mailbox_closed: DAY,
             room_step: Span::from_secs(3600),
             expire_batch: 1000,
         }

@@ -68,6 +68,7 @@ impl Spent {
 #[derive(Debug)]
 struct MailboxRow {
     attended: Option<Attended>,
+    closed: bool,
     created: Time,
     used: Time,
     next_entry: EntryId,
@@ -180,7 +181,8 @@ impl MemoryStore {
     fn under(&self, drop: DropId) -> Option<DropKey> {
         let row = self.drops.get(drop).filter(|row| !row.revoked)?;
         let mailbox = row.mailbox;
-        Some(DropKey { mailbox, drop })
+        let closed = self.mailboxes.get(&mailbox).is_none_or(|row| row.closed);
+        (!closed).then_some(DropKey { mailbox, drop })
     }
 
     fn open(
@@ -217,6 +219,7 @@ impl MemoryStore {
     fn create(&mut self, now: Time, mailbox: MailboxId) {
         self.mailboxes.entry(mailbox).or_insert(MailboxRow {
             attended: None,
+            closed: false,
             created: now,
             used: now,
             next_entry: EntryId::new(1),
@@ -297,6 +300,10 @@ impl MemoryStore {
     fn change(&mut self, mailbox: MailboxId, change: DropChange) -> bool {
         match change {
             DropChange::Register(set) => {
+                let closed = self.mailboxes.get(&mailbox).is_none_or(|row| row.closed);
+                if closed {
+                    return false;
+                }
                 let most = self.limits.sets_per_mailbox;
                 self.drops.register(mailbox, &set, most)
             }
@@ -305,7 +312,10 @@ impl MemoryStore {
                 let own = own.filter(|row| row.mailbox == mailbox);
                 own.map(|row| row.revoked = true).is_some()
             }
-            DropChange::Close => false,
+            DropChange::Close => {
+                let own = self.mailboxes.get_mut(&mailbox);
+                own.map(|row| row.closed = true).is_some()
+            }
         }
     }
 
@@ -317,6 +327,10 @@ impl MemoryStore {
         }
         let spent = self.spent.expire(now, batch);
         let limits = &self.limits;
+        let closed = limits.mailbox_closed;
+        let is_over = move |row: &MailboxRow| {
+            row.closed && row.tally.waiting() == 0 && row.used + closed <= now
+        };
         let (idle, trial) = (limits.mailbox_idle, limits.mailbox_trial);
         let is_idle = move |row: &MailboxRow| row.tally.is_empty() && row.used + idle <= now;
         let is_unused = move |row: &MailboxRow| {
@@ -325,22 +339,39 @@ impl MemoryStore {
                 && row.used + trial <= now
         };
         let most = IDLE_BATCH as usize;
-        let idle = self.give_up(most, is_idle);
-        let idle = idle + self.give_up(most - idle, is_unused);
+        let names = self.forget_all(most, batch, is_over);
+        let mut gone = self.give_up(most, |row| is_over(row) && row.tally.is_empty());
+        gone += self.give_up(most - gone, is_idle);
+        gone += self.give_up(most - gone, is_unused);
         StoreOutcome::Expired {
-            removed: (rows.len() + idle + spent) as u64,
-            more: rows.len() == batch || idle == most || spent == batch,
+            removed: (rows.len() + names + gone + spent) as u64,
+            more: [rows.len(), names, spent].contains(&batch) || gone == most,
         }
     }
 
+    fn some(&self, most: usize, over: impl Fn(&MailboxRow) -> bool) -> Vec<MailboxId> {
+        let mailboxes = self.mailboxes.iter().filter(|(_, row)| over(row));
+        mailboxes.map(|(mailbox, _)| *mailbox).take(most).collect()
+    }
+
+    /// Forgets names of acknowledged entries of these mailboxes, at most so many, and says how many.
+    fn forget_all(
+        &mut self,
+        mailboxes: usize,
+        most: usize,
+        over: impl Fn(&MailboxRow) -> bool,
+    ) -> usize {
+        let mut forgotten = 0;
+        for mailbox in self.some(mailboxes, over) {
+            let names = self.entries.remembered_of(mailbox, most - forgotten);
+            forgotten += names.len();
+            names.into_iter().for_each(|row| self.remove(row));
+        }
+        forgotten
+    }
+
     fn give_up(&mut self, most: usize, over: impl Fn(&MailboxRow) -> bool) -> usize {
-        let idle: Vec<MailboxId> = self
-            .mailboxes
-            .iter()
-            .filter(|(_, row)| over(row))
-            .map(|(mailbox, _)| *mailbox)
-            .take(most)
-            .collect();
+        let idle = self.some(most, over);
         for mailbox in &idle {
             self.mailboxes.remove(mailbox);
             self.drops.remove_all(*mailbox);

@@ -45,7 +45,9 @@ CREATE TABLE mailboxes (
     -- Acknowledged in this step: their room is not free before the next.
     freed bigint NOT NULL,
     freed_step bigint NOT NULL,
-    sets bigint NOT NULL
+    sets bigint NOT NULL,
+    -- By its owner, for good.
+    closed boolean NOT NULL
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 CREATE TABLE sets (
     id bigint PRIMARY KEY,

@@ -97,7 +97,10 @@ impl<'a, 'h> Work<'a, 'h> {
         expires: i64,
     ) -> Result<StoreOutcome, StoreError> {
         let under = self.sheet.under(drop)?;
-        let under = under.filter(|under| !self.is_revoked(*under));
+        let under = match under {
+            Some(under) if !self.refuses(under)? => Some(under),
+            _ => None,
+        };
         if let Some(Under {
             drop: Some(id),
             key,
@@ -132,9 +135,10 @@ impl<'a, 'h> Work<'a, 'h> {
         })
     }
 
-    fn is_revoked(&self, under: Under) -> bool {
+    /// Whether it is revoked, or its mailbox is closed.
+    fn refuses(&self, under: Under) -> Result<bool, StoreError> {
         let row = under.drop.and_then(|drop| self.sheet.drops.get(&drop));
-        row.is_some_and(|row| row.revoked)
+        Ok(row.is_some_and(|row| row.revoked) || self.sheet.mailbox_row(under.mailbox)?.closed)
     }
 
     fn has_room(&self, under: Under) -> Result<bool, StoreError> {
@@ -217,6 +221,7 @@ impl<'a, 'h> Work<'a, 'h> {
         let row = MailboxRow {
             key: *key,
             attended: None,
+            closed: false,
             created: self.now,
             used: self.now,
             next_entry: 1,
@@ -314,11 +319,17 @@ impl<'a, 'h> Work<'a, 'h> {
                 self.sheet.drop_mut(id)?.revoked = true;
                 Ok(true)
             }
-            DropChange::Close => Ok(false),
+            DropChange::Close => {
+                self.sheet.mailbox_mut(mailbox)?.closed = true;
+                Ok(true)
+            }
         }
     }
 
     fn register(&mut self, mailbox: i64, set: &DropSet) -> Result<bool, StoreError> {
+        if self.sheet.mailbox_row(mailbox)?.closed {
+            return Ok(false);
+        }
         if let Some(known) = self.sheet.set_of(mailbox, set.secret()) {
             return Ok(known.size() == set.size());
         }

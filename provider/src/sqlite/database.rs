@@ -37,11 +37,14 @@ CREATE TABLE mailboxes (
     -- Acknowledged in this step: their room is not free before the next.
     freed INTEGER NOT NULL DEFAULT 0,
     freed_step INTEGER NOT NULL DEFAULT 0,
-    sets INTEGER NOT NULL DEFAULT 0
+    sets INTEGER NOT NULL DEFAULT 0,
+    -- By its owner, for good.
+    closed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX mailboxes_used ON mailboxes (used_us) WHERE waiting = 0 AND remembered = 0;
 -- Those that nothing was ever put into, and whose owner has not come back after an hour.
 CREATE INDEX mailboxes_unused ON mailboxes (used_us) WHERE next_entry = 1 AND used_us < created_us + 3600000000;
+CREATE INDEX mailboxes_closed ON mailboxes (used_us) WHERE closed = 1 AND waiting = 0;
 -- Sets of drop ids, by the secret that the ids follow from.
 CREATE TABLE sets (
     id INTEGER PRIMARY KEY,

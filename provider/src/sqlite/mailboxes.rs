@@ -31,6 +31,11 @@ type Opened = Result<i64, StoreOutcome>;
 /// As the index has it: the hour stands there too.
 const UNUSED: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND next_entry = 1 \
     AND used_us < created_us + 3600000000 ORDER BY key LIMIT ?2";
+/// No deposit uses it any more, so its owner has used it last.
+const CLOSED: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND closed = 1 AND waiting = 0 \
+    ORDER BY key LIMIT ?2";
+const CLOSED_AND_EMPTY: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND closed = 1 AND waiting = 0 \
+    AND remembered = 0 ORDER BY key LIMIT ?2";
 const _: () = assert!(TRIAL.as_micros() == 3_600_000_000);
 
 impl Work<'_> {
@@ -181,36 +186,48 @@ impl Work<'_> {
         Ok(forgotten as u64)
     }
 
-    /// Gives up mailboxes that nobody uses, and then those that nobody has ever used: so many.
-    pub(super) fn give_up(&mut self) -> Result<u64, StoreError> {
+    /// Gives up mailboxes that their owners have closed, then those that nobody uses, then those that nobody has ever
+    /// used. Says how many names of acknowledged entries went before them, and how many mailboxes.
+    pub(super) fn give_up(&mut self) -> Result<(u64, u64), StoreError> {
+        let before = self.ago(self.limits().mailbox_closed.as_micros());
+        let over = self.some(CLOSED, before, IDLE_BATCH.into())?;
+        let batch = u64::from(self.limits().expire_batch);
+        let mut names = 0;
+        for mailbox in over {
+            names += self.forget_all(mailbox, batch - names)?;
+        }
+        let closed = self.give_up_by(CLOSED_AND_EMPTY, before, IDLE_BATCH.into())?;
         let idle = self.limits().mailbox_idle;
         let trial = self.limits().mailbox_trial;
         let given_up = self.give_up_by(
             "SELECT id FROM mailboxes WHERE used_us <= ?1 AND waiting = 0 \
              AND remembered = 0 ORDER BY key LIMIT ?2",
             self.ago(idle.as_micros()),
-            IDLE_BATCH.into(),
+            u64::from(IDLE_BATCH) - closed,
         )?;
         let unused = self.give_up_by(
             UNUSED,
             self.ago(trial.as_micros()),
-            u64::from(IDLE_BATCH) - given_up,
+            u64::from(IDLE_BATCH) - closed - given_up,
         )?;
-        Ok(given_up + unused)
+        Ok((names, closed + given_up + unused))
     }
 
     /// Those that a statement finds of before a time, at most so many.
     fn give_up_by(&mut self, sql: &str, before: i64, most: u64) -> Result<u64, StoreError> {
-        let idle: Vec<i64> = self
-            .prepare(sql)?
-            .query_map(params![before, most.cast_signed()], |row| row.get(0))
-            .and_then(Iterator::collect)
-            .map_err(failure)?;
+        let idle = self.some(sql, before, most)?;
         for mailbox in &idle {
             self.remove_drops(*mailbox)?;
             self.run("DELETE FROM mailboxes WHERE id = ?1", *mailbox)?;
             self.usage_mut().mailboxes = self.usage().mailboxes.saturating_sub(1);
         }
         Ok(idle.len() as u64)
+    }
+
+    fn some(&self, sql: &str, before: i64, most: u64) -> Result<Vec<i64>, StoreError> {
+        self.prepare(sql)?
+            .query_map(params![before, most.cast_signed()], |row| row.get(0))
+            .and_then(Iterator::collect)
+            .map_err(failure)
     }
 }

@@ -34,6 +34,7 @@ fn any_op() -> impl Strategy<Value = StoreOp> {
         // The same secret, of another size.
         1 => (0u8..3).prop_map(|n| DropChange::Register(DropSet::new([n; 32], SetSize::Large))),
         2 => any_drop().prop_map(DropChange::Revoke),
+        1 => Just(DropChange::Close),
     ];
     prop_oneof![
         6 => (any_drop(), 0u8..5, 0u64..40).prop_map(
@@ -88,6 +89,7 @@ proptest! {
             bytes: 8 * ENTRY_BYTES,
             mailbox_idle: Span::from_secs(25),
             mailbox_trial: Span::from_secs(12),
+            mailbox_closed: Span::from_secs(9),
             room_step: Span::from_secs(7),
             expire_batch: 4,
         };

@@ -114,8 +114,8 @@ fn insert_mailbox(
     transaction
         .prepare_cached(
             "INSERT INTO mailboxes (id, key, generation, window_highest, window_bits, window_refused, \
-             stream, created_us, used_us, next_entry, freed_step, freed) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             stream, created_us, used_us, next_entry, freed_step, freed, closed) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )
         .map_err(failure)?
         .execute(params![
@@ -131,6 +131,7 @@ fn insert_mailbox(
             mailbox.next_entry.number().cast_signed(),
             step.cast_signed(),
             freed.cast_signed(),
+            mailbox.closed,
         ])
         .map_err(refused(row))?;
     Ok(())
