@@ -17,6 +17,7 @@ use crate::limits::{IDLE_BATCH, TRIAL};
 use crate::store::{
     EntryId, Freed, Opening, SpentToken, Store, StoreOp, StoreOutcome, StoreResult, Usage,
 };
+use crate::times::{self, HOUR};
 use crate::window::Attended;
 
 /// A store in memory: for virtual time and tests. What it holds is gone with it.
@@ -220,8 +221,8 @@ impl MemoryStore {
         self.mailboxes.entry(mailbox).or_insert(MailboxRow {
             attended: None,
             closed: false,
-            created: now,
-            used: now,
+            created: times::hour(now),
+            used: times::hour(now),
             next_entry: EntryId::new(1),
             tally: Tally::default(),
         });
@@ -234,7 +235,7 @@ impl MemoryStore {
         let entry = owner.next_entry;
         owner.next_entry = EntryId::new(entry.number().saturating_add(1));
         owner.tally.added();
-        owner.used = owner.used.max(now);
+        owner.used = owner.used.max(times::hour(now));
         row.tally.added();
         Some(entry)
     }
@@ -259,9 +260,9 @@ impl MemoryStore {
         if refused > 0 {
             attended.window = attended.window.refuse(counter);
         }
-        let (mut created, mut waiting) = (now, 0);
+        let (mut created, mut waiting) = (times::hour(now), 0);
         if let Some(row) = self.mailboxes.get_mut(&mailbox) {
-            row.used = row.used.max(now);
+            row.used = row.used.max(times::hour(now));
             row.attended = Some(attended);
             (created, waiting) = (row.created, row.tally.waiting());
         }
@@ -327,16 +328,16 @@ impl MemoryStore {
         }
         let spent = self.spent.expire(now, batch);
         let limits = &self.limits;
-        let closed = limits.mailbox_closed;
-        let is_over = move |row: &MailboxRow| {
-            row.closed && row.tally.waiting() == 0 && row.used + closed <= now
+        let unused = |span| {
+            let before = times::unused_for(now, span);
+            move |row: &MailboxRow| before.is_some_and(|before| row.used <= before)
         };
-        let (idle, trial) = (limits.mailbox_idle, limits.mailbox_trial);
-        let is_idle = move |row: &MailboxRow| row.tally.is_empty() && row.used + idle <= now;
+        let closed = unused(limits.mailbox_closed);
+        let is_over = move |row: &MailboxRow| row.closed && row.tally.waiting() == 0 && closed(row);
+        let (idle, trial) = (unused(limits.mailbox_idle), unused(limits.mailbox_trial));
+        let is_idle = move |row: &MailboxRow| row.tally.is_empty() && idle(row);
         let is_unused = move |row: &MailboxRow| {
-            row.next_entry == EntryId::new(1)
-                && row.used < row.created + TRIAL
-                && row.used + trial <= now
+            row.next_entry == EntryId::new(1) && row.used < row.created + TRIAL + HOUR && trial(row)
         };
         let most = IDLE_BATCH as usize;
         let names = self.forget_all(most, batch, is_over);

@@ -67,7 +67,7 @@ pub enum StoreOp {
         message: MessageId,
         /// What is stored.
         blob: Box<Blob>,
-        /// When it may be forgotten.
+        /// When it may be forgotten. It is kept as it is, and so says when it came as exactly as the caller has it say.
         expires: Time,
     },
     /// An owner's command, authenticated by the caller: passes the anti-replay window, then acks
@@ -162,7 +162,7 @@ pub enum StoreOutcome {
         refused: u32,
         /// The mailbox was opened by it.
         opened: bool,
-        /// When the mailbox was opened.
+        /// In which hour the mailbox was opened: its beginning, of the hours since the Unix epoch.
         created: Time,
         /// Entries that wait in it.
         waiting: u64,

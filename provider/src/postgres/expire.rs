@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shoal_proto::Span;
+use shoal_proto::{Span, Time};
 
 use super::load::{get, key, set};
 use super::save::{DELETE_ENTRIES, DELETE_REMEMBERED, Write};
@@ -11,6 +11,7 @@ use super::sheet::tag;
 use super::work::Held;
 use crate::limits::{IDLE_BATCH, TRIAL};
 use crate::store::StoreOutcome;
+use crate::times::{self, HOUR, micros};
 use crate::{StoreError, StoreLimits};
 
 const EXPIRED: &str = "
@@ -35,7 +36,7 @@ const IDLE: &str = "
 SELECT id FROM mailboxes WHERE used_us <= $1 AND waiting = 0 AND remembered = 0 ORDER BY key LIMIT $2";
 /// Those that nothing was ever put into, and whose owner has not come back after an hour.
 const UNUSED: &str = "
-SELECT id FROM mailboxes WHERE used_us <= $1 AND next_entry = 1 AND used_us < created_us + 3600000000
+SELECT id FROM mailboxes WHERE used_us <= $1 AND next_entry = 1 AND used_us < created_us + 7200000000
 ORDER BY key LIMIT $2";
 /// No deposit uses it any more, so its owner has used it last.
 const CLOSED: &str = "
@@ -47,7 +48,7 @@ const NAMES_OF: &str = "
 SELECT r.id, r.mailbox, r.drop_id FROM drops, LATERAL (
     SELECT * FROM remembered WHERE drop_id + 0 = drops.id ORDER BY id LIMIT $2
 ) AS r WHERE drops.mailbox = $1 LIMIT $2";
-const _: () = assert!(TRIAL.as_micros() == 3_600_000_000);
+const _: () = assert!(TRIAL.as_micros() + HOUR.as_micros() == 7_200_000_000);
 const FORGET_SPENT: &str = "
 DELETE FROM spent WHERE name IN (
     SELECT name FROM spent WHERE expires_us <= $1 ORDER BY expires_us, name LIMIT $2
@@ -87,10 +88,10 @@ pub(super) async fn expire(
     session: &Session,
     limits: &StoreLimits,
     held: &mut Held,
-    now: i64,
+    now: Time,
 ) -> Result<StoreOutcome, StoreError> {
-    let batch = i64::from(limits.expire_batch);
-    let rows = session.rows(EXPIRED, &[&now, &batch]).await?;
+    let (at, batch) = (micros(now), i64::from(limits.expire_batch));
+    let rows = session.rows(EXPIRED, &[&at, &batch]).await?;
     let (mut entries, mut remembered) = (Vec::new(), Vec::new());
     let (mut mailboxes, mut drops) = (Less::new(), Less::new());
     for row in &rows {
@@ -117,7 +118,7 @@ pub(super) async fn expire(
         less(LESS_IN_DROPS, &drops),
     ];
     session.write(&writes, false).await?;
-    let spent = session.rows(FORGET_SPENT, &[&now, &batch]).await?.len() as u64;
+    let spent = session.rows(FORGET_SPENT, &[&at, &batch]).await?.len() as u64;
     let (names, idle) = give_up(session, limits, held, now).await?;
     let removed = rows.len() as u64;
     let batch = u64::from(limits.expire_batch);
@@ -140,13 +141,10 @@ async fn give_up(
     session: &Session,
     limits: &StoreLimits,
     held: &mut Held,
-    now: i64,
+    now: Time,
 ) -> Result<(u64, u64), StoreError> {
     // Before all time if it is that long ago.
-    let ago = |span: Span| {
-        let micros = i64::try_from(span.as_micros());
-        micros.map_or(-1, |micros| now.saturating_sub(micros).max(-1))
-    };
+    let ago = |span: Span| times::unused_for(now, span).map_or(-1, micros);
     let most = u64::from(IDLE_BATCH);
     let before = ago(limits.mailbox_closed);
     let names = forget_closed(session, limits, held, before).await?;

@@ -6,8 +6,8 @@ use tokio_postgres::types::ToSql;
 
 use super::session::Session;
 use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet};
-use super::work::micros;
 use crate::StoreError;
+use crate::times::micros;
 use crate::window::Attended;
 
 const MAILBOXES: &str = "

@@ -37,6 +37,7 @@ CREATE TABLE mailboxes (
     window_bits bigint NOT NULL,
     window_refused bigint NOT NULL,
     stream bigint NOT NULL,
+    -- Full hours.
     created_us bigint NOT NULL,
     used_us bigint NOT NULL,
     next_entry bigint NOT NULL,

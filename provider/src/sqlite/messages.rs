@@ -95,7 +95,7 @@ impl Work<'_> {
                 "UPDATE mailboxes SET next_entry = next_entry + 1, waiting = waiting + 1, \
                  used_us = max(used_us, ?2) WHERE id = ?1 RETURNING next_entry - 1",
             )?
-            .query_row(params![row.mailbox, self.now()], |row| row.get(0))
+            .query_row(params![row.mailbox, self.hour()], |row| row.get(0))
             .map_err(failure)?;
         self.use_drop(row, false)?;
         self.prepare("INSERT INTO blobs (message, blob) VALUES (?1, ?2)")?

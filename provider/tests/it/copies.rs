@@ -9,9 +9,7 @@ use shoal_provider::{
 use tempfile::TempDir;
 
 use crate::offline::{filled, key};
-use crate::operations::{
-    T0, after, blob, drop_of, mailbox, message, numbers, one, put_for, set,
-};
+use crate::operations::{T0, after, blob, drop_of, mailbox, message, numbers, one, put_for, set};
 
 fn copy_of(at: &StoreAt) -> Vec<u8> {
     let mut copy = Vec::new();

@@ -87,7 +87,10 @@ fn a_sound_store_has_no_fault_and_is_left_as_it_was() {
             remembered: 5,
         };
         assert_eq!((report.counted, stats.usage), (usage, usage));
-        assert_eq!((stats.sets, stats.drops, stats.revoked, stats.closed), (5, 320, 2, 1));
+        assert_eq!(
+            (stats.sets, stats.drops, stats.revoked, stats.closed),
+            (5, 320, 2, 1)
+        );
         assert_eq!(stats.oldest_expires, Some(after(1000)));
         assert!(stats.files[0].1 > 8 * 1572 && stats.free_on_disk.unwrap() > 0);
         assert!(before == files(), "the files have changed");

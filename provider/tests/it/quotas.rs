@@ -246,7 +246,9 @@ fn idle_mailboxes_are_given_up(make: Make<'_>) {
     one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
     one(&mut *store, T0, put(1, 1));
     one(&mut *store, T0, attend(2, 1, &[], &[register(2)]));
-    one(&mut *store, after(500), attend(3, 1, &[], &[register(3)]));
+    one(&mut *store, after(3600), attend(3, 1, &[], &[register(3)]));
+    // Only the hour of the last time is known.
+    let idle = idle + Span::from_secs(3600);
     let before = T0 + idle - Span::from_secs(1);
     one(&mut *store, before, StoreOp::Expire);
     assert_eq!(store.usage().mailboxes, 3);
@@ -323,11 +325,24 @@ fn closed_mailboxes_are_given_up_when_their_owners_have_left(make: Make<'_>) {
     assert_eq!(expired(&mut *store, late), usage(2, 0, 2));
     let just = late + day - Span::from_secs(1);
     assert_eq!(expired(&mut *store, just), usage(2, 0, 2));
-    assert_eq!(one(&mut *store, just, until(900_003)), StoreOutcome::Refused);
-    assert_eq!(expired(&mut *store, late + day + Span::from_secs(3600)), usage(1, 0, 0));
+    assert_eq!(
+        one(&mut *store, just, until(900_003)),
+        StoreOutcome::Refused
+    );
+    assert_eq!(
+        expired(&mut *store, late + day + Span::from_secs(3600)),
+        usage(1, 0, 0)
+    );
     // Nothing of it is left: who opens it again begins anew.
     let outcome = one(&mut *store, just, attend(1, 1, &[], &[register(1)]));
-    assert!(matches!(outcome, StoreOutcome::Attended { opened: true, refused: 0, .. }));
+    assert!(matches!(
+        outcome,
+        StoreOutcome::Attended {
+            opened: true,
+            refused: 0,
+            ..
+        }
+    ));
     assert_eq!(one(&mut *store, just, until(900_001)), stored(1, 1));
 }
 
@@ -341,19 +356,32 @@ fn many_names_of_a_closed_mailbox_go_in_steps(make: Make<'_>) {
     for owner in [1, 2] {
         one(&mut *store, T0, attend(owner, 1, &[], &[register(1)]));
         for id in 1..=4 {
-            one(&mut *store, T0, put_for(owner, 1, id));
+            let put = StoreOp::Put {
+                drop: drop_of(owner, 1),
+                message: message(id),
+                blob: blob(id),
+                expires: after(9000),
+            };
+            one(&mut *store, T0, put);
         }
         let close = [DropChange::Close];
         one(&mut *store, T0, attend(owner, 2, &[1, 2, 3, 4], &close));
     }
-    let now = after(990);
+    let outcome = one(&mut *store, after(3599), StoreOp::Expire);
+    assert!(matches!(outcome, StoreOutcome::Expired { removed: 0, .. }));
+    let now = after(3600);
     let mut steps = Vec::new();
     for _ in 0..4 {
         let outcome = one(&mut *store, now, StoreOp::Expire);
         steps.push((outcome, store.usage().mailboxes));
     }
     let step = |removed, more, left| (StoreOutcome::Expired { removed, more }, left);
-    let all = [step(3, true, 2), step(4, true, 1), step(3, false, 0), step(0, false, 0)];
+    let all = [
+        step(3, true, 2),
+        step(4, true, 1),
+        step(3, false, 0),
+        step(0, false, 0),
+    ];
     assert_eq!(steps, all);
     assert_eq!(store.usage(), Usage::default());
 }

@@ -4,12 +4,13 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use shoal_packet::command::DropSet;
 use shoal_proto::{DropId, MailboxId};
 
-use super::super::database::{failure, micros};
+use super::super::database::failure;
 use super::super::drops::{key, named, set_of, tag};
 use super::{number, verify};
 use crate::offline::copy::CopyError;
 use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
 use crate::store::SpentToken;
+use crate::times::micros;
 
 /// What rows do not say: how many entries there are. For these mailboxes.
 const COUNTS: [&str; 2] = [

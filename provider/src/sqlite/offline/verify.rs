@@ -33,6 +33,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         step: Step::Mailboxes,
+        kind: "mailbox_hours",
+        what: "a mailbox says more than the hour in which it was opened or used",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE created_us % 3600000000 <> 0 OR used_us % 3600000000 <> 0",
+    },
+    Rule {
+        step: Step::Mailboxes,
         kind: "mailbox_waiting",
         what: "a mailbox counts other entries than it has",
         sql: "SELECT count(*), min(id) FROM mailboxes WHERE waiting <> \
