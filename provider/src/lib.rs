@@ -88,6 +88,7 @@ mod reason;
 mod replies;
 mod sqlite;
 mod store;
+mod times;
 mod tokens;
 mod window;
 

@@ -8,7 +8,8 @@ pub const ENTRY_BYTES: u64 = BLOB_BYTES as u64 + REMEMBERED_BYTES;
 /// What a store counts for one entry of which only the name is remembered.
 pub const REMEMBERED_BYTES: u64 = 160;
 
-/// A mailbox whose owner has come back after so long is one that somebody uses: an hour.
+/// A mailbox whose owner has come back after so long is one that somebody uses: an hour. Since only the hours of both are
+/// known, it is one whose owner has come back in the second hour after that in which it was opened.
 pub(crate) const TRIAL: Span = Span::from_secs(3600);
 
 /// Idle mailboxes that one expiry gives up at most.
@@ -32,11 +33,14 @@ pub struct StoreLimits {
     /// that is only remembered.
     pub bytes: u64,
     /// A mailbox is given up when it is empty and nobody put anything in or asked for it this
-    /// long.
+    /// long; since only the hour of the last time is kept, up to an hour later. So it is with the two below.
     pub mailbox_idle: Span,
     /// It is given up after this long already if nothing was ever put into it and its owner has not asked for it after
     /// the first hour: many of those are somebody's who fills the store up.
     pub mailbox_trial: Span,
+    /// One that its owner has closed is given up when nothing waits in it and its owner has not asked for it this long:
+    /// an owner looks for some time whether it is empty, and asking for what is not known would open another.
+    pub mailbox_closed: Span,
     /// When room comes free that owners make by acknowledging: at whole multiples of this since the
     /// Unix epoch, so that nobody can tell from a quota when an owner is there but by this much. It
     /// also is for how long at least the quotas have to last a busy sender.
@@ -58,6 +62,7 @@ impl Default for StoreLimits {
             bytes: 1 << 30,
             mailbox_idle: DAY.scale(90, 1),
             mailbox_trial: DAY,
+            mailbox_closed: DAY,
             room_step: Span::from_secs(3600),
             expire_batch: 1000,
         }

@@ -279,7 +279,8 @@ impl Mailboxes {
                             fresh,
                             window,
                             stream,
-                            created,
+                            // Those of one hour came one after the other, which the store does not keep.
+                            created: if opened { now } else { created },
                             waits: waiting > 0,
                         };
                         self.attended(rng, now, documents, *attending, &attended)

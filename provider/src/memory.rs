@@ -17,6 +17,7 @@ use crate::limits::{IDLE_BATCH, TRIAL};
 use crate::store::{
     EntryId, Freed, Opening, SpentToken, Store, StoreOp, StoreOutcome, StoreResult, Usage,
 };
+use crate::times::{self, HOUR};
 use crate::window::Attended;
 
 /// A store in memory: for virtual time and tests. What it holds is gone with it.
@@ -68,6 +69,7 @@ impl Spent {
 #[derive(Debug)]
 struct MailboxRow {
     attended: Option<Attended>,
+    closed: bool,
     created: Time,
     used: Time,
     next_entry: EntryId,
@@ -180,7 +182,8 @@ impl MemoryStore {
     fn under(&self, drop: DropId) -> Option<DropKey> {
         let row = self.drops.get(drop).filter(|row| !row.revoked)?;
         let mailbox = row.mailbox;
-        Some(DropKey { mailbox, drop })
+        let closed = self.mailboxes.get(&mailbox).is_none_or(|row| row.closed);
+        (!closed).then_some(DropKey { mailbox, drop })
     }
 
     fn open(
@@ -217,8 +220,9 @@ impl MemoryStore {
     fn create(&mut self, now: Time, mailbox: MailboxId) {
         self.mailboxes.entry(mailbox).or_insert(MailboxRow {
             attended: None,
-            created: now,
-            used: now,
+            closed: false,
+            created: times::hour(now),
+            used: times::hour(now),
             next_entry: EntryId::new(1),
             tally: Tally::default(),
         });
@@ -231,7 +235,7 @@ impl MemoryStore {
         let entry = owner.next_entry;
         owner.next_entry = EntryId::new(entry.number().saturating_add(1));
         owner.tally.added();
-        owner.used = owner.used.max(now);
+        owner.used = owner.used.max(times::hour(now));
         row.tally.added();
         Some(entry)
     }
@@ -256,9 +260,9 @@ impl MemoryStore {
         if refused > 0 {
             attended.window = attended.window.refuse(counter);
         }
-        let (mut created, mut waiting) = (now, 0);
+        let (mut created, mut waiting) = (times::hour(now), 0);
         if let Some(row) = self.mailboxes.get_mut(&mailbox) {
-            row.used = row.used.max(now);
+            row.used = row.used.max(times::hour(now));
             row.attended = Some(attended);
             (created, waiting) = (row.created, row.tally.waiting());
         }
@@ -297,6 +301,10 @@ impl MemoryStore {
     fn change(&mut self, mailbox: MailboxId, change: DropChange) -> bool {
         match change {
             DropChange::Register(set) => {
+                let closed = self.mailboxes.get(&mailbox).is_none_or(|row| row.closed);
+                if closed {
+                    return false;
+                }
                 let most = self.limits.sets_per_mailbox;
                 self.drops.register(mailbox, &set, most)
             }
@@ -305,7 +313,10 @@ impl MemoryStore {
                 let own = own.filter(|row| row.mailbox == mailbox);
                 own.map(|row| row.revoked = true).is_some()
             }
-            DropChange::Close => false,
+            DropChange::Close => {
+                let own = self.mailboxes.get_mut(&mailbox);
+                own.map(|row| row.closed = true).is_some()
+            }
         }
     }
 
@@ -317,30 +328,51 @@ impl MemoryStore {
         }
         let spent = self.spent.expire(now, batch);
         let limits = &self.limits;
-        let (idle, trial) = (limits.mailbox_idle, limits.mailbox_trial);
-        let is_idle = move |row: &MailboxRow| row.tally.is_empty() && row.used + idle <= now;
+        let unused = |span| {
+            let before = times::unused_for(now, span);
+            move |row: &MailboxRow| before.is_some_and(|before| row.used <= before)
+        };
+        let closed = unused(limits.mailbox_closed);
+        let is_over = move |row: &MailboxRow| row.closed && row.tally.waiting() == 0 && closed(row);
+        let (idle, trial) = (unused(limits.mailbox_idle), unused(limits.mailbox_trial));
+        let is_idle = move |row: &MailboxRow| row.tally.is_empty() && idle(row);
         let is_unused = move |row: &MailboxRow| {
-            row.next_entry == EntryId::new(1)
-                && row.used < row.created + TRIAL
-                && row.used + trial <= now
+            row.next_entry == EntryId::new(1) && row.used < row.created + TRIAL + HOUR && trial(row)
         };
         let most = IDLE_BATCH as usize;
-        let idle = self.give_up(most, is_idle);
-        let idle = idle + self.give_up(most - idle, is_unused);
+        let names = self.forget_all(most, batch, is_over);
+        let mut gone = self.give_up(most, |row| is_over(row) && row.tally.is_empty());
+        gone += self.give_up(most - gone, is_idle);
+        gone += self.give_up(most - gone, is_unused);
         StoreOutcome::Expired {
-            removed: (rows.len() + idle + spent) as u64,
-            more: rows.len() == batch || idle == most || spent == batch,
+            removed: (rows.len() + names + gone + spent) as u64,
+            more: [rows.len(), names, spent].contains(&batch) || gone == most,
         }
     }
 
+    fn some(&self, most: usize, over: impl Fn(&MailboxRow) -> bool) -> Vec<MailboxId> {
+        let mailboxes = self.mailboxes.iter().filter(|(_, row)| over(row));
+        mailboxes.map(|(mailbox, _)| *mailbox).take(most).collect()
+    }
+
+    /// Forgets names of acknowledged entries of these mailboxes, at most so many, and says how many.
+    fn forget_all(
+        &mut self,
+        mailboxes: usize,
+        most: usize,
+        over: impl Fn(&MailboxRow) -> bool,
+    ) -> usize {
+        let mut forgotten = 0;
+        for mailbox in self.some(mailboxes, over) {
+            let names = self.entries.remembered_of(mailbox, most - forgotten);
+            forgotten += names.len();
+            names.into_iter().for_each(|row| self.remove(row));
+        }
+        forgotten
+    }
+
     fn give_up(&mut self, most: usize, over: impl Fn(&MailboxRow) -> bool) -> usize {
-        let idle: Vec<MailboxId> = self
-            .mailboxes
-            .iter()
-            .filter(|(_, row)| over(row))
-            .map(|(mailbox, _)| *mailbox)
-            .take(most)
-            .collect();
+        let idle = self.some(most, over);
         for mailbox in &idle {
             self.mailboxes.remove(mailbox);
             self.drops.remove_all(*mailbox);

@@ -112,6 +112,8 @@ pub struct StoreStats {
     pub sets: u64,
     /// The drop ids in these sets, revoked ones included.
     pub drops: u64,
+    /// Mailboxes that their owners have closed.
+    pub closed: u64,
     /// Drop ids that are revoked.
     pub revoked: u64,
     /// When the entry that expires first does; none if nothing waits. All live equally long, so it came first too.

@@ -20,9 +20,10 @@ use tokio::time::timeout;
 
 pub use self::options::PostgresOptions;
 use self::session::Session;
-use self::work::{Held, Work, micros};
+use self::work::{Held, Work};
 use crate::StoreError;
 use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
+use crate::times::micros;
 
 /// A server that has not answered a group of operations by then is given up.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -214,7 +215,7 @@ async fn transaction(
                 outcomes.extend(after(begin, reads::read(session, micros(now), run)).await?);
             }
             Some(Kind::Expire) => {
-                let expire = expire::expire(session, limits, &mut held, micros(now));
+                let expire = expire::expire(session, limits, &mut held, now);
                 outcomes.push(after(begin, expire).await?);
             }
             Some(Kind::Check) => {

@@ -17,6 +17,7 @@ use crate::entry::Entry;
 use crate::mailboxes::{Mailboxes, Question, Wish};
 use crate::reason::Drops;
 use crate::replies::{Held, Place, Replies};
+use crate::times;
 use crate::tokens::{Issuer, Tokens};
 use crate::{
     AttachAnswer, Checker, Counters, DropReason, Limits, ProviderAction, ProviderInput, StoreOp,
@@ -198,7 +199,7 @@ impl<R: CryptoRng> Provider<R> {
             drop,
             message: deposit.message,
             blob: deposit.blob,
-            expires: now + self.time_to_live,
+            expires: times::expiry(now, self.time_to_live),
         };
         self.ask(op, Waiting::Put { reply, drop });
         Ok(())

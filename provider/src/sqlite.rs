@@ -19,6 +19,7 @@ use self::room::Room;
 use self::work::{Held, Work};
 use crate::StoreError;
 use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
+use crate::times::micros;
 
 /// A store in one SQLite file: the embedded default.
 ///
@@ -115,7 +116,7 @@ fn perform(work: &mut Work<'_>, op: &StoreOp) -> Result<StoreOutcome, StoreError
             message,
             blob,
             expires,
-        } => work.put(drop, message, blob, database::micros(*expires)),
+        } => work.put(drop, message, blob, micros(*expires)),
         StoreOp::Attend {
             mailbox,
             generation,

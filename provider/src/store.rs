@@ -67,7 +67,7 @@ pub enum StoreOp {
         message: MessageId,
         /// What is stored.
         blob: Box<Blob>,
-        /// When it may be forgotten.
+        /// When it may be forgotten. It is kept as it is, and so says when it came as exactly as the caller has it say.
         expires: Time,
     },
     /// An owner's command, authenticated by the caller: passes the anti-replay window, then acks
@@ -85,7 +85,8 @@ pub enum StoreOp {
         stream: u64,
         /// Entries to delete. Those of other mailboxes can't be named.
         acks: Vec<EntryId>,
-        /// Drop ids to register and revoke.
+        /// Drop ids to register and revoke, or the end of all of them: a mailbox that is closed takes nothing more, for good.
+        /// What waits in it is given out as before.
         changes: Vec<DropChange>,
         /// Whether the mailbox may be opened.
         opening: Opening,
@@ -141,8 +142,8 @@ pub enum StoreOutcome {
         /// The entry, if it still waits.
         entry: Option<EntryId>,
     },
-    /// Not accepted: a drop id that is unknown or revoked, or under which, or in whose mailbox, there is no
-    /// room; on purpose not told apart. Or a mailbox that is not known and may not be opened, or for which there is no
+    /// Not accepted: a drop id that is unknown or revoked, or of a mailbox that is closed, or under which, or in whose
+    /// mailbox, there is no room; on purpose not told apart. Or a mailbox that is not known and may not be opened, or for which there is no
     /// room.
     Refused,
     /// Not accepted: the mailbox is not known, and the token was spent before.
@@ -157,11 +158,11 @@ pub enum StoreOutcome {
         window: Window,
         /// The highest `stream` of this generation before this command.
         stream: u64,
-        /// Changes that were not done: there are too many sets, or nobody knows the id to revoke.
+        /// Changes that were not done: there are too many sets, the mailbox is closed, or nobody knows the id to revoke.
         refused: u32,
         /// The mailbox was opened by it.
         opened: bool,
-        /// When the mailbox was opened.
+        /// In which hour the mailbox was opened: its beginning, of the hours since the Unix epoch.
         created: Time,
         /// Entries that wait in it.
         waiting: u64,

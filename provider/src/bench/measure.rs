@@ -208,6 +208,7 @@ fn open_all(at: &StoreAt, mailboxes: u64) -> Result<(), StoreError> {
                 window: Window::first(1),
                 stream: 0,
             }),
+            closed: false,
             created: NOW,
             used: NOW,
             next_entry: EntryId::new(1),

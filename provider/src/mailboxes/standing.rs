@@ -5,8 +5,9 @@ use std::cmp::Reverse;
 use shoal_proto::{Span, Time};
 
 use super::stream::Stream;
+use crate::times;
 
-/// A mailbox of this age is somebody's who stays: one that is made to keep others out costs as much as one that is
+/// A mailbox of this age, for certain: the store knows only the hour in which it was opened, is somebody's who stays: one that is made to keep others out costs as much as one that is
 /// used.
 const OF_AGE: Span = Span::from_secs(24 * 60 * 60);
 
@@ -22,8 +23,8 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    pub(super) const fn of(now: Time, created: Time, waits: bool) -> Self {
-        if now.since(created).as_micros() >= OF_AGE.as_micros() {
+    pub(super) fn of(now: Time, created: Time, waits: bool) -> Self {
+        if times::unused_for(now, OF_AGE).is_some_and(|before| created <= before) {
             Self::Old
         } else if waits {
             Self::Waiting

@@ -11,7 +11,7 @@ use crate::Window;
 /// One mailbox that is being delivered: its reply blocks, what waits, and how far the stream is.
 pub(super) struct Stream {
     generation: u64,
-    /// When the mailbox was opened.
+    /// When the mailbox was opened: the hour, of one that was known already.
     created: Time,
     window: Window,
     /// The number of the next packet.

@@ -114,6 +114,19 @@ impl Entries {
         (*of == under).then_some(*row)
     }
 
+    /// The rows of names that a mailbox remembers: at most so many.
+    pub(super) fn remembered_of(&self, mailbox: MailboxId, most: usize) -> Vec<u64> {
+        let first = DropKey {
+            mailbox,
+            drop: DropId::new([0; 32]),
+        };
+        let own = self.remembered.range((first, 0)..);
+        own.take_while(|(under, _)| under.mailbox == mailbox)
+            .map(|(_, row)| *row)
+            .take(most)
+            .collect()
+    }
+
     /// Gives what it was under, and whether it waited.
     pub(super) fn remove(&mut self, row: u64) -> Option<(DropKey, bool)> {
         let gone = self.rows.remove(&row)?;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! file     = "shoal mailboxes\n" (16) version (2) record* trailer
-//! record   = "M" key (32) known (1) generation highest bits refused stream created used next_entry freed_step freed
-//!            (8 each)
+//! record   = "M" key (32) is_closed (1) known (1) generation highest bits refused stream created used next_entry
+//!            freed_step freed (8 each)
 //!          | "S" mailbox (32) secret (32) size (8)
 //!          | "D" mailbox (32) drop (32) is_revoked (1) freed_step freed (8 each)
 //!          | "E" mailbox (32) drop (32) message (16) expires (8) entry (8) blob (1572)

@@ -29,6 +29,7 @@ pub enum Record {
 pub struct MailboxRecord {
     pub(crate) key: MailboxId,
     pub(crate) attended: Option<Attended>,
+    pub(crate) closed: bool,
     pub(crate) created: Time,
     pub(crate) used: Time,
     pub(crate) next_entry: EntryId,
@@ -74,7 +75,7 @@ const ENTRY: u8 = b'E';
 const REMEMBERED: u8 = b'R';
 const SPENT: u8 = b'T';
 
-const MAILBOX_BYTES: usize = 32 + 1 + 10 * 8;
+const MAILBOX_BYTES: usize = 32 + 1 + 1 + 10 * 8;
 const SET_BYTES: usize = 32 + 32 + 8;
 const DROP_BYTES: usize = 32 + 32 + 1 + 2 * 8;
 const NAME_BYTES: usize = 32 + 32 + 16 + 2 * 8;
@@ -103,6 +104,7 @@ impl Record {
             Self::Mailbox(row) => {
                 out.push(MAILBOX);
                 out.extend(row.key.as_bytes());
+                out.push(u8::from(row.closed));
                 out.push(u8::from(row.attended.is_some()));
                 let of = |field: fn(&Attended) -> u64| row.attended.as_ref().map_or(0, field);
                 numbers(
@@ -161,6 +163,7 @@ impl Record {
         let record = match kind {
             MAILBOX => Self::Mailbox(MailboxRecord {
                 key: MailboxId::new(from.array()?),
+                closed: from.flag()?,
                 attended: from.attended()?,
                 created: from.time()?,
                 used: from.time()?,

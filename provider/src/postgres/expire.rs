@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shoal_proto::Span;
+use shoal_proto::{Span, Time};
 
 use super::load::{get, key, set};
 use super::save::{DELETE_ENTRIES, DELETE_REMEMBERED, Write};
@@ -11,6 +11,7 @@ use super::sheet::tag;
 use super::work::Held;
 use crate::limits::{IDLE_BATCH, TRIAL};
 use crate::store::StoreOutcome;
+use crate::times::{self, HOUR, micros};
 use crate::{StoreError, StoreLimits};
 
 const EXPIRED: &str = "
@@ -35,9 +36,19 @@ const IDLE: &str = "
 SELECT id FROM mailboxes WHERE used_us <= $1 AND waiting = 0 AND remembered = 0 ORDER BY key LIMIT $2";
 /// Those that nothing was ever put into, and whose owner has not come back after an hour.
 const UNUSED: &str = "
-SELECT id FROM mailboxes WHERE used_us <= $1 AND next_entry = 1 AND used_us < created_us + 3600000000
+SELECT id FROM mailboxes WHERE used_us <= $1 AND next_entry = 1 AND used_us < created_us + 7200000000
 ORDER BY key LIMIT $2";
-const _: () = assert!(TRIAL.as_micros() == 3_600_000_000);
+/// No deposit uses it any more, so its owner has used it last.
+const CLOSED: &str = "
+SELECT id FROM mailboxes WHERE used_us <= $1 AND closed AND waiting = 0 ORDER BY key LIMIT $2";
+const CLOSED_AND_EMPTY: &str = "
+SELECT id FROM mailboxes WHERE used_us <= $1 AND closed AND waiting = 0 AND remembered = 0 ORDER BY key LIMIT $2";
+/// What a mailbox remembers, so many.
+const NAMES_OF: &str = "
+SELECT r.id, r.mailbox, r.drop_id FROM drops, LATERAL (
+    SELECT * FROM remembered WHERE drop_id + 0 = drops.id ORDER BY id LIMIT $2
+) AS r WHERE drops.mailbox = $1 LIMIT $2";
+const _: () = assert!(TRIAL.as_micros() + HOUR.as_micros() == 7_200_000_000);
 const FORGET_SPENT: &str = "
 DELETE FROM spent WHERE name IN (
     SELECT name FROM spent WHERE expires_us <= $1 ORDER BY expires_us, name LIMIT $2
@@ -52,12 +63,15 @@ const DELETE_SETS: &str = "DELETE FROM sets WHERE mailbox = ANY($1::bigint[])";
 const DELETE_DROPS: &str = "DELETE FROM drops WHERE mailbox = ANY($1::bigint[])";
 const DELETE_MAILBOXES: &str = "DELETE FROM mailboxes WHERE id = ANY($1::bigint[])";
 
-pub(super) const STATEMENTS: [&str; 11] = [
+pub(super) const STATEMENTS: [&str; 14] = [
     EXPIRED,
     LESS_IN_MAILBOXES,
     LESS_IN_DROPS,
     IDLE,
     UNUSED,
+    CLOSED,
+    CLOSED_AND_EMPTY,
+    NAMES_OF,
     FORGET_SPENT,
     SETS,
     DELETE_NAMES,
@@ -74,10 +88,10 @@ pub(super) async fn expire(
     session: &Session,
     limits: &StoreLimits,
     held: &mut Held,
-    now: i64,
+    now: Time,
 ) -> Result<StoreOutcome, StoreError> {
-    let batch = i64::from(limits.expire_batch);
-    let rows = session.rows(EXPIRED, &[&now, &batch]).await?;
+    let (at, batch) = (micros(now), i64::from(limits.expire_batch));
+    let rows = session.rows(EXPIRED, &[&at, &batch]).await?;
     let (mut entries, mut remembered) = (Vec::new(), Vec::new());
     let (mut mailboxes, mut drops) = (Less::new(), Less::new());
     for row in &rows {
@@ -104,13 +118,13 @@ pub(super) async fn expire(
         less(LESS_IN_DROPS, &drops),
     ];
     session.write(&writes, false).await?;
-    let spent = session.rows(FORGET_SPENT, &[&now, &batch]).await?.len() as u64;
-    let idle = give_up(session, limits, held, now).await?;
+    let spent = session.rows(FORGET_SPENT, &[&at, &batch]).await?.len() as u64;
+    let (names, idle) = give_up(session, limits, held, now).await?;
     let removed = rows.len() as u64;
     let batch = u64::from(limits.expire_batch);
     Ok(StoreOutcome::Expired {
-        removed: removed + idle + spent,
-        more: removed == batch || spent == batch || idle == u64::from(IDLE_BATCH),
+        removed: removed + names + idle + spent,
+        more: [removed, names, spent].contains(&batch) || idle == u64::from(IDLE_BATCH),
     })
 }
 
@@ -121,22 +135,69 @@ fn less<'a>(sql: &'static str, less: &Less) -> Write<'a> {
         .with(less.values().map(|(_, remembered)| *remembered))
 }
 
-/// Gives up mailboxes that nobody uses, and then those that nobody has ever used: so many.
+/// Gives up mailboxes that their owners have closed, then those that nobody uses, then those that nobody has ever used.
+/// Says how many names of acknowledged entries went before them, and how many mailboxes.
 async fn give_up(
     session: &Session,
     limits: &StoreLimits,
     held: &mut Held,
-    now: i64,
-) -> Result<u64, StoreError> {
+    now: Time,
+) -> Result<(u64, u64), StoreError> {
     // Before all time if it is that long ago.
-    let ago = |span: Span| {
-        let micros = i64::try_from(span.as_micros());
-        micros.map_or(-1, |micros| now.saturating_sub(micros).max(-1))
-    };
+    let ago = |span: Span| times::unused_for(now, span).map_or(-1, micros);
     let most = u64::from(IDLE_BATCH);
-    let idle = give_up_by(session, IDLE, ago(limits.mailbox_idle), most, held).await?;
-    let (before, left) = (ago(limits.mailbox_trial), most - idle);
-    Ok(idle + give_up_by(session, UNUSED, before, left, held).await?)
+    let before = ago(limits.mailbox_closed);
+    let names = forget_closed(session, limits, held, before).await?;
+    let mut gone = give_up_by(session, CLOSED_AND_EMPTY, before, most, held).await?;
+    let before = ago(limits.mailbox_idle);
+    gone += give_up_by(session, IDLE, before, most - gone, held).await?;
+    let before = ago(limits.mailbox_trial);
+    gone += give_up_by(session, UNUSED, before, most - gone, held).await?;
+    Ok((names, gone))
+}
+
+/// Forgets what is remembered of mailboxes that their owners have closed and left, a bounded number of names, and says
+/// how many.
+async fn forget_closed(
+    session: &Session,
+    limits: &StoreLimits,
+    held: &mut Held,
+    before: i64,
+) -> Result<u64, StoreError> {
+    let mut names: Vec<i64> = Vec::new();
+    let (mut mailboxes, mut drops) = (Less::new(), Less::new());
+    for mailbox in some(session, CLOSED, before, IDLE_BATCH.into()).await? {
+        let left = i64::from(limits.expire_batch) - i64::try_from(names.len()).unwrap_or(i64::MAX);
+        for row in &session.rows(NAMES_OF, &[&mailbox, &left]).await? {
+            names.push(get(row, 0)?);
+            for (less, column) in [(&mut mailboxes, 1), (&mut drops, 2)] {
+                less.entry(get(row, column)?).or_default().1 += 1;
+            }
+        }
+    }
+    if names.is_empty() {
+        return Ok(0);
+    }
+    let forgotten = names.len() as u64;
+    held.usage.remembered = held.usage.remembered.saturating_sub(forgotten);
+    let writes = [
+        Write::new(DELETE_REMEMBERED, names.len()).with(names.into_iter()),
+        less(LESS_IN_MAILBOXES, &mailboxes),
+        less(LESS_IN_DROPS, &drops),
+    ];
+    session.write(&writes, false).await?;
+    Ok(forgotten)
+}
+
+/// The mailboxes that a statement finds of before a time, at most so many.
+async fn some(
+    session: &Session,
+    sql: &'static str,
+    before: i64,
+    most: u64,
+) -> Result<Vec<i64>, StoreError> {
+    let rows = session.rows(sql, &[&before, &most.cast_signed()]).await?;
+    rows.iter().map(|row| get(row, 0)).collect()
 }
 
 /// Those that a statement finds of before a time, at most so many.
@@ -147,10 +208,7 @@ async fn give_up_by(
     most: u64,
     held: &mut Held,
 ) -> Result<u64, StoreError> {
-    let most = most.cast_signed();
-    let rows = session.rows(sql, &[&before, &most]).await?;
-    let ids = rows.iter().map(|row| get(row, 0));
-    let ids: Vec<i64> = ids.collect::<Result<_, StoreError>>()?;
+    let ids = some(session, sql, before, most).await?;
     if ids.is_empty() {
         return Ok(0);
     }

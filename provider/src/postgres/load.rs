@@ -24,7 +24,8 @@ WITH wanted AS (
     WHERE names.tag = ANY($2::bigint[])
 )
 SELECT id, key, generation, window_highest, window_bits, window_refused, stream, used_us, next_entry,
-    waiting, remembered, freed_step, freed, sets, created_us FROM wanted JOIN mailboxes USING (id)";
+    waiting, remembered, freed_step, freed, sets, created_us, closed
+FROM wanted JOIN mailboxes USING (id)";
 /// Those that the drop ids are in, and all of the mailboxes that register some.
 const SETS: &str = "
 SELECT sets.id, sets.mailbox, sets.secret, sets.size FROM names JOIN sets ON sets.id = names.set_id
@@ -292,6 +293,7 @@ fn mailbox(row: &Row) -> Result<MailboxRow, StoreError> {
     Ok(MailboxRow {
         key: key(row, 1)?,
         attended,
+        closed: get(row, 15)?,
         created: get(row, 14)?,
         used: get(row, 7)?,
         next_entry: get(row, 8)?,

@@ -6,21 +6,21 @@ use tokio_postgres::types::ToSql;
 
 use super::session::Session;
 use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet};
-use super::work::micros;
 use crate::StoreError;
+use crate::times::micros;
 use crate::window::Attended;
 
 const MAILBOXES: &str = "
 INSERT INTO mailboxes (id, key, generation, window_highest, window_bits, window_refused, stream, used_us,
-    next_entry, waiting, remembered, freed_step, freed, sets, created_us)
+    next_entry, waiting, remembered, freed_step, freed, sets, created_us, closed)
 SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
-    $14::bigint[], $15::bigint[])
+    $14::bigint[], $15::bigint[], $16::boolean[])
 ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, window_highest = excluded.window_highest,
     window_bits = excluded.window_bits, window_refused = excluded.window_refused,
     stream = excluded.stream, used_us = excluded.used_us, next_entry = excluded.next_entry,
     waiting = excluded.waiting, remembered = excluded.remembered, freed_step = excluded.freed_step,
-    freed = excluded.freed, sets = excluded.sets";
+    freed = excluded.freed, sets = excluded.sets, closed = excluded.closed";
 const SETS: &str = "
 INSERT INTO sets (id, mailbox, secret, size)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[])";
@@ -134,6 +134,7 @@ fn mailboxes<'a>(sheet: &'a Sheet<'_>) -> Write<'a> {
         .with(each().map(|row| row.tally.freed().parts().1.cast_signed()))
         .with(each().map(|row| row.sets))
         .with(each().map(|row| row.created))
+        .with(each().map(|row| row.closed))
 }
 
 fn spent<'a>(sheet: &'a Sheet<'_>) -> Write<'a> {

@@ -37,6 +37,7 @@ CREATE TABLE mailboxes (
     window_bits bigint NOT NULL,
     window_refused bigint NOT NULL,
     stream bigint NOT NULL,
+    -- Full hours.
     created_us bigint NOT NULL,
     used_us bigint NOT NULL,
     next_entry bigint NOT NULL,
@@ -45,7 +46,9 @@ CREATE TABLE mailboxes (
     -- Acknowledged in this step: their room is not free before the next.
     freed bigint NOT NULL,
     freed_step bigint NOT NULL,
-    sets bigint NOT NULL
+    sets bigint NOT NULL,
+    -- By its owner, for good.
+    closed boolean NOT NULL
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 CREATE TABLE sets (
     id bigint PRIMARY KEY,

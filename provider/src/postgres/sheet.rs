@@ -14,6 +14,7 @@ use crate::window::Attended;
 pub(super) struct MailboxRow {
     pub(super) key: MailboxId,
     pub(super) attended: Option<Attended>,
+    pub(super) closed: bool,
     pub(super) created: i64,
     pub(super) used: i64,
     pub(super) next_entry: i64,

@@ -6,6 +6,7 @@ use shoal_proto::{DropId, MailboxId, MessageId, Time};
 use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet, Under, tag};
 use crate::memory::tally::Tally;
 use crate::store::{EntryId, Freed, Opening, StoreOp, StoreOutcome, Usage};
+use crate::times::{self, micros};
 use crate::window::Attended;
 use crate::{StoreError, StoreLimits};
 
@@ -18,11 +19,6 @@ pub(super) struct Held {
     pub(super) last_id: i64,
 }
 
-/// PostgreSQL's integers are signed; the year 292277 is late enough.
-pub(super) fn micros(time: Time) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
-}
-
 /// The rows, the quotas, what is held, the time in microseconds, and the step in which what is
 /// acknowledged takes up its room.
 pub(super) struct Work<'a, 'h> {
@@ -30,6 +26,8 @@ pub(super) struct Work<'a, 'h> {
     limits: &'h StoreLimits,
     held: &'h mut Held,
     now: i64,
+    /// The beginning of this hour.
+    hour: i64,
     step: u64,
 }
 
@@ -45,6 +43,7 @@ impl<'a, 'h> Work<'a, 'h> {
             limits,
             held,
             now: micros(now),
+            hour: micros(times::hour(now)),
             step: limits.step(now),
         }
     }
@@ -97,7 +96,10 @@ impl<'a, 'h> Work<'a, 'h> {
         expires: i64,
     ) -> Result<StoreOutcome, StoreError> {
         let under = self.sheet.under(drop)?;
-        let under = under.filter(|under| !self.is_revoked(*under));
+        let under = match under {
+            Some(under) if !self.refuses(under)? => Some(under),
+            _ => None,
+        };
         if let Some(Under {
             drop: Some(id),
             key,
@@ -132,9 +134,10 @@ impl<'a, 'h> Work<'a, 'h> {
         })
     }
 
-    fn is_revoked(&self, under: Under) -> bool {
+    /// Whether it is revoked, or its mailbox is closed.
+    fn refuses(&self, under: Under) -> Result<bool, StoreError> {
         let row = under.drop.and_then(|drop| self.sheet.drops.get(&drop));
-        row.is_some_and(|row| row.revoked)
+        Ok(row.is_some_and(|row| row.revoked) || self.sheet.mailbox_row(under.mailbox)?.closed)
     }
 
     fn has_room(&self, under: Under) -> Result<bool, StoreError> {
@@ -154,12 +157,12 @@ impl<'a, 'h> Work<'a, 'h> {
     ) -> Result<EntryId, StoreError> {
         let drop = self.use_drop(under);
         let id = self.next_id();
-        let now = self.now;
+        let hour = self.hour;
         let owner = self.sheet.mailbox_mut(under.mailbox)?;
         let entry = owner.next_entry;
         owner.next_entry += 1;
         owner.tally.added();
-        owner.used = owner.used.max(now);
+        owner.used = owner.used.max(hour);
         self.sheet.drop_mut(drop)?.tally.added();
         self.held.usage.entries += 1;
         let row = EntryRow {
@@ -217,8 +220,9 @@ impl<'a, 'h> Work<'a, 'h> {
         let row = MailboxRow {
             key: *key,
             attended: None,
-            created: self.now,
-            used: self.now,
+            closed: false,
+            created: self.hour,
+            used: self.hour,
             next_entry: 1,
             tally: Tally::default(),
             sets: 0,
@@ -248,9 +252,9 @@ impl<'a, 'h> Work<'a, 'h> {
         if refused > 0 {
             attended.window = attended.window.refuse(counter);
         }
-        let now = self.now;
+        let hour = self.hour;
         let row = self.sheet.mailbox_mut(mailbox)?;
-        row.used = row.used.max(now);
+        row.used = row.used.max(hour);
         row.attended = Some(attended);
         Ok(StoreOutcome::Attended {
             fresh,
@@ -314,11 +318,17 @@ impl<'a, 'h> Work<'a, 'h> {
                 self.sheet.drop_mut(id)?.revoked = true;
                 Ok(true)
             }
-            DropChange::Close => Ok(false),
+            DropChange::Close => {
+                self.sheet.mailbox_mut(mailbox)?.closed = true;
+                Ok(true)
+            }
         }
     }
 
     fn register(&mut self, mailbox: i64, set: &DropSet) -> Result<bool, StoreError> {
+        if self.sheet.mailbox_row(mailbox)?.closed {
+            return Ok(false);
+        }
         if let Some(known) = self.sheet.set_of(mailbox, set.secret()) {
             return Ok(known.size() == set.size());
         }

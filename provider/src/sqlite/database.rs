@@ -8,7 +8,6 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension};
-use shoal_proto::Time;
 
 use super::options::SqliteOptions;
 use crate::StoreError;
@@ -29,6 +28,7 @@ CREATE TABLE mailboxes (
     window_bits INTEGER NOT NULL DEFAULT 0,
     window_refused INTEGER NOT NULL DEFAULT 0,
     stream INTEGER NOT NULL DEFAULT 0,
+    -- Full hours.
     created_us INTEGER NOT NULL,
     used_us INTEGER NOT NULL,
     next_entry INTEGER NOT NULL DEFAULT 1,
@@ -37,11 +37,15 @@ CREATE TABLE mailboxes (
     -- Acknowledged in this step: their room is not free before the next.
     freed INTEGER NOT NULL DEFAULT 0,
     freed_step INTEGER NOT NULL DEFAULT 0,
-    sets INTEGER NOT NULL DEFAULT 0
+    sets INTEGER NOT NULL DEFAULT 0,
+    -- By its owner, for good.
+    closed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX mailboxes_used ON mailboxes (used_us) WHERE waiting = 0 AND remembered = 0;
--- Those that nothing was ever put into, and whose owner has not come back after an hour.
-CREATE INDEX mailboxes_unused ON mailboxes (used_us) WHERE next_entry = 1 AND used_us < created_us + 3600000000;
+-- Those that nothing was ever put into, and whose owner has not come back after an hour: the second after that in
+-- which it was opened.
+CREATE INDEX mailboxes_unused ON mailboxes (used_us) WHERE next_entry = 1 AND used_us < created_us + 7200000000;
+CREATE INDEX mailboxes_closed ON mailboxes (used_us) WHERE closed = 1 AND waiting = 0;
 -- Sets of drop ids, by the secret that the ids follow from.
 CREATE TABLE sets (
     id INTEGER PRIMARY KEY,
@@ -286,11 +290,6 @@ pub(super) fn touch(connection: &Connection) -> Result<(), StoreError> {
     connection
         .pragma_update(None, "user_version", VERSION)
         .map_err(failure)
-}
-
-/// SQLite's integers are signed; the year 292277 is late enough.
-pub(super) fn micros(time: Time) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// An error met while reading the head of a file that may be anything.

@@ -17,7 +17,8 @@ pub(super) struct DropRow {
     pub(super) is_used: bool,
     pub(super) mailbox: i64,
     pub(super) key: MailboxId,
-    pub(super) revoked: bool,
+    /// It is revoked, or its mailbox is closed.
+    pub(super) refuses: bool,
     /// Entries that take up room.
     pub(super) occupied: u64,
     /// The same in the mailbox.
@@ -66,7 +67,7 @@ impl Work<'_> {
     pub(super) fn drop_row(&self, drop: &DropId) -> Result<Option<DropRow>, StoreError> {
         let found = self
             .prepare(
-                "SELECT sets.id, mailboxes.id, mailboxes.key, coalesce(revoked, 0), \
+                "SELECT sets.id, mailboxes.id, mailboxes.key, coalesce(revoked, 0) OR closed, \
                  coalesce(contents.waiting + iif(contents.freed_step = ?2, contents.freed, 0), 0), \
                  mailboxes.waiting + iif(mailboxes.freed_step = ?2, mailboxes.freed, 0), \
                  contents.number IS NOT NULL, names.number, sets.secret, sets.size \
@@ -83,7 +84,7 @@ impl Work<'_> {
                     is_used: row.get(6)?,
                     mailbox: row.get(1)?,
                     key: key(row, 2)?,
-                    revoked: row.get(3)?,
+                    refuses: row.get(3)?,
                     occupied: row.get::<_, i64>(4)?.cast_unsigned(),
                     in_mailbox: row.get::<_, i64>(5)?.cast_unsigned(),
                 };
@@ -117,11 +118,14 @@ impl Work<'_> {
         match change {
             DropChange::Register(set) => self.register(key, mailbox, set),
             DropChange::Revoke(drop) => self.revoke(mailbox, drop),
-            DropChange::Close => Ok(false),
+            DropChange::Close => self.close(mailbox),
         }
     }
 
     fn register(&self, key: &MailboxId, mailbox: i64, set: &DropSet) -> Result<bool, StoreError> {
+        if self.is_closed(mailbox)? {
+            return Ok(false);
+        }
         let known = self
             .prepare("SELECT size FROM sets WHERE mailbox = ?1 AND secret = ?2")?
             .query_row(params![mailbox, set.secret()], |row| row.get::<_, i64>(0))
@@ -177,7 +181,18 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// Removes all drop ids of a mailbox in which nothing waits.
+    fn close(&self, mailbox: i64) -> Result<bool, StoreError> {
+        self.run("UPDATE mailboxes SET closed = 1 WHERE id = ?1", mailbox)?;
+        Ok(true)
+    }
+
+    fn is_closed(&self, mailbox: i64) -> Result<bool, StoreError> {
+        self.prepare("SELECT closed FROM mailboxes WHERE id = ?1")?
+            .query_row([mailbox], |row| row.get(0))
+            .map_err(failure)
+    }
+
+    /// Removes all drop ids of a mailbox in which nothing waits, and of which no name is remembered.
     pub(super) fn remove_drops(&self, mailbox: i64) -> Result<(), StoreError> {
         let sets: Vec<(i64, MailboxId, DropSet)> = self
             .prepare(

@@ -4,10 +4,11 @@ use rusqlite::{OptionalExtension, params};
 use shoal_packet::command::DropChange;
 use shoal_proto::{MailboxId, Time};
 
-use super::database::{failure, micros};
+use super::database::failure;
 use super::work::Work;
 use crate::limits::{IDLE_BATCH, TRIAL};
 use crate::store::{EntryId, Opening, SpentToken, StoreOutcome};
+use crate::times::{HOUR, micros};
 use crate::window::Attended;
 use crate::{StoreError, Window};
 
@@ -23,15 +24,21 @@ pub(super) struct Attendance {
 struct Known {
     attended: Option<Attended>,
     created: Time,
+    used: i64,
 }
 
 /// The number of a mailbox that was opened, or why it was not.
 type Opened = Result<i64, StoreOutcome>;
 
-/// As the index has it: the hour stands there too.
+/// As the index has it: the hours stand there too.
 const UNUSED: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND next_entry = 1 \
-    AND used_us < created_us + 3600000000 ORDER BY key LIMIT ?2";
-const _: () = assert!(TRIAL.as_micros() == 3_600_000_000);
+    AND used_us < created_us + 7200000000 ORDER BY key LIMIT ?2";
+/// No deposit uses it any more, so its owner has used it last.
+const CLOSED: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND closed = 1 AND waiting = 0 \
+    ORDER BY key LIMIT ?2";
+const CLOSED_AND_EMPTY: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND closed = 1 AND waiting = 0 \
+    AND remembered = 0 ORDER BY key LIMIT ?2";
+const _: () = assert!(TRIAL.as_micros() + HOUR.as_micros() == 7_200_000_000);
 
 impl Work<'_> {
     pub(super) fn mailbox(&self, key: &MailboxId) -> Result<Option<i64>, StoreError> {
@@ -69,7 +76,7 @@ impl Work<'_> {
 
     fn create(&mut self, key: &MailboxId) -> Result<i64, StoreError> {
         self.prepare("INSERT INTO mailboxes (key, created_us, used_us) VALUES (?1, ?2, ?2)")?
-            .execute(params![key.as_bytes(), self.now()])
+            .execute(params![key.as_bytes(), self.hour()])
             .map_err(failure)?;
         self.usage_mut().mailboxes += 1;
         Ok(self.last_id())
@@ -90,7 +97,11 @@ impl Work<'_> {
                 Err(refused) => return Ok(refused),
             },
         };
-        let Known { attended, created } = self.known(mailbox)?;
+        let Known {
+            attended,
+            created,
+            used,
+        } = self.known(mailbox)?;
         let next = Attended::next(
             attended,
             attendance.generation,
@@ -119,8 +130,7 @@ impl Work<'_> {
         let waiting: i64 = self
             .prepare(
                 "UPDATE mailboxes SET generation = ?2, window_highest = ?3, window_bits = ?4, \
-                 window_refused = ?5, stream = ?6, used_us = max(used_us, ?7) WHERE id = ?1 \
-                 RETURNING waiting",
+                 window_refused = ?5, stream = ?6 WHERE id = ?1 RETURNING waiting",
             )?
             .query_row(
                 params![
@@ -130,11 +140,16 @@ impl Work<'_> {
                     window.bits().cast_signed(),
                     window.refused().cast_signed(),
                     stream.cast_signed(),
-                    self.now(),
                 ],
                 |row| row.get(0),
             )
             .map_err(failure)?;
+        // In a statement of its own, or each command would write the indexes by it anew.
+        if used < self.hour() {
+            self.prepare("UPDATE mailboxes SET used_us = ?2 WHERE id = ?1")?
+                .execute([mailbox, self.hour()])
+                .map_err(failure)?;
+        }
         Ok(StoreOutcome::Attended {
             fresh,
             window,
@@ -149,7 +164,7 @@ impl Work<'_> {
     /// What a mailbox knows of its owner's commands, and when it was opened.
     fn known(&self, mailbox: i64) -> Result<Known, StoreError> {
         self.prepare(
-            "SELECT generation, window_highest, window_bits, window_refused, stream, created_us \
+            "SELECT generation, window_highest, window_bits, window_refused, stream, created_us, used_us \
                  FROM mailboxes WHERE id = ?1",
         )?
         .query_row([mailbox], |row| {
@@ -164,6 +179,7 @@ impl Work<'_> {
                     stream,
                 }),
                 created: Time::from_micros(number(5)?),
+                used: row.get(6)?,
             })
         })
         .map_err(failure)
@@ -181,36 +197,48 @@ impl Work<'_> {
         Ok(forgotten as u64)
     }
 
-    /// Gives up mailboxes that nobody uses, and then those that nobody has ever used: so many.
-    pub(super) fn give_up(&mut self) -> Result<u64, StoreError> {
+    /// Gives up mailboxes that their owners have closed, then those that nobody uses, then those that nobody has ever
+    /// used. Says how many names of acknowledged entries went before them, and how many mailboxes.
+    pub(super) fn give_up(&mut self) -> Result<(u64, u64), StoreError> {
+        let before = self.unused_for(self.limits().mailbox_closed);
+        let over = self.some(CLOSED, before, IDLE_BATCH.into())?;
+        let batch = u64::from(self.limits().expire_batch);
+        let mut names = 0;
+        for mailbox in over {
+            names += self.forget_all(mailbox, batch - names)?;
+        }
+        let closed = self.give_up_by(CLOSED_AND_EMPTY, before, IDLE_BATCH.into())?;
         let idle = self.limits().mailbox_idle;
         let trial = self.limits().mailbox_trial;
         let given_up = self.give_up_by(
             "SELECT id FROM mailboxes WHERE used_us <= ?1 AND waiting = 0 \
              AND remembered = 0 ORDER BY key LIMIT ?2",
-            self.ago(idle.as_micros()),
-            IDLE_BATCH.into(),
+            self.unused_for(idle),
+            u64::from(IDLE_BATCH) - closed,
         )?;
         let unused = self.give_up_by(
             UNUSED,
-            self.ago(trial.as_micros()),
-            u64::from(IDLE_BATCH) - given_up,
+            self.unused_for(trial),
+            u64::from(IDLE_BATCH) - closed - given_up,
         )?;
-        Ok(given_up + unused)
+        Ok((names, closed + given_up + unused))
     }
 
     /// Those that a statement finds of before a time, at most so many.
     fn give_up_by(&mut self, sql: &str, before: i64, most: u64) -> Result<u64, StoreError> {
-        let idle: Vec<i64> = self
-            .prepare(sql)?
-            .query_map(params![before, most.cast_signed()], |row| row.get(0))
-            .and_then(Iterator::collect)
-            .map_err(failure)?;
+        let idle = self.some(sql, before, most)?;
         for mailbox in &idle {
             self.remove_drops(*mailbox)?;
             self.run("DELETE FROM mailboxes WHERE id = ?1", *mailbox)?;
             self.usage_mut().mailboxes = self.usage().mailboxes.saturating_sub(1);
         }
         Ok(idle.len() as u64)
+    }
+
+    fn some(&self, sql: &str, before: i64, most: u64) -> Result<Vec<i64>, StoreError> {
+        self.prepare(sql)?
+            .query_map(params![before, most.cast_signed()], |row| row.get(0))
+            .and_then(Iterator::collect)
+            .map_err(failure)
     }
 }

@@ -35,7 +35,7 @@ impl Work<'_> {
         blob: &Blob,
         expires: i64,
     ) -> Result<StoreOutcome, StoreError> {
-        let mut row = self.drop_row(drop)?.filter(|row| !row.revoked);
+        let mut row = self.drop_row(drop)?.filter(|row| !row.refuses);
         if let Some(row) = &mut row
             && row.is_used
             && let Some((gone, until)) = self.find(row.id, message)?
@@ -95,7 +95,7 @@ impl Work<'_> {
                 "UPDATE mailboxes SET next_entry = next_entry + 1, waiting = waiting + 1, \
                  used_us = max(used_us, ?2) WHERE id = ?1 RETURNING next_entry - 1",
             )?
-            .query_row(params![row.mailbox, self.now()], |row| row.get(0))
+            .query_row(params![row.mailbox, self.hour()], |row| row.get(0))
             .map_err(failure)?;
         self.use_drop(row, false)?;
         self.prepare("INSERT INTO blobs (message, blob) VALUES (?1, ?2)")?
@@ -268,14 +268,29 @@ impl Work<'_> {
             self.remove(entry)?;
         }
         let spent = self.forget_spent()?;
-        let mailboxes = self.give_up()?;
+        let (names, mailboxes) = self.give_up()?;
         let entries = expired.len() as u64;
         Ok(StoreOutcome::Expired {
-            removed: entries + mailboxes + spent,
-            more: entries == batch
-                || spent == batch
+            removed: entries + names + mailboxes + spent,
+            more: [entries, names, spent].contains(&batch)
                 || mailboxes == u64::from(crate::limits::IDLE_BATCH),
         })
+    }
+
+    /// Forgets the names of acknowledged entries of a mailbox in which nothing waits, at most so many, and says how many.
+    pub(super) fn forget_all(&mut self, mailbox: i64, most: u64) -> Result<u64, StoreError> {
+        let names: Vec<Gone> = self
+            .prepare(&format!(
+                "{GONE} WHERE messages.drop_id IN \
+                 (SELECT -number FROM contents AS used WHERE used.mailbox = ?1 AND used.number < 0) LIMIT ?2"
+            ))?
+            .query_map([mailbox, most.cast_signed()], gone)
+            .and_then(Iterator::collect)
+            .map_err(failure)?;
+        for name in &names {
+            self.remove(name)?;
+        }
+        Ok(names.len() as u64)
     }
 }
 

@@ -122,6 +122,7 @@ impl OfflineStore for OfflineSqlite {
             usage: database::usage(&self.connection)?,
             sets: self.count("SELECT count(*) FROM sets")?,
             drops: self.count("SELECT coalesce(sum(size), 0) FROM sets")?,
+            closed: self.count("SELECT count(*) FROM mailboxes WHERE closed <> 0")?,
             revoked: self.count("SELECT count(*) FROM contents WHERE revoked <> 0")?,
             oldest_expires: oldest.map(|micros| Time::from_micros(micros.max(0).cast_unsigned())),
             files: vec![

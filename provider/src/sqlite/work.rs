@@ -1,10 +1,11 @@
 //! What one group of operations works with.
 
 use rusqlite::{CachedStatement, Connection};
-use shoal_proto::Time;
+use shoal_proto::{Span, Time};
 
-use super::database::{failure, micros};
+use super::database::failure;
 use crate::store::{Freed, Usage};
+use crate::times::{self, micros};
 use crate::{StoreError, StoreLimits};
 
 /// How much the database holds.
@@ -20,7 +21,7 @@ pub(super) struct Work<'a> {
     connection: &'a Connection,
     limits: &'a StoreLimits,
     held: &'a mut Held,
-    now: i64,
+    now: Time,
     step: u64,
 }
 
@@ -35,7 +36,7 @@ impl<'a> Work<'a> {
             connection,
             limits,
             held,
-            now: micros(now),
+            now,
             step: limits.step(now),
         }
     }
@@ -68,13 +69,18 @@ impl<'a> Work<'a> {
         self.step.cast_signed()
     }
 
-    pub(super) const fn now(&self) -> i64 {
-        self.now
+    pub(super) fn now(&self) -> i64 {
+        micros(self.now)
     }
 
-    /// A point in time so long ago, in microseconds; before all time if there was none.
-    pub(super) fn ago(&self, micros: u64) -> i64 {
-        i64::try_from(micros).map_or(-1, |micros| self.now.saturating_sub(micros).max(-1))
+    /// The hour that it is, as it is in a row.
+    pub(super) fn hour(&self) -> i64 {
+        micros(times::hour(self.now))
+    }
+
+    /// What was used at this time or before has not been used for so long; before all time if there is none.
+    pub(super) fn unused_for(&self, span: Span) -> i64 {
+        times::unused_for(self.now, span).map_or(-1, micros)
     }
 
     pub(super) fn prepare(&self, sql: &str) -> Result<CachedStatement<'a>, StoreError> {

@@ -9,6 +9,8 @@ use crate::world::{FIRST, Owner, World};
 
 const SLOTS: usize = 20;
 const DAY: Span = Span::from_secs(24 * 60 * 60);
+/// Only the hour is known in which a mailbox was opened.
+const OF_AGE: Span = Span::from_secs(25 * 60 * 60);
 
 fn full(seed: u64) -> World {
     let limits = Limits {
@@ -99,7 +101,7 @@ fn among_those_that_are_served_who_stays_comes_before_who_has_just_come() {
     assert!(!is_served(&mut world, &mut young));
     // Of a mailbox that is a day old, or in which something waits.
     let (mut old, mut written) = (Owner::new(101), Owner::new(102));
-    opened_before(&mut world, &old, DAY);
+    opened_before(&mut world, &old, OF_AGE);
     assert!(is_served(&mut world, &mut old));
     opened_before(&mut world, &written, Span::from_secs(60));
     let put = StoreOp::Put {
@@ -129,7 +131,7 @@ fn who_is_of_age_and_served_stays() {
     let mut world = World::with(3, limits, StoreLimits::default());
     let mut owners: Vec<Owner> = (1..=3).map(Owner::new).collect();
     for owner in &owners {
-        opened_before(&mut world, owner, DAY);
+        opened_before(&mut world, owner, OF_AGE);
     }
     for owner in &mut owners[..2] {
         slow(&mut world, owner);
@@ -155,7 +157,7 @@ fn who_is_of_age_and_served_stays() {
 
 /// Ten thousand mailboxes that nobody uses would take up all room for 90 days.
 #[test]
-fn a_client_that_makes_all_mailboxes_keeps_newcomers_out_for_a_day_at_most() {
+fn a_client_that_makes_all_mailboxes_keeps_newcomers_out_for_25_hours_at_most() {
     let quotas = StoreLimits {
         mailboxes: 40,
         ..StoreLimits::default()
@@ -170,7 +172,7 @@ fn a_client_that_makes_all_mailboxes_keeps_newcomers_out_for_a_day_at_most() {
     assert_eq!(world.store.usage().mailboxes, 40);
     let mut newcomer = Owner::new(200);
     assert!(!is_served(&mut world, &mut newcomer));
-    world.run(DAY + Span::from_secs(120));
+    world.run(OF_AGE + Span::from_secs(120));
     assert_eq!(world.store.usage().mailboxes, 0);
     assert!(is_served(&mut world, &mut newcomer));
 }

@@ -3,12 +3,23 @@
 use proptest::prelude::*;
 use shoal_packet::command::{DropChange, DropSet, SetSize};
 use shoal_proto::DropId;
-use shoal_proto::Span;
+use shoal_proto::{Span, Time};
 use shoal_provider::{
     ENTRY_BYTES, EntryId, MemoryStore, Opening, SpentToken, Store, StoreLimits, StoreOp,
 };
 
-use crate::operations::{T0, after, blob, mailbox, message, set, sqlite_store};
+use crate::operations::{T0, blob, mailbox, message, set, sqlite_store};
+
+/// Ten minutes: most of what is kept of times are hours.
+const UNIT: Span = Span::from_secs(600);
+
+fn after(units: u64) -> Time {
+    T0 + units_of(units)
+}
+
+fn units_of(units: u64) -> Span {
+    Span::from_micros(UNIT.as_micros() * units)
+}
 
 /// Of any mailbox, set and of two numbers.
 fn any_drop() -> impl Strategy<Value = DropId> {
@@ -34,6 +45,7 @@ fn any_op() -> impl Strategy<Value = StoreOp> {
         // The same secret, of another size.
         1 => (0u8..3).prop_map(|n| DropChange::Register(DropSet::new([n; 32], SetSize::Large))),
         2 => any_drop().prop_map(DropChange::Revoke),
+        1 => Just(DropChange::Close),
     ];
     prop_oneof![
         6 => (any_drop(), 0u8..5, 0u64..40).prop_map(
@@ -86,9 +98,10 @@ proptest! {
             sets_per_mailbox: 2,
             mailboxes: 3,
             bytes: 8 * ENTRY_BYTES,
-            mailbox_idle: Span::from_secs(25),
-            mailbox_trial: Span::from_secs(12),
-            room_step: Span::from_secs(7),
+            mailbox_idle: units_of(25),
+            mailbox_trial: units_of(12),
+            mailbox_closed: units_of(9),
+            room_step: units_of(7),
             expire_batch: 4,
         };
         let directory = tempfile::tempdir().unwrap();
@@ -101,7 +114,7 @@ proptest! {
         let mut postgres = server.as_ref().map(|server| server.store(limits.clone()));
         let mut now = T0;
         for (round, (ops, step)) in groups.into_iter().enumerate() {
-            now += Span::from_secs(step);
+            now += units_of(step);
             let expected = memory.apply(now, ops.clone());
             #[cfg(feature = "postgres")]
             if let Some(postgres) = &mut postgres {

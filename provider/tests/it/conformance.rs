@@ -19,6 +19,7 @@ on_all_engines!(
     a_set_registers_its_ids_and_no_others,
     a_drop_id_is_one_mailboxs_own,
     revoked_is_remembered,
+    a_closed_mailbox_takes_nothing_more_and_gives_what_it_has,
     owners_reach_only_their_own,
     commands_count_once,
     the_stream_number_never_falls,
@@ -242,6 +243,41 @@ fn revoked_is_remembered(make: Make<'_>) {
         expires: after(901_000),
     };
     assert_eq!(one(&mut *store, later, again), StoreOutcome::Refused);
+}
+
+fn a_closed_mailbox_takes_nothing_more_and_gives_what_it_has(make: Make<'_>) {
+    let mut store = make(StoreLimits::default());
+    one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
+    one(&mut *store, T0, attend(2, 1, &[], &[register(1)]));
+    for id in 1..=3 {
+        one(&mut *store, T0, put(1, id));
+    }
+    let refused = |outcome| match outcome {
+        StoreOutcome::Attended { refused, .. } => refused,
+        other => panic!("{other:?}"),
+    };
+    let close = DropChange::Close;
+    let command = attend(1, 2, &[2], &[register(2), close.clone()]);
+    assert_eq!(refused(one(&mut *store, T0, command)), 0);
+    // Known or new, under an id of before or of the same command: nothing tells that it is closed.
+    for op in [put(1, 1), put(1, 2), put(1, 9), put(2, 1)] {
+        assert_eq!(one(&mut *store, T0, op), StoreOutcome::Refused);
+    }
+    assert_eq!(one(&mut *store, T0, put_for(2, 1, 1)), stored(2, 1));
+    // Closed twice is closed; it has no more sets; ids are still revoked.
+    let command = attend(1, 3, &[], &[close.clone(), register(3), register(1)]);
+    assert_eq!(refused(one(&mut *store, T0, command)), 2);
+    let command = attend(1, 4, &[], &[close, revoke(1)]);
+    assert_eq!(refused(one(&mut *store, T0, command)), 0);
+    assert_eq!(numbers(&mut *store, T0, 1, 1, 0), [1, 3]);
+    let waiting = StoreOp::Waiting {
+        mailbox: mailbox(1),
+    };
+    let newest = StoreOutcome::Waiting(vec![(drop_id(1), EntryId::new(3))]);
+    assert_eq!(one(&mut *store, T0, waiting), newest);
+    one(&mut *store, T0, attend(1, 5, &[1, 3], &[]));
+    assert_eq!(numbers(&mut *store, T0, 1, 1, 0), [] as [u64; 0]);
+    assert_eq!(one(&mut *store, T0, put(1, 7)), StoreOutcome::Refused);
 }
 
 fn owners_reach_only_their_own(make: Make<'_>) {

@@ -9,7 +9,7 @@ use shoal_provider::{
 use tempfile::TempDir;
 
 use crate::offline::{filled, key};
-use crate::operations::{T0, after, drop_of, mailbox, numbers, one, put_for};
+use crate::operations::{T0, after, blob, drop_of, mailbox, message, numbers, one, put_for, set};
 
 fn copy_of(at: &StoreAt) -> Vec<u8> {
     let mut copy = Vec::new();
@@ -105,8 +105,8 @@ fn what_goes_on_in_the_copy_is_what_would_have_gone_on() {
                 ..
             }
         ));
-        // Revoked is revoked.
-        for op in [put_for(9, 9, 2), put_for(9, 8, 1)] {
+        // Revoked is revoked, and closed is closed.
+        for op in [put_for(9, 9, 2), put_for(9, 8, 1), under_another(9)] {
             assert_eq!(both(after(5), op), StoreOutcome::Refused);
         }
         both(after(900), StoreOp::Expire);
@@ -115,6 +115,16 @@ fn what_goes_on_in_the_copy_is_what_would_have_gone_on() {
         assert_eq!(usages[0], usages[1]);
         assert_eq!((usages[0].entries, usages[0].remembered), (0, 0));
     });
+}
+
+/// Under a drop id that is not revoked, of a mailbox that is closed.
+fn under_another(owner: u8) -> StoreOp {
+    StoreOp::Put {
+        drop: set(9).id(&mailbox(owner), 1),
+        message: message(1),
+        blob: blob(1),
+        expires: after(1000),
+    }
 }
 
 /// Room that is not free yet stays so: a full drop id is as full in the copy.
@@ -291,16 +301,16 @@ fn the_format_is_what_is_documented() {
     let from = filled(StoreEngine::Sqlite, &directory, "from");
     let copy = copy_of(&from);
     assert_eq!(&copy[..18], b"shoal mailboxes\n\x00\x02");
-    let first = &copy[18..18 + 114];
+    let first = &copy[18..18 + 115];
     assert_eq!(first[0], b'M');
     assert_eq!(&first[1..33], key(1).as_bytes());
     let number = |at: usize| u64::from_be_bytes(first[at..at + 8].try_into().unwrap());
-    // Known, generation 7, counters 1 to 3, stream 9, opened and used at the start, 7 is next, 3 acknowledged in this hour.
-    assert_eq!(first[33], 1);
+    // Not closed. Known, generation 7, counters 1 to 3, stream 9, opened and used at the start, 7 is next, 3 acknowledged in this hour.
+    assert_eq!((first[33], first[34]), (0, 1));
     let step = T0.as_secs() / 3600;
     let fields = [7, 3, 0b11, 0, 9, T0.as_micros(), T0.as_micros(), 7, step, 3];
     for (field, expected) in fields.into_iter().enumerate() {
-        assert_eq!(number(34 + 8 * field), expected, "field {field}");
+        assert_eq!(number(35 + 8 * field), expected, "field {field}");
     }
     let end = copy.len() - 81;
     let (token, entry) = (&copy[end - 41..end], &copy[end - 41 - 1669..end - 41]);

@@ -17,6 +17,7 @@ mod counters;
 mod crash;
 mod engines;
 mod files;
+mod hours;
 mod issuing;
 mod mailboxes;
 mod offline;

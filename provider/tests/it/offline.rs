@@ -39,6 +39,9 @@ pub fn filled(engine: StoreEngine, directory: &TempDir, name: &str) -> StoreAt {
     one(store, T0, put_for(9, 9, 1));
     let revoked = [9, 8].map(|n| DropChange::Revoke(drop_of(9, n)));
     one(store, T0, attend(9, 2, &[], &revoked));
+    // Closed, with an entry that waits.
+    let close = [DropChange::Close];
+    one(store, T0, attend(9, 3, &[], &close));
     at
 }
 
@@ -84,7 +87,10 @@ fn a_sound_store_has_no_fault_and_is_left_as_it_was() {
             remembered: 5,
         };
         assert_eq!((report.counted, stats.usage), (usage, usage));
-        assert_eq!((stats.sets, stats.drops, stats.revoked), (5, 320, 2));
+        assert_eq!(
+            (stats.sets, stats.drops, stats.revoked, stats.closed),
+            (5, 320, 2, 1)
+        );
         assert_eq!(stats.oldest_expires, Some(after(1000)));
         assert!(stats.files[0].1 > 8 * 1572 && stats.free_on_disk.unwrap() > 0);
         assert!(before == files(), "the files have changed");
@@ -188,6 +194,10 @@ fn each_lie_in_the_rows_is_found() {
         (
             "drop_set",
             "UPDATE contents SET number = -(1 << 8 | 64) WHERE number = -(1 << 8)",
+        ),
+        (
+            "mailbox_columns",
+            "UPDATE mailboxes SET closed = 2 WHERE id = 3",
         ),
         ("set_mailbox", "DELETE FROM mailboxes WHERE id = 3"),
         ("set_columns", "UPDATE sets SET size = 65 WHERE id = 3"),

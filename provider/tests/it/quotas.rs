@@ -1,10 +1,13 @@
 //! What every store refuses, forgets and gives up.
 
-use shoal_proto::Span;
-use shoal_provider::{ENTRY_BYTES, StoreLimits, StoreOp, StoreOutcome, Usage};
+use shoal_packet::command::DropChange;
+use shoal_proto::{Span, Time};
+use shoal_provider::{ENTRY_BYTES, Store, StoreLimits, StoreOp, StoreOutcome, Usage};
 
 use crate::engines::{Make, on_all_engines};
-use crate::operations::{T0, after, attend, mailbox, one, put, put_for, register, stored};
+use crate::operations::{
+    T0, after, attend, blob, drop_of, mailbox, message, one, put, put_for, register, stored,
+};
 
 /// T0 is at the start of one.
 const STEP_SECS: u64 = 600;
@@ -17,6 +20,8 @@ on_all_engines!(
     remembering_is_bounded,
     expiry_is_bounded_and_complete,
     idle_mailboxes_are_given_up,
+    closed_mailboxes_are_given_up_when_their_owners_have_left,
+    many_names_of_a_closed_mailbox_go_in_steps,
 );
 
 fn quotas_hold(make: Make<'_>) {
@@ -241,7 +246,9 @@ fn idle_mailboxes_are_given_up(make: Make<'_>) {
     one(&mut *store, T0, attend(1, 1, &[], &[register(1)]));
     one(&mut *store, T0, put(1, 1));
     one(&mut *store, T0, attend(2, 1, &[], &[register(2)]));
-    one(&mut *store, after(500), attend(3, 1, &[], &[register(3)]));
+    one(&mut *store, after(3600), attend(3, 1, &[], &[register(3)]));
+    // Only the hour of the last time is known.
+    let idle = idle + Span::from_secs(3600);
     let before = T0 + idle - Span::from_secs(1);
     one(&mut *store, before, StoreOp::Expire);
     assert_eq!(store.usage().mailboxes, 3);
@@ -268,4 +275,113 @@ fn idle_mailboxes_are_given_up(make: Make<'_>) {
             ..
         }
     ));
+}
+
+/// The usage after as many expiries as there are things to do.
+fn expired(store: &mut dyn Store, now: Time) -> Usage {
+    let more = |outcome| matches!(outcome, StoreOutcome::Expired { more: true, .. });
+    while more(one(store, now, StoreOp::Expire)) {}
+    store.usage()
+}
+
+fn closed_mailboxes_are_given_up_when_their_owners_have_left(make: Make<'_>) {
+    let limits = StoreLimits::default();
+    let day = limits.mailbox_closed;
+    let mut store = make(limits);
+    let until = |secs| StoreOp::Put {
+        drop: drop_of(1, 1),
+        message: message(u8::try_from(secs % 251).unwrap()),
+        blob: blob(1),
+        expires: after(secs),
+    };
+    let close = [DropChange::Close];
+    for owner in [1, 2, 3] {
+        one(&mut *store, T0, attend(owner, 1, &[], &[register(1)]));
+    }
+    for secs in [900_001, 900_002] {
+        one(&mut *store, T0, until(secs));
+    }
+    one(&mut *store, T0, put_for(2, 1, 1));
+    one(&mut *store, T0, put_for(3, 1, 1));
+    // The first has something that waits, the second is looked at again, the third is not closed.
+    one(&mut *store, T0, attend(1, 2, &[1], &close));
+    one(&mut *store, T0, attend(2, 2, &[1], &close));
+    one(&mut *store, T0, attend(3, 2, &[1], &[]));
+    let usage = |mailboxes, entries, remembered| Usage {
+        mailboxes,
+        entries,
+        remembered,
+    };
+    let looked = after(7200);
+    one(&mut *store, looked, attend(2, 3, &[], &[]));
+    let before = T0 + day + Span::from_secs(3600);
+    // Names that had time until 1000 s are gone, those of longer ones not.
+    assert_eq!(expired(&mut *store, before), usage(3, 1, 1));
+    let over = looked + day + Span::from_secs(3600);
+    assert_eq!(expired(&mut *store, over), usage(2, 1, 1));
+    // An owner that comes a day later empties it, and looks for another day.
+    let late = over + day;
+    one(&mut *store, late, attend(1, 3, &[2], &[]));
+    assert_eq!(expired(&mut *store, late), usage(2, 0, 2));
+    let just = late + day - Span::from_secs(1);
+    assert_eq!(expired(&mut *store, just), usage(2, 0, 2));
+    assert_eq!(
+        one(&mut *store, just, until(900_003)),
+        StoreOutcome::Refused
+    );
+    assert_eq!(
+        expired(&mut *store, late + day + Span::from_secs(3600)),
+        usage(1, 0, 0)
+    );
+    // Nothing of it is left: who opens it again begins anew.
+    let outcome = one(&mut *store, just, attend(1, 1, &[], &[register(1)]));
+    assert!(matches!(
+        outcome,
+        StoreOutcome::Attended {
+            opened: true,
+            refused: 0,
+            ..
+        }
+    ));
+    assert_eq!(one(&mut *store, just, until(900_001)), stored(1, 1));
+}
+
+fn many_names_of_a_closed_mailbox_go_in_steps(make: Make<'_>) {
+    let limits = StoreLimits {
+        expire_batch: 3,
+        mailbox_closed: Span::from_secs(0),
+        ..StoreLimits::default()
+    };
+    let mut store = make(limits);
+    for owner in [1, 2] {
+        one(&mut *store, T0, attend(owner, 1, &[], &[register(1)]));
+        for id in 1..=4 {
+            let put = StoreOp::Put {
+                drop: drop_of(owner, 1),
+                message: message(id),
+                blob: blob(id),
+                expires: after(9000),
+            };
+            one(&mut *store, T0, put);
+        }
+        let close = [DropChange::Close];
+        one(&mut *store, T0, attend(owner, 2, &[1, 2, 3, 4], &close));
+    }
+    let outcome = one(&mut *store, after(3599), StoreOp::Expire);
+    assert!(matches!(outcome, StoreOutcome::Expired { removed: 0, .. }));
+    let now = after(3600);
+    let mut steps = Vec::new();
+    for _ in 0..4 {
+        let outcome = one(&mut *store, now, StoreOp::Expire);
+        steps.push((outcome, store.usage().mailboxes));
+    }
+    let step = |removed, more, left| (StoreOutcome::Expired { removed, more }, left);
+    let all = [
+        step(3, true, 2),
+        step(4, true, 1),
+        step(3, false, 0),
+        step(0, false, 0),
+    ];
+    assert_eq!(steps, all);
+    assert_eq!(store.usage(), Usage::default());
 }

@@ -18,6 +18,8 @@ on_all_engines!(
     a_command_tells_when_the_mailbox_was_opened_and_what_waits,
 );
 
+const HOUR: Span = Span::from_secs(3600);
+
 fn open(owner: u8, counter: u64) -> StoreOp {
     attend(owner, counter, &[], &[register(1)])
 }
@@ -89,8 +91,9 @@ fn a_token_is_not_spent_on_a_mailbox_that_finds_no_room(make: Make<'_>) {
     assert_eq!(full, StoreOutcome::Refused);
     let spent = one(&mut *store, T0, with_token(open(2, 1), 1));
     assert_eq!(spent, StoreOutcome::Spent);
-    one(&mut *store, after(50), StoreOp::Expire);
-    let opened = one(&mut *store, after(50), with_token(open(2, 1), 2));
+    let over = after(3600 + 50);
+    one(&mut *store, over, StoreOp::Expire);
+    let opened = one(&mut *store, over, with_token(open(2, 1), 2));
     assert!(is_opened(&opened));
 }
 
@@ -127,15 +130,16 @@ fn mailboxes_that_nobody_uses_are_given_up_after_a_day(make: Make<'_>) {
     let limits = StoreLimits::default();
     let (trial, idle) = (limits.mailbox_trial, limits.mailbox_idle);
     let mut store = make(limits);
-    // One that is left alone, one that is used for less than an hour, one whose owner comes back, and one that somebody
-    // has written to.
+    // One that is left alone, one that is used until the end of the hour after that in which it was opened, one whose
+    // owner comes back after that, and one that somebody has written to.
     for owner in 1..=4 {
         one(&mut *store, T0, open(owner, 1));
     }
-    one(&mut *store, after(3599), attend(2, 2, &[], &[]));
-    one(&mut *store, after(3600), attend(3, 2, &[], &[]));
+    one(&mut *store, after(7199), attend(2, 2, &[], &[]));
+    one(&mut *store, after(7200), attend(3, 2, &[], &[]));
     one(&mut *store, T0, put_for(4, 1, 1));
-    let last = T0 + trial;
+    // Only the hour of the last time is known.
+    let last = T0 + trial + HOUR;
     let left = |store: &mut dyn shoal_provider::Store, now| {
         one(store, now, StoreOp::Expire);
         store.usage().mailboxes
@@ -143,18 +147,18 @@ fn mailboxes_that_nobody_uses_are_given_up_after_a_day(make: Make<'_>) {
     assert_eq!(left(&mut *store, last - Span::from_secs(1)), 4);
     assert_eq!(left(&mut *store, last), 3);
     assert!(is_opened(&one(&mut *store, last, open(1, 2))));
-    assert_eq!(left(&mut *store, last + Span::from_secs(3598)), 4);
-    assert_eq!(left(&mut *store, last + Span::from_secs(3599)), 3);
+    assert_eq!(left(&mut *store, last + Span::from_secs(3599)), 4);
+    assert_eq!(left(&mut *store, last + HOUR), 3);
     // Its drop ids are gone with it.
-    let later = last + Span::from_secs(3599);
+    let later = last + HOUR;
     assert_eq!(
         one(&mut *store, later, put_for(2, 1, 1)),
         StoreOutcome::Refused
     );
     // The others stay as long as any, but for the one that was opened again.
-    let end = T0 + idle - Span::from_secs(1);
+    let end = T0 + idle + HOUR - Span::from_secs(1);
     assert_eq!(left(&mut *store, end), 2);
-    assert_eq!(left(&mut *store, end + Span::from_secs(3601)), 0);
+    assert_eq!(left(&mut *store, end + Span::from_secs(7201)), 0);
 }
 
 fn a_command_tells_when_the_mailbox_was_opened_and_what_waits(make: Make<'_>) {
@@ -172,6 +176,9 @@ fn a_command_tells_when_the_mailbox_was_opened_and_what_waits(make: Make<'_>) {
     assert_eq!(told(after(20), attend(1, 2, &[], &[])), (T0, 2));
     // After what is acknowledged by it.
     assert_eq!(told(after(30), attend(1, 3, &[2], &[])), (T0, 1));
+    // The hour and no more.
+    assert_eq!(told(after(7199), open(2, 1)), (after(3600), 0));
+    assert_eq!(told(after(7201), attend(2, 2, &[], &[])), (after(3600), 0));
 }
 
 /// What was spent is so after the store was opened again.

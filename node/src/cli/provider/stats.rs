@@ -19,6 +19,7 @@ struct Shown {
     engine: &'static str,
     schema: i64,
     mailboxes: u64,
+    closed_mailboxes: u64,
     sets: u64,
     drops: u64,
     revoked_drops: u64,
@@ -55,6 +56,7 @@ fn shown(found: &Found, stats: &StoreStats) -> Shown {
         engine: found.at.engine().as_str(),
         schema: stats.schema,
         mailboxes: stats.usage.mailboxes,
+        closed_mailboxes: stats.closed,
         sets: stats.sets,
         drops: stats.drops,
         revoked_drops: stats.revoked,
@@ -90,9 +92,10 @@ fn in_words(shown: &Shown, now: Time) -> String {
             shown.database, shown.engine, shown.schema
         ),
         format!(
-            "mailboxes  {}{}",
+            "mailboxes  {}{}, of which {} closed",
             shown.mailboxes,
-            of(allowed.map(|it| it.mailboxes))
+            of(allowed.map(|it| it.mailboxes)),
+            shown.closed_mailboxes
         ),
         format!(
             "drop ids   {} in {} sets, of which {} revoked",

@@ -4,12 +4,13 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use shoal_packet::command::DropSet;
 use shoal_proto::{DropId, MailboxId};
 
-use super::super::database::{failure, micros};
+use super::super::database::failure;
 use super::super::drops::{key, named, set_of, tag};
 use super::{number, verify};
 use crate::offline::copy::CopyError;
 use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
 use crate::store::SpentToken;
+use crate::times::micros;
 
 /// What rows do not say: how many entries there are. For these mailboxes.
 const COUNTS: [&str; 2] = [
@@ -114,8 +115,8 @@ fn insert_mailbox(
     transaction
         .prepare_cached(
             "INSERT INTO mailboxes (id, key, generation, window_highest, window_bits, window_refused, \
-             stream, created_us, used_us, next_entry, freed_step, freed) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             stream, created_us, used_us, next_entry, freed_step, freed, closed) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )
         .map_err(failure)?
         .execute(params![
@@ -131,6 +132,7 @@ fn insert_mailbox(
             mailbox.next_entry.number().cast_signed(),
             step.cast_signed(),
             freed.cast_signed(),
+            mailbox.closed,
         ])
         .map_err(refused(row))?;
     Ok(())

@@ -15,7 +15,7 @@ use crate::window::Attended;
 
 const MAILBOXES: &str = "
     SELECT key, generation, window_highest, window_bits, window_refused, stream, created_us, used_us, next_entry,
-           freed_step, freed
+           freed_step, freed, closed
     FROM mailboxes ORDER BY id";
 const SETS: &str = "
     SELECT mailboxes.key, secret, size
@@ -70,6 +70,7 @@ fn mailbox(row: &Row<'_>) -> rusqlite::Result<Record> {
             window,
             stream,
         }),
+        closed: row.get(11)?,
         created: time(row, 6)?,
         used: time(row, 7)?,
         next_entry: EntryId::new(number(8)?),

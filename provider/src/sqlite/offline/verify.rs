@@ -24,12 +24,18 @@ const RULES: &[Rule] = &[
     Rule {
         step: Step::Mailboxes,
         kind: "mailbox_columns",
-        what: "a mailbox has a key of another length, a negative count, was used before it was opened, or has a window before its \
-               owner's first command",
+        what: "a mailbox has a key of another length, a negative count, was used before it was opened, is closed neither way, or \
+               has a window before its owner's first command",
         sql: "SELECT count(*), min(id) FROM mailboxes WHERE length(key) <> 32 OR created_us < 0 OR used_us < created_us OR next_entry < 1 \
-              OR waiting < 0 OR remembered < 0 OR sets < 0 OR freed < 0 \
+              OR waiting < 0 OR remembered < 0 OR sets < 0 OR freed < 0 OR closed NOT IN (0, 1) \
               OR (generation IS NULL AND (window_highest <> 0 OR window_bits <> 0 OR window_refused <> 0 \
               OR stream <> 0))",
+    },
+    Rule {
+        step: Step::Mailboxes,
+        kind: "mailbox_hours",
+        what: "a mailbox says more than the hour in which it was opened or used",
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE created_us % 3600000000 <> 0 OR used_us % 3600000000 <> 0",
     },
     Rule {
         step: Step::Mailboxes,
