@@ -77,6 +77,11 @@ impl Pace {
         now + self.drawn(self.day().scale(1, 6), 0, 4)
     }
 
+    /// When a place that is open takes the share that the one before it has lost: within a quarter of a day.
+    pub(crate) fn rises(&mut self, now: Time) -> Time {
+        now + self.drawn(self.day(), 0, 1)
+    }
+
     /// When a place that was left is looked at again: half to one and a half days away.
     pub(crate) fn looks(&mut self, now: Time) -> Time {
         now + self.drawn(self.day(), 2, 6)

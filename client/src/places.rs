@@ -10,7 +10,9 @@
 //! Of the packets to the own mailboxes most go to the two of the present place for contacts, four of five of
 //! them to one of the two, whose clock is four times as fast: that is where most deliveries come from. The
 //! other has the second copy of everything. When the stream of the one fails, the two change their parts. All
-//! other mailboxes get little; the link shows none of this.
+//! other mailboxes get little; the link shows none of this. Before another place takes the part of the present
+//! one, none has it for some hours: once a month texts take longer, for a provider that has mailboxes of both would
+//! else see the one lose what the other gets.
 
 mod draw;
 mod moving;
@@ -31,8 +33,8 @@ use crate::config::ClientConfig;
 use crate::error::ClientError;
 use crate::event::Alarm;
 use crate::mailbox::MailboxLink;
-use crate::pace::Pace;
 use crate::outbox;
+use crate::pace::Pace;
 use crate::rows::{
     Audience, BoxId, Change, MailboxRow, PlaceRow, Row, SETS, SetState, Stage, TicketRow,
 };
@@ -381,7 +383,9 @@ impl Places {
 
     /// The part that a mailbox has.
     pub(crate) fn share(&self, id: BoxId) -> Share {
-        if self.present(Audience::has_contacts) == Some(id.place) {
+        let successor = |row: &PlaceRow| row.stage == Stage::Ready && row.audience.has_contacts();
+        let leads = self.present(Audience::has_contacts) == Some(id.place);
+        if leads && !self.places.values().any(successor) {
             return match id.copy != self.larger && self.of(id.place).count() > 1 {
                 true => Share::Second,
                 false => Share::First,

@@ -70,14 +70,17 @@ impl Ticket {
         let state = match row {
             TicketRow::None => State::None,
             // What is damaged is asked for anew.
-            TicketRow::Asked(number, pending) => match PendingToken::from_bytes(pending.as_slice()) {
+            TicketRow::Asked(number, pending) => match PendingToken::from_bytes(pending.as_slice())
+            {
                 Ok(pending) => State::Asked {
                     number: *number,
                     pending,
                 },
                 Err(_) => State::None,
             },
-            TicketRow::Held(token) => Token::from_bytes(token.as_slice()).map_or(State::None, State::Held),
+            TicketRow::Held(token) => {
+                Token::from_bytes(token.as_slice()).map_or(State::None, State::Held)
+            }
         };
         Self {
             state,
@@ -327,7 +330,10 @@ mod tests {
         let mut ticket = restart(&ticket, open);
         let _ = prepare(&mut ticket, None);
         let again = ticket.ask(at(0), WAITS).unwrap();
-        assert_eq!(again.blinded, first.blinded, "what was asked before is answered now");
+        assert_eq!(
+            again.blinded, first.blinded,
+            "what was asked before is answered now"
+        );
         let refused = TokenAnswer::Refused(TokenRefusal::NotNow);
         assert_eq!(ticket.answered(&refused), Got::Nothing);
         let forged = answer(&IssuerSecret::derive(&[8; 32], 5).unwrap(), &again);
@@ -351,7 +357,10 @@ mod tests {
         let asking = ticket.ask(at(0), WAITS).unwrap();
         let _ = ticket.answered(&answer(&secret(5), &asking));
         ticket.see(terms(6, TokenDemand::Open));
-        assert!(!ticket.is_missing(), "it counts in the period after its own");
+        assert!(
+            !ticket.is_missing(),
+            "it counts in the period after its own"
+        );
         ticket.see(None);
         ticket.see(terms(7, TokenDemand::Open));
         assert!(ticket.is_missing());
@@ -372,16 +381,26 @@ mod tests {
         assert!(ticket.ask(at(0), WAITS).is_none(), "nobody told it a code");
         let code = TokenCode::of(&PROVIDER, "friend");
         let _ = prepare(&mut ticket, Some(code.clone()));
-        assert_eq!(ticket.ask(at(0), WAITS).unwrap().proof, TokenProof::Code(code));
+        assert_eq!(
+            ticket.ask(at(0), WAITS).unwrap().proof,
+            TokenProof::Code(code)
+        );
         ticket.see(terms(5, TokenDemand::Work { bits: 3 }));
         let (_, labour) = prepare(&mut ticket, None);
         let Labour { work, bits } = labour.unwrap();
         assert_eq!((work.number, work.provider, bits), (5, PROVIDER, 3));
-        assert_eq!(prepare(&mut ticket, None), (false, None), "it is being done");
+        assert_eq!(
+            prepare(&mut ticket, None),
+            (false, None),
+            "it is being done"
+        );
         let proof = TokenProof::Work(Box::new([9; 88]));
         let other = TokenWork { number: 6, ..work };
         ticket.worked(&other, &proof);
-        assert_ne!(ticket.ask(at(50), WAITS).map(|it| it.proof), Some(proof.clone()));
+        assert_ne!(
+            ticket.ask(at(50), WAITS).map(|it| it.proof),
+            Some(proof.clone())
+        );
         ticket.worked(&work, &proof);
         assert_eq!(ticket.ask(at(99), WAITS).unwrap().proof, proof);
     }

@@ -49,7 +49,7 @@ impl Places {
         for (number, row) in due {
             match row.stage {
                 Stage::Open => self.set_out(now, rng, document, (number, row), &mut moves),
-                Stage::Buying | Stage::Bought | Stage::Opening => {
+                Stage::Buying | Stage::Bought | Stage::Opening | Stage::Ready => {
                     self.arrive(now, (number, row), &mut moves);
                 }
                 Stage::Left => {
@@ -86,7 +86,9 @@ impl Places {
                 Audience::Contacts => self.pace.moves(row.made).max(now),
                 Audience::Strangers | Audience::All => Time::MAX,
             };
-            moves.changes.extend(self.put(number, |row| row.next = next));
+            moves
+                .changes
+                .extend(self.put(number, |row| row.next = next));
             return;
         }
         let is_coming = |it: &PlaceRow| it.is_coming() && it.audience.meets(row.audience);
@@ -126,8 +128,14 @@ impl Places {
                 row.stage = stage;
                 row.next = next;
             }));
-        } else if row.stage == Stage::Opening && self.is_whole(number) {
+        } else if row.stage == Stage::Ready {
             moves.changes.extend(self.give_out(now, number));
+        } else if row.stage == Stage::Opening && self.is_whole(number) {
+            let next = self.pace.rises(now);
+            moves.changes.extend(self.put(number, |row| {
+                row.stage = Stage::Ready;
+                row.next = next;
+            }));
         } else if now.since(row.made) >= self.pace.day() {
             moves.changes.extend(self.forget(number));
         } else {
@@ -262,8 +270,7 @@ impl Places {
         rng: &mut R,
         document: &Document,
     ) -> Option<Made> {
-        let is_coming =
-            |row: &PlaceRow| row.is_coming() && row.audience == Audience::Strangers;
+        let is_coming = |row: &PlaceRow| row.is_coming() && row.audience == Audience::Strangers;
         if !self.pinned.is_empty() || self.places.values().any(is_coming) {
             return None;
         }

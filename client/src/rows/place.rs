@@ -24,6 +24,9 @@ pub(crate) enum Stage {
     Bought,
     /// Its mailboxes are being opened; nobody knows it.
     Opening,
+    /// They are open. The place before it has lost its share, and this one does not have it yet: who serves both
+    /// does not see the one go down when the other goes up.
+    Ready,
     /// It is given out.
     Open,
     /// It is read for those who do not know its successor.
@@ -63,7 +66,10 @@ impl Audience {
 impl PlaceRow {
     /// Whether it is on its way to be given out.
     pub(crate) const fn is_coming(&self) -> bool {
-        matches!(self.stage, Stage::Buying | Stage::Bought | Stage::Opening)
+        matches!(
+            self.stage,
+            Stage::Buying | Stage::Bought | Stage::Opening | Stage::Ready
+        )
     }
 
     pub(crate) fn key(number: u32) -> Vec<u8> {
@@ -90,6 +96,7 @@ impl PlaceRow {
             Stage::Closing => 3,
             Stage::Buying => 4,
             Stage::Bought => 5,
+            Stage::Ready => 6,
         };
         let writer = Writer::new().bytes(&[audience, stage]).time(self.made);
         writer.time(self.next).time(self.until).done()
@@ -112,6 +119,7 @@ impl PlaceRow {
                 3 => Stage::Closing,
                 4 => Stage::Buying,
                 5 => Stage::Bought,
+                6 => Stage::Ready,
                 _ => return Err("unknown stage of a place"),
             },
             made: reader.time()?,
@@ -130,7 +138,15 @@ mod tests {
     #[test]
     fn places_round_trip() {
         let all = [Audience::Contacts, Audience::Strangers, Audience::All];
-        let stages = [Stage::Buying, Stage::Bought, Stage::Opening, Stage::Open, Stage::Left, Stage::Closing];
+        let stages = [
+            Stage::Buying,
+            Stage::Bought,
+            Stage::Opening,
+            Stage::Ready,
+            Stage::Open,
+            Stage::Left,
+            Stage::Closing,
+        ];
         for (audience, stage) in all
             .into_iter()
             .flat_map(|it| stages.map(|stage| (it, stage)))

@@ -38,11 +38,18 @@ fn the_first_places_are_opened_at_once_and_each_token_opens_one_mailbox() {
         assert!(world.run_until(secs(60.0), is_open), "{demand:?}");
         let all = |world: &World| world.hosts[ALICE].client.counters().drops_unconfirmed == 0;
         assert!(world.run_until(secs(120.0), all), "{demand:?}");
-        assert_eq!(world.closed_doors, 0, "nothing is written to what is not there");
+        assert_eq!(
+            world.closed_doors, 0,
+            "nothing is written to what is not there"
+        );
         let spent: BTreeSet<_> = world.spent.iter().map(|(.., token)| *token).collect();
         assert_eq!((world.spent.len(), spent.len()), (4, 4));
         let blinded: BTreeSet<_> = world.asked.iter().map(|(.., blinded)| *blinded).collect();
-        assert_eq!(blinded.len(), 4, "one for each, however often it was asked for");
+        assert_eq!(
+            blinded.len(),
+            4,
+            "one for each, however often it was asked for"
+        );
         assert_eq!(world.hosts[ALICE].client.counters().tokens, 4);
     }
 }
@@ -55,7 +62,10 @@ fn later_ones_are_bought_hours_before_they_are_spent() {
     assert!(world.run_until(secs(12_000.0), six));
     let (first, second) = (world.spent[3].0, world.spent[4].0);
     assert!(second.since(first) > secs(3000.0), "a place's life later");
-    let bought = world.asked.iter().filter(|(at, ..)| *at > first + secs(600.0));
+    let bought = world
+        .asked
+        .iter()
+        .filter(|(at, ..)| *at > first + secs(600.0));
     let last = bought.map(|(at, ..)| *at).max().unwrap();
     let gap = second.since(last).as_secs_f64();
     assert!(gap > 9.0, "an hour or more: {gap}");
@@ -66,7 +76,11 @@ fn later_ones_are_bought_hours_before_they_are_spent() {
 fn who_has_a_code_is_taken_and_nobody_else() {
     let mut world = alice(3, Some(TokenDemand::Code), ClientConfig::default());
     world.run(secs(60.0));
-    assert_eq!(world.hosts[ALICE].client.address(), None, "nobody takes her");
+    assert_eq!(
+        world.hosts[ALICE].client.address(),
+        None,
+        "nobody takes her"
+    );
     assert!(world.asked.is_empty());
     // The same providers again.
     let providers = world.providers();
@@ -77,7 +91,12 @@ fn who_has_a_code_is_taken_and_nobody_else() {
     };
     let mut world = alice(3, Some(TokenDemand::Code), config);
     assert!(world.run_until(secs(60.0), is_open));
-    assert!(world.asked.iter().all(|(_, provider, _)| *provider != providers[0]));
+    assert!(
+        world
+            .asked
+            .iter()
+            .all(|(_, provider, _)| *provider != providers[0])
+    );
     // One that is named, with a wrong code, and then the right one.
     for (code, opens) in [("foe", false), ("friend", true)] {
         let mut config = ClientConfig::new(providers[2]);

@@ -18,9 +18,7 @@ use shoal_packet::token::{IssuerSecret, TokenCode};
 use shoal_packet::{Frame, Payload, Surb, Unwrapped, unwrap};
 use shoal_proto::{ClientHandle, DropId, Epoch, MailboxId, MessageId, NodeId, Span, SurbId, Time};
 use shoal_topology::sample::Network;
-use shoal_topology::{
-    NetworkParameters, Profile, Role, TokenDemand, TokenTerms, TokenWork, View,
-};
+use shoal_topology::{NetworkParameters, Profile, Role, TokenDemand, TokenTerms, TokenWork, View};
 
 pub(crate) type Host = ClientHost<ChaCha20Rng>;
 

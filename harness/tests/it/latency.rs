@@ -75,7 +75,10 @@ fn measured(seed: u64, count: usize) -> Vec<f64> {
         }
     }
     let all = |network: &Network| {
-        let events = network.happenings().iter().filter_map(|it| it.client_event());
+        let events = network
+            .happenings()
+            .iter()
+            .filter_map(|it| it.client_event());
         let received = events.filter(|it| matches!(it, ClientEvent::Received { .. }));
         received.count() == 2 * CLIENTS
     };
