@@ -86,6 +86,7 @@ mod sets;
 mod table;
 mod ticket;
 mod traffic;
+mod walk;
 mod watch;
 
 pub use address::{Address, AddressError};
@@ -101,3 +102,4 @@ pub use shoal_packet::fragment::MAX_TEXT_BYTES;
 pub use shoal_packet::{DropSite, Sites};
 pub use table::{Table, UnknownTable};
 pub use ticket::Labour;
+pub use walk::{PlaceWalk, SeenMailbox};

@@ -234,6 +234,14 @@ impl MailboxLink {
         true
     }
 
+    /// It has confirmed all, and is empty if it is closed: for who simulates no packets.
+    pub(crate) fn settle_at_once(&mut self) {
+        self.sets.confirm();
+        if self.closing != Closing::Not {
+            self.closing = Closing::Closed { idle: EMPTY_AFTER };
+        }
+    }
+
     /// What waits, waits as long as before.
     pub(crate) fn clock_moved(&mut self, step: ClockStep) {
         self.ticket.clock_moved(step);

@@ -37,6 +37,11 @@ impl Pace {
         self.life.scale(1, 30)
     }
 
+    /// How long a place may take to open: nine days, within which every time for it is drawn.
+    pub(crate) fn patience(&self) -> Span {
+        self.day().scale(9, 1)
+    }
+
     /// How long a message is kept.
     pub(crate) const fn time_to_live(&self) -> Span {
         self.time_to_live
@@ -57,9 +62,16 @@ impl Pace {
         self.life.scale(5, 4)
     }
 
-    /// When a place moves: its life away, by a quarter of it more or less.
+    /// When a place moves: four fifths of its life away, by a quarter of that more or less. What a move takes makes it
+    /// a life.
     pub(crate) fn moves(&mut self, now: Time) -> Time {
-        now + self.drawn(self.life, 3, 5)
+        now + self.drawn(self.life.scale(4, 5), 3, 5)
+    }
+
+    /// When a place that is being opened takes its part, if it is open: one to eight days away, so that it does
+    /// not tell by when it was opened whose next one it is.
+    pub(crate) fn readies(&mut self, now: Time) -> Time {
+        now + self.drawn(self.day().scale(4, 1), 1, 8)
     }
 
     /// When a place that is in trouble moves: a quarter to three quarters of a day away.
@@ -77,9 +89,9 @@ impl Pace {
         now + self.drawn(self.day().scale(1, 6), 0, 4)
     }
 
-    /// When a place that is open takes the share that the one before it has lost: within a quarter of a day.
+    /// When a place that is open takes the share that the one before it has lost: within a day.
     pub(crate) fn rises(&mut self, now: Time) -> Time {
-        now + self.drawn(self.day(), 0, 1)
+        now + self.drawn(self.day(), 0, 4)
     }
 
     /// When a place that was left is looked at again: half to one and a half days away.
@@ -134,7 +146,10 @@ mod tests {
                 "{least} {most}"
             );
         };
-        near(range(Pace::moves), (22.5, 37.5));
+        near(range(Pace::moves), (18.0, 30.0));
+        near(range(Pace::readies), (1.0, 8.0));
+        near(range(Pace::rises), (0.0, 1.0));
+        near(range(Pace::asks), (0.0, 1.0 / 6.0));
         near(range(Pace::flees), (0.25, 0.75));
         near(range(Pace::opens), (1.0 / 24.0, 1.0 / 6.0));
         near(range(Pace::looks), (0.5, 1.5));

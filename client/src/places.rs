@@ -10,9 +10,10 @@
 //! Of the packets to the own mailboxes most go to the two of the present place for contacts, four of five of
 //! them to one of the two, whose clock is four times as fast: that is where most deliveries come from. The
 //! other has the second copy of everything. When the stream of the one fails, the two change their parts. All
-//! other mailboxes get little; the link shows none of this. Before another place takes the part of the present
-//! one, none has it for some hours: once a month texts take longer, for a provider that has mailboxes of both would
-//! else see the one lose what the other gets.
+//! other mailboxes get little; the link shows none of this. When another place takes the part of the present one,
+//! that goes by steps, hours apart: the present one falls to the smaller part, the other one rises, and what was
+//! the present one falls to little. Texts take a little longer meanwhile, for a provider that has mailboxes of both
+//! would else see the one lose what the other gets.
 
 mod draw;
 mod moving;
@@ -39,6 +40,7 @@ use crate::rows::{
     Audience, BoxId, Change, MailboxRow, PlaceRow, Row, SETS, SetState, Stage, TicketRow,
 };
 use crate::table::Table;
+use crate::walk::SeenMailbox;
 use crate::watch::BoxWatch;
 
 /// The own places and their mailboxes.
@@ -341,7 +343,8 @@ impl Places {
             let of = |row: &PlaceRow| row.stage == stage && has(row.audience);
             places.find(|(_, row)| of(row)).map(|(number, _)| *number)
         };
-        newest(Stage::Open).or_else(|| newest(Stage::Left))
+        let known = newest(Stage::Open).or_else(|| newest(Stage::Fading));
+        known.or_else(|| newest(Stage::Left))
     }
 
     /// The number of the place that contacts are told; 0 before there is one.
@@ -381,11 +384,20 @@ impl Places {
         row.is_some_and(|row| matches!(row.stage, Stage::Buying | Stage::Bought))
     }
 
+    /// Whether a mailbox is of a place that contacts knew until a short while ago.
+    fn is_fading(&self, id: BoxId) -> bool {
+        let row = self.places.get(&id.place);
+        row.is_some_and(|row| row.stage == Stage::Fading && row.audience.has_contacts())
+    }
+
     /// The part that a mailbox has.
     pub(crate) fn share(&self, id: BoxId) -> Share {
         let successor = |row: &PlaceRow| row.stage == Stage::Ready && row.audience.has_contacts();
         let leads = self.present(Audience::has_contacts) == Some(id.place);
-        if leads && !self.places.values().any(successor) {
+        if leads && self.places.values().any(successor) || self.is_fading(id) {
+            return Share::Second;
+        }
+        if leads {
             return match id.copy != self.larger && self.of(id.place).count() > 1 {
                 true => Share::Second,
                 false => Share::First,
@@ -487,7 +499,7 @@ impl Places {
 
     /// What can be wrong with the mailboxes that others write to, and whether it is.
     pub(crate) fn alarms(&self) -> [(Alarm, bool); 3] {
-        let known = |row: &PlaceRow| matches!(row.stage, Stage::Open | Stage::Left);
+        let known = |row: &PlaceRow| matches!(row.stage, Stage::Open | Stage::Fading | Stage::Left);
         let places = || self.places.iter().filter(|(_, row)| known(row));
         let links = || places().flat_map(|(number, _)| self.of(*number));
         let losses = links().filter_map(|link| link.watch().losses()).max();
@@ -501,6 +513,38 @@ impl Places {
             ),
             (Alarm::OneCopy, lone),
         ]
+    }
+
+    /// All that is written to is open, and what is closed is empty: for who simulates no packets.
+    pub(crate) fn settle_at_once(&mut self, now: Time) {
+        let bought: Vec<BoxId> = self
+            .boxes
+            .keys()
+            .copied()
+            .filter(|id| self.is_bought(*id))
+            .collect();
+        for (id, link) in &mut self.boxes {
+            if !bought.contains(id) {
+                link.settle_at_once();
+            }
+        }
+        self.set_pauses(now);
+    }
+
+    /// The mailboxes that their providers know of.
+    pub(crate) fn seen(&self) -> Vec<SeenMailbox> {
+        let links = self
+            .boxes
+            .values()
+            .filter(|link| !self.is_bought(link.id()));
+        let seen = links.map(|link| SeenMailbox {
+            place: link.id().place,
+            copy: link.id().copy,
+            provider: link.provider(),
+            share: self.share(link.id()),
+            for_contacts: self.known_to_contacts(link.id()).is_some(),
+        });
+        seen.collect()
     }
 
     /// What is to happen is as far away as before.

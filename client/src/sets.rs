@@ -88,6 +88,11 @@ impl Sets {
         self.own().any(|set| self.states[set] != SetState::Unknown)
     }
 
+    /// The mailbox has all that it is told.
+    pub(crate) fn confirm(&mut self) {
+        self.states = [SetState::Registered; SETS];
+    }
+
     /// The mailbox may be gone: what it knew is to be said anew.
     pub(crate) fn forget(&mut self) {
         self.states = [SetState::Unknown; SETS];

@@ -1,7 +1,7 @@
 //! How places are moved to, told of, left and closed.
 //!
 //! A place for contacts is moved from when its time has come, which was drawn when it was made. Tokens for another
-//! one are got first, some hours later it is opened, and some hours after that, if it is open, it is the present
+//! one are got first, some hours later it is opened, and some days after that, if it is open, it is the present
 //! one: what is written from then on says
 //! where it is, and contacts who are not written to are told within a day. The old one is read until all have
 //! written to the new one, and at most until what they can have deposited is over; then it is closed, read
@@ -51,6 +51,13 @@ impl Places {
                 Stage::Open => self.set_out(now, rng, document, (number, row), &mut moves),
                 Stage::Buying | Stage::Bought | Stage::Opening | Stage::Ready => {
                     self.arrive(now, (number, row), &mut moves);
+                }
+                Stage::Fading => {
+                    let next = self.pace.looks(now);
+                    moves.changes.extend(self.put(number, |row| {
+                        row.stage = Stage::Left;
+                        row.next = next;
+                    }));
                 }
                 Stage::Left => {
                     let needed = row.audience.has_strangers() || !all_use;
@@ -113,8 +120,8 @@ impl Places {
             .extend(self.put(number, |row| row.next = again));
     }
 
-    /// A place for which all tokens are here is opened some hours later, and given out some hours after that, if
-    /// all of it is open. One that is not after a day is given up, and another one drawn.
+    /// A place for which all tokens are here is opened some hours later, and given out some days after that, if
+    /// all of it is open. One that is not by then is given up, and another one drawn.
     fn arrive(&mut self, now: Time, (number, row): (u32, PlaceRow), moves: &mut Moves) {
         let has_tokens = || self.of(number).all(MailboxLink::has_token);
         let further = match row.stage {
@@ -123,7 +130,10 @@ impl Places {
             _ => None,
         };
         if let Some(stage) = further {
-            let next = self.pace.opens(now);
+            let next = match stage {
+                Stage::Opening if row.audience.has_contacts() => self.pace.readies(now),
+                _ => self.pace.opens(now),
+            };
             moves.changes.extend(self.put(number, |row| {
                 row.stage = stage;
                 row.next = next;
@@ -136,7 +146,7 @@ impl Places {
                 row.stage = Stage::Ready;
                 row.next = next;
             }));
-        } else if now.since(row.made) >= self.pace.day() {
+        } else if now.since(row.made) >= self.pace.patience() {
             moves.changes.extend(self.forget(number));
         } else {
             let again = self.pace.opens(now);
@@ -177,7 +187,7 @@ impl Places {
         for other in before {
             let (next, until) = (self.pace.looks(now), self.pace.left(now));
             changes.extend(self.put(other, |row| {
-                row.stage = Stage::Left;
+                row.stage = Stage::Fading;
                 row.next = next;
                 row.until = until;
             }));

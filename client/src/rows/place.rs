@@ -24,11 +24,13 @@ pub(crate) enum Stage {
     Bought,
     /// Its mailboxes are being opened; nobody knows it.
     Opening,
-    /// They are open. The place before it has lost its share, and this one does not have it yet: who serves both
-    /// does not see the one go down when the other goes up.
+    /// They are open. The place before it has lost a part of its share, and this one does not have it yet: who
+    /// serves both does not see the one go down when the other goes up.
     Ready,
     /// It is given out.
     Open,
+    /// It is not given out any more, and keeps a part of its share for a while.
+    Fading,
     /// It is read for those who do not know its successor.
     Left,
     /// It takes nothing more, and is read until it is empty.
@@ -97,6 +99,7 @@ impl PlaceRow {
             Stage::Buying => 4,
             Stage::Bought => 5,
             Stage::Ready => 6,
+            Stage::Fading => 7,
         };
         let writer = Writer::new().bytes(&[audience, stage]).time(self.made);
         writer.time(self.next).time(self.until).done()
@@ -120,6 +123,7 @@ impl PlaceRow {
                 4 => Stage::Buying,
                 5 => Stage::Bought,
                 6 => Stage::Ready,
+                7 => Stage::Fading,
                 _ => return Err("unknown stage of a place"),
             },
             made: reader.time()?,
@@ -139,6 +143,7 @@ mod tests {
     fn places_round_trip() {
         let all = [Audience::Contacts, Audience::Strangers, Audience::All];
         let stages = [
+            Stage::Fading,
             Stage::Buying,
             Stage::Bought,
             Stage::Opening,

@@ -28,8 +28,8 @@ pub struct ClientFile {
     pub network: PathBuf,
     /// Node ids of the providers that keep the mailboxes, one or two; empty to have them drawn.
     pub mailboxes: Vec<String>,
-    /// What providers have told the user that open mailboxes to nobody else: node ids and codes.
-    pub codes: BTreeMap<String, String>,
+    /// What providers have told the user that open mailboxes to nobody else: `NODE_ID=code` for each.
+    pub codes: Vec<String>,
     /// Node id of the provider to enter by, or `random`.
     pub entry: String,
     /// A profile of the network parameters.
@@ -55,7 +55,7 @@ impl Default for ClientFile {
         Self {
             network: PathBuf::from("network.toml"),
             mailboxes: Vec::new(),
-            codes: BTreeMap::new(),
+            codes: Vec::new(),
             entry: RANDOM.to_owned(),
             profile: "default".to_owned(),
             messages: Messages::default(),
@@ -189,8 +189,15 @@ impl ClientConfig {
     }
 }
 
-fn codes(texts: &BTreeMap<String, String>) -> Result<BTreeMap<NodeId, String>, ConfigError> {
-    let code = |(id, code): (&String, &String)| Ok((node_id("codes", id)?, code.clone()));
+fn codes(texts: &[String]) -> Result<BTreeMap<NodeId, String>, ConfigError> {
+    let code = |text: &String| {
+        let (id, code) = text.split_once('=').ok_or_else(|| {
+            let message =
+                "is for each provider its node id, an equals sign and its code: \"NODE_ID=code\"";
+            ConfigError::invalid("codes", message)
+        })?;
+        Ok((node_id("codes", id.trim())?, code.trim().to_owned()))
+    };
     texts.iter().map(code).collect()
 }
 

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use shoal_simulations::input::{MAX_SCENARIO_BYTES, read_text};
 use shoal_simulations::memory;
 use shoal_simulations::network::{
-    self, Failure, PRESET, Phase, Progress, Report, Scenario, Summary, Unsettled,
+    self, Failure, Linking, Movers, PRESET, Phase, Progress, Report, Scenario, Summary, Unsettled,
 };
 
 use super::check::{bytes, time};
@@ -24,10 +24,14 @@ use super::{CommandResult, Exit};
 #[command(after_help = "\
 Examples:
   shoal-sim network --new net.toml && shoal-sim network net.toml
-  shoal-sim network net.toml --seed 7 --out results/ --json | jq .faults")]
+  shoal-sim network net.toml --seed 7 --out results/ --json | jq .faults
+  shoal-sim network --places --daemons 1000 --providers 20
+
+With --places no packets are simulated, but owners of mailboxes who move from place to place as clients do, and what
+a provider that keeps everything can tell of who moved where.")]
 pub(crate) struct NetworkArgs {
     /// The scenario, a TOML file.
-    #[arg(required_unless_present = "new")]
+    #[arg(required_unless_present_any = ["new", "places"])]
     scenario: Option<PathBuf>,
     /// Everything random follows from it; the scenario's by default.
     #[arg(long)]
@@ -41,14 +45,93 @@ pub(crate) struct NetworkArgs {
     /// Writes a commented scenario with every key into this new file, and does nothing else.
     #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
     new: Option<PathBuf>,
+    /// Tells how well providers link the places of an owner, and does nothing else.
+    #[arg(long, conflicts_with_all = ["scenario", "new", "out"])]
+    places: bool,
+    #[command(flatten)]
+    movers: MoversArgs,
+}
+
+#[derive(Args)]
+struct MoversArgs {
+    /// Owners: 2 to 100000.
+    #[arg(long, requires = "places", default_value_t = 1000)]
+    daemons: u32,
+    /// Providers: 3 to 200.
+    #[arg(long, requires = "places", default_value_t = 20)]
+    providers: u8,
+    /// How long it is watched, in lives of a place, which is a month: 2 to 100.
+    #[arg(long, requires = "places", default_value_t = 12)]
+    lives: u32,
+    /// Texts to an owner in a day, in the median.
+    #[arg(long, requires = "places", default_value_t = 20.0)]
+    texts: f64,
+    /// How much that differs between owners: the standard deviation of its logarithm, 0 to 5.
+    #[arg(long, requires = "places", default_value_t = 0.0)]
+    spread: f64,
+    /// Contacts of an owner: 1 to 256.
+    #[arg(long, requires = "places", default_value_t = 8)]
+    contacts: u32,
+    /// Hours of each day in which an owner is there, at times of his own: 24 for always.
+    #[arg(long, requires = "places", default_value_t = 24.0)]
+    hours: f64,
 }
 
 pub(crate) fn run(args: &NetworkArgs) -> CommandResult {
+    if args.places {
+        return link(args);
+    }
     match (&args.new, &args.scenario) {
         (Some(path), _) => write_preset(path),
         (None, Some(path)) => simulate(args, path),
         (None, None) => Ok(Exit::Refused),
     }
+}
+
+fn link(args: &NetworkArgs) -> CommandResult {
+    let it = &args.movers;
+    let movers = Movers {
+        daemons: it.daemons,
+        providers: it.providers,
+        lives: it.lives,
+        texts: it.texts,
+        spread: it.spread,
+        contacts: it.contacts,
+        hours: it.hours,
+    };
+    let seed = args.seed.unwrap_or(1);
+    let linked = match network::link_places(&movers, seed) {
+        Ok(linked) => linked,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Ok(Exit::Refused);
+        }
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&linked)?);
+        return Ok(Exit::Done);
+    }
+    println!(
+        "{} owners, {} providers, {} lives of a place; seed {seed}\n",
+        it.daemons, it.providers, it.lives
+    );
+    println!("{:<26}{:>14}{:>16}", "", "one provider", "all together");
+    let rows: [(&str, fn(&Linking) -> f64); 6] = [
+        ("moves it could link", |it| it.pairs as f64),
+        ("others it could be", |it| it.candidates),
+        ("AUC by volume", |it| it.auc_volume),
+        ("AUC by hours", |it| it.auc_hours),
+        ("AUC by both", |it| it.auc),
+        ("best guess is right", |it| it.first),
+    ];
+    for (name, of) in rows {
+        println!(
+            "{name:<26}{:>14.3}{:>16.3}",
+            of(&linked.one),
+            of(&linked.all)
+        );
+    }
+    Ok(Exit::Done)
 }
 
 fn write_preset(path: &Path) -> CommandResult {
