@@ -22,7 +22,7 @@ pub use self::options::PostgresOptions;
 use self::session::Session;
 use self::work::{Held, Work};
 use crate::StoreError;
-use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
+use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage, without_puts};
 use crate::times::micros;
 
 /// A server that has not answered a group of operations by then is given up.
@@ -108,30 +108,6 @@ impl PostgresStore {
             }
             result.map_err(|failed| failed.error)
         })
-    }
-
-    /// A full disk must not keep owners from freeing room: everything but what needs room once more.
-    fn without_puts(
-        &mut self,
-        now: Time,
-        ops: Vec<StoreOp>,
-        full: &StoreError,
-    ) -> Vec<StoreResult> {
-        let puts: Vec<bool> = ops.iter().map(StoreOp::needs_room).collect();
-        let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !op.needs_room()).collect();
-        let mut results = self.answers(now, &rest).into_iter();
-        let answer = |put| match put {
-            true => Err(full.clone()),
-            false => results.next().unwrap_or_else(|| Err(full.clone())),
-        };
-        puts.into_iter().map(answer).collect()
-    }
-
-    fn answers(&mut self, now: Time, ops: &[StoreOp]) -> Vec<StoreResult> {
-        match self.group(now, ops) {
-            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error); ops.len()],
-        }
     }
 }
 
@@ -274,7 +250,7 @@ impl Store for PostgresStore {
     fn apply(&mut self, now: Time, ops: Vec<StoreOp>) -> Vec<StoreResult> {
         match self.group(now, &ops) {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-            Err(full) if full.is_full() => self.without_puts(now, ops, &full),
+            Err(full) if full.is_full() => without_puts(ops, &full, |rest| self.group(now, rest)),
             Err(error) => vec![Err(error); ops.len()],
         }
     }

@@ -18,7 +18,7 @@ pub use self::options::SqliteOptions;
 use self::room::Room;
 use self::work::{Held, Work};
 use crate::StoreError;
-use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
+use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage, without_puts};
 use crate::times::micros;
 
 /// A store in one SQLite file: the embedded default.
@@ -75,31 +75,6 @@ impl SqliteStore {
         Ok(outcomes)
     }
 
-    /// A full disk must not keep owners from freeing room: everything but what needs room once more.
-    fn without_puts(
-        &mut self,
-        now: Time,
-        ops: Vec<StoreOp>,
-        full: &StoreError,
-    ) -> Vec<StoreResult> {
-        let puts: Vec<bool> = ops.iter().map(StoreOp::needs_room).collect();
-        let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !op.needs_room()).collect();
-        let mut results = match self.group(now, &rest) {
-            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error); rest.len()],
-        }
-        .into_iter();
-        puts.into_iter()
-            .map(|put| {
-                if put {
-                    Err(full.clone())
-                } else {
-                    results.next().unwrap_or_else(|| Err(full.clone()))
-                }
-            })
-            .collect()
-    }
-
     /// Pages that were freed are overwritten in the file only when the log is folded into it.
     /// What was committed is durable already, so a failure costs nothing but time.
     fn fold_log(&self) {
@@ -154,10 +129,12 @@ impl Store for SqliteStore {
             false => Ok(()),
         };
         let results = match room {
-            Err(full) => self.without_puts(now, ops, &full),
+            Err(full) => without_puts(ops, &full, |rest| self.group(now, rest)),
             Ok(()) => match self.group(now, &ops) {
                 Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-                Err(full) if full.is_full() => self.without_puts(now, ops, &full),
+                Err(full) if full.is_full() => {
+                    without_puts(ops, &full, |rest| self.group(now, rest))
+                }
                 Err(error) => vec![Err(error); ops.len()],
             },
         };

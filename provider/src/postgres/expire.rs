@@ -7,10 +7,9 @@ use shoal_proto::{Span, Time};
 use super::load::{get, key, set};
 use super::save::{DELETE_ENTRIES, DELETE_REMEMBERED, Write};
 use super::session::Session;
-use super::sheet::tag;
 use super::work::Held;
 use crate::limits::{IDLE_BATCH, TRIAL};
-use crate::store::StoreOutcome;
+use crate::store::{StoreOutcome, tag};
 use crate::times::{self, HOUR, micros};
 use crate::{StoreError, StoreLimits};
 

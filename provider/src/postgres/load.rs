@@ -11,9 +11,9 @@ use tokio_postgres::types::FromSql;
 
 use super::failure::{never_written, unreadable};
 use super::session::Session;
-use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet, tag};
+use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet};
 use crate::memory::tally::Tally;
-use crate::store::{Freed, Opening, StoreOp};
+use crate::store::{Freed, Opening, StoreOp, tag};
 use crate::window::Attended;
 use crate::{StoreError, StoreLimits, Window};
 

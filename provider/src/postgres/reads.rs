@@ -7,9 +7,8 @@ use shoal_proto::{DropId, MailboxId};
 use super::failure::never_written;
 use super::load::{get, message, number, set};
 use super::session::Session;
-use super::sheet::tag;
 use crate::StoreError;
-use crate::store::{EntryId, StoreOp, StoreOutcome, StoredEntry};
+use crate::store::{EntryId, StoreOp, StoreOutcome, StoredEntry, tag};
 
 const WAITING: &str = "
 SELECT sets.secret, sets.size, drops.number, newest.entry FROM mailboxes

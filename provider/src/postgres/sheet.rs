@@ -7,7 +7,7 @@ use shoal_proto::{DropId, MailboxId, MessageId};
 
 use crate::StoreError;
 use crate::memory::tally::Tally;
-use crate::store::SpentToken;
+use crate::store::{SpentToken, tag};
 use crate::window::Attended;
 
 /// A mailbox.
@@ -95,13 +95,6 @@ pub(super) struct Sheet<'a> {
     pub(super) spent: BTreeSet<[u8; 32]>,
     /// Tokens that are spent by these operations.
     pub(super) new_spent: Vec<SpentToken>,
-}
-
-/// What a drop id is found by: its first eight bytes.
-pub(super) fn tag(drop: &DropId) -> i64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&drop.as_bytes()[..8]);
-    i64::from_be_bytes(bytes)
 }
 
 /// A row that others name, and that was not loaded with them.

@@ -3,9 +3,9 @@
 use shoal_packet::command::{Blob, DropChange, DropSet};
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
-use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet, Under, tag};
+use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet, Under};
 use crate::memory::tally::Tally;
-use crate::store::{EntryId, Freed, Opening, StoreOp, StoreOutcome, Usage};
+use crate::store::{EntryId, Freed, Opening, StoreOp, StoreOutcome, Usage, tag};
 use crate::times::{self, micros};
 use crate::window::Attended;
 use crate::{StoreError, StoreLimits};

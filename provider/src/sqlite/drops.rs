@@ -8,6 +8,7 @@ use shoal_proto::{DropId, MailboxId};
 use super::database::{failure, wrong_length};
 use super::work::Work;
 use crate::StoreError;
+use crate::store::tag;
 
 /// A drop id and the mailbox that registered it, as far as deciding needs them.
 pub(super) struct DropRow {
@@ -23,13 +24,6 @@ pub(super) struct DropRow {
     pub(super) occupied: u64,
     /// The same in the mailbox.
     pub(super) in_mailbox: u64,
-}
-
-/// What a drop id is found by: its first eight bytes.
-pub(super) fn tag(drop: &DropId) -> i64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&drop.as_bytes()[..8]);
-    i64::from_be_bytes(bytes)
 }
 
 /// What a name is found for: the set by its mailbox and secret, with the number of the id within it.

@@ -5,11 +5,11 @@ use shoal_packet::command::DropSet;
 use shoal_proto::{DropId, MailboxId};
 
 use super::super::database::failure;
-use super::super::drops::{key, named, set_of, tag};
+use super::super::drops::{key, named, set_of};
 use super::{number, verify};
 use crate::offline::copy::CopyError;
 use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
-use crate::store::SpentToken;
+use crate::store::{SpentToken, tag};
 use crate::times::micros;
 
 /// What rows do not say: how many entries there are. For these mailboxes.

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, params};
 
 use super::super::database::{SCHEMA, failure};
-use super::super::drops::{named, tag};
+use super::super::drops::named;
 use super::number;
 use crate::offline::report::{Exceeded, Fault, Report, Step};
-use crate::store::Usage;
+use crate::store::{Usage, tag};
 use crate::{StoreError, StoreLimits};
 
 /// A statement that gives how many rows are not as they should be, and the lowest of their numbers.
