@@ -4,12 +4,14 @@
 //! What disks and other programs do changes within a run, so what is compared is measured in turns, and only what was
 //! measured in one run should be compared. Nothing here says what is fast enough.
 
+mod attended;
 mod measure;
 mod rate;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::attended::attend;
 use self::measure::Measuring;
 pub use self::rate::Rate;
 use crate::offline::{StoreAt, StoreEngine};
@@ -186,6 +188,15 @@ mod tests {
                 assert_eq!((usage.mailboxes, usage.entries), (mailboxes, put - acked));
                 assert_eq!(usage.remembered, acked);
             }
+            // Who attends some of them afterwards finds them, and acknowledges all that is put.
+            let many = engine.within(directory.path(), "many");
+            let before = many.look().unwrap().stats().unwrap().usage;
+            assert_eq!(attend(&many, 20, 2), Ok(300));
+            let after = many.look().unwrap().stats().unwrap().usage;
+            assert_eq!(
+                (after.entries, after.remembered),
+                (before.entries, before.remembered + 40)
+            );
         }
     }
 }
