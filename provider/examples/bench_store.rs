@@ -46,7 +46,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn memory(directory: &std::path::Path, attended: u64) -> Result<(), Box<dyn std::error::Error>> {
     for engine in StoreEngine::ALL {
-        let mailboxes = bench::attend(&engine.within(directory, "many"), attended, 5)?;
+        let mailboxes = bench::attend(
+            &engine.within(directory, "many", &bench::key()),
+            attended,
+            5,
+        )?;
         // Only Linux tells it so.
         let status = std::fs::read_to_string("/proc/self/status")?;
         let held = status

@@ -62,7 +62,14 @@ impl SqliteStore {
             .connection
             .transaction_with_behavior(TransactionBehavior::Deferred)
             .map_err(failure)?;
-        let mut work = Work::new(&transaction, &self.options.limits, &mut held, now);
+        let options = &mut self.options;
+        let mut work = Work::new(
+            &transaction,
+            &options.limits,
+            &mut options.key,
+            &mut held,
+            now,
+        );
         let mut outcomes = Vec::with_capacity(ops.len());
         for op in ops {
             outcomes.push(perform(&mut work, op)?);
@@ -162,7 +169,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.db");
         for _ in 0..2 {
-            let options = SqliteOptions::new(&path, StoreLimits::default());
+            let options = SqliteOptions::new(&path, crate::bench::key(), StoreLimits::default());
             let store = SqliteStore::open(options).unwrap();
             let number = |name: &str| {
                 let sql = format!("PRAGMA {name}");

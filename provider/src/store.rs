@@ -279,13 +279,6 @@ pub(crate) fn without_puts(
     puts.into_iter().map(answer).collect()
 }
 
-/// What databases find a drop id by: its first eight bytes.
-pub(crate) fn tag(drop: &DropId) -> i64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&drop.as_bytes()[..8]);
-    i64::from_be_bytes(bytes)
-}
-
 /// Where mailboxes are kept. Every engine passes one conformance suite.
 ///
 /// The caller runs a store on a thread of its own and gives it whatever operations have come in
