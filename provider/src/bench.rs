@@ -4,16 +4,21 @@
 //! What disks and other programs do changes within a run, so what is compared is measured in turns, and only what was
 //! measured in one run should be compared. Nothing here says what is fast enough.
 
+mod attended;
 mod measure;
 mod rate;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::attended::attend;
 use self::measure::Measuring;
 pub use self::rate::Rate;
 use crate::offline::{StoreAt, StoreEngine};
-use crate::{StoreError, StoreLimits};
+use crate::{StoreError, StoreKey, StoreLimits};
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use zeroize::Zeroizing;
 
 /// Deposits, or acknowledgements, or mailboxes looked through, in one group.
 pub const GROUP: u32 = 64;
@@ -101,7 +106,7 @@ pub fn bench(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Benched, StoreError> {
     let mut make = |name: &str, mailboxes: u64| -> Result<Measuring<'_>, StoreError> {
-        let at = plan.engine.within(&plan.directory, name);
+        let at = plan.engine.within(&plan.directory, name, &key());
         Measuring::fill(at, mailboxes, plan.rounds, clock, progress)
     };
     let mut stores = [make("few", plan.few)?, make("many", plan.many)?];
@@ -120,6 +125,12 @@ pub fn bench(
     }
     let [few, many] = stores.map(Measuring::measured);
     Ok(Benched { few, many })
+}
+
+/// What is measured is nobody's.
+#[must_use]
+pub fn key() -> StoreKey {
+    StoreKey::new(Zeroizing::new([0x5a; 32]), ChaCha20Rng::seed_from_u64(0))
 }
 
 /// No quota is to be met.
@@ -179,13 +190,25 @@ mod tests {
             assert!(told.iter().any(|words| words.contains("300")), "{told:?}");
             // Each store has what was put less what was acknowledged: nothing was refused, and each ack met its entry.
             for (name, mailboxes) in [("few", 10), ("many", 300)] {
-                let looked = engine.within(directory.path(), name).look().unwrap();
+                let looked = engine
+                    .within(directory.path(), name, &key())
+                    .look()
+                    .unwrap();
                 let usage = looked.stats().unwrap().usage;
                 let acked = u64::from(3 * GROUP).min(mailboxes + u64::from(3 * (GROUP + ALONE)));
                 let put = mailboxes + u64::from(3 * (GROUP + ALONE));
                 assert_eq!((usage.mailboxes, usage.entries), (mailboxes, put - acked));
                 assert_eq!(usage.remembered, acked);
             }
+            // Who attends some of them afterwards finds them, and acknowledges all that is put.
+            let many = engine.within(directory.path(), "many", &key());
+            let before = many.look().unwrap().stats().unwrap().usage;
+            assert_eq!(attend(&many, 20, 2), Ok(300));
+            let after = many.look().unwrap().stats().unwrap().usage;
+            assert_eq!(
+                (after.entries, after.remembered),
+                (before.entries, before.remembered + 40)
+            );
         }
     }
 }

@@ -58,6 +58,12 @@ pub enum StoreError {
     /// What was set for the store can't be used.
     #[error("the mailbox database cannot be used as it is set ({0})")]
     Setting(String),
+    /// The database was sealed with another key.
+    #[error(
+        "the mailbox database is sealed with another key than this one: restore the file store.key that belongs to it (a \
+         node that takes over in PostgreSQL needs the same); without it what is stored can't be read"
+    )]
+    Key,
     /// The file is a database of ours, and damaged.
     #[error(
         "the mailbox database is damaged ({0}): stop the node, move the file away together with \
@@ -112,7 +118,7 @@ impl StoreError {
             Self::Io(_) => "io",
             Self::Server(_) => "server",
             Self::Permission(_) | Self::Rights(_) => "permission",
-            Self::Setting(_) => "setting",
+            Self::Setting(_) | Self::Key => "setting",
             Self::Corrupt(_) => "corrupt",
             Self::Foreign(_) => "foreign",
             Self::Version { .. } => "version",

@@ -86,6 +86,7 @@ mod postgres;
 mod provider;
 mod reason;
 mod replies;
+mod seal;
 mod sqlite;
 mod store;
 mod times;
@@ -110,6 +111,7 @@ pub use postgres::{PostgresOptions, PostgresStore};
 pub use provider::Provider;
 pub use reason::{DropReason, Drops};
 pub use replies::ReplyCounters;
+pub use seal::StoreKey;
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use store::{
     EntryId, Opening, SpentToken, Store, StoreOp, StoreOutcome, StoreResult, StoredEntry, Usage,

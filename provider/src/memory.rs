@@ -29,6 +29,7 @@ pub struct MemoryStore {
     entries: Entries,
     freed: Freed,
     spent: Spent,
+    next_row: u64,
 }
 
 /// Tokens that were spent, by name, and when they may be forgotten.
@@ -68,6 +69,8 @@ impl Spent {
 
 #[derive(Debug)]
 struct MailboxRow {
+    /// Counts mailboxes in the order in which they were opened.
+    row: u64,
     attended: Option<Attended>,
     closed: bool,
     created: Time,
@@ -90,6 +93,7 @@ impl MemoryStore {
                 names: BTreeSet::new(),
                 by_expiry: BTreeSet::new(),
             },
+            next_row: 0,
         }
     }
 
@@ -218,7 +222,10 @@ impl MemoryStore {
     }
 
     fn create(&mut self, now: Time, mailbox: MailboxId) {
+        let row = self.next_row;
+        self.next_row += 1;
         self.mailboxes.entry(mailbox).or_insert(MailboxRow {
+            row,
             attended: None,
             closed: false,
             created: times::hour(now),
@@ -351,8 +358,11 @@ impl MemoryStore {
     }
 
     fn some(&self, most: usize, over: impl Fn(&MailboxRow) -> bool) -> Vec<MailboxId> {
-        let mailboxes = self.mailboxes.iter().filter(|(_, row)| over(row));
-        mailboxes.map(|(mailbox, _)| *mailbox).take(most).collect()
+        let over = self.mailboxes.iter().filter(|(_, row)| over(row));
+        let mut by_row: Vec<_> = over.map(|(mailbox, row)| (row.row, *mailbox)).collect();
+        by_row.sort_unstable();
+        let mailboxes = by_row.into_iter().map(|(_, mailbox)| mailbox);
+        mailboxes.take(most).collect()
     }
 
     /// Forgets names of acknowledged entries of these mailboxes, at most so many, and says how many.

@@ -16,7 +16,7 @@ use self::record::Record;
 use self::report::{Report, Step};
 use crate::sqlite::OfflineSqlite;
 use crate::store::{Store, Usage};
-use crate::{SqliteOptions, SqliteStore, StoreError, StoreLimits};
+use crate::{SqliteOptions, SqliteStore, StoreError, StoreKey, StoreLimits};
 
 /// What keeps mailboxes on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,19 +40,19 @@ impl StoreEngine {
 
     /// A store of this engine by this name in a directory.
     #[must_use]
-    pub fn within(self, directory: &Path, name: &str) -> StoreAt {
+    pub fn within(self, directory: &Path, name: &str, key: &StoreKey) -> StoreAt {
         match self {
-            Self::Sqlite => StoreAt::Sqlite(directory.join(format!("{name}.db"))),
+            Self::Sqlite => StoreAt::Sqlite(directory.join(format!("{name}.db")), key.clone()),
         }
     }
 }
 
-/// Where a store is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a store is, and what it is sealed with.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StoreAt {
     /// The database's file.
-    Sqlite(PathBuf),
+    Sqlite(PathBuf, StoreKey),
 }
 
 /// How long another process may take to let go of a store.
@@ -63,7 +63,7 @@ impl StoreAt {
     #[must_use]
     pub const fn engine(&self) -> StoreEngine {
         match self {
-            Self::Sqlite(_) => StoreEngine::Sqlite,
+            Self::Sqlite(..) => StoreEngine::Sqlite,
         }
     }
 
@@ -73,10 +73,10 @@ impl StoreAt {
     /// Those of [`SqliteStore::open`].
     pub fn open(&self, limits: StoreLimits) -> Result<Box<dyn Store>, StoreError> {
         match self {
-            Self::Sqlite(path) => Ok(Box::new(SqliteStore::open(SqliteOptions {
+            Self::Sqlite(path, key) => Ok(Box::new(SqliteStore::open(SqliteOptions {
                 reserve: 0,
                 patience: PATIENCE,
-                ..SqliteOptions::new(path, limits)
+                ..SqliteOptions::new(path, key.clone(), limits)
             })?)),
         }
     }
@@ -88,7 +88,7 @@ impl StoreAt {
     /// release, or the system refuses.
     pub fn look(&self) -> Result<Box<dyn OfflineStore>, StoreError> {
         match self {
-            Self::Sqlite(path) => Ok(Box::new(OfflineSqlite::look(path, PATIENCE)?)),
+            Self::Sqlite(path, key) => Ok(Box::new(OfflineSqlite::look(path, key, PATIENCE)?)),
         }
     }
 
@@ -98,7 +98,7 @@ impl StoreAt {
     /// Those of [`look`](Self::look).
     pub fn to_fill(&self) -> Result<Box<dyn OfflineStore>, StoreError> {
         match self {
-            Self::Sqlite(path) => Ok(Box::new(OfflineSqlite::to_fill(path, PATIENCE)?)),
+            Self::Sqlite(path, key) => Ok(Box::new(OfflineSqlite::to_fill(path, key, PATIENCE)?)),
         }
     }
 }

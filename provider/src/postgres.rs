@@ -22,7 +22,7 @@ pub use self::options::PostgresOptions;
 use self::session::Session;
 use self::work::{Held, Work};
 use crate::StoreError;
-use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
+use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage, without_puts};
 use crate::times::micros;
 
 /// A server that has not answered a group of operations by then is given up.
@@ -33,8 +33,8 @@ const ROLL_BACK: Duration = Duration::from_secs(2);
 /// A store in a PostgreSQL database, for a provider that outgrows one machine.
 ///
 /// Each group of operations is one transaction with `synchronous_commit=on`. Runs of deposits and
-/// commands are decided in memory: their rows are fetched in one round trip (two with new sets of drop
-/// ids) and written in another, however many there are.
+/// commands are decided in memory: their rows are fetched in two round trips (one without deposits
+/// and new sets of drop ids) and written in another, however many there are.
 ///
 /// One process has the mailboxes of a schema, by an advisory lock that lasts as long as its connection.
 /// A broken connection is made anew with the next group: the lock is taken again, and what is held
@@ -83,7 +83,7 @@ impl PostgresStore {
         };
         runtime.block_on(async {
             if let Some(session) = &mut self.session {
-                match attempt(session, &self.options, now, ops).await {
+                match attempt(session, &mut self.options, now, ops).await {
                     Ok(outcomes) => {
                         self.usage = session.held.usage;
                         return Ok(outcomes);
@@ -100,7 +100,7 @@ impl PostgresStore {
             }
             let session = self.session.insert(connect(&self.options).await?);
             self.usage = session.held.usage;
-            let result = attempt(session, &self.options, now, ops).await;
+            let result = attempt(session, &mut self.options, now, ops).await;
             if let Err(Failed { lost: true, .. }) = result {
                 self.session = None;
             } else {
@@ -108,30 +108,6 @@ impl PostgresStore {
             }
             result.map_err(|failed| failed.error)
         })
-    }
-
-    /// A full disk must not keep owners from freeing room: everything but what needs room once more.
-    fn without_puts(
-        &mut self,
-        now: Time,
-        ops: Vec<StoreOp>,
-        full: &StoreError,
-    ) -> Vec<StoreResult> {
-        let puts: Vec<bool> = ops.iter().map(StoreOp::needs_room).collect();
-        let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !op.needs_room()).collect();
-        let mut results = self.answers(now, &rest).into_iter();
-        let answer = |put| match put {
-            true => Err(full.clone()),
-            false => results.next().unwrap_or_else(|| Err(full.clone())),
-        };
-        puts.into_iter().map(answer).collect()
-    }
-
-    fn answers(&mut self, now: Time, ops: &[StoreOp]) -> Vec<StoreResult> {
-        match self.group(now, ops) {
-            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error); ops.len()],
-        }
     }
 }
 
@@ -158,7 +134,7 @@ struct Failed {
 
 async fn attempt(
     session: &mut Session,
-    options: &PostgresOptions,
+    options: &mut PostgresOptions,
     now: Time,
     ops: &[StoreOp],
 ) -> Result<Vec<StoreOutcome>, Failed> {
@@ -187,11 +163,11 @@ async fn attempt(
 
 async fn transaction(
     session: &Session,
-    options: &PostgresOptions,
+    options: &mut PostgresOptions,
     now: Time,
     ops: &[StoreOp],
 ) -> Result<(Vec<StoreOutcome>, Held), StoreError> {
-    let limits = &options.limits;
+    let (limits, key) = (&options.limits, &mut options.key);
     let mut held = session.held;
     let mut outcomes = Vec::with_capacity(ops.len());
     let mut begin = Some(session.begin(ops.iter().any(Kind::writes)));
@@ -203,19 +179,19 @@ async fn transaction(
         let begin = begin.take();
         match run.first().map(Kind::of) {
             Some(Kind::Write) => {
-                let sheet = after(begin, load::load(session, limits, run)).await?;
-                let mut work = Work::new(sheet, limits, &mut held, now);
+                let sheet = after(begin, load::load(session, key, limits, run)).await?;
+                let mut work = Work::new(sheet, limits, key, &mut held, now);
                 for op in run {
                     outcomes.push(work.perform(op)?);
                 }
                 committed = runs.peek().is_none();
-                save::save(session, &work.sheet, committed).await?;
+                save::save(session, work.key, &work.sheet, committed).await?;
             }
             Some(Kind::Read) => {
-                outcomes.extend(after(begin, reads::read(session, micros(now), run)).await?);
+                outcomes.extend(after(begin, reads::read(session, key, micros(now), run)).await?);
             }
             Some(Kind::Expire) => {
-                let expire = expire::expire(session, limits, &mut held, now);
+                let expire = expire::expire(session, key, limits, &mut held, now);
                 outcomes.push(after(begin, expire).await?);
             }
             Some(Kind::Check) => {
@@ -274,7 +250,7 @@ impl Store for PostgresStore {
     fn apply(&mut self, now: Time, ops: Vec<StoreOp>) -> Vec<StoreResult> {
         match self.group(now, &ops) {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-            Err(full) if full.is_full() => self.without_puts(now, ops, &full),
+            Err(full) if full.is_full() => without_puts(ops, &full, |rest| self.group(now, rest)),
             Err(error) => vec![Err(error); ops.len()],
         }
     }

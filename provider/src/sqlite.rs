@@ -18,7 +18,7 @@ pub use self::options::SqliteOptions;
 use self::room::Room;
 use self::work::{Held, Work};
 use crate::StoreError;
-use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage};
+use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage, without_puts};
 use crate::times::micros;
 
 /// A store in one SQLite file: the embedded default.
@@ -62,7 +62,14 @@ impl SqliteStore {
             .connection
             .transaction_with_behavior(TransactionBehavior::Deferred)
             .map_err(failure)?;
-        let mut work = Work::new(&transaction, &self.options.limits, &mut held, now);
+        let options = &mut self.options;
+        let mut work = Work::new(
+            &transaction,
+            &options.limits,
+            &mut options.key,
+            &mut held,
+            now,
+        );
         let mut outcomes = Vec::with_capacity(ops.len());
         for op in ops {
             outcomes.push(perform(&mut work, op)?);
@@ -73,31 +80,6 @@ impl SqliteStore {
         transaction.commit().map_err(failure)?;
         self.held = held;
         Ok(outcomes)
-    }
-
-    /// A full disk must not keep owners from freeing room: everything but what needs room once more.
-    fn without_puts(
-        &mut self,
-        now: Time,
-        ops: Vec<StoreOp>,
-        full: &StoreError,
-    ) -> Vec<StoreResult> {
-        let puts: Vec<bool> = ops.iter().map(StoreOp::needs_room).collect();
-        let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !op.needs_room()).collect();
-        let mut results = match self.group(now, &rest) {
-            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error); rest.len()],
-        }
-        .into_iter();
-        puts.into_iter()
-            .map(|put| {
-                if put {
-                    Err(full.clone())
-                } else {
-                    results.next().unwrap_or_else(|| Err(full.clone()))
-                }
-            })
-            .collect()
     }
 
     /// Pages that were freed are overwritten in the file only when the log is folded into it.
@@ -154,10 +136,12 @@ impl Store for SqliteStore {
             false => Ok(()),
         };
         let results = match room {
-            Err(full) => self.without_puts(now, ops, &full),
+            Err(full) => without_puts(ops, &full, |rest| self.group(now, rest)),
             Ok(()) => match self.group(now, &ops) {
                 Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-                Err(full) if full.is_full() => self.without_puts(now, ops, &full),
+                Err(full) if full.is_full() => {
+                    without_puts(ops, &full, |rest| self.group(now, rest))
+                }
                 Err(error) => vec![Err(error); ops.len()],
             },
         };
@@ -185,7 +169,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.db");
         for _ in 0..2 {
-            let options = SqliteOptions::new(&path, StoreLimits::default());
+            let options = SqliteOptions::new(&path, crate::bench::key(), StoreLimits::default());
             let store = SqliteStore::open(options).unwrap();
             let number = |name: &str| {
                 let sql = format!("PRAGMA {name}");

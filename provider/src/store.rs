@@ -258,6 +258,27 @@ impl Freed {
     }
 }
 
+/// A full disk must not keep owners from freeing room: does everything but what needs room, which is answered with the
+/// error, in one group.
+pub(crate) fn without_puts(
+    ops: Vec<StoreOp>,
+    full: &StoreError,
+    group: impl FnOnce(&[StoreOp]) -> Result<Vec<StoreOutcome>, StoreError>,
+) -> Vec<StoreResult> {
+    let puts: Vec<bool> = ops.iter().map(StoreOp::needs_room).collect();
+    let rest: Vec<StoreOp> = ops.into_iter().filter(|op| !op.needs_room()).collect();
+    let results: Vec<StoreResult> = match group(&rest) {
+        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error); rest.len()],
+    };
+    let mut results = results.into_iter();
+    let answer = |put| match put {
+        true => Err(full.clone()),
+        false => results.next().unwrap_or_else(|| Err(full.clone())),
+    };
+    puts.into_iter().map(answer).collect()
+}
+
 /// Where mailboxes are kept. Every engine passes one conformance suite.
 ///
 /// The caller runs a store on a thread of its own and gives it whatever operations have come in

@@ -1,7 +1,7 @@
 //! Key files. Each holds only what nobody else may know; whoever copies one speaks in its owner's
 //! name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::CryptoRng;
 use shoal_client::ClientKeys;
@@ -19,6 +19,10 @@ pub const CLIENT_FILE: &str = "client.key";
 /// Name of what a provider's keys for tokens follow from, in its directory.
 pub const TOKENS_FILE: &str = "tokens.key";
 
+/// Name of what a provider's mailboxes are sealed with, in its directory.
+pub const STORE_FILE: &str = "store.key";
+
+const STORE_KIND: &str = "shoal-store-1";
 const TOKENS_KIND: &str = "shoal-tokens-1";
 const IDENTITY_KIND: &str = "shoal-identity-1";
 const FAMILY_KIND: &str = "shoal-family-1";
@@ -58,21 +62,66 @@ pub fn token_seed<R: CryptoRng>(
     dir: &Path,
     rng: &mut R,
 ) -> Result<Zeroizing<[u8; 32]>, StateError> {
-    let path = dir.join(TOKENS_FILE);
+    let advice = "restore it from a backup, or move it away: the node makes another, and the tokens that it has issued \
+                  are of no use any more";
+    read_or_make(dir.join(TOKENS_FILE), TOKENS_KIND, advice, rng)
+}
+
+/// Reads what a provider's mailboxes are sealed with, and makes it if there is none.
+///
+/// # Errors
+/// [`StateError`] for a file that is damaged, somebody else's or readable by others, or can't be made.
+pub fn store_secret<R: CryptoRng>(
+    dir: &Path,
+    rng: &mut R,
+) -> Result<Zeroizing<[u8; 32]>, StateError> {
+    read_or_make(dir.join(STORE_FILE), STORE_KIND, STORE_ADVICE, rng)
+}
+
+/// The same, without making one.
+///
+/// # Errors
+/// [`StateError`] for a file that is missing, damaged, somebody else's or readable by others.
+pub fn load_store_secret(dir: &Path) -> Result<Zeroizing<[u8; 32]>, StateError> {
+    let path = dir.join(STORE_FILE);
+    let content = read_secret(
+        &path,
+        "the mailboxes are sealed with it; copy the one that belongs to the database beside it",
+    )?;
+    decoded(path, STORE_KIND, &content, STORE_ADVICE)
+}
+
+const STORE_ADVICE: &str =
+    "restore it from a backup: without it the mailboxes can't be read, and start empty";
+
+fn read_or_make<R: CryptoRng>(
+    path: PathBuf,
+    kind: &str,
+    advice: &'static str,
+    rng: &mut R,
+) -> Result<Zeroizing<[u8; 32]>, StateError> {
     let content = match read_secret(&path, "the node makes it when it starts") {
         Err(StateError::Missing { .. }) => {
-            let mut seed = Zeroizing::new([0; 32]);
-            rng.fill_bytes(seed.as_mut());
-            write_new(&path, encode(TOKENS_KIND, &seed).as_bytes(), PRIVATE)?;
-            return Ok(seed);
+            let mut secret = Zeroizing::new([0; 32]);
+            rng.fill_bytes(secret.as_mut());
+            write_new(&path, encode(kind, &secret).as_bytes(), PRIVATE)?;
+            return Ok(secret);
         }
         content => content?,
     };
-    decode(TOKENS_KIND, &content).map_err(|what| StateError::Corrupt {
+    decoded(path, kind, &content, advice)
+}
+
+fn decoded(
+    path: PathBuf,
+    kind: &str,
+    content: &[u8],
+    advice: &'static str,
+) -> Result<Zeroizing<[u8; 32]>, StateError> {
+    decode(kind, content).map_err(|what| StateError::Corrupt {
         path,
         what: what.to_owned(),
-        advice: "restore it from a backup, or move it away: the node makes another, and the tokens that it has issued \
-                 are of no use any more",
+        advice,
     })
 }
 

@@ -5,9 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use serde_json::Value;
+use shoal_node::state::keys::store_secret;
 use shoal_proto::{MailboxId, Span, Time};
-use shoal_provider::{Store, StoreAt, StoreLimits, load};
+use shoal_provider::{Store, StoreAt, StoreKey, StoreLimits, load};
 
 use crate::cli::{Place, error_of};
 
@@ -22,7 +25,9 @@ fn provider(place: &Place, name: &str) {
 }
 
 fn opened(path: &Path) -> Box<dyn Store> {
-    let at = StoreAt::Sqlite(path.to_owned());
+    let rng = &mut ChaCha20Rng::seed_from_u64(7);
+    let secret = store_secret(path.parent().unwrap(), rng).unwrap();
+    let at = StoreAt::Sqlite(path.to_owned(), StoreKey::new(secret, rng.clone()));
     let mut store = at.open(StoreLimits::default()).unwrap();
     if store.usage().mailboxes > 0 {
         return store;
@@ -108,7 +113,7 @@ fn a_store_is_looked_at_verified_and_copied() {
         .map(|file| file.unwrap().file_name())
         .collect();
     names.sort();
-    assert_eq!(names, ["again", "copy", "other.db", "prov1"]);
+    assert_eq!(names, ["again", "copy", "other.db", "prov1", "store.key"]);
 }
 
 #[test]
@@ -130,9 +135,16 @@ fn what_is_in_the_way_is_said_plainly() {
     assert!(!place.path("no.db").exists());
     fs::write(place.path("letter"), "Dear all").unwrap();
     let letter = place.run(&store("verify", &["--database", "letter"]));
-    fails(&letter, 2, &["letter", "not a mailbox database"]);
+    fails(&letter, 2, &["store.key does not exist", "beside it"]);
     let letter = place.run(&store("import", &["--database", "new.db", "letter"]));
     fails(&letter, 2, &["letter", "no copy of a mailbox store"]);
+    let letter = place.run(&store("verify", &["--database", "letter"]));
+    fails(&letter, 2, &["letter", "not a mailbox database"]);
+    // With the key of another provider nothing can be read, and nothing is taken for damage.
+    provider(&place, "other");
+    fs::copy(place.path("store.key"), place.path("other/store.key")).unwrap();
+    let sealed = place.run(&store("verify", &["--dir", "other"]));
+    fails(&sealed, 2, &["sealed with another key", "store.key"]);
     let mix = [
         "init",
         "--role",

@@ -18,7 +18,7 @@ use crate::window::Attended;
 use crate::{StoreError, Window, load};
 
 /// The store's time, which stands still.
-const NOW: Time = Time::from_micros(1_800_000_000_000_000);
+pub(super) const NOW: Time = Time::from_micros(1_800_000_000_000_000);
 const LIFE: Span = Span::from_secs(14 * 24 * 60 * 60);
 /// Operations in one transaction while a store is filled.
 const FILL_GROUP: u64 = 4096;
@@ -53,7 +53,7 @@ pub(super) struct Measuring<'a> {
 
 /// Keys lie evenly among all that there could be, and are in order, so that filling is fast and what is measured then
 /// finds them as far from each other as drawn ones.
-fn key(n: u64, of: u64) -> MailboxId {
+pub(super) fn key(n: u64, of: u64) -> MailboxId {
     let mut bytes = [0x5a; 32];
     bytes[..8].copy_from_slice(&(u64::MAX / of.max(1)).wrapping_mul(n).to_be_bytes());
     bytes[8..16].copy_from_slice(&n.to_be_bytes());
@@ -239,7 +239,10 @@ fn some(mailboxes: u64, wanted: u64, rng: &mut ChaCha20Rng) -> VecDeque<(u64, u6
 }
 
 /// Does all of it; a refusal is an error, since nothing that is measured may be one.
-fn perform(store: &mut dyn Store, ops: Vec<StoreOp>) -> Result<Vec<StoreOutcome>, StoreError> {
+pub(super) fn perform(
+    store: &mut dyn Store,
+    ops: Vec<StoreOp>,
+) -> Result<Vec<StoreOutcome>, StoreError> {
     let outcomes: Result<Vec<StoreOutcome>, StoreError> =
         store.apply(NOW, ops).into_iter().collect();
     let outcomes = outcomes?;

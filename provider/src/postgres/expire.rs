@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use shoal_proto::{Span, Time};
 
-use super::load::{get, key, set};
+use super::load::{get, set};
 use super::save::{DELETE_ENTRIES, DELETE_REMEMBERED, Write};
 use super::session::Session;
-use super::sheet::tag;
 use super::work::Held;
 use crate::limits::{IDLE_BATCH, TRIAL};
 use crate::store::StoreOutcome;
 use crate::times::{self, HOUR, micros};
-use crate::{StoreError, StoreLimits};
+use crate::{StoreError, StoreKey, StoreLimits};
 
 const EXPIRED: &str = "
 SELECT * FROM (
@@ -33,16 +32,16 @@ FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS gone (id, waiting, reme
 WHERE drops.id = gone.id";
 /// There is no index for it: it is asked for once a minute, and there are some thousand mailboxes.
 const IDLE: &str = "
-SELECT id FROM mailboxes WHERE used_us <= $1 AND waiting = 0 AND remembered = 0 ORDER BY key LIMIT $2";
+SELECT id FROM mailboxes WHERE used_us <= $1 AND waiting = 0 AND remembered = 0 ORDER BY id LIMIT $2";
 /// Those that nothing was ever put into, and whose owner has not come back after an hour.
 const UNUSED: &str = "
 SELECT id FROM mailboxes WHERE used_us <= $1 AND next_entry = 1 AND used_us < created_us + 7200000000
-ORDER BY key LIMIT $2";
+ORDER BY id LIMIT $2";
 /// No deposit uses it any more, so its owner has used it last.
 const CLOSED: &str = "
-SELECT id FROM mailboxes WHERE used_us <= $1 AND closed AND waiting = 0 ORDER BY key LIMIT $2";
+SELECT id FROM mailboxes WHERE used_us <= $1 AND closed AND waiting = 0 ORDER BY id LIMIT $2";
 const CLOSED_AND_EMPTY: &str = "
-SELECT id FROM mailboxes WHERE used_us <= $1 AND closed AND waiting = 0 AND remembered = 0 ORDER BY key LIMIT $2";
+SELECT id FROM mailboxes WHERE used_us <= $1 AND closed AND waiting = 0 AND remembered = 0 ORDER BY id LIMIT $2";
 /// What a mailbox remembers, so many.
 const NAMES_OF: &str = "
 SELECT r.id, r.mailbox, r.drop_id FROM drops, LATERAL (
@@ -54,7 +53,7 @@ DELETE FROM spent WHERE name IN (
     SELECT name FROM spent WHERE expires_us <= $1 ORDER BY expires_us, name LIMIT $2
 ) RETURNING expires_us";
 const SETS: &str = "
-SELECT sets.id, mailboxes.key, sets.secret, sets.size FROM sets
+SELECT sets.id, mailboxes.sealed, sets.secret, sets.size FROM sets
 JOIN mailboxes ON mailboxes.id = sets.mailbox WHERE sets.mailbox = ANY($1::bigint[])";
 const DELETE_NAMES: &str = "
 DELETE FROM names USING unnest($1::bigint[], $2::bigint[]) AS gone (tag, set_id)
@@ -86,6 +85,7 @@ type Less = BTreeMap<i64, (i64, i64)>;
 /// Removes what has expired: a bounded number of rows.
 pub(super) async fn expire(
     session: &Session,
+    key: &StoreKey,
     limits: &StoreLimits,
     held: &mut Held,
     now: Time,
@@ -119,7 +119,7 @@ pub(super) async fn expire(
     ];
     session.write(&writes, false).await?;
     let spent = session.rows(FORGET_SPENT, &[&at, &batch]).await?.len() as u64;
-    let (names, idle) = give_up(session, limits, held, now).await?;
+    let (names, idle) = give_up(session, key, limits, held, now).await?;
     let removed = rows.len() as u64;
     let batch = u64::from(limits.expire_batch);
     Ok(StoreOutcome::Expired {
@@ -139,6 +139,7 @@ fn less<'a>(sql: &'static str, less: &Less) -> Write<'a> {
 /// Says how many names of acknowledged entries went before them, and how many mailboxes.
 async fn give_up(
     session: &Session,
+    key: &StoreKey,
     limits: &StoreLimits,
     held: &mut Held,
     now: Time,
@@ -148,11 +149,11 @@ async fn give_up(
     let most = u64::from(IDLE_BATCH);
     let before = ago(limits.mailbox_closed);
     let names = forget_closed(session, limits, held, before).await?;
-    let mut gone = give_up_by(session, CLOSED_AND_EMPTY, before, most, held).await?;
+    let mut gone = give_up_by(session, key, CLOSED_AND_EMPTY, before, most, held).await?;
     let before = ago(limits.mailbox_idle);
-    gone += give_up_by(session, IDLE, before, most - gone, held).await?;
+    gone += give_up_by(session, key, IDLE, before, most - gone, held).await?;
     let before = ago(limits.mailbox_trial);
-    gone += give_up_by(session, UNUSED, before, most - gone, held).await?;
+    gone += give_up_by(session, key, UNUSED, before, most - gone, held).await?;
     Ok((names, gone))
 }
 
@@ -203,6 +204,7 @@ async fn some(
 /// Those that a statement finds of before a time, at most so many.
 async fn give_up_by(
     session: &Session,
+    key: &StoreKey,
     sql: &'static str,
     before: i64,
     most: u64,
@@ -214,8 +216,10 @@ async fn give_up_by(
     }
     let mut names: Vec<(i64, i64)> = Vec::new();
     for row in &session.rows(SETS, &[&ids]).await? {
-        let (id, key) = (get::<i64>(row, 0)?, key(row, 1)?);
-        names.extend(set(row, 2)?.ids(&key).map(|(_, drop)| (tag(&drop), id)));
+        let (id, own) = (get::<i64>(row, 0)?, key.open(get(row, 1)?)?);
+        let set = set(&own, row, 2)?;
+        let ids = set.ids(own.owner());
+        names.extend(ids.map(|(_, drop)| (key.tag(&drop), id)));
     }
     let of = |sql| Write::new(sql, ids.len()).with(ids.iter().copied());
     let writes = [

@@ -1,21 +1,23 @@
 //! Which rows a run of deposits and commands needs, and how they are fetched: in one round trip, or in
-//! two if there are new sets of drop ids or a drop id remembers as much as it may.
+//! two if there are deposits, whose names only the keys of their mailboxes find, or new sets of drop ids, or a drop id
+//! remembers as much as it may.
 
 use std::collections::BTreeSet;
 
-use futures::future::{try_join, try_join5};
+use futures::future::{try_join, try_join3, try_join5};
 use shoal_packet::command::{DropChange, DropSet, SetSize};
-use shoal_proto::{MailboxId, MessageId};
+use shoal_proto::{DropId, MailboxId, MessageId};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
 use super::failure::{never_written, unreadable};
 use super::session::Session;
-use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet, tag};
+use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet};
 use crate::memory::tally::Tally;
+use crate::seal::OwnKey;
 use crate::store::{Freed, Opening, StoreOp};
 use crate::window::Attended;
-use crate::{StoreError, StoreLimits, Window};
+use crate::{StoreError, StoreKey, StoreLimits, Window};
 
 const MAILBOXES: &str = "
 WITH wanted AS (
@@ -23,7 +25,7 @@ WITH wanted AS (
     UNION SELECT sets.mailbox FROM names JOIN sets ON sets.id = names.set_id
     WHERE names.tag = ANY($2::bigint[])
 )
-SELECT id, key, generation, window_highest, window_bits, window_refused, stream, used_us, next_entry,
+SELECT id, sealed, generation, window_highest, window_bits, window_refused, stream, used_us, next_entry,
     waiting, remembered, freed_step, freed, sets, created_us, closed
 FROM wanted JOIN mailboxes USING (id)";
 /// Those that the drop ids are in, and all of the mailboxes that register some.
@@ -45,27 +47,23 @@ WITH wanted AS (
 )
 SELECT id, set_id, number, mailbox, revoked, waiting, remembered, freed_step, freed
 FROM wanted JOIN drops USING (id)";
-/// Those that are put, acknowledged ones too, and those that are acknowledged. `OFFSET 0` has the planner
-/// look for each by all columns of the index.
+/// Those that are acknowledged. `OFFSET 0` has the planner look for each by all columns of the index.
 const ENTRIES: &str = "
 SELECT e.id, e.mailbox, e.entry, e.drop_id, e.message, e.expires_us, true
 FROM unnest($1::bytea[], $2::bigint[]) AS acked (key, entry)
 JOIN mailboxes ON mailboxes.key = acked.key, LATERAL (
     SELECT * FROM entries WHERE mailbox = mailboxes.id AND entry = acked.entry OFFSET 0
-) AS e
-UNION ALL
+) AS e";
+/// Those that are put, acknowledged ones too. They are found by what only the key of their mailbox makes of their names.
+const PUT: &str = "
 SELECT e.id, e.mailbox, e.entry, e.drop_id, e.message, e.expires_us, true
-FROM unnest($3::bigint[], $4::bytea[]) AS put (tag, message)
-JOIN names ON names.tag = put.tag
-JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number, LATERAL (
-    SELECT * FROM entries WHERE drop_id = drops.id AND message = put.message OFFSET 0
+FROM unnest($1::bigint[], $2::bytea[]) AS put (drop_id, message), LATERAL (
+    SELECT * FROM entries WHERE drop_id = put.drop_id AND message = put.message OFFSET 0
 ) AS e
 UNION ALL
 SELECT r.id, r.mailbox, 0, r.drop_id, r.message, r.expires_us, false
-FROM unnest($3::bigint[], $4::bytea[]) AS put (tag, message)
-JOIN names ON names.tag = put.tag
-JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number, LATERAL (
-    SELECT * FROM remembered WHERE drop_id = drops.id AND message = put.message OFFSET 0
+FROM unnest($1::bigint[], $2::bytea[]) AS put (drop_id, message), LATERAL (
+    SELECT * FROM remembered WHERE drop_id = put.drop_id AND message = put.message OFFSET 0
 ) AS r";
 /// The first of what these drop ids remember.
 const OLDEST: &str = "
@@ -77,28 +75,29 @@ FROM unnest($1::bigint[]) AS wanted (drop_id), LATERAL (
 /// Of the tokens that are brought, those that were spent.
 const SPENT: &str = "SELECT name FROM spent WHERE name = ANY($1::bytea[])";
 
-pub(super) const STATEMENTS: [&str; 7] = [MAILBOXES, SETS, NAMES, DROPS, ENTRIES, OLDEST, SPENT];
+pub(super) const STATEMENTS: [&str; 8] =
+    [MAILBOXES, SETS, NAMES, DROPS, ENTRIES, PUT, OLDEST, SPENT];
 
 /// What a run of operations names.
 #[derive(Default)]
 struct Wanted<'a> {
-    keys: BTreeSet<&'a [u8]>,
-    registering: BTreeSet<&'a [u8]>,
+    keys: BTreeSet<[u8; 32]>,
+    registering: BTreeSet<[u8; 32]>,
     new_sets: Vec<(&'a MailboxId, &'a DropSet)>,
     tags: BTreeSet<i64>,
-    acked: Vec<(&'a [u8], i64)>,
-    put: BTreeSet<(i64, &'a [u8])>,
+    acked: Vec<([u8; 32], i64)>,
+    put: BTreeSet<(&'a DropId, &'a MessageId)>,
     tokens: BTreeSet<&'a [u8]>,
 }
 
 impl<'a> Wanted<'a> {
-    fn new(ops: &'a [StoreOp]) -> Self {
+    fn new(store: &StoreKey, ops: &'a [StoreOp]) -> Self {
         let mut wanted = Self::default();
         for op in ops {
             match op {
                 StoreOp::Put { drop, message, .. } => {
-                    wanted.tags.insert(tag(drop));
-                    wanted.put.insert((tag(drop), message.as_bytes()));
+                    wanted.tags.insert(store.tag(drop));
+                    wanted.put.insert((drop, message));
                 }
                 StoreOp::Attend {
                     mailbox,
@@ -110,7 +109,7 @@ impl<'a> Wanted<'a> {
                     if let Opening::Token(token) = opening {
                         wanted.tokens.insert(token.name.as_slice());
                     }
-                    let key = mailbox.as_bytes().as_slice();
+                    let key = store.mailbox(mailbox);
                     wanted.keys.insert(key);
                     let numbers = acks.iter().filter_map(|ack| ack.number().try_into().ok());
                     wanted.acked.extend(numbers.map(|number| (key, number)));
@@ -121,7 +120,7 @@ impl<'a> Wanted<'a> {
                                 wanted.new_sets.push((mailbox, set));
                             }
                             DropChange::Revoke(drop) => {
-                                wanted.tags.insert(tag(drop));
+                                wanted.tags.insert(store.tag(drop));
                             }
                             DropChange::Close => {}
                         }
@@ -137,15 +136,23 @@ impl<'a> Wanted<'a> {
 /// Fetches the rows that these deposits and commands need.
 pub(super) async fn load<'a>(
     session: &Session,
+    store: &StoreKey,
     limits: &StoreLimits,
     ops: &'a [StoreOp],
 ) -> Result<Sheet<'a>, StoreError> {
-    let wanted = Wanted::new(ops);
-    let keys: Vec<&[u8]> = wanted.keys.iter().copied().collect();
-    let registering: Vec<&[u8]> = wanted.registering.iter().copied().collect();
+    let wanted = Wanted::new(store, ops);
+    let keys: Vec<&[u8]> = wanted.keys.iter().map(<[u8; 32]>::as_slice).collect();
+    let registering: Vec<&[u8]> = wanted
+        .registering
+        .iter()
+        .map(<[u8; 32]>::as_slice)
+        .collect();
     let tags: Vec<i64> = wanted.tags.iter().copied().collect();
-    let (acked_keys, acked): (Vec<&[u8]>, Vec<i64>) = wanted.acked.iter().copied().unzip();
-    let (put_tags, put): (Vec<i64>, Vec<&[u8]>) = wanted.put.iter().copied().unzip();
+    let (acked_keys, acked): (Vec<&[u8]>, Vec<i64>) = wanted
+        .acked
+        .iter()
+        .map(|(key, entry)| (key.as_slice(), *entry))
+        .unzip();
     let tokens: Vec<&[u8]> = wanted.tokens.iter().copied().collect();
     // Most runs bring none.
     let spent = async {
@@ -160,18 +167,18 @@ pub(super) async fn load<'a>(
             session.rows(SETS, &[&tags, &registering]),
             session.rows(NAMES, &[&tags]),
             session.rows(DROPS, &[&tags, &acked_keys, &acked]),
-            session.rows(ENTRIES, &[&acked_keys, &acked, &put_tags, &put]),
+            session.rows(ENTRIES, &[&acked_keys, &acked]),
         ),
         spent,
     )
     .await?;
     let mut sheet = Sheet::default();
     for row in &mailboxes {
-        sheet.add_mailbox(get(row, 0)?, mailbox(row)?);
+        sheet.add_mailbox(get(row, 0)?, mailbox(store, row)?);
     }
     for row in &sets {
         let mailbox = get(row, 1)?;
-        let set = set(row, 2)?;
+        let set = set(&sheet.mailbox_row(mailbox)?.own, row, 2)?;
         sheet.sets.insert(get(row, 0)?, SetRow { mailbox, set });
     }
     for row in &names {
@@ -182,19 +189,21 @@ pub(super) async fn load<'a>(
         sheet.add_drop(get(row, 0)?, drop_row(row)?);
     }
     for row in &entries {
-        sheet.add_entry(get(row, 0)?, entry(row)?);
+        let found = entry(row, &sheet)?;
+        sheet.add_entry(get(row, 0)?, found);
     }
     for row in &spent {
         let name = get::<&[u8]>(row, 0)?.try_into().map_err(never_written)?;
         sheet.spent.insert(name);
     }
-    more(session, limits, ops.len(), &wanted, &mut sheet).await?;
+    more(session, store, limits, ops.len(), &wanted, &mut sheet).await?;
     Ok(sheet)
 }
 
 /// What only the first rows tell to be needed.
 async fn more(
     session: &Session,
+    store: &StoreKey,
     limits: &StoreLimits,
     ops: usize,
     wanted: &Wanted<'_>,
@@ -205,7 +214,7 @@ async fn more(
         let mailbox = sheet.mailbox(key);
         let known = mailbox.and_then(|mailbox| sheet.set_of(mailbox, set.secret()));
         if known.is_none() {
-            tags.extend(set.ids(key).map(|(_, drop)| tag(&drop)));
+            tags.extend(set.ids(key).map(|(_, drop)| store.tag(&drop)));
         }
     }
     // At most so many more may be remembered, or lose a name that has expired.
@@ -218,20 +227,32 @@ async fn more(
         .filter(|(_, row)| may_overflow(row))
         .map(|(id, _)| *id)
         .collect();
-    if tags.is_empty() && full.is_empty() {
+    let (mut put_drops, mut put): (Vec<i64>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
+    for (drop, message) in &wanted.put {
+        if let Some(under) = sheet.under(store, drop)?
+            && let Some(drop) = under.drop
+        {
+            let own = &sheet.mailbox_row(under.mailbox)?.own;
+            put_drops.push(drop);
+            put.push(own.message(message).to_vec());
+        }
+    }
+    if tags.is_empty() && full.is_empty() && put.is_empty() {
         return Ok(());
     }
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let (taken, oldest) = try_join(
+    let (taken, oldest, put) = try_join3(
         session.rows(NAMES, &[&tags]),
         session.rows(OLDEST, &[&full, &most]),
+        session.rows(PUT, &[&put_drops, &put]),
     )
     .await?;
     for row in &taken {
         sheet.taken.insert(get(row, 0)?);
     }
-    for row in &oldest {
-        sheet.add_entry(get(row, 0)?, entry(row)?);
+    for row in oldest.iter().chain(&put) {
+        let found = entry(row, sheet)?;
+        sheet.add_entry(get(row, 0)?, found);
     }
     Ok(())
 }
@@ -247,28 +268,18 @@ fn unsigned(row: &Row, column: usize) -> Result<u64, StoreError> {
 }
 
 /// The secret of a set and, in the next column, how many ids it has.
-pub(super) fn set(row: &Row, column: usize) -> Result<DropSet, StoreError> {
+pub(super) fn set(own: &OwnKey, row: &Row, column: usize) -> Result<DropSet, StoreError> {
     let size = match get::<i64>(row, column + 1)? {
         64 => SetSize::Small,
         256 => SetSize::Large,
         other => return Err(never_written(other)),
     };
-    let secret = get::<&[u8]>(row, column)?.try_into();
-    Ok(DropSet::new(secret.map_err(never_written)?, size))
+    Ok(DropSet::new(own.open_secret(get(row, column)?)?, size))
 }
 
 /// A number within a set.
 pub(super) fn number(row: &Row, column: usize) -> Result<u16, StoreError> {
     u16::try_from(get::<i32>(row, column)?).map_err(never_written)
-}
-
-pub(super) fn message(row: &Row, column: usize) -> Result<MessageId, StoreError> {
-    MessageId::try_from(get::<&[u8]>(row, column)?).map_err(never_written)
-}
-
-/// The key of a mailbox.
-pub(super) fn key(row: &Row, column: usize) -> Result<MailboxId, StoreError> {
-    MailboxId::try_from(get::<&[u8]>(row, column)?).map_err(never_written)
 }
 
 /// Four columns.
@@ -281,7 +292,7 @@ fn tally(row: &Row, first: usize) -> Result<Tally, StoreError> {
     ))
 }
 
-fn mailbox(row: &Row) -> Result<MailboxRow, StoreError> {
+fn mailbox(store: &StoreKey, row: &Row) -> Result<MailboxRow, StoreError> {
     let attended = match get::<Option<i64>>(row, 2)? {
         Some(generation) => Some(Attended {
             generation: generation.cast_unsigned(),
@@ -291,7 +302,7 @@ fn mailbox(row: &Row) -> Result<MailboxRow, StoreError> {
         None => None,
     };
     Ok(MailboxRow {
-        key: key(row, 1)?,
+        own: store.open(get(row, 1)?)?,
         attended,
         closed: get(row, 15)?,
         created: get(row, 14)?,
@@ -312,17 +323,19 @@ fn drop_row(row: &Row) -> Result<DropRow, StoreError> {
     })
 }
 
-fn entry<'a>(row: &Row) -> Result<EntryRow<'a>, StoreError> {
+fn entry<'a>(row: &Row, sheet: &Sheet<'_>) -> Result<EntryRow<'a>, StoreError> {
+    let mailbox = get(row, 1)?;
+    let own = &sheet.mailbox_row(mailbox)?.own;
     let place = if get(row, 6)? {
         Place::Waiting
     } else {
         Place::Remembered
     };
     Ok(EntryRow {
-        mailbox: get(row, 1)?,
+        mailbox,
         entry: get(row, 2)?,
         drop: get(row, 3)?,
-        message: message(row, 4)?,
+        message: own.open_message(get(row, 4)?)?,
         expires: get(row, 5)?,
         was: place,
         is: place,

@@ -8,7 +8,7 @@ use shoal_proto::Span;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-use crate::{StoreError, StoreLimits};
+use crate::{StoreError, StoreKey, StoreLimits};
 
 /// How long a connection may take if the connection string says nothing.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -21,6 +21,8 @@ pub struct PostgresOptions {
     /// The schema that all tables are in; made if there is none. Lower-case letters, digits and `_`, at
     /// most 63. Two providers may share a database, not a schema.
     pub schema: String,
+    /// What the database is sealed with: the same for all processes that take it over.
+    pub key: StoreKey,
     /// The quotas.
     pub limits: StoreLimits,
     /// How long to wait for another process that has the mailboxes.
@@ -33,10 +35,11 @@ pub struct PostgresOptions {
 impl PostgresOptions {
     /// The defaults: the schema `shoal`, 2 s of patience, and a server on this machine.
     #[must_use]
-    pub fn new(connection: impl Into<String>, limits: StoreLimits) -> Self {
+    pub fn new(connection: impl Into<String>, key: StoreKey, limits: StoreLimits) -> Self {
         Self {
             connection: connection.into(),
             schema: "shoal".to_owned(),
+            key,
             limits,
             patience: Span::from_secs(2),
             allow_plaintext: false,
@@ -129,7 +132,7 @@ mod tests {
     fn told(connection: &str, schema: &str) -> Result<(), StoreError> {
         let options = PostgresOptions {
             schema: schema.to_owned(),
-            ..PostgresOptions::new(connection, StoreLimits::default())
+            ..PostgresOptions::new(connection, crate::bench::key(), StoreLimits::default())
         };
         options.config().map(|_| ())
     }
@@ -159,7 +162,7 @@ mod tests {
             );
             let allowed = PostgresOptions {
                 allow_plaintext: true,
-                ..PostgresOptions::new(remote, StoreLimits::default())
+                ..PostgresOptions::new(remote, crate::bench::key(), StoreLimits::default())
             };
             assert!(allowed.config().is_ok(), "{remote}");
         }
@@ -172,7 +175,11 @@ mod tests {
             let error = told(broken, "shoal").unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
-        let options = PostgresOptions::new("host=/tmp password=secret", StoreLimits::default());
+        let options = PostgresOptions::new(
+            "host=/tmp password=secret",
+            crate::bench::key(),
+            StoreLimits::default(),
+        );
         assert!(!format!("{options:?}").contains("secret"));
     }
 

@@ -5,21 +5,21 @@ use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId};
 
 use super::failure::never_written;
-use super::load::{get, message, number, set};
+use super::load::{get, number, set};
 use super::session::Session;
-use super::sheet::tag;
-use crate::StoreError;
 use crate::store::{EntryId, StoreOp, StoreOutcome, StoredEntry};
+use crate::{StoreError, StoreKey};
 
 const WAITING: &str = "
-SELECT sets.secret, sets.size, drops.number, newest.entry FROM mailboxes
+SELECT sets.secret, sets.size, drops.number, newest.entry, mailboxes.sealed FROM mailboxes
 JOIN drops ON drops.mailbox = mailboxes.id
 JOIN sets ON sets.id = drops.set_id, LATERAL (
     SELECT entry FROM entries WHERE drop_id + 0 = drops.id AND expires_us > $2 ORDER BY entry DESC LIMIT 1
 ) AS newest
 WHERE mailboxes.key = $1 AND drops.waiting > 0";
 const LIST: &str = "
-SELECT sets.secret, sets.size, names.number, found.entry, found.message, found.blob FROM names
+SELECT sets.secret, sets.size, names.number, found.entry, found.message, found.blob, mailboxes.sealed
+FROM names
 JOIN sets ON sets.id = names.set_id
 JOIN mailboxes ON mailboxes.id = sets.mailbox
 JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number, LATERAL (
@@ -33,22 +33,28 @@ pub(super) const STATEMENTS: [&str; 2] = [WAITING, LIST];
 /// Answers these, in one round trip.
 pub(super) async fn read(
     session: &Session,
+    store: &StoreKey,
     now: i64,
     ops: &[StoreOp],
 ) -> Result<Vec<StoreOutcome>, StoreError> {
-    try_join_all(ops.iter().map(|op| answer(session, now, op))).await
+    try_join_all(ops.iter().map(|op| answer(session, store, now, op))).await
 }
 
-async fn answer(session: &Session, now: i64, op: &StoreOp) -> Result<StoreOutcome, StoreError> {
+async fn answer(
+    session: &Session,
+    store: &StoreKey,
+    now: i64,
+    op: &StoreOp,
+) -> Result<StoreOutcome, StoreError> {
     match op {
-        StoreOp::Waiting { mailbox } => waiting(session, now, mailbox).await,
+        StoreOp::Waiting { mailbox } => waiting(session, store, now, mailbox).await,
         StoreOp::List {
             mailbox,
             drop,
             after,
             limit,
         } => {
-            let entries = list(session, now, (mailbox, drop), *after, *limit).await;
+            let entries = list(session, store, now, (mailbox, drop), *after, *limit).await;
             entries.map(StoreOutcome::Entries)
         }
         _ => Err(StoreError::Bug("not a question".to_owned())),
@@ -57,13 +63,15 @@ async fn answer(session: &Session, now: i64, op: &StoreOp) -> Result<StoreOutcom
 
 async fn waiting(
     session: &Session,
+    store: &StoreKey,
     now: i64,
     mailbox: &MailboxId,
 ) -> Result<StoreOutcome, StoreError> {
-    let key = mailbox.as_bytes().as_slice();
+    let key = store.mailbox(mailbox).to_vec();
     let rows = session.rows(WAITING, &[&key, &now]).await?;
     let drops = rows.iter().map(|row| {
-        let drop = set(row, 0)?.id(mailbox, number(row, 2)?);
+        let own = store.open(get(row, 4)?)?;
+        let drop = set(&own, row, 0)?.id(mailbox, number(row, 2)?);
         let newest: i64 = get(row, 3)?;
         Ok((drop, EntryId::new(newest.cast_unsigned())))
     });
@@ -74,21 +82,24 @@ async fn waiting(
 
 async fn list(
     session: &Session,
+    store: &StoreKey,
     now: i64,
     (mailbox, drop): (&MailboxId, &DropId),
     after: EntryId,
     limit: u32,
 ) -> Result<Vec<StoredEntry>, StoreError> {
-    let key = mailbox.as_bytes().as_slice();
+    let key = store.mailbox(mailbox).to_vec();
     let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
-    let (tag, limit) = (tag(drop), i64::from(limit));
+    let (tag, limit) = (store.tag(drop), i64::from(limit));
     let rows = session
         .rows(LIST, &[&tag, &key, &after, &now, &limit])
         .await?;
-    // All are under one id, which may only begin like the one that was asked for.
-    if let Some(row) = rows.first()
-        && set(row, 0)?.id(mailbox, number(row, 2)?) != *drop
-    {
+    // All are under one id of one mailbox, which may only have the tag of the one that was asked for.
+    let Some(first) = rows.first() else {
+        return Ok(Vec::new());
+    };
+    let own = store.open(get(first, 6)?)?;
+    if set(&own, first, 0)?.id(mailbox, number(first, 2)?) != *drop {
         return Ok(Vec::new());
     }
     rows.iter()
@@ -96,7 +107,7 @@ async fn list(
             let blob = Blob::from_bytes(get(row, 5)?).map_err(never_written)?;
             Ok(StoredEntry {
                 entry: EntryId::new(get::<i64>(row, 3)?.cast_unsigned()),
-                message: message(row, 4)?,
+                message: own.open_message(get(row, 4)?)?,
                 blob: Box::new(blob),
             })
         })

@@ -6,16 +6,16 @@ use tokio_postgres::types::ToSql;
 
 use super::session::Session;
 use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet};
-use crate::StoreError;
 use crate::times::micros;
 use crate::window::Attended;
+use crate::{StoreError, StoreKey};
 
 const MAILBOXES: &str = "
-INSERT INTO mailboxes (id, key, generation, window_highest, window_bits, window_refused, stream, used_us,
+INSERT INTO mailboxes (id, key, sealed, generation, window_highest, window_bits, window_refused, stream, used_us,
     next_entry, waiting, remembered, freed_step, freed, sets, created_us, closed)
-SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
-    $14::bigint[], $15::bigint[], $16::boolean[])
+    $14::bigint[], $15::bigint[], $16::bigint[], $17::boolean[])
 ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, window_highest = excluded.window_highest,
     window_bits = excluded.window_bits, window_refused = excluded.window_refused,
     stream = excluded.stream, used_us = excluded.used_us, next_entry = excluded.next_entry,
@@ -84,6 +84,7 @@ impl<'a> Write<'a> {
 /// round trip: whether it was is unknown if the connection breaks.
 pub(super) async fn save(
     session: &Session,
+    key: &StoreKey,
     sheet: &Sheet<'_>,
     commit: bool,
 ) -> Result<(), StoreError> {
@@ -91,12 +92,12 @@ pub(super) async fn save(
     let writes = vec![
         delete(DELETE_ENTRIES, sheet, Place::Waiting),
         delete(DELETE_REMEMBERED, sheet, Place::Remembered),
-        mailboxes(sheet),
-        sets(sheet),
+        mailboxes(key, sheet),
+        sets(sheet)?,
         names(sheet),
         drops(sheet),
-        entries(sheet),
-        remembered(sheet),
+        entries(sheet)?,
+        remembered(sheet)?,
         spent(sheet),
     ];
     session.write(&writes, commit).await
@@ -109,7 +110,7 @@ fn delete<'a>(sql: &'static str, sheet: &Sheet<'_>, from: Place) -> Write<'a> {
     Write::new(sql, ids.len()).with(ids.into_iter())
 }
 
-fn mailboxes<'a>(sheet: &'a Sheet<'_>) -> Write<'a> {
+fn mailboxes<'a>(key: &StoreKey, sheet: &'a Sheet<'_>) -> Write<'a> {
     let changed = sheet.changed_mailboxes.iter();
     let rows: Vec<(i64, &MailboxRow)> = changed
         .filter_map(|id| Some((*id, sheet.mailboxes.get(id)?)))
@@ -120,7 +121,8 @@ fn mailboxes<'a>(sheet: &'a Sheet<'_>) -> Write<'a> {
     };
     Write::new(MAILBOXES, rows.len())
         .with(rows.iter().map(|(id, _)| *id))
-        .with(each().map(|row| row.key.as_bytes().as_slice()))
+        .with(each().map(|row| key.mailbox(row.own.owner()).to_vec()))
+        .with(each().map(|row| key.seal(&row.own).to_vec()))
         .with(each().map(|row| Some(row.attended?.generation.cast_signed())))
         .with(attended(|it| it.window.highest()).map(u64::cast_signed))
         .with(attended(|it| it.window.bits()).map(u64::cast_signed))
@@ -144,17 +146,22 @@ fn spent<'a>(sheet: &'a Sheet<'_>) -> Write<'a> {
         .with(each().map(|token| micros(token.expires)))
 }
 
-fn sets<'a>(sheet: &'a Sheet<'_>) -> Write<'a> {
+fn sets<'a>(sheet: &'a Sheet<'_>) -> Result<Write<'a>, StoreError> {
     let new = sheet.new_sets.iter();
     let rows: Vec<(i64, &SetRow)> = new
         .filter_map(|id| Some((*id, sheet.sets.get(id)?)))
         .collect();
     let each = || rows.iter().map(|(_, row)| *row);
-    Write::new(SETS, rows.len())
+    let sealed = |row: &SetRow| {
+        let own = &sheet.mailbox_row(row.mailbox)?.own;
+        Ok(own.secret(row.set.secret()).to_vec())
+    };
+    let secrets: Vec<Vec<u8>> = each().map(sealed).collect::<Result<_, StoreError>>()?;
+    Ok(Write::new(SETS, rows.len())
         .with(rows.iter().map(|(id, _)| *id))
         .with(each().map(|row| row.mailbox))
-        .with(each().map(|row| row.set.secret().as_slice()))
-        .with(each().map(|row| i64::from(row.set.size().count())))
+        .with(secrets.into_iter())
+        .with(each().map(|row| i64::from(row.set.size().count()))))
 }
 
 fn names<'a>(sheet: &Sheet<'_>) -> Write<'a> {
@@ -192,26 +199,35 @@ fn moved<'a, 's>(sheet: &'a Sheet<'s>, to: Place) -> Vec<(i64, &'a EntryRow<'s>)
     rows.map(|(id, row)| (*id, row)).collect()
 }
 
-fn entries<'a>(sheet: &'a Sheet<'_>) -> Write<'a> {
+/// The deposit ids of these, sealed.
+fn messages(sheet: &Sheet<'_>, rows: &[(i64, &EntryRow<'_>)]) -> Result<Vec<Vec<u8>>, StoreError> {
+    let sealed = |(_, row): &(i64, &EntryRow<'_>)| {
+        let own = &sheet.mailbox_row(row.mailbox)?.own;
+        Ok(own.message(&row.message).to_vec())
+    };
+    rows.iter().map(sealed).collect()
+}
+
+fn entries<'a>(sheet: &'a Sheet<'_>) -> Result<Write<'a>, StoreError> {
     let rows = moved(sheet, Place::Waiting);
     let each = || rows.iter().map(|(_, row)| *row);
-    Write::new(ENTRIES, rows.len())
+    Ok(Write::new(ENTRIES, rows.len())
         .with(rows.iter().map(|(id, _)| *id))
         .with(each().map(|row| row.mailbox))
         .with(each().map(|row| row.entry))
         .with(each().map(|row| row.drop))
-        .with(each().map(|row| row.message.as_bytes().as_slice()))
+        .with(messages(sheet, &rows)?.into_iter())
         .with(each().map(|row| row.expires))
-        .with(each().map(|row| row.blob.map(|blob| blob.as_bytes().as_slice())))
+        .with(each().map(|row| row.blob.map(|blob| blob.as_bytes().as_slice()))))
 }
 
-fn remembered<'a>(sheet: &'a Sheet<'_>) -> Write<'a> {
+fn remembered<'a>(sheet: &'a Sheet<'_>) -> Result<Write<'a>, StoreError> {
     let rows = moved(sheet, Place::Remembered);
     let each = || rows.iter().map(|(_, row)| *row);
-    Write::new(REMEMBERED, rows.len())
+    Ok(Write::new(REMEMBERED, rows.len())
         .with(rows.iter().map(|(id, _)| *id))
         .with(each().map(|row| row.mailbox))
         .with(each().map(|row| row.drop))
-        .with(each().map(|row| row.message.as_bytes().as_slice()))
-        .with(each().map(|row| row.expires))
+        .with(messages(sheet, &rows)?.into_iter())
+        .with(each().map(|row| row.expires)))
 }

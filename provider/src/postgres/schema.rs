@@ -5,8 +5,8 @@ use tokio_postgres::error::SqlState;
 
 use super::failure::{failure, unreadable};
 use super::work::Held;
-use crate::StoreError;
 use crate::store::{Freed, Usage};
+use crate::{StoreError, StoreKey};
 
 /// Marks a schema as ours: "Shol".
 const APPLICATION: i64 = 0x5368_6f6c;
@@ -26,11 +26,16 @@ CREATE TABLE meta (
     application bigint NOT NULL,
     version bigint NOT NULL,
     -- Grows with every process that takes the mailboxes over.
-    fence bigint NOT NULL
+    fence bigint NOT NULL,
+    -- What tells the key that all is sealed with from others. As in SQLite, a mailbox is found by a keyed hash of its
+    -- owner's key, a drop id by one of itself, and what is sealed is so under the mailbox' own key.
+    seal bytea NOT NULL
 );
 CREATE TABLE mailboxes (
     id bigint PRIMARY KEY,
     key bytea NOT NULL UNIQUE,
+    -- Its own key, sealed under the store's, and its owner's key, sealed under that.
+    sealed bytea NOT NULL,
     -- NULL until the owner's first command. Numbers of 64 bits are kept by their bits.
     generation bigint,
     window_highest bigint NOT NULL,
@@ -57,7 +62,7 @@ CREATE TABLE sets (
     size bigint NOT NULL,
     UNIQUE (mailbox, secret)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50);
--- Every drop id by its first eight bytes. Whether it is the whole id, its set and number say.
+-- Every drop id by a keyed hash of eight bytes. Whether it is the whole id, its set and number say.
 CREATE TABLE names (
     tag bigint PRIMARY KEY,
     set_id bigint NOT NULL,
@@ -113,7 +118,11 @@ CREATE INDEX spent_expiry ON spent (expires_us, name);
 ///
 /// # Errors
 /// [`StoreError`]: not ours, of another release, or the server refuses. What is not ours stays as it is.
-pub(super) async fn prepare(client: &Client, schema: &str) -> Result<(), StoreError> {
+pub(super) async fn prepare(
+    client: &Client,
+    schema: &str,
+    key: &StoreKey,
+) -> Result<(), StoreError> {
     let found = client
         .query_one(
             "SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
@@ -123,18 +132,24 @@ pub(super) async fn prepare(client: &Client, schema: &str) -> Result<(), StoreEr
         .await
         .map_err(failure)?;
     if found.try_get::<_, i64>(0).map_err(unreadable)? > 0 {
-        return recognise(client, schema).await;
+        return recognise(client, schema, key).await;
     }
+    let seal: String = key
+        .check()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let sql = format!(
         "BEGIN; CREATE SCHEMA IF NOT EXISTS {schema}; SET LOCAL search_path TO {schema}; {TABLES} \
-         INSERT INTO meta (application, version, fence) VALUES ({APPLICATION}, {VERSION}, 0); COMMIT;"
+         INSERT INTO meta (application, version, fence, seal) \
+         VALUES ({APPLICATION}, {VERSION}, 0, decode('{seal}', 'hex')); COMMIT;"
     );
     client.batch_execute(&sql).await.map_err(failure)
 }
 
-async fn recognise(client: &Client, schema: &str) -> Result<(), StoreError> {
+async fn recognise(client: &Client, schema: &str, key: &StoreKey) -> Result<(), StoreError> {
     let foreign = || StoreError::Foreign(format!("schema {schema} is another program's"));
-    let sql = format!("SELECT application, version FROM {schema}.meta");
+    let sql = format!("SELECT application, version, seal FROM {schema}.meta");
     let rows = client.query(&sql, &[]).await.map_err(|error| {
         let other = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN];
         match error.code() {
@@ -147,7 +162,13 @@ async fn recognise(client: &Client, schema: &str) -> Result<(), StoreError> {
     };
     let number = |column| row.try_get::<_, i64>(column).map_err(|_| foreign());
     match (number(0)?, number(1)?) {
-        (APPLICATION, VERSION) => Ok(()),
+        (APPLICATION, VERSION) => {
+            let seal: &[u8] = row.try_get(2).map_err(|_| foreign())?;
+            match *seal == key.check() {
+                true => Ok(()),
+                false => Err(StoreError::Key),
+            }
+        }
         (APPLICATION, found) => Err(StoreError::Version {
             found,
             known: VERSION,

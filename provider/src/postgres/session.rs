@@ -63,7 +63,7 @@ impl Session {
         session.configure().await?;
         session.lock(options).await?;
         let client = &session.client;
-        schema::prepare(client, &options.schema).await?;
+        schema::prepare(client, &options.schema, &options.key).await?;
         let path = format!("SET search_path TO {}", options.schema);
         client.batch_execute(&path).await.map_err(failure)?;
         session.fence = schema::take_over(client).await?;

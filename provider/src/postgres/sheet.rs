@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use shoal_packet::command::{Blob, DropSet};
 use shoal_proto::{DropId, MailboxId, MessageId};
 
-use crate::StoreError;
 use crate::memory::tally::Tally;
+use crate::seal::OwnKey;
 use crate::store::SpentToken;
 use crate::window::Attended;
+use crate::{StoreError, StoreKey};
 
 /// A mailbox.
 pub(super) struct MailboxRow {
-    pub(super) key: MailboxId,
+    pub(super) own: OwnKey,
     pub(super) attended: Option<Attended>,
     pub(super) closed: bool,
     pub(super) created: i64,
@@ -97,13 +98,6 @@ pub(super) struct Sheet<'a> {
     pub(super) new_spent: Vec<SpentToken>,
 }
 
-/// What a drop id is found by: its first eight bytes.
-pub(super) fn tag(drop: &DropId) -> i64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&drop.as_bytes()[..8]);
-    i64::from_be_bytes(bytes)
-}
-
 /// A row that others name, and that was not loaded with them.
 fn missing() -> StoreError {
     StoreError::Corrupt("a row is missing that others name".to_owned())
@@ -111,7 +105,7 @@ fn missing() -> StoreError {
 
 impl<'a> Sheet<'a> {
     pub(super) fn add_mailbox(&mut self, id: i64, row: MailboxRow) {
-        self.by_key.insert(row.key, id);
+        self.by_key.insert(*row.own.owner(), id);
         self.mailboxes.insert(id, row);
     }
 
@@ -162,12 +156,12 @@ impl<'a> Sheet<'a> {
     }
 
     /// The mailbox that has registered a drop id, and what is known of the id.
-    pub(super) fn under(&self, drop: &DropId) -> Result<Option<Under>, StoreError> {
-        let Some(&(set, number)) = self.names.get(&tag(drop)) else {
+    pub(super) fn under(&self, key: &StoreKey, drop: &DropId) -> Result<Option<Under>, StoreError> {
+        let Some(&(set, number)) = self.names.get(&key.tag(drop)) else {
             return Ok(None);
         };
         let row = self.sets.get(&set).ok_or_else(missing)?;
-        let key = self.mailbox_row(row.mailbox)?.key;
+        let key = *self.mailbox_row(row.mailbox)?.own.owner();
         let under = Under {
             drop: self.drop_of.get(&(set, number)).copied(),
             mailbox: row.mailbox,

@@ -3,12 +3,12 @@
 use shoal_packet::command::{Blob, DropChange, DropSet};
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
-use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet, Under, tag};
+use super::sheet::{DropRow, EntryRow, MailboxRow, Place, SetRow, Sheet, Under};
 use crate::memory::tally::Tally;
 use crate::store::{EntryId, Freed, Opening, StoreOp, StoreOutcome, Usage};
 use crate::times::{self, micros};
 use crate::window::Attended;
-use crate::{StoreError, StoreLimits};
+use crate::{StoreError, StoreKey, StoreLimits};
 
 /// How much the database holds.
 #[derive(Clone, Copy, Default)]
@@ -24,6 +24,7 @@ pub(super) struct Held {
 pub(super) struct Work<'a, 'h> {
     pub(super) sheet: Sheet<'a>,
     limits: &'h StoreLimits,
+    pub(super) key: &'h mut StoreKey,
     held: &'h mut Held,
     now: i64,
     /// The beginning of this hour.
@@ -35,12 +36,14 @@ impl<'a, 'h> Work<'a, 'h> {
     pub(super) fn new(
         sheet: Sheet<'a>,
         limits: &'h StoreLimits,
+        key: &'h mut StoreKey,
         held: &'h mut Held,
         now: Time,
     ) -> Self {
         Self {
             sheet,
             limits,
+            key,
             held,
             now: micros(now),
             hour: micros(times::hour(now)),
@@ -95,7 +98,7 @@ impl<'a, 'h> Work<'a, 'h> {
         blob: &'a Blob,
         expires: i64,
     ) -> Result<StoreOutcome, StoreError> {
-        let under = self.sheet.under(drop)?;
+        let under = self.sheet.under(self.key, drop)?;
         let under = match under {
             Some(under) if !self.refuses(under)? => Some(under),
             _ => None,
@@ -218,7 +221,7 @@ impl<'a, 'h> Work<'a, 'h> {
     fn create(&mut self, key: &MailboxId) -> i64 {
         let id = self.next_id();
         let row = MailboxRow {
-            key: *key,
+            own: self.key.fresh(key),
             attended: None,
             closed: false,
             created: self.hour,
@@ -310,7 +313,7 @@ impl<'a, 'h> Work<'a, 'h> {
         match change {
             DropChange::Register(set) => self.register(mailbox, set),
             DropChange::Revoke(drop) => {
-                let under = self.sheet.under(drop)?;
+                let under = self.sheet.under(self.key, drop)?;
                 let Some(under) = under.filter(|under| under.mailbox == mailbox) else {
                     return Ok(false);
                 };
@@ -336,10 +339,10 @@ impl<'a, 'h> Work<'a, 'h> {
         if row.sets.cast_unsigned() >= self.limits.sets_per_mailbox {
             return Ok(false);
         }
-        let key = row.key;
-        let mut tags: Vec<(i64, u16)> = set.ids(&key).map(|(n, drop)| (tag(&drop), n)).collect();
+        let ids = set.ids(row.own.owner());
+        let mut tags: Vec<(i64, u16)> = ids.map(|(n, drop)| (self.key.tag(&drop), n)).collect();
         tags.sort_unstable();
-        // Another id begins with the same eight bytes: whose owner looks for such secrets, or has no luck
+        // Another id has the same eight bytes: whose owner looks for such secrets, or has no luck
         // once in a thousand million years, takes another secret.
         let twice = tags.windows(2).any(|pair| pair[0].0 == pair[1].0);
         let taken =

@@ -10,8 +10,9 @@ use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::options::SqliteOptions;
-use crate::StoreError;
+use crate::seal::Unsealed;
 use crate::store::{Freed, Usage};
+use crate::{StoreError, StoreKey};
 
 /// Marks a file as ours: "Shol".
 const APPLICATION: i64 = 0x5368_6f6c;
@@ -19,9 +20,17 @@ const APPLICATION: i64 = 0x5368_6f6c;
 const VERSION: i64 = 4;
 
 pub(super) const SCHEMA: &str = "
+-- What tells the key that all is sealed with from others. In what follows, a mailbox is found by a keyed hash of its owner's
+-- key, a drop id by one of itself, and what is sealed is so under the mailbox' own key.
+CREATE TABLE seal (
+    one INTEGER PRIMARY KEY,
+    store BLOB NOT NULL
+) STRICT;
 CREATE TABLE mailboxes (
     id INTEGER PRIMARY KEY,
     key BLOB NOT NULL UNIQUE,
+    -- Its own key, sealed under the store's, and its owner's key, sealed under that.
+    sealed BLOB NOT NULL,
     -- NULL until the owner's first command. Numbers of 64 bits are kept by their bits.
     generation INTEGER,
     window_highest INTEGER NOT NULL DEFAULT 0,
@@ -50,11 +59,12 @@ CREATE INDEX mailboxes_closed ON mailboxes (used_us) WHERE closed = 1 AND waitin
 CREATE TABLE sets (
     id INTEGER PRIMARY KEY,
     mailbox INTEGER NOT NULL,
+    -- Sealed.
     secret BLOB NOT NULL,
     size INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX sets_secret ON sets (mailbox, secret);
--- Every drop id by its first eight bytes: most are never used, and there are 256 to a mailbox. Whether
+-- Every drop id by a keyed hash of eight bytes: most are never used, and there are 256 to a mailbox. Whether
 -- it is the whole id, its set and number say.
 CREATE TABLE names (
     tag INTEGER PRIMARY KEY,
@@ -83,6 +93,7 @@ CREATE TABLE contents (
 -- says nowhere here, so that an acknowledgement changes nothing.
 CREATE TABLE messages (
     drop_id INTEGER NOT NULL,
+    -- Sealed, and found so.
     message BLOB NOT NULL,
     mailbox INTEGER NOT NULL,
     entry INTEGER NOT NULL,
@@ -124,9 +135,10 @@ pub(super) fn open(options: &SqliteOptions) -> Result<Connection, StoreError> {
     let new = recognise(&connection)?;
     configure(&connection, options)?;
     if new {
-        create_schema(&connection)?;
+        create_schema(&connection, &options.key)?;
     }
     check(&connection)?;
+    check_key(&connection, &options.key)?;
     Ok(connection)
 }
 
@@ -216,12 +228,37 @@ fn configure(connection: &Connection, options: &SqliteOptions) -> Result<(), Sto
     }
 }
 
-fn create_schema(connection: &Connection) -> Result<(), StoreError> {
-    let sql = format!(
-        "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; \
-         PRAGMA user_version = {VERSION}; {SCHEMA} COMMIT;"
-    );
-    connection.execute_batch(&sql).map_err(failure)
+fn create_schema(connection: &Connection, key: &StoreKey) -> Result<(), StoreError> {
+    let sql =
+        format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; {SCHEMA}");
+    let transaction = connection.unchecked_transaction().map_err(failure)?;
+    transaction.execute_batch(&sql).map_err(failure)?;
+    transaction
+        .execute(
+            "INSERT INTO seal (one, store) VALUES (1, ?1)",
+            [key.check()],
+        )
+        .map_err(failure)?;
+    transaction.commit().map_err(failure)
+}
+
+/// Before anything is written: with another key, all would be found missing.
+pub(super) fn check_key(connection: &Connection, key: &StoreKey) -> Result<(), StoreError> {
+    let found: Vec<u8> = connection
+        .query_row("SELECT store FROM seal", [], |row| row.get(0))
+        .map_err(|error| match error {
+            Error::QueryReturnedNoRows => StoreError::Corrupt("it has no seal".to_owned()),
+            other => failure(other),
+        })?;
+    match found == key.check() {
+        true => Ok(()),
+        false => Err(StoreError::Key),
+    }
+}
+
+/// A column that can't be opened.
+pub(super) fn unsealed(error: Unsealed) -> Error {
+    FromSqlError::Other(error.into()).into()
 }
 
 /// A small database is checked whole, which takes milliseconds. In a large one, damage shows when

@@ -1,13 +1,13 @@
 //! Drop ids: registered in sets, found by their first bytes, revoked.
 
-use rusqlite::types::FromSqlError;
 use rusqlite::{OptionalExtension, Row, params};
 use shoal_packet::command::{DropChange, DropSet, SetSize};
-use shoal_proto::{DropId, MailboxId};
+use shoal_proto::DropId;
 
-use super::database::{failure, wrong_length};
+use super::database::{failure, unsealed};
 use super::work::Work;
-use crate::StoreError;
+use crate::seal::OwnKey;
+use crate::{StoreError, StoreKey};
 
 /// A drop id and the mailbox that registered it, as far as deciding needs them.
 pub(super) struct DropRow {
@@ -16,7 +16,7 @@ pub(super) struct DropRow {
     /// Something was put under it, or it is revoked.
     pub(super) is_used: bool,
     pub(super) mailbox: i64,
-    pub(super) key: MailboxId,
+    pub(super) own: OwnKey,
     /// It is revoked, or its mailbox is closed.
     pub(super) refuses: bool,
     /// Entries that take up room.
@@ -25,26 +25,27 @@ pub(super) struct DropRow {
     pub(super) in_mailbox: u64,
 }
 
-/// What a drop id is found by: its first eight bytes.
-pub(super) fn tag(drop: &DropId) -> i64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&drop.as_bytes()[..8]);
-    i64::from_be_bytes(bytes)
-}
-
 /// What a name is found for: the set by its mailbox and secret, with the number of the id within it.
-pub(super) fn named(row: &Row<'_>) -> rusqlite::Result<DropId> {
-    Ok(set_of(row, 1, 2)?.id(&key(row, 0)?, number(row, 3)?))
+pub(super) fn named(store: &StoreKey, row: &Row<'_>) -> rusqlite::Result<DropId> {
+    let own = own(store, row, 0)?;
+    Ok(set_of(&own, row, 1, 2)?.id(own.owner(), number(row, 3)?))
 }
 
 /// A set as it is in a row: its secret and how many ids it has.
-pub(super) fn set_of(row: &Row<'_>, secret: usize, size: usize) -> rusqlite::Result<DropSet> {
+pub(super) fn set_of(
+    own: &OwnKey,
+    row: &Row<'_>,
+    secret: usize,
+    size: usize,
+) -> rusqlite::Result<DropSet> {
     let size = match row.get::<_, i64>(size)? {
         64 => SetSize::Small,
         256 => SetSize::Large,
         other => return Err(rusqlite::Error::IntegralValueOutOfRange(size, other)),
     };
-    Ok(DropSet::new(row.get(secret)?, size))
+    let sealed = row.get_ref(secret)?.as_blob()?;
+    let secret = own.open_secret(sealed).map_err(unsealed)?;
+    Ok(DropSet::new(secret, size))
 }
 
 /// A number within a set.
@@ -53,13 +54,10 @@ pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u16> {
     u16::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
-/// The key of a mailbox.
-pub(super) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<MailboxId> {
-    let bytes = row.get_ref(column)?.as_blob()?;
-    MailboxId::try_from(bytes).map_err(|error| -> rusqlite::Error {
-        let error: FromSqlError = wrong_length(error);
-        error.into()
-    })
+/// The own key of a mailbox, and its owner's.
+pub(super) fn own(store: &StoreKey, row: &Row<'_>, column: usize) -> rusqlite::Result<OwnKey> {
+    let sealed = row.get_ref(column)?.as_blob()?;
+    store.open(sealed).map_err(unsealed)
 }
 
 impl Work<'_> {
@@ -67,7 +65,7 @@ impl Work<'_> {
     pub(super) fn drop_row(&self, drop: &DropId) -> Result<Option<DropRow>, StoreError> {
         let found = self
             .prepare(
-                "SELECT sets.id, mailboxes.id, mailboxes.key, coalesce(revoked, 0) OR closed, \
+                "SELECT sets.id, mailboxes.id, mailboxes.sealed, coalesce(revoked, 0) OR closed, \
                  coalesce(contents.waiting + iif(contents.freed_step = ?2, contents.freed, 0), 0), \
                  mailboxes.waiting + iif(mailboxes.freed_step = ?2, mailboxes.freed, 0), \
                  contents.number IS NOT NULL, names.number, sets.secret, sets.size \
@@ -77,18 +75,18 @@ impl Work<'_> {
                  AND contents.number = -((sets.id << 8) | names.number) \
                  WHERE names.tag = ?1",
             )?
-            .query_row(params![tag(drop), self.step()], |row| {
+            .query_row(params![self.key().tag(drop), self.step()], |row| {
                 let number = number(row, 7)?;
                 let found = DropRow {
                     id: (row.get::<_, i64>(0)? << 8) | i64::from(number),
                     is_used: row.get(6)?,
                     mailbox: row.get(1)?,
-                    key: key(row, 2)?,
+                    own: own(self.key(), row, 2)?,
                     refuses: row.get(3)?,
                     occupied: row.get::<_, i64>(4)?.cast_unsigned(),
                     in_mailbox: row.get::<_, i64>(5)?.cast_unsigned(),
                 };
-                let whole = set_of(row, 8, 9)?.id(&found.key, number);
+                let whole = set_of(&found.own, row, 8, 9)?.id(found.own.owner(), number);
                 Ok((whole == *drop).then_some(found))
             })
             .optional()
@@ -109,26 +107,23 @@ impl Work<'_> {
     }
 
     /// Whether the change is done, or was.
-    pub(super) fn change(
-        &self,
-        key: &MailboxId,
-        mailbox: i64,
-        change: &DropChange,
-    ) -> Result<bool, StoreError> {
+    pub(super) fn change(&self, mailbox: i64, change: &DropChange) -> Result<bool, StoreError> {
         match change {
-            DropChange::Register(set) => self.register(key, mailbox, set),
+            DropChange::Register(set) => self.register(mailbox, set),
             DropChange::Revoke(drop) => self.revoke(mailbox, drop),
             DropChange::Close => self.close(mailbox),
         }
     }
 
-    fn register(&self, key: &MailboxId, mailbox: i64, set: &DropSet) -> Result<bool, StoreError> {
+    fn register(&self, mailbox: i64, set: &DropSet) -> Result<bool, StoreError> {
         if self.is_closed(mailbox)? {
             return Ok(false);
         }
+        let own = self.own(mailbox)?;
+        let secret = own.secret(set.secret());
         let known = self
             .prepare("SELECT size FROM sets WHERE mailbox = ?1 AND secret = ?2")?
-            .query_row(params![mailbox, set.secret()], |row| row.get::<_, i64>(0))
+            .query_row(params![mailbox, secret], |row| row.get::<_, i64>(0))
             .optional()
             .map_err(failure)?;
         if let Some(size) = known {
@@ -142,16 +137,19 @@ impl Work<'_> {
             return Ok(false);
         }
         self.prepare("INSERT INTO sets (mailbox, secret, size) VALUES (?1, ?2, ?3)")?
-            .execute(params![mailbox, set.secret(), set.size().count()])
+            .execute(params![mailbox, secret, set.size().count()])
             .map_err(failure)?;
         let id = self.last_id();
         let mut insert =
             self.prepare("INSERT OR IGNORE INTO names (tag, set_id, number) VALUES (?1, ?2, ?3)")?;
-        let mut tags: Vec<(i64, u16)> = set.ids(key).map(|(n, drop)| (tag(&drop), n)).collect();
+        let mut tags: Vec<(i64, u16)> = set
+            .ids(own.owner())
+            .map(|(n, drop)| (self.key().tag(&drop), n))
+            .collect();
         // In the order of the table.
         tags.sort_unstable();
         for (tag, number) in &tags {
-            // Another id begins with the same eight bytes: whose owner looks for such secrets, or has
+            // Another id has the same eight bytes: whose owner looks for such secrets, or has
             // no luck once in a thousand million years, takes another secret.
             if insert.execute(params![tag, id, number]).map_err(failure)? == 0 {
                 self.unregister(id, tags.iter().map(|(tag, _)| *tag))?;
@@ -192,20 +190,24 @@ impl Work<'_> {
             .map_err(failure)
     }
 
+    /// The own key of a mailbox.
+    pub(super) fn own(&self, mailbox: i64) -> Result<OwnKey, StoreError> {
+        self.prepare("SELECT sealed FROM mailboxes WHERE id = ?1")?
+            .query_row([mailbox], |row| own(self.key(), row, 0))
+            .map_err(failure)
+    }
+
     /// Removes all drop ids of a mailbox in which nothing waits, and of which no name is remembered.
     pub(super) fn remove_drops(&self, mailbox: i64) -> Result<(), StoreError> {
-        let sets: Vec<(i64, MailboxId, DropSet)> = self
-            .prepare(
-                "SELECT sets.id, mailboxes.key, sets.secret, sets.size FROM sets \
-                 JOIN mailboxes ON mailboxes.id = sets.mailbox WHERE sets.mailbox = ?1",
-            )?
-            .query_map([mailbox], |row| {
-                Ok((row.get(0)?, key(row, 1)?, set_of(row, 2, 3)?))
-            })
+        let own = self.own(mailbox)?;
+        let sets: Vec<(i64, DropSet)> = self
+            .prepare("SELECT id, secret, size FROM sets WHERE mailbox = ?1")?
+            .query_map([mailbox], |row| Ok((row.get(0)?, set_of(&own, row, 1, 2)?)))
             .and_then(Iterator::collect)
             .map_err(failure)?;
-        for (id, key, set) in sets {
-            self.unregister(id, set.ids(&key).map(|(_, drop)| tag(&drop)))?;
+        for (id, set) in sets {
+            let tags = set.ids(own.owner());
+            self.unregister(id, tags.map(|(_, drop)| self.key().tag(&drop)))?;
         }
         self.run("DELETE FROM contents WHERE mailbox = ?1", mailbox)
     }

@@ -30,20 +30,24 @@ struct Known {
 /// The number of a mailbox that was opened, or why it was not.
 type Opened = Result<i64, StoreOutcome>;
 
+/// The oldest first. With its plus, the order is none that the table has: or SQLite would look through all of it in place of
+/// the index.
+const IDLE: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND waiting = 0 AND remembered = 0 \
+    ORDER BY +id LIMIT ?2";
 /// As the index has it: the hours stand there too.
 const UNUSED: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND next_entry = 1 \
-    AND used_us < created_us + 7200000000 ORDER BY key LIMIT ?2";
+    AND used_us < created_us + 7200000000 ORDER BY +id LIMIT ?2";
 /// No deposit uses it any more, so its owner has used it last.
 const CLOSED: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND closed = 1 AND waiting = 0 \
-    ORDER BY key LIMIT ?2";
+    ORDER BY +id LIMIT ?2";
 const CLOSED_AND_EMPTY: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND closed = 1 AND waiting = 0 \
-    AND remembered = 0 ORDER BY key LIMIT ?2";
+    AND remembered = 0 ORDER BY +id LIMIT ?2";
 const _: () = assert!(TRIAL.as_micros() + HOUR.as_micros() == 7_200_000_000);
 
 impl Work<'_> {
     pub(super) fn mailbox(&self, key: &MailboxId) -> Result<Option<i64>, StoreError> {
         self.prepare("SELECT id FROM mailboxes WHERE key = ?1")?
-            .query_row([key.as_bytes()], |row| row.get(0))
+            .query_row([self.key().mailbox(key)], |row| row.get(0))
             .optional()
             .map_err(failure)
     }
@@ -75,9 +79,13 @@ impl Work<'_> {
     }
 
     fn create(&mut self, key: &MailboxId) -> Result<i64, StoreError> {
-        self.prepare("INSERT INTO mailboxes (key, created_us, used_us) VALUES (?1, ?2, ?2)")?
-            .execute(params![key.as_bytes(), self.hour()])
-            .map_err(failure)?;
+        let own = self.fresh(key);
+        let (name, sealed) = (self.key().mailbox(key), self.key().seal(&own));
+        self.prepare(
+            "INSERT INTO mailboxes (key, sealed, created_us, used_us) VALUES (?1, ?2, ?3, ?3)",
+        )?
+        .execute(params![name, sealed, self.hour()])
+        .map_err(failure)?;
         self.usage_mut().mailboxes += 1;
         Ok(self.last_id())
     }
@@ -117,7 +125,7 @@ impl Work<'_> {
         }
         let mut refused = 0;
         for change in changes {
-            refused += u32::from(!self.change(key, mailbox, change)?);
+            refused += u32::from(!self.change(mailbox, change)?);
         }
         if refused > 0 {
             attended.window = attended.window.refuse(attendance.counter);
@@ -210,12 +218,8 @@ impl Work<'_> {
         let closed = self.give_up_by(CLOSED_AND_EMPTY, before, IDLE_BATCH.into())?;
         let idle = self.limits().mailbox_idle;
         let trial = self.limits().mailbox_trial;
-        let given_up = self.give_up_by(
-            "SELECT id FROM mailboxes WHERE used_us <= ?1 AND waiting = 0 \
-             AND remembered = 0 ORDER BY key LIMIT ?2",
-            self.unused_for(idle),
-            u64::from(IDLE_BATCH) - closed,
-        )?;
+        let given_up =
+            self.give_up_by(IDLE, self.unused_for(idle), u64::from(IDLE_BATCH) - closed)?;
         let unused = self.give_up_by(
             UNUSED,
             self.unused_for(trial),
@@ -240,5 +244,30 @@ impl Work<'_> {
             .query_map(params![before, most.cast_signed()], |row| row.get(0))
             .and_then(Iterator::collect)
             .map_err(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be a million, and it is asked for once a minute.
+    #[test]
+    fn what_is_given_up_is_found_by_an_index() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(super::super::database::SCHEMA)
+            .unwrap();
+        for sql in [IDLE, UNUSED, CLOSED, CLOSED_AND_EMPTY] {
+            let mut plan = connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+                .unwrap();
+            let steps = plan.query_map([1, 1], |row| row.get::<_, String>(3));
+            let steps: Vec<String> = steps.unwrap().map(Result::unwrap).collect();
+            assert!(
+                steps[0].starts_with("SEARCH") && steps[0].contains("INDEX mailboxes_"),
+                "{sql}: {steps:?}"
+            );
+        }
     }
 }

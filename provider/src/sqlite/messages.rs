@@ -5,17 +5,19 @@ use rusqlite::{OptionalExtension, Row, params};
 use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId, MessageId};
 
-use super::database::{failure, wrong_length};
+use super::database::{failure, unsealed, wrong_length};
 use super::drops::{DropRow, number, set_of};
 use super::work::Work;
 use crate::StoreError;
+use crate::seal::{OwnKey, SealedMessage};
 use crate::store::{EntryId, StoreOutcome, StoredEntry};
 
 /// An entry as removing it needs it.
 struct Gone {
     mailbox: i64,
     drop: i64,
-    message: MessageId,
+    /// Sealed.
+    message: SealedMessage,
     entry: i64,
     /// Its blob's.
     id: i64,
@@ -38,14 +40,14 @@ impl Work<'_> {
         let mut row = self.drop_row(drop)?.filter(|row| !row.refuses);
         if let Some(row) = &mut row
             && row.is_used
-            && let Some((gone, until)) = self.find(row.id, message)?
+            && let Some((gone, until)) = self.find(row.id, &row.own.message(message))?
         {
             if until > self.now() {
                 let entry = gone
                     .waited
                     .then(|| EntryId::new(gone.entry.cast_unsigned()));
                 return Ok(StoreOutcome::Stored {
-                    mailbox: row.key,
+                    mailbox: *row.own.owner(),
                     entry,
                 });
             }
@@ -66,19 +68,17 @@ impl Work<'_> {
         };
         let entry = self.insert(&row, message, blob, expires)?;
         Ok(StoreOutcome::Stored {
-            mailbox: row.key,
+            mailbox: *row.own.owner(),
             entry: Some(entry),
         })
     }
 
     /// The entry of this name, and when it expires.
-    fn find(&self, drop: i64, message: &MessageId) -> Result<Option<(Gone, i64)>, StoreError> {
+    fn find(&self, drop: i64, message: &SealedMessage) -> Result<Option<(Gone, i64)>, StoreError> {
         self.prepare(&format!(
             "{GONE} WHERE messages.drop_id = ?1 AND message = ?2"
         ))?
-        .query_row(params![drop, message.as_bytes()], |row| {
-            Ok((gone(row)?, row.get(6)?))
-        })
+        .query_row(params![drop, message], |row| Ok((gone(row)?, row.get(6)?)))
         .optional()
         .map_err(failure)
     }
@@ -98,8 +98,9 @@ impl Work<'_> {
             .query_row(params![row.mailbox, self.hour()], |row| row.get(0))
             .map_err(failure)?;
         self.use_drop(row, false)?;
+        let message = row.own.message(message);
         self.prepare("INSERT INTO blobs (message, blob) VALUES (?1, ?2)")?
-            .execute(params![message.as_bytes(), blob.as_bytes().as_slice()])
+            .execute(params![message, blob.as_bytes().as_slice()])
             .map_err(failure)?;
         let id = self.last_id();
         self.prepare(
@@ -112,14 +113,7 @@ impl Work<'_> {
             "INSERT INTO messages (drop_id, message, mailbox, entry, expires_us, id) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute(params![
-            row.id,
-            message.as_bytes(),
-            row.mailbox,
-            entry,
-            expires,
-            id
-        ])
+        .execute(params![row.id, message, row.mailbox, entry, expires, id])
         .map_err(failure)?;
         self.usage_mut().entries += 1;
         Ok(EntryId::new(entry.cast_unsigned()))
@@ -178,7 +172,7 @@ impl Work<'_> {
 
     fn remove(&mut self, gone: &Gone) -> Result<(), StoreError> {
         self.prepare("DELETE FROM messages WHERE drop_id = ?1 AND message = ?2")?
-            .execute(params![gone.drop, gone.message.as_bytes()])
+            .execute(params![gone.drop, gone.message])
             .map_err(failure)?;
         let usage = self.usage_mut();
         let (column, total) = match gone.waited {
@@ -209,6 +203,7 @@ impl Work<'_> {
         let Some(id) = self.mailbox(mailbox)? else {
             return Ok(StoreOutcome::Waiting(Vec::new()));
         };
+        let own = self.own(id)?;
         let mut drops: Vec<(DropId, EntryId)> = self
             .prepare(
                 "SELECT sets.secret, sets.size, drop_id & 255, max(contents.number) FROM contents \
@@ -217,7 +212,7 @@ impl Work<'_> {
                  GROUP BY drop_id",
             )?
             .query_map([id, self.now()], |row| {
-                let drop = set_of(row, 0, 1)?.id(mailbox, number(row, 2)?);
+                let drop = set_of(&own, row, 0, 1)?.id(mailbox, number(row, 2)?);
                 let newest: i64 = row.get(3)?;
                 Ok((drop, EntryId::new(newest.cast_unsigned())))
             })
@@ -234,7 +229,9 @@ impl Work<'_> {
         after: EntryId,
         limit: u32,
     ) -> Result<StoreOutcome, StoreError> {
-        let own = self.drop_row(drop)?.filter(|row| row.key == *mailbox);
+        let own = self
+            .drop_row(drop)?
+            .filter(|row| row.own.owner() == mailbox);
         let Some(row) = own.filter(|row| row.is_used) else {
             return Ok(StoreOutcome::Entries(Vec::new()));
         };
@@ -248,7 +245,7 @@ impl Work<'_> {
             )?
             .query_map(
                 params![row.mailbox, after, row.id, self.now(), limit],
-                listed,
+                |one| listed(&row.own, one),
             )
             .and_then(Iterator::collect)
             .map_err(failure)?;
@@ -298,19 +295,21 @@ fn gone(row: &Row<'_>) -> rusqlite::Result<Gone> {
     Ok(Gone {
         mailbox: row.get(0)?,
         drop: row.get(1)?,
-        message: MessageId::new(row.get(2)?),
+        message: row.get(2)?,
         entry: row.get(3)?,
         id: row.get(4)?,
         waited: row.get(5)?,
     })
 }
 
-fn listed(row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
+fn listed(own: &OwnKey, row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
     let bytes = row.get_ref(2)?.as_blob()?;
     let blob = Blob::from_bytes(bytes).map_err(|error| -> FromSqlError { wrong_length(error) })?;
     Ok(StoredEntry {
         entry: EntryId::new(row.get::<_, i64>(0)?.cast_unsigned()),
-        message: MessageId::new(row.get(1)?),
+        message: own
+            .open_message(row.get_ref(1)?.as_blob()?)
+            .map_err(unsealed)?,
         blob: Box::new(blob),
     })
 }

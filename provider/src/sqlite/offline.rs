@@ -17,7 +17,7 @@ use crate::offline::copy::CopyError;
 use crate::offline::record::Record;
 use crate::offline::report::{Report, Step};
 use crate::offline::{OfflineStore, StoreStats};
-use crate::{SqliteOptions, StoreError, StoreLimits};
+use crate::{SqliteOptions, StoreError, StoreKey, StoreLimits};
 
 /// A SQLite store that no node holds, as long as this does.
 ///
@@ -25,6 +25,7 @@ use crate::{SqliteOptions, StoreError, StoreLimits};
 pub(crate) struct OfflineSqlite {
     connection: Connection,
     path: PathBuf,
+    key: StoreKey,
 }
 
 /// A copy's rows go to random places of the indexes, so a small cache would write each page many times.
@@ -32,7 +33,7 @@ const FILL_CACHE_KIB: i64 = 64 << 10;
 
 impl OfflineSqlite {
     /// Opens a database that is there, and changes nothing.
-    pub(crate) fn look(path: &Path, patience: Span) -> Result<Self, StoreError> {
+    pub(crate) fn look(path: &Path, key: &StoreKey, patience: Span) -> Result<Self, StoreError> {
         // Read and write: a log that a crash has left is read under a lock that only a writer can take.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failure)?;
@@ -56,17 +57,19 @@ impl OfflineSqlite {
         if database::recognise(&connection)? {
             return Err(StoreError::Foreign("an empty file".to_owned()));
         }
+        database::check_key(&connection, key)?;
         Ok(Self {
             connection,
             path: path.to_owned(),
+            key: key.clone(),
         })
     }
 
     /// Opens a database as a provider does, and makes it if there is none.
-    pub(crate) fn to_fill(path: &Path, patience: Span) -> Result<Self, StoreError> {
+    pub(crate) fn to_fill(path: &Path, key: &StoreKey, patience: Span) -> Result<Self, StoreError> {
         let options = SqliteOptions {
             patience,
-            ..SqliteOptions::new(path, StoreLimits::default())
+            ..SqliteOptions::new(path, key.clone(), StoreLimits::default())
         };
         let connection = database::open(&options)?;
         connection
@@ -75,6 +78,7 @@ impl OfflineSqlite {
         Ok(Self {
             connection,
             path: path.to_owned(),
+            key: key.clone(),
         })
     }
 
@@ -140,20 +144,20 @@ impl OfflineStore for OfflineSqlite {
         limits: &StoreLimits,
         step: &mut dyn FnMut(Step),
     ) -> Result<Report, StoreError> {
-        verify::whole(&self.connection, limits, step)
+        verify::whole(&self.connection, &self.key, limits, step)
     }
 
     fn read(
         &self,
         each: &mut dyn FnMut(&Record) -> Result<(), CopyError>,
     ) -> Result<(), CopyError> {
-        read::all(&self.connection, each)
+        read::all(&self.connection, &self.key, each)
     }
 
     fn fill(
         &mut self,
         next: &mut dyn FnMut() -> Result<Option<Record>, CopyError>,
     ) -> Result<(), CopyError> {
-        fill::all(&mut self.connection, next)
+        fill::all(&mut self.connection, &mut self.key, next)
     }
 }

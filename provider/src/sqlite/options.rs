@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use shoal_proto::Span;
 
-use crate::StoreLimits;
+use crate::{StoreKey, StoreLimits};
 
 /// Where a database is, and how it is opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SqliteOptions {
     /// The file; made if it does not exist, with mode 0600. Its `-wal` file lies beside it.
     pub path: PathBuf,
+    /// What it is sealed with.
+    pub key: StoreKey,
     /// The quotas.
     pub limits: StoreLimits,
     /// Deposits are refused while the disk has fewer free bytes than this, so that
@@ -26,9 +28,10 @@ pub struct SqliteOptions {
 impl SqliteOptions {
     /// The defaults: 64 MiB in reserve, 2 s of patience.
     #[must_use]
-    pub fn new(path: impl Into<PathBuf>, limits: StoreLimits) -> Self {
+    pub fn new(path: impl Into<PathBuf>, key: StoreKey, limits: StoreLimits) -> Self {
         Self {
             path: path.into(),
+            key,
             limits,
             reserve: 64 << 20,
             patience: Span::from_secs(2),

@@ -1,12 +1,13 @@
 //! What one group of operations works with.
 
 use rusqlite::{CachedStatement, Connection};
-use shoal_proto::{Span, Time};
+use shoal_proto::{MailboxId, Span, Time};
 
 use super::database::failure;
+use crate::seal::OwnKey;
 use crate::store::{Freed, Usage};
 use crate::times::{self, micros};
-use crate::{StoreError, StoreLimits};
+use crate::{StoreError, StoreKey, StoreLimits};
 
 /// How much the database holds.
 #[derive(Clone, Copy)]
@@ -15,11 +16,12 @@ pub(super) struct Held {
     pub(super) freed: Freed,
 }
 
-/// A transaction, the quotas, what is held within it, the time in microseconds, and the step in which
+/// A transaction, the quotas, what is sealed with, what is held within it, the time in microseconds, and the step in which
 /// what is acknowledged takes up its room.
 pub(super) struct Work<'a> {
     connection: &'a Connection,
     limits: &'a StoreLimits,
+    key: &'a mut StoreKey,
     held: &'a mut Held,
     now: Time,
     step: u64,
@@ -29,16 +31,27 @@ impl<'a> Work<'a> {
     pub(super) fn new(
         connection: &'a Connection,
         limits: &'a StoreLimits,
+        key: &'a mut StoreKey,
         held: &'a mut Held,
         now: Time,
     ) -> Self {
         Self {
             connection,
             limits,
+            key,
             held,
             now,
             step: limits.step(now),
         }
+    }
+
+    pub(super) const fn key(&self) -> &StoreKey {
+        self.key
+    }
+
+    /// A key for a new mailbox.
+    pub(super) fn fresh(&mut self, owner: &MailboxId) -> OwnKey {
+        self.key.fresh(owner)
     }
 
     pub(super) const fn limits(&self) -> &'a StoreLimits {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 
+use crate::operations::key_of_store;
 use shoal_provider::{
     Copied, CopyError, EntryId, StoreAt, StoreEngine, StoreLimits, StoreOp, StoreOutcome, Usage,
     export, import, load,
@@ -27,7 +28,11 @@ fn each_pair(property: impl Fn(&TempDir, StoreAt, StoreAt)) {
         for to in StoreEngine::ALL {
             let directory = tempfile::tempdir().unwrap();
             let at = filled(from, &directory, "from");
-            property(&directory, at, to.within(directory.path(), "to"));
+            property(
+                &directory,
+                at,
+                to.within(directory.path(), "to", &key_of_store()),
+            );
         }
     }
 }
@@ -132,7 +137,8 @@ fn under_another(owner: u8) -> StoreOp {
 fn quotas_count_the_same_in_the_copy() {
     for engine in StoreEngine::ALL {
         let directory = tempfile::tempdir().unwrap();
-        let [from, to] = ["from", "to"].map(|name| engine.within(directory.path(), name));
+        let [from, to] =
+            ["from", "to"].map(|name| engine.within(directory.path(), name, &key_of_store()));
         let limits = StoreLimits {
             entries_per_drop: 2,
             remembered_per_drop: 2,
@@ -169,7 +175,8 @@ fn quotas_count_the_same_in_the_copy() {
 fn an_empty_store_has_a_copy_too() {
     for engine in StoreEngine::ALL {
         let directory = tempfile::tempdir().unwrap();
-        let [from, to] = ["from", "to"].map(|name| engine.within(directory.path(), name));
+        let [from, to] =
+            ["from", "to"].map(|name| engine.within(directory.path(), name, &key_of_store()));
         drop(from.open(StoreLimits::default()).unwrap());
         let copy = copy_of(&from);
         assert_eq!(taken(&to, &copy).unwrap().rows(), 0);
@@ -194,7 +201,7 @@ fn a_copy_that_is_not_as_it_was_written_is_refused_whole() {
     let directory = tempfile::tempdir().unwrap();
     let from = filled(StoreEngine::Sqlite, &directory, "from");
     let copy = copy_of(&from);
-    let to = StoreEngine::Sqlite.within(directory.path(), "to");
+    let to = StoreEngine::Sqlite.within(directory.path(), "to", &key_of_store());
     let refused = |bytes: &[u8], what: &str| {
         let error = taken(&to, bytes)
             .err()
@@ -247,7 +254,7 @@ fn rows_that_contradict_each_other_are_refused() {
             .execute_batch(lie)
             .unwrap();
         let copy = copy_of(&from);
-        let to = StoreEngine::Sqlite.within(directory.path(), "to");
+        let to = StoreEngine::Sqlite.within(directory.path(), "to", &key_of_store());
         let error = taken(&to, &copy).unwrap_err();
         assert!(matches!(error, CopyError::Contradiction(_)), "{error:?}");
         assert_eq!(to.look().unwrap().stats().unwrap().usage, Usage::default());
@@ -289,7 +296,7 @@ fn disks_that_fail_are_told_from_damage() {
         let error = export(&*store, &mut Full(room), &mut |_| {}).unwrap_err();
         assert!(matches!(error, CopyError::Write(_)), "{error:?}");
     }
-    let to = StoreEngine::Sqlite.within(directory.path(), "to");
+    let to = StoreEngine::Sqlite.within(directory.path(), "to", &key_of_store());
     let error = import(&mut *to.to_fill().unwrap(), &mut Broken, &mut |_| {}).unwrap_err();
     assert!(matches!(error, CopyError::Read(_)), "{error:?}");
 }

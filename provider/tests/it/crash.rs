@@ -6,6 +6,7 @@ mod victim;
 use std::fs;
 use std::path::Path;
 
+use crate::operations::key_of_store;
 use shoal_provider::{Store, StoreEngine, StoreLimits, StoreOp};
 
 use self::life::Suite;
@@ -97,7 +98,10 @@ fn killed(seed: u64, kills: u32) -> String {
     let mut said = String::new();
     for engine in StoreEngine::ALL {
         let directory = tempfile::tempdir().unwrap();
-        let mut suite = Suite::new(engine.within(directory.path(), "store"), seed);
+        let mut suite = Suite::new(
+            engine.within(directory.path(), "store", &key_of_store()),
+            seed,
+        );
         for _ in 0..kills {
             suite.kill_once();
         }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::operations::key_of_store;
 use rusqlite::Connection;
 use shoal_proto::Span;
 use shoal_provider::{
@@ -17,7 +18,7 @@ fn open(path: &std::path::Path) -> Result<SqliteStore, StoreError> {
     SqliteStore::open(SqliteOptions {
         reserve: 0,
         patience: Span::from_millis(20),
-        ..SqliteOptions::new(path, limits)
+        ..SqliteOptions::new(path, key_of_store(), limits)
     })
 }
 
@@ -140,7 +141,7 @@ fn a_full_database_refuses_deposits_and_keeps_what_it_has() {
     let options = SqliteOptions {
         reserve: 0,
         max_pages: Some(40),
-        ..SqliteOptions::new(&path, StoreLimits::default())
+        ..SqliteOptions::new(&path, key_of_store(), StoreLimits::default())
     };
     let mut store = SqliteStore::open(options).unwrap();
     one(&mut store, T0, attend(1, 1, &[], &[register(1)]));
@@ -175,7 +176,7 @@ fn deposits_are_refused_before_the_reserve_is_touched() {
     let path = directory.path().join("store.db");
     let options = SqliteOptions {
         reserve: u64::MAX,
-        ..SqliteOptions::new(&path, StoreLimits::default())
+        ..SqliteOptions::new(&path, key_of_store(), StoreLimits::default())
     };
     let mut store = SqliteStore::open(options).unwrap();
     let results = store.apply(T0, vec![attend(1, 1, &[], &[register(1)]), put(1, 1)]);

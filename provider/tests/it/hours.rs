@@ -100,7 +100,7 @@ fn rows_of_postgres_tell_the_hour_and_no_more() {
         server.execute(&format!(
             "DO $$ DECLARE c record; fine bigint; BEGIN FOR c IN SELECT table_name AS t, column_name AS n \
              FROM information_schema.columns WHERE table_schema = current_schema() AND data_type = 'bigint' LOOP \
-             EXECUTE format('SELECT count(*) FROM %I WHERE abs(%I - {now}) < 24000 * {hour} AND mod(%I, {hour}) <> 0', \
+             EXECUTE format('SELECT count(*) FROM %I WHERE abs(%I::numeric - {now}) < 24000::numeric * {hour} AND mod(%I, {hour}) <> 0', \
              c.t, c.n, c.n) INTO fine; \
              IF fine > 0 THEN RAISE EXCEPTION '%.%: %', c.t, c.n, fine; END IF; END LOOP; END $$"
         ));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::operations::key_of_store;
 use ed25519_dalek::SigningKey;
 use shoal_packet::command::{
     Command, DropChange, MailboxPacket, MailboxRequest, Reply, StreamItem,
@@ -335,7 +336,7 @@ fn after_a_restart_every_message_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let open = || {
-        let options = SqliteOptions::new(&path, StoreLimits::default());
+        let options = SqliteOptions::new(&path, key_of_store(), StoreLimits::default());
         Box::new(
             SqliteStore::open(SqliteOptions {
                 reserve: 0,

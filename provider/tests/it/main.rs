@@ -26,6 +26,7 @@ mod operations;
 mod postgres;
 mod quotas;
 mod replies;
+mod sealed;
 mod statistics;
 mod tokens;
 mod world;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::operations::key_of_store;
 use rusqlite::Connection;
 use shoal_packet::command::DropChange;
 use shoal_proto::MailboxId;
@@ -19,7 +20,7 @@ pub fn key(n: u8) -> MailboxId {
 /// A store of each engine, with a bit of everything: three mailboxes of a load with waiting entries and acknowledged
 /// ones, and one with two sets, of each of which an id is revoked.
 pub fn filled(engine: StoreEngine, directory: &TempDir, name: &str) -> StoreAt {
-    let at = engine.within(directory.path(), name);
+    let at = engine.within(directory.path(), name, &key_of_store());
     let mut store = at.open(StoreLimits::default()).unwrap();
     let store = &mut *store;
     for n in 1..=3 {
@@ -108,7 +109,10 @@ fn a_log_that_a_crash_has_left_is_read_and_stays() {
     fs::copy(&path, &copy).unwrap();
     fs::copy(log(&path), log(&copy)).unwrap();
     let before = (fs::read(&copy).unwrap(), fs::read(log(&copy)).unwrap());
-    let report = report(&StoreAt::Sqlite(copy.clone()), &StoreLimits::default());
+    let report = report(
+        &StoreAt::Sqlite(copy.clone(), key_of_store()),
+        &StoreLimits::default(),
+    );
     assert!(report.is_sound(), "{report:?}");
     assert_eq!(report.counted.entries, 9);
     assert!(before == (fs::read(&copy).unwrap(), fs::read(log(&copy)).unwrap()));
@@ -136,7 +140,7 @@ fn a_store_that_is_held_is_not_looked_at() {
 fn what_is_no_store_is_said_to_be_none() {
     let directory = tempfile::tempdir().unwrap();
     let look = |name: &str| {
-        StoreAt::Sqlite(directory.path().join(name))
+        StoreAt::Sqlite(directory.path().join(name), key_of_store())
             .look()
             .err()
             .unwrap()
@@ -373,7 +377,7 @@ fn damage_anywhere_is_found_or_harmless() {
     let (directory, _, path) = database();
     let whole = fs::read(&path).unwrap();
     let damaged = directory.path().join("damaged.db");
-    let at = StoreAt::Sqlite(damaged.clone());
+    let at = StoreAt::Sqlite(damaged.clone(), key_of_store());
     let (mut found, mut harmless) = (0, 0);
     let mut judge = |bytes: &[u8], what: &str| {
         fs::write(&damaged, bytes).unwrap();

@@ -1,12 +1,15 @@
 //! Operations on a store, short to write, and the answers to them.
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use shoal_packet::command::{Blob, DropChange, DropSet, SetSize};
 use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MailboxId, MessageId, Span, Time};
 use shoal_provider::{
-    EntryId, Opening, SpentToken, SqliteOptions, SqliteStore, Store, StoreLimits, StoreOp,
-    StoreOutcome,
+    EntryId, Opening, SpentToken, SqliteOptions, SqliteStore, Store, StoreKey, StoreLimits,
+    StoreOp, StoreOutcome,
 };
+use zeroize::Zeroizing;
 
 pub const T0: Time = Time::from_micros(1_800_000_000_000_000);
 
@@ -118,7 +121,17 @@ pub fn numbers(store: &mut dyn Store, now: Time, owner: u8, drop: u8, from: u64)
 pub fn sqlite_store(path: &std::path::Path, limits: StoreLimits) -> SqliteStore {
     let options = SqliteOptions {
         reserve: 0,
-        ..SqliteOptions::new(path, limits)
+        ..SqliteOptions::new(path, key_of_store(), limits)
     };
     SqliteStore::open(options).unwrap()
+}
+
+/// What stores of the tests are sealed with.
+pub fn key_of_store() -> StoreKey {
+    store_key(0x21)
+}
+
+pub fn store_key(n: u8) -> StoreKey {
+    let rng = ChaCha20Rng::seed_from_u64(n.into());
+    StoreKey::new(Zeroizing::new([n; 32]), rng)
 }

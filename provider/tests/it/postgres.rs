@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::operations::key_of_store;
 use shoal_proto::Span;
 use shoal_provider::{PostgresOptions, PostgresStore, StoreLimits};
 use tokio_postgres::{Client, NoTls};
@@ -53,7 +54,7 @@ impl Server {
             schema: format!("{}_{}", self.name, self.stores.get()),
             // The server notices late that a process is gone when the machine is busy.
             patience: Span::from_secs(5),
-            ..PostgresOptions::new(&self.connection, limits)
+            ..PostgresOptions::new(&self.connection, key_of_store(), limits)
         }
     }
 

@@ -93,7 +93,7 @@ fn written(found: &Found, file: &Path, out: File) -> Result<Copied, Failure> {
 }
 
 pub(super) async fn import(args: &StoreImport, json: bool) -> Result<(), Failure> {
-    let found = Found::of(&args.place)?;
+    let found = Found::or_new(&args.place)?;
     let file = args.file.clone();
     let from = File::open(&file)
         .with_context(|| format!("can't open {}", file.display()))

@@ -4,8 +4,11 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use shoal_node::config::{NodeConfig, NodeFlags, Role};
+use shoal_node::seeded;
+use shoal_node::state::keys::{load_store_secret, store_secret};
 use shoal_node::{Exit, Failure};
-use shoal_provider::{CopyError, OfflineStore, StoreAt, StoreError, StoreLimits};
+use shoal_provider::{CopyError, OfflineStore, StoreAt, StoreError, StoreKey, StoreLimits};
+use zeroize::Zeroizing;
 
 use crate::cli::args::{Place, StorePlace};
 use crate::cli::launch::{directory, environment};
@@ -20,10 +23,44 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// A store that is there, and the key beside it.
     pub(super) fn of(place: &StorePlace) -> Result<Self, Failure> {
+        // What is not there is said before what would open it.
+        let there = |path: &Path| match exists(path) {
+            true => Ok(()),
+            false => Err(Failure::Usage(anyhow!(
+                "{}: there is no mailbox database; a provider makes it when it starts for the first time",
+                path.display()
+            ))),
+        };
+        Self::with(place, |path, dir| {
+            there(path)?;
+            load_store_secret(dir).map_err(Failure::usage)
+        })
+    }
+
+    /// A store that may be made, with a key if there is none.
+    pub(super) fn or_new(place: &StorePlace) -> Result<Self, Failure> {
+        let mut rng = seeded()?;
+        Self::with(place, |_, dir| {
+            store_secret(dir, &mut rng).map_err(Failure::usage)
+        })
+    }
+
+    fn with(
+        place: &StorePlace,
+        secret: impl FnOnce(&Path, &Path) -> Result<Zeroizing<[u8; 32]>, Failure>,
+    ) -> Result<Self, Failure> {
+        let key = |path: &Path| -> Result<StoreKey, Failure> {
+            let dir = match path.parent() {
+                Some(dir) if !dir.as_os_str().is_empty() => dir,
+                _ => Path::new("."),
+            };
+            Ok(StoreKey::new(secret(path, dir)?, seeded()?))
+        };
         if let Some(path) = &place.database {
             return Ok(Self {
-                at: StoreAt::Sqlite(path.clone()),
+                at: StoreAt::Sqlite(path.clone(), key(path)?),
                 name: path.display().to_string(),
                 limits: None,
             });
@@ -47,21 +84,13 @@ impl Found {
         let path = config.mailboxes();
         Ok(Self {
             name: path.display().to_string(),
-            at: StoreAt::Sqlite(path),
+            at: StoreAt::Sqlite(path.clone(), key(&path)?),
             limits: Some(config.store),
         })
     }
 
     /// Opens it to be looked at.
     pub(super) fn look(&self) -> Result<Box<dyn OfflineStore>, Failure> {
-        if let StoreAt::Sqlite(path) = &self.at
-            && !exists(path)
-        {
-            return Err(Failure::Usage(anyhow!(
-                "{}: there is no mailbox database; a provider makes it when it starts for the first time",
-                self.name
-            )));
-        }
         self.at.look().map_err(|error| self.failure(error))
     }
 
@@ -77,9 +106,10 @@ impl Found {
                 ),
             ),
             StoreError::Corrupt(_) => Failure::other(Exit::Damaged, anyhow!("{name}: {error}")),
-            StoreError::Permission(_) | StoreError::Foreign(_) | StoreError::Version { .. } => {
-                Failure::Usage(anyhow!("{name}: {error}"))
-            }
+            StoreError::Permission(_)
+            | StoreError::Foreign(_)
+            | StoreError::Key
+            | StoreError::Version { .. } => Failure::Usage(anyhow!("{name}: {error}")),
             _ => Failure::Failed(anyhow!("{name}: {error}")),
         }
     }

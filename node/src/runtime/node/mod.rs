@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use futures::future::OptionFuture;
 use shoal_proto::{NodeId, Span};
-use shoal_provider::{Issuer, SqliteOptions, SqliteStore, Store};
+use shoal_provider::{Issuer, SqliteOptions, SqliteStore, Store, StoreKey};
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
 use shoal_topology::{
     Address, FamilyProof, Identity, Invitation, LocalNode, NetworkParameters, Role, Successor,
@@ -45,6 +45,7 @@ use crate::control::ControlServer;
 use crate::http::Health;
 use crate::metrics::{self, Page};
 use crate::net::{Mode, Names, NetConfig, NetLimits, spawn};
+use crate::state::keys::store_secret;
 use crate::state::{
     DirectoryFiles, LoadedDirectory, ReplayLog, ReplayWriter, StateDir, load_identity, successors,
 };
@@ -358,11 +359,13 @@ impl Starting {
             return Ok(Some(None));
         }
         let limits = self.config.store.clone();
+        let secret = store_secret(&self.config.dir, &mut seeded()?).map_err(Failure::usage)?;
+        let key = StoreKey::new(secret, seeded()?);
         let store: Box<dyn Store> = match &self.config.store_place {
             StorePlace::File => {
                 let options = SqliteOptions {
                     reserve: self.config.store_reserve,
-                    ..SqliteOptions::new(self.config.mailboxes(), limits)
+                    ..SqliteOptions::new(self.config.mailboxes(), key, limits)
                 };
                 Box::new(SqliteStore::open(options).map_err(Failure::failed)?)
             }
@@ -371,7 +374,7 @@ impl Starting {
                 let options = shoal_provider::PostgresOptions {
                     schema: place.schema.clone(),
                     allow_plaintext: place.plaintext,
-                    ..shoal_provider::PostgresOptions::new(&place.connection, limits)
+                    ..shoal_provider::PostgresOptions::new(&place.connection, key, limits)
                 };
                 match standby::open(options, announcer, stops).await? {
                     Some(store) => Box::new(store),
@@ -380,7 +383,7 @@ impl Starting {
             }
             #[cfg(not(feature = "postgres"))]
             StorePlace::Postgres(_) => {
-                let _ = (announcer, stops);
+                let _ = (announcer, stops, key, limits);
                 let error = anyhow::anyhow!("storage.engine: this build has no PostgreSQL");
                 return Err(Failure::usage(error));
             }

@@ -5,10 +5,12 @@ use shoal_packet::command::DropSet;
 use shoal_proto::{DropId, MailboxId};
 
 use super::super::database::failure;
-use super::super::drops::{key, named, set_of, tag};
+use super::super::drops::{named, own, set_of};
 use super::{number, verify};
+use crate::StoreKey;
 use crate::offline::copy::CopyError;
 use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
+use crate::seal::OwnKey;
 use crate::store::SpentToken;
 use crate::times::micros;
 
@@ -35,6 +37,7 @@ const SORTED_NAMES: u64 = 8 << 20;
 
 pub(super) fn all(
     connection: &mut Connection,
+    key: &mut StoreKey,
     next: &mut dyn FnMut() -> Result<Option<Record>, CopyError>,
 ) -> Result<(), CopyError> {
     let transaction = connection
@@ -51,19 +54,19 @@ pub(super) fn all(
     while let Some(record) = next()? {
         row += 1;
         if !named && matches!(record, Record::Drop(_) | Record::Entry(_)) {
-            insert_names(&transaction)?;
+            insert_names(&transaction, key)?;
             named = true;
         }
         match &record {
-            Record::Mailbox(mailbox) => insert_mailbox(&transaction, row, mailbox)?,
-            Record::Set(set) => insert_set(&transaction, row, set)?,
-            Record::Drop(drop) => insert_drop(&transaction, row, drop)?,
-            Record::Entry(entry) => insert_entry(&transaction, row, entry)?,
+            Record::Mailbox(mailbox) => insert_mailbox(&transaction, key, row, mailbox)?,
+            Record::Set(set) => insert_set(&transaction, key, row, set)?,
+            Record::Drop(drop) => insert_drop(&transaction, key, row, drop)?,
+            Record::Entry(entry) => insert_entry(&transaction, key, row, entry)?,
             Record::Spent(token) => insert_spent(&transaction, row, token)?,
         }
     }
     if !named {
-        insert_names(&transaction)?;
+        insert_names(&transaction, key)?;
     }
     for sql in COUNTS {
         let mut first = 1;
@@ -104,9 +107,11 @@ fn refused(row: i64) -> impl Fn(rusqlite::Error) -> CopyError {
 
 fn insert_mailbox(
     transaction: &Transaction<'_>,
+    key: &mut StoreKey,
     row: i64,
     mailbox: &MailboxRecord,
 ) -> Result<(), CopyError> {
+    let own = key.fresh(&mailbox.key);
     let attended = mailbox.attended;
     let (step, freed) = mailbox.freed.parts();
     let number = |field: fn(&crate::window::Attended) -> u64| {
@@ -114,14 +119,15 @@ fn insert_mailbox(
     };
     transaction
         .prepare_cached(
-            "INSERT INTO mailboxes (id, key, generation, window_highest, window_bits, window_refused, \
+            "INSERT INTO mailboxes (id, key, sealed, generation, window_highest, window_bits, window_refused, \
              stream, created_us, used_us, next_entry, freed_step, freed, closed) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )
         .map_err(failure)?
         .execute(params![
             row,
-            mailbox.key.as_bytes(),
+            key.mailbox(&mailbox.key),
+            key.seal(&own),
             number(|it| it.generation),
             number(|it| it.window.highest()).unwrap_or(0),
             number(|it| it.window.bits()).unwrap_or(0),
@@ -138,15 +144,20 @@ fn insert_mailbox(
     Ok(())
 }
 
-fn insert_set(transaction: &Transaction<'_>, row: i64, set: &SetRecord) -> Result<(), CopyError> {
-    let mailbox = mailbox_id(transaction, row, &set.mailbox)?;
+fn insert_set(
+    transaction: &Transaction<'_>,
+    key: &StoreKey,
+    row: i64,
+    set: &SetRecord,
+) -> Result<(), CopyError> {
+    let (mailbox, own) = mailbox_of(transaction, key, row, &set.mailbox)?;
     transaction
         .prepare_cached("INSERT INTO sets (id, mailbox, secret, size) VALUES (?1, ?2, ?3, ?4)")
         .map_err(failure)?
         .execute(params![
             row,
             mailbox,
-            set.set.secret(),
+            own.secret(set.set.secret()),
             set.set.size().count()
         ])
         .map_err(refused(row))?;
@@ -154,7 +165,7 @@ fn insert_set(transaction: &Transaction<'_>, row: i64, set: &SetRecord) -> Resul
 }
 
 /// The names of all sets, in the order of their table.
-fn insert_names(transaction: &Transaction<'_>) -> Result<(), CopyError> {
+fn insert_names(transaction: &Transaction<'_>, key: &StoreKey) -> Result<(), CopyError> {
     let all = number(transaction, "SELECT coalesce(sum(size), 0) FROM sets")?;
     let passes = all.cast_unsigned().div_ceil(SORTED_NAMES).max(1);
     let width = u64::MAX / passes;
@@ -167,9 +178,9 @@ fn insert_names(transaction: &Transaction<'_>) -> Result<(), CopyError> {
         // Signed tags are in this order when their highest bit is turned.
         let turned = |tag: i64| tag.cast_unsigned() ^ (1 << 63);
         let mut names: Vec<(i64, i64)> = Vec::new();
-        each_set(transaction, |id, mailbox, set| {
+        each_set(transaction, key, |id, mailbox, set| {
             for (number, drop) in set.ids(&mailbox) {
-                let tag = tag(&drop);
+                let tag = key.tag(&drop);
                 if (first..=last).contains(&turned(tag)) {
                     names.push((tag, (id << 8) | i64::from(number)));
                 }
@@ -192,15 +203,17 @@ fn insert_names(transaction: &Transaction<'_>) -> Result<(), CopyError> {
 
 fn each_set(
     transaction: &Transaction<'_>,
+    key: &StoreKey,
     mut each: impl FnMut(i64, MailboxId, DropSet),
 ) -> rusqlite::Result<()> {
     let mut sets = transaction.prepare_cached(
-        "SELECT sets.id, mailboxes.key, secret, size FROM sets \
+        "SELECT sets.id, sealed, secret, size FROM sets \
          CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox",
     )?;
     let mut rows = sets.query([])?;
     while let Some(row) = rows.next()? {
-        each(row.get(0)?, key(row, 1)?, set_of(row, 2, 3)?);
+        let own = own(key, row, 1)?;
+        each(row.get(0)?, *own.owner(), set_of(&own, row, 2, 3)?);
     }
     Ok(())
 }
@@ -208,18 +221,19 @@ fn each_set(
 /// The number of a drop id of a mailbox in the tables.
 fn name(
     transaction: &Transaction<'_>,
+    key: &StoreKey,
     row: i64,
     mailbox: &MailboxId,
     drop: &DropId,
 ) -> Result<i64, CopyError> {
     let found = transaction
         .prepare_cached(
-            "SELECT mailboxes.key, secret, size, number, set_id FROM names \
+            "SELECT sealed, secret, size, number, set_id FROM names \
              JOIN sets ON sets.id = set_id JOIN mailboxes ON mailboxes.id = sets.mailbox WHERE tag = ?1",
         )
         .and_then(|mut one| {
-            one.query_row([tag(drop)], |row| {
-                let own = key(row, 0)? == *mailbox && named(row)? == *drop;
+            one.query_row([key.tag(drop)], |row| {
+                let own = own(key, row, 0)?.owner() == mailbox && named(key, row)? == *drop;
                 Ok(own.then_some((row.get::<_, i64>(4)? << 8) | row.get::<_, i64>(3)?))
             })
             .optional()
@@ -232,12 +246,13 @@ fn name(
 
 fn insert_drop(
     transaction: &Transaction<'_>,
+    key: &StoreKey,
     row: i64,
     drop: &DropRecord,
 ) -> Result<(), CopyError> {
     let (step, freed) = drop.freed.parts();
-    let mailbox = mailbox_id(transaction, row, &drop.mailbox)?;
-    let id = name(transaction, row, &drop.mailbox, &drop.key)?;
+    let (mailbox, _) = mailbox_of(transaction, key, row, &drop.mailbox)?;
+    let id = name(transaction, key, row, &drop.mailbox, &drop.key)?;
     transaction
         .prepare_cached(
             "INSERT INTO contents (mailbox, number, revoked, waiting, remembered, freed_step, freed) \
@@ -257,11 +272,13 @@ fn insert_drop(
 
 fn insert_entry(
     transaction: &Transaction<'_>,
+    key: &StoreKey,
     row: i64,
     entry: &EntryRecord,
 ) -> Result<(), CopyError> {
-    let mailbox = mailbox_id(transaction, row, &entry.mailbox)?;
-    let drop = name(transaction, row, &entry.mailbox, &entry.drop)?;
+    let (mailbox, own) = mailbox_of(transaction, key, row, &entry.mailbox)?;
+    let message = own.message(&entry.message);
+    let drop = name(transaction, key, row, &entry.mailbox, &entry.drop)?;
     let number = entry.entry.number().cast_signed();
     let expires = micros(entry.expires);
     if let Some(blob) = &entry.blob {
@@ -269,7 +286,7 @@ fn insert_entry(
             .prepare_cached("INSERT INTO blobs (id, message, blob) VALUES (?1, ?2, ?3)")
             .and_then(|mut insert| {
                 let blob = blob.as_bytes().as_slice();
-                insert.execute(params![row, entry.message.as_bytes(), blob])
+                insert.execute(params![row, message, blob])
             })
             .map_err(refused(row))?;
         transaction
@@ -286,7 +303,6 @@ fn insert_entry(
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )
         .and_then(|mut insert| {
-            let message = entry.message.as_bytes();
             insert.execute(params![drop, message, mailbox, number, expires, row])
         })
         .map_err(refused(row))?;
@@ -305,10 +321,20 @@ fn insert_spent(
     Ok(())
 }
 
-fn mailbox_id(transaction: &Transaction<'_>, row: i64, key: &MailboxId) -> Result<i64, CopyError> {
-    let found: Option<i64> = transaction
-        .prepare_cached("SELECT id FROM mailboxes WHERE key = ?1")
-        .and_then(|mut one| one.query_row([key.as_bytes()], |row| row.get(0)).optional())
+fn mailbox_of(
+    transaction: &Transaction<'_>,
+    key: &StoreKey,
+    row: i64,
+    owner: &MailboxId,
+) -> Result<(i64, OwnKey), CopyError> {
+    let found = transaction
+        .prepare_cached("SELECT id, sealed FROM mailboxes WHERE key = ?1")
+        .and_then(|mut one| {
+            one.query_row([key.mailbox(owner)], |row| {
+                Ok((row.get(0)?, own(key, row, 1)?))
+            })
+            .optional()
+        })
         .map_err(failure)?;
     found.ok_or_else(|| CopyError::Contradiction(format!("row {row} is of no mailbox")))
 }

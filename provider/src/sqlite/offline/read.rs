@@ -2,30 +2,29 @@
 
 use rusqlite::{Connection, Error, Row, types::FromSqlError};
 use shoal_packet::command::Blob;
-use shoal_proto::MessageId;
 
-use super::super::database::{failure, wrong_length};
-use super::super::drops::{key, named, set_of};
+use super::super::database::{failure, unsealed, wrong_length};
+use super::super::drops::{named, own, set_of};
 use super::time;
-use crate::Window;
 use crate::offline::copy::CopyError;
 use crate::offline::record::{DropRecord, EntryRecord, MailboxRecord, Record, SetRecord};
 use crate::store::{EntryId, Freed, SpentToken};
 use crate::window::Attended;
+use crate::{StoreKey, Window};
 
 const MAILBOXES: &str = "
-    SELECT key, generation, window_highest, window_bits, window_refused, stream, created_us, used_us, next_entry,
+    SELECT sealed, generation, window_highest, window_bits, window_refused, stream, created_us, used_us, next_entry,
            freed_step, freed, closed
     FROM mailboxes ORDER BY id";
 const SETS: &str = "
-    SELECT mailboxes.key, secret, size
+    SELECT sealed, secret, size
     FROM sets JOIN mailboxes ON mailboxes.id = sets.mailbox ORDER BY sets.id";
 const DROPS: &str = "
-    SELECT mailboxes.key, secret, size, -number & 255, revoked, contents.freed_step, contents.freed
+    SELECT sealed, secret, size, -number & 255, revoked, contents.freed_step, contents.freed
     FROM contents CROSS JOIN sets ON sets.id = -number >> 8 CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
     WHERE number < 0 ORDER BY contents.mailbox, number";
 const ENTRIES: &str = "
-    SELECT mailboxes.key, secret, size, messages.drop_id & 255, messages.message, messages.expires_us, entry,
+    SELECT sealed, secret, size, messages.drop_id & 255, messages.message, messages.expires_us, entry,
            contents.number IS NOT NULL, blob
     FROM messages CROSS JOIN sets ON sets.id = messages.drop_id >> 8
     CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
@@ -36,13 +35,14 @@ const SPENT: &str = "SELECT name, expires_us FROM spent ORDER BY name";
 
 pub(super) fn all(
     connection: &Connection,
+    key: &StoreKey,
     each: &mut dyn FnMut(&Record) -> Result<(), CopyError>,
 ) -> Result<(), CopyError> {
     // The database is this process's alone, so all see the same.
     for (sql, record) in [
         (
             MAILBOXES,
-            mailbox as fn(&Row<'_>) -> rusqlite::Result<Record>,
+            mailbox as fn(&StoreKey, &Row<'_>) -> rusqlite::Result<Record>,
         ),
         (SETS, set),
         (DROPS, drop_id),
@@ -52,19 +52,19 @@ pub(super) fn all(
         let mut statement = connection.prepare(sql).map_err(failure)?;
         let mut rows = statement.query([]).map_err(failure)?;
         while let Some(row) = rows.next().map_err(failure)? {
-            each(&record(row).map_err(failure)?)?;
+            each(&record(key, row).map_err(failure)?)?;
         }
     }
     Ok(())
 }
 
-fn mailbox(row: &Row<'_>) -> rusqlite::Result<Record> {
+fn mailbox(store: &StoreKey, row: &Row<'_>) -> rusqlite::Result<Record> {
     let number = |column| row.get(column).map(i64::cast_unsigned);
     let generation: Option<i64> = row.get(1)?;
     let window = Window::from_parts(number(2)?, number(3)?, number(4)?);
     let stream = number(5)?;
     Ok(Record::Mailbox(MailboxRecord {
-        key: key(row, 0)?,
+        key: *own(store, row, 0)?.owner(),
         attended: generation.map(|generation| Attended {
             generation: generation.cast_unsigned(),
             window,
@@ -78,24 +78,25 @@ fn mailbox(row: &Row<'_>) -> rusqlite::Result<Record> {
     }))
 }
 
-fn set(row: &Row<'_>) -> rusqlite::Result<Record> {
+fn set(store: &StoreKey, row: &Row<'_>) -> rusqlite::Result<Record> {
+    let own = own(store, row, 0)?;
     Ok(Record::Set(SetRecord {
-        mailbox: key(row, 0)?,
-        set: set_of(row, 1, 2)?,
+        mailbox: *own.owner(),
+        set: set_of(&own, row, 1, 2)?,
     }))
 }
 
-fn drop_id(row: &Row<'_>) -> rusqlite::Result<Record> {
+fn drop_id(store: &StoreKey, row: &Row<'_>) -> rusqlite::Result<Record> {
     let number = |column| row.get(column).map(i64::cast_unsigned);
     Ok(Record::Drop(DropRecord {
-        mailbox: key(row, 0)?,
-        key: named(row)?,
+        mailbox: *own(store, row, 0)?.owner(),
+        key: named(store, row)?,
         revoked: row.get(4)?,
         freed: Freed::from_parts(number(5)?, number(6)?),
     }))
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Record> {
+fn entry(store: &StoreKey, row: &Row<'_>) -> rusqlite::Result<Record> {
     let blob = match row.get(7)? {
         false => None,
         true => {
@@ -105,17 +106,20 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Record> {
             Some(Box::new(blob))
         }
     };
+    let own = own(store, row, 0)?;
     Ok(Record::Entry(EntryRecord {
-        mailbox: key(row, 0)?,
-        drop: named(row)?,
-        message: MessageId::new(row.get(4)?),
+        mailbox: *own.owner(),
+        drop: named(store, row)?,
+        message: own
+            .open_message(row.get_ref(4)?.as_blob()?)
+            .map_err(unsealed)?,
         expires: time(row, 5)?,
         entry: EntryId::new(row.get::<_, i64>(6)?.cast_unsigned()),
         blob,
     }))
 }
 
-fn spent(row: &Row<'_>) -> rusqlite::Result<Record> {
+fn spent(_: &StoreKey, row: &Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record::Spent(SpentToken {
         name: row.get(0)?,
         expires: time(row, 1)?,

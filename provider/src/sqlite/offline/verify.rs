@@ -3,11 +3,11 @@
 use rusqlite::{Connection, params};
 
 use super::super::database::{SCHEMA, failure};
-use super::super::drops::{named, tag};
+use super::super::drops::named;
 use super::number;
 use crate::offline::report::{Exceeded, Fault, Report, Step};
 use crate::store::Usage;
-use crate::{StoreError, StoreLimits};
+use crate::{StoreError, StoreKey, StoreLimits};
 
 /// A statement that gives how many rows are not as they should be, and the lowest of their numbers.
 struct Rule {
@@ -26,7 +26,7 @@ const RULES: &[Rule] = &[
         kind: "mailbox_columns",
         what: "a mailbox has a key of another length, a negative count, was used before it was opened, is closed neither way, or \
                has a window before its owner's first command",
-        sql: "SELECT count(*), min(id) FROM mailboxes WHERE length(key) <> 32 OR created_us < 0 OR used_us < created_us OR next_entry < 1 \
+        sql: "SELECT count(*), min(id) FROM mailboxes WHERE length(key) <> 32 OR length(sealed) <> 96 OR created_us < 0 OR used_us < created_us OR next_entry < 1 \
               OR waiting < 0 OR remembered < 0 OR sets < 0 OR freed < 0 OR closed NOT IN (0, 1) \
               OR (generation IS NULL AND (window_highest <> 0 OR window_bits <> 0 OR window_refused <> 0 \
               OR stream <> 0))",
@@ -62,7 +62,7 @@ const RULES: &[Rule] = &[
         step: Step::Sets,
         kind: "set_columns",
         what: "a set has a secret of another length, or a size that there is none of",
-        sql: "SELECT count(*), min(id) FROM sets WHERE length(secret) <> 32 OR size NOT IN (64, 256)",
+        sql: "SELECT count(*), min(id) FROM sets WHERE length(secret) <> 48 OR size NOT IN (64, 256)",
     },
     Rule {
         step: Step::Sets,
@@ -129,7 +129,7 @@ const RULES: &[Rule] = &[
         step: Step::Entries,
         kind: "blob_columns",
         what: "a blob, or the message id with it, has another length",
-        sql: "SELECT count(*), min(id) FROM blobs WHERE length(message) <> 16 OR length(blob) <> 1572",
+        sql: "SELECT count(*), min(id) FROM blobs WHERE length(message) <> 32 OR length(blob) <> 1572",
     },
     Rule {
         step: Step::Entries,
@@ -141,7 +141,7 @@ const RULES: &[Rule] = &[
         step: Step::Remembered,
         kind: "name_columns",
         what: "the name of an entry has another length, or expires before all time",
-        sql: "SELECT count(*), min(id) FROM messages WHERE length(message) <> 16 OR expires_us < 0 OR id < 1",
+        sql: "SELECT count(*), min(id) FROM messages WHERE length(message) <> 32 OR expires_us < 0 OR id < 1",
     },
     Rule {
         step: Step::Remembered,
@@ -177,6 +177,7 @@ const RULES: &[Rule] = &[
 /// Everything. What the system does not let be read is an error, and what can't be read for damage a fault.
 pub(super) fn whole(
     connection: &Connection,
+    key: &StoreKey,
     limits: &StoreLimits,
     step: &mut dyn FnMut(Step),
 ) -> Result<Report, StoreError> {
@@ -195,7 +196,7 @@ pub(super) fn whole(
             .map(|fault| fault.into_iter().collect());
         keep(&mut report.faults, rule.step, found)?;
     }
-    keep(&mut report.faults, Step::Sets, names(connection))?;
+    keep(&mut report.faults, Step::Sets, names(connection, key))?;
     let counted = counted(connection).map(|usage| {
         report.counted = usage;
         Vec::new()
@@ -220,7 +221,7 @@ pub(super) fn rows(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
 
 /// Each name is the one that its set gives for its number. Two names of one number would be the same, so all are there
 /// if they are as many as the sets have.
-fn names(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
+fn names(connection: &Connection, key: &StoreKey) -> Result<Vec<Fault>, StoreError> {
     let mut strange = Fault {
         step: Step::Sets,
         kind: "name_strange",
@@ -232,7 +233,7 @@ fn names(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
     // As many rows as there are drop ids: nothing is sorted, and nothing is held.
     let mut all = connection
         .prepare(
-            "SELECT mailboxes.key, secret, size, number, tag FROM names LEFT JOIN sets ON sets.id = set_id \
+            "SELECT sealed, secret, size, number, tag FROM names LEFT JOIN sets ON sets.id = set_id \
              LEFT JOIN mailboxes ON mailboxes.id = sets.mailbox",
         )
         .map_err(failure)?;
@@ -244,7 +245,8 @@ fn names(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
         let own = || -> rusqlite::Result<bool> {
             let known = row.get::<_, Option<i64>>(2)?;
             let number: i64 = row.get(3)?;
-            Ok(known.is_some_and(|size| within(number, size)) && tag(&named(row)?) == found)
+            Ok(known.is_some_and(|size| within(number, size))
+                && key.tag(&named(key, row)?) == found)
         };
         match own() {
             Ok(true) => good += 1,

@@ -66,7 +66,7 @@ impl Suite {
 
     /// One life of the store, its end, and what is left.
     pub(super) fn kill_once(&mut self) {
-        let (StoreAt::Sqlite(path), life) = (&self.at, self.counts.kills) else {
+        let (StoreAt::Sqlite(path, _), life) = (&self.at, self.counts.kills) else {
             unreachable!("engines")
         };
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -186,7 +186,7 @@ impl Suite {
     }
 
     fn exists(&self) -> bool {
-        let StoreAt::Sqlite(path) = &self.at else {
+        let StoreAt::Sqlite(path, _) = &self.at else {
             unreachable!("engines")
         };
         path.exists()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use crate::operations::key_of_store;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{MailboxId, Span, Time};
@@ -329,7 +330,7 @@ fn victim() {
     let mut told = told.splitn(3, ' ');
     let mut number = || told.next().unwrap().parse::<u64>().unwrap();
     let (seed, life) = (number(), number());
-    let at = StoreAt::Sqlite(told.next().unwrap().into());
+    let at = StoreAt::Sqlite(told.next().unwrap().into(), key_of_store());
     let mut store = at.open(limits()).unwrap();
     let mut load = Load {
         rng: ChaCha20Rng::seed_from_u64(seed ^ (life << 32)),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::operations::key_of_store;
 use shoal_provider::{
     EntryId, PostgresOptions, PostgresStore, Store, StoreError, StoreLimits, StoreOp, StoreOutcome,
 };
@@ -129,7 +130,7 @@ fn a_killed_process_leaves_all_that_it_answered() {
 #[test]
 fn a_server_that_dies_under_load_keeps_all_that_was_answered() {
     let Some(server) = Own::new() else { return };
-    let options = PostgresOptions::new(&server.connection, limits());
+    let options = PostgresOptions::new(&server.connection, key_of_store(), limits());
     let mut store = PostgresStore::open(options.clone()).unwrap();
     one(&mut store, T0, attend(1, 1, &[], &[register(1)]));
     let (answers, stop) = (

@@ -1,6 +1,7 @@
 //! Schemas that are not what they should be, and servers that don't let us in: clear errors, and what is
 //! not ours stays as it is.
 
+use crate::operations::key_of_store;
 use shoal_provider::{PostgresOptions, PostgresStore, Store, StoreError, StoreLimits};
 
 use super::{Server, server};
@@ -65,6 +66,7 @@ fn whoever_may_not_write_is_told_so() {
             "{} user={role} options='-c lock_timeout=9s'",
             server.connection
         ),
+        key_of_store(),
         StoreLimits::default(),
     );
     // Neither a schema of its own, nor ours.
@@ -95,12 +97,20 @@ fn a_server_that_is_not_there_is_an_error_of_its_own() {
         "host={} user=shoal password=secret",
         directory.path().display()
     );
-    let told = error(PostgresOptions::new(nowhere, StoreLimits::default()));
+    let told = error(PostgresOptions::new(
+        nowhere,
+        key_of_store(),
+        StoreLimits::default(),
+    ));
     assert!(matches!(told, StoreError::Server(_)), "{told}");
     assert!(!told.to_string().contains("secret"), "{told}");
     let Some(server) = server() else { return };
     let other = format!("{} dbname=nowhere", server.connection);
-    let told = error(PostgresOptions::new(other, StoreLimits::default()));
+    let told = error(PostgresOptions::new(
+        other,
+        key_of_store(),
+        StoreLimits::default(),
+    ));
     assert!(matches!(told, StoreError::Server(_)), "{told}");
 }
 
@@ -109,7 +119,7 @@ fn a_server_that_would_lose_what_it_answered_is_refused() {
     let Some(server) = super::Own::new() else {
         return;
     };
-    let options = PostgresOptions::new(&server.connection, StoreLimits::default());
+    let options = PostgresOptions::new(&server.connection, key_of_store(), StoreLimits::default());
     drop(PostgresStore::open(options.clone()).unwrap());
     server.set("fsync = off");
     let told = error(options);
