@@ -178,7 +178,7 @@ async fn values_change_while_messages_pass() {
         "receive",
         "--wait",
         "--timeout",
-        "1m",
+        "4m",
         "--dir",
         "bob",
     ];
