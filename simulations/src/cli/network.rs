@@ -116,20 +116,27 @@ fn link(args: &NetworkArgs) -> CommandResult {
         it.daemons, it.providers, it.lives
     );
     println!("{:<26}{:>14}{:>16}", "", "one provider", "all together");
-    let rows: [(&str, fn(&Linking) -> f64); 6] = [
-        ("moves it could link", |it| it.pairs as f64),
-        ("others it could be", |it| it.candidates),
-        ("AUC by volume", |it| it.auc_volume),
-        ("AUC by hours", |it| it.auc_hours),
-        ("AUC by both", |it| it.auc),
-        ("best guess is right", |it| it.first),
+    let columns = |it: &Linking| {
+        [
+            it.pairs as f64,
+            it.candidates,
+            it.auc_volume,
+            it.auc_hours,
+            it.auc,
+            it.first,
+        ]
+    };
+    let names = [
+        "moves it could link",
+        "others it could be",
+        "AUC by volume",
+        "AUC by hours",
+        "AUC by both",
+        "best guess is right",
     ];
-    for (name, of) in rows {
-        println!(
-            "{name:<26}{:>14.3}{:>16.3}",
-            of(&linked.one),
-            of(&linked.all)
-        );
+    let (one, all) = (columns(&linked.one), columns(&linked.all));
+    for ((name, one), all) in names.into_iter().zip(one).zip(all) {
+        println!("{name:<26}{one:>14.3}{all:>16.3}");
     }
     Ok(Exit::Done)
 }

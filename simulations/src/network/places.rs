@@ -19,6 +19,8 @@ use shoal_proto::{Epoch, NodeId, Span, Time};
 use shoal_topology::sample::Network;
 use shoal_topology::{Document, NetworkParameters};
 
+use crate::math;
+
 /// What is simulated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Movers {
@@ -183,7 +185,7 @@ fn live<R: CryptoRng>(
     let end = begin + params.place_life.scale(movers.lives.into(), 1);
     let mut walk = PlaceWalk::new(params, profile, document, rng, begin);
     let day = params.place_life.scale(1, 30);
-    let texts = match LogNormal::new(movers.texts.ln(), movers.spread) {
+    let texts = match LogNormal::new(math::ln(movers.texts), movers.spread) {
         Ok(law) => law.sample(rng),
         Err(_) => movers.texts,
     };
@@ -302,7 +304,7 @@ fn poisson<R: CryptoRng>(mean: f64, rng: &mut R) -> f64 {
 
 /// How like two are, by what is deposited and by the hours: the greater, the likelier one owner's.
 fn likeness(old: &Seen, new: &Seen) -> [f64; 2] {
-    let volume = -((old.rate + 0.1).ln() - (new.rate + 0.1).ln()).abs();
+    let volume = -(math::ln(old.rate + 0.1) - math::ln(new.rate + 0.1)).abs();
     let hours = -(old.hours.iter().zip(&new.hours))
         .map(|(a, b)| (a - b).abs())
         .sum::<f64>();
