@@ -46,7 +46,7 @@
 //! let keys = ClientKeys::generate(&mut rng);
 //! let mut alice = Client::new(params, config, keys, rng, &[], now)?;
 //! let (to, text) = (Box::new(address), b"hello".to_vec());
-//! alice.handle_input(now, ClientInput::Send { request: 1, to, text });
+//! alice.handle_input(now, ClientInput::Send { request: 1, to, text, life: None });
 //! // First to disk; nothing is sent before Alice is attached, and then on her clock.
 //! assert!(matches!(alice.poll_action(now), Some(ClientAction::Persist { .. })));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -27,6 +27,8 @@ const MAX_PENDING_ACKS: usize = 4096;
 const MAX_IN_FLIGHT: usize = 64;
 /// Packets with a set that a new mailbox gets before it is not hurried any more, should it not confirm.
 const HURRIED: u32 = 16;
+/// Packets to each mailbox at the begin of a connection that are as for one with the smaller part.
+const GREETING: u64 = 3;
 /// Packets of the stream in a row without an entry, from when on a closed mailbox is empty: in the time that they
 /// take, a provider pushes what was not acknowledged at least twice.
 const EMPTY_AFTER: u32 = 100;
@@ -237,6 +239,7 @@ impl MailboxLink {
     /// It has confirmed all, and is empty if it is closed: for who simulates no packets.
     pub(crate) fn settle_at_once(&mut self) {
         self.sets.confirm();
+        self.counter = self.counter.max(GREETING);
         if self.closing != Closing::Not {
             self.closing = Closing::Closed { idle: EMPTY_AFTER };
         }
@@ -248,9 +251,11 @@ impl MailboxLink {
         self.silent = self.silent.map(|since| step.apply(since));
     }
 
-    /// Whether it is new, and gets more than its share so that it is open soon.
+    /// Whether it gets more than its share: it is new, and is to be open soon; or the connection is, and what has
+    /// come while the client was away does not wait for the slowest clock.
     pub(crate) fn is_hurried(&self) -> bool {
-        self.sets.unconfirmed() > 0 && self.sets_said < HURRIED
+        let opening = self.sets.unconfirmed() > 0 && self.sets_said < HURRIED;
+        opening || self.counter < GREETING
     }
 
     /// It is to take nothing more, and is told so until it has heard it.
