@@ -214,11 +214,6 @@ impl MailboxLink {
         !self.sets.is_there() && self.ticket.is_missing()
     }
 
-    /// Whether it can be opened, as far as a token is needed for that, or is there.
-    pub(crate) fn has_token(&self) -> bool {
-        !self.is_locked()
-    }
-
     /// Nothing has come from it for so long that it may be gone, as one is that its owner has left alone for
     /// months: it is opened anew, under its key, should that be so. Whether that is news.
     pub(crate) fn reopen(&mut self, now: Time, trouble: Span, elsewhere: bool) -> bool {

@@ -3,7 +3,7 @@
 //!
 //! They scale with the life of a place: a thirtieth of it is the network's day.
 
-use rand::{RngExt as _, SeedableRng as _};
+use rand::RngExt as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{Span, Time};
 use shoal_topology::NetworkParameters;
@@ -26,10 +26,6 @@ impl Pace {
             time_to_live: params.time_to_live,
             rng,
         }
-    }
-
-    pub(crate) fn seeded<R: rand::CryptoRng>(params: &NetworkParameters, rng: &mut R) -> Self {
-        Self::new(params, ChaCha20Rng::from_rng(rng))
     }
 
     /// A thirtieth of a place's life.
@@ -124,6 +120,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng as _;
+
     use super::*;
 
     #[test]

@@ -21,7 +21,8 @@ mod tokens;
 
 use std::collections::BTreeMap;
 
-use rand::{CryptoRng, RngExt as _};
+use rand::{CryptoRng, RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha20Rng;
 use shoal_packet::command::Share;
 use shoal_packet::token::TokenCode;
 use shoal_packet::{DropSite, Sites};
@@ -94,7 +95,7 @@ impl Places {
             places: BTreeMap::new(),
             boxes: BTreeMap::new(),
             next_number: 0,
-            pace: Pace::seeded(params, rng),
+            pace: Pace::new(params, ChaCha20Rng::from_rng(rng)),
             profile: index,
             clock: profile.mailbox_clock,
             patience: config.reply_timeout,
@@ -282,8 +283,7 @@ impl Places {
             return Vec::new();
         };
         change(row);
-        let row = row.encode();
-        vec![Change::put(Table::Place, PlaceRow::key(number), row)]
+        vec![row.saved(number)]
     }
 
     /// A connection begins; what is to be saved of each mailbox.
@@ -297,8 +297,7 @@ impl Places {
             if let Some(change) = link.restart(now, rng) {
                 // With its place's row, which may not have been saved when it was made.
                 let place = self.places.get(&id.place);
-                let place = place
-                    .map(|row| Change::put(Table::Place, PlaceRow::key(id.place), row.encode()));
+                let place = place.map(|row| row.saved(id.place));
                 all.push((*id, place.into_iter().chain([change]).collect()));
             }
         }
@@ -456,10 +455,15 @@ impl Places {
         self.boxes.values().any(MailboxLink::is_superseded)
     }
 
+    /// The mailboxes that the address names.
+    fn for_strangers(&self) -> impl Iterator<Item = &MailboxLink> {
+        let place = self.present(Audience::has_strangers);
+        place.into_iter().flat_map(|number| self.of(number))
+    }
+
     /// Whether what is sent to the address is taken.
     pub(crate) fn is_open(&self) -> bool {
-        let place = self.present(Audience::has_strangers);
-        let mut links = place.into_iter().flat_map(|number| self.of(number));
+        let mut links = self.for_strangers();
         links.any(|link| link.sets().takes_strangers())
     }
 
@@ -470,9 +474,7 @@ impl Places {
 
     /// Whether the mailboxes that the address names are on disk.
     pub(crate) fn keeps_address(&self) -> bool {
-        let place = self.present(Audience::has_strangers);
-        let mut links = place.into_iter().flat_map(|number| self.of(number));
-        links.all(MailboxLink::is_kept)
+        self.for_strangers().all(MailboxLink::is_kept)
     }
 
     fn sites(&self, place: Option<u32>, of: impl Fn(&MailboxLink) -> DropSite) -> Option<Sites> {

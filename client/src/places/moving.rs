@@ -89,10 +89,7 @@ impl Places {
     ) {
         // A new one that has all it needs stays until it moves.
         if now.since(row.made) < self.pace.day().scale(2, 1) && self.is_whole(number) {
-            let next = match row.audience {
-                Audience::Contacts => self.pace.moves(row.made).max(now),
-                Audience::Strangers | Audience::All => Time::MAX,
-            };
+            let next = self.moves(row.audience, row.made).max(now);
             moves
                 .changes
                 .extend(self.put(number, |row| row.next = next));
@@ -123,7 +120,7 @@ impl Places {
     /// A place for which all tokens are here is opened some hours later, and given out some days after that, if
     /// all of it is open. One that is not by then is given up, and another one drawn.
     fn arrive(&mut self, now: Time, (number, row): (u32, PlaceRow), moves: &mut Moves) {
-        let has_tokens = || self.of(number).all(MailboxLink::has_token);
+        let has_tokens = || !self.of(number).any(MailboxLink::is_locked);
         let further = match row.stage {
             Stage::Buying => has_tokens().then_some(Stage::Bought),
             Stage::Bought => Some(Stage::Opening),
@@ -156,6 +153,15 @@ impl Places {
         }
     }
 
+    /// When a place that was given out then is moved from.
+    fn moves(&mut self, audience: Audience, from: Time) -> Time {
+        match audience {
+            Audience::Contacts => self.pace.moves(from),
+            // The address of one for strangers is in the hands of people, and the user names the third.
+            Audience::Strangers | Audience::All => Time::MAX,
+        }
+    }
+
     /// Whether all mailboxes of a place have confirmed all of their drop ids.
     fn is_whole(&self, number: u32) -> bool {
         self.of(number).all(|link| link.sets().is_open())
@@ -166,14 +172,10 @@ impl Places {
         let Some(audience) = self.places.get(&number).map(|row| row.audience) else {
             return Vec::new();
         };
-        let next = match audience {
+        let next = match audience == Audience::All || self.is_whole(number) {
+            true => self.moves(audience, now),
             // One whose providers do not open it within a day is replaced.
-            Audience::Contacts | Audience::Strangers if !self.is_whole(number) => {
-                now + self.pace.day()
-            }
-            Audience::Contacts => self.pace.moves(now),
-            // The address of one for strangers is in the hands of people.
-            Audience::Strangers | Audience::All => Time::MAX,
+            false => now + self.pace.day(),
         };
         let mut changes = self.put(number, |row| {
             row.stage = Stage::Open;

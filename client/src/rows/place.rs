@@ -2,7 +2,9 @@
 
 use shoal_proto::Time;
 
+use super::Change;
 use super::codec::{Fault, Reader, Writer};
+use crate::table::Table;
 
 /// Who writes to a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,11 @@ impl PlaceRow {
             self.stage,
             Stage::Buying | Stage::Bought | Stage::Opening | Stage::Ready
         )
+    }
+
+    /// The row of this number to save.
+    pub(crate) fn saved(&self, number: u32) -> Change {
+        Change::put(Table::Place, Self::key(number), self.encode())
     }
 
     pub(crate) fn key(number: u32) -> Vec<u8> {

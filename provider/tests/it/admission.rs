@@ -104,14 +104,7 @@ fn among_those_that_are_served_who_stays_comes_before_who_has_just_come() {
     opened_before(&mut world, &old, OF_AGE);
     assert!(is_served(&mut world, &mut old));
     opened_before(&mut world, &written, Span::from_secs(60));
-    let put = StoreOp::Put {
-        drop: written.drop_id(1),
-        message: crate::operations::message(1),
-        blob: crate::operations::blob(1),
-        expires: world.now + DAY,
-    };
-    let now = world.now;
-    one(&mut *world.store, now, put);
+    write_to(&mut world, &written);
     assert!(is_served(&mut world, &mut written));
     let mailboxes = world.provider.counters().mailboxes;
     assert_eq!((mailboxes.active, mailboxes.evicted), (SLOTS as u64, 2));
@@ -119,6 +112,18 @@ fn among_those_that_are_served_who_stays_comes_before_who_has_just_come() {
     let mut almost = Owner::new(103);
     opened_before(&mut world, &almost, DAY - Span::from_secs(1));
     assert!(!is_served(&mut world, &mut almost));
+}
+
+/// Something waits for an owner.
+fn write_to(world: &mut World, owner: &Owner) {
+    let put = StoreOp::Put {
+        drop: owner.drop_id(1),
+        message: crate::operations::message(1),
+        blob: crate::operations::blob(1),
+        expires: world.now + DAY,
+    };
+    let now = world.now;
+    one(&mut *world.store, now, put);
 }
 
 /// Nobody takes the place of an owner of age who is served, also not by writing to oneself.
@@ -139,14 +144,7 @@ fn who_is_of_age_and_served_stays() {
     assert!(!is_served(&mut world, &mut owners[2]));
     let mut written = Owner::new(9);
     opened_before(&mut world, &written, Span::ZERO);
-    let put = StoreOp::Put {
-        drop: written.drop_id(1),
-        message: crate::operations::message(1),
-        blob: crate::operations::blob(1),
-        expires: world.now + DAY,
-    };
-    let now = world.now;
-    one(&mut *world.store, now, put);
+    write_to(&mut world, &written);
     assert!(!is_served(&mut world, &mut written));
     assert_eq!(world.provider.counters().mailboxes.evicted, 0);
     // Once one of them has no reply blocks left, the third has its place.
