@@ -41,7 +41,6 @@ use crate::rows::{
     Audience, BoxId, Change, MailboxRow, PlaceRow, Row, SETS, SetState, Stage, TicketRow,
 };
 use crate::table::Table;
-use crate::walk::SeenMailbox;
 use crate::watch::BoxWatch;
 
 /// The own places and their mailboxes.
@@ -73,6 +72,21 @@ pub(crate) struct Places {
     larger: u8,
     /// Since when the present place for contacts has been in trouble.
     troubled: Option<Time>,
+}
+
+/// A mailbox as its provider sees it: it is there, under a key that leads to no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenMailbox {
+    /// The owner's number for its place. No provider knows it.
+    pub place: u32,
+    /// The first mailbox of the place, or the second.
+    pub copy: u8,
+    /// Who has it.
+    pub provider: NodeId,
+    /// What part of its owner's packets it gets, and of deliveries it makes.
+    pub share: Share,
+    /// Contacts write to it, or have written to it.
+    pub for_contacts: bool,
 }
 
 /// A place that was made.

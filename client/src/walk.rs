@@ -3,32 +3,16 @@
 
 use rand::{CryptoRng, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
-use shoal_packet::command::Share;
-use shoal_proto::{NodeId, Time};
+use shoal_proto::Time;
 use shoal_topology::{Document, NetworkParameters, Profile};
 
 use crate::config::ClientConfig;
-use crate::places::Places;
+use crate::places::{Places, SeenMailbox};
 
 /// The places of one owner. Mailboxes open as soon as they are written to, and are empty when they are closed.
 pub struct PlaceWalk {
     places: Places,
     rng: ChaCha20Rng,
-}
-
-/// A mailbox as its provider sees it: it is there, under a key that leads to no other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeenMailbox {
-    /// The owner's number for its place. No provider knows it.
-    pub place: u32,
-    /// The first mailbox of the place, or the second.
-    pub copy: u8,
-    /// Who has it.
-    pub provider: NodeId,
-    /// What part of its owner's packets it gets, and of deliveries it makes.
-    pub share: Share,
-    /// Contacts write to it, or have written to it.
-    pub for_contacts: bool,
 }
 
 impl PlaceWalk {

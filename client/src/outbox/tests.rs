@@ -1,3 +1,5 @@
+//! What leaves the outbox when, and what a receipt, an end or another address changes of it.
+
 use shoal_packet::DropSite;
 use shoal_packet::fragment::FRAGMENT_BYTES;
 use shoal_proto::{DropId, NodeId};

@@ -6,7 +6,7 @@ use shoal_client::{
 };
 use shoal_proto::{NodeId, Span, Time};
 
-use crate::world::{World, params, secs};
+use crate::world::{World, params, secs, to_send};
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
@@ -58,12 +58,7 @@ fn play(seed: u64, steps: &[Step]) {
             Step::Send { length } => {
                 let mut text = vec![b'x'; *length];
                 text.extend_from_slice(format!("-{request}").as_bytes());
-                let input = ClientInput::Send {
-                    request,
-                    to: Box::new(to.clone()),
-                    text,
-                    life: None,
-                };
+                let input = to_send(request, &to, &text);
                 // Not pumped: a crash may come before the disk has it.
                 world.hosts[ALICE].client.handle_input(world.now, input);
                 request += 1;

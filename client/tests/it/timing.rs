@@ -6,7 +6,7 @@ use shoal_client::{Client, ClientAction, ClientConfig, ClientInput, ClientKeys};
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, Span, Time};
 
-use crate::world::{World, params, secs};
+use crate::world::{World, params, secs, to_send};
 
 /// The instants at which a client of a fixed seed sends, while the user does `act` every second.
 fn instants(act: impl Fn(&mut Client<ChaCha20Rng>, Time, u64)) -> Vec<(Time, usize)> {
@@ -61,16 +61,7 @@ fn what_the_user_does_moves_no_frame() {
     .unwrap();
     let to = friend.address().unwrap();
     let busy = instants(|client, now, request| {
-        let (to, text) = (Box::new(to.clone()), vec![7; 5000]);
-        client.handle_input(
-            now,
-            ClientInput::Send {
-                request,
-                to,
-                text,
-                life: None,
-            },
-        );
+        client.handle_input(now, to_send(request, &to, &[7; 5000]));
     });
     let receiving = instants(|client, now, seed| {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
@@ -118,17 +109,8 @@ fn a_correction_of_the_clock_makes_nothing_due_and_moves_no_date() {
         let (entry, handle) = (world.providers()[1], ClientHandle::new([9; 32]));
         client.handle_input(now, ClientInput::View(Arc::clone(&world.view)));
         client.handle_input(now, ClientInput::Attached { entry, handle });
-        let to = Box::new(client.address().unwrap());
-        let (request, text) = (1, b"hello".to_vec());
-        client.handle_input(
-            now,
-            ClientInput::Send {
-                request,
-                to,
-                text,
-                life: None,
-            },
-        );
+        let to = client.address().unwrap();
+        client.handle_input(now, to_send(1, &to, b"hello"));
         assert!(drive(&mut client, &mut now, secs(20.0)) > 50);
         let (before, sent) = (client.counters(), client.sent_messages().next());
         assert!(before.sent_real > 0 && sent.is_some());

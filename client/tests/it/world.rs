@@ -25,6 +25,16 @@ pub(crate) type Host = ClientHost<ChaCha20Rng>;
 /// The epoch that tests start in.
 pub(crate) const EPOCH: Epoch = Epoch::new(10);
 
+/// What a user sends, with no end of its own.
+pub(crate) fn to_send(request: u64, to: &Address, text: &[u8]) -> ClientInput {
+    ClientInput::Send {
+        request,
+        to: Box::new(to.clone()),
+        text: text.to_vec(),
+        life: None,
+    }
+}
+
 pub(crate) fn secs(secs: f64) -> Span {
     Span::from_secs_f64(secs)
 }
@@ -405,16 +415,7 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, from: usize, request: u64, to: &Address, text: &[u8]) {
-        let (to, text) = (Box::new(to.clone()), text.to_vec());
-        self.input(
-            from,
-            ClientInput::Send {
-                request,
-                to,
-                text,
-                life: None,
-            },
-        );
+        self.input(from, to_send(request, to, text));
     }
 
     pub(crate) fn address(&self, who: usize) -> Address {

@@ -7,8 +7,8 @@ use shoal_proto::{Span, Time};
 use super::stream::Stream;
 use crate::times;
 
-/// A mailbox of this age, for certain: the store knows only the hour in which it was opened, is somebody's who stays: one that is made to keep others out costs as much as one that is
-/// used.
+/// A mailbox of this age is somebody's who stays: one that is made to keep others out costs as much as one that is
+/// used. For certain of this age: the store knows only the hour in which it was opened.
 const OF_AGE: Span = Span::from_secs(24 * 60 * 60);
 
 /// How much there is to lose if a mailbox is not delivered: least first.
@@ -49,7 +49,7 @@ impl Rank {
     /// None if it does not make room for a newcomer of this standing.
     pub(super) fn of(now: Time, stream: &Stream, newcomer: Standing) -> Option<Self> {
         let served = stream.stock().len() > 0;
-        let standing = stream.standing(now);
+        let standing = Standing::of(now, stream.created(), stream.waits());
         let stays = served && standing >= newcomer;
         let dry_for = if served {
             Span::ZERO

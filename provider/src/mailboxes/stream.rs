@@ -4,7 +4,6 @@ use shoal_packet::command::{StreamEntry, StreamItem};
 use shoal_proto::Time;
 
 use super::backlog::Backlog;
-use super::standing::Standing;
 use super::stock::Stock;
 use crate::Window;
 
@@ -51,8 +50,9 @@ impl Stream {
         self.created
     }
 
-    pub(super) fn standing(&self, now: Time) -> Standing {
-        Standing::of(now, self.created, self.backlog.waits())
+    /// Whether there is something that the owner has not got yet.
+    pub(super) fn waits(&self) -> bool {
+        self.backlog.waits()
     }
 
     /// The number of the next packet, which is how many were sent.
