@@ -581,6 +581,20 @@ mod tests {
     }
 
     #[test]
+    fn each_connection_begins_with_three_packets_in_a_hurry() {
+        let mut link = link();
+        link.sets.confirm();
+        for _ in 0..2 {
+            for _ in 0..3 {
+                assert!(link.is_hurried());
+                let _ = link.next_commands(NOW);
+            }
+            assert!(!link.is_hurried());
+            let _ = link.restart(NOW, &mut rng());
+        }
+    }
+
+    #[test]
     fn a_closed_mailbox_is_empty_once_nothing_has_come_for_long() {
         let mut link = link();
         let sets = link.next_commands(NOW).drops;
