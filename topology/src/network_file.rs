@@ -329,7 +329,7 @@ mod tests {
             assert!(NetworkFile::read(text).params().is_none());
         }
         let missing = told("");
-        assert_eq!(missing.len(), 14, "every key is missing: {missing:?}");
+        assert_eq!(missing.len(), 15, "every key is missing: {missing:?}");
         assert!(told(&"x = 1\n[x]\n".repeat(1000)).len() <= MOST);
     }
 

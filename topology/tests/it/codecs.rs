@@ -229,7 +229,7 @@ fn parameters_name_every_key_at_fault() {
             "line 9: epoch = 500ms is out of range: 10s to 7d",
             "line 13: layers = 4 is out of range: 1 to 3",
             "line 17: mean_delay = 100ms is out of range: at most a hundredth of an epoch",
-            "line 41: profiles.default.downlink = -1 is out of range: 0 to 1000 per second",
+            "line 43: profiles.default.downlink = -1 is out of range: 0 to 1000 per second",
         ]
     );
 }
