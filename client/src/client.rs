@@ -86,9 +86,11 @@ impl<R: CryptoRng> Client<R> {
         };
         let profile = *params.profile(&config.profile).ok_or_else(unknown)?;
         let index = params.profile_index(&config.profile).ok_or_else(unknown)?;
+        let first_wait = outbox::first_wait(&params, &profile);
+        let copies = outbox::copies(&profile);
         let mut client = Self {
             identity: Identity::new(keys, params.chain()),
-            outbox: Outbox::new(&config, outbox::first_wait(&params, &profile), &mut rng),
+            outbox: Outbox::new(&config, (first_wait, copies), &mut rng),
             contacts: Contacts::default(),
             places: Places::new(&params, index, &profile, &config, &mut rng),
             inbox: Inbox::new(&config, patience(&config, &params, &profile)),

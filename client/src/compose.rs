@@ -48,7 +48,8 @@ impl Composed {
         let id = deposit_id(rng);
         let expires = message.life.map(|life| now + life);
         let kind = Kind::Text;
-        let fragments = Identity::cut(now, (kind, id), expires, (&plan, &answers), message.text)?;
+        let text = (message.text, outbox.copies_to(&plan.sites));
+        let fragments = Identity::cut(now, (kind, id), expires, (&plan, &answers), text)?;
         let (composed, mut changes) = Self::prepare(
             now,
             rng,
@@ -72,7 +73,8 @@ impl Composed {
         let plan = contacts.plan_notice(&to).ok_or(SendError::NoMailbox)?;
         let answers = places.of_contact(plan.drop).ok_or(SendError::NoMailbox)?;
         let (id, kind) = (deposit_id(rng), Kind::Notice);
-        let fragments = Identity::cut(now, (kind, id), None, (&plan, &answers), &[])?;
+        let nothing: (&[u8], _) = (&[], outbox.copies_to(&plan.sites));
+        let fragments = Identity::cut(now, (kind, id), None, (&plan, &answers), nothing)?;
         Self::prepare(now, rng, outbox, (to, plan, kind), (id, None, &fragments))
     }
 

@@ -3,7 +3,7 @@
 use rand::CryptoRng;
 use shoal_packet::command::{Blob, CommandError, MailboxPacket, MailboxRequest, StreamEntry};
 use shoal_packet::fragment::{self, Copies, Envelope, Fragment, Kind, MAX_TEXT_BYTES};
-use shoal_packet::{DropSite, Sites};
+use shoal_packet::Sites;
 use shoal_proto::{DropId, MessageId, NetworkHash, Time};
 use zeroize::Zeroizing;
 
@@ -51,7 +51,7 @@ impl Identity {
         (kind, message): (Kind, MessageId),
         expires: Option<Time>,
         (plan, answers): (&Plan, &Sites),
-        text: &[u8],
+        (text, copies): (&[u8], Copies),
     ) -> Result<Vec<Fragment>, SendError> {
         let envelope = Envelope {
             kind,
@@ -60,10 +60,6 @@ impl Identity {
             sent_at: now,
             expires,
             reply: *answers,
-        };
-        let copies = match plan.sites.second {
-            Some(_) => Copies::Two,
-            None => Copies::One,
         };
         fragment::split(&envelope, text, copies).map_err(|_| SendError::TooLong {
             bytes: text.len(),
@@ -78,9 +74,11 @@ impl Identity {
         sites: &Sites,
         fragment: &Fragment,
     ) -> Result<OutboxRow, SendError> {
-        let is_second = fragment.shape.is_second(fragment.index);
+        let both = fragment.shape.copies() == Copies::Two;
+        let goes = sites_of(sites, both, fragment.shape.is_second(fragment.index));
         Ok(OutboxRow {
-            site: site_of(sites, is_second),
+            site: goes.first,
+            other: goes.second,
             deposit: deposit_id(rng),
             fragment: fragment.encode().map_err(|_| SendError::Seal)?,
         })
@@ -126,10 +124,14 @@ impl Identity {
     }
 }
 
-/// Where a fragment goes: if it is of the second copy, to the second mailbox, should there be one.
-pub(crate) fn site_of(sites: &Sites, is_second: bool) -> DropSite {
-    let second = sites.second.filter(|_| is_second);
-    second.unwrap_or(sites.first)
+/// Where a fragment goes: of two copies each to its own mailbox, should there be two, and nowhere else; what there is
+/// one copy of to the first, and to the second if that does not answer.
+pub(crate) fn sites_of(sites: &Sites, both: bool, is_second: bool) -> Sites {
+    let own = sites.second.filter(|_| is_second);
+    Sites {
+        first: own.unwrap_or(sites.first),
+        second: sites.second.filter(|_| !both),
+    }
 }
 
 /// A name for a deposit that tells nothing.

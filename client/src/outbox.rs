@@ -29,7 +29,7 @@ use shoal_topology::{NetworkParameters, Profile};
 use crate::clock::ClockStep;
 use crate::config::ClientConfig;
 use crate::error::{ClientError, SendError};
-use crate::identity::{deposit_id, site_of};
+use crate::identity::{deposit_id, sites_of};
 use crate::keys::PeerKey;
 use crate::rows::{Change, MessageState, OutboxRow, RetryRow, Row, SentRow};
 use crate::table::Table;
@@ -45,6 +45,14 @@ pub(crate) fn first_wait(params: &NetworkParameters, profile: &Profile) -> Span 
     match profile.real > 0.0 {
         true => way + Span::from_secs_f64(1.0 / profile.real),
         false => way,
+    }
+}
+
+/// To how many mailboxes a text goes by the profile.
+pub(crate) const fn copies(profile: &Profile) -> Copies {
+    match profile.copies {
+        1 => Copies::One,
+        _ => Copies::Two,
     }
 }
 
@@ -173,12 +181,17 @@ pub(crate) struct Outbox {
     retry_max: Span,
     time_to_live: Span,
     history: usize,
+    copies: Copies,
 }
 
 impl Outbox {
     /// Empty. Its waits are drawn from a generator that `rng` seeds; the first ones are `first_wait` in
-    /// the mean, unless the configuration says otherwise.
-    pub(crate) fn new<R: CryptoRng>(config: &ClientConfig, first_wait: Span, rng: &mut R) -> Self {
+    /// the mean, unless the configuration says otherwise. To who has two mailboxes go so many copies of a text.
+    pub(crate) fn new<R: CryptoRng>(
+        config: &ClientConfig,
+        (first_wait, copies): (Span, Copies),
+        rng: &mut R,
+    ) -> Self {
         let retry_after = config.retry_after.unwrap_or(first_wait);
         Self {
             by_order: BTreeMap::new(),
@@ -195,6 +208,15 @@ impl Outbox {
             retry_max: config.retry_max.max(retry_after),
             time_to_live: config.time_to_live,
             history: config.limits.sent_history,
+            copies,
+        }
+    }
+
+    /// How many copies of a text go to who is there.
+    pub(crate) const fn copies_to(&self, sites: &Sites) -> Copies {
+        match sites.second {
+            Some(_) => self.copies,
+            None => Copies::One,
         }
     }
 
@@ -398,6 +420,9 @@ impl Outbox {
         put_off(&mut part.retry, now, self.retry_max, &mut self.rng);
         let key = OutboxRow::key(message, index);
         let mut changes = vec![Change::put(Table::Retry, key, part.retry.encode())];
+        if part.retry.tries >= QUICK_TRIES && part.row.turn(&mut self.rng) {
+            changes.push(part.row.change(message, index));
+        }
         let often = part.sent >= QUICK_TRIES;
         part.sent = part.sent.saturating_add(u32::from(sent));
         let hindrance = match (sent, outgoing.hindrance) {
@@ -428,12 +453,9 @@ impl Outbox {
         for outgoing in own {
             for (index, part) in &mut outgoing.parts {
                 let is_second = outgoing.row.both && *index >= outgoing.row.fragments;
-                let site = site_of(sites, is_second);
-                if site != part.row.site {
-                    part.row.site = site;
-                    part.row.deposit = deposit_id(rng);
-                    let key = OutboxRow::key(&outgoing.message, *index);
-                    changes.push(Change::put(Table::Outbox, key, part.row.encode()));
+                let goes = sites_of(sites, outgoing.row.both, is_second);
+                if part.row.redirect(rng, goes) {
+                    changes.push(part.row.change(&outgoing.message, *index));
                 }
             }
         }
@@ -642,11 +664,38 @@ impl Prepared {
     /// The rows to save.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut changes = vec![saved(&self.message, &self.row)];
-        changes.extend((0..).zip(&self.parts).map(|(index, row)| {
-            let key = OutboxRow::key(&self.message, index);
-            Change::put(Table::Outbox, key, row.encode())
-        }));
+        let parts = (0..).zip(&self.parts);
+        changes.extend(parts.map(|(index, row)| row.change(&self.message, index)));
         changes
+    }
+}
+
+impl OutboxRow {
+    /// It goes to its receiver's other mailbox from now on, under a new name; whether there is one.
+    fn turn<R: CryptoRng>(&mut self, rng: &mut R) -> bool {
+        let Some(other) = &mut self.other else {
+            return false;
+        };
+        std::mem::swap(&mut self.site, other);
+        self.deposit = deposit_id(rng);
+        true
+    }
+
+    /// Its receiver is here now. Whether it goes elsewhere than before; then it does under a new name.
+    fn redirect<R: CryptoRng>(&mut self, rng: &mut R, goes: Sites) -> bool {
+        let before = (Some(self.site), self.other);
+        let now = (Some(goes.first), goes.second);
+        if before == now || before == (now.1, now.0) {
+            return false;
+        }
+        (self.site, self.other) = (goes.first, goes.second);
+        self.deposit = deposit_id(rng);
+        true
+    }
+
+    fn change(&self, message: &MessageId, index: u16) -> Change {
+        let key = Self::key(message, index);
+        Change::put(Table::Outbox, key, self.encode())
     }
 }
 

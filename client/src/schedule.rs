@@ -105,6 +105,7 @@ mod tests {
             mailbox: 0.6,
             mailbox_clock: 2.0,
             downlink: 8.0,
+            copies: 2,
         };
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         Schedule::new(&profile, Span::from_secs(1), &mut rng)

@@ -22,6 +22,7 @@ const QUIET: Profile = Profile {
     mailbox: 0.02,
     mailbox_clock: 0.05,
     downlink: 0.1,
+    copies: 2,
 };
 /// Long enough for any network to come up.
 const START: Span = Span::from_secs(1800);

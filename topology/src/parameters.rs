@@ -131,6 +131,11 @@ pub struct Profile {
     pub mailbox_clock: f64,
     /// Frames from the entry provider to the client.
     pub downlink: f64,
+    /// To how many of the receiver's mailboxes a text goes: 1 or 2. 2 where nothing else is wanted. With 1, a text is
+    /// lost with the provider that has it, and takes half as many slots of `real`. The network's choice and not a
+    /// client's: who is alone in it is known by it.
+    #[serde(default = "both_mailboxes")]
+    pub copies: u8,
 }
 
 /// A node that the network starts with.
@@ -153,6 +158,11 @@ pub struct GenesisMember {
 /// Two weeks.
 const fn time_to_live() -> Span {
     Span::from_secs(14 * 86_400)
+}
+
+/// One copy at each of the two.
+const fn both_mailboxes() -> u8 {
+    2
 }
 
 /// Thirty days.
@@ -206,6 +216,7 @@ impl NetworkParameters {
             mailbox: 0.75,
             mailbox_clock: 2.0,
             downlink: 9.0,
+            copies: both_mailboxes(),
         };
         let mobile = Profile {
             real: 0.2,
@@ -214,6 +225,7 @@ impl NetworkParameters {
             mailbox: 0.075,
             mailbox_clock: 0.2,
             downlink: 0.9,
+            copies: both_mailboxes(),
         };
         BTreeMap::from([
             ("default".to_owned(), default),
@@ -346,6 +358,13 @@ impl NetworkParameters {
         if self.place_life != place_life() {
             h = h.bytes(b"place life").number(self.place_life.as_micros());
         }
+        // As do those that send two copies of a text.
+        for (name, profile) in &self.profiles {
+            if profile.copies != both_mailboxes() {
+                let named = h.bytes(b"copies").bytes(name.as_bytes());
+                h = named.number(profile.copies.into());
+            }
+        }
         // As do those that take any address.
         if self.families == Families::Both {
             h = h.bytes(b"both families of addresses");
@@ -409,6 +428,10 @@ impl NetworkParameters {
                     let key = format!("profiles.{name}.{key}");
                     wrong.push(range(&key, &rate, "0 to 1000 per second"));
                 }
+            }
+            if !(1..=2).contains(&profile.copies) {
+                let key = format!("profiles.{name}.copies");
+                wrong.push(range(&key, &profile.copies, "1 or 2"));
             }
         }
         self.check_members(&mut wrong);

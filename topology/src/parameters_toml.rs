@@ -13,6 +13,8 @@ const PROFILES: &str = "
 # Rates that clients choose from, in packets per second, 0 to 1000 each: real messages or
 # dummies, loops, drops, packets to the own mailbox, the mailbox's answers, and frames from the
 # entry provider. Clients of one profile hide among each other: the fewer profiles, the better.
+# copies: to how many of the receiver's two mailboxes a text goes. 2 survives the loss of one of them; 1 takes half the
+# slots of real, which is for a profile that has few.
 ";
 
 impl NetworkParameters {
@@ -95,6 +97,7 @@ place_life = "{place}"
             for (key, rate) in profile.rates() {
                 let _ = writeln!(text, "{key} = {rate:?}");
             }
+            let _ = writeln!(text, "copies = {}", profile.copies);
             text.push('\n');
         }
         text.push_str(

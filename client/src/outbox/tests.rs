@@ -32,6 +32,7 @@ fn text(message: MessageId) -> (MessageId, PeerKey, bool) {
 fn part(number: u8) -> OutboxRow {
     OutboxRow {
         site: site(1),
+        other: None,
         deposit: MessageId::new([number; 16]),
         fragment: Zeroizing::new(vec![0; FRAGMENT_BYTES]),
     }
@@ -41,7 +42,7 @@ fn outbox(limit: usize) -> Outbox {
     let mut config = ClientConfig::new(NodeId::new([1; 32]));
     config.limits.outbox_fragments = limit;
     let first_wait = Span::from_millis(3_500);
-    Outbox::new(&config, first_wait, &mut ChaCha20Rng::seed_from_u64(1))
+    Outbox::new(&config, (first_wait, Copies::Two), &mut ChaCha20Rng::seed_from_u64(1))
 }
 
 #[test]
@@ -103,6 +104,37 @@ fn eight_tries_follow_each_other_alike_and_then_the_wait_doubles() {
         assert!((0.5..1.5).contains(&waits), "{waits} of {wait}");
         now = due;
     }
+}
+
+/// What there is one copy of goes to its receiver's mailboxes in turns after the first tries, each time under another
+/// name, at the times that it would have left anyway.
+#[test]
+fn one_copy_turns_to_the_other_mailbox() {
+    let tries = |other| {
+        let mut outbox = outbox(9);
+        let row = OutboxRow { other, ..part(1) };
+        let prepared = outbox.prepare((at(0), None), text(MESSAGE), vec![row], all(1));
+        outbox.accept(at(0), prepared);
+        let tries = (0..12).map(|_| {
+            let now = dues(&outbox)[0];
+            let row = outbox.next_due(now).unwrap().row;
+            let changes = outbox.tried(&MESSAGE, 0, true, now);
+            let kept = changes.iter().filter(|it| it.table == Table::Outbox).count();
+            (row.site, row.deposit, kept)
+        });
+        tries.collect::<Vec<_>>()
+    };
+    let alone = tries(None);
+    assert!(alone.iter().all(|it| *it == (site(1), part(1).deposit, 0)));
+    let two = tries(Some(site(2)));
+    let places: Vec<_> = two.iter().map(|it| it.0).collect();
+    let (first, other) = (site(1), site(2));
+    assert_eq!(places[..8], [first; 8]);
+    assert_eq!(places[8..], [other, first, other, first]);
+    let names: BTreeSet<_> = two.iter().map(|it| it.1).collect();
+    assert_eq!(names.len(), 5);
+    let kept: Vec<_> = two.iter().map(|it| it.2).collect();
+    assert_eq!(kept, [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
 }
 
 #[test]

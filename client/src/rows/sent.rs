@@ -1,8 +1,8 @@
 //! The rows of messages sent.
 
-use shoal_packet::DropSite;
 use shoal_packet::fragment::FRAGMENT_BYTES;
-use shoal_proto::{DropId, MessageId, NodeId, Span, Time};
+use shoal_packet::{DropSite, Sites};
+use shoal_proto::{MessageId, Span, Time};
 use zeroize::Zeroizing;
 
 use super::codec::{Fault, Reader, Writer};
@@ -121,6 +121,9 @@ impl SentRow {
 pub(crate) struct OutboxRow {
     /// Where it goes.
     pub(crate) site: DropSite,
+    /// Where it goes in turns with that after the first tries: its receiver's other mailbox, if there is to be no
+    /// second copy there.
+    pub(crate) other: Option<DropSite>,
     /// Its name there, and nowhere else.
     pub(crate) deposit: MessageId,
     /// What is sealed anew for each try.
@@ -141,9 +144,12 @@ impl OutboxRow {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
+        let sites = Sites {
+            first: self.site,
+            second: self.other,
+        };
         Writer::new()
-            .bytes(self.site.provider.as_bytes())
-            .bytes(self.site.drop.as_bytes())
+            .bytes(&sites.to_bytes())
             .bytes(self.deposit.as_bytes())
             .bytes(&self.fragment)
             .done()
@@ -151,12 +157,10 @@ impl OutboxRow {
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader::value(value)?;
-        let site = DropSite {
-            provider: NodeId::new(*reader.take()?),
-            drop: DropId::new(*reader.take()?),
-        };
+        let sites = Sites::from_bytes(reader.take()?);
         let row = Self {
-            site,
+            site: sites.first,
+            other: sites.second,
             deposit: MessageId::new(*reader.take()?),
             fragment: Zeroizing::new(reader.take::<FRAGMENT_BYTES>()?.to_vec()),
         };

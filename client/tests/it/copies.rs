@@ -79,6 +79,43 @@ fn a_text_goes_to_both_and_is_told_once() {
     );
 }
 
+/// A network whose profile declines the second copy: half the slots, and the other mailbox only if the first does not
+/// answer.
+#[test]
+fn one_copy_goes_to_the_first_and_to_the_other_if_that_is_gone() {
+    let mut params = params(3600);
+    params.profiles.get_mut("quick").unwrap().copies = 1;
+    let mut world = World::new(3, params);
+    world.add(0, "quick");
+    world.add_two([1, 2], "calm");
+    world.attach(ALICE, 1);
+    world.attach(BOB, 3);
+    let to = world.address(BOB);
+    let [first, second] = [1, 2].map(|at: usize| world.providers()[at]);
+    for request in 0..10 {
+        world.send(ALICE, request, &to, &[request as u8; 9]);
+    }
+    assert!(world.run_until(secs(120.0), |world| world.hosts[BOB].texts().len() == 10));
+    assert!(world.run_until(secs(60.0), |world| world.stored() == 0));
+    assert_eq!(world.deposits.len(), 10, "one of each");
+    assert_eq!(deposited(&world), BTreeSet::from([first]));
+    world.deposits.clear();
+    world.dead = Some(first);
+    world.send(ALICE, 10, &to, b"and now");
+    assert!(world.run_until(secs(240.0), |world| world.hosts[BOB].texts().len() == 11));
+    assert_eq!(deposited(&world), BTreeSet::from([second]));
+    // Back as well as there: a restart in between has both.
+    world.dead = Some(second);
+    world.send(ALICE, 11, &to, b"and then");
+    world.crash(ALICE);
+    world.attach(ALICE, 1);
+    let back = |world: &World| {
+        let texts = world.hosts[BOB].texts();
+        texts.iter().any(|text| text == b"and then")
+    };
+    assert!(world.run_until(secs(240.0), back));
+}
+
 #[test]
 fn answers_find_both_as_well() {
     let mut world = two(2);

@@ -190,6 +190,7 @@ pub(crate) fn params(epoch_secs: u64) -> NetworkParameters {
         mailbox: 0.8,
         mailbox_clock: 2.5,
         downlink: 40.0,
+        copies: 2,
     };
     // For who receives: less cover, so that tests are quick.
     let calm = Profile {

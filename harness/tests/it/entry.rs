@@ -16,6 +16,7 @@ const EVEN: Profile = Profile {
     mailbox: 0.6,
     mailbox_clock: 2.0,
     downlink: 12.0,
+    copies: 2,
 };
 
 /// Below this a test speaks up; seeds are fixed, so it does so always or never.

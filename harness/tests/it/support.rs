@@ -18,6 +18,7 @@ pub(crate) const QUIET: Profile = Profile {
     mailbox: 0.2,
     mailbox_clock: 0.6,
     downlink: 2.0,
+    copies: 2,
 };
 
 pub(crate) fn secs(seconds: u64) -> Span {

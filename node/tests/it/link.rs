@@ -41,6 +41,7 @@ const FAST: Profile = Profile {
     mailbox: 3.6,
     mailbox_clock: 12.0,
     downlink: 48.0,
+    copies: 2,
 };
 /// How long the links are watched.
 const WATCHED: Duration = Duration::from_secs(30);

@@ -61,6 +61,7 @@ pub fn fitting(bandwidth: f64, split: Split) -> Profile {
         mailbox: three_digits(rates.mailbox),
         mailbox_clock: three_digits(rates.mailbox_clock),
         downlink: three_digits(rates.downlink),
+        copies: 2,
     }
 }
 
@@ -73,6 +74,7 @@ fn of(real: f64, split: Split) -> Profile {
         mailbox: mailbox_clock * MAILBOX_SHARE,
         mailbox_clock,
         downlink: real * (1.0 + split.cover + BOTH * split.clock) / split.load,
+        copies: 2,
     }
 }
 
@@ -155,6 +157,7 @@ mod tests {
             mailbox: 0.75,
             mailbox_clock: 2.0,
             downlink: 9.0,
+            copies: 2,
         };
         let request = Request::new(1000, 5.0, 30_000.0, 0.2);
         let found = latency(&request, &rates, 3, 0.1).unwrap();

@@ -318,6 +318,7 @@ fn simulated_by_roles(seed: u64) -> Seen {
         mailbox: 0.0,
         mailbox_clock: 0.0,
         downlink: 4.0,
+        copies: 2,
     };
     let mut network = real_network(seed, profile, CLIENTS as usize);
     let (start, places) = (network.now(), places(&network));
@@ -429,6 +430,7 @@ fn a_deposit_takes_as_long_as_the_engine_says() {
         mailbox: 0.2,
         mailbox_clock: 0.4,
         downlink: 4.0,
+        copies: 2,
     };
     let mut network = real_network(9, profile, 4);
     let clients: Vec<Party> = network.clients().collect();

@@ -220,7 +220,7 @@ fn parameters_name_every_key_at_fault() {
         .to_toml()
         .replace("layers = 3", "layers = 4")
         .replace("epoch = \"1h\"", "epoch = \"0.5s\"")
-        .replace("downlink = 9.0", "downlink = -1");
+        .replace("downlink = 9.0\ncopies = 2", "downlink = -1\ncopies = 3");
     let error = NetworkParameters::from_toml(&text).unwrap_err().to_string();
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(
@@ -229,7 +229,8 @@ fn parameters_name_every_key_at_fault() {
             "line 9: epoch = 500ms is out of range: 10s to 7d",
             "line 13: layers = 4 is out of range: 1 to 3",
             "line 17: mean_delay = 100ms is out of range: at most a hundredth of an epoch",
-            "line 43: profiles.default.downlink = -1 is out of range: 0 to 1000 per second",
+            "line 45: profiles.default.downlink = -1 is out of range: 0 to 1000 per second",
+            "line 46: profiles.default.copies = 3 is out of range: 1 or 2",
         ]
     );
 }
