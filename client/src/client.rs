@@ -28,7 +28,7 @@ use crate::keys::{ClientKeys, PeerKey};
 use crate::mailbox::MailboxLink;
 use crate::outbox::{self, MessageStatus, Outbox, Settled};
 use crate::packets::BuildError;
-use crate::places::Places;
+use crate::places::{PlaceStatus, Places};
 use crate::replies::Purpose;
 use crate::rows::{BoxId, Row};
 use crate::schedule::Process;
@@ -206,6 +206,12 @@ impl<R: CryptoRng> Client<R> {
         self.places.providers()
     }
 
+    /// All own places: those that are written to, those to come, and those that are left.
+    #[must_use]
+    pub fn places(&self) -> Vec<PlaceStatus> {
+        self.places.told()
+    }
+
     /// How far a sent message has come; `None` if it is not remembered (any more).
     #[must_use]
     pub fn status(&self, message: &MessageId) -> Option<MessageStatus> {
@@ -290,11 +296,6 @@ impl<R: CryptoRng> Client<R> {
     fn start_if_ready(&mut self, now: Time) {
         if self.traffic.start_if_ready(now) {
             self.outbox.miss(now);
-            for link in self.places.all_mut() {
-                if !link.is_superseded() {
-                    link.watch_mut().start();
-                }
-            }
             self.tell_losses();
         }
     }
@@ -380,7 +381,9 @@ impl<R: CryptoRng> Client<R> {
             Sent::Mailbox(of) => {
                 self.counters.sent_mailbox += 1;
                 self.mailbox_missing(of, false);
-                if let Some(link) = self.places.get_mut(of) {
+                let link = self.places.get_mut(of);
+                // That nothing comes any more from one that another copy has is no news.
+                if let Some(link) = link.filter(|link| !link.is_superseded()) {
                     link.watch_mut().expect_stream(now);
                 }
             }

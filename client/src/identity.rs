@@ -1,9 +1,9 @@
 //! Who this client is: its key and its network, and what only they can make or open.
 
 use rand::CryptoRng;
+use shoal_packet::Sites;
 use shoal_packet::command::{Blob, CommandError, MailboxPacket, MailboxRequest, StreamEntry};
 use shoal_packet::fragment::{self, Copies, Envelope, Fragment, Kind, MAX_TEXT_BYTES};
-use shoal_packet::Sites;
 use shoal_proto::{DropId, MessageId, NetworkHash, Time};
 use zeroize::Zeroizing;
 

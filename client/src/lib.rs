@@ -97,7 +97,7 @@ pub use error::{ClientError, SealError, SendError};
 pub use event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace};
 pub use keys::{ClientKeys, PeerKey};
 pub use outbox::{Hindrance, MessageStatus};
-pub use places::SeenMailbox;
+pub use places::{PlaceAudience, PlaceMailbox, PlaceStage, PlaceStatus, SeenMailbox};
 pub use rows::{Change, MessageState, Row};
 pub use shoal_packet::fragment::MAX_TEXT_BYTES;
 pub use shoal_packet::{DropSite, Sites};

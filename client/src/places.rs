@@ -18,6 +18,7 @@
 mod draw;
 mod moving;
 mod tokens;
+mod told;
 
 use std::collections::BTreeMap;
 
@@ -42,6 +43,8 @@ use crate::rows::{
 };
 use crate::table::Table;
 use crate::watch::BoxWatch;
+
+pub use self::told::{PlaceAudience, PlaceMailbox, PlaceStage, PlaceStatus};
 
 /// The own places and their mailboxes.
 pub(crate) struct Places {

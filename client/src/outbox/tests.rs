@@ -42,7 +42,11 @@ fn outbox(limit: usize) -> Outbox {
     let mut config = ClientConfig::new(NodeId::new([1; 32]));
     config.limits.outbox_fragments = limit;
     let first_wait = Span::from_millis(3_500);
-    Outbox::new(&config, (first_wait, Copies::Two), &mut ChaCha20Rng::seed_from_u64(1))
+    Outbox::new(
+        &config,
+        (first_wait, Copies::Two),
+        &mut ChaCha20Rng::seed_from_u64(1),
+    )
 }
 
 #[test]
@@ -119,7 +123,10 @@ fn one_copy_turns_to_the_other_mailbox() {
             let now = dues(&outbox)[0];
             let row = outbox.next_due(now).unwrap().row;
             let changes = outbox.tried(&MESSAGE, 0, true, now);
-            let kept = changes.iter().filter(|it| it.table == Table::Outbox).count();
+            let kept = changes
+                .iter()
+                .filter(|it| it.table == Table::Outbox)
+                .count();
             (row.site, row.deposit, kept)
         });
         tries.collect::<Vec<_>>()

@@ -180,6 +180,8 @@ impl Places {
         let mut changes = self.put(number, |row| {
             row.stage = Stage::Open;
             row.next = next;
+            // Its age is how long it has been given out, not how long it took to be.
+            row.made = now;
         });
         let before = |(other, row): (&u32, &PlaceRow)| {
             let same = *other != number && row.stage == Stage::Open && row.audience.meets(audience);

@@ -44,6 +44,7 @@ pub(crate) enum Stage {
 pub(crate) struct PlaceRow {
     pub(crate) audience: Audience,
     pub(crate) stage: Stage,
+    /// When it was made; once it is given out, since when it has been.
     pub(crate) made: Time,
     /// When it is looked at next: drawn when the time before had come.
     pub(crate) next: Time,

@@ -51,7 +51,7 @@ impl BoxWatch {
         }
     }
 
-    /// A connection begins: the mailbox's stream starts anew.
+    /// The mailbox's stream starts anew, at its number 0.
     pub(crate) fn start(&mut self) {
         self.stream = Some(StreamWatch::new(self.patience, self.pause));
     }
@@ -69,11 +69,11 @@ impl BoxWatch {
         }
     }
 
-    /// From here on the mailbox has reply blocks and silence means something.
+    /// From here on the mailbox has reply blocks and silence means something: whether it was opened before this
+    /// connection began or within it.
     pub(crate) fn expect_stream(&mut self, now: Time) {
-        if let Some(stream) = &mut self.stream {
-            stream.expect_from(now);
-        }
+        let new = || StreamWatch::new(self.patience, self.pause);
+        self.stream.get_or_insert_with(new).expect_from(now);
     }
 
     /// A packet of the stream came. Returns how many did not, as far as its number makes that certain.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use shoal_client::{ClientConfig, ClientEvent, ClientInput, MessageState, Table};
+use shoal_client::{
+    ClientConfig, ClientEvent, ClientInput, MessageState, PlaceAudience, PlaceStage, PlaceStatus,
+    Table,
+};
 use shoal_packet::command::DropChange;
 use shoal_proto::{NodeId, Span};
 
@@ -321,6 +324,53 @@ fn trouble_that_lasts_brings_the_move_forward_once() {
     let old = address_of(&world, ALICE, BOB);
     world.send(ALICE, 9, &old, b"are you well?");
     assert!(world.run_until(secs(300.0), |world| heard(world, BOB, b"are you well?")));
+}
+
+/// The stages of the places for contacts, in the order in which these were made.
+fn stages(world: &World, who: usize) -> Vec<PlaceStage> {
+    let places = world.hosts[who].client.places();
+    let own = places
+        .iter()
+        .filter(|it| it.audience == PlaceAudience::Contacts);
+    own.map(|it| it.stage).collect()
+}
+
+/// What the owner is told of a move, to its end; and that a place which has just been given out is not fled from,
+/// however long it took to get that far.
+#[test]
+fn a_move_is_told_to_its_owner_and_the_next_is_not_soon() {
+    use PlaceStage::{Closing, Coming, Left, Present};
+    let mut world = pair(10);
+    assert_eq!(stages(&world, BOB), [Present]);
+    let comes = |world: &World| stages(world, BOB) == [Present, Coming];
+    assert!(world.run_until(secs(3.0 * 5400.0), comes));
+    let moved = |world: &World| stages(world, BOB) == [Left, Present];
+    assert!(world.run_until(secs(3600.0), moved));
+    let places = world.hosts[BOB].client.places();
+    let own = |it: &&PlaceStatus| it.audience == PlaceAudience::Contacts && it.stage == Present;
+    let present = places.iter().find(own).unwrap();
+    assert_eq!(present.mailboxes.len(), 2);
+    assert!(
+        present
+            .mailboxes
+            .iter()
+            .all(|it| it.open && !it.troubled && !it.waits_for_token)
+    );
+    world.dead = Some(present.mailboxes[0].provider);
+    // A tenth of its life is 540 s, and trouble that was told of before makes none come.
+    let flees = |world: &World| stages(world, BOB).contains(&Coming);
+    assert!(!world.run_until(secs(500.0), flees));
+    let places = world.hosts[BOB].client.places();
+    let present = places.iter().find(own).unwrap();
+    assert!(
+        present.mailboxes[0].troubled && !present.mailboxes[1].troubled,
+        "{places:?}"
+    );
+    assert!(world.run_until(secs(600.0), flees));
+    // The first of all is closed when Alice has come along, and gone when it is empty.
+    let closes = |world: &World| stages(world, BOB)[0] == Closing;
+    assert!(world.run_until(secs(3600.0), closes));
+    assert!(world.run_until(secs(3600.0), |world| !stages(world, BOB).contains(&Closing)));
 }
 
 /// To a client's link it is the same whether it moves or not: when each frame leaves, for hours.

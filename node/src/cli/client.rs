@@ -14,7 +14,7 @@ mod wait;
 
 use shoal_node::Failure;
 use shoal_node::config::{ClientConfig, LogLevel};
-use shoal_node::control::protocol::{Request, Response, Status};
+use shoal_node::control::protocol::{Place, Request, Response, Status};
 use shoal_node::control::unexpected;
 use shoal_node::runtime::{self, Announcer, Outside};
 
@@ -89,6 +89,32 @@ async fn status(args: &ClientStatus, json: bool) -> Result<(), Failure> {
     }
 }
 
+/// Where this client is written to, or will be, or was.
+fn place_in_words(place: &Place) -> String {
+    let who = match place.audience.as_str() {
+        "contacts" => "for contacts",
+        "strangers" => "for whoever has the address",
+        _ => "for all, at the providers that you name",
+    };
+    let stage = match place.stage.as_str() {
+        "coming" => ", which will take the place of the present one",
+        "left" => ", left: read until all write elsewhere",
+        "closing" => ", closed: read until it is empty",
+        _ => "",
+    };
+    let mailboxes = place.mailboxes.iter().map(|mailbox| {
+        let how = match (mailbox.waits_for_token, mailbox.open, mailbox.troubled) {
+            (true, ..) => " (waits for a token)",
+            (_, false, _) if !matches!(&*place.stage, "left" | "closing") => " (not open yet)",
+            (_, _, true) => " (in trouble)",
+            _ => "",
+        };
+        format!("\n             {}{how}", mailbox.provider)
+    });
+    let mailboxes: String = mailboxes.collect();
+    format!("mailboxes  {who}{stage}:{mailboxes}")
+}
+
 fn in_words(status: &Status) -> String {
     let none = || "none".to_owned();
     let count = |name: &str| status.counters.get(name).copied().unwrap_or(0);
@@ -97,17 +123,6 @@ fn in_words(status: &Status) -> String {
         format!("online     {}", if status.online { "yes" } else { "no" }),
         format!("profile    {}", status.profile),
         format!("entry      {}", status.entry.clone().unwrap_or_else(none)),
-        format!(
-            "mailboxes  {}{}",
-            match status.mailboxes.is_empty() {
-                true => none(),
-                false => status.mailboxes.join(", "),
-            },
-            match status.open {
-                true => "",
-                false => " (not open yet)",
-            }
-        ),
         format!(
             "epoch      {}, document of {}",
             status.epoch,
@@ -139,6 +154,13 @@ fn in_words(status: &Status) -> String {
             count("sent_mailbox"),
         ),
     ];
+    let places = status.places.iter().map(place_in_words);
+    let places: Vec<_> = match status.places.is_empty() {
+        true => vec![format!("mailboxes  {}", none())],
+        false => places.collect(),
+    };
+    // Behind the entry.
+    lines.splice(4..4, places);
     lines.extend(
         status
             .alarms

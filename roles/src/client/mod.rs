@@ -318,6 +318,12 @@ impl Session {
         self.client.mailbox_providers()
     }
 
+    /// All own places: those that are written to, those to come, and those that are left.
+    #[must_use]
+    pub fn places(&self) -> Vec<shoal_client::PlaceStatus> {
+        self.client.places()
+    }
+
     /// The key by which others know this client.
     #[must_use]
     pub fn public_key(&self) -> PeerKey {

@@ -21,6 +21,9 @@ pub struct Status {
     pub mailboxes: Vec<String>,
     /// Whether what is sent to the own address is taken.
     pub open: bool,
+    /// The own places: those that are written to, those to come, and those that are left.
+    #[serde(default)]
+    pub places: Vec<Place>,
     /// The epoch now.
     pub epoch: u64,
     /// The epoch of the document in force, if there is one.
@@ -52,6 +55,30 @@ pub struct Status {
     pub counters: BTreeMap<String, u64>,
     /// What is wrong now, in words; each thing once, for as long as it is.
     pub alarms: Vec<String>,
+}
+
+/// A place: two mailboxes, or one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Who writes to it: `contacts`, `strangers` (whoever has the address) or `all`.
+    pub audience: String,
+    /// How far it has come: `coming`, `present`, `left` or `closing`.
+    pub stage: String,
+    /// Its mailboxes, the first one first.
+    pub mailboxes: Vec<PlaceMailbox>,
+}
+
+/// One mailbox of a place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlaceMailbox {
+    /// Its provider, base58.
+    pub provider: String,
+    /// Its provider opens it for a token only, which is being got.
+    pub waits_for_token: bool,
+    /// It takes what is sent to it.
+    pub open: bool,
+    /// What it sends has stopped coming, or parts of it are lost.
+    pub troubled: bool,
 }
 
 /// Messages sent.

@@ -497,6 +497,7 @@ impl Daemon {
             entry: self.session.entry().map(|entry| entry.to_string()),
             mailboxes: self.mailboxes(),
             open: self.session.is_open(),
+            places: self.session.places().iter().map(status::place).collect(),
             epoch: self.params.epoch_at(now).number(),
             document_epoch: self
                 .session

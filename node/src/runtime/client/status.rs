@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use shoal_client::{Counters, Hindrance, HopTrace, MessageStatus, SendError};
+use shoal_client::{Counters, Hindrance, HopTrace, MessageStatus, PlaceStatus, SendError};
 use shoal_topology::NetworkParameters;
 
 use crate::control::protocol::{
-    Hop, MAX_OUTGOING, MessageState, Outgoing, OutgoingPage, Refusal, RefusalCode,
+    Hop, MAX_OUTGOING, MessageState, Outgoing, OutgoingPage, Place, PlaceMailbox, Refusal,
+    RefusalCode,
 };
 
 /// A hop that this client chose.
@@ -104,6 +105,21 @@ pub(super) fn expected_stored_ms(params: &NetworkParameters, profile: &str, frag
         return 0;
     }
     shoal_proto::Span::from_secs_f64(seconds).as_micros() / 1000
+}
+
+/// A place of this client's.
+pub(super) fn place(place: &PlaceStatus) -> Place {
+    let mailboxes = place.mailboxes.iter().map(|mailbox| PlaceMailbox {
+        provider: mailbox.provider.to_string(),
+        waits_for_token: mailbox.waits_for_token,
+        open: mailbox.open,
+        troubled: mailbox.troubled,
+    });
+    Place {
+        audience: place.audience.as_str().to_owned(),
+        stage: place.stage.as_str().to_owned(),
+        mailboxes: mailboxes.collect(),
+    }
 }
 
 /// Every counter by name.
