@@ -5,7 +5,11 @@
 //! again. Between what it evaluated and what it is shown nothing can be seen to belong together, for as long as
 //! it has one key for everybody: that is what the proof is for, against the key that everybody sees.
 //!
-//! Source: RFC 9497, "Oblivious Pseudorandom Functions", mode VOPRF, suite ristretto255-SHA512.
+//! Source: RFC 9497, "Oblivious Pseudorandom Functions", mode VOPRF, suite ristretto255-SHA512; its test vectors are in
+//! `token/vectors.rs`.
+
+#[cfg(test)]
+mod vectors;
 
 use crate::bytes::{Reader, Writer};
 use blake2::{Blake2b256, Digest};
@@ -120,7 +124,11 @@ impl IssuerSecret {
     /// [`TokenError::Seed`].
     pub fn derive(seed: &[u8; 32], number: u32) -> Result<Self, TokenError> {
         let info = [ISSUER_DOMAIN, &number.to_be_bytes()].concat();
-        let server = VoprfServer::new_from_seed(seed, &info).map_err(|_| TokenError::Seed)?;
+        Self::derive_from(seed, &info, number)
+    }
+
+    fn derive_from(seed: &[u8; 32], info: &[u8], number: u32) -> Result<Self, TokenError> {
+        let server = VoprfServer::new_from_seed(seed, info).map_err(|_| TokenError::Seed)?;
         Ok(Self { number, server })
     }
 
@@ -152,15 +160,44 @@ impl IssuerSecret {
         })
     }
 
+    fn output_of(&self, input: &[u8]) -> Option<Zeroizing<[u8; OUTPUT_BYTES]>> {
+        let output = self.server.evaluate(input).ok()?;
+        Some(Zeroizing::new(output.into()))
+    }
+
     /// Whether a token is one of this key's, in constant time: one multiplication. Whether it was spent is not asked.
     #[must_use]
     pub fn verify(&self, token: &Token) -> bool {
-        let Ok(output) = self.server.evaluate(&token.nonce) else {
+        let Some(output) = self.output_of(&token.nonce) else {
             return false;
         };
-        let output = Zeroizing::new(<[u8; OUTPUT_BYTES]>::from(output));
         token.number == self.number && bool::from(output.ct_eq(&token.output))
     }
+}
+
+/// What a client keeps and sends to have this input evaluated.
+fn blind_input(
+    input: &[u8],
+    blind: Scalar,
+) -> Result<(VoprfClient<Ristretto255>, BlindedElement<Ristretto255>), TokenError> {
+    let blinded = VoprfClient::deterministic_blind_unchecked(input, blind);
+    let blinded = blinded.map_err(|_| TokenError::Element)?;
+    Ok((blinded.state, blinded.message))
+}
+
+/// The output for this input, if the answer was made with this key.
+fn finish_input(
+    client: &VoprfClient<Ristretto255>,
+    input: &[u8],
+    key: &IssuerKey,
+    answer: &Evaluation,
+) -> Result<[u8; OUTPUT_BYTES], TokenError> {
+    let evaluated = EvaluationElement::deserialize(&answer.evaluated);
+    let evaluated = evaluated.map_err(|_| TokenError::Element)?;
+    let proof = Proof::deserialize(&answer.proof).map_err(|_| TokenError::Proof)?;
+    let public = Ristretto255::deserialize_elem(&key.key).map_err(|_| TokenError::Element)?;
+    let output = client.finalize(input, &evaluated, &proof, public);
+    output.map(Into::into).map_err(|_| TokenError::Proof)
 }
 
 /// A token that was asked for: what a client keeps until its issuer has answered. Zeroized on drop.
@@ -202,9 +239,7 @@ impl PendingToken {
         if self.blind == Scalar::ZERO {
             return Err(TokenError::Element);
         }
-        let blinded = VoprfClient::deterministic_blind_unchecked(&self.nonce, self.blind);
-        let blinded = blinded.map_err(|_| TokenError::Element)?;
-        Ok((blinded.state, blinded.message))
+        blind_input(&self.nonce, self.blind)
     }
 
     /// The token, of what the issuer has answered. The key has to come from where everybody has it from, an epoch
@@ -214,16 +249,11 @@ impl PendingToken {
     /// [`TokenError::Proof`] if it was made with another key; [`TokenError::Element`].
     pub fn finish(&self, key: &IssuerKey, answer: &Evaluation) -> Result<Token, TokenError> {
         let (client, _) = self.client()?;
-        let evaluated = EvaluationElement::deserialize(&answer.evaluated);
-        let evaluated = evaluated.map_err(|_| TokenError::Element)?;
-        let proof = Proof::deserialize(&answer.proof).map_err(|_| TokenError::Proof)?;
-        let public = Ristretto255::deserialize_elem(&key.key).map_err(|_| TokenError::Element)?;
-        let output = client.finalize(&self.nonce, &evaluated, &proof, public);
-        let output = output.map_err(|_| TokenError::Proof)?;
+        let output = finish_input(&client, &self.nonce, key, answer)?;
         Ok(Token {
             number: key.number,
             nonce: self.nonce,
-            output: output.into(),
+            output,
         })
     }
 
