@@ -58,9 +58,13 @@ fuzz crate target *arguments:
     cargo +nightly fuzz run --no-default-features --features {{crate}} {{crate}}_{{target}} fuzz/corpus/{{crate}}_{{target}} {{crate}}/corpus/{{target}} -- {{arguments}}
 
 # Kills a process that holds a mailbox store 200 times and compares what is left with what was answered, for each
-# engine. SHOAL_CRASH_KILLS and SHOAL_CRASH_SEED choose another run.
+# engine in a file. SHOAL_CRASH_KILLS and SHOAL_CRASH_SEED choose another run.
 crash:
-    cargo test -p shoal-provider --test it -- --ignored --nocapture crash::
+    cargo test -p shoal-provider --test it -- --ignored --nocapture crash::two_hundred
+
+# The same with PostgreSQL besides, on a server that is made for it; needs PostgreSQL's programs.
+crash-postgres:
+    .ci/postgres cargo test -p shoal-provider --features postgres --test it -- --ignored --nocapture crash::two_hundred
 
 # Which changes of the code no test notices; needs `cargo install cargo-mutants`. Hours. Another seed
 # looks at another twentieth of the crates that are not looked at whole.

@@ -1,6 +1,7 @@
 //! Crashes: what was answered is there afterwards, wherever the process died.
 
 mod life;
+mod place;
 mod victim;
 
 use std::fs;
@@ -10,6 +11,7 @@ use crate::operations::key_of_store;
 use shoal_provider::{Store, StoreEngine, StoreLimits, StoreOp};
 
 use self::life::Suite;
+use self::place::Place;
 use crate::operations::{T0, attend, numbers, one, put, register, sqlite_store};
 
 /// The operations of one round: a deposit, and from time to time an acknowledgement.
@@ -95,17 +97,22 @@ fn a_torn_log_loses_only_what_was_not_answered() {
 
 /// Kills the process that holds a store of each engine so many times, and says what was done in all.
 fn killed(seed: u64, kills: u32) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |engine: StoreEngine| engine.within(directory.path(), "store", &key_of_store());
+    let mut places: Vec<Place> = StoreEngine::ALL.map(file).map(Place::File).into();
+    #[cfg(feature = "postgres")]
+    places.extend(crate::postgres::server().map(Place::Postgres));
     let mut said = String::new();
-    for engine in StoreEngine::ALL {
-        let directory = tempfile::tempdir().unwrap();
-        let mut suite = Suite::new(
-            engine.within(directory.path(), "store", &key_of_store()),
-            seed,
-        );
+    for place in places.drain(..) {
+        let engine = place.engine();
+        let mut suite = Suite::new(place, seed);
+        #[expect(clippy::disallowed_methods, reason = "a measurement")]
+        let start = std::time::Instant::now();
         for _ in 0..kills {
             suite.kill_once();
         }
-        said += &format!("{}: seed {seed}: {}\n", engine.as_str(), suite.counts());
+        let took = start.elapsed().as_secs_f64();
+        said += &format!("{engine}: seed {seed}: {}; {took:.0} s\n", suite.counts());
     }
     said
 }

@@ -3,6 +3,7 @@
 mod crash;
 mod plans;
 mod schema;
+mod sound;
 mod standby;
 
 use std::cell::Cell;

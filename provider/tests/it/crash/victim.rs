@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use crate::operations::key_of_store;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use shoal_proto::{MailboxId, Span, Time};
-use shoal_provider::{
-    EntryId, Store, StoreAt, StoreLimits, StoreOp, StoreOutcome, StoreResult, load,
-};
+use shoal_provider::{EntryId, Store, StoreLimits, StoreOp, StoreOutcome, StoreResult, load};
 
+use super::place::Place;
 use crate::operations::{T0, one};
 
 /// Tells this test binary that it is the process that gets killed: the seed, which life it is, and the store's engine
@@ -327,11 +325,10 @@ fn victim() {
     let Ok(told) = std::env::var(VICTIM) else {
         return;
     };
-    let mut told = told.splitn(3, ' ');
+    let mut told = told.splitn(4, ' ');
     let mut number = || told.next().unwrap().parse::<u64>().unwrap();
     let (seed, life) = (number(), number());
-    let at = StoreAt::Sqlite(told.next().unwrap().into(), key_of_store());
-    let mut store = at.open(limits()).unwrap();
+    let mut store = Place::open_told(told.next().unwrap(), told.next().unwrap());
     let mut load = Load {
         rng: ChaCha20Rng::seed_from_u64(seed ^ (life << 32)),
         life,
