@@ -101,7 +101,7 @@ fn killed(seed: u64, kills: u32) -> String {
     let file = |engine: StoreEngine| engine.within(directory.path(), "store", &key_of_store());
     let mut places: Vec<Place> = StoreEngine::ALL.map(file).map(Place::File).into();
     #[cfg(feature = "postgres")]
-    places.extend(crate::postgres::server().map(Place::Postgres));
+    places.extend(crate::postgres::server().map(Box::new).map(Place::Postgres));
     let mut said = String::new();
     for place in places.drain(..) {
         let engine = place.engine();

@@ -11,7 +11,7 @@ pub(super) enum Place {
     File(StoreAt),
     /// A schema of the tests' server, whose clients are killed.
     #[cfg(feature = "postgres")]
-    Postgres(crate::postgres::Server),
+    Postgres(Box<crate::postgres::Server>),
 }
 
 impl Place {
