@@ -17,7 +17,7 @@ use crate::offline::record::{self, Record};
 use crate::offline::report::{Report, Step};
 use crate::offline::{OfflineStore, StoreStats};
 use crate::{
-    Issuer, Limits, MemoryStore, Provider, ProviderAction, ProviderInput, Store, StoreError,
+    Due, Issuer, Limits, MemoryStore, Provider, ProviderAction, ProviderInput, Store, StoreError,
     StoreLimits,
 };
 
@@ -96,6 +96,10 @@ struct Rows(Vec<Record>);
 impl OfflineStore for Rows {
     fn stats(&self) -> Result<StoreStats, StoreError> {
         Err(StoreError::Bug(String::new()))
+    }
+
+    fn inventory(&self, _: Time, _: Option<Time>) -> Result<Due, StoreError> {
+        Ok(Due::default())
     }
 
     fn verify(&self, _: &StoreLimits, _: &mut dyn FnMut(Step)) -> Result<Report, StoreError> {

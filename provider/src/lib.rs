@@ -75,6 +75,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod hourly;
+mod inventory;
 mod io;
 mod limits;
 pub mod load;
@@ -98,6 +99,7 @@ pub use counters::{Counters, PacketCounters};
 pub use desk::StoreCounters;
 pub use entry::EntryCounters;
 pub use error::StoreError;
+pub use inventory::{Due, DueRow, INVENTORY_DAYS, by_day};
 pub use io::{AttachAnswer, ProviderAction, ProviderInput};
 pub use limits::{ENTRY_BYTES, Limits, REMEMBERED_BYTES, StoreLimits};
 pub use mailboxes::MailboxCounters;

@@ -144,6 +144,9 @@ impl MemoryStore {
         }
     }
 
+            StoreOp::Inventory { from, until } => {
+                StoreOutcome::Inventory(self.entries.due(from, until))
+            }
     fn put(
         &mut self,
         now: Time,

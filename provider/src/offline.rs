@@ -16,7 +16,7 @@ use self::record::Record;
 use self::report::{Report, Step};
 use crate::sqlite::OfflineSqlite;
 use crate::store::{Store, Usage};
-use crate::{SqliteOptions, SqliteStore, StoreError, StoreKey, StoreLimits};
+use crate::{Due, SqliteOptions, SqliteStore, StoreError, StoreKey, StoreLimits};
 
 /// What keeps mailboxes on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +135,13 @@ pub trait OfflineStore {
     /// # Errors
     /// [`StoreError`]: it can't be read.
     fn stats(&self) -> Result<StoreStats, StoreError>;
+
+    /// How much expires from the hour that `from` is in up to the hour that `until` is in, which is left out; without
+    /// `until`, all that comes after. [`by_day`](crate::by_day) makes a table of it.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it can't be read.
+    fn inventory(&self, from: Time, until: Option<Time>) -> Result<Due, StoreError>;
 
     /// Looks for everything that should not be so. `step` is told what is looked at from now on. Takes as long as reading
     /// all of it; memory is bounded.

@@ -231,7 +231,9 @@ impl Kind {
     const fn of(op: &StoreOp) -> Self {
         match op {
             StoreOp::Put { .. } | StoreOp::Attend { .. } => Self::Write,
-            StoreOp::Waiting { .. } | StoreOp::List { .. } => Self::Read,
+            StoreOp::Waiting { .. } | StoreOp::List { .. } | StoreOp::Inventory { .. } => {
+                Self::Read
+            }
             StoreOp::Expire => Self::Expire,
             StoreOp::Check => Self::Check,
         }

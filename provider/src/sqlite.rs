@@ -2,6 +2,7 @@
 
 mod database;
 mod drops;
+mod inventory;
 mod mailboxes;
 mod messages;
 mod offline;
@@ -123,6 +124,9 @@ fn perform(work: &mut Work<'_>, op: &StoreOp) -> Result<StoreOutcome, StoreError
             after,
             limit,
         } => work.list(mailbox, drop, *after, *limit),
+        StoreOp::Inventory { from, until } => {
+            work.inventory(*from, *until).map(StoreOutcome::Inventory)
+        }
         StoreOp::Expire => work.expire(),
         StoreOp::Check => Ok(StoreOutcome::Writable),
     }

@@ -4,7 +4,7 @@ use shoal_packet::command::{Blob, DropChange};
 use shoal_proto::size::BLOB_BYTES;
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
-use crate::{StoreError, Window};
+use crate::{Due, StoreError, Window};
 
 /// The number of an entry within its mailbox, from 1. Never given twice, and it tells nothing of
 /// other mailboxes.
@@ -107,6 +107,14 @@ pub enum StoreOp {
         /// At most so many.
         limit: u32,
     },
+    /// How much expires from the hour that `from` is in up to the hour that `until` is in, which is left out: it takes as
+    /// long as that is much, and no longer. Answered by `Inventory`.
+    Inventory {
+        /// From this hour on.
+        from: Time,
+        /// Up to this one; none for all that comes after.
+        until: Option<Time>,
+    },
     /// Remove what expired, a bounded number of rows. Answered by `Expired`.
     Expire,
     /// Whether a deposit could be written now, which is tried. Answered by `Writable`.
@@ -176,6 +184,8 @@ pub enum StoreOutcome {
     Waiting(Vec<(DropId, EntryId)>),
     /// Entries, oldest first.
     Entries(Vec<StoredEntry>),
+    /// What expires in these hours.
+    Inventory(Due),
     /// There is room for deposits, and writing works.
     Writable,
     /// So many rows were removed.

@@ -76,10 +76,21 @@ fn a_store_is_looked_at_verified_and_copied() {
         assert_eq!(stats[name], expected, "{name}: {stats:#}");
     }
     assert_eq!(stats["allowed"]["mailboxes"], 10_000);
+    // All expires in one hour, whatever day that is by this machine's clock.
+    let expiring = stats["expiring"].as_array().unwrap();
+    assert_eq!(expiring.len(), 1, "{stats:#}");
+    for (name, expected) in [("entries", 5), ("mailboxes", 3), ("remembered", 1)] {
+        assert_eq!(expiring[0][name], expected, "{name}: {stats:#}");
+    }
+    for end in ["from", "until"] {
+        let hours = expiring[0][end].as_u64().map(|secs| secs % 3600);
+        assert!(hours.is_none_or(|rest| rest == 0), "{end}: {stats:#}");
+    }
     assert!(stats["files"]["database"].as_u64().unwrap() > 5 * 1572);
     let words = place.run(&store("stats", &["--config", "prov1/shoal.toml"]));
     let words = String::from_utf8(words.stdout).unwrap();
     assert!(words.contains("mailboxes  3 of 10000 allowed"), "{words}");
+    assert!(words.contains("5 wait in       3 mailboxes"), "{words}");
 
     let verified = place.json(&store("verify", &["--dir", "prov1"]));
     assert_eq!(

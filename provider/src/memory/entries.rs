@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId, MessageId, Time};
 
+use crate::Due;
+use crate::inventory;
 use crate::store::{EntryId, StoredEntry};
+use crate::times::micros;
 
 /// A drop id of one mailbox; another mailbox may have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,6 +149,33 @@ impl Entries {
             .take(most)
             .map(|(_, row)| *row)
             .collect()
+    }
+
+    /// How much expires in these hours.
+    pub(super) fn due(&self, from: Time, until: Option<Time>) -> Due {
+        let (first, last) = inventory::range(from, until);
+        let mut due = Due::default();
+        let mut mailboxes = BTreeSet::new();
+        let since = Time::from_micros(first.max(0).cast_unsigned());
+        for (_, row) in self
+            .by_expiry
+            .range((since, 0)..)
+            .take_while(|(expires, _)| micros(*expires) <= last)
+        {
+            match self.rows.get(row) {
+                Some(row) if row.blob.is_some() => {
+                    due.entries += 1;
+                    mailboxes.insert(row.under.mailbox);
+                }
+                _ => due.remembered += 1,
+            }
+        }
+        due.mailboxes = mailboxes.len() as u64;
+        let after = last.checked_add(1).map(|after| after.max(0));
+        let after = after.map(|after| Time::from_micros(after.cast_unsigned()));
+        let next = after.and_then(|after| self.by_expiry.range((after, 0)..).next());
+        due.next = next.map(|(expires, _)| inventory::hour(micros(*expires)));
+        due
     }
 
     /// The drop ids of a mailbox under which something waits, each with its newest entry.

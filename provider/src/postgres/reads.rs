@@ -7,8 +7,9 @@ use shoal_proto::{DropId, MailboxId};
 use super::failure::never_written;
 use super::load::{get, number, set};
 use super::session::Session;
+use crate::inventory;
 use crate::store::{EntryId, StoreOp, StoreOutcome, StoredEntry};
-use crate::{StoreError, StoreKey};
+use crate::{Due, StoreError, StoreKey};
 
 const WAITING: &str = "
 SELECT sets.secret, sets.size, drops.number, newest.entry, mailboxes.sealed FROM mailboxes
@@ -28,7 +29,16 @@ JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number, LATER
 ) AS found
 WHERE names.tag = $1 AND mailboxes.key = $2 ORDER BY found.entry";
 
-pub(super) const STATEMENTS: [&str; 2] = [WAITING, LIST];
+/// What waits and what was acknowledged have an index by expiry each.
+const DUE: &str = "
+SELECT due.entries, (SELECT count(*) FROM remembered WHERE expires_us BETWEEN $1 AND $2), due.mailboxes, least(
+    (SELECT min(expires_us) FROM entries WHERE expires_us > $2),
+    (SELECT min(expires_us) FROM remembered WHERE expires_us > $2)
+) FROM (
+    SELECT count(*) AS entries, count(DISTINCT mailbox) AS mailboxes FROM entries WHERE expires_us BETWEEN $1 AND $2
+) AS due";
+
+pub(super) const STATEMENTS: [&str; 3] = [WAITING, LIST, DUE];
 
 /// Answers these, in one round trip.
 pub(super) async fn read(
@@ -57,8 +67,25 @@ async fn answer(
             let entries = list(session, store, now, (mailbox, drop), *after, *limit).await;
             entries.map(StoreOutcome::Entries)
         }
+        StoreOp::Inventory { from, until } => {
+            let due = due(session, inventory::range(*from, *until)).await;
+            due.map(StoreOutcome::Inventory)
+        }
         _ => Err(StoreError::Bug("not a question".to_owned())),
     }
+}
+
+async fn due(session: &Session, (first, last): (i64, i64)) -> Result<Due, StoreError> {
+    let rows = session.rows(DUE, &[&first, &last]).await?;
+    let nothing = || StoreError::Bug("counts without a row".to_owned());
+    let row = rows.first().ok_or_else(nothing)?;
+    let number = |column| get::<i64>(row, column).map(i64::cast_unsigned);
+    Ok(Due {
+        entries: number(0)?,
+        remembered: number(1)?,
+        mailboxes: number(2)?,
+        next: get::<Option<i64>>(row, 3)?.map(inventory::hour),
+    })
 }
 
 async fn waiting(

@@ -17,7 +17,7 @@ use crate::offline::copy::CopyError;
 use crate::offline::record::Record;
 use crate::offline::report::{Report, Step};
 use crate::offline::{OfflineStore, StoreStats};
-use crate::{SqliteOptions, StoreError, StoreKey, StoreLimits};
+use crate::{Due, SqliteOptions, StoreError, StoreKey, StoreLimits};
 
 /// A SQLite store that no node holds, as long as this does.
 ///
@@ -137,6 +137,10 @@ impl OfflineStore for OfflineSqlite {
             free_on_disk: room::free(&self.path),
             schema: self.number("PRAGMA user_version")?,
         })
+    }
+
+    fn inventory(&self, from: Time, until: Option<Time>) -> Result<Due, StoreError> {
+        super::inventory::due(&self.connection, from, until)
     }
 
     fn verify(

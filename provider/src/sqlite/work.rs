@@ -101,6 +101,10 @@ impl<'a> Work<'a> {
     }
 
     /// Does something to the row with this id.
+    pub(super) const fn connection(&self) -> &'a Connection {
+        self.connection
+    }
+
     pub(super) fn run(&self, sql: &str, id: i64) -> Result<(), StoreError> {
         self.prepare(sql)?.execute([id]).map_err(failure)?;
         Ok(())

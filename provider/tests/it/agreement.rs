@@ -80,6 +80,10 @@ fn any_op() -> impl Strategy<Value = StoreOp> {
             }
         }),
         1 => Just(StoreOp::Expire),
+        1 => (0u64..40, prop::option::of(0u64..40)).prop_map(|(from, until)| StoreOp::Inventory {
+            from: after(from),
+            until: until.map(after),
+        }),
     ]
 }
 

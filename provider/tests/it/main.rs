@@ -19,6 +19,7 @@ mod engines;
 mod files;
 mod hours;
 mod issuing;
+mod inventory;
 mod mailboxes;
 mod offline;
 mod operations;

@@ -44,6 +44,8 @@ Examples:
   shoal provider store stats --database /backup/mailboxes.db
   shoal provider store stats --dir prov1 --json | jq .bytes
 
+What expires is told by days from this hour on, for 31 days, and all that comes later together; never by mailbox.
+
 While a node runs it alone has its mailboxes: stop it first (exit code 6 otherwise). Nothing is changed. Run it as the
 node's user.")]
 pub(in crate::cli) struct StoreStats {

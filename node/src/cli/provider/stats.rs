@@ -6,7 +6,7 @@ use serde::Serialize;
 use shoal_node::Failure;
 use shoal_node::runtime::Clock;
 use shoal_proto::Time;
-use shoal_provider::StoreStats;
+use shoal_provider::{DueRow, StoreStats, by_day};
 
 use super::place::Found;
 use crate::cli::args;
@@ -29,11 +29,38 @@ struct Shown {
     bytes: u64,
     /// When the oldest entry expires, if one waits.
     oldest_expires: Option<u64>,
+    /// What expires when: what is over, then by days from this hour on, and all that comes later. Days without any are
+    /// left out.
+    expiring: Vec<Expiring>,
     files: BTreeMap<&'static str, u64>,
     free_within: u64,
     free_on_disk: Option<u64>,
     /// What the configuration allows; none with `--database`.
     allowed: Option<Allowed>,
+}
+
+#[derive(Serialize)]
+struct Expiring {
+    /// The hour that it begins with; none for what is over.
+    from: Option<u64>,
+    /// The hour that it ends before; none for all that comes later.
+    until: Option<u64>,
+    entries: u64,
+    /// In so many mailboxes.
+    mailboxes: u64,
+    remembered: u64,
+}
+
+impl From<DueRow> for Expiring {
+    fn from(row: DueRow) -> Self {
+        Self {
+            from: row.from.map(Time::as_secs),
+            until: row.until.map(Time::as_secs),
+            entries: row.due.entries,
+            mailboxes: row.due.mailboxes,
+            remembered: row.due.remembered,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -44,13 +71,18 @@ struct Allowed {
 
 pub(super) fn run(args: &args::StoreStats, json: bool) -> Result<(), Failure> {
     let found = Found::of(&args.place)?;
-    let stats = found.look()?.stats();
-    let stats = stats.map_err(|error| found.failure(error))?;
-    let shown = shown(&found, &stats);
-    output::show(json, &shown, &in_words(&shown, Clock::start().now()))
+    let now = Clock::start().now();
+    let store = found.look()?;
+    let looked = store.stats().and_then(|stats| {
+        let rows = by_day(now, |from, until| store.inventory(from, until))?;
+        Ok((stats, rows))
+    });
+    let (stats, rows) = looked.map_err(|error| found.failure(error))?;
+    let shown = shown(&found, &stats, rows);
+    output::show(json, &shown, &in_words(&shown, now))
 }
 
-fn shown(found: &Found, stats: &StoreStats) -> Shown {
+fn shown(found: &Found, stats: &StoreStats, rows: Vec<DueRow>) -> Shown {
     Shown {
         database: found.name.clone(),
         engine: found.at.engine().as_str(),
@@ -64,6 +96,7 @@ fn shown(found: &Found, stats: &StoreStats) -> Shown {
         remembered: stats.usage.remembered,
         bytes: stats.usage.bytes(),
         oldest_expires: stats.oldest_expires.map(Time::as_secs),
+        expiring: rows.into_iter().map(Expiring::from).collect(),
         files: stats.files.iter().copied().collect(),
         free_within: stats.free_within,
         free_on_disk: stats.free_on_disk,
@@ -86,7 +119,7 @@ fn in_words(shown: &Shown, now: Time) -> String {
             None => "expired; the node removes it when it runs".to_owned(),
         },
     };
-    [
+    let mut lines = vec![
         format!(
             "store      {} ({}, schema version {})",
             shown.database, shown.engine, shown.schema
@@ -106,6 +139,9 @@ fn in_words(shown: &Shown, now: Time) -> String {
             shown.entries, shown.remembered
         ),
         format!("oldest     {oldest}"),
+    ];
+    lines.extend(expiring(&shown.expiring, now));
+    lines.extend([
         format!(
             "bytes      {}{}, as the quota counts them",
             shown.bytes,
@@ -125,13 +161,74 @@ fn in_words(shown: &Shown, now: Time) -> String {
                     mebibytes(free)
                 ))
         ),
-    ]
-    .join("\n")
+    ]);
+    lines.join("\n")
+}
+
+/// A line for each day on which something expires; for a store that keeps nothing, none.
+fn expiring(rows: &[Expiring], now: Time) -> Vec<String> {
+    let days = |at: u64| at.saturating_sub(now.as_secs()).div_ceil(24 * 3600);
+    let line = |row: &Expiring| {
+        let when = match (row.from, row.until) {
+            (None, _) => "over".to_owned(),
+            (_, Some(until)) => format!("day {}", days(until)),
+            (Some(_), None) => "later".to_owned(),
+        };
+        format!(
+            "expiring   {when:<7} {:>9} wait in {:>7} mailboxes, {:>9} remembered",
+            row.entries, row.mailboxes, row.remembered
+        )
+    };
+    rows.iter().map(line).collect()
 }
 
 fn mebibytes(bytes: u64) -> String {
     match bytes {
         0..10_485_760 => format!("{} KiB", bytes.div_ceil(1024)),
         _ => format!("{} MiB", bytes >> 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_provider::Due;
+
+    use super::*;
+
+    #[test]
+    fn what_expires_has_a_line_for_each_day() {
+        const HOUR: u64 = 3600;
+        let begin = 500_000 * HOUR;
+        let row = |from: Option<u64>, until: Option<u64>, entries| {
+            let at = |hours: u64| Time::from_micros((begin + hours * HOUR) * 1_000_000);
+            Expiring::from(DueRow {
+                from: from.map(at),
+                until: until.map(at),
+                due: Due {
+                    entries,
+                    remembered: 7,
+                    mailboxes: 2,
+                    next: None,
+                },
+            })
+        };
+        let rows = [
+            row(None, Some(0), 3),
+            row(Some(0), Some(24), 4),
+            row(Some(312), Some(336), 5),
+            row(Some(744), None, 6),
+        ];
+        for since in [0, 1, HOUR - 1] {
+            let now = Time::from_micros((begin + since) * 1_000_000);
+            let lines = expiring(&rows, now);
+            let expected = [("over", 3), ("day 1 ", 4), ("day 14 ", 5), ("later", 6)];
+            assert_eq!(lines.len(), expected.len());
+            for (line, (when, entries)) in lines.iter().zip(expected) {
+                assert!(line.contains(when), "{line}");
+                let told = format!(" {entries} wait in       2 mailboxes");
+                assert!(line.contains(&told), "{line}");
+            }
+        }
+        assert!(expiring(&[], Time::default()).is_empty());
     }
 }
