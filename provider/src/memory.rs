@@ -97,6 +97,11 @@ impl MemoryStore {
         }
     }
 
+    /// The step in which what is acknowledged takes up its room.
+    const fn step(&self, now: Time) -> u64 {
+        self.freed.goes_on(self.limits.step(now))
+    }
+
     fn perform(&mut self, now: Time, op: StoreOp) -> StoreOutcome {
         match op {
             StoreOp::Put {
@@ -139,14 +144,14 @@ impl MemoryStore {
                 after,
                 limit,
             )),
+            StoreOp::Inventory { from, until } => {
+                StoreOutcome::Inventory(self.entries.due(from, until))
+            }
             StoreOp::Expire => self.expire(now),
             StoreOp::Check => StoreOutcome::Writable,
         }
     }
 
-            StoreOp::Inventory { from, until } => {
-                StoreOutcome::Inventory(self.entries.due(from, until))
-            }
     fn put(
         &mut self,
         now: Time,
@@ -165,7 +170,7 @@ impl MemoryStore {
             }
             self.remove(row);
         }
-        let freed = self.freed.held(self.limits.step(now));
+        let freed = self.freed.held(self.step(now));
         if !self.usage().has_room(freed, self.limits.bytes) {
             return StoreOutcome::Full;
         }
@@ -217,7 +222,7 @@ impl MemoryStore {
     }
 
     fn has_room(&self, now: Time, under: DropKey) -> bool {
-        let (limits, step) = (&self.limits, self.limits.step(now));
+        let (limits, step) = (&self.limits, self.step(now));
         let drop = self.drops.get(under.drop).map(|row| &row.tally);
         let mailbox = self.mailboxes.get(&under.mailbox).map(|row| &row.tally);
         let taken = |tally: Option<&Tally>| tally.map_or(0, |tally| tally.occupied(step));
@@ -291,7 +296,7 @@ impl MemoryStore {
         let Some(under) = self.entries.acknowledge(mailbox, entry) else {
             return;
         };
-        let step = self.limits.step(now);
+        let step = self.step(now);
         self.freed.add(step);
         if let Some(owner) = self.mailboxes.get_mut(&mailbox) {
             owner.tally.acknowledged(step);

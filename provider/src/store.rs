@@ -256,6 +256,17 @@ impl Freed {
         (self.step, self.count)
     }
 
+    /// The step that counts when the clock says this one. A clock that is set back over the end of a step does not free
+    /// what was acknowledged before, to hold it again and free it once more: the step goes on, for two at most. One
+    /// that was further ahead than that was wrong, and what was acknowledged by it is free at once, not in a year.
+    pub(crate) const fn goes_on(&self, clock: u64) -> u64 {
+        if self.step == clock.saturating_add(1) {
+            self.step
+        } else {
+            clock
+        }
+    }
+
     /// One more entry was acknowledged in this step.
     pub(crate) const fn add(&mut self, step: u64) {
         self.count = self.held(step).saturating_add(1);

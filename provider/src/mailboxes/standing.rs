@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use shoal_proto::{Span, Time};
 
 use super::stream::Stream;
-use crate::times;
+use crate::times::{self, HOUR};
 
 /// A mailbox of this age is somebody's who stays: one that is made to keep others out costs as much as one that is
 /// used. For certain of this age: the store knows only the hour in which it was opened.
@@ -24,7 +24,12 @@ pub(super) enum Standing {
 
 impl Standing {
     pub(super) fn of(now: Time, created: Time, waits: bool) -> Self {
-        if times::unused_for(now, OF_AGE).is_some_and(|before| created <= before) {
+        let day_ago = times::unused_for(now, OF_AGE);
+        // By a clock that has been set back since, by more than the hour that nobody knows: how long ago, nobody knows
+        // either, and an owner who was there before would have less than who comes now for as long as it was ahead. Nobody
+        // can have it opened so from outside.
+        let ahead = created > now + HOUR;
+        if ahead || day_ago.is_some_and(|before| created <= before) {
             Self::Old
         } else if waits {
             Self::Waiting
@@ -62,5 +67,30 @@ impl Rank {
             dry_for: Reverse(dry_for),
             created: Reverse(stream.created()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_a_day_also_after_the_clock_was_set() {
+        let hours = |n: u64| Time::from_micros((500_000 + n) * HOUR.as_micros());
+        let of = |now, created| Standing::of(now, created, false);
+        assert_eq!(of(hours(24), hours(0)), Standing::Young);
+        assert_eq!(of(hours(25), hours(0)), Standing::Old);
+        // Set back by less than an hour over its end, a new one is new.
+        assert_eq!(
+            of(hours(1) - Span::from_micros(1), hours(1)),
+            Standing::Young
+        );
+        assert_eq!(of(hours(0), hours(1)), Standing::Young);
+        // By a day, or by a year.
+        for ahead in [24, 24 * 365] {
+            assert_eq!(of(hours(0), hours(ahead)), Standing::Old, "{ahead}");
+        }
+        assert_eq!(of(Time::MAX, Time::MAX), Standing::Young);
+        assert_eq!(of(Time::default(), Time::default()), Standing::Young);
     }
 }

@@ -33,9 +33,10 @@ WHERE drops.id = gone.id";
 /// There is no index for it: it is asked for once a minute, and there are some thousand mailboxes.
 const IDLE: &str = "
 SELECT id FROM mailboxes WHERE used_us <= $1 AND waiting = 0 AND remembered = 0 ORDER BY id LIMIT $2";
-/// Those that nothing was ever put into, and whose owner has not come back after an hour.
+/// Those that nothing was ever put into, and whose owner has not come back after an hour. Subtracted, since sums have no
+/// room at the end of time, and the server would refuse the whole statement.
 const UNUSED: &str = "
-SELECT id FROM mailboxes WHERE used_us <= $1 AND next_entry = 1 AND used_us < created_us + 7200000000
+SELECT id FROM mailboxes WHERE used_us <= $1 AND next_entry = 1 AND used_us - 7200000000 < created_us
 ORDER BY id LIMIT $2";
 /// No deposit uses it any more, so its owner has used it last.
 const CLOSED: &str = "

@@ -40,6 +40,7 @@ impl<'a, 'h> Work<'a, 'h> {
         held: &'h mut Held,
         now: Time,
     ) -> Self {
+        let step = held.freed.goes_on(limits.step(now));
         Self {
             sheet,
             limits,
@@ -47,7 +48,7 @@ impl<'a, 'h> Work<'a, 'h> {
             held,
             now: micros(now),
             hour: micros(times::hour(now)),
-            step: limits.step(now),
+            step,
         }
     }
 

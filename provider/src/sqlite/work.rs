@@ -35,13 +35,14 @@ impl<'a> Work<'a> {
         held: &'a mut Held,
         now: Time,
     ) -> Self {
+        let step = held.freed.goes_on(limits.step(now));
         Self {
             connection,
             limits,
             key,
             held,
             now,
-            step: limits.step(now),
+            step,
         }
     }
 
@@ -100,11 +101,11 @@ impl<'a> Work<'a> {
         self.connection.prepare_cached(sql).map_err(failure)
     }
 
-    /// Does something to the row with this id.
     pub(super) const fn connection(&self) -> &'a Connection {
         self.connection
     }
 
+    /// Does something to the row with this id.
     pub(super) fn run(&self, sql: &str, id: i64) -> Result<(), StoreError> {
         self.prepare(sql)?.execute([id]).map_err(failure)?;
         Ok(())
