@@ -202,6 +202,8 @@ fn the_ends_of_time_break_nothing(make: Make<'_>) {
                 put(1, u8::try_from(round).unwrap()),
                 put_until(1, 100, Time::MAX),
                 attend(1, 100 + round, &[round], &[]),
+                // One that nothing is ever put into.
+                attend(2, round, &[], &[register(1)]),
                 StoreOp::Waiting {
                     mailbox: mailbox(1),
                 },
