@@ -99,9 +99,13 @@ fn a_torn_log_loses_only_what_was_not_answered() {
 fn killed(seed: u64, kills: u32) -> String {
     let directory = tempfile::tempdir().unwrap();
     let file = |engine: StoreEngine| engine.within(directory.path(), "store", &key_of_store());
-    let mut places: Vec<Place> = StoreEngine::ALL.map(file).map(Place::File).into();
+    let mut places: Vec<Place> = StoreEngine::ALL
+        .map(file)
+        .map(Box::new)
+        .map(Place::File)
+        .into();
     #[cfg(feature = "postgres")]
-    places.extend(crate::postgres::server().map(Box::new).map(Place::Postgres));
+    places.extend(crate::postgres::server().map(Place::Postgres));
     let mut said = String::new();
     for place in places.drain(..) {
         let engine = place.engine();

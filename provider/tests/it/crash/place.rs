@@ -1,5 +1,7 @@
 //! What is killed, whatever keeps it: how it is opened, named to another process, and looked at for damage.
 
+use std::path::Path;
+
 use shoal_provider::{Store, StoreAt};
 
 use super::victim::limits;
@@ -8,10 +10,17 @@ use crate::operations::key_of_store;
 /// Where a store is that is killed again and again.
 pub(super) enum Place {
     /// A file.
-    File(StoreAt),
+    File(Box<StoreAt>),
     /// A schema of the tests' server, whose clients are killed.
     #[cfg(feature = "postgres")]
-    Postgres(Box<crate::postgres::Server>),
+    Postgres(crate::postgres::Server),
+}
+
+fn file(at: &StoreAt) -> &Path {
+    let StoreAt::Sqlite(path, _) = at else {
+        unreachable!("engines")
+    };
+    path
 }
 
 impl Place {
@@ -27,8 +36,7 @@ impl Place {
     /// As it is told to the process that gets killed.
     pub(super) fn told(&self) -> String {
         match self {
-            Self::File(StoreAt::Sqlite(path, _)) => format!("sqlite {}", path.display()),
-            Self::File(_) => unreachable!("engines"),
+            Self::File(at) => format!("sqlite {}", file(at).display()),
             #[cfg(feature = "postgres")]
             Self::Postgres(server) => format!("postgres {}", server.options(limits()).schema),
         }
@@ -65,8 +73,7 @@ impl Place {
     /// Whether there is something at all: it may be killed before it begins.
     pub(super) fn exists(&self) -> bool {
         match self {
-            Self::File(StoreAt::Sqlite(path, _)) => path.exists(),
-            Self::File(_) => unreachable!("engines"),
+            Self::File(at) => file(at).exists(),
             #[cfg(feature = "postgres")]
             Self::Postgres(server) => server.has_tables(),
         }
