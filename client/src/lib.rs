@@ -82,6 +82,7 @@ mod replies;
 mod rows;
 mod schedule;
 mod seal;
+mod sessions;
 mod sets;
 mod table;
 mod ticket;
