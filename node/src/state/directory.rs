@@ -239,6 +239,7 @@ impl DirectoryFiles {
     }
 
     /// Each row as it is.
+    #[cfg(feature = "postgres")]
     pub(super) fn each_row(
         &self,
         each: impl FnMut(&str, Vec<u8>, Vec<u8>) -> Result<(), String>,

@@ -5,9 +5,12 @@
 
 use std::path::Path;
 
+#[cfg(feature = "postgres")]
 use super::directory::{FILE, KEY_DIR, SEAT_DIR, file_names};
 use super::error::StateError;
+#[cfg(any(test, feature = "postgres"))]
 use super::files::{PRIVATE, write_atomic};
+#[cfg(feature = "postgres")]
 use super::replay::LOG_DIR;
 
 /// Its name.
@@ -81,6 +84,7 @@ pub fn check_is_in_files(dir: &Path) -> Result<(), StateError> {
 }
 
 /// Whether a directory has state in files.
+#[cfg(feature = "postgres")]
 pub(super) fn has_files(dir: &Path) -> Result<bool, StateError> {
     if dir.join(FILE).exists() {
         return Ok(true);

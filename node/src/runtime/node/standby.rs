@@ -62,7 +62,7 @@ impl Wanted<'_> {
             (Ok(true) | Err(StateError::Database(StoreError::Key)), Some(missing)) => {
                 return Err(no_key(&self.place.schema, &missing));
             }
-            (Err(error), _) => return Err(error.into()),
+            (Err(error), _) => return Err(refused(error)),
             (Ok(_), _) => {}
         }
         if is_new {
@@ -81,6 +81,17 @@ fn no_key(schema: &str, missing: &StateError) -> Failure {
         "the schema {schema} is sealed with a key that this directory does not have ({missing}): copy store.key from the \
          directory of the process that had it before, as well as identity.key and tokens.key"
     ))
+}
+
+/// What does not fit is the operator's to mend; what a server does not do may work later.
+fn refused(error: StateError) -> Failure {
+    match error {
+        StateError::Place(_)
+        | StateError::Database(
+            StoreError::Key | StoreError::Setting(_) | StoreError::Older { .. },
+        ) => Failure::usage(error),
+        other => Failure::failed(other),
+    }
 }
 
 async fn look(
@@ -140,10 +151,10 @@ pub(super) async fn open(
             Err(Missed::Store(StoreError::Key)) if made => {
                 // Two began at once with an empty database, and the other was first.
                 forget_store_secret(wanted.dir)?;
-                return Err(Failure::usage(StateError::Database(StoreError::Key)));
+                return Err(refused(StateError::Database(StoreError::Key)));
             }
             Err(Missed::Store(error)) => return Err(Failure::failed(error)),
-            Err(Missed::State(error)) => return Err(error.into()),
+            Err(Missed::State(error)) => return Err(refused(error)),
         };
         if told.as_ref() != Some(&error) {
             let reasons = match &error {
@@ -155,7 +166,7 @@ pub(super) async fn open(
                         if matches!(error, StateError::Database(StoreError::Key)) {
                             forget_store_secret(wanted.dir)?;
                         }
-                        return Err(error.into());
+                        return Err(refused(error));
                     }
                     "another process has the mailboxes: this one takes over when it is gone"
                         .to_owned()
