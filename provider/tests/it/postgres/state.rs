@@ -1,6 +1,6 @@
 //! What else a node keeps in the schema: whoever was overtaken writes nothing more, in whatever order that comes.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use shoal_provider::{
@@ -128,8 +128,8 @@ fn what_is_being_committed_comes_before_a_takeover() {
     // Somebody holds the row, so that the change has taken its turn and waits within its transaction.
     let schema = server.options(limits()).schema;
     let connection = server.connection.clone();
-    let (held, is_held) = channel();
-    let (free, is_free) = channel::<()>();
+    let (held, is_held) = sync_channel(1);
+    let (free, is_free) = sync_channel::<()>(1);
     let holder = std::thread::spawn(move || {
         ask(&connection, async move |client| {
             let sql = format!("BEGIN; SELECT * FROM {schema}.state_rows FOR UPDATE");
