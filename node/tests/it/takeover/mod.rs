@@ -7,5 +7,6 @@ mod kept;
 mod owner;
 #[cfg(feature = "postgres")]
 mod pair;
+mod place;
 #[cfg(feature = "postgres")]
 mod server;

@@ -11,7 +11,7 @@ use shoal_node::state::{
 use shoal_packet::ReplayTag;
 use shoal_proto::{Epoch, NodeId};
 
-use super::kept::{all_kinds, is_all_there};
+use super::place::{all_kinds, is_all_there};
 use super::server::{Server, owner, refusal};
 
 struct Dirs(tempfile::TempDir);
