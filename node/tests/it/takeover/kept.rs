@@ -8,9 +8,9 @@ use shoal_proto::{DocumentHash, Epoch, NodeId};
 use shoal_topology::DirectoryChange;
 use shoal_topology::agreement::Height;
 
+use super::place::{Damage, all_kinds, is_all_there, key, no_key, places};
 #[cfg(feature = "postgres")]
-use super::place::Place;
-use super::place::{Damage, all_kinds, is_all_there, key, no_key, places, record};
+use super::place::{Place, record};
 #[cfg(feature = "postgres")]
 use super::server::Server;
 
