@@ -11,17 +11,19 @@ use thiserror::Error;
 use crate::keys::PeerKey;
 
 const PREFIX: &str = "shoal1";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const NETWORK_BYTES: usize = 8;
 const CHECK_BYTES: usize = 4;
-const BODY_BYTES: usize = 1 + NETWORK_BYTES + 32 + Sites::BYTES;
+const BODY_BYTES: usize = 1 + NETWORK_BYTES + 32 + 32 + Sites::BYTES;
 const ALL_BYTES: usize = BODY_BYTES + CHECK_BYTES;
-/// An address of version 1.
-const OLD_BYTES: usize = 209;
+/// Addresses of versions 1 and 2.
+const OLD_BYTES: [usize; 2] = [209, 173];
+/// In the place of a prekey, where there is none: no key is that.
+const NO_PREKEY: [u8; 32] = [0; 32];
 
 fn other_version(version: u8) -> String {
     if version < VERSION {
-        "the address is of the version before, whose mailboxes are no more: ask its owner for a new one"
+        "the address is of a version before, which no client of this one has: ask its owner for a new one"
             .to_owned()
     } else {
         format!("the address is of version {version}, which this program does not know; update it")
@@ -30,8 +32,8 @@ fn other_version(version: u8) -> String {
 
 /// Where and how to write to somebody.
 ///
-/// As text: `shoal1` and the base58 of version 2, network 8, static X25519 key 32, twice provider 32
-/// and drop id 32 (zeros for no second), check value 4: about 240 characters. Whoever has it can write to
+/// As text: `shoal1` and the base58 of version 3, network 8, static X25519 key 32, prekey 32 (zeros for none), twice
+/// provider 32 and drop id 32 (zeros for no second), check value 4: about 280 characters. Whoever has it can write to
 /// its owner, until the owner revokes the drop ids or the mailboxes end. The drop ids are the same for all who
 /// have the address; those of a contact's own take their place with the first answer.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Address {
     pub network: [u8; NETWORK_BYTES],
     /// Whom to seal to.
     pub key: PeerKey,
+    /// What a session with its owner is begun with. An address that goes with an answer has none: there is a session.
+    pub prekey: Option<PeerKey>,
     /// Where to deposit.
     pub sites: Sites,
 }
@@ -124,7 +128,9 @@ impl fmt::Debug for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sites = self.sites.to_bytes();
-        let parts: [&[u8]; 4] = [&[VERSION], &self.network, self.key.as_bytes(), &sites];
+        let prekey = self.prekey.as_ref().map_or(&NO_PREKEY, PeerKey::as_bytes);
+        let key = self.key.as_bytes();
+        let parts: [&[u8]; 5] = [&[VERSION], &self.network, key, prekey, &sites];
         let mut bytes = parts.concat();
         let check = check_of(&bytes);
         bytes.extend_from_slice(&check);
@@ -149,8 +155,10 @@ impl FromStr for Address {
             .split_first()
             .ok_or(AddressError::TooShort { found: 0 })?;
         match bytes.len() {
-            // Its mailbox is no more.
-            OLD_BYTES if *version == 1 => return Err(AddressError::Version(1)),
+            // Its mailboxes are no more, or it has no prekey.
+            found if *version < VERSION && OLD_BYTES.contains(&found) => {
+                return Err(AddressError::Version(*version));
+            }
             found if found < ALL_BYTES => return Err(AddressError::TooShort { found }),
             found if found > ALL_BYTES => return Err(AddressError::TooLong),
             _ => {}
@@ -171,9 +179,12 @@ impl Address {
         let (_, rest) = body.split_first()?;
         let (network, rest) = rest.split_first_chunk()?;
         let (key, rest) = rest.split_first_chunk()?;
+        let (prekey, rest) = rest.split_first_chunk()?;
+        let prekey = Some(*prekey).filter(|prekey| *prekey != NO_PREKEY);
         Some(Self {
             network: *network,
             key: PeerKey::parse(*key).ok()?,
+            prekey: prekey.map(PeerKey::parse).transpose().ok()?,
             sites: Sites::from_bytes(rest.try_into().ok()?),
         })
     }
@@ -218,6 +229,7 @@ mod tests {
         Address {
             network: Address::short_network(&NetworkHash::new(bytes)),
             key: keys.public(),
+            prekey: (!seed.is_multiple_of(3)).then(|| ClientKeys::generate(&mut rng).public()),
             sites: Sites {
                 first: site(3),
                 second: seed.is_multiple_of(2).then(|| site(4)),
@@ -274,12 +286,14 @@ mod tests {
 
     #[test]
     fn one_of_the_version_before_is_refused_with_what_to_do() {
-        let mut bytes = vec![7; OLD_BYTES];
-        bytes[0] = 1;
-        let text = format!("{PREFIX}{}", bs58::encode(bytes).into_string());
-        let error = text.parse::<Address>().unwrap_err();
-        assert_eq!(error, AddressError::Version(1));
-        assert!(error.to_string().contains("ask its owner"), "{error}");
+        for (length, version) in OLD_BYTES.into_iter().zip(1..) {
+            let mut bytes = vec![7; length];
+            bytes[0] = version;
+            let text = format!("{PREFIX}{}", bs58::encode(bytes).into_string());
+            let error = text.parse::<Address>().unwrap_err();
+            assert_eq!(error, AddressError::Version(version));
+            assert!(error.to_string().contains("ask its owner"), "{error}");
+        }
     }
 
     proptest! {
@@ -289,7 +303,7 @@ mod tests {
         }
 
         #[test]
-        fn a_typo_is_noticed(seed in 0u64..10, at in 6usize..230, to in "[1-9A-Za-z]") {
+        fn a_typo_is_noticed(seed in 0u64..10, at in 6usize..270, to in "[1-9A-Za-z]") {
             let text = address(seed).to_string();
             prop_assume!(text[at..=at] != to);
             let typo = format!("{}{to}{}", &text[..at], &text[at + 1..]);

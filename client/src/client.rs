@@ -32,6 +32,7 @@ use crate::places::{PlaceStatus, Places};
 use crate::replies::Purpose;
 use crate::rows::{BoxId, Row};
 use crate::schedule::Process;
+use crate::sessions::Sessions;
 use crate::traffic::{Sent, Traffic};
 use crate::watch::{Finding, Watch};
 
@@ -58,6 +59,7 @@ pub struct Client<R> {
     traffic: Traffic<R>,
     outbox: Outbox,
     contacts: Contacts,
+    sessions: Sessions,
     places: Places,
     inbox: Inbox,
     watch: Watch,
@@ -92,6 +94,7 @@ impl<R: CryptoRng> Client<R> {
             identity: Identity::new(keys, params.chain()),
             outbox: Outbox::new(&config, (first_wait, copies), &mut rng),
             contacts: Contacts::default(),
+            sessions: Sessions::new(config.limits.sessions_of_strangers, params.time_to_live),
             places: Places::new(&params, index, &profile, &config, &mut rng),
             inbox: Inbox::new(&config, patience(&config, &params, &profile)),
             watch: Watch::new(now),
@@ -106,6 +109,7 @@ impl<R: CryptoRng> Client<R> {
     fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
         self.places.restore(rows, self.traffic.rng(), now)?;
         self.contacts.restore(rows)?;
+        self.sessions.restore(rows)?;
         self.outbox.restore(rows, now)?;
         self.inbox.restore(rows, now)?;
         self.make_mailboxes(now);
@@ -179,8 +183,9 @@ impl<R: CryptoRng> Client<R> {
     /// again, until [`Client::is_open`].
     #[must_use]
     pub fn address(&self) -> Option<Address> {
-        let sites = self.places.in_address()?;
-        Some(self.identity.address_of(self.public_key(), sites))
+        let (place, sites) = self.places.in_address()?;
+        let key = (self.public_key(), self.sessions.prekey(place));
+        Some(self.identity.address_of(key, sites))
     }
 
     /// Whether the user names the providers of the mailboxes, so that they stay.
@@ -405,7 +410,12 @@ impl<R: CryptoRng> Client<R> {
         }
         let again = self.places.tells_again(now);
         let rng = self.traffic.rng();
-        let parts = (&self.identity, &mut self.outbox, &mut self.contacts);
+        let parts = (
+            &self.identity,
+            &mut self.outbox,
+            &mut self.contacts,
+            &mut self.sessions,
+        );
         match Composed::text((now, again), rng, parts, &self.places, text) {
             Ok((message, changes)) => {
                 if message.shares_drop() {
@@ -574,8 +584,8 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn arrive(&mut self, now: Time, of: BoxId, entry: &StreamEntry, trace: Vec<HopTrace>) {
-        let (owner, contacts) = (&self.identity, &self.contacts);
-        let arrival = self.inbox.arrive(now, owner, contacts, entry, trace);
+        let parts = (&self.identity, &self.contacts, &mut self.sessions);
+        let (arrival, session) = self.inbox.arrive(now, parts, entry, trace);
         if !matches!(arrival, Arrival::Full) {
             self.desk.settle(Alarm::InboxFull);
         }
@@ -587,15 +597,18 @@ impl<R: CryptoRng> Client<R> {
             Arrival::Saving => self.counters.duplicates += 1,
             Arrival::Spare => {
                 self.counters.spare += 1;
+                self.desk.note(session);
                 self.acknowledge(of, entry.entry);
             }
             Arrival::Full => self.desk.raise(Alarm::InboxFull),
             Arrival::ShareFull => self.desk.raise(Alarm::ShareFull),
             Arrival::Bad => {
                 self.counters.undecryptable += 1;
+                self.desk.note(session);
                 self.acknowledge(of, entry.entry);
             }
-            Arrival::Spoilt { changes, kept } => {
+            Arrival::Spoilt { mut changes, kept } => {
+                changes.extend(session);
                 self.counters.undecryptable += 1;
                 let entry = entry.entry;
                 self.desk
@@ -603,14 +616,15 @@ impl<R: CryptoRng> Client<R> {
             }
             Arrival::Late { changes } => {
                 self.counters.late_texts += 1;
-                self.desk.note(changes);
+                self.desk.note(changes.into_iter().chain(session));
                 self.acknowledge(of, entry.entry);
                 self.tell(now);
             }
             Arrival::Notice { from, envelope } => {
                 self.counters.notices += 1;
                 let entry = entry.entry;
-                let changes = self.heard(of, &from, &envelope);
+                let mut changes = self.heard(of, &from, &envelope);
+                changes.extend(session);
                 match changes.is_empty() {
                     true => self.acknowledge(of, entry),
                     false => self.desk.persist(changes, Follow::Heard { of, entry }),
@@ -624,6 +638,7 @@ impl<R: CryptoRng> Client<R> {
             } => {
                 let entry = entry.entry;
                 changes.extend(self.heard(of, &from, &envelope));
+                changes.extend(session);
                 self.desk
                     .persist(changes, Follow::Arrival { of, entry, kept });
             }
@@ -653,7 +668,7 @@ impl<R: CryptoRng> Client<R> {
                 changes,
             } = told;
             self.desk.note(changes);
-            let reply_to = self.identity.address_of(key.sender, row.reply);
+            let reply_to = self.identity.address_of((key.sender, None), row.reply);
             self.desk.event(ClientEvent::Received {
                 message: key.message,
                 from: key.sender,

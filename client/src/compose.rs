@@ -13,6 +13,7 @@ use crate::keys::PeerKey;
 use crate::outbox::{Outbox, Prepared};
 use crate::places::Places;
 use crate::rows::Change;
+use crate::sessions::Sessions;
 
 /// A message, and what it takes up until the host has answered: room in the outbox, and, if it is a text, a
 /// number of its receiver's.
@@ -37,12 +38,15 @@ impl Composed {
     pub(crate) fn text<R: CryptoRng>(
         (now, again): (Time, Time),
         rng: &mut R,
-        (owner, outbox, contacts): (&Identity, &mut Outbox, &mut Contacts),
+        (owner, outbox, contacts, sessions): (&Identity, &mut Outbox, &mut Contacts, &mut Sessions),
         places: &Places,
         message: &Text<'_>,
     ) -> Result<(Self, Vec<Change>), SendError> {
         let to = message.to;
         owner.check(to)?;
+        if to.prekey.is_none() && !sessions.is_with(&to.key) {
+            return Err(SendError::NoPrekey);
+        }
         let plan = contacts.plan(&to.key, &to.sites, rng);
         let answers = places.of_contact(plan.drop).ok_or(SendError::NoMailbox)?;
         let id = deposit_id(rng);
@@ -50,13 +54,10 @@ impl Composed {
         let kind = Kind::Text;
         let text = (message.text, outbox.copies_to(&plan.sites));
         let fragments = Identity::cut(now, (kind, id), expires, (&plan, &answers), text)?;
-        let (composed, mut changes) = Self::prepare(
-            now,
-            rng,
-            outbox,
-            (to.key, plan, kind),
-            (id, expires, &fragments),
-        )?;
+        let whom = (to.key, to.prekey, plan, kind);
+        let parts = (owner, outbox, sessions);
+        let (composed, mut changes) =
+            Self::prepare(now, rng, parts, whom, (id, expires, &fragments))?;
         let newest = places.for_contacts();
         changes.push(contacts.use_up(to.key, &plan, &to.sites, (again, newest)));
         Ok((composed, changes))
@@ -66,7 +67,7 @@ impl Composed {
     pub(crate) fn notice<R: CryptoRng>(
         now: Time,
         rng: &mut R,
-        (outbox, contacts): (&mut Outbox, &Contacts),
+        (owner, outbox, contacts, sessions): (&Identity, &mut Outbox, &Contacts, &mut Sessions),
         places: &Places,
         to: PeerKey,
     ) -> Result<(Self, Vec<Change>), SendError> {
@@ -75,24 +76,40 @@ impl Composed {
         let (id, kind) = (deposit_id(rng), Kind::Notice);
         let nothing: (&[u8], _) = (&[], outbox.copies_to(&plan.sites));
         let fragments = Identity::cut(now, (kind, id), None, (&plan, &answers), nothing)?;
-        Self::prepare(now, rng, outbox, (to, plan, kind), (id, None, &fragments))
+        let parts = (owner, outbox, sessions);
+        Self::prepare(
+            now,
+            rng,
+            parts,
+            (to, None, plan, kind),
+            (id, None, &fragments),
+        )
     }
 
     fn prepare<R: CryptoRng>(
         now: Time,
         rng: &mut R,
-        outbox: &mut Outbox,
-        (to, plan, kind): (PeerKey, Plan, Kind),
+        (owner, outbox, sessions): (&Identity, &mut Outbox, &mut Sessions),
+        (to, prekey, plan, kind): (PeerKey, Option<PeerKey>, Plan, Kind),
         (message, expires, fragments): (MessageId, Option<Time>, &[Fragment]),
     ) -> Result<(Self, Vec<Change>), SendError> {
         let shape = fragments.first().ok_or(SendError::Seal)?.shape;
         outbox.check_room(fragments.len())?;
-        let address = |fragment| Identity::address(rng, &plan.sites, fragment);
-        let parts = fragments.iter().map(address).collect::<Result<_, _>>()?;
+        let (mut parts, mut session) = (Vec::new(), None);
+        for fragment in fragments {
+            let bytes = fragment.encode().map_err(|_| SendError::Seal)?;
+            let whom = (&to, prekey.as_ref());
+            let sealed = sessions.seal(owner.keys(), whom, &bytes);
+            let (content, change) = sealed.ok_or(SendError::Seal)?;
+            parts.push(Identity::address(rng, &plan.sites, fragment, content));
+            // The last one has moved on over all.
+            session = Some(change);
+        }
         let notice = kind == Kind::Notice;
         let whole = (message, to, notice);
         let prepared = outbox.prepare((now, expires), whole, parts, shape.into());
-        let changes = prepared.changes();
+        let mut changes = prepared.changes();
+        changes.extend(session);
         let composed = Self {
             prepared,
             to,

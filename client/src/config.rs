@@ -77,6 +77,9 @@ pub struct Limits {
     /// Senders who were never written to and whose next number is remembered, so that what they write
     /// comes in order. Default 4096.
     pub numbered_strangers: usize,
+    /// Sessions with those who were never written to. Beyond it, the one that was used least is forgotten, and what comes
+    /// of it can't be read any more. Default 1024 (about 3 MB).
+    pub sessions_of_strangers: usize,
     /// Received fragments remembered, so that each is delivered once. Beyond it, the oldest of the
     /// drop id with the most is forgotten. Default 65536.
     pub seen: usize,
@@ -98,6 +101,7 @@ impl Default for Limits {
             partial_fragments: 4096,
             partial_of_strangers: 1024,
             numbered_strangers: 4096,
+            sessions_of_strangers: 1024,
             seen: 65_536,
             done: 65_536,
         }

@@ -78,6 +78,12 @@ pub enum SendError {
          try again when it is online"
     )]
     NoMailbox,
+    /// The address is one that goes with an answer.
+    #[error(
+        "there is no session with its owner yet, and the address has nothing to begin one with: it goes with an answer; ask \
+         for the owner's own address"
+    )]
+    NoPrekey,
     /// Too much is waiting to be sent.
     #[error("{waiting} packets wait to be sent already, and no more than {limit} may")]
     OutboxFull {

@@ -30,11 +30,16 @@ impl Identity {
         &self.keys
     }
 
-    /// Where somebody on this network is written to.
-    pub(crate) fn address_of(&self, key: PeerKey, sites: Sites) -> Address {
+    /// Where somebody on this network is written to: by whom there is a session with, or by anybody who has a prekey.
+    pub(crate) fn address_of(
+        &self,
+        (key, prekey): (PeerKey, Option<PeerKey>),
+        sites: Sites,
+    ) -> Address {
         Address {
             network: Address::short_network(&self.network),
             key,
+            prekey,
             sites,
         }
     }
@@ -67,24 +72,25 @@ impl Identity {
         })
     }
 
-    /// A fragment that waits to be sealed, under a deposit id of its own: the mailbox must not see which
-    /// belong together.
+    /// A fragment that waits to leave, as its session has sealed it, under a deposit id of its own: the mailbox must not
+    /// see which belong together.
     pub(crate) fn address<R: CryptoRng>(
         rng: &mut R,
         sites: &Sites,
         fragment: &Fragment,
-    ) -> Result<OutboxRow, SendError> {
+        content: Zeroizing<Vec<u8>>,
+    ) -> OutboxRow {
         let both = fragment.shape.copies() == Copies::Two;
         let goes = sites_of(sites, both, fragment.shape.is_second(fragment.index));
-        Ok(OutboxRow {
+        OutboxRow {
             site: goes.first,
             other: goes.second,
             deposit: deposit_id(rng),
-            fragment: fragment.encode().map_err(|_| SendError::Seal)?,
-        })
+            content,
+        }
     }
 
-    /// Seals a fragment for whom it is to.
+    /// Seals what leaves for whom it is to.
     pub(crate) fn seal<R: CryptoRng>(
         &self,
         rng: &mut R,
@@ -92,14 +98,11 @@ impl Identity {
         row: &OutboxRow,
     ) -> Result<Box<Blob>, SealError> {
         let binding = self.binding(row.site.drop, row.deposit);
-        seal::seal(rng, &self.keys, to, &binding, &row.fragment)
+        seal::seal(rng, to, &binding, &row.content)
     }
 
-    /// Opens what was deposited for this client: who wrote it, and a fragment as it was sealed.
-    pub(crate) fn open(
-        &self,
-        entry: &StreamEntry,
-    ) -> Result<(PeerKey, Zeroizing<Vec<u8>>), SealError> {
+    /// Opens what was deposited for this client: a message of a session.
+    pub(crate) fn open(&self, entry: &StreamEntry) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let binding = self.binding(entry.drop, entry.message);
         seal::open(&self.keys, &binding, &entry.blob)
     }

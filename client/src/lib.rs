@@ -17,13 +17,13 @@
 //!   several that is any as many as have text, of these and some of parity.
 //! - A message is told of at least once and, within one run, at most once; it is written by whom
 //!   it says.
+//! - What was read can't be read again by who takes everything afterwards, but for the last turns of a conversation
+//!   (see `docs/sessions.md`).
 //! - A first wait, exponential with the mean [`ClientConfig::first_contact_mean`], lies between
 //!   attaching and the first mailbox packet.
 //!
 //! # What it does not promise yet
-//! - Mailboxes, and with them drop ids, stay the same for good: they will move once a month.
-//! - Sealing is Noise X: who steals a receiver's key reads what was recorded before. A double
-//!   ratchet comes in its place.
+//! - Sessions are X25519: who records today and has a quantum computer later reads them.
 //! - A message that is stored says nothing of being read.
 //!
 //! ```
@@ -53,7 +53,7 @@
 //! ```
 //!
 //! Sources: "The Loopix Anonymity System" (2017), section 4; the Noise Protocol Framework,
-//! revision 34, pattern X.
+//! revision 34, pattern N; "Olm: A Cryptographic Ratchet", version 1.
 
 mod address;
 mod answer;
@@ -82,6 +82,7 @@ mod replies;
 mod rows;
 mod schedule;
 mod seal;
+mod sessions;
 mod sets;
 mod table;
 mod ticket;

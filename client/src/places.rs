@@ -508,12 +508,22 @@ impl Places {
         self.sites(place, |link| link.of_contact(number))
     }
 
-    /// Where strangers write to; none before there is a mailbox.
-    pub(crate) fn in_address(&self) -> Option<Sites> {
-        self.sites(
-            self.present(Audience::has_strangers),
-            MailboxLink::in_address,
-        )
+    /// Where strangers write to, with the number of that place; none before there is a mailbox.
+    pub(crate) fn in_address(&self) -> Option<(u32, Sites)> {
+        let place = self.present(Audience::has_strangers)?;
+        let sites = self.sites(Some(place), MailboxLink::in_address)?;
+        Some((place, sites))
+    }
+
+    /// Whether there is a place of this number.
+    pub(crate) fn is_there(&self, number: u32) -> bool {
+        self.places.contains_key(&number)
+    }
+
+    /// Whether the address leads, or will lead, to the place of this number.
+    pub(crate) fn is_for_strangers(&self, number: u32) -> bool {
+        let row = self.places.get(&number);
+        row.is_some_and(|row| row.audience.has_strangers())
     }
 
     /// What can be wrong with the mailboxes that others write to, and whether it is.

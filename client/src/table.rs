@@ -20,9 +20,15 @@ pub enum Table {
     Mailbox,
     /// Who we wrote to: the next sequence number, which drop id their answers go to, and where they are written to.
     Contact,
+    /// Sessions: with whom each is, and its keys.
+    Session,
+    /// What is kept of sessions so that messages which come late still open.
+    Late,
+    /// The prekeys of the own places.
+    Prekey,
     /// Messages sent, with their state.
     Sent,
-    /// Fragments not yet stored at the receiver's mailbox. Holds plaintext: where they go may change.
+    /// Fragments not yet stored at the receiver's mailbox, sealed by their session: where they go may change.
     Outbox,
     /// When each of those that were tried is tried again.
     Retry,
@@ -47,10 +53,13 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Place,
         Self::Mailbox,
         Self::Contact,
+        Self::Session,
+        Self::Late,
+        Self::Prekey,
         Self::Sent,
         Self::Outbox,
         Self::Retry,
@@ -71,6 +80,9 @@ impl Table {
             Self::Place => "place",
             Self::Mailbox => "mailbox",
             Self::Contact => "contact",
+            Self::Session => "session",
+            Self::Late => "late",
+            Self::Prekey => "prekey",
             Self::Sent => "sent",
             Self::Outbox => "outbox",
             Self::Retry => "retry",

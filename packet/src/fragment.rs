@@ -6,14 +6,13 @@
 //! text to the one and as much parity to the other, so that either alone has the message, and what is
 //! lost on the way to the one is made up for by the other.
 //!
-//! Layout of version 2 (1476 bytes, numbers big-endian): version 1, kind 1 (1 for a text, 2 for a notice), message
+//! Layout of version 3 (1343 bytes, numbers big-endian): version 1, kind 1 (1 for a text, 2 for a notice), message
 //! id 16, index 2, count 2 (fragments with text), extra 2 (fragments of parity: three for ten of the count, or as
 //! many), sequence 8, sent at 4 (whole minutes since the Unix epoch), expires 4 (the same; 0 for when the network
 //! says), where answers go 128 (twice provider 32 and drop id 32; zeros for no second), length of the message's
-//! whole text 4 (which the count goes with; 0 in a notice), text of at most 1263 or parity of 1264, zeros.
+//! whole text 4 (which the count goes with; 0 in a notice), text of at most 1169 or parity of 1170, zeros.
 //! The length is the whole text's in each, so that it is known whichever of them are lost. Those with
-//! text come first in the order of the index. Version 1 had neither parity nor its count, and the
-//! length of its own text in 2 bytes; it is refused.
+//! text come first in the order of the index. Version 2 had room for 94 bytes more; it and what was before are refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,30 +27,33 @@ use crate::bytes::{Reader, Writer};
 use crate::erasure;
 pub use crate::erasure::{SHARD_BYTES, parity};
 
-/// Bytes that the seal adds: an ephemeral key 32, the sealed static key 48, a tag 16.
-const SEAL_BYTES: usize = 96;
-/// An encoded fragment, before it is sealed.
-pub const FRAGMENT_BYTES: usize = BLOB_BYTES - SEAL_BYTES;
+/// Bytes that the seal adds: an ephemeral key 32, a tag 16.
+const SEAL_BYTES: usize = 48;
+/// What is inside a seal: a message of a session.
+pub const CONTENT_BYTES: usize = BLOB_BYTES - SEAL_BYTES;
+/// An encoded fragment, before a session seals it: one byte short of the blocks that a session fills. Its first messages have
+/// 155 bytes more, and 11 say which session it is.
+pub const FRAGMENT_BYTES: usize = HEAD_BYTES + SHARD_BYTES + 1;
 /// Most fragments with text of one message. With parity there are 128.
 pub const MAX_FRAGMENTS: usize = 64;
-/// Longest text: 80,832 bytes.
+/// Longest text: 74,816 bytes.
 pub const MAX_TEXT_BYTES: usize = MAX_FRAGMENTS * TEXT_BYTES_PER_PACKET;
 
 const MICROS_PER_MINUTE: u64 = 60_000_000;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const TEXT: u8 = 1;
 const NOTICE: u8 = 2;
 
 /// What stands before text or parity.
 const HEAD_BYTES: usize = 172;
-const _: () = assert!(HEAD_BYTES + SHARD_BYTES <= FRAGMENT_BYTES);
+const _: () = assert!(FRAGMENT_BYTES % 16 == 15 && FRAGMENT_BYTES + 155 + 11 <= CONTENT_BYTES);
 
 /// Why bytes are not a fragment, or a text can't be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FragmentError {
-    /// Not 1476 bytes.
+    /// Not 1343 bytes.
     #[error("not {FRAGMENT_BYTES} bytes long")]
     Length,
     /// From another version, or not a fragment.
@@ -220,7 +222,7 @@ impl fmt::Debug for Fragment {
 }
 
 impl Fragment {
-    /// The bytes to seal, [`FRAGMENT_BYTES`] long.
+    /// The bytes that a session seals, [`FRAGMENT_BYTES`] long.
     ///
     /// # Errors
     /// [`FragmentError::Field`] if index, shape and length of the part don't go together.

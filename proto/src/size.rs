@@ -23,7 +23,7 @@ pub const SURBS_PER_MAILBOX_PACKET: usize = 4;
 pub const BLOB_BYTES: usize = 1572;
 /// Text that fits one packet: bounded by the first message of a ratcheted session, so that first
 /// and later messages look alike.
-pub const TEXT_BYTES_PER_PACKET: usize = 1263;
+pub const TEXT_BYTES_PER_PACKET: usize = 1169;
 /// What opens a mailbox: number of the issuer's key 4, nonce 32, output 64.
 pub const TOKEN_BYTES: usize = 100;
 /// Most bytes of an encoded, signed descriptor.

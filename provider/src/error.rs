@@ -64,6 +64,18 @@ pub enum StoreError {
          node that takes over in PostgreSQL needs the same); without it what is stored can't be read"
     )]
     Key,
+    /// The database is older than what is known of it.
+    #[error(
+        "the PostgreSQL database was put back to what it was before: it knows of {found} takeovers, and this node of {known}. A \
+         backup was restored, or a replica that was behind took the server's place: whoever goes on with it takes packets \
+         twice and votes twice. See docs/operators.md, Mailboxes in PostgreSQL, what to do after that"
+    )]
+    Older {
+        /// The takeovers that the database knows of.
+        found: i64,
+        /// Those that the node knows of.
+        known: i64,
+    },
     /// The file is a database of ours, and damaged.
     #[error(
         "the mailbox database is damaged ({0}): stop the node, move the file away together with \
@@ -119,7 +131,7 @@ impl StoreError {
             Self::Server(_) => "server",
             Self::Permission(_) | Self::Rights(_) => "permission",
             Self::Setting(_) | Self::Key => "setting",
-            Self::Corrupt(_) => "corrupt",
+            Self::Corrupt(_) | Self::Older { .. } => "corrupt",
             Self::Foreign(_) => "foreign",
             Self::Version { .. } => "version",
             Self::Bug(_) => "bug",

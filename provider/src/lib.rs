@@ -109,7 +109,10 @@ pub use offline::record::{DropRecord, EntryRecord, MailboxRecord, Record};
 pub use offline::report::{Exceeded, Fault, Report, Step};
 pub use offline::{OfflineStore, StoreAt, StoreEngine, StoreStats};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresOptions, PostgresStore};
+pub use postgres::{
+    LoadedTags, PostgresOptions, PostgresState, PostgresStore, StateChange, StateLane, StateRow,
+    TagBatch, Takeover,
+};
 pub use provider::Provider;
 pub use reason::{DropReason, Drops};
 pub use replies::ReplyCounters;

@@ -9,6 +9,7 @@ mod save;
 mod schema;
 mod session;
 mod sheet;
+mod state;
 mod work;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 
 pub use self::options::PostgresOptions;
 use self::session::Session;
+pub use self::state::{LoadedTags, PostgresState, StateChange, StateLane, StateRow, TagBatch};
 use self::work::{Held, Work};
 use crate::StoreError;
 use crate::store::{Store, StoreOp, StoreOutcome, StoreResult, Usage, without_puts};
@@ -37,8 +39,8 @@ const ROLL_BACK: Duration = Duration::from_secs(2);
 /// and new sets of drop ids) and written in another, however many there are.
 ///
 /// One process has the mailboxes of a schema, by an advisory lock that lasts as long as its connection.
-/// A broken connection is made anew with the next group: the lock is taken again, and what is held
-/// counted again, since another process may have had them meanwhile. If it breaks while a group is being
+/// A broken connection is made anew with the next group, and the lock is taken again: the store goes on if nobody had
+/// the mailboxes meanwhile, and is [`StoreError::Busy`] for good if somebody had. If it breaks while a group is being
 /// committed, nobody knows whether that counts: all of it is answered with an error, and what was stored
 /// is found when it is put again.
 ///
@@ -52,7 +54,20 @@ pub struct PostgresStore {
     runtime: Option<Runtime>,
     options: PostgresOptions,
     session: Option<Session>,
+    takeover: Takeover,
     usage: Usage,
+}
+
+/// That a process took a schema over: what it writes there counts until another does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Takeover(i64);
+
+impl Takeover {
+    /// Takeovers of the schema so far, this one included.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
 }
 
 impl PostgresStore {
@@ -67,13 +82,20 @@ impl PostgresStore {
             .enable_all()
             .build()
             .map_err(|error| StoreError::Io(error.to_string()))?;
-        let session = runtime.block_on(connect(&options))?;
+        let session = runtime.block_on(connect(&options, None))?;
         Ok(Self {
             runtime: Some(runtime),
             options,
             usage: session.held.usage,
+            takeover: Takeover(session.fence()),
             session: Some(session),
         })
+    }
+
+    /// The takeover by which this store has the mailboxes.
+    #[must_use]
+    pub const fn takeover(&self) -> Takeover {
+        self.takeover
     }
 
     /// The group in one transaction. On an error nothing of it is kept, or it is unknown.
@@ -98,7 +120,9 @@ impl PostgresStore {
                     }
                 }
             }
-            let session = self.session.insert(connect(&self.options).await?);
+            let session = self
+                .session
+                .insert(connect(&self.options, Some(self.takeover)).await?);
             self.usage = session.held.usage;
             let result = attempt(session, &mut self.options, now, ops).await;
             if let Err(Failed { lost: true, .. }) = result {
@@ -111,9 +135,13 @@ impl PostgresStore {
     }
 }
 
-async fn connect(options: &PostgresOptions) -> Result<Session, StoreError> {
+async fn connect(
+    options: &PostgresOptions,
+    again: Option<Takeover>,
+) -> Result<Session, StoreError> {
     let late = ANSWER.saturating_add(options.patience.into());
-    match timeout(late, Session::open(options)).await {
+    let fence = again.map(Takeover::number);
+    match timeout(late, Session::open(options, fence)).await {
         Ok(session) => session,
         Err(_) => Err(no_answer()),
     }

@@ -12,6 +12,9 @@
 //! seal(k, d, m) = t || m xor H64(k, d || "1", t)    where t = H16(k, d || "0", m), and m has 64 bytes at most
 //! ```
 //!
+//! The same key seals what else of a node is secret in a database (its epoch and seat keys), each under a key that follows
+//! from the name of its row, so that no row passes for another; and it checks batches of replay tags.
+//!
 //! This is the SIV construction of Rogaway and Shrimpton, "Deterministic Authenticated-Encryption" (2006), with one
 //! pseudorandom function in both places. Blobs are what senders sealed, and stay as they are.
 
@@ -97,6 +100,67 @@ impl StoreKey {
         Ok(OwnKey { key, owner })
     }
 }
+
+/// What a node keeps beside mailboxes.
+#[cfg(feature = "postgres")]
+impl StoreKey {
+    /// A secret of a row. None if it has more than 64 bytes.
+    pub(crate) fn seal_row(&self, kind: &str, key: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
+        let own = self.row_key(kind, key);
+        let [first, second] = domains(ROW);
+        let tag: [u8; TAG] = hash(&own, &first, secret);
+        let pad: Zeroizing<[u8; 64]> = Zeroizing::new(hash(&own, &second, &tag));
+        if secret.len() > pad.len() {
+            return None;
+        }
+        let mut sealed = Vec::with_capacity(TAG.saturating_add(secret.len()));
+        sealed.extend_from_slice(&tag);
+        sealed.extend(secret.iter().zip(pad.iter()).map(|(byte, pad)| byte ^ pad));
+        Some(sealed)
+    }
+
+    pub(crate) fn open_row(
+        &self,
+        kind: &str,
+        key: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unsealed> {
+        let own = self.row_key(kind, key);
+        let [first, second] = domains(ROW);
+        let (tag, rest) = sealed.split_at_checked(TAG).ok_or(Unsealed)?;
+        let pad: Zeroizing<[u8; 64]> = Zeroizing::new(hash(&own, &second, tag));
+        if rest.len() > pad.len() {
+            return Err(Unsealed);
+        }
+        let mut secret = Zeroizing::new(Vec::with_capacity(rest.len()));
+        secret.extend(rest.iter().zip(pad.iter()).map(|(byte, pad)| byte ^ pad));
+        match hash::<TAG>(&own, &first, &secret) == *tag {
+            true => Ok(secret),
+            false => Err(Unsealed),
+        }
+    }
+
+    /// What tells that a batch of tags is the one that was written in this place.
+    pub(crate) fn check_batch(&self, log: i64, number: i64, tags: &[u8]) -> [u8; TAG] {
+        let mut place = [0; 16];
+        let (first, second) = place.split_at_mut(8);
+        first.copy_from_slice(&log.to_be_bytes());
+        second.copy_from_slice(&number.to_be_bytes());
+        let own = Zeroizing::new(hash(&self.secret, b"shoal batch 1", &place));
+        hash(&own, b"shoal tags 1", tags)
+    }
+
+    fn row_key(&self, kind: &str, key: &[u8]) -> Zeroizing<[u8; 32]> {
+        let mut name = Vec::with_capacity(kind.len().saturating_add(key.len()).saturating_add(8));
+        name.extend_from_slice(&(kind.len() as u64).to_be_bytes());
+        name.extend_from_slice(kind.as_bytes());
+        name.extend_from_slice(key);
+        Zeroizing::new(hash(&self.secret, b"shoal row key 1", &name))
+    }
+}
+
+#[cfg(feature = "postgres")]
+const ROW: &[u8] = b"shoal row 1";
 
 /// A secret has no representation.
 impl fmt::Debug for StoreKey {
@@ -236,6 +300,31 @@ mod tests {
         let other = store.fresh(&owner);
         assert_ne!(other.message(&message), sealed);
         assert!(other.open_message(&sealed).is_err());
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_row_opens_in_its_own_place_alone() {
+        let store = key(1);
+        for length in [0, 32, 48, 64] {
+            let secret = vec![9; length];
+            let sealed = store.seal_row("key", &[1], &secret).unwrap();
+            assert_eq!(**store.open_row("key", &[1], &sealed).unwrap(), secret);
+            assert!(store.open_row("key", &[2], &sealed).is_err());
+            assert!(store.open_row("seat", &[1], &sealed).is_err());
+            assert!(key(2).open_row("key", &[1], &sealed).is_err());
+            for at in 0..sealed.len() {
+                let mut changed = sealed.clone();
+                changed[at] ^= 1;
+                assert!(store.open_row("key", &[1], &changed).is_err(), "{at}");
+            }
+        }
+        assert!(store.seal_row("key", &[1], &[0; 65]).is_none());
+        assert!(store.open_row("key", &[1], &[0; 81]).is_err());
+        assert!(store.open_row("key", &[1], &[0; 15]).is_err());
+        let batch = store.check_batch(1, 2, &[3; 32]);
+        assert_ne!(batch, store.check_batch(2, 1, &[3; 32]));
+        assert_ne!(batch, store.check_batch(1, 2, &[4; 32]));
     }
 
     #[test]

@@ -54,7 +54,14 @@ impl<R: CryptoRng> Client<R> {
 
     /// Not written to before it is saved: who forgot its key could not read what comes.
     fn save_place(&mut self, made: Made) {
-        let Made { changes, boxes: of } = made;
+        let Made {
+            mut changes,
+            boxes: of,
+        } = made;
+        let places = of.iter().map(|id| id.place).take(1);
+        for place in places.filter(|place| self.places.is_for_strangers(*place)) {
+            changes.push(self.sessions.make_prekey(self.traffic.rng(), place));
+        }
         self.desk.persist(changes, Follow::Mailboxes { of });
     }
 
@@ -92,6 +99,9 @@ impl<R: CryptoRng> Client<R> {
                 .places
                 .step(now, self.traffic.rng(), &document, all_use);
             self.desk.note(moves.changes);
+            let places = &self.places;
+            let gone = self.sessions.retain_prekeys(|place| places.is_there(place));
+            self.desk.note(gone);
             for made in moves.made {
                 self.save_place(made);
                 self.counters.places_made += 1;
@@ -107,7 +117,12 @@ impl<R: CryptoRng> Client<R> {
     /// Tells a contact where this client is.
     fn notify(&mut self, now: Time, to: PeerKey) {
         let rng = self.traffic.rng();
-        let parts = (&mut self.outbox, &self.contacts);
+        let parts = (
+            &self.identity,
+            &mut self.outbox,
+            &self.contacts,
+            &mut self.sessions,
+        );
         match Composed::notice(now, rng, parts, &self.places, to) {
             Ok((message, mut changes)) => {
                 let again = self.places.tells_again(now);

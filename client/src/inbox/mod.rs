@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use shoal_packet::command::StreamEntry;
 use shoal_packet::fragment::{Envelope, Fragment, Kind, Shape};
 use shoal_proto::{MessageId, Span, Time};
+use zeroize::Zeroizing;
 
 use self::done::Done;
 use self::order::{Order, Turn};
@@ -24,11 +25,12 @@ use crate::event::HopTrace;
 use crate::identity::Identity;
 use crate::keys::PeerKey;
 use crate::rows::{self, Change, InboxKey, InboxRow, Row, SeenKey};
+use crate::sessions::{Follows, Opened, RatchetError, Sessions};
 use crate::table::Table;
 
 /// What to do about a pushed entry.
 pub(crate) enum Arrival {
-    /// It is here and safe: acknowledge it.
+    /// It is here and safe, or was: acknowledge it.
     Known,
     /// It is being saved: wait.
     Saving,
@@ -103,6 +105,8 @@ pub(crate) struct Inbox {
     done: Done,
     order: Order,
     unread: BTreeMap<InboxKey, Unread>,
+    /// Fragments that were opened and are not saved: who wrote each. As many as are being saved, or could not be.
+    opened: BTreeMap<SeenKey, (PeerKey, Zeroizing<Vec<u8>>)>,
     limits: Limits,
 }
 
@@ -115,6 +119,7 @@ impl Inbox {
             done: Done::new(limits.done),
             order: Order::new(patience, limits.numbered_strangers),
             unread: BTreeMap::new(),
+            opened: BTreeMap::new(),
             limits,
         }
     }
@@ -157,31 +162,74 @@ impl Inbox {
         Ok(())
     }
 
-    /// Takes a pushed entry.
+    /// Takes a pushed entry: what to do about it, and what is to be saved of its session, before the entry is
+    /// acknowledged if with anything.
     pub(crate) fn arrive(
         &mut self,
         now: Time,
-        owner: &Identity,
-        contacts: &Contacts,
+        (owner, contacts, sessions): (&Identity, &Contacts, &mut Sessions),
         entry: &StreamEntry,
         trace: Vec<HopTrace>,
-    ) -> Arrival {
+    ) -> (Arrival, Vec<Change>) {
         let seen = SeenKey {
             drop: entry.drop,
             deposit: entry.message,
         };
         match self.seen.state(&seen) {
-            Some(State::Safe) => return Arrival::Known,
-            Some(State::Saving) => return Arrival::Saving,
+            Some(State::Safe) => return (Arrival::Known, Vec::new()),
+            Some(State::Saving) => return (Arrival::Saving, Vec::new()),
             None => {}
         }
         if self.unread.len() >= self.limits.unread {
-            return Arrival::Full;
+            return (Arrival::Full, Vec::new());
         }
-        let Ok((sender, plaintext)) = owner.open(entry) else {
-            return Arrival::Bad;
+        let opened = match self.open(owner, sessions, &seen, entry) {
+            Ok(opened) => opened,
+            Err(RatchetError::KeyGone) => return (Arrival::Known, Vec::new()),
+            Err(RatchetError::Bad) => return (Arrival::Bad, Vec::new()),
         };
-        let Ok(fragment) = Fragment::decode(&plaintext) else {
+        let arrival = self.take(now, contacts, (seen, opened.from, &opened.fragment), trace);
+        match arrival {
+            // It comes again, and its session has to open it then.
+            Arrival::ShareFull => return (arrival, Vec::new()),
+            // Until it is saved, nobody else has it: its key is used.
+            Arrival::New { .. } | Arrival::Spoilt { .. } => {
+                self.opened.insert(seen, (opened.from, opened.fragment));
+            }
+            _ => drop(self.opened.remove(&seen)),
+        }
+        let changes = sessions.take(now, opened.follows, |peer| contacts.contains(peer));
+        (arrival, changes)
+    }
+
+    /// Opens an entry, or finds it opened: it was, and could not be saved.
+    fn open(
+        &self,
+        owner: &Identity,
+        sessions: &Sessions,
+        seen: &SeenKey,
+        entry: &StreamEntry,
+    ) -> Result<Opened, RatchetError> {
+        if let Some((from, fragment)) = self.opened.get(seen) {
+            return Ok(Opened {
+                from: *from,
+                fragment: fragment.clone(),
+                follows: Follows::NOTHING,
+            });
+        }
+        let content = owner.open(entry).map_err(|_| RatchetError::Bad)?;
+        sessions.open(owner.keys(), &content)
+    }
+
+    /// Takes a fragment that was opened.
+    fn take(
+        &mut self,
+        now: Time,
+        contacts: &Contacts,
+        (seen, sender, plaintext): (SeenKey, PeerKey, &[u8]),
+        trace: Vec<HopTrace>,
+    ) -> Arrival {
+        let Ok(fragment) = Fragment::decode(plaintext) else {
             return Arrival::Bad;
         };
         let envelope = fragment.envelope;
@@ -213,7 +261,7 @@ impl Inbox {
         let (outcome, mut changes) = self.put_together(now, key, fragment, contacts);
         let complete = (outcome == Outcome::Complete).then_some(key);
         if outcome == Outcome::Partial {
-            let value = rows::encode_partial(now, &plaintext);
+            let value = rows::encode_partial(now, plaintext);
             changes.push(Change::put(Table::Partial, key.partial(index), value));
         }
         changes.push(Change::put(
@@ -262,6 +310,7 @@ impl Inbox {
     /// it did.
     pub(crate) fn safe(&mut self, kept: Kept) -> bool {
         self.seen.safe(&kept.seen);
+        self.opened.remove(&kept.seen);
         let whole = kept
             .complete
             .and_then(|key| Some((key, self.unread.get_mut(&key)?)));

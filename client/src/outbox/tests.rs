@@ -1,7 +1,7 @@
 //! What leaves the outbox when, and what a receipt, an end or another address changes of it.
 
 use shoal_packet::DropSite;
-use shoal_packet::fragment::FRAGMENT_BYTES;
+use shoal_packet::fragment::CONTENT_BYTES;
 use shoal_proto::{DropId, NodeId};
 use zeroize::Zeroizing;
 
@@ -34,7 +34,7 @@ fn part(number: u8) -> OutboxRow {
         site: site(1),
         other: None,
         deposit: MessageId::new([number; 16]),
-        fragment: Zeroizing::new(vec![0; FRAGMENT_BYTES]),
+        content: Zeroizing::new(vec![0; CONTENT_BYTES]),
     }
 }
 

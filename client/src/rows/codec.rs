@@ -2,7 +2,7 @@
 
 use shoal_proto::{Span, Time};
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// What is wrong with a row.
 pub(crate) type Fault = &'static str;
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
     pub(super) fn value(bytes: &'a [u8]) -> Result<Self, Fault> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => Ok(Self(rest)),
-            Some((1 | 2, _)) => Err(EARLIER),
+            Some((1..=3, _)) => Err(EARLIER),
             Some(_) => Err("unknown version"),
             None => Err("empty"),
         }

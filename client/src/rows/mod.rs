@@ -8,6 +8,7 @@ mod order;
 mod place;
 mod row;
 mod sent;
+mod session;
 
 pub(crate) use codec::{decode_number, encode_number};
 pub(crate) use contact::{ContactRow, Mark};
@@ -20,3 +21,4 @@ pub(crate) use place::{Audience, PlaceRow, Stage};
 pub use row::{Change, Row};
 pub use sent::MessageState;
 pub(crate) use sent::{OutboxRow, RetryRow, SentRow};
+pub(crate) use session::{ChainRow, LateRow, SessionRow, TAG_BYTES, decode_prekey, encode_prekey};

@@ -1,6 +1,6 @@
 //! The rows of messages sent.
 
-use shoal_packet::fragment::FRAGMENT_BYTES;
+use shoal_packet::fragment::CONTENT_BYTES;
 use shoal_packet::{DropSite, Sites};
 use shoal_proto::{MessageId, Span, Time};
 use zeroize::Zeroizing;
@@ -126,8 +126,8 @@ pub(crate) struct OutboxRow {
     pub(crate) other: Option<DropSite>,
     /// Its name there, and nowhere else.
     pub(crate) deposit: MessageId,
-    /// What is sealed anew for each try.
-    pub(crate) fragment: Zeroizing<Vec<u8>>,
+    /// What is sealed anew for each try: a message of a session.
+    pub(crate) content: Zeroizing<Vec<u8>>,
 }
 
 impl OutboxRow {
@@ -151,7 +151,7 @@ impl OutboxRow {
         Writer::new()
             .bytes(&sites.to_bytes())
             .bytes(self.deposit.as_bytes())
-            .bytes(&self.fragment)
+            .bytes(&self.content)
             .done()
     }
 
@@ -162,7 +162,7 @@ impl OutboxRow {
             site: sites.first,
             other: sites.second,
             deposit: MessageId::new(*reader.take()?),
-            fragment: Zeroizing::new(reader.take::<FRAGMENT_BYTES>()?.to_vec()),
+            content: Zeroizing::new(reader.take::<CONTENT_BYTES>()?.to_vec()),
         };
         reader.end()?;
         Ok(row)

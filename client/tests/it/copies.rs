@@ -199,7 +199,7 @@ fn long_texts_outlive_either_as_well() {
         let mut world = two(10 + gone as u64);
         let to = world.address(BOB);
         world.run(secs(10.0));
-        let text = vec![7; 6_000];
+        let text = vec![7; 5_800];
         world.send(ALICE, 1, &to, &text);
         let half = |world: &World| world.deposits.len() == 10;
         assert!(

@@ -10,7 +10,7 @@ const BOB: usize = 1;
 const CAROL: usize = 2;
 
 /// Text of so many fragments.
-const TWENTY: usize = 20 * 1_263;
+const TWENTY: usize = 20 * 1_169;
 
 /// Alice, who tries nothing again for an hour, Bob and Carol; all are attached.
 fn three(seed: u64) -> World {
@@ -123,7 +123,7 @@ fn what_comes_late_is_acknowledged_and_begins_no_message() {
         world.answer = Answer::Late;
         world.detach(BOB);
         let to = world.address(BOB);
-        world.send(ALICE, 1, &to, &[7; 8 * 1_263]);
+        world.send(ALICE, 1, &to, &[7; 8 * 1_169]);
         assert!(world.run_until(secs(60.0), |world| world.deposits.len() == 11));
         let deposits = world.deposits.clone();
         world.attach(BOB, 2);

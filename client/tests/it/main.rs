@@ -17,6 +17,7 @@ mod moving;
 mod order;
 mod quiet;
 mod restart;
+mod sessions;
 mod shares;
 mod timing;
 mod tokens;

@@ -32,8 +32,9 @@ fn no_value_on_the_wire_is_a_reading_of_the_clock_finer_than_minutes() {
                 _ => None,
             });
         let deposits = world.deposits.iter().map(|deposit| {
+            // Of what is sealed, the session's keys are drawn anew.
             let ids = (deposit.drop, deposit.message);
-            (ids, deposit.blob.clone(), deposit.surb.clone())
+            (ids, deposit.blob.len(), deposit.surb.clone())
         });
         let sets: Vec<_> = world.drop_sets.iter().map(|(_, set)| set.clone()).collect();
         (

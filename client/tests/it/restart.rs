@@ -240,8 +240,8 @@ fn rows_with_fragments_of_the_version_before_are_refused_with_the_reason() {
     let ((_, sealed), blob) = outbox.unwrap();
     // The row's own version, and that of the fragment behind version and time.
     for (table, key, value, (place, version)) in [
-        (Table::Outbox, sealed, blob, (0, 3)),
-        (Table::Partial, &key, &value, (9, 2)),
+        (Table::Outbox, sealed, blob, (0, 4)),
+        (Table::Partial, &key, &value, (9, 3)),
     ] {
         assert_eq!(value[place], version);
         let mut row = Row {

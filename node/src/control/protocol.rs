@@ -20,9 +20,7 @@ pub use node::{
     BesideStatus, ClockStatus, DiskStatus, EpochStatus, InvitationStatus, LinkStatus, MemoryStatus,
     NextStatus, NodeStatus, NodeTrouble, ReachStatus, RouterStatus, SuccessorStatus, WaitingStatus,
 };
-pub use status::{
-    MessageState, Outgoing, OutgoingPage, Place, PlaceMailbox, Progress, Status,
-};
+pub use status::{MessageState, Outgoing, OutgoingPage, Place, PlaceMailbox, Progress, Status};
 
 /// The version of this protocol. Another one is refused.
 pub const VERSION: u32 = 1;

@@ -6,38 +6,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shoal_packet::{ReplayTag, SphinxSecret};
-use shoal_proto::{Epoch, NodeId};
-use shoal_topology::agreement::Height;
+use shoal_proto::{Epoch, NetworkHash};
 use shoal_topology::{DirectoryChange, MAX_SUCCESSOR_BYTES, Restored, Successor};
 use zeroize::Zeroizing;
 
+use super::changes::{Row, load_row, row};
 use super::dir::StateDir;
 use super::error::StateError;
 use super::files::{read_secret, remove_secret, sync_parent, write_atomic, write_secret};
+use super::kept::{DirectoryState, LoadedDirectory, NotKept};
 use super::keys::{decode, encode};
-use super::replay::{ReplayError, ReplayLog, ReplayWriter};
+use super::replay::{ReplayError, ReplayWriter, TagLog};
 use super::rows::{RowChange, Rows};
 
-const FILE: &str = "directory.db";
+pub(super) const FILE: &str = "directory.db";
 pub(super) const KEY_DIR: &str = "epoch-keys";
 const KEY_KIND: &str = "shoal-epoch-key-1";
 pub(super) const SEAT_DIR: &str = "seat-keys";
 const SEAT_KIND: &str = "shoal-seat-key-1";
-const SUCCESSOR_DIR: &str = "successors";
+pub(super) const SUCCESSOR_DIR: &str = "successors";
 
 /// Grows with every change of a row.
 const LAYOUT: i64 = 4;
 
 const ADVICE: &str = "move it away: the node gets documents and descriptors from the others again";
-
-const DOCUMENT: &str = "document";
-const DESCRIPTOR: &str = "descriptor";
-const HANDOVER: &str = "handover";
-const RECORD: &str = "record";
-const PROPOSAL: &str = "proposal";
-const EVIDENCE: &str = "evidence";
-const META: &str = "meta";
-const SEQUENCE: &[u8] = b"sequence";
 
 /// What the directory's state machine asks a node to keep: documents, descriptors and the own
 /// sequence number in a database, the secret of each epoch in a file of its own beside it.
@@ -53,25 +45,6 @@ pub struct DirectoryFiles {
     seats: PathBuf,
     /// The files that follow on the network's, as they are.
     successors: PathBuf,
-}
-
-/// Changes that are not on disk, and why.
-pub struct NotKept {
-    /// All that are not.
-    pub changes: Vec<DirectoryChange>,
-    /// Why the first of them is not.
-    pub why: StateError,
-}
-
-/// What was kept.
-#[derive(Default)]
-pub struct LoadedDirectory {
-    /// For [`shoal_topology::Directory::new`].
-    pub restored: Restored,
-    /// For the replay filter: the tags of each secret that was restored.
-    pub tags: Vec<(Epoch, Vec<ReplayTag>)>,
-    /// Secrets that had to be forgotten, and why, for the operator.
-    pub forgotten: Vec<(Epoch, String)>,
 }
 
 impl DirectoryFiles {
@@ -101,7 +74,7 @@ impl DirectoryFiles {
     /// # Errors
     /// [`StateError`]. Damage to a secret or to its log is none: it is told of in
     /// [`LoadedDirectory::forgotten`].
-    pub fn load(&self, log: &mut ReplayLog) -> Result<LoadedDirectory, StateError> {
+    pub fn load(&self, log: &mut dyn TagLog) -> Result<LoadedDirectory, StateError> {
         let mut loaded = LoadedDirectory::default();
         self.load_rows(&mut loaded.restored)?;
         loaded.restored.successors = texts(&self.successors)?;
@@ -172,8 +145,7 @@ impl DirectoryFiles {
             }
             DirectoryChange::SeatKeys { kept } => self.keep_seat_keys(kept),
             DirectoryChange::Successor { hash, text } => {
-                let path = self.successors.join(format!("{hash}.toml"));
-                write_atomic(&path, text, 0o644)
+                write_atomic(&successor_path(&self.successors, hash), text, 0o644)
             }
             _ => Ok(()),
         }
@@ -257,42 +229,22 @@ impl DirectoryFiles {
         secret: &Zeroizing<[u8; 32]>,
         log: &ReplayWriter,
     ) -> Result<(), StateError> {
-        let public = SphinxSecret::from_bytes(**secret).public();
-        log.create(epoch, &public).map_err(|error| match error {
-            ReplayError::Io(error) => error,
-            other => StateError::io("make the replay log beside", &self.key_path(epoch))(
-                std::io::Error::other(other),
-            ),
-        })?;
+        create_log(log, epoch, secret, &self.key_path(epoch))?;
         write_secret(&self.key_path(epoch), encode(KEY_KIND, secret).as_bytes())
     }
 
     fn load_rows(&self, restored: &mut Restored) -> Result<(), StateError> {
-        self.rows.load(|kind, key, value| {
-            match kind {
-                DOCUMENT => restored.documents.push(value.into()),
-                DESCRIPTOR => restored.descriptors.push(value.into()),
-                // By height, so in order.
-                HANDOVER => restored.handovers.push(value.into()),
-                PROPOSAL => restored.proposals.push(value.into()),
-                RECORD => {
-                    let (height, number) = record_of(&key).ok_or("a record has no number")?;
-                    restored.records.insert((height, number), value);
-                }
-                EVIDENCE => {
-                    let id = NodeId::try_from(key.as_slice());
-                    let id = id.map_err(|_| "evidence is against nobody".to_owned())?;
-                    restored.evidence.insert(id, value.into());
-                }
-                META if key == SEQUENCE => {
-                    let bytes = value.try_into();
-                    let bytes = bytes.map_err(|_| "its sequence number is no number".to_owned())?;
-                    restored.sequence = u64::from_be_bytes(bytes);
-                }
-                other => return Err(format!("it has rows of a kind `{other}`")),
-            }
-            Ok(())
-        })
+        self.rows
+            .load(|kind, key, value| load_row(restored, kind, &key, value))
+    }
+
+    /// Each row as it is.
+    #[cfg(feature = "postgres")]
+    pub(super) fn each_row(
+        &self,
+        each: impl FnMut(&str, Vec<u8>, Vec<u8>) -> Result<(), String>,
+    ) -> Result<(), StateError> {
+        self.rows.load(each)
     }
 
     fn key_epochs(&self) -> Result<Vec<Epoch>, StateError> {
@@ -308,7 +260,7 @@ impl DirectoryFiles {
     fn load_key(
         &self,
         epoch: Epoch,
-        log: &mut ReplayLog,
+        log: &mut dyn TagLog,
     ) -> Result<Result<(Zeroizing<[u8; 32]>, Vec<ReplayTag>), String>, StateError> {
         let path = self.key_path(epoch);
         let content = read_secret(&path, "the node makes it")?;
@@ -328,6 +280,33 @@ impl DirectoryFiles {
     }
 }
 
+impl DirectoryState for DirectoryFiles {
+    fn load(&mut self, log: &mut dyn TagLog) -> Result<LoadedDirectory, StateError> {
+        Self::load(self, log)
+    }
+
+    fn apply(&mut self, changes: Vec<DirectoryChange>, log: &ReplayWriter) -> Result<(), NotKept> {
+        Self::apply(self, changes, log)
+    }
+}
+
+/// Makes the log of a secret, before that is kept.
+pub(super) fn create_log(
+    log: &ReplayWriter,
+    epoch: Epoch,
+    secret: &[u8; 32],
+    beside: &Path,
+) -> Result<(), StateError> {
+    let public = SphinxSecret::from_bytes(*secret).public();
+    log.create(epoch, &public).map_err(|error| match error {
+        ReplayError::Io(error) => error,
+        other => {
+            let other = std::io::Error::other(other);
+            StateError::io("make the replay log beside", beside)(other)
+        }
+    })
+}
+
 /// The files that follow on the network's, as a node accepted them: see [`NetworkParameters::at`]. One that can't be
 /// read is fetched again.
 ///
@@ -345,6 +324,11 @@ pub fn successors(dir: &Path) -> Result<Vec<Successor>, StateError> {
     Ok(read.collect())
 }
 
+/// Where such a file is kept, in their folder.
+pub(super) fn successor_path(folder: &Path, hash: &NetworkHash) -> PathBuf {
+    folder.join(format!("{hash}.toml"))
+}
+
 fn texts(folder: &Path) -> Result<Vec<Arc<[u8]>>, StateError> {
     let names = file_names(folder)?;
     let files = names.iter().filter(|name| name.ends_with(".toml"));
@@ -360,78 +344,8 @@ fn texts(folder: &Path) -> Result<Vec<Arc<[u8]>>, StateError> {
     read.collect()
 }
 
-/// A row's kind, key and value; without a value, it is to be deleted.
-type Row = (&'static str, Vec<u8>, Option<Arc<[u8]>>);
-
-/// The row of a change. None for what has a file of its own.
-fn row(change: &DirectoryChange) -> Option<Row> {
-    let row = match change {
-        DirectoryChange::Key { .. }
-        | DirectoryChange::RemoveKey { .. }
-        | DirectoryChange::SeatKeys { .. }
-        | DirectoryChange::Successor { .. } => return None,
-        DirectoryChange::Document { epoch, bytes } => (
-            DOCUMENT,
-            epoch_key(*epoch).to_vec(),
-            Some(Arc::clone(bytes)),
-        ),
-        DirectoryChange::RemoveDocument { epoch } => (DOCUMENT, epoch_key(*epoch).to_vec(), None),
-        DirectoryChange::Descriptor {
-            id,
-            sequence,
-            bytes,
-        } => {
-            let key = descriptor_key(id, *sequence);
-            (DESCRIPTOR, key, Some(Arc::clone(bytes)))
-        }
-        DirectoryChange::RemoveDescriptor { id, sequence } => {
-            (DESCRIPTOR, descriptor_key(id, *sequence), None)
-        }
-        DirectoryChange::Sequence(number) => {
-            let value = Arc::from(number.to_be_bytes().as_slice());
-            (META, SEQUENCE.to_vec(), Some(value))
-        }
-        DirectoryChange::Handover { height, bytes } => {
-            let key = height.number().to_be_bytes().to_vec();
-            (HANDOVER, key, Some(Arc::clone(bytes)))
-        }
-        DirectoryChange::Record {
-            height,
-            number,
-            bytes,
-        } => {
-            let key = record_key(*height, *number);
-            (RECORD, key, Some(Arc::clone(bytes)))
-        }
-        DirectoryChange::RemoveRecord { height, number } => {
-            (RECORD, record_key(*height, *number), None)
-        }
-        DirectoryChange::Proposal { hash, bytes } => {
-            let key = hash.as_bytes().to_vec();
-            (PROPOSAL, key, Some(Arc::clone(bytes)))
-        }
-        DirectoryChange::RemoveProposal { hash } => (PROPOSAL, hash.as_bytes().to_vec(), None),
-        DirectoryChange::Evidence { id, bytes } => {
-            (EVIDENCE, id.as_bytes().to_vec(), Some(Arc::clone(bytes)))
-        }
-        DirectoryChange::RemoveEvidence { id } => (EVIDENCE, id.as_bytes().to_vec(), None),
-    };
-    Some(row)
-}
-
-fn record_key(height: Height, number: u64) -> Vec<u8> {
-    [height.number().to_be_bytes(), number.to_be_bytes()].concat()
-}
-
-fn record_of(key: &[u8]) -> Option<(Height, u64)> {
-    let (height, number) = key.split_first_chunk()?;
-    let number = number.try_into().ok()?;
-    let height = Height::new(u64::from_be_bytes(*height));
-    Some((height, u64::from_be_bytes(number)))
-}
-
 /// Names of files in a directory, as far as they are text.
-fn file_names(dir: &Path) -> Result<Vec<String>, StateError> {
+pub(super) fn file_names(dir: &Path) -> Result<Vec<String>, StateError> {
     let entries = std::fs::read_dir(dir).map_err(StateError::io("list", dir))?;
     let mut names = Vec::new();
     for entry in entries {
@@ -441,21 +355,15 @@ fn file_names(dir: &Path) -> Result<Vec<String>, StateError> {
     Ok(names)
 }
 
-fn epoch_key(epoch: Epoch) -> [u8; 8] {
-    epoch.number().to_be_bytes()
-}
-
-fn descriptor_key(id: &NodeId, sequence: u64) -> Vec<u8> {
-    [id.as_bytes().as_slice(), &sequence.to_be_bytes()].concat()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use shoal_proto::DocumentHash;
+    use shoal_proto::{DocumentHash, NodeId};
+    use shoal_topology::agreement::Height;
 
     use super::*;
+    use crate::state::ReplayLog;
 
     fn key(epoch: u64) -> DirectoryChange {
         let secret = Zeroizing::new([epoch.to_le_bytes()[0] + 1; 32]);

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use shoal_provider::StoreError;
 use thiserror::Error;
 
 /// What is wrong with the files of a node or client. Every message says what to do.
@@ -87,6 +88,23 @@ pub enum StateError {
         /// What to do.
         advice: &'static str,
     },
+    /// What is in PostgreSQL can't be read or written.
+    #[error("the node's state in PostgreSQL: {0}")]
+    Database(StoreError),
+    /// What is in PostgreSQL can't be right.
+    #[error(
+        "the node's state in PostgreSQL is damaged: {0}; restore no backup, which would have packets taken twice and votes \
+         contradicted: rename the schema and let the node begin anew (docs/operators.md, Mailboxes in PostgreSQL)"
+    )]
+    Rows(String),
+    /// Another process of this node goes on with what this one has kept.
+    #[error(
+        "another process of this node has taken over, and this one may write nothing more: it ends what it does"
+    )]
+    Overtaken,
+    /// There are two places where the state could be, or none where it should.
+    #[error("{0}")]
+    Place(String),
     /// Another process uses the directory.
     #[error(
         "{path} is in use by another process{}; stop that one first",
@@ -109,6 +127,15 @@ impl StateError {
             action,
             path,
             error,
+        }
+    }
+}
+
+impl From<StoreError> for StateError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::Overtaken,
+            other => Self::Database(other),
         }
     }
 }

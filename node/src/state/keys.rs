@@ -67,6 +67,46 @@ pub fn token_seed<R: CryptoRng>(
     read_or_make(dir.join(TOKENS_FILE), TOKENS_KIND, advice, rng)
 }
 
+/// The same, without making one: none if there is none.
+///
+/// # Errors
+/// [`StateError`] for a file that is damaged, somebody else's or readable by others.
+pub fn load_token_seed(dir: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, StateError> {
+    let path = dir.join(TOKENS_FILE);
+    match read_secret(&path, "") {
+        Err(StateError::Missing { .. }) => Ok(None),
+        content => {
+            let advice = "restore it from a backup";
+            decoded(path, TOKENS_KIND, &content?, advice).map(Some)
+        }
+    }
+}
+
+/// What a provider's mailboxes will be sealed with, if there is nothing yet: [`keep_store_secret`] makes the file of it.
+#[must_use]
+pub fn draw_store_secret<R: CryptoRng>(rng: &mut R) -> Zeroizing<[u8; 32]> {
+    let mut secret = Zeroizing::new([0; 32]);
+    rng.fill_bytes(secret.as_mut());
+    secret
+}
+
+/// Makes the file of a secret that mailboxes are to be sealed with, before they are.
+///
+/// # Errors
+/// [`StateError::Exists`], [`StateError::Io`].
+pub fn keep_store_secret(dir: &Path, secret: &[u8; 32]) -> Result<(), StateError> {
+    let line = encode(STORE_KIND, secret);
+    write_new(&dir.join(STORE_FILE), line.as_bytes(), PRIVATE)
+}
+
+/// Takes back what [`keep_store_secret`] made, if nothing was sealed with it.
+///
+/// # Errors
+/// [`StateError::Io`].
+pub fn forget_store_secret(dir: &Path) -> Result<(), StateError> {
+    super::files::remove_secret(&dir.join(STORE_FILE))
+}
+
 /// Reads what a provider's mailboxes are sealed with, and makes it if there is none.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use super::directory::{KEY_DIR, SEAT_DIR};
 use super::error::StateError;
 use super::files::{PRIVATE, check_private};
 use super::keys::IDENTITY_FILE;
+use super::moved::NOTE_FILE;
 use super::replay::LOG_DIR;
 
 /// Files that are looked at in one folder, more than there ever are.
@@ -68,9 +69,12 @@ fn foreign(path: &Path) -> Option<StateError> {
     fault(path, PRIVATE).filter(|fault| matches!(fault, StateError::Owner { .. }))
 }
 
-/// Folders in which a node that runs writes and which are not there.
+/// Folders in which a node that runs writes and which are not there. One whose state is in PostgreSQL needs none.
 #[must_use]
 pub fn missing_folders(dir: &Path) -> Vec<PathBuf> {
+    if dir.join(NOTE_FILE).exists() {
+        return Vec::new();
+    }
     let folders = [KEY_DIR, LOG_DIR].map(|name| dir.join(name));
     let missing = folders.into_iter().filter(|folder| !folder.is_dir());
     missing.collect()
@@ -119,6 +123,8 @@ mod tests {
         assert!(faults(&dir).is_empty());
         try_writing(&dir).unwrap();
         assert_eq!(missing_folders(&dir).len(), 2);
+        std::fs::write(dir.join(NOTE_FILE), b"shoal 1").unwrap();
+        assert!(missing_folders(&dir).is_empty());
         let (keys, key) = (dir.join(KEY_DIR), dir.join(KEY_DIR).join("1.key"));
         StateDir::create(&keys).unwrap();
         std::fs::write(&key, b"secret").unwrap();

@@ -6,24 +6,34 @@
 //! * [`keys`]: identity, epoch keys, client keys.
 //! * [`replay`]: the replay log, one file for each epoch key, deleted with the key.
 //! * [`DirectoryFiles`]: documents, descriptors and the own sequence number.
+//! * [`DirectoryState`] and [`TagLog`]: what the two do, in files or, with the feature `postgres`, in a database.
 //! * [`faults`], [`try_writing`], [`free_bytes`]: a directory looked at from outside.
 //! * [`ClientDb`]: what the client role asks to be kept.
 
+mod changes;
 mod client_db;
 mod dir;
 mod directory;
 mod error;
 mod files;
+mod kept;
 pub mod keys;
 mod look;
+mod moved;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod replay;
 mod rows;
 
 pub use client_db::ClientDb;
 pub use dir::StateDir;
-pub use directory::{DirectoryFiles, LoadedDirectory, NotKept, successors};
+pub use directory::{DirectoryFiles, successors};
 pub use error::StateError;
 pub use files::{MAX_SECRET_BYTES, read_secret, write_atomic, write_new, write_secret};
+pub use kept::{DirectoryState, LoadedDirectory, NotKept, Overtaken};
 pub use keys::{create_client_keys, create_identity, load_client_keys, load_identity};
 pub use look::{faults, free_bytes, is_held, missing_folders, try_writing};
-pub use replay::{Durable, ReplayError, ReplayLog, ReplayWriter};
+pub use moved::check_is_in_files;
+#[cfg(feature = "postgres")]
+pub use postgres::{Opened, Owner, check_before, known_takeover, open_postgres};
+pub use replay::{Durable, ReplayError, ReplayLog, ReplayWriter, TagLog};

@@ -83,6 +83,8 @@ pub(crate) fn nobodys_address(network: &Path) -> String {
     let address = shoal_client::Address {
         network: shoal_client::Address::short_network(&params.chain()),
         key: keys.public(),
+        // Any sound key will do.
+        prekey: Some(keys.public()),
         sites: shoal_client::Sites {
             first,
             second: None,

@@ -43,5 +43,6 @@ mod readme;
 mod relay;
 mod scene;
 mod state;
+mod takeover;
 mod threats;
 mod upnp;

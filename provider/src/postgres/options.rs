@@ -30,6 +30,8 @@ pub struct PostgresOptions {
     /// Let what is stored, and the password, cross a network in plain text: this engine has no TLS.
     /// Without it the server has to be on this machine.
     pub allow_plaintext: bool,
+    /// The number of the last takeover that is known of: a database that knows of fewer is refused.
+    pub known_takeover: i64,
 }
 
 impl PostgresOptions {
@@ -43,6 +45,7 @@ impl PostgresOptions {
             limits,
             patience: Span::from_secs(2),
             allow_plaintext: false,
+            known_takeover: 0,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{StoreError, StoreKey};
 /// Marks a schema as ours: "Shol".
 const APPLICATION: i64 = 0x5368_6f6c;
 /// Grows with every change of the tables.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// As in SQLite, but for what PostgreSQL wants otherwise:
 /// - Ids come from the process that has the lock, so no statement has to ask for them.
@@ -112,6 +112,35 @@ CREATE TABLE spent (
     expires_us bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX spent_expiry ON spent (expires_us, name);
+-- What else a node keeps that changes while it runs. Each of its two connections for that writes in its lane: with the
+-- number that it found there when it came, and as long as no later one, of this process or of one that took over, has
+-- raised it.
+CREATE TABLE turns (
+    lane bigint PRIMARY KEY,
+    writer bigint NOT NULL
+);
+INSERT INTO turns (lane, writer) VALUES (0, 0), (1, 0);
+CREATE TABLE state_rows (
+    kind text COLLATE \"C\" NOT NULL,
+    key bytea NOT NULL,
+    value bytea NOT NULL,
+    -- A secret, sealed under a key that follows from the store's and the row's name.
+    sealed boolean NOT NULL,
+    PRIMARY KEY (kind, key)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50);
+-- The replay log of an epoch's key, and its batches of tags: 32 bytes each. One whose log is gone is deleted by and by.
+CREATE TABLE tag_logs (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    epoch bigint NOT NULL UNIQUE,
+    key bytea NOT NULL
+);
+CREATE TABLE tag_batches (
+    log bigint NOT NULL,
+    number bigint NOT NULL,
+    tags bytea NOT NULL,
+    seal bytea NOT NULL,
+    PRIMARY KEY (log, number)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 ";
 
 /// Makes the tables if the schema is empty or not there. The caller has the lock.
@@ -123,16 +152,8 @@ pub(super) async fn prepare(
     schema: &str,
     key: &StoreKey,
 ) -> Result<(), StoreError> {
-    let found = client
-        .query_one(
-            "SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
-             WHERE nspname = $1",
-            &[&schema],
-        )
-        .await
-        .map_err(failure)?;
-    if found.try_get::<_, i64>(0).map_err(unreadable)? > 0 {
-        return recognise(client, schema, key).await;
+    if is_made(client, schema, key).await? {
+        return Ok(());
     }
     let seal: String = key
         .check()
@@ -145,6 +166,30 @@ pub(super) async fn prepare(
          VALUES ({APPLICATION}, {VERSION}, 0, decode('{seal}', 'hex')); COMMIT;"
     );
     client.batch_execute(&sql).await.map_err(failure)
+}
+
+/// Whether the tables are there, and ours.
+///
+/// # Errors
+/// As [`prepare`].
+pub(super) async fn is_made(
+    client: &Client,
+    schema: &str,
+    key: &StoreKey,
+) -> Result<bool, StoreError> {
+    let found = client
+        .query_one(
+            "SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
+             WHERE nspname = $1",
+            &[&schema],
+        )
+        .await
+        .map_err(failure)?;
+    if found.try_get::<_, i64>(0).map_err(unreadable)? == 0 {
+        return Ok(false);
+    }
+    recognise(client, schema, key).await?;
+    Ok(true)
 }
 
 async fn recognise(client: &Client, schema: &str, key: &StoreKey) -> Result<(), StoreError> {
@@ -177,13 +222,30 @@ async fn recognise(client: &Client, schema: &str, key: &StoreKey) -> Result<(), 
     }
 }
 
-/// Takes the mailboxes over: whoever had them before can't go on. The number of this takeover.
+/// Takes the mailboxes over: whoever had them before can't go on. It waits for what they are committing. The number of
+/// this takeover.
 pub(super) async fn take_over(client: &Client) -> Result<i64, StoreError> {
+    // In this order, in which a connection for the state takes its turn.
+    client.batch_execute("BEGIN").await.map_err(failure)?;
     let row = client
         .query_one("UPDATE meta SET fence = fence + 1 RETURNING fence", &[])
         .await
         .map_err(failure)?;
+    let end = "UPDATE turns SET writer = writer + 1; COMMIT";
+    client.batch_execute(end).await.map_err(failure)?;
     row.try_get(0).map_err(unreadable)
+}
+
+/// The number of the last takeover.
+///
+/// # Errors
+/// [`StoreError::Older`] if a later one is known of.
+pub(super) async fn fence(client: &Client, known: i64) -> Result<i64, StoreError> {
+    let row = client.query_one("SELECT fence FROM meta", &[]).await;
+    match row.map_err(failure)?.try_get(0).map_err(unreadable)? {
+        found if found < known => Err(StoreError::Older { found, known }),
+        found => Ok(found),
+    }
 }
 
 /// How much is held, with the highest id of all rows.

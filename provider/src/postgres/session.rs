@@ -26,6 +26,51 @@ const FENCE_HELD: &str = "SELECT fence FROM meta FOR SHARE";
 /// Writes a row, and changes nothing.
 const TOUCH: &str = "UPDATE meta SET fence = fence";
 
+/// Connects as every connection of ours does.
+pub(super) async fn dial(
+    options: &PostgresOptions,
+) -> Result<(Client, JoinHandle<()>), StoreError> {
+    let config = options.config()?;
+    let (client, connection) = config.connect(NoTls).await.map_err(failure)?;
+    let driver = tokio::spawn(async {
+        // Whoever waits for an answer is told why there is none.
+        let _ = connection.await;
+    });
+    match configure(&client).await {
+        Ok(()) => Ok((client, driver)),
+        Err(error) => {
+            driver.abort();
+            Err(error)
+        }
+    }
+}
+
+async fn configure(client: &Client) -> Result<(), StoreError> {
+    // Every statement finds a few rows by an index, and in its order, whatever the planner thinks of tables that it has
+    // not yet looked at. A server that waits for a client that is gone keeps the mailboxes from the next.
+    let settings = "SET synchronous_commit = on; SET enable_seqscan = off; SET enable_hashjoin = off; \
+         SET enable_mergejoin = off; SET enable_bitmapscan = off; SET enable_sort = off; \
+         SET jit = off; SET client_min_messages = error; \
+         SET lock_timeout = '10s'; SET statement_timeout = '25s'; \
+         SET idle_in_transaction_session_timeout = '5s'; SET tcp_keepalives_idle = 3; \
+         SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 4; SET tcp_user_timeout = '7s'";
+    client.batch_execute(settings).await.map_err(failure)?;
+    let row = client.query_one("SHOW fsync", &[]).await;
+    let fsync: String = row.and_then(|row| row.try_get(0)).map_err(failure)?;
+    if fsync == "off" {
+        return Err(StoreError::Setting(
+            "the server runs with fsync = off, and would lose what was answered as stored: turn it on".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Names of tables are those of the schema from now on.
+pub(super) async fn enter(client: &Client, options: &PostgresOptions) -> Result<(), StoreError> {
+    let path = format!("SET search_path TO {}", options.schema);
+    client.batch_execute(&path).await.map_err(failure)
+}
+
 /// A connection that has the mailboxes, until it breaks.
 pub(super) struct Session {
     client: Client,
@@ -40,18 +85,16 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects, takes the mailboxes, and reads how much they hold.
+    /// Connects, takes the mailboxes, and reads how much they hold. With the number of a takeover it goes on with that one.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if another process has them for longer than the patience; or what else
-    /// [`StoreError`] has.
-    pub(super) async fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
-        let config = options.config()?;
-        let (client, connection) = config.connect(NoTls).await.map_err(failure)?;
-        let driver = tokio::spawn(async {
-            // Whoever waits for an answer is told why there is none.
-            let _ = connection.await;
-        });
+    /// [`StoreError::Busy`] if another process has them for longer than the patience, or had them since that
+    /// takeover; or what else [`StoreError`] has.
+    pub(super) async fn open(
+        options: &PostgresOptions,
+        fence: Option<i64>,
+    ) -> Result<Self, StoreError> {
+        let (client, driver) = dial(options).await?;
         let mut session = Self {
             client,
             driver,
@@ -60,37 +103,26 @@ impl Session {
             held: Held::default(),
             committing: Cell::new(false),
         };
-        session.configure().await?;
+        // With the lock, a connection that this process had before has ended, and with it what it was committing.
         session.lock(options).await?;
         let client = &session.client;
         schema::prepare(client, &options.schema, &options.key).await?;
-        let path = format!("SET search_path TO {}", options.schema);
-        client.batch_execute(&path).await.map_err(failure)?;
-        session.fence = schema::take_over(client).await?;
+        enter(client, options).await?;
+        // It is not raised if it is refused: else it would pass at last, after many tries.
+        let found = schema::fence(client, options.known_takeover).await?;
+        session.fence = match fence {
+            None => schema::take_over(client).await?,
+            Some(ours) if found == ours => ours,
+            Some(_) => return Err(StoreError::Busy),
+        };
         session.held = schema::held(client).await?;
         session.prepare().await?;
         Ok(session)
     }
 
-    async fn configure(&self) -> Result<(), StoreError> {
-        // Every statement finds a few rows by an index, and in its order, whatever the planner thinks of tables that it has
-        // not yet looked at. A server that waits for a client that is gone keeps the mailboxes from the next.
-        let settings = "SET synchronous_commit = on; SET enable_seqscan = off; SET enable_hashjoin = off; \
-             SET enable_mergejoin = off; SET enable_bitmapscan = off; SET enable_sort = off; \
-             SET jit = off; SET client_min_messages = error; \
-             SET lock_timeout = '10s'; SET statement_timeout = '25s'; \
-             SET idle_in_transaction_session_timeout = '5s'; SET tcp_keepalives_idle = 3; \
-             SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 4; SET tcp_user_timeout = '7s'";
-        self.client.batch_execute(settings).await.map_err(failure)?;
-        let row = self.client.query_one("SHOW fsync", &[]).await;
-        let fsync: String = row.and_then(|row| row.try_get(0)).map_err(failure)?;
-        if fsync == "off" {
-            return Err(StoreError::Setting(
-                "the server runs with fsync = off, and would lose what was answered as stored: turn it on"
-                    .to_owned(),
-            ));
-        }
-        Ok(())
+    /// The number of our takeover.
+    pub(super) const fn fence(&self) -> i64 {
+        self.fence
     }
 
     /// One process has the mailboxes of a schema: for as long as its connection lasts.

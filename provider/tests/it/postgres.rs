@@ -5,6 +5,7 @@ mod plans;
 mod schema;
 mod sound;
 mod standby;
+mod state;
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader};
@@ -51,11 +52,14 @@ pub fn server() -> Option<Server> {
 impl Server {
     /// How the last schema is opened.
     pub fn options(&self, limits: StoreLimits) -> PostgresOptions {
+        let schema = format!("{}_{}", self.name, self.stores.get());
+        // By its name the connections of one test are told from those of others.
+        let connection = format!("{} application_name={schema}", self.connection);
         PostgresOptions {
-            schema: format!("{}_{}", self.name, self.stores.get()),
+            schema,
             // The server notices late that a process is gone when the machine is busy.
             patience: Span::from_secs(5),
-            ..PostgresOptions::new(&self.connection, key_of_store(), limits)
+            ..PostgresOptions::new(connection, key_of_store(), limits)
         }
     }
 
@@ -76,6 +80,15 @@ impl Server {
         self.execute(&format!(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted \
              AND (classid::bigint << 32 | objid::bigint) = hashtextextended('shoal mailboxes {schema}', 0)"
+        ));
+    }
+
+    /// Ends all connections but those that have the mailboxes.
+    pub fn cut_state(&self) {
+        let schema = self.options(StoreLimits::default()).schema;
+        self.execute(&format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = '{schema}' \
+             AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted)"
         ));
     }
 

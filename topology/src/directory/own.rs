@@ -97,7 +97,8 @@ impl Own {
 
 impl<R: CryptoRng> Directory<R> {
     /// Goes on with the descriptor that was issued last before a restart, if another would come so soon
-    /// that others would not take it.
+    /// that others would not take it. Who goes on at other addresses (on another machine, that has taken over) says so
+    /// as one who moves.
     pub(super) fn resume_own(&mut self, now: Time) {
         let Some(local) = &self.local else { return };
         let Some(last) = self.pool.of(&local.identity.id()).last() else {
@@ -110,7 +111,12 @@ impl<R: CryptoRng> Directory<R> {
             return;
         }
         self.own.issue_at = soonest;
+        self.own.taken_from = soonest;
         self.own.last_issued = Some(descriptor.issued_at);
+        if descriptor.addresses != local.addresses {
+            self.own.issue_at_once(now, &self.rules.params);
+            return;
+        }
         let epochs = (0..).map(|index| Epoch::new(descriptor.first_epoch.number() + index));
         let mut keys = epochs.zip(&descriptor.keys);
         let holds = keys.all(|(epoch, key)| self.keys.public(epoch) == Some(*key));

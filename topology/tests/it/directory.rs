@@ -417,6 +417,25 @@ fn a_node_that_restarts_at_once_says_what_it_said_before() {
     }
 }
 
+/// One that goes on at another address says so at once, and others take it.
+#[test]
+fn a_node_that_restarts_elsewhere_says_so_at_once() {
+    let mut net = quiet(53);
+    net.run_until(net.now + Span::from_secs(1));
+    for (port, sequence) in [(5000, 2), (5001, 3)] {
+        net.stop(1);
+        net.nodes[1].port = Some(port);
+        net.start(1);
+        net.run_until(net.now + Span::from_millis(200));
+        assert_eq!(net.nodes[1].disk.sequence, sequence);
+    }
+    net.run_until(net.now + Span::from_secs(1));
+    for node in &net.nodes {
+        let directory = node.directory.as_ref().unwrap();
+        assert_eq!(directory.counters().too_soon, 0);
+    }
+}
+
 /// A node that lost its disk, but not its key, is a member again by the next epoch.
 #[test]
 fn a_node_that_lost_its_disk_comes_back() {

@@ -42,8 +42,13 @@ impl Found {
     /// A store that may be made, with a key if there is none.
     pub(super) fn or_new(place: &StorePlace) -> Result<Self, Failure> {
         let mut rng = seeded()?;
-        Self::with(place, |_, dir| {
-            store_secret(dir, &mut rng).map_err(Failure::usage)
+        Self::with(place, |path, dir| {
+            // What was sealed with another key no new one opens.
+            let secret = match exists(path) {
+                true => load_store_secret(dir),
+                false => store_secret(dir, &mut rng),
+            };
+            secret.map_err(Failure::usage)
         })
     }
 

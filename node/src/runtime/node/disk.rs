@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::queue::Queue;
 use super::worker::Worker;
-use crate::state::{DirectoryFiles, NotKept, ReplayWriter};
+use crate::state::{DirectoryState, NotKept, ReplayWriter};
 
 /// Changes that go together, with their ticket.
 type Group = (u64, Vec<DirectoryChange>);
@@ -22,7 +22,7 @@ pub(super) struct DiskThread(Worker<Group>);
 impl DiskThread {
     /// Starts the thread. What became of changes comes out of `done`.
     pub(super) fn spawn(
-        files: DirectoryFiles,
+        files: Box<dyn DirectoryState>,
         log: Arc<ReplayWriter>,
         done: mpsc::Sender<NodeInput>,
     ) -> io::Result<Self> {
@@ -44,7 +44,7 @@ impl DiskThread {
 }
 
 fn run(
-    mut files: DirectoryFiles,
+    mut files: Box<dyn DirectoryState>,
     log: &ReplayWriter,
     groups: &Queue<VecDeque<Group>>,
     done: &mpsc::Sender<NodeInput>,
@@ -71,7 +71,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::state::ReplayLog;
+    use crate::state::{DirectoryFiles, ReplayLog};
 
     fn thread(dir: &Path) -> (DiskThread, mpsc::Receiver<NodeInput>) {
         let mut log = ReplayLog::open(dir).expect("log");
@@ -79,7 +79,7 @@ mod tests {
         files.load(&mut log).expect("load");
         let log = ReplayWriter::spawn(log, 16, |_| {}).expect("writer");
         let (told, done) = mpsc::channel(16);
-        let thread = DiskThread::spawn(files, Arc::new(log), told).expect("thread");
+        let thread = DiskThread::spawn(Box::new(files), Arc::new(log), told).expect("thread");
         (thread, done)
     }
 

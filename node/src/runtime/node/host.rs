@@ -30,7 +30,7 @@ use crate::net::{
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
 use crate::runtime::stop::{Stop, Stops};
-use crate::state::ReplayWriter;
+use crate::state::{Overtaken, ReplayWriter};
 
 /// What a metrics page and `/healthz` are made of: everything at one instant.
 pub(super) struct Report {
@@ -92,8 +92,8 @@ pub(super) struct Host {
     pub(super) announcer: Announcer,
     params: Arc<NetworkParameters>,
     backend: Backend,
-    /// Whether another process may take the mailboxes over.
-    pub(super) shares_store: bool,
+    /// If another process may take over what this one keeps: whether one has.
+    pub(super) overtaken: Option<Overtaken>,
     /// It is being looked whether one has.
     looks_at_store: bool,
     /// Why it ends, once it does.
@@ -125,7 +125,7 @@ impl Host {
             announcer,
             params,
             backend,
-            shares_store: false,
+            overtaken: None,
             looks_at_store: false,
             ended: Ended::Stopped,
             tickets: BTreeMap::new(),
@@ -180,9 +180,15 @@ impl Host {
     /// contradict each other.
     fn on_done(&mut self, input: NodeInput) {
         let (mut lost, mut own) = (false, false);
-        if let NodeInput::Stored { ticket, result } = &input {
-            lost = self.shares_store && *result == Err(StoreError::Busy);
-            own = *ticket == LOOK_AT_STORE;
+        match &input {
+            NodeInput::Stored { ticket, result } => {
+                lost = self.overtaken.is_some() && *result == Err(StoreError::Busy);
+                own = *ticket == LOOK_AT_STORE;
+            }
+            NodeInput::TagsFailed { .. } | NodeInput::PersistFailed { .. } => {
+                lost = self.overtaken.as_ref().is_some_and(Overtaken::is_so);
+            }
+            _ => {}
         }
         if own {
             self.looks_at_store = false;
@@ -197,7 +203,7 @@ impl Host {
     /// Who has nothing to store would notice late that another process has the mailboxes.
     fn look_at_store(&mut self) {
         if let Some(store) = &self.threads.store
-            && self.shares_store
+            && self.overtaken.is_some()
             && !self.looks_at_store
         {
             self.looks_at_store = true;

@@ -5,6 +5,7 @@ mod host;
 mod intake;
 mod issuer;
 mod jobs;
+mod kept;
 mod operator;
 mod queue;
 #[cfg(feature = "postgres")]
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use futures::future::OptionFuture;
 use shoal_proto::{NodeId, Span};
-use shoal_provider::{Issuer, SqliteOptions, SqliteStore, Store, StoreKey};
+use shoal_provider::Issuer;
 use shoal_roles::node::{Node, NodeInput, NodeSetup};
 use shoal_topology::{
     Address, FamilyProof, Identity, Invitation, LocalNode, NetworkParameters, Role, Successor,
@@ -31,6 +32,7 @@ use self::disk::DiskThread;
 use self::host::{Ended, Host, Inputs, Report, Threads};
 use self::intake::Frames;
 use self::jobs::JobThreads;
+use self::kept::Kept;
 use self::operator::Operator;
 use self::store::StoreThread;
 pub use self::successor::SUCCESSOR_FILE;
@@ -40,14 +42,13 @@ use super::clock::Clock;
 use super::stop::Stops;
 use super::{Outside, net_limits, seeded, serve_metrics};
 use crate::Failure;
-use crate::config::{ByteSize, NodeConfig, StorePlace};
+use crate::config::{ByteSize, NodeConfig};
 use crate::control::ControlServer;
 use crate::http::Health;
 use crate::metrics::{self, Page};
 use crate::net::{Mode, Names, NetConfig, NetLimits, spawn};
-use crate::state::keys::store_secret;
 use crate::state::{
-    DirectoryFiles, LoadedDirectory, ReplayLog, ReplayWriter, StateDir, load_identity, successors,
+    DirectoryState, LoadedDirectory, ReplayWriter, StateDir, TagLog, load_identity, successors,
 };
 use crate::upnp::{Forwarding, Told};
 
@@ -66,48 +67,40 @@ pub async fn run_node(config: NodeConfig, mut outside: Outside) -> Result<(), Fa
     let dir = StateDir::open(&config.dir)?;
     let identity = Arc::new(load_identity(dir.path()).map_err(Failure::usage)?);
     let mut stops = outside.stops().map_err(Failure::failed)?;
-    let (mut leaves_in, mut accepted) = (None, None);
+    let (mut leaves_in, mut accepted): (_, Option<Successor>) = (None, None);
     loop {
-        let clock = Clock::start();
-        let mut kept = successors(dir.path())?;
-        // Also if the disk did not take it.
-        kept.extend(accepted.take());
-        let params = Arc::new((*first).clone().at(&kept, clock.now(), None));
-        config.check(&params).map_err(Failure::usage)?;
-        let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
-        check_role(&params, &identity.id(), config.role)?;
-        let family = config.family_in(&params, &identity.id());
-        let family = family.map_err(Failure::usage)?;
-        let invitation = config.invitation_in(&params, &identity.id());
-        let invitation = invitation.map_err(Failure::usage)?;
-        // A member goes on without, so that this keeps nobody from starting.
-        let over = config.invitation_over(&params, clock.now());
-        if let Some(over) = over.filter(|_| invitation.is_some()) {
-            tracing::warn!("{over}");
-        }
-        let told = outside.addresses.as_ref();
-        let told = told.map(|told| told.borrow().clone());
-        let told = told.filter(|told| !told.is_empty());
-        let starting = Starting {
-            params,
-            config: config.clone(),
-            addresses: told.unwrap_or(addresses),
-            family,
-            invitation,
-            identity: Arc::clone(&identity),
-            clock,
-            leaves_in,
+        let prepare = |told: &Outside, accepted: Option<&Successor>| {
+            let told = told.addresses.as_ref();
+            let told = told.map(|told| told.borrow().clone());
+            let told = told.filter(|told| !told.is_empty());
+            Starting::prepare(
+                (&first, &config),
+                &dir,
+                &identity,
+                (told, accepted, leaves_in),
+            )
+        };
+        let starting = prepare(&outside, accepted.as_ref())?;
+        // First of all: whoever waits for the mailboxes does nothing else.
+        let outlets = (outside.announcer, &mut stops);
+        let Some(kept) = Kept::open(&config, &dir, identity.id(), outlets).await? else {
+            break;
+        };
+        // It may have waited for long, and what follows on the network's file have been told to another process.
+        let starting = match kept.overtaken {
+            Some(_) => prepare(&outside, accepted.as_ref())?,
+            None => starting,
         };
         let told = (&mut stops, &mut outside.addresses);
         let ended;
-        (ended, leaves_in, accepted) = starting.run(&dir, outside.announcer, told).await?;
+        (ended, leaves_in, accepted) = starting.run(&dir, kept, outside.announcer, told).await?;
         match ended {
             Ended::Stopped => break,
             Ended::Succeeded => tracing::info!(
                 "other values of the network count from now on: the node begins anew with them"
             ),
             Ended::Overtaken => tracing::warn!(
-                "another process has the mailboxes now: the node ends what it does, and waits"
+                "another process has taken over the mailboxes, keys and votes: the node ends what it does, and waits"
             ),
             Ended::ClockSet => tracing::warn!(
                 "this machine's clock, which was off, has been set: the node begins anew by what it says now"
@@ -151,9 +144,46 @@ struct Starting {
 }
 
 impl Starting {
+    /// With what counts now.
+    fn prepare(
+        (first, config): (&Arc<NetworkParameters>, &NodeConfig),
+        dir: &StateDir,
+        identity: &Arc<Identity>,
+        (told, accepted, leaves_in): (Option<Vec<Address>>, Option<&Successor>, Option<Span>),
+    ) -> Result<Self, Failure> {
+        let clock = Clock::start();
+        let mut kept = successors(dir.path())?;
+        // Also if the disk did not take it.
+        kept.extend(accepted.cloned());
+        let params = Arc::new((**first).clone().at(&kept, clock.now(), None));
+        config.check(&params).map_err(Failure::usage)?;
+        let addresses = config.dialled_in(&params).map_err(Failure::usage)?;
+        check_role(&params, &identity.id(), config.role)?;
+        let family = config.family_in(&params, &identity.id());
+        let family = family.map_err(Failure::usage)?;
+        let invitation = config.invitation_in(&params, &identity.id());
+        let invitation = invitation.map_err(Failure::usage)?;
+        // A member goes on without, so that this keeps nobody from starting.
+        let over = config.invitation_over(&params, clock.now());
+        if let Some(over) = over.filter(|_| invitation.is_some()) {
+            tracing::warn!("{over}");
+        }
+        Ok(Self {
+            params,
+            config: config.clone(),
+            addresses: told.unwrap_or(addresses),
+            family,
+            invitation,
+            identity: Arc::clone(identity),
+            clock,
+            leaves_in,
+        })
+    }
+
     async fn run(
         self,
         dir: &StateDir,
+        kept: Kept,
         announcer: Announcer,
         (stops, moved): (&mut Stops, &mut Option<watch::Receiver<Vec<Address>>>),
     ) -> Result<(Ended, Option<Span>, Option<Successor>), Failure> {
@@ -168,11 +198,12 @@ impl Starting {
             replay_memory = %ByteSize::mebibytes(relay.replay_bytes(&self.params).div_ceil(1 << 20)),
             "unwrapping; the replay filters take at most so much"
         );
-        // First of all: whoever waits for the mailboxes does nothing else.
-        let Some(store) = self.open_store(&done_in, announcer, stops).await? else {
-            return Ok((Ended::Stopped, None, None));
-        };
-        let (disk, replay, loaded) = self.open_files(dir, &done_in)?;
+        let store = kept
+            .store
+            .map(|store| StoreThread::spawn(store, self.clock, done_in.clone()));
+        let store = store.transpose().map_err(Failure::failed)?;
+        let loaded = kept.loaded;
+        let (disk, replay) = self.keep(kept.state, kept.log, &loaded, &done_in)?;
         let jobs = JobThreads::spawn(&done_in).map_err(Failure::failed)?;
         let successor = SuccessorFile::new(dir, &self.params, done_in);
         successor.look();
@@ -209,7 +240,7 @@ impl Starting {
         };
         let place = (Arc::clone(&self.params), self.config.engine.backend());
         let mut host = Host::new(self.clock, node, net.clone(), threads, announcer, place);
-        host.shares_store = self.config.store_place != StorePlace::File;
+        host.overtaken = kept.overtaken;
         host.go_on_leaving(self.leaves_in);
         let inputs = Inputs {
             net: events,
@@ -297,14 +328,14 @@ impl Starting {
         ))
     }
 
-    fn open_files(
+    /// Has threads keep what changes from now on.
+    fn keep(
         &self,
-        dir: &StateDir,
+        state: Box<dyn DirectoryState>,
+        log: Box<dyn TagLog>,
+        loaded: &LoadedDirectory,
         done: &mpsc::Sender<NodeInput>,
-    ) -> Result<(DiskThread, Arc<ReplayWriter>, LoadedDirectory), Failure> {
-        let mut log = ReplayLog::open(dir.path())?;
-        let files = DirectoryFiles::open(dir.path())?;
-        let loaded = files.load(&mut log)?;
+    ) -> Result<(DiskThread, Arc<ReplayWriter>), Failure> {
         loaded.restored.check(&self.params).map_err(|error| {
             let file = self.config.network.display();
             Failure::usage(anyhow::anyhow!(
@@ -330,8 +361,8 @@ impl Starting {
             .map(Arc::new)
             .map_err(Failure::failed)?;
         let disk =
-            DiskThread::spawn(files, Arc::clone(&replay), done.clone()).map_err(Failure::failed)?;
-        Ok((disk, replay, loaded))
+            DiskThread::spawn(state, Arc::clone(&replay), done.clone()).map_err(Failure::failed)?;
+        Ok((disk, replay))
     }
 
     /// What a provider issues tokens with, if it asks for some.
@@ -342,54 +373,6 @@ impl Starting {
             return Ok(None);
         };
         issuer::issuer(dir.path(), &self.identity.id(), policy, &mut seeded()?).map(Some)
-    }
-
-    /// A provider's store; of a mix there is none. None of all if it was asked to stop while it waited.
-    #[cfg_attr(
-        not(feature = "postgres"),
-        expect(clippy::unused_async, reason = "only PostgreSQL is waited for")
-    )]
-    async fn open_store(
-        &self,
-        done: &mpsc::Sender<NodeInput>,
-        announcer: Announcer,
-        stops: &mut Stops,
-    ) -> Result<Option<Option<StoreThread>>, Failure> {
-        if self.config.role != Role::Provider {
-            return Ok(Some(None));
-        }
-        let limits = self.config.store.clone();
-        let secret = store_secret(&self.config.dir, &mut seeded()?).map_err(Failure::usage)?;
-        let key = StoreKey::new(secret, seeded()?);
-        let store: Box<dyn Store> = match &self.config.store_place {
-            StorePlace::File => {
-                let options = SqliteOptions {
-                    reserve: self.config.store_reserve,
-                    ..SqliteOptions::new(self.config.mailboxes(), key, limits)
-                };
-                Box::new(SqliteStore::open(options).map_err(Failure::failed)?)
-            }
-            #[cfg(feature = "postgres")]
-            StorePlace::Postgres(place) => {
-                let options = shoal_provider::PostgresOptions {
-                    schema: place.schema.clone(),
-                    allow_plaintext: place.plaintext,
-                    ..shoal_provider::PostgresOptions::new(&place.connection, key, limits)
-                };
-                match standby::open(options, announcer, stops).await? {
-                    Some(store) => Box::new(store),
-                    None => return Ok(None),
-                }
-            }
-            #[cfg(not(feature = "postgres"))]
-            StorePlace::Postgres(_) => {
-                let _ = (announcer, stops, key, limits);
-                let error = anyhow::anyhow!("storage.engine: this build has no PostgreSQL");
-                return Err(Failure::usage(error));
-            }
-        };
-        let store = StoreThread::spawn(store, self.clock, done.clone());
-        store.map(Some).map(Some).map_err(Failure::failed)
     }
 
     fn setup(&self, loaded: LoadedDirectory, tokens: Option<TokenTerms>) -> NodeSetup {

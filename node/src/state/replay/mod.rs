@@ -9,6 +9,7 @@
 
 mod format;
 mod log;
+mod tags;
 mod writer;
 
 pub(super) use format::crc32;
@@ -20,4 +21,5 @@ pub(crate) use format::encode_header as header;
 pub use format::{KEY_ID_BYTES, MAX_BATCH_TAGS};
 pub(super) use log::LOG_DIR;
 pub use log::{Loaded, ReplayError, ReplayLog};
+pub use tags::TagLog;
 pub use writer::{Durable, ReplayWriter};

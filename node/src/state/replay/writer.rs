@@ -8,7 +8,8 @@ use shoal_packet::{ReplayTag, SphinxPublic};
 use shoal_proto::Epoch;
 
 use super::format::MAX_BATCH_TAGS;
-use super::log::{ReplayError, ReplayLog};
+use super::log::ReplayError;
+use super::tags::TagLog;
 use crate::state::error::StateError;
 
 /// What became of tags.
@@ -54,7 +55,7 @@ impl ReplayWriter {
     /// # Errors
     /// If the system gives us no thread.
     pub fn spawn(
-        log: ReplayLog,
+        log: impl TagLog + 'static,
         queue: usize,
         notify: impl FnMut(Durable) + Send + 'static,
     ) -> io::Result<Self> {
@@ -77,7 +78,7 @@ impl ReplayWriter {
             .is_ok()
     }
 
-    /// [`ReplayLog::create`], after the tags given before. Waits for the disk.
+    /// [`TagLog::create`], after the tags given before. Waits for the disk.
     ///
     /// # Errors
     /// As there.
@@ -90,7 +91,7 @@ impl ReplayWriter {
         answer.unwrap_or_else(|| Err(ReplayError::Io(gone())))
     }
 
-    /// [`ReplayLog::remove`], after the tags given before. Waits for the disk.
+    /// [`TagLog::remove`], after the tags given before. Waits for the disk.
     ///
     /// # Errors
     /// As there.
@@ -125,7 +126,7 @@ fn gone() -> StateError {
     StateError::io("write", std::path::Path::new("the replay log"))(error)
 }
 
-fn run(mut log: ReplayLog, commands: &Receiver<Command>, mut notify: impl FnMut(Durable)) {
+fn run(mut log: impl TagLog, commands: &Receiver<Command>, mut notify: impl FnMut(Durable)) {
     let mut batch = Vec::new();
     while let Ok(command) = commands.recv() {
         let mut next = Some(command);
@@ -157,7 +158,7 @@ fn run(mut log: ReplayLog, commands: &Receiver<Command>, mut notify: impl FnMut(
 }
 
 fn flush(
-    log: &mut ReplayLog,
+    log: &mut impl TagLog,
     batch: &mut Vec<(Epoch, ReplayTag, u64)>,
     notify: &mut impl FnMut(Durable),
 ) {
@@ -181,6 +182,7 @@ mod tests {
     use shoal_packet::SphinxSecret;
 
     use super::*;
+    use crate::state::ReplayLog;
 
     fn key() -> SphinxPublic {
         SphinxSecret::generate(&mut ChaCha20Rng::seed_from_u64(1)).public()

@@ -248,8 +248,8 @@ fn a_connection_that_breaks_in_a_commit_is_no_answer_and_the_deposits_come_once(
     for cut in [Cut::Before, Cut::After] {
         let directory = tempfile::tempdir().unwrap();
         drop(server.store(limits()));
-        // The schema is there, so commits are those of groups.
-        cutting(&server, directory.path(), 3, cut);
+        // The schema is there, so commits are that of the takeover and those of groups.
+        cutting(&server, directory.path(), 4, cut);
         let options = PostgresOptions {
             connection: format!(
                 "host={} user=shoal dbname=postgres",

@@ -62,19 +62,28 @@ fn a_connection_that_broke_while_nobody_looked_costs_no_answer() {
 }
 
 #[test]
-fn one_that_lost_the_mailboxes_counts_anew_when_it_has_them_again() {
+fn one_that_lost_the_mailboxes_to_another_never_has_them_again_by_itself() {
     let Some(server) = server() else { return };
     let mut old = server.store(limits());
     one(&mut old, T0, attend(1, 1, &[], &[register(1)]));
     one(&mut old, T0, put(1, 1));
+    let before = old.takeover();
     server.cut();
     let mut new = server.open(limits());
-    for result in old.apply(T0, vec![put(1, 2), StoreOp::Check]) {
-        assert_eq!(result, Err(StoreError::Busy));
-    }
+    assert!(new.takeover().number() > before.number());
+    let busy = |old: &mut PostgresStore| {
+        for result in old.apply(T0, vec![put(1, 2), StoreOp::Check]) {
+            assert_eq!(result, Err(StoreError::Busy));
+        }
+    };
+    busy(&mut old);
     assert_eq!(one(&mut new, T0, put(1, 3)), stored(1, 2));
     one(&mut new, T0, attend(1, 2, &[1], &[]));
     drop(new);
+    // What it knows of the mailboxes is over, and of all else that a node keeps.
+    busy(&mut old);
+    drop(old);
+    let mut old = server.open(limits());
     assert_eq!(one(&mut old, T0, put(1, 4)), stored(1, 3));
     let expected = Usage {
         mailboxes: 1,
@@ -100,6 +109,8 @@ fn whoever_was_overtaken_without_noticing_does_nothing_more() {
         for result in store.apply(T0, ops) {
             assert_eq!(result, Err(StoreError::Busy));
         }
+        drop(store);
+        store = server.open(limits());
         assert_eq!(store.usage().entries, 1);
         assert_eq!(numbers(&mut store, T0, 1, 1, 0), [1]);
     }

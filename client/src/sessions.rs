@@ -1,0 +1,300 @@
+//! Sessions: what is sent to each peer, and comes from it, under keys that are wiped as soon as they are used.
+//!
+//! A session is a double ratchet. It is begun by who has the other's address, with the prekey that stands in it, and the
+//! first answer makes it whole: until then each message says once more how it was begun. Where both begin one, both go
+//! on with the one that they have opened something of last.
+//!
+//! Messages are opened by which session they are of, which only who opens the seal around them sees.
+
+mod content;
+mod prekey;
+mod ratchet;
+mod session;
+
+use std::collections::BTreeMap;
+
+use blake2::{Blake2b256, Digest};
+use rand::CryptoRng;
+use shoal_proto::{Span, Time};
+use zeroize::Zeroizing;
+
+pub(crate) use self::prekey::Prekey;
+pub(crate) use self::ratchet::RatchetError;
+use self::ratchet::{Ratchet, Sealed};
+use self::session::{Session, Step};
+use crate::error::ClientError;
+use crate::keys::{ClientKeys, PeerKey};
+use crate::rows::{self, Change, LateRow, Row, SessionRow, TAG_BYTES};
+use crate::table::Table;
+
+/// Sessions with one peer.
+const MOST_WITH_ONE: usize = 4;
+
+/// What tells a session from others, on both ends alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tag([u8; TAG_BYTES]);
+
+impl Tag {
+    const fn new(bytes: [u8; TAG_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Of the library's name for it.
+    fn of(session: &str) -> Self {
+        let hash = Blake2b256::new_with_prefix(b"shoal session")
+            .chain_update(session.as_bytes())
+            .finalize();
+        Self(hash.first_chunk().copied().unwrap_or_default())
+    }
+
+    const fn as_bytes(&self) -> &[u8; TAG_BYTES] {
+        &self.0
+    }
+}
+
+/// All sessions, and the prekeys that others begin them with.
+pub(crate) struct Sessions {
+    by_tag: BTreeMap<Tag, Session>,
+    /// By the place that it was made with.
+    prekeys: BTreeMap<u32, Prekey>,
+    used: u64,
+    /// Those with peers that were never written to.
+    most_of_strangers: usize,
+    /// How long something may come late.
+    keep_for: Span,
+}
+
+/// A message of a session, opened.
+pub(crate) struct Opened {
+    /// Who wrote it.
+    pub(crate) from: PeerKey,
+    /// A fragment, as it was encoded.
+    pub(crate) fragment: Zeroizing<Vec<u8>>,
+    /// What follows once it is taken.
+    pub(crate) follows: Follows,
+}
+
+/// What a message makes of its session.
+pub(crate) struct Follows(Move);
+
+enum Move {
+    /// Nothing.
+    Nothing,
+    /// It goes on.
+    Step(Tag, Box<Step>),
+    /// It begins.
+    New(Tag, Box<Session>),
+}
+
+impl Follows {
+    /// It was opened before.
+    pub(crate) const NOTHING: Self = Self(Move::Nothing);
+}
+
+impl Sessions {
+    /// None yet. Those of strangers are bounded by number, and what comes late is opened for so long.
+    pub(crate) fn new(most_of_strangers: usize, keep_for: Span) -> Self {
+        Self {
+            by_tag: BTreeMap::new(),
+            prekeys: BTreeMap::new(),
+            used: 0,
+            most_of_strangers,
+            keep_for,
+        }
+    }
+
+    pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
+        let of = |table| rows.iter().filter(move |row| row.table == table);
+        for row in of(Table::Prekey) {
+            let place = row.key.as_slice().try_into().map(u32::from_be_bytes);
+            let place = place.map_err(|_| row.fault("the key is no place's"))?;
+            let secret = rows::decode_prekey(&row.value).map_err(|e| row.fault(e))?;
+            let prekey = Prekey::from_secret(secret).ok_or_else(|| row.fault("it is unsound"))?;
+            self.prekeys.insert(place, prekey);
+        }
+        for row in of(Table::Session) {
+            let tag = row.key.as_slice().try_into().map(Tag::new);
+            let tag = tag.map_err(|_| row.fault("the key is no session's"))?;
+            let kept = SessionRow::decode(&row.value).map_err(|e| row.fault(e))?;
+            let session = Session::from_row(&kept);
+            let session = session.ok_or_else(|| row.fault("its ratchet can't be read"))?;
+            self.used = self.used.max(session.used);
+            self.by_tag.insert(tag, session);
+        }
+        for row in of(Table::Late) {
+            let (tag, number) = LateRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
+            let kept = LateRow::decode(&row.value).map_err(|e| row.fault(e))?;
+            let session = self.by_tag.get_mut(&Tag::new(tag));
+            session
+                .ok_or_else(|| row.fault("its session is missing"))?
+                .with_late(number, &kept)
+                .ok_or_else(|| row.fault("its ratchet can't be read"))?;
+        }
+        Ok(())
+    }
+
+    /// A prekey for a place that is made; what is to be saved with it.
+    pub(crate) fn make_prekey<R: CryptoRng>(&mut self, rng: &mut R, place: u32) -> Change {
+        let prekey = Prekey::generate(rng);
+        let row = rows::encode_prekey(prekey.secret());
+        self.prekeys.insert(place, prekey);
+        Change::put(Table::Prekey, place.to_be_bytes().to_vec(), row)
+    }
+
+    /// The prekey of a place.
+    pub(crate) fn prekey(&self, place: u32) -> Option<PeerKey> {
+        self.prekeys.get(&place).map(Prekey::public)
+    }
+
+    /// Wipes the prekeys of places that are no more.
+    pub(crate) fn retain_prekeys(&mut self, is_there: impl Fn(u32) -> bool) -> Vec<Change> {
+        let gone: Vec<u32> = self
+            .prekeys
+            .keys()
+            .copied()
+            .filter(|it| !is_there(*it))
+            .collect();
+        let gone = gone.into_iter().map(|place| {
+            self.prekeys.remove(&place);
+            Change::delete(Table::Prekey, place.to_be_bytes().to_vec())
+        });
+        gone.collect()
+    }
+
+    /// Whether a peer can be written to without a prekey of its.
+    pub(crate) fn is_with(&self, peer: &PeerKey) -> bool {
+        self.latest(peer).is_some()
+    }
+
+    /// The session with a peer that was used last.
+    fn latest(&self, peer: &PeerKey) -> Option<Tag> {
+        let own = self
+            .by_tag
+            .iter()
+            .filter(|(_, session)| session.peer == *peer);
+        own.max_by_key(|(_, session)| session.used)
+            .map(|(tag, _)| *tag)
+    }
+
+    /// Seals a fragment for a peer: with the session that there is, or one that begins with this prekey. What is inside the
+    /// seal, and what is to be saved before that leaves. None without either, or if they give no secret.
+    pub(crate) fn seal(
+        &mut self,
+        keys: &ClientKeys,
+        (to, prekey): (&PeerKey, Option<&PeerKey>),
+        fragment: &[u8],
+    ) -> Option<(Zeroizing<Vec<u8>>, Change)> {
+        let tag = match self.latest(to) {
+            Some(tag) => tag,
+            None => {
+                let ratchet = Ratchet::begin(keys, to, prekey?)?;
+                let tag = ratchet.tag();
+                self.used += 1;
+                let mut session = Session::new(*to, ratchet, None);
+                session.used = self.used;
+                self.by_tag.insert(tag, session);
+                tag
+            }
+        };
+        let session = self.by_tag.get_mut(&tag)?;
+        let (first, message) = session.seal(fragment)?;
+        let content = content::encode(&tag, first, &message)?;
+        Some((content, session.saved(&tag)))
+    }
+
+    /// Opens what was inside a seal. Nothing changes before [`Sessions::take`].
+    ///
+    /// # Errors
+    /// [`RatchetError`]: it was opened before, or it is altered, of no session and begins none.
+    pub(crate) fn open(&self, keys: &ClientKeys, content: &[u8]) -> Result<Opened, RatchetError> {
+        let (tag, message) = content::decode(content).ok_or(RatchetError::Bad)?;
+        if let Some(session) = self.by_tag.get(&tag) {
+            let (fragment, step) = session.open(&message)?;
+            let follows = step.map_or(Move::Nothing, |step| Move::Step(tag, Box::new(step)));
+            return Ok(Opened {
+                from: session.peer,
+                fragment,
+                follows: Follows(follows),
+            });
+        }
+        self.begun(keys, tag, &message).ok_or(RatchetError::Bad)
+    }
+
+    /// The first message of a session with a prekey of ours.
+    fn begun(&self, keys: &ClientKeys, tag: Tag, message: &Sealed) -> Option<Opened> {
+        let (from, prekey, named) = message.begins()?;
+        let from = PeerKey::parse(from).ok().filter(|_| named == tag)?;
+        let mut prekeys = self.prekeys.values();
+        let prekey = prekeys.find(|own| *own.public().as_bytes() == prekey)?;
+        let (ratchet, fragment) = Ratchet::accept(keys, prekey, message)?;
+        let session = Session::new(from, ratchet, Some(message));
+        Some(Opened {
+            from,
+            fragment,
+            follows: Follows(Move::New(tag, Box::new(session))),
+        })
+    }
+
+    /// What was opened is taken: what is to be saved with it. Those are strangers who are not `known`.
+    pub(crate) fn take(
+        &mut self,
+        now: Time,
+        follows: Follows,
+        known: impl Fn(&PeerKey) -> bool,
+    ) -> Vec<Change> {
+        self.used += 1;
+        let (tag, mut changes) = match follows.0 {
+            Move::Nothing => return Vec::new(),
+            Move::Step(tag, step) => {
+                let Some(session) = self.by_tag.get_mut(&tag) else {
+                    return Vec::new();
+                };
+                (tag, session.take(&tag, *step, (now, self.keep_for)))
+            }
+            Move::New(tag, session) => {
+                let peer = session.peer;
+                self.by_tag.insert(tag, *session);
+                let own = |other: &PeerKey| *other == peer;
+                let mut changes = self.make_room(MOST_WITH_ONE, &tag, own);
+                if !known(&peer) {
+                    changes.extend(self.make_room(self.most_of_strangers, &tag, |it| !known(it)));
+                }
+                (tag, changes)
+            }
+        };
+        if let Some(session) = self.by_tag.get_mut(&tag) {
+            session.used = self.used;
+            changes.push(session.saved(&tag));
+        }
+        changes
+    }
+
+    /// Forgets the session that was used least, beside this one, of those with these peers, if there are more than so many.
+    fn make_room(
+        &mut self,
+        most: usize,
+        beside: &Tag,
+        with: impl Fn(&PeerKey) -> bool,
+    ) -> Vec<Change> {
+        let those = || {
+            self.by_tag
+                .iter()
+                .filter(|(_, session)| with(&session.peer))
+        };
+        if those().count() <= most {
+            return Vec::new();
+        }
+        let old = those().filter(|(tag, _)| *tag != beside);
+        let Some(tag) = old
+            .min_by_key(|(_, session)| session.used)
+            .map(|(tag, _)| *tag)
+        else {
+            return Vec::new();
+        };
+        let gone = self.by_tag.remove(&tag);
+        gone.map_or_else(Vec::new, |session| session.forgotten(&tag))
+    }
+}
+
+#[cfg(test)]
+mod tests;

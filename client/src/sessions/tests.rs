@@ -1,0 +1,288 @@
+//! Sessions as two clients have them.
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha20Rng;
+use shoal_packet::fragment::{CONTENT_BYTES, FRAGMENT_BYTES};
+
+use super::*;
+
+const PLACE: u32 = 7;
+const MINUTE: Span = Span::from_secs(60);
+
+fn at(secs: u64) -> Time {
+    Time::from_micros(secs * 1_000_000)
+}
+
+/// A client's sessions, and its disk.
+struct End {
+    keys: ClientKeys,
+    sessions: Sessions,
+    disk: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    now: Time,
+}
+
+impl End {
+    fn new(seed: u64) -> Self {
+        let rng = &mut ChaCha20Rng::seed_from_u64(seed);
+        let mut end = Self {
+            keys: ClientKeys::generate(rng),
+            sessions: Sessions::new(3, MINUTE),
+            disk: BTreeMap::new(),
+            now: at(1),
+        };
+        let change = end.sessions.make_prekey(rng, PLACE);
+        end.save([change]);
+        end
+    }
+
+    fn save(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            let key = (change.table, change.key);
+            match change.value {
+                Some(value) => drop(self.disk.insert(key, value)),
+                None => assert!(self.disk.remove(&key).is_some(), "it was there"),
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        let rows = self.disk.iter().map(|((table, key), value)| Row {
+            table: *table,
+            key: key.clone(),
+            value: value.clone(),
+        });
+        self.sessions = Sessions::new(3, MINUTE);
+        self.sessions.restore(&Vec::from_iter(rows)).unwrap();
+    }
+
+    fn write(&mut self, to: &Self, text: u8) -> Zeroizing<Vec<u8>> {
+        let (peer, prekey) = (to.keys.public(), to.sessions.prekey(PLACE));
+        let fragment = [text; FRAGMENT_BYTES];
+        let sealed = self
+            .sessions
+            .seal(&self.keys, (&peer, prekey.as_ref()), &fragment);
+        let (content, change) = sealed.unwrap();
+        assert_eq!(content.len(), CONTENT_BYTES);
+        self.save([change]);
+        content
+    }
+
+    /// The text of it, if it opens.
+    fn read(&mut self, content: &[u8]) -> Option<(PeerKey, u8)> {
+        let opened = self.sessions.open(&self.keys, content).ok()?;
+        let read = (opened.from, opened.fragment[0]);
+        let changes = self.sessions.take(self.now, opened.follows, |_| false);
+        self.save(changes);
+        Some(read)
+    }
+
+    fn count(&self, table: Table) -> usize {
+        self.disk.keys().filter(|(own, _)| *own == table).count()
+    }
+}
+
+fn pair() -> (End, End) {
+    (End::new(1), End::new(2))
+}
+
+/// Alice has written, and Bob has answered.
+fn met() -> (End, End) {
+    let (mut alice, mut bob) = pair();
+    let first = alice.write(&bob, 1);
+    assert_eq!(bob.read(&first), Some((alice.keys.public(), 1)));
+    let answer = bob.write(&alice, 2);
+    assert_eq!(alice.read(&answer), Some((bob.keys.public(), 2)));
+    (alice, bob)
+}
+
+#[test]
+fn both_read_each_other_over_restarts_and_each_text_once() {
+    let (mut alice, mut bob) = met();
+    let early = alice.write(&bob, 9);
+    assert!(bob.read(&early).is_some());
+    let again = bob.sessions.open(&bob.keys, &early).err();
+    assert_eq!(again, Some(RatchetError::KeyGone));
+    for text in 0..20 {
+        alice.restart();
+        let there = alice.write(&bob, text);
+        bob.restart();
+        assert_eq!(bob.read(&there), Some((alice.keys.public(), text)));
+        let back = bob.write(&alice, text);
+        assert_eq!(alice.read(&back), Some((bob.keys.public(), text)));
+    }
+    assert_eq!(
+        (alice.count(Table::Session), bob.count(Table::Session)),
+        (1, 1)
+    );
+}
+
+/// What was opened and not taken opens again.
+#[test]
+fn what_is_not_taken_changes_nothing() {
+    let (mut alice, mut bob) = met();
+    let text = alice.write(&bob, 5);
+    for _ in 0..3 {
+        assert!(bob.sessions.open(&bob.keys, &text).is_ok());
+    }
+    assert!(bob.read(&text).is_some());
+}
+
+/// As from two mailboxes, of which one is far behind: hundreds out of order, and some more so.
+#[test]
+fn hundreds_that_come_late_open() {
+    let (mut alice, mut bob) = met();
+    let mut texts: Vec<_> = (0..400_u16)
+        .map(|number| {
+            (
+                number.to_le_bytes()[0],
+                alice.write(&bob, number.to_le_bytes()[0]),
+            )
+        })
+        .collect();
+    let mut first: Vec<_> = texts
+        .extract_if(.., |(number, _)| *number % 2 == 0)
+        .collect();
+    let rng = &mut ChaCha20Rng::seed_from_u64(3);
+    // A retry here and there.
+    first[60..80].shuffle(rng);
+    texts[100..200].shuffle(rng);
+    for (place, (text, content)) in first.iter().chain(&texts).enumerate() {
+        if place.is_multiple_of(50) {
+            bob.restart();
+        }
+        assert_eq!(
+            bob.read(content),
+            Some((alice.keys.public(), *text)),
+            "{place}"
+        );
+    }
+    assert_eq!(bob.count(Table::Late), 1, "one reaches them all");
+}
+
+/// A text of many turns ago.
+#[test]
+fn what_comes_turns_later_opens() {
+    let (mut alice, mut bob) = met();
+    let late = alice.write(&bob, 77);
+    let mut kept = 0;
+    for text in 0..12 {
+        let there = alice.write(&bob, text);
+        assert!(bob.read(&there).is_some());
+        let back = bob.write(&alice, text);
+        assert!(alice.read(&back).is_some());
+        kept = kept.max(bob.count(Table::Late));
+    }
+    bob.restart();
+    assert_eq!(bob.read(&late), Some((alice.keys.public(), 77)));
+    assert!((2..=8).contains(&kept), "{kept}");
+    // And what was kept for it goes with the time that anything can come late.
+    bob.now = at(1000);
+    let there = alice.write(&bob, 1);
+    assert!(bob.read(&there).is_some());
+    assert!(bob.count(Table::Late) <= 1);
+}
+
+#[test]
+fn both_begin_at_once() {
+    let (mut alice, mut bob) = pair();
+    let there: Vec<_> = (0..3).map(|text| alice.write(&bob, text)).collect();
+    let back: Vec<_> = (0..3).map(|text| bob.write(&alice, text)).collect();
+    for content in &there {
+        assert!(bob.read(content).is_some());
+    }
+    for content in &back {
+        assert!(alice.read(content).is_some());
+    }
+    for text in 0..10 {
+        let there = alice.write(&bob, text);
+        assert_eq!(bob.read(&there), Some((alice.keys.public(), text)));
+        let back = bob.write(&alice, text);
+        assert_eq!(alice.read(&back), Some((bob.keys.public(), text)));
+    }
+}
+
+/// Who steals everything of Bob's after the place is gone can't begin what was sent to it; sessions go on.
+#[test]
+fn a_prekey_goes_with_its_place() {
+    let (mut alice, mut bob) = met();
+    let mut carol = End::new(3);
+    let first = carol.write(&bob, 1);
+    assert!(
+        bob.sessions
+            .retain_prekeys(|place| place == PLACE)
+            .is_empty()
+    );
+    let gone = bob.sessions.retain_prekeys(|_| false);
+    bob.save(gone);
+    assert_eq!(bob.count(Table::Prekey), 0);
+    bob.restart();
+    assert_eq!(bob.read(&first), None);
+    let there = alice.write(&bob, 9);
+    assert_eq!(bob.read(&there), Some((alice.keys.public(), 9)));
+    assert!(!carol.sessions.is_with(&alice.keys.public()));
+    let peer = (&alice.keys.public(), None);
+    assert!(
+        carol
+            .sessions
+            .seal(&carol.keys, peer, &[0; FRAGMENT_BYTES])
+            .is_none()
+    );
+}
+
+#[test]
+fn strangers_have_so_many_sessions_and_one_peer_a_few() {
+    let mut bob = End::new(2);
+    for seed in 10..20 {
+        let first = End::new(seed).write(&bob, 1);
+        assert!(bob.read(&first).is_some());
+    }
+    assert_eq!(bob.count(Table::Session), 3);
+    // Known ones are not strangers, and begin a few.
+    for _ in 0..10 {
+        let first = End::new(30).write(&bob, 1);
+        let opened = bob.sessions.open(&bob.keys, &first).unwrap();
+        let known = |peer: &PeerKey| *peer == opened.from;
+        let changes = bob.sessions.take(at(1), opened.follows, known);
+        bob.save(changes);
+    }
+    assert_eq!(bob.count(Table::Session), 3 + MOST_WITH_ONE);
+}
+
+/// Eve knows everybody's public keys. What she says in Alice's name does not open.
+#[test]
+fn nobody_speaks_for_another() {
+    let (mut alice, mut bob) = met();
+    let mut eve = End::new(4);
+    let mut forged = eve.write(&bob, 1);
+    let own = alice.write(&bob, 2);
+    let key = *eve.keys.public().as_bytes();
+    let place = forged.windows(32).position(|part| part == key).unwrap();
+    forged[place..place + 32].copy_from_slice(alice.keys.public().as_bytes());
+    assert_eq!(bob.read(&forged), None);
+    let (tag, _) = content::decode(&own).unwrap();
+    forged[1..9].copy_from_slice(tag.as_bytes());
+    assert_eq!(bob.read(&forged), None);
+    assert_eq!(bob.read(&own), Some((alice.keys.public(), 2)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn what_is_altered_does_not_open(at in 0..CONTENT_BYTES, flip in 1u8.., later in any::<bool>()) {
+        let (mut alice, mut bob) = if later { met() } else { pair() };
+        let mut content = alice.write(&bob, 1);
+        content[at] ^= flip;
+        // The highest bit of a key means nothing to X25519; the key is another all the same.
+        prop_assert!(bob.read(&content).is_none());
+        content[at] ^= flip;
+        prop_assert!(bob.read(&content).is_some());
+    }
+
+    #[test]
+    fn no_content_panics(content in proptest::collection::vec(any::<u8>(), 0..1600)) {
+        let mut bob = End::new(2);
+        prop_assert!(bob.read(&content).is_none());
+    }
+}

@@ -1,0 +1,107 @@
+//! Sessions between whole clients.
+
+use shoal_client::{Address, ClientEvent, SendError, Table};
+
+use crate::world::{World, params, secs};
+
+const ALICE: usize = 0;
+const BOB: usize = 1;
+
+fn pair(seed: u64) -> World {
+    let mut world = World::new(seed, params(3600));
+    world.add(0, "quick");
+    world.add(1, "quick");
+    world.attach(ALICE, 1);
+    world.attach(BOB, 0);
+    world
+}
+
+/// Both write in turns, so many times.
+fn talk(world: &mut World, turns: u64) -> (Address, Address) {
+    let mut to = (world.address(BOB), world.address(ALICE));
+    for turn in 0..turns {
+        for (from, whom) in [(ALICE, BOB), (BOB, ALICE)] {
+            let address = if from == ALICE { &to.0 } else { &to.1 };
+            let address = address.clone();
+            world.send(from, turn, &address, format!("{from} {turn}").as_bytes());
+            let text = format!("{from} {turn}").into_bytes();
+            let come = |world: &World| world.hosts[whom].texts().last() == Some(&text);
+            assert!(world.run_until(secs(120.0), come), "{turn}");
+            // From now on by what came with the text.
+            let (_, reply) = world.hosts[whom].received().last().unwrap();
+            match whom {
+                ALICE => to.0 = reply,
+                _ => to.1 = reply,
+            }
+        }
+    }
+    to
+}
+
+/// What a provider kept is of no use to who takes the reader's keys and rows, but for the last turns.
+#[test]
+fn who_takes_everything_later_does_not_read_what_was_read() {
+    let mut world = pair(1);
+    // Far enough in that a ratchet is kept at each turn.
+    let (to, _) = talk(&mut world, 7);
+    assert!(world.run_until(secs(60.0), |world| world.stored() == 0));
+    world.deposits.clear();
+    world.send(ALICE, 99, &to, b"burn this");
+    let come = |world: &World| {
+        world.hosts[BOB]
+            .texts()
+            .last()
+            .is_some_and(|it| it == b"burn this")
+    };
+    assert!(world.run_until(secs(60.0), come));
+    assert!(world.run_until(secs(60.0), |world| world.stored() == 0));
+    let kept = world.deposits.clone();
+    assert!(!kept.is_empty());
+    talk(&mut world, 12);
+    // The thief has nothing that says what was read, and all that opens something.
+    let own = |table: &Table| {
+        let memory = [Table::Seen, Table::Done, Table::Order, Table::Inbox];
+        !memory.contains(table)
+    };
+    world.hosts[BOB].rows.retain(|(table, _), _| own(table));
+    world.hosts[BOB].events.clear();
+    world.crash(BOB);
+    world.attach(BOB, 0);
+    for deposit in &kept {
+        world.replay(deposit);
+    }
+    assert!(world.run_until(secs(120.0), |world| world.stored() == 0));
+    assert!(world.hosts[BOB].texts().is_empty());
+    let counters = world.hosts[BOB].client.counters();
+    assert!(counters.duplicates + counters.undecryptable >= kept.len() as u64);
+}
+
+#[test]
+fn an_address_that_goes_with_an_answer_is_for_who_has_a_session() {
+    let mut world = pair(2);
+    let (bob, _) = talk(&mut world, 1);
+    assert!(bob.prekey.is_none() && world.address(BOB).prekey.is_some());
+    world.add(2, "quick");
+    let carol = world.hosts.len() - 1;
+    world.attach(carol, 1);
+    world.send(carol, 5, &bob, b"hello");
+    let refused = world.hosts[carol].events.iter().any(|(_, event)| {
+        matches!(
+            event,
+            ClientEvent::Refused {
+                request: 5,
+                reason: SendError::NoPrekey
+            }
+        )
+    });
+    assert!(refused);
+    let whole = world.address(BOB);
+    world.send(carol, 6, &whole, b"hello");
+    let come = |world: &World| {
+        world.hosts[BOB]
+            .texts()
+            .last()
+            .is_some_and(|it| it == b"hello")
+    };
+    assert!(world.run_until(secs(60.0), come));
+}
