@@ -94,7 +94,10 @@ impl<R: CryptoRng> Client<R> {
             identity: Identity::new(keys, params.chain()),
             outbox: Outbox::new(&config, (first_wait, copies), &mut rng),
             contacts: Contacts::default(),
-            sessions: Sessions::new(config.limits.sessions_of_strangers, params.time_to_live),
+            sessions: Sessions::new(
+                config.limits.sessions_of_strangers,
+                params.time_to_live.scale(2, 1),
+            ),
             places: Places::new(&params, index, &profile, &config, &mut rng),
             inbox: Inbox::new(&config, patience(&config, &params, &profile)),
             watch: Watch::new(now),
@@ -109,7 +112,8 @@ impl<R: CryptoRng> Client<R> {
     fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
         self.places.restore(rows, self.traffic.rng(), now)?;
         self.contacts.restore(rows)?;
-        self.sessions.restore(rows)?;
+        let stray = self.sessions.restore(rows)?;
+        self.desk.note(stray);
         self.outbox.restore(rows, now)?;
         self.inbox.restore(rows, now)?;
         self.make_mailboxes(now);
@@ -271,7 +275,8 @@ impl<R: CryptoRng> Client<R> {
     fn attach(&mut self, now: Time, entry: NodeId, handle: ClientHandle) {
         self.detach();
         self.traffic.attach(entry, handle);
-        for (of, changes) in self.places.restart(now, self.traffic.rng()) {
+        for (of, mut changes) in self.places.restart(now, self.traffic.rng()) {
+            changes.extend(self.saved_prekey(of.place));
             let of = vec![of];
             self.desk.persist(changes, Follow::Mailboxes { of });
         }
@@ -295,6 +300,7 @@ impl<R: CryptoRng> Client<R> {
         self.inbox.clock_moved(step);
         self.places.clock_moved(step);
         self.contacts.clock_moved(step);
+        self.sessions.clock_moved(step);
         self.watch.clock_moved(step);
     }
 

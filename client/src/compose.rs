@@ -44,6 +44,9 @@ impl Composed {
     ) -> Result<(Self, Vec<Change>), SendError> {
         let to = message.to;
         owner.check(to)?;
+        if to.key == owner.keys().public() {
+            return Err(SendError::Own);
+        }
         if to.prekey.is_none() && !sessions.is_with(&to.key) {
             return Err(SendError::NoPrekey);
         }

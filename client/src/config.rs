@@ -78,7 +78,7 @@ pub struct Limits {
     /// comes in order. Default 4096.
     pub numbered_strangers: usize,
     /// Sessions with those who were never written to. Beyond it, the one that was used least is forgotten, and what comes
-    /// of it can't be read any more. Default 1024 (about 3 MB).
+    /// of it can't be read any more. Default 256 (about 1 MB, 25 if all of them want it so).
     pub sessions_of_strangers: usize,
     /// Received fragments remembered, so that each is delivered once. Beyond it, the oldest of the
     /// drop id with the most is forgotten. Default 65536.
@@ -101,7 +101,7 @@ impl Default for Limits {
             partial_fragments: 4096,
             partial_of_strangers: 1024,
             numbered_strangers: 4096,
-            sessions_of_strangers: 1024,
+            sessions_of_strangers: 256,
             seen: 65_536,
             done: 65_536,
         }

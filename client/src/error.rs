@@ -78,6 +78,11 @@ pub enum SendError {
          try again when it is online"
     )]
     NoMailbox,
+    /// The address is this client's own.
+    #[error(
+        "the address is this client's own: what is sent to it can't be read; give it to others"
+    )]
+    Own,
     /// The address is one that goes with an answer.
     #[error(
         "there is no session with its owner yet, and the address has nothing to begin one with: it goes with an answer; ask \

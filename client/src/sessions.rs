@@ -7,6 +7,7 @@
 //! Messages are opened by which session they are of, which only who opens the seal around them sees.
 
 mod content;
+mod far;
 mod prekey;
 mod ratchet;
 mod session;
@@ -21,7 +22,8 @@ use zeroize::Zeroizing;
 pub(crate) use self::prekey::Prekey;
 pub(crate) use self::ratchet::RatchetError;
 use self::ratchet::{Ratchet, Sealed};
-use self::session::{Session, Step};
+use self::session::{MOST_LATE, MOST_LATE_OF_STRANGER, Session, Step};
+use crate::clock::ClockStep;
 use crate::error::ClientError;
 use crate::keys::{ClientKeys, PeerKey};
 use crate::rows::{self, Change, LateRow, Row, SessionRow, TAG_BYTES};
@@ -68,6 +70,8 @@ pub(crate) struct Sessions {
 pub(crate) struct Opened {
     /// Who wrote it.
     pub(crate) from: PeerKey,
+    /// The session that it was opened in.
+    pub(crate) session: Tag,
     /// A fragment, as it was encoded.
     pub(crate) fragment: Zeroizing<Vec<u8>>,
     /// What follows once it is taken.
@@ -84,11 +88,20 @@ enum Move {
     Step(Tag, Box<Step>),
     /// It begins.
     New(Tag, Box<Session>),
+    /// It was opened before, and could not be saved: all of it is saved now.
+    Again(Tag),
 }
 
 impl Follows {
-    /// It was opened before.
-    pub(crate) const NOTHING: Self = Self(Move::Nothing);
+    /// What was opened before in this session could not be saved.
+    pub(crate) const fn again(session: Tag) -> Self {
+        Self(Move::Again(session))
+    }
+
+    /// Whether a session begins with it.
+    pub(crate) const fn begins(&self) -> bool {
+        matches!(self.0, Move::New(..))
+    }
 }
 
 impl Sessions {
@@ -103,7 +116,8 @@ impl Sessions {
         }
     }
 
-    pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
+    /// Rebuilds them. Returns what is to be saved: rows that belong to nothing go.
+    pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<Vec<Change>, ClientError> {
         let of = |table| rows.iter().filter(move |row| row.table == table);
         for row in of(Table::Prekey) {
             let place = row.key.as_slice().try_into().map(u32::from_be_bytes);
@@ -121,23 +135,32 @@ impl Sessions {
             self.used = self.used.max(session.used);
             self.by_tag.insert(tag, session);
         }
+        let mut stray = Vec::new();
         for row in of(Table::Late) {
             let (tag, number) = LateRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
             let kept = LateRow::decode(&row.value).map_err(|e| row.fault(e))?;
-            let session = self.by_tag.get_mut(&Tag::new(tag));
-            session
-                .ok_or_else(|| row.fault("its session is missing"))?
-                .with_late(number, &kept)
-                .ok_or_else(|| row.fault("its ratchet can't be read"))?;
+            // It was to go, and the disk had no room to say so.
+            let Some(session) = self.by_tag.get_mut(&Tag::new(tag)) else {
+                stray.push(Change::delete(Table::Late, row.key.clone()));
+                continue;
+            };
+            let read = session.with_late(number, &kept);
+            read.ok_or_else(|| row.fault("its ratchet can't be read"))?;
         }
-        Ok(())
+        Ok(stray)
     }
 
-    /// A prekey for a place that is made; what is to be saved with it.
+    /// What is kept is as old as before.
+    pub(crate) fn clock_moved(&mut self, step: ClockStep) {
+        for session in self.by_tag.values_mut() {
+            session.clock_moved(step);
+        }
+    }
+
+    /// A prekey for a place that is made, or the one that it has; what is to be saved with it.
     pub(crate) fn make_prekey<R: CryptoRng>(&mut self, rng: &mut R, place: u32) -> Change {
-        let prekey = Prekey::generate(rng);
+        let prekey = (self.prekeys.entry(place)).or_insert_with(|| Prekey::generate(rng));
         let row = rows::encode_prekey(prekey.secret());
-        self.prekeys.insert(place, prekey);
         Change::put(Table::Prekey, place.to_be_bytes().to_vec(), row)
     }
 
@@ -208,16 +231,24 @@ impl Sessions {
     /// [`RatchetError`]: it was opened before, or it is altered, of no session and begins none.
     pub(crate) fn open(&self, keys: &ClientKeys, content: &[u8]) -> Result<Opened, RatchetError> {
         let (tag, message) = content::decode(content).ok_or(RatchetError::Bad)?;
-        if let Some(session) = self.by_tag.get(&tag) {
-            let (fragment, step) = session.open(&message)?;
-            let follows = step.map_or(Move::Nothing, |step| Move::Step(tag, Box::new(step)));
-            return Ok(Opened {
-                from: session.peer,
-                fragment,
-                follows: Follows(follows),
-            });
-        }
-        self.begun(keys, tag, &message).ok_or(RatchetError::Bad)
+        let Some(session) = self.by_tag.get(&tag) else {
+            return self.begun(keys, tag, &message).ok_or(RatchetError::Bad);
+        };
+        let (fragment, follows) = match session.open(&message) {
+            Ok((fragment, Some(step))) => (fragment, Move::Step(tag, Box::new(step))),
+            Ok((fragment, None)) => (fragment, Move::Nothing),
+            // One before the first that came: it says how the session was begun, and that is still so.
+            Err(error) => {
+                let begun = self.begun(keys, tag, &message).ok_or(error)?;
+                (begun.fragment, Move::Nothing)
+            }
+        };
+        Ok(Opened {
+            from: session.peer,
+            session: tag,
+            fragment,
+            follows: Follows(follows),
+        })
     }
 
     /// The first message of a session with a prekey of ours.
@@ -230,6 +261,7 @@ impl Sessions {
         let session = Session::new(from, ratchet, Some(message));
         Some(Opened {
             from,
+            session: tag,
             fragment,
             follows: Follows(Move::New(tag, Box::new(session))),
         })
@@ -242,17 +274,31 @@ impl Sessions {
         follows: Follows,
         known: impl Fn(&PeerKey) -> bool,
     ) -> Vec<Change> {
-        self.used += 1;
         let (tag, mut changes) = match follows.0 {
             Move::Nothing => return Vec::new(),
+            Move::Again(tag) => {
+                let session = self.by_tag.get(&tag);
+                return session.map_or_else(Vec::new, |session| session.saved_whole(&tag));
+            }
             Move::Step(tag, step) => {
                 let Some(session) = self.by_tag.get_mut(&tag) else {
                     return Vec::new();
                 };
-                (tag, session.take(&tag, *step, (now, self.keep_for)))
+                let most = match known(&session.peer) {
+                    true => MOST_LATE,
+                    false => MOST_LATE_OF_STRANGER,
+                };
+                // An old text of an old session does not bring that back.
+                if step.turns {
+                    self.used += 1;
+                    session.used = self.used;
+                }
+                (tag, session.take(&tag, *step, (now, self.keep_for, most)))
             }
-            Move::New(tag, session) => {
+            Move::New(tag, mut session) => {
                 let peer = session.peer;
+                self.used += 1;
+                session.used = self.used;
                 self.by_tag.insert(tag, *session);
                 let own = |other: &PeerKey| *other == peer;
                 let mut changes = self.make_room(MOST_WITH_ONE, &tag, own);
@@ -262,10 +308,7 @@ impl Sessions {
                 (tag, changes)
             }
         };
-        if let Some(session) = self.by_tag.get_mut(&tag) {
-            session.used = self.used;
-            changes.push(session.saved(&tag));
-        }
+        changes.extend(self.by_tag.get(&tag).map(|session| session.saved(&tag)));
         changes
     }
 

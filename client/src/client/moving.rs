@@ -58,11 +58,16 @@ impl<R: CryptoRng> Client<R> {
             mut changes,
             boxes: of,
         } = made;
-        let places = of.iter().map(|id| id.place).take(1);
-        for place in places.filter(|place| self.places.is_for_strangers(*place)) {
-            changes.push(self.sessions.make_prekey(self.traffic.rng(), place));
-        }
+        let place = of.first().map(|id| id.place);
+        changes.extend(place.and_then(|place| self.saved_prekey(place)));
         self.desk.persist(changes, Follow::Mailboxes { of });
+    }
+
+    /// What a session is begun with by whom a place is for, if it is for strangers: made if there is none, and saved with
+    /// the place, again too.
+    pub(super) fn saved_prekey(&mut self, place: u32) -> Option<Change> {
+        let for_strangers = self.places.is_for_strangers(place);
+        for_strangers.then(|| self.sessions.make_prekey(self.traffic.rng(), place))
     }
 
     /// Contacts know another place than the present one.

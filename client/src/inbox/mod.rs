@@ -6,10 +6,10 @@ mod order;
 mod partial;
 mod seen;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shoal_packet::command::StreamEntry;
-use shoal_packet::fragment::{Envelope, Fragment, Kind, Shape};
+use shoal_packet::fragment::{Envelope, Fragment, Kind};
 use shoal_proto::{MessageId, Span, Time};
 use zeroize::Zeroizing;
 
@@ -25,7 +25,7 @@ use crate::event::HopTrace;
 use crate::identity::Identity;
 use crate::keys::PeerKey;
 use crate::rows::{self, Change, InboxKey, InboxRow, Row, SeenKey};
-use crate::sessions::{Follows, Opened, RatchetError, Sessions};
+use crate::sessions::{Follows, Opened, RatchetError, Sessions, Tag};
 use crate::table::Table;
 
 /// What to do about a pushed entry.
@@ -105,8 +105,9 @@ pub(crate) struct Inbox {
     done: Done,
     order: Order,
     unread: BTreeMap<InboxKey, Unread>,
-    /// Fragments that were opened and are not saved: who wrote each. As many as are being saved, or could not be.
-    opened: BTreeMap<SeenKey, (PeerKey, Zeroizing<Vec<u8>>)>,
+    /// Fragments that were opened and are not saved: who wrote each, in which session. As many as are being saved, or
+    /// could not be.
+    opened: BTreeMap<SeenKey, (PeerKey, Tag, Zeroizing<Vec<u8>>)>,
     limits: Limits,
 }
 
@@ -194,11 +195,20 @@ impl Inbox {
             Arrival::ShareFull => return (arrival, Vec::new()),
             // Until it is saved, nobody else has it: its key is used.
             Arrival::New { .. } | Arrival::Spoilt { .. } => {
-                self.opened.insert(seen, (opened.from, opened.fragment));
+                let kept = (opened.from, opened.session, opened.fragment);
+                self.opened.insert(seen, kept);
             }
-            _ => drop(self.opened.remove(&seen)),
+            _ => {
+                self.opened.remove(&seen);
+                // What nobody is told of begins nothing: who floods us with it would push the sessions of others out.
+                if opened.follows.begins() {
+                    return (arrival, Vec::new());
+                }
+            }
         }
-        let changes = sessions.take(now, opened.follows, |peer| contacts.contains(peer));
+        let unread: BTreeSet<PeerKey> = self.unread.keys().map(|key| key.sender).collect();
+        let known = |peer: &PeerKey| contacts.contains(peer) || unread.contains(peer);
+        let changes = sessions.take(now, opened.follows, known);
         (arrival, changes)
     }
 
@@ -210,11 +220,12 @@ impl Inbox {
         seen: &SeenKey,
         entry: &StreamEntry,
     ) -> Result<Opened, RatchetError> {
-        if let Some((from, fragment)) = self.opened.get(seen) {
+        if let Some((from, session, fragment)) = self.opened.get(seen) {
             return Ok(Opened {
                 from: *from,
+                session: *session,
                 fragment: fragment.clone(),
-                follows: Follows::NOTHING,
+                follows: Follows::again(*session),
             });
         }
         let content = owner.open(entry).map_err(|_| RatchetError::Bad)?;
@@ -401,7 +412,7 @@ impl Inbox {
             return (Outcome::Partial, self.partials.make_room(&key, contacts));
         };
         let mut with = whole.changes;
-        with.extend(self.finish(now, key, whole.shape));
+        with.extend(self.finish(now, key));
         let Some(text) = whole.text else {
             return (Outcome::Spoilt, with);
         };
@@ -427,11 +438,9 @@ impl Inbox {
         (Outcome::Complete, changes)
     }
 
-    /// The message takes no more of its fragments, if there are more; what is to be saved for that.
-    fn finish(&mut self, now: Time, key: InboxKey, shape: Shape) -> Vec<Change> {
-        if shape.total() == shape.count() {
-            return Vec::new();
-        }
+    /// The message takes no more of its fragments, nor one of them again under another name; what is to be saved for
+    /// that.
+    fn finish(&mut self, now: Time, key: InboxKey) -> Vec<Change> {
         let at = rows::encode_number(now.as_micros());
         let mut changes = vec![Change::put(Table::Done, key.to_bytes(), at)];
         changes.extend(self.done.add(key));

@@ -22,7 +22,6 @@ struct Partial {
 /// A message of which as many fragments are here as it takes.
 pub(super) struct Whole {
     pub(super) envelope: Envelope,
-    pub(super) shape: Shape,
     /// None if they are of no text: its sender made parity from something else.
     pub(super) text: Option<Vec<u8>>,
     /// Its fragments' rows are not needed any more.
@@ -113,7 +112,6 @@ impl Partials {
         let text = fragment::join(partial.shape, &partial.parts);
         Some(Whole {
             envelope: partial.envelope,
-            shape: partial.shape,
             text: text.ok().map(|mut text| std::mem::take(&mut *text)),
             changes: deletions(key, &partial),
         })

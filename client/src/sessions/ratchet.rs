@@ -16,8 +16,8 @@ use vodozemac::olm::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::Tag;
 use super::prekey::Prekey;
+use super::{Tag, far};
 use crate::keys::{ClientKeys, PeerKey};
 
 const CONFIG: SessionConfig = SessionConfig::version_1();
@@ -120,8 +120,28 @@ impl Ratchet {
                 Err(RatchetError::Bad)
             }
             Err(DecryptionError::MissingMessageKey(_)) => Err(RatchetError::KeyGone),
+            Err(DecryptionError::TooBigMessageGap(..)) => self.open_far(message),
             Err(_) => Err(RatchetError::Bad),
         }
+    }
+
+    /// Opens a message that is further ahead in its chain than the library goes at once: the other end has written
+    /// thousands that are over. What is skipped on the way can't be opened any more.
+    fn open_far(&mut self, message: &Sealed) -> Result<Zeroizing<Vec<u8>>, RatchetError> {
+        let kept = self.to_bytes();
+        let (key, index) = message.place();
+        let ahead = far::ahead(&kept, &key, index).ok_or(RatchetError::Bad)?;
+        let mut ahead = Self::from_bytes(&ahead).ok_or(RatchetError::Bad)?;
+        let fragment = match ahead.0.decrypt(&message.0) {
+            Ok(fragment) if fragment.len() == FRAGMENT_BYTES => Zeroizing::new(fragment),
+            Ok(mut other) => {
+                other.zeroize();
+                return Err(RatchetError::Bad);
+            }
+            Err(_) => return Err(RatchetError::Bad),
+        };
+        *self = ahead;
+        Ok(fragment)
     }
 
     /// What is kept of it.

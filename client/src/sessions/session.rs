@@ -7,8 +7,8 @@
 //! moves, so it opens each message for as long as it is kept: that none is told twice is for the inbox to see to.
 //!
 //! What it costs: who steals the rows reads, beside what is to come until the next exchange, the chains that what is kept
-//! reaches, though their messages were read: [`MOST_LATE`] turns of the conversation at most, and those of one
-//! time to live.
+//! reaches, though their messages were read: [`MOST_LATE`] turns of the conversation at most, and those of two
+//! times to live.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::Tag;
 use super::ratchet::{Ratchet, RatchetError, Sealed};
+use crate::clock::ClockStep;
 use crate::keys::PeerKey;
 use crate::rows::{ChainRow, Change, LateRow, SessionRow};
 use crate::table::Table;
@@ -27,8 +28,10 @@ const MOST_SKIPPED: u64 = 40;
 const MOST_CHAINS: usize = 5;
 /// How far ahead in a chain a ratchet opens messages: short of the library's 2,000.
 const REACH: u64 = 1_900;
-/// Ratchets kept for late messages.
-const MOST_LATE: usize = 8;
+/// Ratchets kept for late messages of a peer that was written to.
+pub(super) const MOST_LATE: usize = 8;
+/// The same of one that was not, who could make us keep many: as many as a long text may need.
+pub(super) const MOST_LATE_OF_STRANGER: usize = 1;
 
 pub(super) struct Session {
     pub(super) peer: PeerKey,
@@ -46,6 +49,8 @@ pub(super) struct Step {
     chains: Vec<ChainRow>,
     /// What was before is kept.
     keeps: bool,
+    /// It is of a chain that is new: the other end goes on with this session.
+    pub(super) turns: bool,
 }
 
 impl Session {
@@ -149,15 +154,17 @@ impl Session {
             ratchet,
             chains,
             keeps,
+            turns: known.is_none(),
         }
     }
 
-    /// The message is taken. Returns what is to be saved beside the session's own row.
+    /// The message is taken. So many ratchets are kept for late ones at most, each for so long. Returns what is to be
+    /// saved beside the session's own row.
     pub(super) fn take(
         &mut self,
         tag: &Tag,
         step: Step,
-        (now, keep_for): (Time, Span),
+        (now, keep_for, most): (Time, Span, usize),
     ) -> Vec<Change> {
         let before = std::mem::replace(&mut self.ratchet, step.ratchet);
         self.chains = step.chains;
@@ -175,16 +182,43 @@ impl Session {
             changes.push(Change::put(Table::Late, key, row.encode()));
             self.late.insert(number, (now, before));
         }
-        let old = self.late.len().saturating_sub(MOST_LATE);
-        let kept = (0..).zip(&self.late);
-        let gone = kept.filter(|(at, (_, (kept, _)))| *at < old || now.since(*kept) > keep_for);
+        let old = self.late.len().saturating_sub(most);
+        let late = (0..).zip(&self.late);
+        let gone = late.filter(|(at, (_, (kept, _)))| *at < old || now.since(*kept) > keep_for);
         let gone: Vec<u64> = gone.map(|(_, (number, _))| *number).collect();
         for number in gone {
             self.late.remove(&number);
             let key = LateRow::key(tag.as_bytes(), number);
             changes.push(Change::delete(Table::Late, key));
+            // Which chains it stood for is not known: the next that needs one keeps another.
+            for chain in &mut self.chains {
+                chain.kept = None;
+            }
         }
         changes
+    }
+
+    /// All of its rows to save, should a change before not have been.
+    pub(super) fn saved_whole(&self, tag: &Tag) -> Vec<Change> {
+        let late = self.late.iter().map(|(number, (at, ratchet))| {
+            let row = LateRow {
+                at: *at,
+                ratchet: ratchet.to_bytes(),
+            };
+            Change::put(
+                Table::Late,
+                LateRow::key(tag.as_bytes(), *number),
+                row.encode(),
+            )
+        });
+        late.chain([self.saved(tag)]).collect()
+    }
+
+    /// What is kept is as old as before.
+    pub(super) fn clock_moved(&mut self, step: ClockStep) {
+        for (at, _) in self.late.values_mut() {
+            *at = step.apply(*at);
+        }
     }
 
     /// Its row to save.

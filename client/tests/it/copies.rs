@@ -282,6 +282,17 @@ fn what_can_not_be_saved_is_not_written_to() {
     world.attach(who, 0);
     world.run(secs(60.0));
     assert!(world.mailbox_packets.len() >= 2);
+    // With what its address begins sessions with: that is the same after a restart, and good.
+    let to = world.hosts[who].client.address().unwrap();
+    assert!(to.prekey.is_some());
+    world.crash(who);
+    assert!(world.hosts[who].client.address() == Some(to.clone()));
+    world.attach(who, 0);
+    world.add(1, "quick");
+    let other = world.hosts.len() - 1;
+    world.attach(other, 2);
+    world.send(other, 1, &to, b"hello");
+    assert!(world.run_until(secs(120.0), |world| !world.hosts[who].texts().is_empty()));
 }
 
 #[test]

@@ -81,6 +81,19 @@ fn an_address_that_goes_with_an_answer_is_for_who_has_a_session() {
     let mut world = pair(2);
     let (bob, _) = talk(&mut world, 1);
     assert!(bob.prekey.is_none() && world.address(BOB).prekey.is_some());
+    // Nor can anybody write to himself.
+    let own = world.address(BOB);
+    world.send(BOB, 5, &own, b"a note");
+    let refused = |event: &ClientEvent| {
+        matches!(
+            event,
+            ClientEvent::Refused {
+                reason: SendError::Own,
+                ..
+            }
+        )
+    };
+    assert_eq!(world.hosts[BOB].count(refused), 1);
     world.add(2, "quick");
     let carol = world.hosts.len() - 1;
     world.attach(carol, 1);

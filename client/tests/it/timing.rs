@@ -109,7 +109,12 @@ fn a_correction_of_the_clock_makes_nothing_due_and_moves_no_date() {
         let (entry, handle) = (world.providers()[1], ClientHandle::new([9; 32]));
         client.handle_input(now, ClientInput::View(Arc::clone(&world.view)));
         client.handle_input(now, ClientInput::Attached { entry, handle });
-        let to = client.address().unwrap();
+        // Somebody else, at the same providers.
+        let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(43));
+        let to = shoal_client::Address {
+            key: keys.public(),
+            ..client.address().unwrap()
+        };
         client.handle_input(now, to_send(1, &to, b"hello"));
         assert!(drive(&mut client, &mut now, secs(20.0)) > 50);
         let (before, sent) = (client.counters(), client.sent_messages().next());
