@@ -11,10 +11,10 @@ mod far;
 mod prekey;
 mod ratchet;
 mod session;
+mod tag;
 
 use std::collections::BTreeMap;
 
-use blake2::{Blake2b256, Digest};
 use rand::CryptoRng;
 use shoal_proto::{Span, Time};
 use zeroize::Zeroizing;
@@ -23,36 +23,15 @@ pub(crate) use self::prekey::Prekey;
 pub(crate) use self::ratchet::RatchetError;
 use self::ratchet::{Ratchet, Sealed};
 use self::session::{MOST_LATE, MOST_LATE_OF_STRANGER, Session, Step};
+pub(crate) use self::tag::Tag;
 use crate::clock::ClockStep;
 use crate::error::ClientError;
 use crate::keys::{ClientKeys, PeerKey};
-use crate::rows::{self, Change, LateRow, Row, SessionRow, TAG_BYTES};
+use crate::rows::{self, Change, LateRow, Row, SessionRow};
 use crate::table::Table;
 
 /// Sessions with one peer.
 const MOST_WITH_ONE: usize = 4;
-
-/// What tells a session from others, on both ends alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Tag([u8; TAG_BYTES]);
-
-impl Tag {
-    const fn new(bytes: [u8; TAG_BYTES]) -> Self {
-        Self(bytes)
-    }
-
-    /// Of the library's name for it.
-    fn of(session: &str) -> Self {
-        let hash = Blake2b256::new_with_prefix(b"shoal session")
-            .chain_update(session.as_bytes())
-            .finalize();
-        Self(hash.first_chunk().copied().unwrap_or_default())
-    }
-
-    const fn as_bytes(&self) -> &[u8; TAG_BYTES] {
-        &self.0
-    }
-}
 
 /// All sessions, and the prekeys that others begin them with.
 pub(crate) struct Sessions {

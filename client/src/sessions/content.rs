@@ -6,8 +6,8 @@
 use shoal_packet::fragment::CONTENT_BYTES;
 use zeroize::Zeroizing;
 
-use super::Tag;
 use super::ratchet::Sealed;
+use super::tag::Tag;
 use crate::rows::TAG_BYTES;
 
 const FIRST: u8 = 1;

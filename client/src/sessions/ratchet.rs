@@ -16,8 +16,9 @@ use vodozemac::olm::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::far;
 use super::prekey::Prekey;
-use super::{Tag, far};
+use super::tag::Tag;
 use crate::keys::{ClientKeys, PeerKey};
 
 const CONFIG: SessionConfig = SessionConfig::version_1();

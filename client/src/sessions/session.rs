@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use shoal_proto::{Span, Time};
 use zeroize::Zeroizing;
 
-use super::Tag;
 use super::ratchet::{Ratchet, RatchetError, Sealed};
+use super::tag::Tag;
 use crate::clock::ClockStep;
 use crate::keys::PeerKey;
 use crate::rows::{ChainRow, Change, LateRow, SessionRow};
