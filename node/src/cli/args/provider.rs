@@ -17,7 +17,7 @@ pub(in crate::cli) enum ProviderStore {
     Stats(StoreStats),
     /// Look for everything that is never so in a sound store.
     Verify(StoreVerify),
-    /// Write one copy of all of it, to take it to another machine or another engine.
+    /// Write one copy of all of it, to take it to another machine or disk.
     Export(StoreExport),
     /// Fill an empty store from a copy.
     Import(StoreImport),

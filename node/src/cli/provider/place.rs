@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::anyhow;
-use shoal_node::config::{NodeConfig, NodeFlags, Role};
+use shoal_node::config::{NodeConfig, NodeFlags, Role, StorePlace as StoreEngine};
 use shoal_node::seeded;
 use shoal_node::state::keys::{load_store_secret, store_secret};
 use shoal_node::{Exit, Failure};
@@ -83,6 +83,14 @@ impl Found {
         if config.role != Role::Provider {
             return Err(Failure::Usage(anyhow!(
                 "{}: this node is a mix, and keeps no mailboxes",
+                config.dir.display()
+            )));
+        }
+        if config.store_place != StoreEngine::File {
+            return Err(Failure::Usage(anyhow!(
+                "{}: this node's mailboxes are in PostgreSQL, and this is for those in a file; \
+                 `pg_dump --schema=shoal` makes a copy of the database's (docs/operators.md), and /metrics says how much \
+                 they hold",
                 config.dir.display()
             )));
         }
