@@ -1,5 +1,6 @@
 //! The store in a PostgreSQL database.
 
+mod connection;
 mod expire;
 mod failure;
 mod load;
@@ -181,10 +182,13 @@ async fn attempt(
         Err(error) => error,
     };
     // What can still be given up is whole.
-    let whole = matches!(timeout(ROLL_BACK, session.roll_back()).await, Ok(Ok(())));
+    let whole = matches!(
+        timeout(ROLL_BACK, session.connection().roll_back()).await,
+        Ok(Ok(()))
+    );
     Err(Failed {
         lost: !whole || error == StoreError::Busy,
-        again: !whole && !session.is_committing(),
+        again: !whole && !session.connection().is_committing(),
         error,
     })
 }
@@ -230,7 +234,7 @@ async fn transaction(
         }
     }
     if !committed && begin.is_none() {
-        session.commit().await?;
+        session.connection().commit().await?;
     }
     Ok((outcomes, held))
 }

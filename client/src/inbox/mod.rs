@@ -6,7 +6,7 @@ mod order;
 mod partial;
 mod seen;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use shoal_packet::command::StreamEntry;
 use shoal_packet::fragment::{Envelope, Fragment, Kind};
@@ -206,8 +206,8 @@ impl Inbox {
                 }
             }
         }
-        let unread: BTreeSet<PeerKey> = self.unread.keys().map(|key| key.sender).collect();
-        let known = |peer: &PeerKey| contacts.contains(peer) || unread.contains(peer);
+        let waits = |peer: &PeerKey| self.unread.keys().any(|key| key.sender == *peer);
+        let known = |peer: &PeerKey| contacts.contains(peer) || waits(peer);
         let changes = sessions.take(now, opened.follows, known);
         (arrival, changes)
     }

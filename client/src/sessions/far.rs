@@ -19,7 +19,7 @@ const MOST_STEPS: u64 = 20_000;
 /// So many are left to the library.
 const LEFT: u64 = 1_000;
 /// Chains that the library keeps.
-const MOST_CHAINS: usize = 5;
+pub(super) const MOST_CHAINS: usize = 5;
 
 type Key = Zeroizing<[u8; 32]>;
 

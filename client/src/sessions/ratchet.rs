@@ -14,7 +14,7 @@ use vodozemac::olm::{
     Account, AccountPickle, DecryptionError, OlmMessage, PreKeyMessage, Session, SessionConfig,
     SessionPickle,
 };
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::far;
 use super::prekey::Prekey;
@@ -115,11 +115,7 @@ impl Ratchet {
     /// Opens a message, and moves on. It stays as it was if it does not open.
     pub(super) fn open(&mut self, message: &Sealed) -> Result<Zeroizing<Vec<u8>>, RatchetError> {
         match self.0.decrypt(&message.0) {
-            Ok(fragment) if fragment.len() == FRAGMENT_BYTES => Ok(Zeroizing::new(fragment)),
-            Ok(mut other) => {
-                other.zeroize();
-                Err(RatchetError::Bad)
-            }
+            Ok(fragment) => whole(fragment),
             Err(DecryptionError::MissingMessageKey(_)) => Err(RatchetError::KeyGone),
             Err(DecryptionError::TooBigMessageGap(..)) => self.open_far(message),
             Err(_) => Err(RatchetError::Bad),
@@ -133,14 +129,8 @@ impl Ratchet {
         let (key, index) = message.place();
         let ahead = far::ahead(&kept, &key, index).ok_or(RatchetError::Bad)?;
         let mut ahead = Self::from_bytes(&ahead).ok_or(RatchetError::Bad)?;
-        let fragment = match ahead.0.decrypt(&message.0) {
-            Ok(fragment) if fragment.len() == FRAGMENT_BYTES => Zeroizing::new(fragment),
-            Ok(mut other) => {
-                other.zeroize();
-                return Err(RatchetError::Bad);
-            }
-            Err(_) => return Err(RatchetError::Bad),
-        };
+        let fragment = ahead.0.decrypt(&message.0);
+        let fragment = whole(fragment.map_err(|_| RatchetError::Bad)?)?;
         *self = ahead;
         Ok(fragment)
     }
@@ -163,6 +153,15 @@ impl Ratchet {
     /// The same end once more, to try something with.
     pub(super) fn copy(&self) -> Self {
         Self(Session::from_pickle(self.0.pickle()))
+    }
+}
+
+/// What a message held, if it is a fragment.
+fn whole(fragment: Vec<u8>) -> Result<Zeroizing<Vec<u8>>, RatchetError> {
+    let fragment = Zeroizing::new(fragment);
+    match fragment.len() == FRAGMENT_BYTES {
+        true => Ok(fragment),
+        false => Err(RatchetError::Bad),
     }
 }
 

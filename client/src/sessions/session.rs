@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use shoal_proto::{Span, Time};
 use zeroize::Zeroizing;
 
+use super::far::MOST_CHAINS;
 use super::ratchet::{Ratchet, RatchetError, Sealed};
 use super::tag::Tag;
 use crate::clock::ClockStep;
@@ -24,8 +25,6 @@ use crate::table::Table;
 
 /// Skipped keys that the ratchet keeps of a chain.
 const MOST_SKIPPED: u64 = 40;
-/// Chains that it keeps.
-const MOST_CHAINS: usize = 5;
 /// How far ahead in a chain a ratchet opens messages: short of the library's 2,000.
 const REACH: u64 = 1_900;
 /// Ratchets kept for late messages of a peer that was written to.

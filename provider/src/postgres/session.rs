@@ -1,14 +1,13 @@
 //! One connection that has the mailboxes: how it takes them, and what goes over it.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::{try_join, try_join_all};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls, Row, Statement};
+use tokio_postgres::{Client, NoTls, Row};
 
+use super::connection::Connection;
 use super::failure::{failure, unreadable};
 use super::options::PostgresOptions;
 use super::save::Write;
@@ -73,15 +72,11 @@ pub(super) async fn enter(client: &Client, options: &PostgresOptions) -> Result<
 
 /// A connection that has the mailboxes, until it breaks.
 pub(super) struct Session {
-    client: Client,
-    driver: JoinHandle<()>,
-    statements: BTreeMap<&'static str, Statement>,
+    connection: Connection,
     /// The number of our takeover.
     fence: i64,
     /// As of the last commit.
     pub(super) held: Held,
-    /// A commit was asked for, and not answered.
-    committing: Cell<bool>,
 }
 
 impl Session {
@@ -94,18 +89,14 @@ impl Session {
         options: &PostgresOptions,
         fence: Option<i64>,
     ) -> Result<Self, StoreError> {
-        let (client, driver) = dial(options).await?;
         let mut session = Self {
-            client,
-            driver,
-            statements: BTreeMap::new(),
+            connection: Connection::new(dial(options).await?),
             fence: 0,
             held: Held::default(),
-            committing: Cell::new(false),
         };
         // With the lock, a connection that this process had before has ended, and with it what it was committing.
         session.lock(options).await?;
-        let client = &session.client;
+        let client = &session.connection.client;
         schema::prepare(client, &options.schema, &options.key).await?;
         enter(client, options).await?;
         // It is not raised if it is refused: else it would pass at last, after many tries.
@@ -116,7 +107,13 @@ impl Session {
             Some(_) => return Err(StoreError::Busy),
         };
         session.held = schema::held(client).await?;
-        session.prepare().await?;
+        let all = [FENCE, FENCE_HELD, TOUCH]
+            .into_iter()
+            .chain(load::STATEMENTS)
+            .chain(save::STATEMENTS)
+            .chain(reads::STATEMENTS)
+            .chain(expire::STATEMENTS);
+        session.connection.prepare(all).await?;
         Ok(session)
     }
 
@@ -132,6 +129,7 @@ impl Session {
         let mut left = Duration::from(options.patience);
         loop {
             let row = self
+                .connection
                 .client
                 .query_one(sql, &[&name])
                 .await
@@ -147,36 +145,13 @@ impl Session {
         }
     }
 
-    async fn prepare(&mut self) -> Result<(), StoreError> {
-        let all = [FENCE, FENCE_HELD, TOUCH]
-            .into_iter()
-            .chain(load::STATEMENTS)
-            .chain(save::STATEMENTS)
-            .chain(reads::STATEMENTS)
-            .chain(expire::STATEMENTS);
-        let client = &self.client;
-        let prepared = all.map(|sql| async move {
-            let statement = client.prepare(sql).await.map_err(failure)?;
-            Ok::<_, StoreError>((sql, statement))
-        });
-        let statements = try_join_all(prepared).await?;
-        self.statements = statements.into_iter().collect();
-        Ok(())
-    }
-
-    fn statement(&self, sql: &'static str) -> Result<&Statement, StoreError> {
-        let unknown = || StoreError::Bug("a statement was not prepared".to_owned());
-        self.statements.get(sql).ok_or_else(unknown)
-    }
-
     /// Begins a transaction, if the mailboxes are still ours.
     ///
     /// # Errors
     /// [`StoreError::Busy`] if another process has taken them over.
     pub(super) async fn begin(&self, writes: bool) -> Result<(), StoreError> {
-        self.committing.set(false);
         let fence = if writes { FENCE_HELD } else { FENCE };
-        let begin = async { self.client.batch_execute("BEGIN").await.map_err(failure) };
+        let begin = self.connection.begin();
         let ((), rows) = try_join(begin, self.rows(fence, &[])).await?;
         let found = rows.first().map(|row| row.try_get::<_, i64>(0));
         match found.transpose().map_err(unreadable)? {
@@ -191,15 +166,20 @@ impl Session {
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let statement = self.statement(sql)?;
-        self.client.query(statement, params).await.map_err(failure)
+        self.connection.rows(sql, params).await
     }
 
     /// Writes, all in one round trip, with the commit if that is wanted.
     pub(super) async fn write(&self, writes: &[Write<'_>], commit: bool) -> Result<(), StoreError> {
         let all = writes.iter().filter(|write| !write.is_empty());
         // In this order: each is sent when it is polled first.
-        let end = async { if commit { self.commit().await } else { Ok(()) } };
+        let end = async {
+            if commit {
+                self.connection.commit().await
+            } else {
+                Ok(())
+            }
+        };
         let writes = try_join_all(all.map(|write| self.write_one(write)));
         try_join(writes, end).await.map(drop)
     }
@@ -210,33 +190,13 @@ impl Session {
         self.rows(write.sql, &params).await.map(drop)
     }
 
-    /// Ends the transaction. On an error it is unknown whether it counts, if the connection is broken.
-    pub(super) async fn commit(&self) -> Result<(), StoreError> {
-        self.committing.set(true);
-        self.client.batch_execute("COMMIT").await.map_err(failure)?;
-        self.committing.set(false);
-        Ok(())
-    }
-
     /// Whether a deposit could be written now.
     pub(super) async fn touch(&self) -> Result<(), StoreError> {
         self.rows(TOUCH, &[]).await.map(drop)
     }
 
-    /// Gives up the transaction.
-    pub(super) async fn roll_back(&self) -> Result<(), StoreError> {
-        self.client.batch_execute("ROLLBACK").await.map_err(failure)
-    }
-
-    /// Whether a commit was asked for, of which nobody knows how it ended.
-    pub(super) const fn is_committing(&self) -> bool {
-        self.committing.get()
-    }
-}
-
-/// The server sees the connection's end, and lets the next process have the mailboxes.
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.driver.abort();
+    /// What it goes over.
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
     }
 }

@@ -143,7 +143,9 @@ impl PostgresState {
     pub fn reach(&mut self) -> Result<(), StoreError> {
         if self.is_broken() {
             self.link = None;
-            let open = Link::open(&self.options, self.takeover, self.lane);
+            let statements = rows::STATEMENTS.into_iter().chain(tags::STATEMENTS);
+            let turn = (self.takeover, self.lane);
+            let open = Link::open(&self.options, turn, statements);
             let Some(runtime) = &self.runtime else {
                 return Err(closed());
             };
@@ -175,12 +177,14 @@ impl PostgresState {
         let (Some(runtime), Some(link)) = (&self.runtime, &self.link) else {
             return Err(closed());
         };
-        link.settled();
+        let connection = link.connection();
+        connection.settled();
         let done = runtime.block_on(in_time(work(link, &self.options)));
         if done.is_err() {
-            let roll_back = runtime.block_on(async { timeout(ROLL_BACK, link.roll_back()).await });
+            let roll_back =
+                runtime.block_on(async { timeout(ROLL_BACK, connection.roll_back()).await });
             if !matches!(roll_back, Ok(Ok(()))) {
-                self.uncertain = link.is_committing();
+                self.uncertain = connection.is_committing();
                 self.link = None;
             }
         }

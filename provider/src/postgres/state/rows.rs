@@ -90,8 +90,9 @@ impl PostgresState {
                 }
             };
             // In this order: each is sent when it is polled first.
-            try_join4(link.begin(), link.has_turn(), remove, put).await?;
-            link.commit().await
+            let connection = link.connection();
+            try_join4(connection.begin(), link.has_turn(), remove, put).await?;
+            connection.commit().await
         })
     }
 
