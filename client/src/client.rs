@@ -1,6 +1,7 @@
 //! The client role: its parts, and how what happens to one concerns the others.
 
 mod moving;
+mod people;
 
 use std::sync::Arc;
 
@@ -11,26 +12,27 @@ use shoal_proto::{ClientHandle, MessageId, NodeId, Span, Time};
 use shoal_topology::{NetworkParameters, Profile};
 use zeroize::Zeroizing;
 
-use crate::address::Address;
+use self::people::Asked;
 use crate::answer::Answer;
 use crate::clock::ClockStep;
-use crate::compose::{Composed, Text};
+use crate::compose::Composed;
 use crate::config::ClientConfig;
 use crate::contacts::Contacts;
 use crate::counters::Counters;
 use crate::desk::Desk;
-use crate::error::{ClientError, SendError};
+use crate::error::ClientError;
 use crate::event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace};
 use crate::generation::Seen;
 use crate::identity::Identity;
-use crate::inbox::{Arrival, Inbox, Kept, Told};
+use crate::inbox::{Arrival, Doors, Inbox, Kept, Taken, Told};
+use crate::invitations::Invitations;
 use crate::keys::{ClientKeys, PeerKey};
 use crate::mailbox::MailboxLink;
 use crate::outbox::{self, MessageStatus, Outbox, Settled};
 use crate::packets::BuildError;
 use crate::places::{PlaceStatus, Places};
 use crate::replies::Purpose;
-use crate::rows::{BoxId, Row};
+use crate::rows::{BoxId, Row, SeenKey};
 use crate::schedule::Process;
 use crate::sessions::Sessions;
 use crate::traffic::{Sent, Traffic};
@@ -38,11 +40,8 @@ use crate::watch::{Finding, Watch};
 
 /// What follows once the host has answered a ticket.
 enum Follow {
-    /// A message to send is accepted, or refused.
-    Send {
-        request: u64,
-        message: Box<Composed>,
-    },
+    /// What the user has asked for is done, or refused.
+    Asked(Box<Asked>),
     /// Something received is acknowledged, at this mailbox.
     Arrival { of: BoxId, entry: u64, kept: Kept },
     /// Mailboxes may be written to.
@@ -50,7 +49,11 @@ enum Follow {
     /// A contact is told where this client is, or has to be told later.
     Notice { to: PeerKey, message: Box<Composed> },
     /// Where a contact is, is known for good: the entry that said so is acknowledged, at this mailbox.
-    Heard { of: BoxId, entry: u64 },
+    Heard {
+        of: BoxId,
+        entry: u64,
+        seen: SeenKey,
+    },
 }
 
 /// The client role. See the [crate's documentation](crate) for what drives it.
@@ -59,6 +62,7 @@ pub struct Client<R> {
     traffic: Traffic<R>,
     outbox: Outbox,
     contacts: Contacts,
+    invitations: Invitations,
     sessions: Sessions,
     places: Places,
     inbox: Inbox,
@@ -94,6 +98,7 @@ impl<R: CryptoRng> Client<R> {
             identity: Identity::new(keys, params.chain()),
             outbox: Outbox::new(&config, (first_wait, copies), &mut rng),
             contacts: Contacts::default(),
+            invitations: Invitations::new(params.time_to_live),
             sessions: Sessions::new(
                 config.limits.sessions_of_strangers,
                 params.time_to_live.scale(2, 1),
@@ -113,6 +118,7 @@ impl<R: CryptoRng> Client<R> {
         self.places.restore(rows, self.traffic.rng(), now)?;
         self.contacts.restore(rows)?;
         let stray = self.sessions.restore(rows)?;
+        self.invitations.restore(rows, &mut self.sessions)?;
         self.desk.note(stray);
         self.outbox.restore(rows, now)?;
         self.inbox.restore(rows, now)?;
@@ -143,16 +149,6 @@ impl<R: CryptoRng> Client<R> {
             ClientInput::Detached => self.detach(),
             ClientInput::ClockMoved { .. } => {}
             ClientInput::Frame(frame) => self.receive(now, frame),
-            ClientInput::Send {
-                request,
-                to,
-                text,
-                life,
-            } => {
-                let (to, text) = (&*to, &text[..]);
-                self.send(now, request, &Text { to, text, life });
-            }
-            ClientInput::RenewAddress => self.renew_address(now),
             ClientInput::Persisted { ticket } => self.persisted(now, ticket),
             ClientInput::PersistFailed { ticket, reason } => {
                 self.persist_failed(now, ticket, reason)
@@ -162,6 +158,8 @@ impl<R: CryptoRng> Client<R> {
                 self.desk.settle(Alarm::ShareFull);
                 self.desk.note(changes);
             }
+            ClientInput::Ask { request, what } => self.ask(now, request, what),
+            ClientInput::RenewInvitations => self.renew_invitations(now),
         }
     }
 
@@ -183,28 +181,20 @@ impl<R: CryptoRng> Client<R> {
         deadlines.into_iter().flatten().min()
     }
 
-    /// The address to hand out; none before there is a mailbox. What is sent to it is refused, and tried
-    /// again, until [`Client::is_open`].
-    #[must_use]
-    pub fn address(&self) -> Option<Address> {
-        let (place, sites) = self.places.in_address()?;
-        let key = (self.public_key(), self.sessions.prekey(place));
-        Some(self.identity.address_of(key, sites))
-    }
-
     /// Whether the user names the providers of the mailboxes, so that they stay.
     #[must_use]
     pub fn names_mailboxes(&self) -> bool {
         self.places.are_named()
     }
 
-    /// Whether the mailboxes that the address names are on disk.
+    /// Whether the mailboxes that new invitations lead to are on disk.
     #[must_use]
-    pub fn keeps_address(&self) -> bool {
-        self.places.keeps_address()
+    pub fn keeps_invitations(&self) -> bool {
+        self.places.keeps_invitations()
     }
 
-    /// Whether what is sent to the address is taken: a mailbox has confirmed it.
+    /// Whether who accepts an invitation now is heard: a mailbox has confirmed it. Before, what is sent is refused, and
+    /// tried again.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.places.is_open()
@@ -275,8 +265,7 @@ impl<R: CryptoRng> Client<R> {
     fn attach(&mut self, now: Time, entry: NodeId, handle: ClientHandle) {
         self.detach();
         self.traffic.attach(entry, handle);
-        for (of, mut changes) in self.places.restart(now, self.traffic.rng()) {
-            changes.extend(self.saved_prekey(of.place));
+        for (of, changes) in self.places.restart(now, self.traffic.rng()) {
             let of = vec![of];
             self.desk.persist(changes, Follow::Mailboxes { of });
         }
@@ -300,6 +289,7 @@ impl<R: CryptoRng> Client<R> {
         self.inbox.clock_moved(step);
         self.places.clock_moved(step);
         self.contacts.clock_moved(step);
+        self.invitations.clock_moved(step);
         self.sessions.clock_moved(step);
         self.watch.clock_moved(step);
     }
@@ -409,45 +399,13 @@ impl<R: CryptoRng> Client<R> {
         self.desk.hold(Alarm::MailboxMissing, any);
     }
 
-    fn send(&mut self, now: Time, request: u64, text: &Text<'_>) {
-        if self.places.is_superseded() {
-            let reason = SendError::Superseded;
-            return self.desk.event(ClientEvent::Refused { request, reason });
-        }
-        let again = self.places.tells_again(now);
-        let rng = self.traffic.rng();
-        let parts = (
-            &self.identity,
-            &mut self.outbox,
-            &mut self.contacts,
-            &mut self.sessions,
-        );
-        match Composed::text((now, again), rng, parts, &self.places, text) {
-            Ok((message, changes)) => {
-                if message.shares_drop() {
-                    self.desk.raise(Alarm::DropIdsShared);
-                } else if !self.contacts.share_drops() {
-                    self.desk.settle(Alarm::DropIdsShared);
-                }
-                let message = Box::new(message);
-                self.desk
-                    .persist(changes, Follow::Send { request, message });
-            }
-            Err(reason) => self.desk.event(ClientEvent::Refused { request, reason }),
-        }
-    }
-
     fn persisted(&mut self, now: Time, ticket: u64) {
         let Some(follow) = self.desk.answered(ticket) else {
             return;
         };
         self.desk.settle(Alarm::Storage);
         match follow {
-            Some(Follow::Send { request, message }) => {
-                let message = message.accept(now, &mut self.outbox);
-                self.counters.accepted += 1;
-                self.desk.event(ClientEvent::Accepted { request, message });
-            }
+            Some(Follow::Asked(asked)) => self.done(now, *asked),
             Some(Follow::Arrival { of, entry, kept }) => self.keep(now, (of, entry), kept),
             Some(Follow::Mailboxes { of }) => {
                 for id in of {
@@ -459,7 +417,10 @@ impl<R: CryptoRng> Client<R> {
             Some(Follow::Notice { message, .. }) => {
                 message.accept(now, &mut self.outbox);
             }
-            Some(Follow::Heard { of, entry }) => self.acknowledge(of, entry),
+            Some(Follow::Heard { of, entry, seen }) => {
+                self.inbox.settled(&seen);
+                self.acknowledge(of, entry);
+            }
             None => {}
         }
     }
@@ -470,11 +431,7 @@ impl<R: CryptoRng> Client<R> {
         };
         self.counters.persist_failures += 1;
         match follow {
-            Some(Follow::Send { request, message }) => {
-                message.forget(&mut self.outbox, &mut self.contacts);
-                let reason = SendError::Storage(reason);
-                self.desk.event(ClientEvent::Refused { request, reason });
-            }
+            Some(Follow::Asked(asked)) => self.not_done(*asked, reason),
             Some(Follow::Arrival { kept, .. }) => {
                 // Not acknowledged: the mailbox pushes it again, and that is the second try.
                 self.inbox.forget(&kept);
@@ -487,7 +444,7 @@ impl<R: CryptoRng> Client<R> {
                 self.desk.raise(Alarm::Storage);
             }
             // Mailboxes are saved again with the next connection, and not written to before, if they are new.
-            // Where a contact is, its mailbox says again.
+            // What a contact has said of itself comes again.
             Some(Follow::Mailboxes { .. } | Follow::Heard { .. }) | None => {
                 self.desk.raise(Alarm::Storage);
             }
@@ -553,7 +510,7 @@ impl<R: CryptoRng> Client<R> {
         self.desk.settle(Alarm::NewerCopy);
         self.stream_lost(lost);
         self.tell_losses();
-        self.desk.note(report.change);
+        self.desk.note(report.changes);
         if report.refused {
             self.desk.raise(Alarm::DropIdsRefused);
         } else if self.places.all().all(|link| link.sets().refused() == 0) {
@@ -590,8 +547,18 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn arrive(&mut self, now: Time, of: BoxId, entry: &StreamEntry, trace: Vec<HopTrace>) {
-        let parts = (&self.identity, &self.contacts, &mut self.sessions);
-        let (arrival, session) = self.inbox.arrive(now, parts, entry, trace);
+        let doors = Doors {
+            owner: &self.identity,
+            contacts: &mut self.contacts,
+            invitations: &self.invitations,
+            sessions: &mut self.sessions,
+        };
+        let Taken {
+            arrival,
+            changes: session,
+            guest,
+            again,
+        } = self.inbox.arrive(now, doors, entry, trace);
         if !matches!(arrival, Arrival::Full) {
             self.desk.settle(Alarm::InboxFull);
         }
@@ -626,14 +593,35 @@ impl<R: CryptoRng> Client<R> {
                 self.acknowledge(of, entry.entry);
                 self.tell(now);
             }
-            Arrival::Notice { from, envelope } => {
+            Arrival::Unwelcome => {
+                self.counters.unwelcome += 1;
+                self.acknowledge(of, entry.entry);
+            }
+            Arrival::Second { invitation, news } => {
+                self.counters.unwelcome += 1;
+                self.acknowledge(of, entry.entry);
+                if news {
+                    self.leaked(now, invitation);
+                }
+            }
+            Arrival::Notice {
+                seen,
+                from,
+                envelope,
+            } => {
                 self.counters.notices += 1;
-                let entry = entry.entry;
-                let mut changes = self.heard(of, &from, &envelope);
+                let mut changes = self.welcome(now, guest, &from, &envelope);
+                changes.extend(self.heard(now, (of, entry.drop), (&from, again), &envelope));
                 changes.extend(session);
+                let entry = entry.entry;
                 match changes.is_empty() {
-                    true => self.acknowledge(of, entry),
-                    false => self.desk.persist(changes, Follow::Heard { of, entry }),
+                    true => {
+                        self.inbox.settled(&seen);
+                        self.acknowledge(of, entry);
+                    }
+                    false => self
+                        .desk
+                        .persist(changes, Follow::Heard { of, entry, seen }),
                 }
             }
             Arrival::New {
@@ -642,8 +630,9 @@ impl<R: CryptoRng> Client<R> {
                 from,
                 envelope,
             } => {
+                changes.extend(self.welcome(now, guest, &from, &envelope));
+                changes.extend(self.heard(now, (of, entry.drop), (&from, again), &envelope));
                 let entry = entry.entry;
-                changes.extend(self.heard(of, &from, &envelope));
                 changes.extend(session);
                 self.desk
                     .persist(changes, Follow::Arrival { of, entry, kept });
@@ -674,11 +663,9 @@ impl<R: CryptoRng> Client<R> {
                 changes,
             } = told;
             self.desk.note(changes);
-            let reply_to = self.identity.address_of((key.sender, None), row.reply);
             self.desk.event(ClientEvent::Received {
                 message: key.message,
                 from: key.sender,
-                reply_to: Box::new(reply_to),
                 text: Zeroizing::new(row.text),
                 sent_at: row.sent_at,
                 sequence: row.sequence,

@@ -2,10 +2,10 @@
 //! client is.
 
 use rand::CryptoRng;
+use shoal_packet::Sites;
 use shoal_packet::fragment::{Fragment, Kind};
 use shoal_proto::{MessageId, Span, Time};
 
-use crate::address::Address;
 use crate::contacts::{Contacts, Plan};
 use crate::error::SendError;
 use crate::identity::{Identity, deposit_id};
@@ -14,6 +14,7 @@ use crate::outbox::{Outbox, Prepared};
 use crate::places::Places;
 use crate::rows::Change;
 use crate::sessions::Sessions;
+use crate::sets::DropName;
 
 /// A message, and what it takes up until the host has answered: room in the outbox, and, if it is a text, a
 /// number of its receiver's.
@@ -26,10 +27,32 @@ pub(crate) struct Composed {
 
 /// What the user sends.
 pub(crate) struct Text<'a> {
-    pub(crate) to: &'a Address,
+    pub(crate) to: PeerKey,
     pub(crate) text: &'a [u8],
     /// How long it is worth anything, if that is shorter than the network keeps it.
     pub(crate) life: Option<Span>,
+}
+
+/// What messages are made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) owner: &'a Identity,
+    pub(crate) outbox: &'a mut Outbox,
+    pub(crate) contacts: &'a mut Contacts,
+    pub(crate) sessions: &'a mut Sessions,
+    pub(crate) places: &'a Places,
+}
+
+impl Parts<'_> {
+    fn plan<R: CryptoRng>(&self, rng: &mut R, to: &PeerKey) -> Result<(Plan, Sites), SendError> {
+        let revoked = self.places.revoked(None);
+        let revoked = |number| revoked.contains(&DropName::Contact(number));
+        let plan = self.contacts.plan(to, revoked, rng)?;
+        if plan.prekey.is_none() && !self.sessions.is_with(to) {
+            return Err(SendError::NoSession);
+        }
+        let answers = self.places.of_contact(plan.drop);
+        Ok((plan, answers.ok_or(SendError::NoMailbox)?))
+    }
 }
 
 impl Composed {
@@ -38,71 +61,57 @@ impl Composed {
     pub(crate) fn text<R: CryptoRng>(
         (now, again): (Time, Time),
         rng: &mut R,
-        (owner, outbox, contacts, sessions): (&Identity, &mut Outbox, &mut Contacts, &mut Sessions),
-        places: &Places,
+        mut parts: Parts<'_>,
         message: &Text<'_>,
     ) -> Result<(Self, Vec<Change>), SendError> {
-        let to = message.to;
-        owner.check(to)?;
-        if to.key == owner.keys().public() {
-            return Err(SendError::Own);
-        }
-        if to.prekey.is_none() && !sessions.is_with(&to.key) {
-            return Err(SendError::NoPrekey);
-        }
-        let plan = contacts.plan(&to.key, &to.sites, rng);
-        let answers = places.of_contact(plan.drop).ok_or(SendError::NoMailbox)?;
+        let (plan, answers) = parts.plan(rng, &message.to)?;
         let id = deposit_id(rng);
         let expires = message.life.map(|life| now + life);
         let kind = Kind::Text;
-        let text = (message.text, outbox.copies_to(&plan.sites));
+        let text = (message.text, parts.outbox.copies_to(&plan.sites));
         let fragments = Identity::cut(now, (kind, id), expires, (&plan, &answers), text)?;
-        let whom = (to.key, to.prekey, plan, kind);
-        let parts = (owner, outbox, sessions);
+        let whom = (message.to, plan, kind);
         let (composed, mut changes) =
-            Self::prepare(now, rng, parts, whom, (id, expires, &fragments))?;
-        let newest = places.for_contacts();
-        changes.push(contacts.use_up(to.key, &plan, &to.sites, (again, newest)));
+            Self::prepare(now, rng, &mut parts, whom, (id, expires, &fragments))?;
+        changes.extend(parts.contacts.use_up(&message.to, &plan, true, again));
         Ok((composed, changes))
     }
 
     /// A notice to a contact, and what is to be saved for it.
     pub(crate) fn notice<R: CryptoRng>(
-        now: Time,
+        (now, again): (Time, Time),
         rng: &mut R,
-        (owner, outbox, contacts, sessions): (&Identity, &mut Outbox, &Contacts, &mut Sessions),
-        places: &Places,
+        mut parts: Parts<'_>,
         to: PeerKey,
     ) -> Result<(Self, Vec<Change>), SendError> {
-        let plan = contacts.plan_notice(&to).ok_or(SendError::NoMailbox)?;
-        let answers = places.of_contact(plan.drop).ok_or(SendError::NoMailbox)?;
+        let (plan, answers) = parts.plan(rng, &to)?;
         let (id, kind) = (deposit_id(rng), Kind::Notice);
-        let nothing: (&[u8], _) = (&[], outbox.copies_to(&plan.sites));
+        let nothing: (&[u8], _) = (&[], parts.outbox.copies_to(&plan.sites));
         let fragments = Identity::cut(now, (kind, id), None, (&plan, &answers), nothing)?;
-        let parts = (owner, outbox, sessions);
-        Self::prepare(
-            now,
-            rng,
-            parts,
-            (to, None, plan, kind),
-            (id, None, &fragments),
-        )
+        let whom = (to, plan, kind);
+        let (composed, mut changes) =
+            Self::prepare(now, rng, &mut parts, whom, (id, None, &fragments))?;
+        changes.extend(parts.contacts.use_up(&to, &plan, false, again));
+        Ok((composed, changes))
     }
 
     fn prepare<R: CryptoRng>(
         now: Time,
         rng: &mut R,
-        (owner, outbox, sessions): (&Identity, &mut Outbox, &mut Sessions),
-        (to, prekey, plan, kind): (PeerKey, Option<PeerKey>, Plan, Kind),
+        with: &mut Parts<'_>,
+        (to, plan, kind): (PeerKey, Plan, Kind),
         (message, expires, fragments): (MessageId, Option<Time>, &[Fragment]),
     ) -> Result<(Self, Vec<Change>), SendError> {
         let shape = fragments.first().ok_or(SendError::Seal)?.shape;
-        outbox.check_room(fragments.len())?;
+        with.outbox.check_room(fragments.len())?;
         let (mut parts, mut session) = (Vec::new(), None);
+        let mut prekey = plan.prekey;
         for fragment in fragments {
             let bytes = fragment.encode().map_err(|_| SendError::Seal)?;
-            let whom = (&to, prekey.as_ref());
-            let sealed = sessions.seal(owner.keys(), whom, &bytes);
+            // The session that the first one begins is that of all.
+            let begins = prekey.take();
+            let whom = (&to, begins.as_ref());
+            let sealed = with.sessions.seal(with.owner.keys(), whom, &bytes);
             let (content, change) = sealed.ok_or(SendError::Seal)?;
             parts.push(Identity::address(rng, &plan.sites, fragment, content));
             // The last one has moved on over all.
@@ -110,7 +119,9 @@ impl Composed {
         }
         let notice = kind == Kind::Notice;
         let whole = (message, to, notice);
-        let prepared = outbox.prepare((now, expires), whole, parts, shape.into());
+        let prepared = with
+            .outbox
+            .prepare((now, expires), whole, parts, shape.into());
         let mut changes = prepared.changes();
         changes.extend(session);
         let composed = Self {

@@ -1,5 +1,9 @@
-//! Who this client has written to: the next number of a message to each, the drop id for their
-//! answers, where they are written to, and whether they know where this client is.
+//! Whom this client knows: the next number of a message to each, the drop id for their answers, where they are
+//! written to, whether they know where this client is, and what the user makes of them.
+//!
+//! A contact comes by an invitation, the own one or the other's. Who comes by an own one that is for many is a newcomer
+//! until the user writes to him or verifies him: anybody can be many of these, so they have shares in common, are told
+//! nothing, and the one who was heard of the longest ago is forgotten when there are too many.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,16 +15,21 @@ use shoal_packet::fragment::Envelope;
 use shoal_proto::Time;
 
 use crate::clock::ClockStep;
-use crate::error::ClientError;
+use crate::error::{ClientError, SendError};
+use crate::event::ContactStatus;
+use crate::invitation::Invitation;
 use crate::keys::PeerKey;
-use crate::rows::{Change, ContactRow, Mark, Row};
-use crate::sets::CONTACT_IDS;
+use crate::rows::{Change, ContactRow, Label, Mark, Row, Standing};
+use crate::sets::IDS;
 use crate::table::Table;
 
 /// Notices of one place to one contact, each a time to live after the other. Then it is told by texts alone.
 const MAX_NOTICES: u8 = 6;
 /// Sites of one contact that are remembered.
 const MAX_KNOWN: usize = 16;
+/// Contacts that the user has taken for such.
+const MOST: usize = 4096;
+const MICROS_PER_MINUTE: u64 = 60_000_000;
 
 /// All contacts, by key.
 #[derive(Default)]
@@ -39,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) shared: bool,
     /// Where the message goes.
     pub(crate) sites: Sites,
+    /// What a session is to be begun with, if one is.
+    pub(crate) prekey: Option<PeerKey>,
 }
 
 /// What a contact has said of where it is.
@@ -47,6 +58,19 @@ pub(crate) struct News {
     pub(crate) change: Change,
     /// Where what waits for it goes now, if that is somewhere else.
     pub(crate) moved: Option<Sites>,
+    /// It uses a drop id of its own for the first time: the number of the invitation that it came by.
+    pub(crate) left: Option<u32>,
+}
+
+/// What the user wants with a contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContactChange {
+    /// It is called this from now on.
+    Label(Label),
+    /// The two have compared safety numbers, or have found them to differ.
+    Verified(bool),
+    /// Nothing goes to it and nothing that it writes is shown, or no longer so. It is not told.
+    Blocked(bool),
 }
 
 impl Contacts {
@@ -59,73 +83,217 @@ impl Contacts {
         Ok(())
     }
 
-    /// Whether this client has written to somebody.
+    /// Whether somebody is a contact, if only a newcomer.
     pub(crate) fn contains(&self, contact: &PeerKey) -> bool {
         self.rows.contains_key(contact)
     }
 
-    /// What the next message to a contact takes, whom the user writes to at `given`. A drop id stays the
-    /// contact's. It is drawn, so that contacts of whom an old copy was restored meet by chance only what
-    /// was given out since.
-    pub(crate) fn plan<R: CryptoRng>(&self, contact: &PeerKey, given: &Sites, rng: &mut R) -> Plan {
-        if let Some(known) = self.rows.get(contact) {
-            // What the contact has told since counts; what nobody has seen before is news from the user.
-            let sites = match known.known.contains(&mark(given)) {
-                true => known.sites,
-                false => *given,
-            };
-            return known.plan(sites);
+    /// Whether the user has taken somebody for a contact.
+    pub(crate) fn is_known(&self, contact: &PeerKey) -> bool {
+        self.rows.get(contact).is_some_and(|row| row.standing.known)
+    }
+
+    pub(crate) fn is_blocked(&self, contact: &PeerKey) -> bool {
+        self.rows
+            .get(contact)
+            .is_some_and(|row| row.standing.blocked)
+    }
+
+    /// Whether one more may be.
+    pub(crate) fn has_room(&self) -> bool {
+        self.rows.values().filter(|row| row.standing.known).count() < MOST
+    }
+
+    /// All, for the user: those who came first first.
+    pub(crate) fn all(&self) -> Vec<ContactStatus> {
+        let mut all: Vec<ContactStatus> = self
+            .rows
+            .iter()
+            .map(|(key, row)| row.status(*key))
+            .collect();
+        all.sort_by_key(|contact| (contact.since, contact.key));
+        all
+    }
+
+    pub(crate) fn status(&self, contact: &PeerKey) -> Option<ContactStatus> {
+        self.rows.get(contact).map(|row| row.status(*contact))
+    }
+
+    /// The number of the drop id that a contact was given.
+    pub(crate) fn drop(&self, contact: &PeerKey) -> Option<u16> {
+        self.rows.get(contact)?.drop
+    }
+
+    /// The number of the own invitation that a contact came by, until it writes elsewhere.
+    pub(crate) fn via(&self, contact: &PeerKey) -> Option<u32> {
+        self.rows.get(contact)?.via
+    }
+
+    /// The row to save.
+    pub(crate) fn saved(&self, contact: &PeerKey) -> Option<Change> {
+        self.rows.get(contact).map(|row| row.change(contact))
+    }
+
+    /// The user accepts an invitation; there is no place of ours before the `newest` that its maker could know. Who is a
+    /// contact already is met again: with another session, unless this invitation was accepted before. What it was before
+    /// is given back, in case this can't be saved.
+    pub(crate) fn accept(
+        &mut self,
+        now: Time,
+        invitation: &Invitation,
+        label: &Label,
+        newest: u32,
+    ) -> Option<ContactRow> {
+        let before = self.rows.get(&invitation.key).cloned();
+        let fresh = || ContactRow::new(now, newest, invitation.sites);
+        let row = self.rows.entry(invitation.key).or_insert_with(fresh);
+        row.standing.known = true;
+        row.standing.blocked = false;
+        if !label.is_empty() {
+            row.label = label.clone();
         }
-        let taken: BTreeSet<u16> = self.rows.values().map(|row| row.drop).collect();
-        let free: Vec<u16> = (0..CONTACT_IDS).filter(|id| !taken.contains(id)).collect();
-        let own = free.choose(rng).copied();
-        Plan {
-            number: 0,
-            drop: own.unwrap_or_else(|| rng.random_range(0..CONTACT_IDS)),
-            shared: own.is_none(),
-            sites: *given,
+        if !row.known.contains(&mark(&invitation.sites)) {
+            row.sites = invitation.sites;
+            row.prekey = Some(invitation.prekey);
+            row.remember(&invitation.sites);
+        }
+        before
+    }
+
+    /// Back to what it was before it was accepted.
+    pub(crate) fn take_back(&mut self, contact: &PeerKey, before: Option<ContactRow>) {
+        match before {
+            Some(row) => drop(self.rows.insert(*contact, row)),
+            None => drop(self.rows.remove(contact)),
         }
     }
 
-    /// What a notice to a contact takes: the number of the next text, which stays free.
-    pub(crate) fn plan_notice(&self, contact: &PeerKey) -> Option<Plan> {
-        let known = self.rows.get(contact)?;
-        Some(known.plan(known.sites))
+    /// Somebody has come by an own invitation. Who came by one for him alone is told at `tell` where contacts write to.
+    /// The row to save.
+    pub(crate) fn welcome(
+        &mut self,
+        now: Time,
+        guest: PeerKey,
+        (via, label): (u32, Label),
+        (newest, tell): (u32, Option<Time>),
+        envelope: &Envelope,
+    ) -> Change {
+        let mut row = ContactRow::new(now, newest, envelope.reply);
+        row.standing.known = tell.is_some();
+        row.tell = tell;
+        row.via = Some(via);
+        row.label = label;
+        let change = row.change(&guest);
+        self.rows.insert(guest, row);
+        change
+    }
+
+    /// A newcomer is forgotten. What is to be saved.
+    pub(crate) fn forget_newcomer(&mut self, contact: &PeerKey) -> Option<Change> {
+        let row = self.rows.get(contact)?;
+        // Who is blocked stays so.
+        if row.standing.known || row.standing.blocked {
+            return None;
+        }
+        self.remove(contact).map(|(change, _)| change)
+    }
+
+    /// A contact is no more. What is to be saved, and the number of the drop id for its answers.
+    pub(crate) fn remove(&mut self, contact: &PeerKey) -> Option<(Change, Option<u16>)> {
+        let row = self.rows.remove(contact)?;
+        let change = Change::delete(Table::Contact, contact.as_bytes().to_vec());
+        Some((change, row.drop))
+    }
+
+    /// What the user wants with a contact; the drop id that takes nothing more from then on, if any. None if it is none.
+    pub(crate) fn change(
+        &mut self,
+        contact: &PeerKey,
+        change: ContactChange,
+    ) -> Option<(Change, Option<u16>)> {
+        let row = self.rows.get_mut(contact)?;
+        let mut revoked = None;
+        match change {
+            ContactChange::Label(label) => row.label = label,
+            ContactChange::Verified(verified) => {
+                row.standing.verified = verified;
+                row.standing.known |= verified;
+            }
+            ContactChange::Blocked(blocked) => {
+                row.standing.blocked = blocked;
+                if blocked {
+                    // It is to have another one should it not be blocked any more.
+                    revoked = row.drop.take();
+                    row.tell = None;
+                }
+            }
+        }
+        Some((row.change(contact), revoked))
+    }
+
+    /// What the next message to a contact takes. A drop id stays the contact's. It is drawn of those that take
+    /// something, so that contacts of whom an old copy was restored meet by chance only what
+    /// was given out since.
+    pub(crate) fn plan<R: CryptoRng>(
+        &self,
+        contact: &PeerKey,
+        revoked: impl Fn(u16) -> bool,
+        rng: &mut R,
+    ) -> Result<Plan, SendError> {
+        let row = self.rows.get(contact).ok_or(SendError::UnknownContact)?;
+        if row.standing.blocked {
+            return Err(SendError::Blocked);
+        }
+        let (drop, shared) = match row.drop {
+            Some(drop) => (drop, false),
+            None => {
+                let taken: BTreeSet<u16> = self.rows.values().filter_map(|row| row.drop).collect();
+                let good: Vec<u16> = (0..IDS).filter(|id| !revoked(*id)).collect();
+                let is_free = |id: &&u16| !taken.contains(id);
+                let free: Vec<&u16> = good.iter().filter(is_free).collect();
+                let own = free.choose(rng).map(|id| **id);
+                let any = own.or_else(|| good.choose(rng).copied());
+                (
+                    any.unwrap_or_else(|| rng.random_range(0..IDS)),
+                    own.is_none(),
+                )
+            }
+        };
+        Ok(Plan {
+            number: row.sequence,
+            drop,
+            shared,
+            sites: row.sites,
+            prekey: row.prekey,
+        })
     }
 
     /// Whether two contacts have the same drop id.
     pub(crate) fn share_drops(&self) -> bool {
         let mut seen = BTreeSet::new();
-        let mut drops = self.rows.values().map(|row| row.drop);
+        let mut drops = self.rows.values().filter_map(|row| row.drop);
         !drops.all(|drop| seen.insert(drop))
     }
 
-    /// Uses a number up; the contact becomes one with it. The text says where this client is: there is no need
-    /// to say so before `again`, if it has to be said. Who is new knows no place before the `newest`. Returns the
-    /// row to save.
+    /// Something is written to a contact: a text, which uses a number up and makes it a known one, or a notice. It says
+    /// where this client is: there is no need to say so before `again`, if it has to be said. Returns the row to save.
     pub(crate) fn use_up(
         &mut self,
-        contact: PeerKey,
+        contact: &PeerKey,
         plan: &Plan,
-        given: &Sites,
-        (again, newest): (Time, u32),
-    ) -> Change {
-        let fresh = || ContactRow {
-            sequence: 0,
-            drop: plan.drop,
-            used: newest,
-            tell: None,
-            notices: 0,
-            sites: plan.sites,
-            said: (0, Time::default()),
-            known: Vec::new(),
-        };
-        let row = self.rows.entry(contact).or_insert_with(fresh);
-        row.sequence = plan.number.saturating_add(1);
-        row.sites = plan.sites;
-        row.remember(given);
+        is_text: bool,
+        again: Time,
+    ) -> Option<Change> {
+        let row = self.rows.get_mut(contact)?;
+        row.drop = Some(plan.drop);
+        if is_text {
+            row.sequence = plan.number.saturating_add(1);
+            row.standing.known = true;
+        }
+        // The session is begun.
+        row.prekey = None;
         row.tell = row.tell.map(|at| at.max(again));
-        row.change(&contact)
+        Some(row.change(contact))
     }
 
     /// The message of this number could not be saved: the number is free again, unless one came
@@ -138,7 +306,7 @@ impl Contacts {
         }
     }
 
-    /// A contact has written, to this place of ours if it is one for contacts, and says where it is.
+    /// A contact has written, to this place of ours if it was by its own drop id there, and says where it is.
     /// What is older than what it has said changes nothing of that.
     pub(crate) fn hear(
         &mut self,
@@ -149,7 +317,9 @@ impl Contacts {
     ) -> Option<News> {
         let row = self.rows.get_mut(contact)?;
         let before = row.clone();
+        let mut left = None;
         if let Some(place) = place {
+            left = row.via.take();
             row.used = row.used.max(place);
             if row.used >= newest {
                 row.tell = None;
@@ -163,19 +333,20 @@ impl Contacts {
         }
         // That the numbers go on is in the inbox' rows.
         let moved = row.sites != before.sites;
-        let news = moved || row.used != before.used || row.tell != before.tell;
+        let news = moved || left.is_some() || row.used != before.used || row.tell != before.tell;
         news.then(|| News {
             moved: moved.then_some(row.sites),
             change: row.change(contact),
+            left,
         })
     }
 
-    /// This client has moved to a new place: everybody who has not written to it is told, when `at` says for
-    /// each. Returns the rows to save.
+    /// This client has moved to a new place: everybody who has not written to it and is to know is told, when `at` says
+    /// for each. Returns the rows to save.
     pub(crate) fn moved(&mut self, newest: u32, mut at: impl FnMut() -> Time) -> Vec<Change> {
         let mut changes = Vec::new();
         for (contact, row) in &mut self.rows {
-            if row.used < newest {
+            if row.used < newest && row.is_told() {
                 row.tell = Some(at());
                 row.notices = 0;
                 changes.push(row.change(contact));
@@ -186,7 +357,8 @@ impl Contacts {
 
     /// Whether nobody is known who may still write to places before this one.
     pub(crate) fn all_use(&self, newest: u32) -> bool {
-        self.rows.values().all(|row| row.used >= newest)
+        let mut told = self.rows.values().filter(|row| row.is_told());
+        told.all(|row| row.used >= newest)
     }
 
     /// Who is to be told first of where this client is, and when.
@@ -215,12 +387,39 @@ impl Contacts {
 }
 
 impl ContactRow {
-    const fn plan(&self, sites: Sites) -> Plan {
-        Plan {
-            number: self.sequence,
-            drop: self.drop,
-            shared: false,
+    /// Of somebody who is met now.
+    fn new(now: Time, newest: u32, sites: Sites) -> Self {
+        let minutes = now.as_micros() / MICROS_PER_MINUTE;
+        Self {
+            sequence: 0,
+            drop: None,
+            used: newest,
+            tell: None,
+            notices: 0,
             sites,
+            said: (0, Time::default()),
+            known: Vec::new(),
+            standing: Standing::default(),
+            prekey: None,
+            via: None,
+            since: Time::from_micros(minutes * MICROS_PER_MINUTE),
+            label: Label::default(),
+        }
+    }
+
+    /// Whether it is told of places.
+    const fn is_told(&self) -> bool {
+        self.standing.known && !self.standing.blocked
+    }
+
+    fn status(&self, key: PeerKey) -> ContactStatus {
+        ContactStatus {
+            key,
+            label: self.label.clone(),
+            known: self.standing.known,
+            verified: self.standing.verified,
+            blocked: self.standing.blocked,
+            since: self.since,
         }
     }
 
@@ -277,12 +476,35 @@ mod tests {
         Time::from_micros(secs * 1_000_000)
     }
 
-    fn plan(contacts: &Contacts) -> Plan {
-        contacts.plan(&contact(), &sites(1), &mut ChaCha20Rng::seed_from_u64(2))
+    fn invitation(fill: u8) -> Invitation {
+        Invitation {
+            network: [0; 8],
+            key: contact(),
+            prekey: contact(),
+            sites: sites(fill),
+            once: true,
+            expires: at(1000),
+            seen: None,
+        }
     }
 
-    fn use_up(contacts: &mut Contacts, plan: &Plan, given: &Sites) {
-        let _ = contacts.use_up(contact(), plan, given, (at(0), 0));
+    fn accept(contacts: &mut Contacts, fill: u8) {
+        let _ = contacts.accept(at(0), &invitation(fill), &Label::default(), 0);
+    }
+
+    fn met() -> Contacts {
+        let mut contacts = Contacts::default();
+        accept(&mut contacts, 1);
+        contacts
+    }
+
+    fn plan(contacts: &Contacts) -> Plan {
+        let rng = &mut ChaCha20Rng::seed_from_u64(2);
+        contacts.plan(&contact(), |_| false, rng).unwrap()
+    }
+
+    fn use_up(contacts: &mut Contacts, plan: &Plan) {
+        let _ = contacts.use_up(&contact(), plan, true, at(0));
     }
 
     fn says(sequence: u64, minute: u64, where_to: u8) -> Envelope {
@@ -298,11 +520,11 @@ mod tests {
 
     #[test]
     fn a_number_is_free_again_only_if_it_was_the_last() {
-        let mut contacts = Contacts::default();
+        let mut contacts = met();
         for number in 0..2 {
             let plan = plan(&contacts);
             assert_eq!(plan.number, number);
-            use_up(&mut contacts, &plan, &sites(1));
+            use_up(&mut contacts, &plan);
         }
         contacts.free_number(&contact(), 0);
         assert_eq!(plan(&contacts).number, 2);
@@ -315,33 +537,39 @@ mod tests {
         let rng = &mut ChaCha20Rng::seed_from_u64(2);
         let mut contacts = Contacts::default();
         let mut seen = BTreeSet::new();
-        for n in 0..CONTACT_IDS + 1 {
-            let keys = crate::ClientKeys::generate(rng);
-            let plan = contacts.plan(&keys.public(), &sites(1), rng);
-            assert_eq!(plan.shared, n == CONTACT_IDS);
-            assert_eq!(seen.insert(plan.drop), n < CONTACT_IDS);
-            let _ = contacts.use_up(keys.public(), &plan, &sites(1), (at(0), 0));
-            let again = contacts.plan(&keys.public(), &sites(1), rng);
-            assert_eq!(again.drop, plan.drop);
+        // One takes nothing any more.
+        let revoked = |number| number == 7;
+        for n in 0..IDS {
+            let key = crate::ClientKeys::generate(rng).public();
+            let invitation = Invitation {
+                key,
+                ..invitation(1)
+            };
+            let _ = contacts.accept(at(0), &invitation, &Label::default(), 0);
+            let plan = contacts.plan(&key, revoked, rng).unwrap();
+            assert_eq!(plan.shared, n == IDS - 1);
+            assert_eq!(seen.insert(plan.drop), n < IDS - 1);
+            assert!(plan.drop != 7);
+            let _ = contacts.use_up(&key, &plan, true, at(0));
+            assert_eq!(contacts.plan(&key, revoked, rng).unwrap().drop, plan.drop);
         }
         assert!(contacts.share_drops());
     }
 
     #[test]
-    fn a_contact_is_written_to_where_it_said_last_or_where_the_user_newly_says() {
+    fn a_contact_is_written_to_where_it_said_last_or_where_a_new_invitation_leads() {
         let mut contacts = Contacts::default();
         let hear = |contacts: &mut Contacts, said: &Envelope| {
             let news = contacts.hear(&contact(), None, 0, said);
             news.and_then(|news| news.moved)
         };
         assert!(hear(&mut contacts, &says(0, 1, 9)).is_none(), "a stranger");
+        accept(&mut contacts, 1);
+        let goes = |contacts: &Contacts| plan(contacts).sites;
+        assert!(goes(&contacts) == sites(1) && plan(&contacts).prekey.is_some());
         let first = plan(&contacts);
-        use_up(&mut contacts, &first, &sites(1));
-        let goes = |contacts: &Contacts, given| {
-            let rng = &mut ChaCha20Rng::seed_from_u64(2);
-            contacts.plan(&contact(), &sites(given), rng).sites
-        };
-        assert_eq!(goes(&contacts, 1), sites(1));
+        use_up(&mut contacts, &first);
+        assert!(plan(&contacts).prekey.is_none(), "the session is begun");
         assert_eq!(hear(&mut contacts, &says(0, 1, 2)), Some(sites(2)));
         assert_eq!(hear(&mut contacts, &says(5, 1, 3)), Some(sites(3)));
         // What overtook what was written before, a second part, and a notice that is older.
@@ -350,32 +578,30 @@ mod tests {
         assert_eq!(hear(&mut contacts, &says(5, 0, 2)), None);
         // A notice, and one that the next place sends before any text.
         assert_eq!(hear(&mut contacts, &says(5, 7, 4)), Some(sites(4)));
-        for old in 1..=4 {
-            assert_eq!(goes(&contacts, old), sites(4));
-        }
-        assert_eq!(goes(&contacts, 5), sites(5));
-        let rng = &mut ChaCha20Rng::seed_from_u64(2);
-        let plan = contacts.plan(&contact(), &sites(5), rng);
-        use_up(&mut contacts, &plan, &sites(5));
-        for old in 1..=5 {
-            assert_eq!(goes(&contacts, old), sites(5));
-        }
+        // One that was accepted before changes nothing.
+        accept(&mut contacts, 1);
+        assert!(goes(&contacts) == sites(4) && plan(&contacts).prekey.is_none());
+        accept(&mut contacts, 5);
+        assert!(goes(&contacts) == sites(5) && plan(&contacts).prekey.is_some());
+        let next = plan(&contacts);
+        use_up(&mut contacts, &next);
         assert_eq!(hear(&mut contacts, &says(6, 8, 6)), Some(sites(6)));
-        assert_eq!(goes(&contacts, 5), sites(6));
+        accept(&mut contacts, 5);
+        assert_eq!(goes(&contacts), sites(6));
     }
 
     #[test]
     fn who_has_not_come_along_is_told_a_few_times() {
-        let mut contacts = Contacts::default();
+        let mut contacts = met();
         let first = plan(&contacts);
-        use_up(&mut contacts, &first, &sites(1));
+        use_up(&mut contacts, &first);
         assert!(contacts.next_to_tell().is_none() && contacts.all_use(0));
         assert_eq!(contacts.moved(2, || at(100)).len(), 1);
         assert!(!contacts.all_use(2));
         assert_eq!(contacts.next_to_tell(), Some((at(100), contact())));
         // A text says it as well.
         let text = plan(&contacts);
-        let _ = contacts.use_up(contact(), &text, &sites(1), (at(500), 2));
+        let _ = contacts.use_up(&contact(), &text, true, at(500));
         assert_eq!(contacts.next_to_tell(), Some((at(500), contact())));
         for notice in 1..=u64::from(MAX_NOTICES) {
             let again = at(500 + notice);
@@ -393,16 +619,68 @@ mod tests {
         assert!(news.is_some() && contacts.next_to_tell().is_none() && contacts.all_use(3));
     }
 
+    /// Who is a newcomer, or blocked, is not told where this client is, and nothing waits for him.
+    #[test]
+    fn who_is_not_a_known_contact_is_told_nothing() {
+        let mut contacts = Contacts::default();
+        let of = (9, Label::default());
+        let _ = contacts.welcome(at(0), contact(), of.clone(), (1, None), &says(0, 1, 1));
+        assert!(contacts.contains(&contact()) && !contacts.is_known(&contact()));
+        assert!(contacts.moved(2, || at(100)).is_empty() && contacts.all_use(2));
+        // Until he is written to.
+        let first = plan(&contacts);
+        let _ = contacts.use_up(&contact(), &first, false, at(0));
+        assert!(
+            !contacts.is_known(&contact()),
+            "a notice is no word of the user's"
+        );
+        use_up(&mut contacts, &first);
+        assert_eq!(contacts.moved(2, || at(100)).len(), 1);
+        let blocked = contacts.change(&contact(), ContactChange::Blocked(true));
+        assert_eq!(blocked.unwrap().1, Some(first.drop));
+        assert!(contacts.next_to_tell().is_none() && contacts.all_use(3));
+        let rng = &mut ChaCha20Rng::seed_from_u64(2);
+        let refused = contacts.plan(&contact(), |_| false, rng);
+        assert_eq!(refused.err(), Some(SendError::Blocked));
+        assert!(contacts.moved(3, || at(100)).is_empty());
+        assert!(contacts.forget_newcomer(&contact()).is_none());
+        // And again from then on.
+        let _ = contacts.change(&contact(), ContactChange::Blocked(false));
+        assert!(plan(&contacts).number == 1 && contacts.moved(3, || at(100)).len() == 1);
+        // Who comes alone by an invitation is told.
+        let _ = contacts.welcome(at(0), contact(), of, (1, Some(at(5))), &says(0, 1, 1));
+        assert_eq!(contacts.next_to_tell(), Some((at(5), contact())));
+        assert_eq!(contacts.via(&contact()), Some(9));
+        // And leaves it once he writes where contacts do.
+        let news = contacts.hear(&contact(), Some(1), 1, &says(0, 1, 1));
+        assert_eq!(news.and_then(|news| news.left), Some(9));
+        let news = contacts.hear(&contact(), Some(1), 1, &says(1, 1, 2));
+        assert_eq!(news.and_then(|news| news.left), None);
+    }
+
     #[test]
     fn contacts_round_trip() {
         let mut contacts = Contacts::default();
+        let fresh = |contacts: &Contacts| contacts.rows[&contact()].clone();
+        accept(&mut contacts, 1);
+        let mut rows = vec![fresh(&contacts)];
         let first = plan(&contacts);
-        use_up(&mut contacts, &first, &sites(1));
+        use_up(&mut contacts, &first);
         let _ = contacts.hear(&contact(), Some(3), 4, &says(8, 1, 2));
-        let row = contacts.rows[&contact()].clone();
-        assert_eq!(ContactRow::decode(&row.encode()), Ok(row.clone()));
-        let mut bytes = row.encode();
-        bytes.push(0);
-        assert!(ContactRow::decode(&bytes).is_err());
+        let label = ContactChange::Label("Zo\u{eb}".parse().unwrap());
+        let _ = contacts.change(&contact(), label);
+        rows.push(fresh(&contacts));
+        let _ = contacts.change(&contact(), ContactChange::Verified(true));
+        let _ = contacts.change(&contact(), ContactChange::Blocked(true));
+        rows.push(fresh(&contacts));
+        let of = (9, Label::default());
+        let _ = contacts.welcome(at(0), contact(), of, (1, Some(at(5))), &says(0, 1, 1));
+        rows.push(fresh(&contacts));
+        for row in rows {
+            assert_eq!(ContactRow::decode(&row.encode()), Ok(row.clone()));
+            let mut bytes = row.encode();
+            bytes.push(0);
+            assert!(ContactRow::decode(&bytes).is_err());
+        }
     }
 }

@@ -36,7 +36,7 @@ shoal_proto::counters! {
         receipts_stored: counter "packets";
         /// "Refused" receipts.
         receipts_refused: counter "packets",
-            "The receiver's mailbox takes nothing more, or the address is void: ask for a fresh one.";
+            "The receiver's mailbox takes nothing more, or the contact is not written to there any more: ask for a new invitation.";
         /// Dummy answers to deposits, to dummies or because the commit was late.
         answers_dummy: counter "packets";
         /// Deposits that were not answered in time.
@@ -64,6 +64,9 @@ shoal_proto::counters! {
         /// Blobs that did not open, or held no fragment; and messages whose fragments are of several.
         undecryptable: counter "items",
             "Somebody deposits rubbish under a drop id of this client.";
+        /// Fragments of senders who are blocked, or whom no invitation lets in.
+        unwelcome: counter "items",
+            "Somebody has a link that he was not to have, or writes on though he is blocked: `shoal contact list --invitations`.";
         /// Fragments that came when the time that their sender gave them was over.
         late_texts: counter "items";
         /// Notices of contacts that they are elsewhere, each copy and each time it came.

@@ -3,6 +3,7 @@
 use shoal_topology::KeptError;
 use thiserror::Error;
 
+use crate::invitation::InvitationError;
 use crate::table::Table;
 
 /// What can keep a client from being built or restored.
@@ -57,7 +58,7 @@ pub enum ClientError {
     Keys(&'static str),
 }
 
-/// Why a message was not accepted for sending. Nothing was stored and nothing will be sent.
+/// Why something that the user asked for was not done. Nothing was stored and nothing will be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -69,26 +70,38 @@ pub enum SendError {
         /// Bytes that fit.
         limit: usize,
     },
-    /// The address belongs to another network.
-    #[error("the address belongs to another network than the one this client is on")]
-    OtherNetwork,
+    /// Nobody of this key is a contact.
+    #[error("there is no such contact: accept an invitation first (`shoal contact accept`)")]
+    UnknownContact,
+    /// The contact is blocked.
+    #[error("the contact is blocked: `shoal contact block --off` ends that")]
+    Blocked,
+    /// The invitation is no good.
+    #[error("{0}")]
+    Invitation(#[from] InvitationError),
+    /// There is no such invitation of one's own.
+    #[error("there is no such invitation")]
+    NoSuchInvitation,
+    /// All drop ids of the place that invitations lead to are given out.
+    #[error(
+        "no more invitations can be made for now: all that there may be at one place were; revoke some that are not \
+         used, or have new ones lead elsewhere (`shoal contact renew`)"
+    )]
+    NoInvitationLeft,
+    /// Too many contacts.
+    #[error("there are as many contacts as may be; remove some first")]
+    ContactsFull,
     /// There is no place for answers yet.
     #[error(
         "this client has no mailbox yet: it is chosen when the client has got the network's document; \
          try again when it is online"
     )]
     NoMailbox,
-    /// The address is this client's own.
+    /// There is no session with the contact, and nothing to begin one with.
     #[error(
-        "the address is this client's own: what is sent to it can't be read; give it to others"
+        "there is no session with this contact any more: ask for a new invitation, and accept it"
     )]
-    Own,
-    /// The address is one that goes with an answer.
-    #[error(
-        "there is no session with its owner yet, and the address has nothing to begin one with: it goes with an answer; ask \
-         for the owner's own address"
-    )]
-    NoPrekey,
+    NoSession,
     /// Too much is waiting to be sent.
     #[error("{waiting} packets wait to be sent already, and no more than {limit} may")]
     OutboxFull {
@@ -97,8 +110,8 @@ pub enum SendError {
         /// [`Limits::outbox_fragments`](crate::Limits::outbox_fragments).
         limit: usize,
     },
-    /// The message could not be written to disk.
-    #[error("the message could not be saved: {0}")]
+    /// It could not be written to disk.
+    #[error("it could not be saved: {0}")]
     Storage(String),
     /// Another copy of the client has its mailbox: two that count messages to one contact apart would
     /// give two the same number.

@@ -9,11 +9,12 @@ use shoal_proto::{ClientHandle, MessageId, NodeId, Span, Time};
 use shoal_topology::{TokenWork, View};
 use zeroize::Zeroizing;
 
-use crate::address::Address;
+use crate::contacts::ContactChange;
 use crate::error::SendError;
+use crate::invitation::Invitation;
 use crate::keys::PeerKey;
 use crate::outbox::Hindrance;
-use crate::rows::Change;
+use crate::rows::{Change, Label};
 use crate::ticket::Labour;
 
 /// What the host tells the client.
@@ -52,22 +53,17 @@ pub enum ClientInput {
     },
     /// A frame came from the entry.
     Frame(Frame),
-    /// The user sends a message.
-    Send {
-        /// Names the request in [`ClientEvent::Accepted`] and [`ClientEvent::Refused`].
+    /// The user wants something. Answered with [`ClientEvent::Accepted`], [`ClientEvent::Invited`] or
+    /// [`ClientEvent::Done`] once it is on disk, or with [`ClientEvent::Refused`].
+    Ask {
+        /// Names the request in the answer.
         request: u64,
-        /// To whom.
-        to: Box<Address>,
-        /// What; at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES).
-        text: Vec<u8>,
-        /// How long it is worth anything, to the minute, if that is shorter than the network keeps it: it is
-        /// tried no longer, and if it comes later, it is told to nobody. Its receiver is told when that is; nobody
-        /// else.
-        life: Option<Span>,
+        /// What.
+        what: UserRequest,
     },
-    /// The user wants another address. The one that there is goes on for as long as the network keeps messages,
-    /// and does not open any more then.
-    RenewAddress,
+    /// New invitations are to lead elsewhere. Those that there are go on for as long as the network keeps messages,
+    /// and let nobody in any more then.
+    RenewInvitations,
     /// The changes of this ticket are on disk.
     Persisted {
         /// From [`ClientAction::Persist`].
@@ -85,6 +81,65 @@ pub enum ClientInput {
         /// From [`ClientEvent::Received`].
         message: MessageId,
     },
+}
+
+/// What the user can want.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UserRequest {
+    /// To send a message. It is accepted.
+    Send {
+        /// To which contact.
+        to: PeerKey,
+        /// What; at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES).
+        text: Vec<u8>,
+        /// How long it is worth anything, to the minute, if that is shorter than the network keeps it: it is
+        /// tried no longer, and if it comes later, it is told to nobody. Its receiver is told when that is; nobody
+        /// else.
+        life: Option<Span>,
+    },
+    /// To invite somebody: who is invited.
+    Invite {
+        /// Only who comes first is let in.
+        once: bool,
+        /// For how long it is good, to the minute.
+        life: Span,
+        /// Whom it is for, for the own eyes; a guest who comes alone is called so.
+        label: Label,
+    },
+    /// An own invitation is to be no good any more. Who came by it stays. It is done.
+    Revoke {
+        /// Its number.
+        invitation: u32,
+    },
+    /// To accept an invitation: who made it becomes a contact, and is written to. A text is accepted; else it is done.
+    Accept {
+        /// The invitation.
+        invitation: Box<Invitation>,
+        /// What who made it is called here; empty for nothing, or for what it is called already.
+        label: Label,
+        /// The first text. Without one they are told that they have a contact, and no more.
+        text: Option<Vec<u8>>,
+    },
+    /// Something with a contact. It is done.
+    Change {
+        /// Which.
+        contact: PeerKey,
+        /// What.
+        change: ContactChange,
+    },
+    /// That a contact is no more. It is not told. It is done.
+    Remove {
+        /// Which.
+        contact: PeerKey,
+    },
+}
+
+/// Redacted.
+impl fmt::Debug for UserRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserRequest(..)")
+    }
 }
 
 /// What the client asks of the host.
@@ -124,17 +179,44 @@ pub struct HopTrace {
 pub enum ClientEvent {
     /// The message is on this machine's disk and will be sent: it is not lost any more.
     Accepted {
-        /// From [`ClientInput::Send`].
+        /// From [`ClientInput::Ask`].
         request: u64,
         /// The message's id from now on; its receiver sees the same one.
         message: MessageId,
     },
     /// The message was not accepted.
     Refused {
-        /// From [`ClientInput::Send`].
+        /// From [`ClientInput::Ask`].
         request: u64,
         /// Why.
         reason: SendError,
+    },
+    /// An invitation can be handed out: it is on disk.
+    Invited {
+        /// From [`ClientInput::Ask`].
+        request: u64,
+        /// It.
+        invitation: Box<InvitationStatus>,
+    },
+    /// What was asked for is done, and on disk.
+    Done {
+        /// From [`ClientInput::Ask`].
+        request: u64,
+    },
+    /// Somebody has come by an own invitation and is a contact now, if only a newcomer.
+    Met {
+        /// Who.
+        contact: PeerKey,
+        /// The number of the invitation.
+        invitation: u32,
+    },
+    /// Another one came with an invitation that was for one person: somebody else has seen the link, and who came first
+    /// may not be who it was meant for. Nobody else is let in. Told once for each invitation.
+    Leaked {
+        /// The number of the invitation.
+        invitation: u32,
+        /// Who was let in.
+        contact: PeerKey,
     },
     /// A part of a message left, for the first time or again.
     Sent {
@@ -160,10 +242,8 @@ pub enum ClientEvent {
     Received {
         /// The sender's id of the message.
         message: MessageId,
-        /// Who wrote it, proven.
+        /// Who wrote it, proven: a contact.
         from: PeerKey,
-        /// Where answers go.
-        reply_to: Box<Address>,
         /// The text.
         text: Zeroizing<Vec<u8>>,
         /// The minute in which it was written, by the sender's clock.
@@ -189,6 +269,40 @@ pub enum ClientEvent {
     Alarm(Alarm),
     /// What this alarm told, with the figures of its end, is over.
     AlarmOver(Alarm),
+}
+
+/// An own invitation, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvitationStatus {
+    /// Its number, drawn.
+    pub number: u32,
+    /// What is handed out.
+    pub invitation: Invitation,
+    /// Whom it is for, in the user's words; may be empty.
+    pub label: Label,
+    /// When it was made.
+    pub made: Time,
+    /// Who came, if it is for one person.
+    pub guest: Option<PeerKey>,
+    /// Another one came, too, and was not let in.
+    pub leaked: bool,
+}
+
+/// A contact, as the user sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactStatus {
+    /// The key by which it is known.
+    pub key: PeerKey,
+    /// What the user calls it; may be empty.
+    pub label: Label,
+    /// The user has taken it for a contact; else it is a newcomer, who has an invitation that is for many.
+    pub known: bool,
+    /// The two have compared safety numbers.
+    pub verified: bool,
+    /// Nothing goes to it, and nothing that it writes is shown.
+    pub blocked: bool,
+    /// The minute in which it became one.
+    pub since: Time,
 }
 
 /// What is wrong.

@@ -7,7 +7,6 @@ use shoal_packet::fragment::{self, Copies, Envelope, Fragment, Kind, MAX_TEXT_BY
 use shoal_proto::{DropId, MessageId, NetworkHash, Time};
 use zeroize::Zeroizing;
 
-use crate::address::Address;
 use crate::contacts::Plan;
 use crate::error::{SealError, SendError};
 use crate::keys::{ClientKeys, PeerKey};
@@ -30,24 +29,8 @@ impl Identity {
         &self.keys
     }
 
-    /// Where somebody on this network is written to: by whom there is a session with, or by anybody who has a prekey.
-    pub(crate) fn address_of(
-        &self,
-        (key, prekey): (PeerKey, Option<PeerKey>),
-        sites: Sites,
-    ) -> Address {
-        Address {
-            network: Address::short_network(&self.network),
-            key,
-            prekey,
-            sites,
-        }
-    }
-
-    /// Whether somebody can be written to.
-    pub(crate) fn check(&self, to: &Address) -> Result<(), SendError> {
-        to.check_network(&self.network)
-            .map_err(|_| SendError::OtherNetwork)
+    pub(crate) const fn network(&self) -> &NetworkHash {
+        &self.network
     }
 
     /// Cuts a text to somebody, or a notice.

@@ -16,7 +16,7 @@
 //!   as it takes are stored at the receiver's mailbox or the time to live has passed. Of a message of
 //!   several that is any as many as have text, of these and some of parity.
 //! - A message is told of at least once and, within one run, at most once; it is written by whom
-//!   it says.
+//!   it says, who is a contact: nobody else can write to a client.
 //! - What was read can't be read again by who takes everything afterwards, but for the last turns of a conversation
 //!   (see `docs/sessions.md`).
 //! - A first wait, exponential with the mean [`ClientConfig::first_contact_mean`], lies between
@@ -31,8 +31,8 @@
 //!
 //! use rand::SeedableRng;
 //! use rand_chacha::ChaCha20Rng;
-//! use shoal_client::{Address, Client, ClientAction, ClientConfig, ClientInput, ClientKeys};
-//! use shoal_proto::{NodeId, Time};
+//! use shoal_client::{Client, ClientConfig, ClientInput, ClientKeys, Label, UserRequest};
+//! use shoal_proto::{NodeId, Span, Time};
 //! use shoal_topology::NetworkParameters;
 //!
 //! let params = Arc::new(NetworkParameters::example());
@@ -40,22 +40,27 @@
 //! let mut rng = ChaCha20Rng::seed_from_u64(1);
 //! let config = ClientConfig::new(NodeId::new([7; 32]));
 //! let keys = ClientKeys::generate(&mut rng);
-//! let bob = Client::new(params.clone(), config.clone(), keys, rng.clone(), &[], now)?;
-//! let address: Address = bob.address().ok_or("no mailbox")?.to_string().parse()?;
+//! let mut bob = Client::new(params.clone(), config.clone(), keys, rng.clone(), &[], now)?;
+//! let (label, life) = (Label::default(), Span::from_secs(86_400));
+//! let what = UserRequest::Invite { once: true, life, label };
+//! bob.handle_input(now, ClientInput::Ask { request: 1, what });
+//! // To be handed out once it is on disk.
+//! let invitation = bob.invitations().remove(0).invitation;
 //!
 //! let keys = ClientKeys::generate(&mut rng);
 //! let mut alice = Client::new(params, config, keys, rng, &[], now)?;
-//! let (to, text) = (Box::new(address), b"hello".to_vec());
-//! alice.handle_input(now, ClientInput::Send { request: 1, to, text, life: None });
+//! let (invitation, label) = (Box::new(invitation), "Bob".parse()?);
+//! let what = UserRequest::Accept { invitation, label, text: Some(b"hello".to_vec()) };
+//! alice.handle_input(now, ClientInput::Ask { request: 1, what });
 //! // First to disk; nothing is sent before Alice is attached, and then on her clock.
-//! assert!(matches!(alice.poll_action(now), Some(ClientAction::Persist { .. })));
+//! let actions = std::iter::from_fn(|| alice.poll_action(now));
+//! assert!(actions.count() > 0 && alice.contacts().len() == 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Sources: "The Loopix Anonymity System" (2017), section 4; the Noise Protocol Framework,
 //! revision 34, pattern N; "Olm: A Cryptographic Ratchet", version 1.
 
-mod address;
 mod answer;
 mod client;
 mod clock;
@@ -72,6 +77,8 @@ pub mod fuzz;
 mod generation;
 mod identity;
 mod inbox;
+mod invitation;
+mod invitations;
 mod keys;
 mod mailbox;
 mod outbox;
@@ -80,6 +87,7 @@ mod packets;
 mod places;
 mod replies;
 mod rows;
+mod safety;
 mod schedule;
 mod seal;
 mod sessions;
@@ -90,16 +98,21 @@ mod traffic;
 mod walk;
 mod watch;
 
-pub use address::{Address, AddressError};
 pub use client::Client;
 pub use config::{ClientConfig, Limits};
+pub use contacts::ContactChange;
 pub use counters::Counters;
 pub use error::{ClientError, SealError, SendError};
-pub use event::{Alarm, ClientAction, ClientEvent, ClientInput, HopTrace};
+pub use event::{
+    Alarm, ClientAction, ClientEvent, ClientInput, ContactStatus, HopTrace, InvitationStatus,
+    UserRequest,
+};
+pub use invitation::{Invitation, InvitationError, SeenDocument};
 pub use keys::{ClientKeys, PeerKey};
 pub use outbox::{Hindrance, MessageStatus};
 pub use places::{PlaceAudience, PlaceMailbox, PlaceStage, PlaceStatus, SeenMailbox};
-pub use rows::{Change, MessageState, Row};
+pub use rows::{Change, Label, LabelError, MessageState, Row};
+pub use safety::safety_number;
 pub use shoal_packet::fragment::MAX_TEXT_BYTES;
 pub use shoal_packet::{DropSite, Sites};
 pub use table::{Table, UnknownTable};

@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 
 use crate::clock::ClockStep;
 use crate::generation::{Generation, Seen};
-use crate::rows::{Audience, BoxId, Change, MailboxRow};
-use crate::sets::Sets;
+use crate::rows::{Audience, BoxId, Change, MailboxRow, RevocationRow};
+use crate::sets::{DropName, Said, Sets};
 use crate::table::Table;
 use crate::ticket::Ticket;
 use crate::watch::BoxWatch;
@@ -35,7 +35,7 @@ const EMPTY_AFTER: u32 = 100;
 
 struct InFlight {
     acks: Vec<u64>,
-    set: Option<usize>,
+    drops: Option<Said>,
     close: bool,
 }
 
@@ -54,7 +54,7 @@ enum Closing {
 #[derive(Default)]
 pub(crate) struct Report {
     /// What is to be saved.
-    pub(crate) change: Option<Change>,
+    pub(crate) changes: Vec<Change>,
     /// It has just refused drop ids.
     pub(crate) refused: bool,
 }
@@ -157,19 +157,41 @@ impl MailboxLink {
         &self.key
     }
 
-    /// Where strangers write to.
-    pub(crate) fn in_address(&self) -> DropSite {
-        self.site(self.sets.in_address())
+    /// Where who has this drop id writes to.
+    pub(crate) fn site(&self, name: DropName) -> DropSite {
+        DropSite {
+            provider: self.provider,
+            drop: self.sets.id(name),
+        }
     }
 
-    /// Where the contact of this number writes to.
-    pub(crate) fn of_contact(&self, number: u16) -> DropSite {
-        self.site(self.sets.of_contact(number))
+    /// Has a drop id take nothing more from then on. What is to be saved.
+    pub(crate) fn revoke(&mut self, name: DropName, from: Time) -> Change {
+        self.sets.revoke(name, RevocationRow { from, done: false });
+        self.saved_revocation(name)
     }
 
-    fn site(&self, drop: shoal_proto::DropId) -> DropSite {
-        let provider = self.provider;
-        DropSite { provider, drop }
+    /// That one was to take nothing more, as it was saved.
+    pub(crate) fn restore_revocation(&mut self, name: DropName, row: RevocationRow) {
+        self.sets.revoke(name, row);
+    }
+
+    /// What is to be saved of one that takes nothing more.
+    fn saved_revocation(&self, name: DropName) -> Change {
+        let key = RevocationRow::key(self.id, name);
+        match self.sets.revocation(name) {
+            Some(row) => Change::put(Table::Revocation, key, row.encode()),
+            None => Change::delete(Table::Revocation, key),
+        }
+    }
+
+    /// All that is kept of it goes.
+    pub(crate) fn forgotten(&self) -> Vec<Change> {
+        let revoked = self.sets.revoked();
+        let revoked = revoked.map(|name| RevocationRow::key(self.id, name));
+        let revoked = revoked.map(|key| Change::delete(Table::Revocation, key));
+        let own = Change::delete(Table::Mailbox, self.id.encode());
+        revoked.chain([own]).collect()
     }
 
     pub(crate) fn sets(&self) -> &Sets {
@@ -243,6 +265,7 @@ impl MailboxLink {
     /// What waits, waits as long as before.
     pub(crate) fn clock_moved(&mut self, step: ClockStep) {
         self.ticket.clock_moved(step);
+        self.sets.clock_moved(step);
         self.silent = self.silent.map(|since| step.apply(since));
     }
 
@@ -346,14 +369,13 @@ impl MailboxLink {
             Closing::Not => self.sets.say(now, counter),
             Closing::Asked | Closing::Closed { .. } => None,
         };
-        self.sets_said = self.sets_said.saturating_add(u32::from(set.is_some()));
-        let register = set.and_then(|set| self.sets.set(set)).cloned();
-        let register = register.map(DropChange::Register);
-        let drops = register.into_iter();
+        let of_set = matches!(set, Some(Said::Set(_)));
+        self.sets_said = self.sets_said.saturating_add(u32::from(of_set));
+        let drops = set.and_then(|said| self.sets.change(said)).into_iter();
         let drops = drops.chain(close.then_some(DropChange::Close)).collect();
         let said = InFlight {
             acks: acks.clone(),
-            set,
+            drops: set,
             close,
         };
         self.in_flight.insert(counter, said);
@@ -400,13 +422,17 @@ impl MailboxLink {
                 self.closing = Closing::Closed { idle: 0 };
             }
             // Of one that is too far back to tell, the set is said again.
-            let settled = said.set.zip(window_refused(item, counter));
-            if let Some((set, refused)) = settled
-                && self.sets.settle(set, refused)
-            {
-                self.ticket.spent();
-                report.change = Some(self.saved());
-                report.refused |= refused;
+            let settled = said.drops.zip(window_refused(item, counter));
+            match settled {
+                Some((said, refused)) if self.sets.settle(said, refused) => match said {
+                    Said::Set(_) => {
+                        self.ticket.spent();
+                        report.changes.push(self.saved());
+                        report.refused |= refused;
+                    }
+                    Said::Revoked(name) => report.changes.push(self.saved_revocation(name)),
+                },
+                _ => {}
             }
         }
         report
@@ -575,8 +601,8 @@ mod tests {
             refused_bits: 0b1,
             ..item(&link, 2, 0)
         });
-        assert!(report.change.is_some() && report.refused);
-        assert_eq!((link.sets.unconfirmed(), link.sets.refused()), (64, 256));
+        assert!(report.changes.len() == 1 && report.refused);
+        assert_eq!((link.sets.unconfirmed(), link.sets.refused()), (256, 256));
         assert_eq!(link.next_commands(NOW).drops, said[0]);
     }
 
@@ -621,7 +647,7 @@ mod tests {
         let mut with_entry = item(&link, 4, 0);
         with_entry.entry = Some(StreamEntry {
             entry: 1,
-            drop: link.in_address().drop,
+            drop: link.site(DropName::Invitation(0)).drop,
             message: MessageId::new([1; 16]),
             blob: Box::new(Blob::from_bytes(&[0; BLOB_BYTES]).unwrap()),
         });
@@ -647,15 +673,24 @@ mod tests {
         let new = |row| MailboxLink::new(first.id, row, (Audience::All, NOW), watch(), &mut rng());
         let again = new(row.clone());
         assert_eq!(again.key, first.key);
-        assert_eq!(again.of_contact(7).drop, first.of_contact(7).drop);
-        assert_ne!(first.of_contact(0).drop, first.in_address().drop);
+        assert_eq!(
+            again.site(DropName::Contact(7)).drop,
+            first.site(DropName::Contact(7)).drop
+        );
+        assert_ne!(
+            first.site(DropName::Contact(0)).drop,
+            first.site(DropName::Invitation(0)).drop
+        );
         let other = MailboxRow {
             seed: Zeroizing::new([3; 32]),
             ..row
         };
         let other = new(other);
         assert_ne!(other.key, first.key);
-        assert_ne!(other.of_contact(7).drop, first.of_contact(7).drop);
+        assert_ne!(
+            other.site(DropName::Contact(7)).drop,
+            first.site(DropName::Contact(7)).drop
+        );
         let _ = first.restart(NOW, &mut rng());
     }
 }

@@ -74,6 +74,10 @@ impl<R: CryptoRng> Packets<R> {
         }
     }
 
+    pub(crate) fn view(&self) -> Option<&View> {
+        self.view.as_deref()
+    }
+
     pub(crate) fn set_view(&mut self, view: Arc<View>) {
         self.view = Some(view);
     }

@@ -3,7 +3,7 @@
 //!
 //! One place is for contacts. It moves: about once in its life another one is drawn and opened, contacts are
 //! told of it inside the conversation, and the old one is read until nobody needs it any more (see
-//! [`moving`](self::moving)). One place is for strangers: its address is handed out, and it stays, so what its
+//! [`moving`](self::moving)). One place is for strangers: invitations lead to it, and it stays, so what its
 //! providers learn of the owner has to do with nobody's conversation. Where the user names the providers, one
 //! place is for all, and stays.
 //!
@@ -20,14 +20,14 @@ mod moving;
 mod tokens;
 mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{CryptoRng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
+use shoal_packet::Sites;
 use shoal_packet::command::Share;
 use shoal_packet::token::TokenCode;
-use shoal_packet::{DropSite, Sites};
-use shoal_proto::{NetworkHash, NodeId, Span, Time};
+use shoal_proto::{DropId, NetworkHash, NodeId, Span, Time};
 use shoal_topology::{Document, NetworkParameters, Profile};
 use zeroize::Zeroizing;
 
@@ -39,8 +39,10 @@ use crate::mailbox::MailboxLink;
 use crate::outbox;
 use crate::pace::Pace;
 use crate::rows::{
-    Audience, BoxId, Change, MailboxRow, PlaceRow, Row, SETS, SetState, Stage, TicketRow,
+    Audience, BoxId, Change, MailboxRow, PlaceRow, RevocationRow, Row, SETS, SetState, Stage,
+    TicketRow,
 };
+use crate::sets::DropName;
 use crate::table::Table;
 use crate::watch::BoxWatch;
 
@@ -159,6 +161,13 @@ impl Places {
             if place.stage == Stage::Closing {
                 link.close();
             }
+        }
+        for row in rows.iter().filter(|row| row.table == Table::Revocation) {
+            let (id, name) = RevocationRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
+            let value = RevocationRow::decode(&row.value).map_err(|e| row.fault(e))?;
+            let link = self.boxes.get_mut(&id);
+            let link = link.ok_or_else(|| row.fault("its mailbox is missing"))?;
+            link.restore_revocation(name, value);
         }
         self.set_pauses(now);
         Ok(())
@@ -374,6 +383,12 @@ impl Places {
         row.audience.has_contacts().then_some(id.place)
     }
 
+    /// Whether a drop id of a mailbox is that of the contact of this number.
+    pub(crate) fn is_of_contact(&self, id: BoxId, number: u16, drop: &DropId) -> bool {
+        let link = self.boxes.get(&id);
+        link.is_some_and(|link| link.site(DropName::Contact(number)).drop == *drop)
+    }
+
     /// Which mailbox a packet is for; none if it is one that is not saved yet, or there is none.
     pub(crate) fn turn<R: CryptoRng>(&self, rng: &mut R) -> Option<BoxId> {
         let written_to = |link: &&MailboxLink| !link.is_locked() && !self.is_bought(link.id());
@@ -472,13 +487,13 @@ impl Places {
         self.boxes.values().any(MailboxLink::is_superseded)
     }
 
-    /// The mailboxes that the address names.
+    /// The mailboxes that new invitations lead to.
     fn for_strangers(&self) -> impl Iterator<Item = &MailboxLink> {
         let place = self.present(Audience::has_strangers);
         place.into_iter().flat_map(|number| self.of(number))
     }
 
-    /// Whether what is sent to the address is taken.
+    /// Whether what is sent by a new invitation is taken.
     pub(crate) fn is_open(&self) -> bool {
         let mut links = self.for_strangers();
         links.any(|link| link.sets().takes_strangers())
@@ -489,13 +504,14 @@ impl Places {
         !self.pinned.is_empty()
     }
 
-    /// Whether the mailboxes that the address names are on disk.
-    pub(crate) fn keeps_address(&self) -> bool {
+    /// Whether the mailboxes that new invitations lead to are on disk.
+    pub(crate) fn keeps_invitations(&self) -> bool {
         self.for_strangers().all(MailboxLink::is_kept)
     }
 
-    fn sites(&self, place: Option<u32>, of: impl Fn(&MailboxLink) -> DropSite) -> Option<Sites> {
-        let mut sites = self.of(place?).map(of);
+    /// Where who has this drop id of a place writes to; none without such a place.
+    pub(crate) fn sites(&self, place: u32, name: DropName) -> Option<Sites> {
+        let mut sites = self.of(place).map(|link| link.site(name));
         Some(Sites {
             first: sites.next()?,
             second: sites.next(),
@@ -504,26 +520,52 @@ impl Places {
 
     /// Where the contact of this number writes to; none before there is a mailbox.
     pub(crate) fn of_contact(&self, number: u16) -> Option<Sites> {
-        let place = self.present(Audience::has_contacts);
-        self.sites(place, |link| link.of_contact(number))
+        let place = self.present(Audience::has_contacts)?;
+        self.sites(place, DropName::Contact(number))
     }
 
-    /// Where strangers write to, with the number of that place; none before there is a mailbox.
-    pub(crate) fn in_address(&self) -> Option<(u32, Sites)> {
-        let place = self.present(Audience::has_strangers)?;
-        let sites = self.sites(Some(place), MailboxLink::in_address)?;
-        Some((place, sites))
+    /// The place that new invitations lead to; none before there is a mailbox.
+    pub(crate) fn for_invitations(&self) -> Option<u32> {
+        self.present(Audience::has_strangers)
+            .filter(|place| self.of(*place).next().is_some())
+    }
+
+    /// Drop ids that take nothing more, or are to: of this place, or of all.
+    pub(crate) fn revoked(&self, place: Option<u32>) -> BTreeSet<DropName> {
+        let of = |link: &&MailboxLink| place.is_none_or(|place| link.id().place == place);
+        let links = self.boxes.values().filter(of);
+        links.flat_map(|link| link.sets().revoked()).collect()
+    }
+
+    /// A drop id of a place takes nothing more. When its mailboxes are told has nothing to do with when that was
+    /// decided. What is to be saved.
+    pub(crate) fn revoke(&mut self, now: Time, place: u32, name: DropName) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let of = |link: &&mut MailboxLink| link.id().place == place;
+        for link in self.boxes.values_mut().filter(of) {
+            changes.push(link.revoke(name, self.pace.opens(now)));
+        }
+        changes
+    }
+
+    /// The drop id of a contact takes nothing more, wherever it was given out. What is to be saved.
+    pub(crate) fn revoke_contact(&mut self, now: Time, number: u16) -> Vec<Change> {
+        let given = |row: &PlaceRow| !row.is_coming() && row.audience.has_contacts();
+        let places = self.places.iter().filter(|(_, row)| given(row));
+        let places: Vec<u32> = places.map(|(place, _)| *place).collect();
+        let name = DropName::Contact(number);
+        let changes = places.into_iter().map(|it| self.revoke(now, it, name));
+        changes.collect::<Vec<_>>().concat()
+    }
+
+    /// What a day is to places.
+    pub(crate) fn day(&self) -> Span {
+        self.pace.day()
     }
 
     /// Whether there is a place of this number.
     pub(crate) fn is_there(&self, number: u32) -> bool {
         self.places.contains_key(&number)
-    }
-
-    /// Whether the address leads, or will lead, to the place of this number.
-    pub(crate) fn is_for_strangers(&self, number: u32) -> bool {
-        let row = self.places.get(&number);
-        row.is_some_and(|row| row.audience.has_strangers())
     }
 
     /// What can be wrong with the mailboxes that others write to, and whether it is.

@@ -1,6 +1,6 @@
 //! Sessions: what is sent to each peer, and comes from it, under keys that are wiped as soon as they are used.
 //!
-//! A session is a double ratchet. It is begun by who has the other's address, with the prekey that stands in it, and the
+//! A session is a double ratchet. It is begun by who has an invitation of the other, with the prekey that stands in it, and the
 //! first answer makes it whole: until then each message says once more how it was begun. Where both begin one, both go
 //! on with the one that they have opened something of last.
 //!
@@ -15,7 +15,6 @@ mod tag;
 
 use std::collections::BTreeMap;
 
-use rand::CryptoRng;
 use shoal_proto::{Span, Time};
 use zeroize::Zeroizing;
 
@@ -27,7 +26,7 @@ pub(crate) use self::tag::Tag;
 use crate::clock::ClockStep;
 use crate::error::ClientError;
 use crate::keys::{ClientKeys, PeerKey};
-use crate::rows::{self, Change, LateRow, Row, SessionRow};
+use crate::rows::{Change, LateRow, Row, SessionRow};
 use crate::table::Table;
 
 /// Sessions with one peer.
@@ -36,7 +35,7 @@ const MOST_WITH_ONE: usize = 4;
 /// All sessions, and the prekeys that others begin them with.
 pub(crate) struct Sessions {
     by_tag: BTreeMap<Tag, Session>,
-    /// By the place that it was made with.
+    /// By the number of the invitation that it was made with.
     prekeys: BTreeMap<u32, Prekey>,
     used: u64,
     /// Those with peers that were never written to.
@@ -53,6 +52,8 @@ pub(crate) struct Opened {
     pub(crate) session: Tag,
     /// A fragment, as it was encoded.
     pub(crate) fragment: Zeroizing<Vec<u8>>,
+    /// The number of the invitation that the session begins with, if it does.
+    pub(crate) via: Option<u32>,
     /// What follows once it is taken.
     pub(crate) follows: Follows,
 }
@@ -98,13 +99,6 @@ impl Sessions {
     /// Rebuilds them. Returns what is to be saved: rows that belong to nothing go.
     pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<Vec<Change>, ClientError> {
         let of = |table| rows.iter().filter(move |row| row.table == table);
-        for row in of(Table::Prekey) {
-            let place = row.key.as_slice().try_into().map(u32::from_be_bytes);
-            let place = place.map_err(|_| row.fault("the key is no place's"))?;
-            let secret = rows::decode_prekey(&row.value).map_err(|e| row.fault(e))?;
-            let prekey = Prekey::from_secret(secret).ok_or_else(|| row.fault("it is unsound"))?;
-            self.prekeys.insert(place, prekey);
-        }
         for row in of(Table::Session) {
             let tag = row.key.as_slice().try_into().map(Tag::new);
             let tag = tag.map_err(|_| row.fault("the key is no session's"))?;
@@ -136,31 +130,25 @@ impl Sessions {
         }
     }
 
-    /// A prekey for a place that is made, or the one that it has; what is to be saved with it.
-    pub(crate) fn make_prekey<R: CryptoRng>(&mut self, rng: &mut R, place: u32) -> Change {
-        let prekey = (self.prekeys.entry(place)).or_insert_with(|| Prekey::generate(rng));
-        let row = rows::encode_prekey(prekey.secret());
-        Change::put(Table::Prekey, place.to_be_bytes().to_vec(), row)
+    /// Sessions may be begun by an invitation of this number.
+    pub(crate) fn add_prekey(&mut self, invitation: u32, prekey: Prekey) {
+        self.prekeys.insert(invitation, prekey);
     }
 
-    /// The prekey of a place.
-    pub(crate) fn prekey(&self, place: u32) -> Option<PeerKey> {
-        self.prekeys.get(&place).map(Prekey::public)
+    /// None is begun by it any more: its prekey is wiped.
+    pub(crate) fn remove_prekey(&mut self, invitation: u32) {
+        self.prekeys.remove(&invitation);
     }
 
-    /// Wipes the prekeys of places that are no more.
-    pub(crate) fn retain_prekeys(&mut self, is_there: impl Fn(u32) -> bool) -> Vec<Change> {
-        let gone: Vec<u32> = self
-            .prekeys
-            .keys()
-            .copied()
-            .filter(|it| !is_there(*it))
-            .collect();
-        let gone = gone.into_iter().map(|place| {
-            self.prekeys.remove(&place);
-            Change::delete(Table::Prekey, place.to_be_bytes().to_vec())
+    /// Forgets all sessions with a peer. What is to be saved.
+    pub(crate) fn forget(&mut self, peer: &PeerKey) -> Vec<Change> {
+        let own = self.by_tag.iter().filter(|(_, it)| it.peer == *peer);
+        let own: Vec<Tag> = own.map(|(tag, _)| *tag).collect();
+        let gone = own.into_iter().filter_map(|tag| {
+            let session = self.by_tag.remove(&tag)?;
+            Some(session.forgotten(&tag))
         });
-        gone.collect()
+        gone.flatten().collect()
     }
 
     /// Whether a peer can be written to without a prekey of its.
@@ -178,18 +166,19 @@ impl Sessions {
             .map(|(tag, _)| *tag)
     }
 
-    /// Seals a fragment for a peer: with the session that there is, or one that begins with this prekey. What is inside the
-    /// seal, and what is to be saved before that leaves. None without either, or if they give no secret.
+    /// Seals a fragment for a peer: in a session that begins with this prekey, if there is one, and else in the one that
+    /// there is. What is inside the seal, and what is to be saved before that leaves. None without either, or if they
+    /// give no secret.
     pub(crate) fn seal(
         &mut self,
         keys: &ClientKeys,
         (to, prekey): (&PeerKey, Option<&PeerKey>),
         fragment: &[u8],
     ) -> Option<(Zeroizing<Vec<u8>>, Change)> {
-        let tag = match self.latest(to) {
-            Some(tag) => tag,
-            None => {
-                let ratchet = Ratchet::begin(keys, to, prekey?)?;
+        let tag = match (prekey, self.latest(to)) {
+            (None, latest) => latest?,
+            (Some(prekey), _) => {
+                let ratchet = Ratchet::begin(keys, to, prekey)?;
                 let tag = ratchet.tag();
                 self.used += 1;
                 let mut session = Session::new(*to, ratchet, None);
@@ -226,6 +215,7 @@ impl Sessions {
             from: session.peer,
             session: tag,
             fragment,
+            via: None,
             follows: Follows(follows),
         })
     }
@@ -234,34 +224,38 @@ impl Sessions {
     fn begun(&self, keys: &ClientKeys, tag: Tag, message: &Sealed) -> Option<Opened> {
         let (from, prekey, named) = message.begins()?;
         let from = PeerKey::parse(from).ok().filter(|_| named == tag)?;
-        let mut prekeys = self.prekeys.values();
-        let prekey = prekeys.find(|own| *own.public().as_bytes() == prekey)?;
+        let mut prekeys = self.prekeys.iter();
+        let (via, prekey) = prekeys.find(|(_, own)| *own.public().as_bytes() == prekey)?;
         let (ratchet, fragment) = Ratchet::accept(keys, prekey, message)?;
         let session = Session::new(from, ratchet, Some(message));
         Some(Opened {
             from,
             session: tag,
             fragment,
+            via: Some(*via),
             follows: Follows(Move::New(tag, Box::new(session))),
         })
     }
 
-    /// What was opened is taken: what is to be saved with it. Those are strangers who are not `known`.
+    /// What was opened is taken: what is to be saved with it, and of whom no session is left for that. Those are strangers
+    /// who are not `known`.
     pub(crate) fn take(
         &mut self,
         now: Time,
         follows: Follows,
         known: impl Fn(&PeerKey) -> bool,
-    ) -> Vec<Change> {
+    ) -> (Vec<Change>, Option<PeerKey>) {
+        let mut lost = None;
         let (tag, mut changes) = match follows.0 {
-            Move::Nothing => return Vec::new(),
+            Move::Nothing => return (Vec::new(), None),
             Move::Again(tag) => {
                 let session = self.by_tag.get(&tag);
-                return session.map_or_else(Vec::new, |session| session.saved_whole(&tag));
+                let saved = session.map_or_else(Vec::new, |session| session.saved_whole(&tag));
+                return (saved, None);
             }
             Move::Step(tag, step) => {
                 let Some(session) = self.by_tag.get_mut(&tag) else {
-                    return Vec::new();
+                    return (Vec::new(), None);
                 };
                 let most = match known(&session.peer) {
                     true => MOST_LATE,
@@ -280,41 +274,44 @@ impl Sessions {
                 session.used = self.used;
                 self.by_tag.insert(tag, *session);
                 let own = |other: &PeerKey| *other == peer;
-                let mut changes = self.make_room(MOST_WITH_ONE, &tag, own);
+                let (_, mut changes) = self.make_room(MOST_WITH_ONE, &tag, own);
                 if !known(&peer) {
-                    changes.extend(self.make_room(self.most_of_strangers, &tag, |it| !known(it)));
+                    let (gone, more) =
+                        self.make_room(self.most_of_strangers, &tag, |it| !known(it));
+                    lost = gone.filter(|peer| !self.is_with(peer));
+                    changes.extend(more);
                 }
                 (tag, changes)
             }
         };
         changes.extend(self.by_tag.get(&tag).map(|session| session.saved(&tag)));
-        changes
+        (changes, lost)
     }
 
-    /// Forgets the session that was used least, beside this one, of those with these peers, if there are more than so many.
+    /// Forgets the session that was used least, beside this one, of those with these peers, if there are more than so many:
+    /// with whom it was, and what is to be saved.
     fn make_room(
         &mut self,
         most: usize,
         beside: &Tag,
         with: impl Fn(&PeerKey) -> bool,
-    ) -> Vec<Change> {
+    ) -> (Option<PeerKey>, Vec<Change>) {
         let those = || {
             self.by_tag
                 .iter()
                 .filter(|(_, session)| with(&session.peer))
         };
         if those().count() <= most {
-            return Vec::new();
+            return (None, Vec::new());
         }
         let old = those().filter(|(tag, _)| *tag != beside);
-        let Some(tag) = old
-            .min_by_key(|(_, session)| session.used)
-            .map(|(tag, _)| *tag)
-        else {
-            return Vec::new();
-        };
-        let gone = self.by_tag.remove(&tag);
-        gone.map_or_else(Vec::new, |session| session.forgotten(&tag))
+        let first = old.min_by_key(|(_, session)| session.used);
+        let gone = first.map(|(tag, _)| *tag);
+        let gone = gone.and_then(|tag| Some((tag, self.by_tag.remove(&tag)?)));
+        match gone {
+            Some((tag, session)) => (Some(session.peer), session.forgotten(&tag)),
+            None => (None, Vec::new()),
+        }
     }
 }
 

@@ -18,14 +18,17 @@ pub enum Table {
     Place,
     /// The own mailboxes: their keys, the generation of their streams, and which drop ids they know.
     Mailbox,
-    /// Who we wrote to: the next sequence number, which drop id their answers go to, and where they are written to.
+    /// Whom we know: the next sequence number, which drop id their answers go to, where they are written to, and what the
+    /// user makes of them.
     Contact,
+    /// The own invitations, with what sessions are begun with by who has one.
+    Invitation,
+    /// The own drop ids that take nothing more.
+    Revocation,
     /// Sessions: with whom each is, and its keys.
     Session,
     /// What is kept of sessions so that messages which come late still open.
     Late,
-    /// The prekeys of the own places.
-    Prekey,
     /// Messages sent, with their state.
     Sent,
     /// Fragments not yet stored at the receiver's mailbox, sealed by their session: where they go may change.
@@ -53,13 +56,14 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Place,
         Self::Mailbox,
         Self::Contact,
+        Self::Invitation,
+        Self::Revocation,
         Self::Session,
         Self::Late,
-        Self::Prekey,
         Self::Sent,
         Self::Outbox,
         Self::Retry,
@@ -80,9 +84,10 @@ impl Table {
             Self::Place => "place",
             Self::Mailbox => "mailbox",
             Self::Contact => "contact",
+            Self::Invitation => "invitation",
+            Self::Revocation => "revocation",
             Self::Session => "session",
             Self::Late => "late",
-            Self::Prekey => "prekey",
             Self::Sent => "sent",
             Self::Outbox => "outbox",
             Self::Retry => "retry",

@@ -82,6 +82,11 @@ impl<R: CryptoRng> Traffic<R> {
         self.packets.set_view(view);
     }
 
+    /// The documents known now.
+    pub(crate) fn view(&self) -> Option<&View> {
+        self.packets.view()
+    }
+
     /// The document in force.
     pub(crate) fn document(&self, now: Time) -> Option<Arc<Document>> {
         self.packets.document(now)

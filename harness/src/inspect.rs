@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
-use shoal_client::Address;
+use shoal_client::PeerKey;
 use shoal_proto::{ClientHandle, NodeId, Time};
 use shoal_provider::Usage;
 use shoal_topology::View;
@@ -179,19 +179,31 @@ impl Network {
         self.world.is_up(party)
     }
 
-    /// The address that a client hands out.
+    /// The key by which others know a client.
+    ///
+    /// # Errors
+    /// [`SimulationError::WrongParty`] unless it is a client that is up.
+    pub fn public_key(&self, client: Party) -> Result<PeerKey, SimulationError> {
+        let key = self.client(client)?.public_key();
+        key.ok_or(SimulationError::WrongParty {
+            party: client,
+            expected: "a client that is up",
+        })
+    }
+
+    /// Who keeps the first mailbox that a client's invitations lead to.
     ///
     /// # Errors
     /// [`SimulationError::WrongParty`] unless it is a client that is up and has a mailbox.
-    pub fn address(&self, client: Party) -> Result<Address, SimulationError> {
-        let address = self.client(client)?.address();
-        address.ok_or(SimulationError::WrongParty {
+    pub fn mailbox(&self, client: Party) -> Result<NodeId, SimulationError> {
+        let provider = self.client(client)?.mailbox();
+        provider.ok_or(SimulationError::WrongParty {
             party: client,
             expected: "a client that is up, and has a mailbox",
         })
     }
 
-    /// Whether what is sent to a client's address is taken.
+    /// Whether who has a client's invitation is heard.
     ///
     /// # Errors
     /// [`SimulationError::WrongParty`] unless it is a client.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shoal_client::Address;
+use shoal_client::{Invitation, Label, PeerKey, UserRequest};
 use shoal_packet::Frame;
 use shoal_proto::{Epoch, Span, Time};
 use shoal_roles::node::Trouble;
@@ -128,23 +128,76 @@ impl Network {
         to: Party,
         text: impl Into<Vec<u8>>,
     ) -> Result<u64, SimulationError> {
-        let address = self.address(to)?;
-        self.send_to(from, address, text)
+        let whom = self.public_key(to)?;
+        if self.client(from)?.knows(&whom) {
+            return self.send_to(from, whom, text);
+        }
+        let invitation = self.invite(to)?;
+        self.send_by(from, &invitation, text)
     }
 
-    /// Has a client send a text to an address.
+    /// Has a client send a text to who made an invitation, which it accepts with that if it does not know him.
+    ///
+    /// # Errors
+    /// [`SimulationError::WrongParty`] unless it is a client that is up.
+    pub fn send_by(
+        &mut self,
+        from: Party,
+        invitation: &Invitation,
+        text: impl Into<Vec<u8>>,
+    ) -> Result<u64, SimulationError> {
+        if self.client(from)?.knows(&invitation.key) {
+            return self.send_to(from, invitation.key, text);
+        }
+        let what = UserRequest::Accept {
+            invitation: Box::new(invitation.clone()),
+            label: Label::default(),
+            text: Some(text.into()),
+        };
+        self.ask(from, what)
+    }
+
+    /// Has a client make an invitation for many, which is good for a year. It is on the disk some time later.
+    ///
+    /// # Errors
+    /// [`SimulationError::WrongParty`] unless it is a client that is up and has a mailbox.
+    pub fn invite(&mut self, client: Party) -> Result<Invitation, SimulationError> {
+        let what = UserRequest::Invite {
+            once: false,
+            life: Span::from_secs(365 * 86_400),
+            label: Label::default(),
+        };
+        self.ask(client, what)?;
+        let made = self.client(client)?.last_invitation();
+        made.ok_or(SimulationError::WrongParty {
+            party: client,
+            expected: "a client that is up, and has a mailbox",
+        })
+    }
+
+    /// Has a client send a text to a contact.
     ///
     /// # Errors
     /// [`SimulationError::WrongParty`] unless it is a client that is up.
     pub fn send_to(
         &mut self,
         from: Party,
-        to: Address,
+        to: PeerKey,
         text: impl Into<Vec<u8>>,
     ) -> Result<u64, SimulationError> {
+        let (text, life) = (text.into(), None);
+        self.ask(from, UserRequest::Send { to, text, life })
+    }
+
+    /// Has a client do what its user wants; the number names the request in the
+    /// [`ClientEvent`](shoal_client::ClientEvent) that answers it.
+    ///
+    /// # Errors
+    /// [`SimulationError::WrongParty`] unless it is a client that is up.
+    pub fn ask(&mut self, from: Party, what: UserRequest) -> Result<u64, SimulationError> {
         let (request, now) = (self.next_request, self.world.now);
         let client = host(&mut self.clients, self.nodes.len(), from)?;
-        if !client.send(request, to, text.into(), now) {
+        if !client.ask(request, what, now) {
             return Err(SimulationError::WrongParty {
                 party: from,
                 expected: "a client that is up",

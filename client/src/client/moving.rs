@@ -4,7 +4,7 @@
 use rand::CryptoRng;
 use shoal_packet::command::TokenAnswer;
 use shoal_packet::fragment::Envelope;
-use shoal_proto::Time;
+use shoal_proto::{DropId, Time};
 
 use super::{Client, Follow};
 use crate::compose::Composed;
@@ -54,20 +54,8 @@ impl<R: CryptoRng> Client<R> {
 
     /// Not written to before it is saved: who forgot its key could not read what comes.
     fn save_place(&mut self, made: Made) {
-        let Made {
-            mut changes,
-            boxes: of,
-        } = made;
-        let place = of.first().map(|id| id.place);
-        changes.extend(place.and_then(|place| self.saved_prekey(place)));
+        let Made { changes, boxes: of } = made;
         self.desk.persist(changes, Follow::Mailboxes { of });
-    }
-
-    /// What a session is begun with by whom a place is for, if it is for strangers: made if there is none, and saved with
-    /// the place, again too.
-    pub(super) fn saved_prekey(&mut self, place: u32) -> Option<Change> {
-        let for_strangers = self.places.is_for_strangers(place);
-        for_strangers.then(|| self.sessions.make_prekey(self.traffic.rng(), place))
     }
 
     /// Contacts know another place than the present one.
@@ -86,7 +74,9 @@ impl<R: CryptoRng> Client<R> {
             return None;
         }
         let tells = self.contacts.next_to_tell().map(|(at, _)| at);
-        self.places.deadline().into_iter().chain(tells).min()
+        let ends = self.invitations.deadline();
+        let all = [self.places.deadline(), tells, ends];
+        all.into_iter().flatten().min()
     }
 
     /// Does what is due with places, and tells who is to be told.
@@ -104,9 +94,6 @@ impl<R: CryptoRng> Client<R> {
                 .places
                 .step(now, self.traffic.rng(), &document, all_use);
             self.desk.note(moves.changes);
-            let places = &self.places;
-            let gone = self.sessions.retain_prekeys(|place| places.is_there(place));
-            self.desk.note(gone);
             for made in moves.made {
                 self.save_place(made);
                 self.counters.places_made += 1;
@@ -114,6 +101,7 @@ impl<R: CryptoRng> Client<R> {
             self.tell_if_moved(now, before);
             self.prepare_tokens(now);
         }
+        self.end_invitations(now);
         while let Some((_, contact)) = self.contacts.next_to_tell().filter(|(at, _)| *at <= now) {
             self.notify(now, contact);
         }
@@ -121,16 +109,11 @@ impl<R: CryptoRng> Client<R> {
 
     /// Tells a contact where this client is.
     fn notify(&mut self, now: Time, to: PeerKey) {
-        let rng = self.traffic.rng();
-        let parts = (
-            &self.identity,
-            &mut self.outbox,
-            &self.contacts,
-            &mut self.sessions,
-        );
-        match Composed::notice(now, rng, parts, &self.places, to) {
+        let again = self.places.tells_again(now);
+        match self.compose(now, |now, rng, parts| {
+            Composed::notice((now, again), rng, parts, to)
+        }) {
             Ok((message, mut changes)) => {
-                let again = self.places.tells_again(now);
                 changes.extend(self.contacts.told(&to, again, true));
                 let message = Box::new(message);
                 self.desk.persist(changes, Follow::Notice { to, message });
@@ -147,22 +130,42 @@ impl<R: CryptoRng> Client<R> {
         self.desk.note(change);
     }
 
-    /// Somebody has written to a mailbox: what is to be saved for what it says of where it is.
-    pub(super) fn heard(&mut self, of: BoxId, from: &PeerKey, envelope: &Envelope) -> Vec<Change> {
-        let place = self.places.known_to_contacts(of);
+    /// Somebody has written to a mailbox: what is to be saved for what it says of where it is. All that is known of him,
+    /// if it comes `again` because it could not be saved.
+    pub(super) fn heard(
+        &mut self,
+        now: Time,
+        (of, drop): (BoxId, DropId),
+        (from, again): (&PeerKey, bool),
+        envelope: &Envelope,
+    ) -> Vec<Change> {
+        // Who uses an invitation's drop id, at a place for all, does not know his own there.
+        let own = self.contacts.drop(from);
+        let uses_own = own.is_some_and(|own| self.places.is_of_contact(of, own, &drop));
+        let place = self.places.known_to_contacts(of).filter(|_| uses_own);
         let newest = self.places.for_contacts();
+        let mut changes = Vec::new();
+        if again {
+            changes.extend(self.contacts.saved(from));
+            let via = self.contacts.via(from);
+            changes.extend(via.and_then(|via| self.invitations.saved(via)));
+        }
         let Some(news) = self.contacts.hear(from, place, newest, envelope) else {
-            return Vec::new();
+            return changes;
         };
-        let mut changes = vec![news.change];
+        changes.push(news.change);
+        if let Some((place, name)) = news.left.and_then(|via| self.invitations.left(via, from)) {
+            // Nobody else has it.
+            changes.extend(self.places.revoke(now, place, name));
+        }
         if let Some(sites) = news.moved {
             changes.extend(self.outbox.redirect(self.traffic.rng(), from, &sites));
         }
         changes
     }
 
-    /// The user wants another address.
-    pub(super) fn renew_address(&mut self, now: Time) {
+    /// New invitations are to lead elsewhere.
+    pub(super) fn renew_invitations(&mut self, now: Time) {
         let Some(document) = self.traffic.document(now) else {
             return;
         };

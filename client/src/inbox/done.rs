@@ -65,6 +65,20 @@ impl Done {
         Some(Change::delete(Table::Done, oldest.to_bytes()))
     }
 
+    /// Nothing is known of a sender any more. Returns the rows to save.
+    pub(super) fn forget(&mut self, sender: &PeerKey) -> Vec<Change> {
+        let own = self.by_sender.remove(sender).unwrap_or_default();
+        let gone = own.into_iter().map(|(_, message)| {
+            let key = InboxKey {
+                sender: *sender,
+                message,
+            };
+            self.ages.remove(&key);
+            Change::delete(Table::Done, key.to_bytes())
+        });
+        gone.collect()
+    }
+
     fn forget_oldest_of_most(&mut self) -> Option<InboxKey> {
         let most = self.by_sender.iter_mut().max_by_key(|(_, own)| own.len());
         let (sender, own) = most?;

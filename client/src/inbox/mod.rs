@@ -23,6 +23,7 @@ use crate::contacts::Contacts;
 use crate::error::ClientError;
 use crate::event::HopTrace;
 use crate::identity::Identity;
+use crate::invitations::{Admission, Invitations};
 use crate::keys::PeerKey;
 use crate::rows::{self, Change, InboxKey, InboxRow, Row, SeenKey};
 use crate::sessions::{Follows, Opened, RatchetError, Sessions, Tag};
@@ -44,8 +45,21 @@ pub(crate) enum Arrival {
     Bad,
     /// Its time is over: acknowledge it, and tell nobody. What comes after it does not wait for it.
     Late { changes: Vec<Change> },
-    /// It says where its sender is, and nothing else.
-    Notice { from: PeerKey, envelope: Envelope },
+    /// Of somebody who is not let in, or is blocked: acknowledge it, and tell nobody.
+    Unwelcome,
+    /// Somebody came with an invitation that was for another one: acknowledge it, and tell nobody what it says.
+    Second {
+        /// The number of the invitation.
+        invitation: u32,
+        /// Whether that is known already.
+        news: bool,
+    },
+    /// It says where its sender is, and nothing else: save what follows from it, then acknowledge it.
+    Notice {
+        seen: SeenKey,
+        from: PeerKey,
+        envelope: Envelope,
+    },
     /// With it, enough are here of a message that they do not make: save this, then acknowledge it, so
     /// that it blocks nothing.
     Spoilt { changes: Vec<Change>, kept: Kept },
@@ -56,6 +70,33 @@ pub(crate) enum Arrival {
         from: PeerKey,
         envelope: Envelope,
     },
+}
+
+/// Whom a client knows and lets in, and by what.
+pub(crate) struct Doors<'a> {
+    pub(crate) owner: &'a Identity,
+    pub(crate) contacts: &'a mut Contacts,
+    pub(crate) invitations: &'a Invitations,
+    pub(crate) sessions: &'a mut Sessions,
+}
+
+/// A pushed entry, taken in.
+pub(crate) struct Taken {
+    /// What to do about it.
+    pub(crate) arrival: Arrival,
+    /// What is to be saved of its session, before the entry is acknowledged if with anything.
+    pub(crate) changes: Vec<Change>,
+    /// Its sender is let in with it, by this invitation, which is for one or for many.
+    pub(crate) guest: Option<(u32, bool)>,
+    /// It came before, and could not be saved: all that is known of its sender is saved with it.
+    pub(crate) again: bool,
+}
+
+/// Whether a sender is listened to.
+enum Welcome {
+    Contact,
+    Guest { invitation: u32, once: bool },
+    Not(Arrival),
 }
 
 /// What was saved together.
@@ -98,6 +139,47 @@ pub(crate) struct Told {
     pub(crate) changes: Vec<Change>,
 }
 
+impl Arrival {
+    /// Nothing follows but this.
+    const fn alone(self) -> Taken {
+        Taken {
+            arrival: self,
+            changes: Vec::new(),
+            guest: None,
+            again: false,
+        }
+    }
+}
+
+impl Doors<'_> {
+    fn welcome(&self, now: Time, opened: &Opened, envelope: &Envelope) -> Welcome {
+        if self.contacts.is_blocked(&opened.from) {
+            return Welcome::Not(Arrival::Unwelcome);
+        }
+        if self.contacts.contains(&opened.from) {
+            return Welcome::Contact;
+        }
+        let Some(invitation) = opened.via else {
+            return Welcome::Not(Arrival::Unwelcome);
+        };
+        let admits = (self.invitations).admits(now, invitation, &opened.from, envelope.sent_at);
+        match admits {
+            Admission::Guest { once } => Welcome::Guest { invitation, once },
+            Admission::Second { news } => Welcome::Not(Arrival::Second { invitation, news }),
+            Admission::Refused => Welcome::Not(Arrival::Unwelcome),
+        }
+    }
+}
+
+/// A fragment that was opened: its key is used.
+struct OpenedBefore {
+    from: PeerKey,
+    session: Tag,
+    fragment: Zeroizing<Vec<u8>>,
+    /// The invitation that its session began with.
+    via: Option<u32>,
+}
+
 /// Everything received that is not done with.
 pub(crate) struct Inbox {
     seen: Seen,
@@ -107,7 +189,7 @@ pub(crate) struct Inbox {
     unread: BTreeMap<InboxKey, Unread>,
     /// Fragments that were opened and are not saved: who wrote each, in which session. As many as are being saved, or
     /// could not be.
-    opened: BTreeMap<SeenKey, (PeerKey, Tag, Zeroizing<Vec<u8>>)>,
+    opened: BTreeMap<SeenKey, OpenedBefore>,
     limits: Limits,
 }
 
@@ -163,73 +245,121 @@ impl Inbox {
         Ok(())
     }
 
-    /// Takes a pushed entry: what to do about it, and what is to be saved of its session, before the entry is
-    /// acknowledged if with anything.
+    /// Takes a pushed entry.
     pub(crate) fn arrive(
         &mut self,
         now: Time,
-        (owner, contacts, sessions): (&Identity, &Contacts, &mut Sessions),
+        doors: Doors<'_>,
         entry: &StreamEntry,
         trace: Vec<HopTrace>,
-    ) -> (Arrival, Vec<Change>) {
+    ) -> Taken {
         let seen = SeenKey {
             drop: entry.drop,
             deposit: entry.message,
         };
         match self.seen.state(&seen) {
-            Some(State::Safe) => return (Arrival::Known, Vec::new()),
-            Some(State::Saving) => return (Arrival::Saving, Vec::new()),
+            Some(State::Safe) => return Arrival::Known.alone(),
+            Some(State::Saving) => return Arrival::Saving.alone(),
             None => {}
         }
         if self.unread.len() >= self.limits.unread {
-            return (Arrival::Full, Vec::new());
+            return Arrival::Full.alone();
         }
-        let opened = match self.open(owner, sessions, &seen, entry) {
+        let again = self.opened.contains_key(&seen);
+        let opened = match self.open(&doors, &seen, entry) {
             Ok(opened) => opened,
-            Err(RatchetError::KeyGone) => return (Arrival::Known, Vec::new()),
-            Err(RatchetError::Bad) => return (Arrival::Bad, Vec::new()),
+            Err(RatchetError::KeyGone) => return Arrival::Known.alone(),
+            Err(RatchetError::Bad) => return Arrival::Bad.alone(),
         };
-        let arrival = self.take(now, contacts, (seen, opened.from, &opened.fragment), trace);
+        let Ok(fragment) = Fragment::decode(&opened.fragment) else {
+            return Arrival::Bad.alone();
+        };
+        let mut guest = match doors.welcome(now, &opened, &fragment.envelope) {
+            Welcome::Contact => None,
+            Welcome::Guest { invitation, once } => Some((invitation, once)),
+            Welcome::Not(arrival) => {
+                self.opened.remove(&seen);
+                return arrival.alone();
+            }
+        };
+        let whole = (seen, opened.from, &opened.fragment[..]);
+        let arrival = self.take(now, doors.contacts, whole, fragment, trace);
         match arrival {
             // It comes again, and its session has to open it then.
-            Arrival::ShareFull => return (arrival, Vec::new()),
+            Arrival::ShareFull => return arrival.alone(),
             // Until it is saved, nobody else has it: its key is used.
-            Arrival::New { .. } | Arrival::Spoilt { .. } => {
-                let kept = (opened.from, opened.session, opened.fragment);
-                self.opened.insert(seen, kept);
+            Arrival::New { .. } | Arrival::Spoilt { .. } | Arrival::Notice { .. } => {
+                let before = OpenedBefore {
+                    from: opened.from,
+                    session: opened.session,
+                    fragment: opened.fragment,
+                    via: opened.via,
+                };
+                self.opened.insert(seen, before);
             }
             _ => {
                 self.opened.remove(&seen);
                 // What nobody is told of begins nothing: who floods us with it would push the sessions of others out.
                 if opened.follows.begins() {
-                    return (arrival, Vec::new());
+                    return arrival.alone();
                 }
             }
         }
+        if matches!(arrival, Arrival::Spoilt { .. }) {
+            guest = None;
+        }
+        let contacts = &doors.contacts;
+        let alone = guest.is_some_and(|(_, once)| once);
         let waits = |peer: &PeerKey| self.unread.keys().any(|key| key.sender == *peer);
-        let known = |peer: &PeerKey| contacts.contains(peer) || waits(peer);
-        let changes = sessions.take(now, opened.follows, known);
-        (arrival, changes)
+        let is_guest = |peer: &PeerKey| alone && *peer == opened.from;
+        let known = |peer: &PeerKey| contacts.is_known(peer) || is_guest(peer) || waits(peer);
+        let (mut changes, lost) = doors.sessions.take(now, opened.follows, known);
+        // Who can't be heard any more is none.
+        if let Some(peer) = lost
+            && let Some(change) = doors.contacts.forget_newcomer(&peer)
+        {
+            changes.push(change);
+            changes.extend(self.forget_sender(&peer));
+        }
+        Taken {
+            arrival,
+            changes,
+            guest,
+            again,
+        }
+    }
+
+    /// Nothing is known of a sender any more, but for what waits to be read. What is to be saved.
+    pub(crate) fn forget_sender(&mut self, sender: &PeerKey) -> Vec<Change> {
+        let mut changes = self.partials.forget(sender);
+        changes.extend(self.done.forget(sender));
+        changes.extend(self.order.forget(sender));
+        changes
+    }
+
+    /// What was opened, and is saved now, or needs no saving, is not kept any more.
+    pub(crate) fn settled(&mut self, seen: &SeenKey) {
+        self.opened.remove(seen);
     }
 
     /// Opens an entry, or finds it opened: it was, and could not be saved.
     fn open(
         &self,
-        owner: &Identity,
-        sessions: &Sessions,
+        doors: &Doors<'_>,
         seen: &SeenKey,
         entry: &StreamEntry,
     ) -> Result<Opened, RatchetError> {
-        if let Some((from, session, fragment)) = self.opened.get(seen) {
+        if let Some(before) = self.opened.get(seen) {
             return Ok(Opened {
-                from: *from,
-                session: *session,
-                fragment: fragment.clone(),
-                follows: Follows::again(*session),
+                from: before.from,
+                session: before.session,
+                fragment: before.fragment.clone(),
+                via: before.via,
+                follows: Follows::again(before.session),
             });
         }
-        let content = owner.open(entry).map_err(|_| RatchetError::Bad)?;
-        sessions.open(owner.keys(), &content)
+        let content = doors.owner.open(entry).map_err(|_| RatchetError::Bad)?;
+        doors.sessions.open(doors.owner.keys(), &content)
     }
 
     /// Takes a fragment that was opened.
@@ -238,14 +368,13 @@ impl Inbox {
         now: Time,
         contacts: &Contacts,
         (seen, sender, plaintext): (SeenKey, PeerKey, &[u8]),
+        fragment: Fragment,
         trace: Vec<HopTrace>,
     ) -> Arrival {
-        let Ok(fragment) = Fragment::decode(plaintext) else {
-            return Arrival::Bad;
-        };
         let envelope = fragment.envelope;
         if envelope.kind == Kind::Notice {
             return Arrival::Notice {
+                seen,
                 from: sender,
                 envelope,
             };
@@ -312,9 +441,9 @@ impl Inbox {
         if own >= self.limits.unread_of_one {
             return false;
         }
-        let is_stranger = |sender: &&PeerKey| !contacts.contains(sender);
+        let is_stranger = |sender: &&PeerKey| !contacts.is_known(sender);
         let strangers = || senders().filter(is_stranger).count();
-        contacts.contains(sender) || strangers() < self.limits.unread_of_strangers
+        contacts.is_known(sender) || strangers() < self.limits.unread_of_strangers
     }
 
     /// What was saved with this is safe now. A message that it completed waits for its turn; whether

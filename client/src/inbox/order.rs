@@ -105,6 +105,12 @@ impl Order {
         })
     }
 
+    /// Nothing is known of a sender any more; what waits of his is told in its turn. Returns the row to save.
+    pub(super) fn forget(&mut self, sender: &PeerKey) -> Option<Change> {
+        self.senders.remove(sender)?;
+        Some(Change::delete(Table::Order, sender.as_bytes().to_vec()))
+    }
+
     /// A message of this number is told now. Returns the rows to save.
     pub(super) fn told(
         &mut self,
@@ -124,7 +130,7 @@ impl Order {
         // Whose number is forgotten is expected to start anew: what he writes next waits once, and seems to
         // come after a gap. So those go first who wrote least, as everybody of a flood does.
         if self.senders.len() > self.limit {
-            let is_strange = |(it, _): &(&PeerKey, &OrderRow)| !contacts.contains(it);
+            let is_strange = |(it, _): &(&PeerKey, &OrderRow)| !contacts.is_known(it);
             let strangers = self.senders.iter().filter(is_strange);
             let others = strangers.clone().filter(|(it, _)| **it != sender);
             let oldest = others.min_by_key(|(_, row)| (row.next, row.told));

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::contacts::Contacts;
 use crate::error::ClientError;
+use crate::keys::PeerKey;
 use crate::rows::{self, Change, InboxKey, Row};
 use crate::table::Table;
 
@@ -133,7 +134,7 @@ impl Partials {
             if let Some(partial) = self.remove(&victim) {
                 let parts = partial.parts.len();
                 self.discarded += parts as u64;
-                if !contacts.contains(&victim.sender) {
+                if !contacts.is_known(&victim.sender) {
                     strange -= parts;
                 }
                 changes.extend(deletions(&victim, &partial));
@@ -142,9 +143,20 @@ impl Partials {
         changes
     }
 
+    /// Nothing is known of a sender any more. Returns the rows to save.
+    pub(super) fn forget(&mut self, sender: &PeerKey) -> Vec<Change> {
+        let own = self.messages.keys().filter(|key| key.sender == *sender);
+        let own: Vec<InboxKey> = own.copied().collect();
+        let gone = own.into_iter().filter_map(|key| {
+            let partial = self.remove(&key)?;
+            Some(deletions(&key, &partial))
+        });
+        gone.flatten().collect()
+    }
+
     /// Fragments of strangers.
     fn strangers(&self, contacts: &Contacts) -> usize {
-        let strange = |(key, _): &(&InboxKey, &Partial)| !contacts.contains(&key.sender);
+        let strange = |(key, _): &(&InboxKey, &Partial)| !contacts.is_known(&key.sender);
         let held = self.messages.iter().filter(strange);
         held.map(|(_, partial)| partial.parts.len()).sum()
     }
@@ -158,7 +170,7 @@ impl Partials {
         self.messages
             .iter()
             .filter(|(key, _)| *key != keep)
-            .filter(|(key, _)| !spared.is_some_and(|contacts| contacts.contains(&key.sender)))
+            .filter(|(key, _)| !spared.is_some_and(|contacts| contacts.is_known(&key.sender)))
             .max_by_key(|(key, partial)| (held.get(&key.sender), Reverse(partial.age)))
             .map(|(key, _)| *key)
     }

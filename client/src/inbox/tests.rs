@@ -1,6 +1,7 @@
 //! An inbox without a client around it.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -9,7 +10,9 @@ use shoal_packet::{DropSite, Sites};
 use shoal_proto::{DropId, NetworkHash, NodeId};
 
 use super::*;
+use crate::invitations::Terms;
 use crate::keys::ClientKeys;
+use crate::rows::Label;
 use crate::seal::{self, Binding};
 use crate::sessions::Sessions;
 
@@ -21,6 +24,9 @@ type Part = (MessageId, Vec<u8>);
 struct Me {
     identity: Identity,
     sessions: RefCell<Sessions>,
+    /// One that is for many.
+    invitations: Invitations,
+    prekey: PeerKey,
 }
 
 fn sessions() -> Sessions {
@@ -30,9 +36,36 @@ fn sessions() -> Sessions {
 fn me() -> Me {
     let rng = &mut ChaCha20Rng::seed_from_u64(99);
     let identity = Identity::new(ClientKeys::generate(rng), NETWORK);
-    let sessions = RefCell::new(sessions());
-    let _ = sessions.borrow_mut().make_prekey(rng, 0);
-    Me { identity, sessions }
+    let mut sessions = sessions();
+    let mut invitations = Invitations::new(Span::from_secs(60));
+    let terms = Terms {
+        once: false,
+        life: Span::from_secs(60),
+        label: Label::default(),
+    };
+    let place = (0, &BTreeSet::new());
+    let now = Time::from_micros(1);
+    let made = invitations.make(now, rng, &mut sessions, place, (terms, None));
+    let (number, _) = made.unwrap();
+    let own = (identity.keys().public(), &NETWORK);
+    let status = invitations.status(number, own, |_, _| Some(sites()));
+    let prekey = status.unwrap().invitation.prekey;
+    Me {
+        identity,
+        sessions: RefCell::new(sessions),
+        invitations,
+        prekey,
+    }
+}
+
+fn sites() -> Sites {
+    Sites {
+        first: DropSite {
+            provider: NodeId::new([1; 32]),
+            drop: DropId::new([2; 32]),
+        },
+        second: None,
+    }
 }
 
 fn fragments(seed: u64, length: usize) -> (ClientKeys, Vec<Part>) {
@@ -43,13 +76,7 @@ fn fragments(seed: u64, length: usize) -> (ClientKeys, Vec<Part>) {
         sequence: 0,
         sent_at: Time::default(),
         expires: None,
-        reply: Sites {
-            first: DropSite {
-                provider: NodeId::new([1; 32]),
-                drop: DropId::new([2; 32]),
-            },
-            second: None,
-        },
+        reply: sites(),
     };
     let parts = fragment::split(&envelope, &vec![9; length], Copies::One).unwrap();
     let parts = parts.iter().map(|part| {
@@ -69,8 +96,8 @@ fn arrive(inbox: &mut Inbox, me: &Me, from: &ClientKeys, part: &Part) -> Arrival
         drop,
         message: part.0,
     };
-    let (to, prekey) = (me.identity.keys().public(), me.sessions.borrow().prekey(0));
-    let sealed = sessions().seal(from, (&to, prekey.as_ref()), &part.1);
+    let to = me.identity.keys().public();
+    let sealed = sessions().seal(from, (&to, Some(&me.prekey)), &part.1);
     let blob = seal::seal(&mut rng, &to, &binding, &sealed.unwrap().0).unwrap();
     let entry = StreamEntry {
         entry: 0,
@@ -79,9 +106,13 @@ fn arrive(inbox: &mut Inbox, me: &Me, from: &ClientKeys, part: &Part) -> Arrival
         blob,
     };
     let now = Time::from_micros(1);
-    let mut sessions = me.sessions.borrow_mut();
-    let parts = (&me.identity, &Contacts::default(), &mut *sessions);
-    inbox.arrive(now, parts, &entry, Vec::new()).0
+    let doors = Doors {
+        owner: &me.identity,
+        contacts: &mut Contacts::default(),
+        invitations: &me.invitations,
+        sessions: &mut me.sessions.borrow_mut(),
+    };
+    inbox.arrive(now, doors, &entry, Vec::new()).arrival
 }
 
 #[test]

@@ -157,7 +157,7 @@ impl Places {
     fn moves(&mut self, audience: Audience, from: Time) -> Time {
         match audience {
             Audience::Contacts => self.pace.moves(from),
-            // The address of one for strangers is in the hands of people, and the user names the third.
+            // Invitations to one for strangers are in the hands of people, and the user names the third.
             Audience::Strangers | Audience::All => Time::MAX,
         }
     }
@@ -236,8 +236,8 @@ impl Places {
             .map(|_| Change::delete(Table::Place, PlaceRow::key(number)))
             .collect();
         for id in boxes {
-            self.boxes.remove(&id);
-            changes.push(Change::delete(Table::Mailbox, id.encode()));
+            let link = self.boxes.remove(&id);
+            changes.extend(link.iter().flat_map(MailboxLink::forgotten));
         }
         changes
     }
@@ -276,7 +276,7 @@ impl Places {
         self.put(number, |row| row.next = at)
     }
 
-    /// The user wants another address: a place for strangers is opened now, and the present one left once it
+    /// Invitations are to lead elsewhere from now on: a place for strangers is opened now, and the present one left once it
     /// is open.
     pub(crate) fn renew<R: CryptoRng>(
         &mut self,

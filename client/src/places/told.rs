@@ -37,7 +37,7 @@ pub struct PlaceMailbox {
 pub enum PlaceAudience {
     /// Contacts, who are told when it moves.
     Contacts,
-    /// Whoever has the address.
+    /// Who has an invitation.
     Strangers,
     /// Both: its providers are the user's choice.
     All,

@@ -2,14 +2,14 @@
 
 use shoal_proto::{Span, Time};
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// What is wrong with a row.
 pub(crate) type Fault = &'static str;
 
 /// The fault of a row that a program before this one wrote.
-pub(super) const EARLIER: Fault = "it is of the version before, whose mailboxes are no more: make a client anew \
-                                   with `shoal client init`";
+pub(super) const EARLIER: Fault = "it is of the version before, whose contacts can't be written to any more: make a \
+                                   client anew with `shoal client init`";
 
 pub(super) struct Writer(Vec<u8>);
 
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
     pub(super) fn value(bytes: &'a [u8]) -> Result<Self, Fault> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => Ok(Self(rest)),
-            Some((1..=3, _)) => Err(EARLIER),
+            Some((1..=4, _)) => Err(EARLIER),
             Some(_) => Err("unknown version"),
             None => Err("empty"),
         }

@@ -11,7 +11,7 @@ use crate::table::Table;
 pub(crate) enum Audience {
     /// Contacts, who are told when it moves.
     Contacts,
-    /// Whoever has the address.
+    /// Who has an invitation.
     Strangers,
     /// Both: its providers are the user's choice.
     All,

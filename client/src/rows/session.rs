@@ -104,16 +104,3 @@ impl LateRow {
         })
     }
 }
-
-/// The row of a prekey; its key is the number of its place.
-pub(crate) fn encode_prekey(secret: &[u8; 32]) -> Vec<u8> {
-    Writer::new().bytes(secret).done()
-}
-
-/// Reads what [`encode_prekey`] gave.
-pub(crate) fn decode_prekey(value: &[u8]) -> Result<Zeroizing<[u8; 32]>, Fault> {
-    let mut reader = Reader::value(value)?;
-    let secret = Zeroizing::new(*reader.take()?);
-    reader.end()?;
-    Ok(secret)
-}

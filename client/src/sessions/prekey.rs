@@ -1,4 +1,4 @@
-//! Prekeys: what a session with us is begun with, by who has our address.
+//! Prekeys: what a session with us is begun with, by who has an invitation of ours.
 
 use rand::CryptoRng;
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use crate::keys::PeerKey;
 
-/// A prekey of ours. Its public half stands in the address of the place that it was made with, and it is wiped with
-/// that place: what was sent to it can't be read from then on, whatever else is stolen.
+/// A prekey of ours. Its public half stands in the invitation that it was made with, and it is wiped with
+/// that: what was sent to it can't be read from then on, whatever else is stolen.
 pub(crate) struct Prekey {
     secret: Zeroizing<[u8; 32]>,
     public: PeerKey,
@@ -33,7 +33,7 @@ impl Prekey {
         Some(Self { secret, public })
     }
 
-    pub(crate) fn secret(&self) -> &[u8; 32] {
+    pub(crate) const fn secret(&self) -> &Zeroizing<[u8; 32]> {
         &self.secret
     }
 

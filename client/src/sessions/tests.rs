@@ -8,7 +8,7 @@ use shoal_packet::fragment::{CONTENT_BYTES, FRAGMENT_BYTES};
 
 use super::*;
 
-const PLACE: u32 = 7;
+const INVITATION: u32 = 7;
 const MINUTE: Span = Span::from_secs(60);
 
 fn at(secs: u64) -> Time {
@@ -18,6 +18,7 @@ fn at(secs: u64) -> Time {
 /// A client's sessions, and its disk.
 struct End {
     keys: ClientKeys,
+    prekey: Zeroizing<[u8; 32]>,
     sessions: Sessions,
     disk: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     now: Time,
@@ -28,12 +29,13 @@ impl End {
         let rng = &mut ChaCha20Rng::seed_from_u64(seed);
         let mut end = Self {
             keys: ClientKeys::generate(rng),
+            prekey: Zeroizing::default(),
             sessions: Sessions::new(3, MINUTE),
             disk: BTreeMap::new(),
             now: at(1),
         };
-        let change = end.sessions.make_prekey(rng, PLACE);
-        end.save([change]);
+        end.prekey = Prekey::generate(rng).secret().clone();
+        end.add_prekey();
         end
     }
 
@@ -47,19 +49,28 @@ impl End {
         }
     }
 
+    fn add_prekey(&mut self) {
+        let prekey = Prekey::from_secret(self.prekey.clone()).unwrap();
+        self.sessions.add_prekey(INVITATION, prekey);
+    }
+
     fn restart(&mut self) {
         let rows = self.disk.iter().map(|((table, key), value)| Row {
             table: *table,
             key: key.clone(),
             value: value.clone(),
         });
+        let rows = Vec::from_iter(rows);
         self.sessions = Sessions::new(3, MINUTE);
-        let stray = self.sessions.restore(&Vec::from_iter(rows)).unwrap();
+        self.add_prekey();
+        let stray = self.sessions.restore(&rows).unwrap();
         self.save(stray);
     }
 
     fn write(&mut self, to: &Self, text: u8) -> Zeroizing<Vec<u8>> {
-        let (peer, prekey) = (to.keys.public(), to.sessions.prekey(PLACE));
+        let peer = to.keys.public();
+        let prekey = to.sessions.prekeys.get(&INVITATION).map(Prekey::public);
+        let prekey = prekey.filter(|_| !self.sessions.is_with(&peer));
         let fragment = [text; FRAGMENT_BYTES];
         let sealed = self
             .sessions
@@ -79,7 +90,7 @@ impl End {
     fn read_of(&mut self, content: &[u8], known: bool) -> Option<(PeerKey, u8)> {
         let opened = self.sessions.open(&self.keys, content).ok()?;
         let read = (opened.from, opened.fragment[0]);
-        let changes = self.sessions.take(self.now, opened.follows, |_| known);
+        let (changes, _) = self.sessions.take(self.now, opened.follows, |_| known);
         self.save(changes);
         Some(read)
     }
@@ -312,21 +323,15 @@ fn both_begin_at_once() {
     }
 }
 
-/// Who steals everything of Bob's after the place is gone can't begin what was sent to it; sessions go on.
+/// Who steals everything of Bob's after an invitation is gone can't begin what was sent by it; sessions go on.
 #[test]
-fn a_prekey_goes_with_its_place() {
+fn a_prekey_goes_with_its_invitation() {
     let (mut alice, mut bob) = met();
     let mut carol = End::new(3);
     let first = carol.write(&bob, 1);
-    assert!(
-        bob.sessions
-            .retain_prekeys(|place| place == PLACE)
-            .is_empty()
-    );
-    let gone = bob.sessions.retain_prekeys(|_| false);
-    bob.save(gone);
-    assert_eq!(bob.count(Table::Prekey), 0);
-    bob.restart();
+    let opened = bob.sessions.open(&bob.keys, &first).unwrap();
+    assert_eq!(opened.via, Some(INVITATION));
+    bob.sessions.remove_prekey(INVITATION);
     assert_eq!(bob.read(&first), None);
     let there = alice.write(&bob, 9);
     assert_eq!(bob.read(&there), Some((alice.keys.public(), 9)));
@@ -340,20 +345,57 @@ fn a_prekey_goes_with_its_place() {
     );
 }
 
+/// Bob has lost his rows and invites Alice anew: she goes on with the session that begins by that.
+#[test]
+fn another_prekey_begins_another_session() {
+    let (mut alice, mut bob) = met();
+    bob.sessions = Sessions::new(3, MINUTE);
+    bob.disk.clear();
+    bob.add_prekey();
+    let lost = alice.write(&bob, 1);
+    assert_eq!(bob.read(&lost), None);
+    let prekey = bob.sessions.prekeys.get(&INVITATION).map(Prekey::public);
+    let with = (&bob.keys.public(), prekey.as_ref());
+    let sealed = alice.sessions.seal(&alice.keys, with, &[2; FRAGMENT_BYTES]);
+    let (content, change) = sealed.unwrap();
+    alice.save([change]);
+    assert_eq!(bob.read(&content), Some((alice.keys.public(), 2)));
+    let next = alice.write(&bob, 3);
+    assert_eq!(bob.read(&next), Some((alice.keys.public(), 3)));
+    let back = bob.write(&alice, 4);
+    assert_eq!(alice.read(&back), Some((bob.keys.public(), 4)));
+}
+
+#[test]
+fn who_is_forgotten_has_no_session_left() {
+    let (mut alice, mut bob) = met();
+    let early = alice.write(&bob, 1);
+    let gone = bob.sessions.forget(&alice.keys.public());
+    bob.save(gone);
+    assert_eq!(bob.count(Table::Session), 0);
+    assert_eq!(bob.read(&early), None);
+}
+
 #[test]
 fn strangers_have_so_many_sessions_and_one_peer_a_few() {
     let mut bob = End::new(2);
+    let mut lost = Vec::new();
     for seed in 10..20 {
         let first = End::new(seed).write(&bob, 1);
-        assert!(bob.read_of(&first, false).is_some());
+        let opened = bob.sessions.open(&bob.keys, &first).unwrap();
+        let (changes, gone) = bob.sessions.take(at(1), opened.follows, |_| false);
+        lost.extend(gone);
+        bob.save(changes);
     }
     assert_eq!(bob.count(Table::Session), 3);
+    let first: Vec<_> = (10..17).map(|seed| End::new(seed).keys.public()).collect();
+    assert_eq!(lost, first, "told, in the order in which they came");
     // Known ones are not strangers, and begin a few.
     for _ in 0..10 {
         let first = End::new(30).write(&bob, 1);
         let opened = bob.sessions.open(&bob.keys, &first).unwrap();
         let known = |peer: &PeerKey| *peer == opened.from;
-        let changes = bob.sessions.take(at(1), opened.follows, known);
+        let (changes, _) = bob.sessions.take(at(1), opened.follows, known);
         bob.save(changes);
     }
     assert_eq!(bob.count(Table::Session), 3 + MOST_WITH_ONE);

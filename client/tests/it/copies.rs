@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use shoal_client::{Alarm, ClientConfig, ClientEvent, MessageState};
+use shoal_client::{Alarm, ClientConfig, ClientEvent, MessageState, SendError};
 use shoal_proto::NodeId;
 
-use crate::world::{Answer, World, params, secs};
+use crate::world::{Answer, World, params, secs, to_invite};
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
@@ -42,7 +42,7 @@ fn deposited(world: &World) -> BTreeSet<NodeId> {
 #[test]
 fn a_text_goes_to_both_and_is_told_once() {
     let mut world = two(1);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     assert!(to.sites.second.is_some());
     for request in 0..10 {
         world.send(ALICE, request, &to, &[b'a' + request as u8; 9]);
@@ -90,7 +90,7 @@ fn one_copy_goes_to_the_first_and_to_the_other_if_that_is_gone() {
     world.add_two([1, 2], "calm");
     world.attach(ALICE, 1);
     world.attach(BOB, 3);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     let [first, second] = [1, 2].map(|at: usize| world.providers()[at]);
     for request in 0..10 {
         world.send(ALICE, request, &to, &[request as u8; 9]);
@@ -119,14 +119,11 @@ fn one_copy_goes_to_the_first_and_to_the_other_if_that_is_gone() {
 #[test]
 fn answers_find_both_as_well() {
     let mut world = two(2);
-    let bob_writes = world.address(ALICE);
+    let bob_writes = world.invitation(ALICE);
     world.send(BOB, 1, &bob_writes, b"hello");
     assert!(world.run_until(secs(60.0), |world| !world.hosts[ALICE].texts().is_empty()));
     let (_, reply_to) = world.hosts[ALICE].received().next().unwrap();
-    let sites = reply_to.sites;
     let providers = world.providers();
-    assert_eq!(sites.first.provider, providers[1]);
-    assert_eq!(sites.second.unwrap().provider, providers[2]);
     world.dead = Some(providers[1]);
     world.send(ALICE, 2, &reply_to, b"hello back");
     assert!(world.run_until(secs(120.0), |world| !world.hosts[BOB].texts().is_empty()));
@@ -137,7 +134,7 @@ fn answers_find_both_as_well() {
 fn either_may_die() {
     for gone in [1, 2] {
         let mut world = two(5 + gone as u64);
-        let to = world.address(BOB);
+        let to = world.invitation(BOB);
         world.run(secs(20.0));
         let dead = world.providers()[gone];
         for request in 0..20 {
@@ -197,7 +194,7 @@ fn a_dead_mailbox_moves_no_frame() {
 fn long_texts_outlive_either_as_well() {
     for gone in [1, 2] {
         let mut world = two(10 + gone as u64);
-        let to = world.address(BOB);
+        let to = world.invitation(BOB);
         world.run(secs(10.0));
         let text = vec![7; 5_800];
         world.send(ALICE, 1, &to, &text);
@@ -228,7 +225,12 @@ fn mailboxes_are_drawn_apart_and_kept() {
     let mut world = World::new(20, params(3600));
     for _ in 0..20 {
         let who = world.add_with(ClientConfig::default());
-        assert_eq!(world.hosts[who].client.address(), None);
+        world.input(who, to_invite(1));
+        let refused = |event: &ClientEvent| {
+            let reason = SendError::NoMailbox;
+            *event == ClientEvent::Refused { request: 1, reason }
+        };
+        assert_eq!(world.hosts[who].count(refused), 1, "no mailbox yet");
         world.attach(who, 0);
         // Two mailboxes for strangers and two for contacts, and one provider is left to enter by.
         let client = &world.hosts[who].client;
@@ -236,11 +238,13 @@ fn mailboxes_are_drawn_apart_and_kept() {
         let providers: BTreeSet<_> = client.mailbox_providers().collect();
         assert!((2..=3).contains(&providers.len()));
         met.extend(&providers);
-        let address = world.address(who);
-        let sites = address.sites;
+        let invitation = world.invitation(who);
+        let sites = invitation.sites;
         assert_ne!(sites.first.provider, sites.second.unwrap().provider);
         world.crash(who);
-        assert_eq!(world.address(who), address, "kept");
+        let kept = &world.hosts[who].client.invitations()[0].invitation;
+        assert_eq!(*kept, invitation, "kept");
+        assert_eq!(world.invite(who).sites.first.provider, sites.first.provider);
     }
     assert_eq!(met.len(), 4, "all providers, in twenty draws of two");
 }
@@ -282,11 +286,10 @@ fn what_can_not_be_saved_is_not_written_to() {
     world.attach(who, 0);
     world.run(secs(60.0));
     assert!(world.mailbox_packets.len() >= 2);
-    // With what its address begins sessions with: that is the same after a restart, and good.
-    let to = world.hosts[who].client.address().unwrap();
-    assert!(to.prekey.is_some());
+    // And invitations to it are the same after a restart, and good.
+    let to = world.invitation(who);
     world.crash(who);
-    assert!(world.hosts[who].client.address() == Some(to.clone()));
+    assert!(world.hosts[who].client.invitations()[0].invitation == to);
     world.attach(who, 0);
     world.add(1, "quick");
     let other = world.hosts.len() - 1;
@@ -299,7 +302,7 @@ fn what_can_not_be_saved_is_not_written_to() {
 fn a_mailbox_that_only_refuses_costs_no_time() {
     let mut world = two(31);
     world.answer = Answer::Refuse;
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"later");
     world.run(secs(10.0));
     assert_eq!(stored(&world), 0);

@@ -1,5 +1,6 @@
 use shoal_client::{
-    Alarm, ClientEvent, ClientInput, Hindrance, MAX_TEXT_BYTES, MessageState, SendError,
+    Alarm, ClientEvent, ClientInput, Hindrance, InvitationError, MAX_TEXT_BYTES, MessageState,
+    SendError,
 };
 use shoal_proto::Span;
 
@@ -33,7 +34,7 @@ fn a_message_and_its_answer_cross() {
     world.add(0, "quick");
     world.add(1, "calm");
     world.attach(ALICE, 1);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 7, &to, b"hello");
     let stored = |world: &World| {
         world.hosts[ALICE].count(|event| matches!(event, ClientEvent::Stored { .. })) == 1
@@ -43,7 +44,7 @@ fn a_message_and_its_answer_cross() {
     assert!(world.run_until(secs(20.0), |world| !world.hosts[BOB].texts().is_empty()));
     let (text, reply_to) = world.hosts[BOB].received().next().unwrap();
     assert_eq!(text, b"hello");
-    assert_eq!(reply_to.key, world.hosts[ALICE].client.public_key());
+    assert_eq!(reply_to, world.hosts[ALICE].client.public_key());
     world.send(BOB, 8, &reply_to, b"hello back");
     assert!(world.run_until(secs(30.0), |world| !world.hosts[ALICE].texts().is_empty()));
     assert_eq!(world.hosts[ALICE].texts(), vec![b"hello back".to_vec()]);
@@ -58,10 +59,10 @@ fn a_message_and_its_answer_cross() {
 fn what_is_sent_before_the_mailbox_is_open_is_stored_afterwards() {
     let mut world = two(22);
     world.strict = true;
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.detach(BOB);
     let fresh = World::add(&mut world, 1, "calm");
-    let early = world.address(fresh);
+    let early = world.invitation(fresh);
     assert!(!world.hosts[fresh].client.is_open());
     world.send(ALICE, 1, &early, b"early");
     world.run(secs(20.0));
@@ -82,7 +83,7 @@ fn what_is_sent_before_the_mailbox_is_open_is_stored_afterwards() {
 #[test]
 fn every_fragment_is_traced_there_and_back() {
     let mut world = two(2);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"hello");
     assert!(world.run_until(secs(30.0), |world| !world.hosts[BOB].texts().is_empty()));
     let layers = |event: &ClientEvent| match event {
@@ -108,7 +109,7 @@ fn a_long_text_is_put_together_in_spite_of_loss() {
     let mut world = two(3);
     world.loss = 0.4;
     let text = random_bytes(&mut world.rng, 9_000);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, &text);
     assert!(world.run_until(secs(90.0), |world| world.hosts[BOB].texts().len() == 1));
     assert!(world.hosts[BOB].texts()[0] == text);
@@ -124,7 +125,7 @@ fn a_long_text_is_put_together_in_spite_of_loss() {
 #[test]
 fn a_long_message_holds_up_no_other() {
     let mut world = two(18);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, &[1; 20_000]);
     world.send(ALICE, 2, &to, b"short");
     assert!(world.run_until(secs(60.0), |world| world.hosts[BOB].texts().len() == 2));
@@ -145,7 +146,7 @@ fn a_long_message_holds_up_no_other() {
 #[test]
 fn fragments_are_deposited_under_ids_that_do_not_tell_they_belong_together() {
     let mut world = two(4);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, &[1; 3_000]);
     assert!(world.run_until(secs(30.0), |world| !world.hosts[BOB].texts().is_empty()));
     let mut ids: Vec<_> = world
@@ -163,7 +164,7 @@ fn fragments_are_deposited_under_ids_that_do_not_tell_they_belong_together() {
 fn a_fragment_is_sent_again_until_it_is_stored() {
     let mut world = alone(5);
     world.answer = Answer::Silent;
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"again");
     world.run(secs(40.0));
     let tries = world.deposits.clone();
@@ -203,7 +204,7 @@ fn a_fragment_is_sent_again_until_it_is_stored() {
 fn a_late_commit_is_told_at_the_next_try() {
     let mut world = two(6);
     world.answer = Answer::Late;
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"late");
     world.run(secs(3.0));
     world.answer = Answer::Honest;
@@ -224,7 +225,7 @@ fn an_answer_that_says_nothing_brings_no_try_forward() {
     world.add(1, "calm");
     world.attach(ALICE, 1);
     world.answer = Answer::Late;
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"late");
     let tried = |world: &World| !world.deposits.is_empty();
     assert!(world.run_until(secs(10.0), tried));
@@ -239,7 +240,7 @@ fn an_answer_that_says_nothing_brings_no_try_forward() {
 fn a_refused_fragment_backs_off() {
     let mut world = alone(7);
     world.answer = Answer::Refuse;
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"no");
     world.run(secs(40.0));
     let tries = world.deposits.len();
@@ -269,7 +270,7 @@ fn a_message_expires() {
     world.add(1, "calm");
     world.attach(ALICE, 1);
     world.answer = Answer::Silent;
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, &[0; 4_000]);
     world.run(secs(10.0));
     // Also while nobody is attached.
@@ -289,7 +290,7 @@ fn a_message_expires() {
 fn what_does_not_open_blocks_nothing() {
     let mut world = two(9);
     world.run(secs(3.0));
-    let (node, to) = (world.providers()[1], world.address(BOB));
+    let (node, to) = (world.providers()[1], world.invitation(BOB));
     for length in 0..20 {
         let mut blob = random_bytes(&mut world.rng, 1572);
         blob[0] = length;
@@ -304,7 +305,7 @@ fn what_does_not_open_blocks_nothing() {
 #[test]
 fn an_entry_pushed_again_is_told_once() {
     let mut world = two(10);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"once");
     assert!(world.run_until(secs(30.0), |world| !world.hosts[BOB].texts().is_empty()));
     // The provider forgets the acks: the same deposit comes again and again.
@@ -322,7 +323,7 @@ fn an_entry_pushed_again_is_told_once() {
 #[test]
 fn a_full_disk_is_told_and_loses_nothing() {
     let mut world = two(12);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.hosts[ALICE].disk_full = true;
     world.send(ALICE, 1, &to, b"refused");
     let refused = |event: &ClientEvent| {
@@ -356,7 +357,7 @@ fn a_full_disk_is_told_and_loses_nothing() {
 #[test]
 fn senseless_requests_are_refused_with_the_reason() {
     let mut world = two(13);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     let mut other = to.clone();
     other.network = [0; 8];
     world.send(ALICE, 1, &other, b"x");
@@ -372,7 +373,7 @@ fn senseless_requests_are_refused_with_the_reason() {
     assert_eq!(
         reasons,
         [
-            SendError::OtherNetwork,
+            SendError::Invitation(InvitationError::OtherNetwork),
             SendError::TooLong {
                 bytes: MAX_TEXT_BYTES + 1,
                 limit: MAX_TEXT_BYTES
@@ -388,7 +389,7 @@ fn the_outbox_has_a_bound() {
     config.limits.outbox_fragments = 7;
     world.add_with(config);
     world.add(1, "calm");
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     for request in 0..3 {
         world.send(ALICE, request, &to, &[0; 2_000]);
     }
@@ -416,7 +417,7 @@ fn unread_messages_beyond_the_bound_stay_at_the_mailbox() {
     world.add_with(config);
     world.attach(ALICE, 1);
     world.attach(BOB, 2);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     for request in 0..2 {
         world.send(ALICE, request, &to, b"hello");
     }

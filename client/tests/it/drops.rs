@@ -73,7 +73,7 @@ fn the_mailbox_learns_the_same_whether_there_are_contacts_or_not() {
 fn the_sets_are_said_until_they_are_confirmed_and_known_after_a_restart() {
     let mut world = two(12);
     world.loss = 0.3;
-    assert_eq!(pending(&world), 320);
+    assert_eq!(pending(&world), 512);
     assert!(world.run_until(secs(400.0), |world| pending(world) == 0));
     world.loss = 0.0;
     let said = world.drop_sets.len();
@@ -87,7 +87,7 @@ fn the_sets_are_said_until_they_are_confirmed_and_known_after_a_restart() {
 fn the_first_contact_can_answer_at_once() {
     let mut world = two(13);
     world.attach(BOB, 2);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"hello");
     assert!(world.run_until(secs(30.0), |world| !world.hosts[BOB].texts().is_empty()));
     assert!(is_answered(&mut world, b"hello back"));
@@ -97,7 +97,7 @@ fn the_first_contact_can_answer_at_once() {
 fn a_refused_set_is_told_and_asked_for_again() {
     let mut world = two(15);
     world.strict = true;
-    world.drop_limit = 100;
+    world.drop_limit = 300;
     assert!(world.run_until(secs(200.0), |world| pending(world) == 0));
     let counters = world.hosts[ALICE].client.counters();
     assert_eq!(counters.drops_refused, 256);
@@ -105,7 +105,7 @@ fn a_refused_set_is_told_and_asked_for_again() {
     assert_eq!(refused(&world), 1);
     assert!(world.hosts[ALICE].client.is_open(), "the address works");
     world.attach(BOB, 2);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"one");
     assert!(world.run_until(secs(60.0), |world| !world.hosts[BOB].texts().is_empty()));
     assert!(!is_answered(&mut world, b"waits"));
@@ -131,7 +131,7 @@ fn more_contacts_than_drop_ids_lose_nothing() {
     assert_eq!(raised(&world, |alarm| *alarm == Alarm::DropIdsRefused), 0);
     world.attach(ALICE, 1);
     world.attach(BOB, 2);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 301, &to, b"hello");
     assert!(world.run_until(secs(300.0), |world| !world.hosts[BOB].texts().is_empty()));
     assert!(is_answered(&mut world, b"hello back"));

@@ -10,7 +10,7 @@ fn a_switch_of_epochs_starves_nothing() {
     world.add(1, "calm");
     world.attach(0, 1);
     world.attach(1, 2);
-    let to = world.address(1);
+    let to = world.invitation(1);
     let number = EPOCH.number();
     world.run(secs(31.0));
     world.set_view(number..=number + 1);

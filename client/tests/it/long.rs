@@ -65,7 +65,7 @@ fn twenty_fragments_arrive_and_are_stored_in_spite_of_loss_without_another_try()
     for seed in 0..8 {
         let mut world = three(seed);
         world.loss = 0.05;
-        let to = world.address(BOB);
+        let to = world.invitation(BOB);
         let text = random_bytes(&mut world.rng, TWENTY);
         world.send(ALICE, 1, &to, &text);
         let come = |world: &World| !world.hosts[BOB].texts().is_empty() && stored(world);
@@ -83,7 +83,7 @@ fn what_is_stored_with_enough_of_it_leaves_nothing_behind() {
     let mut world = three(11);
     // Bob is away, so that all that is stored stays there.
     world.detach(BOB);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, &[7; TWENTY]);
     let status = |world: &World| world.hosts[ALICE].client.sent_messages().next().unwrap();
     assert_eq!((status(&world).fragments, status(&world).stored), (20, 0));
@@ -122,7 +122,7 @@ fn what_comes_late_is_acknowledged_and_begins_no_message() {
         // The sender does not hear that it is stored, and so all of it is there: eight and three.
         world.answer = Answer::Late;
         world.detach(BOB);
-        let to = world.address(BOB);
+        let to = world.invitation(BOB);
         world.send(ALICE, 1, &to, &[7; 8 * 1_169]);
         assert!(world.run_until(secs(60.0), |world| world.deposits.len() == 11));
         let deposits = world.deposits.clone();
@@ -153,7 +153,7 @@ fn what_comes_late_is_acknowledged_and_begins_no_message() {
 #[test]
 fn a_short_message_to_somebody_else_leaves_and_arrives_before_a_long_one() {
     let mut world = three(31);
-    let (bob, carol) = (world.address(BOB), world.address(CAROL));
+    let (bob, carol) = (world.invitation(BOB), world.invitation(CAROL));
     world.send(ALICE, 1, &bob, &[7; TWENTY]);
     world.send(ALICE, 2, &carol, b"short");
     let come = |world: &World| !world.hosts[CAROL].texts().is_empty();

@@ -8,6 +8,7 @@
 )]
 
 mod acceptance;
+mod contacts;
 mod copies;
 mod delivery;
 mod drops;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use shoal_client::{
-    ClientConfig, ClientEvent, ClientInput, MessageState, PlaceAudience, PlaceStage, PlaceStatus,
-    Table,
+    ClientConfig, ClientEvent, ClientInput, MessageState, PeerKey, PlaceAudience, PlaceStage,
+    PlaceStatus, Table, UserRequest,
 };
 use shoal_packet::command::DropChange;
 use shoal_proto::{NodeId, Span};
@@ -15,7 +15,7 @@ const ALICE: usize = 0;
 const BOB: usize = 1;
 
 /// A place lives an hour and a half, so a day has three minutes; messages are kept for ten.
-fn quick_places() -> shoal_topology::NetworkParameters {
+pub(crate) fn quick_places() -> shoal_topology::NetworkParameters {
     let mut params = params(36_000);
     params.place_life = secs(5400.0);
     params.time_to_live = secs(600.0);
@@ -59,7 +59,7 @@ fn pair_in(seed: u64, params: shoal_topology::NetworkParameters) -> World {
     let confirmed = |host: &crate::world::Host| host.client.counters().drops_unconfirmed == 0;
     let open = |world: &World| world.hosts.iter().all(confirmed);
     assert!(world.run_until(secs(170.0), open));
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"hello");
     // By a mailbox with a small share.
     assert!(world.run_until(secs(1200.0), |world| heard(world, BOB, b"hello")));
@@ -87,13 +87,11 @@ fn closed(world: &World) -> usize {
     changes.filter(|it| **it == DropChange::Close).count()
 }
 
-fn address_of(world: &World, from: usize, to: usize) -> shoal_client::Address {
+/// As whom one of them knows the other.
+fn contact_of(world: &World, from: usize, to: usize) -> PeerKey {
     let key = world.hosts[to].client.public_key();
-    let received = world.hosts[from].received();
-    let known = received
-        .map(|(_, address)| address)
-        .find(|it| it.key == key);
-    known.unwrap()
+    let known = world.hosts[from].client.contact(&key);
+    known.unwrap().key
 }
 
 #[test]
@@ -101,7 +99,7 @@ fn contacts_come_along_and_nothing_is_lost() {
     let mut world = pair(1);
     assert_eq!(places(&world, BOB), BTreeSet::from([0, 1]));
     // Alice knows of Bob what he wrote once, and nothing else tells her: she goes on writing to that.
-    let old = address_of(&world, ALICE, BOB);
+    let old = contact_of(&world, ALICE, BOB);
     let mut met = BTreeSet::new();
     let mut sent: u64 = 0;
     while met.len() < 4 {
@@ -159,7 +157,7 @@ fn no_two_places_have_anything_in_common() {
 fn who_was_away_for_longer_than_messages_are_kept_finds_back() {
     let mut world = pair(3);
     world.strict = true;
-    let old = address_of(&world, ALICE, BOB);
+    let old = contact_of(&world, ALICE, BOB);
     world.detach(ALICE);
     let first = |world: &World| !places(world, BOB).contains(&0);
     assert!(
@@ -206,7 +204,7 @@ fn who_was_away_for_longer_than_messages_are_kept_finds_back() {
 #[test]
 fn an_owner_who_is_away_does_not_move() {
     let mut world = pair(4);
-    let old = address_of(&world, ALICE, BOB);
+    let old = contact_of(&world, ALICE, BOB);
     world.detach(BOB);
     world.run(secs(2.0 * 3600.0));
     assert_eq!(places(&world, BOB), BTreeSet::from([0, 1]));
@@ -224,7 +222,7 @@ fn a_client_that_crashes_while_it_moves_loses_nothing() {
     let mut params = quick_places();
     params.place_life = secs(1800.0);
     let mut world = pair_in(5, params);
-    let old = address_of(&world, ALICE, BOB);
+    let old = contact_of(&world, ALICE, BOB);
     for round in 0..60u64 {
         let text = format!("{round}").into_bytes();
         world.send(ALICE, 10 + round, &old, &text);
@@ -241,14 +239,25 @@ fn a_client_that_crashes_while_it_moves_loses_nothing() {
 }
 
 #[test]
-fn another_address_takes_the_place_of_the_first_which_goes_on_for_a_while() {
+fn invitations_that_lead_elsewhere_take_the_place_of_the_first_which_goes_on_for_a_while() {
     let mut world = pair(6);
-    let first = world.address(BOB);
-    world.input(BOB, ClientInput::RenewAddress);
-    world.input(BOB, ClientInput::RenewAddress);
-    let renewed = |world: &World| world.address(BOB).to_string() != first.to_string();
+    let first = world.invitation(BOB);
+    world.input(BOB, ClientInput::RenewInvitations);
+    world.input(BOB, ClientInput::RenewInvitations);
+    let of_strangers = |world: &World| {
+        let places = world.hosts[BOB].client.places().into_iter();
+        let present = places.filter(|it| it.stage == PlaceStage::Present);
+        present
+            .filter(|it| it.audience == PlaceAudience::Strangers)
+            .count()
+    };
+    let renewed = |world: &World| {
+        let left = |it: &PlaceStatus| it.stage == PlaceStage::Left;
+        of_strangers(world) == 1 && world.hosts[BOB].client.places().iter().any(left)
+    };
     assert!(world.run_until(secs(400.0), renewed));
-    let second = world.address(BOB);
+    let second = world.invite(BOB);
+    assert_ne!(first.sites, second.sites);
     assert!(world.hosts[BOB].client.is_open());
     assert_eq!(places(&world, BOB).len(), 3);
     let stranger = |world: &mut World| {
@@ -276,7 +285,7 @@ fn another_address_takes_the_place_of_the_first_which_goes_on_for_a_while() {
 #[test]
 fn named_providers_are_moved_to_and_from() {
     let mut world = pair(7);
-    let old = address_of(&world, ALICE, BOB);
+    let old = contact_of(&world, ALICE, BOB);
     let providers = world.providers();
     let named = vec![providers[2], providers[3]];
     world.hosts[BOB].config.mailboxes.clone_from(&named);
@@ -284,11 +293,11 @@ fn named_providers_are_moved_to_and_from() {
     world.attach(BOB, 0);
     world.send(ALICE, 9, &old, b"to the drawn ones");
     assert!(world.run_until(secs(300.0), |world| heard(world, BOB, b"to the drawn ones")));
-    let of = |address: &shoal_client::Address| {
-        let second = address.sites.second.unwrap();
-        vec![address.sites.first.provider, second.provider]
+    let of = |sites: &shoal_client::Sites| {
+        let second = sites.second.unwrap();
+        vec![sites.first.provider, second.provider]
     };
-    assert_eq!(of(&world.address(BOB)), named);
+    assert_eq!(of(&world.invite(BOB).sites), named);
     // Alice is told within a day, and writes there.
     world.run(secs(300.0));
     world.deposits.clear();
@@ -321,7 +330,7 @@ fn trouble_that_lasts_brings_the_move_forward_once() {
     world.dead = Some(dead);
     // A quarter of a day, three quarters of one at most, and the next place.
     assert!(world.run_until(secs(200.0), |world| places(world, BOB).contains(&2)));
-    let old = address_of(&world, ALICE, BOB);
+    let old = contact_of(&world, ALICE, BOB);
     world.send(ALICE, 9, &old, b"are you well?");
     assert!(world.run_until(secs(300.0), |world| heard(world, BOB, b"are you well?")));
 }
@@ -401,16 +410,12 @@ fn a_move_moves_no_frame() {
 #[test]
 fn what_comes_after_its_time_is_told_to_nobody() {
     let mut world = pair(10);
-    let to = address_of(&world, ALICE, BOB);
+    let to = contact_of(&world, ALICE, BOB);
     world.detach(BOB);
     for (request, life) in [(1, Some(secs(120.0))), (2, Some(secs(540.0))), (3, None)] {
-        let input = ClientInput::Send {
-            request,
-            to: Box::new(to.clone()),
-            text: format!("{request}").into_bytes(),
-            life,
-        };
-        world.input(ALICE, input);
+        let text = format!("{request}").into_bytes();
+        let what = UserRequest::Send { to, text, life };
+        world.input(ALICE, ClientInput::Ask { request, what });
     }
     world.run(secs(300.0));
     world.attach(BOB, 0);
@@ -426,11 +431,10 @@ fn what_comes_after_its_time_is_told_to_nobody() {
     let acked = |world: &World| world.hosts[BOB].client.counters().pending_acks == 0;
     assert!(world.run_until(secs(300.0), acked));
     // Its sender gives up what is not stored in time.
-    let gone = ClientInput::Send {
+    let (text, life) = (b"4".to_vec(), Some(secs(60.0)));
+    let gone = ClientInput::Ask {
         request: 4,
-        to: Box::new(to),
-        text: b"4".to_vec(),
-        life: Some(secs(60.0)),
+        what: UserRequest::Send { to, text, life },
     };
     world.answer = crate::world::Answer::Silent;
     world.input(ALICE, gone);

@@ -13,7 +13,7 @@ fn written(seed: u64, count: u64) -> World {
     world.add(0, "quick");
     world.add(1, "calm");
     world.attach(ALICE, 1);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     for number in 0..count {
         world.send(ALICE, number, &to, number.to_string().as_bytes());
     }

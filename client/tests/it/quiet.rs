@@ -21,7 +21,7 @@ fn no_value_on_the_wire_is_a_reading_of_the_clock_finer_than_minutes() {
         world.add(1, "calm");
         world.attach(ALICE, 1);
         world.attach(BOB, 2);
-        let to = world.address(BOB);
+        let to = world.invitation(BOB);
         world.send(ALICE, 1, &to, &[7; 3_000]);
         world.run(secs(20.0));
         let sent_at = world.hosts[BOB]
@@ -75,7 +75,7 @@ fn a_copy_of_old_rows_is_listened_to_again() {
     world.hosts[BOB].rows = old;
     world.crash(BOB);
     world.attach(BOB, 2);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"are you there?");
     assert!(world.run_until(secs(40.0), |world| !world.hosts[BOB].texts().is_empty()));
     assert_eq!(newer(&world), 1, "told once");
@@ -101,6 +101,7 @@ fn a_copy_that_comes_later_takes_the_mailbox_over_for_good() {
             .alarms()
             .contains(&Alarm::Superseded)
     };
+    let to_bob = world.invitation(BOB);
     let copy = world.copy(BOB);
     world.attach(copy, 2);
     let over = |world: &World| superseded(world, BOB);
@@ -111,7 +112,7 @@ fn a_copy_that_comes_later_takes_the_mailbox_over_for_good() {
     );
     // It goes on sending, and takes nothing more to send: a number could be used twice.
     let before = world.hosts[BOB].frames.len();
-    let to = world.address(ALICE);
+    let to = world.invitation(ALICE);
     world.send(BOB, 1, &to, b"which of us is it?");
     let refused = |event: &ClientEvent| {
         matches!(
@@ -132,8 +133,7 @@ fn a_copy_that_comes_later_takes_the_mailbox_over_for_good() {
     let sent = world.hosts[BOB].frames.len() - before;
     assert!(sent > 45, "{sent} frames in 45 s at 1.9 a second");
     assert!(!superseded(&world, copy));
-    let to = world.address(BOB);
-    world.send(ALICE, 1, &to, b"to whoever has the keys");
+    world.send(ALICE, 1, &to_bob, b"to whoever has the keys");
     assert!(world.run_until(secs(40.0), |world| world.hosts[copy].texts().len() == 1));
     assert!(world.hosts[BOB].texts().is_empty());
     // Who starts it again wants to go on there.
@@ -202,7 +202,7 @@ fn tried(seed: u64) -> World {
     world.add(1, "calm");
     world.attach(ALICE, 1);
     world.answer = Answer::Silent;
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"hello");
     assert!(world.run_until(secs(10.0), |world| !world.deposits.is_empty()));
     world

@@ -51,14 +51,14 @@ fn play(seed: u64, steps: &[Step]) {
     world.loss = 0.02;
     world.attach(ALICE, 1);
     world.attach(BOB, 2);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     let mut request = 0;
     for step in steps {
         match step {
             Step::Send { length } => {
                 let mut text = vec![b'x'; *length];
                 text.extend_from_slice(format!("-{request}").as_bytes());
-                let input = to_send(request, &to, &text);
+                let input = to_send(&world.hosts[ALICE].client, request, &to, &text);
                 // Not pumped: a crash may come before the disk has it.
                 world.hosts[ALICE].client.handle_input(world.now, input);
                 request += 1;
@@ -177,7 +177,7 @@ fn every_truncated_or_altered_row_is_an_error_or_harmless() {
     world.add(1, "calm");
     world.attach(ALICE, 1);
     world.attach(BOB, 2);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     for request in 0..3 {
         world.send(ALICE, request, &to, &[3; 2_000]);
         world.run(secs(1.0));
@@ -222,7 +222,7 @@ fn rows_with_fragments_of_the_version_before_are_refused_with_the_reason() {
     world.add(1, "calm");
     world.attach(ALICE, 1);
     world.attach(BOB, 2);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, &[3; 9_000]);
     let partial = |world: &World| {
         let rows = world.hosts[BOB].rows.iter();
@@ -240,7 +240,7 @@ fn rows_with_fragments_of_the_version_before_are_refused_with_the_reason() {
     let ((_, sealed), blob) = outbox.unwrap();
     // The row's own version, and that of the fragment behind version and time.
     for (table, key, value, (place, version)) in [
-        (Table::Outbox, sealed, blob, (0, 4)),
+        (Table::Outbox, sealed, blob, (0, 5)),
         (Table::Partial, &key, &value, (9, 3)),
     ] {
         assert_eq!(value[place], version);
@@ -263,7 +263,7 @@ fn an_unread_message_is_told_again_after_a_restart() {
     world.add(1, "calm");
     world.attach(ALICE, 1);
     world.attach(BOB, 2);
-    let to = world.address(BOB);
+    let to = world.invitation(BOB);
     world.send(ALICE, 1, &to, b"keep me");
     assert!(world.run_until(secs(30.0), |world| world.hosts[BOB].texts().len() == 1));
     world.crash(BOB);
@@ -295,7 +295,7 @@ fn a_try_that_could_not_leave_is_put_off_across_a_restart() {
     let gone = ClientConfig::new(NodeId::new([9; 32]));
     let receiver = world.add_with(gone);
     world.attach(ALICE, 1);
-    let to = world.address(receiver);
+    let to = world.invitation(receiver);
     world.send(ALICE, 1, &to, b"later");
     world.run(secs(90.0));
     assert_eq!(world.hosts[ALICE].client.counters().sent_real, 0);

@@ -31,7 +31,7 @@ fn one_sender_fills_a_share_and_others_come_through() {
         ..Limits::default()
     };
     let mut world = receiver(1, limits, 2);
-    let to = world.address(0);
+    let to = world.invitation(0);
     // The first two in their order: a later one in the share would wait for those before it.
     for request in 0..2 {
         world.send(1, request, &to, b"flood");
@@ -73,7 +73,7 @@ fn strangers_fill_a_share_together_and_contacts_come_through() {
         ..Limits::default()
     };
     let mut world = receiver(2, limits, 4);
-    let (to, contact) = (world.address(0), world.address(4));
+    let (to, contact) = (world.invitation(0), world.invitation(4));
     for who in 1..=3 {
         world.send(who, 1, &to, b"you don't know me");
     }
@@ -95,7 +95,7 @@ fn strangers_parts_push_out_no_contacts() {
         ..Limits::default()
     };
     let mut world = receiver(3, limits, 9);
-    let (to, contact) = (world.address(0), world.address(1));
+    let (to, contact) = (world.invitation(0), world.invitation(1));
     world.send(0, 1, &contact, b"write to me");
     // Some of the eight parts that it takes are here, and then the contact is cut off.
     world.send(1, 1, &to, &[7; 9_000]);

@@ -2,11 +2,13 @@ use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
-use shoal_client::{Client, ClientAction, ClientConfig, ClientInput, ClientKeys};
+use shoal_client::{
+    Client, ClientAction, ClientConfig, ClientInput, ClientKeys, ContactChange, Label, UserRequest,
+};
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, Span, Time};
 
-use crate::world::{World, params, secs, to_send};
+use crate::world::{World, params, secs, to_invite, to_send};
 
 /// The instants at which a client of a fixed seed sends, while the user does `act` every second.
 fn instants(act: impl Fn(&mut Client<ChaCha20Rng>, Time, u64)) -> Vec<(Time, usize)> {
@@ -50,7 +52,7 @@ fn what_the_user_does_moves_no_frame() {
     let friend = ClientKeys::generate(&mut rng);
     let world = World::new(5, params(3600));
     let config = ClientConfig::new(world.providers()[2]);
-    let friend = Client::new(
+    let mut friend = Client::new(
         world.params.clone(),
         config,
         friend,
@@ -59,15 +61,44 @@ fn what_the_user_does_moves_no_frame() {
         world.now,
     )
     .unwrap();
-    let to = friend.address().unwrap();
+    friend.handle_input(world.now, to_invite(1));
+    let to = friend.invitations().remove(0).invitation;
     let busy = instants(|client, now, request| {
-        client.handle_input(now, to_send(request, &to, &[7; 5000]));
+        let input = to_send(client, request, &to, &[7; 5000]);
+        client.handle_input(now, input);
+    });
+    // Invites, revokes, accepts, blocks, removes.
+    let social = instants(|client, now, request| {
+        let own = client.invitations();
+        let contacts = client.contacts();
+        let (label, contact) = (Label::default(), to.key);
+        let what = match request % 5 {
+            0 => return client.handle_input(now, to_invite(request)),
+            1 => UserRequest::Revoke {
+                invitation: own[0].number,
+            },
+            2 => UserRequest::Accept {
+                invitation: Box::new(to.clone()),
+                label,
+                text: None,
+            },
+            3 => UserRequest::Change {
+                contact,
+                change: ContactChange::Blocked(true),
+            },
+            _ => UserRequest::Remove { contact },
+        };
+        let input = ClientInput::Ask { request, what };
+        client.handle_input(now, input);
+        let after = (client.invitations(), client.contacts());
+        assert!(after != (own, contacts), "{request}");
     });
     let receiving = instants(|client, now, seed| {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         client.handle_input(now, ClientInput::Frame(Frame::filler(&mut rng, 3)));
     });
     assert_eq!(idle, busy);
+    assert_eq!(idle, social);
     assert_eq!(idle, receiving);
 }
 
@@ -111,11 +142,13 @@ fn a_correction_of_the_clock_makes_nothing_due_and_moves_no_date() {
         client.handle_input(now, ClientInput::Attached { entry, handle });
         // Somebody else, at the same providers.
         let keys = ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(43));
-        let to = shoal_client::Address {
+        client.handle_input(now, to_invite(1));
+        let to = shoal_client::Invitation {
             key: keys.public(),
-            ..client.address().unwrap()
+            ..client.invitations().remove(0).invitation
         };
-        client.handle_input(now, to_send(1, &to, b"hello"));
+        let input = to_send(&client, 1, &to, b"hello");
+        client.handle_input(now, input);
         assert!(drive(&mut client, &mut now, secs(20.0)) > 50);
         let (before, sent) = (client.counters(), client.sent_messages().next());
         assert!(before.sent_real > 0 && sent.is_some());

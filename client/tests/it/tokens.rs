@@ -78,9 +78,8 @@ fn later_ones_are_bought_hours_before_they_are_spent() {
 fn who_has_a_code_is_taken_and_nobody_else() {
     let mut world = alice(3, Some(TokenDemand::Code), ClientConfig::default());
     world.run(secs(60.0));
-    assert_eq!(
-        world.hosts[ALICE].client.address(),
-        None,
+    assert!(
+        world.hosts[ALICE].client.places().is_empty(),
         "nobody takes her"
     );
     assert!(world.asked.is_empty());
@@ -142,7 +141,7 @@ fn a_mailbox_that_is_gone_is_opened_anew_under_its_key() {
     let mut world = alice(8, Some(TokenDemand::Open), ClientConfig::default());
     let all = |world: &World| world.hosts[ALICE].client.counters().drops_unconfirmed == 0;
     assert!(world.run_until(secs(120.0), |world| is_open(world) && all(world)));
-    let address = world.address(ALICE);
+    let before = world.invite(ALICE).sites.first.provider;
     world.detach(ALICE);
     world.forget_mailboxes();
     world.attach(ALICE, 0);
@@ -150,7 +149,10 @@ fn a_mailbox_that_is_gone_is_opened_anew_under_its_key() {
     let anew = |world: &World| world.spent.len() >= 8;
     assert!(world.run_until(secs(600.0), anew), "{}", world.spent.len());
     assert!(world.run_until(secs(120.0), all));
-    assert!(world.address(ALICE) == address, "the address goes on");
+    assert!(
+        world.invite(ALICE).sites.first.provider == before,
+        "the place goes on"
+    );
     assert!(is_open(&world));
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rand::{CryptoRng, Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{
-    Address, Client, ClientAction, ClientConfig, ClientEvent, ClientInput, ClientKeys, Labour, Row,
-    Table,
+    Client, ClientAction, ClientConfig, ClientEvent, ClientInput, ClientKeys, Invitation, Label,
+    Labour, PeerKey, Row, Table, UserRequest,
 };
 use shoal_packet::command::{
     Blob, Command, DropChange, MailboxPacket, MailboxRequest, ReceiptStatus, Reply, Share,
@@ -25,14 +25,58 @@ pub(crate) type Host = ClientHost<ChaCha20Rng>;
 /// The epoch that tests start in.
 pub(crate) const EPOCH: Epoch = Epoch::new(10);
 
-/// What a user sends, with no end of its own.
-pub(crate) fn to_send(request: u64, to: &Address, text: &[u8]) -> ClientInput {
-    ClientInput::Send {
-        request,
-        to: Box::new(to.clone()),
-        text: text.to_vec(),
-        life: None,
+/// To whom somebody writes: who made an invitation, which is accepted first if it was not, or a contact.
+#[derive(Clone, Copy)]
+pub(crate) enum To<'a> {
+    Invitation(&'a Invitation),
+    Contact(PeerKey),
+}
+
+impl<'a> From<&'a Invitation> for To<'a> {
+    fn from(invitation: &'a Invitation) -> Self {
+        Self::Invitation(invitation)
     }
+}
+
+impl From<&PeerKey> for To<'_> {
+    fn from(contact: &PeerKey) -> Self {
+        Self::Contact(*contact)
+    }
+}
+
+/// What a user sends, with no end of its own.
+pub(crate) fn to_send<'a, R: CryptoRng>(
+    client: &Client<R>,
+    request: u64,
+    to: impl Into<To<'a>>,
+    text: &[u8],
+) -> ClientInput {
+    let text = text.to_vec();
+    let to = match to.into() {
+        To::Contact(contact) => contact,
+        To::Invitation(invitation) if client.contact(&invitation.key).is_some() => invitation.key,
+        To::Invitation(invitation) => {
+            let what = UserRequest::Accept {
+                invitation: Box::new(invitation.clone()),
+                label: Label::default(),
+                text: Some(text),
+            };
+            return ClientInput::Ask { request, what };
+        }
+    };
+    let life = None;
+    let what = UserRequest::Send { to, text, life };
+    ClientInput::Ask { request, what }
+}
+
+/// An invitation for many, for as long as a test may last.
+pub(crate) fn to_invite(request: u64) -> ClientInput {
+    let what = UserRequest::Invite {
+        once: false,
+        life: Span::from_secs(365 * 86_400),
+        label: Label::default(),
+    };
+    ClientInput::Ask { request, what }
 }
 
 pub(crate) fn secs(secs: f64) -> Span {
@@ -53,6 +97,8 @@ pub(crate) struct ClientHost<R> {
     pub(crate) disk_full: bool,
     /// Frames to drop between entry and client.
     pub(crate) deaf: bool,
+    /// What it hands out.
+    pub(crate) invitation: Option<Invitation>,
 }
 
 impl Host {
@@ -60,11 +106,9 @@ impl Host {
         self.received().map(|(text, _)| text).collect()
     }
 
-    pub(crate) fn received(&self) -> impl Iterator<Item = (Vec<u8>, Address)> + '_ {
+    pub(crate) fn received(&self) -> impl Iterator<Item = (Vec<u8>, PeerKey)> + '_ {
         self.events.iter().filter_map(|(_, event)| match event {
-            ClientEvent::Received { text, reply_to, .. } => {
-                Some((text.to_vec(), (**reply_to).clone()))
-            }
+            ClientEvent::Received { text, from, .. } => Some((text.to_vec(), *from)),
             _ => None,
         })
     }
@@ -143,6 +187,8 @@ pub(crate) struct World {
     pub(crate) drop_sets: Vec<(Time, Vec<DropChange>)>,
     /// Drop ids of one mailbox.
     pub(crate) drop_limit: usize,
+    /// Drop ids that take nothing more, and when that was said.
+    pub(crate) revoked: Vec<(Time, NodeId, DropId)>,
     /// Deposits under drop ids that nobody has registered are refused, and not kept for who will.
     pub(crate) strict: bool,
     /// Providers that issue tokens, each with its key, and open mailboxes for them alone.
@@ -224,6 +270,7 @@ impl World {
             commands: BTreeMap::new(),
             drop_sets: Vec::new(),
             drop_limit: 1024,
+            revoked: Vec::new(),
             strict: false,
             issuers: BTreeMap::new(),
             forge: false,
@@ -308,6 +355,7 @@ impl World {
             link: None,
             disk_full: false,
             deaf: false,
+            invitation: None,
         });
         self.hosts.len() - 1
     }
@@ -363,6 +411,7 @@ impl World {
             link: None,
             disk_full: false,
             deaf: false,
+            invitation: None,
         });
         self.hosts.len() - 1
     }
@@ -375,12 +424,14 @@ impl World {
     }
 
     /// A client that others can write to, and that is never online.
-    pub(crate) fn stranger(&mut self, mailbox: usize) -> Address {
+    pub(crate) fn stranger(&mut self, mailbox: usize) -> Invitation {
         let config = ClientConfig::new(self.providers()[mailbox]);
         let mut rng = ChaCha20Rng::from_rng(&mut self.rng);
         let keys = ClientKeys::generate(&mut rng);
-        let client = Client::new(self.params.clone(), config, keys, rng, &[], self.now).unwrap();
-        client.address().unwrap()
+        let mut client =
+            Client::new(self.params.clone(), config, keys, rng, &[], self.now).unwrap();
+        client.handle_input(self.now, to_invite(0));
+        client.invitations().remove(0).invitation
     }
 
     pub(crate) fn attach(&mut self, who: usize, entry: usize) {
@@ -415,12 +466,30 @@ impl World {
         }
     }
 
-    pub(crate) fn send(&mut self, from: usize, request: u64, to: &Address, text: &[u8]) {
-        self.input(from, to_send(request, to, text));
+    pub(crate) fn send<'a>(
+        &mut self,
+        from: usize,
+        request: u64,
+        to: impl Into<To<'a>>,
+        text: &[u8],
+    ) {
+        let input = to_send(&self.hosts[from].client, request, to, text);
+        self.input(from, input);
     }
 
-    pub(crate) fn address(&self, who: usize) -> Address {
-        self.hosts[who].client.address().unwrap()
+    /// A new invitation to write to somebody.
+    pub(crate) fn invite(&mut self, who: usize) -> Invitation {
+        self.input(who, to_invite(0));
+        let last = self.hosts[who].client.invitations().pop();
+        last.expect("there is a mailbox").invitation
+    }
+
+    /// The invitation that somebody hands out.
+    pub(crate) fn invitation(&mut self, who: usize) -> Invitation {
+        let known = self.hosts[who].invitation.clone();
+        let invitation = known.unwrap_or_else(|| self.invite(who));
+        self.hosts[who].invitation = Some(invitation.clone());
+        invitation
     }
 
     pub(crate) fn input(&mut self, who: usize, input: ClientInput) {
@@ -646,7 +715,11 @@ impl World {
                     let mailbox = self.mailboxes.get(&(node, *id));
                     mailbox.is_none_or(|mailbox| !mailbox.closed)
                 };
+                let revoked = self.revoked.iter();
+                let revoked = revoked.map(|(_, node, drop)| (*node, *drop));
+                let is_revoked = Vec::from_iter(revoked).contains(&(node, deposit.drop));
                 let mailbox = registered.or(early).filter(takes);
+                let mailbox = mailbox.filter(|_| !is_revoked);
                 let message = deposit.message;
                 let reply = match (self.answer, mailbox) {
                     (Answer::Silent, _) => return,
@@ -792,7 +865,10 @@ impl World {
                     mailbox.closed = true;
                     continue;
                 }
-                DropChange::Revoke(_) => continue,
+                DropChange::Revoke(drop) => {
+                    self.revoked.push((self.now, node, drop));
+                    continue;
+                }
             };
             let ids: BTreeSet<DropId> = set.ids(&request.mailbox).map(|(_, id)| id).collect();
             let fits = mailbox.drops.len() + ids.len() <= self.drop_limit;

@@ -7,9 +7,11 @@ mod shim;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shoal_client::{Address, ClientConfig, ClientKeys, Counters};
+use shoal_client::{
+    ClientConfig, ClientKeys, Counters, Invitation, PeerKey, PlaceAudience, PlaceStage, UserRequest,
+};
 use shoal_packet::Frame;
-use shoal_proto::{ClientHandle, MessageId, Time};
+use shoal_proto::{ClientHandle, MessageId, NodeId, Time};
 use shoal_roles::client::Session;
 use zeroize::Zeroizing;
 
@@ -118,10 +120,10 @@ impl ClientHost {
         }
     }
 
-    pub(crate) fn send(&mut self, request: u64, to: Address, text: Vec<u8>, now: Time) -> bool {
+    /// False if the process is down.
+    pub(crate) fn ask(&mut self, request: u64, what: UserRequest, now: Time) -> bool {
         let up = self.process.as_mut();
-        up.map(|process| process.send(request, to, text, now))
-            .is_some()
+        up.map(|process| process.want(request, what, now)).is_some()
     }
 
     /// Has an event happen. False if nothing follows from it.
@@ -172,12 +174,35 @@ impl ClientHost {
         true
     }
 
-    /// The address to hand out; none while the process is down, or has no mailbox yet.
-    pub(crate) fn address(&self) -> Option<Address> {
-        self.process.as_ref()?.session().address()
+    /// Whether somebody is a contact.
+    pub(crate) fn knows(&self, key: &PeerKey) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| process.session().client().contact(key).is_some())
     }
 
-    /// Whether what is sent to the address is taken.
+    /// The key by which others know it; none while the process is down.
+    pub(crate) fn public_key(&self) -> Option<PeerKey> {
+        Some(self.process.as_ref()?.session().public_key())
+    }
+
+    /// The invitation that was made last.
+    pub(crate) fn last_invitation(&self) -> Option<Invitation> {
+        let all = self.process.as_ref()?.session().client().invitations();
+        // Of several of one moment any is the last.
+        let last = all.into_iter().max_by_key(|status| status.made);
+        last.map(|status| status.invitation)
+    }
+
+    /// Who keeps the first mailbox that invitations lead to; none while the process is down, or has none.
+    pub(crate) fn mailbox(&self) -> Option<NodeId> {
+        let places = self.process.as_ref()?.session().places();
+        let mut present = places.iter().filter(|place| {
+            place.stage == PlaceStage::Present && place.audience != PlaceAudience::Contacts
+        });
+        Some(present.next()?.mailboxes.first()?.provider)
+    }
+
+    /// Whether who is invited is heard.
     pub(crate) fn is_open(&self) -> bool {
         let process = self.process.as_ref();
         process.is_some_and(|process| process.session().is_open())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shoal_client::{Address, Change, ClientEvent, Counters};
+use shoal_client::{Change, ClientEvent, Counters, UserRequest};
 use shoal_packet::Frame;
 use shoal_proto::{ClientHandle, MessageId, Time};
 use shoal_roles::RequestKind;
@@ -95,15 +95,9 @@ impl Process {
         self.session.handle_input(now, SessionInput::Online(online));
     }
 
-    pub(super) fn send(&mut self, request: u64, to: Address, text: Vec<u8>, now: Time) {
-        let to = Box::new(to);
-        let input = SessionInput::Send {
-            request,
-            to,
-            text,
-            life: None,
-        };
-        self.session.handle_input(now, input);
+    pub(super) fn want(&mut self, request: u64, what: UserRequest, now: Time) {
+        self.session
+            .handle_input(now, SessionInput::Ask { request, what });
     }
 
     /// Has an event happen. False if nothing follows from it.

@@ -193,7 +193,7 @@ fn three_tenths_that_vanish_cost_minutes_and_all_are_back_within_two_epochs() {
         .into_iter()
         .filter(|client| {
             let entry = network.entry(*client);
-            let mailbox = network.address(*client).unwrap().sites.first.provider;
+            let mailbox = network.mailbox(*client).unwrap();
             let mailbox = network.party(&mailbox).unwrap();
             entry.is_ok_and(|entry| network.is_up(entry)) && network.is_up(mailbox)
         })

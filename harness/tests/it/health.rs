@@ -126,7 +126,7 @@ fn a_provider_whose_disk_fails_says_so_and_loses_no_message() {
     let mut network = clients.client("default", 1, 2).build().unwrap();
     assert!(network.bring_up(START).unwrap());
     let clients: Vec<Party> = network.clients().collect();
-    let mailbox = network.address(clients[1]).unwrap().sites.first.provider;
+    let mailbox = network.mailbox(clients[1]).unwrap();
     let provider = network.party(&mailbox).unwrap();
     let disk = Fault::Disk(BTreeSet::from([provider]));
     network

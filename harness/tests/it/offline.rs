@@ -15,13 +15,20 @@ fn a_message_waits_for_its_receiver_and_is_answered() {
         .unwrap();
     let clients: Vec<_> = network.clients().collect();
     let (alice, bob) = (clients[0], clients[1]);
-    // Bob is online until his mailbox is open, and never while his address is used.
+    // Bob is online until his mailbox is open, and never while his invitation is used.
     assert!(network.bring_up(START).unwrap());
     let open = |n: &Network| n.is_open(bob).unwrap();
     assert!(network.run_until_done(secs(60), open).unwrap());
-    let address = network.address(bob).unwrap();
+    let invitation = network.invite(bob).unwrap();
+    let invited = |n: &Network| {
+        let invited = |event: &ClientEvent| matches!(event, ClientEvent::Invited { .. });
+        told(n, bob, invited).is_some()
+    };
+    assert!(network.run_until_done(secs(10), invited).unwrap());
     network.crash(bob);
-    network.send_to(alice, address, "are you there?").unwrap();
+    network
+        .send_by(alice, &invitation, "are you there?")
+        .unwrap();
     let stored = |n: &Network| {
         told(n, alice, |event| {
             matches!(event, ClientEvent::Stored { .. })
@@ -30,21 +37,14 @@ fn a_message_waits_for_its_receiver_and_is_answered() {
     };
     assert!(network.run_until_done(secs(60), stored).unwrap());
     network.run_for(secs(120)).unwrap();
-    assert_eq!(told(&network, bob, |_| true), None);
+    assert_eq!(told(&network, bob, brings("are you there?")), None);
 
     network.start(bob).unwrap();
     network.set_online(bob, true).unwrap();
     let arrived = |n: &Network| told(n, bob, brings("are you there?")).is_some();
     assert!(network.run_until_done(secs(60), arrived).unwrap());
-    let reply_to =
-        network
-            .happenings()
-            .iter()
-            .find_map(|happening| match happening.client_event() {
-                Some(ClientEvent::Received { reply_to, .. }) => Some((**reply_to).clone()),
-                _ => None,
-            });
-    network.send_to(bob, reply_to.unwrap(), "now I am").unwrap();
+    // She is a contact: to her he just writes.
+    network.send(bob, alice, "now I am").unwrap();
     let answered = |n: &Network| told(n, alice, brings("now I am")).is_some();
     assert!(network.run_until_done(secs(120), answered).unwrap());
     network.check().unwrap();

@@ -35,7 +35,7 @@ fn owners(network: &Network, provider: Party) -> Vec<Party> {
     let id = network.id(provider).unwrap();
     network
         .clients()
-        .filter(|c| network.address(*c).unwrap().sites.first.provider == id)
+        .filter(|c| network.mailbox(*c).unwrap() == id)
         .collect()
 }
 
@@ -181,7 +181,7 @@ fn coming_back_brings_no_try_forward() {
     network.run_for(secs(5)).unwrap();
     let clients: Vec<_> = network.clients().collect();
     let alice = clients[0];
-    let keeps = |client: Party| network.address(client).unwrap().sites.first.provider;
+    let keeps = |client: Party| network.mailbox(client).unwrap();
     let taken = [
         network.id(network.entry(alice).unwrap()).unwrap(),
         keeps(alice),

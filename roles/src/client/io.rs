@@ -1,6 +1,6 @@
 //! What goes into a [`Session`](crate::client::Session) and what comes out of it.
 
-use shoal_client::{Address as Recipient, Change, ClientEvent};
+use shoal_client::{Change, ClientEvent, UserRequest};
 use shoal_packet::Frame;
 use shoal_proto::{Epoch, MessageId, NodeId, Span};
 use shoal_topology::Address;
@@ -46,19 +46,15 @@ pub enum SessionInput {
     },
     /// A job is done.
     Done(SessionDone),
-    /// The user sends a message.
-    Send {
-        /// Names the request in [`ClientEvent::Accepted`] and [`ClientEvent::Refused`].
+    /// The user wants something.
+    Ask {
+        /// Names the request in the [`ClientEvent`] that answers it.
         request: u64,
-        /// To whom.
-        to: Box<Recipient>,
         /// What.
-        text: Vec<u8>,
-        /// How long it is worth anything, if that is shorter than the network keeps it.
-        life: Option<Span>,
+        what: UserRequest,
     },
-    /// The user wants another address.
-    RenewAddress,
+    /// New invitations are to lead elsewhere.
+    RenewInvitations,
     /// The user has this message.
     Read {
         /// From [`ClientEvent::Received`].

@@ -184,21 +184,10 @@ impl Session {
                 // Its place is given up after a day.
                 Found::Token(_, None) => {}
             },
-            SessionInput::Send {
-                request,
-                to,
-                text,
-                life,
-            } => {
-                let input = ClientInput::Send {
-                    request,
-                    to,
-                    text,
-                    life,
-                };
-                self.tell(network, input);
+            SessionInput::Ask { request, what } => {
+                self.tell(network, ClientInput::Ask { request, what });
             }
-            SessionInput::RenewAddress => self.tell(network, ClientInput::RenewAddress),
+            SessionInput::RenewInvitations => self.tell(network, ClientInput::RenewInvitations),
             SessionInput::Read { message } => self.tell(network, ClientInput::Read { message }),
             SessionInput::Persisted { ticket } => self.written(network, ticket, Ok(())),
             SessionInput::PersistFailed { ticket, reason } => {
@@ -294,11 +283,10 @@ impl Session {
         self.offset.micros()
     }
 
-    /// The address to hand out; none before there is a mailbox. Before [`is_open`](Self::is_open) what is sent to it
-    /// is refused, and tried again.
+    /// The client role: what it knows of contacts, invitations, messages and mailboxes.
     #[must_use]
-    pub fn address(&self) -> Option<shoal_client::Address> {
-        self.client.address()
+    pub const fn client(&self) -> &Client<ChaCha20Rng> {
+        &self.client
     }
 
     /// Whether the user names the providers of the mailboxes, so that they stay.

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use shoal_client::{Label, UserRequest};
 use shoal_proto::{Epoch, NodeId, Span, Time, wire};
 use shoal_roles::RequestKind;
 use shoal_roles::client::{Refusal, SessionError, SessionEvent, SessionInput};
 use shoal_topology::{AdoptError, FamilyKey, Role};
 
-use crate::world::{Answer, Door, World};
+use crate::world::{Answer, Door, World, to_invite};
 
 const MINUTE: Span = Span::from_secs(60);
 
@@ -445,18 +446,27 @@ fn what_the_user_does_moves_no_frame() {
     quiet.run_for(MINUTE);
     let mut busy = World::new(13);
     busy.input(SessionInput::Online(true));
-    let address = World::new(14).session.address().expect("a mailbox");
+    let mut friend = World::new(14);
+    friend.input(to_invite());
+    let invitation = friend.session.client().invitations().remove(0).invitation;
     let end = busy.now + MINUTE;
     let mut request = 0;
     while busy.now < end {
         request += 1;
-        let (to, text) = (Box::new(address.clone()), vec![b'x'; 100]);
-        busy.input(SessionInput::Send {
-            request,
-            to,
-            text,
-            life: None,
-        });
+        let text = vec![b'x'; 100];
+        let what = match request {
+            1 => UserRequest::Accept {
+                invitation: Box::new(invitation.clone()),
+                label: Label::default(),
+                text: Some(text),
+            },
+            _ => UserRequest::Send {
+                to: invitation.key,
+                text,
+                life: None,
+            },
+        };
+        busy.input(SessionInput::Ask { request, what });
         let step = Span::from_micros(7_310_123).min(end.since(busy.now));
         busy.run_for(step);
     }

@@ -1,11 +1,12 @@
 //! A client whose network gets other values.
 
+use shoal_client::Invitation;
 use shoal_proto::{Epoch, Span, Time};
 use shoal_roles::client::{SessionEvent, SessionInput, kept_successors};
 use shoal_topology::agreement::Height;
 use shoal_topology::{NetworkParameters, Succession, Successor};
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, to_invite};
 
 const MINUTE: Span = Span::from_secs(60);
 /// The first epoch of the other values.
@@ -87,8 +88,10 @@ fn what_follows_is_kept_and_said_once_at_its_moment() {
     world.input(SessionInput::Online(true));
     assert!(world.run_until(MINUTE, online));
     let chain = world.network.params.hash();
-    let address = world.session.address().expect("a mailbox");
-    assert_eq!(address.check_network(&chain), Ok(()), "addresses stay good");
+    world.input(to_invite());
+    let invitation = &world.session.client().invitations()[0].invitation;
+    let network = Invitation::short_network(&chain);
+    assert_eq!(invitation.network, network, "invitations stay good");
     let mut before = self::world(None);
     before.run_for(MINUTE);
     assert_eq!(succeeded(&before), []);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
-use shoal_client::{Change, ClientConfig, ClientError, ClientKeys, Row, Table};
+use shoal_client::{Change, ClientConfig, ClientError, ClientKeys, Label, Row, Table, UserRequest};
 use shoal_proto::{Epoch, NodeId, Span, Time, wire};
 use shoal_roles::RequestKind;
 use shoal_roles::client::{
@@ -35,6 +35,16 @@ pub(crate) enum Answer {
 pub(crate) enum Door {
     Open,
     Shut(wire::AttachStatus),
+}
+
+/// The user invites somebody.
+pub(crate) fn to_invite() -> SessionInput {
+    let what = UserRequest::Invite {
+        once: false,
+        life: Span::from_secs(365 * 86_400),
+        label: Label::default(),
+    };
+    SessionInput::Ask { request: 0, what }
 }
 
 pub(crate) struct World {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::RngExt;
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, Exp1};
-use shoal_client::Address;
+use shoal_client::Invitation;
 use shoal_harness::{Fault, FaultCounts, LinkFault, Network, Party, SimulationError, Trouble};
 use shoal_proto::{Epoch, Span, Time};
 
@@ -225,16 +225,16 @@ struct Run<'a, P> {
 
 impl<P: FnMut(Progress)> Run<'_, P> {
     fn drive(&mut self) -> Result<(), Broken> {
-        let addresses = self.addresses()?;
         self.tell();
         if !self.network.bring_up(START)? {
             let limit = START.as_micros() / 1_000_000;
             return Err(Broken(format!("the network is not up after {limit} s")));
         }
+        let invitations = self.invite()?;
         self.up = self.network.now();
         self.plan_faults()?;
         self.phase = Phase::Sending;
-        self.send_messages(&addresses)?;
+        self.send_messages(&invitations)?;
         self.network.calm()?;
         self.phase = Phase::Settling;
         let limit = self.network.now() + self.scenario.settle;
@@ -303,10 +303,16 @@ impl<P: FnMut(Progress)> Run<'_, P> {
         });
     }
 
-    /// Of all clients, while all are up.
-    fn addresses(&self) -> Result<Vec<(Party, Address)>, SimulationError> {
-        let address = |client| Ok((client, self.network.address(client)?));
-        self.network.clients().map(address).collect()
+    /// Has everybody invite everybody.
+    fn invite(&mut self) -> Result<Vec<(Party, Invitation)>, SimulationError> {
+        let clients: Vec<Party> = self.network.clients().collect();
+        let mut all = Vec::new();
+        for client in clients {
+            all.push((client, self.network.invite(client)?));
+        }
+        // Before they are on the disks they are not handed out.
+        self.network.run_for(CHECK)?;
+        Ok(all)
     }
 
     fn plan_faults(&mut self) -> Result<(), SimulationError> {
@@ -352,11 +358,11 @@ impl<P: FnMut(Progress)> Run<'_, P> {
     }
 
     /// Has clients send for as long as the scenario says.
-    fn send_messages(&mut self, addresses: &[(Party, Address)]) -> Result<(), Broken> {
+    fn send_messages(&mut self, invitations: &[(Party, Invitation)]) -> Result<(), Broken> {
         let end = self.up + self.scenario.duration;
         let rate = self.scenario.workload.messages_per_minute / 60.0;
         let mut senders: Vec<Sender> = Vec::new();
-        for (party, _) in addresses.iter().filter(|_| rate > 0.0) {
+        for (party, _) in invitations.iter().filter(|_| rate > 0.0) {
             let mut rng = self.network.generator("workload", *party);
             let next = self.up + gap(&mut rng, rate);
             senders.push(Sender {
@@ -373,9 +379,9 @@ impl<P: FnMut(Progress)> Run<'_, P> {
                 && sender.next < stop
             {
                 self.network.run_until(sender.next)?;
-                let to = receiver(sender, addresses, self.scenario.workload.to);
-                if let Some((to, address)) = to {
-                    self.send(sender.party, *to, address.clone())?;
+                let to = receiver(sender, invitations, self.scenario.workload.to);
+                if let Some((to, invitation)) = to {
+                    self.send(sender.party, *to, invitation)?;
                 }
                 sender.next += gap(&mut sender.rng, rate);
             }
@@ -385,14 +391,14 @@ impl<P: FnMut(Progress)> Run<'_, P> {
         Ok(())
     }
 
-    fn send(&mut self, from: Party, to: Party, address: Address) -> Result<(), SimulationError> {
+    fn send(&mut self, from: Party, to: Party, by: &Invitation) -> Result<(), SimulationError> {
         if !self.network.is_up(from) {
             self.unsent += 1;
             return Ok(());
         }
         let text = self.judge.next_text();
         self.judge.sent(from, to, self.network.now());
-        self.network.send_to(from, address, text)?;
+        self.network.send_by(from, by, text)?;
         Ok(())
     }
 }
@@ -405,15 +411,14 @@ fn gap(rng: &mut ChaCha20Rng, rate: f64) -> Span {
 /// To whom a sender's next message goes.
 fn receiver<'a>(
     sender: &mut Sender,
-    addresses: &'a [(Party, Address)],
+    invitations: &'a [(Party, Invitation)],
     to: Receivers,
-) -> Option<&'a (Party, Address)> {
-    let own = addresses
-        .iter()
-        .position(|(party, _)| *party == sender.party)?;
+) -> Option<&'a (Party, Invitation)> {
+    let mut parties = invitations.iter();
+    let own = parties.position(|(party, _)| *party == sender.party)?;
     let step = match to {
         Receivers::Next => 1,
-        Receivers::Anyone => sender.rng.random_range(1..addresses.len().max(2)),
+        Receivers::Anyone => sender.rng.random_range(1..invitations.len().max(2)),
     };
-    addresses.get((own + step) % addresses.len().max(1))
+    invitations.get((own + step) % invitations.len().max(1))
 }
