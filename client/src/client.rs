@@ -28,9 +28,11 @@ use crate::inbox::{Arrival, Doors, Inbox, Kept, Taken, Told};
 use crate::invitations::Invitations;
 use crate::keys::{ClientKeys, PeerKey};
 use crate::mailbox::MailboxLink;
+use crate::note::Note;
 use crate::outbox::{self, MessageStatus, Outbox, Settled};
 use crate::packets::BuildError;
 use crate::places::{PlaceStatus, Places};
+use crate::receipts::Receipts;
 use crate::replies::Purpose;
 use crate::rows::{BoxId, Row, SeenKey};
 use crate::schedule::Process;
@@ -48,6 +50,12 @@ enum Follow {
     Mailboxes { of: Vec<BoxId> },
     /// A contact is told where this client is, or has to be told later.
     Notice { to: PeerKey, message: Box<Composed> },
+    /// A contact is told of its messages, or has to be told later.
+    Receipts {
+        to: PeerKey,
+        message: Box<Composed>,
+        note: Note,
+    },
     /// Where a contact is, is known for good: the entry that said so is acknowledged, at this mailbox.
     Heard {
         of: BoxId,
@@ -64,6 +72,7 @@ pub struct Client<R> {
     contacts: Contacts,
     invitations: Invitations,
     sessions: Sessions,
+    receipts: Receipts,
     places: Places,
     inbox: Inbox,
     watch: Watch,
@@ -103,6 +112,7 @@ impl<R: CryptoRng> Client<R> {
                 config.limits.sessions_of_strangers,
                 params.time_to_live.scale(2, 1),
             ),
+            receipts: Receipts::default(),
             places: Places::new(&params, index, &profile, &config, &mut rng),
             inbox: Inbox::new(&config, patience(&config, &params, &profile)),
             watch: Watch::new(now),
@@ -120,6 +130,7 @@ impl<R: CryptoRng> Client<R> {
         let stray = self.sessions.restore(rows)?;
         self.invitations.restore(rows, &mut self.sessions)?;
         self.desk.note(stray);
+        self.receipts.restore(rows, now)?;
         self.outbox.restore(rows, now)?;
         self.inbox.restore(rows, now)?;
         self.make_mailboxes(now);
@@ -153,11 +164,7 @@ impl<R: CryptoRng> Client<R> {
             ClientInput::PersistFailed { ticket, reason } => {
                 self.persist_failed(now, ticket, reason)
             }
-            ClientInput::Read { message } => {
-                let changes = self.inbox.read(&message);
-                self.desk.settle(Alarm::ShareFull);
-                self.desk.note(changes);
-            }
+            ClientInput::Read { message } => self.read(now, &message),
             ClientInput::Ask { request, what } => self.ask(now, request, what),
             ClientInput::RenewInvitations => self.renew_invitations(now),
         }
@@ -290,6 +297,7 @@ impl<R: CryptoRng> Client<R> {
         self.places.clock_moved(step);
         self.contacts.clock_moved(step);
         self.invitations.clock_moved(step);
+        self.receipts.clock_moved(step);
         self.sessions.clock_moved(step);
         self.watch.clock_moved(step);
     }
@@ -414,7 +422,7 @@ impl<R: CryptoRng> Client<R> {
                     }
                 }
             }
-            Some(Follow::Notice { message, .. }) => {
+            Some(Follow::Notice { message, .. } | Follow::Receipts { message, .. }) => {
                 message.accept(now, &mut self.outbox);
             }
             Some(Follow::Heard { of, entry, seen }) => {
@@ -441,6 +449,13 @@ impl<R: CryptoRng> Client<R> {
                 message.forget(&mut self.outbox, &mut self.contacts);
                 // In its turn, once more.
                 self.not_told(now, &to);
+                self.desk.raise(Alarm::Storage);
+            }
+            Some(Follow::Receipts { to, message, note }) => {
+                message.forget(&mut self.outbox, &mut self.contacts);
+                let with = (now, self.traffic.rng());
+                let changes = self.receipts.put_back(with, &to, &note);
+                self.desk.note(changes);
                 self.desk.raise(Alarm::Storage);
             }
             // Mailboxes are saved again with the next connection, and not written to before, if they are new.
@@ -608,8 +623,10 @@ impl<R: CryptoRng> Client<R> {
                 seen,
                 from,
                 envelope,
+                note,
             } => {
                 self.counters.notices += 1;
+                self.told(&from, &note);
                 let mut changes = self.welcome(now, guest, &from, &envelope);
                 changes.extend(self.heard(now, (of, entry.drop), (&from, again), &envelope));
                 changes.extend(session);
@@ -648,7 +665,11 @@ impl<R: CryptoRng> Client<R> {
 
     /// A fragment is on disk: the mailbox may delete it, and the user may have the message in its turn.
     fn keep(&mut self, now: Time, (of, entry): (BoxId, u64), kept: Kept) {
-        self.counters.received += u64::from(self.inbox.safe(kept));
+        let whole = kept.complete;
+        if self.inbox.safe(kept) {
+            self.counters.received += 1;
+            self.tell_delivered(now, whole);
+        }
         self.acknowledge(of, entry);
         self.tell(now);
     }
@@ -670,7 +691,23 @@ impl<R: CryptoRng> Client<R> {
                 sent_at: row.sent_at,
                 sequence: row.sequence,
                 gap_before: row.gap_before,
+                expires: row.expires,
                 trace,
+            });
+        }
+        while let Some((key, row)) = self.inbox.next_part() {
+            self.desk.event(ClientEvent::ReceivedPart {
+                message: key.message,
+                from: key.sender,
+                part: Zeroizing::new(row.text),
+                sent_at: row.sent_at,
+            });
+        }
+        while let Some((key, change)) = self.inbox.vanish(now) {
+            self.desk.note([change]);
+            self.desk.event(ClientEvent::Vanished {
+                message: key.message,
+                from: key.sender,
             });
         }
     }

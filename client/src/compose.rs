@@ -10,6 +10,7 @@ use crate::contacts::{Contacts, Plan};
 use crate::error::SendError;
 use crate::identity::{Identity, deposit_id};
 use crate::keys::PeerKey;
+use crate::note::Note;
 use crate::outbox::{Outbox, Prepared};
 use crate::places::Places;
 use crate::rows::Change;
@@ -31,6 +32,8 @@ pub(crate) struct Text<'a> {
     pub(crate) text: &'a [u8],
     /// How long it is worth anything, if that is shorter than the network keeps it.
     pub(crate) life: Option<Span>,
+    /// It is a part of a file.
+    pub(crate) part: bool,
 }
 
 /// What messages are made of.
@@ -67,31 +70,36 @@ impl Composed {
         let (plan, answers) = parts.plan(rng, &message.to)?;
         let id = deposit_id(rng);
         let expires = message.life.map(|life| now + life);
-        let kind = Kind::Text;
+        let kind = match message.part {
+            true => Kind::Part,
+            false => Kind::Text,
+        };
         let text = (message.text, parts.outbox.copies_to(&plan.sites));
         let fragments = Identity::cut(now, (kind, id), expires, (&plan, &answers), text)?;
         let whom = (message.to, plan, kind);
         let (composed, mut changes) =
             Self::prepare(now, rng, &mut parts, whom, (id, expires, &fragments))?;
-        changes.extend(parts.contacts.use_up(&message.to, &plan, true, again));
+        changes.extend(parts.contacts.use_up(&message.to, &plan, kind, again));
         Ok((composed, changes))
     }
 
-    /// A notice to a contact, and what is to be saved for it.
+    /// A notice to a contact, which tells this, and what is to be saved for it.
     pub(crate) fn notice<R: CryptoRng>(
         (now, again): (Time, Time),
         rng: &mut R,
         mut parts: Parts<'_>,
         to: PeerKey,
+        note: &Note,
     ) -> Result<(Self, Vec<Change>), SendError> {
         let (plan, answers) = parts.plan(rng, &to)?;
         let (id, kind) = (deposit_id(rng), Kind::Notice);
-        let nothing: (&[u8], _) = (&[], parts.outbox.copies_to(&plan.sites));
-        let fragments = Identity::cut(now, (kind, id), None, (&plan, &answers), nothing)?;
+        let note = note.encode();
+        let told = (&note[..], parts.outbox.copies_to(&plan.sites));
+        let fragments = Identity::cut(now, (kind, id), None, (&plan, &answers), told)?;
         let whom = (to, plan, kind);
         let (composed, mut changes) =
             Self::prepare(now, rng, &mut parts, whom, (id, None, &fragments))?;
-        changes.extend(parts.contacts.use_up(&to, &plan, false, again));
+        changes.extend(parts.contacts.use_up(&to, &plan, kind, again));
         Ok((composed, changes))
     }
 
@@ -117,8 +125,7 @@ impl Composed {
             // The last one has moved on over all.
             session = Some(change);
         }
-        let notice = kind == Kind::Notice;
-        let whole = (message, to, notice);
+        let whole = (message, to, kind);
         let prepared = with
             .outbox
             .prepare((now, expires), whole, parts, shape.into());

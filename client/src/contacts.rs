@@ -11,7 +11,7 @@ use blake2::{Blake2b256, Digest};
 use rand::seq::IndexedRandom as _;
 use rand::{CryptoRng, RngExt as _};
 use shoal_packet::Sites;
-use shoal_packet::fragment::Envelope;
+use shoal_packet::fragment::{Envelope, Kind};
 use shoal_proto::Time;
 
 use crate::clock::ClockStep;
@@ -71,6 +71,8 @@ pub enum ContactChange {
     Verified(bool),
     /// Nothing goes to it and nothing that it writes is shown, or no longer so. It is not told.
     Blocked(bool),
+    /// Both tell each other what they have read, if the other end wants it, too; or no longer so.
+    Reads(bool),
 }
 
 impl Contacts {
@@ -117,6 +119,18 @@ impl Contacts {
 
     pub(crate) fn status(&self, contact: &PeerKey) -> Option<ContactStatus> {
         self.rows.get(contact).map(|row| row.status(*contact))
+    }
+
+    /// Whether a contact is told that a message of its is here.
+    pub(crate) fn is_told_of_deliveries(&self, contact: &PeerKey) -> bool {
+        let row = self.rows.get(contact);
+        row.is_some_and(|row| row.standing.verified && row.is_told())
+    }
+
+    /// Whether a contact is told that a message of its was read, and tells that.
+    pub(crate) fn tells_reads(&self, contact: &PeerKey) -> bool {
+        let row = self.rows.get(contact);
+        row.is_some_and(|row| row.standing.reads && row.is_told())
     }
 
     /// The number of the drop id that a contact was given.
@@ -227,6 +241,7 @@ impl Contacts {
                     row.tell = None;
                 }
             }
+            ContactChange::Reads(reads) => row.standing.reads = reads,
         }
         Some((row.change(contact), revoked))
     }
@@ -275,21 +290,22 @@ impl Contacts {
         !drops.all(|drop| seen.insert(drop))
     }
 
-    /// Something is written to a contact: a text, which uses a number up and makes it a known one, or a notice. It says
+    /// Something is written to a contact: a text, which uses a number up, or something else. It is a known one by all but a
+    /// notice. What is written says
     /// where this client is: there is no need to say so before `again`, if it has to be said. Returns the row to save.
     pub(crate) fn use_up(
         &mut self,
         contact: &PeerKey,
         plan: &Plan,
-        is_text: bool,
+        kind: Kind,
         again: Time,
     ) -> Option<Change> {
         let row = self.rows.get_mut(contact)?;
         row.drop = Some(plan.drop);
-        if is_text {
+        if kind == Kind::Text {
             row.sequence = plan.number.saturating_add(1);
-            row.standing.known = true;
         }
+        row.standing.known |= kind != Kind::Notice;
         // The session is begun.
         row.prekey = None;
         row.tell = row.tell.map(|at| at.max(again));
@@ -419,6 +435,7 @@ impl ContactRow {
             known: self.standing.known,
             verified: self.standing.verified,
             blocked: self.standing.blocked,
+            reads: self.standing.reads,
             since: self.since,
         }
     }
@@ -449,7 +466,6 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha20Rng;
     use shoal_packet::DropSite;
-    use shoal_packet::fragment::Kind;
     use shoal_proto::{DropId, MessageId, NodeId};
 
     use super::*;
@@ -504,7 +520,7 @@ mod tests {
     }
 
     fn use_up(contacts: &mut Contacts, plan: &Plan) {
-        let _ = contacts.use_up(&contact(), plan, true, at(0));
+        let _ = contacts.use_up(&contact(), plan, Kind::Text, at(0));
     }
 
     fn says(sequence: u64, minute: u64, where_to: u8) -> Envelope {
@@ -550,7 +566,7 @@ mod tests {
             assert_eq!(plan.shared, n == IDS - 1);
             assert_eq!(seen.insert(plan.drop), n < IDS - 1);
             assert!(plan.drop != 7);
-            let _ = contacts.use_up(&key, &plan, true, at(0));
+            let _ = contacts.use_up(&key, &plan, Kind::Text, at(0));
             assert_eq!(contacts.plan(&key, revoked, rng).unwrap().drop, plan.drop);
         }
         assert!(contacts.share_drops());
@@ -601,7 +617,7 @@ mod tests {
         assert_eq!(contacts.next_to_tell(), Some((at(100), contact())));
         // A text says it as well.
         let text = plan(&contacts);
-        let _ = contacts.use_up(&contact(), &text, true, at(500));
+        let _ = contacts.use_up(&contact(), &text, Kind::Text, at(500));
         assert_eq!(contacts.next_to_tell(), Some((at(500), contact())));
         for notice in 1..=u64::from(MAX_NOTICES) {
             let again = at(500 + notice);
@@ -629,7 +645,7 @@ mod tests {
         assert!(contacts.moved(2, || at(100)).is_empty() && contacts.all_use(2));
         // Until he is written to.
         let first = plan(&contacts);
-        let _ = contacts.use_up(&contact(), &first, false, at(0));
+        let _ = contacts.use_up(&contact(), &first, Kind::Notice, at(0));
         assert!(
             !contacts.is_known(&contact()),
             "a notice is no word of the user's"

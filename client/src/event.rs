@@ -98,6 +98,13 @@ pub enum UserRequest {
         /// else.
         life: Option<Span>,
     },
+    /// To send a part of a file. It is accepted. Nothing waits for it at the other end, and it for nothing.
+    SendPart {
+        /// To which contact.
+        to: PeerKey,
+        /// What; at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES).
+        part: Vec<u8>,
+    },
     /// To invite somebody: who is invited.
     Invite {
         /// Only who comes first is let in.
@@ -232,6 +239,33 @@ pub enum ClientEvent {
         /// The message.
         message: MessageId,
     },
+    /// The contact says that the message is on its disk, or was read there. Who has verified its contact tells it that; and
+    /// what was read, if both want it.
+    Delivered {
+        /// The message.
+        message: MessageId,
+        /// It was read.
+        read: bool,
+    },
+    /// A message that was told of and not read is here no more: its time is over.
+    Vanished {
+        /// The message.
+        message: MessageId,
+        /// Who wrote it.
+        from: PeerKey,
+    },
+    /// A part of a file is here and on this machine's disk. Told again after a restart, until
+    /// [`ClientInput::Read`].
+    ReceivedPart {
+        /// The sender's id of it.
+        message: MessageId,
+        /// Who sent it, proven: a contact.
+        from: PeerKey,
+        /// The part.
+        part: Zeroizing<Vec<u8>>,
+        /// The minute in which it was sent, by the sender's clock.
+        sent_at: Time,
+    },
     /// The message's time to live passed before all of it was stored.
     Expired {
         /// The message.
@@ -254,6 +288,8 @@ pub enum ClientEvent {
         /// How many messages right before this one have not come. They may still: then their
         /// `sequence` is lower than this one's.
         gap_before: u64,
+        /// When it vanishes here and there, if its sender wants it so: a whole minute.
+        expires: Option<Time>,
         /// The route of the packet that completed it, from our mailbox to here; empty after a
         /// restart.
         trace: Vec<HopTrace>,
@@ -301,6 +337,8 @@ pub struct ContactStatus {
     pub verified: bool,
     /// Nothing goes to it, and nothing that it writes is shown.
     pub blocked: bool,
+    /// Both ends are told what was read, if the other one wants it, too.
+    pub reads: bool,
     /// The minute in which it became one.
     pub since: Time,
 }

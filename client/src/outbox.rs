@@ -22,7 +22,7 @@ use rand::{CryptoRng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use shoal_packet::Sites;
 use shoal_packet::command::ReceiptStatus;
-use shoal_packet::fragment::{Copies, Shape};
+use shoal_packet::fragment::{Copies, Kind, Shape};
 use shoal_proto::{MessageId, Span, Time};
 use shoal_topology::{NetworkParameters, Profile};
 
@@ -115,6 +115,8 @@ struct Outgoing {
 pub struct MessageStatus {
     /// The message.
     pub message: MessageId,
+    /// To whom it is.
+    pub to: PeerKey,
     /// Its state.
     pub state: MessageState,
     /// When it was accepted.
@@ -239,7 +241,7 @@ impl Outbox {
     pub(crate) fn prepare(
         &mut self,
         (now, expires): (Time, Option<Time>),
-        (message, to, notice): (MessageId, PeerKey, bool),
+        (message, to, kind): (MessageId, PeerKey, Kind),
         parts: Vec<OutboxRow>,
         needed: Needed,
     ) -> Prepared {
@@ -247,7 +249,7 @@ impl Outbox {
         let row = SentRow {
             order: self.next_order,
             to,
-            notice,
+            kind,
             accepted_at: now,
             expires: expires.map_or(given_up, |at| at.min(given_up)),
             fragments: needed.fragments,
@@ -466,7 +468,7 @@ impl Outbox {
     pub(crate) fn is_notice(&self, message: &MessageId) -> bool {
         let order = self.orders.get(message);
         let outgoing = order.and_then(|order| self.by_order.get(order));
-        outgoing.is_some_and(|outgoing| outgoing.row.notice)
+        outgoing.is_some_and(|outgoing| outgoing.row.kind == Kind::Notice)
     }
 
     /// The next message that something new keeps from being stored, and what.
@@ -530,8 +532,8 @@ impl Outbox {
         self.waiting -= 1;
         let mut changes = deletions(message, index).to_vec();
         let enough = outgoing.parts.len() <= usize::from(outgoing.row.more);
-        let news = enough && outgoing.row.state != MessageState::Stored;
-        let notice = outgoing.row.notice;
+        let news = enough && !outgoing.row.state.is_stored();
+        let notice = outgoing.row.kind == Kind::Notice;
         if news {
             if !outgoing.row.both {
                 // The receiver needs none of the rest.
@@ -550,6 +552,38 @@ impl Outbox {
         }
     }
 
+    /// Its receiver says that it has a message, or has read it: nothing more of it is sent. What is to be saved, if that
+    /// is news.
+    pub(crate) fn delivered(
+        &mut self,
+        from: &PeerKey,
+        message: &MessageId,
+        read: bool,
+    ) -> Option<Vec<Change>> {
+        let order = self.orders.get(message)?;
+        let outgoing = self.by_order.get_mut(order)?;
+        let state = match read {
+            true => MessageState::Read,
+            false => MessageState::Delivered,
+        };
+        let known = match outgoing.row.state {
+            MessageState::Read => true,
+            MessageState::Delivered => !read,
+            _ => false,
+        };
+        if outgoing.row.to != *from || outgoing.row.kind == Kind::Notice || known {
+            return None;
+        }
+        outgoing.row.state = state;
+        outgoing.hindrance = None;
+        let rest = std::mem::take(&mut outgoing.parts);
+        self.waiting -= rest.len();
+        let mut changes = vec![outgoing.change()];
+        changes.extend(rest.keys().flat_map(|index| deletions(message, *index)));
+        changes.extend(self.forget_old());
+        Some(changes)
+    }
+
     /// The earliest instant at which a message is given up.
     pub(crate) fn next_expiry(&self) -> Option<Time> {
         self.open().map(|outgoing| outgoing.row.expires).min()
@@ -564,8 +598,8 @@ impl Outbox {
             .message;
         let outgoing = self.by_order.get_mut(self.orders.get(&message)?)?;
         let parts = std::mem::take(&mut outgoing.parts);
-        let expired = outgoing.row.state != MessageState::Stored;
-        let told = expired && !outgoing.row.notice;
+        let expired = !outgoing.row.state.is_stored();
+        let told = expired && outgoing.row.kind != Kind::Notice;
         if expired {
             outgoing.row.state = MessageState::Expired;
         }
@@ -591,13 +625,16 @@ impl Outbox {
         self.orders
             .get(message)
             .and_then(|order| self.by_order.get(order))
-            .filter(|outgoing| !outgoing.row.notice)
+            .filter(|outgoing| outgoing.row.kind != Kind::Notice)
             .map(Outgoing::status)
     }
 
-    /// All that are remembered, oldest first; without notices.
+    /// All texts that are remembered, oldest first.
     pub(crate) fn all(&self) -> impl Iterator<Item = MessageStatus> + '_ {
-        let texts = self.by_order.values().filter(|it| !it.row.notice);
+        let texts = self
+            .by_order
+            .values()
+            .filter(|it| it.row.kind == Kind::Text);
         texts.map(Outgoing::status)
     }
 
@@ -609,11 +646,11 @@ impl Outbox {
 
     fn forget_old(&mut self) -> Vec<Change> {
         let finished = self.by_order.iter().filter(|(_, it)| it.finished());
-        let (notices, texts): (Vec<_>, Vec<_>) = finished
-            .map(|(order, outgoing)| (outgoing.row.notice, *order))
-            .partition(|(notice, _)| *notice);
+        let (others, texts): (Vec<_>, Vec<_>) = finished
+            .map(|(order, outgoing)| (outgoing.row.kind != Kind::Text, *order))
+            .partition(|(other, _)| *other);
         let excess = texts.len().saturating_sub(self.history);
-        let over = notices.into_iter().chain(texts.into_iter().take(excess));
+        let over = others.into_iter().chain(texts.into_iter().take(excess));
         let mut changes = Vec::new();
         for (_, order) in over {
             if let Some(outgoing) = self.by_order.remove(&order) {
@@ -702,7 +739,7 @@ impl OutboxRow {
 impl Outgoing {
     /// What a part of it is to those of all others.
     fn class(&self, retry: &RetryRow) -> Class {
-        let stored = self.row.state == MessageState::Stored;
+        let stored = self.row.state.is_stored();
         match retry.tries {
             0 => Class::New,
             tries if tries >= QUICK_TRIES || stored => Class::Late,
@@ -712,7 +749,7 @@ impl Outgoing {
 
     fn finished(&self) -> bool {
         self.parts.is_empty()
-            && matches!(self.row.state, MessageState::Stored | MessageState::Expired)
+            && (self.row.state.is_stored() || self.row.state == MessageState::Expired)
     }
 
     fn change(&self) -> Change {
@@ -722,7 +759,7 @@ impl Outgoing {
     /// What keeps it from being stored is this now; whether that is news.
     fn hinder(&mut self, by: Option<Hindrance>) -> bool {
         // The receiver has it, or will: that the other copy has not come is no news to the sender.
-        if self.row.state == MessageState::Stored {
+        if self.row.state.is_stored() {
             return false;
         }
         let news = by.is_some() && by != self.hindrance;
@@ -734,13 +771,14 @@ impl Outgoing {
         let waiting = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
         let stored = match self.row.state {
             MessageState::Expired => 0,
-            MessageState::Stored => self.row.fragments,
+            state if state.is_stored() => self.row.fragments,
             _ => (self.row.fragments.saturating_add(self.row.more))
                 .saturating_sub(waiting)
                 .min(self.row.fragments),
         };
         MessageStatus {
             message: self.message,
+            to: self.row.to,
             state: self.row.state,
             accepted_at: self.row.accepted_at,
             expires: self.row.expires,

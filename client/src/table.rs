@@ -29,6 +29,8 @@ pub enum Table {
     Session,
     /// What is kept of sessions so that messages which come late still open.
     Late,
+    /// What contacts are to be told of their messages.
+    Receipt,
     /// Messages sent, with their state.
     Sent,
     /// Fragments not yet stored at the receiver's mailbox, sealed by their session: where they go may change.
@@ -56,7 +58,7 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Place,
         Self::Mailbox,
         Self::Contact,
@@ -64,6 +66,7 @@ impl Table {
         Self::Revocation,
         Self::Session,
         Self::Late,
+        Self::Receipt,
         Self::Sent,
         Self::Outbox,
         Self::Retry,
@@ -88,6 +91,7 @@ impl Table {
             Self::Revocation => "revocation",
             Self::Session => "session",
             Self::Late => "late",
+            Self::Receipt => "receipt",
             Self::Sent => "sent",
             Self::Outbox => "outbox",
             Self::Retry => "retry",

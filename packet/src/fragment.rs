@@ -6,13 +6,13 @@
 //! text to the one and as much parity to the other, so that either alone has the message, and what is
 //! lost on the way to the one is made up for by the other.
 //!
-//! Layout of version 3 (1343 bytes, numbers big-endian): version 1, kind 1 (1 for a text, 2 for a notice), message
+//! Layout of version 4 (1343 bytes, numbers big-endian): version 1, kind 1 (1 for a text, 2 for a notice, 3 for a part of a file), message
 //! id 16, index 2, count 2 (fragments with text), extra 2 (fragments of parity: three for ten of the count, or as
 //! many), sequence 8, sent at 4 (whole minutes since the Unix epoch), expires 4 (the same; 0 for when the network
 //! says), where answers go 128 (twice provider 32 and drop id 32; zeros for no second), length of the message's
-//! whole text 4 (which the count goes with; 0 in a notice), text of at most 1169 or parity of 1170, zeros.
+//! whole text 4 (which the count goes with; 1 in a notice), text of at most 1169 or parity of 1170, zeros.
 //! The length is the whole text's in each, so that it is known whichever of them are lost. Those with
-//! text come first in the order of the index. Version 2 had room for 94 bytes more; it and what was before are refused.
+//! text come first in the order of the index. Version 3, whose notices said nothing, and what was before are refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,9 +41,10 @@ pub const MAX_TEXT_BYTES: usize = MAX_FRAGMENTS * TEXT_BYTES_PER_PACKET;
 
 const MICROS_PER_MINUTE: u64 = 60_000_000;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const TEXT: u8 = 1;
 const NOTICE: u8 = 2;
+const PART: u8 = 3;
 
 /// What stands before text or parity.
 const HEAD_BYTES: usize = 172;
@@ -82,9 +83,11 @@ pub enum FragmentError {
 pub enum Kind {
     /// A text, for who reads it.
     Text,
-    /// No text: from now on answers go where the envelope says. Its sequence is that of the next text, which
-    /// it does not use up.
+    /// For the program that gets it: from now on answers go where the envelope says, and what its text tells, which is
+    /// one packet's at most. Its sequence is that of the next text, which it does not use up.
     Notice,
+    /// A part of a file. It waits for nothing and nothing waits for it: its sequence is as a notice's.
+    Part,
 }
 
 /// What all fragments of a message say.
@@ -235,8 +238,9 @@ impl Fragment {
         }
         let kind = match self.envelope.kind {
             Kind::Text => TEXT,
-            Kind::Notice if self.shape.bytes() == 0 => NOTICE,
+            Kind::Notice if self.shape.count() == 1 => NOTICE,
             Kind::Notice => return Err(FragmentError::Field("length")),
+            Kind::Part => PART,
         };
         let count = self.shape.count();
         let expires = self.envelope.expires.map_or(0, minute);
@@ -269,6 +273,7 @@ impl Fragment {
         let kind = match (reader.u8(), reader.u8()) {
             (Some(VERSION), Some(TEXT)) => Kind::Text,
             (Some(VERSION), Some(NOTICE)) => Kind::Notice,
+            (Some(VERSION), Some(PART)) => Kind::Part,
             (Some(VERSION), Some(kind)) => return Err(FragmentError::Kind(kind)),
             (Some(version), _) => return Err(FragmentError::Version(version)),
             (None, _) => return Err(FragmentError::Length),
@@ -323,12 +328,12 @@ impl Head {
     /// The shape, if all that it says is said as well.
     fn shape(&self) -> Result<Shape, FragmentError> {
         let bytes = usize::try_from(self.bytes).map_err(|_| FragmentError::Field("length"))?;
-        if self.envelope.kind == Kind::Notice && bytes != 0 {
-            return Err(FragmentError::Field("length"));
-        }
         let shape = |copies| Shape::of(bytes, copies).map_err(|_| FragmentError::Field("length"));
         if self.count != shape(Copies::One)?.count() {
             return Err(FragmentError::Field("count"));
+        }
+        if self.envelope.kind == Kind::Notice && self.count != 1 {
+            return Err(FragmentError::Field("length"));
         }
         // Of no count are the two alike.
         let shape = match self.extra == self.count {

@@ -10,6 +10,7 @@ use super::{Client, Follow};
 use crate::compose::Composed;
 use crate::event::ClientAction;
 use crate::keys::PeerKey;
+use crate::note::Note;
 use crate::places::Made;
 use crate::rows::{BoxId, Change};
 use crate::ticket::Got;
@@ -75,7 +76,8 @@ impl<R: CryptoRng> Client<R> {
         }
         let tells = self.contacts.next_to_tell().map(|(at, _)| at);
         let ends = self.invitations.deadline();
-        let all = [self.places.deadline(), tells, ends];
+        let receipts = self.receipts.next().map(|(at, _)| at);
+        let all = [self.places.deadline(), tells, ends, receipts];
         all.into_iter().flatten().min()
     }
 
@@ -105,13 +107,16 @@ impl<R: CryptoRng> Client<R> {
         while let Some((_, contact)) = self.contacts.next_to_tell().filter(|(at, _)| *at <= now) {
             self.notify(now, contact);
         }
+        while let Some((_, contact)) = self.receipts.next().filter(|(at, _)| *at <= now) {
+            self.send_receipts(now, contact);
+        }
     }
 
     /// Tells a contact where this client is.
     fn notify(&mut self, now: Time, to: PeerKey) {
         let again = self.places.tells_again(now);
         match self.compose(now, |now, rng, parts| {
-            Composed::notice((now, again), rng, parts, to)
+            Composed::notice((now, again), rng, parts, to, &Note::default())
         }) {
             Ok((message, mut changes)) => {
                 changes.extend(self.contacts.told(&to, again, true));

@@ -2,7 +2,7 @@
 
 use rand::CryptoRng;
 use shoal_packet::fragment::Envelope;
-use shoal_proto::{NetworkHash, Time};
+use shoal_proto::{MessageId, NetworkHash, Time};
 
 use super::{Client, Follow};
 use crate::compose::{Composed, Parts, Text};
@@ -12,7 +12,8 @@ use crate::event::{Alarm, ClientEvent, ContactStatus, InvitationStatus, UserRequ
 use crate::invitation::{Invitation, SeenDocument};
 use crate::invitations::Terms;
 use crate::keys::PeerKey;
-use crate::rows::{Change, ContactRow, Label};
+use crate::note::Note;
+use crate::rows::{Change, ContactRow, InboxKey, Label};
 use crate::safety::safety_number;
 
 /// What the user has asked for, while it is being saved.
@@ -44,7 +45,30 @@ impl<R: CryptoRng> Client<R> {
         let done = match what {
             UserRequest::Send { to, text, life } => {
                 let text = &text[..];
-                self.text(now, request, &Text { to, text, life })
+                let part = false;
+                self.text(
+                    now,
+                    request,
+                    &Text {
+                        to,
+                        text,
+                        life,
+                        part,
+                    },
+                )
+            }
+            UserRequest::SendPart { to, part } => {
+                let (text, life, part) = (&part[..], None, true);
+                self.text(
+                    now,
+                    request,
+                    &Text {
+                        to,
+                        text,
+                        life,
+                        part,
+                    },
+                )
             }
             UserRequest::Invite { once, life, label } => {
                 self.invite(now, request, Terms { once, life, label })
@@ -219,10 +243,11 @@ impl<R: CryptoRng> Client<R> {
                     to: contact,
                     text,
                     life: None,
+                    part: false,
                 };
                 Composed::text((now, again), rng, parts, &text)
             }
-            None => Composed::notice((now, again), rng, parts, contact),
+            None => Composed::notice((now, again), rng, parts, contact, &Note::default()),
         });
         let (message, changes) = match made {
             Ok(made) => made,
@@ -255,6 +280,7 @@ impl<R: CryptoRng> Client<R> {
         let mut changes = vec![change];
         if blocks {
             changes.extend(self.shut_out(now, contact, revoked));
+            changes.extend(self.receipts.forget(contact));
         }
         self.persist(changes, request, What::Change);
         Ok(())
@@ -273,6 +299,7 @@ impl<R: CryptoRng> Client<R> {
         );
         changes.extend(self.sessions.forget(contact));
         changes.extend(self.inbox.forget_sender(contact));
+        changes.extend(self.receipts.forget(contact));
         self.persist(changes, request, What::Change);
         Ok(())
     }
@@ -317,6 +344,73 @@ impl<R: CryptoRng> Client<R> {
             invitation,
         });
         changes
+    }
+
+    /// The user has a message: it is here no more, and who wrote it is told that, if both want it.
+    pub(super) fn read(&mut self, now: Time, message: &MessageId) {
+        let writer = self.inbox.writer_of(message);
+        let mut changes = self.inbox.read(message);
+        if let Some(writer) = writer.filter(|writer| self.contacts.tells_reads(writer)) {
+            let with = (now, self.traffic.rng());
+            changes.extend(self.receipts.owe(with, &writer, *message, true));
+        }
+        self.desk.settle(Alarm::ShareFull);
+        self.desk.note(changes);
+    }
+
+    /// A whole message is on disk: who wrote it is told that, should he be told such things.
+    pub(super) fn tell_delivered(&mut self, now: Time, whole: Option<InboxKey>) {
+        let told = |key: &InboxKey| {
+            self.contacts.is_told_of_deliveries(&key.sender) && self.inbox.is_text(key)
+        };
+        let told = whole.filter(told);
+        if let Some(InboxKey { sender, message }) = told {
+            let with = (now, self.traffic.rng());
+            let change = self.receipts.owe(with, &sender, message, false);
+            self.desk.note(change);
+        }
+    }
+
+    /// Tells a contact of its messages.
+    pub(super) fn send_receipts(&mut self, now: Time, to: PeerKey) {
+        let with = (now, self.traffic.rng());
+        let (note, mut changes) = self.receipts.take(with, &to);
+        let again = self.places.tells_again(now);
+        let made = self.compose(now, |now, rng, parts| {
+            Composed::notice((now, again), rng, parts, to, &note)
+        });
+        match made {
+            Ok((message, more)) => {
+                changes.extend(more);
+                let message = Box::new(message);
+                self.desk
+                    .persist(changes, Follow::Receipts { to, message, note });
+            }
+            // Blocked meanwhile, or gone: it is told nothing.
+            Err(SendError::Blocked | SendError::UnknownContact | SendError::NoSession) => {
+                self.desk.note(changes);
+            }
+            // No room now.
+            Err(_) => {
+                let with = (now, self.traffic.rng());
+                let changes = self.receipts.put_back(with, &to, &note);
+                self.desk.note(changes);
+            }
+        }
+    }
+
+    /// A contact tells of messages to it.
+    pub(super) fn told(&mut self, from: &PeerKey, note: &Note) {
+        let reads = self.contacts.tells_reads(from);
+        let delivered = note.delivered.iter().map(|message| (message, false));
+        let all = delivered.chain(note.read.iter().map(|message| (message, reads)));
+        for (message, read) in all {
+            if let Some(changes) = self.outbox.delivered(from, message, read) {
+                self.desk.note(changes);
+                let message = *message;
+                self.desk.event(ClientEvent::Delivered { message, read });
+            }
+        }
     }
 
     /// Another one came with an invitation that was for one person.

@@ -6,10 +6,10 @@ mod order;
 mod partial;
 mod seen;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use shoal_packet::command::StreamEntry;
-use shoal_packet::fragment::{Envelope, Fragment, Kind};
+use shoal_packet::fragment::{self, Envelope, Fragment, Kind};
 use shoal_proto::{MessageId, Span, Time};
 use zeroize::Zeroizing;
 
@@ -25,6 +25,7 @@ use crate::event::HopTrace;
 use crate::identity::Identity;
 use crate::invitations::{Admission, Invitations};
 use crate::keys::PeerKey;
+use crate::note::Note;
 use crate::rows::{self, Change, InboxKey, InboxRow, Row, SeenKey};
 use crate::sessions::{Follows, Opened, RatchetError, Sessions, Tag};
 use crate::table::Table;
@@ -59,6 +60,7 @@ pub(crate) enum Arrival {
         seen: SeenKey,
         from: PeerKey,
         envelope: Envelope,
+        note: Note,
     },
     /// With it, enough are here of a message that they do not make: save this, then acknowledge it, so
     /// that it blocks nothing.
@@ -190,6 +192,8 @@ pub(crate) struct Inbox {
     /// Fragments that were opened and are not saved: who wrote each, in which session. As many as are being saved, or
     /// could not be.
     opened: BTreeMap<SeenKey, OpenedBefore>,
+    /// Parts of files that are to be told of.
+    parts: VecDeque<InboxKey>,
     limits: Limits,
 }
 
@@ -203,6 +207,7 @@ impl Inbox {
             order: Order::new(patience, limits.numbered_strangers),
             unread: BTreeMap::new(),
             opened: BTreeMap::new(),
+            parts: VecDeque::new(),
             limits,
         }
     }
@@ -231,7 +236,10 @@ impl Inbox {
             let key = InboxKey::decode(&row.key).map_err(|e| row.fault(e))?;
             let row = InboxRow::decode(&row.value).map_err(|e| row.fault(e))?;
             // The clock may have been another one when it arrived.
-            self.order.wait(key, row.sequence, row.arrived.min(now));
+            match row.part {
+                true => self.parts.push_back(key),
+                false => self.order.wait(key, row.sequence, row.arrived.min(now)),
+            }
             self.unread.insert(
                 key,
                 Unread {
@@ -373,13 +381,20 @@ impl Inbox {
     ) -> Arrival {
         let envelope = fragment.envelope;
         if envelope.kind == Kind::Notice {
-            return Arrival::Notice {
-                seen,
-                from: sender,
-                envelope,
+            let parts = BTreeMap::from([(fragment.index, fragment.part)]);
+            // One is enough: a notice has one packet.
+            return match fragment::join(fragment.shape, &parts) {
+                Ok(text) => Arrival::Notice {
+                    seen,
+                    from: sender,
+                    envelope,
+                    note: Note::decode(&text),
+                },
+                Err(_) => Arrival::Bad,
             };
         }
-        if envelope.expires.is_some_and(|at| at <= now) {
+        let is_text = envelope.kind == Kind::Text;
+        if envelope.expires.is_some_and(|at| at <= now) && is_text {
             let changes = self.order.pass(now, sender, envelope.sequence, contacts);
             return Arrival::Late { changes };
         }
@@ -393,7 +408,9 @@ impl Inbox {
         if !self.has_share(&sender, contacts) {
             return Arrival::ShareFull;
         }
-        self.order.heard(now, &sender, envelope.sequence);
+        if is_text {
+            self.order.heard(now, &sender, envelope.sequence);
+        }
         if self.partials.contradicts(&key, &fragment) {
             return Arrival::Bad;
         }
@@ -459,8 +476,10 @@ impl Inbox {
         };
         unread.unsaved = None;
         unread.trace = kept.trace;
-        self.order
-            .wait(key, unread.row.sequence, unread.row.arrived);
+        match unread.row.part {
+            true => self.parts.push_back(key),
+            false => (self.order).wait(key, unread.row.sequence, unread.row.arrived),
+        }
         true
     }
 
@@ -499,9 +518,50 @@ impl Inbox {
         }
     }
 
-    /// When a message that waits for those before it has waited long enough.
+    /// The next part of a file to tell of.
+    pub(crate) fn next_part(&mut self) -> Option<(InboxKey, InboxRow)> {
+        loop {
+            let key = self.parts.pop_front()?;
+            let Some(unread) = self.unread.get_mut(&key).filter(|unread| !unread.told) else {
+                continue;
+            };
+            unread.told = true;
+            // The row on disk has it; here it is not needed any more.
+            let text = std::mem::take(&mut unread.row.text);
+            let row = InboxRow {
+                text,
+                ..unread.row.clone()
+            };
+            return Some((key, row));
+        }
+    }
+
+    /// When a message that waits for those before it has waited long enough, or one vanishes.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.order.deadline()
+        let told = self.unread.values().filter(|unread| unread.told);
+        let vanishes = told.filter_map(|unread| unread.row.expires).min();
+        self.order.deadline().into_iter().chain(vanishes).min()
+    }
+
+    /// A message that was told of, and whose time is over: it is here no more. What is to be saved.
+    pub(crate) fn vanish(&mut self, now: Time) -> Option<(InboxKey, Change)> {
+        let over = |unread: &Unread| unread.told && unread.row.expires.is_some_and(|at| at <= now);
+        let key = *self.unread.iter().find(|(_, unread)| over(unread))?.0;
+        self.unread.remove(&key);
+        Some((key, Change::delete(Table::Inbox, key.to_bytes())))
+    }
+
+    /// Whether a message that waits to be read is a text.
+    pub(crate) fn is_text(&self, key: &InboxKey) -> bool {
+        self.unread.get(key).is_some_and(|unread| !unread.row.part)
+    }
+
+    /// Whether a text waits to be read, and who wrote it.
+    pub(crate) fn writer_of(&self, message: &MessageId) -> Option<PeerKey> {
+        let is_it = |(key, unread): &(&InboxKey, &Unread)| {
+            key.message == *message && unread.told && !unread.row.part
+        };
+        self.unread.iter().find(is_it).map(|(key, _)| key.sender)
     }
 
     pub(crate) fn clock_moved(&mut self, step: ClockStep) {
@@ -552,6 +612,8 @@ impl Inbox {
             reply: whole.envelope.reply,
             text,
             gap_before: 0,
+            part: whole.envelope.kind == Kind::Part,
+            expires: whole.envelope.expires,
         };
         let mut changes = vec![put(&key, &row)];
         changes.extend(with.iter().cloned());

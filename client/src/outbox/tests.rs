@@ -25,8 +25,8 @@ fn peer() -> PeerKey {
     crate::ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(5)).public()
 }
 
-fn text(message: MessageId) -> (MessageId, PeerKey, bool) {
-    (message, peer(), false)
+fn text(message: MessageId) -> (MessageId, PeerKey, Kind) {
+    (message, peer(), Kind::Text)
 }
 
 fn part(number: u8) -> OutboxRow {
@@ -405,4 +405,32 @@ fn what_is_due_is_due_then_after_a_restart_too() {
             .collect();
         assert!(self::outbox(99).restore(&rest, at(1004)).is_err());
     }
+}
+
+/// That a message is delivered cancels its tries, and is believed of its receiver only.
+#[test]
+fn what_its_receiver_has_is_tried_no_more() {
+    let mut outbox = outbox(9);
+    let parts = vec![part(1), part(2)];
+    let prepared = outbox.prepare((at(0), None), text(MESSAGE), parts, all(2));
+    outbox.accept(at(0), prepared);
+    let other = crate::ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(77)).public();
+    assert!(outbox.delivered(&other, &MESSAGE, false).is_none());
+    assert!(outbox.next_due(at(1)).is_some());
+    let changes = outbox.delivered(&peer(), &MESSAGE, false).unwrap();
+    assert_eq!(changes.iter().filter(|it| it.value.is_none()).count(), 4);
+    assert!(outbox.next_due(at(1)).is_none() && outbox.waiting() == 0);
+    let state = |outbox: &Outbox| outbox.status(&MESSAGE).unwrap().state;
+    assert_eq!(state(&outbox), MessageState::Delivered);
+    assert!(
+        outbox.delivered(&peer(), &MESSAGE, false).is_none(),
+        "no news"
+    );
+    assert!(outbox.delivered(&peer(), &MESSAGE, true).is_some());
+    assert!(outbox.delivered(&peer(), &MESSAGE, false).is_none());
+    assert_eq!(state(&outbox), MessageState::Read);
+    // It is over: a late receipt of a mailbox, and its end, change nothing.
+    let settled = outbox.receipt(&MESSAGE, 0, ReceiptStatus::Stored);
+    assert!(matches!(settled, Settled::Nothing));
+    assert!(outbox.expire(at(10_000_000)).is_none());
 }

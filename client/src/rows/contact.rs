@@ -22,6 +22,8 @@ pub(crate) struct Standing {
     pub(crate) verified: bool,
     /// Nothing goes to it, and nothing from it is shown.
     pub(crate) blocked: bool,
+    /// It is told what was read, and what it tells of that is shown.
+    pub(crate) reads: bool,
 }
 
 /// A row of [`Table::Contact`](crate::Table::Contact); its key is the contact's.
@@ -61,17 +63,21 @@ const NO_INVITATION: u32 = 0;
 
 impl Standing {
     const fn encode(self) -> u8 {
-        (self.known as u8) | (self.verified as u8) << 1 | (self.blocked as u8) << 2
+        (self.known as u8)
+            | (self.verified as u8) << 1
+            | (self.blocked as u8) << 2
+            | (self.reads as u8) << 3
     }
 
     fn decode(bits: u8) -> Result<Self, Fault> {
-        if bits >= 8 {
+        if bits >= 16 {
             return Err("unknown standing");
         }
         Ok(Self {
             known: bits & 1 != 0,
             verified: bits & 2 != 0,
             blocked: bits & 4 != 0,
+            reads: bits & 8 != 0,
         })
     }
 }

@@ -75,8 +75,12 @@ pub(crate) struct InboxRow {
     pub(crate) sequence: u64,
     pub(crate) reply: Sites,
     pub(crate) text: Vec<u8>,
-    /// How many messages right before it had not come when it was told. Left out of the row if none.
+    /// How many messages right before it had not come when it was told.
     pub(crate) gap_before: u64,
+    /// A part of a file, and no text.
+    pub(crate) part: bool,
+    /// It is told to nobody from then on.
+    pub(crate) expires: Option<Time>,
 }
 
 impl InboxRow {
@@ -86,12 +90,10 @@ impl InboxRow {
             .time(self.sent_at)
             .u64(self.sequence)
             .bytes(&self.reply.to_bytes())
-            .u64(self.text.len() as u64)
-            .bytes(&self.text);
-        match self.gap_before {
-            0 => writer.done(),
-            gap => writer.u64(gap).done(),
-        }
+            .u64(self.gap_before)
+            .bytes(&[u8::from(self.part)])
+            .time(self.expires.unwrap_or_default());
+        writer.bytes(&self.text).done()
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Fault> {
@@ -101,15 +103,16 @@ impl InboxRow {
             sent_at: reader.time()?,
             sequence: reader.u64()?,
             reply: Sites::from_bytes(reader.take()?),
+            gap_before: reader.u64()?,
+            part: match reader.take()? {
+                [0] => false,
+                [1] => true,
+                _ => return Err("neither a text nor a part of a file"),
+            },
+            expires: Some(reader.time()?).filter(|at| *at != Time::default()),
             text: Vec::new(),
-            gap_before: 0,
         };
-        let length = usize::try_from(reader.u64()?).map_err(|_| "too short")?;
-        let (text, rest) = reader.rest().split_at_checked(length).ok_or("too short")?;
-        row.text = text.to_vec();
-        if !rest.is_empty() {
-            row.gap_before = u64::from_be_bytes(rest.try_into().map_err(|_| "too long")?);
-        }
+        row.text = reader.rest().to_vec();
         Ok(row)
     }
 }

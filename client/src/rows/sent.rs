@@ -1,6 +1,6 @@
 //! The rows of messages sent.
 
-use shoal_packet::fragment::CONTENT_BYTES;
+use shoal_packet::fragment::{CONTENT_BYTES, Kind};
 use shoal_packet::{DropSite, Sites};
 use shoal_proto::{MessageId, Span, Time};
 use zeroize::Zeroizing;
@@ -18,11 +18,21 @@ pub enum MessageState {
     Sent,
     /// All of it is on the disk of the receiver's mailbox.
     Stored,
+    /// The receiver says that it is on its own disk.
+    Delivered,
+    /// The receiver says that it was read there.
+    Read,
     /// Its time to live passed before all of it was stored; it is not tried any more.
     Expired,
 }
 
 impl MessageState {
+    /// Whether it has left for good, as far as its sender can tell.
+    #[must_use]
+    pub const fn is_stored(self) -> bool {
+        matches!(self, Self::Stored | Self::Delivered | Self::Read)
+    }
+
     /// The name for people and machines.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +40,8 @@ impl MessageState {
             Self::Queued => "queued",
             Self::Sent => "sent",
             Self::Stored => "stored",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
             Self::Expired => "expired",
         }
     }
@@ -41,8 +53,8 @@ pub(crate) struct SentRow {
     /// Grows with every accepted message.
     pub(crate) order: u64,
     pub(crate) to: PeerKey,
-    /// It tells where answers go, and nothing that the user wrote.
-    pub(crate) notice: bool,
+    /// What it is for. A notice is nothing that the user wrote.
+    pub(crate) kind: Kind,
     pub(crate) accepted_at: Time,
     pub(crate) expires: Time,
     /// As many as have to be stored.
@@ -72,11 +84,17 @@ impl SentRow {
             MessageState::Sent => 1,
             MessageState::Stored => 2,
             MessageState::Expired => 3,
+            MessageState::Delivered => 4,
+            MessageState::Read => 5,
         };
         let writer = Writer::new()
             .u64(self.order)
             .bytes(self.to.as_bytes())
-            .bytes(&[u8::from(self.notice)])
+            .bytes(&[match self.kind {
+                Kind::Text => 0,
+                Kind::Notice => 1,
+                Kind::Part => 2,
+            }])
             .time(self.accepted_at)
             .time(self.expires);
         let writer = writer.bytes(&self.fragments.to_be_bytes()).bytes(&[state]);
@@ -89,10 +107,11 @@ impl SentRow {
         let row = Self {
             order: reader.u64()?,
             to: PeerKey::parse(*reader.take()?).map_err(|_| "the receiver's key is unsound")?,
-            notice: match reader.take::<1>()? {
-                [0] => false,
-                [1] => true,
-                _ => return Err("neither a text nor a notice"),
+            kind: match reader.take::<1>()? {
+                [0] => Kind::Text,
+                [1] => Kind::Notice,
+                [2] => Kind::Part,
+                _ => return Err("unknown kind"),
             },
             accepted_at: reader.time()?,
             expires: reader.time()?,
@@ -102,6 +121,8 @@ impl SentRow {
                 [1] => MessageState::Sent,
                 [2] => MessageState::Stored,
                 [3] => MessageState::Expired,
+                [4] => MessageState::Delivered,
+                [5] => MessageState::Read,
                 _ => return Err("unknown state"),
             },
             more: u16::from_be_bytes(*reader.take()?),

@@ -20,6 +20,7 @@ mod quiet;
 mod restart;
 mod sessions;
 mod shares;
+mod states;
 mod timing;
 mod tokens;
 mod world;
