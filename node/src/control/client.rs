@@ -158,8 +158,7 @@ impl ControlClient {
         &mut self,
         request: HttpRequest<Full<Bytes>>,
     ) -> Result<(StatusCode, Incoming), ControlError> {
-        let first = self.first.take().filter(|first| !first.is_closed());
-        let (mut connection, maybe_stale) = match first {
+        let (mut connection, maybe_stale) = match self.first.take() {
             Some(first) => (first, true),
             None => (open(&self.dir).await?, false),
         };

@@ -94,8 +94,9 @@ impl Places {
                 }
                 let over = (held + 1).saturating_sub(self.bounds.places);
                 let over = over.max((table.open + 1).saturating_sub(self.bounds.open));
-                // Places are free once those have gone that had them.
-                while table.going < over && table.send_one() {}
+                // Places are free once those have gone that had them. Several go together, as each may take a moment.
+                let together = over.max(self.bounds.places / 4);
+                while table.going < together && table.send_one() {}
             }
             self.free.notified().await;
         }
@@ -147,6 +148,8 @@ struct State {
     go: Option<oneshot::Sender<()>>,
     /// If nothing is, since then.
     idle: Option<u64>,
+    /// Something was, or is.
+    asked: bool,
 }
 
 impl Seat {
@@ -154,11 +157,17 @@ impl Seat {
     pub(super) fn work(&self) -> Busy {
         let mut state = self.state();
         state.busy += 1;
+        state.asked = true;
         if let Some(since) = state.idle.take() {
             state.go = self.0.places.table().idle.remove(&since);
         }
         drop(state);
         Busy(self.clone())
+    }
+
+    /// Whether the connection has asked anything yet.
+    pub(super) fn has_asked(&self) -> bool {
+        self.state().asked
     }
 
     /// It waits for something to happen, until this is dropped.

@@ -42,6 +42,9 @@ const HEAD_BYTES: usize = 32 << 10;
 /// When to try again if the system has no more files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a connection that has to go, and has asked nothing yet, may take to ask.
+const BEGIN: Duration = Duration::from_millis(250);
+
 /// How long a connection that has to go may take to finish what it does.
 const LEAVE: Duration = Duration::from_secs(1);
 
@@ -256,7 +259,11 @@ async fn converse<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let limits = host.limits;
     let mut stopped = host.stopped.clone();
     let router = TowerToHyperService::new(host.router.clone());
-    let service = Answering { router, host, seat };
+    let service = Answering {
+        router,
+        host,
+        seat: seat.clone(),
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
@@ -266,10 +273,18 @@ async fn converse<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         .with_upgrades();
     let mut connection = pin!(connection);
     // The other side closing is how a connection ends; nobody needs to be told.
-    tokio::select! {
+    let makes_room = tokio::select! {
         _ = connection.as_mut() => return,
-        _ = told_to_go => {}
-        () = stop(&mut stopped) => {}
+        _ = told_to_go => true,
+        () = stop(&mut stopped) => false,
+    };
+    if makes_room && !seat.has_asked() {
+        // What it asks may be here and not read yet, as others may have come in the same moment. A head that is not
+        // whole is not waited for.
+        let ended = timeout(BEGIN, connection.as_mut()).await.is_ok();
+        if ended || !seat.has_asked() {
+            return;
+        }
     }
     connection.as_mut().graceful_shutdown();
     let _ = timeout(LEAVE, connection).await;

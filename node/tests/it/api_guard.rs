@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use shoal_node::control::{ControlServer, Token, api};
+use shoal_node::control::{ControlServer, Limits, Token, api};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::api_server::Fake;
 use crate::api_support::{Raw, get, post, request};
+use crate::e2e::LONG;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const BEARER: (&str, &str) = (
@@ -30,7 +31,12 @@ impl Drop for Scene {
 
 async fn start() -> Scene {
     let dir = tempfile::tempdir().unwrap();
-    let mut server = ControlServer::bind(dir.path()).unwrap();
+    // So that no connection goes by itself.
+    let limits = Limits {
+        head: 10 * LONG,
+        ..Limits::default()
+    };
+    let mut server = ControlServer::bind(dir.path()).unwrap().limited(limits);
     let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let address = server.also_at(anywhere, Token::known(TOKEN)).await.unwrap();
     let fake = Fake::new();

@@ -18,6 +18,7 @@ use shoal_node::control::{
 };
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -28,12 +29,18 @@ use crate::e2e::LONG;
 /// Answers what it must, and nothing to who waits.
 pub(crate) struct Fake {
     pub(crate) events: Arc<Events>,
+    /// Told when another address is asked for, which is answered when it may be.
+    asked: Arc<Notify>,
+    may: Arc<Notify>,
 }
 
 impl Fake {
     pub(crate) fn new() -> Self {
-        let events = Events::new(7);
-        Self { events }
+        Self {
+            events: Events::new(7),
+            asked: Arc::default(),
+            may: Arc::default(),
+        }
     }
 
     async fn answer(&self, request: Request) -> Result<Response, Refusal> {
@@ -61,6 +68,11 @@ impl Fake {
                 next: 1,
                 held: 0,
             })),
+            Request::RenewAddress => {
+                self.asked.notify_one();
+                self.may.notified().await;
+                Ok(Response::Done)
+            }
             Request::Status => Ok(Response::Status(Box::default())),
             Request::Address => Ok(Response::Address(OwnAddress {
                 address: Some("shoal1x".into()),
@@ -209,7 +221,7 @@ async fn requests_and_events_come_through() {
 async fn a_client_that_idled_for_long_still_asks() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Limits {
-        head: Duration::from_millis(20),
+        head: Duration::from_secs(1),
         ..Limits::default()
     };
     let _scene = start_limited(dir.path(), limits);
@@ -373,7 +385,12 @@ async fn requests_of_one_connection_are_answered_in_turn() {
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_give_way_to_one_that_asks() {
     let dir = tempfile::tempdir().unwrap();
-    let _scene = start(dir.path());
+    // So that none of them goes by itself.
+    let limits = Limits {
+        head: 10 * LONG,
+        ..Limits::default()
+    };
+    let _scene = start_limited(dir.path(), limits);
     let mut first = Raw::unix(dir.path()).await;
     assert_eq!(first.ask(STATUS).await.unwrap().status, 200);
     let mut idle = Vec::new();
@@ -451,12 +468,15 @@ async fn next(socket: &mut tokio_tungstenite::WebSocketStream<UnixStream>) -> Me
 
 /// The next server-sent event: its id and its data.
 async fn next_event(raw: &mut Raw<UnixStream>) -> (String, Value) {
+    timeout(LONG, event(raw)).await.expect("it comes")
+}
+
+async fn event(raw: &mut Raw<UnixStream>) -> (String, Value) {
     use tokio::io::AsyncBufReadExt as _;
     let (mut id, mut data) = (None, None);
     loop {
         let mut line = String::new();
-        let read = timeout(LONG, raw.0.read_line(&mut line)).await;
-        assert_ne!(read.expect("it comes").unwrap(), 0, "it goes on");
+        assert_ne!(raw.0.read_line(&mut line).await.unwrap(), 0, "it goes on");
         if let Some(value) = line.strip_prefix("id: ") {
             id = Some(value.trim_end().to_owned());
         } else if let Some(value) = line.strip_prefix("data: ") {
@@ -626,6 +646,7 @@ async fn what_is_being_answered_is_ended_when_it_stops() {
     let server = ControlServer::bind(dir.path()).unwrap();
     let fake = Fake::new();
     let events = Arc::clone(&fake.events);
+    let (asked, may) = (Arc::clone(&fake.asked), Arc::clone(&fake.may));
     let router = api::client(Arc::new(fake), Arc::clone(&events));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve_until(router, async { drop(stopped.await) }));
@@ -634,9 +655,14 @@ async fn what_is_being_answered_is_ended_when_it_stops() {
     let mut following = follow(dir.path(), &[]).await;
     let mut waiting = Raw::unix(dir.path()).await;
     waiting.write(WAIT).await;
+    let mut asking = Raw::unix(dir.path()).await;
+    asking.write(post("/v1/address/renew", &[], "")).await;
+    asked.notified().await;
     events.close();
     drop(stop);
-    assert!(idle.ends().await);
+    assert!(idle.ends().await, "no more is asked");
+    may.notify_one();
+    assert_eq!(asking.answer().await.unwrap().status, 204);
     assert_eq!(following.answer_end().await, 0, "in good order");
     timeout(LONG, serving).await.expect("it ends").unwrap();
     assert!(waiting.ends().await);
