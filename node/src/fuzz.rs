@@ -1,17 +1,32 @@
 //! Fuzz targets: every decoder of what comes from outside this process. None may panic on any
 //! bytes. Compiled for tests, which replay the corpus in `corpus/`, and for fuzzing.
 
+mod api;
+
 use std::path::Path;
 
+use bytes::Bytes;
 use shoal_proto::Epoch;
 
 use crate::config::{ClientConfig, ClientFile, Layered, NodeConfig, NodeFile};
-use crate::control::is_request;
+use crate::control::EventParser;
+use crate::control::api::Told;
 use crate::state::{keys, replay};
 
-/// A line on the control socket.
-pub fn fuzz_control_line(data: &[u8]) {
-    let _ = is_request(data);
+/// A request to the local API: a line with the method and the path, one with the type of the body, and the body.
+pub fn fuzz_api_request(data: &[u8]) {
+    api::request(data);
+}
+
+/// Events as a daemon writes them.
+pub fn fuzz_api_events(data: &[u8]) {
+    let mut parser = EventParser::default();
+    for piece in data.chunks(7) {
+        parser.push(&Bytes::copy_from_slice(piece));
+        while let Ok(Some(data)) = parser.next() {
+            let _ = serde_json::from_slice::<Told>(&data);
+        }
+    }
 }
 
 /// A replay log; with a sound header in front too.
@@ -50,8 +65,9 @@ mod check;
 
 #[cfg(test)]
 const TARGETS: &[check::Target] = &[
+    ("api_events", fuzz_api_events),
+    ("api_request", fuzz_api_request),
     ("config", fuzz_config),
-    ("control_line", fuzz_control_line),
     ("key_file", fuzz_key_file),
     ("replay_log", fuzz_replay_log),
 ];

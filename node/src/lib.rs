@@ -1,5 +1,5 @@
 //! What the `shoal` binary is made of: libp2p, threads and queues around the roles, the client
-//! daemon with its local control socket, what a node keeps on disk, configuration and metrics. The
+//! daemon with its local API, what a node keeps on disk, configuration and metrics. The
 //! command line is the binary's own.
 //!
 //! It decides nothing about the protocol: that is the business of the crates to its left, whose
@@ -8,7 +8,7 @@
 //! * [`config`]: [`config::NodeConfig`] and [`config::ClientConfig`], parsed once from defaults,
 //!   file, environment and flags.
 //! * [`state`]: key files, the replay log, the directory's state and the client's database.
-//! * [`control`]: the local API of the client daemon, and how a node is, over a Unix domain socket.
+//! * [`control`]: the local API of the client daemon, and how a node is: HTTP on a Unix domain socket.
 //! * [`doctor`]: what keeps a node from its work, looked for from outside.
 //! * [`runtime`], [`demo`]: the daemons, and a network of them on one machine.
 //! * [`directory`]: nodes asked by hand what they go by, and their answers verified.

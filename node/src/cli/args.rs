@@ -17,7 +17,7 @@ use shoal_proto::{NodeId, Span};
 
 pub(super) use self::bench::{Bench, BenchStore};
 pub(super) use self::client::{
-    Client, ClientAddress, ClientEntries, ClientInit, ClientOutgoing, ClientReceive, ClientRun,
+    Client, ClientAddress, ClientDaemon, ClientEntries, ClientInit, ClientOutgoing, ClientReceive,
     ClientSend, ClientStatus, ClientStop, ClientTrust, ClientWait, Until, WaitFor,
 };
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
@@ -71,7 +71,9 @@ pub(super) enum Command {
     /// Look after what a provider keeps.
     #[command(subcommand)]
     Provider(Provider),
-    /// Send and receive messages.
+    /// Run a client's daemon: it holds the keys, the connection, the cover traffic and the messages.
+    Daemon(ClientDaemon),
+    /// Send and receive messages, through the daemon.
     #[command(subcommand)]
     Client(Client),
     /// Run a whole network on this machine, and send a message through it.

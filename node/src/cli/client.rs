@@ -1,4 +1,4 @@
-//! `shoal client`.
+//! `shoal client`, and `shoal daemon`.
 
 mod address;
 mod ask;
@@ -20,21 +20,19 @@ use shoal_node::runtime::{self, Announcer, Outside};
 
 use self::address::flags_of;
 use self::ask::{ask_once, failed};
-use super::args::{Client, ClientRun, ClientStatus};
+use super::args::{Client, ClientDaemon, ClientStatus};
 use super::launch::{environment, overrides, path_text, start_logging};
 use super::output;
 
-pub(super) async fn run(
-    command: Client,
-    log_level: Option<LogLevel>,
-    json: bool,
-) -> Result<(), Failure> {
+pub(super) async fn run(command: Client, json: bool) -> Result<(), Failure> {
     match command {
         Client::Init(args) => init::run(&args, json),
         Client::Address(args) => address::run(&args, json).await,
         Client::Entries(args) => entries::run(&args, json),
         Client::Trust(args) => trust::run(&args, json),
-        Client::Run(args) => daemon(args, log_level, json).await,
+        Client::Run(_) => Err(Failure::usage(anyhow::anyhow!(
+            "`shoal client run` is `shoal daemon` now, with the same flags"
+        ))),
         Client::Send(args) => send::run(args, json).await,
         Client::Receive(args) => receive::run(args, json).await,
         Client::Status(args) => status(&args, json).await,
@@ -44,7 +42,7 @@ pub(super) async fn run(
     }
 }
 
-fn load(args: &ClientRun, log_level: Option<LogLevel>) -> Result<ClientConfig, Failure> {
+fn load(args: &ClientDaemon, log_level: Option<LogLevel>) -> Result<ClientConfig, Failure> {
     let texts = [
         (
             "network",
@@ -53,6 +51,7 @@ fn load(args: &ClientRun, log_level: Option<LogLevel>) -> Result<ClientConfig, F
         ),
         ("entry", "entry", args.entry.clone()),
         ("profile", "profile", args.profile.clone()),
+        ("api", "api.listen", args.api.clone()),
         ("metrics", "metrics.listen", args.metrics.metrics.clone()),
         (
             "log-level",
@@ -65,7 +64,12 @@ fn load(args: &ClientRun, log_level: Option<LogLevel>) -> Result<ClientConfig, F
     ClientConfig::load(&flags, &environment()?).map_err(Failure::usage)
 }
 
-async fn daemon(args: ClientRun, log_level: Option<LogLevel>, json: bool) -> Result<(), Failure> {
+/// `shoal daemon`.
+pub(super) async fn daemon(
+    args: ClientDaemon,
+    log_level: Option<LogLevel>,
+    json: bool,
+) -> Result<(), Failure> {
     let config = load(&args, log_level)?;
     let stop_with_stdin = args.daemon.stop_with_stdin;
     let again = move || load(&args, log_level).map(|config| config.log);

@@ -20,6 +20,9 @@ pub const DEFAULT_CLIENT_FILE: &str = "client.toml";
 /// What `entry` says to leave the choice to the client.
 const RANDOM: &str = "random";
 
+/// What `api.listen` says for the Unix socket only.
+const NONE: &str = "none";
+
 /// A client's configuration file: every key with its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -36,10 +39,20 @@ pub struct ClientFile {
     pub profile: String,
     /// How messages are sent.
     pub messages: Messages,
+    /// The local API.
+    pub api: Api,
     /// The HTTP server for metrics.
     pub metrics: Metrics,
     /// The log.
     pub log: LogConfig,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// Address and port of the local API over TCP, besides the Unix socket; `none` for the socket only.
+    pub listen: String,
 }
 
 /// `[messages]`
@@ -59,11 +72,41 @@ impl Default for ClientFile {
             entry: RANDOM.to_owned(),
             profile: "default".to_owned(),
             messages: Messages::default(),
+            api: Api::default(),
             metrics: Metrics {
                 listen: String::new(),
                 ..Metrics::default()
             },
             log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            listen: NONE.to_owned(),
+        }
+    }
+}
+
+impl Api {
+    /// The address to listen on, which is this machine's own.
+    fn address(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        if matches!(self.listen.as_str(), NONE | "") {
+            return Ok(None);
+        }
+        let invalid = |message| Err(ConfigError::invalid("api.listen", message));
+        match self.listen.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => Ok(Some(address)),
+            Ok(address) => invalid(format!(
+                "{address} can be reached by others, and the API is for this machine only: listen on 127.0.0.1 or \
+                 [::1], or say `{NONE}`"
+            )),
+            Err(_) => invalid(format!(
+                "`{}` is neither `{NONE}` nor an address and a port, as in 127.0.0.1:4150 or [::1]:4150",
+                self.listen
+            )),
         }
     }
 }
@@ -91,12 +134,14 @@ pub struct ClientFlags {
 /// A client's configuration, valid and complete.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// The state directory: keys, messages, the control socket.
+    /// The state directory: keys, messages, the socket of the local API.
     pub dir: PathBuf,
     /// The file with the network parameters.
     pub network: PathBuf,
     /// What the client role works with: providers, profile, waits, bounds.
     pub core: shoal_client::ClientConfig,
+    /// Where the local API is served over TCP; none, the default, for the Unix socket only.
+    pub api: Option<SocketAddr>,
     /// Where `/metrics` is served; none, the default, for nowhere.
     pub metrics: Option<SocketAddr>,
     /// The log.
@@ -165,8 +210,11 @@ impl ClientConfig {
             wrong.push(ConfigError::invalid("entry", message));
         }
         ranges::check(ranges::of_client(file), &mut wrong);
+        let api = wrong.keep(file.api.address());
         let metrics = wrong.keep(file.metrics.address());
-        let (Some(mailboxes), Some(codes), Some(metrics)) = (mailboxes, codes, metrics) else {
+        let (Some(mailboxes), Some(codes), Some(api), Some(metrics)) =
+            (mailboxes, codes, api, metrics)
+        else {
             return Err(wrong.into_error());
         };
         wrong.finish()?;
@@ -182,6 +230,7 @@ impl ClientConfig {
             dir,
             network: layered.resolve("network", base, &file.network),
             core,
+            api,
             metrics,
             log: file.log,
             ignored_variables: layered.ignored,

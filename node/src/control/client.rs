@@ -1,20 +1,24 @@
-//! The commands' side of the control socket.
+//! The commands' side of the local API: what they ask of a daemon, over the socket in its directory.
+
+mod calls;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use futures::StreamExt as _;
+use axum::http::{Request as HttpRequest, StatusCode};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
 use thiserror::Error;
-use tokio::io::AsyncWriteExt;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use self::calls::Call;
+use super::api::Told;
 use super::appear::Changes;
-use super::line::{Line, Lines, lines};
-use super::protocol::{
-    Event, MAX_RESPONSE_BYTES, Outcome, Refusal, Request, RequestLine, Response, ResponseLine,
-    VERSION,
-};
+use super::protocol::{Event, MAX_RESPONSE_BYTES, Refusal, Request, Response};
 use super::socket::connect;
+use super::sse::Parser;
 
 /// Why the daemon could not be asked, or did not do what was asked.
 #[derive(Debug, Error)]
@@ -22,7 +26,7 @@ use super::socket::connect;
 pub enum ControlError {
     /// No daemon listens in this directory.
     #[error(
-        "no client daemon runs for {dir}: start it with `shoal client run --dir {dir}`, and leave \
+        "no client daemon runs for {dir}: start it with `shoal daemon --dir {dir}`, and leave \
          it running (who goes online only to send shows when they send)",
         dir = .0.display()
     )]
@@ -33,7 +37,7 @@ pub enum ControlError {
     /// The daemon refused.
     #[error("{0}")]
     Refused(Refusal),
-    /// The daemon closed the connection.
+    /// The daemon closed the connection before it had answered.
     #[error("the client daemon stopped before it answered")]
     Closed,
     /// The daemon says something that we don't understand: another version, most likely.
@@ -41,11 +45,19 @@ pub enum ControlError {
     Protocol(String),
 }
 
-/// A connection to the daemon.
+/// What asks the daemon of a directory. Each request has a connection of its own: nothing is asked on one that the
+/// daemon is about to close.
 pub struct ControlClient {
-    reader: Lines<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
-    next_id: u64,
+    dir: PathBuf,
+    /// That by which it was seen that a daemon listens, for the first request.
+    first: Option<SendRequest<Full<Bytes>>>,
+    following: Option<Following>,
+}
+
+/// Events that come.
+struct Following {
+    body: Incoming,
+    parser: Parser,
 }
 
 impl ControlClient {
@@ -54,17 +66,10 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError::NotRunning`] if there is none.
     pub async fn connect(dir: &Path) -> Result<Self, ControlError> {
-        let stream = connect(dir).await.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ControlError::NotRunning(dir.to_owned())
-            }
-            _ => ControlError::Io(error),
-        })?;
-        let (read, writer) = stream.into_split();
         Ok(Self {
-            reader: lines(read, MAX_RESPONSE_BYTES),
-            writer,
-            next_id: 1,
+            first: Some(open(dir).await?),
+            dir: dir.to_owned(),
+            following: None,
         })
     }
 
@@ -96,41 +101,32 @@ impl ControlClient {
     /// Asks, and waits for the answer.
     ///
     /// # Errors
-    /// [`ControlError`], [`ControlError::Refused`] among it.
+    /// [`ControlError`], [`ControlError::Refused`] among it. After [`ControlError::NotRunning`] nothing was asked.
     pub async fn ask(&mut self, request: Request) -> Result<Response, ControlError> {
-        let id = self.next_id;
-        self.next_id = self.next_id.saturating_add(1);
-        let line = RequestLine {
-            version: VERSION,
-            id,
-            request,
-        };
-        let mut bytes =
-            serde_json::to_vec(&line).map_err(|error| ControlError::Protocol(error.to_string()))?;
-        bytes.push(b'\n');
-        self.writer.write_all(&bytes).await.map_err(closed)?;
-        let line = self.line().await?;
-        if line.id != id {
-            return Err(ControlError::Protocol(
-                "it answers another request".to_owned(),
-            ));
-        }
-        match line.outcome {
-            Outcome::Ok(response) => Ok(response),
-            Outcome::Error(refusal) => Err(ControlError::Refused(refusal)),
-            Outcome::Event(_) => Err(ControlError::Protocol("an event came first".to_owned())),
+        let call = Call::of(request)?;
+        let (status, body) = self.exchange(call.request()?).await?;
+        let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
+        let bytes = body.map_err(|_| ControlError::Closed)?.to_bytes();
+        match status.is_success() {
+            true => call.response(&bytes),
+            false => Err(refused(status, &bytes)),
         }
     }
 
-    /// Asks for events. From now on only [`ControlClient::event`] makes sense.
+    /// Asks for events, which [`ControlClient::event`] gives.
     ///
     /// # Errors
     /// [`ControlError`].
     pub async fn follow(&mut self) -> Result<(), ControlError> {
-        match self.ask(Request::Events).await? {
-            Response::Following => Ok(()),
-            other => Err(unexpected(&other)),
+        let (status, body) = self.exchange(calls::get("/v1/events")?).await?;
+        if !status.is_success() {
+            let bytes = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
+            let bytes = bytes.map_err(|_| ControlError::Closed)?.to_bytes();
+            return Err(refused(status, &bytes));
         }
+        let parser = Parser::default();
+        self.following = Some(Following { body, parser });
+        Ok(())
     }
 
     /// Waits for the next event. If the wait is given up, nothing is lost.
@@ -138,20 +134,75 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError::Closed`] when the daemon stops.
     pub async fn event(&mut self) -> Result<Event, ControlError> {
-        match self.line().await?.outcome {
-            Outcome::Event(event) => Ok(event),
-            Outcome::Error(refusal) => Err(ControlError::Refused(refusal)),
-            Outcome::Ok(response) => Err(unexpected(&response)),
+        let following = self.following.as_mut().ok_or(ControlError::Closed)?;
+        loop {
+            let next = following.parser.next();
+            let next =
+                next.map_err(|_| ControlError::Protocol("an event is too long".to_owned()))?;
+            if let Some(data) = next {
+                let told: Told = calls::parse(&data)?;
+                return Ok(told.event);
+            }
+            match following.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Some(bytes) = frame.data_ref() {
+                        following.parser.push(bytes);
+                    }
+                }
+                Some(Err(_)) | None => return Err(ControlError::Closed),
+            }
         }
     }
 
-    async fn line(&mut self) -> Result<ResponseLine, ControlError> {
-        match self.reader.next().await.transpose().map_err(closed)? {
-            Some(Line::Whole(line)) => serde_json::from_slice(&line)
-                .map_err(|error| ControlError::Protocol(error.to_string())),
-            Some(Line::TooLong) => Err(ControlError::Protocol("a line is too long".to_owned())),
-            None => Err(ControlError::Closed),
+    async fn exchange(
+        &mut self,
+        request: HttpRequest<Full<Bytes>>,
+    ) -> Result<(StatusCode, Incoming), ControlError> {
+        let (mut connection, maybe_stale) = match self.first.take() {
+            Some(first) => (first, true),
+            None => (open(&self.dir).await?, false),
+        };
+        let answer = match connection.try_send_request(request).await {
+            Ok(answer) => answer,
+            Err(mut error) => match error.take_message() {
+                // It was closed while it idled, and nothing left.
+                Some(request) if maybe_stale => {
+                    let again = open(&self.dir).await?.send_request(request).await;
+                    again.map_err(|error| broken(&error))?
+                }
+                _ => return Err(broken(error.error())),
+            },
+        };
+        let (parts, body) = answer.into_parts();
+        Ok((parts.status, body))
+    }
+}
+
+async fn open(dir: &Path) -> Result<SendRequest<Full<Bytes>>, ControlError> {
+    let stream = connect(dir).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            ControlError::NotRunning(dir.to_owned())
         }
+        _ => ControlError::Io(error),
+    })?;
+    let made = http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = made.map_err(|error| broken(&error))?;
+    // It ends with what it carries: how is told to who waits for the answer.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+fn refused(status: StatusCode, bytes: &[u8]) -> ControlError {
+    match serde_json::from_slice::<Refusal>(bytes) {
+        Ok(refusal) => ControlError::Refused(refusal),
+        Err(_) => ControlError::Protocol(format!("HTTP {status}")),
+    }
+}
+
+fn broken(error: &hyper::Error) -> ControlError {
+    match error.is_parse() {
+        true => ControlError::Protocol(error.to_string()),
+        false => ControlError::Closed,
     }
 }
 
@@ -167,14 +218,6 @@ pub fn unexpected(response: &Response) -> ControlError {
         Response::Status(_) => "status",
         Response::Node(_) => "node",
         Response::Address(_) => "address",
-        Response::Following => "following",
     };
     ControlError::Protocol(format!("it answered `{kind}`"))
-}
-
-fn closed(error: io::Error) -> ControlError {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => ControlError::Closed,
-        _ => ControlError::Io(error),
-    }
 }

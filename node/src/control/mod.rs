@@ -1,20 +1,28 @@
-//! The local control socket of a client's daemon or a node: a Unix domain socket in the state directory, of
-//! mode 0600, that only processes of the same user may speak to. A node says on it how it is, and nothing else.
+//! The local API of a client's daemon, and how a node is: HTTP on a Unix domain socket in the state directory, of mode
+//! 0600, that only processes of the same user may speak to; of a client also on loopback, if it is asked for, for who
+//! has the token. A node says on it how it is, and nothing else.
 //!
-//! [`ControlServer`] is the daemon's side, with a [`Handler`] behind it; [`ControlClient`] is that of the
-//! commands. [`protocol`] has what goes over it.
+//! [`ControlServer`] listens, for the routes of [`api`] with a [`Handler`] behind them; [`ControlClient`] is the side of
+//! the commands. [`protocol`] has what goes over it.
 
+pub mod api;
 mod appear;
 mod client;
-mod line;
+mod events;
+mod guard;
+mod patient;
 mod places;
 pub mod protocol;
 mod server;
 mod socket;
+mod sse;
+mod token;
+mod wire;
 
 pub use client::{ControlClient, ControlError, unexpected};
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub use server::is_request;
-pub use server::{ControlServer, Handler};
+pub use events::{EventId, Events, Follower};
+pub use server::{ControlServer, Handler, Limits};
 pub use socket::SOCKET_FILE;
+#[cfg(any(test, fuzzing))]
+pub(crate) use sse::Parser as EventParser;
+pub use token::{TOKEN_FILE, Token};

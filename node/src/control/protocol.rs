@@ -1,19 +1,15 @@
-//! What goes over the control socket, one JSON object a line. The same types are what the commands of a client,
-//! and `shoal node status`, print with `--json`.
+//! What goes over the local API, as JSON. The same types are what the commands of a client, and `shoal node
+//! status`, print with `--json`; the OpenAPI document is made of them.
 //!
-//! A request is `{"version":1,"id":7,"request":"status"}`; its answer repeats the id and has either
-//! `ok` or `error`. After the request `events`, a connection carries events only.
-//!
-//! A request ends with a line feed; one that is begun and not ended within seconds is an error, and so
-//! is the end of its connection. A connection that asks nothing may be kept open, but when there are
-//! too many, those that have been idle for longest are closed. Requests with `wait_ms` and `events`
-//! are bounded apart from it: beyond the bound they are refused as `busy`.
+//! [`Request`] is what can be asked, and [`Response`] what comes back, each in a form of its own: how the two look in
+//! HTTP is the business of [`super::api`] and [`super::ControlClient`].
 
 mod key;
 mod node;
 mod status;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use key::{BadKey, IdempotencyKey};
 pub use node::{
@@ -22,14 +18,10 @@ pub use node::{
 };
 pub use status::{MessageState, Outgoing, OutgoingPage, Place, PlaceMailbox, Progress, Status};
 
-/// The version of this protocol. Another one is refused.
-pub const VERSION: u32 = 1;
-
-/// Most bytes of a line from an application, its end included. A message of the longest text fits,
-/// even if JSON escapes each of its bytes.
+/// Most bytes of a request's body. A message of the longest text fits, even if JSON escapes each of its bytes.
 pub const MAX_REQUEST_BYTES: usize = 1 << 20;
 
-/// Most bytes of a line from the daemon: a page of [`MAX_PAGE`] messages fits only if they are not
+/// Most bytes of an answer: a page of [`MAX_PAGE`] messages fits only if they are not
 /// all of the longest, so the daemon ends a page before it.
 pub const MAX_RESPONSE_BYTES: usize = 8 << 20;
 
@@ -39,21 +31,8 @@ pub const MAX_PAGE: u32 = 256;
 /// Most messages in one answer to `outgoing`.
 pub const MAX_OUTGOING: u32 = 4096;
 
-/// A line from an application.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RequestLine {
-    /// [`VERSION`].
-    pub version: u32,
-    /// Chosen by the application; the answer repeats it.
-    pub id: u64,
-    /// What is asked.
-    #[serde(flatten)]
-    pub request: Request,
-}
-
 /// What an application asks of the daemon.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "request", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Request {
     /// Send a text. Answered with [`Response::Accepted`] once the message is on disk.
@@ -64,13 +43,11 @@ pub enum Request {
         text: String,
         /// How long it is worth anything, in milliseconds, if that is shorter than the network keeps it: it is
         /// tried no longer, and should it come later, it is shown to nobody.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         life_ms: Option<u64>,
         /// A name of the application's for this message. The same message with the same key is sent
         /// once: the answer names the message that was accepted first. Another message with the key
         /// is refused as [`RefusalCode::Conflict`]. A key is good as long as its message is
         /// remembered: until it is stored or expired, and a thousand messages have been after it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         idempotency_key: Option<IdempotencyKey>,
     },
     /// How far a message has come. Answered with [`Response::Progress`].
@@ -79,29 +56,23 @@ pub enum Request {
         message: String,
         /// If it is neither stored nor expired, wait this long for that, or for something new that keeps
         /// it from being stored, in milliseconds.
-        #[serde(default)]
         wait_ms: u64,
     },
     /// Messages sent that are remembered: those on their way first, then the others; of each, the one
     /// accepted last first. Answered with [`Response::Outgoing`].
     Outgoing {
         /// How many of them to leave out.
-        #[serde(default)]
         skip: u64,
         /// At most this many; [`MAX_OUTGOING`] if more.
-        #[serde(default = "outgoing_page")]
         limit: u32,
     },
     /// Messages received, oldest first. Answered with [`Response::Messages`].
     Messages {
         /// Only those after this cursor; 0 for all that are unread.
-        #[serde(default)]
         after: u64,
         /// At most this many; [`MAX_PAGE`] if more.
-        #[serde(default = "page")]
         limit: u32,
         /// If there are none, wait this long for one, in milliseconds.
-        #[serde(default)]
         wait_ms: u64,
     },
     /// The user has this message: the daemon deletes its copy. Answered with [`Response::Done`].
@@ -117,47 +88,12 @@ pub enum Request {
     /// Take another address: the present one goes on for the network's time to live once there is one.
     /// Answered with [`Response::Done`].
     RenewAddress,
-    /// From now on, this connection carries [`Event`]s. Answered with [`Response::Following`].
-    Events,
     /// Stop in good order. Answered with [`Response::Done`].
     Stop,
 }
 
-const fn page() -> u32 {
-    MAX_PAGE
-}
-
-const fn outgoing_page() -> u32 {
-    MAX_OUTGOING
-}
-
-/// A line from the daemon.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ResponseLine {
-    /// [`VERSION`].
-    pub version: u32,
-    /// The request's id; 0 if the request had none that could be read.
-    pub id: u64,
-    /// The answer or the error.
-    #[serde(flatten)]
-    pub outcome: Outcome,
-}
-
-/// How a request ended, or an event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Outcome {
-    /// It was done.
-    Ok(Response),
-    /// It was not.
-    Error(Refusal),
-    /// Something happened; only after [`Request::Events`].
-    Event(Event),
-}
-
 /// What the daemon answers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "response", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Response {
@@ -177,12 +113,10 @@ pub enum Response {
     Node(Box<NodeStatus>),
     /// The own address.
     Address(OwnAddress),
-    /// Events follow.
-    Following,
 }
 
 /// A message that was accepted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Accepted {
     /// The message's id, base58; its receiver sees the same one.
     pub message: String,
@@ -196,7 +130,7 @@ pub struct Accepted {
 }
 
 /// A page of messages.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Messages {
     /// The messages, oldest first.
     pub messages: Vec<Received>,
@@ -208,7 +142,7 @@ pub struct Messages {
 }
 
 /// A message that was received.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Received {
     /// Where it stands among the messages received; grows.
     pub cursor: u64,
@@ -241,7 +175,7 @@ pub struct Received {
 }
 
 /// One hop of a packet's way. Local knowledge: it never leaves the machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Hop {
     /// The node's id, base58.
     pub node: String,
@@ -252,7 +186,7 @@ pub struct Hop {
 }
 
 /// The address to give to others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OwnAddress {
     /// `shoal1…`; none before there is a mailbox.
     pub address: Option<String>,
@@ -264,8 +198,17 @@ pub struct OwnAddress {
     pub mailboxes: Vec<String>,
 }
 
+/// Whether the daemon does its work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HealthReport {
+    /// It does.
+    pub well: bool,
+    /// What keeps it from its work, in words; nothing if all is well.
+    pub reasons: Vec<String>,
+}
+
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
@@ -333,15 +276,15 @@ pub enum Event {
         /// What, in words.
         text: String,
     },
-    /// This many events were lost, because the application read too slowly.
+    /// Events were lost: the application read too slowly, or was away for too long.
     Missed {
-        /// How many.
-        events: u64,
+        /// How many; none if that is not known, because the daemon was started again meanwhile.
+        events: Option<u64>,
     },
 }
 
 /// Why a request was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
     /// For programs.
@@ -351,19 +294,29 @@ pub struct Refusal {
 }
 
 /// The kinds of refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefusalCode {
-    /// The line is no request, or too long.
+    /// The request is not written as it should be: no JSON, for one thing.
     Malformed,
-    /// The version is not ours.
-    Version,
+    /// Over TCP, a request needs the token.
+    Unauthorized,
+    /// It comes from where requests are not taken from: a page in a browser, or another name than this machine's.
+    Forbidden,
+    /// The path is there, and does not do that.
+    Method,
+    /// The body did not come in time.
+    Late,
+    /// The body is too long.
+    TooLarge,
+    /// The body is not said to be JSON.
+    MediaType,
     /// A value in it is not valid: an address, an id, a text that is too long.
     Invalid,
     /// A queue is full; later it may work.
     Busy,
-    /// There is no such message.
+    /// There is no such message, or no such path.
     NotFound,
     /// The idempotency key is another message's.
     Conflict,

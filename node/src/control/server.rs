@@ -1,54 +1,89 @@
-//! The daemon's side of the control socket, and a node's.
+//! The daemon's side of the local API, and a node's: who connects, and how long anything may take.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _};
-use tokio::io::{AsyncWriteExt, Interest};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::broadcast::{self, error::RecvError};
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::http::{Request as HttpRequest, Response as HttpResponse};
+use axum::response::IntoResponse as _;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::line::{Line, Lines, lines};
-use super::places::{Bounds, Place, Places};
-use super::protocol::{
-    Event, MAX_REQUEST_BYTES, Outcome, Refusal, RefusalCode, Request, RequestLine, Response,
-    ResponseLine, VERSION,
-};
+use super::guard::Guard;
+use super::patient::Patient;
+use super::places::{Bounds, Busy, Places, Seat, open_files, raise_open_files};
+use super::protocol::{Refusal, Request, Response};
 use super::socket::{SOCKET_FILE, listen, same_user};
+use super::token::Token;
+use super::wire::BodyDeadline;
 
-/// Connections at a time, and those of them that wait for something.
-const BOUNDS: Bounds = Bounds {
-    connections: 256,
-    waits: 192,
-};
+/// Headers of a request, and bytes of all of them; more are refused (431).
+const HEADERS: usize = 64;
+const HEAD_BYTES: usize = 32 << 10;
 
-/// How long the other side may take to read what was written to it.
-const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+/// When to try again if the system has no more files.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// A line that was begun and is not ended after one to two of these is refused.
-const LINE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a connection that has to go, and has asked nothing yet, may take to ask.
+const BEGIN: Duration = Duration::from_millis(250);
 
-/// What answers requests. Calls come from several connections at a time; those of one connection
-/// come one after the other.
-pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. [`Request::Events`] never gets here.
-    fn handle(&self, request: Request) -> impl Future<Output = Result<Response, Refusal>> + Send;
+/// How long a connection that has to go may take to finish what it does.
+const LEAVE: Duration = Duration::from_secs(1);
 
-    /// The events from now on. The channel's capacity bounds what a slow reader holds up; what it
-    /// loses is told to it as [`Event::Missed`].
-    fn events(&self) -> broadcast::Receiver<Event>;
+/// How many there may be, and how long anything may take. The defaults are what daemons go by.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections that ask or idle, on the socket and over TCP each; those that wait are not among them.
+    pub places: usize,
+    /// From when a connection may ask until its request's head is here. An idle one is closed after it, too.
+    pub head: Duration,
+    /// From a request's head until its body is here.
+    pub body: Duration,
+    /// How long the other side may take nothing of what is written to it.
+    pub write: Duration,
 }
 
-/// The listening control socket. Dropping it removes the socket's file.
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            places: 256,
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(10),
+            write: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What answers requests. Calls come from several connections at a time.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request.
+    fn handle(&self, request: Request) -> BoxFuture<'_, Result<Response, Refusal>>;
+}
+
+/// The listening API. Dropping it removes the socket's file.
 pub struct ControlServer {
     listener: UnixListener,
     path: PathBuf,
+    tcp: Option<(TcpListener, Guard)>,
+    limits: Limits,
 }
 
 impl ControlServer {
@@ -61,27 +96,59 @@ impl ControlServer {
         Ok(Self {
             listener: listen(dir)?,
             path: dir.join(SOCKET_FILE),
+            tcp: None,
+            limits: Limits::default(),
         })
     }
 
-    /// Answers until the future is dropped, which closes every connection.
-    pub async fn serve<H: Handler>(self, handler: Arc<H>) {
-        let places = Places::new(BOUNDS);
-        let mut connections = JoinSet::new();
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    let place = places.take().await;
-                    connections.spawn(connection(stream, Arc::clone(&handler), place));
-                }
-                Err(error) => {
-                    // Out of file descriptors, most likely: let some be closed first.
-                    tracing::warn!(%error, "the control socket can't accept");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-            while connections.try_join_next().is_some() {}
+    /// Listens on this address too, for who has the token; gives it with the port that it is.
+    ///
+    /// # Errors
+    /// The address is not this machine's own only, or what the system says.
+    pub async fn also_at(&mut self, address: SocketAddr, token: Token) -> io::Result<SocketAddr> {
+        if !address.ip().is_loopback() {
+            let message = "others can reach it: listen on 127.0.0.1 or ::1";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        self.tcp = Some((listener, Guard::new(token, address.port())));
+        Ok(address)
+    }
+
+    /// Goes by other limits.
+    #[must_use]
+    pub const fn limited(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Answers until `stop` resolves, and then ends what is being answered, within a second. Dropping the future
+    /// closes every connection.
+    pub async fn serve_until(mut self, router: Router, stop: impl Future<Output = ()>) {
+        raise_open_files();
+        let (stopping, stopped) = watch::channel(false);
+        let host = |guard| {
+            Arc::new(Host {
+                router: router.clone(),
+                guard,
+                limits: self.limits,
+                stopped: stopped.clone(),
+            })
+        };
+        let local = host(None);
+        let remote = self.tcp.take();
+        let remote = remote.map(|(listener, guard)| (listener, host(Some(guard))));
+        let tcp = async {
+            if let Some((listener, host)) = remote {
+                admit(&listener, host).await;
+            }
+        };
+        let stop = async {
+            stop.await;
+            stopping.send_replace(true);
+        };
+        tokio::join!(admit(&self.listener, local), tcp, stop);
     }
 }
 
@@ -92,219 +159,192 @@ impl Drop for ControlServer {
     }
 }
 
-async fn connection<H: Handler>(stream: UnixStream, handler: Arc<H>, place: Place) {
-    match same_user(&stream) {
-        Ok(true) => {}
-        Ok(false) => {
-            tracing::warn!("refused another user on the control socket");
-            return;
-        }
-        Err(error) => {
-            tracing::warn!(%error, "can't tell who is on the control socket");
-            return;
-        }
+/// Where connections come in.
+trait Door: Sync {
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// The next connection; none if it is nobody's who may ask.
+    fn next(&self) -> impl Future<Output = io::Result<Option<Self::Stream>>> + Send;
+}
+
+impl Door for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<Option<UnixStream>> {
+        let (stream, _) = self.accept().await?;
+        Ok(match same_user(&stream) {
+            Ok(true) => Some(stream),
+            Ok(false) => {
+                tracing::warn!("refused another user on the control socket");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't tell who is on the control socket");
+                None
+            }
+        })
     }
-    let (read, write) = stream.into_split();
-    let talk = Talk {
-        reader: lines(read, MAX_REQUEST_BYTES),
-        ahead: None,
-        write,
-        place,
-    };
-    // The other side closing is how a connection ends; nobody needs to be told.
-    let _ = talk.converse(handler.as_ref()).await;
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<Option<TcpStream>> {
+        let (stream, _) = self.accept().await?;
+        // An event is one small write, and nobody waits for more.
+        let _ = stream.set_nodelay(true);
+        Ok(Some(stream))
+    }
+}
+
+/// What all connections of a door have in common.
+struct Host {
+    router: Router,
+    guard: Option<Guard>,
+    limits: Limits,
+    stopped: watch::Receiver<bool>,
+}
+
+/// Lets connections in until it is stopped; then those that there are end.
+async fn admit<D: Door>(door: &D, host: Arc<Host>) {
+    let places = Places::new(Bounds {
+        places: host.limits.places,
+        // The other half is for the other door, and for the daemon's own work.
+        open: open_files() / 2,
+    });
+    let mut stopped = host.stopped.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        let coming = async {
+            let stream = door.next().await?;
+            Ok::<_, io::Error>(match stream {
+                Some(stream) => Some((stream, places.take().await)),
+                None => None,
+            })
+        };
+        tokio::select! {
+            () = stop(&mut stopped) => break,
+            come = coming => match come {
+                Ok(Some((stream, place))) => {
+                    connections.spawn(converse(stream, Arc::clone(&host), place));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    // Out of file descriptors, most likely: let some be closed first.
+                    tracing::warn!(%error, "the local API can't accept a connection");
+                    places.spare_one();
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                }
+            },
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    let ended = async { while connections.join_next().await.is_some() {} };
+    // Those that have not ended by then are closed.
+    let _ = timeout(LEAVE, ended).await;
+}
+
+/// Resolves when it stops.
+async fn stop(stopped: &mut watch::Receiver<bool>) {
+    // Whoever says so goes last.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 /// One connection.
-struct Talk {
-    reader: Lines<OwnedReadHalf>,
-    /// A line that came while another was answered.
-    ahead: Option<Line>,
-    write: OwnedWriteHalf,
-    place: Place,
-}
-
-impl Talk {
-    async fn converse<H: Handler>(mut self, handler: &H) -> io::Result<()> {
-        while let Some(line) = self.next_line().await? {
-            let (id, request) = match line {
-                Line::Whole(line) => parse(&line),
-                Line::TooLong => {
-                    let message = format!("a line has at most {MAX_REQUEST_BYTES} bytes");
-                    (0, Err(Refusal::new(RefusalCode::Malformed, message)))
-                }
-            };
-            let outcome = match request {
-                Ok(Request::Events) => match self.place.wait() {
-                    Some(_wait) => {
-                        // Subscribed before the answer, so that nothing after it is missed.
-                        let events = handler.events();
-                        let following = Outcome::Ok(Response::Following);
-                        respond(&mut self.write, id, following).await?;
-                        return self.follow(id, events).await;
-                    }
-                    None => Err(too_many_wait()),
-                },
-                Ok(request) if waits(&request) => match self.place.wait() {
-                    Some(_wait) => match self.unless_gone(handler.handle(request)).await? {
-                        Some(outcome) => outcome,
-                        None => return Ok(()),
-                    },
-                    None => Err(too_many_wait()),
-                },
-                Ok(request) => handler.handle(request).await,
-                Err(refusal) => Err(refusal),
-            };
-            let outcome = outcome.map_or_else(Outcome::Error, Outcome::Ok);
-            respond(&mut self.write, id, outcome).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes events until the other side is gone; what it writes meanwhile is thrown away.
-    async fn follow(&mut self, id: u64, mut events: broadcast::Receiver<Event>) -> io::Result<()> {
-        let mut more = true;
-        loop {
-            let event = tokio::select! {
-                event = events.recv() => match event {
-                    Ok(event) => event,
-                    Err(RecvError::Lagged(events)) => Event::Missed { events },
-                    Err(RecvError::Closed) => return Ok(()),
-                },
-                line = self.reader.next(), if more => {
-                    more = line.transpose()?.is_some();
-                    if !more && self.is_gone() {
-                        return Ok(());
-                    }
-                    continue;
-                }
-            };
-            respond(&mut self.write, id, Outcome::Event(event)).await?;
-        }
-    }
-
-    /// The next line; `None` when the other side has no more, or has to go.
-    async fn next_line(&mut self) -> io::Result<Option<Line>> {
-        if let Some(line) = self.ahead.take() {
-            return Ok(Some(line));
-        }
-        let mut told_to_go = self.place.rest();
-        let mut begun = false;
-        let line = loop {
-            tokio::select! {
-                biased;
-                line = timeout(LINE_DEADLINE, self.reader.next()) => match line {
-                    Ok(line) => break line.transpose()?,
-                    Err(_) if begun && !self.reader.read_buffer().is_empty() => {
-                        self.place.work();
-                        return self.give_up("a request ends with a line feed, and none came").await;
-                    }
-                    Err(_) => begun = !self.reader.read_buffer().is_empty(),
-                },
-                _ = &mut told_to_go => return Ok(None),
-            }
-        };
-        if line.is_some() && !self.place.work() {
-            return self
-                .give_up("too many connections: this one was idle for longest")
-                .await;
-        }
-        Ok(line)
-    }
-
-    /// Says why the connection ends.
-    async fn give_up(&mut self, why: &str) -> io::Result<Option<Line>> {
-        let refusal = Refusal::new(RefusalCode::Malformed, why);
-        respond(&mut self.write, 0, Outcome::Error(refusal)).await?;
-        Ok(None)
-    }
-
-    /// Does the work, unless the other side goes away meanwhile. Who has only said that no more
-    /// requests come still wants the answer.
-    async fn unless_gone<T>(&mut self, work: impl Future<Output = T>) -> io::Result<Option<T>> {
-        let mut work = std::pin::pin!(work);
-        let mut more = self.ahead.is_none();
-        loop {
-            tokio::select! {
-                done = &mut work => return Ok(Some(done)),
-                line = self.reader.next(), if more => {
-                    more = false;
-                    self.ahead = line.transpose()?;
-                    if self.ahead.is_none() && self.is_gone() {
-                        return Ok(None);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether the other side has closed the connection both ways.
-    fn is_gone(&self) -> bool {
-        let ready = self.write.ready(Interest::WRITABLE).now_or_never();
-        ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_write_closed()))
-    }
-}
-
-/// Whether a request may be answered long after it was asked.
-const fn waits(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::Messages { wait_ms: 1.., .. } | Request::Progress { wait_ms: 1.., .. }
-    )
-}
-
-fn too_many_wait() -> Refusal {
-    let message = format!(
-        "{} requests wait already, and no more may; ask without waiting, or later",
-        BOUNDS.waits
-    );
-    Refusal::new(RefusalCode::Busy, message)
-}
-
-/// The request's id, as far as it can be read, and the request.
-fn parse(line: &[u8]) -> (u64, Result<Request, Refusal>) {
-    #[derive(serde::Deserialize)]
-    struct Envelope {
-        version: Option<u32>,
-        #[serde(default)]
-        id: u64,
-    }
-    let malformed = |error: serde_json::Error| {
-        Refusal::new(RefusalCode::Malformed, format!("not a request: {error}"))
+async fn converse<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    host: Arc<Host>,
+    (seat, told_to_go): (Seat, oneshot::Receiver<()>),
+) {
+    let limits = host.limits;
+    let mut stopped = host.stopped.clone();
+    let router = TowerToHyperService::new(host.router.clone());
+    let service = Answering {
+        router,
+        host,
+        seat: seat.clone(),
     };
-    let envelope: Envelope = match serde_json::from_slice(line) {
-        Ok(envelope) => envelope,
-        Err(error) => return (0, Err(malformed(error))),
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(Patient::new(stream, limits.write)), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    // The other side closing is how a connection ends; nobody needs to be told.
+    let makes_room = tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = told_to_go => true,
+        () = stop(&mut stopped) => false,
     };
-    if envelope.version != Some(VERSION) {
-        let message = format!("this daemon speaks version {VERSION} of the control protocol");
-        return (
-            envelope.id,
-            Err(Refusal::new(RefusalCode::Version, message)),
-        );
+    if makes_room && !seat.has_asked() {
+        // What it asks may be here and not read yet, as others may have come in the same moment. A head that is not
+        // whole is not waited for.
+        let ended = timeout(BEGIN, connection.as_mut()).await.is_ok();
+        if ended || !seat.has_asked() {
+            return;
+        }
     }
-    let request = serde_json::from_slice::<RequestLine>(line);
-    (
-        envelope.id,
-        request.map(|line| line.request).map_err(malformed),
-    )
+    connection.as_mut().graceful_shutdown();
+    let _ = timeout(LEAVE, connection).await;
 }
 
-async fn respond(write: &mut OwnedWriteHalf, id: u64, outcome: Outcome) -> io::Result<()> {
-    let line = ResponseLine {
-        version: VERSION,
-        id,
-        outcome,
-    };
-    let mut bytes = serde_json::to_vec(&line).map_err(io::Error::other)?;
-    bytes.push(b'\n');
-    let written = tokio::time::timeout(WRITE_DEADLINE, write.write_all(&bytes)).await;
-    written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+/// What answers the requests of a connection.
+struct Answering {
+    router: TowerToHyperService<Router>,
+    host: Arc<Host>,
+    seat: Seat,
 }
 
-/// Whether the daemon takes these bytes for a request; for fuzzing.
-#[cfg(any(test, fuzzing))]
-#[must_use]
-pub fn is_request(line: &[u8]) -> bool {
-    parse(line).1.is_ok()
+impl Service<HttpRequest<Incoming>> for Answering {
+    type Response = HttpResponse<Answer>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: HttpRequest<Incoming>) -> Self::Future {
+        let busy = self.seat.work();
+        let (mut parts, body) = request.into_parts();
+        let guarded = self.host.guard.as_ref().map(|guard| guard.check(&parts));
+        if let Some(Err(refusal)) = guarded {
+            let refused = refusal
+                .into_response()
+                .map(|body| Answer { body, _busy: busy });
+            return Box::pin(std::future::ready(Ok(refused)));
+        }
+        parts.extensions.insert(self.seat.clone());
+        parts.extensions.insert(BodyDeadline(self.host.limits.body));
+        let request = HttpRequest::from_parts(parts, Body::new(body));
+        let answering = self.router.call(request);
+        Box::pin(async move {
+            let answer = answering.await?;
+            Ok(answer.map(|body| Answer { body, _busy: busy }))
+        })
+    }
+}
+
+/// The body of an answer. The connection works until all of it is written, or it is given up.
+struct Answer {
+    body: Body,
+    _busy: Busy,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

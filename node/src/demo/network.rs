@@ -161,10 +161,10 @@ impl Network {
         })
     }
 
-    /// `shoal client run`, until the daemon is attached; gives a connection to its control socket.
+    /// `shoal daemon`, until the daemon is attached; gives who asks it.
     pub(super) async fn start_client(&mut self, name: &str) -> Result<ControlClient, Failure> {
         let dir = self.workplace.of(name);
-        self.run(name, &["client", "run", "--dir", &dir])?;
+        self.run(name, &["daemon", "--dir", &dir])?;
         if let Some(process) = self.running.last_mut() {
             process.wait_for("online").await.map_err(Failure::failed)?;
         }
@@ -183,7 +183,7 @@ impl Network {
         Ok(())
     }
 
-    /// Another connection to a client's control socket.
+    /// Another one who asks a client's daemon.
     pub(super) async fn control(&self, name: &str) -> Result<ControlClient, Failure> {
         let dir = self.workplace.path().join(name);
         ControlClient::connect(&dir)

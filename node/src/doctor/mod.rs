@@ -1,7 +1,7 @@
 //! What keeps a node from its work, looked for from outside, whether it runs or not.
 //!
 //! It reads the configuration, the network's file and the node's directory, tries the disk and the ports, and asks first
-//! members whether they answer for this network and what their clocks say. What runs is asked on its control socket.
+//! members whether they answer for this network and what their clocks say. What runs is asked on the socket in its directory.
 //! Nothing is changed.
 //!
 //! * [`Patient`]: whom it is about. [`examine`] gives [`Finding`]s, what is worst first.

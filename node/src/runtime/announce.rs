@@ -31,7 +31,18 @@ pub enum Announce {
         /// Why, and until when.
         reasons: String,
     },
-    /// A client daemon answers on its control socket.
+    /// A client daemon's local API listens.
+    Api {
+        /// The Unix socket.
+        socket: String,
+        /// Where it is over TCP, if it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        http: Option<String>,
+        /// The file with the token that is asked for there.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token_file: Option<String>,
+    },
+    /// A client daemon answers on its local API.
     Serving {
         /// The client's address; none before it has been online for the first time.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +109,11 @@ fn in_words(event: &Announce) -> String {
             format!("ready: {role} in layer {layer}, epoch {epoch}")
         }
         Announce::NotReady { reasons } => format!("not ready: {reasons}"),
+        Announce::Api { socket, http, token_file } => {
+            let over_tcp = http.iter().zip(token_file);
+            let over_tcp = over_tcp.map(|(http, file)| format!(" and at {http} (the token is in {file})"));
+            format!("the API is at {socket}{}", over_tcp.collect::<String>())
+        }
         Announce::Serving { address: None } => {
             "no address yet: mailboxes are drawn when the client is online for the first time".to_owned()
         }

@@ -323,7 +323,7 @@ fn a_client_is_made_once_and_says_how_it_gets_an_address() {
     let output = place.run(&["client", "address", "--dir", "bob"]);
     assert_eq!(output.status.code(), Some(3));
     let error = error_of(&output);
-    assert!(error.contains("shoal client run --dir bob"), "{error}");
+    assert!(error.contains("shoal daemon --dir bob"), "{error}");
     let again = place.run(&[
         "client",
         "init",
@@ -556,7 +556,7 @@ fn without_a_daemon_the_commands_say_how_to_start_one() {
         let output = place.run(arguments);
         assert_eq!(output.status.code(), Some(3));
         assert!(
-            error_of(&output).contains("shoal client run --dir bob"),
+            error_of(&output).contains("shoal daemon --dir bob"),
             "{}",
             error_of(&output)
         );

@@ -413,7 +413,7 @@ fn every_value_that_can_not_be_right_is_told() {
     let layered = Layered::<ClientFile>::parse(
         Some((
             Path::new("c"),
-            "mailboxes = ['m']\nentry = 'x'\n[metrics]\nlisten = 'here'",
+            "mailboxes = ['m']\nentry = 'x'\n[api]\nlisten = '0.0.0.0:1'\n[metrics]\nlisten = 'here'",
         )),
         &[],
         &[],
@@ -423,7 +423,8 @@ fn every_value_that_can_not_be_right_is_told() {
     let starts = [
         "c:1: mailboxes: `m`",
         "c:2: entry: `x`",
-        "c:4: metrics.listen: `here`",
+        "c:4: api.listen: 0.0.0.0:1 can be reached",
+        "c:6: metrics.listen: `here`",
     ];
     assert_eq!(error.lines().count(), starts.len(), "{error}");
     for (line, start) in error.lines().zip(starts) {

@@ -230,7 +230,7 @@ impl Place {
 
     /// Starts a client daemon and waits until it is attached.
     pub(crate) async fn start_client(&self, name: &str) -> Daemon {
-        let mut daemon = self.start(name, &["client", "run"]);
+        let mut daemon = self.start(name, &["daemon"]);
         daemon.event("online").await;
         daemon
     }

@@ -21,7 +21,7 @@ const NODE: [&str; 10] = [
     "--advertise",
     "/ip4/127.0.0.1/tcp/4200",
 ];
-const CLIENT: [&str; 4] = ["client", "run", "--dir", "alice"];
+const CLIENT: [&str; 3] = ["daemon", "--dir", "alice"];
 
 fn place() -> Place {
     let place = Place::new();

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::e2e::{Daemon, LONG, Place, said, shoal, signal};
 
 /// A place with Alice's directory in it, and Bob's address.
-async fn alice() -> (Place, String) {
+pub(crate) async fn alice() -> (Place, String) {
     let place = Place::new();
     let mut new = vec![
         "network",
@@ -48,8 +48,8 @@ async fn alice() -> (Place, String) {
     (place, address)
 }
 
-async fn serve(place: &Place) -> Daemon {
-    let mut daemon = place.start("alice", &["client", "run"]);
+pub(crate) async fn serve(place: &Place) -> Daemon {
+    let mut daemon = place.start("alice", &["daemon"]);
     daemon.event("serving").await;
     daemon
 }

@@ -8,8 +8,12 @@
     reason = "tests"
 )]
 
+mod api_daemon;
+mod api_document;
+mod api_guard;
+mod api_server;
+mod api_support;
 mod cli;
-mod cli_control;
 mod cli_directory;
 mod cli_files;
 mod cli_invite;

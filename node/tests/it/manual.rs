@@ -38,6 +38,7 @@ fn the_manual_has_a_page_for_each_command() {
         "shoal-node-run",
         "shoal-node-doctor",
         "shoal-client-send",
+        "shoal-daemon",
         "shoal-init",
         "shoal-provider-store-export",
         "shoal-bench-store",
@@ -56,6 +57,10 @@ fn the_manual_has_a_page_for_each_command() {
             assert!(fine, "{page}: {}", error_of(&output));
         }
     }
+    assert!(
+        !place.path("man1/shoal-client-run.1").exists(),
+        "what it was called"
+    );
     let first = place.run(&["man"]);
     let text = String::from_utf8(first.stdout).unwrap();
     assert!(

@@ -128,7 +128,7 @@ async fn client(
     let mut init = vec!["client", "init", "--network", "network.toml"];
     init.extend(["--dir", name, "--entry", entry, "--mailbox", mailbox]);
     place.json(&init).await;
-    let mut daemon = place.start_on(&machines.world, name, &["client", "run"]);
+    let mut daemon = place.start_on(&machines.world, name, &["daemon"]);
     daemon.event("online").await;
     let address = place.open_address(name).await;
     (daemon, address)

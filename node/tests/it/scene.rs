@@ -102,7 +102,7 @@ struct Teller {
 
 impl Teller {
     async fn start(place: &Place, name: &str) -> Self {
-        let mut daemon = place.start(name, &["client", "run"]);
+        let mut daemon = place.start(name, &["daemon"]);
         daemon.event("serving").await;
         let mut control = ControlClient::connect(&place.file(name)).await.unwrap();
         control.follow().await.unwrap();

@@ -18,8 +18,9 @@ pub(in crate::cli) enum Client {
     Entries(ClientEntries),
     /// Show what this client knows of who decides in the network, or have it begin anew.
     Trust(ClientTrust),
-    /// Run the daemon: it holds the connection, the cover traffic and the messages.
-    Run(ClientRun),
+    /// What `shoal daemon` was called.
+    #[command(hide = true)]
+    Run(ClientRunOfBefore),
     /// Send a text through the daemon.
     Send(ClientSend),
     /// Print what was received; what was printed is deleted here unless told otherwise.
@@ -108,7 +109,7 @@ impl Until {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  shoal client run --dir alice &
+  shoal daemon --dir alice &
   shoal client wait --dir alice --for online --timeout 1m")]
 pub(in crate::cli) struct ClientWait {
     #[command(flatten)]
@@ -198,13 +199,15 @@ pub(in crate::cli) struct ClientTrust {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  shoal client run --dir alice
+Examples:
+  shoal daemon --dir alice
+  shoal daemon --dir alice --api 127.0.0.1:4150
 
 It prints its address when it answers, and `online` when a provider has let it in; `shoal client wait`
-waits for either. Leave it running: promises about who receives what hold for daemons that stay on. Metrics are served
-nowhere unless asked for.")]
-pub(in crate::cli) struct ClientRun {
+waits for either. Leave it running: promises about who receives what hold for daemons that stay on. Programs use its
+local API: HTTP on the Unix socket `control.sock` in the directory, and with --api on loopback too, with the token in
+`api.token`; docs/api.md says how. Metrics are served nowhere unless asked for.")]
+pub(in crate::cli) struct ClientDaemon {
     #[command(flatten)]
     pub(in crate::cli) place: Place,
     #[command(flatten)]
@@ -215,6 +218,9 @@ pub(in crate::cli) struct ClientRun {
     /// A profile of the network.
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) profile: Option<String>,
+    /// Where the local API is served besides the Unix socket: on this machine's own address only, or `none`.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(in crate::cli) api: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) metrics: MetricsAt,
     #[command(flatten)]
@@ -297,6 +303,12 @@ pub(in crate::cli) struct ClientReceive {
     /// Leave what was printed where it is.
     #[arg(long)]
     pub(in crate::cli) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ClientRunOfBefore {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub(in crate::cli) _arguments: Vec<String>,
 }
 
 /// How long a question to the daemon may take.

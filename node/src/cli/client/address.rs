@@ -37,7 +37,7 @@ pub(super) async fn run(args: &ClientAddress, json: bool) -> Result<(), Failure>
     let Some(address) = own.address.clone() else {
         return Err(Failure::unreachable(anyhow::anyhow!(
             "this client has no address yet: its mailboxes are made when it is online for the first time; start \
-             `shoal client run --dir {}`, and wait for it with `shoal client wait --for open`",
+             `shoal daemon --dir {}`, and wait for it with `shoal client wait --for open`",
             config.dir.display()
         )));
     };

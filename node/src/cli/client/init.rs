@@ -54,7 +54,7 @@ pub(super) fn run(args: &ClientInit, json: bool) -> Result<(), Failure> {
         keys: keys.display().to_string(),
         mailboxes: args.mailbox.iter().map(ToString::to_string).collect(),
         profile: args.profile.clone(),
-        next: format!("shoal client run --dir {}", args.made.dir.display()),
+        next: format!("shoal daemon --dir {}", args.made.dir.display()),
     };
     let mailboxes = match made.mailboxes.is_empty() {
         true => "drawn when the client is online for the first time".to_owned(),

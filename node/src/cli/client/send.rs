@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal as _;
 use std::pin::pin;
-use std::time::Duration;
 
 use serde::Serialize;
 use shoal_client::{Address, MAX_TEXT_BYTES};
@@ -18,8 +17,6 @@ use crate::cli::output;
 
 /// How long one request waits; then it is asked again.
 const WAIT_MS: u64 = 30_000;
-/// How long to wait if the daemon lets no more requests wait.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 const LATE: &str = "the client daemon did not answer in time";
 
@@ -123,6 +120,11 @@ async fn send(args: &ClientSend, text: String, stage: &mut Stage) -> Result<Sent
         Err(ControlError::Refused(refusal)) if refusal.code != RefusalCode::Stopped => {
             return Err(failed(ControlError::Refused(refusal)));
         }
+        Err(error @ ControlError::NotRunning(_)) => {
+            // It has gone just now, and was not asked.
+            *stage = Stage::Before;
+            return Err(failed(error));
+        }
         Err(error) => return Err(uncertain(error)),
     };
     *stage = Stage::Accepted(accepted.message.clone(), None);
@@ -158,14 +160,13 @@ async fn send(args: &ClientSend, text: String, stage: &mut Stage) -> Result<Sent
     })
 }
 
-/// How far the message is, once nothing more is done for it, or at once if no request may wait.
+/// How far the message is, once nothing more is done for it, or at once if it is not waited for.
 async fn progress(
     control: &mut ControlClient,
     message: &str,
-    mut wait_ms: u64,
+    wait_ms: u64,
     mut hinders: impl FnMut(&Option<String>),
 ) -> Result<Progress, Failure> {
-    let wait = wait_ms > 0;
     let mut known = None;
     loop {
         let request = Request::Progress {
@@ -173,7 +174,7 @@ async fn progress(
             wait_ms,
         };
         match control.ask(request).await {
-            Ok(Response::Progress(progress)) if progress.state.is_final() || !wait => {
+            Ok(Response::Progress(progress)) if progress.state.is_final() || wait_ms == 0 => {
                 return Ok(progress);
             }
             Ok(Response::Progress(progress)) => {
@@ -181,14 +182,8 @@ async fn progress(
                     hinders(&progress.hindrance);
                     known = progress.hindrance;
                 }
-                if wait_ms == 0 {
-                    tokio::time::sleep(ASK_AGAIN).await;
-                }
             }
             Ok(other) => return Err(failed(unexpected(&other))),
-            Err(ControlError::Refused(refusal)) if refusal.code == RefusalCode::Busy => {
-                wait_ms = 0;
-            }
             Err(error) => return Err(failed(error)),
         }
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How the daemon is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// The network's name.
     pub network: String,
@@ -57,8 +58,18 @@ pub struct Status {
     pub alarms: Vec<String>,
 }
 
+impl Status {
+    /// What keeps the client from its work, in words; nothing if all is well.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        let offline = "no entry provider has this client attached";
+        let offline = (!self.online).then(|| offline.to_owned());
+        offline.into_iter().collect()
+    }
+}
+
 /// A place: two mailboxes, or one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Place {
     /// Who writes to it: `contacts`, `strangers` (whoever has the address) or `all`.
     pub audience: String,
@@ -69,7 +80,7 @@ pub struct Place {
 }
 
 /// One mailbox of a place.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PlaceMailbox {
     /// Its provider, base58.
     pub provider: String,
@@ -82,7 +93,7 @@ pub struct PlaceMailbox {
 }
 
 /// Messages sent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OutgoingPage {
     /// The messages.
     pub messages: Vec<Outgoing>,
@@ -91,7 +102,7 @@ pub struct OutgoingPage {
 }
 
 /// How far one message has come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
     /// Its id, base58.
     pub message: String,
@@ -106,7 +117,7 @@ pub struct Progress {
 }
 
 /// A message on its way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Outgoing {
     /// Its id, base58.
     pub message: String,
@@ -120,7 +131,7 @@ pub struct Outgoing {
 }
 
 /// How far a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MessageState {

@@ -6,13 +6,14 @@ use shoal_client::{Address, Alarm, ClientEvent, Counters, SendError};
 use shoal_proto::{MessageId, Span, Time};
 use shoal_roles::client::{Session, SessionAction, SessionEvent, SessionInput};
 use shoal_topology::{NetworkParameters, Successor};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::database::{Database, Written};
 use super::inbox::Inbox;
 use super::links::Links;
 use super::sending::{Answer, Next, Sending};
 use super::status;
+use crate::control::Events;
 use crate::control::protocol::{
     Accepted, Event, IdempotencyKey, OutgoingPage, OwnAddress, Progress, Refusal, RefusalCode,
     Request, Response, Status,
@@ -62,7 +63,7 @@ pub(super) struct Daemon {
     pub(super) inputs: mpsc::Sender<SessionInput>,
     pub(super) database: Database,
     pub(super) inbox: Inbox,
-    pub(super) events: broadcast::Sender<Event>,
+    pub(super) events: Arc<Events>,
     pub(super) unread: watch::Sender<u64>,
     pub(super) announcer: Announcer,
     pub(super) sending: Sending,
@@ -141,8 +142,7 @@ impl Daemon {
                 let address = address.to_string();
                 self.announcer.say(&Announce::Open { address });
             }
-            // Nobody may listen.
-            let _ = self.events.send(Event::Opened);
+            self.tell(Event::Opened);
         }
     }
 
@@ -324,8 +324,7 @@ impl Daemon {
     }
 
     fn tell(&self, event: Event) {
-        // Nobody listening is fine.
-        let _ = self.events.send(event);
+        self.events.tell(event);
     }
 
     fn on_request(&mut self, asked: Asked) {
@@ -347,10 +346,8 @@ impl Daemon {
             Request::Status => Ok(Response::Status(Box::new(self.status()))),
             Request::Address => Ok(Response::Address(self.own_address())),
             Request::RenewAddress => self.renew_address(),
-            _ => Err(Refusal::new(
-                RefusalCode::Invalid,
-                "this daemon does not do that",
-            )),
+            // Before it comes here, it has stopped.
+            Request::Stop => Ok(Response::Done),
         };
         let _ = answer.send(outcome);
     }

@@ -1,4 +1,4 @@
-//! Unread messages in memory, for whoever asks over the control socket. What is on disk is the
+//! Unread messages in memory, for whoever asks over the local API. What is on disk is the
 //! core's; after a restart it announces every unread message again.
 
 use std::collections::BTreeMap;

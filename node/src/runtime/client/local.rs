@@ -1,13 +1,16 @@
-//! The control socket's side of the daemon.
+//! The local API's side of the daemon.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
 use super::daemon::Asked;
-use crate::control::Handler;
 use crate::control::protocol::{Event, Progress, Refusal, RefusalCode, Request, Response};
+use crate::control::{Events, Follower, Handler};
 
 /// Longest that a request for messages waits for one.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -15,7 +18,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Hands requests to the loop.
 pub(super) struct Local {
     pub(super) asked: mpsc::Sender<Asked>,
-    pub(super) events: broadcast::Sender<Event>,
+    pub(super) events: Arc<Events>,
     pub(super) unread: watch::Receiver<u64>,
 }
 
@@ -60,7 +63,7 @@ impl Local {
     /// Waits until nothing more is done for a message, or something else keeps it from being stored, and
     /// no longer than asked.
     async fn progress(&self, message: String, wait_ms: u64) -> Result<Response, Refusal> {
-        let mut events = self.events.subscribe();
+        let mut events = self.events.follow(None);
         let mut late = std::pin::pin!(sleep(bounded(wait_ms)));
         let mut stored_ms = None;
         let mut known = None;
@@ -91,24 +94,23 @@ fn bounded(wait_ms: u64) -> Duration {
 
 /// Waits until this message is stored or expired, or something else keeps it from that, or may be: what
 /// was missed may have been about it. Gives how long it took to be stored, if that is known.
-async fn told_of(events: &mut broadcast::Receiver<Event>, wanted: &str) -> Option<u64> {
+async fn told_of(events: &mut Follower, wanted: &str) -> Option<u64> {
     loop {
-        match events.recv().await {
-            Ok(Event::Stored { message, after_ms }) if message == wanted => return after_ms,
-            Ok(Event::Expired { message } | Event::Hindered { message, .. })
-                if message == wanted =>
-            {
+        // Once the daemon stops, the next question says so.
+        let (_, event) = events.next().await?;
+        match &*event {
+            Event::Stored { message, after_ms } if message == wanted => return *after_ms,
+            Event::Expired { message } | Event::Hindered { message, .. } if message == wanted => {
                 return None;
             }
-            Ok(_) => {}
-            // Once the daemon stops, the next question says so.
-            Err(_) => return None,
+            Event::Missed { .. } => return None,
+            _ => {}
         }
     }
 }
 
-impl Handler for Local {
-    async fn handle(&self, request: Request) -> Result<Response, Refusal> {
+impl Local {
+    async fn answer(&self, request: Request) -> Result<Response, Refusal> {
         match request {
             Request::Messages {
                 after,
@@ -119,9 +121,11 @@ impl Handler for Local {
             request => self.ask(request).await,
         }
     }
+}
 
-    fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+impl Handler for Local {
+    fn handle(&self, request: Request) -> BoxFuture<'_, Result<Response, Refusal>> {
+        self.answer(request).boxed()
     }
 }
 
@@ -132,11 +136,11 @@ mod tests {
     use super::*;
     use crate::control::protocol::{MessageState, Messages};
 
-    /// The socket's side, and what it asks of a loop that is not there.
+    /// The API's side, and what it asks of a loop that is not there.
     fn local() -> (Local, mpsc::Receiver<Asked>, watch::Sender<u64>) {
         let (asked, asks) = mpsc::channel(4);
         let (unread_in, unread) = watch::channel(7);
-        let (events, _) = broadcast::channel(4);
+        let events = Events::new(1);
         let local = Local {
             asked,
             events,
@@ -188,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_wait_for_a_message_ends_with_it_and_says_how_long_it_took() {
         let (local, mut asks, _unread) = local();
-        let events = local.events.clone();
+        let events = Arc::clone(&local.events);
         let waiting = local.handle(Request::Progress {
             message: "m".to_owned(),
             wait_ms: 600_000,
@@ -206,7 +210,7 @@ mod tests {
             for message in ["other", "m"] {
                 let message = message.to_owned();
                 let after_ms = Some(5);
-                events.send(Event::Stored { message, after_ms }).unwrap();
+                events.tell(Event::Stored { message, after_ms });
             }
             first.answer.send(told(MessageState::Sent)).unwrap();
             let second = asks.recv().await.unwrap();
@@ -226,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn a_wait_for_a_message_ends_when_something_new_is_in_its_way() {
         let (local, mut asks, _unread) = local();
-        let events = local.events.clone();
+        let events = Arc::clone(&local.events);
         let waiting = local.handle(Request::Progress {
             message: "m".to_owned(),
             wait_ms: 600_000,
@@ -235,7 +239,7 @@ mod tests {
             for hindrance in [None, Some("full".to_owned())] {
                 let asked = asks.recv().await.unwrap();
                 let (message, reason) = ("m".to_owned(), "full".to_owned());
-                events.send(Event::Hindered { message, reason }).unwrap();
+                events.tell(Event::Hindered { message, reason });
                 let progress = Progress {
                     message: "m".to_owned(),
                     state: MessageState::Sent,

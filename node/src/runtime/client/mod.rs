@@ -11,11 +11,13 @@ mod status;
 
 use std::sync::Arc;
 
+use rand::Rng as _;
 use shoal_client::{ClientKeys, Row, SendError};
 use shoal_proto::Time;
 use shoal_roles::client::{Session, SessionInput, kept_successors, newest_seen};
 use shoal_topology::{NetworkParameters, Successor};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use self::daemon::{Daemon, Desk, Ended, Inputs, Report};
 use self::database::Database;
@@ -28,15 +30,13 @@ use super::announce::{Announce, Announcer};
 use super::clock::Clock;
 use super::{Outside, seeded};
 use crate::config::ClientConfig;
-use crate::control::ControlServer;
+use crate::control::{ControlServer, Events, SOCKET_FILE, TOKEN_FILE, Token, api};
 use crate::http::Health;
 use crate::metrics::{self, Page};
 use crate::net::Names;
 use crate::state::{ClientDb, StateDir, load_client_keys};
 use crate::{Exit, Failure};
 
-/// Events that a slow follower may fall behind.
-const EVENTS: usize = 1024;
 /// Local requests, writes and session events that wait for the loop.
 const INPUTS: usize = 256;
 
@@ -51,17 +51,16 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
 
     let (asked_in, asked) = mpsc::channel(INPUTS);
     let (figures_in, figures) = mpsc::channel(4);
-    let (events, _) = broadcast::channel(EVENTS);
+    let events = Events::new(seeded()?.next_u64());
     let (unread, unread_seen) = watch::channel(0);
     let mut inputs = Inputs { asked, figures };
 
-    let server = ControlServer::bind(dir.path()).map_err(Failure::failed)?;
     let local = Local {
         asked: asked_in,
-        events: events.clone(),
+        events: Arc::clone(&events),
         unread: unread_seen,
     };
-    let serving = tokio::spawn(server.serve(Arc::new(local)));
+    let api = Api::start(&config, &dir, local, outside.announcer).await?;
     let exporter = match config.metrics {
         Some(address) => Some(super::serve_metrics(address, figures_in, export, health).await?),
         None => None,
@@ -80,7 +79,7 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
             accepted,
             reached,
             clock: Clock::start(),
-            events: events.clone(),
+            events: Arc::clone(&events),
             unread: unread.clone(),
             announcer: outside.announcer,
         }
@@ -112,9 +111,10 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
             }
         }
     };
-    serving.abort();
-    // Its file goes before the lock does, or it would be the next daemon's that goes.
-    let _ = serving.await;
+    // Who follows or waits is told that it is over.
+    events.close();
+    drop((inputs, unread));
+    api.stop().await;
     if let Some(exporter) = exporter {
         exporter.abort();
     }
@@ -122,6 +122,60 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
     match superseded {
         true => Err(Failure::other(Exit::Superseded, SendError::Superseded)),
         false => Ok(()),
+    }
+}
+
+/// The local API that answers.
+struct Api {
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Api {
+    /// Listens, and says where.
+    async fn start(
+        config: &ClientConfig,
+        dir: &StateDir,
+        local: Local,
+        announcer: Announcer,
+    ) -> Result<Self, Failure> {
+        let mut server = ControlServer::bind(dir.path()).map_err(Failure::failed)?;
+        let mut http = None;
+        if let Some(address) = config.api {
+            let token = Token::of(dir.path(), &mut seeded()?).map_err(Failure::usage)?;
+            let address = server.also_at(address, token).await.map_err(|error| {
+                Failure::failed(anyhow::anyhow!(
+                    "can't serve the API on {address}: {error}; set api.listen to another port, or to \"none\""
+                ))
+            })?;
+            http = Some(format!("http://{address}"));
+        }
+        announcer.say(&Announce::Api {
+            socket: dir.path().join(SOCKET_FILE).display().to_string(),
+            token_file: http
+                .is_some()
+                .then(|| dir.path().join(TOKEN_FILE).display().to_string()),
+            http,
+        });
+        let events = Arc::clone(&local.events);
+        let router = api::client(Arc::new(local), events);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = server.serve_until(router, async {
+            // Also if the daemon ends otherwise.
+            let _ = stopped.await;
+        });
+        Ok(Self {
+            stop,
+            serving: tokio::spawn(serving),
+        })
+    }
+
+    /// Ends what is being answered. Its socket's file goes before the directory's lock does, or it would be the next
+    /// daemon's that goes.
+    async fn stop(self) {
+        // It may have ended.
+        let _ = self.stop.send(());
+        let _ = self.serving.await;
     }
 }
 
@@ -163,7 +217,7 @@ struct Start {
     /// The network's time is past this, whatever the machine's clock says.
     reached: Time,
     clock: Clock,
-    events: broadcast::Sender<crate::control::protocol::Event>,
+    events: Arc<Events>,
     unread: watch::Sender<u64>,
     announcer: Announcer,
 }
@@ -225,5 +279,5 @@ fn export(report: &Report, page: &mut Page) {
 
 /// How a client is.
 fn health(report: &Report) -> Health {
-    Health::of((!report.status.online).then_some("no entry provider has this client attached"))
+    Health::of(report.status.troubles())
 }

@@ -1,4 +1,4 @@
-//! The core's words in the control protocol's.
+//! The core's words in the local API's.
 
 use std::collections::BTreeMap;
 

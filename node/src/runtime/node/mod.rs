@@ -43,7 +43,7 @@ use super::stop::Stops;
 use super::{Outside, net_limits, seeded, serve_metrics};
 use crate::Failure;
 use crate::config::{ByteSize, NodeConfig};
-use crate::control::ControlServer;
+use crate::control::{ControlServer, api};
 use crate::http::Health;
 use crate::metrics::{self, Page};
 use crate::net::{Mode, Names, NetConfig, NetLimits, spawn};
@@ -298,7 +298,10 @@ impl Starting {
             router,
             reports,
         };
-        Some(tokio::spawn(server.serve(Arc::new(operator))))
+        let router = api::node(Arc::new(operator));
+        Some(tokio::spawn(
+            server.serve_until(router, std::future::pending()),
+        ))
     }
 
     /// Has the router forward the node's ports, if it is to. Who can't be asked keeps no node from its work.

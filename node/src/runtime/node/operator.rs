@@ -1,21 +1,23 @@
-//! What a node answers on the control socket: how it is, and nothing else.
+//! What a node answers on the socket in its directory: how it is, and nothing else.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use shoal_mix::DropReason;
 use shoal_proto::{Epoch, NodeId, Time};
 use shoal_roles::node::{Linked, Standing};
 use shoal_topology::{Invited, NetworkParameters, Waiting};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::host::Report;
 use crate::control::Handler;
 use crate::control::protocol::{
-    BesideStatus, ClockStatus, DiskStatus, EpochStatus, Event, InvitationStatus, LinkStatus,
-    MemoryStatus, NextStatus, NodeStatus, NodeTrouble, ReachStatus, Refusal, RefusalCode, Request,
-    Response, RouterStatus, SuccessorStatus, WaitingStatus,
+    BesideStatus, ClockStatus, DiskStatus, EpochStatus, InvitationStatus, LinkStatus, MemoryStatus,
+    NextStatus, NodeStatus, NodeTrouble, ReachStatus, Refusal, RefusalCode, Request, Response,
+    RouterStatus, SuccessorStatus, WaitingStatus,
 };
 use crate::metrics::resident_bytes;
 use crate::net::Way;
@@ -41,7 +43,13 @@ pub(super) struct Operator {
 }
 
 impl Handler for Operator {
-    async fn handle(&self, request: Request) -> Result<Response, Refusal> {
+    fn handle(&self, request: Request) -> BoxFuture<'_, Result<Response, Refusal>> {
+        self.answer(request).boxed()
+    }
+}
+
+impl Operator {
+    async fn answer(&self, request: Request) -> Result<Response, Refusal> {
         match request {
             Request::Status => {
                 let report = self.report().await?;
@@ -54,13 +62,6 @@ impl Handler for Operator {
         }
     }
 
-    /// A node tells no events: for who follows them they are over at once.
-    fn events(&self) -> broadcast::Receiver<Event> {
-        broadcast::channel(1).1
-    }
-}
-
-impl Operator {
     async fn report(&self) -> Result<Report, Refusal> {
         let (reply, answer) = oneshot::channel();
         let asking = async {

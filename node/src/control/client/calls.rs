@@ -1,0 +1,173 @@
+//! Requests to the daemon as HTTP has them, and its answers as what was asked for.
+
+use std::fmt::Write as _;
+
+use axum::http::{Method, Request as HttpRequest, header};
+use bytes::Bytes;
+use http_body_util::Full;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::super::api::{IDEMPOTENCY_KEY, Send};
+use super::super::protocol::{IdempotencyKey, NodeStatus, Request, Response, Status};
+use super::ControlError;
+
+/// A request, and what its answer is.
+pub(super) struct Call {
+    method: Method,
+    path: String,
+    key: Option<IdempotencyKey>,
+    body: Option<Vec<u8>>,
+    answer: fn(&[u8]) -> Result<Response, ControlError>,
+}
+
+impl Call {
+    pub(super) fn of(request: Request) -> Result<Self, ControlError> {
+        let call = |method, path: String, answer| Self {
+            method,
+            path,
+            key: None,
+            body: None,
+            answer,
+        };
+        let get = |path, answer| call(Method::GET, path, answer);
+        let post = |path: String, answer| call(Method::POST, path, answer);
+        Ok(match request {
+            Request::Status => get("/v1/status".to_owned(), status),
+            Request::Address => get("/v1/address".to_owned(), |it| {
+                parse(it).map(Response::Address)
+            }),
+            Request::RenewAddress => post("/v1/address/renew".to_owned(), done),
+            Request::Messages {
+                after,
+                limit,
+                wait_ms,
+            } => get(
+                format!("/v1/messages?after={after}&limit={limit}&wait_ms={wait_ms}"),
+                |it| parse(it).map(Response::Messages),
+            ),
+            Request::Send {
+                to,
+                text,
+                life_ms,
+                idempotency_key,
+            } => Self {
+                key: idempotency_key,
+                body: Some(json(&Send { to, text, life_ms })?),
+                ..post("/v1/messages".to_owned(), |it| {
+                    parse(it).map(Response::Accepted)
+                })
+            },
+            Request::Read { message } => {
+                post(format!("/v1/messages/{}/ack", segment(&message)), done)
+            }
+            Request::Outgoing { skip, limit } => {
+                get(format!("/v1/outgoing?skip={skip}&limit={limit}"), |it| {
+                    parse(it).map(Response::Outgoing)
+                })
+            }
+            Request::Progress { message, wait_ms } => get(
+                format!("/v1/outgoing/{}?wait_ms={wait_ms}", segment(&message)),
+                |it| parse(it).map(Response::Progress),
+            ),
+            Request::Stop => post("/v1/stop".to_owned(), done),
+        })
+    }
+
+    pub(super) fn request(&self) -> Result<HttpRequest<Full<Bytes>>, ControlError> {
+        let mut request = HttpRequest::builder().method(&self.method).uri(&self.path);
+        if let Some(key) = &self.key {
+            request = request.header(IDEMPOTENCY_KEY, key.as_str());
+        }
+        if self.body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = self.body.clone().unwrap_or_default();
+        finish(request, body)
+    }
+
+    pub(super) fn response(&self, bytes: &[u8]) -> Result<Response, ControlError> {
+        (self.answer)(bytes)
+    }
+}
+
+/// A request for what is at a path.
+pub(super) fn get(path: &str) -> Result<HttpRequest<Full<Bytes>>, ControlError> {
+    finish(HttpRequest::get(path), Vec::new())
+}
+
+fn finish(
+    request: axum::http::request::Builder,
+    body: Vec<u8>,
+) -> Result<HttpRequest<Full<Bytes>>, ControlError> {
+    // A socket in a directory has no name of its own.
+    let request = request.header(header::HOST, "localhost");
+    let request = request.body(Full::new(body.into()));
+    request.map_err(|error| ControlError::Protocol(error.to_string()))
+}
+
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ControlError> {
+    serde_json::from_slice(bytes).map_err(|error| ControlError::Protocol(error.to_string()))
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, ControlError> {
+    serde_json::to_vec(value).map_err(|error| ControlError::Protocol(error.to_string()))
+}
+
+fn done(_: &[u8]) -> Result<Response, ControlError> {
+    Ok(Response::Done)
+}
+
+/// Of a client or of a node, whichever runs there: a node's says its role.
+fn status(bytes: &[u8]) -> Result<Response, ControlError> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Node(Box<NodeStatus>),
+        Client(Box<Status>),
+    }
+    Ok(match parse(bytes)? {
+        Either::Node(status) => Response::Node(status),
+        Either::Client(status) => Response::Status(status),
+    })
+}
+
+/// A text as one segment of a path.
+fn segment(text: &str) -> String {
+    let mut segment = String::new();
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() {
+            true => segment.push(char::from(byte)),
+            false => {
+                // A text takes whatever is written to it.
+                let _ = write!(segment, "%{byte:02X}");
+            }
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn no_id_leads_elsewhere() {
+        let message = "../é/?x=1".to_owned();
+        let call = Call::of(Request::Read { message }).unwrap();
+        let request = call.request().unwrap();
+        let path = request.uri().path();
+        assert_eq!(path, "/v1/messages/%2E%2E%2F%C3%A9%2F%3Fx%3D1/ack");
+        assert_eq!(request.uri().query(), None);
+    }
+
+    #[test]
+    fn a_node_is_told_from_a_client() {
+        let client = serde_json::to_vec(&Status::default()).unwrap();
+        assert!(matches!(status(&client), Ok(Response::Status(_))));
+        let node = serde_json::to_vec(&NodeStatus::default()).unwrap();
+        assert!(matches!(status(&node), Ok(Response::Node(_))));
+    }
+}

@@ -1,0 +1,94 @@
+//! The token without which nothing is answered over TCP.
+
+use std::path::Path;
+
+use data_encoding::HEXLOWER;
+use rand::CryptoRng;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::state::{StateError, read_secret, write_new};
+
+/// Name of the token's file in a client's directory.
+pub const TOKEN_FILE: &str = "api.token";
+
+const TOKEN_BYTES: usize = 32;
+
+/// What a program shows that it may use the API: 32 random bytes, written in 64 characters of hexadecimal.
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// Reads it, and makes it if there is none.
+    ///
+    /// # Errors
+    /// [`StateError`] for a file that is damaged, somebody else's or readable by others, or can't be made.
+    pub fn of<R: CryptoRng>(dir: &Path, rng: &mut R) -> Result<Self, StateError> {
+        let path = dir.join(TOKEN_FILE);
+        let content = match read_secret(&path, "the daemon makes it when it starts") {
+            Err(StateError::Missing { .. }) => {
+                let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
+                rng.fill_bytes(bytes.as_mut());
+                let token = Zeroizing::new(HEXLOWER.encode(bytes.as_ref()));
+                let line = Zeroizing::new(format!("{}\n", *token));
+                write_new(&path, line.as_bytes(), 0o600)?;
+                return Ok(Self(token));
+            }
+            content => content?,
+        };
+        let text = std::str::from_utf8(&content).unwrap_or_default().trim_end();
+        let sound = text.len() == 2 * TOKEN_BYTES
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        match sound {
+            true => Ok(Self(Zeroizing::new(text.to_owned()))),
+            false => Err(StateError::Corrupt {
+                path,
+                what: "it is not 64 characters of hexadecimal".to_owned(),
+                advice: "move it away: the daemon makes another one, which programs have to be told",
+            }),
+        }
+    }
+
+    /// Whether this is it. How long that takes tells nothing of it.
+    pub(super) fn is(&self, shown: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(shown).into()
+    }
+
+    /// One that is known.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn known(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn it_is_made_once_and_nobody_else_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rng = crate::seeded().unwrap();
+        let token = Token::of(dir.path(), &mut rng).unwrap();
+        let file = dir.path().join(TOKEN_FILE);
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text.len(), 65);
+        assert!(token.is(text.trim_end().as_bytes()));
+        assert!(!token.is(b"") && !token.is(&text.as_bytes()[1..]));
+        let again = Token::of(dir.path(), &mut rng).unwrap();
+        assert_eq!(*again.0, *token.0);
+        std::fs::write(&file, "short\n").unwrap();
+        let wrong = Token::of(dir.path(), &mut rng).err().unwrap();
+        assert!(wrong.to_string().contains("move it away"), "{wrong}");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(Token::of(dir.path(), &mut rng).is_err());
+    }
+}
