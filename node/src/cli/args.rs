@@ -2,6 +2,7 @@
 
 mod bench;
 mod client;
+mod contact;
 mod directory;
 mod node;
 mod provider;
@@ -17,8 +18,11 @@ use shoal_proto::{NodeId, Span};
 
 pub(super) use self::bench::{Bench, BenchStore};
 pub(super) use self::client::{
-    Client, ClientAddress, ClientDaemon, ClientEntries, ClientInit, ClientOutgoing, ClientReceive,
-    ClientSend, ClientStatus, ClientStop, ClientTrust, ClientWait, Until, WaitFor,
+    Client, ClientDaemon, ClientEntries, ClientInit, ClientOutgoing, ClientReceive, ClientSend,
+    ClientStatus, ClientStop, ClientTrust, ClientWait, Until, WaitFor,
+};
+pub(super) use self::contact::{
+    Contact, ContactAccept, ContactExport, ContactInvite, ContactPlace, ContactVerify,
 };
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
 pub(super) use self::node::{NodeDoctor, NodeInvite, NodeStatus};
@@ -76,6 +80,9 @@ pub(super) enum Command {
     /// Send and receive messages, through the daemon.
     #[command(subcommand)]
     Client(Client),
+    /// Invite people, accept invitations, and look after contacts, through the daemon.
+    #[command(subcommand)]
+    Contact(Contact),
     /// Run a whole network on this machine, and send a message through it.
     Demo(Demo),
     /// Measure this machine.

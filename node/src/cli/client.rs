@@ -1,6 +1,5 @@
 //! `shoal client`, and `shoal daemon`.
 
-mod address;
 mod ask;
 mod entries;
 mod init;
@@ -13,21 +12,23 @@ mod trust;
 mod wait;
 
 use shoal_node::Failure;
-use shoal_node::config::{ClientConfig, LogLevel};
+use shoal_node::config::{ClientConfig, ClientFlags, LogLevel};
 use shoal_node::control::protocol::{Place, Request, Response, Status};
 use shoal_node::control::unexpected;
 use shoal_node::runtime::{self, Announcer, Outside};
 
-use self::address::flags_of;
-use self::ask::{ask_once, failed};
-use super::args::{Client, ClientDaemon, ClientStatus};
-use super::launch::{environment, overrides, path_text, start_logging};
+pub(super) use self::ask::ask_once;
+use self::ask::failed;
+use super::args::{self, Client, ClientDaemon, ClientStatus};
+use super::launch::{directory, environment, overrides, path_text, start_logging};
 use super::output;
 
 pub(super) async fn run(command: Client, json: bool) -> Result<(), Failure> {
     match command {
         Client::Init(args) => init::run(&args, json),
-        Client::Address(args) => address::run(&args, json).await,
+        Client::Address(_) => Err(Failure::usage(anyhow::anyhow!(
+            "there are no addresses any more: `shoal contact invite` makes an invitation to give to somebody"
+        ))),
         Client::Entries(args) => entries::run(&args, json),
         Client::Trust(args) => trust::run(&args, json),
         Client::Run(_) => Err(Failure::usage(anyhow::anyhow!(
@@ -39,6 +40,15 @@ pub(super) async fn run(command: Client, json: bool) -> Result<(), Failure> {
         Client::Outgoing(args) => outgoing::run(&args, json).await,
         Client::Wait(args) => wait::run(&args, json).await,
         Client::Stop(args) => stop::run(&args, json).await,
+    }
+}
+
+/// Where the client is, before other flags.
+fn flags_of(place: &args::Place) -> ClientFlags {
+    ClientFlags {
+        dir: directory(place),
+        config: place.config.clone(),
+        overrides: Vec::new(),
     }
 }
 
@@ -97,7 +107,7 @@ async fn status(args: &ClientStatus, json: bool) -> Result<(), Failure> {
 fn place_in_words(place: &Place) -> String {
     let who = match place.audience.as_str() {
         "contacts" => "for contacts",
-        "strangers" => "for whoever has the address",
+        "strangers" => "for who has an invitation",
         _ => "for all, at the providers that you name",
     };
     let stage = match place.stage.as_str() {

@@ -4,6 +4,7 @@
 mod args;
 mod bench;
 mod client;
+mod contact;
 mod cost;
 mod demo;
 mod directory;
@@ -76,6 +77,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Provider(command) => provider::run(command, json).await,
             Command::Daemon(args) => client::daemon(args, cli.log_level, json).await,
             Command::Client(command) => client::run(command, json).await,
+            Command::Contact(command) => contact::run(command, json).await,
             Command::Demo(args) => demo::run(args, json).await,
             Command::Bench(command) => bench::run(command, json).await,
             Command::Completions(args) => manual::completions(&args),

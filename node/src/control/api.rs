@@ -2,6 +2,7 @@
 
 mod document;
 mod follow;
+mod people;
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use axum::extract::{Extension, FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response as HttpResponse};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, timeout};
 use utoipa::{IntoParams, ToSchema};
@@ -20,7 +21,7 @@ use super::events::Events;
 use super::places::{Seat, Wait};
 use super::protocol::{
     Accepted, HealthReport, IdempotencyKey, MAX_OUTGOING, MAX_PAGE, Messages, OutgoingPage,
-    OwnAddress, Progress, Refusal, RefusalCode, Request, Response, Status,
+    Progress, Refusal, RefusalCode, Request, Response, Status,
 };
 use super::server::Handler;
 use super::wire::{Given, Json, Nothing, Params, json, no_such_method, no_such_path};
@@ -47,8 +48,19 @@ pub fn client(handler: Arc<dyn Handler>, events: Arc<Events>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/health", get(health))
         .route("/v1/openapi.json", get(openapi))
-        .route("/v1/address", get(address))
-        .route("/v1/address/renew", post(renew_address))
+        .route(
+            "/v1/invitations",
+            get(people::invitations).post(people::invite),
+        )
+        .route("/v1/invitations/renew", post(people::renew))
+        .route("/v1/invitations/{id}", delete(people::revoke))
+        .route("/v1/contacts", get(people::contacts).post(people::accept))
+        .route(
+            "/v1/contacts/{contact}",
+            get(people::contact)
+                .patch(people::change)
+                .delete(people::remove),
+        )
         .route("/v1/messages", get(messages).post(send))
         .route("/v1/messages/{id}/ack", post(acknowledge))
         .route("/v1/outgoing", get(outgoing))
@@ -118,30 +130,16 @@ async fn health(State(daemon): State<Daemon>) -> HttpResponse {
     json(status, &HealthReport { well, reasons })
 }
 
-/// The address to give to others.
-#[utoipa::path(get, path = "/v1/address", tag = "address",
-    responses((status = 200, description = "The address, if there is one yet", body = OwnAddress)))]
-async fn address(State(daemon): State<Daemon>) -> Result<Json<OwnAddress>, Refusal> {
-    answered!(daemon.handler.handle(Request::Address), Address)
-}
-
-/// Take another address. The present one goes on for the network's time to live once there is one.
-#[utoipa::path(post, path = "/v1/address/renew", tag = "address",
-    responses((status = 204, description = "It is being made")))]
-async fn renew_address(State(daemon): State<Daemon>, _: Nothing) -> Result<StatusCode, Refusal> {
-    done(&daemon, Request::RenewAddress).await
-}
-
 /// A text to send.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Send {
-    /// The receiver's address, `shoal1…`.
+    /// The key of a contact, base58, or what it is called, if nobody else is.
     pub(super) to: String,
     /// The text.
     pub(super) text: String,
     /// How long it is worth anything, in milliseconds, if that is shorter than the network keeps it: it is tried no
-    /// longer, and should it come later, it is shown to nobody.
+    /// longer, and from then on it is shown to nobody, also if it has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) life_ms: Option<u64>,
 }
@@ -153,6 +151,7 @@ pub(super) struct Send {
         sent once, however often it is asked for. Another message with the same key is refused (409).")),
     responses(
         (status = 202, description = "It is on disk", body = Accepted),
+        (status = 404, description = "There is no such contact", body = Refusal),
         (status = 409, description = "Another message has this key", body = Refusal),
         (status = 410, description = "Another copy of this client has taken the mailbox over", body = Refusal),
         (status = 429, description = "It takes none now: ask again later", body = Refusal)))]

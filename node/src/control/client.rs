@@ -217,7 +217,10 @@ pub fn unexpected(response: &Response) -> ControlError {
         Response::Done => "done",
         Response::Status(_) => "status",
         Response::Node(_) => "node",
-        Response::Address(_) => "address",
+        Response::Invited(_) => "invited",
+        Response::Invitations(_) => "invitations",
+        Response::Contact(_) => "contact",
+        Response::Contacts(_) => "contacts",
     };
     ControlError::Protocol(format!("it answered `{kind}`"))
 }

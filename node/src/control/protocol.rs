@@ -6,6 +6,7 @@
 
 mod key;
 mod node;
+mod people;
 mod status;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ pub use key::{BadKey, IdempotencyKey};
 pub use node::{
     BesideStatus, ClockStatus, DiskStatus, EpochStatus, InvitationStatus, LinkStatus, MemoryStatus,
     NextStatus, NodeStatus, NodeTrouble, ReachStatus, RouterStatus, SuccessorStatus, WaitingStatus,
+};
+pub use people::{
+    Accept, ChangeOfContact, Contact, Contacts, Invite, OwnInvitation, OwnInvitations,
 };
 pub use status::{MessageState, Outgoing, OutgoingPage, Place, PlaceMailbox, Progress, Status};
 
@@ -37,12 +41,12 @@ pub const MAX_OUTGOING: u32 = 4096;
 pub enum Request {
     /// Send a text. Answered with [`Response::Accepted`] once the message is on disk.
     Send {
-        /// The receiver's address, `shoal1…`.
+        /// The key of a contact, base58, or what it is called, if nobody else is.
         to: String,
         /// The text.
         text: String,
         /// How long it is worth anything, in milliseconds, if that is shorter than the network keeps it: it is
-        /// tried no longer, and should it come later, it is shown to nobody.
+        /// tried no longer, and from then on it is shown to nobody, also if it has come.
         life_ms: Option<u64>,
         /// A name of the application's for this message. The same message with the same key is sent
         /// once: the answer names the message that was accepted first. Another message with the key
@@ -83,11 +87,39 @@ pub enum Request {
     /// How the daemon is. Answered with [`Response::Status`], or by a node, which answers nothing else, with
     /// [`Response::Node`].
     Status,
-    /// The address to give to others. Answered with [`Response::Address`].
-    Address,
-    /// Take another address: the present one goes on for the network's time to live once there is one.
-    /// Answered with [`Response::Done`].
-    RenewAddress,
+    /// Invite somebody. Answered with [`Response::Invited`] once the invitation is on disk.
+    Invite(Invite),
+    /// The own invitations that may still be good. Answered with [`Response::Invitations`].
+    Invitations,
+    /// Have an invitation let nobody in any more. Answered with [`Response::Done`].
+    Revoke {
+        /// From [`OwnInvitation::id`].
+        id: String,
+    },
+    /// Have new invitations lead elsewhere: those that there are go on for the network's time to live once there is
+    /// another place. Answered with [`Response::Done`].
+    RenewInvitations,
+    /// Accept an invitation. Answered with [`Response::Contact`].
+    Accept(Accept),
+    /// All contacts. Answered with [`Response::Contacts`].
+    Contacts,
+    /// One contact. Answered with [`Response::Contact`].
+    Contact {
+        /// Its key, base58, or what it is called.
+        contact: String,
+    },
+    /// Have something be another way with a contact. Answered with [`Response::Contact`].
+    ChangeContact {
+        /// Its key, base58, or what it is called.
+        contact: String,
+        /// What.
+        change: ChangeOfContact,
+    },
+    /// Forget a contact. Answered with [`Response::Done`].
+    RemoveContact {
+        /// Its key, base58, or what it is called.
+        contact: String,
+    },
     /// Stop in good order. Answered with [`Response::Done`].
     Stop,
 }
@@ -111,8 +143,14 @@ pub enum Response {
     Status(Box<Status>),
     /// How the node is, if it is one that runs here.
     Node(Box<NodeStatus>),
-    /// The own address.
-    Address(OwnAddress),
+    /// An invitation that was made.
+    Invited(OwnInvitation),
+    /// All own invitations.
+    Invitations(OwnInvitations),
+    /// A contact.
+    Contact(Contact),
+    /// All contacts.
+    Contacts(Contacts),
 }
 
 /// A message that was accepted.
@@ -148,10 +186,14 @@ pub struct Received {
     pub cursor: u64,
     /// Its id, base58.
     pub message: String,
-    /// The sender's key, base58: proven.
+    /// The sender's key, base58: proven. Answers go to it.
     pub from: String,
-    /// Where answers go, `shoal1…`.
-    pub reply_to: String,
+    /// What the sender was called here when it came; may be empty.
+    #[serde(default)]
+    pub name: String,
+    /// Whether safety numbers had been compared with the sender when it came.
+    #[serde(default)]
+    pub verified: bool,
     /// The text. What is not UTF-8 in it is replaced.
     pub text: String,
     /// What was sent, in base64, if it is not UTF-8.
@@ -164,8 +206,11 @@ pub struct Received {
     /// How many of the sender's messages right before this one have not come. They may still.
     #[serde(default)]
     pub gap_before: u64,
-    /// When it was written by the sender's clock, microseconds since the Unix epoch.
+    /// The minute in which it was written by the sender's clock, microseconds since the Unix epoch.
     pub sent_at_us: u64,
+    /// When it is deleted here, read or not, if its sender wants it so; microseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_us: Option<u64>,
     /// When it was complete here, microseconds since the Unix epoch; after a restart, that of the
     /// restart.
     pub received_at_us: u64,
@@ -183,19 +228,6 @@ pub struct Hop {
     pub layer: u8,
     /// How long it was asked to hold the packet, in microseconds.
     pub delay_us: u64,
-}
-
-/// The address to give to others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct OwnAddress {
-    /// `shoal1…`; none before there is a mailbox.
-    pub address: Option<String>,
-    /// Whether what is sent to it is taken: before, it is refused and tried again.
-    pub open: bool,
-    /// The own key, by which receivers know who wrote, base58.
-    pub key: String,
-    /// The providers that keep the mailboxes, base58: none, one or two.
-    pub mailboxes: Vec<String>,
 }
 
 /// Whether the daemon does its work.
@@ -245,9 +277,38 @@ pub enum Event {
         /// Its id, base58.
         message: String,
     },
+    /// The contact says that a message is on its disk, or was read there.
+    Delivered {
+        /// Its id, base58.
+        message: String,
+        /// It was read.
+        read: bool,
+    },
     /// A message is here.
     Received(Box<Received>),
-    /// What is sent to the own address is taken from now on.
+    /// A message that was not read is deleted, because its time is over.
+    Vanished {
+        /// Its id, base58.
+        message: String,
+        /// Who wrote it, base58.
+        from: String,
+    },
+    /// Somebody has come by an own invitation and is a contact now.
+    Met {
+        /// Its key, base58.
+        contact: String,
+        /// The invitation's id.
+        invitation: String,
+    },
+    /// Another one came with an invitation that was for one person: somebody else has seen it. Compare safety numbers
+    /// with the contact that was let in.
+    Leaked {
+        /// The key of who was let in, base58.
+        contact: String,
+        /// The invitation's id.
+        invitation: String,
+    },
+    /// Who is invited is heard from now on.
     Opened,
     /// The entry provider has attached this client.
     Attached {

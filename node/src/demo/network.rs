@@ -149,16 +149,35 @@ impl Network {
         Ok(())
     }
 
-    /// The address that `shoal client address` prints, once it works.
-    pub(super) async fn open_address(&mut self, name: &str) -> Result<String, Failure> {
+    /// What `shoal contact invite` prints, once who is invited is heard.
+    pub(super) async fn invite(&mut self, name: &str, whom: &str) -> Result<String, Failure> {
         let dir = self.workplace.of(name);
         if let Some(process) = self.running.iter_mut().find(|it| it.name == name) {
             process.wait_for("open").await.map_err(Failure::failed)?;
         }
-        let told = shoal(&["client", "address", "--dir", &dir]).await?;
-        told["address"].as_str().map(str::to_owned).ok_or_else(|| {
-            Failure::failed(anyhow::anyhow!("`shoal client address` printed no address"))
-        })
+        let told = shoal(&["contact", "invite", "--dir", &dir, "--label", whom]).await?;
+        told["invitation"]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                Failure::failed(anyhow::anyhow!(
+                    "`shoal contact invite` printed no invitation"
+                ))
+            })
+    }
+
+    /// `shoal contact accept`.
+    pub(super) async fn accept(
+        &self,
+        name: &str,
+        invitation: &str,
+        whom: &str,
+    ) -> Result<(), Failure> {
+        let dir = self.workplace.of(name);
+        let accept = ["contact", "accept", "--dir", &dir, "--label", whom];
+        shoal(&[&accept[..], &[invitation]].concat())
+            .await
+            .map(drop)
     }
 
     /// `shoal daemon`, until the daemon is attached; gives who asks it.
@@ -241,7 +260,7 @@ impl Network {
         let [alice, bob] = ["alice", "bob"].map(|name| self.workplace.of(name));
         self.narrator.line(&format!(
             "\nThe network stays up until Ctrl-C. In another terminal:\n\
-             \x20 shoal client send --dir {alice} \"$(shoal client address --dir {bob})\" 'Hi Bob'\n\
+             \x20 shoal client send --dir {alice} Bob 'Hi Bob'\n\
              \x20 shoal client receive --dir {bob} --wait\n\
              \x20 shoal client status --dir {alice}\n\
              or with `cargo run --` in place of `shoal`. Logs: {}/*.log\n\

@@ -21,15 +21,17 @@ pub(super) async fn tell(network: &mut Network, text: &str) -> Result<Outcome, F
     say.line("Bob comes online for the first time: his mailboxes are drawn and opened.");
     network.make_client("bob").await?;
     network.start_client("bob").await?;
-    let bob_address = network.open_address("bob").await?;
+    let invitation = network.invite("bob", "Alice").await?;
     network.stop_one("bob").await?;
-    say.line("Bob has an address that works, and is stopped. Only now Alice comes online.");
+    say.line("Bob has made an invitation for Alice, and is stopped. Only now she comes online.");
     network.make_client("alice").await?;
     let mut alice = network.start_client("alice").await?;
     let mut alice_hears = follow(network, "alice").await?;
 
+    network.accept("alice", &invitation, "Bob").await?;
+    say.line("Alice has accepted it: Bob is a contact of hers.");
     let accepted_at = now();
-    let accepted = send(&mut alice, &bob_address, text).await?;
+    let accepted = send(&mut alice, "Bob", text).await?;
     say.line(&format!(
         "Alice's message is accepted: {} bytes in {} packet(s), \"stored\" expected within about {:.1} s",
         text.len(),
@@ -54,7 +56,8 @@ pub(super) async fn tell(network: &mut Network, text: &str) -> Result<Outcome, F
     say.quote(&received.text);
     say.route("  it came out of his mailbox by", &received.hops);
 
-    send(&mut bob, &received.reply_to, ANSWER).await?;
+    // He knows her by the invitation that he made.
+    send(&mut bob, "Alice", ANSWER).await?;
     let reply = first_message(&mut alice).await?;
     say.line("Alice reads Bob's answer:");
     say.quote(&reply.text);

@@ -43,16 +43,9 @@ pub enum Announce {
         token_file: Option<String>,
     },
     /// A client daemon answers on its local API.
-    Serving {
-        /// The client's address; none before it has been online for the first time.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        address: Option<String>,
-    },
-    /// What is sent to a client's address is taken from now on.
-    Open {
-        /// The address.
-        address: String,
-    },
+    Serving,
+    /// Who is invited by a client is heard from now on.
+    Open,
     /// A client is attached to its entry provider and its cover traffic runs.
     Online {
         /// The entry provider.
@@ -114,13 +107,8 @@ fn in_words(event: &Announce) -> String {
             let over_tcp = over_tcp.map(|(http, file)| format!(" and at {http} (the token is in {file})"));
             format!("the API is at {socket}{}", over_tcp.collect::<String>())
         }
-        Announce::Serving { address: None } => {
-            "no address yet: mailboxes are drawn when the client is online for the first time".to_owned()
-        }
-        Announce::Serving {
-            address: Some(address),
-        } => format!("your address: {address}"),
-        Announce::Open { address } => format!("your address works: {address}"),
+        Announce::Serving => "messages to send are taken".to_owned(),
+        Announce::Open => "others can write to you: `shoal contact invite` lets somebody in".to_owned(),
         Announce::Online { entry } => format!("online through {entry}"),
         Announce::Offline { reason } => format!("offline: {reason}"),
         Announce::Superseded => "another copy of this client has its keys and has taken the mailbox over: \

@@ -12,8 +12,9 @@ use super::{Daemon, MetricsAt, NetworkFile, NewDir, Place};
 pub(in crate::cli) enum Client {
     /// Make a client's directory: configuration and keys.
     Init(ClientInit),
-    /// Print the address to give to others.
-    Address(ClientAddress),
+    /// What gave an address, before there were invitations.
+    #[command(hide = true)]
+    Address(ClientRunOfBefore),
     /// Show the providers that this client enters by, or have others drawn.
     Entries(ClientEntries),
     /// Show what this client knows of who decides in the network, or have it begin anew.
@@ -33,26 +34,6 @@ pub(in crate::cli) enum Client {
     Wait(ClientWait),
     /// Stop the daemon in good order, and wait until it has.
     Stop(ClientStop),
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  shoal client address --dir alice
-  shoal client address --dir alice --renew
-
-A client has an address once its daemon has been online for the first time, and it works once the mailboxes
-have confirmed it, a few seconds later: `shoal client wait --for open`. Who has it writes to mailboxes that are for
-strangers and stay where they are; with the first answer, the conversation goes on at mailboxes that move every
-month. --renew is for an address that is in the wrong hands.")]
-pub(in crate::cli) struct ClientAddress {
-    #[command(flatten)]
-    pub(in crate::cli) place: Place,
-    #[command(flatten)]
-    pub(in crate::cli) timeout: Soon,
-    /// Have the daemon take another address, and give the present one up once that works.
-    #[arg(long)]
-    pub(in crate::cli) renew: bool,
 }
 
 #[derive(Debug, Args)]
@@ -92,7 +73,7 @@ pub(in crate::cli) enum Until {
     Serving,
     /// A provider has let it in: its cover traffic runs, and messages leave.
     Online,
-    /// Its address works: a mailbox has confirmed it.
+    /// Who is invited is heard: a mailbox has confirmed it.
     Open,
 }
 
@@ -142,7 +123,7 @@ Example:
   shoal client init --dir alice --network network.toml
 
 The providers of the two mailboxes are drawn when the client is online for the first time, unless given: only
-then there is an address. Nothing that exists is overwritten.")]
+then others can be invited. Nothing that exists is overwritten.")]
 pub(in crate::cli) struct ClientInit {
     #[command(flatten)]
     pub(in crate::cli) made: NewDir,
@@ -203,8 +184,8 @@ Examples:
   shoal daemon --dir alice
   shoal daemon --dir alice --api 127.0.0.1:4150
 
-It prints its address when it answers, and `online` when a provider has let it in; `shoal client wait`
-waits for either. Leave it running: promises about who receives what hold for daemons that stay on. Programs use its
+It prints a line when it takes messages, when a provider has let it in, and when others can write to it; `shoal client
+wait` waits for either. Leave it running: promises about who receives what hold for daemons that stay on. Programs use its
 local API: HTTP on the Unix socket `control.sock` in the directory, and with --api on loopback too, with the token in
 `api.token`; docs/api.md says how. Metrics are served nowhere unless asked for.")]
 pub(in crate::cli) struct ClientDaemon {
@@ -238,9 +219,9 @@ pub(in crate::cli) enum WaitFor {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  shoal client send --dir alice shoal1… 'Hello Bob'
-  fortune | shoal client send --dir alice shoal1… -
-  shoal client send --dir alice shoal1… 'Invoice 7' --idempotency-key invoice-7 --wait none --json
+  shoal client send --dir alice Bob 'Hello Bob'
+  fortune | shoal client send --dir alice Bob -
+  shoal client send --dir alice Bob 'Invoice 7' --idempotency-key invoice-7 --wait none --json
 
 The exit code says whether to send again: after 3 and 6 nothing was accepted; after 4 the message is
 accepted and the daemon goes on; after 9 it may be, and sending it again with the same key is safe. A
@@ -249,8 +230,9 @@ has expired. With --json each outcome is one object, with the message's id where
 
 When you send can't be seen while the daemon runs: its traffic is the same with and without messages.")]
 pub(in crate::cli) struct ClientSend {
-    /// The receiver's address.
-    pub(in crate::cli) address: String,
+    /// The contact: its key, or what you call it (`shoal contact list`).
+    #[arg(value_name = "CONTACT")]
+    pub(in crate::cli) to: String,
     /// The text; `-` or nothing reads standard input.
     pub(in crate::cli) text: Option<String>,
     #[command(flatten)]
@@ -261,8 +243,8 @@ pub(in crate::cli) struct ClientSend {
     /// How long all of it may take, but for typing. The daemon goes on trying afterwards.
     #[arg(long, value_name = "DURATION", default_value = "2m")]
     pub(in crate::cli) timeout: Span,
-    /// How long the message is worth anything, in whole minutes: it is tried no longer, and should it come later,
-    /// its receiver is not shown it. Without it, the network's time to live.
+    /// How long the message is worth anything, in whole minutes: it is tried no longer, and from then on it is gone at
+    /// its receiver's, read or not. Without it, the network's time to live.
     #[arg(long, value_name = "DURATION")]
     pub(in crate::cli) life: Option<Span>,
     /// A name of yours for this message: with the same name the same message is sent once, however

@@ -49,7 +49,7 @@ pub(super) fn failed(error: ControlError) -> Failure {
     match error {
         ControlError::NotRunning(_) | ControlError::Closed => Failure::unreachable(error),
         ControlError::Refused(ref refusal) => match refusal.code {
-            RefusalCode::Invalid => Failure::usage(error),
+            RefusalCode::Invalid | RefusalCode::NotFound => Failure::usage(error),
             RefusalCode::Busy => Failure::other(Exit::Refused, error),
             RefusalCode::Conflict => Failure::other(Exit::Exists, error),
             RefusalCode::Superseded => Failure::other(Exit::Superseded, error),
@@ -86,7 +86,7 @@ pub(super) async fn within<T>(
 }
 
 /// Asks a daemon that may run, once, for no longer than allowed.
-pub(super) async fn ask_once(
+pub(in crate::cli) async fn ask_once(
     place: &Place,
     timeout: Span,
     request: Request,

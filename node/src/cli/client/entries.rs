@@ -7,7 +7,7 @@ use shoal_node::runtime::Clock;
 use shoal_node::state::{ClientDb, StateDir};
 use shoal_roles::client::{forget_entries, kept_entries};
 
-use super::address::flags_of;
+use super::flags_of;
 use crate::cli::args::ClientEntries;
 use crate::cli::launch::environment;
 use crate::cli::output;

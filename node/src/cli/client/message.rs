@@ -11,15 +11,19 @@ use crate::cli::text::{escaped, folded};
 const TEXT: &str = "| ";
 const FOLDED: &str = ": ";
 
-/// For people: who wrote, where answers go, and the text, each line of it marked, so that no text
+/// For people: who wrote, and the text, each line of it marked, so that no text
 /// can look like another message. `width` is that of the terminal, if it is one: longer lines would be
 /// folded there, and go on without a mark.
 pub(super) fn in_words(message: &Received, width: Option<usize>) -> Result<String, Failure> {
-    let [from, reply_to] = [&message.from, &message.reply_to].map(|text| {
-        // The daemon's own words; what it got from others is a key and an address.
-        escaped(text.as_bytes()).replace('\n', "\\n")
-    });
-    let mut words = format!("from       {from}\nanswer to  {reply_to}\n");
+    // The daemon's own words: a key, and what the user calls who has it.
+    let [from, name] =
+        [&message.from, &message.name].map(|text| escaped(text.as_bytes()).replace('\n', "\\n"));
+    let who = match (name.is_empty(), message.verified) {
+        (true, _) => from,
+        (false, true) => format!("{name} (verified)"),
+        (false, false) => format!("{name} (not verified)"),
+    };
+    let mut words = format!("from       {who}\n");
     match message.gap_before {
         0 => {}
         1 => words.push_str("missing    the message before this one has not come\n"),
@@ -65,7 +69,9 @@ mod tests {
             cursor: 1,
             message: "m".into(),
             from: "key".into(),
-            reply_to: "shoal1x".into(),
+            name: String::new(),
+            verified: false,
+            expires_at_us: None,
             text: String::from_utf8_lossy(text).into_owned(),
             bytes,
             sequence: 7,
@@ -94,7 +100,7 @@ mod tests {
                     .count(),
                 1
             );
-            for line in &lines[3..] {
+            for line in &lines[2..] {
                 assert!(line.starts_with("| ") || line.starts_with(": "), "{line:?}");
                 assert!(line.chars().count() <= 40, "{line:?}");
             }

@@ -47,6 +47,8 @@ const fn word(state: MessageState) -> &'static str {
         MessageState::Queued => "queued",
         MessageState::Sent => "sent",
         MessageState::Stored => "stored",
+        MessageState::Delivered => "delivered",
+        MessageState::Read => "read",
         MessageState::Expired => "expired",
         _ => "unknown",
     }

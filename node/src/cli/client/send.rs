@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::pin::pin;
 
 use serde::Serialize;
-use shoal_client::{Address, MAX_TEXT_BYTES};
+use shoal_client::MAX_TEXT_BYTES;
 use shoal_node::control::protocol::{
     Accepted, MessageState, Progress, RefusalCode, Request, Response,
 };
@@ -40,7 +40,6 @@ enum Stage {
 }
 
 pub(super) async fn run(args: ClientSend, json: bool) -> Result<(), Failure> {
-    args.address.parse::<Address>().map_err(Failure::usage)?;
     let mut over = pin!(late(Some(args.timeout)));
     let text = match args.text.as_deref() {
         None | Some("-") => {
@@ -90,10 +89,10 @@ async fn until_mailbox(args: &ClientSend, control: &mut ControlClient) -> Result
     events.follow().await.map_err(failed)?;
     let mut told = false;
     loop {
-        match ask(control, Request::Address).await? {
-            Response::Address(own) if own.address.is_some() => return Ok(()),
-            Response::Address(_) if told => {}
-            Response::Address(_) => {
+        match ask(control, Request::Status).await? {
+            Response::Status(own) if !own.places.is_empty() => return Ok(()),
+            Response::Status(_) if told => {}
+            Response::Status(_) => {
                 output::note(
                     "waiting: this client has no mailbox yet, and gets one once it is online",
                 );
@@ -108,7 +107,7 @@ async fn until_mailbox(args: &ClientSend, control: &mut ControlClient) -> Result
 async fn send(args: &ClientSend, text: String, stage: &mut Stage) -> Result<Sent, Failure> {
     let mut control = reach(args).await?;
     let request = Request::Send {
-        to: args.address.clone(),
+        to: args.to.clone(),
         text,
         life_ms: args.life.map(|life| life.as_micros() / 1000),
         idempotency_key: args.idempotency_key.clone(),
@@ -230,8 +229,12 @@ fn explain(failure: Failure, stage: Stage) -> Failure {
 fn in_words(sent: &Sent) -> String {
     let id = &sent.accepted.message;
     match (sent.state, sent.stored_ms) {
-        (MessageState::Stored, Some(ms)) => format!("stored     {id} after {ms} ms"),
-        (MessageState::Stored, None) => format!("stored     {id}"),
+        (MessageState::Stored | MessageState::Delivered | MessageState::Read, Some(ms)) => {
+            format!("stored     {id} after {ms} ms")
+        }
+        (MessageState::Stored | MessageState::Delivered | MessageState::Read, None) => {
+            format!("stored     {id}")
+        }
         _ => format!("accepted   {id}"),
     }
 }

@@ -8,7 +8,7 @@ use shoal_node::state::{ClientDb, StateDir};
 use shoal_roles::client::{forget_trust, kept_successors, kept_trust, newest_seen};
 use shoal_topology::Kept;
 
-use super::address::flags_of;
+use super::flags_of;
 use crate::cli::args::ClientTrust;
 use crate::cli::launch::environment;
 use crate::cli::output;

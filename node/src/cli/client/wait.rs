@@ -34,7 +34,7 @@ async fn until(args: &ClientWait) -> Result<(), Failure> {
     let mut events = connect_when_up(&args.place).await?;
     if args.until == Until::Serving {
         // It listens before it has read its database: an answer says that it has.
-        return ask(&mut events, Request::Address).await.map(drop);
+        return ask(&mut events, Request::Status).await.map(drop);
     }
     // Before its state is asked for, so that no change comes unseen after it.
     events.follow().await.map_err(failed)?;

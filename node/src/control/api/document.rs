@@ -21,8 +21,15 @@ use super::follow::Told;
         super::status,
         super::health,
         openapi,
-        super::address,
-        super::renew_address,
+        super::people::invite,
+        super::people::invitations,
+        super::people::revoke,
+        super::people::renew,
+        super::people::accept,
+        super::people::contacts,
+        super::people::contact,
+        super::people::change,
+        super::people::remove,
         super::messages,
         super::send,
         super::acknowledge,
@@ -53,7 +60,13 @@ impl Modify for Common {
             .content("application/json", Content::new(Some(refusal)))
             .build();
         for item in document.paths.paths.values_mut() {
-            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            let operations = [
+                &mut item.get,
+                &mut item.post,
+                &mut item.patch,
+                &mut item.delete,
+            ];
+            for operation in operations.into_iter().flatten() {
                 let refusal = RefOr::T(refusal.clone());
                 let responses = &mut operation.responses.responses;
                 responses.insert("default".to_owned(), refusal);

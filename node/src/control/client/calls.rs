@@ -34,10 +34,37 @@ impl Call {
         let post = |path: String, answer| call(Method::POST, path, answer);
         Ok(match request {
             Request::Status => get("/v1/status".to_owned(), status),
-            Request::Address => get("/v1/address".to_owned(), |it| {
-                parse(it).map(Response::Address)
+            Request::Invite(invite) => Self {
+                body: Some(json(&invite)?),
+                ..post("/v1/invitations".to_owned(), |it| {
+                    parse(it).map(Response::Invited)
+                })
+            },
+            Request::Invitations => get("/v1/invitations".to_owned(), |it| {
+                parse(it).map(Response::Invitations)
             }),
-            Request::RenewAddress => post("/v1/address/renew".to_owned(), done),
+            Request::Revoke { id } => call(
+                Method::DELETE,
+                format!("/v1/invitations/{}", segment(&id)),
+                done,
+            ),
+            Request::RenewInvitations => post("/v1/invitations/renew".to_owned(), done),
+            Request::Accept(accept) => Self {
+                body: Some(json(&accept)?),
+                ..post("/v1/contacts".to_owned(), contact)
+            },
+            Request::Contacts => get("/v1/contacts".to_owned(), |it| {
+                parse(it).map(Response::Contacts)
+            }),
+            Request::Contact { contact: whom } => get(path_of(&whom), contact),
+            Request::ChangeContact {
+                contact: whom,
+                change,
+            } => Self {
+                body: Some(json(&change)?),
+                ..call(Method::PATCH, path_of(&whom), contact)
+            },
+            Request::RemoveContact { contact: whom } => call(Method::DELETE, path_of(&whom), done),
             Request::Messages {
                 after,
                 limit,
@@ -112,6 +139,14 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ControlError
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, ControlError> {
     serde_json::to_vec(value).map_err(|error| ControlError::Protocol(error.to_string()))
+}
+
+fn path_of(contact: &str) -> String {
+    format!("/v1/contacts/{}", segment(contact))
+}
+
+fn contact(bytes: &[u8]) -> Result<Response, ControlError> {
+    parse(bytes).map(Response::Contact)
 }
 
 fn done(_: &[u8]) -> Result<Response, ControlError> {

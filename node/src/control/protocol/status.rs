@@ -18,9 +18,12 @@ pub struct Status {
     pub online: bool,
     /// The provider entered by, base58, if one is chosen.
     pub entry: Option<String>,
-    /// The providers that keep the mailboxes, base58: none before there are documents, one or two.
+    /// The own key, by which contacts know who wrote, base58.
+    #[serde(default)]
+    pub key: String,
+    /// The providers that keep the mailboxes, base58: none before there are documents.
     pub mailboxes: Vec<String>,
-    /// Whether what is sent to the own address is taken.
+    /// Whether who is invited is heard.
     pub open: bool,
     /// The own places: those that are written to, those to come, and those that are left.
     #[serde(default)]
@@ -121,6 +124,9 @@ pub struct Progress {
 pub struct Outgoing {
     /// Its id, base58.
     pub message: String,
+    /// To which contact: its key, base58.
+    #[serde(default)]
+    pub to: String,
     /// How far it is.
     pub state: MessageState,
     /// When it was accepted, microseconds since the Unix epoch.
@@ -141,6 +147,10 @@ pub enum MessageState {
     Sent,
     /// All of it is on the disk of the receiver's mailbox.
     Stored,
+    /// The receiver says that it is on its own disk.
+    Delivered,
+    /// The receiver says that it was read there.
+    Read,
     /// Its time to live passed before.
     Expired,
 }
@@ -149,6 +159,9 @@ impl MessageState {
     /// Whether nothing more is done for it.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Stored | Self::Expired)
+        matches!(
+            self,
+            Self::Stored | Self::Delivered | Self::Read | Self::Expired
+        )
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shoal_client::{Address, Alarm, ClientEvent, Counters, SendError};
+use shoal_client::{Alarm, ClientEvent, Counters, PeerKey, SendError, UserRequest};
 use shoal_proto::{MessageId, Span, Time};
 use shoal_roles::client::{Session, SessionAction, SessionEvent, SessionInput};
 use shoal_topology::{NetworkParameters, Successor};
@@ -11,12 +11,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::database::{Database, Written};
 use super::inbox::Inbox;
 use super::links::Links;
+use super::people::invitation_id;
 use super::sending::{Answer, Next, Sending};
 use super::status;
 use crate::control::Events;
 use crate::control::protocol::{
-    Accepted, Event, IdempotencyKey, OutgoingPage, OwnAddress, Progress, Refusal, RefusalCode,
-    Request, Response, Status,
+    Accepted, Event, IdempotencyKey, OutgoingPage, Progress, Refusal, RefusalCode, Request,
+    Response, Status,
 };
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
@@ -124,7 +125,7 @@ impl Daemon {
         }
     }
 
-    fn tell_session(&mut self, input: SessionInput) {
+    pub(super) fn tell_session(&mut self, input: SessionInput) {
         if let SessionInput::Closed(connection) = &input {
             // Nothing more is heard of it: what carried it goes too.
             self.links.close(*connection);
@@ -138,10 +139,7 @@ impl Daemon {
         }
         if !self.open && self.session.is_open() {
             self.open = true;
-            if let Some(address) = self.session.address() {
-                let address = address.to_string();
-                self.announcer.say(&Announce::Open { address });
-            }
+            self.announcer.say(&Announce::Open);
             self.tell(Event::Opened);
         }
     }
@@ -286,6 +284,39 @@ impl Daemon {
                 });
             }
             received @ ClientEvent::Received { .. } => self.on_received(received),
+            ClientEvent::Done { request } => self.done(request),
+            ClientEvent::Invited {
+                request,
+                invitation,
+            } => self.invited(request, &invitation),
+            ClientEvent::Met {
+                contact,
+                invitation,
+            } => self.tell(Event::Met {
+                contact: contact.to_string(),
+                invitation: invitation_id(invitation),
+            }),
+            ClientEvent::Leaked {
+                invitation,
+                contact,
+            } => {
+                let invitation = invitation_id(invitation);
+                tracing::warn!(%invitation, "a second one came with an invitation that was for one person");
+                self.tell(Event::Leaked {
+                    contact: contact.to_string(),
+                    invitation,
+                });
+            }
+            ClientEvent::Delivered { message, read } => self.tell(Event::Delivered {
+                message: message.to_string(),
+                read,
+            }),
+            ClientEvent::Vanished { message, from } => {
+                let message = message.to_string();
+                self.inbox.remove(&message);
+                let from = from.to_string();
+                self.tell(Event::Vanished { message, from });
+            }
             ClientEvent::Hindered { message, by } => {
                 self.tell(Event::Hindered {
                     message: message.to_string(),
@@ -312,7 +343,9 @@ impl Daemon {
     }
 
     fn on_received(&mut self, event: ClientEvent) {
-        if let Some(received) = self.inbox.add(event, self.network_time()) {
+        let client = self.session.client();
+        let who = |key: &PeerKey| client.contact(key);
+        if let Some(received) = self.inbox.add(event, self.network_time(), who) {
             let cursor = received.cursor;
             self.tell(Event::Received(Box::new(received)));
             self.unread.send_replace(cursor);
@@ -344,27 +377,23 @@ impl Daemon {
             Request::Messages { after, limit, .. } => self.messages(after, limit),
             Request::Read { message } => self.on_read(&message),
             Request::Status => Ok(Response::Status(Box::new(self.status()))),
-            Request::Address => Ok(Response::Address(self.own_address())),
-            Request::RenewAddress => self.renew_address(),
+            Request::Invite(invite) => return self.invite(&invite, answer),
+            Request::Invitations => Ok(Response::Invitations(self.invitations())),
+            Request::Revoke { id } => return self.revoke(&id, answer),
+            Request::RenewInvitations => self.renew_invitations(),
+            Request::Accept(accept) => return self.accept(&accept, answer),
+            Request::Contacts => Ok(Response::Contacts(self.contacts())),
+            Request::Contact { contact } => (self.find_contact(&contact))
+                .and_then(|key| self.told_contact(&key))
+                .map(Response::Contact),
+            Request::ChangeContact { contact, change } => {
+                return self.change_contact(&contact, &change, answer);
+            }
+            Request::RemoveContact { contact } => return self.remove_contact(&contact, answer),
             // Before it comes here, it has stopped.
             Request::Stop => Ok(Response::Done),
         };
         let _ = answer.send(outcome);
-    }
-
-    fn renew_address(&mut self) -> Result<Response, Refusal> {
-        let refused = |why: &str| Err(Refusal::new(RefusalCode::Invalid, why));
-        if self.session.names_mailboxes() {
-            return refused(
-                "this client's mailboxes are where its configuration says, so its address stays: take other \
-                 providers in `mailboxes`, or none",
-            );
-        }
-        if !self.session.is_online() {
-            return refused("this client is not online yet: wait with `shoal client wait`");
-        }
-        self.tell_session(SessionInput::RenewAddress);
-        Ok(Response::Done)
     }
 
     fn on_send(
@@ -374,23 +403,18 @@ impl Daemon {
         key: Option<IdempotencyKey>,
         answer: Answer,
     ) {
-        let address = match to.parse::<Address>() {
-            Ok(address) => address,
-            Err(error) => {
-                let _ = answer.send(Err(Refusal::new(RefusalCode::Invalid, error.to_string())));
+        let to = match self.find_contact(to) {
+            Ok(contact) => contact,
+            Err(refusal) => {
+                let _ = answer.send(Err(refusal));
                 return;
             }
         };
         let text = text.into_bytes();
-        match self.sending.take(&address, &text, key, answer) {
+        match self.sending.take(&to, &text, key, answer) {
             Next::Send(request) => {
-                let to = Box::new(address);
-                self.tell_session(SessionInput::Send {
-                    request,
-                    to,
-                    text,
-                    life,
-                });
+                let what = UserRequest::Send { to, text, life };
+                self.tell_session(SessionInput::Ask { request, what });
                 // What it asks to be saved now is this message's.
                 self.pump();
                 self.sending.given();
@@ -466,15 +490,6 @@ impl Daemon {
         }
     }
 
-    fn own_address(&self) -> OwnAddress {
-        OwnAddress {
-            address: self.session.address().map(|address| address.to_string()),
-            open: self.session.is_open(),
-            key: self.session.public_key().to_string(),
-            mailboxes: self.mailboxes(),
-        }
-    }
-
     fn mailboxes(&self) -> Vec<String> {
         let providers = self.session.mailbox_providers();
         providers.map(|provider| provider.to_string()).collect()
@@ -492,6 +507,7 @@ impl Daemon {
             profile: self.profile.clone(),
             online: self.session.is_online(),
             entry: self.session.entry().map(|entry| entry.to_string()),
+            key: self.session.public_key().to_string(),
             mailboxes: self.mailboxes(),
             open: self.session.is_open(),
             places: self.session.places().iter().map(status::place).collect(),

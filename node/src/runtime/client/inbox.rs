@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
-use shoal_client::ClientEvent;
+use shoal_client::{ClientEvent, ContactStatus, PeerKey};
 use shoal_proto::Time;
 
 use super::status;
@@ -24,17 +24,22 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Adds what a [`ClientEvent::Received`] says; `None` for other events and for a message that
-    /// is here already.
-    pub(super) fn add(&mut self, event: ClientEvent, now: Time) -> Option<Received> {
+    /// Adds what a [`ClientEvent::Received`] says, with who its sender is here; `None` for other events and for a
+    /// message that is here already.
+    pub(super) fn add(
+        &mut self,
+        event: ClientEvent,
+        now: Time,
+        who: impl Fn(&PeerKey) -> Option<ContactStatus>,
+    ) -> Option<Received> {
         let ClientEvent::Received {
             message,
             from,
-            reply_to,
             text,
             sent_at,
             sequence,
             gap_before,
+            expires,
             trace,
         } = event
         else {
@@ -52,16 +57,21 @@ impl Inbox {
             }
         };
         self.last = self.last.saturating_add(1);
+        let contact = who(&from);
         let received = Received {
             cursor: self.last,
             message,
             from: from.to_string(),
-            reply_to: reply_to.to_string(),
+            name: contact
+                .as_ref()
+                .map_or_else(String::new, |it| it.label.to_string()),
+            verified: contact.is_some_and(|it| it.verified),
             text,
             bytes,
             sequence,
             gap_before,
             sent_at_us: sent_at.as_micros(),
+            expires_at_us: expires.map(Time::as_micros),
             received_at_us: now.as_micros(),
             hops: trace.iter().map(status::hop).collect(),
         };
@@ -116,7 +126,9 @@ mod tests {
             cursor: index + 1,
             message: format!("id {index}"),
             from: String::new(),
-            reply_to: String::new(),
+            name: String::new(),
+            verified: false,
+            expires_at_us: None,
             text,
             bytes: None,
             sequence: 0,

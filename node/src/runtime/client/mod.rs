@@ -6,6 +6,7 @@ mod inbox;
 mod keyed;
 mod links;
 mod local;
+mod people;
 mod sending;
 mod status;
 
@@ -249,8 +250,7 @@ impl Start {
         let net = Arc::clone(&params);
         let session = Session::new(net, core, self.keys, &mut seeded()?, &rows, now)
             .map_err(Failure::failed)?;
-        let address = session.address().map(|address| address.to_string());
-        self.announcer.say(&Announce::Serving { address });
+        self.announcer.say(&Announce::Serving);
         Ok(Daemon {
             links: Links::new(&params, Names::of(&params, reached), inputs.clone()),
             params,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shoal_client::{Address, Change};
+use shoal_client::{Change, PeerKey};
 use shoal_proto::MessageId;
 use tokio::sync::oneshot;
 
@@ -22,9 +22,20 @@ pub(super) enum Next {
     Nothing,
 }
 
+/// What is told once something that was asked for is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// That it is.
+    Nothing,
+    /// How it is with this contact then.
+    Contact(PeerKey),
+}
+
 /// Requests under way. Each connection has one at most, so connections bound them.
 pub(super) struct Sending {
     next_request: u64,
+    /// What is no message, and who waits for it.
+    asked: BTreeMap<u64, (Wanted, Option<Answer>)>,
     /// Who waits for each: the first handed it over, others the same message with the same key.
     waiting: BTreeMap<u64, Vec<Answer>>,
     keyed: Keyed,
@@ -34,6 +45,7 @@ impl Sending {
     pub(super) fn new(keyed: Keyed) -> Self {
         Self {
             next_request: 0,
+            asked: BTreeMap::new(),
             waiting: BTreeMap::new(),
             keyed,
         }
@@ -41,18 +53,31 @@ impl Sending {
 
     /// Whether nobody waits for a word of what was handed over.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.asked.is_empty()
+    }
+
+    /// Something else is asked of the session: under this number. Somebody may wait for it.
+    pub(super) fn ask(&mut self, wanted: Wanted, answer: Option<Answer>) -> u64 {
+        let request = self.next_request;
+        self.next_request = request.saturating_add(1);
+        self.asked.insert(request, (wanted, answer));
+        request
+    }
+
+    /// It is done: what is to be told, and to whom.
+    pub(super) fn done(&mut self, request: u64) -> Option<(Wanted, Option<Answer>)> {
+        self.asked.remove(&request)
     }
 
     /// A message is handed over.
     pub(super) fn take(
         &mut self,
-        to: &Address,
+        to: &PeerKey,
         text: &[u8],
         key: Option<IdempotencyKey>,
         answer: Answer,
     ) -> Next {
-        let known = key.as_ref().map(|key| self.keyed.find(key, &to.key, text));
+        let known = key.as_ref().map(|key| self.keyed.find(key, to, text));
         match known.unwrap_or(Ok(None)) {
             Ok(None) => {}
             Ok(Some(Known {
@@ -75,7 +100,7 @@ impl Sending {
         self.next_request = request.saturating_add(1);
         self.waiting.insert(request, vec![answer]);
         if let Some(key) = key {
-            self.keyed.compose(request, key, to.key, text);
+            self.keyed.compose(request, key, *to, text);
         }
         Next::Send(request)
     }
@@ -111,6 +136,9 @@ impl Sending {
     /// A message is not accepted.
     pub(super) fn refused(&mut self, request: u64, refusal: &Refusal) {
         self.keyed.refused(request);
+        if let Some((_, Some(answer))) = self.asked.remove(&request) {
+            let _ = answer.send(Err(refusal.clone()));
+        }
         for answer in self.waiting.remove(&request).unwrap_or_default() {
             let _ = answer.send(Err(refusal.clone()));
         }

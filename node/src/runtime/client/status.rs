@@ -22,7 +22,11 @@ pub(super) fn hop(trace: &HopTrace) -> Hop {
 /// Why a message was not accepted.
 pub(super) fn refusal(reason: &SendError) -> Refusal {
     let code = match reason {
-        SendError::OutboxFull { .. } | SendError::NoMailbox => RefusalCode::Busy,
+        SendError::OutboxFull { .. }
+        | SendError::NoMailbox
+        | SendError::NoInvitationLeft
+        | SendError::ContactsFull => RefusalCode::Busy,
+        SendError::UnknownContact | SendError::NoSuchInvitation => RefusalCode::NotFound,
         SendError::Superseded => RefusalCode::Superseded,
         SendError::Storage(_) | SendError::Seal => RefusalCode::Internal,
         _ => RefusalCode::Invalid,
@@ -34,12 +38,12 @@ pub(super) fn refusal(reason: &SendError) -> Refusal {
 pub(super) fn hindrance(by: Hindrance) -> String {
     let words = match by {
         Hindrance::ProviderMissing => {
-            "the receiver's provider is not in the network now: if the address is right, it may come \
-             back; ask the receiver for a fresh address by another way"
+            "the receiver's provider is not in the network now: it may come back; else ask the receiver for a new \
+             invitation by another way"
         }
         Hindrance::Refused => {
-            "the receiver's mailbox refuses it: the mailbox or its provider is full, or the address is \
-             void; ask the receiver for a fresh address by another way"
+            "the receiver's mailbox refuses it: it or its provider is full, or the receiver is written to elsewhere \
+             by now, or wants no more from here; if it goes on, ask for a new invitation by another way"
         }
         Hindrance::NoAnswer => {
             "no answer after eight tries: the receiver's provider is down, or packets are lost"
@@ -55,6 +59,8 @@ pub(super) const fn state(state: shoal_client::MessageState) -> MessageState {
         shoal_client::MessageState::Queued => MessageState::Queued,
         shoal_client::MessageState::Sent => MessageState::Sent,
         shoal_client::MessageState::Stored => MessageState::Stored,
+        shoal_client::MessageState::Delivered => MessageState::Delivered,
+        shoal_client::MessageState::Read => MessageState::Read,
         _ => MessageState::Expired,
     }
 }
@@ -85,6 +91,7 @@ pub(super) fn outgoing(
         .take(limit.min(MAX_OUTGOING) as usize);
     let messages = page.map(|status| Outgoing {
         message: status.message.to_string(),
+        to: status.to.to_string(),
         state: state(status.state),
         accepted_at_us: status.accepted_at.as_micros(),
         hindrance: status.hindrance.map(hindrance),
@@ -186,7 +193,11 @@ mod tests {
         };
         assert_eq!(refusal(&full).code, RefusalCode::Busy);
         assert_eq!(refusal(&SendError::NoMailbox).code, RefusalCode::Busy);
-        assert_eq!(refusal(&SendError::OtherNetwork).code, RefusalCode::Invalid);
+        let other = shoal_client::InvitationError::OtherNetwork;
+        assert_eq!(
+            refusal(&SendError::Invitation(other)).code,
+            RefusalCode::Invalid
+        );
         assert_eq!(
             refusal(&SendError::Storage(String::new())).code,
             RefusalCode::Internal

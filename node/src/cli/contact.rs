@@ -1,0 +1,291 @@
+//! `shoal contact`.
+
+mod file;
+mod qr;
+
+use std::time::{Duration, SystemTime};
+
+use shoal_node::control::protocol::{
+    Accept, ChangeOfContact, Contact as Person, Contacts, Invite, OwnInvitation, OwnInvitations,
+    Request, Response,
+};
+use shoal_node::control::{ControlError, unexpected};
+use shoal_node::{Exit, Failure};
+
+use super::args::{
+    Contact, ContactAccept, ContactExport, ContactInvite, ContactPlace, ContactVerify,
+};
+use super::client::ask_once;
+use super::output;
+use super::text::escaped;
+
+/// Longest file with an invitation.
+const MAX_FILE_BYTES: usize = 65_536;
+
+pub(super) async fn run(command: Contact, json: bool) -> Result<(), Failure> {
+    match command {
+        Contact::Invite(args) => invite(&args, json).await,
+        Contact::Accept(args) => accept(&args, json).await,
+        Contact::List(at) => match ask(&at, Request::Contacts).await? {
+            Response::Contacts(all) => output::show(json, &all, &list(&all)),
+            other => Err(strange(&other)),
+        },
+        Contact::Show(args) => {
+            let person = person(&args.at, args.contact).await?;
+            output::show(json, &person, &in_words(&person))
+        }
+        Contact::Verify(args) => verify(args, json).await,
+        Contact::Rename(args) => {
+            let change = ChangeOfContact {
+                label: Some(args.name),
+                ..ChangeOfContact::default()
+            };
+            self::change(&args.at, args.contact, change, json).await
+        }
+        Contact::Block(args) => {
+            let change = ChangeOfContact {
+                blocked: Some(!args.off),
+                ..ChangeOfContact::default()
+            };
+            self::change(&args.at, args.contact, change, json).await
+        }
+        Contact::Reads(args) => {
+            let change = ChangeOfContact {
+                reads: Some(!args.off),
+                ..ChangeOfContact::default()
+            };
+            self::change(&args.at, args.contact, change, json).await
+        }
+        Contact::Remove(args) => {
+            let contact = args.contact;
+            done(
+                &args.at,
+                Request::RemoveContact { contact },
+                json,
+                "removed",
+            )
+            .await
+        }
+        Contact::Invitations(at) => match ask(&at, Request::Invitations).await? {
+            Response::Invitations(all) => output::show(json, &all, &invitations(&all)),
+            other => Err(strange(&other)),
+        },
+        Contact::Revoke(args) => {
+            done(&args.at, Request::Revoke { id: args.id }, json, "revoked").await
+        }
+        Contact::Renew(at) => {
+            output::note(
+                "the daemon opens other mailboxes for who is invited; once they are open, in one to six hours of a \
+                 network whose places live a month, new invitations lead there. Those that there are go on for the \
+                 network's time to live, and let nobody in then",
+            );
+            done(&at, Request::RenewInvitations, json, "renewing").await
+        }
+        Contact::Export(args) => export(&args).await,
+    }
+}
+
+async fn ask(at: &ContactPlace, request: Request) -> Result<Response, Failure> {
+    ask_once(&at.place, at.timeout, request).await
+}
+
+fn strange(other: &Response) -> Failure {
+    let error: ControlError = unexpected(other);
+    Failure::failed(error)
+}
+
+/// What a command prints with `--json` that has nothing else to tell.
+#[derive(serde::Serialize)]
+struct Done {
+    state: &'static str,
+}
+
+async fn done(
+    at: &ContactPlace,
+    request: Request,
+    json: bool,
+    state: &'static str,
+) -> Result<(), Failure> {
+    match ask(at, request).await? {
+        Response::Done => output::show(json, &Done { state }, state),
+        other => Err(strange(&other)),
+    }
+}
+
+async fn made(at: &ContactPlace, invite: Invite) -> Result<OwnInvitation, Failure> {
+    match ask(at, Request::Invite(invite)).await? {
+        Response::Invited(invitation) => Ok(invitation),
+        other => Err(strange(&other)),
+    }
+}
+
+async fn invite(args: &ContactInvite, json: bool) -> Result<(), Failure> {
+    let invite = Invite {
+        once: !args.reusable,
+        life_ms: args.life.as_micros() / 1000,
+        label: args.label.clone(),
+    };
+    let made = made(&args.at, invite).await?;
+    let code = match args.no_qr || json {
+        true => String::new(),
+        false => qr::in_blocks(&made.invitation, output::columns())?,
+    };
+    let words = format!("{code}{}", made.invitation);
+    output::show(json, &made, &words)?;
+    if !json {
+        let who = match made.once {
+            true => "one person: who comes first with it is let in",
+            false => "everybody who has it",
+        };
+        output::note(&format!(
+            "invitation {} for {who}, good until {}; `shoal contact revoke {}` ends it",
+            made.id,
+            date(made.expires_at_us),
+            made.id,
+        ));
+    }
+    Ok(())
+}
+
+async fn accept(args: &ContactAccept, json: bool) -> Result<(), Failure> {
+    let text = match args.invitation.as_str() {
+        "-" => output::read_text(MAX_FILE_BYTES).await?,
+        text => text.to_owned(),
+    };
+    let found = file::read(&text)?;
+    let label = match args.label.is_empty() {
+        true => found.label,
+        false => args.label.clone(),
+    };
+    let accept = Accept {
+        invitation: found.invitation,
+        label,
+    };
+    match ask(&args.at, Request::Accept(accept)).await? {
+        Response::Contact(person) => output::show(json, &person, &in_words(&person)),
+        other => Err(strange(&other)),
+    }
+}
+
+async fn person(at: &ContactPlace, contact: String) -> Result<Person, Failure> {
+    match ask(at, Request::Contact { contact }).await? {
+        Response::Contact(person) => Ok(person),
+        other => Err(strange(&other)),
+    }
+}
+
+async fn change(
+    at: &ContactPlace,
+    contact: String,
+    change: ChangeOfContact,
+    json: bool,
+) -> Result<(), Failure> {
+    match ask(at, Request::ChangeContact { contact, change }).await? {
+        Response::Contact(person) => output::show(json, &person, &in_words(&person)),
+        other => Err(strange(&other)),
+    }
+}
+
+async fn verify(args: ContactVerify, json: bool) -> Result<(), Failure> {
+    if let Some(number) = &args.number {
+        let person = person(&args.at, args.contact.clone()).await?;
+        let digits =
+            |text: &str| -> String { text.chars().filter(|it| !it.is_whitespace()).collect() };
+        if digits(number) != digits(&person.safety_number) {
+            let words = format!(
+                "the numbers differ: either it is another contact's, or somebody stands between you. This end sees {}. \
+                 Nothing is changed",
+                person.safety_number
+            );
+            return Err(Failure::other(Exit::Refused, anyhow::anyhow!(words)));
+        }
+    }
+    let change = ChangeOfContact {
+        verified: Some(!args.off),
+        ..ChangeOfContact::default()
+    };
+    self::change(&args.at, args.contact, change, json).await
+}
+
+async fn export(args: &ContactExport) -> Result<(), Failure> {
+    let status = match ask(&args.at, Request::Status).await? {
+        Response::Status(status) => status,
+        other => return Err(strange(&other)),
+    };
+    let invite = Invite {
+        once: false,
+        life_ms: args.life.as_micros() / 1000,
+        label: "exported".to_owned(),
+    };
+    let made = made(&args.at, invite).await?;
+    output::print(&file::write(&args.label, &status, &made)?)
+}
+
+/// In words; what is past what the system counts is far away.
+fn date(at_us: u64) -> String {
+    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(at_us));
+    at.map_or_else(|| "the far future".to_owned(), httpdate::fmt_http_date)
+}
+
+/// A name as it is shown: what the user gave it has no control characters, and may have come from a file.
+fn shown(name: &str) -> String {
+    escaped(name.as_bytes()).replace('\n', "\\n")
+}
+
+fn standing(person: &Person) -> &'static str {
+    match (person.blocked, person.verified, person.known) {
+        (true, ..) => "blocked",
+        (false, true, _) => "verified",
+        (false, false, true) => "not verified",
+        (false, false, false) => "newcomer",
+    }
+}
+
+fn in_words(person: &Person) -> String {
+    let name = match person.label.is_empty() {
+        true => "(no name)".to_owned(),
+        false => shown(&person.label),
+    };
+    format!(
+        "name           {name}\nkey            {}\nstanding       {}\nread receipts  {}\nsince          {}\nsafety number  {}",
+        person.key,
+        standing(person),
+        if person.reads { "yes" } else { "no" },
+        date(person.since_us),
+        person.safety_number,
+    )
+}
+
+fn list(all: &Contacts) -> String {
+    if all.contacts.is_empty() {
+        return "none".to_owned();
+    }
+    let line = |person: &Person| {
+        format!(
+            "{:<13} {}  {}",
+            standing(person),
+            person.key,
+            shown(&person.label)
+        )
+    };
+    let lines: Vec<String> = all.contacts.iter().map(line).collect();
+    lines.join("\n")
+}
+
+fn invitations(all: &OwnInvitations) -> String {
+    if all.invitations.is_empty() {
+        return "none".to_owned();
+    }
+    let line = |it: &OwnInvitation| {
+        let state = match (it.once, it.guest.is_some(), it.leaked) {
+            (_, _, true) => "SEEN BY OTHERS",
+            (true, true, false) => "used",
+            (true, false, false) => "for one",
+            (false, ..) => "for many",
+        };
+        let until = date(it.expires_at_us);
+        format!("{}  {state:<14} until {until}  {}", it.id, shown(&it.label))
+    };
+    let lines: Vec<String> = all.invitations.iter().map(line).collect();
+    lines.join("\n")
+}
