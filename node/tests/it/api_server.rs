@@ -414,6 +414,23 @@ async fn idle_connections_give_way_to_one_that_asks() {
     assert!(slow[0].ends().await);
 }
 
+/// Many more than there are places, in one moment: none is closed before what it asks was read.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_in_a_crowd_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        places: 4,
+        ..Limits::default()
+    };
+    let _scene = start_limited(dir.path(), limits);
+    let crowd = (0..200).map(async |_| {
+        let mut raw = Raw::unix(dir.path()).await;
+        raw.ask(STATUS).await.expect("an answer").status
+    });
+    let answered = futures::future::join_all(crowd).await;
+    assert!(answered.iter().all(|status| *status == 200));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_takes_nobodys_place() {
     let dir = tempfile::tempdir().unwrap();
