@@ -1,5 +1,5 @@
 //! The local API on its socket, with a daemon behind it that is made up: the commands' side, connections that idle,
-//! wait, say little or nothing, and events.
+//! wait, say little or nothing.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::{SinkExt as _, StreamExt as _};
-use serde_json::{Value, json};
+use serde_json::json;
 use shoal_node::control::protocol::{
     Accepted, Event, MAX_REQUEST_BYTES, Messages, OwnAddress, Received, Refusal, RefusalCode,
     Request, Response,
@@ -16,13 +15,11 @@ use shoal_node::control::protocol::{
 use shoal_node::control::{
     ControlClient, ControlError, ControlServer, Events, Handler, Limits, SOCKET_FILE, api,
 };
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
 
+use crate::api_events::follow;
 use crate::api_support::{Raw, get, post, request};
 use crate::e2e::LONG;
 
@@ -91,7 +88,7 @@ impl Handler for Fake {
     }
 }
 
-fn received() -> Received {
+pub(crate) fn received() -> Received {
     Received {
         cursor: 1,
         message: "m0".into(),
@@ -108,8 +105,8 @@ fn received() -> Received {
 }
 
 /// A server in a directory, until it is dropped.
-struct Scene {
-    events: Arc<Events>,
+pub(crate) struct Scene {
+    pub(crate) events: Arc<Events>,
     serving: JoinHandle<()>,
 }
 
@@ -119,11 +116,11 @@ impl Drop for Scene {
     }
 }
 
-fn start(dir: &Path) -> Scene {
+pub(crate) fn start(dir: &Path) -> Scene {
     start_limited(dir, Limits::default())
 }
 
-fn start_limited(dir: &Path, limits: Limits) -> Scene {
+pub(crate) fn start_limited(dir: &Path, limits: Limits) -> Scene {
     let server = ControlServer::bind(dir).unwrap().limited(limits);
     let fake = Fake::new();
     let events = Arc::clone(&fake.events);
@@ -470,151 +467,6 @@ async fn who_waits_takes_nobodys_place() {
     let first = &mut waiting[0];
     let still = timeout(Duration::from_millis(100), first.answer()).await;
     assert!(still.is_err(), "{still:?}");
-}
-
-async fn websocket(dir: &Path, path: &str) -> tokio_tungstenite::WebSocketStream<UnixStream> {
-    let stream = UnixStream::connect(dir.join(SOCKET_FILE)).await.unwrap();
-    let made = tokio_tungstenite::client_async(format!("ws://localhost{path}"), stream).await;
-    made.unwrap().0
-}
-
-async fn next(socket: &mut tokio_tungstenite::WebSocketStream<UnixStream>) -> Message {
-    let next = timeout(LONG, socket.next()).await.expect("it comes");
-    next.unwrap().unwrap()
-}
-
-/// The next server-sent event: its id and its data.
-async fn next_event(raw: &mut Raw<UnixStream>) -> (String, Value) {
-    timeout(LONG, event(raw)).await.expect("it comes")
-}
-
-async fn event(raw: &mut Raw<UnixStream>) -> (String, Value) {
-    use tokio::io::AsyncBufReadExt as _;
-    let (mut id, mut data) = (None, None);
-    loop {
-        let mut line = String::new();
-        assert_ne!(raw.0.read_line(&mut line).await.unwrap(), 0, "it goes on");
-        if let Some(value) = line.strip_prefix("id: ") {
-            id = Some(value.trim_end().to_owned());
-        } else if let Some(value) = line.strip_prefix("data: ") {
-            data = Some(serde_json::from_str(value).unwrap());
-        } else if let (Some(id), Some(data)) = (&id, &data) {
-            return (String::clone(id), Value::clone(data));
-        }
-    }
-}
-
-async fn follow(dir: &Path, headers: &[(&str, &str)]) -> Raw<UnixStream> {
-    let mut raw = Raw::unix(dir).await;
-    raw.write(get("/v1/events", headers)).await;
-    let head = raw.head().await.unwrap();
-    assert_eq!(head.status, 200);
-    assert_eq!(head.headers["content-type"], "text/event-stream");
-    raw
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn both_ways_of_following_tell_the_same() {
-    let dir = tempfile::tempdir().unwrap();
-    let scene = start(dir.path());
-    let mut stream = follow(dir.path(), &[]).await;
-    let mut socket = websocket(dir.path(), "/v1/events/ws").await;
-    // What is sent to it is looked at by nobody, and a ping is answered.
-    socket.send(Message::text("hello")).await.unwrap();
-    socket.send(Message::Ping("x".into())).await.unwrap();
-    assert!(next(&mut socket).await.is_pong());
-    for number in 0..20 {
-        let text = format!("{number}\n\u{2028}é");
-        scene.events.tell(Event::Alarm { text });
-    }
-    scene.events.tell(Event::Received(Box::new(received())));
-    let mut ids = Vec::new();
-    for number in 0..=20 {
-        let (id, data) = next_event(&mut stream).await;
-        let message = next(&mut socket).await.into_text().unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&message).unwrap(), data);
-        assert_eq!(data["id"], id);
-        match number {
-            20 => assert_eq!(data["text"], "hello \x1b[2J"),
-            _ => assert_eq!(data["text"], format!("{number}\n\u{2028}é")),
-        }
-        ids.push(id);
-    }
-    // Whoever was away goes on where it was, in any of three ways.
-    let mut again = follow(dir.path(), &[("Last-Event-ID", &ids[9])]).await;
-    assert_eq!(next_event(&mut again).await.0, ids[10]);
-    let mut again = websocket(dir.path(), &format!("/v1/events/ws?after={}", ids[19])).await;
-    let told = next(&mut again).await.into_text().unwrap();
-    assert!(told.contains(&ids[20]), "{told}");
-    // Of another run it is not known what was missed.
-    let mut lost = follow(dir.path(), &[("Last-Event-ID", "00000000000000aa-3")]).await;
-    let (_, data) = next_event(&mut lost).await;
-    assert_eq!(
-        (&data["event"], &data["events"]),
-        (&json!("missed"), &Value::Null)
-    );
-    // In the end that is said.
-    scene.events.close();
-    assert!(next(&mut socket).await.is_close());
-    let mut stream = follow(dir.path(), &[]).await;
-    assert_eq!(stream.answer_end().await, 0);
-}
-
-impl Raw<UnixStream> {
-    /// How many bytes come before the last piece of a body.
-    async fn answer_end(&mut self) -> usize {
-        use tokio::io::AsyncBufReadExt as _;
-        let mut line = String::new();
-        let read = timeout(LONG, self.0.read_line(&mut line)).await;
-        read.expect("it ends").unwrap();
-        usize::from_str_radix(line.trim_end(), 16).unwrap()
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_falls_behind_is_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let scene = start(dir.path());
-    let mut client = ControlClient::connect(dir.path()).await.unwrap();
-    client.follow().await.unwrap();
-    let mut missed = 0;
-    let mut heard = 0;
-    for _ in 0..20_000 {
-        let text = "x".repeat(500);
-        scene.events.tell(Event::Alarm { text });
-    }
-    while missed + heard < 20_000 {
-        match timeout(LONG, client.event()).await.unwrap().unwrap() {
-            Event::Missed { events } => missed += events.unwrap(),
-            _ => heard += 1,
-        }
-    }
-    assert_eq!(missed + heard, 20_000);
-    assert!(missed > 0);
-}
-
-/// Who takes nothing of what it asked for is not waited for, and holds up nobody.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_read_is_closed() {
-    let dir = tempfile::tempdir().unwrap();
-    let limits = Limits {
-        write: Duration::from_millis(50),
-        ..Limits::default()
-    };
-    let scene = start_limited(dir.path(), limits);
-    let raw = follow(dir.path(), &[]).await;
-    let mut stream = raw.0.into_inner();
-    // More than any buffer on the way takes.
-    for _ in 0..1000 {
-        let text = "x".repeat(4000);
-        scene.events.tell(Event::Alarm { text });
-    }
-    let closed = async {
-        while stream.write_all(b"x").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(LONG, closed).await.expect("it is closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@
 
 mod api_daemon;
 mod api_document;
+mod api_events;
 mod api_guard;
 mod api_server;
 mod api_support;
