@@ -695,11 +695,11 @@ impl<R: CryptoRng> Client<R> {
                 trace,
             });
         }
-        while let Some((key, row)) = self.inbox.next_part() {
-            self.desk.event(ClientEvent::ReceivedPart {
+        while let Some((key, row)) = self.inbox.next_data() {
+            self.desk.event(ClientEvent::ReceivedData {
                 message: key.message,
                 from: key.sender,
-                part: Zeroizing::new(row.text),
+                data: Zeroizing::new(row.text),
                 sent_at: row.sent_at,
             });
         }

@@ -32,8 +32,8 @@ pub(crate) struct Text<'a> {
     pub(crate) text: &'a [u8],
     /// How long it is worth anything, if that is shorter than the network keeps it.
     pub(crate) life: Option<Span>,
-    /// It is a part of a file.
-    pub(crate) part: bool,
+    /// It is for a program.
+    pub(crate) is_data: bool,
 }
 
 /// What messages are made of.
@@ -70,8 +70,8 @@ impl Composed {
         let (plan, answers) = parts.plan(rng, &message.to)?;
         let id = deposit_id(rng);
         let expires = message.life.map(|life| now + life);
-        let kind = match message.part {
-            true => Kind::Part,
+        let kind = match message.is_data {
+            true => Kind::Data,
             false => Kind::Text,
         };
         let text = (message.text, parts.outbox.copies_to(&plan.sites));

@@ -98,12 +98,15 @@ pub enum UserRequest {
         /// else.
         life: Option<Span>,
     },
-    /// To send a part of a file. It is accepted. Nothing waits for it at the other end, and it for nothing.
-    SendPart {
+    /// To send something to a program of the contact's, as a part of a file. It is accepted. Nothing waits for it at the
+    /// other end, and it for nothing; it is not among the messages that are listed, and forgotten once it is stored or
+    /// expired.
+    SendData {
         /// To which contact.
         to: PeerKey,
-        /// What; at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES).
-        part: Vec<u8>,
+        /// What; at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES). What programs there are, and which one it is for, is
+        /// the business of who hosts the role.
+        data: Vec<u8>,
     },
     /// To invite somebody: who is invited.
     Invite {
@@ -254,15 +257,15 @@ pub enum ClientEvent {
         /// Who wrote it.
         from: PeerKey,
     },
-    /// A part of a file is here and on this machine's disk. Told again after a restart, until
+    /// Something for a program is here and on this machine's disk. Told again after a restart, until
     /// [`ClientInput::Read`].
-    ReceivedPart {
+    ReceivedData {
         /// The sender's id of it.
         message: MessageId,
         /// Who sent it, proven: a contact.
         from: PeerKey,
-        /// The part.
-        part: Zeroizing<Vec<u8>>,
+        /// What.
+        data: Zeroizing<Vec<u8>>,
         /// The minute in which it was sent, by the sender's clock.
         sent_at: Time,
     },

@@ -6,7 +6,7 @@
 //! text to the one and as much parity to the other, so that either alone has the message, and what is
 //! lost on the way to the one is made up for by the other.
 //!
-//! Layout of version 4 (1343 bytes, numbers big-endian): version 1, kind 1 (1 for a text, 2 for a notice, 3 for a part of a file), message
+//! Layout of version 4 (1343 bytes, numbers big-endian): version 1, kind 1 (1 for a text, 2 for a notice, 3 for data of a program), message
 //! id 16, index 2, count 2 (fragments with text), extra 2 (fragments of parity: three for ten of the count, or as
 //! many), sequence 8, sent at 4 (whole minutes since the Unix epoch), expires 4 (the same; 0 for when the network
 //! says), where answers go 128 (twice provider 32 and drop id 32; zeros for no second), length of the message's
@@ -44,7 +44,7 @@ const MICROS_PER_MINUTE: u64 = 60_000_000;
 const VERSION: u8 = 4;
 const TEXT: u8 = 1;
 const NOTICE: u8 = 2;
-const PART: u8 = 3;
+const DATA: u8 = 3;
 
 /// What stands before text or parity.
 const HEAD_BYTES: usize = 172;
@@ -86,8 +86,9 @@ pub enum Kind {
     /// For the program that gets it: from now on answers go where the envelope says, and what its text tells, which is
     /// one packet's at most. Its sequence is that of the next text, which it does not use up.
     Notice,
-    /// A part of a file. It waits for nothing and nothing waits for it: its sequence is as a notice's.
-    Part,
+    /// Something for a program, as a part of a file. It waits for nothing and nothing waits for it: its sequence is as a
+    /// notice's.
+    Data,
 }
 
 /// What all fragments of a message say.
@@ -240,7 +241,7 @@ impl Fragment {
             Kind::Text => TEXT,
             Kind::Notice if self.shape.count() == 1 => NOTICE,
             Kind::Notice => return Err(FragmentError::Field("length")),
-            Kind::Part => PART,
+            Kind::Data => DATA,
         };
         let count = self.shape.count();
         let expires = self.envelope.expires.map_or(0, minute);
@@ -273,7 +274,7 @@ impl Fragment {
         let kind = match (reader.u8(), reader.u8()) {
             (Some(VERSION), Some(TEXT)) => Kind::Text,
             (Some(VERSION), Some(NOTICE)) => Kind::Notice,
-            (Some(VERSION), Some(PART)) => Kind::Part,
+            (Some(VERSION), Some(DATA)) => Kind::Data,
             (Some(VERSION), Some(kind)) => return Err(FragmentError::Kind(kind)),
             (Some(version), _) => return Err(FragmentError::Version(version)),
             (None, _) => return Err(FragmentError::Length),

@@ -44,31 +44,24 @@ impl<R: CryptoRng> Client<R> {
     pub(super) fn ask(&mut self, now: Time, request: u64, what: UserRequest) {
         let done = match what {
             UserRequest::Send { to, text, life } => {
-                let text = &text[..];
-                let part = false;
-                self.text(
-                    now,
-                    request,
-                    &Text {
-                        to,
-                        text,
-                        life,
-                        part,
-                    },
-                )
+                let (text, is_data) = (&text[..], false);
+                let text = Text {
+                    to,
+                    text,
+                    life,
+                    is_data,
+                };
+                self.text(now, request, &text)
             }
-            UserRequest::SendPart { to, part } => {
-                let (text, life, part) = (&part[..], None, true);
-                self.text(
-                    now,
-                    request,
-                    &Text {
-                        to,
-                        text,
-                        life,
-                        part,
-                    },
-                )
+            UserRequest::SendData { to, data } => {
+                let (text, life, is_data) = (&data[..], None, true);
+                let text = Text {
+                    to,
+                    text,
+                    life,
+                    is_data,
+                };
+                self.text(now, request, &text)
             }
             UserRequest::Invite { once, life, label } => {
                 self.invite(now, request, Terms { once, life, label })
@@ -243,7 +236,7 @@ impl<R: CryptoRng> Client<R> {
                     to: contact,
                     text,
                     life: None,
-                    part: false,
+                    is_data: false,
                 };
                 Composed::text((now, again), rng, parts, &text)
             }

@@ -192,8 +192,8 @@ pub(crate) struct Inbox {
     /// Fragments that were opened and are not saved: who wrote each, in which session. As many as are being saved, or
     /// could not be.
     opened: BTreeMap<SeenKey, OpenedBefore>,
-    /// Parts of files that are to be told of.
-    parts: VecDeque<InboxKey>,
+    /// What is for programs and is to be told of.
+    data: VecDeque<InboxKey>,
     limits: Limits,
 }
 
@@ -207,7 +207,7 @@ impl Inbox {
             order: Order::new(patience, limits.numbered_strangers),
             unread: BTreeMap::new(),
             opened: BTreeMap::new(),
-            parts: VecDeque::new(),
+            data: VecDeque::new(),
             limits,
         }
     }
@@ -236,8 +236,8 @@ impl Inbox {
             let key = InboxKey::decode(&row.key).map_err(|e| row.fault(e))?;
             let row = InboxRow::decode(&row.value).map_err(|e| row.fault(e))?;
             // The clock may have been another one when it arrived.
-            match row.part {
-                true => self.parts.push_back(key),
+            match row.is_data {
+                true => self.data.push_back(key),
                 false => self.order.wait(key, row.sequence, row.arrived.min(now)),
             }
             self.unread.insert(
@@ -476,8 +476,8 @@ impl Inbox {
         };
         unread.unsaved = None;
         unread.trace = kept.trace;
-        match unread.row.part {
-            true => self.parts.push_back(key),
+        match unread.row.is_data {
+            true => self.data.push_back(key),
             false => (self.order).wait(key, unread.row.sequence, unread.row.arrived),
         }
         true
@@ -518,10 +518,10 @@ impl Inbox {
         }
     }
 
-    /// The next part of a file to tell of.
-    pub(crate) fn next_part(&mut self) -> Option<(InboxKey, InboxRow)> {
+    /// The next for a program to tell of.
+    pub(crate) fn next_data(&mut self) -> Option<(InboxKey, InboxRow)> {
         loop {
-            let key = self.parts.pop_front()?;
+            let key = self.data.pop_front()?;
             let Some(unread) = self.unread.get_mut(&key).filter(|unread| !unread.told) else {
                 continue;
             };
@@ -553,13 +553,15 @@ impl Inbox {
 
     /// Whether a message that waits to be read is a text.
     pub(crate) fn is_text(&self, key: &InboxKey) -> bool {
-        self.unread.get(key).is_some_and(|unread| !unread.row.part)
+        self.unread
+            .get(key)
+            .is_some_and(|unread| !unread.row.is_data)
     }
 
     /// Whether a text waits to be read, and who wrote it.
     pub(crate) fn writer_of(&self, message: &MessageId) -> Option<PeerKey> {
         let is_it = |(key, unread): &(&InboxKey, &Unread)| {
-            key.message == *message && unread.told && !unread.row.part
+            key.message == *message && unread.told && !unread.row.is_data
         };
         self.unread.iter().find(is_it).map(|(key, _)| key.sender)
     }
@@ -612,7 +614,7 @@ impl Inbox {
             reply: whole.envelope.reply,
             text,
             gap_before: 0,
-            part: whole.envelope.kind == Kind::Part,
+            is_data: whole.envelope.kind == Kind::Data,
             expires: whole.envelope.expires,
         };
         let mut changes = vec![put(&key, &row)];

@@ -77,8 +77,8 @@ pub(crate) struct InboxRow {
     pub(crate) text: Vec<u8>,
     /// How many messages right before it had not come when it was told.
     pub(crate) gap_before: u64,
-    /// A part of a file, and no text.
-    pub(crate) part: bool,
+    /// For a program, and no text.
+    pub(crate) is_data: bool,
     /// It is told to nobody from then on.
     pub(crate) expires: Option<Time>,
 }
@@ -91,7 +91,7 @@ impl InboxRow {
             .u64(self.sequence)
             .bytes(&self.reply.to_bytes())
             .u64(self.gap_before)
-            .bytes(&[u8::from(self.part)])
+            .bytes(&[u8::from(self.is_data)])
             .time(self.expires.unwrap_or_default());
         writer.bytes(&self.text).done()
     }
@@ -104,10 +104,10 @@ impl InboxRow {
             sequence: reader.u64()?,
             reply: Sites::from_bytes(reader.take()?),
             gap_before: reader.u64()?,
-            part: match reader.take()? {
+            is_data: match reader.take()? {
                 [0] => false,
                 [1] => true,
-                _ => return Err("neither a text nor a part of a file"),
+                _ => return Err("neither a text nor for a program"),
             },
             expires: Some(reader.time()?).filter(|at| *at != Time::default()),
             text: Vec::new(),

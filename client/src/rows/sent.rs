@@ -93,7 +93,7 @@ impl SentRow {
             .bytes(&[match self.kind {
                 Kind::Text => 0,
                 Kind::Notice => 1,
-                Kind::Part => 2,
+                Kind::Data => 2,
             }])
             .time(self.accepted_at)
             .time(self.expires);
@@ -110,7 +110,7 @@ impl SentRow {
             kind: match reader.take::<1>()? {
                 [0] => Kind::Text,
                 [1] => Kind::Notice,
-                [2] => Kind::Part,
+                [2] => Kind::Data,
                 _ => return Err("unknown kind"),
             },
             accepted_at: reader.time()?,

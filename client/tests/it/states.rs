@@ -1,4 +1,4 @@
-//! What becomes of a message: delivered, read, vanished; and parts of files.
+//! What becomes of a message: delivered, read, vanished; and what is for programs.
 
 use shoal_client::{
     ClientEvent, ClientInput, ContactChange, MessageState, PeerKey, Table, UserRequest,
@@ -152,20 +152,20 @@ fn a_message_that_was_not_read_vanishes_at_its_time_at_both_ends() {
     assert_eq!(inbox(&world), 1);
 }
 
-/// Parts of a file wait for nothing, and no text waits for them.
+/// What is for programs waits for nothing, and no text waits for it.
 #[test]
-fn parts_of_a_file_come_beside_the_texts() {
+fn what_is_for_programs_comes_beside_the_texts() {
     let mut world = pair(5);
     let to = key(&world, BOB);
     for fill in 0..3 {
-        let part = vec![fill; 6_000];
-        ask(&mut world, ALICE, UserRequest::SendPart { to, part });
+        let data = vec![fill; 6_000];
+        ask(&mut world, ALICE, UserRequest::SendData { to, data });
     }
     write(&mut world, "meanwhile");
     let parts = |world: &World| -> Vec<(MessageId, Vec<u8>)> {
         let events = world.hosts[BOB].events.iter();
         let parts = events.filter_map(|(_, event)| match event {
-            ClientEvent::ReceivedPart { message, part, .. } => Some((*message, part.to_vec())),
+            ClientEvent::ReceivedData { message, data, .. } => Some((*message, data.to_vec())),
             _ => None,
         });
         parts.collect()
