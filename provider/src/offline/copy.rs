@@ -135,7 +135,7 @@ pub enum CopyError {
     /// The store has something in it already.
     #[error(
         "the store is not empty: a copy is imported into an empty one only; name another database, or move this one \
-         away together with its -wal file"
+         away together with its -wal file (in PostgreSQL name another schema)"
     )]
     NotEmpty,
 }

@@ -133,7 +133,7 @@ impl OfflineStore for OfflineSqlite {
                 ("database", size(&self.path)),
                 ("log", size(&log_of(&self.path))),
             ],
-            free_within: self.count("PRAGMA freelist_count")?.saturating_mul(page),
+            free_within: Some(self.count("PRAGMA freelist_count")?.saturating_mul(page)),
             free_on_disk: room::free(&self.path),
             schema: self.number("PRAGMA user_version")?,
         })

@@ -1,11 +1,11 @@
 //! What has to hold in the tables, beside what SQLite checks by itself.
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::super::database::{SCHEMA, failure};
 use super::super::drops::named;
 use super::number;
-use crate::offline::report::{Exceeded, Fault, Report, Step};
+use crate::offline::report::{Fault, Report, Step, exceeded, keep};
 use crate::store::Usage;
 use crate::{StoreError, StoreKey, StoreLimits};
 
@@ -202,8 +202,8 @@ pub(super) fn whole(
         Vec::new()
     });
     keep(&mut report.faults, Step::Mailboxes, counted)?;
-    let exceeded = exceeded(connection, limits, &report.counted).map(|exceeded| {
-        report.exceeded = exceeded;
+    let exceeded = most(connection).map(|most| {
+        report.exceeded = exceeded(limits, &report.counted, most);
         Vec::new()
     });
     keep(&mut report.faults, Step::Mailboxes, exceeded)?;
@@ -266,28 +266,6 @@ fn names(connection: &Connection, key: &StoreKey) -> Result<Vec<Fault>, StoreErr
     };
     let faults = [strange, missing].into_iter();
     Ok(faults.filter(|fault| fault.rows > 0).collect())
-}
-
-/// Keeps what was found; damage that keeps us from looking is a fault itself.
-fn keep(
-    faults: &mut Vec<Fault>,
-    step: Step,
-    found: Result<Vec<Fault>, StoreError>,
-) -> Result<(), StoreError> {
-    match found {
-        Ok(found) => faults.extend(found),
-        Err(StoreError::Corrupt(what) | StoreError::Foreign(what) | StoreError::Bug(what)) => {
-            faults.push(Fault {
-                step,
-                kind: "unreadable",
-                what: format!("it can't be read ({what})"),
-                rows: 0,
-                first: None,
-            })
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(())
 }
 
 impl Rule {
@@ -364,43 +342,18 @@ fn counted(connection: &Connection) -> Result<Usage, StoreError> {
     })
 }
 
-fn exceeded(
-    connection: &Connection,
-    limits: &StoreLimits,
-    counted: &Usage,
-) -> Result<Vec<Exceeded>, StoreError> {
+/// The most that there is of what quotas are about.
+fn most(connection: &Connection) -> Result<[u64; 4], StoreError> {
     let most = |sql: &str| -> Result<u64, StoreError> {
         let found: Option<i64> = connection
-            .query_row(sql, params![], |row| row.get(0))
+            .query_row(sql, [], |row| row.get(0))
             .map_err(failure)?;
         Ok(found.unwrap_or(0).max(0).cast_unsigned())
     };
-    let found = [
-        ("mailboxes", limits.mailboxes, counted.mailboxes),
-        ("bytes", limits.bytes, counted.bytes()),
-        (
-            "entries_per_mailbox",
-            limits.entries_per_mailbox,
-            most("SELECT max(waiting) FROM mailboxes")?,
-        ),
-        (
-            "sets_per_mailbox",
-            limits.sets_per_mailbox,
-            most("SELECT max(sets) FROM mailboxes")?,
-        ),
-        (
-            "entries_per_drop",
-            limits.entries_per_drop,
-            most("SELECT max(waiting) FROM contents")?,
-        ),
-        (
-            "remembered_per_drop",
-            limits.remembered_per_drop,
-            most("SELECT max(remembered) FROM contents")?,
-        ),
-    ];
-    let exceeded = found.into_iter().filter(|(_, most, found)| found > most);
-    Ok(exceeded
-        .map(|(quota, most, found)| Exceeded { quota, most, found })
-        .collect())
+    Ok([
+        most("SELECT max(waiting) FROM mailboxes")?,
+        most("SELECT max(sets) FROM mailboxes")?,
+        most("SELECT max(waiting) FROM contents")?,
+        most("SELECT max(remembered) FROM contents")?,
+    ])
 }
