@@ -189,7 +189,7 @@ fn a_damaged_store_is_told_with_what_to_do() {
     let path = place.path("prov1/mailboxes.db");
     rusqlite::Connection::open(&path)
         .unwrap()
-        .execute_batch("UPDATE mailboxes SET waiting = 7 WHERE id = 2")
+        .execute_batch("UPDATE cells SET waiting = 7 WHERE id = 2 << 32")
         .unwrap();
     let verify = store("verify", &["--dir", "prov1"]);
     let output = place.run(&verify);

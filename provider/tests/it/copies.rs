@@ -287,7 +287,7 @@ fn refuses_what_is_not_whole(copy: &[u8], to: &StoreAt) {
 #[test]
 fn rows_that_contradict_each_other_are_refused() {
     for lie in [
-        "UPDATE mailboxes SET next_entry = 2 WHERE id = 1",
+        "UPDATE cells SET next_entry = 2 WHERE id = 1 << 32",
         "UPDATE messages SET entry = 99 WHERE id = 1",
     ] {
         let directory = tempfile::tempdir().unwrap();

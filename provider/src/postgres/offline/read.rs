@@ -18,11 +18,12 @@ SELECT id, sealed, generation, window_highest, window_bits, window_refused, stre
     waiting, remembered, freed_step, freed, sets, created_us, closed
 FROM mailboxes ORDER BY id";
 const SETS: &str = "
-SELECT mailboxes.sealed, secret, size FROM sets JOIN mailboxes ON mailboxes.id = sets.mailbox ORDER BY sets.id";
+SELECT mailboxes.sealed, secret, size FROM sets JOIN mailboxes ON mailboxes.id = sets.mailbox
+ORDER BY sets.mailbox, sets.id";
 const DROPS: &str = "
 SELECT mailboxes.sealed, secret, size, drops.number, revoked, drops.freed_step, drops.freed
 FROM drops JOIN sets ON sets.id = drops.set_id JOIN mailboxes ON mailboxes.id = sets.mailbox
-ORDER BY drops.mailbox, drops.set_id DESC, drops.number DESC";
+ORDER BY drops.mailbox, drops.set_id, drops.number";
 /// Both tables have an index in this order, and nothing is sorted but merged.
 const ENTRIES: &str = "
 SELECT mailboxes.sealed, secret, size, drops.number, named.message, named.expires_us, named.entry, named.blob
