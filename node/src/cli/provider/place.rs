@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use shoal_node::config::{NodeConfig, NodeFlags, Role};
 #[cfg(feature = "postgres")]
-use shoal_node::config::PostgresPlace;
-use shoal_node::config::{NodeConfig, NodeFlags, Role, StorePlace as StoreEngine};
+use shoal_node::config::{PostgresPlace, StorePlace as StoreEngine};
 use shoal_node::seeded;
 use shoal_node::state::keys::{load_store_secret, store_secret};
 use shoal_node::{Exit, Failure};
@@ -38,8 +38,11 @@ impl Found {
             ))),
         };
         Self::with(place, |database, dir| {
-            if let Database::File(path) = database {
-                there(path)?;
+            match database {
+                Database::File(path) => there(path)?,
+                // Its server says whether it is there.
+                #[cfg(feature = "postgres")]
+                Database::Schema(_) => {}
             }
             load_store_secret(dir).map_err(Failure::usage)
         })
@@ -100,24 +103,22 @@ impl Found {
                 config.dir.display()
             )));
         }
-        match &config.store_place {
-            #[cfg(feature = "postgres")]
-            StoreEngine::Postgres(place) => Ok(Self {
+        // Without the feature, the configuration refuses the other engine.
+        #[cfg(feature = "postgres")]
+        if let StoreEngine::Postgres(place) = &config.store_place {
+            return Ok(Self {
                 name: format!("schema {} in PostgreSQL", place.schema),
                 at: StoreAt::Postgres(options(place, key(Database::Schema(place), &config.dir)?)),
                 limits: Some(config.store),
-            }),
-            // Without the feature the configuration is refused before.
-            _ => {
-                let path = config.mailboxes();
-                let key = key(Database::File(&path), &beside(&path))?;
-                Ok(Self {
-                    name: path.display().to_string(),
-                    at: StoreAt::Sqlite(path, key),
-                    limits: Some(config.store),
-                })
-            }
+            });
         }
+        let path = config.mailboxes();
+        let key = key(Database::File(&path), &beside(&path))?;
+        Ok(Self {
+            name: path.display().to_string(),
+            at: StoreAt::Sqlite(path, key),
+            limits: Some(config.store),
+        })
     }
 
     /// Whether it is a file, and not a server's.
