@@ -172,14 +172,14 @@ const RULES: &[Rule] = &[
 /// A provider's statements find a few rows by an index each; these read all, and join.
 pub(super) async fn may_join(client: &Client) -> Result<(), StoreError> {
     let all = "SET enable_seqscan = on; SET enable_hashjoin = on; SET enable_mergejoin = on; \
-        SET enable_bitmapscan = on; SET enable_sort = on";
+        SET enable_bitmapscan = on; SET enable_sort = on; SET cursor_tuple_fraction = 1";
     client.batch_execute(all).await.map_err(failure)
 }
 
 /// And those that go through a table in its order, again.
 async fn may_not_join(client: &Client) -> Result<(), StoreError> {
     let all = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
-        SET enable_bitmapscan = off; SET enable_sort = off";
+        SET enable_bitmapscan = off; SET enable_sort = off; SET cursor_tuple_fraction = 0.1";
     client.batch_execute(all).await.map_err(failure)
 }
 
@@ -206,7 +206,9 @@ pub(super) async fn whole(
         may_not_join(client).await?;
         keep(&mut report.faults, rule.step, found.map(Vec::from_iter))?;
     }
+    may_join(client).await?;
     let found = names(client, key).await;
+    may_not_join(client).await?;
     keep(&mut report.faults, Step::Sets, found)?;
     let found = sealed(client, key).await;
     keep(&mut report.faults, Step::Mailboxes, found)?;
@@ -244,9 +246,10 @@ impl Rule {
 }
 
 const NAMES: &str = "SELECT mailboxes.sealed, secret, size, number, tag FROM names LEFT JOIN sets ON sets.id = set_id \
-    LEFT JOIN mailboxes ON mailboxes.id = sets.mailbox ORDER BY tag";
+    LEFT JOIN mailboxes ON mailboxes.id = sets.mailbox";
 
-/// Each name is the one that its set gives for its number. Two names of one number would be the same, so all are there
+/// Each name is the one that its set gives for its number; they are read as they lie there, since in the order of their index
+/// each would be on another page. Two names of one number would be the same, so all are there
 /// if they are as many as the sets have.
 async fn names(client: &Client, key: &StoreKey) -> Result<Vec<Fault>, StoreError> {
     let mut strange = Fault {
@@ -263,7 +266,7 @@ async fn names(client: &Client, key: &StoreKey) -> Result<Vec<Fault>, StoreError
             Ok(true) => good += 1,
             _ => {
                 strange.rows += 1;
-                strange.first = strange.first.or(Some(found));
+                strange.first = Some(strange.first.map_or(found, |first| first.min(found)));
             }
         }
         Ok::<_, StoreError>(())
