@@ -107,8 +107,10 @@ pub enum StoreError {
 /// What to do with a database of another version.
 const fn advice(found: i64, known: i64) -> &'static str {
     if found < known {
-        "run the release that wrote it until what it holds is delivered or has expired, then move the \
-         file away together with its -wal file (in PostgreSQL rename the schema) and start empty; clients open their mailboxes anew"
+        "let the release that wrote it make a copy (`shoal provider store export`), move the file away together with its -wal \
+         file (in PostgreSQL rename the schema), and import the copy with this release (`shoal provider store import`). If it \
+         makes none that this release takes, run it until what it holds is delivered or has expired, and start empty; clients \
+         open their mailboxes anew"
     } else {
         "run the release that wrote it, or a newer one"
     }

@@ -17,8 +17,10 @@ use self::report::{Report, Step};
 use crate::sqlite::OfflineSqlite;
 use crate::store::{Store, Usage};
 use crate::{Due, SqliteOptions, SqliteStore, StoreError, StoreKey, StoreLimits};
+#[cfg(feature = "postgres")]
+use crate::{PostgresOptions, PostgresStore, postgres::OfflinePostgres};
 
-/// What keeps mailboxes on disk.
+/// What keeps mailboxes in a directory of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreEngine {
@@ -53,30 +55,40 @@ impl StoreEngine {
 pub enum StoreAt {
     /// The database's file.
     Sqlite(PathBuf, StoreKey),
+    /// A schema of a PostgreSQL server. What is opened there waits for the server, and may not be used where tokio runs.
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresOptions),
 }
 
 /// How long another process may take to let go of a store.
 const PATIENCE: Span = Span::from_millis(500);
 
 impl StoreAt {
-    /// What engine it is of.
+    /// The name of its engine.
     #[must_use]
-    pub const fn engine(&self) -> StoreEngine {
+    pub const fn engine(&self) -> &'static str {
         match self {
-            Self::Sqlite(..) => StoreEngine::Sqlite,
+            Self::Sqlite(..) => StoreEngine::Sqlite.as_str(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "postgres",
         }
     }
 
     /// Opens it as a provider does, and makes it if there is none. The disk decides how much fits.
     ///
     /// # Errors
-    /// Those of [`SqliteStore::open`].
+    /// Those of [`SqliteStore::open`], or of the same of another engine.
     pub fn open(&self, limits: StoreLimits) -> Result<Box<dyn Store>, StoreError> {
         match self {
             Self::Sqlite(path, key) => Ok(Box::new(SqliteStore::open(SqliteOptions {
                 reserve: 0,
                 patience: PATIENCE,
                 ..SqliteOptions::new(path, key.clone(), limits)
+            })?)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(options) => Ok(Box::new(PostgresStore::open(PostgresOptions {
+                limits,
+                ..options.clone()
             })?)),
         }
     }
@@ -89,6 +101,8 @@ impl StoreAt {
     pub fn look(&self) -> Result<Box<dyn OfflineStore>, StoreError> {
         match self {
             Self::Sqlite(path, key) => Ok(Box::new(OfflineSqlite::look(path, key, PATIENCE)?)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(options) => Ok(Box::new(OfflinePostgres::look(options)?)),
         }
     }
 
@@ -99,6 +113,8 @@ impl StoreAt {
     pub fn to_fill(&self) -> Result<Box<dyn OfflineStore>, StoreError> {
         match self {
             Self::Sqlite(path, key) => Ok(Box::new(OfflineSqlite::to_fill(path, key, PATIENCE)?)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(options) => Ok(Box::new(OfflinePostgres::to_fill(options)?)),
         }
     }
 }
@@ -118,10 +134,10 @@ pub struct StoreStats {
     pub revoked: u64,
     /// When the entry that expires first does; none if nothing waits. All live equally long, so it came first too.
     pub oldest_expires: Option<Time>,
-    /// Bytes of the files, by what they are.
+    /// Bytes of the files, or of what a server keeps in its own, by what they are.
     pub files: Vec<(&'static str, u64)>,
-    /// Bytes within the files that new entries take first.
-    pub free_within: u64,
+    /// Bytes within the files that new entries take first; none if it is not known.
+    pub free_within: Option<u64>,
     /// Bytes that are free on the disk; none if it is not known.
     pub free_on_disk: Option<u64>,
     /// The version of the tables.

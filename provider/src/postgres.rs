@@ -4,6 +4,7 @@ mod connection;
 mod expire;
 mod failure;
 mod load;
+mod offline;
 mod options;
 mod reads;
 mod save;
@@ -20,6 +21,7 @@ use shoal_proto::Time;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
+pub(crate) use self::offline::OfflinePostgres;
 pub use self::options::PostgresOptions;
 use self::session::Session;
 pub use self::state::{LoadedTags, PostgresState, StateChange, StateLane, StateRow, TagBatch};

@@ -44,10 +44,7 @@ impl SqliteStore {
     /// refuses. A file that is not ours stays as it is.
     pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
         let connection = database::open(&options)?;
-        let held = Held {
-            usage: database::usage(&connection)?,
-            freed: database::freed(&connection)?,
-        };
+        let held = database::held(&connection)?;
         Ok(Self {
             connection,
             room: Room::new(options.reserve),
@@ -77,6 +74,9 @@ impl SqliteStore {
         }
         if ops.iter().any(|op| matches!(op, StoreOp::Check)) {
             database::touch(&transaction)?;
+        }
+        if held != self.held {
+            database::keep(&transaction, &held)?;
         }
         transaction.commit().map_err(failure)?;
         self.held = held;

@@ -189,7 +189,7 @@ fn a_damaged_store_is_told_with_what_to_do() {
     let path = place.path("prov1/mailboxes.db");
     rusqlite::Connection::open(&path)
         .unwrap()
-        .execute_batch("UPDATE mailboxes SET waiting = 7 WHERE id = 2")
+        .execute_batch("UPDATE cells SET waiting = 7 WHERE id = 2 << 32")
         .unwrap();
     let verify = store("verify", &["--dir", "prov1"]);
     let output = place.run(&verify);
@@ -294,4 +294,88 @@ fn an_operator_does_what_the_page_says() {
         words.contains("sound    moved") && words.contains("filled moved"),
         "{words}"
     );
+}
+
+/// From the file to a schema and back again, and what is in the way there.
+#[cfg(feature = "postgres")]
+#[test]
+fn mailboxes_go_to_postgresql_and_back() {
+    use shoal_provider::{PostgresOptions, PostgresStore};
+
+    let Ok(connection) = std::env::var("SHOAL_POSTGRES") else {
+        let demanded = std::env::var("SHOAL_POSTGRES_DEMANDED").is_ok_and(|it| it == "yes");
+        assert!(!demanded, "run the tests by .ci/postgres");
+        return;
+    };
+    let schema = format!("cli_{}", std::process::id());
+    let place = Place::new();
+    provider(&place, "prov1");
+    let there = |command: &str, more: &[&str]| {
+        let mut command = place.command(&store(command, &[&["--dir", "prov1"], more].concat()));
+        command.env("SHOAL_STORAGE_ENGINE", "postgres");
+        command.env("SHOAL_STORAGE_POSTGRES", &connection);
+        command.env("SHOAL_STORAGE_POSTGRES_SCHEMA", &schema);
+        command.output().unwrap()
+    };
+    let told = |output: Output| {
+        assert!(output.status.success(), "{}", error_of(&output));
+        object(&output)
+    };
+    place.json(&store("export", &["--dir", "prov1", "copy"]));
+    let nothing = there("stats", &[]);
+    fails(&nothing, 2, &["nothing in the schema", &schema]);
+
+    let filled = told(there("import", &["copy", "--json"]));
+    assert_eq!(filled["entries"], 5);
+    fails(&there("import", &["copy"]), 8, &["not empty"]);
+    let stats = told(there("stats", &["--json"]));
+    for (name, expected) in [("mailboxes", 3), ("entries", 5), ("remembered", 1)] {
+        assert_eq!(stats[name], expected, "{name}: {stats:#}");
+    }
+    assert_eq!(stats["engine"], "postgres");
+    assert!(stats["free_within"].is_null(), "{stats:#}");
+    let words = String::from_utf8(there("stats", &[]).stdout).unwrap();
+    assert!(words.contains("files      indexes"), "{words}");
+    assert_eq!(told(there("verify", &["--json"]))["sound"], true);
+
+    // A process that has the mailboxes.
+    let rng = ChaCha20Rng::seed_from_u64(7);
+    let secret = shoal_node::state::keys::load_store_secret(&place.path("prov1")).unwrap();
+    let options = PostgresOptions {
+        schema: schema.clone(),
+        ..PostgresOptions::new(
+            &connection,
+            StoreKey::new(secret, rng),
+            StoreLimits::default(),
+        )
+    };
+    let held = PostgresStore::open(options).unwrap();
+    for (command, more) in [
+        ("stats", &[][..]),
+        ("verify", &[]),
+        ("export", &["back"]),
+        ("import", &["copy"]),
+    ] {
+        let output = there(command, more);
+        fails(&output, 6, &["stop it first", "standby"]);
+    }
+    assert!(!place.path("back").exists());
+    drop(held);
+
+    told(there("export", &["back", "--json"]));
+    let bytes = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(bytes("copy") == bytes("back"));
+    place.json(&store("import", &["--database", "moved.db", "back"]));
+    // Without its key nothing is made in its place.
+    let key = place.path("prov1/store.key");
+    fs::rename(&key, place.path("kept.key")).unwrap();
+    fails(&there("import", &["copy"]), 2, &["store.key"]);
+    assert!(!key.exists());
+
+    let control = std::env::var("SHOAL_POSTGRES_CONTROL").unwrap();
+    let sql = format!("SET client_min_messages = error; DROP SCHEMA {schema} CASCADE");
+    let dropped = std::process::Command::new(control)
+        .args(["sql", &sql])
+        .status();
+    assert!(dropped.unwrap().success());
 }

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Numbers are big-endian, times are microseconds since 1970. All `M` come first, then all `S`, then all `D`, then `E`
-//! and `R` together, then all `T`, each in the order in which the rows were made, which an importing store keeps. There is a `D` for
+//! and `R` together, then all `T`, each in the order in which the rows were made, which an importing store keeps; `S` and `D` mailbox by mailbox. There is a `D` for
 //! each drop id that was used or revoked; the other ids follow from their sets. The checksum is
 //! BLAKE2b-256 of everything before it. A file ends with its checksum. One store has one copy, byte for byte.
 
@@ -135,7 +135,7 @@ pub enum CopyError {
     /// The store has something in it already.
     #[error(
         "the store is not empty: a copy is imported into an empty one only; name another database, or move this one \
-         away together with its -wal file"
+         away together with its -wal file (in PostgreSQL name another schema)"
     )]
     NotEmpty,
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::store::Usage;
+use crate::{StoreError, StoreLimits};
 
 /// What is looked at, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,4 +116,52 @@ impl Report {
     pub const fn is_sound(&self) -> bool {
         self.faults.is_empty()
     }
+}
+
+/// Keeps what was found; damage that keeps us from looking is a fault itself.
+pub(crate) fn keep(
+    faults: &mut Vec<Fault>,
+    step: Step,
+    found: Result<Vec<Fault>, StoreError>,
+) -> Result<(), StoreError> {
+    match found {
+        Ok(found) => faults.extend(found),
+        Err(StoreError::Corrupt(what) | StoreError::Foreign(what) | StoreError::Bug(what)) => {
+            faults.push(Fault {
+                step,
+                kind: "unreadable",
+                what: format!("it can't be read ({what})"),
+                rows: 0,
+                first: None,
+            })
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Which quotas are exceeded: `most` is what a mailbox has waiting, its sets, what a drop id has waiting, and what it
+/// remembers, of that which has most of it.
+pub(crate) fn exceeded(limits: &StoreLimits, counted: &Usage, most: [u64; 4]) -> Vec<Exceeded> {
+    let [in_mailbox, sets, in_drop, remembered] = most;
+    let found = [
+        ("mailboxes", limits.mailboxes, counted.mailboxes),
+        ("bytes", limits.bytes, counted.bytes()),
+        (
+            "entries_per_mailbox",
+            limits.entries_per_mailbox,
+            in_mailbox,
+        ),
+        ("sets_per_mailbox", limits.sets_per_mailbox, sets),
+        ("entries_per_drop", limits.entries_per_drop, in_drop),
+        (
+            "remembered_per_drop",
+            limits.remembered_per_drop,
+            remembered,
+        ),
+    ];
+    let exceeded = found.into_iter().filter(|(_, most, found)| found > most);
+    exceeded
+        .map(|(quota, most, found)| Exceeded { quota, most, found })
+        .collect()
 }

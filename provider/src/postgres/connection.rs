@@ -50,9 +50,14 @@ impl Connection {
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let unknown = || StoreError::Bug("a statement was not prepared".to_owned());
-        let statement = self.statements.get(sql).ok_or_else(unknown)?;
+        let statement = self.statement(sql)?;
         self.client.query(statement, params).await.map_err(failure)
+    }
+
+    /// A statement that was prepared.
+    pub(super) fn statement(&self, sql: &'static str) -> Result<&Statement, StoreError> {
+        let unknown = || StoreError::Bug("a statement was not prepared".to_owned());
+        self.statements.get(sql).ok_or_else(unknown)
     }
 
     pub(super) async fn begin(&self) -> Result<(), StoreError> {

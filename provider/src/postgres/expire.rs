@@ -46,7 +46,7 @@ SELECT id FROM mailboxes WHERE used_us <= $1 AND closed AND waiting = 0 AND reme
 /// What a mailbox remembers, so many.
 const NAMES_OF: &str = "
 SELECT r.id, r.mailbox, r.drop_id FROM drops, LATERAL (
-    SELECT * FROM remembered WHERE drop_id + 0 = drops.id ORDER BY id LIMIT $2
+    SELECT * FROM remembered WHERE drop_id + 0 = drops.id ORDER BY entry LIMIT $2
 ) AS r WHERE drops.mailbox = $1 LIMIT $2";
 const _: () = assert!(TRIAL.as_micros() + HOUR.as_micros() == 7_200_000_000);
 const FORGET_SPENT: &str = "

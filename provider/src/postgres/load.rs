@@ -61,15 +61,15 @@ FROM unnest($1::bigint[], $2::bytea[]) AS put (drop_id, message), LATERAL (
     SELECT * FROM entries WHERE drop_id = put.drop_id AND message = put.message OFFSET 0
 ) AS e
 UNION ALL
-SELECT r.id, r.mailbox, 0, r.drop_id, r.message, r.expires_us, false
+SELECT r.id, r.mailbox, r.entry, r.drop_id, r.message, r.expires_us, false
 FROM unnest($1::bigint[], $2::bytea[]) AS put (drop_id, message), LATERAL (
     SELECT * FROM remembered WHERE drop_id = put.drop_id AND message = put.message OFFSET 0
 ) AS r";
 /// The first of what these drop ids remember.
 const OLDEST: &str = "
-SELECT r.id, r.mailbox, 0::bigint, r.drop_id, r.message, r.expires_us, false
+SELECT r.id, r.mailbox, r.entry, r.drop_id, r.message, r.expires_us, false
 FROM unnest($1::bigint[]) AS wanted (drop_id), LATERAL (
-    SELECT * FROM remembered WHERE drop_id + 0 = wanted.drop_id ORDER BY id LIMIT $2
+    SELECT * FROM remembered WHERE drop_id + 0 = wanted.drop_id ORDER BY entry LIMIT $2
 ) AS r";
 
 /// Of the tokens that are brought, those that were spent.
@@ -292,7 +292,8 @@ fn tally(row: &Row, first: usize) -> Result<Tally, StoreError> {
     ))
 }
 
-fn mailbox(store: &StoreKey, row: &Row) -> Result<MailboxRow, StoreError> {
+/// Columns in the order of [`MAILBOXES`], the id first.
+pub(super) fn mailbox(store: &StoreKey, row: &Row) -> Result<MailboxRow, StoreError> {
     let attended = match get::<Option<i64>>(row, 2)? {
         Some(generation) => Some(Attended {
             generation: generation.cast_unsigned(),

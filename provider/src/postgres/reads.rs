@@ -2,8 +2,9 @@
 
 use futures::future::try_join_all;
 use shoal_packet::command::Blob;
-use shoal_proto::{DropId, MailboxId};
+use shoal_proto::{DropId, MailboxId, Time};
 
+use super::connection::Connection;
 use super::failure::never_written;
 use super::load::{get, number, set};
 use super::session::Session;
@@ -30,7 +31,7 @@ JOIN drops ON drops.set_id = names.set_id AND drops.number = names.number, LATER
 WHERE names.tag = $1 AND mailboxes.key = $2 ORDER BY found.entry";
 
 /// What waits and what was acknowledged have an index by expiry each.
-const DUE: &str = "
+pub(super) const DUE: &str = "
 SELECT due.entries, (SELECT count(*) FROM remembered WHERE expires_us BETWEEN $1 AND $2), due.mailboxes, least(
     (SELECT min(expires_us) FROM entries WHERE expires_us > $2),
     (SELECT min(expires_us) FROM remembered WHERE expires_us > $2)
@@ -68,15 +69,21 @@ async fn answer(
             entries.map(StoreOutcome::Entries)
         }
         StoreOp::Inventory { from, until } => {
-            let due = due(session, inventory::range(*from, *until)).await;
+            let due = due(session.connection(), *from, *until).await;
             due.map(StoreOutcome::Inventory)
         }
         _ => Err(StoreError::Bug("not a question".to_owned())),
     }
 }
 
-async fn due(session: &Session, (first, last): (i64, i64)) -> Result<Due, StoreError> {
-    let rows = session.rows(DUE, &[&first, &last]).await?;
+/// How much expires in these hours.
+pub(super) async fn due(
+    connection: &Connection,
+    from: Time,
+    until: Option<Time>,
+) -> Result<Due, StoreError> {
+    let (first, last) = inventory::range(from, until);
+    let rows = connection.rows(DUE, &[&first, &last]).await?;
     let nothing = || StoreError::Bug("counts without a row".to_owned());
     let row = rows.first().ok_or_else(nothing)?;
     let number = |column| get::<i64>(row, column).map(i64::cast_unsigned);

@@ -10,7 +10,7 @@ use crate::times::micros;
 use crate::window::Attended;
 use crate::{StoreError, StoreKey};
 
-const MAILBOXES: &str = "
+pub(super) const MAILBOXES: &str = "
 INSERT INTO mailboxes (id, key, sealed, generation, window_highest, window_bits, window_refused, stream, used_us,
     next_entry, waiting, remembered, freed_step, freed, sets, created_us, closed)
 SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bigint[],
@@ -21,25 +21,25 @@ ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, window_highest 
     stream = excluded.stream, used_us = excluded.used_us, next_entry = excluded.next_entry,
     waiting = excluded.waiting, remembered = excluded.remembered, freed_step = excluded.freed_step,
     freed = excluded.freed, sets = excluded.sets, closed = excluded.closed";
-const SETS: &str = "
+pub(super) const SETS: &str = "
 INSERT INTO sets (id, mailbox, secret, size)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[])";
-const NAMES: &str = "
+pub(super) const NAMES: &str = "
 INSERT INTO names (tag, set_id, number) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[])";
-const DROPS: &str = "
+pub(super) const DROPS: &str = "
 INSERT INTO drops (id, set_id, number, mailbox, revoked, waiting, remembered, freed_step, freed)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::bigint[], $5::boolean[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::bigint[])
 ON CONFLICT (id) DO UPDATE SET revoked = excluded.revoked, waiting = excluded.waiting,
     remembered = excluded.remembered, freed_step = excluded.freed_step, freed = excluded.freed";
-const ENTRIES: &str = "
+pub(super) const ENTRIES: &str = "
 INSERT INTO entries (id, mailbox, entry, drop_id, message, expires_us, blob)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[],
     $7::bytea[])";
-const REMEMBERED: &str = "
-INSERT INTO remembered (id, mailbox, drop_id, message, expires_us)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[])";
-const SPENT: &str = "
+pub(super) const REMEMBERED: &str = "
+INSERT INTO remembered (id, mailbox, entry, drop_id, message, expires_us)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[])";
+pub(super) const SPENT: &str = "
 INSERT INTO spent (name, expires_us) SELECT * FROM unnest($1::bytea[], $2::bigint[])";
 pub(super) const DELETE_ENTRIES: &str = "DELETE FROM entries WHERE id = ANY($1::bigint[])";
 pub(super) const DELETE_REMEMBERED: &str = "DELETE FROM remembered WHERE id = ANY($1::bigint[])";
@@ -227,6 +227,7 @@ fn remembered<'a>(sheet: &'a Sheet<'_>) -> Result<Write<'a>, StoreError> {
     Ok(Write::new(REMEMBERED, rows.len())
         .with(rows.iter().map(|(id, _)| *id))
         .with(each().map(|row| row.mailbox))
+        .with(each().map(|row| row.entry))
         .with(each().map(|row| row.drop))
         .with(messages(sheet, &rows)?.into_iter())
         .with(each().map(|row| row.expires)))

@@ -11,7 +11,7 @@ use crate::{StoreError, StoreKey};
 /// Marks a schema as ours: "Shol".
 const APPLICATION: i64 = 0x5368_6f6c;
 /// Grows with every change of the tables.
-const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// As in SQLite, but for what PostgreSQL wants otherwise:
 /// - Ids come from the process that has the lock, so no statement has to ask for them.
@@ -20,7 +20,7 @@ const VERSION: i64 = 3;
 /// - No two indexes suit one statement: while the tables are small the planner takes either, and keeps its
 ///   plan when they are large. So what is looked for in order has an index on `drop_id + 0`.
 /// - A row that is deleted stays in its page until it is vacuumed, so that comes early.
-const TABLES: &str = "
+pub(super) const TABLES: &str = "
 CREATE TABLE meta (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     application bigint NOT NULL,
@@ -95,16 +95,17 @@ CREATE TABLE entries (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX entries_waiting ON entries ((drop_id + 0), entry);
 CREATE INDEX entries_expiry ON entries (expires_us, id);
--- The names of acknowledged entries. The id is the entry's.
+-- The names of acknowledged entries. The id and the number are the entry's.
 CREATE TABLE remembered (
     id bigint PRIMARY KEY,
     mailbox bigint NOT NULL,
+    entry bigint NOT NULL,
     drop_id bigint NOT NULL,
     message bytea NOT NULL,
     expires_us bigint NOT NULL,
     UNIQUE (drop_id, message)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX remembered_drop ON remembered ((drop_id + 0), id);
+CREATE UNIQUE INDEX remembered_drop ON remembered ((drop_id + 0), entry);
 CREATE INDEX remembered_expiry ON remembered (expires_us, id);
 -- The names of tokens that were spent, until they would not count any more.
 CREATE TABLE spent (

@@ -70,6 +70,24 @@ pub(super) async fn enter(client: &Client, options: &PostgresOptions) -> Result<
     client.batch_execute(&path).await.map_err(failure)
 }
 
+/// One process has the mailboxes of a schema: for as long as its connection lasts.
+pub(super) async fn lock(client: &Client, options: &PostgresOptions) -> Result<(), StoreError> {
+    let name = format!("shoal mailboxes {}", options.schema);
+    let sql = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
+    let mut left = Duration::from(options.patience);
+    loop {
+        let row = client.query_one(sql, &[&name]).await.map_err(failure)?;
+        if row.try_get(0).map_err(unreadable)? {
+            return Ok(());
+        }
+        if left.is_zero() {
+            return Err(StoreError::Busy);
+        }
+        tokio::time::sleep(TRY_AGAIN.min(left)).await;
+        left = left.saturating_sub(TRY_AGAIN);
+    }
+}
+
 /// A connection that has the mailboxes, until it breaks.
 pub(super) struct Session {
     connection: Connection,
@@ -95,8 +113,8 @@ impl Session {
             held: Held::default(),
         };
         // With the lock, a connection that this process had before has ended, and with it what it was committing.
-        session.lock(options).await?;
         let client = &session.connection.client;
+        lock(client, options).await?;
         schema::prepare(client, &options.schema, &options.key).await?;
         enter(client, options).await?;
         // It is not raised if it is refused: else it would pass at last, after many tries.
@@ -120,29 +138,6 @@ impl Session {
     /// The number of our takeover.
     pub(super) const fn fence(&self) -> i64 {
         self.fence
-    }
-
-    /// One process has the mailboxes of a schema: for as long as its connection lasts.
-    async fn lock(&self, options: &PostgresOptions) -> Result<(), StoreError> {
-        let name = format!("shoal mailboxes {}", options.schema);
-        let sql = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
-        let mut left = Duration::from(options.patience);
-        loop {
-            let row = self
-                .connection
-                .client
-                .query_one(sql, &[&name])
-                .await
-                .map_err(failure)?;
-            if row.try_get(0).map_err(unreadable)? {
-                return Ok(());
-            }
-            if left.is_zero() {
-                return Err(StoreError::Busy);
-            }
-            tokio::time::sleep(TRY_AGAIN.min(left)).await;
-            left = left.saturating_sub(TRY_AGAIN);
-        }
     }
 
     /// Begins a transaction, if the mailboxes are still ours.

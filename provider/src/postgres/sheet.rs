@@ -49,7 +49,7 @@ pub(super) enum Place {
 /// An entry, also one that was removed.
 pub(super) struct EntryRow<'a> {
     pub(super) mailbox: i64,
-    /// Its number in the mailbox; 0 if it was remembered when it was loaded.
+    /// Its number in the mailbox.
     pub(super) entry: i64,
     pub(super) drop: i64,
     pub(super) message: MessageId,
@@ -83,8 +83,8 @@ pub(super) struct Sheet<'a> {
     pub(super) taken: BTreeSet<i64>,
     pub(super) drops: BTreeMap<i64, DropRow>,
     pub(super) entries: BTreeMap<i64, EntryRow<'a>>,
-    /// Drop ids, and the ids of what they remember: all that may come to be the oldest.
-    pub(super) remembered: BTreeSet<(i64, i64)>,
+    /// Drop ids, and what they remember by its number and its id: all that may come to be the oldest.
+    pub(super) remembered: BTreeSet<(i64, i64, i64)>,
     by_key: BTreeMap<MailboxId, i64>,
     by_number: BTreeMap<(i64, i64), i64>,
     drop_of: BTreeMap<(i64, u16), i64>,
@@ -121,7 +121,7 @@ impl<'a> Sheet<'a> {
                 self.by_number.insert((row.mailbox, row.entry), id);
             }
             Place::Remembered => {
-                self.remembered.insert((row.drop, id));
+                self.remembered.insert((row.drop, row.entry, id));
             }
             Place::Nowhere => {}
         }
@@ -185,21 +185,23 @@ impl<'a> Sheet<'a> {
 
     /// The oldest that a drop id remembers.
     pub(super) fn oldest_remembered(&self, drop: i64) -> Option<i64> {
-        let mut own = self.remembered.range((drop, i64::MIN)..=(drop, i64::MAX));
-        own.next().map(|(_, id)| *id)
+        let mut own = self
+            .remembered
+            .range((drop, i64::MIN, i64::MIN)..=(drop, i64::MAX, i64::MAX));
+        own.next().map(|(_, _, id)| *id)
     }
 
     /// Moves an entry. Gives where it was, of which mailbox and under which drop id it is.
     pub(super) fn place(&mut self, id: i64, place: Place) -> Result<(Place, i64, i64), StoreError> {
         let row = self.entries.get_mut(&id).ok_or_else(missing)?;
-        let (before, mailbox, drop) = (row.is, row.mailbox, row.drop);
+        let (before, mailbox, drop, entry) = (row.is, row.mailbox, row.drop, row.entry);
         row.is = place;
-        self.by_number.remove(&(mailbox, row.entry));
+        self.by_number.remove(&(mailbox, entry));
         if place == Place::Nowhere {
             self.by_message.remove(&(drop, row.message));
-            self.remembered.remove(&(drop, id));
+            self.remembered.remove(&(drop, entry, id));
         } else {
-            self.remembered.insert((drop, id));
+            self.remembered.insert((drop, entry, id));
         }
         Ok((before, mailbox, drop))
     }

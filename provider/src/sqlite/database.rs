@@ -7,9 +7,10 @@ use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::FromSqlError;
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
 use super::options::SqliteOptions;
+use super::work::Held;
 use crate::seal::Unsealed;
 use crate::store::{Freed, Usage};
 use crate::{StoreError, StoreKey};
@@ -17,7 +18,26 @@ use crate::{StoreError, StoreKey};
 /// Marks a file as ours: "Shol".
 const APPLICATION: i64 = 0x5368_6f6c;
 /// Grows with every change of the tables.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
+
+/// Ids of a mailbox' own begin after its own and end before this many.
+pub(super) const CELLS: i64 = 1 << 32;
+/// Those of its entries, from its own on. Before them are drop ids.
+pub(super) const ENTRIES: i64 = 1 << 24;
+/// Numbers of entries end before this one.
+pub(super) const MOST_ENTRIES: i64 = CELLS - ENTRIES;
+/// Sets that a mailbox has room for, whatever the limits allow.
+pub(super) const MOST_SETS: u64 = (1 << 9) - 1;
+
+/// The id of the set in this place of a mailbox, from 1 on.
+pub(super) const fn set_id(mailbox: i64, place: i64) -> i64 {
+    ((mailbox >> 32) << 9) | place
+}
+
+/// The id of a drop id, by its set's and its number there.
+pub(super) const fn drop_id(set: i64, number: i64) -> i64 {
+    ((set >> 9) << 32) | ((set & 511) << 8) | number
+}
 
 pub(super) const SCHEMA: &str = "
 -- What tells the key that all is sealed with from others. In what follows, a mailbox is found by a keyed hash of its owner's
@@ -26,37 +46,63 @@ CREATE TABLE seal (
     one INTEGER PRIMARY KEY,
     store BLOB NOT NULL
 ) STRICT;
-CREATE TABLE mailboxes (
-    id INTEGER PRIMARY KEY,
-    key BLOB NOT NULL UNIQUE,
-    -- Its own key, sealed under the store's, and its owner's key, sealed under that.
-    sealed BLOB NOT NULL,
-    -- NULL until the owner's first command. Numbers of 64 bits are kept by their bits.
-    generation INTEGER,
-    window_highest INTEGER NOT NULL DEFAULT 0,
-    window_bits INTEGER NOT NULL DEFAULT 0,
-    window_refused INTEGER NOT NULL DEFAULT 0,
-    stream INTEGER NOT NULL DEFAULT 0,
-    -- Full hours.
-    created_us INTEGER NOT NULL,
-    used_us INTEGER NOT NULL,
-    next_entry INTEGER NOT NULL DEFAULT 1,
-    waiting INTEGER NOT NULL DEFAULT 0,
-    remembered INTEGER NOT NULL DEFAULT 0,
+-- How much there is, and the last number of a name that was given, so that nobody has to count.
+CREATE TABLE totals (
+    one INTEGER PRIMARY KEY,
+    mailboxes INTEGER NOT NULL,
+    entries INTEGER NOT NULL,
+    remembered INTEGER NOT NULL,
     -- Acknowledged in this step: their room is not free before the next.
-    freed INTEGER NOT NULL DEFAULT 0,
-    freed_step INTEGER NOT NULL DEFAULT 0,
-    sets INTEGER NOT NULL DEFAULT 0,
-    -- By its owner, for good.
-    closed INTEGER NOT NULL DEFAULT 0
+    freed INTEGER NOT NULL,
+    freed_step INTEGER NOT NULL,
+    last_id INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX mailboxes_used ON mailboxes (used_us) WHERE waiting = 0 AND remembered = 0;
+-- Which mailbox is whose.
+CREATE TABLE owners (
+    key BLOB PRIMARY KEY,
+    mailbox INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- All of a mailbox side by side, but for blobs, so that an acknowledgement reads and writes one page for all of it: of a million
+-- mailboxes each is far from the others. A mailbox has a multiple of 2^32 for its id, and what is its own follows on it:
+-- + 256 * n + number    a drop id that was used, or revoked: of its nth set, from 1 on, the number in it
+-- + 2^24 + number       the entry with this number, which waits
+CREATE TABLE cells (
+    id INTEGER PRIMARY KEY,
+    -- Of a mailbox: NULL until the owner's first command. Numbers of 64 bits are kept by their bits.
+    generation INTEGER,
+    window_highest INTEGER,
+    window_bits INTEGER,
+    window_refused INTEGER,
+    stream INTEGER,
+    -- Full hours.
+    created_us INTEGER,
+    used_us INTEGER,
+    next_entry INTEGER,
+    sets INTEGER,
+    -- By its owner, for good.
+    closed INTEGER,
+    -- Of a drop id.
+    revoked INTEGER,
+    -- Of both.
+    waiting INTEGER,
+    remembered INTEGER,
+    freed INTEGER,
+    freed_step INTEGER,
+    -- Of an entry: the ids of its drop id, and of its name and blob.
+    drop_id INTEGER,
+    name_id INTEGER,
+    expires_us INTEGER,
+    -- Of a mailbox: its own key, sealed under the store's, and its owner's key, sealed under that.
+    sealed BLOB
+) STRICT;
+CREATE INDEX mailboxes_used ON cells (used_us) WHERE used_us IS NOT NULL AND waiting = 0 AND remembered = 0;
 -- Those that nothing was ever put into, and whose owner has not come back after an hour: the second after that in
 -- which it was opened.
-CREATE INDEX mailboxes_unused ON mailboxes (used_us) WHERE next_entry = 1 AND used_us < created_us + 7200000000;
-CREATE INDEX mailboxes_closed ON mailboxes (used_us) WHERE closed = 1 AND waiting = 0;
+CREATE INDEX mailboxes_unused ON cells (used_us) WHERE next_entry = 1 AND used_us < created_us + 7200000000;
+CREATE INDEX mailboxes_closed ON cells (used_us) WHERE closed = 1 AND waiting = 0;
 -- Sets of drop ids, by the secret that the ids follow from.
 CREATE TABLE sets (
+    -- Its mailbox' number and, in nine bits, its place there, which the ids of its drop ids follow from.
     id INTEGER PRIMARY KEY,
     mailbox INTEGER NOT NULL,
     -- Sealed.
@@ -71,24 +117,6 @@ CREATE TABLE names (
     set_id INTEGER NOT NULL,
     number INTEGER NOT NULL
 ) STRICT;
--- What a mailbox has, side by side, so that an acknowledgement changes one page for all of it. A row with a positive
--- number is the entry with this number, which waits; with a negative one, it is the drop id of the opposite number:
--- 256 times its set, and its number there. There is one for each drop id that was used, or revoked.
-CREATE TABLE contents (
-    mailbox INTEGER NOT NULL,
-    number INTEGER NOT NULL,
-    -- Of an entry.
-    drop_id INTEGER,
-    blob_id INTEGER,
-    expires_us INTEGER,
-    -- Of a drop id.
-    revoked INTEGER,
-    waiting INTEGER,
-    remembered INTEGER,
-    freed INTEGER,
-    freed_step INTEGER,
-    PRIMARY KEY (mailbox, number)
-) STRICT, WITHOUT ROWID;
 -- The names of all entries until they expire: of those that wait, and of those that were acknowledged. Which of both, it
 -- says nowhere here, so that an acknowledgement changes nothing.
 CREATE TABLE messages (
@@ -98,15 +126,16 @@ CREATE TABLE messages (
     mailbox INTEGER NOT NULL,
     entry INTEGER NOT NULL,
     expires_us INTEGER NOT NULL,
-    -- That of the blob, also when the blob is gone.
+    -- Grows with each.
     id INTEGER NOT NULL,
     PRIMARY KEY (drop_id, message)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX messages_entry ON messages (drop_id, entry);
 CREATE INDEX messages_expiry ON messages (expires_us, id);
--- What waits, in the order in which it came.
+-- What waits, in the order in which it came: a deposit comes to the end, and moves nothing that is there. Among the cells each
+-- would take half a page, and deposits would cost twice as much.
 CREATE TABLE blobs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     message BLOB NOT NULL,
     blob BLOB NOT NULL
 ) STRICT;
@@ -239,6 +268,9 @@ fn create_schema(connection: &Connection, key: &StoreKey) -> Result<(), StoreErr
             [key.check()],
         )
         .map_err(failure)?;
+    transaction
+        .execute("INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0, 0)", [])
+        .map_err(failure)?;
     transaction.commit().map_err(failure)
 }
 
@@ -281,17 +313,22 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-pub(super) fn usage(connection: &Connection) -> Result<Usage, StoreError> {
+/// How much is held.
+pub(super) fn held(connection: &Connection) -> Result<Held, StoreError> {
     connection
         .query_row(
-            "SELECT count(*), coalesce(sum(waiting), 0), coalesce(sum(remembered), 0) \
-             FROM mailboxes",
+            "SELECT mailboxes, entries, remembered, freed_step, freed, last_id FROM totals",
             [],
             |row| {
-                Ok(Usage {
-                    mailboxes: row.get::<_, i64>(0)?.cast_unsigned(),
-                    entries: row.get::<_, i64>(1)?.cast_unsigned(),
-                    remembered: row.get::<_, i64>(2)?.cast_unsigned(),
+                let number = |column| row.get(column).map(i64::cast_unsigned);
+                Ok(Held {
+                    usage: Usage {
+                        mailboxes: number(0)?,
+                        entries: number(1)?,
+                        remembered: number(2)?,
+                    },
+                    freed: Freed::from_parts(number(3)?, number(4)?),
+                    last_id: row.get(5)?,
                 })
             },
         )
@@ -301,24 +338,24 @@ pub(super) fn usage(connection: &Connection) -> Result<Usage, StoreError> {
         })
 }
 
-/// The entries of all mailboxes whose room is not free yet, as of the last step that is known.
-pub(super) fn freed(connection: &Connection) -> Result<Freed, StoreError> {
+/// Writes down how much is held.
+pub(super) fn keep(connection: &Connection, held: &Held) -> Result<(), StoreError> {
+    let (step, freed) = held.freed.parts();
+    let Usage {
+        mailboxes,
+        entries,
+        remembered,
+    } = held.usage;
+    let numbers = [mailboxes, entries, remembered, step, freed].map(u64::cast_signed);
+    let [mailboxes, entries, remembered, step, freed] = numbers;
     connection
-        .query_row(
-            // Two scans, and nothing sorted: there may be millions.
-            "SELECT freed_step, sum(freed) FROM mailboxes \
-             WHERE freed_step = (SELECT max(freed_step) FROM mailboxes) GROUP BY freed_step",
-            [],
-            |row| {
-                let (step, count): (i64, i64) = (row.get(0)?, row.get(1)?);
-                Ok(Freed::from_parts(
-                    step.cast_unsigned(),
-                    count.cast_unsigned(),
-                ))
-            },
+        .prepare_cached(
+            "UPDATE totals SET mailboxes = ?1, entries = ?2, remembered = ?3, freed_step = ?4, freed = ?5, last_id = ?6",
         )
-        .optional()
-        .map(Option::unwrap_or_default)
+        .and_then(|mut keep| {
+            keep.execute([mailboxes, entries, remembered, step, freed, held.last_id])
+        })
+        .map(drop)
         .map_err(failure)
 }
 

@@ -4,14 +4,14 @@ use rusqlite::{OptionalExtension, Row, params};
 use shoal_packet::command::{DropChange, DropSet, SetSize};
 use shoal_proto::DropId;
 
-use super::database::{failure, unsealed};
+use super::database::{CELLS, MOST_SETS, drop_id, failure, set_id, unsealed};
 use super::work::Work;
 use crate::seal::OwnKey;
 use crate::{StoreError, StoreKey};
 
 /// A drop id and the mailbox that registered it, as far as deciding needs them.
 pub(super) struct DropRow {
-    /// 256 times its set, and its number there.
+    /// Its cell's.
     pub(super) id: i64,
     /// Something was put under it, or it is revoked.
     pub(super) is_used: bool,
@@ -23,6 +23,8 @@ pub(super) struct DropRow {
     pub(super) occupied: u64,
     /// The same in the mailbox.
     pub(super) in_mailbox: u64,
+    /// The number that the mailbox' next entry would have.
+    pub(super) next_entry: i64,
 }
 
 /// What a name is found for: the set by its mailbox and secret, with the number of the id within it.
@@ -65,26 +67,26 @@ impl Work<'_> {
     pub(super) fn drop_row(&self, drop: &DropId) -> Result<Option<DropRow>, StoreError> {
         let found = self
             .prepare(
-                "SELECT sets.id, mailboxes.id, mailboxes.sealed, coalesce(revoked, 0) OR closed, \
-                 coalesce(contents.waiting + iif(contents.freed_step = ?2, contents.freed, 0), 0), \
+                "SELECT sets.id, mailboxes.id, mailboxes.sealed, coalesce(drops.revoked, 0) OR mailboxes.closed, \
+                 coalesce(drops.waiting + iif(drops.freed_step = ?2, drops.freed, 0), 0), \
                  mailboxes.waiting + iif(mailboxes.freed_step = ?2, mailboxes.freed, 0), \
-                 contents.number IS NOT NULL, names.number, sets.secret, sets.size \
+                 drops.id IS NOT NULL, names.number, sets.secret, sets.size, mailboxes.next_entry \
                  FROM names JOIN sets ON sets.id = names.set_id \
-                 JOIN mailboxes ON mailboxes.id = sets.mailbox \
-                 LEFT JOIN contents ON contents.mailbox = sets.mailbox \
-                 AND contents.number = -((sets.id << 8) | names.number) \
+                 JOIN cells AS mailboxes ON mailboxes.id = sets.mailbox \
+                 LEFT JOIN cells AS drops ON drops.id = sets.mailbox + ((sets.id & 511) << 8) + names.number \
                  WHERE names.tag = ?1",
             )?
             .query_row(params![self.key().tag(drop), self.step()], |row| {
                 let number = number(row, 7)?;
                 let found = DropRow {
-                    id: (row.get::<_, i64>(0)? << 8) | i64::from(number),
+                    id: drop_id(row.get(0)?, number.into()),
                     is_used: row.get(6)?,
                     mailbox: row.get(1)?,
                     own: own(self.key(), row, 2)?,
                     refuses: row.get(3)?,
                     occupied: row.get::<_, i64>(4)?.cast_unsigned(),
                     in_mailbox: row.get::<_, i64>(5)?.cast_unsigned(),
+                    next_entry: row.get(10)?,
                 };
                 let whole = set_of(&found.own, row, 8, 9)?.id(found.own.owner(), number);
                 Ok((whole == *drop).then_some(found))
@@ -97,11 +99,11 @@ impl Work<'_> {
     /// Writes down that a drop id is revoked, or has one more entry that waits.
     pub(super) fn use_drop(&self, row: &DropRow, revoke: bool) -> Result<(), StoreError> {
         self.prepare(
-            "INSERT INTO contents (mailbox, number, revoked, waiting, remembered, freed, freed_step) \
-             VALUES (?1, -?2, ?3, 1 - ?3, 0, 0, 0) \
-             ON CONFLICT DO UPDATE SET revoked = max(revoked, ?3), waiting = waiting + 1 - ?3",
+            "INSERT INTO cells (id, revoked, waiting, remembered, freed, freed_step) \
+             VALUES (?1, ?2, 1 - ?2, 0, 0, 0) \
+             ON CONFLICT DO UPDATE SET revoked = max(revoked, ?2), waiting = waiting + 1 - ?2",
         )?
-        .execute(params![row.mailbox, row.id, revoke])
+        .execute(params![row.id, revoke])
         .map_err(failure)?;
         Ok(())
     }
@@ -130,16 +132,17 @@ impl Work<'_> {
             return Ok(size == i64::from(set.size().count()));
         }
         let sets: i64 = self
-            .prepare("SELECT sets FROM mailboxes WHERE id = ?1")?
+            .prepare("SELECT sets FROM cells WHERE id = ?1")?
             .query_row([mailbox], |row| row.get(0))
             .map_err(failure)?;
-        if sets.cast_unsigned() >= self.limits().sets_per_mailbox {
+        if sets.cast_unsigned() >= self.limits().sets_per_mailbox.min(MOST_SETS) {
             return Ok(false);
         }
-        self.prepare("INSERT INTO sets (mailbox, secret, size) VALUES (?1, ?2, ?3)")?
-            .execute(params![mailbox, secret, set.size().count()])
+        // None is removed before its mailbox is.
+        let id = set_id(mailbox, sets + 1);
+        self.prepare("INSERT INTO sets (id, mailbox, secret, size) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![id, mailbox, secret, set.size().count()])
             .map_err(failure)?;
-        let id = self.last_id();
         let mut insert =
             self.prepare("INSERT OR IGNORE INTO names (tag, set_id, number) VALUES (?1, ?2, ?3)")?;
         let mut tags: Vec<(i64, u16)> = set
@@ -156,10 +159,7 @@ impl Work<'_> {
                 return Ok(false);
             }
         }
-        self.run(
-            "UPDATE mailboxes SET sets = sets + 1 WHERE id = ?1",
-            mailbox,
-        )?;
+        self.run("UPDATE cells SET sets = sets + 1 WHERE id = ?1", mailbox)?;
         Ok(true)
     }
 
@@ -180,25 +180,25 @@ impl Work<'_> {
     }
 
     fn close(&self, mailbox: i64) -> Result<bool, StoreError> {
-        self.run("UPDATE mailboxes SET closed = 1 WHERE id = ?1", mailbox)?;
+        self.run("UPDATE cells SET closed = 1 WHERE id = ?1", mailbox)?;
         Ok(true)
     }
 
     fn is_closed(&self, mailbox: i64) -> Result<bool, StoreError> {
-        self.prepare("SELECT closed FROM mailboxes WHERE id = ?1")?
+        self.prepare("SELECT closed FROM cells WHERE id = ?1")?
             .query_row([mailbox], |row| row.get(0))
             .map_err(failure)
     }
 
     /// The own key of a mailbox.
     pub(super) fn own(&self, mailbox: i64) -> Result<OwnKey, StoreError> {
-        self.prepare("SELECT sealed FROM mailboxes WHERE id = ?1")?
+        self.prepare("SELECT sealed FROM cells WHERE id = ?1")?
             .query_row([mailbox], |row| own(self.key(), row, 0))
             .map_err(failure)
     }
 
-    /// Removes all drop ids of a mailbox in which nothing waits, and of which no name is remembered.
-    pub(super) fn remove_drops(&self, mailbox: i64) -> Result<(), StoreError> {
+    /// Removes a mailbox in which nothing waits, and of which no name is remembered, with its drop ids.
+    pub(super) fn remove_mailbox(&self, mailbox: i64) -> Result<(), StoreError> {
         let own = self.own(mailbox)?;
         let sets: Vec<(i64, DropSet)> = self
             .prepare("SELECT id, secret, size FROM sets WHERE mailbox = ?1")?
@@ -209,6 +209,12 @@ impl Work<'_> {
             let tags = set.ids(own.owner());
             self.unregister(id, tags.map(|(_, drop)| self.key().tag(&drop)))?;
         }
-        self.run("DELETE FROM contents WHERE mailbox = ?1", mailbox)
+        self.prepare("DELETE FROM owners WHERE key = ?1")?
+            .execute([self.key().mailbox(own.owner())])
+            .map_err(failure)?;
+        self.prepare("DELETE FROM cells WHERE id >= ?1 AND id < ?2")?
+            .execute([mailbox, mailbox.saturating_add(CELLS)])
+            .map_err(failure)?;
+        Ok(())
     }
 }

@@ -8,11 +8,10 @@ use super::work::Work;
 use crate::inventory;
 use crate::{Due, StoreError};
 
-/// By the index of names, which are of what waits and of what was acknowledged: whether it waits, `contents` says. What is
+/// By the index of names, which are of what waits and of what was acknowledged: whether it waits, `cells` says. What is
 /// told apart by SQLite itself are mailboxes, of which it keeps a number each meanwhile.
-const DUE: &str = "SELECT count(contents.number), count(*) - count(contents.number), \
-    count(DISTINCT contents.mailbox) \
-    FROM messages LEFT JOIN contents ON contents.mailbox = messages.mailbox AND contents.number = entry \
+const DUE: &str = "SELECT count(waits.id), count(*) - count(waits.id), count(DISTINCT waits.id >> 32) \
+    FROM messages LEFT JOIN cells AS waits ON waits.id = messages.mailbox + 16777216 + messages.entry \
     WHERE messages.expires_us >= ?1 AND messages.expires_us <= ?2";
 const NEXT: &str = "SELECT min(expires_us) FROM messages WHERE expires_us > ?1";
 

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use shoal_packet::command::DropChange;
 use shoal_proto::{MailboxId, Time};
 
-use super::database::failure;
+use super::database::{CELLS, failure};
 use super::work::Work;
 use crate::limits::{IDLE_BATCH, TRIAL};
 use crate::store::{EntryId, Opening, SpentToken, StoreOutcome};
@@ -32,21 +32,21 @@ type Opened = Result<i64, StoreOutcome>;
 
 /// The oldest first. With its plus, the order is none that the table has: or SQLite would look through all of it in place of
 /// the index.
-const IDLE: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND waiting = 0 AND remembered = 0 \
+const IDLE: &str = "SELECT id FROM cells WHERE used_us <= ?1 AND waiting = 0 AND remembered = 0 \
     ORDER BY +id LIMIT ?2";
 /// As the index has it: the hours stand there too.
-const UNUSED: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND next_entry = 1 \
+const UNUSED: &str = "SELECT id FROM cells WHERE used_us <= ?1 AND next_entry = 1 \
     AND used_us < created_us + 7200000000 ORDER BY +id LIMIT ?2";
 /// No deposit uses it any more, so its owner has used it last.
-const CLOSED: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND closed = 1 AND waiting = 0 \
+const CLOSED: &str = "SELECT id FROM cells WHERE used_us <= ?1 AND closed = 1 AND waiting = 0 \
     ORDER BY +id LIMIT ?2";
-const CLOSED_AND_EMPTY: &str = "SELECT id FROM mailboxes WHERE used_us <= ?1 AND closed = 1 AND waiting = 0 \
+const CLOSED_AND_EMPTY: &str = "SELECT id FROM cells WHERE used_us <= ?1 AND closed = 1 AND waiting = 0 \
     AND remembered = 0 ORDER BY +id LIMIT ?2";
 const _: () = assert!(TRIAL.as_micros() + HOUR.as_micros() == 7_200_000_000);
 
 impl Work<'_> {
     pub(super) fn mailbox(&self, key: &MailboxId) -> Result<Option<i64>, StoreError> {
-        self.prepare("SELECT id FROM mailboxes WHERE key = ?1")?
+        self.prepare("SELECT mailbox FROM owners WHERE key = ?1")?
             .query_row([self.key().mailbox(key)], |row| row.get(0))
             .optional()
             .map_err(failure)
@@ -81,13 +81,23 @@ impl Work<'_> {
     fn create(&mut self, key: &MailboxId) -> Result<i64, StoreError> {
         let own = self.fresh(key);
         let (name, sealed) = (self.key().mailbox(key), self.key().seal(&own));
+        let last: i64 = self
+            .prepare("SELECT coalesce(max(id), 0) FROM cells")?
+            .query_row([], |row| row.get(0))
+            .map_err(failure)?;
+        let mailbox = (last / CELLS + 1).saturating_mul(CELLS);
+        self.prepare("INSERT INTO owners (key, mailbox) VALUES (?1, ?2)")?
+            .execute(params![name, mailbox])
+            .map_err(failure)?;
         self.prepare(
-            "INSERT INTO mailboxes (key, sealed, created_us, used_us) VALUES (?1, ?2, ?3, ?3)",
+            "INSERT INTO cells (id, sealed, created_us, used_us, window_highest, window_bits, window_refused, stream, \
+             next_entry, sets, closed, waiting, remembered, freed, freed_step) \
+             VALUES (?1, ?2, ?3, ?3, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)",
         )?
-        .execute(params![name, sealed, self.hour()])
+        .execute(params![mailbox, sealed, self.hour()])
         .map_err(failure)?;
         self.usage_mut().mailboxes += 1;
-        Ok(self.last_id())
+        Ok(mailbox)
     }
 
     pub(super) fn attend(
@@ -137,7 +147,7 @@ impl Work<'_> {
         } = attended;
         let waiting: i64 = self
             .prepare(
-                "UPDATE mailboxes SET generation = ?2, window_highest = ?3, window_bits = ?4, \
+                "UPDATE cells SET generation = ?2, window_highest = ?3, window_bits = ?4, \
                  window_refused = ?5, stream = ?6 WHERE id = ?1 RETURNING waiting",
             )?
             .query_row(
@@ -154,7 +164,7 @@ impl Work<'_> {
             .map_err(failure)?;
         // In a statement of its own, or each command would write the indexes by it anew.
         if used < self.hour() {
-            self.prepare("UPDATE mailboxes SET used_us = ?2 WHERE id = ?1")?
+            self.prepare("UPDATE cells SET used_us = ?2 WHERE id = ?1")?
                 .execute([mailbox, self.hour()])
                 .map_err(failure)?;
         }
@@ -173,7 +183,7 @@ impl Work<'_> {
     fn known(&self, mailbox: i64) -> Result<Known, StoreError> {
         self.prepare(
             "SELECT generation, window_highest, window_bits, window_refused, stream, created_us, used_us \
-                 FROM mailboxes WHERE id = ?1",
+                 FROM cells WHERE id = ?1",
         )?
         .query_row([mailbox], |row| {
             let number = |column| row.get(column).map(i64::cast_unsigned);
@@ -232,8 +242,7 @@ impl Work<'_> {
     fn give_up_by(&mut self, sql: &str, before: i64, most: u64) -> Result<u64, StoreError> {
         let idle = self.some(sql, before, most)?;
         for mailbox in &idle {
-            self.remove_drops(*mailbox)?;
-            self.run("DELETE FROM mailboxes WHERE id = ?1", *mailbox)?;
+            self.remove_mailbox(*mailbox)?;
             self.usage_mut().mailboxes = self.usage().mailboxes.saturating_sub(1);
         }
         Ok(idle.len() as u64)

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use shoal_packet::command::Blob;
 use shoal_proto::{DropId, MailboxId, MessageId};
 
-use super::database::{failure, unsealed, wrong_length};
+use super::database::{CELLS, ENTRIES, MOST_ENTRIES, failure, unsealed, wrong_length};
 use super::drops::{DropRow, number, set_of};
 use super::work::Work;
 use crate::StoreError;
@@ -19,15 +19,22 @@ struct Gone {
     /// Sealed.
     message: SealedMessage,
     entry: i64,
-    /// Its blob's.
+    /// Its name's, and its blob's.
     id: i64,
     waited: bool,
 }
 
 /// Names, and whether what they name waits: to be read by [`gone`].
-const GONE: &str = "SELECT messages.mailbox, messages.drop_id, message, entry, id, contents.number IS NOT NULL, \
+const GONE: &str = "SELECT messages.mailbox, messages.drop_id, messages.message, messages.entry, messages.id, waits.id IS NOT NULL, \
     messages.expires_us \
-    FROM messages LEFT JOIN contents ON contents.mailbox = messages.mailbox AND contents.number = entry";
+    FROM messages LEFT JOIN cells AS waits ON waits.id = messages.mailbox + 16777216 + messages.entry";
+const _: () = assert!(ENTRIES == 16_777_216);
+
+/// The id of an entry's cell; none of numbers that no entry has.
+fn cell(mailbox: i64, number: i64) -> Option<i64> {
+    let known = (1..MOST_ENTRIES).contains(&number);
+    known.then(|| mailbox.saturating_add(ENTRIES).saturating_add(number))
+}
 
 impl Work<'_> {
     pub(super) fn put(
@@ -61,7 +68,9 @@ impl Work<'_> {
         }
         let limits = self.limits();
         let fits = |row: &DropRow| {
-            row.occupied < limits.entries_per_drop && row.in_mailbox < limits.entries_per_mailbox
+            row.occupied < limits.entries_per_drop
+                && row.in_mailbox < limits.entries_per_mailbox
+                && row.next_entry < MOST_ENTRIES
         };
         let Some(row) = row.filter(fits).filter(|_| expires > self.now()) else {
             return Ok(StoreOutcome::Refused);
@@ -76,7 +85,7 @@ impl Work<'_> {
     /// The entry of this name, and when it expires.
     fn find(&self, drop: i64, message: &SealedMessage) -> Result<Option<(Gone, i64)>, StoreError> {
         self.prepare(&format!(
-            "{GONE} WHERE messages.drop_id = ?1 AND message = ?2"
+            "{GONE} WHERE messages.drop_id = ?1 AND messages.message = ?2"
         ))?
         .query_row(params![drop, message], |row| Ok((gone(row)?, row.get(6)?)))
         .optional()
@@ -92,22 +101,21 @@ impl Work<'_> {
     ) -> Result<EntryId, StoreError> {
         let entry: i64 = self
             .prepare(
-                "UPDATE mailboxes SET next_entry = next_entry + 1, waiting = waiting + 1, \
+                "UPDATE cells SET next_entry = next_entry + 1, waiting = waiting + 1, \
                  used_us = max(used_us, ?2) WHERE id = ?1 RETURNING next_entry - 1",
             )?
             .query_row(params![row.mailbox, self.hour()], |row| row.get(0))
             .map_err(failure)?;
         self.use_drop(row, false)?;
         let message = row.own.message(message);
-        self.prepare("INSERT INTO blobs (message, blob) VALUES (?1, ?2)")?
-            .execute(params![message, blob.as_bytes().as_slice()])
+        let id = self.next_id();
+        self.prepare("INSERT INTO blobs (id, message, blob) VALUES (?1, ?2, ?3)")?
+            .execute(params![id, message, blob.as_bytes().as_slice()])
             .map_err(failure)?;
-        let id = self.last_id();
         self.prepare(
-            "INSERT INTO contents (mailbox, number, drop_id, blob_id, expires_us) \
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO cells (id, drop_id, name_id, expires_us) VALUES (?1, ?2, ?3, ?4)",
         )?
-        .execute([row.mailbox, entry, row.id, id, expires])
+        .execute(params![cell(row.mailbox, entry), row.id, id, expires])
         .map_err(failure)?;
         self.prepare(
             "INSERT INTO messages (drop_id, message, mailbox, entry, expires_us, id) \
@@ -120,15 +128,13 @@ impl Work<'_> {
     }
 
     pub(super) fn ack(&mut self, mailbox: i64, entry: EntryId) -> Result<(), StoreError> {
-        let Ok(number) = i64::try_from(entry.number()) else {
+        let number = i64::try_from(entry.number()).ok();
+        let Some(id) = number.and_then(|number| cell(mailbox, number)) else {
             return Ok(());
         };
         let acknowledged: Option<(i64, i64)> = self
-            .prepare(
-                "DELETE FROM contents WHERE mailbox = ?1 AND number = ?2 AND number > 0 \
-                 RETURNING drop_id, blob_id",
-            )?
-            .query_row([mailbox, number], |row| Ok((row.get(0)?, row.get(1)?)))
+            .prepare("DELETE FROM cells WHERE id = ?1 RETURNING drop_id, name_id")?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
             .map_err(failure)?;
         let Some((drop, blob)) = acknowledged else {
@@ -137,14 +143,14 @@ impl Work<'_> {
         self.run("DELETE FROM blobs WHERE id = ?1", blob)?;
         let counted = "SET waiting = waiting - 1, remembered = remembered + 1, \
             freed = iif(freed_step = ?2, freed, 0) + 1, freed_step = ?2";
-        self.prepare(&format!("UPDATE mailboxes {counted} WHERE id = ?1"))?
+        self.prepare(&format!("UPDATE cells {counted} WHERE id = ?1"))?
             .execute([mailbox, self.step()])
             .map_err(failure)?;
         let remembered: i64 = self
             .prepare(&format!(
-                "UPDATE contents {counted} WHERE mailbox = ?1 AND number = -?3 RETURNING remembered"
+                "UPDATE cells {counted} WHERE id = ?1 RETURNING remembered"
             ))?
-            .query_row([mailbox, self.step(), drop], |row| row.get(0))
+            .query_row([drop, self.step()], |row| row.get(0))
             .map_err(failure)?;
         self.free_later();
         self.usage_mut().entries = self.usage().entries.saturating_sub(1);
@@ -159,7 +165,7 @@ impl Work<'_> {
     fn forget_oldest(&mut self, drop: i64) -> Result<(), StoreError> {
         let oldest = self
             .prepare(&format!(
-                "{GONE} WHERE messages.drop_id = ?1 AND contents.number IS NULL ORDER BY entry LIMIT 1"
+                "{GONE} WHERE messages.drop_id = ?1 AND waits.id IS NULL ORDER BY messages.entry LIMIT 1"
             ))?
             .query_row([drop], gone)
             .optional()
@@ -182,21 +188,14 @@ impl Work<'_> {
         *total = total.saturating_sub(1);
         if gone.waited {
             self.run("DELETE FROM blobs WHERE id = ?1", gone.id)?;
-            self.prepare("DELETE FROM contents WHERE mailbox = ?1 AND number = ?2")?
-                .execute([gone.mailbox, gone.entry])
+            self.prepare("DELETE FROM cells WHERE id = ?1")?
+                .execute([cell(gone.mailbox, gone.entry)])
                 .map_err(failure)?;
         }
         let less = format!("SET {column} = {column} - 1");
-        self.run(
-            &format!("UPDATE mailboxes {less} WHERE id = ?1"),
-            gone.mailbox,
-        )?;
-        self.prepare(&format!(
-            "UPDATE contents {less} WHERE mailbox = ?1 AND number = -?2"
-        ))?
-        .execute([gone.mailbox, gone.drop])
-        .map_err(failure)?;
-        Ok(())
+        let less = format!("UPDATE cells {less} WHERE id = ?1");
+        self.run(&less, gone.mailbox)?;
+        self.run(&less, gone.drop)
     }
 
     pub(super) fn waiting(&self, mailbox: &MailboxId) -> Result<StoreOutcome, StoreError> {
@@ -204,14 +203,14 @@ impl Work<'_> {
             return Ok(StoreOutcome::Waiting(Vec::new()));
         };
         let own = self.own(id)?;
+        let first = id.saturating_add(ENTRIES);
         let mut drops: Vec<(DropId, EntryId)> = self
             .prepare(
-                "SELECT sets.secret, sets.size, drop_id & 255, max(contents.number) FROM contents \
-                 CROSS JOIN sets ON sets.id = drop_id >> 8 \
-                 WHERE contents.mailbox = ?1 AND contents.number > 0 AND expires_us > ?2 \
-                 GROUP BY drop_id",
+                "SELECT sets.secret, sets.size, drop_id & 255, max(cells.id) - ?1 FROM cells \
+                 CROSS JOIN sets ON sets.id = ((drop_id >> 32) << 9) | ((drop_id >> 8) & 511) \
+                 WHERE cells.id > ?1 AND cells.id < ?2 AND expires_us > ?3 GROUP BY drop_id",
             )?
-            .query_map([id, self.now()], |row| {
+            .query_map([first, id.saturating_add(CELLS), self.now()], |row| {
                 let drop = set_of(&own, row, 0, 1)?.id(mailbox, number(row, 2)?);
                 let newest: i64 = row.get(3)?;
                 Ok((drop, EntryId::new(newest.cast_unsigned())))
@@ -236,15 +235,23 @@ impl Work<'_> {
             return Ok(StoreOutcome::Entries(Vec::new()));
         };
         let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
+        let first = row.mailbox.saturating_add(ENTRIES);
         let entries = self
             .prepare(
                 // A mailbox has so few that wait that an index by drop id would cost more than passing over others'.
-                "SELECT number, message, blob FROM contents CROSS JOIN blobs ON blobs.id = blob_id \
-                 WHERE mailbox = ?1 AND number > ?2 AND drop_id = ?3 AND expires_us > ?4 \
-                 ORDER BY number LIMIT ?5",
+                "SELECT cells.id - ?1, message, blob FROM cells CROSS JOIN blobs ON blobs.id = name_id \
+                 WHERE cells.id > ?1 + ?2 AND cells.id < ?1 + ?3 AND drop_id = ?4 AND expires_us > ?5 \
+                 ORDER BY cells.id LIMIT ?6",
             )?
             .query_map(
-                params![row.mailbox, after, row.id, self.now(), limit],
+                params![
+                    first,
+                    after.min(MOST_ENTRIES),
+                    MOST_ENTRIES,
+                    row.id,
+                    self.now(),
+                    limit
+                ],
                 |one| listed(&row.own, one),
             )
             .and_then(Iterator::collect)
@@ -256,7 +263,7 @@ impl Work<'_> {
         let batch = u64::from(self.limits().expire_batch);
         let expired: Vec<Gone> = self
             .prepare(&format!(
-                "{GONE} WHERE messages.expires_us <= ?1 ORDER BY messages.expires_us, id LIMIT ?2"
+                "{GONE} WHERE messages.expires_us <= ?1 ORDER BY messages.expires_us, messages.id LIMIT ?2"
             ))?
             .query_map(params![self.now(), self.limits().expire_batch], gone)
             .and_then(Iterator::collect)
@@ -279,7 +286,7 @@ impl Work<'_> {
         let names: Vec<Gone> = self
             .prepare(&format!(
                 "{GONE} WHERE messages.drop_id IN \
-                 (SELECT -number FROM contents AS used WHERE used.mailbox = ?1 AND used.number < 0) LIMIT ?2"
+                 (SELECT id FROM cells AS used WHERE used.id > ?1 AND used.id < ?1 + 16777216) LIMIT ?2"
             ))?
             .query_map([mailbox, most.cast_signed()], gone)
             .and_then(Iterator::collect)

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use shoal_proto::{Span, Time};
 
 use super::database::{self, failure};
@@ -115,25 +115,36 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Time> {
 
 impl OfflineStore for OfflineSqlite {
     fn stats(&self) -> Result<StoreStats, StoreError> {
-        let oldest = "SELECT min(expires_us) FROM contents WHERE number > 0";
+        let oldest = "SELECT messages.expires_us FROM messages CROSS JOIN cells \
+            ON cells.id = messages.mailbox + 16777216 + messages.entry \
+            ORDER BY messages.expires_us, messages.id LIMIT 1";
         let oldest: Option<i64> = self
             .connection
             .query_row(oldest, [], |row| row.get(0))
+            .optional()
+            .map_err(failure)?;
+        // Once through all of it.
+        let all = "SELECT coalesce(sum(closed), 0), coalesce(sum(revoked), 0) FROM cells";
+        let (closed, revoked) = self
+            .connection
+            .query_row(all, [], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            })
             .map_err(failure)?;
         let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         let page = self.count("PRAGMA page_size")?;
         Ok(StoreStats {
-            usage: database::usage(&self.connection)?,
+            usage: database::held(&self.connection)?.usage,
             sets: self.count("SELECT count(*) FROM sets")?,
             drops: self.count("SELECT coalesce(sum(size), 0) FROM sets")?,
-            closed: self.count("SELECT count(*) FROM mailboxes WHERE closed <> 0")?,
-            revoked: self.count("SELECT count(*) FROM contents WHERE revoked <> 0")?,
+            closed: closed.cast_unsigned(),
+            revoked: revoked.cast_unsigned(),
             oldest_expires: oldest.map(|micros| Time::from_micros(micros.max(0).cast_unsigned())),
             files: vec![
                 ("database", size(&self.path)),
                 ("log", size(&log_of(&self.path))),
             ],
-            free_within: self.count("PRAGMA freelist_count")?.saturating_mul(page),
+            free_within: Some(self.count("PRAGMA freelist_count")?.saturating_mul(page)),
             free_on_disk: room::free(&self.path),
             schema: self.number("PRAGMA user_version")?,
         })

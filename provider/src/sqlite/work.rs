@@ -10,10 +10,12 @@ use crate::times::{self, micros};
 use crate::{StoreError, StoreKey, StoreLimits};
 
 /// How much the database holds.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) usage: Usage,
     pub(super) freed: Freed,
+    /// The number of the last name.
+    pub(super) last_id: i64,
 }
 
 /// A transaction, the quotas, what is sealed with, what is held within it, the time in microseconds, and the step in which
@@ -111,8 +113,9 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// The id of the row that was inserted last.
-    pub(super) fn last_id(&self) -> i64 {
-        self.connection.last_insert_rowid()
+    /// The number of the next name.
+    pub(super) const fn next_id(&mut self) -> i64 {
+        self.held.last_id = self.held.last_id.saturating_add(1);
+        self.held.last_id
     }
 }

@@ -55,17 +55,53 @@ fn a_database_of_another_program_is_refused_and_kept() {
 
 #[test]
 fn another_schema_version_is_refused() {
-    for (found, advice) in [(99, "newer"), (3, "start empty")] {
+    for (found, advice) in [(99, "newer"), (4, "export")] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.db");
         drop(open(&path).unwrap());
         let later = Connection::open(&path).unwrap();
         later.pragma_update(None, "user_version", found).unwrap();
         drop(later);
-        let known = 4;
+        let known = 5;
         assert_eq!(error(&path), StoreError::Version { found, known });
         assert!(error(&path).to_string().contains(advice));
     }
+}
+
+/// Ids of cells have room for so many numbers, and the next mailbox begins behind them.
+#[test]
+fn a_mailbox_that_has_given_all_its_numbers_takes_nothing_more() {
+    use crate::operations::{T0, numbers, one, put, stored};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let mut store = sqlite_store(&path, StoreLimits::default());
+    for owner in [1, 2] {
+        one(
+            &mut store,
+            T0,
+            crate::operations::attend(owner, 1, &[], &[crate::operations::register(owner)]),
+        );
+    }
+    drop(store);
+    let last = (1_u64 << 32) - (1 << 24) - 1;
+    Connection::open(&path)
+        .unwrap()
+        .execute(
+            "UPDATE cells SET next_entry = ?1 WHERE id = 1 << 32",
+            [last.cast_signed()],
+        )
+        .unwrap();
+    let mut store = sqlite_store(&path, StoreLimits::default());
+    assert_eq!(one(&mut store, T0, put(1, 1)), stored(1, last));
+    assert_eq!(
+        one(&mut store, T0, put(1, 2)),
+        shoal_provider::StoreOutcome::Refused
+    );
+    assert_eq!(numbers(&mut store, T0, 1, 1, 0), [last]);
+    assert_eq!(numbers(&mut store, T0, 2, 2, 0), [0; 0]);
+    let ack = crate::operations::attend(1, 2, &[last, last + 1, u64::MAX], &[]);
+    one(&mut store, T0, ack);
+    assert_eq!(store.usage().entries, 0);
 }
 
 #[test]

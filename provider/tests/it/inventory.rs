@@ -1,8 +1,9 @@
 //! How much expires when, on every engine, and in a store that nobody has open.
 
+use crate::places::Places;
 use shoal_packet::command::DropChange;
 use shoal_proto::{Span, Time};
-use shoal_provider::{Due, Store, StoreEngine, StoreLimits, StoreOp, StoreOutcome, by_day};
+use shoal_provider::{Due, Store, StoreLimits, StoreOp, StoreOutcome, by_day};
 
 use crate::engines::{Make, on_all_engines};
 use crate::operations::{T0, after, attend, blob, drop_of, message, one, register, revoke};
@@ -153,9 +154,8 @@ fn the_ends_of_time_are_counted(make: Make<'_>) {
 /// What a store says of itself while a provider has it, and what is found when nobody has.
 #[test]
 fn a_store_that_nobody_has_open_says_the_same() {
-    for engine in StoreEngine::ALL {
-        let directory = tempfile::tempdir().unwrap();
-        let at = crate::offline::filled(engine, &directory, "store");
+    for places in Places::all() {
+        let at = crate::offline::filled(places.at("store"));
         let ask = |from, until| at.look().unwrap().inventory(from, until);
         let looked = by_day(T0, ask).unwrap();
         let mut store = at.open(StoreLimits::default()).unwrap();

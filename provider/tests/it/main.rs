@@ -24,6 +24,7 @@ mod issuing;
 mod mailboxes;
 mod offline;
 mod operations;
+mod places;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod quotas;

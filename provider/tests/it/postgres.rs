@@ -1,13 +1,15 @@
 //! The PostgreSQL server of the tests, if there is one: `.ci/postgres` makes it.
 
 mod crash;
+mod offline;
 mod plans;
 mod schema;
 mod sound;
 mod standby;
 mod state;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +31,7 @@ pub struct Server {
     connection: String,
     name: String,
     stores: Cell<u64>,
+    names: RefCell<BTreeSet<String>>,
 }
 
 /// The server; none where there is none.
@@ -46,6 +49,7 @@ pub fn server() -> Option<Server> {
         connection,
         name: format!("test_{}_{number}", std::process::id()),
         stores: Cell::new(0),
+        names: RefCell::default(),
     })
 }
 
@@ -67,6 +71,14 @@ impl Server {
     pub fn store(&self, limits: StoreLimits) -> PostgresStore {
         self.stores.set(self.stores.get() + 1);
         self.open(limits)
+    }
+
+    /// How the store of a name is opened.
+    pub fn named(&self, name: &str) -> PostgresOptions {
+        let mut options = self.options(StoreLimits::default());
+        options.schema = format!("{}_{name}", self.name);
+        self.names.borrow_mut().insert(options.schema.clone());
+        options
     }
 
     /// The last one again.
@@ -94,7 +106,11 @@ impl Server {
 
     /// Runs statements beside the stores, where the last one has its tables.
     pub fn execute(&self, sql: &str) {
-        let schema = self.options(StoreLimits::default()).schema;
+        self.execute_in(&self.options(StoreLimits::default()).schema, sql);
+    }
+
+    /// The same in another schema.
+    pub fn execute_in(&self, schema: &str, sql: &str) {
         ask(&self.connection, async move |client| {
             let path = format!("SET search_path TO {schema}");
             client.batch_execute(&path).await.unwrap();
@@ -121,8 +137,8 @@ impl Drop for Server {
         if std::thread::panicking() {
             return;
         }
-        for store in 0..=self.stores.get() {
-            let schema = format!("{}_{store}", self.name);
+        let numbered = (0..=self.stores.get()).map(|store| format!("{}_{store}", self.name));
+        for schema in numbered.chain(self.names.take()) {
             ask(&self.connection, async move |client| {
                 let sql = format!(
                     "SET client_min_messages = error; DROP SCHEMA IF EXISTS {schema} CASCADE"

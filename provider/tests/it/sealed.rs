@@ -128,7 +128,11 @@ fn a_mailbox_takes_its_key_with_it() {
     drop(store);
     let sealed: Vec<u8> = Connection::open(&path)
         .unwrap()
-        .query_row("SELECT sealed FROM mailboxes", [], |row| row.get(0))
+        .query_row(
+            "SELECT sealed FROM cells WHERE sealed IS NOT NULL",
+            [],
+            |row| row.get(0),
+        )
         .unwrap();
     assert!(is_in(directory.path(), &sealed));
     let mut store = sqlite_store(&path, limits);

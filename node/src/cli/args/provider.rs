@@ -32,7 +32,7 @@ pub(in crate::cli) struct StorePlace {
     /// The node's configuration file, if it is not in the state directory.
     #[arg(long, env = "SHOAL_CONFIG", value_name = "FILE")]
     pub(in crate::cli) config: Option<PathBuf>,
-    /// The database itself, in place of a node's.
+    /// The SQLite database itself, in place of a node's. Mailboxes in PostgreSQL are found by a node's configuration.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) database: Option<PathBuf>,
 }
@@ -46,8 +46,8 @@ Examples:
 
 What expires is told by days from this hour on, for 31 days, and all that comes later together; never by mailbox.
 
-While a node runs it alone has its mailboxes: stop it first (exit code 6 otherwise). Nothing is changed. Run it as the
-node's user.")]
+While a node runs it alone has its mailboxes: stop it first (exit code 6 otherwise), and in PostgreSQL its standby too.
+Nothing is changed. Run it as the node's user.")]
 pub(in crate::cli) struct StoreStats {
     #[command(flatten)]
     pub(in crate::cli) place: StorePlace,
@@ -59,7 +59,8 @@ Examples:
   shoal provider store verify --dir prov1
   shoal provider store verify --dir prov1 --json | jq -r '.faults[].what'
 
-It reads all of the database: the structure of the file, and whether mailboxes, drop ids and entries hold together and
+It reads all of the database: the structure of the file (in PostgreSQL that of tables and indexes; the server's files are
+`pg_amcheck`'s), whether what is sealed there opens with the store's key, and whether mailboxes, drop ids and entries hold together and
 are counted right. A blob is sealed for somebody else, who alone can tell whether it is whole. A quota that is exceeded
 is told and is no fault: it may have been lowered. Nothing is changed. Stop the node first.
 Exit codes: 0 if it is sound, 14 if it is damaged, 6 if a node has it, 2 if it is no store.")]
@@ -74,7 +75,8 @@ Examples:
   shoal provider store export --dir prov1 mailboxes.copy
   shoal provider store export --database /backup/mailboxes.db mailboxes.copy
 
-The copy holds what the store holds and no more: sealed messages, and whose mailbox and drop ids they are under, with
+The engine does not matter: what comes from a file goes into PostgreSQL, and back. The copy holds what the store holds
+and no more: sealed messages, and whose mailbox and drop ids they are under, with
 times. Keep it as secret as the store (it is made with mode 0600) and delete it after use: what owners acknowledge from
 now on stays in it. Two stores with one copy must never both serve: owners would get messages twice. The file appears
 when it is whole. Nothing that exists is overwritten. Stop the node first.")]
@@ -90,8 +92,9 @@ pub(in crate::cli) struct StoreExport {
 Examples:
   shoal provider store import --dir prov2 mailboxes.copy
   shoal provider store import --database /restored/mailboxes.db mailboxes.copy && shred -u mailboxes.copy
+  SHOAL_STORAGE_ENGINE=postgres shoal provider store import --dir prov1 mailboxes.copy
 
-The store has to be empty; it is made if there is none. All of the copy is in it afterwards, or nothing: its checksum is
+The store has to be empty; it is made if there is none, in PostgreSQL the schema. A node's state in it stays. All of the copy is in it afterwards, or nothing: its checksum is
 right and its rows hold together before anything counts. Meanwhile it takes up to three times the copy's size on the
 disk. Run it as the node's user, with the node stopped. Delete the copy after use.")]
 pub(in crate::cli) struct StoreImport {

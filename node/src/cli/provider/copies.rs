@@ -93,14 +93,15 @@ fn written(found: &Found, file: &Path, out: File) -> Result<Copied, Failure> {
 }
 
 pub(super) async fn import(args: &StoreImport, json: bool) -> Result<(), Failure> {
-    let found = Found::or_new(&args.place)?;
     let file = args.file.clone();
     let from = File::open(&file)
         .with_context(|| format!("can't open {}", file.display()))
         .map_err(Failure::Usage)?;
     let (found, copied) = interruptible({
-        let file = file.clone();
+        let (file, place) = (file.clone(), args.place.clone());
         move || {
+            // On this thread: it may ask a server.
+            let found = Found::or_new(&place)?;
             let mut store = found.at.to_fill().map_err(|error| found.failure(error))?;
             let mut from = BufReader::with_capacity(BUFFER, from);
             let copied = read_copy(&mut *store, &mut from, &mut progress("read"));

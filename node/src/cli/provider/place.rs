@@ -1,13 +1,17 @@
 //! Which store a command is about, and what it means when that can't be opened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use shoal_node::config::{NodeConfig, NodeFlags, Role, StorePlace as StoreEngine};
+use shoal_node::config::{NodeConfig, NodeFlags, Role};
+#[cfg(feature = "postgres")]
+use shoal_node::config::{PostgresPlace, StorePlace as StoreEngine};
 use shoal_node::seeded;
 use shoal_node::state::keys::{load_store_secret, store_secret};
 use shoal_node::{Exit, Failure};
 use shoal_provider::{CopyError, OfflineStore, StoreAt, StoreError, StoreKey, StoreLimits};
+#[cfg(feature = "postgres")]
+use shoal_provider::{PostgresOptions, PostgresState};
 use zeroize::Zeroizing;
 
 use crate::cli::args::{Place, StorePlace};
@@ -33,8 +37,13 @@ impl Found {
                 path.display()
             ))),
         };
-        Self::with(place, |path, dir| {
-            there(path)?;
+        Self::with(place, |database, dir| {
+            match database {
+                Database::File(path) => there(path)?,
+                // Its server says whether it is there.
+                #[cfg(feature = "postgres")]
+                Database::Schema(_) => {}
+            }
             load_store_secret(dir).map_err(Failure::usage)
         })
     }
@@ -42,9 +51,17 @@ impl Found {
     /// A store that may be made, with a key if there is none.
     pub(super) fn or_new(place: &StorePlace) -> Result<Self, Failure> {
         let mut rng = seeded()?;
-        Self::with(place, |path, dir| {
+        Self::with(place, |database, dir| {
             // What was sealed with another key no new one opens.
-            let secret = match exists(path) {
+            let is_there = match database {
+                Database::File(path) => exists(path),
+                #[cfg(feature = "postgres")]
+                Database::Schema(place) => match load_store_secret(dir) {
+                    Ok(secret) => return Ok(secret),
+                    Err(_) => is_made(place)?,
+                },
+            };
+            let secret = match is_there {
                 true => load_store_secret(dir),
                 false => store_secret(dir, &mut rng),
             };
@@ -54,18 +71,18 @@ impl Found {
 
     fn with(
         place: &StorePlace,
-        secret: impl FnOnce(&Path, &Path) -> Result<Zeroizing<[u8; 32]>, Failure>,
+        secret: impl FnOnce(Database<'_>, &Path) -> Result<Zeroizing<[u8; 32]>, Failure>,
     ) -> Result<Self, Failure> {
-        let key = |path: &Path| -> Result<StoreKey, Failure> {
-            let dir = match path.parent() {
-                Some(dir) if !dir.as_os_str().is_empty() => dir,
-                _ => Path::new("."),
-            };
-            Ok(StoreKey::new(secret(path, dir)?, seeded()?))
+        let key = |database: Database<'_>, dir: &Path| -> Result<StoreKey, Failure> {
+            Ok(StoreKey::new(secret(database, dir)?, seeded()?))
+        };
+        let beside = |path: &Path| match path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
+            _ => PathBuf::from("."),
         };
         if let Some(path) = &place.database {
             return Ok(Self {
-                at: StoreAt::Sqlite(path.clone(), key(path)?),
+                at: StoreAt::Sqlite(path.clone(), key(Database::File(path), &beside(path))?),
                 name: path.display().to_string(),
                 limits: None,
             });
@@ -86,20 +103,27 @@ impl Found {
                 config.dir.display()
             )));
         }
-        if config.store_place != StoreEngine::File {
-            return Err(Failure::Usage(anyhow!(
-                "{}: this node's mailboxes are in PostgreSQL, and this is for those in a file; \
-                 `pg_dump --schema=shoal` makes a copy of the database's (docs/operators.md), and /metrics says how much \
-                 they hold",
-                config.dir.display()
-            )));
+        // Without the feature, the configuration refuses the other engine.
+        #[cfg(feature = "postgres")]
+        if let StoreEngine::Postgres(place) = &config.store_place {
+            return Ok(Self {
+                name: format!("schema {} in PostgreSQL", place.schema),
+                at: StoreAt::Postgres(options(place, key(Database::Schema(place), &config.dir)?)),
+                limits: Some(config.store),
+            });
         }
         let path = config.mailboxes();
+        let key = key(Database::File(&path), &beside(&path))?;
         Ok(Self {
             name: path.display().to_string(),
-            at: StoreAt::Sqlite(path.clone(), key(&path)?),
+            at: StoreAt::Sqlite(path, key),
             limits: Some(config.store),
         })
+    }
+
+    /// Whether it is a file, and not a server's.
+    pub(super) const fn is_file(&self) -> bool {
+        matches!(self.at, StoreAt::Sqlite(..))
     }
 
     /// Opens it to be looked at.
@@ -115,13 +139,19 @@ impl Found {
                 Exit::Refused,
                 anyhow!(
                     "{name}: another process has it open. A node that runs has its mailboxes to itself: stop it first \
-                     (SIGINT takes seconds), and start it again afterwards; until then /metrics says how much it holds"
+                     (SIGINT takes seconds{}), and start it again afterwards; until then /metrics says how much it holds",
+                    match self.is_file() {
+                        true => "",
+                        false => "; its standby too, or that takes its place",
+                    }
                 ),
             ),
             StoreError::Corrupt(_) => Failure::other(Exit::Damaged, anyhow!("{name}: {error}")),
             StoreError::Permission(_)
             | StoreError::Foreign(_)
             | StoreError::Key
+            | StoreError::Setting(_)
+            | StoreError::Rights(_)
             | StoreError::Version { .. } => Failure::Usage(anyhow!("{name}: {error}")),
             _ => Failure::Failed(anyhow!("{name}: {error}")),
         }
@@ -137,6 +167,35 @@ impl Found {
             }
             _ => Failure::Usage(anyhow!("{}: {error}", file.display())),
         }
+    }
+}
+
+/// Where a database is whose key is looked for.
+#[derive(Clone, Copy)]
+enum Database<'a> {
+    File(&'a Path),
+    #[cfg(feature = "postgres")]
+    Schema(&'a PostgresPlace),
+}
+
+#[cfg(feature = "postgres")]
+fn options(place: &PostgresPlace, key: StoreKey) -> PostgresOptions {
+    PostgresOptions {
+        schema: place.schema.clone(),
+        allow_plaintext: place.plaintext,
+        ..PostgresOptions::new(&place.connection, key, StoreLimits::default())
+    }
+}
+
+/// Whether a schema has been made, with whatever key.
+#[cfg(feature = "postgres")]
+fn is_made(place: &PostgresPlace) -> Result<bool, Failure> {
+    let any = StoreKey::new(Zeroizing::new([0; 32]), seeded()?);
+    match PostgresState::peek(&options(place, any), "") {
+        Ok(found) => Ok(found.is_some()),
+        Err(StoreError::Key) => Ok(true),
+        Err(error @ (StoreError::Setting(_) | StoreError::Rights(_))) => Err(Failure::usage(error)),
+        Err(error) => Err(Failure::failed(error)),
     }
 }
 

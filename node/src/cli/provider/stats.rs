@@ -11,6 +11,7 @@ use shoal_provider::{DueRow, StoreStats, by_day};
 use super::place::Found;
 use crate::cli::args;
 use crate::cli::output;
+use crate::cli::patient::interruptible;
 
 /// What `shoal provider store stats --json` prints. Bytes, and seconds since 1970.
 #[derive(Serialize)]
@@ -33,7 +34,8 @@ struct Shown {
     /// left out.
     expiring: Vec<Expiring>,
     files: BTreeMap<&'static str, u64>,
-    free_within: u64,
+    /// None if only the server knows.
+    free_within: Option<u64>,
     free_on_disk: Option<u64>,
     /// What the configuration allows; none with `--database`.
     allowed: Option<Allowed>,
@@ -69,23 +71,26 @@ struct Allowed {
     bytes: u64,
 }
 
-pub(super) fn run(args: &args::StoreStats, json: bool) -> Result<(), Failure> {
-    let found = Found::of(&args.place)?;
+pub(super) async fn run(args: args::StoreStats, json: bool) -> Result<(), Failure> {
     let now = Clock::start().now();
-    let store = found.look()?;
-    let looked = store.stats().and_then(|stats| {
-        let rows = by_day(now, |from, until| store.inventory(from, until))?;
-        Ok((stats, rows))
-    });
-    let (stats, rows) = looked.map_err(|error| found.failure(error))?;
-    let shown = shown(&found, &stats, rows);
+    let shown = interruptible(move || {
+        let found = Found::of(&args.place)?;
+        let store = found.look()?;
+        let looked = store.stats().and_then(|stats| {
+            let rows = by_day(now, |from, until| store.inventory(from, until))?;
+            Ok((stats, rows))
+        });
+        let (stats, rows) = looked.map_err(|error| found.failure(error))?;
+        Ok(shown(&found, &stats, rows))
+    })
+    .await?;
     output::show(json, &shown, &in_words(&shown, now))
 }
 
 fn shown(found: &Found, stats: &StoreStats, rows: Vec<DueRow>) -> Shown {
     Shown {
         database: found.name.clone(),
-        engine: found.at.engine().as_str(),
+        engine: found.at.engine(),
         schema: stats.schema,
         mailboxes: stats.usage.mailboxes,
         closed_mailboxes: stats.closed,
@@ -148,9 +153,12 @@ fn in_words(shown: &Shown, now: Time) -> String {
             of(allowed.map(|it| it.bytes))
         ),
         format!(
-            "files      {}; {} in them are free",
+            "files      {}{}",
             Vec::from_iter(files).join(", "),
-            mebibytes(shown.free_within)
+            shown.free_within.map_or(String::new(), |free| format!(
+                "; {} in them are free",
+                mebibytes(free)
+            ))
         ),
         format!(
             "disk       {}",

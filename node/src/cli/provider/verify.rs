@@ -10,6 +10,7 @@ use shoal_provider::{Report, Step};
 use super::place::Found;
 use crate::cli::args::StoreVerify;
 use crate::cli::output;
+use crate::cli::patient::interruptible;
 
 /// Files of more bytes take long enough to say what is done meanwhile.
 const LARGE: u64 = 64 << 20;
@@ -42,8 +43,35 @@ struct Exceeded {
     found: u64,
 }
 
-pub(super) fn run(args: &StoreVerify, json: bool) -> Result<(), Failure> {
-    let found = Found::of(&args.place)?;
+pub(super) async fn run(args: StoreVerify, json: bool) -> Result<(), Failure> {
+    let (found, report) = interruptible(move || {
+        let found = Found::of(&args.place)?;
+        let report = report(&found)?;
+        Ok((found, report))
+    })
+    .await?;
+    let verified = verified(&found, &report);
+    output::show(json, &verified, &in_words(&verified, &report))?;
+    let advice = match found.is_file() {
+        true => {
+            "Keep the file and its -wal file as they are, and restore a backup, or start empty with both moved away; look \
+             at the disk and the system's log"
+        }
+        false => {
+            "Keep the schema as it is, restore a backup of the mailboxes into another database (docs/operators.md, Mailboxes in \
+             PostgreSQL), and look at the server's disk and log; `pg_amcheck` checks its files"
+        }
+    };
+    match report.is_sound() {
+        true => Ok(()),
+        false => Err(Failure::Told {
+            exit: Exit::Damaged,
+            error: anyhow!("{}: the store is damaged. {advice}", found.name),
+        }),
+    }
+}
+
+fn report(found: &Found) -> Result<Report, Failure> {
     let store = found.look()?;
     // Damage may keep it from being counted: then it is found below.
     let files = store.stats().map(|stats| stats.files).unwrap_or_default();
@@ -65,19 +93,7 @@ pub(super) fn run(args: &StoreVerify, json: bool) -> Result<(), Failure> {
     if found.limits.is_none() {
         report.exceeded.clear(); // Nobody has said what is allowed.
     }
-    let verified = verified(&found, &report);
-    output::show(json, &verified, &in_words(&verified, &report))?;
-    match report.is_sound() {
-        true => Ok(()),
-        false => Err(Failure::Told {
-            exit: Exit::Damaged,
-            error: anyhow!(
-                "{}: the store is damaged. Keep the file and its -wal file as they are, and restore a backup, or start \
-                 empty with both moved away; look at the disk and the system's log",
-                found.name
-            ),
-        }),
-    }
+    Ok(report)
 }
 
 fn verified(found: &Found, report: &Report) -> Verified {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use shoal_packet::command::DropSet;
 use shoal_proto::{DropId, MailboxId};
 
-use super::super::database::failure;
+use super::super::database::{CELLS, ENTRIES, MOST_ENTRIES, MOST_SETS, drop_id, failure, set_id};
 use super::super::drops::{named, own, set_of};
 use super::{number, verify};
 use crate::StoreKey;
@@ -16,19 +16,26 @@ use crate::times::micros;
 
 /// What rows do not say: how many entries there are. For these mailboxes.
 const COUNTS: [&str; 2] = [
-    "UPDATE contents SET waiting = \
-     (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND EXISTS (SELECT 1 \
-     FROM contents AS waits WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry)), \
+    "UPDATE cells SET waiting = \
+     (SELECT count(*) FROM messages WHERE messages.drop_id = cells.id AND EXISTS (SELECT 1 \
+     FROM cells AS waits WHERE waits.id = messages.mailbox + 16777216 + messages.entry)), \
      remembered = \
-     (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND NOT EXISTS (SELECT 1 \
-     FROM contents AS waits WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry)) \
-     WHERE mailbox >= ?1 AND mailbox < ?2 AND number < 0",
-    "UPDATE mailboxes SET \
-     sets = (SELECT count(*) FROM sets WHERE mailbox = mailboxes.id), \
-     waiting = (SELECT count(*) FROM contents WHERE mailbox = mailboxes.id AND number > 0), \
-     remembered = (SELECT coalesce(sum(remembered), 0) FROM contents WHERE mailbox = mailboxes.id) \
-     WHERE id >= ?1 AND id < ?2",
+     (SELECT count(*) FROM messages WHERE messages.drop_id = cells.id AND NOT EXISTS (SELECT 1 \
+     FROM cells AS waits WHERE waits.id = messages.mailbox + 16777216 + messages.entry)) \
+     WHERE id >= ?1 AND id < ?2 AND revoked IS NOT NULL",
+    "UPDATE cells SET \
+     waiting = (SELECT count(*) FROM cells AS waits WHERE waits.id > cells.id + 16777216 \
+     AND waits.id < cells.id + 4294967296), \
+     remembered = (SELECT coalesce(sum(drops.remembered), 0) FROM cells AS drops WHERE drops.id > cells.id \
+     AND drops.id < cells.id + 16777216) \
+     WHERE id >= ?1 AND id < ?2 AND created_us IS NOT NULL",
 ];
+/// And of all together. What still takes up room is that of the last step.
+const TOTALS: &str = "UPDATE totals SET last_id = ?1, (mailboxes, entries, remembered, freed_step) = \
+    (SELECT count(*), coalesce(sum(waiting), 0), coalesce(sum(remembered), 0), coalesce(max(freed_step), 0) \
+    FROM cells WHERE created_us IS NOT NULL)";
+const TOTAL_FREED: &str = "UPDATE totals SET freed = (SELECT coalesce(sum(cells.freed), 0) FROM cells \
+    WHERE created_us IS NOT NULL AND cells.freed_step = totals.freed_step)";
 /// Mailboxes that are counted in one statement, for which SQLite remembers all pages that it changes.
 const COUNT_MAILBOXES: i64 = 20_000;
 /// Names that are sorted at once: 128 MiB of them. They go to random places of a large table, so in another order
@@ -43,10 +50,8 @@ pub(super) fn all(
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(failure)?;
-    let held = "SELECT (SELECT count(*) FROM mailboxes) + (SELECT count(*) FROM sets)
-        + (SELECT count(*) FROM names) + (SELECT count(*) FROM contents)
-        + (SELECT count(*) FROM messages) + (SELECT count(*) FROM blobs)
-        + (SELECT count(*) FROM spent)";
+    let held = "SELECT EXISTS (SELECT 1 FROM owners) OR EXISTS (SELECT 1 FROM sets) OR EXISTS (SELECT 1 FROM names) \
+        OR EXISTS (SELECT 1 FROM cells) OR EXISTS (SELECT 1 FROM messages) OR EXISTS (SELECT 1 FROM blobs) OR EXISTS (SELECT 1 FROM spent)";
     if number(&transaction, held)? > 0 {
         return Err(CopyError::NotEmpty);
     }
@@ -74,18 +79,17 @@ pub(super) fn all(
             let end = first.saturating_add(COUNT_MAILBOXES);
             transaction
                 .prepare_cached(sql)
-                .and_then(|mut counts| counts.execute([first, end]))
+                .and_then(|mut counts| {
+                    counts.execute([first.saturating_mul(CELLS), end.saturating_mul(CELLS)])
+                })
                 .map_err(failure)?;
             first = end;
         }
     }
-    // Ids go on after these: what comes at one time expires in their order.
+    // Numbers of names go on after these: what comes at one time expires in their order.
     transaction
-        .execute("DELETE FROM sqlite_sequence WHERE name = 'blobs'", [])
-        .and_then(|_| {
-            let next = "INSERT INTO sqlite_sequence (name, seq) VALUES ('blobs', ?1)";
-            transaction.execute(next, [row])
-        })
+        .execute(TOTALS, [row])
+        .and_then(|_| transaction.execute(TOTAL_FREED, []))
         .map_err(failure)?;
     if let Some(fault) = verify::rows(&transaction)?.into_iter().next() {
         return Err(CopyError::Contradiction(fault.to_string()));
@@ -117,16 +121,20 @@ fn insert_mailbox(
     let number = |field: fn(&crate::window::Attended) -> u64| {
         attended.as_ref().map(field).map(u64::cast_signed)
     };
+    let id = row.saturating_mul(CELLS);
+    transaction
+        .prepare_cached("INSERT INTO owners (key, mailbox) VALUES (?1, ?2)")
+        .and_then(|mut insert| insert.execute(params![key.mailbox(&mailbox.key), id]))
+        .map_err(refused(row))?;
     transaction
         .prepare_cached(
-            "INSERT INTO mailboxes (id, key, sealed, generation, window_highest, window_bits, window_refused, \
-             stream, created_us, used_us, next_entry, freed_step, freed, closed) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            "INSERT INTO cells (id, sealed, generation, window_highest, window_bits, window_refused, \
+             stream, created_us, used_us, next_entry, freed_step, freed, closed, sets, waiting, remembered) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, 0, 0)",
         )
         .map_err(failure)?
         .execute(params![
-            row,
-            key.mailbox(&mailbox.key),
+            id,
             key.seal(&own),
             number(|it| it.generation),
             number(|it| it.window.highest()).unwrap_or(0),
@@ -151,11 +159,19 @@ fn insert_set(
     set: &SetRecord,
 ) -> Result<(), CopyError> {
     let (mailbox, own) = mailbox_of(transaction, key, row, &set.mailbox)?;
+    let place: i64 = transaction
+        .prepare_cached("UPDATE cells SET sets = sets + 1 WHERE id = ?1 RETURNING sets")
+        .and_then(|mut next| next.query_row([mailbox], |row| row.get(0)))
+        .map_err(failure)?;
+    if place.cast_unsigned() > MOST_SETS {
+        let error = format!("row {row} is of a mailbox that has more sets than there can be");
+        return Err(CopyError::Contradiction(error));
+    }
     transaction
         .prepare_cached("INSERT INTO sets (id, mailbox, secret, size) VALUES (?1, ?2, ?3, ?4)")
         .map_err(failure)?
         .execute(params![
-            row,
+            set_id(mailbox, place),
             mailbox,
             own.secret(set.set.secret()),
             set.set.size().count()
@@ -195,7 +211,7 @@ fn insert_names(transaction: &Transaction<'_>, key: &StoreKey) -> Result<(), Cop
             let set = place >> 8;
             insert
                 .execute([tag, set, place & 0xff])
-                .map_err(refused(set))?;
+                .map_err(refused(set >> 9))?;
         }
     }
     Ok(())
@@ -208,7 +224,7 @@ fn each_set(
 ) -> rusqlite::Result<()> {
     let mut sets = transaction.prepare_cached(
         "SELECT sets.id, sealed, secret, size FROM sets \
-         CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox",
+         CROSS JOIN cells AS mailboxes ON mailboxes.id = sets.mailbox",
     )?;
     let mut rows = sets.query([])?;
     while let Some(row) = rows.next()? {
@@ -228,13 +244,13 @@ fn name(
 ) -> Result<i64, CopyError> {
     let found = transaction
         .prepare_cached(
-            "SELECT sealed, secret, size, number, set_id FROM names \
-             JOIN sets ON sets.id = set_id JOIN mailboxes ON mailboxes.id = sets.mailbox WHERE tag = ?1",
+            "SELECT mailboxes.sealed, secret, size, number, set_id FROM names \
+             JOIN sets ON sets.id = set_id JOIN cells AS mailboxes ON mailboxes.id = sets.mailbox WHERE tag = ?1",
         )
         .and_then(|mut one| {
             one.query_row([key.tag(drop)], |row| {
                 let own = own(key, row, 0)?.owner() == mailbox && named(key, row)? == *drop;
-                Ok(own.then_some((row.get::<_, i64>(4)? << 8) | row.get::<_, i64>(3)?))
+                Ok(own.then_some(drop_id(row.get(4)?, row.get(3)?)))
             })
             .optional()
         })
@@ -251,16 +267,14 @@ fn insert_drop(
     drop: &DropRecord,
 ) -> Result<(), CopyError> {
     let (step, freed) = drop.freed.parts();
-    let (mailbox, _) = mailbox_of(transaction, key, row, &drop.mailbox)?;
     let id = name(transaction, key, row, &drop.mailbox, &drop.key)?;
     transaction
         .prepare_cached(
-            "INSERT INTO contents (mailbox, number, revoked, waiting, remembered, freed_step, freed) \
-             VALUES (?1, -?2, ?3, 0, 0, ?4, ?5)",
+            "INSERT INTO cells (id, revoked, waiting, remembered, freed_step, freed) \
+             VALUES (?1, ?2, 0, 0, ?3, ?4)",
         )
         .map_err(failure)?
         .execute(params![
-            mailbox,
             id,
             drop.revoked,
             step.cast_signed(),
@@ -280,21 +294,27 @@ fn insert_entry(
     let message = own.message(&entry.message);
     let drop = name(transaction, key, row, &entry.mailbox, &entry.drop)?;
     let number = entry.entry.number().cast_signed();
+    if !(1..MOST_ENTRIES).contains(&number) {
+        let error = format!("row {row} has a number that no entry has");
+        return Err(CopyError::Contradiction(error));
+    }
     let expires = micros(entry.expires);
     if let Some(blob) = &entry.blob {
+        transaction
+            .prepare_cached(
+                "INSERT INTO cells (id, drop_id, name_id, expires_us) VALUES (?1, ?2, ?3, ?4)",
+            )
+            .and_then(|mut insert| {
+                let id = mailbox.saturating_add(ENTRIES).saturating_add(number);
+                insert.execute([id, drop, row, expires])
+            })
+            .map_err(refused(row))?;
         transaction
             .prepare_cached("INSERT INTO blobs (id, message, blob) VALUES (?1, ?2, ?3)")
             .and_then(|mut insert| {
                 let blob = blob.as_bytes().as_slice();
                 insert.execute(params![row, message, blob])
             })
-            .map_err(refused(row))?;
-        transaction
-            .prepare_cached(
-                "INSERT INTO contents (mailbox, number, drop_id, blob_id, expires_us) \
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-            )
-            .and_then(|mut insert| insert.execute([mailbox, number, drop, row, expires]))
             .map_err(refused(row))?;
     }
     transaction
@@ -328,7 +348,7 @@ fn mailbox_of(
     owner: &MailboxId,
 ) -> Result<(i64, OwnKey), CopyError> {
     let found = transaction
-        .prepare_cached("SELECT id, sealed FROM mailboxes WHERE key = ?1")
+        .prepare_cached("SELECT id, sealed FROM owners JOIN cells ON id = mailbox WHERE key = ?1")
         .and_then(|mut one| {
             one.query_row([key.mailbox(owner)], |row| {
                 Ok((row.get(0)?, own(key, row, 1)?))

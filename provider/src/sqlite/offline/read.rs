@@ -15,20 +15,21 @@ use crate::{StoreKey, Window};
 const MAILBOXES: &str = "
     SELECT sealed, generation, window_highest, window_bits, window_refused, stream, created_us, used_us, next_entry,
            freed_step, freed, closed
-    FROM mailboxes ORDER BY id";
+    FROM cells WHERE created_us IS NOT NULL ORDER BY id";
 const SETS: &str = "
     SELECT sealed, secret, size
-    FROM sets JOIN mailboxes ON mailboxes.id = sets.mailbox ORDER BY sets.id";
+    FROM sets JOIN cells AS mailboxes ON mailboxes.id = sets.mailbox ORDER BY sets.id";
 const DROPS: &str = "
-    SELECT sealed, secret, size, -number & 255, revoked, contents.freed_step, contents.freed
-    FROM contents CROSS JOIN sets ON sets.id = -number >> 8 CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
-    WHERE number < 0 ORDER BY contents.mailbox, number";
+    SELECT mailboxes.sealed, secret, size, drops.id & 255, drops.revoked, drops.freed_step, drops.freed
+    FROM cells AS drops CROSS JOIN sets ON sets.id = ((drops.id >> 32) << 9) | ((drops.id >> 8) & 511)
+    CROSS JOIN cells AS mailboxes ON mailboxes.id = sets.mailbox
+    WHERE drops.revoked IS NOT NULL ORDER BY drops.id";
 const ENTRIES: &str = "
-    SELECT sealed, secret, size, messages.drop_id & 255, messages.message, messages.expires_us, entry,
-           contents.number IS NOT NULL, blob
-    FROM messages CROSS JOIN sets ON sets.id = messages.drop_id >> 8
-    CROSS JOIN mailboxes ON mailboxes.id = sets.mailbox
-    LEFT JOIN contents ON contents.mailbox = messages.mailbox AND number = entry
+    SELECT mailboxes.sealed, secret, size, messages.drop_id & 255, messages.message, messages.expires_us,
+           messages.entry, waits.id IS NOT NULL, blobs.blob
+    FROM messages CROSS JOIN sets ON sets.id = ((messages.drop_id >> 32) << 9) | ((messages.drop_id >> 8) & 511)
+    CROSS JOIN cells AS mailboxes ON mailboxes.id = sets.mailbox
+    LEFT JOIN cells AS waits ON waits.id = messages.mailbox + 16777216 + messages.entry
     LEFT JOIN blobs ON blobs.id = messages.id
     ORDER BY messages.expires_us, messages.id";
 const SPENT: &str = "SELECT name, expires_us FROM spent ORDER BY name";

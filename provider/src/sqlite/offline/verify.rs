@@ -1,11 +1,11 @@
 //! What has to hold in the tables, beside what SQLite checks by itself.
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
-use super::super::database::{SCHEMA, failure};
-use super::super::drops::named;
+use super::super::database::{CELLS, SCHEMA, failure};
+use super::super::drops::{named, own};
 use super::number;
-use crate::offline::report::{Exceeded, Fault, Report, Step};
+use crate::offline::report::{Fault, Report, Step, exceeded, keep};
 use crate::store::Usage;
 use crate::{StoreError, StoreKey, StoreLimits};
 
@@ -24,106 +24,136 @@ const RULES: &[Rule] = &[
     Rule {
         step: Step::Mailboxes,
         kind: "mailbox_columns",
-        what: "a mailbox has a key of another length, a negative count, was used before it was opened, is closed neither way, or \
-               has a window before its owner's first command",
-        sql: "SELECT count(*), min(id) FROM mailboxes WHERE length(key) <> 32 OR length(sealed) <> 96 OR created_us < 0 OR used_us < created_us OR next_entry < 1 \
-              OR waiting < 0 OR remembered < 0 OR sets < 0 OR freed < 0 OR closed NOT IN (0, 1) \
-              OR (generation IS NULL AND (window_highest <> 0 OR window_bits <> 0 OR window_refused <> 0 \
-              OR stream <> 0))",
+        what: "a mailbox has a key of another length, a negative count, was used before it was opened, is closed neither way, \
+               has a window before its owner's first command, or what only others have",
+        sql: "SELECT count(*), min(id) >> 32 FROM cells WHERE id & 4294967295 = 0 AND (coalesce(length(sealed), 0) <> 96 \
+              OR coalesce(created_us, -1) < 0 OR coalesce(used_us, -1) < created_us OR coalesce(next_entry, 0) < 1 \
+              OR min(coalesce(waiting, -1), coalesce(remembered, -1), coalesce(sets, -1), coalesce(freed, -1)) < 0 \
+              OR freed_step IS NULL OR coalesce(closed, 2) NOT IN (0, 1) \
+              OR window_highest IS NULL OR window_bits IS NULL OR window_refused IS NULL OR stream IS NULL \
+              OR (generation IS NULL AND (window_highest <> 0 OR window_bits <> 0 OR window_refused <> 0 OR stream <> 0)) \
+              OR coalesce(revoked, drop_id, name_id, expires_us) IS NOT NULL)",
     },
     Rule {
         step: Step::Mailboxes,
         kind: "mailbox_hours",
         what: "a mailbox says more than the hour in which it was opened or used",
-        sql: "SELECT count(*), min(id) FROM mailboxes WHERE created_us % 3600000000 <> 0 OR used_us % 3600000000 <> 0",
+        sql: "SELECT count(*), min(id) >> 32 FROM cells WHERE created_us % 3600000000 <> 0 OR used_us % 3600000000 <> 0",
+    },
+    Rule {
+        step: Step::Mailboxes,
+        kind: "mailbox_owner",
+        what: "an owner has no mailbox, or is found by what has another length",
+        sql: "SELECT count(*), min(mailbox) >> 32 FROM owners WHERE length(key) <> 32 OR NOT EXISTS \
+              (SELECT 1 FROM cells WHERE cells.id = owners.mailbox AND created_us IS NOT NULL)",
+    },
+    Rule {
+        step: Step::Mailboxes,
+        kind: "mailbox_nobody",
+        what: "there are not as many owners as mailboxes",
+        sql: "SELECT (SELECT count(*) FROM cells WHERE id & 4294967295 = 0) - (SELECT count(*) FROM owners), NULL",
     },
     Rule {
         step: Step::Mailboxes,
         kind: "mailbox_waiting",
         what: "a mailbox counts other entries than it has",
-        sql: "SELECT count(*), min(id) FROM mailboxes WHERE waiting <> \
-              (SELECT count(*) FROM contents WHERE contents.mailbox = mailboxes.id AND number > 0)",
+        sql: "SELECT count(*), min(id) >> 32 FROM cells WHERE created_us IS NOT NULL AND waiting <> (SELECT count(*) FROM cells AS waits \
+              WHERE waits.id > cells.id + 16777216 AND waits.id < cells.id + 4294967296)",
     },
     Rule {
         step: Step::Mailboxes,
         kind: "mailbox_remembered",
         what: "a mailbox counts other acknowledged entries than its drop ids do",
-        sql: "SELECT count(*), min(id) FROM mailboxes WHERE remembered <> (SELECT coalesce(sum(contents.remembered), 0) \
-              FROM contents WHERE contents.mailbox = mailboxes.id)",
+        sql: "SELECT count(*), min(id) >> 32 FROM cells WHERE created_us IS NOT NULL AND remembered <> \
+              (SELECT coalesce(sum(drops.remembered), 0) FROM cells AS drops \
+              WHERE drops.id > cells.id AND drops.id < cells.id + 16777216)",
     },
     Rule {
         step: Step::Mailboxes,
         kind: "mailbox_sets",
         what: "a mailbox counts other sets of drop ids than it has",
-        sql: "SELECT count(*), min(id) FROM mailboxes WHERE sets <> \
-              (SELECT count(*) FROM sets WHERE sets.mailbox = mailboxes.id)",
+        sql: "SELECT count(*), min(id) >> 32 FROM cells WHERE created_us IS NOT NULL AND sets <> \
+              (SELECT count(*) FROM sets WHERE sets.mailbox = cells.id)",
+    },
+    Rule {
+        step: Step::Mailboxes,
+        kind: "totals",
+        what: "all mailboxes together count otherwise than each",
+        sql: "SELECT count(*), NULL FROM totals WHERE (mailboxes, entries, remembered) <> (SELECT count(*), coalesce(sum(waiting), 0), \
+              coalesce(sum(remembered), 0) FROM cells WHERE created_us IS NOT NULL) OR freed < 0",
     },
     Rule {
         step: Step::Sets,
         kind: "set_columns",
-        what: "a set has a secret of another length, or a size that there is none of",
-        sql: "SELECT count(*), min(id) FROM sets WHERE length(secret) <> 48 OR size NOT IN (64, 256)",
+        what: "a set has a secret of another length, a size that there is none of, or a number that is none of its mailbox",
+        sql: "SELECT count(*), min(id) >> 9 FROM sets WHERE length(secret) <> 48 OR size NOT IN (64, 256) OR id & 511 = 0 \
+              OR id >> 9 <> mailbox >> 32",
     },
     Rule {
         step: Step::Sets,
         kind: "set_mailbox",
         what: "a set is of no mailbox",
-        sql: "SELECT count(*), min(id) FROM sets WHERE NOT EXISTS \
-              (SELECT 1 FROM mailboxes WHERE mailboxes.id = sets.mailbox)",
+        sql: "SELECT count(*), min(id) >> 9 FROM sets WHERE NOT EXISTS \
+              (SELECT 1 FROM cells WHERE cells.id = sets.mailbox AND created_us IS NOT NULL)",
     },
     Rule {
         step: Step::Drops,
         kind: "drop_columns",
-        what: "a drop id is revoked neither way, has a negative count, or is no number",
-        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number = 0 OR (number < 0 AND (coalesce(revoked, 2) \
-              NOT IN (0, 1) OR min(coalesce(waiting, -1), coalesce(remembered, -1), coalesce(freed, -1)) < 0 \
-              OR freed_step IS NULL OR drop_id IS NOT NULL OR blob_id IS NOT NULL OR expires_us IS NOT NULL))",
+        what: "a drop id is revoked neither way, has a negative count, or what only others have",
+        sql: "SELECT count(*), min(id) >> 32 FROM cells WHERE id & 4294967295 BETWEEN 1 AND 16777216 AND (coalesce(revoked, 2) NOT IN (0, 1) \
+              OR min(coalesce(waiting, -1), coalesce(remembered, -1), coalesce(freed, -1)) < 0 OR freed_step IS NULL \
+              OR coalesce(created_us, used_us, next_entry, sets, closed, drop_id, name_id, expires_us, sealed) \
+              IS NOT NULL)",
     },
     Rule {
         step: Step::Drops,
         kind: "drop_set",
-        what: "a drop id is of no set of its mailbox, or has a number beyond it",
-        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number < 0 AND NOT EXISTS (SELECT 1 FROM sets \
-              WHERE sets.id = -number >> 8 AND sets.mailbox = contents.mailbox AND (-number & 255) < sets.size)",
+        what: "a drop id is of no set, or has a number beyond it",
+        sql: "SELECT count(*), min(id) >> 32 FROM cells WHERE id & 4294967295 BETWEEN 1 AND 16777216 AND NOT EXISTS (SELECT 1 FROM sets \
+              WHERE sets.id = ((cells.id >> 32) << 9) | ((cells.id >> 8) & 511) AND (cells.id & 16777215) >> 8 < 512 \
+              AND (cells.id & 255) < sets.size)",
     },
     Rule {
         step: Step::Drops,
         kind: "drop_waiting",
         what: "a drop id counts other entries than it has",
-        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number < 0 AND waiting <> \
-              (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND EXISTS (SELECT 1 FROM contents AS waits \
-              WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry))",
+        sql: "SELECT count(*), min(id) >> 32 FROM cells WHERE revoked IS NOT NULL AND waiting <> \
+              (SELECT count(*) FROM messages WHERE messages.drop_id = cells.id AND EXISTS (SELECT 1 FROM cells AS waits \
+              WHERE waits.id = messages.mailbox + 16777216 + messages.entry))",
     },
     Rule {
         step: Step::Drops,
         kind: "drop_remembered",
         what: "a drop id counts other acknowledged entries than it has",
-        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number < 0 AND remembered <> \
-              (SELECT count(*) FROM messages WHERE messages.drop_id = -contents.number AND NOT EXISTS (SELECT 1 FROM contents AS waits \
-              WHERE waits.mailbox = messages.mailbox AND waits.number = messages.entry))",
+        sql: "SELECT count(*), min(id) >> 32 FROM cells WHERE revoked IS NOT NULL AND remembered <> \
+              (SELECT count(*) FROM messages WHERE messages.drop_id = cells.id AND NOT EXISTS (SELECT 1 FROM cells AS waits \
+              WHERE waits.id = messages.mailbox + 16777216 + messages.entry))",
     },
     Rule {
         step: Step::Entries,
         kind: "entry_columns",
-        what: "an entry has no drop id, no blob or no time, or counts something",
-        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number > 0 AND (drop_id IS NULL OR blob_id IS NULL \
-              OR coalesce(expires_us, -1) < 0 OR coalesce(revoked, waiting, remembered, freed, freed_step) IS NOT NULL)",
+        what: "an entry has no drop id, no blob or no time, or what only others have",
+        sql: "SELECT count(*), min(id) >> 32 FROM cells WHERE id & 4294967295 > 16777216 AND (drop_id IS NULL OR name_id IS NULL \
+              OR coalesce(expires_us, -1) < 0 \
+              OR coalesce(revoked, waiting, remembered, freed, freed_step, created_us, used_us, next_entry, sets, closed, sealed) \
+              IS NOT NULL)",
     },
     Rule {
         step: Step::Entries,
         kind: "entry_place",
         what: "an entry is under no drop id of its mailbox",
-        sql: "SELECT count(*), min(mailbox) FROM contents WHERE number > 0 AND NOT EXISTS (SELECT 1 FROM contents AS drops \
-              WHERE drops.mailbox = contents.mailbox AND drops.number = -contents.drop_id AND drops.number < 0)",
+        sql: "SELECT count(*), min(id) >> 32 FROM cells WHERE id & 4294967295 > 16777216 AND (drop_id >> 32 <> id >> 32 OR NOT EXISTS \
+              (SELECT 1 FROM cells AS drops WHERE drops.id = cells.drop_id AND drops.revoked IS NOT NULL))",
     },
     Rule {
         step: Step::Entries,
         kind: "entry_name",
         what: "an entry has no name, or one that says something else",
-        sql: "SELECT count(*), min(contents.mailbox) FROM contents LEFT JOIN blobs ON blobs.id = blob_id \
-              WHERE number > 0 AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.drop_id = contents.drop_id \
-              AND messages.message = blobs.message AND messages.mailbox = contents.mailbox AND messages.entry = number \
-              AND messages.expires_us = contents.expires_us AND messages.id = blob_id)",
+        sql: "SELECT count(*), min(cells.id) >> 32 FROM cells LEFT JOIN blobs ON blobs.id = name_id \
+              WHERE cells.id & 4294967295 > 16777216 AND NOT EXISTS (SELECT 1 FROM messages \
+              WHERE messages.drop_id = cells.drop_id AND messages.message = blobs.message \
+              AND messages.mailbox + 16777216 + messages.entry = cells.id AND messages.mailbox & 4294967295 = 0 \
+              AND messages.expires_us = cells.expires_us AND messages.id = name_id)",
     },
     Rule {
         step: Step::Entries,
@@ -135,7 +165,7 @@ const RULES: &[Rule] = &[
         step: Step::Entries,
         kind: "blob_entry",
         what: "there are not as many blobs as entries",
-        sql: "SELECT (SELECT count(*) FROM blobs) - (SELECT count(*) FROM contents WHERE number > 0), NULL",
+        sql: "SELECT (SELECT count(*) FROM blobs) - (SELECT count(*) FROM cells WHERE name_id IS NOT NULL), NULL",
     },
     Rule {
         step: Step::Remembered,
@@ -147,24 +177,24 @@ const RULES: &[Rule] = &[
         step: Step::Remembered,
         kind: "name_place",
         what: "the name of an entry is under no drop id, or under one of another mailbox or entry",
-        sql: "SELECT count(*), min(id) FROM messages WHERE NOT EXISTS (SELECT 1 FROM contents \
-              WHERE contents.mailbox = messages.mailbox AND contents.number = -messages.drop_id AND number < 0) \
-              OR EXISTS (SELECT 1 FROM contents WHERE contents.mailbox = messages.mailbox \
-              AND contents.number = messages.entry AND contents.drop_id <> messages.drop_id)",
+        sql: "SELECT count(*), min(id) FROM messages WHERE drop_id >> 32 <> mailbox >> 32 OR mailbox & 4294967295 <> 0 \
+              OR NOT EXISTS (SELECT 1 FROM cells WHERE cells.id = messages.drop_id AND revoked IS NOT NULL) \
+              OR EXISTS (SELECT 1 FROM cells WHERE cells.id = messages.mailbox + 16777216 + messages.entry \
+              AND cells.drop_id <> messages.drop_id)",
     },
     Rule {
         step: Step::Remembered,
         kind: "name_number",
         what: "an entry has a number that its mailbox would give again",
         sql: "SELECT count(*), min(id) FROM messages WHERE entry < 1 OR entry >= \
-              coalesce((SELECT next_entry FROM mailboxes WHERE mailboxes.id = messages.mailbox), 0)",
+              coalesce((SELECT next_entry FROM cells WHERE cells.id = messages.mailbox), 0)",
     },
     Rule {
         step: Step::Remembered,
         kind: "numbers_again",
-        what: "the database would give the number of a row again",
+        what: "the number of a name would be given again",
         sql: "SELECT max(count, 0), NULL FROM (SELECT coalesce((SELECT max(id) FROM messages), 0) \
-              - coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'blobs'), 0) AS count)",
+              - coalesce((SELECT last_id FROM totals), 0) AS count)",
     },
     Rule {
         step: Step::Spent,
@@ -196,14 +226,15 @@ pub(super) fn whole(
             .map(|fault| fault.into_iter().collect());
         keep(&mut report.faults, rule.step, found)?;
     }
+    keep(&mut report.faults, Step::Mailboxes, owners(connection, key))?;
     keep(&mut report.faults, Step::Sets, names(connection, key))?;
     let counted = counted(connection).map(|usage| {
         report.counted = usage;
         Vec::new()
     });
     keep(&mut report.faults, Step::Mailboxes, counted)?;
-    let exceeded = exceeded(connection, limits, &report.counted).map(|exceeded| {
-        report.exceeded = exceeded;
+    let exceeded = most(connection).map(|most| {
+        report.exceeded = exceeded(limits, &report.counted, most);
         Vec::new()
     });
     keep(&mut report.faults, Step::Mailboxes, exceeded)?;
@@ -217,6 +248,32 @@ pub(super) fn rows(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
         .iter()
         .filter_map(|rule| rule.broken(connection).transpose());
     faults.collect()
+}
+
+/// Each mailbox is found by its owner.
+fn owners(connection: &Connection, key: &StoreKey) -> Result<Vec<Fault>, StoreError> {
+    let mut strange = Fault {
+        step: Step::Mailboxes,
+        kind: "mailbox_sealed",
+        what:
+            "a mailbox can't be opened with the store's key, or is found by what is not its owner's"
+                .to_owned(),
+        rows: 0,
+        first: None,
+    };
+    let mut all = connection
+        .prepare("SELECT sealed, key, mailbox FROM owners JOIN cells ON cells.id = mailbox")
+        .map_err(failure)?;
+    let mut rows = all.query([]).map_err(failure)?;
+    while let Some(row) = rows.next().map_err(failure)? {
+        let found: Vec<u8> = row.get(1).map_err(failure)?;
+        if !own(key, row, 0).is_ok_and(|own| key.mailbox(own.owner()) == *found) {
+            strange.rows += 1;
+            let mailbox: i64 = row.get(2).map_err(failure)?;
+            strange.first = strange.first.or(Some(mailbox / CELLS));
+        }
+    }
+    Ok(Vec::from_iter((strange.rows > 0).then_some(strange)))
 }
 
 /// Each name is the one that its set gives for its number. Two names of one number would be the same, so all are there
@@ -233,8 +290,8 @@ fn names(connection: &Connection, key: &StoreKey) -> Result<Vec<Fault>, StoreErr
     // As many rows as there are drop ids: nothing is sorted, and nothing is held.
     let mut all = connection
         .prepare(
-            "SELECT sealed, secret, size, number, tag FROM names LEFT JOIN sets ON sets.id = set_id \
-             LEFT JOIN mailboxes ON mailboxes.id = sets.mailbox",
+            "SELECT mailboxes.sealed, secret, size, number, tag FROM names LEFT JOIN sets ON sets.id = set_id \
+             LEFT JOIN cells AS mailboxes ON mailboxes.id = sets.mailbox",
         )
         .map_err(failure)?;
     let mut rows = all.query([]).map_err(failure)?;
@@ -266,28 +323,6 @@ fn names(connection: &Connection, key: &StoreKey) -> Result<Vec<Fault>, StoreErr
     };
     let faults = [strange, missing].into_iter();
     Ok(faults.filter(|fault| fault.rows > 0).collect())
-}
-
-/// Keeps what was found; damage that keeps us from looking is a fault itself.
-fn keep(
-    faults: &mut Vec<Fault>,
-    step: Step,
-    found: Result<Vec<Fault>, StoreError>,
-) -> Result<(), StoreError> {
-    match found {
-        Ok(found) => faults.extend(found),
-        Err(StoreError::Corrupt(what) | StoreError::Foreign(what) | StoreError::Bug(what)) => {
-            faults.push(Fault {
-                step,
-                kind: "unreadable",
-                what: format!("it can't be read ({what})"),
-                rows: 0,
-                first: None,
-            })
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(())
 }
 
 impl Rule {
@@ -356,51 +391,26 @@ fn counted(connection: &Connection) -> Result<Usage, StoreError> {
         let counted = number(connection, &format!("SELECT count(*) FROM {of}"));
         counted.map(i64::cast_unsigned)
     };
-    let entries = count("contents WHERE number > 0")?;
+    let entries = count("cells WHERE name_id IS NOT NULL")?;
     Ok(Usage {
-        mailboxes: count("mailboxes")?,
+        mailboxes: count("owners")?,
         entries,
         remembered: count("messages")?.saturating_sub(entries),
     })
 }
 
-fn exceeded(
-    connection: &Connection,
-    limits: &StoreLimits,
-    counted: &Usage,
-) -> Result<Vec<Exceeded>, StoreError> {
+/// The most that there is of what quotas are about.
+fn most(connection: &Connection) -> Result<[u64; 4], StoreError> {
     let most = |sql: &str| -> Result<u64, StoreError> {
         let found: Option<i64> = connection
-            .query_row(sql, params![], |row| row.get(0))
+            .query_row(sql, [], |row| row.get(0))
             .map_err(failure)?;
         Ok(found.unwrap_or(0).max(0).cast_unsigned())
     };
-    let found = [
-        ("mailboxes", limits.mailboxes, counted.mailboxes),
-        ("bytes", limits.bytes, counted.bytes()),
-        (
-            "entries_per_mailbox",
-            limits.entries_per_mailbox,
-            most("SELECT max(waiting) FROM mailboxes")?,
-        ),
-        (
-            "sets_per_mailbox",
-            limits.sets_per_mailbox,
-            most("SELECT max(sets) FROM mailboxes")?,
-        ),
-        (
-            "entries_per_drop",
-            limits.entries_per_drop,
-            most("SELECT max(waiting) FROM contents")?,
-        ),
-        (
-            "remembered_per_drop",
-            limits.remembered_per_drop,
-            most("SELECT max(remembered) FROM contents")?,
-        ),
-    ];
-    let exceeded = found.into_iter().filter(|(_, most, found)| found > most);
-    Ok(exceeded
-        .map(|(quota, most, found)| Exceeded { quota, most, found })
-        .collect())
+    Ok([
+        most("SELECT max(waiting) FROM cells WHERE created_us IS NOT NULL")?,
+        most("SELECT max(sets) FROM cells")?,
+        most("SELECT max(waiting) FROM cells WHERE revoked IS NOT NULL")?,
+        most("SELECT max(remembered) FROM cells WHERE revoked IS NOT NULL")?,
+    ])
 }

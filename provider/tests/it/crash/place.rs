@@ -27,7 +27,7 @@ impl Place {
     /// The engine's name.
     pub(super) const fn engine(&self) -> &'static str {
         match self {
-            Self::File(at) => at.engine().as_str(),
+            Self::File(at) => at.engine(),
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => "postgres",
         }

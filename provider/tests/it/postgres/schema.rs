@@ -47,7 +47,7 @@ fn another_version_is_refused() {
     for (found, advice) in [(99, "newer"), (0, "start empty")] {
         server.execute(&format!("UPDATE meta SET version = {found}"));
         let error = next_error(&server);
-        assert_eq!(error, StoreError::Version { found, known: 3 });
+        assert_eq!(error, StoreError::Version { found, known: 4 });
         assert!(error.to_string().contains(advice), "{error}");
     }
 }
