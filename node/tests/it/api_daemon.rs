@@ -265,10 +265,12 @@ async fn over_tcp_the_daemon_says_where_and_never_the_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_documentation_work_pasted_whole() {
     let page = include_str!("../../../docs/api.md");
-    let (place, bob) = alice().await;
+    let (place, _bob) = alice().await;
     let script = sh_blocks(page).concat();
     let port = crate::e2e::free_port().to_string();
-    let script = script.replace("4150", &port).replace("shoal1…", &bob);
+    let script = script
+        .replace("4150", &port)
+        .replace("shoal:…", &place.nobodys_invitation());
     let output = place.paste(&script, Duration::from_secs(120)).await;
     let words = String::from_utf8_lossy(&output.stdout);
     let objects = words

@@ -101,7 +101,7 @@ async fn nothing_is_answered_without_the_token() {
     assert_eq!(asked.status, 401);
     let asked = raw.ask(get("/v1/status", &[host, BEARER])).await.unwrap();
     assert_eq!(asked.status, 200);
-    let body = r#"{"to":"shoal1x","text":"hello"}"#;
+    let body = r#"{"to":"Bob","text":"hello"}"#;
     let sent = raw
         .ask(post("/v1/messages", &[host, BEARER], body))
         .await

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::json;
 use shoal_node::control::protocol::{
-    Accepted, Event, MAX_REQUEST_BYTES, Messages, OwnAddress, Received, Refusal, RefusalCode,
+    Accepted, Contacts, Event, MAX_REQUEST_BYTES, Messages, Received, Refusal, RefusalCode,
     Request, Response,
 };
 use shoal_node::control::{
@@ -65,18 +65,13 @@ impl Fake {
                 next: 1,
                 held: 0,
             })),
-            Request::RenewAddress => {
+            Request::RenewInvitations => {
                 self.asked.notify_one();
                 self.may.notified().await;
                 Ok(Response::Done)
             }
             Request::Status => Ok(Response::Status(Box::default())),
-            Request::Address => Ok(Response::Address(OwnAddress {
-                address: Some("shoal1x".into()),
-                open: true,
-                key: "k".into(),
-                mailboxes: vec!["m".into()],
-            })),
+            Request::Contacts => Ok(Response::Contacts(Contacts::default())),
             _ => Ok(Response::Done),
         }
     }
@@ -93,7 +88,9 @@ pub(crate) fn received() -> Received {
         cursor: 1,
         message: "m0".into(),
         from: "k".into(),
-        reply_to: "shoal1x".into(),
+        name: "Bob".into(),
+        verified: true,
+        expires_at_us: None,
         text: "hello \x1b[2J".into(),
         bytes: None,
         sequence: 4,
@@ -149,8 +146,8 @@ async fn requests_and_events_come_through() {
         Ok(Response::Status(_))
     ));
     assert!(matches!(
-        client.ask(Request::Address).await,
-        Ok(Response::Address(_))
+        client.ask(Request::Contacts).await,
+        Ok(Response::Contacts(_))
     ));
     let message = "m/0".to_owned();
     assert!(matches!(
@@ -158,7 +155,7 @@ async fn requests_and_events_come_through() {
         Ok(Response::Done)
     ));
     let send = |text: &str| Request::Send {
-        to: "shoal1y".into(),
+        to: "Bob".into(),
         text: text.into(),
         life_ms: None,
         idempotency_key: None,
@@ -234,16 +231,16 @@ async fn garbage_is_refused_and_harms_nobody() {
     let _scene = start(dir.path());
     let send = |body| post("/v1/messages", &[], body);
     let keyed = |key| {
-        let body = r#"{"to":"shoal1x","text":"a"}"#;
+        let body = r#"{"to":"Bob","text":"a"}"#;
         post("/v1/messages", &[("Idempotency-Key", key)], body)
     };
     let cases = [
         (send("not json"), 400, "malformed"),
         (send("\u{0}"), 400, "malformed"),
-        (send(r#"{"to":"shoal1x""#), 400, "malformed"),
+        (send(r#"{"to":"Bob""#), 400, "malformed"),
         (send(&"[".repeat(1000)), 400, "malformed"),
-        (send(r#"{"to":"shoal1x"}"#), 422, "invalid"),
-        (send(r#"["shoal1x","a"]"#), 422, "invalid"),
+        (send(r#"{"to":"Bob"}"#), 422, "invalid"),
+        (send(r#"["Bob","a"]"#), 422, "invalid"),
         (send("null"), 422, "invalid"),
         (send(r#"{"to":1,"text":"a"}"#), 422, "invalid"),
         (send(r#"{"to":"x","text":"a","tto":1}"#), 422, "invalid"),
@@ -363,7 +360,7 @@ async fn requests_of_one_connection_are_answered_in_turn() {
     let mut raw = Raw::unix(dir.path()).await;
     let texts: Vec<String> = (1..=50).map(|length| "x".repeat(length)).collect();
     let sends = texts.iter().map(|text| {
-        let body = json!({"to": "shoal1x", "text": text}).to_string();
+        let body = json!({"to": "Bob", "text": text}).to_string();
         post("/v1/messages", &[], &body)
     });
     let all: String = sends
@@ -499,7 +496,7 @@ async fn a_node_answers_one_thing() {
     let mut client = ControlClient::connect(dir.path()).await.unwrap();
     let status = client.ask(Request::Status).await;
     assert!(matches!(status, Ok(Response::Node(_))), "{status:?}");
-    for request in [Request::Stop, Request::Address] {
+    for request in [Request::Stop, Request::Contacts] {
         let refused = client.ask(request).await;
         assert!(
             matches!(&refused, Err(ControlError::Refused(it)) if it.code == RefusalCode::NotFound),
@@ -525,7 +522,7 @@ async fn what_is_being_answered_is_ended_when_it_stops() {
     let mut waiting = Raw::unix(dir.path()).await;
     waiting.write(WAIT).await;
     let mut asking = Raw::unix(dir.path()).await;
-    asking.write(post("/v1/address/renew", &[], "")).await;
+    asking.write(post("/v1/invitations/renew", &[], "")).await;
     asked.notified().await;
     events.close();
     drop(stop);

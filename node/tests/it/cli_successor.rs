@@ -76,7 +76,8 @@ async fn values_change_while_messages_pass() {
     }
     let mut alice = place.start_client("alice").await;
     let bob = place.start_client("bob").await;
-    let bobs = &place.open_address("bob").await;
+    place.befriend("alice", "bob").await;
+    let bobs = "bob";
     assert_eq!(send(&place, bobs, "before").await["state"], "stored");
     let old = status(&place, "alice").await["network_hash"].clone();
     place.json(&["client", "stop", "--dir", "bob"]).await;

@@ -47,7 +47,7 @@ async fn what_lay_at_two_providers_is_read_when_one_has_died() {
         .json(&[&init[..], &["alice", "--entry", &ids[4]]].concat())
         .await;
     let bob = place.start_client("bob").await;
-    let address = place.open_address("bob").await;
+    let invitation = place.invitation("bob").await;
     // Both are open: each has its share of what comes.
     let both = async || {
         let status = place.json(&["client", "status", "--dir", "bob"]).await;
@@ -60,8 +60,9 @@ async fn what_lay_at_two_providers_is_read_when_one_has_died() {
     stop(vec![bob]).await;
 
     let alice = place.start_client("alice").await;
+    place.accept("alice", "Bob", &invitation).await;
     let send = [
-        "client", "send", "--dir", "alice", &address, "--wait", "stored",
+        "client", "send", "--dir", "alice", "Bob", "--wait", "stored",
     ];
     for text in ["one", "two", "three"] {
         place.json(&[&send[..], &[text]].concat()).await;

@@ -72,25 +72,28 @@ pub(crate) fn sh_blocks(page: &str) -> Vec<&str> {
         .collect()
 }
 
-/// An address in the network of this file of somebody who is never there.
-pub(crate) fn nobodys_address(network: &Path) -> String {
+/// An invitation in the network of this file by somebody who is never there.
+pub(crate) fn nobodys_invitation(network: &Path) -> String {
     let params = shoal_node::config::load_network(network).unwrap();
     let keys = shoal_client::ClientKeys::generate(&mut shoal_node::seeded().unwrap());
     let first = shoal_client::DropSite {
         provider: shoal_proto::NodeId::new([7; 32]),
         drop: shoal_proto::DropId::new([8; 32]),
     };
-    let address = shoal_client::Address {
-        network: shoal_client::Address::short_network(&params.chain()),
+    let invitation = shoal_client::Invitation {
+        network: shoal_client::Invitation::short_network(&params.chain()),
         key: keys.public(),
         // Any sound key will do.
-        prekey: Some(keys.public()),
+        prekey: keys.public(),
         sites: shoal_client::Sites {
             first,
             second: None,
         },
+        once: false,
+        expires: shoal_proto::Time::from_micros(4_000_000_000_000_000),
+        seen: None,
     };
-    address.to_string()
+    invitation.to_string()
 }
 
 /// A directory with the directories of nodes and clients in it.
@@ -235,8 +238,8 @@ impl Place {
         daemon
     }
 
-    /// The address of a client whose daemon is online, once it works.
-    pub(crate) async fn open_address(&self, name: &str) -> String {
+    /// An invitation for many by a client whose daemon is online, once who has it is heard.
+    pub(crate) async fn invitation(&self, name: &str) -> String {
         let open = [
             "client",
             "wait",
@@ -248,14 +251,28 @@ impl Place {
             name,
         ];
         self.json(&open).await;
-        let told = self.json(&["client", "address", "--dir", name]).await;
-        assert_eq!(told["open"], true);
-        told["address"].as_str().unwrap().to_owned()
+        let status = self.json(&["client", "status", "--dir", name]).await;
+        assert_eq!(status["open"], true);
+        let invite = ["contact", "invite", "--reusable", "--dir", name];
+        let told = self.json(&invite).await;
+        told["invitation"].as_str().unwrap().to_owned()
     }
 
-    /// An address of somebody in the network of `network.toml` who is never there, at a provider of nobody's.
-    pub(crate) fn nobodys_address(&self) -> String {
-        nobodys_address(&self.file("network.toml"))
+    /// One accepts what the other made, and calls that one by its name.
+    pub(crate) async fn accept(&self, who: &str, whom: &str, invitation: &str) {
+        let accept = ["contact", "accept", "--label", whom, "--dir", who];
+        self.json(&[&accept[..], &[invitation]].concat()).await;
+    }
+
+    /// Both have daemons that are online: the one accepts an invitation of the other, and calls that one by its name.
+    pub(crate) async fn befriend(&self, who: &str, whom: &str) {
+        let invitation = self.invitation(whom).await;
+        self.accept(who, whom, &invitation).await;
+    }
+
+    /// An invitation by somebody in the network of `network.toml` who is never there, at a provider of nobody's.
+    pub(crate) fn nobodys_invitation(&self) -> String {
+        nobodys_invitation(&self.file("network.toml"))
     }
 
     /// What a daemon has logged.
@@ -476,22 +493,24 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
             "network.toml",
         ])
         .await;
-    // Bob is there until his address works, and gone when it is used.
+    // Bob is there until he has made an invitation for one, and gone when it is used.
     let bob = place.start_client("bob").await;
-    let to = &place.open_address("bob").await;
+    let wait = ["client", "wait", "--for", "open", "--dir", "bob"];
+    place.json(&wait).await;
+    let invite = ["contact", "invite", "--label", "Alice", "--dir", "bob"];
+    let invited = place.json(&invite).await;
+    let bobs = place.json(&["client", "status", "--dir", "bob"]).await;
     stop(vec![bob]).await;
-    let bobs = place.json(&["client", "address", "--dir", "bob"]).await;
-    assert_eq!(
-        (&bobs["address"], &bobs["open"]),
-        (&to.as_str().into(), &true.into())
-    );
     let alice = place.start_client("alice").await;
+    place
+        .accept("alice", "Bob", invited["invitation"].as_str().unwrap())
+        .await;
     let send = [
         "client",
         "send",
         "--dir",
         "alice",
-        to,
+        "Bob",
         "Hello Bob",
         "--wait",
         "stored",
@@ -514,9 +533,26 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
     assert_eq!(read["message"], sent["message"]);
     assert_eq!(read["hops"].as_array().unwrap().len(), 4);
 
-    let back = read["reply_to"].as_str().unwrap();
+    assert_eq!(
+        (&read["name"], &read["verified"]),
+        (&"Alice".into(), &false.into())
+    );
+    let numbers = async |dir: &str, who: &str| {
+        let shown = place.json(&["contact", "show", "--dir", dir, who]).await;
+        shown["safety_number"].as_str().unwrap().to_owned()
+    };
+    let number = numbers("alice", "Bob").await;
+    assert_eq!(number, numbers("bob", "Alice").await);
+    let verify = ["contact", "verify", "--dir", "bob", "Alice", "--number"];
+    let verified = place.json(&[&verify[..], &[&number]].concat()).await;
+    assert_eq!(verified["verified"], true);
+    let differs = place.run(&[&verify[..], &["01234"]].concat()).await;
+    assert_eq!(differs.status.code(), Some(6), "{}", said(&differs));
+    let invitations = ["contact", "invitations", "--dir", "bob"];
+    let used = place.json(&invitations).await;
+    assert_eq!(used["invitations"][0]["guest"], read["from"]);
     let answer = place
-        .json(&["client", "send", "--dir", "bob", back, "Hello Alice"])
+        .json(&["client", "send", "--dir", "bob", "Alice", "Hello Alice"])
         .await;
     assert_eq!(answer["state"], "stored");
     let raw = [&receive[..], &["alice", "--raw", "--keep"]].concat();
@@ -535,7 +571,10 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
         // A slow disk makes the mailbox answer before it can say "stored": then it is asked again.
         let counters = &status["counters"];
         let count = |name: &str| counters[name].as_u64().unwrap();
-        assert_eq!(count("sent_real") - count("retransmissions"), 1, "{status}");
+        // Alice's acceptance is a message, too.
+        let messages = if name == "alice" { 2 } else { 1 };
+        let sent = count("sent_real") - count("retransmissions");
+        assert_eq!(sent, messages, "{status}");
     }
 
     let bob = taken_over(&place, bob, &send).await;

@@ -106,7 +106,7 @@ fn a_hangup_reloads_what_can_be_reloaded() {
     let place = place();
     for (arguments, config, words) in [
         (&NODE[..], "n0/shoal.toml", "listening on"),
-        (&CLIENT, "alice/client.toml", "no address yet"),
+        (&CLIENT, "alice/client.toml", "messages to send are taken"),
     ] {
         let mut daemon = start(&place, &["setsid"], arguments, Stdio::null(), words);
         let text = std::fs::read_to_string(place.path(config)).unwrap();
@@ -132,7 +132,10 @@ fn a_hangup_reloads_what_can_be_reloaded() {
 #[test]
 fn a_terminal_that_is_closed_stops_a_daemon_in_good_order() {
     let place = place();
-    for (arguments, words) in [(&NODE[..], "listening on"), (&CLIENT, "no address yet")] {
+    for (arguments, words) in [
+        (&NODE[..], "listening on"),
+        (&CLIENT, "messages to send are taken"),
+    ] {
         let terminal =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&terminal).unwrap();

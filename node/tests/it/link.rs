@@ -13,10 +13,11 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution as _, Exp1};
 use shoal_client::{
-    Address, Client, ClientAction, ClientConfig, ClientEvent, ClientInput, ClientKeys,
+    Client, ClientAction, ClientConfig, ClientEvent, ClientInput, ClientKeys, Invitation, Label,
+    UserRequest,
 };
 use shoal_node::control::ControlClient;
-use shoal_node::control::protocol::{Request, Response};
+use shoal_node::control::protocol::{Accept, Invite, Request, Response};
 use shoal_node::net::{FrameSink, Mode, NetConfig, NetEvent, NetHandle, NetLimits, spawn};
 use shoal_node::runtime::Clock;
 use shoal_packet::Frame;
@@ -247,7 +248,7 @@ impl Impatient {
     pub(crate) async fn run(
         mut self,
         mut inbound: mpsc::Receiver<Frame>,
-        mut to: mpsc::Receiver<Address>,
+        mut to: mpsc::Receiver<Invitation>,
         mut over: watch::Receiver<bool>,
     ) -> Vec<Time> {
         let mut rng = ChaCha20Rng::seed_from_u64(2);
@@ -263,7 +264,7 @@ impl Impatient {
                 Some(frame) = inbound.recv() => {
                     self.core.handle_input(self.clock.now(), ClientInput::Frame(frame));
                 }
-                Some(address) = to.recv() => receiver = Some(address),
+                Some(invitation) = to.recv() => receiver = Some(invitation),
                 goes_on = &mut next => {
                     if !goes_on {
                         return self.sends;
@@ -287,19 +288,39 @@ impl Impatient {
         }
     }
 
-    fn send(&mut self, to: &Address) {
+    fn send(&mut self, to: &Invitation) {
         let now = self.clock.now();
         self.sends.push(now);
-        let (to, text) = (Box::new(to.clone()), text().into_bytes());
-        self.core.handle_input(
-            now,
-            ClientInput::Send {
-                request: 0,
-                to,
+        let (text, life) = (text().into_bytes(), None);
+        let what = match self.core.contact(&to.key) {
+            Some(contact) => UserRequest::Send {
+                to: contact.key,
                 text,
-                life: None,
+                life,
             },
-        );
+            None => UserRequest::Accept {
+                invitation: Box::new(to.clone()),
+                label: Label::default(),
+                text: Some(text),
+            },
+        };
+        let request = 0;
+        self.core
+            .handle_input(now, ClientInput::Ask { request, what });
+    }
+
+    /// An invitation for many.
+    pub(crate) fn invite(&mut self) -> Invitation {
+        let what = UserRequest::Invite {
+            once: false,
+            life: Span::from_secs(86_400),
+            label: Label::default(),
+        };
+        let now = self.clock.now();
+        let request = 0;
+        self.core
+            .handle_input(now, ClientInput::Ask { request, what });
+        self.core.invitations().remove(0).invitation
     }
 
     fn pump(&mut self) {
@@ -582,9 +603,19 @@ async fn a_link_tells_nothing_of_what_the_user_does() {
     let broken_link = scene.connection(before, std::process::id()).await;
 
     // Busy and broken write to each other.
-    let to_broken = broken.core.address().unwrap().to_string();
+    let mut broken = broken;
+    let to_broken = broken.invite().to_string();
     let mut busy = scene.control("busy").await;
-    let Response::Address(own) = busy.ask(Request::Address).await.unwrap() else {
+    let accept = Accept {
+        invitation: to_broken,
+        label: "broken".to_owned(),
+    };
+    busy.ask(Request::Accept(accept)).await.unwrap();
+    let invite = Invite {
+        once: false,
+        ..Invite::default()
+    };
+    let Response::Invited(own) = busy.ask(Request::Invite(invite)).await.unwrap() else {
         panic!()
     };
     let (over, watching) = watch::channel(false);
@@ -592,10 +623,8 @@ async fn a_link_tells_nothing_of_what_the_user_does() {
     let breaking = tokio::spawn(broken.run(inbound, to_busy, watching.clone()));
     until_warm(&mut busy).await;
     until_warm(&mut scene.control("idle").await).await;
-    tell.send(own.address.unwrap().parse().unwrap())
-        .await
-        .unwrap();
-    let writing = tokio::spawn(write(busy, to_broken, clock, watching.clone()));
+    tell.send(own.invitation.parse().unwrap()).await.unwrap();
+    let writing = tokio::spawn(write(busy, "broken".to_owned(), clock, watching.clone()));
     let reading = tokio::spawn(read(scene.control("busy").await, watching));
 
     let from = clock.now();

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shoal_node::control::protocol::{Request, Response};
+use shoal_node::control::protocol::{Accept, Invite, Request, Response};
 use shoal_proto::size::FRAME_BYTES;
 use shoal_proto::{Span, Time};
 use shoal_stats as stats;
@@ -131,12 +131,20 @@ impl Client {
         }
     }
 
-    async fn address(&self, scene: &Scene) -> String {
-        let mut control = scene.control(self.name).await;
-        let Response::Address(own) = control.ask(Request::Address).await.unwrap() else {
-            panic!()
+    /// Has it a contact of this name: who the other one is.
+    async fn meet(&mut self, other: &Self, scene: &Scene) {
+        let mut theirs = scene.control(other.name).await;
+        let invited = theirs.ask(Request::Invite(Invite::default())).await;
+        let Ok(Response::Invited(invited)) = invited else {
+            panic!("{invited:?}")
         };
-        own.address.unwrap()
+        let accept = Accept {
+            invitation: invited.invitation,
+            label: other.name.to_owned(),
+        };
+        let mut control = scene.control(self.name).await;
+        control.ask(Request::Accept(accept)).await.unwrap();
+        self.to = Some(other.name.to_owned());
     }
 
     /// The user writes until the watch is over, if they do.
@@ -174,8 +182,8 @@ async fn a_cut_or_a_restart_tells_nothing_of_what_the_user_does() {
     let mut idle = Client::start(&scene, "idle").await;
     let mut one = Client::start(&scene, "one").await;
     let mut other = Client::start(&scene, "other").await;
-    one.to = Some(other.address(&scene).await);
-    other.to = Some(one.address(&scene).await);
+    one.meet(&other, &scene).await;
+    other.meet(&one, &scene).await;
     let [mut of_idle, mut of_busy, mut of_broken] = [(); 3].map(|()| Seen::default());
     for number in 0..CONNECTIONS {
         let before = scene.relay.count();

@@ -44,13 +44,17 @@ pub(crate) async fn alice() -> (Place, String) {
     let named = shoal_topology::Identity::from_bytes(&[4; 32]).id();
     let named = ["alice", "--mailbox", &named.to_string()];
     place.json(&[&init[..], &named[..]].concat()).await;
-    let address = place.nobodys_address();
-    (place, address)
+    (place, "Bob".to_owned())
 }
 
 pub(crate) async fn serve(place: &Place) -> Daemon {
     let mut daemon = place.start("alice", &["daemon"]);
     daemon.event("serving").await;
+    let known = place.json(&["contact", "list", "--dir", "alice"]).await;
+    if known["contacts"].as_array().unwrap().is_empty() {
+        let invitation = place.nobodys_invitation();
+        place.accept("alice", "Bob", &invitation).await;
+    }
     daemon
 }
 
@@ -160,7 +164,7 @@ async fn each_outcome_of_a_send_is_an_object_with_a_code_of_its_own() {
     let list = place.json(&["client", "outgoing", "--dir", "alice"]).await;
     assert_eq!(list["messages"][0]["message"], id);
 
-    let (code, wrong) = outcome(&place, &send("shoal1nonsense", &["text"])).await;
+    let (code, wrong) = outcome(&place, &send("Nobody", &["text"])).await;
     assert_eq!((code, kind(&wrong)), (2, "usage".to_owned()));
     let (code, wrong) = outcome(&place, &send(&bob, &["text", "--no-such-flag"])).await;
     assert_eq!((code, kind(&wrong)), (2, "usage".to_owned()));

@@ -119,19 +119,18 @@ async fn members_that_answer(place: &Place, machines: &Machines) -> String {
     told.to_owned()
 }
 
-/// A client on the internet with these providers. Gives its address too.
+/// A client on the internet with these providers.
 async fn client(
     place: &Place,
     machines: &Machines,
     (name, entry, mailbox): (&str, &str, &str),
-) -> (Daemon, String) {
+) -> Daemon {
     let mut init = vec!["client", "init", "--network", "network.toml"];
     init.extend(["--dir", name, "--entry", entry, "--mailbox", mailbox]);
     place.json(&init).await;
     let mut daemon = place.start_on(&machines.world, name, &["daemon"]);
     daemon.event("online").await;
-    let address = place.open_address(name).await;
-    (daemon, address)
+    daemon
 }
 
 async fn id(place: &Place, name: &str) -> String {
@@ -152,14 +151,15 @@ async fn a_provider_behind_a_router_with_a_forwarded_port_works() {
     let (home, other) = (id(&place, HOME).await, id(&place, "provider-4").await);
 
     // Alice comes in at home, and Bob's mailbox is there.
-    let (alice, _) = client(&place, &machines, ("alice", &home, &other)).await;
-    let (bob, address) = client(&place, &machines, ("bob", &other, &home)).await;
+    let alice = client(&place, &machines, ("alice", &home, &other)).await;
+    let bob = client(&place, &machines, ("bob", &other, &home)).await;
+    place.befriend("alice", "bob").await;
     let send = [
         "client",
         "send",
         "--dir",
         "alice",
-        &address,
+        "bob",
         "from home",
         "--wait",
         "stored",

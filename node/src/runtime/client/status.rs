@@ -139,6 +139,8 @@ pub(super) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha20Rng;
     use shoal_proto::{MessageId, Time};
 
     use super::*;
@@ -147,6 +149,7 @@ mod tests {
         let accepted_at = Time::from_micros(u64::from(number));
         MessageStatus {
             message: MessageId::new([number; 16]),
+            to: shoal_client::ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(1)).public(),
             state,
             accepted_at,
             expires: accepted_at,

@@ -117,8 +117,8 @@ impl World {
         self.status(dir).await["node"].as_str().unwrap().to_owned()
     }
 
-    /// Alice, who has nothing to do with the pair, and Bob, who has his mailbox there, with his address.
-    async fn clients(&self, pair: &str) -> (Daemon, Daemon, String) {
+    /// Alice, who has nothing to do with the pair, and Bob, who has his mailbox there and whom she knows.
+    async fn clients(&self, pair: &str) -> (Daemon, Daemon) {
         let entry = self.id("entry").await;
         let other = self.id("other-mail").await;
         for (name, mailbox) in [("alice", other.as_str()), ("bob", pair)] {
@@ -128,13 +128,13 @@ impl World {
         }
         let alice = self.place.start_client("alice").await;
         let bob = self.place.start_client("bob").await;
-        let address = self.place.open_address("bob").await;
-        (alice, bob, address)
+        self.place.befriend("alice", "bob").await;
+        (alice, bob)
     }
 
-    async fn stored(&self, to: &str, text: &str) {
+    async fn stored(&self, text: &str) {
         let send = [
-            "client", "send", "--dir", "alice", to, text, "--wait", "stored",
+            "client", "send", "--dir", "alice", "bob", text, "--wait", "stored",
         ];
         self.place.json(&send).await;
     }
@@ -189,13 +189,13 @@ async fn a_provider_that_is_killed_goes_on_as_the_other_process() {
     let world = World::new(server, true).await;
     let (mut active, mut waiting) = world.start_pair().await;
     let id = world.id(PAIR[0]).await;
-    let (alice, bob, address) = world.clients(&id).await;
+    let (alice, bob) = world.clients(&id).await;
     // He is away when it is sent.
     world.place.json(&["client", "stop", "--dir", "bob"]).await;
     assert_eq!(bob.stopped().await.code(), Some(0));
     for round in 0..4 {
         let text = format!("message {round}");
-        world.stored(&address, &text).await;
+        world.stored(&text).await;
         let (number, keys) = world.kept();
         let tags = world.tags();
         assert!(tags > 0, "packets came");
@@ -278,7 +278,7 @@ async fn a_takeover_at_another_address_is_told_to_the_others() {
     let world = World::new(server, false).await;
     let (first, mut second) = world.start_pair().await;
     let id = world.id(PAIR[0]).await;
-    let (alice, bob, address) = world.clients(&id).await;
+    let (alice, bob) = world.clients(&id).await;
     let (number, _) = world.kept();
     #[expect(clippy::disallowed_methods, reason = "a measurement")]
     let killed = std::time::Instant::now();
@@ -287,7 +287,7 @@ async fn a_takeover_at_another_address_is_told_to_the_others() {
         "at another address: ready {} ms after the kill",
         took.as_millis()
     );
-    world.stored(&address, "after").await;
+    world.stored("after").await;
     world.received("after").await;
     println!(
         "at another address: a message through it {} ms after the kill",
