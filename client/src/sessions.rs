@@ -233,14 +233,16 @@ impl Sessions {
     pub(crate) fn control<R: CryptoRng>(
         &mut self,
         (now, rng): (Time, &mut R),
-        tag: &Tag,
-        control: &Control,
+        own: &PeerKey,
+        (tag, control): (&Tag, &Control),
     ) -> (Option<Zeroizing<Vec<u8>>>, Option<Change>) {
         let keep_for = self.keep_for;
         let Some(session) = self.by_tag.get_mut(tag) else {
             return (None, None);
         };
         match control {
+            // Of the two ends one offers.
+            Control::Offer(..) if session.peer > *own => (None, None),
             Control::Offer(id, key) => {
                 let Some(answer) = session.outer.answer((now, rng), tag, (id, key)) else {
                     return (None, None);

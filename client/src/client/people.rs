@@ -444,8 +444,10 @@ impl<R: CryptoRng> Client<R> {
         if self.outbox.check_room(1).is_err() || !self.contacts.is_known(from) {
             return None;
         }
+        let own = self.public_key();
         let with = (now, self.traffic.rng());
-        let (answer, change) = self.sessions.control(with, session, control);
+        let told = (session, control);
+        let (answer, change) = self.sessions.control(with, &own, told);
         changes.extend(change);
         self.keys(now, from, answer?, changes)
     }

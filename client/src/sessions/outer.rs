@@ -150,14 +150,20 @@ impl Outer {
         Control::Offer(id, public)
     }
 
-    /// Answers to a key. None for one that was answered, or that is none.
+    /// Whether an offer is answered: nobody makes us answer more often than is any use.
+    fn answers(&self, now: Time) -> bool {
+        let long_ago = now.since(self.begun) >= RENEW_EVERY.scale(1, 24);
+        self.secrets.is_empty() || long_ago || self.messages >= RENEW_AFTER / 2
+    }
+
+    /// Answers to a key. None for one that was answered, that comes too soon after another, or that is none.
     pub(super) fn answer<R: CryptoRng>(
         &mut self,
         (now, rng): (Time, &mut R),
         tag: &Tag,
         (id, key): (&ExchangeId, &[u8; KEY_BYTES]),
     ) -> Option<Control> {
-        if self.secrets.iter().any(|secret| secret.id == *id) {
+        if self.has(id) || !self.answers(now) {
             return None;
         }
         let key = EncapsulationKey768::new_from_slice(key).ok()?;
@@ -203,8 +209,11 @@ impl Outer {
 
     fn add(&mut self, secret: Secret) {
         self.secrets.push(secret);
-        let over = self.secrets.len().saturating_sub(MOST);
-        self.secrets.drain(..over);
+        while self.secrets.len() > MOST {
+            // The other end may have nothing newer than what is used.
+            let used = self.secrets.iter().rposition(|secret| secret.shown);
+            self.secrets.remove(usize::from(used == Some(0)));
+        }
     }
 
     /// What came was wrapped under this secret: the other end has it. Whether that is news.
@@ -465,6 +474,7 @@ mod tests {
         one.count();
         assert!(one.is_due(at(2)));
         let late = one.wrap(&inner(1)).unwrap();
+        (0..50).for_each(|_| other.count());
         let second = exchange(&mut one, &mut other, 50);
         assert!(!one.is_due(at(51)) && other.has(&first) && other.has(&second));
         let next = one.wrap(&inner(2)).unwrap();
@@ -473,19 +483,26 @@ mod tests {
         assert!(other.unwrap(&late).is_some());
         // A restart keeps what is to go, when.
         let mut other = Outer::from_bytes(&other.to_bytes()).unwrap();
+        (0..50).for_each(|_| other.count());
         let third = exchange(&mut one, &mut other, 170);
         assert!(other.shown(&third, (at(170), KEEP)));
         assert!(!other.has(&first) && other.has(&second));
         assert!(other.unwrap(&late).is_none());
-        // Of exchanges that come to nothing no secrets pile up.
-        for now in 200..300 {
-            let rng = &mut ChaCha20Rng::seed_from_u64(now);
-            let Control::Offer(id, key) = one.offer(at(now), rng) else {
-                panic!("an offer");
-            };
-            assert!(other.answer((at(now), rng), &tag(), (&id, &key)).is_some());
+        // Of exchanges that come to nothing no secrets pile up, and what is used stays.
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        let used = one.wrap(&inner(3)).unwrap();
+        for hour in 1..50 {
+            let now = at(200 + 3600 * hour);
+            for soon in [false, true] {
+                let Control::Offer(id, key) = one.offer(now, rng) else {
+                    panic!("an offer");
+                };
+                let answer = other.answer((now, rng), &tag(), (&id, &key));
+                assert_eq!(answer.is_none(), soon, "nor are answers made for nothing");
+            }
             assert!(other.secrets.len() <= MOST);
         }
+        assert!(other.unwrap(&used).is_some() && other.wrap(&inner(4)).is_some());
     }
 
     #[test]

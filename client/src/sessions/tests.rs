@@ -452,7 +452,9 @@ fn agree(one: &mut End, other: &mut End, now: Time) {
         let follows = (opened.follows, opened.under);
         let (changes, _) = to.sessions.take(now, follows, |_| true);
         to.save(changes);
-        let (answer, change) = to.sessions.control((now, rng), &tag, &control);
+        let own = to.keys.public();
+        let told = (&tag, &control);
+        let (answer, change) = to.sessions.control((now, rng), &own, told);
         to.save(change);
         answer
     };
@@ -463,6 +465,9 @@ fn agree(one: &mut End, other: &mut End, now: Time) {
 #[test]
 fn what_is_written_is_wrapped_once_both_ends_have_the_secret() {
     let (mut alice, mut bob) = met();
+    if alice.keys.public() > bob.keys.public() {
+        std::mem::swap(&mut alice, &mut bob);
+    }
     let is_wrapped = |content: &[u8]| content[0] == WRAPPED;
     let late = alice.write(&bob, 7);
     assert!(!is_wrapped(&late));
@@ -484,15 +489,15 @@ fn what_is_written_is_wrapped_once_both_ends_have_the_secret() {
     // Another secret: what was under the one before opens for as long as it is kept.
     let late = alice.write(&bob, 8);
     let gone = alice.write(&bob, 9);
-    agree(&mut alice, &mut bob, at(10));
+    agree(&mut alice, &mut bob, at(5_000));
     let next = alice.write(&bob, 4);
     assert!(next[1..9] != late[1..9] && late[1..9] == first[1..9]);
-    bob.now = at(10);
+    bob.now = at(5_000);
     assert_eq!(bob.read(&next), Some((alice.keys.public(), 4)));
     assert_eq!(bob.read(&late), Some((alice.keys.public(), 8)));
-    agree(&mut alice, &mut bob, at(200));
+    agree(&mut alice, &mut bob, at(10_000));
     let next = alice.write(&bob, 5);
-    bob.now = at(200);
+    bob.now = at(10_000);
     assert_eq!(bob.read(&next), Some((alice.keys.public(), 5)));
     assert_eq!(bob.read(&gone), None, "its secret is wiped");
     assert_eq!(bob.count(Table::Session), 1);
