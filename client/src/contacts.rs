@@ -20,6 +20,8 @@ use crate::event::ContactStatus;
 use crate::invitation::Invitation;
 use crate::keys::PeerKey;
 use crate::rows::{Change, ContactRow, Label, Mark, Row, Standing};
+use crate::saved::first_number;
+use crate::sessions::Sessions;
 use crate::sets::IDS;
 use crate::table::Table;
 
@@ -35,6 +37,8 @@ const MICROS_PER_MINUTE: u64 = 60_000_000;
 #[derive(Default)]
 pub(crate) struct Contacts {
     rows: BTreeMap<PeerKey, ContactRow>,
+    /// The number of the first message to each.
+    first: u64,
 }
 
 /// What the next message to a contact takes.
@@ -77,6 +81,7 @@ pub enum ContactChange {
 
 impl Contacts {
     pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<(), ClientError> {
+        self.first = first_number(rows)?;
         for row in rows.iter().filter(|row| row.table == Table::Contact) {
             let key = ContactRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
             let contact = ContactRow::decode(&row.value).map_err(|e| row.fault(e))?;
@@ -107,18 +112,16 @@ impl Contacts {
     }
 
     /// All, for the user: those who came first first.
-    pub(crate) fn all(&self) -> Vec<ContactStatus> {
-        let mut all: Vec<ContactStatus> = self
-            .rows
-            .iter()
-            .map(|(key, row)| row.status(*key))
-            .collect();
+    pub(crate) fn all(&self, sessions: &Sessions) -> Vec<ContactStatus> {
+        let status = |(key, row): (&PeerKey, &ContactRow)| row.status(*key, sessions);
+        let mut all: Vec<ContactStatus> = self.rows.iter().map(status).collect();
         all.sort_by_key(|contact| (contact.since, contact.key));
         all
     }
 
-    pub(crate) fn status(&self, contact: &PeerKey) -> Option<ContactStatus> {
-        self.rows.get(contact).map(|row| row.status(*contact))
+    pub(crate) fn status(&self, contact: &PeerKey, sessions: &Sessions) -> Option<ContactStatus> {
+        let row = self.rows.get(contact)?;
+        Some(row.status(*contact, sessions))
     }
 
     /// Whether a contact is told that a message of its is here.
@@ -159,7 +162,7 @@ impl Contacts {
         newest: u32,
     ) -> Option<ContactRow> {
         let before = self.rows.get(&invitation.key).cloned();
-        let fresh = || ContactRow::new(now, newest, invitation.sites);
+        let fresh = || ContactRow::new(now, newest, invitation.sites, self.first);
         let row = self.rows.entry(invitation.key).or_insert_with(fresh);
         row.standing.known = true;
         row.standing.blocked = false;
@@ -194,7 +197,7 @@ impl Contacts {
         (newest, tell): (u32, Option<Time>),
         envelope: &Envelope,
     ) -> Change {
-        let mut row = ContactRow::new(now, newest, envelope.reply);
+        let mut row = ContactRow::new(now, newest, envelope.reply, self.first);
         row.standing.known = tell.is_some();
         row.tell = tell;
         row.via = Some(via);
@@ -418,10 +421,10 @@ impl Contacts {
 
 impl ContactRow {
     /// Of somebody who is met now.
-    fn new(now: Time, newest: u32, sites: Sites) -> Self {
+    fn new(now: Time, newest: u32, sites: Sites, first: u64) -> Self {
         let minutes = now.as_micros() / MICROS_PER_MINUTE;
         Self {
-            sequence: 0,
+            sequence: first,
             drop: None,
             used: newest,
             tell: None,
@@ -442,7 +445,7 @@ impl ContactRow {
         self.standing.known && !self.standing.blocked
     }
 
-    fn status(&self, key: PeerKey) -> ContactStatus {
+    fn status(&self, key: PeerKey, sessions: &Sessions) -> ContactStatus {
         ContactStatus {
             key,
             label: self.label.clone(),
@@ -451,6 +454,7 @@ impl ContactRow {
             blocked: self.standing.blocked,
             reads: self.standing.reads,
             since: self.since,
+            needs_invitation: self.is_told() && self.prekey.is_none() && !sessions.is_with(&key),
         }
     }
 

@@ -344,6 +344,9 @@ pub struct ContactStatus {
     pub reads: bool,
     /// The minute in which it became one.
     pub since: Time,
+    /// There is no session with it, as after a restore: nothing can be written to it before one of the two has accepted
+    /// a new invitation of the other.
+    pub needs_invitation: bool,
 }
 
 /// What is wrong.

@@ -40,28 +40,28 @@ pub fn fuzz_rows(data: &[u8]) {
         RevocationRow::decode_key(data),
     );
     if let Ok(row) = InvitationRow::decode(data) {
-        assert_eq!(row.encode(), data);
+        assert_eq!(row.encode().as_slice(), data);
     }
     if let Ok(row) = RevocationRow::decode(data) {
-        assert_eq!(row.encode(), data);
+        assert_eq!(row.encode().as_slice(), data);
     }
     if let Ok(row) = ContactRow::decode(data) {
-        assert_eq!(row.encode(), data);
+        assert_eq!(row.encode().as_slice(), data);
     }
     if let Ok(row) = MailboxRow::decode(data) {
-        assert_eq!(row.encode(), data);
+        assert_eq!(row.encode().as_slice(), data);
     }
     if let Ok(row) = RetryRow::decode(data) {
-        assert_eq!(row.encode(), data);
+        assert_eq!(row.encode().as_slice(), data);
     }
     if let Ok(row) = SentRow::decode(data) {
-        assert_eq!(row.encode(), data);
+        assert_eq!(row.encode().as_slice(), data);
     }
     if let Ok(row) = OutboxRow::decode(data) {
-        assert_eq!(row.encode(), data);
+        assert_eq!(row.encode().as_slice(), data);
     }
     if let Ok(row) = InboxRow::decode(data) {
-        assert_eq!(row.encode(), data);
+        assert_eq!(row.encode().as_slice(), data);
     }
 }
 

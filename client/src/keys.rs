@@ -77,6 +77,21 @@ impl ClientKeys {
         }
     }
 
+    /// From the bytes of [`ClientKeys::secret`].
+    #[must_use]
+    pub fn from_secret(secret: &[u8; 32]) -> Self {
+        Self {
+            sealing: StaticSecret::from(*secret),
+        }
+    }
+
+    /// The secret itself, for words on paper. All 32 bytes of it were drawn: which bits X25519 passes over is its own
+    /// business, each time that it is used.
+    #[must_use]
+    pub fn secret(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.sealing.to_bytes())
+    }
+
     /// From what [`ClientKeys::to_bytes`] gave.
     ///
     /// # Errors
@@ -160,6 +175,8 @@ mod tests {
         let bytes = keys.to_bytes();
         let again = ClientKeys::from_bytes(&bytes).unwrap();
         assert_eq!(again.public(), keys.public());
+        let again = ClientKeys::from_secret(&keys.secret());
+        assert!(again.public() == keys.public() && again.to_bytes() == bytes);
     }
 
     #[test]

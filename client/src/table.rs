@@ -41,6 +41,8 @@ pub enum Table {
     Partial,
     /// Messages received and not read. Holds plaintext.
     Inbox,
+    /// From which number on messages to contacts are counted, if not from the first.
+    Numbers,
     /// Who wrote to us: the number of the message that is told next.
     Order,
     /// Fragments received, so that each is delivered once.
@@ -58,7 +60,7 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Place,
         Self::Mailbox,
         Self::Contact,
@@ -72,6 +74,7 @@ impl Table {
         Self::Retry,
         Self::Partial,
         Self::Inbox,
+        Self::Numbers,
         Self::Order,
         Self::Seen,
         Self::Done,
@@ -97,6 +100,7 @@ impl Table {
             Self::Retry => "retry",
             Self::Partial => "partial",
             Self::Inbox => "inbox",
+            Self::Numbers => "numbers",
             Self::Order => "order",
             Self::Seen => "seen",
             Self::Done => "done",

@@ -177,7 +177,7 @@ impl NodeDisk {
 /// The disk of a client.
 #[derive(Default)]
 pub(crate) struct ClientDisk {
-    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    rows: BTreeMap<(Table, Vec<u8>), Zeroizing<Vec<u8>>>,
 }
 
 impl ClientDisk {
@@ -191,7 +191,7 @@ impl ClientDisk {
     }
 
     pub(crate) fn rows(&self) -> Vec<Row> {
-        let row = |((table, key), value): (&(Table, Vec<u8>), &Vec<u8>)| Row {
+        let row = |((table, key), value): (&(Table, Vec<u8>), &Zeroizing<Vec<u8>>)| Row {
             table: *table,
             key: key.clone(),
             value: value.clone(),
@@ -225,7 +225,7 @@ mod tests {
         let change = |value: Option<&[u8]>| Change {
             table: Table::Mailbox,
             key: vec![1],
-            value: value.map(<[u8]>::to_vec),
+            value: value.map(|value| value.to_vec().into()),
         };
         disk.write(vec![change(Some(b"a")), change(Some(b"b"))]);
         assert!(

@@ -45,6 +45,8 @@ pub enum Exit {
     NotReady,
     /// A mailbox store is damaged.
     Damaged,
+    /// A passphrase was not given, or is another.
+    Sealed,
     /// A signal asked us to stop before the work was done.
     Interrupted,
     /// Nobody reads standard output any more (`shoal … | head`): the code of a program that SIGPIPE
@@ -54,7 +56,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every way, by its code.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -70,6 +72,7 @@ impl Exit {
         Self::Unsound,
         Self::NotReady,
         Self::Damaged,
+        Self::Sealed,
         Self::Interrupted,
         Self::Unread,
     ];
@@ -93,6 +96,7 @@ impl Exit {
             Self::Unsound => 12,
             Self::NotReady => 13,
             Self::Damaged => 14,
+            Self::Sealed => 15,
             Self::Interrupted => 130,
             Self::Unread => 141,
         }
@@ -117,6 +121,7 @@ impl Exit {
             Self::Unsound => "unsound",
             Self::NotReady => "not_ready",
             Self::Damaged => "damaged",
+            Self::Sealed => "sealed",
             Self::Interrupted => "interrupted",
             Self::Unread => "unread",
         }
@@ -155,6 +160,9 @@ impl Exit {
                 "the node is not ready, or something keeps it from its work: it was told what, and what to do"
             }
             Self::Damaged => "a mailbox store is damaged: it was told what, and what to do",
+            Self::Sealed => {
+                "it is under a passphrase that was not given, or is another; nothing was changed"
+            }
             Self::Interrupted => "interrupted; a message that was handed over may be accepted",
             Self::Unread => "nobody reads standard output any more",
         }
@@ -304,10 +312,14 @@ impl From<StateError> for Failure {
     fn from(error: StateError) -> Self {
         match error {
             StateError::Exists(_) => Self::other(Exit::Exists, error),
+            StateError::Passphrase(_) | StateError::NoPassphrase(_) => {
+                Self::other(Exit::Sealed, error)
+            }
             StateError::Missing { .. }
             | StateError::Mode { .. }
             | StateError::Owner { .. }
             | StateError::Kind(_)
+            | StateError::Unsealed(_)
             | StateError::Layout { .. }
             | StateError::Corrupt { .. } => Self::usage(error),
             _ => Self::failed(error),

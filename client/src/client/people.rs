@@ -86,13 +86,13 @@ impl<R: CryptoRng> Client<R> {
     /// All contacts, those who came first first.
     #[must_use]
     pub fn contacts(&self) -> Vec<ContactStatus> {
-        self.contacts.all()
+        self.contacts.all(&self.sessions)
     }
 
     /// A contact, if it is one.
     #[must_use]
     pub fn contact(&self, contact: &PeerKey) -> Option<ContactStatus> {
-        self.contacts.status(contact)
+        self.contacts.status(contact, &self.sessions)
     }
 
     /// All own invitations that may still be good, those made first first. What [`ClientEvent::Invited`] has not told of

@@ -7,6 +7,7 @@ use shoal_proto::{MessageId, Span, Time};
 
 use crate::clock::ClockStep;
 use crate::contacts::Contacts;
+use crate::era;
 use crate::error::ClientError;
 use crate::keys::PeerKey;
 use crate::rows::{Change, ContactRow, InboxKey, OrderRow, Row};
@@ -89,7 +90,7 @@ impl Order {
     pub(super) fn next(&mut self, now: Time) -> Option<Turn> {
         let ready = self.waiting.iter().filter_map(|(sender, waiting)| {
             let ((number, message), waits) = waiting.first_key_value()?;
-            let follows = *number <= self.expected(sender);
+            let follows = *number <= self.expected(sender, *number);
             let has = follows || waiting.values().any(|waits| waits.until <= now);
             has.then_some((waits.until, *sender, *number, *message))
         });
@@ -101,7 +102,7 @@ impl Order {
         }
         Some(Turn {
             key: InboxKey { sender, message },
-            gap: number.checked_sub(self.expected(&sender)),
+            gap: number.checked_sub(self.expected(&sender, number)),
         })
     }
 
@@ -120,7 +121,7 @@ impl Order {
         contacts: &Contacts,
     ) -> Vec<Change> {
         let next = number.saturating_add(1);
-        if next <= self.expected(&sender) {
+        if next <= self.next_of(&sender) {
             return Vec::new();
         }
         let row = OrderRow { next, told: now };
@@ -153,7 +154,7 @@ impl Order {
         number: u64,
         contacts: &Contacts,
     ) -> Vec<Change> {
-        match number == self.expected(&sender) {
+        match number == self.expected(&sender, number) {
             true => self.told(now, sender, number, contacts),
             false => Vec::new(),
         }
@@ -179,7 +180,12 @@ impl Order {
         }
     }
 
-    fn expected(&self, sender: &PeerKey) -> u64 {
+    /// What is expected of a sender when a message of this number is here.
+    fn expected(&self, sender: &PeerKey, number: u64) -> u64 {
+        era::expected(self.next_of(sender), number)
+    }
+
+    fn next_of(&self, sender: &PeerKey) -> u64 {
         self.senders.get(sender).map_or(0, |row| row.next)
     }
 }
@@ -276,7 +282,8 @@ mod tests {
         let (mut order, alice) = (order(), sender(1));
         order.wait(key(alice, 255), u64::MAX, at(1));
         let turn = order.next(at(61)).unwrap();
-        assert_eq!(turn.gap, Some(u64::MAX));
+        // The gap is as long as an era at most.
+        assert_eq!(turn.gap, Some((1 << 13) - 1));
         let _ = order.told(at(61), alice, u64::MAX, &Contacts::default());
         order.wait(key(alice, 7), 7, at(62));
         assert_eq!(tell(&mut order, at(62)), [(7, None)]);

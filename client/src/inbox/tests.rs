@@ -8,6 +8,7 @@ use rand_chacha::ChaCha20Rng;
 use shoal_packet::fragment::{self, Copies, Envelope, Kind};
 use shoal_packet::{DropSite, Sites};
 use shoal_proto::{DropId, NetworkHash, NodeId};
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::invitations::Terms;
@@ -196,7 +197,7 @@ fn inbox(change: impl FnOnce(&mut Limits)) -> Inbox {
 
 /// What a host keeps.
 #[derive(Default)]
-struct Disk(BTreeMap<(Table, Vec<u8>), Vec<u8>>);
+struct Disk(BTreeMap<(Table, Vec<u8>), Zeroizing<Vec<u8>>>);
 
 impl Disk {
     fn save(&mut self, changes: Vec<Change>) {

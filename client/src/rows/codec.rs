@@ -1,6 +1,7 @@
 //! How rows are written: fixed layouts behind a version byte, numbers big-endian.
 
 use shoal_proto::{Span, Time};
+use zeroize::Zeroizing;
 
 const VERSION: u8 = 5;
 
@@ -11,14 +12,27 @@ pub(crate) type Fault = &'static str;
 pub(super) const EARLIER: Fault = "it is of the version before, whose contacts can't be written to any more: make a \
                                    client anew with `shoal client init`";
 
-pub(super) struct Writer(Vec<u8>);
+/// As large as most rows are, so that they are written where they are first put.
+const USUAL: usize = 512;
+
+/// Writes a value, and leaves no copy of it behind.
+pub(super) struct Writer(Zeroizing<Vec<u8>>);
 
 impl Writer {
     pub(super) fn new() -> Self {
-        Self(vec![VERSION])
+        let mut value = Zeroizing::new(Vec::with_capacity(USUAL));
+        value.push(VERSION);
+        Self(value)
     }
 
     pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
+        // A buffer that grows by itself leaves what it held where it was.
+        if self.0.capacity() - self.0.len() < bytes.len() {
+            let room = self.0.len() + bytes.len();
+            let mut larger = Zeroizing::new(Vec::with_capacity(room.max(2 * USUAL)));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
         self.0.extend_from_slice(bytes);
         self
     }
@@ -35,7 +49,7 @@ impl Writer {
         self.u64(span.as_micros())
     }
 
-    pub(super) fn done(self) -> Vec<u8> {
+    pub(super) fn done(self) -> Zeroizing<Vec<u8>> {
         self.0
     }
 }
@@ -91,7 +105,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The value of a row that is a number.
-pub(crate) fn encode_number(number: u64) -> Vec<u8> {
+pub(crate) fn encode_number(number: u64) -> Zeroizing<Vec<u8>> {
     Writer::new().u64(number).done()
 }
 

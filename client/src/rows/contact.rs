@@ -2,6 +2,7 @@
 
 use shoal_packet::Sites;
 use shoal_proto::Time;
+use zeroize::Zeroizing;
 
 use super::codec::{Fault, Reader, Writer};
 use super::label::Label;
@@ -83,7 +84,7 @@ impl Standing {
 }
 
 impl ContactRow {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let (sequence, at) = self.said;
         // At most 16 and 64.
         let lengths = [self.known.len() as u8, self.label.as_str().len() as u8];

@@ -3,6 +3,7 @@
 use shoal_packet::Sites;
 use shoal_packet::fragment::{FRAGMENT_BYTES, Fragment, FragmentError};
 use shoal_proto::{DropId, MessageId, Time};
+use zeroize::Zeroizing;
 
 use super::codec::{EARLIER, Fault, Reader, Writer};
 use crate::keys::PeerKey;
@@ -48,7 +49,7 @@ impl InboxKey {
 }
 
 /// A row of [`Table::Partial`](crate::Table::Partial): a fragment as it was sealed.
-pub(crate) fn encode_partial(arrived: Time, fragment: &[u8]) -> Vec<u8> {
+pub(crate) fn encode_partial(arrived: Time, fragment: &[u8]) -> Zeroizing<Vec<u8>> {
     Writer::new().time(arrived).bytes(fragment).done()
 }
 
@@ -84,7 +85,7 @@ pub(crate) struct InboxRow {
 }
 
 impl InboxRow {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let writer = Writer::new()
             .time(self.arrived)
             .time(self.sent_at)

@@ -49,7 +49,7 @@ impl InvitationRow {
         Ok(number)
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let (guest, key) = match &self.guest {
             Guest::Nobody => (0, [0; 32]),
             Guest::One(key) => (1, *key.as_bytes()),

@@ -53,13 +53,13 @@ pub(crate) struct MailboxRow {
 }
 
 impl TicketRow {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         match self {
-            Self::None => vec![0],
+            Self::None => Zeroizing::new(vec![0]),
             Self::Asked(number, pending) => {
-                [&[1], &number.to_be_bytes()[..], pending.as_slice()].concat()
+                Zeroizing::new([&[1], &number.to_be_bytes()[..], pending.as_slice()].concat())
             }
-            Self::Held(token) => [&[2], token.as_slice()].concat(),
+            Self::Held(token) => Zeroizing::new([&[2], token.as_slice()].concat()),
         }
     }
 
@@ -97,7 +97,7 @@ impl BoxId {
 }
 
 impl MailboxRow {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let states = self.states.map(|state| match state {
             SetState::Unknown => 0,
             SetState::Registered => 1,

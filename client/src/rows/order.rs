@@ -1,6 +1,7 @@
 //! The row of a sender.
 
 use shoal_proto::Time;
+use zeroize::Zeroizing;
 
 use super::codec::{Fault, Reader, Writer};
 
@@ -14,7 +15,7 @@ pub(crate) struct OrderRow {
 }
 
 impl OrderRow {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         Writer::new().u64(self.next).time(self.told).done()
     }
 

@@ -1,6 +1,7 @@
 //! The rows of places.
 
 use shoal_proto::Time;
+use zeroize::Zeroizing;
 
 use super::Change;
 use super::codec::{Fault, Reader, Writer};
@@ -93,7 +94,7 @@ impl PlaceRow {
         Ok(number)
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let audience = match self.audience {
             Audience::Contacts => 0,
             Audience::Strangers => 1,

@@ -1,6 +1,7 @@
 //! The rows of what contacts are to be told of their messages.
 
 use shoal_proto::{MessageId, Time};
+use zeroize::Zeroizing;
 
 use super::Change;
 use super::codec::{Fault, Reader, Writer};
@@ -35,7 +36,7 @@ impl ReceiptRow {
         Change::put(Table::Receipt, Self::key(contact, message), self.encode())
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let writer = Writer::new().time(self.at);
         writer.bytes(&[u8::from(self.read)]).done()
     }

@@ -1,6 +1,7 @@
 //! The rows of drop ids that take nothing more.
 
 use shoal_proto::Time;
+use zeroize::Zeroizing;
 
 use super::codec::{Fault, Reader, Writer};
 use super::mailbox::BoxId;
@@ -45,7 +46,7 @@ impl RevocationRow {
         self
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let writer = Writer::new().time(self.from);
         writer.bytes(&[u8::from(self.done)]).done()
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use super::codec::Fault;
 use crate::error::ClientError;
 use crate::table::Table;
@@ -13,8 +15,8 @@ pub struct Row {
     pub table: Table,
     /// The key, unique in its table.
     pub key: Vec<u8>,
-    /// The value.
-    pub value: Vec<u8>,
+    /// The value, which may hold keys and texts.
+    pub value: Zeroizing<Vec<u8>>,
 }
 
 /// A change of one row. Those of one [`Persist`](crate::ClientAction::Persist) are stored
@@ -26,7 +28,7 @@ pub struct Change {
     /// The key.
     pub key: Vec<u8>,
     /// The new value; `None` deletes the row.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl fmt::Debug for Row {
@@ -59,7 +61,7 @@ impl Row {
 }
 
 impl Change {
-    pub(crate) fn put(table: Table, key: Vec<u8>, value: Vec<u8>) -> Self {
+    pub(crate) fn put(table: Table, key: Vec<u8>, value: Zeroizing<Vec<u8>>) -> Self {
         Self {
             table,
             key,

@@ -78,7 +78,7 @@ impl SentRow {
         }
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let state = match self.state {
             MessageState::Queued => 0,
             MessageState::Sent => 1,
@@ -164,7 +164,7 @@ impl OutboxRow {
         Ok((message, index))
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let sites = Sites {
             first: self.site,
             second: self.other,
@@ -202,7 +202,7 @@ pub(crate) struct RetryRow {
 }
 
 impl RetryRow {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let writer = Writer::new().bytes(&self.tries.to_be_bytes());
         writer.time(self.due).span(self.wait).done()
     }

@@ -42,7 +42,7 @@ pub(crate) struct LateRow {
 }
 
 impl SessionRow {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let count = u8::try_from(self.chains.len()).unwrap_or(u8::MAX);
         let mut writer = Writer::new()
             .bytes(self.peer.as_bytes())
@@ -102,7 +102,7 @@ impl LateRow {
         Ok(key)
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         Writer::new().time(self.at).bytes(&self.ratchet).done()
     }
 

@@ -20,7 +20,7 @@ struct End {
     keys: ClientKeys,
     prekey: Zeroizing<[u8; 32]>,
     sessions: Sessions,
-    disk: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    disk: BTreeMap<(Table, Vec<u8>), Zeroizing<Vec<u8>>>,
     now: Time,
 }
 

@@ -11,12 +11,12 @@ use shoal_proto::Span;
 use crate::moving::quick_places;
 use crate::world::{World, secs, to_invite};
 
-const BOB: usize = 0;
-const ALICE: usize = 1;
-const EVE: usize = 2;
+pub(crate) const BOB: usize = 0;
+pub(crate) const ALICE: usize = 1;
+pub(crate) const EVE: usize = 2;
 
 /// Three who have mailboxes, all online. A day has three minutes.
-fn three(seed: u64) -> World {
+pub(crate) fn three(seed: u64) -> World {
     let mut world = World::new(seed, quick_places());
     world.strict = true;
     for _ in 0..3 {
@@ -38,11 +38,11 @@ fn three(seed: u64) -> World {
     world
 }
 
-fn key(world: &World, who: usize) -> PeerKey {
+pub(crate) fn key(world: &World, who: usize) -> PeerKey {
     world.hosts[who].client.public_key()
 }
 
-fn heard(world: &World, who: usize, text: &str) -> bool {
+pub(crate) fn heard(world: &World, who: usize, text: &str) -> bool {
     world.hosts[who]
         .texts()
         .iter()
@@ -53,7 +53,7 @@ fn ask(world: &mut World, who: usize, request: u64, what: UserRequest) {
     world.input(who, ClientInput::Ask { request, what });
 }
 
-fn label(text: &str) -> Label {
+pub(crate) fn label(text: &str) -> Label {
     text.parse().unwrap()
 }
 
@@ -79,7 +79,7 @@ fn invite_one(world: &mut World, who: usize, life: f64, name: &str) -> (u32, Inv
     (invitation.number, invitation.invitation.clone())
 }
 
-fn accept(world: &mut World, who: usize, invitation: &Invitation, text: Option<&str>) {
+pub(crate) fn accept(world: &mut World, who: usize, invitation: &Invitation, text: Option<&str>) {
     let what = UserRequest::Accept {
         invitation: Box::new(invitation.clone()),
         label: label("Bob"),
@@ -89,14 +89,14 @@ fn accept(world: &mut World, who: usize, invitation: &Invitation, text: Option<&
 }
 
 /// Why the last request was refused.
-fn refused(world: &World, who: usize) -> Option<SendError> {
+pub(crate) fn refused(world: &World, who: usize) -> Option<SendError> {
     match world.hosts[who].events.last() {
         Some((_, ClientEvent::Refused { reason, .. })) => Some(reason.clone()),
         _ => None,
     }
 }
 
-fn change(world: &mut World, who: usize, contact: PeerKey, change: ContactChange) {
+pub(crate) fn change(world: &mut World, who: usize, contact: PeerKey, change: ContactChange) {
     ask(world, who, 70, UserRequest::Change { contact, change });
     let done = ClientEvent::Done { request: 70 };
     assert_eq!(world.hosts[who].events.last().unwrap().1, done);

@@ -18,6 +18,7 @@ mod moving;
 mod order;
 mod quiet;
 mod restart;
+mod restored;
 mod sessions;
 mod shares;
 mod states;

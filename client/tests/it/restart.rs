@@ -154,7 +154,7 @@ proptest! {
         value in proptest::collection::vec(any::<u8>(), 0..60),
     ) {
         let world = World::new(1, params(3600));
-        let rows = [Row { table: Table::ALL[table], key, value }];
+        let rows = [Row { table: Table::ALL[table], key, value: value.into() }];
         let made = make(&world, &rows);
         if let Err(error) = made {
             let message = error.to_string();
@@ -195,7 +195,7 @@ fn every_truncated_or_altered_row_is_an_error_or_harmless() {
     assert!(rows.len() > 8);
     for row in &rows {
         let cut = Row {
-            value: row.value[..row.value.len() / 2].to_vec(),
+            value: row.value[..row.value.len() / 2].to_vec().into(),
             ..row.clone()
         };
         let newer = {

@@ -19,6 +19,7 @@ use shoal_packet::{Frame, Payload, Surb, Unwrapped, unwrap};
 use shoal_proto::{ClientHandle, DropId, Epoch, MailboxId, MessageId, NodeId, Span, SurbId, Time};
 use shoal_topology::sample::Network;
 use shoal_topology::{NetworkParameters, Profile, Role, TokenDemand, TokenTerms, TokenWork, View};
+use zeroize::Zeroizing;
 
 pub(crate) type Host = ClientHost<ChaCha20Rng>;
 
@@ -88,7 +89,7 @@ pub(crate) struct ClientHost<R> {
     pub(crate) client: Client<R>,
     pub(crate) keys: Vec<u8>,
     pub(crate) config: ClientConfig,
-    pub(crate) rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    pub(crate) rows: BTreeMap<(Table, Vec<u8>), Zeroizing<Vec<u8>>>,
     pub(crate) events: Vec<(Time, ClientEvent)>,
     /// When a frame was sent.
     pub(crate) frames: Vec<Time>,
@@ -364,7 +365,7 @@ impl World {
         &mut self,
         config: &ClientConfig,
         keys: &[u8],
-        rows: &BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+        rows: &BTreeMap<(Table, Vec<u8>), Zeroizing<Vec<u8>>>,
     ) -> Client<ChaCha20Rng> {
         let rows: Vec<Row> = rows
             .iter()

@@ -4,6 +4,7 @@ mod bench;
 mod client;
 mod contact;
 mod directory;
+mod identity;
 mod node;
 mod provider;
 mod recovery;
@@ -18,13 +19,17 @@ use shoal_proto::{NodeId, Span};
 
 pub(super) use self::bench::{Bench, BenchStore};
 pub(super) use self::client::{
-    Client, ClientDaemon, ClientEntries, ClientInit, ClientOutgoing, ClientReceive, ClientSend,
-    ClientStatus, ClientStop, ClientTrust, ClientWait, Until, WaitFor,
+    Choice, Client, ClientDaemon, ClientEntries, ClientInit, ClientOutgoing, ClientPassphrase,
+    ClientReceive, ClientSend, ClientStatus, ClientStop, ClientTrust, ClientWait, NewClient, Until,
+    WaitFor,
 };
 pub(super) use self::contact::{
     Contact, ContactAccept, ContactExport, ContactInvite, ContactPlace, ContactVerify,
 };
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
+pub(super) use self::identity::{
+    Identity, IdentityBackup, IdentityExport, IdentityImport, IdentityRestore,
+};
 pub(super) use self::node::{NodeDoctor, NodeInvite, NodeStatus};
 pub(super) use self::provider::{
     Provider, ProviderStore, StoreExport, StoreImport, StorePlace, StoreStats, StoreVerify,
@@ -83,6 +88,9 @@ pub(super) enum Command {
     /// Invite people, accept invitations, and look after contacts, through the daemon.
     #[command(subcommand)]
     Contact(Contact),
+    /// Keep the key by which contacts know you, and bring it back on another machine.
+    #[command(subcommand)]
+    Identity(Identity),
     /// Run a whole network on this machine, and send a message through it.
     Demo(Demo),
     /// Measure this machine.
@@ -413,6 +421,15 @@ pub(super) struct Place {
     /// The configuration file, if it is not in the state directory.
     #[arg(long, env = "SHOAL_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+}
+
+/// Where a client's passphrase comes from, if it is under one.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct PassphraseFrom {
+    /// A file with the passphrase, which only you can read; asked for on the terminal unless given. Of systemd the
+    /// credential `shoal-passphrase` is taken.
+    #[arg(long, env = "SHOAL_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
 }
 
 /// What all daemons take.

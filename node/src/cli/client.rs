@@ -2,9 +2,10 @@
 
 mod ask;
 mod entries;
-mod init;
+pub(super) mod init;
 mod message;
 mod outgoing;
+mod passphrase;
 mod receive;
 mod send;
 mod stop;
@@ -26,6 +27,7 @@ use super::output;
 pub(super) async fn run(command: Client, json: bool) -> Result<(), Failure> {
     match command {
         Client::Init(args) => init::run(&args, json),
+        Client::Passphrase(args) => passphrase::run(&args, json),
         Client::Address(_) => Err(Failure::usage(anyhow::anyhow!(
             "there are no addresses any more: `shoal contact invite` makes an invitation to give to somebody"
         ))),
@@ -44,7 +46,7 @@ pub(super) async fn run(command: Client, json: bool) -> Result<(), Failure> {
 }
 
 /// Where the client is, before other flags.
-fn flags_of(place: &args::Place) -> ClientFlags {
+pub(super) fn flags_of(place: &args::Place) -> ClientFlags {
     ClientFlags {
         dir: directory(place),
         config: place.config.clone(),
@@ -82,6 +84,8 @@ pub(super) async fn daemon(
 ) -> Result<(), Failure> {
     let config = load(&args, log_level)?;
     let stop_with_stdin = args.daemon.stop_with_stdin;
+    // Before the daemon has anything to do: somebody may be at a terminal.
+    let passphrase = passphrase::of_daemon(&config.dir, &args.from)?;
     let again = move || load(&args, log_level).map(|config| config.log);
     let outside = Outside {
         announcer: Announcer { json },
@@ -93,7 +97,7 @@ pub(super) async fn daemon(
         )?),
         ..Outside::default()
     };
-    runtime::run_client(config, outside).await
+    runtime::run_client(config, passphrase, outside).await
 }
 
 async fn status(args: &ClientStatus, json: bool) -> Result<(), Failure> {

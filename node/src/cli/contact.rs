@@ -235,6 +235,7 @@ fn shown(name: &str) -> String {
 fn standing(person: &Person) -> &'static str {
     match (person.blocked, person.verified, person.known) {
         (true, ..) => "blocked",
+        _ if person.needs_invitation => "needs a new invitation",
         (false, true, _) => "verified",
         (false, false, true) => "not verified",
         (false, false, false) => "newcomer",

@@ -9,6 +9,7 @@ mod cost;
 mod demo;
 mod directory;
 mod family;
+mod identity;
 mod init;
 mod launch;
 mod manual;
@@ -18,6 +19,7 @@ mod node;
 mod output;
 mod patient;
 mod provider;
+mod secret;
 mod template;
 mod text;
 
@@ -78,6 +80,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Daemon(args) => client::daemon(args, cli.log_level, json).await,
             Command::Client(command) => client::run(command, json).await,
             Command::Contact(command) => contact::run(command, json).await,
+            Command::Identity(command) => identity::run(&command, json),
             Command::Demo(args) => demo::run(args, json).await,
             Command::Bench(command) => bench::run(command, json).await,
             Command::Completions(args) => manual::completions(&args),

@@ -92,7 +92,7 @@ pub fn environment_name(key: &str) -> String {
 }
 
 /// Variables that commands read themselves.
-const RESERVED: [&str; 2] = ["SHOAL_DIR", "SHOAL_CONFIG"];
+const RESERVED: [&str; 3] = ["SHOAL_DIR", "SHOAL_CONFIG", "SHOAL_PASSPHRASE_FILE"];
 
 impl<F: Default + Serialize + DeserializeOwned> Layered<F> {
     /// Lays environment and flags over a file's text; `path` names it in errors. Without a file,

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use shoal_client::{Change, Row};
+use zeroize::Zeroizing;
 
 use super::error::StateError;
 use super::rows::{RowChange, Rows};
+use super::sealed::master::RowSeal;
 
 /// Name of the client's database in its directory.
-const FILE: &str = "client.db";
+pub const FILE: &str = "client.db";
 
 /// Grows with every change of a row of the client role's.
 const LAYOUT: i64 = 5;
@@ -18,34 +20,63 @@ const ADVICE: &str = "restore it from a backup, or move it away to start without
 
 /// What the client role asks to be kept: contacts, messages on their way, messages received.
 ///
-/// SQLite with a write-ahead log, flushed at every change, deleted content overwritten. The caller
-/// holds the lock on the directory.
-#[derive(Debug)]
-pub struct ClientDb(Rows);
+/// SQLite with a write-ahead log, flushed at every change, deleted content overwritten; sealed row by row if the client
+/// is under a passphrase. The caller holds the lock on the directory.
+pub struct ClientDb {
+    rows: Rows,
+    seal: Option<RowSeal>,
+}
 
 impl ClientDb {
-    /// Opens the database in this directory, or makes it.
+    /// Opens the database in this directory, or makes it. Its rows are plain.
     ///
     /// # Errors
-    /// [`StateError::Corrupt`] if it is damaged, [`StateError::Layout`] if another release wrote it,
+    /// [`StateError::Corrupt`] if it is damaged or sealed, [`StateError::Layout`] if another release wrote it,
     /// [`StateError::Mode`] and [`StateError::Owner`] if others can read it, [`StateError::Io`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
-        Rows::open(&dir.join(FILE), LAYOUT, ADVICE).map(Self)
+        let rows = Rows::open(&dir.join(FILE), LAYOUT, ADVICE)?;
+        Ok(Self { rows, seal: None })
     }
 
-    /// Every row, in order.
+    /// The same of one whose rows are sealed with what is in the key file of this id.
+    pub(super) fn open_sealed(
+        dir: &Path,
+        key_file: u32,
+        seal: RowSeal,
+    ) -> Result<Self, StateError> {
+        let rows = Rows::open_under(&dir.join(FILE), LAYOUT, key_file, ADVICE)?;
+        let seal = Some(seal);
+        Ok(Self { rows, seal })
+    }
+
+    /// The id of the key file that the rows in this directory are under, 0 for a plain one; none if there are none.
+    pub(super) fn key_file(dir: &Path) -> Result<Option<u32>, StateError> {
+        Rows::key_file(&dir.join(FILE), ADVICE)
+    }
+
+    /// Every row, by table and key.
     ///
     /// # Errors
     /// [`StateError::Corrupt`], [`StateError::Io`].
     pub fn load(&self) -> Result<Vec<Row>, StateError> {
         let mut rows = Vec::new();
-        self.0.load(|kind, key, value| {
+        self.rows.load(|kind, key, value| {
             let table = kind
                 .parse()
                 .map_err(|_| format!("it has a table `{kind}`"))?;
+            let (key, value) = match &self.seal {
+                None => (key, Zeroizing::new(value)),
+                Some(seal) => seal
+                    .open(kind, &key, &value)
+                    .ok_or_else(|| format!("a row of table `{kind}` is not as it was written"))?,
+            };
             rows.push(Row { table, key, value });
             Ok(())
         })?;
+        if self.seal.is_some() {
+            // They lie as their hashes do.
+            rows.sort_by(|a, b| (a.table.as_str(), &a.key).cmp(&(b.table.as_str(), &b.key)));
+        }
         Ok(rows)
     }
 
@@ -53,12 +84,50 @@ impl ClientDb {
     ///
     /// # Errors
     /// [`StateError::Io`], on a full disk for example: nothing was changed then.
-    pub fn apply(&mut self, changes: &[Change]) -> Result<(), StateError> {
-        self.0.apply(changes.iter().map(|change| RowChange {
-            kind: change.table.as_str(),
-            key: &change.key,
-            value: change.value.as_deref(),
+    pub fn apply<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = &'a Change>,
+    ) -> Result<(), StateError> {
+        let changes = changes.into_iter();
+        let Some(seal) = &mut self.seal else {
+            return self.rows.apply(changes.map(|change| RowChange {
+                kind: change.table.as_str(),
+                key: change.key.as_slice().into(),
+                value: change.value.as_ref().map(|value| value.as_slice().into()),
+            }));
+        };
+        self.rows.apply(changes.map(|change| {
+            let (kind, key) = (change.table.as_str(), &change.key);
+            RowChange {
+                kind,
+                key: seal.name(kind, key).to_vec().into(),
+                value: change
+                    .value
+                    .as_ref()
+                    .map(|value| seal.seal(kind, key, value).into()),
+            }
         }))
+    }
+
+    /// Writes every row anew, sealed in this way from now on, or plain: all at once or not at all.
+    pub(super) fn reseal(
+        &mut self,
+        key_file: u32,
+        mut seal: Option<RowSeal>,
+    ) -> Result<(), StateError> {
+        let rows = self.load()?.into_iter().map(|Row { table, key, value }| {
+            let kind = table.as_str();
+            match &mut seal {
+                None => (kind, key, value),
+                Some(seal) => {
+                    let value = Zeroizing::new(seal.seal(kind, &key, &value));
+                    (kind, seal.name(kind, &key).to_vec(), value)
+                }
+            }
+        });
+        self.rows.rewrite(key_file, rows)?;
+        self.seal = seal;
+        Ok(())
     }
 }
 
@@ -74,7 +143,7 @@ mod tests {
         Change {
             table,
             key: key.to_vec(),
-            value: Some(value.to_vec()),
+            value: Some(Zeroizing::new(value.to_vec())),
         }
     }
 
@@ -129,7 +198,7 @@ mod tests {
         let other = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
         other.pragma_update(None, "user_version", 1).unwrap();
         drop(other);
-        let error = ClientDb::open(dir.path()).unwrap_err().to_string();
+        let error = ClientDb::open(dir.path()).err().unwrap().to_string();
         assert!(error.contains("layout 1, and this one knows 4"), "{error}");
     }
 
@@ -154,7 +223,7 @@ mod tests {
         ] {
             std::fs::write(&path, bytes).unwrap();
             let outcome = ClientDb::open(dir.path()).and_then(|db| db.load());
-            let error = outcome.unwrap_err();
+            let error = outcome.err().unwrap();
             assert!(matches!(error, StateError::Corrupt { .. }), "{error}");
             assert!(error.to_string().contains("backup"));
         }

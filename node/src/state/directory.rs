@@ -217,8 +217,8 @@ impl DirectoryFiles {
         }
         let borrowed = rows.iter().map(|(kind, key, value)| RowChange {
             kind,
-            key,
-            value: value.as_deref(),
+            key: key.as_slice().into(),
+            value: value.as_deref().map(Into::into),
         });
         self.rows.apply(borrowed)
     }

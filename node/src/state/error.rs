@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use shoal_provider::StoreError;
 use thiserror::Error;
 
+use super::sealed::OpenError;
+
 /// What is wrong with the files of a node or client. Every message says what to do.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -105,6 +107,36 @@ pub enum StateError {
     /// There are two places where the state could be, or none where it should.
     #[error("{0}")]
     Place(String),
+    /// The passphrase is another one. Nothing says how far from the right one it is, or whether it was altered
+    /// instead.
+    #[error(
+        "the passphrase does not open {path}: try again; nothing was changed, and there is no limit to tries",
+        path = .0.display()
+    )]
+    Passphrase(PathBuf),
+    /// It is under a passphrase, and none was given.
+    #[error(
+        "{path} is under a passphrase: run this on a terminal, which asks for it, or put it into a file that only you \
+         can read and give that with --passphrase-file, in SHOAL_PASSPHRASE_FILE, or as the systemd credential \
+         `shoal-passphrase`",
+        path = .0.display()
+    )]
+    NoPassphrase(PathBuf),
+    /// A passphrase was given, and it is under none.
+    #[error(
+        "a passphrase was given, and {path} is under none: leave it out, or put the client under one with \
+         `shoal client passphrase`; if it was under one before, somebody has put another file there",
+        path = .0.display()
+    )]
+    Unsealed(PathBuf),
+    /// A passphrase could not be tried.
+    #[error("can't try the passphrase of {path}: {error}", path = path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: OpenError,
+    },
     /// Another process uses the directory.
     #[error(
         "{path} is in use by another process{}; stop that one first",
@@ -120,6 +152,20 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// Why something under a passphrase does not open.
+    pub(super) fn open(path: &Path, error: OpenError, advice: &'static str) -> Self {
+        let path = path.to_owned();
+        match error {
+            OpenError::Passphrase => Self::Passphrase(path),
+            OpenError::Memory(_) => Self::Open { path, error },
+            _ => Self::Corrupt {
+                path,
+                what: error.to_string(),
+                advice,
+            },
+        }
+    }
+
     /// An error of the system's, while doing something to a path.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

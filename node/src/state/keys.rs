@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use rand::CryptoRng;
-use shoal_client::ClientKeys;
 use shoal_topology::{FamilyKey, Identity};
 use zeroize::Zeroizing;
 
@@ -197,31 +196,6 @@ pub fn load_family(path: &Path) -> Result<FamilyKey, StateError> {
 #[must_use]
 pub fn is_identity(content: &[u8]) -> bool {
     decode(IDENTITY_KIND, content).is_ok()
-}
-
-/// Makes a client's keys. Refuses if there are some.
-///
-/// # Errors
-/// [`StateError::Exists`], [`StateError::Io`].
-pub fn create_client_keys<R: CryptoRng>(dir: &Path, rng: &mut R) -> Result<ClientKeys, StateError> {
-    let keys = ClientKeys::generate(rng);
-    write_new(&dir.join(CLIENT_FILE), &keys.to_bytes(), PRIVATE)?;
-    Ok(keys)
-}
-
-/// Reads a client's keys.
-///
-/// # Errors
-/// [`StateError`] for a file that is missing, damaged, somebody else's or readable by others.
-pub fn load_client_keys(dir: &Path) -> Result<ClientKeys, StateError> {
-    let path = dir.join(CLIENT_FILE);
-    let content = read_secret(&path, "`shoal client init` makes it")?;
-    ClientKeys::from_bytes(&content).map_err(|error| StateError::Corrupt {
-        path,
-        what: error.to_string(),
-        advice: "restore it from a backup; without one, the mailbox and the address are lost, \
-                 and `shoal client init` makes new ones in another directory",
-    })
 }
 
 /// `KIND:BASE58`, where the base58 holds 32 secret bytes and 4 bytes to check them by.

@@ -1,13 +1,18 @@
 //! Rows by key in SQLite.
 
+use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
+use zeroize::Zeroizing;
 
 use super::error::StateError;
 use super::files::{PRIVATE, check_private};
+
+/// Where SQLite keeps which key file the rows are under: in the file's head, which changes with a transaction.
+const KEY_FILE: &str = "application_id";
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS rows (
     kind TEXT NOT NULL,
@@ -23,14 +28,16 @@ pub(super) struct Rows {
     path: PathBuf,
     advice: &'static str,
     layout: i64,
+    /// Which key file the rows are under; 0 for none.
+    key_file: u32,
     connection: Connection,
 }
 
 /// One change; without a value, the row is deleted.
 pub(super) struct RowChange<'a> {
     pub(super) kind: &'a str,
-    pub(super) key: &'a [u8],
-    pub(super) value: Option<&'a [u8]>,
+    pub(super) key: Cow<'a, [u8]>,
+    pub(super) value: Option<Cow<'a, [u8]>>,
 }
 
 impl Rows {
@@ -38,6 +45,16 @@ impl Rows {
     /// one and is kept as SQLite's `user_version`; `advice` is what to do about another one, or about
     /// damage.
     pub(super) fn open(path: &Path, layout: i64, advice: &'static str) -> Result<Self, StateError> {
+        Self::open_under(path, layout, 0, advice)
+    }
+
+    /// The same of rows that are sealed with what is in the key file of this id; what a new database is for.
+    pub(super) fn open_under(
+        path: &Path,
+        layout: i64,
+        key_file: u32,
+        advice: &'static str,
+    ) -> Result<Self, StateError> {
         // SQLite gives its other files the mode of this one.
         let mut options = OpenOptions::new();
         let file = options
@@ -57,6 +74,7 @@ impl Rows {
             path: path.to_owned(),
             advice,
             layout,
+            key_file,
             connection,
         };
         rows.check()?;
@@ -81,10 +99,21 @@ impl Rows {
             0 => {
                 connection.execute_batch(SCHEMA).map_err(fail)?;
                 connection
+                    .pragma_update(None, KEY_FILE, self.key_file.cast_signed())
+                    .map_err(fail)?;
+                connection
                     .pragma_update(None, "user_version", self.layout)
                     .map_err(fail)
             }
-            own if own == self.layout => Ok(()),
+            own if own == self.layout => {
+                match key_file_of(connection).map_err(fail)? {
+                    own if own == self.key_file => Ok(()),
+                    0 => Err(self
+                        .corrupt("it is under no key, and the key file beside it is".to_owned())),
+                    _ => Err(self
+                        .corrupt("it is under another key than the key file beside it".to_owned())),
+                }
+            }
             found => Err(StateError::Layout {
                 path: self.path.clone(),
                 found,
@@ -122,10 +151,10 @@ impl Rows {
                 match change.value {
                     Some(value) => transaction
                         .prepare_cached("INSERT OR REPLACE INTO rows VALUES (?1, ?2, ?3)")?
-                        .execute(params![change.kind, change.key, value])?,
+                        .execute(params![change.kind, &*change.key, &*value])?,
                     None => transaction
                         .prepare_cached("DELETE FROM rows WHERE kind = ?1 AND key = ?2")?
-                        .execute(params![change.kind, change.key])?,
+                        .execute(params![change.kind, &*change.key])?,
                 };
             }
             transaction.commit()
@@ -135,6 +164,49 @@ impl Rows {
             .map_err(|error| explain(&self.path, self.advice, error))
     }
 
+    /// Writes every row anew, as another key file has it: all at once or not at all. Nothing of before stays in the
+    /// files, as far as SQLite knows.
+    pub(super) fn rewrite<'a>(
+        &mut self,
+        key_file: u32,
+        rows: impl IntoIterator<Item = (&'a str, Vec<u8>, Zeroizing<Vec<u8>>)>,
+    ) -> Result<(), StateError> {
+        let transaction = self.connection.transaction();
+        let write = |transaction: rusqlite::Transaction<'_>| {
+            transaction.execute("DELETE FROM rows", [])?;
+            for (kind, key, value) in rows {
+                transaction
+                    .prepare_cached("INSERT INTO rows VALUES (?1, ?2, ?3)")?
+                    .execute(params![kind, key, value.as_slice()])?;
+            }
+            transaction.pragma_update(None, KEY_FILE, key_file.cast_signed())?;
+            transaction.commit()
+        };
+        let fail = |error| explain(&self.path, self.advice, error);
+        transaction.and_then(write).map_err(fail)?;
+        self.key_file = key_file;
+        // What was there before is still in the log.
+        let emptied = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        emptied.map_err(|error| explain(&self.path, self.advice, error))
+    }
+
+    /// Which key file the rows in a database are under, if there is one.
+    pub(super) fn key_file(path: &Path, advice: &'static str) -> Result<Option<u32>, StateError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let look = || {
+            let connection = Connection::open(path)?;
+            prepare(&connection)?;
+            key_file_of(&connection)
+        };
+        look()
+            .map(Some)
+            .map_err(|error| explain(path, advice, error))
+    }
+
     fn corrupt(&self, what: String) -> StateError {
         StateError::Corrupt {
             path: self.path.clone(),
@@ -142,6 +214,12 @@ impl Rows {
             advice: self.advice,
         }
     }
+}
+
+fn key_file_of(connection: &Connection) -> rusqlite::Result<u32> {
+    // SQLite keeps it as a number with a sign.
+    let id: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    Ok(id.cast_unsigned())
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

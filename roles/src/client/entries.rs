@@ -113,7 +113,7 @@ impl Entries {
         Ok(Change {
             table: Table::Entries,
             key: KEY.to_vec(),
-            value: Some(self.encode()),
+            value: Some(self.encode().into()),
         })
     }
 
@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(forget_entries().key, row.key);
         for value in [&row.value[..40], &[], &[2; 41], &row.value[..9]] {
             let (table, key) = (row.table, row.key.clone());
-            let value = value.to_vec();
+            let value = value.to_vec().into();
             let damaged = [Row { table, key, value }];
             assert!(Entries::new(None, &damaged).is_err());
         }

@@ -24,7 +24,7 @@ impl Written {
     /// What the disk has.
     pub(super) fn of(rows: &[Row], next: Option<&Successor>) -> Self {
         Self {
-            kept: row(rows).map(|row| row.value.clone()),
+            kept: row(rows).map(|row| row.value.to_vec()),
             next: next.is_some(),
         }
     }
@@ -92,11 +92,11 @@ pub fn forget_trust(rows: &[Row]) -> Vec<Change> {
     all.map(|row| change(row.key.clone(), None)).collect()
 }
 
-const fn change(key: Vec<u8>, value: Option<Vec<u8>>) -> Change {
+fn change(key: Vec<u8>, value: Option<Vec<u8>>) -> Change {
     Change {
         table: Table::Trust,
         key,
-        value,
+        value: value.map(Into::into),
     }
 }
 

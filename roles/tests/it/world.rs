@@ -67,7 +67,7 @@ pub(crate) struct World {
     /// How long each job takes.
     pub(crate) job: Span,
     /// What is on the client's disk.
-    pub(crate) rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    pub(crate) rows: BTreeMap<(Table, Vec<u8>), Zeroizing<Vec<u8>>>,
     /// How often each table was written.
     pub(crate) writes: BTreeMap<Table, u32>,
     /// The table that can't be written.
@@ -215,7 +215,7 @@ impl World {
 
     /// What is on its disk.
     pub(crate) fn all_rows(&self) -> Vec<Row> {
-        let row = |((table, key), value): (&(Table, Vec<u8>), &Vec<u8>)| Row {
+        let row = |((table, key), value): (&(Table, Vec<u8>), &Zeroizing<Vec<u8>>)| Row {
             table: *table,
             key: key.clone(),
             value: value.clone(),

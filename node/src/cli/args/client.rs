@@ -6,12 +6,14 @@ use clap::{Args, Subcommand, ValueEnum};
 use shoal_node::control::protocol::IdempotencyKey;
 use shoal_proto::{NodeId, Span};
 
-use super::{Daemon, MetricsAt, NetworkFile, NewDir, Place};
+use super::{Daemon, MetricsAt, NetworkFile, NewDir, PassphraseFrom, Place};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Client {
     /// Make a client's directory: configuration and keys.
     Init(ClientInit),
+    /// Put keys and messages under a passphrase, change it, or remove it.
+    Passphrase(ClientPassphrase),
     /// What gave an address, before there were invitations.
     #[command(hide = true)]
     Address(ClientRunOfBefore),
@@ -121,15 +123,36 @@ pub(in crate::cli) struct ClientStop {
 #[command(after_help = "\
 Example:
   shoal client init --dir alice --network network.toml
+  shoal client init --dir alice --network network.toml --passphrase
 
-The providers of the two mailboxes are drawn when the client is online for the first time, unless given: only
+With --passphrase it is asked for twice, and keys, contacts and messages are on disk under it alone: without it nobody
+reads them, you neither. `shoal client passphrase` changes or removes it. The providers of the two mailboxes are drawn when the client is online for the first time, unless given: only
 then others can be invited. Nothing that exists is overwritten.")]
 pub(in crate::cli) struct ClientInit {
+    #[command(flatten)]
+    pub(in crate::cli) new: NewClient,
+    #[command(flatten)]
+    pub(in crate::cli) choice: Choice,
+}
+
+/// A client that is made.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct NewClient {
     #[command(flatten)]
     pub(in crate::cli) made: NewDir,
     /// The file with the network parameters.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) network: PathBuf,
+    /// Put keys and messages under a passphrase.
+    #[arg(long)]
+    pub(in crate::cli) passphrase: bool,
+    #[command(flatten)]
+    pub(in crate::cli) from: PassphraseFrom,
+}
+
+/// How a client is to be.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Choice {
     /// Node id of a provider that will keep a mailbox; twice for two of different families.
     #[arg(long, value_name = "NODE")]
     pub(in crate::cli) mailbox: Vec<NodeId>,
@@ -139,6 +162,31 @@ pub(in crate::cli) struct ClientInit {
     /// A profile of the network: what the client costs and how fast it is.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub(in crate::cli) profile: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal client passphrase --dir alice
+  shoal client passphrase --dir alice --remove
+  shoal client passphrase --dir alice --passphrase-file old.txt --new-passphrase-file new.txt
+
+The daemon has to be stopped meanwhile. All that is on disk is written anew, under another key: who has a copy of before
+and its passphrase reads that copy, and nothing newer. If it is cut off, all is as it was before, or as it was asked for.
+There is no way back in without the passphrase, except by the words of `shoal identity backup`, which bring back the key by
+which contacts know you, and nothing else. Disks may keep what was overwritten: the surest is a passphrase from the
+beginning (`shoal client init --passphrase`).")]
+pub(in crate::cli) struct ClientPassphrase {
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    /// Leave keys and messages under none.
+    #[arg(long, conflicts_with = "new_passphrase_file")]
+    pub(in crate::cli) remove: bool,
+    /// A file with the new passphrase, which only you can read; asked for on the terminal unless given.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) new_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) from: PassphraseFrom,
 }
 
 #[derive(Debug, Args)]
@@ -157,6 +205,8 @@ pub(in crate::cli) struct ClientEntries {
     /// Forget them, so that others are drawn at the next connection.
     #[arg(long)]
     pub(in crate::cli) draw_again: bool,
+    #[command(flatten)]
+    pub(in crate::cli) from: PassphraseFrom,
 }
 
 #[derive(Debug, Args)]
@@ -176,6 +226,8 @@ pub(in crate::cli) struct ClientTrust {
     /// Forget it, so that the client begins anew from the network's file.
     #[arg(long)]
     pub(in crate::cli) forget: bool,
+    #[command(flatten)]
+    pub(in crate::cli) from: PassphraseFrom,
 }
 
 #[derive(Debug, Args)]
@@ -183,6 +235,7 @@ pub(in crate::cli) struct ClientTrust {
 Examples:
   shoal daemon --dir alice
   shoal daemon --dir alice --api 127.0.0.1:4150
+  shoal daemon --dir alice --passphrase-file alice.txt
 
 It prints a line when it takes messages, when a provider has let it in, and when others can write to it; `shoal client
 wait` waits for either. Leave it running: promises about who receives what hold for daemons that stay on. Programs use its
@@ -204,6 +257,8 @@ pub(in crate::cli) struct ClientDaemon {
     pub(in crate::cli) api: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) metrics: MetricsAt,
+    #[command(flatten)]
+    pub(in crate::cli) from: PassphraseFrom,
     #[command(flatten)]
     pub(in crate::cli) daemon: Daemon,
 }

@@ -1,16 +1,16 @@
 //! `shoal client entries`.
 
 use serde::Serialize;
-use shoal_node::Failure;
 use shoal_node::config::ClientConfig;
 use shoal_node::runtime::Clock;
-use shoal_node::state::{ClientDb, StateDir};
+use shoal_node::state::StateDir;
+use shoal_node::{Failure, seeded};
 use shoal_roles::client::{forget_entries, kept_entries};
 
 use super::flags_of;
 use crate::cli::args::ClientEntries;
 use crate::cli::launch::environment;
-use crate::cli::output;
+use crate::cli::{output, secret};
 
 const DAY_MICROS: u64 = 86_400_000_000;
 
@@ -32,7 +32,7 @@ pub(super) fn run(args: &ClientEntries, json: bool) -> Result<(), Failure> {
     let config =
         ClientConfig::load(&flags_of(&args.place), &environment()?).map_err(Failure::usage)?;
     let dir = StateDir::open(&config.dir)?;
-    let mut db = ClientDb::open(dir.path())?;
+    let mut db = secret::unlock(&dir, &args.from)?.open_db(dir.path(), &mut seeded()?)?;
     let rows = db.load()?;
     let kept = kept_entries(&rows);
     if args.draw_again {

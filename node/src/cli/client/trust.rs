@@ -1,17 +1,17 @@
 //! `shoal client trust`.
 
 use serde::Serialize;
-use shoal_node::Failure;
 use shoal_node::config::{ClientConfig, load_network};
 use shoal_node::runtime::Clock;
-use shoal_node::state::{ClientDb, StateDir};
+use shoal_node::state::StateDir;
+use shoal_node::{Failure, seeded};
 use shoal_roles::client::{forget_trust, kept_successors, kept_trust, newest_seen};
 use shoal_topology::Kept;
 
 use super::flags_of;
 use crate::cli::args::ClientTrust;
 use crate::cli::launch::environment;
-use crate::cli::output;
+use crate::cli::{output, secret};
 
 /// What `shoal client trust --json` prints.
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ pub(super) fn run(args: &ClientTrust, json: bool) -> Result<(), Failure> {
     let config =
         ClientConfig::load(&flags_of(&args.place), &environment()?).map_err(Failure::usage)?;
     let dir = StateDir::open(&config.dir)?;
-    let mut db = ClientDb::open(dir.path())?;
+    let mut db = secret::unlock(&dir, &args.from)?.open_db(dir.path(), &mut seeded()?)?;
     if args.forget {
         let all = forget_trust(&db.load()?);
         db.apply(&all)?;

@@ -95,6 +95,10 @@ pub struct Contact {
     pub reads: bool,
     /// The minute in which it became one, microseconds since the Unix epoch.
     pub since_us: u64,
+    /// Nothing can be written to it before one of the two has accepted a new invitation of the other: there is no
+    /// session with it, as after a restore.
+    #[serde(default)]
+    pub needs_invitation: bool,
     /// What the other end sees as well, if nobody stands between you.
     pub safety_number: String,
 }

@@ -73,11 +73,8 @@ fn run(
 
 /// One commit for all; if it fails, one for each, so that a single bad change harms no other.
 fn write_group(db: &mut ClientDb, group: Vec<(u64, Vec<Change>)>) -> Vec<Written> {
-    let all: Vec<Change> = group
-        .iter()
-        .flat_map(|(_, changes)| changes.clone())
-        .collect();
-    if db.apply(&all).is_ok() {
+    let all = group.iter().flat_map(|(_, changes)| changes);
+    if db.apply(all).is_ok() {
         return group
             .into_iter()
             .map(|(ticket, _)| Written::Done { ticket })

@@ -150,7 +150,7 @@ impl Keyed {
         let change = Change {
             table: Table::Idempotency,
             key: key.as_str().as_bytes().to_vec(),
-            value: Some([&[LAYOUT][..], message.as_bytes(), &digest].concat()),
+            value: Some([&[LAYOUT][..], message.as_bytes(), &digest].concat().into()),
         };
         self.insert(key, message, digest, Some(request));
         Some(change)
@@ -223,7 +223,7 @@ mod tests {
         vec![Change {
             table: Table::Sent,
             key,
-            value,
+            value: value.map(Into::into),
         }]
     }
 

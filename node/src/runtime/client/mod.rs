@@ -13,7 +13,7 @@ mod status;
 use std::sync::Arc;
 
 use rand::Rng as _;
-use shoal_client::{ClientKeys, Row, SendError};
+use shoal_client::{Row, SendError};
 use shoal_proto::Time;
 use shoal_roles::client::{Session, SessionInput, kept_successors, newest_seen};
 use shoal_topology::{NetworkParameters, Successor};
@@ -35,19 +35,29 @@ use crate::control::{ControlServer, Events, SOCKET_FILE, TOKEN_FILE, Token, api}
 use crate::http::Health;
 use crate::metrics::{self, Page};
 use crate::net::Names;
-use crate::state::{ClientDb, StateDir, load_client_keys};
+use crate::state::{ClientKeyFile, ClientSecrets, Passphrase, StateDir, keep_memory_private};
 use crate::{Exit, Failure};
 
 /// Local requests, writes and session events that wait for the loop.
 const INPUTS: usize = 256;
 
-/// Runs the client daemon until a signal, a request or the end of standard input asks it to stop.
+/// Runs the client daemon until a signal, a request or the end of standard input asks it to stop; its keys and rows are
+/// under this passphrase, or under none.
 ///
 /// # Errors
 /// What kept it from starting: each says what to do.
-pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Failure> {
+pub async fn run_client(
+    config: ClientConfig,
+    passphrase: Option<Passphrase>,
+    outside: Outside,
+) -> Result<(), Failure> {
+    keep_memory_private();
     let first = super::load_parameters(&config.network)?;
     let dir = StateDir::open(&config.dir)?;
+    // It takes half a second and much memory, by intent.
+    let file = ClientKeyFile::open(&dir)?;
+    let secrets = tokio::task::block_in_place(|| file.unlock(passphrase.as_ref()))?;
+    drop(passphrase);
     let mut stop = Box::pin(outside.stop().map_err(Failure::failed)?);
 
     let (asked_in, asked) = mpsc::channel(INPUTS);
@@ -70,12 +80,11 @@ pub async fn run_client(config: ClientConfig, outside: Outside) -> Result<(), Fa
     let (mut inbox, mut reached) = (Inbox::default(), Time::default());
     let mut accepted = None;
     let superseded = loop {
-        let keys = load_client_keys(dir.path()).map_err(Failure::usage)?;
         let (session_in, mut session) = mpsc::channel(INPUTS);
         let (written_in, mut written) = mpsc::channel(database::OUTSTANDING);
         let mut daemon = Start {
             first: Arc::clone(&first),
-            keys,
+            secrets: &secrets,
             inbox,
             accepted,
             reached,
@@ -207,10 +216,10 @@ fn finish(database: Database, written: &mut mpsc::Receiver<database::Written>) {
 }
 
 /// What a daemon starts from.
-struct Start {
+struct Start<'a> {
     /// Of the network's file, before those that follow on it.
     first: Arc<NetworkParameters>,
-    keys: ClientKeys,
+    secrets: &'a ClientSecrets,
     /// What is unread, with the cursors by which programs know it.
     inbox: Inbox,
     /// A file that follows on the one before, also if the disk did not take it.
@@ -223,7 +232,7 @@ struct Start {
     announcer: Announcer,
 }
 
-impl Start {
+impl Start<'_> {
     fn daemon(
         self,
         config: &ClientConfig,
@@ -231,7 +240,7 @@ impl Start {
         written: mpsc::Sender<database::Written>,
         inputs: mpsc::Sender<SessionInput>,
     ) -> Result<Daemon, Failure> {
-        let db = ClientDb::open(dir)?;
+        let db = self.secrets.open_db(dir, &mut seeded()?)?;
         let rows: Vec<Row> = db.load()?;
         let now = self.clock.now();
         let reached = now.max(self.reached);
@@ -248,8 +257,9 @@ impl Start {
         let sending = Sending::new(keyed);
         let core = config.core.clone();
         let net = Arc::clone(&params);
-        let session = Session::new(net, core, self.keys, &mut seeded()?, &rows, now)
-            .map_err(Failure::failed)?;
+        let keys = self.secrets.keys()?;
+        let session =
+            Session::new(net, core, keys, &mut seeded()?, &rows, now).map_err(Failure::failed)?;
         self.announcer.say(&Announce::Serving);
         Ok(Daemon {
             links: Links::new(&params, Names::of(&params, reached), inputs.clone()),

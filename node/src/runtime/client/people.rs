@@ -184,6 +184,7 @@ impl Daemon {
             blocked: contact.blocked,
             reads: contact.reads,
             since_us: contact.since.as_micros(),
+            needs_invitation: contact.needs_invitation,
             safety_number: self.session.client().safety_number(&contact.key),
         }
     }

@@ -1,0 +1,104 @@
+//! `shoal identity export` and `import`.
+
+use anyhow::{Context as _, anyhow};
+use serde::Serialize;
+use shoal_client::{restored_rows, saved_contacts};
+use shoal_node::config::{ClientConfig, DEFAULT_CLIENT_FILE, load_network};
+use shoal_node::runtime::Clock;
+use shoal_node::state::{Export, StateDir};
+use shoal_node::{Failure, seeded};
+
+use super::{INVITE, Restored};
+use crate::cli::args::{IdentityExport, IdentityImport};
+use crate::cli::client::init::{self, Parts};
+use crate::cli::launch::{directory, environment};
+use crate::cli::{output, secret};
+
+/// What `shoal identity export --json` prints.
+#[derive(Serialize)]
+struct Exported {
+    file: String,
+    key: String,
+    contacts: usize,
+}
+
+pub(super) fn export(args: &IdentityExport, json: bool) -> Result<(), Failure> {
+    let path = args.place.config.clone();
+    let path = path.unwrap_or_else(|| directory(&args.place).join(DEFAULT_CLIENT_FILE));
+    let flags = crate::cli::client::flags_of(&args.place);
+    let config = ClientConfig::load(&flags, &environment()?).map_err(Failure::usage)?;
+    let params = load_network(&config.network).map_err(Failure::usage)?;
+    let dir = StateDir::open(&config.dir)?;
+    let secrets = secret::unlock(&dir, &args.from)?;
+    let rng = &mut seeded()?;
+    let rows = secrets.open_db(dir.path(), rng)?.load()?;
+    let text = std::fs::read_to_string(&path);
+    let export = Export {
+        keys: secrets.keys()?,
+        network: params.chain().to_string(),
+        config: text
+            .context("can't read the configuration")
+            .map_err(Failure::usage)?,
+        made: Clock::start().now(),
+        contacts: saved_contacts(&rows).map_err(Failure::failed)?,
+    };
+    let passphrase = secret::new(args.export_passphrase_file.as_deref(), "of the export")?;
+    export.write(&args.out, secret::at_usual_cost(&passphrase), rng)?;
+    let exported = Exported {
+        file: args.out.display().to_string(),
+        key: export.keys.public().to_string(),
+        contacts: export.contacts.len(),
+    };
+    let words = format!(
+        "exported the key and {} contacts into {}: no messages, and no sessions, so that who restores it invites each \
+         contact again",
+        exported.contacts, exported.file
+    );
+    output::show(json, &exported, &words)
+}
+
+pub(super) fn import(args: &IdentityImport, json: bool) -> Result<(), Failure> {
+    super::not_running(&args.new.made.dir)?;
+    let params = load_network(&args.new.network).map_err(Failure::usage)?;
+    let prompt = "Passphrase of the export: ";
+    let passphrase = secret::existing(args.export_passphrase_file.as_deref(), prompt)?;
+    let export = Export::read(&args.file, &passphrase)?;
+    if export.network != params.chain().to_string() {
+        return Err(Failure::Usage(anyhow!(
+            "{} is of another network than {}: name the file of the network that it is of (hash {})",
+            args.file.display(),
+            args.new.network.display(),
+            export.network
+        )));
+    }
+    let rows = restored_rows(Clock::start().now(), &export.contacts, &mut seeded()?);
+    let parts = Parts {
+        keys: export.keys,
+        config: here(&export.config),
+        rows,
+    };
+    let made = init::make(&args.new, &parts)?;
+    let contacts = export.contacts.len();
+    let words = format!(
+        "{}\n\n{contacts} contacts: {INVITE}",
+        made.in_words("Restored a client")
+    );
+    output::show(json, &Restored { made, contacts }, &words)
+}
+
+/// The same configuration, with the network's file where it is put here.
+fn here(config: &str) -> String {
+    let named = |line: &str| {
+        let rest = line.trim_start().strip_prefix("network");
+        rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    let mut text = String::with_capacity(config.len());
+    for line in config.lines() {
+        if named(line) {
+            text.push_str("# Where it was before: ");
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}

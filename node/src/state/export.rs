@@ -1,0 +1,288 @@
+//! A client outside of its directory: its key, its contacts and its settings, under a passphrase of their own.
+//!
+//! The file is an envelope (`shoalex1`) around the 32 bytes of the key and JSON, filled up with spaces so that its length
+//! tells the number of contacts only roughly. What is in it, and why nothing else is, is in docs/identity.md.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use rand::CryptoRng;
+use serde::{Deserialize, Serialize};
+use shoal_client::{ClientKeys, Label, PeerKey, SavedContact, Sites};
+use shoal_proto::Time;
+use zeroize::Zeroizing;
+
+use super::error::StateError;
+use super::files::{PRIVATE, write_new};
+use super::sealed::envelope::{self, Kind};
+use super::sealed::{Cost, OpenError, Passphrase};
+
+const KIND: &Kind = b"shoalex1";
+const VERSION: u32 = 1;
+/// Longest file.
+const MOST_BYTES: u64 = 8 << 20;
+/// Most contacts in one.
+const MOST_CONTACTS: usize = 8192;
+/// Longest configuration.
+const MOST_CONFIG: usize = 64 << 10;
+const SECRET: usize = 32;
+/// The JSON is filled up to a multiple of this.
+const STEP: usize = 4096;
+
+const ADVICE: &str = "take another copy of the export; there is no way around its check value";
+
+/// What of a client is kept outside.
+pub struct Export {
+    /// Its keys.
+    pub keys: ClientKeys,
+    /// The whole hash of its network's first file: contacts are of that network.
+    pub network: String,
+    /// Its configuration.
+    pub config: String,
+    /// When it was made.
+    pub made: Time,
+    /// Whom it knows.
+    pub contacts: Vec<SavedContact>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    version: u32,
+    network: String,
+    config: String,
+    made_at_us: u64,
+    contacts: Vec<Person>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Person {
+    key: String,
+    label: String,
+    verified: bool,
+    blocked: bool,
+    reads: bool,
+    since_us: u64,
+    sites: String,
+    sent: u64,
+    heard: u64,
+}
+
+impl Export {
+    /// Writes it, and replaces nothing.
+    ///
+    /// # Errors
+    /// [`StateError::Exists`], [`StateError::Io`], [`StateError::Open`] if there is no memory for the passphrase.
+    pub fn write<R: CryptoRng>(
+        &self,
+        path: &Path,
+        passphrase: (&Passphrase, Cost),
+        rng: &mut R,
+    ) -> Result<(), StateError> {
+        let fail = |error| StateError::open(path, error, ADVICE);
+        let plain = self.encode().map_err(fail)?;
+        let sealed = envelope::seal(KIND, passphrase, &plain, rng).map_err(fail)?;
+        write_new(path, &sealed, PRIVATE)
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// [`StateError::Passphrase`] if that does not open it, [`StateError::Corrupt`] if it is none, or another release's;
+    /// [`StateError::Io`].
+    pub fn read(path: &Path, passphrase: &Passphrase) -> Result<Self, StateError> {
+        let mut sealed = Vec::new();
+        let file = File::open(path).map_err(StateError::io("open", path))?;
+        let read = file.take(MOST_BYTES + 1).read_to_end(&mut sealed);
+        read.map_err(StateError::io("read", path))?;
+        let fail = |error| StateError::open(path, error, ADVICE);
+        if sealed.len() as u64 > MOST_BYTES {
+            return Err(fail(OpenError::Kind));
+        }
+        let plain = envelope::open(KIND, passphrase, &sealed).map_err(fail)?;
+        Self::decode(&plain).map_err(|what| StateError::Corrupt {
+            path: path.to_owned(),
+            what: what.to_owned(),
+            advice: "it opens, so another release made it: read it with that",
+        })
+    }
+
+    fn encode(&self) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let body = Body {
+            version: VERSION,
+            network: self.network.clone(),
+            config: self.config.clone(),
+            made_at_us: self.made.as_micros(),
+            contacts: self.contacts.iter().map(Person::of).collect(),
+        };
+        // Nothing in it that JSON can't say.
+        let json = serde_json::to_vec(&body).map_err(|_| OpenError::Kind)?;
+        let json = Zeroizing::new(json);
+        let whole = SECRET + json.len().next_multiple_of(STEP);
+        let mut plain = Zeroizing::new(Vec::with_capacity(whole));
+        plain.extend_from_slice(self.keys.secret().as_slice());
+        plain.extend_from_slice(&json);
+        plain.resize(whole, b' ');
+        Ok(plain)
+    }
+
+    fn decode(plain: &[u8]) -> Result<Self, &'static str> {
+        let (secret, json) = plain
+            .split_first_chunk::<SECRET>()
+            .ok_or("it is cut short")?;
+        let body: Body = serde_json::from_slice(json).map_err(|_| "it is of another version")?;
+        if body.version != VERSION {
+            return Err("it is of another version");
+        }
+        if body.contacts.len() > MOST_CONTACTS || body.config.len() > MOST_CONFIG {
+            return Err("it has more in it than one can have");
+        }
+        let contacts = body.contacts.iter().map(Person::contact);
+        Ok(Self {
+            keys: ClientKeys::from_secret(secret),
+            network: body.network,
+            config: body.config,
+            made: Time::from_micros(body.made_at_us),
+            contacts: contacts
+                .collect::<Option<_>>()
+                .ok_or("a contact in it is none")?,
+        })
+    }
+}
+
+impl Person {
+    fn of(contact: &SavedContact) -> Self {
+        Self {
+            key: contact.key.to_string(),
+            label: contact.label.to_string(),
+            verified: contact.verified,
+            blocked: contact.blocked,
+            reads: contact.reads,
+            since_us: contact.since.as_micros(),
+            sites: bs58::encode(contact.sites.to_bytes()).into_string(),
+            sent: contact.sent,
+            heard: contact.heard,
+        }
+    }
+
+    fn contact(&self) -> Option<SavedContact> {
+        let bytes = |text: &str| bs58::decode(text).into_vec().ok();
+        Some(SavedContact {
+            key: PeerKey::parse(bytes(&self.key)?.try_into().ok()?).ok()?,
+            label: self.label.parse::<Label>().ok()?,
+            verified: self.verified,
+            blocked: self.blocked,
+            reads: self.reads,
+            since: Time::from_micros(self.since_us),
+            sites: Sites::from_bytes(&bytes(&self.sites)?.try_into().ok()?),
+            sent: self.sent,
+            heard: self.heard,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use shoal_client::DropSite;
+    use shoal_proto::{DropId, NodeId};
+
+    use super::*;
+
+    fn words(text: &str) -> Passphrase {
+        Passphrase::new(Zeroizing::new(text.as_bytes().to_vec())).unwrap()
+    }
+
+    fn contact(number: u64) -> SavedContact {
+        let first = DropSite {
+            provider: NodeId::new([7; 32]),
+            drop: DropId::new([8; 32]),
+        };
+        SavedContact {
+            key: ClientKeys::generate(&mut crate::seeded().unwrap()).public(),
+            label: "Zo\u{eb} \"of\" work".parse().unwrap(),
+            verified: number % 2 == 0,
+            blocked: number % 3 == 0,
+            reads: true,
+            since: Time::from_micros(60_000_000 * number),
+            sites: Sites {
+                first,
+                second: (number % 2 == 0).then_some(first),
+            },
+            sent: number,
+            heard: u64::MAX,
+        }
+    }
+
+    fn export(contacts: u64) -> Export {
+        Export {
+            keys: ClientKeys::generate(&mut crate::seeded().unwrap()),
+            network: "ab".repeat(32),
+            config: "profile = \"default\"\n".to_owned(),
+            made: Time::from_micros(5),
+            contacts: (0..contacts).map(contact).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_exported_comes_back_under_its_passphrase_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("export");
+        let (own, rng) = (export(20), &mut crate::seeded().unwrap());
+        let with = (&words("correct horse"), Cost::TRIFLING);
+        own.write(&path, with, rng).unwrap();
+        let again = own.write(&path, with, rng).unwrap_err();
+        assert!(matches!(again, StateError::Exists(_)));
+        let back = Export::read(&path, with.0).unwrap();
+        assert_eq!(back.keys.public(), own.keys.public());
+        assert!(back.contacts == own.contacts && back.contacts.len() == 20);
+        assert_eq!(
+            (back.network, back.config, back.made),
+            (own.network, own.config, own.made)
+        );
+        let other = Export::read(&path, &words("correct horsf")).err().unwrap();
+        assert!(matches!(other, StateError::Passphrase(_)), "{other}");
+        let sound = std::fs::read(&path).unwrap();
+        let secret = own.keys.secret();
+        assert!(!sound.windows(32).any(|window| window == secret.as_slice()));
+        // Every byte is bound, the last one too; those of the cost are tried elsewhere.
+        for at in (0..8)
+            .chain(18..sound.len())
+            .step_by(97)
+            .chain([sound.len() - 1])
+        {
+            let mut altered = sound.clone();
+            altered[at] ^= 1;
+            std::fs::write(&path, &altered).unwrap();
+            assert!(Export::read(&path, with.0).is_err(), "byte {at}");
+        }
+        let long = vec![b's'; 1 + usize::try_from(MOST_BYTES).unwrap()];
+        std::fs::write(&path, long).unwrap();
+        assert!(Export::read(&path, with.0).is_err());
+    }
+
+    #[test]
+    fn what_is_not_written_so_is_refused_and_the_length_tells_little() {
+        let plain = export(1).encode().unwrap();
+        assert_eq!(plain.len(), export(3).encode().unwrap().len());
+        assert!(Export::decode(&plain).is_ok());
+        let text = String::from_utf8(plain[SECRET..].to_vec()).unwrap();
+        for (from, to) in [
+            ("\"version\":1", "\"version\":2"),
+            ("\"reads\"", "\"raeds\""),
+            ("\"blocked\":true", "\"blocked\":1"),
+            ("\"label\":\"", "\"label\":\"\\u202e"),
+            ("\"sites\":\"", "\"sites\":\"0"),
+            ("\"key\":\"", "\"key\":\"0"),
+        ] {
+            let other = text.replace(from, to);
+            assert!(other != text, "{from}");
+            let bytes = [&plain[..SECRET], other.as_bytes()].concat();
+            assert!(Export::decode(&bytes).is_err(), "{to}");
+        }
+        assert!(Export::decode(&plain[..31]).is_err());
+    }
+}
