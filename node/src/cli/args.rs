@@ -4,6 +4,7 @@ mod bench;
 mod client;
 mod contact;
 mod directory;
+mod messagebox;
 mod node;
 mod provider;
 mod recovery;
@@ -25,6 +26,7 @@ pub(super) use self::contact::{
     Contact, ContactAccept, ContactExport, ContactInvite, ContactPlace, ContactVerify,
 };
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
+pub(super) use self::messagebox::MessageBox;
 pub(super) use self::node::{NodeDoctor, NodeInvite, NodeStatus};
 pub(super) use self::provider::{
     Provider, ProviderStore, StoreExport, StoreImport, StorePlace, StoreStats, StoreVerify,
@@ -83,6 +85,9 @@ pub(super) enum Command {
     /// Invite people, accept invitations, and look after contacts, through the daemon.
     #[command(subcommand)]
     Contact(Contact),
+    /// Look after the message box, which programs that speak BRC-33 use through the daemon.
+    #[command(subcommand)]
+    Messagebox(MessageBox),
     /// Run a whole network on this machine, and send a message through it.
     Demo(Demo),
     /// Measure this machine.

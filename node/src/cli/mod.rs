@@ -12,6 +12,7 @@ mod family;
 mod init;
 mod launch;
 mod manual;
+mod messagebox;
 mod network;
 mod network_copy;
 mod node;
@@ -78,6 +79,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Daemon(args) => client::daemon(args, cli.log_level, json).await,
             Command::Client(command) => client::run(command, json).await,
             Command::Contact(command) => contact::run(command, json).await,
+            Command::Messagebox(command) => messagebox::run(command, json).await,
             Command::Demo(args) => demo::run(args, json).await,
             Command::Bench(command) => bench::run(command, json).await,
             Command::Completions(args) => manual::completions(&args),

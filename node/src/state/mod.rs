@@ -37,3 +37,4 @@ pub use moved::check_is_in_files;
 #[cfg(feature = "postgres")]
 pub use postgres::{Opened, Owner, check_before, known_takeover, open_postgres};
 pub use replay::{Durable, ReplayError, ReplayLog, ReplayWriter, TagLog};
+pub(crate) use rows::{explain, open_private};

@@ -32,6 +32,7 @@ mod link;
 mod link_again;
 mod local;
 mod manual;
+mod messagebox;
 mod namespaces;
 mod nat;
 mod net;
