@@ -50,6 +50,8 @@ enum Follow {
     Mailboxes { of: Vec<BoxId> },
     /// A contact is told where this client is, or has to be told later.
     Notice { to: PeerKey, message: Box<Composed> },
+    /// A contact is told something of keys.
+    Keys { message: Box<Composed> },
     /// A contact is told of its messages, or has to be told later.
     Receipts {
         to: PeerKey,
@@ -61,6 +63,8 @@ enum Follow {
         of: BoxId,
         entry: u64,
         seen: SeenKey,
+        /// What is answered.
+        message: Option<Box<Composed>>,
     },
 }
 
@@ -422,10 +426,22 @@ impl<R: CryptoRng> Client<R> {
                     }
                 }
             }
-            Some(Follow::Notice { message, .. } | Follow::Receipts { message, .. }) => {
+            Some(
+                Follow::Notice { message, .. }
+                | Follow::Receipts { message, .. }
+                | Follow::Keys { message },
+            ) => {
                 message.accept(now, &mut self.outbox);
             }
-            Some(Follow::Heard { of, entry, seen }) => {
+            Some(Follow::Heard {
+                of,
+                entry,
+                seen,
+                message,
+            }) => {
+                if let Some(message) = message {
+                    message.accept(now, &mut self.outbox);
+                }
                 self.inbox.settled(&seen);
                 self.acknowledge(of, entry);
             }
@@ -451,6 +467,11 @@ impl<R: CryptoRng> Client<R> {
                 self.not_told(now, &to);
                 self.desk.raise(Alarm::Storage);
             }
+            Some(Follow::Keys { message }) => {
+                // Another day.
+                message.forget(&mut self.outbox, &mut self.contacts);
+                self.desk.raise(Alarm::Storage);
+            }
             Some(Follow::Receipts { to, message, note }) => {
                 message.forget(&mut self.outbox, &mut self.contacts);
                 let with = (now, self.traffic.rng());
@@ -458,9 +479,15 @@ impl<R: CryptoRng> Client<R> {
                 self.desk.note(changes);
                 self.desk.raise(Alarm::Storage);
             }
+            Some(Follow::Heard { message, .. }) => {
+                // What a contact has said of itself comes again.
+                if let Some(message) = message {
+                    message.forget(&mut self.outbox, &mut self.contacts);
+                }
+                self.desk.raise(Alarm::Storage);
+            }
             // Mailboxes are saved again with the next connection, and not written to before, if they are new.
-            // What a contact has said of itself comes again.
-            Some(Follow::Mailboxes { .. } | Follow::Heard { .. }) | None => {
+            Some(Follow::Mailboxes { .. }) | None => {
                 self.desk.raise(Alarm::Storage);
             }
         }
@@ -619,6 +646,24 @@ impl<R: CryptoRng> Client<R> {
                     self.leaked(now, invitation);
                 }
             }
+            Arrival::Control {
+                seen,
+                from,
+                session: tag,
+                control,
+            } => {
+                self.counters.controls += 1;
+                let mut changes = session;
+                let told = (&tag, &control);
+                let message = self.control(now, &from, told, &mut changes);
+                let follows = Follow::Heard {
+                    of,
+                    entry: entry.entry,
+                    seen,
+                    message,
+                };
+                self.desk.persist(changes, follows);
+            }
             Arrival::Notice {
                 seen,
                 from,
@@ -636,9 +681,16 @@ impl<R: CryptoRng> Client<R> {
                         self.inbox.settled(&seen);
                         self.acknowledge(of, entry);
                     }
-                    false => self
-                        .desk
-                        .persist(changes, Follow::Heard { of, entry, seen }),
+                    false => {
+                        let message = None;
+                        let follows = Follow::Heard {
+                            of,
+                            entry,
+                            seen,
+                            message,
+                        };
+                        self.desk.persist(changes, follows);
+                    }
                 }
             }
             Arrival::New {
@@ -653,6 +705,7 @@ impl<R: CryptoRng> Client<R> {
                 changes.extend(session);
                 self.desk
                     .persist(changes, Follow::Arrival { of, entry, kept });
+                self.offer_keys(now, &from);
             }
         }
     }

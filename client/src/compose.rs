@@ -3,8 +3,9 @@
 
 use rand::CryptoRng;
 use shoal_packet::Sites;
-use shoal_packet::fragment::{Fragment, Kind};
+use shoal_packet::fragment::{Copies, Fragment, Kind, Shape};
 use shoal_proto::{MessageId, Span, Time};
+use zeroize::Zeroizing;
 
 use crate::contacts::{Contacts, Plan};
 use crate::error::SendError;
@@ -13,7 +14,7 @@ use crate::keys::PeerKey;
 use crate::note::Note;
 use crate::outbox::{Outbox, Prepared};
 use crate::places::Places;
-use crate::rows::Change;
+use crate::rows::{Change, OutboxRow};
 use crate::sessions::Sessions;
 use crate::sets::DropName;
 
@@ -100,6 +101,37 @@ impl Composed {
         let (composed, mut changes) =
             Self::prepare(now, rng, &mut parts, whom, (id, None, &fragments))?;
         changes.extend(parts.contacts.use_up(&to, &plan, kind, again));
+        Ok((composed, changes))
+    }
+
+    /// Something of keys, which a session has sealed, and what is to be saved for it.
+    pub(crate) fn keys<R: CryptoRng>(
+        now: Time,
+        rng: &mut R,
+        parts: Parts<'_>,
+        to: PeerKey,
+        content: Zeroizing<Vec<u8>>,
+    ) -> Result<(Self, Vec<Change>), SendError> {
+        let (plan, _) = parts.plan(rng, &to)?;
+        let kind = Kind::Notice;
+        let row = OutboxRow {
+            site: plan.sites.first,
+            other: plan.sites.second,
+            deposit: deposit_id(rng),
+            content,
+        };
+        let whole = (deposit_id(rng), to, kind);
+        let shape = Shape::of(0, Copies::One).map_err(|_| SendError::Seal)?;
+        let prepared = parts
+            .outbox
+            .prepare((now, None), whole, vec![row], shape.into());
+        let changes = prepared.changes();
+        let composed = Self {
+            prepared,
+            to,
+            plan,
+            kind,
+        };
         Ok((composed, changes))
     }
 

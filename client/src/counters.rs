@@ -71,6 +71,8 @@ shoal_proto::counters! {
         late_texts: counter "items";
         /// Notices of contacts that they are elsewhere, each copy and each time it came.
         notices: counter "items";
+        /// Keys of outer layers that contacts offered or answered to, each time that they came.
+        controls: counter "items";
         /// Tokens got, each of which opens a mailbox.
         tokens: counter "tokens";
         /// Answers of issuers of tokens that the key in the document did not make.

@@ -23,7 +23,8 @@
 //!   attaching and the first mailbox packet.
 //!
 //! # What it does not promise yet
-//! - Sessions are X25519: who records today and has a quantum computer later reads them.
+//! - Sessions are begun by X25519 alone: who records today and has a quantum computer later reads what was written until
+//!   the outer layer was agreed on, with the first answers. Against one that is there meanwhile nothing holds.
 //! - A message that is stored says nothing of being read.
 //!
 //! ```

@@ -8,6 +8,7 @@
 
 mod content;
 mod far;
+mod outer;
 mod prekey;
 mod ratchet;
 mod session;
@@ -15,9 +16,12 @@ mod tag;
 
 use std::collections::BTreeMap;
 
+use rand::CryptoRng;
 use shoal_proto::{Span, Time};
 use zeroize::Zeroizing;
 
+pub(crate) use self::outer::Control;
+use self::outer::{ExchangeId, WRAPPED};
 pub(crate) use self::prekey::Prekey;
 pub(crate) use self::ratchet::RatchetError;
 use self::ratchet::{Ratchet, Sealed};
@@ -54,6 +58,8 @@ pub(crate) struct Opened {
     pub(crate) fragment: Zeroizing<Vec<u8>>,
     /// The number of the invitation that the session begins with, if it does.
     pub(crate) via: Option<u32>,
+    /// The secret of the outer layer that it was wrapped under.
+    pub(crate) under: Option<ExchangeId>,
     /// What follows once it is taken.
     pub(crate) follows: Follows,
 }
@@ -187,10 +193,68 @@ impl Sessions {
                 tag
             }
         };
-        let session = self.by_tag.get_mut(&tag)?;
+        self.seal_in(&tag, fragment)
+    }
+
+    /// Seals it in this session.
+    fn seal_in(&mut self, tag: &Tag, fragment: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Change)> {
+        let session = self.by_tag.get_mut(tag)?;
         let (first, message) = session.seal(fragment)?;
-        let content = content::encode(&tag, first, &message)?;
-        Some((content, session.saved(&tag)))
+        let content = content::encode(tag, first, &message)?;
+        // What may be the first of a session has no room for it, nor a secret.
+        let wrapped = match first {
+            true => None,
+            false => session.outer.wrap(&content),
+        };
+        Some((wrapped.unwrap_or(content), session.saved(tag)))
+    }
+
+    /// Whether a session with a peer is to get another secret, and it is ours to offer a key for it: of the two ends
+    /// the one whose key is smaller does.
+    pub(crate) fn owes_offer(&self, now: Time, own: &PeerKey, peer: &PeerKey) -> Option<Tag> {
+        let tag = self.latest(peer).filter(|_| own < peer)?;
+        let session = self.by_tag.get(&tag)?;
+        (session.is_whole() && session.outer.is_due(now)).then_some(tag)
+    }
+
+    /// Offers a key for a session's outer layer. What is inside the seal, and what is to be saved.
+    pub(crate) fn offer<R: CryptoRng>(
+        &mut self,
+        (now, rng): (Time, &mut R),
+        tag: &Tag,
+    ) -> Option<(Zeroizing<Vec<u8>>, Change)> {
+        let session = self.by_tag.get_mut(tag)?;
+        let offer = session.outer.offer(now, rng);
+        self.seal_in(tag, &offer.encode())
+    }
+
+    /// The other end of a session tells something of keys: what is to be answered, inside the seal, if anything is, and
+    /// what is to be saved.
+    pub(crate) fn control<R: CryptoRng>(
+        &mut self,
+        (now, rng): (Time, &mut R),
+        tag: &Tag,
+        control: &Control,
+    ) -> (Option<Zeroizing<Vec<u8>>>, Option<Change>) {
+        let keep_for = self.keep_for;
+        let Some(session) = self.by_tag.get_mut(tag) else {
+            return (None, None);
+        };
+        match control {
+            Control::Offer(id, key) => {
+                let Some(answer) = session.outer.answer((now, rng), tag, (id, key)) else {
+                    return (None, None);
+                };
+                match self.seal_in(tag, &answer.encode()) {
+                    Some((content, change)) => (Some(content), Some(change)),
+                    None => (None, None),
+                }
+            }
+            Control::Answer(id, ciphertext) => {
+                let news = (session.outer).answered((now, keep_for), tag, (id, ciphertext));
+                (None, news.then(|| session.saved(tag)))
+            }
+        }
     }
 
     /// Opens what was inside a seal. Nothing changes before [`Sessions::take`].
@@ -198,7 +262,23 @@ impl Sessions {
     /// # Errors
     /// [`RatchetError`]: it was opened before, or it is altered, of no session and begins none.
     pub(crate) fn open(&self, keys: &ClientKeys, content: &[u8]) -> Result<Opened, RatchetError> {
+        let (unwrapped, under) = match content.first() {
+            Some(&WRAPPED) => {
+                let id = outer::secret_of(content).ok_or(RatchetError::Bad)?;
+                let mut sessions = self.by_tag.values();
+                let session = sessions.find(|session| session.outer.has(&id));
+                let inner = session.and_then(|session| session.outer.unwrap(content));
+                (Some(inner.ok_or(RatchetError::Bad)?), Some(id))
+            }
+            _ => (None, None),
+        };
+        let content = unwrapped.as_deref().map_or(content, Vec::as_slice);
         let (tag, message) = content::decode(content).ok_or(RatchetError::Bad)?;
+        // A secret is of one session only.
+        let own = |id: &ExchangeId| self.by_tag.get(&tag).is_some_and(|it| it.outer.has(id));
+        if under.as_ref().is_some_and(|id| !own(id)) {
+            return Err(RatchetError::Bad);
+        }
         let Some(session) = self.by_tag.get(&tag) else {
             return self.begun(keys, tag, &message).ok_or(RatchetError::Bad);
         };
@@ -216,6 +296,7 @@ impl Sessions {
             session: tag,
             fragment,
             via: None,
+            under,
             follows: Follows(follows),
         })
     }
@@ -233,6 +314,7 @@ impl Sessions {
             session: tag,
             fragment,
             via: Some(*via),
+            under: None,
             follows: Follows(Move::New(tag, Box::new(session))),
         })
     }
@@ -242,7 +324,7 @@ impl Sessions {
     pub(crate) fn take(
         &mut self,
         now: Time,
-        follows: Follows,
+        (follows, under): (Follows, Option<ExchangeId>),
         known: impl Fn(&PeerKey) -> bool,
     ) -> (Vec<Change>, Option<PeerKey>) {
         let mut lost = None;
@@ -265,6 +347,9 @@ impl Sessions {
                 if step.turns {
                     self.used += 1;
                     session.used = self.used;
+                }
+                if let Some(id) = &under {
+                    session.outer.shown(id, (now, self.keep_for));
                 }
                 (tag, session.take(&tag, *step, (now, self.keep_for, most)))
             }

@@ -4,6 +4,8 @@ use rand::CryptoRng;
 use shoal_packet::fragment::Envelope;
 use shoal_proto::{MessageId, NetworkHash, Time};
 
+use zeroize::Zeroizing;
+
 use super::{Client, Follow};
 use crate::compose::{Composed, Parts, Text};
 use crate::contacts::ContactChange;
@@ -15,6 +17,7 @@ use crate::keys::PeerKey;
 use crate::note::Note;
 use crate::rows::{Change, ContactRow, InboxKey, Label};
 use crate::safety::safety_number;
+use crate::sessions::{Control, Tag};
 
 /// What the user has asked for, while it is being saved.
 pub(super) struct Asked {
@@ -157,6 +160,7 @@ impl<R: CryptoRng> Client<R> {
         })?;
         self.tell_shared(&message);
         self.persist(changes, request, What::Text(message));
+        self.offer_keys(now, &text.to);
         Ok(())
     }
 
@@ -404,6 +408,62 @@ impl<R: CryptoRng> Client<R> {
                 self.desk.event(ClientEvent::Delivered { message, read });
             }
         }
+    }
+
+    /// Offers a key for the outer layer of the session with a known contact, if one is due. Should there be no room, it is
+    /// some other time.
+    pub(super) fn offer_keys(&mut self, now: Time, to: &PeerKey) {
+        let own = self.public_key();
+        let due = self.sessions.owes_offer(now, &own, to);
+        let Some(tag) = due.filter(|_| self.contacts.is_known(to)) else {
+            return;
+        };
+        if self.outbox.check_room(1).is_err() {
+            return;
+        }
+        let with = (now, self.traffic.rng());
+        let Some((content, change)) = self.sessions.offer(with, &tag) else {
+            return;
+        };
+        let mut changes = vec![change];
+        match self.keys(now, to, content, &mut changes) {
+            Some(message) => self.desk.persist(changes, Follow::Keys { message }),
+            None => self.desk.note(changes),
+        }
+    }
+
+    /// A contact tells something of keys: what is answered, and what is to be saved with it.
+    pub(super) fn control(
+        &mut self,
+        now: Time,
+        from: &PeerKey,
+        (session, control): (&Tag, &Control),
+        changes: &mut Vec<Change>,
+    ) -> Option<Box<Composed>> {
+        // Without room for the answer it is as if it had not come: it is offered again.
+        if self.outbox.check_room(1).is_err() || !self.contacts.is_known(from) {
+            return None;
+        }
+        let with = (now, self.traffic.rng());
+        let (answer, change) = self.sessions.control(with, session, control);
+        changes.extend(change);
+        self.keys(now, from, answer?, changes)
+    }
+
+    /// What was sealed of keys, as a message; it is to be saved together with the session that has sealed it.
+    fn keys(
+        &mut self,
+        now: Time,
+        to: &PeerKey,
+        content: Zeroizing<Vec<u8>>,
+        changes: &mut Vec<Change>,
+    ) -> Option<Box<Composed>> {
+        let message = self.compose(now, |now, rng, parts| {
+            Composed::keys(now, rng, parts, *to, content)
+        });
+        let (message, more) = message.ok()?;
+        changes.extend(more);
+        Some(Box::new(message))
     }
 
     /// Another one came with an invitation that was for one person.

@@ -27,7 +27,7 @@ use crate::invitations::{Admission, Invitations};
 use crate::keys::PeerKey;
 use crate::note::Note;
 use crate::rows::{self, Change, InboxKey, InboxRow, Row, SeenKey};
-use crate::sessions::{Follows, Opened, RatchetError, Sessions, Tag};
+use crate::sessions::{Control, Follows, Opened, RatchetError, Sessions, Tag};
 use crate::table::Table;
 
 /// What to do about a pushed entry.
@@ -54,6 +54,13 @@ pub(crate) enum Arrival {
         invitation: u32,
         /// Whether that is known already.
         news: bool,
+    },
+    /// It tells something of keys: save what follows from it, then acknowledge it.
+    Control {
+        seen: SeenKey,
+        from: PeerKey,
+        session: Tag,
+        control: Control,
     },
     /// It says where its sender is, and nothing else: save what follows from it, then acknowledge it.
     Notice {
@@ -279,6 +286,9 @@ impl Inbox {
             Err(RatchetError::KeyGone) => return Arrival::Known.alone(),
             Err(RatchetError::Bad) => return Arrival::Bad.alone(),
         };
+        if let Some(control) = Control::decode(&opened.fragment) {
+            return self.take_control(now, doors, (seen, again), opened, control);
+        }
         let Ok(fragment) = Fragment::decode(&opened.fragment) else {
             return Arrival::Bad.alone();
         };
@@ -321,7 +331,9 @@ impl Inbox {
         let waits = |peer: &PeerKey| self.unread.keys().any(|key| key.sender == *peer);
         let is_guest = |peer: &PeerKey| alone && *peer == opened.from;
         let known = |peer: &PeerKey| contacts.is_known(peer) || is_guest(peer) || waits(peer);
-        let (mut changes, lost) = doors.sessions.take(now, opened.follows, known);
+        let (mut changes, lost) = doors
+            .sessions
+            .take(now, (opened.follows, opened.under), known);
         // Who can't be heard any more is none.
         if let Some(peer) = lost
             && let Some(change) = doors.contacts.forget_newcomer(&peer)
@@ -333,6 +345,45 @@ impl Inbox {
             arrival,
             changes,
             guest,
+            again,
+        }
+    }
+
+    /// Something of keys, of a contact and in a session that is there.
+    fn take_control(
+        &mut self,
+        now: Time,
+        doors: Doors<'_>,
+        (seen, again): (SeenKey, bool),
+        opened: Opened,
+        control: Control,
+    ) -> Taken {
+        let from = opened.from;
+        let blocked = doors.contacts.is_blocked(&from) || !doors.contacts.contains(&from);
+        if blocked || opened.follows.begins() {
+            return Arrival::Unwelcome.alone();
+        }
+        let session = opened.session;
+        let before = OpenedBefore {
+            from,
+            session,
+            fragment: opened.fragment,
+            via: None,
+        };
+        self.opened.insert(seen, before);
+        let contacts = &doors.contacts;
+        let known = |peer: &PeerKey| contacts.is_known(peer);
+        let follows = (opened.follows, opened.under);
+        let (changes, _) = doors.sessions.take(now, follows, known);
+        Taken {
+            arrival: Arrival::Control {
+                seen,
+                from,
+                session,
+                control,
+            },
+            changes,
+            guest: None,
             again,
         }
     }
@@ -363,6 +414,7 @@ impl Inbox {
                 session: before.session,
                 fragment: before.fragment.clone(),
                 via: before.via,
+                under: None,
                 follows: Follows::again(before.session),
             });
         }

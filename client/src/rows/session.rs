@@ -16,6 +16,8 @@ pub(crate) struct SessionRow {
     pub(crate) used: u64,
     /// How far each chain of the other end has come, the newest last.
     pub(crate) chains: Vec<ChainRow>,
+    /// The outer layer.
+    pub(crate) outer: Zeroizing<Vec<u8>>,
     /// The ratchet, as its library keeps it.
     pub(crate) ratchet: Zeroizing<Vec<u8>>,
 }
@@ -53,6 +55,9 @@ impl SessionRow {
                 .u64(chain.missing)
                 .u64(chain.kept.unwrap_or(u64::MAX));
         }
+        // At most a few hundred.
+        let length = u16::try_from(self.outer.len()).unwrap_or(u16::MAX);
+        let writer = writer.bytes(&length.to_be_bytes()).bytes(&self.outer);
         writer.bytes(&self.ratchet).done()
     }
 
@@ -71,11 +76,16 @@ impl SessionRow {
                 kept: Some(reader.u64()?).filter(|from| *from != u64::MAX),
             });
         }
+        let length = u16::from_be_bytes(*reader.take()?);
+        let (outer, ratchet) = (reader.rest())
+            .split_at_checked(length.into())
+            .ok_or("too short")?;
         Ok(Self {
             peer,
             used,
             chains,
-            ratchet: Zeroizing::new(reader.rest().to_vec()),
+            outer: Zeroizing::new(outer.to_vec()),
+            ratchet: Zeroizing::new(ratchet.to_vec()),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What is inside the seal: a message of a session, and which session that is.
+//! What is inside the seal, or the outer layer in it: a message of a session, and which session that is.
 //!
 //! Layout (1524 bytes): kind 1 (1 for a message that may be the first of its session, 2 for a later one), tag of the session 8, length
 //! 2, the message, zeros. A first message has 1498 bytes, a later one 1392 or a few more: inside, both look alike from outside.

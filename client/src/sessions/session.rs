@@ -16,6 +16,7 @@ use shoal_proto::{Span, Time};
 use zeroize::Zeroizing;
 
 use super::far::MOST_CHAINS;
+use super::outer::Outer;
 use super::ratchet::{Ratchet, RatchetError, Sealed};
 use super::tag::Tag;
 use crate::clock::ClockStep;
@@ -37,6 +38,7 @@ pub(super) struct Session {
     /// Grows with each use of any session.
     pub(super) used: u64,
     ratchet: Ratchet,
+    pub(super) outer: Outer,
     chains: Vec<ChainRow>,
     /// By number; the newest last.
     late: BTreeMap<u64, (Time, Ratchet)>,
@@ -68,6 +70,7 @@ impl Session {
             peer,
             used: 0,
             ratchet,
+            outer: Outer::default(),
             chains: chain.into_iter().collect(),
             late: BTreeMap::new(),
         }
@@ -79,6 +82,7 @@ impl Session {
             peer: row.peer,
             used: row.used,
             ratchet: Ratchet::from_bytes(&row.ratchet)?,
+            outer: Outer::from_bytes(&row.outer)?,
             chains: row.chains.clone(),
             late: BTreeMap::new(),
         })
@@ -93,7 +97,13 @@ impl Session {
 
     /// Seals a fragment. The session has moved on: it is to be saved before the fragment leaves.
     pub(super) fn seal(&mut self, fragment: &[u8]) -> Option<(bool, Vec<u8>)> {
+        self.outer.count();
         self.ratchet.seal(fragment)
+    }
+
+    /// Whether something has come in it from the other end, which has it then.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.chains.is_empty()
     }
 
     /// Opens a message, and says what follows for the session: nothing if what was kept for late ones opened it. The
@@ -165,6 +175,7 @@ impl Session {
         step: Step,
         (now, keep_for, most): (Time, Span, usize),
     ) -> Vec<Change> {
+        self.outer.count();
         let before = std::mem::replace(&mut self.ratchet, step.ratchet);
         self.chains = step.chains;
         let mut changes = Vec::new();
@@ -215,6 +226,7 @@ impl Session {
 
     /// What is kept is as old as before.
     pub(super) fn clock_moved(&mut self, step: ClockStep) {
+        self.outer.clock_moved(step);
         for (at, _) in self.late.values_mut() {
             *at = step.apply(*at);
         }
@@ -226,6 +238,7 @@ impl Session {
             peer: self.peer,
             used: self.used,
             chains: self.chains.clone(),
+            outer: self.outer.to_bytes(),
             ratchet: self.ratchet.to_bytes(),
         };
         Change::put(Table::Session, tag.as_bytes().to_vec(), row.encode())

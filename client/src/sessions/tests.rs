@@ -90,7 +90,9 @@ impl End {
     fn read_of(&mut self, content: &[u8], known: bool) -> Option<(PeerKey, u8)> {
         let opened = self.sessions.open(&self.keys, content).ok()?;
         let read = (opened.from, opened.fragment[0]);
-        let (changes, _) = self.sessions.take(self.now, opened.follows, |_| known);
+        let (changes, _) = self
+            .sessions
+            .take(self.now, (opened.follows, opened.under), |_| known);
         self.save(changes);
         Some(read)
     }
@@ -383,7 +385,7 @@ fn strangers_have_so_many_sessions_and_one_peer_a_few() {
     for seed in 10..20 {
         let first = End::new(seed).write(&bob, 1);
         let opened = bob.sessions.open(&bob.keys, &first).unwrap();
-        let (changes, gone) = bob.sessions.take(at(1), opened.follows, |_| false);
+        let (changes, gone) = bob.sessions.take(at(1), (opened.follows, None), |_| false);
         lost.extend(gone);
         bob.save(changes);
     }
@@ -395,7 +397,7 @@ fn strangers_have_so_many_sessions_and_one_peer_a_few() {
         let first = End::new(30).write(&bob, 1);
         let opened = bob.sessions.open(&bob.keys, &first).unwrap();
         let known = |peer: &PeerKey| *peer == opened.from;
-        let (changes, _) = bob.sessions.take(at(1), opened.follows, known);
+        let (changes, _) = bob.sessions.take(at(1), (opened.follows, None), known);
         bob.save(changes);
     }
     assert_eq!(bob.count(Table::Session), 3 + MOST_WITH_ONE);
@@ -436,4 +438,86 @@ proptest! {
         let mut bob = End::new(2);
         prop_assert!(bob.read(&content).is_none());
     }
+}
+
+/// An outer layer is agreed on: what each tells the other comes in the session.
+fn agree(one: &mut End, other: &mut End, now: Time) {
+    let rng = &mut ChaCha20Rng::seed_from_u64(now.as_micros());
+    let tag = one.sessions.latest(&other.keys.public()).unwrap();
+    let (offer, change) = one.sessions.offer((now, rng), &tag).unwrap();
+    one.save([change]);
+    let tell = |to: &mut End, content: &[u8], rng: &mut ChaCha20Rng| {
+        let opened = to.sessions.open(&to.keys, content).unwrap();
+        let (tag, control) = (opened.session, Control::decode(&opened.fragment).unwrap());
+        let follows = (opened.follows, opened.under);
+        let (changes, _) = to.sessions.take(now, follows, |_| true);
+        to.save(changes);
+        let (answer, change) = to.sessions.control((now, rng), &tag, &control);
+        to.save(change);
+        answer
+    };
+    let answer = tell(other, &offer, rng).unwrap();
+    assert!(tell(one, &answer, rng).is_none());
+}
+
+#[test]
+fn what_is_written_is_wrapped_once_both_ends_have_the_secret() {
+    let (mut alice, mut bob) = met();
+    let is_wrapped = |content: &[u8]| content[0] == WRAPPED;
+    let late = alice.write(&bob, 7);
+    assert!(!is_wrapped(&late));
+    agree(&mut alice, &mut bob, at(1));
+    let early = bob.write(&alice, 1);
+    assert!(!is_wrapped(&early), "nothing has shown him that she has it");
+    bob.restart();
+    alice.restart();
+    let first = alice.write(&bob, 2);
+    assert!(is_wrapped(&first));
+    assert_eq!(bob.read(&first), Some((alice.keys.public(), 2)));
+    bob.restart();
+    let back = bob.write(&alice, 3);
+    assert!(is_wrapped(&back));
+    assert_eq!(alice.read(&back), Some((bob.keys.public(), 3)));
+    // What was not wrapped, and comes late, opens.
+    assert_eq!(alice.read(&early), Some((bob.keys.public(), 1)));
+    assert_eq!(bob.read(&late), Some((alice.keys.public(), 7)));
+    // Another secret: what was under the one before opens for as long as it is kept.
+    let late = alice.write(&bob, 8);
+    let gone = alice.write(&bob, 9);
+    agree(&mut alice, &mut bob, at(10));
+    let next = alice.write(&bob, 4);
+    assert!(next[1..9] != late[1..9] && late[1..9] == first[1..9]);
+    bob.now = at(10);
+    assert_eq!(bob.read(&next), Some((alice.keys.public(), 4)));
+    assert_eq!(bob.read(&late), Some((alice.keys.public(), 8)));
+    agree(&mut alice, &mut bob, at(200));
+    let next = alice.write(&bob, 5);
+    bob.now = at(200);
+    assert_eq!(bob.read(&next), Some((alice.keys.public(), 5)));
+    assert_eq!(bob.read(&gone), None, "its secret is wiped");
+    assert_eq!(bob.count(Table::Session), 1);
+}
+
+/// Of the two ends the one whose key is smaller offers, once something has come in the session.
+#[test]
+fn one_of_the_two_offers() {
+    let (mut alice, mut bob) = pair();
+    let [own, other] = [alice.keys.public(), bob.keys.public()];
+    let first = alice.write(&bob, 1);
+    assert!(alice.sessions.owes_offer(at(1), &own, &other).is_none());
+    assert!(bob.read(&first).is_some());
+    let answer = bob.write(&alice, 2);
+    assert!(alice.read(&answer).is_some());
+    let owes = |alice: &End, bob: &End, now| {
+        let one = alice.sessions.owes_offer(now, &own, &other).is_some();
+        (one, bob.sessions.owes_offer(now, &other, &own).is_some())
+    };
+    let offers = (own < other, other < own);
+    assert_eq!(owes(&alice, &bob, at(1)), offers);
+    match offers.0 {
+        true => agree(&mut alice, &mut bob, at(1)),
+        false => agree(&mut bob, &mut alice, at(1)),
+    }
+    assert_eq!(owes(&alice, &bob, at(2)), (false, false));
+    assert_eq!(owes(&alice, &bob, at(90_000)), offers);
 }

@@ -67,3 +67,29 @@ fn who_takes_everything_later_does_not_read_what_was_read() {
     let counters = world.hosts[BOB].client.counters();
     assert!(counters.duplicates + counters.undecryptable >= kept.len() as u64);
 }
+
+/// Keys of the outer layer are agreed on by the way, again after a hundred messages, and no text is lost by it, also if
+/// processes die.
+#[test]
+fn keys_of_the_outer_layer_are_agreed_on_by_the_way() {
+    let mut world = pair(3);
+    world.loss = 0.02;
+    talk(&mut world, 2);
+    let controls = |world: &World, who: usize| world.hosts[who].client.counters().controls;
+    let agreed = |world: &World| controls(world, ALICE) >= 1 && controls(world, BOB) >= 1;
+    assert!(world.run_until(secs(120.0), agreed));
+    // Those of processes that have died since.
+    let mut before = 0;
+    for round in 0..6 {
+        talk(&mut world, 11);
+        let who = round % 2;
+        before += controls(&world, who);
+        world.crash(who);
+        world.attach(who, 1 - who);
+    }
+    let renewed = |world: &World| before + controls(world, ALICE) + controls(world, BOB) >= 4;
+    assert!(world.run_until(secs(120.0), renewed));
+    for who in [ALICE, BOB] {
+        assert_eq!(world.hosts[who].client.counters().undecryptable, 0);
+    }
+}
