@@ -140,8 +140,13 @@ impl Hub {
 
     // --- Who may ask ---
 
-    /// Whether somebody whose identity is proven may ask. If nobody may yet, the first one is adopted.
-    pub(super) async fn admits(&self, identity: &IdentityKey) -> Result<bool, StoreError> {
+    /// Whether somebody whose identity is proven may ask. If nobody may yet, the first one is adopted, unless it is a page
+    /// in a browser: any page that the user looks at can draw a key and sign with it.
+    pub(super) async fn admits(
+        &self,
+        identity: &IdentityKey,
+        from_page: bool,
+    ) -> Result<bool, StoreError> {
         let (known, any) = {
             let allowed = lock(&self.allowed);
             (allowed.contains_key(identity), !allowed.is_empty())
@@ -149,7 +154,7 @@ impl Hub {
         if known {
             return Ok(true);
         }
-        if !any && self.allow(*identity, true).await? {
+        if !any && !from_page && self.allow(*identity, true).await? {
             tracing::warn!(
                 "the first program that came to the message box is let in from now on, and no other: \
                  `shoal messagebox status` shows its identity key"

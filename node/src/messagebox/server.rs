@@ -119,7 +119,11 @@ async fn serve(State(door): State<Door>, request: Request) -> Response {
         Ok(proven) => proven,
         Err(denied) => return unsigned(&Problem::new(401, "UNAUTHORIZED", denied.to_string())),
     };
-    let answer = match door.hub.admits(&who.identity).await {
+    let answer = match door
+        .hub
+        .admits(&who.identity, is_page(&parts.headers))
+        .await
+    {
         Ok(true) => {
             let query = query.unwrap_or_default();
             answer(
@@ -138,6 +142,11 @@ async fn serve(State(door): State<Door>, request: Request) -> Response {
         Err(error) => Problem::new(500, "ERR_INTERNAL", error.to_string()).into(),
     };
     signed(&door, &who, &asked, &answer)
+}
+
+/// Browsers say from which page something is asked, and a page can't keep them from it.
+pub(super) fn is_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN)
 }
 
 fn greet(door: &Door, body: &[u8]) -> Response {
@@ -262,3 +271,6 @@ fn written(status: u16, body: String) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests;

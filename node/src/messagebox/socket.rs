@@ -13,7 +13,7 @@ use socketioxide::{SocketIo, SocketIoBuilder};
 use super::auth::{AuthMessage, Claim, IdentityKey, Limits, Proven, Sessions};
 use super::hub::{Hub, Push};
 use super::requests::send_live;
-use super::server::MAX_BODY;
+use super::server::{MAX_BODY, is_page};
 
 /// Connections that there may be.
 const CONNECTIONS: usize = 64;
@@ -52,8 +52,9 @@ pub(super) fn layer(hub: Arc<Hub>) -> (SocketIoLayer, SocketIo) {
         next: AtomicU64::new(0),
     });
     io.ns("/", move |socket: SocketRef| {
-        let door = Arc::clone(&door);
-        async move { connect(&door, &socket) }
+        // At once and not in a future: what comes first finds somebody who hears it.
+        connect(&door, &socket);
+        std::future::ready(())
     });
     (layer, io)
 }
@@ -120,7 +121,8 @@ impl Line {
             let _ = socket.clone().disconnect();
             return;
         };
-        match self.hub.admits(&who.identity).await {
+        let from_page = is_page(&socket.req_parts().headers);
+        match self.hub.admits(&who.identity, from_page).await {
             Ok(true) => {}
             Ok(false) => {
                 return self.fail(

@@ -229,7 +229,7 @@ fn what_can_not_be_right_is_refused() {
             "shoal.toml:2: metrics.listen: 192.0.2.1:1 can be reached",
         ),
         (
-            "[messagebox]\nlisten = '192.0.2.1:1'\n[metrics]\nlisten = 'here'",
+            "[metrics]\nlisten = 'here'",
             "shoal.toml:2: metrics.listen: `here`",
         ),
         (
@@ -413,7 +413,7 @@ fn every_value_that_can_not_be_right_is_told() {
     let layered = Layered::<ClientFile>::parse(
         Some((
             Path::new("c"),
-            "mailboxes = ['m']\nentry = 'x'\n[api]\nlisten = '0.0.0.0:1'\n[metrics]\nlisten = 'here'",
+            "mailboxes = ['m']\nentry = 'x'\n[api]\nlisten = '0.0.0.0:1'\n[messagebox]\nlisten = '192.0.2.1:1'\n[metrics]\nlisten = 'here'",
         )),
         &[],
         &[],

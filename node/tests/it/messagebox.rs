@@ -43,8 +43,9 @@ struct Program {
 
 impl Program {
     async fn start(place: &Place, secret: u8, host: &str) -> Self {
-        let log = std::fs::File::options().create(true).append(true);
-        let log = log.clone().open(place.file("programs.log")).unwrap();
+        let mut log = std::fs::File::options();
+        let log = log.create(true).append(true);
+        let log = log.open(place.file("programs.log")).unwrap();
         let mut node = Command::new("node");
         let secret = format!("{secret:02x}").repeat(32);
         node.args(["client.mjs", &secret, host]);

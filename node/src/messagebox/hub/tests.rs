@@ -148,8 +148,13 @@ async fn between_own_identities_nothing_leaves_and_only_who_listens_is_told() {
     let scene = scene(Bounds::default());
     let [me, mine, stranger] = [key(), key(), key()];
     let hub = &scene.hub;
-    assert!(hub.admits(&me).await.unwrap());
-    assert!(!hub.admits(&stranger).await.unwrap());
+    assert!(
+        !hub.admits(&me, true).await.unwrap(),
+        "a page is never adopted"
+    );
+    assert!(hub.admits(&me, false).await.unwrap());
+    assert!(hub.admits(&me, true).await.unwrap());
+    assert!(!hub.admits(&stranger, false).await.unwrap());
     assert!(hub.allow(mine, false).await.unwrap());
     let (told_in, told) = std::sync::mpsc::sync_channel(8);
     let listen = |connection: u64, identity: &IdentityKey, name: &str| {
