@@ -11,10 +11,10 @@ use super::rows::{RowChange, Rows};
 const FILE: &str = "client.db";
 
 /// Grows with every change of a row of the client role's.
-const LAYOUT: i64 = 4;
+const LAYOUT: i64 = 5;
 
-const ADVICE: &str = "restore it from a backup, or move it away to start without the messages \
-                      that were not read or not sent yet; the address stays the same";
+const ADVICE: &str = "restore it from a backup, or move it away to start without contacts and messages: \
+                      the key by which contacts know you stays the same";
 
 /// What the client role asks to be kept: contacts, messages on their way, messages received.
 ///
