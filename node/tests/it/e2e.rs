@@ -364,7 +364,7 @@ const MIXES: [&str; 3] = ["mix-1", "mix-2", "mix-3"];
 const PROVIDERS: [&str; 2] = ["provider-4", "provider-5"];
 
 /// Makes and starts three mixes and two providers.
-async fn by_hand(place: &Place) -> Vec<Daemon> {
+pub(crate) async fn by_hand(place: &Place) -> Vec<Daemon> {
     let mut make = vec![
         "network",
         "new",
