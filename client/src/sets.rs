@@ -340,7 +340,7 @@ mod tests {
     fn no_two_ids_are_alike() {
         let sets = sets();
         let names = [DropName::Invitation, DropName::Contact];
-        let all = names.map(|name| (0..IDS).map(move |number| name(number)));
+        let all = names.map(|name| (0..IDS).map(name));
         let all: BTreeSet<_> = all
             .into_iter()
             .flatten()

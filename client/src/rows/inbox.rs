@@ -93,7 +93,8 @@ impl InboxRow {
             .bytes(&self.reply.to_bytes())
             .u64(self.gap_before)
             .bytes(&[u8::from(self.is_data)])
-            .time(self.expires.unwrap_or_default());
+            .time(self.expires.unwrap_or_default())
+            .u64(self.text.len() as u64);
         writer.bytes(&self.text).done()
     }
 
@@ -113,7 +114,11 @@ impl InboxRow {
             expires: Some(reader.time()?).filter(|at| *at != Time::default()),
             text: Vec::new(),
         };
+        let length = reader.u64()?;
         row.text = reader.rest().to_vec();
+        if row.text.len() as u64 != length {
+            return Err("its text is not as long as it says");
+        }
         Ok(row)
     }
 }

@@ -18,7 +18,7 @@ use super::parcel::Parcel;
 use crate::state::{StateError, explain, open_private};
 
 /// Name of the message box's database in the client's directory.
-pub(crate) const FILE: &str = "messagebox.db";
+pub(crate) use crate::state::MESSAGEBOX_FILE as FILE;
 
 /// Grows with every change of a table.
 const LAYOUT: i64 = 1;

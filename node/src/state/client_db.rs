@@ -199,7 +199,8 @@ mod tests {
         other.pragma_update(None, "user_version", 1).unwrap();
         drop(other);
         let error = ClientDb::open(dir.path()).err().unwrap().to_string();
-        assert!(error.contains("layout 1, and this one knows 4"), "{error}");
+        let known = format!("layout 1, and this one knows {LAYOUT}");
+        assert!(error.contains(&known), "{error}");
     }
 
     #[test]

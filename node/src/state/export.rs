@@ -204,13 +204,13 @@ mod tests {
         SavedContact {
             key: ClientKeys::generate(&mut crate::seeded().unwrap()).public(),
             label: "Zo\u{eb} \"of\" work".parse().unwrap(),
-            verified: number % 2 == 0,
-            blocked: number % 3 == 0,
+            verified: number.is_multiple_of(2),
+            blocked: number.is_multiple_of(3),
             reads: true,
             since: Time::from_micros(60_000_000 * number),
             sites: Sites {
                 first,
-                second: (number % 2 == 0).then_some(first),
+                second: number.is_multiple_of(2).then_some(first),
             },
             sent: number,
             heard: u64::MAX,

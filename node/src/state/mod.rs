@@ -30,6 +30,9 @@ pub mod replay;
 mod rows;
 mod sealed;
 
+/// Where a message box keeps what it holds, which no passphrase seals.
+pub const MESSAGEBOX_FILE: &str = "messagebox.db";
+
 pub use client_db::{ClientDb, FILE as CLIENT_DB_FILE};
 pub use client_keys::{ClientKeyFile, ClientSecrets, create_client_keys};
 pub use dir::StateDir;

@@ -314,6 +314,10 @@ fn on_a_terminal_it_is_asked_for_and_not_shown() {
 
 /// Killed at any moment, the old passphrase opens all of it, or the new one.
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test that measures how long a change takes"
+)]
 fn killed_while_it_changes_the_old_one_or_the_new_one_opens_it() {
     let place = place();
     init(&place, "bob", &["--passphrase-file", "right"]);

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use serde::Serialize;
-use shoal_node::state::{ClientKeyFile, Passphrase, StateDir, StateError, is_held};
+use shoal_node::state::{
+    ClientKeyFile, MESSAGEBOX_FILE, Passphrase, StateDir, StateError, is_held,
+};
 use shoal_node::{Failure, seeded};
 
 use crate::cli::args::{ClientPassphrase, PassphraseFrom};
@@ -53,6 +55,12 @@ pub(super) fn run(args: &ClientPassphrase, json: bool) -> Result<(), Failure> {
         }
         (true, true) => "changed",
     };
+    if done.sealed && dir.file(MESSAGEBOX_FILE).exists() {
+        output::note(
+            "what the message box holds for programs, and its key, are not under the passphrase: they are in the open in \
+             messagebox.db. Remove that file, and set no messagebox.listen, if that must not be",
+        );
+    }
     output::show(json, &done, words)
 }
 
