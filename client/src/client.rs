@@ -63,8 +63,6 @@ enum Follow {
         of: BoxId,
         entry: u64,
         seen: SeenKey,
-        /// What is answered.
-        message: Option<Box<Composed>>,
     },
 }
 
@@ -131,7 +129,10 @@ impl<R: CryptoRng> Client<R> {
     fn restore(&mut self, rows: &[Row], now: Time) -> Result<(), ClientError> {
         self.places.restore(rows, self.traffic.rng(), now)?;
         self.contacts.restore(rows)?;
-        let stray = self.sessions.restore(rows)?;
+        let mut stray = self.sessions.restore(rows, now)?;
+        // Whose contact was not saved with them: what they send begins them anew.
+        let contacts = &self.contacts;
+        stray.extend(self.sessions.retain_with(|peer| contacts.contains(peer)));
         self.invitations.restore(rows, &mut self.sessions)?;
         self.desk.note(stray);
         self.receipts.restore(rows, now)?;
@@ -433,15 +434,7 @@ impl<R: CryptoRng> Client<R> {
             ) => {
                 message.accept(now, &mut self.outbox);
             }
-            Some(Follow::Heard {
-                of,
-                entry,
-                seen,
-                message,
-            }) => {
-                if let Some(message) = message {
-                    message.accept(now, &mut self.outbox);
-                }
+            Some(Follow::Heard { of, entry, seen }) => {
                 self.inbox.settled(&seen);
                 self.acknowledge(of, entry);
             }
@@ -479,15 +472,9 @@ impl<R: CryptoRng> Client<R> {
                 self.desk.note(changes);
                 self.desk.raise(Alarm::Storage);
             }
-            Some(Follow::Heard { message, .. }) => {
-                // What a contact has said of itself comes again.
-                if let Some(message) = message {
-                    message.forget(&mut self.outbox, &mut self.contacts);
-                }
-                self.desk.raise(Alarm::Storage);
-            }
             // Mailboxes are saved again with the next connection, and not written to before, if they are new.
-            Some(Follow::Mailboxes { .. }) | None => {
+            // What a contact has said of itself comes again.
+            Some(Follow::Mailboxes { .. } | Follow::Heard { .. }) | None => {
                 self.desk.raise(Alarm::Storage);
             }
         }
@@ -599,6 +586,7 @@ impl<R: CryptoRng> Client<R> {
             arrival,
             changes: session,
             guest,
+            met_again,
             again,
         } = self.inbox.arrive(now, doors, entry, trace);
         if !matches!(arrival, Arrival::Full) {
@@ -654,15 +642,10 @@ impl<R: CryptoRng> Client<R> {
             } => {
                 self.counters.controls += 1;
                 let mut changes = session;
-                let told = (&tag, &control);
-                let message = self.control(now, &from, told, &mut changes);
-                let follows = Follow::Heard {
-                    of,
-                    entry: entry.entry,
-                    seen,
-                    message,
-                };
-                self.desk.persist(changes, follows);
+                changes.extend(self.control(now, &from, (&tag, &control)));
+                let entry = entry.entry;
+                self.desk
+                    .persist(changes, Follow::Heard { of, entry, seen });
             }
             Arrival::Notice {
                 seen,
@@ -673,6 +656,7 @@ impl<R: CryptoRng> Client<R> {
                 self.counters.notices += 1;
                 self.told(&from, &note);
                 let mut changes = self.welcome(now, guest, &from, &envelope);
+                changes.extend(self.met_again(now, met_again, &from));
                 changes.extend(self.heard(now, (of, entry.drop), (&from, again), &envelope));
                 changes.extend(session);
                 let entry = entry.entry;
@@ -681,16 +665,9 @@ impl<R: CryptoRng> Client<R> {
                         self.inbox.settled(&seen);
                         self.acknowledge(of, entry);
                     }
-                    false => {
-                        let message = None;
-                        let follows = Follow::Heard {
-                            of,
-                            entry,
-                            seen,
-                            message,
-                        };
-                        self.desk.persist(changes, follows);
-                    }
+                    false => self
+                        .desk
+                        .persist(changes, Follow::Heard { of, entry, seen }),
                 }
             }
             Arrival::New {
@@ -700,12 +677,12 @@ impl<R: CryptoRng> Client<R> {
                 envelope,
             } => {
                 changes.extend(self.welcome(now, guest, &from, &envelope));
+                changes.extend(self.met_again(now, met_again, &from));
                 changes.extend(self.heard(now, (of, entry.drop), (&from, again), &envelope));
                 let entry = entry.entry;
                 changes.extend(session);
                 self.desk
                     .persist(changes, Follow::Arrival { of, entry, kept });
-                self.offer_keys(now, &from);
             }
         }
     }
@@ -748,7 +725,7 @@ impl<R: CryptoRng> Client<R> {
                 trace,
             });
         }
-        while let Some((key, row)) = self.inbox.next_data() {
+        while let Some((key, row)) = self.inbox.next_data(&self.contacts) {
             self.desk.event(ClientEvent::ReceivedData {
                 message: key.message,
                 from: key.sender,
@@ -756,6 +733,8 @@ impl<R: CryptoRng> Client<R> {
                 sent_at: row.sent_at,
             });
         }
+        let unsaid = self.inbox.unsaid();
+        self.desk.note(unsaid);
         while let Some((key, change)) = self.inbox.vanish(now) {
             self.desk.note([change]);
             self.desk.event(ClientEvent::Vanished {

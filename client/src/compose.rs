@@ -172,6 +172,11 @@ impl Composed {
         Ok((composed, changes))
     }
 
+    /// The number of its receiver's that it has, or that the next text has.
+    pub(crate) const fn number(&self) -> u64 {
+        self.plan.number
+    }
+
     /// Its receiver has got a drop id that another contact has as well.
     pub(crate) fn shares_drop(&self) -> bool {
         self.plan.shared

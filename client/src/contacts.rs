@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use blake2::{Blake2b256, Digest};
+use rand::CryptoRng;
 use rand::seq::IndexedRandom as _;
-use rand::{CryptoRng, RngExt as _};
 use shoal_packet::Sites;
 use shoal_packet::fragment::{Envelope, Kind};
 use shoal_proto::Time;
@@ -171,6 +171,8 @@ impl Contacts {
         }
         if !row.known.contains(&mark(&invitation.sites)) {
             row.sites = invitation.sites;
+            // It may count its texts anew: what it says next counts.
+            row.said = (0, Time::default());
             row.prekey = Some(invitation.prekey);
             row.remember(&invitation.sites);
         }
@@ -203,6 +205,20 @@ impl Contacts {
         let change = row.change(&guest);
         self.rows.insert(guest, row);
         change
+    }
+
+    /// A contact has begun a session anew by an own invitation, for it alone or not: what it says of where it is next counts,
+    /// though it may count its texts anew. What is to be saved.
+    pub(crate) fn met_again(&mut self, contact: &PeerKey, alone: bool) -> Option<Change> {
+        let row = self.rows.get_mut(contact)?;
+        row.said = (0, Time::default());
+        row.standing.known |= alone;
+        Some(row.change(contact))
+    }
+
+    /// The number of the next text to a contact.
+    pub(crate) fn number(&self, contact: &PeerKey) -> Option<u64> {
+        self.rows.get(contact).map(|row| row.sequence)
     }
 
     /// A newcomer is forgotten. What is to be saved.
@@ -262,7 +278,8 @@ impl Contacts {
         if row.standing.blocked {
             return Err(SendError::Blocked);
         }
-        let (drop, shared) = match row.drop {
+        // One that was shared may have been revoked with the other's.
+        let (drop, shared) = match row.drop.filter(|drop| !revoked(*drop)) {
             Some(drop) => (drop, false),
             None => {
                 let taken: BTreeSet<u16> = self.rows.values().filter_map(|row| row.drop).collect();
@@ -271,10 +288,7 @@ impl Contacts {
                 let free: Vec<&u16> = good.iter().filter(is_free).collect();
                 let own = free.choose(rng).map(|id| **id);
                 let any = own.or_else(|| good.choose(rng).copied());
-                (
-                    any.unwrap_or_else(|| rng.random_range(0..IDS)),
-                    own.is_none(),
-                )
+                (any.ok_or(SendError::ContactsFull)?, own.is_none())
             }
         };
         Ok(Plan {

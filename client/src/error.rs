@@ -84,12 +84,14 @@ pub enum SendError {
     NoSuchInvitation,
     /// All drop ids of the place that invitations lead to are given out.
     #[error(
-        "no more invitations can be made for now: all that there may be at one place were; revoke some that are not \
-         used, or have new ones lead elsewhere (`shoal contact renew`)"
+        "no more invitations can be made at the place that they lead to: have new ones lead elsewhere \
+         (`shoal contact renew`; where `mailboxes` names the providers, name others)"
     )]
     NoInvitationLeft,
     /// Too many contacts.
-    #[error("there are as many contacts as may be; remove some first")]
+    #[error(
+        "there are as many contacts as may be, or were at this place; remove some, or wait until it has moved"
+    )]
     ContactsFull,
     /// There is no place for answers yet.
     #[error(

@@ -201,6 +201,17 @@ impl Invitations {
         own.then_some((row.place, DropName::Invitation(row.drop)))
     }
 
+    /// Whether one is for one person.
+    pub(crate) fn is_for_one(&self, number: u32) -> bool {
+        self.rows.get(&number).is_some_and(|row| row.once)
+    }
+
+    /// Whether nobody has come by one that is for one person.
+    pub(crate) fn is_unused(&self, number: u32) -> bool {
+        let row = self.rows.get(&number);
+        row.is_some_and(|row| row.guest == Guest::Nobody)
+    }
+
     /// Those by which somebody came alone.
     pub(crate) fn of_guest(&self, guest: &PeerKey) -> Vec<u32> {
         let is_his = |row: &InvitationRow| matches!(row.guest, Guest::One(one) | Guest::Leaked(one) if one == *guest);

@@ -611,6 +611,28 @@ impl Outbox {
         Some((message, told, changes))
     }
 
+    /// Nothing more goes to somebody: which texts of those under way the user is told of, and what is to be saved.
+    pub(crate) fn give_up(&mut self, to: &PeerKey) -> (Vec<MessageId>, Vec<Change>) {
+        let (mut told, mut changes) = (Vec::new(), Vec::new());
+        let own = self.by_order.values_mut();
+        for outgoing in own.filter(|it| it.row.to == *to && !it.finished()) {
+            let parts = std::mem::take(&mut outgoing.parts);
+            if !outgoing.row.state.is_stored() {
+                outgoing.row.state = MessageState::Expired;
+                told.extend((outgoing.row.kind == Kind::Text).then_some(outgoing.message));
+            }
+            outgoing.hindrance = None;
+            self.waiting -= parts.len();
+            changes.push(outgoing.change());
+            let rows = parts
+                .keys()
+                .flat_map(|index| deletions(&outgoing.message, *index));
+            changes.extend(rows);
+        }
+        changes.extend(self.forget_old());
+        (told, changes)
+    }
+
     /// What waits to be tried waits as long as before. A message's end stays: it is a date.
     pub(crate) fn clock_moved(&mut self, step: ClockStep) {
         for outgoing in self.by_order.values_mut() {

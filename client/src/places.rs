@@ -167,7 +167,7 @@ impl Places {
             let value = RevocationRow::decode(&row.value).map_err(|e| row.fault(e))?;
             let link = self.boxes.get_mut(&id);
             let link = link.ok_or_else(|| row.fault("its mailbox is missing"))?;
-            link.restore_revocation(name, value);
+            link.restore_revocation(name, value.bound(now + self.pace.day()));
         }
         self.set_pauses(now);
         Ok(())

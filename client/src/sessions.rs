@@ -56,7 +56,7 @@ pub(crate) struct Opened {
     pub(crate) session: Tag,
     /// A fragment, as it was encoded.
     pub(crate) fragment: Zeroizing<Vec<u8>>,
-    /// The number of the invitation that the session begins with, if it does.
+    /// The number of the invitation that the session was begun with, as far as the message says so.
     pub(crate) via: Option<u32>,
     /// The secret of the outer layer that it was wrapped under.
     pub(crate) under: Option<ExchangeId>,
@@ -103,14 +103,15 @@ impl Sessions {
     }
 
     /// Rebuilds them. Returns what is to be saved: rows that belong to nothing go.
-    pub(crate) fn restore(&mut self, rows: &[Row]) -> Result<Vec<Change>, ClientError> {
+    pub(crate) fn restore(&mut self, rows: &[Row], now: Time) -> Result<Vec<Change>, ClientError> {
         let of = |table| rows.iter().filter(move |row| row.table == table);
         for row in of(Table::Session) {
             let tag = row.key.as_slice().try_into().map(Tag::new);
             let tag = tag.map_err(|_| row.fault("the key is no session's"))?;
             let kept = SessionRow::decode(&row.value).map_err(|e| row.fault(e))?;
             let session = Session::from_row(&kept);
-            let session = session.ok_or_else(|| row.fault("its ratchet can't be read"))?;
+            let mut session = session.ok_or_else(|| row.fault("its ratchet can't be read"))?;
+            session.outer.bound(now, self.keep_for);
             self.used = self.used.max(session.used);
             self.by_tag.insert(tag, session);
         }
@@ -144,6 +145,13 @@ impl Sessions {
     /// None is begun by it any more: its prekey is wiped.
     pub(crate) fn remove_prekey(&mut self, invitation: u32) {
         self.prekeys.remove(&invitation);
+    }
+
+    /// Forgets those with nobody who is known. What is to be saved.
+    pub(crate) fn retain_with(&mut self, is_there: impl Fn(&PeerKey) -> bool) -> Vec<Change> {
+        let peers = self.by_tag.values().map(|session| session.peer);
+        let gone: Vec<PeerKey> = peers.filter(|peer| !is_there(peer)).collect();
+        gone.iter().flat_map(|peer| self.forget(peer)).collect()
     }
 
     /// Forgets all sessions with a peer. What is to be saved.
@@ -209,52 +217,41 @@ impl Sessions {
         Some((wrapped.unwrap_or(content), session.saved(tag)))
     }
 
-    /// Whether a session with a peer is to get another secret, and it is ours to offer a key for it: of the two ends
-    /// the one whose key is smaller does.
-    pub(crate) fn owes_offer(&self, now: Time, own: &PeerKey, peer: &PeerKey) -> Option<Tag> {
-        let tag = self.latest(peer).filter(|_| own < peer)?;
-        let session = self.by_tag.get(&tag)?;
-        (session.is_whole() && session.outer.is_due(now)).then_some(tag)
-    }
-
-    /// Offers a key for a session's outer layer. What is inside the seal, and what is to be saved.
-    pub(crate) fn offer<R: CryptoRng>(
+    /// What is to be told of keys with something that is sent to a peer: what answers to an offer, or an offer, which of the
+    /// two ends the one makes whose key is smaller. What is inside the seal, and what is to be saved.
+    pub(crate) fn tell_keys<R: CryptoRng>(
         &mut self,
         (now, rng): (Time, &mut R),
-        tag: &Tag,
+        own: &PeerKey,
+        peer: &PeerKey,
     ) -> Option<(Zeroizing<Vec<u8>>, Change)> {
-        let session = self.by_tag.get_mut(tag)?;
-        let offer = session.outer.offer(now, rng);
-        self.seal_in(tag, &offer.encode())
+        let tag = self.latest(peer)?;
+        let session = self.by_tag.get_mut(&tag)?;
+        let control = match session.outer.answer() {
+            Some(answer) => answer,
+            None => {
+                let offers = own < peer && session.is_whole() && session.outer.is_due(now);
+                offers.then(|| session.outer.offer(now, rng))?
+            }
+        };
+        self.seal_in(&tag, &control.encode())
     }
 
-    /// The other end of a session tells something of keys: what is to be answered, inside the seal, if anything is, and
-    /// what is to be saved.
+    /// The other end of a session tells something of keys. What is to be saved.
     pub(crate) fn control<R: CryptoRng>(
         &mut self,
-        (now, rng): (Time, &mut R),
-        tag: &Tag,
-        control: &Control,
-    ) -> (Option<Zeroizing<Vec<u8>>>, Option<Change>) {
-        let keep_for = self.keep_for;
-        let Some(session) = self.by_tag.get_mut(tag) else {
-            return (None, None);
+        with: (Time, &mut R),
+        own: &PeerKey,
+        (tag, control): (&Tag, &Control),
+    ) -> Option<Change> {
+        let session = self.by_tag.get_mut(tag)?;
+        let news = match control {
+            // Of the two ends one offers.
+            Control::Offer(..) if session.peer > *own => false,
+            Control::Offer(id, key) => session.outer.take_offer(with, tag, (id, key)),
+            Control::Answer(id, ciphertext) => session.outer.answered(tag, (id, ciphertext)),
         };
-        match control {
-            Control::Offer(id, key) => {
-                let Some(answer) = session.outer.answer((now, rng), tag, (id, key)) else {
-                    return (None, None);
-                };
-                match self.seal_in(tag, &answer.encode()) {
-                    Some((content, change)) => (Some(content), Some(change)),
-                    None => (None, None),
-                }
-            }
-            Control::Answer(id, ciphertext) => {
-                let news = (session.outer).answered((now, keep_for), tag, (id, ciphertext));
-                (None, news.then(|| session.saved(tag)))
-            }
-        }
+        news.then(|| session.saved(tag))
     }
 
     /// Opens what was inside a seal. Nothing changes before [`Sessions::take`].
@@ -282,6 +279,9 @@ impl Sessions {
         let Some(session) = self.by_tag.get(&tag) else {
             return self.begun(keys, tag, &message).ok_or(RatchetError::Bad);
         };
+        let via = message
+            .begins()
+            .and_then(|(_, prekey, _)| self.invitation_of(&prekey));
         let (fragment, follows) = match session.open(&message) {
             Ok((fragment, Some(step))) => (fragment, Move::Step(tag, Box::new(step))),
             Ok((fragment, None)) => (fragment, Move::Nothing),
@@ -295,25 +295,32 @@ impl Sessions {
             from: session.peer,
             session: tag,
             fragment,
-            via: None,
+            via,
             under,
             follows: Follows(follows),
         })
+    }
+
+    /// The invitation that this prekey is of.
+    fn invitation_of(&self, prekey: &[u8; 32]) -> Option<u32> {
+        let mut prekeys = self.prekeys.iter();
+        let own = prekeys.find(|(_, own)| own.public().as_bytes() == prekey);
+        own.map(|(number, _)| *number)
     }
 
     /// The first message of a session with a prekey of ours.
     fn begun(&self, keys: &ClientKeys, tag: Tag, message: &Sealed) -> Option<Opened> {
         let (from, prekey, named) = message.begins()?;
         let from = PeerKey::parse(from).ok().filter(|_| named == tag)?;
-        let mut prekeys = self.prekeys.iter();
-        let (via, prekey) = prekeys.find(|(_, own)| *own.public().as_bytes() == prekey)?;
+        let via = self.invitation_of(&prekey)?;
+        let prekey = self.prekeys.get(&via)?;
         let (ratchet, fragment) = Ratchet::accept(keys, prekey, message)?;
         let session = Session::new(from, ratchet, Some(message));
         Some(Opened {
             from,
             session: tag,
             fragment,
-            via: Some(*via),
+            via: Some(via),
             under: None,
             follows: Follows(Move::New(tag, Box::new(session))),
         })
@@ -351,6 +358,7 @@ impl Sessions {
                 if let Some(id) = &under {
                     session.outer.shown(id, (now, self.keep_for));
                 }
+                session.outer.sweep(now);
                 (tag, session.take(&tag, *step, (now, self.keep_for, most)))
             }
             Move::New(tag, mut session) => {

@@ -160,7 +160,7 @@ impl<R: CryptoRng> Client<R> {
         })?;
         self.tell_shared(&message);
         self.persist(changes, request, What::Text(message));
-        self.offer_keys(now, &text.to);
+        self.tell_keys(now, &text.to);
         Ok(())
     }
 
@@ -276,6 +276,7 @@ impl<R: CryptoRng> Client<R> {
         let (change, revoked) = changed.ok_or(SendError::UnknownContact)?;
         let mut changes = vec![change];
         if blocks {
+            self.give_up(contact, &mut changes);
             changes.extend(self.shut_out(now, contact, revoked));
             changes.extend(self.receipts.forget(contact));
         }
@@ -295,10 +296,21 @@ impl<R: CryptoRng> Client<R> {
                 .unwrap_or_default(),
         );
         changes.extend(self.sessions.forget(contact));
+        self.give_up(contact, &mut changes);
         changes.extend(self.inbox.forget_sender(contact));
         changes.extend(self.receipts.forget(contact));
         self.persist(changes, request, What::Change);
         Ok(())
+    }
+
+    /// What is under way to a contact is given up.
+    fn give_up(&mut self, contact: &PeerKey, changes: &mut Vec<Change>) {
+        let (given_up, more) = self.outbox.give_up(contact);
+        changes.extend(more);
+        for message in given_up {
+            self.counters.expired += 1;
+            self.desk.event(ClientEvent::Expired { message });
+        }
     }
 
     /// Nothing more is taken under the drop ids that a contact alone has. What is to be saved.
@@ -343,6 +355,27 @@ impl<R: CryptoRng> Client<R> {
         changes
     }
 
+    /// A contact has begun a session anew, by an own invitation: it may have lost what it knew, and if the invitation is for
+    /// one person, that is who came. What is to be saved.
+    pub(super) fn met_again(
+        &mut self,
+        now: Time,
+        invitation: Option<u32>,
+        from: &PeerKey,
+    ) -> Vec<Change> {
+        let Some(number) = invitation else {
+            return Vec::new();
+        };
+        let mut changes = Vec::new();
+        let patience = self.places.day();
+        let alone = self.invitations.is_for_one(number);
+        if alone && self.invitations.is_unused(number) {
+            changes.extend(self.invitations.let_in(now, number, *from, patience));
+        }
+        changes.extend(self.contacts.met_again(from, alone));
+        changes
+    }
+
     /// The user has a message: it is here no more, and who wrote it is told that, if both want it.
     pub(super) fn read(&mut self, now: Time, message: &MessageId) {
         let writer = self.inbox.writer_of(message);
@@ -382,6 +415,7 @@ impl<R: CryptoRng> Client<R> {
                 let message = Box::new(message);
                 self.desk
                     .persist(changes, Follow::Receipts { to, message, note });
+                self.tell_keys(now, &to);
             }
             // Blocked meanwhile, or gone: it is told nothing.
             Err(SendError::Blocked | SendError::UnknownContact | SendError::NoSession) => {
@@ -410,19 +444,15 @@ impl<R: CryptoRng> Client<R> {
         }
     }
 
-    /// Offers a key for the outer layer of the session with a known contact, if one is due. Should there be no room, it is
-    /// some other time.
-    pub(super) fn offer_keys(&mut self, now: Time, to: &PeerKey) {
-        let own = self.public_key();
-        let due = self.sessions.owes_offer(now, &own, to);
-        let Some(tag) = due.filter(|_| self.contacts.is_known(to)) else {
-            return;
-        };
-        if self.outbox.check_room(1).is_err() {
+    /// Something is sent to a contact: what is to be told of keys goes with it. Never for itself, or because something came:
+    /// whoever could bring that about would learn when we are online. Should there be no room, it is some other time.
+    fn tell_keys(&mut self, now: Time, to: &PeerKey) {
+        if !self.contacts.is_known(to) || self.outbox.check_room(1).is_err() {
             return;
         }
+        let own = self.public_key();
         let with = (now, self.traffic.rng());
-        let Some((content, change)) = self.sessions.offer(with, &tag) else {
+        let Some((content, change)) = self.sessions.tell_keys(with, &own, to) else {
             return;
         };
         let mut changes = vec![change];
@@ -432,22 +462,19 @@ impl<R: CryptoRng> Client<R> {
         }
     }
 
-    /// A contact tells something of keys: what is answered, and what is to be saved with it.
+    /// A contact tells something of keys. What is to be saved.
     pub(super) fn control(
         &mut self,
         now: Time,
         from: &PeerKey,
-        (session, control): (&Tag, &Control),
-        changes: &mut Vec<Change>,
-    ) -> Option<Box<Composed>> {
-        // Without room for the answer it is as if it had not come: it is offered again.
-        if self.outbox.check_room(1).is_err() || !self.contacts.is_known(from) {
+        told: (&Tag, &Control),
+    ) -> Option<Change> {
+        if !self.contacts.is_known(from) {
             return None;
         }
+        let own = self.public_key();
         let with = (now, self.traffic.rng());
-        let (answer, change) = self.sessions.control(with, session, control);
-        changes.extend(change);
-        self.keys(now, from, answer?, changes)
+        self.sessions.control(with, &own, told)
     }
 
     /// What was sealed of keys, as a message; it is to be saved together with the session that has sealed it.
@@ -528,8 +555,10 @@ impl<R: CryptoRng> Client<R> {
                 ..
             } => {
                 message.forget(&mut self.outbox, &mut self.contacts);
-                // What begins the session is there for the next try.
-                self.contacts.take_back(&contact, before.map(|row| *row));
+                // What begins the session is there for the next try; but what was written since stays written.
+                if self.contacts.number(&contact) == Some(message.number()) {
+                    self.contacts.take_back(&contact, before.map(|row| *row));
+                }
             }
             What::Invite(number) => {
                 let _ = self.invitations.remove(number, &mut self.sessions);

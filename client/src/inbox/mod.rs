@@ -97,6 +97,8 @@ pub(crate) struct Taken {
     pub(crate) changes: Vec<Change>,
     /// Its sender is let in with it, by this invitation, which is for one or for many.
     pub(crate) guest: Option<(u32, bool)>,
+    /// Its sender is a contact already, and has begun a session anew by this invitation.
+    pub(crate) met_again: Option<u32>,
     /// It came before, and could not be saved: all that is known of its sender is saved with it.
     pub(crate) again: bool,
 }
@@ -155,6 +157,7 @@ impl Arrival {
             arrival: self,
             changes: Vec::new(),
             guest: None,
+            met_again: None,
             again: false,
         }
     }
@@ -201,6 +204,8 @@ pub(crate) struct Inbox {
     opened: BTreeMap<SeenKey, OpenedBefore>,
     /// What is for programs and is to be told of.
     data: VecDeque<InboxKey>,
+    /// What is to be saved of those that nobody is told of.
+    unsaid: Vec<Change>,
     limits: Limits,
 }
 
@@ -215,6 +220,7 @@ impl Inbox {
             unread: BTreeMap::new(),
             opened: BTreeMap::new(),
             data: VecDeque::new(),
+            unsaid: Vec::new(),
             limits,
         }
     }
@@ -326,9 +332,14 @@ impl Inbox {
         if matches!(arrival, Arrival::Spoilt { .. }) {
             guest = None;
         }
+        let is_contact = doors.contacts.contains(&opened.from);
+        let met_again = opened.via.filter(|_| is_contact && opened.follows.begins());
         let contacts = &doors.contacts;
         let alone = guest.is_some_and(|(_, once)| once);
-        let waits = |peer: &PeerKey| self.unread.keys().any(|key| key.sender == *peer);
+        // Not of who has just written: each of a thousand newcomers has.
+        let waits = |peer: &PeerKey| {
+            *peer != opened.from && self.unread.keys().any(|key| key.sender == *peer)
+        };
         let is_guest = |peer: &PeerKey| alone && *peer == opened.from;
         let known = |peer: &PeerKey| contacts.is_known(peer) || is_guest(peer) || waits(peer);
         let (mut changes, lost) = doors
@@ -345,6 +356,7 @@ impl Inbox {
             arrival,
             changes,
             guest,
+            met_again,
             again,
         }
     }
@@ -384,6 +396,7 @@ impl Inbox {
             },
             changes,
             guest: None,
+            met_again: None,
             again,
         }
     }
@@ -447,7 +460,10 @@ impl Inbox {
         }
         let is_text = envelope.kind == Kind::Text;
         if envelope.expires.is_some_and(|at| at <= now) && is_text {
-            let changes = self.order.pass(now, sender, envelope.sequence, contacts);
+            let mut changes = self.order.pass(now, sender, envelope.sequence, contacts);
+            let message = envelope.message;
+            // What is here of it is told to nobody either.
+            changes.extend(self.partials.give_up(&InboxKey { sender, message }));
             return Arrival::Late { changes };
         }
         let key = InboxKey {
@@ -549,6 +565,14 @@ impl Inbox {
             };
             let number = unread.row.sequence;
             let mut changes = self.order.told(now, key.sender, number, contacts);
+            let over = unread.row.expires.is_some_and(|at| at <= now);
+            if over || contacts.is_blocked(&key.sender) {
+                // Nobody is told of it: it was its turn, and it goes.
+                self.unread.remove(&key);
+                changes.push(Change::delete(Table::Inbox, key.to_bytes()));
+                self.unsaid.extend(changes);
+                continue;
+            }
             if let Some(gap) = gap.filter(|gap| *gap > 0) {
                 unread.row.gap_before = gap;
                 // Or a restart would tell it without.
@@ -571,9 +595,15 @@ impl Inbox {
     }
 
     /// The next for a program to tell of.
-    pub(crate) fn next_data(&mut self) -> Option<(InboxKey, InboxRow)> {
+    pub(crate) fn next_data(&mut self, contacts: &Contacts) -> Option<(InboxKey, InboxRow)> {
         loop {
             let key = self.data.pop_front()?;
+            if contacts.is_blocked(&key.sender) {
+                self.unread.remove(&key);
+                self.unsaid
+                    .push(Change::delete(Table::Inbox, key.to_bytes()));
+                continue;
+            }
             let Some(unread) = self.unread.get_mut(&key).filter(|unread| !unread.told) else {
                 continue;
             };
@@ -586,6 +616,11 @@ impl Inbox {
             };
             return Some((key, row));
         }
+    }
+
+    /// What is to be saved of messages that nobody is told of.
+    pub(crate) fn unsaid(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.unsaid)
     }
 
     /// When a message that waits for those before it has waited long enough, or one vanishes.

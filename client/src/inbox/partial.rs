@@ -143,6 +143,12 @@ impl Partials {
         changes
     }
 
+    /// A message is not waited for any more. Returns the rows to save.
+    pub(super) fn give_up(&mut self, key: &InboxKey) -> Vec<Change> {
+        let partial = self.remove(key);
+        partial.map_or_else(Vec::new, |partial| deletions(key, &partial))
+    }
+
     /// Nothing is known of a sender any more. Returns the rows to save.
     pub(super) fn forget(&mut self, sender: &PeerKey) -> Vec<Change> {
         let own = self.messages.keys().filter(|key| key.sender == *sender);

@@ -40,6 +40,12 @@ impl RevocationRow {
         Ok((of, name))
     }
 
+    /// The clock may have been another one when it was written: it is told no later than in so long.
+    pub(crate) fn bound(mut self, latest: Time) -> Self {
+        self.from = self.from.min(latest);
+        self
+    }
+
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let writer = Writer::new().time(self.from);
         writer.bytes(&[u8::from(self.done)]).done()

@@ -30,6 +30,8 @@ pub(super) const WRAPPED: u8 = 3;
 const RENEW_AFTER: u32 = 100;
 /// And the time.
 const RENEW_EVERY: Span = Span::from_secs(86_400);
+/// How long an offer waits for its answer before there is another.
+const OFFER_AGAIN: Span = Span::from_secs(3_600);
 /// Secrets that are kept of a session: the newest, and those before that still open something.
 const MOST: usize = 8;
 
@@ -117,6 +119,8 @@ pub(super) struct Outer {
     /// The newest last.
     secrets: Vec<Secret>,
     offered: Option<Offered>,
+    /// What answers to an offer of the other end, until it is sent.
+    owed: Option<(ExchangeId, Box<[u8; CIPHERTEXT_BYTES]>)>,
     /// When the last exchange was begun.
     begun: Time,
     /// Messages since then.
@@ -131,8 +135,13 @@ impl Outer {
 
     /// Whether another secret is to be agreed on.
     pub(super) fn is_due(&self, now: Time) -> bool {
-        let begun = self.begun != Time::default();
-        !begun || self.messages >= RENEW_AFTER || now.since(self.begun) >= RENEW_EVERY
+        let since = now.since(self.begun);
+        match (self.begun == Time::default(), self.offered.is_some()) {
+            (true, _) => true,
+            // However much is written: the answer to it is on its way.
+            (false, true) => since >= OFFER_AGAIN,
+            (false, false) => self.messages >= RENEW_AFTER || since >= RENEW_EVERY,
+        }
     }
 
     /// Offers a key. One before that was not answered is given up.
@@ -150,17 +159,26 @@ impl Outer {
         Control::Offer(id, public)
     }
 
-    /// Answers to a key. None for one that was answered, or that is none.
-    pub(super) fn answer<R: CryptoRng>(
+    /// Whether an offer is answered: nobody makes us answer more often than is any use.
+    fn answers(&self, now: Time) -> bool {
+        let long_ago = now.since(self.begun) >= OFFER_AGAIN;
+        self.secrets.is_empty() || long_ago || self.messages >= RENEW_AFTER / 2
+    }
+
+    /// Takes an offer: what answers to it is sent with what is sent next ([`Outer::answer`]). Whether it is taken: not one
+    /// that was, that comes too soon after another, or that is none.
+    pub(super) fn take_offer<R: CryptoRng>(
         &mut self,
         (now, rng): (Time, &mut R),
         tag: &Tag,
         (id, key): (&ExchangeId, &[u8; KEY_BYTES]),
-    ) -> Option<Control> {
-        if self.secrets.iter().any(|secret| secret.id == *id) {
-            return None;
+    ) -> bool {
+        if self.has(id) || !self.answers(now) {
+            return false;
         }
-        let key = EncapsulationKey768::new_from_slice(key).ok()?;
+        let Ok(key) = EncapsulationKey768::new_from_slice(key) else {
+            return false;
+        };
         let (ciphertext, shared) = key.encapsulate_with_rng(rng);
         let shared = Zeroizing::new(shared);
         self.begun = now;
@@ -173,13 +191,20 @@ impl Outer {
         });
         let mut bytes = Box::new([0; CIPHERTEXT_BYTES]);
         bytes.copy_from_slice(&ciphertext);
-        Some(Control::Answer(*id, bytes))
+        self.owed = Some((*id, bytes));
+        true
     }
 
-    /// An answer came to the key that was offered last. Those before are wiped so long after.
+    /// What answers to the offer that was taken last, once. It is not sent for itself: whoever offers would learn by it when
+    /// we are online.
+    pub(super) fn answer(&mut self) -> Option<Control> {
+        let (id, ciphertext) = self.owed.take()?;
+        Some(Control::Answer(id, ciphertext))
+    }
+
+    /// An answer came to the key that was offered last.
     pub(super) fn answered(
         &mut self,
-        (now, keep_for): (Time, Span),
         tag: &Tag,
         (id, ciphertext): (&ExchangeId, &[u8; CIPHERTEXT_BYTES]),
     ) -> bool {
@@ -197,34 +222,43 @@ impl Outer {
             shown: true,
             until: None,
         });
-        self.succeed(now, keep_for);
         true
     }
 
     fn add(&mut self, secret: Secret) {
         self.secrets.push(secret);
-        let over = self.secrets.len().saturating_sub(MOST);
-        self.secrets.drain(..over);
-    }
-
-    /// What came was wrapped under this secret: the other end has it. Whether that is news.
-    pub(super) fn shown(&mut self, id: &ExchangeId, (now, keep_for): (Time, Span)) -> bool {
-        let secret = self.secrets.iter_mut().find(|secret| secret.id == *id);
-        let news = secret.is_some_and(|secret| !std::mem::replace(&mut secret.shown, true));
-        if news {
-            self.succeed(now, keep_for);
+        while self.secrets.len() > MOST {
+            // The other end may have nothing newer than what is used.
+            let used = self.secrets.iter().rposition(|secret| secret.shown);
+            self.secrets.remove(usize::from(used == Some(0)));
         }
-        news
     }
 
-    /// Those before the newest that both have get an end, and what is over is wiped.
-    fn succeed(&mut self, now: Time, keep_for: Span) {
-        let newest = self.secrets.iter().rposition(|secret| secret.shown);
-        for secret in self.secrets.iter_mut().take(newest.unwrap_or(0)) {
+    /// What came was wrapped under this secret: the other end has it, and uses none before it any more. These get an end.
+    pub(super) fn shown(&mut self, id: &ExchangeId, (now, keep_for): (Time, Span)) {
+        let Some(at) = self.secrets.iter().position(|secret| secret.id == *id) else {
+            return;
+        };
+        for secret in self.secrets.iter_mut().take(at) {
             secret.until.get_or_insert(now + keep_for);
         }
-        self.secrets
-            .retain(|secret| secret.until.is_none_or(|until| until > now));
+        if let Some(secret) = self.secrets.get_mut(at) {
+            secret.shown = true;
+        }
+    }
+
+    /// What is over is wiped.
+    pub(super) fn sweep(&mut self, now: Time) {
+        let stays = |secret: &Secret| secret.until.is_none_or(|until| until > now);
+        self.secrets.retain(stays);
+    }
+
+    /// The clock may have been another one when it was written.
+    pub(super) fn bound(&mut self, now: Time, keep_for: Span) {
+        self.begun = self.begun.min(now);
+        for secret in &mut self.secrets {
+            secret.until = secret.until.map(|until| until.min(now + keep_for));
+        }
     }
 
     /// What both are known to have, and is used.
@@ -284,7 +318,7 @@ impl Outer {
 
     /// What is kept of it.
     pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let room = 256 + MOST * (ID_BYTES + 32 + 9);
+        let room = 256 + ID_BYTES + CIPHERTEXT_BYTES + MOST * (ID_BYTES + 32 + 9);
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
         bytes.extend_from_slice(&self.begun.as_micros().to_be_bytes());
         bytes.extend_from_slice(&self.messages.to_be_bytes());
@@ -293,6 +327,14 @@ impl Outer {
                 bytes.push(1);
                 bytes.extend_from_slice(&offered.id);
                 bytes.extend_from_slice(offered.seed.as_slice());
+            }
+            None => bytes.push(0),
+        }
+        match &self.owed {
+            Some((id, ciphertext)) => {
+                bytes.push(1);
+                bytes.extend_from_slice(id);
+                bytes.extend_from_slice(&ciphertext[..]);
             }
             None => bytes.push(0),
         }
@@ -321,6 +363,17 @@ impl Outer {
         } else if *has != 0 {
             return None;
         }
+        let ([has], after) = rest.split_first_chunk()?;
+        rest = after;
+        let mut owed = None;
+        if *has == 1 {
+            let (id, after) = rest.split_first_chunk()?;
+            let (ciphertext, after) = after.split_first_chunk()?;
+            owed = Some((*id, Box::new(*ciphertext)));
+            rest = after;
+        } else if *has != 0 {
+            return None;
+        }
         let mut secrets = Vec::new();
         while !rest.is_empty() {
             let (id, after) = rest.split_first_chunk()?;
@@ -339,6 +392,7 @@ impl Outer {
         Some(Self {
             secrets,
             offered,
+            owed,
             begun: Time::from_micros(u64::from_be_bytes(*begun)),
             messages: u32::from_be_bytes(*messages),
         })
@@ -408,20 +462,19 @@ mod tests {
         else {
             panic!("an offer");
         };
-        let answer = other.answer((at(now), rng), &tag(), (&id, &key)).unwrap();
+        assert!(other.take_offer((at(now), rng), &tag(), (&id, &key)));
+        let mut restarted = Outer::from_bytes(&other.to_bytes()).unwrap();
+        let answer = restarted.answer().unwrap();
+        assert!(restarted.answer().is_none(), "once");
+        *other = restarted;
         let Some(Control::Answer(same, ciphertext)) = Control::decode(&answer.encode()) else {
             panic!("an answer");
         };
         assert_eq!(same, id);
-        assert!(one.answered((at(now), KEEP), &tag(), (&id, &ciphertext)));
-        assert!(
-            !one.answered((at(now), KEEP), &tag(), (&id, &ciphertext)),
-            "once"
-        );
-        assert!(
-            other.answer((at(now), rng), &tag(), (&id, &key)).is_none(),
-            "once"
-        );
+        assert!(one.answered(&tag(), (&id, &ciphertext)));
+        assert!(!one.answered(&tag(), (&id, &ciphertext)), "once");
+        let again = other.take_offer((at(now), rng), &tag(), (&id, &key));
+        assert!(!again, "once");
         id
     }
 
@@ -446,7 +499,7 @@ mod tests {
             (CONTENT_BYTES, Some(id))
         );
         assert_eq!(*other.unwrap(&wrapped).unwrap(), inner(2));
-        assert!(other.shown(&id, (at(2), KEEP)) && !other.shown(&id, (at(2), KEEP)));
+        other.shown(&id, (at(2), KEEP));
         let back = other.wrap(&inner(3)).unwrap();
         assert_eq!(*one.unwrap(&back).unwrap(), inner(3));
         // The same once more is the same, and something else has another nonce.
@@ -465,27 +518,50 @@ mod tests {
         one.count();
         assert!(one.is_due(at(2)));
         let late = one.wrap(&inner(1)).unwrap();
+        (0..50).for_each(|_| other.count());
         let second = exchange(&mut one, &mut other, 50);
         assert!(!one.is_due(at(51)) && other.has(&first) && other.has(&second));
         let next = one.wrap(&inner(2)).unwrap();
         assert_eq!(secret_of(&next), Some(second));
-        assert!(other.shown(&second, (at(60), KEEP)));
+        // Who has offered goes on opening what the other may still write, however long that takes.
+        one.sweep(at(1_000_000));
+        assert!(one.has(&first));
+        other.shown(&second, (at(60), KEEP));
+        other.sweep(at(60));
         assert!(other.unwrap(&late).is_some());
         // A restart keeps what is to go, when.
         let mut other = Outer::from_bytes(&other.to_bytes()).unwrap();
+        (0..50).for_each(|_| other.count());
         let third = exchange(&mut one, &mut other, 170);
-        assert!(other.shown(&third, (at(170), KEEP)));
+        other.shown(&third, (at(170), KEEP));
+        other.sweep(at(170));
         assert!(!other.has(&first) && other.has(&second));
         assert!(other.unwrap(&late).is_none());
-        // Of exchanges that come to nothing no secrets pile up.
-        for now in 200..300 {
-            let rng = &mut ChaCha20Rng::seed_from_u64(now);
-            let Control::Offer(id, key) = one.offer(at(now), rng) else {
-                panic!("an offer");
-            };
-            assert!(other.answer((at(now), rng), &tag(), (&id, &key)).is_some());
+        // Of exchanges that come to nothing no secrets pile up, and what is used stays.
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        let used = one.wrap(&inner(3)).unwrap();
+        for hour in 1..50 {
+            let now = at(200 + 3600 * hour);
+            for soon in [false, true] {
+                let Control::Offer(id, key) = one.offer(now, rng) else {
+                    panic!("an offer");
+                };
+                let taken = other.take_offer((now, rng), &tag(), (&id, &key));
+                assert_eq!(!taken, soon, "nor are answers made for nothing");
+            }
             assert!(other.secrets.len() <= MOST);
         }
+        assert!(other.unwrap(&used).is_some() && other.wrap(&inner(4)).is_some());
+    }
+
+    /// Nothing that comes in the meantime is written under a key that was given up.
+    #[test]
+    fn an_offer_waits_for_its_answer() {
+        let mut one = Outer::default();
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        drop(one.offer(at(1), rng));
+        (0..1_000).for_each(|_| one.count());
+        assert!(!one.is_due(at(3_600)) && one.is_due(at(3_601)));
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl End {
         let rows = Vec::from_iter(rows);
         self.sessions = Sessions::new(3, MINUTE);
         self.add_prekey();
-        let stray = self.sessions.restore(&rows).unwrap();
+        let stray = self.sessions.restore(&rows, self.now).unwrap();
         self.save(stray);
     }
 
@@ -443,8 +443,9 @@ proptest! {
 /// An outer layer is agreed on: what each tells the other comes in the session.
 fn agree(one: &mut End, other: &mut End, now: Time) {
     let rng = &mut ChaCha20Rng::seed_from_u64(now.as_micros());
-    let tag = one.sessions.latest(&other.keys.public()).unwrap();
-    let (offer, change) = one.sessions.offer((now, rng), &tag).unwrap();
+    let keys = [one.keys.public(), other.keys.public()];
+    let told = one.sessions.tell_keys((now, rng), &keys[0], &keys[1]);
+    let (offer, change) = told.unwrap();
     one.save([change]);
     let tell = |to: &mut End, content: &[u8], rng: &mut ChaCha20Rng| {
         let opened = to.sessions.open(&to.keys, content).unwrap();
@@ -452,17 +453,26 @@ fn agree(one: &mut End, other: &mut End, now: Time) {
         let follows = (opened.follows, opened.under);
         let (changes, _) = to.sessions.take(now, follows, |_| true);
         to.save(changes);
-        let (answer, change) = to.sessions.control((now, rng), &tag, &control);
+        let own = to.keys.public();
+        let told = (&tag, &control);
+        let change = to.sessions.control((now, rng), &own, told);
         to.save(change);
-        answer
     };
-    let answer = tell(other, &offer, rng).unwrap();
-    assert!(tell(one, &answer, rng).is_none());
+    tell(other, &offer, rng);
+    let told = other.sessions.tell_keys((now, rng), &keys[1], &keys[0]);
+    let (answer, change) = told.unwrap();
+    other.save([change]);
+    tell(one, &answer, rng);
+    let more = other.sessions.tell_keys((now, rng), &keys[1], &keys[0]);
+    assert!(more.is_none(), "once");
 }
 
 #[test]
 fn what_is_written_is_wrapped_once_both_ends_have_the_secret() {
     let (mut alice, mut bob) = met();
+    if alice.keys.public() > bob.keys.public() {
+        std::mem::swap(&mut alice, &mut bob);
+    }
     let is_wrapped = |content: &[u8]| content[0] == WRAPPED;
     let late = alice.write(&bob, 7);
     assert!(!is_wrapped(&late));
@@ -484,15 +494,15 @@ fn what_is_written_is_wrapped_once_both_ends_have_the_secret() {
     // Another secret: what was under the one before opens for as long as it is kept.
     let late = alice.write(&bob, 8);
     let gone = alice.write(&bob, 9);
-    agree(&mut alice, &mut bob, at(10));
+    agree(&mut alice, &mut bob, at(90_000));
     let next = alice.write(&bob, 4);
     assert!(next[1..9] != late[1..9] && late[1..9] == first[1..9]);
-    bob.now = at(10);
+    bob.now = at(90_000);
     assert_eq!(bob.read(&next), Some((alice.keys.public(), 4)));
     assert_eq!(bob.read(&late), Some((alice.keys.public(), 8)));
-    agree(&mut alice, &mut bob, at(200));
+    agree(&mut alice, &mut bob, at(200_000));
     let next = alice.write(&bob, 5);
-    bob.now = at(200);
+    bob.now = at(200_000);
     assert_eq!(bob.read(&next), Some((alice.keys.public(), 5)));
     assert_eq!(bob.read(&gone), None, "its secret is wiped");
     assert_eq!(bob.count(Table::Session), 1);
@@ -502,22 +512,28 @@ fn what_is_written_is_wrapped_once_both_ends_have_the_secret() {
 #[test]
 fn one_of_the_two_offers() {
     let (mut alice, mut bob) = pair();
+    if alice.keys.public() > bob.keys.public() {
+        std::mem::swap(&mut alice, &mut bob);
+    }
     let [own, other] = [alice.keys.public(), bob.keys.public()];
+    let rng = &mut ChaCha20Rng::seed_from_u64(1);
     let first = alice.write(&bob, 1);
-    assert!(alice.sessions.owes_offer(at(1), &own, &other).is_none());
+    assert!(
+        alice
+            .sessions
+            .tell_keys((at(1), rng), &own, &other)
+            .is_none()
+    );
     assert!(bob.read(&first).is_some());
     let answer = bob.write(&alice, 2);
+    assert!(bob.sessions.tell_keys((at(1), rng), &other, &own).is_none());
     assert!(alice.read(&answer).is_some());
-    let owes = |alice: &End, bob: &End, now| {
-        let one = alice.sessions.owes_offer(now, &own, &other).is_some();
-        (one, bob.sessions.owes_offer(now, &other, &own).is_some())
-    };
-    let offers = (own < other, other < own);
-    assert_eq!(owes(&alice, &bob, at(1)), offers);
-    match offers.0 {
-        true => agree(&mut alice, &mut bob, at(1)),
-        false => agree(&mut bob, &mut alice, at(1)),
-    }
-    assert_eq!(owes(&alice, &bob, at(2)), (false, false));
-    assert_eq!(owes(&alice, &bob, at(90_000)), offers);
+    agree(&mut alice, &mut bob, at(1));
+    assert!(
+        alice
+            .sessions
+            .tell_keys((at(2), rng), &own, &other)
+            .is_none()
+    );
+    agree(&mut alice, &mut bob, at(90_000));
 }

@@ -436,3 +436,113 @@ fn the_user_says_what_a_contact_is() {
     assert_eq!(client(&world, BOB, &alice), client(&world, ALICE, &own));
     assert_ne!(client(&world, BOB, &eve), client(&world, ALICE, &own));
 }
+
+/// Whoever has an invitation for many can be as many as he likes: those who write least recently are forgotten, with all
+/// that is known of them.
+#[test]
+fn a_crowd_of_newcomers_leaves_so_many_behind() {
+    let mut world = three(11);
+    world.hosts[BOB].config.limits.sessions_of_strangers = 3;
+    world.crash(BOB);
+    world.attach(BOB, 0);
+    let link = world.invite(BOB);
+    for number in 0..8 {
+        let who = world.add(1, "quick");
+        world.attach(who, 3);
+        let text = format!("newcomer {number}");
+        accept(&mut world, who, &link, Some(&text));
+        assert!(world.run_until(secs(90.0), |world| heard(world, BOB, &text)));
+        // It is read, or vanishes: nothing of it waits.
+        let read = world.hosts[BOB].events.iter().rev();
+        let message = read.clone().find_map(|(_, event)| match event {
+            ClientEvent::Received { message, .. } => Some(*message),
+            _ => None,
+        });
+        let message = message.unwrap();
+        world.input(BOB, ClientInput::Read { message });
+        world.detach(who);
+    }
+    assert_eq!(world.hosts[BOB].client.contacts().len(), 3);
+    let rows = |table| {
+        let rows = world.hosts[BOB].rows.keys();
+        rows.filter(move |(it, _)| *it == table).count()
+    };
+    assert_eq!((rows(Table::Session), rows(Table::Contact)), (3, 3));
+    assert!(rows(Table::Order) <= 3 && rows(Table::Done) <= 3);
+}
+
+/// Who is a contact already and comes by an invitation for one is who it was for: nobody else is let in.
+#[test]
+fn an_invitation_for_one_is_used_up_by_a_contact_too() {
+    let mut world = three(12);
+    let many = world.invite(BOB);
+    accept(&mut world, ALICE, &many, Some("one"));
+    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "one")));
+    assert!(!world.hosts[BOB].client.contacts()[0].known);
+    let (number, link) = invite_one(&mut world, BOB, 3600.0, "Alice");
+    accept(&mut world, ALICE, &link, Some("two"));
+    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "two")));
+    let alice = key(&world, ALICE);
+    let status = world.hosts[BOB].client.invitation(number).unwrap();
+    assert_eq!(status.guest, Some(alice));
+    assert!(world.hosts[BOB].client.contact(&alice).unwrap().known);
+    accept(&mut world, EVE, &link, Some("me too"));
+    let leaked = |event: &ClientEvent| matches!(event, ClientEvent::Leaked { .. });
+    assert!(world.run_until(secs(60.0), |world| world.hosts[BOB].count(leaked) == 1));
+    assert!(!heard(&world, BOB, "me too"));
+}
+
+/// Bob has written a lot, and loses his rows: what he says of where he is counts from then on.
+#[test]
+fn where_somebody_is_who_counts_anew_is_heard() {
+    let mut world = three(13);
+    let link = world.invite(BOB);
+    accept(&mut world, ALICE, &link, Some("one"));
+    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "one")));
+    let alice = key(&world, ALICE);
+    for number in 0..6 {
+        let text = format!("{number}");
+        world.send(BOB, number, &alice, text.as_bytes());
+        assert!(world.run_until(secs(60.0), |world| heard(world, ALICE, &text)));
+    }
+    world.detach(BOB);
+    world.hosts[BOB].rows.clear();
+    world.crash(BOB);
+    world.attach(BOB, 0);
+    let open = |world: &World| world.hosts[BOB].client.counters().drops_unconfirmed == 0;
+    assert!(world.run_until(secs(60.0), open));
+    let (_, anew) = invite_one(&mut world, BOB, 3600.0, "Alice");
+    accept(&mut world, ALICE, &anew, Some("two"));
+    assert!(world.run_until(secs(200.0), |world| heard(world, BOB, "two")));
+    world.send(BOB, 9, &alice, b"here I am");
+    assert!(world.run_until(secs(200.0), |world| heard(world, ALICE, "here I am")));
+    // From then on she writes to the drop id that he has given her, and not by the invitation.
+    world.run(secs(10.0));
+    world.deposits.clear();
+    world.send(ALICE, 10, &key(&world, BOB), b"I see");
+    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "I see")));
+    let used: BTreeSet<_> = world.deposits.iter().map(|it| it.drop).collect();
+    assert!(!used.contains(&anew.sites.first.drop));
+}
+
+/// What is under way to somebody who is blocked is given up, and what of his waits is told to nobody.
+#[test]
+fn blocking_ends_what_is_under_way() {
+    let mut world = three(14);
+    let (_, link) = invite_one(&mut world, BOB, 36_000.0, "Alice");
+    accept(&mut world, ALICE, &link, Some("one"));
+    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "one")));
+    let alice = key(&world, ALICE);
+    world.answer = crate::world::Answer::Silent;
+    world.send(BOB, 1, &alice, b"never");
+    world.run(secs(5.0));
+    change(&mut world, BOB, alice, ContactChange::Blocked(true));
+    let expired = |event: &ClientEvent| matches!(event, ClientEvent::Expired { .. });
+    assert_eq!(world.hosts[BOB].count(expired), 1);
+    world.answer = crate::world::Answer::Honest;
+    world.deposits.clear();
+    world.run(secs(60.0));
+    assert!(!heard(&world, ALICE, "never"));
+    let rows = world.hosts[BOB].rows.keys();
+    assert_eq!(rows.filter(|(it, _)| *it == Table::Outbox).count(), 0);
+}

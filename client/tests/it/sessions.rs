@@ -74,14 +74,18 @@ fn who_takes_everything_later_does_not_read_what_was_read() {
 fn keys_of_the_outer_layer_are_agreed_on_by_the_way() {
     let mut world = pair(3);
     world.loss = 0.02;
-    talk(&mut world, 2);
+    talk(&mut world, 4);
     let controls = |world: &World, who: usize| world.hosts[who].client.counters().controls;
     let agreed = |world: &World| controls(world, ALICE) >= 1 && controls(world, BOB) >= 1;
     assert!(world.run_until(secs(120.0), agreed));
+    // Nothing is told of keys for itself.
+    let quiet = controls(&world, ALICE) + controls(&world, BOB);
+    world.run(secs(60.0));
+    assert_eq!(controls(&world, ALICE) + controls(&world, BOB), quiet);
     // Those of processes that have died since.
     let mut before = 0;
     for round in 0..6 {
-        talk(&mut world, 11);
+        talk(&mut world, 12);
         let who = round % 2;
         before += controls(&world, who);
         world.crash(who);

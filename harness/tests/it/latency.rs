@@ -124,3 +124,53 @@ fn the_promise_holds_over_ten_seeds() {
     assert!(p50.iter().all(|it| *it < 2.3));
     assert!(upper < 5.0);
 }
+
+/// From when somebody is invited to when the first text of who accepts at once is there, both online: of so many pairs.
+fn first_texts(seed: u64, rounds: usize) -> Vec<f64> {
+    let mut builder = Network::builder(seed)
+        .providers(3)
+        .link_delay(LinkDelay::Fixed(Span::from_millis(40)))
+        .loop_rate(0.1);
+    for place in 0..CLIENTS {
+        builder = builder.client_with("default", Some(place % 3), &[]);
+    }
+    let mut network = builder.build().unwrap();
+    assert!(network.bring_up(START).unwrap());
+    let clients: Vec<Party> = network.clients().collect();
+    network.run_for(secs(60)).unwrap();
+    let mut all = Vec::new();
+    // Everybody with everybody, one after the other.
+    let pairs =
+        (1..CLIENTS).flat_map(|step| (0..CLIENTS).map(move |at| (at, (at + step) % CLIENTS)));
+    for (to, from) in pairs.take(rounds) {
+        network.take_happenings();
+        let begun = network.now();
+        let invitation = network.invite(clients[to]).unwrap();
+        network
+            .send_by(clients[from], &invitation, "who I am")
+            .unwrap();
+        let whom = clients[to];
+        let come = |n: &Network| {
+            let mut events = n.happenings().iter().filter(|it| it.client == whom);
+            events.any(|it| matches!(it.client_event(), Some(ClientEvent::Received { .. })))
+        };
+        assert!(network.run_until_done(secs(300), come).unwrap());
+        all.push(network.now().since(begun).as_secs_f64());
+    }
+    all
+}
+
+/// Less than 15 s, of which people take some to pass the link on: that is not in it.
+#[test]
+fn a_first_text_by_an_invitation_takes_some_seconds() {
+    let all: Vec<f64> = (0..6).flat_map(|seed| first_texts(seed, 28)).collect();
+    println!(
+        "{} first texts: p50 {:.2} s, p90 {:.2} s, p99 {:.2} s, max {:.2} s",
+        all.len(),
+        quantile(&all, 0.5),
+        quantile(&all, 0.9),
+        quantile(&all, 0.99),
+        quantile(&all, 1.0),
+    );
+    assert!(quantile(&all, 0.99) < 15.0);
+}

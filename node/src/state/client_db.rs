@@ -13,10 +13,10 @@ use super::sealed::master::RowSeal;
 pub const FILE: &str = "client.db";
 
 /// Grows with every change of a row of the client role's.
-const LAYOUT: i64 = 4;
+const LAYOUT: i64 = 5;
 
-const ADVICE: &str = "restore it from a backup, or move it away to start without the messages \
-                      that were not read or not sent yet; the address stays the same";
+const ADVICE: &str = "restore it from a backup, or move it away to start without contacts and messages: \
+                      the key by which contacts know you stays the same";
 
 /// What the client role asks to be kept: contacts, messages on their way, messages received.
 ///
@@ -199,7 +199,8 @@ mod tests {
         other.pragma_update(None, "user_version", 1).unwrap();
         drop(other);
         let error = ClientDb::open(dir.path()).err().unwrap().to_string();
-        assert!(error.contains("layout 1, and this one knows 4"), "{error}");
+        let known = format!("layout 1, and this one knows {LAYOUT}");
+        assert!(error.contains(&known), "{error}");
     }
 
     #[test]

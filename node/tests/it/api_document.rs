@@ -293,9 +293,11 @@ async fn the_document_has_what_is_there_and_nothing_else() {
     let _daemon = serve(&place).await;
     let mut raw = Raw::unix(&place.file("alice")).await;
     let operations = operations();
-    assert_eq!(operations.len(), 13);
+    assert_eq!(operations.len(), 20);
     for operation in &operations {
-        let path = operation.path.replace("{id}", "11111111111111111111");
+        let path = (operation.path)
+            .replace("{id}", "11111111111111111111")
+            .replace("{contact}", "nobody");
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
             let known = operations
                 .iter()

@@ -151,7 +151,7 @@ fn files_that_are_none_are_refused_at_once() {
             &["network", "show", file][..],
             &["node", "run", "--dir", "n0", "--config", file],
             &["node", "run", "--dir", "n0", "--network", file],
-            &["client", "address", "--dir", "n0", "--config", file],
+            &["client", "entries", "--dir", "n0", "--config", file],
             &["client", "init", "--dir", "new", "--network", file],
         ] {
             refused(&place.run(command), &[file, why]);

@@ -136,7 +136,8 @@ async fn a_message_with_a_key_is_sent_once_through_crashes() {
     let status = place.json(&["client", "status", "--dir", "alice"]).await;
     assert_eq!(
         (&status["on_the_way"], &status["on_the_way_packets"]),
-        (&json!(2), &json!(2))
+        // And that she has accepted his invitation.
+        (&json!(2), &json!(3))
     );
 }
 
@@ -248,6 +249,8 @@ async fn a_directory_is_free_when_stop_returns() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_wait_find_a_daemon_that_comes_later() {
     let (place, bob) = alice().await;
+    // She knows Bob.
+    crate::e2e::stop(vec![serve(&place).await]).await;
     // What a killed daemon has left is no daemon.
     drop(std::os::unix::net::UnixListener::bind(place.file("alice").join(SOCKET_FILE)).unwrap());
     let waits = [

@@ -30,6 +30,7 @@ mod demo;
 mod directory;
 mod e2e;
 mod hangup;
+mod kills;
 mod link;
 mod link_again;
 mod local;
