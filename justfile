@@ -20,6 +20,10 @@ test:
 postgres:
     .ci/run postgres
 
+# Message boxes with the released client from the npm registry; needs Node.js.
+messagebox:
+    .ci/run messagebox
+
 doc:
     .ci/run doc
 

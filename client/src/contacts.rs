@@ -166,7 +166,8 @@ impl Contacts {
         let row = self.rows.entry(invitation.key).or_insert_with(fresh);
         row.standing.known = true;
         row.standing.blocked = false;
-        if !label.is_empty() {
+        // What somebody is called already stays: who wrote the file that an invitation came in may have named him anything.
+        if row.label.is_empty() {
             row.label = label.clone();
         }
         if !row.known.contains(&mark(&invitation.sites)) {

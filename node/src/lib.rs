@@ -11,6 +11,7 @@
 //! * [`control`]: the local API of the client daemon, and how a node is: HTTP on a Unix domain socket.
 //! * [`doctor`]: what keeps a node from its work, looked for from outside.
 //! * [`runtime`], [`demo`]: the daemons, and a network of them on one machine.
+//! * `messagebox`: the client daemon as a server of message boxes, for programs of that world.
 //! * [`directory`]: nodes asked by hand what they go by, and their answers verified.
 //! * [`Exit`], [`Failure`]: how each of them ends, with the exit code.
 //! * [`metrics`], [`http`], [`logging`]: what an operator sees.
@@ -32,6 +33,7 @@ mod error;
 pub mod fuzz;
 pub mod http;
 pub mod logging;
+mod messagebox;
 pub mod metrics;
 pub mod net;
 pub mod runtime;

@@ -107,7 +107,7 @@ pub(crate) struct Taken {
 enum Welcome {
     Contact,
     Guest { invitation: u32, once: bool },
-    Not(Arrival),
+    Not(Box<Arrival>),
 }
 
 /// What was saved together.
@@ -166,19 +166,21 @@ impl Arrival {
 impl Doors<'_> {
     fn welcome(&self, now: Time, opened: &Opened, envelope: &Envelope) -> Welcome {
         if self.contacts.is_blocked(&opened.from) {
-            return Welcome::Not(Arrival::Unwelcome);
+            return Welcome::Not(Box::new(Arrival::Unwelcome));
         }
         if self.contacts.contains(&opened.from) {
             return Welcome::Contact;
         }
         let Some(invitation) = opened.via else {
-            return Welcome::Not(Arrival::Unwelcome);
+            return Welcome::Not(Box::new(Arrival::Unwelcome));
         };
         let admits = (self.invitations).admits(now, invitation, &opened.from, envelope.sent_at);
         match admits {
             Admission::Guest { once } => Welcome::Guest { invitation, once },
-            Admission::Second { news } => Welcome::Not(Arrival::Second { invitation, news }),
-            Admission::Refused => Welcome::Not(Arrival::Unwelcome),
+            Admission::Second { news } => {
+                Welcome::Not(Box::new(Arrival::Second { invitation, news }))
+            }
+            Admission::Refused => Welcome::Not(Box::new(Arrival::Unwelcome)),
         }
     }
 }
@@ -303,7 +305,7 @@ impl Inbox {
             Welcome::Guest { invitation, once } => Some((invitation, once)),
             Welcome::Not(arrival) => {
                 self.opened.remove(&seen);
-                return arrival.alone();
+                return (*arrival).alone();
             }
         };
         let whole = (seen, opened.from, &opened.fragment[..]);

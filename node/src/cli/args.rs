@@ -5,6 +5,7 @@ mod client;
 mod contact;
 mod directory;
 mod identity;
+mod messagebox;
 mod node;
 mod provider;
 mod recovery;
@@ -30,6 +31,7 @@ pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, Dire
 pub(super) use self::identity::{
     Identity, IdentityBackup, IdentityExport, IdentityImport, IdentityRestore,
 };
+pub(super) use self::messagebox::MessageBox;
 pub(super) use self::node::{NodeDoctor, NodeInvite, NodeStatus};
 pub(super) use self::provider::{
     Provider, ProviderStore, StoreExport, StoreImport, StorePlace, StoreStats, StoreVerify,
@@ -91,6 +93,9 @@ pub(super) enum Command {
     /// Keep the key by which contacts know you, and bring it back on another machine.
     #[command(subcommand)]
     Identity(Identity),
+    /// Look after the message box, which programs that speak BRC-33 use through the daemon.
+    #[command(subcommand)]
+    Messagebox(MessageBox),
     /// Run a whole network on this machine, and send a message through it.
     Demo(Demo),
     /// Measure this machine.

@@ -64,6 +64,7 @@ fn load(args: &ClientDaemon, log_level: Option<LogLevel>) -> Result<ClientConfig
         ("entry", "entry", args.entry.clone()),
         ("profile", "profile", args.profile.clone()),
         ("api", "api.listen", args.api.clone()),
+        ("messagebox", "messagebox.listen", args.messagebox.clone()),
         ("metrics", "metrics.listen", args.metrics.metrics.clone()),
         (
             "log-level",

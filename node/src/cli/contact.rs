@@ -5,12 +5,12 @@ mod qr;
 
 use std::time::{Duration, SystemTime};
 
+use shoal_node::Failure;
 use shoal_node::control::protocol::{
     Accept, ChangeOfContact, Contact as Person, Contacts, Invite, OwnInvitation, OwnInvitations,
     Request, Response,
 };
 use shoal_node::control::{ControlError, unexpected};
-use shoal_node::{Exit, Failure};
 
 use super::args::{
     Contact, ContactAccept, ContactExport, ContactInvite, ContactPlace, ContactVerify,
@@ -128,7 +128,11 @@ async fn invite(args: &ContactInvite, json: bool) -> Result<(), Failure> {
     let made = made(&args.at, invite).await?;
     let code = match args.no_qr || json {
         true => String::new(),
-        false => qr::in_blocks(&made.invitation, output::columns())?,
+        // Only where somebody looks at it: else the link is all that is printed.
+        false => match output::columns() {
+            Some(width) => qr::in_blocks(&made.invitation, Some(width))?,
+            None => String::new(),
+        },
     };
     let words = format!("{code}{}", made.invitation);
     output::show(json, &made, &words)?;
@@ -150,6 +154,10 @@ async fn invite(args: &ContactInvite, json: bool) -> Result<(), Failure> {
 async fn accept(args: &ContactAccept, json: bool) -> Result<(), Failure> {
     let text = match args.invitation.as_str() {
         "-" => output::read_text(MAX_FILE_BYTES).await?,
+        path if std::path::Path::new(path).is_file() => {
+            let words = format!("{path} is a file: `shoal contact accept … - < {path}` reads it");
+            return Err(Failure::usage(anyhow::anyhow!(words)));
+        }
         text => text.to_owned(),
     };
     let found = file::read(&text)?;
@@ -197,7 +205,7 @@ async fn verify(args: ContactVerify, json: bool) -> Result<(), Failure> {
                  Nothing is changed",
                 person.safety_number
             );
-            return Err(Failure::other(Exit::Refused, anyhow::anyhow!(words)));
+            return Err(Failure::failed(anyhow::anyhow!(words)));
         }
     }
     let change = ChangeOfContact {

@@ -13,6 +13,7 @@ mod identity;
 mod init;
 mod launch;
 mod manual;
+mod messagebox;
 mod network;
 mod network_copy;
 mod node;
@@ -81,6 +82,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Client(command) => client::run(command, json).await,
             Command::Contact(command) => contact::run(command, json).await,
             Command::Identity(command) => identity::run(&command, json),
+            Command::Messagebox(command) => messagebox::run(command, json).await,
             Command::Demo(args) => demo::run(args, json).await,
             Command::Bench(command) => bench::run(command, json).await,
             Command::Completions(args) => manual::completions(&args),

@@ -41,6 +41,8 @@ pub struct ClientFile {
     pub messages: Messages,
     /// The local API.
     pub api: Api,
+    /// The message box.
+    pub messagebox: MessageBoxListen,
     /// The HTTP server for metrics.
     pub metrics: Metrics,
     /// The log.
@@ -53,6 +55,22 @@ pub struct ClientFile {
 pub struct Api {
     /// Address and port of the local API over TCP, besides the Unix socket; `none` for the socket only.
     pub listen: String,
+}
+
+/// `[messagebox]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MessageBoxListen {
+    /// Address and port of the message box, for programs of that world on this machine; `none` for nowhere.
+    pub listen: String,
+}
+
+impl Default for MessageBoxListen {
+    fn default() -> Self {
+        Self {
+            listen: NONE.to_owned(),
+        }
+    }
 }
 
 /// `[messages]`
@@ -73,6 +91,7 @@ impl Default for ClientFile {
             profile: "default".to_owned(),
             messages: Messages::default(),
             api: Api::default(),
+            messagebox: MessageBoxListen::default(),
             metrics: Metrics {
                 listen: String::new(),
                 ..Metrics::default()
@@ -90,24 +109,26 @@ impl Default for Api {
     }
 }
 
-impl Api {
-    /// The address to listen on, which is this machine's own.
-    fn address(&self) -> Result<Option<SocketAddr>, ConfigError> {
-        if matches!(self.listen.as_str(), NONE | "") {
-            return Ok(None);
-        }
-        let invalid = |message| Err(ConfigError::invalid("api.listen", message));
-        match self.listen.parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_loopback() => Ok(Some(address)),
-            Ok(address) => invalid(format!(
-                "{address} can be reached by others, and the API is for this machine only: listen on 127.0.0.1 or \
-                 [::1], or say `{NONE}`"
-            )),
-            Err(_) => invalid(format!(
-                "`{}` is neither `{NONE}` nor an address and a port, as in 127.0.0.1:4150 or [::1]:4150",
-                self.listen
-            )),
-        }
+/// An address to listen on that is this machine's own, or none.
+fn loopback(
+    key: &'static str,
+    what: &str,
+    text: &str,
+    port: u16,
+) -> Result<Option<SocketAddr>, ConfigError> {
+    if matches!(text, NONE | "") {
+        return Ok(None);
+    }
+    let invalid = |message| Err(ConfigError::invalid(key, message));
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(Some(address)),
+        Ok(address) => invalid(format!(
+            "{address} can be reached by others, and {what} is for this machine only: listen on 127.0.0.1 or \
+             [::1], or say `{NONE}`"
+        )),
+        Err(_) => invalid(format!(
+            "`{text}` is neither `{NONE}` nor an address and a port, as in 127.0.0.1:{port} or [::1]:{port}"
+        )),
     }
 }
 
@@ -142,6 +163,8 @@ pub struct ClientConfig {
     pub core: shoal_client::ClientConfig,
     /// Where the local API is served over TCP; none, the default, for the Unix socket only.
     pub api: Option<SocketAddr>,
+    /// Where the message box is served; none, the default, for nowhere.
+    pub messagebox: Option<SocketAddr>,
     /// Where `/metrics` is served; none, the default, for nowhere.
     pub metrics: Option<SocketAddr>,
     /// The log.
@@ -210,10 +233,17 @@ impl ClientConfig {
             wrong.push(ConfigError::invalid("entry", message));
         }
         ranges::check(ranges::of_client(file), &mut wrong);
-        let api = wrong.keep(file.api.address());
+        let api = wrong.keep(loopback("api.listen", "the API", &file.api.listen, 4150));
+        let listen = &file.messagebox.listen;
+        let messagebox = wrong.keep(loopback(
+            "messagebox.listen",
+            "the message box",
+            listen,
+            4151,
+        ));
         let metrics = wrong.keep(file.metrics.address());
-        let (Some(mailboxes), Some(codes), Some(api), Some(metrics)) =
-            (mailboxes, codes, api, metrics)
+        let (Some(mailboxes), Some(codes), Some(api), Some(messagebox), Some(metrics)) =
+            (mailboxes, codes, api, messagebox, metrics)
         else {
             return Err(wrong.into_error());
         };
@@ -231,6 +261,7 @@ impl ClientConfig {
             network: layered.resolve("network", base, &file.network),
             core,
             api,
+            messagebox,
             metrics,
             log: file.log,
             ignored_variables: layered.ignored,

@@ -2,6 +2,7 @@
 
 mod document;
 mod follow;
+mod messagebox;
 mod people;
 
 use std::sync::Arc;
@@ -65,6 +66,19 @@ pub fn client(handler: Arc<dyn Handler>, events: Arc<Events>) -> Router {
         .route("/v1/messages/{id}/ack", post(acknowledge))
         .route("/v1/outgoing", get(outgoing))
         .route("/v1/outgoing/{id}", get(progress))
+        .route("/v1/messagebox", get(messagebox::status))
+        .route("/v1/messagebox/boxes", get(messagebox::boxes))
+        .route("/v1/messagebox/boxes/{box}", get(messagebox::contents))
+        .route("/v1/messagebox/allowed", post(messagebox::allow))
+        .route(
+            "/v1/messagebox/allowed/{identity}",
+            delete(messagebox::disallow),
+        )
+        .route("/v1/messagebox/mapped", post(messagebox::map))
+        .route(
+            "/v1/messagebox/mapped/{identity}",
+            delete(messagebox::unmap),
+        )
         .route("/v1/events", get(follow::events))
         .route("/v1/events/ws", get(follow::websocket))
         .route("/v1/stop", post(stop))

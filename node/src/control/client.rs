@@ -220,6 +220,9 @@ pub fn unexpected(response: &Response) -> ControlError {
         Response::Invited(_) => "invited",
         Response::Invitations(_) => "invitations",
         Response::Contact(_) => "contact",
+        Response::MessageBox(_) => "how the message box is",
+        Response::MessageBoxes(_) => "the message boxes",
+        Response::BoxContents(_) => "what is in a message box",
         Response::Contacts(_) => "contacts",
     };
     ControlError::Protocol(format!("it answered `{kind}`"))

@@ -21,6 +21,7 @@ mod wire;
 
 pub use client::{ControlClient, ControlError, unexpected};
 pub use events::{EventId, Events, Follower};
+pub(crate) use server::serve_open;
 pub use server::{ControlServer, Handler, Limits};
 pub use socket::SOCKET_FILE;
 #[cfg(any(test, fuzzing))]

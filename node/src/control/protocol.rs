@@ -5,6 +5,7 @@
 //! HTTP is the business of [`super::api`] and [`super::ControlClient`].
 
 mod key;
+mod messagebox;
 mod node;
 mod people;
 mod status;
@@ -13,6 +14,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use key::{BadKey, IdempotencyKey};
+pub use messagebox::{
+    AllowIdentity, AllowedIdentity, BoxContents, BoxedMessage, MapIdentity, MappedIdentity,
+    MessageBoxSize, MessageBoxStatus, MessageBoxes,
+};
 pub use node::{
     BesideStatus, ClockStatus, DiskStatus, EpochStatus, InvitationStatus, LinkStatus, MemoryStatus,
     NextStatus, NodeStatus, NodeTrouble, ReachStatus, RouterStatus, SuccessorStatus, WaitingStatus,
@@ -120,6 +125,37 @@ pub enum Request {
         /// Its key, base58, or what it is called.
         contact: String,
     },
+    /// How the message box is. Answered with [`Response::MessageBox`].
+    MessageBox,
+    /// The message boxes that are not empty. Answered with [`Response::MessageBoxes`].
+    MessageBoxes,
+    /// What is in the message boxes of a name. Answered with [`Response::BoxContents`].
+    BoxContents {
+        /// The name.
+        name: String,
+    },
+    /// Let programs of an identity key use the message box. Answered with [`Response::Done`].
+    AllowIdentity {
+        /// It, 66 hexadecimal digits.
+        identity: String,
+    },
+    /// Let them no more. Answered with [`Response::Done`].
+    DisallowIdentity {
+        /// It, 66 hexadecimal digits.
+        identity: String,
+    },
+    /// Say which contact an identity key belongs to. Answered with [`Response::Done`].
+    MapIdentity {
+        /// It, 66 hexadecimal digits.
+        identity: String,
+        /// The contact's key, base58, or what it is called.
+        contact: String,
+    },
+    /// Have an identity key belong to nobody. Answered with [`Response::Done`].
+    UnmapIdentity {
+        /// It, 66 hexadecimal digits.
+        identity: String,
+    },
     /// Stop in good order. Answered with [`Response::Done`].
     Stop,
 }
@@ -151,6 +187,12 @@ pub enum Response {
     Contact(Contact),
     /// All contacts.
     Contacts(Contacts),
+    /// How the message box is.
+    MessageBox(Box<MessageBoxStatus>),
+    /// The message boxes that are not empty.
+    MessageBoxes(MessageBoxes),
+    /// What is in message boxes of a name.
+    BoxContents(BoxContents),
 }
 
 /// A message that was accepted.

@@ -152,6 +152,27 @@ impl ControlServer {
     }
 }
 
+/// Answers on this listener, to whoever connects, until `stop` resolves: within the same bounds, and with no token. Who
+/// may ask is the router's business.
+pub(crate) async fn serve_open(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
+    let (stopping, stopped) = watch::channel(false);
+    let host = Arc::new(Host {
+        router,
+        guard: None,
+        limits: Limits::default(),
+        stopped,
+    });
+    let stop = async {
+        stop.await;
+        stopping.send_replace(true);
+    };
+    tokio::join!(admit(&listener, host), stop);
+}
+
 impl Drop for ControlServer {
     fn drop(&mut self) {
         // It may be gone with the whole directory already.

@@ -42,6 +42,11 @@ pub enum Announce {
         #[serde(skip_serializing_if = "Option::is_none")]
         token_file: Option<String>,
     },
+    /// A client daemon's message box is served.
+    MessageBox {
+        /// Where: what a program of that world is given as its host.
+        http: String,
+    },
     /// A client daemon answers on its local API.
     Serving,
     /// Who is invited by a client is heard from now on.
@@ -107,6 +112,7 @@ fn in_words(event: &Announce) -> String {
             let over_tcp = over_tcp.map(|(http, file)| format!(" and at {http} (the token is in {file})"));
             format!("the API is at {socket}{}", over_tcp.collect::<String>())
         }
+        Announce::MessageBox { http } => format!("the message box is at {http}"),
         Announce::Serving => "messages to send are taken".to_owned(),
         Announce::Open => "others can write to you: `shoal contact invite` lets somebody in".to_owned(),
         Announce::Online { entry } => format!("online through {entry}"),

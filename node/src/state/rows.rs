@@ -55,21 +55,7 @@ impl Rows {
         key_file: u32,
         advice: &'static str,
     ) -> Result<Self, StateError> {
-        // SQLite gives its other files the mode of this one.
-        let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(PRIVATE);
-        let file = file.open(path).map_err(StateError::io("open", path))?;
-        let metadata = file.metadata().map_err(StateError::io("look at", path))?;
-        check_private(path, &metadata, PRIVATE)?;
-        drop(file);
-        let fail = |error| explain(path, advice, error);
-        let connection = Connection::open(path).map_err(fail)?;
-        prepare(&connection).map_err(fail)?;
+        let connection = open_private(path, advice)?;
         let rows = Self {
             path: path.to_owned(),
             advice,
@@ -222,6 +208,26 @@ fn key_file_of(connection: &Connection) -> rusqlite::Result<u32> {
     Ok(id.cast_unsigned())
 }
 
+/// Opens an SQLite file that only this user sees, or makes it. Whoever holds the state directory's lock is its only user.
+pub(crate) fn open_private(path: &Path, advice: &'static str) -> Result<Connection, StateError> {
+    // SQLite gives its other files the mode of this one.
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(PRIVATE);
+    let file = file.open(path).map_err(StateError::io("open", path))?;
+    let metadata = file.metadata().map_err(StateError::io("look at", path))?;
+    check_private(path, &metadata, PRIVATE)?;
+    drop(file);
+    let fail = |error| explain(path, advice, error);
+    let connection = Connection::open(path).map_err(fail)?;
+    prepare(&connection).map_err(fail)?;
+    Ok(connection)
+}
+
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // One user only: no shared memory file, and nobody reads what we are about to delete.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
@@ -230,7 +236,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "secure_delete", "ON", |_| Ok(()))
 }
 
-fn explain(path: &Path, advice: &'static str, error: rusqlite::Error) -> StateError {
+/// What went wrong, and what to do about damage.
+pub(crate) fn explain(path: &Path, advice: &'static str, error: rusqlite::Error) -> StateError {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     match error.sqlite_error_code() {
         Some(DatabaseCorrupt | NotADatabase) => StateError::Corrupt {

@@ -413,7 +413,7 @@ fn every_value_that_can_not_be_right_is_told() {
     let layered = Layered::<ClientFile>::parse(
         Some((
             Path::new("c"),
-            "mailboxes = ['m']\nentry = 'x'\n[api]\nlisten = '0.0.0.0:1'\n[metrics]\nlisten = 'here'",
+            "mailboxes = ['m']\nentry = 'x'\n[api]\nlisten = '0.0.0.0:1'\n[messagebox]\nlisten = '192.0.2.1:1'\n[metrics]\nlisten = 'here'",
         )),
         &[],
         &[],
@@ -424,7 +424,8 @@ fn every_value_that_can_not_be_right_is_told() {
         "c:1: mailboxes: `m`",
         "c:2: entry: `x`",
         "c:4: api.listen: 0.0.0.0:1 can be reached",
-        "c:6: metrics.listen: `here`",
+        "c:6: messagebox.listen: 192.0.2.1:1 can be reached",
+        "c:8: metrics.listen: `here`",
     ];
     assert_eq!(error.lines().count(), starts.len(), "{error}");
     for (line, start) in error.lines().zip(starts) {

@@ -35,6 +35,7 @@ mod link;
 mod link_again;
 mod local;
 mod manual;
+mod messagebox;
 mod namespaces;
 mod nat;
 mod net;

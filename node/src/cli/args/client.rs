@@ -236,11 +236,13 @@ Examples:
   shoal daemon --dir alice
   shoal daemon --dir alice --api 127.0.0.1:4150
   shoal daemon --dir alice --passphrase-file alice.txt
+  shoal daemon --dir alice --messagebox 127.0.0.1:4151
 
 It prints a line when it takes messages, when a provider has let it in, and when others can write to it; `shoal client
 wait` waits for either. Leave it running: promises about who receives what hold for daemons that stay on. Programs use its
 local API: HTTP on the Unix socket `control.sock` in the directory, and with --api on loopback too, with the token in
-`api.token`; docs/api.md says how. Metrics are served nowhere unless asked for.")]
+`api.token`; docs/api.md says how. With --messagebox, `@bsv/message-box-client` works with the address as its host;
+docs/messagebox.md says how. Metrics are served nowhere unless asked for.")]
 pub(in crate::cli) struct ClientDaemon {
     #[command(flatten)]
     pub(in crate::cli) place: Place,
@@ -255,6 +257,9 @@ pub(in crate::cli) struct ClientDaemon {
     /// Where the local API is served besides the Unix socket: on this machine's own address only, or `none`.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(in crate::cli) api: Option<String>,
+    /// Where the message box is served for programs that speak BRC-33: on this machine's own address only, or `none`.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(in crate::cli) messagebox: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) metrics: MetricsAt,
     #[command(flatten)]

@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::super::api::{IDEMPOTENCY_KEY, Send};
-use super::super::protocol::{IdempotencyKey, NodeStatus, Request, Response, Status};
+use super::super::protocol::{
+    AllowIdentity, IdempotencyKey, MapIdentity, NodeStatus, Request, Response, Status,
+};
 use super::ControlError;
 
 /// A request, and what its answer is.
@@ -96,6 +98,35 @@ impl Call {
             Request::Progress { message, wait_ms } => get(
                 format!("/v1/outgoing/{}?wait_ms={wait_ms}", segment(&message)),
                 |it| parse(it).map(Response::Progress),
+            ),
+            Request::MessageBox => get("/v1/messagebox".to_owned(), |it| {
+                parse(it).map(Response::MessageBox)
+            }),
+            Request::MessageBoxes => get("/v1/messagebox/boxes".to_owned(), |it| {
+                parse(it).map(Response::MessageBoxes)
+            }),
+            Request::BoxContents { name } => {
+                get(format!("/v1/messagebox/boxes/{}", segment(&name)), |it| {
+                    parse(it).map(Response::BoxContents)
+                })
+            }
+            Request::AllowIdentity { identity } => Self {
+                body: Some(json(&AllowIdentity { identity })?),
+                ..post("/v1/messagebox/allowed".to_owned(), done)
+            },
+            Request::DisallowIdentity { identity } => call(
+                Method::DELETE,
+                format!("/v1/messagebox/allowed/{}", segment(&identity)),
+                done,
+            ),
+            Request::MapIdentity { identity, contact } => Self {
+                body: Some(json(&MapIdentity { identity, contact })?),
+                ..post("/v1/messagebox/mapped".to_owned(), done)
+            },
+            Request::UnmapIdentity { identity } => call(
+                Method::DELETE,
+                format!("/v1/messagebox/mapped/{}", segment(&identity)),
+                done,
             ),
             Request::Stop => post("/v1/stop".to_owned(), done),
         })

@@ -12,6 +12,7 @@ use super::database::{Database, Written};
 use super::inbox::Inbox;
 use super::links::Links;
 use super::people::invitation_id;
+use super::programs::{Programs, Wish};
 use super::sending::{Answer, Next, Sending};
 use super::status;
 use crate::control::Events;
@@ -41,6 +42,7 @@ pub(super) struct Report {
 pub(super) struct Inputs {
     pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) figures: mpsc::Receiver<oneshot::Sender<Report>>,
+    pub(super) wishes: mpsc::Receiver<Wish>,
 }
 
 /// Why it ended.
@@ -68,6 +70,7 @@ pub(super) struct Daemon {
     pub(super) unread: watch::Sender<u64>,
     pub(super) announcer: Announcer,
     pub(super) sending: Sending,
+    pub(super) programs: Programs,
     pub(super) desk: Desk,
     /// Other values of the network count: it ends, to be made anew.
     pub(super) succeeded: bool,
@@ -96,7 +99,7 @@ impl Daemon {
         loop {
             self.pump();
             // Whoever handed a message over hears first whether it was accepted.
-            if self.succeeded && self.sending.is_idle() {
+            if self.succeeded && self.sending.is_idle() && self.programs.is_idle() {
                 let next = self.session.successor();
                 return Ended::Succeeded(next.map_or(Time::default(), Successor::begins));
             }
@@ -114,6 +117,7 @@ impl Daemon {
                     self.on_request(asked);
                 }
                 Some(written) = disk.recv() => self.on_written(written),
+                Some(wish) = inputs.wishes.recv() => self.on_wish(wish),
                 Some(reply) = inputs.figures.recv() => {
                     let (status, counters) = (self.status(), self.session.counters());
                     let _ = reply.send(Report { status, counters });
@@ -246,6 +250,9 @@ impl Daemon {
     fn on_event(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Accepted { request, message } => {
+                if self.programs.answer(request, Ok(())) {
+                    return;
+                }
                 let accepted = self.accepted(&message);
                 self.sending.accepted(request, &message, &accepted);
                 self.tell(Event::Accepted {
@@ -253,6 +260,9 @@ impl Daemon {
                 });
             }
             ClientEvent::Refused { request, reason } => {
+                if self.refused_program(request, &reason) {
+                    return;
+                }
                 self.sending.refused(request, &status::refusal(&reason));
             }
             ClientEvent::Sent {
@@ -284,6 +294,12 @@ impl Daemon {
                 });
             }
             received @ ClientEvent::Received { .. } => self.on_received(received),
+            ClientEvent::ReceivedData {
+                message,
+                from,
+                data,
+                sent_at,
+            } => self.on_data(message, (from, sent_at), &data),
             ClientEvent::Done { request } => self.done(request),
             ClientEvent::Invited {
                 request,
@@ -392,6 +408,17 @@ impl Daemon {
             Request::RemoveContact { contact } => return self.remove_contact(&contact, answer),
             // Before it comes here, it has stopped.
             Request::Stop => Ok(Response::Done),
+            // And these are answered without the loop.
+            Request::MessageBox
+            | Request::MessageBoxes
+            | Request::BoxContents { .. }
+            | Request::AllowIdentity { .. }
+            | Request::DisallowIdentity { .. }
+            | Request::MapIdentity { .. }
+            | Request::UnmapIdentity { .. } => Err(Refusal::new(
+                RefusalCode::Internal,
+                "the loop has no message box",
+            )),
         };
         let _ = answer.send(outcome);
     }

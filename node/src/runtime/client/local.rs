@@ -1,5 +1,6 @@
 //! The local API's side of the daemon.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::sleep;
 use super::daemon::Asked;
 use crate::control::protocol::{Event, Progress, Refusal, RefusalCode, Request, Response};
 use crate::control::{Events, Follower, Handler};
+use crate::messagebox::Manager;
 
 /// Longest that a request for messages waits for one.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -20,6 +22,8 @@ pub(super) struct Local {
     pub(super) asked: mpsc::Sender<Asked>,
     pub(super) events: Arc<Events>,
     pub(super) unread: watch::Receiver<u64>,
+    /// What looks after the message box, if there is one.
+    pub(super) boxes: Option<Manager>,
 }
 
 impl Local {
@@ -118,8 +122,62 @@ impl Local {
                 wait_ms,
             } => self.messages(after, limit, wait_ms).await,
             Request::Progress { message, wait_ms } => self.progress(message, wait_ms).await,
+            request @ (Request::MessageBox
+            | Request::MessageBoxes
+            | Request::BoxContents { .. }
+            | Request::AllowIdentity { .. }
+            | Request::DisallowIdentity { .. }
+            | Request::MapIdentity { .. }
+            | Request::UnmapIdentity { .. }) => self.message_box(request).await,
             request => self.ask(request).await,
         }
+    }
+}
+
+impl Local {
+    async fn message_box(&self, request: Request) -> Result<Response, Refusal> {
+        let boxes = self.boxes.as_ref().ok_or_else(|| {
+            let words = "there is no message box: set `messagebox.listen`, or start the daemon with --messagebox";
+            Refusal::new(RefusalCode::NotFound, words)
+        })?;
+        match request {
+            Request::MessageBox => {
+                let names = self.names().await?;
+                let status = boxes.status(&names).await?;
+                return Ok(Response::MessageBox(Box::new(status)));
+            }
+            Request::MessageBoxes => return boxes.boxes().await.map(Response::MessageBoxes),
+            Request::BoxContents { name } => {
+                return boxes.contents(&name).await.map(Response::BoxContents);
+            }
+            Request::AllowIdentity { identity } => boxes.allow(&identity).await?,
+            Request::DisallowIdentity { identity } => boxes.disallow(&identity).await?,
+            Request::MapIdentity { identity, contact } => {
+                match self.ask(Request::Contact { contact }).await? {
+                    Response::Contact(contact) => boxes.map(&identity, &contact.key).await?,
+                    _ => return Err(Refusal::new(RefusalCode::Internal, "no contact is told")),
+                }
+            }
+            Request::UnmapIdentity { identity } => boxes.unmap(&identity).await?,
+            _ => {
+                return Err(Refusal::new(
+                    RefusalCode::Internal,
+                    "this is not for the message box",
+                ));
+            }
+        }
+        Ok(Response::Done)
+    }
+
+    /// What contacts are called, by their keys.
+    async fn names(&self) -> Result<BTreeMap<String, String>, Refusal> {
+        Ok(match self.ask(Request::Contacts).await? {
+            Response::Contacts(all) => {
+                let all = all.contacts.into_iter();
+                all.map(|contact| (contact.key, contact.label)).collect()
+            }
+            _ => BTreeMap::new(),
+        })
     }
 }
 
@@ -145,6 +203,7 @@ mod tests {
             asked,
             events,
             unread,
+            boxes: None,
         };
         (local, asks, unread_in)
     }

@@ -7,6 +7,7 @@ mod keyed;
 mod links;
 mod local;
 mod people;
+mod programs;
 mod sending;
 mod status;
 
@@ -26,6 +27,8 @@ use self::inbox::Inbox;
 use self::keyed::Keyed;
 use self::links::Links;
 use self::local::Local;
+use self::programs::Programs;
+pub(crate) use self::programs::{Arrived, Wish};
 use self::sending::Sending;
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
@@ -33,6 +36,7 @@ use super::{Outside, seeded};
 use crate::config::ClientConfig;
 use crate::control::{ControlServer, Events, SOCKET_FILE, TOKEN_FILE, Token, api};
 use crate::http::Health;
+use crate::messagebox::MessageBox;
 use crate::metrics::{self, Page};
 use crate::net::Names;
 use crate::state::{ClientKeyFile, ClientSecrets, Passphrase, StateDir, keep_memory_private};
@@ -64,12 +68,24 @@ pub async fn run_client(
     let (figures_in, figures) = mpsc::channel(4);
     let events = Events::new(seeded()?.next_u64());
     let (unread, unread_seen) = watch::channel(0);
-    let mut inputs = Inputs { asked, figures };
+    let (wishes_in, wishes) = mpsc::channel(INPUTS);
+    let (arrived_in, arrived) = mpsc::channel(programs::ARRIVED);
+    let mut inputs = Inputs {
+        asked,
+        figures,
+        wishes,
+    };
+    let boxes = MessageBox::start(dir.path(), config.messagebox, wishes_in, arrived).await?;
+    if let Some(address) = boxes.as_ref().and_then(MessageBox::address) {
+        let http = format!("http://{address}");
+        outside.announcer.say(&Announce::MessageBox { http });
+    }
 
     let local = Local {
         asked: asked_in,
         events: Arc::clone(&events),
         unread: unread_seen,
+        boxes: boxes.as_ref().map(MessageBox::manager),
     };
     let api = Api::start(&config, &dir, local, outside.announcer).await?;
     let exporter = match config.metrics {
@@ -91,6 +107,7 @@ pub async fn run_client(
             clock: Clock::start(),
             events: Arc::clone(&events),
             unread: unread.clone(),
+            arrived: arrived_in.clone(),
             announcer: outside.announcer,
         }
         .daemon(&config, dir.path(), written_in, session_in)?;
@@ -125,6 +142,9 @@ pub async fn run_client(
     events.close();
     drop((inputs, unread));
     api.stop().await;
+    if let Some(boxes) = boxes {
+        boxes.stop().await;
+    }
     if let Some(exporter) = exporter {
         exporter.abort();
     }
@@ -229,6 +249,8 @@ struct Start<'a> {
     clock: Clock,
     events: Arc<Events>,
     unread: watch::Sender<u64>,
+    /// Where data for the message box goes.
+    arrived: mpsc::Sender<Arrived>,
     announcer: Announcer,
 }
 
@@ -275,6 +297,7 @@ impl Start<'_> {
             unread: self.unread,
             announcer: self.announcer,
             sending,
+            programs: Programs::new(self.arrived),
             desk: Desk::default(),
             succeeded: false,
             open: false,

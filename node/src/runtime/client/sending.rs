@@ -56,10 +56,16 @@ impl Sending {
         self.waiting.is_empty() && self.asked.is_empty()
     }
 
-    /// Something else is asked of the session: under this number. Somebody may wait for it.
-    pub(super) fn ask(&mut self, wanted: Wanted, answer: Option<Answer>) -> u64 {
+    /// A number that no other request has.
+    pub(super) fn number(&mut self) -> u64 {
         let request = self.next_request;
         self.next_request = request.saturating_add(1);
+        request
+    }
+
+    /// Something else is asked of the session: under this number. Somebody may wait for it.
+    pub(super) fn ask(&mut self, wanted: Wanted, answer: Option<Answer>) -> u64 {
+        let request = self.number();
         self.asked.insert(request, (wanted, answer));
         request
     }
@@ -96,8 +102,7 @@ impl Sending {
                 return Next::Nothing;
             }
         }
-        let request = self.next_request;
-        self.next_request = request.saturating_add(1);
+        let request = self.number();
         self.waiting.insert(request, vec![answer]);
         if let Some(key) = key {
             self.keyed.compose(request, key, *to, text);

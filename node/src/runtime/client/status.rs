@@ -42,7 +42,8 @@ pub(super) fn hindrance(by: Hindrance) -> String {
              invitation by another way"
         }
         Hindrance::Refused => {
-            "the receiver's mailbox refuses it: it or its provider is full, or the receiver is written to elsewhere \
+            "the receiver's mailbox refuses it (in the first seconds after an invitation it does: it does not know of that \
+             yet): it or its provider is full, or the receiver is written to elsewhere \
              by now, or wants no more from here; if it goes on, ask for a new invitation by another way"
         }
         Hindrance::NoAnswer => {

@@ -1,0 +1,205 @@
+//! `shoal messagebox`.
+
+use serde::Serialize;
+use shoal_node::Failure;
+use shoal_node::control::protocol::{
+    BoxContents, MappedIdentity, MessageBoxStatus, MessageBoxes, Request, Response,
+};
+use shoal_node::control::unexpected;
+
+use super::args::{ContactPlace, MessageBox};
+use super::client::ask_once;
+use super::output;
+use super::text::escaped;
+
+pub(super) async fn run(command: MessageBox, json: bool) -> Result<(), Failure> {
+    match command {
+        MessageBox::Status(at) => {
+            let status = status(&at).await?;
+            output::show(json, &status, &in_words(&status))
+        }
+        MessageBox::List(at) => {
+            let mapped = Mapped {
+                mapped: status(&at).await?.mapped,
+            };
+            output::show(json, &mapped, &lines(mapped.mapped.iter().map(line)))
+        }
+        MessageBox::Boxes(at) => match ask(&at, Request::MessageBoxes).await? {
+            Response::MessageBoxes(boxes) => output::show(json, &boxes, &boxes_in_words(&boxes)),
+            other => Err(strange(&other)),
+        },
+        MessageBox::Show(args) => {
+            match ask(&args.at, Request::BoxContents { name: args.name }).await? {
+                Response::BoxContents(contents) => {
+                    output::show(json, &contents, &contents_in_words(&contents))
+                }
+                other => Err(strange(&other)),
+            }
+        }
+        MessageBox::Allow(args) => {
+            let identity = args.identity;
+            done(
+                &args.at,
+                Request::AllowIdentity { identity },
+                json,
+                "allowed",
+            )
+            .await
+        }
+        MessageBox::Disallow(args) => {
+            let identity = args.identity;
+            done(
+                &args.at,
+                Request::DisallowIdentity { identity },
+                json,
+                "disallowed",
+            )
+            .await
+        }
+        MessageBox::Map(args) => {
+            let (identity, contact) = (args.identity, args.contact);
+            done(
+                &args.at,
+                Request::MapIdentity { identity, contact },
+                json,
+                "mapped",
+            )
+            .await
+        }
+        MessageBox::Unmap(args) => {
+            let identity = args.identity;
+            done(
+                &args.at,
+                Request::UnmapIdentity { identity },
+                json,
+                "unmapped",
+            )
+            .await
+        }
+    }
+}
+
+/// What `list` prints with `--json`.
+#[derive(Serialize)]
+struct Mapped {
+    mapped: Vec<MappedIdentity>,
+}
+
+/// What a command prints with `--json` that has nothing else to tell.
+#[derive(Serialize)]
+struct Done {
+    state: &'static str,
+}
+
+async fn ask(at: &ContactPlace, request: Request) -> Result<Response, Failure> {
+    ask_once(&at.place, at.timeout, request).await
+}
+
+async fn status(at: &ContactPlace) -> Result<MessageBoxStatus, Failure> {
+    match ask(at, Request::MessageBox).await? {
+        Response::MessageBox(status) => Ok(*status),
+        other => Err(strange(&other)),
+    }
+}
+
+async fn done(
+    at: &ContactPlace,
+    request: Request,
+    json: bool,
+    state: &'static str,
+) -> Result<(), Failure> {
+    match ask(at, request).await? {
+        Response::Done => output::show(json, &Done { state }, state),
+        other => Err(strange(&other)),
+    }
+}
+
+fn strange(other: &Response) -> Failure {
+    Failure::failed(unexpected(other))
+}
+
+fn lines(all: impl Iterator<Item = String>) -> String {
+    let all: Vec<_> = all.collect();
+    match all.is_empty() {
+        true => "none".to_owned(),
+        false => all.join("\n"),
+    }
+}
+
+fn line(it: &MappedIdentity) -> String {
+    let who = match it.name.is_empty() {
+        true => it.contact.clone(),
+        false => escaped(it.name.as_bytes()),
+    };
+    let by = if it.learned {
+        "it says so"
+    } else {
+        "you say so"
+    };
+    format!("{}  {who} ({by})", it.identity)
+}
+
+fn in_words(status: &MessageBoxStatus) -> String {
+    let listen = status.listen.as_deref().unwrap_or("nowhere");
+    let allowed = status.allowed.iter().map(|it| {
+        let how = if it.adopted { " (it came first)" } else { "" };
+        format!("{}{how}", it.identity)
+    });
+    let allowed: Vec<_> = allowed.collect();
+    let allowed = match allowed.is_empty() {
+        true => "nobody yet: the first that comes".to_owned(),
+        false => allowed.join("\n         "),
+    };
+    let mut lines = vec![
+        format!("served   {listen}"),
+        format!("identity {}", status.identity),
+        format!("allowed  {allowed}"),
+        format!("mapped   {}", status.mapped.len()),
+        format!("messages {}, {} bytes", status.messages, status.bytes),
+    ];
+    let odd = [
+        (status.waiting, "messages wait for room in a box"),
+        (
+            status.strangers,
+            "requests refused: their identity key is not allowed",
+        ),
+        (
+            status.not_theirs,
+            "messages refused: they came under somebody else's identity key",
+        ),
+        (
+            status.nobody,
+            "messages refused: they were for an identity key that is not allowed here",
+        ),
+        (status.malformed, "times data refused: it is no message"),
+    ];
+    let odd = odd.into_iter().filter(|(count, _)| *count > 0);
+    lines.extend(odd.map(|(count, what)| format!("{count} {what}")));
+    lines.join("\n")
+}
+
+fn boxes_in_words(boxes: &MessageBoxes) -> String {
+    lines(boxes.boxes.iter().map(|it| {
+        format!(
+            "{}  {} ({})",
+            it.recipient,
+            escaped(it.name.as_bytes()),
+            it.messages
+        )
+    }))
+}
+
+fn contents_in_words(contents: &BoxContents) -> String {
+    let mut words = lines(contents.messages.iter().map(|it| {
+        format!(
+            "{} from {}\n  {}",
+            escaped(it.id.as_bytes()),
+            it.sender,
+            escaped(it.body.as_bytes())
+        )
+    }));
+    if contents.more {
+        words += "\nand more";
+    }
+    words
+}
