@@ -46,7 +46,7 @@ impl FromStr for EventId {
     }
 }
 
-/// The events of a daemon. What it holds is bounded by [`EVENTS`] and [`BYTES`], however many follow.
+/// The events of a daemon. What it holds is bounded by `EVENTS` and `BYTES`, however many follow.
 pub struct Events {
     /// Tells this run of the daemon from others.
     run: u64,
