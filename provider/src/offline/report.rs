@@ -118,6 +118,75 @@ impl Report {
     }
 }
 
+/// A statement of an engine's that gives how many rows are not as they should be, and the lowest of their numbers.
+pub(crate) struct Rule {
+    pub(crate) step: Step,
+    pub(crate) kind: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) sql: &'static str,
+}
+
+impl Rule {
+    /// What it tells, by what the statement gave.
+    pub(crate) fn broken(&self, rows: i64, first: Option<i64>) -> Option<Fault> {
+        (rows != 0).then(|| Fault {
+            step: self.step,
+            kind: self.kind,
+            what: self.what.to_owned(),
+            rows: rows.unsigned_abs(),
+            first,
+        })
+    }
+}
+
+/// What the names of drop ids are, each looked at once and in any order. Two names of one number would be the same, so all are
+/// there if they are as many as the sets have.
+#[derive(Default)]
+pub(crate) struct Names {
+    good: u64,
+    strange: u64,
+    first: Option<i64>,
+}
+
+impl Names {
+    /// There is this name, and it is the one that its set gives for its number, or not.
+    pub(crate) fn saw(&mut self, name: i64, is_own: bool) {
+        if is_own {
+            self.good += 1;
+        } else {
+            self.strange += 1;
+            self.first = Some(self.first.map_or(name, |first| first.min(name)));
+        }
+    }
+
+    /// What is wrong, if the sets have so many drop ids.
+    pub(crate) fn faults(self, drop_ids: i64) -> Vec<Fault> {
+        let fault = |kind, what: &str, rows, first| Fault {
+            step: Step::Sets,
+            kind,
+            what: what.to_owned(),
+            rows,
+            first,
+        };
+        let missing = drop_ids.cast_unsigned().saturating_sub(self.good);
+        let faults = [
+            fault(
+                "name_strange",
+                "a drop id is found under a name that is not its own",
+                self.strange,
+                self.first,
+            ),
+            fault(
+                "name_missing",
+                "a drop id of a set is not found by its name",
+                missing,
+                None,
+            ),
+        ];
+        Vec::from_iter(faults.into_iter().filter(|fault| fault.rows > 0))
+    }
+}
+
 /// Keeps what was found; damage that keeps us from looking is a fault itself.
 pub(crate) fn keep(
     faults: &mut Vec<Fault>,

@@ -9,17 +9,9 @@ use super::super::load::{get, number, set};
 use super::super::options::PostgresOptions;
 use super::cursor::{each, one};
 use super::structure;
-use crate::offline::report::{Fault, Report, Step, exceeded, keep};
+use crate::offline::report::{Fault, Names, Report, Rule, Step, exceeded, keep};
 use crate::store::Usage;
 use crate::{StoreError, StoreKey, StoreLimits};
-
-/// A statement that gives how many rows are not as they should be, and the lowest of their numbers.
-struct Rule {
-    step: Step,
-    kind: &'static str,
-    what: &'static str,
-    sql: &'static str,
-}
 
 const RULES: &[Rule] = &[
     Rule {
@@ -195,18 +187,16 @@ pub(super) async fn whole(
     step(Step::Structure);
     let found = structure::tables(client, &options.schema).await;
     keep(&mut report.faults, Step::Structure, found)?;
+    may_join(client).await?;
     let mut at = Step::Structure;
     for rule in RULES {
         if rule.step != at {
             at = rule.step;
             step(at);
         }
-        may_join(client).await?;
-        let found = rule.broken(client).await;
-        may_not_join(client).await?;
+        let found = broken(rule, client).await;
         keep(&mut report.faults, rule.step, found.map(Vec::from_iter))?;
     }
-    may_join(client).await?;
     let found = names(client, key).await;
     may_not_join(client).await?;
     keep(&mut report.faults, Step::Sets, found)?;
@@ -226,63 +216,30 @@ pub(super) async fn whole(
 pub(super) async fn rows(client: &Client) -> Result<Vec<Fault>, StoreError> {
     let mut faults = Vec::new();
     for rule in RULES {
-        faults.extend(rule.broken(client).await?);
+        faults.extend(broken(rule, client).await?);
     }
     Ok(faults)
 }
 
-impl Rule {
-    async fn broken(&self, client: &Client) -> Result<Option<Fault>, StoreError> {
-        let row = one(client, self.sql, &[]).await?;
-        let rows: i64 = get(&row, 0)?;
-        Ok((rows != 0).then_some(Fault {
-            step: self.step,
-            kind: self.kind,
-            what: self.what.to_owned(),
-            rows: rows.unsigned_abs(),
-            first: get(&row, 1)?,
-        }))
-    }
+async fn broken(rule: &Rule, client: &Client) -> Result<Option<Fault>, StoreError> {
+    let row = one(client, rule.sql, &[]).await?;
+    Ok(rule.broken(get(&row, 0)?, get(&row, 1)?))
 }
 
 const NAMES: &str = "SELECT mailboxes.sealed, secret, size, number, tag FROM names LEFT JOIN sets ON sets.id = set_id \
     LEFT JOIN mailboxes ON mailboxes.id = sets.mailbox";
 
-/// Each name is the one that its set gives for its number; they are read as they lie there, since in the order of their index
-/// each would be on another page. Two names of one number would be the same, so all are there
-/// if they are as many as the sets have.
+/// They are read as they lie there, since in the order of their index each would be on another page.
 async fn names(client: &Client, key: &StoreKey) -> Result<Vec<Fault>, StoreError> {
-    let mut strange = Fault {
-        step: Step::Sets,
-        kind: "name_strange",
-        what: "a drop id is found under a name that is not its own".to_owned(),
-        rows: 0,
-        first: None,
-    };
-    let mut good = 0;
+    let mut names = Names::default();
     each(client, [NAMES], |_, row| {
         let found: i64 = get(row, 4)?;
-        match is_own_name(key, row, found) {
-            Ok(true) => good += 1,
-            _ => {
-                strange.rows += 1;
-                strange.first = Some(strange.first.map_or(found, |first| first.min(found)));
-            }
-        }
+        names.saw(found, is_own_name(key, row, found).unwrap_or(false));
         Ok::<_, StoreError>(())
     })
     .await?;
     let all = "SELECT coalesce(sum(size), 0)::bigint FROM sets";
-    let all: i64 = get(&one(client, all, &[]).await?, 0)?;
-    let missing = Fault {
-        kind: "name_missing",
-        what: "a drop id of a set is not found by its name".to_owned(),
-        rows: all.cast_unsigned().saturating_sub(good),
-        first: None,
-        ..strange.clone()
-    };
-    let faults = [strange, missing].into_iter();
-    Ok(faults.filter(|fault| fault.rows > 0).collect())
+    Ok(names.faults(get(&one(client, all, &[]).await?, 0)?))
 }
 
 /// What is of no set, or in no state to tell, has no name either, and is an error here.

@@ -5,17 +5,9 @@ use rusqlite::Connection;
 use super::super::database::{CELLS, SCHEMA, failure};
 use super::super::drops::{named, own};
 use super::number;
-use crate::offline::report::{Fault, Report, Step, exceeded, keep};
+use crate::offline::report::{Fault, Names, Report, Rule, Step, exceeded, keep};
 use crate::store::Usage;
 use crate::{StoreError, StoreKey, StoreLimits};
-
-/// A statement that gives how many rows are not as they should be, and the lowest of their numbers.
-struct Rule {
-    step: Step,
-    kind: &'static str,
-    what: &'static str,
-    sql: &'static str,
-}
 
 /// Most faults of SQLite's own structure that are told.
 const STRUCTURE_FAULTS: i64 = 20;
@@ -221,9 +213,7 @@ pub(super) fn whole(
             at = rule.step;
             step(at);
         }
-        let found = rule
-            .broken(connection)
-            .map(|fault| fault.into_iter().collect());
+        let found = broken(rule, connection).map(Vec::from_iter);
         keep(&mut report.faults, rule.step, found)?;
     }
     keep(&mut report.faults, Step::Mailboxes, owners(connection, key))?;
@@ -246,7 +236,7 @@ pub(super) fn whole(
 pub(super) fn rows(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
     let faults = RULES
         .iter()
-        .filter_map(|rule| rule.broken(connection).transpose());
+        .filter_map(|rule| broken(rule, connection).transpose());
     faults.collect()
 }
 
@@ -276,17 +266,8 @@ fn owners(connection: &Connection, key: &StoreKey) -> Result<Vec<Fault>, StoreEr
     Ok(Vec::from_iter((strange.rows > 0).then_some(strange)))
 }
 
-/// Each name is the one that its set gives for its number. Two names of one number would be the same, so all are there
-/// if they are as many as the sets have.
 fn names(connection: &Connection, key: &StoreKey) -> Result<Vec<Fault>, StoreError> {
-    let mut strange = Fault {
-        step: Step::Sets,
-        kind: "name_strange",
-        what: "a drop id is found under a name that is not its own".to_owned(),
-        rows: 0,
-        first: None,
-    };
-    let mut good = 0;
+    let mut names = Names::default();
     // As many rows as there are drop ids: nothing is sorted, and nothing is held.
     let mut all = connection
         .prepare(
@@ -305,39 +286,16 @@ fn names(connection: &Connection, key: &StoreKey) -> Result<Vec<Fault>, StoreErr
             Ok(known.is_some_and(|size| within(number, size))
                 && key.tag(&named(key, row)?) == found)
         };
-        match own() {
-            Ok(true) => good += 1,
-            _ => {
-                strange.rows += 1;
-                strange.first = strange.first.or(Some(found));
-            }
-        }
+        names.saw(found, own().unwrap_or(false));
     }
     let all = number(connection, "SELECT coalesce(sum(size), 0) FROM sets")?;
-    let missing = Fault {
-        kind: "name_missing",
-        what: "a drop id of a set is not found by its name".to_owned(),
-        rows: all.cast_unsigned().saturating_sub(good),
-        first: None,
-        ..strange.clone()
-    };
-    let faults = [strange, missing].into_iter();
-    Ok(faults.filter(|fault| fault.rows > 0).collect())
+    Ok(names.faults(all))
 }
 
-impl Rule {
-    fn broken(&self, connection: &Connection) -> Result<Option<Fault>, StoreError> {
-        let (rows, first): (i64, Option<i64>) = connection
-            .query_row(self.sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .map_err(failure)?;
-        Ok((rows != 0).then(|| Fault {
-            step: self.step,
-            kind: self.kind,
-            what: self.what.to_owned(),
-            rows: rows.unsigned_abs(),
-            first,
-        }))
-    }
+fn broken(rule: &Rule, connection: &Connection) -> Result<Option<Fault>, StoreError> {
+    let found = connection.query_row(rule.sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (rows, first) = found.map_err(failure)?;
+    Ok(rule.broken(rows, first))
 }
 
 fn structure(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
