@@ -53,9 +53,8 @@ fn latencies(network: &mut Network, count: usize) -> Vec<f64> {
     latencies
 }
 
-/// A network of eight clients, each with a place for contacts and one for strangers at providers that it draws,
-/// who know each other; and how long so many texts took.
-fn measured(seed: u64, count: usize) -> Vec<f64> {
+/// A network of eight clients, each with a place for contacts and one for strangers at providers that it draws.
+fn brought_up(seed: u64) -> (Network, Vec<Party>) {
     let mut builder = Network::builder(seed)
         .providers(3)
         .link_delay(LinkDelay::Fixed(Span::from_millis(40)))
@@ -67,6 +66,12 @@ fn measured(seed: u64, count: usize) -> Vec<f64> {
     assert!(network.bring_up(START).unwrap());
     let clients: Vec<Party> = network.clients().collect();
     network.run_for(secs(60)).unwrap();
+    (network, clients)
+}
+
+/// How long so many texts took among clients who know each other.
+fn measured(seed: u64, count: usize) -> Vec<f64> {
+    let (mut network, clients) = brought_up(seed);
     // Each writes to both neighbours: then each knows where the other is for contacts.
     for (at, to) in clients.iter().enumerate() {
         for from in [at + 1, at + CLIENTS - 1] {
@@ -127,17 +132,7 @@ fn the_promise_holds_over_ten_seeds() {
 
 /// From when somebody is invited to when the first text of who accepts at once is there, both online: of so many pairs.
 fn first_texts(seed: u64, rounds: usize) -> Vec<f64> {
-    let mut builder = Network::builder(seed)
-        .providers(3)
-        .link_delay(LinkDelay::Fixed(Span::from_millis(40)))
-        .loop_rate(0.1);
-    for place in 0..CLIENTS {
-        builder = builder.client_with("default", Some(place % 3), &[]);
-    }
-    let mut network = builder.build().unwrap();
-    assert!(network.bring_up(START).unwrap());
-    let clients: Vec<Party> = network.clients().collect();
-    network.run_for(secs(60)).unwrap();
+    let (mut network, clients) = brought_up(seed);
     let mut all = Vec::new();
     // Everybody with everybody, one after the other.
     let pairs =
