@@ -15,11 +15,10 @@ mod wait;
 use shoal_node::Failure;
 use shoal_node::config::{ClientConfig, ClientFlags, LogLevel};
 use shoal_node::control::protocol::{Place, Request, Response, Status};
-use shoal_node::control::unexpected;
 use shoal_node::runtime::{self, Announcer, Outside};
 
-pub(super) use self::ask::ask_once;
-use self::ask::failed;
+use self::ask::ask_once;
+pub(super) use self::ask::{ask_at, ask_for_done, strange};
 use super::args::{self, Client, ClientDaemon, ClientStatus};
 use super::launch::{directory, environment, overrides, path_text, start_logging};
 use super::output;
@@ -104,7 +103,7 @@ pub(super) async fn daemon(
 async fn status(args: &ClientStatus, json: bool) -> Result<(), Failure> {
     match ask_once(&args.place, args.timeout.timeout, Request::Status).await? {
         Response::Status(status) => output::show(json, &status, &in_words(&status)),
-        other => Err(failed(unexpected(&other))),
+        other => Err(strange(&other)),
     }
 }
 

@@ -10,14 +10,13 @@ use shoal_node::control::protocol::{
     Accept, ChangeOfContact, Contact as Person, Contacts, Invite, OwnInvitation, OwnInvitations,
     Request, Response,
 };
-use shoal_node::control::{ControlError, unexpected};
 
 use super::args::{
     Contact, ContactAccept, ContactExport, ContactInvite, ContactPlace, ContactVerify,
 };
-use super::client::ask_once;
+use super::client::{ask_at, ask_for_done, strange};
 use super::output;
-use super::text::escaped;
+use super::text::{escaped, listed};
 
 /// Longest file with an invitation.
 const MAX_FILE_BYTES: usize = 65_536;
@@ -26,7 +25,7 @@ pub(super) async fn run(command: Contact, json: bool) -> Result<(), Failure> {
     match command {
         Contact::Invite(args) => invite(&args, json).await,
         Contact::Accept(args) => accept(&args, json).await,
-        Contact::List(at) => match ask(&at, Request::Contacts).await? {
+        Contact::List(at) => match ask_at(&at, Request::Contacts).await? {
             Response::Contacts(all) => output::show(json, &all, &list(&all)),
             other => Err(strange(&other)),
         },
@@ -58,7 +57,7 @@ pub(super) async fn run(command: Contact, json: bool) -> Result<(), Failure> {
         }
         Contact::Remove(args) => {
             let contact = args.contact;
-            done(
+            ask_for_done(
                 &args.at,
                 Request::RemoveContact { contact },
                 json,
@@ -66,12 +65,12 @@ pub(super) async fn run(command: Contact, json: bool) -> Result<(), Failure> {
             )
             .await
         }
-        Contact::Invitations(at) => match ask(&at, Request::Invitations).await? {
+        Contact::Invitations(at) => match ask_at(&at, Request::Invitations).await? {
             Response::Invitations(all) => output::show(json, &all, &invitations(&all)),
             other => Err(strange(&other)),
         },
         Contact::Revoke(args) => {
-            done(&args.at, Request::Revoke { id: args.id }, json, "revoked").await
+            ask_for_done(&args.at, Request::Revoke { id: args.id }, json, "revoked").await
         }
         Contact::Renew(at) => {
             output::note(
@@ -79,41 +78,14 @@ pub(super) async fn run(command: Contact, json: bool) -> Result<(), Failure> {
                  network whose places live a month, new invitations lead there. Those that there are go on for the \
                  network's time to live, and let nobody in then",
             );
-            done(&at, Request::RenewInvitations, json, "renewing").await
+            ask_for_done(&at, Request::RenewInvitations, json, "renewing").await
         }
         Contact::Export(args) => export(&args).await,
     }
 }
 
-async fn ask(at: &ContactPlace, request: Request) -> Result<Response, Failure> {
-    ask_once(&at.place, at.timeout, request).await
-}
-
-fn strange(other: &Response) -> Failure {
-    let error: ControlError = unexpected(other);
-    Failure::failed(error)
-}
-
-/// What a command prints with `--json` that has nothing else to tell.
-#[derive(serde::Serialize)]
-struct Done {
-    state: &'static str,
-}
-
-async fn done(
-    at: &ContactPlace,
-    request: Request,
-    json: bool,
-    state: &'static str,
-) -> Result<(), Failure> {
-    match ask(at, request).await? {
-        Response::Done => output::show(json, &Done { state }, state),
-        other => Err(strange(&other)),
-    }
-}
-
 async fn made(at: &ContactPlace, invite: Invite) -> Result<OwnInvitation, Failure> {
-    match ask(at, Request::Invite(invite)).await? {
+    match ask_at(at, Request::Invite(invite)).await? {
         Response::Invited(invitation) => Ok(invitation),
         other => Err(strange(&other)),
     }
@@ -169,14 +141,14 @@ async fn accept(args: &ContactAccept, json: bool) -> Result<(), Failure> {
         invitation: found.invitation,
         label,
     };
-    match ask(&args.at, Request::Accept(accept)).await? {
+    match ask_at(&args.at, Request::Accept(accept)).await? {
         Response::Contact(person) => output::show(json, &person, &in_words(&person)),
         other => Err(strange(&other)),
     }
 }
 
 async fn person(at: &ContactPlace, contact: String) -> Result<Person, Failure> {
-    match ask(at, Request::Contact { contact }).await? {
+    match ask_at(at, Request::Contact { contact }).await? {
         Response::Contact(person) => Ok(person),
         other => Err(strange(&other)),
     }
@@ -188,7 +160,7 @@ async fn change(
     change: ChangeOfContact,
     json: bool,
 ) -> Result<(), Failure> {
-    match ask(at, Request::ChangeContact { contact, change }).await? {
+    match ask_at(at, Request::ChangeContact { contact, change }).await? {
         Response::Contact(person) => output::show(json, &person, &in_words(&person)),
         other => Err(strange(&other)),
     }
@@ -216,7 +188,7 @@ async fn verify(args: ContactVerify, json: bool) -> Result<(), Failure> {
 }
 
 async fn export(args: &ContactExport) -> Result<(), Failure> {
-    let status = match ask(&args.at, Request::Status).await? {
+    let status = match ask_at(&args.at, Request::Status).await? {
         Response::Status(status) => status,
         other => return Err(strange(&other)),
     };
@@ -266,9 +238,6 @@ fn in_words(person: &Person) -> String {
 }
 
 fn list(all: &Contacts) -> String {
-    if all.contacts.is_empty() {
-        return "none".to_owned();
-    }
     let line = |person: &Person| {
         format!(
             "{:<13} {}  {}",
@@ -277,14 +246,10 @@ fn list(all: &Contacts) -> String {
             shown(&person.label)
         )
     };
-    let lines: Vec<String> = all.contacts.iter().map(line).collect();
-    lines.join("\n")
+    listed(all.contacts.iter().map(line))
 }
 
 fn invitations(all: &OwnInvitations) -> String {
-    if all.invitations.is_empty() {
-        return "none".to_owned();
-    }
     let line = |it: &OwnInvitation| {
         let state = match (it.once, it.guest.is_some(), it.leaked) {
             (_, _, true) => "SEEN BY OTHERS",
@@ -295,6 +260,5 @@ fn invitations(all: &OwnInvitations) -> String {
         let until = date(it.expires_at_us);
         format!("{}  {state:<14} until {until}  {}", it.id, shown(&it.label))
     };
-    let lines: Vec<String> = all.invitations.iter().map(line).collect();
-    lines.join("\n")
+    listed(all.invitations.iter().map(line))
 }

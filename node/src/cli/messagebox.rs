@@ -5,12 +5,11 @@ use shoal_node::Failure;
 use shoal_node::control::protocol::{
     BoxContents, MappedIdentity, MessageBoxStatus, MessageBoxes, Request, Response,
 };
-use shoal_node::control::unexpected;
 
 use super::args::{ContactPlace, MessageBox};
-use super::client::ask_once;
+use super::client::{ask_at, ask_for_done, strange};
 use super::output;
-use super::text::escaped;
+use super::text::{escaped, listed};
 
 pub(super) async fn run(command: MessageBox, json: bool) -> Result<(), Failure> {
     match command {
@@ -22,14 +21,14 @@ pub(super) async fn run(command: MessageBox, json: bool) -> Result<(), Failure> 
             let mapped = Mapped {
                 mapped: status(&at).await?.mapped,
             };
-            output::show(json, &mapped, &lines(mapped.mapped.iter().map(line)))
+            output::show(json, &mapped, &listed(mapped.mapped.iter().map(line)))
         }
-        MessageBox::Boxes(at) => match ask(&at, Request::MessageBoxes).await? {
+        MessageBox::Boxes(at) => match ask_at(&at, Request::MessageBoxes).await? {
             Response::MessageBoxes(boxes) => output::show(json, &boxes, &boxes_in_words(&boxes)),
             other => Err(strange(&other)),
         },
         MessageBox::Show(args) => {
-            match ask(&args.at, Request::BoxContents { name: args.name }).await? {
+            match ask_at(&args.at, Request::BoxContents { name: args.name }).await? {
                 Response::BoxContents(contents) => {
                     output::show(json, &contents, &contents_in_words(&contents))
                 }
@@ -38,7 +37,7 @@ pub(super) async fn run(command: MessageBox, json: bool) -> Result<(), Failure> 
         }
         MessageBox::Allow(args) => {
             let identity = args.identity;
-            done(
+            ask_for_done(
                 &args.at,
                 Request::AllowIdentity { identity },
                 json,
@@ -48,7 +47,7 @@ pub(super) async fn run(command: MessageBox, json: bool) -> Result<(), Failure> 
         }
         MessageBox::Disallow(args) => {
             let identity = args.identity;
-            done(
+            ask_for_done(
                 &args.at,
                 Request::DisallowIdentity { identity },
                 json,
@@ -58,7 +57,7 @@ pub(super) async fn run(command: MessageBox, json: bool) -> Result<(), Failure> 
         }
         MessageBox::Map(args) => {
             let (identity, contact) = (args.identity, args.contact);
-            done(
+            ask_for_done(
                 &args.at,
                 Request::MapIdentity { identity, contact },
                 json,
@@ -68,7 +67,7 @@ pub(super) async fn run(command: MessageBox, json: bool) -> Result<(), Failure> 
         }
         MessageBox::Unmap(args) => {
             let identity = args.identity;
-            done(
+            ask_for_done(
                 &args.at,
                 Request::UnmapIdentity { identity },
                 json,
@@ -85,44 +84,10 @@ struct Mapped {
     mapped: Vec<MappedIdentity>,
 }
 
-/// What a command prints with `--json` that has nothing else to tell.
-#[derive(Serialize)]
-struct Done {
-    state: &'static str,
-}
-
-async fn ask(at: &ContactPlace, request: Request) -> Result<Response, Failure> {
-    ask_once(&at.place, at.timeout, request).await
-}
-
 async fn status(at: &ContactPlace) -> Result<MessageBoxStatus, Failure> {
-    match ask(at, Request::MessageBox).await? {
+    match ask_at(at, Request::MessageBox).await? {
         Response::MessageBox(status) => Ok(*status),
         other => Err(strange(&other)),
-    }
-}
-
-async fn done(
-    at: &ContactPlace,
-    request: Request,
-    json: bool,
-    state: &'static str,
-) -> Result<(), Failure> {
-    match ask(at, request).await? {
-        Response::Done => output::show(json, &Done { state }, state),
-        other => Err(strange(&other)),
-    }
-}
-
-fn strange(other: &Response) -> Failure {
-    Failure::failed(unexpected(other))
-}
-
-fn lines(all: impl Iterator<Item = String>) -> String {
-    let all: Vec<_> = all.collect();
-    match all.is_empty() {
-        true => "none".to_owned(),
-        false => all.join("\n"),
     }
 }
 
@@ -179,7 +144,7 @@ fn in_words(status: &MessageBoxStatus) -> String {
 }
 
 fn boxes_in_words(boxes: &MessageBoxes) -> String {
-    lines(boxes.boxes.iter().map(|it| {
+    listed(boxes.boxes.iter().map(|it| {
         format!(
             "{}  {} ({})",
             it.recipient,
@@ -190,7 +155,7 @@ fn boxes_in_words(boxes: &MessageBoxes) -> String {
 }
 
 fn contents_in_words(contents: &BoxContents) -> String {
-    let mut words = lines(contents.messages.iter().map(|it| {
+    let mut words = listed(contents.messages.iter().map(|it| {
         format!(
             "{} from {}\n  {}",
             escaped(it.id.as_bytes()),

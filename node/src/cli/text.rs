@@ -31,6 +31,15 @@ fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Lines, one below the other; a word if there are none.
+pub(super) fn listed(lines: impl Iterator<Item = String>) -> String {
+    let lines: Vec<_> = lines.collect();
+    match lines.is_empty() {
+        true => "none".to_owned(),
+        false => lines.join("\n"),
+    }
+}
+
 /// A line in parts of at most so many columns; whole if there is no such bound. A part has one
 /// character at least.
 pub(super) fn folded(line: &str, columns: Option<usize>) -> impl Iterator<Item = &str> {

@@ -190,6 +190,7 @@ mod tests {
 
     use futures::FutureExt as _;
 
+    use super::super::protocol::Received;
     use super::*;
 
     fn alarm(number: u64) -> Event {
@@ -251,23 +252,7 @@ mod tests {
         let events = Events::new(7);
         for _ in 0..100 {
             let text = "x".repeat(80_000);
-            events.tell(Event::Received(Box::new(
-                super::super::protocol::Received {
-                    cursor: 0,
-                    message: String::new(),
-                    from: String::new(),
-                    name: String::new(),
-                    verified: false,
-                    expires_at_us: None,
-                    text,
-                    bytes: None,
-                    sequence: 0,
-                    gap_before: 0,
-                    sent_at_us: 0,
-                    received_at_us: 0,
-                    hops: Vec::new(),
-                },
-            )));
+            events.tell(Event::Received(Box::new(Received::of_text(0, text))));
         }
         let ring = events.ring();
         assert!(

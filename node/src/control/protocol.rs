@@ -261,6 +261,28 @@ pub struct Received {
     pub hops: Vec<Hop>,
 }
 
+#[cfg(test)]
+impl Received {
+    /// Nothing but a text at this place among those received.
+    pub(crate) fn of_text(cursor: u64, text: String) -> Self {
+        Self {
+            cursor,
+            message: String::new(),
+            from: String::new(),
+            name: String::new(),
+            verified: false,
+            text,
+            bytes: None,
+            sequence: 0,
+            gap_before: 0,
+            sent_at_us: 0,
+            expires_at_us: None,
+            received_at_us: 0,
+            hops: Vec::new(),
+        }
+    }
+}
+
 /// One hop of a packet's way. Local knowledge: it never leaves the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Hop {

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
 use shoal_node::control::protocol::{RefusalCode, Request, Response};
-use shoal_node::control::{ControlClient, ControlError};
+use shoal_node::control::{ControlClient, ControlError, unexpected};
 use shoal_node::{Exit, Failure};
 use shoal_proto::Span;
 
-use crate::cli::args::Place;
+use crate::cli::args::{ContactPlace, Place};
 use crate::cli::launch::directory;
 use crate::cli::output;
 
@@ -60,6 +61,11 @@ pub(super) fn failed(error: ControlError) -> Failure {
     }
 }
 
+/// What another answer than there can be to a request means for the exit code.
+pub(in crate::cli) fn strange(answer: &Response) -> Failure {
+    failed(unexpected(answer))
+}
+
 /// Resolves when the time is over that a command may take; never if it may take any.
 pub(super) async fn late(timeout: Option<Span>) {
     match timeout {
@@ -98,4 +104,31 @@ pub(in crate::cli) async fn ask_once(
         work,
     )
     .await
+}
+
+/// Asks the daemon of this place, once.
+pub(in crate::cli) async fn ask_at(
+    at: &ContactPlace,
+    request: Request,
+) -> Result<Response, Failure> {
+    ask_once(&at.place, at.timeout, request).await
+}
+
+/// What a command prints with `--json` that has nothing else to tell.
+#[derive(Serialize)]
+struct Done {
+    state: &'static str,
+}
+
+/// Asks for what there is nothing to tell of but that it is done, and prints that.
+pub(in crate::cli) async fn ask_for_done(
+    at: &ContactPlace,
+    request: Request,
+    json: bool,
+    state: &'static str,
+) -> Result<(), Failure> {
+    match ask_at(at, request).await? {
+        Response::Done => output::show(json, &Done { state }, state),
+        other => Err(strange(&other)),
+    }
 }

@@ -2,9 +2,8 @@
 
 use shoal_node::Failure;
 use shoal_node::control::protocol::{MessageState, OutgoingPage, Request, Response};
-use shoal_node::control::unexpected;
 
-use super::ask::{ask_once, failed};
+use super::ask::{ask_once, strange};
 use crate::cli::args::ClientOutgoing;
 use crate::cli::output;
 
@@ -15,7 +14,7 @@ pub(super) async fn run(args: &ClientOutgoing, json: bool) -> Result<(), Failure
     };
     match ask_once(&args.place, args.timeout.timeout, request).await? {
         Response::Outgoing(page) => output::show(json, &page, &in_words(&page, args.skip)),
-        other => Err(failed(unexpected(&other))),
+        other => Err(strange(&other)),
     }
 }
 

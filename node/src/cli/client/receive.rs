@@ -2,11 +2,11 @@
 
 use std::pin::pin;
 
+use shoal_node::control::ControlClient;
 use shoal_node::control::protocol::{MAX_PAGE, Messages, Request, Response};
-use shoal_node::control::{ControlClient, unexpected};
 use shoal_node::{Exit, Failure};
 
-use super::ask::{ask, connect, connect_when_up, failed, late, within};
+use super::ask::{ask, connect, connect_when_up, late, strange, within};
 use super::message::{in_words, raw};
 use crate::cli::args::ClientReceive;
 use crate::cli::output;
@@ -76,7 +76,7 @@ async fn receive(
         };
         let page = match ask(control, request).await? {
             Response::Messages(page) => page,
-            other => return Err(failed(unexpected(&other))),
+            other => return Err(strange(&other)),
         };
         *held = page.held;
         if page.messages.is_empty() && (enough || !wait) {

@@ -11,7 +11,7 @@ use shoal_node::control::protocol::{
 use shoal_node::control::{ControlClient, ControlError, unexpected};
 use shoal_node::{Exit, Failure};
 
-use super::ask::{ask, connect, connect_when_up, failed, late, within};
+use super::ask::{ask, connect, connect_when_up, failed, late, strange, within};
 use crate::cli::args::{ClientSend, WaitFor};
 use crate::cli::output;
 
@@ -98,7 +98,7 @@ async fn until_mailbox(args: &ClientSend, control: &mut ControlClient) -> Result
                 );
                 told = true;
             }
-            other => return Err(failed(unexpected(&other))),
+            other => return Err(strange(&other)),
         }
         events.event().await.map_err(failed)?;
     }
@@ -182,7 +182,7 @@ async fn progress(
                     known = progress.hindrance;
                 }
             }
-            Ok(other) => return Err(failed(unexpected(&other))),
+            Ok(other) => return Err(strange(&other)),
             Err(error) => return Err(failed(error)),
         }
     }

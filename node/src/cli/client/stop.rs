@@ -2,12 +2,12 @@
 
 use anyhow::Context as _;
 use shoal_node::Failure;
+use shoal_node::control::ControlError;
 use shoal_node::control::protocol::{Request, Response};
-use shoal_node::control::{ControlError, unexpected};
 use shoal_node::state::StateDir;
 use tokio::sync::oneshot;
 
-use super::ask::{connect, failed, late, within};
+use super::ask::{connect, failed, late, strange, within};
 use crate::cli::args::ClientStop;
 use crate::cli::launch::directory;
 use crate::cli::output;
@@ -24,7 +24,7 @@ async fn stop(args: &ClientStop) -> Result<(), Failure> {
     match control.ask(Request::Stop).await {
         // It may be gone before it has said so.
         Ok(Response::Done) | Err(ControlError::Closed) => {}
-        Ok(other) => return Err(failed(unexpected(&other))),
+        Ok(other) => return Err(strange(&other)),
         Err(error) => return Err(failed(error)),
     }
     let dir = directory(&args.place);

@@ -3,9 +3,8 @@
 use serde::Serialize;
 use shoal_node::Failure;
 use shoal_node::control::protocol::{Event, Request, Response, Status};
-use shoal_node::control::unexpected;
 
-use super::ask::{ask, connect, connect_when_up, failed, late, within};
+use super::ask::{ask, connect, connect_when_up, failed, late, strange, within};
 use crate::cli::args::{ClientWait, Until};
 use crate::cli::output;
 
@@ -43,7 +42,7 @@ async fn until(args: &ClientWait) -> Result<(), Failure> {
         match ask(&mut control, Request::Status).await? {
             Response::Status(status) if is_there(args.until, &status) => return Ok(()),
             Response::Status(_) => {}
-            other => return Err(failed(unexpected(&other))),
+            other => return Err(strange(&other)),
         }
         loop {
             match events.event().await.map_err(failed)? {

@@ -123,19 +123,8 @@ mod tests {
 
     fn inbox(texts: impl IntoIterator<Item = String>) -> Inbox {
         let received = |(index, text): (u64, String)| Received {
-            cursor: index + 1,
             message: format!("id {index}"),
-            from: String::new(),
-            name: String::new(),
-            verified: false,
-            expires_at_us: None,
-            text,
-            bytes: None,
-            sequence: 0,
-            gap_before: 0,
-            sent_at_us: 0,
-            received_at_us: 0,
-            hops: Vec::new(),
+            ..Received::of_text(index + 1, text)
         };
         let messages: BTreeMap<u64, Received> = (0..)
             .zip(texts)
