@@ -199,12 +199,6 @@ impl<R: CryptoRng> Client<R> {
         self.places.are_named()
     }
 
-    /// Whether the mailboxes that new invitations lead to are on disk.
-    #[must_use]
-    pub fn keeps_invitations(&self) -> bool {
-        self.places.keeps_invitations()
-    }
-
     /// Whether who accepts an invitation now is heard: a mailbox has confirmed it. Before, what is sent is refused, and
     /// tried again.
     #[must_use]
@@ -627,12 +621,10 @@ impl<R: CryptoRng> Client<R> {
                 self.counters.unwelcome += 1;
                 self.acknowledge(of, entry.entry);
             }
-            Arrival::Second { invitation, news } => {
+            Arrival::Second { invitation } => {
                 self.counters.unwelcome += 1;
                 self.acknowledge(of, entry.entry);
-                if news {
-                    self.leaked(now, invitation);
-                }
+                self.leaked(now, invitation);
             }
             Arrival::Control {
                 seen,

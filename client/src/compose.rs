@@ -27,14 +27,13 @@ pub(crate) struct Composed {
     kind: Kind,
 }
 
-/// What the user sends.
+/// What the user sends, or is told in a notice.
 pub(crate) struct Text<'a> {
     pub(crate) to: PeerKey,
     pub(crate) text: &'a [u8],
     /// How long it is worth anything, if that is shorter than the network keeps it.
     pub(crate) life: Option<Span>,
-    /// It is for a program.
-    pub(crate) is_data: bool,
+    pub(crate) kind: Kind,
 }
 
 /// What messages are made of.
@@ -71,10 +70,7 @@ impl Composed {
         let (plan, answers) = parts.plan(rng, &message.to)?;
         let id = deposit_id(rng);
         let expires = message.life.map(|life| now + life);
-        let kind = match message.is_data {
-            true => Kind::Data,
-            false => Kind::Text,
-        };
+        let kind = message.kind;
         let text = (message.text, parts.outbox.copies_to(&plan.sites));
         let fragments = Identity::cut(now, (kind, id), expires, (&plan, &answers), text)?;
         let whom = (message.to, plan, kind);
@@ -88,20 +84,18 @@ impl Composed {
     pub(crate) fn notice<R: CryptoRng>(
         (now, again): (Time, Time),
         rng: &mut R,
-        mut parts: Parts<'_>,
+        parts: Parts<'_>,
         to: PeerKey,
         note: &Note,
     ) -> Result<(Self, Vec<Change>), SendError> {
-        let (plan, answers) = parts.plan(rng, &to)?;
-        let (id, kind) = (deposit_id(rng), Kind::Notice);
         let note = note.encode();
-        let told = (&note[..], parts.outbox.copies_to(&plan.sites));
-        let fragments = Identity::cut(now, (kind, id), None, (&plan, &answers), told)?;
-        let whom = (to, plan, kind);
-        let (composed, mut changes) =
-            Self::prepare(now, rng, &mut parts, whom, (id, None, &fragments))?;
-        changes.extend(parts.contacts.use_up(&to, &plan, kind, again));
-        Ok((composed, changes))
+        let message = Text {
+            to,
+            text: &note,
+            life: None,
+            kind: Kind::Notice,
+        };
+        Self::text((now, again), rng, parts, &message)
     }
 
     /// Something of keys, which a session has sealed, and what is to be saved for it.
@@ -170,6 +164,16 @@ impl Composed {
             kind,
         };
         Ok((composed, changes))
+    }
+
+    /// Whom it is for.
+    pub(crate) const fn to(&self) -> PeerKey {
+        self.to
+    }
+
+    /// Whether it is a text of the user's.
+    pub(crate) fn is_text(&self) -> bool {
+        self.kind == Kind::Text
     }
 
     /// The number of its receiver's that it has, or that the next text has.

@@ -31,7 +31,6 @@ const MAX_NOTICES: u8 = 6;
 const MAX_KNOWN: usize = 16;
 /// Contacts that the user has taken for such.
 const MOST: usize = 4096;
-const MICROS_PER_MINUTE: u64 = 60_000_000;
 
 /// All contacts, by key.
 #[derive(Default)]
@@ -113,7 +112,8 @@ impl Contacts {
 
     /// All, for the user: those who came first first.
     pub(crate) fn all(&self, sessions: &Sessions) -> Vec<ContactStatus> {
-        let status = |(key, row): (&PeerKey, &ContactRow)| row.status(*key, sessions);
+        let peers = sessions.peers();
+        let status = |(key, row): (&PeerKey, &ContactRow)| row.status(*key, peers.contains(key));
         let mut all: Vec<ContactStatus> = self.rows.iter().map(status).collect();
         all.sort_by_key(|contact| (contact.since, contact.key));
         all
@@ -121,7 +121,7 @@ impl Contacts {
 
     pub(crate) fn status(&self, contact: &PeerKey, sessions: &Sessions) -> Option<ContactStatus> {
         let row = self.rows.get(contact)?;
-        Some(row.status(*contact, sessions))
+        Some(row.status(*contact, sessions.is_with(contact)))
     }
 
     /// Whether a contact is told that a message of its is here.
@@ -422,8 +422,7 @@ impl Contacts {
 
 impl ContactRow {
     /// Of somebody who is met now.
-    fn new(now: Time, newest: u32, sites: Sites, first: u64) -> Self {
-        let minutes = now.as_micros() / MICROS_PER_MINUTE;
+    pub(crate) fn new(now: Time, newest: u32, sites: Sites, first: u64) -> Self {
         Self {
             sequence: first,
             drop: None,
@@ -436,7 +435,7 @@ impl ContactRow {
             standing: Standing::default(),
             prekey: None,
             via: None,
-            since: Time::from_micros(minutes * MICROS_PER_MINUTE),
+            since: Time::from_minutes(now.minutes()),
             label: Label::default(),
         }
     }
@@ -446,7 +445,7 @@ impl ContactRow {
         self.standing.known && !self.standing.blocked
     }
 
-    fn status(&self, key: PeerKey, sessions: &Sessions) -> ContactStatus {
+    fn status(&self, key: PeerKey, has_session: bool) -> ContactStatus {
         ContactStatus {
             key,
             label: self.label.clone(),
@@ -455,7 +454,7 @@ impl ContactRow {
             blocked: self.standing.blocked,
             reads: self.standing.reads,
             since: self.since,
-            needs_invitation: self.is_told() && self.prekey.is_none() && !sessions.is_with(&key),
+            needs_invitation: self.is_told() && self.prekey.is_none() && !has_session,
         }
     }
 

@@ -19,12 +19,9 @@ const MINUTE_BITS: u32 = 26;
 /// The eras that there are.
 const MOST: u64 = 1 << (MINUTE_BITS + DRAWN_BITS);
 
-const MICROS_PER_MINUTE: u64 = 60_000_000;
-
 /// The first number of a client that is made anew `now`, after one that has used numbers below `above`.
 pub(crate) fn draw<R: CryptoRng>(now: Time, above: u64, rng: &mut R) -> u64 {
-    let minute = now.as_micros() / MICROS_PER_MINUTE;
-    let minute = minute.min((1 << MINUTE_BITS) - 1);
+    let minute = u64::from(now.minutes()).min((1 << MINUTE_BITS) - 1);
     // At least two above what it was: by one more, numbers go on by themselves.
     let drawn = rng.random_range(2..1 << DRAWN_BITS);
     let by_time = minute << DRAWN_BITS | drawn;
@@ -53,6 +50,7 @@ mod tests {
 
     use super::*;
 
+    const MICROS_PER_MINUTE: u64 = 60_000_000;
     /// Minutes since 1970, in 2026.
     const NOW: u64 = 29_500_000;
 

@@ -23,7 +23,6 @@ const HASH_BYTES: usize = 16;
 /// Without a second site and without a document.
 const LEAST_BYTES: usize = 2 + NETWORK_BYTES + 32 + 32 + 4 + SITE_BYTES + CHECK_BYTES;
 const MOST_BYTES: usize = LEAST_BYTES + SITE_BYTES + 8 + HASH_BYTES;
-const MICROS_PER_MINUTE: u64 = 60_000_000;
 
 const ONCE: u8 = 1;
 const TWO_SITES: u8 = 2;
@@ -134,12 +133,6 @@ impl Invitation {
         short
     }
 
-    /// The text in capitals, which a QR code holds in less room.
-    #[must_use]
-    pub fn in_capitals(&self) -> String {
-        self.to_string().to_uppercase()
-    }
-
     /// Whether it can be accepted now, on this network, by who has this key and sees these documents.
     ///
     /// # Errors
@@ -181,13 +174,11 @@ impl Invitation {
         ] {
             flags |= if is_so { flag } else { 0 };
         }
-        let minute = self.expires.as_micros() / MICROS_PER_MINUTE;
-        let minute = u32::try_from(minute).unwrap_or(u32::MAX);
         let mut bytes = vec![VERSION, flags];
         bytes.extend_from_slice(&self.network);
         bytes.extend_from_slice(self.key.as_bytes());
         bytes.extend_from_slice(self.prekey.as_bytes());
-        bytes.extend_from_slice(&minute.to_be_bytes());
+        bytes.extend_from_slice(&self.expires.minutes().to_be_bytes());
         for site in std::iter::once(&self.sites.first).chain(&self.sites.second) {
             bytes.extend_from_slice(site.provider.as_bytes());
             bytes.extend_from_slice(site.drop.as_bytes());
@@ -245,7 +236,7 @@ impl Invitation {
             prekey,
             sites: Sites { first, second },
             once: flags & ONCE != 0,
-            expires: Time::from_micros(u64::from(u32::from_be_bytes(*minute)) * MICROS_PER_MINUTE),
+            expires: Time::from_minutes(u32::from_be_bytes(*minute)),
             seen,
         }))
     }
@@ -387,7 +378,7 @@ mod tests {
                 second: seed.is_multiple_of(2).then(|| site(4)),
             },
             once: seed.is_multiple_of(5),
-            expires: Time::from_micros(29_000_000 * MICROS_PER_MINUTE),
+            expires: Time::from_minutes(29_000_000),
             seen: seed
                 .is_multiple_of(3)
                 .then_some(SeenDocument { epoch, hash }),
@@ -426,7 +417,7 @@ mod tests {
     #[test]
     fn case_and_white_space_are_no_harm() {
         let one = invitation(2);
-        let (head, tail) = (one.in_capitals(), one.to_string());
+        let (head, tail) = (one.to_string().to_uppercase(), one.to_string());
         assert_eq!(parse(&format!("  {head}\n")), Ok(one.clone()));
         let wrapped = format!("{}\r\n  {}", &tail[..70], &tail[70..]);
         assert_eq!(parse(&wrapped), Ok(one));
@@ -480,7 +471,7 @@ mod tests {
         let files = [
             ("plain", plain.clone()),
             ("whole", invitation(30).to_string()),
-            ("capitals", invitation(3).in_capitals()),
+            ("capitals", invitation(3).to_string().to_uppercase()),
             (
                 "wrapped",
                 format!(" {}\r\n{}\n", &plain[..70], &plain[70..]),

@@ -23,8 +23,6 @@ use crate::sessions::{Prekey, Sessions};
 use crate::sets::{DropName, IDS};
 use crate::table::Table;
 
-const MICROS_PER_MINUTE: u64 = 60_000_000;
-
 /// All own invitations, by number.
 pub(crate) struct Invitations {
     rows: BTreeMap<u32, InvitationRow>,
@@ -46,11 +44,11 @@ pub(crate) struct Terms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// He is: the only guest, or one of several.
-    Guest { once: bool },
+    Guest,
     /// He is not.
     Refused,
-    /// He is not, because somebody else was before; whether this is the first time that this is so.
-    Second { news: bool },
+    /// He is not, because somebody else was before.
+    Second,
 }
 
 impl Invitations {
@@ -102,9 +100,9 @@ impl Invitations {
             }
         };
         let prekey = Prekey::generate(rng);
-        let end = (now + terms.life).as_micros().div_ceil(MICROS_PER_MINUTE);
-        // As far as four bytes of minutes go.
-        let expires = Time::from_micros(end.min(u64::from(u32::MAX)) * MICROS_PER_MINUTE);
+        // The next whole one, as far as four bytes of minutes go.
+        let before_end = now + terms.life + (Span::from_secs(60) - Span::from_micros(1));
+        let expires = Time::from_minutes(before_end.minutes());
         let row = InvitationRow {
             place,
             drop,
@@ -159,9 +157,8 @@ impl Invitations {
         let in_time = now < row.expires || (sent_at < row.expires && now < row.until);
         match row.guest {
             Guest::One(first) | Guest::Leaked(first) if first == *guest => Admission::Refused,
-            Guest::One(_) => Admission::Second { news: true },
-            Guest::Leaked(_) => Admission::Second { news: false },
-            Guest::Nobody if in_time => Admission::Guest { once: row.once },
+            Guest::One(_) | Guest::Leaked(_) => Admission::Second,
+            Guest::Nobody if in_time => Admission::Guest,
             Guest::Nobody => Admission::Refused,
         }
     }
@@ -183,7 +180,7 @@ impl Invitations {
         self.saved(number)
     }
 
-    /// Another one came with one that was for one person. Where it led, who came first, and what is to be saved.
+    /// Another one came with one that was for one person, for the first time. Where it led, who came first, and what is to be saved.
     pub(crate) fn leaked(&mut self, number: u32) -> Option<(u32, DropName, PeerKey, Change)> {
         let row = self.rows.get_mut(&number)?;
         let Guest::One(first) = row.guest else {
@@ -197,7 +194,7 @@ impl Invitations {
     /// The guest of an invitation writes elsewhere now: the drop id that nobody needs any more, if it was his alone.
     pub(crate) fn left(&self, number: u32, guest: &PeerKey) -> Option<(u32, DropName)> {
         let row = self.rows.get(&number)?;
-        let own = matches!(row.guest, Guest::One(one) | Guest::Leaked(one) if one == *guest);
+        let own = row.guest.who() == Some(*guest);
         own.then_some((row.place, DropName::Invitation(row.drop)))
     }
 
@@ -214,8 +211,8 @@ impl Invitations {
 
     /// Those by which somebody came alone.
     pub(crate) fn of_guest(&self, guest: &PeerKey) -> Vec<u32> {
-        let is_his = |row: &InvitationRow| matches!(row.guest, Guest::One(one) | Guest::Leaked(one) if one == *guest);
-        let own = self.rows.iter().filter(|(_, row)| is_his(row));
+        let rows = self.rows.iter();
+        let own = rows.filter(|(_, row)| row.guest.who() == Some(*guest));
         own.map(|(number, _)| *number).collect()
     }
 
@@ -261,11 +258,12 @@ impl Invitations {
         &self,
         number: u32,
         (key, network): (PeerKey, &NetworkHash),
+        sessions: &Sessions,
         sites: impl Fn(u32, DropName) -> Option<Sites>,
     ) -> Option<InvitationStatus> {
         let row = self.rows.get(&number)?;
         let sites = sites(row.place, DropName::Invitation(row.drop))?;
-        let prekey = Prekey::from_secret(row.prekey.clone())?.public();
+        let prekey = sessions.prekey(number)?;
         let invitation = Invitation {
             network: Invitation::short_network(network),
             key,
@@ -275,18 +273,13 @@ impl Invitations {
             expires: row.expires,
             seen: row.seen,
         };
-        let (guest, leaked) = match row.guest {
-            Guest::Nobody => (None, false),
-            Guest::One(key) => (Some(key), false),
-            Guest::Leaked(key) => (Some(key), true),
-        };
         Some(InvitationStatus {
             number,
             invitation,
             label: row.label.clone(),
             made: row.made,
-            guest,
-            leaked,
+            guest: row.guest.who(),
+            leaked: matches!(row.guest, Guest::Leaked(_)),
         })
     }
 

@@ -57,6 +57,7 @@ impl fmt::Display for PeerKey {
 /// its mailboxes are drawn anew for each, and are in its rows.
 pub struct ClientKeys {
     sealing: StaticSecret,
+    public: PeerKey,
 }
 
 const MAGIC: &[u8; 8] = b"shoalck2";
@@ -72,17 +73,15 @@ impl ClientKeys {
     pub fn generate<R: CryptoRng>(rng: &mut R) -> Self {
         let mut secret = Zeroizing::new([0; 32]);
         rng.fill_bytes(secret.as_mut_slice());
-        Self {
-            sealing: StaticSecret::from(*secret),
-        }
+        Self::from_secret(&secret)
     }
 
     /// From the bytes of [`ClientKeys::secret`].
     #[must_use]
     pub fn from_secret(secret: &[u8; 32]) -> Self {
-        Self {
-            sealing: StaticSecret::from(*secret),
-        }
+        let sealing = StaticSecret::from(*secret);
+        let public = PeerKey(PublicKey::from(&sealing).to_bytes());
+        Self { sealing, public }
     }
 
     /// The secret itself, for words on paper. All 32 bytes of it were drawn: which bits X25519 passes over is its own
@@ -120,9 +119,7 @@ impl ClientKeys {
         };
         let mut secret = Zeroizing::new([0; 32]);
         secret.copy_from_slice(body);
-        Ok(Self {
-            sealing: StaticSecret::from(*secret),
-        })
+        Ok(Self::from_secret(&secret))
     }
 
     /// For a file that only the owner can read. Layout: magic, sealing key, check value over all
@@ -139,8 +136,8 @@ impl ClientKeys {
 
     /// The key by which others know this client.
     #[must_use]
-    pub fn public(&self) -> PeerKey {
-        PeerKey(PublicKey::from(&self.sealing).to_bytes())
+    pub const fn public(&self) -> PeerKey {
+        self.public
     }
 
     pub(crate) fn sealing(&self) -> &StaticSecret {

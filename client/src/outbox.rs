@@ -575,11 +575,8 @@ impl Outbox {
             return None;
         }
         outgoing.row.state = state;
-        outgoing.hindrance = None;
-        let rest = std::mem::take(&mut outgoing.parts);
-        self.waiting -= rest.len();
-        let mut changes = vec![outgoing.change()];
-        changes.extend(rest.keys().flat_map(|index| deletions(message, *index)));
+        let (gone, mut changes) = outgoing.end();
+        self.waiting -= gone;
         changes.extend(self.forget_old());
         Some(changes)
     }
@@ -597,16 +594,13 @@ impl Outbox {
             .find(|outgoing| outgoing.row.expires <= now)?
             .message;
         let outgoing = self.by_order.get_mut(self.orders.get(&message)?)?;
-        let parts = std::mem::take(&mut outgoing.parts);
         let expired = !outgoing.row.state.is_stored();
         let told = expired && outgoing.row.kind != Kind::Notice;
         if expired {
             outgoing.row.state = MessageState::Expired;
         }
-        outgoing.hindrance = None;
-        let mut changes = vec![outgoing.change()];
-        self.waiting -= parts.len();
-        changes.extend(parts.keys().flat_map(|index| deletions(&message, *index)));
+        let (gone, mut changes) = outgoing.end();
+        self.waiting -= gone;
         changes.extend(self.forget_old());
         Some((message, told, changes))
     }
@@ -616,18 +610,13 @@ impl Outbox {
         let (mut told, mut changes) = (Vec::new(), Vec::new());
         let own = self.by_order.values_mut();
         for outgoing in own.filter(|it| it.row.to == *to && !it.finished()) {
-            let parts = std::mem::take(&mut outgoing.parts);
             if !outgoing.row.state.is_stored() {
                 outgoing.row.state = MessageState::Expired;
                 told.extend((outgoing.row.kind == Kind::Text).then_some(outgoing.message));
             }
-            outgoing.hindrance = None;
-            self.waiting -= parts.len();
-            changes.push(outgoing.change());
-            let rows = parts
-                .keys()
-                .flat_map(|index| deletions(&outgoing.message, *index));
-            changes.extend(rows);
+            let (gone, more) = outgoing.end();
+            self.waiting -= gone;
+            changes.extend(more);
         }
         changes.extend(self.forget_old());
         (told, changes)
@@ -776,6 +765,16 @@ impl Outgoing {
 
     fn change(&self) -> Change {
         saved(&self.message, &self.row)
+    }
+
+    /// Nothing more of it is sent: how many fragments wait no more, and what is to be saved.
+    fn end(&mut self) -> (usize, Vec<Change>) {
+        let parts = std::mem::take(&mut self.parts);
+        self.hindrance = None;
+        let mut changes = vec![self.change()];
+        let rows = parts.keys();
+        changes.extend(rows.flat_map(|index| deletions(&self.message, *index)));
+        (parts.len(), changes)
     }
 
     /// What keeps it from being stored is this now; whether that is news.

@@ -504,11 +504,6 @@ impl Places {
         !self.pinned.is_empty()
     }
 
-    /// Whether the mailboxes that new invitations lead to are on disk.
-    pub(crate) fn keeps_invitations(&self) -> bool {
-        self.for_strangers().all(MailboxLink::is_kept)
-    }
-
     /// Where who has this drop id of a place writes to; none without such a place.
     pub(crate) fn sites(&self, place: u32, name: DropName) -> Option<Sites> {
         let mut sites = self.of(place).map(|link| link.site(name));
@@ -554,8 +549,8 @@ impl Places {
         let places = self.places.iter().filter(|(_, row)| given(row));
         let places: Vec<u32> = places.map(|(place, _)| *place).collect();
         let name = DropName::Contact(number);
-        let changes = places.into_iter().map(|it| self.revoke(now, it, name));
-        changes.collect::<Vec<_>>().concat()
+        let changes = places.into_iter().flat_map(|it| self.revoke(now, it, name));
+        changes.collect()
     }
 
     /// What a day is to places.

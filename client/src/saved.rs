@@ -5,6 +5,8 @@
 //! one, would use keys twice. A contact that was restored has no session: it can be written to once it has accepted a
 //! new invitation, or its own was accepted.
 
+use std::collections::BTreeMap;
+
 use rand::CryptoRng;
 use shoal_packet::Sites;
 use shoal_proto::Time;
@@ -47,6 +49,7 @@ pub struct SavedContact {
 pub fn saved_contacts(rows: &[Row]) -> Result<Vec<SavedContact>, ClientError> {
     let of = |table| rows.iter().filter(move |row| row.table == table);
     let first = first_number(rows)?;
+    let orders: BTreeMap<&[u8], &Row> = of(Table::Order).map(|row| (&row.key[..], row)).collect();
     let mut saved = Vec::new();
     for row in of(Table::Contact) {
         let key = ContactRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
@@ -54,7 +57,7 @@ pub fn saved_contacts(rows: &[Row]) -> Result<Vec<SavedContact>, ClientError> {
         if !contact.standing.known && !contact.standing.blocked {
             continue;
         }
-        let order = of(Table::Order).find(|order| order.key == row.key);
+        let order = orders.get(&row.key[..]);
         let heard = order.map(|order| OrderRow::decode(&order.value).map_err(|e| order.fault(e)));
         saved.push(SavedContact {
             key,
@@ -87,26 +90,16 @@ pub fn restored_rows<R: CryptoRng>(
     for contact in contacts {
         let key = contact.key.as_bytes().to_vec();
         let row = ContactRow {
-            sequence: first,
-            drop: None,
-            used: 0,
-            tell: None,
-            notices: 0,
-            sites: contact.sites,
-            // Whatever it says of where it is, is newer.
-            said: (0, Time::default()),
-            // Whichever invitation of its is accepted begins a session.
-            known: Vec::new(),
             standing: Standing {
                 known: true,
                 verified: contact.verified,
                 blocked: contact.blocked,
                 reads: contact.reads,
             },
-            prekey: None,
-            via: None,
             since: contact.since,
             label: contact.label.clone(),
+            // Whatever it says of where it is, is newer, and whichever invitation of its is accepted begins a session.
+            ..ContactRow::new(now, 0, contact.sites, first)
         };
         changes.push(Change::put(Table::Contact, key.clone(), row.encode()));
         if contact.heard > 0 {

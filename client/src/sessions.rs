@@ -14,7 +14,7 @@ mod ratchet;
 mod session;
 mod tag;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::CryptoRng;
 use shoal_proto::{Span, Time};
@@ -147,6 +147,11 @@ impl Sessions {
         self.prekeys.remove(&invitation);
     }
 
+    /// What those begin a session with who come by this invitation.
+    pub(crate) fn prekey(&self, invitation: u32) -> Option<PeerKey> {
+        self.prekeys.get(&invitation).map(Prekey::public)
+    }
+
     /// Forgets those with nobody who is known. What is to be saved.
     pub(crate) fn retain_with(&mut self, is_there: impl Fn(&PeerKey) -> bool) -> Vec<Change> {
         let peers = self.by_tag.values().map(|session| session.peer);
@@ -168,6 +173,11 @@ impl Sessions {
     /// Whether a peer can be written to without a prekey of its.
     pub(crate) fn is_with(&self, peer: &PeerKey) -> bool {
         self.latest(peer).is_some()
+    }
+
+    /// All those.
+    pub(crate) fn peers(&self) -> BTreeSet<PeerKey> {
+        self.by_tag.values().map(|session| session.peer).collect()
     }
 
     /// The session with a peer that was used last.

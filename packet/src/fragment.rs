@@ -39,8 +39,6 @@ pub const MAX_FRAGMENTS: usize = 64;
 /// Longest text: 74,816 bytes.
 pub const MAX_TEXT_BYTES: usize = MAX_FRAGMENTS * TEXT_BYTES_PER_PACKET;
 
-const MICROS_PER_MINUTE: u64 = 60_000_000;
-
 const VERSION: u8 = 4;
 const TEXT: u8 = 1;
 const NOTICE: u8 = 2;
@@ -244,7 +242,7 @@ impl Fragment {
             Kind::Data => DATA,
         };
         let count = self.shape.count();
-        let expires = self.envelope.expires.map_or(0, minute);
+        let expires = self.envelope.expires.map_or(0, Time::minutes);
         let mut writer = Writer::new(FRAGMENT_BYTES);
         writer
             .put(&[VERSION, kind])
@@ -253,7 +251,7 @@ impl Fragment {
             .put(&count.to_be_bytes())
             .put(&self.shape.extra().to_be_bytes())
             .put(&self.envelope.sequence.to_be_bytes())
-            .put(&minute(self.envelope.sent_at).to_be_bytes())
+            .put(&self.envelope.sent_at.minutes().to_be_bytes())
             .put(&expires.to_be_bytes())
             .put(&self.envelope.reply.to_bytes())
             .put(&self.shape.bytes.to_be_bytes());
@@ -313,8 +311,10 @@ impl Head {
             kind,
             message,
             sequence: reader.u64()?,
-            sent_at: of_minute(reader.u32()?),
-            expires: Some(reader.u32()?).filter(|it| *it != 0).map(of_minute),
+            sent_at: Time::from_minutes(reader.u32()?),
+            expires: Some(reader.u32()?)
+                .filter(|it| *it != 0)
+                .map(Time::from_minutes),
             reply: Sites::read(reader)?,
         };
         Some(Self {
@@ -349,16 +349,6 @@ impl Head {
         }
         Ok(shape)
     }
-}
-
-/// The whole minute that a time is in, since the Unix epoch; the last one there is after the year
-/// 10136.
-fn minute(time: Time) -> u32 {
-    u32::try_from(time.as_micros() / MICROS_PER_MINUTE).unwrap_or(u32::MAX)
-}
-
-fn of_minute(minute: u32) -> Time {
-    Time::from_micros(u64::from(minute) * MICROS_PER_MINUTE)
 }
 
 /// Cuts a text into fragments, at least one, and adds those of parity.

@@ -9,6 +9,8 @@ use crate::Span;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 
+const MICROS_PER_MINUTE: u64 = 60_000_000;
+
 impl Time {
     /// Later than anything that happens.
     pub const MAX: Self = Self(u64::MAX);
@@ -29,6 +31,19 @@ impl Time {
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0 / 1_000_000
+    }
+
+    /// The whole minute that it is in, since the Unix epoch; the last one there is after the year 10136. Nothing of a client
+    /// tells a finer clock.
+    #[must_use]
+    pub fn minutes(self) -> u32 {
+        u32::try_from(self.0 / MICROS_PER_MINUTE).unwrap_or(u32::MAX)
+    }
+
+    /// From whole minutes since the Unix epoch.
+    #[must_use]
+    pub const fn from_minutes(minutes: u32) -> Self {
+        Self(minutes as u64 * MICROS_PER_MINUTE)
     }
 
     /// So many microseconds later, or sooner if below 0.

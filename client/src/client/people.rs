@@ -1,7 +1,7 @@
 //! What the user asks for: texts, invitations, contacts; and who comes by an invitation.
 
 use rand::CryptoRng;
-use shoal_packet::fragment::Envelope;
+use shoal_packet::fragment::{Envelope, Kind};
 use shoal_proto::{MessageId, NetworkHash, Time};
 
 use zeroize::Zeroizing;
@@ -28,13 +28,10 @@ pub(super) struct Asked {
 enum What {
     /// A text to a contact.
     Text(Composed),
-    /// An invitation that is accepted: by whom it is, what he was before, and the first message to him, which is a text
-    /// or not.
+    /// An invitation that is accepted: what whose it is was before, and the first message to him, which is a text or not.
     Accept {
-        contact: PeerKey,
         before: Option<Box<ContactRow>>,
         message: Composed,
-        is_text: bool,
     },
     /// The number of an invitation.
     Invite(u32),
@@ -47,22 +44,20 @@ impl<R: CryptoRng> Client<R> {
     pub(super) fn ask(&mut self, now: Time, request: u64, what: UserRequest) {
         let done = match what {
             UserRequest::Send { to, text, life } => {
-                let (text, is_data) = (&text[..], false);
                 let text = Text {
                     to,
-                    text,
+                    text: &text,
                     life,
-                    is_data,
+                    kind: Kind::Text,
                 };
                 self.text(now, request, &text)
             }
             UserRequest::SendData { to, data } => {
-                let (text, life, is_data) = (&data[..], None, true);
                 let text = Text {
                     to,
-                    text,
-                    life,
-                    is_data,
+                    text: &data,
+                    life: None,
+                    kind: Kind::Data,
                 };
                 self.text(now, request, &text)
             }
@@ -110,7 +105,7 @@ impl<R: CryptoRng> Client<R> {
     pub fn invitation(&self, number: u32) -> Option<InvitationStatus> {
         let own = (self.public_key(), self.identity.network());
         let sites = |place, name| self.places.sites(place, name);
-        self.invitations.status(number, own, sites)
+        self.invitations.status(number, own, &self.sessions, sites)
     }
 
     /// What this client and a contact see if nobody stands between them.
@@ -240,7 +235,7 @@ impl<R: CryptoRng> Client<R> {
                     to: contact,
                     text,
                     life: None,
-                    is_data: false,
+                    kind: Kind::Text,
                 };
                 Composed::text((now, again), rng, parts, &text)
             }
@@ -255,10 +250,8 @@ impl<R: CryptoRng> Client<R> {
         };
         self.tell_shared(&message);
         let what = What::Accept {
-            contact,
             before: before.map(Box::new),
             message,
-            is_text: text.is_some(),
         };
         self.persist(changes, request, what);
         Ok(())
@@ -329,13 +322,14 @@ impl<R: CryptoRng> Client<R> {
     pub(super) fn welcome(
         &mut self,
         now: Time,
-        guest: Option<(u32, bool)>,
+        guest: Option<u32>,
         from: &PeerKey,
         envelope: &Envelope,
     ) -> Vec<Change> {
-        let Some((invitation, once)) = guest else {
+        let Some(invitation) = guest else {
             return Vec::new();
         };
+        let once = self.invitations.is_for_one(invitation);
         let newest = self.places.for_contacts();
         let tell = once.then(|| self.places.tells(now));
         let label = match once {
@@ -369,7 +363,7 @@ impl<R: CryptoRng> Client<R> {
         let mut changes = Vec::new();
         let patience = self.places.day();
         let alone = self.invitations.is_for_one(number);
-        if alone && self.invitations.is_unused(number) {
+        if self.invitations.is_unused(number) {
             changes.extend(self.invitations.let_in(now, number, *from, patience));
         }
         changes.extend(self.contacts.met_again(from, alone));
@@ -493,7 +487,7 @@ impl<R: CryptoRng> Client<R> {
         Some(Box::new(message))
     }
 
-    /// Another one came with an invitation that was for one person.
+    /// Another one came with an invitation that was for one person; told of the first time.
     pub(super) fn leaked(&mut self, now: Time, invitation: u32) {
         let Some((place, name, contact, change)) = self.invitations.leaked(invitation) else {
             return;
@@ -512,11 +506,9 @@ impl<R: CryptoRng> Client<R> {
         let Asked { request, what } = asked;
         let event = match what {
             What::Text(message) => self.accepted(now, request, message),
-            What::Accept {
-                message,
-                is_text: true,
-                ..
-            } => self.accepted(now, request, message),
+            What::Accept { message, .. } if message.is_text() => {
+                self.accepted(now, request, message)
+            }
             What::Accept { message, .. } => {
                 message.accept(now, &mut self.outbox);
                 ClientEvent::Done { request }
@@ -548,15 +540,11 @@ impl<R: CryptoRng> Client<R> {
         let Asked { request, what } = asked;
         match what {
             What::Text(message) => message.forget(&mut self.outbox, &mut self.contacts),
-            What::Accept {
-                contact,
-                before,
-                message,
-                ..
-            } => {
+            What::Accept { before, message } => {
+                let (contact, number) = (message.to(), message.number());
                 message.forget(&mut self.outbox, &mut self.contacts);
                 // What begins the session is there for the next try; but what was written since stays written.
-                if self.contacts.number(&contact) == Some(message.number()) {
+                if self.contacts.number(&contact) == Some(number) {
                     self.contacts.take_back(&contact, before.map(|row| *row));
                 }
             }

@@ -52,8 +52,6 @@ pub(crate) enum Arrival {
     Second {
         /// The number of the invitation.
         invitation: u32,
-        /// Whether that is known already.
-        news: bool,
     },
     /// It tells something of keys: save what follows from it, then acknowledge it.
     Control {
@@ -95,19 +93,12 @@ pub(crate) struct Taken {
     pub(crate) arrival: Arrival,
     /// What is to be saved of its session, before the entry is acknowledged if with anything.
     pub(crate) changes: Vec<Change>,
-    /// Its sender is let in with it, by this invitation, which is for one or for many.
-    pub(crate) guest: Option<(u32, bool)>,
+    /// Its sender is let in with it, by this invitation.
+    pub(crate) guest: Option<u32>,
     /// Its sender is a contact already, and has begun a session anew by this invitation.
     pub(crate) met_again: Option<u32>,
     /// It came before, and could not be saved: all that is known of its sender is saved with it.
     pub(crate) again: bool,
-}
-
-/// Whether a sender is listened to.
-enum Welcome {
-    Contact,
-    Guest { invitation: u32, once: bool },
-    Not(Box<Arrival>),
 }
 
 /// What was saved together.
@@ -140,6 +131,18 @@ struct Unread {
     trace: Vec<HopTrace>,
 }
 
+impl Unread {
+    /// It is told of. The row on disk has the text; here it is not needed any more.
+    fn tell(&mut self) -> InboxRow {
+        self.told = true;
+        let text = std::mem::take(&mut self.row.text);
+        InboxRow {
+            text,
+            ..self.row.clone()
+        }
+    }
+}
+
 /// A message to tell of.
 pub(crate) struct Told {
     pub(crate) key: InboxKey,
@@ -164,23 +167,25 @@ impl Arrival {
 }
 
 impl Doors<'_> {
-    fn welcome(&self, now: Time, opened: &Opened, envelope: &Envelope) -> Welcome {
+    /// By which invitation a sender is let in who is no contact; what to do about its entry if it is not listened to.
+    fn welcome(
+        &self,
+        now: Time,
+        opened: &Opened,
+        envelope: &Envelope,
+    ) -> Result<Option<u32>, Box<Arrival>> {
         if self.contacts.is_blocked(&opened.from) {
-            return Welcome::Not(Box::new(Arrival::Unwelcome));
+            return Err(Box::new(Arrival::Unwelcome));
         }
         if self.contacts.contains(&opened.from) {
-            return Welcome::Contact;
+            return Ok(None);
         }
-        let Some(invitation) = opened.via else {
-            return Welcome::Not(Box::new(Arrival::Unwelcome));
-        };
+        let invitation = opened.via.ok_or(Box::new(Arrival::Unwelcome))?;
         let admits = (self.invitations).admits(now, invitation, &opened.from, envelope.sent_at);
         match admits {
-            Admission::Guest { once } => Welcome::Guest { invitation, once },
-            Admission::Second { news } => {
-                Welcome::Not(Box::new(Arrival::Second { invitation, news }))
-            }
-            Admission::Refused => Welcome::Not(Box::new(Arrival::Unwelcome)),
+            Admission::Guest => Ok(Some(invitation)),
+            Admission::Second => Err(Box::new(Arrival::Second { invitation })),
+            Admission::Refused => Err(Box::new(Arrival::Unwelcome)),
         }
     }
 }
@@ -301,9 +306,8 @@ impl Inbox {
             return Arrival::Bad.alone();
         };
         let mut guest = match doors.welcome(now, &opened, &fragment.envelope) {
-            Welcome::Contact => None,
-            Welcome::Guest { invitation, once } => Some((invitation, once)),
-            Welcome::Not(arrival) => {
+            Ok(guest) => guest,
+            Err(arrival) => {
                 self.opened.remove(&seen);
                 return (*arrival).alone();
             }
@@ -337,11 +341,9 @@ impl Inbox {
         let is_contact = doors.contacts.contains(&opened.from);
         let met_again = opened.via.filter(|_| is_contact && opened.follows.begins());
         let contacts = &doors.contacts;
-        let alone = guest.is_some_and(|(_, once)| once);
+        let alone = guest.is_some_and(|it| doors.invitations.is_for_one(it));
         // Not of who has just written: each of a thousand newcomers has.
-        let waits = |peer: &PeerKey| {
-            *peer != opened.from && self.unread.keys().any(|key| key.sender == *peer)
-        };
+        let waits = |peer: &PeerKey| *peer != opened.from && self.unread_of(peer).next().is_some();
         let is_guest = |peer: &PeerKey| alone && *peer == opened.from;
         let known = |peer: &PeerKey| contacts.is_known(peer) || is_guest(peer) || waits(peer);
         let (mut changes, lost) = doors
@@ -521,15 +523,22 @@ impl Inbox {
         }
     }
 
+    /// Messages of a sender that wait to be read.
+    fn unread_of(&self, sender: &PeerKey) -> impl Iterator<Item = &InboxKey> {
+        let sender = *sender;
+        let message = MessageId::new([0; 16]);
+        let from = InboxKey { sender, message };
+        let all = self.unread.range(from..).map(|(key, _)| key);
+        all.take_while(move |key| key.sender == sender)
+    }
+
     /// Whether one more message of a sender may wait to be read.
     fn has_share(&self, sender: &PeerKey, contacts: &Contacts) -> bool {
-        let senders = || self.unread.keys().map(|key| &key.sender);
-        let own = senders().filter(|other| *other == sender).count();
-        if own >= self.limits.unread_of_one {
+        if self.unread_of(sender).count() >= self.limits.unread_of_one {
             return false;
         }
-        let is_stranger = |sender: &&PeerKey| !contacts.is_known(sender);
-        let strangers = || senders().filter(is_stranger).count();
+        let is_stranger = |key: &&InboxKey| !contacts.is_known(&key.sender);
+        let strangers = || self.unread.keys().filter(is_stranger).count();
         contacts.is_known(sender) || strangers() < self.limits.unread_of_strangers
     }
 
@@ -570,8 +579,7 @@ impl Inbox {
             let over = unread.row.expires.is_some_and(|at| at <= now);
             if over || contacts.is_blocked(&key.sender) {
                 // Nobody is told of it: it was its turn, and it goes.
-                self.unread.remove(&key);
-                changes.push(Change::delete(Table::Inbox, key.to_bytes()));
+                changes.push(self.remove(&key));
                 self.unsaid.extend(changes);
                 continue;
             }
@@ -580,16 +588,9 @@ impl Inbox {
                 // Or a restart would tell it without.
                 changes.push(put(&key, &unread.row));
             }
-            unread.told = true;
-            // The row on disk has the text; here it is not needed any more.
-            let text = std::mem::take(&mut unread.row.text);
-            let row = InboxRow {
-                text,
-                ..unread.row.clone()
-            };
             return Some(Told {
                 key,
-                row,
+                row: unread.tell(),
                 trace: std::mem::take(&mut unread.trace),
                 changes,
             });
@@ -601,22 +602,14 @@ impl Inbox {
         loop {
             let key = self.data.pop_front()?;
             if contacts.is_blocked(&key.sender) {
-                self.unread.remove(&key);
-                self.unsaid
-                    .push(Change::delete(Table::Inbox, key.to_bytes()));
+                let gone = self.remove(&key);
+                self.unsaid.push(gone);
                 continue;
             }
             let Some(unread) = self.unread.get_mut(&key).filter(|unread| !unread.told) else {
                 continue;
             };
-            unread.told = true;
-            // The row on disk has it; here it is not needed any more.
-            let text = std::mem::take(&mut unread.row.text);
-            let row = InboxRow {
-                text,
-                ..unread.row.clone()
-            };
-            return Some((key, row));
+            return Some((key, unread.tell()));
         }
     }
 
@@ -636,8 +629,7 @@ impl Inbox {
     pub(crate) fn vanish(&mut self, now: Time) -> Option<(InboxKey, Change)> {
         let over = |unread: &Unread| unread.told && unread.row.expires.is_some_and(|at| at <= now);
         let key = *self.unread.iter().find(|(_, unread)| over(unread))?.0;
-        self.unread.remove(&key);
-        Some((key, Change::delete(Table::Inbox, key.to_bytes())))
+        Some((key, self.remove(&key)))
     }
 
     /// Whether a message that waits to be read is a text.
@@ -665,12 +657,13 @@ impl Inbox {
             (key.message == *message && unread.told).then_some(*key)
         };
         let read: Vec<InboxKey> = self.unread.iter().filter_map(told).collect();
-        read.into_iter()
-            .map(|key| {
-                self.unread.remove(&key);
-                Change::delete(Table::Inbox, key.to_bytes())
-            })
-            .collect()
+        read.iter().map(|key| self.remove(key)).collect()
+    }
+
+    /// A message is here no more. What is to be saved.
+    fn remove(&mut self, key: &InboxKey) -> Change {
+        self.unread.remove(key);
+        Change::delete(Table::Inbox, key.to_bytes())
     }
 
     /// Adds a fragment; what is to be saved or deleted for it, beside its own row.

@@ -49,7 +49,7 @@ fn me() -> Me {
     let made = invitations.make(now, rng, &mut sessions, place, (terms, None));
     let (number, _) = made.unwrap();
     let own = (identity.keys().public(), &NETWORK);
-    let status = invitations.status(number, own, |_, _| Some(sites()));
+    let status = invitations.status(number, own, &sessions, |_, _| Some(sites()));
     let prekey = status.unwrap().invitation.prekey;
     Me {
         identity,

@@ -19,6 +19,16 @@ pub(crate) enum Guest {
     Leaked(PeerKey),
 }
 
+impl Guest {
+    /// Who came first, alone.
+    pub(crate) const fn who(&self) -> Option<PeerKey> {
+        match self {
+            Self::Nobody => None,
+            Self::One(key) | Self::Leaked(key) => Some(*key),
+        }
+    }
+}
+
 /// A row of [`Table::Invitation`](crate::Table::Invitation); its key is the invitation's number.
 #[derive(Clone)]
 pub(crate) struct InvitationRow {

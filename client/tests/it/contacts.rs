@@ -42,6 +42,19 @@ pub(crate) fn key(world: &World, who: usize) -> PeerKey {
     world.hosts[who].client.public_key()
 }
 
+/// Alice comes by an invitation of Bob's with a text, and he has it.
+fn come_by(world: &mut World, link: &Invitation, text: &str) {
+    accept(world, ALICE, link, Some(text));
+    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, text)));
+}
+
+/// Bob writes to Alice, and she has it.
+fn answer(world: &mut World, text: &str) {
+    let to = key(world, ALICE);
+    world.send(BOB, 1, &to, text.as_bytes());
+    assert!(world.run_until(secs(60.0), |world| heard(world, ALICE, text)));
+}
+
 pub(crate) fn heard(world: &World, who: usize, text: &str) -> bool {
     world.hosts[who]
         .texts()
@@ -106,8 +119,7 @@ pub(crate) fn change(world: &mut World, who: usize, contact: PeerKey, change: Co
 fn who_comes_first_is_let_in_and_the_owner_hears_of_a_second_once() {
     let mut world = three(1);
     let (number, link) = invite_one(&mut world, BOB, 3600.0, "Alice");
-    accept(&mut world, ALICE, &link, Some("it is me"));
-    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "it is me")));
+    come_by(&mut world, &link, "it is me");
     let met = ClientEvent::Met {
         contact: key(&world, ALICE),
         invitation: number,
@@ -164,8 +176,7 @@ fn who_has_no_invitation_can_not_write() {
     };
     accept(&mut world, EVE, &forged, Some("let me in"));
     // Nor by one that was revoked; who came before stays.
-    accept(&mut world, ALICE, &link, Some("early"));
-    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "early")));
+    come_by(&mut world, &link, "early");
     let number = world.hosts[BOB].client.invitations()[0].number;
     let revoke = UserRequest::Revoke { invitation: number };
     ask(&mut world, BOB, 1, revoke.clone());
@@ -248,8 +259,7 @@ fn without_a_text_the_other_learns_that_there_is_a_contact_and_can_write() {
     );
     let met = |world: &World| !world.hosts[BOB].client.contacts().is_empty();
     assert!(world.run_until(secs(60.0), met));
-    world.send(BOB, 1, &key(&world, ALICE), b"welcome");
-    assert!(world.run_until(secs(60.0), |world| heard(world, ALICE, "welcome")));
+    answer(&mut world, "welcome");
     assert!(world.hosts[BOB].texts().is_empty());
 }
 
@@ -257,10 +267,8 @@ fn without_a_text_the_other_learns_that_there_is_a_contact_and_can_write() {
 fn from_who_is_blocked_nothing_comes_and_to_him_nothing_goes() {
     let mut world = three(5);
     let (number, link) = invite_one(&mut world, BOB, 3600.0, "Alice");
-    accept(&mut world, ALICE, &link, Some("one"));
-    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "one")));
-    world.send(BOB, 1, &key(&world, ALICE), b"two");
-    assert!(world.run_until(secs(60.0), |world| heard(world, ALICE, "two")));
+    come_by(&mut world, &link, "one");
+    answer(&mut world, "two");
     let alice = key(&world, ALICE);
     change(&mut world, BOB, alice, ContactChange::Blocked(true));
     world.send(BOB, 2, &alice, b"three");
@@ -293,10 +301,8 @@ fn from_who_is_blocked_nothing_comes_and_to_him_nothing_goes() {
 fn who_is_removed_is_gone_with_his_sessions_and_his_way_in() {
     let mut world = three(6);
     let (_, link) = invite_one(&mut world, BOB, 3600.0, "Alice");
-    accept(&mut world, ALICE, &link, Some("one"));
-    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "one")));
-    world.send(BOB, 1, &key(&world, ALICE), b"two");
-    assert!(world.run_until(secs(60.0), |world| heard(world, ALICE, "two")));
+    come_by(&mut world, &link, "one");
+    answer(&mut world, "two");
     let alice = key(&world, ALICE);
     ask(&mut world, BOB, 9, UserRequest::Remove { contact: alice });
     for table in [
@@ -329,10 +335,8 @@ fn who_is_removed_is_gone_with_his_sessions_and_his_way_in() {
 fn an_invitation_heals_a_conversation_whose_other_end_lost_its_rows() {
     let mut world = three(7);
     let link = world.invite(BOB);
-    accept(&mut world, ALICE, &link, Some("one"));
-    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "one")));
-    world.send(BOB, 1, &key(&world, ALICE), b"two");
-    assert!(world.run_until(secs(60.0), |world| heard(world, ALICE, "two")));
+    come_by(&mut world, &link, "one");
+    answer(&mut world, "two");
     world.detach(BOB);
     world.hosts[BOB].rows.clear();
     world.crash(BOB);
@@ -476,12 +480,10 @@ fn a_crowd_of_newcomers_leaves_so_many_behind() {
 fn an_invitation_for_one_is_used_up_by_a_contact_too() {
     let mut world = three(12);
     let many = world.invite(BOB);
-    accept(&mut world, ALICE, &many, Some("one"));
-    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "one")));
+    come_by(&mut world, &many, "one");
     assert!(!world.hosts[BOB].client.contacts()[0].known);
     let (number, link) = invite_one(&mut world, BOB, 3600.0, "Alice");
-    accept(&mut world, ALICE, &link, Some("two"));
-    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "two")));
+    come_by(&mut world, &link, "two");
     let alice = key(&world, ALICE);
     let status = world.hosts[BOB].client.invitation(number).unwrap();
     assert_eq!(status.guest, Some(alice));
@@ -497,8 +499,7 @@ fn an_invitation_for_one_is_used_up_by_a_contact_too() {
 fn where_somebody_is_who_counts_anew_is_heard() {
     let mut world = three(13);
     let link = world.invite(BOB);
-    accept(&mut world, ALICE, &link, Some("one"));
-    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "one")));
+    come_by(&mut world, &link, "one");
     let alice = key(&world, ALICE);
     for number in 0..6 {
         let text = format!("{number}");
@@ -530,8 +531,7 @@ fn where_somebody_is_who_counts_anew_is_heard() {
 fn blocking_ends_what_is_under_way() {
     let mut world = three(14);
     let (_, link) = invite_one(&mut world, BOB, 36_000.0, "Alice");
-    accept(&mut world, ALICE, &link, Some("one"));
-    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "one")));
+    come_by(&mut world, &link, "one");
     let alice = key(&world, ALICE);
     world.answer = crate::world::Answer::Silent;
     world.send(BOB, 1, &alice, b"never");

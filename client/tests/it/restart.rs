@@ -182,15 +182,8 @@ fn every_truncated_or_altered_row_is_an_error_or_harmless() {
         world.send(ALICE, request, &to, &[3; 2_000]);
         world.run(secs(1.0));
     }
-    let rows: Vec<Row> = world
-        .hosts
-        .iter()
-        .flat_map(|host| host.rows.iter())
-        .map(|((table, key), value)| Row {
-            table: *table,
-            key: key.clone(),
-            value: value.clone(),
-        })
+    let rows: Vec<Row> = (0..world.hosts.len())
+        .flat_map(|who| world.rows(who))
         .collect();
     assert!(rows.len() > 8);
     for row in &rows {

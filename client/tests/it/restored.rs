@@ -5,22 +5,12 @@ use std::collections::BTreeSet;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
 use shoal_client::{
-    ClientEvent, ContactChange, ContactStatus, Row, SavedContact, SendError, Table, restored_rows,
+    ClientEvent, ContactChange, ContactStatus, SavedContact, SendError, Table, restored_rows,
     saved_contacts,
 };
 
 use crate::contacts::{ALICE, BOB, EVE, accept, change, heard, key, label, refused, three};
 use crate::world::{World, secs};
-
-fn rows(world: &World, who: usize) -> Vec<Row> {
-    let rows = world.hosts[who].rows.iter();
-    let row = |((table, key), value): (&(Table, Vec<u8>), &_)| Row {
-        table: *table,
-        key: key.clone(),
-        value: Clone::clone(value),
-    };
-    rows.map(row).collect()
-}
 
 /// Bob's machine is another one: he is made anew, and comes online.
 fn restore(world: &mut World, contacts: &[SavedContact], seed: u64) {
@@ -90,7 +80,7 @@ fn numbers(world: &World, who: usize) -> Vec<(u64, u64)> {
 
 /// What is never to be used by two: tags of sessions, and what drop ids and mailboxes follow from.
 fn secrets(world: &World) -> BTreeSet<Vec<u8>> {
-    let rows = rows(world, BOB).into_iter();
+    let rows = world.rows(BOB).into_iter();
     let own = rows.filter_map(|row| match row.table {
         Table::Session => Some(row.key),
         // Behind version and provider.
@@ -104,7 +94,7 @@ fn secrets(world: &World) -> BTreeSet<Vec<u8>> {
 
 /// The drop ids of Bob's contacts, by their numbers.
 fn drops(world: &World) -> Vec<[u8; 2]> {
-    let rows = rows(world, BOB).into_iter();
+    let rows = world.rows(BOB).into_iter();
     let own = rows.filter(|row| row.table == Table::Contact);
     own.map(|row| [row.value[9], row.value[10]]).collect()
 }
@@ -121,7 +111,7 @@ fn what_is_restored_twice_and_late_uses_nothing_that_was_used() {
         ContactChange::Label(label("Zo\u{eb}")),
     );
     change(&mut world, BOB, alice, ContactChange::Verified(true));
-    let export = saved_contacts(&rows(&world, BOB)).unwrap();
+    let export = saved_contacts(&world.rows(BOB)).unwrap();
     assert_eq!(export.len(), 2);
     let mut used = secrets(&world);
     // More than the export knows of.
@@ -190,7 +180,7 @@ fn who_is_blocked_stays_so_and_newcomers_are_not_kept() {
     }
     let eve = key(&world, EVE);
     change(&mut world, BOB, eve, ContactChange::Blocked(true));
-    let export = saved_contacts(&rows(&world, BOB)).unwrap();
+    let export = saved_contacts(&world.rows(BOB)).unwrap();
     assert_eq!(export.len(), 1, "Alice is a newcomer");
     restore(&mut world, &export, 1);
     let blocked = contact(&world, EVE);

@@ -1,10 +1,9 @@
 //! What becomes of a message: delivered, read, vanished; and what is for programs.
 
-use shoal_client::{
-    ClientEvent, ClientInput, ContactChange, MessageState, PeerKey, Table, UserRequest,
-};
+use shoal_client::{ClientEvent, ClientInput, ContactChange, MessageState, Table, UserRequest};
 use shoal_proto::MessageId;
 
+use crate::contacts::key;
 use crate::world::{World, params, secs};
 
 const ALICE: usize = 0;
@@ -24,10 +23,6 @@ fn pair(seed: u64) -> World {
     world.send(BOB, 1, &alice, b"hello");
     assert!(world.run_until(secs(60.0), |world| world.hosts[ALICE].texts().len() == 1));
     world
-}
-
-fn key(world: &World, who: usize) -> PeerKey {
-    world.hosts[who].client.public_key()
 }
 
 fn ask(world: &mut World, who: usize, what: UserRequest) {

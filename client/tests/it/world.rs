@@ -361,20 +361,18 @@ impl World {
         self.hosts.len() - 1
     }
 
+    /// The rows of a client, as it would be made of them.
+    pub(crate) fn rows(&self, who: usize) -> Vec<Row> {
+        as_read(&self.hosts[who].rows)
+    }
+
     fn make(
         &mut self,
         config: &ClientConfig,
         keys: &[u8],
         rows: &BTreeMap<(Table, Vec<u8>), Zeroizing<Vec<u8>>>,
     ) -> Client<ChaCha20Rng> {
-        let rows: Vec<Row> = rows
-            .iter()
-            .map(|((table, key), value)| Row {
-                table: *table,
-                key: key.clone(),
-                value: value.clone(),
-            })
-            .collect();
+        let rows = as_read(rows);
         let keys = ClientKeys::from_bytes(keys).unwrap();
         let rng = ChaCha20Rng::from_rng(&mut self.rng);
         Client::new(
@@ -716,9 +714,11 @@ impl World {
                     let mailbox = self.mailboxes.get(&(node, *id));
                     mailbox.is_none_or(|mailbox| !mailbox.closed)
                 };
-                let revoked = self.revoked.iter();
-                let revoked = revoked.map(|(_, node, drop)| (*node, *drop));
-                let is_revoked = Vec::from_iter(revoked).contains(&(node, deposit.drop));
+                let of = (node, deposit.drop);
+                let is_revoked = self
+                    .revoked
+                    .iter()
+                    .any(|(_, node, drop)| (*node, *drop) == of);
                 let mailbox = registered.or(early).filter(takes);
                 let mailbox = mailbox.filter(|_| !is_revoked);
                 let message = deposit.message;
@@ -1022,4 +1022,13 @@ pub(crate) fn random_bytes<R: CryptoRng>(rng: &mut R, length: usize) -> Vec<u8> 
     let mut bytes = vec![0; length];
     rng.fill_bytes(&mut bytes);
     bytes
+}
+
+fn as_read(rows: &BTreeMap<(Table, Vec<u8>), Zeroizing<Vec<u8>>>) -> Vec<Row> {
+    let row = |((table, key), value): (&(Table, Vec<u8>), &Zeroizing<Vec<u8>>)| Row {
+        table: *table,
+        key: key.clone(),
+        value: value.clone(),
+    };
+    rows.iter().map(row).collect()
 }
