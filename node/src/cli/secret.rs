@@ -29,6 +29,7 @@ pub(super) fn of_client(
     file: &ClientKeyFile,
     from: &PassphraseFrom,
 ) -> Result<Option<Passphrase>, Failure> {
+    // Without a passphrase, too: the keys come next.
     keep_memory_private();
     match (given(from)?, file.is_sealed()) {
         (Some(given), _) => Ok(Some(given)),
@@ -50,7 +51,6 @@ pub(super) fn unlock(dir: &StateDir, from: &PassphraseFrom) -> Result<ClientSecr
 
 /// A new passphrase: from this file, or typed twice.
 pub(super) fn new(file: Option<&Path>, what: &str) -> Result<Passphrase, Failure> {
-    keep_memory_private();
     let taken = match file {
         Some(file) => from_file(file)?,
         None => {
@@ -98,7 +98,6 @@ pub(super) const fn at_usual_cost(passphrase: &Passphrase) -> (&Passphrase, Cost
 
 /// A passphrase that was given by a file, or by systemd.
 pub(super) fn given(from: &PassphraseFrom) -> Result<Option<Passphrase>, Failure> {
-    keep_memory_private();
     if let Some(file) = &from.passphrase_file {
         return from_file(file).map(Some);
     }
@@ -144,7 +143,6 @@ fn passphrase(typed: Zeroizing<Vec<u8>>) -> Result<Passphrase, Failure> {
 
 /// What standard input has, or what is typed where it is a terminal, unseen.
 pub(super) fn read_unseen(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    keep_memory_private();
     if io::stdin().is_terminal()
         && let Some(typed) = ask(prompt)?
     {
@@ -157,6 +155,7 @@ pub(super) fn read_unseen(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// All that there is, within bounds: one byte more tells that there was more.
 fn all_of(from: impl io::Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    keep_memory_private();
     // Reserved ahead, so that no copy is left behind by a buffer that grew.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST + 64));
     from.take(MOST as u64).read_to_end(&mut bytes)?;
@@ -166,6 +165,7 @@ fn all_of(from: impl io::Read) -> io::Result<Zeroizing<Vec<u8>>> {
 /// Asks on the terminal of this process, whatever its standard input is, and does not show what is typed. None if there
 /// is no terminal.
 fn ask(prompt: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    keep_memory_private();
     let terminal = File::options().read(true).write(true).open("/dev/tty");
     let Ok(terminal) = terminal else {
         return Ok(None);

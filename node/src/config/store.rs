@@ -3,6 +3,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "postgres")]
+use shoal_provider::{PostgresOptions, StoreKey, StoreLimits};
 
 use super::error::ConfigError;
 use super::node::Storage;
@@ -36,6 +38,19 @@ pub struct PostgresPlace {
     pub schema: String,
     /// Whether the server may be on another machine, though nothing is encrypted on the way.
     pub plaintext: bool,
+}
+
+#[cfg(feature = "postgres")]
+impl PostgresPlace {
+    /// What opens the mailboxes there, with this key and these quotas.
+    #[must_use]
+    pub fn options(&self, key: StoreKey, limits: StoreLimits) -> PostgresOptions {
+        PostgresOptions {
+            schema: self.schema.clone(),
+            allow_plaintext: self.plaintext,
+            ..PostgresOptions::new(&self.connection, key, limits)
+        }
+    }
 }
 
 /// Without the connection string, which may hold a password.

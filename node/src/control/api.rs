@@ -105,6 +105,8 @@ macro_rules! answered {
         }
     };
 }
+// Its children have it by its path: they are declared above it.
+use answered;
 
 fn strange() -> Refusal {
     Refusal::new(RefusalCode::Internal, "the daemon answered something else")

@@ -15,7 +15,7 @@ pub(super) use self::identities::Mapped;
 use self::identities::claim;
 use super::auth::{IdentityKey, Secret};
 use super::parcel::Parcel;
-use crate::state::{StateError, explain, open_private};
+use crate::state::{StateError, explain, is_new, open_private};
 
 /// Name of the message box's database in the client's directory.
 pub(crate) use crate::state::MESSAGEBOX_FILE as FILE;
@@ -171,34 +171,16 @@ impl BoxDb {
     }
 
     fn check_layout(&mut self) -> Result<(), StateError> {
-        let found: Result<String, _> =
-            self.connection
-                .query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
-        let found = found.map_err(|error| self.explain(error))?;
-        if found != "ok" {
-            return Err(self.corrupt(&found));
+        if !is_new(&self.connection, &self.path, LAYOUT, ADVICE)? {
+            return Ok(());
         }
-        let layout = self
-            .connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0));
-        match layout.map_err(|error| self.explain(error))? {
-            0 => {
-                let make = |connection: &mut Connection| {
-                    let transaction = connection.transaction()?;
-                    transaction.execute_batch(SCHEMA)?;
-                    transaction.pragma_update(None, "user_version", LAYOUT)?;
-                    transaction.commit()
-                };
-                make(&mut self.connection).map_err(|error| self.explain(error))
-            }
-            LAYOUT => Ok(()),
-            found => Err(StateError::Layout {
-                path: self.path.clone(),
-                found,
-                known: LAYOUT,
-                advice: ADVICE,
-            }),
-        }
+        let make = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(SCHEMA)?;
+            transaction.pragma_update(None, "user_version", LAYOUT)?;
+            transaction.commit()
+        };
+        make(&mut self.connection).map_err(|error| self.explain(error))
     }
 
     fn count(&mut self) -> rusqlite::Result<()> {

@@ -11,7 +11,7 @@ use shoal_proto::MessageId;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::auth::{IdentityKey, Keyring, Secret};
-use super::db::{Bounds, BoxMessage, Mapped, Outcome, Size};
+use super::db::{Bounds, BoxMessage, BoxSize, Mapped, Outcome, Size};
 use super::parcel::Parcel;
 use super::store::{Store, StoreError};
 use crate::control::protocol::{Refusal, RefusalCode};
@@ -434,8 +434,12 @@ impl Hub {
         Ok(gone)
     }
 
-    pub(super) async fn boxes(&self) -> Result<(Vec<super::db::BoxSize>, Size), StoreError> {
-        self.store.run(|db| Ok((db.boxes(), db.size()))).await
+    pub(super) async fn boxes(&self) -> Result<Vec<BoxSize>, StoreError> {
+        self.store.run(|db| Ok(db.boxes())).await
+    }
+
+    pub(super) async fn size(&self) -> Result<Size, StoreError> {
+        self.store.run(|db| Ok(db.size())).await
     }
 }
 

@@ -58,7 +58,7 @@ impl Manager {
                     learned: !it.by_user,
                 }
             });
-        let (_, size) = self.hub.boxes().await.map_err(internal)?;
+        let size = self.hub.size().await.map_err(internal)?;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.hub.counters;
         Ok(MessageBoxStatus {
@@ -78,7 +78,7 @@ impl Manager {
 
     /// All boxes that are not empty.
     pub(crate) async fn boxes(&self) -> Result<MessageBoxes, Refusal> {
-        let (boxes, _) = self.hub.boxes().await.map_err(internal)?;
+        let boxes = self.hub.boxes().await.map_err(internal)?;
         let boxes = boxes.into_iter().map(|it| MessageBoxSize {
             recipient: it.recipient.to_string(),
             name: it.name,
@@ -91,16 +91,23 @@ impl Manager {
 
     /// What is in the boxes of this name, whosever they are. Nothing is acknowledged by it.
     pub(crate) async fn contents(&self, name: &str) -> Result<BoxContents, Refusal> {
-        let (boxes, _) = self.hub.boxes().await.map_err(internal)?;
+        let mut boxes = self.hub.boxes().await.map_err(internal)?;
+        boxes.retain(|it| it.name == name);
+        let there: u64 = boxes.iter().map(|it| it.messages).sum();
+        if there == 0 {
+            return Err(Refusal::new(
+                RefusalCode::NotFound,
+                "there is nothing in a box of this name",
+            ));
+        }
         let mut contents = BoxContents::default();
-        let (mut bytes, mut there) = (0, 0);
-        for of in boxes.into_iter().filter(|it| it.name == name) {
-            there += of.messages;
+        let mut bytes = 0;
+        'boxes: for of in boxes {
             let found = self.hub.list(of.recipient, of.name, false).await;
             for message in found.map_err(internal)? {
                 bytes += message.body.len();
                 if bytes > CONTENTS && !contents.messages.is_empty() {
-                    break;
+                    break 'boxes;
                 }
                 contents.messages.push(BoxedMessage {
                     recipient: of.recipient.to_string(),
@@ -111,12 +118,6 @@ impl Manager {
                     stored_at_us: message.stored.as_micros(),
                 });
             }
-        }
-        if there == 0 {
-            return Err(Refusal::new(
-                RefusalCode::NotFound,
-                "there is nothing in a box of this name",
-            ));
         }
         contents.more = there > contents.messages.len() as u64;
         Ok(contents)

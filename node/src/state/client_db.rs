@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shoal_client::{Change, Row};
+use shoal_client::{Change, Row, Table};
 use zeroize::Zeroizing;
 
 use super::error::StateError;
@@ -88,24 +88,9 @@ impl ClientDb {
         &mut self,
         changes: impl IntoIterator<Item = &'a Change>,
     ) -> Result<(), StateError> {
-        let changes = changes.into_iter();
-        let Some(seal) = &mut self.seal else {
-            return self.rows.apply(changes.map(|change| RowChange {
-                kind: change.table.as_str(),
-                key: change.key.as_slice().into(),
-                value: change.value.as_ref().map(|value| value.as_slice().into()),
-            }));
-        };
-        self.rows.apply(changes.map(|change| {
-            let (kind, key) = (change.table.as_str(), &change.key);
-            RowChange {
-                kind,
-                key: seal.name(kind, key).to_vec().into(),
-                value: change
-                    .value
-                    .as_ref()
-                    .map(|value| seal.seal(kind, key, value).into()),
-            }
+        self.rows.apply(changes.into_iter().map(|change| {
+            let value = change.value.as_ref().map(|value| value.as_slice());
+            stored(&mut self.seal, change.table, &change.key, value)
         }))
     }
 
@@ -115,27 +100,41 @@ impl ClientDb {
         key_file: u32,
         mut seal: Option<RowSeal>,
     ) -> Result<(), StateError> {
-        let rows = self.load()?.into_iter().map(|Row { table, key, value }| {
-            let kind = table.as_str();
-            match &mut seal {
-                None => (kind, key, value),
-                Some(seal) => {
-                    let value = Zeroizing::new(seal.seal(kind, &key, &value));
-                    (kind, seal.name(kind, &key).to_vec(), value)
-                }
-            }
-        });
+        let rows = self.load()?;
+        let rows = rows
+            .iter()
+            .map(|row| stored(&mut seal, row.table, &row.key, Some(&row.value)));
         self.rows.rewrite(key_file, rows)?;
         self.seal = seal;
         Ok(())
     }
 }
 
+/// A row as it stands in the database, sealed or plain; without a value, one that is to be deleted.
+fn stored<'a>(
+    seal: &mut Option<RowSeal>,
+    table: Table,
+    key: &'a [u8],
+    value: Option<&'a [u8]>,
+) -> RowChange<'a> {
+    let kind = table.as_str();
+    match seal {
+        None => RowChange {
+            kind,
+            key: key.into(),
+            value: value.map(Into::into),
+        },
+        Some(seal) => RowChange {
+            kind,
+            key: seal.name(kind, key).to_vec().into(),
+            value: value.map(|value| seal.seal(kind, key, value).into()),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use shoal_client::Table;
 
     use super::*;
 

@@ -43,8 +43,7 @@ pub struct ClientKeyFile {
 
 /// What it holds. Wiped when dropped, and without Debug.
 pub struct ClientSecrets {
-    path: PathBuf,
-    keys: Zeroizing<Vec<u8>>,
+    keys: ClientKeys,
     seal: Option<(u32, Master)>,
 }
 
@@ -59,7 +58,8 @@ enum Step {
     Placed,
 }
 
-/// Makes a client's key file, under a passphrase if there is one. Refuses if there is a file.
+/// Makes a client's key file, under a passphrase if there is one. Refuses if there is a file. Gives what is in it, so
+/// that nobody has to unlock what was just made, which takes as long again.
 ///
 /// # Errors
 /// [`StateError::Exists`], [`StateError::Io`], [`StateError::Open`] if there is no memory for the passphrase.
@@ -68,10 +68,14 @@ pub fn create_client_keys<R: CryptoRng>(
     keys: &ClientKeys,
     passphrase: Option<(&Passphrase, Cost)>,
     rng: &mut R,
-) -> Result<(), StateError> {
+) -> Result<ClientSecrets, StateError> {
     let path = dir.join(CLIENT_FILE);
-    let made = Made::of(&path, &keys.to_bytes(), passphrase, 0, rng)?;
-    write_new(&path, &made.file, PRIVATE)
+    let made = Made::of(&path, keys, passphrase, 0, rng)?;
+    write_new(&path, &made.file, PRIVATE)?;
+    Ok(ClientSecrets {
+        keys: same(keys),
+        seal: made.master.map(|master| (made.id, master)),
+    })
 }
 
 impl ClientKeyFile {
@@ -118,27 +122,20 @@ impl ClientKeyFile {
                 (keys, Some(seal))
             }
         };
-        let secrets = ClientSecrets {
+        let keys = ClientKeys::from_bytes(&keys).map_err(|error| StateError::Corrupt {
             path: self.path,
-            keys,
-            seal,
-        };
-        secrets.keys()?;
-        Ok(secrets)
+            what: error.to_string(),
+            advice: ADVICE,
+        })?;
+        Ok(ClientSecrets { keys, seal })
     }
 }
 
 impl ClientSecrets {
     /// The keys.
-    ///
-    /// # Errors
-    /// [`StateError::Corrupt`] if they are damaged.
-    pub fn keys(&self) -> Result<ClientKeys, StateError> {
-        ClientKeys::from_bytes(&self.keys).map_err(|error| StateError::Corrupt {
-            path: self.path.clone(),
-            what: error.to_string(),
-            advice: ADVICE,
-        })
+    #[must_use]
+    pub fn keys(&self) -> ClientKeys {
+        same(&self.keys)
     }
 
     /// Opens the rows, or makes a database for them.
@@ -189,6 +186,10 @@ impl ClientSecrets {
     }
 }
 
+fn same(keys: &ClientKeys) -> ClientKeys {
+    ClientKeys::from_secret(&keys.secret())
+}
+
 /// Finishes a change that was cut off, if the rows are under the new key file, and takes it back if they are not.
 fn settle(dir: &Path) -> Result<(), StateError> {
     let next = dir.join(NEXT_FILE);
@@ -213,14 +214,15 @@ impl Made {
     /// Of these keys, with another id than the one `before`.
     fn of<R: CryptoRng>(
         path: &Path,
-        keys: &Zeroizing<Vec<u8>>,
+        keys: &ClientKeys,
         passphrase: Option<(&Passphrase, Cost)>,
         before: u32,
         rng: &mut R,
     ) -> Result<Self, StateError> {
+        let keys = keys.to_bytes();
         let Some(passphrase) = passphrase else {
             return Ok(Self {
-                file: keys.clone(),
+                file: keys,
                 id: 0,
                 master: None,
             });
@@ -233,7 +235,7 @@ impl Made {
         let sealed = envelope::seal(MASTER, passphrase, master.as_bytes(), rng);
         let sealed = sealed.map_err(|error| StateError::open(path, error, ADVICE))?;
         let mut file = Zeroizing::new([&MAGIC[..], &id.to_be_bytes()].concat());
-        let keys = master.seal_keys(&file, keys, rng);
+        let keys = master.seal_keys(&file, &keys, rng);
         file.extend_from_slice(&sealed);
         file.extend_from_slice(&keys);
         Ok(Self {
@@ -313,7 +315,7 @@ mod tests {
         let Ok(secrets) = unlock(dir, passphrase) else {
             return false;
         };
-        assert_eq!(secrets.keys().unwrap().public(), keys.public());
+        assert_eq!(secrets.keys().public(), keys.public());
         let rows = secrets
             .open_db(dir.path(), &mut rng())
             .unwrap()

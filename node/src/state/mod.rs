@@ -47,5 +47,5 @@ pub use moved::check_is_in_files;
 #[cfg(feature = "postgres")]
 pub use postgres::{Opened, Owner, check_before, known_takeover, open_postgres};
 pub use replay::{Durable, ReplayError, ReplayLog, ReplayWriter, TagLog};
-pub(crate) use rows::{explain, open_private};
+pub(crate) use rows::{explain, is_new, open_private};
 pub use sealed::{Cost, OpenError, Passphrase, PassphraseError, keep_memory_private};

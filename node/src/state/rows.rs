@@ -6,7 +6,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use zeroize::Zeroizing;
 
 use super::error::StateError;
 use super::files::{PRIVATE, check_private};
@@ -70,42 +69,21 @@ impl Rows {
     fn check(&self) -> Result<(), StateError> {
         let connection = &self.connection;
         let fail = |error| explain(&self.path, self.advice, error);
-        let found: String = connection
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .optional()
-            .map_err(fail)?
-            .unwrap_or_default();
-        if found != "ok" {
-            return Err(self.corrupt(found));
+        if is_new(connection, &self.path, self.layout, self.advice)? {
+            connection.execute_batch(SCHEMA).map_err(fail)?;
+            connection
+                .pragma_update(None, KEY_FILE, self.key_file.cast_signed())
+                .map_err(fail)?;
+            return connection
+                .pragma_update(None, "user_version", self.layout)
+                .map_err(fail);
         }
-        let layout: i64 = connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(fail)?;
-        match layout {
-            0 => {
-                connection.execute_batch(SCHEMA).map_err(fail)?;
-                connection
-                    .pragma_update(None, KEY_FILE, self.key_file.cast_signed())
-                    .map_err(fail)?;
-                connection
-                    .pragma_update(None, "user_version", self.layout)
-                    .map_err(fail)
+        match key_file_of(connection).map_err(fail)? {
+            own if own == self.key_file => Ok(()),
+            0 => Err(self.corrupt("it is under no key, and the key file beside it is".to_owned())),
+            _ => {
+                Err(self.corrupt("it is under another key than the key file beside it".to_owned()))
             }
-            own if own == self.layout => {
-                match key_file_of(connection).map_err(fail)? {
-                    own if own == self.key_file => Ok(()),
-                    0 => Err(self
-                        .corrupt("it is under no key, and the key file beside it is".to_owned())),
-                    _ => Err(self
-                        .corrupt("it is under another key than the key file beside it".to_owned())),
-                }
-            }
-            found => Err(StateError::Layout {
-                path: self.path.clone(),
-                found,
-                known: self.layout,
-                advice: self.advice,
-            }),
         }
     }
 
@@ -150,20 +128,20 @@ impl Rows {
             .map_err(|error| explain(&self.path, self.advice, error))
     }
 
-    /// Writes every row anew, as another key file has it: all at once or not at all. Nothing of before stays in the
-    /// files, as far as SQLite knows.
+    /// Writes every row anew, as another key file has it, each with its value: all at once or not at all. Nothing of
+    /// before stays in the files, as far as SQLite knows.
     pub(super) fn rewrite<'a>(
         &mut self,
         key_file: u32,
-        rows: impl IntoIterator<Item = (&'a str, Vec<u8>, Zeroizing<Vec<u8>>)>,
+        rows: impl IntoIterator<Item = RowChange<'a>>,
     ) -> Result<(), StateError> {
         let transaction = self.connection.transaction();
         let write = |transaction: rusqlite::Transaction<'_>| {
             transaction.execute("DELETE FROM rows", [])?;
-            for (kind, key, value) in rows {
+            for row in rows {
                 transaction
                     .prepare_cached("INSERT INTO rows VALUES (?1, ?2, ?3)")?
-                    .execute(params![kind, key, value.as_slice()])?;
+                    .execute(params![row.kind, &*row.key, row.value.as_deref()])?;
             }
             transaction.pragma_update(None, KEY_FILE, key_file.cast_signed())?;
             transaction.commit()
@@ -226,6 +204,41 @@ pub(crate) fn open_private(path: &Path, advice: &'static str) -> Result<Connecti
     let connection = Connection::open(path).map_err(fail)?;
     prepare(&connection).map_err(fail)?;
     Ok(connection)
+}
+
+/// Whether nothing was made in this database yet. It is undamaged, and else of the layout `known`.
+pub(crate) fn is_new(
+    connection: &Connection,
+    path: &Path,
+    known: i64,
+    advice: &'static str,
+) -> Result<bool, StateError> {
+    let fail = |error| explain(path, advice, error);
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .optional()
+        .map_err(fail)?
+        .unwrap_or_default();
+    if found != "ok" {
+        return Err(StateError::Corrupt {
+            path: path.to_owned(),
+            what: found,
+            advice,
+        });
+    }
+    let layout: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(fail)?;
+    match layout {
+        0 => Ok(true),
+        own if own == known => Ok(false),
+        found => Err(StateError::Layout {
+            path: path.to_owned(),
+            found,
+            known,
+            advice,
+        }),
+    }
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

@@ -86,10 +86,11 @@ pub(in crate::cli) fn make(new: &NewClient, parts: &Parts) -> Result<Made, Failu
         passphrase.as_ref().map(secret::at_usual_cost),
         &mut seeded()?,
     );
-    create_client_keys(dir, &parts.keys, with, rng)?;
+    let secrets = create_client_keys(dir, &parts.keys, with, rng)?;
     if !parts.rows.is_empty() {
         let held = StateDir::open(dir)?;
-        let secrets = ClientKeyFile::open(&held)?.unlock(passphrase.as_ref())?;
+        // Settles what a change of the passphrase that was cut off has left here.
+        ClientKeyFile::open(&held)?;
         secrets.open_db(dir, rng)?.apply(&parts.rows)?;
     }
     // The last, because no daemon starts without it.

@@ -34,7 +34,7 @@ pub(super) fn export(args: &IdentityExport, json: bool) -> Result<(), Failure> {
     let rows = secrets.open_db(dir.path(), rng)?.load()?;
     let text = std::fs::read_to_string(&path);
     let export = Export {
-        keys: secrets.keys()?,
+        keys: secrets.keys(),
         network: params.chain().to_string(),
         config: text
             .context("can't read the configuration")

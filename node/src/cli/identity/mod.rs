@@ -49,7 +49,7 @@ fn backup(args: &IdentityBackup, json: bool) -> Result<(), Failure> {
     let dir = directory(&args.place);
     let file = ClientKeyFile::read(&dir)?;
     let passphrase = secret::of_client(&file, &args.from)?;
-    let keys = file.unlock(passphrase.as_ref())?.keys()?;
+    let keys = file.unlock(passphrase.as_ref())?.keys();
     let words =
         phrase::of(&keys).ok_or_else(|| Failure::Failed(anyhow!("the key has no words")))?;
     if json {

@@ -3,7 +3,7 @@
 //! The words have no room for a version: another kind of key would have another number of words. There is no
 //! passphrase of BIP-39's and nothing is derived: the words are the key.
 
-use bip39::{Error, Language, Mnemonic};
+use bip39::{Language, Mnemonic};
 use shoal_client::ClientKeys;
 use thiserror::Error;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -53,8 +53,10 @@ pub(super) fn read(typed: &[u8]) -> Result<ClientKeys, PhraseError> {
     if words.len() != WORDS {
         return Err(PhraseError::Number(words.len()));
     }
-    let list = Language::English.word_list();
-    let is_known = |word: &[u8]| list.iter().any(|known| known.as_bytes() == word);
+    let is_known = |word: &[u8]| {
+        let word = std::str::from_utf8(word).ok();
+        word.is_some_and(|word| Language::English.find_word(word).is_some())
+    };
     let wrong = words.iter().enumerate().filter(|(_, word)| !is_known(word));
     let wrong = Vec::from_iter(wrong.map(|(index, _)| index + 1));
     if !wrong.is_empty() {
@@ -65,12 +67,9 @@ pub(super) fn read(typed: &[u8]) -> Result<ClientKeys, PhraseError> {
         text.push_str(std::str::from_utf8(word).unwrap_or_default());
         text.push(' ');
     }
-    let parsed = Mnemonic::parse_in_normalized(Language::English, text.trim_end());
-    let mut mnemonic = parsed.map_err(|error| match error {
-        Error::UnknownWord(index) => PhraseError::Unknown(vec![index + 1]),
-        Error::BadWordCount(count) => PhraseError::Number(count),
-        _ => PhraseError::Checksum,
-    })?;
+    // As many as there are to be, and each of them known: what is left to be wrong is the check.
+    let mut mnemonic = Mnemonic::parse_in_normalized(Language::English, text.trim_end())
+        .map_err(|_| PhraseError::Checksum)?;
     let entropy = Zeroizing::new(mnemonic.to_entropy_array().0);
     mnemonic.zeroize();
     let mut secret = Zeroizing::new([0; 32]);

@@ -9,9 +9,9 @@ use shoal_node::config::{PostgresPlace, StorePlace as StoreEngine};
 use shoal_node::seeded;
 use shoal_node::state::keys::{load_store_secret, store_secret};
 use shoal_node::{Exit, Failure};
-use shoal_provider::{CopyError, OfflineStore, StoreAt, StoreError, StoreKey, StoreLimits};
 #[cfg(feature = "postgres")]
-use shoal_provider::{PostgresOptions, PostgresState};
+use shoal_provider::PostgresState;
+use shoal_provider::{CopyError, OfflineStore, StoreAt, StoreError, StoreKey, StoreLimits};
 use zeroize::Zeroizing;
 
 use crate::cli::args::{Place, StorePlace};
@@ -106,9 +106,10 @@ impl Found {
         // Without the feature, the configuration refuses the other engine.
         #[cfg(feature = "postgres")]
         if let StoreEngine::Postgres(place) = &config.store_place {
+            let key = key(Database::Schema(place), &config.dir)?;
             return Ok(Self {
                 name: format!("schema {} in PostgreSQL", place.schema),
-                at: StoreAt::Postgres(options(place, key(Database::Schema(place), &config.dir)?)),
+                at: StoreAt::Postgres(place.options(key, StoreLimits::default())),
                 limits: Some(config.store),
             });
         }
@@ -178,20 +179,11 @@ enum Database<'a> {
     Schema(&'a PostgresPlace),
 }
 
-#[cfg(feature = "postgres")]
-fn options(place: &PostgresPlace, key: StoreKey) -> PostgresOptions {
-    PostgresOptions {
-        schema: place.schema.clone(),
-        allow_plaintext: place.plaintext,
-        ..PostgresOptions::new(&place.connection, key, StoreLimits::default())
-    }
-}
-
 /// Whether a schema has been made, with whatever key.
 #[cfg(feature = "postgres")]
 fn is_made(place: &PostgresPlace) -> Result<bool, Failure> {
     let any = StoreKey::new(Zeroizing::new([0; 32]), seeded()?);
-    match PostgresState::peek(&options(place, any), "") {
+    match PostgresState::peek(&place.options(any, StoreLimits::default()), "") {
         Ok(found) => Ok(found.is_some()),
         Err(StoreError::Key) => Ok(true),
         Err(error @ (StoreError::Setting(_) | StoreError::Rights(_))) => Err(Failure::usage(error)),

@@ -8,7 +8,7 @@ use super::super::protocol::{
     Response,
 };
 use super::super::wire::{Given, Json, Nothing};
-use super::{Daemon, Id, done, strange};
+use super::{Daemon, Id, answered, done, strange};
 
 /// How the message box is: where it is served, who may ask, and which contact an identity key belongs to.
 #[utoipa::path(get, path = "/v1/messagebox", tag = "messagebox", responses(
@@ -17,20 +17,14 @@ use super::{Daemon, Id, done, strange};
 pub(super) async fn status(
     State(daemon): State<Daemon>,
 ) -> Result<Json<Box<MessageBoxStatus>>, Refusal> {
-    match daemon.handler.handle(Request::MessageBox).await? {
-        Response::MessageBox(status) => Ok(Json(status)),
-        _ => Err(strange()),
-    }
+    answered!(daemon.handler.handle(Request::MessageBox), MessageBox)
 }
 
 /// The boxes that are not empty.
 #[utoipa::path(get, path = "/v1/messagebox/boxes", tag = "messagebox",
     responses((status = 200, description = "They", body = MessageBoxes)))]
 pub(super) async fn boxes(State(daemon): State<Daemon>) -> Result<Json<MessageBoxes>, Refusal> {
-    match daemon.handler.handle(Request::MessageBoxes).await? {
-        Response::MessageBoxes(boxes) => Ok(Json(boxes)),
-        _ => Err(strange()),
-    }
+    answered!(daemon.handler.handle(Request::MessageBoxes), MessageBoxes)
 }
 
 /// What is in the boxes of a name. It stays there.
@@ -42,10 +36,10 @@ pub(super) async fn contents(
     State(daemon): State<Daemon>,
     Id(name): Id,
 ) -> Result<Json<BoxContents>, Refusal> {
-    match daemon.handler.handle(Request::BoxContents { name }).await? {
-        Response::BoxContents(contents) => Ok(Json(contents)),
-        _ => Err(strange()),
-    }
+    answered!(
+        daemon.handler.handle(Request::BoxContents { name }),
+        BoxContents
+    )
 }
 
 /// Let programs of this identity key ask.

@@ -9,7 +9,7 @@ use super::super::protocol::{
     Request, Response,
 };
 use super::super::wire::{Given, Json, Nothing, json};
-use super::{Daemon, Id, done, strange};
+use super::{Daemon, Id, answered, done, strange};
 
 /// Invite somebody. The answer comes once the invitation is on disk: from then on it lets in.
 #[utoipa::path(post, path = "/v1/invitations", tag = "people", request_body = Invite, responses(
@@ -31,10 +31,7 @@ pub(super) async fn invite(
 pub(super) async fn invitations(
     State(daemon): State<Daemon>,
 ) -> Result<Json<OwnInvitations>, Refusal> {
-    match daemon.handler.handle(Request::Invitations).await? {
-        Response::Invitations(invitations) => Ok(Json(invitations)),
-        _ => Err(strange()),
-    }
+    answered!(daemon.handler.handle(Request::Invitations), Invitations)
 }
 
 /// Have an invitation let nobody in any more. Who came by it stays.
@@ -76,10 +73,7 @@ pub(super) async fn accept(
 #[utoipa::path(get, path = "/v1/contacts", tag = "people",
     responses((status = 200, description = "They", body = Contacts)))]
 pub(super) async fn contacts(State(daemon): State<Daemon>) -> Result<Json<Contacts>, Refusal> {
-    match daemon.handler.handle(Request::Contacts).await? {
-        Response::Contacts(contacts) => Ok(Json(contacts)),
-        _ => Err(strange()),
-    }
+    answered!(daemon.handler.handle(Request::Contacts), Contacts)
 }
 
 /// A contact, by its key, or by what it is called if nobody else is.
@@ -121,8 +115,5 @@ pub(super) async fn remove(
 }
 
 async fn told(daemon: &Daemon, request: Request) -> Result<Json<Contact>, Refusal> {
-    match daemon.handler.handle(request).await? {
-        Response::Contact(contact) => Ok(Json(contact)),
-        _ => Err(strange()),
-    }
+    answered!(daemon.handler.handle(request), Contact)
 }

@@ -5,10 +5,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// How a node is, at one instant.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// The release that runs.
     pub version: String,
@@ -59,7 +58,7 @@ pub struct NodeStatus {
 }
 
 /// One thing that keeps a node from its work.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeTrouble {
     /// Which: a label of `shoal_node_trouble_reasons`.
     pub kind: String,
@@ -68,7 +67,7 @@ pub struct NodeTrouble {
 }
 
 /// The epoch, and where the node stands in it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochStatus {
     /// The epoch now.
     pub now: u64,
@@ -83,7 +82,7 @@ pub struct EpochStatus {
 }
 
 /// A file that follows on the network's.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SuccessorStatus {
     /// Hash of its values, base58.
     pub hash: String,
@@ -94,7 +93,7 @@ pub struct SuccessorStatus {
 }
 
 /// The document of the next epoch.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NextStatus {
     /// Its epoch.
     pub epoch: u64,
@@ -109,7 +108,7 @@ pub struct NextStatus {
 }
 
 /// How a node stands among those that wait for a place.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WaitingStatus {
     /// How many wait, this one among them, as far as is known here.
     pub waiting: u64,
@@ -124,7 +123,7 @@ pub struct WaitingStatus {
 }
 
 /// By whom a node is invited, and until when.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct InvitationStatus {
     /// The id of who has signed the invitation, base58.
     pub by: String,
@@ -139,7 +138,7 @@ pub struct InvitationStatus {
 }
 
 /// A node's clock beside those of its neighbours.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClockStatus {
     /// So many families of neighbours have said the time lately. Of fewer than three nothing follows.
     pub families: u64,
@@ -150,7 +149,7 @@ pub struct ClockStatus {
 }
 
 /// Whether a node is reached by its watchers, as they say.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReachStatus {
     /// So many dial it, several times in a minute or as often as there are slots.
     pub watchers: u64,
@@ -165,7 +164,7 @@ pub struct ReachStatus {
 }
 
 /// What has come of asking the router for ports, the last time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RouterStatus {
     /// Where the router says that others reach the node, as multiaddresses; one for each port that it forwards.
     pub forwarded: Vec<String>,
@@ -174,7 +173,7 @@ pub struct RouterStatus {
 }
 
 /// With whom a node is linked, and how.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LinkStatus {
     /// Members that it gets packets from.
     pub before: BesideStatus,
@@ -187,7 +186,7 @@ pub struct LinkStatus {
 }
 
 /// The members of a position beside a node's.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BesideStatus {
     /// How many there are.
     pub members: u64,
@@ -196,7 +195,7 @@ pub struct BesideStatus {
 }
 
 /// The disk of a node's directory.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DiskStatus {
     /// Bytes that are free for the node's user; none if the system does not say.
     pub free_bytes: Option<u64>,
@@ -207,7 +206,7 @@ pub struct DiskStatus {
 }
 
 /// What memory a node takes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MemoryStatus {
     /// Bytes that it has in memory now; none where the system does not say.
     pub resident_bytes: Option<u64>,

@@ -120,53 +120,43 @@ impl Local {
                 after,
                 limit,
                 wait_ms,
-            } => self.messages(after, limit, wait_ms).await,
-            Request::Progress { message, wait_ms } => self.progress(message, wait_ms).await,
-            request @ (Request::MessageBox
-            | Request::MessageBoxes
-            | Request::BoxContents { .. }
-            | Request::AllowIdentity { .. }
-            | Request::DisallowIdentity { .. }
-            | Request::MapIdentity { .. }
-            | Request::UnmapIdentity { .. }) => self.message_box(request).await,
-            request => self.ask(request).await,
-        }
-    }
-}
-
-impl Local {
-    async fn message_box(&self, request: Request) -> Result<Response, Refusal> {
-        let boxes = self.boxes.as_ref().ok_or_else(|| {
-            let words = "there is no message box: set `messagebox.listen`, or start the daemon with --messagebox";
-            Refusal::new(RefusalCode::NotFound, words)
-        })?;
-        match request {
+            } => return self.messages(after, limit, wait_ms).await,
+            Request::Progress { message, wait_ms } => return self.progress(message, wait_ms).await,
             Request::MessageBox => {
-                let names = self.names().await?;
-                let status = boxes.status(&names).await?;
+                let boxes = self.boxes()?;
+                let status = boxes.status(&self.names().await?).await?;
                 return Ok(Response::MessageBox(Box::new(status)));
             }
-            Request::MessageBoxes => return boxes.boxes().await.map(Response::MessageBoxes),
-            Request::BoxContents { name } => {
-                return boxes.contents(&name).await.map(Response::BoxContents);
+            Request::MessageBoxes => {
+                return self.boxes()?.boxes().await.map(Response::MessageBoxes);
             }
-            Request::AllowIdentity { identity } => boxes.allow(&identity).await?,
-            Request::DisallowIdentity { identity } => boxes.disallow(&identity).await?,
+            Request::BoxContents { name } => {
+                return self
+                    .boxes()?
+                    .contents(&name)
+                    .await
+                    .map(Response::BoxContents);
+            }
+            Request::AllowIdentity { identity } => self.boxes()?.allow(&identity).await?,
+            Request::DisallowIdentity { identity } => self.boxes()?.disallow(&identity).await?,
             Request::MapIdentity { identity, contact } => {
+                let boxes = self.boxes()?;
                 match self.ask(Request::Contact { contact }).await? {
                     Response::Contact(contact) => boxes.map(&identity, &contact.key).await?,
                     _ => return Err(Refusal::new(RefusalCode::Internal, "no contact is told")),
                 }
             }
-            Request::UnmapIdentity { identity } => boxes.unmap(&identity).await?,
-            _ => {
-                return Err(Refusal::new(
-                    RefusalCode::Internal,
-                    "this is not for the message box",
-                ));
-            }
+            Request::UnmapIdentity { identity } => self.boxes()?.unmap(&identity).await?,
+            request => return self.ask(request).await,
         }
         Ok(Response::Done)
+    }
+
+    fn boxes(&self) -> Result<&Manager, Refusal> {
+        self.boxes.as_ref().ok_or_else(|| {
+            let words = "there is no message box: set `messagebox.listen`, or start the daemon with --messagebox";
+            Refusal::new(RefusalCode::NotFound, words)
+        })
     }
 
     /// What contacts are called, by their keys.

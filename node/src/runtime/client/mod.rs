@@ -279,7 +279,7 @@ impl Start<'_> {
         let sending = Sending::new(keyed);
         let core = config.core.clone();
         let net = Arc::clone(&params);
-        let keys = self.secrets.keys()?;
+        let keys = self.secrets.keys();
         let session =
             Session::new(net, core, keys, &mut seeded()?, &rows, now).map_err(Failure::failed)?;
         self.announcer.say(&Announce::Serving);

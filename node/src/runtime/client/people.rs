@@ -192,7 +192,10 @@ impl Daemon {
     /// The contact of this key, or who is called so and nobody else is.
     pub(super) fn find_contact(&self, text: &str) -> Result<PeerKey, Refusal> {
         let all = self.session.client().contacts();
-        if let Some(contact) = all.iter().find(|contact| contact.key.to_string() == text) {
+        let mut bytes = [0; 32];
+        let whole = bs58::decode(text).onto(&mut bytes) == Ok(32);
+        let asked = |contact: &&ContactStatus| whole && *contact.key.as_bytes() == bytes;
+        if let Some(contact) = all.iter().find(asked) {
             return Ok(contact.key);
         }
         if text.to_ascii_lowercase().starts_with("shoal") {

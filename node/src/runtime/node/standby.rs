@@ -39,10 +39,8 @@ impl Wanted<'_> {
 
     fn options(&self, key: StoreKey) -> Result<PostgresOptions, Failure> {
         Ok(PostgresOptions {
-            schema: self.place.schema.clone(),
-            allow_plaintext: self.place.plaintext,
             known_takeover: known_takeover(self.dir)?,
-            ..PostgresOptions::new(&self.place.connection, key, self.limits.clone())
+            ..self.place.options(key, self.limits.clone())
         })
     }
 
