@@ -8,6 +8,7 @@ use shoal_packet::fragment::{
     Shape, join, parity, split,
 };
 use shoal_packet::{DropSite, Sites};
+use shoal_proto::size::TEXT_BYTES_PER_PACKET;
 use shoal_proto::{DropId, MessageId, NodeId, Time};
 use zeroize::Zeroizing;
 
@@ -223,24 +224,32 @@ fn what_is_no_message_is_told() {
 }
 
 #[test]
-fn a_notice_has_no_text() {
+fn a_notice_is_one_packet() {
     let notice = Envelope {
         kind: Kind::Notice,
         ..envelope(102)
     };
+    let most = text(TEXT_BYTES_PER_PACKET);
     for copies in BOTH {
-        let fragments = split(&notice, b"", copies).unwrap();
-        for fragment in &fragments {
-            let bytes = fragment.encode().unwrap();
-            assert_eq!(Fragment::decode(&bytes).as_ref(), Ok(fragment));
-            let mut longer = bytes.to_vec();
-            longer[LENGTH + 3] = 1;
-            let refused = Err(FragmentError::Field("length"));
-            assert_eq!(Fragment::decode(&longer), refused);
+        for text in [&b""[..], b"text", &most] {
+            for fragment in split(&notice, text, copies).unwrap() {
+                let bytes = fragment.encode().unwrap();
+                assert_eq!(Fragment::decode(&bytes), Ok(fragment));
+            }
         }
     }
-    let text = split(&notice, b"text", Copies::One).unwrap();
-    assert_eq!(text[0].encode(), Err(FragmentError::Field("length")));
+    let longer = text(TEXT_BYTES_PER_PACKET + 1);
+    let text = Envelope {
+        kind: Kind::Text,
+        ..notice
+    };
+    let [notice, text] =
+        [notice, text].map(|it| split(&it, &longer, Copies::One).unwrap()[0].clone());
+    assert_eq!(notice.encode(), Err(FragmentError::Field("length")));
+    let mut bytes = text.encode().unwrap().to_vec();
+    bytes[1] = 2;
+    let refused = Err(FragmentError::Field("length"));
+    assert_eq!(Fragment::decode(&bytes), refused);
 }
 
 /// A contact that got finer ones could tell this clock from every other, and know it again.
@@ -277,11 +286,16 @@ fn a_fragment_has_one_encoding() {
     };
     assert!(Fragment::decode(&good).is_ok());
     // Those before had more room, or no parity.
-    for other in [1, 2, 4] {
+    for other in [1, 2, 3, 5] {
         assert_eq!(altered(0, other), Err(FragmentError::Version(other)));
     }
-    assert_eq!(altered(1, 2), Err(FragmentError::Field("length")));
-    assert_eq!(altered(1, 3), Err(FragmentError::Kind(3)));
+    // A notice and data of a program, as they are.
+    for (other, kind) in [(2, Kind::Notice), (3, Kind::Data)] {
+        assert!(altered(1, other).is_ok_and(|it| it.envelope.kind == kind));
+    }
+    for other in [0, 4] {
+        assert_eq!(altered(1, other), Err(FragmentError::Kind(other)));
+    }
     assert_eq!(altered(INDEX + 1, 1), Err(FragmentError::Field("index")));
     for count in [0, 2, 65] {
         let error = Err(FragmentError::Field("count"));
