@@ -397,8 +397,8 @@ impl<P: FnMut(Progress)> Run<'_, P> {
             return Ok(());
         }
         let text = self.judge.next_text();
-        self.judge.sent(from, to, self.network.now());
-        self.network.send_by(from, by, text)?;
+        let request = self.network.send_by(from, by, text)?;
+        self.judge.sent(request, (from, to), self.network.now());
         Ok(())
     }
 }

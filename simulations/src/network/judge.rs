@@ -39,7 +39,9 @@ pub struct Message {
 /// Follows the messages.
 pub(super) struct Judge {
     messages: Vec<Message>,
-    ids: BTreeMap<MessageId, usize>,
+    /// Numbers of messages by those of the requests to send them, and by their ids.
+    requests: BTreeMap<u64, u64>,
+    ids: BTreeMap<MessageId, u64>,
     bytes: usize,
     time_to_live: Span,
     pub(super) alarms: BTreeMap<&'static str, u64>,
@@ -49,6 +51,7 @@ impl Judge {
     pub(super) fn new(bytes: usize, time_to_live: Span) -> Self {
         Self {
             messages: Vec::new(),
+            requests: BTreeMap::new(),
             ids: BTreeMap::new(),
             bytes,
             time_to_live,
@@ -65,10 +68,12 @@ impl Judge {
         self.text(self.messages.len() as u64 + 1)
     }
 
-    /// The message with the next text was sent.
-    pub(super) fn sent(&mut self, from: Party, to: Party, at: Time) {
+    /// The message with the next text was sent, by this request.
+    pub(super) fn sent(&mut self, request: u64, (from, to): (Party, Party), at: Time) {
+        let number = self.messages.len() as u64 + 1;
+        self.requests.insert(request, number);
         self.messages.push(Message {
-            number: self.messages.len() as u64 + 1,
+            number,
             from,
             to,
             sent: at,
@@ -106,7 +111,7 @@ impl Judge {
                     self.accepted(at, *request, *message);
                 }
                 ClientEvent::Refused { request, reason } => {
-                    if let Some(sent) = self.request(*request) {
+                    if let Some(sent) = self.requested(*request) {
                         sent.refused = Some(reason.clone());
                     }
                 }
@@ -124,21 +129,26 @@ impl Judge {
         Ok(())
     }
 
-    fn request(&mut self, request: u64) -> Option<&mut Message> {
-        let index = usize::try_from(request).ok()?.checked_sub(1)?;
+    fn numbered(&mut self, number: u64) -> Option<&mut Message> {
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
         self.messages.get_mut(index)
+    }
+
+    fn requested(&mut self, request: u64) -> Option<&mut Message> {
+        let number = *self.requests.get(&request)?;
+        self.numbered(number)
     }
 
     fn known(&mut self, message: &MessageId) -> Option<&mut Message> {
-        let index = *self.ids.get(message)?;
-        self.messages.get_mut(index)
+        let number = *self.ids.get(message)?;
+        self.numbered(number)
     }
 
     fn accepted(&mut self, at: Time, request: u64, message: MessageId) {
-        if let Some(sent) = self.request(request) {
+        if let Some(sent) = self.requested(request) {
             sent.accepted = Some(at);
-            let index = usize::try_from(sent.number - 1).unwrap_or(usize::MAX);
-            self.ids.insert(message, index);
+            let number = sent.number;
+            self.ids.insert(message, number);
         }
     }
 
@@ -164,7 +174,7 @@ impl Judge {
         let number = text.get(..16).and_then(|n| std::str::from_utf8(n).ok());
         let number: Option<u64> = number.and_then(|number| number.parse().ok());
         let whole = number.is_some_and(|number| self.text(number) == text);
-        let message = number.and_then(|number| self.request(number));
+        let message = number.and_then(|number| self.numbered(number));
         let Some(message) = message.filter(|_| whole) else {
             return Err(format!("{client} received a text that nobody sent"));
         };
@@ -265,8 +275,9 @@ mod tests {
         let at = |millis: u64| Time::from_micros(millis * 1000);
         let fresh = || {
             let mut judge = Judge::new(20, Span::from_secs(60));
-            judge.sent(alice, bob, at(0));
-            judge.accepted(at(5), 1, MessageId::new([1; 16]));
+            // Requests of other kinds have gone before.
+            judge.sent(7, (alice, bob), at(0));
+            judge.accepted(at(5), 7, MessageId::new([1; 16]));
             judge
         };
         let text = fresh().text(1);
