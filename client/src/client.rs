@@ -547,10 +547,11 @@ impl<R: CryptoRng> Client<R> {
 
     /// A mailbox has seen a generation that is not older than the one of a command.
     fn behind(&mut self, now: Time, of: BoxId, generation: u64) {
+        let lost_another = self.places.is_superseded();
         let Some(link) = self.places.get_mut(of) else {
             return;
         };
-        match link.follow(now, generation, self.traffic.rng()) {
+        match link.follow(now, (generation, lost_another), self.traffic.rng()) {
             Seen::Older => {}
             Seen::Above => {
                 // The stream starts anew.
@@ -562,6 +563,7 @@ impl<R: CryptoRng> Client<R> {
             Seen::Superseded => {
                 // That nothing comes any more is no news.
                 link.watch_mut().stop();
+                self.desk.settle(Alarm::NewerCopy);
                 self.desk.raise(Alarm::Superseded);
                 self.tell_losses();
             }

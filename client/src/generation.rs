@@ -55,6 +55,11 @@ impl Generation {
         self.heard = true;
     }
 
+    /// Whether it has.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.heard
+    }
+
     /// Whether another copy has taken the mailbox over.
     pub(crate) fn is_superseded(&self) -> bool {
         self.superseded
@@ -76,15 +81,21 @@ impl Generation {
     /// an older one, the client was restored from an old copy of its rows, or runs twice, and goes on
     /// above it, once in a connection at most. Of one that it has listened to: a newer one is of a copy
     /// that came later, and the own one of a command that was received or is too old, which anybody on
-    /// its way can make of it.
-    pub(crate) fn follow<R: CryptoRng>(&mut self, seen: u64, rng: &mut R) -> Seen {
+    /// its way can make of it. So it is of one that has lost another mailbox to a copy (`lost_another`), which leaves all
+    /// of them to it.
+    pub(crate) fn follow<R: CryptoRng>(
+        &mut self,
+        seen: u64,
+        lost_another: bool,
+        rng: &mut R,
+    ) -> Seen {
         let Some(ahead) = seen.checked_sub(self.number) else {
             return Seen::Older;
         };
         if ahead > REACH {
             return Seen::Absurd;
         }
-        if self.heard {
+        if self.heard || lost_another {
             if ahead == 0 || self.superseded {
                 return Seen::Older;
             }
@@ -135,21 +146,27 @@ mod tests {
         let mut generation = Generation::default();
         let _ = generation.advance(rng);
         let own = generation.number;
-        assert!(matches!(generation.follow(own - 1, rng), Seen::Older));
+        assert!(matches!(
+            generation.follow(own - 1, false, rng),
+            Seen::Older
+        ));
         let far = own + REACH + 1;
-        assert!(matches!(generation.follow(far, rng), Seen::Absurd));
-        assert!(matches!(generation.follow(u64::MAX, rng), Seen::Absurd));
+        assert!(matches!(generation.follow(far, false, rng), Seen::Absurd));
+        assert!(matches!(
+            generation.follow(u64::MAX, false, rng),
+            Seen::Absurd
+        ));
         assert_eq!(generation.number, own);
         // Also at the same one: two copies of one state draw the same.
-        assert!(matches!(generation.follow(own, rng), Seen::Above));
+        assert!(matches!(generation.follow(own, false, rng), Seen::Above));
         let above = generation.number;
         assert!((own + 1..=own + STEP).contains(&above));
         // Answers to what was said before change nothing, and no further step is made.
-        assert!(matches!(generation.follow(own, rng), Seen::Older));
-        assert!(matches!(generation.follow(above, rng), Seen::Absurd));
+        assert!(matches!(generation.follow(own, false, rng), Seen::Older));
+        assert!(matches!(generation.follow(above, false, rng), Seen::Absurd));
         let _ = generation.advance(rng);
         let seen = generation.number + REACH;
-        assert!(matches!(generation.follow(seen, rng), Seen::Above));
+        assert!(matches!(generation.follow(seen, false, rng), Seen::Above));
         assert!(generation.number > seen);
     }
     #[test]
@@ -159,14 +176,34 @@ mod tests {
         let _ = generation.advance(rng);
         generation.heard();
         let own = generation.number;
-        assert!(matches!(generation.follow(own, rng), Seen::Older));
-        assert!(matches!(generation.follow(own - 1, rng), Seen::Older));
+        assert!(matches!(generation.follow(own, false, rng), Seen::Older));
+        assert!(matches!(
+            generation.follow(own - 1, false, rng),
+            Seen::Older
+        ));
         let far = own + REACH + 1;
-        assert!(matches!(generation.follow(far, rng), Seen::Absurd));
+        assert!(matches!(generation.follow(far, false, rng), Seen::Absurd));
         assert!(!generation.is_superseded());
-        assert!(matches!(generation.follow(own + 1, rng), Seen::Superseded));
-        assert!(matches!(generation.follow(own + 1, rng), Seen::Older));
+        assert!(matches!(
+            generation.follow(own + 1, false, rng),
+            Seen::Superseded
+        ));
+        assert!(matches!(
+            generation.follow(own + 1, false, rng),
+            Seen::Older
+        ));
         assert!(generation.is_superseded() && !generation.advance(rng));
         assert_eq!(generation.number, own, "no number above the copy's is used");
+    }
+
+    #[test]
+    fn who_has_lost_another_mailbox_takes_none_back() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        let mut generation = Generation::default();
+        let _ = generation.advance(rng);
+        let own = generation.number;
+        let seen = generation.follow(own + 1, true, rng);
+        assert!(matches!(seen, Seen::Superseded));
+        assert_eq!(generation.number, own);
     }
 }

@@ -302,6 +302,11 @@ impl MailboxLink {
         item.generation == self.generation.number()
     }
 
+    /// Whether it has listened to this client since that was made.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.generation.is_heard()
+    }
+
     /// Whether another copy of this client has the mailbox.
     pub(crate) fn is_superseded(&self) -> bool {
         self.generation.is_superseded()
@@ -322,8 +327,13 @@ impl MailboxLink {
     }
 
     /// The mailbox has seen this generation.
-    pub(crate) fn follow<R: CryptoRng>(&mut self, now: Time, seen: u64, rng: &mut R) -> Seen {
-        let follows = self.generation.follow(seen, rng);
+    pub(crate) fn follow<R: CryptoRng>(
+        &mut self,
+        now: Time,
+        (seen, lost_another): (u64, bool),
+        rng: &mut R,
+    ) -> Seen {
+        let follows = self.generation.follow(seen, lost_another, rng);
         if matches!(follows, Seen::Above) {
             self.begin(now);
         }

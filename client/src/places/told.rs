@@ -27,6 +27,8 @@ pub struct PlaceMailbox {
     pub waits_for_token: bool,
     /// It has confirmed that it takes what is sent to it.
     pub open: bool,
+    /// It has listened to this client since that was made.
+    pub heard: bool,
     /// What it sends has stopped coming, or parts of it are lost.
     pub troubled: bool,
 }
@@ -108,6 +110,7 @@ fn mailbox(link: &MailboxLink) -> PlaceMailbox {
         provider: link.provider(),
         waits_for_token: link.is_locked(),
         open: link.sets().is_open(),
+        heard: link.is_heard(),
         troubled: link.watch().is_alarmed(),
     }
 }

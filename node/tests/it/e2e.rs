@@ -439,12 +439,17 @@ async fn taken_over(place: &Place, bob: Daemon, send: &[&str]) -> Daemon {
         std::fs::copy(&path, place.file("copy").join(path.file_name().unwrap())).unwrap();
     }
     let mut bob = place.start_client("bob").await;
-    // What the mailbox says of its stock is said to whom it listens to.
+    // Before, nobody can tell which of the two is the newer one.
     let heard = async {
         let status = ["client", "status", "--dir", "bob"];
-        while place.json(&status).await["stock"] == 0 {}
+        let all = |status: &Value| {
+            let places = status["places"].as_array().unwrap().iter();
+            let mut mailboxes = places.flat_map(|place| place["mailboxes"].as_array().unwrap());
+            mailboxes.all(|mailbox| mailbox["heard"] == true)
+        };
+        while !all(&place.json(&status).await) {}
     };
-    timeout(LONG, heard).await.expect("the mailbox listens");
+    timeout(LONG, heard).await.expect("the mailboxes listen");
     let receive = ["client", "receive", "--wait", "--timeout", "1m", "--dir"];
     let to_bob = [&receive[..], &["bob"]].concat();
 

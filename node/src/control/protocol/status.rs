@@ -91,6 +91,9 @@ pub struct PlaceMailbox {
     pub waits_for_token: bool,
     /// It takes what is sent to it.
     pub open: bool,
+    /// It has answered this daemon since that was started.
+    #[serde(default)]
+    pub heard: bool,
     /// What it sends has stopped coming, or parts of it are lost.
     pub troubled: bool,
 }

@@ -121,6 +121,7 @@ pub(super) fn place(place: &PlaceStatus) -> Place {
         provider: mailbox.provider.to_string(),
         waits_for_token: mailbox.waits_for_token,
         open: mailbox.open,
+        heard: mailbox.heard,
         troubled: mailbox.troubled,
     });
     Place {
