@@ -56,11 +56,16 @@ pub enum Table {
     Trust,
     /// Messages sent with a key of an application's. Kept by who hosts the role, which passes it over.
     Idempotency,
+    /// Files on their way to contacts or from them. Kept by who hosts the role, which passes it over.
+    File,
+    /// Their pieces, which are not loaded with the other rows. Holds plaintext. Kept by who hosts the role, which passes it
+    /// over.
+    Piece,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Place,
         Self::Mailbox,
         Self::Contact,
@@ -81,6 +86,8 @@ impl Table {
         Self::Entries,
         Self::Trust,
         Self::Idempotency,
+        Self::File,
+        Self::Piece,
     ];
 
     /// The name to store it under.
@@ -107,6 +114,8 @@ impl Table {
             Self::Entries => "entries",
             Self::Trust => "trust",
             Self::Idempotency => "idempotency",
+            Self::File => "file",
+            Self::Piece => "piece",
         }
     }
 }

@@ -54,6 +54,11 @@ pub fn fuzz_config(data: &[u8]) {
     }
 }
 
+/// What a contact sends as something of a file.
+pub fn fuzz_file_piece(data: &[u8]) {
+    crate::files::read_any(data);
+}
+
 /// The content of a key file.
 pub fn fuzz_key_file(data: &[u8]) {
     let _ = keys::is_identity(data);
@@ -68,6 +73,7 @@ const TARGETS: &[check::Target] = &[
     ("api_events", fuzz_api_events),
     ("api_request", fuzz_api_request),
     ("config", fuzz_config),
+    ("file_piece", fuzz_file_piece),
     ("key_file", fuzz_key_file),
     ("replay_log", fuzz_replay_log),
 ];

@@ -28,6 +28,7 @@ pub mod demo;
 pub mod directory;
 pub mod doctor;
 mod error;
+mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;

@@ -4,6 +4,7 @@ mod bench;
 mod client;
 mod contact;
 mod directory;
+mod file;
 mod identity;
 mod messagebox;
 mod node;
@@ -28,6 +29,7 @@ pub(super) use self::contact::{
     Contact, ContactAccept, ContactExport, ContactInvite, ContactPlace, ContactVerify,
 };
 pub(super) use self::directory::{Directory, DirectoryShow, DirectoryVerify, DirectoryWatch, Whom};
+pub(super) use self::file::{FileCommand, FileSave, FileSend};
 pub(super) use self::identity::{
     Identity, IdentityBackup, IdentityExport, IdentityImport, IdentityRestore,
 };
@@ -93,6 +95,9 @@ pub(super) enum Command {
     /// Keep the key by which contacts know you, and bring it back on another machine.
     #[command(subcommand)]
     Identity(Identity),
+    /// Send files to contacts, and save what they send, through the daemon.
+    #[command(subcommand)]
+    File(FileCommand),
     /// Look after the message box, which programs that speak BRC-33 use through the daemon.
     #[command(subcommand)]
     Messagebox(MessageBox),

@@ -9,6 +9,7 @@ mod cost;
 mod demo;
 mod directory;
 mod family;
+mod file;
 mod identity;
 mod init;
 mod launch;
@@ -82,6 +83,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Client(command) => client::run(command, json).await,
             Command::Contact(command) => contact::run(command, json).await,
             Command::Identity(command) => identity::run(&command, json),
+            Command::File(command) => file::run(command, json).await,
             Command::Messagebox(command) => messagebox::run(command, json).await,
             Command::Demo(args) => demo::run(args, json).await,
             Command::Bench(command) => bench::run(command, json).await,

@@ -1,6 +1,7 @@
 //! What can be asked of a client's daemon over HTTP, and of a node. The OpenAPI document is made of these functions.
 
 mod document;
+mod files;
 mod follow;
 mod messagebox;
 mod people;
@@ -14,6 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response as HttpResponse};
 use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio::time::{Duration, timeout};
 use utoipa::{IntoParams, ToSchema};
 
@@ -41,7 +43,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Daemon {
     handler: Arc<dyn Handler>,
     events: Arc<Events>,
+    /// Files that may be in memory at a time while they are taken.
+    uploads: Arc<Semaphore>,
 }
+
+/// Files that are taken at a time.
+const UPLOADS: usize = 2;
 
 /// The API of a client's daemon.
 pub fn client(handler: Arc<dyn Handler>, events: Arc<Events>) -> Router {
@@ -66,6 +73,9 @@ pub fn client(handler: Arc<dyn Handler>, events: Arc<Events>) -> Router {
         .route("/v1/messages/{id}/ack", post(acknowledge))
         .route("/v1/outgoing", get(outgoing))
         .route("/v1/outgoing/{id}", get(progress))
+        .route("/v1/files", get(files::list).post(files::send))
+        .route("/v1/files/{id}", get(files::status).delete(files::remove))
+        .route("/v1/files/{id}/content", get(files::content))
         .route("/v1/messagebox", get(messagebox::status))
         .route("/v1/messagebox/boxes", get(messagebox::boxes))
         .route("/v1/messagebox/boxes/{box}", get(messagebox::contents))
@@ -84,7 +94,11 @@ pub fn client(handler: Arc<dyn Handler>, events: Arc<Events>) -> Router {
         .route("/v1/stop", post(stop))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
-        .with_state(Daemon { handler, events })
+        .with_state(Daemon {
+            handler,
+            events,
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
+        })
 }
 
 /// What a node answers: how it is.

@@ -16,7 +16,7 @@ use thiserror::Error;
 use self::calls::Call;
 use super::api::Told;
 use super::appear::Changes;
-use super::protocol::{Event, MAX_RESPONSE_BYTES, Refusal, Request, Response};
+use super::protocol::{Event, MAX_FILE_BYTES, MAX_RESPONSE_BYTES, Refusal, Request, Response};
 use super::socket::connect;
 use super::sse::Parser;
 
@@ -105,7 +105,9 @@ impl ControlClient {
     pub async fn ask(&mut self, request: Request) -> Result<Response, ControlError> {
         let call = Call::of(request)?;
         let (status, body) = self.exchange(call.request()?).await?;
-        let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
+        // A file is the longest answer there is.
+        let most = MAX_RESPONSE_BYTES.max(MAX_FILE_BYTES);
+        let body = Limited::new(body, most).collect().await;
         let bytes = body.map_err(|_| ControlError::Closed)?.to_bytes();
         match status.is_success() {
             true => call.response(&bytes),
@@ -220,6 +222,9 @@ pub fn unexpected(response: &Response) -> ControlError {
         Response::Invited(_) => "invited",
         Response::Invitations(_) => "invitations",
         Response::Contact(_) => "contact",
+        Response::File(_) => "a file",
+        Response::Files(_) => "files",
+        Response::FileContent(_) => "what is in a file",
         Response::MessageBox(_) => "how the message box is",
         Response::MessageBoxes(_) => "the message boxes",
         Response::BoxContents(_) => "what is in a message box",

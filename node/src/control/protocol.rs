@@ -4,6 +4,7 @@
 //! [`Request`] is what can be asked, and [`Response`] what comes back, each in a form of its own: how the two look in
 //! HTTP is the business of [`super::api`] and [`super::ControlClient`].
 
+mod file;
 mod key;
 mod messagebox;
 mod node;
@@ -13,6 +14,7 @@ mod status;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use file::{Content, FileList, FileState, FileStatus};
 pub use key::{BadKey, IdempotencyKey};
 pub use messagebox::{
     AllowIdentity, AllowedIdentity, BoxContents, BoxedMessage, MapIdentity, MappedIdentity,
@@ -33,6 +35,9 @@ pub const MAX_REQUEST_BYTES: usize = 1 << 20;
 /// Most bytes of an answer: a page of [`MAX_PAGE`] messages fits only if they are not
 /// all of the longest, so the daemon ends a page before it.
 pub const MAX_RESPONSE_BYTES: usize = 8 << 20;
+
+/// Most bytes of a file.
+pub const MAX_FILE_BYTES: usize = crate::files::MAX_FILE_BYTES;
 
 /// Most messages in one answer to `messages`.
 pub const MAX_PAGE: u32 = 256;
@@ -125,6 +130,32 @@ pub enum Request {
         /// Its key, base58, or what it is called.
         contact: String,
     },
+    /// Send a file. Answered with [`Response::File`] once all of it is on disk.
+    SendFile {
+        /// The key of a contact, base58, or what it is called, if nobody else is.
+        to: String,
+        /// What the contact is told that it is called.
+        name: String,
+        /// What is in it, at most [`MAX_FILE_BYTES`].
+        content: Content,
+    },
+    /// The files that are sent, or have come. Answered with [`Response::Files`].
+    Files,
+    /// One of them. Answered with [`Response::File`].
+    File {
+        /// From [`FileStatus::file`].
+        file: String,
+    },
+    /// What is in a file that has come. Answered with [`Response::FileContent`].
+    FileContent {
+        /// From [`FileStatus::file`].
+        file: String,
+    },
+    /// Delete a file that has come, or send no more of one. Answered with [`Response::Done`].
+    RemoveFile {
+        /// From [`FileStatus::file`].
+        file: String,
+    },
     /// How the message box is. Answered with [`Response::MessageBox`].
     MessageBox,
     /// The message boxes that are not empty. Answered with [`Response::MessageBoxes`].
@@ -187,6 +218,13 @@ pub enum Response {
     Contact(Contact),
     /// All contacts.
     Contacts(Contacts),
+    /// A file.
+    File(FileStatus),
+    /// Files that are sent, or have come.
+    Files(FileList),
+    /// What is in a file. It has no JSON.
+    #[serde(skip)]
+    FileContent(Content),
     /// How the message box is.
     MessageBox(Box<MessageBoxStatus>),
     /// The message boxes that are not empty.
@@ -372,6 +410,8 @@ pub enum Event {
         /// The invitation's id.
         invitation: String,
     },
+    /// A file is accepted, is further than before, or is done with.
+    File(Box<FileStatus>),
     /// Who is invited is heard from now on.
     Opened,
     /// The entry provider has attached this client.

@@ -11,11 +11,18 @@ use http_body_util::LengthLimitError;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde_json::error::Category;
+use zeroize::Zeroizing;
 
-use super::protocol::{MAX_REQUEST_BYTES, Refusal, RefusalCode};
+use super::protocol::{MAX_FILE_BYTES, MAX_REQUEST_BYTES, Refusal, RefusalCode};
 
 /// Within what time a request's body has to come, if the server says nothing else.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many times as long as another body a file may take.
+const SLOWER: u32 = 6;
+
+/// What a file is said to be, whatever is in it: nobody is to guess at that.
+pub(super) const BYTES: &str = "application/octet-stream";
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -84,7 +91,25 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> HttpResponse {
             (StatusCode::INTERNAL_SERVER_ERROR, Vec::new())
         }
     };
-    let kind = (header::CONTENT_TYPE, JSON);
+    private(status, JSON, bytes)
+}
+
+/// What is in a file, which is to be saved and not shown.
+pub(super) fn raw(content: &[u8]) -> HttpResponse {
+    let mut answer = private(
+        StatusCode::OK,
+        HeaderValue::from_static(BYTES),
+        content.to_vec(),
+    );
+    let saved = HeaderValue::from_static("attachment");
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_DISPOSITION, saved);
+    answer
+}
+
+fn private(status: StatusCode, kind: HeaderValue, bytes: Vec<u8>) -> HttpResponse {
+    let kind = (header::CONTENT_TYPE, kind);
     // What is answered is nobody else's, and no browser's to keep or to guess at.
     let kept = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let plain = (
@@ -148,11 +173,15 @@ impl<S: Send + Sync> FromRequest<S> for Nothing {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
+    is_kind(headers, "application/json")
+}
+
+fn is_kind(headers: &HeaderMap, wanted: &str) -> bool {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let kind = kinds.next().and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next());
-    let json = kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-    json && kinds.next().is_none()
+    let is = kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted));
+    is && kinds.next().is_none()
 }
 
 fn not_json() -> Refusal {
@@ -160,20 +189,46 @@ fn not_json() -> Refusal {
     Refusal::new(RefusalCode::MediaType, message)
 }
 
+/// A file, as a request's body.
+pub(super) struct Raw(pub(super) Zeroizing<Vec<u8>>);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Refusal;
+
+    async fn from_request(request: HttpRequest, _: &S) -> Result<Self, Refusal> {
+        if !is_kind(request.headers(), BYTES) {
+            let message = format!("a file needs the header `Content-Type: {BYTES}`");
+            return Err(Refusal::new(RefusalCode::MediaType, message));
+        }
+        let bytes = read_within(request, MAX_FILE_BYTES, SLOWER).await?;
+        // Nobody else has them: they are taken over, not copied.
+        Ok(Self(Zeroizing::new(bytes.into())))
+    }
+}
+
 async fn read(request: HttpRequest) -> Result<bytes::Bytes, Refusal> {
+    read_within(request, MAX_REQUEST_BYTES, 1).await
+}
+
+/// A body of so many bytes at most, within so many times what a body usually has.
+async fn read_within(
+    request: HttpRequest,
+    most: usize,
+    times: u32,
+) -> Result<bytes::Bytes, Refusal> {
     let too_large = || {
-        let message = format!("a body has {MAX_REQUEST_BYTES} bytes at most");
+        let message = format!("a body has {most} bytes at most here");
         Refusal::new(RefusalCode::TooLarge, message)
     };
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > MAX_REQUEST_BYTES) {
+    if length.is_some_and(|length| length > most) {
         return Err(too_large());
     }
     let deadline = request.extensions().get::<BodyDeadline>();
-    let deadline = deadline.map_or(BODY_DEADLINE, |deadline| deadline.0);
+    let deadline = deadline.map_or(BODY_DEADLINE, |deadline| deadline.0) * times;
     let body: Body = request.into_body();
-    match tokio::time::timeout(deadline, to_bytes(body, MAX_REQUEST_BYTES)).await {
+    match tokio::time::timeout(deadline, to_bytes(body, most)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_length(&error) => Err(too_large()),
         Ok(Err(error)) => {

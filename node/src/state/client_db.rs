@@ -13,7 +13,7 @@ use super::sealed::master::RowSeal;
 pub const FILE: &str = "client.db";
 
 /// Grows with every change of a row of the client role's.
-const LAYOUT: i64 = 5;
+const LAYOUT: i64 = 6;
 
 const ADVICE: &str = "restore it from a backup, or move it away to start without contacts and messages: \
                       the key by which contacts know you stays the same";
@@ -54,13 +54,37 @@ impl ClientDb {
         Rows::key_file(&dir.join(FILE), ADVICE)
     }
 
-    /// Every row, by table and key.
+    /// Every row but the pieces of files, by table and key.
     ///
     /// # Errors
     /// [`StateError::Corrupt`], [`StateError::Io`].
     pub fn load(&self) -> Result<Vec<Row>, StateError> {
+        self.load_but(&[Table::Piece.as_str()])
+    }
+
+    /// The value of one row, if there is one: what [`ClientDb::load`] leaves out.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StateError> {
+        let kind = table.as_str();
+        let Some(seal) = &self.seal else {
+            let found = self.rows.get(kind, key)?;
+            return Ok(found.map(Zeroizing::new));
+        };
+        let name = seal.name(kind, key);
+        let Some(found) = self.rows.get(kind, &name)? else {
+            return Ok(None);
+        };
+        match seal.open(kind, &name, &found) {
+            Some((_, value)) => Ok(Some(value)),
+            None => Err(self.rows.corrupt(not_as_written(kind))),
+        }
+    }
+
+    fn load_but(&self, but: &[&str]) -> Result<Vec<Row>, StateError> {
         let mut rows = Vec::new();
-        self.rows.load(|kind, key, value| {
+        self.rows.load(but, |kind, key, value| {
             let table = kind
                 .parse()
                 .map_err(|_| format!("it has a table `{kind}`"))?;
@@ -68,7 +92,7 @@ impl ClientDb {
                 None => (key, Zeroizing::new(value)),
                 Some(seal) => seal
                     .open(kind, &key, &value)
-                    .ok_or_else(|| format!("a row of table `{kind}` is not as it was written"))?,
+                    .ok_or_else(|| not_as_written(kind))?,
             };
             rows.push(Row { table, key, value });
             Ok(())
@@ -100,7 +124,7 @@ impl ClientDb {
         key_file: u32,
         mut seal: Option<RowSeal>,
     ) -> Result<(), StateError> {
-        let rows = self.load()?;
+        let rows = self.load_but(&[])?;
         let rows = rows
             .iter()
             .map(|row| stored(&mut seal, row.table, &row.key, Some(&row.value)));
@@ -108,6 +132,10 @@ impl ClientDb {
         self.seal = seal;
         Ok(())
     }
+}
+
+fn not_as_written(kind: &str) -> String {
+    format!("a row of table `{kind}` is not as it was written")
 }
 
 /// A row as it stands in the database, sealed or plain; without a value, one that is to be deleted.
@@ -169,6 +197,31 @@ mod tests {
             (rows[0].table, rows[0].value.as_slice()),
             (Table::Mailbox, &b"3"[..])
         );
+    }
+
+    #[test]
+    fn pieces_of_files_are_read_one_at_a_time_under_every_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = ClientDb::open(dir.path()).unwrap();
+        db.apply(&[put(Table::Piece, b"a", b"1"), put(Table::File, b"a", b"2")])
+            .unwrap();
+        let found = |db: &ClientDb| {
+            let rows = db.load().unwrap();
+            assert_eq!(
+                rows.iter().map(|row| row.table).collect::<Vec<_>>(),
+                [Table::File]
+            );
+            let piece = db.get(Table::Piece, b"a").unwrap();
+            assert_eq!(db.get(Table::Piece, b"b").unwrap(), None);
+            piece.unwrap().to_vec()
+        };
+        assert_eq!(found(&db), b"1");
+        let mut rng = crate::seeded().unwrap();
+        let master = super::super::sealed::master::Master::draw(&mut rng);
+        db.reseal(7, Some(master.rows(&mut rng))).unwrap();
+        assert_eq!(found(&db), b"1");
+        db.reseal(0, None).unwrap();
+        assert_eq!(found(&db), b"1");
     }
 
     #[test]

@@ -234,8 +234,9 @@ impl DirectoryFiles {
     }
 
     fn load_rows(&self, restored: &mut Restored) -> Result<(), StateError> {
-        self.rows
-            .load(|kind, key, value| load_row(restored, kind, &key, value))
+        self.rows.load(&[], |kind, key, value| {
+            load_row(restored, kind, &key, value)
+        })
     }
 
     /// Each row as it is.
@@ -244,7 +245,7 @@ impl DirectoryFiles {
         &self,
         each: impl FnMut(&str, Vec<u8>, Vec<u8>) -> Result<(), String>,
     ) -> Result<(), StateError> {
-        self.rows.load(each)
+        self.rows.load(&[], each)
     }
 
     fn key_epochs(&self) -> Result<Vec<Epoch>, StateError> {

@@ -87,9 +87,10 @@ impl Rows {
         }
     }
 
-    /// Every row, by kind and key.
+    /// Every row but those of these kinds, by kind and key.
     pub(super) fn load(
         &self,
+        but: &[&str],
         mut each: impl FnMut(&str, Vec<u8>, Vec<u8>) -> Result<(), String>,
     ) -> Result<(), StateError> {
         let fail = |error| explain(&self.path, self.advice, error);
@@ -98,10 +99,24 @@ impl Rows {
         let mut rows = statement.query([]).map_err(fail)?;
         while let Some(row) = rows.next().map_err(fail)? {
             let kind: String = row.get(0).map_err(fail)?;
+            if but.contains(&&*kind) {
+                continue;
+            }
             let (key, value) = (row.get(1).map_err(fail)?, row.get(2).map_err(fail)?);
             each(&kind, key, value).map_err(|what| self.corrupt(what))?;
         }
         Ok(())
+    }
+
+    /// The value of one row, if there is one.
+    pub(super) fn get(&self, kind: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        let query = "SELECT value FROM rows WHERE kind = ?1 AND key = ?2";
+        let look = || {
+            let mut statement = self.connection.prepare_cached(query)?;
+            let found = statement.query_row(params![kind, key], |row| row.get(0));
+            found.optional()
+        };
+        look().map_err(|error| explain(&self.path, self.advice, error))
     }
 
     /// Makes all changes or none; when it returns, they survive a crash.
@@ -171,7 +186,7 @@ impl Rows {
             .map_err(|error| explain(path, advice, error))
     }
 
-    fn corrupt(&self, what: String) -> StateError {
+    pub(super) fn corrupt(&self, what: String) -> StateError {
         StateError::Corrupt {
             path: self.path.clone(),
             what,

@@ -168,6 +168,7 @@ fn requests(operation: &Operation, to: &str) -> BoxedStrategy<Vec<u8>> {
     let kinds = prop_oneof![
         6 => Just("application/json"),
         1 => Just("application/json; charset=utf-8"),
+        1 => Just("application/octet-stream"),
         1 => Just("text/plain"),
         1 => Just(""),
     ];
@@ -293,7 +294,7 @@ async fn the_document_has_what_is_there_and_nothing_else() {
     let _daemon = serve(&place).await;
     let mut raw = Raw::unix(&place.file("alice")).await;
     let operations = operations();
-    assert_eq!(operations.len(), 27);
+    assert_eq!(operations.len(), 32);
     for operation in &operations {
         let path = (operation.path)
             .replace("{id}", "11111111111111111111")

@@ -15,7 +15,7 @@ use crate::e2e::{Daemon, Place, free_port, stop};
 const NODES: [&str; 5] = ["mix-1", "mix-2", "mix-3", "one", "two"];
 
 /// A network whose clients send thirty times as often as by default, or a thousand texts would take twenty minutes.
-async fn network(place: &Place) -> Vec<Daemon> {
+pub(crate) async fn network(place: &Place) -> Vec<Daemon> {
     for name in NODES {
         let role = match name.starts_with("mix") {
             true => "mix",
@@ -45,11 +45,29 @@ async fn network(place: &Place) -> Vec<Daemon> {
     nodes
 }
 
-fn kill(daemon: Daemon, place: &Place) {
+/// The daemon in this directory dies.
+pub(crate) fn kill(daemon: Daemon, place: &Place, name: &str) {
     let process = Pid::from_raw(daemon.id().try_into().unwrap()).unwrap();
     kill_process(process, Signal::KILL).unwrap();
     drop(daemon);
-    StateDir::wait_until_free(&place.file("alice")).unwrap();
+    StateDir::wait_until_free(&place.file(name)).unwrap();
+}
+
+/// Alice and Bob, each with an entry and a mailbox of their own, who know each other.
+pub(crate) async fn pair(place: &Place) -> [Daemon; 2] {
+    for (name, entry, mailbox) in [("alice", "one", "two"), ("bob", "two", "one")] {
+        let id = async |node: &str| {
+            let status = place.json(&["node", "status", "--dir", node]).await;
+            status["node"].as_str().unwrap().to_owned()
+        };
+        let init = ["client", "init", "--network", "network.toml", "--dir", name];
+        let at = ["--entry", &id(entry).await, "--mailbox", &id(mailbox).await];
+        place.json(&[&init[..], &at[..]].concat()).await;
+    }
+    let alice = place.start_client("alice").await;
+    let bob = place.start_client("bob").await;
+    place.befriend("alice", "bob").await;
+    [alice, bob]
 }
 
 /// Texts are handed over, each with a key of its own and once more if there was no answer.
@@ -77,18 +95,7 @@ async fn queue(place: &Place, from: usize, to: usize) -> usize {
 async fn survives(texts: usize, kills: usize) {
     let place = Place::new();
     let nodes = network(&place).await;
-    for (name, entry, mailbox) in [("alice", "one", "two"), ("bob", "two", "one")] {
-        let id = async |node: &str| {
-            let status = place.json(&["node", "status", "--dir", node]).await;
-            status["node"].as_str().unwrap().to_owned()
-        };
-        let init = ["client", "init", "--network", "network.toml", "--dir", name];
-        let at = ["--entry", &id(entry).await, "--mailbox", &id(mailbox).await];
-        place.json(&[&init[..], &at[..]].concat()).await;
-    }
-    let mut alice = place.start_client("alice").await;
-    let bob = place.start_client("bob").await;
-    place.befriend("alice", "bob").await;
+    let [mut alice, bob] = pair(&place).await;
     let mut rng = ChaCha20Rng::seed_from_u64(texts as u64);
     let (mut queued, mut killed) = (0, 0);
     while queued < texts || killed < kills {
@@ -99,7 +106,7 @@ async fn survives(texts: usize, kills: usize) {
             () = tokio::time::sleep(wait) => {}
         }
         if killed < kills {
-            kill(alice, &place);
+            kill(alice, &place, "alice");
             killed += 1;
             alice = place.start_client("alice").await;
         }

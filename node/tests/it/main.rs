@@ -29,6 +29,7 @@ mod copies;
 mod demo;
 mod directory;
 mod e2e;
+mod files;
 mod hangup;
 mod kills;
 mod link;

@@ -26,7 +26,7 @@ fn existing(place: &Place) -> Result<PathBuf, Failure> {
 }
 
 /// Connects to the daemon of this place.
-pub(super) async fn connect(place: &Place) -> Result<ControlClient, Failure> {
+pub(in crate::cli) async fn connect(place: &Place) -> Result<ControlClient, Failure> {
     ControlClient::connect(&existing(place)?)
         .await
         .map_err(failed)
@@ -46,7 +46,7 @@ pub(super) async fn ask(client: &mut ControlClient, request: Request) -> Result<
 }
 
 /// What a failed request means for the exit code.
-pub(super) fn failed(error: ControlError) -> Failure {
+pub(in crate::cli) fn failed(error: ControlError) -> Failure {
     match error {
         ControlError::NotRunning(_) | ControlError::Closed => Failure::unreachable(error),
         ControlError::Refused(ref refusal) => match refusal.code {
@@ -67,7 +67,7 @@ pub(in crate::cli) fn strange(answer: &Response) -> Failure {
 }
 
 /// Resolves when the time is over that a command may take; never if it may take any.
-pub(super) async fn late(timeout: Option<Span>) {
+pub(in crate::cli) async fn late(timeout: Option<Span>) {
     match timeout {
         Some(span) => tokio::time::sleep(Duration::from(span)).await,
         None => std::future::pending().await,
@@ -75,7 +75,7 @@ pub(super) async fn late(timeout: Option<Span>) {
 }
 
 /// Works until it is done, but not past the time allowed, nor past Ctrl-C.
-pub(super) async fn within<T>(
+pub(in crate::cli) async fn within<T>(
     late: impl Future<Output = ()>,
     what_is_late: &str,
     work: impl Future<Output = Result<T, Failure>>,

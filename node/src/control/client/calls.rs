@@ -7,11 +7,13 @@ use bytes::Bytes;
 use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::super::api::{IDEMPOTENCY_KEY, Send};
 use super::super::protocol::{
-    AllowIdentity, IdempotencyKey, MapIdentity, NodeStatus, Request, Response, Status,
+    AllowIdentity, Content, IdempotencyKey, MapIdentity, NodeStatus, Request, Response, Status,
 };
+use super::super::wire::BYTES;
 use super::ControlError;
 
 /// A request, and what its answer is.
@@ -19,7 +21,7 @@ pub(super) struct Call {
     method: Method,
     path: String,
     key: Option<IdempotencyKey>,
-    body: Option<Vec<u8>>,
+    body: Option<(&'static str, Vec<u8>)>,
     answer: fn(&[u8]) -> Result<Response, ControlError>,
 }
 
@@ -99,6 +101,27 @@ impl Call {
                 format!("/v1/outgoing/{}?wait_ms={wait_ms}", segment(&message)),
                 |it| parse(it).map(Response::Progress),
             ),
+            Request::SendFile { to, name, content } => Self {
+                body: Some((BYTES, content.0.to_vec())),
+                ..post(
+                    format!("/v1/files?to={}&name={}", segment(&to), segment(&name)),
+                    |it| parse(it).map(Response::File),
+                )
+            },
+            Request::Files => get("/v1/files".to_owned(), |it| parse(it).map(Response::Files)),
+            Request::File { file } => get(format!("/v1/files/{}", segment(&file)), |it| {
+                parse(it).map(Response::File)
+            }),
+            Request::FileContent { file } => {
+                get(format!("/v1/files/{}/content", segment(&file)), |it| {
+                    let content = Zeroizing::new(it.to_vec());
+                    Ok(Response::FileContent(Content(content)))
+                })
+            }
+            Request::RemoveFile { file } => {
+                let path = format!("/v1/files/{}", segment(&file));
+                call(Method::DELETE, path, done)
+            }
             Request::MessageBox => get("/v1/messagebox".to_owned(), |it| {
                 parse(it).map(Response::MessageBox)
             }),
@@ -137,11 +160,11 @@ impl Call {
         if let Some(key) = &self.key {
             request = request.header(IDEMPOTENCY_KEY, key.as_str());
         }
-        if self.body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        let body = self.body.clone().unwrap_or_default();
-        finish(request, body)
+        let Some((kind, body)) = &self.body else {
+            return finish(request, Vec::new());
+        };
+        request = request.header(header::CONTENT_TYPE, *kind);
+        finish(request, body.clone())
     }
 
     pub(super) fn response(&self, bytes: &[u8]) -> Result<Response, ControlError> {
@@ -168,8 +191,10 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ControlError
     serde_json::from_slice(bytes).map_err(|error| ControlError::Protocol(error.to_string()))
 }
 
-fn json(value: &impl Serialize) -> Result<Vec<u8>, ControlError> {
-    serde_json::to_vec(value).map_err(|error| ControlError::Protocol(error.to_string()))
+fn json(value: &impl Serialize) -> Result<(&'static str, Vec<u8>), ControlError> {
+    let bytes = serde_json::to_vec(value);
+    let bytes = bytes.map_err(|error| ControlError::Protocol(error.to_string()))?;
+    Ok(("application/json", bytes))
 }
 
 fn path_of(contact: &str) -> String {

@@ -8,7 +8,8 @@ use shoal_roles::client::{Session, SessionAction, SessionEvent, SessionInput};
 use shoal_topology::{NetworkParameters, Successor};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::database::{Database, Written};
+use super::database::{Database, Ticket, Written};
+use super::files::FileDesk;
 use super::inbox::Inbox;
 use super::links::Links;
 use super::people::invitation_id;
@@ -71,6 +72,7 @@ pub(super) struct Daemon {
     pub(super) announcer: Announcer,
     pub(super) sending: Sending,
     pub(super) programs: Programs,
+    pub(super) files: FileDesk,
     pub(super) desk: Desk,
     /// Other values of the network count: it ends, to be made anew.
     pub(super) succeeded: bool,
@@ -96,15 +98,18 @@ impl Daemon {
         stop: &mut (impl Future<Output = ()> + Unpin),
     ) -> Ended {
         self.tell_session(SessionInput::Online(true));
+        self.begin_files();
         loop {
             self.pump();
             // Whoever handed a message over hears first whether it was accepted.
-            if self.succeeded && self.sending.is_idle() && self.programs.is_idle() {
+            let idle = self.sending.is_idle() && self.programs.is_idle() && self.files.is_idle();
+            if self.succeeded && idle {
                 let next = self.session.successor();
                 return Ended::Succeeded(next.map_or(Time::default(), Successor::begins));
             }
-            let deadline = self.session.poll_deadline().unwrap_or(Time::MAX);
-            let deadline = self.clock.instant(deadline);
+            let deadlines = [self.session.poll_deadline(), self.files.deadline()];
+            let deadline = deadlines.into_iter().flatten().min();
+            let deadline = self.clock.instant(deadline.unwrap_or(Time::MAX));
             tokio::select! {
                 () = &mut *stop => return Ended::Stopped,
                 Some(input) = session.recv() => self.tell_session(input),
@@ -124,6 +129,7 @@ impl Daemon {
                 }
                 () = tokio::time::sleep_until(deadline) => {
                     self.session.handle_timeout(self.clock.now());
+                    self.tend_files();
                 }
             }
         }
@@ -137,7 +143,7 @@ impl Daemon {
         self.session.handle_input(self.clock.now(), input);
     }
 
-    fn pump(&mut self) {
+    pub(super) fn pump(&mut self) {
         while let Some(action) = self.session.poll_action(self.clock.now()) {
             self.act(action);
         }
@@ -179,7 +185,7 @@ impl Daemon {
                 let session = &self.session;
                 let known = |message: &MessageId| session.status(message).is_some();
                 self.sending.accompany(&mut changes, known);
-                let taken = self.database.write(ticket, changes);
+                let taken = self.database.write(Ticket::Session(ticket), changes);
                 if !taken {
                     let reason = "the disk is too far behind".to_owned();
                     self.tell_session(SessionInput::PersistFailed { ticket, reason });
@@ -241,16 +247,26 @@ impl Daemon {
     }
 
     fn on_written(&mut self, written: Written) {
-        self.tell_session(match written {
-            Written::Done { ticket } => SessionInput::Persisted { ticket },
-            Written::Failed { ticket, reason } => SessionInput::PersistFailed { ticket, reason },
-        });
+        let (ticket, outcome) = match written {
+            Written::Done { ticket } => (ticket, Ok(())),
+            Written::Failed { ticket, reason } => (ticket, Err(reason)),
+            Written::Looked(looked) => return self.on_looked(looked),
+        };
+        match (ticket, outcome) {
+            (Ticket::Files(ticket), outcome) => self.on_files_written(ticket, outcome),
+            (Ticket::Session(ticket), Ok(())) => {
+                self.tell_session(SessionInput::Persisted { ticket });
+            }
+            (Ticket::Session(ticket), Err(reason)) => {
+                self.tell_session(SessionInput::PersistFailed { ticket, reason });
+            }
+        }
     }
 
     fn on_event(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Accepted { request, message } => {
-                if self.programs.answer(request, Ok(())) {
+                if self.programs.answer(request, Ok(())) || self.handed_piece(request, message) {
                     return;
                 }
                 let accepted = self.accepted(&message);
@@ -260,7 +276,7 @@ impl Daemon {
                 });
             }
             ClientEvent::Refused { request, reason } => {
-                if self.refused_program(request, &reason) {
+                if self.refused_program(request, &reason) || self.refused_piece(request, &reason) {
                     return;
                 }
                 self.sending.refused(request, &status::refusal(&reason));
@@ -270,6 +286,9 @@ impl Daemon {
                 fragment,
                 trace,
             } => {
+                if self.files.carries(&message) {
+                    return;
+                }
                 let hops = trace.iter().map(status::hop).collect();
                 self.tell(Event::Sent {
                     message: message.to_string(),
@@ -278,6 +297,9 @@ impl Daemon {
                 });
             }
             ClientEvent::Stored { message } => {
+                if self.ended_piece(&message, true) {
+                    return;
+                }
                 let now = self.network_time();
                 let after_ms = self
                     .session
@@ -289,6 +311,9 @@ impl Daemon {
                 });
             }
             ClientEvent::Expired { message } => {
+                if self.ended_piece(&message, false) {
+                    return;
+                }
                 self.tell(Event::Expired {
                     message: message.to_string(),
                 });
@@ -334,6 +359,9 @@ impl Daemon {
                 self.tell(Event::Vanished { message, from });
             }
             ClientEvent::Hindered { message, by } => {
+                if self.hindered_piece(&message, by) {
+                    return;
+                }
                 self.tell(Event::Hindered {
                     message: message.to_string(),
                     reason: status::hindrance(by),
@@ -368,11 +396,11 @@ impl Daemon {
         }
     }
 
-    fn network_time(&self) -> Time {
+    pub(super) fn network_time(&self) -> Time {
         self.session.network_time(self.clock.now())
     }
 
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         self.events.tell(event);
     }
 
@@ -406,6 +434,13 @@ impl Daemon {
                 return self.change_contact(&contact, &change, answer);
             }
             Request::RemoveContact { contact } => return self.remove_contact(&contact, answer),
+            Request::SendFile { to, name, content } => {
+                return self.on_send_file(&to, &name, &content, answer);
+            }
+            Request::Files => Ok(Response::Files(self.file_list())),
+            Request::File { file } => self.file(&file).map(Response::File),
+            Request::FileContent { file } => return self.on_file_content(&file, answer),
+            Request::RemoveFile { file } => return self.on_remove_file(&file, answer),
             // Before it comes here, it has stopped.
             Request::Stop => Ok(Response::Done),
             // And these are answered without the loop.

@@ -2,6 +2,7 @@
 
 mod daemon;
 mod database;
+mod files;
 mod inbox;
 mod keyed;
 mod links;
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 
 use self::daemon::{Daemon, Desk, Ended, Inputs, Report};
 use self::database::Database;
+use self::files::FileDesk;
 use self::inbox::Inbox;
 use self::keyed::Keyed;
 use self::links::Links;
@@ -277,6 +279,7 @@ impl Start<'_> {
             Failure::failed(error.context("restore it from a backup, or move it away"))
         })?;
         let sending = Sending::new(keyed);
+        let files = FileDesk::restore(&rows, (&params, &config.core), &mut seeded()?, now)?;
         let core = config.core.clone();
         let net = Arc::clone(&params);
         let keys = self.secrets.keys();
@@ -298,6 +301,7 @@ impl Start<'_> {
             announcer: self.announcer,
             sending,
             programs: Programs::new(self.arrived),
+            files,
             desk: Desk::default(),
             succeeded: false,
             open: false,

@@ -17,7 +17,9 @@ use crate::control::protocol::{Refusal, RefusalCode};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Program {
-    /// Message boxes. 1 is for files, which no release has yet.
+    /// Files.
+    Files = 1,
+    /// Message boxes.
     MessageBox = 2,
 }
 
@@ -25,9 +27,18 @@ impl Program {
     /// The program of this first byte.
     pub(crate) const fn of(tag: u8) -> Option<Self> {
         match tag {
+            1 => Some(Self::Files),
             2 => Some(Self::MessageBox),
             _ => None,
         }
+    }
+
+    /// Data of this program's, as it goes.
+    pub(super) fn tagged(self, data: &[u8]) -> Vec<u8> {
+        let mut tagged = Vec::with_capacity(1 + data.len());
+        tagged.push(self as u8);
+        tagged.extend_from_slice(data);
+        tagged
     }
 }
 
@@ -99,10 +110,8 @@ impl Daemon {
                 }
                 let request = self.sending.number();
                 self.programs.sending.insert(request, answer);
-                let mut tagged = Vec::with_capacity(1 + data.len());
-                tagged.push(Program::MessageBox as u8);
-                tagged.extend_from_slice(&data);
-                let what = UserRequest::SendData { to, data: tagged };
+                let data = Program::MessageBox.tagged(&data);
+                let what = UserRequest::SendData { to, data };
                 self.tell_session(SessionInput::Ask { request, what });
             }
             Wish::Read(message) => self.tell_session(SessionInput::Read { message }),
@@ -120,6 +129,7 @@ impl Daemon {
             return self.tell_session(SessionInput::Read { message });
         };
         match Program::of(*tag) {
+            Some(Program::Files) => self.on_piece(message, &from, rest),
             Some(Program::MessageBox) => {
                 let arrived = Arrived {
                     message,
