@@ -364,7 +364,7 @@ fn wrong_fields_are_named() {
         .encode(&mut rng)
         .to_vec();
     let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1 + 1;
-    bytes[acks - 1] = 3;
+    bytes[acks - 1] = 4;
     assert_eq!(Command::decode(&bytes), Err(CommandError::Field("share")));
     bytes[acks - 1] = 1;
     bytes[acks] = MAX_ACKS as u8 + 1;
