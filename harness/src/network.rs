@@ -189,6 +189,20 @@ impl Network {
         self.ask(from, UserRequest::Send { to, text, life })
     }
 
+    /// Has a client send a part of a file to a client that it knows; it has to have written to it.
+    ///
+    /// # Errors
+    /// [`SimulationError::WrongParty`] unless both are clients, and the first one is up.
+    pub fn send_data(
+        &mut self,
+        from: Party,
+        to: Party,
+        data: Vec<u8>,
+    ) -> Result<u64, SimulationError> {
+        let to = self.public_key(to)?;
+        self.ask(from, UserRequest::SendData { to, data })
+    }
+
     /// Has a client do what its user wants; the number names the request in the
     /// [`ClientEvent`](shoal_client::ClientEvent) that answers it.
     ///

@@ -70,7 +70,7 @@ impl Profile {
             (
                 self.downlink <= self.offered(),
                 "downlink",
-                "not more than real + loops + 1.25 times mailbox_clock, so that the queue at the entry provider \
+                "not more than real + loops + 1.5625 times mailbox_clock, so that the queue at the entry provider \
                  grows without end; give it twice as much",
             ),
         ];

@@ -6,7 +6,7 @@ use shoal_client::{
     ClientConfig, ClientEvent, ClientInput, MessageState, PeerKey, PlaceAudience, PlaceStage,
     PlaceStatus, Table, UserRequest,
 };
-use shoal_packet::command::DropChange;
+use shoal_packet::command::{DropChange, Share};
 use shoal_proto::{NodeId, Span};
 
 use crate::world::{World, params, secs};
@@ -256,6 +256,21 @@ fn invitations_that_lead_elsewhere_take_the_place_of_the_first_which_goes_on_for
         of_strangers(world) == 1 && world.hosts[BOB].client.places().iter().any(left)
     };
     assert!(world.run_until(secs(400.0), renewed));
+    // The first one's share is little from then on, once the packets that are under way are there.
+    world.run(secs(10.0));
+    world.shares.clear();
+    world.run(secs(300.0));
+    let said = |share: Share| {
+        let said = world
+            .shares
+            .values()
+            .filter(|it| it.contains_key(&share.weight()));
+        said.count()
+    };
+    // Alice's two, and Bob's two.
+    assert_eq!(said(Share::Intake), 4);
+    // Either of the old ones gets two packets in the mean: it may be none.
+    assert!((1..=2).contains(&said(Share::Minor)));
     let second = world.invite(BOB);
     assert_ne!(first.sites, second.sites);
     assert!(world.hosts[BOB].client.is_open());
@@ -380,6 +395,52 @@ fn a_move_is_told_to_its_owner_and_the_next_is_not_soon() {
     let closes = |world: &World| stages(world, BOB)[0] == Closing;
     assert!(world.run_until(secs(3600.0), closes));
     assert!(world.run_until(secs(3600.0), |world| !stages(world, BOB).contains(&Closing)));
+}
+
+/// The shares that the mailboxes of a client are said to have after a while in which it invites so many, and how often.
+fn shares_with(invitations: usize) -> Vec<(Share, usize)> {
+    let mut params = quick_places();
+    params.place_life = secs(864_000.0);
+    let mut world = World::new(12, params);
+    world.add_with(ClientConfig {
+        profile: "slow".into(),
+        ..ClientConfig::default()
+    });
+    world.attach(ALICE, 0);
+    world.run(secs(200.0));
+    world.shares.clear();
+    for _ in 0..invitations {
+        world.invite(ALICE);
+        world.run(secs(2400.0 / invitations as f64));
+    }
+    world.run(secs(if invitations == 0 { 2400.0 } else { 0.0 }));
+    let all = [Share::First, Share::Second, Share::Intake, Share::Minor];
+    let mut found = Vec::new();
+    for said in world.shares.values() {
+        assert_eq!(said.len(), 1, "it is always the same: {said:?}");
+        let share = |weight: u32| all.into_iter().find(|it| it.weight() == weight).unwrap();
+        found.extend(said.iter().map(|(weight, times)| (share(*weight), *times)));
+    }
+    found.sort_unstable_by_key(|(share, _)| std::cmp::Reverse(share.weight()));
+    found
+}
+
+/// The share of the place for strangers, and the packets it gets, are the same whether anybody is invited or not.
+#[test]
+fn the_place_for_strangers_has_a_share_of_its_own_whoever_is_invited() {
+    for invitations in [0, 12] {
+        let found = shares_with(invitations);
+        let shares: Vec<Share> = found.iter().map(|(share, _)| *share).collect();
+        let expected = [Share::First, Share::Second, Share::Intake, Share::Intake];
+        assert_eq!(shares, expected);
+        let all: u32 = expected.iter().map(|share| share.weight()).sum();
+        for (share, times) in found {
+            // Of 960 packets; four deviations.
+            let mean = 960.0 * f64::from(share.weight()) / f64::from(all);
+            let off = (times as f64 - mean).abs();
+            assert!(off < 4.0 * mean.sqrt(), "{share:?}: {times}, not {mean}");
+        }
+    }
 }
 
 /// To a client's link it is the same whether it moves or not: when each frame leaves, for hours.

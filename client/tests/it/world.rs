@@ -206,6 +206,8 @@ pub(crate) struct World {
     pub(crate) dead: Option<NodeId>,
     /// Mailbox packets, by provider.
     pub(crate) mailbox_packets: BTreeMap<NodeId, usize>,
+    /// Which shares each mailbox was said to have, and how often.
+    pub(crate) shares: BTreeMap<MailboxId, BTreeMap<u32, usize>>,
     /// The generations that mailboxes saw.
     pub(crate) generations: Vec<u64>,
     /// What a mailbox says of a command that it does not take: the newest generation, or something else.
@@ -280,6 +282,7 @@ impl World {
             spent: Vec::new(),
             dead: None,
             mailbox_packets: BTreeMap::new(),
+            shares: BTreeMap::new(),
             generations: Vec::new(),
             behind: |generation| generation,
             deaf_mailboxes: false,
@@ -818,6 +821,8 @@ impl World {
             return;
         }
         *self.mailbox_packets.entry(node).or_default() += 1;
+        let shares = self.shares.entry(request.mailbox).or_default();
+        *shares.entry(request.share.weight()).or_default() += 1;
         let mailbox = self.mailboxes.entry((node, request.mailbox)).or_default();
         if request.generation > mailbox.generation {
             self.generations.push(request.generation);

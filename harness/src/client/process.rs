@@ -288,9 +288,12 @@ impl Process {
         }
     }
 
-    /// Tells the user. The user reads at once: what was told once is not told again.
+    /// Tells the user, or a program. Both read at once: what was told once is not told again.
     fn tell(&mut self, event: SessionEvent, outlet: &mut Outlet<'_>, world: &mut World) {
-        if let SessionEvent::Client(ClientEvent::Received { message, .. }) = &event {
+        if let SessionEvent::Client(
+            ClientEvent::Received { message, .. } | ClientEvent::ReceivedData { message, .. },
+        ) = &event
+        {
             let input = SessionInput::Read { message: *message };
             self.session.handle_input(world.now, input);
         }

@@ -8,7 +8,7 @@
 use shoal_proto::Span;
 
 use crate::link_judge::{Finding, judge, memoryless, rejecting};
-use crate::link_lives::{Happens, Play, Seen, User};
+use crate::link_lives::{Happens, Pieces, Play, Seen, User};
 use crate::link_windows::Group;
 
 /// Five hours.
@@ -64,6 +64,41 @@ fn undisturbed(seed: u64) -> Vec<Finding> {
     findings
 }
 
+/// Two that idle, two that send a file in large pieces or small ones, and the two to whom they do.
+fn files(seed: u64) -> Vec<Finding> {
+    let mut users = [User::IDLE; 6];
+    users[2] = User::sending_a_file_to(4, Pieces::LARGE);
+    users[3] = User::sending_a_file_to(5, Pieces::SMALL);
+    let seen = Play::new(seed, Happens::Switches, &users).watch(WATCHED);
+    check_files(&seen[4..]);
+    let groups: Vec<Group<'_>> = seen.chunks(2).map(Group::always).collect();
+    let states = ["sends a file", "receives a file"];
+    let judged = states.into_iter().zip(&groups[1..]);
+    judged
+        .map(|(state, group)| judge(state, &groups[0], group))
+        .collect()
+}
+
+/// Two that idle, and two that send a file and are broken.
+fn broken_files(seed: u64) -> Vec<Finding> {
+    let mut users = [User::IDLE; 4];
+    users[2] = User::sending_a_file_to(0, Pieces::SMALL).broken();
+    users[3] = User::sending_a_file_to(1, Pieces::SMALL).broken();
+    let seen = Play::new(seed, Happens::Nothing, &users).watch(WATCHED);
+    let [idle, busy] = [&seen[..2], &seen[2..]].map(Group::always);
+    vec![judge("sends a file", &idle, &busy)]
+}
+
+/// Of 421,000 bytes an hour that large pieces are, and 394,000 that small ones are, a third did come.
+fn check_files(seen: &[Seen]) {
+    for seen in seen {
+        let hours = seen.to.since(seen.from).as_secs_f64() / 3600.0;
+        let rate = seen.file_bytes as f64 / hours;
+        println!("{rate:.0} bytes of a file an hour");
+        assert!(rate > 140_000.0, "{rate} bytes an hour");
+    }
+}
+
 /// Users did get what they wrote to each other.
 fn check_texts(seen: &[Seen]) {
     for seen in seen {
@@ -113,11 +148,12 @@ fn ten_hours_of_a_link_do_not_tell_what_the_user_does() {
     ];
     let findings = together(vec![
         Box::new(|| undisturbed(20)),
+        Box::new(|| files(23)),
         Box::new(|| pairs(&users, 21, Happens::Cuts, WATCHED)),
         Box::new(|| pairs(&users, 22, Happens::Restarts, WATCHED)),
     ]);
     findings.iter().for_each(print);
-    assert_eq!(findings.len(), 6);
+    assert_eq!(findings.len(), 8);
     assert_eq!(rejecting(&findings), [""; 0]);
     for finding in &findings {
         assert!(
@@ -146,6 +182,7 @@ fn the_same_judges_find_clients_that_are_broken() {
             pairs(users, seed, happens, WATCHED_BROKEN)
         }));
     }
+    jobs.push(Box::new(|| broken_files(34)));
     for finding in together(jobs) {
         print(&finding);
         let Finding { state, area, .. } = &finding;

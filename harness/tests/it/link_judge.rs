@@ -5,6 +5,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution as _, Exp1};
 use shoal_proto::{Span, Time};
 use shoal_stats as stats;
+use shoal_topology::NetworkParameters;
 
 use crate::link_windows::{Group, WINDOW, Way};
 
@@ -111,6 +112,7 @@ fn after_events(way: Way, idle: &Group<'_>, other: &Group<'_>) -> Tests {
 /// the four processes up merged.
 pub(crate) fn memoryless(group: &Group<'_>) -> Tests {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let mobile = NetworkParameters::default_profiles()["mobile"];
     let mut judge = |way: &str, gaps: Vec<f64>, rate: f64| {
         let draw = std::iter::repeat_with(|| Exp1.sample(&mut rng));
         let exact: Vec<f64> = draw.take(50_000).map(|unit: f64| unit / rate).collect();
@@ -118,8 +120,8 @@ pub(crate) fn memoryless(group: &Group<'_>) -> Tests {
         (name, anderson_darling(&gaps, &exact))
     };
     vec![
-        judge("up", group.gaps(Way::Up), 0.375),
-        judge("down", group.gaps(Way::Down), 0.9),
+        judge("up", group.gaps(Way::Up), mobile.uplink()),
+        judge("down", group.gaps(Way::Down), mobile.downlink),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rand::RngExt as _;
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution as _, Exp1};
-use shoal_client::ClientEvent;
+use shoal_client::{ClientEvent, MAX_TEXT_BYTES};
 use shoal_harness::{Kind, Network, Party};
 use shoal_packet::Frame;
 use shoal_proto::size::FRAME_BYTES;
@@ -28,6 +28,28 @@ const BURST: usize = 2;
 /// Mean time between two texts of a user: most of what the profile `mobile` can send.
 const PAUSE: Span = Span::from_secs(7);
 
+/// How a file is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pieces {
+    /// Of so many bytes.
+    bytes: usize,
+    /// Mean time between two: most of what the profile `mobile` can send.
+    pause: Span,
+}
+
+impl Pieces {
+    /// As large as they may be: 128 packets.
+    pub(crate) const LARGE: Self = Self {
+        bytes: MAX_TEXT_BYTES,
+        pause: Span::from_secs(640),
+    };
+    /// Smaller and more often, so that more moments are looked at: 12 packets.
+    pub(crate) const SMALL: Self = Self {
+        bytes: 7_000,
+        pause: Span::from_secs(64),
+    };
+}
+
 /// What happens to the clients, whatever their users do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Happens {
@@ -45,7 +67,9 @@ pub(crate) enum Happens {
 pub(crate) struct User {
     /// The place of the client that they write to, if they do.
     pub(crate) writes_to: Option<usize>,
-    /// The client is broken on purpose: frames leave at once for each text, after each attaching or at
+    /// It is a file that they send there, and no texts.
+    pub(crate) file: Option<Pieces>,
+    /// The client is broken on purpose: frames leave at once for each text or piece, after each attaching or at
     /// each switch, and as many of the next ones are left out.
     pub(crate) broken: bool,
 }
@@ -53,13 +77,22 @@ pub(crate) struct User {
 impl User {
     pub(crate) const IDLE: Self = Self {
         writes_to: None,
+        file: None,
         broken: false,
     };
 
     pub(crate) const fn writing_to(other: usize) -> Self {
         Self {
             writes_to: Some(other),
-            broken: false,
+            ..Self::IDLE
+        }
+    }
+
+    pub(crate) const fn sending_a_file_to(other: usize, pieces: Pieces) -> Self {
+        Self {
+            writes_to: Some(other),
+            file: Some(pieces),
+            ..Self::IDLE
         }
     }
 
@@ -84,12 +117,14 @@ pub(crate) struct Seen {
     pub(crate) asks: Vec<Time>,
     /// When what [`Happens`] happened.
     pub(crate) events: Vec<Time>,
-    /// When the user wrote, or would have, had the process been there.
+    /// When the user wrote or handed a piece over, or would have, had the process been there.
     pub(crate) writes: Vec<Time>,
     /// When the user was told something of a message.
     pub(crate) told: Vec<Time>,
     /// Texts that came.
     pub(crate) received: usize,
+    /// Bytes of files that came.
+    pub(crate) file_bytes: usize,
 }
 
 enum Act {
@@ -132,8 +167,14 @@ impl Play {
         }
         let mut network = builder.build().unwrap();
         assert!(network.bring_up(START).unwrap());
-        network.run_for(secs(30)).unwrap();
         let clients: Vec<Party> = network.clients().collect();
+        for (from, user) in clients.iter().zip(users) {
+            // Files go to contacts.
+            if let Some(to) = user.writes_to.filter(|_| user.file.is_some()) {
+                network.send(*from, clients[to], "who I am").unwrap();
+            }
+        }
+        network.run_for(secs(30)).unwrap();
         let generator = |purpose| network.generator(purpose, clients[0]);
         let handles = clients
             .iter()
@@ -188,7 +229,8 @@ impl Play {
     fn plan_write(&mut self, place: usize) {
         let unit: f64 = Exp1.sample(&mut self.users_rng);
         if self.users[place].writes_to.is_some() {
-            let wait = Span::from_secs_f64(unit * PAUSE.as_secs_f64());
+            let pause = self.users[place].file.map_or(PAUSE, |it| it.pause);
+            let wait = Span::from_secs_f64(unit * pause.as_secs_f64());
             self.plan(self.network.now() + wait, Act::Write(place));
         }
     }
@@ -261,7 +303,13 @@ impl Play {
         let Some(to) = to.filter(|to| self.network.is_up(from) && self.network.is_up(*to)) else {
             return;
         };
-        self.network.send(from, to, "a text").unwrap();
+        match self.users[place].file {
+            None => self.network.send(from, to, "a text").unwrap(),
+            Some(pieces) => {
+                let piece = vec![0x5a; pieces.bytes];
+                self.network.send_data(from, to, piece).unwrap()
+            }
+        };
         if self.users[place].broken && self.happens == Happens::Nothing {
             let accepted = |network: &Network| {
                 let mut events = network.happenings().iter().filter(|h| h.client == from);
@@ -307,6 +355,10 @@ impl Play {
             match happening.client_event() {
                 Some(ClientEvent::Received { .. }) => {
                     seen.received += 1;
+                    seen.told.push(happening.at);
+                }
+                Some(ClientEvent::ReceivedData { data, .. }) => {
+                    seen.file_bytes += data.len();
                     seen.told.push(happening.at);
                 }
                 Some(ClientEvent::Stored { .. }) => seen.told.push(happening.at),

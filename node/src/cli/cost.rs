@@ -80,7 +80,7 @@ mod tests {
     fn the_default_profile_keeps_its_promise() {
         let params = NetworkParameters::example();
         let cost = Cost::estimate(&params, &params.profiles["default"]);
-        assert!((cost.up_bytes_per_sec + cost.down_bytes_per_sec - 30_560.0).abs() < 100.0);
+        assert!((cost.up_bytes_per_sec + cost.down_bytes_per_sec - 30_920.0).abs() < 100.0);
         assert!((2.0..2.5).contains(&cost.p50_secs), "{cost:?}");
         assert!((4.3..5.0).contains(&cost.p99_secs), "{cost:?}");
         let mobile = Cost::estimate(&params, &params.profiles["mobile"]);

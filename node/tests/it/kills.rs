@@ -34,7 +34,7 @@ pub(crate) async fn network(place: &Place) -> Vec<Daemon> {
     let rest = text.split_off(at);
     let rest = rest
         .replacen("real = 2.0", "real = 60.0", 1)
-        .replacen("mailbox = 0.75", "mailbox = 20.0", 1)
+        .replacen("mailbox = 0.9", "mailbox = 20.0", 1)
         .replacen("mailbox_clock = 2.0", "mailbox_clock = 60.0", 1)
         .replacen("downlink = 9.0", "downlink = 200.0", 1);
     std::fs::write(&file, text + &rest).unwrap();

@@ -25,6 +25,7 @@ const SIGNED_BYTES: usize = PLAINTEXT_BYTES - SIGNATURE_BYTES;
 const FIRST: u8 = 0;
 const SECOND: u8 = 1;
 const MINOR: u8 = 2;
+const INTAKE: u8 = 3;
 
 const UNUSED: u8 = 0;
 const REGISTER_SMALL: u8 = 1;
@@ -42,23 +43,26 @@ pub enum Share {
     First,
     /// The smaller.
     Second,
-    /// Little: it is for who writes for the first time, is new and nobody knows it, or is old and being left.
+    /// Little: it is new and nobody knows it, or is old and being left.
     Minor,
+    /// For who writes for the first time: one that new invitations lead to, whether there are any or not.
+    Intake,
 }
 
 impl Share {
-    /// The rate of a mailbox's clock, by the profile's: all of it, a quarter, or a thirty-second.
+    /// The rate of a mailbox's clock, by the profile's: all of it, a quarter, five thirty-seconds, or one.
     #[must_use]
     pub fn of(self, clock: f64) -> f64 {
         clock * f64::from(self.weight()) / f64::from(Self::First.weight())
     }
 
-    /// How it compares with the others: 32, 8 and 1.
+    /// How it compares with the others: 32, 8, 5 and 1.
     #[must_use]
     pub const fn weight(self) -> u32 {
         match self {
             Self::First => 32,
             Self::Second => 8,
+            Self::Intake => 5,
             Self::Minor => 1,
         }
     }
@@ -188,6 +192,7 @@ impl MailboxRequest {
             Share::First => FIRST,
             Share::Second => SECOND,
             Share::Minor => MINOR,
+            Share::Intake => INTAKE,
         };
         writer
             .put(self.mailbox.as_bytes())
@@ -241,6 +246,7 @@ impl MailboxRequest {
             FIRST => Share::First,
             SECOND => Share::Second,
             MINOR => Share::Minor,
+            INTAKE => Share::Intake,
             _ => return Err(CommandError::Field("share")),
         };
         let acks = usize::from(reader.u8().ok_or(CommandError::Length)?);

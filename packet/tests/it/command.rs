@@ -54,7 +54,7 @@ fn drop_changes() -> impl Strategy<Value = DropChange> {
 
 prop_compose! {
     fn requests()(
-        surb_epoch: u8, fill: u8, generation: u64, counter: u64, profile: u8, share in 0..3usize,
+        surb_epoch: u8, fill: u8, generation: u64, counter: u64, profile: u8, share in 0..4usize,
         acks in prop::collection::vec(any::<u64>(), 0..=MAX_ACKS),
         drops in prop::collection::vec(drop_changes(), 0..=MAX_DROP_CHANGES),
         token in prop::option::of(any::<[u8; TOKEN_BYTES]>()),
@@ -66,7 +66,7 @@ prop_compose! {
             generation,
             counter,
             profile,
-            share: [Share::First, Share::Second, Share::Minor][share],
+            share: [Share::First, Share::Second, Share::Minor, Share::Intake][share],
             acks,
             drops,
             token: token.map(|bytes| Token::from_bytes(&bytes).unwrap()),
@@ -364,7 +364,7 @@ fn wrong_fields_are_named() {
         .encode(&mut rng)
         .to_vec();
     let acks = 2 + 4 * SURB_BYTES + 32 + 8 + 8 + 1 + 1;
-    bytes[acks - 1] = 3;
+    bytes[acks - 1] = 4;
     assert_eq!(Command::decode(&bytes), Err(CommandError::Field("share")));
     bytes[acks - 1] = 1;
     bytes[acks] = MAX_ACKS as u8 + 1;

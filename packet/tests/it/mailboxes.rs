@@ -91,6 +91,10 @@ fn commands(mailbox: &MailboxId, owner: &SigningKey) -> Vec<(&'static str, Comma
         token: Some(tokens().token),
         ..request.clone()
     };
+    let for_newcomers = MailboxRequest {
+        share: Share::Intake,
+        ..request.clone()
+    };
     let sign = |request| {
         let packet = MailboxPacket::sign(&mut Padding, owner, &NETWORK, &PROVIDER, request);
         Command::Mailbox(Box::new(packet.unwrap()))
@@ -108,6 +112,7 @@ fn commands(mailbox: &MailboxId, owner: &SigningKey) -> Vec<(&'static str, Comma
     vec![
         ("deposit", Command::Deposit(Box::new(deposit))),
         ("mailbox", sign(request)),
+        ("mailbox_for_newcomers", sign(for_newcomers)),
         ("mailbox_with_token", sign(opening)),
         ("token", ask(TokenProof::None)),
         ("token_for_work", ask(work)),

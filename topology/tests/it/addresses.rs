@@ -314,6 +314,6 @@ fn what_a_network_does_not_ask_for_is_not_in_its_name() {
         .collect();
     assert_eq!(
         hex,
-        "baba2c58be0b198f1cbd972a81831fec5854728e180865be2e32fe3c40751eee"
+        "876d226797c32c297870e102aa23c7b3fa1b3b9e981cee2b68b32c85630bee90"
     );
 }

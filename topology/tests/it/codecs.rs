@@ -347,7 +347,7 @@ fn every_value_is_in_the_hash() {
     // Stored networks must keep their name: a change here needs a new version of the encoding.
     assert_eq!(
         base.hash().to_string(),
-        "DZuV6HpziLNKNfsbqZjBdnxCXbCKYD1LrWbeCcjpaTMf"
+        "A7eZNp9fWQMP32t7mhc2SRCiLiKvb3XGT6a5pfRZpE2j"
     );
 }
 

@@ -312,7 +312,7 @@ impl Look<'_> {
                 "{key} = {}: its reply blocks don't suffice for a mailbox_clock of {}",
                 profile.mailbox, profile.mailbox_clock
             );
-            self.warn(&key, what, "give 0.375 times the mailbox_clock");
+            self.warn(&key, what, "give 0.45 times the mailbox_clock");
         }
     }
 
