@@ -212,6 +212,7 @@ impl Behaviour {
                 peer.waiting = None;
                 count(&self.stats.refused);
             }
+            self.replace(id, now);
             self.settle(id, now);
             self.open_if_due(id, now);
         }
@@ -228,10 +229,22 @@ impl Behaviour {
             return;
         }
         let spare = peer.spare(self.local < node, now);
-        if let Some(connection) = peer.to_leave() {
+        if let Some(connection) = peer.to_leave(now) {
             self.act(ToSwarm::GenerateEvent(Event::Leave { node, connection }));
         }
         for connection in spare {
+            self.close(id, connection);
+        }
+    }
+
+    /// Closes the connections that a later one has taken the place of.
+    fn replace(&mut self, id: PeerId, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let node = peer.node;
+        for connection in peer.replaced(now) {
+            self.act(ToSwarm::GenerateEvent(Event::Replaced { node, connection }));
             self.close(id, connection);
         }
     }
@@ -323,13 +336,9 @@ impl Behaviour {
         let by_lower = event.endpoint.is_dialer() == (self.local < node);
         let keep = self.keep(&node);
         let peer = self.peers.entry(id).or_insert_with(|| Peer::new(node, now));
-        let replaced = peer.add(connection, by_lower, now);
+        peer.add(connection, by_lower, now);
         peer.keep = keep;
-        for old in replaced {
-            let connection = old;
-            self.act(ToSwarm::GenerateEvent(Event::Replaced { node, connection }));
-            self.close(id, old);
-        }
+        self.replace(id, now);
         self.settle(id, now);
         self.ask(id, connection, Ask::Keep(keep));
         self.open_if_due(id, now);
@@ -353,6 +362,11 @@ impl Behaviour {
             return;
         };
         let node = peer.node;
+        peer.used(connection);
+        self.replace(id, now());
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         if self.allowed.contains(&node) {
             self.act(ToSwarm::GenerateEvent(Event::Inbound {
                 node,

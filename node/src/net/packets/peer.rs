@@ -12,7 +12,9 @@ use crate::net::backoff::Backoff;
 /// Connections that came up within this time of each other were dialled at once; one that comes
 /// later replaces the earlier ones.
 const SIMULTANEOUS: Duration = Duration::from_secs(5);
-/// How long the preferred connection is written to until the others are closed.
+/// How long the preferred connection is written to until the others are closed, and how long one that comes beside an old
+/// one has to last until it replaces that, unless something is opened on it: who looks whether a node is there connects
+/// and lets go.
 const SETTLED: Duration = Duration::from_secs(1);
 /// Room for connections that are replaced but not closed yet.
 const CLOSING: usize = 2;
@@ -24,6 +26,8 @@ struct Connection {
     since: Instant,
     /// Dialled by the peer with the lower identity: both ends prefer that one.
     by_lower: bool,
+    /// The peer has opened something on it.
+    used: bool,
     closing: bool,
 }
 
@@ -88,45 +92,67 @@ impl Peer {
         matches!(self.out, Out::Opening(_))
     }
 
-    /// A connection is up. Names the older ones that it replaces.
-    pub(super) fn add(
-        &mut self,
-        id: ConnectionId,
-        by_lower: bool,
-        now: Instant,
-    ) -> Vec<ConnectionId> {
-        let mut replaced = Vec::new();
-        for old in &mut self.connections {
-            if !old.closing && now - old.since >= SIMULTANEOUS {
-                old.closing = true;
-                replaced.push(old.id);
-            }
-        }
+    /// A connection is up.
+    pub(super) fn add(&mut self, id: ConnectionId, by_lower: bool, now: Instant) {
         self.connections.push(Connection {
             id,
             since: now,
             by_lower,
+            used: false,
             closing: false,
         });
+    }
+
+    /// The peer has opened something on this connection.
+    pub(super) fn used(&mut self, id: ConnectionId) {
+        let mut connections = self.connections.iter_mut();
+        if let Some(connection) = connections.find(|connection| connection.id == id) {
+            connection.used = true;
+        }
+    }
+
+    /// The older connections that a later one replaces, and that are to be closed.
+    pub(super) fn replaced(&mut self, now: Instant) -> Vec<ConnectionId> {
+        let lasting = self.usable().filter(|it| !self.is_on_trial(it, now));
+        let Some(newest) = lasting.map(|connection| connection.since).max() else {
+            return Vec::new();
+        };
+        let mut replaced = Vec::new();
+        for old in &mut self.connections {
+            if !old.closing && newest - old.since >= SIMULTANEOUS {
+                old.closing = true;
+                replaced.push(old.id);
+            }
+        }
         replaced
     }
 
+    fn usable(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.iter().filter(|open| !open.closing)
+    }
+
+    /// Whether it is not known yet if a connection that came beside an old one is to last.
+    fn is_on_trial(&self, connection: &Connection, now: Instant) -> bool {
+        let old = |other: &Connection| connection.since - other.since >= SIMULTANEOUS;
+        !connection.used && now - connection.since < SETTLED && self.usable().any(old)
+    }
+
     /// The connection that is preferred: by both ends, if each side dialled one.
-    fn best(&self) -> Option<&Connection> {
-        let usable = self.connections.iter().filter(|open| !open.closing);
-        usable.max_by_key(|connection| (connection.by_lower, connection.since))
+    fn best(&self, now: Instant) -> Option<&Connection> {
+        let lasting = self.usable().filter(|it| !self.is_on_trial(it, now));
+        lasting.max_by_key(|connection| (connection.by_lower, connection.since))
     }
 
     pub(super) fn has_usable(&self) -> bool {
-        self.best().is_some()
+        self.usable().next().is_some()
     }
 
     /// The connection that is written to, if another one is to be.
-    pub(super) fn to_leave(&self) -> Option<ConnectionId> {
+    pub(super) fn to_leave(&self, now: Instant) -> Option<ConnectionId> {
         let Out::Up { connection, .. } = self.out else {
             return None;
         };
-        let best = self.best()?.id;
+        let best = self.best(now)?.id;
         (best != connection).then_some(connection)
     }
 
@@ -140,21 +166,17 @@ impl Peer {
         else {
             return Vec::new();
         };
-        let Some(best) = self.best().filter(|best| best.id == connection) else {
+        let Some(best) = self.best(now).filter(|best| best.id == connection) else {
             return Vec::new();
         };
         if now - since < SETTLED {
             return Vec::new();
         }
-        let by_lower = best.by_lower;
-        let mut spare = Vec::new();
-        for other in &mut self.connections {
-            let agreed = is_lower || by_lower && !other.by_lower;
-            if other.id != connection && !other.closing && agreed {
-                other.closing = true;
-                spare.push(other.id);
-            }
-        }
+        let agreed = |other: &&Connection| is_lower || best.by_lower && !other.by_lower;
+        let others = self.usable().filter(|other| other.id != connection);
+        let others = others.filter(|other| !self.is_on_trial(other, now));
+        let spare: Vec<_> = others.filter(agreed).map(|other| other.id).collect();
+        spare.iter().for_each(|id| self.closing(*id));
         spare
     }
 
@@ -197,7 +219,7 @@ impl Peer {
             Out::Closed { retry } if retry <= now => {}
             _ => return None,
         }
-        let best = self.best()?.id;
+        let best = self.best(now)?.id;
         self.out = Out::Opening(best);
         Some(best)
     }
@@ -250,7 +272,7 @@ impl Peer {
         if ended != link {
             return;
         }
-        let best = self.best().is_some_and(|best| best.id == connection);
+        let best = self.best(now).is_some_and(|best| best.id == connection);
         self.failures = if !best || now - since >= STEADY {
             0
         } else {
@@ -280,11 +302,9 @@ mod tests {
     #[test]
     fn both_ends_prefer_the_connection_that_the_lower_identity_dialled() {
         let (mut peer, now, _) = parts();
-        assert!(peer.add(id(1), true, now).is_empty());
-        assert!(
-            peer.add(id(2), false, now + Duration::from_millis(1))
-                .is_empty()
-        );
+        peer.add(id(1), true, now);
+        peer.add(id(2), false, now + Duration::from_millis(1));
+        assert_eq!(peer.replaced(now + SETTLED), []);
         assert_eq!(peer.start_opening(now), Some(id(1)));
         assert_eq!(peer.start_opening(now), None, "one at a time");
     }
@@ -296,14 +316,14 @@ mod tests {
             peer.add(id(1), false, now);
             peer.start_opening(now);
             assert!(peer.opened(id(1), LinkId(1), now));
-            assert_eq!(peer.to_leave(), None);
+            assert_eq!(peer.to_leave(now), None);
             peer.add(id(2), true, now);
-            assert_eq!(peer.to_leave(), Some(id(1)));
+            assert_eq!(peer.to_leave(now), Some(id(1)));
             assert_eq!(peer.spare(is_lower, now + SETTLED), [], "it is written to");
             peer.link_ended(LinkId(1), now, &mut backoff);
             assert_eq!(peer.start_opening(now), Some(id(2)), "at once");
             assert!(peer.opened(id(2), LinkId(2), now));
-            assert_eq!(peer.to_leave(), None);
+            assert_eq!(peer.to_leave(now), None);
             assert_eq!(peer.spare(is_lower, now + SETTLED / 2), []);
             assert_eq!(peer.spare(is_lower, now + SETTLED), [id(1)]);
             assert_eq!(peer.spare(is_lower, now + SETTLED), [], "once");
@@ -335,13 +355,42 @@ mod tests {
         assert!(!peer.has_room(2, now));
         let later = now + SIMULTANEOUS;
         assert!(peer.has_room(2, later));
-        assert_eq!(peer.add(id(3), false, later), [id(1), id(2)]);
+        peer.add(id(3), false, later);
+        peer.used(id(3));
+        assert_eq!(peer.replaced(later), [id(1), id(2)]);
         assert_eq!(peer.start_opening(later), Some(id(3)));
         peer.add(id(4), false, later);
         assert!(
             !peer.has_room(2, later + SIMULTANEOUS),
             "those that close count in the end"
         );
+    }
+
+    /// Watchers do that all the time, under the identity that their link has.
+    #[test]
+    fn who_connects_and_lets_go_moves_no_link() {
+        for is_lower in [true, false] {
+            let (mut peer, now, mut backoff) = parts();
+            peer.add(id(1), false, now);
+            peer.start_opening(now);
+            assert!(peer.opened(id(1), LinkId(1), now));
+            let later = now + SIMULTANEOUS;
+            peer.add(id(2), true, later);
+            for soon in [later, later + SETTLED / 2] {
+                assert_eq!(peer.replaced(soon), []);
+                assert_eq!(peer.to_leave(soon), None);
+                assert_eq!(peer.spare(is_lower, soon), [], "it may be there to stay");
+            }
+            peer.remove(id(2), later);
+            assert_eq!(peer.to_leave(later), None);
+            // One that stays, or is used, is where the peer is now.
+            peer.add(id(3), false, later);
+            let lasting = later + SETTLED;
+            assert_eq!(peer.to_leave(lasting), Some(id(1)));
+            assert_eq!(peer.replaced(lasting), [id(1)]);
+            peer.link_ended(LinkId(1), lasting, &mut backoff);
+            assert_eq!(peer.start_opening(lasting), Some(id(3)));
+        }
     }
 
     #[test]
