@@ -12,9 +12,10 @@ use shoal_node::control::protocol::{
     Content, Event, FileList, FileState, FileStatus, MAX_FILE_BYTES, Request, Response,
 };
 use shoal_node::{Exit, Failure};
+use shoal_proto::Span;
 use zeroize::Zeroizing;
 
-use super::args::{FileCommand, FileSave, FileSend, WaitFor};
+use super::args::{ContactPlace, FileCommand, FileSave, FileSend, WaitFor};
 use super::client::{ask_at, ask_for_done, connect, failed, late, strange, within};
 use super::output;
 use super::text::{escaped, listed};
@@ -52,7 +53,8 @@ async fn send(args: &FileSend, json: bool) -> Result<(), Failure> {
     let mut events = connect(&args.at.place).await?;
     events.follow().await.map_err(failed)?;
     let to = args.to.clone();
-    let status = match ask_at(&args.at, Request::SendFile { to, name, content }).await? {
+    let at = with_time(&args.at);
+    let status = match ask_at(&at, Request::SendFile { to, name, content }).await? {
         Response::File(status) => status,
         other => return Err(strange(&other)),
     };
@@ -88,10 +90,21 @@ async fn send(args: &FileSend, json: bool) -> Result<(), Failure> {
             );
             Err(Failure::other(Exit::Expired, anyhow!(words)))
         }
+        FileState::Removed => Err(Failure::failed(anyhow!("file {} was removed", ended.file))),
         _ => {
-            let reason = ended.reason.unwrap_or_else(|| "it was removed".to_owned());
+            let reason = ended
+                .reason
+                .unwrap_or_else(|| "it is not sent on".to_owned());
             Err(Failure::failed(anyhow!("file {}: {reason}", ended.file)))
         }
+    }
+}
+
+/// A large file on a slow disk takes longer than an answer usually does.
+fn with_time(at: &ContactPlace) -> ContactPlace {
+    ContactPlace {
+        timeout: at.timeout.max(Span::from_secs(60)),
+        ..at.clone()
     }
 }
 
@@ -123,9 +136,15 @@ async fn until_done(
             Event::File(next) if next.file == status.file => *next,
             Event::Missed { .. } => {
                 let file = status.file.clone();
-                match ask_at(&args.at, Request::File { file }).await? {
-                    Response::File(next) => next,
-                    other => return Err(strange(&other)),
+                match ask_at(&args.at, Request::File { file }).await {
+                    Ok(Response::File(next)) => next,
+                    Ok(other) => return Err(strange(&other)),
+                    // Nothing else is wrong with the question.
+                    Err(failure) if failure.exit() == Exit::Usage => FileStatus {
+                        state: FileState::Removed,
+                        ..status
+                    },
+                    Err(failure) => return Err(failure),
                 }
             }
             _ => status,
@@ -183,7 +202,8 @@ async fn save(args: &FileSave, json: bool) -> Result<(), Failure> {
             other => return Err(strange(&other)),
         },
     };
-    let content = match ask_at(&args.at, Request::FileContent { file: file.clone() }).await? {
+    let at = with_time(&args.at);
+    let content = match ask_at(&at, Request::FileContent { file: file.clone() }).await? {
         Response::FileContent(content) => content,
         other => return Err(strange(&other)),
     };
@@ -280,6 +300,7 @@ fn line(file: &FileStatus) -> String {
         FileState::Damaged => "not as it was sent: deleted".to_owned(),
         FileState::Stalled => "did not come whole: deleted".to_owned(),
         FileState::Refused => "not taken".to_owned(),
+        FileState::Removed => "removed".to_owned(),
     };
     let reason = file
         .reason

@@ -43,12 +43,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Daemon {
     handler: Arc<dyn Handler>,
     events: Arc<Events>,
-    /// Files that may be in memory at a time while they are taken.
-    uploads: Arc<Semaphore>,
+    /// Files that may be in memory at a time while they are taken or given.
+    files: Arc<Semaphore>,
 }
 
-/// Files that are taken at a time.
-const UPLOADS: usize = 2;
+/// Files that are taken or given at a time.
+const FILES: usize = 4;
 
 /// The API of a client's daemon.
 pub fn client(handler: Arc<dyn Handler>, events: Arc<Events>) -> Router {
@@ -97,7 +97,7 @@ pub fn client(handler: Arc<dyn Handler>, events: Arc<Events>) -> Router {
         .with_state(Daemon {
             handler,
             events,
-            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            files: Arc::new(Semaphore::new(FILES)),
         })
 }
 

@@ -7,13 +7,15 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request as HttpRequest
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response as HttpResponse};
+use bytes::Bytes;
 use http_body_util::LengthLimitError;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde_json::error::Category;
+use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
 
-use super::protocol::{MAX_FILE_BYTES, MAX_REQUEST_BYTES, Refusal, RefusalCode};
+use super::protocol::{Content, MAX_FILE_BYTES, MAX_REQUEST_BYTES, Refusal, RefusalCode};
 
 /// Within what time a request's body has to come, if the server says nothing else.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
@@ -94,21 +96,30 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> HttpResponse {
     private(status, JSON, bytes)
 }
 
-/// What is in a file, which is to be saved and not shown.
-pub(super) fn raw(content: &[u8]) -> HttpResponse {
-    let mut answer = private(
-        StatusCode::OK,
-        HeaderValue::from_static(BYTES),
-        content.to_vec(),
-    );
+/// What is in a file, which is to be saved and not shown, wiped once it is written or nobody waits for it; `turn` is held
+/// until then.
+pub(super) fn raw(content: Content, turn: OwnedSemaphorePermit) -> HttpResponse {
+    struct Held {
+        content: Content,
+        _turn: OwnedSemaphorePermit,
+    }
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            self.content.as_ref()
+        }
+    }
+    let bytes = Bytes::from_owner(Held {
+        content,
+        _turn: turn,
+    });
+    let mut answer = private(StatusCode::OK, HeaderValue::from_static(BYTES), bytes);
     let saved = HeaderValue::from_static("attachment");
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_DISPOSITION, saved);
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_DISPOSITION, saved);
     answer
 }
 
-fn private(status: StatusCode, kind: HeaderValue, bytes: Vec<u8>) -> HttpResponse {
+fn private(status: StatusCode, kind: HeaderValue, bytes: impl Into<Body>) -> HttpResponse {
     let kind = (header::CONTENT_TYPE, kind);
     // What is answered is nobody else's, and no browser's to keep or to guess at.
     let kept = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -116,7 +127,7 @@ fn private(status: StatusCode, kind: HeaderValue, bytes: Vec<u8>) -> HttpRespons
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    (status, [kind, kept, plain], bytes).into_response()
+    (status, [kind, kept, plain], bytes.into()).into_response()
 }
 
 /// The parameters in a query.
@@ -201,21 +212,16 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
             return Err(Refusal::new(RefusalCode::MediaType, message));
         }
         let bytes = read_within(request, MAX_FILE_BYTES, SLOWER).await?;
-        // Nobody else has them: they are taken over, not copied.
         Ok(Self(Zeroizing::new(bytes.into())))
     }
 }
 
-async fn read(request: HttpRequest) -> Result<bytes::Bytes, Refusal> {
+async fn read(request: HttpRequest) -> Result<Bytes, Refusal> {
     read_within(request, MAX_REQUEST_BYTES, 1).await
 }
 
 /// A body of so many bytes at most, within so many times what a body usually has.
-async fn read_within(
-    request: HttpRequest,
-    most: usize,
-    times: u32,
-) -> Result<bytes::Bytes, Refusal> {
+async fn read_within(request: HttpRequest, most: usize, times: u32) -> Result<Bytes, Refusal> {
     let too_large = || {
         let message = format!("a body has {most} bytes at most here");
         Refusal::new(RefusalCode::TooLarge, message)

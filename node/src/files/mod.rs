@@ -3,11 +3,15 @@
 //! What is here decides, and is driven by who hosts it: it keeps no file, reads no clock and draws from what it is given.
 //! `docs/files.md` says what it protects and what not.
 //!
+//! * [`outgoing`]: when a piece goes, and what becomes of it.
+//! * [`incoming`]: what is taken of whom, and when they are told.
 //! * [`piece`]: the layout of a piece.
 //! * [`name`]: names that are safe here.
 //! * [`row`]: what is kept of a file.
 
+mod incoming;
 mod name;
+mod outgoing;
 mod piece;
 mod row;
 
@@ -16,30 +20,41 @@ use std::fmt;
 
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest as _};
-use rand::{CryptoRng, RngExt as _};
+use rand::RngExt as _;
 use rand_chacha::ChaCha20Rng;
-use shoal_client::{Change, PeerKey, Row, SendError, Table};
+use shoal_client::{Change, PeerKey, Row, Table};
 use shoal_proto::{MessageId, Span, Time};
 use zeroize::Zeroizing;
 
-use self::piece::{Have, Head, Piece, cut};
-use self::row::{FileRow, delete_piece, put_piece};
-use crate::control::protocol::{FileState, FileStatus, Refusal, RefusalCode};
+use self::row::FileRow;
+use crate::control::protocol::{FileState, FileStatus};
 
 pub(crate) use self::name::safe;
-pub(crate) use self::piece::MAX_FILE_BYTES;
+pub(crate) use self::outgoing::{Waits, check_name};
+pub(crate) use self::piece::{Cut, MAX_FILE_BYTES};
 
-/// Pieces for one contact that are in the outbox or may be at its mailbox, of which half of a drop id's share is then left
-/// for texts; and a contact who is away for long holds up no other's files.
-const OUTSTANDING: usize = 8;
+/// Pieces that go to a contact in an hour, and that are, or may be, at its mailbox and of which it has not spoken: of what
+/// a mailbox keeps for one contact, with what was acknowledged in an hour, a fifth is then left for texts.
+const HOURLY: usize = 6;
+const HOUR: Span = Span::from_secs(3600);
+
+/// Messages to one contact of which a copy may wait in the outbox, for a provider that is gone: a contact of whom one is
+/// holds up no other's files.
+const LINGERING: usize = 12;
 
 /// What is said of a file whose contact has not said that it has what there is.
 const SILENT: &str = "as much waits at the contact's mailbox as is to wait there: it goes on once the contact says that it \
                       has it, which it does within ten minutes when it is online, to who it has verified";
 
+/// What is said of a file while the outbox is full.
+const NO_ROOM: &str = "too much waits to be sent already: it goes on once some of that is stored";
+
 /// What is said of a file of a newcomer's.
 const NEWCOMER: &str = "its sender has come by an invitation for many, and is no contact yet: write to it or verify it, \
                         and have the file sent again";
+
+/// What is said of a file that finds no room.
+const FULL: &str = "there is no room: remove files that are here, and have it sent again";
 
 /// Within what time a contact is told which of its pieces are here: drawn from a minute to ten.
 const TOLD_SECS: std::ops::Range<u64> = 60..600;
@@ -93,7 +108,8 @@ pub(crate) struct Limits {
     /// Files and bytes of all contacts together.
     pub(crate) of_all: usize,
     pub(crate) of_all_bytes: u64,
-    /// Files of newcomers that are told of, and not taken.
+    /// Files that were refused and are told of: of one contact, and of all newcomers together, one of each.
+    pub(crate) refused_of_one: usize,
     pub(crate) of_newcomers: usize,
     /// Files sent that are done with and remembered.
     pub(crate) remembered: usize,
@@ -108,10 +124,20 @@ impl Default for Limits {
             of_one_bytes: 64 << 20,
             of_all: 1024,
             of_all_bytes: 256 << 20,
+            refused_of_one: 8,
             of_newcomers: 32,
             remembered: 100,
         }
     }
+}
+
+/// The time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    /// Of a clock that goes on steadily as long as this process runs: for what is waited for.
+    pub(crate) steady: Time,
+    /// The network's: for what is kept on disk.
+    pub(crate) network: Time,
 }
 
 /// What files go by.
@@ -174,24 +200,28 @@ pub(crate) struct Files {
     served: FileId,
     /// What is being handed over.
     handing: Option<(FileId, u16)>,
+    /// The outbox had no room the last time.
+    no_room: bool,
     /// When a piece is handed over next.
     next: Time,
     /// Pieces that are being saved, and the messages that they came with.
     arriving: BTreeMap<(FileId, u16), Vec<MessageId>>,
     /// When contacts are told which pieces of a file are here.
     telling: BTreeMap<FileId, Time>,
+    /// When those that come have been waited for long enough: no clock that was wrong when this process was not there counts.
+    stalls: BTreeMap<FileId, Time>,
 }
 
 impl Files {
-    /// With what an earlier run has stored.
+    /// With what an earlier run has stored; `has` says whether a piece is on disk.
     ///
     /// # Errors
     /// A row is damaged.
     pub(crate) fn restore(
         rows: &[Row],
+        has: impl Fn(FileId, u16) -> bool,
         terms: Terms,
-        rng: ChaCha20Rng,
-        now: Time,
+        (rng, now): (ChaCha20Rng, Now),
     ) -> Result<Self, &'static str> {
         let own = rows.iter().filter(|row| row.table == Table::File);
         let all =
@@ -203,503 +233,113 @@ impl Files {
             unsaved: BTreeSet::new(),
             served: FileId([0; 16]),
             handing: None,
-            next: now,
+            no_room: false,
+            next: now.steady,
             arriving: BTreeMap::new(),
             telling: BTreeMap::new(),
+            stalls: BTreeMap::new(),
         };
         files.put_off(now);
-        let told_less = |row: &FileRow| row.incoming && row.pieces_done() > row.told;
-        let untold = files.all.iter().filter(|(_, row)| told_less(row));
-        let untold: Vec<_> = untold.map(|(id, _)| *id).collect();
-        untold.into_iter().for_each(|id| files.tell_later(now, id));
+        let ids: Vec<FileId> = files.all.keys().copied().collect();
+        for id in ids {
+            let Some(row) = files.all.get_mut(&id) else {
+                continue;
+            };
+            row.clamp(now.network);
+            if row.state == FileState::Receiving {
+                // The row of another piece may have said so of one that could not be saved: that one comes again.
+                let done: Vec<u16> = row.all_done().collect();
+                for piece in done.into_iter().filter(|piece| !has(id, *piece)) {
+                    row.set_done(now.network, piece, false);
+                }
+                files
+                    .stalls
+                    .insert(id, now.steady + files.terms.time_to_live);
+            }
+            files.tell_later(now, id);
+        }
         Ok(files)
     }
 
-    fn sending(&self) -> impl Iterator<Item = (&FileId, &FileRow)> {
+    /// Files with messages in the outbox, or that are to have some.
+    fn leaving(&self) -> impl Iterator<Item = (&FileId, &FileRow)> {
         let goes = |(id, row): &(&FileId, &FileRow)| {
-            row.state == FileState::Sending && !self.unsaved.contains(id)
+            (row.state == FileState::Sending || row.messages() > 0) && !self.unsaved.contains(id)
         };
         self.all.iter().filter(goes)
     }
 
-    /// When there is something to do next.
+    /// When there is something to do next, by the steady clock.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        let sends = self.sending().next().is_some() && self.handing.is_none();
-        let stalls = self
-            .all
-            .values()
-            .filter(|row| row.state == FileState::Receiving);
-        let stalls = stalls.map(|row| row.moved() + self.terms.time_to_live);
-        let tells = self.telling.values().copied();
+        let sends = self.leaving().next().is_some() && self.handing.is_none();
+        let waits = self.telling.values().chain(self.stalls.values());
         sends
             .then_some(self.next)
             .into_iter()
-            .chain(stalls)
-            .chain(tells)
+            .chain(waits.copied())
             .min()
     }
 
     /// The next piece has a whole piece's time, or a little more or less, from now on: nothing that comes back to this
     /// client moves that.
-    fn put_off(&mut self, now: Time) {
+    fn put_off(&mut self, now: Now) {
         let share = self.rng.random_range(900..1300);
         let wait = self.terms.span.scale(share, 1000);
-        self.next = now + wait.max(Span::from_millis(1));
+        self.next = now.steady + wait.max(Span::from_millis(1));
     }
 
-    // --- To contacts ---
-
-    /// A file is to be sent: its pieces and its row, which are to be saved together. Then it is [`Files::accept`]ed, or
-    /// [`Files::forget`]ten.
-    pub(crate) fn send<R: CryptoRng>(
-        &mut self,
-        now: Time,
-        rng: &mut R,
-        to: &PeerKey,
-        (name, content): (&str, &[u8]),
-    ) -> Result<(FileId, Vec<Change>), Refusal> {
-        let invalid = |words: String| Refusal::new(RefusalCode::Invalid, words);
-        if !name::is_fit(name) {
-            let words = "a file's name has 1 to 255 bytes, none of them of a path or of a control character";
-            return Err(invalid(words.to_owned()));
-        }
-        let limits = self.terms.limits;
-        let under_way = || {
-            self.all
-                .values()
-                .filter(|row| row.state == FileState::Sending)
-        };
-        let bytes: u64 = under_way().map(|row| u64::from(row.size)).sum();
-        if under_way().count() >= limits.sending
-            || bytes + content.len() as u64 > limits.sending_bytes
-        {
-            let words = format!(
-                "{} files with {bytes} bytes are on their way already, and {} with {} may be: wait until some are \
-                 stored, or remove them",
-                under_way().count(),
-                limits.sending,
-                limits.sending_bytes
-            );
-            return Err(Refusal::new(RefusalCode::Busy, words));
-        }
-        let mut own = [0; 16];
-        rng.fill_bytes(&mut own);
-        let (size, pieces) = cut(own, name, content)
-            .ok_or_else(|| invalid(format!("a file has at most {MAX_FILE_BYTES} bytes")))?;
-        let id = FileId(own);
-        let row = FileRow::new(false, to, name.to_owned(), (own, size), now);
-        let pieces = pieces
-            .into_iter()
-            .map(|piece| put_piece(id, piece.number, piece.encode()));
-        let changes = pieces.chain([row.put(id)]).collect();
-        self.all.insert(id, row);
-        self.unsaved.insert(id);
-        Ok((id, changes))
-    }
-
-    /// It is on disk: it is sent.
-    pub(crate) fn accept(&mut self, id: FileId) {
-        self.unsaved.remove(&id);
-    }
-
-    /// It could not be saved.
-    pub(crate) fn forget(&mut self, id: FileId) {
-        self.unsaved.remove(&id);
-        self.all.remove(&id);
-    }
-
-    /// What the time has come for: the piece that is to be read and handed over, if there is room for it. Files take
-    /// turns.
-    pub(crate) fn due(&mut self, now: Time, has_room: bool) -> Option<(FileId, u16)> {
-        if now < self.next || self.handing.is_some() || self.sending().next().is_none() {
-            return None;
-        }
-        // Also if nothing is handed over: else what frees room would set the time.
-        self.put_off(now);
-        let waiting = |(id, row): (&FileId, &FileRow)| {
-            let piece = row.next_piece().filter(|_| !self.is_full(now, row))?;
-            Some((*id, piece))
-        };
-        let all = || self.sending().filter_map(waiting);
-        let after = all().find(|(id, _)| *id > self.served);
-        let (id, piece) = after.or_else(|| all().next()).filter(|_| has_room)?;
-        self.served = id;
-        self.handing = Some((id, piece));
-        self.handing
-    }
-
-    /// Whether as many pieces may be at the mailbox of a file's contact as are to be.
-    fn is_full(&self, now: Time, row: &FileRow) -> bool {
-        let same = |other: &&FileRow| {
-            !other.incoming && row.is_of(other) && now < other.moved() + self.terms.time_to_live
-        };
-        let all = self.all.values().filter(same);
-        all.map(FileRow::outstanding).sum::<usize>() >= OUTSTANDING
-    }
-
-    /// The piece is in the outbox, with this message; what is to be saved.
-    pub(crate) fn handed(&mut self, now: Time, id: FileId, message: MessageId) -> Vec<Change> {
-        let piece = self.handing.take().filter(|(of, _)| *of == id);
-        match (piece, self.all.get_mut(&id)) {
-            (Some((_, piece)), Some(row)) => {
-                row.carry(now, piece, message);
-                vec![row.put(id)]
-            }
-            // It was removed meanwhile.
-            _ => Vec::new(),
-        }
-    }
-
-    /// The piece was not taken: it is tried again, or the file can't be sent. What is to be saved.
-    pub(crate) fn not_handed(&mut self, now: Time, id: FileId, reason: &SendError) -> Vec<Change> {
-        self.handing = None;
-        let passes = matches!(
-            reason,
-            SendError::OutboxFull { .. }
-                | SendError::NoMailbox
-                | SendError::Storage(_)
-                | SendError::Superseded
-        );
-        match passes {
-            true => Vec::new(),
-            false => self.fail(now, id, reason.to_string()),
-        }
-    }
-
-    /// A piece can't be read, or its file can't be sent on. What is to be saved.
-    pub(crate) fn fail(&mut self, now: Time, id: FileId, reason: String) -> Vec<Change> {
-        self.handing = None;
-        let Some(row) = self.all.get_mut(&id) else {
-            return Vec::new();
-        };
-        row.reason = Some(reason);
-        row.end(now, id, FileState::Failed, false)
-    }
-
-    /// Whose piece a message carries.
-    pub(crate) fn carried_by(&self, message: &MessageId) -> Option<FileId> {
-        let carries = |row: &FileRow| row.carried().any(|(_, by, _)| by == *message);
-        let mut all = self.all.iter();
-        all.find(|(_, row)| carries(row)).map(|(id, _)| *id)
-    }
-
-    /// The message is stored, or has expired. What is to be saved, and of which file.
-    pub(crate) fn ended(
-        &mut self,
-        now: Time,
-        message: &MessageId,
-        stored: bool,
-    ) -> Option<(FileId, Vec<Change>)> {
-        let id = self.carried_by(message)?;
-        let row = self.all.get_mut(&id)?;
-        let piece = row.put_down(message)?;
-        if !stored {
-            return Some((id, row.end(now, id, FileState::Expired, false)));
-        }
-        row.set_done(now, piece, true);
-        row.reason = None;
-        let whole = match row.is_had() {
-            true => FileState::Delivered,
-            false => FileState::Stored,
-        };
-        let mut changes = match row.pieces_done() == row.pieces() {
-            true => row.end(now, id, whole, false),
-            false => vec![delete_piece(id, piece), row.put(id)],
-        };
-        changes.extend(self.forget_old());
-        Some((id, changes))
-    }
-
-    /// Something keeps a piece from being stored, in words: of which file.
-    pub(crate) fn hindered(&mut self, message: &MessageId, reason: String) -> Option<FileId> {
-        let id = self.carried_by(message)?;
-        self.all.get_mut(&id)?.reason = Some(reason);
-        Some(id)
-    }
-
-    /// What was carried, and is in the outbox no more, has ended while nobody heard of it: it was stored, unless its time
-    /// was over, or its contact is written to no more. What is to be saved.
-    pub(crate) fn settle(
-        &mut self,
-        now: Time,
-        waits: impl Fn(&MessageId) -> bool,
-        is_written_to: impl Fn(&PeerKey) -> bool,
-    ) -> Vec<(FileId, Vec<Change>)> {
-        let mut gone = Vec::new();
-        let mut shut = Vec::new();
-        for (id, row) in self.sending() {
-            if !row.contact().is_some_and(|contact| is_written_to(&contact)) {
-                shut.push(*id);
-                continue;
-            }
-            for (_, message, since) in row.carried().filter(|(_, message, _)| !waits(message)) {
-                gone.push((message, now + DOUBT < since + self.terms.tried));
-            }
-        }
-        let ended = gone.into_iter();
-        let mut all: Vec<_> = ended
-            .filter_map(|(message, stored)| self.ended(now, &message, stored))
-            .collect();
-        let words = "the contact is not there any more, or is blocked";
-        all.extend(
-            shut.into_iter()
-                .map(|id| (id, self.fail(now, id, words.to_owned()))),
-        );
-        all
-    }
-
-    /// Of files sent that are done with, the oldest are forgotten; what is to be saved.
-    fn forget_old(&mut self) -> Vec<Change> {
-        let done = |row: &FileRow| !row.incoming && row.state.is_final();
-        let mut over: Vec<_> = self.all.iter().filter(|(_, row)| done(row)).collect();
-        let excess = over.len().saturating_sub(self.terms.limits.remembered);
-        over.sort_by_key(|(_, row)| row.begun());
-        let over: Vec<_> = over.into_iter().take(excess).map(|(id, _)| *id).collect();
-        over.into_iter().flat_map(|id| self.remove(id)).collect()
-    }
-
-    // --- From contacts ---
-
-    /// A piece came, of a contact whom the user has taken for one (`known`), or of a newcomer.
-    pub(crate) fn arrived(
-        &mut self,
-        now: Time,
-        (message, from, known): (MessageId, &PeerKey, bool),
-        data: &[u8],
-    ) -> Arrival {
-        if let Some(have) = Have::decode(data) {
-            return self.had(now, from, &have);
-        }
-        let Some(piece) = Piece::decode(data) else {
-            tracing::warn!("a contact has sent something as a file that is none");
-            return Arrival::Spare(Vec::new());
-        };
-        let id = FileId::of_sender(from, &piece.id);
-        if !self.all.contains_key(&id) {
-            let Some(row) = self.begun(now, (from, known), (piece.id, piece.size)) else {
-                tracing::warn!("a contact sends more files than there is room for");
-                return Arrival::Spare(Vec::new());
-            };
-            let refused = row.state == FileState::Refused;
-            let saved = row.put(id);
-            self.all.insert(id, row);
-            if refused {
-                return Arrival::Spare(vec![saved]);
-            }
-        }
-        let Some(row) = self.all.get_mut(&id) else {
-            return Arrival::Spare(Vec::new());
-        };
-        if let Some(messages) = self.arriving.get_mut(&(id, piece.number)) {
-            messages.push(message);
-            return Arrival::Saving;
-        }
-        let wanted = row.incoming
-            && row.state == FileState::Receiving
-            && row.size == piece.size
-            && !row.is_done(piece.number);
-        if !wanted {
-            return Arrival::Spare(Vec::new());
-        }
-        if piece.number == 0 {
-            row.name = match Head::of(&piece.part) {
-                Some(head) => safe(&head.name),
-                None => safe(""),
-            };
-        }
-        row.set_done(now, piece.number, true);
-        self.arriving.insert((id, piece.number), vec![message]);
-        let changes = vec![put_piece(id, piece.number, piece.part), row.put(id)];
-        Arrival::Keep(id, piece.number, changes)
-    }
-
-    /// The row of a file that begins to come; none if not even that is kept.
-    fn begun(
-        &self,
-        now: Time,
-        (from, known): (&PeerKey, bool),
-        (own_id, size): ([u8; 16], u32),
-    ) -> Option<FileRow> {
-        let limits = self.terms.limits;
-        let mut row = FileRow::new(true, from, String::new(), (own_id, size), now);
-        if !known {
-            let newcomers = self.all.values().filter(|row| row.of_newcomer);
-            row.of_newcomer = true;
-            row.state = FileState::Refused;
-            row.reason = Some(NEWCOMER.to_owned());
-            return (newcomers.count() < limits.of_newcomers).then_some(row);
-        }
-        let come = || {
-            self.all
-                .values()
-                .filter(|row| row.incoming && !row.of_newcomer)
-        };
-        let of_one = || come().filter(|row| row.is_with(from));
-        if of_one().count() >= limits.of_one || come().count() >= limits.of_all {
-            return None;
-        }
-        let held = |row: &&FileRow| matches!(row.state, FileState::Receiving | FileState::Complete);
-        let bytes = |rows: &mut dyn Iterator<Item = &FileRow>| -> u64 {
-            rows.filter(held).map(|row| u64::from(row.size)).sum()
-        };
-        let size_too = u64::from(size);
-        let fits = bytes(&mut of_one()) + size_too <= limits.of_one_bytes
-            && bytes(&mut come()) + size_too <= limits.of_all_bytes;
-        if !fits {
-            row.state = FileState::Refused;
-            row.reason = Some(
-                "there is no room: remove files that are here, and have it sent again".to_owned(),
-            );
-        }
-        Some(row)
-    }
-
-    /// A contact says which pieces are on its disk.
-    fn had(&mut self, now: Time, from: &PeerKey, have: &Have) -> Arrival {
-        let id = FileId(have.id);
-        let Some(row) = self.all.get_mut(&id) else {
-            return Arrival::Spare(Vec::new());
-        };
-        if row.incoming || !row.is_with(from) || !row.set_had(|piece| have.has(piece)) {
-            return Arrival::Spare(Vec::new());
-        }
-        let changes = match row.state == FileState::Stored && row.is_had() {
-            true => row.end(now, id, FileState::Delivered, true),
-            false => vec![row.put(id)],
-        };
-        Arrival::Had(id, changes)
-    }
-
-    /// The contact is told in a while which pieces are here: when has nothing to do with when any came after the first
-    /// of which it was not told.
-    fn tell_later(&mut self, now: Time, id: FileId) {
-        let wait = Span::from_secs(self.rng.random_range(TOLD_SECS));
-        self.telling.entry(id).or_insert(now + wait);
-    }
-
-    /// Whom to tell now which pieces are here, if that is somebody who may know when this client is online.
-    pub(crate) fn telling(&mut self, now: Time) -> Option<Telling> {
-        let due = self.telling.iter().find(|(_, at)| **at <= now);
-        let id = due.map(|(id, _)| *id)?;
-        self.telling.remove(&id);
-        let row = self.all.get(&id)?;
-        Some(Telling {
-            id,
-            to: row.contact()?,
-            data: Have::new(row.own_id, row.all_done()).encode(),
-            pieces: row.pieces_done(),
-        })
-    }
-
-    /// The contact is told, once this is saved.
-    pub(crate) fn told(&mut self, id: FileId, pieces: u16) -> Vec<Change> {
-        let Some(row) = self.all.get_mut(&id) else {
-            return Vec::new();
-        };
-        row.told = pieces;
-        vec![row.put(id)]
-    }
-
-    /// It could not be told now.
-    pub(crate) fn not_told(&mut self, now: Time, id: FileId) {
-        if self.all.contains_key(&id) {
-            self.tell_later(now, id);
-        }
-    }
-
-    /// A piece is on disk.
-    pub(crate) fn kept(&mut self, now: Time, id: FileId, piece: u16) -> Kept {
-        let read = self.arriving.remove(&(id, piece)).unwrap_or_default();
-        if self.all.contains_key(&id) {
-            self.tell_later(now, id);
-        }
-        let saving = self.arriving.keys().any(|(of, _)| *of == id);
-        let whole = |row: &FileRow| {
-            row.state == FileState::Receiving && row.pieces_done() == row.pieces() && !saving
-        };
-        Kept {
-            read,
-            whole: self.all.get(&id).is_some_and(whole),
-        }
-    }
-
-    /// A piece could not be saved. It comes again after a restart.
-    pub(crate) fn not_kept(&mut self, now: Time, id: FileId, piece: u16) {
-        self.arriving.remove(&(id, piece));
-        if let Some(row) = self.all.get_mut(&id) {
-            row.set_done(now, piece, false);
-        }
-    }
-
-    /// Files of which all pieces are here and which nobody has joined, as after a restart.
-    pub(crate) fn unjoined(&self) -> Vec<FileId> {
-        let whole =
-            |row: &FileRow| row.state == FileState::Receiving && row.pieces_done() == row.pieces();
-        let all = self.all.iter().filter(|(_, row)| whole(row));
-        all.map(|(id, _)| *id).collect()
-    }
-
-    /// The pieces were joined; what is to be saved.
-    pub(crate) fn joined(
-        &mut self,
-        now: Time,
-        id: FileId,
-        outcome: Result<(), Unsound>,
-    ) -> Vec<Change> {
-        let Some(row) = self.all.get_mut(&id) else {
-            return Vec::new();
-        };
-        match outcome {
-            Ok(()) => row.end(now, id, FileState::Complete, true),
-            Err(Unsound::Damaged) => row.end(now, id, FileState::Damaged, false),
-            // Its row was saved and it was not: it comes again.
-            Err(Unsound::Missing(piece)) => {
-                row.set_done(now, piece, false);
-                vec![row.put(id)]
-            }
-        }
-    }
-
-    /// Files of which nothing has come for too long: what is to be saved.
-    pub(crate) fn stall(&mut self, now: Time) -> Vec<(FileId, Vec<Change>)> {
-        let late = |row: &FileRow| {
-            row.state == FileState::Receiving && row.moved() + self.terms.time_to_live <= now
-        };
-        let late: Vec<_> = self
-            .all
-            .iter()
-            .filter(|(_, row)| late(row))
-            .map(|(id, _)| *id)
-            .collect();
-        let mut all = Vec::new();
-        for id in late {
-            if let Some(row) = self.all.get_mut(&id) {
-                all.push((id, row.end(now, id, FileState::Stalled, false)));
-            }
-        }
-        all
-    }
-
-    // --- All ---
-
-    /// A file is not wanted any more, or not to be sent on; what is to be saved. What is in the outbox of it goes on.
-    pub(crate) fn remove(&mut self, id: FileId) -> Vec<Change> {
-        let Some(row) = self.all.remove(&id) else {
-            return Vec::new();
-        };
+    /// A file is not wanted any more, or not to be sent on; what is to be saved. What is in the outbox of it goes on. That it
+    /// was there is kept for as long as the network keeps messages: nothing more is taken of it, its contact is told what
+    /// had come, and what lies at the contact's mailbox counts.
+    pub(crate) fn remove(&mut self, now: Now, id: FileId) -> Vec<Change> {
         if self.handing.is_some_and(|(of, _)| of == id) {
             self.handing = None;
         }
-        let pieces = (0..row.pieces()).map(|piece| delete_piece(id, piece));
-        let own = Change {
+        self.stalls.remove(&id);
+        match self.all.get_mut(&id) {
+            Some(row) => row.end(now.network, id, FileState::Removed, false),
+            None => Vec::new(),
+        }
+    }
+
+    /// What is over and holds nothing is forgotten; what is to be saved.
+    pub(crate) fn tidy(&mut self, now: Now) -> Vec<Change> {
+        let is_over = |row: &FileRow| {
+            row.is_empty()
+                && row.messages() == 0
+                && row.moved() + self.terms.time_to_live <= now.network
+                && (row.incoming || row.state == FileState::Removed)
+        };
+        let over = self.all.iter().filter(|(_, row)| is_over(row));
+        let mut over: Vec<FileId> = over.map(|(id, _)| *id).collect();
+        // Of files sent that are done with, the oldest go: not those that still count.
+        let done = |row: &FileRow| !row.incoming && row.is_empty() && row.messages() == 0;
+        let counts = |row: &FileRow| self.counts(now, row) > 0;
+        let sent = self.all.iter().filter(|(_, row)| done(row));
+        let mut sent: Vec<_> = sent
+            .map(|(id, row)| (row.begun(), *id, counts(row)))
+            .collect();
+        sent.sort_unstable();
+        let excess = sent.len().saturating_sub(self.terms.limits.remembered);
+        let sent = sent.into_iter().take(excess).filter(|(.., counts)| !counts);
+        over.extend(sent.map(|(_, id, _)| id));
+        over.into_iter()
+            .flat_map(|id| self.forget_row(id))
+            .collect()
+    }
+
+    fn forget_row(&mut self, id: FileId) -> Vec<Change> {
+        self.telling.remove(&id);
+        self.stalls.remove(&id);
+        let own = self.all.remove(&id).map(|_| Change {
             table: Table::File,
             key: id.0.to_vec(),
             value: None,
-        };
-        pieces.chain([own]).collect()
+        });
+        own.into_iter().collect()
     }
 
-    /// How many pieces a file has; none if there is no such file.
+    /// How a file is, and how many pieces it has; none if there is no such file.
     pub(crate) fn pieces(&self, id: FileId) -> Option<(FileState, u16)> {
         self.all.get(&id).map(|row| (row.state, row.pieces()))
     }
@@ -712,21 +352,24 @@ impl Files {
     /// How a file is, with what its contact is called.
     pub(crate) fn status(
         &self,
+        now: Now,
         id: FileId,
         label: impl Fn(&PeerKey) -> Option<String>,
     ) -> Option<FileStatus> {
         let row = self.all.get(&id).filter(|_| !self.unsaved.contains(&id))?;
         let contact = row.contact()?;
         let (pieces, done) = (row.pieces(), row.pieces_done());
-        // A piece leaves every 1.1 times its own time in the mean.
-        let left = u64::from(pieces - done.min(pieces)) * 11;
-        let left = self.terms.span.scale(left, 10);
+        let left = u64::from(pieces - done.min(pieces));
+        // A piece leaves every 1.1 times its own time in the mean, and so many in an hour.
+        let by_rate = self.terms.span.scale(left * 11, 10);
+        let hours = left.saturating_sub(1) / HOURLY as u64;
+        let left = by_rate.max(HOUR.scale(hours, 1));
         let sends = row.state == FileState::Sending;
-        let waits = sends && row.carried().next().is_none() && self.is_full(row.moved(), row);
-        let reason = row
-            .reason
-            .clone()
-            .or_else(|| waits.then(|| SILENT.to_owned()));
+        let waits = || match self.outstanding(now, row) >= HOURLY && row.next_piece().is_some() {
+            true => Some(SILENT),
+            false => self.no_room.then_some(NO_ROOM),
+        };
+        let waits = sends.then(waits).flatten().map(str::to_owned);
         Some(FileStatus {
             file: id.to_string(),
             incoming: row.incoming,
@@ -739,17 +382,15 @@ impl Files {
             done: u32::from(done),
             begun_at_us: row.begun().as_micros(),
             expected_ms: sends.then(|| left.as_micros() / 1000),
-            reason,
+            reason: row.reason.clone().or(waits),
         })
     }
 
-    /// All, those begun last first.
+    /// All that there are to speak of, those begun last first.
     pub(crate) fn ids(&self) -> Vec<FileId> {
-        let mut all: Vec<_> = self
-            .all
-            .iter()
-            .map(|(id, row)| (row.begun(), *id))
-            .collect();
+        let listed = |row: &FileRow| row.state != FileState::Removed;
+        let all = self.all.iter().filter(|(_, row)| listed(row));
+        let mut all: Vec<_> = all.map(|(id, row)| (row.begun(), *id)).collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
         all.into_iter().map(|(_, id)| id).collect()
     }
@@ -774,11 +415,11 @@ pub(crate) fn joined(
 /// Reads what a contact may have sent as something of a file, in every way.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn read_any(data: &[u8]) {
-    if let Some(have) = Have::decode(data) {
+    if let Some(have) = piece::Have::decode(data) {
         let _ = have.has(0);
     }
-    if let Some(piece) = Piece::decode(data) {
-        let _ = Head::of(&piece.part).map(|head| safe(&head.name));
+    if let Some(piece) = piece::Piece::decode(data) {
+        let _ = piece::Head::of(&piece.part).map(|head| safe(&head.name));
         let _ = joined(vec![Some(piece.part)]);
     }
 }

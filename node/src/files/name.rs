@@ -3,7 +3,7 @@
 use super::piece::MAX_NAME;
 
 /// What Windows takes for devices, whatever follows a point.
-const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
 
 /// Whether a file may be sent under this name: a name, and no path.
 pub(super) fn is_fit(name: &str) -> bool {
@@ -23,12 +23,10 @@ pub(crate) fn safe(name: &str) -> String {
     while safe.len() > MAX_NAME {
         safe.pop();
     }
-    let stem = safe
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    let numbered = stem.len() == 4 && (stem.starts_with("com") || stem.starts_with("lpt"));
+    let stem = safe.split('.').next().unwrap_or_default();
+    let stem = stem.trim_end().to_ascii_lowercase();
+    let number = stem.strip_prefix("com").or(stem.strip_prefix("lpt"));
+    let numbered = number.is_some_and(|number| number.chars().count() == 1);
     let is_device = DEVICES.contains(&&*stem) || numbered;
     if safe.starts_with(['.', '-', ' ', '~']) || is_device {
         safe.replace_range(..1, "_");
@@ -50,7 +48,7 @@ fn leads_elsewhere(name: &str) -> bool {
 /// What ends a name or a path somewhere, is not seen, or turns the direction of what follows.
 fn is_odd(c: char) -> bool {
     let separates = matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|');
-    let unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let unseen = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     c.is_control() || separates || unseen
 }
 
@@ -73,7 +71,11 @@ mod tests {
             ("-rf", "_rf"),
             ("C:\\x", "C__x"),
             ("nul.txt", "_ul.txt"),
+            ("nul .txt", "_ul .txt"),
             ("COM1", "_OM1"),
+            ("com\u{b9}.x", "_om\u{b9}.x"),
+            ("CONIN$", "_ONIN$"),
+            ("a\u{61c}b", "a_b"),
             ("a\u{202e}txt.exe", "a_txt.exe"),
             ("a\nb", "a_b"),
             ("ends. ", "ends._"),

@@ -148,6 +148,22 @@ impl Head {
     }
 }
 
+/// A file that is cut: its pieces as they are sent.
+pub(crate) struct Cut {
+    pub(super) id: [u8; 16],
+    pub(super) size: u32,
+    pub(super) pieces: Vec<Zeroizing<Vec<u8>>>,
+}
+
+impl Cut {
+    /// Of a file with this id, which is drawn for it; none if it or its name is too long. It takes some time.
+    pub(crate) fn new(id: [u8; 16], name: &str, content: &[u8]) -> Option<Self> {
+        let (size, pieces) = cut(id, name, content)?;
+        let pieces = pieces.iter().map(Piece::encode).collect();
+        Some(Self { id, size, pieces })
+    }
+}
+
 /// Cuts a file; none if it or its name is too long.
 pub(super) fn cut(id: [u8; 16], name: &str, content: &[u8]) -> Option<(u32, Vec<Piece>)> {
     let size = u32::try_from(content.len()).ok()?;

@@ -5,8 +5,8 @@ use shoal_client::{Change, PeerKey, Row, Table};
 use shoal_proto::{MessageId, Time};
 use zeroize::Zeroizing;
 
-use super::FileId;
 use super::piece::{MAX_FILE_BYTES, count};
+use super::{FileId, HOURLY};
 use crate::control::protocol::FileState;
 
 /// What is kept of a file beside its pieces.
@@ -32,8 +32,10 @@ pub(super) struct FileRow {
     pub(super) told: u16,
     /// The sender's id of it.
     pub(super) own_id: [u8; 16],
-    /// Its pieces that are in the client's outbox.
+    /// Messages with its pieces that are in the client's outbox, also those of which one copy is stored.
     carried: Vec<Carried>,
+    /// When its last pieces were handed over, as many as go to a contact in an hour.
+    handed: Vec<u64>,
     pub(super) reason: Option<String>,
 }
 
@@ -71,6 +73,7 @@ impl FileRow {
             told: 0,
             own_id,
             carried: Vec::new(),
+            handed: Vec::new(),
             reason: None,
         }
     }
@@ -99,6 +102,24 @@ impl FileRow {
 
     pub(super) fn is_with(&self, contact: &PeerKey) -> bool {
         self.contact == *contact.as_bytes()
+    }
+
+    /// No later than now: the clock may have been another one when it was written.
+    pub(super) fn clamp(&mut self, now: Time) {
+        let now = now.as_micros();
+        let carried = self.carried.iter_mut().map(|it| &mut it.since);
+        let times = [&mut self.begun, &mut self.moved].into_iter();
+        for time in times.chain(&mut self.handed).chain(carried) {
+            *time = (*time).min(now);
+        }
+    }
+
+    /// Whether nothing of it is kept here but what became of it.
+    pub(super) const fn is_empty(&self) -> bool {
+        !matches!(
+            self.state,
+            FileState::Sending | FileState::Receiving | FileState::Complete
+        )
     }
 
     /// Whether another file goes to the same contact.
@@ -158,10 +179,28 @@ impl FileRow {
         self.had.iter().all(|had| *had)
     }
 
-    /// Pieces that are, or may be, at the contact's mailbox.
+    /// Pieces that are, or may be, at the contact's mailbox, and that the contact has not spoken of.
     pub(super) fn outstanding(&self) -> usize {
-        let both = self.done.iter().zip(&self.had);
-        self.carried.len() + both.filter(|(done, had)| **done && !**had).count()
+        let is_out = |piece: &u16| {
+            let had = self.had.get(usize::from(*piece)).is_some_and(|had| *had);
+            !had && (self.is_done(*piece) || self.is_carried(*piece))
+        };
+        (0..self.pieces()).filter(is_out).count()
+    }
+
+    fn is_carried(&self, piece: u16) -> bool {
+        self.carried.iter().any(|it| it.piece == piece)
+    }
+
+    /// Its messages that are in the outbox.
+    pub(super) fn messages(&self) -> usize {
+        self.carried.len()
+    }
+
+    /// Pieces that were handed over since then.
+    pub(super) fn handed_since(&self, then: Time) -> usize {
+        let then = then.as_micros();
+        self.handed.iter().filter(|at| **at > then).count()
     }
 
     /// The pieces that messages carry, and since when.
@@ -182,6 +221,16 @@ impl FileRow {
             message: *message.as_bytes(),
             since: now.as_micros(),
         });
+        self.handed.push(now.as_micros());
+        let over = self.handed.len().saturating_sub(HOURLY);
+        self.handed.drain(..over);
+    }
+
+    /// The piece that a message carries, if any.
+    pub(super) fn piece_of(&self, message: &MessageId) -> Option<u16> {
+        let mut all = self.carried.iter();
+        all.find(|it| it.message == *message.as_bytes())
+            .map(|it| it.piece)
     }
 
     /// A message carries its piece no more: which one that was.
@@ -195,9 +244,7 @@ impl FileRow {
 
     /// The first piece that is neither stored nor carried.
     pub(super) fn next_piece(&self) -> Option<u16> {
-        (0..self.pieces()).find(|piece| {
-            !self.is_done(*piece) && !self.carried.iter().any(|it| it.piece == *piece)
-        })
+        (0..self.pieces()).find(|piece| !self.is_done(*piece) && !self.is_carried(*piece))
     }
 
     /// It ends so; what is to be saved.
@@ -210,7 +257,6 @@ impl FileRow {
     ) -> Vec<Change> {
         self.state = state;
         self.moved = now.as_micros();
-        self.carried.clear();
         let gone = (0..self.pieces()).filter(|_| !keep);
         let gone = gone.map(|piece| delete_piece(id, piece));
         gone.chain([self.put(id)]).collect()

@@ -36,7 +36,7 @@ pub(in crate::cli) enum Contact {
 }
 
 /// Where the client is, and how long its daemon may take.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct ContactPlace {
     #[command(flatten)]
     pub(in crate::cli) place: Place,

@@ -25,9 +25,9 @@ Examples:
   shoal file send --dir alice Bob report.pdf --wait none
   shoal file send --dir alice Bob /tmp/x --name report.pdf --json
 
-A file has 16 MiB at most. By the default profile a megabyte takes a quarter of an hour, for whoever is on the other end
-and whatever they do: the rate at which this client sends is not changed by what it sends. Without --wait none, the command
-tells how far it is and ends once the contact's mailbox has all of it; ending it earlier ends nothing but that.")]
+A file has 16 MiB at most. By the default profile 400 kB take seven minutes, and a megabyte two hours: the rate at which this
+client sends is not changed by what it sends, and six pieces go to a contact in an hour. Without --wait none, the command tells
+how far it is and ends once the contact's mailbox has all of it; ending it earlier ends nothing but that.")]
 pub(in crate::cli) struct FileSend {
     #[command(flatten)]
     pub(in crate::cli) at: ContactPlace,

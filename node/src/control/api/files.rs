@@ -1,9 +1,12 @@
 //! Files over HTTP.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequest as _, Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::response::Response as HttpResponse;
 use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
 
 use super::super::protocol::{
@@ -36,11 +39,7 @@ pub(super) async fn send(
     Params(SendFileQuery { to, name }): Params<SendFileQuery>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Refusal> {
-    // Each is in memory until it is on disk.
-    let _turn = daemon.uploads.try_acquire().map_err(|_| {
-        let words = "other files are being taken: ask again once they are";
-        Refusal::new(RefusalCode::Busy, words)
-    })?;
+    let _turn = turn(&daemon)?;
     let Raw(content) = Raw::from_request(request, &()).await?;
     let content = Content(content);
     let request = Request::SendFile { to, name, content };
@@ -48,6 +47,15 @@ pub(super) async fn send(
         Response::File(file) => Ok(json(StatusCode::ACCEPTED, &file)),
         _ => Err(strange()),
     }
+}
+
+/// A file is in memory as a whole while it is taken or given: not many at a time.
+fn turn(daemon: &Daemon) -> Result<OwnedSemaphorePermit, Refusal> {
+    let turn = Arc::clone(&daemon.files).try_acquire_owned();
+    turn.map_err(|_| {
+        let words = "other files are being taken or given: ask again once they are";
+        Refusal::new(RefusalCode::Busy, words)
+    })
 }
 
 /// The files that are sent, or have come, those begun last first.
@@ -73,13 +81,15 @@ pub(super) async fn status(
 #[utoipa::path(get, path = "/v1/files/{id}/content", tag = "files",
     params(("id" = String, Path, description = "The file's id, base58")),
     responses((status = 200, description = "It, as it was sent", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 404, description = "There is no such file, or not all of it is here", body = Refusal)))]
+        (status = 404, description = "There is no such file, or not all of it is here", body = Refusal),
+        (status = 429, description = "It gives none now: ask again later", body = Refusal)))]
 pub(super) async fn content(
     State(daemon): State<Daemon>,
     Id(file): Id,
 ) -> Result<HttpResponse, Refusal> {
+    let turn = turn(&daemon)?;
     match daemon.handler.handle(Request::FileContent { file }).await? {
-        Response::FileContent(content) => Ok(raw(&content.0)),
+        Response::FileContent(content) => Ok(raw(content, turn)),
         _ => Err(strange()),
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Call {
     method: Method,
     path: String,
     key: Option<IdempotencyKey>,
-    body: Option<(&'static str, Vec<u8>)>,
+    body: Option<(&'static str, Bytes)>,
     answer: fn(&[u8]) -> Result<Response, ControlError>,
 }
 
@@ -102,7 +102,7 @@ impl Call {
                 |it| parse(it).map(Response::Progress),
             ),
             Request::SendFile { to, name, content } => Self {
-                body: Some((BYTES, content.0.to_vec())),
+                body: Some((BYTES, Bytes::from_owner(content))),
                 ..post(
                     format!("/v1/files?to={}&name={}", segment(&to), segment(&name)),
                     |it| parse(it).map(Response::File),
@@ -161,7 +161,7 @@ impl Call {
             request = request.header(IDEMPOTENCY_KEY, key.as_str());
         }
         let Some((kind, body)) = &self.body else {
-            return finish(request, Vec::new());
+            return finish(request, Bytes::new());
         };
         request = request.header(header::CONTENT_TYPE, *kind);
         finish(request, body.clone())
@@ -174,16 +174,16 @@ impl Call {
 
 /// A request for what is at a path.
 pub(super) fn get(path: &str) -> Result<HttpRequest<Full<Bytes>>, ControlError> {
-    finish(HttpRequest::get(path), Vec::new())
+    finish(HttpRequest::get(path), Bytes::new())
 }
 
 fn finish(
     request: axum::http::request::Builder,
-    body: Vec<u8>,
+    body: Bytes,
 ) -> Result<HttpRequest<Full<Bytes>>, ControlError> {
     // A socket in a directory has no name of its own.
     let request = request.header(header::HOST, "localhost");
-    let request = request.body(Full::new(body.into()));
+    let request = request.body(Full::new(body));
     request.map_err(|error| ControlError::Protocol(error.to_string()))
 }
 
@@ -191,10 +191,10 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ControlError
     serde_json::from_slice(bytes).map_err(|error| ControlError::Protocol(error.to_string()))
 }
 
-fn json(value: &impl Serialize) -> Result<(&'static str, Vec<u8>), ControlError> {
+fn json(value: &impl Serialize) -> Result<(&'static str, Bytes), ControlError> {
     let bytes = serde_json::to_vec(value);
     let bytes = bytes.map_err(|error| ControlError::Protocol(error.to_string()))?;
-    Ok(("application/json", bytes))
+    Ok(("application/json", bytes.into()))
 }
 
 fn path_of(contact: &str) -> String {

@@ -10,6 +10,12 @@ use zeroize::Zeroizing;
 #[derive(Clone, PartialEq)]
 pub struct Content(pub Zeroizing<Vec<u8>>);
 
+impl AsRef<[u8]> for Content {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Content(..)")
@@ -78,6 +84,8 @@ pub enum FileState {
     Damaged,
     /// Nothing of it has come for as long as the network keeps messages: it is deleted.
     Stalled,
+    /// It was removed: told once, and not listed.
+    Removed,
     /// There was no room for it here: what comes of it is deleted.
     Refused,
 }

@@ -21,6 +21,7 @@ use crate::control::protocol::{
     Accepted, Event, IdempotencyKey, OutgoingPage, Progress, Refusal, RefusalCode, Request,
     Response, Status,
 };
+use crate::files::Cut;
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
 
@@ -30,6 +31,8 @@ const OUTGOING: u32 = 100;
 /// A local request and where its answer goes.
 pub(super) struct Asked {
     pub(super) request: Request,
+    /// The file that it is about, cut.
+    pub(super) cut: Option<Cut>,
     pub(super) answer: Answer,
 }
 
@@ -107,9 +110,10 @@ impl Daemon {
                 let next = self.session.successor();
                 return Ended::Succeeded(next.map_or(Time::default(), Successor::begins));
             }
-            let deadlines = [self.session.poll_deadline(), self.files.deadline()];
-            let deadline = deadlines.into_iter().flatten().min();
-            let deadline = self.clock.instant(deadline.unwrap_or(Time::MAX));
+            let at = |deadline: Option<Time>| self.clock.instant(deadline.unwrap_or(Time::MAX));
+            let deadline = at(self.session.poll_deadline());
+            // Apart: what files wait for makes no packet leave sooner.
+            let files_deadline = at(self.files.deadline());
             tokio::select! {
                 () = &mut *stop => return Ended::Stopped,
                 Some(input) = session.recv() => self.tell_session(input),
@@ -129,8 +133,8 @@ impl Daemon {
                 }
                 () = tokio::time::sleep_until(deadline) => {
                     self.session.handle_timeout(self.clock.now());
-                    self.tend_files();
                 }
+                () = tokio::time::sleep_until(files_deadline) => self.tend_files(),
             }
         }
     }
@@ -405,7 +409,11 @@ impl Daemon {
     }
 
     fn on_request(&mut self, asked: Asked) {
-        let Asked { request, answer } = asked;
+        let Asked {
+            request,
+            cut,
+            answer,
+        } = asked;
         let outcome = match request {
             Request::Send {
                 to,
@@ -434,8 +442,8 @@ impl Daemon {
                 return self.change_contact(&contact, &change, answer);
             }
             Request::RemoveContact { contact } => return self.remove_contact(&contact, answer),
-            Request::SendFile { to, name, content } => {
-                return self.on_send_file(&to, &name, &content, answer);
+            Request::SendFile { to, name, .. } => {
+                return self.on_send_file((&to, &name), cut, answer);
             }
             Request::Files => Ok(Response::Files(self.file_list())),
             Request::File { file } => self.file(&file).map(Response::File),

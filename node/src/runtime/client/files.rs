@@ -22,7 +22,9 @@ use crate::Failure;
 use crate::control::protocol::{
     Content, Event, FileList, FileState, FileStatus, Refusal, RefusalCode, Response,
 };
-use crate::files::{Arrival, FileId, Files, Limits, Terms, Unsound, joined, piece_key};
+use crate::files::{
+    Arrival, Cut, FileId, Files, Limits, Now, Terms, Unsound, Waits, joined, piece_key,
+};
 use crate::state::ClientDb;
 
 /// A piece's time where the profile sends nothing.
@@ -30,8 +32,8 @@ const NEVER: Span = Span::from_secs(3600);
 
 /// What was found on disk.
 pub(super) enum Looked {
-    /// A piece that is to be sent.
-    Piece(FileId, Result<Zeroizing<Vec<u8>>, String>),
+    /// A piece that is to be sent, if it is there.
+    Piece(FileId, Result<Option<Zeroizing<Vec<u8>>>, String>),
     /// Whether the pieces of a file make it.
     Joined(FileId, Result<(), Unsound>),
 }
@@ -71,10 +73,10 @@ enum What {
 
 impl FileDesk {
     pub(super) fn restore<R: CryptoRng>(
-        rows: &[Row],
+        (db, rows): (&ClientDb, &[Row]),
         (params, config): (&NetworkParameters, &ClientConfig),
         rng: &mut R,
-        now: Time,
+        now: Now,
     ) -> Result<Self, Failure> {
         let profile = params.profile(&config.profile);
         let copies = match profile.map(|profile| profile.copies) {
@@ -94,7 +96,12 @@ impl FileDesk {
             limits: Limits::default(),
         };
         let rng = ChaCha20Rng::from_rng(rng);
-        let files = Files::restore(rows, terms, rng, now).map_err(|what| {
+        // What can't be read now is looked for again when it is wanted.
+        let has = |id, piece| {
+            let found = db.get(Table::Piece, &piece_key(id, piece));
+            found.map_or(true, |found| found.is_some())
+        };
+        let files = Files::restore(rows, has, terms, (rng, now)).map_err(|what| {
             let error = anyhow::anyhow!("the client's database is damaged: {what}");
             Failure::failed(error.context("restore it from a backup, or move it away"))
         })?;
@@ -132,15 +139,21 @@ impl Daemon {
         }
     }
 
+    fn now(&self) -> Now {
+        Now {
+            steady: self.clock.now(),
+            network: self.network_time(),
+        }
+    }
+
     /// Does what the time has come for.
     pub(super) fn tend_files(&mut self) {
-        let now = self.clock.now();
-        if self.files.deadline().is_none_or(|at| now < at) {
-            return;
-        }
+        let now = self.now();
         // What the role has to say of messages comes before what their absence says.
         self.pump();
         self.settle_files();
+        let over = self.files.files.tidy(now);
+        self.save(Follow::Nothing, over);
         for (id, changes) in self.files.files.stall(now) {
             tracing::warn!("a file did not come whole: what was here of it is deleted");
             self.save_of(id, changes);
@@ -159,10 +172,7 @@ impl Daemon {
         };
         let look: Look = Box::new(move |db| {
             let found = db.get(Table::Piece, &piece_key(id, piece));
-            let found = found.map_err(|error| error.to_string());
-            let found =
-                found.and_then(|it| it.ok_or_else(|| "a piece of it is missing".to_owned()));
-            Some(Looked::Piece(id, found))
+            Some(Looked::Piece(id, found.map_err(|error| error.to_string())))
         });
         if !self.database.look(look) {
             let reason = SendError::Storage("the disk is too far behind".to_owned());
@@ -171,10 +181,14 @@ impl Daemon {
         }
     }
 
-    fn settle_files(&mut self) {
-        let now = self.clock.now();
+    pub(super) fn settle_files(&mut self) {
+        let now = self.now();
         let session = &self.session;
-        let waits = |message: &MessageId| session.status(message).is_some();
+        let waits = |message: &MessageId| match session.status(message) {
+            None => Waits::Gone,
+            Some(status) if status.state.is_stored() => Waits::Stored,
+            Some(_) => Waits::Yes,
+        };
         let client = session.client();
         let written_to = |key: &PeerKey| client.contact(key).is_some_and(|it| !it.blocked);
         for (id, changes) in self.files.files.settle(now, waits, written_to) {
@@ -183,17 +197,22 @@ impl Daemon {
     }
 
     pub(super) fn on_looked(&mut self, looked: Looked) {
-        let now = self.clock.now();
+        let now = self.now();
         match looked {
-            Looked::Piece(id, Ok(piece)) => {
-                let Some(to) = self.files.files.contact(id) else {
-                    return;
-                };
-                self.send_of(id, to, What::Piece, &piece);
+            Looked::Piece(id, Ok(Some(piece))) => {
+                if let Some(to) = self.files.files.contact(id) {
+                    self.send_of(id, to, What::Piece, &piece);
+                }
+            }
+            Looked::Piece(id, Ok(None)) => {
+                let words = "a piece of it is missing on this disk".to_owned();
+                let changes = self.files.files.fail(now, id, words);
+                self.save_of(id, changes);
             }
             Looked::Piece(id, Err(reason)) => {
-                tracing::error!(%reason, "a file can't be sent on");
-                let changes = self.files.files.fail(now, id, reason);
+                tracing::error!(%reason, "a piece of a file can't be read now");
+                let reason = SendError::Storage(reason);
+                let changes = self.files.files.not_handed(now, id, &reason);
                 self.save_of(id, changes);
             }
             Looked::Joined(id, outcome) => {
@@ -219,9 +238,10 @@ impl Daemon {
         let Some((id, what)) = self.files.asked.remove(&request) else {
             return false;
         };
+        let now = self.now();
         let files = &mut self.files.files;
         let changes = match what {
-            What::Piece => files.handed(self.clock.now(), id, message),
+            What::Piece => files.handed(now, id, message),
             What::Told(pieces) => files.told(id, pieces),
         };
         self.save(Follow::Nothing, changes);
@@ -233,7 +253,7 @@ impl Daemon {
         let Some((id, what)) = self.files.asked.remove(&request) else {
             return false;
         };
-        let now = self.clock.now();
+        let now = self.now();
         match what {
             What::Piece => {
                 let changes = self.files.files.not_handed(now, id, reason);
@@ -245,19 +265,24 @@ impl Daemon {
     }
 
     /// Contacts who may know when this client is online are told which pieces are here.
-    fn tell_of_pieces(&mut self, now: Time) {
+    fn tell_of_pieces(&mut self, now: Now) {
         while let Some(telling) = self.files.files.telling(now) {
             let contact = self.session.client().contact(&telling.to);
-            if contact.is_some_and(|contact| contact.verified && !contact.blocked) {
-                let what = What::Told(telling.pieces);
-                self.send_of(telling.id, telling.to, what, &telling.data);
+            match contact {
+                Some(contact) if contact.verified && !contact.blocked => {
+                    let what = What::Told(telling.pieces);
+                    self.send_of(telling.id, telling.to, what, &telling.data);
+                }
+                // It may be verified later.
+                Some(_) => self.files.files.not_told(now, telling.id),
+                None => {}
             }
         }
     }
 
     /// A message is stored or has expired; false if it carried no piece.
     pub(super) fn ended_piece(&mut self, message: &MessageId, stored: bool) -> bool {
-        let ended = self.files.files.ended(self.clock.now(), message, stored);
+        let ended = self.files.files.ended(self.now(), message, stored);
         let Some((id, changes)) = ended else {
             return false;
         };
@@ -279,7 +304,7 @@ impl Daemon {
     pub(super) fn on_piece(&mut self, message: MessageId, from: &PeerKey, data: &[u8]) {
         let contact = self.session.client().contact(from);
         let known = contact.is_some_and(|contact| contact.known);
-        let now = self.clock.now();
+        let now = self.now();
         let came = self.files.files.arrived(now, (message, from, known), data);
         match came {
             Arrival::Keep(id, piece, changes) => self.save(Follow::Arrived(id, piece), changes),
@@ -352,7 +377,7 @@ impl Daemon {
                 let _ = answer.send(failed(&reason));
             }
             (Follow::Arrived(id, piece), Ok(())) => {
-                let kept = self.files.files.kept(self.clock.now(), id, piece);
+                let kept = self.files.files.kept(self.now(), id, piece);
                 for message in kept.read {
                     self.tell_session(SessionInput::Read { message });
                 }
@@ -362,7 +387,7 @@ impl Daemon {
                 }
             }
             (Follow::Arrived(id, piece), Err(reason)) => {
-                self.files.files.not_kept(self.clock.now(), id, piece);
+                self.files.files.not_kept(self.now(), id, piece);
                 tracing::error!(%reason, "a piece of a file can't be saved: it waits for the next start");
             }
             (Follow::Removed(answer), outcome) => {
@@ -376,17 +401,21 @@ impl Daemon {
 
     // --- Who asks ---
 
-    pub(super) fn on_send_file(&mut self, to: &str, name: &str, content: &Content, answer: Answer) {
+    /// A file, cut, is to be sent.
+    pub(super) fn on_send_file(
+        &mut self,
+        (to, name): (&str, &str),
+        cut: Option<Cut>,
+        answer: Answer,
+    ) {
         let made = self.find_contact(to).and_then(|to| {
             let contact = self.session.client().contact(&to);
             if contact.is_some_and(|contact| contact.blocked) {
                 return Err(status::refusal(&SendError::Blocked));
             }
-            let mut rng = crate::seeded()
-                .map_err(|error| Refusal::new(RefusalCode::Internal, error.to_string()))?;
-            let now = self.clock.now();
-            let files = &mut self.files.files;
-            files.send(now, &mut rng, &to, (name, &content.0))
+            let strange = || Refusal::new(RefusalCode::Internal, "the file is not cut");
+            let cut = cut.ok_or_else(strange)?;
+            self.files.files.send(self.now(), &to, (name, cut))
         });
         match made {
             Ok((id, changes)) => self.save(Follow::Accepted(id, answer), changes),
@@ -434,13 +463,15 @@ impl Daemon {
         let found = self
             .file_id(file)
             .and_then(|id| match self.files.files.pieces(id) {
-                Some(_) => Ok(id),
-                None => Err(no_such_file(file)),
+                Some((state, _)) if state != FileState::Removed => Ok(id),
+                _ => Err(no_such_file(file)),
             });
         match found {
             Ok(id) => {
-                let changes = self.files.files.remove(id);
+                let now = self.now();
+                let changes = self.files.files.remove(now, id);
                 self.save(Follow::Removed(answer), changes);
+                self.tell_of(id);
             }
             Err(refusal) => {
                 let _ = answer.send(Err(refusal));
@@ -457,6 +488,7 @@ impl Daemon {
 
     pub(super) fn file(&self, file: &str) -> Result<FileStatus, Refusal> {
         let status = self.file_status(self.file_id(file)?);
+        let status = status.filter(|status| status.state != FileState::Removed);
         status.ok_or_else(|| no_such_file(file))
     }
 
@@ -469,7 +501,7 @@ impl Daemon {
     fn file_status(&self, id: FileId) -> Option<FileStatus> {
         let client = self.session.client();
         let label = |key: &PeerKey| client.contact(key).map(|it| it.label.to_string());
-        self.files.files.status(id, label)
+        self.files.files.status(self.now(), id, label)
     }
 
     fn tell_of(&self, id: FileId) {

@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use rand::Rng as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
+use zeroize::Zeroizing;
 
 use super::daemon::Asked;
-use crate::control::protocol::{Event, Progress, Refusal, RefusalCode, Request, Response};
+use crate::control::protocol::{
+    Content, Event, MAX_FILE_BYTES, Progress, Refusal, RefusalCode, Request, Response,
+};
 use crate::control::{Events, Follower, Handler};
+use crate::files::{Cut, check_name};
 use crate::messagebox::Manager;
 
 /// Longest that a request for messages waits for one.
@@ -28,8 +33,16 @@ pub(super) struct Local {
 
 impl Local {
     async fn ask(&self, request: Request) -> Result<Response, Refusal> {
+        self.ask_about(request, None).await
+    }
+
+    async fn ask_about(&self, request: Request, cut: Option<Cut>) -> Result<Response, Refusal> {
         let (answer, wait) = oneshot::channel();
-        let asked = Asked { request, answer };
+        let asked = Asked {
+            request,
+            cut,
+            answer,
+        };
         let handed_over = self.asked.send(asked).await;
         handed_over
             .map_err(|_| Refusal::new(RefusalCode::Busy, "the client daemon is stopping"))?;
@@ -92,6 +105,35 @@ impl Local {
     }
 }
 
+impl Local {
+    /// Cuts a file, on a thread that nobody's packets wait for, and hands it over.
+    async fn send_file(
+        &self,
+        to: String,
+        name: String,
+        content: Content,
+    ) -> Result<Response, Refusal> {
+        check_name(&name)?;
+        let internal = |words: String| Refusal::new(RefusalCode::Internal, words);
+        let mut id = [0; 16];
+        let seeded = crate::seeded();
+        seeded
+            .map_err(|error| internal(error.to_string()))?
+            .fill_bytes(&mut id);
+        let own_name = name.clone();
+        let cutting = tokio::task::spawn_blocking(move || Cut::new(id, &own_name, &content.0));
+        let cut = cutting.await.map_err(|error| internal(error.to_string()))?;
+        let too_large = || {
+            let words = format!("a file has at most {MAX_FILE_BYTES} bytes");
+            Refusal::new(RefusalCode::TooLarge, words)
+        };
+        let cut = cut.ok_or_else(too_large)?;
+        let content = Content(Zeroizing::default());
+        self.ask_about(Request::SendFile { to, name, content }, Some(cut))
+            .await
+    }
+}
+
 fn bounded(wait_ms: u64) -> Duration {
     Duration::from_millis(wait_ms).min(LONGEST_WAIT)
 }
@@ -122,6 +164,9 @@ impl Local {
                 wait_ms,
             } => return self.messages(after, limit, wait_ms).await,
             Request::Progress { message, wait_ms } => return self.progress(message, wait_ms).await,
+            Request::SendFile { to, name, content } => {
+                return self.send_file(to, name, content).await;
+            }
             Request::MessageBox => {
                 let boxes = self.boxes()?;
                 let status = boxes.status(&self.names().await?).await?;

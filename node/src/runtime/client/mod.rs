@@ -37,6 +37,7 @@ use super::clock::Clock;
 use super::{Outside, seeded};
 use crate::config::ClientConfig;
 use crate::control::{ControlServer, Events, SOCKET_FILE, TOKEN_FILE, Token, api};
+use crate::files::Now;
 use crate::http::Health;
 use crate::messagebox::MessageBox;
 use crate::metrics::{self, Page};
@@ -279,17 +280,23 @@ impl Start<'_> {
             Failure::failed(error.context("restore it from a backup, or move it away"))
         })?;
         let sending = Sending::new(keyed);
-        let files = FileDesk::restore(&rows, (&params, &config.core), &mut seeded()?, now)?;
         let core = config.core.clone();
+        let profile = core.profile.clone();
         let net = Arc::clone(&params);
         let keys = self.secrets.keys();
         let session =
             Session::new(net, core, keys, &mut seeded()?, &rows, now).map_err(Failure::failed)?;
+        let times = Now {
+            steady: now,
+            network: session.network_time(now),
+        };
+        let config = (&*params, &config.core);
+        let files = FileDesk::restore((&db, &rows), config, &mut seeded()?, times)?;
         self.announcer.say(&Announce::Serving);
         Ok(Daemon {
             links: Links::new(&params, Names::of(&params, reached), inputs.clone()),
             params,
-            profile: config.core.profile.clone(),
+            profile,
             clock: self.clock,
             started: now,
             session,

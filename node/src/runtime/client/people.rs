@@ -138,6 +138,8 @@ impl Daemon {
         let Some((wanted, answer)) = self.sending.done(request) else {
             return;
         };
+        // Who is blocked or removed now may be written to again before the next look.
+        self.settle_files();
         let outcome = match wanted {
             Wanted::Nothing => Ok(Response::Done),
             Wanted::Contact(key) => self.told_contact(&key).map(Response::Contact),
