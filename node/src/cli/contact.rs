@@ -25,10 +25,17 @@ pub(super) async fn run(command: Contact, json: bool) -> Result<(), Failure> {
     match command {
         Contact::Invite(args) => invite(&args, json).await,
         Contact::Accept(args) => accept(&args, json).await,
-        Contact::List(at) => match ask_at(&at, Request::Contacts).await? {
-            Response::Contacts(all) => output::show(json, &all, &list(&all)),
-            other => Err(strange(&other)),
-        },
+        Contact::List(at) => {
+            let all = match ask_at(&at, Request::Contacts).await? {
+                Response::Contacts(all) => all,
+                other => return Err(strange(&other)),
+            };
+            let invited = match ask_at(&at, Request::Invitations).await? {
+                Response::Invitations(invited) => invited,
+                other => return Err(strange(&other)),
+            };
+            output::show(json, &all, &list(&all, &invited))
+        }
         Contact::Show(args) => {
             let person = person(&args.at, args.contact).await?;
             output::show(json, &person, &in_words(&person))
@@ -237,10 +244,20 @@ fn in_words(person: &Person) -> String {
     )
 }
 
-fn list(all: &Contacts) -> String {
+fn list(all: &Contacts, invited: &OwnInvitations) -> String {
+    let leaked = |person: &Person| {
+        let mut seen = invited.invitations.iter().filter(|it| it.leaked);
+        !person.verified && seen.any(|it| it.guest.as_ref() == Some(&person.key))
+    };
     let line = |person: &Person| {
+        let warning = match leaked(person) {
+            true => {
+                " (its link was SEEN BY OTHERS, and it may be somebody else: compare safety numbers)"
+            }
+            false => "",
+        };
         format!(
-            "{:<13} {}  {}",
+            "{:<13} {}  {}{warning}",
             standing(person),
             person.key,
             shown(&person.label)

@@ -80,7 +80,7 @@ fn a_good_network_has_nothing_to_be_warned_of() {
     );
     assert_eq!(value["hash"], params.hash().to_string());
     let month = value["profiles"]["default"]["gigabytes_per_month"].as_f64();
-    assert!((month.unwrap() - 79.22).abs() < 0.1, "{month:?}");
+    assert!((month.unwrap() - 80.15).abs() < 0.1, "{month:?}");
     let ok = found(&value, "ok");
     let all = ok
         .iter()

@@ -12,24 +12,37 @@ pub(in crate::cli) enum Contact {
     /// Accept somebody's invitation: then you can write to each other.
     Accept(ContactAccept),
     /// List the contacts.
+    #[command(after_help = "Example:\n  shoal contact list --dir alice")]
     List(ContactPlace),
     /// Show one contact, and the safety number to compare with it.
+    #[command(after_help = "Example:\n  shoal contact show --dir alice Bob")]
     Show(ContactName),
     /// Say that you have compared safety numbers with a contact, and they were the same.
     Verify(ContactVerify),
     /// Call a contact something else.
+    #[command(after_help = "Example:\n  shoal contact rename --dir alice Bob 'Bob from work'")]
     Rename(ContactRename),
     /// Have nothing go to a contact, and nothing that it writes be shown.
+    #[command(
+        after_help = "Examples:\n  shoal contact block --dir alice Bob\n  shoal contact block --dir alice Bob --off"
+    )]
     Block(ContactBlock),
     /// Tell each other what you have read, if the other end wants it, too.
+    #[command(
+        after_help = "Examples:\n  shoal contact reads --dir alice Bob\n  shoal contact reads --dir alice Bob --off"
+    )]
     Reads(ContactBlock),
     /// Forget a contact and its keys.
+    #[command(after_help = "Example:\n  shoal contact remove --dir alice Bob")]
     Remove(ContactName),
     /// List the own invitations that may still be good.
+    #[command(after_help = "Example:\n  shoal contact invitations --dir alice")]
     Invitations(ContactPlace),
     /// Have an invitation let nobody in any more.
+    #[command(after_help = "Example:\n  shoal contact revoke --dir alice 4f1c09aa")]
     Revoke(ContactRevoke),
     /// Have new invitations lead to other mailboxes, because one is in the wrong hands.
+    #[command(after_help = "Example:\n  shoal contact renew --dir alice")]
     Renew(ContactPlace),
     /// Write an invitation as a file that says whom it is of.
     Export(ContactExport),

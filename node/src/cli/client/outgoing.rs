@@ -1,29 +1,47 @@
 //! `shoal client outgoing`.
 
+use std::collections::BTreeMap;
+
 use shoal_node::Failure;
 use shoal_node::control::protocol::{MessageState, OutgoingPage, Request, Response};
 
 use super::ask::{ask_once, strange};
 use crate::cli::args::ClientOutgoing;
 use crate::cli::output;
+use crate::cli::text::escaped;
 
 pub(super) async fn run(args: &ClientOutgoing, json: bool) -> Result<(), Failure> {
     let request = Request::Outgoing {
         skip: args.skip,
         limit: args.limit,
     };
-    match ask_once(&args.place, args.timeout.timeout, request).await? {
-        Response::Outgoing(page) => output::show(json, &page, &in_words(&page, args.skip)),
-        other => Err(strange(&other)),
-    }
+    let (place, timeout) = (&args.place, args.timeout.timeout);
+    let page = match ask_once(place, timeout, request).await? {
+        Response::Outgoing(page) => page,
+        other => return Err(strange(&other)),
+    };
+    let names = match ask_once(place, timeout, Request::Contacts).await? {
+        Response::Contacts(all) => {
+            let all = all.contacts.into_iter();
+            all.map(|contact| (contact.key, contact.label)).collect()
+        }
+        other => return Err(strange(&other)),
+    };
+    output::show(json, &page, &in_words(&page, &names, args.skip))
 }
 
-fn in_words(page: &OutgoingPage, skip: u64) -> String {
+/// What is told, with what contacts are called by their keys.
+fn in_words(page: &OutgoingPage, names: &BTreeMap<String, String>, skip: u64) -> String {
+    let who = |key: &String| {
+        let name = names.get(key).filter(|name| !name.is_empty());
+        escaped(name.unwrap_or(key).as_bytes()).replace('\n', "\\n")
+    };
     let mut lines: Vec<String> = page
         .messages
         .iter()
         .flat_map(|message| {
-            let line = format!("{:<10} {}", word(message.state), message.message);
+            let (state, to) = (word(message.state), who(&message.to));
+            let line = format!("{state:<10} {}  to {to}", message.message);
             let why = message.hindrance.as_ref();
             [Some(line), why.map(|why| format!("           {why}"))]
         })
