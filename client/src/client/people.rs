@@ -278,11 +278,10 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn remove(&mut self, now: Time, request: u64, contact: &PeerKey) -> Result<(), SendError> {
-        // Before it is no more: it knows by what it came.
-        let shut_out = self.shut_out(now, contact, None);
+        // Of nobody, nothing is ended either.
         let removed = self.contacts.remove(contact);
         let (change, drop) = removed.ok_or(SendError::UnknownContact)?;
-        let mut changes = shut_out;
+        let mut changes = self.shut_out(now, contact, None);
         changes.push(change);
         changes.extend(
             drop.map(|drop| self.places.revoke_contact(now, drop))
