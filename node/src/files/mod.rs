@@ -31,7 +31,7 @@ use crate::control::protocol::{FileState, FileStatus};
 
 pub(crate) use self::name::safe;
 pub(crate) use self::outgoing::{Waits, check_name};
-pub(crate) use self::piece::{Cut, MAX_FILE_BYTES};
+pub(crate) use self::piece::Cut;
 
 /// Pieces that go to a contact in an hour, and that are, or may be, at its mailbox and of which it has not spoken: of what
 /// a mailbox keeps for one contact, with what was acknowledged in an hour, a fifth is then left for texts.

@@ -11,6 +11,8 @@ use blake2::{Blake2b, Digest as _};
 use shoal_client::MAX_TEXT_BYTES;
 use zeroize::Zeroizing;
 
+use crate::control::protocol::MAX_FILE_BYTES;
+
 const PIECE: u8 = 1;
 const HAVE: u8 = 2;
 /// Bytes of the program's tag, which come before it.
@@ -25,9 +27,6 @@ const HEAD: usize = HASH + 1 + MAX_NAME;
 
 /// Bytes of each piece but the last: 74,792, which are as many as a message has room for.
 pub(crate) const PIECE_BYTES: usize = MAX_TEXT_BYTES - TAG - FRAME;
-
-/// Largest file: 16 MiB, which takes hours at a network's usual rates.
-pub(crate) const MAX_FILE_BYTES: usize = 16 << 20;
 
 /// A piece.
 pub(super) struct Piece {

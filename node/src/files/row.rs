@@ -5,9 +5,9 @@ use shoal_client::{Change, PeerKey, Row, Table};
 use shoal_proto::{MessageId, Time};
 use zeroize::Zeroizing;
 
-use super::piece::{MAX_FILE_BYTES, count};
+use super::piece::count;
 use super::{FileId, HOURLY};
-use crate::control::protocol::FileState;
+use crate::control::protocol::{FileState, MAX_FILE_BYTES};
 
 /// What is kept of a file beside its pieces.
 #[derive(Clone, Serialize, Deserialize)]
