@@ -112,17 +112,21 @@ async fn survives(texts: usize, kills: usize) {
         }
     }
     let mut come = Vec::new();
+    let begun = tokio::time::Instant::now();
     while come.len() < texts {
-        let receive = [
-            "client",
-            "receive",
-            "--dir",
-            "bob",
-            "--wait",
-            "--timeout",
-            "2m",
-        ];
-        let output = place.run(&[&receive[..], &["--json"]].concat()).await;
+        assert!(
+            begun.elapsed() < Duration::from_secs(900),
+            "{} have come",
+            come.len()
+        );
+        let receive = ["client", "receive", "--dir", "bob", "--wait"];
+        let output = place
+            .run(&[&receive[..], &["--timeout", "90s", "--json"]].concat())
+            .await;
+        // What was tried seldom after so many kills holds up what was written after it for minutes.
+        if output.status.code() == Some(5) {
+            continue;
+        }
         assert!(output.status.success(), "{}", crate::e2e::said(&output));
         let lines = String::from_utf8(output.stdout).unwrap();
         come.extend(lines.lines().map(|line| {
