@@ -112,19 +112,16 @@ async fn survives(texts: usize, kills: usize) {
         }
     }
     let mut come = Vec::new();
-    let begun = tokio::time::Instant::now();
+    let mut quiet = 0;
     while come.len() < texts {
-        assert!(
-            begun.elapsed() < Duration::from_secs(900),
-            "{} have come",
-            come.len()
-        );
         let receive = ["client", "receive", "--dir", "bob", "--wait"];
         let output = place
             .run(&[&receive[..], &["--timeout", "90s", "--json"]].concat())
             .await;
         // What was tried seldom after so many kills holds up what was written after it for minutes.
         if output.status.code() == Some(5) {
+            quiet += 1;
+            assert!(quiet < 10, "{} have come", come.len());
             continue;
         }
         assert!(output.status.success(), "{}", crate::e2e::said(&output));
