@@ -794,14 +794,13 @@ impl<R: CryptoRng> Client<R> {
     }
 }
 
-/// How long a message waits for those before it: at least for the quick tries of one that was lost, for one of those that
-/// are seldom, as after some restarts of its sender, and for twenty pushes of the mailbox.
+/// How long a message waits for those before it: at least for the quick tries of one that was lost, and for
+/// twenty pushes of the mailbox.
 fn patience(config: &ClientConfig, params: &NetworkParameters, profile: &Profile) -> Span {
     let tries = outbox::first_wait(params, profile).scale(12, 1);
     let pushes = match profile.mailbox_clock > 0.0 {
         true => Span::from_secs_f64(20.0 / profile.mailbox_clock),
         false => Span::ZERO,
     };
-    let seldom = outbox::longest(config.retry_max).scale(4, 3);
-    config.order_patience.max(tries).max(seldom).max(pushes)
+    config.order_patience.max(tries).max(pushes)
 }

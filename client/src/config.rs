@@ -40,8 +40,7 @@ pub struct ClientConfig {
     pub time_to_live: Span,
     /// How long a message waits here for those that its sender wrote before it, after the last part of
     /// one of these that came; ten times as long at most. Then it is told with the gap. Default
-    /// 1 min, and at least a third more than the longest wait between two tries, which is two minutes by the default;
-    /// longer where the profile's tries and pushes are (see [`Client::new`](crate::Client::new)).
+    /// 1 min; longer where the profile's tries and pushes are (see [`Client::new`](crate::Client::new)).
     pub order_patience: Span,
     /// When a loop or an answer that has not come back counts as lost. Default 30 s.
     pub reply_timeout: Span,

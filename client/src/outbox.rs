@@ -682,7 +682,7 @@ fn unit(rng: &mut ChaCha20Rng) -> u64 {
 }
 
 /// The longest that a wait of this mean can get.
-pub(crate) fn longest(wait: Span) -> Span {
+fn longest(wait: Span) -> Span {
     wait.scale(3, 2)
 }
 

@@ -280,7 +280,7 @@ pub struct Received {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<String>,
     /// The sender's count of messages to us, from 0. One sender's come in this order, but for what comes
-    /// some minutes after those that were written after it.
+    /// more than a minute after those that were written after it.
     #[serde(default)]
     pub sequence: u64,
     /// How many of the sender's messages right before this one have not come. They may still.
