@@ -61,7 +61,9 @@ impl Row {
 }
 
 impl Change {
-    pub(crate) fn put(table: Table, key: Vec<u8>, value: Zeroizing<Vec<u8>>) -> Self {
+    /// The row of this key has this value.
+    #[must_use]
+    pub fn put(table: Table, key: Vec<u8>, value: Zeroizing<Vec<u8>>) -> Self {
         Self {
             table,
             key,
@@ -69,7 +71,9 @@ impl Change {
         }
     }
 
-    pub(crate) fn delete(table: Table, key: Vec<u8>) -> Self {
+    /// There is no row of this key.
+    #[must_use]
+    pub fn delete(table: Table, key: Vec<u8>) -> Self {
         Self {
             table,
             key,

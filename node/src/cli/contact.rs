@@ -16,7 +16,7 @@ use super::args::{
 };
 use super::client::{ask_at, ask_for_done, strange};
 use super::output;
-use super::text::{escaped, listed};
+use super::text::{escaped_line, listed};
 
 /// Longest file with an invitation.
 const MAX_FILE_BYTES: usize = 65_536;
@@ -214,11 +214,6 @@ fn date(at_us: u64) -> String {
     at.map_or_else(|| "the far future".to_owned(), httpdate::fmt_http_date)
 }
 
-/// A name as it is shown: what the user gave it has no control characters, and may have come from a file.
-fn shown(name: &str) -> String {
-    escaped(name.as_bytes()).replace('\n', "\\n")
-}
-
 fn standing(person: &Person) -> &'static str {
     match (person.blocked, person.verified, person.known) {
         (true, ..) => "blocked",
@@ -232,7 +227,7 @@ fn standing(person: &Person) -> &'static str {
 fn in_words(person: &Person) -> String {
     let name = match person.label.is_empty() {
         true => "(no name)".to_owned(),
-        false => shown(&person.label),
+        false => escaped_line(&person.label),
     };
     format!(
         "name           {name}\nkey            {}\nstanding       {}\nread receipts  {}\nsince          {}\nsafety number  {}",
@@ -260,7 +255,7 @@ fn list(all: &Contacts, invited: &OwnInvitations) -> String {
             "{:<13} {}  {}{warning}",
             standing(person),
             person.key,
-            shown(&person.label)
+            escaped_line(&person.label)
         )
     };
     listed(all.contacts.iter().map(line))
@@ -275,7 +270,11 @@ fn invitations(all: &OwnInvitations) -> String {
             (false, ..) => "for many",
         };
         let until = date(it.expires_at_us);
-        format!("{}  {state:<14} until {until}  {}", it.id, shown(&it.label))
+        format!(
+            "{}  {state:<14} until {until}  {}",
+            it.id,
+            escaped_line(&it.label)
+        )
     };
     listed(all.invitations.iter().map(line))
 }

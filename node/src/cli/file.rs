@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::args::{ContactPlace, FileCommand, FileSave, FileSend, WaitFor};
 use super::client::{ask_at, ask_for_done, connect, failed, late, strange, within};
 use super::output;
-use super::text::{escaped, listed};
+use super::text::{escaped_line, listed};
 
 /// What a file that is saved can be read by.
 const PRIVATE: u32 = 0o600;
@@ -217,7 +217,7 @@ async fn save(args: &FileSave, json: bool) -> Result<(), Failure> {
     output::show(
         json,
         &saved,
-        &format!("saved      {}", escaped(shown.as_bytes())),
+        &format!("saved      {}", escaped_line(&shown)),
     )
 }
 
@@ -277,12 +277,12 @@ fn list(files: &FileList) -> String {
 fn line(file: &FileStatus) -> String {
     let who = match file.label.is_empty() {
         true => file.contact.clone(),
-        false => escaped(file.label.as_bytes()).replace('\n', "\\n"),
+        false => escaped_line(&file.label),
     };
     let way = if file.incoming { "from" } else { "to" };
     let name = match file.name.is_empty() {
         true => "(its name has not come)".to_owned(),
-        false => escaped(file.name.as_bytes()).replace('\n', "\\n"),
+        false => escaped_line(&file.name),
     };
     let state = match file.state {
         FileState::Sending | FileState::Receiving => {

@@ -26,6 +26,11 @@ pub(super) fn escaped(text: &[u8]) -> String {
     visible
 }
 
+/// The same on one line: a name, say, that is shown beside others.
+pub(super) fn escaped_line(text: &str) -> String {
+    escaped(text.as_bytes()).replace('\n', "\\n")
+}
+
 /// Control characters, those that end a line somewhere, and those that reverse the direction of text.
 fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -139,7 +139,7 @@ impl Files {
 
     /// The contact is told in a while which pieces are here, if there is something to tell: when has nothing to do with when
     /// any came after the first of which it was not told.
-    pub(super) fn tell_later(&mut self, now: Now, id: FileId) {
+    pub(crate) fn tell_later(&mut self, now: Now, id: FileId) {
         if self.all.get(&id).is_some_and(Self::is_to_tell) {
             let wait = Span::from_secs(self.rng.random_range(TOLD_SECS));
             self.telling.entry(id).or_insert(now.steady + wait);
@@ -147,7 +147,7 @@ impl Files {
     }
 
     /// Whom to tell now which pieces are here, if that is somebody who may know when this client is online. Then it is
-    /// [`Files::told`], or [`Files::not_told`].
+    /// [`Files::told`], or it is to be [`Files::tell_later`].
     pub(crate) fn telling(&mut self, now: Now) -> Option<Telling> {
         loop {
             let due = self.telling.iter().find(|(_, at)| **at <= now.steady);
@@ -176,19 +176,13 @@ impl Files {
         vec![row.put(id)]
     }
 
-    /// It is not told now, and may be later.
-    pub(crate) fn not_told(&mut self, now: Now, id: FileId) {
-        self.tell_later(now, id);
-    }
-
     /// A piece is on disk.
     pub(crate) fn kept(&mut self, now: Now, id: FileId, piece: u16) -> Kept {
         let read = self.arriving.remove(&(id, piece)).unwrap_or_default();
         self.tell_later(now, id);
         let saving = self.arriving.keys().any(|(of, _)| *of == id);
-        let whole = |row: &FileRow| {
-            row.state == FileState::Receiving && row.pieces_done() == row.pieces() && !saving
-        };
+        let whole =
+            |row: &FileRow| row.state == FileState::Receiving && row.is_all_done() && !saving;
         Kept {
             read,
             whole: self.all.get(&id).is_some_and(whole),
@@ -205,8 +199,7 @@ impl Files {
 
     /// Files of which all pieces are here and which nobody has joined, as after a restart.
     pub(crate) fn unjoined(&self) -> Vec<FileId> {
-        let whole =
-            |row: &FileRow| row.state == FileState::Receiving && row.pieces_done() == row.pieces();
+        let whole = |row: &FileRow| row.state == FileState::Receiving && row.is_all_done();
         let all = self.all.iter().filter(|(_, row)| whole(row));
         all.map(|(id, _)| *id).collect()
     }
@@ -249,7 +242,7 @@ impl Files {
             let Some(row) = self.all.get_mut(&id) else {
                 continue;
             };
-            if row.state == FileState::Receiving && row.pieces_done() < row.pieces() {
+            if row.state == FileState::Receiving && !row.is_all_done() {
                 all.push((id, row.end(now.network, id, FileState::Stalled, false)));
             }
         }

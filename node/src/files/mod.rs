@@ -32,6 +32,7 @@ use crate::control::protocol::{FileState, FileStatus};
 pub(crate) use self::name::safe;
 pub(crate) use self::outgoing::{Waits, check_name};
 pub(crate) use self::piece::Cut;
+pub(crate) use self::row::piece_key;
 
 /// Pieces that go to a contact in an hour, and that are, or may be, at its mailbox and of which it has not spoken: of what
 /// a mailbox keeps for one contact, with what was acknowledged in an hour, a fifth is then left for texts.
@@ -292,9 +293,7 @@ impl Files {
     /// was there is kept for as long as the network keeps messages: nothing more is taken of it, its contact is told what
     /// had come, and what lies at the contact's mailbox counts.
     pub(crate) fn remove(&mut self, now: Now, id: FileId) -> Vec<Change> {
-        if self.handing.is_some_and(|(of, _)| of == id) {
-            self.handing = None;
-        }
+        self.handing.take_if(|(of, _)| *of == id);
         self.stalls.remove(&id);
         match self.all.get_mut(&id) {
             Some(row) => row.end(now.network, id, FileState::Removed, false),
@@ -331,11 +330,8 @@ impl Files {
     fn forget_row(&mut self, id: FileId) -> Vec<Change> {
         self.telling.remove(&id);
         self.stalls.remove(&id);
-        let own = self.all.remove(&id).map(|_| Change {
-            table: Table::File,
-            key: id.0.to_vec(),
-            value: None,
-        });
+        let known = self.all.remove(&id);
+        let own = known.map(|_| Change::delete(Table::File, id.0.to_vec()));
         own.into_iter().collect()
     }
 
@@ -394,11 +390,6 @@ impl Files {
         all.sort_unstable_by(|a, b| b.cmp(a));
         all.into_iter().map(|(_, id)| id).collect()
     }
-}
-
-/// Where a piece lies in its table.
-pub(crate) fn piece_key(id: FileId, piece: u16) -> Vec<u8> {
-    row::piece_key(id, piece)
 }
 
 /// Joins what lies on disk.

@@ -199,7 +199,7 @@ impl Files {
         // Its second copy may wait on: it is carried until it is gone.
         row.set_done(now.network, piece, true);
         row.reason = None;
-        let whole = row.state == FileState::Sending && row.pieces_done() == row.pieces();
+        let whole = row.state == FileState::Sending && row.is_all_done();
         let state = match row.is_had() {
             true => FileState::Delivered,
             false => FileState::Stored,

@@ -93,11 +93,7 @@ impl FileRow {
     pub(super) fn put(&self, id: FileId) -> Change {
         // It has no key that is no text, and nothing that fails.
         let value = serde_json::to_vec(self).unwrap_or_default();
-        Change {
-            table: Table::File,
-            key: id.0.to_vec(),
-            value: Some(Zeroizing::new(value)),
-        }
+        Change::put(Table::File, id.0.to_vec(), Zeroizing::new(value))
     }
 
     pub(super) fn is_with(&self, contact: &PeerKey) -> bool {
@@ -151,6 +147,11 @@ impl FileRow {
 
     pub(super) fn is_done(&self, piece: u16) -> bool {
         self.done.get(usize::from(piece)).is_some_and(|done| *done)
+    }
+
+    /// Whether all pieces are stored, or here.
+    pub(super) fn is_all_done(&self) -> bool {
+        self.done.iter().all(|done| *done)
     }
 
     pub(super) fn set_done(&mut self, now: Time, piece: u16, is: bool) {
@@ -263,23 +264,15 @@ impl FileRow {
     }
 }
 
-/// Where a piece lies.
-pub(super) fn piece_key(id: FileId, piece: u16) -> Vec<u8> {
+/// Where a piece lies in its table.
+pub(crate) fn piece_key(id: FileId, piece: u16) -> Vec<u8> {
     [&id.0[..], &piece.to_be_bytes()].concat()
 }
 
 pub(super) fn put_piece(id: FileId, piece: u16, bytes: Zeroizing<Vec<u8>>) -> Change {
-    Change {
-        table: Table::Piece,
-        key: piece_key(id, piece),
-        value: Some(bytes),
-    }
+    Change::put(Table::Piece, piece_key(id, piece), bytes)
 }
 
 pub(super) fn delete_piece(id: FileId, piece: u16) -> Change {
-    Change {
-        table: Table::Piece,
-        key: piece_key(id, piece),
-        value: None,
-    }
+    Change::delete(Table::Piece, piece_key(id, piece))
 }

@@ -626,7 +626,7 @@ fn who_is_verified_later_is_told_later() {
     bob.take(at(0), &alice, &pieces_of(&content(2))[0]);
     let tells = bob.files.deadline().unwrap();
     let id = bob.files.telling(both(tells)).unwrap().id;
-    bob.files.not_told(both(tells), id);
+    bob.files.tell_later(both(tells), id);
     let again = bob.files.deadline().unwrap();
     assert!(again > tells && bob.files.telling(both(again)).is_some());
 }

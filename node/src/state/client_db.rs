@@ -82,6 +82,18 @@ impl ClientDb {
         }
     }
 
+    /// Whether there is such a row.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn has(&self, table: Table, key: &[u8]) -> Result<bool, StateError> {
+        let kind = table.as_str();
+        match &self.seal {
+            None => self.rows.has(kind, key),
+            Some(seal) => self.rows.has(kind, &seal.name(kind, key)),
+        }
+    }
+
     fn load_but(&self, but: &[&str]) -> Result<Vec<Row>, StateError> {
         let mut rows = Vec::new();
         self.rows.load(but, |kind, key, value| {
@@ -213,6 +225,10 @@ mod tests {
             );
             let piece = db.get(Table::Piece, b"a").unwrap();
             assert_eq!(db.get(Table::Piece, b"b").unwrap(), None);
+            assert_eq!(
+                [b"a", b"b"].map(|key| db.has(Table::Piece, key).unwrap()),
+                [true, false]
+            );
             piece.unwrap().to_vec()
         };
         assert_eq!(found(&db), b"1");

@@ -119,6 +119,17 @@ impl Rows {
         look().map_err(|error| explain(&self.path, self.advice, error))
     }
 
+    /// Whether there is such a row; its value is not read.
+    pub(super) fn has(&self, kind: &str, key: &[u8]) -> Result<bool, StateError> {
+        let query = "SELECT 1 FROM rows WHERE kind = ?1 AND key = ?2";
+        let look = || {
+            self.connection
+                .prepare_cached(query)?
+                .exists(params![kind, key])
+        };
+        look().map_err(|error| explain(&self.path, self.advice, error))
+    }
+
     /// Makes all changes or none; when it returns, they survive a crash.
     pub(super) fn apply<'a>(
         &mut self,

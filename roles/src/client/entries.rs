@@ -110,11 +110,11 @@ impl Entries {
         };
         self.list = providers.into_iter().map(kept).collect();
         self.until = now + KEPT;
-        Ok(Change {
-            table: Table::Entries,
-            key: KEY.to_vec(),
-            value: Some(self.encode().into()),
-        })
+        Ok(Change::put(
+            Table::Entries,
+            KEY.to_vec(),
+            self.encode().into(),
+        ))
     }
 
     /// The list could not be kept: it is drawn anew.
@@ -223,11 +223,7 @@ pub fn kept_entries(rows: &[Row]) -> Option<(Vec<NodeId>, Time)> {
 /// The change after which others are drawn at the next connection.
 #[must_use]
 pub fn forget_entries() -> Change {
-    Change {
-        table: Table::Entries,
-        key: KEY.to_vec(),
-        value: None,
-    }
+    Change::delete(Table::Entries, KEY.to_vec())
 }
 
 fn tied(document: &Document, node: &NodeId, other: &NodeId) -> bool {

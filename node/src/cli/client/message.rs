@@ -5,7 +5,7 @@ use data_encoding::BASE64;
 use shoal_node::Failure;
 use shoal_node::control::protocol::Received;
 
-use crate::cli::text::{escaped, folded};
+use crate::cli::text::{escaped, escaped_line, folded};
 
 /// What stands before each line of a text, and of what is folded; no other line begins with either.
 const TEXT: &str = "| ";
@@ -16,8 +16,7 @@ const FOLDED: &str = ": ";
 /// folded there, and go on without a mark.
 pub(super) fn in_words(message: &Received, width: Option<usize>) -> Result<String, Failure> {
     // The daemon's own words: a key, and what the user calls who has it.
-    let [from, name] =
-        [&message.from, &message.name].map(|text| escaped(text.as_bytes()).replace('\n', "\\n"));
+    let [from, name] = [&message.from, &message.name].map(|text| escaped_line(text));
     let who = match (name.is_empty(), message.verified) {
         (true, _) => from,
         (false, true) => format!("{name} (verified)"),

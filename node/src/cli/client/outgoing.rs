@@ -8,7 +8,7 @@ use shoal_node::control::protocol::{MessageState, OutgoingPage, Request, Respons
 use super::ask::{ask_once, strange};
 use crate::cli::args::ClientOutgoing;
 use crate::cli::output;
-use crate::cli::text::escaped;
+use crate::cli::text::escaped_line;
 
 pub(super) async fn run(args: &ClientOutgoing, json: bool) -> Result<(), Failure> {
     let request = Request::Outgoing {
@@ -34,7 +34,7 @@ pub(super) async fn run(args: &ClientOutgoing, json: bool) -> Result<(), Failure
 fn in_words(page: &OutgoingPage, names: &BTreeMap<String, String>, skip: u64) -> String {
     let who = |key: &String| {
         let name = names.get(key).filter(|name| !name.is_empty());
-        escaped(name.unwrap_or(key).as_bytes()).replace('\n', "\\n")
+        escaped_line(name.unwrap_or(key))
     };
     let mut lines: Vec<String> = page
         .messages

@@ -14,6 +14,7 @@ use shoal_topology::NetworkParameters;
 use zeroize::Zeroizing;
 
 use super::daemon::Daemon;
+use super::damaged;
 use super::database::{Look, Ticket};
 use super::programs::Program;
 use super::sending::Answer;
@@ -97,14 +98,8 @@ impl FileDesk {
         };
         let rng = ChaCha20Rng::from_rng(rng);
         // What can't be read now is looked for again when it is wanted.
-        let has = |id, piece| {
-            let found = db.get(Table::Piece, &piece_key(id, piece));
-            found.map_or(true, |found| found.is_some())
-        };
-        let files = Files::restore(rows, has, terms, (rng, now)).map_err(|what| {
-            let error = anyhow::anyhow!("the client's database is damaged: {what}");
-            Failure::failed(error.context("restore it from a backup, or move it away"))
-        })?;
+        let has = |id, piece| db.has(Table::Piece, &piece_key(id, piece)).unwrap_or(true);
+        let files = Files::restore(rows, has, terms, (rng, now)).map_err(damaged)?;
         Ok(Self {
             files,
             piece_packets: u64::from(packets),
@@ -259,7 +254,7 @@ impl Daemon {
                 let changes = self.files.files.not_handed(now, id, reason);
                 self.save_of(id, changes);
             }
-            What::Told(_) => self.files.files.not_told(now, id),
+            What::Told(_) => self.files.files.tell_later(now, id),
         }
         true
     }
@@ -274,7 +269,7 @@ impl Daemon {
                     self.send_of(telling.id, telling.to, what, &telling.data);
                 }
                 // It may be verified later.
-                Some(_) => self.files.files.not_told(now, telling.id),
+                Some(_) => self.files.files.tell_later(now, telling.id),
                 None => {}
             }
         }

@@ -147,11 +147,8 @@ impl Keyed {
             text,
         } = self.composing.take()?;
         let digest = digest(&message, &to, &text);
-        let change = Change {
-            table: Table::Idempotency,
-            key: key.as_str().as_bytes().to_vec(),
-            value: Some([&[LAYOUT][..], message.as_bytes(), &digest].concat().into()),
-        };
+        let value = [&[LAYOUT][..], message.as_bytes(), &digest].concat();
+        let change = Change::put(Table::Idempotency, row_key(&key), value.into());
         self.insert(key, message, digest, Some(request));
         Some(change)
     }
@@ -159,11 +156,7 @@ impl Keyed {
     fn forget(&mut self, message: &MessageId) -> Option<Change> {
         let key = self.keys.remove(message)?;
         self.entries.remove(&key);
-        Some(Change {
-            table: Table::Idempotency,
-            key: key.as_str().as_bytes().to_vec(),
-            value: None,
-        })
+        Some(Change::delete(Table::Idempotency, row_key(&key)))
     }
 
     fn insert(
@@ -188,6 +181,10 @@ fn digest(message: &MessageId, to: &PeerKey, text: &[u8]) -> [u8; DIGEST] {
         .chain_update(text)
         .finalize()
         .into()
+}
+
+fn row_key(key: &IdempotencyKey) -> Vec<u8> {
+    key.as_str().as_bytes().to_vec()
 }
 
 fn decode(row: &Row) -> Option<(IdempotencyKey, MessageId, [u8; DIGEST])> {

@@ -229,6 +229,12 @@ fn check_profile(params: &NetworkParameters, config: &ClientConfig) -> Result<()
     )))
 }
 
+/// What is kept is not as it was written.
+fn damaged(what: &str) -> Failure {
+    let error = anyhow::anyhow!("the client's database is damaged: {what}");
+    Failure::failed(error.context("restore it from a backup, or move it away"))
+}
+
 /// Lets the database's thread write what is queued.
 fn finish(database: Database, written: &mut mpsc::Receiver<database::Written>) {
     // What the thread says from now on is said to nobody, so that it waits for nobody.
@@ -275,10 +281,7 @@ impl Start<'_> {
         let params = params.at(&files, reached, newest_seen(&rows));
         let params = Arc::new(params);
         check_profile(&params, config)?;
-        let keyed = Keyed::restore(&rows).map_err(|what| {
-            let error = anyhow::anyhow!("the client's database is damaged: {what}");
-            Failure::failed(error.context("restore it from a backup, or move it away"))
-        })?;
+        let keyed = Keyed::restore(&rows).map_err(damaged)?;
         let sending = Sending::new(keyed);
         let core = config.core.clone();
         let profile = core.profile.clone();
