@@ -19,6 +19,7 @@ mod sse;
 mod token;
 mod wire;
 
+pub use api::Page;
 pub use client::{ControlClient, ControlError, unexpected};
 pub use events::{EventId, Events, Follower};
 pub(crate) use server::serve_open;

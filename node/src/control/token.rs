@@ -1,6 +1,6 @@
 //! The token without which nothing is answered over TCP.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use rand::CryptoRng;
@@ -14,6 +14,8 @@ pub const TOKEN_FILE: &str = "api.token";
 
 const TOKEN_BYTES: usize = 32;
 
+const ADVICE: &str = "the daemon makes it when it starts";
+
 /// What a program shows that it may use the API: 32 random bytes, written in 64 characters of hexadecimal.
 pub struct Token(Zeroizing<String>);
 
@@ -24,7 +26,7 @@ impl Token {
     /// [`StateError`] for a file that is damaged, somebody else's or readable by others, or can't be made.
     pub fn of<R: CryptoRng>(dir: &Path, rng: &mut R) -> Result<Self, StateError> {
         let path = dir.join(TOKEN_FILE);
-        let content = match read_secret(&path, "the daemon makes it when it starts") {
+        let content = match read_secret(&path, ADVICE) {
             Err(StateError::Missing { .. }) => {
                 let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
                 rng.fill_bytes(bytes.as_mut());
@@ -35,7 +37,21 @@ impl Token {
             }
             content => content?,
         };
-        let text = std::str::from_utf8(&content).unwrap_or_default().trim_end();
+        Self::parse(path, &content)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`StateError`] if there is none, or as [`Self::of`] says.
+    pub fn read(dir: &Path) -> Result<Self, StateError> {
+        let path = dir.join(TOKEN_FILE);
+        let content = read_secret(&path, ADVICE)?;
+        Self::parse(path, &content)
+    }
+
+    fn parse(path: PathBuf, content: &[u8]) -> Result<Self, StateError> {
+        let text = std::str::from_utf8(content).unwrap_or_default().trim_end();
         let sound = text.len() == 2 * TOKEN_BYTES
             && text
                 .bytes()
@@ -48,6 +64,12 @@ impl Token {
                 advice: "move it away: the daemon makes another one, which programs have to be told",
             }),
         }
+    }
+
+    /// The address of the page with the token in it, behind a `#`: that part goes to no server and into no log.
+    #[must_use]
+    pub fn link(&self, http: &str) -> Zeroizing<String> {
+        Zeroizing::new(format!("{http}/#{}", *self.0))
     }
 
     /// Whether this is it. How long that takes tells nothing of it.
