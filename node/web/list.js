@@ -8,7 +8,7 @@ import { count, lately, say } from './words.js';
 
 export function side(app) {
   const list = el('ul', { class: 'talks' });
-  const empty = el('p', { class: 'hint' }, say('no_talks'));
+  const empty = el('div', { class: 'hint' }, el('p', { class: 'narrow' }, say('welcome_lead')), el('p', {}, say('no_talks')));
   const strip = picture(model.traffic, { small: true });
   const state = el('span', { class: 'state' });
   const network = button([strip.canvas, el('span', { class: 'under' }, state, el('span', { class: 'more' }, say('network_open')))],
@@ -45,8 +45,8 @@ export function side(app) {
   const element = el('nav', { class: 'side', 'aria-label': say('side') },
     el('p', { class: 'brand' }, el('img', { src: '/web/icon.svg', alt: '', width: 28, height: 28 }), el('span', {}, 'Shoal')),
     el('p', { class: 'row two' },
-      button([icon('add'), say('invite')], () => app.go('invite'), { class: 'main', id: 'open-invite' }),
-      button([icon('link'), say('accept')], () => app.go('accept'), { id: 'open-accept' })),
+      button([icon('add'), say('invite_short')], () => app.go('invite'), { class: 'main', id: 'open-invite', 'aria-label': say('invite') }),
+      button([icon('link'), say('accept_short')], () => app.go('accept'), { id: 'open-accept', 'aria-label': say('accept') })),
     el('h2', { class: 'small' }, say('talks')),
     empty, list, network);
   watch(['conversations', 'people', 'shown'], talks);

@@ -76,7 +76,7 @@ export const inWords = (traffic) => say('traffic_words', {
 function paint(pen, { width, height }, traffic, small) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
-  const [cover, real, lines] = ['--cover', '--real', '--line'].map(colour);
+  const [cover, real, lines, ink] = ['--cover', '--real', '--line', '--soft'].map(colour);
   const most = (key) => Math.max(4, ...traffic.seconds.map((second) => second[key]));
   const upper = small ? height : Math.round(height * 0.5);
   const step = width / SECONDS;
@@ -95,6 +95,18 @@ function paint(pen, { width, height }, traffic, small) {
     column(x, upper - 1, -1, (upper - 4) / most('out'), second.out, second.realOut);
     if (!small) column(x, upper + 1, 1, (height - upper - 4) / most('in'), second.in, second.realIn);
   });
+  // The mean of ten seconds: the level that what one writes does not raise.
+  pen.strokeStyle = ink;
+  pen.lineWidth = 1.5;
+  for (const [key, sign, room] of small ? [] : [['out', -1, upper - 4], ['in', 1, height - upper - 4]]) {
+    pen.beginPath();
+    traffic.seconds.forEach((_, at) => {
+      const part = traffic.seconds.slice(Math.max(0, at - 9), at + 1);
+      const mean = part.reduce((all, second) => all + second[key], 0) / part.length;
+      pen.lineTo((shift + at + 0.5) * step, upper + sign * (1 + mean * room / most(key)));
+    });
+    pen.stroke();
+  }
   pen.fillStyle = lines;
   pen.fillRect(0, upper - 1, width, 1);
 }

@@ -42,9 +42,12 @@ export function count(name, n, values = {}) {
 
 export const number = (n, digits = 0) => new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(n);
 
-// About how long: to the second below two minutes, then to the minute, the hour, the day.
+// About how long: whole units if it is any, else to the second below two minutes, then to the minute, the hour, the day.
 export function duration(ms) {
   const seconds = Math.max(1, Math.round(ms / 1000));
+  for (const [unit, name] of [[86400, 'days'], [3600, 'hours'], [60, 'minutes']]) {
+    if (seconds % unit === 0) return count(name, seconds / unit);
+  }
   if (seconds < 120) return count('seconds', seconds);
   if (seconds < 7200) return count('minutes', Math.round(seconds / 60));
   if (seconds < 172800) return count('hours', Math.round(seconds / 3600));
@@ -60,7 +63,7 @@ export function size(bytes) {
 
 const format = (options) => (micros) => new Intl.DateTimeFormat(language, options).format(new Date(micros / 1000));
 
-export const clock = format({ hour: '2-digit', minute: '2-digit' });
+export const clock = format({ hour: 'numeric', minute: '2-digit' });
 export const day = format({ weekday: 'long', day: 'numeric', month: 'long' });
 export const moment = format({ dateStyle: 'medium', timeStyle: 'short' });
 

@@ -56,3 +56,4 @@ mod state;
 mod takeover;
 mod threats;
 mod upnp;
+mod web;
