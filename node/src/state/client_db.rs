@@ -13,7 +13,7 @@ use super::sealed::master::RowSeal;
 pub const FILE: &str = "client.db";
 
 /// Grows with every change of a row of the client role's.
-const LAYOUT: i64 = 6;
+const LAYOUT: i64 = 7;
 
 const ADVICE: &str = "restore it from a backup, or move it away to start without contacts and messages: \
                       the key by which contacts know you stays the same";
@@ -54,12 +54,12 @@ impl ClientDb {
         Rows::key_file(&dir.join(FILE), ADVICE)
     }
 
-    /// Every row but the pieces of files, by table and key.
+    /// Every row but the pieces of files and what was said, by table and key.
     ///
     /// # Errors
     /// [`StateError::Corrupt`], [`StateError::Io`].
     pub fn load(&self) -> Result<Vec<Row>, StateError> {
-        self.load_but(&[Table::Piece.as_str()])
+        self.load_but(&[Table::Piece.as_str(), Table::Said.as_str()])
     }
 
     /// The value of one row, if there is one: what [`ClientDb::load`] leaves out.
