@@ -64,6 +64,7 @@ export const fileReason = (text) => inWords(OF_FILES, 'file_reason_', text);
 // Why a request was not done, for people. Some of what can happen is said in the language of the page.
 export function refusal(error) {
   if (error.gone) return [say('door_down')];
+  if (error.code === 'stranger') return [say('door_stranger')];
   if (error.code === 'busy') return [say('refused_busy'), ' ', foreign(error.message, { kind: 'quote' })];
   if (error.code === 'superseded') return [say('alarm_superseded')];
   if (error.code === 'too_large') return [say('refused_too_large')];

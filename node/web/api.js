@@ -32,14 +32,39 @@ export class Refused extends Error {
   }
 }
 
-async function asked(method, path, { body, kind, headers = {}, signal } = {}) {
+// Whether who answers here is the daemon whose page this is: while that does not run, another user of this machine may
+// listen at its port, and is not to be shown the token. When nobody answered, it has to be proven again.
+let proven = true;
+let proving = null;
+
+const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+
+async function prove() {
+  const challenge = hex(crypto.getRandomValues(new Uint8Array(32)));
+  let told;
+  try {
+    const answer = await fetch(`/web/proof/${challenge}`, { cache: 'no-store', credentials: 'omit', redirect: 'error' });
+    told = await answer.json();
+  } catch (error) {
+    throw new Refused('gone', String(error.message));
+  }
+  const encoder = new TextEncoder();
+  const key = await crypto.subtle.importKey('raw', encoder.encode(token), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+  const proof = hex(await crypto.subtle.sign('HMAC', key, encoder.encode(`shoal page ${location.port || 80} ${challenge}`)));
+  if (told.proof !== proof) throw new Refused('stranger', '');
+  proven = true;
+}
+
+async function asked(method, path, { body, kind, headers = {} } = {}) {
   const all = { Authorization: `Bearer ${token}`, ...headers };
   if (body !== undefined) all['Content-Type'] = kind ?? 'application/json';
+  if (!proven) await (proving ??= prove().finally(() => (proving = null)));
   let answer;
   try {
-    answer = await fetch(path, { method, headers: all, body, signal, cache: 'no-store', credentials: 'omit', redirect: 'error', referrerPolicy: 'no-referrer' });
+    answer = await fetch(path, { method, headers: all, body, cache: 'no-store', credentials: 'omit', redirect: 'error', referrerPolicy: 'no-referrer' });
   } catch (error) {
-    throw new Refused(error.name === 'AbortError' ? 'aborted' : 'gone', String(error.message));
+    proven = false;
+    throw new Refused('gone', String(error.message));
   }
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
@@ -68,7 +93,7 @@ export const api = {
   invite: (invite) => json('POST', '/v1/invitations', invite),
   revoke: (id) => json('DELETE', `/v1/invitations/${part(id)}`),
   conversations: () => json('GET', '/v1/conversations'),
-  lines: (contact, before) => json('GET', `/v1/conversations/${part(contact)}?limit=50${before ? `&before=${before}` : ''}`),
+  lines: (contact, before) => json('GET', `/v1/conversations/${part(contact)}?limit=50${before === undefined ? '' : `&before=${before}`}`),
   read: (contact, upTo) => json('POST', `/v1/conversations/${part(contact)}/read`, { up_to: upTo }),
   forget: (contact) => json('DELETE', `/v1/conversations/${part(contact)}`),
   send: (to, text, life, key) => json('POST', '/v1/messages', { to, text, ...(life ? { life_ms: life } : {}) }, { 'Idempotency-Key': key }),
@@ -98,8 +123,10 @@ export async function follow({ heard, broken, again }) {
         last = event.id;
         heard(event);
       }
+      proven = false;
       broken(new Refused('gone', ''));
     } catch (error) {
+      proven &&= error instanceof Refused;
       broken(error);
       if (error.code === 'unauthorized' || error.code === 'forbidden') return;
     }

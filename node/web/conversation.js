@@ -9,8 +9,8 @@ import { askConversations, askEarlier, askFiles, askLines, filesOf, model, nameO
 import { fileName, line } from './text.js';
 import { clock, count, day, duration, moment, say, size } from './words.js';
 
-const FINAL = new Set(['stored', 'delivered', 'read', 'expired', 'failed']);
-const ICONS = { queued: 'clock', sent: 'sent', stored: 'stored', delivered: 'delivered', read: 'delivered', expired: 'failed', failed: 'failed' };
+const FINAL = new Set(['stored', 'delivered', 'read', 'expired']);
+const ICONS = { queued: 'clock', sent: 'sent', stored: 'stored', delivered: 'delivered', read: 'delivered', expired: 'failed' };
 
 export function view(app, key) {
   showLinesOf(key);
@@ -62,19 +62,23 @@ export function view(app, key) {
     }
   }
 
-  // Messages and files, by when they were written; what has the same minute stays as it is numbered.
+  // Lines in their order, and each file behind those that were written up to when it was begun.
   function items() {
     const said = model.said.get(key);
     const now = Date.now() * 1000;
     const minute = (micros) => Math.floor(micros / 6e7);
-    const lines = [...(said?.lines.values() ?? [])].filter((it) => !it.expires_at_us || it.expires_at_us > now);
-    const found = lines.map((it) => ({ id: `line-${it.number}`, at: minute(it.at_us), order: it.number, micros: it.at_us, line: it }));
-    const first = said?.earlier && found.length ? Math.min(...found.map((it) => it.at)) : -Infinity;
-    for (const file of filesOf(key)) {
+    for (const [number, it] of said?.lines ?? []) if (it.expires_at_us <= now) said.lines.delete(number);
+    const lines = [...(said?.lines.values() ?? [])].sort((one, other) => one.number - other.number);
+    const found = lines.map((it) => ({ id: `line-${it.number}`, micros: it.at_us, line: it }));
+    // Those of before the lines that are shown come with these.
+    const first = said?.earlier && found.length ? minute(found[0].micros) : -Infinity;
+    for (const file of [...filesOf(key)].sort((one, other) => one.begun_at_us - other.begun_at_us)) {
       const at = minute(file.begun_at_us);
-      if (at >= first) found.push({ id: `file-${file.file}`, at, order: Infinity, micros: file.begun_at_us, file });
+      if (at < first) continue;
+      const after = found.findLastIndex((it) => minute(it.micros) <= at);
+      found.splice(after + 1, 0, { id: `file-${file.file}`, micros: file.begun_at_us, file });
     }
-    return found.sort((one, other) => one.at - other.at || (one.order === other.order ? one.micros - other.micros : one.order - other.order));
+    return found;
   }
 
   function draw() {

@@ -1,7 +1,7 @@
 // The side: who one is, whom one talks with, and how it goes.
 
 import { button, el, foreign, icon } from './dom.js';
-import { model, nameOf, watch } from './model.js';
+import { askConversations, model, nameOf, watch } from './model.js';
 import { line } from './text.js';
 import { picture } from './traffic.js';
 import { count, lately, say } from './words.js';
@@ -40,6 +40,9 @@ export function side(app) {
     state.className = `state ${kind}`;
     if (state.textContent !== words) state.textContent = words;
     strip.draw();
+    // A last line whose time is over.
+    const now = Date.now() * 1000;
+    if (model.conversations.some(({ last }) => last?.expires_at_us < now)) askConversations().catch(() => {});
   }
 
   const element = el('nav', { class: 'side', 'aria-label': say('side') },

@@ -78,7 +78,7 @@ let bannered = '';
 function banner() {
   const { door, status } = model;
   const superseded = status?.alarms.some((text) => kindOf(text) === 'superseded');
-  const words = door === 'down' ? say('door_down') : door === 'old' ? say('door_old') : superseded ? say('alarm_superseded')
+  const words = door === 'down' ? say('door_down') : door === 'stranger' ? say('door_stranger') : door === 'old' ? say('door_old') : superseded ? say('alarm_superseded')
     : door === 'up' && status && !status.online ? say('offline_short') : '';
   if (words === bannered) return;
   bannered = words;
@@ -93,7 +93,7 @@ function news({ detail: event }) {
     const name = line(event.name || nameOf(event.from));
     announce(say('message_from', { name, text: line(event.text.slice(0, 500)) }));
   } else if (event.event === 'met') {
-    setTimeout(() => announce(say('met', { name: line(nameOf(event.contact)) })), 500);
+    announce(say('met', { name: line(nameOf(event.contact)) }));
   } else if (event.event === 'leaked') {
     announce(say('leaked'), true);
   } else if (event.event === 'alarm') {

@@ -5,9 +5,10 @@ import { coalesced } from './dom.js';
 import { Traffic } from './traffic.js';
 
 const POLL_MS = 1000;
+const LATER_MS = 2000;
 
 export const model = {
-  // `opening`, `up`, `down` (nobody answers), `denied` (the token is another) or `old` (it can't do all that this page needs).
+  // `opening`, `up`, `down` (nobody answers), `stranger` (somebody else does), `denied` (the token is another) or `old` (it can't do all that this page needs).
   door: 'opening',
   status: null,
   contacts: new Map(),
@@ -43,6 +44,7 @@ function door(state) {
 // Nobody who asks for what is shown has to know whether the daemon is there: the door says so.
 function failed(error) {
   if (error.gone) door('down');
+  else if (error.code === 'stranger') door('stranger');
   else if (error.code === 'unauthorized' || error.code === 'forbidden') door('denied');
   else throw error;
 }
@@ -78,18 +80,18 @@ export const askConversations = asking(async () => {
   tell('conversations');
 });
 
-// Asks for the newest lines with a contact, and keeps the earlier ones that were asked for.
+// Asks for the newest lines with a contact.
 export async function askLines(contact) {
   const page = await api.lines(contact).catch(failed);
   if (!page) return;
   const known = model.said.get(contact);
-  const numbers = page.lines.map((line) => line.number);
-  const first = numbers.length ? Math.min(...numbers) : Infinity;
-  const older = [...(known?.lines ?? [])].filter(([number]) => number < first);
-  const joins = page.earlier && older.length > 0;
+  const numbers = new Set(page.lines.map((line) => line.number));
+  // What has been shown stays in sight until one goes elsewhere, also where the daemon keeps nothing that was read.
+  const before = watched.has(contact) ? [...(known?.lines ?? [])].filter(([number]) => !numbers.has(number)) : [];
+  const older = before.some(([number]) => number < Math.min(...numbers));
   model.said.set(contact, {
-    lines: new Map([...(joins ? older : []), ...page.lines.map((line) => [line.number, line])]),
-    earlier: joins ? known.earlier : page.earlier,
+    lines: new Map([...before, ...page.lines.map((line) => [line.number, line])]),
+    earlier: older ? known.earlier : page.earlier,
   });
   tell('lines', { contact });
 }
@@ -106,6 +108,7 @@ export async function askEarlier(contact) {
 
 // Whose lines are shown, so that they are asked for again when something happened to one.
 export function showLinesOf(contact) {
+  watched.forEach((before) => model.said.delete(before));
   watched.clear();
   if (contact) watched.add(contact);
 }
@@ -119,21 +122,36 @@ const askAll = () => Promise.all([askStatus(), askPeople(), askInvitations(), as
 
 const OF_LINES = new Set(['accepted', 'sent', 'stored', 'delivered', 'hindered', 'expired', 'received', 'vanished']);
 
-function heard(event) {
-  if (OF_LINES.has(event.event)) askShown();
-  else if (event.event === 'file') askFiles();
-  else if (event.event === 'missed') askAll();
-  else if (event.event === 'met' || event.event === 'leaked') Promise.all([askPeople(), askInvitations(), askShown()]);
-  else askStatus();
+// What is to be asked for again when this has happened.
+function askAfter({ event }) {
+  if (OF_LINES.has(event)) return askShown();
+  if (event === 'file') return askFiles();
+  if (event === 'missed') return askAll();
+  if (event === 'met' || event === 'leaked') return Promise.all([askPeople(), askInvitations(), askShown()]);
+  return askStatus();
+}
+
+// The daemon was there and could not tell: it is asked again, for all.
+function askLater() {
+  setTimeout(() => model.door === 'up' && askAll().catch(askLater), LATER_MS);
+}
+
+async function heard(event) {
+  await askAfter(event);
   tell('event', event);
 }
 
 // Asks for all, and follows what happens from then on.
 export async function open() {
+  let following = false;
   follow({
-    heard,
-    broken: ({ code }) => door(code === 'unauthorized' || code === 'forbidden' ? 'denied' : 'down'),
+    heard: (event) => heard(event).catch(askLater),
+    broken: ({ code }) => {
+      following = false;
+      door(code === 'unauthorized' || code === 'forbidden' ? 'denied' : code === 'stranger' ? 'stranger' : 'down');
+    },
     again: async () => {
+      following = true;
       try {
         await askAll();
         door('up');
@@ -142,12 +160,16 @@ export async function open() {
       }
     },
   });
-  setInterval(() => {
-    if (model.door === 'up') askStatus();
+  setInterval(async () => {
+    if (!following || model.door === 'denied') return;
+    const asked = model.status;
+    await askStatus().catch(() => {});
+    // One question may have failed while events came on.
+    if (following && model.door === 'down' && model.status !== asked) door('up');
   }, POLL_MS);
 }
 
-export const nameOf = (key) => model.contacts.get(key)?.label || model.conversations.find((it) => it.contact === key)?.name || short(key);
+export const nameOf = (key) => model.contacts.get(key)?.label || model.conversations.find((it) => it.contact === key)?.label || short(key);
 
 const short = (key) => `${key.slice(0, 6)}…`;
 

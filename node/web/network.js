@@ -8,7 +8,7 @@ import { inWords, PACKET_BYTES, picture } from './traffic.js';
 import { choose, duration, language, LANGUAGES, number, say, size } from './words.js';
 
 const ENOUGH_SECONDS = 8;
-const STATES = ['queued', 'sent', 'stored', 'delivered', 'read', 'expired', 'failed'];
+const STATES = ['queued', 'sent', 'stored', 'delivered', 'read', 'expired'];
 
 export function view(app) {
   const heading = el('h1', { tabindex: -1, id: 'heading' }, say('network'));
@@ -75,7 +75,7 @@ export function view(app) {
 
 function inSentences(kind) {
   const { status } = model;
-  if (model.door !== 'up' || !status) return [el('p', {}, say(model.door === 'opening' ? 'state_opening' : 'door_down'))];
+  if (model.door !== 'up' || !status) return [el('p', {}, say(model.door === 'opening' ? 'state_opening' : model.door === 'stranger' ? 'door_stranger' : 'door_down'))];
   const told = [];
   if (status.online && kind === 'good') told.push(el('p', { class: 'good' }, icon('stored'), say('all_well')));
   if (!status.online) told.push(el('p', {}, el('strong', {}, say('offline'))), el('p', {}, say('offline_means')), el('p', {}, say('offline_do')));

@@ -1,6 +1,8 @@
 //! What a request over TCP has to show before it is looked at. Any process of this machine can connect, and any page
 //! in a browser can have it connect: the first has no token, and the second can't hide where it comes from.
 
+use std::sync::Arc;
+
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 
@@ -19,13 +21,13 @@ const DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// Guards the TCP side of the API.
 pub(super) struct Guard {
-    token: Token,
+    token: Arc<Token>,
     port: u16,
 }
 
 impl Guard {
     /// For this token, at this port.
-    pub(super) const fn new(token: Token, port: u16) -> Self {
+    pub(super) const fn new(token: Arc<Token>, port: u16) -> Self {
         Self { token, port }
     }
 
@@ -150,7 +152,7 @@ mod tests {
     use super::*;
 
     fn code(uri: &str, headers: &[(&str, &str)]) -> Option<RefusalCode> {
-        let guard = Guard::new(Token::known("secret"), 4000);
+        let guard = Guard::new(Arc::new(Token::known("secret")), 4000);
         let mut request = Request::get(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
+use hmac::digest::InvalidLength;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::CryptoRng;
+use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -70,6 +73,14 @@ impl Token {
     #[must_use]
     pub fn link(&self, http: &str) -> Zeroizing<String> {
         Zeroizing::new(format!("{http}/#{}", *self.0))
+    }
+
+    /// What shows to who has the token that one has it too, at this port, and tells nothing of it: HMAC-SHA-256 of the
+    /// port and what was asked with, in hexadecimal.
+    pub(super) fn proof(&self, port: u16, challenge: &str) -> Result<String, InvalidLength> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_bytes())?;
+        mac.update(format!("shoal page {port} {challenge}").as_bytes());
+        Ok(HEXLOWER.encode(&mac.finalize().into_bytes()))
     }
 
     /// Whether this is it. How long that takes tells nothing of it.

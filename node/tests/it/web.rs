@@ -7,8 +7,11 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use rustix::process::Signal;
 use serde_json::Value;
+use sha2::Sha256;
 use shoal_node::control::{ControlClient, ControlServer, Token, api};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
@@ -40,7 +43,7 @@ impl Scene {
         let address = server.also_at(anywhere, Token::known(TOKEN)).await.unwrap();
         let fake = Fake::new();
         let events = Arc::clone(&fake.events);
-        let router = api::client(Arc::new(fake), events).merge(api::pages(Some(address)));
+        let router = api::client(Arc::new(fake), events).merge(api::pages(server.door()));
         Self {
             dir,
             address: address.to_string(),
@@ -170,6 +173,23 @@ async fn the_page_s_own_origin_may_ask_and_none_beside_it() {
         "http://127.0.0.1:1".to_owned(),
     ] {
         assert_eq!(with(&other).await.status, 403, "{other}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_proves_that_it_has_the_token_without_showing_it() {
+    let scene = Scene::start().await;
+    let port: u16 = scene.address.rsplit(':').next().unwrap().parse().unwrap();
+    let challenge = "ab".repeat(32);
+    let told = scene.ask("GET", &format!("/web/proof/{challenge}"), &[]).await;
+    assert_eq!(told.status, 200);
+    let mut mac = Hmac::<Sha256>::new_from_slice(TOKEN.as_bytes()).unwrap();
+    mac.update(format!("shoal page {port} {challenge}").as_bytes());
+    let proof = HEXLOWER.encode(&mac.finalize().into_bytes());
+    assert_eq!(told.json()["proof"], proof);
+    for wrong in ["ab", &"zz".repeat(32), &"ab".repeat(33), &"é".repeat(32)] {
+        let path = format!("/web/proof/{wrong}").replace('é', "%c3%a9");
+        assert_eq!(scene.ask("GET", &path, &[]).await.status, 404, "{wrong}");
     }
 }
 
@@ -365,7 +385,7 @@ async fn the_page_does_in_a_browser_what_its_users_do() {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SHOAL_")) {
         script.env_remove(name);
     }
-    for name in ["SHOAL_WEB_SHOTS", "SHOAL_WEB_PICTURES"] {
+    for name in ["SHOAL_WEB_SHOTS", "SHOAL_WEB_PICTURES", "SHOAL_WEB_LIVE"] {
         if let Some(folder) = std::env::var_os(name) {
             script.env(name, folder);
         }

@@ -29,6 +29,7 @@ export async function open(browser, { width = 1280, height = 800, dark = false, 
     addEventListener('securitypolicyviolation', (event) => window.violations.push(`${event.violatedDirective} ${event.sourceFile}`));
   });
   if (axe) await context.addInitScript(AXE);
+  await live(context);
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   const tell = (words) => allowed.some((it) => words.includes(it)) || trouble.push(words);
@@ -37,6 +38,18 @@ export async function open(browser, { width = 1280, height = 800, dark = false, 
   page.on('dialog', (dialog) => (tell(`dialog: ${dialog.message()}`), dialog.dismiss()));
   page.on('request', (request) => request.url().startsWith(origin) || request.url().startsWith('blob:') || tell(`asked of elsewhere: ${request.url()}`));
   return page;
+}
+
+// With SHOAL_WEB_LIVE, a folder, the page's files are those that stand there now, and not those that are in the binary:
+// for who works on the page.
+async function live(context) {
+  const folder = process.env.SHOAL_WEB_LIVE;
+  if (!folder) return;
+  await context.route(/:\d+\/(web\/[\w.-]+)?$/, async (route) => {
+    const name = new URL(route.request().url()).pathname.replace('/web/', '').replace(/^\/$/, 'index.html');
+    const response = await route.fetch();
+    await route.fulfill({ response, body: readFileSync(path.join(folder, name)) });
+  });
 }
 
 // That nothing ran that was not the page's own.

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { accessible, nothingRan, open, start, trouble } from './browser.mjs';
 import { Daemon } from './daemons.mjs';
 import { keyboard } from './keyboard.mjs';
-import { strangers } from './strangers.mjs';
+import { impostor, strangers } from './strangers.mjs';
 
 const { SHOAL_BIN: shoal, SHOAL_PLACE: place, SHOAL_PORTS: ports } = process.env;
 const [alicesPort, bobsPort, otherPort] = ports.split(',').map(Number);
@@ -227,6 +227,17 @@ async function restart(alice, bob) {
   await every(bob, 'the daemon is gone');
   await write(alice, 'You were away when I wrote this.');
   await alice.locator('.said .own', { hasText: 'You were away' }).locator('xpath=self::*[@data-state="stored"]').waitFor();
+  // Another user of the machine takes its port meanwhile, and says what a daemon says.
+  const heard = await impostor(bobsPort, async () => {
+    await bob.locator('.banner').getByText('antwortet etwas anderes').waitFor();
+    await bob.locator('#compose').fill('A secret');
+    await bob.locator('#compose').press('Enter');
+    await bob.locator('#compose-wrong').waitFor();
+    await bob.locator('#compose').fill('');
+  });
+  assert.ok(heard.length > 0 && heard.every((it) => it.path.startsWith('/web/proof/')), JSON.stringify(heard));
+  assert.ok(heard.every((it) => !it.authorization && !it.body), 'the token is shown to nobody else');
+  step('who takes the port of a daemon that is gone is shown nothing');
   await daemons.bob.start();
   await bob.locator('.said .theirs', { hasText: 'You were away when I wrote this.' }).waitFor();
   await bob.locator('.banner').waitFor({ state: 'hidden' });

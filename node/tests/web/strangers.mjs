@@ -38,6 +38,28 @@ export async function strangers({ browser, daemon, link, port }) {
   }
 }
 
+// Listens where a daemon was while something is done; gives all that it was asked.
+export async function impostor(port, meanwhile) {
+  const heard = [];
+  const server = createServer(async (asked, answer) => {
+    let body = '';
+    for await (const piece of asked) body += piece;
+    heard.push({ path: asked.url, authorization: asked.headers.authorization, body });
+    answer.writeHead(200, { 'Content-Type': 'application/json' });
+    answer.end(JSON.stringify({ proof: '0'.repeat(64), contacts: [], conversations: [] }));
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    await meanwhile();
+  } finally {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  }
+  return heard;
+}
+
 // What a page tries that wants to know.
 async function tried({ origin, token }) {
   const asked = (path, options) => fetch(origin + path, options).then((answer) => answer.type === 'opaque' ? 'opaque' : `got ${answer.status}`, () => 'refused');

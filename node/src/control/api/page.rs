@@ -2,8 +2,6 @@
 //! `node/web`; all that it shows it asks of the API, with the token. The files are for everybody who asks, and say
 //! nothing that is not in the source.
 
-use std::net::SocketAddr;
-
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::request::Parts;
@@ -14,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::protocol::{Refusal, RefusalCode};
+use super::super::server::TcpDoor;
 use super::super::wire::{Json, no_such_path};
 
 /// Below which path all of the page's files but the first are.
@@ -94,13 +93,23 @@ pub struct Page {
     pub http: String,
 }
 
+/// Characters of what a page asks for a proof with.
+const CHALLENGE: usize = 64;
+
+/// That whoever answers has the token.
+#[derive(Serialize)]
+struct Proof {
+    proof: String,
+}
+
 /// The page's files, and where they are, if the API is served over TCP.
-pub fn pages(address: Option<SocketAddr>) -> Router {
+pub fn pages(door: Option<TcpDoor>) -> Router {
     Router::new()
         .route("/", get(async || answer("index.html")))
+        .route("/web/proof/{challenge}", get(proof))
         .route("/web/{name}", get(file))
         .route("/v1/page", get(place))
-        .with_state(address)
+        .with_state(door)
 }
 
 /// Whether a request is for a file of the page, which says nothing of anybody.
@@ -114,6 +123,23 @@ async fn file(Path(name): Path<String>) -> HttpResponse {
     match FILES.iter().any(|file| file.name == name) {
         true => answer(&name),
         false => no_such_path().await.into_response(),
+    }
+}
+
+/// Shows to a page that was opened before that the same daemon answers still. While none does, another user of this
+/// machine may: a page asks for this before it shows the token again.
+async fn proof(
+    State(door): State<Option<TcpDoor>>,
+    Path(challenge): Path<String>,
+) -> Result<Json<Proof>, Refusal> {
+    let sound = challenge.len() == CHALLENGE && challenge.bytes().all(|it| it.is_ascii_hexdigit());
+    let proof = door.filter(|_| sound).and_then(|door| {
+        let proof = door.token.proof(door.address.port(), &challenge);
+        proof.ok()
+    });
+    match proof {
+        Some(proof) => Ok(Json(Proof { proof })),
+        None => Err(no_such_path().await),
     }
 }
 
@@ -135,8 +161,8 @@ fn answer(name: &str) -> HttpResponse {
 #[utoipa::path(get, path = "/v1/page", tag = "daemon", responses(
     (status = 200, description = "There", body = Page),
     (status = 404, description = "Nowhere: the API is not served over TCP", body = Refusal)))]
-pub(super) async fn place(State(address): State<Option<SocketAddr>>) -> Result<Json<Page>, Refusal> {
-    let http = address.map(|address| format!("http://{address}"));
+pub(super) async fn place(State(door): State<Option<TcpDoor>>) -> Result<Json<Page>, Refusal> {
+    let http = door.map(|door| format!("http://{}", door.address));
     http.map(|http| Json(Page { http })).ok_or_else(|| {
         let words = "the page needs the API's TCP door, which is shut: start the daemon with `--api 127.0.0.1:4150`, \
                      or set `api.listen` in client.toml";
@@ -234,6 +260,13 @@ mod tests {
                     false => english.contains(name),
                 };
                 assert!(known, "{} asks for {name}", file.name);
+            }
+            for asked in text(file).split("count('").skip(1) {
+                let name = asked.split('\'').next().unwrap_or_default();
+                for form in ["one", "other"] {
+                    let known = english.contains(&format!("{name}_{form}"));
+                    assert!(known, "{} counts {name}", file.name);
+                }
             }
         }
     }

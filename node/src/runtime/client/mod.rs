@@ -195,7 +195,7 @@ impl Api {
             http,
         });
         let events = Arc::clone(&local.events);
-        let router = api::client(Arc::new(local), events).merge(api::pages(at));
+        let router = api::client(Arc::new(local), events).merge(api::pages(server.door()));
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = server.serve_until(router, async {
             // Also if the daemon ends otherwise.
