@@ -100,9 +100,9 @@ export const api = {
   files: () => json('GET', '/v1/files'),
   removeFile: (file) => json('DELETE', `/v1/files/${part(file)}`),
   qr: (text) => json('POST', '/v1/qr', { text }),
-  async sendFile(to, name, content) {
+  async sendFile(to, name, content, key) {
     const path = `/v1/files?to=${part(to)}&name=${part(name)}`;
-    return (await asked('POST', path, { body: content, kind: 'application/octet-stream' })).json();
+    return (await asked('POST', path, { body: content, kind: 'application/octet-stream', headers: { 'Idempotency-Key': key } })).json();
   },
   async content(file) {
     return (await asked('GET', `/v1/files/${part(file)}/content`)).blob();

@@ -101,7 +101,7 @@ async function give(contact, file, fail) {
   const body = [el('p', {}, foreign(file.name)), el('p', {}, words), el('p', { class: 'small' }, say('file_ask_more'))];
   if (!await ask(say('file_ask_title', { name: line(nameOf(contact)) }), body, say('send'))) return;
   try {
-    await api.sendFile(contact, file.name, await file.arrayBuffer());
+    await api.sendFile(contact, file.name, await file.arrayBuffer(), crypto.randomUUID());
     await askFiles();
     announce(say('file_taken'));
   } catch (error) {
