@@ -18,6 +18,7 @@ const REAL_A_SECOND = 2;
 
 // Texts that were not sent yet, for as long as the page is open, and the names under which they are sent once.
 const drafts = new Map();
+const sendings = new Map();
 
 export function composer(contact, sent) {
   const name = () => line(nameOf(contact));
@@ -100,8 +101,12 @@ async function give(contact, file, fail) {
   const words = say('file_ask', { size: size(file.size), time: duration(least) });
   const body = [el('p', {}, foreign(file.name)), el('p', {}, words), el('p', { class: 'small' }, say('file_ask_more'))];
   if (!await ask(say('file_ask_title', { name: line(nameOf(contact)) }), body, say('send'))) return;
+  // Tried again after no answer came, it is the same sending.
+  const sending = JSON.stringify([contact, file.name, file.size, file.lastModified]);
+  if (!sendings.has(sending)) sendings.set(sending, crypto.randomUUID());
   try {
-    await api.sendFile(contact, file.name, await file.arrayBuffer(), crypto.randomUUID());
+    await api.sendFile(contact, file.name, await file.arrayBuffer(), sendings.get(sending));
+    sendings.delete(sending);
     await askFiles();
     announce(say('file_taken'));
   } catch (error) {
