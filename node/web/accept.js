@@ -1,7 +1,7 @@
 // Coming in by somebody else's invitation.
 
 import { api } from './api.js';
-import { refusal } from './alarms.js';
+import { odd, refusal } from './alarms.js';
 import { tooLong } from './contact.js';
 import { button, el, icon, say as announce } from './dom.js';
 import { askConversations, askPeople } from './model.js';
@@ -10,7 +10,7 @@ import { say } from './words.js';
 export function view(app) {
   const heading = el('h1', { tabindex: -1, id: 'heading' }, say('accept'));
   const wrong = el('p', { class: 'wrong', role: 'alert', id: 'accept-wrong', hidden: true });
-  const link = el('textarea', { id: 'invitation', class: 'link', rows: 4, required: true, spellcheck: 'false', autocomplete: 'off', placeholder: 'shoal:…', 'aria-describedby': 'accept-wrong' });
+  const link = el('textarea', { id: 'invitation', class: 'given', rows: 4, required: true, spellcheck: 'false', autocomplete: 'off', placeholder: 'shoal:…', 'aria-describedby': 'accept-wrong' });
   const label = el('input', { type: 'text', id: 'their-name', maxlength: 64, autocomplete: 'off', dir: 'auto', placeholder: say('whom_example') });
   const submit = el('button', { type: 'submit', class: 'main', id: 'accept' }, say('accept_do'));
   const form = el('form', { class: 'card', novalidate: true },
@@ -32,7 +32,7 @@ export function view(app) {
         return;
       }
     } catch (error) {
-      problem.push(...(error.code === 'invalid' ? [say('link_wrong'), ' '] : []), ...refusal(error));
+      problem.push(...(error.code === 'invalid' && !odd(error) ? [say('link_wrong'), ' '] : []), ...refusal(error));
     }
     wrong.replaceChildren(...problem);
     wrong.hidden = false;

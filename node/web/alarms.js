@@ -61,12 +61,16 @@ const inWords = (table, prefix, text) => {
 export const hindrance = (text) => inWords(OF_MESSAGES, 'hindered_', text);
 export const fileReason = (text) => inWords(OF_FILES, 'file_reason_', text);
 
+// That a name was not taken for what is in it.
+export const odd = (error) => error.code === 'invalid' && /^a name has/.test(error.message);
+
 // Why a request was not done, for people. Some of what can happen is said in the language of the page.
 export function refusal(error) {
   if (error.gone) return [say('door_down')];
   if (error.code === 'stranger') return [say('door_stranger')];
   if (error.code === 'busy') return [say('refused_busy'), ' ', foreign(error.message, { kind: 'quote' })];
   if (error.code === 'superseded') return [say('alarm_superseded')];
+  if (odd(error)) return [say('label_odd')];
   if (error.code === 'too_large') return [say('refused_too_large')];
   return [foreign(error.message || String(error), { kind: 'quote' })];
 }

@@ -5,7 +5,7 @@ import { fileReason, refusal } from './alarms.js';
 import { ask } from './dialog.js';
 import { button, el, foreign, icon, say as announce, withForeign } from './dom.js';
 import { askFiles, model, nameOf, watch } from './model.js';
-import { line } from './text.js';
+import { fileName, line } from './text.js';
 import { duration, say, size } from './words.js';
 
 const LIVES = [0, 60_000, 3_600_000, 86_400_000, 604_800_000];
@@ -105,7 +105,7 @@ async function give(contact, file, fail) {
   const sending = JSON.stringify([contact, file.name, file.size, file.lastModified]);
   if (!sendings.has(sending)) sendings.set(sending, crypto.randomUUID());
   try {
-    await api.sendFile(contact, file.name, await file.arrayBuffer(), sendings.get(sending));
+    await api.sendFile(contact, fileName(file.name), await file.arrayBuffer(), sendings.get(sending));
     sendings.delete(sending);
     await askFiles();
     announce(say('file_taken'));

@@ -91,7 +91,7 @@ export function view(app) {
 
 // An invitation as it is handed out.
 async function given(invitation) {
-  const link = el('textarea', { id: 'link', class: 'link', readonly: true, rows: 4, '.value': invitation.invitation, '@focus': () => link.select(), spellcheck: 'false' });
+  const link = el('textarea', { id: 'link', class: 'given', readonly: true, rows: 4, '.value': invitation.invitation, '@focus': () => link.select(), spellcheck: 'false' });
   const copy = button(say('copy'), async () => {
     link.select();
     try {

@@ -8,7 +8,7 @@ import { count, lately, say } from './words.js';
 
 export function side(app) {
   const list = el('ul', { class: 'talks' });
-  const empty = el('div', { class: 'hint' }, el('p', { class: 'narrow' }, say('welcome_lead')), el('p', {}, say('no_talks')));
+  const empty = el('p', { class: 'hint' }, say('no_talks'));
   const strip = picture(model.traffic, { small: true });
   const state = el('span', { class: 'state' });
   const network = button([strip.canvas, el('span', { class: 'under' }, state, el('span', { class: 'more' }, say('network_open')))],

@@ -159,6 +159,7 @@ export const de = {
   called: 'Name',
   label_yours: 'Wie du diesen Kontakt nennst. Nur du siehst es.',
   label_too_long: 'Dieser Name ist zu lang: 64 Byte passen.',
+  label_odd: 'In diesem Namen sind Zeichen, die man nicht sieht oder die Text umdrehen. Nimm andere.',
   since: 'Kontakt seit {when}.',
   key: 'Schlüssel:',
   receipts: 'Lesebestätigungen',

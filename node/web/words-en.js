@@ -159,6 +159,7 @@ export const en = {
   called: 'Name',
   label_yours: 'What you call them. Only you see it.',
   label_too_long: 'This name is too long: 64 bytes fit.',
+  label_odd: 'This name has characters that can’t be seen, or that turn text around. Take others.',
   since: 'A contact since {when}.',
   key: 'Key:',
   receipts: 'Read receipts',

@@ -3,7 +3,6 @@
 mod file;
 mod qr;
 
-
 use shoal_node::Failure;
 use shoal_node::control::protocol::{
     Accept, ChangeOfContact, Contact as Person, Contacts, Invite, OwnInvitation, OwnInvitations,

@@ -109,8 +109,10 @@ async fn the_page_is_served_to_who_has_no_token_and_may_do_nothing_but_ask_the_a
         ] {
             assert_eq!(file.headers[name], value, "{path}");
         }
-        let head = scene.ask("HEAD", path, &[]).await;
-        assert_eq!(head.status, 200, "{path}");
+        let mut raw = Raw::tcp(&scene.address).await;
+        let asked = request("HEAD", path, &[("Host", &scene.address)]);
+        raw.write(asked).await;
+        assert_eq!(raw.head().await.unwrap().status, 200, "{path}");
     }
 }
 
@@ -181,7 +183,9 @@ async fn the_daemon_proves_that_it_has_the_token_without_showing_it() {
     let scene = Scene::start().await;
     let port: u16 = scene.address.rsplit(':').next().unwrap().parse().unwrap();
     let challenge = "ab".repeat(32);
-    let told = scene.ask("GET", &format!("/web/proof/{challenge}"), &[]).await;
+    let told = scene
+        .ask("GET", &format!("/web/proof/{challenge}"), &[])
+        .await;
     assert_eq!(told.status, 200);
     let mut mac = Hmac::<Sha256>::new_from_slice(TOKEN.as_bytes()).unwrap();
     mac.update(format!("shoal page {port} {challenge}").as_bytes());
@@ -219,19 +223,7 @@ async fn the_way_to_the_page_is_told_by_the_socket() {
 
 /// A client whose daemon runs, in a network that is never there.
 async fn alone(place: &Place, arguments: &[&str]) -> Daemon {
-    place.init("mix", "mix-1", free_port(), 9).await;
-    place.init("mix", "mix-2", free_port(), 10).await;
-    place.init("mix", "mix-3", free_port(), 11).await;
-    place.init("provider", "provider", free_port(), 12).await;
-    let make = ["network", "new", "--name", "try", "--out", "network.toml"];
-    let dirs = [
-        "--from-dir",
-        "mix-1",
-        "mix-2",
-        "mix-3",
-        "provider",
-    ];
-    place.json(&[&make[..], &dirs].concat()).await;
+    found(place).await;
     let init = ["client", "init", "--network", "network.toml"];
     place.json(&[&init[..], &["--dir", "alice"]].concat()).await;
     let mut daemon = place.start("alice", &[&["daemon"][..], arguments].concat());
@@ -267,14 +259,20 @@ async fn shoal_web_gives_the_link_and_shows_it_to_nobody_else() {
     let token = std::fs::read_to_string(place.file("alice/api.token")).unwrap();
     let link = format!("http://{at}/#{}", token.trim());
     let told = place.json(&["web", "--dir", "alice"]).await;
-    assert_eq!((&told["link"], &told["opened"]), (&link.clone().into(), &false.into()));
+    assert_eq!(
+        (&told["link"], &told["opened"]),
+        (&link.clone().into(), &false.into())
+    );
     assert!(!place.file("alice/page.html").exists());
 
     // A browser, or what is taken for one, that writes down what it is started with.
     let bin = place.file("bin");
     std::fs::create_dir(&bin).unwrap();
     let opener = bin.join("xdg-open");
-    let script = format!("#!/bin/sh\necho \"$@\" > {}\n", place.file("opened").display());
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" > {}\n",
+        place.file("opened").display()
+    );
     std::fs::write(&opener, script).unwrap();
     std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = shoal(&["web", "--open", "--dir", "alice"]);
@@ -286,7 +284,10 @@ async fn shoal_web_gives_the_link_and_shows_it_to_nobody_else() {
         assert!(output.status.success(), "{}", said(&output));
         let opened = std::fs::read_to_string(place.file("opened")).unwrap();
         assert!(opened.trim().ends_with("page.html"), "{opened}");
-        assert!(!opened.contains(token.trim()), "command lines are seen by all");
+        assert!(
+            !opened.contains(token.trim()),
+            "command lines are seen by all"
+        );
         let file = place.file("alice/page.html");
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -300,14 +301,22 @@ async fn shoal_web_gives_the_link_and_shows_it_to_nobody_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_stays_up_with_both_pages() {
     let dir = tempfile::tempdir().unwrap();
-    let demo = ["demo", "--web", "--json", "--dir", dir.path().to_str().unwrap()];
+    let demo = [
+        "demo",
+        "--web",
+        "--json",
+        "--dir",
+        dir.path().to_str().unwrap(),
+    ];
     let mut command = shoal(&demo);
     // Nothing is opened on the screen of who runs the tests.
     command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = timeout(3 * LONG, lines.next_line()).await.expect("it is told");
+    let line = timeout(3 * LONG, lines.next_line())
+        .await
+        .expect("it is told");
     let told: Value = serde_json::from_str(&line.unwrap().unwrap()).unwrap();
     assert_eq!(told["delivered"], true);
     for name in ["alice", "bob"] {
@@ -328,9 +337,11 @@ async fn the_demo_stays_up_with_both_pages() {
 }
 
 /// Three layers and three providers, so that a client has two mailboxes and another entry.
-async fn network(place: &Place) -> Vec<Daemon> {
-    let names = ["mix-1", "mix-2", "mix-3", "one", "two", "three"];
-    for name in names {
+const NODES: [&str; 6] = ["mix-1", "mix-2", "mix-3", "one", "two", "three"];
+
+/// Makes the file of a network of them.
+async fn found(place: &Place) {
+    for name in NODES {
         let port = free_port();
         let role = match name.starts_with("mix") {
             true => "mix",
@@ -338,9 +349,21 @@ async fn network(place: &Place) -> Vec<Daemon> {
         };
         place.init(role, name, port, port).await;
     }
-    let make = ["network", "new", "--name", "try", "--out", "network.toml", "--from-dir"];
-    place.json(&[&make[..], &names].concat()).await;
-    let mut nodes: Vec<Daemon> = names.map(|name| place.start_node(name)).into();
+    let make = [
+        "network",
+        "new",
+        "--name",
+        "try",
+        "--out",
+        "network.toml",
+        "--from-dir",
+    ];
+    place.json(&[&make[..], &NODES].concat()).await;
+}
+
+async fn network(place: &Place) -> Vec<Daemon> {
+    found(place).await;
+    let mut nodes: Vec<Daemon> = NODES.map(|name| place.start_node(name)).into();
     for node in &mut nodes {
         node.event("ready").await;
     }
@@ -371,7 +394,10 @@ async fn the_page_does_in_a_browser_what_its_users_do() {
     let mut npm = Command::new("npm");
     npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
     npm.current_dir(&to);
-    let output = timeout(5 * LONG, npm.output()).await.expect("it ends").unwrap();
+    let output = timeout(5 * LONG, npm.output())
+        .await
+        .expect("it ends")
+        .unwrap();
     assert!(output.status.success(), "{}", said(&output));
 
     let nodes = network(&place).await;

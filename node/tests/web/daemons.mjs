@@ -7,6 +7,9 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
+// What is meant for these tests configures no daemon.
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SHOAL_')));
+
 export class Daemon {
   constructor(shoal, place, name, port) {
     Object.assign(this, { shoal, place, name, port });
@@ -14,7 +17,7 @@ export class Daemon {
 
   async start() {
     const args = ['daemon', '--dir', this.name, '--api', `127.0.0.1:${this.port}`, '--stop-with-stdin', '--json'];
-    this.child = spawn(this.shoal, args, { cwd: this.place, stdio: ['pipe', 'pipe', 'inherit'] });
+    this.child = spawn(this.shoal, args, { cwd: this.place, env, stdio: ['pipe', 'pipe', 'inherit'] });
     const seen = new Set();
     const waiting = [];
     createInterface({ input: this.child.stdout }).on('line', (line) => {
@@ -35,7 +38,7 @@ export class Daemon {
   }
 
   async json(...args) {
-    const { stdout } = await run(this.shoal, [...args, '--dir', this.name, '--json'], { cwd: this.place });
+    const { stdout } = await run(this.shoal, [...args, '--dir', this.name, '--json'], { cwd: this.place, env });
     return JSON.parse(stdout);
   }
 

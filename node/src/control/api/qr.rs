@@ -26,9 +26,7 @@ pub(super) struct QrModules {
 #[utoipa::path(post, path = "/v1/qr", tag = "people", request_body = QrText, responses(
     (status = 200, description = "It", body = QrModules),
     (status = 422, description = "The text is too long", body = Refusal)))]
-pub(super) async fn qr(
-    Given(QrText { text }): Given<QrText>,
-) -> Result<Json<QrModules>, Refusal> {
+pub(super) async fn qr(Given(QrText { text }): Given<QrText>) -> Result<Json<QrModules>, Refusal> {
     modules(&text).map(Json)
 }
 
