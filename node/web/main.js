@@ -72,7 +72,7 @@ function gate(words) {
 }
 
 // What has to be known wherever one is.
-const strip = el('div', { class: 'banner', hidden: true });
+const strip = el('section', { class: 'banner', hidden: true });
 let bannered = '';
 
 function banner() {
@@ -83,6 +83,7 @@ function banner() {
   if (words === bannered) return;
   bannered = words;
   strip.hidden = !words;
+  strip.setAttribute('aria-label', say('notice'));
   strip.replaceChildren(...(words ? [el('span', {}, words), button(say('more'), () => app.go('network'), { class: 'link' })] : []));
   // Coming online for the first time is no alarm.
   if (words && door !== 'up') announce(words, true);

@@ -19,6 +19,7 @@ export const de = {
   saved: 'Gespeichert',
   show: 'Zeigen',
   details: 'Einzelheiten',
+  notice: 'Hinweis',
   messages: 'Nachrichten',
   unread_one: '{n} ungelesene Nachricht',
   unread_other: '{n} ungelesene Nachrichten',

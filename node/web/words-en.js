@@ -19,6 +19,7 @@ export const en = {
   saved: 'Saved',
   show: 'Show',
   details: 'Details',
+  notice: 'Notice',
   messages: 'Messages',
   unread_one: '{n} unread message',
   unread_other: '{n} unread messages',
