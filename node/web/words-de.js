@@ -237,7 +237,7 @@ export const de = {
   legend_real: 'Deins',
   goes_out: 'Geht',
   comes_in: 'Kommt',
-  compared: 'Während etwas von dir wartete: {busy} Pakete je Sekunde. Während nichts wartete: {idle}. Der Unterschied ist Zufall.',
+  compared: 'Während etwas von dir wartete: {busy} Pakete je Sekunde. Während nichts wartete: {idle}. Was sich unterscheidet, ist Zufall: Pakete gehen zu zufälligen Zeiten.',
   compared_later: 'Sobald du etwas geschrieben hast, wird hier verglichen, wie viel mit und ohne geht.',
   profile: 'Profil und Kosten',
   profile_how: 'Ein Profil sagt, wie viel dein Rechner immerzu sendet. Alle mit demselben Profil sehen gleich aus.',

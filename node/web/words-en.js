@@ -237,7 +237,7 @@ export const en = {
   legend_real: 'Yours',
   goes_out: 'Leaves',
   comes_in: 'Comes',
-  compared: 'While something of yours waited to leave: {busy} packets a second. While nothing did: {idle}. They differ by chance only.',
+  compared: 'While something of yours waited to leave: {busy} packets a second. While nothing did: {idle}. What differs is chance: packets leave at random moments.',
   compared_later: 'Once you have written something, the rates with and without are compared here.',
   profile: 'Profile and cost',
   profile_how: 'A profile says how much traffic your computer sends all the time. Everybody who has the same one looks the same.',

@@ -218,7 +218,7 @@ async function traffic(alice, bob) {
     await page.locator('#open-network').click();
     await page.locator('canvas.traffic:not(.small)').waitFor();
   }
-  await alice.waitForFunction(() => /\d packets a second\. While nothing/.test(document.querySelector('.compared').textContent), null, { timeout: 90_000 });
+  await alice.waitForFunction(() => /± \S+ packets a second\. While nothing/.test(document.querySelector('.compared').textContent), null, { timeout: 90_000 });
   step(await alice.locator('.compared').textContent());
   await picture(alice, 'web-traffic');
   for (const page of [alice, bob]) await every(page, 'network');
