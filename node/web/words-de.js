@@ -106,8 +106,8 @@ export const de = {
   state_read_means: 'Sie wurde gelesen. Du erfährst es, wenn ihr beide das wollt.',
   state_expired_means: 'Sie konnte nicht rechtzeitig ins Postfach gebracht werden und wird nicht mehr versucht. Schreib noch einmal.',
   them: 'ihm oder ihr',
-  hindered_provider_missing: 'Aufgehalten: Der Rechner mit dem Postfach ist gerade nicht im Netz. Es wird weiter versucht.',
-  hindered_refused: 'Aufgehalten: Das Postfach nimmt gerade nichts an; vielleicht ist es voll. Es wird weiter versucht.',
+  hindered_provider_missing: 'Aufgehalten: Der Rechner mit dem Postfach ist gerade nicht im Netz. Es wird weiter versucht. Bleibt er weg, bitte auf anderem Weg um eine neue Einladung.',
+  hindered_refused: 'Aufgehalten: Das Postfach nimmt sie noch nicht an. Gleich nach einer Einladung ist das üblich. Geht es so weiter, ist es voll, oder von hier wird nichts mehr gewünscht: Bitte auf anderem Weg um eine neue Einladung.',
   hindered_no_answer: 'Aufgehalten: Das Postfach antwortet nicht. Es wird weiter versucht.',
 
   file_send: 'Datei schicken',

@@ -106,8 +106,8 @@ export const en = {
   state_read_means: 'They have read it. You are told if both of you want that.',
   state_expired_means: 'It could not be brought to their mailbox in time, and is tried no more. Write again.',
   them: 'them',
-  hindered_provider_missing: 'Held up: the computer that keeps their mailbox is not in the network now. It is tried again.',
-  hindered_refused: 'Held up: their mailbox takes nothing now; it may be full. It is tried again.',
+  hindered_provider_missing: 'Held up: the computer that keeps their mailbox is not in the network now. It is tried again. If it stays away, ask for a new invitation by another way.',
+  hindered_refused: 'Held up: their mailbox does not take it yet. Right after an invitation that is usual. If it goes on, the mailbox is full, or they want no more from here: ask for a new invitation by another way.',
   hindered_no_answer: 'Held up: their mailbox does not answer. It is tried again.',
 
   file_send: 'Send a file',
