@@ -91,7 +91,11 @@ pub(super) async fn follow(dir: PathBuf, inputs: mpsc::Sender<Input>) -> Failure
                 if inputs.send(Input::Up).await.is_err() {
                     return Failure::Interrupted;
                 }
-                tell(&mut control, &inputs).await
+                match tell(&mut control, &inputs).await {
+                    // Whether it is gone is seen at once.
+                    ControlError::Closed => continue,
+                    error => error,
+                }
             }
             Err(error) => error,
         };
@@ -117,10 +121,9 @@ async fn tell(control: &mut ControlClient, inputs: &mpsc::Sender<Input>) -> Cont
     loop {
         match control.event().await {
             Ok(event) => {
-                if let Some(news) = news(event)
-                    && inputs.send(Input::News(news)).await.is_err()
-                {
-                    return ControlError::Closed;
+                if let Some(news) = news(event) {
+                    // Nobody listens only when all of it ends.
+                    let _ = inputs.send(Input::News(news)).await;
                 }
             }
             Err(error) => return error,

@@ -368,6 +368,8 @@ pub(super) struct Model {
     pub(super) contacts: Vec<Contact>,
     /// They are known.
     pub(super) loaded: bool,
+    /// In the linear mode, it was told what is new.
+    pub(super) greeted: bool,
     pub(super) glances: Vec<Glance>,
     pub(super) people: Vec<Person>,
     pub(super) invitations: Vec<OwnInvitation>,
@@ -402,6 +404,7 @@ impl Model {
             connection: Connection::Looking,
             status: None,
             loaded: false,
+            greeted: false,
             meter: Meter::default(),
             contacts: Vec::new(),
             glances: Vec::new(),
@@ -532,9 +535,9 @@ impl Model {
         let begins: Vec<&Person> = self.people.iter().filter(begins).collect();
         match (&exact[..], &begins[..]) {
             ([one], _) | ([], [one]) => Ok(key(one)),
-            ([], []) => Err(format!("There is nobody called {}.", &*shown)),
+            ([], []) => Err(format!("There is nobody called {}", &*shown)),
             _ => Err(format!(
-                "{} means more than one: say which by the letters behind the name.",
+                "{} means more than one: say which by the letters behind the name",
                 &*shown
             )),
         }

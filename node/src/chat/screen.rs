@@ -16,6 +16,8 @@ use super::words;
 
 /// The least that all of it fits into.
 const LEAST: (u16, u16) = (40, 10);
+/// What shows all of it well.
+const GOOD: (u16, u16) = (80, 24);
 /// From so many columns on, people stand beside the conversation.
 const WIDE: u16 = 72;
 /// What they take of them.
@@ -196,10 +198,14 @@ fn bar(model: &Model, canvas: &mut Canvas<'_>, area: Rect) {
         0 => String::new(),
         new => format!(", {new} new"),
     };
+    let small = match area.width < GOOD.0 || area.height < GOOD.1 {
+        true => " (small window)",
+        false => "",
+    };
     canvas.fill(
         (0, 0),
         area.width,
-        &format!(" Shoal: {state}{new}"),
+        &format!(" Shoal{small}: {state}{new}"),
         Kind::Bar,
     );
     let help = " F1 help ";
@@ -231,7 +237,7 @@ fn written(model: &Model, columns: usize) -> (Vec<String>, (usize, usize)) {
             (Focus::Text, true) => "Write here; Enter sends. Tab: people. F1: help.",
             (Focus::Text, false) => "Commands begin with a slash: /help has them all. Tab: people.",
         };
-        return (vec![hint.to_owned()], (0, 0));
+        return (vec![format!("({hint})")], (0, 0));
     }
     let rows = cut(&Safe::text(text), columns);
     let to_cursor = cut(&Safe::text(before), columns);
@@ -303,7 +309,7 @@ fn between(model: &Model, canvas: &mut Canvas<'_>, y: u16, columns: u16) {
     let Some(key) = model.open_key() else { return };
     let mut words = match &model.status {
         Some(it) => format!(" {} to their mailbox", words::about(it.expected_stored_ms)),
-        None => " ".to_owned(),
+        None => " waiting for the daemon".to_owned(),
     };
     if let Some(life) = model.life_of(&key) {
         words.push_str(&format!(", vanishes after {}", words::life(life)));
@@ -537,11 +543,16 @@ fn rows_of<'a>(
         let words = gap(line.gap_before);
         rows.extend(head(&words, Kind::Alarm, columns));
     }
-    rows.extend(head(
-        &line_head(model, line, now),
-        if line.own { Kind::Own } else { Kind::Other },
-        columns,
-    ));
+    let words = line_head(model, line, now);
+    match line.own {
+        true => rows.extend(head(&words, Kind::Own, columns)),
+        // On one row, as far as it fits: no name begins a row.
+        false => rows.push(Row {
+            gutter: "",
+            text: words.into(),
+            kind: Kind::Other,
+        }),
+    }
     rows.extend(text_rows(&line.text, columns));
     rows
 }
@@ -576,7 +587,7 @@ pub(super) fn state(model: &Model, line: &Line) -> String {
     let expected = model.taken.get(&line.message).map(|it| it.expected_ms);
     match (&line.hindrance, expected) {
         (Some(why), _) if waits => format!("{word} ({})", &**why),
-        (None, Some(ms)) if waits => format!("{word}, {} in all until stored", words::about(ms)),
+        (None, Some(ms)) if waits => format!("{word} ({} until stored)", words::about_short(ms)),
         _ => word.to_owned(),
     }
 }

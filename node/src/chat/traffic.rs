@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn the_difference_of_two_looks_is_the_traffic() {
         let mut meter = Meter::default();
-        let at = |secs| Time::from_micros(secs * 1_000_000);
+        let at = |secs: u64| Time::from_micros(secs * 1_000_000);
         meter.look(
             at(10),
             &counters(&[("sent_real", 5), ("sent_loop", 7), ("filler", 100)]),

@@ -108,7 +108,7 @@ impl Model {
     fn down(&mut self, words: &str) {
         if !matches!(self.connection, Connection::Down(_)) {
             self.say(&format!(
-                "The daemon is not there: {words}. What you write is kept here meanwhile."
+                "There is no daemon: {words}. What you write is kept here meanwhile."
             ));
         }
         self.connection = Connection::Down(Safe::line(words));
@@ -326,9 +326,12 @@ impl Model {
             (_, Reply::Conversations(glances)) => self.glances(glances),
             (_, Reply::Invitations(invitations)) => {
                 self.invitations = invitations;
-                self.arrange();
+                self.arranged();
             }
-            (_, Reply::Files(files)) => self.files = files,
+            (_, Reply::Files(files)) => {
+                self.files = files;
+                self.arranged();
+            }
             (Ask::Lines { contact, before }, Reply::Lines(page)) => {
                 self.page_of(&contact, before, page);
             }
@@ -534,7 +537,24 @@ impl Model {
         {
             match self.find(&wanted) {
                 Ok(key) => self.open(&key),
-                Err(words) => self.say(&words),
+                Err(words) => self.say(&format!("{words}.")),
+            }
+        }
+        if self.looks.are_known() && !std::mem::replace(&mut self.greeted, true) {
+            let new: Vec<String> = self
+                .people
+                .iter()
+                .filter(|it| it.unread > 0)
+                .map(|it| {
+                    format!(
+                        "{} from {}",
+                        words::count(it.unread, "new text", "new texts"),
+                        &*it.name
+                    )
+                })
+                .collect();
+            for new in new {
+                self.mention(&format!("There is {new}."));
             }
         }
     }
