@@ -165,6 +165,10 @@ pub enum Request {
         name: String,
         /// What is in it, at most [`MAX_FILE_BYTES`].
         content: Content,
+        /// A name of the application's for this sending. The same file with the same key is sent once: the answer is how
+        /// the first one is. Another one with the key is refused as [`RefusalCode::Conflict`]. A key is good as long as the
+        /// file is listed.
+        idempotency_key: Option<IdempotencyKey>,
     },
     /// The files that are sent, or have come. Answered with [`Response::Files`].
     Files,

@@ -90,6 +90,16 @@ struct Talk {
     next: u64,
 }
 
+/// Whether a row is a line's.
+pub(crate) fn is_line(row: &Row) -> bool {
+    row::decode(row).is_some()
+}
+
+/// Whether a row is that of a line with this contact.
+pub(crate) fn is_line_with(row: &Row, with: &PeerKey) -> bool {
+    row.table == Table::Line && row.key.starts_with(with.as_bytes())
+}
+
 /// Where a line stands.
 type Place = (PeerKey, u64);
 

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use shoal_client::{Change, Row, Table};
+use shoal_client::{Change, PeerKey, Row, Table};
 use zeroize::Zeroizing;
 
 use super::error::StateError;
+use super::export::SavedLine;
 use super::rows::{RowChange, Rows};
 use super::sealed::master::RowSeal;
+use crate::conversations::is_line_with;
 
 /// Name of the client's database in its directory.
 pub const FILE: &str = "client.db";
@@ -80,6 +82,20 @@ impl ClientDb {
             Some((_, value)) => Ok(Some(value)),
             None => Err(self.rows.corrupt(not_as_written(kind))),
         }
+    }
+
+    /// What was said with this contact, of these rows.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn said_with(&self, with: &PeerKey, rows: &[Row]) -> Result<Vec<SavedLine>, StateError> {
+        let mut lines = Vec::new();
+        for row in rows.iter().filter(|row| is_line_with(row, with)) {
+            if let Some(said) = self.get(Table::Said, &row.key)? {
+                lines.push(SavedLine::new(row.clone(), said));
+            }
+        }
+        Ok(lines)
     }
 
     /// Whether there is such a row.

@@ -123,7 +123,13 @@ impl Call {
             Request::ClearConversation { contact } => {
                 call(Method::DELETE, conversation(&contact), done)
             }
-            Request::SendFile { to, name, content } => Self {
+            Request::SendFile {
+                to,
+                name,
+                content,
+                idempotency_key,
+            } => Self {
+                key: idempotency_key,
                 body: Some((BYTES, Bytes::from_owner(content))),
                 ..post(
                     format!("/v1/files?to={}&name={}", segment(&to), segment(&name)),

@@ -303,7 +303,7 @@ impl Daemon {
                 fragment,
                 trace,
             } => {
-                if self.files.carries(&message) {
+                if !self.is_text(&message) {
                     return;
                 }
                 let hops = trace.iter().map(status::hop).collect();
@@ -314,7 +314,7 @@ impl Daemon {
                 });
             }
             ClientEvent::Stored { message } => {
-                if self.ended_piece(&message, true) {
+                if self.ended_piece(&message, true) || !self.is_text(&message) {
                     return;
                 }
                 self.line_became(&message, Fate::Stored);
@@ -329,7 +329,7 @@ impl Daemon {
                 });
             }
             ClientEvent::Expired { message } => {
-                if self.ended_piece(&message, false) {
+                if self.ended_piece(&message, false) || !self.is_text(&message) {
                     return;
                 }
                 self.line_became(&message, Fate::Expired);
@@ -386,7 +386,7 @@ impl Daemon {
                 self.tell(Event::Vanished { message, from });
             }
             ClientEvent::Hindered { message, by } => {
-                if self.hindered_piece(&message, by) {
+                if self.hindered_piece(&message, by) || !self.is_text(&message) {
                     return;
                 }
                 self.tell(Event::Hindered {
@@ -422,6 +422,12 @@ impl Daemon {
             self.tell(Event::Received(Box::new(received)));
             self.unread.send_replace(cursor);
         }
+    }
+
+    /// Whether a message is the user's, and no program's. Those of programs are forgotten when they are stored.
+    fn is_text(&self, message: &MessageId) -> bool {
+        let status = self.session.status(message);
+        status.is_some_and(|status| status.is_text)
     }
 
     pub(super) fn network_time(&self) -> Time {
@@ -466,8 +472,14 @@ impl Daemon {
                 return self.change_contact(&contact, &change, answer);
             }
             Request::RemoveContact { contact } => return self.remove_contact(&contact, answer),
-            Request::SendFile { to, name, .. } => {
-                return self.on_send_file((&to, &name), cut, answer);
+            Request::SendFile {
+                to,
+                name,
+                idempotency_key,
+                ..
+            } => {
+                let named = (&*to, &*name, idempotency_key);
+                return self.on_send_file(named, cut, answer);
             }
             Request::Conversations => return self.on_conversations(answer),
             Request::Conversation {
