@@ -117,8 +117,16 @@ impl Model {
     pub(super) fn pasted(&mut self, text: &str) {
         self.focus = Focus::Text;
         // Terminals paste the ends of lines as if Enter was pressed.
-        let text = Zeroizing::new(text.replace("\r\n", "\n").replace('\r', "\n"));
-        let fits = self.editor().insert(text.trim_end_matches('\n'));
+        let mut clean = Zeroizing::new(String::with_capacity(text.len()));
+        let mut rest = text.chars().peekable();
+        while let Some(c) = rest.next() {
+            match c {
+                '\r' if rest.peek() == Some(&'\n') => {}
+                '\r' => clean.push('\n'),
+                c => clean.push(c),
+            }
+        }
+        let fits = self.editor().insert(clean.trim_end_matches('\n'));
         self.fits(fits);
     }
 
@@ -240,8 +248,7 @@ impl Model {
                 "Too many texts wait for the daemon to take them: wait for these first".to_owned(),
             );
         }
-        self.drawn += 1;
-        let key = format!("chat-{}-{}", self.run, self.drawn);
+        let key = self.draw_key();
         self.pending.push_back(Pending {
             life: self.lives.get(&contact).copied(),
             text: Zeroizing::new(text.to_owned()),
@@ -351,9 +358,10 @@ impl Model {
     }
 
     /// What is asked of the daemon by a command that does nothing else.
-    fn asked_by(&self, command: Command) -> Result<Ask, String> {
+    fn asked_by(&mut self, command: Command) -> Result<Ask, String> {
+        let contact = self.contact();
         let change = |change| -> Result<Ask, String> {
-            let contact = self.contact()?;
+            let contact = contact.clone()?;
             Ok(Ask::Change { contact, change })
         };
         let invite = |label, once| {
@@ -391,6 +399,7 @@ impl Model {
             Command::SendFile(path) => Ask::SendFile {
                 contact: self.contact()?,
                 path: path.into(),
+                key: self.draw_key(),
             },
             Command::Save { id, path } => {
                 let file = self.file_called(&id)?;

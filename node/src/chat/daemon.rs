@@ -10,7 +10,8 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::model::{Ask, Glance, Input, Line, Lines, News, Reply, State, Trouble, TroubleKind};
 use super::safe::Safe;
 use crate::control::protocol::{
-    Accept, Content, ConversationLine, Event, LineState, RefusalCode, Request, Response,
+    Accept, BadKey, Content, ConversationLine, Event, IdempotencyKey, LineState, RefusalCode,
+    Request, Response,
 };
 use crate::control::{ControlClient, ControlError, unexpected};
 use crate::{Failure, userfile};
@@ -163,7 +164,7 @@ fn news(event: Event) -> Option<News> {
 
 async fn answer(dir: &Path, ask: Ask) -> Result<Reply, Trouble> {
     let response = match ask {
-        Ask::SendFile { contact, path } => return send_file(dir, contact, path).await,
+        Ask::SendFile { contact, path, key } => return send_file(dir, contact, path, &key).await,
         Ask::SaveFile { file, name, path } => return save_file(dir, file, &name, path).await,
         ask => asked(dir, request(ask)?).await?,
     };
@@ -221,13 +222,7 @@ fn request(ask: Ask) -> Result<Request, Trouble> {
             to: contact,
             text: text.to_string(),
             life_ms: life.map(|life| life.as_micros() / 1000),
-            idempotency_key: Some(key.parse().map_err(|error| {
-                let words = format!("{error}");
-                Trouble {
-                    kind: TroubleKind::Refused,
-                    words,
-                }
-            })?),
+            idempotency_key: Some(named(&key)?),
         },
         Ask::Invite(invite) => Request::Invite(invite),
         Ask::Revoke(id) => Request::Revoke { id },
@@ -242,6 +237,13 @@ fn request(ask: Ask) -> Result<Request, Trouble> {
         Ask::RemoveFile(file) => Request::RemoveFile { file },
         Ask::SaveFile { file, .. } => Request::FileContent { file },
         Ask::SendFile { contact, .. } => Request::File { file: contact },
+    })
+}
+
+fn named(key: &str) -> Result<IdempotencyKey, Trouble> {
+    key.parse().map_err(|error: BadKey| Trouble {
+        kind: TroubleKind::Refused,
+        words: error.to_string(),
     })
 }
 
@@ -314,7 +316,12 @@ async fn on_disk<T: Send + 'static>(
     }
 }
 
-async fn send_file(dir: &Path, contact: String, path: PathBuf) -> Result<Reply, Trouble> {
+async fn send_file(
+    dir: &Path,
+    contact: String,
+    path: PathBuf,
+    key: &str,
+) -> Result<Reply, Trouble> {
     let path = expanded(path);
     let (name, content) =
         on_disk(move || Ok((userfile::own_name(&path)?, Content(userfile::read(&path)?)))).await?;
@@ -322,6 +329,7 @@ async fn send_file(dir: &Path, contact: String, path: PathBuf) -> Result<Reply, 
         to: contact,
         name,
         content,
+        idempotency_key: Some(named(key)?),
     };
     match asked(dir, request).await? {
         Response::File(file) => Ok(Reply::File(file)),

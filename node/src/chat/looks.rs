@@ -70,6 +70,14 @@ impl Looks {
         }
     }
 
+    /// It will not be answered.
+    pub(super) fn settle(&mut self, look: Look) {
+        if let Some(asking) = self.of(look) {
+            asking.asked = false;
+            asking.again = false;
+        }
+    }
+
     /// It was not answered before, and may be now.
     pub(super) fn is_due(&mut self, look: Look) -> bool {
         self.of(look)

@@ -202,6 +202,8 @@ pub(super) enum Ask {
     SendFile {
         contact: String,
         path: PathBuf,
+        /// The same at each try: so it is sent once.
+        key: String,
     },
     SaveFile {
         file: String,
@@ -380,12 +382,16 @@ pub(super) struct Model {
     /// What is written, for each contact; of nobody while nobody is written to.
     pub(super) editors: BTreeMap<Option<String>, Editor>,
     pub(super) pending: VecDeque<Pending>,
+    /// What is asked again when the daemon is there again.
+    pub(super) again: Vec<Ask>,
     pub(super) taken: BTreeMap<String, Taken>,
     pub(super) lives: BTreeMap<String, Span>,
     pub(super) focus: Focus,
     pub(super) selected: Option<String>,
     pub(super) page: Option<(Page, usize)>,
     pub(super) notice: Option<Safe>,
+    /// What was said of answers that made no sense.
+    pub(super) complaint: Option<Safe>,
     pub(super) confirm: Option<Confirm>,
     pub(super) seen: Seen,
     pub(super) looks: Looks,
@@ -415,12 +421,14 @@ impl Model {
             wanted,
             editors: BTreeMap::new(),
             pending: VecDeque::new(),
+            again: Vec::new(),
             taken: BTreeMap::new(),
             lives: BTreeMap::new(),
             focus: Focus::People,
             selected: None,
             page: None,
             notice: None,
+            complaint: None,
             confirm: None,
             seen: Seen::default(),
             looks: Looks::default(),
@@ -429,6 +437,12 @@ impl Model {
             run,
             drawn: 0,
         }
+    }
+
+    /// A name for something that is sent once, however often it is handed over.
+    pub(super) fn draw_key(&mut self) -> String {
+        self.drawn += 1;
+        format!("chat-{}-{}", self.run, self.drawn)
     }
 
     /// What is to be done next.

@@ -8,6 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use shoal_proto::Time;
+use zeroize::Zeroizing;
 
 use super::model::{Connection, Focus, Line, Model, Open, Pending, Person, Seen, State};
 use super::pages::{self, Room};
@@ -141,8 +142,22 @@ pub(super) fn draw(
         canvas.put((0, top), columns, &line, Kind::Alarm);
         top += 1;
     }
-    let (written, cursor) = written(model, usize::from(columns).saturating_sub(PROMPT.len()));
-    let said = said(model, usize::from(columns).saturating_sub(1));
+    // Of a small window most is for what is shown.
+    let most = if area.height < GOOD.1 {
+        2
+    } else {
+        MOST_WRITTEN
+    };
+    let (written, cursor) = written(
+        model,
+        usize::from(columns).saturating_sub(PROMPT.len()),
+        most,
+    );
+    let said = said(
+        model,
+        usize::from(columns).saturating_sub(1),
+        most.min(MOST_SAID),
+    );
     let below = 1 + written.len() + said.len();
     let below = u16::try_from(below).unwrap_or(area.height);
     let bottom = area.height.saturating_sub(below).max(top);
@@ -225,7 +240,7 @@ fn alarm(model: &Model) -> Option<String> {
 }
 
 /// The rows of what is being written, of which the last ones up to the cursor are seen, and the cursor in them.
-fn written(model: &Model, columns: usize) -> (Vec<String>, (usize, usize)) {
+fn written(model: &Model, columns: usize, most: usize) -> (Vec<Zeroizing<String>>, (usize, usize)) {
     let editor = model.written();
     let text = editor.map_or("", |it| it.text());
     let before = editor.map_or("", |it| it.before());
@@ -237,25 +252,27 @@ fn written(model: &Model, columns: usize) -> (Vec<String>, (usize, usize)) {
             (Focus::Text, true) => "Write here; Enter sends. Tab: people. F1: help.",
             (Focus::Text, false) => "Commands begin with a slash: /help has them all. Tab: people.",
         };
-        return (vec![format!("({hint})")], (0, 0));
+        return (vec![Zeroizing::new(format!("({hint})"))], (0, 0));
     }
     let rows = cut(&Safe::text(text), columns);
     let to_cursor = cut(&Safe::text(before), columns);
     let row = to_cursor.len().saturating_sub(1);
     let column = to_cursor.last().map_or(0, |row| width(row));
-    let first = (row + 1).saturating_sub(MOST_WRITTEN);
-    let seen: Vec<String> = rows.into_iter().skip(first).take(MOST_WRITTEN).collect();
+    let first = (row + 1).saturating_sub(most);
+    let seen = rows.into_iter().skip(first).take(most).collect();
     (seen, (row - first, column))
 }
 
 /// Rows that are full before there is another one, wherever words end: so a part of the text has a part of the rows.
-fn cut(text: &str, columns: usize) -> Vec<String> {
-    let mut rows = vec![String::new()];
+fn cut(text: &str, columns: usize) -> Vec<Zeroizing<String>> {
+    // Room for all of one, so that none grows.
+    let row = || Zeroizing::new(String::with_capacity(16 * columns + 16));
+    let mut rows = vec![row()];
     let mut used = 0;
     for line in text.split_inclusive('\n') {
         for (glyph, wide) in glyphs(line) {
             if used + wide > columns.max(2) {
-                rows.push(String::new());
+                rows.push(row());
                 used = 0;
             }
             if let Some(row) = rows.last_mut() {
@@ -264,7 +281,7 @@ fn cut(text: &str, columns: usize) -> Vec<String> {
             used += wide;
         }
         if line.ends_with('\n') {
-            rows.push(String::new());
+            rows.push(row());
             used = 0;
         }
     }
@@ -272,7 +289,7 @@ fn cut(text: &str, columns: usize) -> Vec<String> {
 }
 
 /// A question, or what there is to say.
-fn said(model: &Model, columns: usize) -> Vec<String> {
+fn said(model: &Model, columns: usize, most: usize) -> Vec<String> {
     let question = model
         .question()
         .map(|it| format!("{it} y: yes, any other key: no."));
@@ -283,8 +300,8 @@ fn said(model: &Model, columns: usize) -> Vec<String> {
     let words = Safe::line(&words);
     let rows = wrapped(&words, columns);
     let mut rows: Vec<String> = rows.into_iter().map(str::to_owned).collect();
-    if rows.len() > MOST_SAID {
-        rows.truncate(MOST_SAID);
+    if rows.len() > most {
+        rows.truncate(most);
         if let Some(last) = rows.last_mut() {
             let fits = last.len().saturating_sub(4);
             let end = (0..=fits)
@@ -499,7 +516,7 @@ fn conversation(
         canvas.put((area.x + used, y), area.width - used, &row.text, row.kind);
     }
     Seen {
-        newest: open.loaded && scroll == 0,
+        newest: open.loaded && scroll == 0 && high > 0,
         oldest: open.loaded && whole && scroll == most_scroll,
         most_scroll,
         most_page_scroll: 0,

@@ -185,3 +185,72 @@ impl<B: Backend> Backend for Steady<B> {
         self.0.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use std::fs::{File, OpenOptions};
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{LocalModes, tcgetattr};
+
+    use super::*;
+
+    /// Run by the test below, on a terminal.
+    #[test]
+    #[ignore = "it panics, as it is to"]
+    fn panics_on_the_screen() {
+        let mut screen = Screen::enter().unwrap();
+        screen.draw(|_| None).unwrap();
+        panic!("as it is to");
+    }
+
+    #[test]
+    fn who_panics_leaves_the_terminal_as_it_was() {
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&near).unwrap();
+        unlockpt(&near).unwrap();
+        let name = ptsname(&near, Vec::new()).unwrap();
+        let far: File = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(name.to_str().unwrap())
+            .unwrap();
+        let is_line_by_line = |far: &File| {
+            tcgetattr(far)
+                .unwrap()
+                .local_modes
+                .contains(LocalModes::ICANON)
+        };
+        assert!(is_line_by_line(&far));
+        let stdio = || Stdio::from(far.try_clone().unwrap());
+        let mut child = Command::new("setsid");
+        child.arg("--ctty").arg(std::env::current_exe().unwrap());
+        child.args(["--ignored", "--exact", "--nocapture"]);
+        child.arg("chat::terminal::tests::panics_on_the_screen");
+        child.stdin(stdio()).stdout(stdio()).stderr(stdio());
+        let mut child = child.spawn().unwrap();
+        assert!(!child.wait().unwrap().success());
+        assert!(is_line_by_line(&far));
+        drop(far);
+        let mut said = Vec::new();
+        // The end of a terminal is told as an error.
+        let _ = File::from(near).read_to_end(&mut said);
+        let said = String::from_utf8_lossy(&said);
+        let at = |what: &str| {
+            said.rfind(what)
+                .unwrap_or_else(|| panic!("{what:?} not in {said}"))
+        };
+        let (on, off) = (at("\x1b[?1049h"), at("\x1b[?1049l"));
+        assert!(
+            on < off && off < at("as it is to"),
+            "what it says is seen: {said}"
+        );
+        for mode in ["\x1b[?7h", "\x1b[?2004l", "\x1b[?25h"] {
+            assert!(at(mode) > on, "{mode:?}");
+        }
+    }
+}

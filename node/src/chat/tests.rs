@@ -859,6 +859,38 @@ fn texts_wait_while_the_daemon_is_busy_and_too_many_are_not_taken() {
     assert_eq!(play.model.untaken(), 100);
 }
 
+#[test]
+fn the_page_for_users_has_every_command_and_every_state() {
+    let page = include_str!("../../../docs/chat.md");
+    for it in &super::command::COMMANDS {
+        let name = it.usage.split(' ').next().unwrap();
+        assert!(page.contains(&format!("`{name}")), "{name}");
+    }
+    for (state, _) in super::words::STATES {
+        let word = super::words::state(state);
+        assert!(page.contains(&format!("\n| {word} | ")), "{word}");
+    }
+}
+
+#[test]
+fn answers_that_make_no_sense_are_told_once() {
+    let mut play = Play::new(true);
+    play.said();
+    for _ in 0..3 {
+        play.now += Span::from_secs(1);
+        play.model.handle_input(play.now, Input::Tick);
+        while let Some(effect) = play.model.poll_effect() {
+            let Effect::Ask(ask) = effect else { continue };
+            play.model.handle_input(
+                play.now,
+                Input::Answer(ask, Err(refused("another version"))),
+            );
+        }
+    }
+    let said = ["The daemon does not answer what is asked: another version."];
+    assert_eq!(play.said(), said);
+}
+
 /// Whatever somebody writes, and is called.
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![

@@ -1,6 +1,7 @@
 //! What happens to the chat, and what follows from it.
 
 use shoal_proto::{Span, Time};
+use zeroize::Zeroizing;
 
 use super::editor::Editor;
 use super::looks::Look;
@@ -41,6 +42,18 @@ impl Model {
         match self.linear {
             true => self.told.push_back(Told::Words(words)),
             false => self.notice = Some(words),
+        }
+    }
+
+    /// Tells once of what comes again and again.
+    fn complain(&mut self, words: &str) {
+        let words = Safe::line(words);
+        if self.complaint.as_deref() != Some(&*words) {
+            self.say(&format!(
+                "The daemon does not answer what is asked: {}.",
+                &*words
+            ));
+            self.complaint = Some(words);
         }
     }
 
@@ -98,6 +111,9 @@ impl Model {
         }
         for look in Look::ALL {
             self.want(look);
+        }
+        for ask in std::mem::take(&mut self.again) {
+            self.ask(ask);
         }
         for pending in &mut self.pending {
             pending.waits = None;
@@ -298,15 +314,14 @@ impl Model {
         let reply = match answer {
             Ok(reply) => reply,
             Err(trouble) => {
-                if let Some(look) = look {
-                    self.looks.failed(look);
-                    if trouble.kind == TroubleKind::Refused && look == Look::Lines {
-                        // Who was open is no contact any more, or the daemon does not know what that is.
-                        self.looks.forget();
-                        self.say(&trouble.words);
+                match look {
+                    // It is of no use to ask the same again at once.
+                    Some(look) if trouble.kind == TroubleKind::Refused => {
+                        self.looks.settle(look);
+                        self.complain(&trouble.words);
                     }
-                } else {
-                    self.failed(now, ask, &trouble);
+                    Some(look) => self.looks.failed(look),
+                    None => self.failed(now, ask, &trouble),
                 }
                 return;
             }
@@ -440,6 +455,10 @@ impl Model {
                 let line = format!("/accept {} {label}", &*link);
                 self.give_back(None, &line, &trouble.words);
             }
+            Ask::SendFile { .. } if trouble.kind == TroubleKind::Gone => {
+                self.again.push(ask);
+                self.say("The file is handed over once the daemon is there again.");
+            }
             _ => self.say(&format!("Not done: {}.", trouble.words)),
         }
     }
@@ -480,7 +499,8 @@ impl Model {
             true => {
                 self.say(&format!("Not done: {why}. What you wrote was:"));
                 for row in wrapped(&Safe::text(text), usize::MAX) {
-                    self.mention(&format!("| {row}"));
+                    let row = Zeroizing::new(format!("| {row}"));
+                    self.mention(&row);
                 }
             }
             false => {
@@ -711,7 +731,7 @@ impl Model {
 
     /// Something is on its way to the daemon, or will be.
     pub(super) fn waits(&self) -> bool {
-        !self.pending.is_empty() || !self.is_up()
+        !self.pending.is_empty() || !self.again.is_empty() || !self.is_up()
     }
 
     /// Whether a line that is typed now can be answered: all that commands tell of is known, or can't be.

@@ -2,7 +2,6 @@
 
 mod file;
 
-
 use shoal_node::control::protocol::{
     Accept, ChangeOfContact, Contact as Person, Contacts, Invite, OwnInvitation, OwnInvitations,
     Request, Response,
