@@ -176,7 +176,7 @@ impl Api {
         announcer: Announcer,
     ) -> Result<Self, Failure> {
         let mut server = ControlServer::bind(dir.path()).map_err(Failure::failed)?;
-        let mut http = None;
+        let mut at = None;
         if let Some(address) = config.api {
             let token = Token::of(dir.path(), &mut seeded()?).map_err(Failure::usage)?;
             let address = server.also_at(address, token).await.map_err(|error| {
@@ -184,8 +184,9 @@ impl Api {
                     "can't serve the API on {address}: {error}; set api.listen to another port, or to \"none\""
                 ))
             })?;
-            http = Some(format!("http://{address}"));
+            at = Some(address);
         }
+        let http = at.map(|address| format!("http://{address}"));
         announcer.say(&Announce::Api {
             socket: dir.path().join(SOCKET_FILE).display().to_string(),
             token_file: http
@@ -194,7 +195,7 @@ impl Api {
             http,
         });
         let events = Arc::clone(&local.events);
-        let router = api::client(Arc::new(local), events);
+        let router = api::client(Arc::new(local), events).merge(api::pages(server.door()));
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = server.serve_until(router, async {
             // Also if the daemon ends otherwise.
