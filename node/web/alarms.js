@@ -24,9 +24,9 @@ const KNOWN = [
 ];
 
 const OF_MESSAGES = [
-  [/provider is not in|not in the document|has left/, 'provider_missing'],
-  [/refuse/, 'refused'],
-  [/answer/, 'no_answer'],
+  [/not in the network now/, 'provider_missing'],
+  [/mailbox refuses it/, 'refused'],
+  [/no answer/, 'no_answer'],
 ];
 
 const OF_FILES = [

@@ -143,6 +143,8 @@ async function heard(event) {
 
 // Asks for all, and follows what happens from then on.
 export async function open() {
+  // Pictures have the colours of the day or of the night.
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => tell('status'));
   let following = false;
   follow({
     heard: (event) => heard(event).catch(askLater),

@@ -24,7 +24,7 @@ export function view(app) {
     image.draw();
     words.textContent = inWords(traffic);
     const { busy, idle } = traffic;
-    const rate = (kind) => number(kind.sent / kind.seconds, 1);
+    const rate = (kind) => `${number(kind.sent / kind.seconds, 1)} ± ${number(Math.sqrt(kind.sent) / kind.seconds, 1)}`;
     compared.textContent = busy.seconds > ENOUGH_SECONDS && idle.seconds > ENOUGH_SECONDS
       ? say('compared', { busy: rate(busy), idle: rate(idle) }) : say('compared_later');
     const [kind, standingWords] = standing();

@@ -29,7 +29,7 @@ export class Traffic {
     const { counters } = status;
     const totals = { out: sum(counters, OUT), realOut: sum(counters, REAL_OUT), in: sum(counters, IN), realIn: sum(counters, REAL_IN) };
     const last = this.#last;
-    this.#last = { now, totals, uptime: status.uptime_secs };
+    this.#last = { now, totals, uptime: status.uptime_secs, waited: status.on_the_way_packets > 0 };
     if (status.uptime_secs > 20) this.mean = { out: totals.out / status.uptime_secs, in: totals.in / status.uptime_secs };
     if (!last || status.uptime_secs < last.uptime || totals.out < last.totals.out) return;
     const span = (now - last.now) / 1000;
@@ -41,7 +41,8 @@ export class Traffic {
     const second = Object.fromEntries(Object.keys(totals).map((key) => [key, Math.max(0, totals[key] - last.totals[key]) / span]));
     for (let filled = 0; filled < Math.min(SECONDS, Math.max(1, Math.round(span))); filled += 1) this.seconds.push(second);
     this.seconds.splice(0, this.seconds.length - SECONDS);
-    const kind = status.on_the_way_packets > 0 || second.realOut > 0 ? this.busy : this.idle;
+    // By what was known before: a second in which something left is, for that alone, one in which more left than in others.
+    const kind = last.waited ? this.busy : this.idle;
     kind.seconds += span;
     kind.sent += second.out * span;
   }

@@ -135,6 +135,7 @@ async function main() {
   await every(alice, 'conversation');
   await every(bob, 'conversation');
   await traffic(alice, bob);
+  await alarms(alice);
   await restart(alice, bob);
   const save = alice.locator('.parcel', { hasText: 'onerror' }).locator('[data-does=save]');
   await save.waitFor({ timeout: 180_000 });
@@ -218,13 +219,32 @@ async function traffic(alice, bob) {
     await page.locator('#open-network').click();
     await page.locator('canvas.traffic:not(.small)').waitFor();
   }
-  await alice.waitForFunction(() => /\d packets a second\. While nothing/.test(document.querySelector('.compared').textContent), null, { timeout: 90_000 });
+  await alice.waitForFunction(() => /± \S+ packets a second\. While nothing/.test(document.querySelector('.compared').textContent), null, { timeout: 90_000 });
   step(await alice.locator('.compared').textContent());
   await picture(alice, 'web-traffic');
   for (const page of [alice, bob]) await every(page, 'network');
   await bob.locator('.page .back').click();
   await bob.locator('.talk').first().click();
   await alice.locator('.talk', { hasText: 'Bob' }).click();
+}
+
+// What is wrong is said in words, and what the daemon says of it stays a text.
+async function alarms(alice) {
+  const told = ['the network has too few providers of different families for two mailboxes: what waits in the only one is lost if its provider is',
+    '<img src=x onerror=window.ran=6> of a kind that nobody knows'];
+  await alice.route('**/v1/status', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...await response.json(), alarms: told } });
+  });
+  await alice.locator('#open-network').getByText('2 things to know').waitFor();
+  await alice.locator('#open-network').click();
+  await alice.getByText('You have one mailbox only, because this network is small.').waitFor();
+  await alice.locator('.alarm .quote', { hasText: '<img src=x' }).waitFor();
+  await every(alice, 'alarms');
+  await alice.unroute('**/v1/status');
+  await alice.locator('.state.good').waitFor();
+  await alice.locator('.talk', { hasText: 'Bob' }).click();
+  step('what is wrong is said in words');
 }
 
 // The daemon stops and comes again: the page says so, and goes on.
