@@ -10,8 +10,9 @@
 //! * [`Export`]: what of a client is kept outside.
 //! * [`faults`], [`try_writing`], [`free_bytes`]: a directory looked at from outside.
 //! * [`ClientDb`]: what the client role asks to be kept; [`ClientKeyFile`]: its keys, and the passphrase that both may
-//!   be under.
+//!   be under; [`BoxRows`]: what the message box asks to be kept, under it too.
 
+mod box_rows;
 mod changes;
 mod client_db;
 mod client_keys;
@@ -29,10 +30,9 @@ mod postgres;
 pub mod replay;
 mod rows;
 mod sealed;
+mod sealed_rows;
 
-/// Where a message box keeps what it holds, which no passphrase seals.
-pub const MESSAGEBOX_FILE: &str = "messagebox.db";
-
+pub use box_rows::{BoxChange, BoxRows};
 pub use client_db::{ClientDb, FILE as CLIENT_DB_FILE};
 pub use client_keys::{ClientKeyFile, ClientSecrets, create_client_keys};
 pub use dir::StateDir;
@@ -47,5 +47,4 @@ pub use moved::check_is_in_files;
 #[cfg(feature = "postgres")]
 pub use postgres::{Opened, Owner, check_before, known_takeover, open_postgres};
 pub use replay::{Durable, ReplayError, ReplayLog, ReplayWriter, TagLog};
-pub(crate) use rows::{explain, is_new, open_private};
 pub use sealed::{Cost, OpenError, Passphrase, PassphraseError, keep_memory_private};
