@@ -401,5 +401,21 @@ impl Parcel {
     }
 }
 
+/// For fuzzing: takes bytes for a row.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_any(data: &[u8]) {
+    let [table, length, rest @ ..] = data else {
+        return;
+    };
+    let Some((key, value)) = rest.split_at_checked(usize::from(*length)) else {
+        return;
+    };
+    let table = rows::TABLES[usize::from(*table) % rows::TABLES.len()];
+    if let Some(Stored::Message(number, head)) = Stored::read(table, key, value) {
+        let again = rows::message(number, &head).and_then(|it| it.value);
+        assert!(again.is_some_and(|again| *again == value));
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests;

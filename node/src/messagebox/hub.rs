@@ -372,6 +372,12 @@ impl Hub {
         }
     }
 
+    /// How many messages to several recipients the client role does not have yet.
+    pub(super) async fn leaving(&self) -> Result<u64, StoreError> {
+        let all = self.store.run(|db| Ok(db.leaving()));
+        Ok(all.await?.len() as u64)
+    }
+
     /// Hands to the client role what was taken for several recipients, again and again until it has it.
     pub(super) async fn let_out(&self) {
         loop {

@@ -36,6 +36,8 @@ use tokio::task::JoinHandle;
 use self::db::Bounds;
 pub(crate) use self::hub::Hub;
 pub(crate) use self::manage::Manager;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::parcel::read_any;
 use crate::control::serve_open;
 use crate::runtime::{Arrived, Wish};
 use crate::state::{BoxRows, ClientSecrets};

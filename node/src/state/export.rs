@@ -152,6 +152,27 @@ impl Export {
     }
 }
 
+/// For fuzzing: takes bytes for an export under the passphrase `fuzz`, and for what is in one. What they ask for to try
+/// the passphrase is looked at, and little is done for it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn try_any(data: &[u8]) {
+    let Ok(passphrase) = Passphrase::new(Zeroizing::new(b"fuzz".to_vec())) else {
+        return;
+    };
+    let mut sealed = data.to_vec();
+    envelope::make_cheap(&mut sealed);
+    let opened = envelope::open(KIND, &passphrase, &sealed);
+    for plain in [Some(data), opened.as_ref().ok().map(|it| it.as_slice())] {
+        let Some(Ok(export)) = plain.map(Export::decode) else {
+            continue;
+        };
+        let again = export
+            .encode()
+            .map(|it| Export::decode(&it).map(|it| it.contacts));
+        assert!(again.is_ok_and(|it| it.is_ok_and(|it| it == export.contacts)));
+    }
+}
+
 impl Person {
     fn of(contact: &SavedContact) -> Self {
         Self {
@@ -262,6 +283,26 @@ mod tests {
         let long = vec![b's'; 1 + usize::try_from(MOST_BYTES).unwrap()];
         std::fs::write(&path, long).unwrap();
         assert!(Export::read(&path, with.0).is_err());
+    }
+
+    /// `cargo test -p shoal-node --lib write_the_corpus_of_exports -- --ignored`
+    #[test]
+    #[ignore = "writes files"]
+    fn write_the_corpus_of_exports() {
+        let folder = format!("{}/corpus/export", env!("CARGO_MANIFEST_DIR"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let rng = &mut crate::seeded().unwrap();
+        let with = (&words("fuzz"), Cost::TRIFLING);
+        let mut seal = |plain: &[u8]| envelope::seal(KIND, with, plain, rng).unwrap();
+        let plain = export(2).encode().unwrap();
+        for (name, bytes) in [
+            ("plain", plain.to_vec()),
+            ("sealed", seal(&plain)),
+            ("sealed_nothing", seal(&[])),
+            ("sealed_key_alone", seal(&plain[..SECRET])),
+        ] {
+            std::fs::write(format!("{folder}/{name}"), bytes).unwrap();
+        }
     }
 
     #[test]

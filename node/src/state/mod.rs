@@ -7,7 +7,7 @@
 //! * [`replay`]: the replay log, one file for each epoch key, deleted with the key.
 //! * [`DirectoryFiles`]: documents, descriptors and the own sequence number.
 //! * [`DirectoryState`] and [`TagLog`]: what the two do, in files or, with the feature `postgres`, in a database.
-//! * [`Export`]: what of a client is kept outside.
+//! * [`Export`]: what of a client is kept outside; [`phrase`]: its key as words.
 //! * [`faults`], [`try_writing`], [`free_bytes`]: a directory looked at from outside.
 //! * [`ClientDb`]: what the client role asks to be kept; [`ClientKeyFile`]: its keys, and the passphrase that both may
 //!   be under; [`BoxRows`]: what the message box asks to be kept, under it too.
@@ -25,6 +25,7 @@ mod kept;
 pub mod keys;
 mod look;
 mod moved;
+pub mod phrase;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub mod replay;
@@ -39,6 +40,8 @@ pub use dir::StateDir;
 pub use directory::{DirectoryFiles, successors};
 pub use error::StateError;
 pub use export::Export;
+#[cfg(any(test, fuzzing))]
+pub(crate) use export::try_any;
 pub use files::{MAX_SECRET_BYTES, read_secret, write_atomic, write_new, write_secret};
 pub use kept::{DirectoryState, LoadedDirectory, NotKept, Overtaken};
 pub use keys::{create_identity, load_identity};

@@ -57,8 +57,9 @@ Examples:
   shoal identity export --dir alice -o alice.shoal --export-passphrase-file paper.txt
 
 The daemon has to be stopped meanwhile. In the file are your key, your contacts with what you call them and whether you
-have verified or blocked them, and the configuration. There are no messages in it, and no sessions, mailboxes or
-invitations, so that an old export is as good as a new one but for the contacts since. Nothing that exists is overwritten.")]
+have verified or blocked them, and the configuration. There are no messages in it, no message boxes, and no
+sessions, mailboxes or invitations, so that an old export is as good as a new one but for the contacts since. Nothing that
+exists is overwritten.")]
 pub(in crate::cli) struct IdentityExport {
     #[command(flatten)]
     pub(in crate::cli) place: Place,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use shoal_client::{restored_rows, saved_contacts};
 use shoal_node::config::{ClientConfig, DEFAULT_CLIENT_FILE, load_network};
 use shoal_node::runtime::Clock;
-use shoal_node::state::{Export, StateDir};
+use shoal_node::state::{BoxRows, Export, StateDir};
 use shoal_node::{Failure, seeded};
 
 use super::{INVITE, Restored};
@@ -20,6 +20,8 @@ struct Exported {
     file: String,
     key: String,
     contacts: usize,
+    /// The client has message boxes, which are not in it.
+    message_boxes_left_out: bool,
 }
 
 pub(super) fn export(args: &IdentityExport, json: bool) -> Result<(), Failure> {
@@ -48,7 +50,15 @@ pub(super) fn export(args: &IdentityExport, json: bool) -> Result<(), Failure> {
         file: args.out.display().to_string(),
         key: export.keys.public().to_string(),
         contacts: export.contacts.len(),
+        message_boxes_left_out: BoxRows::are_in(dir.path()),
     };
+    if exported.message_boxes_left_out {
+        output::note(
+            "message boxes are not in it: programs are to take and acknowledge what is in their boxes before this client \
+             goes. The new one begins with empty boxes, another identity key of the daemon's, and nobody allowed: `shoal \
+             messagebox list` and `status` show what to say again with `map` and `allow`",
+        );
+    }
     let words = format!(
         "exported the key and {} contacts into {}: no messages, and no sessions, so that who restores it invites each \
          contact again",

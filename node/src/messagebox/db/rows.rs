@@ -24,6 +24,8 @@ const MAPPED: &str = "mapped";
 const MESSAGE: &str = "message";
 const OUTGOING: &str = "outgoing";
 const SEEN: &str = "seen";
+#[cfg(any(test, fuzzing))]
+pub(super) const TABLES: [&str; 6] = [SECRET, ALLOWED, MAPPED, MESSAGE, OUTGOING, SEEN];
 /// Read one at a time.
 pub(super) const BODY: &str = "body";
 /// Read one at a time.
