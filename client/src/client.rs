@@ -37,6 +37,7 @@ use crate::replies::Purpose;
 use crate::rows::{BoxId, Row, SeenKey};
 use crate::schedule::Process;
 use crate::sessions::Sessions;
+use crate::table::Table;
 use crate::traffic::{Sent, Traffic};
 use crate::watch::{Finding, Watch};
 
@@ -64,6 +65,25 @@ enum Follow {
         entry: u64,
         seen: SeenKey,
     },
+}
+
+impl Follow {
+    /// Whether rows of this table hold in memory when they could not be saved.
+    fn holds(follow: Option<&Self>, table: Table) -> bool {
+        // A ratchet that went on does not go back.
+        let session = matches!(table, Table::Session | Table::Late);
+        match follow {
+            Some(Self::Asked(asked)) => session || asked.holds(),
+            // What came is taken anew when it comes again; who it let in is in.
+            Some(Self::Arrival { .. } | Self::Heard { .. }) => !matches!(
+                table,
+                Table::Partial | Table::Inbox | Table::Seen | Table::Done | Table::Order
+            ),
+            // They are put together anew.
+            Some(Self::Notice { .. } | Self::Keys { .. } | Self::Receipts { .. }) => session,
+            Some(Self::Mailboxes { .. }) | None => true,
+        }
+    }
 }
 
 /// The client role. See the [crate's documentation](crate) for what drives it.
@@ -189,6 +209,7 @@ impl<R: CryptoRng> Client<R> {
             self.outbox.next_expiry(),
             self.inbox.deadline(),
             self.moving_deadline(),
+            self.desk.reminder(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -324,6 +345,7 @@ impl<R: CryptoRng> Client<R> {
             }
         }
         self.tell(now);
+        self.desk.remind(now);
         if self.traffic.is_attached() && self.watch.is_due(now) {
             self.look_for_losses(now);
         }
@@ -354,6 +376,7 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn sent(&mut self, now: Time, sent: Sent) {
+        self.outbox.is_able(now);
         match sent {
             Sent::Fragment {
                 message,
@@ -437,7 +460,7 @@ impl<R: CryptoRng> Client<R> {
     }
 
     fn persist_failed(&mut self, now: Time, ticket: u64, reason: String) {
-        let Some(follow) = self.desk.answered(ticket) else {
+        let Some(follow) = self.desk.failed(now, ticket, Follow::holds) else {
             return;
         };
         self.counters.persist_failures += 1;
@@ -466,8 +489,8 @@ impl<R: CryptoRng> Client<R> {
                 self.desk.note(changes);
                 self.desk.raise(Alarm::Storage);
             }
-            // Mailboxes are saved again with the next connection, and not written to before, if they are new.
-            // What a contact has said of itself comes again.
+            // Mailboxes are not written to before they are saved, if they are new. What a contact has said of itself comes
+            // again.
             Some(Follow::Mailboxes { .. } | Follow::Heard { .. }) | None => {
                 self.desk.raise(Alarm::Storage);
             }

@@ -4,7 +4,10 @@
 //! disk. A receipt ends it; nothing else moves it: not an answer that says nothing, not a connection
 //! that breaks or comes back, not a restart. Whoever cuts a client off would see at its contacts'
 //! mailboxes whose client it is, if anything left because it is back. So what fell due meanwhile is a
-//! try that was missed: it waits for the next one, as if it had been sent in vain.
+//! try that was missed: it waits for the next one, as if it had been sent in vain. When that is depends on how long
+//! nothing could be sent and on the drawing; the miss itself is no try, and what waited behind others before
+//! has missed nothing then: a client that is stopped again and again would put off what it never sent, and
+//! out of its order.
 //!
 //! The link carries as many packets with tries as without, so the first [`QUICK_TRIES`] of a fragment
 //! follow each other at one wait, which is the same for everybody of a profile ([`first_wait`]): a
@@ -117,6 +120,8 @@ pub struct MessageStatus {
     pub message: MessageId,
     /// To whom it is.
     pub to: PeerKey,
+    /// It is a text of the user's; else data of a program's.
+    pub is_text: bool,
     /// Its state.
     pub state: MessageState,
     /// When it was accepted.
@@ -176,6 +181,8 @@ pub(crate) struct Outbox {
     waiting: usize,
     /// Fragments of messages that wait to be saved.
     prepared: usize,
+    /// When something could be sent last, as far as is known.
+    able: Time,
     /// Messages with something new in their way; not told yet.
     hindered: BTreeSet<MessageId>,
     limit: usize,
@@ -204,6 +211,7 @@ impl Outbox {
             rng: ChaCha20Rng::from_rng(rng),
             waiting: 0,
             prepared: 0,
+            able: Time::default(),
             hindered: BTreeSet::new(),
             limit: config.limits.outbox_fragments,
             retry_after,
@@ -321,6 +329,9 @@ impl Outbox {
         for row in of(Table::Retry) {
             let key = OutboxRow::decode_key(&row.key).map_err(|e| row.fault(e))?;
             let mut retry = RetryRow::decode(&row.value).map_err(|e| row.fault(e))?;
+            // It was tried when that was drawn: at this moment, or later.
+            let tried = Time::default() + retry.due.since(Time::default() + longest(retry.wait));
+            self.able = self.able.max(tried.min(now));
             retry.wait = retry.wait.clamp(self.retry_after, self.retry_max);
             // The clock may have been another one when it was written.
             retry.due = retry.due.min(now + longest(self.retry_max));
@@ -339,6 +350,7 @@ impl Outbox {
             if self.by_order.contains_key(&sent.order) {
                 return Err(row.fault("another message has its place"));
             }
+            self.able = self.able.max(sent.accepted_at.min(now));
             let first = self.first_try(sent.accepted_at.min(now));
             let own = parts.remove(&message).unwrap_or_default();
             let own = own.into_iter().map(|(index, _, row)| {
@@ -482,14 +494,24 @@ impl Outbox {
         None
     }
 
-    /// Nothing could be sent until now: what fell due meanwhile has missed its try.
+    /// A packet left, of whichever kind.
+    pub(crate) fn is_able(&mut self, now: Time) {
+        self.able = now;
+    }
+
+    /// Nothing could be sent until now: what fell due meanwhile has missed its try, and what was due before is as if it had
+    /// fallen due then.
     pub(crate) fn miss(&mut self, now: Time) {
         let longest = longest(self.retry_max);
+        let since = self.able.min(now);
+        self.able = now;
         let parts = self
             .by_order
             .values_mut()
             .flat_map(|it| it.parts.values_mut());
-        for retry in parts.map(|part| &mut part.retry) {
+        for part in parts.filter(|part| part.retry.due <= now) {
+            let mut retry = part.retry;
+            retry.due = retry.due.max(since);
             // Of many misses in a row only the last few matter.
             if retry.due + longest.scale(16, 1) < now {
                 let phase = self.retry_max.scale(unit(&mut self.rng), UNIT);
@@ -498,8 +520,10 @@ impl Outbox {
                 retry.tries = retry.tries.max(QUICK_TRIES);
             }
             while retry.due <= now {
-                put_off(retry, retry.due, self.retry_max, &mut self.rng);
+                let from = retry.due;
+                put_off(&mut retry, from, self.retry_max, &mut self.rng);
             }
+            part.retry.due = retry.due;
         }
     }
 
@@ -624,6 +648,7 @@ impl Outbox {
 
     /// What waits to be tried waits as long as before. A message's end stays: it is a date.
     pub(crate) fn clock_moved(&mut self, step: ClockStep) {
+        self.able = step.apply(self.able);
         for outgoing in self.by_order.values_mut() {
             for part in outgoing.parts.values_mut() {
                 part.retry.due = step.apply(part.retry.due);
@@ -800,6 +825,7 @@ impl Outgoing {
         MessageStatus {
             message: self.message,
             to: self.row.to,
+            is_text: self.row.kind == Kind::Text,
             state: self.row.state,
             accepted_at: self.row.accepted_at,
             expires: self.row.expires,

@@ -61,11 +61,16 @@ pub enum Table {
     /// Their pieces, which are not loaded with the other rows. Holds plaintext. Kept by who hosts the role, which passes it
     /// over.
     Piece,
+    /// What was said with contacts: what is known of each line. Kept by who hosts the role, which passes it over.
+    Line,
+    /// The texts of these lines, which are not loaded with the other rows. Holds plaintext. Kept by who hosts the role, which
+    /// passes it over.
+    Said,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Place,
         Self::Mailbox,
         Self::Contact,
@@ -88,6 +93,8 @@ impl Table {
         Self::Idempotency,
         Self::File,
         Self::Piece,
+        Self::Line,
+        Self::Said,
     ];
 
     /// The name to store it under.
@@ -116,6 +123,8 @@ impl Table {
             Self::Idempotency => "idempotency",
             Self::File => "file",
             Self::Piece => "piece",
+            Self::Line => "line",
+            Self::Said => "said",
         }
     }
 }

@@ -24,6 +24,7 @@
 
 pub mod config;
 pub mod control;
+mod conversations;
 pub mod demo;
 pub mod directory;
 pub mod doctor;

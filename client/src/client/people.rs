@@ -25,6 +25,13 @@ pub(super) struct Asked {
     what: What,
 }
 
+impl Asked {
+    /// Whether it holds here though it could not be saved: it is not taken back.
+    pub(super) const fn holds(&self) -> bool {
+        matches!(self.what, What::Change)
+    }
+}
+
 enum What {
     /// A text to a contact.
     Text(Composed),
@@ -550,7 +557,7 @@ impl<R: CryptoRng> Client<R> {
             What::Invite(number) => {
                 let _ = self.invitations.remove(number, &mut self.sessions);
             }
-            // It holds here until the process ends; the user is told that it may not for longer.
+            // It holds here, and is saved with what is saved next; the user is told that it may not outlive the process.
             What::Change => {}
         }
         let reason = SendError::Storage(reason);

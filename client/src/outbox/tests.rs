@@ -362,6 +362,71 @@ fn what_was_missed_waits_for_the_next_try_and_the_rest_stays() {
     );
 }
 
+/// A client that is stopped again and again, with more to send than it can: what never left is still before what did,
+/// and none of it waits as if it had been sent in vain.
+#[test]
+fn what_was_missed_was_not_tried() {
+    let mut outbox = accepted(at(1000), 40);
+    for second in 1010..1040 {
+        outbox.is_able(at(second));
+        outbox.miss(at(second) + Span::from_millis(900));
+    }
+    let after = dues(&outbox);
+    let last = at(1039) + Span::from_millis(900);
+    assert!(
+        after
+            .iter()
+            .all(|due| *due > last && *due <= last + Span::from_millis(5_250))
+    );
+    let later = last + Span::from_secs(6);
+    assert!(
+        outbox
+            .next_due(later)
+            .is_some_and(|due| due.index == 0 && !due.again)
+    );
+    // One that was sent in vain, often, waits longer, and goes on from there.
+    (0..12).for_each(|_| drop(outbox.tried(&MESSAGE, 1, true, later)));
+    let long = dues(&outbox)[1];
+    assert!(long > later + Span::from_secs(6));
+    outbox.miss(long);
+    assert!(
+        outbox
+            .next_due(long + Span::from_secs(100))
+            .is_some_and(|due| due.index == 0)
+    );
+}
+
+/// It is known from what is on disk until when a client that was killed could send.
+#[test]
+fn what_waited_behind_others_waits_no_longer_because_of_a_restart() {
+    let mut outbox = outbox(99);
+    let prepared = outbox.prepare(
+        (at(1000), None),
+        text(MESSAGE),
+        vec![part(0), part(1)],
+        all(2),
+    );
+    let mut kept = prepared.changes();
+    outbox.accept(at(1000), prepared);
+    // The other one was not sent: there was too much before it.
+    kept.extend(outbox.tried(&MESSAGE, 1, true, at(1300)));
+    let row = |change: Change| Row {
+        table: change.table,
+        key: change.key,
+        value: change.value.unwrap(),
+    };
+    let rows: Vec<Row> = kept.into_iter().map(row).skip(1).collect();
+    let mut again = self::outbox(99);
+    again.restore(&rows, at(1302)).unwrap();
+    again.miss(at(1302));
+    let due = dues(&again)[0];
+    // Were it for what it was due at, it could be a minute and more.
+    assert!(
+        due > at(1302) && due <= at(1302) + Span::from_millis(5_250),
+        "{due:?}"
+    );
+}
+
 #[test]
 fn what_is_due_is_due_then_after_a_restart_too() {
     let mut outbox = accepted(at(1000), 2);

@@ -387,6 +387,51 @@ fn a_full_disk_makes_no_half_contact() {
     assert!(world.run_until(secs(60.0), |world| heard(world, ALICE, "two")));
 }
 
+/// Who came is a contact after a crash too, though the first try to save that failed and what was saved next was something else.
+#[test]
+fn who_was_let_in_while_the_disk_was_full_is_in() {
+    let mut world = three(11);
+    let (_, link) = invite_one(&mut world, BOB, 36_000.0, "Alice");
+    world.hosts[BOB].disk_full = true;
+    accept(&mut world, ALICE, &link, Some("one"));
+    let failed = |world: &World| world.hosts[BOB].client.counters().persist_failures > 0;
+    assert!(world.run_until(secs(60.0), failed));
+    world.hosts[BOB].disk_full = false;
+    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "one")));
+    world.crash(BOB);
+    world.attach(BOB, 0);
+    assert!(heard(&world, BOB, "one"));
+    let contacts = world.hosts[BOB].client.contacts();
+    assert_eq!((contacts.len(), &contacts[0].label), (1, &label("Alice")));
+    world.send(BOB, 3, &key(&world, ALICE), b"two");
+    assert!(world.run_until(secs(60.0), |world| heard(world, ALICE, "two")));
+    world.send(ALICE, 4, &key(&world, BOB), b"three");
+    assert!(world.run_until(secs(60.0), |world| heard(world, BOB, "three")));
+}
+
+/// A contact that was blocked while the disk was full is blocked after a crash, once anything was saved.
+#[test]
+fn who_was_blocked_while_the_disk_was_full_stays_so() {
+    let mut world = three(12);
+    let (_, link) = invite_one(&mut world, BOB, 36_000.0, "Alice");
+    come_by(&mut world, &link, "hello");
+    world.hosts[BOB].disk_full = true;
+    let contact = key(&world, ALICE);
+    let change = ContactChange::Blocked(true);
+    let what = UserRequest::Change { contact, change };
+    world.input(BOB, ClientInput::Ask { request: 9, what });
+    assert!(matches!(refused(&world, BOB), Some(SendError::Storage(_))));
+    world.hosts[BOB].disk_full = false;
+    // Nothing else is to be saved: it is by itself, a minute later.
+    world.run(secs(90.0));
+    world.crash(BOB);
+    world.attach(BOB, 0);
+    assert!(world.hosts[BOB].client.contacts()[0].blocked);
+    world.send(ALICE, 4, &key(&world, BOB), b"you there?");
+    world.run(secs(60.0));
+    assert!(!heard(&world, BOB, "you there?"));
+}
+
 /// Two invitations have nothing in common but the key that people know and where the place is.
 #[test]
 fn invitations_are_apart_and_so_many() {

@@ -21,9 +21,9 @@ use shoal_proto::{NodeId, Span};
 
 pub(super) use self::bench::{Bench, BenchStore};
 pub(super) use self::client::{
-    Choice, Client, ClientDaemon, ClientEntries, ClientInit, ClientOutgoing, ClientPassphrase,
-    ClientReceive, ClientSend, ClientStatus, ClientStop, ClientTrust, ClientWait, NewClient, Until,
-    WaitFor,
+    Choice, Client, ClientDaemon, ClientEntries, ClientHistory, ClientInit, ClientOutgoing,
+    ClientPassphrase, ClientReceive, ClientSend, ClientStatus, ClientStop, ClientTrust, ClientWait,
+    NewClient, Until, WaitFor,
 };
 pub(super) use self::contact::{
     Contact, ContactAccept, ContactExport, ContactInvite, ContactPlace, ContactVerify,

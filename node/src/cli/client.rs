@@ -2,6 +2,7 @@
 
 mod ask;
 mod entries;
+mod history;
 pub(super) mod init;
 mod message;
 mod outgoing;
@@ -38,6 +39,7 @@ pub(super) async fn run(command: Client, json: bool) -> Result<(), Failure> {
         Client::Send(args) => send::run(args, json).await,
         Client::Receive(args) => receive::run(args, json).await,
         Client::Status(args) => status(&args, json).await,
+        Client::History(args) => history::run(&args, json).await,
         Client::Outgoing(args) => outgoing::run(&args, json).await,
         Client::Wait(args) => wait::run(&args, json).await,
         Client::Stop(args) => stop::run(&args, json).await,

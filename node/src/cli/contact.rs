@@ -3,7 +3,6 @@
 mod file;
 mod qr;
 
-use std::time::{Duration, SystemTime};
 
 use shoal_node::Failure;
 use shoal_node::control::protocol::{
@@ -16,7 +15,7 @@ use super::args::{
 };
 use super::client::{ask_at, ask_for_done, strange};
 use super::output;
-use super::text::{escaped_line, listed};
+use super::text::{date, escaped_line, listed};
 
 /// Longest file with an invitation.
 const MAX_FILE_BYTES: usize = 65_536;
@@ -206,12 +205,6 @@ async fn export(args: &ContactExport) -> Result<(), Failure> {
     };
     let made = made(&args.at, invite).await?;
     output::print(&file::write(&args.label, &status, &made)?)
-}
-
-/// In words; what is past what the system counts is far away.
-fn date(at_us: u64) -> String {
-    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(at_us));
-    at.map_or_else(|| "the far future".to_owned(), httpdate::fmt_http_date)
 }
 
 fn standing(person: &Person) -> &'static str {

@@ -54,7 +54,17 @@ async fn send(args: &FileSend, json: bool) -> Result<(), Failure> {
     events.follow().await.map_err(failed)?;
     let to = args.to.clone();
     let at = with_time(&args.at);
-    let status = match ask_at(&at, Request::SendFile { to, name, content }).await? {
+    let status = match ask_at(
+        &at,
+        Request::SendFile {
+            to,
+            name,
+            content,
+            idempotency_key: args.idempotency_key.clone(),
+        },
+    )
+    .await?
+    {
         Response::File(status) => status,
         other => return Err(strange(&other)),
     };

@@ -2,6 +2,7 @@
 //! the window or hide text.
 
 use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
 
 /// A tab goes at most this far.
 const TAB: usize = 8;
@@ -29,6 +30,12 @@ pub(super) fn escaped(text: &[u8]) -> String {
 /// The same on one line: a name, say, that is shown beside others.
 pub(super) fn escaped_line(text: &str) -> String {
     escaped(text.as_bytes()).replace('\n', "\\n")
+}
+
+/// A time, from microseconds since the Unix epoch, in words; what is past what the system counts is far away.
+pub(super) fn date(at_us: u64) -> String {
+    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(at_us));
+    at.map_or_else(|| "the far future".to_owned(), httpdate::fmt_http_date)
 }
 
 /// Control characters, those that end a line somewhere, and those that reverse the direction of text.

@@ -79,6 +79,8 @@ impl Default for MessageBoxListen {
 pub struct Messages {
     /// How long a message is tried until the receiver's mailbox has it.
     pub keep: Span,
+    /// How many lines of each conversation are kept for who shows it, besides those that are unread or on their way.
+    pub history: u32,
 }
 
 impl Default for ClientFile {
@@ -137,6 +139,7 @@ impl Default for Messages {
         let core = shoal_client::ClientConfig::default();
         Self {
             keep: core.time_to_live,
+            history: 1000,
         }
     }
 }
@@ -161,6 +164,8 @@ pub struct ClientConfig {
     pub network: PathBuf,
     /// What the client role works with: providers, profile, waits, bounds.
     pub core: shoal_client::ClientConfig,
+    /// How many lines of each conversation are kept.
+    pub history: usize,
     /// Where the local API is served over TCP; none, the default, for the Unix socket only.
     pub api: Option<SocketAddr>,
     /// Where the message box is served; none, the default, for nowhere.
@@ -260,6 +265,7 @@ impl ClientConfig {
             dir,
             network: layered.resolve("network", base, &file.network),
             core,
+            history: file.messages.history as usize,
             api,
             messagebox,
             metrics,

@@ -132,7 +132,10 @@ pub(super) fn of_node(file: &NodeFile) -> Vec<Checked> {
 /// Every number of a client's file.
 pub(super) fn of_client(file: &ClientFile) -> Vec<Checked> {
     let messages = &file.messages;
-    vec![number("messages.keep", messages.keep, &(MINUTE..=YEAR))]
+    vec![
+        number("messages.keep", messages.keep, &(MINUTE..=YEAR)),
+        number("messages.history", messages.history, &(0..=100_000)),
+    ]
 }
 
 /// Refuses what is out of its range.

@@ -1,5 +1,6 @@
 //! What can be asked of a client's daemon over HTTP, and of a node. The OpenAPI document is made of these functions.
 
+mod conversations;
 mod document;
 mod files;
 mod follow;
@@ -73,6 +74,15 @@ pub fn client(handler: Arc<dyn Handler>, events: Arc<Events>) -> Router {
         .route("/v1/messages/{id}/ack", post(acknowledge))
         .route("/v1/outgoing", get(outgoing))
         .route("/v1/outgoing/{id}", get(progress))
+        .route("/v1/conversations", get(conversations::list))
+        .route(
+            "/v1/conversations/{contact}",
+            get(conversations::lines).delete(conversations::clear),
+        )
+        .route(
+            "/v1/conversations/{contact}/read",
+            post(conversations::read),
+        )
         .route("/v1/files", get(files::list).post(files::send))
         .route("/v1/files/{id}", get(files::status).delete(files::remove))
         .route("/v1/files/{id}/content", get(files::content))

@@ -229,6 +229,8 @@ pub fn unexpected(response: &Response) -> ControlError {
         Response::MessageBoxes(_) => "the message boxes",
         Response::BoxContents(_) => "what is in a message box",
         Response::Contacts(_) => "contacts",
+        Response::Conversations(_) => "conversations",
+        Response::Conversation(_) => "conversation",
     };
     ControlError::Protocol(format!("it answered `{kind}`"))
 }

@@ -4,6 +4,7 @@
 //! [`Request`] is what can be asked, and [`Response`] what comes back, each in a form of its own: how the two look in
 //! HTTP is the business of [`super::api`] and [`super::ControlClient`].
 
+mod conversation;
 mod file;
 mod key;
 mod messagebox;
@@ -14,6 +15,9 @@ mod status;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use conversation::{
+    Conversation, ConversationLine, ConversationList, ConversationPage, LineState, ReadUpTo,
+};
 pub use file::{Content, FileList, FileState, FileStatus};
 pub use key::{BadKey, IdempotencyKey};
 pub use messagebox::{
@@ -130,6 +134,29 @@ pub enum Request {
         /// Its key, base58, or what it is called.
         contact: String,
     },
+    /// The conversations. Answered with [`Response::Conversations`].
+    Conversations,
+    /// What was said with a contact. Answered with [`Response::Conversation`].
+    Conversation {
+        /// Its key, base58, or what it is called.
+        contact: String,
+        /// Only lines whose number is below this; the last ones, if there is none.
+        before: Option<u64>,
+        /// At most this many, and at most [`MAX_PAGE`].
+        limit: u32,
+    },
+    /// The user has read what a contact said. Answered with [`Response::Done`].
+    ReadConversation {
+        /// Its key, base58, or what it is called.
+        contact: String,
+        /// The number of the last line that was read.
+        up_to: u64,
+    },
+    /// Forget what was said with a contact, but what is unread or on its way. Answered with [`Response::Done`].
+    ClearConversation {
+        /// Its key, base58, or what it is called.
+        contact: String,
+    },
     /// Send a file. Answered with [`Response::File`] once all of it is on disk.
     SendFile {
         /// The key of a contact, base58, or what it is called, if nobody else is.
@@ -138,6 +165,10 @@ pub enum Request {
         name: String,
         /// What is in it, at most [`MAX_FILE_BYTES`].
         content: Content,
+        /// A name of the application's for this sending. The same file with the same key is sent once: the answer is how
+        /// the first one is. Another one with the key is refused as [`RefusalCode::Conflict`]. A key is good as long as the
+        /// file is listed.
+        idempotency_key: Option<IdempotencyKey>,
     },
     /// The files that are sent, or have come. Answered with [`Response::Files`].
     Files,
@@ -218,6 +249,10 @@ pub enum Response {
     Contact(Contact),
     /// All contacts.
     Contacts(Contacts),
+    /// The conversations.
+    Conversations(ConversationList),
+    /// What was said with a contact.
+    Conversation(ConversationPage),
     /// A file.
     File(FileStatus),
     /// Files that are sent, or have come.

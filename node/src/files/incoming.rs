@@ -189,7 +189,18 @@ impl Files {
         }
     }
 
-    /// A piece could not be saved. It comes again after a restart.
+    /// What to save of the file of a piece that could not be saved, once more; none if it is not wanted any more.
+    pub(crate) fn again(&self, id: FileId, piece: u16) -> Option<Change> {
+        let row = self
+            .all
+            .get(&id)
+            .filter(|row| row.state == FileState::Receiving)?;
+        self.arriving
+            .contains_key(&(id, piece))
+            .then(|| row.put(id))
+    }
+
+    /// A piece could not be saved, and is not tried any more. It comes again after a restart.
     pub(crate) fn not_kept(&mut self, now: Now, id: FileId, piece: u16) {
         self.arriving.remove(&(id, piece));
         if let Some(row) = self.all.get_mut(&id) {

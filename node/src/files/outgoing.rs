@@ -6,7 +6,7 @@ use shoal_proto::MessageId;
 use super::piece::Cut;
 use super::row::{FileRow, delete_piece, put_piece};
 use super::{DOUBT, FileId, Files, HOUR, HOURLY, LINGERING, Now, name};
-use crate::control::protocol::{FileState, Refusal, RefusalCode};
+use crate::control::protocol::{FileState, IdempotencyKey, Refusal, RefusalCode};
 
 /// How it is with a message in the client role's outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ impl Files {
         now: Now,
         to: &PeerKey,
         (name, cut): (&str, Cut),
+        key: Option<&IdempotencyKey>,
     ) -> Result<(FileId, Vec<Change>), Refusal> {
         check_name(name)?;
         let limits = self.terms.limits;
@@ -62,13 +63,46 @@ impl Files {
             return Err(Refusal::new(RefusalCode::Busy, words));
         }
         let id = FileId(cut.id);
-        let row = FileRow::new(false, to, name.to_owned(), (cut.id, cut.size), now.network);
+        let mut row = FileRow::new(false, to, name.to_owned(), (cut.id, cut.size), now.network);
+        row.keyed = key.map(|key| (key.as_str().to_owned(), cut.digest));
         let pieces = (0..).zip(cut.pieces);
         let pieces = pieces.map(|(number, bytes)| put_piece(id, number, bytes));
         let changes = pieces.chain([row.put(id)]).collect();
         self.all.insert(id, row);
         self.unsaved.insert(id);
         Ok((id, changes))
+    }
+
+    /// The file that was sent with this key, if it is the same one to the same contact.
+    ///
+    /// # Errors
+    /// Another one was; or it is being saved, and whether it will be is not known.
+    pub(crate) fn keyed(
+        &self,
+        to: &PeerKey,
+        cut: &Cut,
+        key: &IdempotencyKey,
+    ) -> Result<Option<FileId>, Refusal> {
+        let has = |row: &FileRow| {
+            row.keyed
+                .as_ref()
+                .is_some_and(|(own, _)| own == key.as_str())
+        };
+        let found = self.all.iter().find(|(_, row)| has(row));
+        match found {
+            None => Ok(None),
+            Some((_, row))
+                if !row.is_with(to) || row.keyed.as_ref().map(|it| it.1) != Some(cut.digest) =>
+            {
+                let words = "another file was sent with this idempotency key; take a new key for a new file";
+                Err(Refusal::new(RefusalCode::Conflict, words))
+            }
+            Some((id, _)) if self.unsaved.contains(id) => {
+                let words = "this file is being saved: ask again";
+                Err(Refusal::new(RefusalCode::Busy, words))
+            }
+            Some((id, _)) => Ok(Some(*id)),
+        }
     }
 
     /// It is on disk: it is sent.

@@ -7,7 +7,7 @@
 //! the bits say which pieces are on the disk of who says it, the highest bit of the first byte for piece 0.
 
 use blake2::digest::consts::U32;
-use blake2::{Blake2b, Digest as _};
+use blake2::{Blake2b, Blake2s256, Digest as _};
 use shoal_client::MAX_TEXT_BYTES;
 use zeroize::Zeroizing;
 
@@ -152,6 +152,8 @@ pub(crate) struct Cut {
     pub(super) id: [u8; 16],
     pub(super) size: u32,
     pub(super) pieces: Vec<Zeroizing<Vec<u8>>>,
+    /// Of its name and content.
+    pub(super) digest: [u8; 32],
 }
 
 impl Cut {
@@ -159,7 +161,16 @@ impl Cut {
     pub(crate) fn new(id: [u8; 16], name: &str, content: &[u8]) -> Option<Self> {
         let (size, pieces) = cut(id, name, content)?;
         let pieces = pieces.iter().map(Piece::encode).collect();
-        Some(Self { id, size, pieces })
+        let digest = Blake2s256::new()
+            .chain_update(hash(content))
+            .chain_update(name.as_bytes())
+            .finalize();
+        Some(Self {
+            id,
+            size,
+            pieces,
+            digest: digest.into(),
+        })
     }
 }
 

@@ -37,6 +37,9 @@ pub(super) struct FileRow {
     /// When its last pieces were handed over, as many as go to a contact in an hour.
     handed: Vec<u64>,
     pub(super) reason: Option<String>,
+    /// Of one that is sent: what an application calls the sending, and what tells it from that of another content.
+    #[serde(default)]
+    pub(super) keyed: Option<(String, [u8; 32])>,
 }
 
 /// A piece that a message of data carries.
@@ -75,6 +78,7 @@ impl FileRow {
             carried: Vec::new(),
             handed: Vec::new(),
             reason: None,
+            keyed: None,
         }
     }
 

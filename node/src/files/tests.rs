@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::piece::{Have, Piece, cut};
-use crate::control::protocol::RefusalCode;
+use crate::control::protocol::{IdempotencyKey, RefusalCode};
 use rand::SeedableRng as _;
 use shoal_client::ClientKeys;
 use shoal_client::SendError;
@@ -87,7 +87,7 @@ impl Host {
     fn send(&mut self, to: &PeerKey, content: &[u8]) -> FileId {
         let made = self
             .files
-            .send(both(at(0)), to, cut_of(7, "a name", content));
+            .send(both(at(0)), to, cut_of(7, "a name", content), None);
         let (id, changes) = made.unwrap();
         self.save(changes);
         self.files.accept(id);
@@ -298,7 +298,9 @@ fn what_a_contact_has_not_spoken_of_counts_for_its_other_files_and_for_no_other_
     let until = at(10_000);
     for (seed, to, goes) in [(20, bob, false), (21, peer(3), true)] {
         let until = at(u64::from(seed) * 500 - 1000);
-        let made = alice.files.send(both(at(0)), &to, cut_of(seed, "n", b"x"));
+        let made = alice
+            .files
+            .send(both(at(0)), &to, cut_of(seed, "n", b"x"), None);
         let (id, changes) = made.unwrap();
         alice.save(changes);
         alice.files.accept(id);
@@ -346,7 +348,9 @@ fn copies_that_wait_stop_their_contacts_files_only() {
         }
     }
     assert_eq!(usize::from(messages), LINGERING);
-    let made = alice.files.send(both(now), &peer(3), cut_of(30, "n", b"x"));
+    let made = alice
+        .files
+        .send(both(now), &peer(3), cut_of(30, "n", b"x"), None);
     let (other, changes) = made.unwrap();
     alice.save(changes);
     alice.files.accept(other);
@@ -424,9 +428,10 @@ fn files_take_turns() {
     let mut alice = Host::new(Limits::default());
     let ids: Vec<_> = (0..2)
         .map(|seed| {
-            let made = alice
-                .files
-                .send(both(at(0)), &peer(2), cut_of(seed, "n", &content(4)));
+            let made =
+                alice
+                    .files
+                    .send(both(at(0)), &peer(2), cut_of(seed, "n", &content(4)), None);
             let (id, changes) = made.unwrap();
             alice.save(changes);
             alice.files.accept(id);
@@ -746,7 +751,7 @@ fn a_name_that_is_a_path_is_not_sent_and_not_believed() {
     for name in ["../x", "", "a\nb"] {
         let refused = alice
             .files
-            .send(both(at(0)), &peer(2), cut_of(1, name, b"x"));
+            .send(both(at(0)), &peer(2), cut_of(1, name, b"x"), None);
         assert_eq!(refused.unwrap_err().code, RefusalCode::Invalid);
     }
     let mut bob = Host::new(Limits::default());
@@ -785,4 +790,55 @@ fn rows_that_were_damaged_are_refused() {
         row.value.truncate(at);
         assert!(!restore(row));
     }
+}
+
+/// A program that has got no answer asks again: the file is sent once, through restarts, as long as it is listed.
+#[test]
+fn a_key_sends_a_file_once() {
+    let (mut alice, bob) = (Host::new(Limits::default()), peer(2));
+    let key: IdempotencyKey = "report-7".parse().unwrap();
+    let cut = |seed, content: &[u8]| Cut::new([seed; 16], "report", content).unwrap();
+    let first = cut(1, b"one");
+    assert!(alice.files.keyed(&bob, &first, &key).unwrap().is_none());
+    let made = alice
+        .files
+        .send(both(at(0)), &bob, ("report", first), Some(&key));
+    let (id, changes) = made.unwrap();
+    let refused =
+        |host: &Host, to: &PeerKey, cut: &Cut| host.files.keyed(to, cut, &key).unwrap_err().code;
+    assert_eq!(refused(&alice, &bob, &cut(2, b"one")), RefusalCode::Busy);
+    alice.save(changes);
+    alice.files.accept(id);
+    alice.again(at(1));
+    assert!(alice.files.keyed(&bob, &cut(2, b"one"), &key).unwrap() == Some(id));
+    for (to, content) in [(bob, &b"two"[..]), (peer(3), b"one")] {
+        assert_eq!(
+            refused(&alice, &to, &cut(2, content)),
+            RefusalCode::Conflict
+        );
+    }
+}
+
+/// A piece that the disk did not take is wanted until it did, or its file is gone.
+#[test]
+fn a_piece_that_could_not_be_saved_is_saved_once_more() {
+    let (mut bob, alice) = (Host::new(Limits::default()), peer(1));
+    let (_, cut) = cut_of(7, "a name", &content(2));
+    let message = MessageId::new([1; 16]);
+    let came = bob
+        .files
+        .arrived(both(at(1)), (message, &alice, true), &cut.pieces[0]);
+    let Arrival::Keep(id, piece, changes) = came else {
+        panic!("it is new");
+    };
+    let row = changes
+        .into_iter()
+        .find(|it| it.table == Table::Piece)
+        .unwrap();
+    let own = bob.files.again(id, piece).unwrap();
+    bob.save(vec![row, own]);
+    assert_eq!(bob.files.kept(both(at(60)), id, piece).read, [message]);
+    assert!(bob.files.again(id, piece).is_none());
+    bob.again(at(61));
+    assert!(bob.files.pieces(id).is_some() && bob.piece(id, piece).is_some());
 }

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use shoal_client::{Change, Row, Table};
+use shoal_client::{Change, PeerKey, Row, Table};
 use zeroize::Zeroizing;
 
 use super::error::StateError;
+use super::export::SavedLine;
 use super::rows::Rows;
 use super::sealed_rows::{Place, SealedRows, Under};
+use crate::conversations::is_line_with;
 
 /// Name of the client's database in its directory.
 pub const FILE: &str = "client.db";
@@ -15,7 +17,7 @@ pub const FILE: &str = "client.db";
 const PLACE: Place = Place {
     file: FILE,
     // Grows with every change of a row of the client role's.
-    layout: 6,
+    layout: 7,
     advice: "restore it from a backup, or move it away to start without contacts and messages: \
              the key by which contacts know you stays the same",
 };
@@ -46,13 +48,13 @@ impl ClientDb {
         Rows::key_file(&dir.join(FILE), PLACE.advice)
     }
 
-    /// Every row but the pieces of files, by table and key.
+    /// Every row but the pieces of files and what was said, by table and key.
     ///
     /// # Errors
     /// [`StateError::Corrupt`], [`StateError::Io`].
     pub fn load(&self) -> Result<Vec<Row>, StateError> {
         let mut rows = Vec::new();
-        self.0.load(&[Table::Piece.as_str()], |kind, key, value| {
+        self.0.load(&[Table::Piece.as_str(), Table::Said.as_str()], |kind, key, value| {
             let table = kind
                 .parse()
                 .map_err(|_| format!("it has a table `{kind}`"))?;
@@ -72,6 +74,20 @@ impl ClientDb {
     /// [`StateError::Corrupt`], [`StateError::Io`].
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StateError> {
         self.0.get(table.as_str(), key)
+    }
+
+    /// What was said with this contact, of these rows.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn said_with(&self, with: &PeerKey, rows: &[Row]) -> Result<Vec<SavedLine>, StateError> {
+        let mut lines = Vec::new();
+        for row in rows.iter().filter(|row| is_line_with(row, with)) {
+            if let Some(said) = self.get(Table::Said, &row.key)? {
+                lines.push(SavedLine::new(row.clone(), said));
+            }
+        }
+        Ok(lines)
     }
 
     /// Whether there is such a row.

@@ -7,11 +7,12 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use data_encoding::BASE64;
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
-use shoal_client::{ClientKeys, Label, PeerKey, SavedContact, Sites};
+use shoal_client::{Change, ClientKeys, Label, PeerKey, Row, SavedContact, Sites, Table};
 use shoal_proto::Time;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::error::StateError;
 use super::files::{PRIVATE, write_new};
@@ -21,7 +22,7 @@ use super::sealed::{Cost, OpenError, Passphrase};
 const KIND: &Kind = b"shoalex1";
 const VERSION: u32 = 1;
 /// Longest file.
-const MOST_BYTES: u64 = 8 << 20;
+const MOST_BYTES: u64 = 64 << 20;
 /// Most contacts in one.
 const MOST_CONTACTS: usize = 8192;
 /// Longest configuration.
@@ -44,6 +45,40 @@ pub struct Export {
     pub made: Time,
     /// Whom it knows.
     pub contacts: Vec<SavedContact>,
+    /// What was said with them.
+    pub history: Vec<SavedLine>,
+}
+
+/// Something that was said with a contact, as it is kept: what is known of it, and its text. It has no `Debug`.
+#[derive(Clone, PartialEq)]
+pub struct SavedLine {
+    key: Vec<u8>,
+    line: Zeroizing<Vec<u8>>,
+    said: Zeroizing<Vec<u8>>,
+}
+
+impl SavedLine {
+    /// A line by its row, with its text.
+    pub(super) fn new(row: Row, said: Zeroizing<Vec<u8>>) -> Self {
+        Self {
+            key: row.key,
+            line: row.value,
+            said,
+        }
+    }
+
+    /// What it takes: all lines of an export [`Export::MOST_SAID`] bytes at most.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.line.len() + self.said.len()
+    }
+
+    /// The rows that it is.
+    #[must_use]
+    pub fn rows(self) -> [Change; 2] {
+        let line = Change::put(Table::Line, self.key.clone(), self.line);
+        [line, Change::put(Table::Said, self.key, self.said)]
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,7 +89,13 @@ struct Body {
     config: String,
     made_at_us: u64,
     contacts: Vec<Person>,
+    #[serde(default)]
+    history: Vec<Said>,
 }
+
+/// A line: the key and the value of its row, and its text, each in base64.
+#[derive(Serialize, Deserialize, ZeroizeOnDrop)]
+struct Said(String, String, String);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +112,9 @@ struct Person {
 }
 
 impl Export {
+    /// Most bytes of what was said in one; they are longer there by a third.
+    pub const MOST_SAID: usize = 32 << 20;
+
     /// Writes it, and replaces nothing.
     ///
     /// # Errors
@@ -116,6 +160,7 @@ impl Export {
             config: self.config.clone(),
             made_at_us: self.made.as_micros(),
             contacts: self.contacts.iter().map(Person::of).collect(),
+            history: self.history.iter().map(Said::of).collect(),
         };
         // Nothing in it that JSON can't say.
         let json = serde_json::to_vec(&body).map_err(|_| OpenError::Kind)?;
@@ -139,6 +184,7 @@ impl Export {
         if body.contacts.len() > MOST_CONTACTS || body.config.len() > MOST_CONFIG {
             return Err("it has more in it than one can have");
         }
+        let history: Option<Vec<SavedLine>> = body.history.iter().map(Said::line).collect();
         let contacts = body.contacts.iter().map(Person::contact);
         Ok(Self {
             keys: ClientKeys::from_secret(secret),
@@ -148,6 +194,7 @@ impl Export {
             contacts: contacts
                 .collect::<Option<_>>()
                 .ok_or("a contact in it is none")?,
+            history: history.ok_or("a line in it is none")?,
         })
     }
 }
@@ -170,6 +217,24 @@ pub(crate) fn try_any(data: &[u8]) {
             .encode()
             .map(|it| Export::decode(&it).map(|it| it.contacts));
         assert!(again.is_ok_and(|it| it.is_ok_and(|it| it == export.contacts)));
+    }
+}
+
+impl Said {
+    fn of(line: &SavedLine) -> Self {
+        let [value, text] = [&line.line, &line.said].map(|it| BASE64.encode(it));
+        Self(BASE64.encode(&line.key), value, text)
+    }
+
+    fn line(&self) -> Option<SavedLine> {
+        let bytes = |text: &str| BASE64.decode(text.as_bytes()).ok();
+        let row = Row {
+            table: Table::Line,
+            key: bytes(&self.0)?,
+            value: bytes(&self.1)?.into(),
+        };
+        let said = bytes(&self.2)?.into();
+        crate::conversations::is_line(&row).then(|| SavedLine::new(row, said))
     }
 }
 
@@ -245,6 +310,7 @@ mod tests {
             config: "profile = \"default\"\n".to_owned(),
             made: Time::from_micros(5),
             contacts: (0..contacts).map(contact).collect(),
+            history: Vec::new(),
         }
     }
 
@@ -303,6 +369,34 @@ mod tests {
         ] {
             std::fs::write(format!("{folder}/{name}"), bytes).unwrap();
         }
+    }
+
+    /// What was said comes along, and nothing that is no line.
+    #[test]
+    fn what_was_said_is_in_it_and_comes_back_as_rows() {
+        let with = contact(1).key;
+        let mut value = vec![1, 0, 0];
+        value.extend([7; 16]);
+        value.extend([0; 24]);
+        let line = |value: &[u8]| {
+            let key = [&with.as_bytes()[..], &5u64.to_be_bytes()].concat();
+            let row = Row {
+                table: Table::Line,
+                key,
+                value: value.to_vec().into(),
+            };
+            SavedLine::new(row, b"hello \xff".to_vec().into())
+        };
+        let mut own = export(1);
+        own.history = vec![line(&value)];
+        let back = Export::decode(&own.encode().unwrap()).unwrap();
+        assert!(back.history == own.history);
+        let [known, said] = back.history[0].clone().rows();
+        assert_eq!((known.table, &known.key), (Table::Line, &said.key));
+        assert_eq!(said.value.unwrap().as_slice(), b"hello \xff");
+        own.history = vec![line(&value[1..])];
+        let refused = Export::decode(&own.encode().unwrap());
+        assert_eq!(refused.err(), Some("a line in it is none"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use client_keys::{ClientKeyFile, ClientSecrets, create_client_keys};
 pub use dir::StateDir;
 pub use directory::{DirectoryFiles, successors};
 pub use error::StateError;
-pub use export::Export;
+pub use export::{Export, SavedLine};
 #[cfg(any(test, fuzzing))]
 pub(crate) use export::try_any;
 pub use files::{MAX_SECRET_BYTES, read_secret, write_atomic, write_new, write_secret};

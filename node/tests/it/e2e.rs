@@ -566,6 +566,26 @@ async fn a_network_by_hand_delivers_to_somebody_who_was_offline() {
     let answered = place.json(&[&receive[..], &["alice"]].concat()).await;
     assert_eq!(answered["text"], "Hello Alice");
     assert_eq!(answered["from"], bobs["key"]);
+    // Both sides have all of it; of what Alice wrote Bob's is not told as delivered by who has not verified her.
+    for (dir, whom, own) in [
+        ("alice", "Bob", [true, false]),
+        ("bob", "Alice", [false, true]),
+    ] {
+        let history = place.json(&["client", "history", "--dir", dir, whom]).await;
+        let lines = history["lines"].as_array().unwrap();
+        let texts: Vec<_> = lines.iter().map(|line| &line["text"]).collect();
+        assert_eq!(texts, ["Hello Bob", "Hello Alice"]);
+        let whose: Vec<_> = lines.iter().map(|line| line["own"] == true).collect();
+        assert_eq!(whose, own, "{history}");
+        assert!(
+            lines.iter().all(|line| line["state"] != "unread"),
+            "{history}"
+        );
+    }
+    let clear = ["client", "history", "--dir", "alice", "Bob", "--clear"];
+    assert_eq!(place.json(&clear).await["cleared"], true);
+    let history = place.json(&clear[..5]).await;
+    assert_eq!(history["lines"], serde_json::json!([]));
 
     for name in ["alice", "bob"] {
         let status = place.json(&["client", "status", "--dir", name]).await;

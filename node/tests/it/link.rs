@@ -17,7 +17,7 @@ use shoal_client::{
     UserRequest,
 };
 use shoal_node::control::ControlClient;
-use shoal_node::control::protocol::{Accept, Invite, Request, Response};
+use shoal_node::control::protocol::{Accept, Content, Invite, Request, Response};
 use shoal_node::net::{FrameSink, Mode, NetConfig, NetEvent, NetHandle, NetLimits, spawn};
 use shoal_node::runtime::Clock;
 use shoal_packet::Frame;
@@ -213,6 +213,38 @@ async fn read(mut control: ControlClient, over: watch::Receiver<bool>) -> usize 
         }
     }
     count
+}
+
+/// Asks what a page asks that shows a conversation and the traffic, as often as it does and more, until the watch is over;
+/// how often. A file goes out meanwhile.
+async fn show(mut control: ControlClient, with: &str, mut over: watch::Receiver<bool>) -> usize {
+    let file = Request::SendFile {
+        to: with.to_owned(),
+        name: "a file".to_owned(),
+        content: Content(Zeroizing::new(vec![7; 70_000])),
+        idempotency_key: None,
+    };
+    let sent = control.ask(file).await.unwrap();
+    assert!(matches!(sent, Response::File(_)));
+    let mut shown = 0;
+    while !*over.borrow_and_update() {
+        for request in [
+            Request::Status,
+            Request::Conversations,
+            Request::Conversation {
+                contact: with.to_owned(),
+                before: None,
+                limit: 50,
+            },
+            Request::Files,
+        ] {
+            control.ask(request).await.unwrap();
+        }
+        shown += 1;
+        // A page is drawn anew when something happens: here more often than it does.
+        let _ = timeout(Duration::from_millis(250), over.changed()).await;
+    }
+    shown
 }
 
 /// Waits until the daemon's four processes all have sent.
@@ -625,7 +657,9 @@ async fn a_link_tells_nothing_of_what_the_user_does() {
     until_warm(&mut scene.control("idle").await).await;
     tell.send(own.invitation.parse().unwrap()).await.unwrap();
     let writing = tokio::spawn(write(busy, "broken".to_owned(), clock, watching.clone()));
-    let reading = tokio::spawn(read(scene.control("busy").await, watching));
+    let reading = tokio::spawn(read(scene.control("busy").await, watching.clone()));
+    let showing = scene.control("busy").await;
+    let showing = tokio::spawn(show(showing, "broken", watching));
 
     let from = clock.now();
     sleep(WATCHED).await;
@@ -633,6 +667,7 @@ async fn a_link_tells_nothing_of_what_the_user_does() {
     over.send(true).unwrap();
     let (busy_sends, broken_sends) = (writing.await.unwrap(), breaking.await.unwrap());
     let texts = reading.await.unwrap();
+    assert!(showing.await.unwrap() > 20);
     // What comes after one that was lost waits for it, longer than the test watches.
     assert!(texts > 8 && busy_sends.len() > 50, "{texts} texts came");
 

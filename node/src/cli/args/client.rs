@@ -32,6 +32,8 @@ pub(in crate::cli) enum Client {
     Status(ClientStatus),
     /// List the messages sent that are remembered: those on their way first.
     Outgoing(ClientOutgoing),
+    /// Show what was said with a contact, or forget it.
+    History(ClientHistory),
     /// Wait until a daemon runs and answers, or is connected to the network.
     Wait(ClientWait),
     /// Stop the daemon in good order, and wait until it has.
@@ -65,6 +67,39 @@ pub(in crate::cli) struct ClientOutgoing {
     /// At most this many.
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     pub(in crate::cli) limit: u32,
+    #[command(flatten)]
+    pub(in crate::cli) timeout: Soon,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shoal client history --dir alice Bob
+  shoal client history --dir alice Bob --before 120 --limit 20
+  shoal client history --dir alice Bob --clear
+
+What is unread stays so: `shoal client receive` acknowledges it. How much is kept stands in the configuration
+(`messages.history`). --clear forgets what was said on this side alone, but for what is unread or on its way.")]
+pub(in crate::cli) struct ClientHistory {
+    /// The contact: its key, or what you call it (`shoal contact list`).
+    #[arg(value_name = "CONTACT")]
+    pub(in crate::cli) contact: String,
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    /// Only lines before the one of this number.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "clear")]
+    pub(in crate::cli) before: Option<u64>,
+    /// At most this many lines, the last ones.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 50,
+        conflicts_with = "clear"
+    )]
+    pub(in crate::cli) limit: u32,
+    /// Forget it.
+    #[arg(long)]
+    pub(in crate::cli) clear: bool,
     #[command(flatten)]
     pub(in crate::cli) timeout: Soon,
 }

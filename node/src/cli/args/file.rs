@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use shoal_node::control::protocol::IdempotencyKey;
 
 use super::{ContactPlace, WaitFor};
 
@@ -43,6 +44,10 @@ pub(in crate::cli) struct FileSend {
     /// Until when to wait: until all of it is stored at the contact's mailbox, or not at all.
     #[arg(long, value_name = "UNTIL", default_value = "stored")]
     pub(in crate::cli) wait: WaitFor,
+    /// A name of yours for this sending: with the same name the same file is sent once, as long as it is listed. 1 to 128
+    /// visible characters of ASCII.
+    #[arg(long, value_name = "KEY")]
+    pub(in crate::cli) idempotency_key: Option<IdempotencyKey>,
 }
 
 #[derive(Debug, Args)]

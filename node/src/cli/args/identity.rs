@@ -57,9 +57,9 @@ Examples:
   shoal identity export --dir alice -o alice.shoal --export-passphrase-file paper.txt
 
 The daemon has to be stopped meanwhile. In the file are your key, your contacts with what you call them and whether you
-have verified or blocked them, and the configuration. There are no messages in it, no message boxes, and no
-sessions, mailboxes or invitations, so that an old export is as good as a new one but for the contacts since. Nothing that
-exists is overwritten.")]
+have verified or blocked them, what was said with them, and the configuration. There are no unread messages in it, no
+files, message boxes, sessions, mailboxes or invitations, so that an old export is as good as a new one but for what was
+since. Nothing that exists is overwritten.")]
 pub(in crate::cli) struct IdentityExport {
     #[command(flatten)]
     pub(in crate::cli) place: Place,
@@ -69,6 +69,9 @@ pub(in crate::cli) struct IdentityExport {
     /// A file with the passphrase of the export, which only you can read; asked for on the terminal unless given.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) export_passphrase_file: Option<PathBuf>,
+    /// Leave out what was said with contacts.
+    #[arg(long)]
+    pub(in crate::cli) no_history: bool,
     #[command(flatten)]
     pub(in crate::cli) from: PassphraseFrom,
 }

@@ -31,7 +31,13 @@ pub(super) fn in_words(message: &Received, width: Option<usize>) -> Result<Strin
         )),
     }
     words.push('\n');
-    let text = escaped(&raw(message)?);
+    words.push_str(&marked(&raw(message)?, width));
+    Ok(words)
+}
+
+/// A text for people, each line of it marked. `width` as above.
+pub(super) fn marked(text: &[u8], width: Option<usize>) -> String {
+    let (text, mut words) = (escaped(text), String::new());
     let room = width.map(|width| width.saturating_sub(TEXT.len()));
     for line in text.split('\n') {
         for (index, part) in folded(line, room).enumerate() {
@@ -40,13 +46,18 @@ pub(super) fn in_words(message: &Received, width: Option<usize>) -> Result<Strin
             words.push('\n');
         }
     }
-    Ok(words)
+    words
 }
 
 /// The text as it was sent.
 pub(super) fn raw(message: &Received) -> Result<Vec<u8>, Failure> {
-    match &message.bytes {
-        None => Ok(message.text.as_bytes().to_vec()),
+    bytes(&message.text, message.bytes.as_ref())
+}
+
+/// A text as it was sent, which is in base64 if it is not UTF-8.
+pub(super) fn bytes(text: &str, raw: Option<&String>) -> Result<Vec<u8>, Failure> {
+    match raw {
+        None => Ok(text.as_bytes().to_vec()),
         Some(bytes) => BASE64
             .decode(bytes.as_bytes())
             .context("the client daemon's answer makes no sense")

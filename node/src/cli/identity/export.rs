@@ -5,7 +5,7 @@ use serde::Serialize;
 use shoal_client::{restored_rows, saved_contacts};
 use shoal_node::config::{ClientConfig, DEFAULT_CLIENT_FILE, load_network};
 use shoal_node::runtime::Clock;
-use shoal_node::state::{BoxRows, Export, StateDir};
+use shoal_node::state::{BoxRows, Export, SavedLine, StateDir};
 use shoal_node::{Failure, seeded};
 
 use super::{INVITE, Restored};
@@ -20,6 +20,7 @@ struct Exported {
     file: String,
     key: String,
     contacts: usize,
+    lines: usize,
     /// The client has message boxes, which are not in it.
     message_boxes_left_out: bool,
 }
@@ -33,7 +34,19 @@ pub(super) fn export(args: &IdentityExport, json: bool) -> Result<(), Failure> {
     let dir = StateDir::open(&config.dir)?;
     let secrets = secret::unlock(&dir, &args.from)?;
     let rng = &mut seeded()?;
-    let rows = secrets.open_db(dir.path(), rng)?.load()?;
+    let db = secrets.open_db(dir.path(), rng)?;
+    let rows = db.load()?;
+    let contacts = saved_contacts(&rows).map_err(Failure::failed)?;
+    let mut history = Vec::new();
+    for contact in contacts.iter().filter(|_| !args.no_history) {
+        history.extend(db.said_with(&contact.key, &rows)?);
+    }
+    if history.iter().map(SavedLine::bytes).sum::<usize>() > Export::MOST_SAID {
+        return Err(Failure::usage(anyhow!(
+            "more was said than an export holds: leave it out with --no-history, or forget some of it first \
+             (`shoal client history CONTACT --clear`)"
+        )));
+    }
     let text = std::fs::read_to_string(&path);
     let export = Export {
         keys: secrets.keys(),
@@ -42,7 +55,8 @@ pub(super) fn export(args: &IdentityExport, json: bool) -> Result<(), Failure> {
             .context("can't read the configuration")
             .map_err(Failure::usage)?,
         made: Clock::start().now(),
-        contacts: saved_contacts(&rows).map_err(Failure::failed)?,
+        contacts,
+        history,
     };
     let passphrase = secret::new(args.export_passphrase_file.as_deref(), "of the export")?;
     export.write(&args.out, secret::at_usual_cost(&passphrase), rng)?;
@@ -50,6 +64,7 @@ pub(super) fn export(args: &IdentityExport, json: bool) -> Result<(), Failure> {
         file: args.out.display().to_string(),
         key: export.keys.public().to_string(),
         contacts: export.contacts.len(),
+        lines: export.history.len(),
         message_boxes_left_out: BoxRows::are_in(dir.path()),
     };
     if exported.message_boxes_left_out {
@@ -60,9 +75,9 @@ pub(super) fn export(args: &IdentityExport, json: bool) -> Result<(), Failure> {
         );
     }
     let words = format!(
-        "exported the key and {} contacts into {}: no messages, and no sessions, so that who restores it invites each \
-         contact again",
-        exported.contacts, exported.file
+        "exported the key, {} contacts and {} lines of what was said with them into {}: no unread messages, no files, and no \
+         sessions, so that who restores it invites each contact again",
+        exported.contacts, exported.lines, exported.file
     );
     output::show(json, &exported, &words)
 }
@@ -81,7 +96,9 @@ pub(super) fn import(args: &IdentityImport, json: bool) -> Result<(), Failure> {
             export.network
         )));
     }
-    let rows = restored_rows(Clock::start().now(), &export.contacts, &mut seeded()?);
+    let mut rows = restored_rows(Clock::start().now(), &export.contacts, &mut seeded()?);
+    let lines = export.history.len();
+    rows.extend(export.history.into_iter().flat_map(SavedLine::rows));
     let parts = Parts {
         keys: export.keys,
         config: here(&export.config),
@@ -90,7 +107,7 @@ pub(super) fn import(args: &IdentityImport, json: bool) -> Result<(), Failure> {
     let made = init::make(&args.new, &parts)?;
     let contacts = export.contacts.len();
     let words = format!(
-        "{}\n\n{contacts} contacts: {INVITE}",
+        "{}\n\n{lines} lines of what was said, and {contacts} contacts: {INVITE}",
         made.in_words("Restored a client")
     );
     output::show(json, &Restored { made, contacts }, &words)

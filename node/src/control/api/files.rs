@@ -13,7 +13,7 @@ use super::super::protocol::{
     Content, FileList, FileStatus, Refusal, RefusalCode, Request, Response,
 };
 use super::super::wire::{Json, Nothing, Params, Raw, json, raw};
-use super::{Daemon, Id, answered, done, strange};
+use super::{Daemon, Id, answered, done, idempotency_key, strange};
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -26,12 +26,16 @@ pub(super) struct SendFileQuery {
 }
 
 /// Send a file. The answer comes once all of it is on disk: from then on it is sent, whatever becomes of the daemon.
-#[utoipa::path(post, path = "/v1/files", tag = "files", params(SendFileQuery),
+#[utoipa::path(post, path = "/v1/files", tag = "files", 
+    params(SendFileQuery, ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+        description = "A name of yours for this sending, of visible characters of ASCII: with it the same file is sent once, \
+        however often it is asked for, as long as it is listed. Another file with the same key is refused (409).")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream",
         description = "What is in it, 16 MiB at most"),
     responses(
         (status = 202, description = "It is on disk", body = FileStatus),
         (status = 404, description = "There is no such contact", body = Refusal),
+        (status = 409, description = "Another file has this key", body = Refusal),
         (status = 413, description = "It is too large", body = Refusal),
         (status = 429, description = "It takes none now: ask again later", body = Refusal)))]
 pub(super) async fn send(
@@ -40,9 +44,14 @@ pub(super) async fn send(
     request: HttpRequest,
 ) -> Result<HttpResponse, Refusal> {
     let _turn = turn(&daemon)?;
+    let idempotency_key = idempotency_key(request.headers())?;
     let Raw(content) = Raw::from_request(request, &()).await?;
-    let content = Content(content);
-    let request = Request::SendFile { to, name, content };
+    let request = Request::SendFile {
+        to,
+        name,
+        content: Content(content),
+        idempotency_key,
+    };
     match daemon.handler.handle(request).await? {
         Response::File(file) => Ok(json(StatusCode::ACCEPTED, &file)),
         _ => Err(strange()),

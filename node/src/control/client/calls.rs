@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use super::super::api::{IDEMPOTENCY_KEY, Send};
 use super::super::protocol::{
-    AllowIdentity, Content, IdempotencyKey, MapIdentity, NodeStatus, Request, Response, Status,
+    AllowIdentity, Content, IdempotencyKey, MapIdentity, NodeStatus, ReadUpTo, Request, Response,
+    Status,
 };
 use super::super::wire::BYTES;
 use super::ControlError;
@@ -101,7 +102,34 @@ impl Call {
                 format!("/v1/outgoing/{}?wait_ms={wait_ms}", segment(&message)),
                 |it| parse(it).map(Response::Progress),
             ),
-            Request::SendFile { to, name, content } => Self {
+            Request::Conversations => get("/v1/conversations".to_owned(), |it| {
+                parse(it).map(Response::Conversations)
+            }),
+            Request::Conversation {
+                contact,
+                before,
+                limit,
+            } => {
+                let before = before.map(|it| format!("&before={it}")).unwrap_or_default();
+                let path = conversation(&contact);
+                get(format!("{path}?limit={limit}{before}"), |it| {
+                    parse(it).map(Response::Conversation)
+                })
+            }
+            Request::ReadConversation { contact, up_to } => Self {
+                body: Some(json(&ReadUpTo { up_to })?),
+                ..post(format!("{}/read", conversation(&contact)), done)
+            },
+            Request::ClearConversation { contact } => {
+                call(Method::DELETE, conversation(&contact), done)
+            }
+            Request::SendFile {
+                to,
+                name,
+                content,
+                idempotency_key,
+            } => Self {
+                key: idempotency_key,
                 body: Some((BYTES, Bytes::from_owner(content))),
                 ..post(
                     format!("/v1/files?to={}&name={}", segment(&to), segment(&name)),
@@ -199,6 +227,10 @@ fn json(value: &impl Serialize) -> Result<(&'static str, Bytes), ControlError> {
 
 fn path_of(contact: &str) -> String {
     format!("/v1/contacts/{}", segment(contact))
+}
+
+fn conversation(contact: &str) -> String {
+    format!("/v1/conversations/{}", segment(contact))
 }
 
 fn contact(bytes: &[u8]) -> Result<Response, ControlError> {

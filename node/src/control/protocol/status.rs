@@ -36,6 +36,10 @@ pub struct Status {
     pub clock_offset_us: i64,
     /// Seconds since the daemon started.
     pub uptime_secs: u64,
+    /// How long a short text takes in the mean until the receiver's mailbox has it, in milliseconds; 0 where that can't be
+    /// told.
+    #[serde(default)]
+    pub expected_stored_ms: u64,
     /// Messages accepted that are neither stored nor expired.
     pub on_the_way: u64,
     /// Packets of these that wait for the mailbox's receipt.

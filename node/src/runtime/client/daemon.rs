@@ -8,6 +8,7 @@ use shoal_roles::client::{Session, SessionAction, SessionEvent, SessionInput};
 use shoal_topology::{NetworkParameters, Successor};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::conversations::Talks;
 use super::database::{Database, Ticket, Written};
 use super::files::FileDesk;
 use super::inbox::Inbox;
@@ -21,6 +22,7 @@ use crate::control::protocol::{
     Accepted, Event, IdempotencyKey, OutgoingPage, Progress, Refusal, RefusalCode, Request,
     Response, Status,
 };
+use crate::conversations::Fate;
 use crate::files::Cut;
 use crate::runtime::announce::{Announce, Announcer};
 use crate::runtime::clock::Clock;
@@ -76,6 +78,7 @@ pub(super) struct Daemon {
     pub(super) sending: Sending,
     pub(super) programs: Programs,
     pub(super) files: FileDesk,
+    pub(super) talks: Talks,
     pub(super) desk: Desk,
     /// Other values of the network count: it ends, to be made anew.
     pub(super) succeeded: bool,
@@ -102,10 +105,14 @@ impl Daemon {
     ) -> Ended {
         self.tell_session(SessionInput::Online(true));
         self.begin_files();
+        self.begin_talks();
         loop {
             self.pump();
             // Whoever handed a message over hears first whether it was accepted.
-            let idle = self.sending.is_idle() && self.programs.is_idle() && self.files.is_idle();
+            let idle = self.sending.is_idle()
+                && self.programs.is_idle()
+                && self.files.is_idle()
+                && self.talks.is_idle();
             if self.succeeded && idle {
                 let next = self.session.successor();
                 return Ended::Succeeded(next.map_or(Time::default(), Successor::begins));
@@ -114,6 +121,7 @@ impl Daemon {
             let deadline = at(self.session.poll_deadline());
             // Apart: what files wait for makes no packet leave sooner.
             let files_deadline = at(self.files.deadline());
+            let talks_deadline = at(self.talks_deadline());
             tokio::select! {
                 () = &mut *stop => return Ended::Stopped,
                 Some(input) = session.recv() => self.tell_session(input),
@@ -135,6 +143,7 @@ impl Daemon {
                     self.session.handle_timeout(self.clock.now());
                 }
                 () = tokio::time::sleep_until(files_deadline) => self.tend_files(),
+                () = tokio::time::sleep_until(talks_deadline) => self.tend_talks(),
             }
         }
     }
@@ -189,6 +198,7 @@ impl Daemon {
                 let session = &self.session;
                 let known = |message: &MessageId| session.status(message).is_some();
                 self.sending.accompany(&mut changes, known);
+                self.talks.accompany(&mut changes, known);
                 let taken = self.database.write(Ticket::Session(ticket), changes);
                 if !taken {
                     let reason = "the disk is too far behind".to_owned();
@@ -257,6 +267,7 @@ impl Daemon {
             Written::Looked(looked) => return self.on_looked(looked),
         };
         match (ticket, outcome) {
+            (Ticket::Talks(ticket), outcome) => self.on_talks_written(ticket, outcome),
             (Ticket::Files(ticket), outcome) => self.on_files_written(ticket, outcome),
             (Ticket::Session(ticket), Ok(())) => {
                 self.tell_session(SessionInput::Persisted { ticket });
@@ -273,6 +284,7 @@ impl Daemon {
                 if self.programs.answer(request, Ok(())) || self.handed_piece(request, message) {
                     return;
                 }
+                self.line_accepted(request);
                 let accepted = self.accepted(&message);
                 self.sending.accepted(request, &message, &accepted);
                 self.tell(Event::Accepted {
@@ -283,6 +295,7 @@ impl Daemon {
                 if self.refused_program(request, &reason) || self.refused_piece(request, &reason) {
                     return;
                 }
+                self.line_refused(request);
                 self.sending.refused(request, &status::refusal(&reason));
             }
             ClientEvent::Sent {
@@ -290,7 +303,7 @@ impl Daemon {
                 fragment,
                 trace,
             } => {
-                if self.files.carries(&message) {
+                if !self.is_text(&message) {
                     return;
                 }
                 let hops = trace.iter().map(status::hop).collect();
@@ -301,9 +314,10 @@ impl Daemon {
                 });
             }
             ClientEvent::Stored { message } => {
-                if self.ended_piece(&message, true) {
+                if self.ended_piece(&message, true) || !self.is_text(&message) {
                     return;
                 }
+                self.line_became(&message, Fate::Stored);
                 let now = self.network_time();
                 let after_ms = self
                     .session
@@ -315,9 +329,10 @@ impl Daemon {
                 });
             }
             ClientEvent::Expired { message } => {
-                if self.ended_piece(&message, false) {
+                if self.ended_piece(&message, false) || !self.is_text(&message) {
                     return;
                 }
+                self.line_became(&message, Fate::Expired);
                 self.tell(Event::Expired {
                     message: message.to_string(),
                 });
@@ -352,18 +367,26 @@ impl Daemon {
                     invitation,
                 });
             }
-            ClientEvent::Delivered { message, read } => self.tell(Event::Delivered {
-                message: message.to_string(),
-                read,
-            }),
+            ClientEvent::Delivered { message, read } => {
+                let fate = match read {
+                    true => Fate::Read,
+                    false => Fate::Delivered,
+                };
+                self.line_became(&message, fate);
+                self.tell(Event::Delivered {
+                    message: message.to_string(),
+                    read,
+                });
+            }
             ClientEvent::Vanished { message, from } => {
+                self.line_vanished(&from, message);
                 let message = message.to_string();
                 self.inbox.remove(&message);
                 let from = from.to_string();
                 self.tell(Event::Vanished { message, from });
             }
             ClientEvent::Hindered { message, by } => {
-                if self.hindered_piece(&message, by) {
+                if self.hindered_piece(&message, by) || !self.is_text(&message) {
                     return;
                 }
                 self.tell(Event::Hindered {
@@ -391,6 +414,7 @@ impl Daemon {
     }
 
     fn on_received(&mut self, event: ClientEvent) {
+        self.line_came(&event);
         let client = self.session.client();
         let who = |key: &PeerKey| client.contact(key);
         if let Some(received) = self.inbox.add(event, self.network_time(), who) {
@@ -398,6 +422,12 @@ impl Daemon {
             self.tell(Event::Received(Box::new(received)));
             self.unread.send_replace(cursor);
         }
+    }
+
+    /// Whether a message is the user's, and no program's. Those of programs are forgotten when they are stored.
+    fn is_text(&self, message: &MessageId) -> bool {
+        let status = self.session.status(message);
+        status.is_some_and(|status| status.is_text)
     }
 
     pub(super) fn network_time(&self) -> Time {
@@ -442,9 +472,25 @@ impl Daemon {
                 return self.change_contact(&contact, &change, answer);
             }
             Request::RemoveContact { contact } => return self.remove_contact(&contact, answer),
-            Request::SendFile { to, name, .. } => {
-                return self.on_send_file((&to, &name), cut, answer);
+            Request::SendFile {
+                to,
+                name,
+                idempotency_key,
+                ..
+            } => {
+                let named = (&*to, &*name, idempotency_key);
+                return self.on_send_file(named, cut, answer);
             }
+            Request::Conversations => return self.on_conversations(answer),
+            Request::Conversation {
+                contact,
+                before,
+                limit,
+            } => return self.on_conversation(&contact, (before, limit), answer),
+            Request::ReadConversation { contact, up_to } => {
+                self.on_read_conversation(&contact, up_to)
+            }
+            Request::ClearConversation { contact } => self.on_clear_conversation(&contact),
             Request::Files => Ok(Response::Files(self.file_list())),
             Request::File { file } => self.file(&file).map(Response::File),
             Request::FileContent { file } => return self.on_file_content(&file, answer),
@@ -483,11 +529,13 @@ impl Daemon {
         let text = text.into_bytes();
         match self.sending.take(&to, &text, key, answer) {
             Next::Send(request) => {
+                self.compose_line(request, to, &text, life);
                 let what = UserRequest::Send { to, text, life };
                 self.tell_session(SessionInput::Ask { request, what });
                 // What it asks to be saved now is this message's.
                 self.pump();
                 self.sending.given();
+                self.composed_line();
             }
             Next::Repeat(message, answer) => {
                 let accepted = Accepted {
@@ -537,13 +585,12 @@ impl Daemon {
 
     fn on_read(&mut self, message: &str) -> Result<Response, Refusal> {
         let id = message_id(message)?;
-        if !self.inbox.remove(message) {
+        if !self.read_text(id) {
             return Err(Refusal::new(
                 RefusalCode::NotFound,
                 "no unread message has this id",
             ));
         }
-        self.tell_session(SessionInput::Read { message: id });
         Ok(Response::Done)
     }
 
@@ -588,6 +635,7 @@ impl Daemon {
                 .map(|epoch| epoch.number()),
             clock_offset_us: self.session.clock_offset_us(),
             uptime_secs: machine.since(self.started).as_micros() / 1_000_000,
+            expected_stored_ms: status::expected_stored_ms(&self.params, &self.profile, 1),
             on_the_way: status::on_the_way(self.session.sent_messages()),
             on_the_way_packets: counters.outbox_fragments,
             stored: counters.stored,

@@ -25,6 +25,8 @@ pub(super) enum Ticket {
     Session(u64),
     /// Those of files.
     Files(u64),
+    /// Those of conversations.
+    Talks(u64),
 }
 
 /// What became of a change, or what was found.

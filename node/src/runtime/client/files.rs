@@ -21,7 +21,7 @@ use super::sending::Answer;
 use super::status;
 use crate::Failure;
 use crate::control::protocol::{
-    Content, Event, FileList, FileState, FileStatus, Refusal, RefusalCode, Response,
+    Content, Event, FileList, FileState, FileStatus, IdempotencyKey, Refusal, RefusalCode, Response,
 };
 use crate::files::{
     Arrival, Cut, FileId, Files, Limits, Now, Terms, Unsound, Waits, joined, piece_key,
@@ -30,6 +30,9 @@ use crate::state::ClientDb;
 
 /// A piece's time where the profile sends nothing.
 const NEVER: Span = Span::from_secs(3600);
+/// What a disk did not take or give is tried again after so long; so many pieces are kept for that at most.
+const AGAIN_AFTER: Span = Span::from_secs(60);
+const AGAIN: usize = 16;
 
 /// What was found on disk.
 pub(super) enum Looked {
@@ -37,14 +40,16 @@ pub(super) enum Looked {
     Piece(FileId, Result<Option<Zeroizing<Vec<u8>>>, String>),
     /// Whether the pieces of a file make it.
     Joined(FileId, Result<(), Unsound>),
+    /// They can't be read now.
+    Unread(FileId),
 }
 
 /// What is done once changes are on disk.
 enum Follow {
     /// A file is accepted.
     Accepted(FileId, Answer),
-    /// A piece that came is here.
-    Arrived(FileId, u16),
+    /// A piece that came is here; this is its row.
+    Arrived(FileId, u16, Option<Change>),
     /// A file is removed.
     Removed(Answer),
     /// Nothing.
@@ -59,6 +64,8 @@ pub(super) struct FileDesk {
     room: u64,
     following: BTreeMap<u64, Follow>,
     next_ticket: u64,
+    /// What a disk did not take or give is tried again at a time.
+    again: BTreeMap<(FileId, Option<u16>), (Time, Option<Change>)>,
     /// What the client role was asked to send, of which file.
     asked: BTreeMap<u64, (FileId, What)>,
 }
@@ -106,6 +113,7 @@ impl FileDesk {
             room: (config.limits.outbox_fragments / 2) as u64,
             following: BTreeMap::new(),
             next_ticket: 0,
+            again: BTreeMap::new(),
             asked: BTreeMap::new(),
         })
     }
@@ -116,12 +124,17 @@ impl FileDesk {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.files.deadline()
+        let again = self.again.values().map(|(at, _)| *at);
+        again.chain(self.files.deadline()).min()
     }
 
-    /// Whether a message carries a piece.
-    pub(super) fn carries(&self, message: &MessageId) -> bool {
-        self.files.carried_by(message).is_some()
+    /// Something is tried again in a while; false if too much is already.
+    fn try_again(&mut self, now: Time, what: (FileId, Option<u16>), row: Option<Change>) -> bool {
+        let fits = self.again.len() < AGAIN;
+        if fits {
+            self.again.insert(what, (now + AGAIN_AFTER, row));
+        }
+        fits
     }
 }
 
@@ -147,6 +160,7 @@ impl Daemon {
         // What the role has to say of messages comes before what their absence says.
         self.pump();
         self.settle_files();
+        self.retry(now);
         let over = self.files.files.tidy(now);
         self.save(Follow::Nothing, over);
         for (id, changes) in self.files.files.stall(now) {
@@ -173,6 +187,29 @@ impl Daemon {
             let reason = SendError::Storage("the disk is too far behind".to_owned());
             let changes = self.files.files.not_handed(now, id, &reason);
             self.save_of(id, changes);
+        }
+    }
+
+    /// What the disk did not take or give is tried again.
+    fn retry(&mut self, now: Now) {
+        let due = |(_, (at, _)): &(&_, &(Time, Option<Change>))| *at <= now.steady;
+        let due: Vec<_> = self
+            .files
+            .again
+            .iter()
+            .filter(due)
+            .map(|it| *it.0)
+            .collect();
+        for what in due {
+            let row = self.files.again.remove(&what).and_then(|(_, row)| row);
+            match (what, row) {
+                ((id, Some(piece)), Some(row)) => {
+                    if let Some(own) = self.files.files.again(id, piece) {
+                        self.save_piece(id, piece, vec![row, own]);
+                    }
+                }
+                ((id, _), _) => self.join(id),
+            }
         }
     }
 
@@ -209,6 +246,10 @@ impl Daemon {
                 let reason = SendError::Storage(reason);
                 let changes = self.files.files.not_handed(now, id, &reason);
                 self.save_of(id, changes);
+            }
+            Looked::Unread(id) => {
+                tracing::error!("the pieces of a file can't be read now: it is tried again");
+                self.files.try_again(now.steady, (id, None), None);
             }
             Looked::Joined(id, outcome) => {
                 if outcome == Err(Unsound::Damaged) {
@@ -302,7 +343,7 @@ impl Daemon {
         let now = self.now();
         let came = self.files.files.arrived(now, (message, from, known), data);
         match came {
-            Arrival::Keep(id, piece, changes) => self.save(Follow::Arrived(id, piece), changes),
+            Arrival::Keep(id, piece, changes) => self.save_piece(id, piece, changes),
             Arrival::Saving => {}
             Arrival::Had(id, changes) => {
                 self.save_of(id, changes);
@@ -320,12 +361,13 @@ impl Daemon {
             return;
         };
         let look: Look = Box::new(move |db| {
-            // A disk that can't be read now is asked again after a restart.
-            let outcome = content(db, id, pieces).ok()?;
-            Some(Looked::Joined(id, outcome.map(drop)))
+            Some(match content(db, id, pieces) {
+                Ok(outcome) => Looked::Joined(id, outcome.map(drop)),
+                Err(_) => Looked::Unread(id),
+            })
         });
         if !self.database.look(look) {
-            tracing::warn!("the disk is too far behind: a file is joined after a restart");
+            self.files.try_again(self.clock.now(), (id, None), None);
         }
     }
 
@@ -335,6 +377,14 @@ impl Daemon {
     fn save_of(&mut self, id: FileId, changes: Vec<Change>) {
         self.save(Follow::Nothing, changes);
         self.tell_of(id);
+    }
+
+    fn save_piece(&mut self, id: FileId, piece: u16, changes: Vec<Change>) {
+        let row = changes
+            .iter()
+            .find(|change| change.table == Table::Piece)
+            .cloned();
+        self.save(Follow::Arrived(id, piece, row), changes);
     }
 
     fn save(&mut self, follow: Follow, changes: Vec<Change>) {
@@ -371,7 +421,7 @@ impl Daemon {
                 self.files.files.forget(id);
                 let _ = answer.send(failed(&reason));
             }
-            (Follow::Arrived(id, piece), Ok(())) => {
+            (Follow::Arrived(id, piece, _), Ok(())) => {
                 let kept = self.files.files.kept(self.now(), id, piece);
                 for message in kept.read {
                     self.tell_session(SessionInput::Read { message });
@@ -381,9 +431,12 @@ impl Daemon {
                     false => self.tell_of(id),
                 }
             }
-            (Follow::Arrived(id, piece), Err(reason)) => {
-                self.files.files.not_kept(self.now(), id, piece);
-                tracing::error!(%reason, "a piece of a file can't be saved: it waits for the next start");
+            (Follow::Arrived(id, piece, row), Err(reason)) => {
+                let now = self.now();
+                tracing::error!(%reason, "a piece of a file can't be saved now");
+                if !self.files.try_again(now.steady, (id, Some(piece)), row) {
+                    self.files.files.not_kept(now, id, piece);
+                }
             }
             (Follow::Removed(answer), outcome) => {
                 let _ =
@@ -399,10 +452,11 @@ impl Daemon {
     /// A file, cut, is to be sent.
     pub(super) fn on_send_file(
         &mut self,
-        (to, name): (&str, &str),
+        (to, name, key): (&str, &str, Option<IdempotencyKey>),
         cut: Option<Cut>,
         answer: Answer,
     ) {
+        let now = self.now();
         let made = self.find_contact(to).and_then(|to| {
             let contact = self.session.client().contact(&to);
             if contact.is_some_and(|contact| contact.blocked) {
@@ -410,10 +464,21 @@ impl Daemon {
             }
             let strange = || Refusal::new(RefusalCode::Internal, "the file is not cut");
             let cut = cut.ok_or_else(strange)?;
-            self.files.files.send(self.now(), &to, (name, cut))
+            if let Some(key) = &key
+                && let Some(known) = self.files.files.keyed(&to, &cut, key)?
+            {
+                return Ok((known, None));
+            }
+            let files = &mut self.files.files;
+            let (id, changes) = files.send(now, &to, (name, cut), key.as_ref())?;
+            Ok((id, Some(changes)))
         });
         match made {
-            Ok((id, changes)) => self.save(Follow::Accepted(id, answer), changes),
+            Ok((id, Some(changes))) => self.save(Follow::Accepted(id, answer), changes),
+            Ok((id, None)) => {
+                let status = self.file_status(id).ok_or_else(|| no_such_file(name));
+                let _ = answer.send(status.map(Response::File));
+            }
             Err(refusal) => {
                 // Who asked may be gone.
                 let _ = answer.send(Err(refusal));

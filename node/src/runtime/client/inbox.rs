@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use data_encoding::BASE64;
 use shoal_client::{ClientEvent, ContactStatus, PeerKey};
 use shoal_proto::Time;
+use zeroize::Zeroizing;
 
 use super::status;
 use crate::control::protocol::{MAX_PAGE, MAX_RESPONSE_BYTES, Messages, Received};
@@ -102,6 +103,20 @@ impl Inbox {
             next,
             held: 0,
         }
+    }
+
+    /// Who wrote a message that is here, and what.
+    pub(super) fn text(&self, message: &str) -> Option<(Option<PeerKey>, Zeroizing<Vec<u8>>)> {
+        let found = self.messages.values().find(|it| it.message == message)?;
+        let mut key = [0; 32];
+        let whole = bs58::decode(&found.from).onto(&mut key) == Ok(32);
+        let from = whole.then(|| PeerKey::parse(key).ok()).flatten();
+        let raw = found.bytes.as_ref();
+        let text = match raw.and_then(|raw| BASE64.decode(raw.as_bytes()).ok()) {
+            Some(bytes) => bytes,
+            None => found.text.clone().into_bytes(),
+        };
+        Some((from, Zeroizing::new(text)))
     }
 
     /// Forgets a message that was read.

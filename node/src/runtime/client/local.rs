@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use super::daemon::Asked;
 use crate::control::protocol::{
-    Content, Event, MAX_FILE_BYTES, Progress, Refusal, RefusalCode, Request, Response,
+    Content, Event, IdempotencyKey, MAX_FILE_BYTES, Progress, Refusal, RefusalCode, Request,
+    Response,
 };
 use crate::control::{Events, Follower, Handler};
 use crate::files::{Cut, check_name};
@@ -112,6 +113,7 @@ impl Local {
         to: String,
         name: String,
         content: Content,
+        idempotency_key: Option<IdempotencyKey>,
     ) -> Result<Response, Refusal> {
         check_name(&name)?;
         let internal = |words: String| Refusal::new(RefusalCode::Internal, words);
@@ -129,8 +131,13 @@ impl Local {
         };
         let cut = cut.ok_or_else(too_large)?;
         let content = Content(Zeroizing::default());
-        self.ask_about(Request::SendFile { to, name, content }, Some(cut))
-            .await
+        let request = Request::SendFile {
+            to,
+            name,
+            content,
+            idempotency_key,
+        };
+        self.ask_about(request, Some(cut)).await
     }
 }
 
@@ -164,8 +171,13 @@ impl Local {
                 wait_ms,
             } => return self.messages(after, limit, wait_ms).await,
             Request::Progress { message, wait_ms } => return self.progress(message, wait_ms).await,
-            Request::SendFile { to, name, content } => {
-                return self.send_file(to, name, content).await;
+            Request::SendFile {
+                to,
+                name,
+                content,
+                idempotency_key,
+            } => {
+                return self.send_file(to, name, content, idempotency_key).await;
             }
             Request::MessageBox => {
                 let boxes = self.boxes()?;

@@ -1,5 +1,6 @@
 //! The client daemon: keys, cover traffic, and the local API.
 
+mod conversations;
 mod daemon;
 mod database;
 mod files;
@@ -22,6 +23,7 @@ use shoal_topology::{NetworkParameters, Successor};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use self::conversations::Talks;
 use self::daemon::{Daemon, Desk, Ended, Inputs, Report};
 use self::database::Database;
 use self::files::FileDesk;
@@ -37,6 +39,7 @@ use super::clock::Clock;
 use super::{Outside, seeded};
 use crate::config::ClientConfig;
 use crate::control::{ControlServer, Events, SOCKET_FILE, TOKEN_FILE, Token, api};
+use crate::conversations::Conversations;
 use crate::files::Now;
 use crate::http::Health;
 use crate::messagebox::MessageBox;
@@ -284,6 +287,7 @@ impl Start<'_> {
         check_profile(&params, config)?;
         let keyed = Keyed::restore(&rows).map_err(damaged)?;
         let sending = Sending::new(keyed);
+        let talks = Talks::new(Conversations::restore(&rows, config.history).map_err(damaged)?);
         let core = config.core.clone();
         let profile = core.profile.clone();
         let net = Arc::clone(&params);
@@ -313,6 +317,7 @@ impl Start<'_> {
             sending,
             programs: Programs::new(self.arrived),
             files,
+            talks,
             desk: Desk::default(),
             succeeded: false,
             open: false,

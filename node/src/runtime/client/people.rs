@@ -104,7 +104,8 @@ impl Daemon {
 
     pub(super) fn remove_contact(&mut self, contact: &str, answer: Answer) {
         let asks = self.find_contact(contact);
-        let asks = asks.map(|contact| (UserRequest::Remove { contact }, Wanted::Nothing));
+        let asks =
+            asks.map(|contact| (UserRequest::Remove { contact }, Wanted::Forgotten(contact)));
         self.ask(asks, answer);
     }
 
@@ -143,6 +144,10 @@ impl Daemon {
         let outcome = match wanted {
             Wanted::Nothing => Ok(Response::Done),
             Wanted::Contact(key) => self.told_contact(&key).map(Response::Contact),
+            Wanted::Forgotten(key) => {
+                self.forget_lines(&key);
+                Ok(Response::Done)
+            }
         };
         if let Some(answer) = answer {
             reply(answer, outcome);

@@ -29,6 +29,8 @@ pub(super) enum Wanted {
     Nothing,
     /// How it is with this contact then.
     Contact(PeerKey),
+    /// That it is none any more.
+    Forgotten(PeerKey),
 }
 
 /// Requests under way. Each connection has one at most, so connections bound them.

@@ -152,6 +152,7 @@ mod tests {
         MessageStatus {
             message: MessageId::new([number; 16]),
             to: shoal_client::ClientKeys::generate(&mut ChaCha20Rng::seed_from_u64(1)).public(),
+            is_text: true,
             state,
             accepted_at,
             expires: accepted_at,
