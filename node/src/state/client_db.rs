@@ -54,13 +54,16 @@ impl ClientDb {
     /// [`StateError::Corrupt`], [`StateError::Io`].
     pub fn load(&self) -> Result<Vec<Row>, StateError> {
         let mut rows = Vec::new();
-        self.0.load(&[Table::Piece.as_str(), Table::Said.as_str()], |kind, key, value| {
-            let table = kind
-                .parse()
-                .map_err(|_| format!("it has a table `{kind}`"))?;
-            rows.push(Row { table, key, value });
-            Ok(())
-        })?;
+        self.0.load(
+            &[Table::Piece.as_str(), Table::Said.as_str()],
+            |kind, key, value| {
+                let table = kind
+                    .parse()
+                    .map_err(|_| format!("it has a table `{kind}`"))?;
+                rows.push(Row { table, key, value });
+                Ok(())
+            },
+        )?;
         if self.0.is_sealed() {
             // They lie as their hashes do.
             rows.sort_by(|a, b| (a.table.as_str(), &a.key).cmp(&(b.table.as_str(), &b.key)));

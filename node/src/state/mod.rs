@@ -39,9 +39,9 @@ pub use client_keys::{ClientKeyFile, ClientSecrets, create_client_keys};
 pub use dir::StateDir;
 pub use directory::{DirectoryFiles, successors};
 pub use error::StateError;
-pub use export::{Export, SavedLine};
 #[cfg(any(test, fuzzing))]
 pub(crate) use export::try_any;
+pub use export::{Export, SavedLine};
 pub use files::{MAX_SECRET_BYTES, read_secret, write_atomic, write_new, write_secret};
 pub use kept::{DirectoryState, LoadedDirectory, NotKept, Overtaken};
 pub use keys::{create_identity, load_identity};
