@@ -10,6 +10,7 @@
 //! * [`state`]: key files, the replay log, the directory's state and the client's database.
 //! * [`control`]: the local API of the client daemon, and how a node is: HTTP on a Unix domain socket.
 //! * [`doctor`]: what keeps a node from its work, looked for from outside.
+//! * [`chat`]: the client daemon's face in a terminal, over the local API and nothing else; [`qr`] draws invitations.
 //! * [`runtime`], [`demo`]: the daemons, and a network of them on one machine.
 //! * `messagebox`: the client daemon as a server of message boxes, for programs of that world.
 //! * [`directory`]: nodes asked by hand what they go by, and their answers verified.
@@ -22,6 +23,7 @@
 //! assert_eq!("256 MiB".parse(), Ok(ByteSize::mebibytes(256)));
 //! ```
 
+pub mod chat;
 pub mod config;
 pub mod control;
 mod conversations;
@@ -39,10 +41,12 @@ mod messagebox;
 pub mod metrics;
 pub mod net;
 pub mod page;
+pub mod qr;
 pub mod runtime;
 mod seed;
 pub mod state;
 mod upnp;
+pub mod userfile;
 
 pub use error::{Exit, Failure};
 pub use seed::seeded;

@@ -1,6 +1,7 @@
 //! The command line: what there is to say, and what help says about it.
 
 mod bench;
+mod chat;
 mod client;
 mod contact;
 mod directory;
@@ -21,6 +22,7 @@ use shoal_node::config::LogLevel;
 use shoal_proto::{NodeId, Span};
 
 pub(super) use self::bench::{Bench, BenchStore};
+pub(super) use self::chat::Chat;
 pub(super) use self::client::{
     Choice, Client, ClientDaemon, ClientEntries, ClientHistory, ClientInit, ClientOutgoing,
     ClientPassphrase, ClientReceive, ClientSend, ClientStatus, ClientStop, ClientTrust, ClientWait,
@@ -88,6 +90,8 @@ pub(super) enum Command {
     Provider(Provider),
     /// Run a client's daemon: it holds the keys, the connection, the cover traffic and the messages.
     Daemon(ClientDaemon),
+    /// Write and read in the terminal: conversations, files, contacts, invitations, through the daemon.
+    Chat(Chat),
     /// Send and receive messages, through the daemon.
     #[command(subcommand)]
     Client(Client),

@@ -19,7 +19,9 @@ use shoal_node::control::protocol::{Place, Request, Response, Status};
 use shoal_node::runtime::{self, Announcer, Outside};
 
 use self::ask::ask_once;
-pub(super) use self::ask::{ask_at, ask_for_done, connect, failed, late, strange, within};
+pub(super) use self::ask::{
+    ask_at, ask_for_done, connect, existing, failed, late, strange, within,
+};
 use super::args::{self, Client, ClientDaemon, ClientStatus};
 use super::launch::{directory, environment, overrides, path_text, start_logging};
 use super::output;

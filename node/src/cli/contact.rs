@@ -1,13 +1,12 @@
 //! `shoal contact`.
 
 mod file;
-mod qr;
 
-use shoal_node::Failure;
 use shoal_node::control::protocol::{
     Accept, ChangeOfContact, Contact as Person, Contacts, Invite, OwnInvitation, OwnInvitations,
     Request, Response,
 };
+use shoal_node::{Failure, qr};
 
 use super::args::{
     Contact, ContactAccept, ContactExport, ContactInvite, ContactPlace, ContactVerify,
@@ -107,7 +106,7 @@ async fn invite(args: &ContactInvite, json: bool) -> Result<(), Failure> {
         true => String::new(),
         // Only where somebody looks at it: else the link is all that is printed.
         false => match output::columns() {
-            Some(width) => qr::in_blocks(&made.invitation, Some(width))?,
+            Some(width) => code_of(&made.invitation, width)?,
             None => String::new(),
         },
     };
@@ -126,6 +125,19 @@ async fn invite(args: &ContactInvite, json: bool) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// The code, with an empty line behind it; nothing if the terminal is not as wide, with a word why.
+fn code_of(invitation: &str, width: usize) -> Result<String, Failure> {
+    let rows = qr::in_blocks(invitation).map_err(Failure::failed)?;
+    let wide = qr::columns(&rows);
+    if width < wide {
+        output::note(&format!(
+            "a terminal of {wide} columns shows the QR code: widen it, or pass the link on"
+        ));
+        return Ok(String::new());
+    }
+    Ok(format!("{}\n\n", rows.join("\n")))
 }
 
 async fn accept(args: &ContactAccept, json: bool) -> Result<(), Failure> {

@@ -1,27 +1,20 @@
 //! `shoal file`.
 
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde::Serialize;
 use shoal_node::control::ControlClient;
 use shoal_node::control::protocol::{
-    Content, Event, FileList, FileState, FileStatus, MAX_FILE_BYTES, Request, Response,
+    Content, Event, FileList, FileState, FileStatus, Request, Response,
 };
-use shoal_node::{Exit, Failure};
+use shoal_node::{Exit, Failure, userfile};
 use shoal_proto::Span;
-use zeroize::Zeroizing;
 
 use super::args::{ContactPlace, FileCommand, FileSave, FileSend, WaitFor};
 use super::client::{ask_at, ask_for_done, connect, failed, late, strange, within};
 use super::output;
 use super::text::{escaped_line, listed};
-
-/// What a file that is saved can be read by.
-const PRIVATE: u32 = 0o600;
 
 pub(super) async fn run(command: FileCommand, json: bool) -> Result<(), Failure> {
     match command {
@@ -46,9 +39,9 @@ pub(super) async fn run(command: FileCommand, json: bool) -> Result<(), Failure>
 async fn send(args: &FileSend, json: bool) -> Result<(), Failure> {
     let name = match &args.name {
         Some(name) => name.clone(),
-        None => own_name(&args.file)?,
+        None => userfile::own_name(&args.file)?,
     };
-    let content = Content(read(&args.file)?);
+    let content = Content(userfile::read(&args.file)?);
     // Before the first question, so that no change comes unseen after it.
     let mut events = connect(&args.at.place).await?;
     events.follow().await.map_err(failed)?;
@@ -163,36 +156,6 @@ async fn until_done(
     Ok(status)
 }
 
-fn own_name(file: &Path) -> Result<String, Failure> {
-    let name = file.file_name().and_then(|name| name.to_str());
-    name.map(str::to_owned).ok_or_else(|| {
-        Failure::usage(anyhow!(
-            "{} has no name that can be told: give one with --name",
-            file.display()
-        ))
-    })
-}
-
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let file = File::open(path).with_context(|| format!("can't open {}", path.display()));
-    let file = file.map_err(Failure::Usage)?;
-    let size = file.metadata().map_or(0, |metadata| metadata.len());
-    let most = MAX_FILE_BYTES as u64 + 1;
-    let room = usize::try_from(size.min(most)).unwrap_or_default();
-    // Reserved ahead, so that no copy is left behind by a buffer that grew.
-    let mut content = Zeroizing::new(Vec::with_capacity(room + 1));
-    let read = file.take(most).read_to_end(&mut content);
-    let read = read.with_context(|| format!("can't read {}", path.display()));
-    read.map_err(Failure::Usage)?;
-    if content.len() > MAX_FILE_BYTES {
-        return Err(Failure::usage(anyhow!(
-            "{} is too large: a file has at most {MAX_FILE_BYTES} bytes; cut it first, with split for example",
-            path.display()
-        )));
-    }
-    Ok(content)
-}
-
 /// What `save` prints with `--json`.
 #[derive(Serialize)]
 struct Saved {
@@ -217,7 +180,7 @@ async fn save(args: &FileSave, json: bool) -> Result<(), Failure> {
         Response::FileContent(content) => content,
         other => return Err(strange(&other)),
     };
-    write(&path, &content.0)?;
+    userfile::write_new(&path, &content.0)?;
     let saved = Saved {
         file,
         bytes: content.0.len(),
@@ -229,35 +192,6 @@ async fn save(args: &FileSave, json: bool) -> Result<(), Failure> {
         &saved,
         &format!("saved      {}", escaped_line(&shown)),
     )
-}
-
-/// Writes a new file, whole or not at all.
-fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    let made = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(PRIVATE)
-        .open(path);
-    let mut file = made.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            let words = format!(
-                "{} is there already: give another with --to",
-                path.display()
-            );
-            Failure::other(Exit::Exists, anyhow!(words))
-        }
-        _ => Failure::usage(
-            anyhow::Error::new(error).context(format!("can't make {}", path.display())),
-        ),
-    })?;
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    written.map_err(|error| {
-        // What is there of it is no file.
-        let _ = std::fs::remove_file(path);
-        Failure::failed(
-            anyhow::Error::new(error).context(format!("can't write {}", path.display())),
-        )
-    })
 }
 
 fn accepted(status: &FileStatus) -> String {
@@ -327,15 +261,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-
-    #[test]
-    fn nothing_is_written_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        write(&path, b"first").unwrap();
-        assert_eq!(write(&path, b"second").unwrap_err().exit(), Exit::Exists);
-        assert_eq!(std::fs::read(&path).unwrap(), b"first");
-    }
 
     #[test]
     fn what_a_contact_calls_a_file_moves_no_cursor() {

@@ -3,6 +3,7 @@
 
 mod args;
 mod bench;
+mod chat;
 mod client;
 mod contact;
 mod cost;
@@ -81,6 +82,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Node(command) => node::run(command, cli.log_level, json).await,
             Command::Provider(command) => provider::run(command, json).await,
             Command::Daemon(args) => client::daemon(args, cli.log_level, json).await,
+            Command::Chat(args) => chat::run(args, json).await,
             Command::Client(command) => client::run(command, json).await,
             Command::Contact(command) => contact::run(command, json).await,
             Command::Identity(command) => identity::run(&command, json),

@@ -14,6 +14,7 @@ mod api_events;
 mod api_guard;
 mod api_server;
 mod api_support;
+mod chat;
 mod cli;
 mod cli_directory;
 mod cli_files;

@@ -14,7 +14,7 @@ use crate::cli::launch::directory;
 use crate::cli::output;
 
 /// The directory of this place, which is there: a slip of the pen is no daemon that does not run yet.
-fn existing(place: &Place) -> Result<PathBuf, Failure> {
+pub(in crate::cli) fn existing(place: &Place) -> Result<PathBuf, Failure> {
     let dir = directory(place);
     match dir.is_dir() {
         true => Ok(dir),

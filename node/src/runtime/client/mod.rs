@@ -32,7 +32,7 @@ use self::keyed::Keyed;
 use self::links::Links;
 use self::local::Local;
 use self::programs::Programs;
-pub(crate) use self::programs::{Arrived, Wish};
+pub(crate) use self::programs::{Arrived, Unsent, Wish};
 use self::sending::Sending;
 use super::announce::{Announce, Announcer};
 use super::clock::Clock;
@@ -81,7 +81,8 @@ pub async fn run_client(
         figures,
         wishes,
     };
-    let boxes = MessageBox::start(dir.path(), config.messagebox, wishes_in, arrived).await?;
+    let own = (dir.path(), &secrets);
+    let boxes = MessageBox::start(own, config.messagebox, wishes_in, arrived).await?;
     if let Some(address) = boxes.as_ref().and_then(MessageBox::address) {
         let http = format!("http://{address}");
         outside.announcer.say(&Announce::MessageBox { http });
